@@ -10,15 +10,13 @@ from qatviz.cli.messages import OK
 from qatviz.cli.tables import score_table, table, tensor_table, terminal_width
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text
+from qatviz.presentation.event_texts import reason_text, save_text
 from qatviz.protocol import events
-from qatviz.protocol.schedule import planned
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome, finite, read_outcome
+from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
-
-#: What JSON says of a checkpoint.
-_CHECKPOINT_KEYS = ("name", "step", "reason", "created", "nbytes", "error", "branch")
 
 
 def show(options: argparse.Namespace) -> int:
@@ -37,7 +35,7 @@ def show(options: argparse.Namespace) -> int:
         evaluations=evaluations,
         settings=outcome.book.to_dict(),
         description=reader.description,
-        checkpoints=[{key: getattr(info, key) for key in _CHECKPOINT_KEYS} for info in reader.list_checkpoints()],
+        checkpoints=[_checkpoint(info) for info in reader.list_checkpoints()],
     )
     if options.json:
         print(json.dumps(result, allow_nan=False))
@@ -64,7 +62,7 @@ def _headline(reader: RecordReader, outcome: Outcome) -> str:
         f"of batch {about.get('batch_size')}, seed {about.get('seed')}"
     ]
     state = outcome.ending or "not ended: it goes on, or was cut off"
-    steps = planned(reader).steps
+    steps = reader.plan().steps
     total = "" if steps is None else f" of {steps}"
     loss = "" if outcome.loss is None else f", loss {MEASURES['loss'].plain(outcome.loss)}"
     lines.append(f"step {outcome.step}{total}, {outcome.seconds:.1f} s of training{loss}; {state}")
@@ -80,25 +78,31 @@ def _settings(outcome: Outcome) -> str:
 
 def _events(reader: RecordReader) -> str:
     rows = []
-    for row in reader.events(surviving_only=True):
-        rows += [[str(row["step"]), text] for text in _texts(row)]
+    for logged in reader.log()[0]:
+        if logged.survives:
+            rows += [[str(logged.event.step), text] for text in _texts(logged.event)]
     return table(("step", "what"), rows, (1,))
 
 
-def _texts(row: Dict[str, Any]) -> List[str]:
-    """An event in words: a line for each setting that changed; evaluations and checkpoints have tables of their own."""
-    kind = row["kind"]
+def _texts(event: events.Event) -> List[str]:
+    """Return the texts of an event: one for each setting that changed; evaluations and checkpoints have own tables."""
     texts = [
-        f"{change['setting']} {setting_text(change['old'])} -> {setting_text(change['new'])}"
-        for change in row.get("changes", ())
+        f"{change.setting} {setting_text(change.old)} -> {setting_text(change.new)}"
+        for change in getattr(event, "changes", ())
     ]
-    if kind in (events.CommandApplied.__name__, events.Evaluated.__name__, events.CheckpointSaved.__name__):
+    if isinstance(event, (events.CommandApplied, events.Evaluated, events.CheckpointSaved)):
         return texts
-    said = row.get("reason") or row.get("message") or row.get("what") or ""
-    if kind == events.Planned.__name__:
-        said = "until it is stopped" if row["steps"] is None else f"{row['steps']} steps"
-        said += f", changes to come: {len(row['schedule'])}" if row["schedule"] else ""
-    return [kind.lower() + (": " + said if said else ""), *texts]
+    said = reason_text(event)
+    if isinstance(event, events.Planned):
+        said = "until it is stopped" if event.steps is None else f"{event.steps} steps"
+        said += f", changes to come: {len(event.schedule)}" if event.schedule else ""
+    return [event.kind.lower() + (": " + said if said else ""), *texts]
+
+
+def _checkpoint(info: CheckpointInfo) -> Dict[str, Any]:
+    """Return what JSON says of a checkpoint."""
+    row = {key: getattr(info, key) for key in ("name", "step", "created", "nbytes", "error", "branch")}
+    return dict(row, reason=save_text(info.reason))
 
 
 def _checkpoints(infos: List[Dict[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from typing import Optional, Union
 from qatviz.cli.messages import FAILED, OK, complain, say, tell_notice
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.train_options import request_of
+from qatviz.presentation.event_texts import non_finite_text
 from qatviz.session.prepare import prepare
 from qatviz.session.progress import progress_for
 from qatviz.session.request import ForkRequest, NewRunRequest, ResumeRequest
@@ -66,9 +67,8 @@ def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
         rate = outcome.book.run.learning_rate
         hint = f": {resume} --learning-rate {rate / 10:g}" if directory else ""
         complain(
-            f"error: {watch.non_finite.what}: training has stopped with the last good state, that after step "
-            f"{watch.non_finite.restored_step}. A lower learning rate "
-            f"may help (it is {rate:g}){hint}"
+            f"error: {non_finite_text(watch.non_finite)}: training has stopped with the last good state, that after "
+            f"step {watch.non_finite.restored_step}. A lower learning rate may help (it is {rate:g}){hint}"
         )
         code = FAILED
     if watch.record_failed is not None:

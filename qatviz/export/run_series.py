@@ -1,14 +1,15 @@
 """Measurements of a run as series, for other tools: from the record of a run, or from the memory of the window."""
 
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.errors import RecordError
-from qatviz.metric import ACCURACY, WAYS
+from qatviz.metric import WAYS
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.protocol.events import Evaluated, scores_of
+from qatviz.presentation.event_texts import reason_text
+from qatviz.protocol.events import CheckpointSaved, CommandApplied, Evaluated, Event
 from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.reader import RecordReader
@@ -47,8 +48,8 @@ class RunSeries(NamedTuple):
         the measure, then its subject.
     snapshots : iterable of Snapshot
         By step.
-    events : sequence of dict
-        As :meth:`qatviz.protocol.events.Event.to_dict` has them, by step.
+    events : sequence of Event
+        By step.
     """
 
     name: str
@@ -57,7 +58,7 @@ class RunSeries(NamedTuple):
     tensors: Tuple[str, ...]
     tracks: Tuple[Track, ...]
     snapshots: Iterable[Snapshot]
-    events: Sequence[Dict[str, Any]]
+    events: Sequence[Event]
 
 
 def recorded_series(
@@ -73,7 +74,8 @@ def recorded_series(
     description = reader.description
     network = Network.from_dict(description["network"])
     tensors = tuple(tensor.name for tensor in quantization_plan(network).tensors)
-    events = sorted(reader.events(surviving_only=True), key=lambda event: event["step"])
+    survivors = [logged.event for logged in reader.log()[0] if logged.survives]
+    events = sorted(survivors, key=lambda event: event.step)
     stride = max(1, -(-reader.last_step // most_points))
     pieces, previous = [], None
     for piece in reader.iter_steps():  # a long run is never in memory as a whole
@@ -109,7 +111,7 @@ def shown_series(
     created: float,
     history: History,
     snapshots: Sequence[Snapshot],
-    events: Sequence[Dict[str, Any]],
+    events: Sequence[Event],
     most_points: int = MOST_POINTS,
     most_snapshots: int = MOST_SNAPSHOTS,
 ) -> RunSeries:
@@ -125,10 +127,10 @@ def shown_series(
         With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     snapshots : sequence of Snapshot
         Snapshots of the present branch, by step.
-    events : sequence of dict
-        Events of the present branch.
+    events : sequence of Event
+        Those that led to the present state.
     """
-    events = sorted(events, key=lambda event: event["step"])
+    events = sorted(events, key=lambda event: event.step)
     ending = "/" + STEP_MEASURES[0]
     tensors = tuple(series[: -len(ending)] for series in history.names(STEPS) if series.endswith(ending))
     columns = _together(history)
@@ -179,12 +181,12 @@ def _step_names(tensors: Sequence[str]) -> Tuple[str, ...]:
     return ("loss", "learning_rate", *tuple(f"{measure}/{tensor}" for measure in STEP_MEASURES for tensor in tensors))
 
 
-def _evaluations(events: Sequence[Dict[str, Any]]) -> Tuple[Track, ...]:
-    found = {event["step"]: event for event in events if event["kind"] == Evaluated.__name__}
+def _evaluations(events: Sequence[Event]) -> Tuple[Track, ...]:
+    found = {event.step: event for event in events if isinstance(event, Evaluated)}
     if not found:
         return ()
-    rows = [[scores_of(event)[way] for way in WAYS] for event in found.values()]
-    name = next(iter(found.values())).get("metric", ACCURACY.name)
+    rows = [[event.scores[way] for way in WAYS] for event in found.values()]
+    name = next(iter(found.values())).metric
     return (Track(tuple(f"{name}/{way}" for way in WAYS), np.array(list(found), np.int64), np.array(rows)),)
 
 
@@ -195,13 +197,13 @@ def _evenly(items: np.ndarray, most: int) -> np.ndarray:
     return items[np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
 
 
-def event_texts(events: Sequence[Dict[str, Any]]) -> List[Tuple[int, str]]:
+def event_texts(events: Sequence[Event]) -> List[Tuple[int, str]]:
     """Return texts of events with their steps: changes of settings, and what began, ended, failed or was undone."""
     texts = []
     for event in events:
-        said = ["`{setting}` {old} → {new}".format(**change) for change in event.get("changes", ())]
-        if event["kind"] not in ("CommandApplied", "Evaluated", "CheckpointSaved"):
-            reason = event.get("reason") or event.get("message") or event.get("what") or ""
-            said.insert(0, event["kind"] + (": " + reason if reason else ""))
-        texts += [(event["step"], text) for text in said]
+        said = [f"`{change.setting}` {change.old} → {change.new}" for change in getattr(event, "changes", ())]
+        if not isinstance(event, (CommandApplied, Evaluated, CheckpointSaved)):
+            reason = reason_text(event)
+            said.insert(0, event.kind + (": " + reason if reason else ""))
+        texts += [(event.step, text) for text in said]
     return texts

@@ -67,7 +67,7 @@ def write_events(
     """
     if created is None:
         created = time.time() - (snapshots[-1].seconds if snapshots else 0.0)
-    series = shown_series(name, created, history, snapshots, [event.to_dict() for event in happened])
+    series = shown_series(name, created, history, snapshots, happened)
     return write_series(_free_directory(Path(directory).absolute(), name), series)
 
 

@@ -5,6 +5,8 @@ from typing import Sequence
 from qatviz.metric import METRICS, WAY_NAMES
 from qatviz.number_format import count
 from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor, UnknownCommand
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 from qatviz.settings import value_text
 
 #: Changes, and tensors, that are named in one sentence.
@@ -40,9 +42,65 @@ def activated_words(tensors: Sequence[str]) -> str:
     return "quantized from here on, as their delay is over: " + ", ".join(tensors[:NAMED]) + more
 
 
+def command_text(command: Command) -> str:
+    """Return a command in a line: ``conv1.weights.num_bits=4``, ``preset int4``, ``Undo``."""
+    if isinstance(command, ChangeSettings):
+        return ", ".join(f"{path}={value}" for path, value in command.assignments)
+    if isinstance(command, ApplyPreset):
+        return "preset " + command.preset
+    if isinstance(command, InspectTensor):
+        return "inspect " + command.tensor
+    return command.name if isinstance(command, UnknownCommand) else type(command).__name__
+
+
+def save_text(reason: SaveReason) -> str:
+    """Return why a state was saved: ``before conv1.weights.num_bits=4``, ``automatic``; empty if nobody said."""
+    if reason.kind is SaveKind.BEFORE_CHANGE and reason.command is not None:
+        return "before " + command_text(reason.command)
+    if reason.kind is SaveKind.FORK:
+        return "fork of " + reason.note
+    return reason.note if reason.kind is SaveKind.OTHER else reason.kind.value
+
+
+def restore_text(reason: RestoreReason) -> str:
+    """Return why a run was set to another state: ``undo``, ``restored``, ``a step went wrong``."""
+    return "a step went wrong" if reason is RestoreReason.BAD_STEP else reason.value
+
+
+def non_finite_text(event: events.NonFinite) -> str:
+    """Return what was not finite: ``the loss of step 12 is not finite``."""
+    if event.what is NonFiniteValue.LOSS:
+        return f"the loss of step {event.step + 1} is not finite"
+    return "a weight, a slot of the optimizer or a range is not finite"
+
+
+def reason_text(event: events.Event) -> str:
+    """Return why something happened, or what about it is worth a few words; empty if that is nothing."""
+    if isinstance(event, events.NonFinite):
+        return non_finite_text(event)
+    if isinstance(event, events.Restored):
+        return restore_text(event.reason)
+    if isinstance(event, events.Paused):
+        return "a step went wrong" if event.reason is PauseReason.BAD_STEP else event.reason.value
+    if isinstance(event, events.CheckpointSaved):
+        return save_text(event.reason)
+    return getattr(event, "message", "")
+
+
 def _applied(event: events.CommandApplied) -> str:
     text = changes_words(event.changes)
-    return f"{event.command}: {text}" if event.command.startswith("preset ") else text
+    return f"{command_text(event.command)}: {text}" if isinstance(event.command, ApplyPreset) else text
+
+
+def _paused(event: events.Paused) -> str:
+    texts = {PauseReason.SINGLE_STEPS: ": single step", PauseReason.BAD_STEP: ": a step went wrong"}
+    return "paused" + texts.get(event.reason, "")
+
+
+def _saved(event: events.CheckpointSaved) -> str:
+    if event.reason.kind is SaveKind.AUTOMATIC:
+        return f"automatic checkpoint saved: {event.name}"
+    return f"checkpoint {event.name} saved ({save_text(event.reason)})"
 
 
 def _evaluated(event: events.Evaluated) -> str:
@@ -55,7 +113,7 @@ def _evaluated(event: events.Evaluated) -> str:
 
 def _restored(event: events.Restored) -> str:
     direction = "back" if event.step <= event.from_step else "forward"
-    reason = "" if event.reason == "restored" else f" ({event.reason})"
+    reason = "" if event.reason is RestoreReason.CHECKPOINT else f" ({restore_text(event.reason)})"
     return f"the run was set {direction} from step {event.from_step:,} to {event.step:,}{reason}"
 
 
@@ -69,13 +127,13 @@ _SENTENCES = {
     events.CommandApplied: _applied,
     events.CommandRejected: lambda e: f"not applied: {e.message}",
     events.SettingsActivated: lambda e: activated_words(e.tensors),
-    events.Paused: lambda e: "paused" + ("" if e.reason.startswith("asked") else ": " + e.reason),
+    events.Paused: _paused,
     events.Resumed: lambda e: "went on",
     events.Evaluated: _evaluated,
-    events.CheckpointSaved: lambda e: f"kept checkpoint {e.name} ({e.reason})",
+    events.CheckpointSaved: _saved,
     events.Restored: _restored,
     events.Planned: _planned,
-    events.NonFinite: lambda e: f"{e.what}; set back to step {e.restored_step:,} and paused",
+    events.NonFinite: lambda e: f"{non_finite_text(e)}; set back to step {e.restored_step:,} and paused",
     events.RecordFailed: lambda e: f"not recorded any more: {e.message}",
     events.Finished: lambda e: "finished: all steps are done",
     events.Stopped: lambda e: "stopped",

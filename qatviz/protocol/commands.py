@@ -1,7 +1,12 @@
-"""What can be asked of a running run: frozen commands, carried out between two steps, in the order they were sent."""
+"""Requests to a running run: frozen commands, carried out between two training steps, in the order they were sent.
 
-from dataclasses import dataclass
-from typing import Any, Tuple
+Every command that is sent gets an id, which its answer carries; so do the commands of a schedule. An id is unique among
+the commands of a run, however often that is resumed.
+"""
+
+import uuid
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Dict, Iterable, List, NamedTuple, Tuple, Union
 
 from qatviz.errors import SettingError
 
@@ -10,9 +15,9 @@ from qatviz.errors import SettingError
 class Command:
     """Base of all commands."""
 
-    def describe(self) -> str:
-        """One line for the list of events."""
-        return type(self).__name__
+    def to_dict(self) -> Dict[str, Any]:
+        """Return a JSON-able form: the fields plus ``kind``."""
+        return dict(asdict(self), kind=type(self).__name__)
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class ChangeSettings(Command):
 
     assignments: Tuple[Tuple[str, Any], ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         pairs = self.assignments
         if not isinstance(pairs, (tuple, list)) or not all(
             isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
@@ -29,8 +34,8 @@ class ChangeSettings(Command):
             raise SettingError(f"ChangeSettings: assignments is {pairs!r}: expected pairs of a path and a value")
         object.__setattr__(self, "assignments", tuple(map(tuple, pairs)))
 
-    def describe(self) -> str:
-        return ", ".join(f"{path}={value}" for path, value in self.assignments)
+    def to_dict(self) -> Dict[str, Any]:
+        return {"assignments": [list(pair) for pair in self.assignments], "kind": type(self).__name__}
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,8 @@ class ApplyPreset(Command):
 
     preset: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_text("ApplyPreset: preset", self.preset)
-
-    def describe(self) -> str:
-        return "preset " + self.preset
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Pause(Command):
 
 @dataclass(frozen=True)
 class Resume(Command):
-    """Go on after a pause."""
+    """Continue after a pause."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class SingleStep(Command):
 
 @dataclass(frozen=True)
 class Evaluate(Command):
-    """Measure how good it is on held-out data, in the background of training."""
+    """Compute the metric on held-out data, while training continues."""
 
 
 @dataclass(frozen=True)
@@ -75,36 +77,33 @@ class TakeSnapshot(Command):
 
 @dataclass(frozen=True)
 class InspectTensor(Command):
-    """Send the float values of one quantized tensor (:class:`qatviz.protocol.snapshots.TensorValues`), with a
-    snapshot.
+    """Send the float values of one quantized tensor with a snapshot, as
+    :class:`qatviz.protocol.snapshots.TensorValues`.
     """
 
     tensor: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_text("InspectTensor: tensor", self.tensor)
-
-    def describe(self) -> str:
-        return "inspect " + self.tensor
 
 
 @dataclass(frozen=True)
 class SaveCheckpoint(Command):
-    """Keep the present state under ``name`` (empty: named after the step)."""
+    """Save the present state under ``name`` (empty: named after the step)."""
 
     name: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_text("SaveCheckpoint: name", self.name)
 
 
 @dataclass(frozen=True)
 class RestoreCheckpoint(Command):
-    """Set the run back to a checkpoint that is kept."""
+    """Set the run to the state of a checkpoint."""
 
     name: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_text("RestoreCheckpoint: name", self.name)
 
 
@@ -115,19 +114,86 @@ class Undo(Command):
 
 @dataclass(frozen=True)
 class Redo(Command):
-    """Take the last undo back."""
+    """Set the run to the state that the last undo left."""
 
 
 @dataclass(frozen=True)
 class SetSteps(Command):
-    """Train until ``steps`` steps are done in all; None: until stopped."""
+    """Train until a total of ``steps`` steps are done; None: without a limit."""
 
     steps: Any
 
 
 @dataclass(frozen=True)
 class Stop(Command):
-    """End the run after the step in flight; everything is kept."""
+    """End the run after the step in flight; everything is saved."""
+
+
+@dataclass(frozen=True)
+class UnknownCommand(Command):
+    """A command of another version of the program, by its name; it can be told of, but not carried out."""
+
+    name: str
+
+
+#: What a schedule can hold.
+SettingsCommand = Union[ChangeSettings, ApplyPreset]
+COMMAND_KINDS = {cls.__name__: cls for cls in Command.__subclasses__()}
+
+
+def command_from(row: Dict[str, Any]) -> Command:
+    """Return the command that :meth:`Command.to_dict` wrote; of a kind that is not known, an :class:`UnknownCommand`.
+
+    Raises
+    ------
+    KeyError, TypeError, SettingError
+        If a field is missing, or holds something else.
+    """
+    kind = COMMAND_KINDS.get(row["kind"])
+    if kind is None:
+        return UnknownCommand(str(row["kind"]))
+    return kind(**{field.name: row[field.name] for field in fields(kind)})
+
+
+class ScheduledCommand(NamedTuple):
+    """A change of settings that takes effect before the step numbered ``step`` (counting from 0)."""
+
+    step: int
+    command: SettingsCommand
+    id: str = ""
+
+    def to_row(self) -> List[Any]:
+        """Return a JSON-able form: ``[step, [[path, value], ...], id]``, or ``[step, preset, id]``."""
+        command = self.command
+        what = command.preset if isinstance(command, ApplyPreset) else [list(pair) for pair in command.assignments]
+        return [self.step, what, self.id]
+
+    @classmethod
+    def from_row(cls, row: List[Any]) -> "ScheduledCommand":
+        """Return what :meth:`to_row` wrote; in version 0.1 scheduled commands had no ids.
+
+        Raises
+        ------
+        ValueError, TypeError, SettingError
+            If it is something else.
+        """
+        step, what, *rest = row
+        command = ApplyPreset(what) if isinstance(what, str) else ChangeSettings(tuple(map(tuple, what)))
+        return cls(step, command, str(rest[0]) if rest else "")
+
+
+Schedule = Tuple[ScheduledCommand, ...]
+
+
+def with_ids(schedule: Iterable[Tuple[Any, ...]]) -> Schedule:
+    """Return a schedule in which each command has an id, from pairs of step and command, or scheduled commands."""
+    scheduled = [ScheduledCommand(*item) for item in schedule]
+    return tuple(item if item.id else item._replace(id=new_id()) for item in scheduled)
+
+
+def new_id() -> str:
+    """Return an id that no other command has."""
+    return uuid.uuid4().hex[:12]
 
 
 def _check_text(what: str, value: Any) -> None:

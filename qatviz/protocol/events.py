@@ -6,11 +6,60 @@ branches of the run.
 
 import copy
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
+from enum import Enum
+from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Tuple
 
-from qatviz.errors import RecordError
+from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import ACCURACY, METRICS
 from qatviz.protocol.branches import UNPLACED, BranchPoint
+from qatviz.protocol.commands import Command, Schedule, ScheduledCommand, command_from
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveReason
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that got another value; ``setting`` is its full path (``conv1.weights.num_bits``)."""
+
+    setting: str
+    old: Any
+    new: Any
+
+
+#: Functions to and from the JSON-able form, in the metadata of a field.
+_TO, _FROM = "to", "from"
+
+
+def _wired(to: Callable[[Any], Any], back: Callable[[Any], Any], **options: Any) -> Any:
+    """Return a field whose JSON-able form differs from its value."""
+    return field(metadata={_TO: to, _FROM: back}, **options)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _value_of(member: Enum) -> Any:
+    return member.value
+
+
+def _command_to(command: Command) -> Dict[str, Any]:
+    return command.to_dict()
+
+
+def _changes_to(changes: Iterable[Change]) -> List[Dict[str, Any]]:
+    return [vars(change).copy() for change in changes]
+
+
+def _changes_from(rows: Iterable[Dict[str, Any]]) -> Tuple[Change, ...]:
+    return tuple(Change(**row) for row in rows)
+
+
+def _schedule_to(schedule: Optional[Schedule]) -> Optional[List[Any]]:
+    return None if schedule is None else [item.to_row() for item in schedule]
+
+
+def _schedule_from(rows: Optional[List[Any]]) -> Optional[Schedule]:
+    return None if rows is None else tuple(ScheduledCommand.from_row(row) for row in rows)
 
 
 @dataclass(frozen=True)
@@ -59,21 +108,10 @@ class Event:
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form: the fields plus ``kind``."""
-        row = {field.name: getattr(self, field.name) for field in fields(self)}
+        row = {f.name: f.metadata.get(_TO, _same)(getattr(self, f.name)) for f in fields(self)}
         row["kind"] = self.kind
         row["parent"] = None if self.parent is None else list(self.parent)
-        if "changes" in row:
-            row["changes"] = [vars(change).copy() for change in self.changes]  # type: ignore[attr-defined]
         return row
-
-
-@dataclass(frozen=True)
-class Change:
-    """One setting that got another value; ``setting`` is its full path (``conv1.weights.num_bits``)."""
-
-    setting: str
-    old: Any
-    new: Any
 
 
 @dataclass(frozen=True)
@@ -88,33 +126,33 @@ class Started(Event):
 class CommandApplied(Event):
     """A command took effect before the step numbered ``step`` (counting from 0)."""
 
-    sequence: int
-    command: str
-    changes: Tuple[Change, ...] = ()
-    checkpoint: str = ""  # the checkpoint of the state that was replaced, if one was kept
+    id: str  # of the command; empty if it had none (version 0.1)
+    command: Command = _wired(_command_to, command_from)
+    changes: Tuple[Change, ...] = _wired(_changes_to, _changes_from, default=())
+    checkpoint: str = ""  # the checkpoint that holds the state before it, if one was saved
 
 
 @dataclass(frozen=True)
 class CommandRejected(Event):
     """A command had no effect; ``message`` says what is allowed."""
 
-    sequence: int
-    command: str
+    id: str
+    command: Command = _wired(_command_to, command_from)
     message: str
 
 
 @dataclass(frozen=True)
 class SettingsActivated(Event):
-    """The schedule (quant_delay), not a command, switched quantizers on."""
+    """Quantizers were switched on as their ``quant_delay`` is over, not by a command."""
 
-    tensors: Tuple[str, ...]
+    tensors: Tuple[str, ...] = _wired(list, tuple)
 
 
 @dataclass(frozen=True)
 class Paused(Event):
-    """The run waits; ``reason`` says what for."""
+    """The run waits."""
 
-    reason: str
+    reason: PauseReason = _wired(_value_of, PauseReason)
 
 
 @dataclass(frozen=True)
@@ -147,7 +185,7 @@ class CheckpointSaved(Event):
     """The state is on disk under ``name``."""
 
     name: str
-    reason: str
+    reason: SaveReason = _wired(SaveReason.to_wire, SaveReason.from_wire)
 
     is_report: ClassVar[bool] = True
 
@@ -157,27 +195,27 @@ class Restored(Event):
     """The run was set back (or forward) to a checkpoint; ``from_step`` is where it was before."""
 
     name: str
-    reason: str
+    reason: RestoreReason = _wired(_value_of, RestoreReason)
     from_step: int
-    changes: Tuple[Change, ...] = ()
+    changes: Tuple[Change, ...] = _wired(_changes_to, _changes_from, default=())
 
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """How far the run is to go: ``steps`` in all (None: until stopped), and the changes of settings at steps to come.
+    """The total number of steps (None: no limit) and the scheduled changes of settings were set.
 
-    ``schedule`` holds rows of JSON (:func:`qatviz.protocol.schedule.to_rows`); None where it stays as it was.
+    ``schedule`` is None where it stays as it was.
     """
 
     steps: Optional[int]
-    schedule: Optional[Sequence[Any]] = None
+    schedule: Optional[Schedule] = _wired(_schedule_to, _schedule_from, default=None)
 
 
 @dataclass(frozen=True)
 class NonFinite(Event):
     """A step produced a NaN or infinity; the run was set back to its last good state and paused."""
 
-    what: str
+    what: NonFiniteValue = _wired(_value_of, NonFiniteValue)
     restored_step: int
 
 
@@ -221,28 +259,28 @@ def scores_of(row: Dict[str, Any]) -> Dict[str, float]:
 def event_from(row: Dict[str, Any]) -> Event:
     """Return the event that :meth:`Event.to_dict` wrote, whatever else ``row`` has (a record adds its own columns).
 
-    What an older version did not write gets its default.
+    What is missing gets its default.
 
     Raises
     ------
     RecordError
-        For a kind that is not known, or a field that is missing.
+        For a kind that is not known, a field that is missing, or one that holds something else.
     """
     try:
         cls = EVENT_KINDS[row["kind"]]
         if cls is Evaluated:
             row = dict(row, scores=scores_of(row))
         values = {
-            field.name: row[field.name]
-            for field in fields(cls)
-            if field.init and (field.name in row or field.default is MISSING)
+            f.name: f.metadata.get(_FROM, _same)(row[f.name])
+            for f in fields(cls)
+            if f.init and (f.name in row or f.default is MISSING)
         }
+        parent = row.get("parent")
+        event = cls(**values)
+        return event.placed(
+            row.get("branch", UNPLACED), row.get("position", 0), None if parent is None else BranchPoint(*parent)
+        )
     except KeyError as error:
         raise RecordError(f"an event of the record can't be read: it lacks, or does not know, {error}") from error
-    if "changes" in values:
-        values["changes"] = tuple(Change(**change) for change in values["changes"])
-    event = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-    parent = row.get("parent")
-    return event.placed(
-        row.get("branch", UNPLACED), row.get("position", 0), None if parent is None else BranchPoint(*parent)
-    )
+    except (TypeError, ValueError, AttributeError, QatvizError) as error:
+        raise RecordError(f"an event of the record can't be read: {error}") from error

@@ -11,8 +11,9 @@ from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.protocol.commands import Schedule, with_ids
 from qatviz.protocol.run_state import Arrays, RunState
-from qatviz.protocol.schedule import Schedule, changed, from_rows, to_rows
+from qatviz.protocol.schedule import changed, from_rows, to_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import START_SETTINGS, StartSettings
 
@@ -45,8 +46,8 @@ class RunSpec:
         ``seed`` decides initial parameters, batches and dropout.
     steps : int or None
         Steps in all; None: until stopped.
-    schedule : tuple of (int, ChangeSettings or ApplyPreset)
-        Changes that take effect at given steps.
+    schedule : tuple of ScheduledCommand
+        Changes that take effect at given steps; from pairs of step and command, which get ids.
     placement : Placement
     telemetry : bool
         Error measures with every step.
@@ -84,8 +85,9 @@ class RunSpec:
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
         book = self.book
-        for _, command in self.schedule:  # a mistake in it should show now, not at step 5,000
-            book, _ = changed(book, command)
+        object.__setattr__(self, "schedule", with_ids(self.schedule))
+        for item in self.schedule:  # a mistake in it should show now, not at step 5,000
+            book, _ = changed(book, item.command)
 
     @property
     def plan(self) -> QuantizationPlan:

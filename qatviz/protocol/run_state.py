@@ -8,6 +8,7 @@ import numpy as np
 from qatviz.errors import RecordError
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.reasons import SaveReason
 from qatviz.protocol.settings_book import SettingsBook
 
 Arrays = Dict[str, np.ndarray]
@@ -30,7 +31,7 @@ class RunState:
         Parameters, optimizer slots and ranges, as :meth:`qatviz.training.graph.TrainingGraph.read_state` returns them.
     name : str
         Name of the checkpoint.
-    reason : str
+    reason : SaveReason
         Why it was saved.
     branch : int
         Branch of the run that it lies on.
@@ -43,7 +44,7 @@ class RunState:
     book: SettingsBook
     arrays: Arrays
     name: str
-    reason: str
+    reason: SaveReason
     branch: int = 0
     position: Optional[int] = None
 
@@ -67,7 +68,7 @@ class RunState:
         return {
             "step": self.step,
             "seconds": self.seconds,
-            "reason": self.reason,
+            "reason": self.reason.to_wire(),
             "settings": self.book.to_dict(),
             "branch": self.branch,
             "position": self.position,
@@ -89,7 +90,7 @@ class RunState:
                 SettingsBook.from_dict(plan, meta["settings"]),
                 dict(arrays),
                 name,
-                str(meta["reason"]),
+                SaveReason.from_wire(meta["reason"]),
                 int(meta.get("branch", 0)),
                 None if meta.get("position") is None else int(meta["position"]),
             )

@@ -11,7 +11,6 @@ from qatviz.metric import WAYS, Metric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
 from qatviz.protocol import events
-from qatviz.protocol.schedule import planned
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.protocol.timeline import LoggedEvent
@@ -143,7 +142,7 @@ def _read_run(reader: RecordReader) -> RunData:
         first_book,
         outcome.book,
         outcome,
-        planned(reader).steps,
+        reader.plan().steps,
         _history(reader, names, outcome),
         first,
         last,

@@ -7,6 +7,7 @@ from qatviz.metric import WAY_NAMES, WAYS
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import change_words, sentence
 from qatviz.protocol import events
+from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report import headline
 from qatviz.report.curves import gallery, run_figures, turn_words
@@ -186,7 +187,7 @@ def _is_shown(event: events.Event) -> bool:
     if isinstance(event, events.CommandApplied):
         return bool(event.changes)
     if isinstance(event, events.CheckpointSaved):
-        return not event.reason.startswith("before")
+        return event.reason.kind is not SaveKind.BEFORE_CHANGE
     return not isinstance(event, events.Evaluated)
 
 

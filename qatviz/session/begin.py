@@ -24,9 +24,9 @@ from qatviz.network.keras_import import (
 from qatviz.network.keras_import.convert import OpenInputShape
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
+from qatviz.protocol.commands import Schedule, ScheduledCommand
 from qatviz.protocol.run_spec import Placement, RunSpec
 from qatviz.protocol.run_state import Arrays
-from qatviz.protocol.schedule import Schedule
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
@@ -143,14 +143,14 @@ def placement_of(request: TrainingRequest) -> Placement:
 def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -> Schedule:
     """Return the changes for the steps to come as commands, checked one after the other."""
     book = spec.start.book if spec.start else spec.book
-    schedule: List[Any] = []
+    schedule: List[ScheduledCommand] = []
     for step, change in sorted(
         ((change.step, change) for change in changes if change.step is not None), key=lambda pair: pair[0]
     ):
         book = check_change(book, change)
         if spec.steps is not None and step >= spec.steps:
             notify(Notice(f"change {change.text!r} never takes effect: the run ends after {spec.steps} steps", True))
-        schedule.append((step, change.command))
+        schedule.append(ScheduledCommand(step, change.command))
     return tuple(schedule)
 
 

@@ -3,7 +3,6 @@
 import filecmp
 import itertools
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -14,22 +13,20 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.commands import ChangeSettings, Schedule, ScheduledCommand
+from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
-from qatviz.protocol.schedule import Schedule, to_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE
+from qatviz.training.checkpointer import is_temporary
 
 #: Names of checkpoints that are kept for an export begin with this.
 KEPT = "kept-"
-#: Of these checkpoints a run keeps only the newest.
-_PASSING = re.compile(rf"({AUTOMATIC}|{BEFORE_CHANGE})-\d+(-\d+)?")
 
 
 def starting_point(
@@ -54,7 +51,7 @@ def starting_point(
     -------
     RunState or None
         None where there is no checkpoint yet: the run begins anew, on the same batches.
-    tuple of (int, ChangeSettings)
+    tuple of ScheduledCommand
 
     Raises
     ------
@@ -67,7 +64,9 @@ def starting_point(
     outcome = Outcome(book)
     outcome.take_record(reader)
     since = outcome.changes_from(moment.book, moment.step) if moment else outcome.changes_from(book)
-    return moment, tuple((step, ChangeSettings(tuple((c.setting, c.new) for c in changes))) for step, changes in since)
+    return moment, tuple(
+        ScheduledCommand(step, ChangeSettings(tuple((c.setting, c.new) for c in changes))) for step, changes in since
+    )
 
 
 def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
@@ -84,10 +83,14 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     before.take_record(record)
     # By the step alone the record can't tell whether changes at that very step are part of the checkpoint.
     restored = events.Restored(
-        step, start.name if start else "start", "resumed", record.last_step, before.book.differences(book)
+        step,
+        start.name if start else "start",
+        RestoreReason.RESUMED,
+        record.last_step,
+        before.book.differences(book),
     )
     # Together: what is set back is told by the plan as what is to be done again, or else it is not set back.
-    told_by = [restored, events.Planned(step, spec.steps, to_rows(spec.schedule))]
+    told_by = [restored, events.Planned(step, spec.steps, spec.schedule)]
     record.append_rewind(step, branch, told_by, position)
     if not record.flush():
         raise record.failure or RecordError(f"{record.path}: could not be written: the disk does not answer")
@@ -169,7 +172,8 @@ def keep_checkpoint(directory: str, checkpoint: str) -> str:
     RecordError
         If there is no such checkpoint, or it can't be kept.
     """
-    if not _PASSING.fullmatch(checkpoint):
+    infos = [info for info in RunRecord.read(directory).list_checkpoints() if info.name == checkpoint]
+    if infos and not is_temporary(infos[0]):
         return checkpoint
     folder = Path(directory) / SUBDIRECTORY
     old = folder / (checkpoint + SUFFIX)

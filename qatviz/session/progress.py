@@ -7,6 +7,7 @@ from typing import Any, Deque, Optional, Tuple
 
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, WAY_NAMES
+from qatviz.presentation.event_texts import command_text, non_finite_text, restore_text
 from qatviz.protocol import events
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome
@@ -167,7 +168,7 @@ def tell(event: events.Event) -> Optional[str]:
 
 def _changes(event: Any) -> Optional[str]:
     if len(event.changes) > _CHANGES_TOLD and isinstance(event, events.CommandApplied):
-        return f"{event.command} ({len(event.changes)} settings changed)"
+        return f"{command_text(event.command)} ({len(event.changes)} settings changed)"
     return ", ".join(f"{c.setting} {setting_text(c.old)} -> {setting_text(c.new)}" for c in event.changes)
 
 
@@ -181,10 +182,10 @@ def _evaluated(event: events.Evaluated) -> str:
 _TELLERS = {
     events.Started: lambda event: f"training on {event.device}, {event.seconds:.1f} s to start",
     events.CommandApplied: _changes,
-    events.CommandRejected: lambda event: f"refused {event.command}: {event.message}",
+    events.CommandRejected: lambda event: f"refused {command_text(event.command)}: {event.message}",
     events.SettingsActivated: lambda event: "quantization begins for " + ", ".join(event.tensors),
     events.Evaluated: _evaluated,
-    events.Restored: lambda event: f"{event.reason}: set back from step {event.from_step}",
-    events.NonFinite: lambda event: f"{event.what}; the state after step {event.restored_step} is kept",
+    events.Restored: lambda event: f"{restore_text(event.reason)}: set back from step {event.from_step}",
+    events.NonFinite: lambda event: f"{non_finite_text(event)}; the state after step {event.restored_step} is kept",
     events.RecordFailed: lambda event: f"warning: {event.message}; the run goes on",
 }

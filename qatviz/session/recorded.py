@@ -38,8 +38,8 @@ class RecordedRun:
         news, self._news = self._news, []
         return news
 
-    def send(self, command: Command) -> int:
-        raise RunStateError(f"{command.describe()}: this is the record of a run: go on with it first")
+    def send(self, command: Command) -> str:
+        raise RunStateError(f"{type(command).__name__}: this is the record of a run: go on with it first")
 
     def request_stop(self) -> None:
         """It is not running."""

@@ -6,9 +6,9 @@ from typing import Any, List, Tuple
 
 from qatviz import data
 from qatviz.errors import RecordError, SettingError, about
-from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledCommand, SettingsCommand
+from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
-from qatviz.protocol.schedule import planned
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.begin import lasting_name, new_record, placement_of, prepared_run, schedule_of
 from qatviz.session.changes import check_change
@@ -69,7 +69,7 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
     if spec.start is None:
         raise RecordError(f"{request.directory}: has no checkpoint yet: there is nothing to fork", "directory")
     start = replace(spec.start, branch=0, position=0)
-    schedule = tuple(item for item in spec.schedule if item[0] >= start.step)
+    schedule = tuple(item for item in spec.schedule if item.step >= start.step)
     spec = replace(spec, start=start, book=start.book, schedule=schedule)
     record = None
     if request.out is not None:
@@ -82,9 +82,8 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
         }
         with about("out"):
             record = new_record(spec, request.out, forked_from=origin, **kept)
-            record.save_checkpoint(
-                f"start-{start.step:08d}", start.arrays, dict(start.meta(), reason=f"fork of {origin['directory']}")
-            )
+            reason = SaveReason(SaveKind.FORK, note=origin["directory"])
+            record.save_checkpoint(f"start-{start.step:08d}", start.arrays, replace(start, reason=reason).meta())
     outcome = Outcome(start.book, spec.metric)
     outcome.step, outcome.seconds = start.step, start.seconds
     return prepared_run(spec, record, outcome, shown)
@@ -102,7 +101,7 @@ def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notif
                 description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION),
                 task=description.get("task"),
             )
-        plan = planned(reader)
+        plan = reader.plan()
         spec = RunSpec.from_description(
             description,
             dataset,
@@ -120,19 +119,21 @@ def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notif
             "steps", f"is {steps}: expected at least {step}, which are done; or name an earlier checkpoint"
         )
     # Going back to a named checkpoint leaves behind what came after it, scheduled changes at that very step included.
-    schedule = tuple(item for item in spec.schedule if item[0] > step) if request.checkpoint else spec.schedule
+    schedule = tuple(item for item in spec.schedule if item.step > step) if request.checkpoint else spec.schedule
     spec = replace(spec, start=start, steps=steps, schedule=schedule)
     with about("changes"):
-        at_once = tuple((step, command) for command in _at_once(request, start.book if start else spec.book))
+        at_once = tuple(
+            ScheduledCommand(step, command) for command in _at_once(request, start.book if start else spec.book)
+        )
         for change in request.changes:
             if change.step is not None and change.step < step:
                 raise SettingError.of_field("changes", f"{change.text!r}: the run continues from step {step}")
         return replace(spec, schedule=spec.schedule + replay + at_once + schedule_of(request.changes, spec, notify))
 
 
-def _at_once(request: ContinuationRequest, book: SettingsBook) -> List[Command]:
+def _at_once(request: ContinuationRequest, book: SettingsBook) -> List[SettingsCommand]:
     """Return the commands to begin with: everything that is a setting can change when a run continues."""
-    commands: List[Command] = []
+    commands: List[SettingsCommand] = []
     if request.preset is not None:
         commands.append(ApplyPreset(request.preset))
         book, _ = book.with_preset(request.preset)

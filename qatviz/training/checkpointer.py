@@ -1,26 +1,37 @@
 """Writes checkpoints to disk on a thread of its own, and deletes old automatic ones."""
 
-import re
 import threading
 from collections import deque
 from typing import Callable, Deque, Optional
 
 from qatviz.errors import RecordError
 from qatviz.protocol.events import CheckpointSaved, Event, RecordFailed
+from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.run_state import RunState
+from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record.run_record import RunRecord
 
-#: Prefixes of the names of checkpoints that are saved automatically, and the number of each that stay on disk.
+#: Prefixes of the names of checkpoints that are saved automatically.
 AUTOMATIC, BEFORE_CHANGE, FINAL = "auto", "before", "final"
-KEPT_ON_DISK = {AUTOMATIC: 3, BEFORE_CHANGE: 10, FINAL: 1}
-#: Largest number of unwritten checkpoints of one prefix that wait; the oldest are dropped (they are still in memory).
+PREFIXES = {SaveKind.AUTOMATIC: AUTOMATIC, SaveKind.BEFORE_CHANGE: BEFORE_CHANGE, SaveKind.END: FINAL}
+#: The number of automatic checkpoints of each kind that stay on disk.
+KEPT_ON_DISK = {SaveKind.AUTOMATIC: 3, SaveKind.BEFORE_CHANGE: 10, SaveKind.END: 1}
+#: Largest number of unwritten checkpoints of one kind that wait; the oldest are dropped (they are still in memory).
 _WAITING = 2
-_AUTOMATIC_NAME = re.compile(r"([a-z]+)-\d{8,}(-\d+)?")
 
 
-def checkpoint_name(prefix: str, step: int, sequence: int = 0) -> str:
-    """Return the name of a checkpoint such as ``auto-00001200``; names sort by step."""
-    return f"{prefix}-{step:08d}" + (f"-{sequence}" if sequence else "")
+def checkpoint_name(prefix: str, step: int, number: int = 0) -> str:
+    """Return the name of a checkpoint such as ``auto-00001200``, or ``before-00001200-3``; names sort by step."""
+    return f"{prefix}-{step:08d}" + (f"-{number}" if number else "")
+
+
+def is_temporary(info: CheckpointInfo) -> bool:
+    """Whether a checkpoint was saved automatically, and will be deleted when there are newer ones of its kind.
+
+    A copy of one under another name is not.
+    """
+    prefix = PREFIXES.get(info.reason.kind)
+    return prefix is not None and info.name.startswith(checkpoint_name(prefix, info.step))
 
 
 class Checkpointer:
@@ -57,9 +68,8 @@ class Checkpointer:
         if self._thread is None:
             return
         with self._changed:
-            same = [
-                m for m in self._waiting if _prefix(m.name) == _prefix(state.name) and _prefix(m.name) in KEPT_ON_DISK
-            ]
+            kind = state.reason.kind
+            same = [waiting for waiting in self._waiting if waiting.reason.kind is kind and kind in KEPT_ON_DISK]
             for oldest in same[: max(0, len(same) - _WAITING + 1)]:
                 self._waiting.remove(oldest)
             self._waiting.append(state)
@@ -86,22 +96,16 @@ class Checkpointer:
     def _write(self, state: RunState) -> None:
         try:
             self._record.save_checkpoint(state.name, state.arrays, state.meta())
-            self._prune(_prefix(state.name))
+            self._prune(state.reason.kind)
         except RecordError as error:
             self._announce(RecordFailed(state.step, str(error)), state)
         else:
             self._announce(CheckpointSaved(state.step, state.name, state.reason), state)
 
-    def _prune(self, prefix: str) -> None:
-        if prefix not in KEPT_ON_DISK:
+    def _prune(self, kind: SaveKind) -> None:
+        if kind not in KEPT_ON_DISK:
             return
-        known = [info for info in self._record.list_checkpoints() if _prefix(info.name) == prefix]
+        known = [info for info in self._record.list_checkpoints() if info.reason.kind is kind and is_temporary(info)]
         known.sort(key=lambda info: info.created)
-        for info in known[: -KEPT_ON_DISK[prefix]]:
+        for info in known[: -KEPT_ON_DISK[kind]]:
             self._record.delete_checkpoint(info.name)
-
-
-def _prefix(name: str) -> str:
-    """Return the prefix of an automatic name; an empty text for any other name, which the user chose."""
-    match = _AUTOMATIC_NAME.fullmatch(name)
-    return match.group(1) if match else ""

@@ -3,6 +3,7 @@
 from typing import Callable, Optional
 
 from qatviz.protocol.events import Paused, Resumed
+from qatviz.protocol.reasons import PauseReason
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Measuring
 
@@ -49,9 +50,9 @@ class Control:
         if self._single_steps:
             self._single_steps -= 1
             if not self._single_steps:
-                self.pause("single step")
+                self.pause(PauseReason.SINGLE_STEPS)
 
-    def pause(self, reason: str) -> None:
+    def pause(self, reason: PauseReason) -> None:
         """Wait from now on; what is on screen meanwhile is measured exactly."""
         self.is_paused, self._single_steps = True, 0
         self._live.emit(Paused(self._live.step, reason))

@@ -8,9 +8,11 @@ from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
+from qatviz.protocol.commands import Schedule
 from qatviz.protocol.events import Change
+from qatviz.protocol.reasons import PauseReason, RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
-from qatviz.protocol.schedule import Schedule, changed
+from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.collector import Collector, Rewind
 from qatviz.telemetry.record.run_record import RunRecord
@@ -59,8 +61,8 @@ class CommandExecutor:
         self._recovery, self._checkpointer = recovery, checkpointer
         self._collector, self._record = collector, record
         self._states = StateStore()
-        self._schedule = sorted(schedule, key=lambda item: item[0])
-        self._schedule_steps = [step for step, _ in self._schedule]
+        self._schedule = sorted(schedule, key=lambda item: item.step)
+        self._schedule_steps = [item.step for item in self._schedule]
         # What the schedule says of the step a run is resumed at was done before, or is done now; twice does no harm.
         self._scheduled = bisect_left(self._schedule_steps, live.step)
 
@@ -68,7 +70,8 @@ class CommandExecutor:
         """Return the commands of the schedule whose step has come, each once."""
         due = []
         while self._scheduled < len(self._schedule) and self._schedule_steps[self._scheduled] <= self._live.step:
-            due.append(Sent(0, self._schedule[self._scheduled][1]))
+            item = self._schedule[self._scheduled]
+            due.append(Sent(0, item.id, item.command))
             self._scheduled += 1
         return due
 
@@ -89,7 +92,7 @@ class CommandExecutor:
                 handler = self._HANDLERS.get(type(sent.command))
                 if handler is None:
                     raise RunStateError(
-                        f"{sent.command.describe()}: there is no such command; there are "
+                        f"{type(sent.command).__name__}: there is no such command; there are "
                         f"{', '.join(kind.__name__ for kind in self._HANDLERS)}"
                     )
                 handler(self, sent)
@@ -114,11 +117,12 @@ class CommandExecutor:
         live, name = self._live, ""
         if book != live.book:
             last = [sent for sent, outcome in answers if isinstance(outcome, tuple) and outcome][-1]
-            name = checkpoint_name(BEFORE_CHANGE, live.step, last.sequence)
-            self._replace_book(book, live.capture(name, "before " + last.command.describe()))
+            before = self._present(BEFORE_CHANGE, SaveKind.BEFORE_CHANGE, last)
+            name = before.name
+            self._replace_book(book, before)
         for sent, outcome in answers:
             if isinstance(outcome, QatvizError):
-                live.emit(events.CommandRejected(live.step, sent.sequence, sent.command.describe(), str(outcome)))
+                live.emit(events.CommandRejected(live.step, sent.id, sent.command, str(outcome)))
             else:
                 self._applied(sent, outcome, name if outcome else "")
 
@@ -129,7 +133,8 @@ class CommandExecutor:
         held_anew = live.adopt(book)
         # Going back after a bad step should not take back a change with which steps could be taken.
         arrays = live.graph.read_state() if held_anew else before.arrays
-        self._recovery.propose(replace(before, book=book, arrays=arrays, name="good", reason="after a change"))
+        after = replace(before, book=book, arrays=arrays, name="good", reason=SaveReason(SaveKind.LAST_GOOD))
+        self._recovery.propose(after)
         now = time.perf_counter()
         self._recovery.hurry(now)
         if book.quantizers != before.book.quantizers:  # what was changed is looked at
@@ -138,16 +143,14 @@ class CommandExecutor:
         self._checkpointer.shorten_interval(now, book.run.checkpoint_interval)
 
     def _applied(self, sent: Sent, changes: Tuple[Change, ...] = (), checkpoint: str = "") -> None:
-        self._live.emit(
-            events.CommandApplied(self._live.step, sent.sequence, sent.command.describe(), changes, checkpoint)
-        )
+        self._live.emit(events.CommandApplied(self._live.step, sent.id, sent.command, changes, checkpoint))
 
     # One method for each kind of command
 
     def _on_pause(self, sent: Sent) -> None:
         self._applied(sent)
         if not self._control.is_paused or self._control.is_single_stepping:
-            self._control.pause("asked to")
+            self._control.pause(PauseReason.ASKED)
 
     def _on_resume(self, sent: Sent) -> None:
         self._applied(sent)
@@ -175,7 +178,7 @@ class CommandExecutor:
 
     def _on_save_checkpoint(self, sent: Sent) -> None:
         live = self._live
-        state = live.capture(sent.command.name or checkpoint_name("step", live.step), "asked for")
+        state = live.capture(sent.command.name or checkpoint_name("step", live.step), SaveReason(SaveKind.ASKED))
         self._states.keep(state)
         self._checkpointer.save(state)
         self._applied(sent, checkpoint=state.name)
@@ -184,17 +187,20 @@ class CommandExecutor:
 
     def _on_restore_checkpoint(self, sent: Sent) -> None:
         state = self._find(sent.command.name)
-        name = checkpoint_name(BEFORE_CHANGE, self._live.step, sent.sequence)
-        self._states.push_undo(self._live.capture(name, "before restoring"))
-        self._jump(sent, state, "restored")
+        self._states.push_undo(self._present(BEFORE_CHANGE, SaveKind.BEFORE_RESTORING, sent))
+        self._jump(sent, state, RestoreReason.CHECKPOINT)
 
     def _on_undo(self, sent: Sent) -> None:
-        left = self._live.capture(checkpoint_name("undone", self._live.step, sent.sequence), "undone")
-        self._jump(sent, self._states.undo(left), "undo")
+        left = self._live.capture(
+            checkpoint_name("undone", self._live.step, sent.number), SaveReason(SaveKind.UNDONE, sent.command)
+        )
+        self._jump(sent, self._states.undo(left), RestoreReason.UNDO)
 
     def _on_redo(self, sent: Sent) -> None:
-        left = self._live.capture(checkpoint_name("redone", self._live.step, sent.sequence), "redone")
-        self._jump(sent, self._states.redo(left), "redo")
+        left = self._live.capture(
+            checkpoint_name("redone", self._live.step, sent.number), SaveReason(SaveKind.REDONE, sent.command)
+        )
+        self._jump(sent, self._states.redo(left), RestoreReason.REDO)
 
     def _on_set_steps(self, sent: Sent) -> None:
         steps = sent.command.steps
@@ -223,6 +229,10 @@ class CommandExecutor:
         c.Stop: _on_stop,
     }
 
+    def _present(self, prefix: str, kind: SaveKind, sent: Sent) -> RunState:
+        """Return a copy of the present state, which ``sent`` is about to replace."""
+        return self._live.capture(checkpoint_name(prefix, self._live.step, sent.number), SaveReason(kind, sent.command))
+
     def _find(self, name: str) -> RunState:
         """Return the checkpoint of this name, from memory or from the record."""
         state = self._states.named(name)
@@ -237,7 +247,7 @@ class CommandExecutor:
         self._live.graph.check_state(name, arrays)
         return state
 
-    def _jump(self, sent: Sent, state: RunState, reason: str) -> None:
+    def _jump(self, sent: Sent, state: RunState, reason: RestoreReason) -> None:
         """Set the run to ``state`` as a command asked for, and answer."""
         left = self._live.step
         changes = self._live.book.differences(state.book)

@@ -106,8 +106,8 @@ class Run:
         self._state = BUILDING
         self._thread.start()
 
-    def send(self, command: c.Command) -> int:
-        """Ask for something; its number, under which the answer (CommandApplied, CommandRejected) comes.
+    def send(self, command: c.Command) -> str:
+        """Send a command; return its id, which the answer (CommandApplied, CommandRejected) carries.
 
         Raises
         ------
@@ -124,13 +124,13 @@ class Run:
         """Block until :meth:`drain` would return something; False if nothing came in time."""
         return self._channel.wait(timeout_s)
 
-    def pause(self) -> int:
+    def pause(self) -> str:
         return self.send(c.Pause())
 
-    def resume(self) -> int:
+    def resume(self) -> str:
         return self.send(c.Resume())
 
-    def single_step(self, count: int = 1) -> int:
+    def single_step(self, count: int = 1) -> str:
         """Take ``count`` steps, then pause."""
         return self.send(c.SingleStep(count))
 
@@ -183,7 +183,7 @@ class Run:
         except BaseException as error:
             ending = _failure(self._step, error)
         for sent in late:
-            rejected = events.CommandRejected(self._step, sent.sequence, sent.command.describe(), "the run has ended")
+            rejected = events.CommandRejected(self._step, sent.id, sent.command, "the run has ended")
             collector.put(cursor.place(rejected))
         collector.put(cursor.place(ending))
         collector.close()

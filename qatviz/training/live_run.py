@@ -6,6 +6,7 @@ from typing import Any, Callable, List, Optional, Tuple
 from qatviz.data import BatchSchedule
 from qatviz.protocol.branches import BranchCursor, BranchPoint
 from qatviz.protocol.events import Event, SettingsActivated
+from qatviz.protocol.reasons import SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
@@ -77,7 +78,7 @@ class LiveRun:
         self._write_settings()
         return self._hold_ranges(actions_on_change(self._layout, old, book))
 
-    def capture(self, name: str, reason: str) -> RunState:
+    def capture(self, name: str, reason: SaveReason) -> RunState:
         """Return a copy of the present state."""
         branch, step, position = self.point
         return RunState(step, self.seconds, self.book, self.graph.read_state(), name, reason, branch, position)

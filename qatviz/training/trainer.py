@@ -9,6 +9,7 @@ from typing import Callable, Optional, Tuple
 
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.collector import Collector, RawStep
@@ -81,7 +82,7 @@ class Trainer:
             self._control = Control(self._live, self._measuring, spec.steps, on_state)
             now = time.perf_counter()
             self._checkpointer.restart_interval(now, self._live.book.run.checkpoint_interval)
-            first = self._live.capture("start", "start of the run")
+            first = self._live.capture("start", SaveReason(SaveKind.START))
             loss_of_guessing = OBJECTIVES[spec.dataset.task].loss_of_guessing(spec.dataset)
             self._recovery = Recovery(first, loss_of_guessing, time.perf_counter() - now)
             self._executor = CommandExecutor(
@@ -130,7 +131,7 @@ class Trainer:
         self._measuring.drop_evaluation()
         self._measuring.take_snapshot()
         step = self._live.step
-        self.final = self._live.capture(checkpoint_name(FINAL, step), "end of the run")
+        self.final = self._live.capture(checkpoint_name(FINAL, step), SaveReason(SaveKind.END))
         self._checkpointer.save(self.final)
         return events.Stopped(step) if self._control.is_stopping else events.Finished(step)
 
@@ -151,21 +152,23 @@ class Trainer:
         live = self._live
         try:
             loss, raw = live.train_step()
-        except NonFiniteLoss as error:
-            self._recover(str(error))
+        except NonFiniteLoss:
+            self._recover(NonFiniteValue.LOSS)
             return
         self._recovery.accept(loss)
         self._collector.put(RawStep(live.step, live.seconds, loss, live.book.run.learning_rate, raw))
         self._control.count_step()
 
-    def _recover(self, what: str) -> None:
+    def _recover(self, what: NonFiniteValue) -> None:
         """Set the run back to its last good state, and pause."""
         left, book, good = self._live.step, self._live.book, self._recovery.good
         self._executor.set_to(good)
         self._recovery.reject()
-        self._live.emit(events.Restored(good.step, good.name, what, left, book.differences(good.book)))
+        self._live.emit(
+            events.Restored(good.step, good.name, RestoreReason.BAD_STEP, left, book.differences(good.book))
+        )
         self._live.emit(events.NonFinite(left, what, good.step))
-        self._control.pause(what)
+        self._control.pause(PauseReason.BAD_STEP)
 
     # Housekeeping between steps
 
@@ -179,13 +182,13 @@ class Trainer:
         if measuring.is_snapshot_due(now):
             measuring.take_snapshot()
         if self._recovery.is_due(now) and not self._recovery.keep(
-            lambda: live.capture("good", "kept in case a step goes wrong")
+            lambda: live.capture("good", SaveReason(SaveKind.LAST_GOOD))
         ):
             # A tensor of NaNs is quantized to zeros: the loss need not show it.
-            self._recover("a weight, a slot of the optimizer or a range is not finite")
+            self._recover(NonFiniteValue.STATE)
         if self._checkpointer.is_due(now):
             self._checkpointer.restart_interval(now, live.book.run.checkpoint_interval)
-            self._checkpointer.save(live.capture(checkpoint_name(AUTOMATIC, live.step), "automatic"))
+            self._checkpointer.save(live.capture(checkpoint_name(AUTOMATIC, live.step), SaveReason(SaveKind.AUTOMATIC)))
         self._report_failure()
 
     def _rest(self) -> None:

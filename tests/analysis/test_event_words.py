@@ -6,13 +6,18 @@ from hypothesis import strategies as st
 
 from qatviz.presentation.event_texts import NAMED, activated_words, change_words, changes_words, sentence
 from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledCommand
 from qatviz.protocol.events import Change
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 
 NAMES = st.lists(st.sampled_from(["a", "b", "conv1", "logits"]).map("{}.weights".format), unique=True, min_size=1)
 
 
 def bits(tensor, old=8, new=4):
     return Change(tensor + ".num_bits", old, new)
+
+
+SCHEDULE = (ScheduledCommand(5, ApplyPreset("int4")), ScheduledCommand(7, ApplyPreset("int8")))
 
 
 @given(NAMES, st.integers(2, 16), st.integers(2, 16))
@@ -46,12 +51,23 @@ def test_tensors_that_are_not_named_are_counted(tensors):
         (events.Planned(3, None), "to go on until stopped"),
         (events.Planned(3, 9000), "to go on to step 9,000"),
         (events.Planned(3, 9, ()), "to go on to step 9"),
-        (events.Planned(3, 9, ({},)), "to go on to step 9, with 1 change to come"),
-        (events.Planned(3, None, ({}, {})), "to go on until stopped, with 2 changes to come"),
-        (events.Restored(5, "x", "restored", 9, ()), "the run was set back from step 9 to 5"),
-        (events.Restored(9, "x", "redo", 5, ()), "the run was set forward from step 5 to 9 (redo)"),
-        (events.CommandApplied(5, 1, "preset int4", (bits("a.weights"),)), "preset int4: a.weights.num_bits 8 → 4"),
-        (events.CommandApplied(5, 1, "change", (bits("a.weights"),)), "a.weights.num_bits 8 → 4"),
+        (events.Planned(3, 9, SCHEDULE[:1]), "to go on to step 9, with 1 change to come"),
+        (events.Planned(3, None, SCHEDULE), "to go on until stopped, with 2 changes to come"),
+        (events.Paused(3, PauseReason.ASKED), "paused"),
+        (events.Paused(3, PauseReason.SINGLE_STEPS), "paused: single step"),
+        (events.CheckpointSaved(3, "a", SaveReason(SaveKind.AUTOMATIC)), "automatic checkpoint saved: a"),
+        (events.CheckpointSaved(3, "a", SaveReason(SaveKind.END)), "checkpoint a saved (end of the run)"),
+        (
+            events.NonFinite(3, NonFiniteValue.LOSS, 2),
+            "the loss of step 4 is not finite; set back to step 2 and paused",
+        ),
+        (events.Restored(5, "x", RestoreReason.CHECKPOINT, 9, ()), "the run was set back from step 9 to 5"),
+        (events.Restored(9, "x", RestoreReason.REDO, 5, ()), "the run was set forward from step 5 to 9 (redo)"),
+        (
+            events.CommandApplied(5, "a-1", ApplyPreset("int4"), (bits("a.weights"),)),
+            "preset int4: a.weights.num_bits 8 → 4",
+        ),
+        (events.CommandApplied(5, "a-1", ChangeSettings(()), (bits("a.weights"),)), "a.weights.num_bits 8 → 4"),
     ],
 )
 def test_sentences(event, text):

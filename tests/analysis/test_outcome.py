@@ -11,6 +11,8 @@ from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.commands import ChangeSettings, Redo
+from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord
 from qatviz.telemetry.outcome import Outcome, read_outcome
@@ -24,7 +26,7 @@ PATH = "dense1.weights.num_bits"
 
 def applied(step, book, bits):
     changed, changes = book.change([(PATH, bits)])
-    return changed, events.CommandApplied(step, 1, "change", changes)
+    return changed, events.CommandApplied(step, "a-1", ChangeSettings(((PATH, bits),)), changes)
 
 
 def step_record(step):
@@ -34,8 +36,8 @@ def step_record(step):
 def test_an_outcome_counts_a_change_once():
     book, changes = BOOK.change([(PATH, 3)])
     outcome = Outcome(BOOK)
-    outcome.take(events.CommandApplied(5, 1, "redo", changes))
-    outcome.take(events.Restored(5, "x", "redo", 9, changes))
+    outcome.take(events.CommandApplied(5, "a-1", Redo(), changes))
+    outcome.take(events.Restored(5, "x", RestoreReason.REDO, 9, changes))
     assert outcome.changes == [{"step": 5, "setting": PATH, "old": 8, "new": 3}]
     assert outcome.book == book
 
@@ -44,7 +46,7 @@ def test_a_change_and_its_undo_at_one_step_leave_nothing():
     outcome = Outcome(BOOK)
     book, event = applied(5, BOOK, 3)
     outcome.take(event)
-    outcome.take(events.Restored(5, "before", "undo", 5, book.differences(BOOK)))
+    outcome.take(events.Restored(5, "before", RestoreReason.UNDO, 5, book.differences(BOOK)))
     assert (outcome.book, outcome.changes) == (BOOK, [])
 
 
@@ -56,7 +58,7 @@ def test_going_back_forgets_what_was_measured_and_changed_later():
         outcome.take(events.Evaluated(step, {"float": step / 10}, 10, 0.1))
     outcome.take(events.Finished(6))
     assert outcome.ending == "finished" and outcome.changes_from(book, 5) == []
-    restored = events.Restored(4, "x", "restored", 6, book.differences(BOOK))
+    restored = events.Restored(4, "x", RestoreReason.CHECKPOINT, 6, book.differences(BOOK))
     outcome.take(restored.placed(1, 0, BranchPoint(0, 4)))
     assert [row["step"] for row in outcome.evaluations] == [4]
     assert (outcome.changes, outcome.book, outcome.ending) == ([], BOOK, "")

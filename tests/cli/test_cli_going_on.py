@@ -10,6 +10,8 @@ from qatviz.metric import ACCURACY
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.reasons import RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
@@ -20,6 +22,8 @@ from qatviz.telemetry.record.run_record import RunRecord
 NETWORK = zoo.build("mlp", (6, 6, 1), 4)
 PLAN = quantization_plan(NETWORK)
 BOOK = SettingsBook.from_preset(PLAN, "tflite-int8")
+
+ASKED = SaveReason(SaveKind.ASKED)
 
 
 class Spec:
@@ -49,20 +53,21 @@ class Script:
         if checkpoint:
             self.save(checkpoint)
         self.book, changes = self.book.change([(path, value)])
-        self.record.append_event(events.CommandApplied(self.step, 1, "change", changes, checkpoint))
+        command = ChangeSettings(((path, value),))
+        self.record.append_event(events.CommandApplied(self.step, "a-1", command, changes, checkpoint))
 
     def save(self, name, value=0.0):
         arrays = {"w": np.full(3, value, np.float32)}
-        moment = RunState(self.step, self.step / 10, self.book, arrays, name, "test", self.record.branch)
+        moment = RunState(self.step, self.step / 10, self.book, arrays, name, ASKED, self.record.branch)
         self.record.save_checkpoint(name, moment.arrays, moment.meta())
-        self.record.append_event(events.CheckpointSaved(self.step, name, "test"))
+        self.record.append_event(events.CheckpointSaved(self.step, name, ASKED))
         return moment
 
     def go_back(self, moment):
         self.record.append_rewind(moment.step, moment.branch)
         changes = self.book.differences(moment.book)
         self.step, self.book = moment.step, moment.book
-        self.record.append_event(events.Restored(self.step, moment.name, "undo", 0, changes))
+        self.record.append_event(events.Restored(self.step, moment.name, RestoreReason.UNDO, 0, changes))
 
     def starting_point(self, name=None):
         assert self.record.flush()
@@ -84,7 +89,7 @@ def damage(script, name):
 
 
 def assigned(replay):
-    return [(step, command.assignments) for step, command in replay]
+    return [(item.step, item.command.assignments) for item in replay]
 
 
 def test_the_newest_checkpoint_is_taken(script):
@@ -224,7 +229,7 @@ def test_the_settings_of_a_run_that_goes_on_are_those_it_had(tmp_path_factory, a
                 getattr(script, what)(*arguments)
         moment, replay = script.starting_point()
         book = moment.book if moment else BOOK
-        for step, command in replay:
+        for step, command, _ in replay:
             assert step >= (moment.step if moment else 0)
             book, _ = book.change(command.assignments)
         assert book == script.book

@@ -9,6 +9,7 @@ from qatviz.cli.parser import parse
 from qatviz.cli.train_options import request_of
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings
+from qatviz.protocol.reasons import RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
 from qatviz.session.prepare import prepare
@@ -36,11 +37,11 @@ def run(tmp_path):
     with RunRecord.open(tmp_path / "run") as record:
         book = launch.spec.book
         write_steps(record, launch, 1, 20)
-        moment = RunState(20, 2.0, book, {}, "auto-20", "test", record.branch)
+        moment = RunState(20, 2.0, book, {}, "auto-20", SaveReason(SaveKind.AUTOMATIC), record.branch)
         record.save_checkpoint(moment.name, {}, moment.meta())
         write_steps(record, launch, 21, 25)
-        command = launch.spec.schedule[0][1]
-        record.append_event(events.CommandApplied(25, 0, command.describe(), book.change(command.assignments)[1]))
+        _, command, command_id = launch.spec.schedule[0]
+        record.append_event(events.CommandApplied(25, command_id, command, book.change(command.assignments)[1]))
         write_steps(record, launch, 26, 27)
     return tmp_path / "run"
 
@@ -67,7 +68,7 @@ def assert_same_plan(one, other):
 def test_the_changes_to_be_made_again_are_not_lost_when_they_are_not_reached(run):
     first = prepare_and_close("--resume", run)
     assert first.spec.start.step == 20
-    assert sorted((step, command.assignments) for step, command in first.spec.schedule) == [
+    assert sorted((item.step, item.command.assignments) for item in first.spec.schedule) == [
         (25, (("dense1.weights.num_bits", 3),)),
         (28, (("run.beta1", 0.5),)),
     ]
@@ -80,11 +81,11 @@ def test_what_is_asked_for_when_a_run_goes_on_is_kept(run):
         "--resume", run, "--steps", 90, "--preset", "int4", "--learning-rate", "0.5", "--set", "60:*.weights.num_bits=2"
     )
     assert first.spec.steps == 90
-    assert [item for item in first.spec.schedule if item[0] == 20] == [
+    assert [item[:2] for item in first.spec.schedule if item.step == 20] == [
         (20, ApplyPreset("int4")),
         (20, ChangeSettings((("run.learning_rate", 0.5),))),
     ]
-    assert first.spec.schedule[-1] == (60, ChangeSettings((("*.weights.num_bits", 2),)))
+    assert first.spec.schedule[-1][:2] == (60, ChangeSettings((("*.weights.num_bits", 2),)))
     assert_same_plan(prepare_and_close("--resume", run), first)
     assert prepare_and_close("--resume", run, "--steps", "inf").spec.steps is None
     assert prepare_and_close("--resume", run).spec.steps is None
@@ -101,40 +102,35 @@ def test_the_plan_is_told(run):
 
 def test_what_was_reached_is_not_made_again(run):
     launch = prepare_and_close("--resume", run, "--steps", 90, "--set", "run.beta2=0.9")
-    at_once = launch.spec.schedule[-1][1]
+    _, at_once, command_id = launch.spec.schedule[-1]
     with RunRecord.open(run) as record:
-        changes = launch.spec.start.book.change(at_once.assignments)[1]
-        record.append_event(events.CommandApplied(20, 0, at_once.describe(), changes))
+        book, changes = launch.spec.start.book.change(at_once.assignments)
+        record.append_event(events.CommandApplied(20, command_id, at_once, changes))
         write_steps(record, launch, 21, 22)
-        moment = RunState(
-            22, 2.2, launch.spec.start.book.change(at_once.assignments)[0], {}, "auto-22", "", record.branch
-        )
+        moment = RunState(22, 2.2, book, {}, "auto-22", SaveReason(SaveKind.AUTOMATIC), record.branch)
         record.save_checkpoint(moment.name, {}, moment.meta())
     again = prepare_and_close("--resume", run)
     assert again.spec.start.name == "auto-22" and again.spec.start.book.run.beta2 == 0.9
-    assert sorted(step for step, _ in again.spec.schedule) == [25, 28] and again.spec.steps == 90
+    assert sorted(item.step for item in again.spec.schedule) == [25, 28] and again.spec.steps == 90
 
 
 def test_a_scheduled_change_that_was_undone_does_not_come_back(run):
     with RunRecord.open(run) as record:
         change = record.events()[-1]["changes"]
         record.append_rewind(25)
-        record.append_event(
-            events.Restored(
-                25, "before", "undo", 27, tuple(events.Change(row["setting"], row["new"], row["old"]) for row in change)
-            )
-        )
-    assert [step for step, _ in prepare_and_close("--resume", run).spec.schedule] == [28]
+        back = tuple(events.Change(row["setting"], row["new"], row["old"]) for row in change)
+        record.append_event(events.Restored(25, "before", RestoreReason.UNDO, 27, back))
+    assert [item.step for item in prepare_and_close("--resume", run).spec.schedule] == [28]
 
 
 def test_a_fork_keeps_what_was_asked_for(run, tmp_path):
     first = prepare_and_close("--fork", run, "--out", tmp_path / "fork", "--preset", "ternary", "--steps", 50)
     again = prepare_and_close("--resume", tmp_path / "fork")
     assert (again.spec.steps, again.spec.schedule) == (first.spec.steps, first.spec.schedule)
-    assert (20, ApplyPreset("ternary")) in again.spec.schedule and again.spec.steps == 50
+    assert (20, ApplyPreset("ternary")) in [item[:2] for item in again.spec.schedule] and again.spec.steps == 50
 
 
 def test_going_back_to_a_named_checkpoint_leaves_changes_at_its_step_behind(run):
     prepare_and_close("--resume", run, "--preset", "int4")
     launch = prepare_and_close("--resume", run, "--checkpoint", "auto-20")
-    assert sorted(step for step, _ in launch.spec.schedule) == [25, 28]
+    assert sorted(item.step for item in launch.spec.schedule) == [25, 28]

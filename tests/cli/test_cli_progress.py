@@ -11,6 +11,8 @@ import pytest
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings, Stop
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import StepRecord
 from qatviz.session import progress
@@ -19,6 +21,7 @@ from qatviz.telemetry.outcome import Outcome
 
 BOOK = SettingsBook.from_preset(quantization_plan(zoo.build("mlp", (6, 6, 1), 4)), "tflite-int8")
 ACCURACY = {"float": 0.971, "weights_only": 0.96, "activations_only": 0.95, "quantized": 0.94}
+OFF = ChangeSettings((("*.symmetric", "off"),))
 CHANGES = tuple(events.Change(f"a{i}.weights.symmetric", True, False) for i in range(9))
 
 
@@ -76,10 +79,16 @@ def follow(*batches, on_look=None):
     "event, line",
     [
         (events.Started(0, 1.25, "CPU"), "training on CPU, 1.2 s to start"),
-        (events.CommandApplied(500, 1, "x", CHANGES[:1]), "step 500: a0.weights.symmetric on -> off"),
-        (events.CommandApplied(500, 1, "*.symmetric=off", CHANGES), "step 500: *.symmetric=off (9 settings changed)"),
-        (events.CommandApplied(500, 1, "Stop"), None),
-        (events.CommandRejected(3, 1, "x=9", "no"), "step 3: refused x=9: no"),
+        (
+            events.CommandApplied(500, "a-1", OFF, CHANGES[:1]),
+            "step 500: a0.weights.symmetric on -> off",
+        ),
+        (
+            events.CommandApplied(500, "a-1", OFF, CHANGES),
+            "step 500: *.symmetric=off (9 settings changed)",
+        ),
+        (events.CommandApplied(500, "a-1", Stop()), None),
+        (events.CommandRejected(3, "a-1", ChangeSettings((("x", 9),)), "no"), "step 3: refused x=9: no"),
         (events.SettingsActivated(7, ("a", "b")), "step 7: quantization begins for a, b"),
         (
             events.Evaluated(8, ACCURACY, 9, 1.0),
@@ -89,10 +98,13 @@ def follow(*batches, on_look=None):
             events.Evaluated(8, {"float": 0.5, "quantized": 1234.5}, 9, 1.0, "rmse"),
             "step 8: RMSE float 0.5, quantized 1234",
         ),
-        (events.Restored(3, "c", "undo", 9), "step 3: undo: set back from step 9"),
-        (events.NonFinite(9, "a NaN", 3), "step 9: a NaN; the state after step 3 is kept"),
+        (events.Restored(3, "c", RestoreReason.UNDO, 9), "step 3: undo: set back from step 9"),
+        (
+            events.NonFinite(9, NonFiniteValue.LOSS, 3),
+            "step 9: the loss of step 10 is not finite; the state after step 3 is kept",
+        ),
         (events.RecordFailed(4, "full"), "step 4: warning: full; the run goes on"),
-        (events.CheckpointSaved(4, "c", "asked for"), None),
+        (events.CheckpointSaved(4, "c", SaveReason(SaveKind.ASKED)), None),
         (events.Finished(9), None),
     ],
 )
@@ -102,10 +114,12 @@ def test_events_are_told(event, line):
 
 def test_a_loss_that_is_not_finite_stops_the_run():
     watch, run, shown = follow(
-        [record(1)], [events.NonFinite(1, "a NaN", 1), events.Paused(1, "a NaN")], [events.Stopped(1)]
+        [record(1)],
+        [events.NonFinite(1, NonFiniteValue.LOSS, 1), events.Paused(1, PauseReason.BAD_STEP)],
+        [events.Stopped(1)],
     )
-    assert watch.non_finite.what == "a NaN" and run.stops >= 1
-    assert shown.lines == ["step 1: a NaN; the state after step 1 is kept"]
+    assert watch.non_finite.what is NonFiniteValue.LOSS and run.stops >= 1
+    assert shown.lines == ["step 1: the loss of step 2 is not finite; the state after step 1 is kept"]
 
 
 def test_failures_are_kept_for_the_end():

@@ -16,6 +16,8 @@ from qatviz.metric import WAYS
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import EVALUATIONS, STEPS, history_names
@@ -65,6 +67,9 @@ def snapshot(step):
     return Snapshot(step, step / 8, values, histograms, (4,) * len(TENSORS), (True,) * len(TENSORS))
 
 
+CHANGE = ChangeSettings((("dense1.weights.num_bits", 4),))
+
+
 @pytest.fixture
 def recorded(tmp_path):
     """A run of 60 steps that was set back once, at step 50 to step 40."""
@@ -73,13 +78,13 @@ def recorded(tmp_path):
     for step in list(range(1, 51)) + list(range(41, 61)):
         if step == 41 and 50 in steps:
             taken_back = events.Change("dense1.weights.num_bits", 8, 9)
-            record.append_event(events.CommandApplied(50, 1, "change", (taken_back,)))
+            record.append_event(events.CommandApplied(50, "a-1", CHANGE, (taken_back,)))
             record.append_rewind(40, None)
         steps[step] = StepRecord(step, step / 8, 1 / step + (step > 40) * len(steps), 1e-3, step_values(step))
         record.append_step(steps[step])
         if step % 10 == 0 and step != 50:
             record.append_snapshot(snapshot(step))
-    record.append_event(events.CommandApplied(40, 2, "change", (events.Change("dense1.weights.num_bits", 8, 4),)))
+    record.append_event(events.CommandApplied(40, "a-2", CHANGE, (events.Change("dense1.weights.num_bits", 8, 4),)))
     record.append_event(events.Evaluated(60, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 100, 0.1))
     record.append_event(events.Finished(60))
     record.close()
@@ -212,7 +217,7 @@ def test_the_run_in_the_window_is_written_like_its_record(tmp_path):
     happened = [
         events.Finished(100),
         events.Evaluated(100, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
-        events.CommandApplied(7, 1, "", (events.Change("run.learning_rate", 1e-3, 1e-4),)),
+        events.CommandApplied(7, "a-1", CHANGE, (events.Change("run.learning_rate", 1e-3, 1e-4),)),
     ]
     write_events(tmp_path / "board", history, [snapshot(50), snapshot(100)], happened, created=CREATED)
     found = read(tmp_path / "board")
@@ -296,11 +301,11 @@ def test_histograms_of_what_is_not_finite_are_left_out(tmp_path):
 
 
 def test_events_are_told_in_words():
-    failed = events.Failed(9, "ValueError: no", "Traceback …").to_dict()
-    saved = events.CheckpointSaved(9, "a", "asked for").to_dict()
-    assert event_texts([failed, saved, events.Paused(9, "asked for").to_dict()]) == [
+    failed = events.Failed(9, "ValueError: no", "Traceback …")
+    saved = events.CheckpointSaved(9, "a", SaveReason(SaveKind.ASKED))
+    assert event_texts([failed, saved, events.Paused(9, PauseReason.ASKED)]) == [
         (9, "Failed: ValueError: no"),
-        (9, "Paused: asked for"),
+        (9, "Paused: asked to"),
     ]
 
 

@@ -9,6 +9,7 @@ from staging import set_back
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.snapshots import StepRecord
 from qatviz.telemetry.record.refill import STEPS
 
@@ -74,7 +75,7 @@ def restore(context, run, step, name="", changes=()):
     """As the trainer does it: the history is rewound, then the event tells."""
     run.history.rewind(step)
     left, run.step, run.seconds = run.step, step, step * 0.01
-    context.model.take([set_back(events.Restored(step, name, "asked for", left, tuple(changes)))])
+    context.model.take([set_back(events.Restored(step, name, RestoreReason.CHECKPOINT, left, tuple(changes)))])
 
 
 def values(plot):

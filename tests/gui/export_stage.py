@@ -10,6 +10,8 @@ from qatviz.errors import OptionChange, QatvizError, RecordError, Refusal, Setti
 from qatviz.export.formats import Format, Option
 from qatviz.gui.dialogs.export.dialog import ExportDialog
 from qatviz.gui.model.exporting import Command, Exporter
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 DIRECTORY = "/runs/digits"
@@ -109,6 +111,9 @@ FORMATS = (
 )
 
 
+CHANGE = ChangeSettings((("conv1.weights.num_bits", 4),))
+
+
 class ExportLauncher(StagedLauncher):
     """Runs a program of the test's, and knows checkpoints with settings of the test's."""
 
@@ -116,8 +121,8 @@ class ExportLauncher(StagedLauncher):
         super().__init__()
         self.program, self.wanted, self.refusal = succeeds(RECORD), [], ""
         self.infos = [
-            CheckpointInfo("before-00000002-1", 2, "before conv1.weights.num_bits=4", 1.0, 10),
-            CheckpointInfo("step-00000003", 3, "asked for", 2.0, 10),
+            CheckpointInfo("before-00000002-1", 2, SaveReason(SaveKind.BEFORE_CHANGE, CHANGE), 1.0, 10),
+            CheckpointInfo("step-00000003", 3, SaveReason(SaveKind.ASKED), 2.0, 10),
         ]
         self.books = {}
 

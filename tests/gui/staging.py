@@ -11,6 +11,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import (
     SNAPSHOT_MEASURES,
@@ -54,7 +55,7 @@ class StagedRun:
         self.history = History(history_names([t.name for t in self.plan.tensors], metric))
         self.state, self.step, self.dropped, self.dropped_snapshots, self.seconds = "running", 0, 0, 0, 0.0
         self.sent = []
-        self._waiting, self._news, self._sequence = deque(), deque(), 0
+        self._waiting, self._news = deque(), deque()
         self._random = np.random.RandomState(seed)
         self._values = {t.name: self._first_values(t) for t in self.plan.tensors}
         self._codes = {}
@@ -66,9 +67,9 @@ class StagedRun:
         if self.state in ("finished", "stopped", "failed"):
             raise RunStateError("the run has ended")
         self.sent.append(command)
-        self._sequence += 1
-        self._waiting.append((self._sequence, command))
-        return self._sequence
+        command_id = f"staged-{len(self.sent)}"
+        self._waiting.append((command_id, command))
+        return command_id
 
     def drain(self):
         news, self._news = list(self._news), deque()
@@ -210,16 +211,16 @@ class StagedRun:
 
     def _answer(self):
         while self._waiting:
-            sequence, command = self._waiting.popleft()
+            command_id, command = self._waiting.popleft()
             try:
                 changes = self._carry_out(command)
             except QatvizError as error:
-                self.put(events.CommandRejected(self.step, sequence, command.describe(), str(error)))
+                self.put(events.CommandRejected(self.step, command_id, command, str(error)))
                 continue
-            name = f"before-{self.step}-{sequence}" if changes else ""
+            name = f"before-{self.step}-{command_id}" if changes else ""
             if isinstance(command, c.SaveCheckpoint):
                 name = command.name or f"step-{self.step}"
-            self.put(events.CommandApplied(self.step, sequence, command.describe(), changes, name))
+            self.put(events.CommandApplied(self.step, command_id, command, changes, name))
             if isinstance(command, c.InspectTensor):
                 self.put(TensorValues(self.step, command.tensor, read_only(self._values[command.tensor].copy())))
 
@@ -233,14 +234,14 @@ class StagedRun:
             return changes
         if isinstance(command, c.Pause):
             self.state = "paused"
-            self.put(events.Paused(self.step, "asked for"))
+            self.put(events.Paused(self.step, PauseReason.ASKED))
         elif isinstance(command, c.Resume):
             self.state = "running"
             self.put(events.Resumed(self.step))
         elif isinstance(command, c.Stop):
             self.end(events.Stopped(self.step))
         elif isinstance(command, c.SaveCheckpoint):
-            self.put(events.CheckpointSaved(self.step, command.name or f"step-{self.step}", "asked for"))
+            self.put(events.CheckpointSaved(self.step, command.name or f"step-{self.step}", SaveReason(SaveKind.ASKED)))
         elif isinstance(command, c.InspectTensor):
             self.plan.tensor(command.tensor)
         return ()

@@ -7,6 +7,7 @@ from staging import set_back
 from qatviz.gui.model.edits import DEBOUNCE_MS, HOLD, LIVE, Edits, describe
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings
+from qatviz.protocol.reasons import RestoreReason
 
 BITS = ("conv1.weights", "num_bits")
 
@@ -148,7 +149,7 @@ def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(st
     edits.apply()
     answer()
     context.model.take(
-        [set_back(events.Restored(0, "start", "undo", 4, (events.Change("conv1.weights.num_bits", 4, 8),)))]
+        [set_back(events.Restored(0, "start", RestoreReason.UNDO, 4, (events.Change("conv1.weights.num_bits", 4, 8),)))]
     )
     assert not edits.can_undo and edits.value(*BITS) == 8
 
@@ -159,7 +160,7 @@ def test_an_undo_that_the_run_answers_after_it_was_set_back_is_a_change_like_any
     edits.apply()
     answer()
     edits.undo()
-    context.model.take([set_back(events.Restored(3, "start", "undo", 4))])
+    context.model.take([set_back(events.Restored(3, "start", RestoreReason.UNDO, 4))])
     answer()
     assert edits.value(*BITS) == 8 and edits.describe_undo() == "conv1.weights.num_bits 4 → 8" and not edits.can_redo
 

@@ -16,6 +16,7 @@ from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, InspectTensor, Pause, RestoreCheckpoint, TakeSnapshot
 from qatviz.protocol.events import Change
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 
 ACCURACY = {"float": 0.971, "weights_only": 0.97, "activations_only": 0.969, "quantized": 0.968}
 
@@ -99,24 +100,29 @@ def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
     values = {
         "seconds": 1.5,
         "device": "/cpu",
-        "sequence": 1,
-        "command": "x",
+        "id": "a-1",
+        "command": ChangeSettings((("x", 1),)),
         "message": "it broke",
         "tensors": ("a", "b"),
-        "reason": "asked to",
         "scores": ACCURACY,
         "metric": "accuracy",
         "num_examples": 10,
         "name": "auto-1",
         "from_step": 9,
         "steps": 100,
-        "what": "the loss is not finite",
+        "what": NonFiniteValue.LOSS,
         "restored_step": 2,
         "traceback": "Traceback",
         "step": 3,
         "changes": (Change("conv1.weights.num_bits", 8, 4),),
         "checkpoint": "before-1",
     }
+    reasons = {
+        "Paused": PauseReason.ASKED,
+        "Restored": RestoreReason.UNDO,
+        "CheckpointSaved": SaveReason(SaveKind.ASKED),
+    }
+    values["reason"] = reasons.get(kind)
     known = events.EVENT_KINDS[kind]
     event = known(**{name: values[name] for name in known.__dataclass_fields__ if name in values})
     assert is_listed(event) and mark_of(event).symbol != "·" and sentence(event) != kind
@@ -128,11 +134,11 @@ def test_answers_to_commands_that_changed_nothing_are_left_out(context, panel, s
     do(context, run, InspectTensor("conv1.weights"), TakeSnapshot(), Pause())
     context.model.take(
         [
-            events.CheckpointSaved(3, "before-00000003-1", "before x=1"),
-            events.CheckpointSaved(3, "auto-00000003", "automatic"),
+            events.CheckpointSaved(3, "before-00000003-1", SaveReason(SaveKind.BEFORE_CHANGE)),
+            events.CheckpointSaved(3, "auto-00000003", SaveReason(SaveKind.AUTOMATIC)),
         ]
     )
-    assert lines(panel) == ["paused", "kept checkpoint auto-00000003 (automatic)"]
+    assert lines(panel) == ["paused", "automatic checkpoint saved: auto-00000003"]
 
 
 def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, staged):
@@ -143,8 +149,8 @@ def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, stage
     applied = context.model.log[-1].event
     context.model.take(
         [
-            set_back(events.CommandApplied(4, 9, "RestoreCheckpoint", (back,)), before=applied),
-            events.Restored(4, applied.checkpoint, "restored", 5, (back,)),
+            set_back(events.CommandApplied(4, "a-9", RestoreCheckpoint(applied.checkpoint), (back,)), before=applied),
+            events.Restored(4, applied.checkpoint, RestoreReason.CHECKPOINT, 5, (back,)),
         ]
     )
     assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "the run was set back from step 5 to 4"]
@@ -209,7 +215,7 @@ def test_the_run_can_be_set_back_to_before_a_change(context, panel, staged):
     panel.back_action.trigger()
     checkpoint = next(h.event.checkpoint for h in context.model.log if getattr(h.event, "checkpoint", ""))
     assert run.sent[-1] == RestoreCheckpoint(checkpoint)
-    context.model.take([events.CommandRejected(5, len(run.sent), "RestoreCheckpoint", "there is no checkpoint")])
+    context.model.take([events.CommandRejected(5, f"staged-{len(run.sent)}", run.sent[-1], "there is no checkpoint")])
     panel.refresh()
     assert not panel.back_action.isEnabled() and panel.undo_action.isEnabled()
 

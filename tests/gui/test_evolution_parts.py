@@ -17,7 +17,9 @@ from qatviz.gui.panels.evolution.time_axis import TimeAxis
 from qatviz.presentation.chart import SELECTED, Axis, Curve, Marker
 from qatviz.presentation.scene import Stroke
 from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Undo
 from qatviz.protocol.events import Change
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason
 from qatviz.protocol.timeline import LoggedEvent, Timeline
 from qatviz.telemetry.record.refill import history_names
 
@@ -289,9 +291,9 @@ def test_a_click_or_the_space_bar_asks_for_a_curve_to_be_hidden(context, show):
 # Markers
 
 
-def applied(step, *changes, command="x", checkpoint="before"):
+def applied(step, *changes, command=ChangeSettings(()), checkpoint="before"):
     return events.CommandApplied(
-        step, 1, command, tuple(Change(*change) for change in changes), f"{checkpoint}-{step}" if checkpoint else ""
+        step, "a-1", command, tuple(Change(*change) for change in changes), f"{checkpoint}-{step}" if checkpoint else ""
     )
 
 
@@ -309,7 +311,7 @@ def test_changes_are_told_in_a_word():
     assert labels(applied(1, ("a.weights.range_method", "minmax", "mse"))) == ["MSE"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("b.weights.symmetric", False, True))) == ["2 changes"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("a.activations.num_bits", 8, 4))) == ["w4 a4 ×2"]
-    assert labels(applied(1, ("a.weights.num_bits", 8, 4), command="preset ternary")) == ["ternary"]
+    assert labels(applied(1, ("a.weights.num_bits", 8, 4), command=ApplyPreset("ternary"))) == ["ternary"]
 
 
 def test_other_events_have_no_marker_and_those_of_one_step_share_it():
@@ -317,7 +319,7 @@ def test_other_events_have_no_marker_and_those_of_one_step_share_it():
         [
             LoggedEvent(events.Evaluated(3, {}, 1, 0.0)),
             LoggedEvent(applied(5)),
-            LoggedEvent(events.Paused(6, "")),
+            LoggedEvent(events.Paused(6, PauseReason.ASKED)),
             LoggedEvent(applied(7, ("a.weights.num_bits", 8, 4))),
             LoggedEvent(applied(7, ("a.weights.symmetric", False, True))),
             LoggedEvent(events.SettingsActivated(9, ("a.weights",))),
@@ -338,17 +340,16 @@ def test_going_back_to_before_a_change_takes_its_marker_away():
     timeline.add(applied(7, change))
     before = timeline.log[-1].event
     timeline.add(applied(7, ("b.weights.num_bits", 8, 4)))
-    timeline.add(set_back(events.CommandApplied(7, 2, "Undo", (back,)), before))
-    timeline.add(events.Restored(7, "before-7", "undo", 20, (back,)))
+    timeline.add(set_back(events.CommandApplied(7, "a-2", Undo(), (back,)), before))
+    timeline.add(events.Restored(7, "before-7", RestoreReason.UNDO, 20, (back,)))
     found = markers_of(timeline.log)
     assert [(marker.step, marker.label) for marker in found] == [(3, "symmetric"), (7, "back")]
     assert found[1].changes == (back,), "once, not again from the command's answer"
 
 
 def test_a_bad_step_is_where_the_run_goes_on_from():
-    found = markers_of(
-        [LoggedEvent(events.Restored(10, "good", "loss", 14)), LoggedEvent(events.NonFinite(14, "loss is NaN", 10))]
-    )
+    restored = events.Restored(10, "good", RestoreReason.BAD_STEP, 14)
+    found = markers_of([LoggedEvent(restored), LoggedEvent(events.NonFinite(14, NonFiniteValue.LOSS, 10))])
     assert [(marker.step, marker.label, marker.color) for marker in found] == [(10, "NaN", "bad")]
     assert "step 14" in " ".join(sentences(found[0].events[1]))
 

@@ -13,6 +13,8 @@ from qatviz.gui.widgets.theme import DARK, Theme
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
+from qatviz.protocol.commands import SaveCheckpoint
+from qatviz.protocol.reasons import SaveKind, SaveReason
 
 NOW = ExportWanted("/runs/a", "", "wide", {}, "/runs/a/x.wide")
 THEN = NOW._replace(checkpoint="step-00000003")
@@ -51,13 +53,13 @@ def reached(qtbot, exporter, what):
 @pytest.mark.parametrize("saved_first", [False, True])
 def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_first, qtbot):
     exporter.begin(NOW)
-    number = context.model.run._sequence
+    command_id = f"staged-{len(context.model.run.sent)}"
     news = [
-        events.CommandApplied(5, number, "SaveCheckpoint", (), "step-00000005"),
-        events.CheckpointSaved(5, "step-00000005", "asked for"),
+        events.CommandApplied(5, command_id, SaveCheckpoint(), (), "step-00000005"),
+        events.CheckpointSaved(5, "step-00000005", SaveReason(SaveKind.ASKED)),
     ]
     first, second = news[::-1] if saved_first else news
-    context.model.take([events.CheckpointSaved(4, "auto-00000004", "automatic"), first])
+    context.model.take([events.CheckpointSaved(4, "auto-00000004", SaveReason(SaveKind.AUTOMATIC)), first])
     assert exporter.is_busy and not exporter.launcher.wanted
     context.model.take([second])
     assert exporter.launcher.wanted == [NOW._replace(checkpoint="step-00000005")]
@@ -68,7 +70,7 @@ def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_fi
 @pytest.mark.parametrize(
     "event, message",
     [
-        (events.CommandRejected(3, 1, "SaveCheckpoint", "the run has ended"), "the run has ended"),
+        (events.CommandRejected(3, "staged-1", SaveCheckpoint(), "the run has ended"), "the run has ended"),
         (events.RecordFailed(3, "the disk is full"), "the disk is full"),
         (events.Stopped(3), "the run has ended"),
     ],

@@ -17,6 +17,7 @@ from qatviz.gui.panels.layers.panel import LayersPanel
 from qatviz.number_format import bytes_text, percent_text
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
 
@@ -364,7 +365,7 @@ def test_another_run_has_other_rows_and_going_back_older_numbers(context, panel,
     context.model.take(run.drain())
     panel.refresh()
     assert row_texts(panel, "conv1.weights") != texts
-    context.model.take([set_back(events.Restored(3, "before-3", "undo", 7)), older])
+    context.model.take([set_back(events.Restored(3, "before-3", RestoreReason.UNDO, 7)), older])
     panel.refresh()
     assert row_texts(panel, "conv1.weights") == texts
     run = staged("mobilenet", steps=1)

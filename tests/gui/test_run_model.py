@@ -9,6 +9,7 @@ from staging import set_back
 from qatviz.gui.model import run_model
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, TensorValues
 
 
@@ -61,7 +62,7 @@ def test_going_back_leaves_later_news_behind(context, staged):
     run.evaluate()
     context.model.take(run.drain())
     assert context.model.evaluation is not None
-    context.model.take([set_back(events.Restored(6, "before-6", "undo", 10))])
+    context.model.take([set_back(events.Restored(6, "before-6", RestoreReason.UNDO, 10))])
     assert max(s.step for s in context.model.snapshots) <= 6
     assert all(step.step <= 6 for step in context.model.recent_steps)
     assert context.model.evaluation is None
@@ -125,5 +126,5 @@ def test_values_from_after_the_point_it_goes_back_to_are_forgotten(context, stag
     staged(steps=2)
     for name, step in (("conv1.weights", 2), ("conv2.weights", 9)):
         context.model.take([TensorValues(step, name, np.zeros((1, 1), np.float32))])
-    context.model.take([set_back(events.Restored(6, "before-6", "undo", 10))])
+    context.model.take([set_back(events.Restored(6, "before-6", RestoreReason.UNDO, 10))])
     assert list(context.model.values) == ["conv1.weights"]

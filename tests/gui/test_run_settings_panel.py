@@ -9,6 +9,7 @@ from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, SaveCheckpoint, SetSteps
+from qatviz.protocol.reasons import SaveKind, SaveReason
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_evaluate_and_checkpoint_are_asked_for_and_their_outcome_told(begin):
     panel.run.evaluate((0.98, 0.97, 0.965, 0.96))
     panel.model.take(panel.run.drain())
     assert "96.0 % quantized" in panel.news.text() and "98.0 % float" in panel.news.text()
-    tell(panel, events.CheckpointSaved(7, "step-7", "asked for"))
+    tell(panel, events.CheckpointSaved(7, "step-7", SaveReason(SaveKind.ASKED)))
     assert "checkpoint" in panel.news.text()
 
 
@@ -118,7 +119,7 @@ def test_what_was_refused_is_told_and_taken_back(begin):
     panel = begin()
     panel.steps.edited.emit(5)
     panel._steps_timer.timeout.emit()
-    tell(panel, events.CommandRejected(3, 1, "SetSteps", "SetSteps: steps is 5: expected more"))
+    tell(panel, events.CommandRejected(3, "staged-1", SetSteps(5), "SetSteps: steps is 5: expected more"))
     assert panel.refusal.isVisible() and "expected more" in panel.refusal.text()
     assert panel.steps.control.editor.box.text() == "2000"
 

@@ -15,6 +15,7 @@ from qatviz.gui.panels.tensor.view import view_of
 from qatviz.presentation.scene import Area, Line, Rects, Segments
 from qatviz.protocol import events
 from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.quant.measures import measure
 
@@ -249,7 +250,7 @@ def test_keys_move_the_cursor_and_leave_the_past(past):
 def test_what_the_run_gave_up_can_no_longer_be_looked_at(context, past):
     QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
     past.run.step = 9
-    context.model.take([set_back(events.Restored(9, "before-9", "undo", 1))])
+    context.model.take([set_back(events.Restored(9, "before-9", RestoreReason.UNDO, 1))])
     past.refresh()
     assert past._cursor.step == 9 and max(steps_shown(past)) == 9
 

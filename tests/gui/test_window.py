@@ -13,6 +13,7 @@ from qatviz.gui.window import actions
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
+from qatviz.protocol.reasons import NonFiniteValue
 from qatviz.session.prepared import Prepared
 from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
 
@@ -199,7 +200,7 @@ def test_a_failure_is_a_message_with_its_traceback_and_the_window_lives_on(stage
 
 def test_a_bad_step_is_told_with_what_helps(staged_window):
     window, run, advance = staged_window
-    run.put(events.NonFinite(3, "the loss of step 4 is not finite", 0))
+    run.put(events.NonFinite(3, NonFiniteValue.LOSS, 0))
     advance(0)
     assert "rewound to step 0" in window.banner.text.text() and window.banner.isVisible()
 

@@ -1,76 +1,145 @@
-"""Every kind of event has a JSON form that keeps all it says."""
+"""Commands, reasons, schedules and events have a JSON form that keeps all they say."""
 
 import dataclasses
 import json
 
 import pytest
+from hypothesis import given
+from wire_cases import COMMANDS, EVENTS, KINDS, SAVE_REASONS, SCHEDULES
 
-from qatviz.errors import RecordError
-from qatviz.protocol import events
+from qatviz.errors import RecordError, SettingError
+from qatviz.protocol import commands, events, reasons
 from qatviz.protocol.branches import UNPLACED, BranchPoint
-from qatviz.protocol.events import ENDINGS, EVENT_KINDS, Change, Evaluated, Event, Failed, event_from
-
-SAMPLES = {
-    "int": 3,
-    "float": 0.5,
-    "str": "text",
-    "bool": True,
-    "Dict[str, float]": {"float": 0.5},
-    "Tuple[str, ...]": ("conv1.weights",),
-    "Union[int, NoneType]": 70,
-    "Union[Sequence[Any], NoneType]": ([5, [["*.num_bits", 4]]], [9, "int4"]),
-    "Tuple[events.Change, ...]": (Change("conv1.weights.num_bits", 8, 4),),
-}
-
-
-def sample(cls):
-    def value(field):
-        if field.name == "metric":
-            return "rmse"
-        name = getattr(field.type, "__name__", None) or str(field.type)
-        return SAMPLES[name.replace("typing.", "").replace("qatviz.protocol.", "")]
-
-    event = cls(**{field.name: value(field) for field in dataclasses.fields(cls) if field.init})
-    return event.placed(2, 5, BranchPoint(1, 40, 3))
+from qatviz.protocol.commands import (
+    COMMAND_KINDS,
+    ApplyPreset,
+    ChangeSettings,
+    Command,
+    ScheduledCommand,
+    UnknownCommand,
+    command_from,
+    with_ids,
+)
+from qatviz.protocol.events import ENDINGS, EVENT_KINDS, Evaluated, Event, Failed, event_from
+from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
+from qatviz.protocol.schedule import from_rows, to_rows
 
 
-@pytest.mark.parametrize("cls", EVENT_KINDS.values())
-def test_has_a_json_form_that_keeps_all(cls):
-    event = sample(cls)
-    row = json.loads(json.dumps(event.to_dict()))
-    assert row.pop("kind") == cls.__name__ == event.kind
-    if cls is Evaluated:
+def sent(value):
+    """What arrives at the other end of a wire."""
+    return json.loads(json.dumps(value))
+
+
+@given(COMMANDS)
+def test_commands_come_back(command):
+    again = command_from(sent(command.to_dict()))
+    assert again == command and type(again) is type(command)
+
+
+@given(SAVE_REASONS)
+def test_reasons_come_back(reason):
+    assert SaveReason.from_wire(sent(reason.to_wire())) == reason
+
+
+@given(SCHEDULES)
+def test_schedules_come_back(schedule):
+    assert from_rows(sent(to_rows(schedule))) == schedule
+
+
+@given(EVENTS)
+def test_events_come_back(event):
+    again = event_from(sent(event.to_dict()))
+    assert again == event and type(again) is type(event)
+    assert (again.branch, again.position, again.parent) == (event.branch, event.position, event.parent)
+    assert again.to_dict() == event.to_dict()
+
+
+@given(EVENTS)
+def test_the_form_of_an_event_has_its_fields(event):
+    row = sent(event.to_dict())
+    assert row.pop("kind") == type(event).__name__ == event.kind
+    if isinstance(event, Evaluated):
         row["scores"] = row.pop(event.metric)
-    assert set(row) == {field.name for field in dataclasses.fields(cls)}
-    for name, value in row.items():
-        expected = getattr(event, name)
-        if name == "parent":
-            assert value == [1, 40, 3]
-        elif name == "changes":
-            assert value == [{"setting": change.setting, "old": change.old, "new": change.new} for change in expected]
-        else:
-            assert value == (list(expected) if isinstance(expected, tuple) else expected)
+    assert set(row) == {field.name for field in dataclasses.fields(event)}
 
 
-@pytest.mark.parametrize("cls", EVENT_KINDS.values())
-def test_comes_back_from_its_json_form(cls):
-    event = sample(cls)
-    row = dict(json.loads(json.dumps(event.to_dict())), time=1.5)
-    again = event_from(row)
-    assert again == event and again.to_dict() == event.to_dict()
-    assert (again.branch, again.position, again.parent) == (2, 5, BranchPoint(1, 40, 3))
+@given(EVENTS)
+def test_other_entries_of_a_row_do_no_harm(event):
+    assert event_from(dict(event.to_dict(), time=1.5, sequence=3)) == event
+
+
+def test_the_values_of_reasons_are_those_of_records():
+    """They are on disk, in records of all versions: they never change."""
+    words = {
+        kind.__name__: sorted(member.value for member in kind)
+        for kind in (reasons.PauseReason, reasons.RestoreReason, reasons.NonFiniteValue, reasons.SaveKind)
+    }
+    assert words == {
+        "PauseReason": ["asked to", "bad step", "single step"],
+        "RestoreReason": ["bad step", "redo", "restored", "resumed", "undo"],
+        "NonFiniteValue": ["loss", "state"],
+        "SaveKind": sorted(
+            [
+                "asked for",
+                "automatic",
+                "before a change",
+                "before restoring",
+                "undone",
+                "redone",
+                "start of the run",
+                "kept in case a step goes wrong",
+                "end of the run",
+                "fork",
+                "other",
+            ]
+        ),
+    }
+    assert SaveReason(SaveKind.AUTOMATIC).to_wire() == "automatic"
+
+
+def test_the_forms_of_commands_are_those_of_records():
+    change = ChangeSettings((("*.num_bits", 4), ("run.momentum", 0.5)))
+    assert change.to_dict() == {"kind": "ChangeSettings", "assignments": [["*.num_bits", 4], ["run.momentum", 0.5]]}
+    assert ScheduledCommand(5, change, "a").to_row() == [5, [["*.num_bits", 4], ["run.momentum", 0.5]], "a"]
+    assert ScheduledCommand(9, ApplyPreset("int4"), "b").to_row() == [9, "int4", "b"]
+    assert from_rows([[9, "int4"]]) == (ScheduledCommand(9, ApplyPreset("int4")),), "version 0.1 had no ids"
+
+
+def test_a_schedule_gets_ids_that_are_kept():
+    schedule = with_ids([(5, ApplyPreset("int4")), ScheduledCommand(5, ApplyPreset("int4")), (7, ApplyPreset("float"))])
+    assert len({item.id for item in schedule}) == 3 and all(item.id for item in schedule)
+    assert with_ids(schedule) == schedule
+
+
+def test_a_command_of_another_version_can_be_told_of():
+    assert command_from({"kind": "PruneWeights", "fraction": 0.5}) == UnknownCommand("PruneWeights")
+
+
+NO_COMMANDS = (
+    {},
+    {"kind": "ApplyPreset"},
+    {"kind": "ApplyPreset", "preset": 4},
+    {"kind": "ChangeSettings", "assignments": 3},
+)
+
+
+@pytest.mark.parametrize("row", NO_COMMANDS)
+def test_what_is_no_command_is_refused(row):
+    with pytest.raises((KeyError, SettingError)):
+        command_from(row)
 
 
 def test_events_that_say_the_same_are_equal_wherever_they_are_placed():
     event = events.Resumed(3)
     assert event.branch == UNPLACED and event.placed(1, 2, None) == event != events.Resumed(4)
     assert event.placed(1, 2, None).point == BranchPoint(1, 3, 3)
-    assert events.CheckpointSaved(3, "a", "b").placed(1, 2, None).point == BranchPoint(1, 3, 2)
+    assert events.CheckpointSaved(3, "a", SaveReason(SaveKind.ASKED)).placed(1, 2, None).point == BranchPoint(1, 3, 2)
 
 
 def test_an_event_of_an_older_record_lacks_what_has_a_default():
     row = Failed(3, "why", "trace").to_dict()
-    del row["explained"]
+    for name in ("explained", "branch", "position", "parent"):
+        del row[name]
     assert event_from(row) == Failed(3, "why", "trace")
 
 
@@ -89,14 +158,31 @@ def test_an_evaluation_by_another_metric_than_it_has_is_refused(metric):
 
 
 @pytest.mark.parametrize(
-    "row", [{"kind": "NoSuchKind", "step": 1}, {"step": 1}, {"kind": "Failed", "step": 1}, {"kind": "Resumed"}]
+    "row",
+    [
+        {"kind": "NoSuchKind", "step": 1},
+        {"step": 1},
+        {"kind": "Failed", "step": 1},
+        {"kind": "Resumed"},
+        {"kind": "Paused", "step": 1, "reason": "because"},
+        {"kind": "Resumed", "step": 1, "parent": [1]},
+        {"kind": "CommandApplied", "step": 1, "id": "a", "command": "Undo"},
+        {"kind": "CommandApplied", "step": 1, "id": "a", "command": {"kind": "ApplyPreset", "preset": 3}},
+        {"kind": "Planned", "step": 1, "steps": 3, "schedule": [[1]]},
+    ],
 )
 def test_what_is_no_event_is_refused(row):
     with pytest.raises(RecordError, match="event"):
         event_from(row)
 
 
-def test_all_events_of_the_module_are_kinds():
+def test_all_events_and_commands_of_the_modules_are_kinds_with_a_case():
     declared = {cls for cls in vars(events).values() if isinstance(cls, type) and issubclass(cls, Event)} - {Event}
-    assert set(EVENT_KINDS.values()) == declared
+    assert set(EVENT_KINDS.values()) == declared == set(KINDS)
     assert set(ENDINGS) <= declared
+    declared = {cls for cls in vars(commands).values() if isinstance(cls, type) and issubclass(cls, Command)}
+    assert set(COMMAND_KINDS.values()) == declared - {Command}
+
+
+def test_a_pause_says_why():
+    assert events.Paused(3, PauseReason.ASKED).to_dict()["reason"] == "asked to"

@@ -6,31 +6,35 @@ import pytest
 from qatviz.errors import RecordError, SettingError
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 
 BOOK = SettingsBook.from_preset(quantization_plan(zoo.build("mlp", (6, 6, 1), 3)), "tflite-int8")
 SIZE = 1000
+REASON = SaveReason(SaveKind.BEFORE_CHANGE, ChangeSettings((("conv1.weights.num_bits", 4),)))
 
 
 def saved(name, step=0):
-    return RunState(step, 0.0, BOOK, {"w": np.zeros(SIZE, np.uint8)}, name, "test")
+    return RunState(step, 0.0, BOOK, {"w": np.zeros(SIZE, np.uint8)}, name, REASON)
 
 
 def test_whether_a_state_is_finite():
     for value, finite in ((1.0, True), (np.nan, False), (np.inf, False)):
         state = RunState(
-            0, 0.0, BOOK, {"a": np.zeros(3, np.float32), "b": np.array([0.0, value], np.float32)}, "m", "test"
+            0, 0.0, BOOK, {"a": np.zeros(3, np.float32), "b": np.array([0.0, value], np.float32)}, "m", REASON
         )
         assert state.is_finite is finite
     assert saved("m").nbytes == SIZE
 
 
 def test_a_checkpoint_file_gives_the_same_state():
-    state = RunState(7, 1.5, BOOK, {"w": np.ones(3)}, "m", "why", branch=2)
+    state = RunState(7, 1.5, BOOK, {"w": np.ones(3)}, "m", REASON, branch=2, position=7)
     again = RunState.from_checkpoint("m", state.arrays, state.meta(), BOOK.plan)
     assert (again.step, again.seconds, again.book) == (7, 1.5, BOOK)
-    assert (again.name, again.reason, again.branch) == ("m", "why", 2)
+    assert (again.name, again.reason, again.point) == ("m", REASON, BranchPoint(2, 7, 7))
 
 
 @pytest.mark.parametrize(

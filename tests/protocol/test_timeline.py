@@ -5,8 +5,12 @@ from hypothesis import strategies as st
 
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor, BranchPoint, BranchTree
+from qatviz.protocol.commands import ChangeSettings, Redo, RestoreCheckpoint, SaveCheckpoint, Undo
 from qatviz.protocol.events import Change
+from qatviz.protocol.reasons import RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.timeline import Timeline
+
+CHANGE = ChangeSettings((("x", 1),))
 
 
 class Staged:
@@ -34,39 +38,39 @@ class Staged:
         kept = self.state(f"before-{self.step:08d}-{self.sequence}")
         self.undo.append(kept)
         self.redo.clear()
-        self.put(events.CommandApplied(self.step, self.sequence, "x=1", (Change("x", 0, 1),), kept[0]))
+        self.put(events.CommandApplied(self.step, str(self.sequence), CHANGE, (Change("x", 0, 1),), kept[0]))
 
     def save(self, name):
         self.sequence += 1
         self.named[name] = self.state(name)
-        self.put(events.CommandApplied(self.step, self.sequence, "SaveCheckpoint", (), name))
+        self.put(events.CommandApplied(self.step, str(self.sequence), SaveCheckpoint(name), (), name))
 
     def jump(self, state, command):
         """As the trainer does: the answer, then the event, both on the new branch."""
         left, (name, point, past) = self.step, state
         self.step, self.past = point.step, past
         self.cursor.fork(point)
-        self.put(events.CommandApplied(self.step, self.sequence, command, (Change("x", 1, 0),)))
-        self.put(events.Restored(self.step, name, command, left, (Change("x", 1, 0),)))
+        self.put(events.CommandApplied(self.step, str(self.sequence), command, (Change("x", 1, 0),)))
+        self.put(events.Restored(self.step, name, RestoreReason.CHECKPOINT, left, (Change("x", 1, 0),)))
 
     def go_back(self):
         if self.undo:
             self.sequence += 1
             self.redo.append(self.state("undone"))
-            self.jump(self.undo.pop(), "undo")
+            self.jump(self.undo.pop(), Undo())
 
     def go_forward(self):
         if self.redo:
             self.sequence += 1
             self.undo.append(self.state("redone"))
-            self.jump(self.redo.pop(), "redo")
+            self.jump(self.redo.pop(), Redo())
 
     def restore(self, name):
         if name in self.named:
             self.sequence += 1
             self.undo.append(self.state("before"))
             self.redo.clear()
-            self.jump(self.named[name], "restored")
+            self.jump(self.named[name], RestoreCheckpoint(name))
 
     def survivors(self):
         return [logged.event for logged in self.timeline.log if logged.survives]
@@ -145,7 +149,7 @@ def test_a_state_that_does_not_know_its_position_goes_by_steps():
     timeline, cursor = Timeline(), BranchCursor()
     add_placed(timeline, cursor, events.Resumed(3), events.Resumed(5), events.Resumed(8))
     cursor.fork(BranchPoint(0, 5))
-    add_placed(timeline, cursor, events.Restored(5, "good", "x", 8))
+    add_placed(timeline, cursor, events.Restored(5, "good", RestoreReason.BAD_STEP, 8))
     assert survivals(timeline) == [True, True, False, True]
 
 
@@ -153,12 +157,12 @@ def test_an_evaluation_that_is_told_late_belongs_to_the_state_it_measured():
     timeline, cursor = Timeline(), BranchCursor()
     add_placed(timeline, cursor, events.Resumed(3))
     measured, before = cursor.point(6), cursor.point(8)
-    add_placed(timeline, cursor, events.CommandApplied(8, 1, "x=1", (Change("x", 0, 1),), "before"))
+    add_placed(timeline, cursor, events.CommandApplied(8, "1", CHANGE, (Change("x", 0, 1),), "before"))
     after = cursor.point(8)
     for point in (measured, before, after, cursor.point(9)):
         timeline.add(cursor.place_at(events.Evaluated(point.step, {}, 10, 0.1), point))
     cursor.fork(before)
-    add_placed(timeline, cursor, events.Restored(8, "before", "undo", 12))
+    add_placed(timeline, cursor, events.Restored(8, "before", RestoreReason.UNDO, 12))
     assert survivals(timeline) == [True, False, True, True, False, False, True]
 
 
@@ -167,18 +171,18 @@ def test_what_comes_of_a_branch_that_was_left_does_not_survive_and_leads_nowhere
     add_placed(timeline, cursor, events.Resumed(3))
     saved = cursor.point(8)
     cursor.fork(BranchPoint(0, 3, 1))
-    add_placed(timeline, cursor, events.Restored(3, "start", "x", 8))
-    timeline.add(cursor.place_at(events.CheckpointSaved(8, "late", "automatic"), saved))
+    add_placed(timeline, cursor, events.Restored(3, "start", RestoreReason.CHECKPOINT, 8))
+    timeline.add(cursor.place_at(events.CheckpointSaved(8, "late", SaveReason(SaveKind.AUTOMATIC)), saved))
     assert survivals(timeline) == [True, True, False]
     cursor.fork(saved)
-    assert timeline.add(cursor.place(events.Restored(8, "late", "x", 3)))
+    assert timeline.add(cursor.place(events.Restored(8, "late", RestoreReason.CHECKPOINT, 3)))
     assert survivals(timeline) == [True, False, True, True]
 
 
 def test_an_event_without_a_place_belongs_to_the_present():
     timeline = Timeline()
     timeline.add(events.Resumed(3))
-    timeline.add(events.Restored(1, "x", "undo", 3).placed(4, 0, BranchPoint(0, 1)))
+    timeline.add(events.Restored(1, "x", RestoreReason.UNDO, 3).placed(4, 0, BranchPoint(0, 1)))
     timeline.add(events.Resumed(2))
     assert [(logged.event.branch, logged.event.position) for logged in timeline.log] == [(0, 0), (4, 0), (4, 1)]
     assert survivals(timeline) == [False, True, True]
@@ -188,7 +192,10 @@ def test_the_log_is_another_list_only_where_survival_changes():
     timeline = Timeline()
     log = timeline.log
     assert not timeline.add(events.Resumed(3)) and timeline.log is log
-    assert timeline.add(events.Restored(1, "x", "undo", 3).placed(1, 0, BranchPoint(0, 1))) and timeline.log is not log
+    assert (
+        timeline.add(events.Restored(1, "x", RestoreReason.UNDO, 3).placed(1, 0, BranchPoint(0, 1)))
+        and timeline.log is not log
+    )
 
 
 def test_going_back_to_before_the_branch_began_goes_back_on_the_one_before():

@@ -15,6 +15,7 @@ from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, Flatten
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report import sections
@@ -202,11 +203,12 @@ def test_names_from_files_are_escaped(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "build", lambda *_: build.network())
 
     def hostile(run):
-        run.put(events.Started(0, 0.1, HOSTILE), events.CheckpointSaved(0, HOSTILE, HOSTILE))
+        saved = events.CheckpointSaved(0, HOSTILE, SaveReason(SaveKind.OTHER, note=HOSTILE))
+        run.put(events.Started(0, 0.1, HOSTILE), saved)
         run.advance(2)
         run.send(ChangeSettings((("*.weights.num_bits", 4),)))
         run.advance(3)
-        run.put(events.NonFinite(3, HOSTILE, 2), events.Failed(3, HOSTILE, HOSTILE))
+        run.put(events.NonFinite(3, NonFiniteValue.STATE, 2), events.Failed(3, HOSTILE, HOSTILE))
 
     about = dict.fromkeys(("data_name", "data_fingerprint", "optimizer", "run_id", "qatviz"), HOSTILE)
     found = page_of(tmp_path / "<i>run", hostile, forked_from={"directory": HOSTILE, "checkpoint": HOSTILE}, **about)
@@ -247,7 +249,7 @@ class GoingOn(RecordReader):
         self._run, self._writer = run, record
 
     def _grow(self):
-        self._run.put(events.Paused(self._run.step, "asked for"))
+        self._run.put(events.Paused(self._run.step, PauseReason.ASKED))
         append(self._writer, self._run.advance(1).drain())
         assert self._writer.flush()
 
@@ -296,7 +298,7 @@ def test_a_discarded_branch_is_marked(tmp_path):
         restored = events.Restored(
             10,
             "before-10-1",
-            "undo",
+            RestoreReason.UNDO,
             20,
             tuple(events.Change(change.setting, change.new, change.old) for change in back),
         )
@@ -401,7 +403,7 @@ def test_omitted_rows_of_a_table_are_counted(tmp_path, monkeypatch):
     def play(run):
         for _ in range(50):
             run.advance(1, snapshot=False).evaluate()
-            run.put(events.Paused(run.step, "asked for"))
+            run.put(events.Paused(run.step, PauseReason.ASKED))
 
     found = page_of(tmp_path / "run", play)
     for caption in ("Events by step", "Evaluations on held-out data: accuracy"):

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import ENDLESS_S, join
 
-from qatviz.protocol.events import Paused
+from qatviz.protocol.events import Failed
 from qatviz.telemetry.channel import Channel
 
 
 def event(i):
-    return Paused(i, "test")
+    return Failed(i, "test", "")
 
 
 @settings(deadline=None)
@@ -103,7 +103,7 @@ def test_many_writers_and_readers_neither_lose_nor_double_nor_reorder():
     def write(writer):
         for i in range(n_each):
             channel.put((writer, i))
-            channel.put_event(Paused(i, str(writer)))
+            channel.put_event(Failed(i, str(writer), ""))
 
     def read(into):
         while not done.is_set():
@@ -119,16 +119,16 @@ def test_many_writers_and_readers_neither_lose_nor_double_nor_reorder():
     join(*readers)
     batches = received[0] + received[1] + [channel.drain()]
     items = [item for batch in batches for item in batch]
-    events = [item for item in items if isinstance(item, Paused)]
-    telemetry = [item for item in items if not isinstance(item, Paused)]
-    assert sorted((e.reason, e.step) for e in events) == sorted(
+    events = [item for item in items if isinstance(item, Failed)]
+    telemetry = [item for item in items if not isinstance(item, Failed)]
+    assert sorted((e.message, e.step) for e in events) == sorted(
         (str(writer), i) for writer in range(n_writers) for i in range(n_each)
     )
     assert len(set(telemetry)) == len(telemetry)
     assert len(telemetry) + channel.dropped == n_writers * n_each
     for batch in batches:
         for writer in range(n_writers):
-            own = [item[1] for item in batch if not isinstance(item, Paused) and item[0] == writer]
+            own = [item[1] for item in batch if not isinstance(item, Failed) and item[0] == writer]
             assert own == sorted(own)
-            own_events = [item.step for item in batch if isinstance(item, Paused) and item.reason == str(writer)]
+            own_events = [item.step for item in batch if isinstance(item, Failed) and item.message == str(writer)]
             assert own_events == sorted(own_events)

@@ -46,7 +46,7 @@ def assert_intact(loaded):
 def test_come_back(files, saved):
     assert_intact(files.load("a"))
     (info,) = files.list()
-    assert (info.name, info.step, info.reason, info.error) == ("a", 12, META["reason"], "")
+    assert (info.name, info.step, info.reason.note, info.error) == ("a", 12, META["reason"], "")
     assert info.nbytes == saved.stat().st_size and info.created == files.load("a")[1]["created"]
 
 

@@ -6,44 +6,54 @@ import pytest
 
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.events import Change
+from qatviz.protocol.commands import ChangeSettings, RestoreCheckpoint, SaveCheckpoint, Undo
+from qatviz.protocol.events import event_from
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 from qatviz.telemetry.record.event_log import read_log
 
-CHANGE = (Change("x", 0, 1),)
-BACK = (Change("x", 1, 0),)
-PLACE = ("branch", "position", "parent")
+CHANGE = ({"setting": "x", "old": 0, "new": 1},)
+BACK = ({"setting": "x", "old": 1, "new": 0},)
 
 
 def rows_of(*told):
-    """Rows of the table of events as version 0.1 wrote them: from (branch, event)."""
-    rows = []
-    for number, (branch, event) in enumerate(told, 1):
-        body = {name: value for name, value in event.to_dict().items() if name not in PLACE}
-        rows.append((number, branch, event.step, 7.0, event.kind, json.dumps(body)))
-    return rows
+    """Rows of the table of events as version 0.1 wrote them: from (branch, kind, step, fields)."""
+    return [
+        (number, branch, step, 7.0, kind, json.dumps(dict(fields, kind=kind, step=step)))
+        for number, (branch, kind, step, fields) in enumerate(told, 1)
+    ]
+
+
+def applied(sequence, command, changes=(), checkpoint=""):
+    return {"sequence": sequence, "command": command, "changes": list(changes), "checkpoint": checkpoint}
+
+
+def restored(name, reason, from_step, changes=()):
+    return {"name": name, "reason": reason, "from_step": from_step, "changes": list(changes)}
 
 
 OLD = rows_of(
-    (0, events.Started(0, 1.0, "CPU")),
-    (0, events.CommandApplied(10, 1, "x=1", CHANGE, "before-00000010-2")),
-    (0, events.CommandApplied(10, 2, "y=1", CHANGE, "before-00000010-2")),
-    (0, events.Evaluated(9, {"float": 0.5}, 10, 0.1)),
-    (0, events.CommandApplied(12, 3, "SaveCheckpoint", (), "mine")),
-    (0, events.CheckpointSaved(12, "mine", "asked for")),
-    (0, events.Resumed(12)),
-    (1, events.CommandApplied(10, 4, "Undo", BACK)),
-    (1, events.Restored(10, "before-00000010-2", "undo", 15, BACK)),
-    (2, events.CommandApplied(12, 5, "RestoreCheckpoint", CHANGE)),
-    (2, events.Restored(12, "mine", "restored", 11, CHANGE)),
-    (3, events.Restored(11, "good", "the loss is not finite", 14)),
+    (0, "Started", 0, {"seconds": 1.0, "device": "CPU"}),
+    (0, "CommandApplied", 10, applied(1, "x=1", CHANGE, "before-00000010-2")),
+    (0, "CommandApplied", 10, applied(2, "y=1", CHANGE, "before-00000010-2")),
+    (0, "Evaluated", 9, {"accuracy": {"float": 0.5}, "num_examples": 10, "seconds": 0.1}),
+    (0, "CommandApplied", 12, applied(3, "SaveCheckpoint", (), "mine")),
+    (0, "CheckpointSaved", 12, {"name": "mine", "reason": "asked for"}),
+    (0, "Resumed", 12, {}),
+    (1, "CommandApplied", 10, applied(4, "Undo", BACK)),
+    (1, "Restored", 10, restored("before-00000010-2", "undo", 15, BACK)),
+    (2, "CommandApplied", 12, applied(5, "RestoreCheckpoint", CHANGE)),
+    (2, "Restored", 12, restored("mine", "restored", 11, CHANGE)),
+    (3, "Restored", 11, restored("good", "the loss of step 15 is not finite", 14)),
+    (3, "NonFinite", 14, {"what": "the loss of step 15 is not finite", "restored_step": 11}),
+    (3, "Paused", 11, {"reason": "the loss of step 15 is not finite"}),
 )
 BRANCHES = [(0, -1, -1), (1, 0, 10), (2, 0, 12), (3, 2, 11)]
 
 
 def test_positions_count_the_events_of_the_branch():
     log = read_log(OLD, BRANCHES)
-    assert [row["position"] for row in log.rows] == [0, 1, 2, 1, 3, 4, 4, 0, 1, 0, 1, 0]
-    assert log.next_position() == 1 and log.tree.newest == 3
+    assert [row["position"] for row in log.rows] == [0, 1, 2, 1, 3, 4, 4, 0, 1, 0, 1, 0, 1, 2]
+    assert log.next_position() == 3 and log.tree.newest == 3
 
 
 def test_branches_go_on_from_the_checkpoint_that_was_restored():
@@ -67,8 +77,8 @@ def test_the_position_of_a_checkpoint_is_that_of_the_command_that_saved_it():
 
 def test_what_is_recorded_counts():
     placed = [
-        events.CommandApplied(10, 1, "x=1", CHANGE, "mine").placed(0, 4, None),
-        events.Restored(10, "mine", "undo", 15).placed(1, 0, BranchPoint(0, 10, 3)),
+        events.CommandApplied(10, "a-1", SaveCheckpoint("mine"), (), "mine").placed(0, 4, None),
+        events.Restored(10, "mine", RestoreReason.UNDO, 15).placed(1, 0, BranchPoint(0, 10, 3)),
     ]
     rows = [
         (number, event.branch, event.step, 7.0, event.kind, json.dumps(event.to_dict()))
@@ -78,6 +88,23 @@ def test_what_is_recorded_counts():
     assert log.tree.parent_of(1) == BranchPoint(0, 10, 3)
     expected = [dict(json.loads(row[5]), sequence=row[0], time=7.0) for row in rows]
     assert log.rows == expected
+
+
+def test_words_become_structures():
+    found = [event_from(row) for row in read_log(OLD, BRANCHES).rows]
+    commands = [event.command for event in found if isinstance(event, events.CommandApplied)]
+    assert commands == [
+        ChangeSettings((("x", "1"),)),
+        ChangeSettings((("y", "1"),)),
+        SaveCheckpoint(),
+        Undo(),
+        RestoreCheckpoint(""),
+    ]
+    assert {event.id for event in found if isinstance(event, events.CommandApplied)} == {""}
+    reasons = [event.reason for event in found if isinstance(event, events.Restored)]
+    assert reasons == [RestoreReason.UNDO, RestoreReason.CHECKPOINT, RestoreReason.BAD_STEP]
+    assert found[5].reason == SaveReason(SaveKind.ASKED)
+    assert found[-2].what is NonFiniteValue.LOSS and found[-1].reason is PauseReason.BAD_STEP
 
 
 @pytest.mark.parametrize("body", ["[]", '{"position": "x"}', '{"position": null}', '{"parent": [0]}', '{"parent": 3}'])

@@ -15,7 +15,8 @@ from waiting import join, wait_until
 
 from qatviz.errors import RecordError
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.events import Change, CommandApplied, Evaluated, Paused, Started
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.events import Change, CommandApplied, Evaluated, Failed, Started
 from qatviz.telemetry.record.database import SNAPSHOTS_KEPT_WHOLE, is_kept
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
@@ -33,7 +34,13 @@ def record(tmp_path):
 def test_all_that_was_written_is_read(tmp_path):
     events = [
         Started(0, 1.5, "cpu"),
-        CommandApplied(2, 1, "SetSettings", (Change("conv1.weights.num_bits", 8, np.int64(4)),), "undo-1"),
+        CommandApplied(
+            2,
+            "a-1",
+            ChangeSettings((("*.num_bits", 4),)),
+            (Change("conv1.weights.num_bits", 8, np.int64(4)),),
+            "undo-1",
+        ),
         Evaluated(4, {"float": 0.5, "quantized": float("nan")}, 1000, 0.25),
     ]
     with RunRecord.create(tmp_path / "deep" / "run", DESCRIPTION) as record:
@@ -120,7 +127,7 @@ def test_readers_see_whole_commits_while_one_writes(tmp_path):
                 record.append_step(step_record(step))
                 if step % 10 == 0:
                     record.append_snapshot(snapshot(step))
-                    record.append_event(Paused(step, ""))
+                    record.append_event(Failed(step, "", ""))
             assert record.flush()
             seen = len(n_read)
             wait_until(lambda: len(n_read) > seen or errors, "a reader")
@@ -187,7 +194,7 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
                 record.append_snapshot(replace(snapshot(step), seconds=float(unique)))
                 model.snapshots[step] = float(unique)
             elif action == "event":
-                record.append_event(Paused(step, str(unique)))
+                record.append_event(Failed(step, str(unique), ""))
                 model.events.append((step, str(unique)))
                 all_events.append((step, str(unique)))
             elif action == "undo":
@@ -210,8 +217,8 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
         assert [(s.step, s.seconds) for s in record.iter_snapshots()] == sorted(model.snapshots.items())
         for at, seconds in model.snapshots.items():
             assert record.snapshot(at).seconds == seconds
-        assert [(e["step"], e["reason"]) for e in record.events()] == all_events
-        assert [(e["step"], e["reason"]) for e in record.events(surviving_only=True)] == model.events
+        assert [(e["step"], e["message"]) for e in record.events()] == all_events
+        assert [(e["step"], e["message"]) for e in record.events(surviving_only=True)] == model.events
         assert record.last_step == step
         for branch, at, marked in marks:  # a state that survives is one that all of its steps lead to
             assert not record.is_surviving(BranchPoint(branch, at)) or model.rewound(at).steps == marked.steps

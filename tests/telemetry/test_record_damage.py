@@ -9,7 +9,7 @@ import pytest
 from telemetry_samples import snapshot, step_record
 
 from qatviz.errors import RecordError
-from qatviz.protocol.events import Evaluated, Paused
+from qatviz.protocol.events import Evaluated, Failed
 from qatviz.telemetry.record import schema
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -41,7 +41,7 @@ def original(tmp_path_factory):
                 record.append_event(Evaluated(step, {"float": 0.5}, 100, 0.1))
                 assert record.flush()
         record.append_rewind(60)
-        record.append_event(Paused(60, "y" * 2000))
+        record.append_event(Failed(60, "y" * 2000, ""))
         record.append_step(step_record(61))
     return directory
 
@@ -218,7 +218,7 @@ def test_edited_databases_are_refused(damaged, statements):
         ("branches", (0, 1, 5), None),
         ("branches", (1, "x", None), None),
         ("events", (4, 0, "x", None, b"", "null"), None),
-        ("events", (4, 0, 0, 0.0, "Paused", "[1]"), None),
+        ("events", (4, 0, 0, 0.0, "Resumed", "[1]"), None),
         ("blocks", (1, 0, 1, 120), b"\xff" * 40),
         ("blocks", (1, None, "x", b""), b""),
         ("blocks", (1, 0, 1, 120), "text"),

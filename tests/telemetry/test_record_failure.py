@@ -10,7 +10,7 @@ from telemetry_samples import assert_steps, snapshot, step_record
 from waiting import ENDLESS_S, join, wait_for, wait_until
 
 from qatviz.errors import RecordError
-from qatviz.protocol.events import Finished, Paused
+from qatviz.protocol.events import Failed, Finished
 from qatviz.telemetry.record import database
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.writer import _MAX_LOAD, RecordWriter
@@ -50,7 +50,7 @@ def assert_failed(record, failures, reason):
     n = 6000  # more than a queue that nobody empties would hold
     for step in range(10_000, 10_000 + n):
         record.append_step(_at(step))
-    record.append_event(Paused(10_000, ""))
+    record.append_event(Failed(10_000, "", ""))
     record.append_snapshot(snapshot(10_000))
     assert record.lost == lost + n + 2
     assert not record.flush()
@@ -140,7 +140,7 @@ def test_a_vanished_directory(record, failures):
     branch = record.append_rewind(0)
     assert record.flush()
     shutil.rmtree(str(record.directory))
-    record.append_event(Paused(1, ""))
+    record.append_event(Failed(1, "", ""))
     assert_failed(record, failures, "No such file")
     with pytest.raises(RecordError, match="not found"):
         record.events()
@@ -161,7 +161,7 @@ def test_a_vanished_directory(record, failures):
 def test_another_run_in_its_place(record, failures, tmp_path):
     record.directory.rename(tmp_path / "moved")
     with RunRecord.create(record.directory, {"seed": 1}):
-        record.append_event(Paused(1, ""))
+        record.append_event(Failed(1, "", ""))
         assert_failed(record, failures, "replaced")
         assert not record.retry() and "is being written by process" in str(record.failure)
     assert not record.retry() and "another run" in str(record.failure)
@@ -180,7 +180,7 @@ def test_a_directory_that_vanishes_during_a_commit(record, failures, monkeypatch
         return (0, 0) if len(looks) == 2 else identity(path)
 
     monkeypatch.setattr(database, "_identity", vanish_at_the_second_look)
-    record.append_event(Paused(1, ""))
+    record.append_event(Failed(1, "", ""))
     assert_failed(record, failures, "replaced")
     assert len(looks) == 2
 
@@ -190,7 +190,7 @@ def test_retry_while_it_still_fails_says_why(record, failures, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(database.os, "stat", fail)
-    record.append_event(Paused(1, ""))
+    record.append_event(Failed(1, "", ""))
     assert_failed(record, failures, "Input/output error")
     assert not record.retry() and "Input/output error" in str(record.failure)
     assert len(failures) == 1
@@ -206,7 +206,7 @@ def test_retry_while_it_still_fails_says_why(record, failures, monkeypatch):
 def test_a_directory_that_cannot_come_back(record, failures):
     shutil.rmtree(str(record.directory))
     record.directory.write_text("in the way")
-    record.append_event(Paused(1, ""))
+    record.append_event(Failed(1, "", ""))
     wait_for(failures.arrived)
     assert not record.retry() and "File exists" in str(record.failure)
     record.directory.unlink()
@@ -214,7 +214,7 @@ def test_a_directory_that_cannot_come_back(record, failures):
 
 
 def test_what_has_no_json_form_fails_the_record_not_the_run(record, failures):
-    record.append_event(Paused(1, object()))
+    record.append_event(Failed(1, object(), ""))
     assert_failed(record, failures, "object has no JSON form")
 
 

@@ -14,6 +14,7 @@ from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU, Softmax
 from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate
+from qatviz.protocol.reasons import PauseReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
@@ -89,7 +90,7 @@ def test_the_metric_is_the_root_of_the_mean_squared_error_four_ways(graphs, outp
     graph = graph_of(run_spec, graphs)
     with Driver(run_spec, paused=True) as driver:
         driver.run.single_step(20)
-        driver.until(lambda item: isinstance(item, events.Paused) and item.reason == "single step")
+        driver.until(lambda item: isinstance(item, events.Paused) and item.reason is PauseReason.SINGLE_STEPS)
         result = evaluated(driver)
         assert result.metric == "rmse" and list(result.scores) == list(WAYS) and result.num_examples == 300
         for way, switches in EVALUATIONS.items():

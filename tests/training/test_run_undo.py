@@ -15,6 +15,7 @@ from qatviz.protocol.commands import (
     SingleStep,
     Undo,
 )
+from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -86,7 +87,7 @@ def test_after_undo_all_is_as_if_nothing_had_been_changed(never_changed, graphs,
 def test_an_undo_says_from_where_to_where_and_which_settings_changed(graphs):
     _, _, driver = train(spec(), graphs, [(5, ChangeSettings(CHANGES["bits"])), (8, Undo())])
     (restored,) = driver.events(events.Restored)
-    assert (restored.step, restored.from_step, restored.reason) == (5, 8, "undo")
+    assert (restored.step, restored.from_step, restored.reason) == (5, 8, RestoreReason.UNDO)
     assert [(c.setting, c.old, c.new) for c in restored.changes] == [
         (c.setting, c.new, c.old) for c in driver.events(events.CommandApplied)[2].changes
     ]
@@ -145,18 +146,21 @@ def test_a_schedule_takes_effect_at_its_steps_also_after_an_undo(graphs):
     assert with_schedule[0] == by_hand[0]
     assert_same_arrays(with_schedule[1], by_hand[1])
     applied = [event for event in with_schedule[2].events(events.CommandApplied) if event.changes]
-    assert [(event.step, event.sequence) for event in applied] == [(10, 0), (30, 0)]
+    planned = [item.id for item in with_schedule[2].run.spec.schedule]
+    assert [(event.step, event.id) for event in applied] == [(10, planned[0]), (30, planned[1])]
     undone = train(spec(schedule=schedule), graphs, [(5, SaveCheckpoint("early")), (15, RestoreCheckpoint("early"))])
     assert undone[0] == with_schedule[0]
     assert_same_arrays(undone[1], with_schedule[1])
-    applied = [event.step for event in undone[2].events(events.CommandApplied) if event.changes and not event.sequence]
+    planned = {item.id for item in undone[2].run.spec.schedule}
+    applied = [event.step for event in undone[2].events(events.CommandApplied) if event.id in planned]
     assert applied == [10, 10, 30]
 
 
 def test_undoing_the_schedule_does_not_bring_it_again(graphs):
     schedule = ((10, ChangeSettings((("*.weights.num_bits", 4),))),)
     _, _, driver = train(spec(schedule=schedule), graphs, [(20, Undo())])
-    assert [e.step for e in driver.events(events.CommandApplied) if not e.sequence] == [10]
+    planned = {item.id for item in driver.run.spec.schedule}
+    assert [e.step for e in driver.events(events.CommandApplied) if e.id in planned] == [10]
 
 
 def test_a_fork_goes_on_like_the_run_it_came_from(never_changed, graphs, tmp_path):

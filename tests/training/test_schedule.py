@@ -8,8 +8,8 @@ from training_cases import spec
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.protocol import events
-from qatviz.protocol.commands import ApplyPreset, ChangeSettings
-from qatviz.protocol.schedule import Plan, changed, from_rows, planned, to_rows
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, with_ids
+from qatviz.protocol.schedule import Plan, changed, from_rows, to_rows
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -17,8 +17,8 @@ EARLY, LATE = (
     ChangeSettings((("*.weights.num_bits", 4),)),
     ChangeSettings((("run.momentum", 0.5), ("*.enabled", False))),
 )
-SCHEDULE = ((5, EARLY), (9, ApplyPreset("int4")), (9, LATE))
-SPEC = spec(steps=20, schedule=SCHEDULE)
+SPEC = spec(steps=20, schedule=((5, EARLY), (9, ApplyPreset("int4")), (9, LATE)))
+SCHEDULE = SPEC.schedule
 
 
 @pytest.fixture
@@ -33,20 +33,20 @@ def train(record, first, last):
         record.append_step(StepRecord(step, step / 10, 1.0, 0.1, values))
 
 
-def applied(record, step, command):
-    record.append_event(events.CommandApplied(step, 0, command.describe()))
+def applied(record, item):
+    record.append_event(events.CommandApplied(item.step, item.id, item.command))
 
 
 def plan(record):
     assert record.flush()
-    return planned(record)
+    return record.plan()
 
 
 def test_a_schedule_survives_json():
     assert from_rows(json.loads(json.dumps(to_rows(SCHEDULE)))) == SCHEDULE
 
 
-@pytest.mark.parametrize("rows", [5, [[1]], [[1, 2, 3]], [[1, [["path"]]]], [[1, 5]]])
+@pytest.mark.parametrize("rows", [5, [[1]], [[1, 2, 3]], [[]], [[1, [["path"]]]], [[1, 5]]])
 def test_what_is_no_schedule_is_refused(rows):
     with pytest.raises((ValueError, TypeError, QatvizError)):
         from_rows(rows)
@@ -62,10 +62,10 @@ def test_what_was_reached_is_not_planned_any_more(record):
     assert plan(record) == Plan(20, SCHEDULE)
     train(record, 1, 5)
     assert plan(record).schedule == SCHEDULE
-    applied(record, 5, EARLY)
+    applied(record, SCHEDULE[0])
     assert plan(record).schedule == SCHEDULE[1:]
     train(record, 6, 9)
-    applied(record, 9, ApplyPreset("int4"))
+    applied(record, SCHEDULE[1])
     assert plan(record).schedule == SCHEDULE[2:]
     train(record, 10, 10)
     assert plan(record) == Plan(20, ())
@@ -73,7 +73,7 @@ def test_what_was_reached_is_not_planned_any_more(record):
 
 def test_a_change_that_was_undone_is_not_planned_again_and_one_before_which_the_run_was_set_back_is(record):
     train(record, 1, 5)
-    applied(record, 5, EARLY)
+    applied(record, SCHEDULE[0])
     train(record, 6, 7)
     record.append_rewind(5)
     assert plan(record).schedule == SCHEDULE[1:]
@@ -83,15 +83,37 @@ def test_a_change_that_was_undone_is_not_planned_again_and_one_before_which_the_
 
 def test_the_newest_plan_counts(record):
     train(record, 1, 5)
-    applied(record, 5, EARLY)
+    applied(record, SCHEDULE[0])
     record.append_event(events.Planned(5, None))
     assert plan(record) == Plan(None, SCHEDULE[1:])
-    record.append_event(events.Planned(5, 70, to_rows(((5, EARLY),))))
-    assert plan(record) == Plan(70, ((5, EARLY),))
-    applied(record, 5, EARLY)
+    again = with_ids([(5, EARLY)])
+    record.append_event(events.Planned(5, 70, again))
+    assert plan(record) == Plan(70, again), "the same change, planned once more"
+    applied(record, again[0])
     assert plan(record) == Plan(70, ())
+
+
+def test_the_same_change_twice_at_one_step_is_told_apart(tmp_path):
+    twice = spec(steps=20, schedule=((5, EARLY), (5, EARLY)))
+    with RunRecord.create(tmp_path / "run", twice.description()) as record:
+        train(record, 1, 5)
+        applied(record, twice.schedule[1])
+        assert plan(record).schedule == twice.schedule[:1]
+
+
+def test_commands_of_version_0_1_have_no_ids_and_are_compared(tmp_path):
+    description = SPEC.description()
+    description["schedule"] = [row[:2] for row in description["schedule"]]
+    with RunRecord.create(tmp_path / "run", description) as record:
+        train(record, 1, 5)
+        assert [item[:2] for item in plan(record).schedule] == [item[:2] for item in SCHEDULE]
+        record.append_event(events.CommandApplied(5, "", ChangeSettings((("*.weights.num_bits", "4"),))))
+        assert [item[:2] for item in plan(record).schedule] == [item[:2] for item in SCHEDULE[1:]]
+        train(record, 6, 9)
+        record.append_event(events.CommandApplied(9, "", ApplyPreset("int4")))
+        assert [item[:2] for item in plan(record).schedule] == [(9, LATE)]
 
 
 def test_a_record_without_a_plan_is_refused(tmp_path):
     with RunRecord.create(tmp_path / "run", {"steps": 5}) as record, pytest.raises(RecordError, match="schedule"):
-        planned(record)
+        record.plan()

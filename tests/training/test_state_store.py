@@ -6,6 +6,7 @@ from training_cases import mlp
 
 from qatviz.errors import RunStateError
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.training.state_store import StateStore
@@ -15,7 +16,7 @@ SIZE = 1000
 
 
 def state(name, step=0):
-    return RunState(step, 0.0, BOOK, {"w": np.zeros(SIZE, np.uint8)}, name, "test")
+    return RunState(step, 0.0, BOOK, {"w": np.zeros(SIZE, np.uint8)}, name, SaveReason(SaveKind.ASKED))
 
 
 def names(store, count):

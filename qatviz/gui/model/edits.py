@@ -47,10 +47,10 @@ class Edits(QtCore.QObject):
         self._dragging = False
         self.pending: Dict[Key, Any] = {}
         self._pending_book: Optional[Tuple[SettingsBook, Dict[Key, Any], SettingsBook]] = None
-        self._sent: Dict[int, Dict[Key, Any]] = {}
+        self._sent: Dict[str, Dict[Key, Any]] = {}
         self._undo: List[Tuple[events.Change, ...]] = []
         self._redo: List[Tuple[events.Change, ...]] = []
-        self._moving: Dict[int, str] = {}
+        self._moving: Dict[str, str] = {}
         self._timer = QtCore.QTimer(self, singleShot=True, interval=DEBOUNCE_MS)
         self._timer.timeout.connect(self.apply)
         model.changed.connect(self._on_model_changed)
@@ -91,11 +91,11 @@ class Edits(QtCore.QObject):
         unsent = self.unsent
         if unsent:
             paths = tuple(("{}.{}".format(*key), value) for key, value in unsent.items())
-            sequence = self._send(ChangeSettings(paths))
-            if sequence is None:
+            command_id = self._send(ChangeSettings(paths))
+            if command_id is None:
                 self.pending = {key: value for key, value in self.pending.items() if key not in unsent}
             else:
-                self._sent[sequence] = unsent
+                self._sent[command_id] = unsent
         self.changed.emit()
 
     def apply_preset(self, preset: str, tensors: Optional[Iterable[str]] = None) -> None:
@@ -188,7 +188,7 @@ class Edits(QtCore.QObject):
     def _is_under_way(self, key: Key) -> bool:
         return any(key in sent for sent in self._sent.values())
 
-    def _send(self, command: Command) -> Optional[int]:
+    def _send(self, command: Command) -> Optional[str]:
         try:
             return self._model.run.send(command)
         except QatvizError as error:
@@ -198,15 +198,15 @@ class Edits(QtCore.QObject):
     def _move(self, stack: List[Tuple[events.Change, ...]], direction: str) -> None:
         if not stack or self._moving:
             return
-        sequence = self._send(ChangeSettings(tuple((change.setting, change.old) for change in stack[-1])))
-        if sequence is not None:
-            self._moving[sequence] = direction
+        command_id = self._send(ChangeSettings(tuple((change.setting, change.old) for change in stack[-1])))
+        if command_id is not None:
+            self._moving[command_id] = direction
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.CommandApplied, events.CommandRejected)):
-            sent = self._sent.pop(event.sequence, {})
+            sent = self._sent.pop(event.id, {})
             self.pending = {key: value for key, value in self.pending.items() if sent.get(key, _NOTHING) != value}
-            direction = self._moving.pop(event.sequence, "")
+            direction = self._moving.pop(event.id, "")
             if isinstance(event, events.CommandRejected):
                 self.refused.emit(event.message)
             elif event.changes or direction:

@@ -85,7 +85,7 @@ class Exporter(QtCore.QObject):
         self.wanted: Optional[ExportWanted] = None
         self.what, self.share = "", 0.0
         self._process: Optional[QtCore.QProcess] = None
-        self._sequence = -1
+        self._saving = ""
         self._saved: Set[str] = set()
         self._cancelled = False
         self._lines, self._errors = b"", b""
@@ -110,7 +110,7 @@ class Exporter(QtCore.QObject):
         self._tell("keeping the present state", 0.0)
         self._saved.clear()
         try:
-            self._sequence = self._model.run.send(SaveCheckpoint())
+            self._saving = self._model.run.send(SaveCheckpoint())
         except QatvizError as error:
             self._end(message=str(error))
 
@@ -119,7 +119,7 @@ class Exporter(QtCore.QObject):
         if not self.is_busy or self._cancelled:
             return
         self._cancelled = True
-        self._sequence = -1
+        self._saving = ""
         if self._process is None:
             self._end()
             return
@@ -144,11 +144,11 @@ class Exporter(QtCore.QObject):
     # The checkpoint of the present state
 
     def _on_event(self, event: events.Event) -> None:
-        if self._sequence < 0 or self.wanted is None:
+        if not self._saving or self.wanted is None:
             return
         if isinstance(event, events.CheckpointSaved):
             self._saved.add(event.name)  # may come before the command's own event: it is saved in another thread
-        elif isinstance(event, (events.CommandApplied, events.CommandRejected)) and event.sequence == self._sequence:
+        elif isinstance(event, (events.CommandApplied, events.CommandRejected)) and event.id == self._saving:
             if isinstance(event, events.CommandRejected):
                 self._end(message=f"The present state could not be kept: {event.message}")
                 return
@@ -159,14 +159,14 @@ class Exporter(QtCore.QObject):
             )
             return
         if self._is_kept(self.wanted):
-            self._sequence = -1
+            self._saving = ""
             self._start(self.wanted)
 
     def _is_kept(self, wanted: ExportWanted) -> bool:
         return bool(wanted.checkpoint) and wanted.checkpoint in self._saved
 
     def _on_topic(self, topic: str) -> None:
-        if topic == RUN and self._sequence >= 0:
+        if topic == RUN and self._saving:
             self._end(message="The present state could not be kept: another run is shown now")
 
     # The process
@@ -248,7 +248,7 @@ class Exporter(QtCore.QObject):
         if self._process is not None:
             self._process.deleteLater()
         self._process = self.wanted = None
-        self._sequence = -1
+        self._saving = ""
         self.ended.emit(ended)
 
     def _tell(self, what: str, share: float) -> None:

@@ -28,6 +28,7 @@ from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.status import StatusBar
 from qatviz.gui.window.window_actions import WindowActions
+from qatviz.presentation.event_texts import non_finite_text
 from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate
 from qatviz.session.prepared import Prepared
@@ -267,7 +268,7 @@ class MainWindow(RunWindow):
             self.banner.say(f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback, *again)
         elif isinstance(event, events.NonFinite):
             self.banner.say(
-                f"{event.what.rstrip('.').capitalize()}. The run was rewound to step {event.restored_step:,} "
+                f"{non_finite_text(event).capitalize()}. The run was rewound to step {event.restored_step:,} "
                 "and is paused: a lower learning rate may help.",
                 BAD,
             )

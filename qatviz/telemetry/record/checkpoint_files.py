@@ -19,7 +19,9 @@ import numpy as np
 from qatviz.atomic_files import atomic_file, remove_leftovers
 from qatviz.errors import RecordError
 from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.telemetry.record.codec import to_json
+from qatviz.telemetry.record.legacy import save_reason_of
 
 SUBDIRECTORY = "checkpoints"
 SUFFIX = ".npz"
@@ -51,7 +53,7 @@ class CheckpointInfo(NamedTuple):
 
     name: str
     step: int
-    reason: str
+    reason: SaveReason
     created: float
     nbytes: int
     error: str = ""
@@ -83,7 +85,7 @@ class CheckpointFiles:
         arrays : dict of str to np.ndarray
             Of bool, integer or float type.
         meta : dict
-            JSON-able; ``step`` (int) and ``reason`` (str) are required, ``created`` is added.
+            JSON-able; ``step`` (int) and ``reason`` (`SaveReason.to_wire`) are required, ``created`` is added.
 
         Raises
         ------
@@ -143,7 +145,7 @@ class CheckpointFiles:
                     infos.append(_info(name, _read_meta(archive), nbytes))
             except RecordError as error:
                 if path.exists():  # else it was deleted since the directory was listed
-                    infos.append(CheckpointInfo(name, -1, "", 0.0, 0, str(error)))
+                    infos.append(CheckpointInfo(name, -1, SaveReason(SaveKind.OTHER), 0.0, 0, str(error)))
         return sorted(infos, key=lambda info: (info.step, info.created, info.name))
 
     def delete(self, name: str) -> None:
@@ -180,7 +182,7 @@ def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
     return CheckpointInfo(
         name,
         int(meta["step"]),
-        str(meta["reason"]),
+        save_reason_of(meta["reason"]),
         float(meta["created"]),
         nbytes,
         branch=int(meta.get("branch", 0)),

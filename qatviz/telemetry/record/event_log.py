@@ -1,7 +1,8 @@
 """The events of a record in their present form, whatever version wrote them.
 
 Records of version 0.1 say of an event only its branch, and of a branch only the step at which it begins. What they lack
-is derived here, and nowhere else: the number of events before each, and the states that branches go on from.
+is derived here, and nowhere else: the number of events before each, and the states that branches go on from. What they
+say in words is translated by `legacy`.
 """
 
 import json
@@ -10,6 +11,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import EVENT_KINDS, CommandApplied, Restored
+from qatviz.telemetry.record.legacy import upgrade
 
 #: Columns of the table of events: id, branch, step, time, kind, body.
 Row = Tuple[int, int, int, float, str, str]
@@ -65,6 +67,8 @@ def read_log(rows: Iterable[Row], branches: Iterable[Tuple[int, int, int]]) -> E
         }
         for number, branch, step, time, kind, body in rows
     ]
+    for row in placed:
+        upgrade(row)
     _add_positions(placed)
     tree = BranchTree()
     parents = _parents(placed, {branch: (parent, step) for branch, parent, step in branches if branch > 0})

@@ -11,11 +11,13 @@ import numpy as np
 from qatviz.errors import RecordError
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.events import EVENT_KINDS, event_from
+from qatviz.protocol.schedule import Plan, remaining_plan
 from qatviz.protocol.snapshots import Snapshot, read_only
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
 from qatviz.telemetry.record.codec import unpack_snapshot, unpack_steps
 from qatviz.telemetry.record.event_log import EventLog, read_log
+from qatviz.telemetry.record.legacy import save_reason_of, says_the_same
 from qatviz.telemetry.record.schema import (
     DATABASE_NAME,
     State,
@@ -128,6 +130,14 @@ class RecordReader:
             found = [LoggedEvent(event_from(row), path.includes(_point_of(row)), row["time"]) for row in known]
         return found, len(log.rows) - len(known)
 
+    def plan(self) -> Plan:
+        """Return what is still planned for the run; see :func:`qatviz.protocol.schedule.remaining_plan`."""
+        log = [logged.event for logged in self.log()[0]]
+        try:
+            return remaining_plan(self._description, log, self.last_step, says_the_same)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"{self.path}: the plan of the run is incomplete: {error!r}") from error
+
     def _log(self) -> EventLog:
         with open_for_reading(self.path) as connection:
             state = read_state(connection)
@@ -206,8 +216,9 @@ class RecordReader:
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
         """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""
         arrays, meta = self._checkpoints.load(name)
-        if "position" not in meta:  # of version 0.1
-            with reading(self.path):
+        with reading(self.path):
+            meta["reason"] = save_reason_of(meta["reason"]).to_wire()
+            if "position" not in meta:  # of version 0.1
                 meta["position"] = self._log().position_of(name, int(meta.get("branch", 0)))
         return arrays, meta
 

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import numpy as np
 
 from qatviz.metric import ACCURACY, CLASSIFICATION, METRICS, WAYS, Metric, metric_of
-from qatviz.protocol.events import Evaluated, scores_of
+from qatviz.protocol.events import Evaluated
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.reader import RecordReader
@@ -69,9 +69,10 @@ def refill(
     RecordError
         If the record is damaged.
     """
-    for row in reader.events(surviving_only=True):
-        if row["kind"] == Evaluated.__name__ and (last is None or row["step"] <= last):
-            append_new(history, EVALUATIONS, row["step"], np.array([scores_of(row)[way] for way in WAYS]))
+    for logged in reader.log()[0]:
+        event = logged.event
+        if isinstance(event, Evaluated) and logged.survives and (last is None or event.step <= last):
+            append_new(history, EVALUATIONS, event.step, np.array([event.scores[way] for way in WAYS]))
     for piece in reader.iter_steps(stop=last):
         if not is_wanted():
             return

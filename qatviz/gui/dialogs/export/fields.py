@@ -6,6 +6,7 @@ from typing import Any, List, Optional, Sequence
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.places import place_problem
+from qatviz.presentation.event_texts import save_text
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 #: Name of the present state, in place of the name of a checkpoint.
@@ -37,7 +38,7 @@ class MomentBox(QtWidgets.QComboBox):
         if has_now:
             self._add(_now(step), NOW, _NOW_TIP)
         for info in sorted(moments, key=lambda info: (info.step, info.created), reverse=True):
-            self._add(f"Step {info.step:,}: {info.reason or info.name}", info.name, info.name)
+            self._add(f"Step {info.step:,}: {save_text(info.reason) or info.name}", info.name, info.name)
         self.setCurrentIndex(-1 if chosen is None else self.findData(chosen))
         if self.currentIndex() < 0 and self.count():
             self.setCurrentIndex(0)

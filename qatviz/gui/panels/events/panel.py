@@ -81,7 +81,7 @@ class EventsPanel(Panel):
         self.source.narrow_to(self._narrowed_to)
         self._log: Optional[List[LoggedEvent]] = None
         self._run: Any = None
-        self._asked: Dict[int, str] = {}
+        self._asked: Dict[str, str] = {}
         self._gone: Set[str] = set()
 
     def _layout(self) -> None:
@@ -174,7 +174,7 @@ class EventsPanel(Panel):
         book = self.model.book
         return getattr(book.run if tensor == RUN_PREFIX else book.of(tensor), setting)
 
-    def _send(self, command: Command) -> Optional[int]:
+    def _send(self, command: Command) -> Optional[str]:
         try:
             return self.model.run.send(command)
         except QatvizError as error:
@@ -195,13 +195,13 @@ class EventsPanel(Panel):
         event, _ = self._event()
         if event is None or not is_change(event):
             return
-        sequence = self._send(RestoreCheckpoint(event.checkpoint))
-        if sequence is not None:
-            self._asked[sequence] = event.checkpoint
+        command_id = self._send(RestoreCheckpoint(event.checkpoint))
+        if command_id is not None:
+            self._asked[command_id] = event.checkpoint
 
     def _on_event(self, event: events.Event) -> None:
         """A checkpoint that the run does not have any more is not offered again; the list tells of the refusal."""
-        name = self._asked.pop(getattr(event, "sequence", None), "")
+        name = self._asked.pop(getattr(event, "id", None), "")
         if name and isinstance(event, events.CommandRejected):
             self._gone.add(name)
 

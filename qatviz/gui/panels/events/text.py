@@ -5,6 +5,7 @@ from typing import NamedTuple
 from qatviz.metric import METRICS, WAY_NAMES
 from qatviz.presentation.event_texts import NAMED, change_words, sentence
 from qatviz.protocol import events
+from qatviz.protocol.reasons import SaveKind
 
 #: What the list can be narrowed to.
 ALL, CHANGES, EVALUATIONS = "all", "changes", "evaluations"
@@ -56,7 +57,7 @@ def is_listed(event: events.Event, narrowed_to: str = ALL) -> bool:
     """
     if isinstance(event, events.CommandApplied) and not is_change(event):
         return False
-    if isinstance(event, events.CheckpointSaved) and event.reason.startswith("before"):
+    if isinstance(event, events.CheckpointSaved) and event.reason.kind is SaveKind.BEFORE_CHANGE:
         return False
     if narrowed_to == CHANGES:
         return isinstance(event, _CHANGES + _GRAVE)

@@ -2,8 +2,9 @@
 
 from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
 
-from qatviz.presentation.event_texts import change_words
+from qatviz.presentation.event_texts import change_words, non_finite_text, restore_text
 from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.settings import ACTIVATIONS, FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, RUN, WEIGHTS, value_text
 
@@ -104,8 +105,8 @@ def short(event: events.Event) -> str:
         return "back"
     if isinstance(event, events.NonFinite):
         return "NaN"
-    if event.command.startswith("preset "):
-        return event.command[len("preset ") :]
+    if isinstance(event.command, ApplyPreset):
+        return event.command.preset
     alike = {(change.setting.rpartition(".")[2], repr(change.new)) for change in event.changes}
     texts = list(dict.fromkeys(_short_change(change) for change in event.changes))
     if len(texts) == 1:
@@ -134,9 +135,9 @@ def sentences(event: events.Event) -> List[str]:
     if isinstance(event, events.SettingsActivated):
         lines.append("quantized from here on (quant_delay): " + _some(event.tensors))
     elif isinstance(event, events.Restored):
-        lines.append(f"set back from step {event.from_step:,} ({event.reason})")
+        lines.append(f"set back from step {event.from_step:,} ({restore_text(event.reason)})")
     elif isinstance(event, events.NonFinite):
-        lines.append(f"step {event.step:,}: {event.what}; the run was set back and paused")
+        lines.append(f"step {event.step:,}: {non_finite_text(event)}; the run was set back and paused")
     changes = getattr(event, "changes", ())
     lines += [change_words(change) for change in changes[:_ROWS_TOLD]]
     if len(changes) > _ROWS_TOLD:

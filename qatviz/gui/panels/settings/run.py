@@ -46,7 +46,7 @@ class RunSettingsPanel(Panel):
 
     def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
         self._steps_wanted: Any = _UNKNOWN
-        self._sent: Set[int] = set()
+        self._sent: Set[str] = set()
         super().__init__(context, parent)
         self.apply_theme()
 
@@ -145,17 +145,17 @@ class RunSettingsPanel(Panel):
         if self.model.book is not None:  # the edit may end after the run was closed
             self.edits.edit([RUN_PREFIX], name, value)
 
-    def _send(self, command: Command) -> Optional[int]:
+    def _send(self, command: Command) -> Optional[str]:
         if self.model.run is None:
             return None
         try:
-            sequence = self.model.run.send(command)
+            command_id = self.model.run.send(command)
         except QatvizError as error:
             self.refusal.say(str(error))
             return None
-        self._sent.add(sequence)
+        self._sent.add(command_id)
         self.refusal.say("")
-        return sequence
+        return command_id
 
     def _on_steps(self, steps: Optional[int]) -> None:
         if steps is not None:
@@ -178,7 +178,7 @@ class RunSettingsPanel(Panel):
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Planned) and event.steps == self._steps_wanted:
             self._forget_steps()
-        elif isinstance(event, events.CommandRejected) and event.sequence in self._sent:
+        elif isinstance(event, events.CommandRejected) and event.id in self._sent:
             self.refusal.say(event.message)
             self._forget_steps()
         elif isinstance(event, events.Evaluated) and "quantized" in event.scores:

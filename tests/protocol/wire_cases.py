@@ -1,0 +1,58 @@
+"""Strategies for what a window, a record and a trainer exchange."""
+
+from hypothesis import strategies as st
+
+from qatviz.metric import METRICS, WAYS
+from qatviz.protocol import commands as c
+from qatviz.protocol import events as e
+from qatviz.protocol.branches import UNPLACED, BranchPoint
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
+
+TEXTS = st.text(max_size=8)
+STEPS = st.integers(0, 10**9)
+NUMBERS = st.floats(allow_nan=False)
+VALUES = st.one_of(st.booleans(), st.integers(), NUMBERS, TEXTS, st.none())
+CHANGES = st.lists(st.builds(e.Change, TEXTS, VALUES, VALUES), max_size=3).map(tuple)
+ASSIGNMENTS = st.lists(st.tuples(TEXTS, VALUES), max_size=3).map(tuple)
+
+SETTINGS_COMMANDS = st.one_of(st.builds(c.ChangeSettings, ASSIGNMENTS), st.builds(c.ApplyPreset, TEXTS))
+COMMANDS = st.one_of(
+    SETTINGS_COMMANDS,
+    *(st.builds(kind) for kind in (c.Pause, c.Resume, c.Evaluate, c.TakeSnapshot, c.Undo, c.Redo, c.Stop)),
+    st.builds(c.SingleStep, st.integers()),
+    st.builds(c.SetSteps, st.one_of(st.none(), STEPS)),
+    *(st.builds(kind, TEXTS) for kind in (c.InspectTensor, c.SaveCheckpoint, c.RestoreCheckpoint)),
+)
+SCHEDULES = st.lists(st.builds(c.ScheduledCommand, STEPS, SETTINGS_COMMANDS, TEXTS), max_size=3).map(tuple)
+SAVE_REASONS = st.builds(SaveReason, st.sampled_from(SaveKind), st.one_of(st.none(), COMMANDS), TEXTS)
+POINTS = st.builds(BranchPoint, st.integers(0, 99), STEPS, st.one_of(st.none(), st.integers(0, 99)))
+SCORES = st.fixed_dictionaries(dict.fromkeys(WAYS, NUMBERS))
+
+KINDS = {
+    e.Started: st.builds(e.Started, STEPS, NUMBERS, TEXTS),
+    e.CommandApplied: st.builds(e.CommandApplied, STEPS, TEXTS, COMMANDS, CHANGES, TEXTS),
+    e.CommandRejected: st.builds(e.CommandRejected, STEPS, TEXTS, COMMANDS, TEXTS),
+    e.SettingsActivated: st.builds(e.SettingsActivated, STEPS, st.lists(TEXTS, max_size=3).map(tuple)),
+    e.Paused: st.builds(e.Paused, STEPS, st.sampled_from(PauseReason)),
+    e.Resumed: st.builds(e.Resumed, STEPS),
+    e.Evaluated: st.builds(e.Evaluated, STEPS, SCORES, STEPS, NUMBERS, st.sampled_from(sorted(METRICS))),
+    e.CheckpointSaved: st.builds(e.CheckpointSaved, STEPS, TEXTS, SAVE_REASONS),
+    e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),
+    e.Planned: st.builds(e.Planned, STEPS, st.one_of(st.none(), STEPS), st.one_of(st.none(), SCHEDULES)),
+    e.NonFinite: st.builds(e.NonFinite, STEPS, st.sampled_from(NonFiniteValue), STEPS),
+    e.RecordFailed: st.builds(e.RecordFailed, STEPS, TEXTS),
+    e.Finished: st.builds(e.Finished, STEPS),
+    e.Stopped: st.builds(e.Stopped, STEPS),
+    e.Failed: st.builds(e.Failed, STEPS, TEXTS, TEXTS, st.booleans()),
+}
+UNPLACED_EVENTS = st.one_of(*KINDS.values())
+EVENTS = st.one_of(
+    UNPLACED_EVENTS,
+    st.builds(
+        lambda event, branch, position, parent: event.placed(branch, position, parent),
+        UNPLACED_EVENTS,
+        st.integers(UNPLACED, 99),
+        st.integers(0, 99),
+        st.one_of(st.none(), POINTS),
+    ),
+)
