@@ -28,7 +28,8 @@ def measure(x: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
       clipping; any other value's is all rounding.
     - ``sqnr_db = 10 log10(mean(x^2) / mse)``; infinite for an exact tensor, NaN for an empty or all-zero one.
     - ``rmse_over_scale``: root of the mean of (error / scale of its channel) squared.
-    - ``clipped``, ``flushed``: shares 0..1 of values outside the window, and of nonzero values that become 0.
+    - ``clipped``, ``flushed``: fractions 0..1 of values beyond the representable range, and of nonzero values that
+      become 0.
     - ``used_codes``, ``effective_bits``: distinct codes, and the entropy of their distribution in bits.
     """
     x = np.asarray(x, np.float32)

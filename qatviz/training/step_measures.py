@@ -105,8 +105,8 @@ class StepDecoder:
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
 
     def _sums(self, x: np.ndarray, grids: np.ndarray, per_channel: np.ndarray, enabled: np.ndarray):
-        """float32 ``[4, n, T]``: squares of the values, the error, its clipping and its rounding part; and
-        ``[2, n, T]``: how many values are clipped, and flushed to 0.
+        """Return squares of the values, the error, its clipping and its rounding part, float32 ``[4, n, T]``, and the
+        numbers of values that are clipped and rounded to zero, ``[2, n, T]``.
         """
         x = x.reshape(len(x), -1, STEP_SAMPLE)
         index = self._group_of[:, None]
