@@ -30,6 +30,7 @@ def plot_area(size: Tuple[float, float], metrics: Metrics, has_titles: bool) -> 
     width, height = size
     left = metrics.width("−0.0000") + _LEFT_OFFSET + _EDGE
     line = metrics.height + _LABEL_OFFSET
+    # What is written above the plot is beside the upper label of its axis.
     top, bottom = (line, height - 2 * line) if has_titles else (_ABOVE, height - line)
     return left, top, max(width - metrics.width("000") / 2 - _EDGE, left + 1), max(bottom, top + 1)
 
@@ -38,7 +39,7 @@ def axis_titles(area: Area, height: float, metrics: Metrics, x_title: str, y_tit
     """Return the titles of both axes of :func:`plot_area`, in a picture of this height."""
     left, _, right, _ = area
     return [
-        Text(_EDGE + _LEFT_OFFSET, metrics.ascent, y_title),
+        Text(left, metrics.ascent, y_title),
         Text((left + right) / 2, height - metrics.height + metrics.ascent - 1, x_title, anchor=MIDDLE),
     ]
 

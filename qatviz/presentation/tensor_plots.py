@@ -22,7 +22,7 @@ _CODES, _EDGE_CODES, _UNUSED = Fill("in_range"), Fill("window_edge"), Fill("line
 _ZERO = Stroke("muted", opacity=0.67)
 _ROUNDING, _CLIPPING = Fill("in_range", 0.75), Fill("clipped", 0.86)
 _IDEAL, _PENDING = Stroke("window_edge", 1.0, DOTTED), Stroke("ghost", 1.0, DASHED)
-_INSIDE, _OUTSIDE, _RANGE = Fill("in_range", 0.75), Fill("clipped"), Stroke("window_edge")
+_INSIDE, _OUTSIDE, _RANGE = Fill("in_range"), Fill("clipped"), Stroke("window_edge")
 
 #: Lower and upper ends of the grid of each channel, float64 ``[channels]``.
 Ends = Tuple[np.ndarray, np.ndarray]

@@ -14,6 +14,8 @@ MINUS = "−"
 LABEL_GAP = 9.0
 #: Distance of two ticks of an upright axis, in heights of its labels.
 _LINES_PER_TICK = 1.5
+#: More ticks say nothing more.
+_MOST_UPRIGHT = 10
 _MULTIPLES = (1.0, 2.0, 5.0)
 #: First digits of ticks of an axis that shows less than a factor of 100, the rounder ones first.
 _DIGITS = (1.0, 2.0, 5.0, 3.0, 1.5, 4.0, 7.0, 6.0, 8.0, 9.0)
@@ -177,7 +179,7 @@ def fitting_ticks(
 
 def ticks_upright(height: float, line: float) -> int:
     """Return how many ticks an upright axis has room for; ``line`` is the height of a label."""
-    return max(2, int(height / (_LINES_PER_TICK * line)))
+    return min(max(2, int(height / (_LINES_PER_TICK * line))), _MOST_UPRIGHT)
 
 
 def exponents(values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from staging import StagedRun
 
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.panels.histograms import panel as histograms
+from qatviz.gui.panels.histograms.bar import LegendSample
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
 from qatviz.gui.widgets.figures.files import picture, save_csv, save_svg
 from qatviz.gui.widgets.theme import LIGHT
@@ -430,8 +431,19 @@ def test_the_bar_breaks_into_lines_where_the_panel_is_narrow(panel):
     assert all(
         child.geometry().right() <= made.bar.width()
         for child in made.bar.children()
-        if isinstance(child, QtWidgets.QWidget)
+        if isinstance(child, QtWidgets.QWidget) and child.isVisible()
     )
     made.resize(1600, 600)
     QtWidgets.QApplication.processEvents()
     assert made.bar.height() < narrow / 2
+
+
+def test_what_is_pending_is_in_the_legend_only_while_something_is(context, panel):
+    made, _ = panel()
+    entries = {child.accessibleName(): child for child in made.bar.children() if isinstance(child, LegendSample)}
+    assert entries["range"].isVisible() and not entries["pending"].isVisible()
+    context.edits.set_mode(HOLD)
+    context.edits.edit(["conv1.weights"], "num_bits", 3)
+    assert entries["pending"].isVisible()
+    context.edits.discard()
+    assert not entries["pending"].isVisible()

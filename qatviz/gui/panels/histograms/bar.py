@@ -8,7 +8,7 @@ from qatviz.gui.panels.histograms.grid import FIT, LARGE, MEDIUM, SMALL
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.histogram import LEGEND, SAMPLE_SIZE, LegendEntry, sample
+from qatviz.presentation.histogram import LEGEND, PENDING, SAMPLE_SIZE, LegendEntry, sample
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 
 #: Between a sample and its name, px.
@@ -89,8 +89,10 @@ class HistogramsBar(QtWidgets.QWidget):
             layout.addWidget(self._choice(name, title, about, choices))
         for name, title, about in _TOGGLES:
             layout.addWidget(self._toggle(name, title, about))
-        for entry in LEGEND:
-            layout.addWidget(LegendSample(theme, entry))
+        self._samples = {entry.key: LegendSample(theme, entry) for entry in LEGEND}
+        for sample_ in self._samples.values():
+            layout.addWidget(sample_)
+        self.show_pending(False)
         self.apply_theme()
 
     def apply_theme(self) -> None:
@@ -101,6 +103,10 @@ class HistogramsBar(QtWidgets.QWidget):
             widget.setFont(font)
         self.layout().invalidate()
         self.update()
+
+    def show_pending(self, is_pending: bool) -> None:
+        """Have what is pending in the legend, or not: it takes room from the tiles."""
+        self._samples[PENDING].setVisible(is_pending)
 
     def control(self, name: str) -> QtWidgets.QWidget:
         """The control of an option."""

@@ -199,6 +199,7 @@ class HistogramsPanel(Panel):
 
     def _on_edits(self) -> None:
         self._pending_serial += 1
+        self.bar.show_pending(bool(self.edits.pending))
         self.mark_due()
 
     def _on_picked(self, names: Tuple[str, ...], current: str) -> None:

@@ -31,6 +31,8 @@ class ChannelsPlot(TensorPlot):
         Ends of the representable range of each channel: in effect, and with the pending settings.
     """
 
+    has_x_grid = False
+
     def __init__(self, theme: Theme, parent=None):
         self._view: Optional[TensorView] = None
         self.low = self.high = np.zeros(0)

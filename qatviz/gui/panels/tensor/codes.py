@@ -33,6 +33,8 @@ class CodesPlot(TensorPlot):
         The zero point, where all channels have the same.
     """
 
+    has_x_grid = False
+
     def __init__(self, theme: Theme, parent=None):
         self.codes = self.counts = np.zeros(0, np.int64)
         self.zero: Optional[int] = None

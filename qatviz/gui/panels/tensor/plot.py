@@ -48,6 +48,8 @@ class TensorPlot(SceneWidget):
 
     Attributes
     ----------
+    has_x_grid : bool
+        Whether the ticks of the horizontal axis are lines through the plot.
     is_log : bool
         Whether counts are on a logarithmic scale.
     caption : str
@@ -56,6 +58,8 @@ class TensorPlot(SceneWidget):
         In view.
     scale : CountScale
     """
+
+    has_x_grid = True
 
     def __init__(
         self,
@@ -156,7 +160,8 @@ class TensorPlot(SceneWidget):
         if self.is_empty:
             return []
         area, metrics = self.area, self.metrics
-        shapes = bottom_axis(area, self.x_range, self.x_ticks(area, metrics), metrics, (area[0] - 10, self.width()))
+        ticks, edges = self.x_ticks(area, metrics), (area[0] - 10, self.width())
+        shapes = bottom_axis(area, self.x_range, ticks, metrics, edges, self.has_x_grid)
         if self.height() - area[3] > 2 * metrics.height:
             shapes += axis_titles(area, self.height(), metrics, *self._titles)
         return [*shapes, *self.content(area, metrics)]

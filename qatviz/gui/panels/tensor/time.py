@@ -57,6 +57,8 @@ class TimePlot(TensorPlot):
     #: The cursor is at another snapshot; None: at the newest, wherever that is.
     cursor_moved = QtCore.pyqtSignal(object)
 
+    has_x_grid = False
+
     def __init__(self, theme: Theme, parent=None):
         self._heatmap = Heatmap()
         self.snapshots: List[Snapshot] = []
