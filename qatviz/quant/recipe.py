@@ -233,5 +233,5 @@ def _checked_bits(num_bits: TensorLike) -> TensorLike:
 def _nhwc(value: Union[int, Sequence[int]]) -> Tuple[int, int, int, int]:
     if isinstance(value, int):
         return (1, value, value, 1)
-    value = tuple(value)
-    return value if len(value) == 4 else (1, *value, 1)
+    first, *rest = value
+    return (first, rest[0], rest[1], rest[2]) if len(rest) == 3 else (1, first, rest[0], 1)

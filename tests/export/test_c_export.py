@@ -23,7 +23,6 @@ from qatviz.export.c.operations import SUFFIXES
 from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler
 from qatviz.export.integers.simulator import run_codes
 from qatviz.export.progress import Cancelled
-from qatviz.export.proof import files as parity_files
 
 FILES = [
     "Makefile",
@@ -99,7 +98,7 @@ def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):
     def full(number):
         raise OSError(28, "No space left on device", "disk")
 
-    monkeypatch.setattr(parity_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     for weights, reason in (({"enabled": False}, "left in float"), ({"num_bits": 4}, "No space left")):
         with pytest.raises(ExportError, match=reason):
             export(path, dataset, weights)

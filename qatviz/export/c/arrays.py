@@ -38,7 +38,7 @@ def weight_order(op: IntegerOp) -> np.ndarray:
     """Return the codes of an operation's weights ``[n]`` in the runtime's order: [out][height][width][in], [out][in]
     for a Dense, [height][width][out] for a depthwise convolution.
     """
-    codes = op.weights.codes
+    codes = op.require_weights().codes
     if isinstance(op.layer, DepthwiseConv2D):
         return codes.reshape(-1)
     return np.moveaxis(codes, -1, 0).reshape(-1)
@@ -47,7 +47,7 @@ def weight_order(op: IntegerOp) -> np.ndarray:
 def stored_weights(op: IntegerOp, pack: bool) -> Dict[str, np.ndarray]:
     """Return ``{storage: array}``: the codes as they are stored, two of up to 4 bits per byte if ``pack``."""
     codes = weight_order(op)
-    if pack and op.weights.num_bits <= PACKED_BITS:
+    if pack and op.require_weights().num_bits <= PACKED_BITS:
         return {INT4: packed(codes)}
     return {storage(codes.dtype): codes}
 

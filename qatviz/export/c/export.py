@@ -1,7 +1,7 @@
 """Export to C."""
 
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 from qatviz.export.c.model import CModel, c_model
 from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
@@ -14,7 +14,7 @@ from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import Runtime
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, Exported, ParityReport, prove
-from qatviz.export.proof.unrun import UnrunReport, prove_unrun
+from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.network.layer import element_count
 
@@ -64,7 +64,7 @@ def _proof(
     try:
         compiler = find_compiler()
     except NoCompiler as error:
-        unrun = _exported(written, "nothing", None)
+        unrun = _exported(written, "nothing", no_runtime)
         return prove_unrun(model, unrun, str(error), _ADVICE, graph, *held_out, progress)
 
     def check() -> None:
@@ -76,7 +76,7 @@ def _proof(
         return prove(model, exported, graph, *held_out, progress)
 
 
-def _exported(written: CModel, runtime: str, run: Optional[Runtime]) -> Exported:
+def _exported(written: CModel, runtime: str, run: Runtime) -> Exported:
     text = sum(map(len, written.files.values()))
     note = "its size is that of its constants; {:,} bytes of RAM are for the layers, and {:,} bytes of source are text"
     return Exported("C", runtime, run, run, written.constants, REACHED, (note.format(written.arena, text),))

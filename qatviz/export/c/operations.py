@@ -24,6 +24,8 @@ SUFFIXES = (
     "_piece",
 )
 _Q31 = 31
+#: Name of a field of a C struct, and its value.
+Field = Tuple[str, Any]
 
 
 class Source(NamedTuple):
@@ -69,7 +71,7 @@ def describe(op: IntegerOp) -> str:
 
 
 def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
-    weights, layer = op.weights, op.layer
+    weights, requantization, layer = op.require_weights(), op.require_requantization(), op.layer
     ((kind, codes),) = stored_weights(op, pack).items()
     offset = weights_offset(weights)
     wide = weights.bias.dtype == np.int64
@@ -77,8 +79,8 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         "weights": codes,
         "weights_offset": offset,
         "bias": weights.bias,
-        "multiplier": op.requantization.multiplier.astype(np.int32),
-        "shift": (_Q31 - op.requantization.right_shift).astype(np.int8),
+        "multiplier": requantization.multiplier.astype(np.int32),
+        "shift": (_Q31 - requantization.right_shift).astype(np.int8),
     }
     notes = [
         _wrapped(
@@ -87,7 +89,7 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
             )
         )
     ]
-    image = (lambda shape: (1, 1, *tuple(shape))) if isinstance(layer, Dense) else tuple
+    in_shape, out_shape = sources[0].shape, output.shape
     window = [
         ("kernel_height", 1),
         ("kernel_width", 1),
@@ -98,10 +100,13 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         ("pad_top", 0),
         ("pad_left", 0),
     ]
-    if not isinstance(layer, Dense):
-        sizes = layer.kernel_size + layer.strides + layer.dilation + (op.pads[0][0], op.pads[1][0])
+    if isinstance(layer, Dense):
+        in_shape, out_shape = (1, 1, *in_shape), (1, 1, *out_shape)
+    else:
+        pads = op.require_pads()
+        sizes = layer.kernel_size + layer.strides + layer.dilation + (pads[0][0], pads[1][0])
         window = [(name, value) for (name, _), value in zip(window, sizes)]
-    fields = [("in", _shape(image(sources[0].shape), sources[0])), ("out", _shape(image(output.shape), output))]
+    fields: List[Field] = [("in", _shape(in_shape, sources[0])), ("out", _shape(out_shape, output))]
     fields += [
         *window,
         ("weights", stem + "_weights"),
@@ -129,8 +134,9 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
 def _pool(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     layer = op.layer
     names = ("pool_height", "pool_width", "stride_height", "stride_width", "pad_top", "pad_left")
-    fields = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape(output.shape, output))]
-    fields += list(zip(names, layer.pool_size + layer.strides + (op.pads[0][0], op.pads[1][0])))
+    pads = op.require_pads()
+    fields: List[Field] = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape(output.shape, output))]
+    fields += list(zip(names, layer.pool_size + layer.strides + (pads[0][0], pads[1][0])))
     fields += [("zero_point", output.zero_point), *_clamp(op.clamp)]
     function = {"MaxPool": "qnn_max_pool", "AveragePool": "qnn_average_pool"}[op.kind]
     return _source(output, [], stem, {}, "pool", fields, function)
@@ -140,8 +146,8 @@ def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
     fields = [
         ("in", _shape(sources[0].shape, sources[0])),
         ("out", _shape((1, 1, *output.shape), output)),
-        ("multiplier", int(op.requantization.multiplier[0])),
-        ("shift", _Q31 - int(op.requantization.right_shift[0])),
+        ("multiplier", int(op.require_requantization().multiplier[0])),
+        ("shift", _Q31 - int(op.require_requantization().right_shift[0])),
         ("input_offset", -sources[0].zero_point),
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
@@ -152,7 +158,7 @@ def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
 def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     arrays = {
         "input_offset": np.int32([-source.zero_point for source in sources]),
-        "multiplier": op.requantization.multiplier.astype(np.int32),
+        "multiplier": op.require_requantization().multiplier.astype(np.int32),
     }
     kinds = (
         f"static const qnn_storage {stem}_in_storage[{len(sources)}] = "
@@ -165,7 +171,7 @@ def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, ste
         ("input_offset", stem + "_input_offset"),
         ("multiplier", stem + "_multiplier"),
         ("out_storage", storage(output.dtype)),
-        ("shift", _Q31 - int(op.requantization.right_shift[0])),
+        ("shift", _Q31 - int(op.require_requantization().right_shift[0])),
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
     ]
@@ -224,7 +230,7 @@ def _source(
     stem: str,
     arrays: Dict[str, np.ndarray],
     struct: str,
-    fields: Sequence[Tuple[str, Any]],
+    fields: Sequence[Field],
     function: str,
     many: bool = False,
 ) -> Source:
@@ -245,7 +251,7 @@ def _shape(shape: Tuple[int, ...], tensor: IntegerTensor) -> str:
     return "{{{}, {}, {}, {}}}".format(*shape, storage(tensor.dtype))
 
 
-def _clamp(clamp: Tuple[int, int]) -> List[Tuple[str, Any]]:
+def _clamp(clamp: Tuple[int, int]) -> List[Field]:
     return [("activation_min", clamp[0]), ("activation_max", clamp[1])]
 
 

@@ -1,7 +1,7 @@
 """Export to encodings in AIMET's form."""
 
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 def _compare(
     state: PartlyQuantizedState,
     tensor: EncodedTensor,
-    grid: AffineGrid,
+    grid: Optional[AffineGrid],
     found: Dict[str, Rounded],
     tallies: Dict[str, Tally],
     counts: Dict[str, int],
@@ -92,18 +92,18 @@ def _codes(values: np.ndarray, grid: AffineGrid) -> np.ndarray:
 def _compare_biases(
     state: PartlyQuantizedState,
     tensors: Sequence[EncodedTensor],
-    grids: Dict[str, AffineGrid],
+    grids: Dict[str, Optional[AffineGrid]],
     tallies: Dict[str, Tally],
     counts: Dict[str, int],
 ) -> None:
-    known = {tensor.name: tensor for tensor in tensors if tensor.kind == BIAS and tensor.grid is not None}
+    known = {tensor.name: tensor.grid for tensor in tensors if tensor.kind == BIAS}
     for unit in state.plan.units:
         name = unit.name + ".bias"
-        if isinstance(unit.op, WEIGHTED) and name in known and grids.get(name) is not None:
+        own, read = known.get(name), grids.get(name)
+        if isinstance(unit.op, WEIGHTED) and own is not None and read is not None:
             bias = state.folded(unit).bias
             tallies[name].add(
-                bias_codes(bias, known[name].grid.scale).astype(np.int64),
-                bias_codes(bias, grids[name].scale).astype(np.int64),
+                bias_codes(bias, own.scale).astype(np.int64), bias_codes(bias, read.scale).astype(np.int64)
             )
             counts[name] += bias.size
 
@@ -117,7 +117,7 @@ def _quantizer(state: PartlyQuantizedState, layer: str) -> str:
 
 
 def _agreement(
-    tensor: EncodedTensor, grid: AffineGrid, tallies: Dict[str, Tally], counts: Dict[str, int]
+    tensor: EncodedTensor, grid: Optional[AffineGrid], tallies: Dict[str, Tally], counts: Dict[str, int]
 ) -> TensorAgreement:
     if grid is None:
         return TensorAgreement(tensor.name, tensor.kind, None, 0)

@@ -100,6 +100,7 @@ def _read_listed(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
 
 def _onnx_like(tensor: EncodedTensor) -> Dict[str, Any]:
     grid = tensor.grid
+    assert grid is not None
     half = 0 if tensor.symmetric else 2 ** (grid.num_bits - 1)
     scales, zero_points = _scales(grid), [int(zero) + half for zero in grid.zero_point.reshape(-1)]
     record = {
@@ -156,7 +157,9 @@ def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
     if _one_of(fields.mapping(entries[0], where), "dtype", where, ("int", "float")) == "float":
         return None
     bits = fields.integer(entries[0], "bitwidth", where, 4, BIAS_BITS)
-    scales, zero_points, narrow = [], [], False
+    scales: List[float] = []
+    zero_points: List[int] = []
+    narrow = False
     for entry in entries:
         if fields.integer(fields.mapping(entry, where), "bitwidth", where, 4, BIAS_BITS) != bits:
             raise ExportError(f"{where}: has channels of different bits")
@@ -218,11 +221,13 @@ def _one_of(entry: Dict[str, Any], name: str, where: str, allowed: Sequence[str]
 
 def _arguments(tensors: Sequence[EncodedTensor], version: str) -> Dict[str, Any]:
     """Return AIMET's summary of all quantizers: the widest, if they differ."""
-    weights = [tensor for tensor in tensors if tensor.kind == WEIGHTS and tensor.grid is not None]
-    activations = [tensor for tensor in tensors if tensor.kind == ACTIVATIONS and tensor.grid is not None]
-    symmetric = bool(weights) and all(tensor.symmetric for tensor in weights)
-    per_channel = any(tensor.grid.scale.ndim for tensor in weights)
-    bits = [max((tensor.grid.num_bits for tensor in part), default=FLOAT_BITS) for part in (activations, weights)]
+    weights, activations = (
+        [(tensor.grid, tensor.symmetric) for tensor in tensors if tensor.kind == kind and tensor.grid is not None]
+        for kind in (WEIGHTS, ACTIVATIONS)
+    )
+    symmetric = bool(weights) and all(symmetric for _, symmetric in weights)
+    per_channel = any(grid.scale.ndim for grid, _ in weights)
+    bits = [max((grid.num_bits for grid, _ in part), default=FLOAT_BITS) for part in (activations, weights)]
     return {
         "activation_bitwidth": bits[0],
         "dtype": "int",

@@ -69,7 +69,7 @@ class EncodingsReport:
             f"{tensor.name}: {share_text(tensor.found.identical)} of {tensor.codes:,} codes are those of the "
             f"app, others differ by up to {tensor.found.largest}"
             for tensor in self.tensors
-            if tensor.found is not None and not _is_reached(tensor)
+            if tensor.found is not None and not _is_reached(tensor.found, tensor.codes)
         ]
 
     @property
@@ -134,7 +134,5 @@ class EncodingsReport:
         return "\n".join(lines)
 
 
-def _is_reached(tensor: TensorAgreement) -> bool:
-    return tensor.found.identical >= min(_REACHED.identical, 1 - 1 / max(tensor.codes, 1)) and (
-        tensor.found.largest <= _REACHED.largest
-    )
+def _is_reached(found: Agreement, codes: int) -> bool:
+    return found.identical >= min(_REACHED.identical, 1 - 1 / max(codes, 1)) and found.largest <= _REACHED.largest

@@ -77,6 +77,8 @@ class FakeQuantUnit:
     @property
     def rounded_weights(self) -> np.ndarray:
         """Values of the weights' codes, float32, in the layer's shape."""
+        assert self.weights is not None
+        assert self.bias is not None
         if self.weight_grid is None:
             return self.weights
         columns = self.weights.reshape(-1, len(self.bias))
@@ -109,7 +111,8 @@ class FakeQuantModel:
     @property
     def float_bytes(self) -> int:
         """Size of weights and biases in float32."""
-        return 4 * sum(part.weights.size + part.bias.size for part in self.units if part.weights is not None)
+        parameters = [array for part in self.units for array in (part.weights, part.bias) if array is not None]
+        return 4 * sum(array.size for array in parameters)
 
 
 def fake_quant_model(
@@ -188,11 +191,10 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
         return FakeQuantUnit(unit, grid=grid, exact=_exact(sources, grid))
     if isinstance(unit.op, ReLU6):
         plain, moved = grids.plain_of_input(unit), grids.of_input(unit)
+        if plain is None or moved is None:
+            return FakeQuantUnit(unit, limit=6.0)
         return FakeQuantUnit(
-            unit,
-            limit=6.0
-            if plain is None
-            else float(np.float32(quantize(np.float32(6), plain) - plain.zero_point) * moved.scale),
+            unit, limit=float(np.float32(quantize(np.float32(6), plain) - plain.zero_point) * moved.scale)
         )
     return FakeQuantUnit(unit, grid=grid)
 
@@ -204,7 +206,7 @@ def _on_grid(
 
     The codes are chosen by the input scale of ``plain``; their values are multiples of that of ``source``.
     """
-    if source is None or weights is None:
+    if plain is None or source is None or weights is None:
         return bias.astype(np.float32)
     plain_scale, scale = (
         np.broadcast_to(np.float32(grid.scale) * weights.scale, bias.shape) for grid in (plain, source)
@@ -239,9 +241,10 @@ def _exact(
     sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid], fraction: float = 1.0
 ) -> Optional[ExactSums]:
     """Return the constants of an operation whose inputs are whole numbers of ``fraction`` of their scales."""
-    if any(grid is None or not grid.scale > 0 for grid in (*sources, output)):
+    grids = [grid for grid in sources if grid is not None and grid.scale > 0]
+    if len(grids) < len(sources) or output is None or not output.scale > 0:
         return None
-    units = np.array([float(grid.scale) for grid in sources]) * fraction
+    units = np.array([float(grid.scale) for grid in grids]) * fraction
     return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
 
 

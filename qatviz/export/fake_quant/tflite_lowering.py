@@ -17,8 +17,8 @@ from qatviz.quant.affine import AffineGrid
 
 PROBABILITIES = "softmax"
 _FLOAT = np.dtype(np.float32)
-#: ``ActivationFunctionType`` of TFLite's schema.
-_FUSED = {None: 0, "ReLU": 1, "ReLU6": 3}
+#: ``ActivationFunctionType`` of TFLite's schema, which is 0 for none.
+_FUSED = {"ReLU": 1, "ReLU6": 3}
 
 
 class FakeQuantFile(NamedTuple):
@@ -157,20 +157,20 @@ class _Lowering:
         self._convolution(part, "CONV_2D", part.rounded_weights.transpose(3, 0, 1, 2), "Conv2DOptions")
 
     def _depthwiseconv2d(self, part: FakeQuantUnit) -> None:
-        weights = part.rounded_weights
+        weights, op = part.rounded_weights, _layer(part)
         self._convolution(
             part,
             "DEPTHWISE_CONV_2D",
             weights.reshape((1, *weights.shape[:2], -1)),
             "DepthwiseConv2DOptions",
-            2 if max(part.unit.op.dilation) > 1 else 1,
-            DepthMultiplier=part.unit.op.depth_multiplier,
+            2 if max(op.dilation) > 1 else 1,
+            DepthMultiplier=op.depth_multiplier,
         )
 
     def _convolution(
         self, part: FakeQuantUnit, operation: str, weights: np.ndarray, kind: str, version: int = 1, **fields: Any
     ) -> None:
-        op = part.unit.op
+        op = _layer(part)
         self._put(
             part,
             operation,
@@ -219,7 +219,7 @@ class _Lowering:
         self._pool(part, "AVERAGE_POOL_2D")
 
     def _pool(self, part: FakeQuantUnit, operation: str) -> None:
-        self._put(part, operation, self._sources(part), "Pool2DOptions", **pool_options(part.unit.op))
+        self._put(part, operation, self._sources(part), "Pool2DOptions", **pool_options(_layer(part)))
 
     def _globalaveragepool(self, part: FakeQuantUnit) -> None:
         axes = self._file.add_constant(part.unit.name + "/axes", np.array([1, 2], np.int32))
@@ -236,11 +236,11 @@ class _Lowering:
         self._put(part, "ADD", [total, sources[-1]], "AddOptions", FusedActivationFunction=_fused(part))
 
     def _concat(self, part: FakeQuantUnit) -> None:
-        axis = part.unit.op.axis % len(self._network.shapes[part.unit.output]) + 1
+        axis = _layer(part).axis % len(self._network.shapes[part.unit.output]) + 1
         self._put(part, "CONCATENATION", self._sources(part), "ConcatenationOptions", Axis=axis)
 
     def _zeropad(self, part: FakeQuantUnit) -> None:
-        widths = np.array([(0, 0), *part.unit.op.padding, (0, 0)], np.int32)
+        widths = np.array([(0, 0), *_layer(part).padding, (0, 0)], np.int32)
         self._put(
             part,
             "PAD",
@@ -265,5 +265,10 @@ class _Lowering:
         return [self._index[name] for name in part.unit.inputs]
 
 
+def _layer(part: FakeQuantUnit) -> Any:
+    """Return the layer of a unit, of the class that its kind names."""
+    return part.unit.op
+
+
 def _fused(part: FakeQuantUnit) -> int:
-    return _FUSED[part.unit.activation and part.unit.activation.kind]
+    return 0 if part.unit.activation is None else _FUSED[part.unit.activation.kind]

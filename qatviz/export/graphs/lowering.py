@@ -125,6 +125,8 @@ class _Builder:
 
     def _weights(self, part: FakeQuantUnit) -> tf.Tensor:
         """Return the rounded weights in the layer's shape; per-channel kernels take channels as the last axis."""
+        assert part.weights is not None
+        assert part.bias is not None
         with tf.name_scope("weights"):
             shape, grid = part.weights.shape, part.weight_grid
             columns = shape

@@ -36,13 +36,13 @@ def padding(layer: Layer, image: Tuple[int, ...], result: Tuple[int, ...]) -> Op
         Shapes of input and output, without the batch axis.
     """
     if isinstance(layer, (MaxPool, AveragePool)):
-        size, dilation = layer.pool_size, (1, 1)
+        size, strides, dilation = layer.pool_size, layer.strides or layer.pool_size, (1, 1)
     elif isinstance(layer, (Conv2D, DepthwiseConv2D)):
-        size, dilation = layer.kernel_size, layer.dilation
+        size, strides, dilation = layer.kernel_size, layer.strides, layer.dilation
     else:
         return None
     missing = [
-        max((result[axis] - 1) * layer.strides[axis] + (size[axis] - 1) * dilation[axis] + 1 - image[axis], 0)
+        max((result[axis] - 1) * strides[axis] + (size[axis] - 1) * dilation[axis] + 1 - image[axis], 0)
         for axis in range(2)
     ]
     return (missing[0] // 2, missing[0] - missing[0] // 2), (missing[1] // 2, missing[1] - missing[1] // 2)

@@ -136,7 +136,7 @@ class _Lowering:
         output = self._add_tensor(unit.output, self._network.shapes[unit.output])
         sources = [self._tensors[name] for name in inputs]
         op = unit.op
-        common = {
+        common: Dict[str, Any] = {
             "layer": op,
             "layers": tuple(layer.name for layer in unit.layers),
             "inputs": inputs,

@@ -163,6 +163,21 @@ class IntegerOp:
     requantization: Optional[FixedPoint] = None
     accumulator_bits: int = 0
 
+    def require_weights(self) -> IntegerWeights:
+        """Return the weights of an operation that has some."""
+        assert self.weights is not None, f"{self.name} has no weights"
+        return self.weights
+
+    def require_requantization(self) -> FixedPoint:
+        """Return the multipliers of an operation that has some."""
+        assert self.requantization is not None, f"{self.name} has no multipliers"
+        return self.requantization
+
+    def require_pads(self) -> Pads:
+        """Return the pads of a convolution or pool."""
+        assert self.pads is not None, f"{self.name} has no pads"
+        return self.pads
+
     @property
     def name(self) -> str:
         return self.layer.name

@@ -18,7 +18,7 @@ import numpy as np
 from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import requantize, round_shift
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
-from qatviz.network.layers import Pair
+from qatviz.network.checks import Pair
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -85,7 +85,7 @@ def _centred(inputs: _Inputs) -> np.ndarray:
 
 
 def _conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
-    weights = op.weights.centred
+    weights = op.require_weights().centred
     x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
     columns = _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
     matrix = weights.reshape(-1, weights.shape[-1]).astype(x.dtype)
@@ -93,7 +93,7 @@ def _conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
 
 
 def _depthwise(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
-    weights = op.weights.centred
+    weights = op.require_weights().centred
     x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
     windows = _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
     sums = np.zeros(windows.shape[:3] + weights.shape[2:], x.dtype)
@@ -105,24 +105,26 @@ def _depthwise(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndar
 
 def _dense(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     dtype = _exact_dtype(op)
-    return _requantized(op, _centred(inputs).astype(dtype) @ op.weights.centred.astype(dtype), output)
+    return _requantized(op, _centred(inputs).astype(dtype) @ op.require_weights().centred.astype(dtype), output)
 
 
 def _requantized(op: IntegerOp, sums: np.ndarray, output: IntegerTensor) -> np.ndarray:
-    return requantize(sums.astype(np.int64) + op.weights.bias, op.requantization) + output.zero_point
+    accumulators = sums.astype(np.int64) + op.require_weights().bias
+    return requantize(accumulators, op.require_requantization()) + output.zero_point
 
 
 def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    multipliers, shifts = op.require_requantization()
     products = sum(
         (codes.astype(np.int64) - tensor.zero_point) * multiplier
-        for (codes, tensor), multiplier in zip(inputs, op.requantization.multiplier)
+        for (codes, tensor), multiplier in zip(inputs, multipliers)
     )
-    return round_shift(products, op.requantization.right_shift[0]) + output.zero_point
+    return round_shift(products, shifts[0]) + output.zero_point
 
 
 def _global_average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     sums = _centred(inputs).sum(axis=(1, 2), dtype=np.int64)
-    return requantize(MEAN_WEIGHT * sums + MEAN_BIAS, op.requantization) + output.zero_point
+    return requantize(MEAN_WEIGHT * sums + MEAN_BIAS, op.require_requantization()) + output.zero_point
 
 
 def _average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -182,7 +184,7 @@ def _exact_dtype(op: IntegerOp) -> np.dtype:
 def _padded(op: IntegerOp, x: np.ndarray, value: int) -> np.ndarray:
     if op.pads == ((0, 0), (0, 0)):
         return x
-    return np.pad(x, ((0, 0), *op.pads, (0, 0)), "constant", constant_values=value)
+    return np.pad(x, ((0, 0), *op.require_pads(), (0, 0)), "constant", constant_values=value)
 
 
 def _windows(x: np.ndarray, size: Pair, strides: Pair, dilation: Pair, shape: Tuple[int, ...]) -> np.ndarray:

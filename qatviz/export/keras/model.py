@@ -43,8 +43,7 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
                     f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for it",
                     OptionChange("rebuild", True, "which builds a model of the same layers with such an array"),
                 )
-        is_fused = isinstance(layer, BatchNorm) and len(network.shapes[layer.name]) == 3
-        if is_fused and layer.epsilon < MIN_FUSED_EPSILON:
+        if isinstance(layer, BatchNorm) and len(network.shapes[layer.name]) == 3 and layer.epsilon < MIN_FUSED_EPSILON:
             name = layer.name + ".moving_variance"
             found[name] = found[name] + np.float32(layer.epsilon - MIN_FUSED_EPSILON)
     return found

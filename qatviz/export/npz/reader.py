@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, List, Set, Tuple, Union
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class _Reader:
                 fields.text(fields.mapping(entry, where), "dtype", where),
                 fields.integers(entry, "shape", where, 0, 2**31),
             )
-        names = set()
+        names: Set[str] = set()
         for layer in layers:
             weighted = isinstance(layer, WEIGHTED)
             parts = (".weights", ".weights.scale", ".weights.zero_point", ".bias") if weighted else ()
@@ -207,7 +207,7 @@ class _Reader:
             raise fields.refused(entry["output"], where + ": output", repr(output.name))
         shape = tuple(layer.output_shape([source.shape for source in sources]))
         if shape != output.shape:
-            raise fields.refused(list(output.shape), f"{self._where}: tensor {output.name!r}: shape", list(shape))
+            raise fields.refused(list(output.shape), f"{self._where}: tensor {output.name!r}: shape", f"{list(shape)}")
         pads = padding(layer, sources[0].shape, output.shape)
         if fields.field(entry, "pads", where) != (None if pads is None else [list(side) for side in pads]):
             raise fields.refused(entry["pads"], where + ": pads", f"{pads}")
@@ -227,7 +227,7 @@ class _Reader:
             layers,
             inputs,
             output.name,
-            clamp,
+            (clamp[0], clamp[1]),
             pads,
             weights,
             requantization,

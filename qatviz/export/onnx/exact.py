@@ -45,7 +45,7 @@ class ExactOperations:
     ) -> None:
         """Append ConvInteger or MatMulInteger, with axes of the weights as ``arrange`` orders them."""
         source, stored = self._model.tensor(op.inputs[0]), self._weights(op)
-        name, dtype = op.weights.name, self._storage.dtype
+        name, dtype = op.require_weights().name, self._storage.dtype
         inputs = [
             codes_name(source),
             self._file.add_constant(name + ".codes", arrange(stored.codes), dtype),
@@ -56,7 +56,7 @@ class ExactOperations:
         shape = (-1,) + (1,) * (len(self._model.tensor(op.output).shape) - 1)
         bias = self._file.add_constant(op.name + ".bias", stored.bias.reshape(shape), np.int32)
         sums = self._file.add_step("Add", [sums, bias], op.name + ".add_bias")
-        self._finish(op, self._in_double(sums, op.name), op.requantization.real.reshape(shape))
+        self._finish(op, self._in_double(sums, op.name), op.require_requantization().real.reshape(shape))
 
     def global_average(self, op: IntegerOp) -> None:
         source = self._model.tensor(op.inputs[0])
@@ -66,17 +66,17 @@ class ExactOperations:
         sums = self._in_double(self._file.add_step("ReduceSum", [value, axes], op.name, keepdims=0), op.name)
         less = MEAN_BIAS / MEAN_WEIGHT - count * float(self._storage.stored(source.zero_point))
         sums = self._file.add_step("Add", [sums, self._number(op.name + ".centre", less)], op.name + ".centred")
-        self._finish(op, sums, MEAN_WEIGHT * op.requantization.real[0])
+        self._finish(op, sums, MEAN_WEIGHT * op.require_requantization().real[0])
 
     def add(self, op: IntegerOp) -> None:
-        total: Optional[str] = None
-        for place, (name, multiplier) in enumerate(zip(op.inputs, op.requantization.real)):
+        total = ""
+        for place, (name, multiplier) in enumerate(zip(op.inputs, op.require_requantization().real)):
             source, part = self._model.tensor(name), f"{op.name}.term{place}"
             value = self._in_double(codes_name(source), part)
             zero = self._number(part + ".zero_point", self._storage.stored(source.zero_point))
             value = self._file.add_step("Sub", [value, zero], part + ".centred")
             value = self._file.add_step("Mul", [value, self._number(part + ".factor", multiplier)], part)
-            if total is None:
+            if not total:
                 total = value
             else:
                 node = op.name if place == len(op.inputs) - 1 else part + ".sum"

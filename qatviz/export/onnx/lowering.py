@@ -33,8 +33,8 @@ from qatviz.export.onnx.file import FLOAT, OnnxFile, Port
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
+from qatviz.network.checks import Pair
 from qatviz.network.layer import element_count
-from qatviz.network.layers import Pair
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -176,8 +176,9 @@ class _Lowering:
         """Add so little to ``value`` that only ties are rounded in another way; return the sum."""
         return self._file.add_step("Add", [value, self._number(op.name + ".tie", little)], op.name + ".ties_up")
 
-    def _is_exact(self, op: IntegerOp) -> bool:
-        return self._exact is not None and self._exact.takes(op)
+    def _exact_form(self, op: IntegerOp) -> Optional[ExactOperations]:
+        """Return the builder of an operation's exact form, if it gets that."""
+        return self._exact if self._exact is not None and self._exact.takes(op) else None
 
     def _number(self, name: str, value: Any) -> str:
         return self._file.add_constant(name, value, np.float32)
@@ -188,19 +189,21 @@ class _Lowering:
         self._convolution(op, lambda codes: codes.transpose(3, 2, 0, 1))
 
     def _depthwiseconv2d(self, op: IntegerOp) -> None:
-        rows, columns, channels, _ = op.weights.codes.shape
+        rows, columns, channels, _ = op.require_weights().codes.shape
         self._convolution(op, lambda codes: codes.reshape(rows, columns, 1, -1).transpose(3, 2, 0, 1), group=channels)
 
     def _convolution(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any) -> None:
         attributes.update(_window(op, op.layer.kernel_size, op.layer.dilation))
-        if self._is_exact(op):
-            self._exact.weighted(op, "ConvInteger", arrange, **attributes)
+        exact = self._exact_form(op)
+        if exact is not None:
+            exact.weighted(op, "ConvInteger", arrange, **attributes)
         else:
             self._put_rounded(op, "Conv", [op.inputs[0], *self._weights(op, arrange, 0)], **attributes)
 
     def _dense(self, op: IntegerOp) -> None:
-        if self._is_exact(op):
-            self._exact.weighted(op, "MatMulInteger", lambda codes: codes)
+        exact = self._exact_form(op)
+        if exact is not None:
+            exact.weighted(op, "MatMulInteger", lambda codes: codes)
         else:
             self._put_rounded(op, "Gemm", [op.inputs[0], *self._weights(op, lambda codes: codes, 1)])
 
@@ -208,7 +211,7 @@ class _Lowering:
         """Append weights, with axes as ``arrange`` orders them and channels on ``axis``, and bias."""
         if computed_in_float(self._model, op):
             return self._wide_weights(op, arrange, axis)
-        stored, name, bias = self._storage.weights(self._model, op), op.weights.name, op.name + ".bias"
+        stored, name, bias = self._storage.weights(self._model, op), op.require_weights().name, op.name + ".bias"
         codes = arrange(stored.codes)
         weights = self._constant(
             name,
@@ -226,8 +229,8 @@ class _Lowering:
 
     def _wide_weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
         """Append weights that are computed in float, in codes of 8 or 16 bits; their bias may have more than 32."""
-        weights, name = op.weights, op.weights.name
-        codes = arrange(weights.codes)
+        weights = op.require_weights()
+        name, codes = weights.name, arrange(weights.codes)
         shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
         scale, zero = (values.reshape(shape if values.ndim else ()) for values in (weights.scale, weights.zero_point))
         value = self._file.add_constant(name + ".codes", codes, codes.dtype)
@@ -247,12 +250,14 @@ class _Lowering:
     # Means
 
     def _globalaveragepool(self, op: IntegerOp) -> None:
-        if self._is_exact(op):
-            self._exact.global_average(op)
+        exact = self._exact_form(op)
+        if exact is not None:
+            exact.global_average(op)
             return
         mean = self._file.add_step("GlobalAveragePool", op.inputs, op.name)
         mean = self._file.add_step("Flatten", [mean], op.name + ".flatten", axis=1)
-        self._finish_mean(op, mean, self._model.tensor(op.inputs[0]).shape[:2])
+        rows, columns, _ = self._model.tensor(op.inputs[0]).shape
+        self._finish_mean(op, mean, (rows, columns))
 
     def _averagepool(self, op: IntegerOp) -> None:
         mean = self._file.add_step(
@@ -271,8 +276,9 @@ class _Lowering:
         self._put(op, "MaxPool", op.inputs, **_window(op, op.layer.pool_size))
 
     def _add(self, op: IntegerOp) -> None:
-        if self._is_exact(op):
-            self._exact.add(op)
+        exact = self._exact_form(op)
+        if exact is not None:
+            exact.add(op)
             return
         self._put_rounded(op, "Add" if len(op.inputs) == 2 else "Sum", op.inputs)
 
@@ -339,7 +345,7 @@ def _channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:
 
 
 def _window(op: IntegerOp, size: Pair, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:
-    (top, bottom), (left, right) = op.pads
+    (top, bottom), (left, right) = op.require_pads()
     window = {"kernel_shape": list(size), "strides": list(op.layer.strides), "pads": [top, left, bottom, right]}
     # Pools have dilations too, which older runtimes refuse.
     return window if dilation == (1, 1) else dict(window, dilations=list(dilation))

@@ -72,7 +72,7 @@ class Storage:
 
     def weights(self, model: IntegerModel, op: IntegerOp) -> StoredWeights:
         """Return the stored weights of ``op``, which have up to 8 bits, as does its input."""
-        weights = op.weights
+        weights = op.require_weights()
         scale = np.asarray(weights.scale)
         bias_scale = (np.float64(model.tensor(op.inputs[0]).scale) * scale.astype(np.float64)).astype(np.float32)
         bias = weights.bias.astype(np.int32)
@@ -103,4 +103,4 @@ def check(model: IntegerModel) -> None:
 
 def computed_in_float(model: IntegerModel, op: IntegerOp) -> bool:
     """Return whether an operation with weights is computed in float, for weights or input have more than 8 bits."""
-    return max(op.weights.num_bits, model.tensor(op.inputs[0]).num_bits) > BITS
+    return max(op.require_weights().num_bits, model.tensor(op.inputs[0]).num_bits) > BITS

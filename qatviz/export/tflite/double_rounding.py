@@ -61,7 +61,7 @@ def minimize_double_rounding_error(
     """
     ties = _ties(op.clamp[0] - output.zero_point, op.clamp[1] - output.zero_point)
     weight = np.exp(-np.abs(ties) / _RARER)
-    exact = op.requantization.real[: len(scale)]
+    exact = op.require_requantization().real[: len(scale)]
     # Halves go up: the accumulator before a tie is below it.
     before = np.ceil(ties[:, np.newaxis] / np.where(exact > 0, exact, np.inf)) - 1
     reached = (np.abs(before) + 1 < 2.0 ** (op.accumulator_bits - 1)) & (exact > 0)

@@ -15,7 +15,7 @@ from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import Agreement, Runtime, codes_of, compare_logits, run_logits
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.scores import score_codes
-from qatviz.export.proof.unrun import prove_unrun
+from qatviz.export.proof.unrun import no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
@@ -133,7 +133,7 @@ def _prove_in_litert(files: _Files, graph: EvaluationGraph, held_out: HeldOut, p
     try:
         litert = find_litert()
     except LitertMissing as missing:
-        exported = files.exported("", None, None, reached, error)
+        exported = files.exported("", no_runtime, no_runtime, reached, error)
         return prove_unrun(
             files.model,
             exported,

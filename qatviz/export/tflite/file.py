@@ -3,13 +3,13 @@
 The schema is TensorFlow's ``tensorflow/lite/schema/schema.fbs``; the package ``tflite`` has its field numbers.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import flatbuffers
 import numpy as np
 import tflite
 
-from qatviz.network.layers import AveragePool, MaxPool, Pair
+from qatviz.network.checks import Pair
 
 SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
@@ -62,8 +62,8 @@ def convolution_options(strides: Pair, padding: str, dilation: Pair) -> Dict[str
     }
 
 
-def pool_options(layer: Union[MaxPool, AveragePool]) -> Dict[str, int]:
-    """Return the fields of a pool's options."""
+def pool_options(layer: Any) -> Dict[str, int]:
+    """Return the fields of the options of a MaxPool or AveragePool."""
     return {
         "Padding": PADDING[layer.padding],
         "StrideH": layer.strides[0],

@@ -127,6 +127,9 @@ class LitertRunner:
         except OSError as error:
             self._directory.cleanup()
             raise ExportError(f"{litert.python}: can't be run: {error.strerror or error}") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
@@ -146,15 +149,18 @@ class LitertRunner:
     def _answer(self, request: str) -> Optional[str]:
         """Return the error in the program's answer; None if there is none."""
         late = threading.Event()
-        timer = threading.Timer(self._timeout_s, lambda: (late.set(), self._process.kill()))
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(self._timeout_s, end)
         timer.start()
         try:
-            try:
-                self._process.stdin.write(request + "\n")
-                self._process.stdin.flush()
-            except OSError:
-                pass  # it has ended, and its answer says why
-            line = self._process.stdout.readline()
+            with contextlib.suppress(OSError):  # it has ended, and its answer says why
+                self._requests.write(request + "\n")
+                self._requests.flush()
+            line = self._answers.readline()
         finally:
             timer.cancel()
             timer.join()
@@ -171,7 +177,7 @@ class LitertRunner:
     def __exit__(self, *_: Any) -> None:
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._requests, self._answers):
             with contextlib.suppress(OSError):  # unread input is lost
                 pipe.close()
         self._directory.cleanup()
@@ -185,7 +191,7 @@ def _environment() -> Dict[str, str]:
 @lru_cache(maxsize=8)
 def _look(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
     """Return LiteRT, or the reason why there is none."""
-    for python in [named] if named else filter(None, map(shutil.which, _CANDIDATES)):
+    for python in [named] if named else [str(found) for found in map(shutil.which, _CANDIDATES) if found]:
         version = _version(python)
         if version is not None:
             return Litert(python, version)

@@ -34,12 +34,12 @@ from qatviz.export.tflite.storage import (
 )
 from qatviz.export.tflite.weights import bias_scale, stored_weights
 from qatviz.export.tflite.written import TfliteModel
-from qatviz.network.layers import Pair
+from qatviz.network.checks import Pair
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); 1 with uint8.
-_VERSIONS = {
+_VERSIONS: Dict[str, Dict[str, int]] = {
     "int8": {
         "CONV_2D": 3,
         "DEPTHWISE_CONV_2D": 3,
@@ -270,7 +270,7 @@ class _Lowering:
         )
 
     def _dense(self, op: IntegerOp) -> None:
-        if is_uniform(op.weights):
+        if is_uniform(op.require_weights()):
             weights = self._weights(op, np.transpose, None)
             self._put(
                 op,
@@ -310,12 +310,14 @@ class _Lowering:
         twice = self._double_rounding or (int4 and axis is not None and from_zero)
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
         scale = stored.scale if twice else self._off_ties(op, stored.scale)
-        weights = Quantization(scale, stored.zero_point, axis if per_channel else 0)
-        add = self._file.add_int4_constant if int4 else self._file.add_constant
-        return (
-            add(op.weights.name, arrange(stored.codes), weights),
-            self._bias(op.name + ".bias", stored.bias, bias_scale(self._model.tensor(op.inputs[0]), scale)),
-        )
+        grid = Quantization(scale, stored.zero_point, axis if per_channel and axis is not None else 0)
+        name, codes = op.require_weights().name, arrange(stored.codes)
+        if int4:
+            weights = self._file.add_int4_constant(name, codes, grid)
+        else:
+            weights = self._file.add_constant(name, codes, grid)
+        bias = self._bias(op.name + ".bias", stored.bias, bias_scale(self._model.tensor(op.inputs[0]), scale))
+        return weights, bias
 
     def _off_ties(self, op: IntegerOp, scale: np.ndarray) -> np.ndarray:
         """Return the stored weight scales of ``op``, raised by two ULPs where multipliers are powers of two.
@@ -325,7 +327,8 @@ class _Lowering:
         is larger by so little that nothing else changes. Ties below 0 would go down.
         """
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
-        multipliers = source.scale * op.weights.channel_scales[: len(scale)].astype(np.float64) / output.scale
+        scales = op.require_weights().channel_scales[: len(scale)].astype(np.float64)
+        multipliers = source.scale * scales / output.scale
         tied = (multipliers < 1) & (np.frexp(multipliers)[0] == 0.5)
         if op.clamp[0] < output.zero_point:
             if tied.any():
@@ -341,7 +344,8 @@ class _Lowering:
 
     def _globalaveragepool(self, op: IntegerOp) -> None:
         source = self._model.tensor(op.inputs[0])
-        self._mean(op, source.shape[:2], (1, 1), (1, 1, *source.shape[2:]))
+        rows, columns, *rest = source.shape
+        self._mean(op, (rows, columns), (1, 1), (1, 1, *rest))
 
     def _averagepool(self, op: IntegerOp) -> None:
         if op.pads == ((0, 0), (0, 0)) and self._dtype != np.int16:
@@ -369,6 +373,7 @@ class _Lowering:
                 [self._index[source.name], weights, bias],
                 index,
                 "DepthwiseConv2DOptions",
+                False,
                 DepthMultiplier=1,
                 **convolution_options(strides, "VALID", (1, 1)),
             ),
@@ -388,6 +393,7 @@ class _Lowering:
                 [self._index[op.inputs[0]]],
                 index,
                 "Pool2DOptions",
+                False,
                 **pool_options(op.layer),
             ),
             done=op.clamp,

@@ -52,7 +52,7 @@ def storage_type(
 
 def int4_layers(model: IntegerModel) -> FrozenSet[str]:
     """Return the names of the operations whose weights can be INT4 tensors."""
-    return frozenset(op.name for op in _int4_candidates(model) if fits(op.weights, *INT4_RANGE))
+    return frozenset(op.name for op in _int4_candidates(model) if fits(op.require_weights(), *INT4_RANGE))
 
 
 def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
@@ -61,10 +61,9 @@ def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
     if not candidates:
         return ["no weights have 4 bits or fewer: no tensor is INT4"]
     return [
-        f"{op.weights.name}: {op.weights.num_bits} bits with a zero point, which INT4 tensors don't have: kept as "
-        f"int8; possible with {change_text(SettingChange(op.weights.name + '.symmetric', True))}"
-        for op in candidates
-        if op.name not in layers
+        f"{weights.name}: {weights.num_bits} bits with a zero point, which INT4 tensors don't have: kept as int8; "
+        f"possible with {change_text(SettingChange(weights.name + '.symmetric', True))}"
+        for weights in (op.require_weights() for op in candidates if op.name not in layers)
     ]
 
 
@@ -152,7 +151,8 @@ def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
                 (FEWER_BITS,),
             )
         ]
-    results = 2.0 ** (op.accumulator_bits - 1) * op.requantization.real
+    multipliers = op.require_requantization().real
+    results = 2.0 ** (op.accumulator_bits - 1) * multipliers
     if results.max() > _LARGEST_RESULT:
         return [
             Refusal(
@@ -161,11 +161,11 @@ def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
                 (Advice("with a wider range of its output"),),
             )
         ]
-    if is_wide and ((op.requantization.real < _SMALLEST_WIDE_MULTIPLIER) & (results >= 0.5)).any():
+    if is_wide and ((multipliers < _SMALLEST_WIDE_MULTIPLIER) & (results >= 0.5)).any():
         return [
             Refusal(
-                f"layer {op.name!r}: its requantization multiplier is {op.requantization.real.min():.3g}; LiteRT's "
-                f"int16 kernels take {_SMALLEST_WIDE_MULTIPLIER:.3g} at least",
+                f"layer {op.name!r}: its requantization multiplier is {multipliers.min():.3g}; LiteRT's int16 kernels "
+                f"take {_SMALLEST_WIDE_MULTIPLIER:.3g} at least",
                 (Advice("with a narrower range of its output"),),
             )
         ]

@@ -66,7 +66,8 @@ def stored_weights(
     double_rounding : bool
         Choose scale and bias for kernels that round twice.
     """
-    weights, out = op.weights, len(op.weights.bias)
+    weights = op.require_weights()
+    out = len(weights.bias)
     # uint8 has a zero point if the codes don't fit int8 without it; other zero points are folded into the codes.
     zero = 0 if fits_int8(weights) else int(weights.zero_point.reshape(-1)[0])
     columns = weights.centred.reshape(-1, out) + zero
@@ -103,7 +104,7 @@ def bias_scale(source: IntegerTensor, weight_scale: np.ndarray) -> np.ndarray:
 def _vanishing(model: IntegerModel, op: IntegerOp, per_channel: bool) -> np.ndarray:
     """Return, bool ``[out]``, which channels stay below half a quantization step of the output, whatever the input."""
     source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
-    real = source.scale * op.weights.channel_scales.astype(np.float64) / output.scale
+    real = source.scale * op.require_weights().channel_scales.astype(np.float64) / output.scale
     found = real * 2.0 ** (op.accumulator_bits - 1) < 0.5
     return found if per_channel else np.full(found.shape, found.all())
 
