@@ -113,7 +113,8 @@ class Format:
         if refusals:
             raise ExportError.refused(*refusals)
         writer = importlib.import_module("qatviz.export." + self.module)
-        return writer.export(source, Path(path), values, progress)
+        written: Written = writer.export(source, Path(path), values, progress)
+        return written
 
 
 class Written(NamedTuple):
