@@ -8,7 +8,7 @@ from qatviz.errors import QatvizError
 
 
 class CheckWorker(QtCore.QObject):
-    """Calls ``check(question)`` on a thread of the pool.
+    """Runner of ``check(question)`` on a thread of the pool.
 
     Parameters
     ----------
@@ -16,12 +16,12 @@ class CheckWorker(QtCore.QObject):
         Called on another thread; raises :class:`QatvizError` with a sentence for the user.
     """
 
-    #: The question, and the answer to it.
+    #: Emitted with the question and its answer.
     answered = QtCore.pyqtSignal(object, object)
-    #: The question, and the QatvizError that it led to.
+    #: Emitted with the question and the QatvizError that it led to.
     failed = QtCore.pyqtSignal(object, object)
 
-    def __init__(self, check: Callable[[Any], Any], parent: QtCore.QObject = None):
+    def __init__(self, check: Callable[[Any], Any], parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self._check = check
         self._newest: Any = None
@@ -31,7 +31,7 @@ class CheckWorker(QtCore.QObject):
         return self._newest is not None
 
     def ask(self, question: Any) -> None:
-        """Drop earlier questions, and begin with this one."""
+        """Start this question; earlier ones are dropped."""
         self.forget()
         task = _Task(self._check, question)
         task.told.done.connect(self._on_done)
@@ -66,7 +66,7 @@ class _Task(QtCore.QRunnable):
         self._check, self._question = check, question
 
     def run(self) -> None:
-        if not self.told.is_wanted:  # asked anew before its turn came
+        if not self.told.is_wanted:  # another question was asked before this one started
             return
         answer: Any = None
         problem: Optional[QatvizError] = None
@@ -74,6 +74,6 @@ class _Task(QtCore.QRunnable):
             answer = self._check(self._question)
         except QatvizError as error:
             problem = error
-        except Exception as error:  # a bug, or a file that no loader foresaw: to be read by the user
+        except Exception as error:  # a bug, or a file that no loader expected: shown to the user
             problem = QatvizError(f"{type(error).__name__}: {error}")
         self.told.done.emit(self.told, self._question, answer, problem)

@@ -1,4 +1,4 @@
-"""A message about a failure, whose details can be shown and copied."""
+"""Dialog with the message of a failure, whose details can be shown and copied."""
 
 from typing import Optional
 
@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 
 class DetailsDialog(QtWidgets.QDialog):
-    """Shows ``message``; the ``details``, such as a traceback, are shown on request.
+    """Dialog that shows ``message`` and, on request, ``details`` such as a traceback.
 
     It does not block: open it with :meth:`open` or :meth:`show`.
     """

@@ -1,4 +1,4 @@
-"""Fields of a form; an error is shown under the field that it is about."""
+"""Fields of forms, with their errors below them."""
 
 import os
 import time
@@ -14,14 +14,14 @@ from qatviz.session.folders import RUNS_VARIABLE
 
 
 class ComboBox(QtWidgets.QComboBox):
-    """A list to choose from, which leaves the mouse wheel to the form around it."""
+    """Drop-down list that ignores the mouse wheel, which scrolls the form."""
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         event.ignore()
 
 
 class Field(QtWidgets.QWidget):
-    """A widget, and under it a line for an error or a note."""
+    """Widget with a line for an error or a note below it."""
 
     def __init__(self, widget: QtWidgets.QWidget, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -37,7 +37,7 @@ class Field(QtWidgets.QWidget):
         self.say("")
 
     def say(self, text: str, is_problem: bool = False) -> None:
-        """Show ``text`` as an error or as a note; hide the line where it is empty."""
+        """Show ``text`` as an error or a note; hide the line if it is empty."""
         self.has_problem = is_problem
         palette = QtGui.QPalette(QtWidgets.QApplication.palette())
         palette.setColor(QtGui.QPalette.WindowText, self._theme.color("bad" if is_problem else "muted"))
@@ -47,7 +47,7 @@ class Field(QtWidgets.QWidget):
 
 
 class StepsField(QtWidgets.QWidget):
-    """A number of steps, or no limit."""
+    """Field for a number of training steps, or no limit."""
 
     changed = QtCore.pyqtSignal()
 
@@ -79,7 +79,7 @@ class StepsField(QtWidgets.QWidget):
 
 
 class OutField(QtWidgets.QWidget):
-    """The directory to record the run to, if any: by default a new one beside that of the last run."""
+    """Field for the directory to record a run to, if any: by default a new one beside that of the last run."""
 
     changed = QtCore.pyqtSignal()
 
@@ -115,9 +115,10 @@ class OutField(QtWidgets.QWidget):
             self.path.setText(_new_directory(self._parent(), network))
 
     def remember(self) -> None:
-        self._settings.setValue("new_run/record", self.record.isChecked())
-        if self.record.isChecked():
-            self._settings.setValue("new_run/place", os.path.dirname(os.path.abspath(os.path.expanduser(self.out()))))
+        out = self.out()
+        self._settings.setValue("new_run/record", out is not None)
+        if out is not None:
+            self._settings.setValue("new_run/place", os.path.dirname(os.path.abspath(os.path.expanduser(out))))
 
     def _parent(self) -> str:
         first = os.environ.get(RUNS_VARIABLE) or os.path.join(os.path.expanduser("~"), "qatviz-runs")

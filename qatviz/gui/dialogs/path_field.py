@@ -1,4 +1,4 @@
-"""Fields for a name or a path: typed, chosen from recent ones, browsed for, or dropped."""
+"""Fields for a name or a path that is typed, chosen from recent ones, browsed for, or dropped."""
 
 import os
 from typing import List, Optional, Sequence, Tuple
@@ -11,27 +11,27 @@ _KEPT = 8
 
 
 def dropped_path(mime: QtCore.QMimeData) -> str:
-    """Return the path of the first file that is dragged; empty if there is none."""
+    """Return the path of the first dragged file; empty if there is none."""
     paths = [url.toLocalFile() for url in mime.urls()] if mime.hasUrls() else []
     return paths[0] if paths else ""
 
 
 class PathField(QtWidgets.QWidget):
-    """A field for a known name or a path.
+    """Field for a known name or a path.
 
     Parameters
     ----------
     title : str
-        Title for assistive technology and of the dialogs that browse.
+        Accessible name, and title of the file dialogs.
     key : str
-        Key of the settings in which recent paths, and the folder to browse from, are remembered.
+        Prefix of the settings that remember recent paths and the folder to browse from.
     names : sequence of (str, str)
         Names to choose from, with descriptions.
     """
 
-    #: The text has changed.
+    #: Emitted when the text has changed.
     changed = QtCore.pyqtSignal()
-    #: A path was browsed for, dropped or chosen from the list, not typed.
+    #: Emitted with a path that was browsed for, dropped or chosen from the list, not typed.
     chosen = QtCore.pyqtSignal(str)
 
     def __init__(
@@ -125,7 +125,7 @@ class PathField(QtWidgets.QWidget):
 
 
 class DataField(PathField):
-    """A field for the name of a data set, or the path of a file or folder."""
+    """Field for the name of a data set, or the path of a file or folder."""
 
     def __init__(
         self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None
@@ -148,9 +148,9 @@ class DataField(PathField):
 
 
 class ModelField(PathField):
-    """A field for a network of the zoo, or the path of a Keras model's file."""
+    """Field for a network of the zoo, or the path of a Keras model's file."""
 
-    #: The user asks to decide about the code in the file.
+    #: Emitted when the user wants to decide whether the file's code may run.
     code_asked = QtCore.pyqtSignal()
 
     def __init__(
@@ -179,7 +179,7 @@ class ModelField(PathField):
 
 
 class WeightsField(PathField):
-    """A field for the file with the weights of an architecture; it may stay empty."""
+    """Field for the file with the weights of an architecture; it may be empty."""
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__("Weights", "weights", (), settings, parent)

@@ -1,10 +1,10 @@
-"""The page of keyboard shortcuts, made from the actions that have them."""
+"""Dialog with the keyboard shortcuts of all actions."""
 
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-#: Keys that no action has: they belong to what has the focus.
+#: Keys of the focused widget, which belong to no action.
 ALWAYS = (
     ("Tab, Shift+Tab", "next, previous control"),
     ("↑, ↓", "in a number: one step more, one less"),
@@ -13,9 +13,9 @@ ALWAYS = (
 
 
 class ShortcutsDialog(QtWidgets.QDialog):
-    """Lists the shortcuts of ``groups``: (title, actions), such as a menu and what is in it.
+    """Dialog that lists the shortcuts of ``groups``: (title, actions), such as a menu and its actions.
 
-    Actions without a shortcut are left out, and one that is in several groups is listed with the first.
+    Actions without a shortcut are omitted; an action of several groups is listed in the first.
     """
 
     def __init__(
@@ -70,5 +70,5 @@ def _rows(groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]]) -> List[Tup
 
 
 def _text(action: QtWidgets.QAction) -> str:
-    """The action's text as a menu shows it: without the mark of its letter, the dots, and what it counts."""
+    """Return the text of a menu's action without the mnemonic's mark and the ellipsis."""
     return action.text().replace("&&", "\0").replace("&", "").replace("\0", "&").rstrip("…").strip()

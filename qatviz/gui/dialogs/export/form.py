@@ -1,6 +1,6 @@
 """Form of the export dialog: state, format, options and path of an export."""
 
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -14,6 +14,7 @@ from qatviz.gui.model.exporting import ExportWanted, can_be_kept
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import SETTINGS, STATE
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 #: Interval of updates with the present state while the form is visible (ms).
 LOOK_MS = 500
@@ -193,9 +194,12 @@ class ExportForm(QtWidgets.QWidget):
         if isinstance(change, OptionChange):
             self._options[self.formats.form().name].set_value(change.option, change.value)
             return
+        book = self._model.book
+        if book is None:  # the run was closed while the form showed it
+            return
         pattern, _, name = change.path.rpartition(".")
         try:
-            tensors = self._model.book.matching(pattern, name, change.path)
+            tensors = book.matching(pattern, name, change.path)
         except QatvizError as error:
             self._context.edits.refused.emit(str(error))
         else:
@@ -203,7 +207,8 @@ class ExportForm(QtWidgets.QWidget):
 
     def _look_up(self) -> None:
         """Update the list of states."""
-        moments, self._record_problem = (), ""
+        moments: Sequence[CheckpointInfo] = ()
+        self._record_problem = ""
         if self._directory:
             try:
                 moments = self._launcher.moments(self._directory)

@@ -1,4 +1,4 @@
-"""Formats that a run can be exported to: their list, the reasons against the chosen one, and its options."""
+"""Widgets for export formats: their list, the reasons why the chosen one is not supported, and its options."""
 
 from html import escape
 from typing import Any, Dict, List, Optional, Sequence, Union
@@ -70,9 +70,12 @@ class FormatList(QtWidgets.QListWidget):
 
 
 class LimitsView(QtWidgets.QWidget):
-    """The reasons why the chosen format does not support the settings, with remedies as links; empty if it does."""
+    """List of the reasons why the chosen format does not support the settings, with remedies as links.
 
-    #: The user has asked for a :data:`Change`.
+    It is empty if the format supports them.
+    """
+
+    #: Emitted with a :data:`Change` that the user requests.
     change_wanted = QtCore.pyqtSignal(object)
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
@@ -138,26 +141,27 @@ class LimitsView(QtWidgets.QWidget):
         return f"<p style='margin: 0 0 6px 0'>{text}</p>"
 
     def _remedy_html(self, remedy: Remedy) -> str:
-        text = escape(remedy_text(remedy))
-        if not self._is_possible(remedy):
+        text, change = escape(remedy_text(remedy)), self._applicable(remedy)
+        if change is None:
             return text
-        self._changes.append(remedy)
+        self._changes.append(change)
         link = f"<a href='{len(self._changes) - 1}' style='color:{self._theme.colors.accent}'>"
-        if isinstance(remedy, SettingChange):
-            return f"with {link}{escape(change_text(remedy))}</a>"
+        if isinstance(change, SettingChange):
+            return f"with {link}{escape(change_text(change))}</a>"
         return f"{link}{text}</a>"
 
-    def _is_possible(self, remedy: Remedy) -> bool:
-        """Return whether a click can apply the remedy. Options can always be changed, but consent is given by hand."""
+    def _applicable(self, remedy: Remedy) -> Optional[Change]:
+        """Return the remedy if a click can apply it. Options can always be changed, but consent is given by hand."""
         if isinstance(remedy, OptionChange):
-            return not _is_consent(remedy.option)
-        return isinstance(remedy, SettingChange) and self._can_change
+            return None if _is_consent(remedy.option) else remedy
+        return remedy if isinstance(remedy, SettingChange) and self._can_change else None
 
     def _first_changes(self) -> List[Change]:
         """Return the first remedy of each refusal that a click can apply, each distinct one once."""
         found: Dict[Change, None] = {}
         for refusal in self._refusals or ():
-            found.update(dict.fromkeys([remedy for remedy in refusal.remedies if self._is_possible(remedy)][:1]))
+            changes = [change for change in map(self._applicable, refusal.remedies) if change is not None]
+            found.update(dict.fromkeys(changes[:1]))
         return list(found)
 
     def _on_change_all(self) -> None:
@@ -169,8 +173,10 @@ class LimitsView(QtWidgets.QWidget):
 
 
 class OptionsForm(QtWidgets.QWidget):
-    """Form of a format's options. The choices for each format are remembered between runs of the program, except for
-    consent, which is asked for each time.
+    """Form of a format's options.
+
+    The choices for each format are remembered between runs of the program, except for consent, which is asked for each
+    time.
     """
 
     changed = QtCore.pyqtSignal()
@@ -211,7 +217,7 @@ class OptionsForm(QtWidgets.QWidget):
         }
 
     def set_value(self, name: str, value: Any) -> None:
-        """Give an option another value, as if the user had."""
+        """Set an option to ``value``, as if the user had."""
         widget = self.widgets[name]
         if isinstance(widget, QtWidgets.QComboBox):
             widget.setCurrentText(str(value))

@@ -1,4 +1,4 @@
-"""The New run dialog: model and data are previewed and checked while it is filled in."""
+"""New run dialog, which previews and checks model and data while it is filled in."""
 
 from dataclasses import replace
 from typing import Dict, Optional
@@ -23,13 +23,13 @@ from qatviz.presets import PRESETS
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion, misfit, zoo_network_for, zoo_problem
 from qatviz.session.request import NewRunRequest, is_model_path
 
-#: Files are inspected when nothing has been typed for this time (ms).
+#: Delay after typing until files are inspected (ms).
 CHECK_DELAY_MS = 400
 _READING_DATA, _READING_MODEL = "Reading the data…", "Reading the model…"
 
 
 class NewRunDialog(QtWidgets.QDialog):
-    """Asks for a :class:`qatviz.session.request.NewRunRequest`.
+    """Dialog that makes a :class:`qatviz.session.request.NewRunRequest`.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ class NewRunDialog(QtWidgets.QDialog):
     Attributes
     ----------
     data : DataInfo or None
-        Facts on the data; None: not known yet.
+        Facts on the data; None if not known yet.
     model : ModelInfo or None
-        Facts on the user's own model; None: not known yet, or the network is one of the zoo.
+        Facts on the user's own model; None if not known yet, or if the network is one of the zoo.
     """
 
-    #: The request that was accepted.
+    #: Emitted with the accepted request.
     wanted = QtCore.pyqtSignal(object)
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
@@ -57,7 +57,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.model: Optional[ModelInfo] = None
         self.consent: Optional[ConsentDialog] = None
         self._allowed = ""  # the model whose code may be run
-        self._asks_consent = False  # a model was chosen, not typed: a question is no surprise
+        self._asks_consent = False  # whether the model was chosen, not typed, so that a question is expected
         self._data_problem: Optional[QatvizError] = None
         self._model_problem: Optional[QatvizError] = None
         self._model_question: Optional[ModelQuestion] = None
@@ -127,11 +127,11 @@ class NewRunDialog(QtWidgets.QDialog):
         return replace(wanted, allow_code=self._allowed == wanted.model)
 
     def open_model(self, path: str) -> None:
-        """Choose this file as the model."""
+        """Choose the file ``path`` as the model."""
         self.form.network.choose(path)
 
     def open_data(self, path: str) -> None:
-        """Choose this file or folder as the data."""
+        """Choose the file or folder ``path`` as the data."""
         self.form.data.choose(path)
 
     def problems(self) -> Dict[str, str]:
@@ -139,10 +139,10 @@ class NewRunDialog(QtWidgets.QDialog):
         return self.form.problems()
 
     def _look(self) -> None:
-        """Show the previews and, under each field, its error."""
+        """Update the previews and the error or note of each field."""
         wanted = self.form.request
         problems = dict(problems_of(wanted), **self.form.refused)
-        notes = {"preset": PRESETS[wanted.preset].description, "data": self._data_note()}
+        notes = {"preset": PRESETS[self.form.preset.currentText()].description, "data": self._data_note()}
         network = (
             self._show_model(wanted, problems, notes) if wanted.model is not None else self._show_zoo(wanted, problems)
         )
@@ -161,7 +161,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.start.setEnabled(not problems and not (wanted.model is not None and self.model is None))
 
     def _show_zoo(self, wanted: NewRunRequest, problems: Dict[str, str]) -> Optional[Network]:
-        """Show a network of the zoo, built for the data; return None where there is none to show."""
+        """Show a network of the zoo, built for the data, and return it; return None if there is none to show."""
         if wanted.network not in zoo.NETWORKS:
             self.network_preview.show_network(None, "")
             return None
@@ -176,7 +176,7 @@ class NewRunDialog(QtWidgets.QDialog):
         return network
 
     def _show_model(self, wanted: NewRunRequest, problems: Dict[str, str], notes: Dict[str, str]) -> Optional[Network]:
-        """Show the user's own model; return None where there is none to show."""
+        """Show the user's own model and return its network; return None if there is none to show."""
         if self._model_problem is not None:
             problems.setdefault(field_of(self._model_problem.field), str(self._model_problem))
             self.network_preview.show_network(None, "")
@@ -222,7 +222,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _on_data(self, question: DataQuestion, data: DataInfo) -> None:
         self.data = data
         self.data_preview.show_info(data, "")
-        # A model that leaves its input shape open takes that of the data.
+        # A model without an input shape gets that of the data.
         if self._model_problem is not None or (
             self.model is not None and self.model.used_shape not in (None, data.input_shape)
         ):
@@ -252,7 +252,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _forget_model(self) -> None:
         self.model, self._model_problem = None, None
         if self._model_worker.is_busy:
-            self._launcher.end_checks()  # a model's own code may never end
+            self._launcher.end_checks()  # a model's own code may hang
         self._model_worker.forget()
         self._model_delay.stop()
 
@@ -272,12 +272,14 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _on_model_failed(self, question: ModelQuestion, problem: QatvizError) -> None:
         self._model_problem = problem
-        if question.data_shape is None and self.data is not None:  # which has been read since, and may help
+        if question.data_shape is None and self.data is not None:  # the data, read since, may provide the input shape
             self._ask_model()
         self._look()
 
     def _ask_consent(self) -> None:
         self._asks_consent = False
+        if self.model is None:  # another model is being read
+            return
         network = self.form.network.text()
         self.consent = ConsentDialog(network, self.model.code, self)
         self.consent.allowed.connect(lambda: self._on_allowed(network))
@@ -326,19 +328,19 @@ class NewRunDialog(QtWidgets.QDialog):
 
 
 class ConsentDialog(QtWidgets.QMessageBox):
-    """Asks whether the Python code of a model may be run; the answer holds for this run only.
+    """Question whether the Python code of a model may be run; the answer holds for this run only.
 
     No is the default. Open it with :meth:`open`, which does not block.
 
     Parameters
     ----------
     path : str
-        The file.
+        The model's file.
     code : str
         A sentence on the code that it contains.
     """
 
-    #: The user has allowed it.
+    #: Emitted when the user allows it.
     allowed = QtCore.pyqtSignal()
 
     def __init__(self, path: str, code: str, parent: Optional[QtWidgets.QWidget] = None):

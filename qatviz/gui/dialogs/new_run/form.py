@@ -1,4 +1,4 @@
-"""The fields of the New run dialog, whose values are remembered."""
+"""Form of the New run dialog, whose values are remembered."""
 
 from typing import Any, Dict, Optional, Sequence, Tuple
 
@@ -17,16 +17,16 @@ from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings, Setting
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
-#: Files of this ending hold no weights.
+#: Suffix of files without weights.
 _ARCHITECTURE = ".json"
 _FROM_DATA = "Auto-detect"
 _TRAINED, _RANDOM = "Weights of the model", "Random weights (from scratch)"
 
 
 class NewRunForm(QtWidgets.QWidget):
-    """Asks for a new run (:attr:`request`); an error is shown under the field that it is about."""
+    """Form that makes a request for a new run (:attr:`request`); each field shows its error below it."""
 
-    #: A field has another value.
+    #: Emitted when a field has another value.
     changed = QtCore.pyqtSignal()
 
     def __init__(
@@ -34,7 +34,7 @@ class NewRunForm(QtWidgets.QWidget):
     ):
         super().__init__(parent)
         self._theme, self._settings = context.theme, context.settings
-        self._has_weights = True  # of the model that is shown
+        self._has_weights = True  # whether the shown model has weights of its own
         self._data_names = [name for name, _ in data_names]
         self.refused: Dict[str, str] = {}
         self._setup_ui(data_names)
@@ -80,7 +80,7 @@ class NewRunForm(QtWidgets.QWidget):
             widgets[name].setAccessibleName(LABELS[name])
 
     def _layout(self) -> None:
-        grid = QtWidgets.QGridLayout(self)  # a form layout leaves a gap for rows that are hidden
+        grid = QtWidgets.QGridLayout(self)  # a form layout leaves gaps for hidden rows
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
         line = self.preset.sizeHint().height()
@@ -95,8 +95,9 @@ class NewRunForm(QtWidgets.QWidget):
 
     def _connect(self) -> None:
         self.network.changed.connect(self._on_network)
-        for field in (self.network, self.weights, self.data, self.steps, self.out):
-            field.changed.connect(self.changed)
+        fields = (self.network, self.weights, self.data)
+        for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
+            changed.connect(self.changed)
         for box in (self.from_scratch, self.task, self.preset, self.optimizer):
             box.currentTextChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
@@ -110,7 +111,7 @@ class NewRunForm(QtWidgets.QWidget):
 
     @property
     def request(self) -> NewRunRequest:
-        """The request that the fields make; the dialog adds whether a model's code may be run."""
+        """The fields' request; the dialog adds whether a model's code may be run."""
         network = self.network.text()
         is_model = names_model(network)
         numbers = {name: editor.box.value for name, editor in self.numbers.items()}
@@ -135,25 +136,25 @@ class NewRunForm(QtWidgets.QWidget):
         return names_model(network) and self._has_weights and self.from_scratch.currentText() == _RANDOM
 
     def boxes(self) -> Dict[str, NumberBox]:
-        """Return the fields for numbers."""
+        """Return the boxes of all numbers, by field."""
         return dict({name: editor.box for name, editor in self.numbers.items()}, steps=self.steps.box)
 
     def commit_texts(self) -> None:
-        """Apply numbers that are still being typed."""
+        """Commit numbers that are still being typed."""
         for box in self.boxes().values():
             box.commit_text()
 
     def set_has_weights(self, has_weights: bool) -> None:
-        """Offer the model's own weights to begin with, if it has any."""
+        """Show or hide the choice between the model's own weights and random ones."""
         self._has_weights = has_weights
         self._show("from_scratch", has_weights)
 
     # Errors and notes
 
     def say(self, problems: Dict[str, str], notes: Dict[str, str]) -> None:
-        """Show under each field its error, else its note."""
+        """Show the error, else the note, of each field below it."""
         for name, field in self.fields.items():
-            field.say(problems.get(name) or notes.get(name, ""), name in problems)
+            field.say(problems.get(name, "") or notes.get(name, ""), name in problems)
 
     def problems(self) -> Dict[str, str]:
         """Return the errors that are shown, by field."""
@@ -198,8 +199,9 @@ class NewRunForm(QtWidgets.QWidget):
             self.network.remember(wanted.model)
         if wanted.model_weights:
             self.weights.remember(wanted.model_weights)
-        if wanted.data not in self._data_names:
-            self.data.remember(wanted.data)
+        data = self.data.text()
+        if data not in self._data_names:
+            self.data.remember(data)
         self.out.remember()
 
     def _restore(self) -> None:
@@ -223,7 +225,7 @@ class NewRunForm(QtWidgets.QWidget):
     def _remembered(self, name: str, setting: Setting) -> Any:
         try:
             return setting.parse(str(self._settings.value("new_run/" + name, setting.default)))
-        except SettingError:  # the file was edited, or is another version's
+        except SettingError:  # the file was edited or is of another version
             return setting.default
 
 

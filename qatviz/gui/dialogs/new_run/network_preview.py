@@ -1,6 +1,6 @@
-"""The layers of a network in a table, before a run begins."""
+"""Preview of a network's layers in the New run dialog."""
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -15,12 +15,12 @@ _RIGHT = int(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
 
 
 class NetworkPreview(QtWidgets.QWidget):
-    """Shows a network: its layers, their sizes, and what an import changed."""
+    """Table of a network's layers and their sizes, with notes on its import."""
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._network: Optional[Network] = None
-        self._shown: tuple = ()
+        self._shown: Optional[Tuple[str, Tuple[str, ...], bool]] = None
         self.about = QtWidgets.QLabel(wordWrap=True)
         self.about.setTextFormat(QtCore.Qt.PlainText)
         self.table = QtWidgets.QTreeWidget(rootIsDecorated=False, uniformRowHeights=True)
@@ -62,13 +62,13 @@ class NetworkPreview(QtWidgets.QWidget):
         Parameters
         ----------
         network : Network or None
-            None: there is none to show, and ``about`` says why.
+            None if there is none to show; ``about`` is then the reason.
         about : str
             Description.
         notes : sequence of str
             Notes on what an import changed.
         is_known : bool
-            Whether shape and outputs are those of the data or the model, not of a usual example.
+            Whether shape and outputs are those of the data or the model, not those of a typical example.
         """
         wanted = (about, tuple(notes), is_known)
         if network is self._network and wanted == self._shown:
