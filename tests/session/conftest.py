@@ -1,5 +1,13 @@
-"""Tests of one of the three doors need the window's form: offscreen, unless a display is asked for."""
+"""Tests of the window's form run offscreen, unless a display is asked for."""
 
 import os
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest
+from PyQt5 import QtWidgets
+
+
+@pytest.fixture(scope="session")
+def app():
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])

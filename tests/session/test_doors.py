@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore
 
 from qatviz import api
 from qatviz.cli.parser import parse
@@ -18,11 +18,6 @@ from qatviz.session.request import NO_LIMIT, NewRunRequest
 from qatviz.settings import RunSettings
 
 DATA_NAMES = [("mnist-5k", "digits"), ("cifar10", "photographs")]
-
-
-@pytest.fixture(scope="module")
-def app():
-    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])
 
 
 @pytest.fixture
