@@ -135,7 +135,7 @@ def test_what_is_asked_for_is_told_when_it_is_accepted(dialog):
 
 def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
     dialog.form.network.set_text("dscnn")
-    dialog.form.optimizer.setCurrentText("momentum")
+    dialog.form.optimizer.setCurrentText("Momentum")
     dialog.form.numbers["seed"].box.set_value(7)
     dialog.form.numbers["learning_rate"].box.set_value(0.02)
     dialog.form.steps.set_steps(500, True)

@@ -263,7 +263,7 @@ def test_files_that_runs_were_begun_with_can_be_chosen_again(dialog, context, lo
 
 def test_the_task_is_asked_of_the_data(dialog, looks, qtbot):
     looks.data["mnist-5k"] = info_of(classes=3, task="regression")
-    dialog.form.task.setCurrentText("regression")
+    dialog.form.task.setCurrentText("Regression")
     dialog._data_delay.timeout.emit()
     qtbot.waitUntil(lambda: dialog.data is not None and dialog.data.is_regression)
     assert looks.asked[-1] == DataQuestion("mnist-5k", "regression")

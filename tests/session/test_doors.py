@@ -46,9 +46,9 @@ def test_what_the_window_can_ask_for_is_the_same_from_all_doors(form, tmp_path):
     out = str(tmp_path / "run")
     form.network.set_text("dscnn")
     form.data.set_text("cifar10")
-    form.task.setCurrentText("classification")
+    form.task.setCurrentText("Classification")
     form.preset.setCurrentText("int4")
-    form.optimizer.setCurrentText("momentum")
+    form.optimizer.setCurrentText("Momentum")
     for name, value in (("learning_rate", 0.02), ("batch_size", 32), ("seed", 7), ("quant_delay", 300)):
         form.numbers[name].box.set_value(value)
     form.steps.set_steps(500, False)

@@ -11,12 +11,14 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.new_run import BATCH_SIZE, LABELS, LEARNING_RATE, QUANT_DELAY, SEED, STEPS
 from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.metric import CLASSIFICATION, REGRESSION, TASKS
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings, Setting
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
+_OPTIMIZER = START_SETTINGS["optimizer"]
 #: Suffix of files without weights.
 _ARCHITECTURE = ".json"
 _FROM_DATA = "Auto-detect"
@@ -60,15 +62,15 @@ class NewRunForm(QtWidgets.QWidget):
                     _FROM_DATA,
                     "Whole numbers are classes, others regression targets; an archive may name its task",
                 ),
-                ("classification", "Predict the class of an example; evaluated by accuracy"),
-                ("regression", "Predict numbers for an example; evaluated by root-mean-square error"),
+                (CLASSIFICATION.capitalize(), "Predict the class of an example; evaluated by accuracy"),
+                (REGRESSION.capitalize(), "Predict numbers for an example; evaluated by root-mean-square error"),
             ]
         )
         self.task.setToolTip("The task that the network learns")
         self.preset = _choice([(name, preset.description) for name, preset in PRESETS.items()])
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
-        self.optimizer = _choice([(name, "") for name in OPTIMIZERS])
-        self.optimizer.setToolTip(START_SETTINGS["optimizer"].help)
+        self.optimizer = _choice([(_OPTIMIZER.text(name), "") for name in OPTIMIZERS])
+        self.optimizer.setToolTip(_OPTIMIZER.help)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
         widgets = dict(self.numbers, **{name: getattr(self, name) for name in LABELS if name not in self.numbers})
@@ -123,9 +125,9 @@ class NewRunForm(QtWidgets.QWidget):
             model_weights=(self.weights.text() or None) if _is_architecture(network) else None,
             from_scratch=self._starts_anew(network),
             data=self.data.text(),
-            task=None if self.task.currentText() == _FROM_DATA else self.task.currentText(),
+            task=(None, *TASKS)[self.task.currentIndex()],
             preset=self.preset.currentText(),
-            optimizer=self.optimizer.currentText(),
+            optimizer=OPTIMIZERS[self.optimizer.currentIndex()],
             steps=NO_LIMIT if steps is None else steps,
             run=RunSettings(learning_rate=learning_rate),
             out=self.out.out(),
@@ -211,12 +213,12 @@ class NewRunForm(QtWidgets.QWidget):
         self.weights.set_text(self._settings.value("new_run/weights", ""))
         anew = self._settings.value("new_run/from_scratch", "false") in (True, "true")
         self.from_scratch.setCurrentText(_RANDOM if anew else _TRAINED)
-        for name in ("preset", "optimizer"):
-            box = getattr(self, name)
-            box.setCurrentText(getattr(first, name))
-            box.setCurrentText(self._settings.value("new_run/" + name, ""))  # where there is such an item
+        for name in (first.preset, self._settings.value("new_run/preset", "")):
+            self.preset.setCurrentText(name)  # where there is such an item
+        for name in (first.optimizer, self._settings.value("new_run/optimizer", "")):
+            self.optimizer.setCurrentText(_OPTIMIZER.text(name))
         self.data.set_text(self._settings.value("new_run/data", first.data))
-        self.task.setCurrentText(self._settings.value("new_run/task", "") or _FROM_DATA)
+        self.task.setCurrentText(self._settings.value("new_run/task", "").capitalize() or _FROM_DATA)
         for name, editor in self.numbers.items():
             editor.set_values([self._remembered(name, _NUMBERS[name])])
         endless = self._settings.value("new_run/until_stopped", "false") in (True, "true")

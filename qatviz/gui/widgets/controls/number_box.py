@@ -121,7 +121,8 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         text, unit = self.lineEdit().text().strip(), self._setting.shown_unit
         if unit and text.endswith(unit):
             text = text[: -len(unit)]
-        return self._setting.parse(text.replace(",", ".") if self._setting.type is float else text)
+        number = text.replace(",", ".") if self._setting.type is float else text
+        return self._setting.parse(number, self._setting.label)
 
     def _commit(self) -> None:
         value = self._parsed()
