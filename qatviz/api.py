@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
 from qatviz.session.watch import Watch
-from qatviz.settings import RUN_SETTINGS, RunSettings
+from qatviz.settings import KINDS, RUN_SETTINGS, RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import FAILED
@@ -29,7 +29,7 @@ from qatviz.training.quiet import keep_tensorflow_quiet
 
 __all__ = ["DATA_FILE", "Trained", "launch", "request_of", "train"]
 
-#: How long a run may take to end once the window is closed.
+#: Seconds that a run may take to end once the window is closed.
 _LAST_WAIT_S = 30.0
 #: Keywords that are fields of a request under the same name.
 _SAME_NAMES = (
@@ -61,7 +61,7 @@ class Trained:
     directory : str or None
         Where it is recorded.
     moment : RunState
-        Its state at the end: ``arrays`` by name, ``book`` (settings).
+        Its final state: ``arrays`` by name, ``book`` (settings).
     """
 
     def __init__(self, spec: RunSpec, outcome: Outcome, moment: RunState, directory: Optional[str]):
@@ -71,8 +71,9 @@ class Trained:
 
     @property
     def scores(self) -> Dict[str, float]:
-        """The metric (``outcome.metric``: accuracy, or the RMSE of regression) of the last evaluation: "float",
-        "weights_only", "activations_only", "quantized"; empty if there was none.
+        """Results of the last evaluation: "float", "weights_only", "activations_only", "quantized"; empty without one.
+
+        ``outcome.metric`` is what they measure: accuracy, or the root-mean-square error of a regression.
         """
         evaluations = self.outcome.evaluations
         return {name: value for name, value in evaluations[-1].items() if name != "step"} if evaluations else {}
@@ -85,7 +86,7 @@ class Trained:
     def export(
         self, path: Union[str, Path], format: str = "tflite", examples: Optional[int] = None, **options: Any
     ) -> Any:
-        """Write the state at the end as a file that runs elsewhere, with the proof that it computes the same.
+        """Write the final state as a file that runs elsewhere, with the proof that it computes the same.
 
         Parameters
         ----------
@@ -93,9 +94,9 @@ class Trained:
         format : str
             A name of :data:`qatviz.export.formats.FORMATS`.
         examples : int, optional
-            Held-out examples to run the file on.
+            Number of held-out examples to run the file on.
         **options
-            Of the format.
+            Options of the format.
 
         Returns
         -------
@@ -131,35 +132,35 @@ def train(
     Parameters
     ----------
     model : tf.keras.Model, str or path
-        Of the thread and default graph it is called in; or the name of a network of the zoo, or a file: ``.h5``,
-        ``.json``.
+        A model of the present thread and default graph; the name of a network of the zoo; or a file: ``.h5``,
+        ``.json``, ``path.py:function``.
     data : (x, y), ((x, y), (x_test, y_test)), Dataset, str or path
-        Arrays as :func:`qatviz.data.from_arrays` takes them, or what :func:`qatviz.data.load` takes.
+        Arrays for :func:`qatviz.data.from_arrays`, or a name or path for :func:`qatviz.data.load`.
     out : str, optional
-        The directory to record the run in; by default it is not recorded.
+        Directory to record the run to; by default it is not recorded.
     quiet : bool
-        No progress.
+        Print no progress.
     steps, batch_size, optimizer, seed
-        As of :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: until stopped with Ctrl-C.
+        As of :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.
     weights, activations : dict of str to object
         Settings of all weights and of all activations, such as ``{"num_bits": 4, "per_channel": True}``.
     quant_delay : int
-        Steps in float before quantization begins, to fine-tune a trained model.
+        Training steps in float before quantization begins, to fine-tune a trained model.
     from_scratch : bool
-        Leave the model's weights out.
+        Begin with seeded weights instead of the model's.
     changes : sequence of str
         Changes of settings as on the command line: ``["500:conv1.weights.num_bits=3"]``.
     validation_fraction : float
-        Share of the data that is held out where it has no test part.
+        Fraction of the examples that is held out where the data has no test part.
     weights_path, allow_code
-        Of a model's file; see :func:`qatviz.network.keras_import.load_model_file`.
+        For a model's file; see :func:`qatviz.network.keras_import.load_model_file`.
     task : str
-        "classification" or "regression"; by default what the data says, else it is told from ``y``: whole numbers and
-        one-hot rows are classes, other floating-point numbers are to be predicted.
+        "classification" or "regression"; by default as the data says, else by ``y``: whole numbers and one-hot rows
+        are classes, other floating-point numbers are regression targets.
     **run_settings
-        ``learning_rate``, ``evaluation_interval`` ... : the settings of a run (``qatviz settings``).
+        Settings of the run, such as ``learning_rate`` (``qatviz settings`` explains all).
 
     Returns
     -------
@@ -168,13 +169,14 @@ def train(
     Raises
     ------
     QatvizError
-        If something is not allowed or does not fit, before anything begins.
+        If a value is not allowed or something does not fit; its ``field`` names the parameter. Nothing has begun.
     RunStateError
         If training failed.
     """
     keep_tensorflow_quiet()
     prepared = _prepared(model, data, out, options)
-    run, outcome = prepared.run, prepared.outcome
+    run = prepared.run
+    outcome = prepared.outcome or Outcome(run.spec.book, run.spec.metric)
     watch = Watch(run, outcome, progress_for(quiet, run.spec.network.name, 0, run.spec.steps))
     watch.follow()
     if watch.failed is not None:
@@ -188,15 +190,15 @@ def train(
 def launch(
     model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None, **options: Any
 ) -> Optional[Trained]:
-    """Train with quantization in the window; comes back when it is closed.
+    """Train with quantization in the window, and return when it is closed.
 
-    Parameters are those of :func:`train`, but that the run is recorded in any case (by default in the user's folder of
-    runs) and goes on until it is stopped. To be called in the main thread.
+    Parameters are those of :func:`train`; the run is always recorded (by default to the user's folder of runs), and by
+    default it has no limit of steps. To be called in the main thread.
 
     Returns
     -------
     Trained or None
-        The run that was begun here, as it ended; None if it failed, or did not begin.
+        The run that was begun here, when it has ended; None if it failed or did not begin.
 
     Raises
     ------
@@ -236,6 +238,8 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
         names = ", ".join(map(repr, unknown))
         raise SettingError(f"there is no option {names}; there are {', '.join(known)}{'.' + hint if hint else ''}")
     fields = {name: options[name] for name in _SAME_NAMES if name in options}
+    for kind in KINDS:
+        fields[kind] = dict(fields.get(kind) or {})
     fields.update((field, options[name]) for name, field in _OTHER_NAMES.items() if name in options)
     fields["changes"] = tuple(map(parse_change, fields.get("changes", ())))
     if fields.get("steps", 0) is None:
@@ -277,5 +281,12 @@ def _dataset(data: Any, fraction: float, task: Optional[str]) -> Dataset:
             "name or a path"
         )
     train, test = data if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 else (data, None)
-    arrays = [tuple(map(np.asarray, part)) if part is not None else None for part in (train, test)]
-    return data_sets.from_arrays("arrays", ARRAYS, *arrays, validation_fraction=fraction, task=task)
+    held_out = None if test is None else _arrays(test)
+    return data_sets.from_arrays("arrays", ARRAYS, _arrays(train), held_out, validation_fraction=fraction, task=task)
+
+
+def _arrays(part: Any) -> Tuple[Any, Any]:
+    if not isinstance(part, (tuple, list)) or len(part) != 2:
+        raise DataError(f"data has a part of the type {type(part).__name__}; expected two arrays: examples and targets")
+    x, y = part
+    return np.asarray(x), np.asarray(y)

@@ -1,1 +1,1 @@
-"""The application: the one place that knows the window, the command line and what trains."""
+"""The application: windows, and the threads that prepare runs for them."""

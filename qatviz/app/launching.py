@@ -1,6 +1,6 @@
-"""Runs for the window, prepared on worker threads.
+"""Prepare runs for the window on worker threads.
 
-The modules that do the work are imported when there is some: the window is on screen before.
+The modules that do the work are imported when they are needed, so that the window is on screen before.
 """
 
 import sys
@@ -35,14 +35,14 @@ _ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
-#: What is said while a run is prepared, or read.
+#: Shown while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 
 
 class AppLauncher(Launcher):
-    """Prepares one run at a time; what an older request comes to is dropped when there is a newer one."""
+    """Prepares one run at a time; the result of an older request is dropped when there is a newer one."""
 
-    #: Something that was said to be done is, on whatever thread.
+    #: Work in the background has ended, on any thread.
     _done = QtCore.pyqtSignal(str)
 
     def __init__(self, parent: QtCore.QObject = None):
@@ -77,8 +77,10 @@ class AppLauncher(Launcher):
 
         return kind_of(path)
 
-    def checkpoints(self, directory: str) -> List[str]:
-        return [info.name for info in self.moments(directory)]
+    def checkpoints(self, directory: str) -> Sequence["CheckpointInfo"]:
+        from qatviz.session.checkpoints import readable_checkpoints
+
+        return readable_checkpoints(directory)
 
     def data_names(self) -> Sequence[Tuple[str, str]]:
         from qatviz.data import NAMED_DATA
@@ -139,18 +141,13 @@ class AppLauncher(Launcher):
         environment = dict(dict.fromkeys(_ONE_THREAD, "1"), PYTHONPATH=python_path())
         return Command(sys.executable, ["-m", "qatviz", *arguments], environment)
 
-    def moments(self, directory: str) -> Sequence["CheckpointInfo"]:
-        from qatviz.session.checkpoints import readable_checkpoints
-
-        return readable_checkpoints(directory)
-
     def settings_at(self, directory: str, checkpoint: str) -> Tuple["SettingsBook", int]:
         from qatviz.session.checkpoints import settings_at
 
         return settings_at(directory, checkpoint)
 
     def wait(self) -> None:
-        """Until nothing is being prepared; for the end of the program."""
+        """Wait until nothing is being prepared; for the end of the program."""
         self._newest += 1
         self.end_checks()
         self._pool.waitForDone()
@@ -158,7 +155,7 @@ class AppLauncher(Launcher):
     # Inside
 
     def _start(self, what: str, job: Callable[[], Any], deliver: Callable[[Any], None]) -> None:
-        """Do ``job`` on another thread; meanwhile, say ``what`` it is."""
+        """Do ``job`` on another thread, and show ``what`` it is meanwhile."""
         self._doing.append(what)
         self.busy.emit(what)
         self._pool.start(_Job(job, deliver, self.failed.emit, lambda: self._done.emit(what)))
@@ -169,7 +166,7 @@ class AppLauncher(Launcher):
 
 
 class _Job(QtCore.QRunnable):
-    """Work on a thread of the pool; its outcome is told by a signal, which Qt brings to the GUI thread."""
+    """Work on a thread of the pool; its result is emitted as a signal, which Qt delivers to the GUI thread."""
 
     def __init__(
         self,
@@ -186,7 +183,7 @@ class _Job(QtCore.QRunnable):
             outcome = self._job()
         except QatvizError as error:
             self._fail(str(error), "")
-        except Exception as error:  # whatever it is, it has to reach the user
+        except Exception as error:  # the user must see it
             self._fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         else:
             self._deliver(outcome)

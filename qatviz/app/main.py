@@ -1,4 +1,4 @@
-"""The application: windows, and what becomes of errors that nobody else caught."""
+"""The application: its windows, and errors that nothing else has caught."""
 
 import gc
 import os
@@ -17,14 +17,14 @@ from qatviz.session.prepared import Prepared
 from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-#: How long a thread may keep the interpreter lock that another waits for. Python's 5 ms are felt as lag: one key press
-#: takes it a dozen times.
+#: Seconds that a thread may keep the interpreter lock while another waits for it. Python's 5 ms are noticeable as lag:
+#: one key press takes the lock a dozen times.
 SWITCH_INTERVAL_S = 0.001
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def make_application() -> QtWidgets.QApplication:
-    """The one QApplication of this process."""
+    """Return the QApplication of this process."""
     app = QtWidgets.QApplication.instance()
     if app is None:
         QtCore.QCoreApplication.setAttribute(QtCore.Qt.AA_EnableHighDpiScaling)
@@ -42,7 +42,7 @@ class Application:
     Parameters
     ----------
     settings : QSettings, optional
-        What is remembered; by default the user's.
+        Values that are remembered; by default the user's.
     """
 
     def __init__(self, settings: Optional[QtCore.QSettings] = None):
@@ -58,7 +58,7 @@ class Application:
         self.launchers: List[AppLauncher] = []
 
     def open_window(self, awaited: str = "") -> MainWindow:
-        """A window without a run; ``awaited`` says what it waits for."""
+        """Open a window without a run; ``awaited`` says what it is waiting for."""
         launcher = AppLauncher()
         window = MainWindow(self.theme, self.settings, launcher)
         window.window_wanted.connect(self._open_with)
@@ -72,17 +72,17 @@ class Application:
         return window
 
     def report(self, kind: type, error: BaseException, trace) -> None:
-        """An error that nobody caught: PyQt5 would end the process. It is shown, and the window lives on."""
+        """Show an error that nothing has caught, for which PyQt5 would end the process."""
         text = "".join(traceback.format_exception(kind, error, trace))
         sys.stderr.write(text)
         for window in self.windows:
             window.show_failure(f"Something went wrong in the window: {kind.__name__}: {error}", text)
 
     def run(self) -> int:
-        """Until the last window is closed; the exit code."""
+        """Run until the last window is closed; return the exit code."""
         sys.excepthook = self.report
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        # Python runs signal handlers only between its own instructions: the bridge's timer gives it occasion.
+        # Python runs signal handlers only between its own instructions: the bridge's timer gives it the opportunity.
         for number in _SIGNALS:
             signal.signal(number, lambda *_: QtWidgets.QApplication.closeAllWindows())
         code = self.app.exec_()
@@ -90,9 +90,7 @@ class Application:
         return code
 
     def finish(self) -> None:
-        """Wait until nothing is being prepared any more, and let go of the windows: Qt needs them gone before
-        itself.
-        """
+        """Wait for the work in the background, and delete the windows: Qt needs them deleted before itself."""
         for launcher in self.launchers:
             launcher.wait()
         for window in self._opened:
@@ -119,16 +117,14 @@ def open_window(request: RunRequest) -> int:
 
 
 def show(prepared: Prepared) -> int:
-    """Show a run in a window of its own, and come back when all windows are closed; the exit code. The run is
-    started.
-    """
+    """Show and start a run in a new window, and return the exit code when all windows are closed."""
     before = sys.excepthook, sys.getswitchinterval(), {number: signal.getsignal(number) for number in _SIGNALS}
     application = Application()
     first = application.open_window()
     QtCore.QTimer.singleShot(0, lambda: first.show_prepared(prepared))
     try:
         return application.run()
-    finally:  # the user's script goes on
+    finally:  # the user's script continues
         sys.excepthook = before[0]
         sys.setswitchinterval(before[1])
         for number, handler in before[2].items():

@@ -1,9 +1,9 @@
-"""The window drawn without a display: for machines that have none, and for the pictures in the documentation."""
+"""Draw the window without a display: for machines that have none, and for the pictures in the documentation."""
 
 import os
 import tempfile
 import time
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from PyQt5 import QtCore
 
@@ -13,7 +13,7 @@ from qatviz.gui.widgets.figures.figure import save_png
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.request import OpenRequest, RunRequest
 
-#: A run has this long for its first steps; then, for all it was asked for.
+#: Time limit for the steps that are trained before the window is drawn.
 PATIENCE_S = 600.0
 
 
@@ -26,7 +26,7 @@ def take(path: str, size: Tuple[int, int], theme: str, request: RunRequest, step
         If there is nothing to draw, or no such panel.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # What the user's own window remembers neither shows here nor is changed.
+        # The values that the user's own window remembers are neither used nor changed.
         settings = QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
         settings.setValue("window/theme", theme)
         application = Application(settings)
@@ -38,20 +38,19 @@ def take(path: str, size: Tuple[int, int], theme: str, request: RunRequest, step
             if name not in known:
                 raise QatvizError(f"--show is {name!r}: expected one of {', '.join(known)}")
             window.docks.open(name)
-        failures = []
+        failures: List[str] = []
         window.launcher.failed.connect(lambda text, details: failures.append(details or text))
         window.launcher.begin(request)
         _wait(application, window, 0 if isinstance(request, OpenRequest) else steps, failures)
         draw_all(application, window)
         save_png(window, path)
-        window.handlers.may_close = lambda: True  # there is nobody to ask
-        window.close()
+        window.close_without_asking()
         application.finish()
     return os.path.abspath(path)
 
 
 def draw_all(application: Application, window: MainWindow) -> None:
-    """Bring every panel that shows up to date."""
+    """Repaint every visible panel that is due."""
     deadline = time.perf_counter() + 5.0
     while time.perf_counter() < deadline:
         application.app.processEvents()
@@ -70,12 +69,10 @@ def _wait(application: Application, window: MainWindow, steps: int, failures: Se
     while time.perf_counter() < deadline:
         application.app.processEvents(QtCore.QEventLoop.AllEvents, 50)
         window.bridge.tick()
-        if failures or model.failure is not None:
-            raise QatvizError(
-                "the run could not be drawn: {}".format(
-                    failures[0] if failures else f"{model.failure.message}\n{model.failure.traceback}"
-                )
-            )
+        if failures:
+            raise QatvizError(f"the run could not be drawn: {failures[0]}")
+        if model.failure is not None:
+            raise QatvizError(f"the run could not be drawn: {model.failure.message}\n{model.failure.traceback}")
         ready = (
             model.run is not None and model.step >= steps and (model.snapshot is not None or model.state == "recorded")
         )

@@ -50,4 +50,4 @@ def main(argv: Optional[List[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except SystemExit as ended:  # argparse, after --help and --version
-        return ended.code or 0
+        return int(ended.code or 0)

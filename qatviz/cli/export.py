@@ -6,7 +6,7 @@ import json
 from typing import Any, Callable, Dict
 
 from qatviz.cli.followed import Followed, followed
-from qatviz.cli.messages import FAILED, OK, complain, say, tell_notice
+from qatviz.cli.messages import FAILED, OK, complain, print_notice, say
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
 from qatviz.session.export import ExportRequest, export, source_of
@@ -16,7 +16,7 @@ DEFAULT_FORMAT = "tflite"
 
 
 def export_run(options: argparse.Namespace) -> int:
-    """Write the files and print the proof; it fails where an operation does not compute what it should.
+    """Write the files and print the proof; return a failure where results are not as expected.
 
     Raises
     ------
@@ -33,9 +33,9 @@ def export_run(options: argparse.Namespace) -> int:
         request = ExportRequest(
             options.directory, options.format, options.out, options.checkpoint, given, options.verify, options.data
         )
-        source = source_of(request, tell_notice)
+        source = source_of(request, print_notice)
         say("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
-        written = export(request, source, follower.progress, tell_notice)
+        written = export(request, source, follower.progress, print_notice)
         record = dict(written.report.to_record(), files=[str(path) for path in written.paths])
         if options.progress:
             follower.finish(dict(record, text=written.report.to_text()))
@@ -50,7 +50,7 @@ def export_run(options: argparse.Namespace) -> int:
 
 
 def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
-    """The options of a format that were given; :class:`SettingError` for one of another format."""
+    """Return the given options of a format; :class:`SettingError` for one of another format."""
     own = {option.name for option in form.options}
     given = {name: getattr(options, name) for name in _all_options() if getattr(options, name) is not None}
     for name in given:
@@ -67,7 +67,7 @@ def _all_options() -> Dict[str, Any]:
 
 
 def add_commands(add: Callable[..., Any]) -> None:
-    """The subparser; ``add(name, function, help)`` makes one."""
+    """Declare the command; ``add(name, function, help)`` makes a parser."""
     parser = add(
         "export", export_run, "write a recorded run as a file that runs elsewhere, with the proof that it does"
     )

@@ -88,7 +88,7 @@ def _wait_for_end(cancelled: threading.Event) -> None:
 
 
 def _stand_back() -> None:
-    """Give way to whatever else wants to compute, above all the training that goes on."""
+    """Lower the priority of this process below that of a training run."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     elif sys.platform == "win32":

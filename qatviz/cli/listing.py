@@ -1,4 +1,4 @@
-"""``qatviz networks``, ``data``, ``settings``, ``presets``: what there is, without training anything."""
+"""``qatviz networks``, ``data``, ``settings`` and ``presets``: list and describe them."""
 
 import argparse
 import json

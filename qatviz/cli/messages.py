@@ -1,4 +1,4 @@
-"""Exit codes, and how the program speaks to the user on stderr."""
+"""Exit codes, and messages to the user on standard error."""
 
 import sys
 
@@ -9,17 +9,17 @@ OK, FAILED, USER_ERROR = 0, 1, 2
 
 
 def say(text: str) -> None:
-    """Something the user should know; results alone go to stdout."""
+    """Print a message; only results go to standard output."""
     print(text, file=sys.stderr, flush=True)
 
 
 def complain(text: str) -> None:
-    """Something that is wrong, as one line that names the program."""
+    """Print a message about a problem as one line that begins with the program's name."""
     say("qatviz: " + " ".join(text.splitlines()))
 
 
-def tell_notice(notice: Notice) -> None:
-    """Tell what was noticed while a run was prepared."""
+def print_notice(notice: Notice) -> None:
+    """Print a notice about a run that is being prepared."""
     complain(f"{'warning' if notice.is_warning else 'note'}: {notice.text}")
 
 

@@ -1,4 +1,4 @@
-"""What can be typed: commands, options, help. Settings of the run get their options from where they are declared."""
+"""The parser of the command line: commands, options and help."""
 
 import argparse
 import functools
@@ -10,7 +10,7 @@ from qatviz.errors import QatvizError, did_you_mean
 
 _EXIT_CODES = """\
 exit codes:
-  0  done; also after Ctrl-C or SIGTERM, which stop a run cleanly and keep all
+  0  done; also after Ctrl-C or SIGTERM, which stop a run cleanly and save it
   1  it failed, or training had to stop (the loss was not finite)
   2  something was wrong with the call: an option, a file, a run in use
   A second Ctrl-C quits at once and ends the process by its signal."""
@@ -22,8 +22,8 @@ examples:
   qatviz window --network dscnn --preset int4
   qatviz train --network dscnn --preset int4 --out runs/a
   qatviz show runs/a                        what quantization did to each tensor
-  qatviz train --resume runs/a --steps 4000 go on: after Ctrl-C, after kill -9,
-                                            or for longer
+  qatviz train --resume runs/a --steps 4000 continue: after Ctrl-C, after kill
+                                            -9, or for longer
   qatviz networks lenet                     its layers
   qatviz data path/to/images                what is in a data set
 
@@ -33,30 +33,30 @@ examples:
 
 
 class UsageError(QatvizError):
-    """The command line says something that is not understood."""
+    """The command line is not understood."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports errors as exceptions, so that all of them look alike."""
+    """Raises errors as exceptions, so that all errors are printed in the same way."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps examples as they are, and tells defaults."""
+    """Keeps the line breaks of examples."""
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=34)
 
 
 def parse(argv: List[str]) -> argparse.Namespace:
-    """What ``argv`` asks for; ``command`` of the result carries it out.
+    """Return the options in ``argv``; their ``command`` is the function that executes them.
 
     Raises
     ------
     QatvizError
-        Naming what is not understood, with what is near to it.
+        Naming the word that is not understood, and the nearest known one.
     SystemExit
         After ``--help`` and ``--version``.
     """
@@ -119,7 +119,7 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_show(commands: Any) -> None:
-    parser = _command(commands, "show", show.show, "tell what happened in a recorded run, also while it goes on")
+    parser = _command(commands, "show", show.show, "print what happened in a recorded run, also while it trains")
     parser.add_argument("directory", metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
 
@@ -134,11 +134,11 @@ def _add_listings(commands: Any) -> None:
     )
     parser.add_argument("--classes", type=int, default=10, metavar="N", help="number of classes (default: %(default)s)")
     _json(parser)
-    parser = _command(commands, "data", listing.data, "tell what is in a data set, and whether it can be used")
+    parser = _command(commands, "data", listing.data, "describe a data set, or say why it can't be used")
     parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="without it: list what can be read")
     train_options.add_task(parser)
     _json(parser)
-    parser = _command(commands, "settings", listing.settings, "explain all settings of quantizers and of the run")
+    parser = _command(commands, "settings", listing.settings, "explain all settings of quantizers and of runs")
     _json(parser)
     parser = _command(commands, "presets", listing.presets, "list the presets and what they set")
     _json(parser)

@@ -1,4 +1,4 @@
-"""``qatviz show``: what is in the record of a run."""
+"""``qatviz show``: print the record of a run."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print what happened in a run; it may be going on.
+    """Print a recorded run, also while it trains.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def _headline(reader: RecordReader, outcome: Outcome) -> str:
         f"{reader.directory}: {about['network']['name']} on {about.get('data_name')}, {about.get('optimizer')} "
         f"of batch {about.get('batch_size')}, seed {about.get('seed')}"
     ]
-    state = outcome.ending or "not ended: it goes on, or was cut off"
+    state = outcome.ending or "not ended: it is running, or was interrupted"
     steps = reader.plan().steps
     total = "" if steps is None else f" of {steps}"
     loss = "" if outcome.loss is None else f", loss {MEASURES['loss'].plain(outcome.loss)}"

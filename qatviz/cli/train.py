@@ -1,10 +1,10 @@
-"""``qatviz train``: a run from its options to its result."""
+"""``qatviz train``: train a run in the terminal and print its result."""
 
 import argparse
 import json
 from typing import Optional, Union
 
-from qatviz.cli.messages import FAILED, OK, complain, say, tell_notice
+from qatviz.cli.messages import FAILED, OK, complain, print_notice, say
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.train_options import request_of
 from qatviz.presentation.event_texts import non_finite_text
@@ -17,12 +17,12 @@ from qatviz.training.quiet import keep_tensorflow_quiet
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train as the options ask for and return the exit code.
+    """Train the run that the options ask for, and return the exit code.
 
     Raises
     ------
     QatvizError
-        If something is wrong with them.
+        If an option is not allowed, or something does not fit.
     """
     return train_request(request_of(options), options.quiet, options.json)
 
@@ -30,21 +30,22 @@ def train(options: argparse.Namespace) -> int:
 def train_request(
     request: Union[NewRunRequest, ResumeRequest, ForkRequest], quiet: bool = False, as_json: bool = False
 ) -> int:
-    """Train what is asked for, show progress, print the result and return the exit code.
+    """Train a requested run, show its progress, print its result and return the exit code.
 
     Raises
     ------
     QatvizError
-        If something is wrong with the request.
+        If a field of the request is not allowed, or something does not fit.
     """
     keep_tensorflow_quiet()
-    prepared = prepare(request, notify=tell_notice)
-    spec, outcome = prepared.run.spec, prepared.outcome
+    prepared = prepare(request, notify=print_notice)
+    spec = prepared.run.spec
+    outcome = prepared.outcome or Outcome(spec.book, spec.metric)
     first = spec.start.step if spec.start else 0
     watch = Watch(prepared.run, outcome, progress_for(quiet, spec.network.name, first, spec.steps))
     watch.follow()
     directory = request.directory if isinstance(request, ResumeRequest) else request.out
-    code = _tell_end(watch, outcome, directory)
+    code = _print_end(watch, outcome, directory)
     if as_json:
         print(json.dumps(dict(outcome.to_dict(), out=directory), allow_nan=False), flush=True)
     elif not quiet and outcome.snapshot is not None:
@@ -52,15 +53,15 @@ def train_request(
     return code
 
 
-def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
-    """Say what went wrong and what can be done; the exit code. ``directory`` is where the run is kept, if it is."""
+def _print_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
+    """Print what went wrong and what can be done, and return the exit code; ``directory`` is None if not recorded."""
     code, resume = OK, f"qatviz train --resume {directory}"
     if watch.failed is not None:
         hint = ""
         if not watch.failed.explained:
             say(watch.failed.traceback.rstrip())
             hint = " (the traceback is above)"
-            hint += f"; {resume} goes on from the last checkpoint" if directory else ""
+            hint += f"; {resume} continues from the last checkpoint" if directory else ""
         complain(f"error: training failed after step {watch.failed.step}: {watch.failed.message}{hint}")
         code = FAILED
     if watch.non_finite is not None:
@@ -72,12 +73,12 @@ def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
         )
         code = FAILED
     if watch.record_failed is not None:
-        complain(f"error: not all of the run was kept: {watch.record_failed.message}")
+        complain(f"error: not all of the run was recorded: {watch.record_failed.message}")
         code = FAILED
     if watch.stopped_by:
-        kept = "it was not recorded (--out DIR keeps a run)"
+        kept = "it was not recorded (--out DIR records a run)"
         if directory:
-            kept = f"everything is kept: {resume} goes on"
+            kept = f"it is recorded: {resume} continues"
         complain(f"{watch.stopped_by}: stopped after step {outcome.step}; {kept}")
     return code
 

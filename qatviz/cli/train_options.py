@@ -3,7 +3,7 @@
 import argparse
 import os
 import textwrap
-from typing import Any, Callable, Dict, Iterable
+from typing import Any, Callable, Dict, Iterable, Union
 
 from qatviz.cli.messages import option_name
 from qatviz.data import NAMED_DATA
@@ -22,7 +22,6 @@ from qatviz.session.request import (
     ForkRequest,
     NewRunRequest,
     ResumeRequest,
-    TrainingRequest,
 )
 from qatviz.settings import (
     KINDS,
@@ -181,7 +180,7 @@ def add_task(group: Any) -> None:
     )
 
 
-def request_of(options: argparse.Namespace) -> TrainingRequest:
+def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeRequest, ForkRequest]:
     """Return what the options of ``qatviz train`` ask for.
 
     Raises

@@ -1,4 +1,4 @@
-"""``qatviz window``, ``open`` and ``screenshot``, which need Qt: it is imported when one of them is carried out."""
+"""``qatviz window``, ``open`` and ``screenshot``, which import Qt when they are called."""
 
 import argparse
 import gc
@@ -12,6 +12,7 @@ from qatviz.cli.messages import OK, complain, say
 from qatviz.errors import QatvizError, SettingError
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import (
+    DEFAULT_NETWORK,
     ForkRequest,
     NewRunRequest,
     OpenRequest,
@@ -19,7 +20,7 @@ from qatviz.session.request import (
     stem_of,
 )
 
-#: Steps that a run without a display trains before it is drawn.
+#: Training steps before the window of a new run is drawn.
 SCREENSHOT_STEPS = 300
 DEFAULT_PICTURE = "qatviz.png"
 _SMALLEST, _LARGEST = 320, 8192
@@ -28,7 +29,7 @@ _TRAINED = ("network", "data", "preset")
 
 
 def has_display() -> bool:
-    """Whether a window can be shown: always on Windows and macOS, else where there is a display server."""
+    """Return whether a window can be shown: always on Windows and macOS, else where there is a display server."""
     if not sys.platform.startswith("linux"):
         return True
     chosen = os.environ.get("QT_QPA_PLATFORM", "")
@@ -36,7 +37,7 @@ def has_display() -> bool:
 
 
 def window_of_defaults() -> int:
-    """What ``qatviz`` alone does where there is a display."""
+    """Open the window on the default run: ``qatviz`` without arguments where there is a display."""
     _need_display()
     return _open(_recorded(NewRunRequest()))
 
@@ -52,13 +53,13 @@ def window(options: argparse.Namespace) -> int:
 
 
 def open_record(options: argparse.Namespace) -> int:
-    """Open the window on what is recorded."""
+    """Open the window on a recorded run."""
     _need_display()
     return _open(OpenRequest(os.path.abspath(options.directory)))
 
 
 def _open(request: RunRequest) -> int:
-    gc.disable()  # what is being imported is not garbage: to look for some takes a tenth of the start
+    gc.disable()  # imports make no garbage: looking for it would take a tenth of the start-up time
     from qatviz.app.main import open_window
 
     return open_window(request)
@@ -67,7 +68,7 @@ def _open(request: RunRequest) -> int:
 def _recorded(request: RunRequest) -> RunRequest:
     """Return the request with a directory to record to: a run in the window is always recorded."""
     if isinstance(request, NewRunRequest) and request.out is None:
-        return replace(request, out=new_run_directory(stem_of(request.network or request.model)))
+        return replace(request, out=new_run_directory(stem_of(request.network or request.model or "model")))
     if isinstance(request, ForkRequest) and request.out is None:
         return replace(request, out=new_run_directory("fork"))
     return request
@@ -90,14 +91,14 @@ def screenshot(options: argparse.Namespace) -> int:
 
 
 def without_display() -> int:
-    """What ``qatviz`` alone does where no window can be shown: train in the terminal, then draw the window."""
+    """Train the default run in the terminal, then draw its window: ``qatviz`` without arguments, without a display."""
     say(
-        "no display here: training the default network in the terminal (Ctrl-C stops it), then drawing its window to a "
-        "file"
+        "no display found: training the default network in the terminal (Ctrl-C stops it), then drawing its window to "
+        "a file"
     )
     from qatviz.cli.train import train_request
 
-    directory = new_run_directory(NewRunRequest().network)
+    directory = new_run_directory(DEFAULT_NETWORK)
     code = train_request(NewRunRequest(out=directory))
     picture = os.path.abspath(DEFAULT_PICTURE)
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
@@ -105,7 +106,7 @@ def without_display() -> int:
         from qatviz.app.screenshot import take
 
         path = take(picture, (1280, 800), "dark", OpenRequest(directory), 0, ())
-    except ImportError as error:  # the training is done, and what Qt lacks is not the user's mistake
+    except ImportError as error:  # training is done, and a missing library is not the user's mistake
         complain(f"the window could not be drawn: {error}")
     else:
         print(f"the window of this run: {path}")
@@ -113,27 +114,31 @@ def without_display() -> int:
 
 
 def parse_size(text: str) -> Tuple[int, int]:
-    """``1280x800`` as two numbers."""
+    """Return width and height of a size such as ``1280x800``."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
-    size = tuple(map(int, match.groups())) if match else ()
-    if not size or not all(_SMALLEST <= side <= _LARGEST for side in size):
+    width, height = map(int, match.groups()) if match else (0, 0)
+    if not (_SMALLEST <= width <= _LARGEST and _SMALLEST <= height <= _LARGEST):
         raise SettingError(f"--size is {text!r}: expected WIDTHxHEIGHT, each from {_SMALLEST} to {_LARGEST} pixels")
-    return size
+    return width, height
 
 
 def add_commands(add: Callable[..., Any]) -> None:
-    """The subparsers; ``add(name, function, help)`` makes one."""
+    """Declare the commands; ``add(name, function, help)`` makes a parser."""
     parser = add("window", window, "open the window on a new run; takes the options of qatviz train")
     parser.set_defaults(takes_train_options=True)
     parser = add("open", open_record, "show a recorded run in the window")
     parser.add_argument("directory", metavar="DIR")
     parser = add("screenshot", screenshot, "draw the window of a run to a PNG file, without a display")
-    parser.add_argument("--out", default=DEFAULT_PICTURE, metavar="PNG", help="where to (default: %(default)s)")
+    parser.add_argument("--out", default=DEFAULT_PICTURE, metavar="PNG", help="picture (default: %(default)s)")
     parser.add_argument("--size", default="1280x800", metavar="WxH", help="of the window (default: %(default)s)")
     parser.add_argument("--theme", default="dark", choices=("dark", "light"), help="(default: %(default)s)")
     parser.add_argument("--record", metavar="DIR", help="show this recorded run (default: train one)")
     parser.add_argument(
-        "--steps", type=int, default=SCREENSHOT_STEPS, metavar="N", help="train so long before (default: %(default)s)"
+        "--steps",
+        type=int,
+        default=SCREENSHOT_STEPS,
+        metavar="N",
+        help="steps before it is drawn (default: %(default)s)",
     )
     parser.add_argument("--show", action="append", metavar="PANEL", help="bring a panel to the front; may be repeated")
     for option in _TRAINED:

@@ -2,14 +2,14 @@
 
 import os
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz import data
 from qatviz.atomic_files import atomic_file
 from qatviz.data import Dataset
-from qatviz.errors import NetworkError, about
+from qatviz.errors import DataError, NetworkError, about
 from qatviz.network import zoo
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
@@ -33,7 +33,7 @@ from qatviz.protocol.timeline import LoggedEvent
 from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
-from qatviz.settings import KINDS, RunSettings
+from qatviz.settings import RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
@@ -76,16 +76,16 @@ def begin(
     chosen, loaded = _load(request, model, dataset)
     for note in chosen.notes:
         notify(Notice(note))
-    keep_data = dataset is not None and request.out is not None and _nbytes(loaded) <= DATA_FILE_BYTES
-    data_spec = ARRAYS if dataset is not None else lasting_name(request.data)
-    if keep_data:
-        data_spec = os.path.join(os.path.abspath(request.out), DATA_FILE)
+    data_spec = ARRAYS if request.data is None or dataset is not None else lasting_name(request.data)
+    data_file = ""
+    if dataset is not None and request.out is not None and _nbytes(loaded) <= DATA_FILE_BYTES:
+        data_spec = data_file = os.path.join(os.path.abspath(os.path.expanduser(request.out)), DATA_FILE)
     with about("network" if request.network is not None else "model"):
         spec = new_spec(
             chosen,
             loaded,
             data_spec,
-            request.preset,
+            request.preset or DEFAULT_PRESET,
             request.weights,
             request.activations,
             request.run,
@@ -105,8 +105,8 @@ def begin(
     if request.out is not None:
         with about("out"):
             record = new_record(spec, request.out, validation_fraction=request.validation_fraction)
-        if keep_data:
-            _write_data(loaded, data_spec)
+        if data_file:
+            _write_data(loaded, data_file)
     return prepared_run(spec, record, Outcome(spec.book, spec.metric), shown)
 
 
@@ -170,17 +170,17 @@ def new_record(spec: RunSpec, directory: str, **about_run: Any) -> RunRecord:
 
 
 class Model(NamedTuple):
-    """What is to be trained.
+    """A network to be trained.
 
     Attributes
     ----------
     network : Network
     parameters : dict of str to np.ndarray or None
-        To begin with; None: seeded ones.
+        Initial parameters; None: seeded ones.
     keras : KerasOrigin or None
-        Of an imported model.
+        The model that it was imported from.
     notes : tuple of str
-        What the user should know of the import, a sentence each.
+        Sentences on what the import has changed.
     """
 
     network: Network
@@ -190,7 +190,7 @@ class Model(NamedTuple):
 
 
 def zoo_model(name: str, dataset: Dataset) -> Model:
-    """A network of the zoo for a data set; `NetworkError` if there is none, or it can't take such examples."""
+    """Return a network of the zoo for a data set; `NetworkError` if there is none, or it can't take such examples."""
     return Model(zoo.build(name, dataset.input_shape, dataset.num_outputs))
 
 
@@ -201,21 +201,21 @@ def file_model(
     allow_code: bool = False,
     from_scratch: bool = False,
 ) -> Model:
-    """The Keras model of a file, or of ``path.py:function``.
+    """Return the Keras model of a file, or of ``path.py:function``.
 
     Parameters
     ----------
     dataset : Dataset
-        Where the model leaves its input's shape open, it is that of the examples.
+        Its examples give the input shape where the model leaves it open.
     weights_path, allow_code
         As of :func:`qatviz.network.keras_import.load_model_file`.
     from_scratch : bool
-        Leave the model's weights out, and begin with seeded ones.
+        Begin with seeded weights instead of the model's.
 
     Raises
     ------
     CodeRefused
-        If it holds code, or is code, and ``allow_code`` is False.
+        If it contains code, or is code, and ``allow_code`` is False.
     NetworkError
     """
     script = parse_script_spec(os.fspath(path))
@@ -235,7 +235,7 @@ def file_model(
 
 
 def object_model(model: Any, dataset: Dataset, from_scratch: bool = False) -> Model:
-    """A tf.keras model; to be called in the thread, and under the default graph, where it was made."""
+    """Return a tf.keras model; to be called in the thread and default graph in which it was made."""
     return _begun(_of_shape(lambda shape: import_model(model, shape), dataset), from_scratch)
 
 
@@ -244,45 +244,50 @@ def new_spec(
     dataset: Dataset,
     data_spec: str,
     preset: str = DEFAULT_PRESET,
-    weights: Optional[Dict[str, Any]] = None,
-    activations: Optional[Dict[str, Any]] = None,
+    weights: Optional[Mapping[str, Any]] = None,
+    activations: Optional[Mapping[str, Any]] = None,
     run: RunSettings = RunSettings(),
     quant_delay: int = 0,
     **fields: Any,
 ) -> RunSpec:
-    """A run that has not begun.
+    """Return the spec of a new run.
 
     Parameters
     ----------
     weights, activations : dict of str to object
-        Settings of all weights and of all activations in place of the preset's.
+        Settings of all weights and of all activations, in place of the preset's.
     quant_delay : int
-        Steps that are trained in float before quantization begins: fine-tuning from a trained model's weights.
+        Training steps in float before quantization begins, to fine-tune a trained model.
     **fields
         Of :class:`qatviz.protocol.run_spec.RunSpec`.
 
     Raises
     ------
     QatvizError
-        If something is not allowed, or does not fit.
+        If a value is not allowed, or something does not fit.
     """
-    overrides = dict(zip(KINDS, (dict(weights or {}), dict(activations or {}))))
+    of_weights, of_activations = dict(weights or {}), dict(activations or {})
     if quant_delay:
-        for given in overrides.values():
+        for given in (of_weights, of_activations):
             given.setdefault("quant_delay", quant_delay)
-    book = SettingsBook.from_preset(quantization_plan(model.network), preset, *overrides.values(), run)
+    plan = quantization_plan(model.network)
+    book = SettingsBook.from_preset(plan, preset, of_weights, of_activations, run)
     return RunSpec(model.network, dataset, data_spec, book, parameters=model.parameters, keras=model.keras, **fields)
 
 
 def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:
     if dataset is None:
         with about("data"):
+            if request.data is None:
+                raise DataError("data is missing: expected a name, a path or arrays")
             dataset = data.load(request.data, request.validation_fraction, task=request.task)
     if model is not None:
         with about("model"):
             return object_model(model, dataset, request.from_scratch), dataset
     if request.model is None:
         with about("network"):
+            if request.network is None:
+                raise NetworkError("network is missing: expected a name, or a model")
             return zoo_model(request.network, dataset), dataset
     with about("model"):
         weights = request.model_weights and os.path.expanduser(request.model_weights)
@@ -292,7 +297,7 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
 
 
 def _of_shape(load: Callable[[Optional[Shape]], ImportedModel], dataset: Dataset) -> ImportedModel:
-    """Imported, with the examples' shape where the model leaves its own open."""
+    """Load a model, with the examples' shape where it leaves its own open."""
     try:
         return load(None)
     except OpenInputShape:
@@ -303,7 +308,7 @@ def _begun(imported: ImportedModel, from_scratch: bool) -> Model:
     parameters = None if from_scratch or not imported.parameters else imported.parameters
     notes = list(imported.notes)
     if not imported.parameters and not from_scratch:
-        notes.append("there are no weights with it: training begins with seeded ones")
+        notes.append("the model has no weights: training begins with seeded ones")
     return Model(imported.network, parameters, imported.origin, tuple(notes))
 
 

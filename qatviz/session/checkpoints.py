@@ -70,7 +70,7 @@ def starting_point(
 
 
 def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
-    """Set a record back to where ``spec`` starts, note what is planned from there, and return the run's state so far.
+    """Rewind a record to where ``spec`` starts, add the plan from there, and return the run's state so far.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
         record.last_step,
         before.book.differences(book),
     )
-    # Together: what is set back is told by the plan as what is to be done again, or else it is not set back.
+    # In one transaction: what is rewound is in the plan to be repeated, or else it is not rewound.
     told_by = [restored, events.Planned(step, spec.steps, spec.schedule)]
     record.append_rewind(step, branch, told_by, position)
     if not record.flush():
@@ -197,4 +197,4 @@ def _link(old: Path, new: Path) -> None:
         raise
     except OSError:  # a file system without links
         with open(str(old), "rb") as content, atomic_file(new) as file:
-            shutil.copyfileobj(content, file)
+            shutil.copyfileobj(content, file)  # type: ignore[misc]

@@ -70,7 +70,7 @@ def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:
     description = reader.description
     with about("data"):
         dataset = data.load(
-            request.data or description.get("data", DEFAULT_DATA),
+            request.data or str(description.get("data", DEFAULT_DATA)),
             description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION),
             task=description.get("task"),
         )

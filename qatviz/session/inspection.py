@@ -75,7 +75,7 @@ class ModelInspector:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._child: Optional[subprocess.Popen] = None
+        self._child: Optional[subprocess.Popen[bytes]] = None
         self._cancellations = 0  # a question from before the last cancellation starts no process any more
 
     def inspect(self, question: ModelQuestion) -> ModelInfo:
@@ -163,7 +163,8 @@ def load_in_shape(load: Callable[[Optional[Shape]], ImportedModel], question: Mo
 
 
 def to_record(info: ModelInfo) -> Dict[str, Any]:
-    """Return the JSON-able form, for another process."""
+    """Return the JSON-able form of a model that was imported, for another process."""
+    assert info.network is not None
     return dict(info._asdict(), network=info.network.to_dict())
 
 
@@ -184,7 +185,7 @@ def _info_of(imported: ImportedModel, used_shape: Optional[Shape]) -> ModelInfo:
     return ModelInfo(imported.network, bool(imported.parameters), tuple(imported.notes), "", used_shape)
 
 
-def _kill(child: subprocess.Popen) -> None:
+def _kill(child: "subprocess.Popen[bytes]") -> None:
     """End a process and all that it has started."""
     if os.name == "posix":
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import deque
-from typing import Any, Deque, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Optional, Tuple
 
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, WAY_NAMES
@@ -16,44 +16,44 @@ from qatviz.telemetry.outcome import Outcome
 LINE_INTERVAL_S = 5.0
 #: Seconds of training over which steps per second are counted.
 RATE_WINDOW_S = 5.0
-#: Changes of one command that are told one by one.
-_CHANGES_TOLD = 4
+#: Changes of one command that are printed one by one; more are counted.
+_CHANGES_PRINTED = 4
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 _ENDLESS = "{desc} {n_fmt} steps, {elapsed}{postfix}"
 
 
 class Silent:
-    """No progress at all; the interface of the others.
+    """Shows nothing; the interface of the other kinds.
 
     Parameters
     ----------
     name : str
-        What is trained.
+        Name of the network.
     first, total : int, int or None
-        Steps done before, and in all.
+        Steps done before, and total steps.
     """
 
     def __init__(self, name: str, first: int, total: Optional[int]):
         self.name, self.first, self.total = name, first, total
 
     def begin(self) -> None:
-        """TensorFlow is being loaded and the graph built."""
+        """Show that TensorFlow is being loaded and the graph built."""
 
     def started(self) -> None:
-        """The first step is about to run."""
+        """Show that the first step is about to run."""
 
     def line(self, text: str) -> None:
-        """Say something between."""
+        """Print a message."""
 
     def update(self, outcome: Outcome) -> None:
-        """Show where the run is."""
+        """Show the present step and results."""
 
     def close(self) -> None:
-        """The run has ended."""
+        """Remove what is updated: the run has ended."""
 
 
 class Lines(Silent):
-    """A line every few seconds."""
+    """Prints a line every few seconds."""
 
     def __init__(self, name: str, first: int, total: Optional[int]):
         super().__init__(name, first, total)
@@ -80,14 +80,15 @@ class Lines(Silent):
 
 
 class Bar(Silent):
-    """A bar on the last line of a terminal, everything else above it."""
+    """Shows a bar on the last line of a terminal, and messages above it."""
 
     def __init__(self, name: str, first: int, total: Optional[int]):
         super().__init__(name, first, total)
         from tqdm import tqdm
 
-        tqdm.monitor_interval = 0  # the bar is refreshed from here: no thread needs to look after it
-        self._tqdm, self._bar, self._rate = tqdm, None, Rate()
+        tqdm.monitor_interval = 0  # the bar is refreshed from here: no thread is needed for it
+        self._tqdm, self._rate = tqdm, Rate()
+        self._bar: Any = None
 
     def begin(self) -> None:
         self._bar = self._tqdm(file=sys.stderr, desc="starting TensorFlow", bar_format="{desc} {elapsed}", leave=False)
@@ -122,15 +123,15 @@ class Bar(Silent):
 
 
 class Rate:
-    """Steps per second of training, over the last few seconds."""
+    """Measures the training steps per second over the last few seconds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._points: Deque[Tuple[float, int]] = deque()
 
     def add(self, outcome: Outcome) -> Optional[float]:
-        """Take in where the run is; steps per second, None before there are two steps to tell from."""
+        """Add the present step; return the steps per second, None before the second step."""
         if self._points and outcome.step < self._points[-1][1]:
-            self._points.clear()  # the run was set back
+            self._points.clear()  # the run was rewound
         self._points.append((outcome.seconds, outcome.step))
         while self._points[-1][0] - self._points[0][0] > RATE_WINDOW_S:
             self._points.popleft()
@@ -139,13 +140,13 @@ class Rate:
 
 
 def progress_for(quiet: bool, name: str, first: int, total: Optional[int]) -> Silent:
-    """The kind of progress that suits where stderr goes."""
+    """Return the kind of progress for a terminal, a file or no output."""
     kind = Silent if quiet else Bar if sys.stderr.isatty() else Lines
     return kind(name, first, total)
 
 
 def summary(outcome: Outcome, rate: Optional[float]) -> str:
-    """``loss 0.0312, float 97.1 %, quantized 96.9 %, 33.1/s``: each once it is known; an error by its name."""
+    """Return a line such as ``loss 0.0312, float 97.1 %, quantized 96.9 %, 33.1/s``."""
     parts = [f"loss {MEASURES['loss'].plain(outcome.loss)}"]
     if outcome.evaluations:
         newest = outcome.evaluations[-1]
@@ -157,17 +158,17 @@ def summary(outcome: Outcome, rate: Optional[float]) -> str:
     return ", ".join(parts)
 
 
-def tell(event: events.Event) -> Optional[str]:
-    """An event as a line, None for those that need no telling."""
-    teller = _TELLERS.get(type(event))
-    text = teller(event) if teller else None
+def line_of(event: events.Event) -> Optional[str]:
+    """Return the line that is printed for an event; None for events that are not printed."""
+    word = _TEXTS.get(type(event))
+    text = word(event) if word else None
     if not text:
         return None
     return text if isinstance(event, events.Started) else f"step {event.step}: {text}"
 
 
 def _changes(event: Any) -> Optional[str]:
-    if len(event.changes) > _CHANGES_TOLD and isinstance(event, events.CommandApplied):
+    if len(event.changes) > _CHANGES_PRINTED and isinstance(event, events.CommandApplied):
         return f"{command_text(event.command)} ({len(event.changes)} settings changed)"
     return ", ".join(f"{c.setting} {setting_text(c.old)} -> {setting_text(c.new)}" for c in event.changes)
 
@@ -179,13 +180,13 @@ def _evaluated(event: events.Evaluated) -> str:
     )
 
 
-_TELLERS = {
+_TEXTS: Dict[type, Callable[[Any], Optional[str]]] = {
     events.Started: lambda event: f"training on {event.device}, {event.seconds:.1f} s to start",
     events.CommandApplied: _changes,
     events.CommandRejected: lambda event: f"refused {command_text(event.command)}: {event.message}",
     events.SettingsActivated: lambda event: "quantization begins for " + ", ".join(event.tensors),
     events.Evaluated: _evaluated,
-    events.Restored: lambda event: f"{restore_text(event.reason)}: set back from step {event.from_step}",
-    events.NonFinite: lambda event: f"{non_finite_text(event)}; the state after step {event.restored_step} is kept",
-    events.RecordFailed: lambda event: f"warning: {event.message}; the run goes on",
+    events.Restored: lambda event: f"{restore_text(event.reason)}: rewound from step {event.from_step}",
+    events.NonFinite: lambda event: f"{non_finite_text(event)}; the state after step {event.restored_step} is restored",
+    events.RecordFailed: lambda event: f"warning: {event.message}; training continues",
 }

@@ -1,7 +1,7 @@
-"""A run as its record tells it: shown without going on."""
+"""Open a recorded run to show it, without continuing it."""
 
 import os
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ SNAPSHOTS_READ = 60
 
 
 class RecordedRun:
-    """Looks to its readers like a run that has ended (:class:`qatviz.training.handle.Run`)."""
+    """Handle of a recorded run, with the interface of a :class:`qatviz.training.handle.Run` that has ended."""
 
     state = "recorded"
     dropped = dropped_snapshots = 0
@@ -34,29 +34,29 @@ class RecordedRun:
         self._news = news
 
     def drain(self) -> List[Any]:
-        """The newest step and snapshot, once."""
+        """Return the newest step and snapshot, once."""
         news, self._news = self._news, []
         return news
 
     def send(self, command: Command) -> str:
-        raise RunStateError(f"{type(command).__name__}: this is the record of a run: go on with it first")
+        raise RunStateError(f"{type(command).__name__}: this run is only shown from its record: resume it first")
 
     def request_stop(self) -> None:
-        """It is not running."""
+        """Do nothing: it is not running."""
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:
         return True
 
 
 def open_recorded(directory: str) -> Prepared:
-    """What the record in ``directory`` tells, to be shown.
+    """Return the recorded run in ``directory``.
 
     Raises
     ------
     RecordError
     """
     reader = RunRecord.read(os.path.expanduser(directory))
-    with reading(reader.path):  # checksums tell damage, not what somebody has written there
+    with reading(reader.path):  # checksums detect damage, but not content that was written wrongly
         return _prepared(reader)
 
 
@@ -66,7 +66,9 @@ def _prepared(reader: RecordReader) -> Prepared:
     title = f"{network.name} on {description['data_name']}"
     outcome = read_outcome(reader)
     book = outcome.book
-    history = History(history_names([tensor.name for tensor in book.plan.tensors], recorded_metric(description)))
+    tensors = [tensor.name for tensor in book.plan.tensors]
+    names: Dict[str, Sequence[str]] = dict(history_names(tensors, recorded_metric(description)))
+    history = History(names)
     refill(history, reader)
     log, snapshots = recall(reader)
     news: List[Any] = []
@@ -98,7 +100,7 @@ def _prepared(reader: RecordReader) -> Prepared:
 
 
 def recall(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[Snapshot, ...]]:
-    """The events of a record, and snapshots spread over the whole run, the newest among them."""
+    """Return the events of a record, and snapshots spread over the whole run, the newest included."""
     log, _ = reader.log()
     steps = reader.snapshots()
     chosen = sorted({steps[i] for i in np.linspace(0, len(steps) - 1, min(len(steps), SNAPSHOTS_READ)).astype(int)})

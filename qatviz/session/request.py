@@ -8,6 +8,7 @@ import math
 import os
 import re
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, Tuple, Type
 
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
@@ -50,7 +51,7 @@ class RunRequest:
 
     def problems(self) -> Dict[str, QatvizError]:
         """Return the errors that can be found without reading files, by the name of the field."""
-        found = {}
+        found: Dict[str, QatvizError] = {}
         for name, check in self._checks():
             try:
                 with about(name):
@@ -136,7 +137,7 @@ class TrainingRequest(RunRequest):
         if self.preset is not None:
             yield "preset", lambda: check_choice("preset", self.preset, PRESETS)
         for kind in KINDS:
-            yield kind, lambda kind=kind: _check_quantizer_settings(kind, getattr(self, kind))
+            yield kind, partial(_check_quantizer_settings, kind, getattr(self, kind))
         if self.steps is not None and self.steps != NO_LIMIT:
             yield "steps", lambda: _check_setting(START_SETTINGS["steps"], self.steps)
         if self.data is not None:
@@ -210,14 +211,14 @@ class NewRunRequest(TrainingRequest):
         if self.network is not None:
             for name in ("model_weights", "allow_code", "from_scratch"):
                 if getattr(self, name):
-                    yield name, lambda name=name: _refuse_for_zoo(name)
+                    yield name, partial(_refuse_for_zoo, name)
         if self.model_weights is not None:
             yield "model_weights", lambda: _check_text("model_weights", self.model_weights, "the path of a file")
         if self.task is not None:
             yield "task", lambda: check_task(str(self.task))
         yield "validation_fraction", self._check_validation_fraction
         for setting in (START_SETTINGS["batch_size"], START_SETTINGS["seed"], QUANTIZER_SETTINGS["quant_delay"]):
-            yield setting.name, lambda setting=setting: _check_setting(setting, getattr(self, setting.name))
+            yield setting.name, partial(_check_setting, setting, getattr(self, setting.name))
         yield "optimizer", lambda: check_choice("optimizer", self.optimizer, OPTIMIZERS)
         if self.out is not None:
             yield "out", lambda: _check_text("out", self.out, "a directory that is new or empty")
@@ -271,13 +272,13 @@ class ContinuationRequest(TrainingRequest):
     def _checks(self) -> Iterable[Tuple[str, _Check]]:
         yield "directory", lambda: _check_text("directory", self.directory, "the directory of a recorded run")
         for name, value in self.run.items():
-            yield name, lambda name=name, value=value: _check_run_setting(name, value)
+            yield name, partial(_check_run_setting, name, value)
         yield from super()._checks()
 
 
 @dataclass(frozen=True)
 class ResumeRequest(ContinuationRequest):
-    """Go on with a recorded run, in its own directory."""
+    """Continue a recorded run in its own directory."""
 
     kind: ClassVar[str] = "resume"
 
@@ -299,7 +300,7 @@ class ForkRequest(ContinuationRequest):
 
 @dataclass(frozen=True)
 class OpenRequest(RunRequest):
-    """Show a recorded run without going on.
+    """Show a recorded run without continuing it.
 
     Attributes
     ----------
@@ -314,9 +315,9 @@ class OpenRequest(RunRequest):
         yield "directory", lambda: _check_text("directory", self.directory, "the directory of a recorded run")
 
 
-REQUESTS: Dict[str, Type[RunRequest]] = {
-    request.kind: request for request in (NewRunRequest, ResumeRequest, ForkRequest, OpenRequest)
-}
+_KINDS: Tuple[Type[RunRequest], ...] = (NewRunRequest, ResumeRequest, ForkRequest, OpenRequest)
+#: The requests by their kind.
+REQUESTS: Dict[str, Type[RunRequest]] = {request.kind: request for request in _KINDS}
 
 
 def names_model(text: str) -> bool:

@@ -30,7 +30,7 @@ from qatviz.telemetry.record.schema import reading
 
 
 def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore) -> Prepared:
-    """Prepare a recorded run to go on in its own directory; its record is open for writing and set back.
+    """Prepare a recorded run to continue in its own directory; its record is open for writing and rewound.
 
     Parameters are those of :func:`qatviz.session.begin.begin`.
 
@@ -53,7 +53,7 @@ def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore)
 
 
 def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> Prepared:
-    """Prepare a second run that starts from a checkpoint of a recorded one, which it leaves alone.
+    """Prepare a second run that starts from a checkpoint of a recorded run; that run is not changed.
 
     Parameters are those of :func:`qatviz.session.begin.begin`.
 
@@ -94,7 +94,7 @@ def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notif
     description = reader.description
     source = description.get("data", DEFAULT_DATA) if request.data is None else request.data
     placement = placement_of(request)
-    with about("directory"), reading(reader.path):  # checksums tell damage, not what somebody has written there
+    with about("directory"), reading(reader.path):  # checksums detect damage, but not content that was written wrongly
         with about("data"):
             dataset = data.load(
                 source,
@@ -116,7 +116,7 @@ def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notif
     step = start.step if start else 0
     if steps is not None and steps < step:
         raise SettingError.of_field(
-            "steps", f"is {steps}: expected at least {step}, which are done; or name an earlier checkpoint"
+            "steps", f"is {steps}: expected at least the {step} that are done, or an earlier checkpoint"
         )
     # Going back to a named checkpoint leaves behind what came after it, scheduled changes at that very step included.
     schedule = tuple(item for item in spec.schedule if item.step > step) if request.checkpoint else spec.schedule

@@ -5,20 +5,20 @@ import threading
 from typing import Any, Dict, List, Optional
 
 from qatviz.protocol import events
-from qatviz.session.progress import Silent, tell
+from qatviz.session.progress import Silent, line_of
 from qatviz.telemetry.outcome import Outcome
 from qatviz.training.handle import Run
 
-#: Seconds between two looks at a run.
-LOOK_INTERVAL_S = 0.1
+#: Seconds between two reads of a run.
+READ_INTERVAL_S = 0.1
 
 
 class StopSignals:
-    """While it is entered, the first Ctrl-C or SIGTERM sets ``received``; another one ends the process at once."""
+    """Context in which the first Ctrl-C or SIGTERM sets ``received``; a second one ends the process at once."""
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received = ""
         self._before: Dict[int, Any] = {}
 
@@ -38,23 +38,23 @@ class StopSignals:
 
 
 class Watch:
-    """One run, from its start to its end.
+    """Follows one run from its start to its end.
 
     Parameters
     ----------
     run : Run
         Not started.
     outcome : Outcome
-        Takes in what the run tells.
+        Receives the run's events, steps and snapshots.
     progress : Silent
-        Shows it.
+        Shows the progress.
 
     Attributes
     ----------
     stopped_by : str
         ``Ctrl-C``, ``SIGTERM``, or empty.
     failed, non_finite, record_failed : event or None
-        What went wrong.
+        The errors of the run.
     """
 
     def __init__(self, run: Run, outcome: Outcome, progress: Silent):
@@ -65,18 +65,18 @@ class Watch:
         self.record_failed: Optional[events.RecordFailed] = None
 
     def follow(self) -> None:
-        """Start the run, and come back when it has ended and everything is written."""
+        """Start the run, and return when it has ended and everything is written."""
         with StopSignals() as signals:
             self._progress.begin()
             self._run.start()
             try:
-                while not self._run.wait(LOOK_INTERVAL_S):
+                while not self._run.wait(READ_INTERVAL_S):
                     self._take(self._run.drain())
                     if signals.received and not self.stopped_by:
                         self._stop(signals.received)
                     self._progress.update(self._outcome)
                 self._take(self._run.drain())
-            finally:  # also when the terminal is gone: the run must not be cut off
+            finally:  # also when the terminal is gone: the run must end cleanly
                 self._run.request_stop()
                 self._run.wait()
                 self._progress.close()
@@ -84,7 +84,7 @@ class Watch:
     def _stop(self, signal_name: str) -> None:
         self.stopped_by = signal_name
         self._run.request_stop()
-        self._progress.line(f"{signal_name}: stopping; once more quits at once")
+        self._progress.line(f"{signal_name}: stopping; a second one quits at once")
 
     def _take(self, news: List[Any]) -> None:
         for item in news:
@@ -99,7 +99,7 @@ class Watch:
                 self.record_failed = item
             elif isinstance(item, events.NonFinite):
                 self.non_finite = item
-                self._run.request_stop()  # nobody is there who could change a setting
-            line = tell(item)
+                self._run.request_stop()  # no one is there to change a setting
+            line = line_of(item)
             if line:
                 self._progress.line(line)

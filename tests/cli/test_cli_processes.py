@@ -64,7 +64,7 @@ def test_a_signal_stops_a_run_cleanly_and_keeps_it(tmp_path, number):
     assert process.returncode == 0, err
     result = json.loads(out.splitlines()[-1])
     assert result["ending"] == "stopped" and result["step"] >= 30
-    assert f"qatviz train --resume {tmp_path / 'run'} goes on" in err.splitlines()[-1]
+    assert f"qatviz train --resume {tmp_path / 'run'} continues" in err.splitlines()[-1]
     assert "Traceback" not in err
     shown = call("show", tmp_path / "run", "--json").json
     assert shown["step"] == result["step"] and shown["tensors"] == result["tensors"]
@@ -79,7 +79,7 @@ def test_another_signal_ends_the_process_at_once(tmp_path):
     # Before TensorFlow is loaded the run cannot stop: the second signal comes while the first is being answered.
     assert process.stderr.readline() == "starting TensorFlow\n"
     process.send_signal(signal.SIGINT)
-    assert "once more quits at once" in process.stderr.readline()
+    assert "a second one quits at once" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     communicate(process)
     assert process.returncode == -signal.SIGINT

@@ -98,18 +98,18 @@ def follow(*batches, on_look=None):
             events.Evaluated(8, {"float": 0.5, "quantized": 1234.5}, 9, 1.0, "rmse"),
             "step 8: RMSE float 0.5, quantized 1234",
         ),
-        (events.Restored(3, "c", RestoreReason.UNDO, 9), "step 3: undo: set back from step 9"),
+        (events.Restored(3, "c", RestoreReason.UNDO, 9), "step 3: undo: rewound from step 9"),
         (
             events.NonFinite(9, NonFiniteValue.LOSS, 3),
             "step 9: the loss of step 10 is not finite; the state after step 3 is kept",
         ),
-        (events.RecordFailed(4, "full"), "step 4: warning: full; the run goes on"),
+        (events.RecordFailed(4, "full"), "step 4: warning: full; training continues"),
         (events.CheckpointSaved(4, "c", SaveReason(SaveKind.ASKED)), None),
         (events.Finished(9), None),
     ],
 )
 def test_events_are_told(event, line):
-    assert progress.tell(event) == line
+    assert progress.line_of(event) == line
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():

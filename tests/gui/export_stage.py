@@ -135,7 +135,7 @@ class ExportLauncher(StagedLauncher):
             raise QatvizError(self.refusal)
         return Command(sys.executable, ["-S", "-c", self.program], {"QATVIZ_TEST": "1"})
 
-    def moments(self, directory):
+    def checkpoints(self, directory):
         if "gone" in directory:
             raise RecordError(f"{directory}: is gone")
         return self.infos

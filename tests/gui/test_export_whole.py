@@ -157,7 +157,7 @@ def test_a_checkpoint_that_is_gone_is_told(tmp_path):
 
 def test_the_settings_of_a_checkpoint_are_read(directory):
     launcher = AppLauncher()
-    infos = launcher.moments(directory)
+    infos = launcher.checkpoints(directory)
     before, final = (next(info for info in infos if info.name.startswith(prefix)) for prefix in ("before", "final"))
     assert [
         (launcher.settings_at(directory, info.name)[0].of("dense1.weights").num_bits, info.step)
@@ -165,7 +165,7 @@ def test_the_settings_of_a_checkpoint_are_read(directory):
     ] == [(8, 2), (4, 4)]
     names = [info.name for info in infos]
     keep_checkpoint(directory, before.name)
-    assert [info.name for info in launcher.moments(directory)] == names  # not twice
+    assert [info.name for info in launcher.checkpoints(directory)] == names  # not twice
     with pytest.raises(RecordError, match="nowhere"):
         launcher.settings_at(directory, "nowhere")
 

@@ -16,6 +16,7 @@ from qatviz.protocol import events
 from qatviz.protocol.reasons import NonFiniteValue
 from qatviz.session.prepared import Prepared
 from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
+from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 
 class StagedLauncher(Launcher):
@@ -34,7 +35,7 @@ class StagedLauncher(Launcher):
         return self.kinds[path]
 
     def checkpoints(self, directory):
-        return self.names
+        return [CheckpointInfo(name, 3, "", 0.0, 0) for name in self.names]
 
     def check_data(self, question):
         raise QatvizError("no data here")

@@ -1,6 +1,6 @@
 """The interface by which the window has runs prepared, inspected, reported and exported, without being blocked."""
 
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Sequence, Tuple
 
 from PyQt5 import QtCore
 
@@ -35,8 +35,8 @@ class Launcher(QtCore.QObject):
         """Return what a path leads to: "run", "model" or "data"; raise QatvizError where it is none of them."""
         raise NotImplementedError
 
-    def checkpoints(self, directory: str) -> List[str]:
-        """Return the names of the readable checkpoints of a recorded run, by step."""
+    def checkpoints(self, directory: str) -> Sequence[CheckpointInfo]:
+        """Return the readable checkpoints of a recorded run, by step."""
         raise NotImplementedError
 
     def data_names(self) -> Sequence[Tuple[str, str]]:
@@ -76,10 +76,6 @@ class Launcher(QtCore.QObject):
 
     def export_command(self, wanted: ExportWanted) -> Command:
         """Return the command that writes an export; raise QatvizError where it can't be done."""
-        raise NotImplementedError
-
-    def moments(self, directory: str) -> Sequence[CheckpointInfo]:
-        """Return the readable checkpoints of a recorded run, by step."""
         raise NotImplementedError
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:

@@ -75,6 +75,7 @@ class MainWindow(RunWindow):
         self.frames = Frames(self)
         self.bridge = Bridge(self.model, self.frames, self)
         self._is_closed = self._is_change_unseen = False
+        self._asks = True
         self.prepared: Optional[Prepared] = None
         self.recent = Recent(settings)
         self.context = Context(self.model, self.edits, theme, settings)
@@ -326,10 +327,15 @@ class MainWindow(RunWindow):
     def dropEvent(self, event: QtGui.QDropEvent) -> None:
         self.handlers.open_path(event.mimeData().urls()[0].toLocalFile())
 
+    def close_without_asking(self) -> None:
+        """Close the window where no one can answer a question."""
+        self._asks = False
+        self.close()
+
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         if self._is_closed:  # Qt asks again when the program ends
             return
-        if not self.handlers.may_close():
+        if self._asks and not self.handlers.may_close():
             event.ignore()
             return
         self._is_closed = True

@@ -180,7 +180,7 @@ class WindowActions:
         window = self._window
         directory = window.prepared.directory
         try:
-            names = window.launcher.checkpoints(directory)
+            names = [info.name for info in window.launcher.checkpoints(directory)]
         except QatvizError as error:
             window.show_failure(str(error))
             return

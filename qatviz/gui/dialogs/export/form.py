@@ -211,7 +211,7 @@ class ExportForm(QtWidgets.QWidget):
         self._record_problem = ""
         if self._directory:
             try:
-                moments = self._launcher.moments(self._directory)
+                moments = self._launcher.checkpoints(self._directory)
             except QatvizError as error:
                 self._record_problem = str(error)
         self.moment.show_moments(moments, bool(self._directory) and can_be_kept(self._model), self._model.step)
