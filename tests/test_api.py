@@ -141,7 +141,7 @@ def test_a_model_that_ends_in_a_softmax_does_not_predict_numbers(in_graph):
         ({"weights": {"num_bits": 1}}, SettingError, "num_bits"),
         ({"model": "lenot"}, NetworkError, "lenot"),
         ({"model": "missing.h5"}, NetworkError, "missing.h5"),
-        ({"model": 5}, NetworkError, "the model is of the class builtins.int"),
+        ({"model": 5}, NetworkError, "the model's class is builtins.int"),
         ({"data": (np.zeros((5, 8, 8, 1)), np.zeros(4))}, DataError, "y_train"),
         ({"task": "ranking"}, DataError, "the task is 'ranking'"),
     ],

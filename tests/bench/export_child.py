@@ -76,13 +76,13 @@ def main(network):
     """Open the window, train and export."""
     from window_child import make_application, wait
 
+    from qatviz.session.request import NO_LIMIT, NewRunRequest
+
     times = note_steps()
     with tempfile.TemporaryDirectory() as folder:
         app, application = make_application(folder)
         window = application.open_window()
-        window.launcher.begin(
-            ["--network", network, "--steps", "inf", "--data", "mnist-5k", "--out", os.path.join(folder, "run")]
-        )
+        window.launcher.begin(NewRunRequest(network=network, steps=NO_LIMIT, out=os.path.join(folder, "run")))
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         result = measure(app, window, times)
         window.close()

@@ -198,13 +198,14 @@ def clicks(app, window, is_seen):
 
 def main(kind, network, width, height, show):
     """Open the window and measure ``throughput``, ``frames``, ``latency`` or ``sight``."""
+    from qatviz.session.request import NO_LIMIT, NewRunRequest
+
     with tempfile.TemporaryDirectory() as folder:
         app, application = make_application(folder)
         window = application.open_window()
         window.resize(int(width), int(height))
         window.docks.arrange()
-        data = ["--data", "mnist-5k"]
-        window.launcher.begin(["--network", network, "--steps", "inf", "--out", os.path.join(folder, "run"), *data])
+        window.launcher.begin(NewRunRequest(network=network, steps=NO_LIMIT, out=os.path.join(folder, "run")))
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])

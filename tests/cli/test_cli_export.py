@@ -8,7 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from cli_calls import call, error_of, write_data
 
-from qatviz.cli import export as export_command
+from qatviz.session import export as export_session
 
 STEPS = 8
 
@@ -148,5 +148,5 @@ def test_what_tflite_cannot_hold_is_refused_with_what_would_make_it_possible(dat
 
 
 def test_a_run_without_a_checkpoint_is_refused(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_command, "starting_point", lambda *_: (None, ()))
+    monkeypatch.setattr(export_session, "starting_point", lambda *_: (None, ()))
     assert "nothing to export" in error_of("export", run, "--out", tmp_path / "net.tflite")

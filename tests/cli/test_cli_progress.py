@@ -101,7 +101,7 @@ def follow(*batches, on_look=None):
         (events.Restored(3, "c", RestoreReason.UNDO, 9), "step 3: undo: rewound from step 9"),
         (
             events.NonFinite(9, NonFiniteValue.LOSS, 3),
-            "step 9: the loss of step 10 is not finite; the state after step 3 is kept",
+            "step 9: the loss of step 10 is not finite; the state after step 3 is restored",
         ),
         (events.RecordFailed(4, "full"), "step 4: warning: full; training continues"),
         (events.CheckpointSaved(4, "c", SaveReason(SaveKind.ASKED)), None),
@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         [events.Stopped(1)],
     )
     assert watch.non_finite.what is NonFiniteValue.LOSS and run.stops >= 1
-    assert shown.lines == ["step 1: the loss of step 2 is not finite; the state after step 1 is kept"]
+    assert shown.lines == ["step 1: the loss of step 2 is not finite; the state after step 1 is restored"]
 
 
 def test_failures_are_kept_for_the_end():

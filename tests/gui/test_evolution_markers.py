@@ -110,7 +110,7 @@ def test_a_change_is_undone_or_gone_back_to_from_its_marker(context, panel, trai
     assert dict(run.sent[-1].assignments) == {"conv1.weights.num_bits": 8, "run.learning_rate": 0.001}
     go_on(context, run)
     assert context.model.settings_of("conv1.weights").num_bits == 8
-    action(menu, "Go back to before").trigger()
+    action(menu, "Rewind to before").trigger()
     assert run.sent[-1] == RestoreCheckpoint(shown.effects.markers[0].events[0].checkpoint) and run.sent[-1].name
 
 
@@ -130,7 +130,7 @@ def test_nothing_can_be_undone_in_a_run_that_has_ended(context, panel, trained):
     context.model.take(run.drain())
     shown = panel("loss")
     menu = shown.menu_of(shown.effects.markers)
-    assert not action(menu, "Undo").isEnabled() and not action(menu, "Go back").isEnabled()
+    assert not action(menu, "Undo").isEnabled() and not action(menu, "Rewind").isEnabled()
     assert action(menu, "Go to").isEnabled()
 
 

@@ -65,8 +65,8 @@ class EventsPanel(Panel):
             self._on_undo,
         )
         self.back_action = self._action(
-            "Go back",
-            "Go back to before this change: set the run itself, weights and all, to the moment before it "
+            "Rewind",
+            "Rewind to before this change: set the run itself, weights and all, to the moment before it "
             "(this can be redone)",
             self._on_back,
         )

@@ -46,7 +46,7 @@ class MarkerMenu(QtWidgets.QMenu):
         undo.setToolTip("Give the settings their earlier values; training goes on from where it is.")
         undo.setEnabled(alive and bool(marker.changes))
         kept = next((event.checkpoint for event in marker.events if getattr(event, "checkpoint", "")), "")
-        back = menu.addAction("Go back to before this change", lambda: self._send(RestoreCheckpoint(kept)))
+        back = menu.addAction("Rewind to before this change", lambda: self._send(RestoreCheckpoint(kept)))
         back.setToolTip("Set the run itself back: weights, optimizer and settings as they were. It can be redone.")
         back.setEnabled(alive and bool(kept))
 
