@@ -283,6 +283,12 @@ def test_circles_are_found(graph, expected):
     assert circles(graph) == expected
 
 
+def test_packages_import_each_other_in_no_circle():
+    graph = packages_imported()
+    assert {"qatviz.session", "qatviz.gui", "qatviz.errors"} <= set(graph) and graph["qatviz.api"]
+    assert circles(graph) == set()
+
+
 def loaded_after_importing(names):
     """Return which of the heavy packages a fresh interpreter has loaded after importing the modules."""
     program = (
