@@ -15,6 +15,8 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MAX_LINES = 500
+#: A module below this many lines needs a second importer, or a comment above its imports that says why it is apart.
+SMALL_LINES = 60
 # The standard library's modules that not every platform has.
 SOME_PLATFORMS = {"fcntl", "msvcrt", "resource", "termios", "winreg"}
 
@@ -59,7 +61,11 @@ THIRD_PARTY = [
     ("qatviz.api", NUMERIC),
     ("qatviz.cli", STANDARD_LIBRARY_ONLY),
     ("qatviz.__main__", STANDARD_LIBRARY_ONLY),
-    ("qatviz", NUMERIC | TENSORFLOW),
+    # Only these import TensorFlow: training, the operations that it and users' graphs are made of, and exports.
+    ("qatviz.training", NUMERIC | TENSORFLOW),
+    ("qatviz.quant", NUMERIC | TENSORFLOW),
+    ("qatviz.export", NUMERIC | TENSORFLOW),
+    ("qatviz", STANDARD_LIBRARY_ONLY),
 ]
 # The parts of qatviz that a window may know; all else reaches it as data. The book of settings, which is made from the
 # description of a network, is what it shows and changes; the NumPy reference says what that would do.
@@ -287,6 +293,53 @@ def test_packages_import_each_other_in_no_circle():
     graph = packages_imported()
     assert {"qatviz.session", "qatviz.gui", "qatviz.errors"} <= set(graph) and graph["qatviz.api"]
     assert circles(graph) == set()
+
+
+def importers():
+    """Return {module: modules that import it, or something of it}; packages do not count as importers of their own."""
+    found = {module: set() for module in MODULES}
+    for module in MODULES:
+        for name in imports_in(module):
+            while name and name not in MODULES:
+                name = name.rpartition(".")[0]
+            if name and name != module:
+                found[name].add(module)
+    return found
+
+
+def says_why_it_is_apart(source):
+    """Tell whether a comment stands between a module's docstring and its first other statement."""
+    statements = ast.parse(source).body
+    if len(statements) < 2 or not isinstance(statements[0], ast.Expr):
+        return False
+    # Python 3.7 gives a docstring's last line, later versions its first; comments lie before the second statement.
+    lines = source.splitlines()[: statements[1].lineno - 1]
+    end = max(index for index, line in enumerate(lines) if line.rstrip().endswith('"""'))
+    return any(line.startswith("# ") for line in lines[end + 1 :])
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ('"""A."""\n\n# Apart, as a process of its own imports it.\n\nimport os\n', True),
+        ('"""A.\n\nB\n"""\n\n# Why.\nimport os\n', True),
+        ('"""A."""\n\nimport os\n\n# Why.\nx = 1\n', False),
+        ('"""A.\n\n# no comment\n"""\n\nimport os\n', False),
+    ],
+)
+def test_a_reason_to_be_apart_is_seen(source, expected):
+    assert says_why_it_is_apart(source) == expected
+
+
+def test_a_small_module_with_one_importer_says_why_it_is_apart():
+    small, found = [], importers()
+    for module, path in MODULES.items():
+        with open(path, encoding="utf-8") as file:
+            source = file.read()
+        is_small = len(source.splitlines()) < SMALL_LINES and os.path.basename(path) != "__init__.py"
+        if is_small and len(found[module]) == 1 and not says_why_it_is_apart(source):
+            small.append(module)
+    assert small == []
 
 
 def loaded_after_importing(names):
