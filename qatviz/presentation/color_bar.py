@@ -1,4 +1,6 @@
-"""The legend of a scale of colours."""
+"""Scene of a color scale's legend."""
+
+# Apart from the report that paints it, as all scenes are.
 
 from typing import List, Tuple
 

@@ -1,5 +1,7 @@
 """Initial parameters of a network, in NumPy and seeded, so that equal seeds start equal runs on every platform."""
 
+# Apart from the graph, because it needs no TensorFlow.
+
 from typing import Dict
 
 import numpy as np
