@@ -1,1 +1,1 @@
-"""The window: shows a run and steers it. No TensorFlow here; what a run is made of reaches it as data."""
+"""Window that shows and steers a run, without TensorFlow: all it knows of a run reaches it as data."""

@@ -1,4 +1,4 @@
-"""The actions of menus, buttons and keys, each declared once."""
+"""Declarations of the actions of menus, buttons and keys."""
 
 from typing import Callable, Dict, NamedTuple, Tuple
 
@@ -194,5 +194,5 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
 
 
 def bare_key_map() -> Dict[str, str]:
-    """Return the name of the action for each key that works where no widget uses it."""
+    """Return the name of the action for each key that triggers it where the focused widget does not use the key."""
     return {QtGui.QKeySequence(key).toString(): name for name, d in DECLARATIONS.items() for key in d.bare_keys}

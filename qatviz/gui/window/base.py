@@ -1,4 +1,4 @@
-"""What the parts of a main window know of it."""
+"""Base class of the main window, with the attributes that its parts use."""
 
 from typing import Dict, List, Optional
 
@@ -18,13 +18,13 @@ _RECENT, _RECENT_KEPT = "recent/paths", 12
 
 
 class Recent:
-    """Paths that were opened recently, the newest first, remembered in ``settings``."""
+    """List of recently opened paths, the newest first, remembered in ``settings``."""
 
     def __init__(self, settings: QtCore.QSettings):
         self._settings = settings
 
     def add(self, path: str) -> None:
-        """Put a path first."""
+        """Add a path, or move it to the front."""
         paths = [path] + [known for known in self.paths() if known != path]
         self._settings.setValue(_RECENT, paths[:_RECENT_KEPT])
 
@@ -35,12 +35,12 @@ class Recent:
 
 
 class RunWindow(QtWidgets.QMainWindow):
-    """A window with one run: the attributes that its actions and its exports use.
+    """Window with one run: the attributes that its actions and its exports use.
 
     Attributes
     ----------
     prepared : Prepared or None
-        The run that is shown.
+        The shown run.
     named : dict of str to QAction
     panels : dict of str to Panel
     """
@@ -58,6 +58,11 @@ class RunWindow(QtWidgets.QMainWindow):
     named: Dict[str, QtWidgets.QAction]
     prepared: Optional[Prepared]
 
+    @property
+    def directory(self) -> str:
+        """Directory of the run's record; empty if there is no run, or it is not recorded."""
+        return self.prepared.directory if self.prepared is not None else ""
+
     def show_failure(self, text: str, details: str = "") -> None:
-        """Say what could not be done; the window stays usable."""
+        """Show the message of a failure; the window stays usable."""
         self.banner.say(text, BAD, details)

@@ -1,4 +1,4 @@
-"""The panels' docks: their first arrangement, and the user's own, which is remembered."""
+"""Docks of the panels: their default arrangement, and the user's own, which is remembered."""
 
 from typing import Dict, List
 
@@ -6,13 +6,13 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.widgets.panel import Panel
 
-#: To be raised when docks are added or renamed: arrangements of older docks are then ignored.
+#: Version of arrangements: increment it when docks are added or renamed, so that older arrangements are ignored.
 LAYOUT_VERSION = 2
 _KEY_STATE, _KEY_GEOMETRY = "window/state", "window/geometry"
 
 
 class Docks:
-    """The docks of a window.
+    """Docks of a window.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Docks:
         for dock in docks.values():
             dock.setFloating(False)
             window.removeDockWidget(dock)
-        # All in one area: when the window grows, all docks grow. Of two areas, one would take all the new space.
+        # All in one area, so that all docks grow with the window. With two areas, one would take all the new space.
         window.addDockWidget(QtCore.Qt.RightDockWidgetArea, docks["quantization"])
         window.splitDockWidget(docks["quantization"], docks["histograms"], QtCore.Qt.Horizontal)
         window.splitDockWidget(docks["histograms"], docks["tensor"], QtCore.Qt.Horizontal)
@@ -64,7 +64,7 @@ class Docks:
         )
 
     def restore(self, settings: QtCore.QSettings) -> bool:
-        """Restore the remembered arrangement; return False where there is none for these docks."""
+        """Restore the remembered arrangement; return False if there is none for these docks."""
         geometry, state = settings.value(_KEY_GEOMETRY), settings.value(_KEY_STATE)
         if geometry is not None:
             self._window.restoreGeometry(geometry)
@@ -76,6 +76,6 @@ class Docks:
         settings.setValue(_KEY_STATE, self._window.saveState(LAYOUT_VERSION))
 
     def open(self, name: str) -> None:
-        """Bring a dock to the front."""
+        """Show a dock in front of others."""
         self.docks[name].show()
         self.docks[name].raise_()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Exports:
-    """Opens the export dialog, which is created when it is first needed."""
+    """Owner of the export dialog, which is created when it is first needed."""
 
     def __init__(self, window: RunWindow):
         self._window = window
@@ -23,10 +23,9 @@ class Exports:
         self.status: Optional[QtWidgets.QToolButton] = None
 
     def open(self) -> None:
-        """Show the dialog, for the run that is shown."""
-        if self.dialog is None:
-            self._set_up()
-        self.dialog.open_for(self._directory())
+        """Show the dialog for the window's run."""
+        dialog = self._set_up() if self.dialog is None else self.dialog
+        dialog.open_for(self._window.directory)
 
     def cancel(self) -> None:
         """Cancel a running export, as the window is about to close."""
@@ -37,10 +36,11 @@ class Exports:
         """End a running export and close the dialog."""
         if self.exporter is not None:
             self.exporter.close()
+        if self.dialog is not None:
             self.dialog.close()
 
-    def _set_up(self) -> None:
-        from qatviz.gui.dialogs.export.dialog import ExportDialog  # the window is on screen sooner
+    def _set_up(self) -> "ExportDialog":
+        from qatviz.gui.dialogs.export.dialog import ExportDialog  # later, so that the window opens sooner
 
         window = self._window
         self.exporter = Exporter(window.model, window.launcher.export_command, window)
@@ -52,24 +52,24 @@ class Exports:
         self.exporter.progressed.connect(self._on_progressed)
         self.exporter.ended.connect(self._on_ended)
         window.model.changed.connect(self._on_topic)
-
-    def _directory(self) -> str:
-        prepared = self._window.prepared
-        return prepared.directory if prepared is not None else ""
+        return self.dialog
 
     def _on_topic(self, topic: str) -> None:
-        if topic == RUN and self.dialog.isVisible():
-            self.dialog.form.show_run(self._directory())
+        if topic == RUN and self.dialog is not None and self.dialog.isVisible():
+            self.dialog.form.show_run(self._window.directory)
 
     def _on_progressed(self, what: str, share: float) -> None:
+        assert self.status is not None, "it is made with the exporter"
         text = f"exporting {share:.0%}"
         if self.status.text() != text:
             self.status.setText(text)
         self.status.setVisible(True)
 
     def _on_ended(self, ended: Ended) -> None:
+        assert self.status is not None, "it is made with the exporter"
         self.status.hide()
-        if self.dialog.isVisible() or not (ended.message or ended.record):
+        is_dialog_visible = self.dialog is not None and self.dialog.isVisible()
+        if is_dialog_visible or not (ended.message or ended.record):
             return
         if ended.record is None:
             self._window.banner.say(f"The export failed: {ended.message}", BAD, ended.details)

@@ -1,7 +1,7 @@
-"""The main window: puts together its panels, actions, docks and status bar, and reacts to the run."""
+"""Main window: it assembles panels, actions, docks and status bar, and reacts to the run."""
 
 import time
-from typing import Optional
+from typing import Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -21,6 +21,7 @@ from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.panels.tensor.panel import TensorPanel
 from qatviz.gui.widgets import icons
 from qatviz.gui.widgets.banner import BAD, GOOD, WARNING, Banner
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import THEMES, Theme
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import Recent, RunWindow
@@ -33,7 +34,7 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate
 from qatviz.session.prepared import Prepared
 
-PANELS = (
+PANELS: Tuple[Type[Panel], ...] = (
     QuantizationPanel,
     RunSettingsPanel,
     HistogramsPanel,
@@ -49,19 +50,20 @@ DEFAULT_SIZE = QtCore.QSize(1280, 800)
 
 
 class MainWindow(RunWindow):
-    """A window with one run.
+    """Window with one run.
 
     Parameters
     ----------
     theme : Theme
-        Shared by all windows.
+        Theme of all windows.
     settings : QSettings
-        Values that are remembered.
+        Storage of remembered values.
     launcher : Launcher
     """
 
-    #: Emitted with a Prepared run that is to be shown in a new window.
+    #: Emitted with a Prepared run to show in a new window.
     window_wanted = QtCore.pyqtSignal(object)
+    #: Emitted when the window has closed.
     closed = QtCore.pyqtSignal()
 
     def __init__(self, theme: Theme, settings: QtCore.QSettings, launcher: Launcher):
@@ -94,7 +96,7 @@ class MainWindow(RunWindow):
     # What the window shows
 
     def show_prepared(self, prepared: Prepared) -> None:
-        """Show a run, and start it if it has not begun. The run shown before is stopped; what it recorded stays."""
+        """Show a run, and start it if it is new. The previous run is stopped; its record stays."""
         if self.model.run is not None:
             self.model.run.request_stop()
         self.prepared = prepared
@@ -222,8 +224,8 @@ class MainWindow(RunWindow):
             "fewer_bits",
         ):
             enabled[name].setEnabled(going)
-        enabled["resume"].setEnabled(bool(self.prepared and self.prepared.directory) and not going)
-        enabled["fork"].setEnabled(bool(self.prepared and self.prepared.directory))
+        enabled["resume"].setEnabled(bool(self.directory) and not going)
+        enabled["fork"].setEnabled(bool(self.directory))
         enabled["report"].setEnabled(self.prepared is not None)
         enabled["tensorboard"].setEnabled(self.prepared is not None)
         enabled["export"].setEnabled(self.prepared is not None)
@@ -259,13 +261,9 @@ class MainWindow(RunWindow):
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.CommandApplied) and event.changes:
-            self._is_change_unseen = True  # the next snapshot is what the user waits for
+            self._is_change_unseen = True  # the user waits for the next snapshot
         if isinstance(event, events.Failed):
-            again = (
-                ("Resume from the last checkpoint", self.handlers.resume)
-                if self.prepared and self.prepared.directory
-                else ("", None)
-            )
+            again = ("Resume from the last checkpoint", self.handlers.resume) if self.directory else ("", None)
             self.banner.say(f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback, *again)
         elif isinstance(event, events.NonFinite):
             self.banner.say(
@@ -281,7 +279,7 @@ class MainWindow(RunWindow):
                 GOOD,
                 "",
                 "Train longer",
-                self.handlers.train_longer if self.prepared and self.prepared.directory else None,
+                self.handlers.train_longer if self.directory else None,
             )
 
     def _on_step_chosen(self, step: int) -> None:

@@ -1,7 +1,7 @@
-"""The status bar: state and speed of the run, in fields of fixed width."""
+"""Status bar: state and speed of the run, in fields of fixed width."""
 
 import math
-from typing import Dict
+from typing import Dict, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -38,9 +38,9 @@ STATE_TEXTS = {
 
 
 class StatusBar(QtWidgets.QStatusBar):
-    """Shows the present numbers four times a second."""
+    """Status bar that shows the present numbers four times a second."""
 
-    def __init__(self, model: RunModel, frames: Frames, theme: Theme, parent: QtWidgets.QWidget = None):
+    def __init__(self, model: RunModel, frames: Frames, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._model, self._frames, self._theme = model, frames, theme
         self.setSizeGripEnabled(False)
@@ -66,7 +66,7 @@ class StatusBar(QtWidgets.QStatusBar):
         self.refresh()
 
     def say_busy(self, what: str) -> None:
-        """Show the work in the background; empty: none."""
+        """Show a text on the work in the background; empty if there is none."""
         self.busy.setText(what)
 
     def refresh(self) -> None:

@@ -1,4 +1,4 @@
-"""The handlers of the window's actions."""
+"""Handlers of the window's actions."""
 
 import os
 from typing import Callable, Dict, Optional
@@ -17,14 +17,14 @@ from qatviz.protocol import commands as c
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 from qatviz.settings import QUANTIZER_SETTINGS
 
-#: Steps that "Train longer" adds to a run that has finished.
+#: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
 _SMALLEST_FONT, _LARGEST_FONT = 7, 24
 _FONT, _THEME, _DIRECTORY = "window/font_points", "window/theme", "window/directory"
 
 
 class WindowActions:
-    """Has a method for each of :data:`qatviz.gui.window.actions.DECLARATIONS`, under its name."""
+    """Handlers of the actions: a method for each name in :data:`qatviz.gui.window.actions.DECLARATIONS`."""
 
     def __init__(self, window: RunWindow, exports: Exports):
         self._window, self._exports = window, exports
@@ -37,7 +37,7 @@ class WindowActions:
     # Files
 
     def new_run(self, data: str = "", model: str = "") -> None:
-        from qatviz.gui.dialogs.new_run.dialog import NewRunDialog  # the window is on screen sooner
+        from qatviz.gui.dialogs.new_run.dialog import NewRunDialog  # later, so that the window opens sooner
 
         window = self._window
         dialog = NewRunDialog(window.context, window.launcher, window)
@@ -62,7 +62,7 @@ class WindowActions:
             self.open_path(path)
 
     def open_path(self, path: str) -> None:
-        """Show the run in a directory, or offer a new run with a model or data; a message says where neither works."""
+        """Show the run in a directory, or offer a new run with a model or data; show a message if it is neither."""
         self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
         try:
             kind = self._window.launcher.kind_of(path)
@@ -88,7 +88,7 @@ class WindowActions:
         self._save("Save table of tensors", "tensors.csv", "CSV (*.csv)", lambda path: save_csv(layers.table(), path))
 
     def report(self) -> None:
-        window, directory = self._window, self._window.prepared.directory
+        window, directory = self._window, self._window.directory
         path, _ = QtWidgets.QFileDialog.getSaveFileName(
             window, "Save report", os.path.join(directory or self._directory(), "report.html"), "HTML (*.html)"
         )
@@ -168,17 +168,19 @@ class WindowActions:
         self._send(c.Redo())
 
     def resume(self) -> None:
-        self._window.launcher.begin(ResumeRequest(directory=self._window.prepared.directory))
+        self._window.launcher.begin(ResumeRequest(directory=self._window.directory))
 
     def train_longer(self) -> None:
-        """Resume a run that has finished, with more steps."""
+        """Resume a finished run with more steps."""
         steps = self._window.model.step + MORE_STEPS
-        self._window.launcher.begin(ResumeRequest(directory=self._window.prepared.directory, steps=steps))
+        self._window.launcher.begin(ResumeRequest(directory=self._window.directory, steps=steps))
 
     def fork(self) -> None:
-        """Ask for a checkpoint, and start a second run from there in a new window."""
-        window = self._window
-        directory = window.prepared.directory
+        """Ask for a checkpoint, then start a second run from it in a new window."""
+        window, network = self._window, self._window.model.network
+        if network is None:
+            return
+        directory = window.directory
         try:
             names = [info.name for info in window.launcher.checkpoints(directory)]
         except QatvizError as error:
@@ -191,7 +193,7 @@ class WindowActions:
             window, "Fork", "Start a second run from checkpoint", names, len(names) - 1, False
         )
         if accepted:
-            out = window.launcher.new_directory(window.model.network.name)
+            out = window.launcher.new_directory(network.name)
             window.launcher.begin(ForkRequest(directory=directory, checkpoint=name, out=out), True)
 
     # The window
@@ -212,7 +214,7 @@ class WindowActions:
         self._set_font(0)
 
     def use_theme(self, name: str) -> None:
-        """Use the theme "dark", "light" or "system"."""
+        """Apply the theme "dark", "light" or "system"."""
         self._window.settings.setValue(_THEME, name)
         self._window.theme.use(name)
 
@@ -240,15 +242,10 @@ class WindowActions:
         dialog.open()
 
     def may_close(self) -> bool:
-        """Return whether the window can be closed; ask where something would be lost."""
+        """Return whether the window can be closed; ask the user if an unrecorded run would be lost."""
         window = self._window
-        run, prepared = window.model.run, window.prepared
-        lost = (
-            run is not None
-            and not (prepared and prepared.directory)
-            and run.state in ("running", "paused")
-            and run.step
-        )
+        run = window.model.run
+        lost = run is not None and not window.directory and run.state in ("running", "paused") and run.step
         if not lost:
             return True
         answer = QtWidgets.QMessageBox.question(
