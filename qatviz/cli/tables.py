@@ -34,7 +34,7 @@ _LEGEND = (
 
 
 def terminal_width() -> int:
-    """Columns of the terminal, or of ``COLUMNS``; `DEFAULT_WIDTH` where there is none."""
+    """Return the columns of the terminal, or ``COLUMNS``; `DEFAULT_WIDTH` where there is none."""
     return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
 
 
@@ -68,7 +68,7 @@ def table(
 
 
 def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
-    """The rows of :meth:`Outcome.tensors` as a table with its legend."""
+    """Return the rows of :meth:`Outcome.tensors` as a table with its legend."""
     rows = [_tensor_row(tensor) for tensor in tensors]
     width = terminal_width() if width is None else width
     head = ("tensor", "", "bits", "grid", *map(_measure_head, MEASURES))
@@ -76,14 +76,14 @@ def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None)
 
 
 def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
-    """The metric four ways, a line for each evaluation."""
+    """Return a table of the four results of each evaluation."""
     head = ["step"] + [WAY_NAMES[way] for way in WAYS]
     rows = [[str(row["step"])] + [metric.text(row.get(way)) for way in WAYS] for row in evaluations]
     return table(head, rows, (), width)
 
 
 def shape(sizes: Sequence[int]) -> str:
-    """``28x28x1``"""
+    """Return a shape in words: ``28x28x1``."""
     return "x".join(map(str, sizes))
 
 

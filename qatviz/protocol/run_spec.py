@@ -141,7 +141,8 @@ class RunSpec:
                 raise RecordError(
                     f"{description['data']}: the data is not what the run was trained on (fingerprint "
                     f"{dataset.fingerprint} instead "
-                    f"of {description['data_fingerprint']})"
+                    f"of {description['data_fingerprint']})",
+                    "data",
                 )
             network = Network.from_dict(description["network"])
             spec = cls(

@@ -14,7 +14,7 @@ from qatviz.gui.window.main_window import MainWindow
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.reasons import NonFiniteValue
-from qatviz.session.prepared import Prepared
+from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
@@ -376,6 +376,19 @@ def test_a_picture_that_can_not_be_saved_is_told_with_the_reason(staged_window, 
     monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (path, ""))
     window.named["save_picture"].trigger()
     assert path in window.banner.text.text() and window.banner.level == "bad"
+
+
+def test_warnings_about_a_run_that_was_prepared_are_shown(open_window):
+    window, run = open_window(), StagedRun("mlp")
+    notices = (
+        Notice("checkpoint auto-3: damaged; the one before it is taken", True),
+        Notice("renamed: 'a b' to 'a_b'"),
+    )
+    window.launcher.prepared.emit(prepared_of(run)._replace(notices=notices), False)
+    assert window.banner.isVisible() and window.banner.level == "warning"
+    assert window.banner.text.text() == notices[0].text
+    window.launcher.prepared.emit(prepared_of(StagedRun("mlp"))._replace(notices=notices[1:]), False)
+    assert not window.banner.isVisible()
 
 
 def test_every_action_has_a_help_text_and_no_key_twice():
