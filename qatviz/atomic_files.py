@@ -125,7 +125,7 @@ def remove_leftovers(directory: Path, name: str = "") -> None:
 
 
 def _beside(path: Path, ending: str) -> Path:
-    """A path in the same directory that nothing else uses."""
+    """Return an unused path in the same directory."""
     return path.with_name(f".{path.name[:_MAX_NAME]}.{os.urandom(4).hex()}{ending}")
 
 

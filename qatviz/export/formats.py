@@ -118,8 +118,9 @@ class Format:
 
 
 class Written(NamedTuple):
-    """Paths of the files written, the export first, and the proof's report, which has ``to_text()``, ``to_record()``,
-    ``faults`` and ``as_expected``.
+    """Paths of the files, the export first, and the report of the proof.
+
+    The report has ``to_text()``, ``to_record()``, ``faults`` and ``as_expected``.
     """
 
     paths: List[Path]

@@ -21,8 +21,9 @@ MOST_POINTS, MOST_SNAPSHOTS = 4000, 120
 
 
 class Track(NamedTuple):
-    """Series measured at the same training steps: ``steps`` int64 ``[n]``, ascending, and ``values``
-    ``[n, len(names)]``.
+    """Series measured at the same training steps.
+
+    ``steps`` are int64 ``[n]``, ascending, ``values`` are ``[n, len(names)]``.
     """
 
     names: Tuple[str, ...]
@@ -115,8 +116,9 @@ def shown_series(
     most_points: int = MOST_POINTS,
     most_snapshots: int = MOST_SNAPSHOTS,
 ) -> RunSeries:
-    """Return the series of a run without a record: from its history, where old points are means of several training
-    steps, and the snapshots in memory.
+    """Return the series of a run without a record, from its history and the snapshots in memory.
+
+    Old points of the history are means over several training steps.
 
     Parameters
     ----------

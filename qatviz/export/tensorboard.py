@@ -113,9 +113,9 @@ def _free_directory(directory: Path, name: str) -> Path:
 
 def _check_empty(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
-        raise ExportError(f"{directory}: is a file; expected a directory that is empty or not there yet")
+        raise ExportError(f"{directory}: is a file; expected an empty directory or a new name")
     if directory.is_dir() and any(directory.iterdir()):
-        raise ExportError(f"{directory}: holds files already; expected a directory that is empty or not there yet")
+        raise ExportError(f"{directory}: contains files; expected an empty directory or a new name")
 
 
 def _write_file(directory: Path, series: RunSeries) -> Written:

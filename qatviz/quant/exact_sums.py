@@ -1,5 +1,6 @@
-"""Constants of the arithmetic that makes float sums round as exact sums do; see
-:mod:`qatviz.training.lowering.exact`. Evaluation and exports use the same.
+"""Constants of the arithmetic by which float sums are rounded as exact sums are.
+
+Evaluation and exports use the same; see :mod:`qatviz.training.lowering.exact`.
 """
 
 #: A mean of ``n`` codes is ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: the sum gets a third of a unit

@@ -126,8 +126,9 @@ class LiveQuantizers:
         return fake_quantize(tf.constant(value), self._columns[group], self._enabled[group]).values
 
     def codes_of(self, name: str):
-        """Return scale (float32) and zero point (int32) of a tensor's codes, each ``[num_channels]``, and
-        ``2**(num_bits - 1)``, an int32 scalar. If the tensor is quantized as a whole, all channels have the same.
+        """Return scale (float32) and zero point (int32), each ``[num_channels]``, and ``2**(num_bits - 1)`` (int32).
+
+        If the tensor is quantized as a whole, all channels have the same scale and zero point.
         """
         index = self.plan.index(name)
         codes = self._codes()
@@ -155,8 +156,9 @@ class LiveQuantizers:
         return tf.minimum(tf.stack(low), 0.0), tf.maximum(tf.stack(high), 0.0)
 
     def step_grids(self) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Return rows of scale, zero point, minimum, maximum: float32 ``[4, G]`` as a whole, and ``[4, C]`` by channel
-        (zeros while no tensor is quantized per channel).
+        """Return rows of scale, zero point, minimum, maximum, float32: ``[4, G]`` as a whole, ``[4, C]`` by channel.
+
+        The latter are zeros while no tensor is quantized per channel.
         """
         whole, channels = [
             tf.stack([grid.scale, grid.zero_point, grid.minimum, grid.maximum])

@@ -140,8 +140,9 @@ def quantize_depthwise_conv2d(
     dilations: Union[int, Sequence[int]] = 1,
     quantizer: Optional[Quantizer] = None,
 ) -> tf.Tensor:
-    """Depthwise convolution with quantized filters ``[height, width, in_channels, multiplier]``; see
-    :func:`quantize_conv2d` for the parameters.
+    """Depthwise convolution with quantized filters ``[height, width, in_channels, multiplier]``.
+
+    See :func:`quantize_conv2d` for the parameters.
     """
     quantized = _weights(filters, num_bits, symmetric_weights, narrow_range_weights, False, quantizer)
     return tf.nn.depthwise_conv2d(

@@ -115,8 +115,9 @@ def _is_safe(
 
 
 def _in_few_bits(first: np.ndarray, second: np.ndarray, multipliers: np.ndarray, bits: int) -> np.ndarray:
-    """Return the sums, int64, with the larger multiplier in so many bits, as ``xnn_init_qs8_add_minmax_params`` of
-    XNNPACK and ``MlasCalcQLinearAddParameters`` of onnxruntime have them.
+    """Return the sums, int64, with the larger multiplier in so many bits.
+
+    So ``xnn_init_qs8_add_minmax_params`` of XNNPACK and ``MlasCalcQLinearAddParameters`` of onnxruntime compute them.
     """
     shift = bits - int(np.frexp(multipliers.max())[1])
     fixed = np.rint(np.ldexp(multipliers.astype(np.float64), shift)).astype(np.int64)

@@ -224,7 +224,7 @@ def test_a_file_that_computes_something_else_is_found_out(quantized):
 def test_refused_exports_leave_nothing(form, tmp_path):
     nothing = {tensor.name: (0.0, 0.0) for tensor in source_of().book.plan.tensors if tensor.kind == "activations"}
     source = ExportSource(NETWORK, book_of(NETWORK), state_of(NETWORK, nothing), dataset())
-    with pytest.raises(ExportError, match="nothing has been seen yet"):
+    with pytest.raises(ExportError, match="no values have been observed yet"):
         export(form, tmp_path / ("net" + form.suffix), source)
     assert names(tmp_path) == []
 

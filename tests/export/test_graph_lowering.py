@@ -296,7 +296,7 @@ def test_ranges_that_were_never_seen_are_refused_where_they_are_needed():
     network = dense()
     nothing = {tensor.name: (0.0, 0.0) for tensor in book_of(network).plan.tensors if tensor.kind == "activations"}
     state = state_of(network, nothing)
-    with pytest.raises(ExportError, match="nothing has been seen yet; possible after the first step"):
+    with pytest.raises(ExportError, match="no values have been observed yet; possible after the first step"):
         graph_of(network, book_of(network), state)
     graph_of(network, book_of(network), state, quantized=False)
     graph_of(network, book_of(network, {}, {"enabled": False}), state)

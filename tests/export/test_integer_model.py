@@ -222,7 +222,7 @@ def test_a_tensor_whose_quantization_has_not_begun_is_refused():
 
 def test_a_state_in_which_nothing_was_seen_is_refused():
     network = chain()
-    with pytest.raises(ExportError, match="nothing has been seen yet; possible after the first step"):
+    with pytest.raises(ExportError, match="no values have been observed yet; possible after the first step"):
         integer_model(network, book_of(network), state_of(network, {"input.activations": (0.0, 0.0)}))
 
 

@@ -266,10 +266,10 @@ def board(**more):
 def test_what_is_there_already_is_not_touched(tmp_path):
     (tmp_path / "board").mkdir()
     (tmp_path / "board" / "other").write_text("precious")
-    with pytest.raises(ExportError, match="board: holds files already; expected a directory that is empty"):
+    with pytest.raises(ExportError, match="board: contains files; expected an empty directory"):
         write_series(tmp_path / "board", board())
     (tmp_path / "file").write_text("precious")
-    with pytest.raises(ExportError, match="file: is a file; expected a directory"):
+    with pytest.raises(ExportError, match="file: is a file; expected an empty directory"):
         write_series(tmp_path / "file", board())
     assert sorted(os.listdir(str(tmp_path))) == ["board", "file"]
 

@@ -62,7 +62,7 @@ PROGRAM = """
 import json, os, signal, sys
 def at(what, share):
     print(json.dumps({"progress": share, "what": what}), flush=True)
-at("making the integers", 0.25)
+at("computing the integer model", 0.25)
 """
 WAITS = (
     PROGRAM

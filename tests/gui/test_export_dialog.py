@@ -37,7 +37,7 @@ def test_without_a_run_there_is_nothing_to_export(make):
 
 def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app, qtbot):
     dialog = make()
-    box = dialog.form.moment
+    box = dialog.form.state_box
     assert [box.itemText(row) for row in range(box.count())] == [
         "Now (step 3)",
         "Step 3: asked for",
@@ -52,9 +52,9 @@ def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app, qtb
     assert "conv1.weights: 12 bits" in dialog.form.limits.reasons.toPlainText()
     box.setCurrentIndex(2)
     qtbot.emitted(dialog.form._worker.failed)
-    assert "before-00000002-1: damaged" in dialog.form.moment_field.note.text() and not dialog.start.isEnabled()
+    assert "before-00000002-1: damaged" in dialog.form.state_field.note.text() and not dialog.start.isEnabled()
     box.setCurrentIndex(0)
-    assert dialog.start.isEnabled() and not dialog.form.moment_field.note.isVisible()
+    assert dialog.start.isEnabled() and not dialog.form.state_field.note.isVisible()
 
 
 def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, context, qtbot):
@@ -62,7 +62,7 @@ def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, cont
     dialog.launcher.books = {"step-00000003": run.book}
     run.end(events.Finished(3))
     context.model.take(run.drain())
-    assert dialog.form.moment.itemText(0) == "Step 3: asked for"
+    assert dialog.form.state_box.itemText(0) == "Step 3: asked for"
     qtbot.emitted(dialog.form._worker.answered)
     assert dialog.start.isEnabled() and dialog.form.wanted().checkpoint == "step-00000003"
 
@@ -70,8 +70,8 @@ def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, cont
 def test_the_step_of_now_goes_on(run, make, advance):
     dialog = make()
     advance(4)
-    dialog.form._look()
-    assert dialog.form.moment.itemText(0) == "Now (step 7)"
+    dialog.form._update()
+    assert dialog.form.state_box.itemText(0) == "Now (step 7)"
 
 
 def test_a_delay_that_is_not_over_is_told_with_the_step(context, staged, make, monkeypatch):
@@ -86,7 +86,7 @@ def test_a_delay_that_is_not_over_is_told_with_the_step(context, staged, make, m
     monkeypatch.setattr(type(wide), "limits", property(lambda self: lambda *of: asked.append(of[2]) or []))
     run.advance(3)
     context.model.take(run.drain())
-    dialog.form._look()
+    dialog.form._update()
     assert set(asked) == {run.step}
 
 
@@ -156,7 +156,11 @@ def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make
     assert dialog.launcher.wanted == [
         ExportWanted(DIRECTORY, "step-3", "wide", {}, os.path.join(DIRECTORY, "exports", "lenet-wide.wide"), 50)
     ]
-    assert [list(seen) for seen in progress] == [["starting", 0.0], ["making the integers", 0.25], ["writing", 0.98]]
+    assert [list(seen) for seen in progress] == [
+        ["starting", 0.0],
+        ["computing the integer model", 0.25],
+        ["writing", 0.98],
+    ]
     result = dialog.result
     assert result.isVisible() and result.heading.text().startswith("✓") and dialog.again.isVisible()
     text = visible_texts(dialog)

@@ -114,7 +114,7 @@ def test_of_a_checkpoint_nothing_can_be_changed(run, make, qtbot):
     twelve, _ = run.book.change([("conv1.weights.num_bits", 12)])
     dialog.launcher.books = {"step-00000003": twelve}
     dialog.form.formats.choose("narrow")
-    dialog.form.moment.setCurrentIndex(1)
+    dialog.form.state_box.setCurrentIndex(1)
     qtbot.emitted(dialog.form._worker.answered)
     assert "possible with conv1.weights.num_bits=8" in dialog.form.limits.reasons.toPlainText() and links(dialog) == []
 

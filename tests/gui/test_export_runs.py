@@ -168,7 +168,7 @@ def test_cancelling_before_the_state_is_kept_starts_nothing(exporter, context, r
 def test_cancelling_ends_the_process_and_is_no_failure(exporter, qtbot):
     exporter.launcher.program = WAITS
     exporter.begin(THEN)
-    reached(qtbot, exporter, "making the integers")
+    reached(qtbot, exporter, "computing the integer model")
     exporter.cancel()
     exporter.cancel()
     ended = qtbot.emitted(exporter.ended)[0]
@@ -179,7 +179,7 @@ def test_a_process_that_does_not_listen_is_killed(exporter, qtbot):
     exporter.launcher.program = STUBBORN
     exporter._patience.setInterval(50)
     exporter.begin(THEN)
-    reached(qtbot, exporter, "making the integers")
+    reached(qtbot, exporter, "computing the integer model")
     exporter.cancel()
     assert qtbot.emitted(exporter.ended)[0].message == ""
 
@@ -188,7 +188,7 @@ def test_what_was_written_when_it_was_cancelled_is_shown(exporter, qtbot):
     written = "print(json.dumps({'result': {'files': ['x']}})); sys.exit("
     exporter.launcher.program = DEAF_WAITS.replace("sys.exit(", written)
     exporter.begin(THEN)
-    reached(qtbot, exporter, "making the integers")
+    reached(qtbot, exporter, "computing the integer model")
     exporter.cancel()
     assert qtbot.emitted(exporter.ended)[0].record == {"files": ["x"]}
 
@@ -222,7 +222,7 @@ def start_export(qtbot, window, program):
     assert window.model.run.sent[-1] == c.SaveCheckpoint()
     window.model.run.advance()
     window.bridge.tick()
-    reached(qtbot, dialog.exporter, "making the integers")
+    reached(qtbot, dialog.exporter, "computing the integer model")
     return dialog
 
 

@@ -73,7 +73,7 @@ def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_p
     dialog = ExportDialog(context, launcher, exporter)
     try:
         dialog.open_for(directory)
-        names = [dialog.form.moment.itemData(row) for row in range(dialog.form.moment.count())]
+        names = [dialog.form.state_box.itemData(row) for row in range(dialog.form.state_box.count())]
         assert names[0].startswith("final-") and any(name.startswith("before-") for name in names)
         qtbot.emitted(dialog.form._worker.answered)
         dialog.form.formats.choose("tflite")

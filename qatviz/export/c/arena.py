@@ -46,8 +46,10 @@ def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
 
 
 def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
-    """Place buffers in order of computation within the least possible size, each at the end of the block that is
-    farther from the largest one needed at the same time. This is optimal for layers in a row; None if it fails.
+    """Place buffers in order of computation within the least possible size; return None if that fails.
+
+    Each gets a place at the end of the block that is farther from the largest one needed at the same time. This is
+    optimal for layers in a row.
     """
     steps = {buffer.first for buffer in buffers}
     most = max((sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)

@@ -35,8 +35,9 @@ def array(name: str, values: np.ndarray, qualifiers: str = "static const ") -> s
 
 
 def weight_order(op: IntegerOp) -> np.ndarray:
-    """Return the codes of an operation's weights ``[n]`` in the runtime's order: [out][height][width][in], [out][in]
-    for a Dense, [height][width][out] for a depthwise convolution.
+    """Return the codes of an operation's weights ``[n]`` in the runtime's order.
+
+    The order is [out][height][width][in], [out][in] for a Dense, [height][width][out] for a depthwise convolution.
     """
     codes = op.require_weights().codes
     if isinstance(op.layer, DepthwiseConv2D):

@@ -40,7 +40,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         can't be written; then none is.
     Cancelled
     """
-    progress.at("making the integers", 0.0)
+    progress.at("computing the integer model", 0.0)
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
     held_out = source.held_out()
     progress.at("writing the source", 0.05)

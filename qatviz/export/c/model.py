@@ -278,8 +278,9 @@ class SoftmaxConstants(NamedTuple):
 
 
 def softmax_constants(scale: float) -> SoftmaxConstants:
-    """Return the parameters for 8-bit logits with this scale, as TFLite's ``PreprocessSoftmaxScaling`` and
-    ``CalculateInputRadius`` compute them.
+    """Return the parameters for 8-bit logits with this scale.
+
+    They are those of TFLite's ``PreprocessSoftmaxScaling`` and ``CalculateInputRadius``.
 
     >>> softmax_constants(0.0625)
     SoftmaxConstants(multiplier=1073741824, shift=23, diff_min=-248)

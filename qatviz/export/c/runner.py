@@ -70,8 +70,8 @@ def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
         (directory / "empty.c").write_bytes(_EMPTY)
         _call(list(command) + list(FLAGS) + ["-o", "empty", "empty.c"], directory, environment)
         _call([str(directory / "empty")], directory, environment)
-        told = _call([*list(command), "--version"], directory, environment).decode("utf-8", "replace").splitlines()
-    return told[0].strip() if told else command[0]
+        version = _call([*list(command), "--version"], directory, environment).decode("utf-8", "replace").splitlines()
+    return version[0].strip() if version else command[0]
 
 
 class CRunner:
@@ -127,15 +127,15 @@ class CRunner:
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the output, or of all layers, by tensor, for codes of inputs ``[n] + shape``."""
         given = np.ascontiguousarray(codes.astype(self._source.dtype)).tobytes()
-        told = _call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
+        output = _call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
         record = np.dtype(
             [(str(index), tensor.dtype, (element_count(tensor.shape),)) for index, tensor in enumerate(self._outputs)]
         )
-        if len(told) != len(codes) * record.itemsize:
+        if len(output) != len(codes) * record.itemsize:
             raise ExportError(
-                f"the compiled C model wrote {len(told):,} bytes; expected: {len(codes) * record.itemsize:,}"
+                f"the compiled C model wrote {len(output):,} bytes; expected: {len(codes) * record.itemsize:,}"
             )
-        found = np.frombuffer(told, record)
+        found = np.frombuffer(output, record)
         return {
             tensor.name: found[str(index)].reshape((len(codes), *tensor.shape)).astype(np.int32)
             for index, tensor in enumerate(self._outputs)
@@ -176,19 +176,19 @@ def _call(
         )
     with process:
         try:
-            told = None
-            while told is None:
+            outputs = None
+            while outputs is None:
                 check()
                 if time.monotonic() > deadline:
                     raise ExportError(f"{name} took more than {timeout} s")
-                told = _communicate(process)
+                outputs = _communicate(process)
         except BaseException:
             _kill(process)
             raise
     if process.returncode != 0:
-        said = (told[1] + told[0]).decode("utf-8", "replace").split("\n")
-        raise ExportError(f"{name} failed ({process.returncode}): {' '.join(' '.join(said[:6]).split())[:600]}")
-    return told[0]
+        lines = (outputs[1] + outputs[0]).decode("utf-8", "replace").split("\n")
+        raise ExportError(f"{name} failed ({process.returncode}): {' '.join(' '.join(lines[:6]).split())[:600]}")
+    return outputs[0]
 
 
 def _kill(process: subprocess.Popen) -> None:

@@ -34,7 +34,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         If a grid can't be computed or expressed, or a file can't be written; then none is.
     Cancelled
     """
-    progress.at("finding the grids", 0.0)
+    progress.at("computing the grids", 0.0)
     state = PartlyQuantizedState(source.network, source.book, source.arrays, source.step)
     tensors, notes = encoded_tensors(state)
     version = options["encodings_version"]

@@ -1,3 +1,1 @@
-"""A network in float whose tensors are rounded by TensorFlow's fake-quant operations, for graphs and files that
-simulate quantization.
-"""
+"""A network in float with fake-quant operations, for graphs and files that simulate quantization."""

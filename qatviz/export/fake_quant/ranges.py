@@ -54,8 +54,9 @@ def kernel_range(grid: AffineGrid) -> Range:
 def nudged(
     minimum: np.ndarray, maximum: np.ndarray, num_bits: int, narrow_range: bool
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Return scale (float32) and unsigned zero point (int32) as the kernel computes them from a range
-    ``minimum <= 0 <= maximum``.
+    """Return scale (float32) and unsigned zero point (int32) as the kernel computes them.
+
+    The range is ``minimum <= 0 <= maximum``.
     """
     first, last = np.float32(int(narrow_range)), np.float32(2**num_bits - 1)
     scale = ((maximum - minimum) / (last - first)).astype(np.float32)

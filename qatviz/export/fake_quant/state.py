@@ -54,7 +54,7 @@ class PartlyQuantizedState(FrozenState):
         ]
         if grids and not any(grid.scale > 0 for grid in grids):
             raise refused(
-                f"network {self.network.name!r}: the ranges of all activations are 0 to 0, so nothing has been seen "
-                "yet",
+                f"network {self.network.name!r}: the ranges of all activations are 0 to 0, so no values have been "
+                "observed yet",
                 AFTER_FIRST_STEP,
             )

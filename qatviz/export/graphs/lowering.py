@@ -182,9 +182,7 @@ class _Builder:
 
 
 def _rounded(x: tf.Tensor, grid: Optional[AffineGrid]) -> tf.Tensor:
-    """Return ``x`` rounded to a grid, whose scales, if there are several, are those of the last axis' channels; without
-    a grid, ``x`` itself.
-    """
+    """Return ``x`` rounded to a grid, with channels on the last axis; without a grid, return ``x`` itself."""
     if grid is None:
         return x
     low, high, num_bits, narrow_range = kernel_range(grid)

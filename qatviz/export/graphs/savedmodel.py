@@ -58,7 +58,8 @@ def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
 
 
 def _graph_in(contents: Dict[str, bytes]) -> bytes:
-    """Return the serialized graph of a SavedModel. (TensorFlow 1.15's loader imports what raises warnings.)"""
+    """Return the serialized graph of a SavedModel."""
+    # Not by TensorFlow 1.15's loader, whose imports raise warnings.
     model = saved_model_pb2.SavedModel()
     model.ParseFromString(contents[tf.saved_model.constants.SAVED_MODEL_FILENAME_PB])
     return model.meta_graphs[0].graph_def.SerializeToString()

@@ -62,8 +62,9 @@ def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
 
 
 def common_fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
-    """Return multipliers as :func:`fixed_point`, all with the right shift of the largest, so that products can be
-    summed before they are rounded.
+    """Return multipliers as :func:`fixed_point`, but all with the right shift of the largest.
+
+    So products can be summed before they are rounded.
     """
     real = _saturated(real, bits)
     shift = fixed_point(real.max(), bits).right_shift

@@ -126,4 +126,5 @@ class FrozenState:
         if refusals:
             raise ExportError.refused(*refusals)
         if not self.activation_grid("input.activations").scale > 0:
-            raise refused("the network's input: its range is 0 to 0, so nothing has been seen yet", AFTER_FIRST_STEP)
+            reason = "the network's input: its range is 0 to 0, so no values have been observed yet"
+            raise refused(reason, AFTER_FIRST_STEP)

@@ -48,9 +48,7 @@ def simulate(model: IntegerModel, images: np.ndarray) -> np.ndarray:
 def simulate_tensors(
     model: IntegerModel, images: np.ndarray, names: Optional[Iterable[str]] = None
 ) -> Dict[str, np.ndarray]:
-    """Return the int32 codes ``[n] + shape`` of the named tensors (default: all) for float32 ``images``
-    ``[n] + input shape``.
-    """
+    """Return the int32 codes of the named tensors (default: all) for float32 ``images`` ``[n] + input shape``."""
     codes = quantize_input(model, images)
     wanted = [tensor.name for tensor in model.tensors] if names is None else [model.tensor(name).name for name in names]
     parts = [run_codes(model, codes[start : start + BATCH], wanted) for start in range(0, max(len(codes), 1), BATCH)]

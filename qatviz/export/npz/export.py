@@ -39,7 +39,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
             f"{path}: is the name of the description, which is written beside the arrays; expected a name "
             "that ends in .npz"
         )
-    progress.at("making the integers", 0.0)
+    progress.at("computing the integer model", 0.0)
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
     progress.at("writing the arrays", 0.05)
     arrays, described = to_files(model)

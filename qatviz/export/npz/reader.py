@@ -87,7 +87,7 @@ class _Reader:
         if record.get(CHECKSUM, "") not in ("", checksum(record, arrays)):
             raise ExportError(
                 f"{where}: it or {self._path} was changed or damaged since they were written, or they are of two "
-                f"exports; expected what its {CHECKSUM!r} tells (leave that out after a change on purpose)"
+                f"exports; expected the content of its {CHECKSUM!r} (leave that out after a change on purpose)"
             )
         ops, known = [], [tensors[0].name]
         for layer, tensor, entry in zip(layers, tensors[1:], record["operations"]):
@@ -135,7 +135,7 @@ class _Reader:
         aliases = fields.mapping(fields.field(self._record, "aliases", self._where), where)
         for name, tensor in aliases.items():
             if tensor not in tensors or name in tensors:
-                raise fields.refused(tensor, f"{where}: {name!r}", "the name of a tensor, for what is none")
+                raise fields.refused(tensor, f"{where}: {name!r}", "the name of a tensor, for a layer without one")
         return dict(aliases)
 
     def _expected(self, layers: List[Layer]) -> Shapes:
@@ -216,7 +216,7 @@ class _Reader:
             raise fields.refused(list(clamp), where + ": clamp", "the least and the largest code")
         layers = fields.texts(entry, "layers", where)
         if layer.name not in layers:
-            raise fields.refused(list(layers), where + ": layers", "its own, and what is part of it")
+            raise fields.refused(list(layers), where + ": layers", "its own, and those that are part of it")
         weights = self._weights(layer, sources, fields.field(entry, "weights", where), where, arrays)
         requantization = None
         if layer.name + ".multiplier" in arrays:

@@ -36,7 +36,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         then none is.
     Cancelled
     """
-    progress.at("making the integers", 0.0)
+    progress.at("computing the integer model", 0.0)
     for package in (onnx_package, onnxruntime_package):
         package()
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)

@@ -65,8 +65,9 @@ class Grids:
         return self._node("Clip", [value, *self._ends(tensor, clamp, name)], name)
 
     def pass_on(self, tensor: IntegerTensor, value: str, name: str) -> str:
-        """Quantize and dequantize ``value``, which has the values of ``tensor`` in another order: operations that only
-        move values should have codes on both sides too.
+        """Quantize and dequantize ``value``, which has the values of ``tensor`` in another order.
+
+        So operations that only move values have codes on both sides, too.
         """
         if is_wide(tensor):
             return value

@@ -1,8 +1,8 @@
-"""Lowering of the integer model to an ONNX file in QDQ form: float operations between DequantizeLinear and
-QuantizeLinear.
+"""Lowering of the integer model to an ONNX file in QDQ form.
 
-Runtimes and compilers for ONNX recognize such a group of nodes as a single integer operation, or compute it in float;
-the results are the same except for float's own rounding. Details:
+In this form, float operations are between DequantizeLinear and QuantizeLinear. Runtimes and compilers for ONNX
+recognize such a group of nodes as a single integer operation, or compute it in float; the results are the same except
+for float's own rounding. Details:
 
 - Inside of the file, images are [N, channels, rows, columns]. Operations that depend on the order of elements (Flatten,
   Reshape) are computed in TensorFlow's order, between two Transposes.
@@ -315,8 +315,9 @@ class _Lowering:
 
 
 def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
-    """Return what is added to the result of an operation with weights or of an Add, so that ties go up: float32
-    ``[out]`` or ``[]``; None if no ties have to be broken.
+    """Return what is added to the result of an operation with weights, or of an Add, so that ties go up.
+
+    It is float32, ``[out]`` or ``[]``; None if no ties have to be broken.
 
     Ties are rare unless multipliers are powers of two: with ``2**-n``, each ``2**n``-th result is a tie. What is added
     is less than the distance of any other result from a tie.

@@ -62,8 +62,9 @@ class EvaluationGraph:
         self._session = tf.Session(graph=self._graph, config=config)
 
     def logits(self, images: np.ndarray, quantized: bool = True) -> np.ndarray:
-        """Return logits, float32 ``[n, classes]``, of float32 ``images`` ``[n] + input shape``; computed without
-        quantization if not ``quantized``.
+        """Return logits, float32 ``[n, classes]``, of float32 ``images`` ``[n] + input shape``.
+
+        If not ``quantized``, they are computed in float.
         """
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate(

@@ -28,8 +28,9 @@ _DENSE, _STRIDE = 32, 5
 
 
 def requantize_with_double_rounding(accumulators: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Return ``accumulators`` (integers ``[..., n]``) times ``real`` (float64 ``[n]``) as gemmlowp computes it, int64:
-    rounded to a whole multiple of ``2**-shift`` first, then to a whole number, halves away from zero.
+    """Return ``accumulators`` (integers ``[..., n]``) times ``real`` (float64 ``[n]``) as gemmlowp computes it, int64.
+
+    The product is rounded to a whole multiple of ``2**-shift`` first, then to a whole number, halves away from zero.
     """
     multiplier, right_shift = fixed_point(real)
     shift = right_shift - MULTIPLIER_BITS

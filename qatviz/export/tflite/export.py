@@ -40,7 +40,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         If there is no integer model, if TFLite can't hold it, or if a file can't be written; then none is.
     Cancelled
     """
-    progress.at("making the integers", 0.0)
+    progress.at("computing the integer model", 0.0)
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
     progress.at("writing the operations", 0.05)
     files = _Files(model, options)

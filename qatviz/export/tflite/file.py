@@ -133,8 +133,9 @@ class TfliteFile:
 
 
 def packed_nibbles(codes: np.ndarray) -> np.ndarray:
-    """Return the lower four bits of whole numbers, two per byte in the order of the axes, the first one low: uint8
-    ``[(size + 1) // 2]``.
+    """Return the lower four bits of whole numbers, two per byte: uint8 ``[(size + 1) // 2]``.
+
+    They are in the order of the axes, the first of two in the low nibble.
 
     >>> packed_nibbles(np.array([1, -1, 7]))
     array([241,   7], dtype=uint8)

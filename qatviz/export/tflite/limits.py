@@ -1,5 +1,6 @@
-"""Rules of what TFLite's types can hold. They are asked twice: with what the settings say, before anything is computed,
-and with what the integer model turned out to have.
+"""Rules on the settings and weights that TFLite's types support.
+
+They are applied twice: to facts from the settings, before anything is computed, and to facts from the integer model.
 
 Kinds of files: int8, whose weights have a zero point of 0 and a scale for each output channel; uint8, the older form,
 whose weights have one scale and any zero point; int16, whose activations have a zero point of 0 and whose weights are
@@ -58,7 +59,7 @@ class Activations(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that the rules ask about a network. ``additions`` has the number of inputs of each Add by its name."""
+    """Facts about a network. ``additions`` are the names of its Add layers with their numbers of inputs."""
 
     weights: Tuple[Weights, ...]
     activations: Tuple[Activations, ...]
@@ -78,7 +79,7 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
 
 
 def facts_of_settings(book: SettingsBook) -> Facts:
-    """Return what the settings say. Whether codes need their zero point depends on the arrays; it is assumed."""
+    """Return the facts from the settings. Whether codes need a zero point depends on the arrays; it is assumed."""
     weights, activations = [], []
     for tensor in book.plan.tensors:
         s = book.of(tensor.name)

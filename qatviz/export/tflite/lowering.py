@@ -224,8 +224,9 @@ class _Lowering:
     # Clamps
 
     def _clamped(self, tensor: IntegerTensor, index: int, clamp: Range, done: Range) -> int:
-        """Clamp ``tensor``, which is at ``index``, to ``clamp`` unless its range ``done`` is the same; return the index
-        of the result.
+        """Clamp ``tensor``, which is at ``index``, to ``clamp``; return the index of the result.
+
+        Nothing is appended for an end of its range ``done`` that is the same.
         """
         sides = [side for side in (0, 1) if clamp[side] != done[side]]
         for side in sides:

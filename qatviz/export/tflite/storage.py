@@ -1,8 +1,7 @@
-"""Types of a TFLite file, and how they hold the codes of an integer model; :mod:`qatviz.export.tflite.limits` has the
-kinds of files.
+"""Types of a TFLite file, and the storage of an integer model's codes in them.
 
-Activations have the model's codes in int8, those plus 128 in uint8, and those minus their zero point in int16, which
-they always fit with up to 15 bits.
+:mod:`qatviz.export.tflite.limits` describes the kinds of files. Activations have the model's codes in int8, those plus
+128 in uint8, and those minus their zero point in int16, which always fit with up to 15 bits.
 """
 
 from typing import FrozenSet, List
@@ -68,7 +67,7 @@ def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
 
 
 def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozenset()) -> List[str]:
-    """Return what a file can hold but some runtimes don't support; ``int4`` names the layers with INT4 weights."""
+    """Return notes on codes that some runtimes don't support; ``int4`` names the layers with INT4 weights."""
     found = []
     for op in model.ops:
         if dtype == _UINT8 or op.weights is None:
@@ -116,7 +115,7 @@ def fits(weights: IntegerWeights, low: int, high: int) -> bool:
 
 
 def _facts(model: IntegerModel) -> limits.Facts:
-    """Return what the rules ask about the model."""
+    """Return the facts about the model for the rules."""
     weights = tuple(
         limits.Weights(
             op.weights.name,
@@ -141,7 +140,7 @@ def _fits_int16(tensor: IntegerTensor) -> bool:
 
 
 def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
-    """Return what the arithmetic of the kernels can't compute; only the arrays tell."""
+    """Return refusals of what the arithmetic of the kernels can't compute, which depends on the arrays."""
     is_wide, where = dtype == _INT16, f"layer {op.name!r}: its accumulator"
     bits = WIDE_ACCUMULATOR_BITS if is_wide else ACCUMULATOR_BITS
     if op.accumulator_bits > bits:

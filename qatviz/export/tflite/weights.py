@@ -112,9 +112,10 @@ def _vanishing(model: IntegerModel, op: IntegerOp, per_channel: bool) -> np.ndar
 def _largest_multiples(
     model: IntegerModel, op: IntegerOp, columns: np.ndarray, scale: np.ndarray, limit: int, per_channel: bool
 ) -> np.ndarray:
-    """Return the largest numbers by which codes can be multiplied so that they stay within ``limit``, accumulators fit,
-    and float32 kernels still round as integers do: int64 ``[out]``. A power of two, by which a scale is divided
-    exactly, always does.
+    """Return the largest numbers by which the codes of each channel can be multiplied: int64 ``[out]``.
+
+    The codes stay within ``limit``, accumulators fit, and float32 kernels still round as integers do. The last holds
+    for any power of two, by which a scale is divided exactly.
     """
     largest = np.maximum(np.abs(columns).max(axis=0), 1)
     most = np.minimum(np.maximum(limit // largest, 1), 2 ** (ACCUMULATOR_BITS - op.accumulator_bits)).astype(np.int64)

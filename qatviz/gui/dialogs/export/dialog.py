@@ -72,19 +72,19 @@ class ExportDialog(QtWidgets.QDialog):
         self.resize(_SIZE)
 
     def _connect(self) -> None:
-        self.form.changed.connect(self._look)
+        self.form.changed.connect(self._update_buttons)
         self.exporter.progressed.connect(self._on_progressed)
         self.exporter.ended.connect(self._on_ended)
         self.start.clicked.connect(self._on_start)
         self.again.clicked.connect(lambda: self._show_page(self.form))
         self.cancel.clicked.connect(lambda: self.exporter.cancel())
         self.shut.clicked.connect(self.close)
-        self._theme.changed.connect(self._look)
+        self._theme.changed.connect(self._update_buttons)
 
     def open_for(self, directory: str) -> None:
         """Show the dialog for the window's run, which is recorded in ``directory`` (empty: it is not recorded)."""
         self.form.show_run(directory)
-        self._look()
+        self._update_buttons()
         self.show()
         self.raise_()
         self.activateWindow()
@@ -98,9 +98,9 @@ class ExportDialog(QtWidgets.QDialog):
 
     def _show_page(self, page: QtWidgets.QWidget) -> None:
         self.pages.setCurrentWidget(page)
-        self._look()
+        self._update_buttons()
 
-    def _look(self) -> None:
+    def _update_buttons(self) -> None:
         """Show which buttons apply, and why the run can't be exported."""
         is_busy, is_form = self.exporter.is_busy, self.pages.currentWidget() is self.form
         problem = "" if is_busy or not is_form else self.form.problem()
@@ -118,13 +118,13 @@ class ExportDialog(QtWidgets.QDialog):
 
     def _on_start(self) -> None:
         if self.form.problem():
-            self._look()
+            self._update_buttons()
             return
         self.form.remember()
         self.cancel.setEnabled(True)
         self.exporter.begin(self.form.wanted())
         self.form.forget_consent()
-        self._look()
+        self._update_buttons()
 
     def _on_progressed(self, what: str, fraction: float) -> None:
         self.what.setText(f"{what[:1].upper() + what[1:]}… {fraction:.0%}")

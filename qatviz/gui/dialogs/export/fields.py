@@ -17,7 +17,7 @@ _PLACE = "export/place"
 _FOLDER = "exports"
 
 
-class MomentBox(QtWidgets.QComboBox):
+class StateBox(QtWidgets.QComboBox):
     """List of the present state of a running training and its checkpoints, newest first; updated when it is opened."""
 
     #: The user has opened the list, which should be updated.
@@ -30,20 +30,20 @@ class MomentBox(QtWidgets.QComboBox):
         self.setSizeAdjustPolicy(self.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(20)
 
-    def show_moments(self, moments: Sequence[CheckpointInfo], has_now: bool, step: int) -> None:
+    def show_states(self, states: Sequence[CheckpointInfo], has_now: bool, step: int) -> None:
         """Show these states; the choice is kept if it is still among them."""
-        chosen = self.moment()
+        chosen = self.state()
         self.blockSignals(True)
         self.clear()
         if has_now:
             self._add(_now(step), NOW, _NOW_TIP)
-        for info in sorted(moments, key=lambda info: (info.step, info.created), reverse=True):
+        for info in sorted(states, key=lambda info: (info.step, info.created), reverse=True):
             self._add(f"Step {info.step:,}: {save_text(info.reason) or info.name}", info.name, info.name)
         self.setCurrentIndex(-1 if chosen is None else self.findData(chosen))
         if self.currentIndex() < 0 and self.count():
             self.setCurrentIndex(0)
         self.blockSignals(False)
-        if self.moment() != chosen:
+        if self.state() != chosen:
             self.currentIndexChanged.emit(self.currentIndex())
 
     def show_step(self, step: int) -> None:
@@ -51,7 +51,7 @@ class MomentBox(QtWidgets.QComboBox):
         if self.count() and self.itemData(0) == NOW:
             self.setItemText(0, _now(step))
 
-    def moment(self) -> Optional[str]:
+    def state(self) -> Optional[str]:
         """Return :data:`NOW` or the name of a checkpoint; None if there is no state."""
         return self.currentData()
 

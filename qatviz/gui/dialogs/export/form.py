@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import OptionChange, QatvizError, Refusal, SettingChange
 from qatviz.gui.dialogs.check_worker import CheckWorker
-from qatviz.gui.dialogs.export.fields import NOW, MomentBox, PathField
+from qatviz.gui.dialogs.export.fields import NOW, PathField, StateBox
 from qatviz.gui.dialogs.export.formats import FormatList, LimitsView, OptionsForm
 from qatviz.gui.dialogs.fields import Field
 from qatviz.gui.model.context import Context
@@ -48,7 +48,7 @@ class ExportForm(QtWidgets.QWidget):
         self._model, self._directory = context.model, ""
         self._state: Tuple[str, Optional[SettingsBook], Optional[int]] = ("", None, None)
         #: Errors of the record and of the chosen checkpoint.
-        self._record_problem, self._moment_problem = "", ""
+        self._record_problem, self._state_problem = "", ""
         self._seen: Any = None
         self._worker = CheckWorker(lambda name: launcher.settings_at(*name), self)
         self._timer = QtCore.QTimer(self, interval=LOOK_MS)
@@ -67,10 +67,10 @@ class ExportForm(QtWidgets.QWidget):
         self.pages.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Maximum)
         self._options = {form.name: OptionsForm(form, self._settings) for form in self.formats.forms}
         for options in self._options.values():
-            options.changed.connect(self._look)
+            options.changed.connect(self._update)
             self.pages.addWidget(options)
-        self.moment, self.path = MomentBox(), PathField(self._settings)
-        self.moment_field, self.path_field = Field(self.moment, theme), Field(self.path, theme)
+        self.state_box, self.path = StateBox(), PathField(self._settings)
+        self.state_field, self.path_field = Field(self.state_box, theme), Field(self.path, theme)
         self.examples = QtWidgets.QSpinBox(minimum=0, maximum=_MOST_EXAMPLES, specialValueText=_DEFAULT_EXAMPLES)
         self.examples.setGroupSeparatorShown(True)
         self.examples.setAccessibleName("Held-out examples")
@@ -80,7 +80,7 @@ class ExportForm(QtWidgets.QWidget):
     def _layout(self) -> None:
         form = QtWidgets.QFormLayout()
         form.setFieldGrowthPolicy(QtWidgets.QFormLayout.AllNonFixedFieldsGrow)
-        for text, field in (("&State", self.moment_field), ("&File", self.path_field), ("&Examples", self.examples)):
+        for text, field in (("&State", self.state_field), ("&File", self.path_field), ("&Examples", self.examples)):
             label = QtWidgets.QLabel(text)
             label.setBuddy(field)
             form.addRow(label, field)
@@ -104,23 +104,23 @@ class ExportForm(QtWidgets.QWidget):
 
     def _connect(self) -> None:
         self.formats.currentRowChanged.connect(lambda _: self._on_format())
-        self.moment.currentIndexChanged.connect(lambda _: self._on_moment())
-        self.moment.opened.connect(self._look_up)
+        self.state_box.currentIndexChanged.connect(lambda _: self._on_state())
+        self.state_box.opened.connect(self._list_states)
         self.path.changed.connect(self._on_path)
         self._worker.answered.connect(self._on_answered)
         self._worker.failed.connect(self._on_failed)
         self.limits.change_wanted.connect(self._on_change_wanted)
         self._model.changed.connect(self._on_topic)
-        self._timer.timeout.connect(self._look)
+        self._timer.timeout.connect(self._update)
 
     # The run
 
     def show_run(self, directory: str) -> None:
         """Show the window's run, which is recorded in ``directory``; empty if it is not recorded."""
         self._directory = directory
-        self._look_up()
+        self._list_states()
         self._suggest()
-        self._look()
+        self._update()
 
     def problem(self) -> str:
         """Return why the run can't be exported as chosen; empty if it can."""
@@ -128,11 +128,11 @@ class ExportForm(QtWidgets.QWidget):
             return _NO_RUN
         if not self._directory:
             return _NOT_RECORDED
-        if self.moment.moment() is None:
+        if self.state_box.state() is None:
             return self._record_problem or _NO_CHECKPOINT
         refusals = self._refusals(self.formats.form())
-        if self._moment_problem or refusals is None:
-            return self._moment_problem or "Reading the settings of the checkpoint…"
+        if self._state_problem or refusals is None:
+            return self._state_problem or "Reading the settings of the checkpoint…"
         if refusals:
             return f"{self.formats.form().title} does not support these settings."
         return self.path.problem()
@@ -142,7 +142,7 @@ class ExportForm(QtWidgets.QWidget):
         form = self.formats.form()
         return ExportWanted(
             self._directory,
-            self.moment.moment() or "",
+            self.state_box.state() or "",
             form.name,
             self._options[form.name].values(),
             self.path.path(),
@@ -169,11 +169,11 @@ class ExportForm(QtWidgets.QWidget):
             return None
         return form.limits(self._model.network, book, step, self._options[form.name].values())
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         """Show which formats are supported, with the present settings if the present state is chosen."""
         model = self._model
-        if self.moment.moment() == NOW and self.isEnabled():
-            self.moment.show_step(model.step)
+        if self.state_box.state() == NOW and self.isEnabled():
+            self.state_box.show_step(model.step)
             delayed = model.book is not None and any(s.is_delayed(model.step) for s in model.book.quantizers)
             self._state = (NOW, model.book, model.step if delayed else None)
         seen = (self._state, model.network, self.formats.form().name, self._options[self.formats.form().name].values())
@@ -183,7 +183,7 @@ class ExportForm(QtWidgets.QWidget):
             self.formats.show_limits(found)
             refusals = found[self.formats.form().name]
             self.limits.show_limits(self.formats.form().title, refusals, self._state[0] == NOW)
-            self.limits.setVisible(model.run is not None and bool(self._directory) and not self._moment_problem)
+            self.limits.setVisible(model.run is not None and bool(self._directory) and not self._state_problem)
             policy = QtWidgets.QSizePolicy
             self.limits.setSizePolicy(policy.Preferred, policy.Expanding if refusals else policy.Maximum)
             self._right.setStretchFactor(self.limits, int(bool(refusals)))
@@ -205,48 +205,48 @@ class ExportForm(QtWidgets.QWidget):
         else:
             self._context.edits.edit([tensor.name for tensor in tensors], name, change.value)
 
-    def _look_up(self) -> None:
+    def _list_states(self) -> None:
         """Update the list of states."""
-        moments: Sequence[CheckpointInfo] = ()
+        states: Sequence[CheckpointInfo] = ()
         self._record_problem = ""
         if self._directory:
             try:
-                moments = self._launcher.checkpoints(self._directory)
+                states = self._launcher.checkpoints(self._directory)
             except QatvizError as error:
                 self._record_problem = str(error)
-        self.moment.show_moments(moments, bool(self._directory) and can_be_kept(self._model), self._model.step)
-        self._say_moment()
+        self.state_box.show_states(states, bool(self._directory) and can_be_kept(self._model), self._model.step)
+        self._show_state_problem()
         self._seen = None
 
     def _on_topic(self, topic: str) -> None:
         if not self.isVisible() or topic not in (STATE, SETTINGS):  # who shows another run says where it is recorded
             return
-        if topic == STATE and can_be_kept(self._model) != (self.moment.findData(NOW) >= 0):
-            self._look_up()
-        self._look()
+        if topic == STATE and can_be_kept(self._model) != (self.state_box.findData(NOW) >= 0):
+            self._list_states()
+        self._update()
 
-    def _on_moment(self) -> None:
-        name = self.moment.moment()
-        self._moment_problem = ""
-        self._say_moment()
+    def _on_state(self) -> None:
+        name = self.state_box.state()
+        self._state_problem = ""
+        self._show_state_problem()
         self._worker.forget()
         if name:
             self._state = (name, None, None)
             self._worker.ask((self._directory, name))
-        self._look()
+        self._update()
 
     def _on_answered(self, question: Tuple[str, str], answer: Tuple[SettingsBook, int]) -> None:
         self._state = (question[1], *answer)
-        self._look()
+        self._update()
 
     def _on_failed(self, question: Tuple[str, str], problem: QatvizError) -> None:
-        self._moment_problem, self._seen = str(problem), None
-        self._say_moment()
-        self._look()
+        self._state_problem, self._seen = str(problem), None
+        self._show_state_problem()
+        self._update()
 
-    def _say_moment(self) -> None:
-        problem = self._record_problem or self._moment_problem
-        self.moment_field.say(problem, bool(problem))
+    def _show_state_problem(self) -> None:
+        problem = self._record_problem or self._state_problem
+        self.state_field.say(problem, bool(problem))
 
     # The format
 
@@ -259,7 +259,7 @@ class ExportForm(QtWidgets.QWidget):
         self.title.setText(form.title)
         self.about.setText(form.about + ("" if form.about.endswith(".") else "."))
         self._suggest()
-        self._look()
+        self._update()
 
     def _suggest(self) -> None:
         name = self._model.network.name if self._model.network is not None else ""

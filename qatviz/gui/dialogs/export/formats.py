@@ -40,8 +40,8 @@ class FormatList(QtWidgets.QListWidget):
             self.addItem(item)
         self._refusals: Dict[str, Optional[List[Refusal]]] = {form.name: None for form in self.forms}
         self.setCurrentRow(0)
-        self._dress()
-        theme.changed.connect(self._dress)
+        self._repaint()
+        theme.changed.connect(self._repaint)
 
     def form(self) -> Any:
         """Return the chosen format."""
@@ -57,9 +57,9 @@ class FormatList(QtWidgets.QListWidget):
         """Mark formats by the refusals of each, by its name; None: not known yet."""
         if refusals != self._refusals:
             self._refusals = refusals
-            self._dress()
+            self._repaint()
 
-    def _dress(self) -> None:
+    def _repaint(self) -> None:
         style_selection(self, self._theme)
         for row, form in enumerate(self.forms):
             refusals = self._refusals.get(form.name)
@@ -105,15 +105,15 @@ class LimitsView(QtWidgets.QWidget):
         self.change_all.hide()
         self.change_all.clicked.connect(self._on_change_all)
         self.reasons.anchorClicked.connect(self._on_link)
-        theme.changed.connect(self._dress)
+        theme.changed.connect(self._repaint)
 
     def show_limits(self, title: str, refusals: Optional[List[Refusal]], can_change: bool = False) -> None:
         """Show why the format ``title`` is refused; None: not known yet. ``can_change``: settings can be changed."""
         if (title, refusals, can_change) != (self._title, self._refusals, self._can_change):
             self._title, self._refusals, self._can_change = title, refusals, can_change
-            self._dress()
+            self._repaint()
 
-    def _dress(self) -> None:
+    def _repaint(self) -> None:
         title, refusals = self._title, self._refusals
         if refusals is None:
             text, color = "Reading the settings of the checkpoint…", "muted"

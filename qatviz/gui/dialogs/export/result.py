@@ -44,7 +44,7 @@ class ExportResult(QtWidgets.QWidget):
         self._layout()
         self.open_folder.clicked.connect(self._on_open_folder)
         self.copy.clicked.connect(lambda: QtWidgets.QApplication.clipboard().setText(self._text))
-        theme.changed.connect(self._dress)
+        theme.changed.connect(self._apply_theme)
 
     def _layout(self) -> None:
         rows = QtWidgets.QVBoxLayout(self)
@@ -68,7 +68,7 @@ class ExportResult(QtWidgets.QWidget):
             self._show_failure(ended)
         else:
             self._show_proof(ended.record)
-        self._dress()
+        self._apply_theme()
 
     def _show_failure(self, ended: Ended) -> None:
         self._color = "bad"
@@ -110,7 +110,7 @@ class ExportResult(QtWidgets.QWidget):
         for name in ("facts", "faults", "outputs", "layers", "details", "notes", "open_folder"):
             getattr(self, name).setVisible(parts.get(name, False))
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         for label, color in ((self.heading, self._color), (self.faults, "bad"), (self.notes, "muted")):
             palette = QtGui.QPalette(QtWidgets.QApplication.palette())
             palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))

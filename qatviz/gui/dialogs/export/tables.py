@@ -91,7 +91,7 @@ class RecordView(QtWidgets.QTableView):
         self._sorted.setSortRole(_SORT)
         self.setModel(self._sorted)
         self.menu = FigureMenu(self)
-        theme.changed.connect(self.dress)
+        theme.changed.connect(self.apply_theme)
 
     def show_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Show these rows, in their order until a column is clicked."""
@@ -101,7 +101,7 @@ class RecordView(QtWidgets.QTableView):
         self._sorted.sort(-1)
         self.horizontalHeader().setSortIndicator(-1, QtCore.Qt.AscendingOrder)
         self.setSortingEnabled(True)
-        self.dress()
+        self.apply_theme()
 
     def table(self) -> Dict[str, List[Any]]:
         """Return the values of each column, as sorted."""
@@ -110,7 +110,7 @@ class RecordView(QtWidgets.QTableView):
         order = [self._sorted.mapToSource(self._sorted.index(row, 0)).row() for row in range(self._sorted.rowCount())]
         return {name: [values[row] for row in order] for name, values in self._source.table().items()}
 
-    def dress(self) -> None:
+    def apply_theme(self) -> None:
         """Apply the theme, and set the widths of columns."""
         style_table(self, self._theme)
         for column in range(self._sorted.columnCount()):
