@@ -1,1 +1,1 @@
-"""The panel that lists the events of a run."""
+"""Panel that lists the events of a run."""

@@ -1,6 +1,6 @@
-"""The list of what happened, for Qt's views: rows are added, never made anew, so that its length does not matter."""
+"""Model of the list of events for Qt's views: rows are appended, so the cost of an update does not grow with it."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtCore import Qt
@@ -28,9 +28,9 @@ _ALIGN = {
 
 
 class EventsModel(QtCore.QAbstractTableModel):
-    """Those of the run's log that are worth a line, oldest first."""
+    """Listed events of the run's log, oldest first."""
 
-    def __init__(self, theme: Theme, parent: QtCore.QObject = None):
+    def __init__(self, theme: Theme, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self._theme = theme
         self._log: Sequence[LoggedEvent] = []
@@ -41,7 +41,7 @@ class EventsModel(QtCore.QAbstractTableModel):
         self._left_behind.setStrikeOut(True)
 
     def show_log(self, log: List[LoggedEvent], is_same_run: bool = True) -> None:
-        """Take in what happened since the last time; where only survival changed, the view is to be drawn again."""
+        """Append new events of the log; if only survival has changed, the view's owner must repaint it."""
         if not is_same_run or len(log) < self._seen:
             self.beginResetModel()
             self._log, self._seen, self._rows = log, 0, []
@@ -55,26 +55,26 @@ class EventsModel(QtCore.QAbstractTableModel):
             self.endInsertRows()
 
     def narrow_to(self, what: str) -> None:
-        """``all``, ``changes`` or ``evaluations``."""
+        """Set the filter: ``all``, ``changes`` or ``evaluations``."""
         self.beginResetModel()
         self._narrowed_to = what
         self._rows = [i for i in range(self._seen) if is_listed(self._log[i].event, what)]
         self.endResetModel()
 
     def logged(self, row: int) -> LoggedEvent:
-        """What is in a row."""
+        """Return the event of a row."""
         return self._log[self._rows[row]]
 
     def number(self, row: int) -> int:
-        """The place of a row among all log."""
+        """Return the index of a row's event in the log."""
         return self._rows[row]
 
     def row_of(self, number: int) -> int:
-        """Where a logged is listed, by its place among all; -1 where it is not."""
+        """Return the row of an event by its index in the log; -1 if it is not listed."""
         return self._rows.index(number) if number in self._rows else -1
 
     def table(self) -> Dict[str, List[Any]]:
-        """The rows that are shown, by column."""
+        """Return the rows by column."""
         shown = [self._log[i] for i in self._rows]
         return {
             "step": [h.event.step for h in shown],

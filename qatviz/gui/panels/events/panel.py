@@ -1,6 +1,6 @@
-"""The list of what happened to the run, and what can be taken back."""
+"""Panel that lists the events of the run; changes can be undone or rewound there."""
 
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 from PyQt5.QtCore import Qt
@@ -9,7 +9,7 @@ from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
 from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
-from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, details, is_change
+from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, as_change, details
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.panel import Panel
@@ -32,12 +32,12 @@ _NOTHING_YET = {
     EVALUATIONS: "Nothing has been evaluated yet.",
 }
 _NO_RUN = "No run: what happens to it will be listed here."
-#: States in which the run takes commands.
+#: States in which the run accepts commands.
 _GOING = ("new", "building", "running", "paused")
 
 
 class EventsPanel(Panel):
-    """Newest at the bottom, which stays in view unless the user has scrolled up."""
+    """List of events; the newest is at the bottom, which stays in view unless the user has scrolled up."""
 
     title = "Events"
     name = "events"
@@ -45,7 +45,7 @@ class EventsPanel(Panel):
     topics = (EVENTS, STATE, SETTINGS)
     figure_name = "events"
 
-    #: A row was activated (double click, Enter): its step.
+    #: Emitted with the step of a row that was activated (double click, Enter).
     step_chosen = QtCore.pyqtSignal(int)
 
     def _setup_ui(self) -> None:
@@ -121,7 +121,7 @@ class EventsPanel(Panel):
         self.view.fit()
 
     def table(self) -> Dict[str, List[Any]]:
-        """The lines that are shown, by column."""
+        """Return the shown rows by column."""
         return self.source.table()
 
     def update_from(self) -> None:
@@ -133,7 +133,7 @@ class EventsPanel(Panel):
         else:
             self.source.show_log(model.log)
             if model.log is not self._log:
-                self.view.viewport().update()  # the run was set back: other rows survive
+                self.view.viewport().update()  # the run was rewound: other rows survive
         self._log = model.log
         if follows:
             self.view.scrollToBottom()
@@ -142,13 +142,13 @@ class EventsPanel(Panel):
 
     # Inside
 
-    def _action(self, text: str, tip: str, handler) -> QtWidgets.QAction:
+    def _action(self, text: str, tip: str, handler: Callable[[], None]) -> QtWidgets.QAction:
         action = QtWidgets.QAction(text, self, toolTip=tip)
         action.triggered.connect(handler)
         return action
 
     def _event(self) -> Tuple[Optional[events.Event], bool]:
-        """The event of the current row, and whether it survives."""
+        """Return the event of the current row, and whether it survives."""
         index = self.view.currentIndex()
         if not index.isValid():
             return None, False
@@ -157,14 +157,13 @@ class EventsPanel(Panel):
 
     def _enable(self, *_: Any) -> None:
         event, survives = self._event()
-        takes_commands = self.model.state in _GOING
-        change = event is not None and is_change(event)
-        self.undo_action.setEnabled(takes_commands and change and survives and bool(self._to_undo(event)))
-        self.back_action.setEnabled(takes_commands and change and event.checkpoint not in self._gone)
+        change = as_change(event) if self.model.state in _GOING else None
+        self.undo_action.setEnabled(change is not None and survives and bool(self._to_undo(change)))
+        self.back_action.setEnabled(change is not None and change.checkpoint not in self._gone)
         self.details_action.setEnabled(event is not None)
 
     def _to_undo(self, event: events.CommandApplied) -> Tuple[Tuple[str, Any], ...]:
-        """What of a change is not as it was before."""
+        """Return the settings of a change that differ from those before it, with their old values."""
         return tuple(
             (change.setting, change.old) for change in event.changes if self._in_effect(change.setting) != change.old
         )
@@ -172,6 +171,7 @@ class EventsPanel(Panel):
     def _in_effect(self, path: str) -> Any:
         tensor, _, setting = path.rpartition(".")
         book = self.model.book
+        assert book is not None, "listed changes are those of a run"
         return getattr(book.run if tensor == RUN_PREFIX else book.of(tensor), setting)
 
     def _send(self, command: Command) -> Optional[str]:
@@ -186,22 +186,21 @@ class EventsPanel(Panel):
         self.empty.say("" if self.source.rowCount() else text)
 
     def _on_undo(self) -> None:
-        event, _ = self._event()
-        if event is None or not is_change(event):  # the row has become another one since the action was enabled
-            return
-        self._send(ChangeSettings(self._to_undo(event)))
+        change = as_change(self._event()[0])
+        if change is not None:  # the row may have become another one since the action was enabled
+            self._send(ChangeSettings(self._to_undo(change)))
 
     def _on_back(self) -> None:
-        event, _ = self._event()
-        if event is None or not is_change(event):
+        change = as_change(self._event()[0])
+        if change is None:
             return
-        command_id = self._send(RestoreCheckpoint(event.checkpoint))
+        command_id = self._send(RestoreCheckpoint(change.checkpoint))
         if command_id is not None:
-            self._asked[command_id] = event.checkpoint
+            self._asked[command_id] = change.checkpoint
 
     def _on_event(self, event: events.Event) -> None:
-        """A checkpoint that the run does not have any more is not offered again; the list tells of the refusal."""
-        name = self._asked.pop(getattr(event, "id", None), "")
+        """Remember checkpoints that the run no longer has, so that they are not offered again."""
+        name = self._asked.pop(getattr(event, "id", ""), "")
         if name and isinstance(event, events.CommandRejected):
             self._gone.add(name)
 
@@ -211,7 +210,7 @@ class EventsPanel(Panel):
 
     def _on_details(self) -> None:
         event, _ = self._event()
-        if event is None:  # the row went while the menu was open
+        if event is None:  # the row was removed while the menu was open
             return
         title = f"{'Failure' if isinstance(event, events.Failed) else 'Event'} at step {event.step:,}"
         dialog = DetailsDialog(title, sentence(event), details(event), self.window())
@@ -240,11 +239,11 @@ class EventsPanel(Panel):
 
 
 class _EventsView(QtWidgets.QTableView):
-    """A line for each event; the list is what a figure menu saves."""
+    """Table of events that the menu of figures can save."""
 
     figure_name = "events"
 
-    def __init__(self, source: EventsModel, parent: QtWidgets.QWidget = None):
+    def __init__(self, source: EventsModel, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         set_up_table(self)
         self.setSelectionMode(self.SingleSelection)
@@ -254,17 +253,17 @@ class _EventsView(QtWidgets.QTableView):
         self.horizontalHeader().setDefaultAlignment(Qt.AlignLeft | Qt.AlignVCenter)
 
     def table(self) -> Dict[str, List[Any]]:
-        """The lines that are shown, by column."""
+        """Return the rows by column."""
         return self.model().table()
 
     def fit(self) -> None:
-        """Widths for the font in use."""
+        """Set the widths of columns for the present font."""
         metrics = self.fontMetrics()
         self.setColumnWidth(STEP, metrics.horizontalAdvance("0,000,000") + 14)
         self.setColumnWidth(MARK, metrics.height() + 10)
         self.horizontalHeader().setMinimumSectionSize(metrics.height() + 10)
 
     def is_at_end(self) -> bool:
-        """Whether the newest line is in view, or would be if there were one."""
+        """Return whether the view is scrolled to its end."""
         bar = self.verticalScrollBar()
         return bar.value() >= bar.maximum()

@@ -1,25 +1,25 @@
-"""Which events of a run the list shows, and all that there is to say about one."""
+"""Selection, symbols and texts of the events in the list."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from qatviz.metric import METRICS, WAY_NAMES
 from qatviz.presentation.event_texts import NAMED, change_words, sentence
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
 
-#: What the list can be narrowed to.
+#: Filters of the list.
 ALL, CHANGES, EVALUATIONS = "all", "changes", "evaluations"
 _CHANGES = (events.CommandApplied, events.CommandRejected, events.SettingsActivated, events.Restored, events.NonFinite)
-#: Shown whatever the list is narrowed to.
+#: Events that every filter shows.
 _GRAVE = (events.Failed, events.NonFinite, events.RecordFailed)
-#: Changes, tensors that are named in a tooltip.
+#: Maximum number of changes or tensors in a tooltip.
 _IN_TOOLTIP = 20
-#: In the order in which details name the evaluations.
+#: Ways of evaluation, in the order of the details.
 _WAYS = ("float", "quantized", "weights_only", "activations_only")
 
 
 class Mark(NamedTuple):
-    """A symbol and the name of its colour in the theme."""
+    """Symbol and the name of its colour in the theme."""
 
     symbol: str
     color: str
@@ -44,18 +44,20 @@ _MARKS = {
 }
 
 
-def is_change(event: events.Event) -> bool:
-    """Whether settings were changed; going back, which also brings other settings, is not that."""
-    return isinstance(event, events.CommandApplied) and bool(event.changes) and bool(event.checkpoint)
+def as_change(event: Optional[events.Event]) -> Optional[events.CommandApplied]:
+    """Return the event if it is a change of settings, which a rewind is not; else None."""
+    if isinstance(event, events.CommandApplied) and event.changes and event.checkpoint:
+        return event
+    return None
 
 
 def is_listed(event: events.Event, narrowed_to: str = ALL) -> bool:
-    """Whether an event is worth a line.
+    """Return whether the list shows an event.
 
-    Answers to commands that changed nothing, or whose effect is an event of its own, are not; nor are the checkpoints
-    that are kept before each change.
+    Commands without effect, commands whose effect is an event of its own, and the checkpoints before each change are
+    not listed.
     """
-    if isinstance(event, events.CommandApplied) and not is_change(event):
+    if isinstance(event, events.CommandApplied) and as_change(event) is None:
         return False
     if isinstance(event, events.CheckpointSaved) and event.reason.kind is SaveKind.BEFORE_CHANGE:
         return False
@@ -65,17 +67,17 @@ def is_listed(event: events.Event, narrowed_to: str = ALL) -> bool:
 
 
 def is_grave(event: events.Event) -> bool:
-    """Whether something went wrong that the user must not miss."""
+    """Return whether an event is an error that the user must not miss."""
     return isinstance(event, _GRAVE)
 
 
 def mark_of(event: events.Event) -> Mark:
-    """Symbol and colour by kind."""
+    """Return symbol and colour of an event."""
     return _MARKS.get(type(event), Mark("·", "muted"))
 
 
 def details(event: events.Event) -> str:
-    """What one line has no room for, line by line; empty where there is no more."""
+    """Return the lines that an event's row has no room for; empty if there are none."""
     changes = getattr(event, "changes", ())
     if len(changes) > NAMED or (isinstance(event, events.Restored) and changes):
         return "\n".join(map(change_words, changes))
@@ -91,7 +93,7 @@ def details(event: events.Event) -> str:
 
 
 def tooltip(event: events.Event, survives: bool) -> str:
-    """The sentence and the first of the details."""
+    """Return the sentence and the first of the details."""
     lines = details(event).splitlines() if not isinstance(event, events.Failed) else []
     shown = lines[:_IN_TOOLTIP] + ([f"and {len(lines) - _IN_TOOLTIP} more"] if len(lines) > _IN_TOOLTIP else [])
     left = [] if survives else ["The run was set back to before this: it is not part of what led here."]

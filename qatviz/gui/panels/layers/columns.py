@@ -1,4 +1,4 @@
-"""The columns of the table of layers: which measures and settings it shows, in which order, and how wide."""
+"""Columns of the table of layers: measures and settings, their order and widths."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from qatviz.settings import QUANTIZER_SETTINGS
 
 
 class Column(NamedTuple):
-    """One column. ``sample`` is a text as wide as any that is to be expected; ``by_default``: shown at first."""
+    """Column; ``sample`` is the longest expected text; ``by_default`` tells whether it is shown by default."""
 
     key: str
     header: str
@@ -29,7 +29,7 @@ def _measure(key: str, sample: str, by_default: bool = True) -> Column:
     return Column(key, measure.header, measure.label, measure.help, sample, True, by_default)
 
 
-#: All columns, in the order in which they are shown at first.
+#: All columns, in their default order.
 COLUMNS = (
     Column(
         "verdict", "", "Verdict", "● good, ▲ look at it, ✖ bad, ○ in float; point at a row to read why.", "✖", False
@@ -82,6 +82,6 @@ COLUMNS = (
 )
 KEYS = tuple(column.key for column in COLUMNS)
 INDEX = {key: index for index, key in enumerate(KEYS)}
-#: The columns that show a measure of the newest snapshot, and those that show a setting.
+#: Columns of measures of the newest snapshot, and columns of settings.
 MEASURES = frozenset(KEYS) & frozenset(SNAPSHOT_MEASURES)
 SETTINGS = frozenset(KEYS) & frozenset(QUANTIZER_SETTINGS)

@@ -1,4 +1,4 @@
-"""Paints the cells of the table of layers: directly, as asking the style for each of them takes far longer."""
+"""Delegate that paints the table of layers itself, because painting each cell by the style takes far longer."""
 
 from typing import Dict
 
@@ -6,9 +6,9 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtCore import Qt
 
 from qatviz.analysis.verdict import BAD, GOOD, LEVEL_NAMES, NO_LEVEL, WARNING
-from qatviz.gui.panels.layers.columns import COLUMNS
+from qatviz.gui.panels.layers.columns import COLUMNS, Column
 from qatviz.gui.panels.layers.model import LayersFilter
-from qatviz.gui.panels.layers.rows import Rows
+from qatviz.gui.panels.layers.rows import Cell, Rows
 from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.widgets.theme import Theme
 
@@ -17,7 +17,13 @@ _CURRENT_BAR = 3
 
 
 class LayersDelegate(QtWidgets.QStyledItemDelegate):
-    """``current`` is the name of the tensor that is shown in full elsewhere; its row is marked."""
+    """Painter of cells.
+
+    Attributes
+    ----------
+    current : str
+        Name of the tensor that other panels show in full; its row is marked.
+    """
 
     def __init__(
         self, rows: Rows, shown: LayersFilter, sparklines: Sparklines, theme: Theme, parent: QtWidgets.QWidget
@@ -28,7 +34,7 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
         self.apply_theme()
 
     def apply_theme(self) -> None:
-        """Take the theme's colours and the view's font."""
+        """Apply the theme's colours and the view's font."""
         color = self._theme.color
         self._text, self._muted, self._ghost = color("text"), color("muted"), color("ghost")
         self._accent = color("accent")
@@ -56,7 +62,7 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
     def sizeHint(self, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex) -> QtCore.QSize:
         return QtCore.QSize(60, option.fontMetrics.height() + 7)
 
-    def _paint_cell(self, painter, rect, row, column):
+    def _paint_cell(self, painter: QtGui.QPainter, rect: QtCore.QRect, row: int, column: Column) -> None:
         cell = self._rows.cell(row, column)
         align = Qt.AlignVCenter | (Qt.AlignRight if column.is_number else Qt.AlignLeft)
         if column.key == "verdict":
@@ -65,7 +71,7 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
             painter.setPen(self._ghost)
             painter.drawText(rect, align, f"{cell.text} → {cell.pending}")
             return
-        # Bold as well as coloured: colour is not the only cue.
+        # Bold as well as coloured, so that colour is not the only cue.
         stands_out = cell.level >= WARNING
         if stands_out:
             painter.setFont(self._bold)
@@ -74,14 +80,14 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
         if stands_out:
             painter.setFont(self.parent().font())
 
-    def _pen(self, cell, column):
-        """What is good is told by the verdict and the SQNR alone, so that what is not stands out."""
+    def _pen(self, cell: Cell, column: Column) -> QtGui.QColor:
+        """Return the colour of a cell; good values are coloured only in verdict and SQNR, so that others stand out."""
         if cell.level >= WARNING or column.key in ("verdict", "sqnr_db"):
             return self._levels[cell.level]
         return self._muted if cell.text in ("–", "off", "float") else self._text
 
-    def _paint_name(self, painter, rect, row, is_current):
-        """The layer, and more quietly the kind."""
+    def _paint_name(self, painter: QtGui.QPainter, rect: QtCore.QRect, row: int, is_current: bool) -> None:
+        """Paint the layer's name, and in a muted colour the kind."""
         layer, dot, kind = self._rows.tensors[row].name.rpartition(".")
         if is_current:
             painter.setFont(self._bold)

@@ -1,7 +1,7 @@
-"""The rows of the table of layers for Qt's views, and which of them are shown."""
+"""Model of the table of layers for Qt's views, and its filter."""
 
 from fnmatch import fnmatchcase
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence
 
 from PyQt5 import QtCore
 from PyQt5.QtCore import Qt
@@ -17,14 +17,14 @@ _NUMBER, _TEXT = int(Qt.AlignRight | Qt.AlignVCenter), int(Qt.AlignLeft | Qt.Ali
 
 
 class LayersModel(QtCore.QAbstractTableModel):
-    """``rows`` holds what is known; who changes it says so to the view (only what is visible is drawn again)."""
+    """Model of ``rows``; whoever changes them repaints the view, because only visible cells need it."""
 
-    def __init__(self, theme: Theme, parent: QtCore.QObject = None):
+    def __init__(self, theme: Theme, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self.rows, self._theme = Rows(), theme
 
     def show_tensors(self, tensors: Sequence[QuantizedTensor]) -> None:
-        """Begin anew with these rows."""
+        """Replace all rows."""
         self.beginResetModel()
         self.rows.clear(tensors)
         self.endResetModel()
@@ -74,14 +74,14 @@ class LayersModel(QtCore.QAbstractTableModel):
 
 
 class LayersFilter(QtCore.QSortFilterProxyModel):
-    """Shows the rows whose name has all words of a text (``*`` and ``?`` are wildcards), of one kind or both."""
+    """Filter for rows of one kind or both whose name has all words of a text (``*`` and ``?`` are wildcards)."""
 
-    def __init__(self, parent: QtCore.QObject = None):
+    def __init__(self, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self._words: List[str] = []
         self._kind: str = ""
         self.setSortRole(SORT_ROLE)
-        # Rows move when they are sorted anew, not whenever a number changes: see LayersPanel.
+        # LayersPanel sorts rows itself; Qt would move them whenever a number changes.
         self.setDynamicSortFilter(False)
 
     def set_text(self, text: str) -> None:
@@ -89,12 +89,12 @@ class LayersFilter(QtCore.QSortFilterProxyModel):
         self.invalidateFilter()
 
     def set_kind(self, kind: str) -> None:
-        """``weights``, ``activations`` or, for both, an empty text."""
+        """Set the kind: ``weights``, ``activations``, or an empty text for both."""
         self._kind = kind
         self.invalidateFilter()
 
     def sort_anew(self) -> None:
-        """Sort by the numbers of now, unless the rows are in their order still."""
+        """Sort by the present numbers, unless the rows are still in order."""
         if self.sortColumn() < 0:
             return
         rows, column = self.sourceModel().rows, COLUMNS[self.sortColumn()]
@@ -105,15 +105,15 @@ class LayersFilter(QtCore.QSortFilterProxyModel):
             self.invalidate()
 
     def tensor(self, row: int) -> str:
-        """Name of the tensor that is shown in this row."""
+        """Return the name of the tensor in a row."""
         return self.sourceModel().rows.tensors[self.mapToSource(self.index(row, 0)).row()].name
 
     def source_rows(self) -> List[int]:
-        """The rows that are shown, from top to bottom, by their place in the plan."""
+        """Return the index in the plan of each shown row, from top to bottom."""
         return [self.mapToSource(self.index(row, 0)).row() for row in range(self.rowCount())]
 
     def row_of(self, tensor: str) -> int:
-        """Where a tensor is shown; -1 where it is not."""
+        """Return the row of a tensor; -1 if it is not shown."""
         source = self.sourceModel()
         names = [t.name for t in source.rows.tensors]
         if tensor not in names:

@@ -1,10 +1,11 @@
-"""The table of all quantized tensors: settings, error measures, verdicts."""
+"""Panel with the table of all quantized tensors: settings, error measures, verdicts."""
 
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtCore import Qt
 
+from qatviz.gui.model.edits import Key
 from qatviz.gui.model.run_model import EVENTS, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.layers.columns import INDEX
 from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
@@ -14,7 +15,10 @@ from qatviz.gui.panels.layers.view import LayersView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
 from qatviz.measures import MEASURES
+from qatviz.network.plan import QuantizationPlan
 from qatviz.number_format import bytes_text, percent_text
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import Snapshot
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 
 _KIND_KEY = "layers/kind"
@@ -26,7 +30,7 @@ _KINDS = (
 
 
 class LayersPanel(Panel):
-    """A row for each quantized tensor; the selection is the model's."""
+    """Table with a row for each quantized tensor; its selection is the model's."""
 
     title = "Layers"
     name = "layers"
@@ -59,8 +63,10 @@ class LayersPanel(Panel):
         self.summary = QtWidgets.QLabel(textFormat=Qt.RichText, wordWrap=True)
         self.summary.setToolTip("Weights only: activations are computed anew for every input, no file holds them.")
         self.figure_name = self.view.figure_name
-        self._plan = self._snapshot = self._book = None
-        self._pending: Dict = {}
+        self._plan: Optional[QuantizationPlan] = None
+        self._snapshot: Optional[Snapshot] = None
+        self._book: Optional[SettingsBook] = None
+        self._pending: Dict[Key, Any] = {}
         self._syncing = False
         kind = self.context.settings.value(_KIND_KEY, "")
         self.kinds[kind if kind in self.kinds else ""].setChecked(True)
@@ -101,18 +107,18 @@ class LayersPanel(Panel):
         self.view.apply_theme()
 
     def table(self) -> Dict[str, List[Any]]:
-        """Return the rows that are shown, as plain values by column."""
+        """Return the shown rows as plain values by column."""
         return self.view.table()
 
     def update_from(self) -> None:
         model = self.model
         if model.plan is not self._plan:
             self._begin()
-        if model.plan is None:
+        if model.book is None:
             self.summary.setText("")
             self.empty.say(self.model.without_run("No run: its layers will be listed here."))
             return
-        self._take_settings()
+        self._take_settings(model.book)
         trend_is_new = self._take_snapshot()
         self._sync_selection()
         if self.view.delegate.current != model.current:
@@ -133,26 +139,26 @@ class LayersPanel(Panel):
         self.sparklines.show(self.model.history)
         self.view.fit()
 
-    def _take_settings(self) -> None:
+    def _take_settings(self, book: SettingsBook) -> None:
         rows, model = self.source.rows, self.model
-        if model.book is self._book and self.edits.pending == self._pending:
+        if book is self._book and self.edits.pending == self._pending:
             rows.set_step(model.step)
             return
-        self._book, self._pending = model.book, dict(self.edits.pending)
-        settings = [model.book.of(tensor.name) for tensor in model.tensors]
+        self._book, self._pending = book, dict(self.edits.pending)
+        settings = [book.of(tensor.name) for tensor in model.tensors]
         then = self.edits.pending_book()
         wanted = settings if then is None else [then.of(tensor.name) for tensor in model.tensors]
         rows.set_settings(settings, wanted, model.step)
 
     def _take_snapshot(self) -> bool:
-        """Take the newest snapshot over; return whether sparklines must be repainted."""
+        """Show the newest snapshot; return whether sparklines must be repainted."""
         snapshot = self.model.snapshot
         if snapshot is self._snapshot:
             return False
         is_back = snapshot is None or (self._snapshot is not None and snapshot.step < self._snapshot.step)
         self._snapshot = snapshot
         self.source.rows.set_snapshot(snapshot)
-        # Sorted by what changes all the time, rows would run away from the pointer.
+        # Sorted by numbers that change all the time, rows would move away from the pointer.
         if not self.view.underMouse():
             self._sort_anew()
         return self.sparklines.renew(at_once=is_back)
@@ -209,7 +215,7 @@ class LayersPanel(Panel):
         self.context.settings.setValue(_KIND_KEY, kind)
         self._filter(lambda: self.shown.set_kind(kind))
 
-    def _filter(self, change) -> None:
+    def _filter(self, change: Callable[[], None]) -> None:
         """Change the filter; hidden rows stay selected in the model."""
         self._syncing = True
         change()

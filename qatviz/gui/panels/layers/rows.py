@@ -1,4 +1,4 @@
-"""The contents of the table of layers, cell by cell: settings, in effect and pending, and the newest measures."""
+"""Cells of the table of layers: settings in effect and pending, and the newest measures."""
 
 import re
 from dataclasses import replace
@@ -19,7 +19,7 @@ _NAN = float("nan")
 
 
 class Cell(NamedTuple):
-    """The text of a cell, the text with the pending settings (empty if it is the same), and its level."""
+    """Text of a cell, its text under the pending settings (empty if it is the same), and its level."""
 
     text: str
     pending: str = ""
@@ -37,9 +37,9 @@ class Totals(NamedTuple):
 
 
 class Rows:
-    """A row for each quantized tensor, in the order of the plan."""
+    """Rows of the quantized tensors, in the order of the plan."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.tensors: Tuple[QuantizedTensor, ...] = ()
         self.clear()
 
@@ -73,7 +73,7 @@ class Rows:
             self._forget()
 
     def set_snapshot(self, snapshot: Optional[Snapshot]) -> None:
-        """Set the newest measures, after the settings; None: there are none yet."""
+        """Set the newest measures, after the settings; None if there are none yet."""
         if snapshot is None:
             self._values = np.full_like(self._values, np.nan)
             self._levels = np.zeros_like(self._levels)
@@ -94,7 +94,7 @@ class Rows:
         return self._cells[key]
 
     def measure(self, row: int, name: str) -> float:
-        """Return a measure of the newest snapshot; NaN where there is none."""
+        """Return a measure of the newest snapshot; NaN if there is none."""
         return float(self._values[_ROW[name], row])
 
     def verdict(self, row: int) -> Verdict:

@@ -1,4 +1,4 @@
-"""Small curves without axes: one series of the whole run in the height of a line of text."""
+"""Sparklines: one series of the whole run in the height of a line of text, without axes."""
 
 import time
 from typing import Callable, Dict, Optional, Tuple
@@ -10,22 +10,22 @@ from qatviz.gui.widgets.scene_painter import polygon
 from qatviz.measures import MEASURES
 from qatviz.telemetry.history import History, Series
 
-#: The height of a sparkline stands for at least this difference, so that noise stays flat.
+#: Smallest difference that the height of a sparkline represents, so that noise stays flat.
 MIN_SPAN_DB = MEASURES["sqnr_db"].axis.least_span
-#: Sparklines show the whole run, which changes slowly: they are read from the history this often.
+#: Interval (s) at which sparklines are read from the history: they show the whole run, which changes slowly.
 RENEW_S = 1.0
 _MARGIN = 3.0
 
 
 class Sparklines:
-    """The sparklines of the series ``pattern.format(tensor)`` of a history, made when they are first drawn.
+    """Sparklines of the series ``pattern.format(tensor)`` of a history, computed when they are first drawn.
 
     Parameters
     ----------
     pattern : str
-        Such as ``snapshot:{}/sqnr_db``.
+        Pattern of names of series, such as ``snapshot:{}/sqnr_db``.
     min_span : float
-        Smallest difference that the full height stands for.
+        Smallest difference that the full height represents.
     """
 
     def __init__(self, pattern: str, min_span: float = MIN_SPAN_DB, clock: Callable[[], float] = time.monotonic):
@@ -35,12 +35,12 @@ class Sparklines:
         self._renewed = -np.inf
 
     def show(self, history: Optional[History]) -> None:
-        """From now on, those of another history."""
+        """Show another history."""
         self._history = history
         self.renew(at_once=True)
 
     def renew(self, at_once: bool = False) -> bool:
-        """Read the series again when they are next drawn; unless that was a moment ago."""
+        """Drop the curves, so that they are read again, unless they are recent; return whether they were dropped."""
         now = self._clock()
         if not at_once and now - self._renewed < RENEW_S:
             return False
@@ -49,7 +49,7 @@ class Sparklines:
         return True
 
     def polygon(self, tensor: str, width: int, height: int) -> Optional[QtGui.QPolygonF]:
-        """The curve in pixels from the upper left corner; None while there are fewer than two points."""
+        """Return the curve in pixels from the upper left corner; None if there are fewer than two points."""
         key = (tensor, width, height)
         if key not in self._polygons:
             self._polygons[key] = self._make(tensor, width, height)
@@ -58,7 +58,7 @@ class Sparklines:
     def paint(
         self, painter: QtGui.QPainter, rect: QtCore.QRect, tensor: str, pen: QtGui.QPen, end: QtGui.QColor
     ) -> None:
-        """Draw one, with a dot of the colour ``end`` where it ends."""
+        """Draw the curve of a tensor, with a dot of the colour ``end`` at its end."""
         polygon = self.polygon(tensor, rect.width(), rect.height())
         if polygon is None:
             return
@@ -81,9 +81,9 @@ class Sparklines:
 
 
 def normalized(series: Series, count: int, min_span: float) -> Optional[Tuple[np.ndarray, np.ndarray]]:
-    """At most ``count`` points of a series, in 0..1 of its steps and of its values (or of ``min_span`` around them).
+    """Return at most ``count`` points of a series, scaled to 0..1 in steps and in values.
 
-    Values that are not finite are left out; None where fewer than two are left.
+    The values' span is at least ``min_span``. Values that are not finite are omitted; None if fewer than two are left.
     """
     known = np.flatnonzero(np.isfinite(series.mean))
     if len(known) < 2:

@@ -1,7 +1,7 @@
-"""The table of layers: its columns can be chosen, moved and resized, and are remembered; it can be saved as CSV."""
+"""View of the table of layers: columns can be chosen, moved and resized, and are remembered."""
 
 import json
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtCore import Qt
@@ -17,18 +17,20 @@ from qatviz.gui.widgets.frozen_columns import FrozenColumns
 from qatviz.gui.widgets.tables import set_up_table, style_table
 
 _KEY = "layers/columns"
-_FIXED = ("verdict", "name")  # without these a row can't be told from another
-_EXTRA_WIDTH = 16  # padding of a cell, and room for the sort arrow
+#: Columns that are always shown, because they identify a row.
+_FIXED = ("verdict", "name")
+#: Padding of a cell and room for the sort arrow, px.
+_EXTRA_WIDTH = 16
 
 
 class LayersView(QtWidgets.QTableView):
-    """Rows of ``source`` as ``shown`` filters and sorts them.
+    """Table of the rows of ``source``, filtered and sorted by ``shown``.
 
     Attributes
     ----------
     context : Context
     figure_name : str
-        What a saved table is named after.
+        Name of a saved table.
     """
 
     figure_name = "layers"
@@ -39,7 +41,7 @@ class LayersView(QtWidgets.QTableView):
         source: LayersModel,
         shown: LayersFilter,
         sparklines: Sparklines,
-        parent: QtWidgets.QWidget = None,
+        parent: Optional[QtWidgets.QWidget] = None,
     ):
         super().__init__(parent)
         self.context, self._source, self._shown = context, source, shown
@@ -60,29 +62,29 @@ class LayersView(QtWidgets.QTableView):
         header.setSortIndicator(-1, Qt.AscendingOrder)
         self.setSortingEnabled(True)
         header.setContextMenuPolicy(Qt.CustomContextMenu)
-        header.customContextMenuRequested.connect(lambda point: self.columns_menu.popup(header.mapToGlobal(point)))
         header.sectionResized.connect(self._on_resized)
         header.sectionMoved.connect(self._save)
         header.sortIndicatorChanged.connect(self._save)
         self.frozen = FrozenColumns(self, len(_FIXED))
         self.menu = FigureMenu(self)
         self.columns_menu = self._make_columns_menu()
+        header.customContextMenuRequested.connect(lambda point: self.columns_menu.popup(header.mapToGlobal(point)))
         self._restore()
 
     def table(self) -> Dict[str, List[Any]]:
-        """The rows that are shown, in their order, with all columns: plain values by name."""
+        """Return all columns of the shown rows, in their order, as plain values by key."""
         return self._source.rows.table(self._shown.source_rows())
 
     def visible_rows(self) -> Tuple[int, int]:
-        """First and last row that can be seen; the last is less than the first where there is none."""
+        """Return the first and the last visible row; the last is less than the first if there is none."""
         last = self._shown.rowCount() - 1
         top, bottom = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
         return (top if top >= 0 else 0), (bottom if bottom >= 0 else last)
 
     def redraw(self, with_trend: bool) -> None:
-        """What is known of the rows is new: draw the columns again in which something that can be seen is another.
+        """Repaint columns whose visible cells have changed; ``with_trend``: the sparklines, too.
 
-        Most columns stay as they are from snapshot to snapshot, and each cell costs as much as a short curve.
+        Most columns stay the same from snapshot to snapshot, and a cell takes as long to paint as a short curve.
         """
         first, last = self.visible_rows()
         shown, rows, viewport = self._shown, self._source.rows, self.viewport()
@@ -101,12 +103,12 @@ class LayersView(QtWidgets.QTableView):
                     self.frozen.viewport().update()
 
     def redraw_all(self) -> None:
-        """Draw everything again: marks or colours are others."""
-        for view in (self, self.frozen):
-            view.viewport().update()
+        """Repaint all cells."""
+        self.viewport().update()
+        self.frozen.viewport().update()
 
     def fit(self) -> None:
-        """Give columns the width of what they hold at most, unless the user chose another."""
+        """Set each column's width to that of its longest expected text, unless the user has chosen another."""
         self._arranging = True
         metrics, bold = QtGui.QFontMetrics(self.font()), QtGui.QFont(self.font())
         bold.setBold(True)
@@ -121,27 +123,27 @@ class LayersView(QtWidgets.QTableView):
         self._arranging = False
 
     def apply_theme(self) -> None:
-        """Take the theme's colours and font."""
+        """Apply the theme's colours and font."""
         for view in (self, self.frozen):
             style_table(view, self.context.theme)
         self.delegate.apply_theme()
         self.fit()
 
     def sort_as_network(self) -> None:
-        """Rows in the order of the network again."""
+        """Restore the order of the network."""
         self.horizontalHeader().setSortIndicator(-1, Qt.AscendingOrder)
         self._shown.sort(-1)
 
     # Columns
 
     def show_column(self, key: str, is_shown: bool) -> None:
-        """Show a column or hide it."""
+        """Show or hide a column."""
         self.setColumnHidden(INDEX[key], not is_shown)
         self.column_actions[key].setChecked(is_shown)
         self._save()
 
     def reset_columns(self) -> None:
-        """The columns, widths and order of the first time."""
+        """Restore the default columns, widths and order."""
         self._widths.clear()
         header = self.horizontalHeader()
         self._arranging = True
@@ -177,7 +179,7 @@ class LayersView(QtWidgets.QTableView):
         try:
             kept = json.loads(self.context.settings.value(_KEY, "{}"))
         except ValueError:
-            kept = {}  # of another program or version: the columns of the first time
+            kept = {}  # written by another program or version
         hidden = kept.get("hidden", [column.key for column in COLUMNS if not column.by_default])
         header = self.horizontalHeader()
         order = [key for key in kept.get("order", KEYS) if key in INDEX]

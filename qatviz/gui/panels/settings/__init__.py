@@ -1,1 +1,1 @@
-"""The panels that change settings of quantizers and of the run."""
+"""Panels that change settings of quantizers and of the run."""

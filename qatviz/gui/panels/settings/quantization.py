@@ -1,7 +1,7 @@
 """Panel that changes quantizer settings, of the selected tensors or all, with weights and activations apart."""
 
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -25,12 +25,12 @@ FREEZE = "freeze_ranges"
 
 
 class QuantizationPanel(Panel):
-    """All settings of the quantizers in scope, presets, Live or Hold, undo.
+    """Panel with all settings of the quantizers in scope, presets, Live or Hold, undo.
 
     Attributes
     ----------
     sections : dict of str to KindSection
-        By kind of tensor.
+        The sections by kind of tensor.
     """
 
     title = "Quantization"
@@ -38,7 +38,7 @@ class QuantizationPanel(Panel):
     about = "Change how tensors are quantized during training"
     topics = (RUN, SETTINGS, SELECTION, STATE)
 
-    def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
+    def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(context, parent)
         self.apply_theme()
 
@@ -99,15 +99,16 @@ class QuantizationPanel(Panel):
         return [tensor.name for tensor in self.model.tensors if tensor.group in groups]
 
     def update_from(self) -> None:
-        has_run = self.model.plan is not None
-        self._content.setVisible(has_run)
-        self.empty.say("" if has_run else self.model.without_run("Quantizer settings appear here once a run is open."))
-        if not has_run:
+        book = self.model.book
+        self._content.setVisible(book is not None)
+        if book is None:
+            self.empty.say(self.model.without_run("Quantizer settings appear here once a run is open."))
             return
+        self.empty.say("")
         self.scope.setItemText(0, f"{_SCOPES[SELECTED]} ({len(self.model.selected)})")
         unavailable = ENDED if self.model.ended else ""
         frozen = self.edits.value(RUN_PREFIX, FREEZE)
-        run = replace(self.model.book.run, freeze_ranges=frozen)
+        run = replace(book.run, freeze_ranges=frozen)
         chosen = self.tensors_in_scope()
         kinds = {tensor.name: tensor.kind for tensor in self.model.tensors}
         for kind, section in self.sections.items():
@@ -120,7 +121,8 @@ class QuantizationPanel(Panel):
         self.bar.update_from()
 
     def apply_theme(self) -> None:
-        for part in (*self.sections.values(), self.all_heading, self.freeze, self.refusal):
+        parts: Tuple[QtWidgets.QWidget, ...] = (*self.sections.values(), self.all_heading, self.freeze, self.refusal)
+        for part in parts:
             part.apply_theme()
         align([control for section in self.sections.values() for control in section.controls.values()])
 

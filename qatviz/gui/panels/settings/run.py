@@ -1,6 +1,6 @@
 """Panel that changes the run: optimizer settings, intervals, total steps, evaluation and checkpoints on request."""
 
-from typing import Any, Optional, Set
+from typing import Any, Optional, Set, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -31,12 +31,12 @@ _UNKNOWN = object()
 
 
 class RunSettingsPanel(Panel):
-    """Run settings that the optimizer uses, and actions.
+    """Panel with the run settings that the optimizer uses, and actions.
 
     Attributes
     ----------
     controls : dict of str to SettingControl
-        By name of the setting.
+        The controls by name of the setting.
     """
 
     title = "Run"
@@ -44,7 +44,7 @@ class RunSettingsPanel(Panel):
     about = "Change learning rate, intervals and total steps during training"
     topics = (RUN, SETTINGS, STATE, EVENTS)
 
-    def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
+    def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         self._steps_wanted: Any = _UNKNOWN
         self._sent: Set[str] = set()
         super().__init__(context, parent)
@@ -135,9 +135,11 @@ class RunSettingsPanel(Panel):
             button.setEnabled(not unavailable)
 
     def apply_theme(self) -> None:
-        for part in (*self.controls.values(), *self.headings.values(), self.steps.control, self.refusal):
+        controls = [*self.controls.values(), self.steps.control]
+        parts: Tuple[QtWidgets.QWidget, ...] = (*controls, *self.headings.values(), self.refusal)
+        for part in parts:
             part.apply_theme()
-        align([*self.controls.values(), self.steps.control])
+        align(controls)
 
     # User actions
 
