@@ -1,1 +1,1 @@
-"""What window, record and trainer share: commands, events, snapshots and settings of a run. No TensorFlow, no Qt."""
+"""Data types shared by window, record and trainer: commands, events, snapshots, settings. No TensorFlow, no Qt."""

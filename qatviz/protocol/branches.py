@@ -1,7 +1,7 @@
-"""The branches of a run: one that is set to an earlier or another state continues from there on a new branch.
+"""Branches of a run: a run that is rewound, or set to another state, continues on a new branch.
 
-A state is placed by its branch, its step, and the number of events of that branch that came before it: several things
-happen between two steps, and a state can lie between any two of them.
+A state is identified by its branch, its step, and the number of earlier events on that branch: several events can
+occur between two training steps, and a state can lie between any two of them.
 """
 
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 if TYPE_CHECKING:
     from qatviz.protocol.events import Event
 
-#: Branch of an event that was not placed yet.
+#: Branch of an event that has no place yet.
 UNPLACED = -1
 
 
 class BranchPoint(NamedTuple):
-    """The place of a state.
+    """Place of a state on the branches of a run.
 
     Attributes
     ----------
     branch : int
-        Branches are numbered in the order in which they begin, from 0.
+        Branches are numbered from 0 in the order of their creation.
     step : int
         Number of training steps complete.
     position : int or None
-        Number of events of the branch that came before; None: unknown, all those at ``step`` count as before.
+        Number of earlier events on the branch. None: unknown; all events at ``step`` then count as earlier.
     """
 
     branch: int
@@ -32,7 +32,7 @@ class BranchPoint(NamedTuple):
 
 
 class BranchPath:
-    """What led to a state: the branches from the first one on, each up to the point where the next one begins.
+    """Ancestry of a state: the branches from the first one on, each up to the point where the next one starts.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class BranchPath:
         self._limits = dict(pieces)
 
     def includes(self, point: BranchPoint) -> bool:
-        """Whether the run was in the state at ``point`` on its way."""
+        """Return whether the state at ``point`` is an ancestor on this path."""
         if point.branch not in self._limits:
             return False
         limit = self._limits[point.branch]
@@ -64,7 +64,7 @@ class BranchPath:
         return common
 
     def last_step(self, branch: int) -> float:
-        """Return the last step of a branch that is part of the path: infinite of the last branch, -1 of no part."""
+        """Return the last step of ``branch`` on the path: infinite for the last branch, -1 for a branch not on it."""
         if branch not in self._limits:
             return -1
         limit = self._limits[branch]
@@ -72,7 +72,7 @@ class BranchPath:
 
 
 class BranchTree:
-    """Where each branch begins.
+    """The starting point of each branch.
 
     Attributes
     ----------
@@ -85,13 +85,13 @@ class BranchTree:
         self._parents: Dict[int, Optional[BranchPoint]] = {0: None}
 
     def copy(self) -> "BranchTree":
-        """Return another tree with the same branches."""
+        """Return an independent copy of the tree."""
         tree = BranchTree()
         tree.newest, tree._parents = self.newest, dict(self._parents)
         return tree
 
     def add(self, branch: int, parent: Optional[BranchPoint]) -> bool:
-        """Note where a branch begins (None: with the run, or unknown); return whether it is the newest by now."""
+        """Add a branch and return whether it is now the newest; ``parent`` None: unknown, or the start of the run."""
         if parent is not None or branch not in self._parents:
             self._parents[branch] = parent
         is_newer = branch > self.newest
@@ -99,26 +99,26 @@ class BranchTree:
         return is_newer
 
     def parent_of(self, branch: int) -> Optional[BranchPoint]:
-        """Return the point that a branch goes on from; None for the first one, and where it is unknown."""
+        """Return the point at which a branch starts; None for the first branch, or if unknown."""
         return self._parents.get(branch)
 
     def path(self, branch: Optional[int] = None) -> BranchPath:
-        """Return what led to the end of ``branch``, by default the newest one."""
+        """Return the path to the end of ``branch``, by default the newest one."""
         number = self.newest if branch is None else branch
         limit: Optional[BranchPoint] = None
         pieces: List[Tuple[int, Optional[BranchPoint]]] = []
         while True:
             pieces.append((number, limit))
             parent = self._parents.get(number)
-            if parent is None or parent.branch >= number:  # no branch begins on itself, or on a later one
+            if parent is None or parent.branch >= number:  # no branch starts on itself or on a later one
                 return BranchPath(tuple(reversed(pieces)))
-            if limit is not None and parent.step > limit.step:  # what came before the branch was meant
+            if limit is not None and parent.step > limit.step:  # this branch started earlier still
                 parent = BranchPoint(parent.branch, limit.step)
             number, limit = parent.branch, parent
 
 
 class BranchCursor:
-    """Where a run is on its branches: places its events, and begins new branches.
+    """Position of a run on its branches; assigns places to events and starts new branches.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class BranchCursor:
         self.position = position
 
     def copy(self) -> "BranchCursor":
-        """Return another cursor at the same place, which does not follow this one."""
+        """Return an independent cursor at the same place."""
         return BranchCursor(self.tree.copy(), self.position)
 
     @property
@@ -142,17 +142,17 @@ class BranchCursor:
         return self.tree.newest
 
     def point(self, step: int) -> BranchPoint:
-        """Return the place of the present state, which is after ``step`` steps."""
+        """Return the place of the present state, after ``step`` training steps."""
         return BranchPoint(self.branch, step, self.position)
 
     def fork(self, parent: BranchPoint) -> int:
-        """Begin a new branch at ``parent``; return its number."""
+        """Start a new branch at ``parent``; return its number."""
         self.tree.add(self.branch + 1, parent)
         self.position = 0
         return self.branch
 
     def place(self, event: "Event") -> "Event":
-        """Return ``event`` placed at the present, unless it is placed; what comes later is placed after it."""
+        """Return ``event`` with a place, by default the present one, and advance the cursor past it."""
         if event.branch == UNPLACED:
             event = event.placed(self.branch, self.position, self.tree.parent_of(self.branch))
         elif self.tree.add(event.branch, event.parent):
@@ -162,5 +162,5 @@ class BranchCursor:
         return event
 
     def place_at(self, event: "Event", point: BranchPoint) -> "Event":
-        """Return ``event``, which reports something of the state at ``point``, placed there."""
+        """Return ``event``, a report on the state at ``point``, with that place."""
         return event.placed(point.branch, point.position or 0, self.tree.parent_of(point.branch))

@@ -1,7 +1,7 @@
-"""Requests to a running run: frozen commands, carried out between two training steps, in the order they were sent.
+"""Commands to a run: immutable requests, executed between two training steps in the order in which they were sent.
 
-Every command that is sent gets an id, which its answer carries; so do the commands of a schedule. An id is unique among
-the commands of a run, however often that is resumed.
+Every command that is sent, or scheduled, gets an id, which the reply carries. An id is unique among the commands of a
+run, also across resumptions.
 """
 
 import uuid
@@ -22,7 +22,7 @@ class Command:
 
 @dataclass(frozen=True)
 class ChangeSettings(Command):
-    """Change settings together: ``((path, value), ...)``, see :mod:`qatviz.protocol.settings_book`. All or nothing."""
+    """Change several settings at once, all or none: ``((path, value), ...)``; see :mod:`.settings_book` for paths."""
 
     assignments: Tuple[Tuple[str, Any], ...]
 
@@ -40,7 +40,7 @@ class ChangeSettings(Command):
 
 @dataclass(frozen=True)
 class ApplyPreset(Command):
-    """Give all quantizers the settings of a preset."""
+    """Apply a preset to all quantizers."""
 
     preset: str
 
@@ -50,17 +50,17 @@ class ApplyPreset(Command):
 
 @dataclass(frozen=True)
 class Pause(Command):
-    """Wait after the step in flight."""
+    """Pause after the current training step."""
 
 
 @dataclass(frozen=True)
 class Resume(Command):
-    """Continue after a pause."""
+    """Resume after a pause."""
 
 
 @dataclass(frozen=True)
 class SingleStep(Command):
-    """Take ``count`` steps, then pause."""
+    """Run ``count`` training steps, then pause."""
 
     count: int = 1
 
@@ -72,14 +72,12 @@ class Evaluate(Command):
 
 @dataclass(frozen=True)
 class TakeSnapshot(Command):
-    """Take histograms and exact measures now."""
+    """Take a snapshot now: histograms and exact measures."""
 
 
 @dataclass(frozen=True)
 class InspectTensor(Command):
-    """Send the float values of one quantized tensor with a snapshot, as
-    :class:`qatviz.protocol.snapshots.TensorValues`.
-    """
+    """Send the float values of one quantized tensor (:class:`.snapshots.TensorValues`) with a snapshot."""
 
     tensor: str
 
@@ -89,7 +87,7 @@ class InspectTensor(Command):
 
 @dataclass(frozen=True)
 class SaveCheckpoint(Command):
-    """Save the present state under ``name`` (empty: named after the step)."""
+    """Save a checkpoint of the present state under ``name`` (empty: named after the step)."""
 
     name: str = ""
 
@@ -109,45 +107,45 @@ class RestoreCheckpoint(Command):
 
 @dataclass(frozen=True)
 class Undo(Command):
-    """Set the run, state and settings, back to before the last change of settings or restoration."""
+    """Rewind the run, state and settings, to before the last change of settings or restored checkpoint."""
 
 
 @dataclass(frozen=True)
 class Redo(Command):
-    """Set the run to the state that the last undo left."""
+    """Set the run to the state before the last undo."""
 
 
 @dataclass(frozen=True)
 class SetSteps(Command):
-    """Train until a total of ``steps`` steps are done; None: without a limit."""
+    """Set the total number of training steps; None: no limit."""
 
     steps: Any
 
 
 @dataclass(frozen=True)
 class Stop(Command):
-    """End the run after the step in flight; everything is saved."""
+    """End the run after the current training step; everything is saved."""
 
 
 @dataclass(frozen=True)
 class UnknownCommand(Command):
-    """A command of another version of the program, by its name; it can be told of, but not carried out."""
+    """A command of another version of the program, known by name only; it can be displayed, but not executed."""
 
     name: str
 
 
-#: What a schedule can hold.
+#: Commands that a schedule can hold.
 SettingsCommand = Union[ChangeSettings, ApplyPreset]
 COMMAND_KINDS = {cls.__name__: cls for cls in Command.__subclasses__()}
 
 
 def command_from(row: Dict[str, Any]) -> Command:
-    """Return the command that :meth:`Command.to_dict` wrote; of a kind that is not known, an :class:`UnknownCommand`.
+    """Return the command serialized by :meth:`Command.to_dict`; an :class:`UnknownCommand` if its kind is unknown.
 
     Raises
     ------
     KeyError, TypeError, SettingError
-        If a field is missing, or holds something else.
+        If a field is missing or invalid.
     """
     kind = COMMAND_KINDS.get(row["kind"])
     if kind is None:
@@ -165,20 +163,24 @@ class ScheduledCommand(NamedTuple):
     def to_row(self) -> List[Any]:
         """Return a JSON-able form: ``[step, [[path, value], ...], id]``, or ``[step, preset, id]``."""
         command = self.command
-        what = command.preset if isinstance(command, ApplyPreset) else [list(pair) for pair in command.assignments]
-        return [self.step, what, self.id]
+        change: Any = command.preset if isinstance(command, ApplyPreset) else list(map(list, command.assignments))
+        return [self.step, change, self.id]
 
     @classmethod
     def from_row(cls, row: List[Any]) -> "ScheduledCommand":
-        """Return what :meth:`to_row` wrote; in version 0.1 scheduled commands had no ids.
+        """Return the scheduled command serialized by :meth:`to_row`; in version 0.1 they had no ids.
 
         Raises
         ------
         ValueError, TypeError, SettingError
-            If it is something else.
+            If the row is invalid.
         """
-        step, what, *rest = row
-        command = ApplyPreset(what) if isinstance(what, str) else ChangeSettings(tuple(map(tuple, what)))
+        step, change, *rest = row
+        command: SettingsCommand
+        if isinstance(change, str):
+            command = ApplyPreset(change)
+        else:
+            command = ChangeSettings(tuple((path, value) for path, value in change))
         return cls(step, command, str(rest[0]) if rest else "")
 
 
@@ -186,16 +188,16 @@ Schedule = Tuple[ScheduledCommand, ...]
 
 
 def with_ids(schedule: Iterable[Tuple[Any, ...]]) -> Schedule:
-    """Return a schedule in which each command has an id, from pairs of step and command, or scheduled commands."""
+    """Return a schedule with an id for each command, from scheduled commands or ``(step, command)`` pairs."""
     scheduled = [ScheduledCommand(*item) for item in schedule]
     return tuple(item if item.id else item._replace(id=new_id()) for item in scheduled)
 
 
 def new_id() -> str:
-    """Return an id that no other command has."""
+    """Return a unique command id."""
     return uuid.uuid4().hex[:12]
 
 
-def _check_text(what: str, value: Any) -> None:
+def _check_text(field: str, value: Any) -> None:
     if not isinstance(value, str):
-        raise SettingError(f"{what} is {value!r}: expected text")
+        raise SettingError(f"{field} is {value!r}: expected text")

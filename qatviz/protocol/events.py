@@ -1,7 +1,6 @@
-"""What a run reports about itself: frozen events that are never dropped.
+"""Events that a run reports: immutable, and never dropped.
 
-Every event carries the step at which it happened, the number of training steps that were complete, and its place on the
-branches of the run.
+Every event carries the number of training steps complete when it occurred, and its place on the branches of the run.
 """
 
 import copy
@@ -18,20 +17,20 @@ from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, 
 
 @dataclass(frozen=True)
 class Change:
-    """One setting that got another value; ``setting`` is its full path (``conv1.weights.num_bits``)."""
+    """Change of one setting; ``setting`` is its full path (``conv1.weights.num_bits``)."""
 
     setting: str
     old: Any
     new: Any
 
 
-#: Functions to and from the JSON-able form, in the metadata of a field.
+#: Keys of the conversions to and from the JSON-able form in the metadata of a field.
 _TO, _FROM = "to", "from"
 
 
-def _wired(to: Callable[[Any], Any], back: Callable[[Any], Any], **options: Any) -> Any:
-    """Return a field whose JSON-able form differs from its value."""
-    return field(metadata={_TO: to, _FROM: back}, **options)
+def _wired(to: Callable[[Any], Any], back: Callable[[Any], Any]) -> Dict[str, Callable[[Any], Any]]:
+    """Return the metadata of a field whose JSON-able form differs from its value."""
+    return {_TO: to, _FROM: back}
 
 
 def _same(value: Any) -> Any:
@@ -66,20 +65,20 @@ def _schedule_from(rows: Optional[List[Any]]) -> Optional[Schedule]:
 class Event:
     """Base of all events.
 
-    Two events are equal if they say the same, wherever they are placed.
+    Equality ignores the place on the branches.
 
     Attributes
     ----------
     step : int
-        Number of training steps complete when it happened.
+        Number of training steps complete when the event occurred.
     branch : int
-        The branch of the run that it belongs to; ``UNPLACED`` before :meth:`placed`.
+        Branch of the run; ``UNPLACED`` until :meth:`placed` assigns one.
     position : int
-        Number of events of that branch before it, reports not counted.
+        Number of earlier events on that branch, not counting reports.
     parent : BranchPoint or None
-        The state that its branch goes on from; None on the first branch.
+        The state at which its branch starts; None on the first branch.
     is_report : bool
-        Whether it reports something of a state that the run was in, rather than lead to another one.
+        True for a report on a state that leaves the run as it is, such as an evaluation.
     """
 
     step: int
@@ -91,16 +90,16 @@ class Event:
 
     @property
     def kind(self) -> str:
-        """The name of its class."""
+        """Name of the event's class."""
         return type(self).__name__
 
     @property
     def point(self) -> BranchPoint:
-        """The first state that the event is part of the past of."""
+        """Place of the first state after the event."""
         return BranchPoint(self.branch, self.step, self.position + (0 if self.is_report else 1))
 
     def placed(self, branch: int, position: int, parent: Optional[BranchPoint]) -> "Event":
-        """Return the same event at a place on the branches of a run."""
+        """Return a copy of the event with a place on the branches of a run."""
         event = copy.copy(self)
         for name, value in (("branch", branch), ("position", position), ("parent", parent)):
             object.__setattr__(event, name, value)
@@ -116,7 +115,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The graph is built and the first step is about to run."""
+    """The graph is built; the first training step is about to run."""
 
     seconds: float
     device: str
@@ -126,48 +125,48 @@ class Started(Event):
 class CommandApplied(Event):
     """A command took effect before the step numbered ``step`` (counting from 0)."""
 
-    id: str  # of the command; empty if it had none (version 0.1)
-    command: Command = _wired(_command_to, command_from)
-    changes: Tuple[Change, ...] = _wired(_changes_to, _changes_from, default=())
-    checkpoint: str = ""  # the checkpoint that holds the state before it, if one was saved
+    id: str  # id of the command; empty if it had none (version 0.1)
+    command: Command = field(metadata=_wired(_command_to, command_from))
+    changes: Tuple[Change, ...] = field(metadata=_wired(_changes_to, _changes_from), default=())
+    checkpoint: str = ""  # checkpoint of the state before the command, if one was saved
 
 
 @dataclass(frozen=True)
 class CommandRejected(Event):
-    """A command had no effect; ``message`` says what is allowed."""
+    """A command was rejected and had no effect; ``message`` explains why."""
 
     id: str
-    command: Command = _wired(_command_to, command_from)
+    command: Command = field(metadata=_wired(_command_to, command_from))
     message: str
 
 
 @dataclass(frozen=True)
 class SettingsActivated(Event):
-    """Quantizers were switched on as their ``quant_delay`` is over, not by a command."""
+    """Quantizers were switched on because their ``quant_delay`` is over."""
 
-    tensors: Tuple[str, ...] = _wired(list, tuple)
+    tensors: Tuple[str, ...] = field(metadata=_wired(list, tuple))
 
 
 @dataclass(frozen=True)
 class Paused(Event):
-    """The run waits."""
+    """The run is paused."""
 
-    reason: PauseReason = _wired(_value_of, PauseReason)
+    reason: PauseReason = field(metadata=_wired(_value_of, PauseReason))
 
 
 @dataclass(frozen=True)
 class Resumed(Event):
-    """The run continues after a pause."""
+    """The run resumed after a pause."""
 
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """How good the weights after ``step`` steps are on held-out data, by `qatviz.metric.METRICS`, four ways.
+    """Metric on held-out data after ``step`` training steps, evaluated in each of the four quantization modes.
 
-    In the form for JSON, ``scores`` go by the name of the metric.
+    ``metric`` is a key of `qatviz.metric.METRICS`; in the JSON-able form, ``scores`` has this name.
     """
 
-    scores: Dict[str, float]  # by the names of qatviz.metric.WAYS
+    scores: Dict[str, float]  # keys: qatviz.metric.WAYS
     num_examples: int
     seconds: float
     metric: str = ACCURACY.name
@@ -182,46 +181,46 @@ class Evaluated(Event):
 
 @dataclass(frozen=True)
 class CheckpointSaved(Event):
-    """The state is on disk under ``name``."""
+    """A checkpoint was saved under ``name``."""
 
     name: str
-    reason: SaveReason = _wired(SaveReason.to_wire, SaveReason.from_wire)
+    reason: SaveReason = field(metadata=_wired(SaveReason.to_wire, SaveReason.from_wire))
 
     is_report: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class Restored(Event):
-    """The run was set back (or forward) to a checkpoint; ``from_step`` is where it was before."""
+    """The run was set to another state, at an earlier or later step; ``from_step`` is the step before that."""
 
     name: str
-    reason: RestoreReason = _wired(_value_of, RestoreReason)
+    reason: RestoreReason = field(metadata=_wired(_value_of, RestoreReason))
     from_step: int
-    changes: Tuple[Change, ...] = _wired(_changes_to, _changes_from, default=())
+    changes: Tuple[Change, ...] = field(metadata=_wired(_changes_to, _changes_from), default=())
 
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """The total number of steps (None: no limit) and the scheduled changes of settings were set.
+    """The total number of steps (None: no limit) or the schedule of changes was set.
 
-    ``schedule`` is None where it stays as it was.
+    ``schedule`` is None if unchanged.
     """
 
     steps: Optional[int]
-    schedule: Optional[Schedule] = _wired(_schedule_to, _schedule_from, default=None)
+    schedule: Optional[Schedule] = field(metadata=_wired(_schedule_to, _schedule_from), default=None)
 
 
 @dataclass(frozen=True)
 class NonFinite(Event):
-    """A step produced a NaN or infinity; the run was set back to its last good state and paused."""
+    """A training step produced a NaN or infinity; the run was rewound to its last good state and paused."""
 
-    what: NonFiniteValue = _wired(_value_of, NonFiniteValue)
+    what: NonFiniteValue = field(metadata=_wired(_value_of, NonFiniteValue))
     restored_step: int
 
 
 @dataclass(frozen=True)
 class RecordFailed(Event):
-    """The record on disk could not be written; the run in memory goes on."""
+    """Writing the record to disk failed; the run continues without it."""
 
     message: str
 
@@ -235,12 +234,12 @@ class Finished(Event):
 
 @dataclass(frozen=True)
 class Stopped(Event):
-    """The run ended because it was asked to."""
+    """The run was stopped by a command."""
 
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """The training thread ended with an exception. ``explained``: the message says all, the traceback adds nothing."""
+    """The training thread raised an exception; ``explained``: the message is complete without the traceback."""
 
     message: str
     traceback: str
@@ -252,23 +251,24 @@ EVENT_KINDS = {cls.__name__: cls for cls in Event.__subclasses__()}
 
 
 def scores_of(row: Dict[str, Any]) -> Dict[str, float]:
-    """The scores in the form for JSON of an :class:`Evaluated`; ``KeyError`` if there are none of a known metric."""
-    return row[METRICS[str(row.get("metric", ACCURACY.name))].name]
+    """Return the scores in the JSON-able form of an :class:`Evaluated`; KeyError if its metric is unknown."""
+    scores: Dict[str, float] = row[METRICS[str(row.get("metric", ACCURACY.name))].name]
+    return scores
 
 
 def event_from(row: Dict[str, Any]) -> Event:
-    """Return the event that :meth:`Event.to_dict` wrote, whatever else ``row`` has (a record adds its own columns).
+    """Return the event serialized by :meth:`Event.to_dict`.
 
-    What is missing gets its default.
+    Missing fields get their defaults; further entries of ``row`` are ignored (a record adds its own columns).
 
     Raises
     ------
     RecordError
-        For a kind that is not known, a field that is missing, or one that holds something else.
+        If the kind is unknown, or a field is missing or invalid.
     """
     try:
         cls = EVENT_KINDS[row["kind"]]
-        if cls is Evaluated:
+        if issubclass(cls, Evaluated):
             row = dict(row, scores=scores_of(row))
         values = {
             f.name: f.metadata.get(_FROM, _same)(row[f.name])
@@ -281,6 +281,6 @@ def event_from(row: Dict[str, Any]) -> Event:
             row.get("branch", UNPLACED), row.get("position", 0), None if parent is None else BranchPoint(*parent)
         )
     except KeyError as error:
-        raise RecordError(f"an event of the record can't be read: it lacks, or does not know, {error}") from error
+        raise RecordError(f"an event of the record can't be read: missing or unknown: {error}") from error
     except (TypeError, ValueError, AttributeError, QatvizError) as error:
         raise RecordError(f"an event of the record can't be read: {error}") from error

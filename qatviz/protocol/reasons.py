@@ -1,6 +1,6 @@
-"""Why a run pauses, saves its state or is set to another one: words of the program, whose texts are made elsewhere.
+"""Reasons for which a run pauses, saves its state or is set to another one; :mod:`qatviz.presentation` words them.
 
-The values are those of the wire form and of records, and never change.
+The values are part of the wire form and the record format, and never change.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from qatviz.protocol.commands import Command, command_from
 
 
 class PauseReason(Enum):
-    """Why a run waits."""
+    """Reason for a pause."""
 
     ASKED = "asked to"
     SINGLE_STEPS = "single step"
@@ -19,7 +19,7 @@ class PauseReason(Enum):
 
 
 class RestoreReason(Enum):
-    """Why a run was set to another state."""
+    """Reason for setting a run to another state."""
 
     UNDO = "undo"
     REDO = "redo"
@@ -29,14 +29,14 @@ class RestoreReason(Enum):
 
 
 class NonFiniteValue(Enum):
-    """Where a NaN or an infinity was found."""
+    """Location of a NaN or infinity."""
 
     LOSS = "loss"
     STATE = "state"
 
 
 class SaveKind(Enum):
-    """What a state was saved for."""
+    """Occasion on which a state was saved."""
 
     ASKED = "asked for"
     AUTOMATIC = "automatic"
@@ -53,15 +53,15 @@ class SaveKind(Enum):
 
 @dataclass(frozen=True)
 class SaveReason:
-    """Why a state was saved.
+    """Reason for saving a state.
 
     Attributes
     ----------
     kind : SaveKind
     command : Command or None
-        The command that was carried out next.
+        The command that was executed next.
     note : str
-        The directory of the run that a fork comes from; of another kind what the record says.
+        For a fork, the directory of the original run; for other kinds, the text in the record.
     """
 
     kind: SaveKind
@@ -69,7 +69,7 @@ class SaveReason:
     note: str = ""
 
     def to_wire(self) -> Union[str, Dict[str, Any]]:
-        """Return a JSON-able form: the value of ``kind`` where that is all, else an object."""
+        """Return a JSON-able form: the value of ``kind`` alone if nothing else is set, otherwise a dict."""
         row: Dict[str, Any] = {"kind": self.kind.value}
         if self.command is not None:
             row["command"] = self.command.to_dict()
@@ -79,12 +79,12 @@ class SaveReason:
 
     @classmethod
     def from_wire(cls, row: Union[str, Dict[str, Any]]) -> "SaveReason":
-        """Return the reason that :meth:`to_wire` wrote.
+        """Return the reason serialized by :meth:`to_wire`.
 
         Raises
         ------
         KeyError, TypeError, ValueError, SettingError
-            If it is something else.
+            If it is invalid.
         """
         if isinstance(row, str):
             return cls(SaveKind(row))

@@ -1,4 +1,4 @@
-"""Everything that makes a run, before it begins: frozen, and JSON-able but for the data."""
+"""Specification of a run: immutable, and JSON-able except for the data."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, FrozenSet, Optional
@@ -20,8 +20,9 @@ from qatviz.settings import START_SETTINGS, StartSettings
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the graph runs: session target (``grpc://host:port``; empty: in this process), device, threads (0: all
-    cores).
+    """Session target, device and threads on which the graph runs.
+
+    ``target`` is ``grpc://host:port``; empty: this process. 0 threads: one per core.
     """
 
     target: str = ""
@@ -32,29 +33,29 @@ class Placement:
 
 @dataclass(frozen=True, eq=False)
 class RunSpec:
-    """A run to be.
+    """Specification of a run.
 
     Attributes
     ----------
     network : Network
     dataset : Dataset
     data_spec : str
-        What :func:`qatviz.data.load` was given, for resuming.
+        Argument of :func:`qatviz.data.load`, for resuming.
     book : SettingsBook
-        Initial settings; its plan is the network's.
+        Initial settings; contains the network's quantization plan.
     batch_size, optimizer, seed
-        ``seed`` decides initial parameters, batches and dropout.
+        ``seed`` determines initial parameters, batches and dropout.
     steps : int or None
-        Steps in all; None: until stopped.
+        Total steps; None: no limit.
     schedule : tuple of ScheduledCommand
-        Changes that take effect at given steps; from pairs of step and command, which get ids.
+        Changes that take effect at given steps; ``(step, command)`` pairs are accepted and get ids.
     placement : Placement
     telemetry : bool
-        Error measures with every step.
+        Compute error measures at every training step.
     start : RunState, optional
-        Go on from here (resume, fork).
+        State from which the run continues (resume, fork).
     parameters : dict of str to np.ndarray, optional
-        float32 arrays by ``layer.parameter`` to begin with, such as those of a trained model; by default seeded ones.
+        Initial parameters: float32 arrays by ``layer.parameter``, such as a trained model's; by default random, seeded.
     keras : KerasOrigin, optional
         The Keras model that the network was imported from.
     """
@@ -74,11 +75,11 @@ class RunSpec:
     parameters: Optional[Arrays] = None
     keras: Optional[KerasOrigin] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         StartSettings(self.batch_size, self.optimizer, self.seed, self.steps)
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError(
-                f"network {self.network.name!r} takes examples of shape {tuple(self.network.input_shape)}, but "
+                f"network {self.network.name!r} expects examples of shape {tuple(self.network.input_shape)}, but "
                 f"{self.dataset.name} has {tuple(self.dataset.input_shape)}"
             )
         _check_output(self.network, self.dataset)
@@ -86,7 +87,7 @@ class RunSpec:
             _check_parameters(self.network, self.parameters)
         book = self.book
         object.__setattr__(self, "schedule", with_ids(self.schedule))
-        for item in self.schedule:  # a mistake in it should show now, not at step 5,000
+        for item in self.schedule:  # report a mistake in the schedule now, not at step 5,000
             book, _ = changed(book, item.command)
 
     @property
@@ -95,20 +96,22 @@ class RunSpec:
 
     @property
     def metric(self) -> Metric:
-        """What evaluations measure."""
+        """Metric of evaluations."""
         return metric_of(self.dataset.task)
 
     @property
     def fixed(self) -> FrozenSet[str]:
-        """Parameters that are not trained, because the user's own model has no such arrays (the gamma of a batch norm
-        without one): what was trained could not go back there.
+        """Parameters that are not trained because the imported Keras model has no arrays for them.
+
+        An example is the gamma of a batch norm with ``scale=False``: its trained values could not be exported to the
+        model.
         """
         if self.keras is None:
             return frozenset()
         return frozenset(set(self.network.all_parameter_shapes()) - set(self.keras.arrays))
 
     def description(self) -> Dict[str, Any]:
-        """JSON-able form for the record of the run; ``parameters``, which are not, it keeps beside it."""
+        """Return a JSON-able form for the record of the run; ``parameters`` are stored separately."""
         description = {
             "qatviz": __version__,
             "network": self.network.to_dict(),
@@ -129,12 +132,12 @@ class RunSpec:
 
     @classmethod
     def from_description(cls, description: Dict[str, Any], dataset: Dataset, **changes: Any) -> "RunSpec":
-        """The spec that :meth:`description` wrote, on ``dataset``; ``changes`` replace fields.
+        """Return the spec serialized by :meth:`description`, with ``dataset``; ``changes`` replace fields.
 
         Raises
         ------
         RecordError
-            If something is missing, or the data is not the data of the run.
+            If something is missing, or ``dataset`` is not the data set of the run.
         """
         try:
             if dataset.fingerprint != description["data_fingerprint"]:
@@ -166,14 +169,14 @@ def _check_output(network: Network, dataset: Dataset) -> None:
     is_regression, shape = dataset.task == REGRESSION, network.shapes[network.output]
     if network.num_outputs != dataset.num_outputs or len(shape) != 1:
         raise NetworkError(
-            f"network {network.name!r}: layer {network.output!r} puts out shape {shape}, but {dataset.name} "
+            f"network {network.name!r}: layer {network.output!r} has the output shape {shape}, but {dataset.name} "
             f"has {dataset.num_outputs} {'numbers to predict' if is_regression else 'classes'}"
         )
     if is_regression and isinstance(network.layer(network.output), Softmax):
         raise NetworkError(
             f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and "
             "1 and add up to 1; "
-            f"to predict the numbers of {dataset.name} the network has to end without it"
+            f"to predict the numbers of {dataset.name} end the network without it"
         )
 
 
@@ -185,5 +188,5 @@ def _check_parameters(network: Network, parameters: Arrays) -> None:
         wanted = f"float32 {expected[name]}" if name in expected else "nothing"
         if found != wanted:
             raise NetworkError(
-                f"network {network.name!r}: the parameters to begin with have {found} for {name}; expected: {wanted}"
+                f"network {network.name!r}: the initial parameters have {found} for {name}; expected: {wanted}"
             )

@@ -1,4 +1,4 @@
-"""The whole state of a run after some number of steps: what a checkpoint holds, and what a run can be set to."""
+"""Complete state of a run between two training steps, as saved in and restored from checkpoints."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
@@ -16,15 +16,15 @@ Arrays = Dict[str, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class RunState:
-    """The state of a run after ``step`` steps.
+    """State of a run after ``step`` training steps.
 
-    The batches and random numbers of the steps to come follow from ``step`` alone.
+    The batches and random numbers of later steps depend on ``step`` and the seed alone.
 
     Attributes
     ----------
     step : int
     seconds : float
-        Training time so far.
+        Training time so far, without pauses.
     book : SettingsBook
         Settings in effect.
     arrays : dict of str to np.ndarray
@@ -32,11 +32,11 @@ class RunState:
     name : str
         Name of the checkpoint.
     reason : SaveReason
-        Why it was saved.
+        Reason for saving it.
     branch : int
-        Branch of the run that it lies on.
+        Branch of the run to which it belongs.
     position : int or None
-        Number of events of that branch that came before it; see :class:`qatviz.protocol.branches.BranchPoint`.
+        Number of earlier events on that branch; see :class:`qatviz.protocol.branches.BranchPoint`.
     """
 
     step: int
@@ -50,21 +50,21 @@ class RunState:
 
     @property
     def point(self) -> BranchPoint:
-        """Its place on the branches of the run."""
+        """Place of the state on the branches of the run."""
         return BranchPoint(self.branch, self.step, self.position)
 
     @property
     def nbytes(self) -> int:
-        """Number of bytes of the arrays."""
+        """Total size of the arrays in bytes."""
         return sum(array.nbytes for array in self.arrays.values())
 
     @property
     def is_finite(self) -> bool:
-        """Whether the arrays hold neither NaN nor infinity."""
-        return all(np.isfinite(array).all() for array in self.arrays.values())
+        """True if the arrays contain neither NaN nor infinity."""
+        return all(bool(np.isfinite(array).all()) for array in self.arrays.values())
 
     def meta(self) -> Dict[str, Any]:
-        """Return what a checkpoint file holds beside the arrays, JSON-able."""
+        """Return the JSON-able metadata of a checkpoint file."""
         return {
             "step": self.step,
             "seconds": self.seconds,
@@ -76,12 +76,12 @@ class RunState:
 
     @classmethod
     def from_checkpoint(cls, name: str, arrays: Arrays, meta: Dict[str, Any], plan: QuantizationPlan) -> "RunState":
-        """Return the state that a checkpoint file holds.
+        """Return the state stored in a checkpoint file.
 
         Raises
         ------
         RecordError
-            If ``meta`` lacks an entry, or holds something else than :meth:`meta` returns.
+            If an entry of ``meta`` is missing or invalid.
         """
         try:
             return cls(
@@ -95,4 +95,4 @@ class RunState:
                 None if meta.get("position") is None else int(meta["position"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"checkpoint {name}: its description is incomplete: {error!r}") from error
+            raise RecordError(f"checkpoint {name}: its metadata is incomplete: {error!r}") from error

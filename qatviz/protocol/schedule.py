@@ -1,7 +1,7 @@
-"""What is planned for a run: the total number of steps, and which settings change before which of them.
+"""Plan of a run: its total number of training steps and its scheduled changes of settings.
 
-The plan that a run begins with is in the description of its record; a later one is there as an event
-(:class:`qatviz.protocol.events.Planned`), so that a run that was cut off continues with it.
+The initial plan is in the description of the record; later ones are recorded as events
+(:class:`qatviz.protocol.events.Planned`), so that an interrupted run resumes with the newest one.
 """
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -12,26 +12,26 @@ from qatviz.protocol.settings_book import SettingsBook
 
 
 class Plan(NamedTuple):
-    """The total number of steps (None: no limit), and the changes of settings to come."""
+    """Total number of training steps (None: no limit) and the scheduled changes of settings."""
 
     steps: Optional[int]
     schedule: Schedule
 
 
 def changed(book: SettingsBook, command: SettingsCommand) -> Tuple[SettingsBook, Tuple[Change, ...]]:
-    """Return the book after a command, and what it changed; :class:`SettingError` if it is not allowed."""
+    """Return the book after a command, and the changes; :class:`SettingError` if a value is not allowed."""
     if isinstance(command, ApplyPreset):
         return book.with_preset(command.preset)
     return book.change(command.assignments)
 
 
 def to_rows(schedule: Schedule) -> List[List[Any]]:
-    """Return a JSON-able form: a row for each command, see :meth:`ScheduledCommand.to_row`."""
+    """Return a JSON-able form: one row per command, see :meth:`ScheduledCommand.to_row`."""
     return [item.to_row() for item in schedule]
 
 
 def from_rows(rows: Sequence[List[Any]]) -> Schedule:
-    """Return the schedule that :func:`to_rows` wrote; ValueError, TypeError or SettingError if it is something else."""
+    """Return the schedule serialized by :func:`to_rows`; ValueError, TypeError or SettingError if it is invalid."""
     return tuple(ScheduledCommand.from_row(row) for row in rows)
 
 
@@ -41,10 +41,10 @@ def remaining_plan(
     reached: int,
     is_same: Callable[[Command, Command], bool],
 ) -> Plan:
-    """Return the newest plan of a run without the changes of settings that were made.
+    """Return the newest plan of a run without the scheduled changes that have already been applied.
 
-    A change was made where the run got beyond its step, or got there and its events say so. Those that were undone
-    since are among them: what became of the settings is told by the events.
+    A change has been applied if the run is beyond its step, or at its step and an event confirms it. Changes that were
+    undone later count as applied.
 
     Parameters
     ----------
@@ -53,14 +53,14 @@ def remaining_plan(
     log : sequence of Event
         All events.
     reached : int
-        The step that the run is at.
+        Number of training steps complete.
     is_same : callable
-        Whether two commands ask for the same; called for commands of old runs, which have no ids.
+        Returns whether two commands are equivalent; called for commands of version 0.1, which have no ids.
 
     Raises
     ------
     KeyError, TypeError, ValueError, SettingError
-        If the description lacks what a plan has.
+        If ``description`` contains no valid plan.
     """
     plan, since = Plan(description["steps"], from_rows(description["schedule"])), 0
     for index, event in enumerate(log):

@@ -1,6 +1,6 @@
-"""All settings of a run at one moment, and how paths such as ``conv*.weights.num_bits`` name them.
+"""All settings of a run, addressed by paths such as ``conv*.weights.num_bits``.
 
-Framework-free and immutable: a change makes a new book and says what changed, or raises and changes nothing.
+A book is immutable: a change returns a new book and the list of changes, or raises.
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from qatviz.settings import (
     WEIGHTS,
     QuantizerSettings,
     RunSettings,
+    Setting,
     quantizer_setting,
     quantizer_settings,
     run_setting,
@@ -43,7 +44,7 @@ class SettingsBook:
         activations: Optional[Dict[str, Any]] = None,
         run: RunSettings = RunSettings(),
     ) -> "SettingsBook":
-        """A preset, with settings of all weights and of all activations replaced by those given."""
+        """Return the book of a preset, with overrides for all ``weights`` and all ``activations``."""
         overrides = {WEIGHTS: weights or {}, ACTIVATIONS: activations or {}}
         leaders = [plan.tensors[members[0]] for members in plan.groups]
         quantizers = []
@@ -57,19 +58,19 @@ class SettingsBook:
         return cls(plan, tuple(quantizers), run)
 
     def of(self, tensor: str) -> QuantizerSettings:
-        """Settings of the tensor of this name."""
+        """Return the settings of the tensor with this name."""
         return self.quantizers[self._group(self.plan.index(tensor))]
 
     def change(self, assignments: Iterable[Tuple[str, Any]]) -> Tuple["SettingsBook", Tuple[Change, ...]]:
-        """The book after ``(path, value)`` assignments in order, and what they changed (nothing twice, no-ops left
-        out).
+        """Return the book after ``(path, value)`` assignments, and the changes.
 
-        A value may be text, as on the command line. Tensors of one group change together.
+        Each changed setting is listed once, unchanged ones not at all. A value may be text, as on the command line.
+        Tensors of one group change together.
 
         Raises
         ------
         SettingError
-            If a path names nothing, or a value is not allowed; then nothing has changed.
+            If a path matches no setting, or a value is not allowed.
         """
         book = self
         for path, value in assignments:
@@ -77,12 +78,12 @@ class SettingsBook:
         return book, self.differences(book)
 
     def with_preset(self, preset: str) -> Tuple["SettingsBook", Tuple[Change, ...]]:
-        """The book with the quantizers of a preset, and what that changes."""
+        """Return the book with the quantizer settings of a preset, and the changes."""
         book = replace(self, quantizers=self.from_preset(self.plan, preset).quantizers)
         return book, self.differences(book)
 
     def differences(self, other: "SettingsBook") -> Tuple[Change, ...]:
-        """What changes from this book to ``other``, by full path."""
+        """Return the changes from this book to ``other``, by full path."""
         changes = [
             Change(f"{RUN}.{name}", getattr(self.run, name), getattr(other.run, name))
             for name in RUN_SETTINGS
@@ -98,7 +99,7 @@ class SettingsBook:
         return tuple(changes)
 
     def to_dict(self) -> Dict[str, Any]:
-        """JSON-able: run settings and, by tensor name, quantizer settings."""
+        """Return a JSON-able form: run settings, and quantizer settings by tensor name."""
         return {
             "run": self.run.to_dict(),
             "quantizers": {tensor.name: self.of(tensor.name).to_dict() for tensor in self.plan.tensors},
@@ -106,7 +107,7 @@ class SettingsBook:
 
     @classmethod
     def from_dict(cls, plan: QuantizationPlan, record: Dict[str, Any]) -> "SettingsBook":
-        """The book that :meth:`to_dict` wrote; :class:`SettingError` if it does not fit the plan."""
+        """Return the book serialized by :meth:`to_dict`; :class:`SettingError` if it does not match the plan."""
         try:
             quantizers = []
             for members in plan.groups:
@@ -127,8 +128,7 @@ class SettingsBook:
     def _assign(self, path: str, value: Any) -> "SettingsBook":
         pattern, _, name = path.strip().rpartition(".")
         if pattern == RUN or (not pattern and name in RUN_SETTINGS):
-            setting = run_setting(name)
-            return replace(self, run=replace(self.run, **{name: _value(setting, value, path, "")}))
+            return replace(self, run=replace(self.run, **{name: _value(run_setting(name), value, path, "")}))
         tensors = self.matching(pattern, name, path)
         quantizers = list(self.quantizers)
         for tensor in tensors:
@@ -139,8 +139,9 @@ class SettingsBook:
         return replace(self, quantizers=tuple(quantizers))
 
     def matching(self, pattern: str, name: str, path: str) -> List[QuantizedTensor]:
-        """Tensors that ``pattern`` names: ``layer.kind`` with ``*`` and ``?``; a layer alone means both kinds, where
-        the setting ``name`` applies to both.
+        """Return the tensors that match ``pattern``: ``layer.kind`` or ``layer``, with wildcards ``*`` and ``?``.
+
+        A layer alone matches its weights and activations, as far as the setting ``name`` applies to them.
         """
         if name not in QUANTIZER_SETTINGS:
             raise SettingError(
@@ -162,12 +163,12 @@ class SettingsBook:
 
 
 def parse_assignment(text: str) -> Tuple[str, str]:
-    """``path=value`` as its two parts; :class:`SettingError` if there is no ``=``."""
+    """Split ``path=value`` at the first ``=``; :class:`SettingError` if either part is missing."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip() or not value.strip():
         raise SettingError(f"{text!r}: expected PATH=VALUE, such as conv1.weights.num_bits=4")
     return path.strip(), value.strip()
 
 
-def _value(setting, value, path, kind):
+def _value(setting: Setting, value: Any, path: str, kind: str) -> Any:
     return setting.parse(value, path, kind) if isinstance(value, str) else setting.check(value, path, kind)

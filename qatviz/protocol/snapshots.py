@@ -1,4 +1,4 @@
-"""What the training thread measures, as frozen records with read-only arrays."""
+"""Measurements of the training thread: immutable records with read-only arrays."""
 
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.protocol.branches import UNPLACED, BranchPoint
 
-#: Measures of every quantized tensor that ride each training step, in the order of ``StepRecord.values``.
+#: Measures of every quantized tensor taken at each training step, in the order of ``StepRecord.values``.
 #: ``scale`` and ``zero_point`` of a per-channel tensor are those of its coarsest (largest-scale) channel. The error
 #: measures (from ``mse`` on) of a step are taken on a fixed sample of the tensor; a ``Snapshot`` has them exactly.
 STEP_MEASURES = (
@@ -28,25 +28,25 @@ SNAPSHOT_MEASURES = (*STEP_MEASURES, "used_codes", "effective_bits", "flip_rate"
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
-    """The same array with writing switched off (records cross threads)."""
+    """Make ``array`` read-only, so that threads can share it, and return it."""
     array.setflags(write=False)
     return array
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One training step.
+    """Measurements of one training step.
 
     Attributes
     ----------
     step : int
-        Number of steps complete after this one.
+        Number of training steps complete, including this one.
     seconds : float
-        Training time of the run so far, pauses left out.
+        Training time of the run so far, without pauses.
     loss, learning_rate : float
     values : np.ndarray
         float32 ``[len(STEP_MEASURES), num_tensors]``, columns in the order of the quantization plan. Rows 0..3 are
-        the quantization that this step used; the rest measures the tensors of this step.
+        the quantization in effect at this step; the others are measured on its tensors.
     """
 
     step: int
@@ -63,13 +63,13 @@ class TensorHistogram:
     Attributes
     ----------
     edges : np.ndarray
-        float32 ``[n_bins + 1]``, common to the float and the quantized counts.
+        float32 ``[n_bins + 1]``, shared by the float and the quantized counts.
     float_counts, quantized_counts : np.ndarray
         int64 ``[n_bins]``.
     code_min : int
         Integer code of the first entry of ``code_counts``.
     code_counts : np.ndarray or None
-        int64, one bin a code; None above 8 bits or where the quantizer is off.
+        int64, one bin per code; None above 8 bits or if the quantizer is off.
     channel_min, channel_max : np.ndarray
         float32 ``[num_channels]``: range of the float values of each output channel (weights), or of the tensor.
     scale, zero_point : np.ndarray
@@ -89,9 +89,9 @@ class TensorHistogram:
 
 @dataclass(frozen=True)
 class TensorValues:
-    """The values before quantization of one tensor after ``step`` steps, with the snapshot of that step.
+    """Values of one tensor before quantization after ``step`` training steps, sent with the snapshot of that step.
 
-    ``values`` is float32 ``[n, num_channels]``: all weights; of an activation those of the first held-out examples.
+    ``values`` is float32 ``[n, num_channels]``: all weights, or the activations of the first held-out examples.
     """
 
     step: int
@@ -101,15 +101,15 @@ class TensorValues:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Measures and histograms of all quantized tensors after ``step`` steps.
+    """Measures and histograms of all quantized tensors after ``step`` training steps.
 
-    ``branch`` and ``position`` place the state that was measured (:class:`qatviz.protocol.branches.BranchPoint`).
+    ``branch`` and ``position`` identify the measured state (:class:`qatviz.protocol.branches.BranchPoint`).
 
-    Ranges, grids and weights up to :data:`qatviz.training.probes.SNAPSHOT_WEIGHTS` are exact; of larger tensors, and of
-    activations, the rest is that of a large sample.
+    Ranges and grids are exact, and so are all measures of weight tensors of up to
+    :data:`qatviz.training.probes.SNAPSHOT_WEIGHTS` values. Other measures are taken on a large sample.
 
     ``values`` is float32 ``[len(SNAPSHOT_MEASURES), num_tensors]``; ``histograms`` maps a tensor's name to its
-    histogram; ``num_bits`` and ``enabled`` are the settings it was taken with, by tensor.
+    histogram; ``num_bits`` and ``enabled`` are the settings in effect, by tensor.
     """
 
     step: int
@@ -123,5 +123,5 @@ class Snapshot:
 
     @property
     def point(self) -> BranchPoint:
-        """The place of the state that was measured."""
+        """Place of the measured state on the branches of the run."""
         return BranchPoint(self.branch, self.step, self.position)

@@ -1,4 +1,4 @@
-"""What happened to a run, and what of it led to the present state: a run that is set back leaves some of it behind."""
+"""Events of a run, with those marked that led to its present state: a rewind leaves some of them behind."""
 
 from dataclasses import dataclass, replace
 from typing import List, Optional
@@ -9,15 +9,15 @@ from qatviz.protocol.events import Event
 
 @dataclass(frozen=True)
 class LoggedEvent:
-    """An event of a run.
+    """An event in the log of a run.
 
     Attributes
     ----------
     event : Event
     survives : bool
-        Whether it led to the present state of the run; False where the run was set back to before it.
+        True if it led to the present state of the run; False if the run was rewound to before it.
     time : float or None
-        Wall clock, Unix time in seconds; None where nobody noted it.
+        Wall clock, Unix time in seconds; None if not recorded.
     """
 
     event: Event
@@ -26,14 +26,14 @@ class LoggedEvent:
 
 
 class Timeline:
-    """All events of a run, in the order in which they came.
+    """All events of a run, in order of arrival.
 
     Attributes
     ----------
     log : list of LoggedEvent
-        Another list once events no longer survive, or survive again; else it only grows.
+        Replaced by a new list when the survival of events changes; otherwise it only grows.
     path : BranchPath
-        What led to the present state.
+        Path to the present state.
     """
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class Timeline:
         self.path: BranchPath = self._cursor.tree.path()
 
     def add(self, event: Event, time: Optional[float] = None) -> bool:
-        """Append what came next; return whether the run was set to another state by then.
+        """Append an event; return whether the run has been set to another state.
 
-        An event that says nothing of its place belongs to the present.
+        An event without a place belongs to the present state.
         """
         branch = self._cursor.branch
         event = self._cursor.place(event)
@@ -59,5 +59,5 @@ class Timeline:
         return moved
 
     def place(self, point: BranchPoint) -> BranchPoint:
-        """Return the place of a state; one that says nothing of it is of the present branch."""
+        """Return ``point``; if it has no place, the same step on the present branch."""
         return point if point.branch != UNPLACED else self._cursor.point(point.step)

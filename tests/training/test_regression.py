@@ -160,7 +160,7 @@ def test_a_network_that_can_not_predict_numbers_is_refused():
         NetworkError, match="layer 'softmax' is a Softmax, .*to predict the numbers of numbers the network"
     ):
         spec(net(softmax=True), numbers())
-    with pytest.raises(NetworkError, match=r"puts out shape \(3,\), but numbers has 2 numbers to predict"):
+    with pytest.raises(NetworkError, match=r"has the output shape \(3,\), but numbers has 2 numbers to predict"):
         spec(net(3), numbers())
     assert spec(net(3, softmax=True), dataset()).metric.name == "accuracy"
 
