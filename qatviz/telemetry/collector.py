@@ -140,12 +140,12 @@ class Collector:
 
     def _pass_on(self, item: Union[Snapshot, TensorValues, Rewind, Event]) -> None:
         if isinstance(item, Rewind):
-            self._feed.rewind(item.parent.step)
+            self._feed.rewind(item.parent, item.branch)
             if self._record is not None:
                 self._record.append_rewind(item.parent.step, item.parent.branch, position=item.parent.position)
             return
         if isinstance(item, Snapshot):
-            self._feed.add_snapshot(item.step, item.values)
+            self._feed.add_snapshot(item.step, item.values, item.position or 0)
             self._channel.put_snapshot(item)
             if self._record is not None:
                 self._record.append_snapshot(item)
@@ -154,7 +154,7 @@ class Collector:
             self._channel.put_snapshot(item)
             return
         if isinstance(item, Evaluated):
-            self._feed.add_evaluation(item.step, [item.scores[way] for way in WAYS])
+            self._feed.add_evaluation(item.step, [item.scores[way] for way in WAYS], item.position)
         if self._record is not None:
             self._record.append_event(item)
         self._channel.put_event(item)

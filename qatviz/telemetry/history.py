@@ -5,6 +5,9 @@ evaluation). The newest rows of a track are kept as they came. Older rows are fo
 rows; of each bucket survive, for every series, the minimum, the maximum, the mean and the number of values, and the
 first and last step. When a track's buckets are all in use, neighbours merge and k grows by one, so extremes are never
 lost and memory stays where it is.
+
+A run that is set to another state continues on a new branch. What is read is what led to the present state; what was
+measured on branches that were left is kept, and is read again once the run is set to a state on one of them.
 """
 
 import threading
@@ -12,8 +15,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.snapshots import read_only
-from qatviz.telemetry.history_track import Track
+from qatviz.telemetry.history_branches import BranchedTrack
 
 #: Buckets of the older part of a track. 8192 are four times what a wide screen shows; 332 series need 44 MB of them.
 DEFAULT_CAPACITY = 8192
@@ -53,6 +57,8 @@ class History:
         Buckets of each track; even, at least 2.
     recent : int
         Newest rows of each track that stay single at least (twice as many at most); at least 1.
+    branch : int
+        The branch that the run is on.
 
     Raises
     ------
@@ -61,18 +67,24 @@ class History:
     """
 
     def __init__(
-        self, tracks: Dict[str, Sequence[str]], capacity: int = DEFAULT_CAPACITY, recent: int = DEFAULT_RECENT
+        self,
+        tracks: Dict[str, Sequence[str]],
+        capacity: int = DEFAULT_CAPACITY,
+        recent: int = DEFAULT_RECENT,
+        branch: int = 0,
     ):
         if capacity < 2 or capacity % 2:
             raise ValueError(f"capacity of a history is {capacity}, expected an even number of at least 2")
         if recent < 1:
             raise ValueError(f"recent rows of a history are {recent}, expected at least 1")
         self._lock = threading.Lock()
-        self._tracks: Dict[str, Track] = {}
+        self._tree = BranchTree()
+        self._tree.add(branch, None)
+        self._tracks: Dict[str, BranchedTrack] = {}
         self._names: Dict[str, Tuple[str, ...]] = {}
-        self._columns: Dict[str, Tuple[Track, int]] = {}
+        self._columns: Dict[str, Tuple[BranchedTrack, int]] = {}
         for track_name, names in tracks.items():
-            track = self._tracks[track_name] = Track(len(names), capacity, recent)
+            track = self._tracks[track_name] = BranchedTrack(len(names), capacity, recent, branch)
             self._names[track_name] = tuple(names)
             for column, name in enumerate(names):
                 if name in self._columns:
@@ -88,7 +100,7 @@ class History:
         return list(self._tracks)
 
     def names(self, track: str) -> Tuple[str, ...]:
-        """Names of the series of ``track``, in the order of its values."""
+        """Return the names of the series of ``track``, in the order of its values."""
         return self._names[track]
 
     @property
@@ -97,7 +109,7 @@ class History:
         with self._lock:
             return sum(track.nbytes for track in self._tracks.values())
 
-    def append(self, track: str, step: int, values: np.ndarray) -> None:
+    def append(self, track: str, step: int, values: np.ndarray, position: int = 0) -> None:
         """Add one row: the values of all series of ``track`` at ``step``.
 
         Parameters
@@ -106,6 +118,9 @@ class History:
             Later than the track's last step.
         values : np.ndarray
             ``[len(names)]``, cast to float32; NaN says that there is no value.
+        position : int
+            Number of events of the branch before the state that was measured: what was measured after a change of
+            settings does not belong to the state before it, though it is of the same step.
 
         Raises
         ------
@@ -113,7 +128,7 @@ class History:
             If ``step`` is not after the last one, or the number of values is wrong.
         """
         with self._lock:
-            self._tracks[track].append(step, values)
+            self._tracks[track].append(step, position, values)
 
     def extend(self, track: str, steps: np.ndarray, values: np.ndarray) -> None:
         """Add many rows at once: ``steps`` int64 ``[n]`` ascending, ``values`` ``[n, len(names)]``.
@@ -123,19 +138,34 @@ class History:
         with self._lock:
             self._tracks[track].extend(np.asarray(steps, np.int64), np.asarray(values, np.float32))
 
-    def rewind(self, step: int) -> None:
-        """Forget all that came after ``step``: the run was set back to it and goes on from there.
+    @property
+    def branch(self) -> int:
+        """The branch that the run is on."""
+        with self._lock:
+            return self._tree.newest
 
-        Single rows are forgotten exactly. A bucket that straddles ``step`` holds values of both timelines that can't
-        be told apart, so all of it goes: what remains is true, and the gap before ``step`` is shorter than one
-        bucket (at most ``2 / capacity`` of the rows that the track has seen).
+    def rewind(self, parent: BranchPoint, branch: int) -> None:
+        """Continue from the state at ``parent`` on a new branch: what did not lead to that state is not read any more.
+
+        Single rows are cut off exactly. A bucket that straddles the state holds values from both before and after it,
+        which can't be told apart; all of it is left out. So what is read is true, and the gap before the state is
+        shorter than one bucket.
+
+        Raises
+        ------
+        ValueError
+            If ``branch`` is not newer than the present one.
         """
         with self._lock:
+            if branch <= self._tree.newest:
+                raise ValueError(f"branch {branch} of a history is not newer than branch {self._tree.newest}")
+            self._tree.add(branch, parent)
+            path = self._tree.path()
             for track in self._tracks.values():
-                track.rewind(step)
+                track.rewind(path)
 
     def series(self, name: str, start: Optional[int] = None, stop: Optional[int] = None) -> Series:
-        """A copy of one series.
+        """Return a copy of one series, of what led to the present state.
 
         Parameters
         ----------
@@ -158,12 +188,12 @@ class History:
         return Series(*(read_only(array) for array in copied))
 
     def last_step(self, track: str) -> Optional[int]:
-        """Step of the newest row of ``track``; None where there is none."""
+        """Return the step of the newest row of ``track`` that led to the present state; None where there is none."""
         with self._lock:
             return self._tracks[track].last_step
 
     def latest(self, track: str) -> Optional[Tuple[int, np.ndarray]]:
-        """Step and values (float32 ``[len(names)]``, a copy) of the newest row that was not folded; None if none."""
+        """Return step and values (float32 ``[len(names)]``, a copy) of that row; None if it is in a bucket, or none."""
         with self._lock:
             newest = self._tracks[track].latest()
         return None if newest is None else (newest[0], read_only(newest[1]))

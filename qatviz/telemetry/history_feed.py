@@ -9,19 +9,21 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.reader import RecordReader
-from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, append_new, extend_steps, refill
+from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, append_new, enter_branches, extend_steps, refill
 
 #: Seconds that the end of a run waits for what is still being read back; what is missing then stays missing.
 PATIENCE_S = 2.0
 
 
 class Recall(NamedTuple):
-    """What to read back: the surviving timeline of ``record`` up to ``step``."""
+    """What to read back: all of ``record`` but what is newer than ``step`` on the newest branch of ``tree``."""
 
     record: RecordReader
     step: int
+    tree: BranchTree
 
 
 class HistoryFeed:
@@ -54,23 +56,23 @@ class HistoryFeed:
             self._thread.start()
 
     def add_steps(self, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:
-        """Steps int64 ``[n]``; loss and learning rate ``[n, 2]``; measures ``[n, len(STEP_MEASURES), T]``."""
+        """Add steps, int64 ``[n]``: loss and learning rate ``[n, 2]``, measures ``[n, len(STEP_MEASURES), T]``."""
         self._do(extend_steps, self._history, steps, scalars, values)
 
-    def add_snapshot(self, step: int, values: np.ndarray) -> None:
-        """Measures of a snapshot, ``[len(SNAPSHOT_MEASURES), T]``."""
-        self._do(append_new, self._history, SNAPSHOTS, step, values.reshape(-1))
+    def add_snapshot(self, step: int, values: np.ndarray, position: int = 0) -> None:
+        """Add the measures of a snapshot, ``[len(SNAPSHOT_MEASURES), T]``; ``position`` as of `History.append`."""
+        self._do(append_new, self._history, SNAPSHOTS, step, values.reshape(-1), position)
 
-    def add_evaluation(self, step: int, scores: Sequence[float]) -> None:
-        """In the order of :data:`qatviz.metric.WAYS`."""
-        self._do(append_new, self._history, EVALUATIONS, step, np.array(scores))
+    def add_evaluation(self, step: int, scores: Sequence[float], position: int = 0) -> None:
+        """Add scores in the order of :data:`qatviz.metric.WAYS`; ``position`` as of `History.append`."""
+        self._do(append_new, self._history, EVALUATIONS, step, np.array(scores), position)
 
-    def rewind(self, step: int) -> None:
-        """The run was set back."""
-        self._do(self._history.rewind, step)
+    def rewind(self, parent: BranchPoint, branch: int) -> None:
+        """Continue from ``parent`` on a new branch; see `History.rewind`."""
+        self._do(self._history.rewind, parent, branch)
 
     def close(self) -> None:
-        """Come back when all that was added is in the history."""
+        """Return when all that was added is in the history."""
         if self._thread is not None:
             self._thread.join(PATIENCE_S)
             self._ending.set()
@@ -83,8 +85,9 @@ class HistoryFeed:
                 return
         function(*arguments)
 
-    def _run(self, record: RecordReader, step: int) -> None:
-        self._guarded(refill, self._history, record, step, lambda: not self._ending.is_set())
+    def _run(self, record: RecordReader, step: int, tree: BranchTree) -> None:
+        self._guarded(refill, self._history, record, tree, step, lambda: not self._ending.is_set())
+        self._guarded(enter_branches, self._history, tree, tree.newest)  # also where not all could be read
         with self._filling:
             for function, arguments in self._waiting or ():
                 self._guarded(function, *arguments)

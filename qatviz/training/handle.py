@@ -69,9 +69,10 @@ class Run:
         self._yields = yields
         self.spec, self.record = spec, record
         goes_on = recall and record is not None and spec.start is not None
-        self._recall = Recall(record, spec.start.step) if goes_on else None
+        self._recall = Recall(record, spec.start.step, record.cursor().tree) if goes_on else None
         names = [tensor.name for tensor in spec.plan.tensors]
-        self.history = History(history_names(names, spec.metric))
+        first_branch = 0 if goes_on or record is None else record.branch
+        self.history = History(history_names(names, spec.metric), branch=first_branch)
         self._channel = Channel(CHANNEL_CAPACITY)
         self._inbox = Inbox()
         self._state, self._step = NEW, spec.start.step if spec.start else 0

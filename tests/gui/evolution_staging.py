@@ -8,6 +8,7 @@ from staging import set_back
 
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.snapshots import StepRecord
@@ -73,9 +74,11 @@ def trained(context, staged):
 
 def restore(context, run, step, name="", changes=()):
     """As the trainer does it: the history is rewound, then the event tells."""
-    run.history.rewind(step)
+    branch = run.history.branch
+    run.history.rewind(BranchPoint(branch, step), branch + 1)
     left, run.step, run.seconds = run.step, step, step * 0.01
-    context.model.take([set_back(events.Restored(step, name, RestoreReason.CHECKPOINT, left, tuple(changes)))])
+    restored = events.Restored(step, name, RestoreReason.CHECKPOINT, left, tuple(changes))
+    context.model.take([set_back(restored, branch=branch + 1, parent=branch)])
 
 
 def values(plot):

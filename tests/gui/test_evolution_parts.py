@@ -347,6 +347,18 @@ def test_going_back_to_before_a_change_takes_its_marker_away():
     assert found[1].changes == (back,), "once, not again from the command's answer"
 
 
+def test_the_markers_of_a_branch_come_back_with_it():
+    timeline = Timeline()
+    timeline.add(applied(3, ("a.weights.symmetric", False, True)))
+    timeline.add(applied(7, ("a.weights.num_bits", 8, 4)))
+    left = timeline.log[-1].event
+    timeline.add(set_back(events.Restored(7, "before-7", RestoreReason.UNDO, 20), left))
+    timeline.add(applied(9, ("a.weights.num_bits", 8, 2)))
+    timeline.add(set_back(events.Restored(20, "undone-20", RestoreReason.REDO, 12), branch=2))
+    labels = [(marker.step, marker.label) for marker in markers_of(timeline.log)]
+    assert labels == [(3, "symmetric"), (7, "w4"), (20, "back")]
+
+
 def test_a_bad_step_is_where_the_run_goes_on_from():
     restored = events.Restored(10, "good", RestoreReason.BAD_STEP, 14)
     found = markers_of([LoggedEvent(restored), LoggedEvent(events.NonFinite(14, NonFiniteValue.LOSS, 10))])

@@ -8,6 +8,7 @@ from staging import set_back
 
 from qatviz.gui.model import run_model
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, TensorValues
@@ -67,6 +68,27 @@ def test_going_back_leaves_later_news_behind(context, staged):
     assert all(step.step <= 6 for step in context.model.recent_steps)
     assert context.model.evaluation is None
     assert [h.survives for h in context.model.log] == [False, True]
+
+
+def test_what_was_left_behind_comes_back_once_the_run_is_set_to_it_again(context, staged):
+    run = staged(steps=2)
+    for _ in range(4):
+        run.advance(2)
+    run.evaluate()
+    context.model.take(run.drain())
+    model = context.model
+    before = list(model.snapshots), model.evaluation
+    model.take([set_back(events.Restored(6, "before-6", RestoreReason.UNDO, 10))])
+    left = list(model.snapshots)
+    run.step, run.seconds = 6, 0.06
+    run.history.rewind(BranchPoint(0, 6), 1)
+    run.advance(3)
+    model.take(run.drain())
+    assert [s.step for s in model.snapshots] == [s.step for s in left] + [9] and model.evaluation is None
+    model.take([set_back(events.Restored(10, "undone-10", RestoreReason.REDO, 9), branch=2)])
+    assert (model.snapshots, model.evaluation) == before
+    assert [logged.event.kind for logged in model.log if logged.survives] == ["Evaluated", "Restored"]
+    assert all(step.step <= 6 for step in model.recent_steps), "those of the branch that was left now are gone"
 
 
 def test_of_one_step_there_is_one_snapshot_the_newest(context, staged):

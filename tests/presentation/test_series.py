@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz.presentation.series import Clock, SeriesReader, nearest, smooth, thin, width_for
+from qatviz.protocol.branches import BranchPoint
 from qatviz.telemetry.history import History
 
 
@@ -79,7 +80,7 @@ def test_a_reader_forgets_what_the_run_left_behind():
     history = history_of(np.ones(100))
     reader = SeriesReader(history)
     reader.points("x", 0, 200, 1)
-    history.rewind(40)
+    history.rewind(BranchPoint(0, 40), 1)
     append(history, np.full(20, 5), 41)
     reader.forget()
     points = reader.points("x", 0, 200, 1)

@@ -8,26 +8,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import join
 
+from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.telemetry.history import History
 
 VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
 
 class Oracle:
-    """All rows of a track at full resolution."""
+    """All rows of a track at full resolution, on all branches."""
 
     def __init__(self):
-        self.rows = {}
+        self.tree, self.rows = BranchTree(), {0: []}
 
-    def check(self, series, column):
-        """Every bucket says what the rows between its steps say, and the buckets hold all rows."""
+    @property
+    def branch(self):
+        return self.tree.newest
+
+    def add(self, step, position, row):
+        self.rows[self.branch].append((step, position, row))
+
+    def fork(self, parent):
+        self.tree.add(self.branch + 1, parent)
+        self.rows[self.branch] = []
+        return self.branch
+
+    def path(self):
+        """Rows of each branch that led to the present state, in order."""
+        path = self.tree.path()
+        return [
+            [row for row in self.rows[branch] if path.includes(BranchPoint(branch, *row[:2]))]
+            for branch, _ in path.pieces
+        ]
+
+    def check(self, series, column, is_exact):
+        """Every bucket tells the truth. What is missing came right before a state that was restored; none if exact."""
         assert (series.first_step <= series.last_step).all()
         assert (series.first_step[1:] > series.last_step[:-1]).all()
-        steps = np.array(sorted(self.rows), np.int64)
-        values = np.array([self.rows[step][column] for step in steps], np.float32)
+        parts = self.path()
+        rows = [row for part in parts for row in part]
+        steps = np.array([step for step, _, _ in rows], np.int64)
+        values = np.array([row[column] for _, _, row in rows], np.float32)
         begins = np.searchsorted(steps, series.first_step)
         ends = np.searchsorted(steps, series.last_step, side="right")
-        assert (ends - begins).sum() == len(steps)
+        told = {step for begin, end in zip(begins, ends) for step in steps[begin:end].tolist()}
+        for part in parts[:-1]:
+            missing = [step not in told for step, _, _ in part]
+            assert missing == sorted(missing) and not (is_exact and any(missing))
+        assert all(step in told for step, _, _ in parts[-1])
         for i, (begin, end) in enumerate(zip(begins, ends)):
             assert (steps[begin], steps[end - 1]) == (series.first_step[i], series.last_step[i])
             present = values[begin:end][~np.isnan(values[begin:end])]
@@ -44,51 +71,116 @@ class Oracle:
 
 @settings(deadline=None)
 @given(
-    st.sampled_from([2, 4, 6, 16]),
-    st.integers(1, 5),
+    st.sampled_from([(2, 1), (4, 3), (6, 2), (16, 5), (4096, 1024)]),
     st.lists(
         st.one_of(
             st.tuples(st.just("append"), st.integers(1, 40), st.integers(1, 3)),
             st.tuples(st.just("extend"), st.integers(0, 40), st.integers(1, 3)),
-            st.tuples(st.just("rewind"), st.floats(0, 1), st.just(0)),
+            st.tuples(st.just("rewind"), st.floats(0, 1), st.floats(0, 1)),
         ),
         max_size=25,
     ),
     st.integers(0, 2**31 - 1),
 )
-def test_every_bucket_tells_the_truth(capacity, recent, actions, seed):
+def test_what_is_read_led_to_the_present_state(sizes, actions, seed):
+    """Whatever the run was set to: also a state on a branch that was left before. With room for all, it is exact."""
     random = np.random.RandomState(seed)
-    history = History({"track": ["a", "b"]}, capacity, recent)
-    oracle, step, n_seen = Oracle(), 0, 0
-    for action, amount, stride in actions:
+    history = History({"track": ["a", "b"]}, *sizes)
+    oracle, step, position = Oracle(), 0, 0
+    for action, amount, other in actions:
         if action == "rewind":
-            target = int(amount * (step + 1))
-            history.rewind(target)
-            kept = history.last_step("track")
-            gone = [s for s in oracle.rows if s > (0 if kept is None else kept)]
-            n_gap = sum(1 for s in gone if s <= target)
-            assert n_gap < max(1, 2 * n_seen / capacity + recent), "only a straddling bucket may go beyond the target"
-            for s in gone:
-                del oracle.rows[s]
-            step = target
-            continue
-        n = int(amount)
-        steps = step + stride * np.arange(1, n + 1)
-        values = random.normal(size=(n, 2)).astype(np.float32)
-        values[random.uniform(size=values.shape) < 0.2] = np.nan
-        if action == "extend":
-            history.extend("track", steps, values)
+            branch = int(other * oracle.branch)
+            states = [(0, 0), *((step, position) for step, position, _ in oracle.rows[branch])]
+            if branch and len(states) > 1:
+                del states[0]
+            step, position = states[int(amount * (len(states) - 1))]
+            point = BranchPoint(branch, step, position)
+            if branch and not oracle.rows[branch]:
+                point, step = oracle.tree.parent_of(branch), oracle.tree.parent_of(branch).step
+            history.rewind(point, oracle.fork(point))
         else:
-            for s, row in zip(steps, values):
-                history.append("track", int(s), row)
-        oracle.rows.update(zip(steps.tolist(), values))
-        n_seen += n
-        step = int(steps[-1]) if n else step
-        assert history.last_step("track") == (max(oracle.rows) if oracle.rows else None)
+            steps = step + other * np.arange(1, amount + 1)
+            values = random.normal(size=(amount, 2)).astype(np.float32)
+            values[random.uniform(size=values.shape) < 0.2] = np.nan
+            if action == "extend":
+                history.extend("track", steps, values)
+            else:
+                for at, row in zip(steps, values):
+                    history.append("track", int(at), row)
+            for at, row in zip(steps.tolist(), values):
+                oracle.add(at, 0, row)
+            step = int(steps[-1]) if amount else step
+        position = 0
+    is_exact = sizes[0] == 4096
     for column, name in enumerate("ab"):
-        series = history.series(name)
-        oracle.check(series, column)
-        assert len(series.count) <= capacity + 2 * recent
+        oracle.check(history.series(name), column, is_exact)
+    rows = [row for part in oracle.path() for row in part]
+    if is_exact:
+        assert history.last_step("track") == (rows[-1][0] if rows else None)
+    capacity, recent = sizes
+    limit = 2 * (capacity * 16 + 2 * recent * 4)
+    steps_and_positions = (2 * capacity + 2 * recent) * 24
+    assert history.nbytes <= 2 * limit + 2 * steps_and_positions
+
+
+def test_what_was_measured_after_a_change_is_not_part_of_the_state_before_it_though_it_is_of_the_same_step():
+    history = History({"track": ["a"]})
+    history.append("track", 5, np.array([1.0]), position=3)
+    history.append("track", 10, np.array([2.0]), position=6)
+    history.rewind(BranchPoint(0, 10, 5), 1)
+    assert history.series("a").mean.tolist() == [1]
+    history.append("track", 10, np.array([3.0]), position=1)
+    assert history.series("a").mean.tolist() == [1, 3]
+    history.rewind(BranchPoint(0, 10, 6), 2)
+    assert history.series("a").mean.tolist() == [1, 2]
+    history.rewind(BranchPoint(1, 10, 1), 3)
+    assert history.series("a").mean.tolist() == [1, 3]
+
+
+def test_a_branch_that_was_left_is_as_it_was_once_the_run_is_set_back_to_it():
+    history = History({"steps": ["loss"], "evaluations": ["accuracy"]}, capacity=2048, recent=16)
+    rows = np.random.RandomState(0).normal(size=(2000, 1)).astype(np.float32)
+    history.extend("steps", np.arange(1, 1001), rows[:1000])
+    history.append("evaluations", 700, np.array([0.7]))
+    before = [history.series(name) for name in ("loss", "accuracy")]
+    history.rewind(BranchPoint(0, 500), 1)
+    assert history.series("loss").last_step[-1] <= 500 and not len(history.series("accuracy").mean)
+    history.extend("steps", np.arange(501, 801), rows[1000:1300])
+    assert history.series("loss").last_step[-1] == 800
+    history.rewind(BranchPoint(0, 1000), 2)
+    for was, now in zip(before, (history.series(name) for name in ("loss", "accuracy"))):
+        for old, new in zip(was, now):
+            np.testing.assert_array_equal(old, new)
+    assert history.last_step("steps") == 1000
+    history.append("steps", 1001, np.array([9.0]))
+    assert history.series("loss").mean[-1] == 9
+
+
+@pytest.mark.parametrize("rewinds", [3, 40, 1500])
+def test_memory_stays_where_it_is_however_often_the_run_is_set_back(rewinds):
+    history = History({"track": [str(i) for i in range(8)]}, capacity=64, recent=16)
+    rows = np.arange(200 * 8, dtype=np.float32).reshape(200, 8)
+    history.extend("track", np.arange(1, 1001), np.zeros((1000, 8)))
+    full = history.nbytes
+    last = 1000
+    for branch in range(1, rewinds + 1):
+        back = 3 if branch % 3 else 150
+        history.rewind(BranchPoint(branch - 1, last - back), branch)
+        history.extend("track", np.arange(last - back + 1, last - back + 201), rows)
+        last += 200 - back
+        assert history.nbytes <= 2 * full
+    series = history.series("0")
+    assert series.last_step[-1] == last and (np.diff(series.last_step) > 0).all()
+    assert series.maximum.max() == rows[:, 0].max()
+
+
+def test_a_branch_is_begun_once():
+    history = History({"track": ["a"]}, branch=3)
+    assert history.branch == 3
+    with pytest.raises(ValueError, match="3"):
+        history.rewind(BranchPoint(0, 0), 3)
+    history.rewind(BranchPoint(3, 0), 7)
+    assert history.branch == 7
 
 
 @settings(deadline=None)
@@ -146,9 +238,10 @@ def test_tracks_have_steps_of_their_own():
     assert "loss" in history and "nothing" not in history
     step, values = history.latest("steps")
     assert (step, values.tolist()) == (100, [100, 0])
-    history.rewind(60)
+    history.rewind(BranchPoint(0, 60), 1)
     assert history.last_step("steps") == 60 and history.last_step("evaluations") == 50
-    history.rewind(-1)
+    assert history.latest("steps")[0] == 60
+    history.rewind(BranchPoint(0, -1), 2)
     assert history.last_step("steps") is None and history.latest("steps") is None
 
 
@@ -158,7 +251,7 @@ def test_what_is_read_is_a_read_only_copy():
     series = history.series("a")
     for array in (*series, history.latest("track")[1]):
         assert not array.flags.writeable
-    history.rewind(0)
+    history.rewind(BranchPoint(0, 0), 1)
     history.append("track", 1, np.array([2], np.float32))
     assert series.mean.tolist() == [1]
 
@@ -203,7 +296,7 @@ def test_a_full_history_grows_no_more():
         if block == 4:
             full = history.nbytes
     assert history.nbytes == full
-    assert full <= 8 * (64 * 16 + 32 * 4) + (64 + 64 + 32) * 8
+    assert full <= 8 * (64 * 16 + 32 * 4) + (3 * 64 + 2 * 32) * 8
 
 
 def test_readers_see_whole_rows_while_one_writes():

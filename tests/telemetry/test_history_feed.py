@@ -11,6 +11,7 @@ from waiting import wait_for
 
 from qatviz.errors import RecordError
 from qatviz.metric import WAYS
+from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import Evaluated
 from qatviz.telemetry import history_feed
 from qatviz.telemetry.history import History
@@ -60,10 +61,10 @@ class Staged:
     def log(self):
         return [], 0
 
-    def iter_snapshots(self, stop):
+    def iter_branch_snapshots(self, surviving_only):
         return iter(())
 
-    def iter_steps(self, stop):
+    def iter_branch_steps(self, surviving_only):
         self.reading.set()
         if self._endless:
             step = 0
@@ -79,45 +80,71 @@ class Staged:
     @staticmethod
     def _piece(first, last):
         steps = np.arange(first, last + 1)
-        return StepSeries(steps, steps / 8, 1 / (steps + 1), np.full(len(steps), 1e-3), step_values(steps))
+        return 0, StepSeries(steps, steps / 8, 1 / (steps + 1), np.full(len(steps), 1e-3), step_values(steps))
+
+
+class Recorded:
+    """Writes the record of a run, and remembers the steps of each branch."""
+
+    def __init__(self, record):
+        self.record, self.tree, self.steps, self.step = record, BranchTree(), {0: []}, 0
+
+    def train(self, count):
+        for _ in range(count):
+            self.step += 1
+            self.steps[self.tree.newest].append(self.step)
+            self.record.append_step(step_record(self.step))
+        self.record.append_snapshot(snapshot(self.step))
+        self.record.append_event(evaluated(self.step))
+
+    def go_to(self, branch, share):
+        """Set the run to a state on ``branch``."""
+        states = self.steps[branch] or [self.tree.parent_of(branch).step if branch else 0]
+        point = BranchPoint(branch, states[int(share * (len(states) - 1))])
+        self.record.append_rewind(point.step, branch)
+        self.step = point.step
+        self.tree.add(self.tree.newest + 1, point)
+        self.steps[self.tree.newest] = []
+
+    def expected(self, branch=None):
+        """Steps that led to the end of a branch, and of these the ones with a snapshot and an evaluation."""
+        path = self.tree.path(branch)
+        parts = [[at for at in self.steps[number] if at <= path.last_step(number)] for number, _ in path.pieces]
+        measured = [self.steps[number][-1] for number, _ in path.pieces if self.steps[number]]
+        steps = [at for part in parts for at in part]
+        return steps, [at for at, part in zip(measured, filter(None, parts)) if at in part]
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 9), st.floats(0, 1)), min_size=1, max_size=6), st.floats(0, 1.2))
-def test_a_record_gives_back_what_survives(tmp_path_factory, parts, upto):
-    step, expected, snapshots, evaluations = 0, [], [], []
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=6), st.floats(0, 1)
+)
+def test_a_record_gives_back_what_survives_and_what_was_left(tmp_path_factory, parts, other):
     with RunRecord.create(tmp_path_factory.mktemp("run"), {}) as record:
-        for count, back in parts:
-            for _ in range(count):
-                step += 1
-                expected.append(step)
-                record.append_step(step_record(step))
-            record.append_snapshot(snapshot(step))
-            record.append_event(evaluated(step))
-            snapshots.append(step)
-            evaluations.append(step)
-            if back < 0.5:
-                step = int(2 * back * step)
-                record.append_rewind(step)
-                expected, snapshots, evaluations = (
-                    [at for at in kept if at <= step] for kept in (expected, snapshots, evaluations)
-                )
-        last = int(upto * (step + 1))
+        run = Recorded(record)
+        for count, branch, share in parts:
+            run.train(count)
+            run.go_to(int(branch * run.tree.newest), share)
         assert record.flush()
-        history = History(NAMES)
-        refill(history, record, last)
-    expected, snapshots, evaluations = (
-        sorted({at for at in kept if at <= last}) for kept in (expected, snapshots, evaluations)
-    )
-    assert_same(history, filled([(at, at) for at in expected], snapshots, evaluations))
+        surviving, all_of_it = History(NAMES), History(NAMES)
+        refill(surviving, record)
+        refill(all_of_it, record, record.cursor().tree, run.step)
+    steps, measured = run.expected()
+    expected = filled([(at, at) for at in steps], measured, measured)
+    assert_same(surviving, expected)
+    assert_same(all_of_it, expected)
+    branch = int(other * run.tree.newest)
+    all_of_it.rewind(BranchPoint(branch, 10**6), run.tree.newest + 1)
+    steps, measured = run.expected(branch)
+    assert_same(all_of_it, filled([(at, at) for at in steps], measured, measured))
 
 
 def test_what_is_new_waits_for_what_was_before_and_nobody_waits_for_it():
     record, history = Staged(), History(NAMES)
-    feed = HistoryFeed(history, Recall(record, 5))
+    feed = HistoryFeed(history, Recall(record, 5, BranchTree()))
     add_steps(feed, 6, 9)
     feed.add_snapshot(9, snapshot(9).values)
-    feed.rewind(7)
+    feed.rewind(BranchPoint(0, 7), 1)
     add_steps(feed, 8, 8)
     feed.add_evaluation(8, list(evaluated(8).scores.values()))
     assert all(history.last_step(track) is None for track in NAMES)
@@ -130,9 +157,9 @@ def test_what_is_new_waits_for_what_was_before_and_nobody_waits_for_it():
 
 def test_going_back_beyond_where_the_run_went_on():
     record, history = Staged(), History(NAMES)
-    feed = HistoryFeed(history, Recall(record, 5))
+    feed = HistoryFeed(history, Recall(record, 5, BranchTree()))
     add_steps(feed, 6, 9)
-    feed.rewind(2)
+    feed.rewind(BranchPoint(0, 2), 1)
     add_steps(feed, 3, 4)
     record.go_on.set()
     feed.close()
@@ -142,7 +169,7 @@ def test_going_back_beyond_where_the_run_went_on():
 def test_what_cannot_be_read_is_handed_on_and_what_is_new_comes_in():
     failures, history = [], History(NAMES)
     record = Staged(RecordError("damaged"))
-    feed = HistoryFeed(history, Recall(record, 5), failures.append)
+    feed = HistoryFeed(history, Recall(record, 5, BranchTree()), failures.append)
     add_steps(feed, 6, 9)
     record.go_on.set()
     feed.close()
@@ -153,7 +180,7 @@ def test_what_cannot_be_read_is_handed_on_and_what_is_new_comes_in():
 def test_the_end_of_a_run_does_not_wait_for_a_long_record(monkeypatch):
     monkeypatch.setattr(history_feed, "PATIENCE_S", 0.01)
     record, history, failures = Staged(endless=True), History(NAMES), []
-    feed = HistoryFeed(history, Recall(record, 10**9), failures.append)
+    feed = HistoryFeed(history, Recall(record, 10**9, BranchTree()), failures.append)
     wait_for(record.reading)
     add_steps(feed, 10**9 + 1, 10**9 + 1)
     feed.close()

@@ -9,10 +9,22 @@ from waiting import wait_for
 
 from qatviz.errors import RecordError
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, Evaluate, Pause, Redo, Resume, SaveCheckpoint, TakeSnapshot, Undo
+from qatviz.protocol.commands import (
+    ChangeSettings,
+    Evaluate,
+    Pause,
+    Redo,
+    RestoreCheckpoint,
+    Resume,
+    SaveCheckpoint,
+    TakeSnapshot,
+    Undo,
+)
 from qatviz.protocol.reasons import PauseReason, SaveKind
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import Snapshot
+from qatviz.telemetry.history import History
+from qatviz.telemetry.record.refill import refill
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training import checkpointer
 from qatviz.training.handle import Run
@@ -166,6 +178,67 @@ def test_redo_after_undo_survives_in_the_record(tmp_path):
     # Steps 11 to 15 came twice: changed at first, which redo brought back.
     assert on_disk.loss[10:15].tolist() == [by_step[step][0] for step in range(11, 16)]
     assert by_step[11][0] != by_step[11][1]
+    loss = driver.run.history.series("loss")
+    assert loss.last_step.tolist() == list(range(1, 31))
+    assert loss.mean.tolist() == np.float32(on_disk.loss).tolist()
+
+
+def shown(history):
+    """What curves are drawn from: steps and values of some series."""
+    names = ("loss", "dense1.weights/scale", "accuracy.quantized")
+    return {name: [history.series(name).last_step.tolist(), history.series(name).mean.tolist()] for name in names}
+
+
+def test_a_branch_that_was_left_is_shown_as_it_was_once_its_checkpoint_is_restored(tmp_path):
+    """Its curves and evaluations: in the run that left it, in one that was resumed since, and on disk."""
+    run_spec = spec()
+
+    def take_steps(driver, count):
+        since = len(driver.news)
+        driver.run.single_step(count)
+        driver.until_event(events.Paused, since=since)
+
+    def evaluate(driver):
+        since = len(driver.news)
+        driver.send(Evaluate())
+        driver.until_event(events.Evaluated, since=since)
+
+    with Driver(run_spec, RunRecord.create(tmp_path / "run", run_spec.description()), paused=True) as driver:
+        history = driver.run.history
+        take_steps(driver, 10)
+        driver.send(ChangeSettings((("*.weights.num_bits", 3),)))
+        evaluate(driver)
+        take_steps(driver, 5)
+        evaluate(driver)
+        driver.send(SaveCheckpoint("left"))
+        driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "left")
+        curves = shown(history)
+        assert curves["accuracy.quantized"][0] == [10, 15]
+        driver.send(Undo())
+        assert shown(history)["loss"][0] == list(range(1, 11))
+        assert shown(history)["accuracy.quantized"][0] == [], "it was of the changed settings"
+        take_steps(driver, 8)
+        evaluate(driver)
+        detour = shown(history)
+        assert detour["loss"][0] == list(range(1, 19)) and detour["accuracy.quantized"][0] == [18]
+        driver.send(RestoreCheckpoint("left"))
+        assert shown(history) == curves
+        take_steps(driver, 2)
+        assert shown(history)["loss"][0] == list(range(1, 18))
+        driver.send(Undo())
+        assert shown(history) == detour
+    record = RunRecord.open(tmp_path / "run")
+    final = next(info.name for info in record.list_checkpoints() if info.reason.kind is SaveKind.END)
+    state = RunState.from_checkpoint(final, *record.load_checkpoint(final), run_spec.plan)
+    record.append_rewind(state.step, state.branch, position=state.position)
+    with Driver(Run(spec(start=state), record), paused=True) as resumed:
+        resumed.until(lambda item: resumed.run.history.last_step("snapshots") is not None)
+        assert shown(resumed.run.history) == detour
+        resumed.send(RestoreCheckpoint("left"))
+        assert shown(resumed.run.history) == curves
+    recorded = History({track: history.names(track) for track in history.tracks})
+    refill(recorded, RunRecord.read(tmp_path / "run"))
+    assert shown(recorded) == curves
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_never_ended(graphs, tmp_path):
@@ -200,13 +273,13 @@ def test_what_is_read_back_does_not_keep_the_first_step_waiting(monkeypatch, tmp
     record = RunRecord.open(tmp_path / "run")
     moment = RunState.from_checkpoint("final", *record.load_checkpoint("final-00000005"), first.plan)
     record.append_rewind(moment.step, moment.branch)
-    read, go_on = record.iter_steps, threading.Event()
+    read, go_on = record.iter_branch_steps, threading.Event()
 
     def slow(*arguments, **named):
         wait_for(go_on)
         return read(*arguments, **named)
 
-    monkeypatch.setattr(record, "iter_steps", slow)
+    monkeypatch.setattr(record, "iter_branch_steps", slow)
     with Driver(Run(spec(start=moment), record)) as resumed:
         resumed.until_step(20)
         assert resumed.run.history.last_step("steps") is None
@@ -226,7 +299,7 @@ def test_a_damaged_record_is_reported_and_the_history_begins_with_what_is_new(mo
     def damaged(*_, **__):
         raise RecordError("block 1 is damaged")
 
-    monkeypatch.setattr(record, "iter_steps", damaged)
+    monkeypatch.setattr(record, "iter_branch_steps", damaged)
     with Driver(Run(spec(start=moment), record)) as resumed:
         assert "block 1 is damaged" in resumed.until_event(events.RecordFailed).message
         resumed.until_step(20)

@@ -4,12 +4,12 @@ import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from qatviz.errors import RecordError
-from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import EVENT_KINDS, event_from
 from qatviz.protocol.schedule import Plan, remaining_plan
 from qatviz.protocol.snapshots import Snapshot, read_only
@@ -158,21 +158,20 @@ class RecordReader:
 
     def iter_steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[StepSeries]:
         """As `steps`, in pieces of at most a few thousand steps: of the timeline that survives when it begins."""
-        with open_for_reading(self.path) as connection:
-            state = read_state(connection)
-            limits = _surviving(connection, state)
-        first = -np.inf if start is None else start
-        last = np.inf if stop is None else stop
         previous = -np.inf
-        done = 0
-        while done < state.blocks:
-            with open_for_reading(self.path) as connection:
-                pieces, done = self._read_blocks(connection, done, state, first, last, limits)
-            for piece in pieces:
-                if piece.steps[0] <= previous:
-                    raise RecordError(f"{self.path}: damaged: step {piece.steps[0]} comes after step {previous}")
-                previous = piece.steps[-1]
-                yield piece
+        for _, piece in self._iter_pieces(self._limits(), start, stop):
+            if piece.steps[0] <= previous:
+                raise RecordError(f"{self.path}: damaged: step {piece.steps[0]} comes after step {previous}")
+            previous = piece.steps[-1]
+            yield piece
+
+    def iter_branch_steps(self, surviving_only: bool = False) -> Iterator[Tuple[int, StepSeries]]:
+        """Yield branch and steps, as `iter_steps`, of all branches in their order, or of those that survive."""
+        yield from self._iter_pieces(self._limits() if surviving_only else None, None, None)
+
+    def branches(self) -> BranchTree:
+        """Return the branches of the run."""
+        return self._log().tree
 
     def snapshots(self) -> List[int]:
         """Steps of the snapshots on the surviving timeline, ascending.
@@ -193,25 +192,23 @@ class RecordReader:
             return replace(unpack_snapshot(read_body(connection, "snapshots", row, body_crc)), branch=branch)
 
     def iter_snapshots(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[Snapshot]:
-        """The snapshots on the surviving timeline with ``start <= step <= stop``, one after the other.
+        """Yield the snapshots on the surviving timeline with ``start <= step <= stop``.
 
         One that is thinned out meanwhile, by who writes the record, is left out.
         """
         with open_for_reading(self.path) as connection:
             ids = self._snapshot_ids(connection)
-        wanted = sorted(step for step in ids if (start is None or step >= start) and (stop is None or step <= stop))
-        for begin in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
-            with open_for_reading(self.path) as connection:
-                some = [ids[step] for step in wanted[begin : begin + _SNAPSHOTS_AT_ONCE]]
-                kept = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
-                bodies = [
-                    (read_body(connection, "snapshots", row, body_crc), branch)
-                    for row, body_crc, branch in some
-                    if row in kept
-                ]
-            with reading(self.path):
-                snapshots = [replace(unpack_snapshot(body), branch=branch) for body, branch in bodies]
-            yield from snapshots
+        steps = sorted(step for step in ids if (start is None or step >= start) and (stop is None or step <= stop))
+        yield from self._iter_bodies([ids[step] for step in steps])
+
+    def iter_branch_snapshots(self, surviving_only: bool = False) -> Iterator[Snapshot]:
+        """Yield the snapshots of all branches in their order, or of those that survive; as `iter_snapshots`."""
+        if surviving_only:
+            yield from self.iter_snapshots()
+            return
+        with open_for_reading(self.path) as connection:
+            rows = self._snapshot_rows(connection)
+        yield from self._iter_bodies([(row, body_crc, branch) for row, branch, _, body_crc in rows])
 
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
         """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""
@@ -239,15 +236,42 @@ class RecordReader:
         """
         return self._log().tree.path().includes(point)
 
-    def _read_blocks(self, connection: sqlite3.Connection, done: int, state: State, first, last, limits):
-        """The pieces of the next blocks after the id ``done`` that are asked for, and the new ``done``."""
+    def _limits(self) -> Dict[int, float]:
+        """Return the last surviving step of each branch that the present state descends from."""
+        with open_for_reading(self.path) as connection:
+            return _surviving(connection, read_state(connection))
+
+    def _iter_pieces(
+        self, limits: Optional[Dict[int, float]], start: Optional[int], stop: Optional[int]
+    ) -> Iterator[Tuple[int, StepSeries]]:
+        """Yield branch and steps of the blocks that there are when it begins; None for ``limits``: of all branches."""
+        with open_for_reading(self.path) as connection:
+            state = read_state(connection)
+        first = -np.inf if start is None else start
+        last = np.inf if stop is None else stop
+        done = 0
+        while done < state.blocks:
+            with open_for_reading(self.path) as connection:
+                pieces, done = self._read_blocks(connection, done, state, first, last, limits)
+            yield from pieces
+
+    def _read_blocks(
+        self,
+        connection: sqlite3.Connection,
+        done: int,
+        state: State,
+        first: float,
+        last: float,
+        limits: Optional[Dict[int, float]],
+    ) -> Tuple[List[Tuple[int, StepSeries]], int]:
+        """Return branch and steps of the next blocks after the id ``done`` that are asked for, and the new ``done``."""
         end = min(done + _BLOCKS_AT_ONCE, state.blocks)
         rows = list(checked_rows(connection, "blocks", "WHERE id > ? AND id <= ?", (done, end)))
         if [row[0] for row in rows] != list(range(done + 1, end + 1)):
             raise ValueError(f"table blocks lacks rows between {done + 1} and {end}")
         pieces = []
         for block, branch, first_step, last_step, body_crc in rows:
-            limit = min(limits.get(branch, -np.inf), last)
+            limit = last if limits is None else min(limits.get(branch, -np.inf), last)
             if first_step > limit or last_step < first:
                 continue
             columns = unpack_steps(read_body(connection, "blocks", block, body_crc))
@@ -255,17 +279,37 @@ class RecordReader:
                 raise ValueError(f"block {block} holds values of {columns[4].shape[1:]}, expected {state.shape}")
             chosen = (columns[0] >= first) & (columns[0] <= limit)
             if chosen.any():
-                pieces.append(StepSeries(*(read_only(column[chosen]) for column in columns)))
+                pieces.append((branch, StepSeries(*(read_only(column[chosen]) for column in columns))))
         return pieces, end
+
+    def _iter_bodies(self, wanted: Sequence[Tuple[int, int, int]]) -> Iterator[Snapshot]:
+        """Yield the snapshots of these rows (row, CRC of the body, branch); those that are gone are left out."""
+        for begin in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
+            with open_for_reading(self.path) as connection:
+                kept = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
+                bodies = [
+                    (read_body(connection, "snapshots", row, body_crc), branch)
+                    for row, body_crc, branch in wanted[begin : begin + _SNAPSHOTS_AT_ONCE]
+                    if row in kept
+                ]
+            with reading(self.path):
+                snapshots = [replace(unpack_snapshot(body), branch=branch) for body, branch in bodies]
+            yield from snapshots
 
     def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, Tuple[int, int, int]]:
         """Return row, CRC of the body and branch of each surviving snapshot by step; of two of one step the newer."""
+        limits = _surviving(connection, read_state(connection))
+        rows = self._snapshot_rows(connection)
+        return {step: (row, body_crc, branch) for row, branch, step, body_crc in rows if step <= limits.get(branch, -1)}
+
+    @staticmethod
+    def _snapshot_rows(connection: sqlite3.Connection) -> List[Tuple[int, int, int, int]]:
+        """Return row, branch, step and CRC of the body of each snapshot."""
         state = read_state(connection)
-        limits = _surviving(connection, state)
         rows = list(checked_rows(connection, "snapshots"))
         if len(rows) != state.kept:
             raise ValueError(f"table snapshots has {len(rows)} rows, expected {state.kept}")
-        return {step: (row, body_crc, branch) for row, branch, step, body_crc in rows if step <= limits.get(branch, -1)}
+        return rows  # type: ignore[return-value]
 
 
 def _point_of(row: Dict[str, Any]) -> BranchPoint:

@@ -1,14 +1,15 @@
 """What the history of a run holds, and how it is filled again from the record."""
 
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
 from qatviz.metric import ACCURACY, CLASSIFICATION, METRICS, WAYS, Metric, metric_of
+from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.reader import RecordReader, StepSeries
 
 #: The tracks of a run's history.
 STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
@@ -45,22 +46,37 @@ def extend_steps(history: History, steps: np.ndarray, scalars: np.ndarray, value
     history.extend(STEPS, steps, rows)
 
 
-def append_new(history: History, track: str, step: int, values: np.ndarray) -> None:
+def append_new(history: History, track: str, step: int, values: np.ndarray, position: int = 0) -> None:
     """Add a row, unless there is one of this step: a second measurement (asked for while paused) says nothing new."""
     last = history.last_step(track)
     if last is None or step > last:
-        history.append(track, step, values)
+        history.append(track, step, values, position)
+
+
+def enter_branches(history: History, tree: BranchTree, branch: int) -> None:
+    """Begin the branches after the present one of ``history``, up to ``branch``."""
+    for number in range(history.branch + 1, branch + 1):
+        history.rewind(tree.parent_of(number) or BranchPoint(number - 1, 0), number)
 
 
 def refill(
-    history: History, reader: RecordReader, last: Optional[int] = None, is_wanted: Callable[[], bool] = lambda: True
+    history: History,
+    reader: RecordReader,
+    tree: Optional[BranchTree] = None,
+    last: Optional[int] = None,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Put every series of the surviving timeline into an empty history, up to the step ``last``.
+    """Put every series of a record into an empty history.
 
     Parameters
     ----------
     history : History
         With the tracks of :func:`history_names`, for the tensors of the run.
+    tree : BranchTree, optional
+        The branches to read, whether they survive or not: a run that continues may be set to a state on each of them.
+        By default only what survives is read.
+    last : int, optional
+        Last step of the newest branch to read: what comes later is added by the run itself.
     is_wanted : callable
         Asked now and then; once it is false, the rest is left out.
 
@@ -69,15 +85,49 @@ def refill(
     RecordError
         If the record is damaged.
     """
+    surviving_only = tree is None
+    if tree is None:
+        tree = reader.branches()
+    evaluations: Dict[int, List[Evaluated]] = {}
     for logged in reader.log()[0]:
-        event = logged.event
-        if isinstance(event, Evaluated) and logged.survives and (last is None or event.step <= last):
-            append_new(history, EVALUATIONS, event.step, np.array([event.scores[way] for way in WAYS]))
-    for piece in reader.iter_steps(stop=last):
-        if not is_wanted():
-            return
-        extend_steps(history, piece.steps, np.stack([piece.loss, piece.learning_rate], axis=1), piece.values)
-    for snapshot in reader.iter_snapshots(stop=last):
-        if not is_wanted():
-            return
-        append_new(history, SNAPSHOTS, snapshot.step, snapshot.values.reshape(-1))
+        if isinstance(logged.event, Evaluated) and (logged.survives or not surviving_only):
+            evaluations.setdefault(logged.event.branch, []).append(logged.event)
+    pieces = _ByBranch(reader.iter_branch_steps(surviving_only), lambda item: item[0])
+    snapshots = _ByBranch(reader.iter_branch_snapshots(surviving_only), lambda snapshot: snapshot.branch)
+    for branch in range(tree.newest + 1):
+        enter_branches(history, tree, branch)
+        stop = last if branch == tree.newest else None
+        for event in evaluations.get(branch, ()):
+            if stop is None or event.step <= stop:
+                scores = np.array([event.scores[way] for way in WAYS])
+                append_new(history, EVALUATIONS, event.step, scores, event.position)
+        for _, piece in pieces.of(branch):
+            if not is_wanted():
+                return
+            _extend_up_to(history, piece, stop)
+        for snapshot in snapshots.of(branch):
+            if not is_wanted():
+                return
+            if stop is None or snapshot.step <= stop:
+                append_new(history, SNAPSHOTS, snapshot.step, snapshot.values.reshape(-1), snapshot.position or 0)
+
+
+def _extend_up_to(history: History, piece: StepSeries, stop: Optional[int]) -> None:
+    n = len(piece.steps) if stop is None else int(np.searchsorted(piece.steps, stop, side="right"))
+    if n:
+        scalars = np.stack([piece.loss[:n], piece.learning_rate[:n]], axis=1)
+        extend_steps(history, piece.steps[:n], scalars, piece.values[:n])
+
+
+class _ByBranch:
+    """Items of ascending branches, read branch by branch."""
+
+    def __init__(self, items: Iterator[Any], branch_of: Callable[[Any], int]):
+        self._items, self._branch_of = items, branch_of
+        self._next = next(items, None)
+
+    def of(self, branch: int) -> Iterator[Any]:
+        """Yield the items up to ``branch``."""
+        while self._next is not None and self._branch_of(self._next) <= branch:
+            yield self._next
+            self._next = next(self._items, None)

@@ -1,0 +1,135 @@
+"""One track of a history on all branches of a run: the rows that led to the present state are read as one series."""
+
+from bisect import bisect_left
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from qatviz.protocol.branches import BranchPath, BranchPoint
+from qatviz.telemetry.history_piece import Piece
+from qatviz.telemetry.history_track import NO_COLUMNS, Table, Track
+
+#: Pieces of branches that are kept at most.
+MOST_PIECES = 1024
+
+
+class BranchedTrack:
+    """Rows of ``width`` series; those of branches that were left are kept in at most as much memory as the present one.
+
+    Where that is too little, the pieces with the shortest buckets are coarsened first, so that all have the same
+    resolution; where none can be coarsened, the one that was left first is dropped.
+
+    Parameters
+    ----------
+    width : int
+    capacity : int
+        Buckets of the present branch.
+    recent : int
+        Newest rows of the present branch that stay single at least.
+    branch : int
+        The present branch.
+    """
+
+    def __init__(self, width: int, capacity: int, recent: int, branch: int):
+        self._width, self._capacity, self._recent = width, capacity, recent
+        # As much as a track that is full: four numbers of 4 bytes for each bucket, one for each row, and 8 for steps.
+        self._memory_limit = (16 * width + 24) * capacity + (4 * width + 16) * 2 * recent
+        self._branch = branch
+        self._head = Track(width, capacity, recent)
+        self._pieces: Dict[int, Piece] = {}
+        self._left_at: Dict[int, int] = {}
+        self._rewinds = 0
+        #: What of the pieces led to the present branch, in order, and the last step of each.
+        self._past: List[Table] = []
+        self._past_ends: List[int] = []
+        self._row_shape = (width,)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return self._head.nbytes + sum(piece.nbytes for piece in self._pieces.values())
+
+    @property
+    def last_step(self) -> Optional[int]:
+        """Step of the newest row that led to the present state; None where there is none."""
+        newest = self._head.last_step
+        if newest is None and self._past_ends:
+            return self._past_ends[-1]
+        return newest
+
+    def latest(self) -> Optional[Tuple[int, np.ndarray]]:
+        """Return step and values (a copy) of that row; None where it is in a bucket, or there is none."""
+        table = self._head.table()
+        if not len(table.steps) and self._past:
+            table = self._past[-1]
+        return (int(table.steps[-1]), table.rows[-1].copy()) if len(table.steps) else None
+
+    def append(self, step: int, position: int, values: np.ndarray) -> None:
+        """Add a row; ValueError if it has another shape, or is not after the newest."""
+        if values.shape != self._row_shape:
+            raise ValueError(f"values of step {step} have the shape {values.shape}, expected {self._row_shape}")
+        last = self.last_step
+        if last is not None and step <= last:
+            raise ValueError(f"step {step} is not after step {last}: rewind first")
+        self._head.append(step, position, values)
+
+    def extend(self, steps: np.ndarray, values: np.ndarray) -> None:
+        """Add many rows; ValueError as of :meth:`append`, before anything is added."""
+        expected = (len(steps), *self._row_shape)
+        if values.shape != expected:
+            raise ValueError(f"values have the shape {values.shape}, expected {expected}")
+        if not len(steps):
+            return
+        last = self.last_step
+        if last is not None and steps[0] <= last:
+            raise ValueError(f"step {steps[0]} is not after step {last}: rewind first")
+        if (np.diff(steps) <= 0).any():
+            raise ValueError("steps do not ascend")
+        self._head.extend(steps, values)
+
+    def rewind(self, path: BranchPath) -> None:
+        """Continue on the last branch of ``path``, from what led to it."""
+        if self._head.last_step is not None:
+            self._pieces[self._branch] = Piece.of(self._head)
+            self._head = Track(self._width, self._capacity, self._recent)
+        self._rewinds += 1
+        known = [(branch, limit) for branch, limit in path.pieces if branch in self._pieces and limit is not None]
+        on_path = {branch for branch, _ in known}
+        for branch in self._pieces:
+            if branch not in on_path:
+                self._left_at.setdefault(branch, self._rewinds)
+        for branch in on_path:
+            self._left_at.pop(branch, None)
+        self._branch = path.pieces[-1][0]
+        self._save_memory(known)
+        parts = [self._pieces[branch].part_before(limit) for branch, limit in known]
+        self._past = [part for part in parts if part.end is not None]
+        self._past_ends = [part.end for part in parts if part.end is not None]
+
+    def read(self, column: int, start: Optional[int], stop: Optional[int]) -> Tuple[np.ndarray, ...]:
+        """Return one series of what led to the present state, see `qatviz.telemetry.history.Series`.
+
+        Only the buckets that touch the steps ``start`` to ``stop``.
+        """
+        if start is not None and stop is not None and stop < start:
+            return NO_COLUMNS
+        first = 0 if start is None else bisect_left(self._past_ends, start)
+        parts = [part for table in self._past[first:] for part in table.read(column, start, stop)]
+        parts += self._head.table().read(column, start, stop)
+        return tuple(map(np.concatenate, zip(*parts))) if parts else NO_COLUMNS
+
+    def _save_memory(self, known: List[Tuple[int, BranchPoint]]) -> None:
+        pieces = self._pieces
+        while len(pieces) > MOST_PIECES or sum(piece.nbytes for piece in pieces.values()) > self._memory_limit:
+            coarse = [piece for piece in pieces.values() if piece.can_coarsen]
+            if coarse and len(pieces) <= MOST_PIECES:
+                min(coarse, key=lambda piece: (piece.stride, -piece.nbytes)).coarsen()
+            elif self._left_at:
+                branch = min(self._left_at, key=self._left_at.__getitem__)
+                del pieces[branch], self._left_at[branch]
+            elif len(known) > 1:  # all of them led to the present state
+                (first, limit), (second, _) = known[:2]
+                pieces[second] = pieces[first].joined(limit, pieces[second])
+                del pieces[first], known[0]
+            else:
+                return

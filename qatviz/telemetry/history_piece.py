@@ -1,0 +1,110 @@
+"""The rows of one branch of a run once the run has left it: never added to, and coarsened where memory is short."""
+
+from typing import Sequence
+
+import numpy as np
+
+from qatviz.protocol.branches import BranchPoint
+from qatviz.telemetry.history_track import Table, Track, merge_neighbours, summarize
+
+#: Smallest number of single rows that are folded into a bucket, which takes the memory of four.
+_ROWS_FOLDED = 8
+
+
+class Piece:
+    """Buckets, then single rows.
+
+    Parameters
+    ----------
+    table : Table
+        Copies, which the piece owns.
+    stride : int
+        Rows of a bucket.
+    """
+
+    def __init__(self, table: Table, stride: int):
+        self._table, self._stride = table, stride
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self._table)
+
+    @property
+    def stride(self) -> int:
+        """Rows of the shortest bucket that the piece can do without."""
+        return 1 if self._folding_pays() else self._stride
+
+    @property
+    def can_coarsen(self) -> bool:
+        """Whether :meth:`coarsen` saves memory."""
+        return self._folding_pays() or len(self._table.first) > 1
+
+    def coarsen(self) -> None:
+        """Fold the single rows into buckets; if there are none (or too few), merge neighbouring buckets."""
+        if self._folding_pays():
+            self._stride = max(self._stride, _ROWS_FOLDED)
+            self._table = _with_rows_folded(self._table, self._stride)
+        else:
+            self._stride *= 2
+            n = merge_neighbours(self._table)
+            self._table = _copy(self._table.part(n, len(self._table.steps)))
+
+    @classmethod
+    def of(cls, track: Track) -> "Piece":
+        """Return a piece with copies of what is in a track."""
+        return cls(_copy(track.table()), track.stride)
+
+    def part_before(self, limit: BranchPoint) -> Table:
+        """Return views of what came before a state. Of a bucket that straddles it, nothing does: its values can't be
+        told apart.
+        """
+        table = self._table
+        n_buckets = _count_before(table.last, table.last_position, limit)
+        return table.part(n_buckets, _count_before(table.steps, table.positions, limit))
+
+    def joined(self, limit: BranchPoint, later: "Piece") -> "Piece":
+        """Return a piece with what came before a state, then all of ``later``; all in buckets."""
+        tables = [_with_rows_folded(table, 1) for table in (self.part_before(limit), later._table)]
+        columns = [np.concatenate(arrays, axis=-1) for arrays in zip(*(table[:7] for table in tables))]
+        return Piece(Table(*columns, *_none(tables[0])), max(self._stride, later._stride))
+
+    def _folding_pays(self) -> bool:
+        rows, per_bucket = len(self._table.steps), max(self._stride, _ROWS_FOLDED)
+        return 4 * -(-rows // per_bucket) < rows  # a bucket has four numbers for each series
+
+
+def _copy(table: Table) -> Table:
+    return Table(*(array.copy() for array in table))
+
+
+def _count_before(steps: np.ndarray, positions: np.ndarray, limit: BranchPoint) -> int:
+    n = int(np.searchsorted(steps, limit.step, side="right"))
+    if n and limit.position is not None and steps[n - 1] == limit.step and positions[n - 1] > limit.position:
+        return n - 1
+    return n
+
+
+def _with_rows_folded(table: Table, stride: int) -> Table:
+    """Return the same rows, with the single ones in buckets of ``stride``."""
+    n = len(table.steps)
+    if not n:
+        return table
+    begins = np.arange(0, n, stride)
+    ends = np.append(begins[1:], n)
+    minimum, maximum, mean, count = summarize(table.rows, begins, ends)
+    return Table(
+        np.concatenate([table.first, table.steps[begins]]),
+        np.concatenate([table.last, table.steps[ends - 1]]),
+        np.concatenate([table.last_position, table.positions[ends - 1]]),
+        np.concatenate([table.minimum, minimum], axis=1),
+        np.concatenate([table.maximum, maximum], axis=1),
+        np.concatenate([table.mean, mean], axis=1),
+        np.concatenate([table.count, count], axis=1),
+        *_none(table),
+    )
+
+
+def _none(table: Table) -> Sequence[np.ndarray]:
+    """Return what a table has where it has no single rows; not views, which would keep the rows in memory."""
+    return [array[:0].copy() for array in (table.steps, table.positions, table.rows)]
