@@ -16,9 +16,11 @@ from qatviz.cli.parser import parse
 from qatviz.errors import RecordError
 from qatviz.gui.dialogs.export.dialog import ExportDialog
 from qatviz.gui.model.exporting import Exporter, ExportWanted
+from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.session.checkpoints import keep_checkpoint
 from qatviz.session.recorded import open_recorded
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
+from qatviz.telemetry.record.run_record import RunRecord
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ENVIRON = dict(os.environ, PYTHONPATH=ROOT)
@@ -99,18 +101,19 @@ def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_p
 
 
 @pytest.mark.parametrize("form", list(AppLauncher().export_formats()), ids=lambda form: form.name)
-def test_what_the_window_calls_is_what_the_command_line_takes(form):
+def test_what_the_window_calls_is_what_the_command_line_takes(form, directory):
+    checkpoint = next(info.name for info in AppLauncher().checkpoints(directory) if info.name.startswith("final"))
     switched = {option.name: option.choices[-1] if option.choices else True for option in form.options}
     for options, examples in ((form.with_defaults(), None), (switched, 20)):
-        wanted = ExportWanted("/runs/a", "step-00000003", form.name, options, "/runs/a/x" + form.suffix, examples)
+        wanted = ExportWanted(directory, checkpoint, form.name, options, "/runs/a/x" + form.suffix, examples)
         command = AppLauncher().export_command(wanted)
         assert command.program == sys.executable and command.arguments[:3] == ["-m", "qatviz", "export"]
         parsed = parse(command.arguments[2:])
         assert (parsed.directory, parsed.format, parsed.out, parsed.checkpoint, parsed.verify, parsed.progress) == (
-            "/runs/a",
+            directory,
             form.name,
             "/runs/a/x" + form.suffix,
-            "step-00000003",
+            "kept-" + checkpoint,
             examples,
             True,
         )
@@ -119,27 +122,40 @@ def test_what_the_window_calls_is_what_the_command_line_takes(form):
         assert command.environment["TF_NUM_INTRAOP_THREADS"] == "1" and ROOT in command.environment["PYTHONPATH"]
 
 
-def test_a_checkpoint_that_may_go_is_kept_by_a_name_of_its_own(tmp_path):
+@pytest.fixture
+def save(tmp_path):
+    """Save a checkpoint of a run in ``tmp_path``, whose state is a single number."""
+    with RunRecord.create(tmp_path, {}) as record:
+
+        def save_number(name, kind, number):
+            record.save_checkpoint(
+                name, {"x": np.array([number])}, {"step": 500, "reason": SaveReason(kind).to_wire(), "created": 1.0}
+            )
+
+        yield save_number
+
+
+def test_a_checkpoint_that_may_go_is_kept_by_a_name_of_its_own(tmp_path, save):
     folder = tmp_path / SUBDIRECTORY
-    folder.mkdir()
-    old = folder / "before-00000500-3.npz"
-    old.write_bytes(b"one")
-    assert keep_checkpoint(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3"
-    assert keep_checkpoint(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3"
-    old.unlink()
-    assert (folder / "kept-before-00000500-3.npz").read_bytes() == b"one"
-    old.write_bytes(b"of another timeline")
-    assert keep_checkpoint(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3.2"
-    assert (folder / "kept-before-00000500-3.npz").read_bytes() == b"one"
-    for name in ("step-00000500", "final-00000500", "mine", "kept-before-00000500-3"):
+    name = "before-00000500-3"
+    save(name, SaveKind.BEFORE_CHANGE, 1)
+    first = (folder / (name + ".npz")).read_bytes()
+    for _ in range(2):
+        assert keep_checkpoint(str(tmp_path), name) == "kept-before-00000500-3"
+    (folder / (name + ".npz")).unlink()
+    assert (folder / "kept-before-00000500-3.npz").read_bytes() == first
+    save(name, SaveKind.BEFORE_CHANGE, 2)  # on another branch
+    assert keep_checkpoint(str(tmp_path), name) == "kept-before-00000500-3.2"
+    assert (folder / "kept-before-00000500-3.npz").read_bytes() == first
+    assert keep_checkpoint(str(tmp_path), "kept-before-00000500-3") == "kept-before-00000500-3"
+    for name, kind in (("step-00000500", SaveKind.ASKED), ("mine", SaveKind.AUTOMATIC)):
+        save(name, kind, 3)
         assert keep_checkpoint(str(tmp_path), name) == name
-    assert len(list(folder.iterdir())) == 3
+    assert len(list(folder.iterdir())) == 5
 
 
-def test_where_links_can_not_be_made_the_checkpoint_is_copied(tmp_path, monkeypatch):
-    folder = tmp_path / SUBDIRECTORY
-    folder.mkdir()
-    (folder / "auto-00000500.npz").write_bytes(b"one")
+def test_where_links_can_not_be_made_the_checkpoint_is_copied(tmp_path, save, monkeypatch):
+    save("auto-00000500", SaveKind.AUTOMATIC, 1)
 
     def refuse(*_):
         raise OSError(95, "Operation not supported")
@@ -147,10 +163,11 @@ def test_where_links_can_not_be_made_the_checkpoint_is_copied(tmp_path, monkeypa
     monkeypatch.setattr(os, "link", refuse)
     for _ in range(2):
         assert keep_checkpoint(str(tmp_path), "auto-00000500") == "kept-auto-00000500"
-    assert len(list(folder.iterdir())) == 2
+    contents = {path.name: path.read_bytes() for path in (tmp_path / SUBDIRECTORY).iterdir()}
+    assert sorted(contents) == ["auto-00000500.npz", "kept-auto-00000500.npz"] and len(set(contents.values())) == 1
 
 
-def test_a_checkpoint_that_is_gone_is_told(tmp_path):
+def test_a_checkpoint_that_is_gone_is_told(tmp_path, save):
     with pytest.raises(RecordError, match="auto-00000500"):
         keep_checkpoint(str(tmp_path), "auto-00000500")
 
