@@ -1,6 +1,6 @@
-"""The row above the histograms: which tensors, which axes, how large, and what the colours mean."""
+"""Controls above the histograms: tensors, axes, size of tiles; and the legend."""
 
-from typing import Any, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -11,14 +11,14 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.histogram import LEGEND, PENDING, SAMPLE_SIZE, LegendEntry, sample
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 
-#: Between a sample and its name, px.
+#: Space between a sample and its name, px.
 _SAMPLE_GAP = 5.0
 
 ALL, SELECTION, BOTH = "all", "selection", "both"
 
 
 class Options(NamedTuple):
-    """What the user chose."""
+    """The user's choices."""
 
     scope: str = ALL
     kind: str = BOTH
@@ -28,7 +28,7 @@ class Options(NamedTuple):
     size: str = FIT
 
 
-#: (option, accessible name, what it does, choices with their labels)
+#: (option, accessible name, tooltip, values with their labels)
 _CHOICES = (
     (
         "scope",
@@ -49,7 +49,7 @@ _CHOICES = (
         ((FIT, "Fit"), (SMALL, "Small"), (MEDIUM, "Medium"), (LARGE, "Large")),
     ),
 )
-#: (option, label, what it does)
+#: (option, label, tooltip)
 _TOGGLES = (
     (
         "log_counts",
@@ -78,11 +78,13 @@ class HistogramsBar(QtWidgets.QWidget):
 
     changed = QtCore.pyqtSignal()
 
-    def __init__(self, theme: Theme, settings: QtCore.QSettings, group: str, parent: QtWidgets.QWidget = None):
+    def __init__(
+        self, theme: Theme, settings: QtCore.QSettings, group: str, parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__(parent)
         self._theme, self._settings, self._group = theme, settings, group
         self.options = self._restored()
-        self._controls = {}
+        self._controls: Dict[str, QtWidgets.QWidget] = {}
         layout = FlowLayout(self)
         layout.setContentsMargins(5, 4, 5, 2)
         for name, title, about, choices in _CHOICES:
@@ -96,7 +98,7 @@ class HistogramsBar(QtWidgets.QWidget):
         self.apply_theme()
 
     def apply_theme(self) -> None:
-        """A little smaller than other text: the room is the tiles'."""
+        """Apply a font slightly smaller than that of other text, to leave room for the tiles."""
         font = QtWidgets.QApplication.font()
         font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
         for widget in self.findChildren(QtWidgets.QWidget):
@@ -105,11 +107,11 @@ class HistogramsBar(QtWidgets.QWidget):
         self.update()
 
     def show_pending(self, is_pending: bool) -> None:
-        """Have what is pending in the legend, or not: it takes room from the tiles."""
+        """Show or hide the legend's entry for pending edits, which takes room from the tiles."""
         self._samples[PENDING].setVisible(is_pending)
 
     def control(self, name: str) -> QtWidgets.QWidget:
-        """The control of an option."""
+        """Return the control of an option."""
         return self._controls[name]
 
     def _choice(self, name: str, title: str, about: str, choices: Sequence[Tuple[str, str]]) -> QtWidgets.QComboBox:
@@ -146,7 +148,7 @@ class HistogramsBar(QtWidgets.QWidget):
 
 
 class LegendSample(QtWidgets.QWidget):
-    """A sample of what is drawn in the tiles, and its name."""
+    """Entry of the legend: a sample of a shape in the tiles, and its name."""
 
     def __init__(self, theme: Theme, entry: LegendEntry):
         super().__init__()

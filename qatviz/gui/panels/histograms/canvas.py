@@ -1,4 +1,4 @@
-"""A scrolling grid of tiles, each kept as a picture and painted again only when what it shows has changed."""
+"""Scrolling grid of tiles, each cached as a picture that is painted again only when its contents have changed."""
 
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
@@ -16,20 +16,21 @@ Qt = QtCore.Qt
 
 
 class HistogramCanvas(QtWidgets.QAbstractScrollArea):
-    """Tiles by name: paints, places and selects them.
+    """Area that paints, arranges and selects tiles, which are identified by name.
 
     Parameters
     ----------
     theme : Theme
     source : callable
-        What is in the tile of a name, and its axes: asked by :meth:`draw`, and for a tile that comes into view.
+        Returns the contents and the axes of a tile by its name; called by :meth:`draw`, and for a tile that becomes
+        visible.
     """
 
-    #: Names that the user wants selected, and the one among them that is current.
+    #: Emitted with the names that the user selects, and the current one among them.
     picked = QtCore.pyqtSignal(tuple, str)
-    #: Double click or Enter.
+    #: Emitted with the name of a tile that was double-clicked, or on which Enter was pressed.
     tensor_opened = QtCore.pyqtSignal(str)
-    #: Other tiles can be seen, or have another size.
+    #: Emitted when other tiles are visible, or tiles have another size.
     moved = QtCore.pyqtSignal()
 
     def __init__(
@@ -57,14 +58,14 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self.apply_theme()
 
     def apply_theme(self) -> None:
-        """Apply colours and fonts; what was painted before is out of date."""
+        """Apply colours and fonts; all pictures are then out of date."""
         self._scenes = scene_painter(self.theme, self.font())
         self._forget_pictures()
 
-    # What its owner does
+    # Contents
 
     def set_names(self, names: Iterable[str]) -> None:
-        """Set which tiles there are, in order."""
+        """Set the names of all tiles, in order."""
         names = list(names)
         if names != self._names:
             self._names = names
@@ -79,7 +80,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             self._arrange()
 
     def set_selected(self, names: Tuple[str, ...], current: str) -> None:
-        """Set which tiles have the border of the selection."""
+        """Set the selected tiles and the current one, which have borders."""
         if (names, current) != (self._selected, self.current):
             self._selected, self.current = names, current
             self._describe()
@@ -89,7 +90,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         return list(self._names)
 
     def visible_names(self) -> List[str]:
-        """Return the tiles that are at least partly visible."""
+        """Return the names of the tiles that are at least partly visible."""
         top = self.verticalScrollBar().value()
         return [self._names[i] for i in self._grid.rows_between(top, top + self.viewport().height())]
 
@@ -97,7 +98,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         return self._tiles[name]
 
     def draw(self, name: str, key: Any) -> None:
-        """Paint a tile again; by ``key`` its owner finds out later what it was painted from."""
+        """Paint a tile again; ``key`` is stored in it and identifies the data that it was painted from."""
         self._paint_tile(name, key)
         self.viewport().update(self.rect_of(name))
         if name == self.current:
@@ -112,7 +113,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         tile.key, tile.drawn = key, self._count
 
     def rect_of(self, name: str) -> QtCore.QRect:
-        """Return where a tile is in the viewport."""
+        """Return the rectangle of a tile in the viewport."""
         x, y = self._grid.place(self._names.index(name))
         return QtCore.QRect(x, y - self.verticalScrollBar().value(), self._grid.width, self._grid.height)
 
@@ -181,7 +182,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self.viewport())
         painter.fillRect(event.rect(), self.theme.color("window"))
-        # What goes to a file, larger or as SVG, is drawn and not copied from the screen.
+        # For files, which may be larger or SVG, tiles are drawn rather than copied from the screen's pictures.
         is_plain = painter.paintEngine().type() == QtGui.QPaintEngine.Raster and painter.deviceTransform().m11() == 1.0
         for name in self.visible_names():
             rect, tile = self.rect_of(name), self._tiles[name]
@@ -235,12 +236,16 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self._read()
 
     def _read(self) -> None:
-        """Show what is under the mouse in a tooltip."""
+        """Show a tooltip on the bin under the mouse."""
+        if self._hover is None:
+            return
         name, point = self._hover
-        rect, tile = self.rect_of(name), self._tiles[name]
+        rect, content, view = self.rect_of(name), self._tiles[name].content, self._tiles[name].view
+        if content is None or view is None:
+            return
         left, _, right, _ = self._plot_area(rect)
         share = (point.x() + 0.5 - left) / max(right - left, 1.0)
-        text = reading(tile.content, tile.view.low + share * (tile.view.high - tile.view.low))
+        text = reading(content, view.low + share * (view.high - view.low))
         place = self.viewport().mapToGlobal(point) + QtCore.QPoint(14, 10)
         QtWidgets.QToolTip.showText(place, text, self.viewport(), rect)
 
@@ -290,7 +295,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self.show_tile(current)
 
     def show_tile(self, name: str) -> None:
-        """Scroll so that a tile can be seen."""
+        """Scroll so that a tile is visible."""
         if name not in self._names:
             return
         rect, bar = self.rect_of(name), self.verticalScrollBar()

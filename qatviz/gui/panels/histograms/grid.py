@@ -1,21 +1,23 @@
-"""The grid of tiles, which fills the width and, where tiles stay in shape, the height; and their selection."""
+"""Grid of tiles, which fills the width and, as far as tiles keep their proportions, the height; and their selection."""
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
 FIT, SMALL, MEDIUM, LARGE = "fit", "small", "medium", "large"
-#: Least width and height of a tile, in pixels.
+#: Minimum width and height of a tile, px.
 SIZES = {SMALL: (160, 92), MEDIUM: (260, 164), LARGE: (420, 260)}
 GAP_PX = 5
-#: Width over height that a tile looks best with.
+#: Preferred ratio of a tile's width to its height.
 SHAPE = 1.65
-#: A tile that is let grow to fill the height is at least this much wider than high.
+#: Minimum ratio of width to height of a tile that grows to fill the height.
 TALLEST = 1.1
 
 
-class TileGrid(NamedTuple):
-    """``columns`` of tiles that are ``width`` by ``height`` pixels, for ``count`` tiles."""
+@dataclass(frozen=True)
+class TileGrid:
+    """Grid of ``count`` tiles in ``columns``, each ``width`` by ``height`` pixels."""
 
     count: int
     columns: int
@@ -45,7 +47,7 @@ class TileGrid(NamedTuple):
         return index if is_cell and in_x < self.width and in_y < self.height else None
 
     def rows_between(self, top: int, bottom: int) -> range:
-        """Return the indices of the tiles that are at least partly between two heights."""
+        """Return the indices of the tiles in all rows that are at least partly between two heights."""
         pitch = self.height + GAP_PX
         first = max(0, top // pitch) * self.columns
         last = min(self.count, (max(bottom - GAP_PX, 0) // pitch + 1) * self.columns)
@@ -55,7 +57,7 @@ class TileGrid(NamedTuple):
 def arrange(count: int, size: str, width: int, height: int) -> TileGrid:
     """Return the grid for ``count`` tiles of a ``size`` in a view of ``width`` by ``height`` pixels.
 
-    ``fit`` makes tiles as large as they can be with all of them visible, and small where they cannot all be.
+    ``fit`` makes tiles as large as possible with all of them visible, or small if they can't all be.
     """
     grid = _fitting(count, width, height) if size == FIT else None
     if grid is not None:
@@ -89,20 +91,21 @@ def _fitting(count: int, width: int, height: int) -> Optional[TileGrid]:
 def picked(
     names: Sequence[str], selected: Sequence[str], start: str, name: str, is_range: bool, is_addition: bool
 ) -> Tuple[Tuple[str, ...], str]:
-    """Return the selection after a click, by the rules of lists, and the tile in it that is current.
+    """Return the selection after a click, by the rules of lists, and its current tile.
 
     Parameters
     ----------
     names : sequence of str
-        In the order in which they are shown.
+        The shown tiles, in order.
     selected : sequence of str
-        The selection so far; it may have names that are not shown.
+        The selection before the click; it may have names that are not shown.
     start : str
-        Where a range begins; a name that is not shown begins none.
+        Start of a range; a name that is not shown starts none.
     name : str
-        What was clicked.
+        The clicked tile.
     is_range, is_addition : bool
-        Whether Shift was held: all from ``start`` on; or Ctrl: in addition, or not any more. The last one stays.
+        Whether Shift was held, which selects all tiles from ``start`` on; whether Ctrl was held, which adds or removes
+        the tile (the last one stays selected).
     """
     if is_range and start in names:
         first, last = sorted((names.index(start), names.index(name)))

@@ -1,7 +1,7 @@
-"""The histograms panel: a tile for each tensor with its float values and their quantized levels over each other."""
+"""Panel of histograms: a tile for each tensor with its float values and their quantized levels over each other."""
 
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
@@ -16,33 +16,34 @@ from qatviz.gui.panels.histograms.tile import Pending, TileContent
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
 from qatviz.measures import MEASURES
-from qatviz.network.plan import QuantizedTensor
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presentation.axis_range import steady_extent, steady_top
 from qatviz.presentation.histogram import HistogramView, PendingGrid, top_count
+from qatviz.protocol.snapshots import Snapshot
 from qatviz.settings import QuantizerSettings
 
-#: Tiles are painted for this long at a time; those that are left have their turn in the next frame.
+#: Maximum time (s) that tiles are painted in one frame; the others are painted in the next ones.
 BUDGET_S = 0.006
 _SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 
 
 class HistogramsPanel(Panel):
-    """The grid of tiles. Only what can be seen and has changed is painted, a few milliseconds at a time."""
+    """Grid of tiles. Only visible tiles that have changed are painted, for a few milliseconds at a time."""
 
     title = "Histograms"
     name = "histograms"
     about = "Every tensor, float and quantized values over each other: levels, values clipped and rounded to zero."
     topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES)
 
-    #: A tensor is to be shown in full.
+    #: Emitted with the name of a tensor to show in full.
     tensor_opened = QtCore.pyqtSignal(str)
 
     def _setup_ui(self) -> None:
         self.bar = HistogramsBar(self.theme, self.context.settings, self.name)
         self.canvas = HistogramCanvas(self.theme, self._tile)
         self.empty = EmptyText(self.canvas.viewport())
-        self._plan: Any = None
-        self._snapshot: Any = None
+        self._plan: Optional[QuantizationPlan] = None
+        self._snapshot: Optional[Snapshot] = None
         self._serial: int = 0
         self._pending_serial: int = 0
         self._ranges: Dict[str, Tuple[float, float]] = {}
@@ -71,22 +72,22 @@ class HistogramsPanel(Panel):
     def _on_topic(self, topic: str) -> None:
         super()._on_topic(topic)
         if topic == RUN:
-            # Not left to the next frame: a tile that comes into view before it would ask for what is no more.
+            # At once: a tile that becomes visible before the next frame would ask for a tensor of the old run.
             self.canvas.set_names(())
 
-    # What is shown
+    # Contents
 
     def update_from(self) -> None:
-        names = self._names()
+        plan, snapshot, names = self.model.plan, self.model.snapshot, self._names()
         self.canvas.set_size(self.bar.options.size)
-        self.canvas.set_names(names if self.model.snapshot is not None else ())
+        self.canvas.set_names(names if snapshot is not None else ())
         self.canvas.set_selected(self.model.selected, self.model.current)
         self.empty.say(self._what_is_missing(names))
-        if self.model.snapshot is None or not names:
+        if plan is None or snapshot is None or not names:
             return
         self._notice_news()
-        self._common = self._common_ranges(names) if self.bar.options.common else {}
-        if not self._draw():
+        self._common = self._common_ranges(plan, snapshot, names) if self.bar.options.common else {}
+        if not self._draw(plan):
             self.mark_due()
 
     def _names(self) -> List[str]:
@@ -118,23 +119,19 @@ class HistogramsPanel(Panel):
         self._ranges.clear()
         self._tops.clear()
 
-    def _draw(self) -> bool:
-        """Paint visible tiles that are out of date, the one that waited longest first; whether all had their turn."""
+    def _draw(self, plan: QuantizationPlan) -> bool:
+        """Paint visible tiles that are out of date, the longest waiting first; return whether none is left."""
         started, has_painted = time.perf_counter(), False
         for name in sorted(self.canvas.visible_names(), key=lambda name: self.canvas.tile(name).drawn):
-            tensor, tile = self.model.plan.tensor(name), self.canvas.tile(name)
+            tensor, tile = plan.tensor(name), self.canvas.tile(name)
             key = (self._serial, self.model.settings_of(name), self.bar.options, self._common.get(tensor.kind))
             pending = (self._pending_serial, id(self.model.values.get(name))) if self.edits.pending else None
             if tile.key == (key, pending):
                 continue
             if has_painted and time.perf_counter() - started > BUDGET_S:
                 return False
-            if (
-                tile.key is not None
-                and tile.key[0] == key
-                and tile.content.pending is None
-                and self._pending(name) is None
-            ):
+            had_pending = tile.content is not None and tile.content.pending is not None
+            if tile.key is not None and tile.key[0] == key and not had_pending and self._pending(name) is None:
                 tile.key = (key, pending)
             else:
                 self.canvas.draw(name, (key, pending))
@@ -142,9 +139,11 @@ class HistogramsPanel(Panel):
         return True
 
     def _tile(self, name: str) -> Tuple[TileContent, HistogramView]:
-        """What is in the tile of a tensor, and its axes."""
-        tensor, snapshot, measure = self.model.plan.tensor(name), self.model.snapshot, self.model.measure
-        index = self.model.plan.index(name)
+        """Return the contents of a tensor's tile, and its axes."""
+        plan, snapshot, measure = self.model.plan, self.model.snapshot, self.model.measure
+        assert plan is not None, "tiles are those of a run"
+        assert snapshot is not None, "there are tiles once there is a snapshot"
+        tensor, index = plan.tensor(name), plan.index(name)
         is_on, window = snapshot.enabled[index], (measure(name, "range_min"), measure(name, "range_max"))
         clipped, flushed = measure(name, "clipped"), measure(name, "flushed")
         shown = distribution(snapshot.histograms[name], snapshot.num_bits[index], is_on, window, clipped, flushed)
@@ -152,7 +151,8 @@ class HistogramsPanel(Panel):
             shown = to_log2(shown)
         badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_of(name), is_on)
         readout = (_SQNR.text(measure(name, "sqnr_db")), f"{_CLIPPED.text(clipped)} {_CLIPPED.name}") if is_on else ()
-        return TileContent(name, badge, readout, shown, self._pending(name)), self._view(tensor, shown)
+        content = TileContent(name, badge, readout, shown, self._pending(name))
+        return content, self._view(plan, snapshot, tensor, shown)
 
     def _pending(self, name: str) -> Optional[Pending]:
         ghost = ghost_of(self.model, self.edits, name) if self.edits.pending else None
@@ -167,31 +167,36 @@ class HistogramsPanel(Panel):
 
     # Axes
 
-    def _extent(self, tensor: QuantizedTensor) -> Tuple[float, float]:
-        name, snapshot = tensor.name, self.model.snapshot
-        is_on = snapshot.enabled[self.model.plan.index(name)]
+    def _extent(self, plan: QuantizationPlan, snapshot: Snapshot, tensor: QuantizedTensor) -> Tuple[float, float]:
+        name = tensor.name
+        is_on = snapshot.enabled[plan.index(name)]
         window = (self.model.measure(name, "range_min"), self.model.measure(name, "range_max")) if is_on else None
         return extent(snapshot.histograms[name], window, self.bar.options.log2_values)
 
-    def _common_ranges(self, names: List[str]) -> Dict[str, Tuple[float, float]]:
-        """The x axis of all tensors of a kind."""
+    def _common_ranges(
+        self, plan: QuantizationPlan, snapshot: Snapshot, names: List[str]
+    ) -> Dict[str, Tuple[float, float]]:
+        """Return the x axis that all tensors of a kind share, by kind."""
         ranges = {}
-        tensors = [self.model.plan.tensor(name) for name in names]
+        tensors = [plan.tensor(name) for name in names]
         for kind in {tensor.kind for tensor in tensors}:
-            lows, highs = zip(*(self._extent(tensor) for tensor in tensors if tensor.kind == kind))
+            lows, highs = zip(*(self._extent(plan, snapshot, tensor) for tensor in tensors if tensor.kind == kind))
             ranges[kind] = self._ranges[kind] = steady_extent(self._ranges.get(kind), min(lows), max(highs))
         return ranges
 
-    def _view(self, tensor: QuantizedTensor, shown: Distribution) -> HistogramView:
+    def _view(
+        self, plan: QuantizationPlan, snapshot: Snapshot, tensor: QuantizedTensor, shown: Distribution
+    ) -> HistogramView:
         name, is_log = tensor.name, self.bar.options.log_counts
         if tensor.kind in self._common:
             low, high = self._common[tensor.kind]
         else:
-            low, high = self._ranges[name] = steady_extent(self._ranges.get(name), *self._extent(tensor))
+            low, high = self._extent(plan, snapshot, tensor)
+            low, high = self._ranges[name] = steady_extent(self._ranges.get(name), low, high)
         self._tops[name] = steady_top(self._tops.get(name, 0.0), top_count(shown, is_log))
         return HistogramView(low, high, self._tops[name], is_log)
 
-    # What the user does
+    # User actions
 
     def _on_options(self) -> None:
         self._forget_axes()
@@ -204,14 +209,14 @@ class HistogramsPanel(Panel):
 
     def _on_picked(self, names: Tuple[str, ...], current: str) -> None:
         if self.bar.options.scope == SELECTION and len(names) == 1:
-            # Here the selection decides what there is to see: a click must not take the others away.
+            # The shown tiles are the selection: a click must not remove the others.
             names = self.model.selected
         self.model.select(names, current)
         self.refresh()
 
 
 def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -> str:
-    """``w8 sym`` for symmetric 8-bit weights, ``a float`` for activations that are not quantized."""
+    """Return a badge: ``w8 sym`` for symmetric 8-bit weights, ``a float`` for activations that are not quantized."""
     if not is_on:
         return kind[0] + " float"
     flags = (

@@ -1,4 +1,4 @@
-"""A tile in words and numbers: what is under the mouse, a sentence for those who do not see it, a table."""
+"""Texts and numbers of a tile: tooltip under the mouse, a sentence for assistive technology, a table."""
 
 from typing import Dict
 
@@ -11,7 +11,7 @@ from qatviz.number_format import si
 
 
 def reading(content: TileContent, x: float) -> str:
-    """Return the bin at ``x`` (on the tile's axis) in words: its ends and its number of values."""
+    """Return a text on the bin at ``x`` (on the tile's axis): its ends and its number of values."""
     shown = content.shown
     lines = [f"{content.name}  ({content.badge})"]
     index = int(np.searchsorted(shown.edges, x, side="right")) - 1
@@ -21,9 +21,10 @@ def reading(content: TileContent, x: float) -> str:
         for key, counts in (("clipped", shown.clipped), ("flushed", shown.flushed)):
             if counts[index] >= 0.5:
                 lines.append(f"about {counts[index]:,.0f} of them {MEASURES[key].name}")
-    if shown.levels is not None and len(shown.levels):
-        nearest = int(np.argmin(np.abs(shown.levels - x)))
-        lines.append(f"level {_level(shown, nearest)}: {shown.level_counts[nearest]:,.0f} values")
+    levels, level_counts = shown.levels, shown.level_counts
+    if levels is not None and level_counts is not None and len(levels):
+        nearest = int(np.argmin(np.abs(levels - x)))
+        lines.append(f"level {_level(shown, levels[nearest])}: {level_counts[nearest]:,.0f} values")
     elif shown.representable is not None and 0 <= index < len(shown.counts):
         lines.append(f"quantized: {shown.quantized[index]:,.0f} values")
     if shown.representable is not None and not shown.is_log2:
@@ -42,19 +43,19 @@ def _extent(shown: Distribution, index: int) -> str:
     return f"|value| {si(2.0**low, 4)} to {si(2.0**high, 4)}"
 
 
-def _level(shown: Distribution, index: int) -> str:
+def _level(shown: Distribution, level: float) -> str:
     if not shown.is_log2:
-        return si(shown.levels[index], 4)
-    return "0" if shown.levels[index] < shown.edges[1] else "±" + si(2.0 ** shown.levels[index], 4)
+        return si(level, 4)
+    return "0" if level < shown.edges[1] else "±" + si(2.0**level, 4)
 
 
 def sentence(content: TileContent) -> str:
-    """Return the tile in a sentence."""
+    """Return a sentence that describes the tile."""
     return ", ".join((content.name, content.badge, *content.readout))
 
 
 def columns(content: TileContent) -> Dict[str, np.ndarray]:
-    """Return the numbers that are drawn, by column: the bins, then the levels where they are known."""
+    """Return the numbers that are drawn, by column: the bins, then the levels if they are known."""
     shown, axis = content.shown, "log2_value" if content.shown.is_log2 else "value"
     table = {
         axis + "_from": shown.edges[:-1],

@@ -1,4 +1,4 @@
-"""One tile of the histograms: its scene, and its picture, which is kept until what it shows has changed."""
+"""Tile of the histograms: its scene, and its picture, which is cached until its contents have changed."""
 
 from typing import Any, List, NamedTuple, Optional, Tuple
 
@@ -9,18 +9,18 @@ from qatviz.gui.widgets.scene_painter import ScenePainter
 from qatviz.presentation.histogram import HistogramScene, HistogramView, PendingGrid
 from qatviz.presentation.scene import END, SMALL, TITLE, Fill, Fonts, Shape, Text, rects
 
-#: A tile less high than this many lines of text has a header of one line.
+#: Height in lines of text below which a tile has a header of one line.
 _COMPACT_LINES = 8
-#: What a compact tile keeps free between name and badge for its readout.
+#: Text as wide as the readout for which a compact tile leaves room between name and badge.
 _ROOM_FOR = "88.8 dB"
-#: The largest part of a tile's width that its badge takes with all its flags, and what is pending in its long form.
+#: Maximum fractions of a tile's width for the badge with all its flags, and for the pending badge in its long form.
 _BADGE_PART, _PENDING_PART = 0.4, 0.6
-#: Px: between the tile's edge and its contents, around the text of a badge, between two texts.
+#: Space between the tile's edge and its contents, around the text of a badge, and between two texts, px.
 _MARGIN, _PADDING, _GAP = 7.0, 4.0, 6.0
 
 
 class Pending(NamedTuple):
-    """What settings that are not in effect yet would give: the grid (NaN in float), in words, and in fewer."""
+    """Effect of pending settings: the grid (NaN in float), a text, and a shorter one."""
 
     grid: PendingGrid
     text: str
@@ -28,17 +28,17 @@ class Pending(NamedTuple):
 
 
 class TileContent(NamedTuple):
-    """What a tile shows of its tensor."""
+    """Contents of a tile."""
 
     name: str
     badge: str
-    readout: Tuple[str, ...]  # the most important first: the rest is left out where there is no room
+    readout: Tuple[str, ...]  # the most important first: the others are omitted if there is no room
     shown: Distribution
     pending: Optional[Pending] = None
 
 
 class TileScene:
-    """The shapes of one tile: what stays the same from snapshot to snapshot, so that it can be kept, and the rest.
+    """Shapes of one tile, apart by whether they stay the same from snapshot to snapshot, so that they can be cached.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ class TileScene:
         self._histogram = HistogramScene(plot_area(size, fonts), content.shown, view, pending)
 
     def lasting(self) -> List[Shape]:
-        """Return ground, axis, name and badge: they follow from :func:`lasting_key`."""
+        """Return background, axis, name and badge, which depend on :func:`lasting_key` only."""
         shapes: List[Shape] = [rects(0, 0, self._width, self._height, Fill("base"))]
         if self._histogram.is_drawn:
             shapes += self._histogram.axis(self._small, (0.0, self._width))
         return shapes + self._header()
 
     def changing(self) -> List[Shape]:
-        """Return the histogram, what is pending, the measures."""
+        """Return the histogram, the pending badge and the measures."""
         shapes: List[Shape] = [self._histogram.content(self._small)] if self._histogram.is_drawn else []
         return shapes + self._measures()
 
@@ -78,7 +78,7 @@ class TileScene:
 
     @property
     def _badge(self) -> str:
-        """The badge, without its flags where they would take the name's room."""
+        """The badge, without its flags if they would take the name's room."""
         badge = self._content.badge
         is_long = self._small.width(badge) > self._width * _BADGE_PART
         if self._content.shown.representable is not None and (is_long or self._is_compact):
@@ -106,7 +106,7 @@ class TileScene:
         return shapes
 
     def _readout_room(self) -> float:
-        """Return the room for a readout beside the name: none where there is a second line, or the name needs it."""
+        """Return the width left for a readout beside the name; 0 if there is a second line, or the name needs it."""
         if not self._is_compact or not self._content.readout:
             return 0.0
         needed = self._small.width(_ROOM_FOR) + _GAP + 2
@@ -114,7 +114,7 @@ class TileScene:
         return needed if name + needed + self._badge_width() + _GAP <= self._right - _MARGIN else 0.0
 
     def _measures(self) -> List[Shape]:
-        """Return what is pending and the measures in a line of their own; what of them has room in a compact tile."""
+        """Return the pending badge and the measures in a line of their own; in a compact tile, as far as they fit."""
         top = 3 + self._title.height + (4 if self._is_compact else 0)
         shapes, used = self._pending(top)
         if self._is_compact:
@@ -130,7 +130,7 @@ class TileScene:
         return shapes
 
     def _pending(self, top: float) -> Tuple[List[Shape], float]:
-        """Return what is pending over what is there, and the width that it takes."""
+        """Return the pending badge, over the present one, and its width."""
         pending, room = self._content.pending, self._right - _MARGIN
         if pending is None:
             return [], 0.0
@@ -142,7 +142,7 @@ class TileScene:
 
 
 def plot_area(size: Tuple[float, float], fonts: Fonts) -> Tuple[float, float, float, float]:
-    """Return where the histogram is in a tile: left, top, right, bottom."""
+    """Return the edges of the histogram in a tile: left, top, right, bottom."""
     width, height = size
     title, small = fonts[TITLE].height, fonts[SMALL].height
     header = title + 5 + (0 if height < _COMPACT_LINES * title else small)
@@ -150,24 +150,24 @@ def plot_area(size: Tuple[float, float], fonts: Fonts) -> Tuple[float, float, fl
 
 
 def lasting_key(content: TileContent, view: HistogramView) -> Tuple[Any, ...]:
-    """Return what :meth:`TileScene.lasting` depends on, besides size and painter."""
+    """Return the values that :meth:`TileScene.lasting` depends on, besides size and painter."""
     rest = tuple(content.shown.edges[:2]) if content.shown.is_log2 else ()
     quantized = content.shown.representable is not None
     return content.name, content.badge, quantized, bool(content.readout), view.low, view.high, rest
 
 
 class Tile:
-    """What was painted last of a tensor.
+    """Picture of a tensor as it was last painted.
 
     Attributes
     ----------
     picture : QPixmap or None
     content, view
-        What is in it.
+        Contents and axes of the picture; None before it is first painted.
     key : object
-        What its owner painted it from; None where it is out of date.
+        Identifies the data that it was painted from; None if it is out of date.
     drawn : int
-        A number that grows from one painting to the next.
+        Number of the painting, counted over all tiles.
     """
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class Tile:
         self._lasting_key: Any = None
 
     def fits(self, size: QtCore.QSize, ratio: float) -> bool:
-        """Return whether the picture is of this size; ``ratio`` is the device's pixels by one of the layout's."""
+        """Return whether the picture has this size; ``ratio`` is the number of device pixels per layout pixel."""
         return _fits(self.picture, size, ratio)
 
     def paint(
@@ -197,7 +197,9 @@ class Tile:
         _paint(self.picture, scenes, scene.changing(), self._lasting)
 
     def paint_shapes(self, painter: QtGui.QPainter, scenes: ScenePainter, rect: QtCore.QRect) -> None:
-        """Paint it into ``rect`` without a picture between: for files, larger or as SVG."""
+        """Paint the tile into ``rect`` directly, for files, which may be larger or SVG."""
+        if self.content is None or self.view is None:
+            return
         scene = TileScene((rect.width(), rect.height()), self.content, self.view, scenes.metrics)
         painter.save()
         painter.translate(rect.topLeft())
@@ -222,7 +224,7 @@ def _fits(picture: Optional[QtGui.QPixmap], size: QtCore.QSize, ratio: float) ->
 
 
 def _pixmap(old: Optional[QtGui.QPixmap], size: QtCore.QSize, ratio: float) -> QtGui.QPixmap:
-    """Return a pixmap of this size: the old one if it is."""
+    """Return a pixmap of this size: the old one if it fits."""
     if _fits(old, size, ratio):
         return old
     new = QtGui.QPixmap(size * ratio)
