@@ -16,8 +16,9 @@ STALL_S, STALL_LOOKS = 60.0, 300
 MOST_WORK_S = 600.0
 #: Seconds to give to what takes a time-out and must not run into it: longer than a test may take.
 ENDLESS_S = 3600.0
-#: Processor time that counts as progress: an idle run or window wakes up now and then, and uses less.
-_LEAST_WORK_S = 0.05
+#: Processor time that counts as progress, in seconds and as a fraction of the time that has passed: an idle run or
+#: window wakes up now and then, and uses less.
+_LEAST_WORK_S, _LEAST_SHARE = 0.05, 0.01
 _WORK_LOOK_S = 1.0
 #: Processor time that this module itself used, by thread: who waits does not work.
 _waiting_s = {}
@@ -82,7 +83,8 @@ class Patience:
         work_s = work_elsewhere_s()
         if self._work_s is None:
             self._began_work_s = self._work_s = work_s
-        if work_s - self._work_s > _LEAST_WORK_S or is_work_waiting():
+        least_s = max(_LEAST_WORK_S, _LEAST_SHARE * (time.monotonic() - self._moved))
+        if work_s - self._work_s > least_s or is_work_waiting():
             self._work_s = work_s
             self._move()
         if work_s - self._began_work_s > self._most_work_s:

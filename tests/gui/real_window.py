@@ -36,6 +36,8 @@ class Driver:
     def _on_tick(self):
         try:
             if callable(self._until) and not self._until():
+                failure = self.window.model.failure
+                assert failure is None, f"{failure.message}\n{failure.traceback}"
                 self._patience.look()
                 return
             if isinstance(self._until, (int, float)) and self._elapsed.elapsed() < self._until:
@@ -126,11 +128,9 @@ def bars_in(plot, theme):
     pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint8).reshape(
         image.height(), image.width(), 4
     )
-    box = plot.getViewBox()
-    ratio = image.width() / plot.width()
-    base = int(box.mapRectToScene(box.boundingRect()).bottom() * ratio)
+    base = int(plot.area[3] * image.width() / plot.width())
     inked = np.zeros(image.width(), bool)
-    for name in ("in_range", "clipped"):
+    for name in ("in_range", "window_edge"):
         color = theme.color(name)
         for row in range(base - 6, base):
             inked |= (abs(pixels[row, :, :3].astype(int) - [color.blue(), color.green(), color.red()]) < 24).all(axis=1)
