@@ -72,8 +72,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class ColorRange:
-    """The values at the ends of a colour scale, beyond which the colour stays the same; fixed, so that a colour always
-    means the same value.
+    """Fixed ends of a colour scale, so that a colour always means the same value; values beyond them get its colour.
 
     ``is_neutral``: from dim to bright; otherwise from bad to good, in the direction of :attr:`Measure.better`.
     """

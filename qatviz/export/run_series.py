@@ -180,7 +180,7 @@ class _Snapshots:
 
 
 def _step_names(tensors: Sequence[str]) -> Tuple[str, ...]:
-    return ("loss", "learning_rate", *tuple(f"{measure}/{tensor}" for measure in STEP_MEASURES for tensor in tensors))
+    return ("loss", "learning_rate", *(f"{measure}/{tensor}" for measure in STEP_MEASURES for tensor in tensors))
 
 
 def _evaluations(events: Sequence[Event]) -> Tuple[Track, ...]:

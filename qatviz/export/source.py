@@ -62,7 +62,7 @@ class ExportSource:
     keras: Optional[KerasOrigin] = None
     examples: Optional[int] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.examples is not None and self.examples < 1:
             raise ExportError(f"examples is {self.examples}: expected a whole number of at least 1")
 

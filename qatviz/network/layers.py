@@ -143,7 +143,7 @@ class _Pool(Layer):
     """Base class of the pooling layers; `strides` defaults to `pool_size`."""
 
     pool_size: Pair = setting(checks.pair, default=(2, 2))
-    strides: Optional[Pair] = setting(checks.optional_pair, default=None)
+    strides: Pair = setting(checks.optional_pair, default=None)  # None until __post_init__ puts the size in its place
     padding: str = setting(checks.padding, default="VALID")
 
     def __post_init__(self) -> None:
@@ -153,7 +153,7 @@ class _Pool(Layer):
 
     def output_shape(self, input_shapes: Shapes) -> Shape:
         image = self._image_shape(input_shapes)
-        return self._output_size(image, self.pool_size, self.strides or self.pool_size, self.padding) + image[2:]
+        return self._output_size(image, self.pool_size, self.strides, self.padding) + image[2:]
 
 
 @dataclass(frozen=True)
@@ -263,6 +263,12 @@ class Dropout(Layer):
 class Softmax(Layer):
     """Softmax over the last axis: exp(x) / sum(exp(x))."""
 
+
+CONVOLUTIONS = (Conv2D, DepthwiseConv2D)
+"""Layers whose kernel moves over an image."""
+
+POOLS = (MaxPool, AveragePool)
+"""Layers with a pooling window."""
 
 KINDS: Dict[str, Type[Layer]] = {
     kind.__name__: kind

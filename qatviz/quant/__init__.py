@@ -4,6 +4,7 @@ The TensorFlow functions are imported when they are first used, so that the refe
 """
 
 import importlib
+from typing import Any, Callable
 
 _TENSORFLOW = {
     "quantize_tensor": "qatviz.quant.recipe",
@@ -15,7 +16,7 @@ _TENSORFLOW = {
 __all__ = list(_TENSORFLOW)
 
 
-def __getattr__(name):  # PEP 562
+def __getattr__(name: str) -> Callable[..., Any]:  # PEP 562
     if name not in _TENSORFLOW:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_TENSORFLOW[name]), name)

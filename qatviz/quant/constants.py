@@ -1,12 +1,15 @@
 """Constants of a graph that are created once and shared: one operation in three of a large network was a constant."""
 
-from typing import Callable, Dict, Sequence, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+#: Type, shape and content of a constant.
+_Key = Tuple[str, Tuple[int, ...], bytes]
 
-def shared_constant(value, dtype=np.float32) -> tf.Tensor:
+
+def shared_constant(value: Any, dtype: Any = np.float32) -> tf.Tensor:
     """Return ``tf.constant(value, dtype)`` in the default graph; always the same tensor for equal values."""
     array = np.asarray(value, dtype)
     return _shared((array.dtype.str, array.shape, array.tobytes()), lambda: tf.constant(array))
@@ -25,9 +28,9 @@ def all_axes(x: tf.Tensor) -> tf.Tensor:
     return shared_constant(np.arange(x.shape.ndims), np.int32)
 
 
-def _shared(key: Tuple[str, tuple, bytes], make: Callable[[], tf.Tensor]) -> tf.Tensor:
+def _shared(key: _Key, make: Callable[[], tf.Tensor]) -> tf.Tensor:
     # Stored in the graph, so that they are freed with it.
-    known: Dict[tuple, tf.Tensor] = vars(tf.get_default_graph()).setdefault("_qatviz_constants", {})
+    known: Dict[_Key, tf.Tensor] = vars(tf.get_default_graph()).setdefault("_qatviz_constants", {})
     if key not in known:
         # Outside of any branch or control dependency that is being built: it is used elsewhere too.
         with tf.control_dependencies(None):

@@ -9,7 +9,7 @@ Forward:  ``q = floor((clip(x, minimum, maximum) - minimum) / scale + 0.5) * sca
 Gradient: ``dx = dq`` where ``minimum <= x <= maximum`` (inclusive), else 0 (straight-through estimator).
 """
 
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple, Optional, Tuple, Union
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
@@ -74,7 +74,7 @@ def fake_quantize(
     return Quantized(_with_gradient(values, x, clipped), x, clipped)
 
 
-def _carried(x, grid, nonnegative):
+def _carried(x: tf.Tensor, grid: Grid, nonnegative: bool) -> Tuple[tf.Tensor, tf.Tensor]:
     """Round ``x`` to a single grid, by the fused 16-bit kernel."""
     if nonnegative:
         clipped = tf.minimum(x, grid.maximum)
@@ -84,7 +84,7 @@ def _carried(x, grid, nonnegative):
     return clipped, values
 
 
-def _by_channel(x, grid):
+def _by_channel(x: tf.Tensor, grid: ChannelGrid) -> Tuple[tf.Tensor, tf.Tensor]:
     """Round ``x`` to a grid for each channel, by plain operations: the fused kernel's loop over channels is slower."""
     clipped = tf.minimum(tf.maximum(x, grid.minimum), grid.maximum)
     steps = tf.floor((clipped - grid.minimum) / grid.divisor + shared_constant(0.5))
@@ -92,14 +92,14 @@ def _by_channel(x, grid):
     return clipped, grid.minimum - steps * grid.minus_scale
 
 
-def _with_gradient(values, x, clipped):
+def _with_gradient(values: tf.Tensor, x: tf.Tensor, clipped: tf.Tensor) -> tf.Tensor:
     """Return ``values`` with the straight-through gradient: that of ``x`` where nothing was clipped."""
     with tf.get_default_graph().gradient_override_map({"IdentityN": _GRADIENT}):
         return tf.identity_n([values, x, clipped])[0]
 
 
 @tf.RegisterGradient(_GRADIENT)
-def _straight_through_gradient(op, gradient, *_):
+def _straight_through_gradient(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor, None]:
     x, clipped = op.inputs[1], op.inputs[2]
     # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused gradient
     # kernel, which also sums the gradients of the range. If the quantizer is off, the two are the same.

@@ -125,7 +125,7 @@ class LiveQuantizers:
         group = self.place.group_of[self.plan.index(name)]
         return fake_quantize(tf.constant(value), self._columns[group], self._enabled[group]).values
 
-    def codes_of(self, name: str):
+    def codes_of(self, name: str) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return scale (float32) and zero point (int32), each ``[num_channels]``, and ``2**(num_bits - 1)`` (int32).
 
         If the tensor is quantized as a whole, all channels have the same scale and zero point.
@@ -149,7 +149,7 @@ class LiveQuantizers:
             "range_count": count,
         }
 
-    def observed_ranges(self):
+    def observed_ranges(self) -> Tuple[tf.Tensor, tf.Tensor]:
         """Return minimum and maximum of this batch by activation group, widened to contain 0: two tensors ``[A]``."""
         low = [_combine(tf.minimum, self._observed_min[g]) for g in self.place.activations]
         high = [_combine(tf.maximum, self._observed_max[g]) for g in self.place.activations]
@@ -272,7 +272,7 @@ class LiveQuantizers:
         self._observed_max.setdefault(group, []).append(tf.raw_ops.Max(input=x, axis=all_axes(x)))
 
 
-def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor):
+def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
     """Return the new count and the rate of a moving average that starts from its first batch.
 
     ``count' = decay * count + (1 - decay)``, ``average' = average + (batch - average) * (1 - decay) / count'``: the
@@ -283,7 +283,7 @@ def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor):
     return count + (new - count) * track, track * (1.0 - decay) / new
 
 
-def _by_channel(reduce: Callable, weights: tf.Tensor, tensor: QuantizedTensor) -> tf.Tensor:
+def _by_channel(reduce: Callable[..., tf.Tensor], weights: tf.Tensor, tensor: QuantizedTensor) -> tf.Tensor:
     axes = shared_constant(np.arange(tensor.channel_axis), np.int32)
     return _shaped(reduce(input=weights, axis=axes), [tensor.num_channels])
 
@@ -293,7 +293,7 @@ def _shaped(x: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
     return x if x.shape.as_list() == shape else tf.raw_ops.Reshape(tensor=x, shape=shared_constant(shape, np.int32))
 
 
-def _combine(operation: Callable, tensors: List[tf.Tensor]) -> tf.Tensor:
+def _combine(operation: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], tensors: List[tf.Tensor]) -> tf.Tensor:
     result = tensors[0]
     for tensor in tensors[1:]:
         result = operation(result, tensor)

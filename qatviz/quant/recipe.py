@@ -200,7 +200,14 @@ def quantize_dense(
     )
 
 
-def _weights(weights, num_bits, symmetric, narrow_range, per_channel, quantizer):
+def _weights(
+    weights: tf.Tensor,
+    num_bits: TensorLike,
+    symmetric: TensorLike,
+    narrow_range: TensorLike,
+    per_channel: TensorLike,
+    quantizer: Optional[Quantizer],
+) -> tf.Tensor:
     if quantizer is not None:
         return quantizer(weights)
     return quantize_tensor(weights, num_bits, symmetric, narrow_range, per_channel)
@@ -231,8 +238,7 @@ def _checked_bits(num_bits: TensorLike) -> TensorLike:
         return tf.identity(num_bits)
 
 
-def _nhwc(value: Union[int, Sequence[int]]) -> Tuple[int, int, int, int]:
+def _nhwc(value: Union[int, Sequence[int]]) -> Tuple[int, ...]:
     if isinstance(value, int):
         return (1, value, value, 1)
-    first, *rest = value
-    return (first, rest[0], rest[1], rest[2]) if len(rest) == 3 else (1, first, rest[0], 1)
+    return tuple(value) if len(value) == 4 else (1, *value, 1)

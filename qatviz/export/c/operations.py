@@ -1,7 +1,7 @@
 """C source of each operation of an integer model: its constants, and the function that computes it."""
 
 import textwrap
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from qatviz.export.c.arrays import array, storage, stored_weights, weights_offse
 from qatviz.export.c.names import comment
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layer import element_count
-from qatviz.network.layers import Dense, DepthwiseConv2D
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, ZeroPad
 
 #: Endings of an operation's identifiers.
 SUFFIXES = (
@@ -25,7 +25,18 @@ SUFFIXES = (
 )
 _Q31 = 31
 #: Name of a field of a C struct, and its value.
-Field = Tuple[str, Any]
+Field = Tuple[str, Union[str, int]]
+#: Fields of the window of a convolution.
+_WINDOW = (
+    "kernel_height",
+    "kernel_width",
+    "stride_height",
+    "stride_width",
+    "dilation_height",
+    "dilation_width",
+    "pad_top",
+    "pad_left",
+)
 
 
 class Source(NamedTuple):
@@ -60,7 +71,7 @@ def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool) -> Sour
 
 def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
     """Return the source that clamps a tensor's codes."""
-    fields = [("count", element_count(tensor.shape)), ("storage", storage(tensor.dtype)), *_clamp(clamp)]
+    fields: List[Field] = [("count", element_count(tensor.shape)), ("storage", storage(tensor.dtype)), *_clamp(clamp)]
     return _source(tensor, [], stem, {}, "bounds", fields, "qnn_clamp")
 
 
@@ -90,25 +101,15 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         )
     ]
     in_shape, out_shape = sources[0].shape, output.shape
-    window = [
-        ("kernel_height", 1),
-        ("kernel_width", 1),
-        ("stride_height", 1),
-        ("stride_width", 1),
-        ("dilation_height", 1),
-        ("dilation_width", 1),
-        ("pad_top", 0),
-        ("pad_left", 0),
-    ]
-    if isinstance(layer, Dense):
+    if isinstance(layer, CONVOLUTIONS):
+        window = (*layer.kernel_size, *layer.strides, *layer.dilation, *_top_left(op))
+    else:  # a Dense is a convolution of one pixel
         in_shape, out_shape = (1, 1, *in_shape), (1, 1, *out_shape)
-    else:
-        pads = op.require_pads()
-        sizes = layer.kernel_size + layer.strides + layer.dilation + (pads[0][0], pads[1][0])
-        window = [(name, value) for (name, _), value in zip(window, sizes)]
-    fields: List[Field] = [("in", _shape(in_shape, sources[0])), ("out", _shape(out_shape, output))]
-    fields += [
-        *window,
+        window = (1, 1, 1, 1, 1, 1, 0, 0)
+    fields: List[Field] = [
+        ("in", _shape(in_shape, sources[0])),
+        ("out", _shape(out_shape, output)),
+        *zip(_WINDOW, window),
         ("weights", stem + "_weights"),
         ("weights_storage", kind),
         ("weights_offset", stem + "_weights_offset" if len(offset) else "0"),
@@ -133,21 +134,26 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
 
 def _pool(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     layer = op.layer
+    assert isinstance(layer, POOLS)
     names = ("pool_height", "pool_width", "stride_height", "stride_width", "pad_top", "pad_left")
-    pads = op.require_pads()
-    fields: List[Field] = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape(output.shape, output))]
-    fields += list(zip(names, layer.pool_size + layer.strides + (pads[0][0], pads[1][0])))
-    fields += [("zero_point", output.zero_point), *_clamp(op.clamp)]
+    fields: List[Field] = [
+        ("in", _shape(sources[0].shape, sources[0])),
+        ("out", _shape(output.shape, output)),
+        *zip(names, (*layer.pool_size, *layer.strides, *_top_left(op))),
+        ("zero_point", output.zero_point),
+        *_clamp(op.clamp),
+    ]
     function = {"MaxPool": "qnn_max_pool", "AveragePool": "qnn_average_pool"}[op.kind]
     return _source(output, [], stem, {}, "pool", fields, function)
 
 
 def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
-    fields = [
+    requantization = op.require_requantization()
+    fields: List[Field] = [
         ("in", _shape(sources[0].shape, sources[0])),
         ("out", _shape((1, 1, *output.shape), output)),
-        ("multiplier", int(op.require_requantization().multiplier[0])),
-        ("shift", _Q31 - int(op.require_requantization().right_shift[0])),
+        ("multiplier", int(requantization.multiplier[0])),
+        ("shift", _Q31 - int(requantization.right_shift[0])),
         ("input_offset", -sources[0].zero_point),
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
@@ -156,22 +162,23 @@ def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
 
 
 def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    requantization = op.require_requantization()
     arrays = {
         "input_offset": np.int32([-source.zero_point for source in sources]),
-        "multiplier": op.require_requantization().multiplier.astype(np.int32),
+        "multiplier": requantization.multiplier.astype(np.int32),
     }
     kinds = (
         f"static const qnn_storage {stem}_in_storage[{len(sources)}] = "
         f"{{{', '.join(storage(source.dtype) for source in sources)}}};"
     )
-    fields = [
+    fields: List[Field] = [
         ("count", element_count(output.shape)),
         ("inputs", len(sources)),
         ("in_storage", stem + "_in_storage"),
         ("input_offset", stem + "_input_offset"),
         ("multiplier", stem + "_multiplier"),
         ("out_storage", storage(output.dtype)),
-        ("shift", _Q31 - int(op.require_requantization().right_shift[0])),
+        ("shift", _Q31 - int(requantization.right_shift[0])),
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
     ]
@@ -179,9 +186,10 @@ def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, ste
 
 
 def _concat(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    assert isinstance(op.layer, Concat)
     axis = op.layer.axis % len(output.shape)
     pieces = np.int32([element_count(source.shape[axis:]) for source in sources])
-    fields = [
+    fields: List[Field] = [
         ("outer", element_count(output.shape[:axis])),
         ("inputs", len(sources)),
         ("piece", stem + "_piece"),
@@ -192,8 +200,9 @@ def _concat(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, 
 
 
 def _border(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    assert isinstance(op.layer, ZeroPad)
     (top, _), (left, _) = op.layer.padding
-    fields = [
+    fields: List[Field] = [
         ("in", _shape(sources[0].shape, sources[0])),
         ("out", _shape(output.shape, output)),
         ("pad_top", top),
@@ -249,6 +258,12 @@ def _source(
 
 def _shape(shape: Tuple[int, ...], tensor: IntegerTensor) -> str:
     return "{{{}, {}, {}, {}}}".format(*shape, storage(tensor.dtype))
+
+
+def _top_left(op: IntegerOp) -> Tuple[int, int]:
+    """Return the number of rows above and of columns to the left that a convolution or pool pads."""
+    (top, _), (left, _) = op.require_pads()
+    return top, left
 
 
 def _clamp(clamp: Tuple[int, int]) -> List[Field]:

@@ -70,7 +70,7 @@ def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
         (directory / "empty.c").write_bytes(_EMPTY)
         _call(list(command) + list(FLAGS) + ["-o", "empty", "empty.c"], directory, environment)
         _call([str(directory / "empty")], directory, environment)
-        version = _call([*list(command), "--version"], directory, environment).decode("utf-8", "replace").splitlines()
+        version = _call([*command, "--version"], directory, environment).decode("utf-8", "replace").splitlines()
     return version[0].strip() if version else command[0]
 
 
@@ -191,7 +191,7 @@ def _call(
     return outputs[0]
 
 
-def _kill(process: subprocess.Popen) -> None:
+def _kill(process: "subprocess.Popen[bytes]") -> None:
     """Kill a process with its children: a compiler runs other programs."""
     if not hasattr(os, "killpg"):
         process.kill()
@@ -200,7 +200,7 @@ def _kill(process: subprocess.Popen) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _communicate(process: subprocess.Popen) -> Optional[Tuple[bytes, bytes]]:
+def _communicate(process: "subprocess.Popen[bytes]") -> Optional[Tuple[bytes, bytes]]:
     """Return a program's standard output and error once it has ended; None if it is still running."""
     try:
         return process.communicate(timeout=_MOMENT)

@@ -30,7 +30,7 @@ def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
     record: Dict[str, Any] = {"version": version}
     if version == ONNX_LIKE:
         # Tensors that are not listed are in float.
-        record["encodings"] = [_onnx_like(tensor) for tensor in tensors if tensor.grid is not None]
+        record["encodings"] = [_onnx_like(tensor, tensor.grid) for tensor in tensors if tensor.grid is not None]
     elif version == LISTS:
         record["activation_encodings"] = [_listed(tensor) for tensor in activations]
         record["param_encodings"] = [_listed(tensor) for tensor in parameters]
@@ -98,9 +98,7 @@ def _read_listed(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
     return _grid(_read_scales(entry, "scale", where), zero_points, bits, False, per_channel, where)
 
 
-def _onnx_like(tensor: EncodedTensor) -> Dict[str, Any]:
-    grid = tensor.grid
-    assert grid is not None
+def _onnx_like(tensor: EncodedTensor, grid: AffineGrid) -> Dict[str, Any]:
     half = 0 if tensor.symmetric else 2 ** (grid.num_bits - 1)
     scales, zero_points = _scales(grid), [int(zero) + half for zero in grid.zero_point.reshape(-1)]
     record = {

@@ -41,6 +41,32 @@ class ExactSums(NamedTuple):
     output_scale: np.float32
 
 
+class FakeQuantWeights(NamedTuple):
+    """Weights and bias of an operation, batch norm folded in.
+
+    Attributes
+    ----------
+    values : np.ndarray
+        float32, in the layer's shape, not rounded.
+    grid : AffineGrid or None
+        Their grid, with scale ``[]`` or ``[out]``; None if they are left in float.
+    bias : np.ndarray
+        float32 ``[out]``, on its grid.
+    """
+
+    values: np.ndarray
+    grid: Optional[AffineGrid]
+    bias: np.ndarray
+
+    @property
+    def rounded(self) -> np.ndarray:
+        """Values of the weights' codes, float32, in the layer's shape."""
+        if self.grid is None:
+            return self.values
+        columns = self.values.reshape(-1, len(self.bias))
+        return fake_quant(columns, self.grid).reshape(self.values.shape)
+
+
 @dataclass(frozen=True, eq=False)
 class FakeQuantUnit:
     """One operation.
@@ -49,12 +75,7 @@ class FakeQuantUnit:
     ----------
     unit : Unit
         Layer, fused activation, names of inputs and output. Its batch norm is folded.
-    weights : np.ndarray or None
-        float32, in the layer's shape, batch norm folded in, not rounded.
-    weight_grid : AffineGrid or None
-        Grid of the weights; scale ``[]`` or ``[out]``.
-    bias : np.ndarray or None
-        float32 ``[out]``, on its grid.
+    weights : FakeQuantWeights or None
     grid : AffineGrid or None
         Grid of the output; None if it is in float, or on its input's grid already.
     tie : float
@@ -66,23 +87,16 @@ class FakeQuantUnit:
     """
 
     unit: Unit
-    weights: Optional[np.ndarray] = None
-    weight_grid: Optional[AffineGrid] = None
-    bias: Optional[np.ndarray] = None
+    weights: Optional[FakeQuantWeights] = None
     grid: Optional[AffineGrid] = None
     tie: float = 0.0
     limit: Optional[float] = None
     exact: Optional[ExactSums] = None
 
-    @property
-    def rounded_weights(self) -> np.ndarray:
-        """Values of the weights' codes, float32, in the layer's shape."""
-        assert self.weights is not None
-        assert self.bias is not None
-        if self.weight_grid is None:
-            return self.weights
-        columns = self.weights.reshape(-1, len(self.bias))
-        return fake_quant(columns, self.weight_grid).reshape(self.weights.shape)
+    def require_weights(self) -> FakeQuantWeights:
+        """Return the weights of an operation that has some."""
+        assert self.weights is not None, f"{self.unit.name} has no weights"
+        return self.weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +125,8 @@ class FakeQuantModel:
     @property
     def float_bytes(self) -> int:
         """Size of weights and biases in float32."""
-        parameters = [array for part in self.units for array in (part.weights, part.bias) if array is not None]
-        return 4 * sum(array.size for array in parameters)
+        weighted = [part.weights for part in self.units if part.weights is not None]
+        return 4 * sum(weights.values.size + weights.bias.size for weights in weighted)
 
 
 def fake_quant_model(
@@ -178,7 +192,9 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
         weight_grid = state.weight_grid(unit) if state.is_quantized(weights) else None
         bias = _on_grid(folded.bias, grids.plain_of_input(unit), grids.of_input(unit), weight_grid)
         exact = _exact_products(grids.of_input(unit), weight_grid, grid, len(bias))
-        return FakeQuantUnit(unit, folded.weights.astype(np.float32), weight_grid, bias, grid, exact=exact)
+        return FakeQuantUnit(
+            unit, FakeQuantWeights(folded.weights.astype(np.float32), weight_grid, bias), grid, exact=exact
+        )
     if isinstance(unit.op, AveragePool):
         return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit))
     if isinstance(unit.op, GlobalAveragePool):

@@ -1,7 +1,7 @@
 """Proof of exports that compute in float: code by code if everything is quantized, else value by value."""
 
 from dataclasses import replace
-from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import BATCH, EvaluationGraph
 from qatviz.export.proof.parity import Agreement, LayerAgreement, Runtime, codes_of
-from qatviz.export.proof.report import Exported, prove
-from qatviz.export.proof.values import Bar, value_report
+from qatviz.export.proof.report import Exported, ParityReport, prove
+from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
 from qatviz.quant.affine import dequantize
 
@@ -50,7 +50,7 @@ class Simulation(NamedTuple):
 
 def prove_simulation(
     model: FakeQuantModel, simulation: Simulation, source: ExportSource, quantized: bool, progress: Progress
-):
+) -> Union[ParityReport, ValueReport]:
     """Run a file and compare it with the evaluation graph, with quantization or without.
 
     Returns

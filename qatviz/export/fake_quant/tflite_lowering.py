@@ -13,6 +13,7 @@ from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
 from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
 from qatviz.network.checks import INPUT
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, ZeroPad
 from qatviz.quant.affine import AffineGrid
 
 PROBABILITIES = "softmax"
@@ -80,7 +81,7 @@ class _Lowering:
     # Tensors
 
     def _new(self, name: str, shape: Sequence[int]) -> int:
-        return self._file.add_tensor(name, (1, *tuple(shape)), _FLOAT)
+        return self._file.add_tensor(name, (1, *shape), _FLOAT)
 
     def _append(
         self,
@@ -154,10 +155,11 @@ class _Lowering:
     # Operations with weights
 
     def _conv2d(self, part: FakeQuantUnit) -> None:
-        self._convolution(part, "CONV_2D", part.rounded_weights.transpose(3, 0, 1, 2), "Conv2DOptions")
+        self._convolution(part, "CONV_2D", part.require_weights().rounded.transpose(3, 0, 1, 2), "Conv2DOptions")
 
     def _depthwiseconv2d(self, part: FakeQuantUnit) -> None:
-        weights, op = part.rounded_weights, _layer(part)
+        op, weights = part.unit.op, part.require_weights().rounded
+        assert isinstance(op, DepthwiseConv2D)
         self._convolution(
             part,
             "DEPTHWISE_CONV_2D",
@@ -170,7 +172,8 @@ class _Lowering:
     def _convolution(
         self, part: FakeQuantUnit, operation: str, weights: np.ndarray, kind: str, version: int = 1, **fields: Any
     ) -> None:
-        op = _layer(part)
+        op = part.unit.op
+        assert isinstance(op, CONVOLUTIONS)
         self._put(
             part,
             operation,
@@ -186,7 +189,7 @@ class _Lowering:
         self._put(
             part,
             "FULLY_CONNECTED",
-            self._inputs(part, part.rounded_weights.T),
+            self._inputs(part, part.require_weights().rounded.T),
             "FullyConnectedOptions",
             FusedActivationFunction=_fused(part),
         )
@@ -196,7 +199,7 @@ class _Lowering:
         return [
             self._index[part.unit.inputs[0]],
             self._constant(name + ".weights", weights),
-            self._constant(name + ".bias", part.bias),
+            self._constant(name + ".bias", part.require_weights().bias),
         ]
 
     # Operations without weights
@@ -219,7 +222,9 @@ class _Lowering:
         self._pool(part, "AVERAGE_POOL_2D")
 
     def _pool(self, part: FakeQuantUnit, operation: str) -> None:
-        self._put(part, operation, self._sources(part), "Pool2DOptions", **pool_options(_layer(part)))
+        op = part.unit.op
+        assert isinstance(op, POOLS)
+        self._put(part, operation, self._sources(part), "Pool2DOptions", **pool_options(op))
 
     def _globalaveragepool(self, part: FakeQuantUnit) -> None:
         axes = self._file.add_constant(part.unit.name + "/axes", np.array([1, 2], np.int32))
@@ -236,11 +241,15 @@ class _Lowering:
         self._put(part, "ADD", [total, sources[-1]], "AddOptions", FusedActivationFunction=_fused(part))
 
     def _concat(self, part: FakeQuantUnit) -> None:
-        axis = _layer(part).axis % len(self._network.shapes[part.unit.output]) + 1
+        op = part.unit.op
+        assert isinstance(op, Concat)
+        axis = op.axis % len(self._network.shapes[part.unit.output]) + 1
         self._put(part, "CONCATENATION", self._sources(part), "ConcatenationOptions", Axis=axis)
 
     def _zeropad(self, part: FakeQuantUnit) -> None:
-        widths = np.array([(0, 0), *_layer(part).padding, (0, 0)], np.int32)
+        op = part.unit.op
+        assert isinstance(op, ZeroPad)
+        widths = np.array([(0, 0), *op.padding, (0, 0)], np.int32)
         self._put(
             part,
             "PAD",
@@ -249,7 +258,7 @@ class _Lowering:
         )
 
     def _reshape(self, part: FakeQuantUnit) -> None:
-        shape = (-1, *tuple(self._network.shapes[part.unit.output]))
+        shape = (-1, *self._network.shapes[part.unit.output])
         constant = self._file.add_constant(part.unit.name + "/shape", np.array(shape, np.int32))
         self._put(part, "RESHAPE", [*self._sources(part), constant], "ReshapeOptions", NewShape=shape)
 
@@ -263,11 +272,6 @@ class _Lowering:
 
     def _sources(self, part: FakeQuantUnit) -> List[int]:
         return [self._index[name] for name in part.unit.inputs]
-
-
-def _layer(part: FakeQuantUnit) -> Any:
-    """Return the layer of a unit, of the class that its kind names."""
-    return part.unit.op
 
 
 def _fused(part: FakeQuantUnit) -> int:

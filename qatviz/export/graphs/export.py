@@ -90,7 +90,7 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     values = "examples as they are in the data"
     if scale != 1.0:
         values = f"pixels 0 to 255, multiplied by {float(scale)!r}: 0 to 1"
-    shape = [None, *list(source.network.input_shape)]
+    shape = [None, *source.network.input_shape]
     outputs = {LOGITS: f"float32 [batch, {source.network.num_outputs}]"}
     if source.dataset.task == CLASSIFICATION:
         outputs[PROBABILITIES] = "softmax of the logits"

@@ -9,7 +9,7 @@ It has a placeholder ``input``, float32 ``[batch] + input shape``; the output ``
 """
 
 import json
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.export.fake_quant.model import ExactSums, FakeQuantModel, FakeQuantUnit
 from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.network.layer import element_count
-from qatviz.network.layers import Add
+from qatviz.network.layers import Add, AveragePool, Concat, Conv2D, DepthwiseConv2D, MaxPool, ZeroPad
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import SNAP_REACH
 
@@ -38,7 +38,7 @@ class InferenceGraph(NamedTuple):
     """
 
     definition: Any
-    outputs: tuple
+    outputs: Tuple[str, ...]
     tensors: Dict[str, str]
 
 
@@ -60,7 +60,7 @@ def inference_graph(
     network = model.network
     graph = tf.Graph()
     with graph.as_default():
-        images = tf.placeholder(tf.float32, (None, *tuple(network.input_shape)), INPUT)
+        images = tf.placeholder(tf.float32, (None, *network.input_shape), INPUT)
         tf.constant(json.dumps(about, sort_keys=True), name=ABOUT)
         with tf.name_scope(_SCOPE + "/"):
             with tf.name_scope("input"):
@@ -77,6 +77,9 @@ def inference_graph(
             names += [PROBABILITIES, CLASS]
         tensors = {name: tensor.name for name, tensor in outputs.items()}
         return InferenceGraph(graph.as_graph_def(), tuple(names), tensors)
+
+
+_Inputs = List[tf.Tensor]
 
 
 class _Builder:
@@ -100,83 +103,88 @@ class _Builder:
             result = {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](result)
         return _rounded(result, part.grid)
 
-    def _conv2d(self, part, inputs):
+    def _conv2d(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op
+        assert isinstance(op, Conv2D)
         return self._biased(
             part,
             tf.nn.conv2d(inputs[0], self._weights(part), strides=op.strides, padding=op.padding, dilations=op.dilation),
         )
 
-    def _depthwiseconv2d(self, part, inputs):
+    def _depthwiseconv2d(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op
+        assert isinstance(op, DepthwiseConv2D)
         return self._biased(
             part,
             tf.nn.depthwise_conv2d(
                 inputs[0],
                 self._weights(part),
-                strides=(1, *tuple(op.strides), 1),
+                strides=(1, *op.strides, 1),
                 padding=op.padding,
                 rate=op.dilation,
             ),
         )
 
-    def _dense(self, part, inputs):
+    def _dense(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return self._biased(part, tf.matmul(inputs[0], self._weights(part)))
 
     def _weights(self, part: FakeQuantUnit) -> tf.Tensor:
         """Return the rounded weights in the layer's shape; per-channel kernels take channels as the last axis."""
-        assert part.weights is not None
-        assert part.bias is not None
         with tf.name_scope("weights"):
-            shape, grid = part.weights.shape, part.weight_grid
-            columns = shape
-            if grid is not None and grid.scale.ndim and shape[-1] != len(part.bias):
-                columns = (*shape[:2], len(part.bias))
-            rounded = _rounded(tf.constant(part.weights.reshape(columns)), grid)
+            values, grid, bias = part.require_weights()
+            shape = columns = values.shape
+            if grid is not None and grid.scale.ndim and shape[-1] != len(bias):
+                columns = (*shape[:2], len(bias))
+            rounded = _rounded(tf.constant(values.reshape(columns)), grid)
             return rounded if columns == shape else tf.reshape(rounded, shape)
 
     def _biased(self, part: FakeQuantUnit, products: tf.Tensor) -> tf.Tensor:
-        return tf.nn.bias_add(products, tf.constant(part.bias, name="bias"))
+        return tf.nn.bias_add(products, tf.constant(part.require_weights().bias, name="bias"))
 
-    def _relu(self, part, inputs):
+    def _relu(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.nn.relu(inputs[0])
 
-    def _relu6(self, part, inputs):
+    def _relu6(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         if part.limit == 6.0:
             return tf.nn.relu6(inputs[0])
         return tf.minimum(tf.nn.relu(inputs[0]), np.float32(part.limit))
 
-    def _maxpool(self, part, inputs):
+    def _maxpool(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op
+        assert isinstance(op, MaxPool)
         return tf.nn.max_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
 
-    def _averagepool(self, part, inputs):
+    def _averagepool(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op
+        assert isinstance(op, AveragePool)
         return tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
 
-    def _globalaveragepool(self, part, inputs):
+    def _globalaveragepool(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.reduce_mean(inputs[0], axis=[1, 2])
 
-    def _add(self, part, inputs):
+    def _add(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.add(*inputs) if len(inputs) == 2 else tf.add_n(inputs)
 
-    def _concat(self, part, inputs):
-        axis = part.unit.op.axis
-        return tf.concat(inputs, axis + 1 if axis >= 0 else axis)
+    def _concat(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        op = part.unit.op
+        assert isinstance(op, Concat)
+        return tf.concat(inputs, op.axis + 1 if op.axis >= 0 else op.axis)
 
-    def _flatten(self, part, inputs):
+    def _flatten(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.reshape(inputs[0], [-1, element_count(self._network.shapes[part.unit.output])])
 
-    def _reshape(self, part, inputs):
-        return tf.reshape(inputs[0], (-1, *tuple(self._network.shapes[part.unit.output])))
+    def _reshape(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        return tf.reshape(inputs[0], (-1, *self._network.shapes[part.unit.output]))
 
-    def _zeropad(self, part, inputs):
-        return tf.pad(inputs[0], ((0, 0), *tuple(part.unit.op.padding), (0, 0)))
+    def _zeropad(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        op = part.unit.op
+        assert isinstance(op, ZeroPad)
+        return tf.pad(inputs[0], ((0, 0), *op.padding, (0, 0)))
 
-    def _dropout(self, part, inputs):
+    def _dropout(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.identity(inputs[0])
 
-    def _softmax(self, part, inputs):
+    def _softmax(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         """Return the logits; the graph's output ``probabilities`` is their softmax."""
         return tf.identity(inputs[0])
 

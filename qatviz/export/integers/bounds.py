@@ -10,7 +10,7 @@ import numpy as np
 from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, channel_shape
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import Add, AveragePool, Conv2D, DepthwiseConv2D, GlobalAveragePool, MaxPool
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Add, GlobalAveragePool
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: Largest bias: half of int32's range is left to the products. Wide inputs or weights come with 64-bit biases.
@@ -35,9 +35,9 @@ def padding(layer: Layer, image: Tuple[int, ...], result: Tuple[int, ...]) -> Op
     image, result : tuple of int
         Shapes of input and output, without the batch axis.
     """
-    if isinstance(layer, (MaxPool, AveragePool)):
-        size, strides, dilation = layer.pool_size, layer.strides or layer.pool_size, (1, 1)
-    elif isinstance(layer, (Conv2D, DepthwiseConv2D)):
+    if isinstance(layer, POOLS):
+        size, strides, dilation = layer.pool_size, layer.strides, (1, 1)
+    elif isinstance(layer, CONVOLUTIONS):
         size, strides, dilation = layer.kernel_size, layer.strides, layer.dilation
     else:
         return None

@@ -5,6 +5,7 @@ ranges, biases on the int32 grid of input scale times weight scale, the exact sy
 tie-safe scales (:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`).
 """
 
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 import numpy as np
@@ -136,25 +137,26 @@ class _Lowering:
         output = self._add_tensor(unit.output, self._network.shapes[unit.output])
         sources = [self._tensors[name] for name in inputs]
         op = unit.op
-        common: Dict[str, Any] = {
-            "layer": op,
-            "layers": tuple(layer.name for layer in unit.layers),
-            "inputs": inputs,
-            "output": unit.output,
-            "clamp": self._clamp(unit, output),
-            "pads": padding(op, sources[0].shape, output.shape),
-        }
+        plain = IntegerOp(
+            op,
+            tuple(layer.name for layer in unit.layers),
+            inputs,
+            unit.output,
+            self._clamp(unit, output),
+            padding(op, sources[0].shape, output.shape),
+        )
         if isinstance(op, WEIGHTED):
-            return self._weighted(unit, sources[0], output, common)
+            return self._weighted(unit, sources[0], output, plain)
         if isinstance(op, GlobalAveragePool):
             bound = accumulator_bound(op, None, None, sources)
             multipliers = requantization_multipliers(op, None, sources, output)
-            common.update(requantization=self._fixed_point(unit, multipliers, bound), accumulator_bits=bits_of(bound))
+            fixed = self._fixed_point(unit, multipliers, bound)
+            return replace(plain, requantization=fixed, accumulator_bits=bits_of(bound))
         if isinstance(op, Add):
             fixed = common_fixed_point(requantization_multipliers(op, None, sources, output))
             bound = accumulator_bound(op, None, fixed, sources)
-            common.update(requantization=fixed, accumulator_bits=bits_of(bound))
-        return IntegerOp(**common)
+            return replace(plain, requantization=fixed, accumulator_bits=bits_of(bound))
+        return plain
 
     def _clamp(self, unit: Unit, output: IntegerTensor) -> Tuple[int, int]:
         """Return the bounds of the grid and of the activation, be it fused or the unit itself."""
@@ -168,7 +170,8 @@ class _Lowering:
             high = min(high, int(quantize(np.float32(6), self._state.activation_grid(output.quantizer))))
         return low, high
 
-    def _weighted(self, unit: Unit, source: IntegerTensor, output: IntegerTensor, common: Dict[str, Any]) -> IntegerOp:
+    def _weighted(self, unit: Unit, source: IntegerTensor, output: IntegerTensor, op: IntegerOp) -> IntegerOp:
+        """Return ``op`` with its weights and multipliers."""
         folded, plain = self._state.folded(unit), self._state.weight_grid(unit)
         wide = is_wide(source, plain.num_bits)
         limit = bias_limit(wide)
@@ -194,7 +197,7 @@ class _Lowering:
         )
         bound = accumulator_bound(unit.op, weights, None, [source])
         fixed = self._fixed_point(unit, requantization_multipliers(unit.op, weights, [source], output), bound)
-        return IntegerOp(weights=weights, requantization=fixed, accumulator_bits=bits_of(bound), **common)
+        return replace(op, weights=weights, requantization=fixed, accumulator_bits=bits_of(bound))
 
     def _fixed_point(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
         if bound > LARGEST_ACCUMULATOR:

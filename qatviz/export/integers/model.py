@@ -12,6 +12,7 @@ import numpy as np
 
 from qatviz.errors import Advice, ExportError
 from qatviz.export.integers.fixed_point import FixedPoint
+from qatviz.network.layer import Layer
 from qatviz.quant.affine import AffineGrid, code_bounds
 
 #: Remedy for an accumulator that gets too large.
@@ -153,7 +154,7 @@ class IntegerOp:
         Number of bits, with the sign, that the accumulator needs, whatever the input; 0 without one.
     """
 
-    layer: Any  # of the class that `kind` names
+    layer: Layer
     layers: Tuple[str, ...]
     inputs: Tuple[str, ...]
     output: str

@@ -19,6 +19,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import requantize, round_shift
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.checks import Pair
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, ZeroPad
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -84,20 +85,18 @@ def _centred(inputs: _Inputs) -> np.ndarray:
 
 def _conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     weights = op.require_weights().centred
-    x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
-    columns = _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
-    matrix = weights.reshape(-1, weights.shape[-1]).astype(x.dtype)
+    columns = _kernel_windows(op, inputs, output)
+    matrix = weights.reshape(-1, weights.shape[-1]).astype(columns.dtype)
     return _requantized(op, columns.reshape((*columns.shape[:3], len(matrix))) @ matrix, output)
 
 
 def _depthwise(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     weights = op.require_weights().centred
-    x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
-    windows = _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
-    sums = np.zeros(windows.shape[:3] + weights.shape[2:], x.dtype)
+    windows = _kernel_windows(op, inputs, output)
+    sums = np.zeros(windows.shape[:3] + weights.shape[2:], windows.dtype)
     for row in range(weights.shape[0]):
         for column in range(weights.shape[1]):
-            sums += windows[:, :, :, row, column, :, None] * weights[row, column].astype(x.dtype)
+            sums += windows[:, :, :, row, column, :, None] * weights[row, column].astype(windows.dtype)
     return _requantized(op, sums.reshape(sums.shape[:3] + output.shape[2:]), output)
 
 
@@ -139,6 +138,7 @@ def _largest(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarra
 
 
 def _concat(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    assert isinstance(op.layer, Concat)
     return np.concatenate([codes for codes, _ in inputs], op.layer.axis % len(output.shape) + 1)
 
 
@@ -148,8 +148,9 @@ def _reshape(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarra
 
 
 def _zero_pad(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    assert isinstance(op.layer, ZeroPad)
     codes, tensor = inputs[0]
-    return np.pad(codes, ((0, 0), *tuple(op.layer.padding), (0, 0)), "constant", constant_values=tensor.zero_point)
+    return np.pad(codes, ((0, 0), *op.layer.padding, (0, 0)), "constant", constant_values=tensor.zero_point)
 
 
 def _passed_on(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -185,18 +186,26 @@ def _padded(op: IntegerOp, x: np.ndarray, value: int) -> np.ndarray:
     return np.pad(x, ((0, 0), *op.require_pads(), (0, 0)), "constant", constant_values=value)
 
 
+def _kernel_windows(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    """Return the windows of the input that a convolution's kernel is multiplied with, in a type with exact sums."""
+    assert isinstance(op.layer, CONVOLUTIONS)
+    x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
+    return _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
+
+
 def _windows(x: np.ndarray, size: Pair, strides: Pair, dilation: Pair, shape: Tuple[int, ...]) -> np.ndarray:
     """Return a view ``[n, rows, columns, height, width, channels]`` of the windows of ``x`` ``[n, ., ., channels]``."""
     n, row, column, channel = x.strides
     return np.lib.stride_tricks.as_strided(
         x,
-        (len(x), *tuple(shape[:2]), *tuple(size), *x.shape[3:]),
+        (len(x), *shape[:2], *size, *x.shape[3:]),
         (n, row * strides[0], column * strides[1], row * dilation[0], column * dilation[1], channel),
         writeable=False,
     )
 
 
-def _pooled(op: IntegerOp, x: np.ndarray, output: IntegerTensor, combine: Callable) -> np.ndarray:
+def _pooled(op: IntegerOp, x: np.ndarray, output: IntegerTensor, combine: Callable[..., np.ndarray]) -> np.ndarray:
+    assert isinstance(op.layer, POOLS)
     windows = _windows(x, op.layer.pool_size, op.layer.strides, (1, 1), output.shape)
     result = windows[:, :, :, 0, 0].copy()
     for row in range(op.layer.pool_size[0]):

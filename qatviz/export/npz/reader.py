@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Set, Tuple, Union
+from typing import Any, Dict, List, Optional, Set, Tuple, Union
 
 import numpy as np
 
@@ -243,7 +243,7 @@ class _Reader:
 
     def _weights(
         self, layer: Layer, sources: List[IntegerTensor], entry: Any, where: str, arrays: Dict[str, np.ndarray]
-    ) -> Any:
+    ) -> Optional[IntegerWeights]:
         if not isinstance(layer, WEIGHTED):
             if entry is not None:
                 raise fields.refused(entry, where + ": weights", f"null: a {layer.kind} has none")

@@ -18,7 +18,7 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel, IntegerOp
 from qatviz.export.onnx.file import DOUBLE, INT32, UINT8, OnnxFile
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
-from qatviz.export.onnx.storage import Storage, computed_in_float
+from qatviz.export.onnx.storage import Storage, StoredWeights, computed_in_float
 from qatviz.network.layer import element_count
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -96,7 +96,7 @@ class ExactOperations:
         codes = self._file.add_node("Cast", [value], codes_name(output), name + ".round_down", to=UINT8)
         self._grids.put_codes(output, codes)
 
-    def _weights(self, op: IntegerOp) -> Any:
+    def _weights(self, op: IntegerOp) -> StoredWeights:
         return self._storage.weights(self._model, op)
 
     def _in_double(self, value: str, name: str) -> str:

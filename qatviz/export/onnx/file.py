@@ -88,7 +88,7 @@ class OnnxFile:
 
     def _value(self, port: Port) -> Any:
         element = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype))
-        return self._onnx.helper.make_tensor_value_info(port.name, element, (BATCH_AXIS, *tuple(port.shape)))
+        return self._onnx.helper.make_tensor_value_info(port.name, element, (BATCH_AXIS, *port.shape))
 
 
 def onnx_package() -> Any:

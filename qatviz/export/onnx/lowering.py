@@ -35,6 +35,7 @@ from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
 from qatviz.network.checks import Pair
 from qatviz.network.layer import element_count
+from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, MaxPool, ZeroPad
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -193,7 +194,8 @@ class _Lowering:
         self._convolution(op, lambda codes: codes.reshape(rows, columns, 1, -1).transpose(3, 2, 0, 1), group=channels)
 
     def _convolution(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any) -> None:
-        attributes.update(_window(op, op.layer.kernel_size, op.layer.dilation))
+        assert isinstance(op.layer, CONVOLUTIONS)
+        attributes.update(_window(op, op.layer.kernel_size, op.layer.strides, op.layer.dilation))
         exact = self._exact_form(op)
         if exact is not None:
             exact.weighted(op, "ConvInteger", arrange, **attributes)
@@ -260,9 +262,9 @@ class _Lowering:
         self._finish_mean(op, mean, (rows, columns))
 
     def _averagepool(self, op: IntegerOp) -> None:
-        mean = self._file.add_step(
-            "AveragePool", op.inputs, op.name, count_include_pad=0, **_window(op, op.layer.pool_size)
-        )
+        assert isinstance(op.layer, AveragePool)
+        window = _window(op, op.layer.pool_size, op.layer.strides)
+        mean = self._file.add_step("AveragePool", op.inputs, op.name, count_include_pad=0, **window)
         self._finish_mean(op, mean, op.layer.pool_size)
 
     def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
@@ -273,7 +275,8 @@ class _Lowering:
     # Operations without weights
 
     def _maxpool(self, op: IntegerOp) -> None:
-        self._put(op, "MaxPool", op.inputs, **_window(op, op.layer.pool_size))
+        assert isinstance(op.layer, MaxPool)
+        self._put(op, "MaxPool", op.inputs, **_window(op, op.layer.pool_size, op.layer.strides))
 
     def _add(self, op: IntegerOp) -> None:
         exact = self._exact_form(op)
@@ -284,10 +287,12 @@ class _Lowering:
 
     def _concat(self, op: IntegerOp) -> None:
         rank = len(self._model.tensor(op.output).shape)
+        assert isinstance(op.layer, Concat)
         axis = op.layer.axis % rank + 1
         self._put(op, "Concat", op.inputs, axis=_TO_CHANNELS_FIRST.index(axis) if rank == 3 else axis)
 
     def _zeropad(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, ZeroPad)
         (top, bottom), (left, right) = op.layer.padding
         widths = self._file.add_constant(op.name + ".widths", [0, 0, top, left, 0, 0, bottom, right], np.int64)
         self._put(op, "Pad", [op.inputs[0], widths])
@@ -345,9 +350,9 @@ def _channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:
     return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
 
 
-def _window(op: IntegerOp, size: Pair, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:
+def _window(op: IntegerOp, size: Pair, strides: Pair, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:
     (top, bottom), (left, right) = op.require_pads()
-    window = {"kernel_shape": list(size), "strides": list(op.layer.strides), "pads": [top, left, bottom, right]}
+    window = {"kernel_shape": list(size), "strides": list(strides), "pads": [top, left, bottom, right]}
     # Pools have dilations too, which older runtimes refuse.
     return window if dilation == (1, 1) else dict(window, dilations=list(dilation))
 

@@ -44,7 +44,7 @@ class EvaluationGraph:
         self._graph = tf.Graph()
         with self._graph.as_default(), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # TensorFlow warns of its own deprecations
-            self._images = tf.placeholder(tf.float32, (None, *tuple(network.input_shape)))
+            self._images = tf.placeholder(tf.float32, (None, *network.input_shape))
             self._quantized = tf.placeholder(tf.bool, [])
             parameters = {name: tf.constant(arrays[name]) for name in network.all_parameter_shapes()}
             self._lowered = lower(

@@ -85,7 +85,7 @@ class LayerAgreement(NamedTuple):
 class Tally:
     """Counter that makes an :class:`Agreement` of batches."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._identical = self._total = self._largest = 0
 
     def add(self, expected: np.ndarray, found: np.ndarray) -> None:

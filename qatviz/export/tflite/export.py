@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Union
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import Agreement, Runtime, codes_of, compare_logits, run_logits
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.scores import score_codes
-from qatviz.export.proof.unrun import no_runtime, prove_unrun
+from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
@@ -101,7 +101,9 @@ def _vectors(files: _Files, golden: Mapping[str, np.ndarray]) -> Dict[str, np.nd
     return dict(vectors, put_out=shipped.to_file(found, output))
 
 
-def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: bool, progress: Progress) -> Any:
+def _prove(
+    files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: bool, progress: Progress
+) -> Union[ParityReport, UnrunReport]:
     if files.shipped.only_litert:
         return _prove_in_litert(files, graph, held_out, progress)
     share = 0.7 if in_litert else 1.0
@@ -125,7 +127,9 @@ def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: 
     return _and_in_litert(report, files, graph, held_out, progress.part(share, 1.0)) if in_litert else report
 
 
-def _prove_in_litert(files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress) -> Any:
+def _prove_in_litert(
+    files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
+) -> Union[ParityReport, UnrunReport]:
     """Return the proof of a file that only LiteRT can run."""
     reached, error = litert_runtime.REACHED_INT4, 0.0
     if not files.shipped.int4:

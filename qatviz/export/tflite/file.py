@@ -3,13 +3,14 @@
 The schema is TensorFlow's ``tensorflow/lite/schema/schema.fbs``; the package ``tflite`` has its field numbers.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import flatbuffers
 import numpy as np
 import tflite
 
 from qatviz.network.checks import Pair
+from qatviz.network.layers import AveragePool, MaxPool
 
 SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
@@ -27,6 +28,10 @@ _TYPES = {
     np.dtype(np.int64): tflite.TensorType.INT64,
     np.dtype(np.float32): tflite.TensorType.FLOAT32,
 }
+
+
+#: Fields of a table with options.
+Fields = Dict[str, Union[int, float, Tuple[int, ...]]]
 
 
 class Quantization(NamedTuple):
@@ -48,7 +53,7 @@ class Operation(NamedTuple):
     version: int
     inputs: Tuple[int, ...]
     outputs: Tuple[int, ...]
-    options: Optional[Tuple[str, Dict[str, int]]]
+    options: Optional[Tuple[str, Fields]]
 
 
 def convolution_options(strides: Pair, padding: str, dilation: Pair) -> Dict[str, int]:
@@ -62,8 +67,8 @@ def convolution_options(strides: Pair, padding: str, dilation: Pair) -> Dict[str
     }
 
 
-def pool_options(layer: Any) -> Dict[str, int]:
-    """Return the fields of the options of a MaxPool or AveragePool."""
+def pool_options(layer: Union[MaxPool, AveragePool]) -> Dict[str, int]:
+    """Return the fields of a pool's options."""
     return {
         "Padding": PADDING[layer.padding],
         "StrideH": layer.strides[0],
@@ -118,7 +123,7 @@ class TfliteFile:
         version: int,
         inputs: Sequence[int],
         outputs: Sequence[int],
-        options: Optional[Tuple[str, Dict[str, int]]] = None,
+        options: Optional[Tuple[str, Fields]] = None,
     ) -> None:
         """Append an operation, which is computed after those before it."""
         self._operations.append(Operation(name, version, tuple(inputs), tuple(outputs), options))
@@ -148,10 +153,18 @@ def packed_nibbles(codes: np.ndarray) -> np.ndarray:
 class _Writer:
     """Writer of the schema's tables to a flatbuffer, from its end: the target of a pointer comes first."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._builder = flatbuffers.Builder(1024)
 
-    def model(self, description, tensors, operations, buffers, inputs, outputs) -> bytes:
+    def model(
+        self,
+        description: str,
+        tensors: Sequence[_Tensor],
+        operations: Sequence[Operation],
+        buffers: Sequence[Optional[np.ndarray]],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+    ) -> bytes:
         codes = sorted({(operation.name, operation.version) for operation in operations})
         fields = {
             "Buffers": self._vector([self._buffer(data) for data in buffers]),
@@ -194,7 +207,14 @@ class _Writer:
             "OperatorCode", DeprecatedBuiltinCode=min(code, _LARGEST_OLD_CODE), BuiltinCode=code, Version=version
         )
 
-    def _subgraph(self, tensors, operations, codes, inputs, outputs) -> int:
+    def _subgraph(
+        self,
+        tensors: Sequence[_Tensor],
+        operations: Sequence[Operation],
+        codes: Sequence[Tuple[str, int]],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+    ) -> int:
         fields = {
             "Tensors": self._vector([self._tensor(tensor) for tensor in tensors]),
             "Operators": self._vector([self._operation(operation, codes) for operation in operations]),

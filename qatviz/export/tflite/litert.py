@@ -31,7 +31,7 @@ REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.995, 1, 1.0), Agreement(0.75,
 #: Relative error of the multipliers of LiteRT's int16 kernels: 15 bits, and a half.
 INT16_MULTIPLIER_ERROR = 2.0**-15
 
-_CANDIDATES = (*tuple(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
+_CANDIDATES = (*(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
 _LOOK_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
 _LOOK = "import ai_edge_litert.interpreter, importlib.metadata; print(importlib.metadata.version('ai-edge-litert'))"
 #: Program that answers each line of its input, a JSON list of the paths of input and output, with a line of JSON: null,

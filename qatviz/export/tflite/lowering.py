@@ -35,6 +35,7 @@ from qatviz.export.tflite.storage import (
 from qatviz.export.tflite.weights import bias_scale, stored_weights
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.checks import Pair
+from qatviz.network.layers import POOLS, AveragePool, Concat, Conv2D, DepthwiseConv2D, ZeroPad
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -242,6 +243,8 @@ class _Lowering:
     # Operations with weights
 
     def _conv2d(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, Conv2D)
+        options = convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation)
         weights = self._weights(op, lambda codes: codes.transpose(3, 0, 1, 2), 0)
         self._put(
             op,
@@ -251,11 +254,14 @@ class _Lowering:
                 index,
                 "Conv2DOptions",
                 op.name in self._int4,
-                **convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation),
+                **options,
             ),
         )
 
     def _depthwiseconv2d(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, DepthwiseConv2D)
+        options = convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation)
+        multiplier = op.layer.depth_multiplier
         weights = self._weights(op, lambda codes: codes.reshape((1, *codes.shape[:2], -1)), 3)
         self._put(
             op,
@@ -265,8 +271,8 @@ class _Lowering:
                 index,
                 "DepthwiseConv2DOptions",
                 op.name in self._int4,
-                DepthMultiplier=op.layer.depth_multiplier,
-                **convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation),
+                DepthMultiplier=multiplier,
+                **options,
             ),
         )
 
@@ -305,13 +311,14 @@ class _Lowering:
     ) -> Tuple[int, int]:
         """Append weights, with axes as ``arrange`` orders them and channels on ``axis`` (None: one scale), and bias."""
         # Older runtimes treat a convolution's single scale as none at all.
-        per_channel, int4 = self._dtype != np.uint8 and axis is not None, op.name in self._int4
+        channel_axis, int4 = None if self._dtype == np.uint8 else axis, op.name in self._int4
+        per_channel = channel_axis is not None
         # LiteRT's convolutions with INT4 round twice; results below 0 in yet another way.
         from_zero = op.clamp[0] >= self._model.tensor(op.output).zero_point
         twice = self._double_rounding or (int4 and axis is not None and from_zero)
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
         scale = stored.scale if twice else self._off_ties(op, stored.scale)
-        grid = Quantization(scale, stored.zero_point, axis if per_channel and axis is not None else 0)
+        grid = Quantization(scale, stored.zero_point, channel_axis or 0)
         name, codes = op.require_weights().name, arrange(stored.codes)
         if int4:
             weights = self._file.add_int4_constant(name, codes, grid)
@@ -349,6 +356,7 @@ class _Lowering:
         self._mean(op, (rows, columns), (1, 1), (1, 1, *rest))
 
     def _averagepool(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, AveragePool)
         if op.pads == ((0, 0), (0, 0)) and self._dtype != np.int16:
             self._mean(op, op.layer.pool_size, op.layer.strides, None)
             return
@@ -361,7 +369,7 @@ class _Lowering:
         channels = output.shape[-1]
         count = size[0] * size[1]
         zero = UINT8_OFFSET if self._dtype == np.uint8 else 0
-        codes = np.full((1, *tuple(size), channels), _MEAN_WEIGHT + zero, weights_type(self._dtype))
+        codes = np.full((1, *size, channels), _MEAN_WEIGHT + zero, weights_type(self._dtype))
         scale = np.full(1 if self._dtype == np.uint8 else channels, 1 / (_MEAN_WEIGHT * count), np.float32)
         grid = Quantization(scale, np.full(scale.shape, zero, np.int64), 3 if len(scale) > 1 else 0)
         weights = self._file.add_constant(op.name + "/ones", codes, grid)
@@ -374,7 +382,7 @@ class _Lowering:
                 [self._index[source.name], weights, bias],
                 index,
                 "DepthwiseConv2DOptions",
-                False,
+                int4=False,
                 DepthMultiplier=1,
                 **convolution_options(strides, "VALID", (1, 1)),
             ),
@@ -387,6 +395,8 @@ class _Lowering:
         self._pool(op, "MAX_POOL_2D")
 
     def _pool(self, op: IntegerOp, name: str) -> None:
+        assert isinstance(op.layer, POOLS)
+        options = pool_options(op.layer)
         self._put(
             op,
             lambda index: self._append(
@@ -394,8 +404,8 @@ class _Lowering:
                 [self._index[op.inputs[0]]],
                 index,
                 "Pool2DOptions",
-                False,
-                **pool_options(op.layer),
+                int4=False,
+                **options,
             ),
             done=op.clamp,
         )
@@ -404,6 +414,7 @@ class _Lowering:
         self._put(op, lambda index: self._append("ADD", [self._index[name] for name in op.inputs], index, "AddOptions"))
 
     def _concat(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, Concat)
         axis = op.layer.axis % len(self._model.tensor(op.output).shape) + 1
         self._put(
             op,
@@ -414,6 +425,7 @@ class _Lowering:
         )
 
     def _zeropad(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, ZeroPad)
         widths = self._file.add_constant(op.name + "/widths", np.array([(0, 0), *op.layer.padding, (0, 0)], np.int32))
         self._put(
             op,
