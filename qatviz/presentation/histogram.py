@@ -157,6 +157,9 @@ class HistogramScene:
         # Of a width next to nothing, too, a number: what is on the edge of the view stays there.
         width = max(view.high - view.low, sys.float_info.min)
         self.per_unit = min(max(self.right - self.left, 1.0) / width, _MOST_PER_UNIT_PX)
+        self._offset = self.left - view.low * self.per_unit
+        # What is further outside is drawn there.
+        self._least, self._most = view.low - _OUTSIDE / self.per_unit, view.high + _OUTSIDE / self.per_unit
 
     @property
     def is_drawn(self) -> bool:
@@ -180,9 +183,7 @@ class HistogramScene:
     # Places
 
     def _x(self, values: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):  # far outside is as good as infinitely far
-            x = values * self.per_unit + (self.left - self._view.low * self.per_unit)
-        return np.clip(x, self.left - _OUTSIDE, self.right + _OUTSIDE)
+        return np.minimum(np.maximum(values, self._least), self._most) * self.per_unit + self._offset
 
     def _height(self, counts: np.ndarray) -> np.ndarray:
         """Return pixels above the baseline."""
@@ -190,7 +191,7 @@ class HistogramScene:
 
     def _ends(self, low: float, high: float) -> Tuple[float, float]:
         """Return where the ends of a range are, px: beyond the plot no further than painters can draw."""
-        low, high = self._x(np.array([low, high])).tolist()
+        low, high = (min(max(end, self._least), self._most) * self.per_unit + self._offset for end in (low, high))
         return low, high
 
     # Shapes
