@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 START, MIDDLE, END = "start", "middle", "end"
-#: Roles of fonts: labels of axes; names; the same in bold.
-SMALL, TITLE = "small", "title"
+#: Roles of fonts: labels of axes; names; what is to be read from afar.
+SMALL, TITLE, LARGE = "small", "title", "large"
 DASHED, DOTTED = (5.0, 3.0), (1.5, 3.0)
 
 
@@ -31,12 +31,13 @@ class Stroke(NamedTuple):
 
 
 class Area(NamedTuple):
-    """A closed polygon."""
+    """A closed polygon; its corners are put on whole pixels unless it is ``smooth``."""
 
     x: np.ndarray
     y: np.ndarray
     fill: Optional[Fill]
     stroke: Optional[Stroke] = None
+    smooth: bool = False
 
 
 class Line(NamedTuple):

@@ -6,8 +6,8 @@ import numpy as np
 
 from qatviz.measures import MEASURES
 from qatviz.presentation.chart import Frame, marker_labels, marker_shapes, x_labels
-from qatviz.presentation.color_bar import color_bar
-from qatviz.presentation.palette import SCALE_STEPS, scale_role
+from qatviz.presentation.color_bar import bar_texts, color_bar, color_role
+from qatviz.presentation.palette import SCALE_STEPS
 from qatviz.presentation.scene import END, SMALL, Fill, Group, Rects, Scene, Shape, Text, rects
 from qatviz.presentation.series import Points, thin, width_for
 from qatviz.report.chart import BOTTOM, RIGHT, TOP, chart_markers
@@ -78,7 +78,7 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
 
 def _cells(level: int, found: Sequence[Tuple[float, float, float]]) -> Rects:
     left, top, right = np.array(found).T
-    return rects(left, top, right, top + _ROW - 1, Fill(scale_role(level / SCALE_STEPS, True)))
+    return rects(left, top, right, top + _ROW - 1, Fill(color_role(_SQNR, level / SCALE_STEPS)))
 
 
 def _parts(frame: Frame, points: Points, width: int) -> List[Tuple[int, float, float]]:
@@ -101,11 +101,9 @@ def _now(points: Points) -> Optional[str]:
 
 def scale_legend() -> Markup:
     """Return the scale of colours of the SQNR."""
-    texts = (f"≤ {_SQNR.text(LOW)}", _SQNR.text((LOW + HIGH) / 2), f"≥ {_SQNR.text(HIGH)}")
-    shapes = color_bar(*_LEGEND_SIZE, texts, True, FONTS[SMALL])
-    words = f"Colours of the {_SQNR.label}, from bad to good: {' to '.join(texts)}"
     width, height = _LEGEND_SIZE
-    content = shapes_markup(shapes)
+    content = shapes_markup(color_bar(_SQNR, width, height, FONTS[SMALL]))
+    words = f"Colours of the SQNR, from bad to good: {' to '.join(bar_texts(_SQNR))}"
     return element("svg", content, width=width, height=height, role="img", aria_label=words, class_="key scale")
 
 

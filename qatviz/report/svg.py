@@ -29,6 +29,8 @@ from qatviz.report.markup import Markup, element, join, number
 FONTS: Fonts = {SMALL: estimated_metrics(10.5, 6.2), TITLE: estimated_metrics(12.0, 7.4)}
 #: Diameter of the dots at the points of a line, px.
 _DOT = 4.0
+#: Of upright edges: on whole pixels, so that neighbours touch.
+_SHARP = {"shape_rendering": "crispEdges"}
 #: The colour that texts have unless they say otherwise.
 _INK = "muted"
 
@@ -135,14 +137,16 @@ def _band(band: Band) -> Markup:
 def _segments(lines: Segments) -> Optional[Markup]:
     begins, ends = _points(lines.x0, lines.y0), _points(lines.x1, lines.y1)
     path = "".join(f"M{begin}L{end}" for begin, end in zip(begins, ends))
-    return element("path", d=path, **_look(None, lines.stroke)) if path else None
+    is_straight = bool(np.all((lines.x0 == lines.x1) | (lines.y0 == lines.y1)))
+    sharp = _SHARP if is_straight else {}
+    return element("path", d=path, **sharp, **_look(None, lines.stroke)) if path else None
 
 
 def _rects(found: Rects) -> Markup:
     look = _look(found.fill, found.stroke)
+    look.update({"rx": found.radius} if found.radius else _SHARP)
     corners = zip(*(part.tolist() for part in found[:4]))
     if found.radius or len(found.left) == 1:
-        look["rx"] = found.radius or None
         return join(
             [
                 element("rect", x=left, y=top, width=right - left, height=bottom - top, **look)
@@ -150,8 +154,7 @@ def _rects(found: Rects) -> Markup:
             ]
         )
     parts = ["M{0} {1}H{2}V{3}H{0}Z".format(*map(number, edges)) for edges in corners]
-    # Neighbours must touch.
-    return element("path", d="".join(parts), shape_rendering="crispEdges", **look) if parts else join()
+    return element("path", d="".join(parts), **look) if parts else join()
 
 
 def _curves(curves: Curves) -> Markup:

@@ -5,6 +5,7 @@ from typing import List, Optional, Sequence
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text, count, shape_text
 from qatviz.report.curves import Figure, explained, gallery, tensor_figures
+from qatviz.report.heat import scale_legend
 from qatviz.report.histogram import SIZE, common_axis, histogram, legend, shown_at
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.network_picture import network_picture
@@ -67,8 +68,11 @@ def _level_style(row: TensorRow, key: str) -> Optional[str]:
 def network(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     """Return the figure of the network."""
     picture = network_picture(run, {row.tensor.name: row for row in rows})
-    about = "Each box is one operation with the bits and the SQNR of its weights and activations. "
-    return join(scrolling("The network as a graph", picture), element("p", about + _KEY))
+    about = (
+        "Each box is one operation with the bits and the SQNR of its weights (w) and activations (a), on the colour of "
+        "the SQNR."
+    )
+    return join(element("p", about), element("p", scale_legend()), scrolling("The network as a graph", picture))
 
 
 def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:

@@ -71,13 +71,13 @@ def polygon(x: np.ndarray, y: np.ndarray) -> QtGui.QPolygonF:
 
 
 class ScenePainter:
-    """Painter of shapes in one palette and one font (see :func:`scene_painter`).
+    """Painter of shapes in one palette and one set of fonts (see :func:`scene_painter`).
 
     Parameters
     ----------
     palette : Palette
-    font : QFont
-        The widget's font.
+    fonts : dict of str to QFont
+        By their roles.
     ground : str
         Role of the background colour. Translucent lines and bands are painted in the opaque colour that results on
         it, which is several times faster.
@@ -90,8 +90,8 @@ class ScenePainter:
         Text sizes in these fonts, for the layout of scenes.
     """
 
-    def __init__(self, palette: Palette, font: QtGui.QFont, ground: str = "base"):
-        self._palette, self.fonts = palette, scene_fonts(font)
+    def __init__(self, palette: Palette, fonts: Dict[str, QtGui.QFont], ground: str = "base"):
+        self._palette, self.fonts = palette, fonts
         self.metrics: Fonts = {role: font_metrics(found) for role, found in self.fonts.items()}
         self._ground = self._color(ground)
         self._pens: Dict[Stroke, QtGui.QPen] = {}
@@ -150,7 +150,13 @@ class ScenePainter:
     def _paint_area(self, painter: QtGui.QPainter, area: Area) -> None:
         painter.setPen(self.pen(area.stroke))
         painter.setBrush(self._brush(area.fill))
-        painter.drawPolygon(polygon(np.rint(area.x), np.rint(area.y)))
+        if area.smooth:
+            painter.save()
+            painter.setRenderHint(QtGui.QPainter.Antialiasing)
+            painter.drawPolygon(polygon(area.x, area.y))
+            painter.restore()
+        else:
+            painter.drawPolygon(polygon(np.rint(area.x), np.rint(area.y)))
 
     def _paint_line(self, painter: QtGui.QPainter, line: Line) -> None:
         x, y = line.x, line.y
@@ -259,7 +265,7 @@ def scene_painter(theme: Theme, font: QtGui.QFont, ground: str = "base") -> Scen
     if key not in _PAINTERS:
         if len(_PAINTERS) >= _MOST_PAINTERS:
             _PAINTERS.clear()
-        _PAINTERS[key] = ScenePainter(theme.colors, font, ground)
+        _PAINTERS[key] = ScenePainter(theme.colors, scene_fonts(font), ground)
     return _PAINTERS[key]
 
 

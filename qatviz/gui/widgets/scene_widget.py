@@ -12,6 +12,9 @@ from qatviz.presentation.scene import SMALL, Metrics, Shape
 class SceneWidget(QtWidgets.QWidget):
     """Paints :meth:`shapes` once and keeps the picture until they change; what follows the mouse is painted over it."""
 
+    #: Role of the colour behind the shapes.
+    ground = "base"
+
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme = theme
@@ -32,7 +35,7 @@ class SceneWidget(QtWidgets.QWidget):
     @property
     def scenes(self) -> ScenePainter:
         """The painter for the theme and the font."""
-        return scene_painter(self.theme, self.font())
+        return scene_painter(self.theme, self.font(), self.ground)
 
     @property
     def metrics(self) -> Metrics:
@@ -65,7 +68,7 @@ class SceneWidget(QtWidgets.QWidget):
         return not is_raster or abs(painter.deviceTransform().m11() - self.devicePixelRatioF()) > 1e-3
 
     def _paint(self, painter: QtGui.QPainter, is_figure: bool) -> None:
-        painter.fillRect(self.rect(), self.theme.color("base"))
+        painter.fillRect(self.rect(), self.theme.color(self.ground))
         self.scenes.paint(painter, self.shapes(is_figure))
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:

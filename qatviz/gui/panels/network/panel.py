@@ -5,18 +5,20 @@ from typing import Dict, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
-from qatviz.gui.panels.network.items import Badge, Edges, Node, node_size
-from qatviz.gui.panels.network.legend import ColorBar, color_at
+from qatviz.gui.panels.network.items import Edges, Node, network_painter
 from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_text, table_of, tooltip, value_of
-from qatviz.gui.panels.network.view import NetworkView
+from qatviz.gui.panels.network.view import ColorBar, NetworkView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.panel import Panel
 from qatviz.measures import MEASURES, Measure
 from qatviz.network.checks import INPUT
 from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizedTensor
+from qatviz.presentation.color_bar import value_role
 from qatviz.presentation.network.drawing import network_drawing
 from qatviz.presentation.network.layout import DOWN, RIGHT, GraphLayout, fitting_layout
+from qatviz.presentation.network.scene import Badge, node_size
+from qatviz.presentation.scene import SMALL
 
 _FLOWS = (("Automatic", ""), ("Downwards", DOWN), ("Rightwards", RIGHT))
 #: The drawing is laid out anew for another window size only if it gets this much larger: else it would jump about.
@@ -125,7 +127,7 @@ class NetworkPanel(Panel):
         for item in scene.items():
             if isinstance(item, Edges):
                 scene.removeItem(item)
-        scene.addItem(Edges(found.routes, found.flow == DOWN, self.theme))
+        scene.addItem(Edges(list(found.routes.values()), found.flow == DOWN, self._painter))
         for name, (x, y, _, _) in found.boxes.items():
             self.nodes[name].setPos(x, y)
         self.view.set_drawn(QtCore.QRectF(-4, -4, found.width + 8, found.height + 8))
@@ -152,22 +154,21 @@ class NetworkPanel(Panel):
     def _make_nodes(self) -> None:
         font = QtGui.QFont(self.font())
         font.setPixelSize(max(9, QtGui.QFontInfo(font).pixelSize() - 2))
-        metrics = QtGui.QFontMetricsF(font)
+        self._painter = network_painter(self.theme, font)
         drawing = network_drawing(self.model.network, self.model.plan)
         self._edges = drawing.edges
         self._sizes: Dict[str, Tuple[float, float]] = {}
         for name, text in drawing.texts.items():
             tensors = drawing.tensors[name]
-            self._sizes[name] = node_size(metrics, bool(tensors))
-            self.nodes[name] = Node(text, tensors, self._sizes[name], self.theme, font)
+            self._sizes[name] = node_size(self._painter.metrics[SMALL], bool(tensors))
+            self.nodes[name] = Node(text, tensors, self._sizes[name], self._painter)
             self.view.scene().addItem(self.nodes[name])
 
     def _badge(self, tensor: QuantizedTensor, measure: Measure) -> Badge:
-        place = measure.color_place(value_of(self.model, tensor, measure.key))
-        color = None if place is None else color_at(place, measure.color_direction, self.theme)
         return Badge(
+            tensor.kind[0],
             badge_text(self.model, tensor, measure.key),
-            color,
+            value_role(measure, value_of(self.model, tensor, measure.key)),
             tensor.name in self.model.selected,
             tensor.name == self.model.current,
         )

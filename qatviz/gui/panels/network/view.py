@@ -1,10 +1,15 @@
-"""The view of the drawn network: zoom, pan, fit, hover, click, and arrows that follow edges."""
+"""The view of the drawn network (zoom, pan, fit, hover, click, arrows that follow edges), and its bar of colours."""
 
-from typing import Any, ClassVar, Dict, Optional, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.network.items import Node
+from qatviz.gui.widgets.scene_widget import SceneWidget
+from qatviz.gui.widgets.theme import Theme
+from qatviz.measures import NEITHER, Measure
+from qatviz.presentation.color_bar import bar_texts, color_bar
+from qatviz.presentation.scene import Shape
 
 _LARGEST, _SMALLEST, _WHEEL = 4.0, 0.08, 1.0015
 #: A network of few layers isn't blown up to fill the window.
@@ -152,3 +157,37 @@ class NetworkView(QtWidgets.QGraphicsView):
             QtWidgets.QToolTip.showText(event.globalPos(), text, self.viewport())
             return True
         return super().viewportEvent(event)
+
+
+class ColorBar(SceneWidget):
+    """The colours of a measure with the values that they stand for."""
+
+    ground = "window"
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(theme, parent)
+        self._measure: Optional[Measure] = None
+        self.setSizePolicy(QtWidgets.QSizePolicy.Expanding, QtWidgets.QSizePolicy.Fixed)
+
+    def set_measure(self, measure: Measure) -> None:
+        """Show the colours of ``measure``."""
+        self._measure = measure
+        words = "" if measure.color_direction == NEITHER else " Orange is bad, blue is good."
+        self.setToolTip(measure.help + words)
+        self.setAccessibleName(f"Colours of {measure.label}: {' to '.join(self.texts())}")
+        self.changed()
+
+    def texts(self) -> Tuple[str, str, str]:
+        """Return the texts at the left end, in the middle, at the right end."""
+        return bar_texts(self._measure) if self._measure is not None else ("", "", "")
+
+    def shapes(self, is_figure: bool) -> List[Shape]:
+        if self._measure is None:
+            return []
+        return color_bar(self._measure, self.width(), self.height(), self.metrics)
+
+    def sizeHint(self) -> QtCore.QSize:
+        return QtCore.QSize(240, self.fontMetrics().height() + 4)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        return QtCore.QSize(120, self.fontMetrics().height() + 4)
