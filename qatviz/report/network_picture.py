@@ -1,5 +1,7 @@
 """The network as a graph: a box for each operation, with the bits and the SQNR of its tensors."""
 
+# Apart from the section that shows it, as every picture of the report is.
+
 import math
 from typing import Dict, List, Tuple
 
@@ -15,7 +17,7 @@ from qatviz.report.run_data import RunData
 from qatviz.report.svg import FONTS, svg
 from qatviz.report.tensor_rows import TensorRow
 
-#: Width of the page, px, and heights that a picture may have: the first in which it can be drawn at its size is taken.
+#: Width of the page, px, and possible heights of the picture: the first is used in which it can be drawn at its size.
 _ROOM, _HEIGHTS, _AT_SIZE = 1080.0, (240.0, 400.0, 560.0, 760.0, 1000.0, 1400.0), 0.97
 #: Lines are higher than they need be: a node's breadth is in lines, and widths of texts are guessed.
 _LINE, _ASCENT = 15.0, 11.0
