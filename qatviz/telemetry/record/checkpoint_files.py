@@ -20,7 +20,7 @@ from qatviz.atomic_files import atomic_file, remove_leftovers
 from qatviz.errors import RecordError
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.reasons import SaveKind, SaveReason
-from qatviz.telemetry.record.codec import to_json
+from qatviz.protocol.wire import to_json
 from qatviz.telemetry.record.legacy import save_reason_of
 
 SUBDIRECTORY = "checkpoints"

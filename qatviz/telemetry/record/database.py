@@ -9,7 +9,7 @@ from qatviz.atomic_files import atomic_path, remove_leftovers
 from qatviz.errors import RecordError
 from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import Snapshot, StepRecord
-from qatviz.telemetry.record.codec import pack_snapshot, pack_steps, to_json
+from qatviz.protocol.wire import pack_snapshot, pack_steps, to_json
 from qatviz.telemetry.record.schema import (
     State,
     connect,

@@ -14,8 +14,8 @@ from qatviz.protocol.events import EVENT_KINDS, event_from
 from qatviz.protocol.schedule import Plan, remaining_plan
 from qatviz.protocol.snapshots import Snapshot, read_only
 from qatviz.protocol.timeline import LoggedEvent
+from qatviz.protocol.wire import unpack_snapshot, unpack_steps
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
-from qatviz.telemetry.record.codec import unpack_snapshot, unpack_steps
 from qatviz.telemetry.record.event_log import EventLog, read_log
 from qatviz.telemetry.record.legacy import save_reason_of, says_the_same
 from qatviz.telemetry.record.schema import (

@@ -13,8 +13,8 @@ from qatviz.errors import RecordError
 from qatviz.protocol.branches import BranchCursor, BranchPoint
 from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.protocol.wire import to_json
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
-from qatviz.telemetry.record.codec import to_json
 from qatviz.telemetry.record.database import Branch, Timed, create_database
 from qatviz.telemetry.record.reader import INITIAL, PARAMETERS, RecordReader
 from qatviz.telemetry.record.run_lock import RunLock

@@ -12,20 +12,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from telemetry_samples import assert_same_array, assert_same_snapshot, assert_steps, snapshot, step_record
+from wire_cases import POINTS, SAVE_REASONS
 
-from qatviz.telemetry.record.codec import (
+from qatviz.network import zoo
+from qatviz.network.plan import quantization_plan
+from qatviz.protocol.run_state import RunState
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import TensorValues
+from qatviz.protocol.wire import (
     pack,
     pack_snapshot,
+    pack_state,
     pack_steps,
-    row_crc,
+    pack_values,
     to_json,
     unpack,
     unpack_snapshot,
+    unpack_state,
     unpack_steps,
+    unpack_values,
 )
 from qatviz.telemetry.record.reader import StepSeries
+from qatviz.telemetry.record.schema import row_crc
 
 DTYPES = st.sampled_from([np.bool_, np.int8, np.uint16, np.int32, np.int64, np.float16, np.float32, np.float64])
+PLAN = quantization_plan(zoo.build("mlp", (6, 6, 1), 3))
+BOOKS = [SettingsBook.from_preset(PLAN, preset) for preset in ("float", "int4", "tflite-int8")]
 ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)))
 
 
@@ -62,6 +74,34 @@ def test_steps_and_snapshots_come_back():
 def test_a_snapshot_without_histograms_comes_back():
     original = dataclasses.replace(snapshot(5), histograms={})
     assert_same_snapshot(unpack_snapshot(pack_snapshot(original)), original)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 99), st.one_of(st.none(), st.integers(0, 99)), st.integers(1, 20))
+def test_a_snapshot_keeps_the_position_of_its_state(step, position, n_bins):
+    original = dataclasses.replace(snapshot(step, n_bins), position=position)
+    again = unpack_snapshot(pack_snapshot(original))
+    assert_same_snapshot(again, original)
+    assert again.position == position
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**9), st.text(max_size=5), hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2)))
+def test_values_come_back(step, name, values):
+    again = unpack_values(pack_values(TensorValues(step, name, values)))
+    assert (again.step, again.name) == (step, name)
+    assert_same_array(again.values, values)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(max_size=5), ARRAYS, max_size=3), SAVE_REASONS, POINTS, st.sampled_from(BOOKS))
+def test_states_come_back(arrays, reason, point, book):
+    state = RunState(point.step, 1.5, book, arrays, "mine", reason, point.branch, point.position)
+    again = unpack_state(pack_state(state), book.plan)
+    assert (again.point, again.seconds, again.name, again.reason) == (point, 1.5, "mine", reason)
+    assert again.book == book and list(again.arrays) == list(arrays)
+    for name, array in arrays.items():
+        assert_same_array(again.arrays[name], array)
 
 
 @settings(max_examples=300, deadline=None)

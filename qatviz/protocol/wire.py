@@ -1,4 +1,7 @@
-"""What the rows of a record hold: JSON headers and arrays as one compressed blob, and checksums.
+"""The wire form of what holds arrays: a JSON header and the arrays as one compressed blob.
+
+Records on disk hold such blobs. Commands, events, settings and descriptions are plain JSON: their ``to_dict`` and the
+like make it.
 
 A blob is ``uint32 header length, uint64 payload length`` (little endian), the header (JSON, UTF-8; its entry
 ``arrays`` lists name, dtype and shape) and the zlib-compressed payload: the arrays one after another, each with its
@@ -14,7 +17,9 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from qatviz.protocol.snapshots import Snapshot, StepRecord, TensorHistogram, read_only
+from qatviz.network.plan import QuantizationPlan
+from qatviz.protocol.run_state import RunState
+from qatviz.protocol.snapshots import Snapshot, StepRecord, TensorHistogram, TensorValues, read_only
 
 _PREFIX = struct.Struct("<IQ")
 #: Largest payload that is believed when read, in bytes: a thousand times a large snapshot.
@@ -33,16 +38,8 @@ _HISTOGRAM_ARRAYS = (
 )
 
 
-def row_crc(*fields: Any) -> int:
-    """CRC-32 over the fields of a row (int, float, str, bytes): SQLite itself does not notice flipped bits."""
-    crc = 0
-    for field in fields:
-        crc = zlib.crc32(field if isinstance(field, bytes) else repr(field).encode("utf-8", "surrogatepass"), crc)
-    return crc
-
-
 def to_json(value: Any) -> str:
-    """Compact JSON; NumPy scalars and arrays become numbers and lists.
+    """Return compact JSON; NumPy scalars and arrays become numbers and lists.
 
     Raises
     ------
@@ -53,7 +50,7 @@ def to_json(value: Any) -> str:
 
 
 def pack(header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> bytes:
-    """Header and arrays as one blob; arrays must be of bool, integer or float type."""
+    """Return header and arrays as one blob; arrays must be of bool, integer or float type."""
     listed, parts = [], []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
@@ -67,7 +64,7 @@ def pack(header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> bytes:
 
 
 def unpack(blob: bytes) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Inverse of `pack`; the arrays are read-only.
+    """Return the header and the arrays, read-only, of a blob that `pack` made.
 
     Raises
     ------
@@ -100,7 +97,7 @@ def unpack(blob: bytes) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
 
 
 def pack_steps(records: List[StepRecord]) -> bytes:
-    """Consecutive step records as one blob, time as the last axis (neighbours resemble each other)."""
+    """Return consecutive step records as one blob, time as the last axis (neighbours resemble each other)."""
     values = np.stack([record.values for record in records], axis=-1).astype(np.float32, copy=False)
     return pack(
         {},
@@ -115,7 +112,10 @@ def pack_steps(records: List[StepRecord]) -> bytes:
 
 
 def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """steps, seconds, loss, learning rate ``[n]`` and values float32 ``[n, measures, tensors]``; raises as `unpack`."""
+    """Return steps, seconds, loss, learning rate ``[n]`` and values float32 ``[n, measures, tensors]``.
+
+    Raises as `unpack`.
+    """
     _, arrays = unpack(blob)
     steps, values = arrays["steps"], arrays["values"]
     columns = [steps] + [arrays[name] for name in ("seconds", "loss", "learning_rate")]
@@ -127,7 +127,7 @@ def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
-    """A snapshot with all its histograms as one blob."""
+    """Return a snapshot with all its histograms as one blob; the record keeps its branch."""
     header = {
         "step": snapshot.step,
         "seconds": snapshot.seconds,
@@ -146,7 +146,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def unpack_snapshot(blob: bytes) -> Snapshot:
-    """Inverse of `pack_snapshot`; raises as `unpack`."""
+    """Return the snapshot that `pack_snapshot` packed; raises as `unpack`."""
     header, arrays = unpack(blob)
     histograms = {}
     for i, (name, code_min) in enumerate(header["histograms"]):
@@ -164,6 +164,28 @@ def unpack_snapshot(blob: bytes) -> Snapshot:
         enabled=tuple(bool(enabled) for enabled in header["enabled"]),
         position=None if header.get("position") is None else int(header["position"]),
     )
+
+
+def pack_values(values: TensorValues) -> bytes:
+    """Return the values of a tensor as one blob."""
+    return pack({"step": values.step, "name": values.name}, {"values": values.values})
+
+
+def unpack_values(blob: bytes) -> TensorValues:
+    """Return the values that `pack_values` packed; raises as `unpack`."""
+    header, arrays = unpack(blob)
+    return TensorValues(int(header["step"]), str(header["name"]), arrays["values"])
+
+
+def pack_state(state: RunState) -> bytes:
+    """Return the state of a run as one blob. (Checkpoints on disk are files of another form.)"""
+    return pack({"name": state.name, "meta": state.meta()}, state.arrays)
+
+
+def unpack_state(blob: bytes, plan: QuantizationPlan) -> RunState:
+    """Return the state that `pack_state` packed, of a run with this plan; raises as `unpack`, or RecordError."""
+    header, arrays = unpack(blob)
+    return RunState.from_checkpoint(str(header["name"]), arrays, header["meta"], plan)
 
 
 def _plain(value: Any) -> Any:
