@@ -152,7 +152,7 @@ def _newer_onnxruntime(source, model, options):
 
 @contextmanager
 def _c(source, model, options):
-    from qatviz.export.c.model import c_model
+    from qatviz.export.c.lowering import c_model
     from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
 
     golden = quantize_input(model, source.held_out().images[:1])

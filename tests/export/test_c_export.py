@@ -17,7 +17,7 @@ from test_c_model import compiler, dense, source_of  # noqa: F401  (one is a fix
 from qatviz.errors import ExportError
 from qatviz.export.c import export as c_export
 from qatviz.export.c.arena import ALIGNMENT, Buffer, plan_arena
-from qatviz.export.c.model import softmax_constants
+from qatviz.export.c.lowering import softmax_constants
 from qatviz.export.c.names import comment, stem, string, unique_stems
 from qatviz.export.c.operations import SUFFIXES
 from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler

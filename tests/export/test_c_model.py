@@ -11,10 +11,10 @@ from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
 
-import qatviz.export.c.model
+import qatviz.export.c.lowering
 from qatviz.errors import ExportError
 from qatviz.export.c.arrays import packed, weight_order
-from qatviz.export.c.model import c_model
+from qatviz.export.c.lowering import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.network import zoo
@@ -389,7 +389,7 @@ def test_a_cplusplus_program_can_call_it(compiler, tmp_path):
 
 
 def test_the_templates_are_files_of_the_package():
-    directory = Path(qatviz.export.c.model.__file__).with_name("runtime")
+    directory = Path(qatviz.export.c.lowering.__file__).with_name("runtime")
     assert sorted(path.name for path in directory.iterdir()) == [
         "Makefile",
         "README.txt",

@@ -13,9 +13,9 @@ from test_tflite_lowering import everything, operations
 
 from qatviz.errors import ExportError
 from qatviz.export.fake_quant.export import FloatRunner
+from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime, forgive_float
-from qatviz.export.fake_quant.tflite_lowering import FakeQuantFile, fake_quant_file
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import simulate
 from qatviz.export.proof.graph import EvaluationGraph

@@ -7,8 +7,8 @@ import pytest
 from parity_cases import calibrated, digits
 
 from qatviz.export.fake_quant.export import FloatRunner
+from qatviz.export.fake_quant.lowering import fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
-from qatviz.export.fake_quant.tflite_lowering import fake_quant_file
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.graphs.runtime import GraphRunner
 from qatviz.export.integers.lowering import integer_model

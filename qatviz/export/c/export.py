@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Union
 
-from qatviz.export.c.model import CModel, c_model
+from qatviz.export.c.lowering import CModel, c_model
 from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
 from qatviz.export.integers.lowering import integer_model

@@ -14,7 +14,7 @@ from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tupl
 import numpy as np
 
 from qatviz.errors import ExportError
-from qatviz.export.c.model import CModel
+from qatviz.export.c.lowering import CModel
 from qatviz.export.proof.parity import Agreement
 from qatviz.network.layer import element_count
 

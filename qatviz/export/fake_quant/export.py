@@ -5,9 +5,9 @@ from typing import Dict, Sequence
 
 import numpy as np
 
+from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation
-from qatviz.export.fake_quant.tflite_lowering import FakeQuantFile, fake_quant_file
 from qatviz.export.formats import Options, Written
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
