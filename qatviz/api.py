@@ -107,20 +107,10 @@ class Trained:
         ------
         ExportError
         """
-        from qatviz.export.formats import format_named
-        from qatviz.export.source import ExportSource
+        from qatviz.export.formats import format_named  # which training does not need
+        from qatviz.session.export import state_source
 
-        moment, spec = self.moment, self._spec
-        source = ExportSource(
-            spec.network,
-            moment.book,
-            moment.arrays,
-            spec.dataset,
-            moment.step,
-            {"checkpoint": moment.name, "step": moment.step},
-            spec.keras,
-            examples,
-        )
+        source = state_source(self._spec, self.moment, examples)
         return format_named(format).export(source, path, options)
 
 

@@ -12,6 +12,7 @@ from qatviz.export.formats import Written, format_named
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.run_state import RunState
 from qatviz.report.exports import PROOF
 from qatviz.session.checkpoints import starting_point
 from qatviz.session.prepared import Notice, Notify, ignore
@@ -76,12 +77,17 @@ def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:
         )
     spec = RunSpec.from_description(description, dataset)
     with about("checkpoint"):
-        moment, _ = starting_point(reader, spec.book, request.checkpoint, notify)
-        if moment is None:
+        state, _ = starting_point(reader, spec.book, request.checkpoint, notify)
+        if state is None:
             raise RecordError(f"{reader.directory}: has no checkpoint yet: there is nothing to export")
-    origin = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
+    return state_source(spec, state, request.examples, run=description.get("run_id"))
+
+
+def state_source(spec: RunSpec, state: RunState, examples: Optional[int] = None, **origin: Any) -> ExportSource:
+    """Return a state of a run for an export; ``origin`` says what else the proof is to name."""
+    metadata = dict(origin, checkpoint=state.name, step=state.step)
     return ExportSource(
-        spec.network, moment.book, moment.arrays, dataset, moment.step, origin, spec.keras, request.examples
+        spec.network, state.book, state.arrays, spec.dataset, state.step, metadata, spec.keras, examples
     )
 
 
