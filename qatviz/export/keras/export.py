@@ -1,7 +1,7 @@
 """Export to Keras: the trained float weights in the user's own model, as an ``.h5`` file."""
 
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -12,7 +12,7 @@ from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import BATCH, EvaluationGraph
-from qatviz.export.proof.values import Bar, value_report
+from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
 from qatviz.network.keras_export import keras_description
 from qatviz.network.keras_import.origin import KerasOrigin
@@ -69,7 +69,7 @@ def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[s
     return known, []
 
 
-def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Progress) -> Any:
+def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Progress) -> ValueReport:
     held_out = source.held_out()
     images = held_out.images
     progress.at("loading the file", 0.0)
