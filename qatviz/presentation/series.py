@@ -54,7 +54,7 @@ def thin(series: Series, width: int) -> Points:
     return Points(first, (first + last) / 2.0, low, high, mean, count)
 
 
-def width_for(steps: float, points: int) -> int:
+def width_for(steps: float, points: float) -> int:
     """Steps a point stands for, a power of two, so that ``steps`` take at most ``points`` points."""
     width = 1
     while width * points < steps:

@@ -1,4 +1,4 @@
-"""The controls of the evolution panel."""
+"""Controls of the evolution panel."""
 
 from typing import Dict, Optional, Sequence
 
@@ -8,17 +8,19 @@ from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS, PlotKind
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.scene_painter import small_font
 
-#: Time constants that can be chosen, in steps; 0: no smoothing.
+#: Time constants of smoothing to choose from, training steps; 0 for none.
 SMOOTHED_STEPS = (0, 5, 10, 20, 50, 100, 200, 500, 1000)
 _SMOOTHING_KEY = "evolution/smoothing"
 
 
 class EvolutionBar(QtWidgets.QWidget):
-    """Which plots are shown, of which tensors, over what; remembered in ``settings``."""
+    """Choice of plots, tensors and axis, remembered in ``settings``."""
 
-    #: Something that concerns what is drawn; not the follow button.
+    #: Emitted when a choice has changed that the plots depend on.
     changed = QtCore.pyqtSignal()
+    #: Emitted with whether to follow the run.
     follow_asked = QtCore.pyqtSignal(bool)
+    #: Emitted when the user wants to see the whole run.
     all_asked = QtCore.pyqtSignal()
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
@@ -70,7 +72,7 @@ class EvolutionBar(QtWidgets.QWidget):
         self.apply_font()
 
     def apply_font(self) -> None:
-        """Small text, in proportion to the application's."""
+        """Apply a small font, in proportion to the application's."""
         for widget in [*self.plots.values(), self.follow, self.view, self.told]:
             widget.setFont(small_font(self.font()))
 
@@ -81,11 +83,11 @@ class EvolutionBar(QtWidgets.QWidget):
 
     @property
     def shown(self) -> Sequence[str]:
-        """Keys of the plots that are shown."""
+        """Keys of the shown plots."""
         return [key for key, button in self.plots.items() if button.isChecked()]
 
     def name_plot(self, kind: PlotKind) -> None:
-        """Another kind of plot is shown under the name ``kind.key``."""
+        """Set text and tooltip of the toggle ``kind.key``."""
         button = self.plots[kind.key]
         if button.text() != kind.button:
             button.setText(kind.button)
@@ -93,7 +95,7 @@ class EvolutionBar(QtWidgets.QWidget):
         button.setToolTip(kind.about)
 
     def tell(self, text: str) -> None:
-        """How many of the tensors are shown."""
+        """Show a text on the number of tensors; empty for none."""
         if text != self.told.text():
             self.told.setText(text)
             self.told.setVisible(bool(text))
@@ -107,8 +109,9 @@ class EvolutionBar(QtWidgets.QWidget):
 
 
 class Smoothing(QtWidgets.QWidget):
-    """A small slider with its value, remembered in ``settings``."""
+    """Small slider with its value, remembered in ``settings``."""
 
+    #: Emitted when the user has moved the slider.
     changed = QtCore.pyqtSignal()
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
@@ -134,14 +137,14 @@ class Smoothing(QtWidgets.QWidget):
         self.slider.valueChanged.connect(self._on_moved)
 
     def apply_font(self) -> None:
-        """Small text, in proportion to the application's."""
+        """Apply a small font, in proportion to the application's."""
         self.text.setFont(small_font(self.font()))
         self.setMaximumHeight(self.text.fontMetrics().height() + 4)
         self._tell()
 
     @property
     def steps(self) -> int:
-        """Time constant; 0: none."""
+        """Time constant in training steps; 0 for none."""
         return SMOOTHED_STEPS[self.slider.value()]
 
     def _tell(self) -> None:

@@ -1,4 +1,4 @@
-"""One plot over the common time axis: what is drawn, and what the mouse asks for."""
+"""Canvas of one plot over the common time axis: shapes and mouse."""
 
 from typing import Callable, List, Optional, Sequence, Tuple
 
@@ -22,27 +22,33 @@ from qatviz.presentation.chart import (
 )
 from qatviz.presentation.scene import SMALL, Shape
 
-#: Pixels around a plot.
+#: Space around a plot, px.
 MARGIN = 3
-#: A click, not a drag, if the mouse moved no further.
+#: Maximum movement of the mouse during a click, px; beyond it, it is a drag.
 CLICK_PIXELS = 4
 _BOX_PIXELS = 12
 _ZOOM_PER_NOTCH = 0.8
-#: Share of what is in view by which an arrow key or a notch of the wheel moves.
+#: Fraction of the visible part by which an arrow key or a notch of the wheel moves it.
 _PANNED_SHARE = 0.1
 
 
 class Canvas(SceneWidget):
     """Curves, grid, markers' lines and the crosshair.
 
-    What the user asks for with the mouse concerns all plots, so it is told by signals, in units of the x axis.
+    The mouse controls all plots together, so its signals, in units of the x axis, are for their owner.
     """
 
-    hovered = QtCore.pyqtSignal(object)  # x, or None when the mouse has left
+    #: Emitted with the mouse's x, or None when it has left.
+    hovered = QtCore.pyqtSignal(object)
+    #: Emitted with the distance of a drag to the side.
     panned = QtCore.pyqtSignal(float)
-    zoomed = QtCore.pyqtSignal(float, float)  # factor, at x
+    #: Emitted with a factor, and the x that stays in place.
+    zoomed = QtCore.pyqtSignal(float, float)
+    #: Emitted with the ends of a box.
     boxed = QtCore.pyqtSignal(float, float)
-    clicked = QtCore.pyqtSignal(float, float)  # x, and how far 4 pixels are
+    #: Emitted with the x of a click, and the width of 4 pixels.
+    clicked = QtCore.pyqtSignal(float, float)
+    #: Emitted when the user wants to see the whole run.
     all_asked = QtCore.pyqtSignal()
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
@@ -53,7 +59,7 @@ class Canvas(SceneWidget):
         self.y_range: Optional[Tuple[float, float]] = None
         self.axis = Axis()
         self.y_fixed = self.boxes = False
-        self.alone = False  # the next drawing is a figure of its own, with an axis
+        self.alone = False  # whether the next drawing is a figure of its own, with an axis
         self.x_name = "step"
         self.note = ""
         self.crosshair: Optional[float] = None
@@ -66,10 +72,10 @@ class Canvas(SceneWidget):
         self.setCursor(QtCore.Qt.CrossCursor)
         self.setMinimumSize(120, 46)
 
-    # What is drawn
+    # Contents
 
     def set_curves(self, curves: Sequence[Curve], x_range: Tuple[float, float], axis: Axis) -> None:
-        """Draw these curves over ``x_range``. The ends of ``axis`` follow the curves, steadily."""
+        """Draw these curves over ``x_range``; the y range follows them, but seldom."""
         if axis.log != self.axis.log:
             self.y_range, self.y_fixed = None, False
         self.curves, self.x_range, self.axis = list(curves), x_range, axis
@@ -84,19 +90,19 @@ class Canvas(SceneWidget):
             self.changed()
 
     def set_crosshair(self, x: Optional[float]) -> None:
-        """Show the crosshair at ``x``, or not at all."""
+        """Show the crosshair at ``x``; None hides it."""
         if x != self.crosshair:
             self.crosshair = x
             self.update()
 
     def show_all_values(self) -> None:
-        """The y axis follows the curves again."""
+        """Let the y axis follow the curves again."""
         self.y_range, self.y_fixed = None, False
         self.set_curves(self.curves, self.x_range, self.axis)
 
     @property
     def plot_rect(self) -> QtCore.QRectF:
-        """Where the curves are."""
+        """The rectangle of the curves."""
         left, top, right, bottom = self.frame.rect
         return QtCore.QRectF(left, top, right - left, bottom - top)
 

@@ -1,4 +1,4 @@
-"""The markers of the run that is shown, with what each change did, as far as it could be measured yet."""
+"""Markers of the shown run, with the measured effect of each change."""
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -7,14 +7,14 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.panels.evolution.markers import Marker, markers_of, sentences
 from qatviz.telemetry.record.refill import STEPS
 
-#: Steps between two looks at effects that are not complete.
+#: Number of training steps between two measurements of incomplete effects.
 _STEPS_BETWEEN = 20
-#: Markers told about in one text; the newest that are still being measured.
+#: Maximum number of markers in one text, and number of the newest markers that are measured.
 _TOLD = 3
 
 
 class MarkerEffects:
-    """Markers by step, and their effects, which are kept once they are complete.
+    """Markers by step, and their effects, which are cached once they are complete.
 
     Attributes
     ----------
@@ -26,30 +26,32 @@ class MarkerEffects:
         self.forget()
 
     def forget(self) -> None:
-        """Another run."""
+        """Reset for another run."""
         self.markers: List[Marker] = []
         self._due: bool = True
         self.measure_anew()
 
     def mark_due(self) -> None:
-        """Something happened that may be a marker."""
+        """Request new markers, because an event has come that may be one."""
         self._due = True
 
     def measure_anew(self) -> None:
-        """The run was set back: what was measured may not be part of its past."""
+        """Drop all effects, because the run was rewound: they may not be part of its past."""
         self._effects: Dict[Tuple[int, int, Optional[int]], Effect] = {}
         self._measured_at = -_STEPS_BETWEEN
 
     def renew(self) -> None:
-        """Find the markers again, if something happened."""
+        """Update the markers if that was requested."""
         if self._due:
             self._due, self.markers = False, markers_of(self._model.log)
 
     def measure(self) -> None:
-        """Look at the newest changes while their steps are still there one by one: what has been folded tells
-        before and after less well apart.
+        """Measure the effects of the newest changes while the history still has each of their steps.
+
+        Once steps are folded into buckets, before and after are harder to separate.
         """
-        newest = self._model.history.last_step(STEPS)
+        history = self._model.history
+        newest = history.last_step(STEPS) if history is not None else None
         if newest is not None and not 0 <= newest - self._measured_at < _STEPS_BETWEEN:
             self._measured_at = newest
             for marker in self.markers[-_TOLD:]:
@@ -57,9 +59,12 @@ class MarkerEffects:
                     self.effect(marker)
 
     def effect(self, marker: Marker) -> Effect:
-        """What the changes of ``marker`` did, until the next one came. (It may be one that was drawn before more
-        happened at its step, or before the run was set back.)
+        """Return the effect of the changes of ``marker``, until the next one.
+
+        The marker may be outdated: more may have happened at its step since, or the run may have been rewound.
         """
+        history = self._model.history
+        assert history is not None, "markers are those of a run"
         previous = max((other.step for other in self.markers if other.step < marker.step), default=None)
         following = min((other.step for other in self.markers if other.step > marker.step), default=None)
         key = marker.step, len(marker.events), following
@@ -67,15 +72,15 @@ class MarkerEffects:
         if found is None or not found.complete:
             changed = tensors_of(marker.changes, [tensor.name for tensor in self._model.tensors])
             names = changed or tuple(name for event in marker.events for name in getattr(event, "tensors", ()))
-            found = self._effects[key] = effect(self._model.history, marker.step, names, previous, following)
+            found = self._effects[key] = effect(history, marker.step, names, previous, following)
         return found
 
     def nearest(self, step: int) -> Optional[Marker]:
-        """The marker nearest to ``step``; None where there is none."""
-        return min(self.markers, key=lambda marker: abs(marker.step - step), default=None)
+        """Return the marker nearest to ``step``; None if there is none."""
+        return min(self.markers, key=lambda marker: abs(marker.step - step)) if self.markers else None
 
     def tell(self, markers: Sequence[Marker]) -> str:
-        """What happened and what it did, in some lines."""
+        """Return some lines on events and their effects."""
         blocks = []
         for marker in markers[-_TOLD:]:
             lines = [f"Step {marker.step:,}"]

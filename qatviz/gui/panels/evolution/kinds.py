@@ -1,4 +1,4 @@
-"""The plots of the evolution panel: which measures they draw, and of which curves they consist."""
+"""Plots of the evolution panel: their measures and curves."""
 
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
@@ -7,30 +7,30 @@ from PyQt5 import QtCore
 from qatviz.measures import MEASURES, MeasureAxis
 from qatviz.metric import ACCURACY, WAY_NAMES, WAYS, Metric
 
-#: With more tensors than these, only the current one's parts of the error are drawn.
+#: Maximum number of tensors whose parts of the error are all drawn; beyond it, only the current one's are.
 _PARTS_OF_AT_MOST = 2
 _SAMPLED = " Of each training step, on a fixed sample of the tensor; snapshots have it exactly."
 _FIRST_STEP = "waits for the first training step"
 
 
 class PlotKind(NamedTuple):
-    """One plot.
+    """Declaration of one plot.
 
     Attributes
     ----------
     key, button, title : str
         Name in the settings; text of the toggle; heading, with the unit.
     about : str
-        Explains the term in a sentence.
+        One sentence that explains the term.
     axis : MeasureAxis
     text : callable
-        From a stored value to its text with the unit.
+        Returns the text with the unit of a stored value.
     pattern : str
-        Series of a tensor, with its name for ``{}``; empty for plots of the whole run.
+        Name of a tensor's series, with ``{}`` for the tensor's name; empty for plots of the whole run.
     waits_for : str
-        Shown while there is nothing to draw.
+        Text that is shown while there are no values.
     ways : str
-        Series of the four evaluations, with the names of :data:`qatviz.metric.WAYS` for ``{}``; else empty.
+        Name of the series of an evaluation, with ``{}`` for one of :data:`qatviz.metric.WAYS`; empty for other plots.
     """
 
     key: str
@@ -45,7 +45,7 @@ class PlotKind(NamedTuple):
 
 
 class CurveSpec(NamedTuple):
-    """One curve: its series, and how it is drawn. ``color``: a number in the theme's series, or a name of the theme."""
+    """Series of one curve, and its style; ``color`` is an index in the theme's series or a name of the theme."""
 
     series: str
     key: str
@@ -55,15 +55,15 @@ class CurveSpec(NamedTuple):
     style: int = QtCore.Qt.SolidLine
     width: int = 1
     in_legend: bool = True
-    minor: bool = False  # the axis need not show all of it
+    minor: bool = False  # whether the axis may leave out part of it
 
 
-#: The plot of evaluations, whatever their metric, goes by the name that the settings of users know.
+#: Keys of plots. That of evaluations is the same for every metric, because users' settings have it.
 LOSS, SCORE, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
 
 
 def score_kind(metric: Metric) -> PlotKind:
-    """Return the plot of what evaluations measure."""
+    """Return the plot of evaluations by a metric."""
     return PlotKind(
         SCORE,
         metric.title[0].upper() + metric.title[1:],
@@ -116,7 +116,7 @@ _PARTS = (
 
 
 def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[CurveSpec]:
-    """The curves of a plot, for the tensors in their order; the most important one first."""
+    """Return the curves of a plot, in the order of the tensors, or with the most important one first."""
     if kind.ways:
         return [
             CurveSpec(

@@ -1,4 +1,4 @@
-"""The heading of a plot: its name, and its curves with their values; a click shows or hides a curve."""
+"""Heading of a plot: its name, and its curves with their values; a click shows or hides a curve."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -10,9 +10,9 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.scene import SMALL, Stroke
 
 _SWATCH, _GAP = 16, 12
-#: A name is cut to no less than this, in pixels.
+#: Minimum width of an elided name, px.
 _LEAST_NAME = 40
-#: Endings of names, and what stands for them where there is little room.
+#: Endings of names, and their abbreviations where there is little room.
 _SHORT_NAMES = (
     (".weights", ".w"),
     (".activations", ".a"),
@@ -22,7 +22,7 @@ _SHORT_NAMES = (
 
 
 class Entry(NamedTuple):
-    """One curve: ``key`` tells it from others; ``stroke`` is how it is drawn."""
+    """Entry of one curve, which ``key`` identifies and ``stroke`` draws."""
 
     key: str
     name: str
@@ -33,8 +33,9 @@ class Entry(NamedTuple):
 
 
 class Legend(QtWidgets.QWidget):
-    """Title and entries in a line; with the keyboard: arrows move, the space bar shows or hides."""
+    """Title and entries in a line; arrow keys move, the space bar shows or hides."""
 
+    #: Emitted with the key of an entry to show or hide.
     toggled = QtCore.pyqtSignal(str)
 
     def __init__(self, theme: Theme, title: str, about: str, parent: Optional[QtWidgets.QWidget] = None):
@@ -48,7 +49,7 @@ class Legend(QtWidgets.QWidget):
         self.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Fixed)
 
     def set_title(self, title: str, about: str) -> None:
-        """``about`` explains the title in a sentence."""
+        """Set the title, and a sentence ``about`` it."""
         self.title, self._about = title, about
         self.setAccessibleName("Legend of " + title)
         self.update()
@@ -57,7 +58,7 @@ class Legend(QtWidgets.QWidget):
         return QtCore.QSize(120, QtGui.QFontMetrics(small_font(self.font())).height() + 4)
 
     def set_entries(self, entries: Sequence[Entry]) -> None:
-        """Show these; nothing happens where they are the same."""
+        """Show these entries; repaint only if they are new."""
         if list(entries) != self.entries:
             self.entries = list(entries)
             self._current = min(self._current, max(len(self.entries) - 1, 0))
@@ -65,14 +66,14 @@ class Legend(QtWidgets.QWidget):
             self.update()
 
     def entry_rect(self, key: str) -> QtCore.QRect:
-        """Where the entry ``key`` is; empty if there is no such entry."""
+        """Return the rectangle of the entry ``key``; empty if there is no such entry."""
         self._place()
         return next((rect for entry, rect in zip(self.entries, self._rects) if entry.key == key), QtCore.QRect())
 
     # Drawing
 
     def _place(self) -> List[Tuple[str, str]]:
-        """Find room for all entries; their names and values as far as they fit."""
+        """Place all entries; return their names and values as far as they fit."""
         font = small_font(self.font())
         metrics = QtGui.QFontMetrics(font)
         bold = QtGui.QFont(font)
@@ -163,15 +164,15 @@ class Legend(QtWidgets.QWidget):
 
 
 class _Fit:
-    """What of some entries fits into a line of ``room`` pixels.
+    """Names and values of entries as they fit into a line of ``room`` pixels.
 
-    Names give way first: shortened, then cut to no less than ``_LEAST_NAME``, then left out; at last the values, so
-    that a swatch for each curve always remains.
+    Names are first abbreviated, then elided to no less than ``_LEAST_NAME``, then omitted; values are omitted last. A
+    swatch for each curve always remains.
     """
 
     def __init__(self, metrics: QtGui.QFontMetrics, entries: Sequence[Entry], room: float):
         self.values = [entry.value for entry in entries]
-        # Room for any value of about this many characters: entries do not move with each number.
+        # Room for any value of about this many characters, so that entries do not move with each number.
         spare = [
             _SWATCH + max(metrics.horizontalAdvance("0" * max(len(v), 5)), metrics.horizontalAdvance(v)) + _GAP
             for v in self.values
@@ -200,7 +201,7 @@ class _Fit:
 
 
 def _shortened(name: str) -> str:
-    """Return a name for little room: ``conv1.w`` for ``conv1.weights``, ``w only`` for ``weights only``."""
+    """Return an abbreviated name: ``conv1.w`` for ``conv1.weights``, ``w only`` for ``weights only``."""
     for long, short in _SHORT_NAMES:
         if name.endswith(long):
             return name[: -len(long)] + short
@@ -208,7 +209,7 @@ def _shortened(name: str) -> str:
 
 
 def _share(wanted: Sequence[int], room: float) -> float:
-    """The width that no name may exceed so that all fit: short names leave room for long ones."""
+    """Return the maximum width of a name with which all fit; short names leave room for long ones."""
     left, names = room, sorted(wanted)
     for i, width in enumerate(names):
         if width * (len(names) - i) > left:

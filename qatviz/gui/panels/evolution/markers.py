@@ -1,16 +1,17 @@
-"""What happened to the run, as markers on the time axis."""
+"""Markers of events on the time axis."""
 
-from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from qatviz.presentation.event_texts import change_words, non_finite_text, restore_text
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset
+from qatviz.protocol.events import Change
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.settings import ACTIVATIONS, FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, RUN, WEIGHTS, value_text
 
 #: Events that can become markers.
 MARKED = (events.CommandApplied, events.SettingsActivated, events.Restored, events.NonFinite)
-#: Colours by what happened, as names of the theme; the first that applies to a marker counts.
+#: Colours of kinds of events, as names of the theme; a marker has the first that applies.
 _COLORS = (
     (events.NonFinite, "bad"),
     (events.Restored, "warning"),
@@ -36,7 +37,7 @@ _ROWS_TOLD = 8
 
 
 class Marker(NamedTuple):
-    """All that happened at one step."""
+    """All events at one training step."""
 
     step: int
     events: Tuple[events.Event, ...]
@@ -44,20 +45,18 @@ class Marker(NamedTuple):
     color: str
 
     @property
-    def changes(self) -> Tuple[events.Change, ...]:
+    def changes(self) -> Tuple[Change, ...]:
         return tuple(change for event in self.events for change in getattr(event, "changes", ()))
 
     @property
     def has_effect(self) -> bool:
-        """Whether steps before and after can be compared: not where the run was set back, for it has left what came
-        before.
-        """
+        """Whether the steps before and after can be compared: not at a rewind, as they are on different branches."""
         return not _any(self.events, events.Restored)
 
 
 def markers_of(log: Sequence[LoggedEvent]) -> List[Marker]:
-    """The markers of a run, by step. What was left behind when the run was set back has none."""
-    by_step = {}
+    """Return the markers of a run, by step. Events that a rewind has abandoned have none."""
+    by_step: Dict[int, List[events.Event]] = {}
     for event in _marked(log):
         by_step.setdefault(step_of(event), []).append(event)
     return [
@@ -67,13 +66,14 @@ def markers_of(log: Sequence[LoggedEvent]) -> List[Marker]:
 
 
 def step_of(event: events.Event) -> int:
-    """Where an event is drawn: a bad step, where the run goes on from."""
+    """Return the step at which an event is drawn; for a non-finite loss, the step that the run was rewound to."""
     return event.restored_step if isinstance(event, events.NonFinite) else event.step
 
 
 def _marked(log: Sequence[LoggedEvent]) -> List[events.Event]:
-    """Return the events that become markers. The answer to a command that set the run back is none: the event that
-    follows it repeats its changes.
+    """Return the events that become markers.
+
+    The event of a command that rewound the run is none, because the event of the rewind repeats its changes.
     """
     return [
         logged.event
@@ -98,13 +98,14 @@ def _label_of(found: Sequence[events.Event]) -> str:
 
 
 def short(event: events.Event) -> str:
-    """An event in a word or two: ``w4``, ``conv1 float``, ``lr 0.001``, ``12 changes``."""
+    """Return an event in a word or two: ``w4``, ``conv1 float``, ``lr 0.001``, ``12 changes``."""
     if isinstance(event, events.SettingsActivated):
         return "quantized"
     if isinstance(event, events.Restored):
         return "back"
     if isinstance(event, events.NonFinite):
         return "NaN"
+    assert isinstance(event, events.CommandApplied), "markers have no other events"
     if isinstance(event.command, ApplyPreset):
         return event.command.preset
     alike = {(change.setting.rpartition(".")[2], repr(change.new)) for change in event.changes}
@@ -130,8 +131,8 @@ def _short_change(change: events.Change) -> str:
 
 
 def sentences(event: events.Event) -> List[str]:
-    """An event in full, a line for each setting (not for too many)."""
-    lines: List[Any] = []
+    """Return an event in full, with a line for each setting up to a maximum."""
+    lines: List[str] = []
     if isinstance(event, events.SettingsActivated):
         lines.append("quantized from here on (quant_delay): " + _some(event.tensors))
     elif isinstance(event, events.Restored):

@@ -1,6 +1,6 @@
-"""What can be done about a marker."""
+"""Context menu of markers."""
 
-from typing import Callable, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -10,11 +10,11 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.panels.evolution.effects import MarkerEffects
 from qatviz.gui.panels.evolution.markers import Marker
 from qatviz.protocol.commands import ChangeSettings, Command, RestoreCheckpoint
-from qatviz.protocol.events import Change
+from qatviz.protocol.events import Change, CommandApplied
 
 
 class MarkerMenu(QtWidgets.QMenu):
-    """Tells what happened, and offers to go there, to undo it, or to set the run back; a submenu for each marker."""
+    """Menu that describes events and offers to go to them, undo them, or rewind the run; a submenu for each marker."""
 
     def __init__(
         self,
@@ -45,15 +45,16 @@ class MarkerMenu(QtWidgets.QMenu):
         undo = menu.addAction("Undo this setting change", lambda: self._undo(marker.changes))
         undo.setToolTip("Give the settings their earlier values; training goes on from where it is.")
         undo.setEnabled(alive and bool(marker.changes))
-        kept = next((event.checkpoint for event in marker.events if getattr(event, "checkpoint", "")), "")
+        applied = [event for event in marker.events if isinstance(event, CommandApplied)]
+        kept = next((event.checkpoint for event in applied if event.checkpoint), "")
         back = menu.addAction("Rewind to before this change", lambda: self._send(RestoreCheckpoint(kept)))
         back.setToolTip("Set the run itself back: weights, optimizer and settings as they were. It can be redone.")
         back.setEnabled(alive and bool(kept))
 
     def _undo(self, changes: Sequence[Change]) -> None:
-        old = {}
+        old: Dict[str, Any] = {}
         for change in changes:
-            old.setdefault(change.setting, change.old)  # changed twice at one step: the first knows what was before
+            old.setdefault(change.setting, change.old)  # of several changes at one step, the first has the old value
         self._send(ChangeSettings(tuple(old.items())))
 
     def _send(self, command: Command) -> None:

@@ -1,8 +1,6 @@
-"""The run over time: loss, how good it is on held-out data and what quantization does to each tensor, with a marker for
-every change.
-"""
+"""Panel with the run over time: loss, evaluations, quantization measures of tensors, and a marker for every change."""
 
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, List, Optional, Sequence, Set, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -22,13 +20,14 @@ from qatviz.presentation.chart import PLAIN, SELECTED
 from qatviz.presentation.chart import Marker as ChartMarker
 from qatviz.presentation.series import Clock, SeriesReader
 from qatviz.protocol import events
+from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import STEPS as STEP_TRACK
 from qatviz.telemetry.record.refill import metric_in
 
-#: Tensors in colour; there are no more colours that can be told apart.
+#: Maximum number of tensors in colour: no more colours can be distinguished.
 MOST_TENSORS = 8
 _PLOT_HEIGHT = 72
-#: About 5 ms of drawing.
+#: Number of points whose drawing takes about 5 ms, after which the other plots wait for the next frame.
 _POINTS_AT_ONCE = 8000
 
 
@@ -38,12 +37,12 @@ class EvolutionPanel(Panel):
     Attributes
     ----------
     axis : TimeAxis
-        What is in view.
+        Visible part of the run.
     plots : dict of str to EvolutionPlot
     effects : MarkerEffects
-        The markers, and what they did.
+        Markers and their effects.
     selected_step : int or None
-        Step of the marker that is highlighted.
+        Step of the highlighted marker.
     """
 
     title = "Evolution"
@@ -53,7 +52,7 @@ class EvolutionPanel(Panel):
     )
     topics = (STEPS, SNAPSHOT, EVENTS, SELECTION)
 
-    #: A marker was chosen: its step.
+    #: Emitted with the step of a marker that was chosen.
     marker_activated = QtCore.pyqtSignal(int)
 
     def _setup_ui(self) -> None:
@@ -62,7 +61,7 @@ class EvolutionPanel(Panel):
         self.strip = MarkerStrip(self.theme, self.effects.tell)
         self.plots = {kind.key: EvolutionPlot(self.theme, kind, self.context.settings) for kind in KINDS}
         self._turns: List[EvolutionPlot] = list(self.plots.values())
-        self._drawn_range: Optional[tuple] = None
+        self._drawn_range: Optional[Tuple[float, float]] = None
         self.scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
         self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
@@ -70,7 +69,8 @@ class EvolutionPanel(Panel):
         self.empty = EmptyText(self.scroll)
         self.axis = TimeAxis("seconds" if self.bar.seconds.isChecked() else "step")
         self.selected_step: Optional[int] = None
-        self._hidden, self._crosshair_text = set(), ""
+        self._hidden: Set[str] = set()
+        self._crosshair_text = ""
         self._settle = QtCore.QTimer(self, singleShot=True, interval=int(1000 * SETTLE_S))
         self._forget_run()
 
@@ -120,17 +120,15 @@ class EvolutionPanel(Panel):
         ):
             QtWidgets.QShortcut(key, self, act, context=QtCore.Qt.WidgetWithChildrenShortcut)
 
-    # What others ask
-
     def go_to(self, step: int) -> None:
-        """Bring ``step`` into the middle, and highlight the marker nearest to it."""
+        """Show ``step`` in the middle, and highlight the marker nearest to it."""
         self._meet_run()
         if self._history is None:
             return
         self.effects.renew()
         nearest = self.effects.nearest(step)
         self.selected_step = nearest.step if nearest is not None else None
-        self._update_axis()
+        self._update_axis(self._history)
         self.axis.centre(float(self._view().x_of(step)))
         self._redraw()
 
@@ -143,9 +141,9 @@ class EvolutionPanel(Panel):
         self.scroll.widget().setVisible(not waiting)
         self.strip.setVisible(not waiting)
         self.ruler.setVisible(not waiting)
-        if waiting:
+        if waiting or self._history is None:
             return
-        self._update_axis()
+        self._update_axis(self._history)
         self.effects.renew()
         view = self._view()
         self._draw_plots(view)
@@ -158,7 +156,7 @@ class EvolutionPanel(Panel):
             self._settle.start()
 
     def _draw_plots(self, view: View) -> None:
-        """All at once where what is in view has moved; else some, and the others the next time."""
+        """Draw all plots if the visible part has moved; else some, and the others in the next frames."""
         x_range, drawn = (self.axis.low, self.axis.high), 0
         plots = list(self._visible_plots())
         for plot in sorted(plots, key=self._turns.index):
@@ -184,7 +182,7 @@ class EvolutionPanel(Panel):
                 "No run yet.\nLoss, accuracy and what quantization does to each layer are drawn "
                 "here over the steps of training."
             )
-        if self.model.history.last_step(STEP_TRACK) is None:
+        if self.model.history is None or self.model.history.last_step(STEP_TRACK) is None:
             return "Waiting for the first step of training…"
         if not self.bar.shown:
             return "No plot is chosen: switch some on above."
@@ -194,13 +192,15 @@ class EvolutionPanel(Panel):
         return (plot for plot in self.plots.values() if not plot.isHidden() and not plot.visibleRegion().isEmpty())
 
     def _forget_run(self) -> None:
-        self._history, self._reader, self._clock = None, None, Clock()
+        self._history: Optional[History] = None
+        self._reader: Optional[SeriesReader] = None
+        self._clock = Clock()
         self._first_step: Optional[int] = None
         self.selected_step = None
         self.effects.forget()
 
     def _meet_run(self) -> None:
-        """Begin anew where the model shows another run than the last time."""
+        """Reset the panel if the model shows another run than the last time."""
         if self.model.history is self._history:
             return
         self._forget_run()
@@ -218,34 +218,36 @@ class EvolutionPanel(Panel):
         self.axis.reset()
 
     def _start_clock(self) -> None:
-        """Begin with what is known of the time that led to the present state."""
+        """Read the clock anew from snapshots and steps of the present state's past."""
         self._clock = Clock()
         for snapshot in self.model.snapshots:
             self._clock.add(snapshot.step, snapshot.seconds)
         for record in self.model.recent_steps:
             self._clock.add(record.step, record.seconds)
 
-    def _update_axis(self) -> None:
-        newest = self._history.last_step(STEP_TRACK) or 0
+    def _update_axis(self, history: History) -> None:
+        newest = history.last_step(STEP_TRACK) or 0
         if self.model.recent_steps:
             last = self.model.recent_steps[-1]
             self._clock.add(last.step, last.seconds)
         if self._first_step is None and newest:
-            self._first_step = int(self._history.series("loss").first_step[0]) - 1
-        begin, newest = (float(x) for x in self._view().x_of([self._first_step or 0, newest]))
-        self.axis.update(begin, newest)
+            self._first_step = int(history.series("loss").first_step[0]) - 1
+        ends = self._view().x_of([self._first_step or 0, newest])
+        self.axis.update(*map(float, ends))
 
     def _view(self) -> View:
-        model = self.model
+        model, history, reader = self.model, self._history, self._reader
+        assert history is not None, "only a run is viewed"
+        assert reader is not None, "a history has a reader"
         tensors = tuple(model.selected or (model.current,))
         if len(tensors) > MOST_TENSORS:
             tensors = tensors[:MOST_TENSORS]
-        others = ()
+        others: Tuple[str, ...] = ()
         if self.bar.all_tensors.isChecked():
             others = tuple(t.name for t in model.tensors if t.name not in tensors)
         return View(
-            self._history,
-            self._reader,
+            history,
+            reader,
             self.axis,
             self._clock,
             tensors,
@@ -263,7 +265,7 @@ class EvolutionPanel(Panel):
             plot.canvas.boxes = self.bar.boxes.isChecked()
 
     def _redraw(self) -> None:
-        """What the user did is seen at once."""
+        """Redraw at once after an action of the user."""
         self.mark_due()
         if self.isVisible():
             self.refresh()
@@ -297,7 +299,7 @@ class EvolutionPanel(Panel):
         )
 
     def _first_canvas(self) -> Tuple[Canvas, int]:
-        """The canvas of a plot that is shown, and how far right of the panel's edge it is."""
+        """Return the canvas of a shown plot, and its distance from the panel's left edge."""
         canvas = self.plots[self.bar.shown[0]].canvas
         return canvas, canvas.mapTo(self, QtCore.QPoint(0, 0)).x()
 
@@ -313,13 +315,15 @@ class EvolutionPanel(Panel):
         return marker if distance <= tolerance else None
 
     def menu_of(self, markers: Sequence[Marker]) -> MarkerMenu:
-        """What can be done about some markers, newest first."""
+        """Return the menu of some markers, newest first."""
         return MarkerMenu(self.model, self.edits, self.effects, markers, self.go_to, self)
 
-    # What happens
+    # Signals
 
-    def _moving(self, move):
-        def moved(*where):
+    def _moving(self, move: Callable[..., None]) -> Callable[..., None]:
+        """Return a slot that moves the visible part and redraws, if there is a run."""
+
+        def moved(*where: float) -> None:
             if self._history is not None:
                 move(*where)
                 self._redraw()
@@ -335,7 +339,7 @@ class EvolutionPanel(Panel):
             self.effects.mark_due()
 
     def _on_happened(self, event: events.Event) -> None:
-        if isinstance(event, events.Restored) and self._history is self.model.history and self._history is not None:
+        if isinstance(event, events.Restored) and self._history is self.model.history and self._reader is not None:
             self._reader.forget()
             self._start_clock()
             self.effects.measure_anew()

@@ -1,7 +1,7 @@
-"""One plot of the evolution panel: heading and curves, read from the history as far as they are in view."""
+"""Plot of the evolution panel: heading, and the visible parts of curves, read from the history."""
 
 import time
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -20,19 +20,19 @@ from qatviz.presentation.scene import DASHED, DOTTED, Stroke
 from qatviz.presentation.series import Clock, Points, SeriesReader, smooth, width_for
 from qatviz.telemetry.history import History
 
-#: Points of a curve at most, and of all faint curves of a plot together.
+#: Maximum number of points of a curve, and of all faint curves of a plot together.
 _MOST_POINTS, _MOST_FAINT_POINTS = 2000, 6000
-#: While only the last point of a curve changes, it is drawn so often, in seconds.
+#: Interval (s) at which a curve is drawn while only its last point changes.
 SETTLE_S = 0.5
 _DASHES = {QtCore.Qt.DashLine: DASHED, QtCore.Qt.DotLine: DOTTED}
-#: How the curves of all other tensors are drawn, behind those that are selected.
+#: Stroke of the curves of all other tensors, behind those of the selected ones.
 _FAINT = Stroke("muted", opacity=0.35)
-#: An average begins so many time constants before what is in view.
+#: Number of time constants by which an average begins before the visible part.
 _LEAD = 4
 
 
 class View(NamedTuple):
-    """What all plots have in common when they are drawn."""
+    """State that all plots share when they are drawn."""
 
     history: History
     reader: SeriesReader
@@ -52,15 +52,24 @@ class View(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """A curve as it was read: ``values`` are those of the legend."""
+    """Curve as it was read; ``values`` are those of the legend."""
 
     spec: CurveSpec
     points: Points
     values: np.ndarray
 
 
+class _Drawing(NamedTuple):
+    """Inputs of the last drawing, the number of points and the last one of each curve, the points, and the time (s)."""
+
+    inputs: Tuple[Any, ...]
+    ends: List[Optional[Tuple[int, int]]]
+    points: List[Points]
+    time: float
+
+
 class EvolutionPlot(QtWidgets.QWidget):
-    """Legend above, canvas below.
+    """Legend above a canvas.
 
     Attributes
     ----------
@@ -68,9 +77,10 @@ class EvolutionPlot(QtWidgets.QWidget):
     canvas : Canvas
     legend : Legend
     is_behind : bool
-        The last points have moved a little since they were drawn.
+        Whether the last points have moved a little since they were drawn.
     """
 
+    #: Emitted when the axis was made logarithmic or linear.
     log_toggled = QtCore.pyqtSignal()
 
     def __init__(
@@ -84,7 +94,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self._view: Optional[View] = None
         self._specs: List[CurveSpec] = []
         self._drawn: List[_Drawn] = []
-        self._state: Optional[tuple] = None
+        self._last: Optional[_Drawing] = None
         self.is_behind: bool = False
         head = QtWidgets.QHBoxLayout()
         head.addWidget(self.legend, 1)
@@ -105,9 +115,9 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.apply_theme()
 
     def set_kind(self, kind: PlotKind) -> None:
-        """Draw something else in this place; its settings are kept by ``kind.key``."""
+        """Replace the plot by another kind, whose settings are remembered by ``kind.key``."""
         if kind != self.kind:
-            self.log.blockSignals(True)  # whether it has such an axis is not what the user chose
+            self.log.blockSignals(True)  # the user has not chosen the other kind's axis
             self._take_kind(kind)
             self.log.blockSignals(False)
             self.forget()
@@ -122,7 +132,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.log.setVisible(can_log)
 
     def apply_theme(self) -> None:
-        """Take the theme's colours."""
+        """Apply the theme's colours."""
         palette = QtGui.QPalette(self.palette())
         palette.setColor(QtGui.QPalette.Window, self.theme.color("base"))
         self.setPalette(palette)
@@ -130,25 +140,25 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.log.setMaximumHeight(self.legend.sizeHint().height())
         if self.kind.key == LOSS:
             self.smoothing.apply_font()
-        self._state = None
+        self._last = None
         self.canvas.changed()
         self.legend.update()
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        # In the corner of what is drawn on: it is not part of the panel but a figure by itself, which needs an axis.
+        # At the origin of the paint device it is not part of the panel but a figure of its own, which needs an axis.
         place = QtGui.QPainter(self).deviceTransform()
         self.canvas.alone = (place.dx(), place.dy()) == (0.0, 0.0)
         super().paintEvent(event)
 
     def forget(self) -> None:
-        """Another run: nothing is known of its values."""
-        self._specs, self._drawn, self._state = [], [], None
+        """Drop all curves, because another run is shown."""
+        self._specs, self._drawn, self._last = [], [], None
         self.canvas.set_curves([], self.canvas.x_range, self._axis())
         self.canvas.show_all_values()
         self.legend.set_entries([])
 
     def draw(self, view: View) -> int:
-        """Show the curves of ``view``; how many points had to be drawn for it, 0 where nothing is new."""
+        """Show the curves of ``view``; return the number of points drawn, 0 if nothing is new."""
         self._view = view
         specs = curves_of(self.kind, view.tensors, view.current)
         shown = [spec for spec in specs if spec.key not in view.hidden and not self._is_off(spec, view.hidden)]
@@ -158,7 +168,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         width = width_for(stop - start, room)
         points = [view.reader.points(spec.series, start - lead, stop, width) for spec in shown]
         x_range, log = (view.axis.low, view.axis.high), self.log.isChecked()
-        state = (
+        inputs = (
             x_range,
             log,
             tuple(shown),
@@ -172,7 +182,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
         self._specs = specs
         drawn = 0
-        if self._is_to_be_drawn(state, points):
+        if self._is_to_be_drawn(inputs, points):
             curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
             curves += [
                 Curve(view.x_of(found.step), self._axis().places(found.mean), None, None, _FAINT)
@@ -185,20 +195,19 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.tell(view)
         return drawn
 
-    def _is_to_be_drawn(self, state: tuple, points: List[Points]) -> bool:
-        """At once where there are new points or another view; a moment later where only the last point has moved."""
-        ends = [(len(found.first), found.first[-1]) if len(found.first) else None for found in points]
-        now = time.monotonic()
-        if self._state is not None and self._state[:2] == (state, ends):
-            _, _, known, drawn_at = self._state
-            self.is_behind = any(new is not old for new, old in zip(points, known))
-            if not self.is_behind or now - drawn_at < SETTLE_S:
+    def _is_to_be_drawn(self, inputs: Tuple[Any, ...], points: List[Points]) -> bool:
+        """Return whether to draw: at once for new points or another view, later if only the last point has moved."""
+        ends = [(len(found.first), int(found.first[-1])) if len(found.first) else None for found in points]
+        now, last = time.monotonic(), self._last
+        if last is not None and (last.inputs, last.ends) == (inputs, ends):
+            self.is_behind = any(new is not old for new, old in zip(points, last.points))
+            if not self.is_behind or now - last.time < SETTLE_S:
                 return False
-        self._state, self.is_behind = (state, ends, points, now), False
+        self._last, self.is_behind = _Drawing(inputs, ends, points, now), False
         return True
 
     def tell(self, view: View) -> None:
-        """Values at the crosshair, else the newest in view."""
+        """Show the values at the crosshair, else the newest visible ones, in the legend."""
         x = self.canvas.crosshair
         step = view.step_at(view.axis.high if x is None else x)
         if x is not None and x > view.axis.newest:
@@ -220,7 +229,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         )
 
     def table(self) -> Dict[str, np.ndarray]:
-        """All that the history has of the curves in view: steps, means, and the extremes where steps were folded."""
+        """Return the visible parts of the curves: steps, means, and the extremes where steps were folded."""
         columns: Dict[str, np.ndarray] = {}
         if self._view is None:
             return columns
@@ -242,7 +251,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         return [view.reader.points(self.kind.pattern.format(name), start, stop, width) for name in view.others]
 
     def _is_off(self, spec: CurveSpec, hidden: FrozenSet[str]) -> bool:
-        """The parts of a tensor's error go with the tensor."""
+        """Return whether a curve is a part of the error of a hidden tensor."""
         return spec.key.startswith("part.") and "tensor." + spec.series.partition("/")[0] in hidden
 
     def _read(self, view: View, spec: CurveSpec, points: Points) -> _Drawn:
@@ -257,8 +266,8 @@ class EvolutionPlot(QtWidgets.QWidget):
         if drawn.values is points.mean:
             return curve
         low, high = curve.low, curve.high
-        if (points.count <= 1).all():
-            # Nothing was folded: the steps themselves are the band of their average.
+        if low is not None and high is not None and (points.count <= 1).all():
+            # No steps were folded: the steps themselves are the band of their average.
             low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
         return curve._replace(y=axis.places(drawn.values), low=low, high=high, stroke=curve.stroke._replace(width=2.0))
@@ -277,6 +286,6 @@ def _stroke(spec: CurveSpec) -> Stroke:
 
 
 def _value_at(drawn: _Drawn, step: float) -> Optional[float]:
-    """The value of the point that ``step`` lies in, or of the last one before it."""
+    """Return the value of the point that contains ``step``, or of the last one before it."""
     index = int(np.searchsorted(drawn.points.first, step, side="right")) - 1
     return float(drawn.values[index]) if index >= 0 else None

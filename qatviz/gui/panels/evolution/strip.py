@@ -1,4 +1,4 @@
-"""The strip above the evolution plots: a flag for each marker, merged where there is no room for all."""
+"""Strip above the evolution plots: a flag for each marker; flags without room are merged."""
 
 from bisect import bisect_left
 from typing import Callable, List, NamedTuple, Optional, Sequence
@@ -14,7 +14,7 @@ _LONGEST_LABEL = 16
 
 
 class Flag(NamedTuple):
-    """Markers under one label, and where it is."""
+    """Markers under one label, and its rectangle."""
 
     markers: Sequence[Marker]
     label: str
@@ -22,17 +22,19 @@ class Flag(NamedTuple):
 
 
 class MarkerStrip(QtWidgets.QWidget):
-    """Shows the markers between ``set_markers``' limits; a click or the keyboard chooses one.
+    """Flags of the markers in the visible part of the run; a click or the keyboard chooses one.
 
     Parameters
     ----------
     theme : Theme
     tip_of : callable
-        From some markers to the text of their tooltip.
+        Returns the tooltip of some markers.
     """
 
-    chosen = QtCore.pyqtSignal(object, QtCore.QPoint)  # markers under the flag, where a menu would go
-    moved = QtCore.pyqtSignal(object)  # markers under the flag that the keyboard moved to
+    #: Emitted with the markers under a flag, and the position for their menu.
+    chosen = QtCore.pyqtSignal(object, QtCore.QPoint)
+    #: Emitted with the markers under the flag that the keyboard moved to.
+    moved = QtCore.pyqtSignal(object)
 
     def __init__(
         self, theme: Theme, tip_of: Callable[[Sequence[Marker]], str], parent: Optional[QtWidgets.QWidget] = None
@@ -53,7 +55,19 @@ class MarkerStrip(QtWidgets.QWidget):
     def set_markers(
         self, markers: Sequence[Marker], pixels: Sequence[float], left: float, right: float, selected: Optional[int]
     ) -> None:
-        """Markers with their places, ascending; those from ``left`` to ``right`` are shown; ``selected``: a step."""
+        """Show the markers between the pixels ``left`` and ``right``.
+
+        Parameters
+        ----------
+        markers : sequence of Marker
+            All markers, ascending.
+        pixels : sequence of float
+            Their places.
+        left, right : float
+            Ends of the plots.
+        selected : int or None
+            Step of the selected marker.
+        """
         state = list(markers), list(pixels), (left, right), selected
         if state != (self._markers, self._pixels, self._edges, self._selected):
             self._markers, self._pixels, self._edges, self._selected = state
@@ -61,7 +75,7 @@ class MarkerStrip(QtWidgets.QWidget):
             self.update()
 
     def flags(self) -> List[Flag]:
-        """The flags as they are drawn, from the left: no two overlap."""
+        """Return the flags from left to right; no two overlap."""
         metrics = QtGui.QFontMetrics(small_font(self.font()))
         left, right = self._edges
         begin, end = bisect_left(self._pixels, left), bisect_left(self._pixels, right + 1)
@@ -141,14 +155,14 @@ class MarkerStrip(QtWidgets.QWidget):
 
 
 class _Group:
-    """Markers that share a flag: a number for several, unless there is room for words."""
+    """Markers that share a flag, which has their number unless there is room for words."""
 
     def __init__(self, markers: List[Marker], pixel: float, limit: float, metrics: QtGui.QFontMetrics):
         self.markers, self.pixel, self._limit, self._metrics = markers, pixel, limit, metrics
         self._write(markers[0].label if len(markers) == 1 else str(len(markers)))
 
     def spell_out(self, until: float) -> None:
-        """Say more, if that ends before ``until``."""
+        """Replace the number by words if they end before ``until``."""
         label, n = self.markers[0].label, len(self.markers)
         if n > 1:
             words = f"{label} ×{n}" if all(m.label == label for m in self.markers) else f"{n} changes"

@@ -1,4 +1,4 @@
-"""The time axis of the evolution plots: the part of the run that is in view, and the ruler with its labels."""
+"""Time axis of the evolution plots: the visible part of the run, and the ruler with its labels."""
 
 from typing import Optional, Tuple
 
@@ -9,27 +9,27 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.chart import Frame, x_labels
 from qatviz.presentation.scene import SMALL, Metrics
 
-#: Fewer steps (or seconds) than these are never in view.
+#: Minimum number of visible steps or seconds.
 _LEAST = {"step": 8.0, "seconds": 0.05}
-#: In view of a run that has just begun.
+#: Number of visible steps or seconds of a run that has just begun.
 _FIRST = {"step": 50.0, "seconds": 1.0}
-#: The right edge moves in jumps of this share, so that the picture stands still in between.
+#: Fraction of the visible part by which the right edge jumps, so that the picture stands still in between.
 _JUMP_ALL, _JUMP_SPAN = 0.15, 0.1
 
 
 class TimeAxis:
-    """The part of the run that is in view: all of it, its newest part, or a part that the user chose.
+    """Visible part of the run: all of it, its newest part, or a part that the user has chosen.
 
     Attributes
     ----------
     unit : str
-        ``step`` or ``seconds``; all numbers here are in it.
+        Unit of all numbers here: ``step`` or ``seconds``.
     low, high : float
-        Ends of the part in view.
+        Ends of the visible part.
     follow : bool
-        The newest step stays in view.
+        Whether the newest step stays visible.
     span : float or None
-        While following: width of the part in view; None for the whole run.
+        While following: width of the visible part; None for the whole run.
     """
 
     def __init__(self, unit: str = "step"):
@@ -48,7 +48,7 @@ class TimeAxis:
         return self.high - self.low
 
     def update(self, begin: float, newest: float) -> None:
-        """Follow the run, which has steps from ``begin`` to ``newest`` now."""
+        """Update the axis for a run from ``begin`` to ``newest``."""
         went_back = newest < self.newest
         self.begin, self.newest = begin, newest
         if not self.follow:
@@ -63,13 +63,13 @@ class TimeAxis:
             self.low = self.high - self.span
 
     def look_at(self, low: float, high: float) -> None:
-        """Show ``low`` to ``high`` and stay there."""
+        """Show ``low`` to ``high`` and stop following the run."""
         self.follow = False
         self._set(low, high)
 
     def pan(self, distance: float) -> None:
-        """Move the part in view to the right, and stop following the run."""
-        # At least a quarter of what is in view stays part of the run.
+        """Move the visible part to the right, and stop following the run."""
+        # At least a quarter of the visible part stays within the run.
         distance = min(
             max(distance, self.begin - self.low - 0.75 * self.width), self.newest - self.high + 0.75 * self.width
         )
@@ -77,7 +77,7 @@ class TimeAxis:
         self.low, self.high = self.low + distance, self.high + distance
 
     def zoom(self, factor: float, at: float) -> None:
-        """Show ``factor`` times as much around ``at``; while following, of the newest part."""
+        """Multiply the width of the visible part by ``factor``; ``at`` stays in place unless the run is followed."""
         if self.follow:
             if self.width * factor >= (self.newest - self.begin) * (1 + _JUMP_ALL):
                 self.follow_all()
@@ -88,7 +88,7 @@ class TimeAxis:
         self._set(at - (at - self.low) * factor, at + (self.high - at) * factor)
 
     def follow_newest(self) -> None:
-        """Follow the run again, with as much in view as now."""
+        """Follow the run again, with the present width."""
         if not self.follow:
             whole = self.width >= self.newest - self.begin
             self.follow, self.span = True, None if whole else self.width
@@ -100,7 +100,7 @@ class TimeAxis:
         self.update(self.begin, self.newest)
 
     def centre(self, x: float) -> None:
-        """Bring ``x`` into the middle; closer, where the whole run is shown."""
+        """Show ``x`` in the middle; zoom in if the whole run is visible."""
         width = self.width
         if width >= 0.8 * (self.newest - self.begin):
             width = max(0.2 * (self.newest - self.begin), 2 * _FIRST[self.unit])
@@ -114,7 +114,7 @@ class TimeAxis:
 
 
 def left_margin(metrics: Metrics) -> float:
-    """Return the room for labels at the left, px: the same for all plots, so that their curves are below each other."""
+    """Return the width of labels at the left, px: the same for all plots, so that their curves are aligned."""
     return metrics.width("−0.00000") + 8
 
 
@@ -124,13 +124,14 @@ def ruler_height(metrics: Metrics) -> int:
 
 
 class TimeRuler(QtWidgets.QWidget):
-    """Labels of the time axis below the plots, and the crosshair's; they stay in place when the plots are scrolled."""
+    """Labels of the time axis and of the crosshair, below the plots; they stay in place when plots are scrolled."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme = theme
         self.unit, self.crosshair_text = "step", ""
-        self._x_range, self._edges, self._crosshair = (0.0, 1.0), (0.0, 1.0), None
+        self._x_range, self._edges = (0.0, 1.0), (0.0, 1.0)
+        self._crosshair: Optional[float] = None
         self.setFixedHeight(ruler_height(scene_painter(self.theme, self.font()).metrics[SMALL]))
         self.setToolTip(
             "Steps of training, or seconds with pauses left out (see View).\n"
@@ -141,7 +142,7 @@ class TimeRuler(QtWidgets.QWidget):
     def set_view(
         self, x_range: Tuple[float, float], left: float, right: float, unit: str, crosshair: Optional[float], text: str
     ) -> None:
-        """Show ``x_range`` between the pixels ``left`` and ``right``; ``text`` at the crosshair."""
+        """Show ``x_range`` between the pixels ``left`` and ``right``, and ``text`` at the crosshair."""
         state = x_range, (left, right), unit, crosshair, text
         if state != (self._x_range, self._edges, self.unit, self._crosshair, self.crosshair_text):
             self._x_range, self._edges, self.unit, self._crosshair, self.crosshair_text = state
