@@ -176,7 +176,7 @@ def _check_output(network: Network, dataset: Dataset) -> None:
         raise NetworkError(
             f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and "
             "1 and add up to 1; "
-            f"to predict the numbers of {dataset.name} end the network without it"
+            f"to predict the numbers of {dataset.name}, end the network without it"
         )
 
 

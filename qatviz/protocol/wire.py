@@ -1,12 +1,12 @@
-"""The wire form of what holds arrays: a JSON header and the arrays as one compressed blob.
+"""Serialization of arrays: a JSON header and compressed arrays in one blob.
 
-Records on disk hold such blobs. Commands, events, settings and descriptions are plain JSON: their ``to_dict`` and the
-like make it.
+Records on disk consist of such blobs. Commands, events, settings and descriptions are plain JSON, made by their
+``to_dict`` and similar methods.
 
 A blob is ``uint32 header length, uint64 payload length`` (little endian), the header (JSON, UTF-8; its entry
 ``arrays`` lists name, dtype and shape) and the zlib-compressed payload: the arrays one after another, each with its
-bytes shuffled (first bytes of all items, then second bytes ...), which lets zlib find the slowly changing exponents.
-Nothing in it is ever executed: no pickles.
+bytes shuffled (first bytes of all items, then second bytes ...), which lets zlib compress slowly changing exponents.
+Decoding executes no code: there are no pickles.
 """
 
 import json
@@ -22,9 +22,9 @@ from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import Snapshot, StepRecord, TensorHistogram, TensorValues, read_only
 
 _PREFIX = struct.Struct("<IQ")
-#: Largest payload that is believed when read, in bytes: a thousand times a large snapshot.
+#: Largest payload accepted when reading, in bytes: a thousand times a large snapshot.
 _MAX_PAYLOAD = 1 << 30
-#: Types of arrays, little endian. NumPy evaluates parts of other type names as Python: never let it see one.
+#: Permitted array types, little endian. NumPy evaluates parts of other type names as Python, which would be unsafe.
 _TYPE_NAME = re.compile(r"\|b1|[|<][iu][1248]|<f[248]")
 _HISTOGRAM_ARRAYS = (
     "edges",
@@ -44,7 +44,7 @@ def to_json(value: Any) -> str:
     Raises
     ------
     TypeError
-        If something in it has no JSON form.
+        If a value has no JSON form.
     """
     return json.dumps(value, default=_plain, separators=(",", ":"))
 
@@ -64,20 +64,20 @@ def pack(header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> bytes:
 
 
 def unpack(blob: bytes) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Return the header and the arrays, read-only, of a blob that `pack` made.
+    """Return header and arrays of a blob made by `pack`; the arrays are read-only.
 
     Raises
     ------
     ValueError, TypeError, KeyError, struct.error, zlib.error
-        If the blob is not what `pack` makes.
+        If the blob is invalid.
     """
     header_length, payload_length = _PREFIX.unpack_from(blob)
     if payload_length > _MAX_PAYLOAD:
         raise ValueError(f"payload of {payload_length} bytes, at most {_MAX_PAYLOAD} are allowed")
-    begin = _PREFIX.size
-    header = json.loads(blob[begin : begin + header_length].decode("utf-8"))
+    start = _PREFIX.size
+    header = json.loads(blob[start : start + header_length].decode("utf-8"))
     inflate = zlib.decompressobj()
-    payload = inflate.decompress(blob[begin + header_length :], payload_length + 1)
+    payload = inflate.decompress(blob[start + header_length :], payload_length + 1)
     if len(payload) != payload_length:
         raise ValueError(f"payload has {len(payload)} bytes or more, expected {payload_length}")
     arrays, offset = {}, 0
@@ -97,7 +97,7 @@ def unpack(blob: bytes) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
 
 
 def pack_steps(records: List[StepRecord]) -> bytes:
-    """Return consecutive step records as one blob, time as the last axis (neighbours resemble each other)."""
+    """Return consecutive step records as one blob; time is the last axis, along which values compress best."""
     values = np.stack([record.values for record in records], axis=-1).astype(np.float32, copy=False)
     return pack(
         {},
@@ -112,9 +112,9 @@ def pack_steps(records: List[StepRecord]) -> bytes:
 
 
 def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return steps, seconds, loss, learning rate ``[n]`` and values float32 ``[n, measures, tensors]``.
+    """Return the columns of step records; raises like `unpack`.
 
-    Raises as `unpack`.
+    They are steps, seconds, loss and learning rate ``[n]``, and values, float32 ``[n, measures, tensors]``.
     """
     _, arrays = unpack(blob)
     steps, values = arrays["steps"], arrays["values"]
@@ -123,11 +123,12 @@ def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
         raise ValueError(f"step block with values of the shape {values.shape}")
     if (np.diff(steps) <= 0).any():
         raise ValueError("the steps of a block do not ascend")
-    return (*columns, np.moveaxis(values, 2, 0))  # type: ignore[return-value]
+    seconds, loss, learning_rate = columns[1:]
+    return steps, seconds, loss, learning_rate, np.moveaxis(values, 2, 0)
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
-    """Return a snapshot with all its histograms as one blob; the record keeps its branch."""
+    """Return a snapshot with all its histograms as one blob, without its branch, which the record stores."""
     header = {
         "step": snapshot.step,
         "seconds": snapshot.seconds,
@@ -146,7 +147,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def unpack_snapshot(blob: bytes) -> Snapshot:
-    """Return the snapshot that `pack_snapshot` packed; raises as `unpack`."""
+    """Return the snapshot in a blob made by `pack_snapshot`; raises like `unpack`."""
     header, arrays = unpack(blob)
     histograms = {}
     for i, (name, code_min) in enumerate(header["histograms"]):

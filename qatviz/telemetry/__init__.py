@@ -1,1 +1,1 @@
-"""What a run tells: events, step records, snapshots, their history in memory and their record on disk."""
+"""Transport of events, step records and snapshots, their history in memory and their record on disk."""

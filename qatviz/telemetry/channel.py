@@ -1,4 +1,4 @@
-"""The way from the training thread to its readers: bounded for telemetry, lossless for events."""
+"""Queue from the training thread to its readers: bounded for telemetry, lossless for events."""
 
 import threading
 from collections import deque
@@ -7,7 +7,7 @@ from typing import Any, Deque, List, Sequence, Tuple
 
 from qatviz.protocol.events import Event
 
-#: Snapshots that wait for a reader at most: at the default interval, two seconds.
+#: Largest number of unread snapshots: two seconds' worth at the default interval.
 DEFAULT_SNAPSHOT_CAPACITY = 8
 
 Queue = Deque[Tuple[int, Any]]
@@ -15,7 +15,7 @@ _NUMBER = itemgetter(0)
 
 
 class _Bounded:
-    """A queue that forgets its oldest items, and how many it forgot."""
+    """A queue that drops its oldest items when full, and counts them."""
 
     def __init__(self, capacity: int):
         self._capacity = capacity
@@ -33,18 +33,18 @@ class _Bounded:
 
 
 class Channel:
-    """A queue between threads that never makes the trainer wait.
+    """Queue between threads that never blocks the writer.
 
-    Telemetry is bounded: where the reader is too slow, the oldest records go and are counted. Snapshots, which are rare
-    and large, have a bound of their own, so that no number of steps drives one out. Events always arrive. Any number of
-    threads may write and read.
+    Telemetry is bounded: if the reader is too slow, the oldest records are dropped and counted. Snapshots, which are
+    rare and large, have a bound of their own, so that step records never displace one. Events are never dropped. Any
+    number of threads may write and read.
 
     Parameters
     ----------
     capacity : int
-        Step records held at most; at least 1.
+        Largest number of unread step records, at least 1.
     snapshot_capacity : int
-        Snapshots held at most; at least 1.
+        Largest number of unread snapshots, at least 1.
 
     Raises
     ------
@@ -53,9 +53,9 @@ class Channel:
     """
 
     def __init__(self, capacity: int, snapshot_capacity: int = DEFAULT_SNAPSHOT_CAPACITY):
-        for what, number in (("capacity", capacity), ("snapshot capacity", snapshot_capacity)):
+        for name, number in (("capacity", capacity), ("snapshot capacity", snapshot_capacity)):
             if number < 1:
-                raise ValueError(f"{what} of a channel is {number}, expected at least 1")
+                raise ValueError(f"{name} of a channel is {number}, expected at least 1")
         self._arrived = threading.Condition()
         self._steps = _Bounded(capacity)
         self._snapshots = _Bounded(snapshot_capacity)
@@ -64,33 +64,31 @@ class Channel:
 
     @property
     def dropped(self) -> int:
-        """Step records and snapshots that were dropped since the channel was made."""
+        """Number of step records and snapshots dropped so far."""
         with self._arrived:
             return self._steps.dropped + self._snapshots.dropped
 
     @property
     def dropped_snapshots(self) -> int:
-        """Of these, the snapshots."""
+        """Number of snapshots dropped so far."""
         with self._arrived:
             return self._snapshots.dropped
 
     def put(self, record: Any) -> None:
-        """Add a step record; where ``capacity`` of them wait already, the oldest is dropped."""
+        """Add a step record; if the channel is full, drop the oldest one."""
         with self._arrived:
             self._steps.make_room()
             self._append(self._steps.queue, record)
 
     def put_all(self, records: Sequence[Any]) -> None:
-        """As :meth:`put` of each, at less cost."""
+        """Add several step records at once, which costs less than adding each."""
         with self._arrived:
             for record in records:
                 self._steps.make_room()
                 self._append(self._steps.queue, record)
 
     def put_snapshot(self, record: Any) -> None:
-        """Add a snapshot, or what belongs to one; where ``snapshot_capacity`` of them wait already, the oldest is
-        dropped.
-        """
+        """Add a snapshot or the tensor values sent with it; if ``snapshot_capacity`` is reached, drop the oldest."""
         with self._arrived:
             self._snapshots.make_room()
             self._append(self._snapshots.queue, record)
@@ -101,15 +99,15 @@ class Channel:
             self._append(self._events, event)
 
     def drain(self) -> List[Any]:
-        """All that waits, in order of arrival; at once, and empty where nothing waits."""
+        """Return all unread items in order of arrival, without blocking."""
         with self._arrived:
             waiting = [*self._steps.take_all(), *self._snapshots.take_all(), *self._events]
             self._events = deque()
-        waiting.sort(key=_NUMBER)  # three runs in order, which it only has to merge
+        waiting.sort(key=_NUMBER)  # three sorted runs, which Timsort merges in linear time
         return [item for _, item in waiting]
 
     def wait(self, timeout_s: float) -> bool:
-        """Block until something waits; False if nothing came within ``timeout_s`` seconds."""
+        """Block until there is an unread item; return False if none arrived within ``timeout_s`` seconds."""
         with self._arrived:
             return self._arrived.wait_for(
                 lambda: bool(self._steps.queue or self._snapshots.queue or self._events), timeout_s

@@ -1,4 +1,4 @@
-"""What is known of a run from what it tells: live from the channel, or afterwards from its record."""
+"""Result of a run, accumulated from its events and telemetry, live or from its record."""
 
 import math
 from typing import Any, Dict, List, Optional, Tuple
@@ -14,40 +14,40 @@ from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import recorded_metric
 from qatviz.telemetry.record.schema import reading
 
-#: Settings that the rows of :meth:`Outcome.tensors` hold.
+#: Settings in the rows of :meth:`Outcome.tensors`.
 TENSOR_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
-#: Measures that the rows of :meth:`Outcome.tensors` hold: those of a snapshot but the ranges (they follow from the
-#: grid) and the flip rate (it depends on how often snapshots are taken).
+#: Measures in the rows of :meth:`Outcome.tensors`: those of a snapshot except the ranges (they follow from the grid)
+#: and the flip rate (it depends on the interval between snapshots).
 TENSOR_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))
 _WHOLE = ("zero_point", "used_codes")
-#: Events after which settings may be others.
+#: Events that can change settings.
 _CHANGING = (events.CommandApplied, events.Restored)
 _BEGINNINGS = (events.Started, events.Restored)
 
 
 class Outcome:
-    """The present state of a run, put together from its events and telemetry.
+    """Present state of a run, accumulated from its events and telemetry.
 
     Parameters
     ----------
     book : SettingsBook
-        The settings it began with.
+        Initial settings.
     metric : Metric
-        What its evaluations measure.
+        Metric of its evaluations.
 
     Attributes
     ----------
     book : SettingsBook
-        The settings now.
+        Present settings.
     step, seconds, loss
-        Of the newest training step; ``seconds`` of training, ``loss`` None before the first.
+        Those of the newest training step; ``seconds`` is training time, ``loss`` is None before the first step.
     snapshot : Snapshot or None
     evaluations : list of dict
-        ``step``, and the metric by the names of :data:`qatviz.metric.WAYS`.
+        ``step``, and the metric by the modes of :data:`qatviz.metric.WAYS`.
     timeline : list of (int, SettingsBook)
-        The settings from a step on, for each step at which they changed; steps ascend.
+        Each step at which settings changed, with the settings from then on; steps ascend.
     ending : str
-        ``finished``, ``stopped``, ``failed``, or empty while it has not ended.
+        ``finished``, ``stopped``, ``failed``, or empty while the run has not ended.
     """
 
     def __init__(self, book: SettingsBook, metric: Metric = ACCURACY):
@@ -63,7 +63,7 @@ class Outcome:
         self._books: List[SettingsBook] = []  # after each event of the log
 
     def take(self, item: Any) -> None:
-        """Take in an event, a step record or a snapshot."""
+        """Update the outcome with an event, a step record or a snapshot."""
         if isinstance(item, events.Event):
             self._take_event(item)
         elif isinstance(item, StepRecord):
@@ -73,12 +73,12 @@ class Outcome:
             self.step, self.seconds = item.step, item.seconds
 
     def take_record(self, reader: RecordReader) -> None:
-        """Take in all events of a record."""
+        """Update the outcome with all events of a record."""
         for logged in reader.log()[0]:
             self._take_event(logged.event)
 
     def _take_event(self, event: events.Event) -> None:
-        # Changes on branches that were left count, too: the event that led away from there reverses them.
+        # Includes changes on abandoned branches: the event that rewound the run lists their reversal.
         changes = getattr(event, "changes", ())
         if changes:
             self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
@@ -88,7 +88,7 @@ class Outcome:
             self.ending = event.kind.lower()
         elif isinstance(event, _BEGINNINGS):
             self.ending = ""
-        if moved:  # other events survive
+        if moved:  # the set of surviving events has changed
             self.evaluations, self.timeline = [], []
             for logged, book in zip(self._log.log, self._books):
                 if logged.survives:
@@ -97,7 +97,7 @@ class Outcome:
             self._note(event, self.book)
 
     def _note(self, event: events.Event, book: SettingsBook) -> None:
-        """Take in an event that is part of what led to the present state, with the settings after it."""
+        """Update the outcome with a surviving event and the settings after it."""
         if isinstance(event, events.Evaluated):
             self.evaluations.append({"step": event.step, **event.scores})
         elif isinstance(event, _CHANGING):
@@ -105,7 +105,7 @@ class Outcome:
 
     @property
     def changes(self) -> List[Dict[str, Any]]:
-        """What changed when: ``step``, ``setting``, ``old``, ``new``."""
+        """Changes of settings so far: ``step``, ``setting``, ``old``, ``new``."""
         return [
             {"step": step, "setting": change.setting, "old": change.old, "new": change.new}
             for step, changes in self.changes_from(self._first_book)
@@ -113,7 +113,7 @@ class Outcome:
         ]
 
     def changes_from(self, book: SettingsBook, step: int = 0) -> List[Tuple[int, Tuple[events.Change, ...]]]:
-        """What changes when, from ``book`` on, at ``step`` and after."""
+        """Return the changes relative to ``book`` at ``step`` and later, by step."""
         found = []
         for at, after in self.timeline:
             if at >= step:
@@ -123,8 +123,9 @@ class Outcome:
         return found
 
     def tensors(self) -> List[Dict[str, Any]]:
-        """A JSON-able row for each quantized tensor; measures are None before the first snapshot, and where there is
-        no finite number.
+        """Return a JSON-able row for each quantized tensor.
+
+        A measure is None before the first snapshot, and if it is not finite.
         """
         rows = []
         for index, tensor in enumerate(self.book.plan.tensors):
@@ -140,7 +141,7 @@ class Outcome:
         return rows
 
     def to_dict(self) -> Dict[str, Any]:
-        """The result of a run as JSON: every number finite, or None."""
+        """Return the result in a JSON-able form; numbers that are not finite become None."""
         evaluation = self.evaluations[-1] if self.evaluations else {}
         return {
             "step": self.step,
@@ -157,14 +158,14 @@ class Outcome:
 
 
 def read_outcome(reader: RecordReader) -> Outcome:
-    """The present state of a run from its record.
+    """Return the outcome of a recorded run.
 
     Raises
     ------
     RecordError
-        If it is damaged, or lacks what a run has.
+        If the record is damaged or incomplete.
     """
-    with reading(reader.path):  # checksums tell damage, not what somebody has written there
+    with reading(reader.path):  # checksums detect damage, not invalid content
         description = reader.description
         plan = quantization_plan(Network.from_dict(description["network"]))
         outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]), recorded_metric(description))
@@ -180,10 +181,10 @@ def read_outcome(reader: RecordReader) -> Outcome:
 
 
 def finite(value: Optional[float]) -> Optional[float]:
-    """``value`` as JSON can hold it: None for what is no number."""
+    """Return ``value`` as a float without negative zero; None if it is not finite."""
     return float(value) + 0.0 if value is not None and math.isfinite(value) else None  # -0.0 + 0.0 is 0.0
 
 
 def _measure(name: str, number: float) -> Any:
-    number = finite(number)
-    return int(number) if number is not None and name in _WHOLE else number
+    value = finite(number)
+    return int(value) if value is not None and name in _WHOLE else value

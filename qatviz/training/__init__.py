@@ -1,1 +1,1 @@
-"""From a network to a run: the TensorFlow graph, the loop, commands, checkpoints, and the handle that others hold."""
+"""Training of a network: the TensorFlow graph, the loop, commands, checkpoints, and the handle of a run."""

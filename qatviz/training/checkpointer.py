@@ -1,4 +1,4 @@
-"""Writes checkpoints to disk on a thread of its own, and deletes old automatic ones."""
+"""Writing of checkpoints on a thread of its own, and deletion of old automatic ones."""
 
 import threading
 from collections import deque
@@ -14,9 +14,9 @@ from qatviz.telemetry.record.run_record import RunRecord
 #: Prefixes of the names of checkpoints that are saved automatically.
 AUTOMATIC, BEFORE_CHANGE, FINAL = "auto", "before", "final"
 PREFIXES = {SaveKind.AUTOMATIC: AUTOMATIC, SaveKind.BEFORE_CHANGE: BEFORE_CHANGE, SaveKind.END: FINAL}
-#: The number of automatic checkpoints of each kind that stay on disk.
+#: Number of automatic checkpoints of each kind that stay on disk.
 KEPT_ON_DISK = {SaveKind.AUTOMATIC: 3, SaveKind.BEFORE_CHANGE: 10, SaveKind.END: 1}
-#: Largest number of unwritten checkpoints of one kind that wait; the oldest are dropped (they are still in memory).
+#: Largest number of pending checkpoints of one kind; the oldest are dropped (their states are still in memory).
 _WAITING = 2
 
 
@@ -26,45 +26,45 @@ def checkpoint_name(prefix: str, step: int, number: int = 0) -> str:
 
 
 def is_temporary(info: CheckpointInfo) -> bool:
-    """Whether a checkpoint was saved automatically, and will be deleted when there are newer ones of its kind.
+    """Return whether a checkpoint was saved automatically, and will be deleted when there are newer ones of its kind.
 
-    A copy of one under another name is not.
+    A copy under another name is not temporary.
     """
     prefix = PREFIXES.get(info.reason.kind)
     return prefix is not None and info.name.startswith(checkpoint_name(prefix, info.step))
 
 
 class Checkpointer:
-    """Writes states to the record of a run; without a record it does nothing.
+    """Writer of states to the record of a run; does nothing without a record.
 
     ``announce`` is called with an event for each checkpoint and the state that it holds, on the writing thread.
     """
 
     def __init__(self, record: Optional[RunRecord], announce: Callable[[Event, RunState], None]):
-        self._record, self._announce = record, announce
+        self._announce = announce
         self._waiting: Deque[RunState] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._next_automatic = 0.0
         self._thread: Optional[threading.Thread] = None
         if record is not None:
-            self._thread = threading.Thread(target=self._run, name="qatviz-checkpoints", daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(record,), name="qatviz-checkpoints", daemon=True)
             self._thread.start()
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time for another automatic checkpoint; ``now`` in seconds of any clock."""
+        """Return whether an automatic checkpoint is due; ``now`` is in seconds of any clock."""
         return now >= self._next_automatic
 
     def restart_interval(self, now: float, interval_s: float) -> None:
-        """Let the next automatic checkpoint be due after ``interval_s`` seconds."""
+        """Schedule the next automatic checkpoint after ``interval_s`` seconds."""
         self._next_automatic = now + interval_s
 
     def shorten_interval(self, now: float, interval_s: float) -> None:
-        """Let the next automatic checkpoint be due after ``interval_s`` seconds, unless it is sooner."""
+        """Schedule the next automatic checkpoint after at most ``interval_s`` seconds."""
         self._next_automatic = min(self._next_automatic, now + interval_s)
 
     def save(self, state: RunState) -> None:
-        """Write ``state`` soon."""
+        """Queue ``state`` for writing."""
         if self._thread is None:
             return
         with self._changed:
@@ -76,7 +76,7 @@ class Checkpointer:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Write what waits, and end the thread."""
+        """Write all pending states and end the thread."""
         if self._thread is None:
             return
         with self._changed:
@@ -84,28 +84,30 @@ class Checkpointer:
             self._changed.notify_all()
         self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, record: RunRecord) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
+                self._changed.wait_for(lambda: bool(self._waiting) or self._closing)
                 if not self._waiting:
                     return
                 state = self._waiting.popleft()
-            self._write(state)
+            self._write(record, state)
 
-    def _write(self, state: RunState) -> None:
+    def _write(self, record: RunRecord, state: RunState) -> None:
         try:
-            self._record.save_checkpoint(state.name, state.arrays, state.meta())
-            self._prune(state.reason.kind)
+            record.save_checkpoint(state.name, state.arrays, state.meta())
+            _prune(record, state.reason.kind)
         except RecordError as error:
             self._announce(RecordFailed(state.step, str(error)), state)
         else:
             self._announce(CheckpointSaved(state.step, state.name, state.reason), state)
 
-    def _prune(self, kind: SaveKind) -> None:
-        if kind not in KEPT_ON_DISK:
-            return
-        known = [info for info in self._record.list_checkpoints() if info.reason.kind is kind and is_temporary(info)]
-        known.sort(key=lambda info: info.created)
-        for info in known[: -KEPT_ON_DISK[kind]]:
-            self._record.delete_checkpoint(info.name)
+
+def _prune(record: RunRecord, kind: SaveKind) -> None:
+    """Delete the oldest automatic checkpoints of a kind."""
+    if kind not in KEPT_ON_DISK:
+        return
+    known = [info for info in record.list_checkpoints() if info.reason.kind is kind and is_temporary(info)]
+    known.sort(key=lambda info: info.created)
+    for info in known[: -KEPT_ON_DISK[kind]]:
+        record.delete_checkpoint(info.name)

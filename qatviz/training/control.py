@@ -1,4 +1,4 @@
-"""Whether a run continues or waits, and how far it is to go."""
+"""Control of a run: pause, single steps, total number of steps, stop."""
 
 from typing import Callable, Optional
 
@@ -32,20 +32,20 @@ class Control:
 
     @property
     def is_done(self) -> bool:
-        """Whether all steps that were asked for are done."""
+        """True if the total number of steps is done."""
         return self.total is not None and self._live.step >= self.total
 
     @property
     def is_single_stepping(self) -> bool:
-        """Whether the run will pause again after some steps."""
+        """True if the run will pause after some more steps."""
         return self._single_steps > 0
 
     def report_state(self) -> None:
-        """Report the present state and step."""
+        """Report the present state and step to ``on_state``."""
         self._on_state("paused" if self.is_paused else "running", self._live.step)
 
     def count_step(self) -> None:
-        """Report that a step was taken, and pause after the last single step."""
+        """Report a completed training step, and pause after the last single step."""
         self._on_state("running", self._live.step)
         if self._single_steps:
             self._single_steps -= 1
@@ -53,7 +53,7 @@ class Control:
                 self.pause(PauseReason.SINGLE_STEPS)
 
     def pause(self, reason: PauseReason) -> None:
-        """Wait from now on; what is on screen meanwhile is measured exactly."""
+        """Pause the run, and take a snapshot so that the display is exact meanwhile."""
         self.is_paused, self._single_steps = True, 0
         self._live.emit(Paused(self._live.step, reason))
         self.report_state()
@@ -61,7 +61,7 @@ class Control:
             self._measuring.take_snapshot()
 
     def proceed(self, single_steps: int = 0) -> None:
-        """Continue, for so many steps (0: until something else is asked for)."""
+        """Resume the run, for ``single_steps`` training steps (0: without limit)."""
         self._single_steps = single_steps
         if self.is_paused:
             self.is_paused = False

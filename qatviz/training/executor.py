@@ -1,9 +1,9 @@
-"""Carries out commands between two training steps, each answered once, in the order they were sent."""
+"""Execution of commands between two training steps, in the order in which they were sent; each gets one reply."""
 
 import time
 from bisect import bisect_left
 from dataclasses import replace
-from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union
+from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union, cast
 
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
@@ -24,12 +24,12 @@ from qatviz.training.measuring import Measuring
 from qatviz.training.recovery import Recovery
 from qatviz.training.state_store import StateStore
 
-#: A command, and what it changed, or why it was refused.
+#: A command with its changes, or with the error that rejects it.
 Answer = Tuple[Sent, Union[Tuple[Change, ...], QatvizError]]
 
 
 class CommandExecutor:
-    """Adopts settings, sets the run to other states, and answers every command.
+    """Executor of commands: applies settings, sets the run to other states, and replies to every command.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class CommandExecutor:
     recovery : Recovery
     checkpointer : Checkpointer
     collector : Collector
-        Receives events, and where the run is set to another state.
+        Receives events and rewinds.
     record : RunRecord, optional
-        Where checkpoints that are not in memory are read from.
+        Source of checkpoints that are not in memory.
     schedule : Schedule
-        Commands that are carried out at given steps.
+        Commands to execute at given steps.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class CommandExecutor:
         self._states = StateStore()
         self._schedule = sorted(schedule, key=lambda item: item.step)
         self._schedule_steps = [item.step for item in self._schedule]
-        # What the schedule says of the step a run is resumed at was done before, or is done now; twice does no harm.
+        # Commands for the present step may have been executed before the run was resumed; repeating them is harmless.
         self._scheduled = bisect_left(self._schedule_steps, live.step)
 
     def due(self) -> List[Sent]:
-        """Return the commands of the schedule whose step has come, each once."""
+        """Return the scheduled commands that have become due since the last call."""
         due = []
         while self._scheduled < len(self._schedule) and self._schedule_steps[self._scheduled] <= self._live.step:
             item = self._schedule[self._scheduled]
@@ -76,7 +76,7 @@ class CommandExecutor:
         return due
 
     def carry_out(self, waiting: List[Sent]) -> None:
-        """Carry out commands in order; changes of settings that follow each other are adopted in one call."""
+        """Execute commands in order; consecutive changes of settings take effect together."""
         if not waiting:
             return
         book: SettingsBook = self._live.book
@@ -92,7 +92,7 @@ class CommandExecutor:
                 handler = self._HANDLERS.get(type(sent.command))
                 if handler is None:
                     raise RunStateError(
-                        f"{type(sent.command).__name__}: there is no such command; there are "
+                        f"{type(sent.command).__name__}: no such command; available: "
                         f"{', '.join(kind.__name__ for kind in self._HANDLERS)}"
                     )
                 handler(self, sent)
@@ -103,17 +103,17 @@ class CommandExecutor:
 
     def set_to(self, state: RunState) -> None:
         """Set the run to another state, from which it continues on a new branch."""
-        self._measuring.drop_evaluation()  # it speaks of a state that was left
+        self._measuring.drop_evaluation()  # its state is abandoned
         self._recovery.propose(state)
         branch = self._live.set_to(state)
-        # The schedule's changes at this very step are part of what was left: going back must not bring them again.
+        # Scheduled changes at this step were made in the abandoned state; the rewind must not repeat them.
         self._scheduled = bisect_left(self._schedule_steps, state.step + 1)
         self._collector.put(Rewind(state.point, branch))
         self._control.report_state()
         self._measuring.hurry()
 
     def _adopt(self, book: SettingsBook, answers: List[Answer]) -> None:
-        """Let ``book`` take effect before the next step, keep the state that it replaces, then answer in order."""
+        """Apply ``book`` before the next training step, save the state it replaces, then reply in order."""
         live, name = self._live, ""
         if book != live.book:
             last = [sent for sent, outcome in answers if isinstance(outcome, tuple) and outcome][-1]
@@ -130,14 +130,14 @@ class CommandExecutor:
         live = self._live
         self._states.push_undo(before)
         self._checkpointer.save(before)
-        held_anew = live.adopt(book)
-        # Going back after a bad step should not take back a change with which steps could be taken.
-        arrays = live.graph.read_state() if held_anew else before.arrays
+        ranges_changed = live.adopt(book)
+        # A rewind after a bad step should not revert a change after which steps succeeded.
+        arrays = live.graph.read_state() if ranges_changed else before.arrays
         after = replace(before, book=book, arrays=arrays, name="good", reason=SaveReason(SaveKind.LAST_GOOD))
         self._recovery.propose(after)
         now = time.perf_counter()
         self._recovery.hurry(now)
-        if book.quantizers != before.book.quantizers:  # what was changed is looked at
+        if book.quantizers != before.book.quantizers:  # show the effect of the change
             self._measuring.is_snapshot_wanted = self._control.is_paused
             self._measuring.hurry()
         self._checkpointer.shorten_interval(now, book.run.checkpoint_interval)
@@ -145,7 +145,7 @@ class CommandExecutor:
     def _applied(self, sent: Sent, changes: Tuple[Change, ...] = (), checkpoint: str = "") -> None:
         self._live.emit(events.CommandApplied(self._live.step, sent.id, sent.command, changes, checkpoint))
 
-    # One method for each kind of command
+    # Handlers, one for each kind of command
 
     def _on_pause(self, sent: Sent) -> None:
         self._applied(sent)
@@ -157,7 +157,7 @@ class CommandExecutor:
         self._control.proceed()
 
     def _on_single_step(self, sent: Sent) -> None:
-        count = sent.command.count
+        count = cast(c.SingleStep, sent.command).count
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise RunStateError(f"SingleStep: count is {count!r}: expected a whole number of at least 1")
         self._applied(sent)
@@ -173,12 +173,13 @@ class CommandExecutor:
         self._measuring.take_snapshot()
 
     def _on_inspect_tensor(self, sent: Sent) -> None:
-        self._measuring.inspect(sent.command.tensor)
+        self._measuring.inspect(cast(c.InspectTensor, sent.command).tensor)
         self._on_take_snapshot(sent)
 
     def _on_save_checkpoint(self, sent: Sent) -> None:
         live = self._live
-        state = live.capture(sent.command.name or checkpoint_name("step", live.step), SaveReason(SaveKind.ASKED))
+        name = cast(c.SaveCheckpoint, sent.command).name or checkpoint_name("step", live.step)
+        state = live.capture(name, SaveReason(SaveKind.ASKED))
         self._states.keep(state)
         self._checkpointer.save(state)
         self._applied(sent, checkpoint=state.name)
@@ -186,7 +187,7 @@ class CommandExecutor:
             live.emit(events.CheckpointSaved(live.step, state.name, state.reason))
 
     def _on_restore_checkpoint(self, sent: Sent) -> None:
-        state = self._find(sent.command.name)
+        state = self._find(cast(c.RestoreCheckpoint, sent.command).name)
         self._states.push_undo(self._present(BEFORE_CHANGE, SaveKind.BEFORE_RESTORING, sent))
         self._jump(sent, state, RestoreReason.CHECKPOINT)
 
@@ -203,7 +204,7 @@ class CommandExecutor:
         self._jump(sent, self._states.redo(left), RestoreReason.REDO)
 
     def _on_set_steps(self, sent: Sent) -> None:
-        steps = sent.command.steps
+        steps = cast(c.SetSteps, sent.command).steps
         if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):
             raise RunStateError(f"SetSteps: steps is {steps!r}: expected a whole number of at least 0, or None")
         self._control.total = steps
@@ -230,7 +231,7 @@ class CommandExecutor:
     }
 
     def _present(self, prefix: str, kind: SaveKind, sent: Sent) -> RunState:
-        """Return a copy of the present state, which ``sent`` is about to replace."""
+        """Return a copy of the present state, to be saved before ``sent`` replaces it."""
         return self._live.capture(checkpoint_name(prefix, self._live.step, sent.number), SaveReason(kind, sent.command))
 
     def _find(self, name: str) -> RunState:
@@ -239,16 +240,14 @@ class CommandExecutor:
         if state is not None:
             return state
         if self._record is None:
-            raise RunStateError(
-                f"there is no checkpoint {name!r}; there are {', '.join(self._states.names()) or 'none'}"
-            )
+            raise RunStateError(f"no checkpoint {name!r}; available: {', '.join(self._states.names()) or 'none'}")
         arrays, meta = self._record.load_checkpoint(name)
         state = RunState.from_checkpoint(name, arrays, meta, self._live.plan)
         self._live.graph.check_state(name, arrays)
         return state
 
     def _jump(self, sent: Sent, state: RunState, reason: RestoreReason) -> None:
-        """Set the run to ``state`` as a command asked for, and answer."""
+        """Set the run to ``state`` on a command, and reply."""
         left = self._live.step
         changes = self._live.book.differences(state.book)
         self.set_to(state)

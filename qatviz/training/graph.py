@@ -1,15 +1,16 @@
-"""One finalized TensorFlow graph and its session: training step, evaluation, snapshots, state in and out.
+"""TensorFlow graph of a run and its session: training step, evaluation, snapshots, reading and writing of state.
 
-Built once; nothing is added later. All that changes while it runs (parameters, optimizer slots, ranges, settings) is in
-variables, written through one prepared group of assignments each. Only the thread that built it may use it.
+The graph is built once and finalized. Everything that changes during a run (parameters, optimizer slots, ranges,
+settings) is in variables, each kind written by one prepared group of assignments. Only the thread that built the graph
+may use it.
 
-Two copies of the network are in the graph. The *training* copy runs on the live variables. The *evaluation* copy, in
-inference form, runs on variables of its own, which :meth:`TrainingGraph.publish` sets to the live values: an evaluation
-can then be spread over many training steps and still speak of one moment.
+The graph contains two copies of the network. The *training* copy uses the live variables. The *evaluation* copy, in
+inference form, uses variables of its own, which :meth:`TrainingGraph.publish` sets to the live values: an evaluation
+can thus be spread over many training steps, yet apply to one state.
 """
 
 import contextlib
-from typing import Collection, Dict, Iterator, List, Optional, Sequence
+from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -33,17 +34,17 @@ from qatviz.training.variables import Loader, StateVariable
 
 Arrays = Dict[str, np.ndarray]
 
-#: Held-out examples that snapshots look at; always the same ones, so that snapshots can be compared.
+#: Number of held-out examples measured by snapshots; always the same ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
 _FINITE = "loss_is_finite"
 
 
 class NonFiniteLoss(Exception):
-    """The loss of a step was NaN or infinite; no variable was changed."""
+    """Loss of a training step that is NaN or infinite; no variable was changed."""
 
 
 class TrainingGraph:
-    """See the module's text.
+    """Graph and session of a run; see the module's docstring.
 
     Parameters
     ----------
@@ -54,10 +55,10 @@ class TrainingGraph:
     optimizer : str
         A key of :data:`qatviz.training.optimizers.OPTIMIZERS`.
     seed : int
-        Of the initial parameters and of dropout.
+        Seed of the initial parameters and of dropout.
     placement : Placement
     telemetry : bool
-        Whether the error measures ride each step.
+        Whether training steps return error measures.
     fixed : collection of str
         Parameters ``layer.parameter`` that are not trained.
     """
@@ -83,7 +84,7 @@ class TrainingGraph:
         self._examples = {"train": len(dataset.x_train), "test": len(dataset.x_test)}
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
-            tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
+            tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
             self._build(dataset, batch_size, telemetry)
         self._graph.finalize()
         config = tf.ConfigProto(
@@ -91,20 +92,19 @@ class TrainingGraph:
             inter_op_parallelism_threads=placement.inter_op_threads,
             allow_soft_placement=True,
         )
-        # What the graph rewriter gains in a step (nothing that can be measured) it takes several times over at the
-        # start.
+        # The graph rewriter delays the start and speeds up steps by nothing that can be measured.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         if placement.target:
             config.operation_timeout_in_ms = int(CALL_TIMEOUT_S * 1000)
         self._session = tf.Session(placement.target, graph=self._graph, config=config)
         self._prepare(dataset)
 
-    # What the trainer calls
+    # Methods for the trainer
 
-    def step(self, indices: np.ndarray, step: int):
-        """One training step on the examples ``indices`` (int32 ``[batch]``).
+    def step(self, indices: np.ndarray, step: int) -> Tuple[float, Optional[RawMeasures]]:
+        """Run one training step on the examples ``indices`` (int32 ``[batch]``).
 
-        Returns the loss before the step, and its measures (None without telemetry).
+        Returns the loss before the update, and the measures of the step (None without telemetry).
 
         Raises
         ------
@@ -117,28 +117,31 @@ class TrainingGraph:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
             raise
         now = self._settings_now
-        return float(loss), RawMeasures(*measures, now["per_channel"], now["enabled"]) if measures else None
+        if not measures:
+            return float(loss), None
+        grid, channel_grid, samples = measures
+        return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"])
 
     def calibrate(self, indices: np.ndarray) -> None:
-        """Start the ranges of all activations from one batch, run in float."""
+        """Initialize the ranges of all activations from one batch, computed in float."""
         in_float = dict(self._settings_now, enabled=np.zeros(len(self.layout.leaders), bool))
         self._load_settings(self._session, in_float)
         self._calibrate(indices, 0)
         self._load_settings(self._session, self._settings_now)
 
     def read_weights(self) -> List[np.ndarray]:
-        """The float weights behind every weight quantizer, batch norm folded in, in the order of the layout."""
+        """Return the input of every weight quantizer (float, batch norm folded in) in the order of the layout."""
         return self._read_weights()
 
     def read_held_ranges(self) -> Arrays:
-        """The ``held_*`` arrays of :mod:`qatviz.quant.live_state`."""
+        """Return the ``held_*`` arrays of :mod:`qatviz.quant.live_state`."""
         return dict(zip(live_state.HELD, self._read_held()))
 
     def write_held_ranges(self, held: Arrays) -> None:
         self._load_held(self._session, held)
 
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
-        """Adopt settings (one for each group of the plan), in one call."""
+        """Apply settings, one for each group of the plan, in one call."""
         arrays = live_state.settings_arrays(self.layout, settings, run, step)
         arrays["hyper"] = np.array([getattr(run, name) for name in optimizers.HYPERPARAMETERS], np.float32)
         arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
@@ -146,7 +149,7 @@ class TrainingGraph:
         self._load_settings(self._session, arrays)
 
     def initial_state(self, run: RunSettings, parameters: Optional[Arrays] = None) -> Arrays:
-        """The state of a run that has not begun, with ``parameters``; by default seeded ones."""
+        """Return the state before the first step with ``parameters``, by default random ones from the seed."""
         if parameters is None:
             parameters = initial_parameters(self.network, self._seed)
         trainable = {name: value for name, value in parameters.items() if self._is_trained(name)}
@@ -154,7 +157,7 @@ class TrainingGraph:
         return dict(parameters, **slots, **live_state.initial_ranges(self.layout))
 
     def read_state(self) -> Arrays:
-        """A copy of all that a checkpoint holds: parameters, optimizer slots, ranges."""
+        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges."""
         # A fetched CPU variable may share its buffer with the variable.
         return {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
 
@@ -164,9 +167,7 @@ class TrainingGraph:
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
-        """:class:`RecordError` if ``arrays`` (of the checkpoint ``name``) are not a state of this network and
-        optimizer.
-        """
+        """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
         wanted = {key: self._live[key] for key in self._load_state.names}
         for key in sorted({*wanted, *arrays}):
             expected = f"{wanted[key].dtype.name} {wanted[key].shape}" if key in wanted else "nothing"
@@ -177,13 +178,14 @@ class TrainingGraph:
                 )
 
     def publish(self) -> None:
-        """Make the evaluation copy speak of the present state and settings."""
+        """Copy the present state and settings to the evaluation copy."""
         self._publish()
 
     @contextlib.contextmanager
     def published(self, put_back: bool) -> Iterator[None]:
-        """Within the context the present state is published. ``put_back``: afterwards what was published before is
-        again, and an evaluation of it can go on.
+        """Publish the present state within the context.
+
+        ``put_back`` restores the previously published state afterwards, so that its evaluation can continue.
         """
         before = self._read_published() if put_back else None
         self._publish()
@@ -194,22 +196,21 @@ class TrainingGraph:
                 self._put_back(*before)
 
     def total_score(self, indices: np.ndarray, weights: bool, activations: bool) -> float:
-        """The sum over the held-out examples ``indices`` of what the metric is the mean of (1 for each that is
-        classified right, the squared error), by the published state with the weights and/or the activations
-        quantized.
+        """Return the sum of the metric's scores over the held-out examples ``indices``.
+
+        The score of an example is its squared error, or 1 if it is classified correctly. The published state is
+        evaluated, with ``weights`` and ``activations`` quantized as given.
         """
         return float(self._evaluate(indices, weights, activations))
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
-        """Measures and histograms of the published state, as NumPy arrays in the order of the plan."""
+        """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
         flat = self._snapshot(self._snapshot_examples(), True, True)
         size = len(probes.SnapshotTensors._fields)
         return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self.plan.tensors))]
 
     def tensor_values(self, name: str) -> np.ndarray:
-        """float32 ``[n, channels]``: the values before quantization that the snapshot of the published state looks
-        at.
-        """
+        """Return measured values before quantization in the published state: float32 ``[n, channels]``."""
         if name not in self._inspect:
             self._inspect[name] = self._session.make_callable(self._snapshot_sources[name], self._eval_feeds)
         tensor = self.plan.tensor(name)
@@ -221,7 +222,7 @@ class TrainingGraph:
         return np.arange(min(SNAPSHOT_EXAMPLES, self._examples["test"]), dtype=np.int32)
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
-        """float32 ``[batch, outputs]`` of the published state for ``images`` (float32, already scaled)."""
+        """Return the logits of the published state, float32 ``[batch, outputs]``, for scaled float32 ``images``."""
         return self._session.run(
             self._eval_logits,
             {self._eval_images: images, self._modes.weights: weights, self._modes.activations: activations},
@@ -229,7 +230,7 @@ class TrainingGraph:
 
     @property
     def device(self) -> str:
-        """Where the session runs, for the user."""
+        """Types of the session's devices, for display."""
         kinds = [
             device.device_type for device in self._session.list_devices() if not device.device_type.startswith("XLA")
         ]
@@ -293,7 +294,7 @@ class TrainingGraph:
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
         hyper = dict(zip(optimizers.HYPERPARAMETERS, tf.unstack(values["hyper"], num=len(optimizers.HYPERPARAMETERS))))
         updates = dict(lowered.updates, **lowered.quantizers.range_updates())
-        with tf.control_dependencies([finite]):  # a bad step changes nothing
+        with tf.control_dependencies([finite]):  # a step that fails changes nothing
             operations = optimizers.apply(self._optimizer, live, gradients, hyper)
             operations += [live[name].assign(value) for name, value in updates.items()]
         measures = []
@@ -364,7 +365,7 @@ class TrainingGraph:
 
 
 def _check_serves(target: str) -> None:
-    """:class:`SettingError` if there is no TensorFlow server at ``target`` that makes a session soon."""
+    """Raise SettingError unless a TensorFlow server at ``target`` creates a session within the time limit."""
     check_reachable(target)
     graph = tf.Graph()
     with graph.as_default():

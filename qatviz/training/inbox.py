@@ -1,4 +1,4 @@
-"""The queue of commands from everybody to the training thread: lossless and ordered."""
+"""Queue of commands to the training thread: lossless and ordered."""
 
 import threading
 from collections import deque
@@ -9,7 +9,7 @@ from qatviz.protocol.commands import Command, new_id
 
 
 class Sent(NamedTuple):
-    """A command with its id, and its number among those that were sent, from 1; 0 for those of the run's schedule."""
+    """Command with its id and its number among those sent, from 1; scheduled commands have the number 0."""
 
     number: int
     id: str
@@ -17,9 +17,9 @@ class Sent(NamedTuple):
 
 
 class Inbox:
-    """Any thread sends; the training thread takes."""
+    """Queue to which any thread sends, and from which the training thread receives."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._waiting: Deque[Sent] = deque()
         self._arrived = threading.Condition()
         self._origin, self._number = new_id(), 0
@@ -31,7 +31,7 @@ class Inbox:
         Raises
         ------
         RunStateError
-            Once the run has ended: a command is never silently lost. Also if it is no command.
+            If the run has ended (a command is never lost silently), or ``command`` is not a command.
         """
         if not isinstance(command, Command):
             raise RunStateError(f"{command!r} is not a command of qatviz.protocol.commands")
@@ -45,20 +45,20 @@ class Inbox:
             return sent.id
 
     def take_all(self) -> List[Sent]:
-        """Return all commands that wait, in order."""
-        if not self._waiting:  # without the lock: this is asked between any two steps
+        """Return all pending commands, in order."""
+        if not self._waiting:  # without the lock: called between any two training steps
             return []
         with self._arrived:
             taken, self._waiting = list(self._waiting), deque()
             return taken
 
     def wait(self, timeout_s: float) -> None:
-        """Block until a command waits, at most ``timeout_s`` seconds."""
+        """Block until a command is pending, at most ``timeout_s`` seconds."""
         with self._arrived:
             self._arrived.wait_for(lambda: bool(self._waiting), timeout_s)
 
     def close(self) -> List[Sent]:
-        """Take no more commands; return those that came too late."""
+        """Refuse further commands; return the pending ones."""
         with self._arrived:
             self._closed = True
             taken, self._waiting = list(self._waiting), deque()

@@ -1,4 +1,4 @@
-"""What is trained at present: the graph, and the settings, step and branch that its variables are at."""
+"""Live state of a run: the graph, with the settings, step and branch of its variables."""
 
 import time
 from typing import Any, Callable, List, Optional, Tuple
@@ -16,15 +16,15 @@ from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_chang
 
 
 class LiveRun:
-    """The state of the graph's variables, which it changes, copies and replaces.
+    """Live state of a run, which can be trained, copied and replaced.
 
     Parameters
     ----------
     graph : TrainingGraph
     spec : RunSpec
-        The graph is set to its ``start``, or to a state that no step was taken from.
+        The graph is set to its ``start``, or by default to the initial state.
     cursor : BranchCursor
-        Places events on the branches of the run.
+        Assigns events their places on the branches of the run.
     put : callable
         Called with each event.
 
@@ -55,12 +55,12 @@ class LiveRun:
             self._hold_ranges(actions_on_change(self._layout, None, self.book))
 
     def train_step(self) -> Tuple[float, Any]:
-        """Take one training step; return its loss and raw measures.
+        """Run one training step; return its loss and raw measures.
 
         Raises
         ------
         NonFiniteLoss
-            Then no variable was changed.
+            If the loss is not finite; no variable was changed then.
         """
         started = time.perf_counter()
         if self.step == self._next_activation:
@@ -73,7 +73,7 @@ class LiveRun:
         return result
 
     def adopt(self, book: SettingsBook) -> bool:
-        """Let ``book`` take effect before the next step; return whether ranges were captured or searched."""
+        """Apply ``book`` before the next training step; return whether ranges were captured or searched."""
         old, self.book = self.book, book
         self._write_settings()
         return self._hold_ranges(actions_on_change(self._layout, old, book))
@@ -84,7 +84,7 @@ class LiveRun:
         return RunState(step, self.seconds, self.book, self.graph.read_state(), name, reason, branch, position)
 
     def set_to(self, state: RunState) -> int:
-        """Replace the present state; return the number of the new branch, to which all that follows belongs."""
+        """Replace the present state; return the number of the new branch on which the run continues."""
         self.step, self.seconds, self.book = state.step, state.seconds, state.book
         self.graph.write_state(state.arrays)
         self._write_settings()
@@ -92,15 +92,15 @@ class LiveRun:
 
     @property
     def point(self) -> BranchPoint:
-        """The place of the present state on the branches of the run."""
+        """Place of the present state on the branches of the run."""
         return self._cursor.point(self.step)
 
     def emit(self, event: Event) -> None:
-        """Report what happened just now."""
+        """Report an event at the present state."""
         self._put(self._cursor.place(event))
 
     def report(self, event: Event, point: BranchPoint) -> None:
-        """Report something of an earlier state, on any thread."""
+        """Report an event on the earlier state at ``point``; may be called from any thread."""
         self._put(self._cursor.place_at(event, point))
 
     def _write_settings(self) -> None:
@@ -108,7 +108,7 @@ class LiveRun:
         self._next_activation: Optional[int] = live_state.next_activation(self.book.quantizers, self.step)
 
     def _activate(self) -> None:
-        """Switch on the quantizers whose ``quant_delay`` ends here."""
+        """Switch on the quantizers whose ``quant_delay`` ends at the present step."""
         names = [
             t.name
             for t in self.plan.tensors
@@ -118,7 +118,7 @@ class LiveRun:
         self.emit(SettingsActivated(self.step, tuple(names)))
 
     def _hold_ranges(self, actions: List[int]) -> bool:
-        """Capture and search held ranges; return whether there was one to be."""
+        """Capture or search held ranges; return whether any had to be."""
         if all(action == KEEP for action in actions):
             return False
         held = held_ranges(self._layout, self.book, actions, self.graph.read_weights(), self.graph.read_held_ranges())

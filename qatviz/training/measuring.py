@@ -1,4 +1,4 @@
-"""When and how the present state is measured: snapshots with their histograms, and evaluations on held-out data."""
+"""Measurement of the present state: snapshots with histograms, and evaluations on held-out data."""
 
 import time
 from typing import Any, Callable, Dict, Iterator, Optional, Set
@@ -16,13 +16,13 @@ from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
 from qatviz.training.snapshot import make_snapshot
 
-#: Snapshots use at most this fraction of wall time, except right after a change; proportionally more where they are
-#: wanted more often than by default.
+#: Snapshots use at most this fraction of wall time, except right after a change; proportionally more if the
+#: snapshot interval is below its default.
 SNAPSHOT_SHARE = 1 / 75
-#: Whether weights and activations are quantized in each evaluation.
+#: For each mode of evaluation, whether weights and whether activations are quantized.
 EVALUATIONS = dict(zip(WAYS, ((False, False), (True, False), (False, True), (True, True))))
-#: Limits of one piece of an evaluation, in examples and in multiplications: small enough for a command to wait no
-#: longer than for some steps, or for a third of a second with a large network.
+#: Limits of one piece of an evaluation, in examples and in multiplications. They keep the response to a command within
+#: the time of some training steps, or a third of a second for a large network.
 LARGEST_PIECE, _PIECE_MACS = 128, 2 * 10**9
 
 
@@ -34,12 +34,12 @@ class Measuring:
     live : LiveRun
     spec : RunSpec
     put : callable
-        Called with each snapshot, and with the values of each tensor that was inspected.
+        Called with each snapshot, and with the values of each inspected tensor.
 
     Attributes
     ----------
     is_snapshot_wanted : bool
-        Whether a paused run should take another snapshot: what it shows has changed since the last one.
+        True if a paused run should take another snapshot, because settings have changed since the last one.
     """
 
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
@@ -53,19 +53,19 @@ class Measuring:
     # Snapshots
 
     def is_snapshot_due(self, now: float) -> bool:
-        """Whether it is time for another snapshot."""
+        """Return whether a snapshot is due."""
         return self._pace.is_due(now)
 
     def hurry(self) -> None:
-        """Take the next snapshot as soon as the interval allows: there is something new to see."""
+        """Schedule the next snapshot as early as the interval allows, after a change."""
         self._pace.hurry(self._live.book.run.snapshot_interval)
 
     def inspect(self, tensor: str) -> None:
-        """Send the float values of a tensor with the next snapshot; :class:`NetworkError` if there is none such."""
+        """Send the float values of a tensor with the next snapshot; NetworkError if there is no such tensor."""
         self._inspected.add(self._spec.plan.tensor(tensor).name)
 
     def take_snapshot(self) -> None:
-        """Measure the present state."""
+        """Take a snapshot of the present state."""
         self.is_snapshot_wanted = False
         live, graph = self._live, self._live.graph
         started = time.perf_counter()
@@ -82,11 +82,11 @@ class Measuring:
 
     @property
     def is_evaluating(self) -> bool:
-        """Whether an evaluation is under way."""
+        """True while an evaluation is in progress."""
         return self._evaluation is not None
 
     def begin_evaluation(self) -> None:
-        """Begin an evaluation of the present state; one that is under way is dropped."""
+        """Start an evaluation of the present state, dropping one in progress."""
         spec = self._spec
         live = self._live
         self._evaluation, self._evaluated = (
@@ -95,7 +95,7 @@ class Measuring:
         )
 
     def advance_evaluation(self) -> None:
-        """Run a piece of the evaluation that is under way, and emit the result once all are done."""
+        """Run a piece of the evaluation in progress, and report the result after the last one."""
         assert self._evaluation is not None
         result = self._evaluation.advance()
         if result is not None:
@@ -103,14 +103,14 @@ class Measuring:
             self._live.report(result, self._evaluated)
 
     def drop_evaluation(self) -> None:
-        """Forget the evaluation that is under way, if there is one."""
+        """Drop the evaluation in progress, if any."""
         self._evaluation = None
 
 
 class Evaluation:
-    """The metric on held-out data, four ways, a small piece at a time, so that training and commands continue.
+    """Evaluation of the metric on held-out data in all four modes, in small pieces between training steps.
 
-    It is one of the state that was published when it was made. Each :meth:`advance` runs one piece, of
+    It applies to the state at its construction, which it publishes. Each :meth:`advance` runs one piece of
     :func:`piece_size` examples.
     """
 
@@ -122,7 +122,7 @@ class Evaluation:
         self._pieces = self._run()
 
     def advance(self) -> Optional[Evaluated]:
-        """Run a piece; return the result once all are done, else None."""
+        """Run a piece; return the result after the last one, otherwise None."""
         started = time.perf_counter()
         done = next(self._pieces)
         self._seconds += time.perf_counter() - started
@@ -144,5 +144,5 @@ class Evaluation:
 
 
 def piece_size(network: Network) -> int:
-    """Return the number of examples that are evaluated at a time; the same for a network wherever it runs."""
+    """Return the number of examples evaluated at a time, which depends on the network only."""
     return max(1, min(LARGEST_PIECE, _PIECE_MACS // max(network.macs, 1)))

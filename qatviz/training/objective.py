@@ -1,4 +1,4 @@
-"""What training makes small and what evaluations measure, by the task of the data."""
+"""Losses that training minimizes and scores that evaluations sum, by the task of the data."""
 
 import math
 from typing import Callable, NamedTuple
@@ -11,20 +11,20 @@ from qatviz.metric import CLASSIFICATION, REGRESSION
 
 
 class Objective(NamedTuple):
-    """Functions of the network's outputs, float32 ``[batch, outputs]``, and the labels of these examples.
+    """Loss and score of a task: functions of outputs, float32 ``[batch, outputs]``, and labels.
 
     Attributes
     ----------
     loss : callable (outputs, labels) -> tf.Tensor
         float32 scalar.
     total_score : callable (outputs, labels) -> tf.Tensor
-        Scalar: the sum over the examples of what the metric is the mean of, see `qatviz.metric.Metric.of_mean`.
+        Scalar: sum over the examples of the score whose mean determines the metric, see `qatviz.metric.Metric.of_mean`.
     loss_of_guessing : callable (Dataset) -> float
-        The loss on the data for training of what knows nothing but how the labels are spread.
+        Loss on the training data of the best constant prediction.
     reaches_labels : bool
-        The outputs are to become the labels, so that the labels' range counts as seen by the output's quantizer. What
-        lies outside of a range has no gradient: an output whose first values are small, and whose range follows them
-        by a moving average, could hardly grow to the numbers it has to put out.
+        Whether the output's quantizer observes the range of the labels, which the outputs are to reach. Values outside
+        of a range have no gradient: an output that starts with small values, and whose range follows them by a moving
+        average, could hardly grow to its targets.
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -43,17 +43,17 @@ def _count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def _squared_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """The mean over batch and outputs, as Keras' "mse"."""
+    """Return the mean over batch and outputs, like Keras' "mse"."""
     return tf.reduce_mean(tf.square(outputs - targets))
 
 
 def _total_squared_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    # Squares of large numbers, summed over all held-out examples, are more than float32 tells apart.
+    # float32 is not precise enough for the sum of squares of large numbers over all held-out examples.
     return tf.reduce_sum(tf.reduce_mean(tf.square(tf.cast(outputs - targets, tf.float64)), axis=1))
 
 
 def _variance(dataset: Dataset) -> float:
-    """The loss of putting out the mean of the targets, whatever the example."""
+    """Return the loss of predicting the mean of the targets for every example."""
     return float(np.mean(np.var(dataset.y_train, axis=0, dtype=np.float64)))
 
 

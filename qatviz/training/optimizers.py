@@ -1,10 +1,10 @@
-"""Optimizers whose hyperparameters are live, on TensorFlow's fused update kernels.
+"""Optimizers with live hyperparameters, based on TensorFlow's fused update kernels.
 
-``tf.train``'s classes would do for the learning rate, but keep Adam's betas in the initial values of hidden variables,
-and give no names to their slots. Here every number is a tensor and every slot a named array of the checkpoint.
+The classes of ``tf.train`` support a live learning rate, but use Adam's betas as initial values of hidden variables,
+and do not name their slots. Here every hyperparameter is a tensor and every slot a named array of the checkpoint.
 """
 
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -15,17 +15,17 @@ Update = Callable[[StateVariable, tf.Tensor, Dict[str, StateVariable], Dict[str,
 
 
 class Optimizer(NamedTuple):
-    """An optimizer: names of its slots, names and initial values of its scalar state, and its update.
+    """Optimizer: names of its slots, names and initial values of its scalar state, and its update.
 
-    ``update(variable, gradient, slots, hyper)`` returns the operation; ``hyper`` has the run settings by name and,
-    under their names, the scalars. ``advance(scalars, hyper)`` gives the scalars' next values.
+    ``update(variable, gradient, slots, hyper)`` returns the operation; ``hyper`` contains the run settings and the
+    scalars by name. ``advance(scalars, hyper)`` returns the next values of the scalars.
     """
 
-    slots: tuple
+    slots: Tuple[str, ...]
     scalars: Dict[str, float]
     update: Update
     advance: Callable[[Dict[str, tf.Tensor], Dict[str, tf.Tensor]], Dict[str, tf.Tensor]]
-    settings: tuple  # names of the run settings it reads
+    settings: Tuple[str, ...]  # names of the run settings it reads
 
 
 def _sgd(variable, gradient, slots, hyper):
@@ -82,7 +82,7 @@ HYPERPARAMETERS = ("learning_rate", "momentum", "beta1", "beta2", "epsilon")
 def slot_arrays(
     optimizer: Optimizer, trainable: Dict[str, np.ndarray], hyper: Dict[str, float]
 ) -> Dict[str, np.ndarray]:
-    """Initial slots (``weights name|slot``) and scalars (``optimizer|name``); Adam's powers start at its betas."""
+    """Return initial slots (``parameter|slot``) and scalars (``optimizer|name``); Adam's powers start at its betas."""
     arrays = {f"{name}|{slot}": np.zeros_like(value) for name, value in trainable.items() for slot in optimizer.slots}
     for scalar in optimizer.scalars:
         arrays["optimizer|" + scalar] = np.array(hyper[scalar.split("_")[0]], np.float32)
@@ -95,14 +95,14 @@ def apply(
     gradients: Dict[str, tf.Tensor],
     hyper: Dict[str, tf.Tensor],
 ) -> List[tf.Operation]:
-    """Update operations of all trainable variables and of the scalars.
+    """Return the update operations of all trainable variables and of the scalars.
 
     Parameters
     ----------
     variables : dict of str to StateVariable
-        All variables of the run by name, slots and scalars among them.
+        All variables of the run by name, including slots and scalars.
     gradients : dict of str to tf.Tensor
-        By the name of the variable.
+        Gradients by the name of the variable.
     hyper : dict of str to tf.Tensor
         Scalars of :data:`HYPERPARAMETERS`.
     """
@@ -112,7 +112,7 @@ def apply(
     for name, gradient in gradients.items():
         slots = {slot: variables[f"{name}|{slot}"] for slot in optimizer.slots}
         updates.append(optimizer.update(variables[name], gradient, slots, hyper))
-    # The next values are computed from what was read above; only the assignment waits.
+    # The next values are computed from the values read above, so the assignments need no order.
     updates.extend(
         variables["optimizer|" + name].assign(value) for name, value in optimizer.advance(scalars, hyper).items()
     )

@@ -1,19 +1,19 @@
-"""How often to do what is worth doing often, but costs time."""
+"""Rate limiters for periodic work, such as snapshots, that takes time from training."""
 
 
 class Pace:
-    """Soon at first, then at intervals that double; and never for more than a share of the time.
+    """Rate limiter for periodic work: its intervals double, and it uses at most a fraction of wall time.
 
     Parameters
     ----------
     now : float
-        Seconds, of any clock; so are all times.
+        Time in seconds of any clock, like all times.
     first_s, longest_s : float
-        The first interval, and where they stop growing.
+        First and longest interval.
     share : float
-        Part of the time that doing it may take, 0..1.
+        Largest fraction of wall time that the work may use, 0..1.
     cost_s : float
-        What it is known to take.
+        Known duration of the work.
     """
 
     def __init__(self, now: float, first_s: float, longest_s: float, share: float, cost_s: float = 0.0):
@@ -22,16 +22,16 @@ class Pace:
         self._wanted, self._allowed = now + first_s, now + self._rest_after(cost_s)
 
     def is_due(self, now: float) -> bool:
-        """Whether it is to be done."""
+        """Return whether the work is due."""
         return now >= self._wanted and now >= self._allowed
 
     def done(self, began: float, ended: float) -> None:
-        """It was done just now."""
+        """Record that the work was done, and schedule the next time."""
         self._interval_s = min(2 * self._interval_s, self._longest_s)
         self._wanted, self._allowed = ended + self._interval_s, ended + self._rest_after(ended - began)
 
     def restart(self, now: float) -> None:
-        """Something has changed: be as quick as at first, as far as the share allows."""
+        """Return to the first interval after a change, as far as the fraction of wall time allows."""
         self._interval_s = self._first_s
         self._wanted = min(self._wanted, now + self._first_s)
 
@@ -40,15 +40,14 @@ class Pace:
 
 
 class SnapshotPace:
-    """When snapshots are taken: soon after there is something new to see, otherwise at an interval and for a part of
-    the time.
+    """Rate limiter for snapshots: at an interval and for a fraction of wall time, except right after a change.
 
     Parameters
     ----------
     now : float
-        Seconds, of any clock; so are all times. The first one is due.
+        Time in seconds of any clock, like all times. The first snapshot is due at once.
     rest : float
-        How many times as long as a snapshot takes, there is none after it.
+        Time without snapshots after each, as a multiple of its duration.
     """
 
     def __init__(self, now: float, rest: float):
@@ -57,18 +56,19 @@ class SnapshotPace:
         self._is_first = True
 
     def is_due(self, now: float) -> bool:
-        """Whether one is to be taken."""
+        """Return whether a snapshot is due."""
         return now >= self._next
 
     def done(self, began: float, ended: float, interval: float, rest_share: float = 1.0) -> None:
-        """One was taken; ``interval`` is the least there is between two, ``rest_share`` the part of the rest that is
-        kept to.
+        """Record that a snapshot was taken, and schedule the next one.
+
+        ``interval`` is the shortest time between two, ``rest_share`` the fraction of the rest that applies.
         """
-        # TensorFlow prepares the first one, for many times as long as those to come will take.
+        # The first snapshot takes many times as long as later ones, because TensorFlow initializes the subgraph.
         rest = 0.0 if self._is_first else self._rest * rest_share * (ended - began)
         self._is_first, self._last = False, ended
         self._next = ended + max(interval, rest)
 
     def hurry(self, interval: float) -> None:
-        """There is something new to see: no rest, only the interval."""
+        """Schedule the next snapshot after a change: only the interval applies."""
         self._next = min(self._next, self._last + interval)

@@ -1,6 +1,6 @@
-"""Initial parameters of a network, in NumPy and seeded, so that equal seeds start equal runs on every platform."""
+"""Seeded initial parameters of a network, computed in NumPy so that they are equal on every platform."""
 
-# Apart from the graph, because it needs no TensorFlow.
+# A module of its own, because it needs no TensorFlow.
 
 from typing import Dict
 
@@ -13,7 +13,7 @@ STATISTICS = ("moving_mean", "moving_variance")
 
 
 def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
-    """float32 arrays by ``layer.parameter``.
+    """Return random initial parameters: float32 arrays by ``layer.parameter``.
 
     Weights: He et al. 2015, a normal distribution truncated at two standard deviations with variance ``2 / fan_in``;
     the output layer, which no ReLU follows, with ``1 / fan_in``. Biases, beta, mean 0; gamma, variance 1.
@@ -33,12 +33,12 @@ def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
 
 
 def is_trainable(name: str) -> bool:
-    """Whether the optimizer trains the parameter ``layer.parameter``."""
+    """Return whether the optimizer trains the parameter ``layer.parameter``."""
     return name.rsplit(".", 1)[1] not in STATISTICS
 
 
 def _truncated_normal(random: np.random.RandomState, shape) -> np.ndarray:
-    """Standard deviation 1 after truncation."""
+    """Return values of a normal distribution truncated at 2 and scaled to standard deviation 1."""
     values = random.standard_normal(shape)
     outside = np.abs(values) > 2
     while outside.any():

@@ -1,7 +1,7 @@
-"""What is measured of the quantized tensors inside the graph; only small results leave it.
+"""Measurement of the quantized tensors inside the graph, from which only small results are fetched.
 
-Two probes: a fixed sample of every tensor, which rides each training step, and the exact measures and histograms of a
-snapshot.
+There are two probes: a fixed sample of every tensor, taken at each training step, and the exact measures and histograms
+of a snapshot.
 """
 
 from typing import Dict, List, NamedTuple
@@ -9,7 +9,7 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.network.layers import element_count
+from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.quant.constants import shared_constant, shared_zeros
 from qatviz.quant.fake_quant import Quantized
@@ -18,19 +18,18 @@ from qatviz.settings import WEIGHTS
 from qatviz.training.step_measures import STEP_SAMPLE, sample_size, sample_stride
 from qatviz.training.variables import StateVariable
 
-#: Bins of a histogram of values.
+#: Number of bins of a histogram of values.
 HISTOGRAM_BINS = 128
-#: Outer edges of a histogram lie within plus and minus this: their distance must be a float32.
+#: Largest magnitude of the outer edges of a histogram, whose difference must be representable in float32.
 LARGEST_EDGE = 1e38
-#: Values of an activation that a snapshot looks at: whole examples, at least one.
+#: Largest number of values of an activation measured by a snapshot: whole examples, at least one.
 SNAPSHOT_VALUES = 32768
-#: Values of a weight tensor that a snapshot looks at, at most about so many: evenly spaced rows of all channels. What
-#: is left out of a larger tensor changes a measure by less than a hundredth; looking at all of it would hold up the
-#: training.
+#: Approximate largest number of values of a weight tensor measured by a snapshot: evenly spaced rows of all channels.
+#: Sampling a larger tensor changes a measure by less than a hundredth; measuring all of it would slow down training.
 SNAPSHOT_WEIGHTS = 65536
-#: Codes are counted one by one up to this width.
+#: Largest bit width with a count for each code.
 MAX_CODE_BITS = 8
-#: Rows of :attr:`SnapshotTensors.measures`: means over the tensor, then what only a snapshot has.
+#: Entries of :attr:`SnapshotTensors.measures`: means over the tensor, then measures that only a snapshot has.
 SNAPSHOT_SUMS = (
     "signal",
     "mse",
@@ -46,10 +45,10 @@ SNAPSHOT_SUMS = (
 
 
 def step_samples(tensors: List[Quantized]) -> tf.Tensor:
-    """``samples`` of :class:`qatviz.training.step_measures.RawMeasures`: float32 ``[T * STEP_SAMPLE]``.
+    """Return the samples of a :class:`.step_measures.RawMeasures`: float32 ``[T * STEP_SAMPLE]``.
 
-    Values before quantization alone: what the grid makes of them is computed where it costs no step anything.
-    TensorFlow runs constants like any other operation, so those that tensors have in common are made once.
+    The samples are values before quantization; their quantization is computed outside of the training step. Tensors
+    share constants, because TensorFlow runs them like any other operation.
     """
 
     def vector(number: int) -> tf.Tensor:
@@ -71,22 +70,23 @@ def step_samples(tensors: List[Quantized]) -> tf.Tensor:
 
 
 class SnapshotTensors(NamedTuple):
-    """What a snapshot fetches for one tensor: a few small arrays."""
+    """Small arrays that a snapshot fetches for one tensor."""
 
     measures: tf.Tensor  # float32 [len(SNAPSHOT_SUMS)]
     edges: tf.Tensor  # float32 [2]
     float_counts: tf.Tensor  # int32 [HISTOGRAM_BINS]
     quantized_counts: tf.Tensor
-    code_counts: tf.Tensor  # int32 [2**MAX_CODE_BITS], zero beyond the codes there are
+    code_counts: tf.Tensor  # int32 [2**MAX_CODE_BITS], zero beyond the number of codes
     channel_min: tf.Tensor
     channel_max: tf.Tensor
-    scale: tf.Tensor  # [channels]; all the same where quantized as a whole
+    scale: tf.Tensor  # [channels]; all equal unless quantized per channel
     zero_point: tf.Tensor
 
 
 def row_stride(tensor: QuantizedTensor) -> int:
-    """Every how many rows (one value of each channel) of a weight tensor a snapshot looks at; odd, so that it does not
-    follow a period of the tensor.
+    """Return the distance between measured rows (one value per channel) of a weight tensor.
+
+    It is odd, so that the sample does not follow a period of the tensor.
     """
     if tensor.kind != WEIGHTS or tensor.parameters <= SNAPSHOT_WEIGHTS:
         return 1
@@ -94,19 +94,20 @@ def row_stride(tensor: QuantizedTensor) -> int:
 
 
 def snapshot_rows(tensor: QuantizedTensor) -> int:
-    """How many rows that are."""
+    """Return the number of rows of a weight tensor measured by a snapshot."""
     return -(-(tensor.parameters // tensor.num_channels) // row_stride(tensor))
 
 
 def snapshot_items(tensor: QuantizedTensor) -> int:
-    """How many items of its first axis a snapshot looks at, at most: all of a weight tensor, examples of an
-    activation.
+    """Return the largest number of items of the first axis that a snapshot measures.
+
+    All of a weight tensor are measured, but only some examples of an activation.
     """
     return np.iinfo(np.int32).max if tensor.kind == WEIGHTS else max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
 
 
 class SnapshotProbe:
-    """Exact measures and histograms of every tensor of a forward pass.
+    """Measures and histograms of every tensor of a forward pass.
 
     Parameters
     ----------
@@ -114,18 +115,18 @@ class SnapshotProbe:
     previous : dict of str to StateVariable
         Codes of each weight tensor at the last snapshot, int32 ``[n, channels]``.
     known : StateVariable
-        bool: whether ``previous`` holds anything.
+        bool: whether ``previous`` contains codes.
 
     Attributes
     ----------
     fetches : list of SnapshotTensors
         In the order of the plan.
     remember : list of tf.Operation
-        Keeps the codes of the weights for the next snapshot's flip rate; run with the fetches.
+        Store the codes of the weights for the next snapshot's flip rate; run with the fetches.
     sources : dict of str to tf.Tensor
-        The values before quantization, by tensor; :func:`snapshot_items` of each are measured.
+        Values before quantization, by tensor; :func:`snapshot_items` of each are measured.
     forget : tf.Operation
-        Makes the next flip rate NaN (after a jump in the run).
+        Makes the next flip rate NaN, after the run was set to another state.
     """
 
     def __init__(self, quantizers: LiveQuantizers, previous: Dict[str, StateVariable], known: StateVariable):
@@ -142,18 +143,18 @@ class SnapshotProbe:
         quantized = self._quantizers.quantized[tensor.name]
         self.sources[tensor.name] = quantized.source
         scale, zero_point, half = self._quantizers.codes_of(tensor.name)
-        looked_at = [shared_constant(number, np.int32) for number in (snapshot_items(tensor), row_stride(tensor))]
-        given = [*quantized, scale, zero_point, half, self._quantizers.enabled(tensor.name), *looked_at]
+        extent = [shared_constant(number, np.int32) for number in (snapshot_items(tensor), row_stride(tensor))]
+        given = [*quantized, scale, zero_point, half, self._quantizers.enabled(tensor.name), *extent]
         if tensor.name in self._previous:
             variable = self._previous[tensor.name]
             *found, codes = _measured_with_flips(*given, variable.read(), self._known)
             self.remember.append(variable.assign(codes))
         else:
             found = _measured_alone(*given)
-        return SnapshotTensors(*found, scale=scale, zero_point=zero_point)
+        return SnapshotTensors(*found, scale, zero_point)  # type: ignore[call-arg]  # found: the first seven fields
 
 
-# One function in the graph, called once for each tensor: a large network would otherwise take minutes to build.
+# A single function in the graph, called once for each tensor: otherwise a large network would take minutes to build.
 _SIGNATURE = [tf.TensorSpec(None, tf.float32)] * 3
 _SIGNATURE += [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int32)]
 _SIGNATURE += [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.bool, tf.int32, tf.int32)]
@@ -162,14 +163,14 @@ _WITH_CODES = [*_SIGNATURE, tf.TensorSpec([None, None], tf.int32), tf.TensorSpec
 
 @tf.function(autograph=False, input_signature=_SIGNATURE)
 def _measured_alone(*given):
-    """The fields of :class:`SnapshotTensors` but the last two."""
+    """Return the fields of :class:`SnapshotTensors` except the last two."""
     measures, *fields, _ = _measured(*given)
     return [tf.concat([measures, [float("nan")]], 0), *fields]
 
 
 @tf.function(autograph=False, input_signature=_WITH_CODES)
 def _measured_with_flips(*given):
-    """The same, with the share of codes that are not those of the last snapshot, if there is one; and the codes."""
+    """Return the same fields with the flip rate (fraction of codes changed since the last snapshot), and the codes."""
     *given, previous, known = given
     measures, *fields, codes = _measured(*given)
     share = tf.reduce_mean(tf.cast(tf.not_equal(previous, codes), tf.float32))
@@ -177,7 +178,7 @@ def _measured_with_flips(*given):
 
 
 def _measured(values, source, clipped, scale, zero_point, half, enabled, items, stride):
-    """``SNAPSHOT_SUMS`` but the flip rate, the next six fields of :class:`SnapshotTensors`, and the codes (from 0)."""
+    """Return measures without the flip rate, six more fields of :class:`SnapshotTensors`, and codes (from 0)."""
     by_channel = [tf.reshape(part[:items], [-1, tf.size(scale)]) for part in (values, source, clipped)]
     values, source, clipped = [part[::stride] for part in by_channel]
     channel_min, channel_max = [reduce(by_channel[1], axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
@@ -190,7 +191,7 @@ def _measured(values, source, clipped, scale, zero_point, half, enabled, items, 
     safe = tf.where(scale > 0, scale, tf.ones_like(scale))
     codes = tf.cast(tf.floor(values / safe + 0.5), tf.int32) + zero_point + half
     num_codes = 2 * half
-    # Off, there are no codes: everything counts as one.
+    # If the quantizer is off, there are no codes: all values count as one.
     codes = tf.clip_by_value(codes, 0, num_codes - 1) * tf.cast(enabled, tf.int32)
     counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
     share = tf.cast(counts, tf.float32) / size
@@ -215,7 +216,7 @@ def _measured(values, source, clipped, scale, zero_point, half, enabled, items, 
 
 
 def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-    """Outer edges of a histogram: finite, and apart in float32 even where the tensor is constant or has run away."""
+    """Return the outer edges of a histogram: finite and distinct, even for a constant or diverged tensor."""
     low, high = [
         tf.clip_by_value(tf.where(tf.is_finite(end), end, tf.zeros_like(end)), -LARGEST_EDGE, LARGEST_EDGE)
         for end in (low, high)
@@ -224,6 +225,6 @@ def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
 
 
 def _histogram(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
-    """What is NaN counts as 0: the kernel knows no such values."""
+    """Return the histogram of ``values``; NaN, which the kernel does not support, counts as 0."""
     known = tf.where(tf.is_nan(values), tf.zeros_like(values), values)
     return tf.histogram_fixed_width(known, edges, HISTOGRAM_BINS)

@@ -1,11 +1,12 @@
-"""TensorFlow's messages that are not for the user."""
+"""Suppression of TensorFlow's messages that do not concern the user."""
 
 import os
 import warnings
 
 
 def keep_tensorflow_quiet() -> None:
-    """Before it is imported: its C++ side reads the variable once, and older 1.15 use what NumPy deprecates."""
+    """Suppress log messages and deprecation warnings; call this before TensorFlow is imported."""
+    # The C++ library reads the variable once. Older releases of 1.15 use deprecated features of NumPy.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"tensor(flow|board)\b")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"tensor(flow|board)\b")

@@ -1,7 +1,7 @@
-"""When the held ranges of weights are found anew, and how: pure functions of settings, step and weights."""
+"""Policy for updating the held ranges of weights: pure functions of settings, step and weights."""
 
 from functools import partial
-from typing import Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,17 +10,17 @@ from qatviz.quant.live_state import Layout
 from qatviz.quant.ranges import find_range, min_max_range
 from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
 
-#: Steps between two searches for the ranges of weights (percentile, least squared error).
+#: Training steps between two searches for the ranges of weights (percentile, least squared error).
 SEARCH_INTERVAL = 20
-#: What to do with the held range of a tensor: leave it, take the present minimum and maximum, search.
+#: Actions on the held range of a tensor: leave it, capture the present minimum and maximum, search for a new one.
 KEEP, CAPTURE, SEARCH = range(3)
 _SEARCHED = (PERCENTILE, MSE)
 
 
 def actions_on_change(place: Layout, old: Optional[SettingsBook], new: SettingsBook) -> List[int]:
-    """What to do for each weight tensor when ``new`` takes effect (``old`` None: at the start of a run).
+    """Return the action for each weight tensor when ``new`` takes effect (``old`` None: at the start of a run).
 
-    Searched ranges are searched with the new settings; a range that is held from now on is captured as it is.
+    Range methods that search do so with the new settings; a range that is held from now on is captured.
     """
     actions = []
     for group in place.weights:
@@ -35,7 +35,7 @@ def actions_on_change(place: Layout, old: Optional[SettingsBook], new: SettingsB
 
 
 def actions_at_step(place: Layout, book: SettingsBook, step: int) -> List[int]:
-    """What to do before the step numbered ``step``: search anew every SEARCH_INTERVAL steps."""
+    """Return the action for each weight tensor before step ``step``: a search every SEARCH_INTERVAL steps."""
     if step % SEARCH_INTERVAL or book.run.freeze_ranges:
         return [KEEP] * len(place.weights)
     return [SEARCH if book.quantizers[group].range_method in _SEARCHED else KEEP for group in place.weights]
@@ -48,12 +48,12 @@ def held_ranges(
     weights: Sequence[np.ndarray],
     held: Dict[str, np.ndarray],
 ) -> Dict[str, np.ndarray]:
-    """New ``held_*`` arrays of :mod:`qatviz.quant.live_state`.
+    """Return the new ``held_*`` arrays of :mod:`qatviz.quant.live_state`.
 
     Parameters
     ----------
     actions : sequence of int
-        One for each weight tensor.
+        Action for each weight tensor.
     weights : sequence of np.ndarray
         The float weights, batch norm folded in.
     held : dict of str to np.ndarray
@@ -65,8 +65,10 @@ def held_ranges(
             continue
         settings, channels = book.quantizers[group], place.channels[index]
 
-        find = partial(find_range, settings=settings) if action == SEARCH else min_max_range
-        # Both kinds, so that per_channel can be switched while the range is frozen.
+        find: Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]] = min_max_range
+        if action == SEARCH:
+            find = partial(find_range, settings=settings)
+        # Both kinds of range, so that per_channel can be switched while the range is frozen.
         whole = find(weight.reshape(-1, 1))
         new["held_min"][index], new["held_max"][index] = whole[0][0], whole[1][0]
         rows = weight.reshape(-1, channels.stop - channels.start)

@@ -1,24 +1,24 @@
-"""A TensorFlow server to run on, looked for before anything is sent there: a session would wait for it forever."""
+"""Check that a TensorFlow server is reachable; without it, a session would wait forever."""
 
 import socket
 from urllib.parse import urlsplit
 
 from qatviz.errors import SettingError
 
-#: Seconds in which a server must take a connection, and then make a session.
+#: Time limits in seconds for connecting to a server, and for creating a session.
 CONNECT_TIMEOUT_S, SESSION_TIMEOUT_S = 5.0, 10.0
-#: Seconds after which a call is given up: a server that is gone must end the run, not hold it up forever.
+#: Time limit of a call in seconds: a server that has died must end the run rather than block it forever.
 CALL_TIMEOUT_S = 120.0
 _EXPECTED = "expected grpc://HOST:PORT of a TensorFlow server"
 
 
 def check_reachable(target: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
-    """See that something takes connections at ``target``; needs no TensorFlow.
+    """Raise SettingError unless a server accepts connections at ``target``; needs no TensorFlow.
 
     Raises
     ------
     SettingError
-        If ``target`` is not such as ``grpc://host:2222``, or nothing answers there within ``timeout_s`` seconds.
+        If ``target`` is not of the form ``grpc://host:2222``, or nothing answers within ``timeout_s`` seconds.
     """
     try:
         parts = urlsplit(target)

@@ -1,6 +1,6 @@
-"""A snapshot as the graph fetches it, turned into the record that others read."""
+"""Conversion of the fetched arrays of a snapshot into its record."""
 
-from typing import List
+from typing import Any, Dict, List
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from qatviz.training.probes import HISTOGRAM_BINS, MAX_CODE_BITS, SNAPSHOT_SUMS,
 
 
 def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, point: BranchPoint, seconds: float) -> Snapshot:
-    """Return the record of what :meth:`TrainingGraph.snapshot` returned of the state at ``point``."""
+    """Return the record for the arrays that :meth:`TrainingGraph.snapshot` fetched from the state at ``point``."""
     tensors = book.plan.tensors
     settings = [book.of(tensor.name) for tensor in tensors]
     enabled = tuple(s.is_active(point.step) for s in settings)
@@ -30,7 +30,7 @@ def _grid(fetched: SnapshotTensors, settings: QuantizerSettings) -> AffineGrid:
     return AffineGrid(fetched.scale, fetched.zero_point, settings.num_bits, settings.narrow_range)
 
 
-def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bool) -> dict:
+def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bool) -> Dict[str, Any]:
     sums = dict(zip(SNAPSHOT_SUMS, fetched.measures.astype(np.float64)))
     grid = _grid(fetched, settings)
     coarsest = int(np.argmax(fetched.scale))
@@ -43,7 +43,7 @@ def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bo
         sqnr_db=sqnr_db(sums["signal"], sums["mse"]),
     )
     if not enabled:
-        # In float there are no codes to speak of.
+        # Values that are not quantized have no codes.
         row.update(rmse_over_scale=0.0, used_codes=np.nan, effective_bits=np.nan, flip_rate=np.nan)
     return row
 

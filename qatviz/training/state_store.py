@@ -1,4 +1,4 @@
-"""The states of a run that are kept in memory: for undo and redo, and checkpoints by name."""
+"""States of a run in memory: for undo and redo, and checkpoints by name."""
 
 from collections import OrderedDict
 from typing import List, Optional
@@ -8,7 +8,7 @@ from qatviz.protocol.run_state import RunState
 
 #: Memory limit of all states together; the oldest unnamed ones are dropped first.
 MEMORY_LIMIT_BYTES = 512 * 2**20
-#: Largest number of states kept for undo.
+#: Largest number of states for undo.
 UNDO_LIMIT = 32
 
 
@@ -22,20 +22,20 @@ class StateStore:
         self._named: OrderedDict[str, RunState] = OrderedDict()
 
     def push_undo(self, state: RunState) -> None:
-        """Keep the state that a change replaces; what was undone before can no longer be redone."""
+        """Push the state that a change replaces, and clear the redo stack."""
         self._undo.append(state)
         self._redo.clear()
         self._trim()
 
     def undo(self, present: RunState) -> RunState:
-        """Return the state before the last change, and keep ``present`` for :meth:`redo`."""
+        """Return the state before the last change, and push ``present`` for :meth:`redo`."""
         if not self._undo:
             raise RunStateError("there is nothing to undo")
         self._redo.append(present)
         return self._undo.pop()
 
     def redo(self, present: RunState) -> RunState:
-        """Return the state that the last :meth:`undo` left, and keep ``present`` for :meth:`undo`."""
+        """Return the state before the last :meth:`undo`, and push ``present`` for :meth:`undo`."""
         if not self._redo:
             raise RunStateError("there is nothing to redo")
         self._undo.append(present)
@@ -43,22 +43,22 @@ class StateStore:
 
     @property
     def undoable(self) -> Optional[RunState]:
-        """The state that :meth:`undo` would return, or None."""
+        """State that :meth:`undo` would return, or None."""
         return self._undo[-1] if self._undo else None
 
     def keep(self, state: RunState) -> None:
-        """Keep a checkpoint by its name; one of the same name is replaced."""
+        """Store a checkpoint by its name, replacing one of the same name."""
         self._named[state.name] = state
         self._trim()
 
     def named(self, name: str) -> Optional[RunState]:
-        """Return the checkpoint of this name, if it is in memory, also one kept for undo or redo."""
+        """Return the state with this name, also one for undo or redo; None if it is not in memory."""
         known = {state.name: state for state in self._redo + self._undo}
         known.update(self._named)
         return known.get(name)
 
     def names(self) -> List[str]:
-        """Return the names of all checkpoints that can be restored by name."""
+        """Return the names of all states that can be restored by name."""
         return list(self._named) + [state.name for state in self._undo]
 
     def _trim(self) -> None:

@@ -1,29 +1,30 @@
-"""From the numbers that ride a training step to its measures, in NumPy, for many steps at a time.
+"""Computation of the measures of training steps from fetched samples, in NumPy, for many steps at a time.
 
-What a step fetches is what costs the step least; all arithmetic that can wait is done here, on the telemetry thread.
+To keep training steps fast, they fetch samples only; all further arithmetic is done here, on the telemetry thread.
 """
 
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.network.layers import element_count
+from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.snapshots import STEP_MEASURES
 from qatviz.quant.live_state import layout
 from qatviz.quant.measures import sqnr_db
 from qatviz.settings import WEIGHTS
 
-#: Values of each tensor that the measures of a training step look at, evenly spaced over its elements.
+#: Number of values of each tensor from which a training step's measures are computed, evenly spaced over its elements.
 STEP_SAMPLE = 128
 
 
 class RawMeasures(NamedTuple):
-    """What one step fetches (``G`` groups, ``C`` channels of all weights, ``T`` tensors), and the settings it ran with.
+    """Arrays fetched by one training step, and the settings in effect.
 
-    ``grid`` f32 ``[4, G]`` and ``channel_grid`` f32 ``[4, C]`` have the rows scale, zero point, minimum, maximum;
-    ``channel_grid`` counts where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 ``[T * STEP_SAMPLE]`` are
-    values of each tensor before quantization, filled up with zeros. ``enabled`` is bool ``[G]``.
+    There are ``G`` groups, ``W`` weight tensors with a total of ``C`` channels, and ``T`` tensors. ``grid`` f32 ``[4,
+    G]`` and ``channel_grid`` f32 ``[4, C]`` have the rows scale, zero point, minimum, maximum; ``channel_grid`` applies
+    where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 ``[T * STEP_SAMPLE]`` are values of each tensor before
+    quantization, padded with zeros. ``enabled`` is bool ``[G]``.
     """
 
     grid: np.ndarray
@@ -34,21 +35,22 @@ class RawMeasures(NamedTuple):
 
 
 def sample_stride(size: int) -> int:
-    """Every how many elements the sample takes one: the smallest odd number with which STEP_SAMPLE values reach the
-    end; odd, so that the sample does not see the same channels again and again (channel counts are mostly even).
+    """Return the distance between sampled elements: the smallest odd one for which STEP_SAMPLE values span the tensor.
+
+    It is odd so that the sample does not repeat the same channels, whose number is mostly even.
     """
     return -(-size // STEP_SAMPLE) | 1
 
 
 def sample_size(size: int) -> int:
-    """How many values the sample of a tensor of ``size`` elements has."""
+    """Return the number of values in the sample of a tensor with ``size`` elements."""
     return min(STEP_SAMPLE, -(-size // sample_stride(size)))
 
 
 class StepDecoder:
-    """Turns :class:`RawMeasures` of a plan's tensors into the rows of ``STEP_MEASURES``.
+    """Decoder of :class:`RawMeasures` into the rows of ``STEP_MEASURES``.
 
-    ``batch_size`` multiplies the elements of activations.
+    ``batch_size`` multiplies the number of elements of activations.
     """
 
     def __init__(self, plan: QuantizationPlan, batch_size: int):
@@ -60,7 +62,7 @@ class StepDecoder:
         sizes = [element_count(t.shape) * (1 if t.kind == WEIGHTS else batch_size) for t in plan.tensors]
         self._sizes = np.array([sample_size(size) for size in sizes], np.float64)
         groups = len(self._place.leaders)
-        # Where each value of the sample finds the grid of its channel, behind the grids of the groups.
+        # Index of the channel's grid for each value of the sample; channel grids follow the grids of the groups.
         self._by_channel = np.zeros((len(plan.tensors), STEP_SAMPLE), int)
         for group, channels in zip(self._place.weights, self._place.channels):
             for index in plan.groups[group]:
@@ -68,16 +70,16 @@ class StepDecoder:
                 self._by_channel[index] = groups + channels.start + elements % (channels.stop - channels.start)
 
     def __call__(self, raw: Sequence[RawMeasures]) -> np.ndarray:
-        """float32 ``[n, len(STEP_MEASURES), T]``."""
+        """Return the measures of ``n`` steps, float32 ``[n, len(STEP_MEASURES), T]``."""
         parts, start = [], 0
-        for stop in range(1, len(raw) + 1):  # settings are arrays of their own from one change to the next
+        for stop in range(1, len(raw) + 1):  # every change of settings creates new arrays
             if stop == len(raw) or raw[stop].enabled is not raw[start].enabled:
                 parts.append(self._decode(raw[start:stop]))
                 start = stop
         return np.concatenate(parts)
 
     def _decode(self, raw: Sequence[RawMeasures]) -> np.ndarray:
-        """Steps that ran with the same settings."""
+        """Return the measures of steps that ran with the same settings."""
         per_channel, enabled = raw[0].per_channel, raw[0].enabled
         grid, channel_grid = np.stack([r.grid for r in raw]), np.stack([r.channel_grid for r in raw])
         samples = np.stack([r.samples for r in raw])
@@ -104,9 +106,13 @@ class StepDecoder:
         }
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
 
-    def _sums(self, x: np.ndarray, grids: np.ndarray, per_channel: np.ndarray, enabled: np.ndarray):
-        """Return squares of the values, the error, its clipping and its rounding part, float32 ``[4, n, T]``, and the
-        numbers of values that are clipped and rounded to zero, ``[2, n, T]``.
+    def _sums(
+        self, x: np.ndarray, grids: np.ndarray, per_channel: np.ndarray, enabled: np.ndarray
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """Return sums of squares, float32 ``[4, n, T]``, and numbers of values, ``[2, n, T]``.
+
+        The squares are those of the values, the error, its clipping part and its rounding part; the numbers are those
+        of clipped values and of values rounded to zero.
         """
         x = x.reshape(len(x), -1, STEP_SAMPLE)
         index = self._group_of[:, None]
@@ -116,7 +122,7 @@ class StepDecoder:
             index = np.where(by_channel[self._group_of][:, None], self._by_channel, index)
         scale, low, high = (grids[:, row][:, index] for row in (0, 2, 3))
         inside = np.minimum(np.maximum(x, low), high)
-        # As the kernel computes it; a scale of 0 has low = high = 0.
+        # The same arithmetic as the kernel's; for a scale of 0, low = high = 0.
         steps = np.floor((inside - low) / np.where(scale > 0, scale, np.float32(1)) + np.float32(0.5))
         values = steps * scale + low
         on = enabled[self._group_of][:, None]
@@ -127,7 +133,7 @@ class StepDecoder:
         return np.array(squares), np.array(counts)
 
     def _coarsest(self, channels: np.ndarray) -> np.ndarray:
-        """``[n, 4, W]``: the grid of each weight tensor's channel of the largest scale."""
+        """Return the grid of each weight tensor's channel with the largest scale, ``[n, 4, W]``."""
         scale = channels[:, 0]
         largest = np.maximum.reduceat(scale, self._starts, axis=1)
         is_largest = scale == largest[:, self._owner]

@@ -1,6 +1,6 @@
-"""The training loop of a run: steps, and what is done between them.
+"""Training loop of a run: training steps and the work between them, on one thread.
 
-All of it runs on one thread. The way in is the :class:`Inbox`, the way out the :class:`Collector`.
+Input arrives through the :class:`Inbox`, output leaves through the :class:`Collector`.
 """
 
 import gc
@@ -24,12 +24,12 @@ from qatviz.training.measuring import Measuring
 from qatviz.training.objective import OBJECTIVES
 from qatviz.training.recovery import Recovery
 
-#: Seconds that a paused run sleeps at most before it looks after its housekeeping.
+#: Longest sleep of a paused run between housekeeping, in seconds.
 _IDLE_S = 0.25
 
 
 class Trainer:
-    """One run, from its first step to its end; made and used on the training thread.
+    """Training loop of one run, created and used on the training thread.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ class Trainer:
     collector : Collector
     record : RunRecord, optional
     cursor : BranchCursor
-        Where the run goes on.
+        Place on the branches at which the run starts or continues.
     on_state : callable (str, int)
         Called with the state (``running``, ``paused``) and the step whenever they change.
 
     Attributes
     ----------
     final : RunState or None
-        The state at the end of a run that has finished or was stopped.
+        Final state of a run that has finished or was stopped.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class Trainer:
         except BaseException:
             self.close()
             raise
-        # The graph's objects, some hundred thousand, stay as long as the run does. To search them for garbage would
-        # hold up every thread, the window's too, for a tenth of a second each time.
+        # The several hundred thousand objects of the graph live as long as the run. Searching them for garbage would
+        # block every thread, including the window's, for a tenth of a second each time.
         gc.freeze()
 
     def run(self) -> events.Event:
@@ -121,13 +121,13 @@ class Trainer:
         return self._end()
 
     def close(self) -> None:
-        """Release the session and write what waits; also after a failure."""
+        """Release the session and write pending checkpoints; also after a failure."""
         self._checkpointer.close()
         self._graph.close()
         gc.unfreeze()
 
     def _end(self) -> events.Event:
-        """Measure and save everything once more; a stop leaves out what takes long."""
+        """Take a final snapshot, save the final state and return the last event."""
         self._measuring.drop_evaluation()
         self._measuring.take_snapshot()
         step = self._live.step
@@ -136,9 +136,7 @@ class Trainer:
         return events.Stopped(step) if self._control.is_stopping else events.Finished(step)
 
     def _finish_evaluation(self) -> bool:
-        """Evaluate the state after the last step; return False if a command came meanwhile after which there is more
-        to do.
-        """
+        """Evaluate the state after the last step; return False if a command meanwhile requires the loop to continue."""
         measuring, control, book = self._measuring, self._control, self._live.book
         measuring.begin_evaluation()
         while measuring.is_evaluating:
@@ -160,7 +158,7 @@ class Trainer:
         self._control.count_step()
 
     def _recover(self, what: NonFiniteValue) -> None:
-        """Set the run back to its last good state, and pause."""
+        """Rewind the run to its last good state, and pause."""
         left, book, good = self._live.step, self._live.book, self._recovery.good
         self._executor.set_to(good)
         self._recovery.reject()
@@ -184,7 +182,7 @@ class Trainer:
         if self._recovery.is_due(now) and not self._recovery.keep(
             lambda: live.capture("good", SaveReason(SaveKind.LAST_GOOD))
         ):
-            # A tensor of NaNs is quantized to zeros: the loss need not show it.
+            # NaNs are quantized to zeros, so that the loss can stay finite.
             self._recover(NonFiniteValue.STATE)
         if self._checkpointer.is_due(now):
             self._checkpointer.restart_interval(now, live.book.run.checkpoint_interval)
@@ -201,7 +199,7 @@ class Trainer:
             self._inbox.wait(_IDLE_S)
 
     def _report_failure(self) -> None:
-        """Report once that the telemetry, or the record, has failed."""
+        """Report a failure of the telemetry or of the record, once each."""
         failures = self._collector.failure, None if self._record is None else self._record.failure
         for failure, reported in zip(failures, self._reported):
             if failure is not None and failure is not reported:

@@ -1,7 +1,7 @@
-"""State of the graph: resource variables that start from what is fed, at four operations each.
+"""State variables of the graph: resource variables of four operations each, initialized by feeding.
 
-``tf.Variable`` takes three times as many operations (initializers, checks, caches), which for a network of fifty layers
-with their optimizer slots is seconds of building the graph.
+``tf.Variable`` takes three times as many operations (initializers, checks, caches), which would add seconds to the
+construction of a graph with fifty layers and their optimizer slots.
 """
 
 from typing import Dict, Iterable, Tuple
@@ -11,12 +11,12 @@ import tensorflow.compat.v1 as tf
 
 
 class StateVariable:
-    """A variable of a fixed shape, and the placeholder and operation that set it from outside.
+    """Variable of a fixed shape, with a placeholder and an operation to load it.
 
     Parameters
     ----------
     is_fed : bool
-        Whether it has those; else only operations of the graph set it.
+        Whether it has those; otherwise only operations of the graph assign it.
 
     Attributes
     ----------
@@ -37,24 +37,24 @@ class StateVariable:
                 self.load = self.assign(self.feed)
 
     def read(self) -> tf.Tensor:
-        """The present value. Later assignments do not change a tensor that was read."""
+        """Return the present value, which later assignments do not change."""
         value = tf.raw_ops.ReadVariableOp(resource=self.handle, dtype=self.dtype)
         value.set_shape(self.shape)
         return value
 
     def gather(self, indices: tf.Tensor) -> tf.Tensor:
-        """Rows of the value, without reading all of it."""
+        """Return rows of the value, without reading all of it."""
         rows = tf.raw_ops.ResourceGather(resource=self.handle, indices=indices, dtype=self.dtype)
         rows.set_shape(indices.shape.concatenate(self.shape[1:]))
         return rows
 
     def assign(self, value) -> tf.Operation:
-        """The operation that sets the variable."""
+        """Return an operation that assigns ``value``."""
         return tf.raw_ops.AssignVariableOp(resource=self.handle, value=tf.convert_to_tensor(value, self.dtype))
 
 
 class Loader:
-    """Sets several variables at once, in one call."""
+    """Callable that sets several variables in one session call."""
 
     def __init__(self, variables: Dict[str, StateVariable], names: Iterable[str]):
         self.names = tuple(names)
@@ -66,5 +66,5 @@ class Loader:
 
 
 def scope_name(name: str) -> str:
-    """A name that TensorFlow accepts for a scope; ``_`` and the like may not begin one."""
+    """Return ``name`` as a valid scope name of TensorFlow, which must not start with ``_``, ``-`` or ``/``."""
     return "".join(c if c.isalnum() or c in "._-/" else "_" for c in name).lstrip("_-/") or "variable"

@@ -71,7 +71,7 @@ def test_are_listed_by_step_and_deleted(files):
 
 
 def test_a_missing_one_is_named_with_those_there_are(files, saved):
-    with pytest.raises(RecordError, match=r"b\.npz.*there are: a"):
+    with pytest.raises(RecordError, match=r"b\.npz.*available: a"):
         files.load("b")
 
 
@@ -115,7 +115,7 @@ def test_a_failed_save_leaves_the_old_one_and_no_litter(files, saved, monkeypatc
 
 
 def test_a_vanished_run_directory_is_an_error(tmp_path):
-    with pytest.raises(RecordError, match="gone"):
+    with pytest.raises(RecordError, match="no longer exists"):
         CheckpointFiles(tmp_path / "gone").save("a", ARRAYS, META)
 
 

@@ -144,7 +144,7 @@ def test_a_vanished_directory(record, failures):
     assert_failed(record, failures, "No such file")
     with pytest.raises(RecordError, match="not found"):
         record.events()
-    with pytest.raises(RecordError, match="gone"):
+    with pytest.raises(RecordError, match="no longer exists"):
         record.save_checkpoint("a", {}, {"step": 1, "reason": ""})
     assert record.retry()
     assert record.description["seed"] == 0

@@ -157,7 +157,7 @@ def test_guessing_among_classes_costs_the_logarithm_of_their_number():
 
 def test_a_network_that_can_not_predict_numbers_is_refused():
     with pytest.raises(
-        NetworkError, match="layer 'softmax' is a Softmax, .*to predict the numbers of numbers the network"
+        NetworkError, match="layer 'softmax' is a Softmax, .*to predict the numbers of numbers, end the"
     ):
         spec(net(softmax=True), numbers())
     with pytest.raises(NetworkError, match=r"has the output shape \(3,\), but numbers has 2 numbers to predict"):

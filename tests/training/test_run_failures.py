@@ -324,7 +324,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_the_state_is_still_kept
 def test_without_a_record_missing_checkpoints_are_named():
     with Driver(spec()) as driver:
         driver.send(SaveCheckpoint("here"))
-        assert "there are here" in driver.send(RestoreCheckpoint("there")).message
+        assert "available: here" in driver.send(RestoreCheckpoint("there")).message
 
 
 def test_what_fails_in_telemetry_is_reported_once_and_the_run_goes_on(monkeypatch, tmp_path):

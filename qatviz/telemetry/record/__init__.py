@@ -1,1 +1,1 @@
-"""The record of a run on disk."""
+"""Record of a run on disk."""

@@ -1,8 +1,8 @@
-"""Checkpoints on disk: one uncompressed ``.npz`` each, written whole or not at all, trusted by nobody.
+"""Checkpoints on disk: one uncompressed ``.npz`` file each, written atomically and validated when read.
 
-A file is a zip archive of ``.npy`` members, so that ``numpy.load`` opens it, too. The member ``__meta__`` holds JSON as
-bytes; it lists the names of all arrays, so that a lost member is noticed. What a member holds is guarded by the CRC-32
-of the archive. Pickles and compressed members are refused.
+A file is a zip archive of ``.npy`` members, which ``numpy.load`` can open, too. The member ``__meta__`` is JSON: it
+lists the names of all arrays, so that a missing member is detected. The CRC-32 of the archive protects the content of
+each member. Pickles and compressed members are rejected.
 """
 
 import json
@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 
 import numpy as np
 
@@ -26,29 +26,32 @@ from qatviz.telemetry.record.legacy import save_reason_of
 SUBDIRECTORY = "checkpoints"
 SUFFIX = ".npz"
 _META = "__meta__"
-#: Ending of the temporary files of version 0.1.0.
+#: Suffix of the temporary files of version 0.1.0.
 _UNFINISHED = ".unfinished"
 _ALLOWED_KINDS = "biuf"
 _MAX_ITEM_BYTES = 8
-#: The header that ``numpy.lib.format`` writes (version 1.0). NumPy's own parser evaluates it as Python; not so here.
+#: The header that ``numpy.lib.format`` writes (version 1.0). NumPy's own parser evaluates it as Python,
+#: which is not safe for untrusted files.
 _NPY_HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][biuf][1248])', 'fortran_order': (True|False), "
     rb"'shape': \(([0-9, ]*)\), \} *\n",
     re.DOTALL,
 )
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-#: Names that Windows keeps for devices, whatever the suffix.
+#: Names that Windows reserves for devices, whatever the suffix.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-#: What a damaged or hostile archive can make zipfile, json and numpy raise.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, TypeError, KeyError, IndexError)
-_DAMAGE += (ArithmeticError, AttributeError, EOFError, MemoryError)
+#: Exceptions that zipfile, json and numpy raise for a damaged or malicious archive.
+_DAMAGE: Tuple[Type[Exception], ...] = (
+    *(zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, TypeError, KeyError, IndexError),
+    *(ArithmeticError, AttributeError, EOFError, MemoryError),
+)
 
 
 class CheckpointInfo(NamedTuple):
-    """What a checkpoint is, without its arrays.
+    """Description of a checkpoint, without its arrays.
 
-    ``created`` is Unix time in seconds; ``branch`` and ``position`` place the state on the branches of the run.
-    ``error`` is empty, or says why the file can't be used; ``step`` is -1 then.
+    ``created`` is Unix time in seconds; ``branch`` and ``position`` are the place of the state on the branches of the
+    run. ``error`` is empty, or the reason why the file cannot be used; ``step`` is -1 then.
     """
 
     name: str
@@ -62,13 +65,14 @@ class CheckpointInfo(NamedTuple):
 
     @property
     def point(self) -> BranchPoint:
-        """The place of the state on the branches of the run."""
+        """Place of the state on the branches of the run."""
         return BranchPoint(self.branch, self.step, self.position)
 
 
 class CheckpointFiles:
-    """The checkpoints of the run in ``directory``, or other arrays in a subdirectory of their own. Any thread; one name
-    is written by one thread at a time.
+    """Checkpoints of the run in ``directory``, or other arrays in a ``subdirectory`` of their own.
+
+    Methods may be called from any thread, but no two threads may write the same name at once.
     """
 
     def __init__(self, directory: Path, subdirectory: str = SUBDIRECTORY):
@@ -76,21 +80,21 @@ class CheckpointFiles:
         self._directory = directory / subdirectory
 
     def save(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
-        """Write a checkpoint; one of the same name is replaced once the new one is on disk.
+        """Write a checkpoint, atomically replacing one of the same name.
 
         Parameters
         ----------
         name : str
             Letters, digits, ``.``, ``_``, ``-``; at most 100.
         arrays : dict of str to np.ndarray
-            Of bool, integer or float type.
+            Arrays of bool, integer or float type.
         meta : dict
             JSON-able; ``step`` (int) and ``reason`` (`SaveReason.to_wire`) are required, ``created`` is added.
 
         Raises
         ------
         RecordError
-            If the name is not allowed, or the file cannot be written; what was there before is still there.
+            If the name is not allowed, or the file cannot be written; an earlier file then still exists.
         ValueError, TypeError
             If ``meta`` lacks a required entry, or an array's type is not allowed.
         """
@@ -104,7 +108,7 @@ class CheckpointFiles:
                 raise TypeError(f"array {array_name!r} of checkpoint {name!r}: name or type {dtype} is not allowed")
         try:
             if not self._run.is_dir():
-                raise FileNotFoundError(2, "the directory of the run is gone")
+                raise FileNotFoundError(2, "the directory of the run no longer exists")
             self._directory.mkdir(exist_ok=True)
             with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
                 for array_name, array in [(_META, encoded), *arrays.items()]:
@@ -115,7 +119,7 @@ class CheckpointFiles:
         return info._replace(nbytes=path.stat().st_size)
 
     def load(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
-        """Arrays and meta data of a checkpoint, all of it checked.
+        """Return the validated arrays and metadata of a checkpoint.
 
         Raises
         ------
@@ -125,7 +129,7 @@ class CheckpointFiles:
         path = self._path(name)
         if not path.is_file():
             names = ", ".join(sorted(self._names())) or "none"
-            raise RecordError(f"{path}: no such checkpoint; there are: {names}")
+            raise RecordError(f"{path}: no such checkpoint; available: {names}")
         with _reading(path), _open_archive(path) as archive:
             meta = _read_meta(archive)
             expected = sorted(f"{array_name}.npy" for array_name in [*meta["arrays"], _META])
@@ -135,7 +139,7 @@ class CheckpointFiles:
         return arrays, meta
 
     def list(self) -> List[CheckpointInfo]:
-        """All checkpoints, by step and time; one that can't be read is listed with its error."""
+        """Return all checkpoints sorted by step and time; one that cannot be read is listed with its error."""
         infos = []
         for name in self._names():
             path = self._path(name)
@@ -144,12 +148,12 @@ class CheckpointFiles:
                     nbytes = path.stat().st_size
                     infos.append(_info(name, _read_meta(archive), nbytes))
             except RecordError as error:
-                if path.exists():  # else it was deleted since the directory was listed
+                if path.exists():  # otherwise it was deleted after the directory was listed
                     infos.append(CheckpointInfo(name, -1, SaveReason(SaveKind.OTHER), 0.0, 0, str(error)))
         return sorted(infos, key=lambda info: (info.step, info.created, info.name))
 
     def delete(self, name: str) -> None:
-        """Delete a checkpoint; RecordError if that is not possible."""
+        """Delete a checkpoint; RecordError if that fails."""
         path = self._path(name)
         try:
             path.unlink()
@@ -157,7 +161,7 @@ class CheckpointFiles:
             raise RecordError(f"{path}: checkpoint not deleted: {error.strerror or error}") from error
 
     def remove_unfinished(self) -> None:
-        """Remove what a killed process left half written; only while no other process writes the run."""
+        """Remove partial files of a killed process; call only while no other process writes the run."""
         remove_leftovers(self._directory)
         for path in self._directory.glob(f"*{SUFFIX}{_UNFINISHED}"):
             with suppress(OSError):
@@ -202,9 +206,9 @@ def _reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, in which nothing is compressed: so what is read can't be larger than the file."""
+    """Open an archive without compressed members, so that its content cannot be larger than the file."""
     if not path.is_file():
-        raise ValueError("it is not a file")  # a pipe: opening it would wait for ever
+        raise ValueError("it is not a file")  # such as a pipe, on which opening would block
     with zipfile.ZipFile(str(path)) as archive:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED:
@@ -215,12 +219,12 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 def _read_meta(archive: zipfile.ZipFile) -> Dict[str, Any]:
     meta = json.loads(_read_array(archive, _META).astype(np.uint8).tobytes().decode("utf-8"))
     if not isinstance(meta, dict) or not isinstance(meta.get("arrays"), list):
-        raise ValueError("its meta data is not that of a checkpoint")
+        raise ValueError("its metadata is not that of a checkpoint")
     return meta
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One member as an array; reading all of it makes zipfile check its CRC."""
+    """Return one member as an array; reading all of it makes zipfile verify its CRC."""
     content = archive.read(f"{name}.npy")
     match = _NPY_HEADER.match(content)
     if match is None:

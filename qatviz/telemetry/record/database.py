@@ -1,4 +1,4 @@
-"""Writing the database of a run: one transaction a commit, on one thread."""
+"""Writing of the database of a run: one transaction per commit, on one thread."""
 
 import os
 import sqlite3
@@ -21,21 +21,21 @@ from qatviz.telemetry.record.schema import (
     write_state,
 )
 
-#: Newest snapshots that are all kept. Of those older, up to 400 back, every 2nd is kept, up to 800 every 4th, and so
-#: on, which makes 100 more each time the number of snapshots doubles: 1,500 after a million.
+#: Number of newest snapshots that are all stored. Of older ones, every 2nd is stored up to 400 back, every 4th up to
+#: 800, and so on: 100 more each time the number of snapshots doubles, 1,500 after a million.
 SNAPSHOTS_KEPT_WHOLE = 200
-#: Old snapshots are thinned out once in so many new ones.
+#: Number of new snapshots between two deletions of old ones.
 _THIN_INTERVAL = 16
-#: Step records in one block at most.
+#: Largest number of step records in one block.
 _MAX_BLOCK_ROWS = 4096
-#: A block that is smaller grows with the next commit. A slow run commits a few steps at a time: of 27 tensors, 64 steps
-#: take less than half the room in one block that they take in fours (480 bytes each instead of 1,040, measured on
-#: lenet's telemetry), and packing them again takes 0.6 ms a commit, 0.2 % of a core.
+#: A block smaller than this is extended by the next commit. A slow run commits a few steps at a time: with 27 tensors,
+#: a step takes 480 bytes in a block of 64 instead of 1,040 in a block of 4 (measured on lenet), and packing the block
+#: again takes 0.6 ms per commit, 0.2 % of a core.
 GROWING_ROWS = 64
 
 
 class Branch(NamedTuple):
-    """A run that was set back or forward goes on as branch ``id``, which leaves ``parent`` after ``fork_step``."""
+    """Branch ``id`` of a run that was set to another state: it starts after step ``fork_step`` of ``parent``."""
 
     id: int
     parent: int
@@ -43,17 +43,17 @@ class Branch(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """An event and the wall clock when it was recorded, Unix time in seconds."""
+    """Event with the wall clock of its recording, Unix time in seconds."""
 
     event: Event
     time: float
 
 
-Item = Tuple[int, Union[StepRecord, Timed, Snapshot, Branch]]  # the branch it belongs to, and what it is
+Item = Tuple[int, Union[StepRecord, Timed, Snapshot, Branch]]  # the branch it belongs to, and the item itself
 
 
 def create_database(path: Path, description: Dict[str, Any]) -> None:
-    """Make an empty record, whole or not at all: a killed process leaves no half-made one.
+    """Create an empty record atomically: a killed process leaves no partial one.
 
     Raises
     ------
@@ -72,37 +72,37 @@ def create_database(path: Path, description: Dict[str, Any]) -> None:
 
 
 class RecordDatabase:
-    """The connection that writes; made, used and closed on one thread.
+    """Writing connection to the database; created, used and closed on one thread.
 
     Parameters
     ----------
     path : Path
         An existing database.
     description : dict
-        That of the run: another run's database is refused.
+        Description of the run; the database of another run is refused.
     branches : list of Branch
-        Branches that must exist; those that the database lacks are added (it may have been made anew).
+        Branches of the run; those missing from the database, which may have been recreated, are added.
 
     Raises
     ------
     RecordError, OSError, sqlite3.Error
-        If it is not there, damaged, another run's, or not writable. `write` raises the same.
+        If the database is missing, damaged, another run's, or not writable. `write` raises the same.
     """
 
     def __init__(self, path: Path, description: Dict[str, Any], branches: List[Branch]):
         self._path = path
         with open_for_reading(path) as connection:
             if to_json(read_description(connection)) != to_json(description):
-                raise RecordError(f"{path}: holds another run now")
+                raise RecordError(f"{path}: now contains another run")
             self._state = read_state(connection)
             self._snapshot_ids = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
-        # The last block and its branch, while it may grow; that of an earlier writer does not
+        # The branch and records of the last block while it may be extended; an earlier writer's never is
         self._growing: Tuple[int, List[StepRecord]] = (-1, [])
         self._connection = connect(path, "rw")
         try:
             self._identity = _identity(path)
             self._connection.execute("PRAGMA journal_mode=WAL")
-            # A commit survives the end of the process at any moment; the file stays consistent without power
+            # A commit survives the end of the process at any time; a power failure leaves the file consistent
             self._connection.execute("PRAGMA synchronous=NORMAL")
             missing: List[Item] = [(branch.id, branch) for branch in branches if branch.id >= self._state.branches]
             self.write(missing)
@@ -111,7 +111,7 @@ class RecordDatabase:
             raise
 
     def write(self, items: List[Item]) -> None:
-        """Commit ``items`` in their order, all or none; after an error, the database can only be closed."""
+        """Commit ``items`` in order, all or none; after an error, the database can only be closed."""
         self._check_identity()
         self._connection.execute("BEGIN IMMEDIATE")
         state, ids = self._state, set(self._snapshot_ids)
@@ -140,9 +140,9 @@ class RecordDatabase:
         self._state, self._snapshot_ids = state, ids
 
     def close(self, settle: bool) -> None:
-        """Close; where ``settle``, all is moved into the one file, so that it can be read from read-only media.
+        """Close the database; ``settle`` merges the write-ahead log into it, so that read-only media can hold it.
 
-        A reader that is at work just now prevents that, which harms nothing: the next writer settles it.
+        A concurrent reader prevents the merge, which is harmless: the next writer does it.
         """
         try:
             if settle:
@@ -181,13 +181,13 @@ class RecordDatabase:
         return state._replace(snapshots=number, kept=len(ids))
 
     def _check_identity(self) -> None:
-        """SQLite goes on writing a file that was deleted or replaced under it, and notices nothing."""
+        """Verify that the file was not deleted or replaced, which SQLite itself does not notice."""
         if _identity(self._path) != self._identity:
             raise RecordError(f"{self._path}: was replaced by another file while it was being written")
 
 
 def is_kept(number: int, newest: int) -> bool:
-    """Whether snapshot ``number`` (from 1) is still kept when ``newest`` is the newest.
+    """Return whether snapshot ``number`` (from 1) is still stored when ``newest`` is the newest.
 
     >>> [is_kept(1, 10**6), is_kept(10**6 - 199, 10**6), is_kept(10**6 - 201, 10**6)]
     [True, True, False]

@@ -1,8 +1,8 @@
-"""The events of a record in their present form, whatever version wrote them.
+"""Events of a record in their present form, whichever version wrote them.
 
-Records of version 0.1 say of an event only its branch, and of a branch only the step at which it begins. What they lack
-is derived here, and nowhere else: the number of events before each, and the states that branches go on from. What they
-say in words is translated by `legacy`.
+Records of version 0.1 contain only the branch of an event, and only the starting step of a branch. Only this module
+derives the rest: the number of events before each, and the states at which branches start. Sentences in such records
+are converted by `legacy`.
 """
 
 import json
@@ -18,43 +18,43 @@ Row = Tuple[int, int, int, float, str, str]
 
 
 class EventLog(NamedTuple):
-    """All events of a record.
+    """Events and branches of a record.
 
     Attributes
     ----------
     rows : list of dict
-        `Event.to_dict` of each, in order, with ``sequence`` (its number, from 1) and ``time`` (Unix time, seconds).
+        `Event.to_dict` of each, in order, with ``sequence`` (number from 1) and ``time`` (Unix time in seconds).
     tree : BranchTree
-        The branches; the run is on the newest.
+        All branches; the run is on the newest.
     """
 
     rows: List[Dict[str, Any]]
     tree: BranchTree
 
     def next_position(self) -> int:
-        """Return the position of the next event of the newest branch."""
+        """Return the position of the next event on the newest branch."""
         own = [row["position"] for row in self.rows if row["branch"] == self.tree.newest and not _is_report(row)]
         return max(own) + 1 if own else 0
 
     def position_of(self, checkpoint: str, branch: int) -> Optional[int]:
-        """Return the position of a checkpoint that was saved on ``branch`` as a command asked for; None if unknown."""
+        """Return the position of a checkpoint that a command saved on ``branch``; None if unknown."""
         return _saved_positions(self.rows).get((branch, checkpoint))
 
 
 def read_log(rows: Iterable[Row], branches: Iterable[Tuple[int, int, int]]) -> EventLog:
-    """Return the events of a record.
+    """Return the events and branches of a record.
 
     Parameters
     ----------
     rows : iterable
-        Of the table of events.
+        Rows of the table of events.
     branches : iterable
-        Of the table of branches: id, parent, step at which it begins.
+        Rows of the table of branches: id, parent, starting step.
 
     Raises
     ------
     ValueError, TypeError, KeyError
-        If a row holds something else than a record does.
+        If a row is invalid.
     """
     placed = [
         {
@@ -86,12 +86,12 @@ def _is_report(row: Dict[str, Any]) -> bool:
 
 
 def _add_positions(rows: List[Dict[str, Any]]) -> None:
-    """Count the events before each of its branch, where that is not recorded."""
+    """Set each event's number of earlier events on its branch, where the record does not contain it."""
     steps: Dict[int, List[int]] = {}
     for row in rows:
         before = steps.setdefault(row["branch"], [])
         if _is_report(row):
-            # It may have come some steps after the state that it reports of.
+            # A report may have been recorded some steps after the state it describes.
             row["position"] = int(row.get("position", bisect_right(before, row["step"])))
         else:
             row["position"] = int(row.get("position", len(before)))
@@ -99,9 +99,9 @@ def _add_positions(rows: List[Dict[str, Any]]) -> None:
 
 
 def _parents(rows: List[Dict[str, Any]], branches: Dict[int, Tuple[int, int]]) -> Dict[int, BranchPoint]:
-    """Return the state that each branch goes on from.
+    """Return the state at which each branch starts.
 
-    Where the events of a branch do not tell it, the event of its beginning names the checkpoint that was restored.
+    If the events of a branch do not contain it, its first event names the restored checkpoint.
     """
     positions: Dict[int, Optional[int]] = {}
     saved: Optional[Dict[Tuple[int, str], int]] = None
@@ -123,9 +123,9 @@ def _parents(rows: List[Dict[str, Any]], branches: Dict[int, Tuple[int, int]]) -
 
 
 def _saved_positions(rows: List[Dict[str, Any]]) -> Dict[Tuple[int, str], int]:
-    """Return the positions of checkpoints that commands saved, by branch and name; of several, that of the newest.
+    """Return the positions of checkpoints that commands saved, by branch and name; the newest of a name counts.
 
-    Several changes that took effect together share the checkpoint of the state before them all.
+    Changes that took effect together share the checkpoint of the state before the first.
     """
     found: Dict[Tuple[int, str], int] = {}
     previous: Dict[int, str] = {}

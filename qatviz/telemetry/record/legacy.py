@@ -1,7 +1,7 @@
-"""What version 0.1 recorded in words, in the present form.
+"""Conversion of the sentences that version 0.1 recorded into the present form.
 
-Its events and checkpoints say in sentences what they now say in structures: which command was answered, why a run
-paused, was set back or saved its state. Nothing else in the program reads such sentences.
+Its events and checkpoints contain sentences where there are now structures: the command that was answered, the reason
+for a pause, a rewind or a saved state. Nothing else in the program parses such sentences.
 """
 
 from typing import Any, Callable, Dict
@@ -19,14 +19,14 @@ from qatviz.protocol.commands import (
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 
 _PRESET, _INSPECT, _BEFORE, _FORK = "preset ", "inspect ", "before ", "fork of "
-#: Texts of reasons that were sentences of their own: those of a loss, and of a state, that was not finite.
+#: Start of the sentence for a loss that was not finite; the sentence for such a state starts otherwise.
 _LOSS = "the loss"
 
 
 def command_of(text: str) -> Command:
-    """Return the command that a text stands for; what it does not say (a name, a number) is empty.
+    """Return the command that a text describes; fields missing from the text are empty.
 
-    The values of assignments are texts, as on the command line.
+    Values of assignments remain text, as on the command line.
     """
     if text.startswith(_PRESET):
         return ApplyPreset(text[len(_PRESET) :])
@@ -46,9 +46,9 @@ def command_of(text: str) -> Command:
 
 
 def says_the_same(one: Command, other: Command) -> bool:
-    """Whether two commands ask for the same, though the values of one may be texts.
+    """Return whether two commands are equivalent, even if the values of one are text.
 
-    Commands of version 0.1 have no ids by which a scheduled command could be found again; so they are compared.
+    Commands of version 0.1 have no ids by which to identify a scheduled command, so their content is compared.
     """
     if isinstance(one, ChangeSettings) and isinstance(other, ChangeSettings):
         pairs = [[(path, str(value)) for path, value in command.assignments] for command in (one, other)]
@@ -56,20 +56,20 @@ def says_the_same(one: Command, other: Command) -> bool:
     return one == other
 
 
-def save_reason_of(told: Any) -> SaveReason:
-    """Return why a checkpoint was saved, from what its file says."""
-    if not isinstance(told, str):
-        return SaveReason.from_wire(told)
-    if told.startswith(_BEFORE) and told != SaveKind.BEFORE_CHANGE.value:
-        return SaveReason(SaveKind.BEFORE_CHANGE, command_of(told[len(_BEFORE) :]))
-    if told.startswith(_FORK):
-        return SaveReason(SaveKind.FORK, note=told[len(_FORK) :])
+def save_reason_of(recorded: Any) -> SaveReason:
+    """Return the reason for saving a checkpoint from the entry in its file."""
+    if not isinstance(recorded, str):
+        return SaveReason.from_wire(recorded)
+    if recorded.startswith(_BEFORE) and recorded != SaveKind.BEFORE_CHANGE.value:
+        return SaveReason(SaveKind.BEFORE_CHANGE, command_of(recorded[len(_BEFORE) :]))
+    if recorded.startswith(_FORK):
+        return SaveReason(SaveKind.FORK, note=recorded[len(_FORK) :])
     kinds = {kind.value: kind for kind in SaveKind}
-    return SaveReason(kinds[told]) if told in kinds else SaveReason(SaveKind.OTHER, note=told)
+    return SaveReason(kinds[recorded]) if recorded in kinds else SaveReason(SaveKind.OTHER, note=recorded)
 
 
 def upgrade(row: Dict[str, Any]) -> None:
-    """Bring an event into the present form, in place."""
+    """Convert an event to the present form, in place."""
     if "command" in row and isinstance(row["command"], str):
         row["command"] = command_of(row["command"]).to_dict()
     if row["kind"] in ("CommandApplied", "CommandRejected"):
@@ -97,7 +97,7 @@ def _non_finite(row: Dict[str, Any]) -> None:
 
 
 def _known(value: Any, kinds: Any, other: Any) -> Any:
-    """Return the value of a member of an enum, that of ``other`` where it is none: a sentence, that of a bad step."""
+    """Return ``value`` if it is one of the enum ``kinds``, otherwise the value of the member ``other``."""
     return value if value in {kind.value for kind in kinds} else other.value
 
 

@@ -1,32 +1,33 @@
-"""One writer a run: a lock file that the operating system releases when its process dies, however it dies."""
+"""Lock file that admits one writer per run; the operating system releases it when the process ends."""
 
 import os
+import sys
 from pathlib import Path
 
 from qatviz.errors import RecordError
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
 LOCK_NAME = "run.lock"
-#: Windows locks bytes and forbids others to read them: lock one that is far from the process id.
+#: Windows locks bytes and prevents others from reading them: lock one that is far from the process id.
 _LOCKED_BYTE = 1 << 30
 _MAX_DIGITS = 20
-#: A link in the place of the lock is not followed: the process id would be written over whatever it leads to.
+#: Do not follow a link in place of the lock: the process id would overwrite its target.
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class RunLock:
-    """The right to write the run in ``directory``, until `release` or the end of the process.
+    """Exclusive right to write the run in ``directory``, until `release` or the end of the process.
 
-    The file stays behind; only the lock on it counts. It holds the process id, for the message.
+    The file remains; only the lock on it counts. It contains the process id, for the error message.
 
     Raises
     ------
     RecordError
-        If another process (or another record in this one) writes the run, or the lock file can't be made.
+        If another process (or another record in this one) writes the run, or the lock file cannot be created.
     """
 
     def __init__(self, directory: Path):
@@ -34,7 +35,7 @@ class RunLock:
         try:
             self._descriptor = os.open(str(path), _FLAGS, 0o644)
         except OSError as error:
-            raise RecordError(f"{path}: cannot be made: {error.strerror or error}") from error
+            raise RecordError(f"{path}: cannot be created: {error.strerror or error}") from error
         try:
             _lock(self._descriptor)
         except OSError as error:
@@ -49,7 +50,7 @@ class RunLock:
             raise RecordError(f"{path}: cannot be written: {error.strerror or error}") from error
 
     def is_held(self) -> bool:
-        """Whether this still is the lock on the directory: it is not where the file was deleted or replaced."""
+        """Return whether the directory is still locked; False if the lock file was deleted or replaced."""
         if self._descriptor < 0:
             return False
         try:
@@ -58,14 +59,14 @@ class RunLock:
             return False
 
     def release(self) -> None:
-        """Let others write; again is allowed."""
+        """Release the lock; does nothing if it is released already."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def _lock(descriptor: int) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)

@@ -1,11 +1,11 @@
-"""The record of a run on disk: one directory with ``run.sqlite`` and ``checkpoints/NAME.npz``."""
+"""Record of a run on disk: a directory with ``run.sqlite`` and ``checkpoints/NAME.npz``."""
 
 import sqlite3
 import threading
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.protocol.wire import to_json
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
-from qatviz.telemetry.record.database import Branch, Timed, create_database
+from qatviz.telemetry.record.database import Branch, Item, Timed, create_database
 from qatviz.telemetry.record.reader import INITIAL, PARAMETERS, RecordReader
 from qatviz.telemetry.record.run_lock import RunLock
 from qatviz.telemetry.record.schema import DATABASE_NAME, open_for_reading, read_rows, read_state
@@ -25,16 +25,17 @@ OnFailure = Callable[[RecordError], None]
 
 
 class RunRecord(RecordReader):
-    """The record of a run that is being written; made by `create` or `open`, and read like any `RecordReader`.
+    """Record of a run that is being written, returned by `create` or `open`; readable like any `RecordReader`.
 
-    Appending is cheap: a thread of the record's own writes. Steps are committed every 0.3 s, events at once; whatever
-    kills the process, at most the last second of telemetry is lost. Reading sees what is committed: `flush` first.
+    Appending is cheap: a thread of the record writes. Steps are committed every 0.3 s, events at once; if the process
+    is killed, at most the last second of telemetry is lost. Readers see committed items only: call `flush` first.
 
-    If writing fails (disk full, directory gone), the run goes on without: `failure` tells why, ``on_failure`` is called
-    with it once, on the record's thread, and all that is appended from then on is counted in `lost`. `retry` goes on.
-    Checkpoints are files of their own: `save_checkpoint` raises where it can't, and does not need the rest to work.
+    If writing fails (disk full, directory deleted), the run continues without a record: `failure` is the reason,
+    ``on_failure`` is called with it once, on the record's thread, and items appended later are counted in `lost`.
+    `retry` resumes writing. Checkpoints are separate files: `save_checkpoint` works independently, and raises if it
+    fails.
 
-    Any thread may read; one thread at a time appends.
+    Any thread may read; one thread at a time may append.
     """
 
     def __init__(self, directory: Path, lock: RunLock, on_failure: Optional[OnFailure]):
@@ -64,21 +65,21 @@ class RunRecord(RecordReader):
         on_failure: Optional[OnFailure] = None,
         parameters: Optional[Dict[str, np.ndarray]] = None,
     ) -> "RunRecord":
-        """Start the record of a new run; the directory and its parents are made where they are missing.
+        """Create the record of a new run, with the directory and its parents if missing.
 
         Parameters
         ----------
         description : dict
             JSON-able: network, data, options, settings, versions. ``run_id`` and ``created`` are added if missing.
         parameters : dict of str to np.ndarray, optional
-            What the run is given to begin with; kept beside the record (`RecordReader.initial_parameters`).
+            Initial parameters given to the run; stored in a separate file (`RecordReader.initial_parameters`).
 
         Raises
         ------
         RecordError
-            If the directory holds a run already, is being written, or can't be written.
+            If the directory contains a run already, is being written, or cannot be written.
         TypeError
-            If something in ``description`` has no JSON form.
+            If a value in ``description`` has no JSON form.
         """
         directory = Path(directory).absolute()
         described = {"run_id": uuid.uuid4().hex, "created": time.time(), **description}
@@ -88,49 +89,49 @@ class RunRecord(RecordReader):
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RecordError(f"{directory}: cannot be made: {error.strerror or error}") from error
+            raise RecordError(f"{directory}: cannot be created: {error.strerror or error}") from error
         return cls._locked(directory, on_failure, described, parameters)
 
     @classmethod
     def open(cls, directory: Union[str, Path], on_failure: Optional[OnFailure] = None) -> "RunRecord":
-        """Go on with the record of a run that ended, or whose process did.
+        """Open the record of an ended or interrupted run for further writing.
 
         Raises
         ------
         RecordError
-            If there is no run, it is damaged, or another process is writing it.
+            If there is no record, it is damaged, or another process is writing it.
         """
         directory = Path(directory).absolute()
-        RecordReader(directory)  # before the lock file is made: say what is wrong, and leave a foreign directory alone
+        RecordReader(directory)  # validate first, so that no lock file is created in another directory
         return cls._locked(directory, on_failure, None)
 
     @staticmethod
     def read(directory: Union[str, Path]) -> RecordReader:
-        """The record of a run, read-only; see `RecordReader`."""
+        """Return a read-only view of the record of a run."""
         return RecordReader(directory)
 
     @property
     def failure(self) -> Optional[RecordError]:
-        """Why nothing is written any more; None while all is well."""
+        """Error that ended writing; None while writing works."""
         return self._writer.failure
 
     @property
     def lost(self) -> int:
-        """Records and events that are not on disk because writing failed."""
+        """Number of records and events that are not on disk because writing failed."""
         return self._writer.lost
 
     @property
     def branch(self) -> int:
-        """The branch that is being written; a checkpoint keeps it for `append_rewind`."""
+        """Branch that is being written; checkpoints store it for `append_rewind`."""
         return self._branch
 
     def append_step(self, record: StepRecord) -> None:
-        """Add a step record; waits only where the disk is slower than the run.
+        """Append a step record; blocks only if the disk is slower than the run.
 
         Raises
         ------
         ValueError
-            If its step is not after the last one (`append_rewind` first), or its values have another shape than before.
+            If its step is not after the last one (call `append_rewind` first), or the shape of its values has changed.
         RecordError
             If the record is closed.
         """
@@ -144,12 +145,12 @@ class RunRecord(RecordReader):
             self._last_step = record.step
 
     def append_snapshot(self, snapshot: Snapshot) -> None:
-        """Add a snapshot; old ones are thinned out (see `RecordReader.snapshots`)."""
+        """Append a snapshot; old ones are thinned out (see `RecordReader.snapshots`)."""
         with self._appending:
             self._writer.put((self._branch, snapshot), SNAPSHOT_WEIGHT)
 
     def append_event(self, event: Event) -> None:
-        """Add an event, committed at once; one that is not placed belongs to the present.
+        """Append an event and commit it at once; one without a place belongs to the present state.
 
         Raises
         ------
@@ -158,12 +159,12 @@ class RunRecord(RecordReader):
         """
         with self._appending:
             if event.branch >= len(self._branches):
-                raise ValueError(f"an event of branch {event.branch}, expected 0 to {len(self._branches) - 1}")
+                raise ValueError(f"event on branch {event.branch}, expected 0 to {len(self._branches) - 1}")
             event = self._cursor.place(event)
             self._writer.put((event.branch, Timed(event, time.time())), urgent=True)
 
     def cursor(self) -> BranchCursor:
-        """Return where the run goes on: on the branch that is being written, after all that was added."""
+        """Return a cursor at the end of the branch that is being written."""
         with self._appending:
             return self._cursor.copy()
 
@@ -174,23 +175,23 @@ class RunRecord(RecordReader):
         told_by: Sequence[Event] = (),
         position: Optional[int] = None,
     ) -> int:
-        """Note that the run was set to the state it had after ``step`` steps, and goes on from there.
+        """Record that the run was set to the state after ``step`` training steps; start a new branch there.
 
         Parameters
         ----------
         branch : int, optional
-            The branch in which it had that state (the entry ``branch`` of a checkpoint's meta data); by default the
-            present one and those it comes from. Redo needs it: that state is on a branch that was left.
+            Branch of that state (the entry ``branch`` of a checkpoint's metadata); by default the present one and its
+            ancestors. Redo needs it, because its state is on an abandoned branch.
         told_by : sequence of Event
-            What tells of it; placed on the new branch, and committed together with it. Without, it is committed with
-            what comes next.
+            Events that report the rewind, placed on the new branch and committed together with it. If empty, the branch
+            is committed with the next item.
         position : int, optional
-            Number of events of that branch before the state.
+            Number of events on that branch before the state.
 
         Returns
         -------
         int
-            The new branch.
+            Number of the new branch.
 
         Raises
         ------
@@ -204,31 +205,32 @@ class RunRecord(RecordReader):
             new = Branch(len(self._branches), parent, int(step))
             self._cursor.fork(BranchPoint(parent, new.fork_step, position))
             now = time.time()
-            items = [(new.id, new)] + [(new.id, Timed(self._cursor.place(event), now)) for event in told_by]
+            items: List[Item] = [(new.id, new)]
+            items += [(new.id, Timed(self._cursor.place(event), now)) for event in told_by]
             self._writer.put_together(items, urgent=bool(told_by))
             self._branches.append(new)
             self._branch, self._last_step = new.id, new.fork_step
             return new.id
 
     def save_checkpoint(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
-        """Write a checkpoint, on the calling thread (`CheckpointFiles.save`); ``branch`` is added to its meta data."""
+        """Write a checkpoint on the calling thread (`CheckpointFiles.save`); adds ``branch`` to its metadata."""
         return self._checkpoints.save(name, arrays, {"branch": self._branch, **meta})
 
     def delete_checkpoint(self, name: str) -> None:
-        """Delete a checkpoint; RecordError if that is not possible."""
+        """Delete a checkpoint; RecordError if that fails."""
         self._checkpoints.delete(name)
 
     def flush(self, timeout_s: float = 10.0) -> bool:
-        """Wait until all that was appended is committed; False if it failed or takes longer."""
+        """Wait until all appended items are committed; return False on failure or time-out."""
         return self._writer.flush(timeout_s)
 
     def retry(self) -> bool:
-        """After a failure: open the record again, or make it anew where it is gone.
+        """Reopen the record after a failure, or recreate it if it was deleted.
 
         Returns
         -------
         bool
-            Whether writing goes on; if not, `failure` is why. What was lost stays lost.
+            True if writing has resumed; if not, `failure` is the reason. Lost items stay lost.
         """
         if self.failure is None:
             return True
@@ -247,12 +249,12 @@ class RunRecord(RecordReader):
             return self._writer.wait_opened() is None
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Commit what waits and let others write the run; again is allowed.
+        """Commit all pending items and release the lock; does nothing if closed already.
 
         Raises
         ------
         RecordError
-            If that takes longer than ``timeout_s`` seconds; then the writer still is at it.
+            If that takes longer than ``timeout_s`` seconds; the writer continues in the background.
         """
         if not self._writer.close(timeout_s):
             raise RecordError(f"{self.path}: could not be closed within {timeout_s} s: the disk does not answer")
@@ -278,7 +280,7 @@ class RunRecord(RecordReader):
             if new_description is not None:
                 if path.exists():
                     raise RecordError(f"{directory}: holds a run already; resume it, or choose another directory")
-                if parameters is not None:  # first: where there is a record, there is what it speaks of
+                if parameters is not None:  # before the record, which refers to them
                     CheckpointFiles(directory, INITIAL).save(PARAMETERS, parameters, {"step": 0, "reason": "given"})
                 try:
                     create_database(path, new_description)

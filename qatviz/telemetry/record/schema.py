@@ -1,23 +1,23 @@
-"""The database of a run, ``run.sqlite``: tables, versions, integrity checks.
+"""Schema of the database of a run, ``run.sqlite``: tables, versions, integrity checks.
 
-Format 1, all rows with a CRC-32 over their other columns (``body`` has one of its own, so that lists of blocks and
-snapshots can be trusted without reading what they hold):
+Format 1. Each row has a CRC-32 over its other columns (``body`` has one of its own, so that lists of blocks and
+snapshots can be verified without reading their content):
 
 ``description``
-    One row of JSON: what the run is. Never changes.
+    One row of JSON: the description of the run. Never changes.
 ``state``
-    One row of JSON, written with every commit: how many rows the other tables have (so that lost rows are noticed),
-    the current branch, the last step and the shape of the step values.
+    One row of JSON, written with every commit: the number of rows of the other tables (so that missing rows are
+    detected), the present branch, the last step and the shape of the step values.
 ``branches``
-    A run that is set back (undo) or forward (redo) goes on in a new branch that leaves ``parent`` after ``fork_step``.
-    All other rows say which branch they belong to. Branch 0 is the start.
+    A run that is set to another state (undo, redo, restore) continues on a new branch, which starts after step
+    ``fork_step`` of ``parent``. All other rows name their branch. The run starts on branch 0.
 ``events``
     JSON of each event, with the wall clock.
 ``blocks``
-    Consecutive step records, one blob for what came in a commit interval; the newest is written anew with each commit
-    until it is large enough.
+    Consecutive step records, one blob per commit interval; the newest is rewritten by each commit until it is large
+    enough.
 ``snapshots``
-    One blob each; ``id`` counts all snapshots ever taken, older ones are thinned out.
+    One blob each; ``id`` counts all snapshots ever taken; older ones are thinned out.
 """
 
 import json
@@ -26,7 +26,7 @@ import struct
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple, Type
 
 from qatviz.errors import RecordError
 from qatviz.protocol.wire import to_json
@@ -35,7 +35,7 @@ DATABASE_NAME = "run.sqlite"
 FORMAT_VERSION = 1
 #: "qatv" in ASCII; SQLite keeps it in the file's header.
 APPLICATION_ID = 0x71617476
-#: Readers wait this long for a lock that a writer holds (only while it opens or closes the record).
+#: Seconds that a reader waits for a lock of the writer, which locks only while it opens or closes the record.
 BUSY_TIMEOUT_S = 5.0
 
 SCHEMA = (
@@ -49,7 +49,7 @@ SCHEMA = (
     "CREATE TABLE snapshots (id INTEGER PRIMARY KEY, branch INTEGER, step INTEGER, body_crc INTEGER, crc INTEGER,"
     " body BLOB)",
 )
-#: The columns that the CRC in the last of them guards.
+#: Columns of each table; the last is the CRC over the others.
 _COLUMNS = {
     "description": ("id", "body", "crc"),
     "state": ("id", "body", "crc"),
@@ -58,13 +58,15 @@ _COLUMNS = {
     "blocks": ("id", "branch", "first_step", "last_step", "body_crc", "crc"),
     "snapshots": ("id", "branch", "step", "body_crc", "crc"),
 }
-#: What reading bytes that nobody vouches for can raise; each becomes a RecordError.
-_DAMAGE = (sqlite3.Error, ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, RecursionError)
-_DAMAGE += (MemoryError, EOFError, struct.error, zlib.error)
+#: Exceptions raised by reading untrusted bytes; each becomes a RecordError.
+_DAMAGE: Tuple[Type[Exception], ...] = (
+    *(sqlite3.Error, ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, RecursionError),
+    *(MemoryError, EOFError, struct.error, zlib.error),
+)
 
 
 class State(NamedTuple):
-    """Counters of a record; ``kept`` are the snapshots that were not thinned out; ``shape`` is that of step values."""
+    """Counters of a record; ``kept``: number of stored snapshots; ``shape``: that of the step values."""
 
     branch: int = 0
     branches: int = 1
@@ -85,7 +87,7 @@ def row_crc(*fields: Any) -> int:
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Connection in autocommit mode; ``mode`` is SQLite's ``ro``, ``rw`` or ``rwc``. May be used by any one thread."""
+    """Return a connection in autocommit mode for any one thread; ``mode`` is SQLite's ``ro``, ``rw`` or ``rwc``."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
@@ -98,23 +100,23 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def journal_of(path: Path) -> Path:
-    """SQLite's rollback journal of a database."""
+    """Return the path of a database's rollback journal."""
     return path.with_name(path.name + "-journal")
 
 
 def check_companions(path: Path) -> None:
-    """Refuse what SQLite would take for its journals and is no plain file.
+    """Raise RecordError if a file that SQLite would use as a journal is not a plain file.
 
-    It would wait for ever for what comes out of a pipe, and write through a link to whatever file that leads to.
+    SQLite would block on a pipe, and follow a link and write to its target.
     """
     for ending in ("-journal", "-wal", "-shm"):
         companion = path.with_name(path.name + ending)
         if companion.is_symlink() or (companion.exists() and not companion.is_file()):
-            raise RecordError(f"{companion}: is not a plain file; the record of a run has no such thing")
+            raise RecordError(f"{companion}: is not a plain file, so the record was not opened")
 
 
 def create_tables(connection: sqlite3.Connection, description: Dict[str, Any]) -> None:
-    """Make an empty record; the caller commits."""
+    """Create the tables of an empty record; the caller commits."""
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
     for statement in SCHEMA:
@@ -130,7 +132,7 @@ def write_state(connection: sqlite3.Connection, state: State) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong with reading ``path`` inside becomes a RecordError that names it."""
+    """Convert every error of reading ``path`` to a RecordError that names the file."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -143,13 +145,13 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Read-only connection inside a transaction, to a database whose format was checked.
+    """Open a read-only connection inside a transaction, after checking the format.
 
-    One exception: a process that was killed while it began or ended to write leaves a rollback journal, and until the
-    journal is played back nothing can be read. SQLite does that where it may write.
+    The connection is writable if there is a rollback journal, left by a process that was killed while it opened or
+    closed the database: nothing can be read until SQLite has played the journal back, which requires write access.
     """
     if not path.is_file():
-        raise RecordError(f"{path}: not found; {path.parent} does not hold the record of a run")
+        raise RecordError(f"{path}: not found; {path.parent} does not contain the record of a run")
     check_companions(path)
     with reading(path):
         connection = connect(path, "rw" if journal_of(path).exists() else "ro")
@@ -162,10 +164,10 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def check_format(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse what is not a record of this format.
+    """Raise RecordError unless the database is a record of this format.
 
-    The schema must be the one above, letter for letter: a foreign file could hide views and triggers behind the
-    names of our tables.
+    The schema must equal the one above exactly: a malicious file could use the names of the tables for views or
+    triggers.
     """
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
@@ -183,15 +185,16 @@ def read_description(connection: sqlite3.Connection) -> Dict[str, Any]:
 
 
 def read_state(connection: sqlite3.Connection) -> State:
-    """The counters of the record, checked for their types."""
+    """Return the counters of the record, with checked types."""
     fields = _read_json(connection, "state")
     shape = fields.pop("shape")
-    state = State(**{name: int(value) for name, value in fields.items()})
+    counters: Dict[str, Any] = {name: int(value) for name, value in fields.items()}
+    state = State(**counters)
     return state if shape is None else state._replace(shape=(int(shape[0]), int(shape[1])))
 
 
 def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable[int]) -> Iterator[Tuple]:
-    """Rows of ``table`` by ascending id, without CRC and body, each checked; the ids must be the expected ones.
+    """Yield the verified rows of ``table`` by ascending id, without CRC and body; their ids must be as expected.
 
     Raises
     ------
@@ -212,7 +215,7 @@ def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable
 def checked_rows(
     connection: sqlite3.Connection, table: str, where: str = "", parameters: Tuple = ()
 ) -> Iterator[Tuple]:
-    """Rows of ``table`` by ascending id, without CRC and body; ValueError where the CRC does not fit."""
+    """Yield the rows of ``table`` by ascending id, without CRC and body; ValueError if a CRC is wrong."""
     columns = ", ".join(_COLUMNS[table])
     for row in connection.execute(f"SELECT {columns} FROM {table} {where} ORDER BY id", parameters):
         if row_crc(*row[:-1]) != row[-1]:
@@ -221,7 +224,7 @@ def checked_rows(
 
 
 def read_body(connection: sqlite3.Connection, table: str, number: int, body_crc: int) -> bytes:
-    """The body of a row that `checked_rows` gave; ValueError where its CRC does not fit."""
+    """Return the body of a row from `checked_rows`; ValueError if its CRC is wrong."""
     body = connection.execute(f"SELECT body FROM {table} WHERE id = ?", (number,)).fetchone()[0]
     if row_crc(body) != body_crc:
         raise ValueError(f"row {number} of table {table} has a body with a wrong checksum")
@@ -231,7 +234,7 @@ def read_body(connection: sqlite3.Connection, table: str, number: int, body_crc:
 def insert(
     connection: sqlite3.Connection, table: str, *fields: Any, body: Optional[bytes] = None, replace: bool = False
 ) -> None:
-    """Add a row with its checksums, or ``replace`` the one of the same id."""
+    """Insert a row with its checksums, or ``replace`` the one with the same id."""
     if body is not None:
         fields += (row_crc(body),)
     row = (*fields, row_crc(*fields)) + (() if body is None else (body,))

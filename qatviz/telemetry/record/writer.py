@@ -1,39 +1,39 @@
-"""The thread that writes the record of a run."""
+"""Thread that writes the record of a run."""
 
 import threading
 from collections import deque
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, List, Optional
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
 from qatviz.errors import RecordError
 from qatviz.telemetry.record.database import Branch, Item, RecordDatabase
 
-#: Step records are committed together, at least this often: what a killed process can lose, and well under a second.
+#: Longest time between commits of step records, in seconds: what a killed process loses at most.
 COMMIT_INTERVAL_S = 0.3
-#: Weight of waiting items (a step record weighs 1, a snapshot `SNAPSHOT_WEIGHT`) that wakes the writer early ...
+#: Total weight of pending items (step record: 1, snapshot: `SNAPSHOT_WEIGHT`) that wakes the writer early ...
 _WAKE_LOAD = 1024
-#: ... and that makes those who append wait.
+#: ... and from which on `put` blocks.
 _MAX_LOAD = 4096
 SNAPSHOT_WEIGHT = 64
 
 
 class RecordWriter:
-    """Takes items from any thread and commits them on its own; nothing is dropped while the disk works.
+    """Writer that accepts items from any thread and commits them on its own; drops nothing while the disk works.
 
-    Where the disk is slower than the run, `put` waits. After the first failure nothing is written any more and
-    nothing waits: what comes is counted as lost.
+    If the disk is slower than the run, `put` blocks. After a failure nothing is written and `put` no longer blocks:
+    further items are counted as lost.
 
     Parameters
     ----------
     path : Path
         The database.
     description : dict
-        That of the run.
+        Description of the run.
     branches : list of Branch
-        All branches of the run; read while the database is being opened, when the caller must not add any.
+        All branches of the run; the caller must not add any while the database is being opened.
     on_failure : callable, optional
-        Called when writing fails after it had begun, once, on the writer's thread, with the RecordError. (Who makes or
-        restarts a writer learns from `wait_opened` that it can't begin.)
+        Called once with the RecordError, on the writer's thread, when writing fails after the database was opened.
+        `wait_opened` returns the failure to open it.
     """
 
     def __init__(
@@ -61,22 +61,22 @@ class RecordWriter:
 
     @property
     def failure(self) -> Optional[RecordError]:
-        """Why nothing is written any more; None while all is well."""
+        """Error that ended writing; None while writing works."""
         with self._changed:
             return self._failure
 
     @property
     def lost(self) -> int:
-        """Items that were not written, since the writer was made."""
+        """Number of items that were not written because of failures."""
         with self._changed:
             return self._lost
 
     def put(self, item: Item, weight: int = 1, urgent: bool = False) -> None:
-        """Add an item; waits while too much waits already. ``urgent``: commit it at once, not with the next lot."""
+        """Append an item; blocks while too many are pending. ``urgent``: commit at once, not with the next batch."""
         self.put_together([item], weight, urgent)
 
     def put_together(self, items: List[Item], weight: int = 1, urgent: bool = False) -> None:
-        """Add items that are committed all or none; else as `put`."""
+        """Append items that are committed all or none; otherwise like `put`."""
         with self._changed:
             self._changed.wait_for(lambda: self._load < _MAX_LOAD or self._failure is not None or self._closing)
             if self._failure is not None:
@@ -94,7 +94,7 @@ class RecordWriter:
                 self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was put is committed; False if it failed or takes longer than ``timeout_s`` seconds."""
+        """Wait until all appended items are committed; return False on failure or after ``timeout_s`` seconds."""
         with self._changed:
             target = self._n_put
             self._urgent = True
@@ -103,7 +103,7 @@ class RecordWriter:
             return self._n_written >= target and self._failure is None
 
     def close(self, timeout_s: float) -> bool:
-        """Commit what waits and end the thread; False if that takes longer than ``timeout_s`` seconds."""
+        """Commit all pending items and end the thread; return False if that takes longer than ``timeout_s`` seconds."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -111,12 +111,12 @@ class RecordWriter:
         return not self._thread.is_alive()
 
     def blame(self, failure: RecordError) -> None:
-        """Give a failed writer a newer reason: why it can't be restarted."""
+        """Replace the failure of a failed writer by the reason why it cannot be restarted."""
         with self._changed:
             self._failure = failure
 
     def restart(self) -> None:
-        """Go on after a failure; only then."""
+        """Restart the thread after a failure; call it only then."""
         self._thread.join()
         with self._changed:
             self._failure = None
@@ -124,13 +124,13 @@ class RecordWriter:
         self._thread = self._start()
 
     def wait_opened(self) -> Optional[RecordError]:
-        """Wait until the database is open for writing; the failure where it is not."""
+        """Wait until the database is open for writing; return the failure if it cannot be opened."""
         with self._changed:
             self._changed.wait_for(lambda: self._opened or self._failure is not None)
             return self._failure
 
     def _start(self) -> threading.Thread:
-        # A daemon, so that a program that forgets to close ends all the same, and loses what a kill would
+        # A daemon thread, so that a program that does not close the record can still end
         thread = threading.Thread(target=self._run, name="qatviz-record", daemon=True)
         thread.start()
         return thread
@@ -156,13 +156,13 @@ class RecordWriter:
                 database.close(settle=False)
                 raise
             database.close(settle=True)
-        except Exception as error:  # whatever it is: the run must hear of it, and go on
+        except Exception as error:  # any failure must be reported, and must not end the run
             self._fail(error, len(items))
 
-    def _take(self) -> "tuple[List[Item], bool]":
-        """Wait for the next lot; also whether it is the last one."""
+    def _take(self) -> Tuple[List[Item], bool]:
+        """Wait for the next batch; return it, and whether it is the last one."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._urgent or self._closing)
+            self._changed.wait_for(lambda: bool(self._waiting) or self._urgent or self._closing)
             self._changed.wait_for(lambda: self._urgent or self._closing, COMMIT_INTERVAL_S)
             items, self._waiting = list(self._waiting), deque()
             self._load = 0
@@ -186,7 +186,7 @@ class RecordWriter:
 
 
 def record_error(path: Path, error: Exception) -> RecordError:
-    """``error`` as a RecordError that names the file and the reason."""
+    """Return ``error`` as a RecordError that names the file and the reason."""
     if isinstance(error, RecordError):
         return error
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__

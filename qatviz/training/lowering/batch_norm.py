@@ -1,20 +1,20 @@
 """Batch norm folded into the layer before it, as ``tf.contrib.quantize`` folds it.
 
-Quantized are always the weights as they will ship, ``w * gamma / sigma`` with the *moving* sigma. In training the
+The quantized weights are always those of inference, ``w * gamma / sigma`` with the *moving* sigma. In training, the
 layer's output is then rescaled by ``sigma / sigma_batch``, so that it is normalized by the batch as usual, while the
-weights that are rounded do not jitter from batch to batch. The batch statistics are those of the layer with float
-weights, which takes the convolution a second time. Frozen, batch norm is what it is in inference, and the second
-convolution is not run.
+quantized weights do not vary from batch to batch. The batch statistics are those of the layer with float weights, which
+requires a second convolution. If batch norm is frozen, training uses it as in inference, without that convolution.
 
 Source: ``tensorflow/contrib/quantize/python/fold_batch_norms.py`` and Krishnamoorthi 2018 (arXiv:1806.08342), 3.2.2.
 """
 
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.network.layers import DepthwiseConv2D, element_count
+from qatviz.network.layer import element_count
+from qatviz.network.layers import DepthwiseConv2D
 from qatviz.network.plan import Unit
 from qatviz.quant.constants import shared_constant
 from qatviz.training.variables import scope_name
@@ -24,12 +24,12 @@ _ONE = np.float32(1)
 
 
 class FoldedBatchNorm:
-    """Batch norm of one unit.
+    """Batch norm folded into the weights and bias of one unit.
 
     Attributes
     ----------
     weights : tf.Tensor
-        ``w * gamma / sigma``: what is quantized.
+        ``w * gamma / sigma``: the weights to quantize.
     bias : tf.Tensor
         ``beta - mean * gamma / sigma`` (plus the layer's own bias, scaled), of the moving statistics.
     updates : dict of str to tf.Tensor
@@ -37,12 +37,13 @@ class FoldedBatchNorm:
     """
 
     def __init__(self, unit: Unit, parameters: Dict[str, tf.Tensor], frozen: Optional[tf.Tensor]):
-        name = unit.batch_norm.name
-        self._unit, self._frozen = unit, frozen
+        assert unit.batch_norm is not None
+        self._batch_norm, self._frozen = unit.batch_norm, frozen
+        name = self._batch_norm.name
         self._gamma, self._beta = parameters[name + ".gamma"], parameters[name + ".beta"]
         self._mean, self._variance = parameters[name + ".moving_mean"], parameters[name + ".moving_variance"]
         self._own_bias = parameters.get(unit.name + ".bias")
-        self._epsilon = _spread(unit.batch_norm.epsilon, self._variance)
+        self._epsilon = _spread(self._batch_norm.epsilon, self._variance)
         weights = parameters[unit.name + ".weights"]
         with tf.name_scope(scope_name(name)):
             rsqrt = _exact_rsqrt if frozen is None else tf.rsqrt
@@ -56,11 +57,11 @@ class FoldedBatchNorm:
         self.updates: Dict[str, tf.Tensor] = {}
 
     def corrected(self, output: tf.Tensor, float_output: Callable[[], tf.Tensor]) -> tf.Tensor:
-        """The training output: ``output`` (of the folded, quantized weights) normalized by batch statistics.
+        """Return the training output: ``output`` of the folded, quantized weights, normalized by batch statistics.
 
-        ``float_output`` builds the layer with its plain float weights; it is run only while batch norm is not frozen.
+        ``float_output`` builds the layer with its float weights; it runs only while batch norm is not frozen.
         """
-        # Only what takes long is inside of the branch: each operation there takes several, its gradient more.
+        # Only the convolution is inside of the conditional, where each operation, and its gradient, costs several.
         mean, variance = tf.cond(
             self._frozen,
             lambda: (tf.identity(self._mean), tf.identity(self._variance)),
@@ -75,7 +76,7 @@ class FoldedBatchNorm:
         bias = self._beta + self._gamma * tf.rsqrt(sigma_squared) * self._shift(mean)
         # The moving variance is the unbiased estimate, as tf.layers keeps it.
         unbiased = variance * _spread(count / _at_least_one(count - _ONE), variance)
-        name = self._unit.batch_norm.name
+        name = self._batch_norm.name
         self.updates = {
             name + ".moving_mean": self._moved(self._mean, mean),
             name + ".moving_variance": self._moved(self._variance, unbiased),
@@ -84,20 +85,20 @@ class FoldedBatchNorm:
         return tf.nn.bias_add(output * ratio, bias)
 
     def _moved(self, average: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-        """The next value of a moving average."""
-        rate = _spread(1.0 - self._unit.batch_norm.momentum, average)
+        """Return the next value of a moving average."""
+        rate = _spread(1.0 - self._batch_norm.momentum, average)
         return tf.where(self._frozen, average, average + (new - average) * rate)
 
     def _shift(self, mean: tf.Tensor) -> tf.Tensor:
-        """What the output is shifted by before it is scaled; ``mean`` includes the layer's own bias."""
+        """Return the shift of the output before scaling; ``mean`` includes the layer's own bias."""
         return -mean if self._own_bias is None else self._own_bias - mean
 
 
-def batch_statistics(x: tf.Tensor):
-    """Mean and (unbiased) variance over all axes but the last.
+def batch_statistics(x: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and (unbiased) variance over all axes but the last.
 
-    By the fused batch norm kernel, which is several times faster than ``tf.nn.moments``; its normalized output is not
-    used, and its gradient is replaced, since TensorFlow's leaves out the statistics.
+    The fused batch norm kernel is several times faster than ``tf.nn.moments``. Its normalized output is not used, and
+    its gradient is replaced, because TensorFlow's ignores the statistics.
     """
     image = x if x.shape.ndims == 4 else x[:, None, None, :]
     channels = int(x.shape[-1])
@@ -115,7 +116,7 @@ def batch_statistics(x: tf.Tensor):
 
 
 def _count(x: tf.Tensor):
-    """The number of values of each channel: float32, a number where it is known."""
+    """Return the number of values per channel, float32: a NumPy scalar if known, otherwise a tensor."""
     inner = np.float32(element_count(tuple(x.shape.as_list()[1:-1])))
     batch = x.shape.as_list()[0]
     return inner * (tf.cast(tf.shape(x)[0], tf.float32) if batch is None else np.float32(batch))
@@ -130,22 +131,24 @@ def _full(value, x: tf.Tensor):
 
 
 def _spread(value, x: tf.Tensor) -> tf.Tensor:
-    """A number as an array of the shape of ``x``: the gradient of what broadcasts takes four operations more."""
+    """Return a number as an array of the shape of ``x``: broadcasting would add four operations to the gradient."""
     return value if tf.is_tensor(value) else shared_constant(_full(value, x))
 
 
 def _exact_rsqrt(x: tf.Tensor) -> tf.Tensor:
-    """``1 / sqrt(x)`` in double precision, for evaluation: the kernel for float32 starts from an estimate of the
-    processor's and is several ulp off, on each kind differently, so that an export could not find the same integers.
+    """Return ``1 / sqrt(x)`` computed in double precision, for evaluation.
+
+    The float32 kernel starts from the processor's estimate, with an error of several ULPs that depends on the
+    processor, so that an export could not reproduce the same integers.
     """
     return tf.cast(tf.rsqrt(tf.cast(x, tf.float64)), tf.float32)
 
 
 @tf.RegisterGradient(_STATISTICS_GRADIENT)
 def _batch_statistics_gradient(op, _, mean_gradient, variance_gradient, *unused):
-    """Of the mean ``1/n``, of the unbiased variance ``2 (x - mean) / (n - 1)``: an affine function of each channel."""
+    """Return the gradient of mean, ``1/n``, and unbiased variance, ``2 (x - mean) / (n - 1)``: affine per channel."""
     x, mean = op.inputs[0], op.outputs[1]
     count = _count(x)
-    # Inside of a branch constants of its own cost less than shared ones.
+    # Inside of a conditional, local constants cost less than shared ones.
     slope = _full(2.0, mean) * variance_gradient / _full(_at_least_one(count - _ONE), mean)
     return (x * slope + (mean_gradient / _full(count, mean) - slope * mean), None, None, None, None)

@@ -1,4 +1,4 @@
-"""The forward pass of the quantized network as it is exported: its codes are those of integer arithmetic."""
+"""Forward pass of the quantized network as exported: its codes equal those of integer arithmetic."""
 
 from typing import Any, Callable, Dict, List, Optional
 
@@ -18,11 +18,11 @@ from qatviz.training.lowering.layers import LayerLowering
 
 
 class EvaluationLowering(LayerLowering):
-    """Lowers layers for evaluation: biases on the int32 grid, pool ties broken, results snapped to exact codes."""
+    """Lowering of layers for evaluation: biases on the int32 grid, pool ties broken, results snapped to exact codes."""
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
-        #: Tie-safe scales by tensor, where the scale in use was moved: they stand in the requantization multipliers.
+        #: Tie-safe scales by tensor, which replace the scales in use in the requantization multipliers.
         self._moved: Dict[str, tf.Tensor] = {}
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
@@ -41,7 +41,7 @@ class EvaluationLowering(LayerLowering):
         chosen = tie_safe_scales(input_scale, weight_scales, scale, zero_point[0], half)
         units = self._double(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
         factors = self._moved_double(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._double(unit.output)
-        # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
+        # If all weights are zero, there is no such unit; every bias is a whole number of the fine one.
         fine = tf.fill(tf.shape(units), tf.constant(FINE_UNIT, tf.float64))
         units = tf.where(units > 0, units, fine * self._double(unit.output))
         factors = tf.where(factors > 0, factors, fine)
@@ -51,8 +51,8 @@ class EvaluationLowering(LayerLowering):
     def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
         """Add a third of a unit of the accumulator, and snap to the exact code.
 
-        A mean of integer codes is often a tie, and which way a float mean falls is chance; an integer kernel rounds
-        ties up. (Half a unit would make ties of means just below: 4 of 9 codes are 1/18 short of one.)
+        A mean of integer codes is often a tie, which float arithmetic rounds arbitrarily and an integer kernel rounds
+        up. (Half a unit would make ties of means just below one: 4 of 9 codes are 1/18 short of a tie.)
         """
         mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (MEAN_WEIGHT * count)
         if not isinstance(unit.op, GlobalAveragePool):
@@ -80,7 +80,7 @@ class EvaluationLowering(LayerLowering):
         return snap_to_exact_code(total, position, self._scale(unit.name + ".activations"), known)
 
     def _move_sum(self, unit: Unit) -> None:
-        """Choose a tie-safe scale for an Add's output, if that has a grid of its own."""
+        """Choose a tie-safe scale for the output of an Add, if it has a grid of its own."""
         output, sources = self.plan.grid_of(unit.output), [self.plan.grid_of(name) for name in unit.inputs]
         if self.plan.shares_grid(output):
             return
@@ -99,25 +99,26 @@ class EvaluationLowering(LayerLowering):
     # Scales in use
 
     def _on_bias_grid(self, unit: Unit, bias: tf.Tensor) -> tf.Tensor:
-        """Round ``bias`` to multiples of ``scale_in * scale_weights``, as an int32 bias of an export is; leave it as it
-        is where either is not quantized.
+        """Round ``bias`` to multiples of ``scale_in * scale_weights``, like an exported int32 bias.
+
+        It remains unchanged if input or weights are not quantized.
         """
         scale = self._scale(self.plan.grid_of(unit.inputs[0])) * self._channel_scales(unit)
         on_grid = tf.floor(tf.div_no_nan(bias, scale) + 0.5) * scale
         return tf.where(scale > 0, on_grid, bias)
 
     def _scale(self, tensor: str) -> tf.Tensor:
-        """Return the scale in use of a tensor quantized as a whole: 0 where its quantizer is off."""
+        """Return the scale in use of a tensor quantized as a whole, 0 if its quantizer is off."""
         return self.quantizers.scale_in_use(tensor)
 
     def _channel_scales(self, unit: Unit) -> tf.Tensor:
         return self.quantizers.channel_scales_in_use(unit.name + ".weights")
 
     def _double(self, layer: str) -> tf.Tensor:
-        """Return the scale of a layer's output as float64, 0 where its quantizer is off."""
+        """Return the scale of a layer's output as float64, 0 if its quantizer is off."""
         return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
 
     def _moved_double(self, layer: str) -> tf.Tensor:
-        """Return the tie-safe scale of a layer's output as float64, or the scale in use where that was not moved."""
+        """Return the tie-safe scale of a layer's output as float64, or the scale in use if there is none."""
         grid = self.plan.grid_of(layer)
         return tf.cast(self._moved[grid], tf.float64) if grid in self._moved else self._double(layer)

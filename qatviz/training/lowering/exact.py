@@ -1,15 +1,16 @@
-"""Evaluation without the rounding errors of float32, so that its codes are those of integer arithmetic.
+"""Evaluation without the rounding errors of float32, so that its codes equal those of integer arithmetic.
 
-A float32 sum is off by some 1e-7 of its terms. Where it lies that close to a tie, its code is left to chance: one value
-in 100,000 does, and in a deep network each affects many (measured on a trained mobilenet with 8 bits: 5 % of the
-logits, by up to 15 codes). But the exact accumulator is known all the same, for it is a whole number of units (input
-scale times weight scale). From it the exact result follows in double precision, and the float32 result is moved to the
-side of the tie that it belongs to. Accumulators of more than about 22 bits are too large for that, and may be off by
-one unit.
+A float32 sum has an error of about 1e-7 of its terms. A sum that close to a tie gets an arbitrary code. This affects
+one value in 100,000, but in a deep network each influences many others (measured on a trained mobilenet with 8 bits: 5
+% of the logits, by up to 15 codes). The exact accumulator can be recovered, because it is a whole number of units
+(input scale times weight scale). The exact result follows from it in double precision, and the float32 result is moved
+to the correct side of the tie. Accumulators of more than about 22 bits are too large for this, and may be off by one
+unit.
 
-The requantization multiplier, from units to steps of the output, has its last digits chosen: see
-:mod:`qatviz.quant.tie_safe_scales` and :mod:`qatviz.quant.tie_safe_sums`. These run in Python: as operations they would
-be many, for each of their tries. They cache what they found, so that only the first batch of an evaluation takes time.
+The last digits of the requantization multiplier, from units to quantization steps of the output, are chosen so that
+float and fixed-point results agree: see :mod:`qatviz.quant.tie_safe_scales` and :mod:`qatviz.quant.tie_safe_sums`.
+These run in Python, because each of their many trials would take many operations of the graph. They cache their
+results, so that only the first batch of an evaluation takes time.
 """
 
 from typing import Callable
@@ -34,8 +35,9 @@ def tie_safe_scales(
     output_zero_point: tf.Tensor,
     output_half: tf.Tensor,
 ) -> tf.Tensor:
-    """Call :func:`qatviz.quant.tie_safe_scales.tie_safe_scales` in the graph; all but ``weight_scales`` ``[n]`` are
-    scalars.
+    """Call :func:`qatviz.quant.tie_safe_scales.tie_safe_scales` in the graph.
+
+    ``weight_scales`` is a vector, the other arguments are scalars.
     """
     found = tf.py_func(
         scales.tie_safe_scales,
@@ -54,8 +56,9 @@ def tie_safe_sum_scale(
     output_scale: tf.Tensor,
     output_half: tf.Tensor,
 ) -> tf.Tensor:
-    """Call :func:`qatviz.quant.tie_safe_sums.tie_safe_sum_scale` in the graph; the inputs' are vectors, the others
-    scalars.
+    """Call :func:`qatviz.quant.tie_safe_sums.tie_safe_sum_scale` in the graph.
+
+    The arguments of the inputs are vectors, those of the output are scalars.
     """
     found = tf.py_func(
         sums.tie_safe_sum_scale,
@@ -75,13 +78,13 @@ def snap_to_exact_code(
     Parameters
     ----------
     x : tf.Tensor
-        float32, on its way to a quantizer.
+        float32, input of a quantizer.
     position : callable
-        Returns the exact result for ``x``, float64, in steps of that quantizer.
+        Returns the exact result for ``x``, float64, in quantization steps of that quantizer.
     scale : tf.Tensor
-        float32 scalar, of that quantizer.
+        float32 scalar: scale of that quantizer.
     known : tf.Tensor
-        bool scalar: whether there is an exact result; if not, ``x`` is returned, and nothing is computed.
+        bool scalar: whether there is an exact result; if not, ``x`` is returned without any computation.
     """
     off, on = switch(x, known)
     value = tf.cast(tf.floor(position(on) + 0.5), tf.float32) * scale

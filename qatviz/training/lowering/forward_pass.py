@@ -1,4 +1,4 @@
-"""The forward pass of a network, quantized where its plan says so."""
+"""Forward pass of a network, quantized according to its plan."""
 
 from typing import Dict, NamedTuple, Optional
 
@@ -16,7 +16,7 @@ from qatviz.training.variables import scope_name
 
 
 class Lowered(NamedTuple):
-    """A network in the graph.
+    """Forward pass in the graph.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Lowered(NamedTuple):
         float32 ``[batch, outputs]``.
     quantizers : LiveQuantizers
     updates : dict of str to tf.Tensor
-        New values of parameters that the forward pass itself changes (moving statistics).
+        New values of parameters updated by the forward pass (moving statistics).
     """
 
     logits: tf.Tensor
@@ -50,18 +50,18 @@ def lower(
     images : tf.Tensor
         float32 ``[batch] + network.input_shape``.
     parameters : dict of str to tf.Tensor
-        ``layer.weights``, ``layer.bias``, ``layer.gamma`` ... as :meth:`Network.parameter_shapes` names them.
+        ``layer.weights``, ``layer.bias``, ``layer.gamma`` ..., named as in :meth:`Network.parameter_shapes`.
     state : dict of str to tf.Tensor
         Arrays of :mod:`qatviz.quant.live_state`.
     training : bool
-        Batch statistics and dropout. Otherwise the graph that is exported: biases on the int32 grid, pool ties broken,
-        codes those of integer arithmetic (:mod:`qatviz.training.lowering.exact`).
+        Whether to use batch statistics and dropout. Otherwise the result matches the exported network: biases on the
+        int32 grid, pool ties broken, codes equal to integer arithmetic (:mod:`qatviz.training.lowering.exact`).
     freeze_batch_norm : tf.Tensor, optional
         bool scalar, for training.
     dropout_seed : tf.Tensor, optional
         int32 ``[2]``, for training: equal seeds drop equal units.
     modes : Modes, optional
-        For evaluation.
+        Switches for quantization, for evaluation.
     """
     batch_norms = {
         unit.name: FoldedBatchNorm(unit, parameters, freeze_batch_norm if training else None)
@@ -74,7 +74,7 @@ def lower(
             name = unit.name + ".weights"
             sources[name] = batch_norms[unit.name].weights if unit.name in batch_norms else parameters[name]
     if not sources:
-        raise NetworkError(f"network {network.name!r}: it has no layer with weights, so there is nothing to train")
+        raise NetworkError(f"network {network.name!r}: it has no layer with weights, so it cannot be trained")
     quantizers = LiveQuantizers(plan, state, sources, modes)
     lowering: LayerLowering
     if training:

@@ -1,4 +1,4 @@
-"""What lowering a layer for training and for evaluation have in common: one method for each kind of layer.
+"""Lowering of layers, common to training and evaluation: one method for each kind of layer.
 
 Layers with weights go through the public functions of :mod:`qatviz.quant`.
 """
@@ -9,7 +9,8 @@ from typing import Callable, Dict, List, Optional
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
-from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool, element_count
+from qatviz.network.layer import element_count
+from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
@@ -19,7 +20,7 @@ Parameters = Dict[str, tf.Tensor]
 
 
 class LayerLowering(ABC):
-    """One forward pass under construction; each ``_<kind>`` method lowers one kind of layer.
+    """Construction of a forward pass; each ``_<kind>`` method lowers one kind of layer.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class LayerLowering(ABC):
     parameters : dict of str to tf.Tensor
     quantizers : LiveQuantizers
     batch_norms : dict of str to FoldedBatchNorm
-        By the name of the unit that they are folded into.
+        Batch norms by the name of the unit into which they are folded.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class LayerLowering(ABC):
         """Return the output of a unit."""
         return getattr(self, "_" + unit.op.kind.lower())(unit, inputs)
 
-    # What training and evaluation do differently
+    # Differences between training and evaluation
 
     @abstractmethod
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
@@ -54,19 +55,19 @@ class LayerLowering(ABC):
 
     @abstractmethod
     def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
-        """Return the output of ``operation`` with batch norm: ``x``, of its folded weights, still lacks the bias."""
+        """Return the batch-normalized output of a layer; ``x`` is its output with folded weights, without bias."""
 
     @abstractmethod
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
-        """Return a sum of products and its bias as it goes to activation and quantizer."""
+        """Return a sum of products and bias as input of activation and quantizer."""
 
     @abstractmethod
     def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
-        """Return the mean of ``count`` values as it goes to its quantizer."""
+        """Return the mean of ``count`` values as input of its quantizer."""
 
     @abstractmethod
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
-        """Return the sum ``total`` of ``inputs`` as it goes to activation and quantizer."""
+        """Return the sum ``total`` of ``inputs`` as input of activation and quantizer."""
 
     @abstractmethod
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
@@ -134,7 +135,7 @@ class LayerLowering(ABC):
         return tf.nn.relu(inputs[0])
 
     def _relu6(self, unit, inputs):
-        # Not fused, it clips codes: at the value nearest to 6 that its input's grid has.
+        # If not fused, it clips codes, at the value nearest to 6 on its input's grid.
         limit = self.quantizers.on_grid(self.plan.grid_of(unit.inputs[0]), 6.0)
         return tf.minimum(tf.nn.relu(inputs[0]), limit)
 
@@ -153,7 +154,7 @@ class LayerLowering(ABC):
         return self._average(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count)
 
     def _average(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
-        # An average pool keeps its input's grid, and cannot leave its range.
+        # An average pool has its input's grid, and cannot exceed its range.
         observe = isinstance(unit.op, GlobalAveragePool)
         quantizer = self.quantizers.quantizer(unit.name + ".activations", observe=observe)
         return quantizer(self._mean(unit, mean, count))

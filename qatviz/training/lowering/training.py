@@ -1,20 +1,21 @@
-"""The forward pass of a training step: batch statistics and dropout, float32 arithmetic as it comes.
+"""Forward pass of a training step: batch statistics, dropout and plain float32 arithmetic.
 
-Biases are not rounded: their int32 grid is far finer than one training step.
+Biases are not rounded: a quantization step of their int32 grid is far smaller than the update of a training step.
 """
 
-# Apart from the layers, though one module imports it: it is the counterpart of evaluation.py.
+# A module of its own, though only one module imports it: it is the counterpart of evaluation.py.
 
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, cast
 
 import tensorflow.compat.v1 as tf
 
+from qatviz.network.layers import Dropout
 from qatviz.network.plan import Unit
 from qatviz.training.lowering.layers import LayerLowering
 
 
 class TrainingLowering(LayerLowering):
-    """Lowers layers for training; ``dropout_seed`` (int32 ``[2]``) decides which units are dropped."""
+    """Lowering of layers for training; ``dropout_seed`` (int32 ``[2]``) determines the dropped units."""
 
     def __init__(self, *arguments: Any, dropout_seed: Optional[tf.Tensor]):
         super().__init__(*arguments)
@@ -36,9 +37,10 @@ class TrainingLowering(LayerLowering):
         return total
 
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
-        if unit.op.rate == 0:
+        rate = cast(Dropout, unit.op).rate
+        if rate == 0:
             return inputs[0]
         position = [u.name for u in self.plan.units].index(unit.name)
         noise = tf.random.stateless_uniform(tf.shape(inputs[0]), tf.add(self._dropout_seed, [position, 0]))
-        keep = tf.cast(noise >= unit.op.rate, tf.float32) / (1.0 - unit.op.rate)
+        keep = tf.cast(noise >= rate, tf.float32) / (1.0 - rate)
         return inputs[0] * keep
