@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.metric import WAY_NAMES, WAYS, Metric
 
-#: Columns where the terminal does not tell.
+#: Columns where the terminal's width is unknown.
 DEFAULT_WIDTH = 80
 #: A wrapped column is at least this wide, however narrow the terminal is.
 _LEAST_WRAPPED = 20

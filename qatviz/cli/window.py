@@ -48,7 +48,7 @@ def window(options: argparse.Namespace) -> int:
 
     _need_display()
     request = request_of(options.train_options)
-    request.check()  # mistakes are told before a window opens
+    request.check()  # mistakes are reported before a window opens
     return _open(_recorded(request))
 
 

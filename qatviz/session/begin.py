@@ -39,7 +39,8 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
 from qatviz.training.server import check_reachable
 
-#: Where arrays of a script are kept beside the record, so that the run can be resumed without it; larger ones are not.
+#: File for the arrays of a script in the record's directory, so that the run can be resumed without the script, and the
+#: largest number of bytes that is written there.
 DATA_FILE, DATA_FILE_BYTES = "data.npz", 2**30
 #: What the record calls data that only a script had.
 ARRAYS = "arrays of a script"
@@ -58,7 +59,7 @@ def begin(
     ----------
     request : NewRunRequest
     shown : bool
-        Whether it is to be shown in a window: its curves are kept, and its threads leave the processor to the window's.
+        Whether a window will show it: its history is kept, and its threads yield the processor to the window's.
     notify : callable
         Called with each :class:`qatviz.session.prepared.Notice`.
     model : tf.keras.Model, optional
@@ -118,7 +119,7 @@ def prepared_run(
     log: Tuple[LoggedEvent, ...] = (),
     snapshots: Tuple[Snapshot, ...] = (),
 ) -> Prepared:
-    """Return a run that has all it needs; ``outcome`` is its state so far."""
+    """Return the prepared run of a spec; ``outcome`` is its state so far."""
     return Prepared(
         Run(spec, record, recall=shown, yields=shown),
         spec.network,
@@ -133,7 +134,7 @@ def prepared_run(
 
 
 def placement_of(request: TrainingRequest) -> Placement:
-    """Return where the graph of a run is to run; a server is tried."""
+    """Return where the graph of a run is placed, once its server, if any, has answered."""
     if request.session_target:
         with about("session_target"):
             check_reachable(request.session_target)
@@ -155,13 +156,13 @@ def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -
 
 
 def lasting_name(source: str) -> str:
-    """Return a data set's name, or its path in full, so that the record holds from wherever the run is resumed."""
+    """Return a data set's name, or its absolute path, so that the run can be resumed from any directory."""
     names = [named.name.replace("_", "-") for named in data.NAMED_DATA]
     return source if source.replace("_", "-") in names else os.path.abspath(os.path.expanduser(source))
 
 
 def new_record(spec: RunSpec, directory: str, **about_run: Any) -> RunRecord:
-    """Create the record of a run that has not begun; ``about_run`` is kept in its description."""
+    """Create the record of a run that has not begun; ``about_run`` is added to its description."""
     description = dict(spec.description(), **about_run)
     return RunRecord.create(os.path.expanduser(directory), description, parameters=spec.parameters)
 

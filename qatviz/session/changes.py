@@ -1,4 +1,4 @@
-"""Changes of settings that are asked for before a run begins, such as ``500:conv1.weights.num_bits=3``."""
+"""Changes of settings that are requested with a run, such as ``500:conv1.weights.num_bits=3``."""
 
 from dataclasses import dataclass
 from typing import Any, List, Optional, Tuple
@@ -54,12 +54,12 @@ def parse_change(text: str) -> TimedChange:
 
 
 def check_change(book: SettingsBook, change: TimedChange) -> SettingsBook:
-    """Return the book after a change, so that a mistake shows before anything has begun.
+    """Return the book after a change, so that mistakes are found before the run begins.
 
     Raises
     ------
     SettingError
-        Naming the change, and the name that may have been meant.
+        Naming the change, and the nearest known name.
     """
     try:
         return book.change(change.assignments)[0]
@@ -81,7 +81,7 @@ def _parse_assignments(text: str, whole: str) -> Assignments:
 
 
 def _typed(path: str, value: str) -> Any:
-    """Return the value that ``value`` stands for; unchanged where it is none of the setting, which is told later."""
+    """Return the typed value; the text itself where the setting does not allow it, which is refused later."""
     name = path.rpartition(".")[2]
     setting = QUANTIZER_SETTINGS.get(name) or RUN_SETTINGS.get(name)
     try:
@@ -91,7 +91,7 @@ def _typed(path: str, value: str) -> Any:
 
 
 def _hint(path: str, plan: QuantizationPlan) -> str:
-    """Return what ``path`` may have meant, where it names nothing."""
+    """Return a suggestion for ``path``; empty where it is known."""
     pattern, _, name = path.rpartition(".")
     if pattern == RUN or not pattern:
         return "" if name in RUN_SETTINGS else did_you_mean(path, _run_paths())

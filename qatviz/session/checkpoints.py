@@ -25,7 +25,7 @@ from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.checkpointer import is_temporary
 
-#: Names of checkpoints that are kept for an export begin with this.
+#: Prefix of the names of copies that were made for exports.
 KEPT = "kept-"
 
 
@@ -81,7 +81,7 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     book, (branch, step, position) = (start.book, start.point) if start else (spec.book, BranchPoint(0, 0, 0))
     before = Outcome(spec.book)
     before.take_record(record)
-    # By the step alone the record can't tell whether changes at that very step are part of the checkpoint.
+    # The step alone does not say whether changes at that very step are part of the checkpoint.
     restored = events.Restored(
         step,
         start.name if start else "start",
@@ -132,7 +132,7 @@ def _load(reader: RecordReader, name: str, plan: QuantizationPlan) -> RunState:
 
 
 def readable_checkpoints(directory: str) -> List[CheckpointInfo]:
-    """Return the checkpoints of a recorded run that can be read, by step; of one that was kept twice, the first.
+    """Return the readable checkpoints of a recorded run, by step, without copies of others.
 
     Raises
     ------
@@ -163,14 +163,14 @@ def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
 
 
 def keep_checkpoint(directory: str, checkpoint: str) -> str:
-    """Return the name of a checkpoint with the same content that stays, and also tells where an export came from.
+    """Return the name of a permanent checkpoint with the same content, so that an export can refer to it.
 
-    Of the checkpoints that are saved automatically, a run deletes the oldest.
+    A run deletes the oldest of the checkpoints that it saves automatically: of such a one, a copy is made.
 
     Raises
     ------
     RecordError
-        If there is no such checkpoint, or it can't be kept.
+        If there is no such checkpoint, or it can't be copied.
     """
     infos = [info for info in RunRecord.read(directory).list_checkpoints() if info.name == checkpoint]
     if infos and not is_temporary(infos[0]):
@@ -186,7 +186,7 @@ def keep_checkpoint(directory: str, checkpoint: str) -> str:
             if filecmp.cmp(str(old), str(new)):  # else it is of a timeline that was left
                 return name
     except OSError as error:
-        raise RecordError(f"{old}: this checkpoint can't be kept: {error.strerror or error}") from error
+        raise RecordError(f"{old}: this checkpoint can't be copied: {error.strerror or error}") from error
     raise AssertionError("the numbers do not end")
 
 

@@ -15,7 +15,7 @@ def prepare(request: RunRequest, shown: bool = False, notify: Notify = ignore) -
     ----------
     request : RunRequest
     shown : bool
-        Whether it is to be shown in a window: its curves are kept, and its threads leave the processor to the window's.
+        Whether a window will show it: its history is kept, and its threads yield the processor to the window's.
     notify : callable
         Called with each :class:`qatviz.session.prepared.Notice`.
 

@@ -1,4 +1,4 @@
-"""Runs that are ready to be started or shown, and what is noticed while they are prepared."""
+"""Prepared runs, ready to be started or shown, and notices about them."""
 
 from typing import Any, Callable, NamedTuple, Optional, Tuple
 
@@ -10,13 +10,13 @@ from qatviz.telemetry.outcome import Outcome
 
 
 class Notice(NamedTuple):
-    """Something the user should know of a run that was asked for, a sentence; a warning where something is wrong."""
+    """A sentence about a requested run for the user; a warning where something is wrong."""
 
     text: str
     is_warning: bool = False
 
 
-#: Called with each notice, at once: an error may follow that is explained by it.
+#: Called with each notice as soon as it arises, as it may explain an error that follows.
 Notify = Callable[[Notice], None]
 
 
@@ -38,13 +38,13 @@ class Prepared(NamedTuple):
     title : str
     batches_per_epoch : float
     directory : str
-        Where it is recorded; empty if it is not.
+        Directory of its record; empty if it is not recorded.
     log, snapshots
         Its past events and snapshots.
     outcome : Outcome or None
-        Its state so far; None where it was not asked for.
+        Its state so far.
     notices : tuple of Notice
-        What was noticed while it was prepared for the window.
+        Notices about it, for the window.
     """
 
     run: Any

@@ -30,12 +30,12 @@ from qatviz.settings import (
 )
 
 DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
-#: The number of steps of a run that trains until it is stopped.
+#: Total steps of a run that trains until it is stopped.
 NO_LIMIT = math.inf
-#: How TensorFlow names devices; where it is wrong, it says so only once the graph is being built.
+#: TensorFlow's names of devices; TensorFlow itself refuses a wrong one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 
-#: Endings of files that may hold a Keras model; ``.keras`` and ``.pb`` are refused with what can be done.
+#: Suffixes of model files; ``.keras`` and ``.pb`` are refused with instructions for the user.
 MODEL_ENDINGS = (".h5", ".hdf5", ".json", ".py", ".keras", ".pb")
 _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
@@ -46,7 +46,7 @@ _Check = Callable[[], Any]
 class RunRequest:
     """Base of all requests."""
 
-    #: Names the kind of request in the JSON form.
+    #: Name of the kind of request in the JSON form.
     kind: ClassVar[str] = ""
 
     def problems(self) -> Dict[str, QatvizError]:
@@ -321,7 +321,7 @@ REQUESTS: Dict[str, Type[RunRequest]] = {request.kind: request for request in _K
 
 
 def names_model(text: str) -> bool:
-    """Return whether ``text`` is meant as the path of a model rather than as the name of a network of the zoo."""
+    """Return whether ``text`` is the path of a model rather than the name of a network of the zoo."""
     return text not in NETWORKS and (text.startswith("~") or any(sign in text for sign in (os.sep, "/", ".")))
 
 
@@ -331,7 +331,7 @@ def is_model_path(path: str) -> bool:
 
 
 def stem_of(network: str) -> str:
-    """Return what a run of this network or model is named after: a file's name without its ending."""
+    """Return the name for a run of this network or model: a file's name without its suffix."""
     path = _SCRIPT.sub(r"\2", network) if _SCRIPT.fullmatch(network) else os.path.basename(network)
     stem = os.path.splitext(path)[0] if names_model(network) else path
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model"
