@@ -60,11 +60,11 @@ def starting_point(
     """
     if checkpoint:
         return _load(reader, checkpoint, book.plan), ()
-    moment = _newest(reader, book.plan, notify)
+    state = _newest(reader, book.plan, notify)
     outcome = Outcome(book)
     outcome.take_record(reader)
-    since = outcome.changes_from(moment.book, moment.step) if moment else outcome.changes_from(book)
-    return moment, tuple(
+    since = outcome.changes_from(state.book, state.step) if state else outcome.changes_from(book)
+    return state, tuple(
         ScheduledCommand(step, ChangeSettings(tuple((c.setting, c.new) for c in changes))) for step, changes in since
     )
 
@@ -112,12 +112,12 @@ def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Opt
         if info.error or not reader.is_surviving(info.point):
             continue
         try:
-            moment = _load(reader, info.name, plan)
+            state = _load(reader, info.name, plan)
         except RecordError as error:
             notify(Notice(f"{error}; the one before it is taken", True))
         else:
-            if moment.is_finite:
-                return moment
+            if state.is_finite:
+                return state
             notify(
                 Notice(f"checkpoint {info.name}: holds values that are not finite; the one before it is taken", True)
             )

@@ -1,7 +1,7 @@
-"""From raw numbers of the training thread to records: on a thread of its own, many steps at a time.
+"""Conversion of the training thread's raw numbers to records, on a thread of its own, many steps at a time.
 
-The training thread only appends to a queue; what telemetry costs is paid while TensorFlow computes (and has released
-the interpreter). Everything passes through the one queue in order: steps, snapshots, events, rewinds.
+The training thread only appends to a queue; the cost of telemetry falls in the time in which TensorFlow computes and
+has released the interpreter. Everything passes through this one queue in order: steps, snapshots, events, rewinds.
 """
 
 import threading
@@ -19,12 +19,12 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed, Recall
 from qatviz.telemetry.record.run_record import RunRecord
 
-#: Steps are passed on so often: the more of them at once, the less each costs.
+#: Interval at which steps are passed on: the more of them at once, the less each costs.
 _INTERVAL_S = 0.1
 
 
 class RawStep(NamedTuple):
-    """One step as the training thread has it; ``raw`` are its measures as they were fetched, or None."""
+    """One training step; ``raw`` are its measures as they were fetched, or None."""
 
     step: int
     seconds: float
@@ -34,14 +34,14 @@ class RawStep(NamedTuple):
 
 
 class Rewind(NamedTuple):
-    """The run was set to the state at ``parent``, and continues from there on the new ``branch``."""
+    """Change of state: the run was set to the state at ``parent``, and continues from there on the new ``branch``."""
 
     parent: BranchPoint
     branch: int
 
 
 class Collector:
-    """Turns what the training thread puts in into history, channel and record.
+    """Converter of what the training thread reports, for history, channel and record.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ class Collector:
         With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     record : RunRecord, optional
     decode : callable
-        From the ``raw`` of several steps to float32 ``[n, len(STEP_MEASURES), T]``.
+        Converts the ``raw`` of several steps to float32 ``[n, len(STEP_MEASURES), T]``.
     recall : Recall, optional
-        What the history begins with, where the run goes on.
+        What the history of a resumed run begins with.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Collector:
         self._thread.start()
 
     def put(self, item: Union[RawStep, Snapshot, TensorValues, Rewind, Event]) -> None:
-        """Add an item; never waits. Events and snapshots are passed on at once, steps within 0.1 s."""
+        """Add an item without waiting. Events and snapshots are passed on at once, steps within 0.1 s."""
         self._queue.append(item)
         if not isinstance(item, RawStep):
             self._wake.set()
 
     def close(self) -> None:
-        """Pass on all that was put, and end the thread."""
+        """Pass on all that was added, and end the thread."""
         self._closing = True
         self._wake.set()
         self._thread.join()
@@ -110,15 +110,15 @@ class Collector:
             self._guarded(self._pass_on, item)
         self._guarded(self._pass_on_steps, steps)
 
-    def _guarded(self, pass_on, item) -> None:
-        """A fault in telemetry must neither end this thread nor the run; the run reports it as an event of its own."""
+    def _guarded(self, pass_on: Callable[[Any], None], item: Any) -> None:
+        """Call ``pass_on``, and keep an exception: a fault in telemetry must end neither this thread nor the run."""
         try:
             pass_on(item)
         except Exception as error:
             self._keep_failure(error)
 
     def _keep_failure(self, error: Exception) -> None:
-        """For the trainer, which reports it."""
+        """Keep the first failure for the trainer, which reports it."""
         if self.failure is None:
             self.failure = error
 

@@ -1,7 +1,7 @@
-"""The way into the history of a run: what was recorded before it goes on comes first, what is new waits for that.
+"""Input of the history of a run: recorded data first, then what is new.
 
 Reading back a long run takes seconds. It happens on a thread of its own, while TensorFlow starts and the first steps
-are taken; these are told and recorded at once, and only their way into the history is longer.
+are taken. These are reported and recorded at once; only the history receives them later.
 """
 
 import threading
@@ -14,12 +14,12 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, append_new, enter_branches, extend_steps, refill
 
-#: Seconds that the end of a run waits for what is still being read back; what is missing then stays missing.
+#: Longest time that the end of a run waits for the record to be read back; what is missing then stays missing.
 PATIENCE_S = 2.0
 
 
 class Recall(NamedTuple):
-    """What to read back: all of ``record`` but what is newer than ``step`` on the newest branch of ``tree``."""
+    """Request to read back ``record``: all branches of ``tree``, the newest up to ``step``."""
 
     record: RecordReader
     step: int
@@ -27,17 +27,16 @@ class Recall(NamedTuple):
 
 
 class HistoryFeed:
-    """Fills a history; its methods never wait for what is read back. One thread uses it.
+    """Writer of a history, used by one thread; its methods never wait for the record to be read back.
 
     Parameters
     ----------
     history : History
         With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     recall : Recall, optional
-        What comes first.
+        What the history begins with.
     on_failure : callable, optional
-        Called with the exception if reading it back, or something that waited for that, fails; on the thread that
-        reads.
+        Called with the exception if reading the record, or adding what waited for that, fails; on the reading thread.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class HistoryFeed:
     ):
         self._history, self._on_failure = history, on_failure
         self._filling = threading.Lock()
-        self._waiting: Optional[List[Tuple[Callable, Tuple[Any, ...]]]] = None if recall is None else []
+        self._waiting: Optional[List[Tuple[Callable[..., None], Tuple[Any, ...]]]] = None if recall is None else []
         self._ending = threading.Event()
         self._thread = None
         if recall is not None:
@@ -78,7 +77,7 @@ class HistoryFeed:
             self._ending.set()
             self._thread.join()
 
-    def _do(self, function: Callable, *arguments: Any) -> None:
+    def _do(self, function: Callable[..., None], *arguments: Any) -> None:
         with self._filling:
             if self._waiting is not None:
                 self._waiting.append((function, arguments))
@@ -93,9 +92,9 @@ class HistoryFeed:
                 self._guarded(function, *arguments)
             self._waiting = None
 
-    def _guarded(self, function: Callable, *arguments: Any) -> None:
-        """A record that is damaged must not keep what is new out of the history."""
+    def _guarded(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call ``function``, and hand on an exception: a damaged record must not keep new data out of the history."""
         try:
             function(*arguments)
-        except Exception as error:  # handed on
+        except Exception as error:
             self._on_failure(error)

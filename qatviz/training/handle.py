@@ -1,6 +1,6 @@
-"""The handle of a run: all that anybody outside the training thread holds.
+"""Handle of a run, for all code outside the training thread.
 
-TensorFlow is imported by the training thread, so a handle can be made, and a window shown, at once.
+TensorFlow is imported by the training thread, so a handle can be created, and a window shown, at once.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.inbox import Inbox
 from qatviz.training.step_measures import StepDecoder
 
-#: Step records that wait for a reader at most: at 1,000 steps a second, two seconds.
+#: Largest number of step records that wait for a reader: two seconds at 1,000 steps a second.
 CHANNEL_CAPACITY = 2000
 
-#: Of threads that yield: the window's get the processor twice as long where all want it.
+#: Nice value of threads that yield: under full load, the window's get the processor twice as long.
 NICENESS = 3
 
 NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
@@ -45,22 +45,22 @@ _STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Fai
 
 
 class Run:
-    """A run on a thread of its own. All methods may be called from any thread.
+    """Run on a thread of its own. All methods may be called from any thread.
 
     Parameters
     ----------
     spec : RunSpec
     record : RunRecord, optional
-        Where the run is kept on disk; closed when the run ends.
+        Record on disk; closed when the run ends.
     recall : bool
-        Whether the history of a run that goes on begins with what the record holds; it is read back beside training.
+        Whether the history of a resumed run begins with what the record holds, which is read back during training.
     yields : bool
-        Whether the threads of training leave the processor to others, such as the window's, where both want it (Linux).
+        Whether the threads of training yield the processor to others, such as the window's (Linux).
 
     Attributes
     ----------
     history : History
-        All series so far; see :func:`qatviz.telemetry.record.refill.history_names`.
+        All series so far, see :func:`qatviz.telemetry.record.refill.history_names`.
     final : RunState or None
         The state at the end of a run that finished or was stopped.
     """
@@ -82,26 +82,26 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``new``, ``building``, ``running``, ``paused``, ``finished``, ``stopped`` or ``failed``."""
+        """One of ``new``, ``building``, ``running``, ``paused``, ``finished``, ``stopped`` and ``failed``."""
         return self._state
 
     @property
     def step(self) -> int:
-        """Training steps done."""
+        """Number of training steps complete."""
         return self._step
 
     @property
     def dropped(self) -> int:
-        """Step records and snapshots that nobody read in time."""
+        """Number of step records and snapshots that were not read in time."""
         return self._channel.dropped
 
     @property
     def dropped_snapshots(self) -> int:
-        """Of these, the snapshots."""
+        """Number of snapshots among them."""
         return self._channel.dropped_snapshots
 
     def start(self) -> None:
-        """Begin; :class:`RunStateError` the second time."""
+        """Start training; raise :class:`RunStateError` the second time."""
         if self._state != NEW:
             raise RunStateError(f"the run is {self._state}: it can be started once")
         self._state = BUILDING
@@ -118,11 +118,11 @@ class Run:
         return self._inbox.send(command)
 
     def drain(self) -> List[Any]:
-        """Events, step records and snapshots that came since the last call, in order; at once."""
+        """Return at once the events, step records and snapshots since the last call, in order."""
         return self._channel.drain()
 
     def wait_for_news(self, timeout_s: float) -> bool:
-        """Block until :meth:`drain` would return something; False if nothing came in time."""
+        """Block until :meth:`drain` would return something; return False if nothing came in time."""
         return self._channel.wait(timeout_s)
 
     def pause(self) -> str:
@@ -136,19 +136,20 @@ class Run:
         return self.send(c.SingleStep(count))
 
     def request_stop(self) -> None:
-        """End the run after the step in flight; no error if it has ended."""
+        """End the run after the step in flight, if it has not ended."""
         with contextlib.suppress(RunStateError):
             self.send(c.Stop())
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:
-        """Block until the run has ended and everything is written; False if it takes longer."""
+        """Block until the run has ended and everything is written; return False if it takes longer."""
         return self._ended.wait(timeout_s)
 
-    def fork(self, moment: RunState, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
-        """A second run, not started, that goes on from ``moment`` on the same batches; ``changes`` replace fields of
-        the spec.
+    def fork(self, state: RunState, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
+        """Return a second run, not started, that continues from ``state`` on the same batches.
+
+        ``changes`` replace fields of the spec.
         """
-        return Run(replace(self.spec, start=moment, **changes), record)
+        return Run(replace(self.spec, start=state, **changes), record)
 
     def _set_state(self, state: str, step: int) -> None:
         self._step = step
@@ -202,8 +203,9 @@ class Run:
 
 
 def _leave_the_processor() -> None:
-    """Be nicer than other threads, and so all that this thread starts, TensorFlow's among them. Only Linux does it by
-    thread.
+    """Raise the nice value of this thread, and of all that it starts, TensorFlow's among them.
+
+    Only Linux has nice values of threads.
     """
     # On another system, or where it is not allowed, training is as urgent as the rest.
     with contextlib.suppress(AttributeError, OSError):

@@ -1,10 +1,10 @@
-"""Reading the record of a run: while it is written, after it ended, after it was killed."""
+"""Reader of a run's record: while it is written, after it ended, after its process was killed."""
 
 import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from qatviz.protocol.snapshots import Snapshot, read_only
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.protocol.wire import unpack_snapshot, unpack_steps
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
-from qatviz.telemetry.record.event_log import EventLog, read_log
+from qatviz.telemetry.record.event_log import EventLog, Row, read_log
 from qatviz.telemetry.record.legacy import save_reason_of, says_the_same
 from qatviz.telemetry.record.schema import (
     DATABASE_NAME,
@@ -41,7 +41,7 @@ INITIAL, PARAMETERS = "initial", "parameters"
 
 
 class StepSeries(NamedTuple):
-    """Step records by column.
+    """Step records, by column.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class StepSeries(NamedTuple):
 
 
 class RecordReader:
-    """The record of a run, read-only; any thread.
+    """Read-only record of a run, for any thread.
 
     Nothing stays open between two calls, and each call sees what was committed when it began. *The surviving
     timeline* is what led to the run's present state: steps, snapshots and events that an undo left behind are not
@@ -90,8 +90,9 @@ class RecordReader:
 
     @property
     def description(self) -> Dict[str, Any]:
-        """What the run was created with (a copy), with ``run_id`` and ``created`` (Unix time, seconds)."""
-        return json.loads(json.dumps(self._description))
+        """Description of the run (a copy), with ``run_id`` and ``created`` (Unix time, seconds)."""
+        copied: Dict[str, Any] = json.loads(json.dumps(self._description))
+        return copied
 
     @property
     def last_step(self) -> int:
@@ -100,7 +101,7 @@ class RecordReader:
             return read_state(connection).last_step
 
     def events(self, surviving_only: bool = False) -> List[Dict[str, Any]]:
-        """All events in the order in which they happened.
+        """Return all events in the order in which they happened.
 
         Parameters
         ----------
@@ -142,10 +143,11 @@ class RecordReader:
         with open_for_reading(self.path) as connection:
             state = read_state(connection)
             rows = read_rows(connection, "events", range(1, state.events + 1))
-            return read_log(list(rows), read_rows(connection, "branches", range(state.branches)))
+            branches = read_rows(connection, "branches", range(state.branches))
+            return read_log(cast(List[Row], list(rows)), cast(List[Tuple[int, int, int]], list(branches)))
 
     def steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> StepSeries:
-        """Step records of the surviving timeline with ``start <= step <= stop``, all at once.
+        """Return the step records of the surviving timeline with ``start <= step <= stop``, all at once.
 
         A million steps of 30 tensors are 1.4 GB: use `iter_steps` for long runs.
         """
@@ -153,11 +155,12 @@ class RecordReader:
         if not parts:
             with open_for_reading(self.path) as connection:
                 shape = read_state(connection).shape or (0, 0)
-            parts = [StepSeries(np.empty(0, np.int64), *np.empty((3, 0)), np.empty((0, *shape), np.float32))]
+            seconds, loss, rate = np.empty((3, 0))
+            parts = [StepSeries(np.empty(0, np.int64), seconds, loss, rate, np.empty((0, *shape), np.float32))]
         return StepSeries(*(read_only(np.concatenate(column)) for column in zip(*parts)))
 
     def iter_steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[StepSeries]:
-        """As `steps`, in pieces of at most a few thousand steps: of the timeline that survives when it begins."""
+        """Yield the same in pieces of at most a few thousand steps, of the timeline that survives at the start."""
         previous = -np.inf
         for _, piece in self._iter_pieces(self._limits(), start, stop):
             if piece.steps[0] <= previous:
@@ -174,7 +177,7 @@ class RecordReader:
         return self._log().tree
 
     def snapshots(self) -> List[int]:
-        """Steps of the snapshots on the surviving timeline, ascending.
+        """Return the steps of the snapshots on the surviving timeline, ascending.
 
         Of the newest 200 snapshots all are kept, of older ones every 2nd, 4th, 8th ... (see `record_database`).
         """
@@ -182,7 +185,7 @@ class RecordReader:
             return sorted(self._snapshot_ids(connection))
 
     def snapshot(self, step: int) -> Snapshot:
-        """The snapshot taken after ``step`` steps; RecordError where there is none."""
+        """Return the snapshot of ``step``; raise RecordError where there is none."""
         with open_for_reading(self.path) as connection:
             ids = self._snapshot_ids(connection)
             if step not in ids:
@@ -211,7 +214,7 @@ class RecordReader:
         yield from self._iter_bodies([(row, body_crc, branch) for row, branch, _, body_crc in rows])
 
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
-        """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""
+        """Return arrays and metadata of a checkpoint; see `CheckpointFiles.load`."""
         arrays, meta = self._checkpoints.load(name)
         with reading(self.path):
             meta["reason"] = save_reason_of(meta["reason"]).to_wire()
@@ -220,13 +223,13 @@ class RecordReader:
         return arrays, meta
 
     def initial_parameters(self) -> Optional[Dict[str, np.ndarray]]:
-        """What the run was given to begin with, by ``layer.parameter``; None if it began with seeded values."""
+        """Return the initial parameters by ``layer.parameter``; None if they were seeded."""
         if not self._description.get("given_parameters"):
             return None
         return self._initial.load(PARAMETERS)[0]
 
     def list_checkpoints(self) -> List[CheckpointInfo]:
-        """All checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""
+        """Return all checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""
         return self._checkpoints.list()
 
     def is_surviving(self, point: BranchPoint) -> bool:
@@ -309,7 +312,7 @@ class RecordReader:
         rows = list(checked_rows(connection, "snapshots"))
         if len(rows) != state.kept:
             raise ValueError(f"table snapshots has {len(rows)} rows, expected {state.kept}")
-        return rows  # type: ignore[return-value]
+        return cast(List[Tuple[int, int, int, int]], rows)
 
 
 def _point_of(row: Dict[str, Any]) -> BranchPoint:
@@ -320,7 +323,7 @@ def _point_of(row: Dict[str, Any]) -> BranchPoint:
 
 
 def _surviving(connection: sqlite3.Connection, state: State) -> Dict[int, float]:
-    """The last surviving step of each branch that the present state descends from."""
+    """Return the last surviving step of each branch that the present state descends from."""
     rows = read_rows(connection, "branches", range(state.branches))
     branches = {branch: (parent, fork_step) for branch, parent, fork_step in rows}
     limits: Dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""What the history of a run holds, and how it is filled again from the record."""
+"""Tracks and series of a run's history, and filling it again from the record."""
 
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
@@ -16,8 +16,10 @@ STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 
 
 def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, List[str]]:
-    """Tracks and series of a run: ``loss``, ``learning_rate``, ``conv1.weights/scale``,
-    ``snapshot:conv1.weights/flip_rate``, and the evaluations by its metric: ``accuracy.quantized``.
+    """Return tracks and series of a run.
+
+    Such as ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and the
+    evaluations by its metric: ``accuracy.quantized``.
     """
     steps = ["loss", "learning_rate"]
     steps += [f"{tensor}/{measure}" for measure in STEP_MEASURES for tensor in tensors]
@@ -26,17 +28,17 @@ def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str
 
 
 def score_names(metric: Metric) -> List[str]:
-    """The series of evaluations: ``accuracy.float``, ``accuracy.weights_only``, ..."""
+    """Return the names of the series of evaluations: ``accuracy.float``, ``accuracy.weights_only``, ..."""
     return [f"{metric.name}.{way}" for way in WAYS]
 
 
 def metric_in(history: History) -> Metric:
-    """The metric whose series a history has."""
+    """Return the metric whose series a history has."""
     return METRICS[history.names(EVALUATIONS)[0].partition(".")[0]]
 
 
 def recorded_metric(description: Dict[str, Any]) -> Metric:
-    """The metric of a recorded run, from its description. There was a time when all runs were classifications."""
+    """Return the metric of a recorded run, from its description; old descriptions are of classifications."""
     return metric_of(description.get("task", CLASSIFICATION))
 
 
@@ -66,7 +68,7 @@ def refill(
     last: Optional[int] = None,
     is_wanted: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Put every series of a record into an empty history.
+    """Fill an empty history from a record.
 
     Parameters
     ----------
@@ -120,7 +122,7 @@ def _extend_up_to(history: History, piece: StepSeries, stop: Optional[int]) -> N
 
 
 class _ByBranch:
-    """Items of ascending branches, read branch by branch."""
+    """Iterator over items of ascending branches, branch by branch."""
 
     def __init__(self, items: Iterator[Any], branch_of: Callable[[Any], int]):
         self._items, self._branch_of = items, branch_of
