@@ -55,7 +55,11 @@ setup(
     packages=[*find_packages(include=["qatviz", "qatviz.*"]), "qatviz.assets"],
     # The bundled data lives at the top of the checkout and is installed inside the package.
     package_dir={"qatviz.assets": "assets"},
-    package_data={"qatviz.assets": ["*.npz", "*.md"], "qatviz.export.c": ["runtime/*"], "qatviz.report": ["*.css"]},
+    package_data={
+        "qatviz.assets": ["*.npz", "*.md", "icons/*.svg"],
+        "qatviz.export.c": ["runtime/*"],
+        "qatviz.report": ["*.css"],
+    },
     install_requires=[
         "tensorflow==1.15.*",
         # TensorFlow 1.15 sets no upper bounds; these are the last series of each that it works with.

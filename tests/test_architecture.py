@@ -29,6 +29,7 @@ TERMINAL = {"tqdm"}
 # What modules may import besides the standard library and qatviz; the first rule whose name is the module or a package
 # around it holds.
 THIRD_PARTY = [
+    ("qatviz.asset_files", STANDARD_LIBRARY_ONLY),
     ("qatviz.atomic_files", STANDARD_LIBRARY_ONLY),
     ("qatviz.errors", STANDARD_LIBRARY_ONLY),
     ("qatviz.metric", STANDARD_LIBRARY_ONLY),
@@ -71,6 +72,7 @@ THIRD_PARTY = [
 # description of a network, is what it shows and changes; the NumPy reference says what that would do.
 KNOWN_TO_GUI = (
     "qatviz.gui",
+    "qatviz.asset_files",
     "qatviz.atomic_files",
     "qatviz.settings",
     "qatviz.presets",

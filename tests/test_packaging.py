@@ -60,7 +60,7 @@ def test_the_wheel_has_every_module_and_asset_and_nothing_else(tree, wheel):
             inside = os.path.normpath(os.path.join(place, os.path.relpath(folder, os.path.join(tree, top))))
             # The README's pictures are for those who read it.
             expected.update(inside.replace(os.sep, "/") + "/" + name for name in names if not name.endswith(".png"))
-    assert "qatviz/assets/mnist_5k.npz" in expected
+    assert {"qatviz/assets/mnist_5k.npz", "qatviz/assets/icons/play.svg", "qatviz/report/report.css"} <= expected
     with zipfile.ZipFile(wheel) as archive:
         assert {name for name in archive.namelist() if ".dist-info/" not in name} == expected
 
@@ -69,11 +69,17 @@ def test_an_installed_wheel_finds_and_loads_its_own_data(wheel, tmp_path):
     site = str(tmp_path / "site")
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile", "--target", site, wheel)
     program = (
-        "from qatviz.data import asset_path, load; d = load('mnist-5k'); "
-        "print(asset_path('mnist_5k.npz'), len(d.x_train), len(d.x_test))"
+        "from qatviz.asset_files import asset_path; from qatviz.data import load; d = load('mnist-5k'); "
+        "print(asset_path('mnist_5k.npz'), asset_path('icons/play.svg'), len(d.x_train), len(d.x_test))"
     )
     told = run(sys.executable, "-c", program, cwd=str(tmp_path), env=dict(os.environ, PYTHONPATH=site))
-    assert told.split() == [os.path.join(site, "qatviz", "assets", "mnist_5k.npz"), "4000", "1000"]
+    assets = os.path.join(site, "qatviz", "assets")
+    assert told.split() == [
+        os.path.join(assets, "mnist_5k.npz"),
+        os.path.join(assets, "icons/play.svg"),
+        "4000",
+        "1000",
+    ]
 
 
 def test_the_wheel_says_what_it_is(wheel, metadata):
@@ -100,7 +106,9 @@ def test_the_source_distribution_can_be_built_from(tree, tmp_path):
         "README.md",
         "bootstrap.py",
         "qatviz/bootstrapping/common.py",
+        "assets/icons/play.svg",
         "assets/mnist_5k.npz",
+        "qatviz/report/report.css",
         "qatviz/__init__.py",
         "tests/conftest.py",
         "pytest.ini",

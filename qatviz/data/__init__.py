@@ -3,7 +3,7 @@
 from qatviz.data.batches import BatchSchedule
 from qatviz.data.build import from_arrays
 from qatviz.data.dataset import Dataset
-from qatviz.data.registry import FILE_FORMATS, NAMED_DATA, asset_path, load
+from qatviz.data.registry import FILE_FORMATS, NAMED_DATA, load
 from qatviz.data.summary import describe, format_description
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "NAMED_DATA",
     "BatchSchedule",
     "Dataset",
-    "asset_path",
     "describe",
     "format_description",
     "from_arrays",

@@ -3,8 +3,9 @@
 import difflib
 import os
 from dataclasses import dataclass
-from typing import Callable, Optional, Tuple, Union
+from typing import Callable, Optional, Union
 
+from qatviz.asset_files import asset_path
 from qatviz.data.cifar import is_cifar10, load_cifar10
 from qatviz.data.dataset import Dataset
 from qatviz.data.folder import EXTENSIONS, is_folder, load_folder
@@ -13,8 +14,6 @@ from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load
 from qatviz.data.npz import KEYS_HELP, is_npz, load_npz
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, check_task
-
-_PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @dataclass(frozen=True)
@@ -138,38 +137,6 @@ def load(
             path, "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)
         )
     )
-
-
-def asset_dirs() -> Tuple[str, str]:
-    """Return the directories that may contain the bundled files, that of an installation first.
-
-    Returns
-    -------
-    tuple of str
-        ``<package>/assets`` (installation from a wheel) and ``<repository>/assets`` (checkout or editable
-        installation).
-    """
-    return os.path.join(_PACKAGE_DIR, "assets"), os.path.join(os.path.dirname(_PACKAGE_DIR), "assets")
-
-
-def asset_path(name: str) -> str:
-    """Return the absolute path of a bundled file.
-
-    Parameters
-    ----------
-    name : str
-        Path below the directory of bundled files, such as ``"mnist_5k.npz"``.
-
-    Raises
-    ------
-    DataError
-        If neither directory has the file; the message names both paths.
-    """
-    candidates = [os.path.join(directory, name) for directory in asset_dirs()]
-    for path in candidates:
-        if os.path.isfile(path):
-            return path
-    raise DataError(f"bundled file {name!r} is missing; expected {' or '.join(candidates)}; install qatviz again")
 
 
 def _no_regression(spec: str) -> str:

@@ -9,7 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from qatviz.data import asset_path, load, registry
+from qatviz import asset_files
+from qatviz.asset_files import asset_path
+from qatviz.data import load
 from qatviz.errors import DataError
 
 SHA256 = "8e3d5ace83a0fc202b2c0c5abb990dcf571cd07926e6add6558c90fc06d8bc1d"
@@ -56,7 +58,7 @@ def test_the_split_is_fixed_whatever_the_seed():
 
 def test_the_installation_is_searched_before_the_checkout(tmp_path, monkeypatch):
     installed, checkout = tmp_path / "qatviz" / "assets", tmp_path / "assets"
-    monkeypatch.setattr(registry, "_PACKAGE_DIR", str(tmp_path / "qatviz"))
+    monkeypatch.setattr(asset_files, "_PACKAGE_DIR", str(tmp_path / "qatviz"))
     with pytest.raises(DataError) as caught:
         asset_path("some.npz")
     assert str(installed) in str(caught.value) and str(checkout) in str(caught.value)
