@@ -173,18 +173,18 @@ def pack_values(values: TensorValues) -> bytes:
 
 
 def unpack_values(blob: bytes) -> TensorValues:
-    """Return the values that `pack_values` packed; raises as `unpack`."""
+    """Return the values in a blob made by `pack_values`; raises like `unpack`."""
     header, arrays = unpack(blob)
     return TensorValues(int(header["step"]), str(header["name"]), arrays["values"])
 
 
 def pack_state(state: RunState) -> bytes:
-    """Return the state of a run as one blob. (Checkpoints on disk are files of another form.)"""
+    """Return the state of a run as one blob; checkpoints on disk have another form."""
     return pack({"name": state.name, "meta": state.meta()}, state.arrays)
 
 
 def unpack_state(blob: bytes, plan: QuantizationPlan) -> RunState:
-    """Return the state that `pack_state` packed, of a run with this plan; raises as `unpack`, or RecordError."""
+    """Return the state in a blob made by `pack_state`; raises like `unpack`, or RecordError if ``plan`` differs."""
     header, arrays = unpack(blob)
     return RunState.from_checkpoint(str(header["name"]), arrays, header["meta"], plan)
 

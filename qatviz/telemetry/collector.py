@@ -93,7 +93,7 @@ class Collector:
         while True:
             self._wake.wait(_INTERVAL_S)
             self._wake.clear()
-            closing = self._closing  # before the queue is emptied: what was put before close is passed on
+            closing = self._closing  # read before the queue is emptied, so that items put before close are processed
             self._pass_on_waiting()
             if closing:
                 return

@@ -1,13 +1,13 @@
-"""Every series of a run, for the whole run, in bounded memory.
+"""History of all series of a run in bounded memory.
 
 A history has *tracks*: groups of series that are measured at the same steps (each training step, each snapshot, each
-evaluation). The newest rows of a track are kept as they came. Older rows are folded into buckets of 2^k consecutive
-rows; of each bucket survive, for every series, the minimum, the maximum, the mean and the number of values, and the
-first and last step. When a track's buckets are all in use, neighbours merge and k grows by one, so extremes are never
-lost and memory stays where it is.
+evaluation). The newest rows of a track are stored individually. Older rows are folded into buckets of 2^k consecutive
+rows, which store the minimum, maximum, mean and number of values of every series, and the first and last step. When a
+track's buckets are all in use, neighbours merge and k grows by one, so extremes are never lost and memory stays
+bounded.
 
-A run that is set to another state continues on a new branch. What is read is what led to the present state; what was
-measured on branches that were left is kept, and is read again once the run is set to a state on one of them.
+A run that is set to another state continues on a new branch. Readers get the rows that led to the present state; rows
+of abandoned branches are stored, and returned again once the run is set to a state on one of them.
 """
 
 import threading
@@ -21,12 +21,12 @@ from qatviz.telemetry.history_branches import BranchedTrack
 
 #: Buckets of the older part of a track. 8192 are four times what a wide screen shows; 332 series need 44 MB of them.
 DEFAULT_CAPACITY = 8192
-#: Newest rows of a track that are kept as they came, at least.
+#: Smallest number of newest rows of a track that are stored individually.
 DEFAULT_RECENT = 1024
 
 
 class Series(NamedTuple):
-    """One series, oldest first: buckets, then single steps (which are buckets of one row).
+    """Series in ascending order: buckets, then single steps (which are buckets of one row).
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Series(NamedTuple):
 
 
 class History:
-    """All series of a run by name. One thread writes; any thread may read, and gets copies.
+    """History of all series of a run by name; one thread writes, any thread may read copies.
 
     Parameters
     ----------
@@ -105,19 +105,19 @@ class History:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays held."""
+        """Total size of all arrays in bytes."""
         with self._lock:
             return sum(track.nbytes for track in self._tracks.values())
 
     def append(self, track: str, step: int, values: np.ndarray, position: int = 0) -> None:
-        """Add one row: the values of all series of ``track`` at ``step``.
+        """Append one row: the values of all series of ``track`` at ``step``.
 
         Parameters
         ----------
         step : int
             Later than the track's last step.
         values : np.ndarray
-            ``[len(names)]``, cast to float32; NaN says that there is no value.
+            ``[len(names)]``, cast to float32; NaN means no value.
         position : int
             Number of events of the branch before the state that was measured: what was measured after a change of
             settings does not belong to the state before it, though it is of the same step.
@@ -131,7 +131,7 @@ class History:
             self._tracks[track].append(step, position, values)
 
     def extend(self, track: str, steps: np.ndarray, values: np.ndarray) -> None:
-        """Add many rows at once: ``steps`` int64 ``[n]`` ascending, ``values`` ``[n, len(names)]``.
+        """Append many rows at once: ``steps`` int64 ``[n]`` ascending, ``values`` ``[n, len(names)]``.
 
         Raises as `append` does, before anything is added.
         """
@@ -140,16 +140,15 @@ class History:
 
     @property
     def branch(self) -> int:
-        """The branch that the run is on."""
+        """Branch that the run is on."""
         with self._lock:
             return self._tree.newest
 
     def rewind(self, parent: BranchPoint, branch: int) -> None:
-        """Continue from the state at ``parent`` on a new branch: what did not lead to that state is not read any more.
+        """Continue from the state at ``parent`` on a new branch; readers no longer get rows that did not lead to it.
 
-        Single rows are cut off exactly. A bucket that straddles the state holds values from both before and after it,
-        which can't be told apart; all of it is left out. So what is read is true, and the gap before the state is
-        shorter than one bucket.
+        Single rows are separated exactly. A bucket that straddles the state is omitted, because its values from before
+        and after the state cannot be separated. The gap before the state is thus shorter than one bucket.
 
         Raises
         ------
@@ -165,12 +164,12 @@ class History:
                 track.rewind(path)
 
     def series(self, name: str, start: Optional[int] = None, stop: Optional[int] = None) -> Series:
-        """Return a copy of one series, of what led to the present state.
+        """Return a copy of the part of one series that led to the present state.
 
         Parameters
         ----------
         start, stop : int, optional
-            Only the buckets that touch the steps ``start`` to ``stop``, both included.
+            Return only the buckets that overlap the steps ``start`` to ``stop``, inclusive.
 
         Returns
         -------
@@ -188,12 +187,12 @@ class History:
         return Series(*(read_only(array) for array in copied))
 
     def last_step(self, track: str) -> Optional[int]:
-        """Return the step of the newest row of ``track`` that led to the present state; None where there is none."""
+        """Return the step of the newest row of ``track`` that led to the present state; None if there is none."""
         with self._lock:
             return self._tracks[track].last_step
 
     def latest(self, track: str) -> Optional[Tuple[int, np.ndarray]]:
-        """Return step and values (float32 ``[len(names)]``, a copy) of that row; None if it is in a bucket, or none."""
+        """Return step and values of the newest row, a copy; None if it is in a bucket or there is none."""
         with self._lock:
             newest = self._tracks[track].latest()
         return None if newest is None else (newest[0], read_only(newest[1]))

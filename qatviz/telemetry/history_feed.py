@@ -71,7 +71,7 @@ class HistoryFeed:
         self._do(self._history.rewind, parent, branch)
 
     def close(self) -> None:
-        """Return when all that was added is in the history."""
+        """Wait until all added items are in the history."""
         if self._thread is not None:
             self._thread.join(PATIENCE_S)
             self._ending.set()
@@ -86,7 +86,7 @@ class HistoryFeed:
 
     def _run(self, record: RecordReader, step: int, tree: BranchTree) -> None:
         self._guarded(refill, self._history, record, tree, step, lambda: not self._ending.is_set())
-        self._guarded(enter_branches, self._history, tree, tree.newest)  # also where not all could be read
+        self._guarded(enter_branches, self._history, tree, tree.newest)  # also if reading failed
         with self._filling:
             for function, arguments in self._waiting or ():
                 self._guarded(function, *arguments)

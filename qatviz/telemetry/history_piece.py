@@ -1,4 +1,4 @@
-"""The rows of one branch of a run once the run has left it: never added to, and coarsened where memory is short."""
+"""History of an abandoned branch: no rows are added, and it is coarsened if memory is short."""
 
 from typing import Sequence
 
@@ -12,14 +12,14 @@ _ROWS_FOLDED = 8
 
 
 class Piece:
-    """Buckets, then single rows.
+    """Buckets and single rows of a branch.
 
     Parameters
     ----------
     table : Table
         Copies, which the piece owns.
     stride : int
-        Rows of a bucket.
+        Number of rows in a bucket.
     """
 
     def __init__(self, table: Table, stride: int):
@@ -27,17 +27,17 @@ class Piece:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """Total size of all arrays in bytes."""
         return sum(array.nbytes for array in self._table)
 
     @property
     def stride(self) -> int:
-        """Rows of the shortest bucket that the piece can do without."""
+        """Number of rows of the buckets that :meth:`coarsen` merges next."""
         return 1 if self._folding_pays() else self._stride
 
     @property
     def can_coarsen(self) -> bool:
-        """Whether :meth:`coarsen` saves memory."""
+        """True if :meth:`coarsen` saves memory."""
         return self._folding_pays() or len(self._table.first) > 1
 
     def coarsen(self) -> None:
@@ -52,19 +52,20 @@ class Piece:
 
     @classmethod
     def of(cls, track: Track) -> "Piece":
-        """Return a piece with copies of what is in a track."""
+        """Return a piece with a copy of a track's content."""
         return cls(_copy(track.table()), track.stride)
 
     def part_before(self, limit: BranchPoint) -> Table:
-        """Return views of what came before a state. Of a bucket that straddles it, nothing does: its values can't be
-        told apart.
+        """Return views of the rows before a state.
+
+        A bucket that straddles the state is omitted, because its values cannot be separated.
         """
         table = self._table
         n_buckets = _count_before(table.last, table.last_position, limit)
         return table.part(n_buckets, _count_before(table.steps, table.positions, limit))
 
     def joined(self, limit: BranchPoint, later: "Piece") -> "Piece":
-        """Return a piece with what came before a state, then all of ``later``; all in buckets."""
+        """Return a piece of buckets with the rows before a state, followed by all of ``later``."""
         tables = [_with_rows_folded(table, 1) for table in (self.part_before(limit), later._table)]
         columns = [np.concatenate(arrays, axis=-1) for arrays in zip(*(table[:7] for table in tables))]
         return Piece(Table(*columns, *_none(tables[0])), max(self._stride, later._stride))
@@ -106,5 +107,5 @@ def _with_rows_folded(table: Table, stride: int) -> Table:
 
 
 def _none(table: Table) -> Sequence[np.ndarray]:
-    """Return what a table has where it has no single rows; not views, which would keep the rows in memory."""
+    """Return empty copies of a table's arrays of single rows; views would keep the rows in memory."""
     return [array[:0].copy() for array in (table.steps, table.positions, table.rows)]

@@ -62,16 +62,17 @@ class Run:
     history : History
         All series so far, see :func:`qatviz.telemetry.record.refill.history_names`.
     final : RunState or None
-        The state at the end of a run that finished or was stopped.
+        Final state of a run that finished or was stopped.
     """
 
     def __init__(self, spec: RunSpec, record: Optional[RunRecord] = None, recall: bool = True, yields: bool = False):
         self._yields = yields
         self.spec, self.record = spec, record
-        goes_on = recall and record is not None and spec.start is not None
-        self._recall = Recall(record, spec.start.step, record.cursor().tree) if goes_on else None
+        self._recall: Optional[Recall] = None
+        first_branch = 0 if record is None else record.branch
+        if recall and record is not None and spec.start is not None:
+            self._recall, first_branch = Recall(record, spec.start.step, record.cursor().tree), 0
         names = [tensor.name for tensor in spec.plan.tensors]
-        first_branch = 0 if goes_on or record is None else record.branch
         self.history = History(history_names(names, spec.metric), branch=first_branch)
         self._channel = Channel(CHANNEL_CAPACITY)
         self._inbox = Inbox()
@@ -108,7 +109,7 @@ class Run:
         self._thread.start()
 
     def send(self, command: c.Command) -> str:
-        """Send a command; return its id, which the answer (CommandApplied, CommandRejected) carries.
+        """Send a command; return its id, which the reply (CommandApplied, CommandRejected) carries.
 
         Raises
         ------
@@ -132,7 +133,7 @@ class Run:
         return self.send(c.Resume())
 
     def single_step(self, count: int = 1) -> str:
-        """Take ``count`` steps, then pause."""
+        """Run ``count`` training steps, then pause."""
         return self.send(c.SingleStep(count))
 
     def request_stop(self) -> None:
@@ -175,7 +176,7 @@ class Run:
             trainer = Trainer(self.spec, self._inbox, collector, self.record, cursor, self._set_state)
             ending = trainer.run()
             self.final = trainer.final
-        except BaseException as error:  # whatever it is, it has to reach the user
+        except BaseException as error:  # every error must be reported to the user
             ending = _failure(self._step, error)
         finally:
             late = self._inbox.close()
@@ -198,7 +199,7 @@ class Run:
             return
         try:
             self.record.close()
-        except Exception as error:  # the run is over; the user hears of it all the same
+        except Exception as error:  # report it although the run is over
             self._channel.put_event(events.RecordFailed(self._step, str(error)))
 
 
@@ -207,7 +208,7 @@ def _leave_the_processor() -> None:
 
     Only Linux has nice values of threads.
     """
-    # On another system, or where it is not allowed, training is as urgent as the rest.
+    # On other systems, or without permission, training keeps the normal priority.
     with contextlib.suppress(AttributeError, OSError):
         os.setpriority(os.PRIO_PROCESS, int(os.path.basename(os.readlink("/proc/thread-self"))), NICENESS)
 

@@ -30,13 +30,13 @@ from qatviz.telemetry.record.schema import (
     reading,
 )
 
-#: Step blocks that are read in one transaction.
+#: Number of step blocks read in one transaction.
 _BLOCKS_AT_ONCE = 32
-#: Snapshots that are read in one transaction.
+#: Number of snapshots read in one transaction.
 _SNAPSHOTS_AT_ONCE = 16
 
 
-#: Where the parameters are that the run began with, and under what name, if they were given.
+#: Subdirectory and name of the initial parameters, if the run was given any.
 INITIAL, PARAMETERS = "initial", "parameters"
 
 
@@ -63,20 +63,20 @@ class StepSeries(NamedTuple):
 class RecordReader:
     """Read-only record of a run, for any thread.
 
-    Nothing stays open between two calls, and each call sees what was committed when it began. *The surviving
-    timeline* is what led to the run's present state: steps, snapshots and events that an undo left behind are not
-    part of it, unless a redo brought them back. Of snapshots it goes by steps: one of the very step to which the run
-    was set back survives until there is another one of that step.
+    Nothing stays open between two calls, and each call returns the items committed at its start. The *surviving
+    timeline* led to the run's present state: steps, snapshots and events abandoned by an undo are not part of it,
+    unless a redo restored them. Snapshots survive by their step: one of the step to which the run was rewound survives
+    until there is another one of that step.
 
     Parameters
     ----------
     directory : str or Path
-        Where the run is.
+        Directory of the run.
 
     Raises
     ------
     RecordError
-        If there is no record, or it is damaged, foreign or of another format. So does every method.
+        If there is no record, or it is damaged or of another format. Every method raises the same.
     """
 
     def __init__(self, directory: Union[str, Path]):
@@ -106,12 +106,12 @@ class RecordReader:
         Parameters
         ----------
         surviving_only : bool
-            Only those on the surviving timeline.
+            Return only those on the surviving timeline.
 
         Returns
         -------
         list of dict
-            `Event.to_dict` of each, with ``sequence`` (its number, from 1) and ``time`` (Unix time, seconds).
+            `Event.to_dict` of each, with ``sequence`` (number from 1) and ``time`` (Unix time in seconds).
         """
         log = self._log()
         if not surviving_only:
@@ -120,9 +120,9 @@ class RecordReader:
         return [row for row in log.rows if path.includes(_point_of(row))]
 
     def log(self) -> Tuple[List[LoggedEvent], int]:
-        """Return all events in the order in which they happened, and the number of those of kinds that are not known.
+        """Return all events in the order in which they occurred, and the number of events of unknown kinds.
 
-        Such are the events of a later version.
+        Those were recorded by a later version.
         """
         log = self._log()
         path = log.tree.path()
@@ -132,7 +132,7 @@ class RecordReader:
         return found, len(log.rows) - len(known)
 
     def plan(self) -> Plan:
-        """Return what is still planned for the run; see :func:`qatviz.protocol.schedule.remaining_plan`."""
+        """Return the remaining plan of the run; see :func:`qatviz.protocol.schedule.remaining_plan`."""
         log = [logged.event for logged in self.log()[0]]
         try:
             return remaining_plan(self._description, log, self.last_step, says_the_same)
@@ -169,7 +169,7 @@ class RecordReader:
             yield piece
 
     def iter_branch_steps(self, surviving_only: bool = False) -> Iterator[Tuple[int, StepSeries]]:
-        """Yield branch and steps, as `iter_steps`, of all branches in their order, or of those that survive."""
+        """Yield branch and steps of all branches, or of the surviving timeline, in pieces like `iter_steps`."""
         yield from self._iter_pieces(self._limits() if surviving_only else None, None, None)
 
     def branches(self) -> BranchTree:
@@ -179,7 +179,7 @@ class RecordReader:
     def snapshots(self) -> List[int]:
         """Return the steps of the snapshots on the surviving timeline, ascending.
 
-        Of the newest 200 snapshots all are kept, of older ones every 2nd, 4th, 8th ... (see `record_database`).
+        The newest 200 snapshots are all stored, of older ones every 2nd, 4th, 8th ... (see `database.is_kept`).
         """
         with open_for_reading(self.path) as connection:
             return sorted(self._snapshot_ids(connection))
@@ -197,7 +197,7 @@ class RecordReader:
     def iter_snapshots(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[Snapshot]:
         """Yield the snapshots on the surviving timeline with ``start <= step <= stop``.
 
-        One that is thinned out meanwhile, by who writes the record, is left out.
+        Snapshots that the writer thins out meanwhile are omitted.
         """
         with open_for_reading(self.path) as connection:
             ids = self._snapshot_ids(connection)
@@ -205,7 +205,7 @@ class RecordReader:
         yield from self._iter_bodies([ids[step] for step in steps])
 
     def iter_branch_snapshots(self, surviving_only: bool = False) -> Iterator[Snapshot]:
-        """Yield the snapshots of all branches in their order, or of those that survive; as `iter_snapshots`."""
+        """Yield the snapshots of all branches, or of the surviving timeline, like `iter_snapshots`."""
         if surviving_only:
             yield from self.iter_snapshots()
             return
@@ -218,7 +218,7 @@ class RecordReader:
         arrays, meta = self._checkpoints.load(name)
         with reading(self.path):
             meta["reason"] = save_reason_of(meta["reason"]).to_wire()
-            if "position" not in meta:  # of version 0.1
+            if "position" not in meta:  # version 0.1
                 meta["position"] = self._log().position_of(name, int(meta.get("branch", 0)))
         return arrays, meta
 
@@ -233,21 +233,21 @@ class RecordReader:
         return self._checkpoints.list()
 
     def is_surviving(self, point: BranchPoint) -> bool:
-        """Whether a state, such as that of a checkpoint (`CheckpointInfo.point`), lies on the surviving timeline.
+        """Return whether a state, such as a checkpoint's (`CheckpointInfo.point`), is on the surviving timeline.
 
-        False for a branch of which the record knows nothing: the process ended before it could be written.
+        False for a branch missing from the record, because the process ended before it was written.
         """
         return self._log().tree.path().includes(point)
 
     def _limits(self) -> Dict[int, float]:
-        """Return the last surviving step of each branch that the present state descends from."""
+        """Return the last surviving step of each branch from which the present state descends."""
         with open_for_reading(self.path) as connection:
             return _surviving(connection, read_state(connection))
 
     def _iter_pieces(
         self, limits: Optional[Dict[int, float]], start: Optional[int], stop: Optional[int]
     ) -> Iterator[Tuple[int, StepSeries]]:
-        """Yield branch and steps of the blocks that there are when it begins; None for ``limits``: of all branches."""
+        """Yield branch and steps of the blocks present at the start; ``limits`` None: of all branches."""
         with open_for_reading(self.path) as connection:
             state = read_state(connection)
         first = -np.inf if start is None else start
@@ -267,7 +267,7 @@ class RecordReader:
         last: float,
         limits: Optional[Dict[int, float]],
     ) -> Tuple[List[Tuple[int, StepSeries]], int]:
-        """Return branch and steps of the next blocks after the id ``done`` that are asked for, and the new ``done``."""
+        """Return branch and requested steps of the next blocks after the id ``done``, and the new ``done``."""
         end = min(done + _BLOCKS_AT_ONCE, state.blocks)
         rows = list(checked_rows(connection, "blocks", "WHERE id > ? AND id <= ?", (done, end)))
         if [row[0] for row in rows] != list(range(done + 1, end + 1)):
@@ -286,7 +286,7 @@ class RecordReader:
         return pieces, end
 
     def _iter_bodies(self, wanted: Sequence[Tuple[int, int, int]]) -> Iterator[Snapshot]:
-        """Yield the snapshots of these rows (row, CRC of the body, branch); those that are gone are left out."""
+        """Yield the snapshots of rows (row, CRC of the body, branch), omitting rows deleted meanwhile."""
         for begin in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
             with open_for_reading(self.path) as connection:
                 kept = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
@@ -300,7 +300,7 @@ class RecordReader:
             yield from snapshots
 
     def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, Tuple[int, int, int]]:
-        """Return row, CRC of the body and branch of each surviving snapshot by step; of two of one step the newer."""
+        """Return row, CRC of the body and branch of each surviving snapshot by step, the newest for each step."""
         limits = _surviving(connection, read_state(connection))
         rows = self._snapshot_rows(connection)
         return {step: (row, body_crc, branch) for row, branch, step, body_crc in rows if step <= limits.get(branch, -1)}
@@ -316,7 +316,7 @@ class RecordReader:
 
 
 def _point_of(row: Dict[str, Any]) -> BranchPoint:
-    """Return the first state that an event is part of the past of."""
+    """Return the place of the first state after an event."""
     kind = EVENT_KINDS.get(row["kind"])
     position = row["position"] + (0 if kind is not None and kind.is_report else 1)
     return BranchPoint(row["branch"], row["step"], position)

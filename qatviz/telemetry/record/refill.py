@@ -15,7 +15,7 @@ from qatviz.telemetry.record.reader import RecordReader, StepSeries
 STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 
 
-def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, List[str]]:
+def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, Sequence[str]]:
     """Return tracks and series of a run.
 
     Such as ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and the
@@ -43,20 +43,20 @@ def recorded_metric(description: Dict[str, Any]) -> Metric:
 
 
 def extend_steps(history: History, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:
-    """Add steps: int64 ``[n]``, loss and learning rate ``[n, 2]``, measures ``[n, len(STEP_MEASURES), T]``."""
+    """Append steps: int64 ``[n]``, loss and learning rate ``[n, 2]``, measures ``[n, len(STEP_MEASURES), T]``."""
     rows = np.concatenate([np.asarray(scalars, np.float32), values.reshape(len(steps), -1)], axis=1)
     history.extend(STEPS, steps, rows)
 
 
 def append_new(history: History, track: str, step: int, values: np.ndarray, position: int = 0) -> None:
-    """Add a row, unless there is one of this step: a second measurement (asked for while paused) says nothing new."""
+    """Append a row unless its step has one; a repeated measurement of a paused run has equal results."""
     last = history.last_step(track)
     if last is None or step > last:
         history.append(track, step, values, position)
 
 
 def enter_branches(history: History, tree: BranchTree, branch: int) -> None:
-    """Begin the branches after the present one of ``history``, up to ``branch``."""
+    """Start the branches after the present one of ``history``, up to ``branch``."""
     for number in range(history.branch + 1, branch + 1):
         history.rewind(tree.parent_of(number) or BranchPoint(number - 1, 0), number)
 
@@ -75,12 +75,12 @@ def refill(
     history : History
         With the tracks of :func:`history_names`, for the tensors of the run.
     tree : BranchTree, optional
-        The branches to read, whether they survive or not: a run that continues may be set to a state on each of them.
-        By default only what survives is read.
+        Branches to read, surviving or not: a resumed run may be set to a state on any of them. By default only the
+        surviving timeline is read.
     last : int, optional
-        Last step of the newest branch to read: what comes later is added by the run itself.
+        Last step to read on the newest branch; the run itself adds later ones.
     is_wanted : callable
-        Asked now and then; once it is false, the rest is left out.
+        Called repeatedly; reading ends when it returns False.
 
     Raises
     ------
