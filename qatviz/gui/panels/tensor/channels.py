@@ -1,8 +1,9 @@
-"""The values' range of each output channel against the representable range of its grid."""
+"""Plot of each output channel's range of values against the representable range of its grid."""
 
 from typing import Any, Dict, List, Optional
 
 import numpy as np
+from PyQt5 import QtWidgets
 
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.view import TensorView
@@ -16,24 +17,24 @@ from qatviz.presentation.tensor_plots import Ends, channel_shapes, value_axis
 from qatviz.presentation.ticks import Tick
 from qatviz.quant.affine import AffineGrid
 
-#: Room beside the first and the last channel.
+#: Space beside the first and the last channel.
 _ROOM = 0.7
 
 
 class ChannelsPlot(TensorPlot):
-    """A bar from the smallest to the largest value of each channel; beyond the representable range it is clipped.
+    """Bars from the smallest to the largest value of each channel, in another colour beyond the representable range.
 
     Attributes
     ----------
     low, high : np.ndarray
         float64 ``[channels]``: smallest and largest values.
     ends, pending : (np.ndarray, np.ndarray) or None
-        Ends of the representable range of each channel: in effect, and with the pending settings.
+        Ends of the representable range of each channel, in effect and with the pending settings.
     """
 
     has_x_grid = False
 
-    def __init__(self, theme: Theme, parent=None):
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self._view: Optional[TensorView] = None
         self.low = self.high = np.zeros(0)
         self.ends: Optional[Ends] = None
@@ -103,7 +104,7 @@ class ChannelsPlot(TensorPlot):
 
 
 def _ends(grid: Optional[AffineGrid], channels: int) -> Optional[Ends]:
-    """Return lower and upper end of each channel's grid, float64 ``[channels]``; None in float."""
+    """Return the lower and upper ends of each channel's grid, float64 ``[channels]``; None in float."""
     if grid is None:
         return None
     low, high = (np.broadcast_to(np.asarray(end, np.float64), (channels,)) for end in (grid.minimum, grid.maximum))
@@ -111,7 +112,7 @@ def _ends(grid: Optional[AffineGrid], channels: int) -> Optional[Ends]:
 
 
 def _use(low: Any, high: Any, grid_low: Any, grid_high: Any) -> np.ndarray:
-    """Return the part of the range of a grid that values from ``low`` to ``high`` use."""
+    """Return the fraction of a grid's range that values from ``low`` to ``high`` use."""
     width = np.asarray(grid_high - grid_low, np.float64)
     inside = np.minimum(high, grid_high) - np.maximum(low, grid_low)
     return np.maximum(inside, 0.0) / np.where(width > 0, width, 1.0)

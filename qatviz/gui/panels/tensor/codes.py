@@ -1,8 +1,9 @@
-"""The integer codes of a tensor, a bar for each code."""
+"""Plot of the integer codes of a tensor, a bar for each code."""
 
 from typing import Dict, List, Optional
 
 import numpy as np
+from PyQt5 import QtWidgets
 
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.view import TensorView
@@ -16,9 +17,9 @@ from qatviz.presentation.tensor_plots import code_shapes, code_ticks
 from qatviz.presentation.ticks import Tick
 from qatviz.quant.affine import AffineGrid, code_bounds
 
-#: Codes are counted one by one up to this width.
+#: Maximum bit width whose codes are counted one by one.
 MOST_BITS = 8
-#: Room beside the first and the last code.
+#: Space beside the first and the last code.
 _ROOM = 0.7
 
 
@@ -28,14 +29,14 @@ class CodesPlot(TensorPlot):
     Attributes
     ----------
     codes, counts : np.ndarray
-        int64 ``[codes]``; empty where they are not known.
+        int64 ``[codes]``; empty if they are not known.
     zero : int or None
-        The zero point, where all channels have the same.
+        The zero point if all channels have the same.
     """
 
     has_x_grid = False
 
-    def __init__(self, theme: Theme, parent=None):
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.codes = self.counts = np.zeros(0, np.int64)
         self.zero: Optional[int] = None
         self._value_of: Optional[AffineGrid] = None
@@ -77,9 +78,9 @@ class CodesPlot(TensorPlot):
 
     @property
     def is_edge(self) -> np.ndarray:
-        """Which codes are edge codes, bool ``[codes]``: the lowest and the highest; clipped values get them.
+        """Mask of the edge codes, bool ``[codes]``: the lowest and the highest, which clipped values have.
 
-        The code of 0 is none where no value is below 0.
+        The code of 0 is not an edge code if the tensor has no negative values.
         """
         edges = (self.codes == self.codes[0]) | (self.codes == self.codes[-1])
         return edges & (self.codes != self._harmless)

@@ -1,8 +1,9 @@
-"""The distribution of the quantization error, in quantization steps: rounding apart from clipping."""
+"""Plot of the quantization error in quantization steps, rounding apart from clipping."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
+from PyQt5 import QtWidgets
 
 from qatviz.analysis.error_distribution import BINS_PER_STEP, LARGEST, ErrorDistribution, error_distribution
 from qatviz.gui.model.ghost import Ghost
@@ -17,26 +18,28 @@ from qatviz.presentation.tensor_plots import error_shapes
 from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.affine import AffineGrid
 
-#: Without clipping no error is larger than half a quantization step: the axis ends here then.
+#: End of the axis without clipping, when no error is larger than half a quantization step.
 ROUNDING_REACH = 0.6
-#: How much higher than the line of ideal rounding the plot is at least.
+#: Minimum ratio of the plot's height to the line of ideal rounding.
 _ABOVE_IDEAL = 1.2
+#: Values and grid of which the distribution of errors was computed.
+_Inputs = Tuple[Optional[TensorValues], Optional[AffineGrid]]
 
 
 class ErrorPlot(TensorPlot):
-    """Histogram of ``(quantized - float) / scale``, with the flat line of ideal rounding, and of what is pending.
+    """Histogram of ``(quantized - float) / scale``, in effect and pending, with the flat line of ideal rounding.
 
     Attributes
     ----------
     found, pending : ErrorDistribution or None
-        In effect, and with the pending settings.
+        Distribution of the error in effect, and with the pending settings.
     """
 
-    def __init__(self, theme: Theme, parent=None):
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.found: Optional[ErrorDistribution] = None
         self.pending: Optional[ErrorDistribution] = None
-        self._of: Tuple[Any, Any] = (None, None)
-        self._pending_of: Tuple[Any, Any] = (None, None)
+        self._of: _Inputs = (None, None)
+        self._pending_of: _Inputs = (None, None)
         titles = ("error (quantization steps)", "values")
         accessible = "Distribution of the quantization error"
         super().__init__(theme, "tensor-error", accessible, titles, self._columns, parent)
@@ -44,9 +47,9 @@ class ErrorPlot(TensorPlot):
     def draw(
         self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost], why_not: str
     ) -> None:
-        """Show the errors of ``values`` on ``grid`` and, where something is pending, on the pending grid.
+        """Show the errors of ``values`` on ``grid`` and, with pending edits, on the pending grid.
 
-        ``why_not`` is shown where there is nothing else to show.
+        ``why_not`` is shown if there are no values or no grid.
         """
         if values is None or grid is None:
             self.found = self.pending = None
@@ -54,14 +57,17 @@ class ErrorPlot(TensorPlot):
             self._of = (None, None)
             self.empty_text(why_not)
             return
-        if not _same(self._of, (values, grid)):
-            self.found, self._of = error_distribution(values.values, grid), (values, grid)
-        if ghost is None or not ghost.active:
+        found = self.found
+        if found is None or not _same(self._of, (values, grid)):
+            found = self.found = error_distribution(values.values, grid)
+            self._of = (values, grid)
+        pending_grid = ghost.grid if ghost is not None else None
+        if pending_grid is None:
             self.pending = None
-        elif self.pending is None or not _same(self._pending_of, (values, ghost.grid)):
-            self.pending, self._pending_of = error_distribution(values.values, ghost.grid), (values, ghost.grid)
-        self._set_ranges(self.found)
-        self.caption = _caption(self.found, values.step)
+        elif self.pending is None or not _same(self._pending_of, (values, pending_grid)):
+            self.pending, self._pending_of = error_distribution(values.values, pending_grid), (values, pending_grid)
+        self._set_ranges(found)
+        self.caption = _caption(found, values.step)
         self.empty_text("")
 
     def _set_ranges(self, found: ErrorDistribution) -> None:
@@ -112,11 +118,11 @@ def _caption(found: ErrorDistribution, step: int) -> str:
     )
 
 
-def _same(one: tuple, other: tuple) -> bool:
-    """Return whether values are the very same, and grids alike."""
-    if one[0] is not other[0] or one[1] is None:
-        return False
+def _same(one: _Inputs, other: _Inputs) -> bool:
+    """Return whether values are the same object, and grids are equal."""
     a, b = one[1], other[1]
+    if one[0] is not other[0] or a is None or b is None:
+        return False
     if a is b:
         return True
     return a.bounds == b.bounds and np.array_equal(a.scale, b.scale) and np.array_equal(a.zero_point, b.zero_point)

@@ -1,10 +1,10 @@
-"""The tensor, its settings and its measures: in effect and, while something is pending, with the pending settings."""
+"""Header of the Tensor panel: the tensor, its settings and measures, in effect and pending."""
 
 from html import escape
-from typing import List, Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.panels.tensor.words import SHOWN, describe, describe_now, describe_tensor, measured, pending_texts
@@ -12,12 +12,12 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor
 
-#: Measures whose pending value is better or worse by itself: the others depend on the scale or the bits.
+#: Measures whose pending value can be called better or worse: the others depend on the scale or the bits.
 _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
 _ARROWS = " While something is pending, an arrow leads to what it would be: ▲ better, ▼ worse."
-#: Width of a cell's text, pixels at the default font: where six have no room, there are rows of three, or of two.
+#: Width of a cell's text at the default font, px: without room for six, there are rows of three, or of two.
 CELL_WIDTH = 128
-#: The line above the cells has room for this description, on no more than so many lines.
+#: Longest expected description, for which the label above the cells has room on at most this number of lines.
 _LONGEST_ABOUT = (
     "DepthwiseConv2D · 3×3×512×1 · 4.61k weights · 8 bits · symmetric · narrow range · per channel · 99.9 % range"
 )
@@ -25,9 +25,9 @@ _MOST_LINES = 3
 
 
 class Header(QtWidgets.QWidget):
-    """The tensor's name (a list to choose another from), its description, its settings and its measures."""
+    """List of tensors with the shown one, its description, settings and measures."""
 
-    #: The user chose the tensor of this name.
+    #: Emitted with the name of the tensor that the user chooses.
     tensor_chosen = QtCore.pyqtSignal(str)
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
@@ -58,7 +58,7 @@ class Header(QtWidgets.QWidget):
         self.log = QtWidgets.QToolButton(text="Log", checkable=True)
         self.log.setToolTip("Counts on a logarithmic axis, so that rare values are seen beside frequent ones.")
         self.log.setAccessibleName("Logarithmic counts")
-        self.cells = {key: _CellLabels(MEASURES[key]) for key in SHOWN}
+        self.cells = {key: _CellLabels(MEASURES[key], theme) for key in SHOWN}
         top = QtWidgets.QHBoxLayout()
         top.addWidget(self.chooser)
         for widget, stretch in ((self.moment, 1), (self.back, 0), (self.log, 0)):
@@ -74,14 +74,13 @@ class Header(QtWidgets.QWidget):
         layout.addLayout(self._grid)
         self.chooser.activated[str].connect(self.tensor_chosen)
         self._arrange()
-        self.apply_theme()
 
     def apply_theme(self) -> None:
         for cell in self.cells.values():
-            cell.apply_theme(self._theme)
+            cell.apply_theme()
 
-    def show_tensors(self, tensors: List[QuantizedTensor], current: str) -> None:
-        """The names to choose from."""
+    def show_tensors(self, tensors: Sequence[QuantizedTensor], current: str) -> None:
+        """Update the list of tensors."""
         names = tuple(tensor.name for tensor in tensors)
         if names != self._names:
             self._names = names
@@ -97,11 +96,11 @@ class Header(QtWidgets.QWidget):
         self.about.setText(self._about(view))
         self._draw_moment(view)
         texts = measured(view)
-        would_be = {} if ghost is None else pending_texts(view)
+        would_be = {} if ghost is None else pending_texts(ghost)
         about = "≈ " if ghost is not None and ghost.approximate else ""
         for key in SHOWN:
             text, value = texts[key]
-            ghost_text, ghost_value = would_be.get(key, ("", None))
+            ghost_text, ghost_value = would_be.get(key, ("", np.nan))
             better = None
             if key in _COMPARED and ghost_text not in ("", text) and np.isfinite([value, ghost_value]).all():
                 better = (ghost_value < value) == (MEASURES[key].better == LOWER)
@@ -109,7 +108,7 @@ class Header(QtWidgets.QWidget):
             self.cells[key].show_values(text, mark + ghost_text, better)
 
     def _about(self, view: TensorView) -> str:
-        """Tensor and settings; while something is pending the settings alone, and what they would be."""
+        """Return tensor and settings, or the settings in effect and the pending ones."""
         colors, ghost = self._theme.colors, view.ghost
         tensor = f"<span style='color:{colors.muted}'>{describe_tensor(view.tensor)} ·</span> "
         if ghost is None:
@@ -130,14 +129,14 @@ class Header(QtWidgets.QWidget):
             )
         self.moment.setText(text)
 
-    def resizeEvent(self, event) -> None:
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         super().resizeEvent(event)
         self._arrange()
 
     def _arrange(self) -> None:
         unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
         columns = next((count for count in (6, 3) if self.width() >= count * unit), 2)
-        # The height does not depend on the text: the plots below must not move.
+        # The height does not depend on the text, so that the plots below do not move.
         metrics = self.about.fontMetrics()
         room = QtCore.QRect(0, 0, max(self.width() - 16, 1), 1000)
         height = metrics.boundingRect(room, QtCore.Qt.TextWordWrap, _LONGEST_ABOUT).height()
@@ -151,12 +150,12 @@ class Header(QtWidgets.QWidget):
 
 
 class _CellLabels(QtWidgets.QWidget):
-    """Name of a measure above its value and, in the ghost's colour, what it would be."""
+    """Name of a measure above its value and, in the ghost's colour, its pending value."""
 
-    def __init__(self, measure: Measure):
+    def __init__(self, measure: Measure, theme: Theme):
         super().__init__()
         self.setToolTip(measure.help + _ARROWS)
-        self._theme: Optional[Theme] = None
+        self._theme = theme
         self._name, self.value = QtWidgets.QLabel(measure.label), QtWidgets.QLabel("–")
         self.value.setTextFormat(QtCore.Qt.RichText)
         self.setAccessibleName(measure.label)
@@ -169,15 +168,15 @@ class _CellLabels(QtWidgets.QWidget):
         font = self._name.font()
         font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
         self._name.setFont(font)
+        self.apply_theme()
 
-    def apply_theme(self, theme: Theme) -> None:
-        self._theme = theme
-        self._name.setStyleSheet(f"color: {theme.colors.muted}")
+    def apply_theme(self) -> None:
+        self._name.setStyleSheet(f"color: {self._theme.colors.muted}")
 
     def show_values(self, now: str, would_be: str, better: Optional[bool]) -> None:
         mark = "" if better is None else " ▲" if better else " ▼"
         first, _, unit = now.partition(" ")
-        # Side by side, the unit is said once.
+        # Two values side by side have their unit once.
         text = f"<b>{escape(first if would_be and would_be.endswith(' ' + unit) else now)}</b>"
         if would_be:
             text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(would_be)}{mark}</span>"

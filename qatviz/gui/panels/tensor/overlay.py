@@ -1,8 +1,9 @@
-"""Float values and quantized levels of a tensor over each other, with the representable range and what is pending."""
+"""Plot of float values and quantized levels of a tensor over each other, with its grid in effect and pending."""
 
 from typing import Dict, List, Optional
 
 import numpy as np
+from PyQt5 import QtWidgets
 
 from qatviz.analysis.distribution import Distribution, distribution
 from qatviz.gui.panels.tensor.plot import TensorPlot
@@ -17,7 +18,7 @@ from qatviz.presentation.scene import Metrics, Shape
 
 
 class OverlayPlot(TensorPlot):
-    """The distribution of a tensor, as a tile of the histograms shows it.
+    """Distribution of a tensor, drawn as in a tile of the histograms.
 
     Attributes
     ----------
@@ -25,7 +26,7 @@ class OverlayPlot(TensorPlot):
     pending : PendingGrid or None
     """
 
-    def __init__(self, theme: Theme, parent=None):
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.shown: Optional[Distribution] = None
         self.pending: Optional[PendingGrid] = None
         accessible = "Distribution of float and quantized values"
@@ -69,7 +70,7 @@ class OverlayPlot(TensorPlot):
         for key, counts in (("clipped", found.clipped), ("flushed", found.flushed)):
             if counts[index] >= 0.5:
                 text += f", {counts[index]:,.0f} {MEASURES[key].name}"
-        if found.levels is not None:
+        if found.levels is not None and found.level_counts is not None:
             near = int(np.argmin(np.abs(found.levels - x)))
             text += f"\nlevel {signed(found.levels[near])}: {found.level_counts[near]:,.0f} values"
         return text

@@ -1,8 +1,8 @@
-"""The selected tensor in full: distribution, codes, error, channels, and all of it over time."""
+"""Panel with the selected tensor in full: distribution, codes, error, channels, and their history."""
 
 import time
 from dataclasses import replace
-from typing import Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -19,29 +19,30 @@ from qatviz.gui.panels.tensor.time import TimePlot
 from qatviz.gui.panels.tensor.view import TensorView, view_of
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
+from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import Snapshot, TensorValues
 from qatviz.quant.affine import AffineGrid
 
-#: Seconds between two requests for the values of a tensor: each takes a snapshot, and copies the tensor.
+#: Interval (s) between requests for the values of a tensor, each of which takes a snapshot and copies the tensor.
 ASK_INTERVAL_S = 2.0
-#: Room is left for a caption as long as this one, on so many lines at most.
+#: Longest expected caption, for which there is room on at most this number of lines.
 LONGEST_CAPTION = (
     "255 of 255 codes used · effective 16.0 of 16 bits · edge codes hold 12.3 % · all channels together, so"
 )
 MOST_LINES = 3
-#: A panel this much wider than high, and this wide at least (pixels), has its two plots side by side.
+#: Minimum ratio of width to height, and minimum width (px), of a panel with its two plots side by side.
 WIDE, WIDE_AT_LEAST = 1.4, 560
-#: Per cent of the panel that the upper plot has at first.
+#: Initial height of the upper plot, per cent of the panel.
 UPPER_SHARE = 52
 CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
 
 
 class TensorPanel(Panel):
-    """One tensor in full, with the ghost of what is pending.
+    """Plots of one tensor, with the ghost of pending edits.
 
-    The upper plot has the distribution; below, a page for each of codes, error, channels and time. On the page of time
-    a cursor takes all plots back to an earlier snapshot.
+    The upper plot shows the distribution; below, there are pages for codes, error, channels and time. A cursor on the
+    page of time takes all plots back to an earlier snapshot.
     """
 
     title = "Tensor"
@@ -49,11 +50,16 @@ class TensorPanel(Panel):
     about = "The selected tensor in full: float and quantized values, integer codes, errors, channels, their history."
     topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE)
 
-    def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None, clock=time.monotonic):
+    def __init__(
+        self,
+        context: Context,
+        parent: Optional[QtWidgets.QWidget] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._clock = clock
         self._cursor: Optional[Snapshot] = None
-        self._drawn: Dict[str, tuple] = {}
-        self._tensor = ("", None)
+        self._drawn: Dict[str, Tuple[Any, ...]] = {}
+        self._tensor: Tuple[str, Optional[QuantizationPlan]] = ("", None)
         self._asked: Dict[str, float] = {}
         super().__init__(context, parent)
         self._restore()
@@ -137,7 +143,7 @@ class TensorPanel(Panel):
 
     @property
     def tab(self) -> str:
-        """Name of the page that is open."""
+        """Name of the open page."""
         return list(self.pages)[self.tabs.currentIndex()]
 
     @property
@@ -157,7 +163,7 @@ class TensorPanel(Panel):
         return self.pages[TIME].plot
 
     def _plots(self) -> List[TensorPlot]:
-        """Those that have been made."""
+        """Return the plots that have been created."""
         return [self.overlay] + [page.plot for page in self.pages.values() if page.is_made]
 
     # Drawing
@@ -183,8 +189,8 @@ class TensorPanel(Panel):
         if self._is_new("page", *look, self.tab, values, self._can_ask(), model.snapshot, len(model.snapshots)):
             self._draw_page(view)
 
-    def _is_new(self, part: str, *inputs) -> bool:
-        """Whether ``part`` was drawn of something else; the inputs are compared as objects, they don't change."""
+    def _is_new(self, part: str, *inputs: Any) -> bool:
+        """Return whether ``part`` was drawn of other inputs; they are compared by identity, since they don't change."""
         old = self._drawn.get(part, ())
         self._drawn[part] = inputs
         return len(old) != len(inputs) or any(
@@ -222,17 +228,19 @@ class TensorPanel(Panel):
             )
 
     def _grid_of_values(self, values: TensorValues, view: TensorView) -> Optional[AffineGrid]:
-        """The grid in effect when ``values`` were read: that of the snapshot they came with."""
+        """Return the grid in effect when ``values`` were read: that of the snapshot they came with."""
         if values.step == view.snapshot.step:
             return view.grid
         near = min(reversed(self._past()), key=lambda snapshot: abs(snapshot.step - values.step), default=view.snapshot)
         return replace(view, snapshot=near).grid
 
     def _past(self) -> List[Snapshot]:
-        """Snapshots of the run's past, the newest at the end even where it is not among those that are kept."""
-        snapshots, newest = self.model.snapshots, self.model.snapshot
-        is_last = newest is None or newest.step > self.model.step or (snapshots and snapshots[-1] is newest)
-        return list(snapshots) if is_last else [*snapshots, newest]
+        """Return the snapshots of the run's past, with the newest at the end even if it is not among those kept."""
+        snapshots, newest = list(self.model.snapshots), self.model.snapshot
+        is_last = bool(snapshots) and snapshots[-1] is newest
+        if newest is not None and newest.step <= self.model.step and not is_last:
+            snapshots.append(newest)
+        return snapshots
 
     def _show_nothing(self) -> None:
         self._drawn.clear()
@@ -252,7 +260,7 @@ class TensorPanel(Panel):
             plot.forget_ranges()
 
     def _check_cursor(self) -> None:
-        """What is no longer part of the run's past can't be looked at; what was only thinned out can."""
+        """Reset a cursor at a snapshot that is no longer part of the past; move it if the snapshot was thinned out."""
         cursor, newest = self._cursor, self.model.snapshot
         if cursor is None:
             return
@@ -268,9 +276,11 @@ class TensorPanel(Panel):
         return self.model.run is not None and not self.model.ended
 
     def _ask(self) -> None:
-        """Ask for the tensor's values where they would be of use and are not those of the newest snapshot."""
-        name, known = self.model.current, self.model.values.get(self.model.current)
-        wanted = known is None or ((self.tab == ERROR or self.edits.pending) and known.step < self.model.snapshot.step)
+        """Request the tensor's values if they are needed and are older than the newest snapshot."""
+        name, newest = self.model.current, self.model.snapshot
+        known = self.model.values.get(name)
+        is_old = known is not None and newest is not None and known.step < newest.step
+        wanted = known is None or (is_old and (self.tab == ERROR or bool(self.edits.pending)))
         now = self._clock()
         if not wanted or not self._can_ask() or now - self._asked.get(name, -1e9) < ASK_INTERVAL_S:
             return
@@ -278,10 +288,9 @@ class TensorPanel(Panel):
         try:
             self.model.run.send(InspectTensor(name))
         except RunStateError:
-            # It ended a moment ago: its last event is on its way and says so.
-            return
+            return  # the run has just ended; its last event is on its way
 
-    # What the user does
+    # User actions
 
     def _on_cursor_moved(self, snapshot: Optional[Snapshot]) -> None:
         self._cursor = snapshot
@@ -314,9 +323,7 @@ class TensorPanel(Panel):
 
 
 class _Page(QtWidgets.QWidget):
-    """A plot under a sentence that says what it comes to. The plot is made when it is first asked for: a window should
-    not wait for what nobody looks at yet.
-    """
+    """Page with a plot below its caption; the plot is created when first shown, so that the window opens sooner."""
 
     def __init__(self, label: str, make: Callable[[], TensorPlot], about: str):
         super().__init__()
@@ -336,7 +343,7 @@ class _Page(QtWidgets.QWidget):
 
     @property
     def is_made(self) -> bool:
-        """Whether there is a plot yet."""
+        """Whether the plot has been created."""
         return self._plot is not None
 
     @property
@@ -344,18 +351,18 @@ class _Page(QtWidgets.QWidget):
         if self._plot is None:
             self._plot = self._make()
             self.layout().addWidget(self._plot, 1)
-            self._plot.show()  # which the layout of a page that is shown already would put off
+            self._plot.show()  # at once: the layout of a visible page would show it later
         return self._plot
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)
-        # Of one height, whatever it says: the plot below is not to move.
+        # The height does not depend on the text, so that the plot below does not move.
         metrics = self.caption.fontMetrics()
         lines = 1 + metrics.horizontalAdvance(LONGEST_CAPTION) // max(self.width() - 16, 1)
         self.caption.setFixedHeight(min(lines, MOST_LINES) * metrics.lineSpacing() + 2)
 
     def add_legend(self, plot: TimePlot) -> None:
-        """The colours of the heat map, beside the caption."""
+        """Show the colours of the heat map beside the caption."""
         if self._legend is None:
             least, most = [QtWidgets.QLabel(end) for end in plot.legend_ends]
             self._legend = QtWidgets.QLabel()

@@ -1,4 +1,4 @@
-"""The base of the plots of the Tensor panel: steady axes, logarithmic counts, a readout under the mouse."""
+"""Base class of the plots of the Tensor panel: steady axes, logarithmic counts, a readout under the mouse."""
 
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -14,23 +14,23 @@ from qatviz.presentation.axis_range import Range, steady_extent, steady_top
 from qatviz.presentation.scene import Metrics, Shape
 from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks
 
-#: Room above the largest count.
+#: Ratio of the count axis to the largest count.
 HEADROOM = 1.12
-#: The count axis shrinks when less than this part of it is used.
+#: Fraction in use below which the count axis shrinks.
 LEAST_USED = 0.4
-#: Axes have titles only where that leaves room for the plot, px.
+#: Minimum width and height of a plot with titles of axes, px.
 TITLED_WIDTH, TITLED_HEIGHT = 220, 170
-#: The narrowest and the widest part of the axis that can be zoomed to, relative to all of it.
+#: Narrowest and widest part of the axis to zoom to, relative to all of it.
 NARROWEST, WIDEST = 1e-6, 4.0
 _ZOOM_PER_NOTCH = 0.8
-#: Part of the plot that stays in view when it is moved.
+#: Minimum fraction of the plot that stays visible when it is moved.
 _LEAST_IN_VIEW = 0.1
 
 Columns = Callable[[], Dict[str, np.ndarray]]
 
 
 class TensorPlot(SceneWidget):
-    """A plot with a horizontal axis that can be zoomed, and a line of text that reads what is under the mouse.
+    """Plot with a horizontal axis that can be zoomed, and a text on the point under the mouse.
 
     The wheel zooms and a drag moves; a double click shows everything again.
 
@@ -38,11 +38,11 @@ class TensorPlot(SceneWidget):
     ----------
     theme : Theme
     name : str
-        What a saved file is named after.
+        Name of a saved file.
     accessible : str
-        What it shows, for those who can't see it.
+        Accessible name.
     titles : (str, str)
-        Of the horizontal and the upright axis.
+        Titles of the horizontal and the vertical axis.
     table : callable
         Returns the numbers that are drawn, by column.
 
@@ -53,13 +53,17 @@ class TensorPlot(SceneWidget):
     is_log : bool
         Whether counts are on a logarithmic scale.
     caption : str
-        What the plot comes to, in a sentence.
+        One sentence that sums the plot up.
     x_range : (float, float)
-        In view.
+        Visible part of the horizontal axis.
     scale : CountScale
     """
 
     has_x_grid = True
+    _extent: Optional[Range]
+    _whole: Range
+    _top: float
+    _zoomed: bool
 
     def __init__(
         self,
@@ -76,7 +80,6 @@ class TensorPlot(SceneWidget):
         self.is_log, self.caption = False, ""
         self.x_range: Range = (0.0, 1.0)
         self.scale = CountScale(1.0)
-        self._zoomed = False
         self._pressed: Optional[QtCore.QPoint] = None
         self._crosshair: Optional[int] = None
         self.forget_ranges()
@@ -89,10 +92,10 @@ class TensorPlot(SceneWidget):
         self.menu = FigureMenu(self)
         self.apply_theme()
 
-    # For the plots
+    # For subclasses
 
     def content(self, area: Area, metrics: Metrics) -> Sequence[Shape]:
-        """Return what is drawn within the plot, and its upright axis."""
+        """Return the shapes within the plot, and its vertical axis."""
         raise NotImplementedError
 
     def x_ticks(self, area: Area, metrics: Metrics) -> List[Tick]:
@@ -106,54 +109,53 @@ class TensorPlot(SceneWidget):
         )
 
     def read(self, x: float, y: float) -> str:
-        """Return what is at ``x`` and the height ``y`` (0..1 of the plot) in words; empty where nothing is."""
+        """Return the readout at ``x`` and the height ``y`` (0..1 of the plot); empty if nothing is there."""
         return ""
 
     def empty_text(self, text: str) -> None:
-        """Show ``text`` instead of the plot; with an empty one, the plot."""
+        """Show ``text`` instead of the plot, or the plot if it is empty."""
         self._empty.say(text)
         self.changed()
 
     def show_extent(self, low: float, high: float) -> None:
-        """Have ``low .. high`` in view, without a jump where there is no need."""
+        """Show the range ``low .. high``, changing the axis only if needed."""
         self._extent = steady_extent(self._extent, low, high)
         self.show_x(*self._extent)
 
     def show_x(self, low: float, high: float) -> None:
-        """Have ``low .. high`` in view, unless the user has zoomed."""
+        """Show the range ``low .. high``, unless the user has zoomed."""
         self._whole = (low, high)
         if not self._zoomed:
             self.x_range = self._whole
 
     def show_counts(self, *counts: np.ndarray) -> None:
-        """Have ``counts`` in view, but for one that towers over all others (logarithmic: that, too)."""
+        """Fit the axis to ``counts``; on a linear scale, one that towers over all others is cut off."""
         self.show_top(max(float(part.max()) if self.is_log else top_without_tower(part) for part in counts))
 
     def show_top(self, largest: float) -> None:
-        """Have counts up to ``largest`` in view."""
+        """Fit the axis to counts up to ``largest``."""
         wanted = max(largest, 1.0) * HEADROOM
-        # Counts of a few hundred values jump about: only what is far too high comes down.
+        # Counts of a few hundred values fluctuate, so the axis shrinks only if it is far too high.
         if not LEAST_USED <= wanted / self._top <= 1.0:
             self._top = steady_top(0.0, wanted)
         self.scale = CountScale(self._top, self.is_log)
 
     def forget_ranges(self) -> None:
-        """Begin with new axes: another tensor is shown."""
-        self._extent: Optional[Range] = None
-        self._whole: Range = self.x_range
+        """Reset the axes for another tensor."""
+        self._extent, self._whole = None, self.x_range
         self._top, self._zoomed = 1e-9, False
 
     # Drawing
 
     @property
     def area(self) -> Area:
-        """Where the plot is."""
+        """Edges of the plot in the widget."""
         has_titles = self.width() >= TITLED_WIDTH and self.height() >= TITLED_HEIGHT
         return plot_area((self.width(), self.height()), self.metrics, has_titles)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is a text instead of the plot."""
+        """Whether a text is shown instead of the plot."""
         return not self._empty.isHidden()
 
     def shapes(self, is_figure: bool) -> List[Shape]:
@@ -193,7 +195,7 @@ class TensorPlot(SceneWidget):
         return left + (x - self.x_range[0]) * (right - left) / (self.x_range[1] - self.x_range[0])
 
     def readout(self) -> str:
-        """Return the text of the readout; empty while it is not shown."""
+        """Return the text of the readout; empty if it is hidden."""
         return "" if self._readout.isHidden() else self._readout.text()
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
@@ -253,7 +255,7 @@ class TensorPlot(SceneWidget):
         if readout.width() > room:
             readout.setWordWrap(True)
             readout.resize(room, readout.heightForWidth(room))
-        # In the corner that the mouse is not in.
+        # At the side where the mouse is not.
         at = left + 4 if pos.x() > (left + right) / 2 else max(left, right - readout.width() - 4)
         readout.move(int(at), int(top) + 4)
         readout.show()

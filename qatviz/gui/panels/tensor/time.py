@@ -1,9 +1,9 @@
-"""The distribution of a tensor over time: a column for each snapshot, with a cursor that goes back to any of them."""
+"""Plot of a tensor's distribution over time: a column for each snapshot, and a cursor to go back to any of them."""
 
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
-from PyQt5 import QtCore, QtGui
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.words import span
@@ -28,7 +28,7 @@ from qatviz.presentation.ticks import Tick
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 _RANGE_MIN, _RANGE_MAX = SNAPSHOT_MEASURES.index("range_min"), SNAPSHOT_MEASURES.index("range_max")
-#: The image begins narrow: there is room for at least this many columns.
+#: Minimum number of columns for which there is room, so that the image grows from a narrow one.
 FEWEST_COLUMNS = 30
 _BACK, _FORTH = -1, 1
 _KEYS = {
@@ -51,15 +51,15 @@ class TimePlot(TensorPlot):
     ends : np.ndarray
         float64 ``[2, snapshots]``: ends of the representable range; NaN in float.
     cursor : int or None
-        The column that the cursor is at; None at the newest, wherever that is.
+        Column of the cursor; None if it follows the newest.
     """
 
-    #: The cursor is at another snapshot; None: at the newest, wherever that is.
+    #: Emitted with the snapshot at the cursor, None if it follows the newest.
     cursor_moved = QtCore.pyqtSignal(object)
 
     has_x_grid = False
 
-    def __init__(self, theme: Theme, parent=None):
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self._heatmap = Heatmap()
         self.snapshots: List[Snapshot] = []
         self.image = np.zeros((0, ROWS), np.uint8)
@@ -67,7 +67,7 @@ class TimePlot(TensorPlot):
         self.cursor: Optional[int] = None
         self._name: str = ""
         self._index: int = 0
-        #: By identity, which the snapshot itself holds on to: what was read of it.
+        #: Ends that were read from snapshots, by ``id``; the snapshot is kept with them, so that it stays unique.
         self._known: Dict[int, Tuple[Snapshot, Tuple[float, ...]]] = {}
         self.y_range: Range = (0.0, 1.0)
         accessible = "Distribution over time; left and right move the cursor"
@@ -80,7 +80,7 @@ class TimePlot(TensorPlot):
         super().apply_theme()
 
     def draw(self, snapshots: List[Snapshot], name: str, index: int, cursor: Optional[Snapshot]) -> None:
-        """Show the tensor ``name`` (number ``index`` of the plan) in ``snapshots``."""
+        """Show the tensor ``name`` (``index`` in the plan) in ``snapshots``."""
         self.snapshots, self._name, self._index = snapshots, name, index
         self.cursor = next((i for i, snapshot in enumerate(snapshots) if snapshot is cursor), None)
         if not snapshots:
@@ -103,7 +103,7 @@ class TimePlot(TensorPlot):
         return max(len(self.snapshots), FEWEST_COLUMNS)
 
     def _read_ends(self) -> np.ndarray:
-        """Return the ends of each histogram and of its range (NaN in float, or not finite): ``[4, snapshots]``."""
+        """Return the ends of each histogram and of its range (NaN in float or if not finite): ``[4, snapshots]``."""
         known = self._known
         self._known = {
             id(snapshot): known.get(id(snapshot)) or (snapshot, self._ends_of(snapshot)) for snapshot in self.snapshots
@@ -137,7 +137,7 @@ class TimePlot(TensorPlot):
         return f"step {snapshot.step:,}, {span(*ends)}: {percent_text(fraction)} of the values"
 
     def legend(self, width: int, height: int) -> QtGui.QPixmap:
-        """Return the colours from :data:`LEAST_SHARE` to :data:`MOST_SHARE`."""
+        """Return a bar with the colours from :data:`LEAST_SHARE` to :data:`MOST_SHARE`."""
         row = color_map(width, self.theme.is_dark)
         pixels = np.ascontiguousarray(np.broadcast_to(row, (height, width, 4)))
         image = QtGui.QImage(pixels.data, width, height, 4 * width, QtGui.QImage.Format_RGBA8888)
@@ -163,7 +163,7 @@ class TimePlot(TensorPlot):
         return int(np.clip(np.floor(self.x_at(pos.x()) + 0.5), 0, max(len(self.snapshots) - 1, 0)))
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
-        event.ignore()  # all of it is in view
+        event.ignore()  # all of it is visible
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         self.setFocus(QtCore.Qt.MouseFocusReason)

@@ -1,4 +1,4 @@
-"""What the Tensor panel shows at one moment: gathered once from the model, drawn by each of its plots."""
+"""Data that all plots of the Tensor panel draw, gathered once from the model."""
 
 from dataclasses import dataclass, replace
 from typing import Optional
@@ -19,19 +19,21 @@ _ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 @dataclass(frozen=True)
 class TensorView:
-    """One tensor at one snapshot.
+    """Tensor at one snapshot.
 
     Attributes
     ----------
     tensor : QuantizedTensor
     settings : QuantizerSettings
-        In effect now.
+        Settings in effect now.
     snapshot : Snapshot
-        The newest, or the one that the cursor is at.
+        The newest snapshot, or that at the cursor.
     is_live : bool
         Whether it is the newest.
+    index : int
+        Index of the tensor in the plan.
     ghost : Ghost or None
-        Of what is pending; none in the past.
+        Ghost of the pending settings; None in the past.
     """
 
     tensor: QuantizedTensor
@@ -56,7 +58,7 @@ class TensorView:
 
     @property
     def grid(self) -> Optional[AffineGrid]:
-        """The grid then; None in float."""
+        """Grid at the snapshot; None in float."""
         return grid_of(self.histogram, self.num_bits, self.measure("range_min")) if self.is_active else None
 
     def measure(self, key: str) -> float:
@@ -72,7 +74,8 @@ class TensorView:
 
     @property
     def _measured_with(self) -> QuantizerSettings:
-        narrow = self.grid.narrow_range if self.is_active else self.settings.narrow_range
+        grid = self.grid
+        narrow = self.settings.narrow_range if grid is None else grid.narrow_range
         return replace(self.settings, num_bits=self.num_bits, narrow_range=narrow)
 
 

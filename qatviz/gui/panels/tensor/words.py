@@ -1,14 +1,15 @@
-"""A tensor and its settings in few words, as the Tensor panel shows them, and the texts of its plots."""
+"""Short texts on a tensor and its settings in the Tensor panel."""
 
 from typing import Dict, Optional, Tuple
 
+from qatviz.gui.model.ghost import Ghost
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import shape_text, si
 from qatviz.settings import QuantizerSettings
 
-#: The measures of the header.
+#: Measures in the header.
 SHOWN = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "used_codes", "size")
 
 
@@ -19,7 +20,7 @@ def describe_tensor(tensor: QuantizedTensor) -> str:
 
 
 def describe_now(view: TensorView) -> str:
-    """Return the settings, or those after the delay; in the past the bits of that moment."""
+    """Return the settings, or those after the delay; in the past, the bits at that time."""
     if not view.is_live:
         return f"{view.num_bits} bits then" if view.is_active else "float then"
     if not view.is_active and view.settings.enabled:
@@ -29,7 +30,7 @@ def describe_now(view: TensorView) -> str:
 
 
 def describe(settings: QuantizerSettings, kind: str, active: bool, than: Optional[QuantizerSettings] = None) -> str:
-    """Return settings in a few words; where ``than`` is given only what differs from it."""
+    """Return settings in a few words; if ``than`` is given, only those that differ from it."""
     if not active:
         return "float"
     return " · ".join(settings.phrases(kind, than if than is not None and than.enabled else None))
@@ -40,16 +41,15 @@ def measured(view: TensorView) -> Dict[str, Tuple[str, float]]:
     return {key: (view.text(key), view.measure(key)) for key in SHOWN}
 
 
-def pending_texts(view: TensorView) -> Dict[str, Tuple[str, float]]:
-    """Return the same with the pending settings."""
-    ghost = view.ghost
+def pending_texts(ghost: Ghost) -> Dict[str, Tuple[str, float]]:
+    """Return text and value of each measure of the header under the pending settings."""
     values = dict(ghost.measures._asdict(), size=ghost.size)
     codes = {"used_codes": ghost.settings.num_codes}
     return {key: (MEASURES[key].text(values[key], ghost.active, codes.get(key)), float(values[key])) for key in SHOWN}
 
 
 def span(low: float, high: float) -> str:
-    """Return a range in few characters."""
+    """Return the text of a range in few characters."""
     return f"{signed(low)} … {signed(high)}"
 
 
