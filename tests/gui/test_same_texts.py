@@ -13,9 +13,9 @@ from qatviz.gui.panels.evolution.kinds import KINDS as PLOTS
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX
 from qatviz.gui.panels.layers.panel import LayersPanel
-from qatviz.gui.panels.network.legend import ColorBar
 from qatviz.gui.panels.network.measures import SHOWN as IN_NETWORK
 from qatviz.gui.panels.network.measures import badge_text, tooltip
+from qatviz.gui.panels.network.view import ColorBar
 from qatviz.gui.panels.tensor.panel import TensorPanel
 from qatviz.gui.panels.tensor.words import SHOWN as IN_HEADER
 from qatviz.measures import MEASURES

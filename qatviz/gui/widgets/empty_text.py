@@ -1,10 +1,10 @@
-"""What a part of the window says instead of what it has nothing to show of."""
+"""Text in the middle of a widget that has nothing to show."""
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 
 class EmptyText(QtWidgets.QLabel):
-    """A label centred over its parent, hidden while it has no text."""
+    """Label centred over its parent; hidden while it has no text."""
 
     def __init__(self, parent: QtWidgets.QWidget):
         super().__init__(parent)
@@ -16,7 +16,7 @@ class EmptyText(QtWidgets.QLabel):
         self.hide()
 
     def say(self, text: str) -> None:
-        """Show ``text``; hide the label where it is empty."""
+        """Show ``text``, or hide the label if it is empty."""
         self.setText(text)
         self.setVisible(bool(text))
         self.setGeometry(self.parentWidget().rect())

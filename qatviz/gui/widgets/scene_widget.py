@@ -1,4 +1,4 @@
-"""A widget that shows a scene."""
+"""Widget that shows a scene."""
 
 from typing import Optional, Sequence
 
@@ -10,7 +10,7 @@ from qatviz.presentation.scene import SMALL, Metrics, Shape
 
 
 class SceneWidget(QtWidgets.QWidget):
-    """Paints :meth:`shapes` once and keeps the picture until they change; what follows the mouse is painted over it."""
+    """Widget that caches a picture of :meth:`shapes` until they change and paints marks of the mouse over it."""
 
     #: Role of the colour behind the shapes.
     ground = "base"
@@ -21,20 +21,20 @@ class SceneWidget(QtWidgets.QWidget):
         self._still: Optional[QtGui.QPixmap] = None
 
     def shapes(self, is_figure: bool) -> Sequence[Shape]:
-        """Return what is shown in the widget's present size; ``is_figure``: for a file."""
+        """Return the shapes for the widget's present size; ``is_figure`` tells whether they go to a file."""
         raise NotImplementedError
 
     def paint_over(self, painter: QtGui.QPainter) -> None:
-        """Paint what is not kept."""
+        """Paint marks that are not cached."""
 
     def changed(self) -> None:
-        """Paint the shapes again before the widget is shown the next time."""
+        """Drop the cached picture, so that the shapes are painted again."""
         self._still = None
         self.update()
 
     @property
     def scenes(self) -> ScenePainter:
-        """The painter for the theme and the font."""
+        """Painter for the theme and the font."""
         return scene_painter(self.theme, self.font(), self.ground)
 
     @property
@@ -55,7 +55,7 @@ class SceneWidget(QtWidgets.QWidget):
             self._still = QtGui.QPixmap(self.size() * ratio)
             self._still.setDevicePixelRatio(ratio)
             still = QtGui.QPainter(self._still)
-            try:  # Qt does not survive a painter that is left open
+            try:  # a painter that is left open crashes Qt
                 self._paint(still, False)
             finally:
                 still.end()
@@ -63,7 +63,7 @@ class SceneWidget(QtWidgets.QWidget):
         self.paint_over(painter)
 
     def _is_figure(self, painter: QtGui.QPainter) -> bool:
-        """Return whether this goes to a file, larger or as SVG: painted, not copied from the screen."""
+        """Return whether the painter draws for a file, which may be larger or SVG, without the cached picture."""
         is_raster = painter.paintEngine().type() == QtGui.QPaintEngine.Raster
         return not is_raster or abs(painter.deviceTransform().m11() - self.devicePixelRatioF()) > 1e-3
 

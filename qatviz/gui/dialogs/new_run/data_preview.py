@@ -1,4 +1,4 @@
-"""Examples of a data set, and the number of examples of each class."""
+"""Preview of a data set: examples, and the number of examples of each class."""
 
 from typing import Dict, List, Optional, Tuple
 
@@ -13,19 +13,19 @@ from qatviz.presentation.class_counts import TEST, TRAIN, class_count_shapes
 from qatviz.presentation.previews import GREY, ROWS, DataInfo
 from qatviz.presentation.scene import Shape
 
-#: Pictures in a row; fewer where there is no room for so many characters under each.
+#: Maximum number of pictures in a row, and number of characters for which there is room below each.
 _COLUMNS, _CAPTION_LENGTH = 8, 5
 _GAP = 6
 
 
 class SampleGrid(QtWidgets.QWidget):
-    """Shows pictures in rows with captions under them; rows of features as strips with captions beside them."""
+    """Grid of pictures with captions below them; rows of features are strips with captions beside them."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
         self._info: Optional[DataInfo] = None
-        self._pixmaps: list = []
+        self._pixmaps: List[QtGui.QPixmap] = []
         self.setAccessibleName("Examples of the data")
         self.setMinimumSize(240, 130)
         self.setMouseTracking(True)
@@ -36,14 +36,14 @@ class SampleGrid(QtWidgets.QWidget):
         return tuple(self._info.captions[: len(self._places())]) if self._info is not None else ()
 
     def show_info(self, info: Optional[DataInfo]) -> None:
-        """Show the examples; None: nothing."""
+        """Show the examples; none for None."""
         self._info, self._pixmaps = info, []
         if info is not None:
             table = heat_table(self._theme) if info.kind == ROWS else None
             self._pixmaps = [QtGui.QPixmap.fromImage(picture(sample, info.kind, table)) for sample in info.samples]
         self.update()
 
-    def _places(self) -> list:
+    def _places(self) -> List[Tuple[QtCore.QRect, QtCore.QRect]]:
         """Return the rectangles of each example and its caption."""
         info, line = self._info, self.fontMetrics().height()
         if info is None:
@@ -63,7 +63,7 @@ class SampleGrid(QtWidgets.QWidget):
         columns = min(_COLUMNS, max(len(self._pixmaps), 1), max(1, self.width() // least))
         height, width = info.samples.shape[1:3]
         wide = max(8, self.width() // columns - _GAP)
-        # As many rows as the pictures have, smaller where there is no room; fewer where they would be tiny.
+        # All rows if there is room, with smaller pictures if necessary; fewer rows if they would be tiny.
         rows = -(-len(self._pixmaps) // columns)
         side = min(wide, self.height() // rows - line - _GAP)
         if side < 20:
@@ -85,7 +85,7 @@ class SampleGrid(QtWidgets.QWidget):
         align = QtCore.Qt.AlignLeft if self._info is not None and self._info.kind == ROWS else QtCore.Qt.AlignHCenter
         captions = self._info.captions if self._info is not None else ()
         for (spot, below), pixmap, caption in zip(self._places(), self._pixmaps, captions):
-            # Pixels stay pixels when they are enlarged.
+            # Enlarged pixels stay sharp.
             painter.setRenderHint(QtGui.QPainter.SmoothPixmapTransform, spot.width() < pixmap.width())
             painter.drawPixmap(spot, pixmap)
             text = metrics.elidedText(caption, QtCore.Qt.ElideMiddle, below.width())
@@ -134,7 +134,7 @@ class ClassCounts(SceneWidget):
 
 
 class DataPreview(QtWidgets.QWidget):
-    """Shows examples on the left and counts on the right."""
+    """Examples on the left and counts on the right."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -159,7 +159,7 @@ class DataPreview(QtWidgets.QWidget):
         self.show_info(None, "")
 
     def show_info(self, info: Optional[DataInfo], why_not: str) -> None:
-        """Show the data; ``why_not`` where there is none."""
+        """Show the data, or the text ``why_not`` if there is none."""
         self.grid.show_info(info)
         self.empty.say(why_not if info is None else "")
         for part in (self.plot, self.key):
@@ -180,7 +180,7 @@ class DataPreview(QtWidgets.QWidget):
         self.plot.show_info(info)
 
 
-def heat_table(theme: Theme) -> list:
+def heat_table(theme: Theme) -> List[int]:
     """Return the colours for 0 to 255: from the background of plots to the accent."""
     low, high = theme.color("raised"), theme.color("accent")
     steps = np.linspace(0, 1, 256)
@@ -188,7 +188,7 @@ def heat_table(theme: Theme) -> list:
     return [QtGui.qRgb(*rgb) for rgb in zip(*(part.tolist() for part in parts))]
 
 
-def picture(sample: np.ndarray, kind: str, heat: Optional[list] = None) -> QtGui.QImage:
+def picture(sample: np.ndarray, kind: str, heat: Optional[List[int]] = None) -> QtGui.QImage:
     """Return one example as an image: grey, RGB, or one row of colours."""
     pixels = np.ascontiguousarray(sample if kind != ROWS else sample[np.newaxis])
     height, width = pixels.shape[:2]

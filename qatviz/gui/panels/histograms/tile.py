@@ -211,7 +211,7 @@ def _paint(
     onto: QtGui.QPixmap, scenes: ScenePainter, shapes: List[Shape], ground: Optional[QtGui.QPixmap] = None
 ) -> None:
     painter = QtGui.QPainter(onto)
-    try:  # Qt does not survive a painter that is left open
+    try:  # a painter that is left open crashes Qt
         if ground is not None:
             painter.drawPixmap(0, 0, ground)
         scenes.paint(painter, shapes)

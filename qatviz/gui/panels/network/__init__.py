@@ -1,1 +1,1 @@
-"""The panel that draws the network's graph, colored by a measure."""
+"""Panel that draws the network's graph, coloured by a measure."""

@@ -1,4 +1,4 @@
-"""The nodes and edges of the drawn network as items of a graphics scene."""
+"""Nodes and edges of the network as items of a graphics scene."""
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -12,14 +12,14 @@ from qatviz.presentation.network.drawing import NodeText
 from qatviz.presentation.network.scene import Badge, badge_boxes, edge_shapes, node_shapes
 from qatviz.presentation.scene import LARGE, SMALL, TITLE, Shape
 
-#: Below this scale details can't be read, and what is left is drawn larger.
+#: Scale below which details, which can't be read then, are omitted; factor by which the remaining text is enlarged.
 _DETAILS_SCALE, _LARGER = 0.78, 1.55
-#: Room around a node for the mark of the cursor, and around edges for arrow heads, px.
+#: Space around a node for the mark of the cursor, and around edges for arrow heads, px.
 _NODE_ROOM, _EDGE_ROOM = 3.0, 8.0
 
 
 def network_painter(theme: Theme, font: QtGui.QFont) -> ScenePainter:
-    """Return the painter of a network for the colours of a theme and the font of its text."""
+    """Return a painter of networks with the colours of a theme and the font of their text."""
     bold, large = QtGui.QFont(font), QtGui.QFont(font)
     bold.setBold(True)
     large.setPixelSize(round(_LARGER * font.pixelSize()))
@@ -27,14 +27,14 @@ def network_painter(theme: Theme, font: QtGui.QFont) -> ScenePainter:
 
 
 class Node(QtWidgets.QGraphicsItem):
-    """An operation of the network with the values of its tensors.
+    """Operation of the network with the values of its tensors.
 
     Attributes
     ----------
     text : NodeText
     tensors : list of QuantizedTensor
     badges : dict of str to Badge
-        By the names of the tensors.
+        The values by the names of the tensors.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Node(QtWidgets.QGraphicsItem):
         self._rects = {detailed: self._badge_rects(detailed) for detailed in (True, False)}
 
     def set_badge(self, tensor: str, badge: Badge) -> bool:
-        """Show the value of a tensor, and return whether that is something new."""
+        """Show the value of a tensor; return whether it has changed."""
         if self.badges.get(tensor) == badge:
             return False
         self.badges[tensor] = badge
@@ -57,13 +57,13 @@ class Node(QtWidgets.QGraphicsItem):
         return True
 
     def set_cursor(self, is_cursor: bool) -> None:
-        """Mark the node as the one that the arrow keys start from, or not."""
+        """Set or remove the mark of the node that the arrow keys start from."""
         if is_cursor != self.is_cursor:
             self.is_cursor = is_cursor
             self.update()
 
     def badge_rects(self, detailed: bool = True) -> Dict[str, QtCore.QRectF]:
-        """Return where each tensor's value is, weights first."""
+        """Return the rectangle of each tensor's value, weights first."""
         return self._rects[detailed]
 
     def _badge_rects(self, detailed: bool) -> Dict[str, QtCore.QRectF]:
@@ -102,7 +102,7 @@ class Node(QtWidgets.QGraphicsItem):
 
 
 class Edges(QtWidgets.QGraphicsItem):
-    """All edges with an arrow head at the end of each.
+    """All edges, each with an arrow head at its end.
 
     Attributes
     ----------

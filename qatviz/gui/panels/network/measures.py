@@ -1,7 +1,7 @@
-"""The measures that the network view can colour by and lists in tooltips: their values and texts at the moment."""
+"""Present values and texts of the measures that colour the network and are listed in tooltips."""
 
 import math
-from typing import Dict
+from typing import Any, Dict, List
 
 from qatviz.gui.model.run_model import RunModel
 from qatviz.measures import MEASURES, size_bytes
@@ -9,15 +9,15 @@ from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import shape_text
 
-#: What the nodes can be coloured by.
+#: Measures that can colour the nodes.
 SHOWN = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "flip_rate", "effective_bits", "num_bits", "size")
 DEFAULT_MEASURE = "sqnr_db"
-#: What the tooltip lists, besides the settings.
+#: Measures in a tooltip, besides the settings.
 _IN_TOOLTIP = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "flip_rate", "effective_bits", "size")
 
 
 def value_of(model: RunModel, tensor: QuantizedTensor, key: str) -> float:
-    """Return the present value; NaN where there is none (yet), or the tensor is in float."""
+    """Return the present value; NaN if there is none (yet), or the tensor is in float."""
     is_quantized = model.is_active(tensor.name)
     if key == "size":
         return size_bytes(element_count(tensor.shape), model.settings_of(tensor.name), is_quantized)
@@ -58,9 +58,9 @@ def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
     return f"<b>{tensor.name}</b><table>{table}</table>"
 
 
-def table_of(model: RunModel) -> Dict[str, list]:
+def table_of(model: RunModel) -> Dict[str, List[Any]]:
     """Return all measures of all tensors, by column."""
-    columns: Dict[str, list] = {"tensor": [tensor.name for tensor in model.tensors]}
+    columns: Dict[str, List[Any]] = {"tensor": [tensor.name for tensor in model.tensors]}
     for key in SHOWN:
         columns[key] = [value_of(model, tensor, key) for tensor in model.tensors]
     return columns

@@ -1,4 +1,4 @@
-"""The network as it is: a graph of layers with the measures of their tensors."""
+"""Panel with the network as a graph of layers with the measures of their tensors."""
 
 from typing import Dict, Optional, Tuple
 
@@ -13,7 +13,8 @@ from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.panel import Panel
 from qatviz.measures import MEASURES, Measure
 from qatviz.network.checks import INPUT
-from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizedTensor
+from qatviz.network.graph import Network
+from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizationPlan, QuantizedTensor
 from qatviz.presentation.color_bar import value_role
 from qatviz.presentation.network.drawing import network_drawing
 from qatviz.presentation.network.layout import DOWN, RIGHT, GraphLayout, fitting_layout
@@ -21,12 +22,12 @@ from qatviz.presentation.network.scene import Badge, node_size
 from qatviz.presentation.scene import SMALL
 
 _FLOWS = (("Automatic", ""), ("Downwards", DOWN), ("Rightwards", RIGHT))
-#: The drawing is laid out anew for another window size only if it gets this much larger: else it would jump about.
+#: Minimum gain in scale for which the graph is laid out anew for another window size, so that it seldom jumps.
 _WORTH_IT = 1.15
 
 
 class NetworkPanel(Panel):
-    """A node for each operation, with the chosen measure of its weights (w) and activations (a)."""
+    """Graph with a node for each operation, with the chosen measure of its weights (w) and activations (a)."""
 
     title, name = "Network", "network"
     about = "The graph of layers, coloured by how well each tensor is quantized; click to select."
@@ -54,7 +55,8 @@ class NetworkPanel(Panel):
         self.legend = ColorBar(self.theme)
         self.nodes: Dict[str, Node] = {}
         self.layout_shown: Optional[GraphLayout] = None
-        self._shown = self._asked = None  # what the scene was made for, and in what window
+        self._shown: Optional[Network] = None  # the network of the scene
+        self._asked: Optional[Tuple[int, int, Optional[str]]] = None  # size of the window and flow of the layout
         self._cursor = INPUT
         settings = self.context.settings
         self.measure_box.setCurrentIndex(
@@ -90,18 +92,19 @@ class NetworkPanel(Panel):
 
     def apply_theme(self) -> None:
         self.view.setBackgroundBrush(self.theme.color("base"))
-        self._shown = None  # colours and the font are in the items
+        self._shown = None  # the items have the colours and the font
         self._on_measure_shown()
 
     def update_from(self) -> None:
-        if self.model.plan is None:
+        network, plan = self.model.network, self.model.plan
+        if network is None or plan is None:
             self._clear()
             self.empty.say(self.model.without_run("No run yet: its network is drawn here when one starts."))
             return
         self.empty.say("")
-        self._show_graph()
+        self._show_graph(network, plan)
         if self.model.current not in self._tensors_of(self._cursor):
-            self._cursor = self.model.plan.tensor(self.model.current).layer
+            self._cursor = plan.tensor(self.model.current).layer
         measure = MEASURES[self.measure_box.currentData()]
         for name, node in self.nodes.items():
             for tensor in node.tensors:
@@ -111,12 +114,12 @@ class NetworkPanel(Panel):
 
     # The graph
 
-    def _show_graph(self) -> None:
-        """Make the nodes where the network (or the theme, the font) is another, lay out where the window is."""
-        if self._shown is not self.model.network:
+    def _show_graph(self, network: Network, plan: QuantizationPlan) -> None:
+        """Create the nodes for another network, theme or font, and lay them out for another window size."""
+        if self._shown is not network:
             self._clear()
-            self._shown = self.model.network
-            self._make_nodes()
+            self._shown = network
+            self._make_nodes(network, plan)
         flow = self.flow_box.currentData() or None
         room = self.view.viewport().size()
         found = self._fitting(room, flow)
@@ -134,7 +137,7 @@ class NetworkPanel(Panel):
         self.view.fit()
 
     def _fitting(self, room: QtCore.QSize, flow: Optional[str]) -> Optional[GraphLayout]:
-        """A better layout than the one shown, or None."""
+        """Return a better layout than the shown one, or None."""
         asked = (room.width(), room.height(), flow)
         before, is_same_flow = self.layout_shown, self._asked is not None and flow == self._asked[2]
         if before is not None and is_same_flow and (asked == self._asked or not self.view.is_fitted):
@@ -151,11 +154,11 @@ class NetworkPanel(Panel):
         self.view.scene().clear()
         self.nodes, self.layout_shown, self._shown, self._asked = {}, None, None, None
 
-    def _make_nodes(self) -> None:
+    def _make_nodes(self, network: Network, plan: QuantizationPlan) -> None:
         font = QtGui.QFont(self.font())
         font.setPixelSize(max(9, QtGui.QFontInfo(font).pixelSize() - 2))
         self._painter = network_painter(self.theme, font)
-        drawing = network_drawing(self.model.network, self.model.plan)
+        drawing = network_drawing(network, plan)
         self._edges = drawing.edges
         self._sizes: Dict[str, Tuple[float, float]] = {}
         for name, text in drawing.texts.items():
@@ -174,15 +177,18 @@ class NetworkPanel(Panel):
         )
 
     def _words(self, measure: Measure) -> str:
-        """The node at the cursor, for who can't see it."""
+        """Return a description of the node at the cursor for assistive technology."""
         node = self.nodes[self._cursor]
         values = [f"{measure.label} of {name}: {badge.text}" for name, badge in node.badges.items()]
         return "; ".join([f"{node.text.name}, {node.text.layers}", *values])
 
-    # What is selected
+    # Selection
 
     def _tensors_of(self, name: str) -> Tuple[str, ...]:
-        """The tensors of a node; of one that passes values on, the one on whose grid they are; none after a softmax."""
+        """Return the tensors of a node.
+
+        A node that passes values on has the tensor whose grid they are on; after a softmax there is none.
+        """
         node = self.nodes.get(name)
         if node is None:
             return ()
@@ -200,7 +206,9 @@ class NetworkPanel(Panel):
         elif len(selected) > 1:
             self.model.select(selected - {tensor})
 
-    def _on_clicked(self, node: Node, tensor: Optional[QuantizedTensor], modifiers) -> None:
+    def _on_clicked(
+        self, node: Node, tensor: Optional[QuantizedTensor], modifiers: QtCore.Qt.KeyboardModifiers
+    ) -> None:
         self._cursor = node.text.name
         names = self._tensors_of(self._cursor)
         kind = ACTIVATIONS if modifiers & QtCore.Qt.ShiftModifier else WEIGHTS
@@ -214,14 +222,15 @@ class NetworkPanel(Panel):
             self._select(_of_kind(names, kind), QtCore.Qt.NoModifier)
             self.refresh()
 
-    def _on_moved(self, dx: int, dy: int, modifiers) -> None:
-        """An arrow along the flow follows an edge; across it, it goes to the neighbour in the layer."""
-        if self.layout_shown is None:
+    def _on_moved(self, dx: int, dy: int, modifiers: QtCore.Qt.KeyboardModifiers) -> None:
+        """Move the cursor along an edge (arrows along the flow), or to a neighbour in the layer (arrows across it)."""
+        layout, plan = self.layout_shown, self.model.plan
+        if layout is None or plan is None:
             return
-        target = self._neighbour(dx, dy)
+        target = self._neighbour(layout, dx, dy)
         if target is None:
             return
-        kind = self.model.plan.tensor(self.model.current).kind
+        kind = plan.tensor(self.model.current).kind
         self._cursor = target
         names = self._tensors_of(target)
         if names:
@@ -231,8 +240,8 @@ class NetworkPanel(Panel):
         self.view.ensureVisible(self.nodes[target], 20, 20)
         self.refresh()
 
-    def _neighbour(self, dx: int, dy: int) -> Optional[str]:
-        down = self.layout_shown.flow == DOWN
+    def _neighbour(self, layout: GraphLayout, dx: int, dy: int) -> Optional[str]:
+        down = layout.flow == DOWN
         forward, sideways = (dy, dx) if down else (dx, dy)
         if forward:
             near = (
@@ -241,15 +250,11 @@ class NetworkPanel(Panel):
                 else [edge[0] for edge in self._edges if edge[1] == self._cursor]
             )
         else:
-            layer = next(layer for layer in self.layout_shown.layers if self._cursor in layer)
+            layer = next(layer for layer in layout.layers if self._cursor in layer)
             at = layer.index(self._cursor) + sideways
             near = [layer[at]] if 0 <= at < len(layer) else []
-        here = self._middle_across(self._cursor, down)
-        return min(near, key=lambda name: abs(self._middle_across(name, down) - here)) if near else None
-
-    def _middle_across(self, name: str, down: bool) -> float:
-        x, y, width, height = self.layout_shown.boxes[name]
-        return x + width / 2 if down else y + height / 2
+        here = _middle_across(layout, self._cursor)
+        return min(near, key=lambda name: abs(_middle_across(layout, name) - here)) if near else None
 
     def _tooltip(self, node: Node, tensor: Optional[QuantizedTensor]) -> str:
         text = "<b>{}</b><br>{}<br>{}".format(*node.text)
@@ -259,7 +264,7 @@ class NetworkPanel(Panel):
             text += f"<br>Values pass on the grid of {names[0]}" if names else "<br>Its output is on no grid"
         return "<hr>".join(([] if tensor else [text]) + [tooltip(self.model, each) for each in tensors])
 
-    # What is chosen
+    # Options
 
     def _on_measure_chosen(self) -> None:
         self.context.settings.setValue("network/measure", self.measure_box.currentData())
@@ -281,6 +286,11 @@ class NetworkPanel(Panel):
         self.refresh()
 
 
+def _middle_across(layout: GraphLayout, name: str) -> float:
+    x, y, width, height = layout.boxes[name]
+    return x + width / 2 if layout.flow == DOWN else y + height / 2
+
+
 def _of_kind(names: Tuple[str, ...], kind: str) -> str:
-    """The tensor of a kind among a node's, or the other one."""
+    """Return the tensor of a kind among a node's, or the first one if there is none."""
     return next((name for name in names if name.endswith("." + kind)), names[0])

@@ -1,6 +1,6 @@
-"""The view of the drawn network (zoom, pan, fit, hover, click, arrows that follow edges), and its bar of colours."""
+"""View of the network's graph (zoom, pan, fit, hover, click, arrows that follow edges), and its bar of colours."""
 
-from typing import Any, ClassVar, Dict, List, Optional, Tuple
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -8,23 +8,32 @@ from qatviz.gui.panels.network.items import Node
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import NEITHER, Measure
+from qatviz.network.plan import QuantizedTensor
 from qatviz.presentation.color_bar import bar_texts, color_bar
 from qatviz.presentation.scene import Shape
 
 _LARGEST, _SMALLEST, _WHEEL = 4.0, 0.08, 1.0015
-#: A network of few layers isn't blown up to fill the window.
+#: Largest scale of a fitted network, so that few layers are not enlarged to fill the window.
 _LARGEST_FIT = 1.25
 _MARGIN = 10
 
 
 class NetworkView(QtWidgets.QGraphicsView):
-    """Shows nodes; tells what the user points at. While *fitted* it stays so when its size changes."""
+    """View of the nodes.
 
-    #: A node was clicked: it, the tensor whose value was hit or None, the keys held down.
+    Attributes
+    ----------
+    is_fitted : bool
+        Whether the whole network stays visible when the view's size changes.
+    tooltip_of : callable (node, tensor or None) -> str
+        Returns the tooltip of a node, or of one of its tensors.
+    """
+
+    #: Emitted with a clicked node, the tensor whose value was hit or None, and the keys held down.
     clicked = QtCore.pyqtSignal(object, object, object)
-    #: An arrow key: (dx, dy), the keys held down.
+    #: Emitted with the direction (dx, dy) of an arrow key, and the keys held down.
     moved = QtCore.pyqtSignal(int, int, object)
-    #: A key that stands for a kind of tensor: ``weights`` or ``activations``.
+    #: Emitted with a kind of tensor, ``weights`` or ``activations``, when its key is pressed.
     kind_chosen = QtCore.pyqtSignal(str)
     _ARROWS: ClassVar[Dict[Any, Any]] = {
         QtCore.Qt.Key_Left: (-1, 0),
@@ -33,7 +42,7 @@ class NetworkView(QtWidgets.QGraphicsView):
         QtCore.Qt.Key_Down: (0, 1),
     }
 
-    def __init__(self, parent: QtWidgets.QWidget = None):
+    def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.figure_name = "network"
         self.setScene(QtWidgets.QGraphicsScene(self))
@@ -49,16 +58,16 @@ class NetworkView(QtWidgets.QGraphicsView):
         self.setMinimumSize(120, 90)
         self.is_fitted = True
         self._drawn = QtCore.QRectF()
-        self.tooltip_of = lambda node, tensor: ""
+        self.tooltip_of: Callable[[Node, Optional[QuantizedTensor]], str] = lambda node, tensor: ""
 
     def set_drawn(self, rect: QtCore.QRectF) -> None:
-        """Say where the network is in the scene; around it there is room to pan."""
+        """Set the network's rectangle in the scene, around which there is space to pan."""
         self._drawn = rect
         room = max(rect.width(), rect.height(), 2000.0)
         self.setSceneRect(rect.adjusted(-room, -room, room, room))
 
     def fit(self) -> None:
-        """Show all of the network."""
+        """Show the whole network."""
         self.is_fitted = True
         rect = self._drawn
         if rect.isEmpty():
@@ -69,7 +78,7 @@ class NetworkView(QtWidgets.QGraphicsView):
         self.centerOn(rect.center())
 
     def zoom(self, factor: float, at: Optional[QtCore.QPoint] = None) -> None:
-        """Larger or smaller, within limits; no longer fitted. What is ``at`` a point of the viewport stays there."""
+        """Multiply the scale by ``factor``, within limits; the point ``at`` of the viewport stays in place."""
         at = self.viewport().rect().center() if at is None else at
         now, before = self.scale_now(), self.mapToScene(at)
         factor = min(_LARGEST, max(_SMALLEST, now * factor)) / now
@@ -80,20 +89,20 @@ class NetworkView(QtWidgets.QGraphicsView):
     def scale_now(self) -> float:
         return self.transform().m11()
 
-    def node_at(self, point: QtCore.QPoint) -> Tuple[Optional[Node], Optional[object]]:
-        """The node at a point of the viewport, and the tensor whose value is there; each or both None."""
+    def node_at(self, point: QtCore.QPoint) -> Tuple[Optional[Node], Optional[QuantizedTensor]]:
+        """Return the node at a point of the viewport, and the tensor whose value is there; both may be None."""
         item = next((item for item in self.items(point) if isinstance(item, Node)), None)
         if item is None:
             return None, None
         return item, item.tensor_at(item.mapFromScene(self.mapToScene(point)), self.scale_now())
 
     def place_of(self, node: Node) -> QtCore.QPoint:
-        """The middle of a node's upper part in the viewport."""
+        """Return the middle of a node's upper part in the viewport."""
         rect = node.sceneBoundingRect()
         return self.mapFromScene(QtCore.QPointF(rect.center().x(), rect.top() + rect.height() / 4))
 
     def badge_places(self, node: Node) -> Dict[str, QtCore.QPoint]:
-        """Where the values of a node's tensors are in the viewport."""
+        """Return the places of the values of a node's tensors in the viewport."""
         rects = node.badge_rects(node.is_detailed_at(self.scale_now()))
         return {name: self.mapFromScene(node.mapToScene(rect.center())) for name, rect in rects.items()}
 
@@ -123,7 +132,7 @@ class NetworkView(QtWidgets.QGraphicsView):
 
     def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
         super().mouseReleaseEvent(event)
-        self.viewport().setCursor(QtCore.Qt.ArrowCursor)  # not the open hand: a click is for selecting
+        self.viewport().setCursor(QtCore.Qt.ArrowCursor)  # not the open hand, because a click selects
 
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
         if self.node_at(event.pos())[0] is None:
@@ -153,14 +162,14 @@ class NetworkView(QtWidgets.QGraphicsView):
     def viewportEvent(self, event: QtCore.QEvent) -> bool:
         if event.type() == QtCore.QEvent.ToolTip:
             node, tensor = self.node_at(event.pos())
-            text = self.tooltip_of(node, tensor) if node else ""
+            text = self.tooltip_of(node, tensor) if node is not None else ""
             QtWidgets.QToolTip.showText(event.globalPos(), text, self.viewport())
             return True
         return super().viewportEvent(event)
 
 
 class ColorBar(SceneWidget):
-    """The colours of a measure with the values that they stand for."""
+    """Bar with the colours of a measure and their values."""
 
     ground = "window"
 
