@@ -49,10 +49,11 @@ def write_export(
     if not isinstance(content, bytes):
         _write_directory(path, {**content, **proof})
         return [path] + [path / name for name in (*content, *proof)]
+    _check_no_directory(path)  # first, for "/" has no name to derive others from
     contents = {path.with_name(path.stem + suffix): part for suffix, part in beside.items()}
     contents.update((path.with_name(f"{path.name}.{name}"), part) for name, part in proof.items())
     contents[path] = content
-    for other in (path, *contents):
+    for other in contents:
         _check_no_directory(other)
     with _export_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
