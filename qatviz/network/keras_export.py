@@ -41,7 +41,7 @@ def keras_description(network: Network) -> KerasOrigin:
         _record(
             INPUT,
             "InputLayer",
-            {"batch_input_shape": [None, *list(network.input_shape)], "dtype": "float32", "sparse": False},
+            {"batch_input_shape": [None, *network.input_shape], "dtype": "float32", "sparse": False},
             [],
         )
     ]

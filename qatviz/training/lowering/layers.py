@@ -172,10 +172,10 @@ class LayerLowering(ABC):
         return tf.reshape(inputs[0], [-1, element_count(self.network.shapes[unit.output])])
 
     def _reshape(self, unit, inputs):
-        return tf.reshape(inputs[0], (-1, *tuple(self.network.shapes[unit.output])))
+        return tf.reshape(inputs[0], (-1, *self.network.shapes[unit.output]))
 
     def _zeropad(self, unit, inputs):
-        return tf.pad(inputs[0], ((0, 0), *tuple(unit.op.padding), (0, 0)))
+        return tf.pad(inputs[0], ((0, 0), *unit.op.padding, (0, 0)))
 
     def _softmax(self, unit, inputs):
         # The loss and the argmax take logits; a softmax at the end changes neither.
