@@ -106,14 +106,14 @@ def _prove(
 ) -> Union[ParityReport, UnrunReport]:
     if files.shipped.only_litert:
         return _prove_in_litert(files, graph, held_out, progress)
-    share = 0.7 if in_litert else 1.0
+    fraction = 0.7 if in_litert else 1.0
     exported = files.exported(
         tflite_runtime.RUNTIME,
         TfliteRunner(files.logits).run,
         TfliteRunner(files.layers).run,
         tflite_runtime.reached(files.model),
     )
-    report = prove(files.model, exported, graph, *held_out, progress.part(0.0, share))
+    report = prove(files.model, exported, graph, *held_out, progress.part(0.0, fraction))
     if not (report.as_expected or report.faults or files.double_rounding):
         report = replace(
             report,
@@ -124,7 +124,7 @@ def _prove(
                 "the option double_rounding makes a file for kernels that round twice",
             ),
         )
-    return _and_in_litert(report, files, graph, held_out, progress.part(share, 1.0)) if in_litert else report
+    return _and_in_litert(report, files, graph, held_out, progress.part(fraction, 1.0)) if in_litert else report
 
 
 def _prove_in_litert(

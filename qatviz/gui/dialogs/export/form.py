@@ -17,7 +17,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 #: Interval of updates with the present state while the form is visible (ms).
-LOOK_MS = 500
+UPDATE_MS = 500
 _MOST_EXAMPLES = 1000000
 _DEFAULT_EXAMPLES = "Default"
 _EXAMPLES_TIP = (
@@ -51,7 +51,7 @@ class ExportForm(QtWidgets.QWidget):
         self._record_problem, self._state_problem = "", ""
         self._seen: Any = None
         self._worker = CheckWorker(lambda name: launcher.settings_at(*name), self)
-        self._timer = QtCore.QTimer(self, interval=LOOK_MS)
+        self._timer = QtCore.QTimer(self, interval=UPDATE_MS)
         self._setup_ui()
         self._layout()
         self._connect()
