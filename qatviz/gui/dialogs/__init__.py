@@ -1,1 +1,1 @@
-"""Windows that are open for one purpose."""
+"""Dialogs of the window, and their fields."""

@@ -1,1 +1,1 @@
-"""What the window shows, without widgets: the run, pending edits, exports under way, and how news reach them."""
+"""State of the window without widgets: the run, pending edits, running exports, and the timers that update them."""

@@ -1,4 +1,4 @@
-"""The interface by which the window has runs prepared, inspected, reported and exported, without being blocked."""
+"""Interface with which the window prepares, inspects, reports and exports runs without blocking."""
 
 from typing import Any, Sequence, Tuple
 
@@ -14,25 +14,25 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 
 class Launcher(QtCore.QObject):
-    """Prepares runs in the background. The application implements it, so that the window imports no TensorFlow."""
+    """Preparation of runs in the background; the application implements it, so the window imports no TensorFlow."""
 
-    #: A :class:`qatviz.session.prepared.Prepared`, and whether it opens a window of its own.
+    #: Emitted with a :class:`qatviz.session.prepared.Prepared`, and whether it opens a window of its own.
     prepared = QtCore.pyqtSignal(object, bool)
-    #: The work in the background ("Preparing the run…"); empty: none.
+    #: Emitted with a text on the work in the background ("Preparing the run…"); empty if there is none.
     busy = QtCore.pyqtSignal(str)
-    #: A sentence for the user, and the details (may be empty).
+    #: Emitted with a message for the user, and details (may be empty).
     failed = QtCore.pyqtSignal(str, str)
-    #: A sentence for the user on what was written.
+    #: Emitted with a message for the user on files that were written.
     written = QtCore.pyqtSignal(str)
-    #: The path of a report that was written.
+    #: Emitted with the path of a report that was written.
     report_written = QtCore.pyqtSignal(str)
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
-        """Prepare what ``request`` asks for, in the background; ``prepared`` or ``failed`` follows."""
+        """Prepare the requested run in the background; ``prepared`` or ``failed`` follows."""
         raise NotImplementedError
 
     def kind_of(self, path: str) -> str:
-        """Return what a path leads to: "run", "model" or "data"; raise QatvizError where it is none of them."""
+        """Return the kind of a path: "run", "model" or "data"; raise QatvizError if it is none of them."""
         raise NotImplementedError
 
     def checkpoints(self, directory: str) -> Sequence[CheckpointInfo]:
@@ -44,11 +44,11 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def check_data(self, question: DataQuestion) -> DataInfo:
-        """Return facts on data; raise QatvizError where it can't be used. May be called on any thread."""
+        """Return facts on data; raise QatvizError if it can't be used. May be called on any thread."""
         raise NotImplementedError
 
     def check_model(self, question: ModelQuestion) -> ModelInfo:
-        """Return facts on a model; raise QatvizError where it can't be used. May be called on any thread."""
+        """Return facts on a model; raise QatvizError if it can't be used. May be called on any thread."""
         raise NotImplementedError
 
     def end_checks(self) -> None:
@@ -56,7 +56,7 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def new_directory(self, network: str) -> str:
-        """Return a directory that does not exist yet, to record a run to."""
+        """Return the path of a new directory to record a run to."""
         raise NotImplementedError
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
@@ -75,7 +75,7 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def export_command(self, wanted: ExportWanted) -> Command:
-        """Return the command that writes an export; raise QatvizError where it can't be done."""
+        """Return the command that writes an export; raise QatvizError if it is impossible."""
         raise NotImplementedError
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:

@@ -57,7 +57,7 @@ def problems_of(request: NewRunRequest) -> Dict[str, str]:
 
 
 def directory_problem(path: str) -> str:
-    """Return why a run can't be recorded to ``path``; empty where it can, as far as can be known without trying."""
+    """Return why a run can't be recorded to ``path``; empty if it can, as far as can be checked without writing."""
     if not path.strip():
         return _EXPECTED
     path = os.path.abspath(os.path.expanduser(path))

@@ -4,7 +4,7 @@ import os
 
 
 def place_problem(path: str, expected: str = "expected a directory") -> str:
-    """Return why nothing can be created at the absolute ``path``; empty where it can.
+    """Return why nothing can be created at the absolute ``path``; empty if something can.
 
     ``expected`` ends the message where a file is in the way.
     """

@@ -99,7 +99,7 @@ class RunModel(QtCore.QObject):
         self.failure: Optional[events.Failed] = None
         self.ended = False
 
-    # What is shown
+    # The shown run
 
     def set_run(
         self,

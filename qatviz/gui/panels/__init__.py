@@ -1,1 +1,1 @@
-"""The panels of the window, one module each; no panel knows another."""
+"""Panels of the window, a package each; no panel imports another."""

@@ -26,7 +26,7 @@ NAMES = (
 )
 #: Edges of the pixmaps in px: toolbars of 16 px on screens of up to four times the density.
 _EDGES = (16, 32, 64)
-#: What the files have instead of a colour.
+#: Placeholder of the colour in the files.
 _INK = b"currentColor"
 
 

@@ -31,10 +31,10 @@ from qatviz.presentation.scene import (
 
 #: Diameter of the dots at the points of a line, px.
 _DOT = 4.0
-#: Labels are smaller than the application's font, points, down to the least.
+#: Difference of the size of labels from that of the application's font, and their minimum size, points.
 _SMALLER, _LEAST_POINTS = 1.5, 6.5
-#: Qt's generator of SVG leaves out clipping. A rectangle of each of these colours, which nothing else has, is painted
-#: before and after what is clipped to it: :mod:`qatviz.gui.widgets.figures.svg` makes clip paths of them.
+#: Colours of rectangles that are painted before and after shapes clipped to them, and that nothing else has. Qt's
+#: generator of SVG ignores clipping; :mod:`qatviz.gui.widgets.figures.svg` makes clip paths of the rectangles.
 CLIP_BEGIN, CLIP_END = "#02c11b", "#02c11e"
 _NO_PEN, _NO_BRUSH = QtCore.Qt.NoPen, QtCore.Qt.NoBrush
 

@@ -1,1 +1,1 @@
-"""The main window: its actions, docks and status bar."""
+"""Main window: its actions, docks and status bar."""

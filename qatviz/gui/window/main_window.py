@@ -44,7 +44,7 @@ PANELS: Tuple[Type[Panel], ...] = (
     LayersPanel,
     EventsPanel,
 )
-#: Seconds that closing waits for the run to write its state; the record is crash-safe should it take longer.
+#: Time (s) that closing waits for the run to write its state; the record survives a longer one, too.
 CLOSING_S = 2.5
 DEFAULT_SIZE = QtCore.QSize(1280, 800)
 
@@ -93,7 +93,7 @@ class MainWindow(RunWindow):
         self.bridge.start()
         self._on_theme()
 
-    # What the window shows
+    # The shown run
 
     def show_prepared(self, prepared: Prepared) -> None:
         """Show a run, and start it if it is new. The previous run is stopped; its record stays."""
@@ -198,7 +198,7 @@ class MainWindow(RunWindow):
         self.panels["histograms"].tensor_opened.connect(lambda _: self.docks.open("tensor"))
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
 
-    # What happens
+    # News of the run and the user's edits
 
     def _on_topic(self, topic: str) -> None:
         if topic in (RUN, STATE):

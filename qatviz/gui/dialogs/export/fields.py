@@ -20,7 +20,7 @@ _FOLDER = "exports"
 class StateBox(QtWidgets.QComboBox):
     """List of the present state of a running training and its checkpoints, newest first; updated when it is opened."""
 
-    #: The user has opened the list, which should be updated.
+    #: Emitted when the user opens the list, which should be updated.
     opened = QtCore.pyqtSignal()
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):

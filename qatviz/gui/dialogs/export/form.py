@@ -160,7 +160,7 @@ class ExportForm(QtWidgets.QWidget):
         self._settings.setValue("export/examples", self.examples.value())
         self.path.remember()
 
-    # What is possible
+    # Limits of formats
 
     def _refusals(self, form: Any) -> Optional[List[Refusal]]:
         """Return why a format is not supported; None if the settings are not known yet."""
@@ -219,7 +219,7 @@ class ExportForm(QtWidgets.QWidget):
         self._seen = None
 
     def _on_topic(self, topic: str) -> None:
-        if not self.isVisible() or topic not in (STATE, SETTINGS):  # who shows another run says where it is recorded
+        if not self.isVisible() or topic not in (STATE, SETTINGS):  # show_run follows for another run
             return
         if topic == STATE and can_be_kept(self._model) != (self.state_box.findData(NOW) >= 0):
             self._list_states()

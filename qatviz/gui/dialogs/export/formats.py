@@ -84,7 +84,7 @@ class LimitsView(QtWidgets.QWidget):
         self._title: str = ""
         self._refusals: Optional[List[Refusal]] = None
         self._can_change: bool = False
-        #: What the links of the text stand for, in order.
+        #: Changes that the links of the text apply, in order.
         self._changes: List[Change] = []
         self.verdict = QtWidgets.QLabel(wordWrap=True)
         self.change_all = QtWidgets.QPushButton("Change all")
@@ -193,7 +193,7 @@ class OptionsForm(QtWidgets.QWidget):
                 widget = QtWidgets.QComboBox()
                 widget.addItems(option.choices)
                 widget.setCurrentText(str(option.default))
-                widget.setCurrentText(str(remembered or ""))  # where there is such an item
+                widget.setCurrentText(str(remembered or ""))  # no effect if there is no such item
                 widget.setAccessibleName(option.label)
                 widget.currentTextChanged.connect(self._on_changed)
                 label = QtWidgets.QLabel(option.label)

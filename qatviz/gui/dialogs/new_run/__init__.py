@@ -1,1 +1,1 @@
-"""The dialog that begins a new run."""
+"""Dialog that starts a new run."""

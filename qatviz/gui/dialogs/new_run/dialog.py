@@ -120,7 +120,7 @@ class NewRunDialog(QtWidgets.QDialog):
 
     @property
     def request(self) -> NewRunRequest:
-        """The request that the fields make, with the user's consent to run a model's code."""
+        """The fields' request, with the user's consent to run a model's code."""
         wanted = self.form.request
         if wanted.model is None:
             return wanted
@@ -291,7 +291,7 @@ class NewRunDialog(QtWidgets.QDialog):
             self._ask_model()
             self._look()
 
-    # Files that are dropped
+    # Dropped files
 
     def dragEnterEvent(self, event: QtGui.QDragEnterEvent) -> None:
         if dropped_path(event.mimeData()):
@@ -302,7 +302,7 @@ class NewRunDialog(QtWidgets.QDialog):
         path = dropped_path(event.mimeData())
         (self.open_model if is_model_path(path) else self.open_data)(path)
 
-    # The end
+    # Closing
 
     def accept(self) -> None:
         self.form.commit_texts()

@@ -214,7 +214,7 @@ class NewRunForm(QtWidgets.QWidget):
         anew = self._settings.value("new_run/from_scratch", "false") in (True, "true")
         self.from_scratch.setCurrentText(_RANDOM if anew else _TRAINED)
         for name in (first.preset, self._settings.value("new_run/preset", "")):
-            self.preset.setCurrentText(name)  # where there is such an item
+            self.preset.setCurrentText(name)  # no effect if there is no such item
         for name in (first.optimizer, self._settings.value("new_run/optimizer", "")):
             self.optimizer.setCurrentText(_OPTIMIZER.text(name))
         self.data.set_text(self._settings.value("new_run/data", first.data))

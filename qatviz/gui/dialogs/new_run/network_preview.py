@@ -66,7 +66,7 @@ class NetworkPreview(QtWidgets.QWidget):
         about : str
             Description.
         notes : sequence of str
-            Notes on what an import changed.
+            Notes on changes by an import.
         is_known : bool
             Whether shape and outputs are those of the data or the model, not those of a typical example.
         """

@@ -1,1 +1,1 @@
-"""The panel that draws the run over time."""
+"""Panel that draws the run over time."""

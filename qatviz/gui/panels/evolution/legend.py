@@ -117,7 +117,7 @@ class Legend(QtWidgets.QWidget):
                 painter.setPen(QtGui.QPen(self.theme.color("accent"), 1, QtCore.Qt.DotLine))
                 painter.drawRect(rect.adjusted(-2, 0, 0, -1))
 
-    # What the user does
+    # User actions
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         index = self._index_at(event.pos())

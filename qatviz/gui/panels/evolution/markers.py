@@ -50,7 +50,7 @@ class Marker(NamedTuple):
 
     @property
     def has_effect(self) -> bool:
-        """Whether the steps before and after can be compared: not at a rewind, as they are on different branches."""
+        """True if the steps before and after can be compared; not at a rewind, as they are on different branches."""
         return not _any(self.events, events.Restored)
 
 

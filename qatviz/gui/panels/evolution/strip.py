@@ -112,7 +112,7 @@ class MarkerStrip(QtWidgets.QWidget):
             painter.setPen(QtGui.QPen(self.theme.color("accent"), 1, QtCore.Qt.DotLine))
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
-    # What the user does
+    # User actions
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         flag = self._flag_at(event.pos())

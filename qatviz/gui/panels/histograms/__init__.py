@@ -1,1 +1,1 @@
-"""The panel with a histogram for each quantized tensor."""
+"""Panel with a histogram for each quantized tensor."""

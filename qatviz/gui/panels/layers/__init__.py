@@ -1,1 +1,1 @@
-"""The panel with the table of quantized tensors."""
+"""Panel with the table of quantized tensors."""

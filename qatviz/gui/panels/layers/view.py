@@ -172,7 +172,7 @@ class LayersView(QtWidgets.QTableView):
         menu.addAction("Reset columns", self.reset_columns)
         return menu
 
-    # What is remembered
+    # Remembered columns
 
     def _restore(self) -> None:
         self._arranging = True

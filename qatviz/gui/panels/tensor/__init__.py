@@ -1,1 +1,1 @@
-"""The panel that shows the selected tensor in full."""
+"""Panel that shows the selected tensor in full."""

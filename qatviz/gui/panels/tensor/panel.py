@@ -343,7 +343,7 @@ class _Page(QtWidgets.QWidget):
 
     @property
     def is_made(self) -> bool:
-        """Whether the plot has been created."""
+        """True once the plot has been created."""
         return self._plot is not None
 
     @property

@@ -155,7 +155,7 @@ class TensorPlot(SceneWidget):
 
     @property
     def is_empty(self) -> bool:
-        """Whether a text is shown instead of the plot."""
+        """True if a text is shown instead of the plot."""
         return not self._empty.isHidden()
 
     def shapes(self, is_figure: bool) -> List[Shape]:

@@ -49,7 +49,7 @@ class TensorView:
 
     @property
     def is_active(self) -> bool:
-        """Whether the tensor was quantized."""
+        """True if the tensor was quantized at the snapshot."""
         return self.snapshot.enabled[self.index]
 
     @property

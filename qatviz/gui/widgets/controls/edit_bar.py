@@ -22,7 +22,7 @@ class EditBar(QtWidgets.QWidget):
     Attributes
     ----------
     apply_action, discard_action : QAction
-        Ctrl+Enter, wherever the focus is in the window; Escape, where it is in ``owner``.
+        Ctrl+Enter anywhere in the window; Escape while the focus is in ``owner``.
     """
 
     def __init__(self, context: Context, owner: QtWidgets.QWidget):

@@ -61,7 +61,7 @@ class SettingControl(QtWidgets.QWidget):
         row.addWidget(self.editor, 1)
         row.addWidget(self.mark)
 
-    # What is shown
+    # Display
 
     def show_values(self, values: Iterable[Any], pending: bool = False, applied_step: Optional[int] = None) -> None:
         """Show one value, or several (mixed); a value that the user is editing stays until the edit ends.

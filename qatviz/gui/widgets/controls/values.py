@@ -1,4 +1,4 @@
-"""What a control derives from a setting's declaration: the default, increments of an arrow, notches of a slider.
+"""Values that controls derive from a setting's declaration: default, increments of an arrow, notches of a slider.
 
 Numbers on a logarithmic scale move on the 1-2-5 series. So do the distances of shares (averages' decays, percentiles)
 from their upper end, where the difference is: 0.9, 0.95, 0.98, 0.99.

@@ -1,1 +1,1 @@
-"""Figures: copying plots and saving them to files."""
+"""Copies of plots and tables on the clipboard and in files."""
