@@ -1,6 +1,6 @@
 """Scenes of curves over a common axis of steps or seconds: axes with ticks, grid, curves with bands, markers."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -175,7 +175,8 @@ class Frame(NamedTuple):
 
 def bounds(curves: Sequence[Curve], x_range: Range) -> Optional[Range]:
     """Return the smallest and the largest finite value of curves and bands within ``x_range``; None without one."""
-    lows, highs = [], []
+    lows: List[float] = []
+    highs: List[float] = []
     for curve in curves:
         part = _within(curve.x, x_range)
         low, high = (curve.y, curve.y) if curve.low is None or curve.high is None else (curve.low, curve.high)
@@ -215,7 +216,8 @@ def value_range(
 
 def y_ticks(y_range: Range, log: bool, height: float, metrics: Metrics) -> List[Tick]:
     """Return the ticks of an axis of values that is ``height`` pixels high."""
-    return (log_ticks if log else linear_ticks)(*y_range, ticks_upright(height, metrics.height))
+    most = ticks_upright(height, metrics.height)
+    return log_ticks(*y_range, most) if log else linear_ticks(*y_range, most)
 
 
 def x_ticks(x_range: Range, width: float, metrics: Metrics) -> List[Tick]:
@@ -304,7 +306,7 @@ def marker_shapes(frame: Frame, markers: Sequence[Marker]) -> List[Shape]:
     shown = [marker for marker in markers if frame.x_range[0] <= marker.x <= frame.x_range[1]]
     shapes: List[Shape] = []
     titled = 0
-    plain = {}
+    plain: Dict[Tuple[str, str], List[Marker]] = {}
     for marker in shown:
         if marker.title and marker.emphasis != WEAK and titled < _MOST_TITLES:
             titled += 1

@@ -1,6 +1,6 @@
-"""What happened to a run, in plain sentences; the window and the report tell it in the same words."""
+"""Texts of events, for window, report and terminal."""
 
-from typing import Sequence
+from typing import Any, Callable, Dict, Sequence, Type
 
 from qatviz.metric import METRICS, WAY_NAMES
 from qatviz.number_format import count
@@ -9,23 +9,23 @@ from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, Inspe
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 from qatviz.settings import value_text
 
-#: Changes, and tensors, that are named in one sentence.
+#: Maximum number of changes, or tensors, named in one text.
 NAMED = 2
 
 
 def sentence(event: events.Event) -> str:
-    """An event in one line."""
-    told = _SENTENCES.get(type(event))
-    return told(event) if told is not None else event.kind
+    """Return an event as one line."""
+    text = _SENTENCES.get(type(event))
+    return text(event) if text is not None else event.kind
 
 
 def change_words(change: events.Change) -> str:
-    """``conv1.weights.num_bits 8 → 4``"""
+    """Return a change as text: ``conv1.weights.num_bits 8 → 4``."""
     return f"{change.setting} {value_text(change.setting, change.old)} → {value_text(change.setting, change.new)}"
 
 
 def changes_words(changes: Sequence[events.Change]) -> str:
-    """Some changes in a line; alike changes of many tensors are one: ``num_bits 8 → 4 of 9 tensors``."""
+    """Return changes as one line; equal changes of many tensors are one: ``num_bits 8 → 4 of 9 tensors``."""
     if len(changes) <= NAMED:
         return ", ".join(map(change_words, changes))
     first = changes[0]
@@ -37,13 +37,13 @@ def changes_words(changes: Sequence[events.Change]) -> str:
 
 
 def activated_words(tensors: Sequence[str]) -> str:
-    """Tensors whose delay is over, in a line."""
+    """Return one line that names the tensors whose quantization delay has ended."""
     more = f" and {len(tensors) - NAMED} more" if len(tensors) > NAMED else ""
-    return "quantized from here on, as their delay is over: " + ", ".join(tensors[:NAMED]) + more
+    return "quantization starts as the delay ends: " + ", ".join(tensors[:NAMED]) + more
 
 
 def command_text(command: Command) -> str:
-    """Return a command in a line: ``conv1.weights.num_bits=4``, ``preset int4``, ``Undo``."""
+    """Return a command as one line: ``conv1.weights.num_bits=4``, ``preset int4``, ``Undo``."""
     if isinstance(command, ChangeSettings):
         return ", ".join(f"{path}={value}" for path, value in command.assignments)
     if isinstance(command, ApplyPreset):
@@ -54,7 +54,7 @@ def command_text(command: Command) -> str:
 
 
 def save_text(reason: SaveReason) -> str:
-    """Return why a state was saved: ``before conv1.weights.num_bits=4``, ``automatic``; empty if nobody said."""
+    """Return why a state was saved: ``before conv1.weights.num_bits=4``, ``automatic``; empty if unknown."""
     if reason.kind is SaveKind.BEFORE_CHANGE and reason.command is not None:
         return "before " + command_text(reason.command)
     if reason.kind is SaveKind.FORK:
@@ -75,7 +75,7 @@ def non_finite_text(event: events.NonFinite) -> str:
 
 
 def reason_text(event: events.Event) -> str:
-    """Return why something happened, or what about it is worth a few words; empty if that is nothing."""
+    """Return the reason of an event in a few words; empty if it has none."""
     if isinstance(event, events.NonFinite):
         return non_finite_text(event)
     if isinstance(event, events.Restored):
@@ -112,29 +112,29 @@ def _evaluated(event: events.Evaluated) -> str:
 
 
 def _restored(event: events.Restored) -> str:
-    direction = "back" if event.step <= event.from_step else "forward"
+    verb = "rewound" if event.step <= event.from_step else "set forward"
     reason = "" if event.reason is RestoreReason.CHECKPOINT else f" ({restore_text(event.reason)})"
-    return f"the run was set {direction} from step {event.from_step:,} to {event.step:,}{reason}"
+    return f"{verb} from step {event.from_step:,} to {event.step:,}{reason}"
 
 
 def _planned(event: events.Planned) -> str:
-    text = "to go on until stopped" if event.steps is None else f"to go on to step {event.steps:,}"
+    text = "total steps: no limit" if event.steps is None else f"total steps: {event.steps:,}"
     return text + (f", with {count(len(event.schedule), 'change')} to come" if event.schedule else "")
 
 
-_SENTENCES = {
-    events.Started: lambda e: f"training began on {e.device} ({e.seconds:.1f} s to build)",
+_SENTENCES: Dict[Type[events.Event], Callable[[Any], str]] = {
+    events.Started: lambda e: f"training started on {e.device} ({e.seconds:.1f} s to build)",
     events.CommandApplied: _applied,
     events.CommandRejected: lambda e: f"not applied: {e.message}",
     events.SettingsActivated: lambda e: activated_words(e.tensors),
     events.Paused: _paused,
-    events.Resumed: lambda e: "went on",
+    events.Resumed: lambda e: "resumed",
     events.Evaluated: _evaluated,
     events.CheckpointSaved: _saved,
     events.Restored: _restored,
     events.Planned: _planned,
-    events.NonFinite: lambda e: f"{non_finite_text(e)}; set back to step {e.restored_step:,} and paused",
-    events.RecordFailed: lambda e: f"not recorded any more: {e.message}",
+    events.NonFinite: lambda e: f"{non_finite_text(e)}; rewound to step {e.restored_step:,} and paused",
+    events.RecordFailed: lambda e: f"recording stopped: {e.message}",
     events.Finished: lambda e: "finished: all steps are done",
     events.Stopped: lambda e: "stopped",
     events.Failed: lambda e: f"training failed: {e.message}",

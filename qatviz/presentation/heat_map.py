@@ -56,7 +56,7 @@ class Heatmap:
         The values at the lower and upper edge of the image.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.low, self.high = 0.0, 1.0
         self._columns: List[Tuple[TensorHistogram, np.ndarray]] = []
 

@@ -331,5 +331,5 @@ def _brackets(
         elif is_known:
             tip = left + 1 if inward > 0 else right - 2
             lines += [(tip, top + 4, tip + inward * 4, top + 4 + slant) for slant in (-3, 3)]
-    corners = np.array(lines, np.float64).reshape(-1, 4).T
-    return segments(*corners, stroke)
+    x0, y0, x1, y1 = np.array(lines, np.float64).reshape(-1, 4).T
+    return segments(x0, y0, x1, y1, stroke)

@@ -1,6 +1,6 @@
 """Previews of data sets: some examples as pictures, and the number of examples of each class."""
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def example_text(shape: Sequence[int]) -> str:
     return shape_text(shape)
 
 
-def data_info(dataset, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataInfo:
+def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataInfo:
     """Return the preview of ``dataset``; of its arrays only the samples are kept.
 
     Parameters
@@ -178,7 +178,7 @@ def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tupl
     return ROWS, np.floor(scaled + 0.5).astype(np.uint8), note
 
 
-def _target_counts(train: np.ndarray, test: np.ndarray):
+def _target_counts(train: np.ndarray, test: np.ndarray) -> Tuple[Tuple[str, ...], List[np.ndarray]]:
     """Return intervals of the first target, and the number of examples of each part in them."""
     firsts = [np.asarray(part, np.float64).reshape(len(part), -1)[:, 0] for part in (train, test)]
     low, high = min(part.min() for part in firsts), max(part.max() for part in firsts)

@@ -195,12 +195,14 @@ Fonts = Dict[str, Metrics]
 
 def segments(x0: Any, y0: Any, x1: Any, y1: Any, stroke: Stroke) -> Segments:
     """Return lines between points; numbers stand for arrays of the same value."""
-    return Segments(*_alike(x0, y0, x1, y1), stroke)
+    x0, y0, x1, y1 = _alike(x0, y0, x1, y1)
+    return Segments(x0, y0, x1, y1, stroke)
 
 
 def rects(left: Any, top: Any, right: Any, bottom: Any, fill: Optional[Fill], stroke: Optional[Stroke] = None) -> Rects:
     """Return rectangles; numbers stand for arrays of the same value."""
-    return Rects(*_alike(left, top, right, bottom), fill, stroke)
+    left, top, right, bottom = _alike(left, top, right, bottom)
+    return Rects(left, top, right, bottom, fill, stroke)
 
 
 def _alike(*parts: Any) -> List[np.ndarray]:

@@ -55,7 +55,7 @@ def thin(series: Series, width: int) -> Points:
 
 
 def width_for(steps: float, points: float) -> int:
-    """Steps a point stands for, a power of two, so that ``steps`` take at most ``points`` points."""
+    """Return the number of steps per point, a power of two, so that ``steps`` need at most ``points`` points."""
     width = 1
     while width * points < steps:
         width *= 2
@@ -63,9 +63,9 @@ def width_for(steps: float, points: float) -> int:
 
 
 class SeriesReader:
-    """Reads a history for drawing again and again: only what is new since the last time.
+    """Reader of a history for repeated drawing; each call reads only what is new.
 
-    What was read stays as it was read, also after the history has folded it into buckets.
+    Points stay as they were read, also after the history has folded them into buckets.
     """
 
     def __init__(self, history: History):
@@ -73,13 +73,13 @@ class SeriesReader:
         self._read: Dict[str, Tuple[int, int, Points]] = {}
 
     def forget(self) -> None:
-        """The history was rewound: read all anew."""
+        """Discard what was read, because the history was rewound."""
         self._read.clear()
 
     def points(self, name: str, start: float, stop: float, width: int) -> Points:
-        """The series ``name`` around the steps ``start`` to ``stop``, in points of ``width`` steps.
+        """Return the series ``name`` around the steps ``start`` to ``stop``, in points of ``width`` steps.
 
-        The same object as the last time where nothing is new. Raises ``KeyError`` if there is no such series.
+        Returns the same object as the last time if nothing is new. Raises ``KeyError`` if there is no such series.
         """
         chunk = _ALIGNMENT * width
         begin, end = int(max(start, 0) // chunk) * chunk, int(stop // chunk + 1) * chunk
@@ -136,7 +136,7 @@ def nearest(x: np.ndarray, wanted: float) -> Optional[int]:
 class Clock:
     """Seconds of training at a step and the other way round, from pairs as they come; linear in between and beyond."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._steps, self._seconds = [0.0], [0.0]
 
     def add(self, step: int, seconds: float) -> None:
@@ -150,11 +150,11 @@ class Clock:
             self._steps, self._seconds = (column[:-1:2] + column[-1:] for column in (self._steps, self._seconds))
 
     def seconds(self, step: np.ndarray) -> np.ndarray:
-        """Seconds of training after ``step`` steps."""
+        """Return the seconds of training after ``step`` steps."""
         return _piecewise(np.asarray(step, np.float64), self._steps, self._seconds)
 
     def steps(self, seconds: np.ndarray) -> np.ndarray:
-        """Steps (with a fraction) done after ``seconds`` of training."""
+        """Return the number of steps, with a fraction, done after ``seconds`` of training."""
         return _piecewise(np.asarray(seconds, np.float64), self._seconds, self._steps)
 
     def __len__(self) -> int:

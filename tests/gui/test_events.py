@@ -153,7 +153,7 @@ def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, stage
             events.Restored(4, applied.checkpoint, RestoreReason.CHECKPOINT, 5, (back,)),
         ]
     )
-    assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "the run was set back from step 5 to 4"]
+    assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "rewound from step 5 to 4"]
     left, told = panel.source.index(0, WHAT), panel.source.index(1, WHAT)
     assert left.data(Qt.FontRole).strikeOut() and left.data(Qt.ForegroundRole) == context.theme.color("muted")
     assert told.data(Qt.FontRole) is None and "not part" in left.data(Qt.ToolTipRole)
@@ -168,9 +168,9 @@ def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, sh
     )
     assert len(lines(panel)) == 4
     QTest.mouseClick(panel.filters["changes"], Qt.LeftButton)
-    assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "not recorded any more: disk full"]
+    assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "recording stopped: disk full"]
     QTest.mouseClick(panel.filters["evaluations"], Qt.LeftButton)
-    assert lines(panel) == ["evaluated: 97.1 % float, 96.8 % quantized", "not recorded any more: disk full"]
+    assert lines(panel) == ["evaluated: 97.1 % float, 96.8 % quantized", "recording stopped: disk full"]
     context.model.take([events.Resumed(7), events.Evaluated(8, ACCURACY, 1000, 0.2)])
     assert len(lines(panel)) == 3
     again = show(EventsPanel(context))
@@ -323,7 +323,7 @@ def test_another_run_has_a_list_of_its_own(context, panel, staged):
     choose(panel, "num_bits")
     staged("mlp")
     context.model.take([events.Resumed(1)])
-    assert lines(panel) == ["went on"] and not panel.undo_action.isEnabled()
+    assert lines(panel) == ["resumed"] and not panel.undo_action.isEnabled()
     context.model.close_run()
     assert lines(panel) == [] and "No run" in panel.empty.text()
 

@@ -190,7 +190,7 @@ def test_curves_begin_and_end_where_the_record_does(found, directory):
 def test_events_are_in_order(found):
     rows = found.tables["Events by step"][1:]
     assert [row[0] for row in rows] == ["0", "30", "63", "96"]
-    assert rows[0][2] == "training began on CPU (1.5 s to build)" and rows[-1][2] == "finished: all steps are done"
+    assert rows[0][2] == "training started on CPU (1.5 s to build)" and rows[-1][2] == "finished: all steps are done"
     assert rows[1][2] == "num_bits 8 → 4 of 3 tensors"
 
 
@@ -308,7 +308,7 @@ def test_a_discarded_branch_is_marked(tmp_path):
     assert data.outcome.step == 10 and data.book == data.first_book == first and data.turns == ()
     found = Page(page(data))
     rows = found.tables["Events by step"][1:]
-    assert "the run was set back from step 20 to 10 (undo)" in [row[2] for row in rows]
+    assert "rewound from step 20 to 10 (undo)" in [row[2] for row in rows]
     assert "Not evaluated on held-out data yet" in found.text and "No setting was changed" in found.text
 
 
@@ -336,7 +336,7 @@ def test_a_delay_that_is_over_is_a_change(tmp_path, monkeypatch):
         run.advance(5)
 
     found = page_of(tmp_path / "run", play)
-    rows, told = found.tables["Setting changes"][1:], "quantized from here on, as their delay is over: "
+    rows, told = found.tables["Setting changes"][1:], "quantization starts as the delay ends: "
     assert [row[1] for row in rows] == ["30", "110"] and "loss" in rows[0][3] and "SQNR" in rows[0][3]
     assert rows[0][2] == told + "input.activations, dense1.weights"
     assert rows[1][2].startswith(told + "input.activations, dense1.weights and 5 more")

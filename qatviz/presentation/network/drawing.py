@@ -29,15 +29,15 @@ class NetworkDrawing(NamedTuple):
 
 
 def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
-    """What is drawn of ``network``: a node for each unit of ``plan``."""
+    """Return the nodes and edges to draw: a node for each unit of ``plan``."""
     parameters = {row.name: row.parameters for row in network.summary()}
     texts = {INPUT: NodeText(INPUT, "the data", shape_text(network.input_shape))}
     unit_of = {INPUT: INPUT}
     for unit in plan.units:
         unit_of.update((layer.name, unit.name) for layer in unit.layers)
         count = sum(parameters[layer.name] for layer in unit.layers)
-        puts_out = shape_text(network.shapes[unit.output]) + (f" · {si(count)} params" if count else "")
-        texts[unit.name] = NodeText(unit.name, " + ".join(map(layer_text, unit.layers)), puts_out)
+        output = shape_text(network.shapes[unit.output]) + (f" · {si(count)} params" if count else "")
+        texts[unit.name] = NodeText(unit.name, " + ".join(map(layer_text, unit.layers)), output)
     tensors: Dict[str, List[QuantizedTensor]] = {name: [] for name in texts}
     for tensor in plan.tensors:
         tensors[tensor.layer].append(tensor)
@@ -46,7 +46,7 @@ def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
 
 
 def layer_text(layer: Layer) -> str:
-    """A layer in a word or two: ``Conv2D 5×5``, ``MaxPool 2×2``."""
+    """Return a layer in a word or two: ``Conv2D 5×5``, ``MaxPool 2×2``."""
     window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     strides = getattr(layer, "strides", None)
     text = layer.kind

@@ -1,6 +1,6 @@
 """The layers of a drawn graph: which node is in which, in what order, and where across the flow."""
 
-from typing import Dict, Hashable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -12,7 +12,7 @@ ORDER_SWEEPS, PLACE_SWEEPS = 12, 16
 _PULL = {0: 1.0, 1: 2.0, 2: 8.0}
 
 #: A node's name, or ``(source, target, rank)`` of an edge's lane.
-Key = Hashable
+Key = Union[str, Tuple[str, str, int]]
 
 
 class Layers(NamedTuple):
@@ -38,11 +38,13 @@ def lay_in_layers(breadth: Dict[str, float], edges: Sequence[Tuple[str, str]], g
     ValueError
         If an edge has an end that is no node, or there is a cycle.
     """
-    rank: Dict[Key, int] = _ranks(list(breadth), edges)
-    sizes: Dict[Key, float] = dict(breadth)
-    chains = {}
+    rank: Dict[Key, int] = {}
+    rank.update(_ranks(list(breadth), edges).items())
+    sizes: Dict[Key, float] = {}
+    sizes.update(breadth.items())
+    chains: Dict[Tuple[str, str], List[Key]] = {}
     for source, target in edges:
-        lanes = [(source, target, r) for r in range(rank[source] + 1, rank[target])]
+        lanes: List[Tuple[str, str, int]] = [(source, target, r) for r in range(rank[source] + 1, rank[target])]
         rank.update((lane, lane[2]) for lane in lanes)
         sizes.update((lane, LANE) for lane in lanes)
         chains[source, target] = [source, *lanes, target]
@@ -50,7 +52,8 @@ def lay_in_layers(breadth: Dict[str, float], edges: Sequence[Tuple[str, str]], g
     for key, r in rank.items():
         order[r].append(key)
     links = [link for chain in chains.values() for link in zip(chain, chain[1:])]
-    above, below = {key: [] for key in rank}, {key: [] for key in rank}
+    above: Dict[Key, List[Key]] = {key: [] for key in rank}
+    below: Dict[Key, List[Key]] = {key: [] for key in rank}
     for upper, lower in links:
         above[lower].append(upper)
         below[upper].append(lower)
@@ -99,9 +102,10 @@ def spread(wanted: np.ndarray, apart: np.ndarray, pull: np.ndarray) -> np.ndarra
     return np.repeat([block[0] for block in blocks], [block[2] for block in blocks]) + offsets
 
 
-def _ranks(names: Sequence[str], edges: Sequence[Tuple[str, str]]) -> Dict[Key, int]:
-    """The longest path to each node."""
-    following, unread = {name: [] for name in names}, dict.fromkeys(names, 0)
+def _ranks(names: Sequence[str], edges: Sequence[Tuple[str, str]]) -> Dict[str, int]:
+    """Return the length of the longest path to each node."""
+    following: Dict[str, List[str]] = {name: [] for name in names}
+    unread = dict.fromkeys(names, 0)
     for source, target in edges:
         if source not in unread or target not in unread:
             raise ValueError(f"edge {source!r} -> {target!r}: not both are nodes")
@@ -121,7 +125,7 @@ def _ranks(names: Sequence[str], edges: Sequence[Tuple[str, str]]) -> Dict[Key, 
 
 
 def _ordered(order: List[List[Key]], above: Dict, below: Dict) -> List[List[Key]]:
-    """The order with the fewest crossings that the sweeps come by."""
+    """Return the order with the fewest crossings found by the sweeps."""
     best, fewest = [list(layer) for layer in order], crossings(order, above)
     for sweep in range(ORDER_SWEEPS):
         if not fewest:

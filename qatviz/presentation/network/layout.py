@@ -82,11 +82,12 @@ def layered_layout(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str = DO
 def fitting_layout(
     sizes: Dict[str, Size], edges: Sequence[Edge], width: float, height: float, flow: Optional[str] = None
 ) -> GraphLayout:
-    """The layout that can be drawn largest in a window of ``width`` x ``height``, up to its natural size.
+    """Return the layout that can be drawn largest in an area of ``width`` x ``height``, up to its natural size.
 
-    ``flow`` is chosen, too, unless it is given. Raises as :func:`layered_layout` does.
+    ``flow`` is chosen as well, unless it is given. Raises as :func:`layered_layout` does.
     """
-    best, best_score = None, -1.0
+    best: Optional[_Folded] = None
+    best_score = -1.0
     for direction in (DOWN, RIGHT) if flow is None else (flow,):
         layers = _in_layers(sizes, edges, direction)
         for parts in range(1, len(layers.cuttable[: MOST_PARTS - 1]) + 2):
@@ -94,6 +95,7 @@ def fitting_layout(
             score = min(width / folded.width, height / folded.height, 1.0) * PART_PENALTY ** (parts - 1)
             if score > best_score:
                 best, best_score = folded, score
+    assert best is not None  # there is at least one direction, and one part
     return _drawn(best)
 
 
@@ -127,7 +129,9 @@ class _Folded(NamedTuple):
 def _in_layers(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str) -> _Input:
     along = 1 if flow == DOWN else 0
     layers = lay_in_layers({name: size[1 - along] for name, size in sizes.items()}, edges, NEIGHBOUR_GAP)
-    thickness = np.array([max(sizes[key][along] if key in sizes else 0.0 for key in layer) for layer in layers.order])
+    thickness = np.array(
+        [max(sizes[key][along] if isinstance(key, str) else 0.0 for key in layer) for layer in layers.order]
+    )
     begins = np.concatenate([[0.0], np.cumsum(thickness + LAYER_GAP)[:-1]])
     low, high = (
         np.array([pick(layers.across[key] + half * layers.breadth[key] for key in layer) for layer in layers.order])
@@ -165,20 +169,21 @@ def _drawn(folded: _Folded) -> GraphLayout:
         for index, layer in enumerate(layers.order)
         for key in layer
     }
-    boxes = {}
+    boxes: Dict[str, Tuple[float, float, float, float]] = {}
     for name, size in sizes.items():
         begin, end, middle = places[name]
         corner = (float(middle - size[1 - along] / 2), float((begin + end - depth[name]) / 2))
-        boxes[name] = (corner if flow == DOWN else corner[::-1]) + tuple(size)
+        x, y = corner if flow == DOWN else (corner[1], corner[0])
+        boxes[name] = (x, y, size[0], size[1])
     routes = {
         edge: _route(chain, places, depth, layers.rank, folded.gutters, flow) for edge, chain in layers.chains.items()
     }
-    names = tuple(tuple(key for key in layer if key in sizes) for layer in layers.order)
+    names = tuple(tuple(key for key in layer if isinstance(key, str)) for layer in layers.order)
     return GraphLayout(boxes, routes, names, folded.width, folded.height, flow, len(folded.gutters) + 1)
 
 
 def _cuts(found: _Input, parts: int) -> List[int]:
-    """The layers that begin a new part: as evenly as can be, where a single value goes on."""
+    """Return the layers that start a new part: evenly spaced, where a single tensor connects the parts."""
     length = found.begins[-1] + found.thickness[-1]
     cuts: List[int] = []
     for number in range(1, parts):

@@ -137,7 +137,7 @@ def _badge(badge: Badge, box: Box, fonts: Fonts, is_detailed: bool) -> List[Shap
     baseline = (top + bottom - metrics.height) / 2 + metrics.ascent
     ink = ink_on(badge.role) if badge.role else "text"
     text = Text((left + right) / 2, baseline, metrics.elided(words, right - left), ink, MIDDLE, font)
-    shapes = [body._replace(radius=_BADGE_RADIUS), text]
+    shapes: List[Shape] = [body._replace(radius=_BADGE_RADIUS), text]
     return [Group(shapes, title=badge.title)] if badge.title else shapes
 
 

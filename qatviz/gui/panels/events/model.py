@@ -17,7 +17,7 @@ HEADERS = (
     (
         "What happened",
         "Double-click a line to see the curves there; lines that are struck through were left "
-        "behind when the run was set back",
+        "behind when the run was rewound",
     ),
 )
 _ALIGN = {

@@ -23,7 +23,7 @@ from qatviz.settings import RUN as RUN_PREFIX
 _NARROWED_KEY = "events/narrowed_to"
 _FILTERS = (
     (ALL, "All", "Show all that happened."),
-    (CHANGES, "Changes", "Show only changes of settings, and where the run was set back."),
+    (CHANGES, "Changes", "Show only changes of settings and rewinds."),
     (EVALUATIONS, "Evaluations", "Show only accuracies that were measured on held-out data."),
 )
 _NOTHING_YET = {

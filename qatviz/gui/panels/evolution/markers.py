@@ -138,7 +138,7 @@ def sentences(event: events.Event) -> List[str]:
     elif isinstance(event, events.Restored):
         lines.append(f"set back from step {event.from_step:,} ({restore_text(event.reason)})")
     elif isinstance(event, events.NonFinite):
-        lines.append(f"step {event.step:,}: {non_finite_text(event)}; the run was set back and paused")
+        lines.append(f"step {event.step:,}: {non_finite_text(event)}; rewound and paused")
     changes = getattr(event, "changes", ())
     lines += [change_words(change) for change in changes[:_ROWS_TOLD]]
     if len(changes) > _ROWS_TOLD:
