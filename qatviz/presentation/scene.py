@@ -209,4 +209,4 @@ def _alike(*parts: Any) -> List[np.ndarray]:
     """Return arrays of the same length (quicker than NumPy's broadcasting)."""
     arrays = [np.asarray(part, np.float64) for part in parts]
     length = next((len(part) for part in arrays if part.ndim), 1)
-    return [part if part.ndim else np.full(length, part) for part in arrays]
+    return [part if part.ndim else part.repeat(length) for part in arrays]
