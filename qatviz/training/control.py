@@ -1,11 +1,13 @@
 """Control of a run: pause, single steps, total number of steps, stop."""
 
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from qatviz.protocol.events import Paused, Resumed
 from qatviz.protocol.reasons import PauseReason
-from qatviz.training.live_run import LiveRun
-from qatviz.training.measuring import Measuring
+
+if TYPE_CHECKING:  # these import TensorFlow; the staged run of the tests has its own in their place
+    from qatviz.training.live_run import LiveRun
+    from qatviz.training.measuring import Measuring
 
 
 class Control:
@@ -24,7 +26,9 @@ class Control:
     total : int or None
     """
 
-    def __init__(self, live: LiveRun, measuring: Measuring, total: Optional[int], on_state: Callable[[str, int], None]):
+    def __init__(
+        self, live: "LiveRun", measuring: "Measuring", total: Optional[int], on_state: Callable[[str, int], None]
+    ):
         self._live, self._measuring, self._on_state = live, measuring, on_state
         self.total = total
         self.is_paused = self.is_stopping = False

@@ -3,7 +3,7 @@
 import time
 from bisect import bisect_left
 from dataclasses import replace
-from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Union, cast
 
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
@@ -19,10 +19,12 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.checkpointer import BEFORE_CHANGE, Checkpointer, checkpoint_name
 from qatviz.training.control import Control
 from qatviz.training.inbox import Sent
-from qatviz.training.live_run import LiveRun
-from qatviz.training.measuring import Measuring
 from qatviz.training.recovery import Recovery
 from qatviz.training.state_store import StateStore
+
+if TYPE_CHECKING:  # these import TensorFlow; the staged run of the tests has its own in their place
+    from qatviz.training.live_run import LiveRun
+    from qatviz.training.measuring import Measuring
 
 #: A command with its changes, or with the error that rejects it.
 Answer = Tuple[Sent, Union[Tuple[Change, ...], QatvizError]]
@@ -48,8 +50,8 @@ class CommandExecutor:
 
     def __init__(
         self,
-        live: LiveRun,
-        measuring: Measuring,
+        live: "LiveRun",
+        measuring: "Measuring",
         control: Control,
         recovery: Recovery,
         checkpointer: Checkpointer,

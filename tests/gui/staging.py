@@ -1,17 +1,19 @@
-"""A run on a stage: news made with NumPy, so that panels are tested without TensorFlow and without waiting."""
+"""A run on a stage: news made with NumPy, so that panels are tested without TensorFlow and without waiting.
 
-from collections import deque
+The executor of the real run (:mod:`qatviz.training.executor`) carries out the commands: the numbers are the staged
+run's own, the answers and events those of a real one. tests/training/test_staged_contract.py compares both.
+"""
 
 import numpy as np
 
-from qatviz.errors import QatvizError, RunStateError
 from qatviz.metric import ACCURACY, WAYS
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
-from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
+from qatviz.protocol.branches import BranchCursor, BranchPoint
+from qatviz.protocol.reasons import SaveKind, SaveReason
+from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import (
     SNAPSHOT_MEASURES,
@@ -22,14 +24,25 @@ from qatviz.protocol.snapshots import (
     TensorValues,
     read_only,
 )
+from qatviz.quant import live_state
 from qatviz.quant.affine import choose_grid, fake_quant, quantize
 from qatviz.quant.measures import flip_rate, measure
+from qatviz.telemetry.collector import Rewind
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, history_names
+from qatviz.telemetry.history_feed import HistoryFeed
+from qatviz.telemetry.record.refill import history_names
+from qatviz.training.checkpointer import Checkpointer
+from qatviz.training.control import Control
+from qatviz.training.executor import CommandExecutor
+from qatviz.training.inbox import Inbox
+from qatviz.training.recovery import Recovery
 
 INPUT_SHAPES = {"mlp": (28, 28, 1), "lenet": (28, 28, 1)}
 MAX_VALUES = 20000
 BINS = 128
+ENDED = ("finished", "stopped", "failed")
+#: Accuracy on 1,000 examples, in the order of `WAYS`.
+SCORES = (0.98, 0.97, 0.965, 0.96)
 
 
 def set_back(event, before=None, branch=1, parent=0):
@@ -38,7 +51,10 @@ def set_back(event, before=None, branch=1, parent=0):
 
 
 class StagedRun:
-    """As :class:`qatviz.training.handle.Run` to its readers. It answers commands when :meth:`advance` is called.
+    """As :class:`qatviz.training.handle.Run` to its readers; it answers commands when :meth:`advance` is called.
+
+    To the executor of commands it is what is trained, what measures it, and what collects the news. Unlike a real run
+    it takes snapshots and evaluates only where it is asked to, by a command or by the test.
 
     Attributes
     ----------
@@ -55,24 +71,30 @@ class StagedRun:
         self.history = History(history_names([t.name for t in self.plan.tensors], metric))
         self.state, self.step, self.dropped, self.dropped_snapshots, self.seconds = "running", 0, 0, 0, 0.0
         self.sent = []
-        self._waiting, self._news = deque(), deque()
+        self._feed, self._news = HistoryFeed(self.history), []
         self._random = np.random.RandomState(seed)
         self._values = {t.name: self._first_values(t) for t in self.plan.tensors}
         self._codes = {}
-        self._undo = []
+        self._cursor = BranchCursor()
+        self._cursor.place(events.Started(self.step, 0.0, "staged"))  # happened before anybody listened
+        self._inspected, self._evaluated, self.is_snapshot_wanted = set(), None, False
+        self._next_activation = live_state.next_activation(self.book.quantizers, self.step)
+        self._inbox = Inbox()
+        self._inbox._origin = "staged"
+        self._control = Control(self, self, None, self._set_state)
+        recovery = Recovery(self.capture("start", SaveReason(SaveKind.START)), 1.0, 0.0)
+        checkpointer = Checkpointer(None, lambda event, state: None)
+        self._executor = CommandExecutor(self, self, self._control, recovery, checkpointer, self, None, ())
 
     # As the handle
 
     def send(self, command):
-        if self.state in ("finished", "stopped", "failed"):
-            raise RunStateError("the run has ended")
+        command_id = self._inbox.send(command)
         self.sent.append(command)
-        command_id = f"staged-{len(self.sent)}"
-        self._waiting.append((command_id, command))
         return command_id
 
     def drain(self):
-        news, self._news = list(self._news), deque()
+        news, self._news = self._news, []
         return news
 
     def pause(self):
@@ -85,36 +107,58 @@ class StagedRun:
         return self.send(c.SingleStep(count))
 
     def request_stop(self):
-        if self.state not in ("finished", "stopped", "failed"):
+        if self.state not in ENDED:
             self.send(c.Stop())
 
     def wait(self, timeout_s=None):
-        return self.state in ("finished", "stopped", "failed")
+        return self.state in ENDED
 
     # What a test does
 
     def put(self, *items):
-        """News of any kind."""
-        self._news.extend(items)
+        """News of any kind; events get a place on the branches, unless they have one."""
+        for item in items:
+            if isinstance(item, Rewind):
+                self._feed.rewind(item.parent, item.branch)
+                continue
+            if isinstance(item, events.Event):
+                item = self._cursor.place(item)
+            self._news.append(item)
 
     def advance(self, steps=1, snapshot=True):
-        """Answer what was asked, train ``steps`` steps, take a snapshot."""
-        self._answer()
-        for _ in range(steps if self.state == "running" else 0):
+        """Carry out what was asked for, train up to ``steps`` steps, take a snapshot."""
+        self._executor.carry_out(self._inbox.take_all())
+        for _ in range(steps):
+            if self._control.is_paused or self._control.is_stopping or self._control.is_done or self.state in ENDED:
+                break
             self._step()
-        if snapshot:
+            self._control.count_step()
+        if self._control.is_stopping:
+            self.drop_evaluation()
             self.take_snapshot()
+            self.end(events.Stopped(self.step))
+        elif self._control.is_done and not self._control.is_paused and self.state not in ENDED:
+            self.evaluate()
+            self.take_snapshot()
+            self.end(events.Finished(self.step))
+        elif snapshot or self.is_snapshot_wanted:
+            self.take_snapshot()
+        if self.is_evaluating:
+            self.evaluate()
         return self
 
-    def evaluate(self, scores=(0.98, 0.97, 0.965, 0.96)):
-        event = events.Evaluated(self.step, dict(zip(WAYS, scores)), 1000, 0.1, self.metric.name)
-        self.history.append(EVALUATIONS, self.step, np.array(scores))
-        self.put(event)
+    def evaluate(self, scores=SCORES):
+        """Evaluate the present state, or the one of which an evaluation was asked for."""
+        point, self._evaluated = self._evaluated or self.point, None
+        self._feed.add_evaluation(point.step, scores, point.position)
+        self.report(events.Evaluated(point.step, dict(zip(WAYS, scores)), 1000, 0.1, self.metric.name), point)
 
     def end(self, event):
         """Finished, Stopped or Failed."""
-        self.state = type(event).__name__.lower()
+        for late in self._inbox.close():
+            self.put(events.CommandRejected(self.step, late.id, late.command, "the run has ended"))
         self.put(event)
+        self.state = type(event).__name__.lower()
 
     def take_snapshot(self):
         columns, histograms = [], {}
@@ -157,16 +201,73 @@ class StagedRun:
             histograms,
             tuple(self.book.of(t.name).num_bits for t in self.plan.tensors),
             tuple(self.book.of(t.name).enabled for t in self.plan.tensors),
+            self.point.branch,
+            self.point.position,
         )
-        if self.history.last_step(SNAPSHOTS) in (None, *range(self.step)):
-            self.history.append(SNAPSHOTS, self.step, snapshot.values.reshape(-1))
+        self.is_snapshot_wanted = False
+        self._feed.add_snapshot(self.step, snapshot.values, self.point.position)
         self.put(snapshot)
+        for name in sorted(self._inspected):
+            self.put(TensorValues(self.step, name, read_only(self._values[name].copy())))
+        self._inspected.clear()
         return snapshot
 
     def values_of(self, name):
         return self._values[name]
 
+    # As what is trained: see qatviz.training.live_run
+
+    def adopt(self, book):
+        self.book = book
+        self._next_activation = live_state.next_activation(book.quantizers, self.step)
+        return False
+
+    def capture(self, name, reason):
+        branch, step, position = self.point
+        return RunState(step, self.seconds, self.book, dict(self._values), name, reason, branch, position)
+
+    def set_to(self, state):
+        self.step, self.seconds, self._values = state.step, state.seconds, dict(state.arrays)
+        self.adopt(state.book)
+        return self._cursor.fork(state.point)
+
+    @property
+    def point(self):
+        return self._cursor.point(self.step)
+
+    def emit(self, event):
+        self.put(event)
+
+    def report(self, event, point):
+        self.put(self._cursor.place_at(event, point))
+
+    def _activate(self):
+        names = [t.name for t in self.plan.tensors if self.book.of(t.name).quant_delay == self.step]
+        self.adopt(self.book)
+        self.emit(events.SettingsActivated(self.step, tuple(n for n in names if self.book.of(n).enabled)))
+
+    # As what measures it: see qatviz.training.measuring
+
+    @property
+    def is_evaluating(self):
+        return self._evaluated is not None
+
+    def begin_evaluation(self):
+        self._evaluated = self.point
+
+    def drop_evaluation(self):
+        self._evaluated = None
+
+    def inspect(self, tensor):
+        self._inspected.add(self.plan.tensor(tensor).name)
+
+    def hurry(self):
+        """There is no pace: the test says when the next snapshot comes."""
+
     # Inside
+
+    def _set_state(self, state, step):
+        self.state = state
 
     def _first_values(self, tensor):
         size = min(int(np.prod(tensor.shape)), MAX_VALUES)
@@ -185,6 +286,8 @@ class StagedRun:
         return choose_grid(low, high, s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
 
     def _step(self):
+        if self.step == self._next_activation:
+            self._activate()
         self.step += 1
         self.seconds += 0.01
         for tensor in self.plan.tensors:
@@ -206,42 +309,5 @@ class StagedRun:
         values = np.array(columns, np.float32).T.copy()
         loss = 2.3 * np.exp(-self.step / 200) + 0.05 * self._random.rand()
         rate = self.book.run.learning_rate
-        self.history.append(STEPS, self.step, np.concatenate([[loss, rate], values.reshape(-1)]))
+        self._feed.add_steps(np.array([self.step]), np.array([[loss, rate]]), values[np.newaxis])
         self.put(StepRecord(self.step, self.seconds, float(loss), rate, read_only(values)))
-
-    def _answer(self):
-        while self._waiting:
-            command_id, command = self._waiting.popleft()
-            try:
-                changes = self._carry_out(command)
-            except QatvizError as error:
-                self.put(events.CommandRejected(self.step, command_id, command, str(error)))
-                continue
-            name = f"before-{self.step}-{command_id}" if changes else ""
-            if isinstance(command, c.SaveCheckpoint):
-                name = command.name or f"step-{self.step}"
-            self.put(events.CommandApplied(self.step, command_id, command, changes, name))
-            if isinstance(command, c.InspectTensor):
-                self.put(TensorValues(self.step, command.tensor, read_only(self._values[command.tensor].copy())))
-
-    def _carry_out(self, command):
-        if isinstance(command, (c.ChangeSettings, c.ApplyPreset)):
-            if isinstance(command, c.ApplyPreset):
-                book, changes = self.book.with_preset(command.preset)
-            else:
-                book, changes = self.book.change(command.assignments)
-            self.book = book
-            return changes
-        if isinstance(command, c.Pause):
-            self.state = "paused"
-            self.put(events.Paused(self.step, PauseReason.ASKED))
-        elif isinstance(command, c.Resume):
-            self.state = "running"
-            self.put(events.Resumed(self.step))
-        elif isinstance(command, c.Stop):
-            self.end(events.Stopped(self.step))
-        elif isinstance(command, c.SaveCheckpoint):
-            self.put(events.CheckpointSaved(self.step, command.name or f"step-{self.step}", SaveReason(SaveKind.ASKED)))
-        elif isinstance(command, c.InspectTensor):
-            self.plan.tensor(command.tensor)
-        return ()

@@ -154,7 +154,7 @@ def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make
     advance(2)
     qtbot.emitted(dialog.exporter.ended)
     assert dialog.launcher.wanted == [
-        ExportWanted(DIRECTORY, "step-3", "wide", {}, os.path.join(DIRECTORY, "exports", "lenet-wide.wide"), 50)
+        ExportWanted(DIRECTORY, "step-00000003", "wide", {}, os.path.join(DIRECTORY, "exports", "lenet-wide.wide"), 50)
     ]
     assert [list(seen) for seen in progress] == [
         ["starting", 0.0],

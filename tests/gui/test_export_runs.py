@@ -91,7 +91,7 @@ def test_another_run_has_another_state(exporter, context):
 
 
 def test_a_run_that_has_ended_is_not_asked(exporter, run):
-    run.state = "finished"
+    run.end(events.Finished(run.step))
     ended = QtTest.QSignalSpy(exporter.ended)
     exporter.begin(NOW)
     assert "the run has ended" in ended[0][0].message and not exporter.is_busy

@@ -8,8 +8,7 @@ from staging import set_back
 
 from qatviz.gui.model import run_model
 from qatviz.protocol import events
-from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.commands import ChangeSettings, Redo, SaveCheckpoint, Undo
 from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, TensorValues
 
@@ -71,23 +70,31 @@ def test_going_back_leaves_later_news_behind(context, staged):
 
 
 def test_what_was_left_behind_comes_back_once_the_run_is_set_to_it_again(context, staged):
-    run = staged(steps=2)
-    for _ in range(4):
-        run.advance(2)
+    run, model = staged(steps=2), context.model
+
+    def answer(command, steps):
+        run.send(command)
+        run.advance(steps, snapshot=steps > 0)
+        model.take(run.drain())
+
+    run.advance(2).advance(2)
+    answer(ChangeSettings((("conv1.weights.num_bits", 4),)), 2)
+    run.advance(2)
     run.evaluate()
-    context.model.take(run.drain())
-    model = context.model
-    before = list(model.snapshots), model.evaluation
-    model.take([set_back(events.Restored(6, "before-6", RestoreReason.UNDO, 10))])
-    left = list(model.snapshots)
-    run.step, run.seconds = 6, 0.06
-    run.history.rewind(BranchPoint(0, 6), 1)
-    run.advance(3)
     model.take(run.drain())
-    assert [s.step for s in model.snapshots] == [s.step for s in left] + [9] and model.evaluation is None
-    model.take([set_back(events.Restored(10, "undone-10", RestoreReason.REDO, 9), branch=2)])
-    assert (model.snapshots, model.evaluation) == before
-    assert [logged.event.kind for logged in model.log if logged.survives] == ["Evaluated", "Restored"]
+    before = list(model.snapshots), model.evaluation
+    answer(Undo(), 0)
+    assert [s.step for s in model.snapshots] == [2, 4, 6] and model.evaluation is None
+    answer(SaveCheckpoint(), 3)
+    assert [s.step for s in model.snapshots] == [2, 4, 6, 9] and model.evaluation is None
+    answer(Redo(), 0)
+    assert (model.snapshots, model.evaluation) == before and model.step == 10
+    assert [logged.event.kind for logged in model.log if logged.survives] == [
+        "CommandApplied",  # the change
+        "Evaluated",
+        "CommandApplied",  # the redo
+        "Restored",
+    ]
     assert all(step.step <= 6 for step in model.recent_steps), "those of the branch that was left now are gone"
 
 

@@ -9,7 +9,6 @@ from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, SaveCheckpoint, SetSteps
-from qatviz.protocol.reasons import SaveKind, SaveReason
 
 
 @pytest.fixture
@@ -77,13 +76,12 @@ def test_the_slider_of_the_learning_rate_moves_by_the_1_2_5_series(begin):
 def test_evaluate_and_checkpoint_are_asked_for_and_their_outcome_told(begin):
     panel = begin()
     panel.evaluate.click()
-    panel.checkpoint.click()
-    assert panel.run.sent == [Evaluate(), SaveCheckpoint()]
-    panel.run.evaluate((0.98, 0.97, 0.965, 0.96))
-    panel.model.take(panel.run.drain())
+    tell(panel)
     assert "96.0 % quantized" in panel.news.text() and "98.0 % float" in panel.news.text()
-    tell(panel, events.CheckpointSaved(7, "step-7", SaveReason(SaveKind.ASKED)))
+    panel.checkpoint.click()
+    tell(panel)
     assert "checkpoint" in panel.news.text()
+    assert panel.run.sent == [Evaluate(), SaveCheckpoint()]
 
 
 def test_steps_are_sent_once_for_several_clicks_and_pending_until_the_run_plans_them(begin, app):
@@ -95,7 +93,7 @@ def test_steps_are_sent_once_for_several_clicks_and_pending_until_the_run_plans_
     assert panel.run.sent == [] and "Pending" in panel.steps.control.toolTip()
     panel._steps_timer.timeout.emit()
     assert panel.run.sent == [SetSteps(2300)]
-    tell(panel, events.Planned(3, 2300))
+    tell(panel)
     assert panel.model.total_steps == 2300 and "Pending" not in panel.steps.control.toolTip() and box.text() == "2300"
 
 
@@ -104,7 +102,7 @@ def test_until_stopped_and_back(begin):
     panel.steps.endless.click()
     panel._steps_timer.timeout.emit()
     assert panel.run.sent[-1] == SetSteps(None)
-    tell(panel, events.Planned(3, None))
+    tell(panel)
     assert panel.steps.endless.isChecked() and not panel.steps.control.editor.isEnabled()
     panel.steps.endless.click()
     panel._steps_timer.timeout.emit()
@@ -117,10 +115,10 @@ def test_a_run_without_an_end_is_shown_as_such(begin):
 
 def test_what_was_refused_is_told_and_taken_back(begin):
     panel = begin()
-    panel.steps.edited.emit(5)
+    panel.steps.edited.emit(-5)
     panel._steps_timer.timeout.emit()
-    tell(panel, events.CommandRejected(3, "staged-1", SetSteps(5), "SetSteps: steps is 5: expected more"))
-    assert panel.refusal.isVisible() and "expected more" in panel.refusal.text()
+    tell(panel)
+    assert panel.refusal.isVisible() and "expected a whole number of at least 0" in panel.refusal.text()
     assert panel.steps.control.editor.box.text() == "2000"
 
 
@@ -135,6 +133,6 @@ def test_when_the_run_has_ended_nothing_can_be_asked_of_it(begin):
 
 def test_what_the_run_refuses_at_once_is_told(begin):
     panel = begin()
-    panel.run.state = "stopped"
+    panel.run.end(events.Stopped(panel.run.step))
     panel.evaluate.click()
     assert "has ended" in panel.refusal.text()
