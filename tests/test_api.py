@@ -126,7 +126,7 @@ def test_a_model_with_a_linear_end_learns_to_predict_numbers(tmp_path, in_graph)
 def test_a_model_that_ends_in_a_softmax_does_not_predict_numbers(in_graph):
     x, y = squares()
     with pytest.raises(
-        NetworkError, match="'verdict.*' is a Softmax, whose outputs lie between 0 and 1.*end without it"
+        NetworkError, match="'verdict.*' is a Softmax, whose outputs lie between 0 and 1.*end the network without it"
     ):
         qatviz.train(keras_model(), (x, np.stack([y + 0.5, y - 0.25], axis=1)), quiet=True, steps=1)
 
