@@ -22,7 +22,7 @@ def least_s(function, times=5):
 
 
 def slowness():
-    """Return how many times as long as there the machine takes here and now."""
+    """Return the factor by which this machine is slower now than the one of reference."""
     return min(_fixed_work_s() for _ in range(5)) / _UNIT_S
 
 

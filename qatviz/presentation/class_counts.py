@@ -1,4 +1,4 @@
-"""The scene of how many examples of each class a data set has: two bars a class, for training and for testing."""
+"""Scene of the number of examples of each class: two bars per class, for training and for testing."""
 
 from typing import List, Sequence, Tuple
 

@@ -1,10 +1,10 @@
-"""Colours by what they mean, in a dark and a light form, safe for the colour-blind (Okabe and Ito, 2008)."""
+"""Colors by role, in a dark and a light form, safe for the color-blind (Okabe and Ito, 2008)."""
 
 from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
 
-#: How many steps the scales of colours have.
+#: Number of steps of the color scales.
 SCALE_STEPS = 24
 _SERIES, _DIVERGING, _SEQUENTIAL, _ON = "series", "diverging", "sequential", "on_"
 #: Relative luminance from which dark text reads better. Where the contrast ratios (WCAG 2) are equal it is 0.18, but

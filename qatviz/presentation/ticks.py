@@ -178,7 +178,7 @@ def fitting_ticks(
 
 
 def ticks_upright(height: float, line: float) -> int:
-    """Return how many ticks an upright axis has room for; ``line`` is the height of a label."""
+    """Return the number of ticks that fit an upright axis; ``line`` is the height of a label."""
     return min(max(2, int(height / (_LINES_PER_TICK * line))), _MOST_UPRIGHT)
 
 

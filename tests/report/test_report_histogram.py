@@ -1,4 +1,4 @@
-"""Histograms of the report: which axis they have, and what is said of them."""
+"""Histograms of the report: their axes and captions."""
 
 from xml.etree import ElementTree
 
