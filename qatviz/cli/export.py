@@ -25,8 +25,6 @@ def export_run(options: argparse.Namespace) -> int:
     ExportError
         If the format can't hold it, or the files can't be written.
     """
-    if options.verify is not None and options.verify < 1:
-        raise SettingError(f"--verify is {options.verify}: expected a whole number of at least 1")
     with followed() if options.progress else contextlib.nullcontext(Followed()) as follower:
         given = _given(options, FORMATS[options.format])
         keep_tensorflow_quiet()

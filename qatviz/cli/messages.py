@@ -18,6 +18,10 @@ def complain(text: str) -> None:
     say("qatviz: " + " ".join(text.splitlines()))
 
 
+#: Options that have another name than the field of a request that they set.
+_OPTIONS = {CHANGES: "--set", "examples": "--verify"}
+
+
 def print_notice(notice: Notice) -> None:
     """Print a notice about a run that is being prepared."""
     complain(f"{'warning' if notice.is_warning else 'note'}: {notice.text}")
@@ -25,4 +29,4 @@ def print_notice(notice: Notice) -> None:
 
 def option_name(field: str) -> str:
     """Return the option that sets a field of a request."""
-    return "--set" if field == CHANGES else "--" + field.replace("_", "-")
+    return _OPTIONS.get(field, "--" + field.replace("_", "-"))
