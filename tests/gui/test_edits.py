@@ -1,7 +1,7 @@
 """Edits: pending until the run says otherwise, one change for what belongs together, undo of settings."""
 
 import pytest
-from PyQt5 import QtTest
+from PyQt5 import QtCore
 from staging import set_back
 
 from qatviz.gui.model.edits import DEBOUNCE_MS, HOLD, LIVE, Edits, describe
@@ -44,11 +44,13 @@ def test_in_live_mode_several_quick_edits_are_one_change_and_one_undo(stage, qtb
     assert edits.value(*BITS) == 4 and edits.can_undo and not edits.can_redo
 
 
-def test_in_hold_mode_nothing_is_sent_until_it_is_applied(stage):
+def test_in_hold_mode_nothing_is_sent_until_it_is_applied(stage, qtbot):
     run, edits, answer = stage
     edits.set_mode(HOLD)
     edits.edit(["conv1.weights"], "num_bits", 2)
-    QtTest.QTest.qWait(2 * DEBOUNCE_MS)
+    later = []  # a timer that would have sent the edit has run out before this one does
+    QtCore.QTimer.singleShot(2 * DEBOUNCE_MS, lambda: later.append(True))
+    qtbot.waitUntil(lambda: bool(later))
     assert run.sent == [] and edits.pending_book().of("conv1.weights").num_bits == 2
     edits.apply()
     answer()
