@@ -29,7 +29,7 @@ class Option(NamedTuple):
     name : str
         Name in the API; with ``-`` for ``_``, the option of the command line.
     label, help : str
-        Label in a dialog; a sentence that says what the option does.
+        Label in a dialog; effect of the option, in one sentence.
     default : bool or str
         Default value; a bool for a switch.
     choices : tuple of str
@@ -50,15 +50,15 @@ class Format:
     Attributes
     ----------
     name, title, about : str
-        Name on the command line; display name; a sentence that says what the format is for.
+        Name on the command line; display name; purpose of the format, in one sentence.
     suffix : str
         Suffix of the file; empty if the export is a directory.
     module : str
         Module in `qatviz.export` that writes the format.
     options : tuple of Option
     limits : Limits
-        Finds the reasons why the format can't hold a network with given settings, quickly and without TensorFlow.
-        Reasons that depend on the arrays (such as ranges that were never observed) come up in the export itself.
+        Function that returns the reasons why the format can't hold a network with given settings, quickly and without
+        TensorFlow. Reasons that depend on arrays (such as ranges that were never observed) are raised by the export.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Format:
         options: Optional[Mapping[str, Any]] = None,
         progress: Progress = Progress(),
     ) -> "Written":
-        """Write an export with its proof. Any thread, also while training goes on.
+        """Write an export with its proof. Safe on any thread, also while training runs.
 
         Raises
         ------
@@ -130,14 +130,14 @@ class Written(NamedTuple):
 TFLITE = Format(
     "tflite",
     "TensorFlow Lite",
-    "Integers for phones and microcontrollers: int8, or uint8 where asymmetric 8-bit weights ask for it",
+    "Integers for phones and microcontrollers: int8, or uint8 if asymmetric 8-bit weights require it",
     ".tflite",
     "tflite.export",
     (
         Option(
             "softmax",
             "Append softmax (output probabilities)",
-            "The output is probabilities, in steps of 1/256, instead of logits",
+            "The output is probabilities, with a resolution of 1/256, instead of logits",
         ),
         Option(
             "plain_codes",
@@ -175,8 +175,8 @@ _SOFTMAX = Option("softmax", "Append softmax (output probabilities)", "The outpu
 _FORM = Option(
     "form",
     "Form",
-    "Rounded as in training (fake-quant); the same with sums in double precision, so that every code of a deep network "
-    "is exact too (exact; only for TensorFlow itself); or not rounded (float)",
+    "Rounded as in training (fake-quant); the same with double-precision accumulators, so that every code of a deep "
+    "network is exact too (exact; only for TensorFlow itself); or not rounded (float)",
     "fake-quant",
     ("fake-quant", "exact", "float"),
 )
@@ -258,8 +258,8 @@ ONNX = Format(
         _SOFTMAX,
         Option(
             "layout",
-            "Order of image axes",
-            "Whether images are fed with channels last (nhwc), as in training, or first (nchw)",
+            "Image layout",
+            "Layout of the input images: channels last (nhwc), as in training, or channels first (nchw)",
             onnx_limits.NHWC,
             (onnx_limits.NHWC, onnx_limits.NCHW),
         ),
@@ -273,8 +273,8 @@ ONNX = Format(
         Option(
             "exact",
             "Exact codes in deep networks too",
-            "Accumulators come from integer operators and are multiplied in double precision: every code is that of "
-            "the evaluation, but the file is slower, and compilers may not support its operators",
+            "Integer operators compute accumulators, which are requantized in double precision: every code equals that "
+            "of the evaluation graph, but the file is slower, and compilers may not support its operators",
         ),
     ),
     onnx_limits.onnx,

@@ -12,8 +12,8 @@ from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
-#: From the network, its settings at some moment, the number of training steps done by then (None: all delays are over)
-#: and the format's options to the refusals; an empty list if the format can hold it.
+#: Function of the network, its settings, the number of training steps done (None: all delays are over) and the format's
+#: options that returns the refusals; an empty list if the format can hold the network.
 Limits = Callable[[Network, SettingsBook, Optional[int], Mapping[str, Any]], List[Refusal]]
 
 

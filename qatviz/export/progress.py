@@ -10,7 +10,7 @@ class Cancelled(QatvizError):
 
 
 class Progress:
-    """Reporter of progress, which also raises when the user has cancelled. Callbacks run on the working thread.
+    """Reporter of progress that raises :class:`Cancelled` once the user cancels; callbacks run on the working thread.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from qatviz.telemetry.record.refill import STEPS
 
 #: Largest number of points of a series, spread evenly from the first to the last: more than a screen or TensorBoard
 #: shows (1.15 keeps 1,000 per series); and of snapshots, each of which has a distribution of every tensor.
-MOST_POINTS, MOST_SNAPSHOTS = 4000, 120
+MAX_POINTS, MAX_SNAPSHOTS = 4000, 120
 
 
 class Track(NamedTuple):
@@ -63,9 +63,9 @@ class RunSeries(NamedTuple):
 
 
 def recorded_series(
-    reader: RecordReader, most_points: int = MOST_POINTS, most_snapshots: int = MOST_SNAPSHOTS
+    reader: RecordReader, max_points: int = MAX_POINTS, max_snapshots: int = MAX_SNAPSHOTS
 ) -> RunSeries:
-    """Return the series of a recorded run on its present branch; the run may be going on.
+    """Return the series of a recorded run on its present branch; the run may still be training.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def recorded_series(
     tensors = tuple(tensor.name for tensor in quantization_plan(network).tensors)
     survivors = [logged.event for logged in reader.log()[0] if logged.survives]
     events = sorted(survivors, key=lambda event: event.step)
-    stride = max(1, -(-reader.last_step // most_points))
+    stride = max(1, -(-reader.last_step // max_points))
     pieces, previous = [], None
     for piece in reader.iter_steps():  # a long run is never in memory as a whole
         chosen = piece.steps % stride == 0
@@ -95,7 +95,7 @@ def recorded_series(
     flat = values.reshape(len(steps), len(STEP_MEASURES) * len(tensors))
     scalars = np.concatenate([np.stack([loss, rate], axis=1), flat], axis=1)
     tracks = (Track(_step_names(tensors), steps, scalars), *_evaluations(events))
-    wanted = _evenly(np.array(reader.snapshots(), np.int64), most_snapshots)
+    wanted = _evenly(np.array(reader.snapshots(), np.int64), max_snapshots)
     return RunSeries(
         network.name,
         float(description["created"]),
@@ -107,14 +107,14 @@ def recorded_series(
     )
 
 
-def shown_series(
+def in_memory_series(
     name: str,
     created: float,
     history: History,
     snapshots: Sequence[Snapshot],
     events: Sequence[Event],
-    most_points: int = MOST_POINTS,
-    most_snapshots: int = MOST_SNAPSHOTS,
+    max_points: int = MAX_POINTS,
+    max_snapshots: int = MAX_SNAPSHOTS,
 ) -> RunSeries:
     """Return the series of a run without a record, from its history and the snapshots in memory.
 
@@ -135,11 +135,11 @@ def shown_series(
     events = sorted(events, key=lambda event: event.step)
     ending = "/" + STEP_MEASURES[0]
     tensors = tuple(series[: -len(ending)] for series in history.names(STEPS) if series.endswith(ending))
-    columns = _together(history)
-    chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), most_points)
+    columns = _consistent_columns(history)
+    chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), max_points)
     values = np.stack([column.mean[chosen] for column in columns], axis=1)
     steps = columns[0].last_step[chosen]
-    kept = [snapshots[i] for i in _evenly(np.arange(len(snapshots)), most_snapshots)]
+    kept = [snapshots[i] for i in _evenly(np.arange(len(snapshots)), max_snapshots)]
     clock = (
         np.array([0] + [s.step for s in snapshots if s.step > 0], np.int64),
         np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]),
@@ -148,14 +148,14 @@ def shown_series(
     return RunSeries(name, created, clock, tensors, tracks, kept, events)
 
 
-def _together(history: History) -> List[Series]:
-    """Return all series of the training steps, at the same steps except for some at the end of the longer ones."""
+def _consistent_columns(history: History) -> List[Series]:
+    """Return all series of the training steps, read at one moment: they differ only in new steps at the end."""
     while True:
         columns = [history.series(series) for series in history.names(STEPS)]
         shortest = min((column.last_step for column in columns), key=len)
         if all((column.last_step[: len(shortest)] == shortest).all() for column in columns):
             return columns
-        # The run has merged old steps between two of them, which it seldom does.
+        # Old steps were merged between two of these reads, which is rare: read again.
 
 
 class _Snapshots:
@@ -200,12 +200,12 @@ def _evenly(items: np.ndarray, most: int) -> np.ndarray:
 
 
 def event_texts(events: Sequence[Event]) -> List[Tuple[int, str]]:
-    """Return texts of events with their steps: changes of settings, and what began, ended, failed or was undone."""
+    """Return ``(step, text)`` of each change of a setting, and of each start, end, failure and rewind of the run."""
     texts = []
     for event in events:
-        said = [f"`{change.setting}` {change.old} → {change.new}" for change in getattr(event, "changes", ())]
+        lines = [f"`{change.setting}` {change.old} → {change.new}" for change in getattr(event, "changes", ())]
         if not isinstance(event, (CommandApplied, Evaluated, CheckpointSaved)):
             reason = reason_text(event)
-            said.insert(0, event.kind + (": " + reason if reason else ""))
-        texts += [(event.step, text) for text in said]
+            lines.insert(0, event.kind + (": " + reason if reason else ""))
+        texts += [(event.step, text) for text in lines]
     return texts

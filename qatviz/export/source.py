@@ -12,13 +12,13 @@ from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.protocol.settings_book import SettingsBook
 
-#: Number of held-out examples that a file is run on by default: at most, at least, and multiplications of all together.
+#: Number of held-out examples that a file is run on by default, and the number of multiplications that limits it.
 #: (TFLite's interpreter does some 150 million a second.)
-_MOST, _FEWEST, _MACS = 1000, 16, 10**9
+_MAX_EXAMPLES, _MIN_EXAMPLES, _MAX_MACS = 1000, 16, 10**9
 
 
 class HeldOut(NamedTuple):
-    """Examples as the network is fed them, float32 ``[n] + input shape``, and their targets ``[n]``."""
+    """Examples as fed to the network, float32 ``[n] + input shape``, and their targets ``[n]``."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -42,7 +42,7 @@ class ExportSource:
     metadata : dict
         JSON-able; stored in exports whose format has a place for it.
     keras : KerasOrigin, optional
-        Of a network that was imported from Keras.
+        Origin of a network that was imported from Keras.
     examples : int, optional
         Number of held-out examples to run the export on, from 1, or all if there are fewer; by default 1,000, or fewer
         if the network is large.
@@ -68,7 +68,7 @@ class ExportSource:
 
     def held_out(self) -> HeldOut:
         """Return the examples to run the export on."""
-        count = self.examples or min(_MOST, max(_FEWEST, _MACS // max(self.network.macs, 1)))
+        count = self.examples or min(_MAX_EXAMPLES, max(_MIN_EXAMPLES, _MAX_MACS // max(self.network.macs, 1)))
         images = self.dataset.x_test[:count].astype(np.float32)
         if self.dataset.pixel_scale != 1.0:
             images *= np.float32(self.dataset.pixel_scale)

@@ -16,7 +16,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.atomic_files import atomic_directory
 from qatviz.errors import ExportError
-from qatviz.export.run_series import RunSeries, Track, event_texts, shown_series
+from qatviz.export.run_series import RunSeries, Track, event_texts, in_memory_series
 from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.telemetry.history import History
@@ -24,15 +24,15 @@ from qatviz.telemetry.history import History
 #: Version of the format, which TensorFlow's own writers put at the head of a file.
 _FILE_VERSION = "brain.Event:2"
 #: Measures that only snapshots have; all others are written for every training step.
-_OF_SNAPSHOTS = [(row, name) for row, name in enumerate(SNAPSHOT_MEASURES) if name not in STEP_MEASURES]
-#: Least wall time: 0.0 is not valid in all of TensorBoard's views.
-_AT_LEAST = 1.0
+_SNAPSHOT_ROWS = [(row, name) for row, name in enumerate(SNAPSHOT_MEASURES) if name not in STEP_MEASURES]
+#: Smallest wall time: 0.0 is not valid in all of TensorBoard's views.
+_MIN_WALL_TIME = 1.0
 
 Values = Tuple[int, tf.Summary]
 
 
 class Written(NamedTuple):
-    """Path of the file, and numbers of steps with scalars, snapshots with histograms, texts and bytes in it."""
+    """Path of the file, and its numbers of steps with scalars, snapshots with histograms, texts and bytes."""
 
     path: Path
     steps: int
@@ -45,19 +45,19 @@ def write_events(
     directory: Union[str, Path],
     history: History,
     snapshots: Sequence[Snapshot],
-    happened: Sequence[Event],
+    events: Sequence[Event],
     name: str = "run",
     created: Optional[float] = None,
 ) -> Written:
-    """Write a run that is not recorded, from what is in memory. Any thread.
+    """Write a run that is not recorded, from its history and snapshots in memory. Safe on any thread.
 
     Parameters
     ----------
     directory : str or Path
-        If it is not empty, a new directory ``name`` in it is written: TensorBoard shows both.
+        If it is not empty, the files are written to a new directory ``name`` in it: TensorBoard shows both.
     history, snapshots, created
-        As :func:`qatviz.export.run_series.shown_series` takes them; by default the run began as long ago as it trained.
-    happened : sequence of Event
+        See :func:`qatviz.export.run_series.in_memory_series`; by default, the run began as long ago as it has trained.
+    events : sequence of Event
         Events of the present branch.
 
     Raises
@@ -67,20 +67,20 @@ def write_events(
     """
     if created is None:
         created = time.time() - (snapshots[-1].seconds if snapshots else 0.0)
-    series = shown_series(name, created, history, snapshots, happened)
+    series = in_memory_series(name, created, history, snapshots, events)
     return write_series(_free_directory(Path(directory).absolute(), name), series)
 
 
 def write_series(directory: Union[str, Path], series: RunSeries) -> Written:
-    """Write a run as one event file in a directory of its own, as a whole or not at all.
+    """Write a run as one event file in its own directory, completely or not at all.
 
-    Any thread; takes about 1 s for 1,000 steps of 10 tensors. TensorBoard shows several runs if their directories are
-    side by side.
+    Safe on any thread; takes about 1 s for 1,000 steps of 10 tensors. TensorBoard shows several runs if their
+    directories are side by side.
 
     Parameters
     ----------
     directory : str or Path
-        Created if it is missing; has to be empty.
+        Created if it is missing; must be empty.
     series : RunSeries
 
     Raises
@@ -119,7 +119,7 @@ def _check_empty(directory: Path) -> None:
 
 
 def _write_file(directory: Path, series: RunSeries) -> Written:
-    path = directory / f"events.out.tfevents.{int(max(series.created, _AT_LEAST)):010d}.qatviz"
+    path = directory / f"events.out.tfevents.{int(max(series.created, _MIN_WALL_TIME)):010d}.qatviz"
     counts = {"steps": 0, "snapshots": 0, "texts": 0}
     sources = [_scalars(track) for track in series.tracks]
     sources += [(_snapshot(snapshot, series.tensors) for snapshot in series.snapshots), _texts(series)]
@@ -147,7 +147,7 @@ def _wall_time(series: RunSeries, step: int) -> float:
     """Return the time at which a step would have been done if training had never paused; it never decreases."""
     steps, seconds = series.clock
     elapsed = float(np.interp(step, steps, seconds)) if len(steps) else 0.0
-    return max(series.created, _AT_LEAST) + elapsed
+    return max(series.created, _MIN_WALL_TIME) + elapsed
 
 
 def _scalars(track: Track) -> Iterator[Values]:
@@ -159,7 +159,7 @@ def _scalars(track: Track) -> Iterator[Values]:
 def _snapshot(snapshot: Snapshot, tensors: Tuple[str, ...]) -> Values:
     values = [
         tf.Summary.Value(tag=f"{name}/{tensor}", simple_value=snapshot.values[row, column])
-        for row, name in _OF_SNAPSHOTS
+        for row, name in _SNAPSHOT_ROWS
         for column, tensor in enumerate(tensors)
         if not np.isnan(snapshot.values[row, column])
     ]

@@ -256,7 +256,7 @@ def test_sums_that_no_accumulator_holds_are_refused():
     network = dense(inputs=2**14)
     weights = {"num_bits": 16, "symmetric": True}
     with pytest.raises(
-        ExportError, match="layer 'logits': its accumulator takes up to 46 bits; allowed: 45; possible with"
+        ExportError, match="layer 'logits': its accumulator needs up to 46 bits; allowed: 45; possible with"
     ):
         model_of(network, weights, {"num_bits": 16}, logits__weights=np.ones((2**14, 3)))
 

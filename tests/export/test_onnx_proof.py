@@ -119,7 +119,7 @@ def test_sums_beyond_32_bits_are_refused():
         ranges={"input.activations": (0.0, 1.0), "logits.activations": (0.0, 90000.0)},
     )
     with pytest.raises(
-        ExportError, match="layer 'logits': its accumulator takes up to 33 bits; .* have 32; possible with"
+        ExportError, match="layer 'logits': its accumulator needs up to 33 bits; .* have 32; possible with"
     ):
         onnx_model(model)
 

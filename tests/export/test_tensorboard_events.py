@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.cli import reports as command
 from qatviz.errors import ExportError
 from qatviz.export import tensorboard
-from qatviz.export.run_series import RunSeries, Track, event_texts, recorded_series, shown_series
+from qatviz.export.run_series import RunSeries, Track, event_texts, in_memory_series, recorded_series
 from qatviz.export.tensorboard import write_events, write_series
 from qatviz.metric import WAYS
 from qatviz.network import zoo
@@ -194,7 +194,7 @@ def test_wall_times_ascend_from_the_beginning_of_the_run(recorded, tmp_path):
 
 def test_a_long_run_is_thinned_evenly_with_its_ends(recorded):
     directory, _ = recorded
-    series = recorded_series(RunRecord.read(directory), most_points=7, most_snapshots=3)
+    series = recorded_series(RunRecord.read(directory), max_points=7, max_snapshots=3)
     steps = series.tracks[0].steps
     assert steps[0] == 1 and steps[-1] == 60 and len(steps) <= 9
     assert np.ptp(np.diff(steps[1:])) <= np.diff(steps)[1]
@@ -254,7 +254,7 @@ def test_series_that_are_folded_while_they_are_read_still_fit_together():
 
     history = Busy(history_names(TENSORS), capacity=8, recent=4)
     history.append(STEPS, 1, np.ones(len(history.names(STEPS))))
-    track = shown_series("mlp", CREATED, history, [], []).tracks[0]
+    track = in_memory_series("mlp", CREATED, history, [], []).tracks[0]
     assert (track.values == track.values[:, :1]).all() and track.steps[-1] <= 121
 
 

@@ -51,7 +51,7 @@ def test_a_perfect_file_is_as_expected():
         "2 held-out",
     ):
         assert words in text
-    assert "WRONG" not in text and "expected are" not in text
+    assert "WRONG" not in text and "note: expected" not in text
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_falls_short_is_told(found, as_expected):
     report = report_of(found, bar=Bar(0.01, 0.75, 0.75))
     assert report.as_expected == report.to_record()["as_expected"] == as_expected
     falls_short = not as_expected and not report.faults
-    assert ("expected are 75.00 % of the values within 0.01" in report.to_text()) == falls_short
+    assert ("note: expected: 75.00 % of the values within 0.01" in report.to_text()) == falls_short
 
 
 @pytest.mark.parametrize("found", [[[1, 2], [-4, 1]], [[1, np.nan], [-4, 3]], [[1, 2], [-np.inf, 3]]])

@@ -19,7 +19,7 @@ class FittedGrid(NamedTuple):
 def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: int) -> FittedGrid:
     """Return weight scales at which the biases have at most ``limit`` units.
 
-    - A scale of 0 (weights that are all 0) carries no information, so it becomes one that suits the bias.
+    - A scale of 0 (weights that are all 0) carries no information, so it is replaced by one at which the bias fits.
     - A channel's scale that is too small is raised by a power of two. Its products are then at most
       ``2**-30 * inputs * bias``, and the coarser scale changes them by less than half that for each input. (Such
       channels come from batch norm whose input hardly varied.)
@@ -71,7 +71,7 @@ def bias_codes(
         float32 ``[out]``.
     output : IntegerTensor
     products : np.ndarray
-        int64 ``[out]``: largest sum of the products.
+        int64 ``[out]``: largest sum of products.
     limit : int
 
     Raises
@@ -82,7 +82,7 @@ def bias_codes(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         codes = round_half_up(bias / product_scale).astype(np.float64)
     codes = np.where(bias == 0, 0.0, codes)
-    # Least sum with a clipped bias, in steps of the output: 2**num_bits are beyond either end from any zero point.
+    # Smallest accumulator with a clipped bias, in quantization steps of the output; 2**num_bits are clipped anyway.
     least = (limit - products) * (product_scale.astype(np.float64) / output.scale)
     for channel in np.flatnonzero((np.abs(codes) > limit) & (least < 2**output.num_bits)):
         raise refused(

@@ -13,7 +13,7 @@ from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Add, GlobalAveragePool
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
-#: Largest bias: half of int32's range is left to the products. Wide inputs or weights come with 64-bit biases.
+#: Largest bias: half of int32's range is left to the products. With wide inputs or weights, biases have 64 bits.
 _BIAS_LIMIT, _WIDE_BIAS_LIMIT = 2**30, 2**42
 
 
@@ -51,7 +51,7 @@ def padding(layer: Layer, image: Tuple[int, ...], result: Tuple[int, ...]) -> Op
 def product_bounds(centred: np.ndarray, channels: int, source: IntegerTensor) -> np.ndarray:
     """Return the largest sum of products of each output channel, whatever the input: int64 ``[channels]``.
 
-    ``centred`` are the codes of the weights less their zero points.
+    ``centred`` are the codes of the weights minus their zero points.
     """
     axes = tuple(range(centred.ndim - len(channel_shape(centred.shape, channels))))
     return np.abs(centred.astype(np.int64)).sum(axis=axes).reshape(-1) * source.reach
@@ -79,7 +79,7 @@ def requantization_multipliers(
 ) -> np.ndarray:
     """Return the ratios of scales from accumulators to quantization steps of the output: float64 ``[n]``.
 
-    As :class:`qatviz.export.integers.model.IntegerOp` describes them.
+    See :class:`qatviz.export.integers.model.IntegerOp`.
     """
     if weights is not None:
         return sources[0].scale * weights.channel_scales.astype(np.float64) / output.scale

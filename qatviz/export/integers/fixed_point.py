@@ -1,4 +1,4 @@
-"""Requantization multipliers in fixed point, by which integer runtimes multiply an accumulator with a ratio of scales.
+"""Requantization multipliers in fixed point, with which integer runtimes multiply an accumulator by a ratio of scales.
 
 A real multiplier is stored as ``multiplier * 2**-right_shift`` with ``multiplier`` in ``[2**(bits-1), 2**bits)``. The
 product is rounded once, half up: ``floor(accumulator * multiplier * 2**-right_shift + 1/2)``, in 64-bit integers.
@@ -45,8 +45,8 @@ def multiplier_bits(accumulator_bound: int) -> int:
 def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
     """Return positive multipliers ``real`` (float64 ``[n]``) in fixed point of ``bits`` bits, rounded to nearest.
 
-    Those above ``2**(bits - 2)`` become that, for it takes every accumulator but 0 beyond 16 bits; those that take
-    every accumulator below 1/2 become 0.
+    Larger ones are clipped to ``2**(bits - 2)``, which moves every accumulator but 0 beyond 16 bits; ones so small that
+    every product is below 1/2 become 0.
 
     >>> fixed_point(np.array([0.75]))
     FixedPoint(multiplier=array([1610612736]), right_shift=array([31]))
@@ -62,9 +62,9 @@ def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
 
 
 def common_fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
-    """Return multipliers as :func:`fixed_point`, but all with the right shift of the largest.
+    """Return multipliers as :func:`fixed_point` does, but all with the right shift of the largest.
 
-    So products can be summed before they are rounded.
+    This allows products to be summed before they are rounded.
     """
     real = _saturated(real, bits)
     shift = fixed_point(real.max(), bits).right_shift

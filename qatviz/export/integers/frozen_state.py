@@ -30,7 +30,7 @@ class Folded(NamedTuple):
 
 
 class FrozenState:
-    """A state of a run that integers can hold.
+    """State of a run that can be converted to integers.
 
     Parameters
     ----------
@@ -51,18 +51,18 @@ class FrozenState:
 
     def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
         self.network, self.plan, self.book = network, book.plan, book
-        self._arrays, self._place = arrays, live_state.layout(book.plan)
-        last = max(s.quant_delay for s in book.quantizers) if step is None else step
-        self._state = live_state.settings_arrays(self._place, book.quantizers, book.run, last)
+        self._arrays, self._layout = arrays, live_state.layout(book.plan)
+        steps_done = max(s.quant_delay for s in book.quantizers) if step is None else step
+        self._state = live_state.settings_arrays(self._layout, book.quantizers, book.run, steps_done)
         self._check_arrays()
         self._check_quantized(step)
         self._folded = {unit.name: self._fold(unit) for unit in self.plan.units if isinstance(unit.op, WEIGHTED)}
 
     def activation_grid(self, tensor: str) -> AffineGrid:
         """Return the grid of an activations tensor, with scale 0 if it has only ever been 0."""
-        group = self._place.group_of[self.plan.index(tensor)]
-        which = self._place.activations.index(group)
-        return self._grid(tensor, self._arrays["range_min"][which], self._arrays["range_max"][which])
+        group = self._layout.group_of[self.plan.index(tensor)]
+        row = self._layout.activations.index(group)
+        return self._grid(tensor, self._arrays["range_min"][row], self._arrays["range_max"][row])
 
     def folded(self, unit: Unit) -> Folded:
         """Return the float weights and bias of a unit."""
@@ -71,13 +71,13 @@ class FrozenState:
     def weight_grid(self, unit: Unit) -> AffineGrid:
         """Return the grid of a unit's weights, with scale ``[]`` or ``[out]``, which is 0 where all weights are 0."""
         name = unit.name + ".weights"
-        which = self._place.weights.index(self._place.group_of[self.plan.index(name)])
-        channels = self._place.channels[which]
-        per_channel = self._state["per_channel"][which]
-        if self._state["hold"][which]:
-            place = channels if per_channel else which
+        row = self._layout.weights.index(self._layout.group_of[self.plan.index(name)])
+        channels = self._layout.channels[row]
+        per_channel = self._state["per_channel"][row]
+        if self._state["hold"][row]:
+            rows = channels if per_channel else row
             held = "held_channel_{}" if per_channel else "held_{}"
-            return self._grid(name, *(self._arrays[held.format(end)][place] for end in ("min", "max")))
+            return self._grid(name, *(self._arrays[held.format(end)][rows] for end in ("min", "max")))
         columns = channels.stop - channels.start if per_channel else 1
         low, high = min_max_range(self.folded(unit).weights.reshape(-1, columns))
         return self._grid(name, *((low, high) if per_channel else (low[0], high[0])))
@@ -97,20 +97,20 @@ class FrozenState:
             for name in ("gamma", "beta", "moving_mean", "moving_variance")
         )
         sigma = np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))
-        factor = gamma * (1 / sigma).astype(np.float32)
-        by_channel = factor.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else factor
-        return Folded(weights * by_channel, beta + factor * (bias - mean))
+        multiplier = gamma * (1 / sigma).astype(np.float32)
+        by_channel = multiplier.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else multiplier
+        return Folded(weights * by_channel, beta + multiplier * (bias - mean))
 
     def _check_arrays(self) -> None:
-        wanted = {
+        expected = {
             name: (shape, f"layer {name.rpartition('.')[0]!r}")
             for name, shape in self.network.all_parameter_shapes().items()
         }
-        wanted.update(
+        expected.update(
             (name, (value.shape, f"network {self.network.name!r}"))
-            for name, value in live_state.initial_ranges(self._place).items()
+            for name, value in live_state.initial_ranges(self._layout).items()
         )
-        for name, (shape, owner) in wanted.items():
+        for name, (shape, owner) in expected.items():
             found = self._arrays.get(name)
             if found is None or found.shape != tuple(shape) or found.dtype != np.float32:
                 described = "nothing" if found is None else f"{found.dtype} {found.shape}"

@@ -1,7 +1,7 @@
 """Lowering of a state of a run to the integer model.
 
 The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, present
-ranges, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties broken upwards,
+ranges, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties rounded up,
 tie-safe scales (:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`).
 """
 
@@ -159,7 +159,7 @@ class _Lowering:
         return plain
 
     def _clamp(self, unit: Unit, output: IntegerTensor) -> Tuple[int, int]:
-        """Return the bounds of the grid and of the activation, be it fused or the unit itself."""
+        """Return the code bounds of the grid and of the activation, whether fused or the unit itself."""
         low, high = output.bounds
         activation = unit.op if isinstance(unit.op, (ReLU, ReLU6)) else unit.activation
         if unit.output in self._always_zero:
@@ -172,12 +172,12 @@ class _Lowering:
 
     def _weighted(self, unit: Unit, source: IntegerTensor, output: IntegerTensor, op: IntegerOp) -> IntegerOp:
         """Return ``op`` with its weights and multipliers."""
-        folded, plain = self._state.folded(unit), self._state.weight_grid(unit)
-        wide = is_wide(source, plain.num_bits)
+        folded, weight_grid = self._state.folded(unit), self._state.weight_grid(unit)
+        wide = is_wide(source, weight_grid.num_bits)
         limit = bias_limit(wide)
-        # As the run has it, not the tie-safe one.
+        # The run's own scale, not the tie-safe one.
         input_scale = self._state.activation_grid(source.quantizer).scale or np.float32(source.scale)
-        grid, notes = fit_scales(folded.bias, plain, float(input_scale), limit)
+        grid, notes = fit_scales(folded.bias, weight_grid, float(input_scale), limit)
         self._notes += [f"{unit.name}.weights: {note}" for note in notes]
         channels = channel_shape(folded.weights.shape, len(folded.bias))
         codes = quantize(folded.weights, _shaped(grid, channels))
@@ -202,7 +202,7 @@ class _Lowering:
     def _fixed_point(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
         if bound > LARGEST_ACCUMULATOR:
             raise refused(
-                f"layer {unit.name!r}: its accumulator takes up to {bits_of(bound)} bits; allowed: "
+                f"layer {unit.name!r}: its accumulator needs up to {bits_of(bound)} bits; allowed: "
                 f"{bits_of(LARGEST_ACCUMULATOR)}",
                 FEWER_BITS,
             )

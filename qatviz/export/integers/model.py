@@ -23,7 +23,7 @@ Pads = Tuple[Tuple[int, int], Tuple[int, int]]
 
 @dataclass(frozen=True)
 class IntegerTensor:
-    """The output of an operation, or the network's input.
+    """Output of an operation, or the network's input.
 
     Attributes
     ----------
@@ -206,9 +206,9 @@ class IntegerModel:
     softmax : str or None
         Name of the Softmax after the logits, which has no integers.
     aliases : dict of str to str
-        From layers that do nothing in inference (Dropout) to the tensors that are their outputs.
+        Output tensors of layers that do nothing in inference (Dropout), by the layers' names.
     notes : tuple of str
-        Texts on small differences between the integers and the trained state that could not be avoided.
+        Unavoidable small differences between the integers and the trained state, one text each.
     metadata : dict
         JSON-able; stored with the model.
     """
@@ -224,7 +224,7 @@ class IntegerModel:
 
     @property
     def input(self) -> str:
-        """Name of the tensor that is fed."""
+        """Name of the input tensor."""
         return self.tensors[0].name
 
     @property

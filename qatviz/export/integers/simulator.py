@@ -1,12 +1,12 @@
-"""Simulator of the integer model in NumPy, which is the oracle of every runtime that an export is for.
+"""Simulator of the integer model in NumPy: the reference with which every runtime of an export is compared.
 
 Each operation computes integers from integers, with one rounding, half up, of its result:
 
 - Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the requantization multiplier, plus
   the output's zero point;
-- GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, ties up, on its input's grid;
+- GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, rounded half up, on the same grid;
 - Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once;
-- all others pass codes on.
+- all others copy codes.
 
 Padding is the zero point. The result is clamped to the bounds of the grid and the activation.
 """
@@ -23,7 +23,7 @@ from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, ZeroPad
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
-#: Number of examples that are computed together: enough for BLAS, few enough for their columns to fit in memory.
+#: Batch size: large enough for BLAS, small enough for the columns to fit in memory.
 BATCH = 64
 #: Bounds up to which sums of integers are exact in floating point, whatever the order, so that BLAS can compute them.
 _EXACT = ((2**24, np.float32), (2**53, np.float64))
@@ -119,19 +119,19 @@ def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     return round_shift(products, shifts[0]) + output.zero_point
 
 
-def _global_average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+def _global_average_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     sums = _centred(inputs).sum(axis=(1, 2), dtype=np.int64)
     return requantize(MEAN_WEIGHT * sums + MEAN_BIAS, op.require_requantization()) + output.zero_point
 
 
-def _average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+def _average_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     centred = _centred(inputs)
     counts = _pooled(op, _padded(op, np.ones((1, *centred.shape[1:]), np.int64), 0), output, np.add)
     sums = _pooled(op, _padded(op, centred.astype(np.int64), 0), output, np.add)
     return (2 * sums + counts) // (2 * counts) + output.zero_point
 
 
-def _largest(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+def _max_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     codes, tensor = inputs[0]
     # Padding is the smallest code, so that it has no effect on the maximum.
     return _pooled(op, _padded(op, codes, tensor.bounds[0]), output, np.maximum)
@@ -153,7 +153,7 @@ def _zero_pad(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarr
     return np.pad(codes, ((0, 0), *op.layer.padding, (0, 0)), "constant", constant_values=tensor.zero_point)
 
 
-def _passed_on(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+def _copy(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     return inputs[0][0]
 
 
@@ -162,15 +162,15 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "DepthwiseConv2D": _depthwise,
     "Dense": _dense,
     "Add": _add,
-    "GlobalAveragePool": _global_average,
-    "AveragePool": _average,
-    "MaxPool": _largest,
+    "GlobalAveragePool": _global_average_pool,
+    "AveragePool": _average_pool,
+    "MaxPool": _max_pool,
     "Concat": _concat,
     "Flatten": _reshape,
     "Reshape": _reshape,
     "ZeroPad": _zero_pad,
-    "ReLU": _passed_on,
-    "ReLU6": _passed_on,
+    "ReLU": _copy,
+    "ReLU6": _copy,
 }
 
 

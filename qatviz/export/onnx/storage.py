@@ -95,7 +95,7 @@ def check(model: IntegerModel) -> None:
             continue
         if op.accumulator_bits > _ACCUMULATOR_BITS:
             raise refused(
-                f"layer {op.name!r}: its accumulator takes up to {op.accumulator_bits} bits; those of ONNX's integer "
+                f"layer {op.name!r}: its accumulator needs up to {op.accumulator_bits} bits; those of ONNX's integer "
                 f"convolutions have {_ACCUMULATOR_BITS}",
                 FEWER_BITS,
             )

@@ -20,9 +20,10 @@ def write_export(
 ) -> List[Path]:
     """Write a file and, beside it, its proof: ``<name>.parity.json``, ``<name>.parity.txt`` and ``<name>.golden.npz``.
 
-    ``<name>`` is the file's whole name, such as ``net.tflite``. Existing files are replaced. The export itself comes
-    last: where there is an export, there is its proof. A format of several files is a directory, with the proof in it
-    as ``parity.json``, ``parity.txt`` and ``golden.npz``; it replaces an earlier export, but no other directory.
+    ``<name>`` is the file's whole name, such as ``net.tflite``. Existing files are replaced. The export itself is
+    written last, so there is never an export without its proof. A format of several files is a directory, with the
+    proof in it as ``parity.json``, ``parity.txt`` and ``golden.npz``; it replaces an earlier export, but no other
+    directory.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def write_export(
     if not isinstance(content, bytes):
         _write_directory(path, {**content, **proof})
         return [path] + [path / name for name in (*content, *proof)]
-    _check_no_directory(path)  # first, for "/" has no name to derive others from
+    _check_no_directory(path)  # first, because "/" has no name to derive others from
     contents = {path.with_name(path.stem + suffix): part for suffix, part in beside.items()}
     contents.update((path.with_name(f"{path.name}.{name}"), part) for name, part in proof.items())
     contents[path] = content

@@ -13,7 +13,7 @@ from qatviz.quant.live import Modes
 from qatviz.training.building import quick_building
 from qatviz.training.lowering.forward_pass import lower
 
-#: Examples that are run together.
+#: Batch size of the evaluation.
 BATCH = 64
 
 #: A tensor before and after its quantizer, float32.
@@ -23,7 +23,7 @@ Rounded = Tuple[np.ndarray, np.ndarray]
 class EvaluationGraph:
     """A network in inference form, with parameters, ranges and settings of one state as constants.
 
-    It has a session of its own, so it may be used while the run goes on; one thread at a time. Use as a context
+    It has its own session and may be used during training, by one thread at a time. Use as a context
     manager.
 
     Parameters
@@ -31,16 +31,16 @@ class EvaluationGraph:
     network : Network
     book : SettingsBook
     arrays : dict of str to np.ndarray
-        As :func:`qatviz.export.integers.lowering.integer_model` takes them.
+        See :func:`qatviz.export.integers.lowering.integer_model`.
     step : int, optional
         Number of training steps done; without it, delays of quantization count as over.
     """
 
     def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
-        place = live_state.layout(book.plan)
-        last = max(s.quant_delay for s in book.quantizers) if step is None else step
-        state = {name: arrays[name] for name in live_state.initial_ranges(place)}
-        state.update(live_state.settings_arrays(place, book.quantizers, book.run, last))
+        layout = live_state.layout(book.plan)
+        steps_done = max(s.quant_delay for s in book.quantizers) if step is None else step
+        state = {name: arrays[name] for name in live_state.initial_ranges(layout)}
+        state.update(live_state.settings_arrays(layout, book.quantizers, book.run, steps_done))
         self._graph = tf.Graph()
         with self._graph.as_default(), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # TensorFlow warns of its own deprecations
@@ -57,7 +57,7 @@ class EvaluationGraph:
                 modes=Modes(self._quantized, self._quantized),
             )
         config = tf.ConfigProto()
-        # As in training, where the graph runs as it is written.
+        # As in training, where TensorFlow does not rewrite the graph.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         self._session = tf.Session(graph=self._graph, config=config)
 

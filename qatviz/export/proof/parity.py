@@ -11,22 +11,22 @@ from qatviz.export.progress import Progress
 from qatviz.network.layers import Add, AveragePool
 from qatviz.number_format import share_text
 
-#: From codes of the input, ``[n] + shape``, to codes of tensors by name, at least those of the logits.
+#: Function from codes of the input, ``[n] + shape``, to codes of tensors by name, with the logits among them.
 Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]
 
-#: Examples that are run together: layers of large networks have many codes.
+#: Batch size: layers of large networks have many codes.
 BATCH = 32
 #: Largest number of examples whose inner layers are compared.
 LAYER_EXAMPLES = 256
-#: Further bits to which results are computed, to tell how close to a tie they are.
+#: Additional fractional bits of recomputed results, which show how close to a tie they are.
 _FINER_BITS = 10
-#: Largest difference, in quantization steps of the output, that one unit of the accumulator is taken to explain.
-_LARGEST_DOUBT = 0.75
+#: Upper limit, in quantization steps of the output, of the difference that one unit of the accumulator may cause.
+_MAX_TOLERANCE = 0.75
 _NO_CLAMP = (-(2**31), 2**31 - 1)
 
 
 class Agreement(NamedTuple):
-    """Agreement of the codes that were computed with those that were expected.
+    """Agreement of computed codes with expected ones.
 
     Attributes
     ----------
@@ -66,13 +66,13 @@ class LayerAgreement(NamedTuple):
     layer, kind : str
         Name of the tensor in the integer model; kind of the operation.
     whole : Agreement
-        If the network is computed from its input, so that differences of earlier layers add up.
+        Agreement if the network runs from its input, so that differences of earlier layers add up.
     own : Agreement
-        Of this operation alone, computed from the codes that the file has for its inputs.
+        Agreement of this operation alone, given the codes that the file computed for its inputs.
     unexplained : int
-        Number of codes of ``own`` that differ by more than another way of rounding explains: they are farther from the
-        exact result than half a quantization step, one unit of the accumulator, and the error of the runtime's
-        requantization multipliers together.
+        Number of codes of ``own`` whose difference is more than rounding: they are farther from the exact result than
+        half a quantization step, one unit of the accumulator and the error of the runtime's requantization multipliers
+        together.
     """
 
     layer: str
@@ -83,7 +83,7 @@ class LayerAgreement(NamedTuple):
 
 
 class Tally:
-    """Counter that makes an :class:`Agreement` of batches."""
+    """Counter of equal codes over batches; its result is an :class:`Agreement`."""
 
     def __init__(self) -> None:
         self._identical = self._total = self._largest = 0
@@ -107,7 +107,7 @@ def compare_logits(expected: np.ndarray, found: np.ndarray, classes: bool = True
 
 
 def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return, bool ``[n]``, whether a largest value of one is a largest value of the other too."""
+    """Return a mask, bool ``[n]``, of examples for which both have the same largest value, ties counted as equal."""
     rows = np.arange(len(expected))
     return (expected[rows, found.argmax(axis=1)] == expected.max(axis=1)) | (
         found[rows, expected.argmax(axis=1)] == found.max(axis=1)
@@ -161,7 +161,7 @@ def compare_layers(
 def _unexplained(
     model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray, multiplier_error: float
 ) -> int:
-    """Return the number of codes that differ by more than rounding and the runtime's multipliers explain."""
+    """Return the number of codes that differ by more than rounding and the error of the multipliers can cause."""
     difference = np.abs(alone - found[op.output])
     if not difference.any():
         return 0
@@ -174,9 +174,9 @@ def _unexplained(
     finer = op.requantization._replace(right_shift=op.requantization.right_shift - bits)
     zero = model.tensor(op.output).zero_point
     results = (run_op(model, replace(op, requantization=finer, clamp=_NO_CLAMP), found) - zero) / 2**bits
-    doubt = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.requantization.real), _LARGEST_DOUBT)
+    tolerance = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.requantization.real), _MAX_TOLERANCE)
     off = np.abs(found[op.output] - np.clip(results + zero, *op.clamp))
-    return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + doubt + multiplier_error * np.abs(results))))
+    return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + tolerance + multiplier_error * np.abs(results))))
 
 
 def _batches(codes: np.ndarray, progress: Progress, what: str) -> Iterator[np.ndarray]:

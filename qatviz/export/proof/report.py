@@ -28,7 +28,7 @@ GOLDEN_EXAMPLES = 16
 
 
 class Exported(NamedTuple):
-    """A file as the proof needs it.
+    """File to prove, with the functions that run it.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class ParityReport:
 
     @property
     def faults(self) -> List[str]:
-        """Texts on operations that compute something else than they should; empty for a correct file."""
+        """Descriptions of operations with wrong results; empty for a correct file."""
         return [
             f"layer {layer.layer!r}: alone, {layer.unexplained:,} of its codes differ by more than rounding "
             f"explains, by up to {layer.own.largest}"
@@ -108,7 +108,7 @@ class ParityReport:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the output agrees with the evaluation graph's as closely as the runtime is known to reach."""
+        """True if the output agrees with the evaluation graph's as closely as the runtime is known to."""
         return self.outputs["file to evaluation graph"].reaches(self.reached)
 
     def with_golden(self, more: Dict[str, np.ndarray]) -> "ParityReport":
@@ -126,8 +126,8 @@ class ParityReport:
                 {
                     "layer": layer.layer,
                     "operation": layer.kind,
-                    "whole": _plain(layer.whole),
-                    "own": _plain(layer.own),
+                    "whole": _without_top1(layer.whole),
+                    "own": _without_top1(layer.own),
                     "unexplained": layer.unexplained,
                 }
                 for layer in self.layers
@@ -170,7 +170,7 @@ class ParityReport:
         )
         lines += [
             "",
-            f"file to simulator for {self.layer_examples:,} examples; alone: from the same codes as the file had",
+            f"file to simulator for {self.layer_examples:,} examples; alone: each operation on the file's own inputs",
             "",
         ]
         lines.append(self.scores_in_words())
@@ -179,9 +179,8 @@ class ParityReport:
         if not self.as_expected and not self.faults:
             bar = self.reached if self.metric is ACCURACY else self.reached._replace(top1=None)
             lines.append(
-                f"note: in networks of a few layers this runtime reaches {bar.in_words()}. Here, each "
-                "operation computes what "
-                "it should, but for its way of rounding; what differs adds up over the layers."
+                f"note: in networks of a few layers this runtime reaches {bar.in_words()}. Here, each operation is "
+                "correct up to rounding; the differences add up over the layers."
             )
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
@@ -215,16 +214,16 @@ def prove(
     """
     progress.at("running the evaluation graph", 0.0)
     in_float = graph.logits(images, quantized=False)
-    seen = codes_of(graph.logits(images), model.logits)
+    evaluated = codes_of(graph.logits(images), model.logits)
     simulated, found = run_logits(model, exported.run, images, progress.part(0.1, 0.5))
-    # A quarter of the examples, for each layer is computed three times.
+    # A quarter of the examples, because each layer is computed three times.
     inner = images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
     metric, scores = metric_for(labels), {"float": score(in_float, labels)}
     scores.update(
         {
             name: score_codes(codes, model.logits, labels)
-            for name, codes in (("evaluation graph", seen), ("simulator", simulated), ("file", found))
+            for name, codes in (("evaluation graph", evaluated), ("simulator", simulated), ("file", found))
         }
     )
     return ParityReport(
@@ -234,9 +233,9 @@ def prove(
         {
             name: compare_logits(*codes, metric is ACCURACY)
             for name, codes in (
-                ("file to evaluation graph", (seen, found)),
+                ("file to evaluation graph", (evaluated, found)),
                 ("file to simulator", (simulated, found)),
-                ("simulator to evaluation graph", (seen, simulated)),
+                ("simulator to evaluation graph", (evaluated, simulated)),
             )
         },
         tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0), exported.multiplier_error)),
@@ -273,7 +272,7 @@ def _float_bytes(model: IntegerModel) -> int:
     return 4 * sum(weights.codes.size + weights.bias.size for weights in weighted)
 
 
-def _plain(found: Agreement) -> Dict[str, Any]:
+def _without_top1(found: Agreement) -> Dict[str, Any]:
     return {"identical": found.identical, "largest": found.largest}
 
 

@@ -1,4 +1,4 @@
-"""The metric of a run's task for outputs of files, simulator and graphs, in NumPy."""
+"""Metric of a run's task for outputs of files, simulator and graphs, in NumPy."""
 
 from typing import Mapping
 
@@ -27,7 +27,7 @@ def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray) ->
 
 
 def scores_in_words(metric: Metric, scores: Mapping[str, float]) -> str:
-    """Return a text such as ``accuracy: float 97.12 %, evaluation graph 97.02 %``, with 100.00 % only for all."""
+    """Return a text such as ``accuracy: float 97.12 %, evaluation graph 97.02 %``; 100.00 % means all."""
     return "{}: {}".format(
         metric.title,
         ", ".join(

@@ -23,14 +23,14 @@ class UnrunReport:
     ----------
     report : ParityReport
         Report with the simulator in place of the file.
-    why : str
+    reason : str
         Reason why the file was not run.
     advice : str
-        Sentence that says where the file should be run.
+        Sentence on where to run the file.
     """
 
     report: ParityReport
-    why: str
+    reason: str
     advice: str
 
     @property
@@ -44,12 +44,12 @@ class UnrunReport:
 
     @property
     def faults(self) -> List[str]:
-        """None are known."""
+        """Empty: nothing was run."""
         return []
 
     @property
     def as_expected(self) -> bool:
-        """Whether the integers in the file agree with the evaluation graph as closely as they should."""
+        """True if the integers in the file agree with the evaluation graph as closely as expected."""
         return self.report.outputs[_KNOWN].reaches(self.report.reached)
 
     def to_record(self) -> Dict[str, Any]:
@@ -61,7 +61,7 @@ class UnrunReport:
             layer_examples=0,
             faults=[],
             as_expected=self.as_expected,
-            not_run=self.why,
+            not_run=self.reason,
         )
         return record
 
@@ -69,11 +69,11 @@ class UnrunReport:
         """Return a text for a terminal."""
         found = self.report.outputs[_KNOWN]
         lines = [
-            "{format} of {network}, NOT RUN: {why}".format(why=self.why, **self.report.about),
+            "{format} of {network}, NOT RUN: {reason}".format(reason=self.reason, **self.report.about),
             "",
             f"It was written from integers that agree with the evaluation graph on {self.report.examples:,} "
             "held-out examples:",
-            f"{found.in_words()} of the codes of its output.",
+            f"codes of its output: {found.in_words()}.",
             self.advice,
             "",
             self._known.scores_in_words(),
@@ -83,7 +83,7 @@ class UnrunReport:
 
     @property
     def _known(self) -> ParityReport:
-        """The report without the score of the file."""
+        """Report without the score of the file."""
         return replace(
             self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"}
         )
@@ -97,7 +97,7 @@ def no_runtime(codes: np.ndarray) -> Dict[str, np.ndarray]:
 def prove_unrun(
     model: IntegerModel,
     exported: Exported,
-    why: str,
+    reason: str,
     advice: str,
     graph: EvaluationGraph,
     images: np.ndarray,
@@ -110,4 +110,4 @@ def prove_unrun(
         return run_codes(model, codes, [op.output for op in model.ops])
 
     simulated = exported._replace(runtime="nothing", run=run, run_layers=run)
-    return UnrunReport(prove(model, simulated, graph, images, labels, progress), why, advice)
+    return UnrunReport(prove(model, simulated, graph, images, labels, progress), reason, advice)

@@ -12,21 +12,21 @@ from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
 
-#: Fraction of the largest value beyond which a difference can't be due to rounding; see `ValueReport.faults`.
+#: Smallest difference, relative to the largest value, that can't be due to rounding; see `ValueReport.faults`.
 _FAULT = 0.25
 
 
 class ValueAgreement(NamedTuple):
-    """Agreement of the values that were computed with those that were expected.
+    """Agreement of computed values with expected ones.
 
     Attributes
     ----------
     largest : float
         Largest difference.
     relative : float
-        Largest difference in units of the largest absolute value that was expected.
+        Largest difference, relative to the largest absolute expected value.
     close : float
-        Fraction of values whose difference, in these units, is at most `Bar.relative`.
+        Fraction of values whose relative difference is at most `Bar.relative`.
     top1 : float or None
         Fraction of examples whose largest value is the same one, ties counted as equal; None if the outputs are not
         classes.
@@ -57,7 +57,7 @@ class ValueReport:
     examples : int
         Number of held-out examples.
     outputs : dict of str to ValueAgreement
-        Agreement by the names of what was compared.
+        Agreements by name of the comparison.
     metric : Metric
         Metric of the run's task.
     scores : dict of str to float
@@ -81,7 +81,7 @@ class ValueReport:
 
     @property
     def faults(self) -> List[str]:
-        """Texts on differences that can't be due to rounding; empty for a correct file."""
+        """Descriptions of differences that can't be due to rounding; empty for a correct file."""
         return [
             f"{name}: values differ by up to {found.largest:.3g}, {found.relative:.3g} of the largest value"
             for name, found in self.outputs.items()
@@ -90,7 +90,7 @@ class ValueReport:
 
     @property
     def as_expected(self) -> bool:
-        """Whether all outputs agree as closely as those of this kind of export are known to."""
+        """True if all outputs agree as closely as those of this kind of export are known to."""
         return all(
             found.close >= self.bar.close and (found.top1 is None or found.top1 >= self.bar.top1)
             for found in self.outputs.values()
@@ -129,8 +129,8 @@ class ValueReport:
             )
         lines += [
             "",
-            f"{self.examples:,} held-out examples; largest difference, and as a share of the largest value; how many "
-            f"values are within {self.bar.relative:g} of that",
+            f"{self.examples:,} held-out examples; largest difference, also relative to the largest value; fraction of "
+            f"values whose relative difference is at most {self.bar.relative:g}",
             "",
         ]
         lines.append(scores_in_words(self.metric, self.scores))
@@ -140,8 +140,8 @@ class ValueReport:
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
             lines.append(
-                "note: expected are {} of the values within {:g} of the largest{}; float arithmetic rounds "
-                "sums, and in deep networks what differs adds up".format(
+                "note: expected: {} of the values within {:g} of the largest{}; sums in float are rounded, and in deep "
+                "networks the differences add up".format(
                     share_text(self.bar.close),
                     self.bar.relative,
                     f", and {share_text(self.bar.top1)} of the top-1" if self._has_classes else "",
@@ -184,7 +184,7 @@ def value_report(
     Parameters
     ----------
     reference : str
-        Name of what the file is compared with, such as "evaluation graph".
+        Name of the reference, such as "evaluation graph".
     values : dict of str to np.ndarray
         Outputs, ``[n, outputs]``, of the reference, the "file", and others whose score is to be reported.
     held_out : HeldOut
@@ -215,5 +215,5 @@ def value_report(
 
 
 def _finite(record: Dict[str, Optional[float]]) -> Dict[str, Any]:
-    """Return the record with infinities as text, for JSON has none."""
+    """Return the record with infinities as text, because JSON has none."""
     return {name: value if value is None or np.isfinite(value) else str(value) for name, value in record.items()}

@@ -146,7 +146,7 @@ def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
     if op.accumulator_bits > bits:
         return [
             Refusal(
-                f"{where} takes up to {op.accumulator_bits} bits; TFLite's have {bits}",
+                f"{where} needs up to {op.accumulator_bits} bits; TFLite's have {bits}",
                 (FEWER_BITS,),
             )
         ]
