@@ -180,9 +180,9 @@ def convert_to_float32(array: np.ndarray, where: str) -> np.ndarray:
     for start in range(0, len(converted), 4096):
         bad = ~np.isfinite(converted[start : start + 4096])
         if bad.any():
-            place = tuple(np.argwhere(bad)[0] + np.array([start] + [0] * (bad.ndim - 1)))
+            index = tuple(np.argwhere(bad)[0] + np.array([start] + [0] * (bad.ndim - 1)))
             raise DataError(
-                f"{where}: found {array[place].item()!r} in example {place[0]}; expected finite values in the range of "
+                f"{where}: found {array[index].item()!r} in example {index[0]}; expected finite values in the range of "
                 "float32"
             )
     return converted

@@ -85,7 +85,7 @@ def _from_archive(path: str) -> Dict[str, Batch]:
                 content = archive.extractfile(member) if member.isfile() and batch in (*_TRAINING, _TEST) else None
                 if content is not None:
                     batches[batch] = _read_batch(f"{path}: {member.name}", content, member.size)
-        # Read to the end of the gzip stream, which lies behind that of the archive, to verify the checksum.
+        # Read to the end of the gzip stream, which continues after the tar archive, to verify the checksum.
         while stream.read(2**20):
             pass
     return batches
@@ -102,12 +102,12 @@ class _LimitedStream:
         self._check(self.tell() + n_bytes if n_bytes > 2**20 else self.tell())
         return self._stream.read(n_bytes)
 
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        self._check(place if whence == os.SEEK_SET else self.tell())
-        return self._stream.seek(place, whence)
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        self._check(position if whence == os.SEEK_SET else self.tell())
+        return self._stream.seek(position, whence)
 
-    def _check(self, place: int) -> None:
-        if place > MAX_ARCHIVE_BYTES:
+    def _check(self, position: int) -> None:
+        if position > MAX_ARCHIVE_BYTES:
             raise DataError(
                 f"{self._path}: found more than {MAX_ARCHIVE_BYTES:,} bytes in the archive; expected the 186,000,000 "
                 "of CIFAR-10"

@@ -44,7 +44,7 @@ def load_idx(
     validation_fraction, seed, class_names, task
         See :func:`qatviz.data.build.from_arrays`.
     name : str, optional
-        By default, the name of the directory.
+        Name of the data set; default: the name of the directory.
 
     Returns
     -------

@@ -40,9 +40,9 @@ def load_npz(
     validation_fraction, seed
         See :func:`qatviz.data.build.from_arrays`.
     name, source : str, optional
-        By default, the name and path of the file.
+        Name and origin of the data set; default: name and path of the file.
     task : str, optional
-        By default, the task in the archive; without that, see :func:`qatviz.data.build.from_arrays`.
+        Task; default: the task in the archive; without that, see :func:`qatviz.data.build.from_arrays`.
 
     Returns
     -------
@@ -54,12 +54,12 @@ def load_npz(
         If the file is damaged or lacks a key, or the arrays are not a data set.
     """
     arrays = read_npz(path, ("x_train", "y_train", "x_test", "y_test", "x", "y", "class_names", "task"))
-    present = [key for key in ("x_train", "y_train", "x_test", "y_test", "x", "y") if key in arrays]
+    found = [key for key in ("x_train", "y_train", "x_test", "y_test", "x", "y") if key in arrays]
     prefix = {
         ("x", "y"): "",
         ("x_train", "y_train"): "_train",
         ("x_train", "y_train", "x_test", "y_test"): "_train",
-    }.get(tuple(present))
+    }.get(tuple(found))
     if prefix is None:
         raise DataError(f"{path}: no data set: the file has {_listed_keys(path)}; expected {KEYS_HELP}")
     class_names = arrays.get("class_names")

@@ -48,7 +48,7 @@ class FileFormat:
         Returns whether an existing path has this format; the first match in `FILE_FORMATS` is used.
     load : callable (path, validation_fraction, seed) -> Dataset
     supports_regression : bool
-        Whether the format supports regression; `load` then has a parameter `task`.
+        True if `load` has a parameter `task`.
     """
 
     name: str

@@ -115,9 +115,9 @@ def convert_labels(array: Any, n_examples: int, where: str) -> Tuple[np.ndarray,
         if array.dtype.kind == "f":
             wrong |= array != np.floor(array)
     if wrong.any():
-        place = int(np.flatnonzero(wrong)[0])
+        index = int(np.flatnonzero(wrong)[0])
         raise DataError(
-            f"{where}: found label {array[place].item()!r} in example {place}; expected class indices from 0 to "
+            f"{where}: found label {array[index].item()!r} in example {index}; expected class indices from 0 to "
             f"{MAX_CLASSES - 1}{_REGRESSION_HINT}"
         )
     return array.astype(np.int32), num_classes
@@ -128,9 +128,9 @@ def _check_one_hot(array: np.ndarray, where: str) -> None:
         raise DataError(f"{where}: found {array.shape[1]} columns; expected at most {MAX_CLASSES} classes")
     right = ((array == 0) | (array == 1)).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
     if not right.all():
-        place = int(np.flatnonzero(~right)[0])
+        index = int(np.flatnonzero(~right)[0])
         raise DataError(
-            f"{where}: found row {np.array2string(array[place], threshold=8)} in example {place}; expected one-hot "
+            f"{where}: found row {np.array2string(array[index], threshold=8)} in example {index}; expected one-hot "
             f"rows (a single 1, else 0), or class indices of shape [N]{_REGRESSION_HINT}"
         )
 

@@ -100,7 +100,7 @@ class Dense(Layer):
     def _features(self, input_shapes: Shapes) -> int:
         shape = self._input_shape(input_shapes)
         if len(shape) != 1:
-            raise checks.invalid_value(self._where("input shape"), shape, "one axis for Dense; put a Flatten before it")
+            raise checks.invalid_value(self._where("input shape"), shape, "one axis for Dense; add a Flatten before it")
         return shape[0]
 
 
@@ -143,7 +143,7 @@ class _Pool(Layer):
     """Base class of the pooling layers; `strides` defaults to `pool_size`."""
 
     pool_size: Pair = setting(checks.pair, default=(2, 2))
-    strides: Pair = setting(checks.optional_pair, default=None)  # None until __post_init__ puts the size in its place
+    strides: Pair = setting(checks.optional_pair, default=None)  # None: __post_init__ sets it to pool_size
     padding: str = setting(checks.padding, default="VALID")
 
     def __post_init__(self) -> None:

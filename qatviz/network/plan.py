@@ -94,7 +94,7 @@ class QuantizedTensor:
     group : str
         Name of the first tensor of the group; tensors of a group share one scale and zero point.
     nonnegative : bool
-        Whether the network guarantees values of at least 0.
+        True if the network guarantees values of at least 0.
     op_kind : str
         Kind of the unit's `op`, such as "Conv2D"; "Input" for the network's input.
     parameters : int
@@ -179,7 +179,7 @@ def quantization_plan(network: Network) -> QuantizationPlan:
     - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Add, AveragePool,
       GlobalAveragePool and Concat. A tensor with several consumers has one quantizer.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, and of a ReLU or ReLU6 that is not
-      fused: their values are on the grid of their input already (such a ReLU6 clips at the grid's value nearest to 6).
+      fused: their values are already on the grid of their input (such a ReLU6 clips at the grid's value nearest to 6).
       The probabilities of a Softmax are not quantized either.
     - Groups: AveragePool is rounded on the grid of its input (TFLite's AVERAGE_POOL_2D has one scale). Inputs and
       output of a Concat share one grid (CONCATENATION copies codes); this includes inputs behind layers without a

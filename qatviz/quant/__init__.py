@@ -7,11 +7,11 @@ import importlib
 from typing import Any, Callable
 
 _TENSORFLOW = {
-    "quantize_tensor": "qatviz.quant.recipe",
-    "quantize_activation": "qatviz.quant.recipe",
-    "quantize_conv2d": "qatviz.quant.recipe",
-    "quantize_depthwise_conv2d": "qatviz.quant.recipe",
-    "quantize_dense": "qatviz.quant.recipe",
+    "quantize_tensor": "qatviz.quant.operations",
+    "quantize_activation": "qatviz.quant.operations",
+    "quantize_conv2d": "qatviz.quant.operations",
+    "quantize_depthwise_conv2d": "qatviz.quant.operations",
+    "quantize_dense": "qatviz.quant.operations",
 }
 __all__ = list(_TENSORFLOW)
 

@@ -1,4 +1,4 @@
-"""Constants of a graph that are created once and shared: one operation in three of a large network was a constant."""
+"""Constants that are created once per graph and shared: otherwise, they are a third of a large network's operations."""
 
 from typing import Any, Callable, Dict, Sequence, Tuple
 
@@ -32,7 +32,7 @@ def _shared(key: _Key, make: Callable[[], tf.Tensor]) -> tf.Tensor:
     # Stored in the graph, so that they are freed with it.
     known: Dict[_Key, tf.Tensor] = vars(tf.get_default_graph()).setdefault("_qatviz_constants", {})
     if key not in known:
-        # Outside of any branch or control dependency that is being built: it is used elsewhere too.
+        # Without the control dependencies in effect: other operations use the constant, too.
         with tf.control_dependencies(None):
             known[key] = make()
     return known[key]

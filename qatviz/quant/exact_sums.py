@@ -1,16 +1,16 @@
-"""Constants of the arithmetic by which float sums are rounded as exact sums are.
+"""Constants for rounding float sums to the codes of the exact sums, common to evaluation and exports.
 
-Evaluation and exports use the same; see :mod:`qatviz.training.lowering.exact`.
+See :mod:`qatviz.training.lowering.exact`.
 """
 
-#: A mean of ``n`` codes is ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: the sum gets a third of a unit
-#: more, so that ties go up. In quantization steps that are ``1/r`` of the input's, the mean is a tie if the sum is
-#: ``(2j + 1) * n / 2r``. For a power of two ``r``, as with power-of-two scales, these are halves, quarters, eighths
-#: ..., and a third is none of them. A quarter is: 49 codes and steps of half the size have ties a quarter above whole
-#: sums, and a sum that is raised to a tie is rounded by chance.
+#: The mean of ``n`` codes is computed as ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: a third is added to
+#: the sum, so that ties round up. With an output scale of ``1/r`` of the input scale, ties are the sums
+#: ``(2j + 1) * n / 2r``. For power-of-two scales these are multiples of 1/2, 1/4, 1/8, ..., never a third above an
+#: integer, so that no other sum becomes a tie. Adding 1/4 would not do: for ``n = 49`` and ``r = 2``, it would turn
+#: integer sums into ties.
 MEAN_WEIGHT, MEAN_BIAS = 3, 1
-#: Largest distance from a code, in quantization steps, of a value that is rounded to it: a thousandth before the tie.
+#: Largest distance of a snapped value from its code, in quantization steps: 0.001 less than that of a tie.
 SNAP_REACH = 0.499
-#: Unit, in quantization steps of the output, for channels whose weights are all zero: every bias is a whole number of
-#: units this fine.
+#: Accumulator unit, in quantization steps of the output, for channels whose weights are all zero: fine enough to
+#: represent every bias as a whole number of units.
 FINE_UNIT = 2.0**-20

@@ -16,7 +16,7 @@ from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.quant.constants import shared_constant, shared_zeros
 from qatviz.quant.grid import ChannelGrid, Grid
-from qatviz.quant.grid import channel_grid as prepared
+from qatviz.quant.grid import channel_grid as prepare_channel_grid
 
 _GRADIENT = "QatvizStraightThrough"
 
@@ -44,13 +44,13 @@ def fake_quantize(
     x : tf.Tensor
         float32, any shape.
     grid : Grid, optional
-        Of scalars: one grid for the whole tensor.
+        Grid of scalars, for the whole tensor.
     enabled : tf.Tensor, optional
         bool scalar; if False, ``x`` is returned unchanged, and nothing is computed. Default: always on.
     nonnegative : bool
         ``x >= 0`` is known (after a ReLU), so that nothing has to be clipped at the lower bound.
     channel_grid : Grid or ChannelGrid, optional
-        Of arrays that broadcast against the last axes of ``x``: a grid for each channel.
+        Grid for each channel: arrays that broadcast against the last axes of ``x``.
     per_channel : tf.Tensor, optional
         bool scalar that decides between the two grids where both are given.
 
@@ -63,18 +63,19 @@ def fake_quantize(
     # Switch and Merge pass the tensor itself: the branch not taken costs nothing, and nothing is copied.
     off, on = (None, x) if enabled is None else switch(x, enabled)
     whole, split = (on, on) if grid is None or channel_grid is None else switch(on, per_channel)
-    ways = [] if enabled is None else [(off, off)]
+    branches = [] if enabled is None else [(off, off)]
     if grid is not None:
-        ways.append(_carried(whole, grid, nonnegative))
+        branches.append(_round_whole(whole, grid, nonnegative))
     if channel_grid is not None:
-        ways.append(_by_channel(split, prepared(channel_grid) if isinstance(channel_grid, Grid) else channel_grid))
-    clipped, values = ways[0] if len(ways) == 1 else [merge(list(results))[0] for results in zip(*ways)]
+        operands = prepare_channel_grid(channel_grid) if isinstance(channel_grid, Grid) else channel_grid
+        branches.append(_round_by_channel(split, operands))
+    clipped, values = branches[0] if len(branches) == 1 else [merge(list(results))[0] for results in zip(*branches)]
     for tensor in (clipped, values):
         tensor.set_shape(x.shape)
     return Quantized(_with_gradient(values, x, clipped), x, clipped)
 
 
-def _carried(x: tf.Tensor, grid: Grid, nonnegative: bool) -> Tuple[tf.Tensor, tf.Tensor]:
+def _round_whole(x: tf.Tensor, grid: Grid, nonnegative: bool) -> Tuple[tf.Tensor, tf.Tensor]:
     """Round ``x`` to a single grid, by the fused 16-bit kernel."""
     if nonnegative:
         clipped = tf.minimum(x, grid.maximum)
@@ -84,7 +85,7 @@ def _carried(x: tf.Tensor, grid: Grid, nonnegative: bool) -> Tuple[tf.Tensor, tf
     return clipped, values
 
 
-def _by_channel(x: tf.Tensor, grid: ChannelGrid) -> Tuple[tf.Tensor, tf.Tensor]:
+def _round_by_channel(x: tf.Tensor, grid: ChannelGrid) -> Tuple[tf.Tensor, tf.Tensor]:
     """Round ``x`` to a grid for each channel, by plain operations: the fused kernel's loop over channels is slower."""
     clipped = tf.minimum(tf.maximum(x, grid.minimum), grid.maximum)
     steps = tf.floor((clipped - grid.minimum) / grid.divisor + shared_constant(0.5))
@@ -104,5 +105,5 @@ def _straight_through_gradient(op: tf.Operation, gradient: tf.Tensor, *_: tf.Ten
     # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused gradient
     # kernel, which also sums the gradients of the range. If the quantizer is off, the two are the same.
     shape = gradient.shape
-    nothing = shared_zeros(shape.as_list()) if shape.is_fully_defined() else tf.zeros_like(gradient)
-    return None, tf.where(tf.equal(x, clipped), gradient, nothing), None
+    zeros = shared_zeros(shape.as_list()) if shape.is_fully_defined() else tf.zeros_like(gradient)
+    return None, tf.where(tf.equal(x, clipped), gradient, zeros), None

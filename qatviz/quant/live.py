@@ -30,14 +30,14 @@ class Modes(NamedTuple):
     activations: tf.Tensor
 
 
-class _InUse(NamedTuple):
+class _GridsInUse(NamedTuple):
     """Grids in use, with one item for each tensor or group; see `LiveQuantizers.codes_of`."""
 
-    scale: List[tf.Tensor]  # of each channel
+    scale: List[tf.Tensor]  # by channel
     zero_point: List[tf.Tensor]
     enabled_scale: List[tf.Tensor]  # 0 if the quantizer is off
     half: List[tf.Tensor]  # by group
-    whole_scale: List[tf.Tensor]  # by group, of the tensor as a whole; 0 if the quantizer is off
+    whole_scale: List[tf.Tensor]  # by group, for the whole tensor; 0 if the quantizer is off
 
 
 class LiveQuantizers:
@@ -62,16 +62,16 @@ class LiveQuantizers:
         modes: Optional[Modes] = None,
     ):
         self.plan = plan
-        self.place: Layout = layout(plan)
+        self.positions: Layout = layout(plan)
         self.quantized: Dict[str, Quantized] = {}
         self._state = state
-        self._in_use: Optional[_InUse] = None
-        self.sources = [weights[self.place.leaders[group].name] for group in self.place.weights]
+        self._in_use: Optional[_GridsInUse] = None
+        self.sources = [weights[self.positions.leaders[group].name] for group in self.positions.weights]
         self._observed_min: Dict[int, List[tf.Tensor]] = {}
         self._observed_max: Dict[int, List[tf.Tensor]] = {}
         with tf.name_scope("grids"):
-            self._all_enabled = self._switched(modes)
-            self._enabled = tf.unstack(self._all_enabled, num=len(self.place.leaders))
+            self._all_enabled = self._enabled_in(modes)
+            self._enabled = tf.unstack(self._all_enabled, num=len(self.positions.leaders))
             self.weight_min = tf.stack([tf.raw_ops.Min(input=w, axis=all_axes(w)) for w in self.sources])
             self.weight_max = tf.stack([tf.raw_ops.Max(input=w, axis=all_axes(w)) for w in self.sources])
             #: Grid of every group, ``[G]``; for a tensor quantized per channel, the grid it would have as a whole.
@@ -88,7 +88,7 @@ class LiveQuantizers:
         ``observe``: the range of its argument contributes to the moving average of its group (activations).
         """
         tensor = self.plan.tensor(name)
-        group = self.place.group_of[self.plan.index(name)]
+        group = self.positions.group_of[self.plan.index(name)]
 
         def apply(x: tf.Tensor) -> tf.Tensor:
             with tf.name_scope(tensor.kind):
@@ -105,24 +105,24 @@ class LiveQuantizers:
 
     def observe(self, name: str, x: tf.Tensor) -> None:
         """Add the range of ``x``, which is not quantized, to the moving average of the activations tensor ``name``."""
-        self._observe(x, self.plan.tensor(name), self.place.group_of[self.plan.index(name)])
+        self._observe(x, self.plan.tensor(name), self.positions.group_of[self.plan.index(name)])
 
-    def pass_on(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        """Register ``x``, which is on the grid of the tensor ``name`` already (the output of a Concat)."""
+    def register(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        """Register ``x`` (the output of a Concat), which is on the grid of the tensor ``name`` without rounding."""
         self.quantized[name] = Quantized(x, x, x)
         return x
 
     def scale_in_use(self, name: str) -> tf.Tensor:
         """Return the scale of an activations tensor, a scalar, 0 if its quantizer is off."""
-        return self._codes().whole_scale[self.place.group_of[self.plan.index(name)]]
+        return self._codes().whole_scale[self.positions.group_of[self.plan.index(name)]]
 
     def channel_scales_in_use(self, name: str) -> tf.Tensor:
         """Return the scale of each output channel of a weight tensor ``[num_channels]``, 0 if its quantizer is off."""
         return self._codes().enabled_scale[self.plan.index(name)]
 
-    def on_grid(self, name: str, value: float) -> tf.Tensor:
+    def round_to_grid(self, name: str, value: float) -> tf.Tensor:
         """Return ``value`` rounded to the grid in use of an activations tensor, a scalar."""
-        group = self.place.group_of[self.plan.index(name)]
+        group = self.positions.group_of[self.plan.index(name)]
         return fake_quantize(tf.constant(value), self._columns[group], self._enabled[group]).values
 
     def codes_of(self, name: str) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -132,11 +132,11 @@ class LiveQuantizers:
         """
         index = self.plan.index(name)
         codes = self._codes()
-        return codes.scale[index], codes.zero_point[index], codes.half[self.place.group_of[index]]
+        return codes.scale[index], codes.zero_point[index], codes.half[self.positions.group_of[index]]
 
     def enabled(self, name: str) -> tf.Tensor:
         """Return whether a tensor's quantizer is on, a bool scalar."""
-        return self._enabled[self.place.group_of[self.plan.index(name)]]
+        return self._enabled[self.positions.group_of[self.plan.index(name)]]
 
     def range_updates(self) -> Dict[str, tf.Tensor]:
         """Return the values of ``range_min``, ``range_max`` and ``range_count`` after this batch."""
@@ -151,8 +151,8 @@ class LiveQuantizers:
 
     def observed_ranges(self) -> Tuple[tf.Tensor, tf.Tensor]:
         """Return minimum and maximum of this batch by activation group, widened to contain 0: two tensors ``[A]``."""
-        low = [_combine(tf.minimum, self._observed_min[g]) for g in self.place.activations]
-        high = [_combine(tf.maximum, self._observed_max[g]) for g in self.place.activations]
+        low = [_combine(tf.minimum, self._observed_min[g]) for g in self.positions.activations]
+        high = [_combine(tf.maximum, self._observed_max[g]) for g in self.positions.activations]
         return tf.minimum(tf.stack(low), 0.0), tf.maximum(tf.stack(high), 0.0)
 
     def step_grids(self) -> Tuple[tf.Tensor, tf.Tensor]:
@@ -164,30 +164,30 @@ class LiveQuantizers:
             tf.stack([grid.scale, grid.zero_point, grid.minimum, grid.maximum])
             for grid in (self.grid, self.channel_grid)
         ]
-        nothing = switch(tf.zeros([4, self.place.num_channels]), self._state["any_per_channel"])[0]
-        return whole, merge([nothing, channels])[0]
+        zeros = switch(tf.zeros([4, self.positions.num_channels]), self._state["any_per_channel"])[0]
+        return whole, merge([zeros, channels])[0]
 
-    def _codes(self) -> _InUse:
-        """Return the grids in use, which are built on the first call."""
+    def _codes(self) -> _GridsInUse:
+        """Return the grids in use; the first call builds them."""
         if self._in_use is None:
             with tf.control_dependencies(None), tf.name_scope("codes"):
-                self._in_use = self._all_codes()
+                self._in_use = self._build_grids_in_use()
         return self._in_use
 
-    def _all_codes(self) -> _InUse:
+    def _build_grids_in_use(self) -> _GridsInUse:
         tensors = self.plan.tensors
         sizes = [tensor.num_channels for tensor in tensors]
-        owner = np.repeat(self.place.group_of, sizes)
+        owner = np.repeat(self.positions.group_of, sizes)
         whole = tf.gather(tf.stack([self.grid.scale, self.grid.zero_point]), owner, axis=1)
         whole.set_shape([2, len(owner)])
         # The weight tensor of each channel, and the channel's position among those of all weight tensors.
         which, position, is_weights = [np.zeros(len(owner), dtype) for dtype in (int, int, bool)]
         starts = np.cumsum([0, *sizes])
-        for index, group in enumerate(self.place.group_of):
+        for index, group in enumerate(self.positions.group_of):
             if tensors[index].kind == WEIGHTS:
                 own = slice(starts[index], starts[index + 1])
-                rank = self.place.weights.index(group)
-                channels = self.place.channels[rank]
+                rank = self.positions.weights.index(group)
+                channels = self.positions.channels[rank]
                 which[own], position[own], is_weights[own] = rank, np.arange(channels.start, channels.stop), True
         off, on = switch(whole, self._state["any_per_channel"])
         split = tf.gather(tf.stack([self.channel_grid.scale, self.channel_grid.zero_point]), position, axis=1)
@@ -197,18 +197,18 @@ class LiveQuantizers:
         scale.set_shape([len(owner)])
         enabled = tf.cast(self._all_enabled, tf.float32)
         half = tf.cast(self._state["spec"][GridSpec._fields.index("half")], tf.int32)
-        return _InUse(
+        return _GridsInUse(
             tf.split(scale, sizes),
             tf.split(tf.cast(zero_point, tf.int32), sizes),
             tf.split(scale * tf.gather(enabled, owner), sizes),
-            *(tf.unstack(row, num=len(self.place.leaders)) for row in (half, self.grid.scale * enabled)),
+            *(tf.unstack(row, num=len(self.positions.leaders)) for row in (half, self.grid.scale * enabled)),
         )
 
-    def _switched(self, modes: Optional[Modes]) -> tf.Tensor:
+    def _enabled_in(self, modes: Optional[Modes]) -> tf.Tensor:
         enabled = self._state["enabled"]
         if modes is None:
             return enabled
-        is_weights = np.array([tensor.kind == WEIGHTS for tensor in self.place.leaders])
+        is_weights = np.array([tensor.kind == WEIGHTS for tensor in self.positions.leaders])
         return tf.logical_and(
             enabled,
             tf.logical_or(tf.logical_and(is_weights, modes.weights), tf.logical_and(~is_weights, modes.activations)),
@@ -219,21 +219,21 @@ class LiveQuantizers:
         low = tf.where(held, self._state["held_min"], self.weight_min)
         high = tf.where(held, self._state["held_max"], self.weight_max)
         # Groups are in the plan's order, with weights and activations mixed; the ranges are in two vectors.
-        order = np.argsort(self.place.weights + self.place.activations)
+        order = np.argsort(self.positions.weights + self.positions.activations)
         low = tf.gather(tf.concat([low, self._state["range_min"]], 0), order)
         high = tf.gather(tf.concat([high, self._state["range_max"]], 0), order)
         spec = GridSpec(*tf.unstack(self._state["spec"], num=len(GridSpec._fields)))
         return Grid(*map(tf.stop_gradient, choose_grid(low, high, spec)))
 
     def _unstacked(self, grid: Grid) -> List[Grid]:
-        columns = [tf.unstack(field, num=len(self.place.leaders)) for field in grid]
+        columns = [tf.unstack(field, num=len(self.positions.leaders)) for field in grid]
         return [Grid(*fields) for fields in zip(*columns)]
 
     def _channel_grids(self) -> Grid:
         """Return the grids of all channels, behind a switch: not computed while no tensor is quantized per channel."""
         wanted = self._state["any_per_channel"]
         sources = [switch(w, wanted)[1] for w in self.sources]
-        leaders = [self.place.leaders[group] for group in self.place.weights]
+        leaders = [self.positions.leaders[group] for group in self.positions.weights]
         low = tf.concat([_by_channel(tf.raw_ops.Min, w, t) for w, t in zip(sources, leaders)], 0)
         high = tf.concat([_by_channel(tf.raw_ops.Max, w, t) for w, t in zip(sources, leaders)], 0)
         self.channel_min, self.channel_max = low, high
@@ -241,13 +241,13 @@ class LiveQuantizers:
         held = tf.gather(self._state["hold"], owner)
         low = tf.where(held, self._state["held_channel_min"], low)
         high = tf.where(held, self._state["held_channel_max"], high)
-        spec = tf.gather(self._state["spec"], np.array(self.place.weights)[owner], axis=1)
+        spec = tf.gather(self._state["spec"], np.array(self.positions.weights)[owner], axis=1)
         return Grid(
             *map(tf.stop_gradient, choose_grid(low, high, GridSpec(*tf.unstack(spec, num=len(GridSpec._fields)))))
         )
 
     def _split(self, grid: ChannelGrid) -> List[ChannelGrid]:
-        leaders = [self.place.leaders[group] for group in self.place.weights]
+        leaders = [self.positions.leaders[group] for group in self.positions.weights]
         sizes = [tensor.num_channels for tensor in leaders]
         columns = [tf.split(field, sizes) for field in grid]
         return [
@@ -256,7 +256,7 @@ class LiveQuantizers:
         ]
 
     def _quantize_weights(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> Quantized:
-        which = self.place.weights.index(group)
+        which = self.positions.weights.index(group)
         return fake_quantize(
             x,
             self._columns[group],

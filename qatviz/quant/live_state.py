@@ -1,4 +1,4 @@
-"""State of a network's quantizers as arrays: their settings, and the ranges that were observed.
+"""State of a network's quantizers as arrays: their settings, and the observed ranges.
 
 NumPy only: the trainer computes these arrays from settings, and the graph (:mod:`qatviz.quant.live`) only reads them,
 so that a change of any setting is an assignment of a few short vectors.
@@ -10,9 +10,9 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``enabled``             bool [G]    the quantizer is on at this training step
 ``per_channel``         bool [W]
 ``any_per_channel``     bool []     channel grids are needed
-``hold``                bool [W]    use the held range instead of the tensor's present one
-``decay``               f32 [A]     of the moving average
-``track``               f32 [A]     1: the average moves; 0: it is frozen
+``hold``                bool [W]    use the held range instead of the tensor's current one
+``decay``               f32 [A]     decay of the moving average
+``track``               f32 [A]     1: the average is updated; 0: it is frozen
 ``range_min``/``_max``  f32 [A]     the moving averages
 ``range_count``         f32 [A]     weight of the batches in the average, 0..1 (see :func:`averaging_rate`)
 ``held_min``/``_max``   f32 [W]     range found by percentile or MSE, or frozen
@@ -66,26 +66,26 @@ def layout(plan: QuantizationPlan) -> Layout:
     return Layout(tuple(group_of), weights, activations, tuple(channels), leaders)
 
 
-def initial_ranges(place: Layout) -> Dict[str, np.ndarray]:
+def initial_ranges(positions: Layout) -> Dict[str, np.ndarray]:
     """Return the ranges before any batch was observed; they are part of a checkpoint."""
     shapes = {
-        "range_min": len(place.activations),
-        "range_max": len(place.activations),
-        "range_count": len(place.activations),
-        "held_min": len(place.weights),
-        "held_max": len(place.weights),
-        "held_channel_min": place.num_channels,
-        "held_channel_max": place.num_channels,
+        "range_min": len(positions.activations),
+        "range_max": len(positions.activations),
+        "range_count": len(positions.activations),
+        "held_min": len(positions.weights),
+        "held_max": len(positions.weights),
+        "held_channel_min": positions.num_channels,
+        "held_channel_max": positions.num_channels,
     }
     return {name: np.zeros(size, np.float32) for name, size in shapes.items()}
 
 
 def settings_arrays(
-    place: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int
+    positions: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int
 ) -> Dict[str, np.ndarray]:
     """Return the arrays for ``settings`` (one for each group, in order) after ``step`` training steps."""
-    weights = [settings[group] for group in place.weights]
-    activations = [settings[group] for group in place.activations]
+    weights = [settings[group] for group in positions.weights]
+    activations = [settings[group] for group in positions.activations]
     per_channel = np.array([s.per_channel for s in weights], bool)
     return {
         "spec": np.array([_spec_row(s) for s in settings], np.float32).T,

@@ -8,7 +8,7 @@ from qatviz.quant.affine import AffineGrid, clip, fake_quant, quantize
 
 
 class ErrorMeasures(NamedTuple):
-    """Measures of design and field: see :func:`measure`."""
+    """Error measures of one tensor; see :func:`measure`."""
 
     mse: float
     mse_clipping: float
@@ -22,14 +22,14 @@ class ErrorMeasures(NamedTuple):
 
 
 def measure(x: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
-    """All measures of ``x`` (float32, channels last) on ``grid``.
+    """Return all measures of ``x`` (float32, channels last) on ``grid``.
 
     - ``mse = mse_clipping + mse_rounding``: a clipped value lands exactly on the edge of the grid, so its error is all
       clipping; any other value's is all rounding.
     - ``sqnr_db = 10 log10(mean(x^2) / mse)``; infinite for an exact tensor, NaN for an empty or all-zero one.
     - ``rmse_over_scale``: root of the mean of (error / scale of its channel) squared.
-    - ``clipped``, ``flushed``: fractions 0..1 of values beyond the representable range, and of nonzero values that
-      become 0.
+    - ``clipped``, ``flushed``: fractions 0..1 of values beyond the representable range, and of values rounded
+      to zero.
     - ``used_codes``, ``effective_bits``: distinct codes, and the entropy of their distribution in bits.
     """
     x = np.asarray(x, np.float32)
@@ -54,14 +54,14 @@ def measure(x: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
 
 
 def sqnr_db(signal: np.ndarray, mse: np.ndarray) -> np.ndarray:
-    """Signal-to-quantization-noise ratio in dB; infinite without noise, NaN without signal."""
+    """Return the signal-to-quantization-noise ratio in dB; infinite without noise, NaN without signal."""
     signal, mse = np.asarray(signal, np.float64), np.asarray(mse, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(signal > 0, 10.0 * np.log10(signal / mse), np.nan)
 
 
 def entropy_bits(counts: np.ndarray) -> float:
-    """Entropy of a histogram in bits; 0 for an empty one."""
+    """Return the entropy of a histogram in bits; 0 for an empty one."""
     counts = np.asarray(counts, np.float64)
     total = counts.sum()
     if total == 0:
@@ -71,7 +71,7 @@ def entropy_bits(counts: np.ndarray) -> float:
 
 
 def flip_rate(codes: np.ndarray, previous: Optional[np.ndarray]) -> float:
-    """Share of values whose code is not what it was; NaN where there is nothing to compare with."""
+    """Return the fraction of values whose code has changed; NaN without ``previous`` codes of the same shape."""
     if previous is None or previous.shape != codes.shape or codes.size == 0:
         return float("nan")
     return float(np.mean(codes != previous))

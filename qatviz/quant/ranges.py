@@ -1,6 +1,6 @@
-"""Ranges of weights other than their present minimum and maximum, in NumPy.
+"""Range methods for weights (percentile, least squared error), in NumPy.
 
-They are too expensive for every training step, so they are computed at intervals and held in between, in the ``held_*``
+They are too expensive for every training step, so the ranges are computed at intervals and stored in the ``held_*``
 arrays of :mod:`qatviz.quant.live_state`. Arrays are ``[n, channels]``, with a range for each channel.
 """
 

@@ -1,14 +1,15 @@
 """Nudge weight scales by a few ULPs so that float32 and fixed-point requantization agree at every tie.
 
-An accumulator is a whole number ``k`` of input scale times weight scale. Requantization multiplies it: the output's
-code is ``k * input_scale * weight_scale / output_scale``, rounded. Kernels of XNNPACK (LiteRT) and onnxruntime have the
-requantization multiplier, and its product with ``k``, in float32, and round ties to even; integer kernels have more
+An accumulator ``k`` is an integer in units of input scale times weight scale. Requantization yields the output's code
+``k * input_scale * weight_scale / output_scale``, rounded. Kernels of XNNPACK (LiteRT) and onnxruntime compute the
+requantization multiplier, and its product with ``k``, in float32, and round ties to even; integer kernels use more
 digits and round ties up. The two differ where a product lies closer to a tie than float32 can resolve: at a few of the
-``k`` just before or after one of the at most 255 ties of a channel. In a deep network that changes 2 of 100 logits
-(measured: a trained mobilenet with 8 bits per channel), by up to 21 codes.
+``k`` next to one of the at most 255 ties of a channel. In a deep network that changes 2 of 100 logits (measured: a
+trained mobilenet with 8 bits per channel), by up to 21 codes.
 
-Which ``k`` those are depends on the last digits of the multiplier, which mean nothing. So the scale of each channel is
-moved to the closest one that has no such ``k``: by one unit in the last place (ULP) on average, for 8 bits.
+Which ``k`` these are depends on the last digits of the multiplier, which carry no information. The scale of each
+channel is therefore nudged to the closest one without such ``k``: by one unit in the last place (ULP) on average, for
+8 bits.
 """
 
 from functools import lru_cache
@@ -16,17 +17,17 @@ from typing import Union
 
 import numpy as np
 
-#: Largest distance that a scale is moved, in ULPs: 3 of 100,000 at most.
+#: Largest change of a scale, in ULPs: at most 3 parts in 100,000.
 MAX_ULPS = 256
-#: Distances to try, the smallest first.
+#: Changes to try, the smallest first.
 ULPS = np.array(sorted(range(-MAX_ULPS, MAX_ULPS + 1), key=abs), np.int32)
-#: Number of candidates that are tried together.
+#: Number of candidates tested together.
 _BATCH = 512
 #: Bound on the relative error of an integer multiplier, which is below 2**-31.
 _INTEGER_ERROR = 2.0**-30
 #: Bound below which float32 represents every integer.
 _WHOLE = 2**24
-#: Half the number of codes of 8 bits. Runtimes that requantize to more bits do not do so in float32.
+#: Half the number of codes of 8 bits. Runtimes do not requantize to more bits in float32.
 LARGEST_HALF = 128
 #: Number of parts in which the ties of a channel are tested.
 _PARTS = 6
@@ -35,9 +36,9 @@ _PARTS = 6
 def tie_safe_scales(
     input_scale: float, weight_scales: np.ndarray, output_scale: float, output_zero_point: int, output_half: int
 ) -> np.ndarray:
-    """Return ``weight_scales``, each moved to the closest scale at which all accumulators are rounded alike.
+    """Return ``weight_scales``, each replaced by the closest scale at which all accumulators are rounded alike.
 
-    A scale is left as it is if it is a power of two, if no scale within :data:`MAX_ULPS` will do (very small
+    A scale is unchanged if it is a power of two, if there is no tie-safe scale within :data:`MAX_ULPS` (very small
     multipliers), or if input, weights or output have no scale.
 
     Parameters
@@ -48,7 +49,7 @@ def tie_safe_scales(
         float32 ``[n]`` or ``[]``.
     output_zero_point : int
     output_half : int
-        ``2**(num_bits - 1)`` of the output; for more than 8 bits, all scales are left.
+        ``2**(num_bits - 1)`` of the output; for more than 8 bits, all scales are unchanged.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def tie_safe_scales(
     if not (0 < input_scale < np.inf and 0 < output_scale < np.inf and output_half <= LARGEST_HALF):
         return scales
     reach = _reach(output_zero_point, output_half)
-    found = _moved(float(input_scale), scales.tobytes(), float(output_scale), reach)
+    found = _nudged(float(input_scale), scales.tobytes(), float(output_scale), reach)
     return np.frombuffer(found, np.float32).reshape(scales.shape)
 
 
@@ -76,10 +77,10 @@ def are_tie_safe(
     output_half: int,
     times: np.ndarray,
 ) -> np.ndarray:
-    """Return whether all accumulators are rounded alike although a float32 kernel has other weights, bool ``[n]``.
+    """Return whether a float32 kernel with multiplied weight codes rounds like the integer kernel, bool ``[n]``.
 
-    The float32 kernel has weight codes that are ``times`` (integers ``[n]``) as large, and scales as much smaller; the
-    integer kernel has neither. All else is as for :func:`tie_safe_scales`.
+    The float32 kernel uses weight codes multiplied by ``times`` (integers ``[n]``) and scales divided by it, the
+    integer kernel the original ones. The other parameters are those of :func:`tie_safe_scales`.
     """
     scales = np.asarray(weight_scales, np.float32)
     if output_half > LARGEST_HALF:
@@ -92,13 +93,13 @@ def _reach(zero_point: int, half: int) -> int:
     return int(max(half - 1 - zero_point, zero_point + half))
 
 
-@lru_cache(maxsize=1024)  # all layers of a large network: an evaluation asks for each of its batches
-def _moved(input_scale: float, weight_scales: bytes, output_scale: float, reach: int) -> bytes:
+@lru_cache(maxsize=1024)  # all layers of a large network: looked up for each batch of an evaluation
+def _nudged(input_scale: float, weight_scales: bytes, output_scale: float, reach: int) -> bytes:
     scales = np.frombuffer(weight_scales, np.float32).copy()
     movable = np.isfinite(scales) & (scales > 0) & (np.frexp(scales)[0] != 0.5)
     left, first = np.flatnonzero(movable), 0
     while len(left) and first < len(ULPS):
-        # One distance for many scales, many distances for a few.
+        # A single change for many scales, many changes for a few.
         tried = ULPS[first : first + 1 + (first > 0) * (_BATCH // len(left))]
         candidates = (scales.view(np.int32)[left, np.newaxis] + tried).view(np.float32)
         safe = _are_safe(input_scale, candidates.ravel(), output_scale, reach).reshape(candidates.shape)
@@ -117,7 +118,7 @@ def _are_safe(
     in_float32 = np.float32(input_scale) * (weight_scales / times).astype(np.float32) / np.float32(output_scale)
     counts = np.broadcast_to(times, len(multipliers))[:, np.newaxis]
     safe = np.ones(len(multipliers), bool)
-    # Most scales that fail do so at large ties: the other ties need not be tested then.
+    # Most unsafe scales fail at large ties, so that the other ties need not be tested.
     for ties in np.array_split(np.arange(reach)[::-1] + 0.5, _PARTS):
         safe[safe] = _are_safe_at(ties, multipliers[safe], in_float32[safe, np.newaxis], counts[safe])
     return safe
@@ -127,7 +128,7 @@ def _are_safe_at(ties: np.ndarray, multipliers: np.ndarray, in_float32: np.ndarr
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         before = np.floor(ties / multipliers)
         after = before + 1
-        # Integers that float32 can't represent are larger than the accumulators that kernels take without loss.
+        # Accumulators beyond the integers that float32 represents exactly are not tested.
         safe = ~(after * times < _WHOLE)
         safe |= (
             (before * multipliers < ties * (1 - _INTEGER_ERROR))

@@ -1,9 +1,10 @@
 """Nudge the scales of sums of two tensors by a few ULPs so that all runtimes round the sums alike.
 
 An Add computes ``a * scale_a / scale + b * scale_b / scale``, rounded, from the codes of two tensors. XNNPACK (LiteRT)
-has these multipliers in 21 bits, onnxruntime in 22 bits or in float32, integer kernels in 31 bits, and of 65,536 pairs
-of codes a few lie so close to a tie that it makes a difference. As with weights (:mod:`qatviz.quant.tie_safe_scales`),
-which ones depends on the last digits of a scale, so the output's is moved to the closest one that has none.
+represents these multipliers in 21 bits, onnxruntime in 22 bits or in float32, integer kernels in 31 bits. A few of the
+65,536 pairs of codes lie so close to a tie that the result depends on this precision. Which pairs do so depends on the
+last digits of a scale, as with weights (:mod:`qatviz.quant.tie_safe_scales`): the output's scale is nudged to the
+closest one without such pairs.
 """
 
 from functools import lru_cache
@@ -16,9 +17,9 @@ from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.tie_safe_scales import LARGEST_HALF, ULPS
 
-#: Bits of the multipliers of runtimes that have few.
+#: Widths in bits of the multipliers of XNNPACK and onnxruntime.
 _BITS = (21, 22)
-#: Distance from a tie, in quantization steps, below which a sum is tested; and the least one that float32 can resolve.
+#: Distance from a tie, in quantization steps, below which a sum is tested; smallest distance that float32 resolves.
 _NEAR, _FLOAT32_ERROR = 2.0**-12, 2.0**-14.5
 #: Number of parts in which the codes of the first tensor are tested.
 _PARTS = 8
@@ -29,22 +30,22 @@ def tie_safe_sum_scales(
 ) -> Dict[str, np.float32]:
     """Return the tie-safe scale of each Add whose inputs and output are quantized, by its quantizer.
 
-    ``grid_in_use`` returns the grid of an activations tensor, None if that is left in float.
+    ``grid_in_use`` returns the grid of an activations tensor, None if it is not quantized.
     """
-    moved: Dict[str, np.float32] = {}
+    nudged: Dict[str, np.float32] = {}
     for unit in plan.units:
         if isinstance(unit.op, Add) and not plan.shares_grid(plan.grid_of(unit.output)):
             names, output = [plan.grid_of(name) for name in unit.inputs], grid_in_use(plan.grid_of(unit.output))
             grids = [grid for grid in map(grid_in_use, names) if grid is not None]
             if output is not None and len(grids) == len(names):
-                moved[plan.grid_of(unit.output)] = tie_safe_sum_scale(
-                    [moved.get(name, grid.scale) for name, grid in zip(names, grids)],
+                nudged[plan.grid_of(unit.output)] = tie_safe_sum_scale(
+                    [nudged.get(name, grid.scale) for name, grid in zip(names, grids)],
                     [int(grid.zero_point) for grid in grids],
                     [2 ** (grid.num_bits - 1) for grid in grids],
                     output.scale,
                     2 ** (output.num_bits - 1),
                 )
-    return moved
+    return nudged
 
 
 def tie_safe_sum_scale(
@@ -54,10 +55,10 @@ def tie_safe_sum_scale(
     output_scale: float,
     output_half: int,
 ) -> np.float32:
-    """Return ``output_scale``, moved to the closest scale at which all sums are rounded alike.
+    """Return the scale closest to ``output_scale`` at which all runtimes round the sums alike.
 
-    It is left as it is if it is a power of two, if no scale close enough will do, for more than two tensors or more
-    than 8 bits, and if a tensor has no scale.
+    The scale is unchanged if it is a power of two, if no tie-safe scale is close enough, for more than two tensors or
+    more than 8 bits, and if a tensor has no scale.
 
     Parameters
     ----------
@@ -81,11 +82,11 @@ def tie_safe_sum_scale(
     ):
         return scale
     ranges = tuple((int(-half - zero), int(half - zero)) for half, zero in zip(input_halves, input_zero_points))
-    return _moved(tuple(map(float, sources)), ranges, scale, int(output_half))
+    return _nudged(tuple(map(float, sources)), ranges, scale, int(output_half))
 
 
 @lru_cache(maxsize=256)
-def _moved(
+def _nudged(
     input_scales: Tuple[float, ...], ranges: Tuple[Tuple[int, int], ...], scale: np.float32, half: int
 ) -> np.float32:
     first, second = (np.arange(*ends) for ends in ranges)
@@ -100,7 +101,7 @@ def _moved(
 def _is_safe(
     input_scales: Tuple[float, ...], first: np.ndarray, second: np.ndarray, scale: np.float32, reach: int
 ) -> bool:
-    """Return whether all runtimes round the sums of these codes alike, as far as they are below ``reach``."""
+    """Return whether all runtimes round the sums of these codes alike; sums of at least ``reach`` are ignored."""
     multipliers = np.array(input_scales) / np.float64(scale)
     sums = (first * multipliers[0])[:, np.newaxis] + second * multipliers[1]
     distance = np.abs(sums - np.floor(sums) - 0.5)
@@ -109,15 +110,15 @@ def _is_safe(
         return False
     codes = np.floor(sums[rows, columns] + 0.5)
     return all(
-        (_in_few_bits(first[rows], second[columns], np.float32(input_scales) / scale, bits) == codes).all()
+        (_fixed_point_sums(first[rows], second[columns], np.float32(input_scales) / scale, bits) == codes).all()
         for bits in _BITS
     )
 
 
-def _in_few_bits(first: np.ndarray, second: np.ndarray, multipliers: np.ndarray, bits: int) -> np.ndarray:
-    """Return the sums, int64, with the larger multiplier in so many bits.
+def _fixed_point_sums(first: np.ndarray, second: np.ndarray, multipliers: np.ndarray, bits: int) -> np.ndarray:
+    """Return the rounded sums, int64, for multipliers in fixed point, the larger of which has ``bits`` bits.
 
-    So ``xnn_init_qs8_add_minmax_params`` of XNNPACK and ``MlasCalcQLinearAddParameters`` of onnxruntime compute them.
+    Source: ``xnn_init_qs8_add_minmax_params`` (XNNPACK), ``MlasCalcQLinearAddParameters`` (onnxruntime).
     """
     shift = bits - int(np.frexp(multipliers.max())[1])
     fixed = np.rint(np.ldexp(multipliers.astype(np.float64), shift)).astype(np.int64)

@@ -21,7 +21,7 @@ from qatviz.network.keras_import import (
     load_model_script,
     parse_script_spec,
 )
-from qatviz.network.keras_import.convert import OpenInputShape
+from qatviz.network.keras_import.convert import UnknownInputShape
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.commands import Schedule, ScheduledCommand
@@ -301,7 +301,7 @@ def _of_shape(load: Callable[[Optional[Shape]], ImportedModel], dataset: Dataset
     """Load a model, with the examples' shape where it leaves its own open."""
     try:
         return load(None)
-    except OpenInputShape:
+    except UnknownInputShape:
         return load(tuple(dataset.input_shape))
 
 

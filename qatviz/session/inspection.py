@@ -17,7 +17,7 @@ from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import ImportedModel, load_model_file, parse_script_spec
-from qatviz.network.keras_import.convert import OpenInputShape
+from qatviz.network.keras_import.convert import UnknownInputShape
 from qatviz.network.keras_import.files import WEIGHTS_FIELD
 from qatviz.presentation.previews import DataInfo, data_info
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
@@ -156,7 +156,7 @@ def load_in_shape(load: Callable[[Optional[Shape]], ImportedModel], question: Mo
     """Return what a loaded model is; where it leaves its input shape open, in the shape of the data."""
     try:
         return _info_of(load(None), None)
-    except OpenInputShape:
+    except UnknownInputShape:
         if question.data_shape is None:
             raise
         return _info_of(load(tuple(question.data_shape)), tuple(question.data_shape))

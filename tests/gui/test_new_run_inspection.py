@@ -113,7 +113,7 @@ def test_forms_of_a_model(folder):
 
 
 def test_a_model_of_open_size_takes_that_of_the_data(folder):
-    with pytest.raises(NetworkError, match="open axes"):
+    with pytest.raises(NetworkError, match="unknown axes"):
         look(folder / "open.h5")
     found = look(folder / "open.h5", data_shape=(20, 30, 1))
     assert found.network.input_shape == found.used_shape == (20, 30, 1)

@@ -63,15 +63,15 @@ class KernelOracle:
         with graph.as_default():
             self._inputs()
             kernels, fake_quantizers = self._build_kernels(), self._build_fake_quantize()
-            recipes, grids = self._build_recipes(), self._build_grids()
+            operations, grids = self._build_operations(), self._build_grids()
         graph.finalize()
         # One thread: the tensors are small, and handing them around would take longer than the work.
         self.session = tf.Session(
             graph=graph, config=tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
         )
-        self._kernels_by_key, self._fake_quantize, self._recipes = (
+        self._kernels_by_key, self._fake_quantize, self._operations = (
             {key: self.session.make_callable(*parts) for key, parts in table.items()}
-            for table in (kernels, fake_quantizers, recipes)
+            for table in (kernels, fake_quantizers, operations)
         )
         self._grid_fields = self.session.make_callable(*grids)
 
@@ -99,9 +99,9 @@ class KernelOracle:
         codes = np.rint(values.astype(np.float64) / safe) + zero_point
         return Result(values, gradient, np.where(scale > 0, codes, 0).astype(np.int64))
 
-    def recipe(self, name, x, dy, setting):
-        """Values and gradient of a public recipe function on the range of ``x`` itself."""
-        return self._recipes[name, setting.per_channel](x, dy, *setting[:3])
+    def operation(self, name, x, dy, setting):
+        """Values and gradient of a public public function on the range of ``x`` itself."""
+        return self._operations[name, setting.per_channel](x, dy, *setting[:3])
 
     def _inputs(self):
         self.x = tf.placeholder(tf.float32, [None, CHANNELS], "x")
@@ -150,7 +150,7 @@ class KernelOracle:
             fetches[per_channel] = [*self._with_gradient(values), grid.scale, grid.zero_point], inputs
         return fetches
 
-    def _build_recipes(self):
+    def _build_operations(self):
         # Inputs of one-hot rows, and of ones, pick the filters out: what comes out is the quantized filters themselves.
         rows = tf.shape(self.x)[0]
         one_hot, filters = tf.reshape(tf.eye(rows), [rows, 1, 1, rows]), self.x[None, None]

@@ -18,7 +18,7 @@ ULP = np.finfo(np.float32).eps
 MAX_TIES = 1e-4
 NOT_FINITE = [-np.inf, -1.0, 0.0, 1.0, np.inf, np.nan, -3.4e38, 3.4e38, 1e36]
 ARRAYS = quant_inputs.arrays()
-RECIPES = [
+OPERATIONS = [
     ("quantize_tensor", False),
     ("quantize_tensor", True),
     ("quantize_conv2d", False),
@@ -27,7 +27,7 @@ RECIPES = [
 ]
 #: Tested also on a range narrower than their own.
 CLIPPED = ["uneven", "positive", "1e-20", "1e30", "channels far apart"]
-RECIPE_ARRAYS = ["offset", "outlier", "negative constant", "zero", "channels far apart", "1e-30"]
+OPERATION_ARRAYS = ["offset", "outlier", "negative constant", "zero", "channels far apart", "1e-30"]
 
 
 def name_of(setting):
@@ -115,16 +115,16 @@ def test_the_grid_in_the_graph_equals_the_reference(oracle, setting, power_of_tw
         np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), field)
 
 
-@pytest.mark.parametrize("recipe, per_channel", RECIPES)
+@pytest.mark.parametrize("operation, per_channel", OPERATIONS)
 @pytest.mark.parametrize("setting", [s for s in ALL_SETTINGS if not s.per_channel], ids=name_of)
-def test_recipes_equal_the_kernel(oracle, setting, recipe, per_channel):
+def test_operations_equal_the_kernel(oracle, setting, operation, per_channel):
     setting = setting._replace(per_channel=per_channel)
-    for name in RECIPE_ARRAYS:
+    for name in OPERATION_ARRAYS:
         x = ARRAYS[name]
         dy = quant_inputs.upstream(x)
         low, high = extent(x, setting)
         expected = kernel(oracle, x, dy, low, high, setting)
-        values, gradient = oracle.recipe(recipe, x, dy, setting)
+        values, gradient = oracle.operation(operation, x, dy, setting)
         grid = affine.choose_grid(low, high, *setting[:3])
         found = Result(values, gradient, np.where(grid.scale > 0, affine.quantize(values, grid), 0))
         if per_channel:

@@ -49,7 +49,7 @@ class Switched:
             name: (result.values, result.clipped, tf.gradients(result.values, self.x, grad_ys=self.dy)[0])
             for name, result in self.results.items()
         }
-        self.recipe = quantize_tensor(self.x, *self.settings[:3], per_channel=self.per_channel)
+        self.operation = quantize_tensor(self.x, *self.settings[:3], per_channel=self.per_channel)
 
     def run(self, fetches, x, options, enabled=True, per_channel=False, share=0.7):
         """``fetches`` on ``share`` of the range of ``x``."""
@@ -114,11 +114,11 @@ def test_per_channel_chooses_between_the_grids(switched, x, options):
     assert np.any(found["whole"][0] != found["split"][0])
 
 
-def test_a_recipe_can_be_switched_per_channel(switched, x):
+def test_a_operation_can_be_switched_per_channel(switched, x):
     for per_channel in (False, True):
         axis = 0 if per_channel else None
         grid = choose_grid(x.min(axis=axis), x.max(axis=axis), 4, True, True)
-        found = switched.run(switched.recipe, x, (4, True, True, False), per_channel=per_channel)
+        found = switched.run(switched.operation, x, (4, True, True, False), per_channel=per_channel)
         np.testing.assert_allclose(found, fake_quant(x, grid), rtol=1e-6, atol=1e-6)
 
 

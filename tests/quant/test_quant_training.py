@@ -1,4 +1,4 @@
-"""The recipe functions train: a small network with each learns from a teacher, down to 2 bits, and one whose rounding
+"""The public functions train: a small network with each learns from a teacher, down to 2 bits, and one whose rounding
 has no straight-through gradient does not.
 
 The teacher's weights are ternary, so that even 2 bits can express them.
@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.quant import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
 
 STEPS, LEARNING_RATE = 150, 0.02
-#: The loss after training is at most this share of the first one; of the broken recipe it stays above it.
+#: The loss after training is at most this share of the first one; of the broken one it stays above it.
 LEARNT = 0.2
 BITS = [2, 4, 8]
 RANDOM = np.random.RandomState(80)
@@ -30,7 +30,7 @@ def ternary(*shape):
 
 
 def without_straight_through(weights, num_bits):
-    """A recipe as it must not be: ``tf.round`` has no gradient, so none reaches the weights."""
+    """A quantizer as it must not be: ``tf.round`` has no gradient, so none reaches the weights."""
     scale = tf.stop_gradient(tf.reduce_max(tf.abs(weights))) / (2 ** (num_bits - 1) - 1)
     return tf.round(weights / scale) * scale
 

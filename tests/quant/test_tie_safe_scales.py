@@ -69,7 +69,7 @@ def test_without_some_sums_do_not():
     st.integers(2, 8),
     st.integers(-128, 127),
 )
-def test_scales_are_moved_by_little_or_not_at_all(input_scale, weights, output_scale, bits, zero_point):
+def test_scales_are_nudged_by_little_or_not_at_all(input_scale, weights, output_scale, bits, zero_point):
     given, half = np.float32(weights), 2 ** (bits - 1)
     zero_point = int(np.clip(zero_point, -half, half - 1))
     found = tie_safe_scales(input_scale, given, output_scale, zero_point, half)

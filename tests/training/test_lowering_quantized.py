@@ -188,7 +188,7 @@ def test_inputs_of_a_concat_share_one_grid_and_its_range_is_that_of_all():
             case.feeds(images, state),
         )
         group = case.plan.tensor("concat.activations").group
-        place = case.lowered.quantizers.place
+        place = case.lowered.quantizers.positions
         index = [place.leaders[g].name for g in place.activations].index(group)
     lows, highs = [s.min() for s in sources[:2]], [s.max() for s in sources[:2]]
     assert len({case.plan.tensor(name).group for name in names}) == 1

@@ -6,7 +6,7 @@ for files, provide the weights by layer. `convert.py` and `kinds.py` convert bot
 whose code the user allows to run.
 """
 
-from qatviz.network.keras_import.convert import ImportedModel, OpenInputShape
+from qatviz.network.keras_import.convert import ImportedModel, UnknownInputShape
 from qatviz.network.keras_import.files import load_model_file
 from qatviz.network.keras_import.objects import import_model
 from qatviz.network.keras_import.origin import KerasOrigin
@@ -15,7 +15,7 @@ from qatviz.network.keras_import.scripts import load_model_script, parse_script_
 __all__ = [
     "ImportedModel",
     "KerasOrigin",
-    "OpenInputShape",
+    "UnknownInputShape",
     "import_model",
     "load_model_file",
     "load_model_script",

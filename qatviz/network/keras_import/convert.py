@@ -18,8 +18,8 @@ Weights = Dict[Path, Dict[str, np.ndarray]]
 """Arrays of each layer by Keras' names for them, such as "kernel"."""
 
 
-class OpenInputShape(NetworkError):
-    """The model does not fix the shape of its input, and none was given."""
+class UnknownInputShape(NetworkError):
+    """Error of a model whose input shape has unknown axes, if none was given."""
 
 
 class ImportedModel(NamedTuple):
@@ -53,12 +53,12 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     weights : dict or None
         None converts the architecture only.
     input_shape : tuple of int, optional
-        Shape of one example, required if the model does not fix it.
+        Shape of one example, required if the model has unknown axes.
 
     Raises
     ------
-    OpenInputShape
-        If the shape of the input is not known.
+    UnknownInputShape
+        If the shape of the input has unknown axes.
     NetworkError
         If a layer cannot be converted; the message names the layer, its type, the reason and what is supported.
     """
@@ -97,8 +97,8 @@ def _checked_input_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
     where = f"model {spec.name!r}: input_shape"
     declared = spec.input_shape
     if given is None and (declared is None or None in declared):
-        allowed = "a shape without open axes; give it as input_shape"
-        raise OpenInputShape(str(checks.invalid_value(where, declared, allowed)))
+        allowed = "a shape without unknown axes; pass it as input_shape"
+        raise UnknownInputShape(str(checks.invalid_value(where, declared, allowed)))
     shape = checks.shape(where, declared if given is None else given)
     if declared is not None and (
         len(declared) != len(shape) or any(axis not in (None, own) for axis, own in zip(declared, shape))

@@ -34,7 +34,7 @@ def load_model_file(
         Weights for an architecture (HDF5, ``model.save_weights("x.h5")``, or a whole model). Without it, the result of
         an architecture has no parameters.
     allow_code : bool
-        Whether Python code in the file (Lambda layers) may be run. It has all rights of the user.
+        True allows Python code in the file (Lambda layers) to be run, with all of the user's permissions.
     input_shape : tuple of int, optional
         Shape of one example, required if the model does not fix it.
 

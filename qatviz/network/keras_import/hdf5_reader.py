@@ -73,8 +73,8 @@ def layers(group: Any, arrays: BinaryIO, max_bytes: int) -> List[Any]:
 def checked_bytes(dataset: Any, layer: str, path: str) -> int:
     """Return the size of a dataset in bytes.
 
-    Refused are datasets larger than what the file can contain, for which the library would allocate memory, and
-    datasets stored in other files.
+    Datasets that are larger than the file can contain, for which the library would allocate memory, and datasets
+    stored in other files are refused.
     """
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"layer {layer!r}: {dataset.name} is not an array")

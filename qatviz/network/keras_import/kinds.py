@@ -54,7 +54,7 @@ def check_settings(spec: LayerSpec) -> None:
             raise checks.invalid_value(f"{where}: {key}", value, repr(_NEUTRAL[key]))
 
 
-#: What comes closest among the supported layers, for common types that are not supported.
+#: Closest supported layer, by common types that are not supported.
 _NEAREST = {
     "AveragePooling1D": "AveragePooling2D on an image of height 1",
     "Conv1D": "Conv2D on an image of height 1",

@@ -18,7 +18,7 @@ _ARRAYS = ("kernel", "bias", "depthwise_kernel", "pointwise_kernel", "gamma", "b
 
 
 def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedModel:
-    """Import a tf.keras model with its present weights.
+    """Import a tf.keras model with its current weights.
 
     Parameters
     ----------

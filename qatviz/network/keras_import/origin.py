@@ -20,7 +20,7 @@ class KerasOrigin:
         For each parameter ``layer.parameter`` from Keras: the path of its Keras layer through the enclosing models, and
         Keras' name of the array, such as ``{"conv.weights": (("base", "conv"), "kernel")}``.
     has_code : bool
-        Whether ``config`` contains or may contain Python code (Lambda layers), which Keras runs when it builds the
+        True if ``config`` contains or may contain Python code (Lambda layers), which Keras runs when it builds the
         model. Always derived from ``config`` as well, since a stored record cannot be trusted.
     """
 

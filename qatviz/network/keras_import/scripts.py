@@ -1,4 +1,4 @@
-"""Import of Keras models from Python files: ``path.py:function``. The file is run with all rights of the user."""
+"""Import of Keras models from Python files: ``path.py:function``. The file runs with all of the user's permissions."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def load_model_script(script: Script, allow_code: bool = False, input_shape: Opt
     script : Script
         Names a function without arguments, or a model.
     allow_code : bool
-        Whether the file may be run. It has all rights of the user.
+        True allows the file to be run, with all of the user's permissions.
     input_shape : tuple of int, optional
         Shape of one example, required if the model does not fix it.
 

@@ -13,7 +13,7 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
-from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
+from qatviz.quant.operations import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
 from qatviz.training.lowering.batch_norm import FoldedBatchNorm
 
 Parameters = Dict[str, tf.Tensor]
@@ -135,8 +135,8 @@ class LayerLowering(ABC):
         return tf.nn.relu(inputs[0])
 
     def _relu6(self, unit, inputs):
-        # If not fused, it clips codes, at the value nearest to 6 on its input's grid.
-        limit = self.quantizers.on_grid(self.plan.grid_of(unit.inputs[0]), 6.0)
+        # A ReLU6 that is not fused clips codes, at the value on its input's grid that is nearest to 6.
+        limit = self.quantizers.round_to_grid(self.plan.grid_of(unit.inputs[0]), 6.0)
         return tf.minimum(tf.nn.relu(inputs[0]), limit)
 
     def _maxpool(self, unit, inputs):
@@ -166,7 +166,7 @@ class LayerLowering(ABC):
     def _concat(self, unit, inputs):
         op: Concat = unit.op
         axis = op.axis + 1 if op.axis >= 0 else op.axis
-        return self.quantizers.pass_on(unit.name + ".activations", tf.concat(inputs, axis))
+        return self.quantizers.register(unit.name + ".activations", tf.concat(inputs, axis))
 
     def _flatten(self, unit, inputs):
         return tf.reshape(inputs[0], [-1, element_count(self.network.shapes[unit.output])])

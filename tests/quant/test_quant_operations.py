@@ -1,4 +1,4 @@
-"""The recipe functions as compositions: NumPy's fake quantization around TensorFlow's own layers."""
+"""The public functions as compositions: NumPy's fake quantization around TensorFlow's own layers."""
 
 from itertools import product
 
