@@ -1,6 +1,6 @@
 """``kill -9`` at any moment: the record opens, and lacks at most what was appended in the last second.
 
-Which second that is depends on how much of the processor a writer gets, so it is tested in two parts: what was committed
+Which second that is depends on how much of the processor a writer gets, so there are two parts: what was committed
 when the process was killed is there, and what was appended is committed within a second of the writer's own clock.
 """
 
@@ -12,7 +12,6 @@ import types
 import numpy as np
 import pytest
 from telemetry_samples import assert_same_snapshot, assert_steps, snapshot, step_record
-
 from waiting import wait_until
 
 from qatviz.errors import RecordError
