@@ -15,6 +15,9 @@ import numpy as np
 FOLDER = Path(__file__).resolve().parent / "stored"
 #: Number of training steps by network.
 STEPS = {"few_layers": 300}
+#: Ranges of digits in networks with random parameters (`parity_cases.Calibrated`), by the networks' names.
+RANGES = FOLDER / "calibrated_ranges.npz"
+CALIBRATED = ("mlp", "lenet", "dscnn", "resnet8", "mobilenet", "mobilenetv2")
 
 
 def stored_state(name):
@@ -23,11 +26,25 @@ def stored_state(name):
         return dict(arrays)
 
 
+def stored_ranges(name):
+    """Return ``range_min`` and ``range_max`` of a network with random parameters."""
+    with np.load(str(RANGES), allow_pickle=False) as arrays:
+        return {end: arrays[f"{name}.{end}"] for end in ("range_min", "range_max")}
+
+
 def write_states():
-    """Train each network and store all of its state but the optimizer's slots, which no export reads."""
-    from parity_cases import Trained
+    """Train each network and store all of its state but the optimizer's slots, which no export reads; store ranges."""
+    from parity_cases import Calibrated, Trained
 
     FOLDER.mkdir(exist_ok=True)
+    np.savez_compressed(
+        str(RANGES),
+        **{
+            f"{name}.{end}": array
+            for name in CALIBRATED
+            for end, array in Calibrated(name, {}).observed_ranges().items()
+        },
+    )
     for name, steps in STEPS.items():
         with Trained(name, steps) as trained:
             state = {key: array for key, array in trained.state.items() if "|" not in key}

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import tensorflow.compat.v1 as tf
 from lowering_cases import LoweredNetwork
+from stored_states import stored_ranges
 
 from qatviz.data import load
 from qatviz.export.integers.lowering import integer_model
@@ -112,27 +113,36 @@ def few_layers(input_shape=(28, 28, 1), classes=10):
 @lru_cache(maxsize=None)
 def calibrated(name):
     """A network of the zoo, or "mobilenetv2", with its graph, which stays for whoever else asks."""
-    return Calibrated(mobilenet_v2() if name == "mobilenetv2" else zoo.build(name, (28, 28, 1), 10))
+    return Calibrated(name)
 
 
 class Calibrated:
-    """A network with random parameters and the ranges of digits."""
+    """A network with random parameters and the ranges of digits.
 
-    def __init__(self, network):
-        self.network, self.parameters = network, sensible_parameters(network)
+    The ranges are stored: sums in the order of another processor would make every grid another one. Others are those
+    that are given.
+    """
+
+    def __init__(self, name, ranges=None):
+        self.network = mobilenet_v2() if name == "mobilenetv2" else zoo.build(name, (28, 28, 1), 10)
+        self.parameters = sensible_parameters(self.network)
         config = tf.ConfigProto()
         config.graph_options.rewrite_options.disable_meta_optimizer = True  # as the app runs its graph
         self._graph = tf.Graph()
         with self._graph.as_default():
-            self._lowered = LoweredNetwork(network)
+            self._lowered = LoweredNetwork(self.network)
             self._observed = self._lowered.lowered.quantizers.observed_ranges()
         self.plan = self._lowered.plan
         self._session = tf.Session(graph=self._graph, config=config)
-        place = live_state.layout(self.plan)
-        self.state = dict(self.parameters, **live_state.initial_ranges(place))
-        book = SettingsBook.from_preset(self.plan, "float")
-        ranges = self._session.run(self._observed, self._feeds(book, digits(network.input_shape, CALIBRATED_ON)))
-        self.state["range_min"], self.state["range_max"] = ranges
+        self.state = dict(self.parameters, **live_state.initial_ranges(live_state.layout(self.plan)))
+        self.state.update(stored_ranges(name) if ranges is None else ranges)
+
+    def observed_ranges(self):
+        """Return the ranges of digits in float, which are then stored."""
+        feeds = self._feeds(
+            SettingsBook.from_preset(self.plan, "float"), digits(self.network.input_shape, CALIBRATED_ON)
+        )
+        return dict(zip(("range_min", "range_max"), self._session.run(self._observed, feeds)))
 
     def _feeds(self, book, images):
         place = live_state.layout(self.plan)
