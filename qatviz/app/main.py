@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import traceback
-from typing import List, Optional
+from types import TracebackType
+from typing import List, Optional, Type
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -71,7 +72,7 @@ class Application:
         window.frames.draw_all()
         return window
 
-    def report(self, kind: type, error: BaseException, trace) -> None:
+    def report(self, kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
         """Show an error that nothing has caught, for which PyQt5 would end the process."""
         text = "".join(traceback.format_exception(kind, error, trace))
         sys.stderr.write(text)
@@ -85,7 +86,7 @@ class Application:
         # Python runs signal handlers only between its own instructions: the bridge's timer gives it the opportunity.
         for number in _SIGNALS:
             signal.signal(number, lambda *_: QtWidgets.QApplication.closeAllWindows())
-        code = self.app.exec_()
+        code: int = self.app.exec_()
         self.finish()
         return code
 

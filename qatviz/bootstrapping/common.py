@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any, Dict, List, Optional, Tuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ENVIRONMENT = os.path.join(ROOT, ".venv")
@@ -15,12 +16,12 @@ class BootstrapError(Exception):
     """The environment cannot be set up; the message is for the user."""
 
 
-def log(text):
+def log(text: str) -> None:
     """Print a message to standard error; standard output belongs to the program that is started."""
     print("qatviz: " + text, file=sys.stderr, flush=True)
 
 
-def clean_environment(**changes):
+def clean_environment(**changes: str) -> Dict[str, str]:
     """Return this process's environment with changes, without variables that redirect another Python's imports."""
     environ = dict(os.environ, **changes)
     for name in ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"):
@@ -28,7 +29,9 @@ def clean_environment(**changes):
     return environ
 
 
-def run_captured(command, timeout=COMMAND_TIMEOUT_S, **options):
+def run_captured(
+    command: List[str], timeout: Optional[float] = COMMAND_TIMEOUT_S, **options: Any
+) -> Tuple[int, str, str]:
     """Run a command and capture its output.
 
     Parameters
@@ -64,18 +67,18 @@ def run_captured(command, timeout=COMMAND_TIMEOUT_S, **options):
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
-def environment_python(folder=None):
+def environment_python(folder: Optional[str] = None) -> str:
     """Return the path of a virtual environment's interpreter; by default, of this checkout's environment."""
     folder = folder or ENVIRONMENT
     return os.path.join(folder, "Scripts", "python.exe") if ON_WINDOWS else os.path.join(folder, "bin", "python")
 
 
-def packages_folder():
+def packages_folder() -> str:
     """Return the path of the environment's site-packages."""
     return os.path.join(ENVIRONMENT, *(["Lib"] if ON_WINDOWS else ["lib", "python3.7"]), "site-packages")
 
 
-def pip_install(folder, arguments, **options):
+def pip_install(folder: str, arguments: List[str], **options: Any) -> int:
     """Run pip install in a virtual environment, whatever the user's settings of pip, and return its exit code."""
     environ = clean_environment(PIP_USER="0")
     for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"):

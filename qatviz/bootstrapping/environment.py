@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any, BinaryIO, Dict, Iterator, Optional
 
 from qatviz.atomic_files import write_file
 from qatviz.bootstrapping.common import (
@@ -31,7 +32,7 @@ from qatviz.bootstrapping.interpreter import find_python
 STAMP = os.path.join(ENVIRONMENT, "qatviz-stamp.json")
 
 
-def fingerprint():
+def fingerprint() -> str:
     """Return a digest of everything that an installed environment depends on."""
     digest = hashlib.sha256(ROOT.encode("utf-8", "surrogateescape"))
     for path in ("setup.py", "constraints.txt", os.path.join(".venv", "pyvenv.cfg")):
@@ -43,24 +44,24 @@ def fingerprint():
     return digest.hexdigest()
 
 
-def read_stamp():
+def read_stamp() -> Dict[str, Any]:
     """Return the contents of the stamp, or an empty dict if it does not match the present environment."""
     try:
         with open(STAMP, encoding="utf-8") as file:
-            stamp = json.load(file)
+            stamp: Dict[str, Any] = json.load(file)
     except (OSError, ValueError):
         return {}
     current = isinstance(stamp, dict) and stamp.get("fingerprint") == fingerprint()
     return stamp if current and os.path.exists(environment_python()) else {}
 
 
-def write_stamp(**facts):
+def write_stamp(**facts: Any) -> None:
     """Replace the stamp atomically by one for the present environment, with additional entries."""
     write_file(STAMP, json.dumps(dict(facts, fingerprint=fingerprint())).encode("utf-8"))
 
 
 @contextlib.contextmanager
-def exclusive_lock():
+def exclusive_lock() -> Iterator[BinaryIO]:
     """Hold this checkout's bootstrap lock; yield the locked file.
 
     The lock is on this source file, so no lock file can be left behind. A child process that inherits the open file
@@ -74,10 +75,10 @@ def exclusive_lock():
         yield file
 
 
-def try_lock(file):
+def try_lock(file: BinaryIO) -> bool:
     """Lock an open file until it is closed; return whether the lock was obtained."""
     try:
-        if ON_WINDOWS:
+        if sys.platform == "win32":  # not ON_WINDOWS: this form tells mypy which modules there are
             import msvcrt
 
             file.seek(1 << 30)  # Locked bytes cannot be read by others on Windows: lock one past the end.
@@ -91,7 +92,7 @@ def try_lock(file):
     return True
 
 
-def ensure_environment():
+def ensure_environment() -> None:
     """Create or update the environment, unless its stamp is up to date."""
     if read_stamp():
         return
@@ -116,7 +117,7 @@ def ensure_environment():
         write_stamp()
 
 
-def find_environment_fault():
+def find_environment_fault() -> Optional[str]:
     """Return the fault of an environment without a valid stamp, as a text; None if it can be installed into.
 
     After an interrupted installation, pip takes incomplete packages for installed ones. Therefore the files of each
@@ -132,7 +133,7 @@ def find_environment_fault():
     return None
 
 
-def is_complete(packages, entry):
+def is_complete(packages: str, entry: str) -> bool:
     """Return whether all files in a distribution's RECORD exist with the recorded sizes."""
     try:
         with open(os.path.join(packages, entry, "RECORD"), encoding="utf-8", newline="") as file:
@@ -142,7 +143,7 @@ def is_complete(packages, entry):
         return False
 
 
-def install(inherit):
+def install(inherit: Dict[str, Any]) -> None:
     """Install the package in editable mode and its dependencies at the pinned versions.
 
     Parameters

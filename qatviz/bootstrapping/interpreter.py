@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from typing import Iterator, List, Mapping, Set
 
 from qatviz.bootstrapping.common import (
     ENVIRONMENT,
@@ -48,7 +49,7 @@ class UnsuitableInterpreter(BootstrapError):
     """An interpreter cannot be used; the message completes a sentence that begins with its path."""
 
 
-def probe(path):
+def probe(path: str) -> str:
     """Return the interpreter to create the environment with, given a candidate.
 
     It is the candidate itself, or its base interpreter if the candidate belongs to a virtual environment, which may be
@@ -76,15 +77,15 @@ def probe(path):
         raise UnsuitableInterpreter(
             "lacks the modules venv and ensurepip (Debian, Ubuntu: apt-get install python3.7-venv)"
         )
-    return executable
+    return str(executable)
 
 
-def python_path(prefix):
+def python_path(prefix: str) -> str:
     """Return the path of the interpreter of a CPython 3.7 that is installed under `prefix`."""
     return os.path.join(prefix, "python.exe") if ON_WINDOWS else os.path.join(prefix, "bin", "python3.7")
 
 
-def candidates(environ=os.environ, home=os.path.expanduser("~")):
+def candidates(environ: Mapping[str, str] = os.environ, home: str = os.path.expanduser("~")) -> Iterator[str]:
     """Yield the paths where a CPython 3.7 may be, the most likely first; not all of them exist."""
     yield sys.executable
     yield python_path(sys.base_prefix)
@@ -95,7 +96,7 @@ def candidates(environ=os.environ, home=os.path.expanduser("~")):
     if ON_WINDOWS and shutil.which("py"):
         yield run_captured(["py", "-3.7", "-c", "import sys; print(sys.executable)"])[1]
 
-    def under(variable, *path):
+    def under(variable: str, *path: str) -> str:
         return os.path.join(environ.get(variable, ""), *path)
 
     at_home = functools.partial(os.path.join, home)
@@ -135,7 +136,7 @@ def candidates(environ=os.environ, home=os.path.expanduser("~")):
             yield python_path(found)
 
 
-def find_python():
+def find_python() -> str:
     """Return the path of a CPython 3.7; install one if the machine has none."""
     chosen = os.environ.get("QATVIZ_PYTHON")
     if chosen:
@@ -143,7 +144,8 @@ def find_python():
             return probe(chosen)
         except UnsuitableInterpreter as reason:
             raise BootstrapError(f"QATVIZ_PYTHON={chosen} {reason}; expected a 64-bit x86 CPython 3.7") from None
-    seen, refused = set(), []
+    seen: Set[str] = set()
+    refused: List[str] = []
     for path in candidates():
         path = os.path.abspath(path)
         if path in seen or not os.path.isfile(path) or path.startswith(ENVIRONMENT + os.sep):
@@ -157,7 +159,7 @@ def find_python():
     return fetch_python()
 
 
-def fetch_python():
+def fetch_python() -> str:
     """Install CPython 3.7 with a temporary copy of uv from PyPI, and return its path."""
     on_apple_arm = sys.platform == "darwin" and platform.machine() == "arm64"
     if platform.machine().lower() not in ("x86_64", "amd64") and not on_apple_arm:
@@ -175,7 +177,7 @@ def fetch_python():
     return probe(python_path(installed[-1]))
 
 
-def fetch_uv(scratch):
+def fetch_uv(scratch: str) -> str:
     """Install uv into the folder `scratch` and return the path of its executable."""
     helper, target = os.path.join(scratch, "helper"), os.path.join(scratch, "uv")
     make = [sys.executable, "-m", "venv", helper]

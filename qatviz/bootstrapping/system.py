@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from typing import Iterable, List, Optional
 
 from qatviz.bootstrapping.common import ON_LINUX, clean_environment, log, packages_folder, run_captured
 
@@ -17,13 +18,13 @@ XVFB_TIMEOUT_S = 20
 DEBIAN_EXCEPTIONS = {"libglib-2.0.so.0": "libglib2.0-0", "libgthread-2.0.so.0": "libglib2.0-0", "libz.so.1": "zlib1g"}
 
 
-def debian_package(library):
+def debian_package(library: str) -> str:
     """Return the Debian package of a library: libgl1 for libGL.so.1, libxkbcommon-x11-0 for libxkbcommon-x11.so.0."""
     name, _, version = library.lower().partition(".so.")
     return DEBIAN_EXCEPTIONS.get(library, name + ("-" if name[-1:].isdigit() else "") + version)
 
 
-def missing_libraries():
+def missing_libraries() -> List[str]:
     """Return the sorted names of the system libraries that Qt needs and the loader does not find (Linux)."""
     qt = os.path.join(packages_folder(), "PyQt5")
     files = glob.glob(os.path.join(glob.escape(qt), "Qt[GWS]*.abi3.so"))
@@ -32,7 +33,7 @@ def missing_libraries():
     return sorted({line.split()[0] for line in listing.splitlines() if line.endswith("=> not found")})
 
 
-def install_with_apt(packages):
+def install_with_apt(packages: Iterable[str]) -> bool:
     """Install Debian packages; return whether it succeeded, and print the command for the user if not."""
     names = sorted(set(packages))
     if not ON_LINUX or not shutil.which("apt-get"):
@@ -51,7 +52,7 @@ def install_with_apt(packages):
     return False
 
 
-def install_missing_libraries(with_xvfb=False):
+def install_missing_libraries(with_xvfb: bool = False) -> bool:
     """Install the libraries that Qt lacks on this Linux, and on request Xvfb; return whether anything was installed."""
     missing = {"Qt's " + name: debian_package(name) for name in missing_libraries()}
     if with_xvfb and not shutil.which("Xvfb"):
@@ -61,7 +62,7 @@ def install_missing_libraries(with_xvfb=False):
     return bool(missing) and install_with_apt(missing.values())
 
 
-def start_xvfb():
+def start_xvfb() -> Optional[str]:
     """Start a virtual X server that ends with this process; return its display name, or None if it does not start."""
     # PR_SET_PDEATHSIG: the server ends even if the tests are killed.
     end_with_parent = functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGTERM)

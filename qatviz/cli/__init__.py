@@ -36,7 +36,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         from qatviz.cli.parser import parse  # all commands, of which a window of defaults needs none
 
         arguments = parse(argv)
-        code = arguments.command(arguments)
+        code: int = arguments.command(arguments)
         sys.stdout.flush()
         return code
     except QatvizError as error:

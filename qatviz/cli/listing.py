@@ -3,7 +3,7 @@
 import argparse
 import json
 import textwrap
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from qatviz import data as datasets
 from qatviz.cli.messages import OK
@@ -178,7 +178,7 @@ def _print_setting(name: str, setting: Setting) -> None:
     )
 
 
-def _shape(text: str) -> tuple:
+def _shape(text: str) -> Tuple[int, ...]:
     sizes = text.lower().split("x")
     if not all(size.isdecimal() for size in sizes):
         raise NetworkError(f"--input-shape is {text!r}: expected such as 28x28x1 or 32x32x3")

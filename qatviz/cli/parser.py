@@ -95,7 +95,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
 
 
 def _command(commands: Any, name: str, function: Any, summary: str, **more: Any) -> _Parser:
-    parser = commands.add_parser(
+    parser: _Parser = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",

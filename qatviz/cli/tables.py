@@ -114,7 +114,8 @@ def _value(tensor: Dict[str, Any], key: str) -> Optional[float]:
     """Return a measure of a row of JSON, which has no infinity: that of an exact tensor, which has several codes."""
     if key == "sqnr_db" and tensor[key] is None and tensor["mse"] == 0 and (tensor["used_codes"] or 0) > 1:
         return math.inf
-    return tensor[key]
+    value: Optional[float] = tensor[key]
+    return value
 
 
 def _line(cells: Sequence[str], sizes: Sequence[int], left: Sequence[int], gap: str) -> str:

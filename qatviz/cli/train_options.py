@@ -269,4 +269,7 @@ def _typed(setting: Setting) -> Callable[[str], Any]:
 
 
 def _parse_steps(text: str) -> float:
-    return NO_LIMIT if text.strip() == _NO_LIMIT else _typed(START_SETTINGS["steps"])(text)
+    if text.strip() == _NO_LIMIT:
+        return NO_LIMIT
+    steps: int = _typed(START_SETTINGS["steps"])(text)
+    return steps

@@ -94,7 +94,7 @@ def _from_archive(path: str) -> Dict[str, Batch]:
 class _LimitedStream:
     """Stream that raises a `DataError` beyond `MAX_ARCHIVE_BYTES`: a few bytes can unpack to any size."""
 
-    def __init__(self, stream: Any, path: str):
+    def __init__(self, stream: gzip.GzipFile, path: str):
         self._stream, self._path = stream, path
         self.tell = stream.tell
 

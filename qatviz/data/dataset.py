@@ -114,7 +114,7 @@ class Dataset:
     @property
     def num_outputs(self) -> int:
         """Number of outputs that a network needs: one per class, or one per regression target."""
-        return self.y_train.shape[1] if self.task == REGRESSION else self.num_classes
+        return int(self.y_train.shape[1]) if self.task == REGRESSION else self.num_classes
 
     @property
     def pixel_scale(self) -> float:

@@ -116,10 +116,9 @@ def shape_with_wildcard(where: str, value: Any) -> Shape:
 
 def padding(where: str, value: Any) -> str:
     """Return a padding mode in upper case, as TensorFlow spells it; Keras spells it in lower case."""
-    mode = value.upper() if isinstance(value, str) else value
-    if mode not in PADDINGS:
+    if not isinstance(value, str) or value.upper() not in PADDINGS:
         raise invalid_value(where, value, " or ".join(repr(mode) for mode in PADDINGS))
-    return mode
+    return value.upper()
 
 
 def boolean(where: str, value: Any) -> bool:

@@ -59,12 +59,12 @@ def save_text(reason: SaveReason) -> str:
         return "before " + command_text(reason.command)
     if reason.kind is SaveKind.FORK:
         return "fork of " + reason.note
-    return reason.note if reason.kind is SaveKind.OTHER else reason.kind.value
+    return reason.note if reason.kind is SaveKind.OTHER else str(reason.kind.value)
 
 
 def restore_text(reason: RestoreReason) -> str:
     """Return why a run was set to another state: ``undo``, ``restored``, ``a step went wrong``."""
-    return "a step went wrong" if reason is RestoreReason.BAD_STEP else reason.value
+    return "a step went wrong" if reason is RestoreReason.BAD_STEP else str(reason.value)
 
 
 def non_finite_text(event: events.NonFinite) -> str:
@@ -81,7 +81,7 @@ def reason_text(event: events.Event) -> str:
     if isinstance(event, events.Restored):
         return restore_text(event.reason)
     if isinstance(event, events.Paused):
-        return "a step went wrong" if event.reason is PauseReason.BAD_STEP else event.reason.value
+        return "a step went wrong" if event.reason is PauseReason.BAD_STEP else str(event.reason.value)
     if isinstance(event, events.CheckpointSaved):
         return save_text(event.reason)
     return getattr(event, "message", "")

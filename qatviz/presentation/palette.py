@@ -155,4 +155,4 @@ def _channels(color: str) -> Tuple[int, ...]:
 def _luminance(color: str) -> float:
     """Return the relative luminance (WCAG 2), 0..1."""
     parts = [c / 255 / 12.92 if c / 255 <= 0.03928 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in _channels(color)]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+    return float(0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2])

@@ -19,4 +19,5 @@ __all__ = list(_TENSORFLOW)
 def __getattr__(name: str) -> Callable[..., Any]:  # PEP 562
     if name not in _TENSORFLOW:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_TENSORFLOW[name]), name)
+    function: Callable[..., Any] = getattr(importlib.import_module(_TENSORFLOW[name]), name)
+    return function

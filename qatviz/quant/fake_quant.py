@@ -99,7 +99,7 @@ def _with_gradient(values: tf.Tensor, x: tf.Tensor, clipped: tf.Tensor) -> tf.Te
         return tf.identity_n([values, x, clipped])[0]
 
 
-@tf.RegisterGradient(_GRADIENT)
+@tf.RegisterGradient(_GRADIENT)  # type: ignore[misc]  # untyped decorator
 def _straight_through_gradient(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor, None]:
     x, clipped = op.inputs[1], op.inputs[2]
     # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused gradient

@@ -47,7 +47,7 @@ class Layout(NamedTuple):
 
     @property
     def num_channels(self) -> int:
-        return self.channels[-1].stop if self.channels else 0
+        return int(self.channels[-1].stop) if self.channels else 0
 
 
 def layout(plan: QuantizationPlan) -> Layout:

@@ -106,7 +106,7 @@ def _nudged(input_scale: float, weight_scales: bytes, output_scale: float, reach
         found, which = safe.any(axis=1), safe.argmax(axis=1)
         scales[left[found]] = candidates[found, which[found]]
         left, first = left[~found], first + len(tried)
-    return scales.tobytes()
+    return bytes(scales.tobytes())
 
 
 def _are_safe(

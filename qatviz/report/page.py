@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple
 
 from qatviz import __version__
 from qatviz.presentation import palette
@@ -58,7 +58,7 @@ def page(run: RunData) -> str:
 
 
 def _head(title: str) -> Markup:
-    metas: List[dict] = [
+    metas: List[Dict[str, str]] = [
         {"charset": "utf-8"},
         {"name": "generator", "content": GENERATOR},
         {"name": "viewport", "content": "width=device-width, initial-scale=1"},

@@ -314,7 +314,7 @@ def _begun(imported: ImportedModel, from_scratch: bool) -> Model:
 
 
 def _nbytes(dataset: Dataset) -> int:
-    return dataset.x_train.nbytes + dataset.x_test.nbytes
+    return int(dataset.x_train.nbytes + dataset.x_test.nbytes)
 
 
 def _write_data(dataset: Dataset, path: str) -> None:

@@ -10,7 +10,7 @@ can thus be spread over many training steps, yet apply to one state.
 """
 
 import contextlib
-from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -21,7 +21,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.run_spec import Placement
 from qatviz.quant import live_state
-from qatviz.quant.live import Modes
+from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
 from qatviz.training.building import quick_building
@@ -33,6 +33,7 @@ from qatviz.training.step_measures import RawMeasures
 from qatviz.training.variables import Loader, StateVariable
 
 Arrays = Dict[str, np.ndarray]
+Variables = Dict[str, StateVariable]
 
 #: Number of held-out examples measured by snapshots; always the same ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
@@ -131,7 +132,8 @@ class TrainingGraph:
 
     def read_weights(self) -> List[np.ndarray]:
         """Return the input of every weight quantizer (float, batch norm folded in) in the order of the layout."""
-        return self._read_weights()
+        weights: List[np.ndarray] = self._read_weights()
+        return weights
 
     def read_held_ranges(self) -> Arrays:
         """Return the ``held_*`` arrays of :mod:`qatviz.quant.live_state`."""
@@ -241,7 +243,7 @@ class TrainingGraph:
 
     # Construction
 
-    def _build(self, dataset, batch_size, telemetry):
+    def _build(self, dataset: Dataset, batch_size: int, telemetry: bool) -> None:
         self._data = {
             name: StateVariable("data_" + name, getattr(dataset, name).dtype, getattr(dataset, name).shape)
             for name in ("x_train", "y_train", "x_test", "y_test")
@@ -270,7 +272,7 @@ class TrainingGraph:
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in slotless})
 
-    def _build_training(self, live, batch_size, telemetry):
+    def _build_training(self, live: Variables, batch_size: int, telemetry: bool) -> None:
         self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
         self._step_number = tf.placeholder(tf.int32, [], "step")
         images = self._images("x_train", self._indices)
@@ -306,7 +308,7 @@ class TrainingGraph:
         self._calibrate_op = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
         self._weight_sources = lowered.quantizers.sources
 
-    def _build_evaluation(self, live):
+    def _build_evaluation(self, live: Variables) -> None:
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
         self._put_back_op = tf.group(*[copies[name].assign(live[name].feed) for name in live])
@@ -322,7 +324,7 @@ class TrainingGraph:
         self._eval_fetch = self._objective.total_score(lowered.logits, self._data["y_test"].gather(indices))
         self._build_snapshot(lowered.quantizers)
 
-    def _build_snapshot(self, quantizers):
+    def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {
             tensor.name: StateVariable(
                 "codes_" + tensor.name, np.int32, (probes.snapshot_rows(tensor), tensor.num_channels)
@@ -334,7 +336,8 @@ class TrainingGraph:
         probe = probes.SnapshotProbe(quantizers, previous, known)
         self._snapshot_fetches = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
         self._forget_op = probe.forget
-        self._snapshot_sources, self._inspect = probe.sources, {}
+        self._snapshot_sources = probe.sources
+        self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
         self._code_variables = dict(previous, known=known)
         self._load_codes = Loader(self._code_variables, self._code_variables)
 
@@ -345,7 +348,7 @@ class TrainingGraph:
         images = tf.cast(self._data[name].gather(indices), tf.float32)
         return images * self._pixel_scale if self._pixel_scale != 1.0 else images
 
-    def _prepare(self, dataset):
+    def _prepare(self, dataset: Dataset) -> None:
         session = self._session
         self._load_data(session, {name: getattr(dataset, name) for name in self._data})
         self._load_codes(

@@ -11,7 +11,9 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.training.variables import StateVariable
 
-Update = Callable[[StateVariable, tf.Tensor, Dict[str, StateVariable], Dict[str, tf.Tensor]], tf.Operation]
+Slots = Dict[str, StateVariable]
+Tensors = Dict[str, tf.Tensor]
+Update = Callable[[StateVariable, tf.Tensor, Slots, Tensors], tf.Operation]
 
 
 class Optimizer(NamedTuple):
@@ -24,15 +26,15 @@ class Optimizer(NamedTuple):
     slots: Tuple[str, ...]
     scalars: Dict[str, float]
     update: Update
-    advance: Callable[[Dict[str, tf.Tensor], Dict[str, tf.Tensor]], Dict[str, tf.Tensor]]
+    advance: Callable[[Tensors, Tensors], Tensors]
     settings: Tuple[str, ...]  # names of the run settings it reads
 
 
-def _sgd(variable, gradient, slots, hyper):
+def _sgd(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
     return tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=hyper["learning_rate"], delta=gradient)
 
 
-def _momentum(variable, gradient, slots, hyper):
+def _momentum(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
     return tf.raw_ops.ResourceApplyMomentum(
         var=variable.handle,
         accum=slots["momentum"].handle,
@@ -42,7 +44,7 @@ def _momentum(variable, gradient, slots, hyper):
     )
 
 
-def _adam(variable, gradient, slots, hyper):
+def _adam(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
     return tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=slots["m"].handle,
@@ -57,11 +59,11 @@ def _adam(variable, gradient, slots, hyper):
     )
 
 
-def _adam_advance(scalars, hyper):
+def _adam_advance(scalars: Tensors, hyper: Tensors) -> Tensors:
     return {name + "_power": scalars[name + "_power"] * hyper[name] for name in ("beta1", "beta2")}
 
 
-def _nothing(scalars, hyper):
+def _nothing(scalars: Tensors, hyper: Tensors) -> Tensors:
     return {}
 
 
@@ -91,9 +93,9 @@ def slot_arrays(
 
 def apply(
     optimizer: Optimizer,
-    variables: Dict[str, StateVariable],
-    gradients: Dict[str, tf.Tensor],
-    hyper: Dict[str, tf.Tensor],
+    variables: Slots,
+    gradients: Tensors,
+    hyper: Tensors,
 ) -> List[tf.Operation]:
     """Return the update operations of all trainable variables and of the scalars.
 

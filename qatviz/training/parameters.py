@@ -2,7 +2,7 @@
 
 # A module of its own, because it needs no TensorFlow.
 
-from typing import Dict
+from typing import Dict, Tuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def is_trainable(name: str) -> bool:
     return name.rsplit(".", 1)[1] not in STATISTICS
 
 
-def _truncated_normal(random: np.random.RandomState, shape) -> np.ndarray:
+def _truncated_normal(random: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndarray:
     """Return values of a normal distribution truncated at 2 and scaled to standard deviation 1."""
     values = random.standard_normal(shape)
     outside = np.abs(values) > 2

@@ -4,7 +4,7 @@ There are two probes: a fixed sample of every tensor, taken at each training ste
 of a snapshot.
 """
 
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -103,7 +103,9 @@ def snapshot_items(tensor: QuantizedTensor) -> int:
 
     All of a weight tensor are measured, but only some examples of an activation.
     """
-    return np.iinfo(np.int32).max if tensor.kind == WEIGHTS else max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
+    if tensor.kind == WEIGHTS:
+        return int(np.iinfo(np.int32).max)
+    return max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
 
 
 class SnapshotProbe:
@@ -139,7 +141,7 @@ class SnapshotProbe:
             self.remember.append(known.assign(True))
         self.forget = known.assign(False)
 
-    def _tensor(self, tensor) -> SnapshotTensors:
+    def _tensor(self, tensor: QuantizedTensor) -> SnapshotTensors:
         quantized = self._quantizers.quantized[tensor.name]
         self.sources[tensor.name] = quantized.source
         scale, zero_point, half = self._quantizers.codes_of(tensor.name)
@@ -161,23 +163,33 @@ _SIGNATURE += [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.bool, tf.int3
 _WITH_CODES = [*_SIGNATURE, tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.bool)]
 
 
-@tf.function(autograph=False, input_signature=_SIGNATURE)
-def _measured_alone(*given):
+@tf.function(autograph=False, input_signature=_SIGNATURE)  # type: ignore[misc]  # untyped decorator
+def _measured_alone(*given: tf.Tensor) -> List[tf.Tensor]:
     """Return the fields of :class:`SnapshotTensors` except the last two."""
     measures, *fields, _ = _measured(*given)
     return [tf.concat([measures, [float("nan")]], 0), *fields]
 
 
-@tf.function(autograph=False, input_signature=_WITH_CODES)
-def _measured_with_flips(*given):
+@tf.function(autograph=False, input_signature=_WITH_CODES)  # type: ignore[misc]  # untyped decorator
+def _measured_with_flips(*given: tf.Tensor) -> List[tf.Tensor]:
     """Return the same fields with the flip rate (fraction of codes changed since the last snapshot), and the codes."""
-    *given, previous, known = given
-    measures, *fields, codes = _measured(*given)
+    *measured, previous, known = given
+    measures, *fields, codes = _measured(*measured)
     share = tf.reduce_mean(tf.cast(tf.not_equal(previous, codes), tf.float32))
     return [tf.concat([measures, [tf.where(known, share, float("nan"))]], 0), *fields, codes]
 
 
-def _measured(values, source, clipped, scale, zero_point, half, enabled, items, stride):
+def _measured(
+    values: tf.Tensor,
+    source: tf.Tensor,
+    clipped: tf.Tensor,
+    scale: tf.Tensor,
+    zero_point: tf.Tensor,
+    half: tf.Tensor,
+    enabled: tf.Tensor,
+    items: tf.Tensor,
+    stride: tf.Tensor,
+) -> Tuple[tf.Tensor, ...]:
     """Return measures without the flip rate, six more fields of :class:`SnapshotTensors`, and codes (from 0)."""
     by_channel = [tf.reshape(part[:items], [-1, tf.size(scale)]) for part in (values, source, clipped)]
     values, source, clipped = [part[::stride] for part in by_channel]

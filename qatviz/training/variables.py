@@ -4,7 +4,7 @@
 construction of a graph with fifty layers and their optimizer slots.
 """
 
-from typing import Dict, Iterable, Tuple
+from typing import Any, Dict, Iterable, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -27,7 +27,7 @@ class StateVariable:
     load : tf.Operation
     """
 
-    def __init__(self, name: str, dtype, shape: Tuple[int, ...], is_fed: bool = True):
+    def __init__(self, name: str, dtype: Any, shape: Tuple[int, ...], is_fed: bool = True):
         self.dtype, self.shape = tf.as_dtype(dtype), tuple(shape)
         with tf.name_scope(scope_name(name)) as scope:
             # The scope is unique in the graph, and so is the shared name in the session's resources.
@@ -48,7 +48,7 @@ class StateVariable:
         rows.set_shape(indices.shape.concatenate(self.shape[1:]))
         return rows
 
-    def assign(self, value) -> tf.Operation:
+    def assign(self, value: Any) -> tf.Operation:
         """Return an operation that assigns ``value``."""
         return tf.raw_ops.AssignVariableOp(resource=self.handle, value=tf.convert_to_tensor(value, self.dtype))
 

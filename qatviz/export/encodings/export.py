@@ -127,7 +127,7 @@ def _agreement(
 
 def _float_bytes(state: PartlyQuantizedState) -> int:
     folded = [state.folded(unit) for unit in state.plan.units if isinstance(unit.op, WEIGHTED)]
-    return 4 * sum(part.weights.size + part.bias.size for part in folded)
+    return 4 * sum(int(part.weights.size + part.bias.size) for part in folded)
 
 
 def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], version: str) -> List[str]:

@@ -126,7 +126,7 @@ class FakeQuantModel:
     def float_bytes(self) -> int:
         """Size of weights and biases in float32."""
         weighted = [part.weights for part in self.units if part.weights is not None]
-        return 4 * sum(weights.values.size + weights.bias.size for weights in weighted)
+        return 4 * sum(int(weights.values.size + weights.bias.size) for weights in weighted)
 
 
 def fake_quant_model(

@@ -35,7 +35,9 @@ class GraphRunner:
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Return the values of tensors by name for float32 ``images`` ``[n] + input shape``."""
-        return self._session.run({name: self._tensors[name] for name in names}, {INPUT + ":0": images})
+        tensors = {name: self._tensors[name] for name in names}
+        found: Dict[str, np.ndarray] = self._session.run(tensors, {INPUT + ":0": images})
+        return found
 
     def __enter__(self) -> "GraphRunner":
         return self

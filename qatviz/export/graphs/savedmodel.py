@@ -62,4 +62,4 @@ def _graph_in(contents: Dict[str, bytes]) -> bytes:
     # Not by TensorFlow 1.15's loader, whose imports raise warnings.
     model = saved_model_pb2.SavedModel()
     model.ParseFromString(contents[tf.saved_model.constants.SAVED_MODEL_FILENAME_PB])
-    return model.meta_graphs[0].graph_def.SerializeToString()
+    return bytes(model.meta_graphs[0].graph_def.SerializeToString())

@@ -101,7 +101,7 @@ class IntegerWeights:
 
     @property
     def per_channel(self) -> bool:
-        return self.scale.ndim > 0
+        return bool(self.scale.ndim > 0)
 
     @property
     def bounds(self) -> Tuple[int, int]:

@@ -84,7 +84,7 @@ class OnnxFile:
         )
         helper.set_model_props(model, self._about)
         self._onnx.checker.check_model(model, full_check=True)
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
 
     def _value(self, port: Port) -> Any:
         element = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype))

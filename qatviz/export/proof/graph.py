@@ -77,7 +77,8 @@ class EvaluationGraph:
     def rounded(self, images: np.ndarray) -> Dict[str, Rounded]:
         """Return all quantized tensors by name (``conv1.weights``, ``conv1.activations``) for one batch of examples."""
         tensors = {name: (known.source, known.values) for name, known in self._lowered.quantizers.quantized.items()}
-        return self._session.run(tensors, {self._images: images, self._quantized: True})
+        found: Dict[str, Rounded] = self._session.run(tensors, {self._images: images, self._quantized: True})
+        return found
 
     def __enter__(self) -> "EvaluationGraph":
         return self

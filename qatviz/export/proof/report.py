@@ -269,7 +269,7 @@ def _golden(
 
 def _float_bytes(model: IntegerModel) -> int:
     weighted = [op.weights for op in model.ops if op.weights is not None]
-    return 4 * sum(weights.codes.size + weights.bias.size for weights in weighted)
+    return 4 * sum(int(weights.codes.size + weights.bias.size) for weights in weighted)
 
 
 def _without_top1(found: Agreement) -> Dict[str, Any]:

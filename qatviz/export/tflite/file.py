@@ -180,16 +180,16 @@ class _Writer:
         getattr(tflite, kind + "Start")(self._builder)
         for name, value in fields.items():
             getattr(tflite, f"{kind}Add{name}")(self._builder, value)
-        return getattr(tflite, kind + "End")(self._builder)
+        return int(getattr(tflite, kind + "End")(self._builder))
 
     def _vector(self, offsets: Sequence[int]) -> int:
         self._builder.StartVector(4, len(offsets), 4)
         for offset in reversed(offsets):
             self._builder.PrependUOffsetTRelative(offset)
-        return self._builder.EndVector()
+        return int(self._builder.EndVector())
 
     def _numbers(self, values: Any, dtype: Any) -> int:
-        return self._builder.CreateNumpyVector(np.atleast_1d(np.asarray(values, dtype)))
+        return int(self._builder.CreateNumpyVector(np.atleast_1d(np.asarray(values, dtype))))
 
     def _buffer(self, data: Optional[np.ndarray]) -> int:
         if data is None:

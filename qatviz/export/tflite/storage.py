@@ -136,7 +136,7 @@ def _facts(model: IntegerModel) -> limits.Facts:
 
 def _fits_int16(tensor: IntegerTensor) -> bool:
     low, high = (code - tensor.zero_point for code in tensor.bounds)
-    return max(high, -1 - low) <= np.iinfo(_INT16).max
+    return bool(max(high, -1 - low) <= np.iinfo(_INT16).max)
 
 
 def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:

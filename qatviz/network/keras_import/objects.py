@@ -175,7 +175,7 @@ def _operation(node: Any) -> str:
         return "Identity"
     read = [_origin(tensor) for tensor in output.op.inputs]
     if len(read) == len(inputs) and all(any(tensor is own for own in inputs) for tensor in read):
-        return output.op.type
+        return str(output.op.type)
     return " of ".join([output.op.type] + [tensor.op.type for tensor in read])
 
 
@@ -188,7 +188,8 @@ def _origin(tensor: Any) -> Any:
 def _description(model: Any) -> str:
     """Return the model's description as JSON; raise a `NetworkError` if it contains an object without a description."""
     try:
-        return model.to_json()
+        description: str = model.to_json()
+        return description
     except (NotImplementedError, TypeError, ValueError) as error:
         raise NetworkError(
             f"model {model.name!r}: model.to_json() failed ({type(error).__name__}: {error}); allowed: models "

@@ -1,6 +1,6 @@
 """The layers of a drawn graph: which node is in which, in what order, and where across the flow."""
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -13,6 +13,7 @@ _PULL = {0: 1.0, 1: 2.0, 2: 8.0}
 
 #: A node's name, or ``(source, target, rank)`` of an edge's lane.
 Key = Union[str, Tuple[str, str, int]]
+Links = Dict[Key, List[Key]]
 
 
 class Layers(NamedTuple):
@@ -52,8 +53,8 @@ def lay_in_layers(breadth: Dict[str, float], edges: Sequence[Tuple[str, str]], g
     for key, r in rank.items():
         order[r].append(key)
     links = [link for chain in chains.values() for link in zip(chain, chain[1:])]
-    above: Dict[Key, List[Key]] = {key: [] for key in rank}
-    below: Dict[Key, List[Key]] = {key: [] for key in rank}
+    above: Links = {key: [] for key in rank}
+    below: Links = {key: [] for key in rank}
     for upper, lower in links:
         above[lower].append(upper)
         below[upper].append(lower)
@@ -62,7 +63,7 @@ def lay_in_layers(breadth: Dict[str, float], edges: Sequence[Tuple[str, str]], g
     return Layers(order, rank, _placed(order, above, below, sizes, gap), sizes, chains, cuttable)
 
 
-def crossings(order: Sequence[Sequence[Key]], above: Dict[Key, Sequence[Key]]) -> int:
+def crossings(order: Sequence[Sequence[Key]], above: Mapping[Key, Sequence[Key]]) -> int:
     """How many pairs of edges cross between layers in this order."""
     total = 0
     for upper, lower in zip(order[:-1], order[1:]):
@@ -124,7 +125,7 @@ def _ranks(names: Sequence[str], edges: Sequence[Tuple[str, str]]) -> Dict[str, 
     return rank
 
 
-def _ordered(order: List[List[Key]], above: Dict, below: Dict) -> List[List[Key]]:
+def _ordered(order: List[List[Key]], above: Links, below: Links) -> List[List[Key]]:
     """Return the order with the fewest crossings found by the sweeps."""
     best, fewest = [list(layer) for layer in order], crossings(order, above)
     for sweep in range(ORDER_SWEEPS):
@@ -146,7 +147,9 @@ def _ordered(order: List[List[Key]], above: Dict, below: Dict) -> List[List[Key]
     return best
 
 
-def _placed(order: List[List[Key]], above: Dict, below: Dict, sizes: Dict[Key, float], gap: float) -> Dict[Key, float]:
+def _placed(
+    order: List[List[Key]], above: Links, below: Links, sizes: Dict[Key, float], gap: float
+) -> Dict[Key, float]:
     across: Dict[Key, float] = {}
     aparts = []
     for layer in order:

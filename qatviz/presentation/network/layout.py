@@ -9,7 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.presentation.network.layers import Layers, lay_in_layers
+from qatviz.presentation.network.layers import Key, Layers, lay_in_layers
 
 DOWN, RIGHT = "down", "right"
 Edge = Tuple[str, str]
@@ -163,7 +163,7 @@ def _drawn(folded: _Folded) -> GraphLayout:
     layers, sizes, flow, _, thickness = folded.input[:5]
     begins = folded.begins
     along = 1 if flow == DOWN else 0
-    depth = {name: size[along] for name, size in sizes.items()}
+    depth: Dict[Key, float] = {name: size[along] for name, size in sizes.items()}
     places = {
         key: (begins[index], begins[index] + thickness[index], layers.across[key] + folded.shift[index])
         for index, layer in enumerate(layers.order)
@@ -195,7 +195,12 @@ def _cuts(found: _Input, parts: int) -> List[int]:
 
 
 def _route(
-    chain: Sequence, places: Dict, depth: Dict[str, float], rank: Dict, gutters: Dict[int, float], flow: str
+    chain: Sequence[Key],
+    places: Dict[Key, Tuple[float, float, float]],
+    depth: Dict[Key, float],
+    rank: Dict[Key, int],
+    gutters: Dict[int, float],
+    flow: str,
 ) -> np.ndarray:
     """Points of an edge through its lanes, around the ends of parts."""
     points: List[Tuple[float, float]] = []

@@ -33,8 +33,8 @@ class EventLog(NamedTuple):
 
     def next_position(self) -> int:
         """Return the position of the next event on the newest branch."""
-        own = [row["position"] for row in self.rows if row["branch"] == self.tree.newest and not _is_report(row)]
-        return max(own) + 1 if own else 0
+        rows = (row for row in self.rows if row["branch"] == self.tree.newest and not _is_report(row))
+        return max((int(row["position"]) for row in rows), default=-1) + 1
 
     def position_of(self, checkpoint: str, branch: int) -> Optional[int]:
         """Return the position of a checkpoint that a command saved on ``branch``; None if unknown."""

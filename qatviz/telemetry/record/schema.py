@@ -193,7 +193,7 @@ def read_state(connection: sqlite3.Connection) -> State:
     return state if shape is None else state._replace(shape=(int(shape[0]), int(shape[1])))
 
 
-def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable[int]) -> Iterator[Tuple]:
+def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable[int]) -> Iterator[Tuple[Any, ...]]:
     """Yield the verified rows of ``table`` by ascending id, without CRC and body; their ids must be as expected.
 
     Raises
@@ -213,8 +213,8 @@ def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable
 
 
 def checked_rows(
-    connection: sqlite3.Connection, table: str, where: str = "", parameters: Tuple = ()
-) -> Iterator[Tuple]:
+    connection: sqlite3.Connection, table: str, where: str = "", parameters: Tuple[Any, ...] = ()
+) -> Iterator[Tuple[Any, ...]]:
     """Yield the rows of ``table`` by ascending id, without CRC and body; ValueError if a CRC is wrong."""
     columns = ", ".join(_COLUMNS[table])
     for row in connection.execute(f"SELECT {columns} FROM {table} {where} ORDER BY id", parameters):
@@ -225,7 +225,7 @@ def checked_rows(
 
 def read_body(connection: sqlite3.Connection, table: str, number: int, body_crc: int) -> bytes:
     """Return the body of a row from `checked_rows`; ValueError if its CRC is wrong."""
-    body = connection.execute(f"SELECT body FROM {table} WHERE id = ?", (number,)).fetchone()[0]
+    body: bytes = connection.execute(f"SELECT body FROM {table} WHERE id = ?", (number,)).fetchone()[0]
     if row_crc(body) != body_crc:
         raise ValueError(f"row {number} of table {table} has a body with a wrong checksum")
     return body

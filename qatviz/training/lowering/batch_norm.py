@@ -8,7 +8,7 @@ requires a second convolution. If batch norm is frozen, training uses it as in i
 Source: ``tensorflow/contrib/quantize/python/fold_batch_norms.py`` and Krishnamoorthi 2018 (arXiv:1806.08342), 3.2.2.
 """
 
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -20,6 +20,8 @@ from qatviz.quant.constants import shared_constant
 from qatviz.training.variables import scope_name
 
 _STATISTICS_GRADIENT = "QatvizBatchStatistics"
+#: A number that is known when the graph is built, or a tensor.
+Number = Union[np.float32, np.ndarray, tf.Tensor]
 _ONE = np.float32(1)
 
 
@@ -115,22 +117,22 @@ def batch_statistics(x: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
     return fused.batch_mean, fused.batch_variance
 
 
-def _count(x: tf.Tensor):
+def _count(x: tf.Tensor) -> Number:
     """Return the number of values per channel, float32: a NumPy scalar if known, otherwise a tensor."""
     inner = np.float32(element_count(tuple(x.shape.as_list()[1:-1])))
     batch = x.shape.as_list()[0]
     return inner * (tf.cast(tf.shape(x)[0], tf.float32) if batch is None else np.float32(batch))
 
 
-def _at_least_one(count):
+def _at_least_one(count: Number) -> Number:
     return tf.maximum(count, _ONE) if tf.is_tensor(count) else max(count, _ONE)
 
 
-def _full(value, x: tf.Tensor):
+def _full(value: Number, x: tf.Tensor) -> Number:
     return value if tf.is_tensor(value) else np.full(x.shape.as_list(), value, np.float32)
 
 
-def _spread(value, x: tf.Tensor) -> tf.Tensor:
+def _spread(value: Number, x: tf.Tensor) -> tf.Tensor:
     """Return a number as an array of the shape of ``x``: broadcasting would add four operations to the gradient."""
     return value if tf.is_tensor(value) else shared_constant(_full(value, x))
 
@@ -144,8 +146,10 @@ def _exact_rsqrt(x: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.rsqrt(tf.cast(x, tf.float64)), tf.float32)
 
 
-@tf.RegisterGradient(_STATISTICS_GRADIENT)
-def _batch_statistics_gradient(op, _, mean_gradient, variance_gradient, *unused):
+@tf.RegisterGradient(_STATISTICS_GRADIENT)  # type: ignore[misc]  # untyped decorator
+def _batch_statistics_gradient(
+    op: tf.Operation, _: tf.Tensor, mean_gradient: tf.Tensor, variance_gradient: tf.Tensor, *unused: tf.Tensor
+) -> Tuple[tf.Tensor, None, None, None, None]:
     """Return the gradient of mean, ``1/n``, and unbiased variance, ``2 (x - mean) / (n - 1)``: affine per channel."""
     x, mean = op.inputs[0], op.outputs[1]
     count = _count(x)

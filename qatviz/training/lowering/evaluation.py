@@ -29,7 +29,7 @@ class EvaluationLowering(LayerLowering):
         bias = self.parameters.get(unit.name + ".bias")
         return bias if bias is None else self._on_bias_grid(unit, bias)
 
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
         return tf.nn.bias_add(x, self._on_bias_grid(unit, self.batch_norms[unit.name].bias))
 
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
@@ -73,7 +73,7 @@ class EvaluationLowering(LayerLowering):
         known = tf.reduce_min(tf.stack([*units, self._double(unit.output)])) > 0
         factors = [self._moved_double(name) / self._moved_double(unit.output) for name in unit.inputs]
 
-        def position(_):
+        def position(_: tf.Tensor) -> tf.Tensor:
             parts = [switch(x, known)[1] for x in inputs]
             return sum(whole_units(x, own) * factor for x, own, factor in zip(parts, units, factors))
 

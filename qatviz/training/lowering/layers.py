@@ -4,19 +4,22 @@ Layers with weights go through the public functions of :mod:`qatviz.quant`.
 """
 
 from abc import ABC, abstractmethod
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, cast
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.layer import element_count
-from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool
+from qatviz.network.layers import AveragePool, Concat, Conv2D, DepthwiseConv2D, GlobalAveragePool, MaxPool, ZeroPad
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.operations import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
 from qatviz.training.lowering.batch_norm import FoldedBatchNorm
 
 Parameters = Dict[str, tf.Tensor]
+Quantizer = Callable[[tf.Tensor], tf.Tensor]
+#: Layer with weights: input, weights and their quantizer to output.
+Operation = Callable[[tf.Tensor, tf.Tensor, Quantizer], tf.Tensor]
 
 
 class LayerLowering(ABC):
@@ -54,7 +57,7 @@ class LayerLowering(ABC):
         """Return the bias that is added by a layer without batch norm."""
 
     @abstractmethod
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
         """Return the batch-normalized output of a layer; ``x`` is its output with folded weights, without bias."""
 
     @abstractmethod
@@ -75,23 +78,25 @@ class LayerLowering(ABC):
 
     # Layers with weights
 
-    def _conv2d(self, unit, inputs):
-        def convolve(x, weights, quantizer):
-            return quantize_conv2d(
-                x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation, quantizer=quantizer
-            )
+    def _conv2d(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        op = cast(Conv2D, unit.op)
+
+        def convolve(x: tf.Tensor, weights: tf.Tensor, quantizer: Quantizer) -> tf.Tensor:
+            return quantize_conv2d(x, weights, op.strides, op.padding, dilations=op.dilation, quantizer=quantizer)
 
         return self._weighted(unit, inputs[0], convolve)
 
-    def _depthwiseconv2d(self, unit, inputs):
-        def convolve(x, weights, quantizer):
+    def _depthwiseconv2d(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        op = cast(DepthwiseConv2D, unit.op)
+
+        def convolve(x: tf.Tensor, weights: tf.Tensor, quantizer: Quantizer) -> tf.Tensor:
             return quantize_depthwise_conv2d(
-                x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation, quantizer=quantizer
+                x, weights, op.strides, op.padding, dilations=op.dilation, quantizer=quantizer
             )
 
         return self._weighted(unit, inputs[0], convolve)
 
-    def _dense(self, unit, inputs):
+    def _dense(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         weights = self.parameters[unit.name + ".weights"]
         if unit.batch_norm is None:
             return quantize_dense(
@@ -103,12 +108,12 @@ class LayerLowering(ABC):
                 activation_quantizer=self.quantizers.quantizer(unit.name + ".activations"),
             )
 
-        def multiply(x, folded, quantizer):
+        def multiply(x: tf.Tensor, folded: tf.Tensor, quantizer: Quantizer) -> tf.Tensor:
             return tf.matmul(x, quantizer(folded))
 
         return self._weighted(unit, inputs[0], multiply)
 
-    def _weighted(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+    def _weighted(self, unit: Unit, x: tf.Tensor, operation: Operation) -> tf.Tensor:
         """Lower a convolution (or Dense with batch norm): operation, bias, activation, quantizer."""
         quantizer = self.quantizers.quantizer(unit.name + ".weights")
         if unit.batch_norm is None:
@@ -131,25 +136,26 @@ class LayerLowering(ABC):
 
     # Layers without weights
 
-    def _relu(self, unit, inputs):
+    def _relu(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return tf.nn.relu(inputs[0])
 
-    def _relu6(self, unit, inputs):
+    def _relu6(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         # A ReLU6 that is not fused clips codes, at the value on its input's grid that is nearest to 6.
         limit = self.quantizers.round_to_grid(self.plan.grid_of(unit.inputs[0]), 6.0)
         return tf.minimum(tf.nn.relu(inputs[0]), limit)
 
-    def _maxpool(self, unit, inputs):
-        return tf.nn.max_pool2d(inputs[0], unit.op.pool_size, unit.op.strides, unit.op.padding)
+    def _maxpool(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        op = cast(MaxPool, unit.op)
+        return tf.nn.max_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
 
-    def _averagepool(self, unit, inputs):
-        op: AveragePool = unit.op
+    def _averagepool(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        op = cast(AveragePool, unit.op)
         return self._average(
             unit, tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding), element_count(op.pool_size)
         )
 
-    def _globalaveragepool(self, unit, inputs):
-        op: GlobalAveragePool = unit.op
+    def _globalaveragepool(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        op = cast(GlobalAveragePool, unit.op)
         count = element_count(self.network.shapes[op.inputs[0]][:2])
         return self._average(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count)
 
@@ -159,25 +165,25 @@ class LayerLowering(ABC):
         quantizer = self.quantizers.quantizer(unit.name + ".activations", observe=observe)
         return quantizer(self._mean(unit, mean, count))
 
-    def _add(self, unit, inputs):
+    def _add(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         total = tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)
         return self._finish(unit, self._sum(unit, inputs, total))
 
-    def _concat(self, unit, inputs):
-        op: Concat = unit.op
+    def _concat(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        op = cast(Concat, unit.op)
         axis = op.axis + 1 if op.axis >= 0 else op.axis
         return self.quantizers.register(unit.name + ".activations", tf.concat(inputs, axis))
 
-    def _flatten(self, unit, inputs):
+    def _flatten(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return tf.reshape(inputs[0], [-1, element_count(self.network.shapes[unit.output])])
 
-    def _reshape(self, unit, inputs):
+    def _reshape(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return tf.reshape(inputs[0], (-1, *self.network.shapes[unit.output]))
 
-    def _zeropad(self, unit, inputs):
-        return tf.pad(inputs[0], ((0, 0), *unit.op.padding, (0, 0)))
+    def _zeropad(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        return tf.pad(inputs[0], ((0, 0), *cast(ZeroPad, unit.op).padding, (0, 0)))
 
-    def _softmax(self, unit, inputs):
+    def _softmax(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         # The loss and the argmax take logits; a softmax at the end changes neither.
         return inputs[0]
 

@@ -24,7 +24,7 @@ class TrainingLowering(LayerLowering):
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
         return self.parameters.get(unit.name + ".bias")
 
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
         return self.batch_norms[unit.name].corrected(x, operation)
 
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
