@@ -40,6 +40,12 @@ class Rewind(NamedTuple):
     branch: int
 
 
+class _Mark(NamedTuple):
+    """Place in the queue; ``reached`` is set once all that was put before it has been passed on."""
+
+    reached: threading.Event
+
+
 class Collector:
     """Converter of what the training thread reports, for history, channel and record.
 
@@ -81,6 +87,14 @@ class Collector:
         self._queue.append(item)
         if not isinstance(item, RawStep):
             self._wake.set()
+
+    def make_durable(self) -> bool:
+        """Wait until all that was added is durable in the record; return False if there is none, or it has failed."""
+        mark = _Mark(threading.Event())
+        self._queue.append(mark)
+        self._wake.set()
+        mark.reached.wait()
+        return self._record is not None and self._record.flush(None, durable=True)
 
     def close(self) -> None:
         """Pass on all that was added, and end the thread."""
@@ -138,7 +152,10 @@ class Collector:
             for record in records:
                 self._record.append_step(record)
 
-    def _pass_on(self, item: Union[Snapshot, TensorValues, Rewind, Event]) -> None:
+    def _pass_on(self, item: Union[Snapshot, TensorValues, Rewind, Event, _Mark]) -> None:
+        if isinstance(item, _Mark):
+            item.reached.set()
+            return
         if isinstance(item, Rewind):
             self._feed.rewind(item.parent, item.branch)
             if self._record is not None:

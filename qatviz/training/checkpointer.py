@@ -37,11 +37,23 @@ def is_temporary(info: CheckpointInfo) -> bool:
 class Checkpointer:
     """Writer of states to the record of a run; does nothing without a record.
 
-    ``announce`` is called with an event for each checkpoint and the state that it holds, on the writing thread.
+    Parameters
+    ----------
+    record : RunRecord, optional
+    make_durable : callable
+        Called on the writing thread before each checkpoint is written; returns once the telemetry up to it is durable,
+        or can't be written. A run that is resumed from the checkpoint would otherwise lack the steps before it.
+    announce : callable
+        Called on that thread with an event for each checkpoint and the state that it holds.
     """
 
-    def __init__(self, record: Optional[RunRecord], announce: Callable[[Event, RunState], None]):
-        self._announce = announce
+    def __init__(
+        self,
+        record: Optional[RunRecord],
+        make_durable: Callable[[], object],
+        announce: Callable[[Event, RunState], None],
+    ):
+        self._make_durable, self._announce = make_durable, announce
         self._waiting: Deque[RunState] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -94,6 +106,7 @@ class Checkpointer:
             self._write(record, state)
 
     def _write(self, record: RunRecord, state: RunState) -> None:
+        self._make_durable()  # if it fails, the run reports that, and the checkpoint is worth all the more
         try:
             record.save_checkpoint(state.name, state.arrays, state.meta())
             _prune(record, state.reason.kind)

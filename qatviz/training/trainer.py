@@ -72,7 +72,9 @@ class Trainer:
         )
         self.final: Optional[RunState] = None
         self._checkpointer = Checkpointer(
-            record, lambda event, state: collector.put(cursor.place_at(event, state.point))
+            record,
+            collector.make_durable,
+            lambda event, state: collector.put(cursor.place_at(event, state.point)),
         )
         self._reported: Tuple[Optional[BaseException], Optional[BaseException]] = (None, None)
         try:

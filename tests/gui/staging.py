@@ -83,7 +83,7 @@ class StagedRun:
         self._inbox._origin = "staged"
         self._control = Control(self, self, None, self._set_state)
         recovery = Recovery(self.capture("start", SaveReason(SaveKind.START)), 1.0, 0.0)
-        checkpointer = Checkpointer(None, lambda event, state: None)
+        checkpointer = Checkpointer(None, lambda: None, lambda event, state: None)
         self._executor = CommandExecutor(self, self, self._control, recovery, checkpointer, self, None, ())
 
     # As the handle

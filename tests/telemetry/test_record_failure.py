@@ -241,7 +241,7 @@ class StagedDatabase:
     def __call__(self, *_):
         return self
 
-    def write(self, items):
+    def write(self, items, durable):
         self.entered.set()
         wait_for(self.gate)
         if self.error is not None:

@@ -102,7 +102,8 @@ class RecordDatabase:
         try:
             self._identity = _identity(path)
             self._connection.execute("PRAGMA journal_mode=WAL")
-            # A commit survives the end of the process at any time; a power failure leaves the file consistent
+            # A commit survives the end of the process at any time; a power failure leaves the file consistent, but may
+            # take the commits since the last durable one.
             self._connection.execute("PRAGMA synchronous=NORMAL")
             missing: List[Item] = [(branch.id, branch) for branch in branches if branch.id >= self._state.branches]
             self.write(missing)
@@ -110,9 +111,14 @@ class RecordDatabase:
             self._connection.close()
             raise
 
-    def write(self, items: List[Item]) -> None:
-        """Commit ``items`` in order, all or none; after an error, the database can only be closed."""
+    def write(self, items: List[Item], durable: bool = False) -> None:
+        """Commit ``items`` in order, all or none; after an error, the database can only be closed.
+
+        ``durable``: force this commit, and all before it, to the disk, so that they survive a power failure.
+        """
         self._check_identity()
+        if durable:
+            self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("BEGIN IMMEDIATE")
         state, ids = self._state, set(self._snapshot_ids)
         block: List[StepRecord] = []
@@ -136,6 +142,8 @@ class RecordDatabase:
             state = self._write_block(state, block_branch, block)
         write_state(self._connection, state)
         self._connection.execute("COMMIT")
+        if durable:
+            self._connection.execute("PRAGMA synchronous=NORMAL")
         self._check_identity()
         self._state, self._snapshot_ids = state, ids
 

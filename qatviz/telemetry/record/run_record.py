@@ -220,9 +220,12 @@ class RunRecord(RecordReader):
         """Delete a checkpoint; RecordError if that fails."""
         self._checkpoints.delete(name)
 
-    def flush(self, timeout_s: float = 10.0) -> bool:
-        """Wait until all appended items are committed; return False on failure or time-out."""
-        return self._writer.flush(timeout_s)
+    def flush(self, timeout_s: Optional[float] = 10.0, *, durable: bool = False) -> bool:
+        """Wait until all appended items are committed; return False on failure or time-out (None: none).
+
+        A commit survives the end of the process; a ``durable`` one, which is forced to the disk, a power failure, too.
+        """
+        return self._writer.flush(timeout_s, durable)
 
     def retry(self) -> bool:
         """Reopen the record after a failure, or recreate it if it was deleted.

@@ -51,9 +51,11 @@ class RecordWriter:
         self._waiting: Deque[Item] = deque()
         self._load = 0
         self._urgent = False
+        self._durable = False  # whether the next commit is to be
         self._closing = False
         self._n_put = 0
         self._n_written = 0
+        self._n_durable = 0
         self._lost = 0
         self._failure: Optional[RecordError] = None
         self._opened = False
@@ -93,14 +95,23 @@ class RecordWriter:
             if self._urgent or first:
                 self._changed.notify_all()
 
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all appended items are committed; return False on failure or after ``timeout_s`` seconds."""
+    def flush(self, timeout_s: Optional[float], durable: bool = False) -> bool:
+        """Wait until all appended items are committed; return False on failure or after ``timeout_s`` seconds.
+
+        ``durable``: wait until they are on the disk, too.
+        """
         with self._changed:
             target = self._n_put
-            self._urgent = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._n_written >= target or self._failure is not None, timeout_s)
-            return self._n_written >= target and self._failure is None
+
+            def is_done() -> bool:
+                return (self._n_durable if durable else self._n_written) >= target
+
+            if not is_done():
+                self._urgent = True
+                self._durable |= durable
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: is_done() or self._failure is not None, timeout_s)
+            return is_done() and self._failure is None
 
     def close(self, timeout_s: float) -> bool:
         """Commit all pending items and end the thread; return False if that takes longer than ``timeout_s`` seconds."""
@@ -145,11 +156,13 @@ class RecordWriter:
                     self._changed.notify_all()
                 closing = False
                 while not closing:
-                    items, closing = self._take()
-                    if items:
-                        database.write(items)
+                    items, durable, closing = self._take()
+                    if items or durable:
+                        database.write(items, durable)
                     with self._changed:
                         self._n_written += len(items)
+                        if durable:
+                            self._n_durable = self._n_written
                         items = []
                         self._changed.notify_all()
             except BaseException:
@@ -159,16 +172,17 @@ class RecordWriter:
         except Exception as error:  # any failure must be reported, and must not end the run
             self._fail(error, len(items))
 
-    def _take(self) -> Tuple[List[Item], bool]:
-        """Wait for the next batch; return it, and whether it is the last one."""
+    def _take(self) -> Tuple[List[Item], bool, bool]:
+        """Wait for the next batch; return it, whether its commit is to be durable, and whether it is the last one."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._waiting) or self._urgent or self._closing)
             self._changed.wait_for(lambda: self._urgent or self._closing, COMMIT_INTERVAL_S)
             items, self._waiting = list(self._waiting), deque()
+            durable, self._durable = self._durable, False
             self._load = 0
             self._urgent = False
             self._changed.notify_all()
-            return items, self._closing
+            return items, durable, self._closing
 
     def _fail(self, error: Exception, n_unwritten: int) -> None:
         failure = record_error(self._path, error)

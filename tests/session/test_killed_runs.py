@@ -1,0 +1,206 @@
+"""``kill -9`` of a run, its resumption and its export: what is on disk continues without a gap, as if undisturbed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from waiting import communicate
+
+from qatviz.errors import RecordError
+from qatviz.telemetry.record.run_record import RunRecord
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+
+STEPS = 40
+#: Steps at which settings change.
+CHANGES = 10, 25
+#: Kills of the random test; QATVIZ_EXHAUSTIVE=1 asks for all 50.
+KILLS = 50 if os.environ.get("QATVIZ_EXHAUSTIVE") else 10
+
+# ``qatviz ARGUMENTS`` that kills itself at a call of a function, given as "MODULE/CLASS:NAME:NUMBER OF THE CALL:WHEN".
+CHILD = """
+import importlib, os, sys, time
+from qatviz.telemetry.record import writer
+from qatviz.training.checkpointer import Checkpointer
+from qatviz.cli import main
+
+writer.COMMIT_INTERVAL_S, due_step = float(sys.argv[1]), int(sys.argv[2])
+where, name, number, when = sys.argv[3].split(":")
+module, _, kind = where.partition("/")
+owner = importlib.import_module(module)
+owner = getattr(owner, kind) if kind else owner
+function, calls, asked = getattr(owner, name), [0], [0]
+
+def deadly(*arguments, **named):
+    calls[0] += 1
+    is_last = calls[0] == int(number)
+    if is_last and when == "before":
+        os.kill(os.getpid(), 9)
+    result = function(*arguments, **named)
+    if is_last:
+        os.kill(os.getpid(), 9)
+    return result
+
+def is_due(*_):
+    asked[0] += 1
+    while asked[0] > due_step:  # no event may come, which would be committed with all before it
+        time.sleep(1)
+    return asked[0] == due_step
+
+setattr(owner, name, deadly)
+if due_step:
+    Checkpointer.is_due = is_due
+sys.exit(main(sys.argv[4:]))
+"""
+SAVE = "qatviz.telemetry.record.checkpoint_files/CheckpointFiles:save"
+#: A moment that does not come, and an interval that does not end.
+NEVER, NEVER_S = f"{SAVE}:0:after", 3600.0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A small data set that trains in milliseconds."""
+    chance = np.random.RandomState(0)
+    labels = np.arange(240) % 4
+    images = chance.rand(240, 6, 6, 1).astype(np.float32) + labels[:, None, None, None] / 2
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(str(path), x_train=images[:200], y_train=labels[:200], x_test=images[200:], y_test=labels[200:])
+    return path
+
+
+def new_run(data, directory, steps=STEPS):
+    """The arguments of a new run with changes on its way."""
+    arguments = ["train", "--network", "mlp", "--data", data, "--out", directory, "--steps", steps, "--batch-size", 8]
+    arguments += ["--quiet", "--evaluation-interval", 10]
+    return [
+        *arguments,
+        "--set",
+        f"{CHANGES[0]}:dense1.weights.num_bits=3",
+        "--set",
+        f"{CHANGES[1]}:run.learning_rate=0.003",
+    ]
+
+
+def resumed(directory, steps=STEPS):
+    return ["train", "--resume", directory, "--quiet", "--steps", steps]
+
+
+def start(arguments, moment=NEVER, commit_interval_s=NEVER_S, due_step=0):
+    """Start ``qatviz`` ``arguments``; ``due_step``: save one automatic checkpoint, after that step, and wait."""
+    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2", PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(commit_interval_s), str(due_step), moment, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+
+
+def ends(process):
+    """The exit code of a process that must not end with a traceback."""
+    _, err = communicate(process)
+    assert "Traceback" not in err, err
+    return process.returncode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    """The record of the same run, left alone."""
+    directory = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert ends(start(new_run(data, directory))) == 0
+    return RunRecord.read(directory)
+
+
+def assert_same_series(directory, undisturbed):
+    found, expected = RunRecord.read(directory).steps(), undisturbed.steps()
+    assert found.steps.tolist() == expected.steps.tolist() == list(range(1, STEPS + 1))
+    assert found.loss.tobytes() == expected.loss.tobytes()
+    assert found.learning_rate.tobytes() == expected.learning_rate.tobytes()
+    assert found.values.tobytes() == expected.values.tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [7, 17])
+def test_what_led_to_a_checkpoint_is_on_disk_before_the_checkpoint_is(data, undisturbed, tmp_path, step):
+    """Killed right after an automatic checkpoint, while nothing else has made the record commit."""
+    directory = tmp_path / "run"
+    killed = start(
+        new_run(data, directory), f"{SAVE}:{1 + sum(step > change for change in CHANGES)}:after", due_step=step
+    )
+    assert ends(killed) == -signal.SIGKILL
+    record = RunRecord.read(directory)
+    assert record.list_checkpoints()[-1].step == step
+    assert record.steps().steps.tolist()[:step] == list(range(1, step + 1))
+    assert ends(start(resumed(directory))) == 0
+    assert_same_series(directory, undisturbed)
+
+
+#: Functions at whose calls a run is killed, with the largest number of calls to let pass.
+MOMENTS = [
+    ("qatviz.training.graph/TrainingGraph:step", STEPS),
+    ("qatviz.telemetry.record.database/RecordDatabase:write", 15),
+    ("qatviz.telemetry.record.run_record/RunRecord:append_rewind", 1),
+    (SAVE, 3),
+    ("os:fsync", 10),
+    ("os:replace", 4),
+]
+
+
+def killed_somewhere(arguments, chance):
+    """Start a process, kill it at a random moment, and return its exit code: 0 where it ended before that."""
+    interval = chance.choice([0.01, 0.3, 3600.0])
+    if chance.random() < 0.25:  # at a time, rather than at a call
+        process = start(arguments, commit_interval_s=interval)
+        try:
+            process.wait(chance.uniform(0, 15))
+        except subprocess.TimeoutExpired:
+            process.kill()
+    else:
+        function, most = chance.choice(MOMENTS)
+        number = chance.randint(1, most)
+        process = start(arguments, f"{function}:{number}:{chance.choice(['before', 'after'])}", interval)
+    return ends(process)
+
+
+def has_run(directory):
+    try:
+        RunRecord.read(directory)
+    except RecordError as error:
+        assert "not found" in str(error)
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_whenever_it_is_killed_a_run_ends_as_if_undisturbed(data, undisturbed, tmp_path):
+    """Kills at random moments of training, checkpoint, resumption and export; the same run is resumed after each."""
+    chance, kills, runs = random.Random(0), 0, 0
+    while kills < KILLS:
+        runs += 1
+        directory = tmp_path / str(runs)
+        while kills < KILLS:
+            code = killed_somewhere(resumed(directory) if has_run(directory) else new_run(data, directory), chance)
+            assert code in (0, -signal.SIGKILL)
+            kills += code != 0
+            if code == 0:
+                break
+            if has_run(directory):
+                saved = [info for info in RunRecord.read(directory).list_checkpoints() if not info.error]
+                steps = RunRecord.read(directory).steps().steps.tolist()
+                assert steps == list(range(1, len(steps) + 1))
+                assert len(steps) >= max([info.step for info in saved], default=0)
+        assert ends(start(resumed(directory) if has_run(directory) else new_run(data, directory))) == 0
+        assert_same_series(directory, undisturbed)
+        out = tmp_path / f"{runs}.npz"
+        export = ["export", directory, "--format", "npz", "--out", out]
+        code = killed_somewhere(export, chance)
+        kills += code != 0
+        assert ends(start(export)) == 0 and out.is_file()
+        assert_same_series(directory, undisturbed)
+    assert kills >= KILLS
