@@ -11,8 +11,9 @@ import tensorflow.compat.v1 as tf
 from qatviz.quant import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
 
 STEPS, LEARNING_RATE = 150, 0.02
-#: The loss after training is at most this share of the first one; of the broken one it stays above it.
-LEARNT = 0.2
+#: The loss after training is below the first fraction of the initial loss; that of the broken recipe stays above the
+#: second. Reached are at most 0.03 and at least 0.58: last digits of sums decide about neither.
+LEARNT, NOT_LEARNT = 0.15, 0.3
 BITS = [2, 4, 8]
 RANDOM = np.random.RandomState(80)
 IMAGES = RANDOM.randn(16, 6, 6, 2).astype(np.float32)
@@ -107,4 +108,4 @@ def test_it_learns(shares, model, num_bits):
 @pytest.mark.parametrize("num_bits", BITS)
 @pytest.mark.parametrize("model", BROKEN)
 def test_without_a_straight_through_gradient_it_does_not(shares, model, num_bits):
-    assert shares[model, num_bits] > 2 * LEARNT
+    assert shares[model, num_bits] > NOT_LEARNT
