@@ -208,7 +208,7 @@ def launch(
     if not run.wait(_LAST_WAIT_S) or run.state == FAILED or run.final is None:
         return None
     outcome = Outcome(run.spec.book, run.spec.metric)
-    outcome.take_record(RunRecord.read(out))
+    outcome.update_from_record(RunRecord.read(out))
     outcome.step, outcome.seconds = run.final.step, run.final.seconds
     return Trained(run.spec, outcome, run.final, out)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 if TYPE_CHECKING:
     from qatviz.protocol.events import Event
 
-#: Branch of an event that has no place yet.
+#: Branch of an event to which no place is assigned yet.
 UNPLACED = -1
 
 
@@ -72,7 +72,7 @@ class BranchPath:
 
 
 class BranchTree:
-    """The starting point of each branch.
+    """Starting point of each branch.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class BranchTree:
             parent = self._parents.get(number)
             if parent is None or parent.branch >= number:  # no branch starts on itself or on a later one
                 return BranchPath(tuple(reversed(pieces)))
-            if limit is not None and parent.step > limit.step:  # this branch started earlier still
+            if limit is not None and parent.step > limit.step:  # the path leaves the parent before that point
                 parent = BranchPoint(parent.branch, limit.step)
             number, limit = parent.branch, parent
 
@@ -142,7 +142,7 @@ class BranchCursor:
         return self.tree.newest
 
     def point(self, step: int) -> BranchPoint:
-        """Return the place of the present state, after ``step`` training steps."""
+        """Return the place of the current state, after ``step`` training steps."""
         return BranchPoint(self.branch, step, self.position)
 
     def fork(self, parent: BranchPoint) -> int:
@@ -152,7 +152,7 @@ class BranchCursor:
         return self.branch
 
     def place(self, event: "Event") -> "Event":
-        """Return ``event`` with a place, by default the present one, and advance the cursor past it."""
+        """Return ``event`` with a place, by default the current one, and advance the cursor past it."""
         if event.branch == UNPLACED:
             event = event.placed(self.branch, self.position, self.tree.parent_of(self.branch))
         elif self.tree.add(event.branch, event.parent):

@@ -87,7 +87,7 @@ class InspectTensor(Command):
 
 @dataclass(frozen=True)
 class SaveCheckpoint(Command):
-    """Save a checkpoint of the present state under ``name`` (empty: named after the step)."""
+    """Save a checkpoint of the current state under ``name`` (empty: named after the step)."""
 
     name: str = ""
 

@@ -28,7 +28,7 @@ class Change:
 _TO, _FROM = "to", "from"
 
 
-def _wired(to: Callable[[Any], Any], back: Callable[[Any], Any]) -> Dict[str, Callable[[Any], Any]]:
+def _json_form(to: Callable[[Any], Any], back: Callable[[Any], Any]) -> Dict[str, Callable[[Any], Any]]:
     """Return the metadata of a field whose JSON-able form differs from its value."""
     return {_TO: to, _FROM: back}
 
@@ -76,9 +76,9 @@ class Event:
     position : int
         Number of earlier events on that branch, not counting reports.
     parent : BranchPoint or None
-        The state at which its branch starts; None on the first branch.
+        State at which its branch starts; None on the first branch.
     is_report : bool
-        True for a report on a state that leaves the run as it is, such as an evaluation.
+        True for a report on a state that does not change the run, such as an evaluation.
     """
 
     step: int
@@ -126,8 +126,8 @@ class CommandApplied(Event):
     """A command took effect before the step numbered ``step`` (counting from 0)."""
 
     id: str  # id of the command; empty if it had none (version 0.1)
-    command: Command = field(metadata=_wired(_command_to, command_from))
-    changes: Tuple[Change, ...] = field(metadata=_wired(_changes_to, _changes_from), default=())
+    command: Command = field(metadata=_json_form(_command_to, command_from))
+    changes: Tuple[Change, ...] = field(metadata=_json_form(_changes_to, _changes_from), default=())
     checkpoint: str = ""  # checkpoint of the state before the command, if one was saved
 
 
@@ -136,7 +136,7 @@ class CommandRejected(Event):
     """A command was rejected and had no effect; ``message`` explains why."""
 
     id: str
-    command: Command = field(metadata=_wired(_command_to, command_from))
+    command: Command = field(metadata=_json_form(_command_to, command_from))
     message: str
 
 
@@ -144,14 +144,14 @@ class CommandRejected(Event):
 class SettingsActivated(Event):
     """Quantizers were switched on because their ``quant_delay`` is over."""
 
-    tensors: Tuple[str, ...] = field(metadata=_wired(list, tuple))
+    tensors: Tuple[str, ...] = field(metadata=_json_form(list, tuple))
 
 
 @dataclass(frozen=True)
 class Paused(Event):
     """The run is paused."""
 
-    reason: PauseReason = field(metadata=_wired(_value_of, PauseReason))
+    reason: PauseReason = field(metadata=_json_form(_value_of, PauseReason))
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class CheckpointSaved(Event):
     """A checkpoint was saved under ``name``."""
 
     name: str
-    reason: SaveReason = field(metadata=_wired(SaveReason.to_wire, SaveReason.from_wire))
+    reason: SaveReason = field(metadata=_json_form(SaveReason.to_wire, SaveReason.from_wire))
 
     is_report: ClassVar[bool] = True
 
@@ -194,9 +194,9 @@ class Restored(Event):
     """The run was set to another state, at an earlier or later step; ``from_step`` is the step before that."""
 
     name: str
-    reason: RestoreReason = field(metadata=_wired(_value_of, RestoreReason))
+    reason: RestoreReason = field(metadata=_json_form(_value_of, RestoreReason))
     from_step: int
-    changes: Tuple[Change, ...] = field(metadata=_wired(_changes_to, _changes_from), default=())
+    changes: Tuple[Change, ...] = field(metadata=_json_form(_changes_to, _changes_from), default=())
 
 
 @dataclass(frozen=True)
@@ -207,14 +207,14 @@ class Planned(Event):
     """
 
     steps: Optional[int]
-    schedule: Optional[Schedule] = field(metadata=_wired(_schedule_to, _schedule_from), default=None)
+    schedule: Optional[Schedule] = field(metadata=_json_form(_schedule_to, _schedule_from), default=None)
 
 
 @dataclass(frozen=True)
 class NonFinite(Event):
     """A training step produced a NaN or infinity; the run was rewound to its last good state and paused."""
 
-    what: NonFiniteValue = field(metadata=_wired(_value_of, NonFiniteValue))
+    what: NonFiniteValue = field(metadata=_json_form(_value_of, NonFiniteValue))
     restored_step: int
 
 

@@ -1,4 +1,4 @@
-"""Reasons for which a run pauses, saves its state or is set to another one; :mod:`qatviz.presentation` words them.
+"""Reasons for which a run pauses, saves its state or is set to another one; their texts are in `presentation`.
 
 The values are part of the wire form and the record format, and never change.
 """
@@ -13,7 +13,7 @@ from qatviz.protocol.commands import Command, command_from
 class PauseReason(Enum):
     """Reason for a pause."""
 
-    ASKED = "asked to"
+    REQUESTED = "asked to"
     SINGLE_STEPS = "single step"
     BAD_STEP = "bad step"
 
@@ -38,7 +38,7 @@ class NonFiniteValue(Enum):
 class SaveKind(Enum):
     """Occasion on which a state was saved."""
 
-    ASKED = "asked for"
+    REQUESTED = "asked for"
     AUTOMATIC = "automatic"
     BEFORE_CHANGE = "before a change"
     BEFORE_RESTORING = "before restoring"

@@ -51,7 +51,7 @@ class RunSpec:
         Changes that take effect at given steps; ``(step, command)`` pairs are accepted and get ids.
     placement : Placement
     telemetry : bool
-        Compute error measures at every training step.
+        If True, error measures are computed at every training step.
     start : RunState, optional
         State from which the run continues (resume, fork).
     parameters : dict of str to np.ndarray, optional
@@ -87,7 +87,7 @@ class RunSpec:
             _check_parameters(self.network, self.parameters)
         book = self.book
         object.__setattr__(self, "schedule", with_ids(self.schedule))
-        for item in self.schedule:  # report a mistake in the schedule now, not at step 5,000
+        for item in self.schedule:  # report invalid changes now, not at their steps
             book, _ = changed(book, item.command)
 
     @property
@@ -142,7 +142,7 @@ class RunSpec:
         try:
             if dataset.fingerprint != description["data_fingerprint"]:
                 raise RecordError(
-                    f"{description['data']}: the data is not what the run was trained on (fingerprint "
+                    f"{description['data']}: the data is not that of the run (fingerprint "
                     f"{dataset.fingerprint} instead "
                     f"of {description['data_fingerprint']})",
                     "data",

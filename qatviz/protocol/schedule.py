@@ -1,6 +1,6 @@
 """Plan of a run: its total number of training steps and its scheduled changes of settings.
 
-The initial plan is in the description of the record; later ones are recorded as events
+The record's description contains the initial plan; later ones are recorded as events
 (:class:`qatviz.protocol.events.Planned`), so that an interrupted run resumes with the newest one.
 """
 

@@ -145,7 +145,7 @@ class SettingsBook:
         """
         if name not in QUANTIZER_SETTINGS:
             raise SettingError(
-                f"{path}: there is no setting {name!r}; there are {', '.join(QUANTIZER_SETTINGS)} and, for the "
+                f"{path}: no such setting: {name!r}; available: {', '.join(QUANTIZER_SETTINGS)} and, for the "
                 f"run, {', '.join(RUN + '.' + n for n in RUN_SETTINGS)}"
             )
         found = [t for t in self.plan.tensors if fnmatchcase(t.name, pattern)]
@@ -157,7 +157,7 @@ class SettingsBook:
             ]
         if not found:
             raise SettingError(
-                f"{path}: no tensor is named {pattern!r}; there are {', '.join(t.name for t in self.plan.tensors)}"
+                f"{path}: no tensor is named {pattern!r}; available: {', '.join(t.name for t in self.plan.tensors)}"
             )
         return found
 

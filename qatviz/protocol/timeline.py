@@ -1,4 +1,4 @@
-"""Events of a run, with those marked that led to its present state: a rewind leaves some of them behind."""
+"""Events of a run, each marked as leading to its current state or as abandoned by a rewind."""
 
 from dataclasses import dataclass, replace
 from typing import List, Optional
@@ -15,7 +15,7 @@ class LoggedEvent:
     ----------
     event : Event
     survives : bool
-        True if it led to the present state of the run; False if the run was rewound to before it.
+        True if it led to the current state of the run; False if the run was rewound to before it.
     time : float or None
         Wall clock, Unix time in seconds; None if not recorded.
     """
@@ -33,7 +33,7 @@ class Timeline:
     log : list of LoggedEvent
         Replaced by a new list when the survival of events changes; otherwise it only grows.
     path : BranchPath
-        Path to the present state.
+        Path to the current state.
     """
 
     def __init__(self) -> None:
@@ -44,20 +44,20 @@ class Timeline:
     def add(self, event: Event, time: Optional[float] = None) -> bool:
         """Append an event; return whether the run has been set to another state.
 
-        An event without a place belongs to the present state.
+        An event without a place belongs to the current state.
         """
         branch = self._cursor.branch
         event = self._cursor.place(event)
-        moved = self._cursor.branch != branch
-        if moved:
+        is_moved = self._cursor.branch != branch
+        if is_moved:
             self.path = self._cursor.tree.path()
             self.log = [
                 logged if logged.survives == survives else replace(logged, survives=survives)
                 for logged, survives in ((logged, self.path.includes(logged.event.point)) for logged in self.log)
             ]
         self.log.append(LoggedEvent(event, self.path.includes(event.point), time))
-        return moved
+        return is_moved
 
     def place(self, point: BranchPoint) -> BranchPoint:
-        """Return ``point``; if it has no place, the same step on the present branch."""
+        """Return ``point``; if it has no place, the same step on the current branch."""
         return point if point.branch != UNPLACED else self._cursor.point(point.step)

@@ -179,7 +179,7 @@ def unpack_values(blob: bytes) -> TensorValues:
 
 
 def pack_state(state: RunState) -> bytes:
-    """Return the state of a run as one blob; checkpoints on disk have another form."""
+    """Return the state of a run as one blob; checkpoints on disk have another format."""
     return pack({"name": state.name, "meta": state.meta()}, state.arrays)
 
 

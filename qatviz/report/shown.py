@@ -50,11 +50,11 @@ def shown_run(
         first_book, _ = first_book.change([(change.setting, change.old) for change in reversed(changes)])
     outcome = Outcome(first_book, metric)
     for logged in log:
-        outcome.take(logged.event)
+        outcome.update(logged.event)
     if snapshots:
-        outcome.take(snapshots[-1])
+        outcome.update(snapshots[-1])
     if newest is not None and newest.step <= (history.last_step(STEPS) or 0):  # otherwise of a discarded branch
-        outcome.take(newest)
+        outcome.update(newest)
     return RunData(
         about,
         "not recorded",

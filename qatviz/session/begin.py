@@ -121,7 +121,7 @@ def prepared_run(
 ) -> Prepared:
     """Return the prepared run of a spec; ``outcome`` is its state so far."""
     return Prepared(
-        Run(spec, record, recall=shown, yields=shown),
+        Run(spec, record, recall=shown, low_priority=shown),
         spec.network,
         spec.start.book if spec.start is not None else spec.book,
         f"{spec.network.name} on {spec.dataset.name}",

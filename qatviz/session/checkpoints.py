@@ -62,7 +62,7 @@ def starting_point(
         return _load(reader, checkpoint, book.plan), ()
     state = _newest(reader, book.plan, notify)
     outcome = Outcome(book)
-    outcome.take_record(reader)
+    outcome.update_from_record(reader)
     since = outcome.changes_from(state.book, state.step) if state else outcome.changes_from(book)
     return state, tuple(
         ScheduledCommand(step, ChangeSettings(tuple((c.setting, c.new) for c in changes))) for step, changes in since
@@ -80,7 +80,7 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     start = spec.start
     book, (branch, step, position) = (start.book, start.point) if start else (spec.book, BranchPoint(0, 0, 0))
     before = Outcome(spec.book)
-    before.take_record(record)
+    before.update_from_record(record)
     # The step alone does not say whether changes at that very step are part of the checkpoint.
     restored = events.Restored(
         step,
@@ -90,12 +90,12 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
         before.book.differences(book),
     )
     # In one transaction: what is rewound is in the plan to be repeated, or else it is not rewound.
-    told_by = [restored, events.Planned(step, spec.steps, spec.schedule)]
-    record.append_rewind(step, branch, told_by, position)
+    reports = [restored, events.Planned(step, spec.steps, spec.schedule)]
+    record.append_rewind(step, branch, reports, position)
     if not record.flush():
         raise record.failure or RecordError(f"{record.path}: could not be written: the disk does not answer")
     outcome = Outcome(spec.book, spec.metric)
-    outcome.take_record(record)
+    outcome.update_from_record(record)
     outcome.step, outcome.seconds = step, start.seconds if start else 0.0
     newest = record.steps(step, step)
     if len(newest.steps):

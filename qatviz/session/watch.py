@@ -88,7 +88,7 @@ class Watch:
 
     def _take(self, news: List[Any]) -> None:
         for item in news:
-            self._outcome.take(item)
+            self._outcome.update(item)
             if not isinstance(item, events.Event):
                 continue
             if isinstance(item, events.Started):

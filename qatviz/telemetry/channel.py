@@ -27,7 +27,7 @@ class _Bounded:
             self.queue.popleft()
             self.dropped += 1
 
-    def take_all(self) -> Queue:
+    def drain(self) -> Queue:
         taken, self.queue = self.queue, deque()
         return taken
 
@@ -36,7 +36,7 @@ class Channel:
     """Queue between threads that never blocks the writer.
 
     Telemetry is bounded: if the reader is too slow, the oldest records are dropped and counted. Snapshots, which are
-    rare and large, have a bound of their own, so that step records never displace one. Events are never dropped. Any
+    rare and large, have a separate bound, so that step records never displace one. Events are never dropped. Any
     number of threads may write and read.
 
     Parameters
@@ -101,7 +101,7 @@ class Channel:
     def drain(self) -> List[Any]:
         """Return all unread items in order of arrival, without blocking."""
         with self._arrived:
-            waiting = [*self._steps.take_all(), *self._snapshots.take_all(), *self._events]
+            waiting = [*self._steps.drain(), *self._snapshots.drain(), *self._events]
             self._events = deque()
         waiting.sort(key=_NUMBER)  # three sorted runs, which Timsort merges in linear time
         return [item for _, item in waiting]

@@ -1,7 +1,7 @@
-"""Conversion of the training thread's raw numbers to records, on a thread of its own, many steps at a time.
+"""Conversion of the training thread's raw numbers to records, on a separate thread, many steps at a time.
 
-The training thread only appends to a queue; the cost of telemetry falls in the time in which TensorFlow computes and
-has released the interpreter. Everything passes through this one queue in order: steps, snapshots, events, rewinds.
+The training thread only appends to a queue; the conversion runs while TensorFlow computes and has released the
+interpreter. Everything passes through this one queue in order: steps, snapshots, events, rewinds.
 """
 
 import threading
@@ -19,12 +19,12 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed, Recall
 from qatviz.telemetry.record.run_record import RunRecord
 
-#: Interval at which steps are passed on: the more of them at once, the less each costs.
+#: Interval between deliveries of steps in seconds: delivering many at once costs less per step.
 _INTERVAL_S = 0.1
 
 
 class RawStep(NamedTuple):
-    """One training step; ``raw`` are its measures as they were fetched, or None."""
+    """One training step; ``raw`` are its measures as fetched, or None."""
 
     step: int
     seconds: float
@@ -47,7 +47,7 @@ class _Mark(NamedTuple):
 
 
 class Collector:
-    """Converter of what the training thread reports, for history, channel and record.
+    """Converter of the training thread's reports for history, channel and record.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ class Collector:
         Names of the quantized tensors, in the order of the plan.
     channel : Channel
     history : History
-        With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
+        History with the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     record : RunRecord, optional
     decode : callable
         Converts the ``raw`` of several steps to float32 ``[n, len(STEP_MEASURES), T]``.
     recall : Recall, optional
-        What the history of a resumed run begins with.
+        Recorded data with which the history of a resumed run begins.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Collector:
         self._wake = threading.Event()
         self._closing = False
         self.failure: Optional[BaseException] = None
-        self._feed = HistoryFeed(history, recall, self._keep_failure)
+        self._feed = HistoryFeed(history, recall, self._store_failure)
         self._thread = threading.Thread(target=self._run, name="qatviz-telemetry", daemon=True)
         self._thread.start()
 
     def put(self, item: Union[RawStep, Snapshot, TensorValues, Rewind, Event]) -> None:
-        """Add an item without waiting. Events and snapshots are passed on at once, steps within 0.1 s."""
+        """Add an item without waiting. Events and snapshots are delivered at once, steps within 0.1 s."""
         self._queue.append(item)
         if not isinstance(item, RawStep):
             self._wake.set()
@@ -97,7 +97,7 @@ class Collector:
         return self._record is not None and self._record.flush(None, durable=True)
 
     def close(self) -> None:
-        """Pass on all that was added, and end the thread."""
+        """Deliver all added items, and end the thread."""
         self._closing = True
         self._wake.set()
         self._thread.join()
@@ -108,35 +108,35 @@ class Collector:
             self._wake.wait(_INTERVAL_S)
             self._wake.clear()
             closing = self._closing  # read before the queue is emptied, so that items put before close are processed
-            self._pass_on_waiting()
+            self._deliver_queue()
             if closing:
                 return
 
-    def _pass_on_waiting(self) -> None:
+    def _deliver_queue(self) -> None:
         steps: List[RawStep] = []
         while self._queue:
             item = self._queue.popleft()
             if isinstance(item, RawStep):
                 steps.append(item)
                 continue
-            self._guarded(self._pass_on_steps, steps)
+            self._guarded(self._deliver_steps, steps)
             steps = []
-            self._guarded(self._pass_on, item)
-        self._guarded(self._pass_on_steps, steps)
+            self._guarded(self._deliver, item)
+        self._guarded(self._deliver_steps, steps)
 
-    def _guarded(self, pass_on: Callable[[Any], None], item: Any) -> None:
-        """Call ``pass_on``, and keep an exception: a fault in telemetry must end neither this thread nor the run."""
+    def _guarded(self, deliver: Callable[[Any], None], item: Any) -> None:
+        """Call ``deliver``, and store an exception: a fault in telemetry must end neither this thread nor the run."""
         try:
-            pass_on(item)
+            deliver(item)
         except Exception as error:
-            self._keep_failure(error)
+            self._store_failure(error)
 
-    def _keep_failure(self, error: Exception) -> None:
-        """Keep the first failure for the trainer, which reports it."""
+    def _store_failure(self, error: Exception) -> None:
+        """Store the first failure for the trainer, which reports it."""
         if self.failure is None:
             self.failure = error
 
-    def _pass_on_steps(self, steps: List[RawStep]) -> None:
+    def _deliver_steps(self, steps: List[RawStep]) -> None:
         if not steps:
             return
         if steps[0].raw is not None:
@@ -152,7 +152,7 @@ class Collector:
             for record in records:
                 self._record.append_step(record)
 
-    def _pass_on(self, item: Union[Snapshot, TensorValues, Rewind, Event, _Mark]) -> None:
+    def _deliver(self, item: Union[Snapshot, TensorValues, Rewind, Event, _Mark]) -> None:
         if isinstance(item, _Mark):
             item.reached.set()
             return

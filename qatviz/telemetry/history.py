@@ -6,7 +6,7 @@ rows, which store the minimum, maximum, mean and number of values of every serie
 track's buckets are all in use, neighbours merge and k grows by one, so extremes are never lost and memory stays
 bounded.
 
-A run that is set to another state continues on a new branch. Readers get the rows that led to the present state; rows
+A run that is set to another state continues on a new branch. Readers get the rows that led to the current state; rows
 of abandoned branches are stored, and returned again once the run is set to a state on one of them.
 """
 
@@ -52,13 +52,13 @@ class History:
     Parameters
     ----------
     tracks : dict of str to sequence of str
-        The names of the series of each track; a name belongs to one track only.
+        Names of the series of each track; a name belongs to one track only.
     capacity : int
         Buckets of each track; even, at least 2.
     recent : int
-        Newest rows of each track that stay single at least (twice as many at most); at least 1.
+        Smallest number of newest rows of each track that are stored individually (at most twice as many); at least 1.
     branch : int
-        The branch that the run is on.
+        Branch that the run is on.
 
     Raises
     ------
@@ -119,8 +119,8 @@ class History:
         values : np.ndarray
             ``[len(names)]``, cast to float32; NaN means no value.
         position : int
-            Number of events of the branch before the state that was measured: what was measured after a change of
-            settings does not belong to the state before it, though it is of the same step.
+            Number of earlier events on the branch: it distinguishes measurements before and after a change of settings
+            at the same step.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class History:
         Raises
         ------
         ValueError
-            If ``branch`` is not newer than the present one.
+            If ``branch`` is not newer than the current one.
         """
         with self._lock:
             if branch <= self._tree.newest:
@@ -164,7 +164,7 @@ class History:
                 track.rewind(path)
 
     def series(self, name: str, start: Optional[int] = None, stop: Optional[int] = None) -> Series:
-        """Return a copy of the part of one series that led to the present state.
+        """Return a copy of the part of one series that led to the current state.
 
         Parameters
         ----------
@@ -187,7 +187,7 @@ class History:
         return Series(*(read_only(array) for array in copied))
 
     def last_step(self, track: str) -> Optional[int]:
-        """Return the step of the newest row of ``track`` that led to the present state; None if there is none."""
+        """Return the step of the newest row of ``track`` that led to the current state; None if there is none."""
         with self._lock:
             return self._tracks[track].last_step
 

@@ -1,4 +1,4 @@
-"""One track of a history on all branches of a run: the rows that led to the present state are read as one series."""
+"""One track of a history on all branches of a run: rows that led to the current state are read as one series."""
 
 from bisect import bisect_left
 from typing import Dict, List, Optional, Tuple
@@ -9,56 +9,56 @@ from qatviz.protocol.branches import BranchPath, BranchPoint
 from qatviz.telemetry.history_piece import Piece
 from qatviz.telemetry.history_track import NO_COLUMNS, Table, Track
 
-#: Pieces of branches that are kept at most.
+#: Largest number of pieces of abandoned branches.
 MOST_PIECES = 1024
 
 
 class BranchedTrack:
-    """Rows of ``width`` series; those of branches that were left are kept in at most as much memory as the present one.
+    """Rows of ``width`` series; abandoned branches use at most as much memory as a full track.
 
-    Where that is too little, the pieces with the shortest buckets are coarsened first, so that all have the same
-    resolution; where none can be coarsened, the one that was left first is dropped.
+    If that is exceeded, the pieces with the shortest buckets are coarsened first, so that all have the same resolution;
+    if none can be coarsened, the branch that was abandoned first is dropped.
 
     Parameters
     ----------
     width : int
     capacity : int
-        Buckets of the present branch.
+        Number of buckets of the current branch.
     recent : int
-        Newest rows of the present branch that stay single at least.
+        Smallest number of newest rows of the current branch that are stored individually.
     branch : int
-        The present branch.
+        Current branch.
     """
 
     def __init__(self, width: int, capacity: int, recent: int, branch: int):
         self._width, self._capacity, self._recent = width, capacity, recent
-        # As much as a track that is full: four numbers of 4 bytes for each bucket, one for each row, and 8 for steps.
+        # Size of a full track: per series, four 4-byte numbers for each bucket and one for each row, and the steps.
         self._memory_limit = (16 * width + 24) * capacity + (4 * width + 16) * 2 * recent
         self._branch = branch
         self._head = Track(width, capacity, recent)
         self._pieces: Dict[int, Piece] = {}
-        self._left_at: Dict[int, int] = {}
+        self._abandoned_at: Dict[int, int] = {}
         self._rewinds = 0
-        #: What of the pieces led to the present branch, in order, and the last step of each.
+        #: Parts of the pieces that led to the current branch, in order, and the last step of each.
         self._past: List[Table] = []
         self._past_ends: List[int] = []
         self._row_shape = (width,)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """Total size of all arrays in bytes."""
         return self._head.nbytes + sum(piece.nbytes for piece in self._pieces.values())
 
     @property
     def last_step(self) -> Optional[int]:
-        """Step of the newest row that led to the present state; None where there is none."""
+        """Step of the newest row that led to the current state; None if there is none."""
         newest = self._head.last_step
         if newest is None and self._past_ends:
             return self._past_ends[-1]
         return newest
 
     def latest(self) -> Optional[Tuple[int, np.ndarray]]:
-        """Return step and values (a copy) of that row; None where it is in a bucket, or there is none."""
+        """Return step and values (a copy) of the newest row; None if it is in a bucket, or there is none."""
         table = self._head.table()
         if not len(table.steps) and self._past:
             table = self._past[-1]
@@ -74,7 +74,7 @@ class BranchedTrack:
         self._head.append(step, position, values)
 
     def extend(self, steps: np.ndarray, values: np.ndarray) -> None:
-        """Add many rows; ValueError as of :meth:`append`, before anything is added."""
+        """Add many rows; ValueError as in :meth:`append`, before anything is added."""
         expected = (len(steps), *self._row_shape)
         if values.shape != expected:
             raise ValueError(f"values have the shape {values.shape}, expected {expected}")
@@ -88,7 +88,7 @@ class BranchedTrack:
         self._head.extend(steps, values)
 
     def rewind(self, path: BranchPath) -> None:
-        """Continue on the last branch of ``path``, from what led to it."""
+        """Continue on the last branch of ``path``, after the rows that led to it."""
         if self._head.last_step is not None:
             self._pieces[self._branch] = Piece.of(self._head)
             self._head = Track(self._width, self._capacity, self._recent)
@@ -97,9 +97,9 @@ class BranchedTrack:
         on_path = {branch for branch, _ in known}
         for branch in self._pieces:
             if branch not in on_path:
-                self._left_at.setdefault(branch, self._rewinds)
+                self._abandoned_at.setdefault(branch, self._rewinds)
         for branch in on_path:
-            self._left_at.pop(branch, None)
+            self._abandoned_at.pop(branch, None)
         self._branch = path.pieces[-1][0]
         self._save_memory(known)
         parts = [self._pieces[branch].part_before(limit) for branch, limit in known]
@@ -107,9 +107,9 @@ class BranchedTrack:
         self._past_ends = [part.end for part in parts if part.end is not None]
 
     def read(self, column: int, start: Optional[int], stop: Optional[int]) -> Tuple[np.ndarray, ...]:
-        """Return one series of what led to the present state, see `qatviz.telemetry.history.Series`.
+        """Return the part of one series that led to the current state, see `qatviz.telemetry.history.Series`.
 
-        Only the buckets that touch the steps ``start`` to ``stop``.
+        Only buckets that overlap the steps ``start`` to ``stop`` are returned.
         """
         if start is not None and stop is not None and stop < start:
             return NO_COLUMNS
@@ -124,10 +124,10 @@ class BranchedTrack:
             coarse = [piece for piece in pieces.values() if piece.can_coarsen]
             if coarse and len(pieces) <= MOST_PIECES:
                 min(coarse, key=lambda piece: (piece.stride, -piece.nbytes)).coarsen()
-            elif self._left_at:
-                branch = min(self._left_at, key=self._left_at.__getitem__)
-                del pieces[branch], self._left_at[branch]
-            elif len(known) > 1:  # all of them led to the present state
+            elif self._abandoned_at:
+                branch = min(self._abandoned_at, key=self._abandoned_at.__getitem__)
+                del pieces[branch], self._abandoned_at[branch]
+            elif len(known) > 1:  # all pieces led to the current state
                 (first, limit), (second, _) = known[:2]
                 pieces[second] = pieces[first].joined(limit, pieces[second])
                 del pieces[first], known[0]

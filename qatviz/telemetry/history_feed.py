@@ -1,7 +1,7 @@
-"""Input of the history of a run: recorded data first, then what is new.
+"""Input of the history of a run: recorded data first, then new data.
 
-Reading back a long run takes seconds. It happens on a thread of its own, while TensorFlow starts and the first steps
-are taken. These are reported and recorded at once; only the history receives them later.
+Reading back a long run takes seconds. This happens on a separate thread, while TensorFlow starts and the first steps
+run. These are reported and recorded at once; only the history receives them later.
 """
 
 import threading
@@ -14,7 +14,7 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, append_new, enter_branches, extend_steps, refill
 
-#: Longest time that the end of a run waits for the record to be read back; what is missing then stays missing.
+#: Time limit in seconds for reading back the record once the run has ended; the rest is not read.
 PATIENCE_S = 2.0
 
 
@@ -32,11 +32,12 @@ class HistoryFeed:
     Parameters
     ----------
     history : History
-        With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
+        History with the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     recall : Recall, optional
-        What the history begins with.
+        Recorded data with which the history begins.
     on_failure : callable, optional
-        Called with the exception if reading the record, or adding what waited for that, fails; on the reading thread.
+        Called on the reading thread with the exception if reading the record, or adding the items queued meanwhile,
+        fails.
     """
 
     def __init__(
@@ -59,11 +60,11 @@ class HistoryFeed:
         self._do(extend_steps, self._history, steps, scalars, values)
 
     def add_snapshot(self, step: int, values: np.ndarray, position: int = 0) -> None:
-        """Add the measures of a snapshot, ``[len(SNAPSHOT_MEASURES), T]``; ``position`` as of `History.append`."""
+        """Add the measures of a snapshot, ``[len(SNAPSHOT_MEASURES), T]``; ``position`` as in `History.append`."""
         self._do(append_new, self._history, SNAPSHOTS, step, values.reshape(-1), position)
 
     def add_evaluation(self, step: int, scores: Sequence[float], position: int = 0) -> None:
-        """Add scores in the order of :data:`qatviz.metric.WAYS`; ``position`` as of `History.append`."""
+        """Add scores in the order of :data:`qatviz.metric.WAYS`; ``position`` as in `History.append`."""
         self._do(append_new, self._history, EVALUATIONS, step, np.array(scores), position)
 
     def rewind(self, parent: BranchPoint, branch: int) -> None:
@@ -93,7 +94,7 @@ class HistoryFeed:
             self._waiting = None
 
     def _guarded(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Call ``function``, and hand on an exception: a damaged record must not keep new data out of the history."""
+        """Call ``function``, and report an exception: a damaged record must not keep new data out of the history."""
         try:
             function(*arguments)
         except Exception as error:

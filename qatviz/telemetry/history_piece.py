@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.protocol.branches import BranchPoint
 from qatviz.telemetry.history_track import Table, Track, merge_neighbours, summarize
 
-#: Smallest number of single rows that are folded into a bucket, which takes the memory of four.
+#: Smallest number of single rows that are folded into a bucket, which uses the memory of four rows.
 _ROWS_FOLDED = 8
 
 

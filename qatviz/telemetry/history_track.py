@@ -1,23 +1,23 @@
-"""The arrays behind one track of a history: recent rows as they came, older ones in buckets. Not thread-safe."""
+"""Storage of one track of a history: recent rows individually, older ones in buckets. Not thread-safe."""
 
 from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-#: Buckets that are allocated first; the arrays double as they are used, so that a short run costs little.
+#: Initial number of buckets; the arrays double when they are full, so that a short run costs little.
 _FIRST_ALLOCATION = 256
-#: Series that are merged at a time: keeps the temporary arrays of a merge near 1 MB.
+#: Number of series merged at a time: keeps the temporary arrays of a merge near 1 MB.
 _SERIES_AT_ONCE = 16
 
-#: What `qatviz.telemetry.history.Series` has, where there is nothing.
+#: Fields of an empty `qatviz.telemetry.history.Series`.
 NO_COLUMNS = (*np.empty((2, 0), np.int64), *np.empty((3, 0), np.float32), np.empty(0, np.int32))
 
 
 class Table(NamedTuple):
     """Rows of several series on one step axis: ``n`` buckets, then ``m`` single rows.
 
-    Buckets lie ``[series, bucket]``, because they are read one series at a time; single rows lie ``[row, series]``,
-    because they arrive one row at a time.
+    Buckets are stored as ``[series, bucket]``, because they are read one series at a time; single rows as ``[row,
+    series]``, because they arrive one row at a time.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Table(NamedTuple):
 
     @property
     def end(self) -> Optional[int]:
-        """Last step; None where there is none."""
+        """Last step; None if the table is empty."""
         if len(self.steps):
             return int(self.steps[-1])
         return int(self.last[-1]) if len(self.last) else None
@@ -58,7 +58,7 @@ class Table(NamedTuple):
         return Table(*(array[..., :n_buckets] for array in self[:7]), *(array[:n_rows] for array in self[7:]))
 
     def read(self, column: int, start: Optional[int], stop: Optional[int]) -> List[Tuple[np.ndarray, ...]]:
-        """Return one series: the buckets and the single rows that touch the steps ``start`` to ``stop``."""
+        """Return one series: the buckets and the single rows that overlap the steps ``start`` to ``stop``."""
         first, last, steps = self.first, self.last, self.steps
         b0 = 0 if start is None else int(np.searchsorted(last, start, side="left"))
         b1 = len(first) if stop is None else int(np.searchsorted(first, stop, side="right"))
@@ -75,10 +75,10 @@ class Table(NamedTuple):
 
 
 class Track:
-    """Rows of ``width`` series that a run adds to; see `qatviz.telemetry.history.History`.
+    """Growing table of ``width`` series; see `qatviz.telemetry.history.History`.
 
-    Bucket ``i`` holds the rows with the ordinals ``i << shift`` to ``((i + 1) << shift) - 1``, the last one perhaps
-    only the first of these.
+    Bucket ``i`` covers the rows with the ordinals ``i << shift`` to ``((i + 1) << shift) - 1``; the last bucket may be
+    incomplete.
     """
 
     def __init__(self, width: int, capacity: int, recent: int):
@@ -103,25 +103,25 @@ class Track:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays, the parts that are not in use included."""
+        """Total size of all arrays in bytes, including unused parts."""
         return sum(array.nbytes for array in self._arrays())
 
     @property
     def stride(self) -> int:
-        """Rows of a bucket."""
+        """Number of rows in a bucket."""
         return 1 << self._shift
 
     @property
     def last_step(self) -> Optional[int]:
-        """Step of the newest row; None where there is none. Rows are folded only where newer ones stay single."""
+        """Step of the newest row, which is never in a bucket; None if there is none."""
         return int(self._steps[self._n_rows - 1]) if self._n_rows else None
 
     def table(self) -> Table:
-        """Return views of what is in use."""
+        """Return views of the used parts of the arrays."""
         return Table(*self._arrays()).part(self._n_buckets, self._n_rows)
 
     def append(self, step: int, position: int, values: np.ndarray) -> None:
-        """Add a row, which has to come after the newest."""
+        """Add a row, whose step must be after the newest one."""
         if self._n_rows == len(self._steps):
             self._fold()
         self._steps[self._n_rows] = step
@@ -210,12 +210,12 @@ class Track:
 def summarize(rows: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> Tuple[np.ndarray, ...]:
     """Return minimum, maximum, mean (float32 ``[series, n]``) and count (int32) of the rows of ``n`` buckets.
 
-    ``rows`` are float32 ``[row, series]``; NaNs in them are no values.
+    ``rows`` are float32 ``[row, series]``; NaNs are ignored.
     """
     absent = np.isnan(rows)
     count = np.repeat((ends - begins).astype(np.int32)[:, np.newaxis], rows.shape[1], axis=1)
     present_rows = rows
-    # inf - inf makes the mean NaN, which is right; minimum and maximum show both
+    # inf - inf makes the mean NaN, as it should be; minimum and maximum are infinite
     with np.errstate(invalid="ignore", over="ignore"):
         if absent.any():
             count -= _reduce_groups(np.add, absent, begins, np.int32)
@@ -229,7 +229,7 @@ def summarize(rows: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> Tuple[n
 def merge_neighbours(table: Table) -> int:
     """Merge the buckets 2i and 2i + 1 of ``table`` in place, into its first ones; return their number.
 
-    An odd last bucket stays as it is.
+    An odd last bucket is unchanged.
     """
     count = len(table.first)
     n = (count + 1) // 2
@@ -261,7 +261,7 @@ def _reduce_groups(reduce: np.ufunc, rows: np.ndarray, begins: np.ndarray, dtype
 
 
 def _merge_pairs(array: np.ndarray, merge: np.ufunc) -> np.ndarray:
-    """Apply ``merge`` to the entries 2i and 2i + 1 along the last axis; an odd last one stays as it is."""
+    """Apply ``merge`` to the entries 2i and 2i + 1 along the last axis; an odd last one is unchanged."""
     merged = array[..., ::2].copy()
     pairs = array.shape[-1] // 2
     merged[..., :pairs] = merge(merged[..., :pairs], array[..., 1::2])
@@ -269,5 +269,5 @@ def _merge_pairs(array: np.ndarray, merge: np.ufunc) -> np.ndarray:
 
 
 def _divide(sums: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return the mean as float32; NaN where there is no value."""
+    """Return the mean as float32; NaN where the count is 0."""
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan).astype(np.float32)

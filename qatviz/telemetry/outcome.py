@@ -26,7 +26,7 @@ _BEGINNINGS = (events.Started, events.Restored)
 
 
 class Outcome:
-    """Present state of a run, accumulated from its events and telemetry.
+    """Current state of a run, accumulated from its events and telemetry.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Outcome:
     Attributes
     ----------
     book : SettingsBook
-        Present settings.
+        Current settings.
     step, seconds, loss
         Those of the newest training step; ``seconds`` is training time, ``loss`` is None before the first step.
     snapshot : Snapshot or None
@@ -62,22 +62,22 @@ class Outcome:
         self._log = Timeline()
         self._books: List[SettingsBook] = []  # after each event of the log
 
-    def take(self, item: Any) -> None:
+    def update(self, item: Any) -> None:
         """Update the outcome with an event, a step record or a snapshot."""
         if isinstance(item, events.Event):
-            self._take_event(item)
+            self._update_from_event(item)
         elif isinstance(item, StepRecord):
             self.step, self.seconds, self.loss = item.step, item.seconds, item.loss
         elif isinstance(item, Snapshot):
             self.snapshot = item
             self.step, self.seconds = item.step, item.seconds
 
-    def take_record(self, reader: RecordReader) -> None:
+    def update_from_record(self, reader: RecordReader) -> None:
         """Update the outcome with all events of a record."""
         for logged in reader.log()[0]:
-            self._take_event(logged.event)
+            self._update_from_event(logged.event)
 
-    def _take_event(self, event: events.Event) -> None:
+    def _update_from_event(self, event: events.Event) -> None:
         # Includes changes on abandoned branches: the event that rewound the run lists their reversal.
         changes = getattr(event, "changes", ())
         if changes:
@@ -169,10 +169,10 @@ def read_outcome(reader: RecordReader) -> Outcome:
         description = reader.description
         plan = quantization_plan(Network.from_dict(description["network"]))
         outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]), recorded_metric(description))
-        outcome.take_record(reader)
+        outcome.update_from_record(reader)
         snapshots = reader.snapshots()
         if snapshots:
-            outcome.take(reader.snapshot(snapshots[-1]))
+            outcome.update(reader.snapshot(snapshots[-1]))
         newest = reader.steps(start=reader.last_step)
         if len(newest.steps):
             outcome.step, outcome.seconds = int(newest.steps[-1]), float(newest.seconds[-1])

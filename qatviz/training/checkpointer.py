@@ -1,4 +1,4 @@
-"""Writing of checkpoints on a thread of its own, and deletion of old automatic ones."""
+"""Writing of checkpoints on a separate thread, and deletion of old automatic ones."""
 
 import threading
 from collections import deque
@@ -44,7 +44,7 @@ class Checkpointer:
         Called on the writing thread before each checkpoint is written; returns once the telemetry up to it is durable,
         or can't be written. A run that is resumed from the checkpoint would otherwise lack the steps before it.
     announce : callable
-        Called on that thread with an event for each checkpoint and the state that it holds.
+        Called on that thread with an event for each checkpoint and the state that it contains.
     """
 
     def __init__(

@@ -41,11 +41,11 @@ class Control:
 
     @property
     def is_single_stepping(self) -> bool:
-        """True if the run will pause after some more steps."""
+        """True if the run will pause after the requested number of steps."""
         return self._single_steps > 0
 
     def report_state(self) -> None:
-        """Report the present state and step to ``on_state``."""
+        """Report the current state and step to ``on_state``."""
         self._on_state("paused" if self.is_paused else "running", self._live.step)
 
     def count_step(self) -> None:
@@ -57,7 +57,7 @@ class Control:
                 self.pause(PauseReason.SINGLE_STEPS)
 
     def pause(self, reason: PauseReason) -> None:
-        """Pause the run, and take a snapshot so that the display is exact meanwhile."""
+        """Pause the run, and take a snapshot so that the display shows the exact state."""
         self.is_paused, self._single_steps = True, 0
         self._live.emit(Paused(self._live.step, reason))
         self.report_state()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # these import TensorFlow; the staged run of the tests has it
     from qatviz.training.measuring import Measuring
 
 #: A command with its changes, or with the error that rejects it.
-Answer = Tuple[Sent, Union[Tuple[Change, ...], QatvizError]]
+Reply = Tuple[Sent, Union[Tuple[Change, ...], QatvizError]]
 
 
 class CommandExecutor:
@@ -65,7 +65,7 @@ class CommandExecutor:
         self._states = StateStore()
         self._schedule = sorted(schedule, key=lambda item: item.step)
         self._schedule_steps = [item.step for item in self._schedule]
-        # Commands for the present step may have been executed before the run was resumed; repeating them is harmless.
+        # Commands for the current step may have been executed before the run was resumed; repeating them is harmless.
         self._scheduled = bisect_left(self._schedule_steps, live.step)
 
     def due(self) -> List[Sent]:
@@ -77,20 +77,20 @@ class CommandExecutor:
             self._scheduled += 1
         return due
 
-    def carry_out(self, waiting: List[Sent]) -> None:
+    def execute(self, waiting: List[Sent]) -> None:
         """Execute commands in order; consecutive changes of settings take effect together."""
         if not waiting:
             return
         book: SettingsBook = self._live.book
-        answers: List[Answer] = []
+        replies: List[Reply] = []
         for sent in waiting:
             try:
                 if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
                     book, changes = changed(book, sent.command)
-                    answers.append((sent, changes))
+                    replies.append((sent, changes))
                     continue
-                self._adopt(book, answers)
-                answers = []
+                self._apply_settings(book, replies)
+                replies = []
                 handler = self._HANDLERS.get(type(sent.command))
                 if handler is None:
                     raise RunStateError(
@@ -100,8 +100,8 @@ class CommandExecutor:
                 handler(self, sent)
                 book = self._live.book
             except QatvizError as error:
-                answers.append((sent, error))
-        self._adopt(book, answers)
+                replies.append((sent, error))
+        self._apply_settings(book, replies)
 
     def set_to(self, state: RunState) -> None:
         """Set the run to another state, from which it continues on a new branch."""
@@ -112,17 +112,17 @@ class CommandExecutor:
         self._scheduled = bisect_left(self._schedule_steps, state.step + 1)
         self._collector.put(Rewind(state.point, branch))
         self._control.report_state()
-        self._measuring.hurry()
+        self._measuring.schedule_soon()
 
-    def _adopt(self, book: SettingsBook, answers: List[Answer]) -> None:
+    def _apply_settings(self, book: SettingsBook, replies: List[Reply]) -> None:
         """Apply ``book`` before the next training step, save the state it replaces, then reply in order."""
         live, name = self._live, ""
         if book != live.book:
-            last = [sent for sent, outcome in answers if isinstance(outcome, tuple) and outcome][-1]
-            before = self._present(BEFORE_CHANGE, SaveKind.BEFORE_CHANGE, last)
+            last = [sent for sent, outcome in replies if isinstance(outcome, tuple) and outcome][-1]
+            before = self._capture_before(BEFORE_CHANGE, SaveKind.BEFORE_CHANGE, last)
             name = before.name
             self._replace_book(book, before)
-        for sent, outcome in answers:
+        for sent, outcome in replies:
             if isinstance(outcome, QatvizError):
                 live.emit(events.CommandRejected(live.step, sent.id, sent.command, str(outcome)))
             else:
@@ -132,16 +132,16 @@ class CommandExecutor:
         live = self._live
         self._states.push_undo(before)
         self._checkpointer.save(before)
-        ranges_changed = live.adopt(book)
+        ranges_changed = live.apply_settings(book)
         # A rewind after a bad step should not revert a change after which steps succeeded.
         arrays = live.graph.read_state() if ranges_changed else before.arrays
         after = replace(before, book=book, arrays=arrays, name="good", reason=SaveReason(SaveKind.LAST_GOOD))
         self._recovery.propose(after)
         now = time.perf_counter()
-        self._recovery.hurry(now)
+        self._recovery.schedule_soon(now)
         if book.quantizers != before.book.quantizers:  # show the effect of the change
             self._measuring.is_snapshot_wanted = self._control.is_paused
-            self._measuring.hurry()
+            self._measuring.schedule_soon()
         self._checkpointer.shorten_interval(now, book.run.checkpoint_interval)
 
     def _applied(self, sent: Sent, changes: Tuple[Change, ...] = (), checkpoint: str = "") -> None:
@@ -152,7 +152,7 @@ class CommandExecutor:
     def _on_pause(self, sent: Sent) -> None:
         self._applied(sent)
         if not self._control.is_paused or self._control.is_single_stepping:
-            self._control.pause(PauseReason.ASKED)
+            self._control.pause(PauseReason.REQUESTED)
 
     def _on_resume(self, sent: Sent) -> None:
         self._applied(sent)
@@ -181,7 +181,7 @@ class CommandExecutor:
     def _on_save_checkpoint(self, sent: Sent) -> None:
         live = self._live
         name = cast(c.SaveCheckpoint, sent.command).name or checkpoint_name("step", live.step)
-        state = live.capture(name, SaveReason(SaveKind.ASKED))
+        state = live.capture(name, SaveReason(SaveKind.REQUESTED))
         self._states.keep(state)
         self._checkpointer.save(state)
         self._applied(sent, checkpoint=state.name)
@@ -190,20 +190,20 @@ class CommandExecutor:
 
     def _on_restore_checkpoint(self, sent: Sent) -> None:
         state = self._find(cast(c.RestoreCheckpoint, sent.command).name)
-        self._states.push_undo(self._present(BEFORE_CHANGE, SaveKind.BEFORE_RESTORING, sent))
-        self._jump(sent, state, RestoreReason.CHECKPOINT)
+        self._states.push_undo(self._capture_before(BEFORE_CHANGE, SaveKind.BEFORE_RESTORING, sent))
+        self._restore(sent, state, RestoreReason.CHECKPOINT)
 
     def _on_undo(self, sent: Sent) -> None:
         left = self._live.capture(
             checkpoint_name("undone", self._live.step, sent.number), SaveReason(SaveKind.UNDONE, sent.command)
         )
-        self._jump(sent, self._states.undo(left), RestoreReason.UNDO)
+        self._restore(sent, self._states.undo(left), RestoreReason.UNDO)
 
     def _on_redo(self, sent: Sent) -> None:
         left = self._live.capture(
             checkpoint_name("redone", self._live.step, sent.number), SaveReason(SaveKind.REDONE, sent.command)
         )
-        self._jump(sent, self._states.redo(left), RestoreReason.REDO)
+        self._restore(sent, self._states.redo(left), RestoreReason.REDO)
 
     def _on_set_steps(self, sent: Sent) -> None:
         steps = cast(c.SetSteps, sent.command).steps
@@ -232,8 +232,8 @@ class CommandExecutor:
         c.Stop: _on_stop,
     }
 
-    def _present(self, prefix: str, kind: SaveKind, sent: Sent) -> RunState:
-        """Return a copy of the present state, to be saved before ``sent`` replaces it."""
+    def _capture_before(self, prefix: str, kind: SaveKind, sent: Sent) -> RunState:
+        """Return a copy of the current state, to be saved before ``sent`` replaces it."""
         return self._live.capture(checkpoint_name(prefix, self._live.step, sent.number), SaveReason(kind, sent.command))
 
     def _find(self, name: str) -> RunState:
@@ -248,7 +248,7 @@ class CommandExecutor:
         self._live.graph.check_state(name, arrays)
         return state
 
-    def _jump(self, sent: Sent, state: RunState, reason: RestoreReason) -> None:
+    def _restore(self, sent: Sent, state: RunState, reason: RestoreReason) -> None:
         """Set the run to ``state`` on a command, and reply."""
         left = self._live.step
         changes = self._live.book.differences(state.book)

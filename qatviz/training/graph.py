@@ -59,7 +59,7 @@ class TrainingGraph:
         Seed of the initial parameters and of dropout.
     placement : Placement
     telemetry : bool
-        Whether training steps return error measures.
+        If True, training steps return error measures.
     fixed : collection of str
         Parameters ``layer.parameter`` that are not trained.
     """
@@ -77,7 +77,7 @@ class TrainingGraph:
         fixed: Collection[str] = (),
     ):
         if placement.target:
-            _check_serves(placement.target)  # before the graph is built, which takes longer
+            _check_server(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
@@ -180,22 +180,22 @@ class TrainingGraph:
                 )
 
     def publish(self) -> None:
-        """Copy the present state and settings to the evaluation copy."""
+        """Copy the current state and settings to the evaluation copy."""
         self._publish()
 
     @contextlib.contextmanager
-    def published(self, put_back: bool) -> Iterator[None]:
-        """Publish the present state within the context.
+    def published(self, restore_previous: bool) -> Iterator[None]:
+        """Publish the current state within the context.
 
-        ``put_back`` restores the previously published state afterwards, so that its evaluation can continue.
+        ``restore_previous`` publishes the previous state again afterwards, so that its evaluation can continue.
         """
-        before = self._read_published() if put_back else None
+        before = self._read_published() if restore_previous else None
         self._publish()
         try:
             yield
         finally:
-            if put_back:
-                self._put_back(*before)
+            if restore_previous:
+                self._republish(*before)
 
     def total_score(self, indices: np.ndarray, weights: bool, activations: bool) -> float:
         """Return the sum of the metric's scores over the held-out examples ``indices``.
@@ -288,7 +288,7 @@ class TrainingGraph:
             freeze_batch_norm=values["freeze_batch_norm"],
             dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]),
         )
-        if self._objective.reaches_labels:
+        if self._objective.observes_labels:
             lowered.quantizers.observe(self.plan.grid_of(self.network.output), labels)
         loss = self._objective.loss(lowered.logits, labels)
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
@@ -311,8 +311,8 @@ class TrainingGraph:
     def _build_evaluation(self, live: Variables) -> None:
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
-        self._put_back_op = tf.group(*[copies[name].assign(live[name].feed) for name in live])
-        self._put_back_feeds = [variable.feed for variable in live.values()]
+        self._republish_op = tf.group(*[copies[name].assign(live[name].feed) for name in live])
+        self._republish_feeds = [variable.feed for variable in live.values()]
         indices = tf.placeholder(tf.int32, [None], "indices")
         self._modes = Modes(tf.placeholder(tf.bool, [], "weights"), tf.placeholder(tf.bool, [], "activations"))
         self._eval_images = self._images("x_test", indices)
@@ -361,13 +361,13 @@ class TrainingGraph:
         self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])
         self._publish = session.make_callable(self._publish_op)
         self._read_published = session.make_callable(self._published)
-        self._put_back = session.make_callable(self._put_back_op, self._put_back_feeds)
+        self._republish = session.make_callable(self._republish_op, self._republish_feeds)
         self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
         self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
         self._forget_codes = session.make_callable(self._forget_op)
 
 
-def _check_serves(target: str) -> None:
+def _check_server(target: str) -> None:
     """Raise SettingError unless a TensorFlow server at ``target`` creates a session within the time limit."""
     check_reachable(target)
     graph = tf.Graph()

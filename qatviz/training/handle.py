@@ -28,7 +28,7 @@ from qatviz.training.step_measures import StepDecoder
 #: Largest number of step records that wait for a reader: two seconds at 1,000 steps a second.
 CHANNEL_CAPACITY = 2000
 
-#: Nice value of threads that yield: under full load, the window's get the processor twice as long.
+#: Nice value of training threads with low priority: under full load, the window's get twice the processor time.
 NICENESS = 3
 
 NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
@@ -53,9 +53,9 @@ class Run:
     record : RunRecord, optional
         Record on disk; closed when the run ends.
     recall : bool
-        Whether the history of a resumed run begins with what the record holds, which is read back during training.
-    yields : bool
-        Whether the threads of training yield the processor to others, such as the window's (Linux).
+        If True, the history of a resumed run starts with the recorded one, which is read back during training.
+    low_priority : bool
+        If True, training threads have a lower priority than others, such as the window's (Linux).
 
     Attributes
     ----------
@@ -65,8 +65,10 @@ class Run:
         Final state of a run that finished or was stopped.
     """
 
-    def __init__(self, spec: RunSpec, record: Optional[RunRecord] = None, recall: bool = True, yields: bool = False):
-        self._yields = yields
+    def __init__(
+        self, spec: RunSpec, record: Optional[RunRecord] = None, recall: bool = True, low_priority: bool = False
+    ):
+        self._low_priority = low_priority
         self.spec, self.record = spec, record
         self._recall: Optional[Recall] = None
         first_branch = 0 if record is None else record.branch
@@ -166,8 +168,8 @@ class Run:
             self._recall,
         )
         trainer, cursor = None, BranchCursor()
-        if self._yields:
-            _leave_the_processor()
+        if self._low_priority:
+            _lower_priority()
         try:
             from qatviz.training.trainer import Trainer
 
@@ -203,7 +205,7 @@ class Run:
             self._channel.put_event(events.RecordFailed(self._step, str(error)))
 
 
-def _leave_the_processor() -> None:
+def _lower_priority() -> None:
     """Raise the nice value of this thread, and of all that it starts, TensorFlow's among them.
 
     Only Linux has nice values of threads.
@@ -215,6 +217,6 @@ def _leave_the_processor() -> None:
 
 def _failure(step: int, error: BaseException) -> events.Failed:
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    if isinstance(error, QatvizError):  # worded for the user
+    if isinstance(error, QatvizError):  # its message is meant for the user
         return events.Failed(step, str(error), trace, explained=True)
     return events.Failed(step, f"{type(error).__name__}: {error}", trace)

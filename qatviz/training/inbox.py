@@ -44,7 +44,7 @@ class Inbox:
             self._arrived.notify_all()
             return sent.id
 
-    def take_all(self) -> List[Sent]:
+    def drain(self) -> List[Sent]:
         """Return all pending commands, in order."""
         if not self._waiting:  # without the lock: called between any two training steps
             return []

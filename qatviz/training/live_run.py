@@ -24,7 +24,7 @@ class LiveRun:
     spec : RunSpec
         The graph is set to its ``start``, or by default to the initial state.
     cursor : BranchCursor
-        Assigns events their places on the branches of the run.
+        Assigns to each event its place on the branches of the run.
     put : callable
         Called with each event.
 
@@ -52,7 +52,7 @@ class LiveRun:
         graph.write_state(start.arrays if start else graph.initial_state(self.book.run, spec.parameters))
         if start is None:
             graph.calibrate(self._batches.indices(0))
-            self._hold_ranges(actions_on_change(self._layout, None, self.book))
+            self._update_held_ranges(actions_on_change(self._layout, None, self.book))
 
     def train_step(self) -> Tuple[float, Any]:
         """Run one training step; return its loss and raw measures.
@@ -66,25 +66,25 @@ class LiveRun:
         if self.step == self._next_activation:
             self._activate()
         if self.step:
-            self._hold_ranges(actions_at_step(self._layout, self.book, self.step))
+            self._update_held_ranges(actions_at_step(self._layout, self.book, self.step))
         result = self.graph.step(self._batches.indices(self.step), self.step)
         self.step += 1
         self.seconds += time.perf_counter() - started
         return result
 
-    def adopt(self, book: SettingsBook) -> bool:
+    def apply_settings(self, book: SettingsBook) -> bool:
         """Apply ``book`` before the next training step; return whether ranges were captured or searched."""
         old, self.book = self.book, book
         self._write_settings()
-        return self._hold_ranges(actions_on_change(self._layout, old, book))
+        return self._update_held_ranges(actions_on_change(self._layout, old, book))
 
     def capture(self, name: str, reason: SaveReason) -> RunState:
-        """Return a copy of the present state."""
+        """Return a copy of the current state."""
         branch, step, position = self.point
         return RunState(step, self.seconds, self.book, self.graph.read_state(), name, reason, branch, position)
 
     def set_to(self, state: RunState) -> int:
-        """Replace the present state; return the number of the new branch on which the run continues."""
+        """Replace the current state; return the number of the new branch on which the run continues."""
         self.step, self.seconds, self.book = state.step, state.seconds, state.book
         self.graph.write_state(state.arrays)
         self._write_settings()
@@ -92,11 +92,11 @@ class LiveRun:
 
     @property
     def point(self) -> BranchPoint:
-        """Place of the present state on the branches of the run."""
+        """Place of the current state on the branches of the run."""
         return self._cursor.point(self.step)
 
     def emit(self, event: Event) -> None:
-        """Report an event at the present state."""
+        """Report an event at the current state."""
         self._put(self._cursor.place(event))
 
     def report(self, event: Event, point: BranchPoint) -> None:
@@ -108,7 +108,7 @@ class LiveRun:
         self._next_activation: Optional[int] = live_state.next_activation(self.book.quantizers, self.step)
 
     def _activate(self) -> None:
-        """Switch on the quantizers whose ``quant_delay`` ends at the present step."""
+        """Switch on the quantizers whose ``quant_delay`` ends at the current step."""
         names = [
             t.name
             for t in self.plan.tensors
@@ -117,8 +117,8 @@ class LiveRun:
         self._write_settings()
         self.emit(SettingsActivated(self.step, tuple(names)))
 
-    def _hold_ranges(self, actions: List[int]) -> bool:
-        """Capture or search held ranges; return whether any had to be."""
+    def _update_held_ranges(self, actions: List[int]) -> bool:
+        """Capture or search held ranges; return whether any has changed."""
         if all(action == KEEP for action in actions):
             return False
         held = held_ranges(self._layout, self.book, actions, self.graph.read_weights(), self.graph.read_held_ranges())

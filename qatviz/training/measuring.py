@@ -1,4 +1,4 @@
-"""Measurement of the present state: snapshots with histograms, and evaluations on held-out data."""
+"""Measurement of the current state: snapshots with histograms, and evaluations on held-out data."""
 
 import time
 from typing import Any, Callable, Dict, Iterator, Optional, Set
@@ -19,7 +19,7 @@ from qatviz.training.snapshot import make_snapshot
 #: Snapshots use at most this fraction of wall time, except right after a change; proportionally more if the
 #: snapshot interval is below its default.
 SNAPSHOT_SHARE = 1 / 75
-#: For each mode of evaluation, whether weights and whether activations are quantized.
+#: Evaluation modes: flags for quantized weights and quantized activations.
 EVALUATIONS = dict(zip(WAYS, ((False, False), (True, False), (False, True), (True, True))))
 #: Limits of one piece of an evaluation, in examples and in multiplications. They keep the response to a command within
 #: the time of some training steps, or a third of a second for a large network.
@@ -56,20 +56,20 @@ class Measuring:
         """Return whether a snapshot is due."""
         return self._pace.is_due(now)
 
-    def hurry(self) -> None:
+    def schedule_soon(self) -> None:
         """Schedule the next snapshot as early as the interval allows, after a change."""
-        self._pace.hurry(self._live.book.run.snapshot_interval)
+        self._pace.schedule_soon(self._live.book.run.snapshot_interval)
 
     def inspect(self, tensor: str) -> None:
         """Send the float values of a tensor with the next snapshot; NetworkError if there is no such tensor."""
         self._inspected.add(self._spec.plan.tensor(tensor).name)
 
     def take_snapshot(self) -> None:
-        """Take a snapshot of the present state."""
+        """Take a snapshot of the current state."""
         self.is_snapshot_wanted = False
         live, graph = self._live, self._live.graph
         started = time.perf_counter()
-        with graph.published(put_back=self.is_evaluating):
+        with graph.published(restore_previous=self.is_evaluating):
             self._put(make_snapshot(graph.snapshot(), live.book, live.point, live.seconds))
             for name in sorted(self._inspected):
                 self._put(TensorValues(live.step, name, read_only(graph.tensor_values(name))))
@@ -86,7 +86,7 @@ class Measuring:
         return self._evaluation is not None
 
     def begin_evaluation(self) -> None:
-        """Start an evaluation of the present state, dropping one in progress."""
+        """Start an evaluation of the current state, dropping one in progress."""
         spec = self._spec
         live = self._live
         self._evaluation, self._evaluated = (

@@ -19,18 +19,18 @@ class Objective(NamedTuple):
         float32 scalar.
     total_score : callable (outputs, labels) -> tf.Tensor
         Scalar: sum over the examples of the score whose mean determines the metric, see `qatviz.metric.Metric.of_mean`.
-    loss_of_guessing : callable (Dataset) -> float
+    baseline_loss : callable (Dataset) -> float
         Loss on the training data of the best constant prediction.
-    reaches_labels : bool
-        Whether the output's quantizer observes the range of the labels, which the outputs are to reach. Values outside
-        of a range have no gradient: an output that starts with small values, and whose range follows them by a moving
-        average, could hardly grow to its targets.
+    observes_labels : bool
+        If True, the output's quantizer observes the range of the labels, too. Values outside of a range have no
+        gradient: outputs that start with small values, and whose range is their moving average, would hardly grow to
+        the targets.
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     total_score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    loss_of_guessing: Callable[[Dataset], float]
-    reaches_labels: bool = False
+    baseline_loss: Callable[[Dataset], float]
+    observes_labels: bool = False
 
 
 def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -59,5 +59,5 @@ def _variance(dataset: Dataset) -> float:
 
 OBJECTIVES = {
     CLASSIFICATION: Objective(_cross_entropy, _count_correct, lambda dataset: math.log(dataset.num_classes)),
-    REGRESSION: Objective(_squared_error, _total_squared_error, _variance, reaches_labels=True),
+    REGRESSION: Objective(_squared_error, _total_squared_error, _variance, observes_labels=True),
 }

@@ -63,7 +63,7 @@ def _adam_advance(scalars: Tensors, hyper: Tensors) -> Tensors:
     return {name + "_power": scalars[name + "_power"] * hyper[name] for name in ("beta1", "beta2")}
 
 
-def _nothing(scalars: Tensors, hyper: Tensors) -> Tensors:
+def _no_scalars(scalars: Tensors, hyper: Tensors) -> Tensors:
     return {}
 
 
@@ -75,8 +75,8 @@ OPTIMIZERS = {
         _adam_advance,
         ("learning_rate", "beta1", "beta2", "epsilon"),
     ),
-    "momentum": Optimizer(("momentum",), {}, _momentum, _nothing, ("learning_rate", "momentum")),
-    "sgd": Optimizer((), {}, _sgd, _nothing, ("learning_rate",)),
+    "momentum": Optimizer(("momentum",), {}, _momentum, _no_scalars, ("learning_rate", "momentum")),
+    "sgd": Optimizer((), {}, _sgd, _no_scalars, ("learning_rate",)),
 }
 HYPERPARAMETERS = ("learning_rate", "momentum", "beta1", "beta2", "epsilon")
 

@@ -31,7 +31,7 @@ class Pace:
         self._wanted, self._allowed = ended + self._interval_s, ended + self._rest_after(ended - began)
 
     def restart(self, now: float) -> None:
-        """Return to the first interval after a change, as far as the fraction of wall time allows."""
+        """Restart from the first interval, after a change; the limit on wall time still applies."""
         self._interval_s = self._first_s
         self._wanted = min(self._wanted, now + self._first_s)
 
@@ -69,6 +69,6 @@ class SnapshotPace:
         self._is_first, self._last = False, ended
         self._next = ended + max(interval, rest)
 
-    def hurry(self, interval: float) -> None:
+    def schedule_soon(self, interval: float) -> None:
         """Schedule the next snapshot after a change: only the interval applies."""
         self._next = min(self._next, self._last + interval)

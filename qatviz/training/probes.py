@@ -22,7 +22,7 @@ from qatviz.training.variables import StateVariable
 HISTOGRAM_BINS = 128
 #: Largest magnitude of the outer edges of a histogram, whose difference must be representable in float32.
 LARGEST_EDGE = 1e38
-#: Largest number of values of an activation measured by a snapshot: whole examples, at least one.
+#: Largest number of values of an activations tensor measured by a snapshot: whole examples, at least one.
 SNAPSHOT_VALUES = 32768
 #: Approximate largest number of values of a weight tensor measured by a snapshot: evenly spaced rows of all channels.
 #: Sampling a larger tensor changes a measure by less than a hundredth; measuring all of it would slow down training.
@@ -117,7 +117,7 @@ class SnapshotProbe:
     previous : dict of str to StateVariable
         Codes of each weight tensor at the last snapshot, int32 ``[n, channels]``.
     known : StateVariable
-        bool: whether ``previous`` contains codes.
+        bool: True if ``previous`` contains codes.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class SnapshotProbe:
     sources : dict of str to tf.Tensor
         Values before quantization, by tensor; :func:`snapshot_items` of each are measured.
     forget : tf.Operation
-        Makes the next flip rate NaN, after the run was set to another state.
+        Operation that makes the next flip rate NaN, for a run that was set to another state.
     """
 
     def __init__(self, quantizers: LiveQuantizers, previous: Dict[str, StateVariable], known: StateVariable):

@@ -12,18 +12,18 @@ from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
 
 #: Training steps between two searches for the ranges of weights (percentile, least squared error).
 SEARCH_INTERVAL = 20
-#: Actions on the held range of a tensor: leave it, capture the present minimum and maximum, search for a new one.
+#: Actions on the held range of a tensor: leave it, capture the current minimum and maximum, search for a new one.
 KEEP, CAPTURE, SEARCH = range(3)
 _SEARCHED = (PERCENTILE, MSE)
 
 
-def actions_on_change(place: Layout, old: Optional[SettingsBook], new: SettingsBook) -> List[int]:
+def actions_on_change(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> List[int]:
     """Return the action for each weight tensor when ``new`` takes effect (``old`` None: at the start of a run).
 
     Range methods that search do so with the new settings; a range that is held from now on is captured.
     """
     actions = []
-    for group in place.weights:
+    for group in layout.weights:
         method = new.quantizers[group].range_method
         held_from_now_on = new.run.freeze_ranges or method == FROZEN
         followed_so_far = old is None or (old.quantizers[group].range_method == MIN_MAX and not old.run.freeze_ranges)
@@ -34,15 +34,15 @@ def actions_on_change(place: Layout, old: Optional[SettingsBook], new: SettingsB
     return actions
 
 
-def actions_at_step(place: Layout, book: SettingsBook, step: int) -> List[int]:
+def actions_at_step(layout: Layout, book: SettingsBook, step: int) -> List[int]:
     """Return the action for each weight tensor before step ``step``: a search every SEARCH_INTERVAL steps."""
     if step % SEARCH_INTERVAL or book.run.freeze_ranges:
-        return [KEEP] * len(place.weights)
-    return [SEARCH if book.quantizers[group].range_method in _SEARCHED else KEEP for group in place.weights]
+        return [KEEP] * len(layout.weights)
+    return [SEARCH if book.quantizers[group].range_method in _SEARCHED else KEEP for group in layout.weights]
 
 
 def held_ranges(
-    place: Layout,
+    layout: Layout,
     book: SettingsBook,
     actions: Sequence[int],
     weights: Sequence[np.ndarray],
@@ -57,13 +57,13 @@ def held_ranges(
     weights : sequence of np.ndarray
         The float weights, batch norm folded in.
     held : dict of str to np.ndarray
-        The present arrays.
+        The current arrays.
     """
     new = {name: array.copy() for name, array in held.items()}
-    for index, (group, action, weight) in enumerate(zip(place.weights, actions, weights)):
+    for index, (group, action, weight) in enumerate(zip(layout.weights, actions, weights)):
         if action == KEEP:
             continue
-        settings, channels = book.quantizers[group], place.channels[index]
+        settings, channels = book.quantizers[group], layout.channels[index]
 
         find: Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]] = min_max_range
         if action == SEARCH:

@@ -54,17 +54,17 @@ class StepDecoder:
     """
 
     def __init__(self, plan: QuantizationPlan, batch_size: int):
-        self._place = layout(plan)
-        self._group_of = np.array(self._place.group_of)
-        self._weights = np.array(self._place.weights, int)
-        self._starts = np.array([channels.start for channels in self._place.channels], int)
-        self._owner = np.repeat(np.arange(len(self._starts)), [c.stop - c.start for c in self._place.channels])
+        self._layout = layout(plan)
+        self._group_of = np.array(self._layout.group_of)
+        self._weights = np.array(self._layout.weights, int)
+        self._starts = np.array([channels.start for channels in self._layout.channels], int)
+        self._owner = np.repeat(np.arange(len(self._starts)), [c.stop - c.start for c in self._layout.channels])
         sizes = [element_count(t.shape) * (1 if t.kind == WEIGHTS else batch_size) for t in plan.tensors]
         self._sizes = np.array([sample_size(size) for size in sizes], np.float64)
-        groups = len(self._place.leaders)
+        groups = len(self._layout.leaders)
         # Index of the channel's grid for each value of the sample; channel grids follow the grids of the groups.
         self._by_channel = np.zeros((len(plan.tensors), STEP_SAMPLE), int)
-        for group, channels in zip(self._place.weights, self._place.channels):
+        for group, channels in zip(self._layout.weights, self._layout.channels):
             for index in plan.groups[group]:
                 elements = np.arange(STEP_SAMPLE) * sample_stride(sizes[index])
                 self._by_channel[index] = groups + channels.start + elements % (channels.stop - channels.start)
@@ -117,7 +117,7 @@ class StepDecoder:
         x = x.reshape(len(x), -1, STEP_SAMPLE)
         index = self._group_of[:, None]
         if per_channel.any():
-            by_channel = np.zeros(len(self._place.leaders), bool)
+            by_channel = np.zeros(len(self._layout.leaders), bool)
             by_channel[self._weights] = per_channel
             index = np.where(by_channel[self._group_of][:, None], self._by_channel, index)
         scale, low, high = (grids[:, row][:, index] for row in (0, 2, 3))

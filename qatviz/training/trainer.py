@@ -85,8 +85,8 @@ class Trainer:
             now = time.perf_counter()
             self._checkpointer.restart_interval(now, self._live.book.run.checkpoint_interval)
             first = self._live.capture("start", SaveReason(SaveKind.START))
-            loss_of_guessing = OBJECTIVES[spec.dataset.task].loss_of_guessing(spec.dataset)
-            self._recovery = Recovery(first, loss_of_guessing, time.perf_counter() - now)
+            baseline_loss = OBJECTIVES[spec.dataset.task].baseline_loss(spec.dataset)
+            self._recovery = Recovery(first, baseline_loss, time.perf_counter() - now)
             self._executor = CommandExecutor(
                 self._live,
                 self._measuring,
@@ -109,17 +109,17 @@ class Trainer:
         """Train until the end; return the last event."""
         control, executor, inbox = self._control, self._executor, self._inbox
         while not control.is_stopping:
-            executor.carry_out(executor.due() + inbox.take_all())
+            executor.execute(executor.due() + inbox.drain())
             if control.is_stopping:
                 break
             if control.is_paused:
-                self._rest()
+                self._idle()
             elif control.is_done:
                 if self._finish_evaluation():
                     break
             else:
-                self._one_step()
-                self._look_after()
+                self._train_step()
+                self._run_housekeeping()
         return self._end()
 
     def close(self) -> None:
@@ -143,12 +143,12 @@ class Trainer:
         measuring.begin_evaluation()
         while measuring.is_evaluating:
             measuring.advance_evaluation()
-            self._executor.carry_out(self._inbox.take_all())
+            self._executor.execute(self._inbox.drain())
             if not control.is_done or self._live.book != book or control.is_paused or control.is_stopping:
                 return False
         return True
 
-    def _one_step(self) -> None:
+    def _train_step(self) -> None:
         live = self._live
         try:
             loss, raw = live.train_step()
@@ -172,7 +172,7 @@ class Trainer:
 
     # Housekeeping between steps
 
-    def _look_after(self) -> None:
+    def _run_housekeeping(self) -> None:
         live, measuring = self._live, self._measuring
         run, now = live.book.run, time.perf_counter()
         if measuring.is_evaluating:
@@ -191,7 +191,7 @@ class Trainer:
             self._checkpointer.save(live.capture(checkpoint_name(AUTOMATIC, live.step), SaveReason(SaveKind.AUTOMATIC)))
         self._report_failure()
 
-    def _rest(self) -> None:
+    def _idle(self) -> None:
         self._report_failure()
         if self._measuring.is_snapshot_wanted:
             self._measuring.take_snapshot()

@@ -16,7 +16,7 @@ class StateVariable:
     Parameters
     ----------
     is_fed : bool
-        Whether it has those; otherwise only operations of the graph assign it.
+        If False, the variable has no placeholder, and only operations of the graph assign it.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class StateVariable:
                 self.load = self.assign(self.feed)
 
     def read(self) -> tf.Tensor:
-        """Return the present value, which later assignments do not change."""
+        """Return the current value, which later assignments do not change."""
         value = tf.raw_ops.ReadVariableOp(resource=self.handle, dtype=self.dtype)
         value.set_shape(self.shape)
         return value

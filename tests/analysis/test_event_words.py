@@ -53,7 +53,7 @@ def test_tensors_that_are_not_named_are_counted(tensors):
         (events.Planned(3, 9, ()), "total steps: 9"),
         (events.Planned(3, 9, SCHEDULE[:1]), "total steps: 9, with 1 change to come"),
         (events.Planned(3, None, SCHEDULE), "total steps: no limit, with 2 changes to come"),
-        (events.Paused(3, PauseReason.ASKED), "paused"),
+        (events.Paused(3, PauseReason.REQUESTED), "paused"),
         (events.Paused(3, PauseReason.SINGLE_STEPS), "paused: single step"),
         (events.CheckpointSaved(3, "a", SaveReason(SaveKind.AUTOMATIC)), "automatic checkpoint saved: a"),
         (events.CheckpointSaved(3, "a", SaveReason(SaveKind.END)), "checkpoint a saved (end of the run)"),

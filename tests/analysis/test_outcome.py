@@ -36,8 +36,8 @@ def step_record(step):
 def test_an_outcome_counts_a_change_once():
     book, changes = BOOK.change([(PATH, 3)])
     outcome = Outcome(BOOK)
-    outcome.take(events.CommandApplied(5, "a-1", Redo(), changes))
-    outcome.take(events.Restored(5, "x", RestoreReason.REDO, 9, changes))
+    outcome.update(events.CommandApplied(5, "a-1", Redo(), changes))
+    outcome.update(events.Restored(5, "x", RestoreReason.REDO, 9, changes))
     assert outcome.changes == [{"step": 5, "setting": PATH, "old": 8, "new": 3}]
     assert outcome.book == book
 
@@ -45,31 +45,31 @@ def test_an_outcome_counts_a_change_once():
 def test_a_change_and_its_undo_at_one_step_leave_nothing():
     outcome = Outcome(BOOK)
     book, event = applied(5, BOOK, 3)
-    outcome.take(event)
-    outcome.take(events.Restored(5, "before", RestoreReason.UNDO, 5, book.differences(BOOK)))
+    outcome.update(event)
+    outcome.update(events.Restored(5, "before", RestoreReason.UNDO, 5, book.differences(BOOK)))
     assert (outcome.book, outcome.changes) == (BOOK, [])
 
 
 def test_going_back_forgets_what_was_measured_and_changed_later():
     outcome = Outcome(BOOK)
     book, event = applied(5, BOOK, 3)
-    outcome.take(event)
+    outcome.update(event)
     for step in (4, 6):
-        outcome.take(events.Evaluated(step, {"float": step / 10}, 10, 0.1))
-    outcome.take(events.Finished(6))
+        outcome.update(events.Evaluated(step, {"float": step / 10}, 10, 0.1))
+    outcome.update(events.Finished(6))
     assert outcome.ending == "finished" and outcome.changes_from(book, 5) == []
     restored = events.Restored(4, "x", RestoreReason.CHECKPOINT, 6, book.differences(BOOK))
-    outcome.take(restored.placed(1, 0, BranchPoint(0, 4)))
+    outcome.update(restored.placed(1, 0, BranchPoint(0, 4)))
     assert [row["step"] for row in outcome.evaluations] == [4]
     assert (outcome.changes, outcome.book, outcome.ending) == ([], BOOK, "")
 
 
 def test_every_number_of_the_result_has_a_form_in_json():
     outcome = Outcome(BOOK)
-    outcome.take(StepRecord(1, 0.0, float("nan"), 0.1, np.zeros((len(STEP_MEASURES), len(PLAN.tensors)))))
+    outcome.update(StepRecord(1, 0.0, float("nan"), 0.1, np.zeros((len(STEP_MEASURES), len(PLAN.tensors)))))
     values = np.full((len(SNAPSHOT_MEASURES), len(PLAN.tensors)), np.inf, np.float32)
     settings = [BOOK.of(tensor.name) for tensor in PLAN.tensors]
-    outcome.take(Snapshot(1, 0.0, values, {}, tuple(s.num_bits for s in settings), (True,) * len(settings)))
+    outcome.update(Snapshot(1, 0.0, values, {}, tuple(s.num_bits for s in settings), (True,) * len(settings)))
     result = json.loads(json.dumps(outcome.to_dict(), allow_nan=False))
     assert (result["step"], result["loss"], result["steps_per_second"]) == (1, None, None)
     assert {row["scale"] for row in result["tensors"]} == {None}
@@ -80,10 +80,10 @@ def test_a_record_tells_what_the_channel_told(tmp_path):
     with RunRecord.create(tmp_path / "run", {"network": NETWORK.to_dict(), "settings": BOOK.to_dict()}) as record:
         for step in (1, 2, 3):
             record.append_step(step_record(step))
-            live.take(step_record(step))
+            live.update(step_record(step))
             _, event = applied(step, live.book, 8 - step)
             record.append_event(event)
-            live.take(event)
+            live.update(event)
     read = read_outcome(RunRecord.read(tmp_path / "run"))
     assert read.to_dict() == live.to_dict() and read.timeline == live.timeline and read.book == live.book
 

@@ -23,7 +23,7 @@ NETWORK = zoo.build("mlp", (6, 6, 1), 4)
 PLAN = quantization_plan(NETWORK)
 BOOK = SettingsBook.from_preset(PLAN, "tflite-int8")
 
-ASKED = SaveReason(SaveKind.ASKED)
+REQUESTED = SaveReason(SaveKind.REQUESTED)
 
 
 class Spec:
@@ -58,9 +58,9 @@ class Script:
 
     def save(self, name, value=0.0):
         arrays = {"w": np.full(3, value, np.float32)}
-        moment = RunState(self.step, self.step / 10, self.book, arrays, name, ASKED, self.record.branch)
+        moment = RunState(self.step, self.step / 10, self.book, arrays, name, REQUESTED, self.record.branch)
         self.record.save_checkpoint(name, moment.arrays, moment.meta())
-        self.record.append_event(events.CheckpointSaved(self.step, name, ASKED))
+        self.record.append_event(events.CheckpointSaved(self.step, name, REQUESTED))
         return moment
 
     def go_back(self, moment):

@@ -104,7 +104,7 @@ def follow(*batches, on_look=None):
             "step 9: the loss of step 10 is not finite; the state after step 3 is restored",
         ),
         (events.RecordFailed(4, "full"), "step 4: warning: full; training continues"),
-        (events.CheckpointSaved(4, "c", SaveReason(SaveKind.ASKED)), None),
+        (events.CheckpointSaved(4, "c", SaveReason(SaveKind.REQUESTED)), None),
         (events.Finished(9), None),
     ],
 )
@@ -167,10 +167,10 @@ def test_steps_per_second_are_those_of_the_last_seconds():
     rate, outcome = progress.Rate(), Outcome(BOOK)
     found = []
     for step in range(1, 200):
-        outcome.take(record(step, step * 1.0 if step < 100 else 99 + (step - 99) * 0.1))
+        outcome.update(record(step, step * 1.0 if step < 100 else 99 + (step - 99) * 0.1))
         found.append(rate.add(outcome))
     assert found[0] is None and found[98] == pytest.approx(1.0) and found[-1] == pytest.approx(10.0)
-    outcome.take(record(5, 0.5))
+    outcome.update(record(5, 0.5))
     assert rate.add(outcome) is None
 
 
@@ -182,9 +182,9 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     bar.begin()
     bar.update(outcome)
     bar.started()
-    outcome.take(events.Evaluated(8, ACCURACY, 9, 1.0))
+    outcome.update(events.Evaluated(8, ACCURACY, 9, 1.0))
     for step in (10, 20):
-        outcome.take(record(step))
+        outcome.update(record(step))
         bar.update(outcome)
     bar.line("something between")
     bar.close()
@@ -212,7 +212,7 @@ def test_elsewhere_there_are_lines_now_and_then(monkeypatch, capsys, total, word
     lines.update(outcome)
     lines.started()
     for step in (10, 20, 30):
-        outcome.take(record(step))
+        outcome.update(record(step))
         lines.update(outcome)
         clock[0] += progress.LINE_INTERVAL_S / 2 + 0.01 if step == 10 else progress.LINE_INTERVAL_S / 2
         if step == 10:

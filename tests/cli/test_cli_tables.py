@@ -36,7 +36,9 @@ def outcome_of(network, preset, **measures):
     for name, number in measures.items():
         values[SNAPSHOT_MEASURES.index(name)] = number
     settings = [outcome.book.of(tensor.name) for tensor in plan.tensors]
-    outcome.take(Snapshot(7, 1.5, values, {}, tuple(s.num_bits for s in settings), tuple(s.enabled for s in settings)))
+    outcome.update(
+        Snapshot(7, 1.5, values, {}, tuple(s.num_bits for s in settings), tuple(s.enabled for s in settings))
+    )
     return outcome
 
 

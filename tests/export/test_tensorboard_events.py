@@ -302,8 +302,8 @@ def test_histograms_of_what_is_not_finite_are_left_out(tmp_path):
 
 def test_events_are_told_in_words():
     failed = events.Failed(9, "ValueError: no", "Traceback …")
-    saved = events.CheckpointSaved(9, "a", SaveReason(SaveKind.ASKED))
-    assert event_texts([failed, saved, events.Paused(9, PauseReason.ASKED)]) == [
+    saved = events.CheckpointSaved(9, "a", SaveReason(SaveKind.REQUESTED))
+    assert event_texts([failed, saved, events.Paused(9, PauseReason.REQUESTED)]) == [
         (9, "Failed: ValueError: no"),
         (9, "Paused: asked to"),
     ]

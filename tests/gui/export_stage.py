@@ -122,7 +122,7 @@ class ExportLauncher(StagedLauncher):
         self.program, self.wanted, self.refusal = succeeds(RECORD), [], ""
         self.infos = [
             CheckpointInfo("before-00000002-1", 2, SaveReason(SaveKind.BEFORE_CHANGE, CHANGE), 1.0, 10),
-            CheckpointInfo("step-00000003", 3, SaveReason(SaveKind.ASKED), 2.0, 10),
+            CheckpointInfo("step-00000003", 3, SaveReason(SaveKind.REQUESTED), 2.0, 10),
         ]
         self.books = {}
 

@@ -127,7 +127,7 @@ class StagedRun:
 
     def advance(self, steps=1, snapshot=True):
         """Carry out what was asked for, train up to ``steps`` steps, take a snapshot."""
-        self._executor.carry_out(self._inbox.take_all())
+        self._executor.execute(self._inbox.drain())
         for _ in range(steps):
             if self._control.is_paused or self._control.is_stopping or self._control.is_done or self.state in ENDED:
                 break
@@ -217,7 +217,7 @@ class StagedRun:
 
     # As what is trained: see qatviz.training.live_run
 
-    def adopt(self, book):
+    def apply_settings(self, book):
         self.book = book
         self._next_activation = live_state.next_activation(book.quantizers, self.step)
         return False
@@ -228,7 +228,7 @@ class StagedRun:
 
     def set_to(self, state):
         self.step, self.seconds, self._values = state.step, state.seconds, dict(state.arrays)
-        self.adopt(state.book)
+        self.apply_settings(state.book)
         return self._cursor.fork(state.point)
 
     @property
@@ -243,7 +243,7 @@ class StagedRun:
 
     def _activate(self):
         names = [t.name for t in self.plan.tensors if self.book.of(t.name).quant_delay == self.step]
-        self.adopt(self.book)
+        self.apply_settings(self.book)
         self.emit(events.SettingsActivated(self.step, tuple(n for n in names if self.book.of(n).enabled)))
 
     # As what measures it: see qatviz.training.measuring
@@ -261,7 +261,7 @@ class StagedRun:
     def inspect(self, tensor):
         self._inspected.add(self.plan.tensor(tensor).name)
 
-    def hurry(self):
+    def schedule_soon(self):
         """There is no pace: the test says when the next snapshot comes."""
 
     # Inside

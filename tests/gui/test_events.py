@@ -118,9 +118,9 @@ def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
         "checkpoint": "before-1",
     }
     reasons = {
-        "Paused": PauseReason.ASKED,
+        "Paused": PauseReason.REQUESTED,
         "Restored": RestoreReason.UNDO,
-        "CheckpointSaved": SaveReason(SaveKind.ASKED),
+        "CheckpointSaved": SaveReason(SaveKind.REQUESTED),
     }
     values["reason"] = reasons.get(kind)
     known = events.EVENT_KINDS[kind]

@@ -319,7 +319,7 @@ def test_other_events_have_no_marker_and_those_of_one_step_share_it():
         [
             LoggedEvent(events.Evaluated(3, {}, 1, 0.0)),
             LoggedEvent(applied(5)),
-            LoggedEvent(events.Paused(6, PauseReason.ASKED)),
+            LoggedEvent(events.Paused(6, PauseReason.REQUESTED)),
             LoggedEvent(applied(7, ("a.weights.num_bits", 8, 4))),
             LoggedEvent(applied(7, ("a.weights.symmetric", False, True))),
             LoggedEvent(events.SettingsActivated(9, ("a.weights",))),

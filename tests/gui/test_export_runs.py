@@ -56,7 +56,7 @@ def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_fi
     command_id = f"staged-{len(context.model.run.sent)}"
     news = [
         events.CommandApplied(5, command_id, SaveCheckpoint(), (), "step-00000005"),
-        events.CheckpointSaved(5, "step-00000005", SaveReason(SaveKind.ASKED)),
+        events.CheckpointSaved(5, "step-00000005", SaveReason(SaveKind.REQUESTED)),
     ]
     first, second = news[::-1] if saved_first else news
     context.model.take([events.CheckpointSaved(4, "auto-00000004", SaveReason(SaveKind.AUTOMATIC)), first])

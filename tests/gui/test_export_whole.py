@@ -148,7 +148,7 @@ def test_a_checkpoint_that_may_go_is_kept_by_a_name_of_its_own(tmp_path, save):
     assert keep_checkpoint(str(tmp_path), name) == "kept-before-00000500-3.2"
     assert (folder / "kept-before-00000500-3.npz").read_bytes() == first
     assert keep_checkpoint(str(tmp_path), "kept-before-00000500-3") == "kept-before-00000500-3"
-    for name, kind in (("step-00000500", SaveKind.ASKED), ("mine", SaveKind.AUTOMATIC)):
+    for name, kind in (("step-00000500", SaveKind.REQUESTED), ("mine", SaveKind.AUTOMATIC)):
         save(name, kind, 3)
         assert keep_checkpoint(str(tmp_path), name) == name
     assert len(list(folder.iterdir())) == 5

@@ -78,7 +78,7 @@ def told(context, staged, show):
         row = next(row for row in tensor_rows(report) if row.tensor.name == NAME)
         found["report"] = next(column for column in REPORT_COLUMNS if column.key == key).text(row)
         outcome = Outcome(model.book)
-        outcome.take(model.snapshot)
+        outcome.update(model.snapshot)
         if key in IN_TERMINAL:
             rows = [row for row in outcome.tensors() if row["name"] == NAME]
             line = tensor_table(rows, 200).splitlines()[2]

@@ -133,7 +133,9 @@ def test_events_that_say_the_same_are_equal_wherever_they_are_placed():
     event = events.Resumed(3)
     assert event.branch == UNPLACED and event.placed(1, 2, None) == event != events.Resumed(4)
     assert event.placed(1, 2, None).point == BranchPoint(1, 3, 3)
-    assert events.CheckpointSaved(3, "a", SaveReason(SaveKind.ASKED)).placed(1, 2, None).point == BranchPoint(1, 3, 2)
+    assert events.CheckpointSaved(3, "a", SaveReason(SaveKind.REQUESTED)).placed(1, 2, None).point == BranchPoint(
+        1, 3, 2
+    )
 
 
 def test_an_event_of_an_older_record_lacks_what_has_a_default():
@@ -185,4 +187,4 @@ def test_all_events_and_commands_of_the_modules_are_kinds_with_a_case():
 
 
 def test_a_pause_says_why():
-    assert events.Paused(3, PauseReason.ASKED).to_dict()["reason"] == "asked to"
+    assert events.Paused(3, PauseReason.REQUESTED).to_dict()["reason"] == "asked to"

@@ -249,7 +249,7 @@ class GoingOn(RecordReader):
         self._run, self._writer = run, record
 
     def _grow(self):
-        self._run.put(events.Paused(self._run.step, PauseReason.ASKED))
+        self._run.put(events.Paused(self._run.step, PauseReason.REQUESTED))
         append(self._writer, self._run.advance(1).drain())
         assert self._writer.flush()
 
@@ -302,7 +302,7 @@ def test_a_discarded_branch_is_marked(tmp_path):
             20,
             tuple(events.Change(change.setting, change.new, change.old) for change in back),
         )
-        record.append_rewind(10, told_by=[restored])
+        record.append_rewind(10, reports=[restored])
         append(record, [events.Stopped(10)])
     data = read_run(RunRecord.read(tmp_path / "run"))
     assert data.outcome.step == 10 and data.book == data.first_book == first and data.turns == ()
@@ -403,7 +403,7 @@ def test_omitted_rows_of_a_table_are_counted(tmp_path, monkeypatch):
     def play(run):
         for _ in range(50):
             run.advance(1, snapshot=False).evaluate()
-            run.put(events.Paused(run.step, PauseReason.ASKED))
+            run.put(events.Paused(run.step, PauseReason.REQUESTED))
 
     found = page_of(tmp_path / "run", play)
     for caption in ("Events by step", "Evaluations on held-out data: accuracy"):

@@ -103,7 +103,7 @@ def test_words_become_structures():
     assert {event.id for event in found if isinstance(event, events.CommandApplied)} == {""}
     reasons = [event.reason for event in found if isinstance(event, events.Restored)]
     assert reasons == [RestoreReason.UNDO, RestoreReason.CHECKPOINT, RestoreReason.BAD_STEP]
-    assert found[5].reason == SaveReason(SaveKind.ASKED)
+    assert found[5].reason == SaveReason(SaveKind.REQUESTED)
     assert found[-2].what is NonFiniteValue.LOSS and found[-1].reason is PauseReason.BAD_STEP
 
 

@@ -354,7 +354,7 @@ def test_a_missing_snapshot_is_named_with_its_neighbours(record):
 
 def test_a_second_run_in_a_directory_is_refused(record):
     record.close()
-    with pytest.raises(RecordError, match="holds a run already"):
+    with pytest.raises(RecordError, match="contains a run already"):
         RunRecord.create(record.directory, DESCRIPTION)
     RunRecord.open(record.directory).close()
 

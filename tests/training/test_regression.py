@@ -108,7 +108,7 @@ def test_a_quantized_network_learns_to_predict():
     with Driver(spec(net(units=32), data, steps=600, batch_size=32, run={"learning_rate": 0.01})) as driver:
         assert driver.finish() == events.Finished(600)
     result = driver.events(events.Evaluated)[-1]
-    spread = math.sqrt(OBJECTIVES["regression"].loss_of_guessing(data))
+    spread = math.sqrt(OBJECTIVES["regression"].baseline_loss(data))
     assert spread == pytest.approx(data.y_train.std(axis=0).mean(), rel=0.05)
     assert result.scores["quantized"] < 0.5 * spread and result.scores["float"] < 0.5 * spread
     history = driver.run.history
@@ -149,13 +149,11 @@ def test_large_numbers_are_measured_in_their_own_unit():
     with Driver(spec(net(), data), paused=True) as driver:
         scores = evaluated(driver).scores
     assert scores["float"] == pytest.approx(1e7, rel=0.1)
-    assert OBJECTIVES["regression"].loss_of_guessing(data) == pytest.approx(
-        np.var(data.y_train, axis=0).mean(), rel=1e-3
-    )
+    assert OBJECTIVES["regression"].baseline_loss(data) == pytest.approx(np.var(data.y_train, axis=0).mean(), rel=1e-3)
 
 
 def test_guessing_among_classes_costs_the_logarithm_of_their_number():
-    assert OBJECTIVES["classification"].loss_of_guessing(dataset(classes=3)) == math.log(3)
+    assert OBJECTIVES["classification"].baseline_loss(dataset(classes=3)) == math.log(3)
 
 
 def test_a_network_that_can_not_predict_numbers_is_refused():

@@ -222,7 +222,7 @@ def test_a_failure_while_building_arrives_too(monkeypatch):
 def test_a_run_does_not_begin_from_a_checkpoint_of_something_else(graphs, tmp_path, damage, found):
     run_spec = spec()
     state = damage(graph_of(run_spec, graphs).initial_state(run_spec.book.run))
-    start = RunState(7, 1.0, run_spec.book, state, "foreign", SaveReason(SaveKind.ASKED))
+    start = RunState(7, 1.0, run_spec.book, state, "foreign", SaveReason(SaveKind.REQUESTED))
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     with Driver(spec(start=start), record) as driver:
         failed = driver.finish()

@@ -41,10 +41,10 @@ def assert_outcome(script, tmp_path):
                 driver.until_event(events.Paused, since=since)
             assert isinstance(answer, (events.CommandApplied, events.CommandRejected))
     for item in driver.news:
-        live.take(item)
+        live.update(item)
     reader = RunRecord.read(tmp_path / "run")
     recorded = Outcome(run_spec.book)
-    recorded.take_record(reader)
+    recorded.update_from_record(reader)
     (final,) = [info.name for info in reader.list_checkpoints() if info.name.startswith("final")]
     expected = SettingsBook.from_dict(run_spec.plan, reader.load_checkpoint(final)[1]["settings"])
     assert live.book == expected

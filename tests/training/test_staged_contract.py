@@ -111,21 +111,21 @@ class Lockstep:
     def __init__(self, run_spec, monkeypatch):
         self.run = Run(run_spec)
         self._rounds, self._is_waiting = 0, False
-        take_all = self.run._inbox.take_all
+        drain = self.run._inbox.drain
 
-        def take_when_permitted():
+        def drain_when_permitted():
             self._is_waiting = True
             wait_until(lambda: self._rounds > 0)
             self._is_waiting = False
             self._rounds -= 1
-            return take_all()
+            return drain()
 
         def make_collector(*arguments):
             self._collector = Collector(*arguments)
             return self._collector
 
         monkeypatch.setattr("qatviz.training.handle.Collector", make_collector)
-        monkeypatch.setattr(self.run._inbox, "take_all", take_when_permitted)
+        monkeypatch.setattr(self.run._inbox, "drain", drain_when_permitted)
         monkeypatch.setattr(self.run._inbox, "wait", lambda timeout_s: None)
         # Snapshots come when a command causes them, not after some time.
         monkeypatch.setattr("qatviz.training.measuring.Measuring.is_snapshot_due", lambda self, now: False)
@@ -222,7 +222,7 @@ def curves(history):
 def test_a_script_of_commands_has_the_same_answers_and_events(ending, monkeypatch):
     run_spec = spec(mlp())
     staged, seen = StagedRun(run_spec.network), []
-    staged.adopt(run_spec.book)
+    staged.apply_settings(run_spec.book)
     with Lockstep(run_spec, monkeypatch) as real:
         last, news = ENDINGS[ending][0], []
         for commands, rounds in [*SCRIPT, ENDINGS[ending]]:

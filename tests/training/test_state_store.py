@@ -16,7 +16,7 @@ SIZE = 1000
 
 
 def state(name, step=0):
-    return RunState(step, 0.0, BOOK, {"w": np.zeros(SIZE, np.uint8)}, name, SaveReason(SaveKind.ASKED))
+    return RunState(step, 0.0, BOOK, {"w": np.zeros(SIZE, np.uint8)}, name, SaveReason(SaveKind.REQUESTED))
 
 
 def names(store, count):

@@ -26,7 +26,7 @@ def test_a_sample_is_spread_over_the_tensor(size):
 def raw_step(decoder, plan, per_channel, enabled):
     """A step of random values on random grids, as the graph would fetch it; and what of each tensor is in the
     sample."""
-    place, values, samples = decoder._place, [], []
+    place, values, samples = decoder._layout, [], []
     grid, channel_grid = np.zeros((4, len(place.leaders)), np.float32), np.zeros((4, place.num_channels), np.float32)
     for target in (grid, channel_grid):
         target[0] = RANDOM.uniform(0.05, 0.3, target.shape[1])
@@ -59,7 +59,7 @@ def expected_of(raw, plan, place, values, index):
 def test_decoded_measures_are_those_of_the_reference(mixed):
     plan = quantization_plan(convnet())
     decoder = StepDecoder(plan, 4)
-    place = decoder._place
+    place = decoder._layout
     settings = []
     for flag in (False, True):
         per_channel = np.full(len(place.weights), flag)
@@ -90,10 +90,10 @@ def test_decoded_measures_are_those_of_the_reference(mixed):
 def test_a_tensor_in_float_has_no_error():
     plan = quantization_plan(convnet())
     decoder = StepDecoder(plan, 4)
-    enabled = np.arange(len(decoder._place.leaders)) % 2 == 0
-    raw, _ = raw_step(decoder, plan, np.zeros(len(decoder._place.weights), bool), enabled)
+    enabled = np.arange(len(decoder._layout.leaders)) % 2 == 0
+    raw, _ = raw_step(decoder, plan, np.zeros(len(decoder._layout.weights), bool), enabled)
     step = dict(zip(STEP_MEASURES, decoder([raw])[0]))
-    off = ~enabled[np.array(decoder._place.group_of)]
+    off = ~enabled[np.array(decoder._layout.group_of)]
     for name in ("mse", "mse_clipping", "mse_rounding", "clipped", "flushed"):
         assert (step[name][off] == 0).all() and (name == "clipped" or (step[name][~off] > 0).all())
 
@@ -102,7 +102,7 @@ def test_a_scale_of_zero_makes_everything_zero():
     plan = quantization_plan(convnet())
     decoder = StepDecoder(plan, 4)
     raw, _values = raw_step(
-        decoder, plan, np.zeros(len(decoder._place.weights), bool), np.ones(len(decoder._place.leaders), bool)
+        decoder, plan, np.zeros(len(decoder._layout.weights), bool), np.ones(len(decoder._layout.leaders), bool)
     )
     step = dict(zip(STEP_MEASURES, decoder([raw._replace(grid=np.zeros_like(raw.grid))])[0]))
     assert (step["clipped"] == 1).all() and (step["flushed"] == 1).all() and (step["rmse_over_scale"] == 0).all()

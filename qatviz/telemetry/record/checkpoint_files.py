@@ -70,7 +70,7 @@ class CheckpointInfo(NamedTuple):
 
 
 class CheckpointFiles:
-    """Checkpoints of the run in ``directory``, or other arrays in a ``subdirectory`` of their own.
+    """Checkpoints of the run in ``directory``, or other arrays in another ``subdirectory``.
 
     Methods may be called from any thread, but no two threads may write the same name at once.
     """

@@ -28,9 +28,9 @@ SNAPSHOTS_KEPT_WHOLE = 200
 _THIN_INTERVAL = 16
 #: Largest number of step records in one block.
 _MAX_BLOCK_ROWS = 4096
-#: A block smaller than this is extended by the next commit. A slow run commits a few steps at a time: with 27 tensors,
-#: a step takes 480 bytes in a block of 64 instead of 1,040 in a block of 4 (measured on lenet), and packing the block
-#: again takes 0.6 ms per commit, 0.2 % of a core.
+#: Blocks with fewer rows than this are extended by the next commit. A slow run commits a few steps at a time: with 27
+#: tensors, a step takes 480 bytes in a block of 64 instead of 1,040 in a block of 4 (measured on lenet), and packing
+#: the block again takes 0.6 ms per commit, 0.2 % of a core.
 GROWING_ROWS = 64
 
 
@@ -148,7 +148,7 @@ class RecordDatabase:
         self._state, self._snapshot_ids = state, ids
 
     def close(self, settle: bool) -> None:
-        """Close the database; ``settle`` merges the write-ahead log into it, so that read-only media can hold it.
+        """Close the database; ``settle`` merges the write-ahead log into it, so that read-only media are sufficient.
 
         A concurrent reader prevents the merge, which is harmless: the next writer does it.
         """

@@ -1,4 +1,4 @@
-"""Events of a record in their present form, whichever version wrote them.
+"""Events of a record in their current form, whichever version wrote them.
 
 Records of version 0.1 contain only the branch of an event, and only the starting step of a branch. Only this module
 derives the rest: the number of events before each, and the states at which branches start. Sentences in such records

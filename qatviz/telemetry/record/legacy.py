@@ -1,4 +1,4 @@
-"""Conversion of the sentences that version 0.1 recorded into the present form.
+"""Conversion of the sentences that version 0.1 recorded into the current form.
 
 Its events and checkpoints contain sentences where there are now structures: the command that was answered, the reason
 for a pause, a rewind or a saved state. Nothing else in the program parses such sentences.
@@ -45,7 +45,7 @@ def command_of(text: str) -> Command:
     return plain()
 
 
-def says_the_same(one: Command, other: Command) -> bool:
+def is_equivalent(one: Command, other: Command) -> bool:
     """Return whether two commands are equivalent, even if the values of one are text.
 
     Commands of version 0.1 have no ids by which to identify a scheduled command, so their content is compared.
@@ -69,7 +69,7 @@ def save_reason_of(recorded: Any) -> SaveReason:
 
 
 def upgrade(row: Dict[str, Any]) -> None:
-    """Convert an event to the present form, in place."""
+    """Convert an event to the current form, in place."""
     if "command" in row and isinstance(row["command"], str):
         row["command"] = command_of(row["command"]).to_dict()
     if row["kind"] in ("CommandApplied", "CommandRejected"):

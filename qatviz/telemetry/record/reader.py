@@ -17,7 +17,7 @@ from qatviz.protocol.timeline import LoggedEvent
 from qatviz.protocol.wire import unpack_snapshot, unpack_steps
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
 from qatviz.telemetry.record.event_log import EventLog, Row, read_log
-from qatviz.telemetry.record.legacy import save_reason_of, says_the_same
+from qatviz.telemetry.record.legacy import is_equivalent, save_reason_of
 from qatviz.telemetry.record.schema import (
     DATABASE_NAME,
     State,
@@ -64,7 +64,7 @@ class RecordReader:
     """Read-only record of a run, for any thread.
 
     Nothing stays open between two calls, and each call returns the items committed at its start. The *surviving
-    timeline* led to the run's present state: steps, snapshots and events abandoned by an undo are not part of it,
+    timeline* led to the run's current state: steps, snapshots and events abandoned by an undo are not part of it,
     unless a redo restored them. Snapshots survive by their step: one of the step to which the run was rewound survives
     until there is another one of that step.
 
@@ -101,7 +101,7 @@ class RecordReader:
             return read_state(connection).last_step
 
     def events(self, surviving_only: bool = False) -> List[Dict[str, Any]]:
-        """Return all events in the order in which they happened.
+        """Return all events in the order in which they occurred.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class RecordReader:
         """Return the remaining plan of the run; see :func:`qatviz.protocol.schedule.remaining_plan`."""
         log = [logged.event for logged in self.log()[0]]
         try:
-            return remaining_plan(self._description, log, self.last_step, says_the_same)
+            return remaining_plan(self._description, log, self.last_step, is_equivalent)
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{self.path}: the plan of the run is incomplete: {error!r}") from error
 
@@ -160,7 +160,7 @@ class RecordReader:
         return StepSeries(*(read_only(np.concatenate(column)) for column in zip(*parts)))
 
     def iter_steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[StepSeries]:
-        """Yield the same in pieces of at most a few thousand steps, of the timeline that survives at the start."""
+        """Yield these step records in pieces of at most a few thousand, for the timeline that survives at the start."""
         previous = -np.inf
         for _, piece in self._iter_pieces(self._limits(), start, stop):
             if piece.steps[0] <= previous:
@@ -185,7 +185,7 @@ class RecordReader:
             return sorted(self._snapshot_ids(connection))
 
     def snapshot(self, step: int) -> Snapshot:
-        """Return the snapshot of ``step``; raise RecordError where there is none."""
+        """Return the snapshot of ``step``; RecordError if there is none."""
         with open_for_reading(self.path) as connection:
             ids = self._snapshot_ids(connection)
             if step not in ids:
@@ -240,7 +240,7 @@ class RecordReader:
         return self._log().tree.path().includes(point)
 
     def _limits(self) -> Dict[int, float]:
-        """Return the last surviving step of each branch from which the present state descends."""
+        """Return the last surviving step of each branch from which the current state descends."""
         with open_for_reading(self.path) as connection:
             return _surviving(connection, read_state(connection))
 
@@ -279,7 +279,7 @@ class RecordReader:
                 continue
             columns = unpack_steps(read_body(connection, "blocks", block, body_crc))
             if columns[4].shape[1:] != state.shape:
-                raise ValueError(f"block {block} holds values of {columns[4].shape[1:]}, expected {state.shape}")
+                raise ValueError(f"block {block} has values of {columns[4].shape[1:]}, expected {state.shape}")
             chosen = (columns[0] >= first) & (columns[0] <= limit)
             if chosen.any():
                 pieces.append((branch, StepSeries(*(read_only(column[chosen]) for column in columns))))
@@ -323,7 +323,7 @@ def _point_of(row: Dict[str, Any]) -> BranchPoint:
 
 
 def _surviving(connection: sqlite3.Connection, state: State) -> Dict[int, float]:
-    """Return the last surviving step of each branch that the present state descends from."""
+    """Return the last surviving step of each branch that the current state descends from."""
     rows = read_rows(connection, "branches", range(state.branches))
     branches = {branch: (parent, fork_step) for branch, parent, fork_step in rows}
     limits: Dict[int, float] = {}

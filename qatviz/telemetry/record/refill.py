@@ -1,4 +1,4 @@
-"""Tracks and series of a run's history, and filling it again from the record."""
+"""Tracks and series of a run's history, and its reconstruction from the record."""
 
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
@@ -18,7 +18,7 @@ STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, Sequence[str]]:
     """Return tracks and series of a run.
 
-    Such as ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and the
+    Examples are ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and the
     evaluations by its metric: ``accuracy.quantized``.
     """
     steps = ["loss", "learning_rate"]
@@ -56,7 +56,7 @@ def append_new(history: History, track: str, step: int, values: np.ndarray, posi
 
 
 def enter_branches(history: History, tree: BranchTree, branch: int) -> None:
-    """Start the branches after the present one of ``history``, up to ``branch``."""
+    """Start the branches after the current one of ``history``, up to ``branch``."""
     for number in range(history.branch + 1, branch + 1):
         history.rewind(tree.parent_of(number) or BranchPoint(number - 1, 0), number)
 
@@ -73,7 +73,7 @@ def refill(
     Parameters
     ----------
     history : History
-        With the tracks of :func:`history_names`, for the tensors of the run.
+        Empty history with the tracks of :func:`history_names`, for the tensors of the run.
     tree : BranchTree, optional
         Branches to read, surviving or not: a resumed run may be set to a state on any of them. By default only the
         surviving timeline is read.

@@ -150,7 +150,7 @@ class RunRecord(RecordReader):
             self._writer.put((self._branch, snapshot), SNAPSHOT_WEIGHT)
 
     def append_event(self, event: Event) -> None:
-        """Append an event and commit it at once; one without a place belongs to the present state.
+        """Append an event and commit it at once; one without a place belongs to the current state.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class RunRecord(RecordReader):
         self,
         step: int,
         branch: Optional[int] = None,
-        told_by: Sequence[Event] = (),
+        reports: Sequence[Event] = (),
         position: Optional[int] = None,
     ) -> int:
         """Record that the run was set to the state after ``step`` training steps; start a new branch there.
@@ -180,9 +180,9 @@ class RunRecord(RecordReader):
         Parameters
         ----------
         branch : int, optional
-            Branch of that state (the entry ``branch`` of a checkpoint's metadata); by default the present one and its
+            Branch of that state (the entry ``branch`` of a checkpoint's metadata); by default the current one and its
             ancestors. Redo needs it, because its state is on an abandoned branch.
-        told_by : sequence of Event
+        reports : sequence of Event
             Events that report the rewind, placed on the new branch and committed together with it. If empty, the branch
             is committed with the next item.
         position : int, optional
@@ -206,8 +206,8 @@ class RunRecord(RecordReader):
             self._cursor.fork(BranchPoint(parent, new.fork_step, position))
             now = time.time()
             items: List[Item] = [(new.id, new)]
-            items += [(new.id, Timed(self._cursor.place(event), now)) for event in told_by]
-            self._writer.put_together(items, urgent=bool(told_by))
+            items += [(new.id, Timed(self._cursor.place(event), now)) for event in reports]
+            self._writer.put_atomically(items, urgent=bool(reports))
             self._branches.append(new)
             self._branch, self._last_step = new.id, new.fork_step
             return new.id
@@ -246,7 +246,7 @@ class RunRecord(RecordReader):
                 if not self.path.exists():
                     create_database(self.path, self._description)
             except (RecordError, OSError, sqlite3.Error) as error:
-                self._writer.blame(record_error(self.path, error))
+                self._writer.set_failure(record_error(self.path, error))
                 return False
             self._writer.restart()
             return self._writer.wait_opened() is None
@@ -260,7 +260,7 @@ class RunRecord(RecordReader):
             If that takes longer than ``timeout_s`` seconds; the writer continues in the background.
         """
         if not self._writer.close(timeout_s):
-            raise RecordError(f"{self.path}: could not be closed within {timeout_s} s: the disk does not answer")
+            raise RecordError(f"{self.path}: could not be closed within {timeout_s} s: the disk does not respond")
         self._lock.release()
 
     def __enter__(self) -> "RunRecord":
@@ -282,7 +282,7 @@ class RunRecord(RecordReader):
             path = directory / DATABASE_NAME
             if new_description is not None:
                 if path.exists():
-                    raise RecordError(f"{directory}: holds a run already; resume it, or choose another directory")
+                    raise RecordError(f"{directory}: contains a run already; resume it, or choose another directory")
                 if parameters is not None:  # before the record, which refers to them
                     CheckpointFiles(directory, INITIAL).save(PARAMETERS, parameters, {"step": 0, "reason": "given"})
                 try:

@@ -1,13 +1,13 @@
 """Schema of the database of a run, ``run.sqlite``: tables, versions, integrity checks.
 
-Format 1. Each row has a CRC-32 over its other columns (``body`` has one of its own, so that lists of blocks and
+Format 1. Each row has a CRC-32 over its other columns (``body`` has a separate one, so that lists of blocks and
 snapshots can be verified without reading their content):
 
 ``description``
     One row of JSON: the description of the run. Never changes.
 ``state``
     One row of JSON, written with every commit: the number of rows of the other tables (so that missing rows are
-    detected), the present branch, the last step and the shape of the step values.
+    detected), the current branch, the last step and the shape of the step values.
 ``branches``
     A run that is set to another state (undo, redo, restore) continues on a new branch, which starts after step
     ``fork_step`` of ``parent``. All other rows name their branch. The run starts on branch 0.
@@ -33,7 +33,7 @@ from qatviz.protocol.wire import to_json
 
 DATABASE_NAME = "run.sqlite"
 FORMAT_VERSION = 1
-#: "qatv" in ASCII; SQLite keeps it in the file's header.
+#: "qatv" in ASCII; SQLite stores it in the file's header.
 APPLICATION_ID = 0x71617476
 #: Seconds that a reader waits for a lock of the writer, which locks only while it opens or closes the record.
 BUSY_TIMEOUT_S = 5.0
@@ -246,5 +246,5 @@ def _read_json(connection: sqlite3.Connection, table: str) -> Dict[str, Any]:
     ((_, body),) = read_rows(connection, table, [1])
     value = json.loads(body)
     if not isinstance(value, dict):
-        raise ValueError(f"table {table} holds a {type(value).__name__}, expected an object")
+        raise ValueError(f"table {table} contains a {type(value).__name__}, expected an object")
     return value

@@ -8,7 +8,7 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 from qatviz.errors import RecordError
 from qatviz.telemetry.record.database import Branch, Item, RecordDatabase
 
-#: Longest time between commits of step records, in seconds: what a killed process loses at most.
+#: Longest time between commits of step records, in seconds, which bounds the loss if the process is killed.
 COMMIT_INTERVAL_S = 0.3
 #: Total weight of pending items (step record: 1, snapshot: `SNAPSHOT_WEIGHT`) that wakes the writer early ...
 _WAKE_LOAD = 1024
@@ -18,7 +18,7 @@ SNAPSHOT_WEIGHT = 64
 
 
 class RecordWriter:
-    """Writer that accepts items from any thread and commits them on its own; drops nothing while the disk works.
+    """Writer that accepts items from any thread and commits them on its own thread; no item is dropped without failure.
 
     If the disk is slower than the run, `put` blocks. After a failure nothing is written and `put` no longer blocks:
     further items are counted as lost.
@@ -75,9 +75,9 @@ class RecordWriter:
 
     def put(self, item: Item, weight: int = 1, urgent: bool = False) -> None:
         """Append an item; blocks while too many are pending. ``urgent``: commit at once, not with the next batch."""
-        self.put_together([item], weight, urgent)
+        self.put_atomically([item], weight, urgent)
 
-    def put_together(self, items: List[Item], weight: int = 1, urgent: bool = False) -> None:
+    def put_atomically(self, items: List[Item], weight: int = 1, urgent: bool = False) -> None:
         """Append items that are committed all or none; otherwise like `put`."""
         with self._changed:
             self._changed.wait_for(lambda: self._load < _MAX_LOAD or self._failure is not None or self._closing)
@@ -121,7 +121,7 @@ class RecordWriter:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def blame(self, failure: RecordError) -> None:
+    def set_failure(self, failure: RecordError) -> None:
         """Replace the failure of a failed writer by the reason why it cannot be restarted."""
         with self._changed:
             self._failure = failure
@@ -156,7 +156,7 @@ class RecordWriter:
                     self._changed.notify_all()
                 closing = False
                 while not closing:
-                    items, durable, closing = self._take()
+                    items, durable, closing = self._next_batch()
                     if items or durable:
                         database.write(items, durable)
                     with self._changed:
@@ -172,8 +172,8 @@ class RecordWriter:
         except Exception as error:  # any failure must be reported, and must not end the run
             self._fail(error, len(items))
 
-    def _take(self) -> Tuple[List[Item], bool, bool]:
-        """Wait for the next batch; return it, whether its commit is to be durable, and whether it is the last one."""
+    def _next_batch(self) -> Tuple[List[Item], bool, bool]:
+        """Wait for the next batch; return it, whether its commit must be durable, and whether it is the last one."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._waiting) or self._urgent or self._closing)
             self._changed.wait_for(lambda: self._urgent or self._closing, COMMIT_INTERVAL_S)

@@ -45,7 +45,7 @@ class FoldedBatchNorm:
         self._gamma, self._beta = parameters[name + ".gamma"], parameters[name + ".beta"]
         self._mean, self._variance = parameters[name + ".moving_mean"], parameters[name + ".moving_variance"]
         self._own_bias = parameters.get(unit.name + ".bias")
-        self._epsilon = _spread(self._batch_norm.epsilon, self._variance)
+        self._epsilon = _filled_like(self._batch_norm.epsilon, self._variance)
         weights = parameters[unit.name + ".weights"]
         with tf.name_scope(scope_name(name)):
             rsqrt = _exact_rsqrt if frozen is None else tf.rsqrt
@@ -70,25 +70,25 @@ class FoldedBatchNorm:
             lambda: batch_statistics(float_output()),
         )
         count = _count(output)
-        variance = variance * _spread((count - _ONE) / count, variance)
+        variance = variance * _filled_like((count - _ONE) / count, variance)
         sigma_squared = variance + self._epsilon
         ratio = tf.rsqrt(sigma_squared) * tf.sqrt(self._sigma_squared)
         if self._own_bias is not None:
             mean = mean + self._own_bias
         bias = self._beta + self._gamma * tf.rsqrt(sigma_squared) * self._shift(mean)
         # The moving variance is the unbiased estimate, as tf.layers keeps it.
-        unbiased = variance * _spread(count / _at_least_one(count - _ONE), variance)
+        unbiased = variance * _filled_like(count / _at_least_one(count - _ONE), variance)
         name = self._batch_norm.name
         self.updates = {
-            name + ".moving_mean": self._moved(self._mean, mean),
-            name + ".moving_variance": self._moved(self._variance, unbiased),
+            name + ".moving_mean": self._next_average(self._mean, mean),
+            name + ".moving_variance": self._next_average(self._variance, unbiased),
         }
-        ratio, bias = tf.where(self._frozen, _spread(1.0, ratio), ratio), tf.where(self._frozen, self.bias, bias)
+        ratio, bias = tf.where(self._frozen, _filled_like(1.0, ratio), ratio), tf.where(self._frozen, self.bias, bias)
         return tf.nn.bias_add(output * ratio, bias)
 
-    def _moved(self, average: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+    def _next_average(self, average: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
         """Return the next value of a moving average."""
-        rate = _spread(1.0 - self._batch_norm.momentum, average)
+        rate = _filled_like(1.0 - self._batch_norm.momentum, average)
         return tf.where(self._frozen, average, average + (new - average) * rate)
 
     def _shift(self, mean: tf.Tensor) -> tf.Tensor:
@@ -132,7 +132,7 @@ def _full(value: Number, x: tf.Tensor) -> Number:
     return value if tf.is_tensor(value) else np.full(x.shape.as_list(), value, np.float32)
 
 
-def _spread(value: Number, x: tf.Tensor) -> tf.Tensor:
+def _filled_like(value: Number, x: tf.Tensor) -> tf.Tensor:
     """Return a number as an array of the shape of ``x``: broadcasting would add four operations to the gradient."""
     return value if tf.is_tensor(value) else shared_constant(_full(value, x))
 

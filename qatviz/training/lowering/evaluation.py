@@ -23,7 +23,7 @@ class EvaluationLowering(LayerLowering):
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         #: Tie-safe scales by tensor, which replace the scales in use in the requantization multipliers.
-        self._moved: Dict[str, tf.Tensor] = {}
+        self._tie_safe: Dict[str, tf.Tensor] = {}
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
         bias = self.parameters.get(unit.name + ".bias")
@@ -37,10 +37,10 @@ class EvaluationLowering(LayerLowering):
         source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
         scale, weight_scales = self._scale(output), self._channel_scales(unit)
         _, zero_point, half = self.quantizers.codes_of(output)
-        input_scale = self._moved.get(source, self._scale(source))
+        input_scale = self._tie_safe.get(source, self._scale(source))
         chosen = tie_safe_scales(input_scale, weight_scales, scale, zero_point[0], half)
         units = self._double(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
-        factors = self._moved_double(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._double(unit.output)
+        factors = self._tie_safe_double(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._double(unit.output)
         # If all weights are zero, there is no such unit; every bias is a whole number of the fine one.
         fine = tf.fill(tf.shape(units), tf.constant(FINE_UNIT, tf.float64))
         units = tf.where(units > 0, units, fine * self._double(unit.output))
@@ -58,7 +58,7 @@ class EvaluationLowering(LayerLowering):
         if not isinstance(unit.op, GlobalAveragePool):
             return mean
         third, steps = self._double(unit.inputs[0]) / (MEAN_WEIGHT * count), self._double(unit.output)
-        factor = self._moved_double(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
+        factor = self._tie_safe_double(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
         return snap_to_exact_code(
             mean,
             lambda x: whole_units(x, third) * factor,
@@ -69,9 +69,9 @@ class EvaluationLowering(LayerLowering):
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""
         units = [self._double(name) for name in unit.inputs]
-        self._move_sum(unit)
+        self._choose_sum_scale(unit)
         known = tf.reduce_min(tf.stack([*units, self._double(unit.output)])) > 0
-        factors = [self._moved_double(name) / self._moved_double(unit.output) for name in unit.inputs]
+        factors = [self._tie_safe_double(name) / self._tie_safe_double(unit.output) for name in unit.inputs]
 
         def position(_: tf.Tensor) -> tf.Tensor:
             parts = [switch(x, known)[1] for x in inputs]
@@ -79,14 +79,14 @@ class EvaluationLowering(LayerLowering):
 
         return snap_to_exact_code(total, position, self._scale(unit.name + ".activations"), known)
 
-    def _move_sum(self, unit: Unit) -> None:
+    def _choose_sum_scale(self, unit: Unit) -> None:
         """Choose a tie-safe scale for the output of an Add, if it has a grid of its own."""
         output, sources = self.plan.grid_of(unit.output), [self.plan.grid_of(name) for name in unit.inputs]
         if self.plan.shares_grid(output):
             return
         codes = [self.quantizers.codes_of(name) for name in sources]
-        self._moved[output] = tie_safe_sum_scale(
-            tf.stack([self._moved.get(name, self._scale(name)) for name in sources]),
+        self._tie_safe[output] = tie_safe_sum_scale(
+            tf.stack([self._tie_safe.get(name, self._scale(name)) for name in sources]),
             tf.stack([zero_point[0] for _, zero_point, _ in codes]),
             tf.stack([half for _, _, half in codes]),
             self._scale(output),
@@ -118,7 +118,7 @@ class EvaluationLowering(LayerLowering):
         """Return the scale of a layer's output as float64, 0 if its quantizer is off."""
         return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
 
-    def _moved_double(self, layer: str) -> tf.Tensor:
+    def _tie_safe_double(self, layer: str) -> tf.Tensor:
         """Return the tie-safe scale of a layer's output as float64, or the scale in use if there is none."""
         grid = self.plan.grid_of(layer)
-        return tf.cast(self._moved[grid], tf.float64) if grid in self._moved else self._double(layer)
+        return tf.cast(self._tie_safe[grid], tf.float64) if grid in self._tie_safe else self._double(layer)

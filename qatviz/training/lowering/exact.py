@@ -84,7 +84,7 @@ def snap_to_exact_code(
     scale : tf.Tensor
         float32 scalar: scale of that quantizer.
     known : tf.Tensor
-        bool scalar: whether there is an exact result; if not, ``x`` is returned without any computation.
+        bool scalar; if False, there is no exact result, and ``x`` is returned without any computation.
     """
     off, on = switch(x, known)
     value = tf.cast(tf.floor(position(on) + 0.5), tf.float32) * scale

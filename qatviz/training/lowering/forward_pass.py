@@ -54,7 +54,7 @@ def lower(
     state : dict of str to tf.Tensor
         Arrays of :mod:`qatviz.quant.live_state`.
     training : bool
-        Whether to use batch statistics and dropout. Otherwise the result matches the exported network: biases on the
+        If True, use batch statistics and dropout. Otherwise the result matches the exported network: biases on the
         int32 grid, pool ties broken, codes equal to integer arithmetic (:mod:`qatviz.training.lowering.exact`).
     freeze_batch_norm : tf.Tensor, optional
         bool scalar, for training.

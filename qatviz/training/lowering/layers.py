@@ -184,7 +184,7 @@ class LayerLowering(ABC):
         return tf.pad(inputs[0], ((0, 0), *cast(ZeroPad, unit.op).padding, (0, 0)))
 
     def _softmax(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
-        # The loss and the argmax take logits; a softmax at the end changes neither.
+        # Loss and argmax are computed from the logits.
         return inputs[0]
 
 
