@@ -7,7 +7,7 @@ __all__ = ["launch", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """`qatviz.train` and `qatviz.launch`: imported when they are asked for, as they need far more than the rest."""
+    """Import `qatviz.train` and `qatviz.launch` on first use, since they are slow to import."""
     if name in __all__:
         from qatviz import api
 

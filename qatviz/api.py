@@ -1,4 +1,4 @@
-"""The API for scripts: :func:`train` trains in the terminal, :func:`launch` in the window."""
+"""API for scripts: :func:`train` trains in the terminal, :func:`launch` in the window."""
 
 import os
 import sys
@@ -29,8 +29,8 @@ from qatviz.training.quiet import keep_tensorflow_quiet
 
 __all__ = ["DATA_FILE", "Trained", "launch", "request_of", "train"]
 
-#: Seconds that a run may take to end once the window is closed.
-_LAST_WAIT_S = 30.0
+#: Time limit in seconds for the end of a run after its window was closed.
+_END_TIMEOUT_S = 30.0
 #: Keywords that are fields of a request under the same name.
 _SAME_NAMES = (
     "steps",
@@ -51,17 +51,17 @@ _OTHER_NAMES = {"weights_path": "model_weights", "changes": "changes"}
 
 
 class Trained:
-    """A run that has ended.
+    """Result of a run that has ended.
 
     Attributes
     ----------
     network : Network
     outcome : Outcome
-        ``step``, ``loss``, ``evaluations`` (step and the metric four ways), ``tensors()``, ``to_dict()``.
+        ``step``, ``loss``, ``evaluations`` (step, and the metric in four modes), ``tensors()``, ``to_dict()``.
     directory : str or None
-        Where it is recorded.
+        Directory of its record; None if it was not recorded.
     moment : RunState
-        Its final state: ``arrays`` by name, ``book`` (settings).
+        Final state: ``arrays`` by name, ``book`` (settings).
     """
 
     def __init__(self, spec: RunSpec, outcome: Outcome, moment: RunState, directory: Optional[str]):
@@ -73,20 +73,20 @@ class Trained:
     def scores(self) -> Dict[str, float]:
         """Results of the last evaluation: "float", "weights_only", "activations_only", "quantized"; empty without one.
 
-        ``outcome.metric`` is what they measure: accuracy, or the root-mean-square error of a regression.
+        ``outcome.metric`` is their metric: accuracy, or the root-mean-square error of a regression.
         """
         evaluations = self.outcome.evaluations
         return {name: value for name, value in evaluations[-1].items() if name != "step"} if evaluations else {}
 
     @property
     def accuracy(self) -> Dict[str, float]:
-        """The scores of a classification; empty for regression."""
+        """Scores of a classification; empty for regression."""
         return self.scores if self.outcome.metric is ACCURACY else {}
 
     def export(
         self, path: Union[str, Path], format: str = "tflite", examples: Optional[int] = None, **options: Any
     ) -> Any:
-        """Write the final state as a file that runs elsewhere, with the proof that it computes the same.
+        """Export the final state for another runtime, with a proof that the file computes the same outputs.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Trained:
         ------
         ExportError
         """
-        from qatviz.export.formats import format_named  # which training does not need
+        from qatviz.export.formats import format_named  # not needed for training
         from qatviz.session.export import state_source
 
         source = state_source(self._spec, self.moment, examples)
@@ -122,35 +122,35 @@ def train(
     Parameters
     ----------
     model : tf.keras.Model, str or path
-        A model of the present thread and default graph; the name of a network of the zoo; or a file: ``.h5``,
+        A model of the current thread and default graph; the name of a network of the zoo; or a file: ``.h5``,
         ``.json``, ``path.py:function``.
     data : (x, y), ((x, y), (x_test, y_test)), Dataset, str or path
         Arrays for :func:`qatviz.data.from_arrays`, or a name or path for :func:`qatviz.data.load`.
     out : str, optional
         Directory to record the run to; by default it is not recorded.
     quiet : bool
-        Print no progress.
+        If True, no progress is printed.
     steps, batch_size, optimizer, seed
-        As of :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
+        As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.
     weights, activations : dict of str to object
         Settings of all weights and of all activations, such as ``{"num_bits": 4, "per_channel": True}``.
     quant_delay : int
-        Training steps in float before quantization begins, to fine-tune a trained model.
+        Training steps in float before quantization starts, to fine-tune a trained model.
     from_scratch : bool
-        Begin with seeded weights instead of the model's.
+        If True, training starts with seeded weights instead of the model's.
     changes : sequence of str
         Changes of settings as on the command line: ``["500:conv1.weights.num_bits=3"]``.
     validation_fraction : float
-        Fraction of the examples that is held out where the data has no test part.
+        Fraction of the examples that is held out if the data has no test part.
     weights_path, allow_code
         For a model's file; see :func:`qatviz.network.keras_import.load_model_file`.
     task : str
-        "classification" or "regression"; by default as the data says, else by ``y``: whole numbers and one-hot rows
-        are classes, other floating-point numbers are regression targets.
+        "classification" or "regression"; by default that of the data, else inferred from ``y``: whole numbers and
+        one-hot rows are classes, other floating-point numbers are regression targets.
     **run_settings
-        Settings of the run, such as ``learning_rate`` (``qatviz settings`` explains all).
+        Settings of the run, such as ``learning_rate`` (``qatviz settings`` describes all).
 
     Returns
     -------
@@ -159,12 +159,13 @@ def train(
     Raises
     ------
     QatvizError
-        If a value is not allowed or something does not fit; its ``field`` names the parameter. Nothing has begun.
+        If a value is not allowed, or model and data do not match; its ``field`` names the parameter. Raised before
+        training starts.
     RunStateError
         If training failed.
     """
     keep_tensorflow_quiet()
-    prepared = _prepared(model, data, out, options)
+    prepared = _prepare(model, data, out, options)
     run = prepared.run
     outcome = prepared.outcome or Outcome(run.spec.book, run.spec.metric)
     watch = Watch(run, outcome, progress_for(quiet, run.spec.network.name, 0, run.spec.steps))
@@ -183,29 +184,29 @@ def launch(
     """Train with quantization in the window, and return when it is closed.
 
     Parameters are those of :func:`train`; the run is always recorded (by default to the user's folder of runs), and by
-    default it has no limit of steps. To be called in the main thread.
+    default it has no limit of steps. Call it in the main thread.
 
     Returns
     -------
     Trained or None
-        The run that was begun here, when it has ended; None if it failed or did not begin.
+        Result of the run started here; None if it failed or did not start.
 
     Raises
     ------
     QatvizError
-        As of :func:`train`.
+        As in :func:`train`.
     """
-    from qatviz.app.main import show  # Qt, which training in the terminal does not need
+    from qatviz.app.main import show  # imports Qt, which is not needed in the terminal
 
     keep_tensorflow_quiet()
     options.setdefault("steps", None)
     name = model if isinstance(model, str) else getattr(model, "name", "model")
     out = out or new_run_directory("".join(c if c.isalnum() else "-" for c in os.path.basename(name)))
-    prepared = _prepared(model, data, out, options, shown=True)
+    prepared = _prepare(model, data, out, options, shown=True)
     run = prepared.run
     show(prepared)
     run.request_stop()
-    if not run.wait(_LAST_WAIT_S) or run.state == FAILED or run.final is None:
+    if not run.wait(_END_TIMEOUT_S) or run.state == FAILED or run.final is None:
         return None
     outcome = Outcome(run.spec.book, run.spec.metric)
     outcome.update_from_record(RunRecord.read(out))
@@ -214,7 +215,7 @@ def launch(
 
 
 def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -> NewRunRequest:
-    """Return what the parameters of :func:`train` ask for; objects (a model, arrays) are left out.
+    """Return the request for the parameters of :func:`train`, without objects (a model, arrays).
 
     Raises
     ------
@@ -247,7 +248,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     )
 
 
-def _prepared(model: Any, data: Any, out: Optional[str], options: Dict[str, Any], shown: bool = False) -> Prepared:
+def _prepare(model: Any, data: Any, out: Optional[str], options: Dict[str, Any], shown: bool = False) -> Prepared:
     request = request_of(model, data, out, options)
     request.check()
     given_model = None if isinstance(model, (str, os.PathLike)) else model
@@ -255,10 +256,10 @@ def _prepared(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]
     if request.data is None:
         with about("data"):
             given_data = _dataset(data, request.validation_fraction, request.task)
-    return begin(request, shown, _tell, given_model, given_data)
+    return begin(request, shown, _print_notice, given_model, given_data)
 
 
-def _tell(notice: Notice) -> None:
+def _print_notice(notice: Notice) -> None:
     print(f"{'warning' if notice.is_warning else 'note'}: {notice.text}", file=sys.stderr, flush=True)
 
 

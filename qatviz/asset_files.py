@@ -1,4 +1,4 @@
-"""Where the bundled files are: those of an installation are in the package, those of a checkout beside it."""
+"""Paths of the bundled files: in the package of an installation, or beside the package in a checkout."""
 
 import os
 from typing import Tuple
@@ -37,4 +37,4 @@ def asset_path(name: str) -> str:
     for path in candidates:
         if os.path.isfile(path):
             return path
-    raise DataError(f"bundled file {name!r} is missing; expected {' or '.join(candidates)}; install qatviz again")
+    raise DataError(f"bundled file {name!r} is missing; expected {' or '.join(candidates)}; reinstall qatviz")

@@ -1,13 +1,12 @@
-"""Files and directories that are written as a whole or not at all.
+"""Atomic writes of files and directories.
 
-Whatever interrupts a write (an exception, a killed process, a power failure), a reader finds the old content or the new
-one, never a part. New content goes to a temporary file in the same directory and is forced to the disk; then it is
-renamed, and the directory is forced to the disk, which makes the rename durable.
+After any interruption (an exception, a killed process, a power failure), a reader finds either the old or the new
+content, never a part. New content is written to a temporary file in the same directory and synced; then the file is
+renamed, and the directory is synced, which makes the rename durable.
 
-A temporary file is named ``.<name>.<token>.part``; it gets the mode of the file it replaces, or what the umask leaves.
-All functions raise OSError, and leave the old content in place, except where the last step fails: if the directory
-can't be forced to the disk, the new content is there already. A killed process leaves its temporary file behind; see
-:func:`remove_leftovers`.
+A temporary file is named ``.<name>.<token>.part``; it gets the mode of the file it replaces, or that of the umask. All
+functions raise OSError and leave the old content in place, unless only the sync of the directory fails, after the
+rename. A killed process leaves its temporary file behind; see :func:`remove_leftovers`.
 """
 
 import contextlib
@@ -22,9 +21,9 @@ from typing import BinaryIO, Dict, Iterator, List, Mapping, Union
 AnyPath = Union[str, "os.PathLike[str]"]
 
 _NEW, _OLD = ".part", ".old"
-#: Longest part of a file's name that is repeated in the name of its temporary file: the whole stays below 255 bytes.
+#: Longest part of a file's name in the name of its temporary file, so that the latter has at most 255 bytes.
 _MAX_NAME = 50
-#: What file systems answer that can't force a directory to the disk.
+#: Error numbers of file systems that do not support syncing a directory.
 _NO_DIRECTORY_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 
 
@@ -35,11 +34,11 @@ def atomic_path(path: AnyPath) -> Iterator[Path]:
     The block creates the file and closes it. An exception in the block removes it.
     """
     path = Path(path)
-    temporary = _beside(path, _NEW)
+    temporary = _temporary_path(path, _NEW)
     try:
         yield temporary
         _sync_file(temporary)
-        _keep_mode(path, temporary)
+        _copy_mode(path, temporary)
         os.replace(str(temporary), str(path))
     finally:
         _remove(temporary)
@@ -55,24 +54,24 @@ def atomic_file(path: AnyPath) -> Iterator[BinaryIO]:
 
 
 def write_file(path: AnyPath, content: bytes) -> None:
-    """Write one file, replacing what is there."""
+    """Write one file, replacing an existing one."""
     with atomic_file(path) as file:
         file.write(content)
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
-    """Write several files, replacing what is there: all of them, or none.
+    """Write several files, replacing existing ones: all of them, or none.
 
-    They get their names in the order of ``contents``, once all are on the disk. Old content is kept under another name
-    (``.<name>.<token>.old``) until all are renamed; that is where a process that is killed in between leaves it.
+    The files are renamed in the order of ``contents``, once all are synced. Meanwhile, old content has another name
+    (``.<name>.<token>.old``), where it remains if the process is killed.
     """
-    new, old = ({path: _beside(path, ending) for path in contents} for ending in (_NEW, _OLD))
+    new, old = ({path: _temporary_path(path, ending) for path in contents} for ending in (_NEW, _OLD))
     try:
         for path, content in contents.items():
             with open(str(new[path]), "xb") as file:
                 file.write(content)
             _sync_file(new[path])
-            _keep_mode(path, new[path])
+            _copy_mode(path, new[path])
         _rename_together(new, old)
     finally:
         _remove(*new.values())
@@ -80,13 +79,13 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 
 @contextlib.contextmanager
 def atomic_directory(path: AnyPath) -> Iterator[Path]:
-    """Yield an empty temporary directory that replaces ``path``, with all that is in it, at the end.
+    """Yield an empty temporary directory that replaces ``path`` and its content at the end.
 
-    The old directory is kept under another name until the new one has its own. An exception in the block removes the
+    The old directory has another name until the new one is renamed. An exception in the block removes the
     temporary directory.
     """
     path = Path(path)
-    new, old = _beside(path, _NEW), _beside(path, _OLD)
+    new, old = _temporary_path(path, _NEW), _temporary_path(path, _OLD)
     try:
         new.mkdir()
         yield new
@@ -94,14 +93,14 @@ def atomic_directory(path: AnyPath) -> Iterator[Path]:
             for name in files:
                 _sync_file(Path(folder, name))
             sync_directory(Path(folder))
-        _keep_mode(path, new)
+        _copy_mode(path, new)
         _rename_together({path: new}, {path: old})
     finally:
         shutil.rmtree(str(new), ignore_errors=True)
 
 
 def sync_directory(directory: Path) -> None:
-    """Force the names in a directory to the disk. Windows has no such call and needs none."""
+    """Sync the entries of a directory to the disk. Windows has no such call and needs none."""
     if os.name != "posix":
         return
     try:
@@ -116,31 +115,31 @@ def sync_directory(directory: Path) -> None:
 
 
 def remove_leftovers(directory: Path, name: str = "") -> None:
-    """Remove the temporary files that killed processes left behind, of one file or of all in a directory.
+    """Remove temporary files of killed processes, of one file or of all files in a directory.
 
-    Only while no other process writes there.
+    Call it only while no other process writes there.
     """
     for path in directory.glob(f".{glob.escape(name[:_MAX_NAME]) or '*'}.*{_NEW}*"):
         _remove(path)
 
 
-def _beside(path: Path, ending: str) -> Path:
+def _temporary_path(path: Path, ending: str) -> Path:
     """Return an unused path in the same directory."""
     return path.with_name(f".{path.name[:_MAX_NAME]}.{os.urandom(4).hex()}{ending}")
 
 
 def _sync_file(path: Path) -> None:
-    with open(str(path), "rb+") as file:  # Windows forces only what is open for writing
+    with open(str(path), "rb+") as file:  # Windows syncs only files that are open for writing
         os.fsync(file.fileno())
 
 
-def _keep_mode(old: Path, new: Path) -> None:
+def _copy_mode(old: Path, new: Path) -> None:
     if os.name == "posix" and old.exists():
         os.chmod(str(new), stat.S_IMODE(os.stat(str(old)).st_mode))
 
 
 def _rename_together(new: Dict[Path, Path], old: Dict[Path, Path]) -> None:
-    """Give the files or directories in ``new`` their names, the keys; what has them goes to ``old`` meanwhile."""
+    """Rename the files or directories ``new`` to their keys, all or none; existing ones are ``old`` meanwhile."""
     begun: List[Path] = []
     try:
         for path, temporary in new.items():
@@ -150,15 +149,15 @@ def _rename_together(new: Dict[Path, Path], old: Dict[Path, Path]) -> None:
             os.replace(str(temporary), str(path))
         for directory in {path.parent for path in new}:
             sync_directory(directory)
-    except BaseException:  # an interruption too
+    except BaseException:  # including KeyboardInterrupt
         for path in begun:
-            _put_back(path, new[path], old[path])
+            _undo_rename(path, new[path], old[path])
         raise
     _remove(*old.values())
 
 
-def _put_back(path: Path, new: Path, old: Path) -> None:
-    """Undo what was done of the renaming of ``new`` to ``path``."""
+def _undo_rename(path: Path, new: Path, old: Path) -> None:
+    """Undo the renaming of ``new`` to ``path``, as far as it was done."""
     has_old = os.path.lexists(str(old))
     if not os.path.lexists(str(new)) and (path.is_dir() or not has_old):
         _remove(path)
@@ -171,5 +170,5 @@ def _remove(*paths: Path) -> None:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(str(path), ignore_errors=True)
         else:
-            with contextlib.suppress(OSError):  # mostly: there is none
+            with contextlib.suppress(OSError):  # usually, it does not exist
                 path.unlink()

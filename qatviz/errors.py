@@ -1,4 +1,4 @@
-"""The errors qatviz raises on purpose; everything else is a bug."""
+"""Errors with messages for the user; any other exception is a bug."""
 
 import contextlib
 import copy
@@ -11,20 +11,20 @@ _Error = TypeVar("_Error", bound="QatvizError")
 
 
 class QatvizError(Exception):
-    """Base of every error whose message is meant for the user.
+    """Base class of all errors with messages for the user.
 
-    A message names the thing, the value that was found and what is allowed.
+    A message names the item, the value found and the values allowed.
 
     Parameters
     ----------
     message : str
     field : str
-        Name of the field of a request that the error is about, such as ``batch_size``; empty if it is about none.
+        Field of a request to which the error applies, such as ``batch_size``; empty if none.
 
     Attributes
     ----------
     reason : str
-        The message without the field or file that it begins with.
+        Message without the field or file at its start.
     """
 
     def __init__(self, message: str = "", field: str = ""):
@@ -40,13 +40,13 @@ class QatvizError(Exception):
         return error
 
     def of_file(self: _Error, file: str) -> _Error:
-        """Return the error "FILE: MESSAGE"; its reason stays."""
+        """Return the error "FILE: MESSAGE" with the same reason."""
         error = copy.copy(self)
         error.args, error._begins_with_field = (f"{file}: {self}",), False
         return error
 
     def worded(self, name: str) -> str:
-        """Return the message with ``name`` in place of the name of the field that it begins with, if it does."""
+        """Return the message, with ``name`` in place of a field's name at its start."""
         return f"{name} {self.reason}" if self._begins_with_field else str(self)
 
 
@@ -61,7 +61,7 @@ class NetworkError(QatvizError):
 class CodeRefused(NetworkError):
     """A model's file contains code that the user has not allowed to be run.
 
-    ``code`` is a sentence on that code; the message adds how it can be allowed.
+    ``code`` describes the code; the message also explains how to allow it.
     """
 
     def __init__(self, message: str = "", field: str = "", code: str = ""):
@@ -78,11 +78,11 @@ class RecordError(QatvizError):
 
 
 class RunStateError(QatvizError):
-    """A run was asked for something its present state does not allow."""
+    """A command is not possible in the current state of the run."""
 
 
 class SettingChange(NamedTuple):
-    """Remedy: give a setting of the run another value.
+    """Remedy: another value for a setting of the run.
 
     ``path`` may be a pattern, such as ``*.activations.num_bits``; see
     :class:`qatviz.protocol.settings_book.SettingsBook`.
@@ -93,7 +93,7 @@ class SettingChange(NamedTuple):
 
 
 class OptionChange(NamedTuple):
-    """Remedy: give an option of the request another value. ``note`` says what that entails."""
+    """Remedy: another value for an option of the request; ``note`` describes the consequence."""
 
     option: str
     value: Value
@@ -101,7 +101,7 @@ class OptionChange(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """Remedy that no program can apply, worded to follow "possible", such as "after the first training step"."""
+    """Remedy that can't be applied automatically: a phrase after "possible", such as "after the first step"."""
 
     text: str
 
@@ -111,7 +111,7 @@ Remedy = Union[SettingChange, OptionChange, Advice]
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request can't be met, and each change that would lift this reason, the recommended one first."""
+    """Reason why a request is refused, with the changes that would make it possible, the recommended one first."""
 
     reason: str
     remedies: Tuple[Remedy, ...] = ()
@@ -130,7 +130,7 @@ def alternatives_text(remedies: Iterable[str]) -> str:
 
 
 def remedy_text(remedy: Remedy) -> str:
-    """Return the remedy, worded to follow "possible"."""
+    """Return the remedy as a phrase after "possible"."""
     if isinstance(remedy, Advice):
         return remedy.text
     if isinstance(remedy, SettingChange):
@@ -153,14 +153,14 @@ class ExportError(QatvizError):
     Attributes
     ----------
     refusals : tuple of Refusal
-        All reasons why the network can't have that form; empty for any other error.
+        All reasons why the format does not support the network; empty for any other error.
     """
 
     refusals: Tuple[Refusal, ...] = ()
 
     @classmethod
     def refused(cls, *refusals: Refusal) -> "ExportError":
-        """Return the error that words these refusals."""
+        """Return the error with the text of these refusals."""
         error = cls("; ".join(map(str, refusals)))
         error.refusals = refusals
         return error
@@ -173,7 +173,7 @@ def refused(reason: str, *remedies: Remedy) -> ExportError:
 
 @contextlib.contextmanager
 def about(field: str) -> Iterator[None]:
-    """Name ``field`` as what an error raised inside is about, unless it names a field itself."""
+    """Set ``field`` as the field of an error raised inside, unless it has one."""
     try:
         yield
     except QatvizError as error:
@@ -182,6 +182,6 @@ def about(field: str) -> Iterator[None]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return " Did you mean ...?" for the known word that is spelled most like ``word``; empty if none is."""
+    """Return " Did you mean ...?" for the known word closest to ``word``; empty if there is none."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]}?" if close else ""

@@ -1,10 +1,10 @@
-"""All measures that the program shows, each declared once: label, help, unit, number format, axis, thresholds, colours.
+"""Catalogue of all displayed measures: label, help, unit, number format, axis, thresholds and colours of each.
 
 The table of layers, the tiles, the tensor page, the network view, the evolution plots, the report and the command line
-ask this catalogue, so that the same quantity has the same name and the same digits everywhere. A place that shows
-measures keeps a list of keys, with nothing but what differs there (the width of a column, the order).
+use this catalogue, so that a quantity has the same name and digits everywhere. They only have a list of keys, with
+their own order and column widths.
 
-Keys are the names in snapshots, records, JSON and CSV; they do not change with a label.
+Keys are the names in snapshots, records, JSON and CSV; they do not depend on labels.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Callable, Dict, Optional, Tuple
 from qatviz.number_format import UNKNOWN, bytes_text, percent_text, si
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS, QuantizerSettings
 
-#: Which values of a measure are better.
+#: Direction in which a measure improves.
 LOWER, NEITHER, HIGHER = -1, 0, 1
 #: RMSE/scale of ideal uniform rounding.
 IDEAL_RMSE_OVER_SCALE = 12.0**-0.5
@@ -26,20 +26,20 @@ _PERCENT, _PERCENT_LIMITS = 100.0, (-1.0, 101.0)
 
 @dataclass(frozen=True)
 class MeasureAxis:
-    """The axis of a plot of a measure.
+    """Axis of a plot of a measure.
 
     Attributes
     ----------
     factor : float
-        Converts from the stored unit to the plotted one.
+        Conversion factor from the stored to the plotted unit.
     unit : str
-        The plotted unit.
+        Plotted unit.
     can_log, is_log : bool
-        Whether a logarithmic axis makes sense, and whether it is the default.
+        True if a logarithmic axis is possible; if it is the default.
     limits : (float, float)
-        The axis never reaches beyond; in the plotted unit.
+        Outermost ends of the axis, in the plotted unit.
     least_span : float
-        Smallest height of the axis in the plotted unit: noise must not look like news.
+        Smallest extent of the axis, in the plotted unit, so that noise does not fill it.
     """
 
     factor: float = 1.0
@@ -59,9 +59,9 @@ class Thresholds:
     warning, bad : float
         A value on the worse side of one of them has that level.
     max_bits : int
-        Tensors of more bits are not judged.
+        Tensors of more bits have no level.
     kinds : tuple of str
-        Kinds of tensors that are judged.
+        Kinds of tensors that have a level.
     """
 
     warning: float
@@ -72,7 +72,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class ColorRange:
-    """Fixed ends of a colour scale, so that a colour always means the same value; values beyond them get its colour.
+    """Fixed ends of a colour scale, so that a colour always means the same value; values beyond them are clamped.
 
     ``is_neutral``: from dim to bright; otherwise from bad to good, in the direction of :attr:`Measure.better`.
     """
@@ -92,15 +92,15 @@ class Measure:
     key : str
         Name in snapshots, records, JSON and CSV.
     label : str
-        Name for people.
+        Name for display.
     help : str
-        One sentence or two that explain the term.
+        Explanation in one or two sentences.
     number : callable
-        From a finite value to its text without the unit.
+        Conversion of a finite value to its text without the unit.
     unit : str
-        Follows the number; of percentages and sizes it is part of the number.
+        Unit after the number; for percentages and sizes, it is part of the number.
     short : str
-        The label where there is little room.
+        Short label, for narrow columns.
     better : int
         HIGHER, LOWER or NEITHER.
     axis : MeasureAxis
@@ -109,7 +109,7 @@ class Measure:
     at_infinity : str
         Text of positive infinity.
     is_of_float : bool
-        Whether a tensor that is not quantized has it, too.
+        True if tensors that are not quantized have the measure, too.
     """
 
     key: str
@@ -127,23 +127,23 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """The label within a sentence: ``rounded to zero``, ``SQNR``."""
+        """Label within a sentence: ``rounded to zero``, ``SQNR``."""
         return self.label[0].lower() + self.label[1:] if self.label[1].islower() else self.label
 
     @property
     def header(self) -> str:
-        """The label with the unit, as the header of a column of :meth:`cell`: ``SQNR (dB)``."""
+        """Label with the unit, as the header of a column of :meth:`cell`: ``SQNR (dB)``."""
         return f"{self.label} ({self.unit})" if self._header_adds_unit else self.label
 
     @property
     def short_header(self) -> str:
-        """:attr:`header` where there is little room."""
+        """:attr:`header` with the short label."""
         label = self.short or self.label
         return f"{label} ({self.unit})" if self._header_adds_unit else label
 
     @property
     def axis_title(self) -> str:
-        """The label with the plotted unit: ``Flip rate (%)``."""
+        """Label with the plotted unit: ``Flip rate (%)``."""
         return f"{self.label} ({self.axis.unit})" if self.axis.unit else self.label
 
     @property
@@ -151,16 +151,16 @@ class Measure:
         return bool(self.unit) and not self.label.lower().endswith(self.unit)
 
     def text(self, value: Optional[float], is_quantized: bool = True, of: Optional[int] = None) -> str:
-        """Return a value with its unit: ``31.4 dB``, ``exact``, ``0.12 %``; a dash where there is none.
+        """Return a value with its unit: ``31.4 dB``, ``exact``, ``0.12 %``; a dash if there is none.
 
         Parameters
         ----------
         value : float or None
-            None or NaN: not known.
+            None or NaN: unknown.
         is_quantized : bool
-            Whether the tensor is quantized; what only quantized tensors have is not shown otherwise.
+            False returns a dash for measures of quantized tensors only.
         of : int, optional
-            The number of which the value is a part: ``251/256``.
+            Total of which the value is a part: ``251/256``.
         """
         text = self.cell(value, is_quantized, of)
         return f"{text} {self.unit}" if self.unit and self._is_number(value) and text != UNKNOWN else text
@@ -174,15 +174,15 @@ class Measure:
         return self.number(value) if of is None else f"{self.number(value)}/{of:,}"
 
     def plain(self, value: Optional[float]) -> str:
-        """Return :meth:`cell` in ASCII: not every terminal has more."""
+        """Return :meth:`cell` in ASCII, for terminals."""
         return self.cell(value).replace(UNKNOWN, "-").replace("∞", "inf")
 
     def change(self, before: Optional[float], after: Optional[float]) -> str:
         """Return two values with their units: ``31.4 dB → 12.0 dB``."""
         return f"{self.text(before)} → {self.text(after)}"
 
-    def color_place(self, value: float) -> Optional[float]:
-        """Return the place of a value on the colour scale, 0..1; None for NaN."""
+    def color_position(self, value: float) -> Optional[float]:
+        """Return the position of a value on the colour scale, 0..1; None for NaN."""
         if math.isnan(value):
             return None
         low, high, is_log = self._color_range()
@@ -190,14 +190,14 @@ class Measure:
             value, low, high = (math.log(max(number, 1e-30)) for number in (min(value, 1e30), low, high))
         return min(1.0, max(0.0, (value - low) / (high - low)))
 
-    def color_value(self, place: float) -> float:
-        """Return the value at a place 0..1 on the colour scale."""
+    def color_value(self, position: float) -> float:
+        """Return the value at a position 0..1 on the colour scale."""
         low, high, is_log = self._color_range()
-        return float(low * (high / low) ** place) if is_log else low + place * (high - low)
+        return float(low * (high / low) ** position) if is_log else low + position * (high - low)
 
     @property
     def color_direction(self) -> int:
-        """Which end of the colour scale is good: HIGHER, LOWER or, on a neutral scale, NEITHER."""
+        """Good end of the colour scale: HIGHER, LOWER or, on a neutral scale, NEITHER."""
         return NEITHER if self.colors is None or self.colors.is_neutral else self.better
 
     def _color_range(self) -> Tuple[float, float, bool]:
@@ -220,12 +220,12 @@ def _digits(digits: int) -> Callable[[float], str]:
 
 
 def _rate_text(value: float) -> str:
-    """Return a learning rate as it is typed: ``0.001``, ``1e-5``."""
+    """Return a learning rate in the form for input: ``0.001``, ``1e-5``."""
     return RUN_SETTINGS["learning_rate"].text(float(f"{value:.4g}") + 0.0)
 
 
 def size_bytes(num_values: int, settings: QuantizerSettings, is_quantized: bool) -> float:
-    """Return the number of bytes that the codes of a tensor take, without scales; its floats where not quantized."""
+    """Return the size in bytes of a tensor's codes, without scales, or of its float32 values if not quantized."""
     return num_values * (settings.num_bits if is_quantized else FLOAT_BITS) / 8
 
 
@@ -237,8 +237,8 @@ _ALL = (
     Measure(
         "sqnr_db",
         "SQNR",
-        "Signal-to-quantization-noise ratio: how much stronger the values are than the error that quantization makes; "
-        "6 dB more is half the error, or one bit.",
+        "Signal-to-quantization-noise ratio: power of the values over that of the quantization error; 6 dB more are "
+        "half the error (RMS), or one bit.",
         _decimals(1),
         unit="dB",
         better=HIGHER,
@@ -252,7 +252,7 @@ _ALL = (
         "rmse_over_scale",
         "RMSE/scale",
         f"Root mean square of the error in quantization steps: {IDEAL_RMSE_OVER_SCALE:.3f} is ideal rounding; much "
-        "more means that values are clipped, much less that many values lie on the grid, such as zeros.",
+        "more means that values are clipped, much less that many values are on the grid, such as zeros.",
         _decimals(3),
         better=LOWER,
         # Rounding alone gives 0.289 and at most 0.5. At sqrt(2) times the ideal as much error comes from clipping as
@@ -263,12 +263,12 @@ _ALL = (
     Measure(
         "clipped",
         "Clipped",
-        "Fraction of the values beyond the representable range: they are moved to its nearer end.",
+        "Fraction of the values beyond the representable range, which are set to its nearest end.",
         percent_text,
         better=LOWER,
         axis=_FRACTION,
         # A range that follows a moving average or a percentile clips some tenths of a percent on purpose; one value in
-        # twenty is more than any recipe intends.
+        # twenty is more than any range method intends.
         thresholds=Thresholds(0.01, 0.05),
         colors=ColorRange(1e-4, 0.1, is_log=True),
     ),
@@ -279,25 +279,25 @@ _ALL = (
         percent_text,
         better=LOWER,
         axis=_FRACTION,
-        # At 8 bits some percent are usual; when it is half, the tensor is mostly gone.
+        # At 8 bits, a few percent are usual; at one half, most of the tensor is lost.
         thresholds=Thresholds(0.25, 0.5),
         colors=ColorRange(1e-3, 1.0, is_log=True),
     ),
     Measure(
         "used_codes",
         "Codes used",
-        "Number of different integer codes that occur, of all that the bits allow.",
+        "Number of distinct integer codes in use, of all that the bit width allows.",
         _decimals(0),
         better=HIGHER,
-        # As a fraction of the codes that so many evenly spread values would use. A bell-shaped tensor on its min-max
-        # range uses well over half of them; each halving is one bit that is paid for and not used. Above 8 bits a
-        # tensor may have fewer values than there are codes, and unused codes mean nothing.
+        # As a fraction of the codes that the same number of evenly distributed values would use. A bell-shaped tensor
+        # with min-max range uses well over half of them; each halving is one unused bit. Above 8 bits, a tensor may
+        # have fewer values than there are codes, so that unused codes are no defect.
         thresholds=Thresholds(0.5, 0.25, max_bits=8),
     ),
     Measure(
         "effective_bits",
         "Effective bits",
-        "Entropy of the integer codes: how many bits of information a value carries on average.",
+        "Entropy of the integer codes: average information per value in bits.",
         _decimals(2),
         unit="bits",
         short="Eff. bits",
@@ -320,8 +320,8 @@ _ALL = (
     Measure(
         "scale",
         "Scale",
-        "The quantization step: the distance between two neighbouring representable values; of a per-channel tensor "
-        "that of the coarsest channel.",
+        "Quantization step: distance between two neighbouring representable values; for a per-channel tensor, that of "
+        "the coarsest channel.",
         _digits(4),
         axis=_LOG,
         is_of_float=True,
@@ -329,7 +329,7 @@ _ALL = (
     Measure(
         "zero_point",
         "Zero point",
-        "The integer code that stands for 0; always 0 on a symmetric grid.",
+        "Integer code of the value 0; always 0 on a symmetric grid.",
         _decimals(0),
         axis=MeasureAxis(least_span=4.0),
         is_of_float=True,
@@ -337,14 +337,14 @@ _ALL = (
     Measure(
         "range_min",
         "Range minimum",
-        "The smallest representable value; of a per-channel tensor that of the widest channel.",
+        "Smallest representable value; for a per-channel tensor, that of the widest channel.",
         _digits(4),
         is_of_float=True,
     ),
     Measure(
         "range_max",
         "Range maximum",
-        "The largest representable value; of a per-channel tensor that of the widest channel.",
+        "Largest representable value; for a per-channel tensor, that of the widest channel.",
         _digits(4),
         is_of_float=True,
     ),
@@ -361,7 +361,7 @@ _ALL = (
     Measure(
         "mse_clipping",
         "Clipping error (MSE)",
-        "The part of the mean squared error from values beyond the representable range.",
+        "Part of the mean squared error from values beyond the representable range.",
         _digits(3),
         short="Clipping",
         better=LOWER,
@@ -370,7 +370,7 @@ _ALL = (
     Measure(
         "mse_rounding",
         "Rounding error (MSE)",
-        "The part of the mean squared error from values between two levels.",
+        "Part of the mean squared error from values between two levels.",
         _digits(3),
         short="Rounding",
         better=LOWER,
@@ -387,7 +387,7 @@ _ALL = (
     Measure(
         "size",
         "Size",
-        "Memory of the integer codes (of activations: for one example), without scales: number of values × bits / 8.",
+        "Memory of the integer codes (for activations: of one example), without scales: number of values × bits / 8.",
         bytes_text,
         better=LOWER,
         colors=ColorRange(64.0, 1e6, is_log=True, is_neutral=True),
@@ -404,8 +404,7 @@ _ALL = (
     Measure(
         "loss",
         "Loss",
-        "What training minimizes: how far the network's answers are from the right ones, on the batch of each training "
-        "step, with quantization as it is set.",
+        "Objective that training minimizes, on the batch of each training step, with the current quantization.",
         _digits(4),
         better=LOWER,
         axis=MeasureAxis(can_log=True),
@@ -422,5 +421,5 @@ _ALL = (
         is_of_float=True,
     ),
 )
-#: The catalogue, by key.
+#: All measures by key.
 MEASURES: Dict[str, Measure] = {measure.key: measure for measure in _ALL}

@@ -1,6 +1,6 @@
-"""The metric of a run: one number for how good a network is on held-out data, with its name, unit and number format.
+"""Metric of a run: one number for the quality of a network on held-out data, with its name, unit and number format.
 
-The task of the run decides which it is. Every evaluation measures it four ways, see `WAYS`.
+The task of the run determines the metric. Every evaluation computes it in four modes, see `WAYS`.
 """
 
 import math
@@ -10,9 +10,9 @@ from qatviz.errors import DataError
 from qatviz.measures import MeasureAxis
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
-#: The four evaluations: nothing quantized, one of the two, both.
+#: The four modes of evaluation, by the quantized tensors: none, weights only, activations only, all.
 WAYS = ("float", "weights_only", "activations_only", "quantized")
-#: Their names for people.
+#: Names of the modes for display.
 WAY_NAMES = dict(zip(WAYS, ("float", "weights only", "activations only", "quantized")))
 
 
@@ -24,20 +24,20 @@ class Metric(NamedTuple):
     name : str
         Name in JSON, records, and the names of series.
     title : str
-        Name for people, within a sentence.
+        Name for display, within a sentence.
     heading : str
         Title of a plot, with the unit.
     about : str
         One sentence that explains it.
     unit : str
-        Follows a number; empty where it is that of the data.
+        Text after a number; empty for the unit of the data.
     factor : float
         Converts from the stored number to the shown one.
     higher_is_better : bool
     highest : float
         Largest possible stored number.
     is_root : bool
-        Whether it is the square root of a mean over the examples instead of the mean itself.
+        True for the square root of a mean over the examples, False for the mean itself.
     """
 
     name: str
@@ -52,18 +52,18 @@ class Metric(NamedTuple):
 
     @property
     def axis(self) -> MeasureAxis:
-        """The axis of a plot; of a percentage it ends a little beyond what is possible."""
+        """Axis of a plot; for a percentage, it extends slightly beyond the possible values."""
         if not self.unit:
             return MeasureAxis(self.factor, can_log=True)
         limits = (-1.0, self.factor * self.highest + 1.0)
         return MeasureAxis(self.factor, self.unit.strip(), limits=limits, least_span=2.0)
 
     def of_mean(self, mean: float) -> float:
-        """Return the metric from a mean over the examples: of 1 for each right answer, or of the squared error."""
+        """Return the metric from the mean score of the examples: 1 for a correct class, or the squared error."""
         return math.sqrt(mean) if self.is_root else mean
 
     def text(self, value: Optional[float], digits: int = 1) -> str:
-        """Return a value with its unit: ``97.1 %``, ``0.02314``, ``48,213``; a dash where there is none.
+        """Return a value with its unit: ``97.1 %``, ``0.02314``, ``48,213``; a dash for None and NaN.
 
         ``digits`` is the number of decimals of a percentage; a number without a unit may be of any magnitude and has
         that many significant digits plus three.

@@ -1,4 +1,4 @@
-"""The formats of numbers in texts: percentages, sizes, counts, quantities of any magnitude; one of each.
+"""Number formats in texts: percentages, sizes, counts, quantities of any magnitude.
 
 The formats of measures (digits, unit) are in :mod:`qatviz.measures`, those of settings in :mod:`qatviz.settings`.
 """
@@ -6,7 +6,7 @@ The formats of measures (digits, unit) are in :mod:`qatviz.measures`, those of s
 import math
 from typing import Optional, Sequence
 
-#: Stands for a number that is not known.
+#: Text of an unknown number.
 UNKNOWN = "–"
 #: Fractions smaller than this are rounding errors of a sum of squares.
 _NOTHING = 1e-9
@@ -15,7 +15,7 @@ _NOTHING = 1e-9
 def si(value: Optional[float], digits: int = 3) -> str:
     """Return a number of any magnitude in few characters: 0.00123 is ``0.00123``, 12345 is ``12.3k``, 1e-6 ``1.00e-6``.
 
-    A dash stands for None and for what is not finite.
+    A dash stands for None and values that are not finite.
     """
     if value is None or not math.isfinite(value):
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Named starting points for the settings of all quantizers of a network."""
+"""Presets: named settings for all quantizers of a network."""
 
 from typing import Any, Dict, NamedTuple, Tuple
 
@@ -52,7 +52,7 @@ DEFAULT_PRESET = "tflite-int8"
 
 
 def preset_settings(preset: str, kind: str, op_kind: str) -> QuantizerSettings:
-    """Return the settings that ``preset`` gives to a tensor.
+    """Return the settings of a tensor in ``preset``.
 
     Parameters
     ----------

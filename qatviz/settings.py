@@ -1,9 +1,9 @@
-"""All settings that a user can see, each declared once: type, bounds, default, unit, label and help.
+"""Declarations of all settings of the user: type, bounds, default, unit, label and help of each.
 
 A setting is a field of one of three frozen dataclasses, and its declaration is the field's metadata:
 :class:`QuantizerSettings` (one for each quantized tensor), :class:`RunSettings` (of the run; they can change while it
-goes on) and :class:`StartSettings` (of the run; fixed when it begins). The command line, the window and the trainer
-take names, bounds, defaults and help from here, and all values pass through :meth:`Setting.check`.
+trains) and :class:`StartSettings` (of the run; fixed at its start). The command line, the window and the trainer use
+these names, bounds, defaults and help texts, and all values are validated by :meth:`Setting.check`.
 """
 
 import contextlib
@@ -34,19 +34,19 @@ class Setting:
     type : type
         bool, int, float or str.
     default
-        Value where none is given.
+        Default value.
     help : str
-        One sentence that explains the term.
+        Explanation in one sentence.
     low, high : number, optional
         Smallest and largest allowed value, inclusive.
     unit : str
-        Unit of the value, empty where it has none.
+        Unit of the value; empty if it has none.
     log : bool
-        Whether a slider for it needs a logarithmic scale.
+        True if its slider has a logarithmic scale.
     kinds : tuple of str
-        The kinds of tensor it applies to; empty for settings of the run.
+        Kinds of tensors to which it applies; empty for settings of the run.
     choices : dict of str to tuple of str
-        Allowed words for each kind of tensor (of a setting of the run: for ``""``).
+        Allowed words for each kind of tensor (for a setting of the run: for ``""``).
     labels : dict of str to str
         Labels of the allowed words in the window; a word without one is its own label.
     """
@@ -65,7 +65,7 @@ class Setting:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def allowed(self, kind: str = "") -> str:
-        """Return a phrase that lists the allowed values, as they are typed."""
+        """Return a phrase that lists the allowed values, in the form for input."""
         if self.choices is not None:
             return "one of " + ", ".join(self._words(kind))
         if self.type is bool:
@@ -97,7 +97,7 @@ class Setting:
         return SettingError(f"{path or self.name} is {value!r}: expected {self.allowed(kind)}")
 
     def parse(self, text: str, path: str = "", kind: str = "") -> Any:
-        """Return the checked value that ``text`` (of a command line or a file) stands for."""
+        """Return the checked value of ``text`` (from a command line or a file)."""
         word = text.strip()
         value: Any = word
         if self.type is bool:
@@ -123,7 +123,7 @@ class Setting:
 
     @property
     def shown_unit(self) -> str:
-        """The unit to be shown with a number; empty where the label says it (``Bits``)."""
+        """Unit to show with a number; empty if it is the label (``Bits``)."""
         return "" if self.unit == self.label.lower() else self.unit
 
     def _words(self, kind: str) -> Tuple[str, ...]:
@@ -146,7 +146,7 @@ class Setting:
 
 
 def _bound(value: Optional[float]) -> str:
-    """Return a bound as it can be typed; whole numbers in full."""
+    """Return a bound in the form for input; whole numbers in full."""
     if value is None:
         return "any"
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
@@ -164,7 +164,7 @@ def _settings_of(record: Any) -> Dict[str, Setting]:
 
 
 MIN_MAX, PERCENTILE, MSE, MOVING_AVERAGE, FROZEN = "min_max", "percentile", "mse", "moving_average", "frozen"
-#: The names of optimizers.
+#: Names of the optimizers.
 OPTIMIZERS = ("adam", "momentum", "sgd")
 _BOTH = KINDS
 
@@ -178,7 +178,7 @@ class _Settings:
         return dict(asdict(self))
 
 
-#: Short phrases for the ways to find the range; ``{}`` is the percentile.
+#: Short phrases for the range methods; ``{}`` is the percentile.
 _RANGE_PHRASES = {
     MIN_MAX: "min–max range",
     PERCENTILE: "{:g} % range",
@@ -195,9 +195,7 @@ class QuantizerSettings(_Settings):
     Make one with :func:`quantizer_settings`, which fills in the defaults of the kind and checks values.
     """
 
-    enabled: bool = _declared(
-        True, "Quantize", "Whether this tensor is quantized at all; if off, its values stay in float.", kinds=_BOTH
-    )
+    enabled: bool = _declared(True, "Quantize", "Quantize this tensor; if off, its values stay in float.", kinds=_BOTH)
     num_bits: int = _declared(
         8,
         "Bits",
@@ -210,19 +208,19 @@ class QuantizerSettings(_Settings):
     symmetric: bool = _declared(
         False,
         "Symmetric",
-        "The grid is centred on 0, so the zero point is 0; runtimes are faster, one-sided data wastes half the codes.",
+        "Zero point fixed at 0, grid centred on 0: faster in runtimes, but one-sided data wastes half of the codes.",
         kinds=_BOTH,
     )
     narrow_range: bool = _declared(
         False,
         "Narrow range",
-        "The lowest code is left out (8 bits: -127 to 127), so that a symmetric grid is truly symmetric.",
+        "The lowest code is not used (8 bits: -127 to 127), so that a symmetric grid has the same range on both sides.",
         kinds=_BOTH,
     )
     per_channel: bool = _declared(
         False,
         "Per channel",
-        "Every output channel has a scale of its own instead of one for the whole tensor.",
+        "Every output channel has its own scale, instead of one scale for the whole tensor.",
         kinds=(WEIGHTS,),
     )
     power_of_two: bool = _declared(
@@ -234,8 +232,8 @@ class QuantizerSettings(_Settings):
     range_method: str = _declared(
         MIN_MAX,
         "Range",
-        "How the representable range follows the tensor: its minimum and maximum, a percentile of it, the range of "
-        "least mean squared error, a moving average over batches, or not at all (frozen).",
+        "Method that chooses the representable range: minimum and maximum of the tensor, a percentile, the range of "
+        "least mean squared error, a moving average over batches, or frozen.",
         kinds=_BOTH,
         choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, FROZEN)},
         labels={
@@ -249,8 +247,7 @@ class QuantizerSettings(_Settings):
     percentile: float = _declared(
         99.9,
         "Percentile",
-        "With the percentile range: the fraction of the values that is not clipped; the rest is cut evenly at both "
-        "ends.",
+        "For the percentile range: fraction of the values that is not clipped; the rest is cut evenly at both ends.",
         low=50.0,
         high=100.0,
         unit="%",
@@ -259,7 +256,7 @@ class QuantizerSettings(_Settings):
     ema_decay: float = _declared(
         0.999,
         "Average decay",
-        "How slowly the moving average forgets: 0.999 remembers about the last 1,000 batches.",
+        "Decay of the moving average: 0.999 averages over about the last 1,000 batches.",
         low=0.0,
         high=0.999999,
         kinds=(ACTIVATIONS,),
@@ -267,7 +264,7 @@ class QuantizerSettings(_Settings):
     quant_delay: int = _declared(
         0,
         "Delay",
-        "The tensor stays in float until this many training steps are done, so that training settles first.",
+        "Number of training steps in float before the tensor is quantized.",
         low=0,
         high=10**9,
         unit="steps",
@@ -283,7 +280,7 @@ class QuantizerSettings(_Settings):
         return self.enabled and not self.is_active(step)
 
     def text(self, name: str, kind: str, is_quantized: bool = True) -> str:
-        """Return a setting as tables show it; empty where tensors of ``kind`` do not have it."""
+        """Return a setting as tables show it; empty if it does not apply to ``kind``."""
         setting = QUANTIZER_SETTINGS[name]
         if kind not in setting.kinds:
             return ""
@@ -296,7 +293,7 @@ class QuantizerSettings(_Settings):
     def phrases(self, kind: str, than: Optional["QuantizerSettings"] = None) -> List[str]:
         """Return the settings of a tensor of ``kind`` in phrases: ``8 bits``, ``symmetric``, ``min–max range``.
 
-        Settings that are off go without saying. Where ``than`` is given, only what differs from it is named.
+        Settings that are off are omitted. With ``than``, only the differences from it are returned.
         """
         known = (
             ("num_bits", f"{self.num_bits} bits", True),
@@ -307,7 +304,7 @@ class QuantizerSettings(_Settings):
             ("range_method", _RANGE_PHRASES[self.range_method].format(self.percentile), True),
         )
         if than is None:
-            return [phrase for _, phrase, is_told in known if is_told]
+            return [phrase for _, phrase, is_shown in known if is_shown]
         return [phrase for name, phrase, _ in known if self.text(name, kind) != than.text(name, kind)]
 
     @property
@@ -318,38 +315,42 @@ class QuantizerSettings(_Settings):
 
 @dataclass(frozen=True)
 class RunSettings(_Settings):
-    """Settings of the whole run that can change while it goes on; values are checked."""
+    """Settings of the whole run that can change while it trains; values are checked."""
 
     learning_rate: float = _declared(
         1e-3,
         "Learning rate",
-        "How far the optimizer moves the weights in one training step.",
+        "Factor by which the optimizer scales the update of the weights in each training step.",
         low=0.0,
         high=100.0,
         log=True,
     )
     momentum: float = _declared(
-        0.9, "Momentum", "Fraction of the last update that the momentum optimizer carries on.", low=0.0, high=0.9999
+        0.9,
+        "Momentum",
+        "Fraction of the previous update that the momentum optimizer adds to the next one.",
+        low=0.0,
+        high=0.9999,
     )
-    beta1: float = _declared(0.9, "Beta 1", "How slowly Adam's average of the gradients forgets.", low=0.0, high=0.9999)
+    beta1: float = _declared(0.9, "Beta 1", "Decay of Adam's moving average of the gradients.", low=0.0, high=0.9999)
     beta2: float = _declared(
-        0.999, "Beta 2", "How slowly Adam's average of the squared gradients forgets.", low=0.0, high=0.999999
+        0.999, "Beta 2", "Decay of Adam's moving average of the squared gradients.", low=0.0, high=0.999999
     )
     epsilon: float = _declared(
         1e-8,
         "Epsilon",
-        "Keeps Adam from dividing by 0; larger values damp the update of parameters with small gradients.",
+        "Term that prevents division by 0 in Adam; larger values damp the update of parameters with small gradients.",
         low=1e-12,
         high=1.0,
         log=True,
     )
     freeze_ranges: bool = _declared(
-        False, "Freeze ranges", "All representable ranges stay as they are, of weights and activations alike."
+        False, "Freeze ranges", "Keep the representable ranges of all weights and activations unchanged."
     )
     freeze_batch_norm: bool = _declared(
         False,
         "Freeze batch norm",
-        "Batch norm uses its moving statistics instead of the batch's and stops updating them, as in inference.",
+        "Batch norm uses its moving statistics instead of the batch's, and does not update them, as in inference.",
     )
     evaluation_interval: int = _declared(
         200,
@@ -362,8 +363,8 @@ class RunSettings(_Settings):
     snapshot_interval: float = _declared(
         0.25,
         "Histograms every",
-        "Seconds between two snapshots of all histograms. A slow network takes them less often; with a shorter "
-        "interval than the default they may use more of the training time.",
+        "Seconds between two snapshots of all histograms. They are less frequent for slow networks; an interval below "
+        "the default may use more of the training time.",
         low=0.02,
         high=3600.0,
         unit="s",
@@ -386,7 +387,7 @@ class RunSettings(_Settings):
 
 @dataclass(frozen=True)
 class StartSettings(_Settings):
-    """Settings of the whole run that are fixed when it begins (but for the number of steps); values are checked.
+    """Settings of the whole run that are fixed at its start, except the number of steps; values are checked.
 
     ``steps`` may be None: no limit.
     """
@@ -394,7 +395,7 @@ class StartSettings(_Settings):
     batch_size: int = _declared(
         64,
         "Batch size",
-        "Number of examples that one training step learns from; activation ranges follow the batch too.",
+        "Number of examples in one training step; it also affects the activation ranges.",
         low=1,
         high=65536,
         unit="examples",
@@ -402,7 +403,7 @@ class StartSettings(_Settings):
     optimizer: str = _declared(
         OPTIMIZERS[0],
         "Optimizer",
-        "The rule that turns gradients into updates of the weights.",
+        "Method that computes updates of the weights from gradients.",
         choices={"": OPTIMIZERS},
         labels={"adam": "Adam", "momentum": "Momentum", "sgd": "SGD"},
     )
@@ -416,7 +417,7 @@ class StartSettings(_Settings):
     steps: Optional[int] = _declared(
         2000,
         "Total steps",
-        "The run ends by itself after this number of training steps, counted from its beginning.",
+        "Number of training steps after which the run ends, counted from its start.",
         low=0,
         high=10**9,
     )
@@ -426,7 +427,7 @@ class StartSettings(_Settings):
             value = getattr(self, name)
             if name == "steps" and value is None:
                 continue
-            # Strict about the type: these values are recorded as they are.
+            # Other types are refused: these values are recorded unchanged.
             if type(setting.check(value, name)) is not type(value):
                 raise setting.refusal(value, name)
 
@@ -447,7 +448,7 @@ def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:
     setting = QUANTIZER_SETTINGS.get(name)
     if setting is None or kind not in setting.kinds:
         known = ", ".join(s.name for s in QUANTIZER_SETTINGS.values() if kind in s.kinds)
-        raise SettingError(f"{path or name}: there is no setting {name!r} for {kind}; there are {known}")
+        raise SettingError(f"{path or name}: no such setting for {kind}: {name!r}; available: {known}")
     return setting
 
 
@@ -460,7 +461,7 @@ def run_setting(name: str) -> Setting:
         If there is no such setting.
     """
     if name not in RUN_SETTINGS:
-        raise SettingError(f"run.{name}: there is no such setting of the run; there are {', '.join(RUN_SETTINGS)}")
+        raise SettingError(f"run.{name}: no such setting of the run; available: {', '.join(RUN_SETTINGS)}")
     return RUN_SETTINGS[name]
 
 
@@ -491,7 +492,7 @@ def value_text(path: str, value: Any) -> str:
 
 
 def setting_text(value: Any) -> str:
-    """Return the value of any setting as it is typed and as :meth:`Setting.parse` reads it: ``on``, ``0.001``."""
+    """Return the value of any setting in the form that :meth:`Setting.parse` parses: ``on``, ``0.001``."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

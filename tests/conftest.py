@@ -29,7 +29,7 @@ def patient_product():
     from qatviz.training import server
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history_feed, "PATIENCE_S", ENDLESS_S)
+        patch.setattr(history_feed, "READ_TIMEOUT_S", ENDLESS_S)
         patch.setattr(schema, "BUSY_TIMEOUT_S", ENDLESS_S)
         patch.setattr(server, "SESSION_TIMEOUT_S", ENDLESS_S)
         patch.setattr(RunRecord.flush, "__defaults__", (ENDLESS_S,))

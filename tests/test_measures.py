@@ -61,7 +61,7 @@ def test_levels_and_colours_have_a_direction(measure):
         assert measure.color_direction != NEITHER or measure.colors.is_neutral
     else:
         with pytest.raises(ValueError, match=measure.key):
-            measure.color_place(1.0)
+            measure.color_position(1.0)
 
 
 def test_the_words_of_the_glossary():

@@ -1,1 +1,1 @@
-"""The application: windows, and the threads that prepare runs for them."""
+"""Application: its windows, and the threads that prepare runs for them."""

@@ -1,6 +1,6 @@
-"""Prepare runs for the window on worker threads.
+"""Preparation of runs for the window on worker threads.
 
-The modules that do the work are imported when they are needed, so that the window is on screen before.
+Modules are imported on first use, so that the window opens early.
 """
 
 import sys
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qatviz.session.inspection import ModelInspector
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
-#: Libraries that compute in threads of their own take one in an export: the training has the others.
+#: Variables that limit computing libraries to one thread in an export; training uses the others.
 _ONE_THREAD = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
@@ -40,9 +40,9 @@ PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 
 
 class AppLauncher(Launcher):
-    """Prepares one run at a time; the result of an older request is dropped when there is a newer one."""
+    """Launcher that prepares runs; the result of a request is dropped if there is a newer one."""
 
-    #: Work in the background has ended, on any thread.
+    #: Emitted on any thread when background work has ended.
     _done = QtCore.pyqtSignal(str)
 
     def __init__(self, parent: QtCore.QObject = None):
@@ -129,7 +129,7 @@ class AppLauncher(Launcher):
     def export_command(self, wanted: ExportWanted) -> Command:
         from qatviz.session.checkpoints import keep_checkpoint
 
-        checkpoint = keep_checkpoint(wanted.directory, wanted.checkpoint)  # it is there until it is read
+        checkpoint = keep_checkpoint(wanted.directory, wanted.checkpoint)  # permanent, so that the export can read it
         arguments = ["export", wanted.directory, "--format", wanted.form, "--out", wanted.path]
         arguments += ["--checkpoint", checkpoint, "--progress"]
         if wanted.examples is not None:
@@ -147,15 +147,15 @@ class AppLauncher(Launcher):
         return settings_at(directory, checkpoint)
 
     def wait(self) -> None:
-        """Wait until nothing is being prepared; for the end of the program."""
+        """Wait until all background work has ended, at the end of the program."""
         self._newest += 1
         self.end_checks()
         self._pool.waitForDone()
 
-    # Inside
+    # Internal methods
 
     def _start(self, what: str, job: Callable[[], Any], deliver: Callable[[Any], None]) -> None:
-        """Do ``job`` on another thread, and show ``what`` it is meanwhile."""
+        """Run ``job`` on another thread, and show its description ``what`` meanwhile."""
         self._doing.append(what)
         self.busy.emit(what)
         self._pool.start(_Job(job, deliver, self.failed.emit, lambda: self._done.emit(what)))
@@ -166,7 +166,7 @@ class AppLauncher(Launcher):
 
 
 class _Job(QtCore.QRunnable):
-    """Work on a thread of the pool; its result is emitted as a signal, which Qt delivers to the GUI thread."""
+    """Job on a thread of the pool; its result is emitted as a signal, which Qt delivers to the GUI thread."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The application: its windows, and errors that nothing else has caught."""
+"""Application object: its windows, and the report of uncaught errors."""
 
 import gc
 import os
@@ -18,8 +18,8 @@ from qatviz.session.prepared import Prepared
 from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-#: Seconds that a thread may keep the interpreter lock while another waits for it. Python's 5 ms are noticeable as lag:
-#: one key press takes the lock a dozen times.
+#: Seconds that a thread may keep the interpreter lock while another waits for it. Python's 5 ms cause noticeable lag:
+#: one key press acquires the lock a dozen times.
 SWITCH_INTERVAL_S = 0.001
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -43,7 +43,7 @@ class Application:
     Parameters
     ----------
     settings : QSettings, optional
-        Values that are remembered; by default the user's.
+        Store of remembered values; by default the user's.
     """
 
     def __init__(self, settings: Optional[QtCore.QSettings] = None):
@@ -59,7 +59,7 @@ class Application:
         self.launchers: List[AppLauncher] = []
 
     def open_window(self, awaited: str = "") -> MainWindow:
-        """Open a window without a run; ``awaited`` says what it is waiting for."""
+        """Open a window without a run; it shows ``awaited`` as what it is waiting for."""
         launcher = AppLauncher()
         window = MainWindow(self.theme, self.settings, launcher)
         window.window_wanted.connect(self._open_with)
@@ -73,17 +73,17 @@ class Application:
         return window
 
     def report(self, kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
-        """Show an error that nothing has caught, for which PyQt5 would end the process."""
+        """Show an uncaught error, for which PyQt5 would end the process."""
         text = "".join(traceback.format_exception(kind, error, trace))
         sys.stderr.write(text)
         for window in self.windows:
-            window.show_failure(f"Something went wrong in the window: {kind.__name__}: {error}", text)
+            window.show_failure(f"Error in the window: {kind.__name__}: {error}", text)
 
     def run(self) -> int:
         """Run until the last window is closed; return the exit code."""
         sys.excepthook = self.report
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        # Python runs signal handlers only between its own instructions: the bridge's timer gives it the opportunity.
+        # Python runs signal handlers only between its own instructions, which the bridge's timer triggers.
         for number in _SIGNALS:
             signal.signal(number, lambda *_: QtWidgets.QApplication.closeAllWindows())
         code: int = self.app.exec_()
@@ -91,7 +91,7 @@ class Application:
         return code
 
     def finish(self) -> None:
-        """Wait for the work in the background, and delete the windows: Qt needs them deleted before itself."""
+        """Wait for background work, and delete the windows, as Qt requires before its own end."""
         for launcher in self.launchers:
             launcher.wait()
         for window in self._opened:
@@ -104,16 +104,16 @@ class Application:
 
 
 def open_window(request: RunRequest) -> int:
-    """Open the window on what ``request`` asks for, and end the process when it is closed."""
+    """Open a window with the requested run, and end the process when the last window is closed."""
     application = Application()
     first = application.open_window(READING if isinstance(request, OpenRequest) else PREPARING)
-    application.app.processEvents()  # painted before anything else is done
+    application.app.processEvents()  # paint the window first
     gc.enable()
     first.launcher.begin(request)
     code = application.run()
     sys.stdout.flush()
     sys.stderr.flush()
-    # A training thread that has not ended in time sits in TensorFlow, which an orderly exit would wait for or crash in.
+    # A training thread that has not ended in time is in TensorFlow: a normal exit would block or crash.
     os._exit(code)
 
 

@@ -1,4 +1,4 @@
-"""Draw the window without a display: for machines that have none, and for the pictures in the documentation."""
+"""Drawing of the window to a file, on machines without a display and for the documentation."""
 
 import os
 import tempfile
@@ -13,11 +13,13 @@ from qatviz.gui.widgets.figures.figure import save_png
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.request import OpenRequest, RunRequest
 
-#: Time limit for the steps that are trained before the window is drawn.
-PATIENCE_S = 600.0
+#: Time limit in seconds for the training steps before the window is drawn.
+TIMEOUT_S = 600.0
 
 
-def take(path: str, size: Tuple[int, int], theme: str, request: RunRequest, steps: int, show: Sequence[str]) -> str:
+def draw_screenshot(
+    path: str, size: Tuple[int, int], theme: str, request: RunRequest, steps: int, show: Sequence[str]
+) -> str:
     """Draw the window of a recorded run, or of a new one after ``steps`` steps, and return the path of the picture.
 
     Raises
@@ -26,7 +28,7 @@ def take(path: str, size: Tuple[int, int], theme: str, request: RunRequest, step
         If there is nothing to draw, or no such panel.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # The values that the user's own window remembers are neither used nor changed.
+        # The user's own settings of the window are neither used nor changed.
         settings = QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
         settings.setValue("window/theme", theme)
         application = Application(settings)
@@ -64,7 +66,7 @@ def draw_all(application: Application, window: MainWindow) -> None:
 
 
 def _wait(application: Application, window: MainWindow, steps: int, failures: Sequence[str]) -> None:
-    deadline = time.perf_counter() + PATIENCE_S
+    deadline = time.perf_counter() + TIMEOUT_S
     model = window.model
     while time.perf_counter() < deadline:
         application.app.processEvents(QtCore.QEventLoop.AllEvents, 50)
@@ -79,4 +81,4 @@ def _wait(application: Application, window: MainWindow, steps: int, failures: Se
         if ready or (model.ended and model.snapshot is not None):
             return
         time.sleep(0.01)
-    raise QatvizError(f"the run did not get to step {steps} within {PATIENCE_S:g} s")
+    raise QatvizError(f"the run did not reach step {steps} within {TIMEOUT_S:g} s")

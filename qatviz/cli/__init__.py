@@ -1,21 +1,21 @@
 """The command line: options turned into requests, results printed as text, tables and JSON.
 
-TensorFlow is imported by the training thread alone, so that all other commands answer at once.
+Only the training thread imports TensorFlow, so that all other commands respond at once.
 """
 
 import os
 import sys
 from typing import List, Optional
 
-from qatviz.cli.messages import FAILED, USER_ERROR, complain, option_name
-from qatviz.cli.window import has_display, window_of_defaults, without_display
+from qatviz.cli.messages import FAILED, USER_ERROR, option_name, print_problem
+from qatviz.cli.window import has_display, open_default_window, run_without_display
 from qatviz.errors import QatvizError
 
 __all__ = ["main"]
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Carry out a command line.
+    """Execute a command line.
 
     Parameters
     ----------
@@ -25,28 +25,28 @@ def main(argv: Optional[List[str]] = None) -> int:
     Returns
     -------
     int
-        The exit code: 0, 2 for what the user got wrong, 1 for everything else.
+        Exit code: 0; 2 for an error of the user; 1 for any other error.
     """
     argv = sys.argv[1:] if argv is None else argv
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal can't show must not end the program
     try:
         if not argv:
-            return window_of_defaults() if has_display() else without_display()
-        from qatviz.cli.parser import parse  # all commands, of which a window of defaults needs none
+            return open_default_window() if has_display() else run_without_display()
+        from qatviz.cli.parser import parse  # imports all commands, which the default window does not need
 
         arguments = parse(argv)
         code: int = arguments.command(arguments)
         sys.stdout.flush()
         return code
     except QatvizError as error:
-        complain(f"error: {error.worded(option_name(error.field))}")
+        print_problem(f"error: {error.worded(option_name(error.field))}")
         return USER_ERROR
     except KeyboardInterrupt:
-        complain("interrupted")
+        print_problem("interrupted")
         return FAILED
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has seen enough; Python would complain once more when it flushes at exit.
+        # The reader of a pipe (head, less) has ended; Python would report another error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except SystemExit as ended:  # argparse, after --help and --version

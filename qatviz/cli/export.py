@@ -1,4 +1,4 @@
-"""``qatviz export``: write a recorded run as a file that runs elsewhere, with the proof that it computes the same."""
+"""``qatviz export``: export a recorded run for another runtime, with a proof that it computes the same outputs."""
 
 import argparse
 import contextlib
@@ -6,7 +6,7 @@ import json
 from typing import Any, Callable, Dict
 
 from qatviz.cli.followed import Followed, followed
-from qatviz.cli.messages import FAILED, OK, complain, print_notice, say
+from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_problem
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
 from qatviz.session.export import ExportRequest, export, source_of
@@ -16,14 +16,14 @@ DEFAULT_FORMAT = "tflite"
 
 
 def export_run(options: argparse.Namespace) -> int:
-    """Write the files and print the proof; return a failure where results are not as expected.
+    """Write the files and print the proof; return a failure if results differ from the expected ones.
 
     Raises
     ------
     RecordError
         If there is no run, its record is damaged, or there is no checkpoint to export.
     ExportError
-        If the format can't hold it, or the files can't be written.
+        If the format does not support the state, or the files can't be written.
     """
     with followed() if options.progress else contextlib.nullcontext(Followed()) as follower:
         given = _given(options, FORMATS[options.format])
@@ -32,7 +32,7 @@ def export_run(options: argparse.Namespace) -> int:
             options.directory, options.format, options.out, options.checkpoint, given, options.verify, options.data
         )
         source = source_of(request, print_notice)
-        say("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
+        print_message("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
         written = export(request, source, follower.progress, print_notice)
         record = dict(written.report.to_record(), files=[str(path) for path in written.paths])
         if options.progress:
@@ -43,7 +43,7 @@ def export_run(options: argparse.Namespace) -> int:
             print(written.report.to_text())
             print("written: " + ", ".join(str(path) for path in written.paths))
     for fault in written.report.faults:
-        complain(f"error: {fault}")
+        print_problem(f"error: {fault}")
     return FAILED if written.report.faults else OK
 
 
@@ -54,7 +54,7 @@ def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
     for name in given:
         if name not in own:
             raise SettingError(
-                f"--{name.replace('_', '-')}: is no option of --format {form.name}; it goes with "
+                f"--{name.replace('_', '-')}: is not an option of --format {form.name}; it applies to "
                 f"{', '.join(other.name for other in FORMATS.values() if name in {o.name for o in other.options})}"
             )
     return given
@@ -66,17 +66,15 @@ def _all_options() -> Dict[str, Any]:
 
 def add_commands(add: Callable[..., Any]) -> None:
     """Declare the command; ``add(name, function, help)`` makes a parser."""
-    parser = add(
-        "export", export_run, "write a recorded run as a file that runs elsewhere, with the proof that it does"
-    )
+    parser = add("export", export_run, "export a recorded run for another runtime, with a proof of its outputs")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--format", default=DEFAULT_FORMAT, choices=tuple(FORMATS), help="(default: %(default)s)")
     parser.add_argument(
         "--out",
         required=True,
         metavar="PATH",
-        help="the file, with the proof written beside it as FILE.parity.txt, .parity.json, "
-        ".golden.npz; of a format of several files, the directory",
+        help="the file; the proof is written to FILE.parity.txt, .parity.json and .golden.npz; "
+        "for a format of several files, the directory",
     )
     parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
     parser.add_argument(
@@ -85,9 +83,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         metavar="N",
         help="held-out examples to run the file on (default: 1000, or fewer for a large network)",
     )
-    parser.add_argument("--data", metavar="NAME_OR_PATH", help="where the run's data is now (default: where it was)")
+    parser.add_argument(
+        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
+    )
     parser.add_argument("--json", action="store_true", help="print the proof as one line of JSON")
-    # For the window, which runs exports as processes of their own: see qatviz.cli.followed.
+    # For the window, which runs exports as separate processes: see qatviz.cli.followed.
     parser.add_argument("--progress", action="store_true", help=argparse.SUPPRESS)
     for option in _all_options().values():
         where = ", ".join(form.name for form in FORMATS.values() if option.name in {o.name for o in form.options})

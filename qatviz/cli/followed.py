@@ -1,4 +1,4 @@
-"""Work that another program follows, such as an export for the window: it reads JSON lines, and may cancel the work."""
+"""Progress reports as JSON lines for another program, such as the window in an export, which may cancel the work."""
 
 import contextlib
 import json
@@ -12,15 +12,15 @@ from typing import Any, Dict, Iterator, NamedTuple
 from qatviz.errors import QatvizError
 from qatviz.export.progress import Progress
 
-#: Lines are written when the share has grown by so much, or something else is being done.
+#: Smallest increase of the completed fraction for which a line is written; a change of activity is always written.
 _LEAST_SHARE = 0.005
-#: Of 0 to 19: less than its share of processors that training wants too, but enough to be done soon.
+#: Nice value, 0 to 19: training gets more processor time, but the work still ends soon.
 _NICENESS = 3
 _WINDOWS_BELOW_NORMAL = 0x4000
 
 
 class Followed(NamedTuple):
-    """Where work reports its progress and, to the program that follows it, its result."""
+    """Receiver of the progress of work and, for a program that follows it, of its result."""
 
     progress: Progress = Progress()
 
@@ -31,18 +31,18 @@ class Followed(NamedTuple):
 
 @contextlib.contextmanager
 def followed() -> Iterator[Followed]:
-    """Write JSON lines to standard output, and give way to other processes.
+    """Write JSON lines to standard output, with a low process priority.
 
     A line is ``{"progress": 0.4, "what": "..."}``, ``{"result": {...}}`` or
-    ``{"error": {"kind": "ExportError", "message": "...", "field": "", "details": ""}}``; the details of an error that
-    is a bug are its traceback.
+    ``{"error": {"kind": "ExportError", "message": "...", "field": "", "details": ""}}``; for an unexpected error, the
+    details are its traceback.
 
-    SIGTERM cancels the work, and so does the end of standard input: no work continues after the program that follows
-    it. Files are not left half written, as work is cancelled only where it reports progress. To be used on the main
-    thread, before TensorFlow makes its threads, which inherit the priority.
+    SIGTERM cancels the work, and so does the end of standard input: the work must not outlive the program that follows
+    it. No files are left incomplete, since work is cancelled only where it reports progress. Call it on the main
+    thread, before TensorFlow starts its threads, which inherit the priority.
     """
     cancelled = threading.Event()
-    _stand_back()
+    _lower_priority()
     before = signal.signal(signal.SIGTERM, lambda *_: cancelled.set())
     threading.Thread(target=_wait_for_end, args=(cancelled,), name="qatviz-follower", daemon=True).start()
     try:
@@ -58,7 +58,7 @@ def followed() -> Iterator[Followed]:
 
 
 class _Lines:
-    """Writes progress, but not the same line again and again."""
+    """Writer of progress that omits repeated lines."""
 
     def __init__(self) -> None:
         self._last = ("", -1.0)
@@ -78,16 +78,16 @@ def _write_error(error: Exception, message: str, field: str, details: str = "") 
 
 
 def _wait_for_end(cancelled: threading.Event) -> None:
-    # Not by sys.stdin, whose lock a thread that is still reading would hold when the interpreter ends.
+    # Not by sys.stdin: its lock would still be held by this thread when the interpreter exits.
     try:
         while os.read(0, 1024):
             pass
     except OSError:
-        pass  # there is no standard input: it ended before it began
+        pass  # there is no standard input
     cancelled.set()
 
 
-def _stand_back() -> None:
+def _lower_priority() -> None:
     """Lower the priority of this process below that of a training run."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)

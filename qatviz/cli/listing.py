@@ -1,4 +1,4 @@
-"""``qatviz networks``, ``data``, ``settings`` and ``presets``: list and describe them."""
+"""``qatviz networks``, ``data``, ``settings`` and ``presets``: lists and descriptions."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ def networks(options: argparse.Namespace) -> int:
     Raises
     ------
     NetworkError
-        If there is no such network, or it can't take such examples.
+        If there is no such network, or it does not support such examples.
     """
     if options.name is not None and options.name not in zoo.NETWORKS:
         raise NetworkError(
@@ -37,7 +37,7 @@ def networks(options: argparse.Namespace) -> int:
     elif options.name is None:
         print(
             table(
-                ("name", "parameters", "MACs", "quantized", "what it is"),
+                ("name", "parameters", "MACs", "quantized", "description"),
                 [
                     [
                         row["name"],
@@ -58,12 +58,12 @@ def networks(options: argparse.Namespace) -> int:
 
 
 def data(options: argparse.Namespace) -> int:
-    """Describe a data set, or list what can be read.
+    """Describe a data set, or list the named data sets and the formats.
 
     Raises
     ------
     DataError
-        If it can't be used.
+        If the data can't be used.
     """
     if options.source is None:
         rows = [[named.name, named.help] for named in datasets.NAMED_DATA]
@@ -71,7 +71,9 @@ def data(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps({"names": dict(rows), "formats": dict(formats)}))
         else:
-            print(table(("name", "what it is"), rows, (0, 1)) + "\n\n" + table(("file", "what it is"), formats, (0, 1)))
+            print(
+                table(("name", "description"), rows, (0, 1)) + "\n\n" + table(("file", "description"), formats, (0, 1))
+            )
         return OK
     summary = datasets.describe(datasets.load(options.source, task=options.task))
     print(json.dumps(summary) if options.json else datasets.format_description(summary))
@@ -79,7 +81,7 @@ def data(options: argparse.Namespace) -> int:
 
 
 def settings(options: argparse.Namespace) -> int:
-    """Explain every setting."""
+    """Describe every setting."""
     if options.json:
         print(json.dumps([_setting(setting) for setting in [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()]]))
         return OK
@@ -148,7 +150,7 @@ def _print_network(row: Dict[str, Any]) -> None:
         for layer in row["layers"]
     ]
     layers.append(["total", "", "", "", f"{row['parameters']:,}", f"{row['macs']:,}"])
-    print(table(("layer", "kind", "reads", "output", "parameters", "MACs"), layers, (0, 1, 2)))
+    print(table(("layer", "kind", "inputs", "output", "parameters", "MACs"), layers, (0, 1, 2)))
     print("\nquantized tensors: " + ", ".join(tensor["name"] for tensor in row["tensors"]))
 
 
@@ -181,5 +183,5 @@ def _print_setting(name: str, setting: Setting) -> None:
 def _shape(text: str) -> Tuple[int, ...]:
     sizes = text.lower().split("x")
     if not all(size.isdecimal() for size in sizes):
-        raise NetworkError(f"--input-shape is {text!r}: expected such as 28x28x1 or 32x32x3")
+        raise NetworkError(f"--input-shape is {text!r}: expected a shape such as 28x28x1 or 32x32x3")
     return tuple(map(int, sizes))

@@ -8,23 +8,23 @@ from qatviz.session.prepared import Notice
 OK, FAILED, USER_ERROR = 0, 1, 2
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Print a message; only results go to standard output."""
     print(text, file=sys.stderr, flush=True)
 
 
-def complain(text: str) -> None:
-    """Print a message about a problem as one line that begins with the program's name."""
-    say("qatviz: " + " ".join(text.splitlines()))
+def print_problem(text: str) -> None:
+    """Print an error or notice as one line that begins with the program's name."""
+    print_message("qatviz: " + " ".join(text.splitlines()))
 
 
-#: Options that have another name than the field of a request that they set.
+#: Options by the field of a request that they set, if the names differ.
 _OPTIONS = {CHANGES: "--set", "examples": "--verify"}
 
 
 def print_notice(notice: Notice) -> None:
     """Print a notice about a run that is being prepared."""
-    complain(f"{'warning' if notice.is_warning else 'note'}: {notice.text}")
+    print_problem(f"{'warning' if notice.is_warning else 'note'}: {notice.text}")
 
 
 def option_name(field: str) -> str:

@@ -1,4 +1,4 @@
-"""The parser of the command line: commands, options and help."""
+"""Parser of the command line: commands, options and help."""
 
 import argparse
 import functools
@@ -12,7 +12,7 @@ _EXIT_CODES = """\
 exit codes:
   0  done; also after Ctrl-C or SIGTERM, which stop a run cleanly and save it
   1  it failed, or training had to stop (the loss was not finite)
-  2  something was wrong with the call: an option, a file, a run in use
+  2  invalid call: an option, a file, a run in use
   A second Ctrl-C quits at once and ends the process by its signal."""
 
 _EXAMPLES = (
@@ -21,11 +21,11 @@ examples:
   qatviz                                    open the window: the default network trains
   qatviz window --network dscnn --preset int4
   qatviz train --network dscnn --preset int4 --out runs/a
-  qatviz show runs/a                        what quantization did to each tensor
+  qatviz show runs/a                        error measures of each tensor
   qatviz train --resume runs/a --steps 4000 continue: after Ctrl-C, after kill
                                             -9, or for longer
   qatviz networks lenet                     its layers
-  qatviz data path/to/images                what is in a data set
+  qatviz data path/to/images                contents of a data set
 
 """
     + _EXIT_CODES
@@ -33,18 +33,18 @@ examples:
 
 
 class UsageError(QatvizError):
-    """The command line is not understood."""
+    """Error of a command line that can't be parsed."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises errors as exceptions, so that all errors are printed in the same way."""
+    """Parser that raises errors as exceptions, so that all errors are printed in the same way."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of examples."""
+    """Formatter that keeps the line breaks of examples."""
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=34)
@@ -56,7 +56,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     Raises
     ------
     QatvizError
-        Naming the word that is not understood, and the nearest known one.
+        Error with the unknown word, and the closest known one.
     SystemExit
         After ``--help`` and ``--version``.
     """
@@ -88,7 +88,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
         word = unknown[0].partition("=")[0]
         options = commands.choices[arguments.command_name]._option_string_actions
         raise UsageError(
-            f"{arguments.command_name}: {word!r} is not understood.{did_you_mean(word, options)} (see qatviz "
+            f"{arguments.command_name}: {word!r} is unknown.{did_you_mean(word, options)} (see qatviz "
             f"{arguments.command_name} --help)"
         )
     return arguments
@@ -119,7 +119,7 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_show(commands: Any) -> None:
-    parser = _command(commands, "show", show.show, "print what happened in a recorded run, also while it trains")
+    parser = _command(commands, "show", show.show, "print measures and events of a recorded run, also while it trains")
     parser.add_argument("directory", metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
 
@@ -134,13 +134,13 @@ def _add_listings(commands: Any) -> None:
     )
     parser.add_argument("--classes", type=int, default=10, metavar="N", help="number of classes (default: %(default)s)")
     _json(parser)
-    parser = _command(commands, "data", listing.data, "describe a data set, or say why it can't be used")
-    parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="without it: list what can be read")
+    parser = _command(commands, "data", listing.data, "describe a data set")
+    parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="(default: list named data sets and formats)")
     train_options.add_task(parser)
     _json(parser)
-    parser = _command(commands, "settings", listing.settings, "explain all settings of quantizers and of runs")
+    parser = _command(commands, "settings", listing.settings, "describe all settings of quantizers and of runs")
     _json(parser)
-    parser = _command(commands, "presets", listing.presets, "list the presets and what they set")
+    parser = _command(commands, "presets", listing.presets, "list the presets and their settings")
     _json(parser)
 
 

@@ -1,4 +1,4 @@
-"""``qatviz report`` and ``qatviz tensorboard``: a recorded run as one HTML file, or as event files."""
+"""``qatviz report`` and ``qatviz tensorboard``: export of a recorded run as one HTML file, or as event files."""
 
 import argparse
 import json
@@ -10,9 +10,7 @@ from qatviz.number_format import bytes_text
 
 def add_commands(command: Callable[..., Any]) -> None:
     """Declare the commands; ``command`` makes a parser from a name, a function and a summary."""
-    parser = command(
-        "report", report, "write a recorded run as one HTML file that needs nothing else, also while it trains"
-    )
+    parser = command("report", report, "write a recorded run as one self-contained HTML file, also while it trains")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--out", metavar="FILE", help="(default: RUN/report.html)")
     parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
@@ -29,9 +27,9 @@ def report(options: argparse.Namespace) -> int:
     RecordError
         If there is no run, or its record is damaged.
     ExportError
-        If it can't be written.
+        If the report can't be written.
     """
-    from qatviz.session.report import write_recorded  # slow to import, and no other command needs it
+    from qatviz.session.report import write_recorded  # slow to import; no other command needs it
 
     written = write_recorded(options.directory, options.out)
     if options.json:
@@ -49,7 +47,7 @@ def tensorboard(options: argparse.Namespace) -> int:
     RecordError
         If there is no run, or its record is damaged.
     ExportError
-        If they can't be written.
+        If the event files can't be written.
     """
     from qatviz.session.tensorboard import write_recorded
 

@@ -85,22 +85,22 @@ def _events(reader: RecordReader) -> str:
 
 
 def _texts(event: events.Event) -> List[str]:
-    """Return the texts of an event: one for each setting that changed; evaluations and checkpoints have own tables."""
+    """Return the texts of an event, one for each changed setting; evaluations and checkpoints have separate tables."""
     texts = [
         f"{change.setting} {setting_text(change.old)} -> {setting_text(change.new)}"
         for change in getattr(event, "changes", ())
     ]
     if isinstance(event, (events.CommandApplied, events.Evaluated, events.CheckpointSaved)):
         return texts
-    said = reason_text(event)
+    details = reason_text(event)
     if isinstance(event, events.Planned):
-        said = "until it is stopped" if event.steps is None else f"{event.steps} steps"
-        said += f", changes to come: {len(event.schedule)}" if event.schedule else ""
-    return [event.kind.lower() + (": " + said if said else ""), *texts]
+        details = "no limit" if event.steps is None else f"{event.steps} steps"
+        details += f", scheduled changes: {len(event.schedule)}" if event.schedule else ""
+    return [event.kind.lower() + (": " + details if details else ""), *texts]
 
 
 def _checkpoint(info: CheckpointInfo) -> Dict[str, Any]:
-    """Return what JSON says of a checkpoint."""
+    """Return the JSON-able form of a checkpoint."""
     row = {key: getattr(info, key) for key in ("name", "step", "created", "nbytes", "error", "branch")}
     return dict(row, reason=save_text(info.reason))
 

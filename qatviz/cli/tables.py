@@ -1,4 +1,4 @@
-"""Tables of text that fit a terminal."""
+"""Text tables that fit the width of a terminal."""
 
 import math
 import shutil
@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Optional, Sequence
 from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.metric import WAY_NAMES, WAYS, Metric
 
-#: Columns where the terminal's width is unknown.
+#: Number of columns if the terminal's width is unknown.
 DEFAULT_WIDTH = 80
-#: A wrapped column is at least this wide, however narrow the terminal is.
+#: Smallest width of a wrapped column.
 _LEAST_WRAPPED = 20
 #: Headers are broken into lines of this many characters.
 _HEAD_WIDTH = 7
@@ -28,23 +28,23 @@ MEASURES = (
 _FLAGS = (("s", "symmetric"), ("n", "narrow_range"), ("c", "per_channel"), ("p", "power_of_two"))
 _LEGEND = (
     "w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power-of-two scale; scale and zero "
-    "point: of the coarsest channel; RMSE/scale: 0.289 where all of the error is rounding; clipped: values beyond the "
+    "point: of the coarsest channel; RMSE/scale: 0.289 if the whole error is rounding; clipped: values beyond the "
     "representable range; rounded to zero: of the nonzero values; eff. bits: bits of information"
 )
 
 
 def terminal_width() -> int:
-    """Return the columns of the terminal, or ``COLUMNS``; `DEFAULT_WIDTH` where there is none."""
+    """Return the columns of the terminal, or ``COLUMNS``; `DEFAULT_WIDTH` if unknown."""
     return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
 
 
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), width: Optional[int] = None
 ) -> str:
-    """Return rows of text in columns, those in ``left`` flush left, the others flush right; headers may have lines.
+    """Return rows of text in columns, those in ``left`` left-aligned, others right-aligned.
 
-    Where ``width`` columns are not enough, columns stand closer; then the last one is wrapped if it is flush left, else
-    the first is cut (``stack1_co..``).
+    Headers may have line breaks. If the columns exceed ``width``, the gaps are reduced; then the last column is wrapped
+    if it is left-aligned, otherwise the first is truncated (``stack1_co..``).
     """
     width = terminal_width() if width is None else width
     heads = _head_lines(head)
@@ -83,7 +83,7 @@ def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Op
 
 
 def shape(sizes: Sequence[int]) -> str:
-    """Return a shape in words: ``28x28x1``."""
+    """Return a shape as text: ``28x28x1``."""
     return "x".join(map(str, sizes))
 
 
@@ -111,7 +111,7 @@ def _tensor_row(tensor: Dict[str, Any]) -> List[str]:
 
 
 def _value(tensor: Dict[str, Any], key: str) -> Optional[float]:
-    """Return a measure of a row of JSON, which has no infinity: that of an exact tensor, which has several codes."""
+    """Return a measure from a JSON row; the SQNR of an exact tensor, which JSON can't represent, is infinite."""
     if key == "sqnr_db" and tensor[key] is None and tensor["mse"] == 0 and (tensor["used_codes"] or 0) > 1:
         return math.inf
     value: Optional[float] = tensor[key]

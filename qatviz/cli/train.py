@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Optional, Union
 
-from qatviz.cli.messages import FAILED, OK, complain, print_notice, say
+from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_problem
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.train_options import request_of
 from qatviz.presentation.event_texts import non_finite_text
@@ -17,12 +17,12 @@ from qatviz.training.quiet import keep_tensorflow_quiet
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train the run that the options ask for, and return the exit code.
+    """Train the requested run, and return the exit code.
 
     Raises
     ------
     QatvizError
-        If an option is not allowed, or something does not fit.
+        If an option is not allowed, or network and data do not match.
     """
     return train_request(request_of(options), options.quiet, options.json)
 
@@ -35,7 +35,7 @@ def train_request(
     Raises
     ------
     QatvizError
-        If a field of the request is not allowed, or something does not fit.
+        If a field of the request is not allowed, or network and data do not match.
     """
     keep_tensorflow_quiet()
     prepared = prepare(request, notify=print_notice)
@@ -54,32 +54,32 @@ def train_request(
 
 
 def _print_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
-    """Print what went wrong and what can be done, and return the exit code; ``directory`` is None if not recorded."""
+    """Print errors with remedies, and return the exit code; ``directory`` is None if the run is not recorded."""
     code, resume = OK, f"qatviz train --resume {directory}"
     if watch.failed is not None:
         hint = ""
         if not watch.failed.explained:
-            say(watch.failed.traceback.rstrip())
+            print_message(watch.failed.traceback.rstrip())
             hint = " (the traceback is above)"
             hint += f"; {resume} continues from the last checkpoint" if directory else ""
-        complain(f"error: training failed after step {watch.failed.step}: {watch.failed.message}{hint}")
+        print_problem(f"error: training failed after step {watch.failed.step}: {watch.failed.message}{hint}")
         code = FAILED
     if watch.non_finite is not None:
         rate = outcome.book.run.learning_rate
         hint = f": {resume} --learning-rate {rate / 10:g}" if directory else ""
-        complain(
-            f"error: {non_finite_text(watch.non_finite)}: training has stopped with the last good state, that after "
+        print_problem(
+            f"error: {non_finite_text(watch.non_finite)}: training has stopped with the last good state, after "
             f"step {watch.non_finite.restored_step}. A lower learning rate may help (it is {rate:g}){hint}"
         )
         code = FAILED
     if watch.record_failed is not None:
-        complain(f"error: not all of the run was recorded: {watch.record_failed.message}")
+        print_problem(f"error: not all of the run was recorded: {watch.record_failed.message}")
         code = FAILED
     if watch.stopped_by:
         kept = "it was not recorded (--out DIR records a run)"
         if directory:
             kept = f"it is recorded: {resume} continues"
-        complain(f"{watch.stopped_by}: stopped after step {outcome.step}; {kept}")
+        print_problem(f"{watch.stopped_by}: stopped after step {outcome.step}; {kept}")
     return code
 
 
@@ -90,6 +90,6 @@ def _print_result(outcome: Outcome) -> None:
     rate = outcome.to_dict()["steps_per_second"]
     print(
         "\n{} steps in {:.1f} s of training{}".format(
-            outcome.step, outcome.seconds, f", {rate:.1f} a second" if rate else ""
+            outcome.step, outcome.seconds, f", {rate:.1f} per second" if rate else ""
         )
     )

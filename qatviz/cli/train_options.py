@@ -1,4 +1,4 @@
-"""Options of ``qatviz train``, and the request that they make."""
+"""Options of ``qatviz train``, and their conversion to a request."""
 
 import argparse
 import os
@@ -35,7 +35,7 @@ from qatviz.settings import (
     setting_text,
 )
 
-#: Options that a continued run has already decided; each is named like its field of a request.
+#: Options that are fixed in a continued run, by the name of their field of a request.
 _DECIDED = (
     "network",
     "model",
@@ -65,13 +65,13 @@ settings:
   --set [STEP:]PATH=VALUE[,PATH=VALUE] changes settings before the training step
   numbered STEP (counting from 0), without STEP at once. PATH is TENSOR.SETTING
   or run.SETTING; TENSOR is LAYER.weights, LAYER.activations or a LAYER, with *
-  and ?. `qatviz settings` explains all settings, `qatviz networks NAME` lists
+  and ?. `qatviz settings` describes all settings, `qatviz networks NAME` lists
   the tensors.
 
 resume and fork:
   A run with --out is recorded in that directory. --resume continues from its
-  newest checkpoint that can be read and repeats the changes that were made after
-  it; --checkpoint goes back to another one. --fork starts a second run from a
+  newest readable checkpoint and repeats the later changes of settings;
+  --checkpoint selects another one. --fork starts a second run from a
   checkpoint. Both keep network, data, batch size, optimizer and seed. Settings
   given with them take effect at once; --steps and changes at later steps are
   recorded: another --resume follows them.
@@ -84,21 +84,21 @@ presets:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``qatviz train``."""
-    what = parser.add_argument_group("what is trained")
+    what = parser.add_argument_group("network and data")
     what.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK})")
     what.add_argument(
         "--model",
         metavar="PATH",
-        help="instead: a Keras model, .h5, .json (an architecture), or script.py:function, which is run and needs "
+        help="instead of a network: a Keras model, .h5, .json (an architecture), or script.py:function, which requires "
         "--allow-code",
     )
-    what.add_argument("--model-weights", metavar="PATH", help="with a .json: its weights, .h5")
+    what.add_argument("--model-weights", metavar="PATH", help="weights for a .json model, .h5")
     what.add_argument(
         "--allow-code",
         action="store_true",
-        help="run the Python code in the model's file, with your rights: only for a file that you trust",
+        help="run the model file's Python code with your permissions; only for files that you trust",
     )
-    what.add_argument("--from-scratch", action="store_true", help="begin with random weights instead of the model's")
+    what.add_argument("--from-scratch", action="store_true", help="start with random weights instead of the model's")
     what.add_argument(
         "--data",
         metavar="NAME_OR_PATH",
@@ -109,7 +109,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--validation-fraction",
         type=float,
         metavar="X",
-        help="fraction of the examples that is held out where the data has no test part (default: "
+        help="fraction of the examples that is held out if the data has no test part (default: "
         f"{DEFAULT_VALIDATION_FRACTION:g})",
     )
     _add_setting(what, START_SETTINGS["steps"], _parse_steps, f"; {_NO_LIMIT}: no limit")
@@ -126,7 +126,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--quant-delay",
         type=_typed(QUANTIZER_SETTINGS["quant_delay"]),
         metavar="N",
-        help="training steps in float before quantization begins: fine-tuning (default: 0)",
+        help="training steps in float before quantization starts, for fine-tuning (default: 0)",
     )
     for kind in KINDS:
         quantization.add_argument(
@@ -142,25 +142,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("settings of the run")
     for setting in RUN_SETTINGS.values():
         _add_setting(run, setting)
-    kept = parser.add_argument_group("record and output")
-    kept.add_argument("--out", metavar="DIR", help="record the run in this directory (default: it is not recorded)")
-    kept.add_argument("--resume", metavar="DIR", help="resume the run in this directory")
-    kept.add_argument("--fork", metavar="DIR[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
-    kept.add_argument("--checkpoint", metavar="NAME", help="with --resume: from this checkpoint, not the newest")
-    kept.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
-    kept.add_argument("--quiet", action="store_true", help="print no progress and no table; errors are still printed")
-    where = parser.add_argument_group("where it runs")
-    where.add_argument(
+    output = parser.add_argument_group("record and output")
+    output.add_argument("--out", metavar="DIR", help="record the run in this directory (default: it is not recorded)")
+    output.add_argument("--resume", metavar="DIR", help="resume the run in this directory")
+    output.add_argument("--fork", metavar="DIR[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
+    output.add_argument(
+        "--checkpoint", metavar="NAME", help="with --resume: checkpoint to continue from (default: the newest)"
+    )
+    output.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
+    output.add_argument("--quiet", action="store_true", help="print no progress and no table; errors are still printed")
+    device = parser.add_argument_group("device")
+    device.add_argument(
         "--session-target",
         default="",
         metavar="URL",
         help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)",
     )
-    where.add_argument(
-        "--device", default="", metavar="NAME", help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)"
+    device.add_argument(
+        "--device", default="", metavar="NAME", help="device such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)"
     )
-    where.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="threads TensorFlow may use (default: one for each core)"
+    device.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of TensorFlow's threads (default: one per core)",
     )
 
 
@@ -175,24 +181,22 @@ def examples() -> str:
 
 def add_task(group: Any) -> None:
     """Declare ``--task``."""
-    group.add_argument(
-        "--task", choices=TASKS, help=f"what there is to learn (default: as the data says, else {TASK_HELP})"
-    )
+    group.add_argument("--task", choices=TASKS, help=f"task (default: that of the data, else {TASK_HELP})")
 
 
 def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeRequest, ForkRequest]:
-    """Return what the options of ``qatviz train`` ask for.
+    """Return the request for the options of ``qatviz train``.
 
     Raises
     ------
     SettingError
-        If options do not go together, or a value is not allowed.
+        If options exclude each other, or a value is not allowed.
     """
     if options.resume and (options.fork or options.out):
         other = "--fork" if options.fork else "--out"
-        raise SettingError(f"--resume continues in the run's own directory: leave out {other}")
+        raise SettingError(f"--resume continues in the run's own directory: omit {other}")
     if options.checkpoint and not options.resume:
-        raise SettingError("--checkpoint goes with --resume; a fork names it as --fork DIR@CHECKPOINT")
+        raise SettingError("--checkpoint requires --resume; for a fork, use --fork DIR@CHECKPOINT")
     shared: Dict[str, Any] = {
         "weights": parse_kind(options.weights, "weights"),
         "activations": parse_kind(options.activations, "activations"),
@@ -205,9 +209,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
     run = _given(options, RUN_SETTINGS)
     if options.resume or options.fork:
         for name in _given(options, _DECIDED):
-            raise SettingError(
-                f"{option_name(name)}: a continued run keeps what it began with: leave it out, or start a new run"
-            )
+            raise SettingError(f"{option_name(name)}: can't change in a continued run: omit it, or start a new run")
     if options.resume:
         return ResumeRequest(directory=options.resume, checkpoint=options.checkpoint, run=run, **shared)
     if options.fork:
@@ -230,7 +232,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
 
 
 def parse_kind(texts: Iterable[str], kind: str) -> Dict[str, Any]:
-    """Return the settings of all tensors of ``kind`` in ``NAME=VALUE[,NAME=VALUE]``; of one named twice the last.
+    """Return the settings of all tensors of ``kind`` in ``NAME=VALUE[,NAME=VALUE]``; the last value of a name counts.
 
     Raises
     ------
@@ -254,7 +256,7 @@ def _given(options: argparse.Namespace, names: Iterable[str]) -> Dict[str, Any]:
 
 
 def _add_setting(group: Any, setting: Setting, parse: Any = None, more: str = "") -> None:
-    """Add the option of a declared setting, which checks the value and names itself where it is not allowed."""
+    """Add the option of a declared setting, whose errors name the option."""
     text = f"{setting.help.rstrip('.')}; {setting.allowed()}{more} (default: {setting_text(setting.default)})"
     group.add_argument(
         option_name(setting.name),

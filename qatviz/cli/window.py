@@ -1,4 +1,4 @@
-"""``qatviz window``, ``open`` and ``screenshot``, which import Qt when they are called."""
+"""``qatviz window``, ``open`` and ``screenshot``; Qt is imported when they are called."""
 
 import argparse
 import gc
@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from typing import Any, Callable, Tuple
 
-from qatviz.cli.messages import OK, complain, say
+from qatviz.cli.messages import OK, print_message, print_problem
 from qatviz.errors import QatvizError, SettingError
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import (
@@ -24,42 +24,42 @@ from qatviz.session.request import (
 SCREENSHOT_STEPS = 300
 DEFAULT_PICTURE = "qatviz.png"
 _SMALLEST, _LARGEST = 320, 8192
-#: Options of ``qatviz train`` that a screenshot takes.
+#: Options of ``qatviz train`` that ``screenshot`` accepts.
 _TRAINED = ("network", "data", "preset")
 
 
 def has_display() -> bool:
-    """Return whether a window can be shown: always on Windows and macOS, else where there is a display server."""
+    """Return whether a window can be shown: always on Windows and macOS, on Linux if there is a display server."""
     if not sys.platform.startswith("linux"):
         return True
     chosen = os.environ.get("QT_QPA_PLATFORM", "")
     return bool(chosen or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def window_of_defaults() -> int:
-    """Open the window on the default run: ``qatviz`` without arguments where there is a display."""
+def open_default_window() -> int:
+    """Open the window with the default run: ``qatviz`` without arguments on a display."""
     _need_display()
     return _open(_recorded(NewRunRequest()))
 
 
 def window(options: argparse.Namespace) -> int:
-    """Open the window on a new run, which takes the options of ``qatviz train``."""
-    from qatviz.cli.train_options import request_of  # which a window of defaults does not need
+    """Open the window with a new run, by the options of ``qatviz train``."""
+    from qatviz.cli.train_options import request_of  # not needed by the default window
 
     _need_display()
     request = request_of(options.train_options)
-    request.check()  # mistakes are reported before a window opens
+    request.check()  # errors are reported before a window opens
     return _open(_recorded(request))
 
 
 def open_record(options: argparse.Namespace) -> int:
-    """Open the window on a recorded run."""
+    """Open the window with a recorded run."""
     _need_display()
     return _open(OpenRequest(os.path.abspath(options.directory)))
 
 
 def _open(request: RunRequest) -> int:
-    gc.disable()  # imports make no garbage: looking for it would take a tenth of the start-up time
+    gc.disable()  # imports create no garbage; collections would take 10 % of the start-up time
     from qatviz.app.main import open_window
 
     return open_window(request)
@@ -84,15 +84,15 @@ def screenshot(options: argparse.Namespace) -> int:
     if options.record:
         request = OpenRequest(os.path.abspath(options.record))
     request.check()
-    from qatviz.app.screenshot import take
+    from qatviz.app.screenshot import draw_screenshot
 
-    print(take(options.out, size, options.theme, request, options.steps, tuple(options.show or ())))
+    print(draw_screenshot(options.out, size, options.theme, request, options.steps, tuple(options.show or ())))
     return OK
 
 
-def without_display() -> int:
+def run_without_display() -> int:
     """Train the default run in the terminal, then draw its window: ``qatviz`` without arguments, without a display."""
-    say(
+    print_message(
         "no display found: training the default network in the terminal (Ctrl-C stops it), then drawing its window to "
         "a file"
     )
@@ -103,11 +103,11 @@ def without_display() -> int:
     picture = os.path.abspath(DEFAULT_PICTURE)
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     try:
-        from qatviz.app.screenshot import take
+        from qatviz.app.screenshot import draw_screenshot
 
-        path = take(picture, (1280, 800), "dark", OpenRequest(directory), 0, ())
-    except ImportError as error:  # training is done, and a missing library is not the user's mistake
-        complain(f"the window could not be drawn: {error}")
+        path = draw_screenshot(picture, (1280, 800), "dark", OpenRequest(directory), 0, ())
+    except ImportError as error:  # training is done; a missing library is not an error of the user
+        print_problem(f"the window could not be drawn: {error}")
     else:
         print(f"the window of this run: {path}")
     return code
@@ -124,7 +124,7 @@ def parse_size(text: str) -> Tuple[int, int]:
 
 def add_commands(add: Callable[..., Any]) -> None:
     """Declare the commands; ``add(name, function, help)`` makes a parser."""
-    parser = add("window", window, "open the window on a new run; takes the options of qatviz train")
+    parser = add("window", window, "open the window with a new run; accepts the options of qatviz train")
     parser.set_defaults(takes_train_options=True)
     parser = add("open", open_record, "show a recorded run in the window")
     parser.add_argument("directory", metavar="DIR")

@@ -232,7 +232,7 @@ KERAS = Format(
         Option(
             "allow_code",
             "Allow the model's code to run",
-            "Build the imported model although it contains Python code, which runs with your rights",
+            "Build the imported model although it contains Python code, which runs with your permissions",
         ),
     ),
 )

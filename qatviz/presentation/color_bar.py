@@ -19,7 +19,7 @@ def color_role(measure: Measure, place: float) -> str:
 
 def value_role(measure: Measure, value: float) -> str:
     """Return the role of a value's colour; empty for NaN."""
-    place = measure.color_place(value)
+    place = measure.color_position(value)
     return "" if place is None else color_role(measure, place)
 
 

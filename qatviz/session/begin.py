@@ -1,4 +1,4 @@
-"""Begin a new run: load its data and its model, check that they fit, and create its record."""
+"""Preparation of a new run: load its data and model, check that they match, and create its record."""
 
 import os
 from dataclasses import replace
@@ -39,10 +39,10 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
 from qatviz.training.server import check_reachable
 
-#: File for the arrays of a script in the record's directory, so that the run can be resumed without the script, and the
-#: largest number of bytes that is written there.
+#: File in the record's directory for the arrays of a script, so that the run can be resumed without the script, and
+#: its size limit.
 DATA_FILE, DATA_FILE_BYTES = "data.npz", 2**30
-#: What the record calls data that only a script had.
+#: Name in the record of data that a script passed as arrays.
 ARRAYS = "arrays of a script"
 
 
@@ -59,25 +59,25 @@ def begin(
     ----------
     request : NewRunRequest
     shown : bool
-        Whether a window will show it: its history is kept, and its threads yield the processor to the window's.
+        True for a run shown in a window: its history is stored, and its threads have a lower priority.
     notify : callable
         Called with each :class:`qatviz.session.prepared.Notice`.
     model : tf.keras.Model, optional
-        Of the present thread and default graph, in place of what the request names.
+        Model of the current thread and default graph, which replaces that of the request.
     dataset : Dataset, optional
-        In place of what the request names.
+        Data set that replaces that of the request.
 
     Raises
     ------
     QatvizError
-        Naming the field of the request that it is about.
+        Error with the name of the request's field to which it applies.
     """
     request.check()
     placement = placement_of(request)
     chosen, loaded = _load(request, model, dataset)
     for note in chosen.notes:
         notify(Notice(note))
-    data_spec = ARRAYS if request.data is None or dataset is not None else lasting_name(request.data)
+    data_spec = ARRAYS if request.data is None or dataset is not None else absolute_source(request.data)
     data_file = ""
     if dataset is not None and request.out is not None and _nbytes(loaded) <= DATA_FILE_BYTES:
         data_spec = data_file = os.path.join(os.path.abspath(os.path.expanduser(request.out)), DATA_FILE)
@@ -134,7 +134,7 @@ def prepared_run(
 
 
 def placement_of(request: TrainingRequest) -> Placement:
-    """Return where the graph of a run is placed, once its server, if any, has answered."""
+    """Return the placement of a run's graph, after checking that its server, if any, is reachable."""
     if request.session_target:
         with about("session_target"):
             check_reachable(request.session_target)
@@ -142,7 +142,7 @@ def placement_of(request: TrainingRequest) -> Placement:
 
 
 def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -> Schedule:
-    """Return the changes for the steps to come as commands, checked one after the other."""
+    """Return the changes at later steps as commands, each checked after the previous ones."""
     book = spec.start.book if spec.start else spec.book
     schedule: List[ScheduledCommand] = []
     for step, change in sorted(
@@ -155,7 +155,7 @@ def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -
     return tuple(schedule)
 
 
-def lasting_name(source: str) -> str:
+def absolute_source(source: str) -> str:
     """Return a data set's name, or its absolute path, so that the run can be resumed from any directory."""
     names = [named.name.replace("_", "-") for named in data.NAMED_DATA]
     return source if source.replace("_", "-") in names else os.path.abspath(os.path.expanduser(source))
@@ -167,7 +167,7 @@ def new_record(spec: RunSpec, directory: str, **about_run: Any) -> RunRecord:
     return RunRecord.create(os.path.expanduser(directory), description, parameters=spec.parameters)
 
 
-# What is trained
+# Models
 
 
 class Model(NamedTuple):
@@ -181,7 +181,7 @@ class Model(NamedTuple):
     keras : KerasOrigin or None
         The model that it was imported from.
     notes : tuple of str
-        Sentences on what the import has changed.
+        Differences from the imported model, one sentence each.
     """
 
     network: Network
@@ -191,7 +191,7 @@ class Model(NamedTuple):
 
 
 def zoo_model(name: str, dataset: Dataset) -> Model:
-    """Return a network of the zoo for a data set; `NetworkError` if there is none, or it can't take such examples."""
+    """Return a network of the zoo for a data set; `NetworkError` if unknown, or the examples are not supported."""
     return Model(zoo.build(name, dataset.input_shape, dataset.num_outputs))
 
 
@@ -207,11 +207,11 @@ def file_model(
     Parameters
     ----------
     dataset : Dataset
-        Its examples give the input shape where the model leaves it open.
+        Its examples determine the input shape if the model has unknown axes.
     weights_path, allow_code
-        As of :func:`qatviz.network.keras_import.load_model_file`.
+        As in :func:`qatviz.network.keras_import.load_model_file`.
     from_scratch : bool
-        Begin with seeded weights instead of the model's.
+        If True, training starts with seeded weights instead of the model's.
 
     Raises
     ------
@@ -228,16 +228,15 @@ def file_model(
 
     if script is not None and weights_path is not None:
         raise NetworkError(
-            f"model weights {weights_path!r}: a script's model has weights of its own; allowed: weights beside a "
-            "JSON file",
+            f"model weights {weights_path!r}: a script's model includes its weights; allowed: weights for a JSON file",
             "model_weights",
         )
-    return _begun(_of_shape(load, dataset), from_scratch)
+    return _as_model(_load_in_shape(load, dataset), from_scratch)
 
 
 def object_model(model: Any, dataset: Dataset, from_scratch: bool = False) -> Model:
-    """Return a tf.keras model; to be called in the thread and default graph in which it was made."""
-    return _begun(_of_shape(lambda shape: import_model(model, shape), dataset), from_scratch)
+    """Return a tf.keras model; call it in the thread and default graph in which the model was created."""
+    return _as_model(_load_in_shape(lambda shape: import_model(model, shape), dataset), from_scratch)
 
 
 def new_spec(
@@ -260,19 +259,19 @@ def new_spec(
     quant_delay : int
         Training steps in float before quantization begins, to fine-tune a trained model.
     **fields
-        Of :class:`qatviz.protocol.run_spec.RunSpec`.
+        Fields of :class:`qatviz.protocol.run_spec.RunSpec`.
 
     Raises
     ------
     QatvizError
-        If a value is not allowed, or something does not fit.
+        If a value is not allowed, or network and data do not match.
     """
-    of_weights, of_activations = dict(weights or {}), dict(activations or {})
+    weight_settings, activation_settings = dict(weights or {}), dict(activations or {})
     if quant_delay:
-        for given in (of_weights, of_activations):
+        for given in (weight_settings, activation_settings):
             given.setdefault("quant_delay", quant_delay)
     plan = quantization_plan(model.network)
-    book = SettingsBook.from_preset(plan, preset, of_weights, of_activations, run)
+    book = SettingsBook.from_preset(plan, preset, weight_settings, activation_settings, run)
     return RunSpec(model.network, dataset, data_spec, book, parameters=model.parameters, keras=model.keras, **fields)
 
 
@@ -297,19 +296,19 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
         ), dataset
 
 
-def _of_shape(load: Callable[[Optional[Shape]], ImportedModel], dataset: Dataset) -> ImportedModel:
-    """Load a model, with the examples' shape where it leaves its own open."""
+def _load_in_shape(load: Callable[[Optional[Shape]], ImportedModel], dataset: Dataset) -> ImportedModel:
+    """Load a model; if its input shape has unknown axes, with the shape of the examples."""
     try:
         return load(None)
     except UnknownInputShape:
         return load(tuple(dataset.input_shape))
 
 
-def _begun(imported: ImportedModel, from_scratch: bool) -> Model:
+def _as_model(imported: ImportedModel, from_scratch: bool) -> Model:
     parameters = None if from_scratch or not imported.parameters else imported.parameters
     notes = list(imported.notes)
     if not imported.parameters and not from_scratch:
-        notes.append("the model has no weights: training begins with seeded ones")
+        notes.append("the model has no weights: training starts with random ones")
     return Model(imported.network, parameters, imported.origin, tuple(notes))
 
 

@@ -9,7 +9,7 @@ from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.settings_book import SettingsBook, parse_assignment
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, setting_text
 
-#: Name of the field of a request that holds changes.
+#: Field of a request with its changes.
 CHANGES = "changes"
 
 Assignments = Tuple[Tuple[str, Any], ...]
@@ -19,7 +19,7 @@ Assignments = Tuple[Tuple[str, Any], ...]
 class TimedChange:
     """Settings that change together before the training step ``step`` (counting from 0); None: at once.
 
-    ``assignments`` are pairs of a path and a value; a value that its setting does not allow may be text.
+    ``assignments`` are pairs of a path and a value; a value that its setting does not allow remains text.
     """
 
     step: Optional[int]
@@ -27,7 +27,7 @@ class TimedChange:
 
     @property
     def text(self) -> str:
-        """The change as it can be typed."""
+        """The change in the form that `parse_change` parses."""
         pairs = ",".join(f"{path}={setting_text(value)}" for path, value in self.assignments)
         return pairs if self.step is None else f"{self.step}:{pairs}"
 
@@ -43,7 +43,7 @@ def parse_change(text: str) -> TimedChange:
     Raises
     ------
     SettingError
-        If it is anything else.
+        If it has another form.
     """
     when, colon, rest = text.partition(":")
     if not colon:
@@ -54,12 +54,12 @@ def parse_change(text: str) -> TimedChange:
 
 
 def check_change(book: SettingsBook, change: TimedChange) -> SettingsBook:
-    """Return the book after a change, so that mistakes are found before the run begins.
+    """Return the book after a change, to find errors before the run starts.
 
     Raises
     ------
     SettingError
-        Naming the change, and the nearest known name.
+        Error with the text of the change and the closest known name.
     """
     try:
         return book.change(change.assignments)[0]
@@ -81,7 +81,7 @@ def _parse_assignments(text: str, whole: str) -> Assignments:
 
 
 def _typed(path: str, value: str) -> Any:
-    """Return the typed value; the text itself where the setting does not allow it, which is refused later."""
+    """Return the typed value; the text itself if the setting does not allow it, which is refused later."""
     name = path.rpartition(".")[2]
     setting = QUANTIZER_SETTINGS.get(name) or RUN_SETTINGS.get(name)
     try:
@@ -91,7 +91,7 @@ def _typed(path: str, value: str) -> Any:
 
 
 def _hint(path: str, plan: QuantizationPlan) -> str:
-    """Return a suggestion for ``path``; empty where it is known."""
+    """Return a suggestion for ``path``; empty if the path is known."""
     pattern, _, name = path.rpartition(".")
     if pattern == RUN or not pattern:
         return "" if name in RUN_SETTINGS else did_you_mean(path, _run_paths())

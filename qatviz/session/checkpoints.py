@@ -1,4 +1,4 @@
-"""Checkpoints of recorded runs: where a run continues from, the changes to repeat after it, what can be exported."""
+"""Checkpoints of recorded runs: the state to continue from, the changes to repeat after it, and permanent copies."""
 
 import filecmp
 import itertools
@@ -25,7 +25,7 @@ from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.checkpointer import is_temporary
 
-#: Prefix of the names of copies that were made for exports.
+#: Prefix of the names of copies for exports.
 KEPT = "kept-"
 
 
@@ -34,9 +34,8 @@ def starting_point(
 ) -> Tuple[Optional[RunState], Schedule]:
     """Return the state to continue from, and the changes of settings to repeat.
 
-    Without a name it is the newest checkpoint on the surviving timeline that can be read. Changes that were made after
-    it are repeated at their steps: the same changes on the same batches lead to where the run was. After a named
-    checkpoint nothing is repeated.
+    By default, this is the newest readable checkpoint on the surviving timeline. Later changes are repeated at their
+    steps: the same changes on the same batches reproduce the run. After a named checkpoint, nothing is repeated.
 
     Parameters
     ----------
@@ -50,13 +49,13 @@ def starting_point(
     Returns
     -------
     RunState or None
-        None where there is no checkpoint yet: the run begins anew, on the same batches.
+        None if there is no checkpoint yet: the run starts again, on the same batches.
     tuple of ScheduledCommand
 
     Raises
     ------
     RecordError
-        If none of the checkpoints can be read, or not the named one.
+        If the named checkpoint, or every checkpoint, cannot be read.
     """
     if checkpoint:
         return _load(reader, checkpoint, book.plan), ()
@@ -69,8 +68,8 @@ def starting_point(
     )
 
 
-def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
-    """Rewind a record to where ``spec`` starts, add the plan from there, and return the run's state so far.
+def rewind_record(record: RunRecord, spec: RunSpec) -> Outcome:
+    """Rewind a record to the start of ``spec``, record the plan from there, and return the run's state so far.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     book, (branch, step, position) = (start.book, start.point) if start else (spec.book, BranchPoint(0, 0, 0))
     before = Outcome(spec.book)
     before.update_from_record(record)
-    # The step alone does not say whether changes at that very step are part of the checkpoint.
+    # The step alone does not determine whether changes at this step are part of the checkpoint.
     restored = events.Restored(
         step,
         start.name if start else "start",
@@ -89,11 +88,11 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
         record.last_step,
         before.book.differences(book),
     )
-    # In one transaction: what is rewound is in the plan to be repeated, or else it is not rewound.
+    # In one transaction: the record must never be rewound without the plan to repeat the changes.
     reports = [restored, events.Planned(step, spec.steps, spec.schedule)]
     record.append_rewind(step, branch, reports, position)
     if not record.flush():
-        raise record.failure or RecordError(f"{record.path}: could not be written: the disk does not answer")
+        raise record.failure or RecordError(f"{record.path}: could not be written: the disk does not respond")
     outcome = Outcome(spec.book, spec.metric)
     outcome.update_from_record(record)
     outcome.step, outcome.seconds = step, start.seconds if start else 0.0
@@ -107,20 +106,18 @@ def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Opt
     infos = reader.list_checkpoints()
     for info in infos:
         if info.error:
-            notify(Notice(f"{info.error}; it is left out", True))
+            notify(Notice(f"{info.error}; it is skipped", True))
     for info in reversed(infos):
         if info.error or not reader.is_surviving(info.point):
             continue
         try:
             state = _load(reader, info.name, plan)
         except RecordError as error:
-            notify(Notice(f"{error}; the one before it is taken", True))
+            notify(Notice(f"{error}; the previous one is used", True))
         else:
             if state.is_finite:
                 return state
-            notify(
-                Notice(f"checkpoint {info.name}: holds values that are not finite; the one before it is taken", True)
-            )
+            notify(Notice(f"checkpoint {info.name}: has values that are not finite; the previous one is used", True))
     if infos:
         raise RecordError(f"{reader.directory}: none of its {len(infos)} checkpoints can be used")
     return None
@@ -165,7 +162,7 @@ def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
 def keep_checkpoint(directory: str, checkpoint: str) -> str:
     """Return the name of a permanent checkpoint with the same content, so that an export can refer to it.
 
-    A run deletes the oldest of the checkpoints that it saves automatically: of such a one, a copy is made.
+    A run deletes the oldest automatic checkpoints, so these are copied.
 
     Raises
     ------
@@ -183,7 +180,7 @@ def keep_checkpoint(directory: str, checkpoint: str) -> str:
             new = folder / (name + SUFFIX)
             if not new.exists():
                 _link(old, new)
-            if filecmp.cmp(str(old), str(new)):  # else it is of a timeline that was left
+            if filecmp.cmp(str(old), str(new)):  # otherwise, that copy is from an abandoned branch
                 return name
     except OSError as error:
         raise RecordError(f"{old}: this checkpoint can't be copied: {error.strerror or error}") from error
@@ -192,7 +189,7 @@ def keep_checkpoint(directory: str, checkpoint: str) -> str:
 
 def _link(old: Path, new: Path) -> None:
     try:
-        os.link(str(old), str(new))  # takes no room
+        os.link(str(old), str(new))  # uses no space
     except FileNotFoundError:
         raise
     except OSError:  # a file system without links

@@ -1,4 +1,4 @@
-"""Export a recorded run to a file that runs elsewhere, with the proof that it computes the same."""
+"""Export of a recorded run for another runtime, with a proof that the file computes the same outputs."""
 
 import os
 import shutil
@@ -19,30 +19,30 @@ from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
 from qatviz.telemetry.record.run_record import RunRecord
 
-#: In a run's directory: proofs of exports that were written elsewhere.
+#: Subdirectory of a run for the proofs of exports written elsewhere.
 KEPT_PROOFS = "exports-elsewhere"
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """Write a recorded run in a format.
+    """Request to export a recorded run.
 
     Attributes
     ----------
     directory : str
-        Of the recorded run.
+        Directory of the recorded run.
     format : str
         A name of :data:`qatviz.export.formats.FORMATS`.
     out : str
-        The file; of a format of several files, the directory.
+        Path of the file; for a format of several files, of the directory.
     checkpoint : str, optional
-        Its name; None: the newest that can be read.
+        Name of the checkpoint; None: the newest readable one.
     options : mapping of str to object
-        Of the format.
+        Options of the format.
     examples : int, optional
         Number of held-out examples to run the file on; None: 1000, or fewer for a large network.
     data : str, optional
-        Where the data is now; None: where it was.
+        Current path of the data; None: the recorded path.
     """
 
     directory: str
@@ -79,12 +79,12 @@ def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:
     with about("checkpoint"):
         state, _ = starting_point(reader, spec.book, request.checkpoint, notify)
         if state is None:
-            raise RecordError(f"{reader.directory}: has no checkpoint yet: there is nothing to export")
+            raise RecordError(f"{reader.directory}: has no checkpoint to export yet")
     return state_source(spec, state, request.examples, run=description.get("run_id"))
 
 
 def state_source(spec: RunSpec, state: RunState, examples: Optional[int] = None, **origin: Any) -> ExportSource:
-    """Return a state of a run for an export; ``origin`` says what else the proof is to name."""
+    """Return the export source of a state; ``origin`` is added to the metadata in the proof."""
     metadata = dict(origin, checkpoint=state.name, step=state.step)
     return ExportSource(
         spec.network, state.book, state.arrays, spec.dataset, state.step, metadata, spec.keras, examples
@@ -99,7 +99,7 @@ def export(
     Raises
     ------
     ExportError
-        If the format can't hold it, or the files can't be written.
+        If the format does not support the state, or the files can't be written.
     """
     written = format_named(request.format).export(source, request.out, dict(request.options), progress or Progress())
     _keep_proof(Path(request.directory), written, notify)
@@ -107,7 +107,7 @@ def export(
 
 
 def _keep_proof(directory: Path, written: Written, notify: Notify) -> None:
-    """Copy the proof to where the run's report finds it, unless it finds the export itself."""
+    """Copy the proof to the run's directory for the report, unless the report finds the export itself."""
     run, path = directory.resolve(), written.paths[0].resolve()
     if path.parent == run.parent or run in path.parents:
         return

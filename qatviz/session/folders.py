@@ -1,14 +1,14 @@
-"""Where runs are recorded that were given no directory."""
+"""Default directories for recorded runs."""
 
 import os
 import time
 
-#: Environment variable that names another folder.
+#: Environment variable with the path of another folder.
 RUNS_VARIABLE = "QATVIZ_RUNS"
 
 
 def runs_folder() -> str:
-    """Return ``$QATVIZ_RUNS``, else the folder "runs" in the user's data of this program."""
+    """Return ``$QATVIZ_RUNS``, else the folder "runs" in the program's user data directory."""
     if os.environ.get(RUNS_VARIABLE):
         return os.environ[RUNS_VARIABLE]
     import platformdirs
@@ -17,7 +17,7 @@ def runs_folder() -> str:
 
 
 def new_run_directory(network: str) -> str:
-    """Return a directory that does not exist yet, named after the time and the network."""
+    """Return the path of a new directory, named after the time and the network."""
     folder = runs_folder()
     os.makedirs(folder, exist_ok=True)
     stem = os.path.join(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{network}")

@@ -1,4 +1,4 @@
-"""Inspect what a path leads to, and the model and the data of a new run; to be called on worker threads."""
+"""Inspection of paths, and of the model and data of a new run, on worker threads."""
 
 import contextlib
 import json
@@ -26,22 +26,22 @@ from qatviz.session.request import is_model_path
 from qatviz.telemetry.record.schema import DATABASE_NAME
 
 _READER = "qatviz.session.model_reader"
-#: Time limit for a model's own code; TensorFlow alone takes some seconds to start.
-PATIENCE_S = 120.0
+#: Time limit for a model's code in seconds; TensorFlow alone takes some seconds to start.
+CODE_TIMEOUT_S = 120.0
 
 
 def kind_of(path: str) -> str:
-    """Return "run", "model" or "data".
+    """Return the kind of a path: "run", "model" or "data".
 
     Raises
     ------
     QatvizError
-        If it is none of them.
+        If it is of another kind.
     """
     if os.path.isdir(path) and os.path.exists(os.path.join(path, DATABASE_NAME)):
         return "run"
     if os.path.basename(path) == DATABASE_NAME:
-        raise QatvizError(f"{path}: this is the record of a run: open the directory that it is in")
+        raise QatvizError(f"{path}: this is the record of a run: open its directory")
     if is_model_path(path):
         return "model"
     if not is_data(path):
@@ -50,12 +50,12 @@ def kind_of(path: str) -> str:
 
 
 def is_data(path: str) -> bool:
-    """Return whether a path looks like data; the content is not read."""
+    """Return whether a path matches a data format."""
     return os.path.exists(path) and any(kind.matches(path) for kind in FILE_FORMATS)
 
 
 def inspect_data(question: DataQuestion) -> DataInfo:
-    """Load the data and return what a new run should know of it.
+    """Load the data and return its properties for a new run.
 
     Raises
     ------
@@ -70,13 +70,13 @@ def inspect_data(question: DataQuestion) -> DataInfo:
 class ModelInspector:
     """Inspects models, one at a time.
 
-    No code of a plain file is run; code that the user has allowed is run in a process of its own.
+    Code that the user has allowed runs in a separate process; no other code is run.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: Optional[subprocess.Popen[bytes]] = None
-        self._cancellations = 0  # a question from before the last cancellation starts no process any more
+        self._cancellations = 0  # questions from before the last cancellation must not start a process
 
     def inspect(self, question: ModelQuestion) -> ModelInfo:
         """Import the model; a newer question ends the process of an older one.
@@ -99,7 +99,7 @@ class ModelInspector:
                 raise NetworkError(f"{script.path}: no function is named; expected PATH.py:FUNCTION", "model")
             if not question.allow_code:
                 name = os.path.basename(script.path)
-                return ModelInfo(None, code=f"{name} is a Python program, which has to run to make the model")
+                return ModelInfo(None, code=f"{name} is a Python program, which must run to build the model")
             return self._inspect_in_child(question, number)
         for path, field in ((question.path, "model"), (question.weights, WEIGHTS_FIELD)):
             if path is not None and not os.path.exists(path):
@@ -111,7 +111,7 @@ class ModelInspector:
         except CodeRefused as error:
             if not question.allow_code:
                 return ModelInfo(None, code=error.code)
-        except NetworkError as error:  # the path stands in the field that the message is shown under
+        except NetworkError as error:  # the message is shown below the field with the path
             raise NetworkError(error.reason, error.field or "model") from error
         return self._inspect_in_child(question, number)
 
@@ -138,11 +138,11 @@ class ModelInspector:
                     start_new_session=True,
                 )
             try:
-                _, printed = child.communicate(json.dumps(question._asdict()).encode("utf-8"), PATIENCE_S)
+                _, printed = child.communicate(json.dumps(question._asdict()).encode("utf-8"), CODE_TIMEOUT_S)
             except subprocess.TimeoutExpired as error:
                 _kill(child)
                 child.communicate()
-                raise NetworkError(f"{question.path}: its code did not end within {PATIENCE_S:.0f} s") from error
+                raise NetworkError(f"{question.path}: its code did not finish within {CODE_TIMEOUT_S:.0f} s") from error
             if not os.path.exists(answer_path):
                 last = printed.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
                 raise NetworkError(
@@ -153,7 +153,7 @@ class ModelInspector:
 
 
 def load_in_shape(load: Callable[[Optional[Shape]], ImportedModel], question: ModelQuestion) -> ModelInfo:
-    """Return what a loaded model is; where it leaves its input shape open, in the shape of the data."""
+    """Return the properties of a model; if its input shape has unknown axes, with the shape of the data."""
     try:
         return _info_of(load(None), None)
     except UnknownInputShape:
@@ -163,7 +163,7 @@ def load_in_shape(load: Callable[[Optional[Shape]], ImportedModel], question: Mo
 
 
 def to_record(info: ModelInfo) -> Dict[str, Any]:
-    """Return the JSON-able form of a model that was imported, for another process."""
+    """Return the JSON-able form of the properties of an imported model, for another process."""
     assert info.network is not None
     return dict(info._asdict(), network=info.network.to_dict())
 

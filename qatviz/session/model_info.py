@@ -1,4 +1,4 @@
-"""What is known of the model and the data of a new run before it begins, and whether they fit each other."""
+"""Questions and answers of the inspection of a new run's model and data, and the check that they match."""
 
 from functools import lru_cache
 from typing import NamedTuple, Optional, Tuple
@@ -10,30 +10,30 @@ from qatviz.network.layers import Softmax
 from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataInfo, example_text
 
-#: The examples that a network of the zoo is shown for until the data is known.
+#: Input shape and number of outputs assumed for a network of the zoo until the data is known.
 EXAMPLE_SHAPE, EXAMPLE_OUTPUTS = (28, 28, 1), 10
 
 
 class DataQuestion(NamedTuple):
-    """The data to be inspected, and the task it is for; None: as the data says or is."""
+    """Data to inspect, and its task; None: inferred from the data."""
 
     source: str
     task: Optional[str] = None
 
 
 class ModelQuestion(NamedTuple):
-    """The model to be inspected.
+    """Model to inspect.
 
     Attributes
     ----------
     path : str
-        A file, or ``path.py:function``.
+        Path of a file, or ``path.py:function``.
     weights : str or None
-        A file with weights for an architecture.
+        Path of a file with weights for an architecture.
     allow_code : bool
-        Whether the user has allowed its Python code to be run.
+        True if the user has allowed the model's Python code to be run.
     data_shape : tuple of int or None
-        Shape of one example of the data, for a model that leaves its input shape open; None: not known yet.
+        Shape of one example of the data, for a model whose input shape has unknown axes; None: not known yet.
     """
 
     path: str
@@ -43,19 +43,19 @@ class ModelQuestion(NamedTuple):
 
 
 class ModelInfo(NamedTuple):
-    """The result of inspecting a model.
+    """Result of inspecting a model.
 
     Attributes
     ----------
     network : Network or None
-        None where the model holds code that the user has not allowed to be run.
+        None if the model contains code that the user has not allowed to be run.
     has_weights : bool
     notes : tuple of str
         Differences from the user's model.
     code : str
-        A sentence on the code it holds; empty where there is none, or it was run.
+        Description of code that was not run; empty if there is none.
     used_shape : tuple of int or None
-        The input shape that was taken from the data, because the model leaves its own open.
+        Input shape from the data, if that of the model has unknown axes.
     """
 
     network: Optional[Network]
@@ -72,19 +72,19 @@ def zoo_network(name: str, input_shape: Tuple[int, ...], outputs: int) -> Networ
     Raises
     ------
     NetworkError
-        Where it can't take such examples.
+        If it does not support such examples.
     """
     return zoo.build(name, input_shape, outputs)
 
 
 def zoo_network_for(name: str, data: Optional[DataInfo]) -> Network:
-    """Return a network of the zoo for ``data``; for usual examples where the data is not known yet."""
+    """Return a network of the zoo for ``data``; for typical examples while the data is not known."""
     shape, outputs = (data.input_shape, data.outputs) if data is not None else (EXAMPLE_SHAPE, EXAMPLE_OUTPUTS)
     return zoo_network(name, tuple(shape), outputs)
 
 
 def zoo_problem(name: str, data: Optional[DataInfo]) -> str:
-    """Return why a network of the zoo can't take the data; empty where it can."""
+    """Return the reason why a network of the zoo does not support the data; empty if it does."""
     try:
         zoo_network_for(name, data)
     except NetworkError as error:
@@ -92,8 +92,8 @@ def zoo_problem(name: str, data: Optional[DataInfo]) -> str:
     return ""
 
 
-def misfit(network: Network, data: DataInfo) -> str:
-    """Return why ``network`` can't learn from ``data``, and what would help; empty where it can."""
+def mismatch_reason(network: Network, data: DataInfo) -> str:
+    """Return the reason why ``network`` can't be trained on ``data``, with remedies; empty if it can."""
     takes, shape = tuple(network.input_shape), tuple(data.input_shape)
     output = network.shapes[network.output]
     if takes != shape:

@@ -1,9 +1,9 @@
-"""A program of its own: import a model whose code the user has allowed to be run, and write down what it is.
+"""Program that imports a model whose code the user has allowed to be run, and writes its properties to a file.
 
     python -m qatviz.session.model_reader ANSWER < QUESTION
 
-The question (:class:`qatviz.session.model_info.ModelQuestion`) and the answer are JSON. Whatever the code does to this
-process, it can't end the user's window and training.
+The question (:class:`qatviz.session.model_info.ModelQuestion`) and the answer are JSON. The code runs in
+this process, so that it can't end the user's window and training.
 """
 
 import json

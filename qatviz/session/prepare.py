@@ -1,4 +1,4 @@
-"""Prepare what a request asks for."""
+"""Preparation of a run for any request."""
 
 from qatviz.errors import QatvizError
 from qatviz.session.begin import begin
@@ -9,20 +9,20 @@ from qatviz.session.resume import fork, resume
 
 
 def prepare(request: RunRequest, shown: bool = False, notify: Notify = ignore) -> Prepared:
-    """Return the run that ``request`` asks for, not started.
+    """Return the requested run, not started.
 
     Parameters
     ----------
     request : RunRequest
     shown : bool
-        Whether a window will show it: its history is kept, and its threads yield the processor to the window's.
+        True for a run shown in a window: its history is stored, and its threads have a lower priority.
     notify : callable
         Called with each :class:`qatviz.session.prepared.Notice`.
 
     Raises
     ------
     QatvizError
-        Naming the field of the request that it is about.
+        Error with the name of the request's field to which it applies.
     """
     if isinstance(request, NewRunRequest):
         return begin(request, shown, notify)

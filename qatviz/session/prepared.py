@@ -10,7 +10,7 @@ from qatviz.telemetry.outcome import Outcome
 
 
 class Notice(NamedTuple):
-    """A sentence about a requested run for the user; a warning where something is wrong."""
+    """Message for the user about a requested run."""
 
     text: str
     is_warning: bool = False
@@ -25,12 +25,12 @@ def ignore(notice: Notice) -> None:
 
 
 class Prepared(NamedTuple):
-    """A run to be trained, or to be shown as it was recorded.
+    """Run to be trained, or recorded run to be shown.
 
     Attributes
     ----------
     run : object
-        The handle: a :class:`qatviz.training.handle.Run` that is not started, or a
+        Handle: a :class:`qatviz.training.handle.Run` that is not started, or a
         :class:`qatviz.session.recorded.RecordedRun`.
     network : Network
     book : SettingsBook
@@ -40,11 +40,11 @@ class Prepared(NamedTuple):
     directory : str
         Directory of its record; empty if it is not recorded.
     log, snapshots
-        Its past events and snapshots.
+        Past events and snapshots.
     outcome : Outcome or None
-        Its state so far.
+        State so far.
     notices : tuple of Notice
-        Notices about it, for the window.
+        Notices to show in the window.
     """
 
     run: Any

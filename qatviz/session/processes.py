@@ -1,4 +1,4 @@
-"""Processes of their own that this program starts."""
+"""Environment of child processes."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ import qatviz
 
 
 def child_environment(**variables: str) -> Dict[str, str]:
-    """Return this process' environment and ``variables``, in which a child finds the same package, installed or not."""
+    """Return the environment for a child process, with ``variables`` and the search path of this package."""
     return {**os.environ, **variables, "PYTHONPATH": python_path()}
 
 
 def python_path() -> str:
-    """Return the search path of modules on which a child finds the package where this process found it."""
+    """Return a module search path on which a child process finds this package, installed or not."""
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     paths = [str(Path(qatviz.__file__).resolve().parents[1]), *known]
     return os.pathsep.join(path for path in paths if path)

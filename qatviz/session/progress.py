@@ -12,7 +12,7 @@ from qatviz.protocol import events
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome
 
-#: Seconds between two lines where there is no terminal.
+#: Seconds between two lines if there is no terminal.
 LINE_INTERVAL_S = 5.0
 #: Seconds of training over which steps per second are counted.
 RATE_WINDOW_S = 5.0
@@ -23,7 +23,7 @@ _ENDLESS = "{desc} {n_fmt} steps, {elapsed}{postfix}"
 
 
 class Silent:
-    """Shows nothing; the interface of the other kinds.
+    """Progress without output, and the interface of the other kinds.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ class Silent:
         """Print a message."""
 
     def update(self, outcome: Outcome) -> None:
-        """Show the present step and results."""
+        """Show the current step and results."""
 
     def close(self) -> None:
-        """Remove what is updated: the run has ended."""
+        """Remove the bar, after the end of the run."""
 
 
 class Lines(Silent):
-    """Prints a line every few seconds."""
+    """Progress as a line every few seconds."""
 
     def __init__(self, name: str, first: int, total: Optional[int]):
         super().__init__(name, first, total)
@@ -80,13 +80,13 @@ class Lines(Silent):
 
 
 class Bar(Silent):
-    """Shows a bar on the last line of a terminal, and messages above it."""
+    """Progress bar on the last line of a terminal, with messages above it."""
 
     def __init__(self, name: str, first: int, total: Optional[int]):
         super().__init__(name, first, total)
         from tqdm import tqdm
 
-        tqdm.monitor_interval = 0  # the bar is refreshed from here: no thread is needed for it
+        tqdm.monitor_interval = 0  # no thread of tqdm: `update` refreshes the bar
         self._tqdm, self._rate = tqdm, Rate()
         self._bar: Any = None
 
@@ -123,13 +123,13 @@ class Bar(Silent):
 
 
 class Rate:
-    """Measures the training steps per second over the last few seconds."""
+    """Rate of training steps per second over the last few seconds."""
 
     def __init__(self) -> None:
         self._points: Deque[Tuple[float, int]] = deque()
 
     def add(self, outcome: Outcome) -> Optional[float]:
-        """Add the present step; return the steps per second, None before the second step."""
+        """Add the current step; return the steps per second, None before the second step."""
         if self._points and outcome.step < self._points[-1][1]:
             self._points.clear()  # the run was rewound
         self._points.append((outcome.seconds, outcome.step))
@@ -158,7 +158,7 @@ def summary(outcome: Outcome, rate: Optional[float]) -> str:
     return ", ".join(parts)
 
 
-def line_of(event: events.Event) -> Optional[str]:
+def event_line(event: events.Event) -> Optional[str]:
     """Return the line that is printed for an event; None for events that are not printed."""
     word = _TEXTS.get(type(event))
     text = word(event) if word else None

@@ -1,4 +1,4 @@
-"""Open a recorded run to show it, without continuing it."""
+"""Opening of a recorded run to show it, without continuing it."""
 
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -18,7 +18,7 @@ from qatviz.telemetry.record.refill import history_names, recorded_metric, refil
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
 
-#: Snapshots that are read for distributions over time.
+#: Number of snapshots read for distributions over time.
 SNAPSHOTS_READ = 60
 
 
@@ -39,10 +39,12 @@ class RecordedRun:
         return news
 
     def send(self, command: Command) -> str:
-        raise RunStateError(f"{type(command).__name__}: this run is only shown from its record: resume it first")
+        raise RunStateError(
+            f"{type(command).__name__}: a run opened from its record does not execute commands: resume it first"
+        )
 
     def request_stop(self) -> None:
-        """Do nothing: it is not running."""
+        """Do nothing: the run is not running."""
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:
         return True
@@ -56,11 +58,11 @@ def open_recorded(directory: str) -> Prepared:
     RecordError
     """
     reader = RunRecord.read(os.path.expanduser(directory))
-    with reading(reader.path):  # checksums detect damage, but not content that was written wrongly
-        return _prepared(reader)
+    with reading(reader.path):  # checksums detect damage, not invalid content
+        return _prepare(reader)
 
 
-def _prepared(reader: RecordReader) -> Prepared:
+def _prepare(reader: RecordReader) -> Prepared:
     description = reader.description
     network = Network.from_dict(description["network"])
     title = f"{network.name} on {description['data_name']}"
@@ -70,7 +72,7 @@ def _prepared(reader: RecordReader) -> Prepared:
     names: Dict[str, Sequence[str]] = dict(history_names(tensors, recorded_metric(description)))
     history = History(names)
     refill(history, reader)
-    log, snapshots = recall(reader)
+    log, snapshots = read_past(reader)
     news: List[Any] = []
     step = reader.last_step
     newest = reader.steps(step, step)
@@ -99,7 +101,7 @@ def _prepared(reader: RecordReader) -> Prepared:
     )
 
 
-def recall(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[Snapshot, ...]]:
+def read_past(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[Snapshot, ...]]:
     """Return the events of a record, and snapshots spread over the whole run, the newest included."""
     log, _ = reader.log()
     steps = reader.snapshots()

@@ -1,4 +1,4 @@
-"""The report of a run as one HTML file: from its record, or from what a window has in memory."""
+"""Report of a run as one HTML file: from its record, or from the data in a window's memory."""
 
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -10,27 +10,27 @@ from qatviz.telemetry.record.run_record import RunRecord
 
 
 def write_recorded(directory: str, out: Optional[str] = None) -> WrittenReport:
-    """Write the report of a recorded run to ``out``, by default to a file in its own directory.
+    """Write the report of a recorded run to ``out``, by default to a file in the run's directory.
 
     Raises
     ------
     RecordError
         If there is no run, or its record is damaged.
     ExportError
-        If it can't be written.
+        If the report can't be written.
     """
     return write_report(RunRecord.read(directory), out)
 
 
 def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenReport]:
-    """Return a function that writes the report of the run in ``model`` to ``path``, for a thread of its own.
+    """Return a function that writes the report of the run in ``model`` to ``path``, to be called on a separate thread.
 
     Parameters
     ----------
     model : qatviz.gui.model.run_model.RunModel
-        On the present thread: what it holds is copied at once.
+        Model of the current thread; its data is copied at once.
     directory : str
-        Where the run is recorded; empty if it is not.
+        Directory of the run; empty if it is not recorded.
     path : str
 
     Returns

@@ -30,9 +30,9 @@ from qatviz.settings import (
 )
 
 DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
-#: Total steps of a run that trains until it is stopped.
+#: Total steps of a run without a limit.
 NO_LIMIT = math.inf
-#: TensorFlow's names of devices; TensorFlow itself refuses a wrong one only when the graph is built.
+#: TensorFlow's names of devices; TensorFlow itself refuses an invalid one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 
 #: Suffixes of model files; ``.keras`` and ``.pb`` are refused with instructions for the user.
@@ -44,7 +44,7 @@ _Check = Callable[[], Any]
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Base of all requests."""
+    """Base class of all requests."""
 
     #: Name of the kind of request in the JSON form.
     kind: ClassVar[str] = ""
@@ -71,7 +71,7 @@ class RunRequest:
 
     @staticmethod
     def from_dict(row: Mapping[str, Any]) -> "RunRequest":
-        """Return the request that :meth:`to_dict` wrote.
+        """Return the request serialized by :meth:`to_dict`.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class RunRequest:
         for name in given:
             if name not in known:
                 raise SettingError.of_field(
-                    name, f"is no field of a request to {request.kind}.{did_you_mean(name, known)}"
+                    name, f"is not a field of a request of the kind {request.kind!r}.{did_you_mean(name, known)}"
                 )
         return request(**{name: _from_json(request, name, value) for name, value in given.items()})
 
@@ -96,14 +96,14 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class TrainingRequest(RunRequest):
-    """Base of the requests for a run that trains.
+    """Base class of the requests for a run that trains.
 
     Attributes
     ----------
     data : str, optional
         Name or path of the data set, see :func:`qatviz.data.load`.
     steps : int or float, optional
-        Total steps; `NO_LIMIT`: until stopped.
+        Total steps; `NO_LIMIT`: no limit.
     preset : str, optional
         Settings of all quantizers.
     weights, activations : mapping of str to object
@@ -113,7 +113,7 @@ class TrainingRequest(RunRequest):
     session_target : str
         TensorFlow server to run on, such as ``grpc://host:2222``; empty: in this process.
     device : str
-        Such as ``/gpu:0``; empty: TensorFlow's choice.
+        Device such as ``/gpu:0``; empty: TensorFlow's choice.
     threads : int
         Threads that TensorFlow may use; 0: one for each core.
     """
@@ -130,7 +130,7 @@ class TrainingRequest(RunRequest):
 
     @property
     def total_steps(self) -> Optional[int]:
-        """``steps`` as a run takes it: None where there is no limit."""
+        """``steps`` as an int; None: no limit."""
         return None if self.steps is None or self.steps == NO_LIMIT else int(self.steps)
 
     def _checks(self) -> Iterable[Tuple[str, _Check]]:
@@ -156,30 +156,30 @@ class TrainingRequest(RunRequest):
 
 @dataclass(frozen=True)
 class NewRunRequest(TrainingRequest):
-    """Train a new run.
+    """Request to train a new run.
 
     Attributes
     ----------
     network : str, optional
-        Name of a network of the zoo; None where there is a model.
+        Name of a network of the zoo; None if there is a model.
     model : str, optional
         Path of a Keras model's file, or ``path.py:function``. The API may give a model object instead of both.
     model_weights : str, optional
-        Path of the weights for a model file without any.
+        Path of the weights for a model file without weights.
     allow_code : bool
-        Whether Python code of the model may be run.
+        True allows Python code of the model to be run.
     from_scratch : bool
-        Whether training begins with seeded weights instead of the model's.
+        If True, training starts with seeded weights instead of the model's.
     data : str, optional
-        None only where the API gives arrays.
+        None only for arrays passed to the API.
     task : str, optional
-        "classification" or "regression"; None: as the data says or is.
+        "classification" or "regression"; None: inferred from the data.
     validation_fraction : float
-        Fraction of the examples that is held out where the data has no test part.
+        Fraction of the examples that is held out if the data has no test part.
     batch_size, optimizer, seed
-        As of :class:`qatviz.protocol.run_spec.RunSpec`.
+        As in :class:`qatviz.protocol.run_spec.RunSpec`.
     quant_delay : int
-        Steps in float before quantization begins.
+        Training steps in float before quantization starts.
     run : RunSettings
     out : str, optional
         Directory to record to; None: the run is not recorded.
@@ -247,20 +247,20 @@ class NewRunRequest(TrainingRequest):
 
 @dataclass(frozen=True)
 class ContinuationRequest(TrainingRequest):
-    """Base of the requests to continue from a checkpoint of a recorded run.
+    """Base class of the requests to continue from a checkpoint of a recorded run.
 
     Network, data, batch size, optimizer and seed are those of the recorded run.
 
     Attributes
     ----------
     directory : str
-        Of the recorded run.
+        Directory of the recorded run.
     checkpoint : str, optional
-        Its name; None: the newest that can be read.
+        Name of the checkpoint; None: the newest readable one.
     data : str, optional
-        Where the data is now; None: where it was.
+        Current path of the data; None: the recorded path.
     steps : int or float, optional
-        None: as planned.
+        Total steps; None: as recorded.
     run : mapping of str to object
         Settings of the run that change at once.
     """
@@ -278,14 +278,14 @@ class ContinuationRequest(TrainingRequest):
 
 @dataclass(frozen=True)
 class ResumeRequest(ContinuationRequest):
-    """Continue a recorded run in its own directory."""
+    """Request to continue a recorded run in its own directory."""
 
     kind: ClassVar[str] = "resume"
 
 
 @dataclass(frozen=True)
 class ForkRequest(ContinuationRequest):
-    """Start a second run from a checkpoint of a recorded one.
+    """Request to start a second run from a checkpoint of a recorded one.
 
     Attributes
     ----------
@@ -300,7 +300,7 @@ class ForkRequest(ContinuationRequest):
 
 @dataclass(frozen=True)
 class OpenRequest(RunRequest):
-    """Show a recorded run without continuing it.
+    """Request to show a recorded run without continuing it.
 
     Attributes
     ----------
@@ -316,7 +316,7 @@ class OpenRequest(RunRequest):
 
 
 _KINDS: Tuple[Type[RunRequest], ...] = (NewRunRequest, ResumeRequest, ForkRequest, OpenRequest)
-#: The requests by their kind.
+#: Request classes by kind.
 REQUESTS: Dict[str, Type[RunRequest]] = {request.kind: request for request in _KINDS}
 
 
@@ -326,19 +326,19 @@ def names_model(text: str) -> bool:
 
 
 def is_model_path(path: str) -> bool:
-    """Return whether a file's name is that of a model, and not of data."""
+    """Return whether a path has the form of a model file or script."""
     return path.lower().endswith(MODEL_ENDINGS) or _SCRIPT.fullmatch(path) is not None
 
 
 def stem_of(network: str) -> str:
-    """Return the name for a run of this network or model: a file's name without its suffix."""
+    """Return the name of a run of this network or model: for a file, its name without the suffix."""
     path = _SCRIPT.sub(r"\2", network) if _SCRIPT.fullmatch(network) else os.path.basename(network)
     stem = os.path.splitext(path)[0] if names_model(network) else path
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model"
 
 
 def check_choice(name: str, word: Any, known: Iterable[str]) -> None:
-    """Raise a :class:`SettingError` about the field ``name`` where ``word`` is not one of the ``known`` ones."""
+    """Raise a :class:`SettingError` about the field ``name`` if ``word`` is not one of the ``known`` ones."""
     if word not in known:
         raise _refused(name, word, f"one of {', '.join(known)}{_hint(word, known)}")
 
@@ -353,7 +353,7 @@ def _refused(name: str, value: Any, expected: str) -> QatvizError:
 
 
 def _refuse_for_zoo(name: str) -> None:
-    raise SettingError.of_field(name, "is for a model of your own: leave it out for a network of the zoo")
+    raise SettingError.of_field(name, "applies only to your own models: omit it for a network of the zoo")
 
 
 def _check_setting(setting: Setting, value: Any) -> None:
@@ -361,7 +361,7 @@ def _check_setting(setting: Setting, value: Any) -> None:
         checked = setting.check(value)
     except SettingError:
         checked = None
-    # Strict about the type of whole numbers: they are recorded as they are.
+    # Floats are refused in place of whole numbers, which are recorded unchanged.
     if checked is None or (setting.type is int and not isinstance(value, int)):
         raise _refused(setting.name, value, setting.allowed())
 
@@ -379,7 +379,7 @@ def _check_quantizer_settings(kind: str, values: Mapping[str, Any]) -> None:
 
 def _check_run_setting(name: str, value: Any) -> None:
     if name not in RUN_SETTINGS:
-        raise SettingError.of_field(name, f"is no setting of the run.{did_you_mean(name, RUN_SETTINGS)}")
+        raise SettingError.of_field(name, f"is not a setting of the run.{did_you_mean(name, RUN_SETTINGS)}")
     _check_setting(RUN_SETTINGS[name], value)
 
 
@@ -408,5 +408,5 @@ def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
         if name in (WEIGHTS, ACTIVATIONS, "run"):
             return dict(value)
     except (TypeError, KeyError, ValueError) as error:
-        raise SettingError.of_field(name, f"is {value!r}: it is not as it was written") from error
+        raise SettingError.of_field(name, f"is {value!r}: expected the form that to_dict returns") from error
     return NO_LIMIT if name == "steps" and value == "inf" else value

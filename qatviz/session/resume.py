@@ -1,4 +1,4 @@
-"""Continue a recorded run from a checkpoint: resume it in its own record, or fork a second run."""
+"""Continuation of a recorded run from a checkpoint: resume it in its own record, or fork a second run."""
 
 import os
 from dataclasses import replace
@@ -10,11 +10,11 @@ from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledComma
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.begin import lasting_name, new_record, placement_of, prepared_run, schedule_of
+from qatviz.session.begin import absolute_source, new_record, placement_of, prepared_run, schedule_of
 from qatviz.session.changes import check_change
-from qatviz.session.checkpoints import set_back, starting_point
+from qatviz.session.checkpoints import rewind_record, starting_point
 from qatviz.session.prepared import Notify, Prepared, ignore
-from qatviz.session.recorded import recall
+from qatviz.session.recorded import read_past
 from qatviz.session.request import (
     DEFAULT_DATA,
     DEFAULT_VALIDATION_FRACTION,
@@ -37,15 +37,15 @@ def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore)
     Raises
     ------
     QatvizError
-        Naming the field of the request that it is about.
+        Error with the name of the request's field to which it applies.
     """
     request.check()
     with about("directory"):
         record = RunRecord.open(os.path.expanduser(request.directory))
     try:
-        spec = _continued(record, request, notify)
-        outcome = set_back(record, spec)
-        log, snapshots = recall(record) if shown else ((), ())
+        spec = _continued_spec(record, request, notify)
+        outcome = rewind_record(record, spec)
+        log, snapshots = read_past(record) if shown else ((), ())
         return prepared_run(spec, record, outcome, shown, log, snapshots)
     except BaseException:
         record.close()
@@ -60,14 +60,14 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
     Raises
     ------
     QatvizError
-        Naming the field of the request that it is about.
+        Error with the name of the request's field to which it applies.
     """
     request.check()
     with about("directory"):
         reader = RunRecord.read(os.path.expanduser(request.directory))
-    spec = _continued(reader, request, notify)
+    spec = _continued_spec(reader, request, notify)
     if spec.start is None:
-        raise RecordError(f"{request.directory}: has no checkpoint yet: there is nothing to fork", "directory")
+        raise RecordError(f"{request.directory}: has no checkpoint to fork from yet", "directory")
     start = replace(spec.start, branch=0, position=0)
     schedule = tuple(item for item in spec.schedule if item.step >= start.step)
     spec = replace(spec, start=start, book=start.book, schedule=schedule)
@@ -89,12 +89,12 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
     return prepared_run(spec, record, outcome, shown)
 
 
-def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notify) -> RunSpec:
-    """Return the spec of a run that continues; changes that are to be made at once begin its schedule."""
+def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: Notify) -> RunSpec:
+    """Return the spec of a continued run; immediate changes are first in its schedule."""
     description = reader.description
     source = description.get("data", DEFAULT_DATA) if request.data is None else request.data
     placement = placement_of(request)
-    with about("directory"), reading(reader.path):  # checksums detect damage, but not content that was written wrongly
+    with about("directory"), reading(reader.path):  # checksums detect damage, not invalid content
         with about("data"):
             dataset = data.load(
                 source,
@@ -105,7 +105,7 @@ def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notif
         spec = RunSpec.from_description(
             description,
             dataset,
-            data_spec=lasting_name(source),
+            data_spec=absolute_source(source),
             placement=placement,
             parameters=reader.initial_parameters(),
             **plan._asdict(),
@@ -116,14 +116,15 @@ def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notif
     step = start.step if start else 0
     if steps is not None and steps < step:
         raise SettingError.of_field(
-            "steps", f"is {steps}: expected at least the {step} that are done, or an earlier checkpoint"
+            "steps", f"is {steps}: expected at least {step}, the number of steps done, or an earlier checkpoint"
         )
-    # Going back to a named checkpoint leaves behind what came after it, scheduled changes at that very step included.
+    # A named checkpoint abandons all that came after it, including scheduled changes at its own step.
     schedule = tuple(item for item in spec.schedule if item.step > step) if request.checkpoint else spec.schedule
     spec = replace(spec, start=start, steps=steps, schedule=schedule)
     with about("changes"):
         at_once = tuple(
-            ScheduledCommand(step, command) for command in _at_once(request, start.book if start else spec.book)
+            ScheduledCommand(step, command)
+            for command in _immediate_commands(request, start.book if start else spec.book)
         )
         for change in request.changes:
             if change.step is not None and change.step < step:
@@ -131,8 +132,8 @@ def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notif
         return replace(spec, schedule=spec.schedule + replay + at_once + schedule_of(request.changes, spec, notify))
 
 
-def _at_once(request: ContinuationRequest, book: SettingsBook) -> List[SettingsCommand]:
-    """Return the commands to begin with: everything that is a setting can change when a run continues."""
+def _immediate_commands(request: ContinuationRequest, book: SettingsBook) -> List[SettingsCommand]:
+    """Return the changes of settings to apply when the run continues."""
     commands: List[SettingsCommand] = []
     if request.preset is not None:
         commands.append(ApplyPreset(request.preset))

@@ -1,4 +1,4 @@
-"""TensorBoard event files of a run: from its record, or from what a window has in memory."""
+"""TensorBoard event files of a run: from its record, or from the data in a window's memory."""
 
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -7,7 +7,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 
 
 def write_recorded(directory: str, out: Optional[str] = None) -> Any:
-    """Write a recorded run as event files to ``out``, by default to a folder in its own directory.
+    """Write a recorded run as event files to ``out``, by default to a folder in the run's directory.
 
     Returns
     -------
@@ -22,20 +22,20 @@ def write_recorded(directory: str, out: Optional[str] = None) -> Any:
     """
     reader = RunRecord.read(directory)
     from qatviz.export.run_series import recorded_series
-    from qatviz.export.tensorboard import write_series  # imports TensorFlow: only for a run that is there
+    from qatviz.export.tensorboard import write_series  # imports TensorFlow
 
     return write_series(out or Path(directory) / "tensorboard", recorded_series(reader))
 
 
 def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
-    """Return a function that writes the run in ``model``, as it is now, for a thread of its own; it returns a sentence.
+    """Return a function that writes the current run in ``model`` on a separate thread, and returns a message.
 
-    ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the present thread: what it holds is copied at once.
+    ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the current thread; its data is copied at once.
     """
     history, snapshots, log = model.history, list(model.snapshots), list(model.log)
 
     def write() -> str:
-        from qatviz.export.tensorboard import write_events  # TensorFlow, which the window does without
+        from qatviz.export.tensorboard import write_events  # imports TensorFlow
 
         write_events(directory, history, snapshots, [h.event for h in log if h.survives])
         return f"Wrote TensorBoard files to {directory}; show them with tensorboard --logdir {directory}"

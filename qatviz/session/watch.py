@@ -1,11 +1,11 @@
-"""Follow a run to its end in a terminal, and stop it when asked to."""
+"""Following of a run in a terminal until its end, with a clean stop on signals."""
 
 import signal
 import threading
 from typing import Any, Dict, List, Optional
 
 from qatviz.protocol import events
-from qatviz.session.progress import Silent, line_of
+from qatviz.session.progress import Silent, event_line
 from qatviz.telemetry.outcome import Outcome
 from qatviz.training.handle import Run
 
@@ -38,12 +38,12 @@ class StopSignals:
 
 
 class Watch:
-    """Follows one run from its start to its end.
+    """Follower of one run from its start to its end.
 
     Parameters
     ----------
     run : Run
-        Not started.
+        Run that is not started.
     outcome : Outcome
         Receives the run's events, steps and snapshots.
     progress : Silent
@@ -71,12 +71,12 @@ class Watch:
             self._run.start()
             try:
                 while not self._run.wait(READ_INTERVAL_S):
-                    self._take(self._run.drain())
+                    self._process(self._run.drain())
                     if signals.received and not self.stopped_by:
                         self._stop(signals.received)
                     self._progress.update(self._outcome)
-                self._take(self._run.drain())
-            finally:  # also when the terminal is gone: the run must end cleanly
+                self._process(self._run.drain())
+            finally:  # also if the terminal is closed: the run must end cleanly
                 self._run.request_stop()
                 self._run.wait()
                 self._progress.close()
@@ -86,7 +86,7 @@ class Watch:
         self._run.request_stop()
         self._progress.line(f"{signal_name}: stopping; a second one quits at once")
 
-    def _take(self, news: List[Any]) -> None:
+    def _process(self, news: List[Any]) -> None:
         for item in news:
             self._outcome.update(item)
             if not isinstance(item, events.Event):
@@ -99,7 +99,7 @@ class Watch:
                 self.record_failed = item
             elif isinstance(item, events.NonFinite):
                 self.non_finite = item
-                self._run.request_stop()  # no one is there to change a setting
-            line = line_of(item)
+                self._run.request_stop()  # a terminal can't change settings
+            line = event_line(item)
             if line:
                 self._progress.line(line)

@@ -15,7 +15,7 @@ from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, append_new, enter_branches, extend_steps, refill
 
 #: Time limit in seconds for reading back the record once the run has ended; the rest is not read.
-PATIENCE_S = 2.0
+READ_TIMEOUT_S = 2.0
 
 
 class Recall(NamedTuple):
@@ -74,7 +74,7 @@ class HistoryFeed:
     def close(self) -> None:
         """Wait until all added items are in the history."""
         if self._thread is not None:
-            self._thread.join(PATIENCE_S)
+            self._thread.join(READ_TIMEOUT_S)
             self._ending.set()
             self._thread.join()
 

@@ -105,7 +105,7 @@ def test_data_that_moved_can_be_named(run, data, tmp_path):
     moved.write_bytes(data.read_bytes())
     assert call("export", run, "--out", tmp_path / "net.tflite", "--data", moved, "--verify", 2).code == 0
     other = write_data(tmp_path / "other.npz", poisoned=0)
-    assert "not what the run was trained on" in error_of("export", run, "--out", tmp_path / "x.tflite", "--data", other)
+    assert "the data is not that of the run" in error_of("export", run, "--out", tmp_path / "x.tflite", "--data", other)
 
 
 @pytest.mark.parametrize(

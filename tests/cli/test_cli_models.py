@@ -107,7 +107,7 @@ def test_or_from_scratch(folder):
 
 def test_an_architecture_alone_begins_with_seeded_weights_and_says_so(folder):
     answer = train(folder, "--model", folder / "layers.json", "--steps", 0)
-    assert answer.code == 0 and "training begins with seeded ones" in answer.err
+    assert answer.code == 0 and "training starts with random ones" in answer.err
 
 
 def test_what_the_model_does_not_have_is_not_trained(folder):
@@ -144,7 +144,7 @@ def test_an_open_input_takes_the_shape_of_the_examples(folder):
 def test_a_script_is_run_only_where_it_is_allowed(folder):
     spec = f"{folder / 'script.py'}:small"
     refused = error_of("train", "--model", spec, "--data", folder / "small.npz")
-    assert "Python code, which would run with your rights" in refused
+    assert "Python code, which would run with your permissions" in refused
     answer = train(folder, "--model", spec, "--allow-code", "--steps", 1)
     assert answer.code == 0 and "own.weights" in {tensor["name"] for tensor in answer.json["tensors"]}
 
@@ -173,10 +173,10 @@ def test_code_in_a_file_is_not_run_unless_allowed(folder):
     "arguments, told",
     [
         (["--network", "mlp", "--model", "x.h5"], "--network and --model: expected one of them"),
-        (["--from-scratch"], "--from-scratch is for a model of your own"),
-        (["--allow-code"], "--allow-code is for a model of your own"),
-        (["--model-weights", "x.h5"], "--model-weights is for a model of your own"),
-        (["--model", "x.py:f", "--model-weights", "x.h5", "--allow-code"], "weights of its own"),
+        (["--from-scratch"], "--from-scratch applies only to your own models"),
+        (["--allow-code"], "--allow-code applies only to your own models"),
+        (["--model-weights", "x.h5"], "--model-weights applies only to your own models"),
+        (["--model", "x.py:f", "--model-weights", "x.h5", "--allow-code"], "includes its weights"),
         (["--quant-delay", -1], "--quant-delay is -1"),
     ],
 )
@@ -186,7 +186,7 @@ def test_options_that_do_not_go_together_are_refused(arguments, told, folder):
 
 def test_a_run_that_goes_on_keeps_its_model(folder):
     for option in (["--model", "x.h5"], ["--quant-delay", 5]):
-        assert "keeps what it began with" in error_of("train", "--resume", folder, *option)
+        assert "can't change in a continued run" in error_of("train", "--resume", folder, *option)
 
 
 def test_an_imported_run_is_exported_with_its_origin(folder):

@@ -94,10 +94,10 @@ def test_what_is_asked_for_when_a_run_goes_on_is_kept(run):
 def test_the_plan_is_told(run):
     prepare_and_close("--resume", run, "--steps", 90)
     text = call("show", run).out
-    assert "step 20 of 90" in text and "planned: 90 steps, changes to come: 2" in text
+    assert "step 20 of 90" in text and "planned: 90 steps, scheduled changes: 2" in text
     prepare_and_close("--resume", run, "--steps", "inf")
     text = call("show", run).out
-    assert "step 20," in text and "planned: until it is stopped, changes to come: 2" in text
+    assert "step 20," in text and "planned: no limit, scheduled changes: 2" in text
 
 
 def test_what_was_reached_is_not_made_again(run):

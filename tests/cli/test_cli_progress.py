@@ -109,7 +109,7 @@ def follow(*batches, on_look=None):
     ],
 )
 def test_events_are_told(event, line):
-    assert progress.line_of(event) == line
+    assert progress.event_line(event) == line
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():

@@ -396,9 +396,9 @@ def test_the_legend_says_which_values_its_colours_stand_for(panel, context, stag
 @pytest.mark.parametrize("measure", [MEASURES[key] for key in SHOWN], ids=SHOWN)
 def test_a_place_on_the_colour_bar_is_that_of_its_value(measure):
     for place in (0.0, 0.25, 1.0):
-        assert measure.color_place(measure.color_value(place)) == pytest.approx(place)
-    assert measure.color_place(measure.colors.low - 1e9) == 0.0 and measure.color_place(math.inf) == 1.0
-    assert measure.color_place(math.nan) is None
+        assert measure.color_position(measure.color_value(place)) == pytest.approx(place)
+    assert measure.color_position(measure.colors.low - 1e9) == 0.0 and measure.color_position(math.inf) == 1.0
+    assert measure.color_position(math.nan) is None
 
 
 def test_the_numbers_of_all_tensors_can_be_taken_along(panel, context, staged):

@@ -149,8 +149,8 @@ def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch,
     asked.cancel()
     join(thread)
     assert "exit code -9" in told[0]
-    monkeypatch.setattr(inspection, "PATIENCE_S", 0.2)
-    with pytest.raises(NetworkError, match="did not end within"):
+    monkeypatch.setattr(inspection, "CODE_TIMEOUT_S", 0.2)
+    with pytest.raises(NetworkError, match="did not finish within"):
         look(f"{folder / 'models.py'}:wait", allow_code=True)
 
 

@@ -11,7 +11,7 @@ from qatviz.errors import NetworkError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.gui.model.new_run import problems_of
 from qatviz.network import Conv2D, Dense, Flatten, Network, Softmax, zoo
-from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion, misfit
+from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion, mismatch_reason
 from qatviz.session.request import NewRunRequest, is_model_path, names_model, stem_of
 
 LENET = zoo.build("lenet", (28, 28, 1), 10)
@@ -274,18 +274,18 @@ def test_the_task_is_asked_of_the_data(dialog, looks, qtbot):
 
 
 def test_what_fits_and_what_does_not():
-    assert misfit(LENET, DIGITS) == ""
-    assert "takes 28×28×1" in misfit(LENET, PHOTOGRAPHS)
-    assert "outputs 10 numbers, but digits has 7 classes" in misfit(LENET, info_of(classes=7))
-    assert "3 numbers to predict" in misfit(LENET, info_of(classes=3, task="regression"))
-    assert misfit(zoo.build("mlp", (5,), 2), info_of((5,), 2, task="regression")) == ""
+    assert mismatch_reason(LENET, DIGITS) == ""
+    assert "takes 28×28×1" in mismatch_reason(LENET, PHOTOGRAPHS)
+    assert "outputs 10 numbers, but digits has 7 classes" in mismatch_reason(LENET, info_of(classes=7))
+    assert "3 numbers to predict" in mismatch_reason(LENET, info_of(classes=3, task="regression"))
+    assert mismatch_reason(zoo.build("mlp", (5,), 2), info_of((5,), 2, task="regression")) == ""
     ends_in_softmax = Network("n", (5,), (Dense("d", "input", units=2), Softmax("p", "d")))
-    assert "softmax" in misfit(ends_in_softmax, info_of((5,), 2, task="regression"))
-    assert misfit(ends_in_softmax, info_of((5,), 2)) == ""
+    assert "softmax" in mismatch_reason(ends_in_softmax, info_of((5,), 2, task="regression"))
+    assert mismatch_reason(ends_in_softmax, info_of((5,), 2)) == ""
     picture = Network("n", (5, 5, 1), (Conv2D("c", "input", filters=2, kernel_size=3),))
-    assert "a single row" in misfit(picture, info_of((5, 5, 1), 2))
+    assert "a single row" in mismatch_reason(picture, info_of((5, 5, 1), 2))
     flat = Network("n", (5, 5, 1), (*picture.layers, Flatten("f", "c")))
-    assert "outputs" in misfit(flat, info_of((5, 5, 1), 2))
+    assert "outputs" in mismatch_reason(flat, info_of((5, 5, 1), 2))
 
 
 @pytest.mark.parametrize(

@@ -381,7 +381,7 @@ def test_a_picture_that_can_not_be_saved_is_told_with_the_reason(staged_window, 
 def test_warnings_about_a_run_that_was_prepared_are_shown(open_window):
     window, run = open_window(), StagedRun("mlp")
     notices = (
-        Notice("checkpoint auto-3: damaged; the one before it is taken", True),
+        Notice("checkpoint auto-3: damaged; the previous one is used", True),
         Notice("renamed: 'a b' to 'a_b'"),
     )
     window.launcher.prepared.emit(prepared_of(run)._replace(notices=notices), False)

@@ -96,7 +96,7 @@ def test_a_directory_that_holds_a_run_is_refused(new, recorded):
     [
         ({"directory": "nowhere"}, "directory", "nowhere"),
         ({"checkpoint": "no-such"}, "checkpoint", "no-such"),
-        ({"steps": 19}, "steps", "is 19: expected at least the 20 that are done"),
+        ({"steps": 19}, "steps", "is 19: expected at least 20, the number of steps done"),
         ({"data": "nowhere.npz"}, "data", "nowhere.npz"),
         ({"changes": changes("5:*.weights.num_bits=3")}, "changes", "the run continues from step 20"),
         ({"weights": {"num_bits": 1}}, "weights", "weights.num_bits is 1"),
@@ -118,7 +118,7 @@ def test_other_data_than_the_run_s_is_refused(recorded, folder):
 def test_a_run_without_checkpoints_can_not_be_forked(new, tmp_path):
     prepare(new(out=str(tmp_path / "run"))).run.record.close()
     error = refusal(ForkRequest(directory=str(tmp_path / "run")))
-    assert error.field == "directory" and "nothing to fork" in str(error)
+    assert error.field == "directory" and "no checkpoint to fork" in str(error)
 
 
 def test_notices_come_before_what_they_explain(recorded, new):

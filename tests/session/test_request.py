@@ -129,7 +129,7 @@ def test_json_that_is_no_request_is_refused(row, field):
         (NewRunRequest(out=""), "out", "a directory"),
         (NewRunRequest(threads=-1), "threads", "at least 0"),
         (NewRunRequest(device="gpu0"), "device", "/gpu:0"),
-        (NewRunRequest(from_scratch=True), "from_scratch", "for a model of your own"),
+        (NewRunRequest(from_scratch=True), "from_scratch", "applies only to your own models"),
         (NewRunRequest(model="x.h5"), "model", "there is a network as well"),
         (NewRunRequest(network=None, model="x.py"), "model", "x.py:FUNCTION"),
         (NewRunRequest(weights={"num_bits": 17}), "weights", "weights.num_bits is 17"),

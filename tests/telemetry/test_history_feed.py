@@ -178,7 +178,7 @@ def test_what_cannot_be_read_is_handed_on_and_what_is_new_comes_in():
 
 
 def test_the_end_of_a_run_does_not_wait_for_a_long_record(monkeypatch):
-    monkeypatch.setattr(history_feed, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(history_feed, "READ_TIMEOUT_S", 0.01)
     record, history, failures = Staged(endless=True), History(NAMES), []
     feed = HistoryFeed(history, Recall(record, 10**9, BranchTree()), failures.append)
     wait_for(record.reading)

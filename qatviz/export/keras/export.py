@@ -62,7 +62,7 @@ def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[s
         ]
     if known.has_code and not options["allow_code"]:
         raise refused(
-            "the Keras model holds Python code (Lambda layers), which runs with your rights when Keras builds it",
+            "the Keras model holds Python code (Lambda layers), which runs with your permissions when Keras builds it",
             OptionChange("allow_code", True, "for a model that you trust"),
             OptionChange("rebuild", True, "which builds a model of the same layers without code"),
         )

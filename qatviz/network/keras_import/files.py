@@ -145,7 +145,8 @@ def _convert(
     code = [layer for layer in spec.layers if layer.kind in _CODE_LAYERS]
     if code and not allow_code:
         found = (
-            f"layer {code[0].path[-1]!r} ({code[0].kind}): it contains Python code, which would run with your rights"
+            f"layer {code[0].path[-1]!r} ({code[0].kind}): it contains Python code, which would run with your "
+            "permissions"
         )
         raise CodeRefused(f"{found}; allowed: files that you trust, with allow_code", code=found)
     if code:

@@ -55,7 +55,7 @@ def load_model_script(script: Script, allow_code: bool = False, input_shape: Opt
     if not allow_code:
         raise CodeRefused(
             where
-            + "it is Python code, which would run with your rights; allowed: files that you trust, with allow_code"
+            + "it is Python code, which would run with your permissions; allowed: files that you trust, with allow_code"
         )
     with isolated_keras():
         return import_model(_run_script(script, where), input_shape)

@@ -20,7 +20,14 @@ from qatviz.network.graph import Network
 from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataInfo
 from qatviz.presets import PRESETS
-from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion, misfit, zoo_network_for, zoo_problem
+from qatviz.session.model_info import (
+    DataQuestion,
+    ModelInfo,
+    ModelQuestion,
+    mismatch_reason,
+    zoo_network_for,
+    zoo_problem,
+)
 from qatviz.session.request import NewRunRequest, is_model_path
 
 #: Delay after typing until files are inspected (ms).
@@ -147,7 +154,7 @@ class NewRunDialog(QtWidgets.QDialog):
             self._show_model(wanted, problems, notes) if wanted.model is not None else self._show_zoo(wanted, problems)
         )
         if network is not None and self.data is not None:
-            unfit = misfit(network, self.data)
+            unfit = mismatch_reason(network, self.data)
             if unfit:
                 problems.setdefault("network", unfit)
             elif wanted.model is not None:
@@ -350,7 +357,7 @@ class ConsentDialog(QtWidgets.QMessageBox):
         self.setTextFormat(QtCore.Qt.PlainText)  # a file's name is not markup
         self.setText("Run the Python code of this model?")
         self.setInformativeText(
-            f"{path}\n\n{code}\n\nThe code runs on this computer with your rights: it can read, change and send "
+            f"{path}\n\n{code}\n\nThe code runs on this computer with your permissions: it can read, change and send "
             "whatever you can. Run it only if you trust its author.\n\nYour answer holds for this run only."
         )
         self.setStandardButtons(QtWidgets.QMessageBox.Yes | QtWidgets.QMessageBox.No)
