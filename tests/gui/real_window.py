@@ -251,7 +251,7 @@ def bad_data(d):
 
 
 def monkey(d):
-    """Two thousand random actions while training."""
+    """Random actions while training."""
     window, seen = d.window, d.seen
     random = np.random.RandomState(int(os.environ.get("QATVIZ_MONKEY_SEED", "1")))
     yield lambda: window.model.snapshot is not None
@@ -284,7 +284,7 @@ def monkey(d):
     answer.timeout.connect(close_popups)
     answer.start()
     done = 0
-    while done < 2000:
+    while done < int(os.environ["QATVIZ_MONKEY_ACTIONS"]):
         for _ in range(20):
             act(d, random, names)
             done += 1
@@ -412,7 +412,14 @@ def main(scenario, folder):
 
     def watched_close(self, event):
         run = self.model.run
-        closing.update(run=run, step=0 if run is None else run.step)
+        if run is not None:
+            stop = run.request_stop
+
+            def watched_stop():
+                closing.update(run=run, step=run.step)
+                stop()
+
+            run.request_stop = watched_stop
         close(self, event)
 
     application.Application.open_window, application.Application.report = open_window, keep

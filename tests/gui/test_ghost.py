@@ -8,6 +8,7 @@ import pytest
 from processor_time import least_s
 
 from qatviz.analysis import pending
+from qatviz.gui.model import ghost as ghosts
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.model.run_model import RunModel
@@ -136,13 +137,14 @@ def test_a_percentile_is_that_of_the_values(context, held):
     assert seen.measures.clipped == pytest.approx(measure(values, seen.grid).clipped)
 
 
-def test_values_that_are_too_old_are_not_used(context, held):
+def test_values_that_are_too_old_are_not_used(context, held, monkeypatch):
+    monkeypatch.setattr(ghosts, "VALUES_LAST_S", 0.1)  # ten steps of a staged run
     inspect(context, held)
     held.advance(3)
     context.model.take(held.drain())
     context.edits.edit([NAME], "num_bits", 3)
     assert not ghost(context).approximate and ghost(context).step == 2
-    held.advance(1500, snapshot=False).advance(1)
+    held.advance(10, snapshot=False).advance(1)
     context.model.take(held.drain())
     assert ghost(context).approximate and ghost(context).step == context.model.snapshot.step
 
