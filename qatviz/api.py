@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Tuple, Union, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.handle import FAILED
+from qatviz.training.handle import FAILED, Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 __all__ = ["DATA_FILE", "Trained", "launch", "request_of", "train"]
@@ -166,7 +166,7 @@ def train(
     """
     keep_tensorflow_quiet()
     prepared = _prepare(model, data, out, options)
-    run = prepared.run
+    run = cast(Run, prepared.run)
     outcome = prepared.outcome or Outcome(run.spec.book, run.spec.metric)
     watch = Watch(run, outcome, progress_for(quiet, run.spec.network.name, 0, run.spec.steps))
     watch.follow()
@@ -175,6 +175,7 @@ def train(
             f"training failed after step {watch.failed.step}: "
             f"{watch.failed.message}\n{'' if watch.failed.explained else watch.failed.traceback}"
         )
+    assert run.final is not None, "a run that has not failed has a final state"
     return Trained(run.spec, outcome, run.final, out)
 
 
@@ -203,7 +204,7 @@ def launch(
     name = model if isinstance(model, str) else getattr(model, "name", "model")
     out = out or new_run_directory("".join(c if c.isalnum() else "-" for c in os.path.basename(name)))
     prepared = _prepare(model, data, out, options, shown=True)
-    run = prepared.run
+    run = cast(Run, prepared.run)
     show(prepared)
     run.request_stop()
     if not run.wait(_END_TIMEOUT_S) or run.state == FAILED or run.final is None:

@@ -67,8 +67,8 @@ class AppLauncher(Launcher):
         def deliver(prepared: Prepared) -> None:
             if number == self._newest:
                 self.prepared.emit(prepared, new_window)
-            elif prepared.run.record is not None:
-                prepared.run.record.close()
+            else:
+                prepared.run.discard()
 
         self._start(READING if isinstance(request, OpenRequest) else PREPARING, prepare, deliver)
 

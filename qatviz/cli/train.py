@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from typing import Optional, Union
+from typing import Optional, Union, cast
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_problem
 from qatviz.cli.tables import score_table, tensor_table
@@ -13,6 +13,7 @@ from qatviz.session.progress import progress_for
 from qatviz.session.request import ForkRequest, NewRunRequest, ResumeRequest
 from qatviz.session.watch import Watch
 from qatviz.telemetry.outcome import Outcome
+from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 
@@ -39,7 +40,7 @@ def train_request(
     """
     keep_tensorflow_quiet()
     prepared = prepare(request, notify=print_notice)
-    spec = prepared.run.spec
+    spec = cast(Run, prepared.run).spec
     outcome = prepared.outcome or Outcome(spec.book, spec.metric)
     first = spec.start.step if spec.start else 0
     watch = Watch(prepared.run, outcome, progress_for(quiet, spec.network.name, first, spec.steps))

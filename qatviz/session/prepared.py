@@ -1,12 +1,13 @@
 """Prepared runs, ready to be started or shown, and notices about them."""
 
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple
 
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.telemetry.outcome import Outcome
+from qatviz.telemetry.run_handle import RunHandle
 
 
 class Notice(NamedTuple):
@@ -29,8 +30,8 @@ class Prepared(NamedTuple):
 
     Attributes
     ----------
-    run : object
-        Handle: a :class:`qatviz.training.handle.Run` that is not started, or a
+    run : RunHandle
+        A :class:`qatviz.training.handle.Run` that is not started, or a
         :class:`qatviz.session.recorded.RecordedRun`.
     network : Network
     book : SettingsBook
@@ -47,7 +48,7 @@ class Prepared(NamedTuple):
         Notices to show in the window.
     """
 
-    run: Any
+    run: RunHandle
     network: Network
     book: SettingsBook
     title: str

@@ -1,7 +1,7 @@
 """Opening of a recorded run to show it, without continuing it."""
 
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,26 +17,29 @@ from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import history_names, recorded_metric, refill
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
+from qatviz.telemetry.run_handle import RunHandle
 
 #: Number of snapshots read for distributions over time.
 SNAPSHOTS_READ = 60
 
 
-class RecordedRun:
-    """Handle of a recorded run, with the interface of a :class:`qatviz.training.handle.Run` that has ended."""
+class RecordedRun(RunHandle):
+    """Handle of a recorded run, which is shown but neither trained nor changed."""
 
-    state = "recorded"
-    dropped = dropped_snapshots = 0
-    spec = record = None
+    state, step, dropped = "recorded", 0, 0
+    description: Mapping[str, Any] = {}
 
-    def __init__(self, step: int, history: History, news: List[Any]):
-        self.step, self.history = step, history
+    def __init__(self, description: Mapping[str, Any], step: int, history: History, news: List[Any]):
+        self.description, self.step, self.history = description, step, history
         self._news = news
 
     def drain(self) -> List[Any]:
         """Return the newest step and snapshot, once."""
         news, self._news = self._news, []
         return news
+
+    def start(self) -> None:
+        raise RunStateError("this run is only shown from its record: resume it first")
 
     def send(self, command: Command) -> str:
         raise RunStateError(
@@ -48,6 +51,9 @@ class RecordedRun:
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:
         return True
+
+    def discard(self) -> None:
+        """Do nothing: its record was only read."""
 
 
 def open_recorded(directory: str) -> Prepared:
@@ -89,7 +95,7 @@ def _prepare(reader: RecordReader) -> Prepared:
     if snapshots:
         news.append(snapshots[-1])
     return Prepared(
-        RecordedRun(step, history, news),
+        RecordedRun(description, step, history, news),
         network,
         book,
         title,

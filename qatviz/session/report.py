@@ -40,8 +40,7 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     """
     if directory:
         return lambda: write_recorded(directory, path)
-    spec = getattr(model.run, "spec", None)
-    about = spec.description() if spec is not None else {}
+    about = model.run.description if model.run is not None else {}
     known = (
         model.network,
         model.book,

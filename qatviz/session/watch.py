@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 from qatviz.protocol import events
 from qatviz.session.progress import Silent, event_line
 from qatviz.telemetry.outcome import Outcome
-from qatviz.training.handle import Run
+from qatviz.telemetry.run_handle import RunHandle
 
 #: Seconds between two reads of a run.
 READ_INTERVAL_S = 0.1
@@ -42,7 +42,7 @@ class Watch:
 
     Parameters
     ----------
-    run : Run
+    run : RunHandle
         Run that is not started.
     outcome : Outcome
         Receives the run's events, steps and snapshots.
@@ -57,7 +57,7 @@ class Watch:
         The errors of the run.
     """
 
-    def __init__(self, run: Run, outcome: Outcome, progress: Silent):
+    def __init__(self, run: RunHandle, outcome: Outcome, progress: Silent):
         self._run, self._outcome, self._progress = run, outcome, progress
         self.stopped_by = ""
         self.failed: Optional[events.Failed] = None

@@ -8,7 +8,7 @@ import os
 import threading
 import traceback
 from dataclasses import replace
-from typing import Any, List, Optional
+from typing import Any, List, Mapping, Optional
 
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
@@ -22,6 +22,7 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import Recall
 from qatviz.telemetry.record.refill import history_names
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.run_handle import RunHandle
 from qatviz.training.inbox import Inbox
 from qatviz.training.step_measures import StepDecoder
 
@@ -44,8 +45,8 @@ ENDED = (FINISHED, STOPPED, FAILED)
 _STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Failed: FAILED}
 
 
-class Run:
-    """Run on a thread of its own. All methods may be called from any thread.
+class Run(RunHandle):
+    """Run on a thread of its own.
 
     Parameters
     ----------
@@ -59,8 +60,6 @@ class Run:
 
     Attributes
     ----------
-    history : History
-        All series so far, see :func:`qatviz.telemetry.record.refill.history_names`.
     final : RunState or None
         Final state of a run that finished or was stopped.
     """
@@ -84,44 +83,36 @@ class Run:
         self._thread = threading.Thread(target=self._body, name="qatviz-training", daemon=True)
 
     @property
+    def description(self) -> Mapping[str, Any]:
+        return self.spec.description()
+
+    @property
     def state(self) -> str:
-        """One of ``new``, ``building``, ``running``, ``paused``, ``finished``, ``stopped`` and ``failed``."""
         return self._state
 
     @property
     def step(self) -> int:
-        """Number of training steps complete."""
         return self._step
 
     @property
     def dropped(self) -> int:
-        """Number of step records and snapshots that were not read in time."""
         return self._channel.dropped
 
     @property
     def dropped_snapshots(self) -> int:
-        """Number of snapshots among them."""
+        """Number of snapshots among :attr:`dropped`."""
         return self._channel.dropped_snapshots
 
     def start(self) -> None:
-        """Start training; raise :class:`RunStateError` the second time."""
         if self._state != NEW:
             raise RunStateError(f"the run is {self._state}: it can be started once")
         self._state = BUILDING
         self._thread.start()
 
     def send(self, command: c.Command) -> str:
-        """Send a command; return its id, which the reply (CommandApplied, CommandRejected) carries.
-
-        Raises
-        ------
-        RunStateError
-            If the run has ended.
-        """
         return self._inbox.send(command)
 
     def drain(self) -> List[Any]:
-        """Return at once the events, step records and snapshots since the last call, in order."""
         return self._channel.drain()
 
     def wait_for_news(self, timeout_s: float) -> bool:
@@ -139,13 +130,15 @@ class Run:
         return self.send(c.SingleStep(count))
 
     def request_stop(self) -> None:
-        """End the run after the step in flight, if it has not ended."""
         with contextlib.suppress(RunStateError):
             self.send(c.Stop())
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:
-        """Block until the run has ended and everything is written; return False if it takes longer."""
         return self._ended.wait(timeout_s)
+
+    def discard(self) -> None:
+        if self.record is not None:
+            self.record.close()
 
     def fork(self, state: RunState, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
         """Return a second run, not started, that continues from ``state`` on the same batches.

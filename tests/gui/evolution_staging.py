@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore
 from PyQt5.QtTest import QTest
-from staging import set_back
 
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
-from qatviz.protocol import events
-from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings
-from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.snapshots import StepRecord
 from qatviz.telemetry.record.refill import STEPS
 
@@ -70,15 +66,6 @@ def trained(context, staged):
         return run
 
     return begin
-
-
-def restore(context, run, step, name="", changes=()):
-    """As the trainer does it: the history is rewound, then the event tells."""
-    branch = run.history.branch
-    run.history.rewind(BranchPoint(branch, step), branch + 1)
-    left, run.step, run.seconds = run.step, step, step * 0.01
-    restored = events.Restored(step, name, RestoreReason.CHECKPOINT, left, tuple(changes))
-    context.model.take([set_back(restored, branch=branch + 1, parent=branch)])
 
 
 def values(plot):

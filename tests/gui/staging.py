@@ -6,12 +6,13 @@ run's own, the answers and events those of a real one. tests/training/test_stage
 
 import numpy as np
 
+from qatviz.errors import RunStateError
 from qatviz.metric import ACCURACY, WAYS
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
-from qatviz.protocol.branches import BranchCursor, BranchPoint
+from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
@@ -31,6 +32,7 @@ from qatviz.telemetry.collector import Rewind
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed
 from qatviz.telemetry.record.refill import history_names
+from qatviz.telemetry.run_handle import RunHandle
 from qatviz.training.checkpointer import Checkpointer
 from qatviz.training.control import Control
 from qatviz.training.executor import CommandExecutor
@@ -45,13 +47,8 @@ ENDED = ("finished", "stopped", "failed")
 SCORES = (0.98, 0.97, 0.965, 0.96)
 
 
-def set_back(event, before=None, branch=1, parent=0):
-    """Place what tells that the run was set back: to where ``before`` happened, else to the end of the event's step."""
-    return event.placed(branch, 0, BranchPoint(parent, event.step, None if before is None else before.position))
-
-
-class StagedRun:
-    """As :class:`qatviz.training.handle.Run` to its readers; it answers commands when :meth:`advance` is called.
+class StagedRun(RunHandle):
+    """Handle of a run that answers commands when :meth:`advance` is called.
 
     To the executor of commands it is what is trained, what measures it, and what collects the news. Unlike a real run
     it takes snapshots and evaluates only where it is asked to, by a command or by the test.
@@ -62,6 +59,8 @@ class StagedRun:
         All that was asked for.
     """
 
+    state, step, dropped, description = "running", 0, 0, None
+
     def __init__(self, network="lenet", preset="tflite-int8", seed=0, metric=ACCURACY):
         named = isinstance(network, str)
         self.network = zoo.build(network, INPUT_SHAPES.get(network, (32, 32, 3)), 10) if named else network
@@ -69,7 +68,7 @@ class StagedRun:
         self.plan = self.book.plan
         self.metric = metric
         self.history = History(history_names([t.name for t in self.plan.tensors], metric))
-        self.state, self.step, self.dropped, self.dropped_snapshots, self.seconds = "running", 0, 0, 0, 0.0
+        self.description, self.seconds = {}, 0.0
         self.sent = []
         self._feed, self._news = HistoryFeed(self.history), []
         self._random = np.random.RandomState(seed)
@@ -87,6 +86,9 @@ class StagedRun:
         self._executor = CommandExecutor(self, self, self._control, recovery, checkpointer, self, None, ())
 
     # As the handle
+
+    def start(self):
+        raise RunStateError(f"the run is {self.state}: it can be started once")
 
     def send(self, command):
         command_id = self._inbox.send(command)
@@ -112,6 +114,9 @@ class StagedRun:
 
     def wait(self, timeout_s=None):
         return self.state in ENDED
+
+    def discard(self):
+        """There is no record."""
 
     # What a test does
 
@@ -146,6 +151,12 @@ class StagedRun:
         if self.is_evaluating:
             self.evaluate()
         return self
+
+    def carry_out(self, *commands):
+        """Carry out commands now, without a step or a snapshot; return the news."""
+        for command in commands:
+            self.send(command)
+        return self.advance(0, snapshot=False).drain()
 
     def evaluate(self, scores=SCORES):
         """Evaluate the present state, or the one of which an evaluation was asked for."""
@@ -229,6 +240,7 @@ class StagedRun:
     def set_to(self, state):
         self.step, self.seconds, self._values = state.step, state.seconds, dict(state.arrays)
         self.apply_settings(state.book)
+        self._codes.clear()
         return self._cursor.fork(state.point)
 
     @property

@@ -2,12 +2,10 @@
 
 import pytest
 from PyQt5 import QtCore
-from staging import set_back
 
 from qatviz.gui.model.edits import DEBOUNCE_MS, HOLD, LIVE, Edits, describe
 from qatviz.protocol import events
-from qatviz.protocol.commands import ApplyPreset, ChangeSettings
-from qatviz.protocol.reasons import RestoreReason
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, RestoreCheckpoint, SaveCheckpoint, Undo
 
 BITS = ("conv1.weights", "num_bits")
 
@@ -146,23 +144,22 @@ def test_a_preset_is_sent_live_and_collected_in_hold_mode(stage):
 
 
 def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(stage, context):
-    _run, edits, answer = stage
+    run, edits, answer = stage
     edits.edit(["conv1.weights"], "num_bits", 4)
     edits.apply()
     answer()
-    context.model.take(
-        [set_back(events.Restored(0, "start", RestoreReason.UNDO, 4, (events.Change("conv1.weights.num_bits", 4, 8),)))]
-    )
+    context.model.take(run.carry_out(Undo()))
     assert not edits.can_undo and edits.value(*BITS) == 8
 
 
 def test_an_undo_that_the_run_answers_after_it_was_set_back_is_a_change_like_any_other(stage, context):
-    _run, edits, answer = stage
+    run, edits, answer = stage
     edits.edit(["conv1.weights"], "num_bits", 4)
     edits.apply()
     answer()
+    context.model.take(run.carry_out(SaveCheckpoint("kept")))
+    run.send(RestoreCheckpoint("kept"))
     edits.undo()
-    context.model.take([set_back(events.Restored(3, "start", RestoreReason.UNDO, 4))])
     answer()
     assert edits.value(*BITS) == 8 and edits.describe_undo() == "conv1.weights.num_bits 4 → 8" and not edits.can_redo
 

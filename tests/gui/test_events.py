@@ -5,7 +5,6 @@ from processor_time import least_s
 from PyQt5 import QtWidgets
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
-from staging import set_back
 
 from qatviz.errors import RunStateError
 from qatviz.gui.dialogs.details import DetailsDialog
@@ -145,14 +144,8 @@ def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, stage
     run = staged(steps=4)
     change(context, run, ("conv1.weights.num_bits", 4))
     panel.refresh()
-    back = Change("conv1.weights.num_bits", 4, 8)
     applied = context.model.log[-1].event
-    context.model.take(
-        [
-            set_back(events.CommandApplied(4, "a-9", RestoreCheckpoint(applied.checkpoint), (back,)), before=applied),
-            events.Restored(4, applied.checkpoint, RestoreReason.CHECKPOINT, 5, (back,)),
-        ]
-    )
+    context.model.take(run.carry_out(RestoreCheckpoint(applied.checkpoint)))
     assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "rewound from step 5 to 4"]
     left, told = panel.source.index(0, WHAT), panel.source.index(1, WHAT)
     assert left.data(Qt.FontRole).strikeOut() and left.data(Qt.ForegroundRole) == context.theme.color("muted")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evolution_staging import change, click, curve, go_on, panel, restore, train, trained, values  # noqa: F401
+from evolution_staging import change, click, curve, go_on, panel, train, trained, values  # noqa: F401
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtTest import QTest
 from qt_use import press
@@ -11,6 +11,7 @@ from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.gui.widgets.theme import LIGHT
 from qatviz.presentation.palette import series_role
+from qatviz.protocol.commands import RestoreCheckpoint, SaveCheckpoint
 from qatviz.telemetry.record.refill import STEPS
 
 # Empty states
@@ -216,9 +217,11 @@ def test_another_run_and_another_network_start_anew(context, panel, staged, trai
 
 
 def test_a_run_set_back_ends_there_and_goes_on(context, panel, trained):
-    run = trained(60)
+    run = trained(20)
+    context.model.take(run.carry_out(SaveCheckpoint("kept")))
+    train(context, run, 40)
     shown = panel("loss", seconds=True)
-    restore(context, run, 20)
+    context.model.take(run.carry_out(RestoreCheckpoint("kept")))
     shown.refresh()
     assert len(curve(shown.plots["loss"]).x) == 20
     go_on(context, run, 5)

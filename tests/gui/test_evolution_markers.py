@@ -1,7 +1,7 @@
 """Markers of the evolution panel: what they tell, and what is asked of the run through them."""
 
 import pytest
-from evolution_staging import change, click, go_on, panel, restore, train, trained  # noqa: F401
+from evolution_staging import change, click, go_on, panel, train, trained  # noqa: F401
 from PyQt5 import QtCore
 
 from qatviz.errors import RunStateError
@@ -46,7 +46,7 @@ def test_what_was_left_behind_is_not_drawn(context, panel, trained):
     change(context, run, ("conv1.weights.num_bits", 4))
     shown = panel("loss")
     name = shown.effects.markers[0].events[0].checkpoint
-    restore(context, run, 20, name, [events.Change("conv1.weights.num_bits", 4, 8)])
+    context.model.take(run.carry_out(RestoreCheckpoint(name)))
     shown.refresh()
     assert [(marker.step, marker.label) for marker in shown.effects.markers] == [(20, "back")]
     train(context, run, 80)

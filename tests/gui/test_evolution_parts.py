@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtTest import QTest
-from staging import set_back
 
 from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.kinds import KINDS, curves_of
@@ -17,6 +16,7 @@ from qatviz.gui.panels.evolution.time_axis import TimeAxis
 from qatviz.presentation.chart import SELECTED, Axis, Curve, Marker
 from qatviz.presentation.scene import Stroke
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Undo
 from qatviz.protocol.events import Change
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason
@@ -333,6 +333,11 @@ def test_what_was_left_behind_has_no_marker():
     assert markers_of([LoggedEvent(change, survives=False)]) == []
 
 
+def set_back(event, before, branch=1, parent=0):
+    """Place an event that set the run back to where ``before`` happened; None: to the end of its step."""
+    return event.placed(branch, 0, BranchPoint(parent, event.step, None if before is None else before.position))
+
+
 def test_going_back_to_before_a_change_takes_its_marker_away():
     change, back = ("a.weights.num_bits", 8, 4), Change("a.weights.num_bits", 4, 8)
     timeline = Timeline()
@@ -354,7 +359,7 @@ def test_the_markers_of_a_branch_come_back_with_it():
     left = timeline.log[-1].event
     timeline.add(set_back(events.Restored(7, "before-7", RestoreReason.UNDO, 20), left))
     timeline.add(applied(9, ("a.weights.num_bits", 8, 2)))
-    timeline.add(set_back(events.Restored(20, "undone-20", RestoreReason.REDO, 12), branch=2))
+    timeline.add(set_back(events.Restored(20, "undone-20", RestoreReason.REDO, 12), None, branch=2))
     labels = [(marker.step, marker.label) for marker in markers_of(timeline.log)]
     assert labels == [(3, "symmetric"), (7, "w4"), (20, "back")]
 

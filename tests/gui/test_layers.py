@@ -8,16 +8,13 @@ from PyQt5 import QtCore
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
 from qt_use import focus, press
-from staging import set_back
 
 from qatviz.analysis.verdict import GOOD
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX, MEASURES
 from qatviz.gui.panels.layers.model import SORT_ROLE
 from qatviz.gui.panels.layers.panel import LayersPanel
 from qatviz.number_format import bytes_text, percent_text
-from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings
-from qatviz.protocol.reasons import RestoreReason
+from qatviz.protocol.commands import ChangeSettings, RestoreCheckpoint, SaveCheckpoint, TakeSnapshot
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
 
@@ -365,12 +362,13 @@ def test_the_table_can_be_taken_along_as_shown(context, panel, staged):
 def test_another_run_has_other_rows_and_going_back_older_numbers(context, panel, staged):
     run = staged()
     panel.refresh()
-    older, texts = context.model.snapshot, row_texts(panel, "conv1.weights")
+    texts = row_texts(panel, "conv1.weights")
+    context.model.take(run.carry_out(SaveCheckpoint("kept")))
     run.advance(4)
     context.model.take(run.drain())
     panel.refresh()
     assert row_texts(panel, "conv1.weights") != texts
-    context.model.take([set_back(events.Restored(3, "before-3", RestoreReason.UNDO, 7)), older])
+    context.model.take(run.carry_out(RestoreCheckpoint("kept"), TakeSnapshot()))
     panel.refresh()
     assert row_texts(panel, "conv1.weights") == texts
     run = staged("mobilenet", steps=1)

@@ -4,13 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from staging import set_back
 
+from qatviz.errors import RunStateError
 from qatviz.gui.model import run_model
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, Redo, SaveCheckpoint, Undo
-from qatviz.protocol.reasons import RestoreReason
+from qatviz.protocol.commands import (
+    ChangeSettings,
+    Evaluate,
+    Redo,
+    RestoreCheckpoint,
+    SaveCheckpoint,
+    SetSteps,
+    Stop,
+    Undo,
+)
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, TensorValues
+from qatviz.protocol.timeline import LoggedEvent
 
 
 def topics_of(model):
@@ -35,6 +44,27 @@ def test_each_topic_is_announced_once_however_much_is_new(context, staged):
     assert sorted(heard) == [run_model.SNAPSHOT, run_model.STEPS]
 
 
+def test_what_the_run_was_begun_with_is_known_and_its_total_as_last_planned(context, staged):
+    run = staged()
+    run.description = {"steps": 500, "optimizer": "adam"}
+    shown = run, run.network, run.book, "lenet"
+    context.model.set_run(*shown)
+    assert (context.model.total_steps, context.model.optimizer) == (500, "adam")
+    planned = [LoggedEvent(event) for event in run.carry_out(SetSteps(900)) if isinstance(event, events.Event)]
+    context.model.set_run(*shown, log=planned)
+    assert context.model.total_steps == 900
+
+
+def test_without_a_run_a_command_is_refused(context, staged):
+    with pytest.raises(RunStateError, match="no run"):
+        context.model.send(Evaluate())
+    context.model.request_stop()
+    run = staged()
+    context.model.send(Evaluate())
+    context.model.request_stop()
+    assert run.sent == [Evaluate(), Stop()]
+
+
 def test_settings_in_effect_are_those_that_the_run_tells(context, staged):
     run = staged()
     run.send(ChangeSettings((("conv1.weights.num_bits", 3),)))
@@ -57,16 +87,18 @@ def test_measures_are_those_of_the_newest_snapshot(context, staged):
 
 def test_going_back_leaves_later_news_behind(context, staged):
     run = staged(steps=2)
-    for _ in range(4):
-        run.advance(2)
+    run.advance(2).advance(2)
+    context.model.take(run.carry_out(SaveCheckpoint("kept")))
+    run.advance(2).advance(2)
     run.evaluate()
     context.model.take(run.drain())
     assert context.model.evaluation is not None
-    context.model.take([set_back(events.Restored(6, "before-6", RestoreReason.UNDO, 10))])
+    context.model.take(run.carry_out(RestoreCheckpoint("kept")))
     assert max(s.step for s in context.model.snapshots) <= 6
     assert all(step.step <= 6 for step in context.model.recent_steps)
     assert context.model.evaluation is None
-    assert [h.survives for h in context.model.log] == [False, True]
+    survives = [logged.survives for logged in context.model.log if isinstance(logged.event, events.Evaluated)]
+    assert survives == [False] and [logged.survives for logged in context.model.log][-2:] == [True, True]
 
 
 def test_what_was_left_behind_comes_back_once_the_run_is_set_to_it_again(context, staged):
@@ -152,8 +184,10 @@ def test_another_run_starts_afresh(context, staged):
 
 
 def test_values_from_after_the_point_it_goes_back_to_are_forgotten(context, staged):
-    staged(steps=2)
+    run = staged(steps=2)
+    context.model.take(run.carry_out(SaveCheckpoint("kept")))
     for name, step in (("conv1.weights", 2), ("conv2.weights", 9)):
         context.model.take([TensorValues(step, name, np.zeros((1, 1), np.float32))])
-    context.model.take([set_back(events.Restored(6, "before-6", RestoreReason.UNDO, 10))])
+    run.advance(8)
+    context.model.take(run.carry_out(RestoreCheckpoint("kept")))
     assert list(context.model.values) == ["conv1.weights"]

@@ -1,7 +1,5 @@
 """The panel that changes the run."""
 
-from types import SimpleNamespace
-
 import pytest
 from PyQt5 import QtCore, QtTest
 
@@ -17,7 +15,7 @@ def begin(context, show, staged):
 
     def make(optimizer="adam", steps=2000):
         run = staged("mlp")
-        run.spec = SimpleNamespace(optimizer=optimizer, steps=steps)
+        run.description = {"optimizer": optimizer, "steps": steps}
         context.model.set_run(run, run.network, run.book, "mlp")
         panel = show(RunSettingsPanel(context), 330, 640)
         panel.refresh()

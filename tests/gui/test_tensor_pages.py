@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest
-from staging import set_back
 from tensor_stage import NAME, change, clock, drawn, hover, make, news, point, text_of, values_at  # noqa: F401
 
 from qatviz.errors import RunStateError
@@ -14,8 +13,7 @@ from qatviz.gui.panels.tensor.panel import ASK_INTERVAL_S, CHANNELS, CODES, ERRO
 from qatviz.gui.panels.tensor.view import view_of
 from qatviz.presentation.scene import Area, Line, Rects, Segments
 from qatviz.protocol import events
-from qatviz.protocol.commands import InspectTensor
-from qatviz.protocol.reasons import RestoreReason
+from qatviz.protocol.commands import InspectTensor, RestoreCheckpoint, SaveCheckpoint
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.quant.measures import measure
 
@@ -176,11 +174,13 @@ def test_a_tensor_that_has_run_away_is_told_of(context, staged, make):
 
 @pytest.fixture
 def past(context, staged, make):
-    """A panel with eight snapshots of the past, at steps 3, 5, 7 ... 17."""
+    """A panel with eight snapshots of the past, at steps 3, 5, 7 ... 17, and a checkpoint of step 9."""
     run = staged()
     panel = make(TIME)
     for _ in range(7):
         news(context, run, panel, 2)
+        if run.step == 9:
+            context.model.take(run.carry_out(SaveCheckpoint("kept")))
     panel.run = run
     return panel
 
@@ -249,8 +249,7 @@ def test_keys_move_the_cursor_and_leave_the_past(past):
 
 def test_what_the_run_gave_up_can_no_longer_be_looked_at(context, past):
     QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
-    past.run.step = 9
-    context.model.take([set_back(events.Restored(9, "before-9", RestoreReason.UNDO, 1))])
+    context.model.take(past.run.carry_out(RestoreCheckpoint("kept")))
     past.refresh()
     assert past._cursor.step == 9 and max(steps_shown(past)) == 9
 

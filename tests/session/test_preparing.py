@@ -5,7 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from qatviz.errors import QatvizError
+from qatviz.errors import QatvizError, RunStateError
+from qatviz.protocol.commands import Evaluate
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.session.changes import TimedChange, parse_change
@@ -88,6 +89,23 @@ def test_weights_for_an_architecture_are_a_field_of_their_own(new, folder):
 def test_a_directory_that_holds_a_run_is_refused(new, recorded):
     error = refusal(new(out=recorded))
     assert error.field == "out" and "resume it" in str(error)
+
+
+def test_a_recorded_run_says_what_it_was_begun_with_and_can_only_be_shown(recorded):
+    run = prepare(OpenRequest(recorded)).run
+    assert (run.description["steps"], run.description["optimizer"]) == (100, "adam")
+    for ask in (run.start, lambda: run.send(Evaluate())):
+        with pytest.raises(RunStateError, match="resume it first"):
+            ask()
+
+
+def test_a_run_that_is_not_started_gives_its_record_up(new, tmp_path):
+    prepared = prepare(new(out=str(tmp_path / "run")))
+    with pytest.raises(QatvizError):
+        RunRecord.open(prepared.directory)
+    prepared.run.discard()
+    with RunRecord.open(prepared.directory):
+        pass
 
 
 @pytest.mark.parametrize("request_", [ResumeRequest, ForkRequest])

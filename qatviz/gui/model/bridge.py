@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.frames import TICK_MS, Frames
 from qatviz.gui.model.run_model import STATE, RunModel
+from qatviz.telemetry.run_handle import RunHandle
 
 
 class Bridge(QtCore.QObject):
@@ -22,7 +23,7 @@ class Bridge(QtCore.QObject):
     def __init__(self, model: RunModel, frames: Frames, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self._model, self._frames = model, frames
-        self._run: Any = None
+        self._run: Optional[RunHandle] = None
         self._state = ""
         self._pointer: Any = None
         self._timer = QtCore.QTimer(self, interval=TICK_MS)

@@ -190,7 +190,7 @@ class Edits(QtCore.QObject):
 
     def _send(self, command: Command) -> Optional[str]:
         try:
-            return self._model.run.send(command)
+            return self._model.send(command)
         except QatvizError as error:
             self.refused.emit(str(error))
             return None

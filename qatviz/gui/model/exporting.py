@@ -110,7 +110,7 @@ class Exporter(QtCore.QObject):
         self._tell("keeping the present state", 0.0)
         self._saved.clear()
         try:
-            self._saving = self._model.run.send(SaveCheckpoint())
+            self._saving = self._model.send(SaveCheckpoint())
         except QatvizError as error:
             self._end(message=str(error))
 

@@ -9,15 +9,18 @@ from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
+from qatviz.errors import RunStateError
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.commands import Command
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues
 from qatviz.protocol.timeline import LoggedEvent, Timeline
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
+from qatviz.telemetry.run_handle import RunHandle
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor;
 #: and the user's selection.
@@ -45,10 +48,12 @@ class RunModel(QtCore.QObject):
 
     Attributes
     ----------
-    run : object or None
-        The handle (:class:`qatviz.training.handle.Run`): ``send``, ``state``, ``step``, ``dropped``, ``history``.
+    run : RunHandle or None
     network, plan, book
         Network, quantized tensors and settings in effect; None without a run.
+    total_steps : int or None
+    optimizer : str
+        Name of the run's optimizer; empty if unknown.
     history : History or None
     snapshot : Snapshot or None
         The newest snapshot.
@@ -76,7 +81,7 @@ class RunModel(QtCore.QObject):
         self._clear()
 
     def _clear(self) -> None:
-        self.run: Any = None
+        self.run: Optional[RunHandle] = None
         self.title = ""
         self.network: Optional[Network] = None
         self.plan: Optional[QuantizationPlan] = None
@@ -84,6 +89,7 @@ class RunModel(QtCore.QObject):
         self.history: Optional[History] = None
         self.batches_per_epoch = 0.0
         self.total_steps: Optional[int] = None
+        self.optimizer = ""
         self.snapshot: Optional[Snapshot] = None
         self.snapshots: List[Snapshot] = []
         self._kept: List[Tuple[BranchPoint, Snapshot]] = []  # including those of abandoned branches
@@ -103,7 +109,7 @@ class RunModel(QtCore.QObject):
 
     def set_run(
         self,
-        run: Any,
+        run: RunHandle,
         network: Network,
         book: SettingsBook,
         title: str,
@@ -115,7 +121,8 @@ class RunModel(QtCore.QObject):
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
-        self.total_steps = getattr(getattr(run, "spec", None), "steps", None)
+        description = run.description
+        self.total_steps, self.optimizer = description.get("steps"), description.get("optimizer", "")
         self.ended = run.state not in GOING
         self._recall(log, snapshots)
         weights = [t.name for t in self.plan.tensors if t.kind == "weights"]
@@ -137,6 +144,8 @@ class RunModel(QtCore.QObject):
     def _recall(self, log: Sequence[LoggedEvent], snapshots: Sequence[Snapshot]) -> None:
         for logged in log:
             self._timeline.add(logged.event, logged.time)
+            if isinstance(logged.event, events.Planned):
+                self.total_steps = logged.event.steps
             for change in getattr(logged.event, "changes", ()):
                 self._note(change, logged.event.step)
         self.evaluation = self._newest_evaluation()
@@ -202,6 +211,25 @@ class RunModel(QtCore.QObject):
         if oldest is newest:
             oldest = steps[-2]
         return (newest.step - oldest.step) / max(newest.seconds - oldest.seconds, 1e-9)
+
+    # Requests to the run
+
+    def send(self, command: Command) -> str:
+        """Send a command to the shown run; return its id.
+
+        Raises
+        ------
+        RunStateError
+            If there is no run, or it has ended.
+        """
+        if self.run is None:
+            raise RunStateError("no run is open")
+        return self.run.send(command)
+
+    def request_stop(self) -> None:
+        """Stop the shown run, if there is one and it has not ended."""
+        if self.run is not None:
+            self.run.request_stop()
 
     # News of the run
 

@@ -97,8 +97,7 @@ class MainWindow(RunWindow):
 
     def show_prepared(self, prepared: Prepared) -> None:
         """Show a run, and start it if it is new. The previous run is stopped; its record stays."""
-        if self.model.run is not None:
-            self.model.run.request_stop()
+        self.model.request_stop()
         self.prepared = prepared
         self.banner.dismiss()
         self.model.set_run(

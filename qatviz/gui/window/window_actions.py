@@ -153,7 +153,7 @@ class WindowActions:
         self._send(c.SingleStep(10))
 
     def stop(self) -> None:
-        self._window.model.run.request_stop()
+        self._window.model.request_stop()
 
     def evaluate(self) -> None:
         self._send(c.Evaluate())
@@ -245,8 +245,7 @@ class WindowActions:
         """Return whether the window can be closed; ask the user if an unrecorded run would be lost."""
         window = self._window
         run = window.model.run
-        lost = run is not None and not window.directory and run.state in ("running", "paused") and run.step
-        if not lost:
+        if run is None or window.directory or run.state not in ("running", "paused") or not run.step:
             return True
         answer = QtWidgets.QMessageBox.question(
             window,
@@ -261,7 +260,7 @@ class WindowActions:
 
     def _send(self, command: c.Command) -> None:
         try:
-            self._window.model.run.send(command)
+            self._window.model.send(command)
         except QatvizError as error:
             self._window.show_failure(str(error))
 

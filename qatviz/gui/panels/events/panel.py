@@ -176,7 +176,7 @@ class EventsPanel(Panel):
 
     def _send(self, command: Command) -> Optional[str]:
         try:
-            return self.model.run.send(command)
+            return self.model.send(command)
         except QatvizError as error:
             self.edits.refused.emit(str(error))
             return None

@@ -59,6 +59,6 @@ class MarkerMenu(QtWidgets.QMenu):
 
     def _send(self, command: Command) -> None:
         try:
-            self._model.run.send(command)
+            self._model.send(command)
         except QatvizError as error:
             self._edits.refused.emit(str(error))

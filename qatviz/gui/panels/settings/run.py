@@ -106,11 +106,6 @@ class RunSettingsPanel(Panel):
 
     # Display
 
-    @property
-    def optimizer(self) -> str:
-        """Name of the run's optimizer; empty if unknown."""
-        return getattr(getattr(self.model.run, "spec", None), "optimizer", "")
-
     def update_from(self) -> None:
         has_run = self.model.book is not None
         self.column.setVisible(has_run)
@@ -119,8 +114,8 @@ class RunSettingsPanel(Panel):
             return
         unavailable = ENDED if self.model.ended else ""
         others = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
-        others -= set(OPTIMIZER_SETTINGS.get(self.optimizer, others))
-        self.headings["Training"].set_detail(START_SETTINGS["optimizer"].text(self.optimizer))
+        others -= set(OPTIMIZER_SETTINGS.get(self.model.optimizer, others))
+        self.headings["Training"].set_detail(START_SETTINGS["optimizer"].text(self.model.optimizer))
         for name, control in self.controls.items():
             control.setVisible(name not in others)
             control.show_values(
@@ -151,7 +146,7 @@ class RunSettingsPanel(Panel):
         if self.model.run is None:
             return None
         try:
-            command_id = self.model.run.send(command)
+            command_id = self.model.send(command)
         except QatvizError as error:
             self.refusal.say(str(error))
             return None

@@ -286,7 +286,7 @@ class TensorPanel(Panel):
             return
         self._asked[name] = now
         try:
-            self.model.run.send(InspectTensor(name))
+            self.model.send(InspectTensor(name))
         except RunStateError:
             return  # the run has just ended; its last event is on its way
 
