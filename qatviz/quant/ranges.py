@@ -8,16 +8,16 @@ from typing import Tuple
 
 import numpy as np
 
-from qatviz.quant.affine import choose_grid, fake_quant
+from qatviz.quant import least_error
+from qatviz.quant.affine import LARGEST_SCALE, SMALLEST_SCALE, code_bounds
 from qatviz.settings import MSE, PERCENTILE, QuantizerSettings
 
 Range = Tuple[np.ndarray, np.ndarray]
 
-#: Fractions of the min–max range that the MSE search tries first, and offsets from the best of them in the refinement.
-COARSE_FRACTIONS = np.linspace(0.05, 1.0, 20).astype(np.float32)
-FINE_OFFSETS = np.linspace(-0.04, 0.04, 9).astype(np.float32)
 #: Largest number of values of a tensor in the search, evenly spaced.
 SEARCH_SAMPLE = 65536
+#: Scales of the search: all that are tried are within the limits of a grid.
+_SEARCHED = float(SMALLEST_SCALE) * 2**10, float(LARGEST_SCALE) / 4
 
 
 def find_range(x: np.ndarray, settings: QuantizerSettings) -> Range:
@@ -52,17 +52,20 @@ def search_stride(num_values: int, num_channels: int) -> int:
 
 
 def mse_range(x: np.ndarray, num_bits: int, symmetric: bool, narrow_range: bool, power_of_two: bool = False) -> Range:
-    """Return the fraction of the min–max range, the same at both ends, whose grid has the least mean squared error.
+    """Return the range whose grid has the least mean squared error, for each channel of ``x`` ``[n, channels]``.
 
-    The search tries 20 fractions from 5 % to 100 %, then 9 around the best, 1 % apart. ``x`` is ``[n, channels]``.
+    Both ends move apart (:mod:`qatviz.quant.least_error`). The ends are those of the grid, so they may lie a little
+    outside of the values. A channel whose values are all 0, too small or too large for a grid, or not finite keeps its
+    minimum and maximum.
     """
     low, high = min_max_range(x)
+    code_min, code_max = code_bounds(num_bits, narrow_range)
+    levels = code_max - code_min
     sample = x[:: search_stride(*x.shape)]
-
-    def error(fraction: np.ndarray) -> np.ndarray:
-        grid = choose_grid(low * fraction, high * fraction, num_bits, symmetric, narrow_range, power_of_two)
-        return np.mean((fake_quant(sample, grid) - sample) ** 2, axis=0)
-
-    best = COARSE_FRACTIONS[np.argmin([error(np.full_like(low, value)) for value in COARSE_FRACTIONS], axis=0)]
-    offsets = FINE_OFFSETS[np.argmin([error(best + offset) for offset in FINE_OFFSETS], axis=0)]
-    return low * (best + offsets), high * (best + offsets)
+    extent = np.abs(sample).max(axis=0, initial=0.0) / levels
+    with np.errstate(invalid="ignore"):
+        usable = (extent > _SEARCHED[0]) & (extent < _SEARCHED[1])
+    if usable.any():
+        scale, z = least_error.search(sample[:, usable], levels, -code_min if symmetric else None, power_of_two)
+        low[usable], high[usable] = -z * scale, (levels - z) * scale
+    return low, high
