@@ -140,17 +140,17 @@ def _copy_mode(old: Path, new: Path) -> None:
 
 def _rename_together(new: Dict[Path, Path], old: Dict[Path, Path]) -> None:
     """Rename the files or directories ``new`` to their keys, all or none; existing ones are ``old`` meanwhile."""
-    begun: List[Path] = []
+    started: List[Path] = []
     try:
         for path, temporary in new.items():
-            begun.append(path)
+            started.append(path)
             if os.path.lexists(str(path)):
                 os.replace(str(path), str(old[path]))
             os.replace(str(temporary), str(path))
         for directory in {path.parent for path in new}:
             sync_directory(directory)
     except BaseException:  # including KeyboardInterrupt
-        for path in begun:
+        for path in started:
             _undo_rename(path, new[path], old[path])
         raise
     _remove(*old.values())

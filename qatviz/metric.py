@@ -1,6 +1,6 @@
 """Metric of a run: one number for the quality of a network on held-out data, with its name, unit and number format.
 
-The task of the run determines the metric. Every evaluation computes it in four modes, see `WAYS`.
+The task of the run determines the metric. Every evaluation computes it in four modes, see `MODES`.
 """
 
 import math
@@ -11,9 +11,9 @@ from qatviz.measures import MeasureAxis
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 #: The four modes of evaluation, by the quantized tensors: none, weights only, activations only, all.
-WAYS = ("float", "weights_only", "activations_only", "quantized")
+MODES = ("float", "weights_only", "activations_only", "quantized")
 #: Names of the modes for display.
-WAY_NAMES = dict(zip(WAYS, ("float", "weights only", "activations only", "quantized")))
+MODE_NAMES = dict(zip(MODES, ("float", "weights only", "activations only", "quantized")))
 
 
 class Metric(NamedTuple):

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any, Dict, List, Optional, Sequence
 
 from qatviz.measures import MEASURES as CATALOGUE
-from qatviz.metric import WAY_NAMES, WAYS, Metric
+from qatviz.metric import MODE_NAMES, MODES, Metric
 
 #: Number of columns if the terminal's width is unknown.
 DEFAULT_WIDTH = 80
@@ -77,8 +77,8 @@ def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None)
 
 def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
     """Return a table of the four results of each evaluation."""
-    head = ["step"] + [WAY_NAMES[way] for way in WAYS]
-    rows = [[str(row["step"])] + [metric.text(row.get(way)) for way in WAYS] for row in evaluations]
+    head = ["step"] + [MODE_NAMES[mode] for mode in MODES]
+    rows = [[str(row["step"])] + [metric.text(row.get(mode)) for mode in MODES] for row in evaluations]
     return table(head, rows, (), width)
 
 

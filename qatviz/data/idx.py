@@ -134,7 +134,7 @@ def read_idx(path: str) -> np.ndarray:
 def _training_images(directory: str) -> str:
     """Return the path of the only file of training images in a directory."""
     names = [entry for entry in list_directory(directory) if _IMAGES_NAME.search(entry)]
-    # Of a file and its gzipped copy, use the plain one, which is faster to read.
+    # If there is a gzipped copy of a file, use the plain file, which is faster to read.
     names = [name for name in names if not (name.lower().endswith(".gz") and name[:-3] in names)]
     training = [name for name in names if "train" in name.lower()] or names
     if len(training) != 1:

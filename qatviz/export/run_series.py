@@ -5,7 +5,7 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from qatviz.errors import RecordError
-from qatviz.metric import WAYS
+from qatviz.metric import MODES
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.presentation.event_texts import reason_text
@@ -187,9 +187,9 @@ def _evaluations(events: Sequence[Event]) -> Tuple[Track, ...]:
     found = {event.step: event for event in events if isinstance(event, Evaluated)}
     if not found:
         return ()
-    rows = [[event.scores[way] for way in WAYS] for event in found.values()]
+    rows = [[event.scores[mode] for mode in MODES] for event in found.values()]
     name = next(iter(found.values())).metric
-    return (Track(tuple(f"{name}/{way}" for way in WAYS), np.array(list(found), np.int64), np.array(rows)),)
+    return (Track(tuple(f"{name}/{mode}" for mode in MODES), np.array(list(found), np.int64), np.array(rows)),)
 
 
 def _evenly(items: np.ndarray, most: int) -> np.ndarray:

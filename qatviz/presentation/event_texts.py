@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, Sequence, Type
 
-from qatviz.metric import METRICS, WAY_NAMES
+from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.number_format import count
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor, UnknownCommand
@@ -106,7 +106,9 @@ def _saved(event: events.CheckpointSaved) -> str:
 def _evaluated(event: events.Evaluated) -> str:
     metric = METRICS[event.metric]
     found = [
-        f"{metric.text(event.scores[way])} {WAY_NAMES[way]}" for way in ("float", "quantized") if way in event.scores
+        f"{metric.text(event.scores[mode])} {MODE_NAMES[mode]}"
+        for mode in ("float", "quantized")
+        if mode in event.scores
     ]
     return f"evaluated: {'' if metric.unit else metric.title + ' '}{', '.join(found)}"
 

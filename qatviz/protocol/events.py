@@ -166,7 +166,7 @@ class Evaluated(Event):
     ``metric`` is a key of `qatviz.metric.METRICS`; in the JSON-able form, ``scores`` has this name.
     """
 
-    scores: Dict[str, float]  # keys: qatviz.metric.WAYS
+    scores: Dict[str, float]  # keys: qatviz.metric.MODES
     num_examples: int
     seconds: float
     metric: str = ACCURACY.name

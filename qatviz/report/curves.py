@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.measures import MEASURES, Measure
-from qatviz.metric import WAY_NAMES, WAYS
+from qatviz.metric import MODE_NAMES, MODES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.presentation.chart import Axis, plot_axis
 from qatviz.presentation.event_texts import activated_words, changes_words
@@ -58,7 +58,7 @@ TENSOR_KINDS = (
         (WEIGHTS,),
     ),
 )
-_WAY_STYLES = dict(zip(WAYS, ("float-line", "s1", "s2", "quantized-line")))
+_MODE_STYLES = dict(zip(MODES, ("float-line", "s1", "s2", "quantized-line")))
 
 
 class Figure(NamedTuple):
@@ -116,7 +116,7 @@ def turn_words(turn: Turn) -> str:
 def run_figures(run: RunData) -> List[Figure]:
     """Loss and metric, and the learning rate if it was not the same all the time."""
     metric = run.metric
-    series = tuple((f"{metric.name}.{way}", WAY_NAMES[way], _WAY_STYLES[way]) for way in reversed(WAYS))
+    series = tuple((f"{metric.name}.{mode}", MODE_NAMES[mode], _MODE_STYLES[mode]) for mode in reversed(MODES))
     loss, rate = MEASURES["loss"], MEASURES["learning_rate"]
     loss_axis = plot_axis(loss.axis_title, loss.axis, _spans_decades(run, "loss"))
     figures = [

@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS, Effect, effect, tensors_of
 from qatviz.errors import RecordError
-from qatviz.metric import WAYS, Metric
+from qatviz.metric import MODES, Metric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
 from qatviz.protocol import events
@@ -195,7 +195,7 @@ def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> Hi
 
 def _add_evaluations(history: History, outcome: Outcome) -> None:
     for row in outcome.evaluations:
-        append_new(history, EVALUATIONS, row["step"], np.array([row[way] for way in WAYS]))
+        append_new(history, EVALUATIONS, row["step"], np.array([row[mode] for mode in MODES]))
 
 
 def turns_of(

@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Sequence, Union
 
 from qatviz.measures import MEASURES
-from qatviz.metric import WAY_NAMES, WAYS
+from qatviz.metric import MODE_NAMES, MODES
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import change_words, sentence
 from qatviz.protocol import events
@@ -54,12 +54,14 @@ def _scores(run: RunData) -> Content:
     if not found:
         return None
     chosen = [found[0], found[-1]] if len(found) > 1 else [found[0]]
-    heads = [Head("After step", is_number=True)] + [Head(WAY_NAMES[way].capitalize(), is_number=True) for way in WAYS]
+    heads = [Head("After step", is_number=True)] + [
+        Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES
+    ]
     name = metric.heading.partition(" (")[0]
     caption = f"{name} in float and quantized"
     caption += f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else ""
     return table(
-        caption, heads, [[f"{row['step']:,}"] + [metric.text(row[way]) for way in WAYS] for row in chosen], "scores"
+        caption, heads, [[f"{row['step']:,}"] + [metric.text(row[mode]) for mode in MODES] for row in chosen], "scores"
     )
 
 
@@ -172,8 +174,8 @@ def timeline(run: RunData) -> Markup:
     parts = [_maybe_folded(shown, count(len(rows), "event"), len(rows))]
     found = run.outcome.evaluations
     if found:
-        heads = [heads[0]] + [Head(WAY_NAMES[way].capitalize(), is_number=True) for way in WAYS]
-        rows = [[f"{row['step']:,}"] + [run.metric.text(row[way], 2) for way in WAYS] for row in found]
+        heads = [heads[0]] + [Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES]
+        rows = [[f"{row['step']:,}"] + [run.metric.text(row[mode], 2) for mode in MODES] for row in found]
         shown = table(f"Evaluations on held-out data: {run.metric.title}", heads, _limited(rows))
         parts.append(_maybe_folded(shown, count(len(rows), "evaluation"), len(rows)))
     return join(parts)

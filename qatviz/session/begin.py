@@ -162,7 +162,7 @@ def absolute_source(source: str) -> str:
 
 
 def new_record(spec: RunSpec, directory: str, **about_run: Any) -> RunRecord:
-    """Create the record of a run that has not begun; ``about_run`` is added to its description."""
+    """Create the record of a new run; ``about_run`` is added to its description."""
     description = dict(spec.description(), **about_run)
     return RunRecord.create(os.path.expanduser(directory), description, parameters=spec.parameters)
 
@@ -257,7 +257,7 @@ def new_spec(
     weights, activations : dict of str to object
         Settings of all weights and of all activations, in place of the preset's.
     quant_delay : int
-        Training steps in float before quantization begins, to fine-tune a trained model.
+        Training steps in float before quantization starts, to fine-tune a trained model.
     **fields
         Fields of :class:`qatviz.protocol.run_spec.RunSpec`.
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Optional, Tuple
 
 from qatviz.measures import MEASURES
-from qatviz.metric import METRICS, WAY_NAMES
+from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import command_text, non_finite_text, restore_text
 from qatviz.protocol import events
 from qatviz.settings import setting_text
@@ -151,7 +151,7 @@ def summary(outcome: Outcome, rate: Optional[float]) -> str:
     if outcome.evaluations:
         newest = outcome.evaluations[-1]
         metric = outcome.metric
-        scores = [f"{way} {metric.text(newest[way])}" for way in ("float", "quantized")]
+        scores = [f"{mode} {metric.text(newest[mode])}" for mode in ("float", "quantized")]
         parts.append(("" if metric.unit else metric.title + " ") + ", ".join(scores))
     if rate is not None:
         parts.append(f"{rate:.3g}/s" if rate < 1000 else f"{rate:.0f}/s")
@@ -176,7 +176,7 @@ def _changes(event: Any) -> Optional[str]:
 def _evaluated(event: events.Evaluated) -> str:
     metric = METRICS[event.metric]
     return "{} {}".format(
-        metric.title, ", ".join(f"{WAY_NAMES[way]} {metric.text(score)}" for way, score in event.scores.items())
+        metric.title, ", ".join(f"{MODE_NAMES[mode]} {metric.text(score)}" for mode, score in event.scores.items())
     )
 
 

@@ -163,7 +163,7 @@ class NewRunRequest(TrainingRequest):
     network : str, optional
         Name of a network of the zoo; None if there is a model.
     model : str, optional
-        Path of a Keras model's file, or ``path.py:function``. The API may give a model object instead of both.
+        Path of a Keras model's file, or ``path.py:function``. The API may pass a model object instead of both.
     model_weights : str, optional
         Path of the weights for a model file without weights.
     allow_code : bool

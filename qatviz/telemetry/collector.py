@@ -10,7 +10,7 @@ from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, U
 
 import numpy as np
 
-from qatviz.metric import WAYS
+from qatviz.metric import MODES
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.events import Evaluated, Event
 from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
@@ -41,7 +41,7 @@ class Rewind(NamedTuple):
 
 
 class _Mark(NamedTuple):
-    """Place in the queue; ``reached`` is set once all that was put before it has been passed on."""
+    """Position in the queue; ``reached`` is set once all earlier items are delivered."""
 
     reached: threading.Event
 
@@ -171,7 +171,7 @@ class Collector:
             self._channel.put_snapshot(item)
             return
         if isinstance(item, Evaluated):
-            self._feed.add_evaluation(item.step, [item.scores[way] for way in WAYS], item.position)
+            self._feed.add_evaluation(item.step, [item.scores[mode] for mode in MODES], item.position)
         if self._record is not None:
             self._record.append_event(item)
         self._channel.put_event(item)

@@ -64,7 +64,7 @@ class HistoryFeed:
         self._do(append_new, self._history, SNAPSHOTS, step, values.reshape(-1), position)
 
     def add_evaluation(self, step: int, scores: Sequence[float], position: int = 0) -> None:
-        """Add scores in the order of :data:`qatviz.metric.WAYS`; ``position`` as in `History.append`."""
+        """Add scores in the order of :data:`qatviz.metric.MODES`; ``position`` as in `History.append`."""
         self._do(append_new, self._history, EVALUATIONS, step, np.array(scores), position)
 
     def rewind(self, parent: BranchPoint, branch: int) -> None:

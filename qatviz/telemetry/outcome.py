@@ -3,7 +3,7 @@
 import math
 from typing import Any, Dict, List, Optional, Tuple
 
-from qatviz.metric import ACCURACY, WAYS, Metric
+from qatviz.metric import ACCURACY, MODES, Metric
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
@@ -43,7 +43,7 @@ class Outcome:
         Those of the newest training step; ``seconds`` is training time, ``loss`` is None before the first step.
     snapshot : Snapshot or None
     evaluations : list of dict
-        ``step``, and the metric by the modes of :data:`qatviz.metric.WAYS`.
+        ``step``, and the metric by the modes of :data:`qatviz.metric.MODES`.
     timeline : list of (int, SettingsBook)
         Each step at which settings changed, with the settings from then on; steps ascend.
     ending : str
@@ -149,7 +149,7 @@ class Outcome:
             "steps_per_second": self.step / self.seconds if self.seconds > 0 else None,
             "loss": finite(self.loss),
             "metric": self.metric.name,
-            self.metric.name: {way: finite(evaluation.get(way)) for way in WAYS},
+            self.metric.name: {mode: finite(evaluation.get(mode)) for mode in MODES},
             self.metric.name + "_step": evaluation.get("step"),
             "ending": self.ending,
             "events": self.changes,

@@ -46,7 +46,7 @@ _STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Fai
 
 
 class Run(RunHandle):
-    """Run on a thread of its own.
+    """Run on a separate thread.
 
     Parameters
     ----------

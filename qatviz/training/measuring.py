@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Set
 
 import numpy as np
 
-from qatviz.metric import WAYS, Metric
+from qatviz.metric import MODES, Metric
 from qatviz.network.graph import Network
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.run_spec import RunSpec
@@ -20,7 +20,7 @@ from qatviz.training.snapshot import make_snapshot
 #: snapshot interval is below its default.
 SNAPSHOT_SHARE = 1 / 75
 #: Evaluation modes: flags for quantized weights and quantized activations.
-EVALUATIONS = dict(zip(WAYS, ((False, False), (True, False), (False, True), (True, True))))
+EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
 #: Limits of one piece of an evaluation, in examples and in multiplications. They keep the response to a command within
 #: the time of some training steps, or a third of a second for a large network.
 LARGEST_PIECE, _PIECE_MACS = 128, 2 * 10**9

@@ -1,6 +1,6 @@
 """Seeded initial parameters of a network, computed in NumPy so that they are equal on every platform."""
 
-# A module of its own, because it needs no TensorFlow.
+# A separate module, because it needs no TensorFlow.
 
 from typing import Dict, Tuple
 

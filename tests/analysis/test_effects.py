@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qatviz.analysis.effects import MIN_STEPS, TRANSIENT_STEPS, WINDOW_STEPS, effect, tensors_of
-from qatviz.metric import WAYS
+from qatviz.metric import MODES
 from qatviz.protocol.events import Change
 from qatviz.protocol.snapshots import STEP_MEASURES
 from qatviz.telemetry.history import History
@@ -26,7 +26,7 @@ def history_of(loss, sqnr_db=None, **options):
 
 
 def evaluate(history, step, quantized):
-    history.append(EVALUATIONS, step, np.array([0.99 if name != "quantized" else quantized for name in WAYS]))
+    history.append(EVALUATIONS, step, np.array([0.99 if name != "quantized" else quantized for name in MODES]))
 
 
 def step_function(n, at, before, after):

@@ -6,7 +6,7 @@ import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters kn
 from cli_calls import call, error_of, write_data
 
 from qatviz.export.run_series import recorded_series
-from qatviz.metric import RMSE, WAYS
+from qatviz.metric import MODES, RMSE
 from qatviz.protocol.events import Evaluated
 from qatviz.session.recorded import open_recorded
 from qatviz.telemetry.record.refill import metric_in
@@ -33,7 +33,7 @@ def trained(folder):
 def test_the_result_has_the_error_by_its_name(trained):
     result = trained.json
     assert trained.code == 0 and result["metric"] == "rmse" and result["rmse_step"] == 60
-    assert list(result["rmse"]) == list(WAYS) and not any("accuracy" in key for key in result)
+    assert list(result["rmse"]) == list(MODES) and not any("accuracy" in key for key in result)
     spread = np.sqrt(8 / 12)  # of a sum of eight numbers from 0 to 1
     assert all(0 < error < spread for error in result["rmse"].values())
     lines = [line for line in trained.err.splitlines() if line.startswith("step 60: RMSE float ")]
@@ -95,13 +95,13 @@ def test_a_run_from_before_there_were_tasks_is_one_of_classes(tmp_path):
     reader = RunRecord.read(tmp_path / "new")
     described = {key: value for key, value in reader.description.items() if key not in ("task", "run_id", "created")}
     old = RunRecord.create(tmp_path / "old", described)
-    old.append_event(Evaluated(5, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 40, 0.1))
+    old.append_event(Evaluated(5, dict(zip(MODES, (0.9, 0.8, 0.7, 0.6))), 40, 0.1))
     for info in reader.list_checkpoints():
         arrays, meta = reader.load_checkpoint(info.name)
         old.save_checkpoint(info.name, arrays, meta)
     old.close()
     found = call("show", tmp_path / "old", "--json").json
-    assert found["accuracy"] == dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))) and "task" not in found["description"]
+    assert found["accuracy"] == dict(zip(MODES, (0.9, 0.8, 0.7, 0.6))) and "task" not in found["description"]
     assert call("train", "--resume", tmp_path / "old", "--steps", 8, "--json", "--quiet").json["accuracy_step"] == 8
 
 
@@ -126,4 +126,4 @@ def test_the_window_is_told_the_error_of_a_record(trained, folder):
 
 def test_tags_for_tensorboard_have_its_name(trained, folder):
     names = [name for track in recorded_series(RunRecord.read(folder / "run")).tracks for name in track.names]
-    assert {"rmse/" + way for way in WAYS} <= set(names) and not any("accuracy" in name for name in names)
+    assert {"rmse/" + mode for mode in MODES} <= set(names) and not any("accuracy" in name for name in names)

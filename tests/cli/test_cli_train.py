@@ -7,7 +7,7 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import call, write_data
 
-from qatviz.metric import WAYS
+from qatviz.metric import MODES
 from qatviz.telemetry.record.run_record import RunRecord
 
 TENSORS = [
@@ -76,7 +76,7 @@ def test_the_result_is_one_line_of_strict_json(whole, folder):
     assert result["step"] == result["accuracy_step"] == 60 and result["ending"] == "finished"
     assert result["out"] == str(folder / "whole")
     assert result["steps_per_second"] == pytest.approx(60 / result["seconds"])
-    assert list(result["accuracy"]) == list(WAYS)
+    assert list(result["accuracy"]) == list(MODES)
     assert all(0 <= share <= 1 for share in result["accuracy"].values())
 
 

@@ -12,7 +12,7 @@ from qatviz.errors import ExportError
 from qatviz.export import tensorboard
 from qatviz.export.run_series import RunSeries, Track, event_texts, in_memory_series, recorded_series
 from qatviz.export.tensorboard import write_events, write_series
-from qatviz.metric import WAYS
+from qatviz.metric import MODES
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
@@ -85,7 +85,7 @@ def recorded(tmp_path):
         if step % 10 == 0 and step != 50:
             record.append_snapshot(snapshot(step))
     record.append_event(events.CommandApplied(40, "a-2", CHANGE, (events.Change("dense1.weights.num_bits", 8, 4),)))
-    record.append_event(events.Evaluated(60, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 100, 0.1))
+    record.append_event(events.Evaluated(60, dict(zip(MODES, (0.9, 0.8, 0.7, 0.6))), 100, 0.1))
     record.append_event(events.Finished(60))
     record.close()
     return tmp_path / "run", steps
@@ -216,7 +216,7 @@ def test_the_run_in_the_window_is_written_like_its_record(tmp_path):
     history.append(EVALUATIONS, 100, np.array([0.9, 0.8, 0.7, 0.6]))
     happened = [
         events.Finished(100),
-        events.Evaluated(100, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
+        events.Evaluated(100, dict(zip(MODES, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
         events.CommandApplied(7, "a-1", CHANGE, (events.Change("run.learning_rate", 1e-3, 1e-4),)),
     ]
     write_events(tmp_path / "board", history, [snapshot(50), snapshot(100)], happened, created=CREATED)

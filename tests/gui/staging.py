@@ -7,7 +7,7 @@ run's own, the answers and events those of a real one. tests/training/test_stage
 import numpy as np
 
 from qatviz.errors import RunStateError
-from qatviz.metric import ACCURACY, WAYS
+from qatviz.metric import ACCURACY, MODES
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import commands as c
@@ -43,7 +43,7 @@ INPUT_SHAPES = {"mlp": (28, 28, 1), "lenet": (28, 28, 1)}
 MAX_VALUES = 20000
 BINS = 128
 ENDED = ("finished", "stopped", "failed")
-#: Accuracy on 1,000 examples, in the order of `WAYS`.
+#: Accuracy on 1,000 examples, in the order of `MODES`.
 SCORES = (0.98, 0.97, 0.965, 0.96)
 
 
@@ -162,7 +162,7 @@ class StagedRun(RunHandle):
         """Evaluate the present state, or the one of which an evaluation was asked for."""
         point, self._evaluated = self._evaluated or self.point, None
         self._feed.add_evaluation(point.step, scores, point.position)
-        self.report(events.Evaluated(point.step, dict(zip(WAYS, scores)), 1000, 0.1, self.metric.name), point)
+        self.report(events.Evaluated(point.step, dict(zip(MODES, scores)), 1000, 0.1, self.metric.name), point)
 
     def end(self, event):
         """Finished, Stopped or Failed."""

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from qatviz.metric import METRICS, WAYS
+from qatviz.metric import METRICS, MODES
 from qatviz.protocol import commands as c
 from qatviz.protocol import events as e
 from qatviz.protocol.branches import UNPLACED, BranchPoint
@@ -26,7 +26,7 @@ COMMANDS = st.one_of(
 SCHEDULES = st.lists(st.builds(c.ScheduledCommand, STEPS, SETTINGS_COMMANDS, TEXTS), max_size=3).map(tuple)
 SAVE_REASONS = st.builds(SaveReason, st.sampled_from(SaveKind), st.one_of(st.none(), COMMANDS), TEXTS)
 POINTS = st.builds(BranchPoint, st.integers(0, 99), STEPS, st.one_of(st.none(), st.integers(0, 99)))
-SCORES = st.fixed_dictionaries(dict.fromkeys(WAYS, NUMBERS))
+SCORES = st.fixed_dictionaries(dict.fromkeys(MODES, NUMBERS))
 
 KINDS = {
     e.Started: st.builds(e.Started, STEPS, NUMBERS, TEXTS),

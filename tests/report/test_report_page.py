@@ -9,7 +9,7 @@ from staging import StagedRun
 
 from qatviz.analysis.effects import effect
 from qatviz.errors import QatvizError, RecordError
-from qatviz.metric import ACCURACY, WAYS
+from qatviz.metric import ACCURACY, MODES
 from qatviz.network import checks, zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, Flatten
@@ -318,7 +318,7 @@ def test_values_that_are_not_finite(tmp_path):
         snapshot = run.take_snapshot()
         snapshot.values.setflags(write=True)
         snapshot.values[:, 1], snapshot.values[:, 2] = np.nan, np.inf
-        run.put(events.Evaluated(run.step, dict.fromkeys(WAYS, np.nan), 10, 0.1))
+        run.put(events.Evaluated(run.step, dict.fromkeys(MODES, np.nan), 10, 0.1))
 
     found = page_of(tmp_path / "run", broken)
     assert "training has diverged" in found.text
@@ -351,7 +351,7 @@ def test_the_report_of_a_regression_shows_its_metric(tmp_path):
     def play(run):
         run.advance(5)
         for step, scores in ((2, (0.5, 0.6, 0.7, 0.8)), (5, (0.02, 0.021, 0.024, 0.025))):
-            run.put(events.Evaluated(step, dict(zip(WAYS, scores)), 300, 0.1, "rmse"))
+            run.put(events.Evaluated(step, dict(zip(MODES, scores)), 300, 0.1, "rmse"))
 
     found = page_of(tmp_path / "run", play, task="regression")
     assert found.tables["RMSE in float and quantized on 300 held-out examples"][2] == [

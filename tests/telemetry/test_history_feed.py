@@ -10,7 +10,7 @@ from telemetry_samples import NUM_TENSORS, snapshot, step_record, step_values
 from waiting import wait_for
 
 from qatviz.errors import RecordError
-from qatviz.metric import WAYS
+from qatviz.metric import MODES
 from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import Evaluated
 from qatviz.telemetry import history_feed
@@ -25,7 +25,7 @@ SERIES = [name for names in NAMES.values() for name in names]
 
 
 def evaluated(step):
-    return Evaluated(step, {name: (step + i) / 1000 for i, name in enumerate(WAYS)}, 10, 0.1)
+    return Evaluated(step, {name: (step + i) / 1000 for i, name in enumerate(MODES)}, 10, 0.1)
 
 
 def add_steps(feed, first, last):
@@ -195,5 +195,5 @@ def test_a_second_measurement_of_a_step_says_nothing_new(track):
         if track == "snapshots":
             feed.add_snapshot(5, np.full_like(snapshot(5).values, value))
         else:
-            feed.add_evaluation(5, [value] * len(WAYS))
+            feed.add_evaluation(5, [value] * len(MODES))
     assert history.series(NAMES[track][0]).mean.tolist() == [1.0]

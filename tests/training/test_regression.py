@@ -9,7 +9,7 @@ from training_cases import Driver, dataset, graph_of, spec
 
 from qatviz.data import BatchSchedule, from_arrays
 from qatviz.errors import NetworkError
-from qatviz.metric import RMSE, WAYS
+from qatviz.metric import MODES, RMSE
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU, Softmax
 from qatviz.protocol import events
@@ -92,10 +92,10 @@ def test_the_metric_is_the_root_of_the_mean_squared_error_four_ways(graphs, outp
         driver.run.single_step(20)
         driver.until(lambda item: isinstance(item, events.Paused) and item.reason is PauseReason.SINGLE_STEPS)
         result = evaluated(driver)
-        assert result.metric == "rmse" and list(result.scores) == list(WAYS) and result.num_examples == 300
-        for way, switches in EVALUATIONS.items():
+        assert result.metric == "rmse" and list(result.scores) == list(MODES) and result.num_examples == 300
+        for mode, switches in EVALUATIONS.items():
             error = graph.logits(data.x_test, *switches).astype(np.float64) - data.y_test
-            assert result.scores[way] == pytest.approx(math.sqrt(np.mean(error**2)), rel=1e-6)
+            assert result.scores[mode] == pytest.approx(math.sqrt(np.mean(error**2)), rel=1e-6)
     assert len(set(result.scores.values())) == 4, "the four ways are not told apart"
 
 

@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
-from qatviz.metric import ACCURACY, CLASSIFICATION, METRICS, WAYS, Metric, metric_of
+from qatviz.metric import ACCURACY, CLASSIFICATION, METRICS, MODES, Metric, metric_of
 from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
@@ -29,7 +29,7 @@ def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str
 
 def score_names(metric: Metric) -> List[str]:
     """Return the names of the series of evaluations: ``accuracy.float``, ``accuracy.weights_only``, ..."""
-    return [f"{metric.name}.{way}" for way in WAYS]
+    return [f"{metric.name}.{mode}" for mode in MODES]
 
 
 def metric_in(history: History) -> Metric:
@@ -101,7 +101,7 @@ def refill(
         stop = last if branch == tree.newest else None
         for event in evaluations.get(branch, ()):
             if stop is None or event.step <= stop:
-                scores = np.array([event.scores[way] for way in WAYS])
+                scores = np.array([event.scores[mode] for mode in MODES])
                 append_new(history, EVALUATIONS, event.step, scores, event.position)
         for _, piece in pieces.of(branch):
             if not is_wanted():

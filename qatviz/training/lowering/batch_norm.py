@@ -63,7 +63,7 @@ class FoldedBatchNorm:
 
         ``float_output`` builds the layer with its float weights; it runs only while batch norm is not frozen.
         """
-        # Only the convolution is inside of the conditional, where each operation, and its gradient, costs several.
+        # Only the convolution is in the conditional, which adds several operations for each one, and for its gradient.
         mean, variance = tf.cond(
             self._frozen,
             lambda: (tf.identity(self._mean), tf.identity(self._variance)),

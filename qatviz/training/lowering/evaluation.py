@@ -80,7 +80,7 @@ class EvaluationLowering(LayerLowering):
         return snap_to_exact_code(total, position, self._scale(unit.name + ".activations"), known)
 
     def _choose_sum_scale(self, unit: Unit) -> None:
-        """Choose a tie-safe scale for the output of an Add, if it has a grid of its own."""
+        """Choose a tie-safe scale for the output of an Add, unless it shares the grid of other tensors."""
         output, sources = self.plan.grid_of(unit.output), [self.plan.grid_of(name) for name in unit.inputs]
         if self.plan.shares_grid(output):
             return

@@ -3,7 +3,7 @@
 Biases are not rounded: a quantization step of their int32 grid is far smaller than the update of a training step.
 """
 
-# A module of its own, though only one module imports it: it is the counterpart of evaluation.py.
+# A separate module, as the counterpart of evaluation.py.
 
 from typing import Any, Callable, List, Optional, cast
 

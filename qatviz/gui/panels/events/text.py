@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Optional
 
-from qatviz.metric import METRICS, WAY_NAMES
+from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import NAMED, change_words, sentence
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
@@ -15,7 +15,7 @@ _GRAVE = (events.Failed, events.NonFinite, events.RecordFailed)
 #: Maximum number of changes or tensors in a tooltip.
 _IN_TOOLTIP = 20
 #: Ways of evaluation, in the order of the details.
-_WAYS = ("float", "quantized", "weights_only", "activations_only")
+_MODES = ("float", "quantized", "weights_only", "activations_only")
 
 
 class Mark(NamedTuple):
@@ -87,7 +87,7 @@ def details(event: events.Event) -> str:
         return event.traceback
     if isinstance(event, events.Evaluated):
         metric = METRICS[event.metric]
-        lines = [f"{WAY_NAMES[way]}: {metric.text(event.scores[way], 2)}" for way in _WAYS if way in event.scores]
+        lines = [f"{MODE_NAMES[mode]}: {metric.text(event.scores[mode], 2)}" for mode in _MODES if mode in event.scores]
         return "\n".join([*lines, f"on {event.num_examples:,} examples, in {event.seconds:.1f} s"])
     return ""
 

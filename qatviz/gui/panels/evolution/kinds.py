@@ -5,7 +5,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 from PyQt5 import QtCore
 
 from qatviz.measures import MEASURES, MeasureAxis
-from qatviz.metric import ACCURACY, WAY_NAMES, WAYS, Metric
+from qatviz.metric import ACCURACY, MODE_NAMES, MODES, Metric
 
 #: Maximum number of tensors whose parts of the error are all drawn; beyond it, only the current one's are.
 _PARTS_OF_AT_MOST = 2
@@ -30,7 +30,7 @@ class PlotKind(NamedTuple):
     waits_for : str
         Text that is shown while there are no values.
     ways : str
-        Name of the series of an evaluation, with ``{}`` for one of :data:`qatviz.metric.WAYS`; empty for other plots.
+        Name of the series of an evaluation, with ``{}`` for one of :data:`qatviz.metric.MODES`; empty for other plots.
     """
 
     key: str
@@ -97,10 +97,10 @@ KINDS = (
 )
 DEFAULT_SHOWN = (LOSS, SCORE, "sqnr")
 
-_WAY_COLORS = dict(zip(WAYS, ("float_values", 1, 2, "in_range")))
-_WAY_ABOUT = dict(
+_MODE_COLORS = dict(zip(MODES, ("float_values", 1, 2, "in_range")))
+_MODE_ABOUT = dict(
     zip(
-        WAYS,
+        MODES,
         (
             "Nothing is quantized.",
             "Only the weights are quantized.",
@@ -120,14 +120,14 @@ def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[Curv
     if kind.ways:
         return [
             CurveSpec(
-                kind.ways.format(way),
-                "way." + way,
-                WAY_NAMES[way],
-                _WAY_COLORS[way],
-                _WAY_ABOUT[way],
-                width=2 if way == "quantized" else 1,
+                kind.ways.format(mode),
+                "way." + mode,
+                MODE_NAMES[mode],
+                _MODE_COLORS[mode],
+                _MODE_ABOUT[mode],
+                width=2 if mode == "quantized" else 1,
             )
-            for way in reversed(WAYS)
+            for mode in reversed(MODES)
         ]
     if not kind.pattern:
         return [CurveSpec(kind.key, kind.key, "", 0)]
