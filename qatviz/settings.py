@@ -199,7 +199,7 @@ class QuantizerSettings(_Settings):
     num_bits: int = _declared(
         8,
         "Bits",
-        "Width of the integer codes: n bits give 2^n representable values.",
+        "Width of the integer codes: n bits give 2ⁿ representable values.",
         low=2,
         high=16,
         unit="bits",

@@ -1,1 +1,1 @@
-"""What window, report and terminal show, without Qt: number formats, ticks, texts and scenes."""
+"""Ticks, texts and scenes that window, report and terminal share, without Qt."""

@@ -1,4 +1,4 @@
-"""Parts that plots of distributions have in common: where the plot is, its axes, counts and their labels."""
+"""Common parts of plots of distributions: plot area, axes, scale of counts, cut bars."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -12,31 +12,31 @@ from qatviz.presentation.ticks import Tick, count_ticks, linear_ticks, ticks_upr
 #: Left, top, right and bottom edge of a plot, px.
 Area = Tuple[float, float, float, float]
 
-#: What holds a value at all is drawn at least so high, px.
+#: Minimum height of a bar with at least one value, px.
 VISIBLE_PX = 2.0
-#: Distance of two ticks of a horizontal axis at least, px; there are fewer where their labels are longer.
+#: Minimum distance of two ticks of a horizontal axis, px; larger for long labels.
 TICK_PX = 40.0
-#: A count this many times the next largest is cut off, with its number beside it: of rectified activations, half are 0.
+#: Minimum ratio of an outlier to the next largest count, at which it is cut off: half of rectified activations are 0.
 TOWERS = 4.0
-#: How much higher than the next count the plot is then.
+#: Ratio of the plot's height to the next largest count in this case.
 _ABOVE_NEXT = 1.5
-#: Px: from an axis to its labels, from the edges of the picture to labels, from the top of a plot to what is in it.
+#: Distances, px: labels from the lower and the left axis, labels from the edges of the picture, plot from the top.
 _LABEL_OFFSET, _LEFT_OFFSET, _EDGE, _ABOVE = 2.0, 5.0, 2.0, 4.0
 GRID, AXIS = Stroke("line", opacity=0.6), Stroke("line")
 
 
 def plot_area(size: Tuple[float, float], metrics: Metrics, has_titles: bool) -> Area:
-    """Return the plot within a picture of this size with labels at the left and below, and the titles of both axes."""
+    """Return the plot area in a picture of ``size``, with room for labels and, if ``has_titles``, titles."""
     width, height = size
     left = metrics.width("−0.0000") + _LEFT_OFFSET + _EDGE
     line = metrics.height + _LABEL_OFFSET
-    # What is written above the plot is beside the upper label of its axis.
+    # The title of the y axis is above the plot, in line with nothing else.
     top, bottom = (line, height - 2 * line) if has_titles else (_ABOVE, height - line)
     return left, top, max(width - metrics.width("000") / 2 - _EDGE, left + 1), max(bottom, top + 1)
 
 
 def axis_titles(area: Area, height: float, metrics: Metrics, x_title: str, y_title: str) -> List[Shape]:
-    """Return the titles of both axes of :func:`plot_area`, in a picture of this height."""
+    """Return the titles of both axes of :func:`plot_area`, in a picture ``height`` pixels high."""
     left, _, right, _ = area
     return [
         Text(left, metrics.ascent, y_title),
@@ -47,7 +47,7 @@ def axis_titles(area: Area, height: float, metrics: Metrics, x_title: str, y_tit
 def bottom_axis(
     area: Area, x_range: Range, ticks: Sequence[Tick], metrics: Metrics, edges: Range, has_grid: bool = True
 ) -> List[Shape]:
-    """Return a horizontal axis below a plot; labels keep between the left and right ``edges`` of the picture."""
+    """Return a horizontal axis below a plot; labels stay within the left and right ``edges`` of the picture."""
     left, top, right, bottom = area
     per_unit = (right - left) / (x_range[1] - x_range[0])
     x = left + (np.array([at for at, _ in ticks], np.float64) - x_range[0]) * per_unit
@@ -62,7 +62,7 @@ def bottom_axis(
 
 
 def left_axis(area: Area, y: np.ndarray, ticks: Sequence[Tick], metrics: Metrics, has_grid: bool = True) -> List[Shape]:
-    """Return an upright axis at the left of a plot, with ``ticks`` at the pixels ``y``."""
+    """Return a vertical axis at the left of a plot, with ``ticks`` at the pixels ``y``."""
     left, top, right, bottom = area
     half = metrics.ascent - metrics.height / 2
     return [
@@ -73,19 +73,19 @@ def left_axis(area: Area, y: np.ndarray, ticks: Sequence[Tick], metrics: Metrics
 
 
 class CountScale(NamedTuple):
-    """The scale of counts: the one at the top of the plot, and whether it is logarithmic."""
+    """Scale of counts: the count at the top of the plot, and whether it is logarithmic."""
 
     top: float
     is_log: bool = False
 
     def pixels(self, counts: np.ndarray, room: float) -> np.ndarray:
-        """Return how high ``counts`` are in a plot that is ``room`` pixels high; also beyond its top."""
+        """Return the heights of ``counts`` in a plot ``room`` pixels high; they may exceed it."""
         if self.is_log:
             return np.log1p(counts) * (room / np.log1p(self.top))
         return np.asarray(counts, np.float64) * (room / self.top)
 
     def heights(self, counts: np.ndarray, room: float) -> np.ndarray:
-        """Return the same within the plot: a little where there is a value at all."""
+        """Return the heights clipped to the plot; any value is visible."""
         return visible(np.minimum(self.pixels(counts, room), room), counts)
 
     def axis(self, area: Area, metrics: Metrics) -> List[Shape]:
@@ -101,12 +101,12 @@ class CountScale(NamedTuple):
 
 
 def visible(heights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return at least a little where there is a value at all."""
+    """Return ``heights``, at least ``VISIBLE_PX`` where ``counts`` are not 0."""
     return np.maximum(heights, VISIBLE_PX * (counts >= 0.5))
 
 
 def top_without_tower(counts: np.ndarray) -> float:
-    """Return the largest count, or a little more than the next where the largest is far beyond it."""
+    """Return the largest count, or somewhat more than the next if the largest is an outlier."""
     if counts.size < 2:
         return float(counts.max()) if counts.size else 1.0
     second, first = np.partition(counts, counts.size - 2)[-2:]
@@ -114,7 +114,7 @@ def top_without_tower(counts: np.ndarray) -> float:
 
 
 def cut_mark(area: Area, x: float, count: float, metrics: Optional[Metrics]) -> List[Shape]:
-    """Return two slanted lines over a bar at ``x`` that is higher than the plot, and its count beside them."""
+    """Return the mark of a cut bar at ``x``: two slanted lines, and its count beside them."""
     left, top, right, _ = area
     shapes: List[Shape] = [segments(x - 7, [top + 8, top + 12], x + 7, [top + 2, top + 6], Stroke("base", 2.0))]
     if metrics is not None:
@@ -125,7 +125,7 @@ def cut_mark(area: Area, x: float, count: float, metrics: Optional[Metrics]) -> 
 
 
 def steps(x: np.ndarray, heights: np.ndarray, bottom: float) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the corners of a histogram's area: ``x`` of the edges of its bins, px; heights of its bins."""
+    """Return the corners (x, y) of a histogram's area; ``x`` are the edges of the bins, px."""
     y = np.full(2 * len(x), bottom)
     y[1:-1] -= np.repeat(heights, 2)
     return np.repeat(x, 2), y

@@ -1,4 +1,4 @@
-"""Ends of axes that do not move with every value."""
+"""Steady axes: ends that don't move with every value."""
 
 import math
 from typing import Optional, Tuple
@@ -7,10 +7,10 @@ import numpy as np
 
 Range = Tuple[float, float]
 
-#: Room beside what is shown at first.
+#: Margins of a new axis, relative to the span of its values.
 _FIRST_ROOM = 0.06
-#: Curves: room on a side that has to grow; below this part of the axis in use it shrinks.
-_GROWTH, _LEAST_USED = 0.35, 1 / 3
+#: Curves: margin on a side that has to grow; fraction of the axis in use below which it shrinks.
+_GROWTH, _MIN_USED = 0.35, 1 / 3
 #: The same for distributions, which change less.
 _DISTRIBUTION_GROWTH, _DISTRIBUTION_USED = 0.06, 0.6
 _SMALLEST = 1e-30
@@ -19,20 +19,20 @@ _TOPS = np.array([1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0])
 
 
 def steady_range(present: Optional[Range], low: float, high: float) -> Range:
-    """Return the ends of an axis for curves from ``low`` to ``high``: the present ones as long as they serve.
+    """Return the ends of an axis for curves from ``low`` to ``high``; ``present`` if they still fit.
 
-    The axis grows at once, and with room to spare, where a value lies outside; it shrinks when the values use less than
-    a third of it.
+    The axis grows at once, with a margin, if a value lies outside; it shrinks if the values use less than a third of
+    it.
     """
     size = high - low
     if not size > 0:
         size = abs(high) * 0.2 or 1.0
         low, high = low - size / 2, high + size / 2
-    return _steady(present, low, high, _GROWTH, _LEAST_USED)
+    return _steady(present, low, high, _GROWTH, _MIN_USED)
 
 
 def steady_extent(present: Optional[Range], low: float, high: float) -> Range:
-    """Return the ends of an axis for a distribution from ``low`` to ``high``, in the same way."""
+    """Return the ends of an axis for a distribution from ``low`` to ``high``; ``present`` if they still fit."""
     high = max(high, low + _SMALLEST)
     return _steady(present, low, high, _DISTRIBUTION_GROWTH, _DISTRIBUTION_USED)
 
@@ -49,7 +49,7 @@ def _steady(present: Optional[Range], low: float, high: float, growth: float, le
 
 
 def steady_top(present: float, top: float) -> float:
-    """Return the upper end of an axis from 0 that shows ``top``: ``present`` (0 at first) as long as it serves.
+    """Return the upper end of an axis from 0 to at least ``top``; ``present`` (initially 0) if it still fits.
 
     It is one of a few round numbers times a power of ten.
     """

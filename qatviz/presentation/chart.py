@@ -25,26 +25,26 @@ from qatviz.presentation.scene import (
 from qatviz.presentation.series import Points
 from qatviz.presentation.ticks import Tick, exponents, fitting_ticks, linear_ticks, log_ticks, ticks_upright
 
-#: Distance of two ticks of the axis of steps, px; there are fewer where their labels are longer.
+#: Minimum distance of two ticks of the axis of steps, px; larger for long labels.
 _X_TICK_PX = 64.0
-#: Between a label and its axis, px.
+#: Distance of labels from their axis, px.
 _LABEL_OFFSET = 5.0
-#: What lies further outside than this, px, is drawn there: painters have limits.
+#: Coordinates are clipped to this distance from the plot, px, because painters have limits.
 _OUTSIDE = 4000.0
-#: Curves of fewer points than these show them.
+#: Number of points below which a curve has dots.
 _DOTS_BELOW = 40
-#: A band that is nowhere higher than this is left out, px.
-_LEAST_BAND = 0.5
-#: Opacity of bands, and of the grid.
+#: Maximum height of a band that is omitted, px.
+_MIN_BAND = 0.5
+#: Opacity of bands, grid and marker lines.
 BAND_OPACITY, _GRID_OPACITY, _MARKER_OPACITY = 0.3, 0.45, 0.6
-#: A logarithmic axis shows this much below the main curves, in powers of ten: parts of them may be as good as 0.
+#: Maximum part of a logarithmic axis below the main curves, in powers of ten: minor curves may be nearly 0.
 _DECADES_BELOW = 3.0
-#: A logarithmic axis shows at least a factor of 2.
-_LEAST_DECADES = 0.3
-#: Room below 0 where nothing is negative, relative to the upper end of the axis.
+#: Minimum span of a logarithmic axis, in powers of ten: a factor of 2.
+_MIN_DECADES = 0.3
+#: Margin below 0 if no value is negative, relative to the upper end of the axis.
 _BELOW_ZERO = 0.05
-#: Markers have titles up to this number; a run may have thousands, in every chart.
-_MOST_TITLES = 60
+#: Maximum number of markers with titles; a run may have thousands, in every chart.
+_MAX_TITLES = 60
 _MARKER_LABEL_GAP = 6.0
 
 PLAIN, SELECTED, WEAK = "plain", "selected", "weak"
@@ -52,7 +52,7 @@ _GRID = Stroke("line", opacity=_GRID_OPACITY)
 
 
 class Axis(NamedTuple):
-    """An axis of values.
+    """Axis of values.
 
     Attributes
     ----------
@@ -62,11 +62,11 @@ class Axis(NamedTuple):
     unit : str
         Follows a value.
     log : bool
-        It shows powers of ten.
+        Logarithmic: values are exponents of ten.
     limits : (float, float)
-        It never reaches beyond; in the shown unit (on a logarithmic axis, exponents).
+        Bounds of the axis in the shown unit (exponents if logarithmic).
     least : float
-        Smallest height in the shown unit: noise shall not look like news.
+        Minimum span in the shown unit, so that noise stays small.
     """
 
     title: str = ""
@@ -77,31 +77,31 @@ class Axis(NamedTuple):
     least: float = 0.0
 
     def places(self, values: np.ndarray) -> np.ndarray:
-        """Return where values of the history are on the axis; NaN for what is infinite or has no logarithm."""
+        """Return the positions of values of the history; NaN if infinite or without a logarithm."""
         scaled = exponents(values * self.factor) if self.log else values * self.factor
         return np.where(np.isfinite(scaled), scaled, np.nan)
 
 
 def plot_axis(title: str, axis: MeasureAxis, is_log: Optional[bool] = None) -> Axis:
-    """Return the axis of a measure; logarithmic if ``is_log``, by default as the measure has it."""
+    """Return the axis of a measure; ``is_log`` overrides the measure's default."""
     unit = f" {axis.unit}" if axis.unit else ""
     return Axis(title, axis.factor, unit, axis.is_log if is_log is None else is_log, axis.limits, axis.least_span)
 
 
 class Curve(NamedTuple):
-    """One curve, in the units of the axes (exponents, on a logarithmic one).
+    """Curve in the units of the axes (exponents if logarithmic).
 
     Attributes
     ----------
     x, y : np.ndarray
         float64 ``[n]``, ``x`` ascending; NaN interrupts the curve.
     low, high : np.ndarray or None
-        The band of extremes behind it.
+        Band of extremes behind the curve.
     stroke : Stroke
     dots : bool
-        Mark the points.
+        Whether points are marked.
     minor : bool
-        The axis need not reach all of it; what lies below the axis is left out.
+        Whether parts may lie outside the axis; those below it are omitted.
     """
 
     x: np.ndarray
@@ -120,17 +120,17 @@ def curve_of(points: Points, x: np.ndarray, axis: Axis, stroke: Stroke, minor: b
 
 
 class Marker(NamedTuple):
-    """A vertical line.
+    """Vertical line.
 
     Attributes
     ----------
     x : float
     role : str
-        Of its colour.
+        Role of the colour.
     emphasis : str
-        ``PLAIN``, ``SELECTED``, or ``WEAK``: it does not concern what is drawn.
+        ``PLAIN``, ``SELECTED``, or ``WEAK`` if it does not concern the plotted curves.
     label, title : str
-        Written above it, as far as there is room; shown where the mouse points at it.
+        Text above the line, if there is room; text on hover.
     """
 
     x: float
@@ -141,7 +141,7 @@ class Marker(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Where the plot is, px, and the ranges of its axes."""
+    """Edges of the plot, px, and ranges of its axes."""
 
     left: float
     top: float
@@ -152,7 +152,7 @@ class Frame(NamedTuple):
 
     @property
     def x_scale(self) -> float:
-        """Pixels of a unit of x."""
+        """Pixels per unit of x."""
         return (self.right - self.left) / (self.x_range[1] - self.x_range[0])
 
     def x(self, values: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ class Frame(NamedTuple):
         return self.left + (values - self.x_range[0]) * self.x_scale
 
     def y(self, values: np.ndarray) -> np.ndarray:
-        """Return pixels from the top, far outside at most ``_OUTSIDE`` beyond the plot."""
+        """Return pixels from the top, clipped to ``_OUTSIDE`` beyond the plot."""
         low, high = self.y_range
         pixels = self.bottom - (values - low) * ((self.bottom - self.top) / (high - low))
         return np.clip(pixels, self.top - _OUTSIDE, self.bottom + _OUTSIDE)
@@ -174,7 +174,7 @@ class Frame(NamedTuple):
 
 
 def bounds(curves: Sequence[Curve], x_range: Range) -> Optional[Range]:
-    """Return the smallest and the largest finite value of curves and bands within ``x_range``; None without one."""
+    """Return the minimum and maximum of finite values of curves and bands in ``x_range``; None if there are none."""
     lows: List[float] = []
     highs: List[float] = []
     for curve in curves:
@@ -190,9 +190,9 @@ def bounds(curves: Sequence[Curve], x_range: Range) -> Optional[Range]:
 def value_range(
     curves: Sequence[Curve], x_range: Range, axis: Axis, present: Optional[Range] = None
 ) -> Optional[Range]:
-    """Return the ends of the axis of values for what is within ``x_range``; None where there is no value.
+    """Return the ends of the axis of values for the curves in ``x_range``; None if there is no value.
 
-    ``present`` is the range shown before: as long as it serves it is kept.
+    The ``present`` range is kept while it fits.
     """
     found = bounds(curves, x_range)
     if found is None:
@@ -201,7 +201,7 @@ def value_range(
     main = bounds([curve for curve in curves if not curve.minor], x_range)
     if main is not None and axis.log:
         low = max(low, main[0] - _DECADES_BELOW)
-    missing = (_LEAST_DECADES if axis.log else axis.least) - (high - low)
+    missing = (_MIN_DECADES if axis.log else axis.least) - (high - low)
     if missing > 0:
         low, high = low - missing / 2, high + missing / 2
     is_positive = low >= 0
@@ -215,13 +215,13 @@ def value_range(
 
 
 def y_ticks(y_range: Range, log: bool, height: float, metrics: Metrics) -> List[Tick]:
-    """Return the ticks of an axis of values that is ``height`` pixels high."""
+    """Return the ticks of an axis of values ``height`` pixels high."""
     most = ticks_upright(height, metrics.height)
     return log_ticks(*y_range, most) if log else linear_ticks(*y_range, most)
 
 
 def x_ticks(x_range: Range, width: float, metrics: Metrics) -> List[Tick]:
-    """Return the ticks of the axis of steps or seconds, ``width`` pixels long: the same for all plots over it."""
+    """Return the ticks of the axis of steps or seconds, ``width`` pixels long."""
     return fitting_ticks(
         lambda at_most: linear_ticks(*x_range, at_most),
         int(width / _X_TICK_PX),
@@ -231,12 +231,12 @@ def x_ticks(x_range: Range, width: float, metrics: Metrics) -> List[Tick]:
 
 
 def label_room(ticks: Sequence[Tick], metrics: Metrics) -> float:
-    """Return the width that the labels of an axis of values take at its left."""
+    """Return the width of the labels of an axis of values."""
     return max((metrics.width(text) for _, text in ticks), default=0.0) + 2 * _LABEL_OFFSET
 
 
 def grid(frame: Frame, log: bool, metrics: Metrics, height: float, has_values: bool = True) -> List[Shape]:
-    """Return lines at all ticks, and the labels of the axis of values, within a picture of this height."""
+    """Return grid lines at all ticks, and the labels of the axis of values, in a picture ``height`` pixels high."""
     ticks = y_ticks(frame.y_range, log, frame.bottom - frame.top, metrics) if has_values else []
     y = frame.y(np.array([at for at, _ in ticks], np.float64))
     x = frame.x(np.array([at for at, _ in x_ticks(frame.x_range, frame.right - frame.left, metrics)], np.float64))
@@ -252,7 +252,7 @@ def grid(frame: Frame, log: bool, metrics: Metrics, height: float, has_values: b
 
 
 def x_labels(frame: Frame, width: float, metrics: Metrics, title: str = "") -> List[Shape]:
-    """Return the labels below the axis of steps or seconds, within a picture of this width; ``title`` at the left."""
+    """Return the labels of the axis of steps or seconds, in a picture ``width`` pixels wide; ``title`` at the left."""
     y = frame.bottom + 2 + metrics.ascent
     shapes: List[Shape] = [Text(8.0, y, title)] if title else []
     for at, text in x_ticks(frame.x_range, frame.right - frame.left, metrics):
@@ -268,7 +268,7 @@ def border(frame: Frame, role: str = "line") -> Shape:
 
 
 def curve_shapes(frame: Frame, curves: Sequence[Curve]) -> Group:
-    """Return all bands, then all lines, the first curve on top, within the plot."""
+    """Return all bands, then all lines, clipped to the plot; the first curve is on top."""
     shown = [(curve, _within(curve.x, frame.x_range, 1)) for curve in reversed(curves)]
     bands = [
         _band(frame, curve, part, curve.low, curve.high)
@@ -290,7 +290,7 @@ def _line(frame: Frame, curve: Curve, part: slice) -> Line:
 def _band(frame: Frame, curve: Curve, part: slice, low: np.ndarray, high: np.ndarray) -> Optional[Band]:
     top, bottom = (np.clip(frame.y(end[part]), frame.top, frame.bottom) for end in (high, low))
     with np.errstate(invalid="ignore"):
-        if not (bottom - top > _LEAST_BAND).any():
+        if not (bottom - top > _MIN_BAND).any():
             return None
     x = np.clip(frame.x(curve.x[part]), frame.left - 1, frame.right + 1)
     return Band(x, top, bottom, Fill(curve.stroke.role, BAND_OPACITY * curve.stroke.opacity))
@@ -302,18 +302,18 @@ def _within(x: np.ndarray, x_range: Range, more: int = 0) -> slice:
 
 
 def marker_shapes(frame: Frame, markers: Sequence[Marker]) -> List[Shape]:
-    """Return the lines of the markers in view; the first that concern what is drawn have their titles."""
+    """Return the lines of the visible markers; the first ones that are not weak have titles."""
     shown = [marker for marker in markers if frame.x_range[0] <= marker.x <= frame.x_range[1]]
     shapes: List[Shape] = []
     titled = 0
     plain: Dict[Tuple[str, str], List[Marker]] = {}
     for marker in shown:
-        if marker.title and marker.emphasis != WEAK and titled < _MOST_TITLES:
+        if marker.title and marker.emphasis != WEAK and titled < _MAX_TITLES:
             titled += 1
             shapes.append(Group([_marker_lines(frame, [marker])], title=marker.title))
         else:
             plain.setdefault((marker.emphasis, marker.role), []).append(marker)
-    # What does not concern what is drawn is below.
+    # Weak markers are below the others.
     groups = sorted(plain.values(), key=lambda found: (WEAK, PLAIN, SELECTED).index(found[0].emphasis))
     return [_marker_lines(frame, found) for found in groups] + shapes
 
@@ -330,7 +330,7 @@ def _marker_lines(frame: Frame, markers: Sequence[Marker]) -> Shape:
 
 
 def marker_labels(frame: Frame, markers: Sequence[Marker], metrics: Metrics) -> List[Shape]:
-    """Return the labels above the markers, as many as have room: those that concern what is drawn first."""
+    """Return the labels above the markers, as many as there is room for; weak markers come last."""
     taken: List[Range] = []
     shapes: List[Shape] = []
     for marker in sorted(markers, key=lambda found: found.emphasis == WEAK):

@@ -1,4 +1,4 @@
-"""Scene of the number of examples of each class: two bars per class, for training and for testing."""
+"""Scene of the number of examples of each class: two bars per class, for training and test data."""
 
 from typing import List, Sequence, Tuple
 
@@ -10,38 +10,38 @@ from qatviz.presentation.scene import Fill, Metrics, Shape, rects
 from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks
 
 TRAIN, TEST = Fill("in_range"), Fill("flushed")
-#: Classes are named at their bars where there are so few; names are cut to so many characters.
-_MOST_NAMES, _NAME_LENGTH = 14, 12
-#: Bars are horizontal where names are longer than this.
+#: Maximum number of classes that are named at their bars, and maximum length of a name.
+_MAX_NAMES, _NAME_LENGTH = 14, 12
+#: Maximum length of names below vertical bars; for longer ones, bars are horizontal.
 _SHORT = 3
-#: Ticks of many classes, and of a target's intervals.
+#: Number of ticks for many classes, and for a target's intervals.
 _MANY_TICKS, _INTERVAL_TICKS = 5, 4
-#: Breadth of a bar, and room beside the first and the last class, in classes.
+#: Width of a bar, and margin beside the first and the last class, in units of classes.
 _BREADTH, _ROOM = 0.4, 0.6
 _HEADROOM = 1.05
 _COUNT_TICK_PX, _GAP = 50.0, 5.0
 
 
 def use_horizontal_bars(info: DataInfo) -> bool:
-    """Return whether bars are horizontal, for the names of classes: where they are few and longer than digits."""
+    """Return whether bars are horizontal, with room for names: for few classes with names longer than digits."""
     names = info.groups
-    return not info.is_regression and len(names) <= _MOST_NAMES and max(map(len, names)) > _SHORT
+    return not info.is_regression and len(names) <= _MAX_NAMES and max(map(len, names)) > _SHORT
 
 
 def group_ticks(info: DataInfo) -> List[Tick]:
-    """Return names where they have room; else some indices (of classes) or ends of intervals (of targets)."""
+    """Return ticks with names if there is room, otherwise with some class indices or ends of target intervals."""
     names = info.groups
     if info.is_regression:
         every = max(1, len(names) // _INTERVAL_TICKS)
         return [(index - 0.5, names[index].split(" to ")[0]) for index in range(0, len(names), every)]
-    if len(names) <= _MOST_NAMES:
+    if len(names) <= _MAX_NAMES:
         cut = (name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…" for name in names)
         return [(float(index), name) for index, name in enumerate(cut)]
     return [(float(index), str(index)) for index in range(0, len(names), -(-len(names) // _MANY_TICKS))]
 
 
 def class_count_shapes(info: DataInfo, size: Tuple[float, float], metrics: Metrics) -> List[Shape]:
-    """Return the bars of all groups of ``info`` with their axes, in a picture of this size."""
+    """Return the bars of all groups of ``info`` with their axes, in a picture of ``size``."""
     at = np.arange(len(info.groups), dtype=np.float64)
     top = _HEADROOM * max(int(info.train_counts.max()), int(info.test_counts.max()), 1)
     draw = _horizontal if use_horizontal_bars(info) else _upright

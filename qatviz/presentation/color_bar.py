@@ -1,4 +1,4 @@
-"""Colours of measures: from a value to a role, and the bar that shows all of them."""
+"""Colours of measures: role of a value's colour, and the colour bar."""
 
 from typing import List, Tuple
 
@@ -12,7 +12,7 @@ _GAP, _INSET, _LEAST_BAR = 6.0, 3.0, 20.0
 
 
 def color_role(measure: Measure, place: float) -> str:
-    """Return the role of a place 0..1 on the colour scale of a measure: from bad to good, or from dim to bright."""
+    """Return the role at ``place`` 0..1 on the colour scale of a measure: from bad to good, or from dim to bright."""
     direction = measure.color_direction
     return scale_role(1.0 - place if direction == LOWER else place, direction != NEITHER)
 
@@ -24,13 +24,13 @@ def value_role(measure: Measure, value: float) -> str:
 
 
 def bar_texts(measure: Measure) -> Tuple[str, str, str]:
-    """Return the values at the left end, in the middle and at the right end of the bar."""
+    """Return the texts at the left end, in the middle and at the right end of the bar."""
     low, middle, high = (measure.text(measure.color_value(place)) for place in (0.0, 0.5, 1.0))
     return "≤ " + low, middle, "≥ " + high
 
 
 def color_bar(measure: Measure, width: float, height: float, metrics: Metrics) -> List[Shape]:
-    """Return a bar of all colours of a measure, with the values that they stand for."""
+    """Return the colour bar of a measure, with values."""
     low, middle, high = bar_texts(measure)
     left = metrics.width(low) + _GAP
     right = max(width - metrics.width(high) - _GAP, left + _LEAST_BAR)

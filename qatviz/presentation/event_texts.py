@@ -14,18 +14,18 @@ NAMED = 2
 
 
 def sentence(event: events.Event) -> str:
-    """Return an event as one line."""
+    """Return the text of an event on one line."""
     text = _SENTENCES.get(type(event))
     return text(event) if text is not None else event.kind
 
 
 def change_words(change: events.Change) -> str:
-    """Return a change as text: ``conv1.weights.num_bits 8 → 4``."""
+    """Return the text of a change: ``conv1.weights.num_bits 8 → 4``."""
     return f"{change.setting} {value_text(change.setting, change.old)} → {value_text(change.setting, change.new)}"
 
 
 def changes_words(changes: Sequence[events.Change]) -> str:
-    """Return changes as one line; equal changes of many tensors are one: ``num_bits 8 → 4 of 9 tensors``."""
+    """Return the text of changes on one line; equal changes are merged: ``num_bits 8 → 4 of 9 tensors``."""
     if len(changes) <= NAMED:
         return ", ".join(map(change_words, changes))
     first = changes[0]
@@ -37,13 +37,13 @@ def changes_words(changes: Sequence[events.Change]) -> str:
 
 
 def activated_words(tensors: Sequence[str]) -> str:
-    """Return one line that names the tensors whose quantization delay has ended."""
+    """Return the text about tensors whose quantization delay has ended, on one line."""
     more = f" and {len(tensors) - NAMED} more" if len(tensors) > NAMED else ""
     return "quantization starts as the delay ends: " + ", ".join(tensors[:NAMED]) + more
 
 
 def command_text(command: Command) -> str:
-    """Return a command as one line: ``conv1.weights.num_bits=4``, ``preset int4``, ``Undo``."""
+    """Return the text of a command on one line: ``conv1.weights.num_bits=4``, ``preset int4``, ``Undo``."""
     if isinstance(command, ChangeSettings):
         return ", ".join(f"{path}={value}" for path, value in command.assignments)
     if isinstance(command, ApplyPreset):
@@ -54,7 +54,7 @@ def command_text(command: Command) -> str:
 
 
 def save_text(reason: SaveReason) -> str:
-    """Return why a state was saved: ``before conv1.weights.num_bits=4``, ``automatic``; empty if unknown."""
+    """Return the reason for saving a state: ``before conv1.weights.num_bits=4``, ``automatic``; empty if unknown."""
     if reason.kind is SaveKind.BEFORE_CHANGE and reason.command is not None:
         return "before " + command_text(reason.command)
     if reason.kind is SaveKind.FORK:
@@ -63,25 +63,25 @@ def save_text(reason: SaveReason) -> str:
 
 
 def restore_text(reason: RestoreReason) -> str:
-    """Return why a run was set to another state: ``undo``, ``restored``, ``a step went wrong``."""
-    return "a step went wrong" if reason is RestoreReason.BAD_STEP else str(reason.value)
+    """Return the reason for restoring a state: ``undo``, ``restored``, ``non-finite values``."""
+    return "non-finite values" if reason is RestoreReason.BAD_STEP else str(reason.value)
 
 
 def non_finite_text(event: events.NonFinite) -> str:
-    """Return what was not finite: ``the loss of step 12 is not finite``."""
+    """Return the text of a NaN or infinity: ``the loss of step 12 is not finite``."""
     if event.what is NonFiniteValue.LOSS:
         return f"the loss of step {event.step + 1} is not finite"
     return "a weight, a slot of the optimizer or a range is not finite"
 
 
 def reason_text(event: events.Event) -> str:
-    """Return the reason of an event in a few words; empty if it has none."""
+    """Return the short reason of an event; empty if it has none."""
     if isinstance(event, events.NonFinite):
         return non_finite_text(event)
     if isinstance(event, events.Restored):
         return restore_text(event.reason)
     if isinstance(event, events.Paused):
-        return "a step went wrong" if event.reason is PauseReason.BAD_STEP else str(event.reason.value)
+        return "non-finite values" if event.reason is PauseReason.BAD_STEP else str(event.reason.value)
     if isinstance(event, events.CheckpointSaved):
         return save_text(event.reason)
     return getattr(event, "message", "")
@@ -93,7 +93,7 @@ def _applied(event: events.CommandApplied) -> str:
 
 
 def _paused(event: events.Paused) -> str:
-    texts = {PauseReason.SINGLE_STEPS: ": single step", PauseReason.BAD_STEP: ": a step went wrong"}
+    texts = {PauseReason.SINGLE_STEPS: ": single step", PauseReason.BAD_STEP: ": non-finite values"}
     return "paused" + texts.get(event.reason, "")
 
 

@@ -1,4 +1,4 @@
-"""A distribution over time: the histograms of many snapshots on common edges, one column each, as an image."""
+"""Scene of a distribution over time: the histograms of many snapshots on common edges, one column each."""
 
 import math
 from typing import List, Optional, Sequence, Tuple
@@ -13,21 +13,21 @@ from qatviz.protocol.snapshots import TensorHistogram
 
 #: Bins of a column.
 ROWS = 96
-#: Ends of the colour scale, as fractions of a tensor's values in one bin: below the first nothing is drawn, above the
-#: last the colour stays the same. Fixed, so that a colour always means the same.
-LEAST_SHARE, MOST_SHARE = 1e-4, 0.3
-#: Numbers of colours; 0 is nothing.
+#: Ends of the colour scale, as fractions of a tensor's values in one bin: nothing is drawn below the first, and the
+#: colour is the same above the last. Fixed, so that a colour always means the same.
+MIN_FRACTION, MAX_FRACTION = 1e-4, 0.3
+#: Number of colours, from 1; 0 is transparent.
 COLORS = 255
 _RANGE, _CURSOR = Stroke("window_edge"), Stroke("text", 2.0)
 
 
 def rebinned(histogram: TensorHistogram, edges: np.ndarray) -> np.ndarray:
-    """Return the share of the values in each of the bins between ``edges``; those of a bin are taken as evenly spread.
+    """Return the fraction of values in each bin between ``edges``, assuming even spread within the histogram's bins.
 
     Parameters
     ----------
     edges : np.ndarray
-        float64 ``[n + 1]``, ascending. What is outside is lost.
+        float64 ``[n + 1]``, ascending. Values outside are not counted.
 
     Returns
     -------
@@ -40,20 +40,20 @@ def rebinned(histogram: TensorHistogram, edges: np.ndarray) -> np.ndarray:
     return np.diff(np.interp(edges, histogram.edges.astype(np.float64), below)) / below[-1]
 
 
-def color_numbers(shares: np.ndarray) -> np.ndarray:
-    """Return numbers of colours, uint8: 0 below :data:`LEAST_SHARE`, then evenly in the logarithm of the share."""
+def color_indices(fractions: np.ndarray) -> np.ndarray:
+    """Return colour indices, uint8: 0 below :data:`MIN_FRACTION`, then linear in the logarithm of the fraction."""
     with np.errstate(divide="ignore"):
-        place = np.log(shares / LEAST_SHARE) / np.log(MOST_SHARE / LEAST_SHARE)
-    return np.where(shares < LEAST_SHARE, 0, 1 + np.clip(place, 0, 1) * (COLORS - 1)).astype(np.uint8)
+        place = np.log(fractions / MIN_FRACTION) / np.log(MAX_FRACTION / MIN_FRACTION)
+    return np.where(fractions < MIN_FRACTION, 0, 1 + np.clip(place, 0, 1) * (COLORS - 1)).astype(np.uint8)
 
 
 class Heatmap:
-    """Columns of colour numbers, kept from one time to the next: only what is new is computed.
+    """Cache of columns of colour indices: only new columns are computed.
 
     Attributes
     ----------
     low, high : float
-        The values at the lower and upper edge of the image.
+        Values at the lower and upper edge of the image.
     """
 
     def __init__(self) -> None:
@@ -61,13 +61,13 @@ class Heatmap:
         self._columns: List[Tuple[TensorHistogram, np.ndarray]] = []
 
     def image(self, histograms: Sequence[TensorHistogram], low: float, high: float) -> np.ndarray:
-        """Return a column for each histogram, of the values from ``low`` to ``high``: uint8 ``[columns, ROWS]``."""
+        """Return colour indices for the values from ``low`` to ``high``, one column per histogram: ``[n, ROWS]``."""
         if (low, high) != (self.low, self.high):
             self.low, self.high, self._columns = low, high, []
         known = {id(histogram): column for histogram, column in self._columns}
         edges = np.linspace(low, high, ROWS + 1)
         self._columns = [
-            (histogram, known[id(histogram)] if id(histogram) in known else color_numbers(rebinned(histogram, edges)))
+            (histogram, known[id(histogram)] if id(histogram) in known else color_indices(rebinned(histogram, edges)))
             for histogram in histograms
         ]
         if not self._columns:
@@ -84,13 +84,13 @@ def heat_map_shapes(
     ends: Sequence[np.ndarray],
     cursor: Optional[int],
 ) -> Group:
-    """Return a column of colours for each time, and the ends of the representable range at each.
+    """Return the columns of colours, and lines at the ends of the representable range.
 
     Parameters
     ----------
     area : Area
     n_columns : int
-        Columns that there is room for; those of the image are the first of them.
+        Number of columns of the axis; those of the image are the first.
     y_range : (float, float)
     image : np.ndarray
         uint8 ``[columns, ROWS]``, as :meth:`Heatmap.image` returns it for ``y_range``.
@@ -99,7 +99,7 @@ def heat_map_shapes(
     ends : sequence of np.ndarray
         Lower and upper ends, float64 ``[columns]`` each; NaN in float.
     cursor : int, optional
-        The column that a line is drawn through.
+        Column of the cursor's line.
     """
     left, top, right, bottom = area
     width = (right - left) / n_columns
@@ -114,7 +114,7 @@ def heat_map_shapes(
 
 
 def heat_map_ticks(labels: Sequence[str], n_columns: int, width: float, metrics: Metrics) -> List[Tick]:
-    """Return ticks at columns (0, 1, ...), as many as have room for their labels."""
+    """Return ticks at columns (0, 1, ...), as many as there is room for labels."""
     widest = max(map(metrics.width, labels), default=0.0) + LABEL_GAP
     stride = max(1, math.ceil(widest * n_columns / max(width, 1.0)))
     return [(float(column), label) for column, label in enumerate(labels) if column % stride == 0]

@@ -1,4 +1,4 @@
-"""Scenes of distributions: float values, those that are clipped or rounded to zero, levels, the representable range."""
+"""Scenes of distributions: float values, values clipped or rounded to zero, levels, representable range."""
 
 import sys
 from typing import List, NamedTuple, Optional, Tuple
@@ -23,17 +23,17 @@ from qatviz.presentation.scene import (
 )
 from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks, octave_ticks
 
-#: Levels nearer than this many pixels run into one another: their outline is drawn.
+#: Minimum distance of levels drawn as spikes, px; denser levels are drawn as an outline.
 SPIKE_SPACING_PX = 3.5
-#: A level that holds a value is drawn at least so high, px.
+#: Minimum height of a level with at least one value, px.
 _LEVEL_PX = 3.0
-#: In linear counts the bin of 0 is cut off where it is higher than this many times the next.
+#: Minimum ratio of the bin of 0 to the next highest at which it is cut off (linear counts).
 ZERO_TOWERS = 1.5
-#: A smaller plot is left out, px; a larger one has the count of a bin that is cut off.
+#: Minimum size of a plot that is drawn, and of one with the count of a cut bin, px.
 SMALLEST_PX, _COUNT_PX = 8.0, 220.0
-#: Pixels that a unit of the x axis takes at most: numbers beyond would be none any more.
-_MOST_PER_UNIT_PX = 1e100
-#: What lies further outside than this, px, is drawn there: painters have limits.
+#: Maximum number of pixels per unit of the x axis, to avoid overflow.
+_MAX_PER_UNIT_PX = 1e100
+#: Coordinates are clipped to this distance from the plot, px, because painters have limits.
 _OUTSIDE = 1e4
 
 _FLOAT, _FLOAT_OUTLINE = Fill("float_values", 0.38), Stroke("float_values", opacity=0.67)
@@ -49,7 +49,7 @@ FLOAT, QUANTIZED, CLIPPED, ZERO, RANGE, PENDING = "float", "quantized", "clipped
 
 
 class HistogramView(NamedTuple):
-    """The axes: range of x, count at the top of y, and whether counts are logarithmic."""
+    """Axes: range of x, count at the top of y, and whether counts are logarithmic."""
 
     low: float
     high: float
@@ -58,7 +58,7 @@ class HistogramView(NamedTuple):
 
 
 class PendingGrid(NamedTuple):
-    """A grid that is not in effect yet: its range and its step as values."""
+    """Grid of pending settings: its representable range and its scale."""
 
     low: float
     high: float
@@ -66,7 +66,7 @@ class PendingGrid(NamedTuple):
 
 
 class LegendEntry(NamedTuple):
-    """One of the things that are drawn: ``key`` for :func:`sample`, its name, and what it means."""
+    """Entry of the legend: ``key`` for :func:`sample`, name, and explanation."""
 
     key: str
     label: str
@@ -78,28 +78,26 @@ LEGEND = (
     LegendEntry(
         FLOAT,
         "float",
-        "Distribution of the values as they are trained: QAT keeps every weight in float and computes with a rounded "
-        "copy of it. So weights that are read out still look like floats.",
+        "Distribution of the float values: QAT trains weights in float and computes with a rounded copy. So trained "
+        "weights still look like floats.",
     ),
     LegendEntry(
         QUANTIZED,
         "quantized",
-        "What the network computes with: the values rounded to the levels of the grid. A spike for each level, as high "
-        "as many values are on it compared with the others; an outline where the levels are too dense to tell apart, "
-        "or each channel has levels of its own.",
+        "Values that the network computes with, rounded to the levels of the grid. A spike for each level, with a "
+        "height by the number of its values; an outline if the levels are too dense, or differ by channel.",
     ),
     *(LegendEntry(key, MEASURES[measure].name, MEASURES[measure].help) for key, measure in _OF_MEASURES),
     LegendEntry(
         RANGE,
         "range",
-        "The representable range: from the smallest to the largest value that the grid has (of a tensor quantized per "
-        "channel, the widest). On the log₂ axis, from half a quantization step on.",
+        "Representable range: from the lowest to the highest level of the grid (per channel: the widest). On the log₂ "
+        "axis it begins at half a quantization step.",
     ),
     LegendEntry(
         PENDING,
         "pending",
-        "The grid that settings which are not in effect yet would give: its representable range, and its levels as "
-        "small ticks.",
+        "Grid under the pending settings: its representable range, and its levels as small ticks.",
     ),
 )
 #: Width and height of a sample in a legend, px.
@@ -107,7 +105,7 @@ SAMPLE_SIZE = (14.0, 12.0)
 
 
 def sample(key: str) -> List[Shape]:
-    """Return a sample of what is drawn, for a legend: as large as :data:`SAMPLE_SIZE`."""
+    """Return the sample of a legend's entry, as large as :data:`SAMPLE_SIZE`."""
     width, height = SAMPLE_SIZE
     if key == QUANTIZED:
         return [rects([1, 6, 11], [height - tall for tall in (5, 11, 7)], [4, 9, 14], height, _LEVEL)]
@@ -117,7 +115,7 @@ def sample(key: str) -> List[Shape]:
 
 
 def top_count(shown: Distribution, is_log: bool) -> float:
-    """Return the count that the top of the y axis has to reach."""
+    """Return the count that the y axis must reach."""
     counts, at_zero = shown.counts, shown.zero_bin
     if at_zero < 0:
         top = zero = float(counts.max())
@@ -131,14 +129,14 @@ def top_count(shown: Distribution, is_log: bool) -> float:
 
 
 class HistogramScene:
-    """The shapes of one distribution.
+    """Shapes of one distribution.
 
-    What follows from the axes alone is apart from what changes with every snapshot: most of the time goes into text.
+    The axis is separate from the content, which changes with every snapshot, because text is slow to draw.
 
     Parameters
     ----------
     area : (left, top, right, bottom)
-        Where the plot is, px.
+        Edges of the plot, px.
     shown : Distribution
     view : HistogramView
     pending : PendingGrid, optional
@@ -154,20 +152,20 @@ class HistogramScene:
         self._area, self._shown, self._view, self._pending = area, shown, view, pending
         self._scale = CountScale(view.top, view.is_log)
         self.left, self.top, self.right, self.bottom = map(float, area)
-        # Of a width next to nothing, too, a number: what is on the edge of the view stays there.
+        # A range of width 0 must not divide by zero.
         width = max(view.high - view.low, sys.float_info.min)
-        self.per_unit = min(max(self.right - self.left, 1.0) / width, _MOST_PER_UNIT_PX)
+        self.per_unit = min(max(self.right - self.left, 1.0) / width, _MAX_PER_UNIT_PX)
         self._offset = self.left - view.low * self.per_unit
-        # What is further outside is drawn there.
+        # Values further outside are clipped to these.
         self._least, self._most = view.low - _OUTSIDE / self.per_unit, view.high + _OUTSIDE / self.per_unit
 
     @property
     def is_drawn(self) -> bool:
-        """Whether there is room for a plot."""
+        """True if there is room for a plot."""
         return min(self.right - self.left, self.bottom - self.top) >= SMALLEST_PX
 
     def axis(self, metrics: Metrics, edges: Range) -> List[Shape]:
-        """Return the axis of values below the plot; labels keep between the left and right ``edges`` of the picture."""
+        """Return the axis of values below the plot; labels stay within the left and right ``edges`` of the picture."""
         ends = self._view.low, self._view.low + (self.right - self.left) / self.per_unit
         return axes.bottom_axis(self._area, ends, self._ticks(metrics), metrics, edges)
 
@@ -176,7 +174,7 @@ class HistogramScene:
         return self._scale.axis(self._area, metrics)
 
     def content(self, metrics: Metrics) -> Group:
-        """Return the distribution with its range, and what is pending."""
+        """Return the distribution with its representable range and the pending grid."""
         parts = self._beyond() + self._floats() + self._range() + self._quantized() + self._cut(metrics)
         return Group(parts + self._pending_shapes(), self._area)
 
@@ -190,23 +188,23 @@ class HistogramScene:
         return self._scale.heights(counts, self.bottom - self.top)
 
     def _ends(self, low: float, high: float) -> Tuple[float, float]:
-        """Return where the ends of a range are, px: beyond the plot no further than painters can draw."""
+        """Return the ends of a range in px, clipped to what painters can draw."""
         low, high = (min(max(end, self._least), self._most) * self.per_unit + self._offset for end in (low, high))
         return low, high
 
     # Shapes
 
     def _floats(self) -> List[Shape]:
-        """Return the float values, and over them those that are rounded to zero or clipped."""
+        """Return the float values, and over them the values rounded to zero or clipped."""
         shown = self._shown
         heights, x = self._height(shown.counts), self._x(shown.edges)
-        share = heights / np.maximum(shown.counts, 1.0)
+        per_count = heights / np.maximum(shown.counts, 1.0)
         lost = shown.clipped + shown.flushed
         shapes: List[Shape] = [self._steps(x, heights, _FLOAT)]
         if lost.any():
-            shapes.append(self._steps(x, visible(lost * share, lost), _ZERO))
+            shapes.append(self._steps(x, visible(lost * per_count, lost), _ZERO))
         if shown.clipped.any():
-            shapes.append(self._steps(x, visible(shown.clipped * share, shown.clipped), _CLIPPED))
+            shapes.append(self._steps(x, visible(shown.clipped * per_count, shown.clipped), _CLIPPED))
         if shown.representable is None:
             shapes.append(self._steps(x, heights, None, _FLOAT_OUTLINE))
         return shapes
@@ -234,15 +232,15 @@ class HistogramScene:
         return shapes
 
     def _raised(self, level_heights: np.ndarray) -> float:
-        """Return by how much levels are drawn higher than their density, so that the highest is not below the floats.
+        """Return the factor that raises the highest level to the height of the float values.
 
-        Wide steps gather values from afar: as a density, the few levels of 2 bits would be lost at the foot of it all.
+        Wide quantization steps spread their values over a wide range, so that the few levels of 2 bits would be low.
         """
         highest = float(level_heights.max())
         return max(1.0, top_count(self._shown, False) / highest) if highest > 0 else 1.0
 
     def _spikes(self, levels: np.ndarray, spacing: np.ndarray, heights: np.ndarray) -> List[Shape]:
-        """Return bars at the levels, and a mark on the baseline for those that no value is on."""
+        """Return bars at the levels, and marks on the baseline for unused levels."""
         widest = 3.0 + (self.right - self.left) // 100
         width = np.minimum(np.maximum(np.floor(spacing * 0.35), 1.0), widest)
         left = self._x(levels) - np.floor(width / 2)
@@ -257,7 +255,7 @@ class HistogramScene:
         ]
 
     def _cut(self, metrics: Metrics) -> List[Shape]:
-        """Return two slanted lines over the bin of 0 where it is higher than the plot, with its count beside them."""
+        """Return the mark of the bin of 0 if it is higher than the plot."""
         shown, at_zero = self._shown, self._shown.zero_bin
         if self._view.is_log or at_zero < 0 or shown.counts[at_zero] <= self._view.top:
             return []
@@ -266,7 +264,7 @@ class HistogramScene:
         return axes.cut_mark(self._area, x, float(shown.counts[at_zero]), metrics if has_room else None)
 
     def _beyond(self) -> List[Shape]:
-        """Return what the grid does not reach."""
+        """Return the shading beyond the representable range."""
         shown = self._shown
         if shown.representable is None:
             return []
@@ -301,7 +299,7 @@ class HistogramScene:
         return shapes
 
     def _ticks(self, metrics: Metrics) -> List[Tick]:
-        """Return as many ticks of the axis of values as have room."""
+        """Return the ticks of the axis of values, as many as there is room for."""
         view, edges = self._view, self._shown.edges
 
         def make(at_most: int) -> List[Tick]:
@@ -321,7 +319,7 @@ def _brackets(
     has_low: bool = True,
     has_high: bool = True,
 ) -> Shape:
-    """Return a bracket at each end of a range; an arrow where the end is outside the area."""
+    """Return a bracket at each end of a range, or an arrow if the end is outside the area."""
     left, top, right, bottom = area
     lines: List[Tuple[float, float, float, float]] = []
     for x, inward, is_known in ((low, 1, has_low), (high, -1, has_high)):

@@ -1,14 +1,14 @@
-"""Colors by role, in a dark and a light form, safe for the color-blind (Okabe and Ito, 2008)."""
+"""Colours by role in a dark and a light palette, safe for the colour-blind (Okabe and Ito, 2008)."""
 
 from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
 
-#: Number of steps of the color scales.
+#: Number of steps of the colour scales.
 SCALE_STEPS = 24
 _SERIES, _DIVERGING, _SEQUENTIAL, _ON = "series", "diverging", "sequential", "on_"
-#: Relative luminance from which dark text reads better. Where the contrast ratios (WCAG 2) are equal it is 0.18, but
-#: white on blue reads better than its ratio says.
+#: Relative luminance above which text is dark. The contrast ratios (WCAG 2) are equal at 0.18, but white on blue is
+#: more legible than its ratio.
 _BRIGHT = 0.24
 _INK = ("#ffffff", "#0b0d10")
 
@@ -24,7 +24,7 @@ class Palette(NamedTuple):
     muted: str  # labels, units
     accent: str  # selection, focus
     on_accent: str
-    float_values: str  # what is not quantized, and its accuracy
+    float_values: str  # float values, and accuracy in float
     in_range: str  # quantized values
     clipped: str
     flushed: str  # rounded to zero
@@ -79,7 +79,7 @@ LIGHT = Palette(
 )
 
 
-#: The colour map viridis (Smith and van der Walt, 2015), which grows evenly in lightness.
+#: Colour map viridis (Smith and van der Walt, 2015), which increases evenly in lightness.
 _VIRIDIS = (
     "#440154 #48186a #472d7b #424086 #3a528b #33628d #2c718e #26818e #21908c #1f9f88 #27ad80 #3ebc73 #5bc863 #80d34d "
     "#a9db32 #d4e21a #fde725"
@@ -87,7 +87,7 @@ _VIRIDIS = (
 
 
 def color_map(n: int, is_dark: bool) -> np.ndarray:
-    """Return ``n`` colours from the ground of a dark or light theme outwards: uint8 ``[n, 4]``, RGBA."""
+    """Return ``n`` colours, starting near the background of a dark or light theme: uint8 ``[n, 4]``, RGBA."""
     known = np.array([_channels(color) for color in _VIRIDIS.split()], np.float64)[:: 1 if is_dark else -1]
     places = np.linspace(0, len(known) - 1, n)
     parts = [np.interp(places, np.arange(len(known)), known[:, channel]) for channel in range(3)]
@@ -100,20 +100,20 @@ def series_role(index: int) -> str:
 
 
 def scale_role(place: float, diverging: bool) -> str:
-    """Return the role of a place 0..1 on a scale of colours.
+    """Return the role at ``place`` 0..1 on a colour scale.
 
-    A diverging scale goes from bad by way of grey to good; else from dim to bright, where no end is better.
+    A diverging scale goes from bad over grey to good, a sequential one from dim to bright.
     """
     return f"{_DIVERGING if diverging else _SEQUENTIAL}{round(place * SCALE_STEPS)}"
 
 
 def ink_on(role: str) -> str:
-    """Return the role of text on a colour of a scale."""
+    """Return the role of text on a background of ``role``."""
     return _ON + role
 
 
 def color_of(palette: Palette, role: str) -> str:
-    """Return the colour of a role: a name of :class:`Palette`, or what the functions above return; ``#rrggbb``."""
+    """Return the colour ``#rrggbb`` of a role: a name of :class:`Palette`, or a result of the functions above."""
     if role in palette._fields:
         return str(getattr(palette, role))
     if role.startswith(_ON):
@@ -128,7 +128,7 @@ def color_of(palette: Palette, role: str) -> str:
 
 
 def all_colors(palette: Palette) -> Dict[str, str]:
-    """Return the colours of all roles but those of the sequential scale."""
+    """Return the colours of all roles except those of the sequential scale."""
     names = [name for name in palette._fields if name != _SERIES]
     scale = [scale_role(step / SCALE_STEPS, True) for step in range(SCALE_STEPS + 1)]
     roles = names + [series_role(i) for i in range(len(palette.series))] + scale + [ink_on(role) for role in scale]
@@ -142,9 +142,9 @@ def _diverging(palette: Palette, place: float) -> str:
     return blend(palette.in_range, middle, 2 * place - 1)
 
 
-def blend(color: str, onto: str, share: float) -> str:
-    """Return ``share`` (0..1) of ``color`` on ``onto``; ``#rrggbb``."""
-    mixed = (round(share * a + (1 - share) * b) for a, b in zip(_channels(color), _channels(onto)))
+def blend(color: str, onto: str, opacity: float) -> str:
+    """Return the blend ``#rrggbb`` of ``color`` with ``opacity`` 0..1 over ``onto``."""
+    mixed = (round(opacity * a + (1 - opacity) * b) for a, b in zip(_channels(color), _channels(onto)))
     return "#{:02x}{:02x}{:02x}".format(*mixed)
 
 

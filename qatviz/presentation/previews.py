@@ -7,9 +7,9 @@ import numpy as np
 from qatviz.number_format import shape_text
 
 REGRESSION = "regression"
-#: Number of examples that are shown.
+#: Maximum number of shown examples.
 N_SAMPLES = 32
-#: Longer sides are reduced to this many pixels; a strip of features to twice as many columns.
+#: Maximum width and height of a picture, px; a strip of features has at most twice as many columns.
 LARGEST_SIDE = 64
 #: Bins of the histogram of targets, and the rows (evenly spaced) from which the range of each feature is taken.
 _BINS, _RANGE_ROWS = 24, 4096
@@ -17,18 +17,18 @@ GREY, RGB, ROWS = "grey", "rgb", "rows"
 
 
 class DataInfo(NamedTuple):
-    """The facts and examples of a data set that are shown before a run begins.
+    """Summary and examples of a data set, shown before a run begins.
 
     Attributes
     ----------
     name, task : str
     input_shape : tuple of int
-        Of one example.
+        Shape of one example.
     outputs : int
-        Number of classes, or of numbers to be predicted.
+        Number of classes, or of regression targets.
     train_examples, test_examples : int
     values : str
-        The stored numbers and how a network is fed with them, in words.
+        Text on the stored values and their scaling.
     kind : str
         "grey" and "rgb": pictures; "rows": rows of features.
     samples : np.ndarray
@@ -41,7 +41,7 @@ class DataInfo(NamedTuple):
     train_counts, test_counts : np.ndarray
         int64: number of examples in each group.
     notes : tuple of str
-        Properties that may be unintended, and what is not shown as it is.
+        Properties that may be unintended, and simplifications of the preview.
     """
 
     name: str
@@ -64,7 +64,7 @@ class DataInfo(NamedTuple):
         return self.task == REGRESSION
 
     def describe(self) -> str:
-        """Return a line such as ``28×28×1, 10 classes, 4,000 + 1,000 examples``."""
+        """Return a line such as ``28×28×1, 10 classes, 4,000 + 1,000 examples`` (training + test)."""
         what = "target" if self.is_regression else "class"
         plural = "" if self.outputs == 1 else "s" if self.is_regression else "es"
         return (
@@ -74,22 +74,22 @@ class DataInfo(NamedTuple):
 
 
 def example_text(shape: Sequence[int]) -> str:
-    """Return the shape of one example in words: ``28×28×1``, ``13 features``."""
+    """Return the shape of one example as text: ``28×28×1``, ``13 features``."""
     if len(shape) == 1:
         return f"{shape[0]:,} feature{'' if shape[0] == 1 else 's'}"
     return shape_text(shape)
 
 
 def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataInfo:
-    """Return the preview of ``dataset``; of its arrays only the samples are kept.
+    """Return the preview of ``dataset``, which keeps only the samples of its arrays.
 
     Parameters
     ----------
     dataset : qatviz.data.Dataset
     value_range : (float, float), optional
-        Smallest and largest value of the training examples, where they are known already.
+        Smallest and largest value of the training examples, if already known.
     notes : sequence of str
-        Notes to begin with.
+        First notes of the result.
     """
     x, y = dataset.x_train, dataset.y_train
     task, outputs = dataset.task, int(dataset.num_outputs)
@@ -123,7 +123,7 @@ def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, n
 
 
 def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
-    """Return indices of up to ``n`` examples, the classes in turn: the first of each, then the second of each, ..."""
+    """Return indices of up to ``n`` examples: the first of each class, then the second of each class, ..."""
     order = np.argsort(labels, kind="stable")
     ordered = labels[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
@@ -143,7 +143,7 @@ def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndar
     channels = images.shape[3]
     notes: Tuple[str, ...] = ()
     if channels not in (1, 3):
-        notes = (f"of {channels} channels the pictures show the first{'' if channels < 3 else ' three'}",)
+        notes = (f"the pictures show the first{'' if channels < 3 else ' three'} of {channels} channels",)
     pixels = _reduced(images[..., : 1 if channels < 3 else 3].astype(np.float64))
     if images.dtype != np.uint8:
         pixels = (pixels - low) * (255.0 / (high - low if high > low else 1.0))
@@ -152,7 +152,7 @@ def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndar
 
 
 def _reduced(images: np.ndarray) -> np.ndarray:
-    """Average blocks of pixels, so that no side is longer than :data:`LARGEST_SIDE`."""
+    """Return the images averaged over blocks of pixels, so that no side exceeds :data:`LARGEST_SIDE`."""
     n, height, width, channels = images.shape
     rows, columns = -(-height // LARGEST_SIDE), -(-width // LARGEST_SIDE)
     factor = max(rows, columns)
@@ -179,7 +179,7 @@ def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tupl
 
 
 def _target_counts(train: np.ndarray, test: np.ndarray) -> Tuple[Tuple[str, ...], List[np.ndarray]]:
-    """Return intervals of the first target, and the number of examples of each part in them."""
+    """Return intervals of the first target, and the number of training and test examples in each."""
     firsts = [np.asarray(part, np.float64).reshape(len(part), -1)[:, 0] for part in (train, test)]
     low, high = min(part.min() for part in firsts), max(part.max() for part in firsts)
     edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)

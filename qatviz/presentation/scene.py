@@ -1,4 +1,4 @@
-"""Pictures as data: shapes and texts in pixels, with colours by their roles. Painters turn them into Qt or SVG.
+"""Pictures as data: shapes and texts in pixels, with colours by role. Painters draw them with Qt or as SVG.
 
 Coordinates are pixels from the upper left corner, y downwards. Arrays are float64 ``[n]``. Shapes are painted in their
 order, the last on top. Roles of colours are the names of :class:`qatviz.presentation.palette.Palette`.
@@ -9,20 +9,20 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 START, MIDDLE, END = "start", "middle", "end"
-#: Roles of fonts: labels of axes; names; what is to be read from afar.
+#: Roles of fonts: labels of axes; titles; names in a small overview.
 SMALL, TITLE, LARGE = "small", "title", "large"
 DASHED, DOTTED = (5.0, 3.0), (1.5, 3.0)
 
 
 class Fill(NamedTuple):
-    """The inside of a shape: role of the colour, and its opacity 0..1."""
+    """Fill of a shape: role of the colour, and opacity 0..1."""
 
     role: str
     opacity: float = 1.0
 
 
 class Stroke(NamedTuple):
-    """A line: role of the colour, width in pixels, lengths of dashes and gaps (none: solid), opacity 0..1."""
+    """Stroke of a line: role of the colour, width in pixels, lengths of dashes and gaps (none: solid), opacity 0..1."""
 
     role: str
     width: float = 1.0
@@ -31,7 +31,7 @@ class Stroke(NamedTuple):
 
 
 class Area(NamedTuple):
-    """A closed polygon; its corners are put on whole pixels unless it is ``smooth``."""
+    """Closed polygon; its corners are rounded to pixels unless it is ``smooth``."""
 
     x: np.ndarray
     y: np.ndarray
@@ -41,7 +41,7 @@ class Area(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line through points; NaN interrupts it. ``dots``: the points are marked; a point between two gaps always is."""
+    """Line through points; NaN interrupts it. ``dots`` marks the points; isolated points are always marked."""
 
     x: np.ndarray
     y: np.ndarray
@@ -50,7 +50,7 @@ class Line(NamedTuple):
 
 
 class Band(NamedTuple):
-    """The space between two lines over the same ``x``, which ascends; NaN interrupts it."""
+    """Area between two lines over the same ascending ``x``; NaN interrupts it."""
 
     x: np.ndarray
     top: np.ndarray
@@ -69,7 +69,7 @@ class Segments(NamedTuple):
 
 
 class Rects(NamedTuple):
-    """Upright rectangles by their edges; ``radius`` rounds their corners."""
+    """Rectangles by their edges; ``radius`` rounds their corners."""
 
     left: np.ndarray
     top: np.ndarray
@@ -81,9 +81,9 @@ class Rects(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Smooth lines: ``[n, 2]`` points each, straight where two differ in one coordinate only.
+    """Smooth lines through points ``[n, 2]``, straight between points that differ in one coordinate only.
 
-    Elsewhere a curve leaves and arrives along the flow: downwards, or to the right.
+    Other points are connected by a curve along the flow: downwards, or to the right.
     """
 
     routes: Sequence[np.ndarray]
@@ -92,7 +92,7 @@ class Curves(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A text on the baseline ``y``, beginning, centred or ending at ``x``."""
+    """Text on the baseline ``y``, which starts, is centred, or ends at ``x``."""
 
     x: float
     y: float
@@ -103,9 +103,9 @@ class Text(NamedTuple):
 
 
 class Image(NamedTuple):
-    """Numbers of colours, uint8 ``[rows, columns]``, the first row on top, in a rectangle.
+    """Image in a rectangle: colour indices, uint8 ``[rows, columns]``, the first row on top.
 
-    ``colors`` has the colour of each number: uint8 ``[n, 4]``, RGBA.
+    ``colors`` has the colour of each index: uint8 ``[n, 4]``, RGBA.
     """
 
     left: float
@@ -123,9 +123,9 @@ class Group(NamedTuple):
     ----------
     shapes : sequence
     clip : (left, top, right, bottom), optional
-        What is outside is not painted.
+        Rectangle that clips the shapes.
     title : str
-        Shown where the mouse points at it.
+        Text on hover.
     """
 
     shapes: Sequence[Any]
@@ -137,14 +137,14 @@ Shape = Union[Area, Line, Band, Segments, Rects, Curves, Text, Image, Group]
 
 
 class Scene(NamedTuple):
-    """A whole picture.
+    """Complete picture.
 
     Attributes
     ----------
     width, height : float
     shapes : sequence of shapes
     title, description : str
-        For those who can't see it: what is shown, and what there is to see.
+        Title and description for assistive technology.
     """
 
     width: float
@@ -160,16 +160,16 @@ class Metrics:
     Attributes
     ----------
     height, ascent : float
-        Of a line, and of the part of it above the baseline.
+        Height of a line, and of its part above the baseline.
     width : callable
-        From a text to its width.
+        Returns the width of a text.
     """
 
     def __init__(self, height: float, ascent: float, width: Callable[[str], float]):
         self.height, self.ascent, self.width = height, ascent, width
 
     def elided(self, text: str, room: float, middle: bool = False) -> str:
-        """Return ``text``, its end (or middle: names differ at their ends) cut to an ellipsis where it has no room."""
+        """Return ``text``, with its end (or ``middle``) elided if it is wider than ``room``."""
         if self.width(text) <= room:
             return text
         low, high = 0, len(text)
@@ -185,7 +185,7 @@ def _cut(text: str, kept: int, middle: bool) -> str:
 
 
 def estimated_metrics(points: float, character: float) -> Metrics:
-    """Return sizes of text that is not measured: ``character`` is a wide guess at the mean width of a character."""
+    """Return estimated sizes of text; ``character`` is a generous mean width of a character."""
     return Metrics(1.25 * points, points, lambda text: character * len(text))
 
 
@@ -194,19 +194,19 @@ Fonts = Dict[str, Metrics]
 
 
 def segments(x0: Any, y0: Any, x1: Any, y1: Any, stroke: Stroke) -> Segments:
-    """Return lines between points; numbers stand for arrays of the same value."""
+    """Return lines between points; scalars are broadcast."""
     x0, y0, x1, y1 = _alike(x0, y0, x1, y1)
     return Segments(x0, y0, x1, y1, stroke)
 
 
 def rects(left: Any, top: Any, right: Any, bottom: Any, fill: Optional[Fill], stroke: Optional[Stroke] = None) -> Rects:
-    """Return rectangles; numbers stand for arrays of the same value."""
+    """Return rectangles; scalars are broadcast."""
     left, top, right, bottom = _alike(left, top, right, bottom)
     return Rects(left, top, right, bottom, fill, stroke)
 
 
 def _alike(*parts: Any) -> List[np.ndarray]:
-    """Return arrays of the same length (quicker than NumPy's broadcasting)."""
+    """Return arrays of the same length (faster than NumPy's broadcasting)."""
     arrays = [np.asarray(part, np.float64) for part in parts]
     length = next((len(part) for part in arrays if part.ndim), 1)
     return [part if part.ndim else part.repeat(length) for part in arrays]

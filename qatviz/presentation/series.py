@@ -1,4 +1,4 @@
-"""Series of a run as they are drawn: as many points as there is room for, extremes kept, over steps or seconds."""
+"""Series of a run for drawing: reduced to the points that there is room for, with extremes, over steps or seconds."""
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from qatviz.telemetry.history import History, Series
 
-#: What is read begins and ends at multiples of so many points: a small pan reads nothing new.
+#: Parts that are read begin and end at multiples of this number of points, so that a small pan reads nothing new.
 _ALIGNMENT = 64
-#: (step, seconds) pairs that are kept; between them time is linear.
+#: Maximum number of (step, seconds) pairs; time is linear between them.
 _CLOCK_PAIRS = 4096
 
 
 class Points(NamedTuple):
-    """A series in few points, oldest first. Each stands for a run of consecutive rows.
+    """Reduced series, oldest first. Each point summarizes consecutive rows.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Points(NamedTuple):
 
 
 def thin(series: Series, width: int) -> Points:
-    """One point for all rows whose bucket begins within the same ``width`` steps (counted from step 0)."""
+    """Return a series with one point for all rows that begin within the same ``width`` steps, counted from step 0."""
     first, last = series.first_step, series.last_step
     count, mean = series.count.astype(np.int64), series.mean.astype(np.float64)
     low, high = series.minimum.astype(np.float64), series.maximum.astype(np.float64)
@@ -45,7 +45,7 @@ def thin(series: Series, width: int) -> Points:
     begins = np.concatenate([[0], np.flatnonzero(np.diff(first // width)) + 1])
     if len(begins) < len(first):
         ends = np.concatenate([begins[1:], [len(first)]]) - 1
-        with np.errstate(invalid="ignore"):  # inf - inf: the mean is NaN, the extremes tell of both
+        with np.errstate(invalid="ignore"):  # inf - inf: the mean is NaN, the extremes are infinite
             sums = np.add.reduceat(np.where(count > 0, mean * count, 0.0), begins)
         count = np.add.reduceat(count, begins)
         mean = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
@@ -65,7 +65,7 @@ def width_for(steps: float, points: float) -> int:
 class SeriesReader:
     """Reader of a history for repeated drawing; each call reads only what is new.
 
-    Points stay as they were read, also after the history has folded them into buckets.
+    Points keep their resolution, also after the history has folded them into buckets.
     """
 
     def __init__(self, history: History):
@@ -79,7 +79,7 @@ class SeriesReader:
     def points(self, name: str, start: float, stop: float, width: int) -> Points:
         """Return the series ``name`` around the steps ``start`` to ``stop``, in points of ``width`` steps.
 
-        Returns the same object as the last time if nothing is new. Raises ``KeyError`` if there is no such series.
+        Returns the same object as before if nothing is new. Raises ``KeyError`` if there is no such series.
         """
         chunk = _ALIGNMENT * width
         begin, end = int(max(start, 0) // chunk) * chunk, int(stop // chunk + 1) * chunk
@@ -87,11 +87,11 @@ class SeriesReader:
         if (known_width, known_begin) != (width, begin) or not len(known.first):
             points = thin(self._history.series(name, begin, end), width)
         else:
-            points = self._with_news(name, known, width, end)
+            points = self._extended(name, known, width, end)
         self._read[name] = width, begin, points
         return points
 
-    def _with_news(self, name: str, known: Points, width: int, end: int) -> Points:
+    def _extended(self, name: str, known: Points, width: int, end: int) -> Points:
         tail = int(known.first[-1]) // width * width
         news = self._history.series(name, tail, end)
         begin = int(np.searchsorted(news.first_step, known.first[-1]))  # a bucket from before is known
@@ -108,10 +108,10 @@ _NO_POINTS = Points(*(np.zeros(0) for _ in Points._fields))
 
 
 def smooth(points: Points, steps: float) -> np.ndarray:
-    """Exponential moving average of ``points.mean`` with a time constant of ``steps`` rows.
+    """Return the exponential moving average of ``points.mean`` with a time constant of ``steps`` rows.
 
-    A point of n rows has the weight that its rows would have had one by one. The average begins unbiased (Kingma and
-    Ba, 2015, section 3): the first value is the first mean. NaN where a point has no finite mean.
+    A point of n rows has the weight of its n rows. The average is bias-corrected (Kingma and Ba, 2015, section 3): the
+    first value is the first mean. NaN where a point has no finite mean.
     """
     decays = np.exp(-points.count / float(steps))
     total = weight = 0.0
@@ -124,7 +124,7 @@ def smooth(points: Points, steps: float) -> np.ndarray:
 
 
 def nearest(x: np.ndarray, wanted: float) -> Optional[int]:
-    """Index of the value of ascending ``x`` that is nearest to ``wanted``; None where there is none."""
+    """Return the index of the value of ascending ``x`` nearest to ``wanted``; None if ``x`` is empty."""
     if not len(x):
         return None
     right = int(np.searchsorted(x, wanted))
@@ -134,19 +134,19 @@ def nearest(x: np.ndarray, wanted: float) -> Optional[int]:
 
 
 class Clock:
-    """Seconds of training at a step and the other way round, from pairs as they come; linear in between and beyond."""
+    """Conversion between steps and seconds of training, linear between known pairs and beyond them."""
 
     def __init__(self) -> None:
         self._steps, self._seconds = [0.0], [0.0]
 
     def add(self, step: int, seconds: float) -> None:
-        """Seconds of training after ``step`` steps; what is not after the last pair is left out."""
+        """Add the seconds of training after ``step`` steps; ignored unless both exceed the last pair."""
         if step <= self._steps[-1] or seconds <= self._seconds[-1]:
             return
         self._steps.append(float(step))
         self._seconds.append(float(seconds))
         if len(self._steps) > _CLOCK_PAIRS:
-            # Every other pair goes; the first and the last stay.
+            # Drop every other pair, but keep the first and the last.
             self._steps, self._seconds = (column[:-1:2] + column[-1:] for column in (self._steps, self._seconds))
 
     def seconds(self, step: np.ndarray) -> np.ndarray:
@@ -162,7 +162,7 @@ class Clock:
 
 
 def _piecewise(x: np.ndarray, known_x: List[float], known_y: List[float]) -> np.ndarray:
-    """Linear interpolation; beyond the last pair the mean slope of all goes on (and a slope of 1 without pairs)."""
+    """Return the linear interpolation; beyond the last pair, with the mean slope of all (1 without pairs)."""
     last_x, last_y = known_x[-1], known_y[-1]
     slope = last_y / last_x if last_x else 1.0
     return np.where(x > last_x, last_y + (x - last_x) * slope, np.interp(x, known_x, known_y))

@@ -1,4 +1,4 @@
-"""Scenes of one tensor: its integer codes, its quantization errors, the ranges of its channels."""
+"""Scenes of one tensor: integer codes, quantization errors, ranges of channels."""
 
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -11,13 +11,13 @@ from qatviz.presentation.scene import DASHED, DOTTED, Fill, Group, Line, Metrics
 from qatviz.presentation.scene import Area as AreaShape
 from qatviz.presentation.ticks import MINUS, Tick, linear_ticks, ticks_upright
 
-#: Half the width of a bar of a code or a channel; bars of more than so many touch.
+#: Half width of a bar of a code or a channel, and the maximum number of bars that don't touch.
 _HALF_CODE, _FEW_CODES = 0.4, 64
 _HALF_CHANNEL, _FEW_CHANNELS = 0.36, 150
-#: Distance of two ticks of codes at least, px.
+#: Minimum distance of two ticks of codes, px.
 _CODE_TICK_PX = 34.0
-#: Part of the plot's height that clipped values take at least: few of them can make most of the error.
-_LEAST_CLIPPING = 0.02
+#: Minimum height of clipped values as a fraction of the plot: few of them can cause most of the error.
+_MIN_CLIPPING = 0.02
 _CODES, _EDGE_CODES, _UNUSED = Fill("in_range"), Fill("window_edge"), Fill("line", 0.5)
 _ZERO = Stroke("muted", opacity=0.67)
 _ROUNDING, _CLIPPING = Fill("in_range", 0.75), Fill("clipped", 0.86)
@@ -29,7 +29,7 @@ Ends = Tuple[np.ndarray, np.ndarray]
 
 
 class _Scale(NamedTuple):
-    """From the values of an axis to pixels."""
+    """Conversion of an axis' values to pixels."""
 
     begin: float
     per_unit: float
@@ -58,16 +58,16 @@ def code_shapes(
     zero: Optional[int],
     metrics: Metrics,
 ) -> Group:
-    """Return a bar for each integer code: those at the edges and unused ones in colours of their own.
+    """Return a bar for each integer code; edge codes and unused codes have other colours.
 
     Parameters
     ----------
     codes, counts : np.ndarray
         int64 ``[n]``.
     is_edge : np.ndarray
-        bool ``[n]``: where values are clipped to.
+        bool ``[n]``: mask of the edge codes, which clipped values have.
     zero : int or None
-        The zero point, where all channels have the same.
+        The zero point if it is the same for all channels.
     """
     (x, _), bottom = _scales(area, x_range), area[3]
     half = _HALF_CODE if len(codes) <= _FEW_CODES else 0.5
@@ -84,7 +84,7 @@ def code_shapes(
 
 
 def code_ticks(codes: np.ndarray, x_range: Range, width: float) -> List[Tick]:
-    """Return ticks at whole codes. The first and the last always have one, so what would touch them has none."""
+    """Return ticks at codes: always at the first and the last, and none that would touch these."""
     low, high = x_range
     step = 1
     while step * width / max(high - low, 1e-9) < _CODE_TICK_PX:
@@ -96,7 +96,7 @@ def code_ticks(codes: np.ndarray, x_range: Range, width: float) -> List[Tick]:
 
 
 def _cut(area: Area, x: np.ndarray, counts: np.ndarray, scale: CountScale, metrics: Metrics) -> List[Shape]:
-    """Return the mark of the highest bar where it is higher than the plot."""
+    """Return the mark of the highest bar if it is higher than the plot."""
     index = int(np.argmax(counts))
     if scale.is_log or counts[index] <= scale.top:
         return []
@@ -114,10 +114,10 @@ def error_shapes(
     pending: Optional[ErrorDistribution],
     metrics: Metrics,
 ) -> Group:
-    """Return the distribution of errors in quantization steps: rounding, clipping, ideal rounding, what is pending."""
+    """Return the distribution of errors in quantization steps: rounding, clipping, ideal rounding, pending."""
     (x, _), bottom, room = _scales(area, x_range), area[3], area[3] - area[1]
     edges = x(found.edges)
-    clipping = np.maximum(scale.heights(found.clipping, room), _LEAST_CLIPPING * room * (found.clipping > 0))
+    clipping = np.maximum(scale.heights(found.clipping, room), _MIN_CLIPPING * room * (found.clipping > 0))
     ideal = bottom - float(scale.heights(np.float64(found.rounding.sum() / BINS_PER_STEP), room))
     shapes: List[Shape] = [
         AreaShape(*steps(edges, scale.heights(found.rounding, room), bottom), _ROUNDING),
@@ -143,9 +143,9 @@ def channel_shapes(
     ends: Optional[Ends],
     pending: Optional[Ends],
 ) -> Group:
-    """Return a bar from the least to the largest value of each channel, and the range of its grid.
+    """Return a bar from the smallest to the largest value of each channel, and the range of its grid.
 
-    What is beyond the range has a colour of its own. ``ends`` is None in float, ``pending`` where nothing is.
+    Values beyond the range have another colour. ``ends`` is None in float, ``pending`` without pending settings.
     """
     x, y = _scales(area, x_range, y_range)
     at = np.arange(len(low), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Ticks of an axis: where they are, and what is written next to them."""
+"""Ticks of an axis: positions and labels."""
 
 import itertools
 import math
@@ -8,23 +8,23 @@ import numpy as np
 
 from qatviz.number_format import si
 
-#: The sign of negative numbers: as wide as a plus.
+#: Minus sign, as wide as a plus.
 MINUS = "−"
-#: Room between two labels, px.
+#: Minimum space between two labels, px.
 LABEL_GAP = 9.0
-#: Distance of two ticks of an upright axis, in heights of its labels.
+#: Minimum distance of two ticks of a vertical axis, in heights of its labels.
 _LINES_PER_TICK = 1.5
-#: More ticks say nothing more.
-_MOST_UPRIGHT = 10
+#: Maximum number of ticks of a vertical axis.
+_MAX_UPRIGHT = 10
 _MULTIPLES = (1.0, 2.0, 5.0)
-#: First digits of ticks of an axis that shows less than a factor of 100, the rounder ones first.
+#: First digits of ticks of a logarithmic axis over less than a factor of 100, rounder ones first.
 _DIGITS = (1.0, 2.0, 5.0, 3.0, 1.5, 4.0, 7.0, 6.0, 8.0, 9.0)
-#: Octaves between two ticks of an axis of powers of two.
+#: Numbers of octaves between two ticks of an axis of powers of two.
 _OCTAVE_STEPS = (1, 2, 4, 8, 16, 32, 64)
-#: Beyond these sizes an axis is labelled with units, or with powers of ten.
+#: Magnitudes above which labels have units, and below which they have powers of ten.
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SMALLEST_PLAIN = 1e-3
-#: Part of a step by which a tick may lie beyond the end of the axis.
+#: Fraction of the tick distance by which a tick may lie beyond the end of the axis.
 _TOLERANCE = 1e-9
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -32,16 +32,16 @@ Tick = Tuple[float, str]
 
 
 def linear_ticks(low: float, high: float, at_most: int, at_least: int = 0) -> List[Tick]:
-    """Return positions and labels: multiples of 1, 2 or 5 times a power of ten, as many as ``at_most`` allows.
+    """Return at most ``at_most`` ticks at multiples of 1, 2 or 5 times a power of ten.
 
     Parameters
     ----------
     low, high : float
-        Ends of the axis; one without a width has no ticks.
+        Ends of the axis; without a width there are no ticks.
     at_most : int
-        Number of ticks, at least 1.
+        Maximum number of ticks, at least 1.
     at_least : int
-        Up to two ticks more than ``at_most`` are returned where there would be fewer than these.
+        Minimum number of ticks; to reach it, up to two more than ``at_most`` are returned.
     """
     if not (math.isfinite(high - low) and high > low) or at_most < 1:
         return []
@@ -64,7 +64,7 @@ def _multiples(low: float, high: float, at_most: int) -> Tuple[float, List[float
 
 
 def _steps(least: float) -> Iterator[float]:
-    """Yield steps from about ``least`` on, ascending without an end."""
+    """Yield tick distances from about ``least`` on, ascending without end."""
     power = 10.0 ** math.floor(math.log10(least))
     while True:
         for multiple in _MULTIPLES:
@@ -74,7 +74,7 @@ def _steps(least: float) -> Iterator[float]:
 
 
 def _label(value: float, step: float, largest: float) -> str:
-    """Return ``value``, a multiple of ``step``, with the digits that tell it from its neighbours."""
+    """Return ``value``, a multiple of ``step``, with the digits that distinguish it from its neighbours."""
     if abs(value) < step / 2:
         return "0"
     for size, unit in _UNITS:
@@ -98,7 +98,7 @@ def _with_exponent(value: float, digits: int) -> str:
 
 
 def log_ticks(low: float, high: float, at_most: int) -> List[Tick]:
-    """Return ticks of an axis of powers of ten: ``low`` and ``high``, and the positions, are exponents."""
+    """Return ticks of an axis of powers of ten; ``low``, ``high`` and the positions are exponents."""
     if not (math.isfinite(high - low) and high > low):
         return []
     at_most = max(at_most, 1)
@@ -110,7 +110,7 @@ def log_ticks(low: float, high: float, at_most: int) -> List[Tick]:
         return [(float(i), _short(10.0**i)) for i in powers]
     values = [digit * 10.0**e for digit in _DIGITS for e in range(math.floor(low), math.ceil(high) + 1)]
     chosen: List[float] = []
-    for value in values:  # the rounder ones first, where there is room for them
+    for value in values:  # rounder ones first, if there is room
         place = math.log10(value)
         if low <= place <= high and all(abs(place - other) >= (high - low) / at_most for other in chosen):
             chosen.append(place)
@@ -133,14 +133,14 @@ def count_ticks(top: float, at_most: int) -> List[Tick]:
 
 
 def octave_ticks(low: float, high: float, at_most: int, rest_below: float) -> List[Tick]:
-    """Return ticks of an axis of log2 |value|: powers of two, and 0 for the bin at the left that holds smaller values.
+    """Return ticks of an axis of log2 |value|: powers of two, and 0 for the leftmost bin of smaller values.
 
     Parameters
     ----------
     low, high : float
         Ends of the axis, exponents of 2.
     at_most : int
-        Number of ticks, the one for 0 included.
+        Maximum number of ticks, including that of 0.
     rest_below : float
         Right edge of the bin for 0.
     """
@@ -154,12 +154,12 @@ def octave_ticks(low: float, high: float, at_most: int, rest_below: float) -> Li
 def fitting_ticks(
     make: Callable[[int], List[Tick]], at_most: int, pixels_per_unit: float, width_of: Callable[[str], float]
 ) -> List[Tick]:
-    """Return as many ticks of a horizontal axis as have room for their labels side by side.
+    """Return as many ticks of a horizontal axis as there is room for labels side by side.
 
     Parameters
     ----------
     make : callable
-        From the number of ticks to the ticks: one of the functions of this module for an axis.
+        Returns the ticks for a maximum number of them.
     at_most : int
     pixels_per_unit : float
     width_of : callable
@@ -178,11 +178,11 @@ def fitting_ticks(
 
 
 def ticks_upright(height: float, line: float) -> int:
-    """Return the number of ticks that fit an upright axis; ``line`` is the height of a label."""
-    return min(max(2, int(height / (_LINES_PER_TICK * line))), _MOST_UPRIGHT)
+    """Return the number of ticks that fit a vertical axis; ``line`` is the height of a label."""
+    return min(max(2, int(height / (_LINES_PER_TICK * line))), _MAX_UPRIGHT)
 
 
 def exponents(values: np.ndarray) -> np.ndarray:
-    """Return the positions of ``values`` on an axis of powers of ten: minus infinity for 0, NaN for what is below."""
+    """Return the positions of ``values`` on an axis of powers of ten: minus infinity for 0, NaN below 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log10(values)

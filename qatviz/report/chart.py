@@ -13,11 +13,11 @@ from qatviz.presentation.series import Points
 from qatviz.report.markup import Markup, element
 from qatviz.report.svg import FONTS, shapes_markup, svg
 
-#: Around the plot, px: room for labels below it, and for the numbers of markers.
+#: Margins of the plot, px: labels below, numbers of markers above.
 BOTTOM, TOP, RIGHT = 17.0, 14.0, 10.0
-#: Of a sample of a line in a legend, px: as in the style sheet.
+#: Size of the sample of a line in a legend, px, as in the style sheet.
 _KEY_SIZE = (22.0, 8.0)
-#: Lines by their names in legends.
+#: Strokes of curves by style.
 STYLES: Dict[str, Stroke] = {
     "s0": Stroke(series_role(0), 1.4),
     "s1": Stroke(series_role(1), 1.4, DASHED),
@@ -31,7 +31,7 @@ STYLES: Dict[str, Stroke] = {
 
 
 class Curve(NamedTuple):
-    """One curve. ``style`` is a key of :data:`STYLES`; ``is_minor``: the axis need not reach all of it."""
+    """Curve with a ``style`` of :data:`STYLES`; ``is_minor``: parts may lie outside the axis."""
 
     name: str
     points: Points
@@ -40,7 +40,7 @@ class Curve(NamedTuple):
 
 
 class Marker(NamedTuple):
-    """A line at a step; ``is_strong``: what is drawn is concerned. ``text`` is shown when it is pointed at."""
+    """Line at a step, with ``text`` on hover; ``is_strong``: it concerns the plotted curves."""
 
     step: int
     label: str
@@ -56,16 +56,16 @@ def chart(
     of: str = "",
     markers: Sequence[Marker] = (),
 ) -> Optional[Markup]:
-    """Return the chart; None where no curve has a value.
+    """Return the chart; None if no curve has a value.
 
     Parameters
     ----------
     span : (float, float)
         First and last step of the axis.
     size : (float, float)
-        Pixels, with all labels.
+        Width and height in px, including labels.
     of : str
-        What is measured, for those who can't see it.
+        Name of the measured tensor, for assistive technology.
     """
     span = span[0], max(span[1], span[0] + 1)
     drawn = [
@@ -90,7 +90,7 @@ def chart(
 
 
 def legend_key(style: str) -> Markup:
-    """Return a sample of a line for legends."""
+    """Return the sample of a line for legends."""
     middle = _KEY_SIZE[1] / 2
     line = Line(np.array([0.0, _KEY_SIZE[0]]), np.array([middle, middle]), STYLES[style])
     return element("svg", shapes_markup([line]), class_="key line", aria_hidden="true")
@@ -107,7 +107,7 @@ def chart_markers(markers: Sequence[Marker]) -> Sequence[scenes.Marker]:
 
 
 def _words(curve: Curve, axis: Axis) -> str:
-    """Return from where to where a curve goes, in a sentence."""
+    """Return a sentence with the first, last, smallest and largest value of a curve."""
     there = np.flatnonzero(np.isfinite(curve.points.mean))
     name = curve.name or axis.title
     if not len(there):

@@ -1,4 +1,4 @@
-"""Which curves a report draws, and what they mean."""
+"""Figures of curves in a report: of the run and of each tensor, with explanations."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -18,23 +18,23 @@ from qatviz.telemetry.record.refill import EVALUATIONS
 
 #: Sizes of charts of the run, and of those of one tensor, px.
 WIDE, MIDDLE, SMALL = (520.0, 190.0), (346.0, 150.0), (256.0, 118.0)
-#: A curve has at most one point for so many pixels.
+#: Minimum distance of two points of a curve, px.
 _PX_PER_POINT = 1.6
-#: Learning rates that differ by less are one.
+#: Maximum relative difference of equal learning rates.
 _SAME_RATE = 1e-6
 
 
 class TensorKind(NamedTuple):
-    """A chart of a tensor: its measure, and its curves as (pattern of the series, name in the legend, style)."""
+    """Chart of a tensor: its measure, and its curves as (pattern of the series, name in the legend, style)."""
 
     measure: Measure
     curves: Tuple[Tuple[str, str, str], ...]
     size: Tuple[float, float] = SMALL
-    waits_for: str = "it was not quantized"
+    missing: str = "it was not quantized"
     kinds: Tuple[str, ...] = KINDS
 
 
-#: Styles of the parts of the error: where one is next to nothing, the axis is not made for it.
+#: Styles of the parts of the error, which may lie outside the axis if they are nearly 0.
 _PARTS = ("clipping", "rounding")
 _EXACT = "exact, there is no error to show"
 TENSOR_KINDS = (
@@ -62,7 +62,7 @@ _MODE_STYLES = dict(zip(MODES, ("float-line", "s1", "s2", "quantized-line")))
 
 
 class Figure(NamedTuple):
-    """A picture with what is said of it; ``picture`` None: ``missing`` tells why there is none."""
+    """Picture with title, legend and explanation; without a ``picture``, ``missing`` is the reason."""
 
     title: str
     picture: Optional[Markup]
@@ -72,7 +72,7 @@ class Figure(NamedTuple):
     about: str = ""
 
     def markup(self) -> Markup:
-        """With its caption above."""
+        """Return the picture with its caption above."""
         keys = [element("span", legend_key(style), name) for name, style in self.legend]
         legend = element("span", keys, class_="legend") if keys else None
         about = element("span", self.about, class_="about") if self.about else None
@@ -85,7 +85,7 @@ class Figure(NamedTuple):
 
 
 def gallery(figures: Sequence[Figure]) -> Markup:
-    """Pictures side by side; below them, why others are not there."""
+    """Return the pictures side by side, and below them the reasons why others are missing."""
     shown = [figure.markup() for figure in figures if figure.picture is not None]
     absent = [f"{figure.title}: {figure.missing}" for figure in figures if figure.picture is None]
     return join(
@@ -114,7 +114,7 @@ def turn_words(turn: Turn) -> str:
 
 
 def run_figures(run: RunData) -> List[Figure]:
-    """Loss and metric, and the learning rate if it was not the same all the time."""
+    """Return the figures of loss and metric, and of the learning rate if it was changed."""
     metric = run.metric
     series = tuple((f"{metric.name}.{mode}", MODE_NAMES[mode], _MODE_STYLES[mode]) for mode in reversed(MODES))
     loss, rate = MEASURES["loss"], MEASURES["learning_rate"]
@@ -130,13 +130,13 @@ def run_figures(run: RunData) -> List[Figure]:
 
 
 def tensor_figures(run: RunData, tensor: QuantizedTensor) -> List[Figure]:
-    """All charts of a tensor."""
+    """Return all figures of a tensor."""
     figures = []
     for kind in TENSOR_KINDS:
         if tensor.kind in kind.kinds:
             series = tuple((pattern.format(tensor.name), name, style) for pattern, name, style in kind.curves)
             axis = plot_axis(kind.measure.axis_title, kind.measure.axis)
-            figures.append(_figure(run, axis, series, kind.waits_for, kind.size, tensor.name))
+            figures.append(_figure(run, axis, series, kind.missing, kind.size, tensor.name))
     return figures
 
 
@@ -144,7 +144,7 @@ def _figure(
     run: RunData,
     axis: Axis,
     series: Tuple[Tuple[str, str, str], ...],
-    waits_for: str,
+    missing: str,
     size: Tuple[float, float] = WIDE,
     tensor: str = "",
 ) -> Figure:
@@ -156,11 +156,11 @@ def _figure(
     legend = tuple((curve.name, curve.style) for curve in drawn if curve.name)
     steps = curves[0].points.first
     was_quantized = bool(tensor) and run.active_at(tensor, steps).any()
-    return Figure(axis.title, picture, size, _EXACT if was_quantized and _is_exact(curves) else waits_for, legend)
+    return Figure(axis.title, picture, size, _EXACT if was_quantized and _is_exact(curves) else missing, legend)
 
 
 def _is_exact(curves: Sequence[Curve]) -> bool:
-    """Return whether values are missing because the error is 0: it has no logarithm and an infinite SQNR."""
+    """Return whether values are missing because the error is 0, which has no logarithm and an infinite SQNR."""
     values = np.concatenate([curve.points.mean for curve in curves])
     return bool(((values == 0) | (values == np.inf)).any())
 
@@ -171,7 +171,7 @@ def _points(run: RunData, key: str, width: int) -> Points:
 
 
 def _spans_decades(run: RunData, key: str) -> bool:
-    """Whether powers of ten show more of a series: it is positive, and its means differ tenfold."""
+    """Return whether a logarithmic axis suits a series: it is positive, and its means differ tenfold."""
     mean = run.history.series(key).mean
     mean = mean[np.isfinite(mean)]
     return bool(len(mean) and mean.min() > 0 and mean.max() / mean.min() > 10)

@@ -81,12 +81,12 @@ def _sides(scores: Dict[str, Any], metric: Metric, noise: float) -> List[str]:
 
 
 def _loss(in_float: float, quantized: float, metric: Metric) -> float:
-    """Return by how much the quantized network is worse."""
+    """Return how much worse the quantized network is."""
     return in_float - quantized if metric.higher_is_better else quantized - in_float
 
 
 def _noise(in_float: float, quantized: float, metric: Metric, num_examples: int) -> float:
-    """Return the difference from which it is significant.
+    """Return the smallest significant difference.
 
     For accuracies, this is based on the standard error of two independent samples, an upper bound as both are measured
     on the same examples.

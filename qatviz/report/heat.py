@@ -1,4 +1,4 @@
-"""The SQNR of all tensors over the run in one picture: a row for each tensor, from orange (bad) to blue (good)."""
+"""Heat map of the SQNR over the run: a row for each tensor, from orange (bad) to blue (good)."""
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -21,23 +21,23 @@ _SQNR = MEASURES["sqnr_db"]
 #: dB at the ends of the colour scale, as in the window's network view.
 LOW, HIGH = _SQNR.color_value(0.0), _SQNR.color_value(1.0)
 _WIDTH, _ROW, _COLUMNS = 1080.0, 13.0, 240
-#: A picture that is higher would not fit a printed page.
-_MOST_ROWS = 50
+#: Maximum number of rows of a picture, to fit a printed page.
+_MAX_ROWS = 50
 _LEGEND_SIZE = (420.0, 19.0)
-#: Room for the names of tensors, px.
+#: Maximum width of the names of tensors, px.
 _NAMES = 186.0
 
 
 def heat_pictures(run: RunData) -> List[Markup]:
-    """Return as many pictures as are needed for all tensors; none before the first step."""
+    """Return the pictures of all tensors; none before the first step."""
     names = [tensor.name for tensor in run.book.plan.tensors]
     if not len(run.history.series("loss").mean):
         return []
-    return [_picture(run, names[first : first + _MOST_ROWS]) for first in range(0, len(names), _MOST_ROWS)]
+    return [_picture(run, names[first : first + _MAX_ROWS]) for first in range(0, len(names), _MAX_ROWS)]
 
 
 def levels(sqnr_db: np.ndarray) -> np.ndarray:
-    """Return steps of the scale of colours, int64: 0 (``LOW`` and less) to ``SCALE_STEPS``; -1 without a value."""
+    """Return indices of the colour scale, int64: 0 (up to ``LOW``) to ``SCALE_STEPS``; -1 without a value."""
     with np.errstate(invalid="ignore"):
         place = np.clip((sqnr_db - LOW) / (HIGH - LOW), 0, 1)
     return np.where(np.isnan(sqnr_db), -1, np.rint(np.nan_to_num(place) * SCALE_STEPS)).astype(np.int64)
@@ -55,7 +55,7 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
     for row, name in enumerate(names):
         top = TOP + row * _ROW
         points = thin(run.history.series(name + "/sqnr_db"), width)
-        # Without an error, it is in float or exact.
+        # A tensor without an error is in float or exact.
         in_float = np.isinf(points.high) & ~run.active_at(name, points.first)
         high, mean = (np.where(in_float, np.nan, part) for part in (points.high, points.mean))
         points = points._replace(high=high, mean=mean)
@@ -82,7 +82,7 @@ def _cells(level: int, found: Sequence[Tuple[float, float, float]]) -> Rects:
 
 
 def _parts(frame: Frame, points: Points, width: int) -> List[Tuple[int, float, float]]:
-    """Return rectangles, each of a colour: columns of the same colour that follow one another are one."""
+    """Return rectangles (index of the colour, begin, end), with adjacent columns of the same colour merged."""
     found = levels(np.where(np.isnan(points.mean), points.high, points.mean))  # exact values have no finite mean
     begins = frame.x(points.first - 1.0)
     ends = frame.x(np.minimum(points.first + width - 1.0, points.step * 2 - points.first))
@@ -100,7 +100,7 @@ def _now(points: Points) -> Optional[str]:
 
 
 def scale_legend() -> Markup:
-    """Return the scale of colours of the SQNR."""
+    """Return the colour bar of the SQNR."""
     width, height = _LEGEND_SIZE
     content = shapes_markup(color_bar(_SQNR, width, height, FONTS[SMALL]))
     words = f"Colours of the SQNR, from bad to good: {' to '.join(bar_texts(_SQNR))}"
@@ -108,7 +108,7 @@ def scale_legend() -> Markup:
 
 
 def section(run: RunData) -> Markup:
-    """Return the pictures with what their colours mean; a sentence where there is nothing to draw."""
+    """Return the pictures and their colour bar, or a sentence if there is nothing to draw."""
     pictures = heat_pictures(run)
     if not pictures:
         return element("p", "No step was done yet.", class_="missing")

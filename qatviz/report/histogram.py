@@ -1,4 +1,4 @@
-"""The distribution of a tensor at a snapshot: what is drawn, in which axis, and in words."""
+"""Histogram of a tensor at a snapshot, with its axis and description."""
 
 from typing import NamedTuple, Optional, Tuple
 
@@ -22,18 +22,18 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.report.markup import Markup, element
 from qatviz.report.svg import FONTS, shapes_markup, svg
 
-#: Of a picture with the labels of its axis, and what surrounds the plot, px.
+#: Size of the picture, and margins of the plot, px.
 SIZE = (346.0, 150.0)
 SIDE, TOP, BOTTOM = 8.0, 6.0, 17.0
-#: Room beside the values, relative to their width.
+#: Margin beside the values, relative to their range.
 _ROOM = 0.02
-#: Before and after share an axis as long as one is at most so many times as wide as the other.
+#: Maximum ratio of a common axis to the narrower of two distributions.
 COMMON_UP_TO = 4.0
 _ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
 class Shown(NamedTuple):
-    """A tensor at a snapshot: what is drawn, from where to where the axis has to reach, and in words."""
+    """Distribution of a tensor at a snapshot, extent of its axis, and description."""
 
     distribution: Distribution
     extent: Tuple[float, float]
@@ -41,14 +41,14 @@ class Shown(NamedTuple):
 
 
 def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optional[Shown]:
-    """Return what there is to draw of the tensor number ``index``; None where its values are not finite."""
+    """Return the distribution of a tensor, ``index`` in the plan; None if its values are not finite."""
     histogram = snapshot.histograms[tensor.name]
     measure = {name: float(snapshot.values[row, index]) for name, row in _ROW.items()}
     if not np.isfinite(histogram.edges).all():
         return None
-    is_on, window = snapshot.enabled[index], (measure["range_min"], measure["range_max"])
-    found = distribution(histogram, snapshot.num_bits[index], is_on, window, measure["clipped"], measure["flushed"])
-    low, high = extent(histogram, window if is_on else None)
+    is_on, ends = snapshot.enabled[index], (measure["range_min"], measure["range_max"])
+    found = distribution(histogram, snapshot.num_bits[index], is_on, ends, measure["clipped"], measure["flushed"])
+    low, high = extent(histogram, ends if is_on else None)
     if not high > low:  # all values are one
         room = abs(low) / 2 or 0.5
         low, high = low - room, high + room
@@ -57,7 +57,7 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
     words = f"{total:,}{of} values from {si(histogram.edges[0])} to {si(histogram.edges[-1])}"
     if not is_on:
         return Shown(found, (low, high), words + "; in float")
-    grid = f"{snapshot.num_bits[index]} bits, representable {si(window[0])} to {si(window[1])}"
+    grid = f"{snapshot.num_bits[index]} bits, representable {si(ends[0])} to {si(ends[1])}"
     error = f"{MEASURES['sqnr_db'].text(measure['sqnr_db'])}; " + ", ".join(
         f"{MEASURES[key].text(measure[key])} {MEASURES[key].name}" for key in ("clipped", "flushed")
     )
@@ -65,7 +65,7 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
 
 
 def common_axis(first: Tuple[float, float], last: Tuple[float, float]) -> Optional[Tuple[float, float]]:
-    """Return one axis for both; None where it would squeeze one of them."""
+    """Return a common axis; None if one of the distributions would be too narrow on it."""
     low, high = min(first[0], last[0]), max(first[1], last[1])
     narrow = min(first[1] - first[0], last[1] - last[0])
     return (low, high) if high - low <= COMMON_UP_TO * narrow else None
@@ -74,7 +74,7 @@ def common_axis(first: Tuple[float, float], last: Tuple[float, float]) -> Option
 def histogram(
     shown: Shown, title: str, axis: Optional[Tuple[float, float]] = None, size: Tuple[float, float] = SIZE
 ) -> Markup:
-    """Return the picture; ``axis``: from where to where values are shown."""
+    """Return the histogram's picture; ``axis`` is the shown range of values."""
     low, high = shown.extent if axis is None else axis
     room = _ROOM * (high - low)
     view = HistogramView(low - room, high + room, top_count(shown.distribution, False))
@@ -85,7 +85,7 @@ def histogram(
 
 
 def legend() -> Markup:
-    """Return what the colours mean, with samples of what is drawn."""
+    """Return the legend, with samples of the shapes."""
     width, height = SAMPLE_SIZE
     entries = [
         element(

@@ -1,4 +1,4 @@
-"""HTML and SVG from nested calls. Text is escaped unless it is markup already, so what comes from a file stays text."""
+"""HTML and SVG from nested calls. Text that is not yet markup is escaped, so text from files can't become markup."""
 
 import re
 from typing import Any, Iterable, List, Union
@@ -7,10 +7,10 @@ from markupsafe import Markup, escape
 
 #: Elements without an end tag in HTML.
 _VOID = {"br", "hr", "img", "meta", "col"}
-#: Elements of SVG that are empty here; ``/>`` is right in SVG alone, in HTML and in XML.
+#: SVG elements without content here; ``/>`` is valid in stand-alone SVG, HTML and XML.
 _SVG_EMPTY = {"path", "line", "rect", "circle", "stop", "image"}
-#: What XML does not allow or that no page should hold: control characters, halves of surrogate pairs, and marks that
-#: turn the direction of what follows, with which a name could pretend to be another.
+#: Characters that are invalid in XML or unsafe: control characters, unpaired surrogates, and marks of text direction,
+#: with which a name could be disguised as another.
 _UNFIT = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
@@ -23,7 +23,7 @@ __all__ = ["Content", "Markup", "clean", "element", "escaped", "join", "number"]
 
 
 def clean(text: str) -> str:
-    """Return the text with a replacement character for each that a page can't hold."""
+    """Return the text with invalid and unsafe characters replaced."""
     return _UNFIT.sub(_REPLACEMENT, text)
 
 
@@ -33,7 +33,7 @@ def escaped(text: Any) -> Markup:
 
 
 def join(*content: Content) -> Markup:
-    """Return all parts one after the other; None is left out, and what is not markup is escaped."""
+    """Return the concatenated parts; None is omitted, and text that is not markup is escaped."""
     parts: List[Markup] = []
     for part in content:
         if part is None:
@@ -50,8 +50,8 @@ def element(tag: str, *content: Content, **attributes: Any) -> Markup:
     tag : str
     content : str, Markup, None, or sequences of these
     attributes
-        ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``; None is left out, True is an empty value.
-        Fractions have one decimal.
+        ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``; None is omitted, True is an empty value. Floats
+        have one decimal.
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'

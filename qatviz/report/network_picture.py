@@ -1,6 +1,6 @@
-"""The network as a graph: a box for each operation, with the bits and the SQNR of its tensors."""
+"""Picture of the network's graph: a box for each operation, with the bits and the SQNR of its tensors."""
 
-# Apart from the section that shows it, as every picture of the report is.
+# Separate from the section that shows it, like every picture of the report.
 
 import math
 from typing import Dict, List, Tuple
@@ -17,12 +17,12 @@ from qatviz.report.run_data import RunData
 from qatviz.report.svg import FONTS, svg
 from qatviz.report.tensor_rows import TensorRow
 
-#: Width of the page, px, and possible heights of the picture: the first is used in which it can be drawn at its size.
+#: Width of the page, possible heights of the picture, px, and the scale from which a height is sufficient.
 _ROOM, _HEIGHTS, _AT_SIZE = 1080.0, (240.0, 400.0, 560.0, 760.0, 1000.0, 1400.0), 0.97
-#: Lines are higher than they need be: a node's breadth is in lines, and widths of texts are guessed.
+#: Line height and ascent, px; generous, because a node's width is in lines and the widths of texts are estimates.
 _LINE, _ASCENT = 15.0, 11.0
 _FONTS: Fonts = {SMALL: Metrics(_LINE, _ASCENT, FONTS[SMALL].width), TITLE: estimated_metrics(12.0, 7.4)}
-#: Room around the network, px.
+#: Margin around the network, px.
 _MARGIN = 4.0
 
 
@@ -52,7 +52,7 @@ def _layout(sizes: Dict[str, Tuple[float, float]], edges: List[Tuple[str, str]])
 
 
 def _badge(row: TensorRow) -> Badge:
-    """Return kind, bits and SQNR on the colour of the SQNR; the verdict is its title."""
+    """Return the badge of a tensor: kind, bits and SQNR on the SQNR's colour, with the verdict on hover."""
     is_measured = row.is_active and row.is_measured
     prefix = row.tensor.kind[0] + (row.bits if row.is_active else "")
     text = row.measure_text("sqnr_db") if is_measured else "" if row.is_active else "float"

@@ -74,7 +74,7 @@ def _head(title: str) -> Markup:
 
 
 def _style() -> Markup:
-    """Return the style sheet: the window's colours, light or dark as the reader's system has it, light in print."""
+    """Return the style sheet: the window's colours, dark or light like the reader's system, light in print."""
     light, dark = (color_variables(palette.all_colors(found)) for found in (palette.LIGHT, palette.DARK))
     colors = f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
     return Markup(colors + _STYLE_SHEET.read_text(encoding="utf-8"))

@@ -23,7 +23,7 @@ from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, append
 #: Measures per step that are drawn as curves.
 CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
 FLIP_RATE = "flip_rate"
-#: Points kept per curve, more than a chart has pixels.
+#: Number of points per curve, more than a chart has pixels.
 _CAPACITY, _RECENT = 2048, 512
 _RATE_ROW = SNAPSHOT_MEASURES.index(FLIP_RATE)
 

@@ -1,4 +1,4 @@
-"""Sections of a report on the run as a whole: result, course, settings and events."""
+"""Sections of a report on the run as a whole: summary, curves, settings and events."""
 
 from typing import Any, Dict, List, Sequence, Union
 
@@ -120,7 +120,7 @@ def _changes(run: RunData) -> Content:
 def _turn(turn: Turn) -> Content:
     """Return the changes at a step, folded if there are many."""
     items = [change_words(changed) for changed in turn.changes]
-    items += [name + " quantized: its delay is over" for name in turn.activated]
+    items += [name + ": quantization starts as the delay ends" for name in turn.activated]
     if len(items) > _MAX_UNFOLDED_CHANGES:
         return folded(turn_words(turn), bullets(items))
     return bullets(items) if len(items) > 2 else turn_words(turn)

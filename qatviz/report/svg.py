@@ -1,4 +1,4 @@
-"""Scenes as SVG: colours are variables of the style sheet, named after their roles."""
+"""Convert scenes to SVG; colours are variables of the style sheet, named after their roles."""
 
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
@@ -25,18 +25,18 @@ from qatviz.presentation.scene import (
 )
 from qatviz.report.markup import Markup, element, join, number
 
-#: Sizes of the style sheet's fonts, for what has to be placed without measuring text: wide guesses.
+#: Estimated text sizes in the style sheet's fonts, rather too large than too small.
 FONTS: Fonts = {SMALL: estimated_metrics(10.5, 6.2), TITLE: estimated_metrics(12.0, 7.4)}
 #: Diameter of the dots at the points of a line, px.
 _DOT = 4.0
-#: Of upright edges: on whole pixels, so that neighbours touch.
+#: Attributes of rectangles: edges on whole pixels, so that neighbours touch.
 _SHARP = {"shape_rendering": "crispEdges"}
-#: The colour that texts have unless they say otherwise.
+#: Default colour of text.
 _INK = "muted"
 
 
 def svg(scene: Scene, style: str) -> Markup:
-    """Return the picture; ``style`` is its class in the style sheet."""
+    """Return the scene as an svg element; ``style`` is its class in the style sheet."""
     label = f"{scene.title}. {scene.description}" if scene.description else scene.title
     return element(
         "svg",
@@ -59,7 +59,7 @@ def color_variables(colors: Dict[str, str]) -> str:
 
 
 def shapes_markup(shapes: Sequence[Shape]) -> Markup:
-    """Return shapes in their order."""
+    """Return the markup of shapes, in order."""
     return join([_MARKUP[type(shape)](shape) for shape in shapes])
 
 
@@ -71,8 +71,8 @@ def _color(role: str) -> str:
     return f"var({_variable(role)})"
 
 
-def _look(fill: Optional[Fill], stroke: Optional[Stroke]) -> Dict[str, Any]:
-    """Return the attributes of a shape's inside and outline."""
+def _style(fill: Optional[Fill], stroke: Optional[Stroke]) -> Dict[str, Any]:
+    """Return the attributes of a shape's fill and stroke."""
     found: Dict[str, Any] = {"fill": "none" if fill is None else _color(fill.role)}
     if fill is not None and fill.opacity != 1:
         found["fill_opacity"] = f"{fill.opacity:.3g}"
@@ -92,11 +92,11 @@ def _points(x: np.ndarray, y: np.ndarray) -> List[str]:
 
 
 def _area(area: Area) -> Markup:
-    return element("path", d=_steps(area.x, area.y) + "Z", **_look(area.fill, area.stroke))
+    return element("path", d=_steps(area.x, area.y) + "Z", **_style(area.fill, area.stroke))
 
 
 def _steps(x: np.ndarray, y: np.ndarray) -> str:
-    """Return a path through points, most of which have a coordinate in common with the one before, as histograms do."""
+    """Return a short path through points that mostly share a coordinate with the previous one, as in histograms."""
     before = number(x[0]), number(y[0])
     path = ["M{} {}".format(*before)]
     for a, b in zip(x[1:].tolist(), y[1:].tolist()):
@@ -117,8 +117,8 @@ def _line(line: Line) -> Markup:
         else:
             lines.append("M" + "L".join(_points(line.x[run], line.y[run])))
     marked = np.flatnonzero(~np.isnan(line.y)) if line.dots else np.array(single, np.intp)
-    look = _look(None, line.stroke)
-    dot = _look(None, line.stroke._replace(width=_DOT, dash=()))
+    look = _style(None, line.stroke)
+    dot = _style(None, line.stroke._replace(width=_DOT, dash=()))
     dots = [f"M{point}h0" for point in _points(line.x[marked], line.y[marked])]
     return join(
         element("path", d="".join(lines), stroke_linejoin="round", **look) if lines else None,
@@ -131,7 +131,7 @@ def _band(band: Band) -> Markup:
     for run in _runs(~(np.isnan(band.top) | np.isnan(band.bottom))):
         back = _points(band.x[run], band.bottom[run])[::-1]
         parts.append("M" + "L".join(_points(band.x[run], band.top[run]) + back) + "Z")
-    return element("path", d="".join(parts), **_look(band.fill, None)) if parts else join()
+    return element("path", d="".join(parts), **_style(band.fill, None)) if parts else join()
 
 
 def _segments(lines: Segments) -> Optional[Markup]:
@@ -139,11 +139,11 @@ def _segments(lines: Segments) -> Optional[Markup]:
     path = "".join(f"M{begin}L{end}" for begin, end in zip(begins, ends))
     is_straight = bool(np.all((lines.x0 == lines.x1) | (lines.y0 == lines.y1)))
     sharp = _SHARP if is_straight else {}
-    return element("path", d=path, **sharp, **_look(None, lines.stroke)) if path else None
+    return element("path", d=path, **sharp, **_style(None, lines.stroke)) if path else None
 
 
 def _rects(found: Rects) -> Markup:
-    look = _look(found.fill, found.stroke)
+    look = _style(found.fill, found.stroke)
     look.update({"rx": found.radius} if found.radius else _SHARP)
     corners = zip(*(part.tolist() for part in found[:4]))
     if found.radius or len(found.left) == 1:
@@ -168,7 +168,7 @@ def _curves(curves: Curves) -> Markup:
                 path.append("C" + " ".join(map(number, (x0, (y0 + y1) / 2, x1, (y0 + y1) / 2, x1, y1))))
             else:
                 path.append("C" + " ".join(map(number, ((x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1))))
-    return element("path", d="".join(path), **_look(None, curves.stroke))
+    return element("path", d="".join(path), **_style(None, curves.stroke))
 
 
 def _text(text: Text) -> Markup:
@@ -190,12 +190,12 @@ def _group(group: Group) -> Markup:
         return element("g", content)
     left, top, right, bottom = group.clip
     box = [number(value) for value in (left, top, right - left, bottom - top)]
-    # A picture within a picture is clipped to its size.
+    # A nested svg element clips to its size.
     return element("svg", content, x=box[0], y=box[1], width=box[2], height=box[3], viewBox=" ".join(box))
 
 
 def _runs(known: np.ndarray) -> Iterator[slice]:
-    """Yield where values follow one another without a gap."""
+    """Yield the slices of consecutive known values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
     return (slice(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2]))
 

@@ -6,7 +6,7 @@ from qatviz.report.markup import Content, Markup, element, join
 
 
 class Cell(NamedTuple):
-    """Table cell with a style; ``heads_row``: whether it is the header of its row."""
+    """Table cell with a style; ``heads_row``: it is the header of its row."""
 
     content: Content
     style: Optional[str] = None

@@ -1,4 +1,4 @@
-"""The state of each quantized tensor at the end of the run: settings, newest measures, verdict."""
+"""State of each quantized tensor at the end of the run: settings, newest measures, verdict."""
 
 from dataclasses import replace
 from typing import Callable, Dict, List, NamedTuple, Tuple
@@ -16,19 +16,19 @@ LEVEL_STYLES = {level: name or "none" for level, name in enumerate(LEVEL_NAMES)}
 
 
 class TensorRow(NamedTuple):
-    """A quantized tensor.
+    """Row of a quantized tensor.
 
     Attributes
     ----------
     tensor : QuantizedTensor
     settings : QuantizerSettings
-        At the end.
+        Settings at the end of the run.
     measured_with : QuantizerSettings
-        Those of the newest snapshot, as far as it knows.
+        Settings of the newest snapshot, as far as it records them.
     is_active : bool
         Whether it is quantized: enabled, and past its delay.
     measures : dict of str to float
-        By the names of SNAPSHOT_MEASURES; NaN where there is no value.
+        Measures by the names of SNAPSHOT_MEASURES; NaN without a value.
     levels : dict of str to int
     verdict : Verdict
     is_measured : bool
@@ -50,16 +50,16 @@ class TensorRow(NamedTuple):
 
     @property
     def size(self) -> float:
-        """Bytes that the codes of weights take; 0 for activations, which are not stored."""
+        """Size of the codes of weights in bytes; 0 for activations, which are not stored."""
         return size_bytes(self.tensor.parameters, self.settings, self.is_active)
 
     @property
     def symbol(self) -> str:
-        """The mark of the verdict."""
+        """Symbol of the verdict."""
         return LEVEL_SYMBOLS[self.verdict.level]
 
     def measure_text(self, key: str, with_unit: bool = True) -> str:
-        """Return a measure as it is shown everywhere."""
+        """Return the text of a measure."""
         codes = self.measured_with.num_codes if key == "used_codes" else None
         show = MEASURES[key].text if with_unit else MEASURES[key].cell
         return show(self.measures[key], self.is_active, codes)
@@ -91,7 +91,7 @@ def tensor_rows(run: RunData) -> List[TensorRow]:
 
 
 class Column(NamedTuple):
-    """One column of the table: its header, its meaning, and the text of a cell."""
+    """Column of the table: header, explanation, and text of a cell."""
 
     key: str
     header: str
@@ -116,7 +116,7 @@ def _size(row: TensorRow) -> str:
     return MEASURES["size"].cell(row.size) if row.tensor.parameters else ""
 
 
-#: The columns of the window's table, in its order; the verdict and the name come before them.
+#: Columns of the window's table, in the same order, after verdict and name.
 COLUMNS = (
     _setting("num_bits", is_number=True),
     *map(
@@ -139,7 +139,7 @@ COLUMNS = (
 
 
 def sizes(rows: List[TensorRow]) -> Tuple[float, float, float]:
-    """Return of all weights the bytes, the bytes in float32, and the mean bits of a weight (NaN without weights)."""
+    """Return the size of all weights in bytes, their size in float32, and mean bits per weight (NaN without any)."""
     parameters = sum(row.tensor.parameters for row in rows)
     now = sum(row.size for row in rows)
     return now, 4.0 * parameters, 8 * now / parameters if parameters else float("nan")

@@ -52,7 +52,7 @@ def staged(context):
         run = StagedRun(network, **options)
         context.model.set_run(run, run.network, run.book, network)
         run.advance(steps)
-        context.model.take(run.drain())
+        context.model.process(run.drain())
         return run
 
     return begin

@@ -29,7 +29,7 @@ def panel(context, show):
 def go_on(context, run, steps=1, *news):
     run.advance(steps)
     run.put(*news)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
 
 
 def train(context, run, steps):
@@ -45,7 +45,7 @@ def train(context, run, steps):
     run.step, run.seconds = run.step + steps, run.seconds + 0.01 * steps
     values = rows[-1, 2:].reshape(-1, len(run.plan.tensors))
     run.put(StepRecord(run.step, run.seconds, float(rows[-1, 0]), 1e-3, values))
-    context.model.take(run.drain())
+    context.model.process(run.drain())
 
 
 def change(context, run, *assignments, steps=10):

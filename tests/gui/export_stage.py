@@ -179,7 +179,7 @@ def run(staged):
 def advance(context, run):
     def go_on(steps=1):
         run.advance(steps)
-        context.model.take(run.drain())
+        context.model.process(run.drain())
 
     return go_on
 

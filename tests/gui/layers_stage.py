@@ -11,7 +11,7 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 def change(context, run, *assignments):
     run.send(ChangeSettings(assignments))
     run.advance(1)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
 
 
 def row_texts(panel, tensor):

@@ -38,7 +38,7 @@ def make(context, show, clock):
 
 def news(context, run, panel, steps=1):
     run.advance(steps)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     panel.refresh()
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS, why_without_effect
-from qatviz.gui.widgets.controls.values import default_of, nearest_notch, notches, stepped
+from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS, no_effect_reason
+from qatviz.gui.widgets.controls.values import default_of, incremented, nearest_notch, notches
 from qatviz.settings import (
     ACTIVATIONS,
     FROZEN,
@@ -34,7 +34,7 @@ def settings_and_values(draw):
 @given(settings_and_values(), st.integers(1, 12))
 def test_an_arrow_moves_within_the_limits_and_the_right_way(pair, count):
     setting, value = pair
-    up, down = stepped(setting, value, count), stepped(setting, value, -count)
+    up, down = incremented(setting, value, count), incremented(setting, value, -count)
     assert setting.check(up) == up and setting.check(down) == down
     assert up > value or value == setting.high
     assert down < value or value == setting.low
@@ -60,7 +60,7 @@ def test_what_a_box_shows_is_read_back_as_the_same_number(pair):
     ],
 )
 def test_steps_of_run_settings_are_round_numbers(name, value, expected):
-    assert (stepped(RUN_SETTINGS[name], value, 1), stepped(RUN_SETTINGS[name], value, -1)) == expected
+    assert (incremented(RUN_SETTINGS[name], value, 1), incremented(RUN_SETTINGS[name], value, -1)) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,10 @@ def test_steps_of_run_settings_are_round_numbers(name, value, expected):
     ],
 )
 def test_steps_of_quantizer_settings_are_round_numbers(name, value, expected):
-    assert (stepped(QUANTIZER_SETTINGS[name], value, 1), stepped(QUANTIZER_SETTINGS[name], value, -1)) == expected
+    assert (
+        incremented(QUANTIZER_SETTINGS[name], value, 1),
+        incremented(QUANTIZER_SETTINGS[name], value, -1),
+    ) == expected
 
 
 @pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
@@ -115,13 +118,13 @@ def test_the_default_is_that_of_the_kind():
 def test_settings_without_effect_say_why():
     plain, percentile = quantizer_settings(WEIGHTS), quantizer_settings(WEIGHTS, range_method=PERCENTILE)
     run = RunSettings()
-    assert "Percentile" in why_without_effect("percentile", [plain], run)
-    assert why_without_effect("percentile", [plain, percentile], run) == ""
-    assert "frozen" in why_without_effect("percentile", [percentile], RunSettings(freeze_ranges=True))
+    assert "Percentile" in no_effect_reason("percentile", [plain], run)
+    assert no_effect_reason("percentile", [plain, percentile], run) == ""
+    assert "frozen" in no_effect_reason("percentile", [percentile], RunSettings(freeze_ranges=True))
     frozen = quantizer_settings(ACTIVATIONS, range_method=FROZEN)
-    assert "frozen" in why_without_effect("ema_decay", [frozen], run)
-    assert why_without_effect("ema_decay", [frozen, quantizer_settings(ACTIVATIONS)], run) == ""
-    assert why_without_effect("num_bits", [plain], RunSettings(freeze_ranges=True)) == ""
+    assert "frozen" in no_effect_reason("ema_decay", [frozen], run)
+    assert no_effect_reason("ema_decay", [frozen, quantizer_settings(ACTIVATIONS)], run) == ""
+    assert no_effect_reason("num_bits", [plain], RunSettings(freeze_ranges=True)) == ""
 
 
 def test_the_settings_of_optimizers_are_those_that_they_read():

@@ -17,7 +17,7 @@ def stage(context, staged):
 
     def answer():
         run.advance(1)
-        context.model.take(run.drain())
+        context.model.process(run.drain())
 
     return run, context.edits, answer
 
@@ -148,7 +148,7 @@ def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(st
     edits.edit(["conv1.weights"], "num_bits", 4)
     edits.apply()
     answer()
-    context.model.take(run.carry_out(Undo()))
+    context.model.process(run.carry_out(Undo()))
     assert not edits.can_undo and edits.value(*BITS) == 8
 
 
@@ -157,7 +157,7 @@ def test_an_undo_that_the_run_answers_after_it_was_set_back_is_a_change_like_any
     edits.edit(["conv1.weights"], "num_bits", 4)
     edits.apply()
     answer()
-    context.model.take(run.carry_out(SaveCheckpoint("kept")))
+    context.model.process(run.carry_out(SaveCheckpoint("kept")))
     run.send(RestoreCheckpoint("kept"))
     edits.undo()
     answer()

@@ -29,7 +29,7 @@ def do(context, run, *commands):
     for command in commands:
         run.send(command)
     run.advance(1, snapshot=False)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
 
 
 def change(context, run, *assignments):
@@ -53,7 +53,7 @@ def test_without_a_run_and_without_events_it_says_so(context, panel, staged):
     assert "No run" in panel.empty.text() and panel.empty.isVisible()
     staged()
     panel.refresh()
-    assert panel.empty.text() == "Nothing has happened yet."
+    assert panel.empty.text() == "No events yet."
 
 
 def test_a_change_is_told_with_its_step_and_values(context, panel, staged):
@@ -87,7 +87,7 @@ def test_a_preset_is_named(context, panel, staged):
 
 def test_evaluations_refusals_and_ends_are_sentences(context, panel, staged):
     run = staged()
-    context.model.take([events.Evaluated(5, ACCURACY, 1000, 0.2), events.Finished(9)])
+    context.model.process([events.Evaluated(5, ACCURACY, 1000, 0.2), events.Finished(9)])
     change(context, run, ("conv1.weights.num_bits", 99))
     assert lines(panel)[:2] == ["evaluated: 97.1 % float, 96.8 % quantized", "finished: all steps are done"]
     assert lines(panel)[2].startswith("not applied: conv1.weights.num_bits is 99: expected")
@@ -131,7 +131,7 @@ def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
 def test_answers_to_commands_that_changed_nothing_are_left_out(context, panel, staged):
     run = staged()
     do(context, run, InspectTensor("conv1.weights"), TakeSnapshot(), Pause())
-    context.model.take(
+    context.model.process(
         [
             events.CheckpointSaved(3, "before-00000003-1", SaveReason(SaveKind.BEFORE_CHANGE)),
             events.CheckpointSaved(3, "auto-00000003", SaveReason(SaveKind.AUTOMATIC)),
@@ -145,18 +145,18 @@ def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, stage
     change(context, run, ("conv1.weights.num_bits", 4))
     panel.refresh()
     applied = context.model.log[-1].event
-    context.model.take(run.carry_out(RestoreCheckpoint(applied.checkpoint)))
+    context.model.process(run.carry_out(RestoreCheckpoint(applied.checkpoint)))
     assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "rewound from step 5 to 4"]
     left, told = panel.source.index(0, WHAT), panel.source.index(1, WHAT)
     assert left.data(Qt.FontRole).strikeOut() and left.data(Qt.ForegroundRole) == context.theme.color("muted")
     assert told.data(Qt.FontRole) is None and "not part" in left.data(Qt.ToolTipRole)
-    assert "left behind" in panel.source.index(0, MARK).data(Qt.AccessibleTextRole)
+    assert "abandoned" in panel.source.index(0, MARK).data(Qt.AccessibleTextRole)
 
 
 def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, show):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
-    context.model.take(
+    context.model.process(
         [events.Evaluated(5, ACCURACY, 1000, 0.2), events.Resumed(5), events.RecordFailed(6, "disk full")]
     )
     assert len(lines(panel)) == 4
@@ -164,7 +164,7 @@ def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, sh
     assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "recording stopped: disk full"]
     QTest.mouseClick(panel.filters["evaluations"], Qt.LeftButton)
     assert lines(panel) == ["evaluated: 97.1 % float, 96.8 % quantized", "recording stopped: disk full"]
-    context.model.take([events.Resumed(7), events.Evaluated(8, ACCURACY, 1000, 0.2)])
+    context.model.process([events.Resumed(7), events.Evaluated(8, ACCURACY, 1000, 0.2)])
     assert len(lines(panel)) == 3
     again = show(EventsPanel(context))
     assert again.filters["evaluations"].isChecked() and lines(again) == lines(panel)
@@ -172,7 +172,7 @@ def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, sh
 
 def test_narrowing_keeps_the_chosen_line(context, panel, staged):
     run = staged()
-    context.model.take([events.Evaluated(3, ACCURACY, 1000, 0.2)])
+    context.model.process([events.Evaluated(3, ACCURACY, 1000, 0.2)])
     change(context, run, ("conv1.weights.num_bits", 4))
     choose(panel, "num_bits")
     QTest.mouseClick(panel.filters["changes"], Qt.LeftButton)
@@ -186,7 +186,7 @@ def test_a_change_of_settings_can_be_undone(context, panel, staged):
     panel.undo_action.trigger()
     assert run.sent[-1] == ChangeSettings((("conv1.weights.num_bits", 8), ("conv2.weights.symmetric", True)))
     run.advance(1)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     panel.refresh()
     assert context.model.settings_of("conv1.weights").num_bits == 8
     assert not panel.undo_action.isEnabled() and panel.back_action.isEnabled()
@@ -208,7 +208,9 @@ def test_the_run_can_be_set_back_to_before_a_change(context, panel, staged):
     panel.back_action.trigger()
     checkpoint = next(h.event.checkpoint for h in context.model.log if getattr(h.event, "checkpoint", ""))
     assert run.sent[-1] == RestoreCheckpoint(checkpoint)
-    context.model.take([events.CommandRejected(5, f"staged-{len(run.sent)}", run.sent[-1], "there is no checkpoint")])
+    context.model.process(
+        [events.CommandRejected(5, f"staged-{len(run.sent)}", run.sent[-1], "there is no checkpoint")]
+    )
     panel.refresh()
     assert not panel.back_action.isEnabled() and panel.undo_action.isEnabled()
 
@@ -218,14 +220,14 @@ def test_nothing_can_be_taken_back_where_there_is_nothing_to_take_back(context, 
     panel.refresh()
     actions = (panel.undo_action, panel.back_action, panel.details_action)
     assert not any(action.isEnabled() for action in actions)
-    context.model.take([events.Evaluated(3, ACCURACY, 1000, 0.2)])
+    context.model.process([events.Evaluated(3, ACCURACY, 1000, 0.2)])
     choose(panel, "evaluated")
     assert [action.isEnabled() for action in actions] == [False, False, True]
     change(context, run, ("conv1.weights.num_bits", 4))
     choose(panel, "num_bits")
     assert all(action.isEnabled() for action in actions)
     run.end(events.Stopped(run.step))
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     panel.refresh()
     assert [action.isEnabled() for action in actions] == [False, False, True]
 
@@ -249,7 +251,7 @@ def test_a_run_that_ends_meanwhile_is_told_in_words(context, panel, staged, monk
 @pytest.mark.parametrize("how", ["double click", "enter"])
 def test_activating_a_line_tells_its_step(context, panel, staged, how):
     staged()
-    context.model.take([events.Evaluated(123, ACCURACY, 1000, 0.2)])
+    context.model.process([events.Evaluated(123, ACCURACY, 1000, 0.2)])
     chosen = []
     panel.step_chosen.connect(chosen.append)
     row = choose(panel, "evaluated")
@@ -266,7 +268,7 @@ def test_activating_a_line_tells_its_step(context, panel, staged, how):
 def test_a_failure_shows_its_message_and_its_traceback_to_copy(context, panel, staged, app):
     run = staged()
     run.end(events.Failed(9, "OSError: disk is full", "Traceback (most recent call last):\nOSError: disk is full"))
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     choose(panel, "training failed: OSError: disk is full")
     assert panel.source.index(0, WHAT).data(Qt.ForegroundRole) == context.theme.color("bad")
     panel.details_action.trigger()
@@ -279,7 +281,7 @@ def test_a_failure_shows_its_message_and_its_traceback_to_copy(context, panel, s
 
 def test_a_line_can_be_copied(context, panel, staged):
     staged()
-    context.model.take([events.Evaluated(12, ACCURACY, 1000, 0.2)])
+    context.model.process([events.Evaluated(12, ACCURACY, 1000, 0.2)])
     choose(panel, "evaluated")
     panel.copy_action.trigger()
     assert QtWidgets.QApplication.clipboard().text() == "step 12: evaluated: 97.1 % float, 96.8 % quantized"
@@ -289,23 +291,23 @@ def test_the_newest_line_stays_in_view_unless_the_user_scrolled_up(context, pane
     staged()
     bar = panel.view.verticalScrollBar()
     for step in range(60):
-        context.model.take([events.Resumed(step)])
+        context.model.process([events.Resumed(step)])
         panel.refresh()
     assert bar.maximum() > 0 and bar.value() == bar.maximum()
     bar.setValue(3)
-    context.model.take([events.Resumed(61)])
+    context.model.process([events.Resumed(61)])
     panel.refresh()
     assert bar.value() == 3
 
 
 def test_ten_thousand_events_are_added_without_being_made_anew(context, panel, staged):
     staged()
-    context.model.take([events.Evaluated(step, ACCURACY, 1000, 0.2) for step in range(10000)])
+    context.model.process([events.Evaluated(step, ACCURACY, 1000, 0.2) for step in range(10000)])
     assert len(lines(panel)) == 10000
     resets, inserted = [], []
     panel.source.modelReset.connect(lambda: resets.append(1))
     panel.source.rowsInserted.connect(lambda _, first, last: inserted.append((first, last)))
-    context.model.take([events.Resumed(10001)])
+    context.model.process([events.Resumed(10001)])
     assert least_s(panel.refresh, 1) < 0.05  # some tenths of a millisecond; a list made anew takes far longer
     assert inserted == [(10000, 10000)] and not resets
 
@@ -315,7 +317,7 @@ def test_another_run_has_a_list_of_its_own(context, panel, staged):
     change(context, run, ("conv1.weights.num_bits", 4))
     choose(panel, "num_bits")
     staged("mlp")
-    context.model.take([events.Resumed(1)])
+    context.model.process([events.Resumed(1)])
     assert lines(panel) == ["resumed"] and not panel.undo_action.isEnabled()
     context.model.close_run()
     assert lines(panel) == [] and "No run" in panel.empty.text()

@@ -25,7 +25,7 @@ def test_without_a_run_it_says_what_will_be_here(context, panel):
 def test_before_the_first_step_it_says_what_it_waits_for(context, panel, staged):
     run = staged(steps=0)
     shown = panel()
-    assert "first step" in shown.empty.text()
+    assert "first training step" in shown.empty.text()
     go_on(context, run, 1)
     shown.refresh()
     assert not shown.empty.isVisible() and len(curve(shown.plots["loss"]).x) == 1
@@ -45,7 +45,7 @@ def test_with_no_plot_on_it_says_so(context, panel, staged):
     staged()
     shown = panel("loss")
     shown.bar.plots["loss"].click()
-    assert "No plot is chosen" in shown.empty.text()
+    assert "No plot is selected" in shown.empty.text()
 
 
 # What is drawn
@@ -122,7 +122,7 @@ def test_selected_tensors_are_coloured_by_position_and_eight_at_most(context, pa
     context.model.select(names)
     shown.refresh()
     assert len(names) == 9 and len(shown.plots["sqnr"].legend.entries) == 8
-    assert shown.bar.told.text() == "8 of 9 selected shown"
+    assert shown.bar.note.text() == "8 of 9 selected shown"
 
 
 def test_all_tensors_are_drawn_behind_the_selection(context, panel, staged):
@@ -218,10 +218,10 @@ def test_another_run_and_another_network_start_anew(context, panel, staged, trai
 
 def test_a_run_set_back_ends_there_and_goes_on(context, panel, trained):
     run = trained(20)
-    context.model.take(run.carry_out(SaveCheckpoint("kept")))
+    context.model.process(run.carry_out(SaveCheckpoint("kept")))
     train(context, run, 40)
     shown = panel("loss", seconds=True)
-    context.model.take(run.carry_out(RestoreCheckpoint("kept")))
+    context.model.process(run.carry_out(RestoreCheckpoint("kept")))
     shown.refresh()
     assert len(curve(shown.plots["loss"]).x) == 20
     go_on(context, run, 5)

@@ -23,7 +23,7 @@ def test_a_change_is_a_marker_on_all_plots_with_its_effect(context, panel, train
     assert [flag.label for flag in shown.strip.flags()] == ["w2"]
     for key in ("loss", "sqnr"):
         assert [line.x for line in shown.plots[key].canvas.markers] == [80]
-    tip = shown.effects.tell(shown.effects.markers)
+    tip = shown.effects.text(shown.effects.markers)
     assert "Step 80" in tip and "conv1.weights.num_bits 8 → 2" in tip
     assert "(50 steps)" in tip and "accuracy 97.1 % → 95.8 %" in tip
     before, after = (float(part.split()[0]) for part in tip.split("SQNR ")[1].split(" → "))
@@ -38,7 +38,7 @@ def test_the_marker_of_a_change_appears_while_the_run_goes_on(context, panel, tr
     assert shown.is_due()
     shown.refresh()
     assert [flag.label for flag in shown.strip.flags()] == ["w4"]
-    assert "later" in shown.effects.tell(shown.effects.markers)
+    assert "later" in shown.effects.text(shown.effects.markers)
 
 
 def test_what_was_left_behind_is_not_drawn(context, panel, trained):
@@ -46,12 +46,12 @@ def test_what_was_left_behind_is_not_drawn(context, panel, trained):
     change(context, run, ("conv1.weights.num_bits", 4))
     shown = panel("loss")
     name = shown.effects.markers[0].events[0].checkpoint
-    context.model.take(run.carry_out(RestoreCheckpoint(name)))
+    context.model.process(run.carry_out(RestoreCheckpoint(name)))
     shown.refresh()
-    assert [(marker.step, marker.label) for marker in shown.effects.markers] == [(20, "back")]
+    assert [(marker.step, marker.label) for marker in shown.effects.markers] == [(20, "rewind")]
     train(context, run, 80)
     shown.refresh()
-    assert "SQNR" not in shown.effects.tell(shown.effects.markers), "there is no before to compare with"
+    assert "SQNR" not in shown.effects.text(shown.effects.markers), "there is no before to compare with"
 
 
 def test_a_marker_to_which_more_was_added_since_it_was_drawn_can_still_be_chosen(context, panel, trained):
@@ -65,16 +65,16 @@ def test_a_marker_to_which_more_was_added_since_it_was_drawn_can_still_be_chosen
     shown.refresh()
     assert drawn[0] not in shown.effects.markers
     shown._on_flag(drawn, QtCore.QPoint())
-    assert shown.selected_step == drawn[0].step and f"Step {drawn[0].step:,}" in shown.effects.tell(drawn)
+    assert shown.selected_step == drawn[0].step and f"Step {drawn[0].step:,}" in shown.effects.text(drawn)
     shown.findChild(MarkerMenu).close()
 
 
 def test_the_end_of_a_delay_is_a_marker_with_the_effect_on_its_tensors(context, panel, trained):
     run = trained(80)
-    context.model.take([events.SettingsActivated(80, ("conv1.weights", "conv2.weights"))])
+    context.model.process([events.SettingsActivated(80, ("conv1.weights", "conv2.weights"))])
     train(context, run, 80)
-    told = panel("loss").effects.tell(panel("loss").effects.markers)
-    assert "quant_delay" in told and "mean of 2 tensors" in told
+    told = panel("loss").effects.text(panel("loss").effects.markers)
+    assert "delay ends" in told and "mean of 2 tensors" in told
 
 
 def test_a_click_on_a_line_or_a_flag_highlights_the_marker(context, panel, trained):
@@ -127,7 +127,7 @@ def test_nothing_can_be_undone_in_a_run_that_has_ended(context, panel, trained):
     run = trained(20)
     change(context, run, ("conv1.weights.num_bits", 4))
     run.end(events.Finished(run.step))
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     shown = panel("loss")
     menu = shown.menu_of(shown.effects.markers)
     assert not action(menu, "Undo").isEnabled() and not action(menu, "Rewind").isEnabled()

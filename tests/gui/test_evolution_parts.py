@@ -41,7 +41,7 @@ def test_the_axis_shows_the_whole_run_and_moves_in_jumps():
 def test_panning_ends_following_and_following_again_keeps_the_width():
     axis = TimeAxis()
     axis.update(0, 1000)
-    axis.look_at(200, 300)
+    axis.show_range(200, 300)
     axis.update(0, 1100)
     assert (axis.low, axis.high) == (200, 300) and not axis.follow
     axis.follow_newest()
@@ -66,7 +66,7 @@ def test_zooming_while_following_shows_less_of_the_newest_and_out_again_the_whol
 def test_zooming_elsewhere_keeps_what_is_under_the_mouse():
     axis = TimeAxis()
     axis.update(0, 10000)
-    axis.look_at(2000, 3000)
+    axis.show_range(2000, 3000)
     axis.zoom(0.5, 2250)
     assert (axis.low, axis.high) == pytest.approx((2125, 2625))
 
@@ -74,7 +74,7 @@ def test_zooming_elsewhere_keeps_what_is_under_the_mouse():
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["pan", "zoom", "look_at", "update", "centre", "follow_newest", "follow_all"]),
+            st.sampled_from(["pan", "zoom", "show_range", "update", "centre", "follow_newest", "follow_all"]),
             st.floats(-1e5, 1e5),
             st.floats(0.01, 100),
         ),
@@ -88,9 +88,9 @@ def test_whatever_is_done_the_axis_has_a_width_and_following_shows_the_newest(ac
         if name == "update":
             newest = abs(a)
             axis.update(0, newest)
-        elif name in ("look_at", "zoom", "pan", "centre"):
+        elif name in ("show_range", "zoom", "pan", "centre"):
             {
-                "look_at": lambda: axis.look_at(a, a + b),
+                "show_range": lambda: axis.show_range(a, a + b),
                 "zoom": lambda: axis.zoom(b, a),
                 "pan": lambda: axis.pan(a),
                 "centre": lambda: axis.centre(a),
@@ -169,7 +169,7 @@ def test_dragging_moves_and_with_shift_draws_a_box(context, show):
 
 def test_a_click_and_a_double_click_are_no_drag(context, show):
     canvas = shown_canvas(context, show)
-    clicked, panned, asked = heard(canvas.clicked), heard(canvas.panned), heard(canvas.all_asked)
+    clicked, panned, asked = heard(canvas.clicked), heard(canvas.panned), heard(canvas.whole_run_requested)
     QTest.mouseClick(canvas, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(250, 60))
     assert len(clicked) == 1 and clicked[0][0] == pytest.approx(canvas.x_at(250)) and not panned
     QTest.mouseDClick(canvas, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(250, 60))
@@ -348,7 +348,7 @@ def test_going_back_to_before_a_change_takes_its_marker_away():
     timeline.add(set_back(events.CommandApplied(7, "a-2", Undo(), (back,)), before))
     timeline.add(events.Restored(7, "before-7", RestoreReason.UNDO, 20, (back,)))
     found = markers_of(timeline.log)
-    assert [(marker.step, marker.label) for marker in found] == [(3, "symmetric"), (7, "back")]
+    assert [(marker.step, marker.label) for marker in found] == [(3, "symmetric"), (7, "rewind")]
     assert found[1].changes == (back,), "once, not again from the command's answer"
 
 
@@ -361,7 +361,7 @@ def test_the_markers_of_a_branch_come_back_with_it():
     timeline.add(applied(9, ("a.weights.num_bits", 8, 2)))
     timeline.add(set_back(events.Restored(20, "undone-20", RestoreReason.REDO, 12), None, branch=2))
     labels = [(marker.step, marker.label) for marker in markers_of(timeline.log)]
-    assert labels == [(3, "symmetric"), (7, "w4"), (20, "back")]
+    assert labels == [(3, "symmetric"), (7, "w4"), (20, "rewind")]
 
 
 def test_a_bad_step_is_where_the_run_goes_on_from():

@@ -22,12 +22,12 @@ def test_why_a_run_can_not_be_exported_is_told(run, make, directory, problem):
     if directory:
         run.end(events.Finished(3))
         dialog.form.show_run(directory)
-    assert problem in dialog.why.text() and not dialog.start.isEnabled()
+    assert problem in dialog.problem.text() and not dialog.start.isEnabled()
 
 
 def test_without_a_run_there_is_nothing_to_export(make):
     dialog = make("")
-    assert "no run" in dialog.why.text() and not dialog.start.isEnabled()
+    assert "no run" in dialog.problem.text() and not dialog.start.isEnabled()
     QtTest.QTest.keyClick(dialog, QtCore.Qt.Key_Return)
     assert not dialog.exporter.is_busy
 
@@ -47,7 +47,7 @@ def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app, qtb
     dialog.launcher.books = {"step-00000003": twelve}
     dialog.form.formats.choose("narrow")
     box.setCurrentIndex(1)
-    assert not dialog.start.isEnabled() and "reading" in verdicts(dialog)[1][1]
+    assert not dialog.start.isEnabled() and "Reading" in verdicts(dialog)[1][1]
     qtbot.emitted(dialog.form._worker.answered)
     assert "conv1.weights: 12 bits" in dialog.form.limits.reasons.toPlainText()
     box.setCurrentIndex(2)
@@ -61,7 +61,7 @@ def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, cont
     dialog = make()
     dialog.launcher.books = {"step-00000003": run.book}
     run.end(events.Finished(3))
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     assert dialog.form.state_box.itemText(0) == "Step 3: asked for"
     qtbot.emitted(dialog.form._worker.answered)
     assert dialog.start.isEnabled() and dialog.form.wanted().checkpoint == "step-00000003"
@@ -80,12 +80,12 @@ def test_a_delay_that_is_not_over_is_told_with_the_step(context, staged, make, m
     context.edits.edit(["dense1.weights"], "quant_delay", 100)
     context.edits.apply()
     run.advance()
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     dialog = make()
     wide = FORMATS[0]
     monkeypatch.setattr(type(wide), "limits", property(lambda self: lambda *of: asked.append(of[2]) or []))
     run.advance(3)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     dialog.form._update()
     assert set(asked) == {run.step}
 
@@ -149,7 +149,7 @@ def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make
     dialog.start.click()
     assert run.sent[-1] == c.SaveCheckpoint() and not dialog.launcher.wanted
     assert dialog.cancel.isVisible() and not dialog.form.isEnabled()
-    assert "Keeping the present state" in dialog.what.text()
+    assert "Saving a checkpoint" in dialog.what.text()
     progress = QtTest.QSignalSpy(dialog.exporter.progressed)
     advance(2)
     qtbot.emitted(dialog.exporter.ended)
@@ -208,7 +208,7 @@ def test_layers_are_sorted_by_numbers(run, make, app):
 
 def test_faults_are_told_in_words(run, make, app):
     result = show_record(make(), app, faults=["layer 'conv1': alone, 3 of its codes differ"], as_expected=False)
-    assert result.heading.text() == "✕ Written, but 1 operation does not compute what it should"
+    assert result.heading.text() == "✕ Written, but 1 operation is wrong"
     assert result.faults.isVisible() and "✕ layer 'conv1': alone, 3" in result.faults.text()
     result = show_record(make(), app, as_expected=False)
     assert result.heading.text().startswith("!") and not result.faults.isVisible()
@@ -241,7 +241,7 @@ def test_the_folder_is_opened(run, make, app, monkeypatch, tmp_path):
     monkeypatch.setattr("qatviz.gui.dialogs.export.result.QtGui.QDesktopServices.openUrl", opened.append)
     for path in (tmp_path / "a.tflite", tmp_path):
         result = show_record(make(), app, files=[str(path), str(tmp_path / "a.parity.json")])
-        assert str(path) in result.where.text()
+        assert str(path) in result.location.text()
         result.open_folder.click()
     assert [url.toLocalFile() for url in opened] == [str(tmp_path)] * 2
 

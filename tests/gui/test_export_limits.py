@@ -19,7 +19,7 @@ def test_formats_tell_whether_they_can_hold_the_present_settings(run, make, cont
     assert "conv1.weights: 12 bits" in text and "possible with conv2.weights.num_bits=8" in text
     assert dialog.form.limits.verdict.text() == "✕ Narrow does not support these settings, for 2 reasons:"
     assert dialog.form.limits.reasons.isVisible()
-    assert not dialog.start.isEnabled() and "Narrow does not support these settings" in dialog.why.text()
+    assert not dialog.start.isEnabled() and "Narrow does not support these settings" in dialog.problem.text()
     dialog.form.formats.choose("wide")
     assert dialog.start.isEnabled() and not dialog.form.limits.reasons.isVisible()
 

@@ -59,9 +59,9 @@ def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_fi
         events.CheckpointSaved(5, "step-00000005", SaveReason(SaveKind.REQUESTED)),
     ]
     first, second = news[::-1] if saved_first else news
-    context.model.take([events.CheckpointSaved(4, "auto-00000004", SaveReason(SaveKind.AUTOMATIC)), first])
+    context.model.process([events.CheckpointSaved(4, "auto-00000004", SaveReason(SaveKind.AUTOMATIC)), first])
     assert exporter.is_busy and not exporter.launcher.wanted
-    context.model.take([second])
+    context.model.process([second])
     assert exporter.launcher.wanted == [NOW._replace(checkpoint="step-00000005")]
     ended = qtbot.emitted(exporter.ended)[0]
     assert ended.record == RECORD and ended.wanted.checkpoint == "step-00000005" and not exporter.is_busy
@@ -78,7 +78,7 @@ def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_fi
 def test_a_state_that_can_not_be_kept_is_told(exporter, context, event, message):
     ended = QtTest.QSignalSpy(exporter.ended)
     exporter.begin(NOW)
-    context.model.take([event])
+    context.model.process([event])
     assert len(ended) == 1 and message in ended[0][0].message and not exporter.is_busy and not exporter.launcher.wanted
 
 
@@ -123,7 +123,7 @@ def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter, qtbot):
         (failing("ValueError", "ValueError: a bug", "Traceback ..."), "ValueError: a bug", "Traceback"),
         ("import sys; sys.stderr.write('noise\\n'); raise ValueError('a bug')", "ValueError: a bug", "Traceback"),
         ("raise SystemExit(7)", "ended with code 7", ""),
-        ("import os; os.kill(os.getpid(), 9)", "sudden end", ""),
+        ("import os; os.kill(os.getpid(), 9)", "crashed", ""),
     ],
 )
 def test_what_went_wrong_is_told(exporter, program, message, details, qtbot):
@@ -161,7 +161,7 @@ def test_cancelling_before_the_state_is_kept_starts_nothing(exporter, context, r
     exporter.cancel()
     assert spy[0][0] == (NOW, None, "", "")
     run.advance()
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     assert not exporter.launcher.wanted and not exporter.is_busy
 
 
@@ -172,12 +172,12 @@ def test_cancelling_ends_the_process_and_is_no_failure(exporter, qtbot):
     exporter.cancel()
     exporter.cancel()
     ended = qtbot.emitted(exporter.ended)[0]
-    assert (ended.record, ended.message) == (None, "") and not exporter._patience.isActive()
+    assert (ended.record, ended.message) == (None, "") and not exporter._kill_timer.isActive()
 
 
 def test_a_process_that_does_not_listen_is_killed(exporter, qtbot):
     exporter.launcher.program = STUBBORN
-    exporter._patience.setInterval(50)
+    exporter._kill_timer.setInterval(50)
     exporter.begin(THEN)
     reached(qtbot, exporter, "computing the integer model")
     exporter.cancel()

@@ -176,7 +176,7 @@ def test_csv_gives_back_every_digit_and_every_name(tmp_path, dtype):
     assert [row[2] for row in rows[1:4]] == ["x,y", "z", ""]
 
 
-@pytest.mark.parametrize("table, reason", [({}, "no numbers"), ({"a": np.zeros((2, 2))}, "'a' has 2 dimensions")])
+@pytest.mark.parametrize("table, reason", [({}, "no data"), ({"a": np.zeros((2, 2))}, "'a' has 2 dimensions")])
 def test_csv_of_what_is_no_table_names_the_file_and_the_reason(tmp_path, table, reason):
     with pytest.raises(FigureError, match=reason) as caught:
         save_csv(table, tmp_path / "a.csv")
@@ -254,7 +254,7 @@ def test_a_figure_without_numbers_yet_says_so_before_it_asks_for_a_file(framed, 
     framed.plot.numbers = {}
     framed.plot.menu.table_action.trigger()
     (box,) = dialogs(app, QtWidgets.QMessageBox)
-    assert "no numbers" in box.text() and not dialogs(app, QtWidgets.QFileDialog)
+    assert "no data" in box.text() and not dialogs(app, QtWidgets.QFileDialog)
     box.accept()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qatviz.gui.model.frames import LONGEST_REST_S, TICK_BUDGET_S, TOUCHED_SHARE, WATCHING_SHARE, Frames
+from qatviz.gui.model.frames import IDLE_FRACTION, LONGEST_REST_S, TICK_BUDGET_S, TOUCHED_FRACTION, Frames
 
 
 class Clock:
@@ -58,7 +58,7 @@ def test_drawing_takes_its_share_of_the_time(clock, app, touched):
         frames.tick()
         clock.now += 0.001
     share = panel.count * panel.cost / 60
-    assert share == pytest.approx(TOUCHED_SHARE if touched else WATCHING_SHARE, rel=0.35)
+    assert share == pytest.approx(TOUCHED_FRACTION if touched else IDLE_FRACTION, rel=0.35)
 
 
 def test_one_drawing_that_is_held_up_does_not_stop_the_others_for_long(clock, app):

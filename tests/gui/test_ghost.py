@@ -34,7 +34,7 @@ def ghost(context, name=NAME):
 def inspect(context, run, name=NAME):
     context.model.run.send(InspectTensor(name))
     run.advance(0)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
 
 
 def test_there_is_none_without_a_run_and_while_nothing_is_pending(context, held):
@@ -75,7 +75,7 @@ def test_it_is_the_window_that_the_run_adopts(context, staged, edits, known, pre
         return
     context.edits.apply()
     run.advance(0)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     assert context.edits.pending == {} and ghost(context) is None
     np.testing.assert_allclose(
         [seen.low, seen.high, seen.scale],
@@ -141,11 +141,11 @@ def test_values_that_are_too_old_are_not_used(context, held, monkeypatch):
     monkeypatch.setattr(ghosts, "VALUES_LAST_S", 0.1)  # ten steps of a staged run
     inspect(context, held)
     held.advance(3)
-    context.model.take(held.drain())
+    context.model.process(held.drain())
     context.edits.edit([NAME], "num_bits", 3)
     assert not ghost(context).approximate and ghost(context).step == 2
     held.advance(10, snapshot=False).advance(1)
-    context.model.take(held.drain())
+    context.model.process(held.drain())
     assert ghost(context).approximate and ghost(context).step == context.model.snapshot.step
 
 
@@ -157,7 +157,7 @@ def test_it_is_made_once_and_anew_when_something_changed(context, held):
     second = ghost(context)
     assert second is not first and second.scale < first.scale
     held.advance(1)
-    context.model.take(held.drain())
+    context.model.process(held.drain())
     assert ghost(context) is not second
 
 
@@ -177,7 +177,7 @@ def test_a_million_weights_take_less_than_fifty_milliseconds(context, staged):
     tensor = context.model.plan.tensor(name)
     rows = 10**6 // tensor.num_channels
     values = random.randn(rows, tensor.num_channels).astype(np.float32)
-    context.model.take([TensorValues(context.model.snapshot.step, name, values)])
+    context.model.process([TensorValues(context.model.snapshot.step, name, values)])
     bits = itertools.cycle((2, 3, 4, 5, 6, 7, 9))  # another setting each time: a ghost is computed once
 
     def compute():

@@ -13,7 +13,7 @@ NAMES = list("abcdef")
 @settings(max_examples=200)
 def test_tiles_do_not_overlap_and_stay_within_the_width(count, size, width, height):
     grid = arrange(count, size, width, height)
-    least = SIZES[SMALL if size == FIT else size]
+    least = SIZES[size]
     places = [grid.place(i) for i in range(count)]
     assert len(set(places)) == count
     assert all(x >= GAP_PX and x + grid.width <= width for x, _ in places)
@@ -39,6 +39,11 @@ def test_fit_shows_all_tiles_where_they_have_room():
     assert arrange(9, FIT, 1200, 560).total_height <= 560
     assert arrange(9, FIT, 1200, 560).columns == 3
     assert arrange(60, FIT, 600, 300).total_height > 300
+    assert arrange(60, FIT, 600, 300).height >= SIZES[SMALL][1], "tiles that must be scrolled are not squeezed as well"
+
+
+def test_fit_shows_the_nine_tensors_of_lenet_in_the_default_window():
+    assert arrange(9, FIT, 568, 246).total_height <= 246
 
 
 @pytest.mark.parametrize(

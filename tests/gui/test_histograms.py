@@ -37,7 +37,7 @@ def panel(context, staged, show):
 
 def news(context, run, steps=1):
     run.advance(steps)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
 
 
 def settle(panel):
@@ -92,7 +92,7 @@ def test_without_a_snapshot_it_says_so_and_then_shows_it(context, staged, show):
     panel = show(HistogramsPanel(context))
     panel.refresh()
     assert "lenet" in panel.empty.text() and panel.canvas.names() == []
-    context.model.take([snapshot])
+    context.model.process([snapshot])
     settle(panel)
     assert panel.empty.isHidden() and panel.canvas.names() == [t.name for t in run.plan.tensors]
 
@@ -167,7 +167,7 @@ def test_clipped_and_flushed_values_have_their_colours(context, panel):
     values[3, index] /= 2  # range_max
     values[9, index] = 0.3  # clipped
     narrower = replace(histogram, scale=histogram.scale / 2)
-    context.model.take(
+    context.model.process(
         [replace(snapshot, values=values, histograms=dict(snapshot.histograms, **{"conv1.activations": narrower}))]
     )
     settle(made)
@@ -384,7 +384,7 @@ def test_a_run_that_is_replaced_leaves_nothing_behind(context, panel, staged):
 def test_measures_that_are_no_numbers_are_said_as_such(context, panel):
     made, _run = panel()
     snapshot = context.model.snapshot
-    context.model.take([replace(snapshot, values=np.full_like(snapshot.values, np.nan))])
+    context.model.process([replace(snapshot, values=np.full_like(snapshot.values, np.nan))])
     settle(made)
     assert shown(made, "conv1.weights").readout == ("–", "– clipped")
     assert shown(made, "conv1.weights").shown.representable is None

@@ -93,7 +93,7 @@ def test_a_tensor_in_float_has_no_codes_and_no_level(context, panel, staged):
     panel.refresh()
     assert row_texts(panel, "conv1.weights")["num_bits"] == "float"
     run.advance(5)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     panel.refresh()
     assert row_texts(panel, "conv1.weights")["num_bits"] == "8"
 
@@ -101,7 +101,7 @@ def test_a_tensor_in_float_has_no_codes_and_no_level(context, panel, staged):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_measures_that_are_no_numbers_are_shown_as_such(context, panel, staged, value):
     staged()
-    context.model.take([with_measures(context.model.snapshot, **dict.fromkeys(SNAPSHOT_MEASURES, value))])
+    context.model.process([with_measures(context.model.snapshot, **dict.fromkeys(SNAPSHOT_MEASURES, value))])
     panel.refresh()
     texts = row_texts(panel, "conv1.weights")
     assert {texts[key] for key in MEASURES} <= {"–", "exact"}
@@ -129,7 +129,7 @@ def test_what_is_pending_is_shown_beside_what_is_in_effect(context, panel, stage
     assert "→" in panel.summary.text()
     context.edits.apply()
     run.advance(1)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     panel.refresh()
     assert row_texts(panel, "dense1.weights")["num_bits"] == "4" and "→" not in panel.summary.text()
 
@@ -170,7 +170,7 @@ def test_names_are_sorted_with_their_numbers_in_order(context, panel, staged):
     panel.view.sortByColumn(INDEX["name"], Qt.AscendingOrder)
     shown = [name for name in names(panel) if name.startswith("pointwise") and name.endswith("weights")]
     assert shown == [f"pointwise{n}.weights" for n in range(1, 14)]
-    panel.view.sort_as_network()
+    panel.view.sort_by_network()
     assert names(panel) == [t.name for t in context.model.tensors]
 
 
@@ -195,7 +195,7 @@ def test_a_sorted_table_is_sorted_anew_by_the_next_snapshot_but_not_under_the_po
     panel.view.sortByColumn(INDEX["sqnr_db"], Qt.AscendingOrder)
     before = names(panel)
     values = -context.model.snapshot.values[SNAPSHOT_MEASURES.index("sqnr_db")]
-    context.model.take([with_measures(context.model.snapshot, sqnr_db=values)])
+    context.model.process([with_measures(context.model.snapshot, sqnr_db=values)])
     panel.refresh()
     shown = [context.model.measure(name, "sqnr_db") for name in names(panel)]
     assert (names(panel) == before) == is_pointer_over
@@ -266,9 +266,9 @@ def test_every_column_can_be_sorted_anew(context, panel, staged, key):
     for order in (Qt.AscendingOrder, Qt.DescendingOrder):
         panel.view.sortByColumn(INDEX[key], order)
         run.advance(2)
-        context.model.take(run.drain())
+        context.model.process(run.drain())
         panel.refresh()
-        panel.shown.sort_anew()
+        panel.shown.resort()
         values = [panel.source.rows.sort_value(row, COLUMNS[INDEX[key]]) for row in panel.shown.source_rows()]
         assert len(values) > 8 and values == sorted(values, reverse=order == Qt.DescendingOrder)
 
@@ -363,12 +363,12 @@ def test_another_run_has_other_rows_and_going_back_older_numbers(context, panel,
     run = staged()
     panel.refresh()
     texts = row_texts(panel, "conv1.weights")
-    context.model.take(run.carry_out(SaveCheckpoint("kept")))
+    context.model.process(run.carry_out(SaveCheckpoint("kept")))
     run.advance(4)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     panel.refresh()
     assert row_texts(panel, "conv1.weights") != texts
-    context.model.take(run.carry_out(RestoreCheckpoint("kept"), TakeSnapshot()))
+    context.model.process(run.carry_out(RestoreCheckpoint("kept"), TakeSnapshot()))
     panel.refresh()
     assert row_texts(panel, "conv1.weights") == texts
     run = staged("mobilenet", steps=1)
@@ -386,7 +386,7 @@ def test_levels_are_those_of_the_snapshot_s_bits(context, panel, staged):
     before = row_texts(panel, "conv1.weights")["used_codes"]
     run.send(ChangeSettings((("conv1.weights.num_bits", 3),)))
     run.advance(1, snapshot=False)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     panel.refresh()
     assert row_texts(panel, "conv1.weights")["used_codes"] == before
     assert panel.source.rows.verdict(1).level == GOOD

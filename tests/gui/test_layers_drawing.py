@@ -51,7 +51,7 @@ def test_only_columns_with_something_new_are_drawn_again(context, show, staged, 
     snapshot = with_measures(context.model.snapshot, flushed=0.123)
 
     def take():
-        context.model.take([snapshot])
+        context.model.process([snapshot])
         panel.refresh()
 
     (area,) = drawn_area(panel.view, take)
@@ -131,8 +131,8 @@ def test_a_sparkline_is_drawn_once_there_is_a_past(context, panel, staged):
     assert panel.sparklines.polygon("conv1.weights", 100, 20) is None
     for _ in range(10):
         run.advance(2)
-    context.model.take(run.drain())
-    panel.sparklines.renew(at_once=True)
+    context.model.process(run.drain())
+    panel.sparklines.refresh_if_old(at_once=True)
     polygon = panel.sparklines.polygon("conv1.weights", 100, 20)
     points = np.array([(point.x(), point.y()) for point in polygon])
     assert len(points) == 11 and (np.diff(points[:, 0]) > 0).all()

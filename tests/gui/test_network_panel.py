@@ -47,12 +47,12 @@ def choose(box, data):
 def change(context, run, *assignments):
     run.send(ChangeSettings(assignments))
     run.advance(1)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
 
 
 def test_without_a_run_it_says_what_it_waits_for(panel, context, staged):
     shown = panel()
-    assert shown.empty.isVisible() and "No run yet" in shown.empty.text() and not shown.nodes
+    assert shown.empty.isVisible() and "No run" in shown.empty.text() and not shown.nodes
     staged("lenet")
     shown.refresh()
     assert not shown.empty.isVisible() and shown.nodes
@@ -93,7 +93,7 @@ def test_nodes_show_the_chosen_measure_of_the_newest_snapshot(panel, context, st
     shown = panel()
     choose(shown.measure_box, measure)
     run.advance(3)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     shown.refresh()
     for tensor in run.plan.tensors:
         value = context.model.measure(tensor.name, measure)
@@ -145,7 +145,7 @@ def test_settings_are_shown_as_soon_as_they_are_in_effect(panel, context, staged
 def test_values_that_are_no_numbers_are_drawn(panel, context, staged, value, text, measure):
     staged("lenet")
     odd = replace(context.model.snapshot, values=np.full_like(context.model.snapshot.values, value))
-    context.model.take([odd])
+    context.model.process([odd])
     shown = panel()
     choose(shown.measure_box, measure)
     shown.view.viewport().repaint()

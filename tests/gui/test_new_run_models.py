@@ -150,7 +150,7 @@ def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(
     dialog = show(NewRunDialog(context, looks), 1180, 740)
     dialog.open_model("/m/open.h5")
     qtbot.waitUntil(lambda: dialog.model is not None and dialog.data is not None)
-    assert "leaves its input shape open" in dialog.network_preview.notes.text()
+    assert "no fixed input shape" in dialog.network_preview.notes.text()
     assert dialog.problems() == {} and looks.asked[-1] == ModelQuestion("/m/open.h5", None, False, (28, 28, 1))
     dialog.form.data.set_text("cifar10")
     dialog._data_delay.timeout.emit()
@@ -307,6 +307,6 @@ def test_names_and_paths(text, is_model, stem):
     assert (problems_of(request) == {}) == (is_model or text in zoo.NETWORKS)
 
 
-def test_a_script_without_a_function_is_refused_with_what_is_missing():
+def test_a_script_without_a_function_is_refused_with_empty_text():
     assert "make.py:FUNCTION" in problems_of(NewRunRequest(network=None, model="/a/make.py"))["network"]
     assert is_model_path("/a/make.py") and is_model_path("x.H5") and not is_model_path("/a/x.npz")

@@ -28,7 +28,7 @@ def tell(panel, app):
 
     def answer():
         panel.run.advance(1)
-        panel.model.take(panel.run.drain())
+        panel.model.process(panel.run.drain())
         settle(panel, app)
 
     return answer
@@ -55,7 +55,7 @@ def changes(run):
 def test_without_a_run_it_says_what_it_waits_for(context, show):
     panel = show(QuantizationPanel(context), 330, 600)
     panel.refresh()
-    assert panel.empty.isVisible() and "once a run is open" in panel.empty.text()
+    assert panel.empty.isVisible() and "once there is one" in panel.empty.text()
     assert not panel.column.isVisible()
 
 
@@ -275,7 +275,7 @@ def test_tensors_that_share_a_quantizer_change_together(context, staged, show, a
 
 def test_when_the_run_has_ended_nothing_can_be_changed_and_the_tooltip_says_why(panel, app):
     panel.run.end(events.Stopped(panel.run.step))
-    panel.model.take(panel.run.drain())
+    panel.model.process(panel.run.drain())
     settle(panel, app)
     bits = control(panel, "num_bits")
     assert not bits.editor.isEnabled() and "has ended" in bits.toolTip()

@@ -86,7 +86,7 @@ def test_the_effect_of_a_change_is_told_as_the_error(context, panel, staged):
     run.evaluate((0.02, 0.1, 0.1, 12345.6))
     go_on(context, run)
     shown = panel("loss")
-    tip = shown.effects.tell(shown.effects.markers)
+    tip = shown.effects.text(shown.effects.markers)
     assert "RMSE 0.021 → 12,346" in tip and "%" not in tip
 
 
@@ -99,8 +99,8 @@ def test_events_and_news_tell_the_error(context, show, staged):
     news = show(RunSettingsPanel(context))
     run = staged(metric=RMSE)
     run.evaluate(ERRORS)
-    context.model.take(run.drain())
-    assert news.news.text() == "Step 3: RMSE 0.0302 quantized, 0.0213 float"
+    context.model.process(run.drain())
+    assert news.result.text() == "Step 3: RMSE 0.0302 quantized, 0.0213 float"
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)

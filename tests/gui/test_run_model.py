@@ -40,7 +40,7 @@ def test_each_topic_is_announced_once_however_much_is_new(context, staged):
     run = staged()
     heard = topics_of(context.model)
     run.advance(20)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     assert sorted(heard) == [run_model.SNAPSHOT, run_model.STEPS]
 
 
@@ -70,7 +70,7 @@ def test_settings_in_effect_are_those_that_the_run_tells(context, staged):
     run.send(ChangeSettings((("conv1.weights.num_bits", 3),)))
     assert context.model.settings_of("conv1.weights").num_bits == 8
     run.advance(1)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     assert context.model.settings_of("conv1.weights").num_bits == 3
     assert context.model.applied_at["conv1.weights", "num_bits"] == 3
 
@@ -88,12 +88,12 @@ def test_measures_are_those_of_the_newest_snapshot(context, staged):
 def test_going_back_leaves_later_news_behind(context, staged):
     run = staged(steps=2)
     run.advance(2).advance(2)
-    context.model.take(run.carry_out(SaveCheckpoint("kept")))
+    context.model.process(run.carry_out(SaveCheckpoint("kept")))
     run.advance(2).advance(2)
     run.evaluate()
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     assert context.model.evaluation is not None
-    context.model.take(run.carry_out(RestoreCheckpoint("kept")))
+    context.model.process(run.carry_out(RestoreCheckpoint("kept")))
     assert max(s.step for s in context.model.snapshots) <= 6
     assert all(step.step <= 6 for step in context.model.recent_steps)
     assert context.model.evaluation is None
@@ -107,13 +107,13 @@ def test_what_was_left_behind_comes_back_once_the_run_is_set_to_it_again(context
     def answer(command, steps):
         run.send(command)
         run.advance(steps, snapshot=steps > 0)
-        model.take(run.drain())
+        model.process(run.drain())
 
     run.advance(2).advance(2)
     answer(ChangeSettings((("conv1.weights.num_bits", 4),)), 2)
     run.advance(2)
     run.evaluate()
-    model.take(run.drain())
+    model.process(run.drain())
     before = list(model.snapshots), model.evaluation
     answer(Undo(), 0)
     assert [s.step for s in model.snapshots] == [2, 4, 6] and model.evaluation is None
@@ -133,10 +133,10 @@ def test_what_was_left_behind_comes_back_once_the_run_is_set_to_it_again(context
 def test_of_one_step_there_is_one_snapshot_the_newest(context, staged):
     run = staged(steps=2)
     run.advance(2)
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     steps = [snapshot.step for snapshot in context.model.snapshots]
     newest = replace(context.model.snapshot, seconds=99.0)
-    context.model.take([newest])
+    context.model.process([newest])
     assert [snapshot.step for snapshot in context.model.snapshots] == steps
     assert context.model.snapshots[-1] is context.model.snapshot is newest
 
@@ -145,7 +145,7 @@ def test_snapshots_of_a_long_run_are_thinned_and_the_first_survives(context, sta
     staged()
     first = context.model.snapshots[0]
     for step in range(10, 3000):
-        context.model.take([replace(first, step=step)])
+        context.model.process([replace(first, step=step)])
     steps = [s.step for s in context.model.snapshots]
     assert steps[0] == first.step and len(steps) <= run_model.SNAPSHOTS_KEPT
     gaps = np.diff(steps[1:])
@@ -170,7 +170,7 @@ def test_steps_per_second_follow_the_newest_steps(context, staged):
 def test_a_failure_is_kept_with_its_traceback(context, staged):
     run = staged()
     run.end(events.Failed(3, "ValueError: no", "Traceback: …"))
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     assert context.model.failure.traceback == "Traceback: …" and context.model.ended and context.model.state == "failed"
 
 
@@ -185,9 +185,9 @@ def test_another_run_starts_afresh(context, staged):
 
 def test_values_from_after_the_point_it_goes_back_to_are_forgotten(context, staged):
     run = staged(steps=2)
-    context.model.take(run.carry_out(SaveCheckpoint("kept")))
+    context.model.process(run.carry_out(SaveCheckpoint("kept")))
     for name, step in (("conv1.weights", 2), ("conv2.weights", 9)):
-        context.model.take([TensorValues(step, name, np.zeros((1, 1), np.float32))])
+        context.model.process([TensorValues(step, name, np.zeros((1, 1), np.float32))])
     run.advance(8)
-    context.model.take(run.carry_out(RestoreCheckpoint("kept")))
+    context.model.process(run.carry_out(RestoreCheckpoint("kept")))
     assert list(context.model.values) == ["conv1.weights"]

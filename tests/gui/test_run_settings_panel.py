@@ -27,7 +27,7 @@ def begin(context, show, staged):
 
 def tell(panel, *news):
     panel.run.put(*news)
-    panel.model.take(panel.run.advance(0).drain())
+    panel.model.process(panel.run.advance(0).drain())
     panel.refresh()
 
 
@@ -75,10 +75,10 @@ def test_evaluate_and_checkpoint_are_asked_for_and_their_outcome_told(begin):
     panel = begin()
     panel.evaluate.click()
     tell(panel)
-    assert "96.0 % quantized" in panel.news.text() and "98.0 % float" in panel.news.text()
+    assert "96.0 % quantized" in panel.result.text() and "98.0 % float" in panel.result.text()
     panel.checkpoint.click()
     tell(panel)
-    assert "checkpoint" in panel.news.text()
+    assert "checkpoint" in panel.result.text()
     assert panel.run.sent == [Evaluate(), SaveCheckpoint()]
 
 

@@ -54,7 +54,7 @@ def told(context, staged, show):
             # Without an error there are codes and no squared error.
             rest = {"mse": 0.0, "used_codes": 9.0} if value == math.inf else {}
             measured = {name: np.full(len(run.plan.tensors), x, np.float32) for name, x in {key: value, **rest}.items()}
-            context.model.take([with_measures(context.model.snapshot, **measured)])
+            context.model.process([with_measures(context.model.snapshot, **measured)])
         tensor, unit = run.plan.tensor(NAME), MEASURES[key].unit
         context.model.select([NAME], NAME)
         found = {}

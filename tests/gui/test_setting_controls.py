@@ -227,7 +227,7 @@ def test_a_control_that_is_disabled_during_a_drag_lets_go(make):
     held = []
     control.dragged.connect(held.append)
     QtTest.QTest.mousePress(control.editor.slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(5, 5))
-    control.set_without_effect("The run has ended.")
+    control.set_disabled_reason("The run has ended.")
     assert held == [True, False] and not control.editor.is_busy()
 
 
@@ -316,9 +316,9 @@ def test_reset_asks_for_the_default_of_the_kind(make, kind):
 def test_what_has_no_effect_is_disabled_and_says_why(make):
     control, told = make("percentile", WEIGHTS)
     control.show_values([99.0])
-    control.set_without_effect("Only with the range “percentile”.")
+    control.set_disabled_reason("Only with the range “percentile”.")
     assert not control.editor.isEnabled() and "Only with the range" in control.toolTip()
     control.reset()
     assert told == []
-    control.set_without_effect("")
+    control.set_disabled_reason("")
     assert control.editor.isEnabled() and "Only with" not in control.toolTip()

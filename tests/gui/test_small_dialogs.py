@@ -20,11 +20,11 @@ def failure(context, app):
 def test_details_are_folded_away_until_asked_for(failure, app):
     assert not failure.details.isVisible() and failure.message.isVisible()
     height = failure.height()
-    failure.unfold.click()
+    failure.expand.click()
     app.processEvents()
     assert failure.details.isVisible() and failure.height() > height
     assert failure.details.geometry().bottom() <= failure.height()
-    failure.unfold.click()
+    failure.expand.click()
     assert not failure.details.isVisible()
 
 
@@ -37,7 +37,7 @@ def test_all_of_it_is_copied(failure, app):
 def test_without_details_there_is_nothing_to_unfold(context, app):
     dialog = DetailsDialog("No display", "There is none.")
     dialog.show()
-    assert not dialog.unfold.isVisible()
+    assert not dialog.expand.isVisible()
     dialog.close()
     app.processEvents()
 

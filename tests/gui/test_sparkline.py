@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qatviz.gui.panels.layers.sparkline import RENEW_S, Sparklines, normalized
+from qatviz.gui.panels.layers.sparkline import REFRESH_S, Sparklines, normalized
 from qatviz.telemetry.history import History, Series
 
 
@@ -47,9 +47,9 @@ def test_series_are_read_once_until_they_are_due():
         history.append("track", step, np.array([step]))
     assert lines.polygon("a", 50, 20).count() == 4
     history.append("track", 9, np.array([9]))
-    assert not lines.renew() and lines.polygon("a", 50, 20).count() == 4
-    now[0] += RENEW_S
-    assert lines.renew() and lines.polygon("a", 50, 20).count() == 5
+    assert not lines.refresh_if_old() and lines.polygon("a", 50, 20).count() == 4
+    now[0] += REFRESH_S
+    assert lines.refresh_if_old() and lines.polygon("a", 50, 20).count() == 5
     assert lines.polygon("b", 50, 20) is None
     lines.show(None)
     assert lines.polygon("a", 50, 20) is None

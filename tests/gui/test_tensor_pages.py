@@ -9,7 +9,7 @@ from tensor_stage import NAME, change, clock, drawn, hover, make, news, point, t
 
 from qatviz.errors import RunStateError
 from qatviz.gui.model.edits import HOLD
-from qatviz.gui.panels.tensor.panel import ASK_INTERVAL_S, CHANNELS, CODES, ERROR, TIME
+from qatviz.gui.panels.tensor.panel import CHANNELS, CODES, ERROR, REQUEST_INTERVAL_S, TIME
 from qatviz.gui.panels.tensor.view import view_of
 from qatviz.presentation.scene import Area, Line, Rects, Segments
 from qatviz.protocol import events
@@ -37,7 +37,7 @@ def test_values_are_asked_for_once_and_at_most_every_two_seconds_where_errors_ar
     panel = make(ERROR)
     assert inspected(run) == [NAME]
     for _ in range(4):
-        clock.now += 0.3 * ASK_INTERVAL_S
+        clock.now += 0.3 * REQUEST_INTERVAL_S
         news(context, run, panel)
     assert inspected(run) == [NAME, NAME]
 
@@ -46,7 +46,7 @@ def test_elsewhere_values_are_asked_for_once_until_something_is_pending(context,
     run = staged()
     panel = make(CODES)
     for _ in range(3):
-        clock.now += 2 * ASK_INTERVAL_S
+        clock.now += 2 * REQUEST_INTERVAL_S
         news(context, run, panel)
     assert inspected(run) == [NAME]
     context.edits.set_mode(HOLD)
@@ -58,9 +58,9 @@ def test_elsewhere_values_are_asked_for_once_until_something_is_pending(context,
 def test_a_run_that_has_ended_is_asked_nothing(context, staged, make, clock, monkeypatch):
     run = staged()
     run.end(events.Finished(run.step))
-    context.model.take(run.drain())
+    context.model.process(run.drain())
     panel = make(ERROR)
-    assert run.sent == [] and "has ended" in text_of(panel)
+    assert run.sent == [] and "ended before" in text_of(panel)
 
 
 def test_a_run_that_ends_just_now_is_no_error(context, staged, make, monkeypatch):
@@ -71,7 +71,7 @@ def test_a_run_that_ends_just_now_is_no_error(context, staged, make, monkeypatch
 
     monkeypatch.setattr(run, "send", refuse)
     panel = make(ERROR)
-    assert "Waits for the tensor's values." in text_of(panel)
+    assert "Waiting for the tensor's values." in text_of(panel)
 
 
 def test_errors_are_those_of_the_values_and_the_step_is_told(context, staged, make):
@@ -107,7 +107,7 @@ def test_errors_of_what_is_pending_are_outlined(context, staged, make):
 def test_in_float_there_is_no_error_to_show(context, staged, make):
     staged(preset="float")
     panel = make(ERROR)
-    assert "in float there is no error" in text_of(panel)
+    assert "there is no error" in text_of(panel)
 
 
 # Channels
@@ -133,7 +133,7 @@ def test_what_sticks_out_of_the_grid_is_drawn_apart(context, staged, make):
     snapshot = context.model.snapshot
     histogram = snapshot.histograms[NAME]
     narrower = dict(snapshot.histograms, **{NAME: replace(histogram, scale=histogram.scale / 4)})
-    context.model.take([replace(snapshot, step=snapshot.step + 1, histograms=narrower)])
+    context.model.process([replace(snapshot, step=snapshot.step + 1, histograms=narrower)])
     panel.refresh()
     low, high = (float(end[0]) for end in panel.channels.ends)
     below, above = drawn(panel.channels, Rects, "clipped")
@@ -159,7 +159,7 @@ def test_a_tensor_that_has_run_away_is_told_of(context, staged, make):
     broken = replace(histogram, channel_max=np.full_like(histogram.channel_max, np.inf))
     values = np.where(np.ones_like(snapshot.values, bool), np.float32(np.nan), 0)
     histograms = dict(snapshot.histograms, **{NAME: broken})
-    context.model.take([replace(snapshot, step=9, values=values, histograms=histograms)])
+    context.model.process([replace(snapshot, step=9, values=values, histograms=histograms)])
     for tab in range(panel.tabs.count()):
         panel.tabs.setCurrentIndex(tab)
         panel.refresh()
@@ -180,7 +180,7 @@ def past(context, staged, make):
     for _ in range(7):
         news(context, run, panel, 2)
         if run.step == 9:
-            context.model.take(run.carry_out(SaveCheckpoint("kept")))
+            context.model.process(run.carry_out(SaveCheckpoint("kept")))
     panel.run = run
     return panel
 
@@ -201,14 +201,14 @@ def test_a_press_goes_back_and_the_other_plots_follow(context, past):
     assert past._cursor.step == 7 and past.over_time.cursor == 2
     (line,) = drawn(past.over_time, Segments, "text")
     assert values_at(past.over_time, line.x0) == pytest.approx(2)
-    assert "step 7" in past.header.moment.text() and "past" in past.header.moment.text()
+    assert "step 7" in past.header.step.text() and "past" in past.header.step.text()
     row = SNAPSHOT_MEASURES.index("range_max")
     then = past._cursor.values[row, context.model.plan.index(NAME)]
     assert past.overlay.shown.representable[1] == pytest.approx(then)
     news(context, past.run, past)
     assert past._cursor.step == 7
     QtTest.QTest.mouseClick(past.header.back, QtCore.Qt.LeftButton)
-    assert past._cursor is None and "step 18" in past.header.moment.text() and past.header.back.isHidden()
+    assert past._cursor is None and "step 18" in past.header.step.text() and past.header.back.isHidden()
 
 
 def test_a_drag_takes_the_cursor_along(past):
@@ -249,7 +249,7 @@ def test_keys_move_the_cursor_and_leave_the_past(past):
 
 def test_what_the_run_gave_up_can_no_longer_be_looked_at(context, past):
     QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
-    context.model.take(past.run.carry_out(RestoreCheckpoint("kept")))
+    context.model.process(past.run.carry_out(RestoreCheckpoint("kept")))
     past.refresh()
     assert past._cursor.step == 9 and max(steps_shown(past)) == 9
 

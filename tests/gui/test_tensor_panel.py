@@ -258,7 +258,9 @@ def test_what_is_pending_is_drawn_over_what_is(context, staged, make):
     np.testing.assert_allclose(at, ghost.scale * np.arange(-3, 4), atol=1e-7)
     assert panel.overlay.x_range[0] <= ghost.low and ghost.high <= panel.overlay.x_range[1]
     assert f"{ghost.measures.sqnr_db:.1f} dB" in panel.header.cells["sqnr_db"].value.text()
-    assert "→" in panel.header.cells["used_codes"].value.text() and "3 bits · symmetric" in panel.header.about.text()
+    assert (
+        "→" in panel.header.cells["used_codes"].value.text() and "3\u00a0bits · symmetric" in panel.header.about.text()
+    )
     context.edits.discard()
     panel.refresh()
     assert not drawn(panel.overlay, Segments, "ghost") and "→" not in panel.header.cells["sqnr_db"].value.text()
@@ -270,9 +272,9 @@ def test_until_the_values_are_here_the_ghost_is_about(context, staged, make):
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 3)
     panel.refresh()
-    assert "≈" in panel.header.moment.text() and "≈" in panel.header.cells["sqnr_db"].value.text()
+    assert "≈" in panel.header.step.text() and "≈" in panel.header.cells["sqnr_db"].value.text()
     news(context, run, panel, 0)
-    assert "≈" not in panel.header.moment.text() and "≈" not in panel.header.cells["sqnr_db"].value.text()
+    assert "≈" not in panel.header.step.text() and "≈" not in panel.header.cells["sqnr_db"].value.text()
 
 
 def test_switching_off_is_a_ghost_without_a_grid(context, staged, make):
@@ -301,7 +303,7 @@ def test_a_share_too_small_for_its_digits_is_told_as_such(context, staged, make)
     snapshot = context.model.snapshot
     values = np.array(snapshot.values)
     values[SNAPSHOT_MEASURES.index("clipped")] = 3e-6
-    context.model.take([replace(snapshot, step=9, values=values)])
+    context.model.process([replace(snapshot, step=9, values=values)])
     panel.refresh()
     assert panel.header.cells["clipped"].value.text() == "<b>&lt;0.01 %</b>"
 

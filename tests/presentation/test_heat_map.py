@@ -38,9 +38,9 @@ def test_an_empty_histogram_has_no_shares():
 
 
 def test_colors_grow_with_the_share_and_nothing_has_none():
-    shares = np.array([0, heat_map.LEAST_SHARE / 2, heat_map.LEAST_SHARE, 1e-3, 1e-2, heat_map.MOST_SHARE, 1.0])
-    assert heat_map.color_numbers(shares).tolist()[:3] == [0, 0, 1]
-    numbers = heat_map.color_numbers(shares).astype(int)
+    shares = np.array([0, heat_map.MIN_FRACTION / 2, heat_map.MIN_FRACTION, 1e-3, 1e-2, heat_map.MAX_FRACTION, 1.0])
+    assert heat_map.color_indices(shares).tolist()[:3] == [0, 0, 1]
+    numbers = heat_map.color_indices(shares).astype(int)
     assert (np.diff(numbers) >= 0).all() and numbers[-1] == numbers[-2] == heat_map.COLORS
 
 

@@ -1,4 +1,4 @@
-"""Checks on a worker thread; only the answer to the newest question is delivered."""
+"""Run checks on a worker thread; only the answer to the newest question is delivered."""
 
 from typing import Any, Callable, Optional
 
@@ -31,21 +31,21 @@ class CheckWorker(QtCore.QObject):
         return self._newest is not None
 
     def ask(self, question: Any) -> None:
-        """Start this question; earlier ones are dropped."""
+        """Check ``question``; earlier ones are dropped."""
         self.forget()
         task = _Task(self._check, question)
-        task.told.done.connect(self._on_done)
-        self._newest = task.told
+        task.reply.done.connect(self._on_done)
+        self._newest = task.reply
         QtCore.QThreadPool.globalInstance().start(task)
 
     def forget(self) -> None:
-        """Drop the question; no answer is delivered."""
+        """Drop the present question; no answer is delivered."""
         if self._newest is not None:
             self._newest.is_wanted = False
             self._newest = None
 
-    def _on_done(self, told: Any, question: Any, answer: Any, problem: Optional[QatvizError]) -> None:
-        if told is not self._newest:
+    def _on_done(self, reply: Any, question: Any, answer: Any, problem: Optional[QatvizError]) -> None:
+        if reply is not self._newest:
             return
         self._newest = None
         if problem is not None:
@@ -54,7 +54,7 @@ class CheckWorker(QtCore.QObject):
             self.answered.emit(question, answer)
 
 
-class _Told(QtCore.QObject):
+class _Reply(QtCore.QObject):
     done = QtCore.pyqtSignal(object, object, object, object)
     is_wanted = True
 
@@ -62,11 +62,11 @@ class _Told(QtCore.QObject):
 class _Task(QtCore.QRunnable):
     def __init__(self, check: Callable[[Any], Any], question: Any):
         super().__init__()
-        self.told = _Told()
+        self.reply = _Reply()
         self._check, self._question = check, question
 
     def run(self) -> None:
-        if not self.told.is_wanted:  # another question was asked before this one started
+        if not self.reply.is_wanted:  # another question was asked before this one started
             return
         answer: Any = None
         problem: Optional[QatvizError] = None
@@ -74,6 +74,6 @@ class _Task(QtCore.QRunnable):
             answer = self._check(self._question)
         except QatvizError as error:
             problem = error
-        except Exception as error:  # a bug, or a file that no loader expected: shown to the user
+        except Exception as error:  # a bug or an unexpected file: shown to the user
             problem = QatvizError(f"{type(error).__name__}: {error}")
-        self.told.done.emit(self.told, self._question, answer, problem)
+        self.reply.done.emit(self.reply, self._question, answer, problem)

@@ -1,4 +1,4 @@
-"""Dialog with the message of a failure, whose details can be shown and copied."""
+"""Dialog with a message whose details can be shown and copied."""
 
 from typing import Optional
 
@@ -23,12 +23,12 @@ class DetailsDialog(QtWidgets.QDialog):
         self.details.setLineWrapMode(QtWidgets.QPlainTextEdit.NoWrap)
         self.details.setAccessibleName("Details")
         self.details.setMinimumSize(560, 220)
-        self.unfold = QtWidgets.QPushButton("Details", checkable=True)
-        self.unfold.setToolTip("Show where in the program it failed")
+        self.expand = QtWidgets.QPushButton("Details", checkable=True)
+        self.expand.setToolTip("Show or hide the details")
         self.copy = QtWidgets.QPushButton("Copy")
         self.copy.setToolTip("Copy message and details")
         self._layout(title)
-        self.unfold.toggled.connect(self._on_unfolded)
+        self.expand.toggled.connect(self._on_expanded)
         self.copy.clicked.connect(self._on_copy)
 
     def _layout(self, title: str) -> None:
@@ -45,7 +45,7 @@ class DetailsDialog(QtWidgets.QDialog):
         grid.addWidget(self.message, 1, 1)
         grid.setColumnStretch(1, 1)
         buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Close)
-        buttons.addButton(self.unfold, QtWidgets.QDialogButtonBox.ActionRole)
+        buttons.addButton(self.expand, QtWidgets.QDialogButtonBox.ActionRole)
         buttons.addButton(self.copy, QtWidgets.QDialogButtonBox.ActionRole)
         buttons.rejected.connect(self.reject)
         rows = QtWidgets.QVBoxLayout(self)
@@ -54,11 +54,11 @@ class DetailsDialog(QtWidgets.QDialog):
         rows.addStretch(0)
         rows.addWidget(buttons)
         self.details.hide()
-        self.unfold.setVisible(bool(self._details))
+        self.expand.setVisible(bool(self._details))
         self.setMinimumWidth(460)
 
-    def _on_unfolded(self, unfolded: bool) -> None:
-        self.details.setVisible(unfolded)
+    def _on_expanded(self, expanded: bool) -> None:
+        self.details.setVisible(expanded)
         self.layout().activate()
         self.adjustSize()
 

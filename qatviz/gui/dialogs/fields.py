@@ -34,9 +34,9 @@ class Field(QtWidgets.QWidget):
         rows.addWidget(widget)
         rows.addWidget(self.note)
         self.setFocusProxy(widget)
-        self.say("")
+        self.show_note("")
 
-    def say(self, text: str, is_problem: bool = False) -> None:
+    def show_note(self, text: str, is_problem: bool = False) -> None:
         """Show ``text`` as an error or a note; hide the line if it is empty."""
         self.has_problem = is_problem
         palette = QtGui.QPalette(QtWidgets.QApplication.palette())
@@ -91,7 +91,7 @@ class OutField(QtWidgets.QWidget):
         self.path = QtWidgets.QLineEdit()
         self.path.setAccessibleName("Folder to record to")
         self.choose = QtWidgets.QPushButton("Browse…")
-        self.choose.setToolTip("Choose the folder that the new folder is created in")
+        self.choose.setToolTip("Choose the folder in which the new folder is created")
         self.choose.setAutoDefault(False)
         grid = QtWidgets.QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Fields for a name or a path that is typed, chosen from recent ones, browsed for, or dropped."""
+"""Fields for a name or path: typed, chosen from a list, browsed for, or dropped."""
 
 import os
 from typing import List, Optional, Sequence, Tuple
@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.fields import ComboBox
 
-_KEPT = 8
+_MAX_RECENT = 8
 
 
 def dropped_path(mime: QtCore.QMimeData) -> str:
@@ -97,9 +97,9 @@ class PathField(QtWidgets.QWidget):
         return [value] if isinstance(value, str) else list(value or [])
 
     def remember(self, path: str) -> None:
-        """Remember that a run was begun with this path."""
+        """Add ``path`` to the recent ones."""
         paths = [path] + [known for known in self.recent() if known != path]
-        self._settings.setValue(self._key + "_recent", paths[:_KEPT])
+        self._settings.setValue(self._key + "_recent", paths[:_MAX_RECENT])
 
     def place(self) -> str:
         """Return the folder to browse from."""

@@ -7,8 +7,8 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 #: Keys of the focused widget, which belong to no action.
 ALWAYS = (
     ("Tab, Shift+Tab", "next, previous control"),
-    ("↑, ↓", "in a number: one step more, one less"),
-    ("Enter, Esc", "in a number: take, take back what is typed"),
+    ("↑, ↓", "in a number box: increase, decrease"),
+    ("Enter, Esc", "in a number box: apply, revert the typed value"),
 )
 
 
@@ -24,7 +24,7 @@ class ShortcutsDialog(QtWidgets.QDialog):
         super().__init__(parent)
         self.setWindowTitle("Keyboard shortcuts")
         self.tree = QtWidgets.QTreeWidget(rootIsDecorated=False)
-        self.tree.setHeaderLabels(("What it does", "Keys"))
+        self.tree.setHeaderLabels(("Action", "Keys"))
         self.tree.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
         self.tree.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.tree.setAccessibleName("Keyboard shortcuts")
@@ -51,7 +51,7 @@ class ShortcutsDialog(QtWidgets.QDialog):
         for row in rows:
             head.addChild(QtWidgets.QTreeWidgetItem(list(row)))
         for item in [head] + [head.child(index) for index in range(head.childCount())]:
-            item.setFlags(QtCore.Qt.ItemIsEnabled)  # nothing to choose
+            item.setFlags(QtCore.Qt.ItemIsEnabled)  # not selectable
 
 
 def _rows(groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]]) -> List[Tuple[str, List[Tuple[str, str]]]]:
@@ -70,5 +70,5 @@ def _rows(groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]]) -> List[Tup
 
 
 def _text(action: QtWidgets.QAction) -> str:
-    """Return the text of a menu's action without the mnemonic's mark and the ellipsis."""
+    """Return the text of an action without mnemonic and ellipsis."""
     return action.text().replace("&&", "\0").replace("&", "").replace("\0", "&").rstrip("…").strip()

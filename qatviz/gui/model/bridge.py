@@ -1,5 +1,5 @@
-"""Timer that moves news from the run's channel to the window's model, once a frame."""
-# A module of its own: it is the only code of the window that reads a run's channel.
+"""Timer that moves steps, snapshots and events from the run's channel to the window's model, once a frame."""
+# Separate, because it is the only code of the window that reads a run's channel.
 
 from typing import Any, Optional
 
@@ -11,7 +11,7 @@ from qatviz.telemetry.run_handle import RunHandle
 
 
 class Bridge(QtCore.QObject):
-    """Poller of a run on the GUI thread; it never calls anything that could block.
+    """Poller of a run on the GUI thread; it makes no call that could block.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Bridge(QtCore.QObject):
         """Update the model, then the panels that are due."""
         run = self._model.run
         if run is not None:
-            self._model.take(run.drain())
+            self._model.process(run.drain())
             if (run, run.state) != (self._run, self._state):
                 self._run, self._state = run, run.state
                 self._model.changed.emit(STATE)

@@ -1,7 +1,7 @@
 """Pending edits of settings: sent at once (live) or on request (hold), with undo and redo.
 
-An edit is *pending* from the moment the user makes it until the run reports it as applied: controls show it, plots draw
-its ghost. Undo here restores settings only; restoring the state of the run is a command of its own.
+An edit is *pending* from the moment the user makes it until the run reports it as applied: controls show it, plots
+preview its effect (the ghost). Undo restores settings only; rewinding the run is a separate command.
 """
 
 from typing import Any, Dict, Iterable, List, Optional, Tuple
@@ -17,8 +17,8 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import RUN as RUN_PREFIX
 
 LIVE, HOLD = "live", "hold"
-#: Delay (ms) before an edit is sent, so that several turns of the wheel become one change. A drag or a key that is held
-#: is one change however long it takes (:meth:`Edits.set_dragging`), so this is well below the 100 ms that users notice.
+#: Delay (ms) before an edit is sent, so that several wheel notches become one change; well below the 100 ms that users
+#: notice. A drag or a held key is one change however long it takes (:meth:`Edits.set_dragging`).
 DEBOUNCE_MS = 40
 
 Key = Tuple[str, str]
@@ -78,7 +78,7 @@ class Edits(QtCore.QObject):
         self.changed.emit()
 
     def set_dragging(self, dragging: bool) -> None:
-        """Keep edits pending while a control is dragged or a key is held; at its end, send them as one change."""
+        """Keep edits pending while a control is dragged or a key is held; send them as one change at the end."""
         self._dragging = dragging
         if dragging:
             self._timer.stop()
@@ -109,7 +109,7 @@ class Edits(QtCore.QObject):
             self._send(ApplyPreset(preset))
             return
         book = self.pending_book() or self._model.book
-        assert book is not None, "presets are applied to a run"
+        assert book is not None, "presets apply to a run"
         for change in book.with_preset(preset)[1]:
             tensor, _, name = change.setting.rpartition(".")
             if tensor in chosen:
@@ -125,7 +125,7 @@ class Edits(QtCore.QObject):
         self.changed.emit()
 
     def undo(self) -> None:
-        """Restore the settings that the last change replaced; the state of the run stays."""
+        """Restore the settings that the last change replaced, but not the state of the run."""
         self._move(self._undo, "undo")
 
     def redo(self) -> None:
@@ -170,7 +170,7 @@ class Edits(QtCore.QObject):
         """Return the settings with all pending edits; None if nothing is pending."""
         if not self.pending or self._model.book is None:
             return None
-        # Every plot asks for every tensor, so the result is cached.
+        # Cached, because every plot needs it for every tensor.
         wanted, book, kept = dict(self.pending), self._model.book, self._pending_book
         if kept is None or kept[0] is not book or kept[1] != wanted:
             assignments = [("{}.{}".format(*key), value) for key, value in wanted.items()]
@@ -182,7 +182,7 @@ class Edits(QtCore.QObject):
     def _in_effect(self, key: Key) -> Any:
         tensor, setting = key
         book = self._model.book
-        assert book is not None, "settings are edited of a run"
+        assert book is not None, "only settings of a run are edited"
         return getattr(book.run if tensor == RUN_PREFIX else book.of(tensor), setting)
 
     def _is_under_way(self, key: Key) -> bool:
@@ -225,7 +225,7 @@ class Edits(QtCore.QObject):
             self.changed.emit()
 
     def _remember(self, changes: Tuple[events.Change, ...], direction: str) -> None:
-        # A change in between may have emptied the stack.
+        # The stack is empty if another change came in between.
         if direction:
             del (self._undo if direction == "undo" else self._redo)[-1:]
         else:
@@ -253,7 +253,7 @@ _NOTHING = _Nothing()
 
 
 def describe(changes: Tuple[events.Change, ...]) -> str:
-    """Return the first change and the number of others: ``conv1.weights.num_bits 8 → 4 and 3 more``."""
+    """Return a text of the first change and the number of others: ``conv1.weights.num_bits 8 → 4 and 3 more``."""
     if not changes:
         return ""
     text = change_words(changes[0])

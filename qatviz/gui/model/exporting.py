@@ -6,12 +6,12 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
 from PyQt5 import QtCore
 
 from qatviz.errors import QatvizError
-from qatviz.gui.model.run_model import GOING, RUN, RunModel
+from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, RunModel
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
 
-#: Time (ms) after which a cancelled process is killed, and the process of a window that closes.
-PATIENCE_MS, CLOSING_MS = 4000, 500
+#: Time (ms) after which a cancelled process is killed, and after which it is killed when the window closes.
+KILL_AFTER_MS, CLOSING_MS = 4000, 500
 
 
 class ExportWanted(NamedTuple):
@@ -44,7 +44,7 @@ class ExportWanted(NamedTuple):
 class Command(NamedTuple):
     """Program that writes an export and reports progress as :mod:`qatviz.cli.followed` describes.
 
-    ``environment`` has variables to set besides this process' own.
+    ``environment`` has variables to add to those of this process.
     """
 
     program: str
@@ -53,7 +53,7 @@ class Command(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Result of an export: the ``record`` of its proof, or an error ``message`` with ``details``; none if cancelled."""
+    """Outcome of an export: the ``record`` of its proof, or an error ``message``; neither if cancelled."""
 
     wanted: ExportWanted
     record: Optional[Dict[str, Any]] = None
@@ -67,9 +67,9 @@ class Exporter(QtCore.QObject):
     Parameters
     ----------
     model : RunModel
-        Its run saves the checkpoint of an export of the present state.
+        To export the present state, its run saves a checkpoint first.
     command_of : callable (ExportWanted) -> Command
-        Its argument names a checkpoint. Raises :class:`QatvizError`.
+        Called with the name of a checkpoint filled in. Raises :class:`QatvizError`.
     """
 
     #: Emitted with a description of the present work and the fraction done, 0 to 1.
@@ -83,7 +83,7 @@ class Exporter(QtCore.QObject):
         super().__init__(parent)
         self._model, self._command_of = model, command_of
         self.wanted: Optional[ExportWanted] = None
-        self.what, self.share = "", 0.0
+        self.what, self.fraction = "", 0.0
         self._process: Optional[QtCore.QProcess] = None
         self._saving = ""
         self._saved: Set[str] = set()
@@ -91,8 +91,8 @@ class Exporter(QtCore.QObject):
         self._lines, self._errors = b"", b""
         self._record: Optional[Dict[str, Any]] = None
         self._error: Optional[Dict[str, str]] = None
-        self._patience = QtCore.QTimer(self, singleShot=True, interval=PATIENCE_MS)
-        self._patience.timeout.connect(self._kill)
+        self._kill_timer = QtCore.QTimer(self, singleShot=True, interval=KILL_AFTER_MS)
+        self._kill_timer.timeout.connect(self._kill)
         model.happened.connect(self._on_event)
         model.changed.connect(self._on_topic)
 
@@ -101,13 +101,13 @@ class Exporter(QtCore.QObject):
         return self.wanted is not None
 
     def begin(self, wanted: ExportWanted) -> None:
-        """Start an export; ``ended`` follows in any case. There must be no other one."""
+        """Start an export; ``ended`` follows in any case. No other export may be running."""
         self.wanted, self._cancelled = wanted, False
         self._lines, self._errors, self._record, self._error = b"", b"", None, None
         if wanted.checkpoint:
             self._start(wanted)
             return
-        self._tell("keeping the present state", 0.0)
+        self._report("saving a checkpoint", 0.0)
         self._saved.clear()
         try:
             self._saving = self._model.send(SaveCheckpoint())
@@ -115,7 +115,7 @@ class Exporter(QtCore.QObject):
             self._end(message=str(error))
 
     def cancel(self) -> None:
-        """Cancel the export, so that nothing is written; ``ended`` follows later."""
+        """Cancel the export; nothing is written, and ``ended`` follows later."""
         if not self.is_busy or self._cancelled:
             return
         self._cancelled = True
@@ -123,10 +123,10 @@ class Exporter(QtCore.QObject):
         if self._process is None:
             self._end()
             return
-        self._tell("cancelling", self.share)
+        self._report("cancelling", self.fraction)
         self._process.closeWriteChannel()  # cancels on every system, unlike terminate
         self._process.terminate()
-        self._patience.start()
+        self._kill_timer.start()
 
     def close(self) -> None:
         """End the export now, without ``ended``."""
@@ -138,7 +138,7 @@ class Exporter(QtCore.QObject):
         if not process.waitForFinished(CLOSING_MS):
             process.kill()
             process.waitForFinished(CLOSING_MS)
-        self._patience.stop()
+        self._kill_timer.stop()
         self._process = self.wanted = None
 
     # The checkpoint of the present state
@@ -147,27 +147,27 @@ class Exporter(QtCore.QObject):
         if not self._saving or self.wanted is None:
             return
         if isinstance(event, events.CheckpointSaved):
-            self._saved.add(event.name)  # may come before the command's own event: it is saved in another thread
+            self._saved.add(event.name)  # saved in another thread, so it may precede the command's own event
         elif isinstance(event, (events.CommandApplied, events.CommandRejected)) and event.id == self._saving:
             if isinstance(event, events.CommandRejected):
-                self._end(message=f"The present state could not be kept: {event.message}")
+                self._end(message=f"The checkpoint could not be saved: {event.message}")
                 return
             self.wanted = self.wanted._replace(checkpoint=event.checkpoint)
-        elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_kept(self.wanted):
+        elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_saved(self.wanted):
             self._end(
-                message=f"The present state could not be kept: {getattr(event, 'message', '') or 'the run has ended'}"
+                message=f"The checkpoint could not be saved: {getattr(event, 'message', '') or 'the run has ended'}"
             )
             return
-        if self._is_kept(self.wanted):
+        if self._is_saved(self.wanted):
             self._saving = ""
             self._start(self.wanted)
 
-    def _is_kept(self, wanted: ExportWanted) -> bool:
+    def _is_saved(self, wanted: ExportWanted) -> bool:
         return bool(wanted.checkpoint) and wanted.checkpoint in self._saved
 
     def _on_topic(self, topic: str) -> None:
         if topic == RUN and self._saving:
-            self._end(message="The present state could not be kept: another run is shown now")
+            self._end(message="The checkpoint could not be saved: another run was opened")
 
     # The process
 
@@ -177,7 +177,7 @@ class Exporter(QtCore.QObject):
         except QatvizError as error:
             self._end(message=str(error))
             return
-        self._tell("starting", 0.0)
+        self._report("starting", 0.0)
         process = self._process = QtCore.QProcess(self)
         environment = QtCore.QProcessEnvironment.systemEnvironment()
         for name, value in (command.environment or {}).items():
@@ -194,21 +194,21 @@ class Exporter(QtCore.QObject):
             return
         *whole, self._lines = (self._lines + bytes(self._process.readAllStandardOutput())).split(b"\n")
         for line in whole:
-            self._take(line)
+            self._process_line(line)
 
-    def _take(self, line: bytes) -> None:
+    def _process_line(self, line: bytes) -> None:
         try:
-            said = json.loads(line.decode("utf-8", "replace"))
+            message = json.loads(line.decode("utf-8", "replace"))
         except ValueError:
             self._errors += line + b"\n"  # printed by a library
             return
-        if isinstance(said, dict) and "progress" in said:
+        if isinstance(message, dict) and "progress" in message:
             if not self._cancelled:
-                self._tell(str(said.get("what", "")), float(said["progress"]))
-        elif isinstance(said, dict) and "result" in said:
-            self._record = said["result"]
-        elif isinstance(said, dict) and "error" in said:
-            self._error = said["error"]
+                self._report(str(message.get("what", "")), float(message["progress"]))
+        elif isinstance(message, dict) and "result" in message:
+            self._record = message["result"]
+        elif isinstance(message, dict) and "error" in message:
+            self._error = message["error"]
         else:
             self._errors += line + b"\n"
 
@@ -223,7 +223,7 @@ class Exporter(QtCore.QObject):
     def _on_finished(self, code: int, status: int) -> None:
         self._on_output()
         self._on_errors()
-        if self._record is not None:  # written, even if it was cancelled too late
+        if self._record is not None:  # written, even if cancelled: too late
             self._end(record=self._record)
         elif self._cancelled:
             self._end()
@@ -235,27 +235,27 @@ class Exporter(QtCore.QObject):
                 last = text.rpartition("\n")[2]
                 self._end(message=last or f"The export ended with code {code}", details=text)
             else:
-                self._end(message="The export came to a sudden end; it may have run out of memory", details=text)
+                self._end(message="The export process crashed; it may have run out of memory", details=text)
 
     def _kill(self) -> None:
         if self._process is not None:
             self._process.kill()
 
-    def _end(self, **how: Any) -> None:
-        assert self.wanted is not None, "only an export that was begun ends"
-        ended = Ended(self.wanted, **how)
-        self._patience.stop()
+    def _end(self, **outcome: Any) -> None:
+        assert self.wanted is not None, "only a running export ends"
+        ended = Ended(self.wanted, **outcome)
+        self._kill_timer.stop()
         if self._process is not None:
             self._process.deleteLater()
         self._process = self.wanted = None
         self._saving = ""
         self.ended.emit(ended)
 
-    def _tell(self, what: str, share: float) -> None:
-        self.what, self.share = what, share
-        self.progressed.emit(what, share)
+    def _report(self, what: str, fraction: float) -> None:
+        self.what, self.fraction = what, fraction
+        self.progressed.emit(what, fraction)
 
 
-def can_be_kept(model: RunModel) -> bool:
+def can_save_checkpoint(model: RunModel) -> bool:
     """Return whether the shown run can save a checkpoint of its present state."""
-    return model.run is not None and model.state in GOING
+    return model.run is not None and model.state in ACTIVE_STATES

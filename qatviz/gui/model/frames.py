@@ -1,7 +1,7 @@
 """Scheduler that draws visible, outdated panels without slowing down training.
 
-Drawing holds the interpreter lock, which the training thread needs between two steps. So the window spends a fixed
-fraction of the time on drawing, and a larger one only while the user interacts.
+Drawing holds the interpreter lock, which the training thread needs between two steps. So the window draws for a fixed
+fraction of the time, and for a larger one only while the user interacts.
 """
 
 import time
@@ -15,9 +15,9 @@ from qatviz.gui.widgets.panel import Panel
 #: Interval (ms) at which the window polls the run.
 TICK_MS = 16
 #: Fraction of the time spent on drawing while the user only watches, and for TOUCHED_S seconds after an interaction.
-WATCHING_SHARE, TOUCHED_SHARE = 0.06, 0.5
+IDLE_FRACTION, TOUCHED_FRACTION = 0.06, 0.5
 TOUCHED_S = 0.7
-#: Longest pause (s), so that one slow drawing does not freeze the window for seconds.
+#: Maximum pause (s), so that one slow drawing does not freeze the window for seconds.
 LONGEST_REST_S = 1.5
 #: A tick draws a further panel only if all are expected to be drawn and painted within this time.
 TICK_BUDGET_S = 0.008
@@ -74,7 +74,7 @@ class Frames(QtCore.QObject):
         return len(self._unpainted)
 
     def draw_all(self) -> None:
-        """Update all panels that are due regardless of the budget, for a window that is about to be shown."""
+        """Update all panels that are due regardless of the budget, before the window is shown."""
         for panel in self._panels:
             if panel.is_due():
                 panel.refresh()
@@ -91,8 +91,8 @@ class Frames(QtCore.QObject):
     def _rest_for(self, seconds: float) -> None:
         """Pause until ``seconds`` of drawing are no more than their fraction of the time."""
         now = self._clock()
-        share = TOUCHED_SHARE if now < self._touched_until else WATCHING_SHARE
-        rest = max(self._rest_until, now) + seconds * (1 / share - 1)
+        fraction = TOUCHED_FRACTION if now < self._touched_until else IDLE_FRACTION
+        rest = max(self._rest_until, now) + seconds * (1 / fraction - 1)
         self._rest_until = min(rest, now + LONGEST_REST_S)
 
     def frames_per_second(self) -> float:

@@ -1,4 +1,4 @@
-"""Ghost: grid and error of a tensor under the pending settings, drawn over those in effect."""
+"""Ghost: preview of a tensor's grid and error under the pending settings, drawn over those in effect."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Optional, Tuple
@@ -20,7 +20,7 @@ from qatviz.quant.ranges import Range, min_max_range
 from qatviz.settings import FROZEN, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
 
 #: Maximum age of a tensor's values, in seconds of training.
-VALUES_LAST_S = 5.0
+MAX_VALUES_AGE_S = 5.0
 #: Below this bit width a grid's representable range says little about the range that it was computed from.
 FINE_BITS = 6
 #: Cache by model and tensor: the inputs of the last ghost, and the ghost.
@@ -37,7 +37,7 @@ class Ghost:
     tensor, settings
         The tensor and its pending settings.
     active : bool
-        Whether it would be quantized.
+        Whether the tensor would be quantized.
     grid : AffineGrid or None
         ``scale`` and ``zero_point`` are ``[1]`` or ``[num_channels]``; None if not ``active``.
     approximate : bool
@@ -83,15 +83,15 @@ class Ghost:
 
     @property
     def size(self) -> float:
-        """Number of bytes that the codes (or floats) would take; of activations, those of one example."""
+        """Size of the codes (or floats) in bytes; for activations, of one example."""
         return size_bytes(element_count(self.tensor.shape), self.settings, self.active)
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
-    """Return the ghost of the tensor ``name``; None if no pending edit changes its grid, or there is no snapshot.
+    """Return the ghost of the tensor ``name``; None without a snapshot, or if no pending edit changes its grid.
 
-    It is computed from the tensor's values if they are recent (``model.values``), otherwise from the newest snapshot's
-    histogram. Results are cached until an input changes.
+    It is computed from the tensor's values (``model.values``) if they are recent, otherwise from the newest snapshot's
+    histogram, and cached until an input changes.
     """
     book, in_effect, snapshot = edits.pending_book(), model.book, model.snapshot
     if book is None:
@@ -110,18 +110,18 @@ def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
         same_values = old_values is values and (old_histogram is histogram or (values is not None and ghost.of_values))
         if old_inputs == inputs and same_values:
             return ghost
-    ghost = _make(model, book, in_effect, snapshot, name, values)
+    ghost = _compute(model, book, in_effect, snapshot, name, values)
     known[name] = (inputs, histogram, values, ghost)
     return ghost
 
 
 def fresh_values(model: RunModel, name: str) -> Optional[np.ndarray]:
-    """Return the values ``[n, num_channels]`` of a tensor if they are known and not much older than its snapshot."""
+    """Return a tensor's values ``[n, num_channels]``; None if unknown or much older than the newest snapshot."""
     known = model.values.get(name)
     if known is None or not known.values.size:
         return None
     age = model.snapshot.step - known.step if model.snapshot is not None else 0
-    if age > 0 and age > VALUES_LAST_S * model.steps_per_second():
+    if age > 0 and age > MAX_VALUES_AGE_S * model.steps_per_second():
         return None
     return known.values
 
@@ -156,7 +156,7 @@ def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[Quant
     return replace(settings, quant_delay=0, ema_decay=0.0, percentile=percentile)
 
 
-def _make(
+def _compute(
     model: RunModel,
     book: SettingsBook,
     in_effect: SettingsBook,
@@ -178,8 +178,8 @@ def _make(
     if of_values:
         # A range that is frozen now is that of the present values.
         kept, guessed = min_max_range(values), False
-    held = book.run.freeze_ranges
-    grid = pending.pending_grid(tensor, wanted, kept, values, held)
-    if tensor.kind == WEIGHTS and not held and wanted.range_method != FROZEN:
+    is_frozen = book.run.freeze_ranges
+    grid = pending.pending_grid(tensor, wanted, kept, values, is_frozen)
+    if tensor.kind == WEIGHTS and not is_frozen and wanted.range_method != FROZEN:
         of_values, guessed = True, False
     return Ghost(tensor, wanted, True, grid, approximate or guessed, step, of_values, values)

@@ -1,4 +1,4 @@
-"""Interface with which the window prepares, inspects, reports and exports runs without blocking."""
+"""Interface through which the window prepares, inspects, reports and exports runs without blocking."""
 
 from typing import Any, Sequence, Tuple
 
@@ -14,15 +14,15 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 
 class Launcher(QtCore.QObject):
-    """Preparation of runs in the background; the application implements it, so the window imports no TensorFlow."""
+    """Preparation of runs in the background; implemented by the application, so that the window needs no TensorFlow."""
 
     #: Emitted with a :class:`qatviz.session.prepared.Prepared`, and whether it opens a window of its own.
     prepared = QtCore.pyqtSignal(object, bool)
-    #: Emitted with a text on the work in the background ("Preparing the run…"); empty if there is none.
+    #: Emitted with a text on work in the background ("Preparing the run…"); empty when it is done.
     busy = QtCore.pyqtSignal(str)
-    #: Emitted with a message for the user, and details (may be empty).
+    #: Emitted with a message for the user, and details (which may be empty).
     failed = QtCore.pyqtSignal(str, str)
-    #: Emitted with a message for the user on files that were written.
+    #: Emitted with a message for the user about written files.
     written = QtCore.pyqtSignal(str)
     #: Emitted with the path of a report that was written.
     report_written = QtCore.pyqtSignal(str)
@@ -32,7 +32,7 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def kind_of(self, path: str) -> str:
-        """Return the kind of a path: "run", "model" or "data"; raise QatvizError if it is none of them."""
+        """Return the kind of a path: "run", "model" or "data"; raise QatvizError for anything else."""
         raise NotImplementedError
 
     def checkpoints(self, directory: str) -> Sequence[CheckpointInfo]:
@@ -44,11 +44,11 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def check_data(self, question: DataQuestion) -> DataInfo:
-        """Return facts on data; raise QatvizError if it can't be used. May be called on any thread."""
+        """Inspect a data set; raise QatvizError if it can't be used. May be called on any thread."""
         raise NotImplementedError
 
     def check_model(self, question: ModelQuestion) -> ModelInfo:
-        """Return facts on a model; raise QatvizError if it can't be used. May be called on any thread."""
+        """Inspect a model; raise QatvizError if it can't be used. May be called on any thread."""
         raise NotImplementedError
 
     def end_checks(self) -> None:
@@ -79,5 +79,5 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
-        """Return the settings and the step of a checkpoint; raise QatvizError. May be called on any thread."""
+        """Return the settings and the step of a checkpoint; may raise QatvizError. May be called on any thread."""
         raise NotImplementedError

@@ -1,10 +1,10 @@
-"""Fields of the New run dialog, and the errors of its request by field."""
+"""Fields of the New run dialog, and the errors of a request by field."""
 
 import os
 from dataclasses import replace
 from typing import Dict
 
-from qatviz.gui.model.places import place_problem
+from qatviz.gui.model.path_check import path_problem
 from qatviz.session.request import NewRunRequest
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
 
@@ -12,7 +12,7 @@ BATCH_SIZE, SEED, STEPS = (START_SETTINGS[name] for name in ("batch_size", "seed
 QUANT_DELAY = replace(
     QUANTIZER_SETTINGS["quant_delay"],
     label="Quantize from step",
-    help="Until this training step all tensors are in float; then quantization begins. 0: from the start.",
+    help="Training step at which quantization begins; before it, all tensors are in float. 0: from the start.",
 )
 LEARNING_RATE = RUN_SETTINGS["learning_rate"]
 
@@ -38,7 +38,7 @@ _EXPECTED = "expected a directory that is new or empty"
 
 
 def field_of(name: str, default: str = "network") -> str:
-    """Return the dialog's field for a field of a request that an error is about; ``default`` if it has none."""
+    """Return the dialog's field for the request's field ``name``; ``default`` if there is none."""
     field = _FIELDS.get(name, name)
     return field if field in LABELS else default
 
@@ -57,11 +57,11 @@ def problems_of(request: NewRunRequest) -> Dict[str, str]:
 
 
 def directory_problem(path: str) -> str:
-    """Return why a run can't be recorded to ``path``; empty if it can, as far as can be checked without writing."""
+    """Return the reason why a run can't be recorded to ``path``, found without writing; empty if there is none."""
     if not path.strip():
         return _EXPECTED
     path = os.path.abspath(os.path.expanduser(path))
-    problem = place_problem(path, _EXPECTED)
+    problem = path_problem(path, _EXPECTED)
     if not problem and os.path.isdir(path) and os.listdir(path):
         return f"{path}: is not empty; {_EXPECTED}"
     return problem

@@ -1,7 +1,7 @@
 """Model of the shown run, from which all panels read.
 
-The bridge feeds it with the run's news on the GUI thread; ``changed`` announces each kind of news. Panels keep no state
-of the run themselves, so they can be closed, opened, and tested with staged news.
+The bridge passes the run's steps, snapshots and events to it on the GUI thread; ``changed`` announces each kind. Panels
+keep no state of the run, so they can be closed, opened, and tested with staged runs.
 """
 
 from collections import deque
@@ -39,7 +39,7 @@ TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 #: Maximum number of snapshots kept for distributions over time. Beyond it, every other one is dropped.
 SNAPSHOTS_KEPT = 240
 #: States in which a run accepts commands.
-GOING = ("new", "building", "running", "paused")
+ACTIVE_STATES = ("new", "building", "running", "paused")
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
@@ -67,7 +67,7 @@ class RunModel(QtCore.QObject):
     applied_at : dict of (str, str) to int
         Training step at which a setting (tensor or ``run``, name) last took effect.
     selected : tuple of str
-        Names of the selected tensors, in the order of the plan; ``current`` is the one shown in full.
+        Names of the selected tensors, in the order of the plan; ``current`` is the one in the Tensor panel.
     """
 
     #: Emitted with a topic after the model has changed.
@@ -123,22 +123,22 @@ class RunModel(QtCore.QObject):
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
         description = run.description
         self.total_steps, self.optimizer = description.get("steps"), description.get("optimizer", "")
-        self.ended = run.state not in GOING
+        self.ended = run.state not in ACTIVE_STATES
         self._recall(log, snapshots)
         weights = [t.name for t in self.plan.tensors if t.kind == "weights"]
         self.current = (weights or [t.name for t in self.plan.tensors])[0]
         self.selected = (self.current,)
         self.changed.emit(RUN)
 
-    def await_run(self, what: str) -> None:
+    def await_run(self, text: str) -> None:
         """Set the text that panels show until there is a run; empty for their own text."""
-        if what != self._awaited:
-            self._awaited = what
+        if text != self._awaited:
+            self._awaited = text
             if self.run is None:
                 self.changed.emit(RUN)
 
-    def without_run(self, text: str) -> str:
-        """Return the text that a panel shows without a run: that of :meth:`await_run`, else ``text``."""
+    def no_run_text(self, text: str) -> str:
+        """Return the text of a panel without a run: that of :meth:`await_run`, else ``text``."""
         return self._awaited or text
 
     def _recall(self, log: Sequence[LoggedEvent], snapshots: Sequence[Snapshot]) -> None:
@@ -147,14 +147,14 @@ class RunModel(QtCore.QObject):
             if isinstance(logged.event, events.Planned):
                 self.total_steps = logged.event.steps
             for change in getattr(logged.event, "changes", ()):
-                self._note(change, logged.event.step)
+                self._record_change(change, logged.event.step)
         self.evaluation = self._newest_evaluation()
         for snapshot in snapshots:
             self._keep_snapshot(snapshot)
 
     @property
     def log(self) -> List[LoggedEvent]:
-        """All events; a new list after events were abandoned or restored by a change of branch."""
+        """All events; a new list after a change of branch has abandoned or restored some."""
         return self._timeline.log
 
     def close_run(self) -> None:
@@ -163,7 +163,7 @@ class RunModel(QtCore.QObject):
         self.changed.emit(RUN)
 
     def select(self, names: Iterable[str], current: str = "") -> None:
-        """Select tensors; ``current`` (default: the first newly selected one) becomes the one shown in full."""
+        """Select tensors; the Tensor panel shows ``current`` (default: the first newly selected one)."""
         wanted = set(names)
         selected = tuple(t.name for t in self.tensors if t.name in wanted)
         if not current:
@@ -187,7 +187,7 @@ class RunModel(QtCore.QObject):
         return self.run.step if self.run is not None else 0
 
     def settings_of(self, tensor: str) -> QuantizerSettings:
-        """Return the settings in effect of a tensor of the shown run."""
+        """Return the settings in effect for a tensor of the shown run."""
         assert self.book is not None, "a tensor belongs to a run, which has settings"
         return self.book.of(tensor)
 
@@ -231,19 +231,19 @@ class RunModel(QtCore.QObject):
         if self.run is not None:
             self.run.request_stop()
 
-    # News of the run
+    # Output of the run
 
-    def take(self, items: Iterable[Any]) -> None:
-        """Update the model from the run's news and announce each affected topic once."""
+    def process(self, items: Iterable[Any]) -> None:
+        """Update the model from steps, snapshots, values and events; announce each affected topic once."""
         topics: List[str] = []
         for item in items:
-            for topic in self._take(item):
+            for topic in self._process(item):
                 if topic not in topics:
                     topics.append(topic)
         for topic in topics:
             self.changed.emit(topic)
 
-    def _take(self, item: Any) -> Tuple[str, ...]:
+    def _process(self, item: Any) -> Tuple[str, ...]:
         if isinstance(item, StepRecord):
             self.last_step = item
             self.recent_steps.append(item)
@@ -254,7 +254,7 @@ class RunModel(QtCore.QObject):
         if isinstance(item, TensorValues):
             self.values[item.name] = item
             return (VALUES,)
-        return self._take_event(item)
+        return self._process_event(item)
 
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -276,18 +276,18 @@ class RunModel(QtCore.QObject):
     def _select_snapshots(self) -> None:
         self.snapshots = [snapshot for point, snapshot in self._kept if self._timeline.path.includes(point)]
 
-    def _take_event(self, event: events.Event) -> Tuple[str, ...]:
+    def _process_event(self, event: events.Event) -> Tuple[str, ...]:
         topics: Tuple[str, ...] = (EVENTS,)
         changes = getattr(event, "changes", ())
         path = self._timeline.path
         if self._timeline.add(event):
-            self._set_back(path.common_step(self._timeline.path))
+            self._restore_branch(path.common_step(self._timeline.path))
             topics += (STEPS, SNAPSHOT)
         if changes:
             assert self.book is not None, "events are those of the shown run"
             self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
             for change in changes:
-                self._note(change, event.step)
+                self._record_change(change, event.step)
             topics += (SETTINGS,)
         if isinstance(event, events.Evaluated):
             self.evaluation = event
@@ -299,15 +299,12 @@ class RunModel(QtCore.QObject):
         self.happened.emit(event)
         return (*topics, STATE)
 
-    def _note(self, change: events.Change, step: int) -> None:
+    def _record_change(self, change: events.Change, step: int) -> None:
         tensor, _, name = change.setting.rpartition(".")
         self.applied_at[tensor, name] = step
 
-    def _set_back(self, step: float) -> None:
-        """Drop what is not part of the present branch's past; restore what is part of it again.
-
-        The present branch shares its past up to ``step`` with the previous one.
-        """
+    def _restore_branch(self, step: float) -> None:
+        """Keep only data of the present branch, which shares its past up to ``step`` with the previous one."""
         self._select_snapshots()
         self.values = {name: known for name, known in self.values.items() if known.step <= step}
         steps = [s for s in self.recent_steps if s.step <= step]

@@ -10,12 +10,12 @@ GOOD, WARNING, BAD = "good", "warning", "bad"
 
 
 class Banner(QtWidgets.QFrame):
-    """Bar with one message, its details and an optional action; it stays until it is closed or replaced.
+    """Bar with one message, its details and an optional action, shown until it is closed or replaced.
 
     Parameters
     ----------
     show_details : callable (title, text)
-        Opens a dialog with a long text that can be copied.
+        Opens a dialog with a long text to copy.
     """
 
     #: Emitted with whether there is a message.
@@ -45,7 +45,7 @@ class Banner(QtWidgets.QFrame):
         theme.changed.connect(self._apply_theme)
         self.hide()
 
-    def say(
+    def show_message(
         self,
         text: str,
         level: str = WARNING,
@@ -53,7 +53,7 @@ class Banner(QtWidgets.QFrame):
         action: str = "",
         do: Optional[Callable[[], None]] = None,
     ) -> None:
-        """Show a message; ``action`` is the text of a button that calls ``do``."""
+        """Show a message; ``action`` is the label of a button that calls ``do``."""
         self.level, self.details, self._action = level, details, do
         self.text.setText(text)
         self._more.setVisible(bool(details))

@@ -1,4 +1,4 @@
-"""Text in the middle of a widget that has nothing to show."""
+"""Text in the middle of an empty widget."""
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -15,7 +15,7 @@ class EmptyText(QtWidgets.QLabel):
         parent.installEventFilter(self)
         self.hide()
 
-    def say(self, text: str) -> None:
+    def show_text(self, text: str) -> None:
         """Show ``text``, or hide the label if it is empty."""
         self.setText(text)
         self.setVisible(bool(text))

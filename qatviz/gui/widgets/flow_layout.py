@@ -1,4 +1,4 @@
-"""Layout that places widgets in rows and wraps them like text."""
+"""Layout that wraps rows of widgets like text."""
 
 from typing import List, Optional
 
@@ -48,8 +48,8 @@ class FlowLayout(QtWidgets.QLayout):
         super().setGeometry(rect)
         self._place(rect, True)
 
-    def _place(self, rect: QtCore.QRect, for_good: bool) -> int:
-        """Return the height of the items laid out in ``rect``; place them there if ``for_good``."""
+    def _place(self, rect: QtCore.QRect, move: bool) -> int:
+        """Return the height of the items laid out in ``rect``; ``move`` them there or only measure."""
         margins = self.contentsMargins()
         left, top, right = rect.left() + margins.left(), rect.top() + margins.top(), rect.right() - margins.right()
         row: List[QtWidgets.QLayoutItem] = []
@@ -59,14 +59,14 @@ class FlowLayout(QtWidgets.QLayout):
                 continue
             width = item.sizeHint().width()
             if row and x + width - 1 > right:
-                top, row, x = self._end_row(row, left, top, for_good) + self.spacing(), [], left
+                top, row, x = self._end_row(row, left, top, move) + self.spacing(), [], left
             row.append(item)
             x += width + self.spacing()
-        return self._end_row(row, left, top, for_good) + margins.bottom() - rect.top()
+        return self._end_row(row, left, top, move) + margins.bottom() - rect.top()
 
-    def _end_row(self, row: List[QtWidgets.QLayoutItem], left: int, top: int, for_good: bool) -> int:
+    def _end_row(self, row: List[QtWidgets.QLayoutItem], left: int, top: int, move: bool) -> int:
         height = max((item.sizeHint().height() for item in row), default=0)
-        for item in row if for_good else ():
+        for item in row if move else ():
             size = item.sizeHint()
             item.setGeometry(QtCore.QRect(QtCore.QPoint(left, top + (height - size.height()) // 2), size))
             left += size.width() + self.spacing()

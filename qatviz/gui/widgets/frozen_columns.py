@@ -6,7 +6,7 @@ from PyQt5.QtCore import Qt
 from qatviz.gui.widgets.tables import set_up_table
 
 #: Fraction of the table's width above which the columns are not frozen, because they would hide the others.
-_LARGEST_SHARE = 0.6
+_MAX_FRACTION = 0.6
 
 
 class FrozenColumns(QtWidgets.QTableView):
@@ -62,7 +62,7 @@ class FrozenColumns(QtWidgets.QTableView):
             width,
             viewport.height() + table.horizontalHeader().height(),
         )
-        self.setVisible(width <= _LARGEST_SHARE * viewport.width())
+        self.setVisible(width <= _MAX_FRACTION * viewport.width())
 
     def _on_table_resized(self, column: int, _old: int, _new: int) -> None:
         if column < self._count:

@@ -1,6 +1,6 @@
-"""Icons of the toolbar: bundled pictures in the colours of the theme."""
+"""Icons of the toolbar: bundled SVG files in the colours of the theme."""
 
-# Apart from the main window, which asks for icons by name only and does not know how they are painted.
+# Separate from the main window, which refers to icons by name only.
 
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ from PyQt5 import QtCore, QtGui, QtSvg
 
 from qatviz.asset_files import asset_path
 
-#: Names of the icons, which are those of actions where they have one.
+#: Names of the icons; an action has the icon of its name.
 NAMES = (
     "play",
     "pause",
@@ -24,14 +24,14 @@ NAMES = (
     "open_run",
     "export",
 )
-#: Edges of the pixmaps in px: toolbars of 16 px on screens of up to four times the density.
+#: Sizes of the pixmaps, px: a toolbar of 16 px on screens of up to four times the density.
 _EDGES = (16, 32, 64)
-#: Placeholder of the colour in the files.
+#: Placeholder for the colour in the files.
 _INK = b"currentColor"
 
 
 def icon(name: str, color: QtGui.QColor, disabled: QtGui.QColor) -> QtGui.QIcon:
-    """Return the icon of this name (one of :data:`NAMES`)."""
+    """Return the icon ``name`` (one of :data:`NAMES`)."""
     made = QtGui.QIcon()
     for mode, ink in ((QtGui.QIcon.Normal, color), (QtGui.QIcon.Disabled, disabled)):
         picture = QtSvg.QSvgRenderer(_svg(name).replace(_INK, ink.name().encode()))

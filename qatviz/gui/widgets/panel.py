@@ -19,7 +19,7 @@ class Panel(QtWidgets.QWidget):
     Attributes
     ----------
     context : Context
-        Model, edits and theme. A panel knows nothing else, and no other panel.
+        Model, edits and theme. A panel uses nothing else, and no other panel.
     """
 
     title = ""
@@ -70,8 +70,8 @@ class Panel(QtWidgets.QWidget):
     def _is_within_window(self) -> bool:
         """Return whether the panel lies within its window.
 
-        Qt calls docks behind other tabs visible and places them far outside. (The visible region can't tell: it is
-        empty as well if children cover all of a panel.)
+        Qt reports docks behind other tabs as visible and places them far outside. (``visibleRegion`` is of no use: it
+        is also empty if children cover the whole panel.)
         """
         window = self.window()
         return window.rect().intersects(QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size()))

@@ -1,4 +1,4 @@
-"""Painter of scenes with QPainter, straight from NumPy arrays."""
+"""Paint scenes with QPainter, directly from NumPy arrays."""
 
 from functools import lru_cache
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
@@ -31,10 +31,10 @@ from qatviz.presentation.scene import (
 
 #: Diameter of the dots at the points of a line, px.
 _DOT = 4.0
-#: Difference of the size of labels from that of the application's font, and their minimum size, points.
-_SMALLER, _LEAST_POINTS = 1.5, 6.5
-#: Colours of rectangles that are painted before and after shapes clipped to them, and that nothing else has. Qt's
-#: generator of SVG ignores clipping; :mod:`qatviz.gui.widgets.figures.svg` makes clip paths of the rectangles.
+#: Font size of labels: this much smaller than the application's, but at least this large, points.
+_SMALLER, _MIN_POINTS = 1.5, 6.5
+#: Colours of marker rectangles before and after clipped shapes, used for nothing else. Qt's SVG generator ignores
+#: clipping; :mod:`qatviz.gui.widgets.figures.svg` replaces the markers by clip paths.
 CLIP_BEGIN, CLIP_END = "#02c11b", "#02c11e"
 _NO_PEN, _NO_BRUSH = QtCore.Qt.NoPen, QtCore.Qt.NoBrush
 
@@ -42,7 +42,7 @@ _NO_PEN, _NO_BRUSH = QtCore.Qt.NoPen, QtCore.Qt.NoBrush
 def small_font(font: QtGui.QFont) -> QtGui.QFont:
     """Return the font of the labels of axes, for a widget whose own font is ``font``."""
     small = QtGui.QFont(font)
-    small.setPointSizeF(max(_LEAST_POINTS, font.pointSizeF() - _SMALLER))
+    small.setPointSizeF(max(_MIN_POINTS, font.pointSizeF() - _SMALLER))
     return small
 
 
@@ -54,13 +54,13 @@ def scene_fonts(font: QtGui.QFont) -> Dict[str, QtGui.QFont]:
 
 
 def font_metrics(font: QtGui.QFont) -> Metrics:
-    """Return the sizes of text in ``font``. Widths are remembered: measuring is most of what drawing text costs."""
+    """Return the sizes of text in ``font``. Widths are cached, as measuring is most of the cost of drawing text."""
     metrics = QtGui.QFontMetrics(font)
     return Metrics(metrics.height(), metrics.ascent(), lru_cache(maxsize=2000)(metrics.horizontalAdvance))
 
 
 def polygon(x: np.ndarray, y: np.ndarray) -> QtGui.QPolygonF:
-    """Return the points as a polygon, written to Qt's own memory: a Python object for each costs more than painting."""
+    """Return the points as a polygon, written to Qt's memory: a Python object for each takes longer than painting."""
     points = QtGui.QPolygonF(len(x))
     if len(x):
         memory = points.data()
@@ -79,8 +79,8 @@ class ScenePainter:
     fonts : dict of str to QFont
         By their roles.
     ground : str
-        Role of the background colour. Translucent lines and bands are painted in the opaque colour that results on
-        it, which is several times faster.
+        Role of the background colour. Translucent lines and bands are painted in the opaque blend with it, which is
+        several times faster.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class ScenePainter:
         self._pens: Dict[Stroke, QtGui.QPen] = {}
         self._brushes: Dict[Fill, QtGui.QColor] = {}
         self._inks: Dict[str, QtGui.QColor] = {}
-        # The method of a type takes shapes of this type only, which a dict can't declare.
+        # Each method accepts shapes of its own type only, which the type of a dict can't express.
         self._paint: Dict[type, Callable[[QtGui.QPainter, Any], None]] = {
             Area: self._paint_area,
             Line: self._paint_line,
@@ -180,7 +180,7 @@ class ScenePainter:
         painter.setPen(self._opaque(band.fill.role, band.fill.opacity))
         for begin, end in _runs(band.top + band.bottom):
             x, top, bottom = band.x[begin:end], band.top[begin:end], band.bottom[begin:end]
-            # A line up and down every column of pixels is several times faster than filling a jagged polygon.
+            # A vertical line in every pixel column is several times faster than filling a jagged polygon.
             columns = np.arange(np.ceil(x[0]), x[-1] + 1)
             y = np.stack([np.interp(columns, x, top), np.interp(columns, x, bottom)], axis=1)
             y[1::2] = y[1::2, ::-1].copy()
@@ -191,17 +191,17 @@ class ScenePainter:
         corners = [np.rint(part).tolist() for part in (lines.x0, lines.y0, lines.x1, lines.y1)]
         painter.drawLines(list(map(QtCore.QLineF, *corners)))
 
-    def _paint_rects(self, painter: QtGui.QPainter, found: Rects) -> None:
-        painter.setPen(self.pen(found.stroke))
-        painter.setBrush(self._brush(found.fill))
-        if found.radius:
+    def _paint_rects(self, painter: QtGui.QPainter, rects: Rects) -> None:
+        painter.setPen(self.pen(rects.stroke))
+        painter.setBrush(self._brush(rects.fill))
+        if rects.radius:
             painter.save()
             painter.setRenderHint(QtGui.QPainter.Antialiasing)
-            for rect in _rectangles(found.left, found.top, found.right, found.bottom):
-                painter.drawRoundedRect(rect, found.radius, found.radius)
+            for rect in _rectangles(rects.left, rects.top, rects.right, rects.bottom):
+                painter.drawRoundedRect(rect, rects.radius, rects.radius)
             painter.restore()
         else:
-            edges = (np.rint(part) for part in (found.left, found.top, found.right, found.bottom))
+            edges = (np.rint(part) for part in (rects.left, rects.top, rects.right, rects.bottom))
             painter.drawRects(list(_rectangles(*edges)))
 
     def _paint_curves(self, painter: QtGui.QPainter, curves: Curves) -> None:
@@ -256,22 +256,22 @@ class ScenePainter:
 
 _PAINTERS: Dict[Tuple[Palette, str, str], ScenePainter] = {}
 #: Maximum number of painters in the cache: the theme and the font change rarely.
-_MOST_PAINTERS = 8
+_MAX_PAINTERS = 8
 
 
 def scene_painter(theme: Theme, font: QtGui.QFont, ground: str = "base") -> ScenePainter:
     """Return the painter for the present colours of a theme and the font of a widget."""
     key = theme.colors, font.key(), ground
     if key not in _PAINTERS:
-        if len(_PAINTERS) >= _MOST_PAINTERS:
+        if len(_PAINTERS) >= _MAX_PAINTERS:
             _PAINTERS.clear()
         _PAINTERS[key] = ScenePainter(theme.colors, scene_fonts(font), ground)
     return _PAINTERS[key]
 
 
-def blend(color: QtGui.QColor, onto: QtGui.QColor, share: float) -> QtGui.QColor:
-    """Return ``share`` (0..1) of ``color`` on ``onto``, opaque: faster to paint than a transparent colour."""
-    mixed = (round(share * a + (1 - share) * b) for a, b in zip(color.getRgb()[:3], onto.getRgb()[:3]))
+def blend(color: QtGui.QColor, onto: QtGui.QColor, opacity: float) -> QtGui.QColor:
+    """Return the opaque blend of ``color`` with ``opacity`` 0..1 over ``onto``: faster to paint than translucency."""
+    mixed = (round(opacity * a + (1 - opacity) * b) for a, b in zip(color.getRgb()[:3], onto.getRgb()[:3]))
     return QtGui.QColor(*mixed)
 
 

@@ -10,7 +10,7 @@ from qatviz.presentation.scene import SMALL, Metrics, Shape
 
 
 class SceneWidget(QtWidgets.QWidget):
-    """Widget that caches a picture of :meth:`shapes` until they change and paints marks of the mouse over it."""
+    """Widget that caches a picture of :meth:`shapes` until they change, and paints hover marks over it."""
 
     #: Role of the colour behind the shapes.
     ground = "base"
@@ -21,14 +21,14 @@ class SceneWidget(QtWidgets.QWidget):
         self._still: Optional[QtGui.QPixmap] = None
 
     def shapes(self, is_figure: bool) -> Sequence[Shape]:
-        """Return the shapes for the widget's present size; ``is_figure`` tells whether they go to a file."""
+        """Return the shapes for the widget's present size; ``is_figure``: for a file, not for the screen."""
         raise NotImplementedError
 
     def paint_over(self, painter: QtGui.QPainter) -> None:
         """Paint marks that are not cached."""
 
     def changed(self) -> None:
-        """Drop the cached picture, so that the shapes are painted again."""
+        """Drop the cached picture and repaint."""
         self._still = None
         self.update()
 
@@ -39,7 +39,7 @@ class SceneWidget(QtWidgets.QWidget):
 
     @property
     def metrics(self) -> Metrics:
-        """Sizes of the text of labels."""
+        """Text sizes of labels."""
         return self.scenes.metrics[SMALL]
 
     def sizeHint(self) -> QtCore.QSize:
@@ -63,7 +63,7 @@ class SceneWidget(QtWidgets.QWidget):
         self.paint_over(painter)
 
     def _is_figure(self, painter: QtGui.QPainter) -> bool:
-        """Return whether the painter draws for a file, which may be larger or SVG, without the cached picture."""
+        """Return whether the painter draws to a file, which may be larger or SVG and can't use the cached picture."""
         is_raster = painter.paintEngine().type() == QtGui.QPaintEngine.Raster
         return not is_raster or abs(painter.deviceTransform().m11() - self.devicePixelRatioF()) > 1e-3
 

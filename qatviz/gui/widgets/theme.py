@@ -10,7 +10,7 @@ from qatviz.presentation import palette
 
 DARK, LIGHT, SYSTEM = "dark", "light", "system"
 THEMES = (SYSTEM, DARK, LIGHT)
-#: Limits of the font size if the user has chosen none and the system's is used, points.
+#: Limits of the default font size, which is the system's, points.
 _SMALLEST_POINTS, _LARGEST_POINTS = 8, 10
 
 
@@ -33,7 +33,7 @@ class Theme(QtCore.QObject):
         return palette.DARK if self.is_dark else palette.LIGHT
 
     def color(self, name: str, alpha: int = 255) -> QtGui.QColor:
-        """Return a colour by its role (see :func:`qatviz.presentation.palette.color_of`), with ``alpha`` 0..255."""
+        """Return the colour of a role (see :func:`qatviz.presentation.palette.color_of`) with ``alpha`` 0..255."""
         color = QtGui.QColor(palette.color_of(self.colors, name))
         color.setAlpha(alpha)
         return color
@@ -54,7 +54,7 @@ class Theme(QtCore.QObject):
         app.setStyle("Fusion")
         app.setPalette(self._palette())
         font = QtGui.QFont(_system_font())
-        # Servers without a desktop report 12 points, which is too large for this many numbers.
+        # Servers without a desktop report 12 points, too large for this many numbers.
         font.setPointSize(self.font_points or min(max(font.pointSize(), _SMALLEST_POINTS), _LARGEST_POINTS))
         app.setFont(font)
         app.setStyleSheet(_STYLE.format(**self._style_colors()))
@@ -116,6 +116,7 @@ _STYLE = """
 QToolTip {{ color: {text}; background: {raised}; border: 1px solid {line}; padding: 4px; }}
 QMainWindow::separator {{ background: {window}; width: 5px; height: 5px; }}
 QMainWindow::separator:hover {{ background: {accent}; }}
+QMenu {{ background: {raised}; border: 1px solid {line}; }}
 QDockWidget {{ font-weight: 600; }}
 QDockWidget::title {{ background: {raised}; padding: 5px 8px; }}
 QToolBar {{ border: 0; spacing: 4px; padding: 3px; }}

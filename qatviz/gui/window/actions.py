@@ -39,7 +39,7 @@ DECLARATIONS = {
     "open_data": Declaration("Open data set…", "Start a new run on your own data set."),
     "export": Declaration(
         "Export model…",
-        "Write the network as a file that runs elsewhere, with the proof that it computes the same. Training "
+        "Write the network to a file for another runtime, with the proof that it computes the same. Training "
         "continues.",
         ("Ctrl+Shift+E",),
         (),
@@ -53,7 +53,7 @@ DECLARATIONS = {
     "tensorboard": Declaration(
         "Write TensorBoard files…", "Scalars and histograms of the run as TensorBoard event files."
     ),
-    "quit": Declaration("Quit", "Stop the run and close all windows; everything that is recorded stays.", ("Ctrl+Q",)),
+    "quit": Declaration("Quit", "Stop the run and close all windows; records are kept.", ("Ctrl+Q",)),
     "undo": Declaration(
         "Undo setting change",
         "Restore the settings that the last change replaced; training continues.",
@@ -62,7 +62,7 @@ DECLARATIONS = {
         "Undo",
     ),
     "redo": Declaration(
-        "Redo setting change", "Apply the change that was undone again.", ("Ctrl+Shift+Z", "Ctrl+Y"), (), "Redo"
+        "Redo setting change", "Apply the last undone change again.", ("Ctrl+Shift+Z", "Ctrl+Y"), (), "Redo"
     ),
     "go_back": Declaration(
         "Rewind to before the last change",
@@ -71,19 +71,17 @@ DECLARATIONS = {
         (),
         "Rewind",
     ),
-    "go_forward": Declaration("Redo rewind", "Restore the run as it was before it was rewound.", ("Ctrl+Alt+Y",)),
-    "apply": Declaration(
-        "Apply pending settings", "Apply the changes that were collected with Hold.", ("Ctrl+Return",)
-    ),
+    "go_forward": Declaration("Redo rewind", "Restore the run as it was before the rewind.", ("Ctrl+Alt+Y",)),
+    "apply": Declaration("Apply pending settings", "Apply the changes collected in Hold mode.", ("Ctrl+Return",)),
     "discard": Declaration(
-        "Discard pending settings", "Discard the changes that were collected with Hold.", ("Ctrl+Backspace",)
+        "Discard pending settings", "Discard the changes collected in Hold mode.", ("Ctrl+Backspace",)
     ),
     "pause": Declaration("Pause", "Pause after the present training step, or continue.", (), ("Space",)),
     "step": Declaration("One step", "Train one step, then pause.", (), ("Right",), "Step"),
     "step_10": Declaration("Ten steps", "Train ten steps, then pause.", (), ("Shift+Right",)),
     "stop": Declaration("Stop", "End the run; its final state is saved, and it can be resumed.", ("Ctrl+.",)),
     "resume": Declaration(
-        "Resume this run", "Continue training from the last checkpoint of the run that is shown.", ("Ctrl+R",)
+        "Resume this run", "Continue training from the last checkpoint of the shown run.", ("Ctrl+R",)
     ),
     "fork": Declaration(
         "Fork…", "Start a second run from a checkpoint of this run, in a new window.", ("Ctrl+Shift+N",)
@@ -96,17 +94,17 @@ DECLARATIONS = {
         "Evaluate",
     ),
     "checkpoint": Declaration("Checkpoint now", "Save the present state of the run.", ("Ctrl+S",), (), "Checkpoint"),
-    "more_bits": Declaration("More bits", "Give the selected tensors one bit more.", (), ("+", "=")),
-    "fewer_bits": Declaration("Fewer bits", "Give the selected tensors one bit less.", (), ("-",)),
+    "more_bits": Declaration("More bits", "Increase the bit width of the selected tensors by one.", (), ("+", "=")),
+    "fewer_bits": Declaration("Fewer bits", "Decrease the bit width of the selected tensors by one.", (), ("-",)),
     "next_tensor": Declaration("Next tensor", "Select the next tensor.", (), ("Down", "N")),
     "previous_tensor": Declaration("Previous tensor", "Select the previous tensor.", (), ("Up", "P")),
-    "reset_layout": Declaration("Reset layout", "Restore the first arrangement of all panels.", ("Ctrl+Shift+R",)),
+    "reset_layout": Declaration("Reset layout", "Restore the default arrangement of the panels.", ("Ctrl+Shift+R",)),
     "full_screen": Declaration("Full screen", "Enter or leave full-screen mode.", ("F11",)),
     "larger": Declaration("Larger text", "Make all text larger.", ("Ctrl++", "Ctrl+=")),
     "smaller": Declaration("Smaller text", "Make all text smaller.", ("Ctrl+-",)),
     "normal_size": Declaration("Normal text", "Use the system's text size.", ("Ctrl+0",)),
-    "shortcuts": Declaration("Keyboard shortcuts", "List all keys.", ("F1",)),
-    "about": Declaration("About qatviz", "Version, and the terms that the window uses."),
+    "shortcuts": Declaration("Keyboard shortcuts", "List all keyboard shortcuts.", ("F1",)),
+    "about": Declaration("About qatviz", "Version, and the meaning of all quantization settings."),
 }
 
 MENUS = {
@@ -194,5 +192,5 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
 
 
 def bare_key_map() -> Dict[str, str]:
-    """Return the name of the action for each key that triggers it where the focused widget does not use the key."""
+    """Return the actions' names by the keys that trigger them where the focused widget does not use the key."""
     return {QtGui.QKeySequence(key).toString(): name for name, d in DECLARATIONS.items() for key in d.bare_keys}

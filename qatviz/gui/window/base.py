@@ -35,7 +35,7 @@ class Recent:
 
 
 class RunWindow(QtWidgets.QMainWindow):
-    """Window with one run: the attributes that its actions and its exports use.
+    """Window with one run; declares the attributes that its actions and exports use.
 
     Attributes
     ----------
@@ -65,4 +65,4 @@ class RunWindow(QtWidgets.QMainWindow):
 
     def show_failure(self, text: str, details: str = "") -> None:
         """Show the message of a failure; the window stays usable."""
-        self.banner.say(text, BAD, details)
+        self.banner.show_message(text, BAD, details)

@@ -1,4 +1,4 @@
-"""Docks of the panels: their default arrangement, and the user's own, which is remembered."""
+"""Docks of the panels: default arrangement, and the user's, which is remembered."""
 
 from typing import Dict, List
 
@@ -40,7 +40,7 @@ class Docks:
         for dock in docks.values():
             dock.setFloating(False)
             window.removeDockWidget(dock)
-        # All in one area, so that all docks grow with the window. With two areas, one would take all the new space.
+        # All in one area, so that all docks grow with the window; of two areas, only one would grow.
         window.addDockWidget(QtCore.Qt.RightDockWidgetArea, docks["quantization"])
         window.splitDockWidget(docks["quantization"], docks["histograms"], QtCore.Qt.Horizontal)
         window.splitDockWidget(docks["histograms"], docks["tensor"], QtCore.Qt.Horizontal)
@@ -76,6 +76,6 @@ class Docks:
         settings.setValue(_KEY_STATE, self._window.saveState(LAYOUT_VERSION))
 
     def open(self, name: str) -> None:
-        """Show a dock in front of others."""
+        """Show a dock in front of the others."""
         self.docks[name].show()
         self.docks[name].raise_()

@@ -40,12 +40,12 @@ class Exports:
             self.dialog.close()
 
     def _set_up(self) -> "ExportDialog":
-        from qatviz.gui.dialogs.export.dialog import ExportDialog  # later, so that the window opens sooner
+        from qatviz.gui.dialogs.export.dialog import ExportDialog  # imported late, so that the window opens sooner
 
         window = self._window
         self.exporter = Exporter(window.model, window.launcher.export_command, window)
         self.dialog = ExportDialog(window.context, window.launcher, self.exporter, window)
-        self.status = QtWidgets.QToolButton(autoRaise=True, toolTip="An export is running; click to see its progress")
+        self.status = QtWidgets.QToolButton(autoRaise=True, toolTip="An export is running; click to open its dialog")
         window.statusBar().addWidget(self.status)
         self.status.hide()
         self.status.clicked.connect(self.open)
@@ -58,9 +58,9 @@ class Exports:
         if topic == RUN and self.dialog is not None and self.dialog.isVisible():
             self.dialog.form.show_run(self._window.directory)
 
-    def _on_progressed(self, what: str, share: float) -> None:
+    def _on_progressed(self, what: str, fraction: float) -> None:
         assert self.status is not None, "it is made with the exporter"
-        text = f"exporting {share:.0%}"
+        text = f"exporting {100 * fraction:.0f} %"
         if self.status.text() != text:
             self.status.setText(text)
         self.status.setVisible(True)
@@ -72,8 +72,8 @@ class Exports:
         if is_dialog_visible or not (ended.message or ended.record):
             return
         if ended.record is None:
-            self._window.banner.say(f"The export failed: {ended.message}", BAD, ended.details)
+            self._window.banner.show_message(f"The export failed: {ended.message}", BAD, ended.details)
             return
         faults = ended.record.get("faults")
         text = f"Exported to {ended.wanted.path}{'; its results are not as expected' if faults else ''}"
-        self._window.banner.say(text, BAD if faults else GOOD, "", "Show", self.open)
+        self._window.banner.show_message(text, BAD if faults else GOOD, "", "Show", self.open)

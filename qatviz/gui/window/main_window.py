@@ -10,7 +10,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Frames
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.model.run_model import GOING, RUN, SELECTION, SNAPSHOT, STATE, RunModel
+from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.events.panel import EventsPanel
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
@@ -44,7 +44,7 @@ PANELS: Tuple[Type[Panel], ...] = (
     LayersPanel,
     EventsPanel,
 )
-#: Time (s) that closing waits for the run to write its state; the record survives a longer one, too.
+#: Maximum time (s) that closing waits for the run to write its state; the record stays valid if that takes longer.
 CLOSING_S = 2.5
 DEFAULT_SIZE = QtCore.QSize(1280, 800)
 
@@ -117,7 +117,7 @@ class MainWindow(RunWindow):
             self.recent.add(prepared.directory)
         warnings = [notice.text for notice in prepared.notices if notice.is_warning]
         if warnings:
-            self.banner.say("\n".join(warnings), WARNING)
+            self.banner.show_message("\n".join(warnings), WARNING)
         self._on_state()
 
     # Parts
@@ -188,16 +188,16 @@ class MainWindow(RunWindow):
         self.edits.changed.connect(self._on_edits)
         self.edits.changed.connect(self.frames.touch)
         self.theme.changed.connect(self._on_theme)
-        self.edits.refused.connect(lambda text: self.banner.say(text, WARNING))
+        self.edits.refused.connect(lambda text: self.banner.show_message(text, WARNING))
         self.launcher.prepared.connect(self._on_prepared)
         self.launcher.failed.connect(self.show_failure)
         self.launcher.busy.connect(self.model.await_run)
-        self.launcher.busy.connect(self.statusBar().say_busy)
-        self.launcher.written.connect(lambda text: self.banner.say(text, GOOD))
+        self.launcher.busy.connect(self.statusBar().show_busy)
+        self.launcher.written.connect(lambda text: self.banner.show_message(text, GOOD))
         self.panels["histograms"].tensor_opened.connect(lambda _: self.docks.open("tensor"))
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
 
-    # News of the run and the user's edits
+    # Changes of the run and the user's edits
 
     def _on_topic(self, topic: str) -> None:
         if topic in (RUN, STATE):
@@ -209,7 +209,7 @@ class MainWindow(RunWindow):
 
     def _on_state(self) -> None:
         state, enabled = self.model.state, self.named
-        going = state in GOING
+        going = state in ACTIVE_STATES
         for name in (
             "pause",
             "step",
@@ -263,17 +263,19 @@ class MainWindow(RunWindow):
             self._is_change_unseen = True  # the user waits for the next snapshot
         if isinstance(event, events.Failed):
             again = ("Resume from the last checkpoint", self.handlers.resume) if self.directory else ("", None)
-            self.banner.say(f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback, *again)
+            self.banner.show_message(
+                f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback, *again
+            )
         elif isinstance(event, events.NonFinite):
-            self.banner.say(
+            self.banner.show_message(
                 f"{non_finite_text(event).capitalize()}. The run was rewound to step {event.restored_step:,} "
                 "and is paused: a lower learning rate may help.",
                 BAD,
             )
         elif isinstance(event, events.RecordFailed):
-            self.banner.say(f"Training continues, but is no longer recorded: {event.message}", BAD)
+            self.banner.show_message(f"Training continues, but is no longer recorded: {event.message}", BAD)
         elif isinstance(event, events.Finished):
-            self.banner.say(
+            self.banner.show_message(
                 f"All {event.step:,} training steps are done.",
                 GOOD,
                 "",
@@ -304,12 +306,12 @@ class MainWindow(RunWindow):
         if event.type() != QtCore.QEvent.UpdateRequest:
             return super().event(event)
         started = time.perf_counter()
-        handled = super().event(event)  # paints all that was drawn
+        handled = super().event(event)  # paints the updated panels
         self.frames.painted(time.perf_counter() - started)
         return handled
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        """Trigger the action of a key that no widget has used."""
+        """Trigger the action of a key that the focused widget has not used."""
         key = QtGui.QKeySequence(int(event.modifiers() & ~QtCore.Qt.KeypadModifier) | event.key()).toString()
         name = self._bare_keys.get(key)
         if name is None:
@@ -325,7 +327,7 @@ class MainWindow(RunWindow):
         self.handlers.open_path(event.mimeData().urls()[0].toLocalFile())
 
     def close_without_asking(self) -> None:
-        """Close the window where no one can answer a question."""
+        """Close the window without asking for confirmation."""
         self._asks = False
         self.close()
 

@@ -1,4 +1,4 @@
-"""Status bar: state and speed of the run, in fields of fixed width."""
+"""Status bar: state, progress and speed of the run, in fields of fixed width."""
 
 import math
 from typing import Dict, Optional
@@ -11,17 +11,17 @@ from qatviz.gui.widgets.theme import Theme
 
 REFRESH_MS = 250
 _FIELDS = (
-    ("step", "Training steps done, of the total.", "step 000,000 of 000,000"),
+    ("step", "Training steps done, and their total.", "step 000,000 of 000,000"),
     ("epoch", "Number of passes over the training examples.", "epoch 0,000.0"),
     ("speed", "Training steps per second, over the last two seconds of training.", "0,000 steps/s"),
-    ("frames", "Frames per second: how often something in the window is repainted.", "00.0 frames/s"),
+    ("frames", "Number of times per second that the window is repainted.", "00.0 frames/s"),
     (
         "dropped",
-        "Step records and histograms that came faster than the window could read them. Curves and the record are "
-        "complete nevertheless.",
+        "Step records and histograms that the window was too slow to read. Curves and the record are complete "
+        "nevertheless.",
         "dropped 0,000,000",
     ),
-    ("applied", "The step at which the last change of settings took effect.", "applied at step 000,000"),
+    ("applied", "Training step at which the last change of settings took effect.", "applied at step 000,000"),
 )
 _STATE_COLORS = {"running": "good", "paused": "warning", "failed": "bad", "building": "accent"}
 STATE_TEXTS = {
@@ -65,8 +65,8 @@ class StatusBar(QtWidgets.QStatusBar):
         theme.changed.connect(self.refresh)
         self.refresh()
 
-    def say_busy(self, what: str) -> None:
-        """Show a text on the work in the background; empty if there is none."""
+    def show_busy(self, what: str) -> None:
+        """Show a text on work in the background; empty if there is none."""
         self.busy.setText(what)
 
     def refresh(self) -> None:

@@ -37,7 +37,7 @@ class WindowActions:
     # Files
 
     def new_run(self, data: str = "", model: str = "") -> None:
-        from qatviz.gui.dialogs.new_run.dialog import NewRunDialog  # later, so that the window opens sooner
+        from qatviz.gui.dialogs.new_run.dialog import NewRunDialog  # imported late, so that the window opens sooner
 
         window = self._window
         dialog = NewRunDialog(window.context, window.launcher, window)
@@ -97,7 +97,7 @@ class WindowActions:
             window.launcher.write_report(window.model, directory, path)
 
     def _on_report_written(self, path: str) -> None:
-        self._window.banner.say(
+        self._window.banner.show_message(
             f"Saved the report {path}",
             GOOD,
             "",
@@ -236,9 +236,9 @@ class WindowActions:
         )
 
     def show_details(self, title: str, text: str) -> None:
-        """Show a long text that can be copied."""
+        """Show a long text to read and copy."""
         dialog = DetailsDialog("Details", title, text, self._window)
-        dialog.unfold.setChecked(True)
+        dialog.expand.setChecked(True)
         dialog.open()
 
     def may_close(self) -> bool:
@@ -250,7 +250,7 @@ class WindowActions:
         answer = QtWidgets.QMessageBox.question(
             window,
             "Close qatviz",
-            f"This run is not recorded: its {run.step:,} steps would be lost. Close anyway?",
+            f"This run is not recorded: its {run.step:,} training steps will be lost. Close anyway?",
             QtWidgets.QMessageBox.Close | QtWidgets.QMessageBox.Cancel,
             QtWidgets.QMessageBox.Cancel,
         )
@@ -299,5 +299,5 @@ class WindowActions:
         except FigureError as error:
             self._window.show_failure(str(error))
             return None
-        self._window.banner.say(f"Saved {path}", GOOD)
+        self._window.banner.show_message(f"Saved {path}", GOOD)
         return path

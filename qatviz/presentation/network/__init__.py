@@ -1,1 +1,1 @@
-"""The drawing of a network: its layers, their layout, their texts."""
+"""Drawing of a network: layers, layout and texts."""

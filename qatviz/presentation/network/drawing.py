@@ -1,4 +1,4 @@
-"""What a drawing of a network says: a node for each operation, with the tensors that are quantized there."""
+"""Content of a network's drawing: a node for each operation, with its quantized tensors."""
 
 from typing import Dict, List, NamedTuple, Tuple
 
@@ -10,7 +10,7 @@ from qatviz.number_format import shape_text, si
 
 
 class NodeText(NamedTuple):
-    """What a node says: its name, the layers that are one operation, the shape of what it puts out."""
+    """Texts of a node: its name, its fused layers, and the shape of its output."""
 
     name: str
     layers: str
@@ -18,9 +18,9 @@ class NodeText(NamedTuple):
 
 
 class NetworkDrawing(NamedTuple):
-    """The nodes of a network by their names, the input first, and the edges between them as (from, to).
+    """Nodes of a network by name, the input first, and edges as (from, to).
 
-    ``tensors`` has the quantized tensors of every node, weights first; none for one that passes values on.
+    ``tensors`` has the quantized tensors of every node, weights first; none for operations such as pooling.
     """
 
     texts: Dict[str, NodeText]
@@ -46,12 +46,12 @@ def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
 
 
 def layer_text(layer: Layer) -> str:
-    """Return a layer in a word or two: ``Conv2D 5×5``, ``MaxPool 2×2``."""
-    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    """Return a short text of a layer: ``Conv2D 5×5``, ``MaxPool 2×2``."""
+    kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     strides = getattr(layer, "strides", None)
     text = layer.kind
-    if window:
-        text += " {}×{}".format(*window)
-    if window and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):
+    if kernel:
+        text += " {}×{}".format(*kernel)
+    if kernel and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):
         text += f" /{strides[0] if strides[0] == strides[1] else '{}×{}'.format(*strides)}"
     return text

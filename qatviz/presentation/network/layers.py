@@ -1,23 +1,23 @@
-"""The layers of a drawn graph: which node is in which, in what order, and where across the flow."""
+"""Layers of a drawn graph: assignment of nodes to layers, their order, and their positions across the flow."""
 
 from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
-#: Breadth of the lane of an edge that passes through a layer.
+#: Width of the lane of an edge that passes through a layer.
 LANE = 12.0
-#: Sweeps down and up: orders and coordinates have settled long before for graphs of hundreds of nodes.
+#: Number of sweeps down and up; orders and coordinates converge earlier for graphs of hundreds of nodes.
 ORDER_SWEEPS, PLACE_SWEEPS = 12, 16
-#: How much an edge pulls at its ends: long edges should be straight (Gansner et al. 1993, section 4.1).
+#: Weight of an edge by its number of lane ends: long edges should be straight (Gansner et al. 1993, section 4.1).
 _PULL = {0: 1.0, 1: 2.0, 2: 8.0}
 
-#: A node's name, or ``(source, target, rank)`` of an edge's lane.
+#: Name of a node, or ``(source, target, rank)`` of an edge's lane.
 Key = Union[str, Tuple[str, str, int]]
 Links = Dict[Key, List[Key]]
 
 
 class Layers(NamedTuple):
-    """A graph in layers; ``across`` and ``breadth`` are the middle and the size across the flow of nodes and lanes.
+    """Graph in layers; ``across`` and ``breadth`` are the middle and the size of nodes and lanes across the flow.
 
     ``chains`` maps every edge to its source, its lanes, its target. ``cuttable`` are the layers into which edges lead
     from one node or lane only.
@@ -32,7 +32,7 @@ class Layers(NamedTuple):
 
 
 def lay_in_layers(breadth: Dict[str, float], edges: Sequence[Tuple[str, str]], gap: float) -> Layers:
-    """Put nodes of these sizes (across the flow) into layers, ``gap`` apart within one.
+    """Assign nodes with sizes ``breadth`` (across the flow) to layers, ``gap`` apart within one.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def lay_in_layers(breadth: Dict[str, float], edges: Sequence[Tuple[str, str]], g
 
 
 def crossings(order: Sequence[Sequence[Key]], above: Mapping[Key, Sequence[Key]]) -> int:
-    """How many pairs of edges cross between layers in this order."""
+    """Return the number of edge pairs that cross between layers in this order."""
     total = 0
     for upper, lower in zip(order[:-1], order[1:]):
         place = {key: index for index, key in enumerate(upper)}
@@ -76,20 +76,19 @@ def crossings(order: Sequence[Sequence[Key]], above: Mapping[Key, Sequence[Key]]
 
 
 def spread(wanted: np.ndarray, apart: np.ndarray, pull: np.ndarray) -> np.ndarray:
-    """Positions nearest to ``wanted`` (least squares, weighted with ``pull``) that keep their order and distances.
+    """Return the positions nearest to ``wanted`` (least squares, weights ``pull``) that keep order and distances.
 
     Parameters
     ----------
     wanted, pull : np.ndarray
         float64 ``[n]``.
     apart : np.ndarray
-        float64 ``[n - 1]``: least distance between neighbours.
+        float64 ``[n - 1]``: minimum distance between neighbours.
 
     Returns
     -------
     np.ndarray
-        float64 ``[n]``: isotonic regression, by pooling adjacent violators, of what remains when the distances are
-        taken off.
+        float64 ``[n]``: isotonic regression (pool adjacent violators) after subtraction of the distances.
     """
     offsets = np.concatenate([[0.0], np.cumsum(apart)])
     blocks: List[Tuple[float, float, int]] = []

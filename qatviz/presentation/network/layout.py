@@ -1,8 +1,8 @@
-"""Where the nodes of a directed acyclic graph go when it is drawn: in layers, without overlaps, folded to fit.
+"""Layout of a directed acyclic graph: in layers, without overlaps, folded to fit.
 
 After Sugiyama, Tagawa and Toda (1981): layers by longest path, an order within each by barycentres so that few edges
-cross, then coordinates. An edge that passes through a layer is given a lane there, as if it were a narrow node. What is
-long and narrow, as most networks are, is cut where one value alone goes on, and the parts are put side by side.
+cross, then coordinates. An edge that passes through a layer gets a lane there, like a narrow node. A long and narrow
+graph, as of most networks, is cut where a single tensor connects its parts, which are placed side by side.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -15,33 +15,33 @@ DOWN, RIGHT = "down", "right"
 Edge = Tuple[str, str]
 Size = Tuple[float, float]
 
-#: Space between layers, between neighbours in a layer, between parts; how far an edge goes straight before a turn.
+#: Space between layers, between neighbours in a layer, and between parts; straight length of an edge before a turn.
 LAYER_GAP, NEIGHBOUR_GAP, PART_GAP, TURN = 26.0, 18.0, 44.0, 13.0
-#: More than this many parts are hard to follow.
-MOST_PARTS = 10
-#: Every further part has to make the drawing at least this much larger.
+#: Maximum number of parts: more are hard to follow.
+MAX_PARTS = 10
+#: Factor of a layout's score for every further part, which must pay off in scale.
 PART_PENALTY = 0.93
-#: Lengths that differ by less are equal: far less than a pixel.
+#: Maximum difference of equal lengths, far less than a pixel.
 _EQUAL = 1e-3
 
 
 class GraphLayout(NamedTuple):
-    """A drawing of a graph.
+    """Layout of a graph.
 
     Attributes
     ----------
     boxes : dict of str to (x, y, width, height)
-        Of every node; ``x`` and ``y`` from 0, downwards.
+        Boxes of the nodes; ``x`` and ``y`` from 0, downwards.
     routes : dict of (str, str) to np.ndarray
-        float64 ``[n, 2]``: points of every edge from the border of its source to that of its target. Where two points
-        differ in both coordinates a curve is drawn that leaves and arrives along the flow.
+        float64 ``[n, 2]``: points of every edge from the border of its source to that of its target. Points that differ
+        in both coordinates are connected by a curve along the flow.
     layers : tuple of tuple of str
         The names in each layer, in order.
     width, height : float
     flow : str
         ``down`` or ``right``.
     parts : int
-        How many there are side by side.
+        Number of parts side by side.
     """
 
     boxes: Dict[str, Tuple[float, float, float, float]]
@@ -53,12 +53,12 @@ class GraphLayout(NamedTuple):
     parts: int
 
     def scale_in(self, width: float, height: float) -> float:
-        """How large it can be drawn in a window of this size."""
+        """Return the scale at which the layout fits into an area of this size."""
         return min(width / self.width, height / self.height)
 
 
 def layered_layout(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str = DOWN, parts: int = 1) -> GraphLayout:
-    """Lay a graph out.
+    """Return the layout of a graph.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def layered_layout(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str = DO
     flow : str
         Whether edges go ``down`` or to the ``right``.
     parts : int
-        In how many parts to cut it; fewer where there are not as many places to cut.
+        Number of parts to cut it into; fewer if there are not enough places to cut.
 
     Raises
     ------
@@ -82,15 +82,15 @@ def layered_layout(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str = DO
 def fitting_layout(
     sizes: Dict[str, Size], edges: Sequence[Edge], width: float, height: float, flow: Optional[str] = None
 ) -> GraphLayout:
-    """Return the layout that can be drawn largest in an area of ``width`` x ``height``, up to its natural size.
+    """Return the layout with the largest scale, up to 1, in an area of ``width`` x ``height``.
 
-    ``flow`` is chosen as well, unless it is given. Raises as :func:`layered_layout` does.
+    ``flow`` is chosen as well unless given. Raises the errors of :func:`layered_layout`.
     """
     best: Optional[_Folded] = None
     best_score = -1.0
     for direction in (DOWN, RIGHT) if flow is None else (flow,):
         layers = _in_layers(sizes, edges, direction)
-        for parts in range(1, len(layers.cuttable[: MOST_PARTS - 1]) + 2):
+        for parts in range(1, len(layers.cuttable[: MAX_PARTS - 1]) + 2):
             folded = _fold(layers, parts)
             score = min(width / folded.width, height / folded.height, 1.0) * PART_PENALTY ** (parts - 1)
             if score > best_score:
@@ -100,7 +100,7 @@ def fitting_layout(
 
 
 class _Input(NamedTuple):
-    """A graph in layers for one flow; ``begins`` and ``thickness`` are of the layers, along the flow."""
+    """Graph in layers for one flow; ``begins`` and ``thickness`` of the layers are along the flow."""
 
     layers: Layers
     sizes: Dict[str, Size]
@@ -116,7 +116,7 @@ class _Input(NamedTuple):
 
 
 class _Folded(NamedTuple):
-    """Where the layers lie: from ``begins`` along the flow, ``shift`` from their places across it."""
+    """Positions of the layers: ``begins`` along the flow, ``shift`` across it."""
 
     input: _Input
     gutters: Dict[int, float]
@@ -141,7 +141,7 @@ def _in_layers(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str) -> _Inp
 
 
 def _fold(found: _Input, parts: int) -> _Folded:
-    """Cut into parts, side by side with a gutter between them for the edge that goes on."""
+    """Cut the graph into parts side by side, with a gutter between them for the connecting edge."""
     cuts = _cuts(found, parts)
     bounds = [0, *cuts, len(found.begins)]
     begins, shift = found.begins.copy(), np.zeros(len(found.begins))
@@ -202,12 +202,12 @@ def _route(
     gutters: Dict[int, float],
     flow: str,
 ) -> np.ndarray:
-    """Points of an edge through its lanes, around the ends of parts."""
+    """Return the points of an edge through its lanes and around the ends of parts."""
     points: List[Tuple[float, float]] = []
     for key, following in zip(chain[:-1], chain[1:]):
         begin, end, middle = places[key]
         if key in depth and depth[key] < end - begin - _EQUAL:
-            points.append(((begin + end + depth[key]) / 2, middle))  # straight as far as its higher neighbours go
+            points.append(((begin + end + depth[key]) / 2, middle))  # straight up to the end of its layer
         points.append((end, middle))
         next_begin, next_end, next_middle = places[following]
         cut = rank[following]

@@ -27,28 +27,28 @@ from qatviz.presentation.scene import (
 #: Left, top, right and bottom edge.
 Box = Tuple[float, float, float, float]
 
-#: Sizes in lines of text: a node's breadth, its margin, the height of its values, of the name where that is large.
+#: Sizes in lines of text: width and margin of a node, height of its badges, height of a large name.
 _BREADTH, _MARGIN, _BADGE, _LARGE_NAME = 12.8, 0.45, 1.35, 1.8
 _LINES = 3
 _NODE_RADIUS, _BADGE_RADIUS, _CURSOR_RADIUS, _CURSOR_ROOM = 5.0, 3.0, 7.0, 2.5
-#: Half the breadth of an arrow head, and its length, px.
+#: Half width of an arrow head, and its length, px.
 _HEAD = 3.5, 7.0
 _EDGE, _HEAD_FILL = Stroke("muted", 1.4), Fill("muted")
 
 
 class Badge(NamedTuple):
-    """The value of one tensor as a node shows it.
+    """Value of one tensor in a node.
 
     Attributes
     ----------
     prefix : str
-        Which of the node's tensors it is: ``w`` for weights, ``a`` for activations.
+        ``w`` for weights, ``a`` for activations.
     text : str
     role : str
-        Of the colour behind it; empty where there is no value.
+        Role of the background colour; empty without a value.
     selected, current : bool
     title : str
-        Shown where the mouse points at it.
+        Text on hover.
     """
 
     prefix: str
@@ -67,7 +67,7 @@ def node_size(metrics: Metrics, has_tensors: bool) -> Tuple[float, float]:
 
 
 def badge_boxes(count: int, size: Tuple[float, float], metrics: Metrics, is_detailed: bool = True) -> List[Box]:
-    """Return where the values of a node's ``count`` tensors are."""
+    """Return the boxes of the badges of a node with ``count`` tensors."""
     (width, height), line = size, metrics.height
     margin = _MARGIN * line
     tall = _BADGE * line if is_detailed else height - 2 * margin - _LARGE_NAME * line
@@ -87,7 +87,7 @@ def node_shapes(
 ) -> List[Shape]:
     """Return the shapes of a node whose upper left corner is ``at``.
 
-    ``is_detailed``: all lines of text are written; else only the name and the values, larger.
+    ``is_detailed``: with all lines of text; otherwise only the name and the values, larger.
     """
     (left, top), (width, height) = at, size
     chosen = any(badge.selected for badge in badges)

@@ -1,4 +1,4 @@
-"""Export dialog: form, progress and result of an export. It does not block the window, where training goes on."""
+"""Export dialog: form, progress and result of an export. It blocks neither the window nor training."""
 
 from typing import Optional
 
@@ -10,12 +10,12 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.exporting import Ended, Exporter
 from qatviz.gui.model.launcher import Launcher
 
-_SIZE = QtCore.QSize(900, 600)
+_SIZE = QtCore.QSize(1080, 640)  # wide enough for the table of layers
 _PARTS = 1000
 
 
 class ExportDialog(QtWidgets.QDialog):
-    """The export dialog. An export continues when it is closed.
+    """Export dialog; closing it does not cancel a running export.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ExportDialog(QtWidgets.QDialog):
         self.pages = QtWidgets.QStackedWidget()
         self.pages.addWidget(self.form)
         self.pages.addWidget(self.result)
-        self.what, self.why = QtWidgets.QLabel(), QtWidgets.QLabel(wordWrap=True)
+        self.what, self.problem = QtWidgets.QLabel(), QtWidgets.QLabel(wordWrap=True)
         self.bar = QtWidgets.QProgressBar(maximum=_PARTS)
         self.bar.setAccessibleName("Progress of the export")
         self.bar.setTextVisible(False)
@@ -48,9 +48,9 @@ class ExportDialog(QtWidgets.QDialog):
         self.start, self.again = QtWidgets.QPushButton("Export"), QtWidgets.QPushButton("Export another")
         self.cancel, self.shut = QtWidgets.QPushButton("Cancel export"), QtWidgets.QPushButton("Close")
         self.start.setToolTip("Write the file, run it on held-out examples, and compare it with the evaluation")
-        self.again.setToolTip("Return to the formats")
+        self.again.setToolTip("Return to the list of formats")
         self.cancel.setToolTip("Cancel the export; nothing is written")
-        self.shut.setToolTip("Close this window; an export continues, and the status bar shows its progress")
+        self.shut.setToolTip("Close this dialog; a running export continues, with its progress in the status bar")
         for button in (self.again, self.cancel, self.shut):
             button.setAutoDefault(False)
         self.start.setDefault(True)
@@ -59,7 +59,7 @@ class ExportDialog(QtWidgets.QDialog):
         buttons = QtWidgets.QHBoxLayout()
         progress = QtWidgets.QVBoxLayout()
         progress.setSpacing(3)
-        for part in (self.why, self.what, self.bar):
+        for part in (self.problem, self.what, self.bar):
             progress.addWidget(part)
         buttons.addLayout(progress, 1)
         buttons.addSpacing(12)
@@ -82,7 +82,7 @@ class ExportDialog(QtWidgets.QDialog):
         self._theme.changed.connect(self._update_buttons)
 
     def open_for(self, directory: str) -> None:
-        """Show the dialog for the window's run, which is recorded in ``directory`` (empty: it is not recorded)."""
+        """Show the dialog for the window's run, recorded in ``directory`` (empty: not recorded)."""
         self.form.show_run(directory)
         self._update_buttons()
         self.show()
@@ -101,7 +101,7 @@ class ExportDialog(QtWidgets.QDialog):
         self._update_buttons()
 
     def _update_buttons(self) -> None:
-        """Show which buttons apply, and why the run can't be exported."""
+        """Enable and show the buttons that apply; show the reason why the run can't be exported."""
         is_busy, is_form = self.exporter.is_busy, self.pages.currentWidget() is self.form
         problem = "" if is_busy or not is_form else self.form.problem()
         self.form.setEnabled(not is_busy)
@@ -112,9 +112,9 @@ class ExportDialog(QtWidgets.QDialog):
             part.setVisible(is_busy)
         palette = QtGui.QPalette(QtWidgets.QApplication.palette())
         palette.setColor(QtGui.QPalette.WindowText, self._theme.color("muted"))
-        self.why.setPalette(palette)
-        self.why.setText(problem)
-        self.why.setVisible(bool(problem))
+        self.problem.setPalette(palette)
+        self.problem.setText(problem)
+        self.problem.setVisible(bool(problem))
 
     def _on_start(self) -> None:
         if self.form.problem():
@@ -127,7 +127,7 @@ class ExportDialog(QtWidgets.QDialog):
         self._update_buttons()
 
     def _on_progressed(self, what: str, fraction: float) -> None:
-        self.what.setText(f"{what[:1].upper() + what[1:]}… {fraction:.0%}")
+        self.what.setText(f"{what[:1].upper() + what[1:]}… {100 * fraction:.0f} %")
         self.bar.setValue(int(_PARTS * fraction))
 
     def _on_ended(self, ended: Ended) -> None:

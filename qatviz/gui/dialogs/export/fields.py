@@ -1,24 +1,24 @@
-"""Fields of the export dialog: the state of the run to export, and the path to write."""
+"""Fields of the export dialog: state of the run to export, and path to write."""
 
 import os
 from typing import Any, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.gui.model.places import place_problem
+from qatviz.gui.model.path_check import path_problem
 from qatviz.presentation.event_texts import save_text
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
-#: Name of the present state, in place of the name of a checkpoint.
+#: Value that stands for the present state, instead of the name of a checkpoint.
 NOW = ""
-_NOW_TIP = "A checkpoint of the present state is saved and kept"
+_NOW_TIP = "A checkpoint of the present state is saved first"
 _PLACE = "export/place"
-#: Folder in the run's directory, unless the user has chosen another one.
+#: Default folder, within the run's directory.
 _FOLDER = "exports"
 
 
 class StateBox(QtWidgets.QComboBox):
-    """List of the present state of a running training and its checkpoints, newest first; updated when it is opened."""
+    """List of the present state of a run and its checkpoints, newest first; updated when it is opened."""
 
     #: Emitted when the user opens the list, which should be updated.
     opened = QtCore.pyqtSignal()
@@ -31,7 +31,7 @@ class StateBox(QtWidgets.QComboBox):
         self.setMinimumContentsLength(20)
 
     def show_states(self, states: Sequence[CheckpointInfo], has_now: bool, step: int) -> None:
-        """Show these states; the choice is kept if it is still among them."""
+        """Show ``states``; the selection is kept if it is still among them."""
         chosen = self.state()
         self.blockSignals(True)
         self.clear()
@@ -71,7 +71,7 @@ class PathField(QtWidgets.QWidget):
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self._settings, self._is_ours = settings, True
+        self._settings, self._is_suggested = settings, True
         self._directory: str = ""
         self._form: Any = None
         self.edit = QtWidgets.QLineEdit()
@@ -95,11 +95,11 @@ class PathField(QtWidgets.QWidget):
         return os.path.abspath(os.path.expanduser(text)) if text else ""
 
     def suggest(self, directory: str, network: str, form: Any) -> None:
-        """Suggest a name for a format of the run in ``directory``; a name that the user has chosen gets its suffix."""
+        """Suggest a file for the run in ``directory``; a name chosen by the user only gets the suffix of ``form``."""
         if directory != self._directory:
-            self._is_ours = True
+            self._is_suggested = True
         old, self._directory, self._form = self._form, directory, form
-        if not self._is_ours:
+        if not self._is_suggested:
             path = self.edit.text().strip()
             if old is not None and old.suffix and path.endswith(old.suffix):
                 path = path[: -len(old.suffix)]
@@ -107,20 +107,20 @@ class PathField(QtWidgets.QWidget):
             return
         place = self._place(directory)
         stem = network if self._is_in(place, directory) else os.path.basename(os.path.normpath(directory))
-        # Names of two formats differ by more than the suffix, without which files beside them are named.
+        # The format is part of the name, because the files beside the export are named without its suffix.
         self.edit.setText(os.path.join(place, f"{stem}-{form.name}{form.suffix}") if directory else "")
 
     def problem(self) -> str:
-        """Return why the path can't be written, as far as can be checked without writing; empty if it can."""
+        """Return the reason why the path can't be written, found without writing; empty if there is none."""
         path, form = self.path(), self._form
         if not path:
             return f"expected the name of a {'file' if form is None or form.suffix else 'directory'}"
         if form.suffix and os.path.isdir(path):
             return f"{path}: is a directory; expected the name of a file"
-        return place_problem(os.path.dirname(path))
+        return path_problem(os.path.dirname(path))
 
     def note(self) -> str:
-        """Return a note on the path."""
+        """Return a warning if the path exists; else an empty text."""
         return "This file exists and will be replaced." if os.path.exists(self.path()) else ""
 
     def remember(self) -> None:
@@ -136,7 +136,7 @@ class PathField(QtWidgets.QWidget):
         return bool(directory) and os.path.abspath(place).startswith(os.path.abspath(directory) + os.sep)
 
     def _on_typed(self) -> None:
-        self._is_ours = False
+        self._is_suggested = False
 
     def _on_browse(self) -> None:
         form = self._form
@@ -144,7 +144,7 @@ class PathField(QtWidgets.QWidget):
         dialog = QtWidgets.QFileDialog(self, "Export to", self.path(), kinds)
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
-        dialog.setOption(QtWidgets.QFileDialog.DontConfirmOverwrite)  # the field's note says so
+        dialog.setOption(QtWidgets.QFileDialog.DontConfirmOverwrite)  # the field's note warns
         dialog.setDefaultSuffix(form.suffix)
         dialog.selectFile(self.path())
         dialog.filesSelected.connect(self._on_chosen)
@@ -152,7 +152,7 @@ class PathField(QtWidgets.QWidget):
 
     def _on_chosen(self, paths: List[str]) -> None:
         if paths:
-            self._is_ours = False
+            self._is_suggested = False
             self.edit.setText(paths[0])
 
 

@@ -10,7 +10,7 @@ from qatviz.gui.dialogs.export.fields import NOW, PathField, StateBox
 from qatviz.gui.dialogs.export.formats import FormatList, LimitsView, OptionsForm
 from qatviz.gui.dialogs.fields import Field
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.exporting import ExportWanted, can_be_kept
+from qatviz.gui.model.exporting import ExportWanted, can_save_checkpoint
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import SETTINGS, STATE
 from qatviz.protocol.settings_book import SettingsBook
@@ -18,19 +18,19 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 #: Interval of updates with the present state while the form is visible (ms).
 UPDATE_MS = 500
-_MOST_EXAMPLES = 1000000
+_MAX_EXAMPLES = 1000000
 _DEFAULT_EXAMPLES = "Default"
 _EXAMPLES_TIP = (
     "Number of held-out examples on which the export is compared with the evaluation. Default: 1,000, or fewer for "
     "large networks."
 )
 _NO_RUN = "There is no run to export."
-_NOT_RECORDED = "This run is not recorded, but exports need a record. Record the next run to a folder."
-_NO_CHECKPOINT = "This run has no checkpoint, so there is nothing to export."
+_NOT_RECORDED = "This run is not recorded, and only recorded runs can be exported. Record the next run to a folder."
+_NO_CHECKPOINT = "This run has no checkpoint to export."
 
 
 class ExportForm(QtWidgets.QWidget):
-    """Form from which an :class:`ExportWanted` of the window's run is made.
+    """Form for an :class:`ExportWanted` of the window's run.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class ExportForm(QtWidgets.QWidget):
         Lists formats, checkpoints and their settings.
     """
 
-    #: The request, or whether it is possible, has changed.
+    #: Emitted when the request, or whether it is possible, has changed.
     changed = QtCore.pyqtSignal()
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
@@ -71,7 +71,7 @@ class ExportForm(QtWidgets.QWidget):
             self.pages.addWidget(options)
         self.state_box, self.path = StateBox(), PathField(self._settings)
         self.state_field, self.path_field = Field(self.state_box, theme), Field(self.path, theme)
-        self.examples = QtWidgets.QSpinBox(minimum=0, maximum=_MOST_EXAMPLES, specialValueText=_DEFAULT_EXAMPLES)
+        self.examples = QtWidgets.QSpinBox(minimum=0, maximum=_MAX_EXAMPLES, specialValueText=_DEFAULT_EXAMPLES)
         self.examples.setGroupSeparatorShown(True)
         self.examples.setAccessibleName("Held-out examples")
         self.examples.setToolTip(_EXAMPLES_TIP)
@@ -123,7 +123,7 @@ class ExportForm(QtWidgets.QWidget):
         self._update()
 
     def problem(self) -> str:
-        """Return why the run can't be exported as chosen; empty if it can."""
+        """Return the reason why the run can't be exported as requested; empty if it can."""
         if self._model.run is None:
             return _NO_RUN
         if not self._directory:
@@ -163,14 +163,14 @@ class ExportForm(QtWidgets.QWidget):
     # Limits of formats
 
     def _refusals(self, form: Any) -> Optional[List[Refusal]]:
-        """Return why a format is not supported; None if the settings are not known yet."""
+        """Return the reasons why a format does not support the settings; None if the settings are not known yet."""
         _name, book, step = self._state
         if book is None or self._model.network is None:
             return None
         return form.limits(self._model.network, book, step, self._options[form.name].values())
 
     def _update(self) -> None:
-        """Show which formats are supported, with the present settings if the present state is chosen."""
+        """Update the marks and reasons of formats that don't support the settings of the chosen state."""
         model = self._model
         if self.state_box.state() == NOW and self.isEnabled():
             self.state_box.show_step(model.step)
@@ -190,12 +190,12 @@ class ExportForm(QtWidgets.QWidget):
             self.changed.emit()
 
     def _on_change_wanted(self, change: Union[SettingChange, OptionChange]) -> None:
-        """Change an option of the chosen format, or a setting of the run as the panel of settings would."""
+        """Change an option of the chosen format, or a setting of the run as the Quantization panel does."""
         if isinstance(change, OptionChange):
             self._options[self.formats.form().name].set_value(change.option, change.value)
             return
         book = self._model.book
-        if book is None:  # the run was closed while the form showed it
+        if book is None:  # the run was closed in the meantime
             return
         pattern, _, name = change.path.rpartition(".")
         try:
@@ -214,14 +214,14 @@ class ExportForm(QtWidgets.QWidget):
                 states = self._launcher.checkpoints(self._directory)
             except QatvizError as error:
                 self._record_problem = str(error)
-        self.state_box.show_states(states, bool(self._directory) and can_be_kept(self._model), self._model.step)
+        self.state_box.show_states(states, bool(self._directory) and can_save_checkpoint(self._model), self._model.step)
         self._show_state_problem()
         self._seen = None
 
     def _on_topic(self, topic: str) -> None:
         if not self.isVisible() or topic not in (STATE, SETTINGS):  # show_run follows for another run
             return
-        if topic == STATE and can_be_kept(self._model) != (self.state_box.findData(NOW) >= 0):
+        if topic == STATE and can_save_checkpoint(self._model) != (self.state_box.findData(NOW) >= 0):
             self._list_states()
         self._update()
 
@@ -246,13 +246,13 @@ class ExportForm(QtWidgets.QWidget):
 
     def _show_state_problem(self) -> None:
         problem = self._record_problem or self._state_problem
-        self.state_field.say(problem, bool(problem))
+        self.state_field.show_note(problem, bool(problem))
 
     # The format
 
     def _on_format(self) -> None:
         form, policy = self.formats.form(), QtWidgets.QSizePolicy
-        for name, options in self._options.items():  # as high as the visible one
+        for name, options in self._options.items():  # the height is that of the visible one
             options.setSizePolicy(policy.Preferred, policy.Preferred if name == form.name else policy.Ignored)
         self.pages.setCurrentWidget(self._options[form.name])
         self.pages.setVisible(bool(form.options))
@@ -267,7 +267,7 @@ class ExportForm(QtWidgets.QWidget):
 
     def _on_path(self) -> None:
         problem = self.path.problem() if self._directory else ""
-        self.path_field.say(problem or self.path.note(), bool(problem))
+        self.path_field.show_note(problem or self.path.note(), bool(problem))
         self.changed.emit()
 
     # Qt

@@ -1,4 +1,4 @@
-"""Widgets for export formats: their list, the reasons why the chosen one is not supported, and its options."""
+"""Widgets for export formats: the list, the chosen format's options, and why it does not support the settings."""
 
 from html import escape
 from typing import Any, Dict, List, Optional, Sequence, Union
@@ -15,11 +15,11 @@ Change = Union[SettingChange, OptionChange]
 
 _WIDTH = 270
 _NOT_SUPPORTED = "✕ Not supported"
-_UNKNOWN = "… reading the checkpoint"
+_UNKNOWN = "Reading the checkpoint…"
 
 
 class FormatList(QtWidgets.QListWidget):
-    """List of formats, in which those that don't support the present settings are marked.
+    """List of formats, with a mark on those that don't support the settings.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ class FormatList(QtWidgets.QListWidget):
         return self.forms[self.currentRow()]
 
     def choose(self, name: str) -> None:
-        """Choose the format of this name, if there is one."""
+        """Select the format ``name``, if there is one."""
         for row, form in enumerate(self.forms):
             if form.name == name:
                 self.setCurrentRow(row)
 
     def show_limits(self, refusals: Dict[str, Optional[List[Refusal]]]) -> None:
-        """Mark formats by the refusals of each, by its name; None: not known yet."""
+        """Mark unsupported formats; ``refusals`` are by the format's name, None if not known yet."""
         if refusals != self._refusals:
             self._refusals = refusals
             self._repaint()
@@ -70,10 +70,7 @@ class FormatList(QtWidgets.QListWidget):
 
 
 class LimitsView(QtWidgets.QWidget):
-    """List of the reasons why the chosen format does not support the settings, with remedies as links.
-
-    It is empty if the format supports them.
-    """
+    """Reasons why the chosen format does not support the settings, with remedies as links; empty if it does."""
 
     #: Emitted with a :data:`Change` that the user requests.
     change_wanted = QtCore.pyqtSignal(object)
@@ -88,7 +85,7 @@ class LimitsView(QtWidgets.QWidget):
         self._changes: List[Change] = []
         self.verdict = QtWidgets.QLabel(wordWrap=True)
         self.change_all = QtWidgets.QPushButton("Change all")
-        self.change_all.setToolTip("Make the first change that is proposed for each reason. Settings can be undone")
+        self.change_all.setToolTip("Apply the first change proposed for each reason. Changes of settings can be undone")
         self.change_all.setAutoDefault(False)
         self.reasons = QtWidgets.QTextBrowser()
         self.reasons.setAccessibleName("Reasons why this format is not supported")
@@ -108,7 +105,10 @@ class LimitsView(QtWidgets.QWidget):
         theme.changed.connect(self._repaint)
 
     def show_limits(self, title: str, refusals: Optional[List[Refusal]], can_change: bool = False) -> None:
-        """Show why the format ``title`` is refused; None: not known yet. ``can_change``: settings can be changed."""
+        """Show the ``refusals`` of the format ``title``, None if not known yet.
+
+        With ``can_change``, links change the settings of the run.
+        """
         if (title, refusals, can_change) != (self._title, self._refusals, self._can_change):
             self._title, self._refusals, self._can_change = title, refusals, can_change
             self._repaint()
@@ -151,13 +151,13 @@ class LimitsView(QtWidgets.QWidget):
         return f"{link}{text}</a>"
 
     def _applicable(self, remedy: Remedy) -> Optional[Change]:
-        """Return the remedy if a click can apply it. Options can always be changed, but consent is given by hand."""
+        """Return the remedy if a click can apply it: consent is never given by a link."""
         if isinstance(remedy, OptionChange):
             return None if _is_consent(remedy.option) else remedy
         return remedy if isinstance(remedy, SettingChange) and self._can_change else None
 
     def _first_changes(self) -> List[Change]:
-        """Return the first remedy of each refusal that a click can apply, each distinct one once."""
+        """Return the first applicable remedy of each refusal, without duplicates."""
         found: Dict[Change, None] = {}
         for refusal in self._refusals or ():
             changes = [change for change in map(self._applicable, refusal.remedies) if change is not None]
@@ -173,11 +173,7 @@ class LimitsView(QtWidgets.QWidget):
 
 
 class OptionsForm(QtWidgets.QWidget):
-    """Form of a format's options.
-
-    The choices for each format are remembered between runs of the program, except for consent, which is asked for each
-    time.
-    """
+    """Form of a format's options, whose values are remembered, except for consent, which is asked for each time."""
 
     changed = QtCore.pyqtSignal()
 
@@ -217,7 +213,7 @@ class OptionsForm(QtWidgets.QWidget):
         }
 
     def set_value(self, name: str, value: Any) -> None:
-        """Set an option to ``value``, as if the user had."""
+        """Set an option to ``value``, as the user would."""
         widget = self.widgets[name]
         if isinstance(widget, QtWidgets.QComboBox):
             widget.setCurrentText(str(value))
@@ -241,5 +237,5 @@ class OptionsForm(QtWidgets.QWidget):
 
 
 def _is_consent(option: str) -> bool:
-    """Return whether an option allows something that the user should decide on each time, such as running code."""
+    """Return whether an option needs the user's consent each time, such as running code."""
     return option.startswith("allow_")

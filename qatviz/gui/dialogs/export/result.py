@@ -1,4 +1,4 @@
-"""Result of an export: its path, and the proof that it computes what the evaluation computes."""
+"""Result of an export: its path, and the proof that it computes the same as the evaluation."""
 
 import os
 from typing import Any, Dict, List, Optional
@@ -11,18 +11,18 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import ACCURACY, METRICS
 from qatviz.number_format import bytes_text, share_text
 
-#: Number of rows of the table of outputs that are visible without scrolling.
+#: Number of visible rows of the table of outputs.
 _OUTPUT_ROWS = 4
 
 
 class ExportResult(QtWidgets.QWidget):
-    """The proof of an export, or the reason why it failed."""
+    """Page with the proof of an export, or the reason why it failed."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme, self._text, self._color = theme, "", "good"
         self._path = ""
-        self.heading, self.where, self.facts, self.faults, self.notes = labels = [
+        self.heading, self.location, self.facts, self.faults, self.notes = labels = [
             QtWidgets.QLabel(wordWrap=True) for _ in range(5)
         ]
         for label in labels:
@@ -50,7 +50,7 @@ class ExportResult(QtWidgets.QWidget):
         rows = QtWidgets.QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(8)
-        for part in (self.heading, self.where, self.facts, self.faults, self.outputs):
+        for part in (self.heading, self.location, self.facts, self.faults, self.outputs):
             rows.addWidget(part)
         rows.addWidget(self.layers, 1)
         rows.addWidget(self.details, 1)
@@ -63,7 +63,7 @@ class ExportResult(QtWidgets.QWidget):
         rows.addLayout(buttons)
 
     def show_ended(self, ended: Ended) -> None:
-        """Show an export that has succeeded or failed."""
+        """Show a completed or failed export."""
         if ended.record is None:
             self._show_failure(ended)
         else:
@@ -73,7 +73,7 @@ class ExportResult(QtWidgets.QWidget):
     def _show_failure(self, ended: Ended) -> None:
         self._color = "bad"
         self.heading.setText("✕ Nothing was exported")
-        self.where.setText(ended.message[:1].upper() + ended.message[1:])
+        self.location.setText(ended.message[:1].upper() + ended.message[1:])
         self._text = "\n\n".join(part for part in (ended.message, ended.details) if part)
         self.copy.setText("Copy message")
         self.details.setPlainText(ended.details)
@@ -87,7 +87,7 @@ class ExportResult(QtWidgets.QWidget):
         self._color = "bad" if faults else "good" if record.get("as_expected", True) else "warning"
         self.copy.setText("Copy table")
         self.heading.setText(_heading(record, faults))
-        self.where.setText(
+        self.location.setText(
             "Written to "
             f"{self._path}{', with its proof beside it' if len(paths) > 1 and not os.path.isdir(self._path) else ''}"
         )
@@ -129,16 +129,14 @@ class ExportResult(QtWidgets.QWidget):
 
 def _heading(record: Dict[str, Any], faults: List[str]) -> str:
     if faults:
-        return "✕ Written, but {} not compute what {} should".format(
-            *("1 operation does", "it") if len(faults) == 1 else (f"{len(faults)} operations do", "they")
-        )
+        return f"✕ Written, but {'1 operation is' if len(faults) == 1 else f'{len(faults)} operations are'} wrong"
     if record.get("as_expected", True):
-        return "✓ Exported: the file computes what the evaluation computes"
-    return "! Exported: each operation is correct, but rounding differences add up to more than in small networks"
+        return "✓ Exported and verified against the evaluation"
+    return "! Exported: each operation is correct, but rounding differences add up to more than usual"
 
 
 def _facts(record: Dict[str, Any]) -> List[str]:
-    """Return lines on format, scores and sizes."""
+    """Return lines of text with format, scores and sizes."""
     about, facts = record.get("about") or {}, []
     if about.get("format"):
         facts.append(

@@ -1,4 +1,4 @@
-"""Tables of the results of an export's proof, with columns for whatever its rows contain."""
+"""Tables of the results of an export's proof, with a column for each name in their rows."""
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -12,7 +12,7 @@ from qatviz.number_format import share_text
 _LEFT, _RIGHT = (int(side | QtCore.Qt.AlignVCenter) for side in (QtCore.Qt.AlignLeft, QtCore.Qt.AlignRight))
 _SORT = QtCore.Qt.UserRole
 _PADDING = 8
-#: Fractions, which are shown in percent; 100 % means all.
+#: Names of fractions, which are shown in percent.
 _FRACTIONS = ("identical", "top1")
 _TITLES = {
     "identical": "Identical",
@@ -25,13 +25,13 @@ _TITLES = {
     "whole.largest": "Largest difference",
 }
 _TIPS = {
-    "identical": "Fraction of codes that are the same",
+    "identical": "Fraction of identical codes",
     "largest": "Largest difference between two codes",
     "top1": "Fraction of examples with the same most probable class",
-    "own.identical": "Fraction of codes that are the same if the operation is computed from the same inputs, without "
-    "the differences of earlier layers",
-    "own.largest": "Largest difference of codes if the operation is computed from the same inputs",
-    "unexplained": "Number of codes that differ by more than another way of rounding explains; 0 in a correct file",
+    "own.identical": "Fraction of identical codes if the operation is given identical inputs, which excludes "
+    "differences of earlier layers",
+    "own.largest": "Largest difference of codes if the operation is given identical inputs",
+    "unexplained": "Number of codes whose difference exceeds that of another rounding mode; 0 in a correct file",
 }
 
 
@@ -78,7 +78,7 @@ class RecordTable(QtCore.QAbstractTableModel):
 
 
 class RecordView(QtWidgets.QTableView):
-    """A sortable table that can be copied and saved."""
+    """Sortable table that can be copied and saved."""
 
     def __init__(self, name: str, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -94,7 +94,7 @@ class RecordView(QtWidgets.QTableView):
         theme.changed.connect(self.apply_theme)
 
     def show_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Show these rows, in their order until a column is clicked."""
+        """Show ``rows`` in this order until a column is clicked."""
         self._source = RecordTable(rows, self)
         self.setSortingEnabled(False)
         self._sorted.setSourceModel(self._source)
@@ -111,7 +111,7 @@ class RecordView(QtWidgets.QTableView):
         return {name: [values[row] for row in order] for name, values in self._source.table().items()}
 
     def apply_theme(self) -> None:
-        """Apply the theme, and set the widths of columns."""
+        """Apply the theme, and fit the widths of columns."""
         style_table(self, self._theme)
         for column in range(self._sorted.columnCount()):
             width = max(self.sizeHintForColumn(column), self.horizontalHeader().sectionSizeHint(column))

@@ -13,13 +13,13 @@ from qatviz.presentation.class_counts import TEST, TRAIN, class_count_shapes
 from qatviz.presentation.previews import GREY, ROWS, DataInfo
 from qatviz.presentation.scene import Shape
 
-#: Maximum number of pictures in a row, and number of characters for which there is room below each.
+#: Maximum number of pictures in a row, and number of characters of a caption below a picture.
 _COLUMNS, _CAPTION_LENGTH = 8, 5
 _GAP = 6
 
 
 class SampleGrid(QtWidgets.QWidget):
-    """Grid of pictures with captions below them; rows of features are strips with captions beside them."""
+    """Grid of pictures with captions below; rows of features are drawn as strips with captions beside them."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -158,10 +158,10 @@ class DataPreview(QtWidgets.QWidget):
         rows.addLayout(sides, 1)
         self.show_info(None, "")
 
-    def show_info(self, info: Optional[DataInfo], why_not: str) -> None:
-        """Show the data, or the text ``why_not`` if there is none."""
+    def show_info(self, info: Optional[DataInfo], empty_text: str) -> None:
+        """Show the data, or ``empty_text`` if there is none."""
         self.grid.show_info(info)
-        self.empty.say(why_not if info is None else "")
+        self.empty.show_text(empty_text if info is None else "")
         for part in (self.plot, self.key):
             part.setVisible(info is not None)
         if info is None:
@@ -181,7 +181,7 @@ class DataPreview(QtWidgets.QWidget):
 
 
 def heat_table(theme: Theme) -> List[int]:
-    """Return the colours for 0 to 255: from the background of plots to the accent."""
+    """Return the colours for 0 to 255, from the background of plots to the accent colour."""
     low, high = theme.color("raised"), theme.color("accent")
     steps = np.linspace(0, 1, 256)
     parts = [np.round(a + (b - a) * steps).astype(int) for a, b in zip(low.getRgb()[:3], high.getRgb()[:3])]

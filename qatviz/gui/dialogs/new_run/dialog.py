@@ -1,4 +1,4 @@
-"""New run dialog, which previews and checks model and data while it is filled in."""
+"""New run dialog, which previews and checks model and data as the user fills it in."""
 
 from dataclasses import replace
 from typing import Dict, Optional
@@ -36,7 +36,7 @@ _READING_DATA, _READING_MODEL = "Reading the data…", "Reading the model…"
 
 
 class NewRunDialog(QtWidgets.QDialog):
-    """Dialog that makes a :class:`qatviz.session.request.NewRunRequest`.
+    """Dialog for a :class:`qatviz.session.request.NewRunRequest`.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ class NewRunDialog(QtWidgets.QDialog):
     Attributes
     ----------
     data : DataInfo or None
-        Facts on the data; None if not known yet.
+        Result of inspecting the data; None if not known yet.
     model : ModelInfo or None
-        Facts on the user's own model; None if not known yet, or if the network is one of the zoo.
+        Result of inspecting the user's model; None if not known yet, or if the network is one of the zoo.
     """
 
     #: Emitted with the accepted request.
@@ -64,7 +64,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.model: Optional[ModelInfo] = None
         self.consent: Optional[ConsentDialog] = None
         self._allowed = ""  # the model whose code may be run
-        self._asks_consent = False  # whether the model was chosen, not typed, so that a question is expected
+        self._asks_consent = False  # whether to ask for consent at once: the model was chosen, not typed
         self._data_problem: Optional[QatvizError] = None
         self._model_problem: Optional[QatvizError] = None
         self._model_question: Optional[ModelQuestion] = None
@@ -78,7 +78,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.form.network.setFocus()
         self._ask_data()
         self._ask_model()
-        self._look()
+        self._update()
 
     def _setup_ui(self, context: Context) -> None:
         self.form = NewRunForm(context, self._launcher.data_names())
@@ -107,7 +107,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.resize(1180, 740)
 
     def _connect(self) -> None:
-        self.form.changed.connect(self._look)
+        self.form.changed.connect(self._update)
         self.form.data.changed.connect(self._on_data_changed)
         self.form.task.currentTextChanged.connect(lambda _: self._on_data_changed())
         self.form.network.changed.connect(self._on_model_changed)
@@ -145,7 +145,7 @@ class NewRunDialog(QtWidgets.QDialog):
         """Return the errors that are shown, by field."""
         return self.form.problems()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         """Update the previews and the error or note of each field."""
         wanted = self.form.request
         problems = dict(problems_of(wanted), **self.form.refused)
@@ -161,7 +161,7 @@ class NewRunDialog(QtWidgets.QDialog):
                 notes["network"] = "Fits the data"
         if self._data_problem is not None:
             problems.setdefault(field_of(self._data_problem.field, "data"), str(self._data_problem))
-        self.form.say(problems, notes)
+        self.form.show_notes(problems, notes)
         self.form.network.allow.setVisible(
             wanted.model is not None and self.model is not None and self.model.network is None
         )
@@ -194,14 +194,14 @@ class NewRunDialog(QtWidgets.QDialog):
             return None
         if self.model.network is None:
             problems.setdefault("network", f"{self.model.code.rstrip('.')}. It runs only if you allow it.")
-            self.network_preview.show_network(None, "The layers are shown once you allow the code.")
+            self.network_preview.show_network(None, "The layers are shown once you allow the code to run.")
             return None
         self.form.set_has_weights(self.model.has_weights)
         shown = list(self.model.notes)
         if self.model.used_shape is not None:
             shown.insert(
                 0,
-                f"the model leaves its input shape open: that of the data is used, {shape_text(self.model.used_shape)}",
+                f"the model has no fixed input shape: that of the data is used, {shape_text(self.model.used_shape)}",
             )
         self.network_preview.show_network(self.model.network, f"Keras model {self.model.network.name!r}", shown)
         return self.model.network
@@ -234,12 +234,12 @@ class NewRunDialog(QtWidgets.QDialog):
             self.model is not None and self.model.used_shape not in (None, data.input_shape)
         ):
             self._ask_model()
-        self._look()
+        self._update()
 
     def _on_data_failed(self, question: DataQuestion, problem: QatvizError) -> None:
         self._data_problem = problem
         self.data_preview.show_info(None, "No preview: the data can't be used.")
-        self._look()
+        self._update()
 
     # The model
 
@@ -254,7 +254,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _on_model_chosen(self, path: str) -> None:
         self._asks_consent = True
         self._ask_model()
-        self._look()
+        self._update()
 
     def _forget_model(self) -> None:
         self.model, self._model_problem = None, None
@@ -273,15 +273,15 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _on_model(self, question: ModelQuestion, model: ModelInfo) -> None:
         self.model = model
-        self._look()
+        self._update()
         if model.network is None and self._asks_consent:
             self._ask_consent()
 
     def _on_model_failed(self, question: ModelQuestion, problem: QatvizError) -> None:
         self._model_problem = problem
-        if question.data_shape is None and self.data is not None:  # the data, read since, may provide the input shape
+        if question.data_shape is None and self.data is not None:  # the data, read by now, may have the input shape
             self._ask_model()
-        self._look()
+        self._update()
 
     def _ask_consent(self) -> None:
         self._asks_consent = False
@@ -296,7 +296,7 @@ class NewRunDialog(QtWidgets.QDialog):
         if network == self.form.network.text():
             self._allowed = network
             self._ask_model()
-            self._look()
+            self._update()
 
     # Dropped files
 
@@ -313,7 +313,7 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def accept(self) -> None:
         self.form.commit_texts()
-        self._look()
+        self._update()
         if not self.start.isEnabled():
             return
         wanted = self.request
@@ -335,9 +335,9 @@ class NewRunDialog(QtWidgets.QDialog):
 
 
 class ConsentDialog(QtWidgets.QMessageBox):
-    """Question whether the Python code of a model may be run; the answer holds for this run only.
+    """Question whether the Python code of a model may be run; the answer applies to this run only.
 
-    No is the default. Open it with :meth:`open`, which does not block.
+    The default is No. Open it with :meth:`open`, which does not block.
 
     Parameters
     ----------
@@ -358,7 +358,7 @@ class ConsentDialog(QtWidgets.QMessageBox):
         self.setText("Run the Python code of this model?")
         self.setInformativeText(
             f"{path}\n\n{code}\n\nThe code runs on this computer with your permissions: it can read, change and send "
-            "whatever you can. Run it only if you trust its author.\n\nYour answer holds for this run only."
+            "anything that you can. Run it only if you trust its author.\n\nYour answer applies to this run only."
         )
         self.setStandardButtons(QtWidgets.QMessageBox.Yes | QtWidgets.QMessageBox.No)
         self.button(QtWidgets.QMessageBox.Yes).setText("Run code")

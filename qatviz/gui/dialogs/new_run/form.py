@@ -26,7 +26,7 @@ _TRAINED, _RANDOM = "Weights of the model", "Random weights (from scratch)"
 
 
 class NewRunForm(QtWidgets.QWidget):
-    """Form that makes a request for a new run (:attr:`request`); each field shows its error below it."""
+    """Form for a new run (:attr:`request`); each field shows its error below it."""
 
     #: Emitted when a field has another value.
     changed = QtCore.pyqtSignal()
@@ -60,7 +60,7 @@ class NewRunForm(QtWidgets.QWidget):
             [
                 (
                     _FROM_DATA,
-                    "Whole numbers are classes, others regression targets; an archive may name its task",
+                    "Integers are classes, other numbers regression targets; an archive may name its task",
                 ),
                 (CLASSIFICATION.capitalize(), "Predict the class of an example; evaluated by accuracy"),
                 (REGRESSION.capitalize(), "Predict numbers for an example; evaluated by root-mean-square error"),
@@ -123,7 +123,7 @@ class NewRunForm(QtWidgets.QWidget):
             network=None if is_model else network,
             model=network if is_model else None,
             model_weights=(self.weights.text() or None) if _is_architecture(network) else None,
-            from_scratch=self._starts_anew(network),
+            from_scratch=self._is_from_scratch(network),
             data=self.data.text(),
             task=(None, *TASKS)[self.task.currentIndex()],
             preset=self.preset.currentText(),
@@ -134,7 +134,7 @@ class NewRunForm(QtWidgets.QWidget):
             **numbers,
         )
 
-    def _starts_anew(self, network: str) -> bool:
+    def _is_from_scratch(self, network: str) -> bool:
         return names_model(network) and self._has_weights and self.from_scratch.currentText() == _RANDOM
 
     def boxes(self) -> Dict[str, NumberBox]:
@@ -153,10 +153,10 @@ class NewRunForm(QtWidgets.QWidget):
 
     # Errors and notes
 
-    def say(self, problems: Dict[str, str], notes: Dict[str, str]) -> None:
+    def show_notes(self, problems: Dict[str, str], notes: Dict[str, str]) -> None:
         """Show the error, else the note, of each field below it."""
         for name, field in self.fields.items():
-            field.say(problems.get(name, "") or notes.get(name, ""), name in problems)
+            field.show_note(problems.get(name, "") or notes.get(name, ""), name in problems)
 
     def problems(self) -> Dict[str, str]:
         """Return the errors that are shown, by field."""

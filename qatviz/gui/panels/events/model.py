@@ -1,23 +1,23 @@
-"""Model of the list of events for Qt's views: rows are appended, so the cost of an update does not grow with it."""
+"""Qt model of the list of events; rows are appended, so that an update takes the same time however long the list is."""
 
 from typing import Any, Dict, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtCore import Qt
 
-from qatviz.gui.panels.events.text import ALL, is_grave, is_listed, mark_of, tooltip
+from qatviz.gui.panels.events.text import ALL, is_error, is_listed, mark_of, tooltip
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol.timeline import LoggedEvent
 
 STEP, MARK, WHAT = range(3)
 HEADERS = (
-    ("Step", "Training steps that were done when it happened"),
-    ("", "What kind of thing happened"),
+    ("Step", "Number of training steps done before the event"),
+    ("", "Kind of event"),
     (
-        "What happened",
-        "Double-click a line to see the curves there; lines that are struck through were left "
-        "behind when the run was rewound",
+        "Event",
+        "Double-click a line to see the curves at its step; struck-through lines are on a branch that the run has left "
+        "by a rewind",
     ),
 )
 _ALIGN = {
@@ -36,28 +36,28 @@ class EventsModel(QtCore.QAbstractTableModel):
         self._log: Sequence[LoggedEvent] = []
         self._seen = 0
         self._rows: List[int] = []
-        self._narrowed_to = ALL
-        self._left_behind = QtGui.QFont()
-        self._left_behind.setStrikeOut(True)
+        self._filter = ALL
+        self._abandoned_font = QtGui.QFont()
+        self._abandoned_font.setStrikeOut(True)
 
     def show_log(self, log: List[LoggedEvent], is_same_run: bool = True) -> None:
-        """Append new events of the log; if only survival has changed, the view's owner must repaint it."""
+        """Append new events of the log; if only ``survives`` has changed, the view's owner must repaint it."""
         if not is_same_run or len(log) < self._seen:
             self.beginResetModel()
             self._log, self._seen, self._rows = log, 0, []
             self.endResetModel()
         self._log = log
-        fresh = [i for i in range(self._seen, len(log)) if is_listed(log[i].event, self._narrowed_to)]
+        fresh = [i for i in range(self._seen, len(log)) if is_listed(log[i].event, self._filter)]
         self._seen = len(log)
         if fresh:
             self.beginInsertRows(QtCore.QModelIndex(), len(self._rows), len(self._rows) + len(fresh) - 1)
             self._rows += fresh
             self.endInsertRows()
 
-    def narrow_to(self, what: str) -> None:
+    def set_filter(self, what: str) -> None:
         """Set the filter: ``all``, ``changes`` or ``evaluations``."""
         self.beginResetModel()
-        self._narrowed_to = what
+        self._filter = what
         self._rows = [i for i in range(self._seen) if is_listed(self._log[i].event, what)]
         self.endResetModel()
 
@@ -107,14 +107,14 @@ class EventsModel(QtCore.QAbstractTableModel):
         if role == Qt.ForegroundRole:
             if not logged.survives:
                 return self._theme.color("muted")
-            text = "bad" if is_grave(logged.event) else "text"
+            text = "bad" if is_error(logged.event) else "text"
             return self._theme.color({STEP: "muted", WHAT: text}.get(column, mark_of(logged.event).color))
         if role == Qt.FontRole:
-            return self._left_behind if column == WHAT and not logged.survives else None
+            return self._abandoned_font if column == WHAT and not logged.survives else None
         if role == Qt.TextAlignmentRole:
             return _ALIGN[column]
         if role == Qt.ToolTipRole:
             return tooltip(logged.event, logged.survives)
         if role == Qt.AccessibleTextRole and column == MARK:
-            return logged.event.kind + ("" if logged.survives else ", left behind")
+            return logged.event.kind + ("" if logged.survives else ", abandoned")
         return None

@@ -1,4 +1,4 @@
-"""Panel that lists the events of the run; changes can be undone or rewound there."""
+"""Panel that lists the events of the run and can undo changes or rewind the run."""
 
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
@@ -7,7 +7,7 @@ from PyQt5.QtCore import Qt
 
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
-from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
+from qatviz.gui.model.run_model import ACTIVE_STATES, EVENTS, RUN, SETTINGS, STATE
 from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
 from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, as_change, details
 from qatviz.gui.widgets.empty_text import EmptyText
@@ -22,18 +22,16 @@ from qatviz.settings import RUN as RUN_PREFIX
 
 _NARROWED_KEY = "events/narrowed_to"
 _FILTERS = (
-    (ALL, "All", "Show all that happened."),
+    (ALL, "All", "Show all events."),
     (CHANGES, "Changes", "Show only changes of settings and rewinds."),
-    (EVALUATIONS, "Evaluations", "Show only accuracies that were measured on held-out data."),
+    (EVALUATIONS, "Evaluations", "Show only evaluations on held-out data."),
 )
 _NOTHING_YET = {
-    ALL: "Nothing has happened yet.",
+    ALL: "No events yet.",
     CHANGES: "No setting has been changed yet.",
-    EVALUATIONS: "Nothing has been evaluated yet.",
+    EVALUATIONS: "No evaluations yet.",
 }
-_NO_RUN = "No run: what happens to it will be listed here."
-#: States in which the run accepts commands.
-_GOING = ("new", "building", "running", "paused")
+_NO_RUN = "No run. Its events are listed here once there is one."
 
 
 class EventsPanel(Panel):
@@ -41,7 +39,7 @@ class EventsPanel(Panel):
 
     title = "Events"
     name = "events"
-    about = "What happened to the run, step by step; changes can be undone here, or the run set back to before them."
+    about = "Events of the run by training step; undo a change here, or rewind the run to before it."
     topics = (EVENTS, STATE, SETTINGS)
     figure_name = "events"
 
@@ -61,24 +59,21 @@ class EventsPanel(Panel):
             self.filters[what] = button
         self.undo_action = self._action(
             "Undo",
-            "Undo this change: give the settings their old values again; training goes on from where it is",
+            "Undo this change: restore the previous settings; training continues from its present state",
             self._on_undo,
         )
         self.back_action = self._action(
             "Rewind",
-            "Rewind to before this change: set the run itself, weights and all, to the moment before it "
-            "(this can be redone)",
+            "Rewind to before this change: restore the whole run, weights included (can be redone)",
             self._on_back,
         )
-        self.details_action = self._action(
-            "Details…", "Show all there is to this line, to be read and copied", self._on_details
-        )
+        self.details_action = self._action("Details…", "Show and copy all details of this event", self._on_details)
         self.menu = FigureMenu(self.view)
-        self._narrowed_to = self.context.settings.value(_NARROWED_KEY, ALL)
-        if self._narrowed_to not in self.filters:
-            self._narrowed_to = ALL
-        self.filters[self._narrowed_to].setChecked(True)
-        self.source.narrow_to(self._narrowed_to)
+        self._shown_kind = self.context.settings.value(_NARROWED_KEY, ALL)
+        if self._shown_kind not in self.filters:
+            self._shown_kind = ALL
+        self.filters[self._shown_kind].setChecked(True)
+        self.source.set_filter(self._shown_kind)
         self._log: Optional[List[LoggedEvent]] = None
         self._run: Any = None
         self._asked: Dict[str, str] = {}
@@ -137,7 +132,7 @@ class EventsPanel(Panel):
         self._log = model.log
         if follows:
             self.view.scrollToBottom()
-        self._say_what_is_missing()
+        self._show_empty_text()
         self._enable()
 
     # Inside
@@ -157,7 +152,7 @@ class EventsPanel(Panel):
 
     def _enable(self, *_: Any) -> None:
         event, survives = self._event()
-        change = as_change(event) if self.model.state in _GOING else None
+        change = as_change(event) if self.model.state in ACTIVE_STATES else None
         self.undo_action.setEnabled(change is not None and survives and bool(self._to_undo(change)))
         self.back_action.setEnabled(change is not None and change.checkpoint not in self._gone)
         self.details_action.setEnabled(event is not None)
@@ -181,13 +176,13 @@ class EventsPanel(Panel):
             self.edits.refused.emit(str(error))
             return None
 
-    def _say_what_is_missing(self) -> None:
-        text = _NOTHING_YET[self._narrowed_to] if self.model.run is not None else self.model.without_run(_NO_RUN)
-        self.empty.say("" if self.source.rowCount() else text)
+    def _show_empty_text(self) -> None:
+        text = _NOTHING_YET[self._shown_kind] if self.model.run is not None else self.model.no_run_text(_NO_RUN)
+        self.empty.show_text("" if self.source.rowCount() else text)
 
     def _on_undo(self) -> None:
         change = as_change(self._event()[0])
-        if change is not None:  # the row may have become another one since the action was enabled
+        if change is not None:  # the current row may have changed since the action was enabled
             self._send(ChangeSettings(self._to_undo(change)))
 
     def _on_back(self) -> None:
@@ -199,7 +194,7 @@ class EventsPanel(Panel):
             self._asked[command_id] = change.checkpoint
 
     def _on_event(self, event: events.Event) -> None:
-        """Remember checkpoints that the run no longer has, so that they are not offered again."""
+        """Record checkpoints that the run no longer has, so that they are not offered again."""
         name = self._asked.pop(getattr(event, "id", ""), "")
         if name and isinstance(event, events.CommandRejected):
             self._gone.add(name)
@@ -225,11 +220,11 @@ class EventsPanel(Panel):
         self.step_chosen.emit(self.source.logged(index.row()).event.step)
 
     def _on_filter(self, button: QtWidgets.QToolButton) -> None:
-        self._narrowed_to = next(what for what, known in self.filters.items() if known is button)
-        self.context.settings.setValue(_NARROWED_KEY, self._narrowed_to)
+        self._shown_kind = next(what for what, known in self.filters.items() if known is button)
+        self.context.settings.setValue(_NARROWED_KEY, self._shown_kind)
         index = self.view.currentIndex()
         number = self.source.number(index.row()) if index.isValid() else -1
-        self.source.narrow_to(self._narrowed_to)
+        self.source.set_filter(self._shown_kind)
         row = self.source.row_of(number)
         if row >= 0:
             self.view.selectRow(row)
@@ -239,7 +234,7 @@ class EventsPanel(Panel):
 
 
 class _EventsView(QtWidgets.QTableView):
-    """Table of events that the menu of figures can save."""
+    """Table of events with a figure's context menu."""
 
     figure_name = "events"
 
@@ -248,7 +243,7 @@ class _EventsView(QtWidgets.QTableView):
         set_up_table(self)
         self.setSelectionMode(self.SingleSelection)
         self.setModel(source)
-        self.setAccessibleName("What happened to the run")
+        self.setAccessibleName("Events of the run")
         self.horizontalHeader().setStretchLastSection(True)
         self.horizontalHeader().setDefaultAlignment(Qt.AlignLeft | Qt.AlignVCenter)
 

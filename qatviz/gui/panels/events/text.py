@@ -1,4 +1,4 @@
-"""Selection, symbols and texts of the events in the list."""
+"""Filters, symbols and texts of the listed events."""
 
 from typing import NamedTuple, Optional
 
@@ -11,7 +11,7 @@ from qatviz.protocol.reasons import SaveKind
 ALL, CHANGES, EVALUATIONS = "all", "changes", "evaluations"
 _CHANGES = (events.CommandApplied, events.CommandRejected, events.SettingsActivated, events.Restored, events.NonFinite)
 #: Events that every filter shows.
-_GRAVE = (events.Failed, events.NonFinite, events.RecordFailed)
+_ERRORS = (events.Failed, events.NonFinite, events.RecordFailed)
 #: Maximum number of changes or tensors in a tooltip.
 _IN_TOOLTIP = 20
 #: Ways of evaluation, in the order of the details.
@@ -51,7 +51,7 @@ def as_change(event: Optional[events.Event]) -> Optional[events.CommandApplied]:
     return None
 
 
-def is_listed(event: events.Event, narrowed_to: str = ALL) -> bool:
+def is_listed(event: events.Event, kind: str = ALL) -> bool:
     """Return whether the list shows an event.
 
     Commands without effect, commands whose effect is an event of its own, and the checkpoints before each change are
@@ -61,14 +61,14 @@ def is_listed(event: events.Event, narrowed_to: str = ALL) -> bool:
         return False
     if isinstance(event, events.CheckpointSaved) and event.reason.kind is SaveKind.BEFORE_CHANGE:
         return False
-    if narrowed_to == CHANGES:
-        return isinstance(event, _CHANGES + _GRAVE)
-    return narrowed_to == ALL or isinstance(event, (events.Evaluated, *_GRAVE))
+    if kind == CHANGES:
+        return isinstance(event, _CHANGES + _ERRORS)
+    return kind == ALL or isinstance(event, (events.Evaluated, *_ERRORS))
 
 
-def is_grave(event: events.Event) -> bool:
-    """Return whether an event is an error that the user must not miss."""
-    return isinstance(event, _GRAVE)
+def is_error(event: events.Event) -> bool:
+    """Return whether an event is an error, which every filter shows."""
+    return isinstance(event, _ERRORS)
 
 
 def mark_of(event: events.Event) -> Mark:
@@ -77,7 +77,7 @@ def mark_of(event: events.Event) -> Mark:
 
 
 def details(event: events.Event) -> str:
-    """Return the lines that an event's row has no room for; empty if there are none."""
+    """Return further lines of an event, which do not fit into its row; empty if there are none."""
     changes = getattr(event, "changes", ())
     if len(changes) > NAMED or (isinstance(event, events.Restored) and changes):
         return "\n".join(map(change_words, changes))
@@ -93,8 +93,8 @@ def details(event: events.Event) -> str:
 
 
 def tooltip(event: events.Event, survives: bool) -> str:
-    """Return the sentence and the first of the details."""
+    """Return the event's sentence and the first lines of its details."""
     lines = details(event).splitlines() if not isinstance(event, events.Failed) else []
     shown = lines[:_IN_TOOLTIP] + ([f"and {len(lines) - _IN_TOOLTIP} more"] if len(lines) > _IN_TOOLTIP else [])
-    left = [] if survives else ["The run was set back to before this: it is not part of what led here."]
+    left = [] if survives else ["The run was rewound to before this event, which is not part of the present branch."]
     return "\n".join([sentence(event), *shown, *left])

@@ -16,23 +16,23 @@ _SMOOTHING_KEY = "evolution/smoothing"
 class EvolutionBar(QtWidgets.QWidget):
     """Choice of plots, tensors and axis, remembered in ``settings``."""
 
-    #: Emitted when a choice has changed that the plots depend on.
+    #: Emitted when an option of the plots has changed.
     changed = QtCore.pyqtSignal()
     #: Emitted with whether to follow the run.
-    follow_asked = QtCore.pyqtSignal(bool)
+    follow_requested = QtCore.pyqtSignal(bool)
     #: Emitted when the user wants to see the whole run.
-    all_asked = QtCore.pyqtSignal()
+    whole_run_requested = QtCore.pyqtSignal()
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._settings = settings
-        shown = _words(settings.value("evolution/plots", ",".join(DEFAULT_SHOWN)))
+        shown = _parts(settings.value("evolution/plots", ",".join(DEFAULT_SHOWN)))
         self.plots: Dict[str, QtWidgets.QToolButton] = {
             kind.key: _toggle(kind.button, kind.about, kind.key in shown) for kind in KINDS
         }
-        self.told = QtWidgets.QLabel()
+        self.note = QtWidgets.QLabel()
         self.view = QtWidgets.QToolButton(text="View", popupMode=QtWidgets.QToolButton.InstantPopup)
-        self.view.setToolTip("Which tensors, the axis, and what dragging does.")
+        self.view.setToolTip("Tensors, time axis, and the effect of dragging.")
         self.view.setFocusPolicy(QtCore.Qt.StrongFocus)
         menu = QtWidgets.QMenu(self.view)
         menu.setToolTipsVisible(True)
@@ -41,18 +41,18 @@ class EvolutionBar(QtWidgets.QWidget):
             menu, "all_tensors", "All tensors", "Draw all tensors of the network, faintly, behind the selected ones."
         )
         self.seconds = self._option(
-            menu, "seconds", "Seconds instead of steps", "The axis shows seconds of training, pauses left out."
+            menu, "seconds", "Seconds instead of steps", "Show seconds of training on the axis, without pauses."
         )
         self.boxes = self._option(
             menu,
             "boxes",
             "Dragging zooms into a box",
-            "Else it moves the picture; with Shift it does the other of the two.",
+            "Dragging zooms into the dragged box instead of panning; Shift does the opposite.",
         )
         menu.addSeparator()
-        self.whole = menu.addAction("Whole run\tHome", self.all_asked)
-        self.whole.setToolTip("Show the run from its beginning, and follow it (also: a double click on a plot).")
-        self.follow = _toggle("Follow", "Keep the newest step in view (F). Dragging a plot to the side ends it.", True)
+        self.whole = menu.addAction("Whole run\tHome", self.whole_run_requested)
+        self.whole.setToolTip("Show the run from its beginning and follow it (or double-click a plot).")
+        self.follow = _toggle("Follow", "Keep the newest step in view (F). Panning ends it.", True)
         self._layout()
         self._connect()
         self._on_changed()
@@ -67,19 +67,19 @@ class EvolutionBar(QtWidgets.QWidget):
     def _layout(self) -> None:
         layout = FlowLayout(self, spacing=3)
         layout.setContentsMargins(3, 2, 3, 2)
-        for widget in [*self.plots.values(), self.follow, self.view, self.told]:
+        for widget in [*self.plots.values(), self.follow, self.view, self.note]:
             layout.addWidget(widget)
         self.apply_font()
 
     def apply_font(self) -> None:
         """Apply a small font, in proportion to the application's."""
-        for widget in [*self.plots.values(), self.follow, self.view, self.told]:
+        for widget in [*self.plots.values(), self.follow, self.view, self.note]:
             widget.setFont(small_font(self.font()))
 
     def _connect(self) -> None:
         for button in [*self.plots.values(), self.all_tensors, self.seconds, self.boxes]:
             button.toggled.connect(self._on_changed)
-        self.follow.clicked.connect(self.follow_asked)
+        self.follow.clicked.connect(self.follow_requested)
 
     @property
     def shown(self) -> Sequence[str]:
@@ -94,11 +94,11 @@ class EvolutionBar(QtWidgets.QWidget):
             self.layout().invalidate()
         button.setToolTip(kind.about)
 
-    def tell(self, text: str) -> None:
-        """Show a text on the number of tensors; empty for none."""
-        if text != self.told.text():
-            self.told.setText(text)
-            self.told.setVisible(bool(text))
+    def set_note(self, text: str) -> None:
+        """Show a note on the number of tensors; empty for none."""
+        if text != self.note.text():
+            self.note.setText(text)
+            self.note.setVisible(bool(text))
             self.layout().invalidate()
 
     def _on_changed(self) -> None:
@@ -125,8 +125,8 @@ class Smoothing(QtWidgets.QWidget):
         self.slider.setValue(min(max(settings.value(_SMOOTHING_KEY, 0, int), 0), len(SMOOTHED_STEPS) - 1))
         self.text = QtWidgets.QLabel()
         self.setToolTip(
-            "Draw the loss as a moving average over about so many steps (exponential: older ones count "
-            "less); the loss of each step stays behind it, faintly."
+            "Draw the loss as an exponential moving average with this time constant in steps; the loss of each step is "
+            "drawn faintly behind it."
         )
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(4, 0, 4, 0)
@@ -140,22 +140,22 @@ class Smoothing(QtWidgets.QWidget):
         """Apply a small font, in proportion to the application's."""
         self.text.setFont(small_font(self.font()))
         self.setMaximumHeight(self.text.fontMetrics().height() + 4)
-        self._tell()
+        self._show_text()
 
     @property
     def steps(self) -> int:
         """Time constant in training steps; 0 for none."""
         return SMOOTHED_STEPS[self.slider.value()]
 
-    def _tell(self) -> None:
-        # Room for any of the texts, so that the slider does not move.
+    def _show_text(self) -> None:
+        # The width of the longest text, so that the slider does not move.
         self.text.setFixedWidth(self.text.fontMetrics().horizontalAdvance("smooth 1000") + 2)
         self.text.setText(f"smooth {self.steps}" if self.steps else "smooth: off")
         self.slider.setAccessibleDescription(f"{self.steps} steps" if self.steps else "off")
 
     def _on_moved(self) -> None:
         self._settings.setValue(_SMOOTHING_KEY, self.slider.value())
-        self._tell()
+        self._show_text()
         self.changed.emit()
 
 
@@ -169,5 +169,5 @@ def _toggle(text: str, tip: str, on: bool) -> QtWidgets.QToolButton:
     return button
 
 
-def _words(text: object) -> Sequence[str]:
-    return [word for word in str(text).split(",") if word]
+def _parts(text: object) -> Sequence[str]:
+    return [part for part in str(text).split(",") if part]

@@ -1,4 +1,4 @@
-"""Canvas of one plot over the common time axis: shapes and mouse."""
+"""Canvas of one plot over the common time axis: drawing and mouse."""
 
 from typing import Callable, List, Optional, Sequence, Tuple
 
@@ -28,28 +28,28 @@ MARGIN = 3
 CLICK_PIXELS = 4
 _BOX_PIXELS = 12
 _ZOOM_PER_NOTCH = 0.8
-#: Fraction of the visible part by which an arrow key or a notch of the wheel moves it.
-_PANNED_SHARE = 0.1
+#: Fraction of the visible part by which an arrow key or a notch of the wheel pans.
+_PAN_FRACTION = 0.1
 
 
 class Canvas(SceneWidget):
-    """Curves, grid, markers' lines and the crosshair.
+    """Curves, grid, marker lines and crosshair.
 
-    The mouse controls all plots together, so its signals, in units of the x axis, are for their owner.
+    The mouse controls all plots together through their owner; its signals are in units of the x axis.
     """
 
-    #: Emitted with the mouse's x, or None when it has left.
+    #: Emitted with x under the mouse, or None when the mouse has left.
     hovered = QtCore.pyqtSignal(object)
-    #: Emitted with the distance of a drag to the side.
+    #: Emitted with the distance of a horizontal drag.
     panned = QtCore.pyqtSignal(float)
-    #: Emitted with a factor, and the x that stays in place.
+    #: Emitted with a factor, and the x that keeps its place.
     zoomed = QtCore.pyqtSignal(float, float)
     #: Emitted with the ends of a box.
     boxed = QtCore.pyqtSignal(float, float)
     #: Emitted with the x of a click, and the width of 4 pixels.
     clicked = QtCore.pyqtSignal(float, float)
     #: Emitted when the user wants to see the whole run.
-    all_asked = QtCore.pyqtSignal()
+    whole_run_requested = QtCore.pyqtSignal()
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(theme, parent)
@@ -59,7 +59,7 @@ class Canvas(SceneWidget):
         self.y_range: Optional[Tuple[float, float]] = None
         self.axis = Axis()
         self.y_fixed = self.boxes = False
-        self.alone = False  # whether the next drawing is a figure of its own, with an axis
+        self.alone = False  # whether the next drawing is a separate figure, with an axis
         self.x_name = "step"
         self.note = ""
         self.crosshair: Optional[float] = None
@@ -75,7 +75,7 @@ class Canvas(SceneWidget):
     # Contents
 
     def set_curves(self, curves: Sequence[Curve], x_range: Tuple[float, float], axis: Axis) -> None:
-        """Draw these curves over ``x_range``; the y range follows them, but seldom."""
+        """Draw ``curves`` over ``x_range``; the y range follows them in large steps."""
         if axis.log != self.axis.log:
             self.y_range, self.y_fixed = None, False
         self.curves, self.x_range, self.axis = list(curves), x_range, axis
@@ -84,19 +84,19 @@ class Canvas(SceneWidget):
         self.changed()
 
     def set_markers(self, markers: Sequence[Marker]) -> None:
-        """Draw these markers."""
+        """Draw ``markers``."""
         if list(markers) != self.markers:
             self.markers = list(markers)
             self.changed()
 
     def set_crosshair(self, x: Optional[float]) -> None:
-        """Show the crosshair at ``x``; None hides it."""
+        """Show the crosshair at ``x``; hide it for None."""
         if x != self.crosshair:
             self.crosshair = x
             self.update()
 
     def show_all_values(self) -> None:
-        """Let the y axis follow the curves again."""
+        """Fit the y axis to the curves again."""
         self.y_range, self.y_fixed = None, False
         self.set_curves(self.curves, self.x_range, self.axis)
 
@@ -167,7 +167,7 @@ class Canvas(SceneWidget):
             at = low + (rect.bottom() - event.pos().y()) / rect.height() * (high - low)
             self._fix_y(at - (at - low) * factor, at + (high - at) * factor)
         elif event.modifiers() & QtCore.Qt.ShiftModifier:
-            self.panned.emit(-notches * _PANNED_SHARE * (self.x_range[1] - self.x_range[0]))
+            self.panned.emit(-notches * _PAN_FRACTION * (self.x_range[1] - self.x_range[0]))
         else:
             self.zoomed.emit(factor, self.x_at(event.pos().x()))
         event.accept()
@@ -209,14 +209,14 @@ class Canvas(SceneWidget):
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
         if event.button() == QtCore.Qt.LeftButton:
             self._pressed = None
-            self.all_asked.emit()
+            self.whole_run_requested.emit()
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         direction = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}.get(event.key())
         if direction is None:
             super().keyPressEvent(event)
             return
-        self.panned.emit(direction * _PANNED_SHARE * (self.x_range[1] - self.x_range[0]))
+        self.panned.emit(direction * _PAN_FRACTION * (self.x_range[1] - self.x_range[0]))
 
     def focusInEvent(self, event: QtGui.QFocusEvent) -> None:
         self.changed()

@@ -9,8 +9,8 @@ from qatviz.telemetry.record.refill import STEPS
 
 #: Number of training steps between two measurements of incomplete effects.
 _STEPS_BETWEEN = 20
-#: Maximum number of markers in one text, and number of the newest markers that are measured.
-_TOLD = 3
+#: Maximum number of markers in one text, and number of the newest markers whose effects are measured.
+_MAX_MARKERS = 3
 
 
 class MarkerEffects:
@@ -29,19 +29,19 @@ class MarkerEffects:
         """Reset for another run."""
         self.markers: List[Marker] = []
         self._due: bool = True
-        self.measure_anew()
+        self.drop_effects()
 
     def mark_due(self) -> None:
-        """Request new markers, because an event has come that may be one."""
+        """Request new markers after an event that may be one."""
         self._due = True
 
-    def measure_anew(self) -> None:
-        """Drop all effects, because the run was rewound: they may not be part of its past."""
+    def drop_effects(self) -> None:
+        """Drop all effects, because the run was rewound and they may not be part of its past."""
         self._effects: Dict[Tuple[int, int, Optional[int]], Effect] = {}
         self._measured_at = -_STEPS_BETWEEN
 
-    def renew(self) -> None:
-        """Update the markers if that was requested."""
+    def update(self) -> None:
+        """Update the markers if requested."""
         if self._due:
             self._due, self.markers = False, markers_of(self._model.log)
 
@@ -54,14 +54,14 @@ class MarkerEffects:
         newest = history.last_step(STEPS) if history is not None else None
         if newest is not None and not 0 <= newest - self._measured_at < _STEPS_BETWEEN:
             self._measured_at = newest
-            for marker in self.markers[-_TOLD:]:
+            for marker in self.markers[-_MAX_MARKERS:]:
                 if marker.has_effect:
                     self.effect(marker)
 
     def effect(self, marker: Marker) -> Effect:
         """Return the effect of the changes of ``marker``, until the next one.
 
-        The marker may be outdated: more may have happened at its step since, or the run may have been rewound.
+        The marker may be outdated, if further events occurred at its step or the run was rewound.
         """
         history = self._model.history
         assert history is not None, "markers are those of a run"
@@ -79,14 +79,14 @@ class MarkerEffects:
         """Return the marker nearest to ``step``; None if there is none."""
         return min(self.markers, key=lambda marker: abs(marker.step - step)) if self.markers else None
 
-    def tell(self, markers: Sequence[Marker]) -> str:
-        """Return some lines on events and their effects."""
+    def text(self, markers: Sequence[Marker]) -> str:
+        """Return lines of text on events and their effects."""
         blocks = []
-        for marker in markers[-_TOLD:]:
+        for marker in markers[-_MAX_MARKERS:]:
             lines = [f"Step {marker.step:,}"]
             lines += [sentence for event in marker.events for sentence in sentences(event)]
             if marker.has_effect:
                 lines.append(self.effect(marker).describe())
             blocks.append("\n".join(lines))
         more = len(markers) - len(blocks)
-        return (f"{more} earlier changes, and\n\n" if more else "") + "\n\n".join(blocks)
+        return (f"{more} earlier changes\n\n" if more else "") + "\n\n".join(blocks)

@@ -7,10 +7,10 @@ from PyQt5 import QtCore
 from qatviz.measures import MEASURES, MeasureAxis
 from qatviz.metric import ACCURACY, MODE_NAMES, MODES, Metric
 
-#: Maximum number of tensors whose parts of the error are all drawn; beyond it, only the current one's are.
-_PARTS_OF_AT_MOST = 2
-_SAMPLED = " Of each training step, on a fixed sample of the tensor; snapshots have it exactly."
-_FIRST_STEP = "waits for the first training step"
+#: Maximum number of tensors with clipping and rounding drawn apart; beyond it, only the current one's are.
+_MAX_WITH_PARTS = 2
+_SAMPLED = " Measured at each training step on a fixed sample of the tensor; snapshots have the exact value."
+_FIRST_STEP = "Waiting for the first training step"
 
 
 class PlotKind(NamedTuple):
@@ -55,10 +55,10 @@ class CurveSpec(NamedTuple):
     style: int = QtCore.Qt.SolidLine
     width: int = 1
     in_legend: bool = True
-    minor: bool = False  # whether the axis may leave out part of it
+    minor: bool = False  # whether part of it may lie outside the axis
 
 
-#: Keys of plots. That of evaluations is the same for every metric, because users' settings have it.
+#: Keys of plots, which users' settings refer to; that of evaluations is the same for every metric.
 LOSS, SCORE, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
 
 
@@ -68,10 +68,10 @@ def score_kind(metric: Metric) -> PlotKind:
         SCORE,
         metric.title[0].upper() + metric.title[1:],
         metric.heading,
-        f"{metric.about}: with float values, with only the weights quantized, only the activations, and both.",
+        f"{metric.about}: in float, with weights only, with activations only, and with both quantized.",
         metric.axis,
         metric.text,
-        waits_for="waits for the first evaluation on held-out data",
+        waits_for="Waiting for the first evaluation on held-out data",
         ways=metric.name + ".{}",
     )
 
@@ -92,7 +92,7 @@ KINDS = (
     _kind(ERROR, "mse", "{}/mse"),
     _kind("scale", "scale", "{}/scale"),
     _kind("zero_point", "zero_point", "{}/zero_point"),
-    _kind("flip_rate", "flip_rate", "snapshot:{}/flip_rate", "waits for a second snapshot to compare with"),
+    _kind("flip_rate", "flip_rate", "snapshot:{}/flip_rate", "Waiting for a second snapshot to compare with"),
     _kind(RATE, "learning_rate"),
 )
 DEFAULT_SHOWN = (LOSS, SCORE, "sqnr")
@@ -136,7 +136,7 @@ def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[Curv
         for i, name in enumerate(tensors)
     ]
     if kind.key == ERROR:
-        detailed = tensors if len(tensors) <= _PARTS_OF_AT_MOST else [current]
+        detailed = tensors if len(tensors) <= _MAX_WITH_PARTS else [current]
         curves += [
             CurveSpec(
                 f"{name}/mse_{part}",

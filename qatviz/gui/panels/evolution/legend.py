@@ -1,4 +1,4 @@
-"""Heading of a plot: its name, and its curves with their values; a click shows or hides a curve."""
+"""Heading of a plot: title, and the curves with their values; a click shows or hides a curve."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -11,7 +11,7 @@ from qatviz.presentation.scene import SMALL, Stroke
 
 _SWATCH, _GAP = 16, 12
 #: Minimum width of an elided name, px.
-_LEAST_NAME = 40
+_MIN_NAME_PX = 40
 #: Endings of names, and their abbreviations where there is little room.
 _SHORT_NAMES = (
     (".weights", ".w"),
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 
 class Legend(QtWidgets.QWidget):
-    """Title and entries in a line; arrow keys move, the space bar shows or hides."""
+    """Title and entries in a line; arrow keys move the focus, the space bar shows or hides a curve."""
 
     #: Emitted with the key of an entry to show or hide.
     toggled = QtCore.pyqtSignal(str)
@@ -49,7 +49,7 @@ class Legend(QtWidgets.QWidget):
         self.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Fixed)
 
     def set_title(self, title: str, about: str) -> None:
-        """Set the title, and a sentence ``about`` it."""
+        """Set the title and its tooltip."""
         self.title, self._about = title, about
         self.setAccessibleName("Legend of " + title)
         self.update()
@@ -58,7 +58,7 @@ class Legend(QtWidgets.QWidget):
         return QtCore.QSize(120, QtGui.QFontMetrics(small_font(self.font())).height() + 4)
 
     def set_entries(self, entries: Sequence[Entry]) -> None:
-        """Show these entries; repaint only if they are new."""
+        """Show ``entries``; repaint only if they have changed."""
         if list(entries) != self.entries:
             self.entries = list(entries)
             self._current = min(self._current, max(len(self.entries) - 1, 0))
@@ -73,7 +73,7 @@ class Legend(QtWidgets.QWidget):
     # Drawing
 
     def _place(self) -> List[Tuple[str, str]]:
-        """Place all entries; return their names and values as far as they fit."""
+        """Place all entries; return their names and values, shortened to fit."""
         font = small_font(self.font())
         metrics = QtGui.QFontMetrics(font)
         bold = QtGui.QFont(font)
@@ -166,13 +166,13 @@ class Legend(QtWidgets.QWidget):
 class _Fit:
     """Names and values of entries as they fit into a line of ``room`` pixels.
 
-    Names are first abbreviated, then elided to no less than ``_LEAST_NAME``, then omitted; values are omitted last. A
+    Names are first abbreviated, then elided to no less than ``_MIN_NAME_PX``, then omitted; values are omitted last. A
     swatch for each curve always remains.
     """
 
     def __init__(self, metrics: QtGui.QFontMetrics, entries: Sequence[Entry], room: float):
         self.values = [entry.value for entry in entries]
-        # Room for any value of about this many characters, so that entries do not move with each number.
+        # Room for other values of the same length, so that entries do not move with each number.
         spare = [
             _SWATCH + max(metrics.horizontalAdvance("0" * max(len(v), 5)), metrics.horizontalAdvance(v)) + _GAP
             for v in self.values
@@ -184,8 +184,8 @@ class _Fit:
             if sum(wanted) + sum(fixed) <= room:
                 self._settle(names, wanted, fixed)
                 return
-        limit = _share(wanted, room - sum(tight))
-        if limit >= _LEAST_NAME:
+        limit = _name_limit(wanted, room - sum(tight))
+        if limit >= _MIN_NAME_PX:
             cut = [metrics.elidedText(name, QtCore.Qt.ElideMiddle, int(limit) - 5) for name in short]
             self._settle(cut, [min(width, limit) for width in wanted], tight)
         elif sum(tight) <= room:
@@ -208,8 +208,8 @@ def _shortened(name: str) -> str:
     return name
 
 
-def _share(wanted: Sequence[int], room: float) -> float:
-    """Return the maximum width of a name with which all fit; short names leave room for long ones."""
+def _name_limit(wanted: Sequence[int], room: float) -> float:
+    """Return the maximum width of a name at which all fit; short names leave room for long ones."""
     left, names = room, sorted(wanted)
     for i, width in enumerate(names):
         if width * (len(names) - i) > left:

@@ -2,10 +2,11 @@
 
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
-from qatviz.presentation.event_texts import change_words, non_finite_text, restore_text
+from qatviz.presentation.event_texts import change_words, non_finite_text, sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset
 from qatviz.protocol.events import Change
+from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.settings import ACTIVATIONS, FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, RUN, WEIGHTS, value_text
 
@@ -33,7 +34,7 @@ _RANGE_METHODS = {
     MOVING_AVERAGE: "average",
     FROZEN: "frozen",
 }
-_ROWS_TOLD = 8
+_MAX_LINES = 8
 
 
 class Marker(NamedTuple):
@@ -50,12 +51,12 @@ class Marker(NamedTuple):
 
     @property
     def has_effect(self) -> bool:
-        """True if the steps before and after can be compared; not at a rewind, as they are on different branches."""
+        """True if the steps before and after can be compared; not at a rewind, where they are on different branches."""
         return not _any(self.events, events.Restored)
 
 
 def markers_of(log: Sequence[LoggedEvent]) -> List[Marker]:
-    """Return the markers of a run, by step. Events that a rewind has abandoned have none."""
+    """Return the markers of a run by step, without those of abandoned branches."""
     by_step: Dict[int, List[events.Event]] = {}
     for event in _marked(log):
         by_step.setdefault(step_of(event), []).append(event)
@@ -73,7 +74,7 @@ def step_of(event: events.Event) -> int:
 def _marked(log: Sequence[LoggedEvent]) -> List[events.Event]:
     """Return the events that become markers.
 
-    The event of a command that rewound the run is none, because the event of the rewind repeats its changes.
+    A command that rewound the run is not among them, because the event of the rewind repeats its changes.
     """
     return [
         logged.event
@@ -91,18 +92,19 @@ def _any(found: Iterable[events.Event], kind: type) -> bool:
 def _label_of(found: Sequence[events.Event]) -> str:
     if _any(found, events.NonFinite):
         return "NaN"
-    if _any(found, events.Restored):
-        return "back"
+    for event in found:
+        if isinstance(event, events.Restored):
+            return short(event)
     labels = list(dict.fromkeys(short(event) for event in found))
     return labels[0] if len(labels) == 1 else f"{len(labels)} changes"
 
 
 def short(event: events.Event) -> str:
-    """Return an event in a word or two: ``w4``, ``conv1 float``, ``lr 0.001``, ``12 changes``."""
+    """Return a label of one or two words: ``w4``, ``conv1 float``, ``lr 0.001``, ``12 changes``."""
     if isinstance(event, events.SettingsActivated):
         return "quantized"
     if isinstance(event, events.Restored):
-        return "back"
+        return "resumed" if event.reason is RestoreReason.RESUMED else "rewind"
     if isinstance(event, events.NonFinite):
         return "NaN"
     assert isinstance(event, events.CommandApplied), "markers have no other events"
@@ -131,21 +133,21 @@ def _short_change(change: events.Change) -> str:
 
 
 def sentences(event: events.Event) -> List[str]:
-    """Return an event in full, with a line for each setting up to a maximum."""
+    """Return the full text of an event, with one line per setting up to a maximum."""
     lines: List[str] = []
     if isinstance(event, events.SettingsActivated):
-        lines.append("quantized from here on (quant_delay): " + _some(event.tensors))
+        lines.append("quantization starts as the delay ends: " + _some(event.tensors))
     elif isinstance(event, events.Restored):
-        lines.append(f"set back from step {event.from_step:,} ({restore_text(event.reason)})")
+        lines.append(sentence(event))
     elif isinstance(event, events.NonFinite):
         lines.append(f"step {event.step:,}: {non_finite_text(event)}; rewound and paused")
     changes = getattr(event, "changes", ())
-    lines += [change_words(change) for change in changes[:_ROWS_TOLD]]
-    if len(changes) > _ROWS_TOLD:
-        lines.append(f"and {len(changes) - _ROWS_TOLD} more")
+    lines += [change_words(change) for change in changes[:_MAX_LINES]]
+    if len(changes) > _MAX_LINES:
+        lines.append(f"and {len(changes) - _MAX_LINES} more")
     return lines
 
 
 def _some(names: Sequence[str]) -> str:
-    told = ", ".join(names[:_ROWS_TOLD])
-    return told if len(names) <= _ROWS_TOLD else f"{told} and {len(names) - _ROWS_TOLD} more"
+    text = ", ".join(names[:_MAX_LINES])
+    return text if len(names) <= _MAX_LINES else f"{text} and {len(names) - _MAX_LINES} more"

@@ -14,7 +14,7 @@ from qatviz.protocol.events import Change, CommandApplied
 
 
 class MarkerMenu(QtWidgets.QMenu):
-    """Menu that describes events and offers to go to them, undo them, or rewind the run; a submenu for each marker."""
+    """Menu with the text of each marker's events, and actions to go to, undo, or rewind to before them."""
 
     def __init__(
         self,
@@ -37,24 +37,26 @@ class MarkerMenu(QtWidgets.QMenu):
             self._fill(where, marker)
 
     def _fill(self, menu: QtWidgets.QMenu, marker: Marker) -> None:
-        for line in self._effects.tell([marker]).splitlines():
+        for line in self._effects.text([marker]).splitlines():
             menu.addAction(line).setEnabled(False)
         menu.addSeparator()
         menu.addAction(f"Go to step {marker.step:,}", lambda: self._go_to(marker.step))
         alive = self._model.run is not None and not self._model.ended
         undo = menu.addAction("Undo this setting change", lambda: self._undo(marker.changes))
-        undo.setToolTip("Give the settings their earlier values; training goes on from where it is.")
+        undo.setToolTip("Restore the previous settings; training continues from its present state.")
         undo.setEnabled(alive and bool(marker.changes))
         applied = [event for event in marker.events if isinstance(event, CommandApplied)]
         kept = next((event.checkpoint for event in applied if event.checkpoint), "")
         back = menu.addAction("Rewind to before this change", lambda: self._send(RestoreCheckpoint(kept)))
-        back.setToolTip("Set the run itself back: weights, optimizer and settings as they were. It can be redone.")
+        back.setToolTip("Restore the whole run: weights, optimizer and settings. Can be redone.")
         back.setEnabled(alive and bool(kept))
 
     def _undo(self, changes: Sequence[Change]) -> None:
         old: Dict[str, Any] = {}
         for change in changes:
-            old.setdefault(change.setting, change.old)  # of several changes at one step, the first has the old value
+            old.setdefault(
+                change.setting, change.old
+            )  # if a setting changed twice at one step, the first change has the old value
         self._send(ChangeSettings(tuple(old.items())))
 
     def _send(self, command: Command) -> None:

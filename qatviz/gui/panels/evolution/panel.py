@@ -24,10 +24,11 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import STEPS as STEP_TRACK
 from qatviz.telemetry.record.refill import metric_in
 
-#: Maximum number of tensors in colour: no more colours can be distinguished.
-MOST_TENSORS = 8
-_PLOT_HEIGHT = 72
-#: Number of points whose drawing takes about 5 ms, after which the other plots wait for the next frame.
+#: Maximum number of tensors in colour: more colours can't be distinguished.
+MAX_TENSORS = 8
+#: Minimum height of a plot with its heading, px: the three default plots fit into a window of 1280 × 770.
+_PLOT_HEIGHT = 64
+#: Number of points that take about 5 ms to draw, after which the other plots wait for the next frame.
 _POINTS_AT_ONCE = 8000
 
 
@@ -58,7 +59,7 @@ class EvolutionPanel(Panel):
     def _setup_ui(self) -> None:
         self.bar = EvolutionBar(self.context.settings)
         self.effects = MarkerEffects(self.model)
-        self.strip = MarkerStrip(self.theme, self.effects.tell)
+        self.strip = MarkerStrip(self.theme, self.effects.text)
         self.plots = {kind.key: EvolutionPlot(self.theme, kind, self.context.settings) for kind in KINDS}
         self._turns: List[EvolutionPlot] = list(self.plots.values())
         self._drawn_range: Optional[Tuple[float, float]] = None
@@ -93,8 +94,8 @@ class EvolutionPanel(Panel):
 
     def _connect(self) -> None:
         self.bar.changed.connect(self._on_bar)
-        self.bar.follow_asked.connect(self._on_follow)
-        self.bar.all_asked.connect(self._on_all)
+        self.bar.follow_requested.connect(self._on_follow)
+        self.bar.whole_run_requested.connect(self._on_all)
         self.strip.chosen.connect(self._on_flag)
         self.strip.moved.connect(self._choose)
         self.model.happened.connect(self._on_happened)
@@ -105,27 +106,27 @@ class EvolutionPanel(Panel):
             canvas.hovered.connect(self._on_hovered)
             canvas.panned.connect(self._moving(lambda distance: self.axis.pan(distance)))
             canvas.zoomed.connect(self._moving(lambda factor, at: self.axis.zoom(factor, at)))
-            canvas.boxed.connect(self._moving(lambda low, high: self.axis.look_at(low, high)))
+            canvas.boxed.connect(self._moving(lambda low, high: self.axis.show_range(low, high)))
             canvas.clicked.connect(self._on_clicked)
-            canvas.all_asked.connect(self._on_all)
+            canvas.whole_run_requested.connect(self._on_all)
             plot.legend.toggled.connect(self._on_curve_toggled)
             plot.log_toggled.connect(self._redraw)
         self.plots[LOSS].smoothing.changed.connect(self._redraw)
-        for key, act in (
+        for key, slot in (
             ("F", lambda: self._on_follow(True)),
             ("Home", self._on_all),
             ("+", lambda: self._zoom(0.5)),
             ("=", lambda: self._zoom(0.5)),
             ("-", lambda: self._zoom(2.0)),
         ):
-            QtWidgets.QShortcut(key, self, act, context=QtCore.Qt.WidgetWithChildrenShortcut)
+            QtWidgets.QShortcut(key, self, slot, context=QtCore.Qt.WidgetWithChildrenShortcut)
 
     def go_to(self, step: int) -> None:
         """Show ``step`` in the middle, and highlight the marker nearest to it."""
-        self._meet_run()
+        self._check_run()
         if self._history is None:
             return
-        self.effects.renew()
+        self.effects.update()
         nearest = self.effects.nearest(step)
         self.selected_step = nearest.step if nearest is not None else None
         self._update_axis(self._history)
@@ -135,28 +136,28 @@ class EvolutionPanel(Panel):
     # Drawing
 
     def update_from(self) -> None:
-        self._meet_run()
+        self._check_run()
         waiting = self._waits_for()
-        self.empty.say(waiting)
+        self.empty.show_text(waiting)
         self.scroll.widget().setVisible(not waiting)
         self.strip.setVisible(not waiting)
         self.ruler.setVisible(not waiting)
         if waiting or self._history is None:
             return
         self._update_axis(self._history)
-        self.effects.renew()
+        self.effects.update()
         view = self._view()
         self._draw_plots(view)
         self._draw_markers(view)
         self.bar.follow.setChecked(self.axis.follow)
-        more = len(self.model.selected) > MOST_TENSORS
-        self.bar.tell(f"{MOST_TENSORS} of {len(self.model.selected)} selected shown" if more else "")
+        more = len(self.model.selected) > MAX_TENSORS
+        self.bar.set_note(f"{MAX_TENSORS} of {len(self.model.selected)} selected shown" if more else "")
         self.effects.measure()
         if any(plot.is_behind for plot in self._visible_plots()) and not self._settle.isActive():
             self._settle.start()
 
     def _draw_plots(self, view: View) -> None:
-        """Draw all plots if the visible part has moved; else some, and the others in the next frames."""
+        """Draw all plots if the visible part has moved; otherwise as many as the frame has time for."""
         x_range, drawn = (self.axis.low, self.axis.high), 0
         plots = list(self._visible_plots())
         for plot in sorted(plots, key=self._turns.index):
@@ -178,14 +179,14 @@ class EvolutionPanel(Panel):
 
     def _waits_for(self) -> str:
         if self.model.plan is None:
-            return self.model.without_run(
-                "No run yet.\nLoss, accuracy and what quantization does to each layer are drawn "
-                "here over the steps of training."
+            return self.model.no_run_text(
+                "No run yet.\nLoss, accuracy and the quantization error of each tensor are drawn "
+                "here over the training steps."
             )
         if self.model.history is None or self.model.history.last_step(STEP_TRACK) is None:
-            return "Waiting for the first step of training…"
+            return "Waiting for the first training step…"
         if not self.bar.shown:
-            return "No plot is chosen: switch some on above."
+            return "No plot is selected: switch one on above."
         return ""
 
     def _visible_plots(self) -> Iterable[EvolutionPlot]:
@@ -199,8 +200,8 @@ class EvolutionPanel(Panel):
         self.selected_step = None
         self.effects.forget()
 
-    def _meet_run(self) -> None:
-        """Reset the panel if the model shows another run than the last time."""
+    def _check_run(self) -> None:
+        """Reset the panel if the model shows another run."""
         if self.model.history is self._history:
             return
         self._forget_run()
@@ -218,7 +219,7 @@ class EvolutionPanel(Panel):
         self.axis.reset()
 
     def _start_clock(self) -> None:
-        """Read the clock anew from snapshots and steps of the present state's past."""
+        """Rebuild the clock from the snapshots and steps of the present branch."""
         self._clock = Clock()
         for snapshot in self.model.snapshots:
             self._clock.add(snapshot.step, snapshot.seconds)
@@ -237,11 +238,11 @@ class EvolutionPanel(Panel):
 
     def _view(self) -> View:
         model, history, reader = self.model, self._history, self._reader
-        assert history is not None, "only a run is viewed"
+        assert history is not None, "only a run has a view"
         assert reader is not None, "a history has a reader"
         tensors = tuple(model.selected or (model.current,))
-        if len(tensors) > MOST_TENSORS:
-            tensors = tensors[:MOST_TENSORS]
+        if len(tensors) > MAX_TENSORS:
+            tensors = tensors[:MAX_TENSORS]
         others: Tuple[str, ...] = ()
         if self.bar.all_tensors.isChecked():
             others = tuple(t.name for t in model.tensors if t.name not in tensors)
@@ -265,7 +266,7 @@ class EvolutionPanel(Panel):
             plot.canvas.boxes = self.bar.boxes.isChecked()
 
     def _redraw(self) -> None:
-        """Redraw at once after an action of the user."""
+        """Redraw at once after a user action."""
         self.mark_due()
         if self.isVisible():
             self.refresh()
@@ -305,7 +306,7 @@ class EvolutionPanel(Panel):
 
     def _tip_at(self, x: float, tolerance: float) -> str:
         marker = self._marker_at(x, tolerance)
-        return self.effects.tell([marker]) if marker is not None else ""
+        return self.effects.text([marker]) if marker is not None else ""
 
     def _marker_at(self, x: float, tolerance: float) -> Optional[Marker]:
         if self._history is None or not self.effects.markers:
@@ -315,13 +316,13 @@ class EvolutionPanel(Panel):
         return marker if distance <= tolerance else None
 
     def menu_of(self, markers: Sequence[Marker]) -> MarkerMenu:
-        """Return the menu of some markers, newest first."""
+        """Return the menu of markers, newest first."""
         return MarkerMenu(self.model, self.edits, self.effects, markers, self.go_to, self)
 
     # Signals
 
     def _moving(self, move: Callable[..., None]) -> Callable[..., None]:
-        """Return a slot that moves the visible part and redraws, if there is a run."""
+        """Return a slot that calls ``move`` and redraws, if there is a run."""
 
         def moved(*where: float) -> None:
             if self._history is not None:
@@ -342,7 +343,7 @@ class EvolutionPanel(Panel):
         if isinstance(event, events.Restored) and self._history is self.model.history and self._reader is not None:
             self._reader.forget()
             self._start_clock()
-            self.effects.measure_anew()
+            self.effects.drop_effects()
             self._first_step = None
         if isinstance(event, MARKED):
             self.effects.mark_due()
@@ -360,7 +361,7 @@ class EvolutionPanel(Panel):
         follow, span = axis.follow, axis.span
         low, high = (float(convert(x)) for x in (axis.low, axis.high))
         axis.unit, axis.begin, axis.newest = unit, float(convert(axis.begin)), float(convert(axis.newest))
-        axis.look_at(low, high)
+        axis.show_range(low, high)
         if follow:
             axis.follow, axis.span = True, None if span is None else high - low
             if span is None:
@@ -370,7 +371,7 @@ class EvolutionPanel(Panel):
         if on:
             self.axis.follow_newest()
         else:
-            self.axis.look_at(self.axis.low, self.axis.high)
+            self.axis.show_range(self.axis.low, self.axis.high)
         self._redraw()
 
     def _on_all(self) -> None:
@@ -393,7 +394,7 @@ class EvolutionPanel(Panel):
         if self._history is not None and not self._waits_for():
             view = self._view()
             for plot in self._visible_plots():
-                plot.tell(view)
+                plot.update_legend(view)
             self._draw_ruler()
 
     def _on_clicked(self, x: float, tolerance: float) -> None:

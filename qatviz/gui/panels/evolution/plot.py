@@ -1,4 +1,4 @@
-"""Plot of the evolution panel: heading, and the visible parts of curves, read from the history."""
+"""Plot of the evolution panel: heading, and the visible parts of the curves, read from the history."""
 
 import time
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
@@ -21,13 +21,13 @@ from qatviz.presentation.series import Clock, Points, SeriesReader, smooth, widt
 from qatviz.telemetry.history import History
 
 #: Maximum number of points of a curve, and of all faint curves of a plot together.
-_MOST_POINTS, _MOST_FAINT_POINTS = 2000, 6000
+_MAX_POINTS, _MAX_FAINT_POINTS = 2000, 6000
 #: Interval (s) at which a curve is drawn while only its last point changes.
 SETTLE_S = 0.5
 _DASHES = {QtCore.Qt.DashLine: DASHED, QtCore.Qt.DotLine: DOTTED}
 #: Stroke of the curves of all other tensors, behind those of the selected ones.
 _FAINT = Stroke("muted", opacity=0.35)
-#: Number of time constants by which an average begins before the visible part.
+#: Number of time constants by which the average starts before the visible part.
 _LEAD = 4
 
 
@@ -90,7 +90,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.theme, self._settings = theme, settings
         self.canvas, self.legend = Canvas(theme), Legend(theme, kind.title, kind.about)
         self.log = QtWidgets.QToolButton(checkable=True, text="log")
-        self.log.setToolTip("A logarithmic axis: equal distances are equal ratios.")
+        self.log.setToolTip("Logarithmic axis: equal distances are equal ratios.")
         self._view: Optional[View] = None
         self._specs: List[CurveSpec] = []
         self._drawn: List[_Drawn] = []
@@ -108,7 +108,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         head.setSpacing(0)
         layout.addLayout(head)
         layout.addWidget(self.canvas, 1)
-        self._take_kind(kind)
+        self._apply_kind(kind)
         self.log.toggled.connect(self._on_log)
         self.setAutoFillBackground(True)
         self.menu = FigureMenu(self)
@@ -117,12 +117,12 @@ class EvolutionPlot(QtWidgets.QWidget):
     def set_kind(self, kind: PlotKind) -> None:
         """Replace the plot by another kind, whose settings are remembered by ``kind.key``."""
         if kind != self.kind:
-            self.log.blockSignals(True)  # the user has not chosen the other kind's axis
-            self._take_kind(kind)
+            self.log.blockSignals(True)  # not a choice of the user
+            self._apply_kind(kind)
             self.log.blockSignals(False)
             self.forget()
 
-    def _take_kind(self, kind: PlotKind) -> None:
+    def _apply_kind(self, kind: PlotKind) -> None:
         self.kind, self.figure_name = kind, kind.key
         self.legend.set_title(kind.title, kind.about)
         self.canvas.setAccessibleName(kind.title)
@@ -145,7 +145,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.legend.update()
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        # At the origin of the paint device it is not part of the panel but a figure of its own, which needs an axis.
+        # At the origin of the paint device it is not part of the panel but a separate figure, which needs an axis.
         place = QtGui.QPainter(self).deviceTransform()
         self.canvas.alone = (place.dx(), place.dy()) == (0.0, 0.0)
         super().paintEvent(event)
@@ -163,7 +163,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         specs = curves_of(self.kind, view.tensors, view.current)
         shown = [spec for spec in specs if spec.key not in view.hidden and not self._is_off(spec, view.hidden)]
         start, stop = view.step_at(view.axis.low), view.step_at(view.axis.high)
-        room = max(min(self.canvas.plot_rect.width() / 2, _MOST_POINTS), 50)
+        room = max(min(self.canvas.plot_rect.width() / 2, _MAX_POINTS), 50)
         lead = _LEAD * view.smoothed_steps if self.kind.key == LOSS else 0
         width = width_for(stop - start, room)
         points = [view.reader.points(spec.series, start - lead, stop, width) for spec in shown]
@@ -182,7 +182,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
         self._specs = specs
         drawn = 0
-        if self._is_to_be_drawn(inputs, points):
+        if self._needs_drawing(inputs, points):
             curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
             curves += [
                 Curve(view.x_of(found.step), self._axis().places(found.mean), None, None, _FAINT)
@@ -192,11 +192,11 @@ class EvolutionPlot(QtWidgets.QWidget):
             self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
             self.canvas.set_curves(curves, x_range, self._axis())
             drawn = sum(len(curve.x) for curve in curves)
-        self.tell(view)
+        self.update_legend(view)
         return drawn
 
-    def _is_to_be_drawn(self, inputs: Tuple[Any, ...], points: List[Points]) -> bool:
-        """Return whether to draw: at once for new points or another view, later if only the last point has moved."""
+    def _needs_drawing(self, inputs: Tuple[Any, ...], points: List[Points]) -> bool:
+        """Return whether to draw now: for new points or another view, or if the last point moved a while ago."""
         ends = [(len(found.first), int(found.first[-1])) if len(found.first) else None for found in points]
         now, last = time.monotonic(), self._last
         if last is not None and (last.inputs, last.ends) == (inputs, ends):
@@ -206,8 +206,8 @@ class EvolutionPlot(QtWidgets.QWidget):
         self._last, self.is_behind = _Drawing(inputs, ends, points, now), False
         return True
 
-    def tell(self, view: View) -> None:
-        """Show the values at the crosshair, else the newest visible ones, in the legend."""
+    def update_legend(self, view: View) -> None:
+        """Show the values at the crosshair, or the newest visible ones, in the legend."""
         x = self.canvas.crosshair
         step = view.step_at(view.axis.high if x is None else x)
         if x is not None and x > view.axis.newest:
@@ -247,7 +247,7 @@ class EvolutionPlot(QtWidgets.QWidget):
     def _faint_points(self, view: View, start: float, stop: float, room: float) -> List[Points]:
         if not self.kind.pattern or not view.others:
             return []
-        width = width_for(stop - start, min(room, max(_MOST_FAINT_POINTS / len(view.others), 30)))
+        width = width_for(stop - start, min(room, max(_MAX_FAINT_POINTS / len(view.others), 30)))
         return [view.reader.points(self.kind.pattern.format(name), start, stop, width) for name in view.others]
 
     def _is_off(self, spec: CurveSpec, hidden: FrozenSet[str]) -> bool:
@@ -267,7 +267,7 @@ class EvolutionPlot(QtWidgets.QWidget):
             return curve
         low, high = curve.low, curve.high
         if low is not None and high is not None and (points.count <= 1).all():
-            # No steps were folded: the steps themselves are the band of their average.
+            # No steps were folded: the band behind the average spans the values of the steps.
             low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
         return curve._replace(y=axis.places(drawn.values), low=low, high=high, stroke=curve.stroke._replace(width=2.0))

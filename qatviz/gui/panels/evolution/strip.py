@@ -10,7 +10,7 @@ from qatviz.gui.widgets.scene_painter import blend, small_font
 from qatviz.gui.widgets.theme import Theme
 
 _PADDING, _GAP = 5, 3
-_LONGEST_LABEL = 16
+_MAX_LABEL_LENGTH = 16
 
 
 class Flag(NamedTuple):
@@ -138,7 +138,7 @@ class MarkerStrip(QtWidgets.QWidget):
             text = (
                 self._tip_of(flag.markers)
                 if flag is not None
-                else ("What happened to the run; a click shows what can be done about it.")
+                else "Changes of the run; click one for its effect, undo and rewind."
             )
             QtWidgets.QToolTip.showText(event.globalPos(), text, self)
             return True
@@ -155,14 +155,14 @@ class MarkerStrip(QtWidgets.QWidget):
 
 
 class _Group:
-    """Markers that share a flag, which has their number unless there is room for words."""
+    """Markers that share a flag, which shows their number unless there is room for words."""
 
     def __init__(self, markers: List[Marker], pixel: float, limit: float, metrics: QtGui.QFontMetrics):
         self.markers, self.pixel, self._limit, self._metrics = markers, pixel, limit, metrics
         self._write(markers[0].label if len(markers) == 1 else str(len(markers)))
 
     def spell_out(self, until: float) -> None:
-        """Replace the number by words if they end before ``until``."""
+        """Replace the number by words if they fit before ``until``."""
         label, n = self.markers[0].label, len(self.markers)
         if n > 1:
             words = f"{label} ×{n}" if all(m.label == label for m in self.markers) else f"{n} changes"
@@ -170,7 +170,7 @@ class _Group:
                 self._write(words)
 
     def _write(self, label: str) -> None:
-        self.label = label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
+        self.label = label if len(label) <= _MAX_LABEL_LENGTH else label[: _MAX_LABEL_LENGTH - 1] + "…"
         width = self._width(self.label)
         self.left = min(self.pixel, self._limit - width)
         self.right = self.left + width

@@ -10,15 +10,15 @@ from qatviz.presentation.chart import Frame, x_labels
 from qatviz.presentation.scene import SMALL, Metrics
 
 #: Minimum number of visible steps or seconds.
-_LEAST = {"step": 8.0, "seconds": 0.05}
+_MIN_WIDTH = {"step": 8.0, "seconds": 0.05}
 #: Number of visible steps or seconds of a run that has just begun.
 _FIRST = {"step": 50.0, "seconds": 1.0}
-#: Fraction of the visible part by which the right edge jumps, so that the picture stands still in between.
+#: Fraction of the visible part by which the right edge jumps, so that the plot stands still in between.
 _JUMP_ALL, _JUMP_SPAN = 0.15, 0.1
 
 
 class TimeAxis:
-    """Visible part of the run: all of it, its newest part, or a part that the user has chosen.
+    """Visible part of the run: all of it, its newest part, or a part chosen by the user.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class TimeAxis:
             self.high = newest + self.span * _JUMP_SPAN
             self.low = self.high - self.span
 
-    def look_at(self, low: float, high: float) -> None:
+    def show_range(self, low: float, high: float) -> None:
         """Show ``low`` to ``high`` and stop following the run."""
         self.follow = False
         self._set(low, high)
@@ -77,12 +77,12 @@ class TimeAxis:
         self.low, self.high = self.low + distance, self.high + distance
 
     def zoom(self, factor: float, at: float) -> None:
-        """Multiply the width of the visible part by ``factor``; ``at`` stays in place unless the run is followed."""
+        """Multiply the visible width by ``factor``; ``at`` keeps its place unless the run is followed."""
         if self.follow:
             if self.width * factor >= (self.newest - self.begin) * (1 + _JUMP_ALL):
                 self.follow_all()
                 return
-            self.span = max(self.width * factor, _LEAST[self.unit])
+            self.span = max(self.width * factor, _MIN_WIDTH[self.unit])
             self.update(self.begin, self.newest)
             return
         self._set(at - (at - self.low) * factor, at + (self.high - at) * factor)
@@ -104,17 +104,17 @@ class TimeAxis:
         width = self.width
         if width >= 0.8 * (self.newest - self.begin):
             width = max(0.2 * (self.newest - self.begin), 2 * _FIRST[self.unit])
-        self.look_at(x - width / 2, x + width / 2)
+        self.show_range(x - width / 2, x + width / 2)
 
     def _set(self, low: float, high: float) -> None:
         longest = 4 * max(self.newest - self.begin, _FIRST[self.unit])
-        width = min(max(high - low, _LEAST[self.unit]), longest)
+        width = min(max(high - low, _MIN_WIDTH[self.unit]), longest)
         middle = (low + high) / 2
         self.low, self.high = middle - width / 2, middle + width / 2
 
 
 def left_margin(metrics: Metrics) -> float:
-    """Return the width of labels at the left, px: the same for all plots, so that their curves are aligned."""
+    """Return the width of the labels at the left, px: the same for all plots, to align their curves."""
     return metrics.width("−0.00000") + 8
 
 
@@ -124,7 +124,7 @@ def ruler_height(metrics: Metrics) -> int:
 
 
 class TimeRuler(QtWidgets.QWidget):
-    """Labels of the time axis and of the crosshair, below the plots; they stay in place when plots are scrolled."""
+    """Labels of the time axis and of the crosshair, below the plots; they don't scroll with the plots."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -134,8 +134,8 @@ class TimeRuler(QtWidgets.QWidget):
         self._crosshair: Optional[float] = None
         self.setFixedHeight(ruler_height(scene_painter(self.theme, self.font()).metrics[SMALL]))
         self.setToolTip(
-            "Steps of training, or seconds with pauses left out (see View).\n"
-            "Wheel: zoom. Drag or arrow keys: move. Drag with Shift: a box. Double click: the whole run.\n"
+            "Training steps, or seconds of training without pauses (see View).\n"
+            "Wheel: zoom. Drag or arrow keys: pan. Shift+drag: zoom into a box. Double-click: whole run.\n"
             "F: follow the newest step."
         )
 

@@ -1,4 +1,4 @@
-"""Controls above the histograms: tensors, axes, size of tiles; and the legend."""
+"""Controls above the histograms (tensors, axes, size of tiles) and the legend."""
 
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
@@ -33,19 +33,19 @@ _CHOICES = (
     (
         "scope",
         "Tensors",
-        "Which tensors have a tile: all of the network, or those that are selected.",
-        ((ALL, "All tensors"), (SELECTION, "Selection")),
+        "Tensors with a tile: all of the network, or the selected ones.",
+        ((ALL, "All tensors"), (SELECTION, "Selected")),
     ),
     (
         "kind",
         "Kind of tensor",
-        "Weights are what is trained; activations are what flows from layer to layer, the network's input included.",
+        "Weights are trained; activations are the outputs of layers and the network's input.",
         ((BOTH, "All kinds"), (WEIGHTS, "Weights"), (ACTIVATIONS, "Activations")),
     ),
     (
         "size",
         "Size of the tiles",
-        "How large the tiles are: as large as fits without scrolling, or of a fixed size.",
+        "Size of the tiles: as large as possible without scrolling, or fixed.",
         ((FIT, "Fit"), (SMALL, "Small"), (MEDIUM, "Medium"), (LARGE, "Large")),
     ),
 )
@@ -54,21 +54,19 @@ _TOGGLES = (
     (
         "log_counts",
         "log counts",
-        "Logarithmic counts: rare values, such as the few that are clipped, become visible next to the many.",
+        "Logarithmic counts: rare values, such as clipped ones, become visible beside frequent ones.",
     ),
     (
         "log2_values",
         "log₂ |value|",
-        "The x axis is the magnitude in powers of two, both signs together: small values get as much room as "
-        "large ones, "
-        "and one bit more or less of range is one unit. The bin marked 0 holds all that is smaller.",
+        "The x axis is the magnitude in powers of two, for both signs together: small values get as much room as "
+        "large ones, and one bit of range is one unit. The bin marked 0 holds all smaller values.",
     ),
     (
         "common",
         "common x",
-        "All weights share one x axis, and so do all activations, so that tiles can be compared; otherwise "
-        "each tile has "
-        "an axis of its own.",
+        "One x axis for all weights and one for all activations, so that tiles can be compared; otherwise each tile "
+        "has its own.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Scrolling grid of tiles, each cached as a picture that is painted again only when its contents have changed."""
+"""Scrolling grid of tiles, each cached as a picture that is repainted only when its contents change."""
 
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
@@ -22,7 +22,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     ----------
     theme : Theme
     source : callable
-        Returns the contents and the axes of a tile by its name; called by :meth:`draw`, and for a tile that becomes
+        Returns the contents and the axes of a tile by its name; called by :meth:`draw`, and when a tile becomes
         visible.
     """
 
@@ -30,7 +30,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     picked = QtCore.pyqtSignal(tuple, str)
     #: Emitted with the name of a tile that was double-clicked, or on which Enter was pressed.
     tensor_opened = QtCore.pyqtSignal(str)
-    #: Emitted when other tiles are visible, or tiles have another size.
+    #: Emitted when other tiles become visible, or tiles have another size.
     moved = QtCore.pyqtSignal()
 
     def __init__(
@@ -80,7 +80,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             self._arrange()
 
     def set_selected(self, names: Tuple[str, ...], current: str) -> None:
-        """Set the selected tiles and the current one, which have borders."""
+        """Set the selected tiles and the current one, which get borders."""
         if (names, current) != (self._selected, self.current):
             self._selected, self.current = names, current
             self._describe()
@@ -98,7 +98,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         return self._tiles[name]
 
     def draw(self, name: str, key: Any) -> None:
-        """Paint a tile again; ``key`` is stored in it and identifies the data that it was painted from."""
+        """Repaint a tile; ``key``, which identifies the painted data, is stored in it."""
         self._paint_tile(name, key)
         self.viewport().update(self.rect_of(name))
         if name == self.current:
@@ -182,7 +182,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self.viewport())
         painter.fillRect(event.rect(), self.theme.color("window"))
-        # For files, which may be larger or SVG, tiles are drawn rather than copied from the screen's pictures.
+        # For files, which may be larger or SVG, tiles are drawn, not copied from the cached pictures.
         is_plain = painter.paintEngine().type() == QtGui.QPaintEngine.Raster and painter.deviceTransform().m11() == 1.0
         for name in self.visible_names():
             rect, tile = self.rect_of(name), self._tiles[name]
@@ -236,7 +236,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self._read()
 
     def _read(self) -> None:
-        """Show a tooltip on the bin under the mouse."""
+        """Show a tooltip for the bin under the mouse."""
         if self._hover is None:
             return
         name, point = self._hover
@@ -244,8 +244,8 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         if content is None or view is None:
             return
         left, _, right, _ = self._plot_area(rect)
-        share = (point.x() + 0.5 - left) / max(right - left, 1.0)
-        text = reading(content, view.low + share * (view.high - view.low))
+        fraction = (point.x() + 0.5 - left) / max(right - left, 1.0)
+        text = reading(content, view.low + fraction * (view.high - view.low))
         place = self.viewport().mapToGlobal(point) + QtCore.QPoint(14, 10)
         QtWidgets.QToolTip.showText(place, text, self.viewport(), rect)
 

@@ -1,4 +1,4 @@
-"""Grid of tiles, which fills the width and, as far as tiles keep their proportions, the height; and their selection."""
+"""Layout of the grid of tiles, which fills the view as far as tiles keep their proportions; and their selection."""
 
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
@@ -6,8 +6,8 @@ from typing import Optional, Sequence, Tuple
 from PyQt5 import QtCore
 
 FIT, SMALL, MEDIUM, LARGE = "fit", "small", "medium", "large"
-#: Minimum width and height of a tile, px.
-SIZES = {SMALL: (160, 92), MEDIUM: (260, 164), LARGE: (420, 260)}
+#: Minimum width and height of a tile, px. Those of ``fit`` show the nine tensors of LeNet in a window of 1280 × 800.
+SIZES = {FIT: (150, 72), SMALL: (160, 92), MEDIUM: (260, 164), LARGE: (420, 260)}
 GAP_PX = 5
 #: Preferred ratio of a tile's width to its height.
 SHAPE = 1.65
@@ -74,7 +74,7 @@ def arrange(count: int, size: str, width: int, height: int) -> TileGrid:
 
 
 def _fitting(count: int, width: int, height: int) -> Optional[TileGrid]:
-    least_width, least_height = SIZES[SMALL]
+    least_width, least_height = SIZES[FIT]
     best, best_score = None, 0.0
     for columns in range(1, count + 1):
         rows = -(-count // columns)

@@ -1,4 +1,4 @@
-"""Panel of histograms: a tile for each tensor with its float values and their quantized levels over each other."""
+"""Panel of histograms: a tile for each tensor with its float values and quantized levels overlaid."""
 
 import time
 from typing import Dict, List, Optional, Tuple
@@ -22,7 +22,7 @@ from qatviz.presentation.histogram import HistogramView, PendingGrid, top_count
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.settings import QuantizerSettings
 
-#: Maximum time (s) that tiles are painted in one frame; the others are painted in the next ones.
+#: Maximum time (s) for painting tiles in one frame; the others are painted in the next frames.
 BUDGET_S = 0.006
 _SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 
@@ -32,7 +32,7 @@ class HistogramsPanel(Panel):
 
     title = "Histograms"
     name = "histograms"
-    about = "Every tensor, float and quantized values over each other: levels, values clipped and rounded to zero."
+    about = "Float and quantized values of every tensor, overlaid: levels, values clipped and rounded to zero."
     topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES)
 
     #: Emitted with the name of a tensor to show in full.
@@ -72,7 +72,7 @@ class HistogramsPanel(Panel):
     def _on_topic(self, topic: str) -> None:
         super()._on_topic(topic)
         if topic == RUN:
-            # At once: a tile that becomes visible before the next frame would ask for a tensor of the old run.
+            # At once: a tile that becomes visible before the next frame would look up a tensor of the old run.
             self.canvas.set_names(())
 
     # Contents
@@ -82,10 +82,10 @@ class HistogramsPanel(Panel):
         self.canvas.set_size(self.bar.options.size)
         self.canvas.set_names(names if snapshot is not None else ())
         self.canvas.set_selected(self.model.selected, self.model.current)
-        self.empty.say(self._what_is_missing(names))
+        self.empty.show_text(self._empty_text(names))
         if plan is None or snapshot is None or not names:
             return
-        self._notice_news()
+        self._update_serials()
         self._common = self._common_ranges(plan, snapshot, names) if self.bar.options.common else {}
         if not self._draw(plan):
             self.mark_due()
@@ -97,17 +97,17 @@ class HistogramsPanel(Panel):
             shown = [name for name in shown if name in self.model.selected]
         return shown
 
-    def _what_is_missing(self, names: List[str]) -> str:
+    def _empty_text(self, names: List[str]) -> str:
         if self.model.plan is None:
-            return self.model.without_run("No run. Start one to see its tensors here.")
+            return self.model.no_run_text("No run. Its tensors are shown here once there is one.")
         if self.model.snapshot is None:
             return f"Waiting for the first histograms of {self.model.title}…"
         if not names:
             kind = self.bar.options.kind
-            return "Nothing is selected." if kind == BOTH else f"The selection has no {kind}."
+            return "No tensor is selected." if kind == BOTH else f"The selection has no {kind}."
         return ""
 
-    def _notice_news(self) -> None:
+    def _update_serials(self) -> None:
         if self.model.plan is not self._plan:
             self._plan = self.model.plan
             self._forget_axes()
@@ -120,7 +120,7 @@ class HistogramsPanel(Panel):
         self._tops.clear()
 
     def _draw(self, plan: QuantizationPlan) -> bool:
-        """Paint visible tiles that are out of date, the longest waiting first; return whether none is left."""
+        """Paint outdated visible tiles, the longest waiting first; return whether none is left."""
         started, has_painted = time.perf_counter(), False
         for name in sorted(self.canvas.visible_names(), key=lambda name: self.canvas.tile(name).drawn):
             tensor, tile = plan.tensor(name), self.canvas.tile(name)
@@ -144,9 +144,11 @@ class HistogramsPanel(Panel):
         assert plan is not None, "tiles are those of a run"
         assert snapshot is not None, "there are tiles once there is a snapshot"
         tensor, index = plan.tensor(name), plan.index(name)
-        is_on, window = snapshot.enabled[index], (measure(name, "range_min"), measure(name, "range_max"))
+        is_on, representable = snapshot.enabled[index], (measure(name, "range_min"), measure(name, "range_max"))
         clipped, flushed = measure(name, "clipped"), measure(name, "flushed")
-        shown = distribution(snapshot.histograms[name], snapshot.num_bits[index], is_on, window, clipped, flushed)
+        shown = distribution(
+            snapshot.histograms[name], snapshot.num_bits[index], is_on, representable, clipped, flushed
+        )
         if self.bar.options.log2_values:
             shown = to_log2(shown)
         badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_of(name), is_on)
@@ -170,8 +172,8 @@ class HistogramsPanel(Panel):
     def _extent(self, plan: QuantizationPlan, snapshot: Snapshot, tensor: QuantizedTensor) -> Tuple[float, float]:
         name = tensor.name
         is_on = snapshot.enabled[plan.index(name)]
-        window = (self.model.measure(name, "range_min"), self.model.measure(name, "range_max")) if is_on else None
-        return extent(snapshot.histograms[name], window, self.bar.options.log2_values)
+        ends = (self.model.measure(name, "range_min"), self.model.measure(name, "range_max")) if is_on else None
+        return extent(snapshot.histograms[name], ends, self.bar.options.log2_values)
 
     def _common_ranges(
         self, plan: QuantizationPlan, snapshot: Snapshot, names: List[str]
@@ -209,7 +211,7 @@ class HistogramsPanel(Panel):
 
     def _on_picked(self, names: Tuple[str, ...], current: str) -> None:
         if self.bar.options.scope == SELECTION and len(names) == 1:
-            # The shown tiles are the selection: a click must not remove the others.
+            # The tiles show the selection: a click must not remove the others.
             names = self.model.selected
         self.model.select(names, current)
         self.refresh()

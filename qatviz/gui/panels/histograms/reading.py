@@ -1,4 +1,4 @@
-"""Texts and numbers of a tile: tooltip under the mouse, a sentence for assistive technology, a table."""
+"""Texts and data of a tile: hover tooltip, description for assistive technology, table."""
 
 from typing import Dict
 
@@ -11,7 +11,7 @@ from qatviz.number_format import si
 
 
 def reading(content: TileContent, x: float) -> str:
-    """Return a text on the bin at ``x`` (on the tile's axis): its ends and its number of values."""
+    """Return the tooltip for the bin at ``x`` (on the tile's axis): its ends and its number of values."""
     shown = content.shown
     lines = [f"{content.name}  ({content.badge})"]
     index = int(np.searchsorted(shown.edges, x, side="right")) - 1
@@ -55,7 +55,7 @@ def sentence(content: TileContent) -> str:
 
 
 def columns(content: TileContent) -> Dict[str, np.ndarray]:
-    """Return the numbers that are drawn, by column: the bins, then the levels if they are known."""
+    """Return the plotted data by column: the bins, then the levels if they are known."""
     shown, axis = content.shown, "log2_value" if content.shown.is_log2 else "value"
     table = {
         axis + "_from": shown.edges[:-1],

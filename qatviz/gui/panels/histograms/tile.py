@@ -1,4 +1,4 @@
-"""Tile of the histograms: its scene, and its picture, which is cached until its contents have changed."""
+"""Tile of the histograms: its scene, and its picture, which is cached until its contents change."""
 
 from typing import Any, List, NamedTuple, Optional, Tuple
 
@@ -11,7 +11,7 @@ from qatviz.presentation.scene import END, SMALL, TITLE, Fill, Fonts, Shape, Tex
 
 #: Height in lines of text below which a tile has a header of one line.
 _COMPACT_LINES = 8
-#: Text as wide as the readout for which a compact tile leaves room between name and badge.
+#: Sample of the readout for which a compact tile leaves room between name and badge.
 _ROOM_FOR = "88.8 dB"
 #: Maximum fractions of a tile's width for the badge with all its flags, and for the pending badge in its long form.
 _BADGE_PART, _PENDING_PART = 0.4, 0.6
@@ -32,13 +32,13 @@ class TileContent(NamedTuple):
 
     name: str
     badge: str
-    readout: Tuple[str, ...]  # the most important first: the others are omitted if there is no room
+    readout: Tuple[str, ...]  # most important first; the last are omitted if there is no room
     shown: Distribution
     pending: Optional[Pending] = None
 
 
 class TileScene:
-    """Shapes of one tile, apart by whether they stay the same from snapshot to snapshot, so that they can be cached.
+    """Shapes of one tile; those that stay the same from snapshot to snapshot are separate, to be cached.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class TileScene:
         self._histogram = HistogramScene(plot_area(size, fonts), content.shown, view, pending)
 
     def lasting(self) -> List[Shape]:
-        """Return background, axis, name and badge, which depend on :func:`lasting_key` only."""
+        """Return background, axis, name and badge, which depend only on :func:`lasting_key`."""
         shapes: List[Shape] = [rects(0, 0, self._width, self._height, Fill("base"))]
         if self._histogram.is_drawn:
             shapes += self._histogram.axis(self._small, (0.0, self._width))
@@ -78,7 +78,7 @@ class TileScene:
 
     @property
     def _badge(self) -> str:
-        """The badge, without its flags if they would take the name's room."""
+        """The badge, without its flags if the name needs their room."""
         badge = self._content.badge
         is_long = self._small.width(badge) > self._width * _BADGE_PART
         if self._content.shown.representable is not None and (is_long or self._is_compact):
@@ -106,7 +106,7 @@ class TileScene:
         return shapes
 
     def _readout_room(self) -> float:
-        """Return the width left for a readout beside the name; 0 if there is a second line, or the name needs it."""
+        """Return the width for a readout beside the name; 0 if it has its own line, or the name needs the room."""
         if not self._is_compact or not self._content.readout:
             return 0.0
         needed = self._small.width(_ROOM_FOR) + _GAP + 2
@@ -114,7 +114,7 @@ class TileScene:
         return needed if name + needed + self._badge_width() + _GAP <= self._right - _MARGIN else 0.0
 
     def _measures(self) -> List[Shape]:
-        """Return the pending badge and the measures in a line of their own; in a compact tile, as far as they fit."""
+        """Return the pending badge and the measures, on a second line unless the tile is compact."""
         top = 3 + self._title.height + (4 if self._is_compact else 0)
         shapes, used = self._pending(top)
         if self._is_compact:
@@ -130,7 +130,7 @@ class TileScene:
         return shapes
 
     def _pending(self, top: float) -> Tuple[List[Shape], float]:
-        """Return the pending badge, over the present one, and its width."""
+        """Return the pending badge and its width."""
         pending, room = self._content.pending, self._right - _MARGIN
         if pending is None:
             return [], 0.0
@@ -186,7 +186,7 @@ class Tile:
     def paint(
         self, content: TileContent, view: HistogramView, scenes: ScenePainter, size: QtCore.QSize, ratio: float
     ) -> None:
-        """Paint the picture again."""
+        """Repaint the picture."""
         self.content, self.view = content, view
         scene = TileScene((size.width(), size.height()), content, view, scenes.metrics)
         lasting = scenes, lasting_key(content, view)
@@ -197,7 +197,7 @@ class Tile:
         _paint(self.picture, scenes, scene.changing(), self._lasting)
 
     def paint_shapes(self, painter: QtGui.QPainter, scenes: ScenePainter, rect: QtCore.QRect) -> None:
-        """Paint the tile into ``rect`` directly, for files, which may be larger or SVG."""
+        """Paint the tile directly into ``rect``, for files, which may be larger or SVG."""
         if self.content is None or self.view is None:
             return
         scene = TileScene((rect.width(), rect.height()), self.content, self.view, scenes.metrics)
@@ -224,7 +224,7 @@ def _fits(picture: Optional[QtGui.QPixmap], size: QtCore.QSize, ratio: float) ->
 
 
 def _pixmap(old: Optional[QtGui.QPixmap], size: QtCore.QSize, ratio: float) -> QtGui.QPixmap:
-    """Return a pixmap of this size: the old one if it fits."""
+    """Return a pixmap of this size, reusing ``old`` if it fits."""
     if _fits(old, size, ratio):
         return old
     new = QtGui.QPixmap(size * ratio)

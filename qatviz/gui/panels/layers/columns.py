@@ -8,7 +8,7 @@ from qatviz.settings import QUANTIZER_SETTINGS
 
 
 class Column(NamedTuple):
-    """Column; ``sample`` is the longest expected text; ``by_default`` tells whether it is shown by default."""
+    """Column; ``sample`` is the longest expected text; ``by_default``: shown unless the user hides it."""
 
     key: str
     header: str
@@ -32,13 +32,13 @@ def _measure(key: str, sample: str, by_default: bool = True) -> Column:
 #: All columns, in their default order.
 COLUMNS = (
     Column(
-        "verdict", "", "Verdict", "● good, ▲ look at it, ✖ bad, ○ in float; point at a row to read why.", "✖", False
+        "verdict", "", "Verdict", "● good, ▲ check, ✖ bad, ○ in float; hover over a row for the reason.", "✖", False
     ),
     Column(
         "name",
         "Tensor",
         "Tensor",
-        "The layer, and whether it is its weights or its activations (its output).",
+        "Name of the layer, and weights or activations (its output).",
         "depthwise10.activations",
         False,
     ),
@@ -46,7 +46,7 @@ COLUMNS = (
         "kind",
         "Kind",
         "Kind of tensor",
-        "Weights are trained and stored, activations computed for every input.",
+        "Weights are trained and stored; activations are computed for every input.",
         "activations",
         False,
         False,
@@ -60,7 +60,7 @@ COLUMNS = (
         "trend",
         "SQNR so far",
         "SQNR over the run",
-        "From the first step to now; the height of the row is at least 6 dB, which is one bit.",
+        "From the first step until now; the height of the row is at least 6 dB, which is one bit.",
         "00000000",
         False,
     ),

@@ -1,4 +1,4 @@
-"""Delegate that paints the table of layers itself, because painting each cell by the style takes far longer."""
+"""Delegate that paints the table of layers itself, because Qt's styles are far slower."""
 
 from typing import Dict
 
@@ -22,7 +22,7 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
     Attributes
     ----------
     current : str
-        Name of the tensor that other panels show in full; its row is marked.
+        Name of the tensor in the Tensor panel; its row is marked.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
             painter.drawText(rect, align, f"{cell.text} → {cell.pending}")
             return
         # Bold as well as coloured, so that colour is not the only cue.
-        stands_out = cell.level >= WARNING
-        if stands_out:
+        is_flagged = cell.level >= WARNING
+        if is_flagged:
             painter.setFont(self._bold)
         painter.setPen(self._pen(cell, column))
         painter.drawText(rect, align, cell.text)
-        if stands_out:
+        if is_flagged:
             painter.setFont(self.parent().font())
 
     def _pen(self, cell: Cell, column: Column) -> QtGui.QColor:
-        """Return the colour of a cell; good values are coloured only in verdict and SQNR, so that others stand out."""
+        """Return the colour of a cell; good values are coloured only for verdict and SQNR, so that others stand out."""
         if cell.level >= WARNING or column.key in ("verdict", "sqnr_db"):
             return self._levels[cell.level]
         return self._muted if cell.text in ("–", "off", "float") else self._text

@@ -17,7 +17,7 @@ _NUMBER, _TEXT = int(Qt.AlignRight | Qt.AlignVCenter), int(Qt.AlignLeft | Qt.Ali
 
 
 class LayersModel(QtCore.QAbstractTableModel):
-    """Model of ``rows``; whoever changes them repaints the view, because only visible cells need it."""
+    """Model of ``rows``; who changes them must repaint the view's visible cells."""
 
     def __init__(self, theme: Theme, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
@@ -74,7 +74,7 @@ class LayersModel(QtCore.QAbstractTableModel):
 
 
 class LayersFilter(QtCore.QSortFilterProxyModel):
-    """Filter for rows of one kind or both whose name has all words of a text (``*`` and ``?`` are wildcards)."""
+    """Filter by kind, and by names with all words of a text (``*`` and ``?`` are wildcards)."""
 
     def __init__(self, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
@@ -93,8 +93,8 @@ class LayersFilter(QtCore.QSortFilterProxyModel):
         self._kind = kind
         self.invalidateFilter()
 
-    def sort_anew(self) -> None:
-        """Sort by the present numbers, unless the rows are still in order."""
+    def resort(self) -> None:
+        """Sort by the present values, unless the rows are still in order."""
         if self.sortColumn() < 0:
             return
         rows, column = self.sourceModel().rows, COLUMNS[self.sortColumn()]

@@ -24,7 +24,7 @@ from qatviz.settings import ACTIVATIONS, WEIGHTS
 _KIND_KEY = "layers/kind"
 _KINDS = (
     ("", "All", "Show weights and activations."),
-    (WEIGHTS, "Weights", "Show only weights: the numbers that are trained and stored."),
+    (WEIGHTS, "Weights", "Show only weights, which are trained and stored."),
     (ACTIVATIONS, "Activations", "Show only activations: the input of the network and the outputs of its layers."),
 )
 
@@ -34,7 +34,7 @@ class LayersPanel(Panel):
 
     title = "Layers"
     name = "layers"
-    about = "Every quantized tensor with its settings and the error that quantization makes."
+    about = "Every quantized tensor with its settings and its quantization error."
     topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION)
 
     def _setup_ui(self) -> None:
@@ -61,7 +61,7 @@ class LayersPanel(Panel):
         self.columns.setMenu(self.view.columns_menu)
         self.empty = EmptyText(self.view.viewport())
         self.summary = QtWidgets.QLabel(textFormat=Qt.RichText, wordWrap=True)
-        self.summary.setToolTip("Weights only: activations are computed anew for every input, no file holds them.")
+        self.summary.setToolTip("Weights only; activations are computed for every input and not stored.")
         self.figure_name = self.view.figure_name
         self._plan: Optional[QuantizationPlan] = None
         self._snapshot: Optional[Snapshot] = None
@@ -107,7 +107,7 @@ class LayersPanel(Panel):
         self.view.apply_theme()
 
     def table(self) -> Dict[str, List[Any]]:
-        """Return the shown rows as plain values by column."""
+        """Return the shown rows as values by column."""
         return self.view.table()
 
     def update_from(self) -> None:
@@ -116,16 +116,16 @@ class LayersPanel(Panel):
             self._begin()
         if model.book is None:
             self.summary.setText("")
-            self.empty.say(self.model.without_run("No run: its layers will be listed here."))
+            self.empty.show_text(self.model.no_run_text("No run. Its layers are listed here once there is one."))
             return
-        self._take_settings(model.book)
-        trend_is_new = self._take_snapshot()
+        self._update_settings(model.book)
+        trend_is_new = self._update_snapshot()
         self._sync_selection()
         if self.view.delegate.current != model.current:
             self.view.delegate.current = model.current
             self.view.redraw_all()
         self.view.redraw(trend_is_new)
-        self._say_what_is_missing()
+        self._show_empty_text()
         self.summary.setText(self._summary_text())
 
     # Inside
@@ -139,7 +139,7 @@ class LayersPanel(Panel):
         self.sparklines.show(self.model.history)
         self.view.fit()
 
-    def _take_settings(self, book: SettingsBook) -> None:
+    def _update_settings(self, book: SettingsBook) -> None:
         rows, model = self.source.rows, self.model
         if book is self._book and self.edits.pending == self._pending:
             rows.set_step(model.step)
@@ -150,7 +150,7 @@ class LayersPanel(Panel):
         wanted = settings if then is None else [then.of(tensor.name) for tensor in model.tensors]
         rows.set_settings(settings, wanted, model.step)
 
-    def _take_snapshot(self) -> bool:
+    def _update_snapshot(self) -> bool:
         """Show the newest snapshot; return whether sparklines must be repainted."""
         snapshot = self.model.snapshot
         if snapshot is self._snapshot:
@@ -158,14 +158,14 @@ class LayersPanel(Panel):
         is_back = snapshot is None or (self._snapshot is not None and snapshot.step < self._snapshot.step)
         self._snapshot = snapshot
         self.source.rows.set_snapshot(snapshot)
-        # Sorted by numbers that change all the time, rows would move away from the pointer.
+        # Values change all the time: sorting would move rows away from the pointer.
         if not self.view.underMouse():
-            self._sort_anew()
-        return self.sparklines.renew(at_once=is_back)
+            self._resort()
+        return self.sparklines.refresh_if_old(at_once=is_back)
 
-    def _sort_anew(self) -> None:
+    def _resort(self) -> None:
         self._syncing = True
-        self.shown.sort_anew()
+        self.shown.resort()
         self._syncing = False
 
     def _sync_selection(self) -> None:
@@ -186,8 +186,8 @@ class LayersPanel(Panel):
             self.view.scrollTo(self.shown.index(row, max(self.view.columnAt(0), 0)))
         self._syncing = False
 
-    def _say_what_is_missing(self) -> None:
-        self.empty.say("" if self.shown.rowCount() else "No tensor has this in its name.")
+    def _show_empty_text(self) -> None:
+        self.empty.show_text("" if self.shown.rowCount() else "No tensor matches the filter.")
 
     def _summary_text(self) -> str:
         totals, shown = self.source.rows.totals(), self.shown.rowCount()

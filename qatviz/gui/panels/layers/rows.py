@@ -37,7 +37,7 @@ class Totals(NamedTuple):
 
 
 class Rows:
-    """Rows of the quantized tensors, in the order of the plan."""
+    """Rows of the table, one for each quantized tensor in the order of the plan."""
 
     def __init__(self) -> None:
         self.tensors: Tuple[QuantizedTensor, ...] = ()
@@ -132,22 +132,22 @@ class Rows:
             return float(self.verdict(row).level)
         value = self.value(row, column)
         if value == "" and column.key in SETTINGS and QUANTIZER_SETTINGS[column.key].type is not str:
-            return -np.inf  # not a setting of this kind of tensor
+            return -np.inf  # no setting of this kind of tensor
         if isinstance(value, str):
             return re.sub(r"\d+", lambda digits: digits.group().zfill(6), value)
         return -np.inf if value != value else float(value)
 
     def tooltip(self, row: int, column: Column) -> str:
-        """Return verdict, term, pending value and tensors with the same grid as rich text."""
+        """Return rich text: the verdict, the column's help, the pending value, and tensors with the same grid."""
         cell, tensor = self.cell(row, column), self.tensors[row]
         lines = [f"<b>{tensor.name}</b>", self.verdict(row).text]
         if column.key not in ("verdict", "name"):
             lines.append(f"<b>{column.title}:</b> {column.help}")
         if cell.pending:
-            lines.append(f"Now {cell.text or 'none'}, pending: {cell.pending}.")
+            lines.append(f"In effect: {cell.text or 'none'}; pending: {cell.pending}.")
         same_grid = [t.name for t in self.tensors if t.group == tensor.group and t is not tensor]
         if same_grid:
-            lines.append(f"Has one scale and zero point with {', '.join(same_grid)}: their settings change together.")
+            lines.append(f"Shares scale and zero point with {', '.join(same_grid)}: their settings change together.")
         return "<br>".join(lines)
 
     def totals(self) -> Totals:
@@ -159,7 +159,7 @@ class Rows:
         return Totals(now, then, 4 * parameters, 8 * now / parameters, 8 * then / parameters)
 
     def table(self, rows: Sequence[int]) -> Dict[str, List[Any]]:
-        """Return the columns of these rows as plain values, by the keys of settings and measures."""
+        """Return the columns of ``rows`` as values, by the keys of settings and measures."""
         return {c.key: [self.value(row, c) for row in rows] for c in COLUMNS if c.key != "trend"}
 
     # Inside
@@ -184,7 +184,7 @@ class Rows:
         return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "trend": ""}[key])
 
     def _as_measured(self, row: int) -> QuantizerSettings:
-        """Return the settings with which the snapshot was taken: newer ones have no measures yet."""
+        """Return the settings that the snapshot was measured with; newer ones have no measures yet."""
         settings = self.settings[row]
         bits = self._measured_bits[row] if self._measured_bits else settings.num_bits
         return settings if settings.num_bits == bits else replace(settings, num_bits=bits)

@@ -1,4 +1,4 @@
-"""Sparklines: one series of the whole run in the height of a line of text, without axes."""
+"""Sparklines: a series of the whole run in a line of text, without axes."""
 
 import time
 from typing import Callable, Dict, Optional, Tuple
@@ -10,10 +10,10 @@ from qatviz.gui.widgets.scene_painter import polygon
 from qatviz.measures import MEASURES
 from qatviz.telemetry.history import History, Series
 
-#: Smallest difference that the height of a sparkline represents, so that noise stays flat.
+#: Minimum difference that the height of a sparkline represents, so that noise stays flat.
 MIN_SPAN_DB = MEASURES["sqnr_db"].axis.least_span
-#: Interval (s) at which sparklines are read from the history: they show the whole run, which changes slowly.
-RENEW_S = 1.0
+#: Interval (s) at which sparklines are read from the history: the whole run changes slowly.
+REFRESH_S = 1.0
 _MARGIN = 3.0
 
 
@@ -25,26 +25,26 @@ class Sparklines:
     pattern : str
         Pattern of names of series, such as ``snapshot:{}/sqnr_db``.
     min_span : float
-        Smallest difference that the full height represents.
+        Minimum difference that the full height represents.
     """
 
     def __init__(self, pattern: str, min_span: float = MIN_SPAN_DB, clock: Callable[[], float] = time.monotonic):
         self._pattern, self._min_span, self._clock = pattern, min_span, clock
         self._history: Optional[History] = None
         self._polygons: Dict[Tuple[str, int, int], Optional[QtGui.QPolygonF]] = {}
-        self._renewed = -np.inf
+        self._refreshed = -np.inf
 
     def show(self, history: Optional[History]) -> None:
         """Show another history."""
         self._history = history
-        self.renew(at_once=True)
+        self.refresh_if_old(at_once=True)
 
-    def renew(self, at_once: bool = False) -> bool:
-        """Drop the curves, so that they are read again, unless they are recent; return whether they were dropped."""
+    def refresh_if_old(self, at_once: bool = False) -> bool:
+        """Drop the cached curves unless they are recent; return whether they were dropped."""
         now = self._clock()
-        if not at_once and now - self._renewed < RENEW_S:
+        if not at_once and now - self._refreshed < REFRESH_S:
             return False
-        self._renewed = now
+        self._refreshed = now
         self._polygons.clear()
         return True
 
@@ -52,7 +52,7 @@ class Sparklines:
         """Return the curve in pixels from the upper left corner; None if there are fewer than two points."""
         key = (tensor, width, height)
         if key not in self._polygons:
-            self._polygons[key] = self._make(tensor, width, height)
+            self._polygons[key] = self._compute(tensor, width, height)
         return self._polygons[key]
 
     def paint(
@@ -69,7 +69,7 @@ class Sparklines:
         painter.fillRect(QtCore.QRectF(last.x() - 1.5, last.y() - 1.5, 3, 3), end)
         painter.translate(-rect.topLeft())
 
-    def _make(self, tensor: str, width: int, height: int) -> Optional[QtGui.QPolygonF]:
+    def _compute(self, tensor: str, width: int, height: int) -> Optional[QtGui.QPolygonF]:
         name = self._pattern.format(tensor)
         if self._history is None or name not in self._history:
             return None

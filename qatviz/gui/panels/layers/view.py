@@ -72,7 +72,7 @@ class LayersView(QtWidgets.QTableView):
         self._restore()
 
     def table(self) -> Dict[str, List[Any]]:
-        """Return all columns of the shown rows, in their order, as plain values by key."""
+        """Return all columns of the shown rows, in their order, as values by key."""
         return self._source.rows.table(self._shown.source_rows())
 
     def visible_rows(self) -> Tuple[int, int]:
@@ -84,7 +84,7 @@ class LayersView(QtWidgets.QTableView):
     def redraw(self, with_trend: bool) -> None:
         """Repaint columns whose visible cells have changed; ``with_trend``: the sparklines, too.
 
-        Most columns stay the same from snapshot to snapshot, and a cell takes as long to paint as a short curve.
+        Most columns stay the same from snapshot to snapshot, and cells are slow to paint.
         """
         first, last = self.visible_rows()
         shown, rows, viewport = self._shown, self._source.rows, self.viewport()
@@ -108,7 +108,7 @@ class LayersView(QtWidgets.QTableView):
         self.frozen.viewport().update()
 
     def fit(self) -> None:
-        """Set each column's width to that of its longest expected text, unless the user has chosen another."""
+        """Fit each column to its longest expected text, unless the user has chosen a width."""
         self._arranging = True
         metrics, bold = QtGui.QFontMetrics(self.font()), QtGui.QFont(self.font())
         bold.setBold(True)
@@ -129,7 +129,7 @@ class LayersView(QtWidgets.QTableView):
         self.delegate.apply_theme()
         self.fit()
 
-    def sort_as_network(self) -> None:
+    def sort_by_network(self) -> None:
         """Restore the order of the network."""
         self.horizontalHeader().setSortIndicator(-1, Qt.AscendingOrder)
         self._shown.sort(-1)
@@ -168,7 +168,7 @@ class LayersView(QtWidgets.QTableView):
             action.triggered.connect(lambda checked, key=column.key: self.show_column(key, checked))
             self.column_actions[column.key] = action
         menu.addSeparator()
-        menu.addAction("Rows in the order of the network", self.sort_as_network)
+        menu.addAction("Sort rows by position in the network", self.sort_by_network)
         menu.addAction("Reset columns", self.reset_columns)
         return menu
 
@@ -179,7 +179,7 @@ class LayersView(QtWidgets.QTableView):
         try:
             kept = json.loads(self.context.settings.value(_KEY, "{}"))
         except ValueError:
-            kept = {}  # written by another program or version
+            kept = {}  # written by another version
         hidden = kept.get("hidden", [column.key for column in COLUMNS if not column.by_default])
         header = self.horizontalHeader()
         order = [key for key in kept.get("order", KEYS) if key in INDEX]

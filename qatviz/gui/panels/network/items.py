@@ -12,9 +12,9 @@ from qatviz.presentation.network.drawing import NodeText
 from qatviz.presentation.network.scene import Badge, badge_boxes, edge_shapes, node_shapes
 from qatviz.presentation.scene import LARGE, SMALL, TITLE, Shape
 
-#: Scale below which details, which can't be read then, are omitted; factor by which the remaining text is enlarged.
+#: Scale below which details are too small to read and omitted; factor by which the remaining text is enlarged.
 _DETAILS_SCALE, _LARGER = 0.78, 1.55
-#: Space around a node for the mark of the cursor, and around edges for arrow heads, px.
+#: Space around a node for the keyboard cursor, and around edges for arrow heads, px.
 _NODE_ROOM, _EDGE_ROOM = 3.0, 8.0
 
 
@@ -57,7 +57,7 @@ class Node(QtWidgets.QGraphicsItem):
         return True
 
     def set_cursor(self, is_cursor: bool) -> None:
-        """Set or remove the mark of the node that the arrow keys start from."""
+        """Show or hide the keyboard cursor, from which the arrow keys move."""
         if is_cursor != self.is_cursor:
             self.is_cursor = is_cursor
             self.update()

@@ -1,4 +1,4 @@
-"""Present values and texts of the measures that colour the network and are listed in tooltips."""
+"""Present values and texts of the measures in the network's nodes and tooltips."""
 
 import math
 from typing import Any, Dict, List

@@ -1,4 +1,4 @@
-"""Panel with the network as a graph of layers with the measures of their tensors."""
+"""Panel with the network's graph of layers and a measure of each tensor."""
 
 from typing import Dict, Optional, Tuple
 
@@ -22,8 +22,8 @@ from qatviz.presentation.network.scene import Badge, node_size
 from qatviz.presentation.scene import SMALL
 
 _FLOWS = (("Automatic", ""), ("Downwards", DOWN), ("Rightwards", RIGHT))
-#: Minimum gain in scale for which the graph is laid out anew for another window size, so that it seldom jumps.
-_WORTH_IT = 1.15
+#: Minimum gain in scale for which the graph is laid out again for another window size, so that it seldom jumps.
+_MIN_GAIN = 1.15
 
 
 class NetworkPanel(Panel):
@@ -47,10 +47,10 @@ class NetworkPanel(Panel):
         for label, flow in _FLOWS:
             self.flow_box.addItem(label, flow)
         self.flow_box.setAccessibleName("Direction")
-        self.flow_box.setToolTip("Which way data flows in the drawing; automatic takes what fits the window best")
+        self.flow_box.setToolTip("Direction of the data flow; Automatic chooses what fits the panel best")
         self.fit_button = QtWidgets.QToolButton(text="Fit", autoRaise=True)
         self.fit_button.setToolTip(
-            "Show the whole network (F, or a double click beside it); the wheel zooms, dragging pans"
+            "Show the whole network (F, or double-click the background); the wheel zooms, dragging pans"
         )
         self.legend = ColorBar(self.theme)
         self.nodes: Dict[str, Node] = {}
@@ -93,15 +93,15 @@ class NetworkPanel(Panel):
     def apply_theme(self) -> None:
         self.view.setBackgroundBrush(self.theme.color("base"))
         self._shown = None  # the items have the colours and the font
-        self._on_measure_shown()
+        self._show_measure()
 
     def update_from(self) -> None:
         network, plan = self.model.network, self.model.plan
         if network is None or plan is None:
             self._clear()
-            self.empty.say(self.model.without_run("No run yet: its network is drawn here when one starts."))
+            self.empty.show_text(self.model.no_run_text("No run. Its network is drawn here once there is one."))
             return
-        self.empty.say("")
+        self.empty.show_text("")
         self._show_graph(network, plan)
         if self.model.current not in self._tensors_of(self._cursor):
             self._cursor = plan.tensor(self.model.current).layer
@@ -110,7 +110,7 @@ class NetworkPanel(Panel):
             for tensor in node.tensors:
                 node.set_badge(tensor.name, self._badge(tensor, measure))
             node.set_cursor(name == self._cursor)
-        self.view.setAccessibleDescription(self._words(measure))
+        self.view.setAccessibleDescription(self._description(measure))
 
     # The graph
 
@@ -137,7 +137,7 @@ class NetworkPanel(Panel):
         self.view.fit()
 
     def _fitting(self, room: QtCore.QSize, flow: Optional[str]) -> Optional[GraphLayout]:
-        """Return a better layout than the shown one, or None."""
+        """Return a layout that fits better than the shown one; None if there is none."""
         asked = (room.width(), room.height(), flow)
         before, is_same_flow = self.layout_shown, self._asked is not None and flow == self._asked[2]
         if before is not None and is_same_flow and (asked == self._asked or not self.view.is_fitted):
@@ -146,7 +146,7 @@ class NetworkPanel(Panel):
         self._asked = asked
         if before is not None and is_same_flow:
             gain = min(1.0, found.scale_in(*asked[:2])) / min(1.0, before.scale_in(*asked[:2]))
-            if gain < _WORTH_IT:
+            if gain < _MIN_GAIN:
                 return None
         return found
 
@@ -176,7 +176,7 @@ class NetworkPanel(Panel):
             tensor.name == self.model.current,
         )
 
-    def _words(self, measure: Measure) -> str:
+    def _description(self, measure: Measure) -> str:
         """Return a description of the node at the cursor for assistive technology."""
         node = self.nodes[self._cursor]
         values = [f"{measure.label} of {name}: {badge.text}" for name, badge in node.badges.items()]
@@ -187,7 +187,7 @@ class NetworkPanel(Panel):
     def _tensors_of(self, name: str) -> Tuple[str, ...]:
         """Return the tensors of a node.
 
-        A node that passes values on has the tensor whose grid they are on; after a softmax there is none.
+        A node without tensors, such as pooling, has the one whose grid its values are on; after a softmax, none.
         """
         node = self.nodes.get(name)
         if node is None:
@@ -261,19 +261,19 @@ class NetworkPanel(Panel):
         tensors = [tensor] if tensor else node.tensors
         if not node.tensors:
             names = self._tensors_of(node.text.name)
-            text += f"<br>Values pass on the grid of {names[0]}" if names else "<br>Its output is on no grid"
+            text += f"<br>Its output is on the grid of {names[0]}" if names else "<br>Its output is not quantized"
         return "<hr>".join(([] if tensor else [text]) + [tooltip(self.model, each) for each in tensors])
 
     # Options
 
     def _on_measure_chosen(self) -> None:
         self.context.settings.setValue("network/measure", self.measure_box.currentData())
-        self._on_measure_shown()
+        self._show_measure()
         self.refresh()
 
-    def _on_measure_shown(self) -> None:
+    def _show_measure(self) -> None:
         measure = MEASURES[self.measure_box.currentData()]
-        self.measure_box.setToolTip("What the nodes are coloured by. " + measure.help)
+        self.measure_box.setToolTip("Measure that colours the nodes. " + measure.help)
         self.legend.set_measure(measure)
 
     def _on_flow_chosen(self) -> None:

@@ -1,4 +1,4 @@
-"""View of the network's graph (zoom, pan, fit, hover, click, arrows that follow edges), and its bar of colours."""
+"""View of the network's graph with mouse and keyboard navigation, and its colour bar."""
 
 from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
 
@@ -61,7 +61,7 @@ class NetworkView(QtWidgets.QGraphicsView):
         self.tooltip_of: Callable[[Node, Optional[QuantizedTensor]], str] = lambda node, tensor: ""
 
     def set_drawn(self, rect: QtCore.QRectF) -> None:
-        """Set the network's rectangle in the scene, around which there is space to pan."""
+        """Set the network's rectangle in the scene, which is surrounded by space to pan."""
         self._drawn = rect
         room = max(rect.width(), rect.height(), 2000.0)
         self.setSceneRect(rect.adjusted(-room, -room, room, room))
@@ -78,7 +78,7 @@ class NetworkView(QtWidgets.QGraphicsView):
         self.centerOn(rect.center())
 
     def zoom(self, factor: float, at: Optional[QtCore.QPoint] = None) -> None:
-        """Multiply the scale by ``factor``, within limits; the point ``at`` of the viewport stays in place."""
+        """Multiply the scale by ``factor``, within limits; the point ``at`` of the viewport keeps its place."""
         at = self.viewport().rect().center() if at is None else at
         now, before = self.scale_now(), self.mapToScene(at)
         factor = min(_LARGEST, max(_SMALLEST, now * factor)) / now
@@ -169,7 +169,7 @@ class NetworkView(QtWidgets.QGraphicsView):
 
 
 class ColorBar(SceneWidget):
-    """Bar with the colours of a measure and their values."""
+    """Colour bar of a measure with values."""
 
     ground = "window"
 

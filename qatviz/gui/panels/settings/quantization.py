@@ -1,4 +1,4 @@
-"""Panel that changes quantizer settings, of the selected tensors or all, with weights and activations apart."""
+"""Panel that changes quantizer settings of the selected or all tensors, separately for weights and activations."""
 
 from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -89,7 +89,7 @@ class QuantizationPanel(Panel):
     # Display
 
     def tensors_in_scope(self) -> List[str]:
-        """Return the names of the tensors in scope, in plan order, with those that share a quantizer with them."""
+        """Return the tensors in scope and those that share a quantizer with them, in plan order."""
         scope = self.scope.currentData()
         if scope == EVERYTHING:
             return [tensor.name for tensor in self.model.tensors]
@@ -102,9 +102,9 @@ class QuantizationPanel(Panel):
         book = self.model.book
         self._content.setVisible(book is not None)
         if book is None:
-            self.empty.say(self.model.without_run("Quantizer settings appear here once a run is open."))
+            self.empty.show_text(self.model.no_run_text("No run. Quantizer settings are shown here once there is one."))
             return
-        self.empty.say("")
+        self.empty.show_text("")
         self.scope.setItemText(0, f"{_SCOPES[SELECTED]} ({len(self.model.selected)})")
         unavailable = ENDED if self.model.ended else ""
         frozen = self.edits.value(RUN_PREFIX, FREEZE)
@@ -116,7 +116,7 @@ class QuantizationPanel(Panel):
         self.freeze.show_values(
             [frozen], self.edits.is_pending(RUN_PREFIX, FREEZE), self.model.applied_at.get((RUN_PREFIX, FREEZE))
         )
-        self.freeze.set_without_effect(unavailable)
+        self.freeze.set_disabled_reason(unavailable)
         self.preset.show_tensors(chosen)
         self.bar.update_from()
 
@@ -138,7 +138,7 @@ class QuantizationPanel(Panel):
 
     def _on_edits_changed(self) -> None:
         self.mark_due()
-        self._soon.start()  # an edit of many tensors emits a signal for each: update once
+        self._soon.start()  # an edit of many tensors emits many signals: update once
 
     def _on_soon(self) -> None:
         if self.is_due():
@@ -146,7 +146,7 @@ class QuantizationPanel(Panel):
 
 
 class PresetButton(QtWidgets.QPushButton):
-    """Menu of presets; its text is the preset that all quantizers in scope have now, or ``custom``."""
+    """Menu of presets; its text is the present preset of all quantizers in scope, or ``custom``."""
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -164,7 +164,7 @@ class PresetButton(QtWidgets.QPushButton):
         self.setAccessibleName("Preset")
 
     def show_tensors(self, names: Sequence[str]) -> None:
-        """Set the scope to these tensors and show which preset their settings are."""
+        """Set the tensors in scope, and show the preset that their settings match."""
         book, self._chosen = self._model.book, list(names)
         self.setEnabled(book is not None and not self._model.ended and bool(names))
         if book is None:
@@ -179,5 +179,5 @@ class PresetButton(QtWidgets.QPushButton):
         self.setText(present or "custom")
         for action in self.menu().actions():
             action.setChecked(action.text() == present)
-        about = PRESETS[present].description if present else "These settings are not a preset"
-        self.setToolTip(f"{about}. A preset sets all quantizers in scope.")
+        about = PRESETS[present].description if present else "These settings match no preset"
+        self.setToolTip(f"{about}. Choosing a preset sets all quantizers in scope.")

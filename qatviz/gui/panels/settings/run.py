@@ -56,13 +56,11 @@ class RunSettingsPanel(Panel):
         self.headings = {title: Heading(title, self.theme) for title in ("Training", "Intervals", "Length", "Actions")}
         self.steps = StepsControl(self.theme)
         self.evaluate = QtWidgets.QPushButton("Evaluate")
-        self.evaluate.setToolTip(
-            "Measure the metric on held-out data: float, weights only, activations only, quantized"
-        )
+        self.evaluate.setToolTip("Evaluate on held-out data: float, weights only, activations only, quantized")
         self.checkpoint = QtWidgets.QPushButton("Checkpoint")
         self.checkpoint.setToolTip("Save the state of the run, to restore it or fork from it later")
-        self.news = QtWidgets.QLabel()
-        self.news.setWordWrap(True)
+        self.result = QtWidgets.QLabel()
+        self.result.setWordWrap(True)
         self.refusal = RefusalLine(self.context)
         self._soon = QtCore.QTimer(self, singleShot=True, interval=0)
         self._steps_timer = QtCore.QTimer(self, singleShot=True, interval=STEPS_DELAY_MS)
@@ -83,7 +81,7 @@ class RunSettingsPanel(Panel):
                 self.steps,
                 self.headings["Actions"],
                 now,
-                self.news,
+                self.result,
                 self.refusal,
             ]
         )
@@ -109,7 +107,9 @@ class RunSettingsPanel(Panel):
     def update_from(self) -> None:
         has_run = self.model.book is not None
         self.column.setVisible(has_run)
-        self.empty.say("" if has_run else self.model.without_run("Run settings appear here once a run is open."))
+        self.empty.show_text(
+            "" if has_run else self.model.no_run_text("No run. Run settings are shown here once there is one.")
+        )
         if not has_run:
             return
         unavailable = ENDED if self.model.ended else ""
@@ -123,7 +123,7 @@ class RunSettingsPanel(Panel):
                 self.edits.is_pending(RUN_PREFIX, name),
                 self.model.applied_at.get((RUN_PREFIX, name)),
             )
-            control.set_without_effect(unavailable)
+            control.set_disabled_reason(unavailable)
         is_wanted = self._steps_wanted is not _UNKNOWN
         self.steps.show_steps(self._steps_wanted if is_wanted else self.model.total_steps, is_wanted, unavailable)
         for button in (self.evaluate, self.checkpoint):
@@ -139,7 +139,7 @@ class RunSettingsPanel(Panel):
     # User actions
 
     def _on_edited(self, name: str, value: Any) -> None:
-        if self.model.book is not None:  # the edit may end after the run was closed
+        if self.model.book is not None:  # an edit may end after the run was closed
             self.edits.edit([RUN_PREFIX], name, value)
 
     def _send(self, command: Command) -> Optional[str]:
@@ -148,10 +148,10 @@ class RunSettingsPanel(Panel):
         try:
             command_id = self.model.send(command)
         except QatvizError as error:
-            self.refusal.say(str(error))
+            self.refusal.show_message(str(error))
             return None
         self._sent.add(command_id)
-        self.refusal.say("")
+        self.refusal.show_message("")
         return command_id
 
     def _on_steps(self, steps: Optional[int]) -> None:
@@ -176,11 +176,11 @@ class RunSettingsPanel(Panel):
         if isinstance(event, events.Planned) and event.steps == self._steps_wanted:
             self._forget_steps()
         elif isinstance(event, events.CommandRejected) and event.id in self._sent:
-            self.refusal.say(event.message)
+            self.refusal.show_message(event.message)
             self._forget_steps()
         elif isinstance(event, events.Evaluated) and "quantized" in event.scores:
             metric = METRICS[event.metric]
-            self.news.setText(
+            self.result.setText(
                 "Step {:,}: {}{} quantized, {} float".format(
                     event.step,
                     "" if metric.unit else metric.title + " ",
@@ -188,15 +188,15 @@ class RunSettingsPanel(Panel):
                 )
             )
         elif isinstance(event, events.CheckpointSaved):
-            self.news.setText(f"Step {event.step:,}: checkpoint {event.name}")
+            self.result.setText(f"Step {event.step:,}: checkpoint {event.name}")
         elif isinstance(event, events.RecordFailed):
-            self.refusal.say(event.message)
+            self.refusal.show_message(event.message)
 
     def _on_model_changed(self, topic: str) -> None:
         if topic == RUN:
             self._sent.clear()
             self._forget_steps()
-            self.news.clear()
+            self.result.clear()
 
     def _on_edits_changed(self) -> None:
         self.mark_due()
@@ -208,7 +208,7 @@ class RunSettingsPanel(Panel):
 
 
 class StepsControl(QtWidgets.QWidget):
-    """Box for the total number of training steps, and a check box for no limit."""
+    """Number box for the total training steps, and a check box for no limit."""
 
     #: Emitted with the total steps that the user wants; None for no limit.
     edited = QtCore.pyqtSignal(object)
@@ -218,7 +218,7 @@ class StepsControl(QtWidgets.QWidget):
         self.control = SettingControl(START_SETTINGS["steps"], theme)
         self.endless = CheckBox("No limit")
         self.endless.setToolTip("Train until you stop the run")
-        self._last = START_SETTINGS["steps"].default  # shown again when the limit is switched back on
+        self._last = START_SETTINGS["steps"].default  # shown when a limit is switched back on
         rows = QtWidgets.QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(4)
@@ -228,13 +228,13 @@ class StepsControl(QtWidgets.QWidget):
         self.endless.clicked[bool].connect(self._on_endless)
 
     def show_steps(self, steps: Optional[int], pending: bool = False, unavailable: str = "") -> None:
-        """Show the total steps; ``unavailable`` is the reason why they can't be changed, or empty."""
+        """Show the total steps; ``unavailable`` is the reason why they can't be changed; empty if they can."""
         self._last = self._last if steps is None else steps
         self.endless.setChecked(steps is None)
         self.endless.setEnabled(not unavailable)
         self.control.show_values([self._last], pending)
         no_end = "No limit: the run continues until you stop it." if steps is None else ""
-        self.control.set_without_effect(unavailable or no_end)
+        self.control.set_disabled_reason(unavailable or no_end)
 
     def suggest(self, steps: int) -> None:
         """Set the number that the box shows when a limit is switched on."""

@@ -1,1 +1,1 @@
-"""Panel that shows the selected tensor in full."""
+"""Panel with all plots of the selected tensor."""

@@ -1,4 +1,4 @@
-"""Plot of each output channel's range of values against the representable range of its grid."""
+"""Plot of the range of values of each output channel, and the representable range of its grid."""
 
 from typing import Any, Dict, List, Optional
 
@@ -22,7 +22,7 @@ _ROOM = 0.7
 
 
 class ChannelsPlot(TensorPlot):
-    """Bars from the smallest to the largest value of each channel, in another colour beyond the representable range.
+    """Bars from the minimum to the maximum of each channel, in another colour beyond the representable range.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class ChannelsPlot(TensorPlot):
         self.low = self.high = np.zeros(0)
         self.ends: Optional[Ends] = None
         self.pending: Optional[Ends] = None
-        accessible = "Range of each channel against its representable range"
+        accessible = "Range of values and representable range of each channel"
         super().__init__(theme, "tensor-channels", accessible, ("output channel", "value"), self._columns, parent)
 
     def forget_ranges(self) -> None:
@@ -123,7 +123,7 @@ def _caption(view: TensorView, low: np.ndarray, high: np.ndarray, ends: Optional
         return f"Not quantized · {len(low)} {'channels' if len(low) > 1 else 'range'}"
     scale = view.histogram.scale
     if scale.size > 1:
-        return f"A scale for each of {scale.size} channels, {signed(float(scale.min()))} … {signed(float(scale.max()))}"
+        return f"{scale.size} channels with a scale each, {signed(float(scale.min()))} … {signed(float(scale.max()))}"
     use = _use(low, high, *ends)
     if len(low) == 1:
         return f"One scale, {signed(float(scale[0]))} · values use {percent_text(float(use[0]))} of the range"

@@ -1,4 +1,4 @@
-"""Plot of the integer codes of a tensor, a bar for each code."""
+"""Plot of the integer codes of a tensor, with a bar for each code."""
 
 from typing import Dict, List, Optional
 
@@ -17,14 +17,14 @@ from qatviz.presentation.tensor_plots import code_shapes, code_ticks
 from qatviz.presentation.ticks import Tick
 from qatviz.quant.affine import AffineGrid, code_bounds
 
-#: Maximum bit width whose codes are counted one by one.
-MOST_BITS = 8
+#: Maximum bit width for which each code is counted.
+MAX_BITS = 8
 #: Space beside the first and the last code.
 _ROOM = 0.7
 
 
 class CodesPlot(TensorPlot):
-    """Number of values of each code; edge codes and unused codes in colours of their own.
+    """Bars for the number of values of each code; edge codes and unused codes have other colours.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class CodesPlot(TensorPlot):
         self.codes = self.counts = np.zeros(0, np.int64)
         self.zero: Optional[int] = None
         self._value_of: Optional[AffineGrid] = None
-        self._harmless: Optional[int] = None
+        self._zero_code: Optional[int] = None
         accessible = "Number of values of each integer code"
         super().__init__(theme, "tensor-codes", accessible, ("integer code", "values"), self._columns, parent)
 
@@ -51,10 +51,10 @@ class CodesPlot(TensorPlot):
             self.codes = self.counts = np.zeros(0, np.int64)
             self.caption = ""
             self.empty_text(
-                "Not quantized: in float there are no codes."
+                "Not quantized: there are no codes."
                 if grid is None
                 else f"{view.num_bits} bits have {2**view.num_bits:,} codes, too many for a bar each (at most "
-                f"{MOST_BITS} bits are drawn).\n"
+                f"{MAX_BITS} bits are drawn).\n"
                 f"{view.measure('used_codes'):,.0f} of them are used; they carry {view.text('effective_bits')}."
             )
             return
@@ -63,7 +63,7 @@ class CodesPlot(TensorPlot):
         self.counts = counts[low - view.histogram.code_min :][: len(self.codes)]
         zeros = grid.zero_point
         self._value_of = grid if grid.scale.size == 1 else None
-        self._harmless = int(zeros.flat[0]) if view.tensor.nonnegative else None
+        self._zero_code = int(zeros.flat[0]) if view.tensor.nonnegative else None
         self.zero = int(zeros.flat[0]) if zeros.size == 1 else None
         self.show_x(low - _ROOM, high + _ROOM)
         self.show_counts(self.counts)
@@ -83,7 +83,7 @@ class CodesPlot(TensorPlot):
         The code of 0 is not an edge code if the tensor has no negative values.
         """
         edges = (self.codes == self.codes[0]) | (self.codes == self.codes[-1])
-        return edges & (self.codes != self._harmless)
+        return edges & (self.codes != self._zero_code)
 
     def content(self, area: Area, metrics: Metrics) -> List[Shape]:
         bars = code_shapes(area, self.x_range, self.scale, self.codes, self.counts, self.is_edge, self.zero, metrics)
@@ -101,9 +101,9 @@ class CodesPlot(TensorPlot):
         if self._value_of is not None:
             grid = self._value_of
             value = f" = {signed(float((code - int(grid.zero_point.flat[0])) * grid.scale.flat[0]))}"
-        share = percent_text(count / max(self.counts.sum(), 1))
-        text = f"code {str(code).replace('-', '−')}{value}: {count:,} values ({share})"
-        return text + (", unused" if count == 0 else ", edge of the grid" if self.is_edge[index] else "")
+        fraction = percent_text(count / max(self.counts.sum(), 1))
+        text = f"code {str(code).replace('-', '−')}{value}: {count:,} values ({fraction})"
+        return text + (", unused" if count == 0 else ", edge code" if self.is_edge[index] else "")
 
     def _columns(self) -> Dict[str, np.ndarray]:
         return {"code": self.codes, "count": self.counts} if len(self.codes) else {}

@@ -1,4 +1,4 @@
-"""Plot of the quantization error in quantization steps, rounding apart from clipping."""
+"""Plot of the quantization error in quantization steps, with rounding and clipping apart."""
 
 from typing import Dict, List, Optional, Tuple
 
@@ -22,12 +22,12 @@ from qatviz.quant.affine import AffineGrid
 ROUNDING_REACH = 0.6
 #: Minimum ratio of the plot's height to the line of ideal rounding.
 _ABOVE_IDEAL = 1.2
-#: Values and grid of which the distribution of errors was computed.
+#: Values and grid from which the distribution of errors was computed.
 _Inputs = Tuple[Optional[TensorValues], Optional[AffineGrid]]
 
 
 class ErrorPlot(TensorPlot):
-    """Histogram of ``(quantized - float) / scale``, in effect and pending, with the flat line of ideal rounding.
+    """Histogram of ``(quantized - float) / scale``, in effect and pending, with a line for ideal rounding.
 
     Attributes
     ----------
@@ -45,17 +45,17 @@ class ErrorPlot(TensorPlot):
         super().__init__(theme, "tensor-error", accessible, titles, self._columns, parent)
 
     def draw(
-        self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost], why_not: str
+        self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost], empty_text: str
     ) -> None:
         """Show the errors of ``values`` on ``grid`` and, with pending edits, on the pending grid.
 
-        ``why_not`` is shown if there are no values or no grid.
+        ``empty_text`` is shown if there are no values or no grid.
         """
         if values is None or grid is None:
             self.found = self.pending = None
             self.caption = ""
             self._of = (None, None)
-            self.empty_text(why_not)
+            self.empty_text(empty_text)
             return
         found = self.found
         if found is None or not _same(self._of, (values, grid)):
@@ -92,7 +92,7 @@ class ErrorPlot(TensorPlot):
         index = int(np.floor((x - found.edges[0]) * BINS_PER_STEP))
         beyond = " or more" if found.edges[-1] == LARGEST and index in (0, len(found.rounding) - 1) else ""
         text = (
-            f"error {signed(float(found.edges[index]))} steps{beyond}: "
+            f"error {signed(float(found.edges[index]))} quantization steps{beyond}: "
             f"{found.rounding[index] + found.clipping[index]:,} values"
         )
         return text + (f", {found.clipping[index]:,} of them clipped" if found.clipping[index] else "")
@@ -113,7 +113,7 @@ def _caption(found: ErrorDistribution, step: int) -> str:
     rmse = MEASURES["rmse_over_scale"]
     clipping = percent_text(found.clipping_share)
     return (
-        f"values of step {step:,}{sampled} · {rmse.label} {rmse.text(found.rmse_over_scale)} (ideal "
+        f"Values of step {step:,}{sampled} · {rmse.label} {rmse.text(found.rmse_over_scale)} (ideal "
         f"{rmse.text(IDEAL_RMSE_OVER_SCALE)}) · {clipping} of the squared error is clipping"
     )
 

@@ -14,18 +14,18 @@ from qatviz.network.plan import QuantizedTensor
 
 #: Measures whose pending value can be called better or worse: the others depend on the scale or the bits.
 _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
-_ARROWS = " While something is pending, an arrow leads to what it would be: ▲ better, ▼ worse."
-#: Width of a cell's text at the default font, px: without room for six, there are rows of three, or of two.
+_ARROWS = " An arrow leads to the value under the pending settings: ▲ better, ▼ worse."
+#: Width of a cell at the default font, px; cells are in rows of six, three or two, by the panel's width.
 CELL_WIDTH = 128
-#: Longest expected description, for which the label above the cells has room on at most this number of lines.
+#: Longest expected description, and the maximum number of its lines.
 _LONGEST_ABOUT = (
     "DepthwiseConv2D · 3×3×512×1 · 4.61k weights · 8 bits · symmetric · narrow range · per channel · 99.9 % range"
 )
-_MOST_LINES = 3
+_MAX_LINES = 3
 
 
 class Header(QtWidgets.QWidget):
-    """List of tensors with the shown one, its description, settings and measures."""
+    """List of tensors, and description, settings and measures of the chosen one."""
 
     #: Emitted with the name of the tensor that the user chooses.
     tensor_chosen = QtCore.pyqtSignal(str)
@@ -36,7 +36,7 @@ class Header(QtWidgets.QWidget):
         self._names: Tuple[str, ...] = ()
         self._columns = 0
         self.chooser = QtWidgets.QComboBox()
-        self.chooser.setToolTip("The tensor that is shown in full.")
+        self.chooser.setToolTip("The shown tensor.")
         self.chooser.setAccessibleName("Tensor")
         self.chooser.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self.chooser.setMinimumContentsLength(14)
@@ -46,22 +46,20 @@ class Header(QtWidgets.QWidget):
         self.chooser.setFont(font)
         self.about = QtWidgets.QLabel(wordWrap=True)
         self.about.setTextFormat(QtCore.Qt.RichText)
-        self.moment = QtWidgets.QLabel()
-        self.moment.setTextFormat(QtCore.Qt.RichText)
-        self.moment.setToolTip(
-            "The training step that is shown. Put the cursor of “Over time” on an earlier one to look back."
-        )
-        self.moment.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
+        self.step = QtWidgets.QLabel()
+        self.step.setTextFormat(QtCore.Qt.RichText)
+        self.step.setToolTip("The shown training step. Move the cursor in “Over time” to go back to an earlier one.")
+        self.step.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self.back = QtWidgets.QToolButton(text="Newest")
-        self.back.setToolTip("Leave the past and follow the run again (End).")
+        self.back.setToolTip("Return to the newest snapshot (End).")
         self.back.hide()
         self.log = QtWidgets.QToolButton(text="Log", checkable=True)
-        self.log.setToolTip("Counts on a logarithmic axis, so that rare values are seen beside frequent ones.")
+        self.log.setToolTip("Logarithmic counts: rare values become visible beside frequent ones.")
         self.log.setAccessibleName("Logarithmic counts")
         self.cells = {key: _CellLabels(MEASURES[key], theme) for key in SHOWN}
         top = QtWidgets.QHBoxLayout()
         top.addWidget(self.chooser)
-        for widget, stretch in ((self.moment, 1), (self.back, 0), (self.log, 0)):
+        for widget, stretch in ((self.step, 1), (self.back, 0), (self.log, 0)):
             top.addWidget(widget, stretch)
         self._grid = QtWidgets.QGridLayout()
         self._grid.setHorizontalSpacing(10)
@@ -94,13 +92,13 @@ class Header(QtWidgets.QWidget):
         """Show ``view``."""
         ghost = view.ghost
         self.about.setText(self._about(view))
-        self._draw_moment(view)
+        self._show_step(view)
         texts = measured(view)
-        would_be = {} if ghost is None else pending_texts(ghost)
+        pending = {} if ghost is None else pending_texts(ghost)
         about = "≈ " if ghost is not None and ghost.approximate else ""
         for key in SHOWN:
             text, value = texts[key]
-            ghost_text, ghost_value = would_be.get(key, ("", np.nan))
+            ghost_text, ghost_value = pending.get(key, ("", np.nan))
             better = None
             if key in _COMPARED and ghost_text not in ("", text) and np.isfinite([value, ghost_value]).all():
                 better = (ghost_value < value) == (MEASURES[key].better == LOWER)
@@ -119,7 +117,7 @@ class Header(QtWidgets.QWidget):
             f"{describe(ghost.settings, view.tensor.kind, ghost.active, now)}</span>"
         )
 
-    def _draw_moment(self, view: TensorView) -> None:
+    def _show_step(self, view: TensorView) -> None:
         self.back.setVisible(not view.is_live)
         text = f"step {view.snapshot.step:,}{'' if view.is_live else ' · past'}"
         if view.ghost is not None:
@@ -127,7 +125,7 @@ class Header(QtWidgets.QWidget):
                 " <span "
                 f"style='color:{self._theme.colors.ghost}'>pending{' ≈' if view.ghost.approximate else ''}</span>"
             )
-        self.moment.setText(text)
+        self.step.setText(text)
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -140,7 +138,7 @@ class Header(QtWidgets.QWidget):
         metrics = self.about.fontMetrics()
         room = QtCore.QRect(0, 0, max(self.width() - 16, 1), 1000)
         height = metrics.boundingRect(room, QtCore.Qt.TextWordWrap, _LONGEST_ABOUT).height()
-        self.about.setFixedHeight(min(height, _MOST_LINES * metrics.lineSpacing()) + 2)
+        self.about.setFixedHeight(min(height, _MAX_LINES * metrics.lineSpacing()) + 2)
         if columns != self._columns:
             self._columns = columns
             for place, key in enumerate(SHOWN):
@@ -173,13 +171,13 @@ class _CellLabels(QtWidgets.QWidget):
     def apply_theme(self) -> None:
         self._name.setStyleSheet(f"color: {self._theme.colors.muted}")
 
-    def show_values(self, now: str, would_be: str, better: Optional[bool]) -> None:
+    def show_values(self, now: str, pending: str, better: Optional[bool]) -> None:
         mark = "" if better is None else " ▲" if better else " ▼"
         first, _, unit = now.partition(" ")
         # Two values side by side have their unit once.
-        text = f"<b>{escape(first if would_be and would_be.endswith(' ' + unit) else now)}</b>"
-        if would_be:
-            text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(would_be)}{mark}</span>"
+        text = f"<b>{escape(first if pending and pending.endswith(' ' + unit) else now)}</b>"
+        if pending:
+            text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(pending)}{mark}</span>"
         if text != self.value.text():
             self.value.setText(text)
-            self.setAccessibleDescription(f"{now}{', would be ' + would_be if would_be else ''}")
+            self.setAccessibleDescription(f"{now}{', pending ' + pending if pending else ''}")

@@ -1,4 +1,4 @@
-"""Plot of float values and quantized levels of a tensor over each other, with its grid in effect and pending."""
+"""Plot of a tensor's float values and quantized levels, overlaid, with its grid in effect and pending."""
 
 from typing import Dict, List, Optional
 

@@ -1,4 +1,4 @@
-"""Panel with the selected tensor in full: distribution, codes, error, channels, and their history."""
+"""Panel with all plots of the selected tensor: distribution, codes, error, channels, distribution over time."""
 
 import time
 from dataclasses import replace
@@ -24,30 +24,30 @@ from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import Snapshot, TensorValues
 from qatviz.quant.affine import AffineGrid
 
-#: Interval (s) between requests for the values of a tensor, each of which takes a snapshot and copies the tensor.
-ASK_INTERVAL_S = 2.0
-#: Longest expected caption, for which there is room on at most this number of lines.
+#: Interval (s) between requests for the values of a tensor, each of which costs a snapshot and a copy.
+REQUEST_INTERVAL_S = 2.0
+#: Longest expected caption, and the maximum number of its lines.
 LONGEST_CAPTION = (
     "255 of 255 codes used · effective 16.0 of 16 bits · edge codes hold 12.3 % · all channels together, so"
 )
-MOST_LINES = 3
+MAX_LINES = 3
 #: Minimum ratio of width to height, and minimum width (px), of a panel with its two plots side by side.
-WIDE, WIDE_AT_LEAST = 1.4, 560
+WIDE, MIN_WIDE_PX = 1.4, 560
 #: Initial height of the upper plot, per cent of the panel.
-UPPER_SHARE = 52
+UPPER_PERCENT = 52
 CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
 
 
 class TensorPanel(Panel):
     """Plots of one tensor, with the ghost of pending edits.
 
-    The upper plot shows the distribution; below, there are pages for codes, error, channels and time. A cursor on the
-    page of time takes all plots back to an earlier snapshot.
+    The upper plot shows the distribution; the pages below show codes, error, channels and the distribution over time.
+    The cursor of the last page sets all plots to an earlier snapshot.
     """
 
     title = "Tensor"
     name = "tensor"
-    about = "The selected tensor in full: float and quantized values, integer codes, errors, channels, their history."
+    about = "The selected tensor: float and quantized values, integer codes, errors, channels, history."
     topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE)
 
     def __init__(
@@ -60,7 +60,7 @@ class TensorPanel(Panel):
         self._cursor: Optional[Snapshot] = None
         self._drawn: Dict[str, Tuple[Any, ...]] = {}
         self._tensor: Tuple[str, Optional[QuantizationPlan]] = ("", None)
-        self._asked: Dict[str, float] = {}
+        self._requested: Dict[str, float] = {}
         super().__init__(context, parent)
         self._restore()
 
@@ -71,30 +71,30 @@ class TensorPanel(Panel):
             CODES: _Page(
                 "Codes",
                 lambda: self._logarithmic(CodesPlot(self.theme)),
-                "The integers that are stored, a bar for each code: edge codes (the lowest and the highest) in yellow, "
-                "unused codes shaded.",
+                "The stored integers, with a bar for each code: edge codes (lowest and highest) are yellow, unused "
+                "codes shaded.",
             ),
             ERROR: _Page(
                 "Error",
                 lambda: self._logarithmic(ErrorPlot(self.theme)),
-                "The differences of quantized and float values, in quantization steps: those of rounding lie within "
-                "half a step, the others are clipping.",
+                "Quantized minus float values, in quantization steps: up to half a step it is rounding, beyond it "
+                "clipping.",
             ),
             CHANNELS: _Page(
                 "Channels",
                 lambda: ChannelsPlot(self.theme),
-                "The range of each output channel's values against the representable range: a channel that uses "
-                "little of it has few of the codes.",
+                "Range of values of each output channel, and the representable range: a channel that uses little of it "
+                "uses few codes.",
             ),
             TIME: _Page(
                 "Over time",
                 self._make_over_time,
-                "The distribution at every snapshot, a column each; press, drag or use the arrow keys to "
-                "look at an earlier one.",
+                "Distribution at every snapshot, a column each; click, drag or use the arrow keys to go back to an "
+                "earlier one.",
             ),
         }
         self.tabs = QtWidgets.QTabWidget(documentMode=True)
-        self.tabs.tabBar().setAccessibleName("What is shown of the tensor")
+        self.tabs.tabBar().setAccessibleName("Plots of the tensor")
         for page in self.pages.values():
             self.tabs.addTab(page, page.label)
             self.tabs.setTabToolTip(self.tabs.count() - 1, page.about)
@@ -108,7 +108,7 @@ class TensorPanel(Panel):
         self.splitter.addWidget(self.tabs)
         self.splitter.setStretchFactor(0, 1)
         self.splitter.setStretchFactor(1, 1)
-        self.splitter.setSizes([UPPER_SHARE, 100 - UPPER_SHARE])
+        self.splitter.setSizes([UPPER_PERCENT, 100 - UPPER_PERCENT])
         inner = QtWidgets.QVBoxLayout(self._content)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(2)
@@ -179,18 +179,18 @@ class TensorPanel(Panel):
             self._show_nothing()
             return
         self._content.show()
-        self._empty.say("")
-        self._ask()
-        look = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors)
-        if self._is_new("upper", *look):
+        self._empty.show_text("")
+        self._request_values()
+        inputs = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors)
+        if self._is_new("upper", *inputs):
             self.header.draw(view)
             self.overlay.draw(view)
         values = self.model.values.get(view.tensor.name)
-        if self._is_new("page", *look, self.tab, values, self._can_ask(), model.snapshot, len(model.snapshots)):
+        if self._is_new("page", *inputs, self.tab, values, self._can_request(), model.snapshot, len(model.snapshots)):
             self._draw_page(view)
 
     def _is_new(self, part: str, *inputs: Any) -> bool:
-        """Return whether ``part`` was drawn of other inputs; they are compared by identity, since they don't change."""
+        """Return whether the inputs of ``part`` have changed; immutable ones are compared by identity."""
         old = self._drawn.get(part, ())
         self._drawn[part] = inputs
         return len(old) != len(inputs) or any(
@@ -212,19 +212,19 @@ class TensorPanel(Panel):
     def _draw_error(self, view: TensorView) -> None:
         values = self.model.values.get(view.tensor.name)
         if not view.is_active and view.is_live:
-            self.error.draw(None, None, None, "Not quantized: in float there is no error.")
+            self.error.draw(None, None, None, "Not quantized: there is no error.")
         elif values is None:
             self.error.draw(
                 None,
                 None,
                 None,
-                "Waits for the tensor's values."
-                if self._can_ask()
-                else "The run has ended before the tensor's values were asked for.",
+                "Waiting for the tensor's values."
+                if self._can_request()
+                else "The run ended before the tensor's values were read.",
             )
         else:
             self.error.draw(
-                values, self._grid_of_values(values, view), view.ghost, "Not quantized when its values were read."
+                values, self._grid_of_values(values, view), view.ghost, "Not quantized at the step of its values."
             )
 
     def _grid_of_values(self, values: TensorValues, view: TensorView) -> Optional[AffineGrid]:
@@ -235,7 +235,7 @@ class TensorPanel(Panel):
         return replace(view, snapshot=near).grid
 
     def _past(self) -> List[Snapshot]:
-        """Return the snapshots of the run's past, with the newest at the end even if it is not among those kept."""
+        """Return the snapshots of the run's past, the newest included even if it is not among those kept."""
         snapshots, newest = list(self.model.snapshots), self.model.snapshot
         is_last = bool(snapshots) and snapshots[-1] is newest
         if newest is not None and newest.step <= self.model.step and not is_last:
@@ -245,22 +245,22 @@ class TensorPanel(Panel):
     def _show_nothing(self) -> None:
         self._drawn.clear()
         self._content.hide()
-        self._empty.say(
-            self.model.without_run("No run is open.")
+        self._empty.show_text(
+            self.model.no_run_text("No run is open.")
             if self.model.plan is None
             else f"Waiting for the first histograms of {self.model.title}…"
         )
 
     def _begin_tensor(self) -> None:
         if self._tensor[1] is not self.model.plan:
-            self._asked.clear()
+            self._requested.clear()
         self._tensor = (self.model.current, self.model.plan)
         self._drawn.clear()
         for plot in self._plots():
             plot.forget_ranges()
 
     def _check_cursor(self) -> None:
-        """Reset a cursor at a snapshot that is no longer part of the past; move it if the snapshot was thinned out."""
+        """Reset the cursor if its snapshot is no longer part of the past; move it if the snapshot was thinned out."""
         cursor, newest = self._cursor, self.model.snapshot
         if cursor is None:
             return
@@ -272,23 +272,23 @@ class TensorPanel(Panel):
 
     # Values
 
-    def _can_ask(self) -> bool:
+    def _can_request(self) -> bool:
         return self.model.run is not None and not self.model.ended
 
-    def _ask(self) -> None:
+    def _request_values(self) -> None:
         """Request the tensor's values if they are needed and are older than the newest snapshot."""
         name, newest = self.model.current, self.model.snapshot
         known = self.model.values.get(name)
         is_old = known is not None and newest is not None and known.step < newest.step
         wanted = known is None or (is_old and (self.tab == ERROR or bool(self.edits.pending)))
         now = self._clock()
-        if not wanted or not self._can_ask() or now - self._asked.get(name, -1e9) < ASK_INTERVAL_S:
+        if not wanted or not self._can_request() or now - self._requested.get(name, -1e9) < REQUEST_INTERVAL_S:
             return
-        self._asked[name] = now
+        self._requested[name] = now
         try:
             self.model.send(InspectTensor(name))
         except RunStateError:
-            return  # the run has just ended; its last event is on its way
+            return  # the run has just ended, and its last event is not read yet
 
     # User actions
 
@@ -318,7 +318,7 @@ class TensorPanel(Panel):
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)
-        is_wide = self.width() >= max(WIDE * self.height(), WIDE_AT_LEAST)
+        is_wide = self.width() >= max(WIDE * self.height(), MIN_WIDE_PX)
         self.splitter.setOrientation(QtCore.Qt.Horizontal if is_wide else QtCore.Qt.Vertical)
 
 
@@ -359,14 +359,14 @@ class _Page(QtWidgets.QWidget):
         # The height does not depend on the text, so that the plot below does not move.
         metrics = self.caption.fontMetrics()
         lines = 1 + metrics.horizontalAdvance(LONGEST_CAPTION) // max(self.width() - 16, 1)
-        self.caption.setFixedHeight(min(lines, MOST_LINES) * metrics.lineSpacing() + 2)
+        self.caption.setFixedHeight(min(lines, MAX_LINES) * metrics.lineSpacing() + 2)
 
     def add_legend(self, plot: TimePlot) -> None:
         """Show the colours of the heat map beside the caption."""
         if self._legend is None:
             least, most = [QtWidgets.QLabel(end) for end in plot.legend_ends]
             self._legend = QtWidgets.QLabel()
-            self._legend.setToolTip("Colours are logarithmic in the fraction of the values that a bin holds.")
+            self._legend.setToolTip("Fraction of the values in a bin; colours are logarithmic.")
             for part in (least, self._legend, most):
                 self._line.addWidget(part)
         self._legend.setPixmap(plot.legend(60, 10))

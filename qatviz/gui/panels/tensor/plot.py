@@ -17,22 +17,22 @@ from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks
 #: Ratio of the count axis to the largest count.
 HEADROOM = 1.12
 #: Fraction in use below which the count axis shrinks.
-LEAST_USED = 0.4
+MIN_USED = 0.4
 #: Minimum width and height of a plot with titles of axes, px.
 TITLED_WIDTH, TITLED_HEIGHT = 220, 170
 #: Narrowest and widest part of the axis to zoom to, relative to all of it.
 NARROWEST, WIDEST = 1e-6, 4.0
 _ZOOM_PER_NOTCH = 0.8
 #: Minimum fraction of the plot that stays visible when it is moved.
-_LEAST_IN_VIEW = 0.1
+_MIN_IN_VIEW = 0.1
 
 Columns = Callable[[], Dict[str, np.ndarray]]
 
 
 class TensorPlot(SceneWidget):
-    """Plot with a horizontal axis that can be zoomed, and a text on the point under the mouse.
+    """Plot with a zoomable horizontal axis and a readout under the mouse.
 
-    The wheel zooms and a drag moves; a double click shows everything again.
+    The wheel zooms, a drag pans, and a double click shows everything again.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class TensorPlot(SceneWidget):
     titles : (str, str)
         Titles of the horizontal and the vertical axis.
     table : callable
-        Returns the numbers that are drawn, by column.
+        Returns the plotted data by column.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class TensorPlot(SceneWidget):
     is_log : bool
         Whether counts are on a logarithmic scale.
     caption : str
-        One sentence that sums the plot up.
+        Summary of the plot in one line.
     x_range : (float, float)
         Visible part of the horizontal axis.
     scale : CountScale
@@ -95,7 +95,7 @@ class TensorPlot(SceneWidget):
     # For subclasses
 
     def content(self, area: Area, metrics: Metrics) -> Sequence[Shape]:
-        """Return the shapes within the plot, and its vertical axis."""
+        """Return the shapes within the plot and its vertical axis."""
         raise NotImplementedError
 
     def x_ticks(self, area: Area, metrics: Metrics) -> List[Tick]:
@@ -113,8 +113,8 @@ class TensorPlot(SceneWidget):
         return ""
 
     def empty_text(self, text: str) -> None:
-        """Show ``text`` instead of the plot, or the plot if it is empty."""
-        self._empty.say(text)
+        """Show ``text`` instead of the plot; show the plot if ``text`` is empty."""
+        self._empty.show_text(text)
         self.changed()
 
     def show_extent(self, low: float, high: float) -> None:
@@ -129,14 +129,14 @@ class TensorPlot(SceneWidget):
             self.x_range = self._whole
 
     def show_counts(self, *counts: np.ndarray) -> None:
-        """Fit the axis to ``counts``; on a linear scale, one that towers over all others is cut off."""
+        """Fit the axis to ``counts``; on a linear scale, an outlier far above all others is cut off."""
         self.show_top(max(float(part.max()) if self.is_log else top_without_tower(part) for part in counts))
 
     def show_top(self, largest: float) -> None:
         """Fit the axis to counts up to ``largest``."""
         wanted = max(largest, 1.0) * HEADROOM
         # Counts of a few hundred values fluctuate, so the axis shrinks only if it is far too high.
-        if not LEAST_USED <= wanted / self._top <= 1.0:
+        if not MIN_USED <= wanted / self._top <= 1.0:
             self._top = steady_top(0.0, wanted)
         self.scale = CountScale(self._top, self.is_log)
 
@@ -215,7 +215,7 @@ class TensorPlot(SceneWidget):
             distance = self.x_at(self._pressed.x()) - self.x_at(event.pos().x())
             self._pressed = event.pos()
             low, high = self.x_range
-            room = (high - low) * (1 - _LEAST_IN_VIEW)
+            room = (high - low) * (1 - _MIN_IN_VIEW)
             distance = min(max(distance, self._whole[0] - room - low), self._whole[1] + room - high)
             self._zoom_to(low + distance, high + distance)
         self._place_readout(event.pos())

@@ -1,4 +1,4 @@
-"""Plot of a tensor's distribution over time: a column for each snapshot, and a cursor to go back to any of them."""
+"""Plot of a tensor's distribution over time: a column for each snapshot, and a cursor to return to any of them."""
 
 from typing import Dict, List, Optional, Tuple
 
@@ -13,8 +13,8 @@ from qatviz.presentation.axes import Area
 from qatviz.presentation.axis_range import Range, steady_extent
 from qatviz.presentation.heat_map import (
     COLORS,
-    LEAST_SHARE,
-    MOST_SHARE,
+    MAX_FRACTION,
+    MIN_FRACTION,
     ROWS,
     Heatmap,
     heat_map_shapes,
@@ -28,22 +28,22 @@ from qatviz.presentation.ticks import Tick
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 _RANGE_MIN, _RANGE_MAX = SNAPSHOT_MEASURES.index("range_min"), SNAPSHOT_MEASURES.index("range_max")
-#: Minimum number of columns for which there is room, so that the image grows from a narrow one.
-FEWEST_COLUMNS = 30
-_BACK, _FORTH = -1, 1
+#: Minimum number of columns of the axis, so that the first columns are not wide.
+MIN_COLUMNS = 30
+_BACK, _FORWARD = -1, 1
 _KEYS = {
     QtCore.Qt.Key_Left: _BACK,
-    QtCore.Qt.Key_Right: _FORTH,
+    QtCore.Qt.Key_Right: _FORWARD,
     QtCore.Qt.Key_PageUp: 10 * _BACK,
-    QtCore.Qt.Key_PageDown: 10 * _FORTH,
+    QtCore.Qt.Key_PageDown: 10 * _FORWARD,
 }
 
 
 class TimePlot(TensorPlot):
     """Heat map of the fractions of values (logarithmic colours), the ends of the representable range, and the cursor.
 
-    Press or drag to put the cursor at a snapshot; left and right move it, Home goes to the first, End or Escape back to
-    the newest.
+    Click or drag to move the cursor to a snapshot; Left and Right move it, Home to the first, End or Escape to the
+    newest.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class TimePlot(TensorPlot):
         #: Ends that were read from snapshots, by ``id``; the snapshot is kept with them, so that it stays unique.
         self._known: Dict[int, Tuple[Snapshot, Tuple[float, ...]]] = {}
         self.y_range: Range = (0.0, 1.0)
-        accessible = "Distribution over time; left and right move the cursor"
+        accessible = "Distribution over time; Left and Right move the cursor"
         super().__init__(theme, "tensor-over-time", accessible, ("step", "value"), self._columns, parent)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
 
@@ -85,7 +85,7 @@ class TimePlot(TensorPlot):
         self.cursor = next((i for i, snapshot in enumerate(snapshots) if snapshot is cursor), None)
         if not snapshots:
             self.caption = ""
-            self.empty_text("Waits for the first snapshot.")
+            self.empty_text("Waiting for the first snapshot.")
             return
         ends = self._read_ends()
         self._extent = steady_extent(self._extent, float(np.nanmin(ends)), float(np.nanmax(ends)))
@@ -93,14 +93,14 @@ class TimePlot(TensorPlot):
         self.image = self._heatmap.image([snapshot.histograms[name] for snapshot in snapshots], *self.y_range)
         self.show_x(-0.5, self._n_columns - 0.5)
         self.caption = (
-            f"{len(snapshots)} snapshots, steps {snapshots[0].step:,} … {snapshots[-1].step:,} · fraction of the "
+            f"{len(snapshots)} snapshots, steps {snapshots[0].step:,} … {snapshots[-1].step:,} · colour: fraction of "
             "values in a bin"
         )
         self.empty_text("")
 
     @property
     def _n_columns(self) -> int:
-        return max(len(self.snapshots), FEWEST_COLUMNS)
+        return max(len(self.snapshots), MIN_COLUMNS)
 
     def _read_ends(self) -> np.ndarray:
         """Return the ends of each histogram and of its range (NaN in float or if not finite): ``[4, snapshots]``."""
@@ -137,13 +137,13 @@ class TimePlot(TensorPlot):
         return f"step {snapshot.step:,}, {span(*ends)}: {percent_text(fraction)} of the values"
 
     def legend(self, width: int, height: int) -> QtGui.QPixmap:
-        """Return a bar with the colours from :data:`LEAST_SHARE` to :data:`MOST_SHARE`."""
+        """Return a bar with the colours from :data:`MIN_FRACTION` to :data:`MAX_FRACTION`."""
         row = color_map(width, self.theme.is_dark)
         pixels = np.ascontiguousarray(np.broadcast_to(row, (height, width, 4)))
         image = QtGui.QImage(pixels.data, width, height, 4 * width, QtGui.QImage.Format_RGBA8888)
         return QtGui.QPixmap.fromImage(image)
 
-    legend_ends = percent_text(LEAST_SHARE), percent_text(MOST_SHARE)
+    legend_ends = percent_text(MIN_FRACTION), percent_text(MAX_FRACTION)
 
     def forget_ranges(self) -> None:
         super().forget_ranges()
@@ -195,10 +195,10 @@ class TimePlot(TensorPlot):
             return {}
         steps = np.array([snapshot.step for snapshot in self.snapshots])
         edges = np.linspace(*self.y_range, ROWS + 1)
-        shares = np.array([rebinned(snapshot.histograms[self._name], edges) for snapshot in self.snapshots])
+        fractions = np.array([rebinned(snapshot.histograms[self._name], edges) for snapshot in self.snapshots])
         return {
             "step": np.repeat(steps, ROWS),
             "bin_low": np.tile(edges[:-1], len(steps)),
             "bin_high": np.tile(edges[1:], len(steps)),
-            "share": shares.reshape(-1),
+            "share": fractions.reshape(-1),
         }

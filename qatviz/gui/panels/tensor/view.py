@@ -1,4 +1,4 @@
-"""Data that all plots of the Tensor panel draw, gathered once from the model."""
+"""Data of all plots of the Tensor panel, gathered once from the model."""
 
 from dataclasses import dataclass, replace
 from typing import Optional
@@ -29,7 +29,7 @@ class TensorView:
     snapshot : Snapshot
         The newest snapshot, or that at the cursor.
     is_live : bool
-        Whether it is the newest.
+        Whether ``snapshot`` is the newest.
     index : int
         Index of the tensor in the plan.
     ghost : Ghost or None
@@ -64,16 +64,16 @@ class TensorView:
     def measure(self, key: str) -> float:
         """Return a measure of the snapshot, or the size."""
         if key == "size":
-            return size_bytes(element_count(self.tensor.shape), self._measured_with, self.is_active)
+            return size_bytes(element_count(self.tensor.shape), self._measured_settings, self.is_active)
         return float(self.snapshot.values[_ROW[key], self.index])
 
     def text(self, key: str) -> str:
         """Return a measure with its unit."""
-        codes = self._measured_with.num_codes if key == "used_codes" else None
+        codes = self._measured_settings.num_codes if key == "used_codes" else None
         return MEASURES[key].text(self.measure(key), self.is_active, codes)
 
     @property
-    def _measured_with(self) -> QuantizerSettings:
+    def _measured_settings(self) -> QuantizerSettings:
         grid = self.grid
         narrow = self.settings.narrow_range if grid is None else grid.narrow_range
         return replace(self.settings, num_bits=self.num_bits, narrow_range=narrow)

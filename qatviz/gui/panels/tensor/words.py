@@ -1,4 +1,4 @@
-"""Short texts on a tensor and its settings in the Tensor panel."""
+"""Short texts about a tensor and its settings in the Tensor panel."""
 
 from typing import Dict, Optional, Tuple
 
@@ -9,6 +9,8 @@ from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import shape_text, si
 from qatviz.settings import QuantizerSettings
 
+#: Space at which lines don't break, so that they break between settings only.
+_NO_BREAK = "\u00a0"
 #: Measures in the header.
 SHOWN = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "used_codes", "size")
 
@@ -20,9 +22,9 @@ def describe_tensor(tensor: QuantizedTensor) -> str:
 
 
 def describe_now(view: TensorView) -> str:
-    """Return the settings, or those after the delay; in the past, the bits at that time."""
+    """Return the settings, also those after a delay; for a past snapshot, the bits at that time."""
     if not view.is_live:
-        return f"{view.num_bits} bits then" if view.is_active else "float then"
+        return f"{view.num_bits} bits at this step" if view.is_active else "float at this step"
     if not view.is_active and view.settings.enabled:
         kind = view.tensor.kind
         return f"float until step {view.settings.quant_delay:,}, then {describe(view.settings, kind, True)}"
@@ -30,10 +32,11 @@ def describe_now(view: TensorView) -> str:
 
 
 def describe(settings: QuantizerSettings, kind: str, active: bool, than: Optional[QuantizerSettings] = None) -> str:
-    """Return settings in a few words; if ``than`` is given, only those that differ from it."""
+    """Return a short text of the settings; if ``than`` is given, only of those that differ from it."""
     if not active:
         return "float"
-    return " · ".join(settings.phrases(kind, than if than is not None and than.enabled else None))
+    phrases = settings.phrases(kind, than if than is not None and than.enabled else None)
+    return " · ".join(phrase.replace(" ", _NO_BREAK) for phrase in phrases)
 
 
 def measured(view: TensorView) -> Dict[str, Tuple[str, float]]:

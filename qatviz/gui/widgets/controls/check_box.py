@@ -1,4 +1,4 @@
-"""Check box that is visible on a dark background and that a click never leaves partially checked."""
+"""Check box with a visible outline on dark backgrounds; a click never leaves it partially checked."""
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 

@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 
 class Column(QtWidgets.QScrollArea):
-    """Scroll area with the widgets ``parts`` below each other; never narrower than the widest of them."""
+    """Scroll area with ``parts`` below each other, at least as wide as the widest of them."""
 
     def __init__(self, parts: Iterable[QtWidgets.QWidget], parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)

@@ -12,7 +12,7 @@ from qatviz.protocol import events
 
 _MODES = {
     LIVE: ("Live", "Apply each change at the next training step."),
-    HOLD: ("Hold", "Collect changes and preview their effect over the present values until Apply."),
+    HOLD: ("Hold", "Collect changes and preview their effect on the present values until Apply."),
 }
 
 
@@ -26,7 +26,7 @@ class EditBar(QtWidgets.QWidget):
     """
 
     def __init__(self, context: Context, owner: QtWidgets.QWidget):
-        super().__init__()  # the layout gives it its parent later, so that the Tab order follows the layout
+        super().__init__()  # the layout sets the parent later, so that the Tab order follows the layout
         self._edits, self._settings = context.edits, context.settings
         self._owner = owner
         self._setup_ui()
@@ -94,7 +94,7 @@ class EditBar(QtWidgets.QWidget):
         grid.setColumnStretch(0, 1)
 
     def update_from(self) -> None:
-        """Show the mode, the number of pending edits, and which change Undo and Redo would revert."""
+        """Show the mode, the number of pending edits, and the changes that Undo and Redo would make."""
         edits = self._edits
         unsent = len(edits.unsent)
         self.modes[edits.mode].setChecked(True)
@@ -130,7 +130,7 @@ class EditBar(QtWidgets.QWidget):
 
 
 class RefusalLine(QtWidgets.QLabel):
-    """Message of the last change that the run rejected; hidden once a change succeeds."""
+    """Line with the reason why the last change was rejected; hidden once a change succeeds."""
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -138,13 +138,13 @@ class RefusalLine(QtWidgets.QLabel):
         self.setWordWrap(True)
         self.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
         self.setAccessibleName("Refused")
-        context.edits.refused.connect(self.say)
+        context.edits.refused.connect(self.show_message)
         context.model.happened.connect(self._on_event)
         context.model.changed.connect(self._on_model_changed)
         self.hide()
         self.apply_theme()
 
-    def say(self, message: str) -> None:
+    def show_message(self, message: str) -> None:
         """Show ``message``, or hide the line if it is empty."""
         self.setText(message)
         self.setVisible(bool(message))
@@ -156,8 +156,8 @@ class RefusalLine(QtWidgets.QLabel):
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.CommandApplied) and event.changes:
-            self.say("")
+            self.show_message("")
 
     def _on_model_changed(self, topic: str) -> None:
         if topic == RUN:
-            self.say("")
+            self.show_message("")

@@ -1,4 +1,4 @@
-"""Editors of a setting's value: check box, list, or number box with slider, by the setting's type."""
+"""Editors of a setting's value, by its type: check box, drop-down list, or number box with slider."""
 
 from typing import Any, Optional, Sequence
 
@@ -12,7 +12,7 @@ from qatviz.settings import Setting
 
 
 class Editor(QtWidgets.QWidget):
-    """Widget that edits one value and can show several different ones (mixed)."""
+    """Widget that edits one value; it can also show several different ones (mixed)."""
 
     #: Emitted with the new value when the user changes it.
     edited = QtCore.pyqtSignal(object)
@@ -32,7 +32,7 @@ class Editor(QtWidgets.QWidget):
         raise NotImplementedError
 
     def is_busy(self) -> bool:
-        """Return whether the user is editing, so that what is shown must not change."""
+        """Return whether the user is editing, so that the shown value must not change."""
         return False
 
     def name_parts(self, name: str, description: str) -> None:
@@ -67,14 +67,14 @@ class ChoiceEditor(Editor):
 
     def __init__(self, setting: Setting, kind: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        assert setting.choices is not None, f"{setting.name} is edited in a list: it needs choices"
-        self._words = list(setting.choices[kind])
+        assert setting.choices is not None, f"{setting.name} needs choices to be edited in a list"
+        self._choices = list(setting.choices[kind])
         self.box = _ComboBox(self)
         self.box.setPlaceholderText(MIXED)
         self.box.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.box.setContextMenuPolicy(QtCore.Qt.NoContextMenu)
         self.box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        self.box.addItems([setting.text(word) for word in self._words])
+        self.box.addItems([setting.text(choice) for choice in self._choices])
         self.box.activated[int].connect(self._on_activated)
         self.box.closed.connect(self.settled)
         self._row.addWidget(self.box)
@@ -82,7 +82,7 @@ class ChoiceEditor(Editor):
         self._shown = -1
 
     def set_values(self, values: Sequence[Any]) -> None:
-        self._shown = self._words.index(values[0]) if len(set(values)) == 1 else -1
+        self._shown = self._choices.index(values[0]) if len(set(values)) == 1 else -1
         self.box.setCurrentIndex(self._shown)
 
     def is_busy(self) -> bool:
@@ -91,7 +91,7 @@ class ChoiceEditor(Editor):
     def _on_activated(self, index: int) -> None:
         if index != self._shown:
             self._shown = index
-            self.edited.emit(self._words[index])
+            self.edited.emit(self._choices[index])
 
 
 class _ComboBox(QtWidgets.QComboBox):
@@ -112,7 +112,7 @@ class _ComboBox(QtWidgets.QComboBox):
 
 
 class NumberEditor(Editor):
-    """Number box with, for settings of few values or on a logarithmic scale, a slider."""
+    """Number box, with a slider for settings of few values or on a logarithmic scale."""
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -154,7 +154,7 @@ class NumberEditor(Editor):
 
 
 def editor_for(setting: Setting, kind: str = "", parent: Optional[QtWidgets.QWidget] = None) -> Editor:
-    """Return an editor for the setting's type."""
+    """Return an editor for the type of ``setting``."""
     if setting.choices:
         return ChoiceEditor(setting, kind, parent)
     if setting.type is bool:

@@ -6,7 +6,7 @@ from typing import Any, List, Optional, Sequence
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
-from qatviz.gui.widgets.controls.relevance import why_without_effect
+from qatviz.gui.widgets.controls.relevance import no_effect_reason
 from qatviz.gui.widgets.controls.setting_control import SettingControl
 from qatviz.gui.widgets.theme import Theme
 from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings, RunSettings
@@ -41,11 +41,11 @@ class KindSection(QtWidgets.QWidget):
     def show_tensors(self, tensors: Sequence[str], run: RunSettings, unavailable: str = "") -> None:
         """Show the settings of ``tensors``, pending edits included.
 
-        ``unavailable`` is the reason why nothing can be changed, or an empty text.
+        ``unavailable`` is the reason why nothing can be changed; empty if the settings can be changed.
         """
         self.tensors = tensors
         more = [f"and {len(tensors) - NAMED} more"] if len(tensors) > NAMED else []
-        self.heading.set_detail(_counted(tensors), "\n".join([*tensors[:NAMED], *more]))
+        self.heading.set_detail(_count_text(tensors), "\n".join([*tensors[:NAMED], *more]))
         for control in self.controls.values():
             control.setVisible(bool(tensors))
         if not tensors:
@@ -63,7 +63,7 @@ class KindSection(QtWidgets.QWidget):
                 any((tensor, name) in pending for tensor in tensors),
                 max(steps, default=None),
             )
-            control.set_without_effect(unavailable or why_without_effect(name, wanted, run))
+            control.set_disabled_reason(unavailable or no_effect_reason(name, wanted, run))
 
     def _on_edited(self, name: str, value: Any) -> None:
         # An edit may end after another run was opened.
@@ -128,7 +128,7 @@ class ElidedLabel(QtWidgets.QLabel):
         painter.end()
 
 
-def _counted(tensors: Sequence[str]) -> str:
+def _count_text(tensors: Sequence[str]) -> str:
     if len(tensors) == 1:
         return tensors[0]
     return f"{len(tensors)} tensors" if tensors else "none selected"

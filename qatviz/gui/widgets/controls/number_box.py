@@ -5,22 +5,22 @@ from typing import Any, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import SettingError
-from qatviz.gui.widgets.controls.values import bounds, stepped
+from qatviz.gui.widgets.controls.values import bounds, incremented
 from qatviz.settings import Setting
 
 MIXED = "mixed"
-_STEPPING = (QtCore.Qt.Key_Up, QtCore.Qt.Key_Down, QtCore.Qt.Key_PageUp, QtCore.Qt.Key_PageDown)
+_ARROW_KEYS = (QtCore.Qt.Key_Up, QtCore.Qt.Key_Down, QtCore.Qt.Key_PageUp, QtCore.Qt.Key_PageDown)
 
 
 class NumberBox(QtWidgets.QAbstractSpinBox):
-    """Box whose typed text is committed by Enter or on leaving it; arrows commit at once, Escape reverts the text.
+    """Box that commits typed text on Enter or when it loses focus; arrows commit at once, Escape reverts the text.
 
-    A value that is not allowed is not committed: Enter shows what is allowed, leaving the box restores the old value.
+    An invalid value is not committed: Enter shows the allowed values, losing focus restores the old value.
 
     Attributes
     ----------
     keeps_text : bool
-        Whether leaving the box keeps text that is not allowed, for a form that shows the error below it.
+        Whether invalid text stays when the box loses focus, for a form that shows the error below it.
     """
 
     keeps_text = False
@@ -31,7 +31,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     held = QtCore.pyqtSignal(bool)
     #: Emitted when typing ends, with or without a new value.
     settled = QtCore.pyqtSignal()
-    #: Emitted with a message when the typed value is not allowed.
+    #: Emitted with a message when the typed value is invalid.
     refused = QtCore.pyqtSignal(str)
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
@@ -54,7 +54,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         return self._value
 
     def set_value(self, value: Any, start: Any = None) -> None:
-        """Show ``value``, or None for several; arrows then start from ``start``."""
+        """Show ``value``, or "mixed" for None; arrows then start from ``start``."""
         self._value = value
         self._start = value if value is not None else start
         self._write()
@@ -72,7 +72,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
                 self._commit()
             except SettingError:
                 self._write()  # the increment starts from the last valid value
-        self._take(stepped(self._setting, self._start, count))
+        self._set_and_emit(incremented(self._setting, self._start, count))
         self.selectAll()
 
     def stepEnabled(self) -> QtWidgets.QAbstractSpinBox.StepEnabled:
@@ -96,7 +96,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def _samples(self) -> Tuple[str, str, str]:
         setting = self._setting
         _, high = bounds(setting)
-        longest = stepped(setting, high, -1) if setting.type is float else min(high, 99999)
+        longest = incremented(setting, high, -1) if setting.type is float else min(high, 99999)
         return MIXED, setting.text_with_unit(setting.default), setting.text_with_unit(longest)
 
     def _size(self, text: str) -> QtCore.QSize:
@@ -111,7 +111,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         self.lineEdit().setCursorPosition(0)
         self._is_typed = False
 
-    def _take(self, value: Any) -> None:
+    def _set_and_emit(self, value: Any) -> None:
         is_new = value != self._value
         self.set_value(value)
         if is_new:
@@ -127,14 +127,14 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def _commit(self) -> None:
         value = self._parsed()
         if self._value is not None and self._setting.text(value) == self._setting.text(self._value):
-            value = self._value  # it is shown rounded; keep all digits
-        self._take(value)
+            value = self._value  # shown rounded: keep all digits
+        self._set_and_emit(value)
 
     def _on_text_edited(self) -> None:
         self._is_typed = True
 
     def commit_text(self) -> None:
-        """Commit the typed text, or show why it is not allowed."""
+        """Commit the typed text, or show why it is invalid."""
         if not self._is_typed:
             return
         try:
@@ -182,7 +182,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
             self._write()
             self.settled.emit()
             return
-        if event.key() in _STEPPING:
+        if event.key() in _ARROW_KEYS:
             self._hold(True)
         super().keyPressEvent(event)
         if event.key() in (QtCore.Qt.Key_Return, QtCore.Qt.Key_Enter) and self._is_typed:
@@ -190,7 +190,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
 
     def keyReleaseEvent(self, event: QtGui.QKeyEvent) -> None:
         super().keyReleaseEvent(event)
-        if event.key() in _STEPPING and not event.isAutoRepeat():
+        if event.key() in _ARROW_KEYS and not event.isAutoRepeat():
             self._hold(False)
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:

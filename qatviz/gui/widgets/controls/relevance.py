@@ -1,4 +1,4 @@
-"""Reasons why a setting has no effect at present; its control is then disabled and shows the reason."""
+"""Reasons why a setting has no effect at present, shown by its disabled control."""
 
 from typing import Dict, Sequence, Tuple
 
@@ -14,8 +14,8 @@ OPTIMIZER_SETTINGS: Dict[str, Tuple[str, ...]] = {
 _RANGES_FROZEN = "All ranges are frozen (Freeze ranges is on)."
 
 
-def why_without_effect(name: str, wanted: Sequence[QuantizerSettings], run: RunSettings) -> str:
-    """Return why the setting ``name`` has no effect with any of the ``wanted`` settings; empty if it has one."""
+def no_effect_reason(name: str, wanted: Sequence[QuantizerSettings], run: RunSettings) -> str:
+    """Return the reason why the setting ``name`` has no effect in any of ``wanted``; empty if it has one."""
     if name in ("range_method", "percentile", "ema_decay") and run.freeze_ranges:
         return _RANGES_FROZEN
     if name == "percentile" and not any(s.range_method == PERCENTILE for s in wanted):

@@ -1,4 +1,4 @@
-"""Control for one setting, derived from its declaration: label, editor, state; limits, unit, default and help."""
+"""Control for one setting: label, editor and state, with the bounds, unit, default and help of its declaration."""
 
 from html import escape
 from typing import Any, Iterable, Optional, Sequence, Tuple
@@ -83,7 +83,7 @@ class SettingControl(QtWidgets.QWidget):
         if is_other:
             self._explain()
 
-    def set_without_effect(self, reason: str) -> None:
+    def set_disabled_reason(self, reason: str) -> None:
         """Disable the control with ``reason`` in its tooltip, or enable it if ``reason`` is empty."""
         if reason != self._reason:
             self._reason = reason
@@ -106,7 +106,7 @@ class SettingControl(QtWidgets.QWidget):
     # Inside
 
     def _on_edited(self, value: Any) -> None:
-        self._values = [value]  # until the owner shows others
+        self._values = [value]  # until the owner updates the control
         self.edited.emit(value)
 
     def _show_values(self) -> None:
@@ -128,12 +128,12 @@ class SettingControl(QtWidgets.QWidget):
         self.setToolTip("<p>" + "<br/>".join(lines) + "</p>")
 
     def set_roomy_width(self, width: int) -> None:
-        """Set the width in pixels from which the state is shown as text; below it, as a dot."""
+        """Set the minimum width in pixels at which the state is shown as text instead of a dot."""
         self._roomy_width = width
         self._fit()
 
     def full_width(self) -> int:
-        """Return the width in pixels at which nothing is shortened."""
+        """Return the width in pixels at which no text is shortened."""
         parts = [self.editor.sizeHint().width(), self.mark.full_width()]
         if self.setting.type is not bool:
             parts.append(max(self.label.sizeHint().width(), self.label.minimumWidth()))
@@ -159,9 +159,9 @@ class SettingControl(QtWidgets.QWidget):
 
 
 def align(controls: Iterable[SettingControl]) -> None:
-    """Give ``controls`` below each other one label width and one form of state mark.
+    """Align the labels of ``controls`` below each other and show all their state marks in the same form.
 
-    A slider or list starts right after its own label, because it needs the width.
+    Sliders and lists are not aligned: they need the width.
     """
     controls = list(controls)
     labelled = [c for c in controls if c.setting.type in (int, float) and not notches(c.setting)]

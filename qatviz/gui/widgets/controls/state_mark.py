@@ -1,4 +1,4 @@
-"""Mark beside a control that shows whether its value is in effect, and since when."""
+"""Mark beside a control: its value is pending, or in effect since a training step."""
 
 from typing import Optional, Tuple
 
@@ -12,7 +12,7 @@ PENDING = "● pending"
 class StateMark(QtWidgets.QLabel):
     """Label of constant width: ``● pending``, or ``step 1,204``, the training step at which the value took effect.
 
-    In compact form (:meth:`set_compact`) only a dot; the control's tooltip has the rest.
+    In compact form (:meth:`set_compact`) it is a dot or a check mark; the control's tooltip has the rest.
     """
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):

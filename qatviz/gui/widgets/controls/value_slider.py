@@ -1,4 +1,4 @@
-"""Slider over the notches of a setting; it can also show several values (mixed)."""
+"""Slider over the values of a setting; it can also show several of them (mixed)."""
 
 from typing import Optional, Sequence
 
@@ -8,9 +8,9 @@ from qatviz.gui.widgets.controls.values import nearest_notch
 
 
 class ValueSlider(QtWidgets.QSlider):
-    """Horizontal slider over ``values``; a press anywhere moves the handle there and starts a drag.
+    """Horizontal slider over ``values``; pressing anywhere moves the handle there and starts a drag.
 
-    Several values are shown as marks without a handle.
+    Several values at once are drawn as marks without a handle.
     """
 
     #: Emitted with the new value when the user changes it.

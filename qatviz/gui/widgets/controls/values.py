@@ -1,7 +1,7 @@
 """Values that controls derive from a setting's declaration: default, increments of an arrow, notches of a slider.
 
-Numbers on a logarithmic scale move on the 1-2-5 series. So do the distances of shares (averages' decays, percentiles)
-from their upper end, where the difference is: 0.9, 0.95, 0.98, 0.99.
+Numbers on a logarithmic scale follow the 1-2-5 series. Other fractions (decay, percentile) follow it in their distance
+from the upper bound: 0.9, 0.95, 0.98, 0.99.
 """
 
 import math
@@ -9,12 +9,12 @@ from typing import Any, List, Tuple
 
 from qatviz.settings import QUANTIZER_SETTINGS, Setting, quantizer_settings
 
-#: Integers get a slider beside the box if they have at most this many values.
-MOST_NOTCHES = 32
-#: On a logarithmic scale that starts at 0, the first notch above 0 is this many decades below the upper bound.
+#: Maximum number of values of an integer that gets a slider beside the box.
+MAX_NOTCHES = 32
+#: Number of decades from the first notch above 0 to the upper bound, on a logarithmic scale that starts at 0.
 DECADES = 8
 _MANTISSAS = (1, 2, 5)
-#: Relative difference below which two numbers are the same notch.
+#: Maximum relative difference of two numbers on the same notch.
 _SAME = 1e-9
 
 
@@ -26,19 +26,19 @@ def default_of(setting: Setting, kind: str = "") -> Any:
 
 
 def bounds(setting: Setting) -> Tuple[float, float]:
-    """Return the smallest and the largest allowed value of a setting that is a number."""
-    assert setting.low is not None, f"{setting.name} is edited in a box: it needs bounds"
-    assert setting.high is not None, f"{setting.name} is edited in a box: it needs bounds"
+    """Return the smallest and the largest allowed value of a numeric setting."""
+    assert setting.low is not None, f"{setting.name} needs bounds to be edited in a box"
+    assert setting.high is not None, f"{setting.name} needs bounds to be edited in a box"
     return setting.low, setting.high
 
 
 def notches(setting: Setting) -> List[float]:
-    """Return the values of a slider for the setting, ascending; empty if it gets no slider."""
+    """Return the ascending values of the setting's slider; empty if it has none."""
     if setting.type not in (int, float):
         return []
     low, high = bounds(setting)
     if setting.type is int:
-        return list(range(int(low), int(high) + 1)) if high - low < MOST_NOTCHES else []
+        return list(range(int(low), int(high) + 1)) if high - low < MAX_NOTCHES else []
     if not setting.log:
         return []
     first = _first_notch(low, high)
@@ -60,34 +60,34 @@ def nearest_notch(values: List[float], value: float) -> int:
     return min((i for i in range(len(values)) if values[i] > 0), key=lambda i: abs(math.log(values[i] / value)))
 
 
-def stepped(setting: Setting, value: float, count: int) -> Any:
+def incremented(setting: Setting, value: float, count: int) -> Any:
     """Return ``value`` moved by ``count`` arrow increments (negative: down), clamped to the bounds."""
     low, high = bounds(setting)
     for _ in range(abs(count)):
-        value = _step(setting, value, count > 0)
+        value = _increment(setting, value, count > 0)
     return setting.type(min(max(value, low), high))
 
 
-def _step(setting: Setting, value: float, up: bool) -> float:
+def _increment(setting: Setting, value: float, up: bool) -> float:
     if setting.type is int:
-        return _step_whole(value, up)
+        return _increment_integer(value, up)
     low, high = bounds(setting)
     if setting.log:
-        return _step_on_series(value, up, _first_notch(low, high), low)
+        return _increment_on_series(value, up, _first_notch(low, high), low)
     limit = math.ceil(high)
     finest = max(limit - high, 1e-5 * limit)
-    rest = _step_on_series(limit - value, not up, finest, limit - high)
+    rest = _increment_on_series(limit - value, not up, finest, limit - high)
     return round(limit - rest, 9)
 
 
-def _step_whole(value: float, up: bool) -> float:
-    """Move by one unit of the second digit: 8 to 9, 200 to 210, 1,000 to 990."""
+def _increment_integer(value: float, up: bool) -> float:
+    """Return ``value`` plus or minus one unit of its second digit: 8 to 9, 200 to 210, 1,000 to 990."""
     below = abs(value) - (0 if up else 1)  # the decrement from 1,000 is 10
     size = 10 ** max(0, int(math.log10(below)) - 1) if below >= 1 else 1
     return value + (size if up else -size)
 
 
-def _step_on_series(value: float, up: bool, first: float, low: float) -> float:
+def _increment_on_series(value: float, up: bool, first: float, low: float) -> float:
     if up:
         return first if value < first * (1 - _SAME) else _next_notch(value)
     return low if value <= first * (1 + _SAME) else _last_notch(value)

@@ -1,4 +1,4 @@
-"""Context menu of figures: copy a widget's picture, save it to a file, save its numbers as CSV."""
+"""Context menu of figures: copy or save a widget's picture, save its data as CSV."""
 
 from pathlib import Path
 from typing import Callable, Optional
@@ -16,9 +16,9 @@ DIRECTORY_KEY = "figures/directory"
 
 
 class FigureMenu(QtWidgets.QMenu):
-    """Context menu of a figure: a widget with ``figure_name`` and ``table()`` (columns by name; empty: no numbers).
+    """Context menu of a figure: a widget with ``figure_name`` and ``table()`` (columns by name; empty: no data).
 
-    The status bar of the figure's window reports files that were written; a message box reports errors.
+    Written files are reported in the window's status bar, errors in a message box.
     """
 
     #: Emitted with the path of a file that was written.
@@ -30,17 +30,15 @@ class FigureMenu(QtWidgets.QMenu):
         super().__init__(figure)
         self._figure = figure
         self.setToolTipsVisible(True)
-        self.copy_action = self._add("Copy picture", "Put this figure, as it is now, on the clipboard", self.copy)
+        self.copy_action = self._add("Copy picture", "Copy this figure to the clipboard as an image", self.copy)
         self.picture_action = self._add(
-            "Save picture…", "Save this figure as PNG or SVG at a size of your choice", self.save_picture
+            "Save picture…", "Save this figure as PNG or SVG in a size of your choice", self.save_picture
         )
-        self.table_action = self._add(
-            "Save data as CSV…", "Save the numbers drawn here, a column each, as CSV", self.save_table
-        )
+        self.table_action = self._add("Save data as CSV…", "Save the plotted values as CSV", self.save_table)
         self.table_action.setVisible(hasattr(figure, "table"))
         figure.setContextMenuPolicy(QtCore.Qt.CustomContextMenu)
         figure.customContextMenuRequested.connect(lambda point: self.popup(figure.mapToGlobal(point)))
-        self.saved.connect(self._tell)
+        self.saved.connect(self._report_saved)
         self.failed.connect(self._warn)
 
     def copy(self) -> None:
@@ -51,7 +49,7 @@ class FigureMenu(QtWidgets.QMenu):
             self.failed.emit(str(error))
             return
         QtWidgets.QApplication.clipboard().setImage(image)
-        self._tell_status(f"Copied {title_of(self._figure)}")
+        self._show_status(f"Copied {title_of(self._figure)}")
 
     def save_picture(self) -> None:
         """Ask for a size and a file, then save the picture."""
@@ -62,9 +60,9 @@ class FigureMenu(QtWidgets.QMenu):
         dialog.open()
 
     def save_table(self) -> None:
-        """Ask for a file, then save the numbers."""
+        """Ask for a file, then save the plotted values."""
         if not self._figure.table():
-            self.failed.emit("There are no numbers here yet")
+            self.failed.emit("Nothing to save yet: the figure has no data")
             return
         name = str(Path(self._directory()) / f"{title_of(self._figure)}.csv")
         dialog = QtWidgets.QFileDialog(self._figure.window(), "Save data as CSV", name, "CSV (*.csv)")
@@ -100,17 +98,17 @@ class FigureMenu(QtWidgets.QMenu):
         return figure_settings(self._figure)
 
     def _directory(self) -> str:
-        """Return the last directory if it still exists, else the user's directory of pictures or home directory."""
+        """Return the last directory if it still exists, else the user's pictures or home directory."""
         last = self._settings().value(DIRECTORY_KEY, "", str)
         if last and Path(last).is_dir():
             return last
         pictures = QtCore.QStandardPaths.writableLocation(QtCore.QStandardPaths.PicturesLocation)
         return pictures if pictures and Path(pictures).is_dir() else str(Path.home())
 
-    def _tell(self, path: str) -> None:
-        self._tell_status(f"Saved {path}")
+    def _report_saved(self, path: str) -> None:
+        self._show_status(f"Saved {path}")
 
-    def _tell_status(self, text: str) -> None:
+    def _show_status(self, text: str) -> None:
         window = self._figure.window()
         if isinstance(window, QtWidgets.QMainWindow):
             window.statusBar().showMessage(text, 5000)
@@ -124,7 +122,7 @@ class FigureMenu(QtWidgets.QMenu):
 
 
 def figure_settings(figure: QtWidgets.QWidget) -> QtCore.QSettings:
-    """Return the settings of the ``context`` of the figure or of a widget around it, else the application's."""
+    """Return the settings in the ``context`` of the figure or of its nearest parent that has one, else the default."""
     widget: Optional[QtWidgets.QWidget] = figure
     while widget is not None:
         context = getattr(widget, "context", None)

@@ -1,7 +1,4 @@
-"""Files of figures: a widget's picture as PNG or SVG, its numbers as CSV.
-
-Nothing here opens a dialog; errors name the file and the reason.
-"""
+"""Write figures to files: a widget's picture as PNG or SVG, its data as CSV. Errors name the file and the reason."""
 
 import csv
 import io
@@ -16,7 +13,7 @@ from qatviz.atomic_files import AnyPath, write_file
 from qatviz.errors import QatvizError
 from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
 
-#: Pixels per metre at 96 per inch: the size at which a text processor shows the picture.
+#: Resolution stored in the file, which sets the size on paper: 96 pixels per inch, in pixels per metre.
 _DOTS_PER_METRE = 96 / 0.0254
 #: Maximum width and height of a picture: one of this size needs 1 GB (Qt's image formats allow 32767).
 MAX_PIXELS = 16384
@@ -47,7 +44,7 @@ def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scal
         pixels = QtCore.QSize(round(size.width() * scale), round(size.height() * scale))
         if not 1 <= min(pixels.width(), pixels.height()) <= max(pixels.width(), pixels.height()) <= MAX_PIXELS:
             raise FigureError(
-                f"a picture of {pixels.width()} x {pixels.height()} pixels: expected 1 to {MAX_PIXELS} on each side"
+                f"a picture of {pixels.width()} × {pixels.height()} pixels: expected 1 to {MAX_PIXELS} on each side"
             )
         image = QtGui.QImage(pixels, QtGui.QImage.Format_ARGB32)
         image.setDevicePixelRatio(scale)
@@ -72,12 +69,12 @@ def save_png(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSi
     buffer = QtCore.QBuffer()
     buffer.open(QtCore.QIODevice.WriteOnly)
     if not picture(widget, size, scale).save(buffer, "PNG"):
-        raise FigureError(f"{path}: the picture could not be put into PNG")
+        raise FigureError(f"{path}: the picture can't be encoded as PNG")
     write_whole(path, bytes(buffer.data()))
 
 
 def save_svg(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSize] = None) -> None:
-    """Save the widget as SVG with lines and text as such; ``size`` as in :func:`picture`.
+    """Save the widget as SVG, in which text stays text; ``size`` as in :func:`picture`.
 
     Raises
     ------
@@ -92,8 +89,7 @@ def save_svg(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSi
 def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
     """Save columns of numbers or texts as CSV (RFC 4180, UTF-8) with a header row.
 
-    Numbers have as many digits as their precision needs to be read back exactly. Columns may differ in length: the
-    shorter ones end in empty fields.
+    Numbers are written with enough digits to read them back exactly. Shorter columns end in empty fields.
 
     Parameters
     ----------
@@ -107,7 +103,7 @@ def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
         If there is no column, one is not one-dimensional, or the file can't be written.
     """
     if not table:
-        raise FigureError(f"{path}: there are no numbers to save yet")
+        raise FigureError(f"{path}: there is no data to save yet")
     columns = [_texts(path, name, values) for name, values in table.items()]
     text = io.StringIO()
     writer = csv.writer(text)
@@ -139,7 +135,7 @@ def title_of(figure: QtWidgets.QWidget) -> str:
 def laid_out(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize]) -> Iterator[QtCore.QSize]:
     """Resize the widget for the duration of the block and yield the size.
 
-    The user sees none of it, because the screen is repainted by the event loop only.
+    The user sees nothing of it: only the event loop repaints the screen.
     """
     before = widget.size()
     if size is None or size == before:
@@ -161,7 +157,7 @@ def _resize(widget: QtWidgets.QWidget, size: QtCore.QSize) -> None:
     widget.resize(size)
     if widget.layout() is not None:
         widget.layout().activate()
-    if hasattr(widget, "refresh"):  # a panel lays its contents out for its size
+    if hasattr(widget, "refresh"):  # a panel arranges its contents for its size
         widget.refresh()
 
 

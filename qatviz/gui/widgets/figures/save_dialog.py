@@ -1,4 +1,4 @@
-"""Dialog for the file, the format and the size of a saved figure."""
+"""Dialog for the file, format and size of a saved figure."""
 
 from pathlib import Path
 from typing import Optional
@@ -6,14 +6,14 @@ from typing import Optional
 from PyQt5 import QtCore, QtWidgets
 
 PNG, SVG = "png", "svg"
-_FORMATS = (("PNG, pixels", PNG), ("SVG, lines and text", SVG))
-#: Limits of width and height, px: too small for a plot, larger than any screen.
+_FORMATS = (("PNG (raster)", PNG), ("SVG (vector)", SVG))
+#: Limits of width and height, px.
 SMALLEST, LARGEST = 80, 8000
 _INCH_CM = 2.54
 
 
 class SaveFigureDialog(QtWidgets.QDialog):
-    """Dialog for file, format and size; format, sharpness and a size chosen by the user are remembered.
+    """Dialog for file, format and size; format, scale and a size chosen by the user are remembered.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
     directory : str
         Directory of the suggested file.
     settings : QSettings
-        Storage of what is remembered.
+        Storage of remembered values.
     """
 
     def __init__(
@@ -78,19 +78,19 @@ class SaveFigureDialog(QtWidgets.QDialog):
     def _setup_ui(self) -> None:
         self.path_edit = QtWidgets.QLineEdit()
         self.path_edit.setMinimumWidth(360)
-        self.path_edit.setToolTip("The file that is written")
+        self.path_edit.setToolTip("Path of the file to write")
         self.browse_button = QtWidgets.QPushButton("Browse…")
-        self.browse_button.setToolTip("Choose the file in a list")
+        self.browse_button.setToolTip("Choose the file")
         self.format_box = QtWidgets.QComboBox()
         for label, suffix in _FORMATS:
             self.format_box.addItem(label, suffix)
-        self.format_box.setToolTip("PNG for slides and web pages; SVG for papers: sharp at any size, can be edited")
-        self.as_shown_box = QtWidgets.QCheckBox("As large as on the screen")
-        self.as_shown_box.setToolTip("The size that the figure has in the window now; without it, a size of your own")
+        self.format_box.setToolTip("PNG for slides and web pages; SVG for papers: sharp at any size, editable")
+        self.as_shown_box = QtWidgets.QCheckBox("Same size as on screen")
+        self.as_shown_box.setToolTip("Use the figure's present size in the window; clear to enter another size")
         self.width_box, self.height_box = self._size_box("Width"), self._size_box("Height")
         self.scale_box = QtWidgets.QDoubleSpinBox(minimum=0.5, maximum=8.0, singleStep=0.5, decimals=1, value=2.0)
         self.scale_box.setPrefix("× ")
-        self.scale_box.setToolTip("Pixels of the file for one on the screen: 2 is the same layout, twice as sharp")
+        self.scale_box.setToolTip("Image pixels per screen pixel: 2 keeps the layout and doubles the resolution")
         self.result_label = QtWidgets.QLabel()
         self.result_label.setWordWrap(True)
         self.result_label.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
@@ -99,7 +99,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
     def _size_box(self, what: str) -> QtWidgets.QSpinBox:
         box = QtWidgets.QSpinBox(minimum=SMALLEST, maximum=LARGEST, suffix=" px")
         box.setAccessibleName(what)
-        box.setToolTip(f"{what} of the figure; it is laid out anew for it")
+        box.setToolTip(f"{what} of the figure, which is laid out for this size")
         return box
 
     def _layout(self) -> None:
@@ -117,7 +117,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         form.addRow("", self.as_shown_box)
         form.addRow("Si&ze", size_row)
         form.labelForField(size_row).setBuddy(self.width_box)
-        form.addRow("S&harpness", self.scale_box)
+        form.addRow("Sc&ale", self.scale_box)
         form.addRow("", self.result_label)
         form.addRow(self.buttons)
 
@@ -197,10 +197,9 @@ class SaveFigureDialog(QtWidgets.QDialog):
         text = "{:.1f} × {:.1f} cm".format(*(_INCH_CM * inch for inch in inches))
         if not self.is_vector():
             text = (
-                f"{round(size.width() * scale)} × {round(size.height() * scale)} pixels; {text} at "
-                f"{96 * scale:.0f} dots per inch"
+                f"{round(size.width() * scale)} × {round(size.height() * scale)} pixels; {text} at {96 * scale:.0f} dpi"
             )
         if Path(self.path()).exists():
-            text += f"\n{Path(self.path()).name} is there already: it will be replaced"
+            text += f"\n{Path(self.path()).name} exists and will be replaced"
         self.result_label.setText(text)
         self.buttons.button(QtWidgets.QDialogButtonBox.Save).setEnabled(bool(self.path_edit.text().strip()))

@@ -1,7 +1,7 @@
 """Rendering of a widget as SVG.
 
-Qt's generator leaves out clipping: curves of a plot that was zoomed into would run over its axes. So scenes are painted
-with marks before and after what they clip, and what lies between them in the text gets a clip path.
+Qt's generator ignores clipping: the curves of a zoomed plot would cross its axes. So scenes are painted with marker
+rectangles before and after clipped shapes, and the text between two markers gets a clip path.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from qatviz.gui.widgets.scene_painter import CLIP_BEGIN, CLIP_END
 
 
 def svg_text(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
-    """Return the widget, whose size is ``size``, as the text of an SVG file."""
+    """Return the text of an SVG file of the widget, whose size is ``size``."""
     cache_modes = [(view, view.cacheMode()) for view in _views(widget)]
     try:
         for view, _ in cache_modes:
@@ -27,7 +27,7 @@ def svg_text(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
 
 
 def draw_widget(widget: QtWidgets.QWidget, painter: QtGui.QPainter) -> None:
-    """Draw a widget and its children; a graphics view's own ``render`` would draw its scene only."""
+    """Draw a widget and its children; a graphics view's own ``render`` draws only its scene."""
     QtWidgets.QWidget.render(widget, painter, QtCore.QPoint())
 
 
@@ -55,12 +55,12 @@ def _generate(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
 
 
 def _with_clip_paths(text: str) -> str:
-    """Return the text with a clip path for each pair of marks of :mod:`qatviz.gui.widgets.scene_painter`."""
+    """Return the text with a clip path for each pair of markers of :mod:`qatviz.gui.widgets.scene_painter`."""
     numbers = itertools.count()
 
     def clipped(found: Match[str]) -> str:
         name, rect = f"clip{next(numbers)}", re.search(r"<rect [^>]*/>", found["begin"])
-        assert rect is not None, "a mark is a rectangle"
+        assert rect is not None, "a marker is a rectangle"
         transform = re.search(r'transform="[^"]*"', found["begin"])
         shape = rect[0].replace("<rect", f"<rect {transform[0]}" if transform else "<rect")
         inside = found["inside"]
