@@ -138,7 +138,7 @@ def test_a_percentile_is_that_of_the_values(context, held):
 
 
 def test_values_that_are_too_old_are_not_used(context, held, monkeypatch):
-    monkeypatch.setattr(ghosts, "VALUES_LAST_S", 0.1)  # ten steps of a staged run
+    monkeypatch.setattr(ghosts, "MAX_VALUES_AGE_S", 0.1)  # ten steps of a staged run
     inspect(context, held)
     held.advance(3)
     context.model.process(held.drain())
