@@ -101,7 +101,7 @@ def test_the_nearest_notch_is_never_two_notches_off(rate):
     assert low <= rate <= high
 
 
-def test_texts_are_those_that_people_read():
+def test_values_have_readable_texts():
     assert RATE.text_with_unit(1e-5) == "1e-5" and RATE.text_with_unit(0.001) == "0.001"
     assert QUANTIZER_SETTINGS["num_bits"].text_with_unit(4) == "4"  # the label says bits
     assert RUN_SETTINGS["evaluation_interval"].text_with_unit(200) == "200 steps"
@@ -115,7 +115,7 @@ def test_the_default_is_that_of_the_kind():
     assert default_of(RATE) == 1e-3
 
 
-def test_settings_without_effect_say_why():
+def test_settings_without_effect_have_a_reason():
     plain, percentile = quantizer_settings(WEIGHTS), quantizer_settings(WEIGHTS, range_method=PERCENTILE)
     run = RunSettings()
     assert "Percentile" in no_effect_reason("percentile", [plain], run)

@@ -44,7 +44,7 @@ def test_strips_go_from_one_colour_to_another(app, name):
     assert abs(brightness[-1] - brightness[0]) > 100
 
 
-def test_nothing_is_shown_until_the_data_is_known_and_it_is_said_why(preview):
+def test_without_data_a_text_gives_the_reason(preview):
     preview.show_info(None, "Reading the data…")
     assert preview.empty.text() == "Reading the data…" and preview.empty.isVisible()
     assert not preview.plot.isVisible() and preview.grid.shown == ()
@@ -130,7 +130,7 @@ def test_targets_have_a_histogram_with_their_values_below(preview):
     assert texts[-3:] == ["0", "1", "2"] and "by target" in preview.key.text()
 
 
-def test_the_class_of_an_example_is_told_in_full_where_its_name_is_cut(preview, app, monkeypatch):
+def test_an_elided_class_name_is_in_the_tooltip(preview, app, monkeypatch):
     names = tuple(f"a class with a long name {index}" for index in range(10))
     preview.show_info(DIGITS._replace(captions=tuple(names[index % 10] for index in range(32))), "")
     told = []

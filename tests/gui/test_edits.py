@@ -93,7 +93,7 @@ def test_an_edit_back_while_the_change_is_under_way_is_sent_after_it(stage):
     assert run.book.of("conv1.weights").num_bits == 8 and edits.pending == {}
 
 
-def test_what_the_run_refuses_is_told_and_no_longer_pending(stage, context):
+def test_a_rejected_edit_is_reported_and_no_longer_pending(stage, context):
     _run, edits, answer = stage
     heard = []
     edits.refused.connect(heard.append)

@@ -48,7 +48,7 @@ def choose(panel, text):
     return row
 
 
-def test_without_a_run_and_without_events_it_says_so(context, panel, staged):
+def test_without_a_run_or_events_a_text_is_shown(context, panel, staged):
     panel.refresh()
     assert "No run" in panel.empty.text() and panel.empty.isVisible()
     staged()
@@ -56,7 +56,7 @@ def test_without_a_run_and_without_events_it_says_so(context, panel, staged):
     assert panel.empty.text() == "No events yet."
 
 
-def test_a_change_is_told_with_its_step_and_values(context, panel, staged):
+def test_a_change_is_listed_with_its_step_and_values(context, panel, staged):
     run = staged(steps=7)
     change(context, run, ("conv1.weights.num_bits", 4))
     change(context, run, ("run.learning_rate", 0.01), ("conv1.weights.symmetric", False))
@@ -140,7 +140,7 @@ def test_answers_to_commands_that_changed_nothing_are_left_out(context, panel, s
     assert lines(panel) == ["paused", "automatic checkpoint saved: auto-00000003"]
 
 
-def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, staged):
+def test_abandoned_events_are_struck_through_and_grey(context, panel, staged):
     run = staged(steps=4)
     change(context, run, ("conv1.weights.num_bits", 4))
     panel.refresh()
@@ -215,7 +215,7 @@ def test_the_run_can_be_set_back_to_before_a_change(context, panel, staged):
     assert not panel.back_action.isEnabled() and panel.undo_action.isEnabled()
 
 
-def test_nothing_can_be_taken_back_where_there_is_nothing_to_take_back(context, panel, staged):
+def test_undo_and_rewind_are_disabled_without_a_change(context, panel, staged):
     run = staged()
     panel.refresh()
     actions = (panel.undo_action, panel.back_action, panel.details_action)
@@ -232,7 +232,7 @@ def test_nothing_can_be_taken_back_where_there_is_nothing_to_take_back(context, 
     assert [action.isEnabled() for action in actions] == [False, False, True]
 
 
-def test_a_run_that_ends_meanwhile_is_told_in_words(context, panel, staged, monkeypatch):
+def test_a_run_that_ends_meanwhile_gives_a_message(context, panel, staged, monkeypatch):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
     choose(panel, "num_bits")
@@ -249,7 +249,7 @@ def test_a_run_that_ends_meanwhile_is_told_in_words(context, panel, staged, monk
 
 
 @pytest.mark.parametrize("how", ["double click", "enter"])
-def test_activating_a_line_tells_its_step(context, panel, staged, how):
+def test_activating_a_row_emits_its_step(context, panel, staged, how):
     staged()
     context.model.process([events.Evaluated(123, ACCURACY, 1000, 0.2)])
     chosen = []
@@ -323,7 +323,7 @@ def test_another_run_has_a_list_of_its_own(context, panel, staged):
     assert lines(panel) == [] and "No run" in panel.empty.text()
 
 
-def test_the_list_can_be_taken_along(context, panel, staged):
+def test_the_list_can_be_saved(context, panel, staged):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
     panel.refresh()
@@ -335,6 +335,6 @@ def test_the_list_can_be_taken_along(context, panel, staged):
     }
 
 
-def test_every_control_says_what_it_does(panel):
+def test_every_control_has_a_tooltip(panel):
     for control in [*panel.filters.values(), panel.undo_action, panel.back_action, panel.details_action]:
         assert len(control.toolTip().split()) > 2 and control.text()

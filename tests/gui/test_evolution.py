@@ -17,12 +17,12 @@ from qatviz.telemetry.record.refill import STEPS
 # Empty states
 
 
-def test_without_a_run_it_says_what_will_be_here(context, panel):
+def test_without_a_run_a_text_is_shown(context, panel):
     shown = panel()
     assert "No run" in shown.empty.text() and shown.empty.isVisible() and not shown.strip.isVisible()
 
 
-def test_before_the_first_step_it_says_what_it_waits_for(context, panel, staged):
+def test_before_the_first_step_a_text_is_shown(context, panel, staged):
     run = staged(steps=0)
     shown = panel()
     assert "first training step" in shown.empty.text()
@@ -31,7 +31,7 @@ def test_before_the_first_step_it_says_what_it_waits_for(context, panel, staged)
     assert not shown.empty.isVisible() and len(curve(shown.plots["loss"]).x) == 1
 
 
-def test_a_plot_without_values_says_what_it_waits_for(context, panel, staged):
+def test_a_plot_without_values_shows_a_text(context, panel, staged):
     run = staged()
     shown = panel()
     assert "evaluation" in shown.plots["accuracy"].canvas.note
@@ -41,7 +41,7 @@ def test_a_plot_without_values_says_what_it_waits_for(context, panel, staged):
     assert shown.plots["accuracy"].canvas.note == "" and values(shown.plots["accuracy"])["float"] == "98.0 %"
 
 
-def test_with_no_plot_on_it_says_so(context, panel, staged):
+def test_without_a_selected_plot_a_text_is_shown(context, panel, staged):
     staged()
     shown = panel("loss")
     shown.bar.plots["loss"].click()

@@ -41,7 +41,7 @@ def test_the_marker_of_a_change_appears_while_the_run_goes_on(context, panel, tr
     assert "later" in shown.effects.text(shown.effects.markers)
 
 
-def test_what_was_left_behind_is_not_drawn(context, panel, trained):
+def test_abandoned_branches_are_not_drawn(context, panel, trained):
     run = trained(20)
     change(context, run, ("conv1.weights.num_bits", 4))
     shown = panel("loss")
@@ -134,7 +134,7 @@ def test_nothing_can_be_undone_in_a_run_that_has_ended(context, panel, trained):
     assert action(menu, "Go to").isEnabled()
 
 
-def test_what_the_run_refuses_is_told(context, panel, trained, monkeypatch):
+def test_a_rejected_command_is_reported(context, panel, trained, monkeypatch):
     run = trained(20)
     change(context, run, ("conv1.weights.num_bits", 4))
     shown = panel("loss")

@@ -301,7 +301,7 @@ def labels(*found, **left):
     return [marker.label for marker in markers_of([LoggedEvent(event) for event in found])]
 
 
-def test_changes_are_told_in_a_word():
+def test_changes_have_short_labels():
     assert labels(applied(1, ("conv1.weights.num_bits", 8, 4))) == ["w4"]
     assert labels(applied(1, ("conv1.activations.num_bits", 8, 3))) == ["a3"]
     assert labels(applied(1, *((f"conv{i}.weights.num_bits", 8, 4) for i in range(5)))) == ["w4 ×5"]
@@ -328,7 +328,7 @@ def test_other_events_have_no_marker_and_those_of_one_step_share_it():
     assert [(marker.step, marker.label) for marker in found] == [(7, "2 changes"), (9, "quantized")]
 
 
-def test_what_was_left_behind_has_no_marker():
+def test_abandoned_events_have_no_marker():
     change = applied(7, ("a.weights.num_bits", 8, 4))
     assert markers_of([LoggedEvent(change, survives=False)]) == []
 
@@ -371,7 +371,7 @@ def test_a_bad_step_is_where_the_run_goes_on_from():
     assert "step 14" in " ".join(sentences(found[0].events[1]))
 
 
-def test_a_change_is_told_in_full_but_not_endlessly():
+def test_the_full_text_of_a_change_is_limited():
     assert sentences(applied(1, ("a.weights.num_bits", 8, 4), ("a.weights.symmetric", False, True))) == [
         "a.weights.num_bits 8 → 4",
         "a.weights.symmetric off → on",

@@ -17,7 +17,7 @@ from qatviz.protocol import events
 
 
 @pytest.mark.parametrize("directory, problem", [("", "not recorded"), ("/runs/gone", "/runs/gone: is gone")])
-def test_why_a_run_can_not_be_exported_is_told(run, make, directory, problem):
+def test_the_reason_why_a_run_cannot_be_exported_is_shown(run, make, directory, problem):
     dialog = make(directory)
     if directory:
         run.end(events.Finished(3))
@@ -74,7 +74,7 @@ def test_the_step_of_now_goes_on(run, make, advance):
     assert dialog.form.state_box.itemText(0) == "Now (step 7)"
 
 
-def test_a_delay_that_is_not_over_is_told_with_the_step(context, staged, make, monkeypatch):
+def test_a_delay_that_has_not_ended_is_reported_with_its_step(context, staged, make, monkeypatch):
     asked = []
     run = staged("mlp")
     context.edits.edit(["dense1.weights"], "quant_delay", 100)
@@ -124,7 +124,7 @@ def test_a_place_of_the_users_own_stays_and_is_remembered(run, make, tmp_path):
         ("new/x.wide", ""),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_under_it(run, make, tmp_path, name, problem):
+def test_an_invalid_path_is_reported_below_the_field(run, make, tmp_path, name, problem):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"")
     dialog = make()
@@ -133,7 +133,7 @@ def test_what_is_wrong_with_a_file_is_told_under_it(run, make, tmp_path, name, p
     assert dialog.start.isEnabled() is not bool(problem)
 
 
-def test_a_file_that_will_be_replaced_is_told(run, make, tmp_path):
+def test_an_existing_file_gives_a_warning(run, make, tmp_path):
     (tmp_path / "x.wide").write_bytes(b"")
     dialog = make()
     dialog.form.path.edit.setText(str(tmp_path / "x.wide"))
@@ -206,7 +206,7 @@ def test_layers_are_sorted_by_numbers(run, make, app):
     assert result.layers.model().headerData(largest, QtCore.Qt.Horizontal, QtCore.Qt.ToolTipRole)
 
 
-def test_faults_are_told_in_words(run, make, app):
+def test_faults_are_listed(run, make, app):
     result = show_record(make(), app, faults=["layer 'conv1': alone, 3 of its codes differ"], as_expected=False)
     assert result.heading.text() == "✕ Written, but 1 operation is wrong"
     assert result.faults.isVisible() and "✕ layer 'conv1': alone, 3" in result.faults.text()

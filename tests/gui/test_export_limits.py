@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtTest
 from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
 
 
-def test_formats_tell_whether_they_can_hold_the_present_settings(run, make, context, advance):
+def test_formats_that_do_not_support_the_settings_are_marked(run, make, context, advance):
     dialog = make()
     assert verdicts(dialog) == [["Wide"], ["Narrow"]] and not dialog.form.limits.verdict.isVisible()
     assert dialog.start.isEnabled()
@@ -78,7 +78,7 @@ def click(dialog, number):
     dialog.form.limits.reasons.anchorClicked.emit(QtCore.QUrl(str(number)))
 
 
-def test_what_would_make_it_possible_can_be_clicked(run, make, context, advance):
+def test_remedies_are_links(run, make, context, advance):
     dialog = make()
     dialog.form.formats.choose("narrow")
     context.edits.edit(["conv1.weights", "conv2.weights"], "num_bits", 12)

@@ -75,7 +75,7 @@ def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_fi
         (events.Stopped(3), "the run has ended"),
     ],
 )
-def test_a_state_that_can_not_be_kept_is_told(exporter, context, event, message):
+def test_a_failed_checkpoint_is_reported(exporter, context, event, message):
     ended = QtTest.QSignalSpy(exporter.ended)
     exporter.begin(NOW)
     context.model.process([event])
@@ -126,18 +126,18 @@ def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter, qtbot):
         ("import os; os.kill(os.getpid(), 9)", "crashed", ""),
     ],
 )
-def test_what_went_wrong_is_told(exporter, program, message, details, qtbot):
+def test_a_failed_process_is_reported(exporter, program, message, details, qtbot):
     exporter.launcher.program = program
     ended = end_of(qtbot, exporter)
     assert ended.record is None and message in ended.message and details in ended.details
 
 
-def test_a_program_that_can_not_be_started_is_told(exporter, qtbot):
+def test_a_program_that_cannot_be_started_is_reported(exporter, qtbot):
     exporter._command_of = lambda wanted: Command("/nowhere/python", [])
     assert "could not be started" in end_of(qtbot, exporter).message
 
 
-def test_what_is_refused_before_it_begins_is_told(exporter):
+def test_a_refusal_before_the_start_is_reported(exporter):
     exporter.launcher.refusal = "there is no such checkpoint"
     spy = QtTest.QSignalSpy(exporter.ended)
     exporter.begin(THEN)
@@ -255,7 +255,7 @@ def test_the_dialog_can_be_closed_while_it_goes_on(window, app, qtbot):
     assert dialog.form.isVisible()
 
 
-def test_a_failure_is_told_where_the_dialog_is_closed(window, qtbot):
+def test_a_failure_is_reported_in_the_banner_if_the_dialog_is_closed(window, qtbot):
     dialog = start_export(qtbot, window, WAITS.replace("cancelled", "the disk is full"))
     dialog.close()
     dialog.exporter._process.closeWriteChannel()
@@ -294,7 +294,7 @@ def test_another_run_in_the_window_is_another_form_and_the_export_goes_on(window
     assert dialog.form.path.path() == str(tmp_path / "other" / "exports" / "lenet-wide.wide")
 
 
-def test_a_success_whose_faults_are_many_is_no_good_news(window, qtbot):
+def test_an_export_with_faults_is_not_reported_as_good(window, qtbot):
     program = succeeds(dict(RECORD, faults=["layer 'x': wrong"])).replace("at('writing', 0.98)", "os.read(0, 1)")
     dialog = start_export(qtbot, window, program)
     dialog.close()

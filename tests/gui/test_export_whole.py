@@ -167,7 +167,7 @@ def test_where_links_can_not_be_made_the_checkpoint_is_copied(tmp_path, save, mo
     assert sorted(contents) == ["auto-00000500.npz", "kept-auto-00000500.npz"] and len(set(contents.values())) == 1
 
 
-def test_a_checkpoint_that_is_gone_is_told(tmp_path, save):
+def test_a_missing_checkpoint_is_reported(tmp_path, save):
     with pytest.raises(RecordError, match="auto-00000500"):
         keep_checkpoint(str(tmp_path), "auto-00000500")
 

@@ -177,13 +177,13 @@ def test_csv_gives_back_every_digit_and_every_name(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("table, reason", [({}, "no data"), ({"a": np.zeros((2, 2))}, "'a' has 2 dimensions")])
-def test_csv_of_what_is_no_table_names_the_file_and_the_reason(tmp_path, table, reason):
+def test_csv_of_an_invalid_table_names_the_file_and_the_reason(tmp_path, table, reason):
     with pytest.raises(FigureError, match=reason) as caught:
         save_csv(table, tmp_path / "a.csv")
     assert "a.csv" in str(caught.value) and os.listdir(str(tmp_path)) == []
 
 
-def test_what_cannot_be_written_leaves_what_was_there(framed, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_existing_file(framed, tmp_path, monkeypatch):
     path = tmp_path / "a.csv"
     path.write_text("before")
 
@@ -258,7 +258,7 @@ def test_a_figure_without_numbers_yet_says_so_before_it_asks_for_a_file(framed, 
     box.accept()
 
 
-def test_what_cannot_be_saved_is_told(framed, app, context, tmp_path):
+def test_errors_of_saving_are_reported(framed, app, context, tmp_path):
     failed = []
     framed.plot.menu.failed.connect(failed.append)
     framed.plot.menu.save_picture()
@@ -271,7 +271,7 @@ def test_what_cannot_be_saved_is_told(framed, app, context, tmp_path):
     box.accept()
 
 
-def test_a_main_window_tells_what_was_saved_and_a_figure_without_numbers_offers_none(context, app, show, tmp_path):
+def test_the_status_bar_reports_saved_files_and_csv_needs_data(context, app, show, tmp_path):
     window = QtWidgets.QMainWindow()
     label = QtWidgets.QLabel("figure")
     label.figure_name = "note"

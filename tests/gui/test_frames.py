@@ -48,7 +48,7 @@ def test_only_what_is_due_is_drawn(clock, app):
 
 
 @pytest.mark.parametrize("touched", [False, True])
-def test_drawing_takes_its_share_of_the_time(clock, app, touched):
+def test_drawing_takes_its_fraction_of_the_time(clock, app, touched):
     panel = Drawn(clock, 0.004)
     frames = make(clock, panel)
     end = clock.now + 60

@@ -161,7 +161,7 @@ def test_it_is_made_once_and_anew_when_something_changed(context, held):
     assert ghost(context) is not second
 
 
-def test_it_is_forgotten_with_its_values_when_nothing_is_pending(context, held):
+def test_it_is_dropped_with_its_values_when_nothing_is_pending(context, held):
     inspect(context, held)
     context.edits.edit([NAME], "num_bits", 3)
     remembered = weakref.ref(ghost(context))

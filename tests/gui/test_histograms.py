@@ -79,14 +79,14 @@ def color_count(panel, name, color, tolerance=12):
     return int((difference.max(axis=2) <= tolerance).sum())
 
 
-def test_without_a_run_it_says_what_it_waits_for(context, show):
+def test_without_a_run_a_text_is_shown(context, show):
     panel = show(HistogramsPanel(context))
     panel.refresh()
     assert "No run" in panel.empty.text() and not panel.empty.isHidden()
     assert panel.canvas.names() == []
 
 
-def test_without_a_snapshot_it_says_so_and_then_shows_it(context, staged, show):
+def test_without_a_snapshot_a_text_is_shown_until_there_is_one(context, staged, show):
     run = staged(steps=0)
     snapshot, context.model.snapshot = context.model.snapshot, None
     panel = show(HistogramsPanel(context))
@@ -213,7 +213,7 @@ def test_what_is_scrolled_away_is_not_painted(panel):
     assert last in made.canvas.visible_names() and made.canvas.tile(last).key is not None
 
 
-def test_filters_and_what_is_said_when_nothing_is_left(context, panel):
+def test_filters_and_the_text_without_tiles(context, panel):
     made, run = panel()
     choose(made, "kind", "weights")
     assert made.canvas.names() == [t.name for t in run.plan.tensors if t.kind == "weights"]
@@ -236,7 +236,7 @@ def test_options_are_remembered(context, panel, show):
     assert other.bar.control("log_counts").isChecked() and other.bar.control("size").currentData() == "small"
 
 
-def test_what_is_remembered_wrongly_is_not_taken(context, panel):
+def test_invalid_remembered_options_are_ignored(context, panel):
     context.settings.setValue("histograms/size", "enormous")
     made, _ = panel()
     assert made.bar.options.size == "fit"
@@ -286,7 +286,7 @@ def test_a_click_selects_and_a_double_click_opens(context, panel):
     assert opened == ["conv2.weights"]
 
 
-def test_a_click_in_the_selection_takes_nothing_away(context, panel):
+def test_a_click_among_the_selected_tiles_keeps_the_selection(context, panel):
     made, _ = panel()
     context.model.select(["conv1.weights", "conv2.weights"])
     choose(made, "scope", "selection")
@@ -381,7 +381,7 @@ def test_a_run_that_is_replaced_leaves_nothing_behind(context, panel, staged):
     assert made.canvas.names() == [] and "No run" in made.empty.text()
 
 
-def test_measures_that_are_no_numbers_are_said_as_such(context, panel):
+def test_nan_measures_have_texts(context, panel):
     made, _run = panel()
     snapshot = context.model.snapshot
     context.model.process([replace(snapshot, values=np.full_like(snapshot.values, np.nan))])

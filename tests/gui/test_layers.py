@@ -23,7 +23,7 @@ def panel(context, show):
     return show(LayersPanel(context), 1700, 420)
 
 
-def test_without_a_run_it_says_so(panel):
+def test_without_a_run_a_text_is_shown(panel):
     panel.refresh()
     assert panel.shown.rowCount() == 0 and panel.empty.isVisible() and "No run" in panel.empty.text()
 
@@ -66,7 +66,7 @@ def test_the_plain_words_are_in_the_tooltip_with_the_term(context, panel, staged
     assert row_texts(panel, "logits.weights")["verdict"] == "●"
 
 
-def test_tensors_that_share_a_grid_say_so(context, panel, staged):
+def test_tensors_that_share_a_grid_are_named(context, panel, staged):
     run = staged()
     first, second = run.plan.tensors[2], run.plan.tensors[4]
     panel.refresh()
@@ -99,7 +99,7 @@ def test_a_tensor_in_float_has_no_codes_and_no_level(context, panel, staged):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_measures_that_are_no_numbers_are_shown_as_such(context, panel, staged, value):
+def test_nan_measures_are_shown(context, panel, staged, value):
     staged()
     context.model.process([with_measures(context.model.snapshot, **dict.fromkeys(SNAPSHOT_MEASURES, value))])
     panel.refresh()
@@ -141,7 +141,7 @@ def test_a_pending_edit_makes_the_panel_due(context, panel, staged):
     assert panel.is_due()
 
 
-def test_the_summary_tells_tensors_size_and_bits(context, panel, staged):
+def test_the_summary_has_tensors_size_and_bits(context, panel, staged):
     run = staged()
     change(context, run, ("*.weights.num_bits", 4))
     panel.refresh()
@@ -237,7 +237,7 @@ def test_selecting_rows_selects_in_the_model_and_back(context, panel, staged):
     assert panel.shown.tensor(panel.view.currentIndex().row()) == "dense1.weights"
 
 
-def test_drawing_a_selection_says_nothing_to_the_model(context, panel, staged):
+def test_drawing_a_selection_does_not_change_the_model(context, panel, staged):
     staged()
     context.model.select(["conv1.weights", "conv2.weights"], "conv1.weights")
     heard = []
@@ -348,7 +348,7 @@ def test_settings_of_another_program_are_no_reason_to_fail(context, show):
     assert not show(LayersPanel(context)).view.isColumnHidden(INDEX["sqnr_db"])
 
 
-def test_the_table_can_be_taken_along_as_shown(context, panel, staged):
+def test_the_table_can_be_saved_as_shown(context, panel, staged):
     staged()
     panel.refresh()
     panel.view.sortByColumn(INDEX["sqnr_db"], Qt.DescendingOrder)
@@ -392,13 +392,13 @@ def test_levels_are_those_of_the_snapshot_s_bits(context, panel, staged):
     assert panel.source.rows.verdict(1).level == GOOD
 
 
-def test_text_of_sizes_and_shares():
+def test_text_of_sizes_and_fractions():
     assert [bytes_text(size) for size in (0, 999, 1000, 12345, 1.2e6)] == ["0 B", "999 B", "1 kB", "12.3 kB", "1.2 MB"]
     shares = [percent_text(share) for share in (0, 1e-6, 0.0123, 0.123, 1)]
     assert shares == ["0 %", "<0.01 %", "1.23 %", "12.3 %", "100.0 %"]
 
 
-def test_every_control_says_what_it_does(panel):
+def test_every_control_has_a_tooltip(panel):
     for control in [panel.filter, panel.columns, *panel.kinds.values()]:
         assert control.toolTip(), control
         assert control.accessibleName() or control.text()

@@ -50,7 +50,7 @@ def change(context, run, *assignments):
     context.model.process(run.drain())
 
 
-def test_without_a_run_it_says_what_it_waits_for(panel, context, staged):
+def test_without_a_run_a_text_is_shown(panel, context, staged):
     shown = panel()
     assert shown.empty.isVisible() and "No run" in shown.empty.text() and not shown.nodes
     staged("lenet")

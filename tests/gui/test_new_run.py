@@ -121,7 +121,7 @@ def test_a_network_that_the_data_does_not_fit_is_said(context, home, show, qtbot
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
-def test_what_is_asked_for_is_told_when_it_is_accepted(dialog):
+def test_an_accepted_request_is_emitted(dialog):
     told = []
     dialog.wanted.connect(told.append)
     type_into(dialog, dialog.form.numbers["batch_size"].box, "32")
@@ -224,7 +224,7 @@ def test_only_the_newest_question_is_answered(app, qtbot):
     assert answers == [("second", "SECOND")] and not worker.is_busy
 
 
-def test_an_error_that_nobody_foresaw_is_told_too(app, qtbot):
+def test_unexpected_errors_are_reported(app, qtbot):
     def check(question):
         raise ZeroDivisionError("by zero")
 

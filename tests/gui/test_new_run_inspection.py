@@ -129,7 +129,7 @@ def test_code_is_run_by_another_process_and_only_when_allowed(folder, marker, na
 
 
 @pytest.mark.parametrize("name, said", [("fail", "not today"), ("leave", "exit code 7")])
-def test_code_that_fails_is_told_with_what_it_said(folder, name, said):
+def test_failing_code_is_reported_with_its_output(folder, name, said):
     with pytest.raises(NetworkError, match=said):
         look(f"{folder / 'models.py'}:{name}", allow_code=True)
 
@@ -164,7 +164,7 @@ def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch,
         ("models.py", "expected PATH.py:FUNCTION"),
     ],
 )
-def test_what_can_not_be_used_is_told_without_running_anything(folder, marker, name, said):
+def test_unusable_files_are_reported_without_running_code(folder, marker, name, said):
     with pytest.raises(NetworkError, match=said):
         look(folder / name)
     assert not marker.exists()
@@ -179,7 +179,7 @@ def test_files_larger_than_memory_are_refused_unread(folder, monkeypatch, tmp_pa
         look(path)
 
 
-def test_looks_need_no_tensorflow(folder):
+def test_inspections_need_no_tensorflow(folder):
     program = (
         "import sys; from qatviz.app.launching import AppLauncher; from qatviz.session.inspection import *; "
         "l = ModelInspector().inspect(ModelQuestion(sys.argv[1])); inspect_data(DataQuestion('mnist-5k')); "
@@ -189,7 +189,7 @@ def test_looks_need_no_tensorflow(folder):
     assert len(done.stdout.decode().split()) == 1
 
 
-def test_data_is_looked_at_and_told_from_what_is_none(tmp_path):
+def test_data_is_inspected_and_other_files_are_refused(tmp_path):
     found = inspect_data(DataQuestion("mnist-5k"))
     assert found.describe() == "28×28×1, 10 classes, 4,000 + 1,000 examples" and found.captions[:3] == ("0", "1", "2")
     with pytest.raises(DataError):
@@ -200,7 +200,7 @@ def test_data_is_looked_at_and_told_from_what_is_none(tmp_path):
     assert not is_data(str(tmp_path / "text")) and not is_data(str(tmp_path / "none.npz"))
 
 
-def test_what_is_opened_is_told_apart(tmp_path, app, folder):
+def test_opened_paths_are_classified(tmp_path, app, folder):
     launcher = AppLauncher()
     np.savez(str(tmp_path / "some.npz"), x=np.zeros((4, 2)), y=[0, 1, 0, 1])
     assert launcher.kind_of(str(tmp_path / "some.npz")) == "data"

@@ -124,7 +124,7 @@ def test_an_architecture_takes_weights_from_another_file(dialog, looks, qtbot):
     assert not dialog.start.isEnabled()
 
 
-def test_data_that_does_not_fit_the_model_is_told_with_what_would(dialog, qtbot):
+def test_data_that_does_not_fit_the_model_is_reported_with_the_expected_shape(dialog, qtbot):
     dialog.open_model("/m/large.h5")
     settled(qtbot, dialog)
     assert "takes 96×96×3 per example, but digits has 28×28×1" in dialog.problems()["network"]
@@ -134,7 +134,7 @@ def test_data_that_does_not_fit_the_model_is_told_with_what_would(dialog, qtbot)
     assert dialog.problems() == {}
 
 
-def test_a_file_that_can_not_be_used_is_named_and_nothing_is_shown_of_it(dialog, qtbot):
+def test_an_unusable_file_is_named_and_not_previewed(dialog, qtbot):
     dialog.open_model("/m/nothing.h5")
     settled(qtbot, dialog)
     assert dialog.problems() == {"network": "there is no such file"} and rows(dialog) == []
@@ -231,7 +231,7 @@ def test_a_check_that_is_not_waited_for_is_ended(dialog, looks):
 # Files that are dropped, and those of before
 
 
-def test_what_is_dropped_on_the_dialog_is_taken_as_what_it_is(dialog, looks):
+def test_files_dropped_on_the_dialog_are_opened_by_kind(dialog, looks):
     drop(dialog, "/m/good.h5")
     assert dialog.form.network.text() == "/m/good.h5"
     drop(dialog, "/d/mine.npz")

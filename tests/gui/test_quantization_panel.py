@@ -52,7 +52,7 @@ def changes(run):
     return [command for command in run.sent if isinstance(command, ChangeSettings)]
 
 
-def test_without_a_run_it_says_what_it_waits_for(context, show):
+def test_without_a_run_a_text_is_shown(context, show):
     panel = show(QuantizationPanel(context), 330, 600)
     panel.refresh()
     assert panel.empty.isVisible() and "once there is one" in panel.empty.text()
@@ -166,7 +166,7 @@ def test_hold_collects_and_apply_sends_all_together(panel, app, tell):
     assert panel.bar.apply.text() == "Apply" and not panel.bar.apply.isEnabled()
 
 
-def test_escape_discards_what_is_pending_but_first_takes_back_what_is_typed(panel, app):
+def test_escape_reverts_typed_text_then_discards_pending_edits(panel, app):
     panel.bar.modes[HOLD].click()
     control(panel, "narrow_range").edited.emit(False)
     settle(panel, app)
@@ -273,7 +273,7 @@ def test_tensors_that_share_a_quantizer_change_together(context, staged, show, a
         assert set(panel.tensors_in_scope()) == {t.name for t in context.model.tensors if t.group == tensor.group}
 
 
-def test_when_the_run_has_ended_nothing_can_be_changed_and_the_tooltip_says_why(panel, app):
+def test_after_the_end_controls_are_disabled_with_the_reason(panel, app):
     panel.run.end(events.Stopped(panel.run.step))
     panel.model.process(panel.run.drain())
     settle(panel, app)
@@ -308,7 +308,7 @@ def test_what_was_typed_for_a_run_that_is_gone_does_not_reach_the_next(panel, st
     assert context.edits.pending == {}
 
 
-def test_apply_takes_along_what_is_typed(panel, tell):
+def test_apply_commits_typed_text(panel, tell):
     panel.bar.modes[HOLD].click()
     control(panel, "symmetric").edited.emit(False)
     panel.refresh()

@@ -52,19 +52,19 @@ def test_what_is_changed_by_hand_is_what_is_seen(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_diverges_is_told_and_goes_on_at_a_lower_rate(tmp_path):
+def test_a_diverging_run_is_reported_and_continues_at_a_lower_rate(tmp_path):
     seen = drive("divergence", tmp_path)
     assert "not finite" in seen["message"] and "lower learning rate" in seen["message"] and seen["went_on"]
 
 
 @pytest.mark.slow
-def test_a_record_whose_directory_vanished_is_told_and_the_run_goes_on(tmp_path):
+def test_a_vanished_record_is_reported_and_the_run_continues(tmp_path):
     seen = drive("lost_disk", tmp_path)
     assert "no longer recorded" in seen["message"] and seen["went_on"]
 
 
 @pytest.mark.slow
-def test_a_file_that_is_no_data_set_is_told_by_name(tmp_path):
+def test_a_file_that_is_no_data_set_is_named(tmp_path):
     seen = drive("bad_data", tmp_path)
     assert seen["path"] in seen["message"]
 

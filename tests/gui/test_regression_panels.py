@@ -78,7 +78,7 @@ def test_another_run_changes_the_unit_back(context, panel, staged):
         assert values(shown.plots["accuracy"])["quantized"] == text
 
 
-def test_the_effect_of_a_change_is_told_as_the_error(context, panel, staged):
+def test_the_effect_of_a_change_is_in_the_error(context, panel, staged):
     run = staged(metric=RMSE, steps=1)
     train(context, run, 79)
     run.evaluate((0.02, 0.02, 0.02, 0.021))
@@ -90,7 +90,7 @@ def test_the_effect_of_a_change_is_told_as_the_error(context, panel, staged):
     assert "RMSE 0.021 → 12,346" in tip and "%" not in tip
 
 
-def test_events_and_news_tell_the_error(context, show, staged):
+def test_events_and_results_show_the_error(context, show, staged):
     event = events.Evaluated(
         8, dict(zip(("float", "weights_only", "activations_only", "quantized"), ERRORS)), 9, 0.1, "rmse"
     )

@@ -65,7 +65,7 @@ def test_without_a_run_a_command_is_refused(context, staged):
     assert run.sent == [Evaluate(), Stop()]
 
 
-def test_settings_in_effect_are_those_that_the_run_tells(context, staged):
+def test_settings_in_effect_are_those_of_the_events(context, staged):
     run = staged()
     run.send(ChangeSettings((("conv1.weights.num_bits", 3),)))
     assert context.model.settings_of("conv1.weights").num_bits == 8
@@ -85,7 +85,7 @@ def test_measures_are_those_of_the_newest_snapshot(context, staged):
             )
 
 
-def test_going_back_leaves_later_news_behind(context, staged):
+def test_a_rewind_abandons_later_data(context, staged):
     run = staged(steps=2)
     run.advance(2).advance(2)
     context.model.process(run.carry_out(SaveCheckpoint("kept")))
@@ -101,7 +101,7 @@ def test_going_back_leaves_later_news_behind(context, staged):
     assert survives == [False] and [logged.survives for logged in context.model.log][-2:] == [True, True]
 
 
-def test_what_was_left_behind_comes_back_once_the_run_is_set_to_it_again(context, staged):
+def test_an_abandoned_branch_returns_when_it_is_restored(context, staged):
     run, model = staged(steps=2), context.model
 
     def answer(command, steps):

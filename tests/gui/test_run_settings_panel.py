@@ -40,7 +40,7 @@ def test_only_the_settings_of_the_optimizer_are_shown(begin, optimizer):
     assert {"learning_rate", "freeze_batch_norm", "evaluation_interval"} <= shown
 
 
-def test_without_a_run_it_says_what_it_waits_for(context, show):
+def test_without_a_run_a_text_is_shown(context, show):
     panel = show(RunSettingsPanel(context), 330, 600)
     panel.refresh()
     assert panel.empty.isVisible() and not panel.column.isVisible()
@@ -71,7 +71,7 @@ def test_the_slider_of_the_learning_rate_moves_by_the_1_2_5_series(begin):
     assert told == [2e-3, 5e-3, 1e-2]
 
 
-def test_evaluate_and_checkpoint_are_asked_for_and_their_outcome_told(begin):
+def test_evaluate_and_checkpoint_are_sent_and_their_result_shown(begin):
     panel = begin()
     panel.evaluate.click()
     tell(panel)
@@ -111,7 +111,7 @@ def test_a_run_without_an_end_is_shown_as_such(begin):
     assert begin(steps=None).steps.endless.isChecked()
 
 
-def test_what_was_refused_is_told_and_taken_back(begin):
+def test_a_rejected_edit_is_reported_and_reverted(begin):
     panel = begin()
     panel.steps.edited.emit(-5)
     panel._steps_timer.timeout.emit()
@@ -129,7 +129,7 @@ def test_when_the_run_has_ended_nothing_can_be_asked_of_it(begin):
     assert "has ended" in panel.controls["learning_rate"].toolTip()
 
 
-def test_what_the_run_refuses_at_once_is_told(begin):
+def test_an_immediate_refusal_is_reported(begin):
     panel = begin()
     panel.run.end(events.Stopped(panel.run.step))
     panel.evaluate.click()

@@ -76,7 +76,7 @@ def is_mixed(control):
 
 
 @pytest.mark.parametrize("setting, kind", DECLARED, ids=lambda part: getattr(part, "name", part))
-def test_every_setting_shows_a_value_or_mixed_and_tells_nothing_by_itself(setting, kind, context, show):
+def test_showing_a_value_or_mixed_emits_no_edit(setting, kind, context, show):
     control = show(SettingControl(setting, context.theme, kind), 320, 40)
     told = []
     control.edited.connect(told.append)
@@ -97,7 +97,7 @@ def test_every_control_explains_itself_and_can_be_reached_by_keyboard(setting, k
     assert target.focusPolicy() & QtCore.Qt.TabFocus and target.accessibleName()
 
 
-def test_a_value_that_is_typed_counts_with_enter_and_is_told_once(make):
+def test_enter_commits_typed_text_once(make):
     control, told = make("num_bits", WEIGHTS)
     control.show_values([8])
     box = control.editor.box
@@ -110,7 +110,7 @@ def test_a_value_that_is_typed_counts_with_enter_and_is_told_once(make):
     assert told == [4]
 
 
-def test_leaving_the_box_makes_typed_text_count(make):
+def test_losing_focus_commits_typed_text(make):
     control, told = make("evaluation_interval")
     control.show_values([200])
     box = control.editor.box
@@ -121,7 +121,7 @@ def test_leaving_the_box_makes_typed_text_count(make):
 
 
 @pytest.mark.parametrize("text", ["17", "1", "4.5", "four", "-"])
-def test_what_is_not_allowed_is_not_taken(make, text):
+def test_invalid_text_is_not_committed(make, text):
     control, told = make("num_bits", WEIGHTS)
     control.show_values([8])
     box = control.editor.box
@@ -134,7 +134,7 @@ def test_what_is_not_allowed_is_not_taken(make, text):
 
 
 @pytest.mark.parametrize("text, expected", [("4", [4, 5]), ("17", [9]), ("four", [9])])
-def test_an_arrow_after_typing_goes_on_from_what_was_typed_if_it_is_allowed(make, text, expected):
+def test_an_arrow_continues_from_valid_typed_text(make, text, expected):
     control, told = make("num_bits", WEIGHTS)
     control.show_values([8])
     control.editor.box.selectAll()
@@ -143,7 +143,7 @@ def test_an_arrow_after_typing_goes_on_from_what_was_typed_if_it_is_allowed(make
     assert told == expected and control.editor.box.text() == str(expected[-1])
 
 
-def test_escape_takes_typed_text_back(make):
+def test_escape_reverts_typed_text(make):
     control, told = make("learning_rate")
     control.show_values([1e-3])
     box = control.editor.box
@@ -195,7 +195,7 @@ def test_a_click_on_an_arrow_steps_once(make):
     assert told == [9]
 
 
-def test_a_drag_of_the_slider_is_told_as_it_goes_and_holds_what_is_shown(make):
+def test_a_drag_emits_each_value_and_blocks_updates(make):
     control, told = make("num_bits", WEIGHTS, 400)
     control.show_values([8])
     held = []
@@ -213,7 +213,7 @@ def test_a_drag_of_the_slider_is_told_as_it_goes_and_holds_what_is_shown(make):
     assert held == [True, False] and box.text() == "2"
 
 
-def test_a_slider_of_mixed_values_takes_the_one_that_is_clicked(make):
+def test_a_click_on_a_mixed_slider_sets_the_value(make):
     control, told = make("num_bits", WEIGHTS, 400)
     control.show_values([2, 8])
     slider = control.editor.slider
@@ -240,7 +240,7 @@ def test_a_click_on_a_mixed_check_box_makes_it_on_and_the_next_off(make):
     assert len(told) == 2
 
 
-def test_a_choice_is_told_when_another_one_is_taken(make):
+def test_another_choice_is_emitted(make):
     control, told = make("range_method", WEIGHTS)
     control.show_values(["min_max"])
     box = control.editor.box
@@ -267,7 +267,7 @@ def test_the_wheel_changes_nothing_that_has_not_the_focus(make, name, kind):
     assert told == []
 
 
-def test_the_mark_says_pending_or_since_which_step(make):
+def test_the_mark_shows_pending_or_the_step(make):
     control, _ = make("num_bits", WEIGHTS, 500)
     control.show_values([8])
     assert control.mark.text() == "" and "since the start of the run" in control.toolTip()
@@ -313,7 +313,7 @@ def test_reset_asks_for_the_default_of_the_kind(make, kind):
     assert len(told) == 1
 
 
-def test_what_has_no_effect_is_disabled_and_says_why(make):
+def test_a_setting_without_effect_is_disabled_with_the_reason(make):
     control, told = make("percentile", WEIGHTS)
     control.show_values([99.0])
     control.set_disabled_reason("Only with the range “percentile”.")

@@ -74,7 +74,7 @@ def test_a_run_that_ends_just_now_is_no_error(context, staged, make, monkeypatch
     assert "Waiting for the tensor's values." in text_of(panel)
 
 
-def test_errors_are_those_of_the_values_and_the_step_is_told(context, staged, make):
+def test_errors_are_those_of_the_values_with_their_step(context, staged, make):
     run = staged()
     panel = make(ERROR)
     news(context, run, panel, 0)
@@ -151,7 +151,7 @@ def test_activations_have_a_single_bar(context, staged, make):
     assert len(panel.channels.low) == 1 and "One scale" in panel.pages[CHANNELS].caption.text()
 
 
-def test_a_tensor_that_has_run_away_is_told_of(context, staged, make):
+def test_a_diverged_tensor_is_reported(context, staged, make):
     staged()
     panel = make(CHANNELS)
     snapshot = context.model.snapshot
@@ -211,7 +211,7 @@ def test_a_press_goes_back_and_the_other_plots_follow(context, past):
     assert past._cursor is None and "step 18" in past.header.step.text() and past.header.back.isHidden()
 
 
-def test_a_drag_takes_the_cursor_along(past):
+def test_a_drag_moves_the_cursor(past):
     plot = past.over_time
     QtTest.QTest.mousePress(plot, QtCore.Qt.LeftButton, pos=point(plot, 1.0))
     move = QtGui.QMouseEvent(
@@ -247,7 +247,7 @@ def test_keys_move_the_cursor_and_leave_the_past(past):
     assert past._cursor is None
 
 
-def test_what_the_run_gave_up_can_no_longer_be_looked_at(context, past):
+def test_the_cursor_leaves_abandoned_snapshots(context, past):
     QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
     context.model.process(past.run.carry_out(RestoreCheckpoint("kept")))
     past.refresh()

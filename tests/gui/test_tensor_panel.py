@@ -18,12 +18,12 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 # Empty states
 
 
-def test_without_a_run_it_says_so_and_shows_nothing(make):
+def test_without_a_run_a_text_is_shown(make):
     panel = make()
     assert text_of(panel) == "No run is open."
 
 
-def test_before_the_first_snapshot_it_says_what_it_waits_for(context, make):
+def test_before_the_first_snapshot_a_text_is_shown(context, make):
     panel = make()
     run = StagedRun("lenet")
     context.model.set_run(run, run.network, run.book, "lenet")
@@ -137,7 +137,7 @@ def test_the_wheel_zooms_and_a_double_click_shows_all_again(context, staged, mak
     assert panel.overlay.x_range == pytest.approx(whole)
 
 
-def test_a_count_that_towers_over_all_others_is_cut_and_told(context, staged, make):
+def test_an_outlier_count_is_cut_and_labelled(context, staged, make):
     staged()
     panel = make()
     context.model.select(["conv1.activations"])
@@ -188,7 +188,7 @@ def test_changing_the_bits_of_one_layer_leaves_the_others(context, staged, make)
     assert len(panel.codes.codes) == 255
 
 
-def test_zeros_of_a_rectified_tensor_are_not_taken_for_clipped(context, staged, make):
+def test_zeros_of_a_rectified_tensor_are_not_clipped(context, staged, make):
     staged()
     panel = make()
     context.model.select(["conv1.activations"])
@@ -210,7 +210,7 @@ def test_the_zero_point_is_marked_and_is_0_where_symmetric(context, staged, make
     assert panel.codes.zero == 0
 
 
-def test_more_than_eight_bits_are_told_in_words(context, staged, make):
+def test_more_than_eight_bits_give_a_text(context, staged, make):
     run = staged()
     panel = make()
     change(context, run, panel, num_bits=12)
@@ -287,7 +287,7 @@ def test_switching_off_is_a_ghost_without_a_grid(context, staged, make):
     assert "→ float" in panel.header.about.text() and "→ –<" in panel.header.cells["sqnr_db"].value.text()
 
 
-def test_measures_and_size_are_told(context, staged, make):
+def test_measures_and_size_are_shown(context, staged, make):
     run = staged()
     panel = make()
     change(context, run, panel, num_bits=4)
@@ -297,7 +297,7 @@ def test_measures_and_size_are_told(context, staged, make):
     assert cells["size"] == f"<b>{run.plan.tensor(NAME).parameters / 2:g} B</b>"
 
 
-def test_a_share_too_small_for_its_digits_is_told_as_such(context, staged, make):
+def test_a_fraction_below_its_digits_has_a_less_than_sign(context, staged, make):
     staged()
     panel = make()
     snapshot = context.model.snapshot
@@ -376,7 +376,7 @@ def test_plots_give_their_numbers(context, staged, make):
     assert shares.sum() == pytest.approx(len(context.model.snapshots), rel=0.01)
 
 
-def test_every_control_says_what_it_is(staged, make):
+def test_every_control_has_a_tooltip(staged, make):
     staged()
     panel = make()
     for control in panel.findChildren(QtWidgets.QAbstractButton) + panel.findChildren(QtWidgets.QComboBox):

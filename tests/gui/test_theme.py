@@ -57,7 +57,7 @@ def seen_by_deuteranopes(color):
 
 
 @pytest.mark.parametrize("name", [DARK, LIGHT])
-def test_what_is_shown_together_can_be_told_apart_without_seeing_green(app, name):
+def test_colours_are_distinguishable_for_the_colour_blind(app, name):
     colors = Theme(name).colors
     for one, other in itertools.combinations((colors.in_range, colors.clipped, colors.flushed), 2):
         difference = max(abs(a - b) for a, b in zip(seen_by_deuteranopes(one), seen_by_deuteranopes(other)))

@@ -115,7 +115,7 @@ def test_without_a_run_the_window_is_there_and_nothing_can_be_asked_of_a_run(win
     assert window.named["new_run"].isEnabled() and "no run" in window.statusBar().state.text()
 
 
-def test_title_and_status_tell_what_is_running(staged_window, app):
+def test_title_and_status_show_the_run(staged_window, app):
     window, _run, advance = staged_window
     window.statusBar().refresh()
     fields = {name: label.text() for name, label in window.statusBar().fields.items()}
@@ -147,7 +147,7 @@ def test_actions_ask_the_run(staged_window, name, command):
     assert run.sent[-1] == command
 
 
-def test_space_pauses_and_goes_on_and_the_button_says_which(staged_window):
+def test_space_pauses_and_continues_and_the_button_follows(staged_window):
     window, run, advance = staged_window
     window.setFocus()
     press(window, QtCore.Qt.Key_Space)
@@ -199,7 +199,7 @@ def test_a_failure_is_a_message_with_its_traceback_and_the_window_lives_on(stage
     draw(window, app)
 
 
-def test_a_bad_step_is_told_with_what_helps(staged_window):
+def test_a_non_finite_step_is_reported_with_advice(staged_window):
     window, run, advance = staged_window
     run.put(events.NonFinite(3, NonFiniteValue.LOSS, 0))
     advance(0)
@@ -215,7 +215,7 @@ def test_a_finished_run_can_be_trained_on(staged_window):
     assert window.named["resume"].isEnabled()
 
 
-def test_what_the_run_refuses_is_told(staged_window):
+def test_a_rejected_command_is_reported(staged_window):
     window, _run, advance = staged_window
     window.edits.edit(["conv1.weights"], "num_bits", 99)
     window.edits.apply()
@@ -249,7 +249,7 @@ def test_a_fork_opens_a_window_of_its_own(staged_window, monkeypatch):
     assert wanted == [prepared] and window.model.run is not prepared.run
 
 
-def test_what_is_dropped_on_the_window_is_opened_as_what_it_is(staged_window, monkeypatch, app):
+def test_files_dropped_on_the_window_are_opened_by_kind(staged_window, monkeypatch, app):
     window, _, _ = staged_window
     window.launcher.kinds = {"/data/x.npz": "data", "/runs/c": "run", "/m/mine.h5": "model"}
     proposed = []
@@ -297,7 +297,7 @@ def test_a_window_that_grows_gives_to_all_docks_alike(window, app):
         assert dock.height() == pytest.approx(1.5 * before[name].height(), rel=0.1), name
 
 
-def test_what_is_waited_for_is_said_wherever_there_is_nothing_yet(window, app):
+def test_panels_show_the_work_in_the_background(window, app):
     window.show()
     window.launcher.busy.emit("Preparing the run…")
     window.frames.draw_all()
@@ -311,7 +311,7 @@ def test_what_is_waited_for_is_said_wherever_there_is_nothing_yet(window, app):
     assert "Preparing the run…" not in texts and window.statusBar().busy.text() == ""
 
 
-def test_the_launcher_says_what_it_does_until_it_is_done(app):
+def test_the_launcher_reports_its_work(app):
     launcher, said, failed = AppLauncher(), [], []
     launcher.busy.connect(said.append)
     launcher.failed.connect(lambda *what: failed.append(what))
@@ -370,7 +370,7 @@ def test_the_window_is_saved_as_a_picture_and_the_table_as_csv(staged_window, mo
     assert len(rows) == 1 + len(window.model.tensors) and "conv1.weights" in rows[2]
 
 
-def test_a_picture_that_can_not_be_saved_is_told_with_the_reason(staged_window, monkeypatch, tmp_path):
+def test_a_failed_save_is_reported_with_the_reason(staged_window, monkeypatch, tmp_path):
     window, _, _ = staged_window
     path = str(tmp_path / "missing" / "w.png")
     monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (path, ""))
@@ -419,7 +419,7 @@ def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, 
     assert run.book.of("conv1.weights").num_bits == 8
 
 
-def test_what_a_change_did_is_drawn_without_a_rest(staged_window, monkeypatch):
+def test_the_effect_of_a_change_is_drawn_without_delay(staged_window, monkeypatch):
     window, run, _ = staged_window
     touched = []
     monkeypatch.setattr(window.frames, "touch", lambda: touched.append(run.step))

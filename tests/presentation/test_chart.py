@@ -75,7 +75,7 @@ def test_without_a_value_there_is_no_range():
         assert value_range([curve(axis, points([1, 2], values))], SPAN, axis) is None
 
 
-def test_the_axis_is_not_made_for_what_is_next_to_nothing():
+def test_minor_curves_do_not_extend_the_axis():
     axis = Axis("Error", log=True)
     whole = curve(axis, points([1, 50, 100], [1e-4, 1e-5, 1e-4]))
     clipping = curve(axis, points([1, 2, 50, 100], [1e-16, NAN, 1e-7, 0]), True)
@@ -94,7 +94,7 @@ def test_an_axis_keeps_its_limits_and_does_not_blow_noise_up():
     assert low < -129 and high > -127
 
 
-def test_an_axis_that_serves_is_kept():
+def test_an_axis_that_fits_is_kept():
     axis = Axis()
     first = value_range([curve(axis, points([0, 100], [1, 2]))], SPAN, axis)
     assert value_range([curve(axis, points([0, 100], [1.1, 1.9]))], SPAN, axis, first) == first

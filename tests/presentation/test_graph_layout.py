@@ -141,7 +141,7 @@ def test_a_chain_is_folded_to_fit_the_window_and_read_in_order():
     assert places == sorted(places, key=lambda place: place[::-1] if wide.flow == RIGHT else place)
 
 
-def test_what_fits_is_not_folded():
+def test_a_graph_that_fits_is_not_folded():
     edges = CHAIN[:3]
     assert fitting_layout(sizes_of(edges), edges, 150, 400)[5:] == (DOWN, 1)
     assert fitting_layout(sizes_of(edges), edges, 700, 80)[5:] == (RIGHT, 1)
@@ -162,7 +162,7 @@ def test_cuts_are_made_only_where_one_value_goes_on():
 
 
 @pytest.mark.parametrize("edges, reason", [([("a", "b"), ("b", "a")], "cycle"), ([("a", "x")], "not both are nodes")])
-def test_what_is_no_graph_is_refused(edges, reason):
+def test_invalid_graphs_are_refused(edges, reason):
     with pytest.raises(ValueError, match=reason):
         layered_layout({"a": SIZE, "b": SIZE}, edges)
 

@@ -24,20 +24,20 @@ def test_nothing_is_lost_on_wider_edges(seed, low, high):
 
 
 @given(seed=st.integers(0, 10**6), cut=st.floats(-2, 2))
-def test_a_share_is_that_of_the_values_to_within_a_bin(seed, cut):
+def test_a_fraction_is_exact_to_within_a_bin(seed, cut):
     values = np.random.RandomState(seed).uniform(-3, 3, 2000)
     shares = heat_map.rebinned(histogram_of(values), np.array([-4.0, cut, 4.0]))
     bin_width = 6 / 64
     assert np.mean(values < cut - bin_width) <= shares[0] <= np.mean(values < cut + bin_width)
 
 
-def test_an_empty_histogram_has_no_shares():
+def test_an_empty_histogram_has_no_fractions():
     histogram = histogram_of(np.array([1.0, 2.0]))
     empty = TensorHistogram(histogram.edges, histogram.float_counts * 0, *list(vars(histogram).values())[2:])
     assert not heat_map.rebinned(empty, np.linspace(0, 3, 10)).any()
 
 
-def test_colors_grow_with_the_share_and_nothing_has_none():
+def test_colors_increase_with_the_fraction_and_0_is_transparent():
     shares = np.array([0, heat_map.MIN_FRACTION / 2, heat_map.MIN_FRACTION, 1e-3, 1e-2, heat_map.MAX_FRACTION, 1.0])
     assert heat_map.color_indices(shares).tolist()[:3] == [0, 0, 1]
     numbers = heat_map.color_indices(shares).astype(int)

@@ -114,7 +114,7 @@ def test_levels_that_are_close_are_an_outline():
     assert outline.stroke is not None and found.levels is None, "per channel there are no common levels"
 
 
-def test_what_is_lost_is_marked():
+def test_clipped_and_zeroed_values_are_marked():
     found, _ = shown(("dense1.weights.num_bits", 3), ("dense1.weights.per_channel", False))
     assert of(content(found), Area, "flushed") and not of(content(found), Area, "clipped")
     part = np.where(found.edges[1:] > found.edges[-20], found.counts, 0.0)
@@ -154,7 +154,7 @@ def test_ranges_far_beyond_the_axis_have_coordinates_that_can_be_painted(window,
             assert all(np.abs(part).max() < 1e5 for part in shape[:4] if len(part))
 
 
-def test_a_bin_that_towers_over_all_others_is_cut_and_has_its_count():
+def test_an_outlier_bin_is_cut_and_labelled():
     def sparse(run):
         run.values_of("dense1.activations")[::2] = 0
 

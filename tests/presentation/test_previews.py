@@ -79,7 +79,7 @@ def test_large_pictures_are_reduced_to_means(shape):
 
 
 @pytest.mark.parametrize("channels, kind", [(2, GREY), (4, RGB), (5, RGB)])
-def test_channels_that_are_not_shown_are_told(channels, kind):
+def test_omitted_channels_are_noted(channels, kind):
     data = dataset(np.random.RandomState(0).randint(0, 256, (20, 4, 4, channels)).astype(np.uint8), classes_of(20))
     info = data_info(data)
     assert info.kind == kind and f"of {channels} channels" in info.notes[-1]
@@ -95,7 +95,7 @@ def test_rows_of_features_are_strips_each_feature_on_its_own_scale():
     assert info.describe().startswith("5 features, 4 classes")
 
 
-def test_many_features_are_reduced_and_that_is_told():
+def test_many_features_are_averaged_with_a_note():
     x = np.random.RandomState(0).normal(size=(30, 1000)).astype(np.float32)
     info = data_info(dataset(x, classes_of(30)))
     assert info.samples.shape[1] <= 2 * LARGEST_SIDE and "mean of 8 features" in info.notes[-1]
@@ -111,7 +111,7 @@ def test_targets_are_counted_in_intervals():
     assert len(info.groups) == len(info.train_counts) and info.captions[0] == "{:.4g}, {:.4g}".format(*data.y_train[0])
 
 
-def test_constant_data_has_a_look_too():
+def test_constant_data_has_a_preview():
     for x in (np.full((10, 4, 4), 7.0, np.float32), np.zeros((10, 3), np.float32)):
         info = data_info(dataset(x, classes_of(10, 2)))
         assert len(set(info.samples.ravel().tolist())) == 1
@@ -128,7 +128,7 @@ def test_constant_data_has_a_look_too():
     assert data_info(same).train_counts.sum() == 4
 
 
-def test_what_is_known_is_taken_over():
+def test_known_ranges_are_used():
     data = dataset(np.zeros((10, 4, 4), np.uint8), classes_of(10, 2))
     summary = describe(data)
     info = data_info(data, (summary["train"]["min"], summary["train"]["max"]), summary["notes"])

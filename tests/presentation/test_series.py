@@ -76,7 +76,7 @@ def test_what_was_read_is_no_coarser_after_it_was_folded():
     assert after.count.sum() > 300 and (np.diff(after.first) > 0).all(), "all but the bucket of both"
 
 
-def test_a_reader_forgets_what_the_run_left_behind():
+def test_a_reader_drops_an_abandoned_branch():
     history = history_of(np.ones(100))
     reader = SeriesReader(history)
     reader.points("x", 0, 200, 1)
@@ -127,7 +127,7 @@ def test_the_nearest_is_the_nearest(values, wanted):
     assert abs(x[nearest(x, wanted)] - wanted) == np.abs(x - wanted).min()
 
 
-def test_of_nothing_nothing_is_nearest():
+def test_no_values_have_no_nearest():
     assert nearest(np.zeros(0), 1.0) is None
 
 

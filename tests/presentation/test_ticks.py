@@ -30,7 +30,7 @@ def value_of(text):
 
 
 @given(NUMBERS, NUMBERS, st.integers(1, 12), st.sampled_from([0, 3]))
-def test_linear_ticks_lie_evenly_on_the_axis_at_what_they_say(low, high, at_most, at_least):
+def test_linear_ticks_are_even_and_at_their_labels(low, high, at_most, at_least):
     assume(high - low > 1e-3 * max(abs(low), abs(high), 1e-6))
     ticks = linear_ticks(low, high, at_most, at_least)
     positions = [position for position, _ in ticks]
@@ -82,7 +82,7 @@ def test_more_ticks_than_asked_for_where_there_would_be_too_few():
 
 
 @given(st.floats(-20, 8), st.floats(0.05, 25), st.integers(2, 9))
-def test_ticks_of_powers_of_ten_lie_on_the_axis_at_what_they_say(low, height, at_most):
+def test_log_ticks_are_at_their_labels(low, height, at_most):
     ticks = log_ticks(low, low + height, at_most)
     assert len(ticks) <= at_most
     for position, text in ticks:
@@ -121,5 +121,5 @@ def test_an_upright_axis_has_ticks_for_its_height():
     assert [ticks_upright(height, 12) for height in (10, 90, 180)] == [2, 5, 10]
 
 
-def test_exponents_of_what_has_none():
+def test_exponents_of_0_and_negative_values():
     np.testing.assert_array_equal(exponents(np.array([100.0, 0.0, -1.0, np.nan])), [2, -np.inf, np.nan, np.nan])
