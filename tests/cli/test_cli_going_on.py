@@ -15,7 +15,7 @@ from qatviz.protocol.reasons import RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
-from qatviz.session.checkpoints import set_back, starting_point
+from qatviz.session.checkpoints import rewind_record, starting_point
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -27,7 +27,7 @@ REQUESTED = SaveReason(SaveKind.REQUESTED)
 
 
 class Spec:
-    """What `set_back` looks at of a spec."""
+    """What `rewind_record` looks at of a spec."""
 
     metric = ACCURACY
 
@@ -192,7 +192,7 @@ def test_before_the_first_checkpoint_the_run_begins_anew_with_its_changes(script
     moment, replay = script.starting_point()
     assert moment is None
     assert assigned(replay) == [(10, (("run.learning_rate", 0.5),))]
-    outcome = set_back(script.record, Spec(None))
+    outcome = rewind_record(script.record, Spec(None))
     assert (outcome.step, outcome.changes, outcome.book) == (0, [], BOOK)
 
 
@@ -233,7 +233,7 @@ def test_the_settings_of_a_run_that_goes_on_are_those_it_had(tmp_path_factory, a
             assert step >= (moment.step if moment else 0)
             book, _ = book.change(command.assignments)
         assert book == script.book
-        outcome = set_back(script.record, Spec(moment))
+        outcome = rewind_record(script.record, Spec(moment))
         assert outcome.book == (moment.book if moment else BOOK)
         assert script.record.flush()
         assert read_outcome(script.record).book == outcome.book

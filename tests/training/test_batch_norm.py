@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from lowering_cases import LoweredNetwork, random_parameters, settings_of, state_arrays
-from training_cases import dataset
+from small_runs import dataset
 
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from training_cases import Driver, convnet, dataset, graph_of, mlp, spec
+from small_runs import convnet, dataset, mlp, spec
+from training_cases import Driver, graph_of
 
 from qatviz.data import BatchSchedule
 from qatviz.network.graph import NetworkBuilder

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from training_cases import assert_same_arrays, convnet, mlp
+from small_runs import convnet, mlp
+from training_cases import assert_same_arrays
 
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from training_cases import mlp
+from small_runs import mlp
 
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol.settings_book import SettingsBook

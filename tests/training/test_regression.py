@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from training_cases import Driver, dataset, graph_of, spec
+from small_runs import dataset, spec
+from training_cases import Driver, graph_of
 
 from qatviz.data import BatchSchedule, from_arrays
 from qatviz.errors import NetworkError

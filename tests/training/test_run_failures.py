@@ -6,7 +6,8 @@ import types
 
 import numpy as np
 import pytest
-from training_cases import Driver, assert_answers, convnet, graph_of, spec
+from small_runs import convnet, spec
+from training_cases import Driver, assert_answers, graph_of
 from waiting import wait_for
 
 from qatviz.errors import RecordError, RunStateError

@@ -1,7 +1,8 @@
 """The float values of one tensor on request: those that the snapshot of the same step measured."""
 
 import numpy as np
-from training_cases import Driver, assert_answers, spec
+from small_runs import spec
+from training_cases import Driver, assert_answers
 
 from qatviz.protocol import events
 from qatviz.protocol.commands import InspectTensor

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from training_cases import Driver, spec
+from small_runs import spec
+from training_cases import Driver
 
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Redo, RestoreCheckpoint, SaveCheckpoint, SingleStep, Undo

@@ -4,7 +4,8 @@ import threading
 
 import numpy as np
 import pytest
-from training_cases import Driver, assert_same_arrays, graph_of, spec
+from small_runs import spec
+from training_cases import Driver, assert_same_arrays, graph_of
 from waiting import wait_for
 
 from qatviz.errors import RecordError

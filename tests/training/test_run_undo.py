@@ -1,7 +1,8 @@
 """Undo, redo, restore and fork: what comes after equals, bit for bit, a run that was never changed."""
 
 import pytest
-from training_cases import Driver, assert_same_arrays, convnet, graph_of, mlp, spec
+from small_runs import convnet, mlp, spec
+from training_cases import Driver, assert_same_arrays, graph_of
 
 from qatviz.protocol import events
 from qatviz.protocol.commands import (

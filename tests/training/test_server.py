@@ -6,7 +6,8 @@ import socket
 
 import pytest
 import tensorflow.compat.v1 as tf
-from training_cases import Driver, spec
+from small_runs import spec
+from training_cases import Driver
 
 from qatviz.errors import SettingError
 from qatviz.protocol import events

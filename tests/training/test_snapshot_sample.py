@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_cases import Driver, dataset, spec
+from small_runs import dataset, spec
+from training_cases import Driver
 
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU

@@ -12,7 +12,7 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 import pytest
-from training_cases import mlp, spec
+from small_runs import mlp, spec
 from waiting import Patience, wait_for, wait_until
 
 from qatviz.errors import RunStateError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training_cases import mlp
+from small_runs import mlp
 
 from qatviz.errors import RunStateError
 from qatviz.network.plan import quantization_plan

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from training_cases import convnet, graph_of, spec
+from small_runs import convnet, spec
+from training_cases import graph_of
 
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol.snapshots import STEP_MEASURES

@@ -1,68 +1,13 @@
-"""Small data sets, networks and runs for the tests of training: a step takes a millisecond."""
+"""Runs for the tests of training, driven from their threads."""
 
-import numpy as np
 from waiting import Patience
 
-from qatviz.data import from_arrays
-from qatviz.network.graph import NetworkBuilder
-from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, GlobalAveragePool, ReLU, ReLU6
-from qatviz.network.plan import quantization_plan
 from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Paused
-from qatviz.protocol.run_spec import RunSpec
-from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import StepRecord
-from qatviz.settings import RunSettings
 from qatviz.training.handle import Run
 
 #: Steps after which a run that goes on has not done what was waited for.
 MOST_STEPS = 100_000
-
-
-def dataset(shape=(6,), classes=3, train=96, test=40, seed=0):
-    """A data set that can be learned: each class has a centre of its own. float32."""
-    random = np.random.RandomState(seed)
-    centres = random.standard_normal((classes, *shape))
-
-    def part(count):
-        labels = np.arange(count) % classes
-        return (centres[labels] + 0.5 * random.standard_normal((count, *shape))).astype(np.float32), labels
-
-    return from_arrays("tiny", "made for the test", part(train), part(test))
-
-
-def mlp(shape=(6,), classes=3):
-    """Two dense layers."""
-    net = NetworkBuilder("tiny_mlp", shape)
-    net.add(Dense, "dense1", units=8)
-    net.add(ReLU, "dense1_relu")
-    net.add(Dense, "logits", units=classes)
-    return net.network()
-
-
-def convnet(shape=(6, 6, 2), classes=3):
-    """Convolutions with batch norm, and dropout."""
-    net = NetworkBuilder("tiny_conv", shape)
-    net.add(Conv2D, "conv", filters=4, use_bias=False)
-    net.add(BatchNorm, "conv_bn", momentum=0.9)
-    net.add(ReLU, "conv_relu")
-    net.add(DepthwiseConv2D, "depthwise", strides=2, depth_multiplier=2, use_bias=False)
-    net.add(BatchNorm, "depthwise_bn", momentum=0.9)
-    net.add(ReLU6, "depthwise_relu6")
-    net.add(GlobalAveragePool, "pool")
-    net.add(Dropout, "dropout", rate=0.25)
-    net.add(Dense, "logits", units=classes)
-    return net.network()
-
-
-def spec(
-    network=None, data=None, preset="tflite-int8", steps=None, run=None, weights=None, activations=None, **settings
-):
-    """A run of a small network; by default the mlp, until it is stopped, without evaluations of its own."""
-    network = network or mlp()
-    data = data or dataset(network.input_shape)
-    run = dict({"evaluation_interval": 0, "snapshot_interval": 3600.0, "learning_rate": 1e-2}, **(run or {}))
-    book = SettingsBook.from_preset(quantization_plan(network), preset, weights, activations, RunSettings(**run))
-    return RunSpec(network, data, "tiny", book, batch_size=settings.pop("batch_size", 8), steps=steps, **settings)
 
 
 class Driver:

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from training_cases import convnet, dataset, mlp, spec
+from small_runs import convnet, dataset, mlp, spec
 
 from qatviz.errors import NetworkError, QatvizError, RecordError, SettingError
 from qatviz.network.graph import NetworkBuilder

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_cases import convnet, mlp
+from small_runs import convnet, mlp
 
 from qatviz.errors import SettingError
 from qatviz.network.graph import NetworkBuilder
@@ -60,14 +60,14 @@ def test_a_path_names_tensors(path, expected):
         ("conv.weights.symmetric", "maybe", "on or off"),
         ("conv.weights.range_method", "moving_average", "min_max"),
         ("conv.activations.range_method", "mse", "moving_average, frozen"),
-        ("conv.activations.per_channel", True, "no setting"),
-        ("conv.weights.ema_decay", 0.5, "no setting"),
+        ("conv.activations.per_channel", True, "no such setting"),
+        ("conv.weights.ema_decay", 0.5, "no such setting"),
         ("conv.weights.bits", 8, "num_bits"),
         ("stem.weights.num_bits", 8, "conv.weights"),
         ("run.learning_rate", -1.0, "0 to 100"),
         ("run.learning_rate", float("nan"), "nan"),
         ("run.rate", 1, "learning_rate"),
-        ("", 1, "no setting"),
+        ("", 1, "no such setting"),
         ("num_bits", 8, "no tensor"),
         ("conv.weights.quant_delay", -1, "0 to"),
     ],

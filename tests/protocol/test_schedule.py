@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from training_cases import spec
+from small_runs import spec
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.protocol import events
