@@ -62,9 +62,9 @@ def test_operations_have_far_fewer_other_codes(settings):
 def test_ties_that_litert_takes_otherwise_are_told_of():
     """Of powers of two, where results go below 0; a file for kernels that round twice is for others."""
     model = model_of(random_chain(4), *POWER_OF_TWO)
-    told = [note for note in tflite_model(model).notes if "LiteRT takes every second" in note]
+    notes = [note for note in tflite_model(model).notes if "LiteRT rounds every second tie down" in note]
     below = [op.name for op in model.ops if op.weights is not None and op.clamp[0] < model.tensor(op.output).zero_point]
-    assert below and len(told) == 1 and told[0].startswith(", ".join(below[:6]))
+    assert below and len(notes) == 1 and notes[0].startswith(", ".join(below[:6]))
     for other in (
         tflite_model(model, double_rounding=True),
         tflite_model(model_of(random_chain(4), *SETTINGS["int8"])),

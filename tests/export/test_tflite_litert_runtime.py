@@ -149,7 +149,7 @@ def test_one_that_is_named_is_taken_or_told_to_be_none(named, tmp_path, monkeypa
     monkeypatch.setenv("PATH", str(tmp_path))
     program(tmp_path / "python3.12", "#!/bin/sh\necho 1.2.3")
     monkeypatch.setenv(litert_runtime.VARIABLE, named)
-    with pytest.raises(LitertMissing, match=f"{litert_runtime.VARIABLE} is '{named}', which is no Python"):
+    with pytest.raises(LitertMissing, match=f"{litert_runtime.VARIABLE} is '{named}', which is not a Python"):
         find_litert()
     monkeypatch.setenv(litert_runtime.VARIABLE, str(tmp_path / "python3.12"))
     assert find_litert().version == "1.2.3"

@@ -265,10 +265,10 @@ def test_int4_beside_weights_that_make_it_uint8_is_refused():
     book, _ = book_of(NETWORK).change([("logits.weights.num_bits", 4), ("logits.weights.symmetric", True)])
     told = TFLITE.limits(NETWORK, book, None, TFLITE.with_defaults({"int4": True}))
     assert len(told) == 1 and str(told[0]).startswith(
-        "logits.weights: would be INT4 beside uint8 activations, which conv.weights"
+        "logits.weights: can't be INT4 with uint8 activations, which conv.weights"
     )
     model = integer_model(NETWORK, book, arrays)
-    with pytest.raises(ExportError, match="would be INT4 beside uint8") as refused:
+    with pytest.raises(ExportError, match="can't be INT4 with uint8") as refused:
         tflite_model(model, int4=True)
     assert refused.value.refusals == tuple(told)
     assert tflite_model(model).dtype == np.uint8

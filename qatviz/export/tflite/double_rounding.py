@@ -7,7 +7,7 @@ This happens to one of ``2**(n + 1)`` values, which get the next code; in a deep
 
 Half a unit less in the accumulator compensates for it. A unit of the bias is a half to one of those units, and a change
 of the scale changes the result in proportion to its size. For each channel, the bias (the same, or one unit more or
-less) and the scale are chosen with which the fewest ties are rounded wrongly. Kernels that round once are less exact
+less) and the scale are chosen that round the fewest ties wrongly. Kernels that round once are less exact
 with these.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 from qatviz.export.integers.fixed_point import MULTIPLIER_BITS, fixed_point
 from qatviz.export.integers.model import IntegerOp, IntegerTensor
 
-#: Changes that are tried: of the bias; of the scale, in units of the first rounding at the result ``_COMMON``.
+#: Candidates: changes of the bias; changes of the scale, in units of the first rounding for a result of this size.
 _BIASES, _CHANGES = (0, -1, 1), np.arange(-8, 9) / 4
-_COMMON = 128
-#: Distance from zero, in quantization steps, over which results are assumed to become rarer by a factor e.
-_RARER = 256
+_TYPICAL_RESULT = 128
+#: Distance from zero, in quantization steps, over which results are assumed to become rarer by a factor of e.
+_DECAY = 256
 #: Distance from zero, in quantization steps, up to which all ties are tested; and the stride of those beyond.
 _DENSE, _STRIDE = 32, 5
 
@@ -53,7 +53,7 @@ def minimize_double_rounding_error(
     scale : np.ndarray
         float32 ``[out]``, or ``[1]`` for all channels: scale of the stored weights.
     times : np.ndarray
-        int64, the same shape: by how much the codes and the bias are multiplied when they are stored.
+        int64, the same shape: factor of the stored codes and of the stored bias.
 
     Returns
     -------
@@ -61,23 +61,23 @@ def minimize_double_rounding_error(
         float32 and int64, the same shape.
     """
     ties = _ties(op.clamp[0] - output.zero_point, op.clamp[1] - output.zero_point)
-    weight = np.exp(-np.abs(ties) / _RARER)
+    weight = np.exp(-np.abs(ties) / _DECAY)
     exact = op.require_requantization().real[: len(scale)]
-    # Halves go up: the accumulator before a tie is below it.
+    # Exact results round half up: the last accumulator before a tie must stay below it.
     before = np.ceil(ties[:, np.newaxis] / np.where(exact > 0, exact, np.inf)) - 1
     reached = (np.abs(before) + 1 < 2.0 ** (op.accumulator_bits - 1)) & (exact > 0)
     before = np.where(reached, before, 0).astype(np.int64)
     found, change, least = scale.copy(), np.zeros(scale.shape, np.int64), np.full(scale.shape, np.inf)
     for bias in _BIASES:
         for units in _CHANGES:
-            tried = (scale * (1 + units * exact / (_COMMON * times))).astype(np.float32)
+            tried = (scale * (1 + units * exact / (_TYPICAL_RESULT * times))).astype(np.float32)
             real = np.float64(source.scale) * tried.astype(np.float64) / np.float64(output.scale)
             below, above = [
                 requantize_with_double_rounding(accumulators * times + bias, real)
                 for accumulators in (before, before + 1)
             ]
             wrong = weight @ (reached & ((below > ties[:, np.newaxis]) | (above < ties[:, np.newaxis])))
-            # Among equals, the smallest change.
+            # Among equally good ones, the smallest change.
             better = wrong < least - 1e-9 if bias or units else wrong <= least
             found, change, least = (
                 np.where(better, new, old) for new, old in ((tried, found), (bias, change), (wrong, least))

@@ -29,7 +29,7 @@ from qatviz.metric import ACCURACY
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
     """Write a state of a run as a TFLite file, with its proof.
 
-    Any thread; it has its own session and touches no run. See :mod:`qatviz.export.proof.files` for the files, and
+    Safe on any thread; uses a session of its own. See :mod:`qatviz.export.proof.files` for the files, and
     :data:`qatviz.export.formats.TFLITE` for the options. The proof compares logits, whatever the file's output is. It
     runs in the interpreter of TensorFlow 1.15; in LiteRT if only that can run the file; in both with the option litert.
     Its golden vectors include input and output of the shipped file in its own types: ``fed``, ``put_out``.
@@ -53,7 +53,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 
 class _Files:
-    """The shipped file, and its operations in files whose outputs are the logits, and all tensors."""
+    """The shipped file, and variants of it whose outputs are the logits and all tensors."""
 
     def __init__(self, model: IntegerModel, options: Options):
         def made(**changes: Any) -> TfliteModel:
@@ -74,7 +74,7 @@ class _Files:
     def exported(
         self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement, multiplier_error: float = 0.0
     ) -> Exported:
-        """Return the shipped file as the proof needs it."""
+        """Return the shipped file with the functions that run it, for the proof."""
         title = (
             f"TFLite {self.shipped.dtype.name}"
             f"{' and int4' if self.shipped.int4 else ''}"
@@ -86,7 +86,7 @@ class _Files:
 
 
 def _vectors(files: _Files, golden: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Return input and, if it can be run on this machine, output of the shipped file, in its own types."""
+    """Return input and, if this machine can run the shipped file, output, in the file's types."""
     shipped, codes = files.shipped, golden["input"].astype(np.int32)
     vectors, (output,) = {"fed": shipped.to_file(codes)}, shipped.outputs
     if "file_output" not in golden:
@@ -119,12 +119,11 @@ def _prove(
             report,
             notes=(
                 *report.notes,
-                "this runtime rounds twice in each operation. LiteRT rounds once (the option litert runs the "
-                "file there); "
-                "the option double_rounding makes a file for kernels that round twice",
+                "this runtime rounds twice in each operation. LiteRT rounds once (the option litert runs the file "
+                "there); the option double_rounding makes a file for kernels that round twice",
             ),
         )
-    return _and_in_litert(report, files, graph, held_out, progress.part(fraction, 1.0)) if in_litert else report
+    return _with_litert_results(report, files, graph, held_out, progress.part(fraction, 1.0)) if in_litert else report
 
 
 def _prove_in_litert(
@@ -142,7 +141,7 @@ def _prove_in_litert(
             files.model,
             exported,
             str(missing),
-            "What the file computes has to be seen in LiteRT: by exporting again where that is.",
+            "To check the file itself, export again on a machine with LiteRT.",
             graph,
             *held_out,
             progress,
@@ -152,7 +151,7 @@ def _prove_in_litert(
         return prove(files.model, exported, graph, *held_out, progress)
 
 
-def _and_in_litert(
+def _with_litert_results(
     report: ParityReport, files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
 ) -> ParityReport:
     """Return the report with LiteRT's results for the same file, or with a note that LiteRT is missing."""
@@ -162,10 +161,10 @@ def _and_in_litert(
         return replace(report, notes=(*report.notes, f"not run in LiteRT: {missing}"))
     with LitertRunner(litert, files.logits) as runner:
         simulated, found = run_logits(files.model, runner.run, held_out.images, progress)
-    seen = codes_of(graph.logits(held_out.images), files.model.logits)
+    evaluated = codes_of(graph.logits(held_out.images), files.model.logits)
     classes = report.metric is ACCURACY
     outputs = {
-        litert.name + " to evaluation graph": compare_logits(seen, found, classes),
+        litert.name + " to evaluation graph": compare_logits(evaluated, found, classes),
         litert.name + " to simulator": compare_logits(simulated, found, classes),
     }
     return replace(

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
 #: Alignment of a buffer's data in the schema (bytes).
 _ALIGNMENT = 16
-#: Largest code of an operation that fits the byte which old readers read; larger ones get this value there.
+#: Largest operator code of the one-byte field that old readers use; larger codes have this placeholder there.
 _LARGEST_OLD_CODE = 127
 #: Values of options for TensorFlow's names.
 PADDING = {"SAME": tflite.Padding.SAME, "VALID": tflite.Padding.VALID}
@@ -57,7 +57,7 @@ class Operation(NamedTuple):
 
 
 def convolution_options(strides: Pair, padding: str, dilation: Pair) -> Dict[str, int]:
-    """Return the fields of a convolution's options that describe its windows."""
+    """Return padding, strides and dilation as fields of a convolution's options."""
     return {
         "Padding": PADDING[padding],
         "StrideH": strides[0],
@@ -138,7 +138,7 @@ class TfliteFile:
 
 
 def packed_nibbles(codes: np.ndarray) -> np.ndarray:
-    """Return the lower four bits of whole numbers, two per byte: uint8 ``[(size + 1) // 2]``.
+    """Return the lower four bits of integers, two per byte: uint8 ``[(size + 1) // 2]``.
 
     They are in the order of the axes, the first of two in the low nibble.
 
@@ -151,7 +151,7 @@ def packed_nibbles(codes: np.ndarray) -> np.ndarray:
 
 
 class _Writer:
-    """Writer of the schema's tables to a flatbuffer, from its end: the target of a pointer comes first."""
+    """Writer of the schema's tables to a flatbuffer, which is built from its end: children before their parents."""
 
     def __init__(self) -> None:
         self._builder = flatbuffers.Builder(1024)

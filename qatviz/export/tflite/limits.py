@@ -1,10 +1,10 @@
 """Rules on the settings and weights that TFLite's types support.
 
-They are applied twice: to facts from the settings, before anything is computed, and to facts from the integer model.
+The rules are applied twice: to facts from the settings, before anything is computed, and to facts from the model.
 
 Kinds of files: int8, whose weights have a zero point of 0 and a scale for each output channel; uint8, the older form,
 whose weights have one scale and any zero point; int16, whose activations have a zero point of 0 and whose weights are
-int8's (LiteRT only). Weights of up to 4 bits can be INT4 tensors, beside int8 activations (LiteRT only).
+int8's (LiteRT only). Weights of up to 4 bits can be INT4 tensors with int8 activations (LiteRT only).
 """
 
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
@@ -30,9 +30,9 @@ class Weights(NamedTuple):
         Name of their quantizer, such as "conv1.weights".
     num_bits : int
     per_channel : bool
-        They have a scale, or a zero point, for each output channel.
+        True if they have a scale or a zero point for each output channel.
     needs_zero_point : bool
-        Their codes fill 8 bits and do not fit int8 with a zero point of 0.
+        True if their codes fill 8 bits and do not fit int8 with a zero point of 0.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Activations(NamedTuple):
         Name of their quantizer, such as "conv1.activations".
     num_bits : int
     needs_zero_point : bool
-        Their codes fill 16 bits and do not fit int16 with a zero point of 0.
+        True if their codes fill 16 bits and do not fit int16 with a zero point of 0.
     """
 
     name: str
@@ -69,8 +69,8 @@ class Facts(NamedTuple):
 def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
     """Return the limits of TFLite, as :mod:`qatviz.export.limits` describes.
 
-    Options: ``int16``, whether activations may have more than 8 bits; ``int4``, whether weights of up to 4 bits are to
-    be INT4 tensors; ``double_rounding``, whether the file is for kernels that support neither.
+    Options: ``int16`` allows activations of more than 8 bits; ``int4`` makes weights of up to 4 bits INT4 tensors;
+    ``double_rounding`` makes a file for kernels that support neither.
     """
     facts = facts_of_settings(book)
     return left_in_float(book.plan, book, step) + refusals(
@@ -79,7 +79,7 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
 
 
 def facts_of_settings(book: SettingsBook) -> Facts:
-    """Return the facts from the settings. Whether codes need a zero point depends on the arrays; it is assumed."""
+    """Return the facts from the settings; codes that may need a zero point (the arrays decide) count as needing it."""
     weights, activations = [], []
     for tensor in book.plan.tensors:
         s = book.of(tensor.name)
@@ -124,7 +124,7 @@ def refusals(facts: Facts, int16: bool, int4: bool, double_rounding: bool) -> Li
         found += _int16(facts)
         if int4:
             remedy = SettingChange("*.activations.num_bits", _INT8_BITS)
-            found += _int4(facts, "int16 activations, whose operations take int8 weights", remedy)
+            found += _int4(facts, "int16 activations, whose operations need int8 weights", remedy)
         return found
     found += [
         Refusal(
@@ -140,8 +140,8 @@ def refusals(facts: Facts, int16: bool, int4: bool, double_rounding: bool) -> Li
     if shifted:
         found += _uint8(facts, shifted[0].name)
         if int4:
-            beside = f"uint8 activations, which {shifted[0].name}, of 8 bits with a zero point, require"
-            found += _int4(facts, beside, SettingChange(f"{shifted[0].name}.symmetric", True))
+            conflict = f"uint8 activations, which {shifted[0].name}, of 8 bits with a zero point, require"
+            found += _int4(facts, conflict, SettingChange(f"{shifted[0].name}.symmetric", True))
     return found
 
 
@@ -155,8 +155,8 @@ def _double_rounding(facts: Facts, wide: List[Activations], int4: bool) -> List[
         for activations in wide
     ]
     if int4:
-        beside = "scales for kernels that round twice, which don't support INT4"
-        found += _int4(facts, beside, _WITHOUT_DOUBLE_ROUNDING)
+        conflict = "scales for kernels that round twice, which don't support INT4"
+        found += _int4(facts, conflict, _WITHOUT_DOUBLE_ROUNDING)
     return found
 
 
@@ -191,7 +191,7 @@ def _int16(facts: Facts) -> List[Refusal]:
     """Return what an int16 file can't hold."""
     found = [
         Refusal(
-            f"{weights.name}: 8 bits and a zero point; beside int16 activations, weights have a zero point of 0",
+            f"{weights.name}: 8 bits and a zero point; with int16 activations, weights have a zero point of 0",
             (SettingChange(f"{weights.name}.symmetric", True), SettingChange(f"{weights.name}.num_bits", 7)),
         )
         for weights in facts.weights
@@ -207,10 +207,10 @@ def _int16(facts: Facts) -> List[Refusal]:
     ]
 
 
-def _int4(facts: Facts, beside: str, remedy: Remedy) -> List[Refusal]:
-    """Return a refusal for all weights that would be INT4 tensors, which is not possible ``beside`` something else."""
+def _int4(facts: Facts, conflict: str, remedy: Remedy) -> List[Refusal]:
+    """Return a refusal for all weights that would be INT4 tensors, which is not possible with ``conflict``."""
     return [
-        Refusal(f"{weights.name}: would be INT4 beside {beside}", tuple(dict.fromkeys((remedy, _WITHOUT_INT4))))
+        Refusal(f"{weights.name}: can't be INT4 with {conflict}", tuple(dict.fromkeys((remedy, _WITHOUT_INT4))))
         for weights in facts.weights
         if weights.num_bits <= INT4_BITS
     ]

@@ -32,8 +32,8 @@ REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.995, 1, 1.0), Agreement(0.75,
 INT16_MULTIPLIER_ERROR = 2.0**-15
 
 _CANDIDATES = (*(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
-_LOOK_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
-_LOOK = "import ai_edge_litert.interpreter, importlib.metadata; print(importlib.metadata.version('ai-edge-litert'))"
+_SEARCH_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
+_VERSION = "import ai_edge_litert.interpreter, importlib.metadata; print(importlib.metadata.version('ai-edge-litert'))"
 #: Program that answers each line of its input, a JSON list of the paths of input and output, with a line of JSON: null,
 #: or an error. Messages of libraries go to the standard error.
 _PROGRAM = """
@@ -70,7 +70,7 @@ class LitertMissing(ExportError):
 
 
 class Litert(NamedTuple):
-    """A Python with LiteRT: path of its program, and the version of LiteRT."""
+    """A Python with LiteRT: path of the interpreter, and version of LiteRT."""
 
     python: str
     version: str
@@ -88,7 +88,7 @@ def find_litert() -> Litert:
     ------
     LitertMissing
     """
-    found = _look(os.environ.get(VARIABLE), os.environ.get("PATH"))
+    found = _search(os.environ.get(VARIABLE), os.environ.get("PATH"))
     if isinstance(found, Litert):
         return found
     raise LitertMissing("there is no LiteRT: " + found)
@@ -114,7 +114,7 @@ class LitertRunner:
         self._given, self._found = str(path / "given.npz"), str(path / "found.npz")
         try:
             (path / "model.tflite").write_bytes(file.content)
-            # In a directory without modules to import.
+            # In an empty directory, so that nothing is imported from it.
             self._process = subprocess.Popen(
                 [litert.python, "-c", _PROGRAM, str(path / "model.tflite"), kernels],
                 cwd=self._directory.name,
@@ -150,11 +150,11 @@ class LitertRunner:
         """Return the error in the program's answer; None if there is none."""
         late = threading.Event()
 
-        def end() -> None:
+        def kill_late() -> None:
             late.set()
             self._process.kill()
 
-        timer = threading.Timer(self._timeout_s, end)
+        timer = threading.Timer(self._timeout_s, kill_late)
         timer.start()
         try:
             with contextlib.suppress(OSError):  # it has ended, and its answer says why
@@ -189,14 +189,14 @@ def _environment() -> Dict[str, str]:
 
 
 @lru_cache(maxsize=8)
-def _look(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
+def _search(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
     """Return LiteRT, or the reason why there is none."""
     for python in [named] if named else [str(found) for found in map(shutil.which, _CANDIDATES) if found]:
         version = _version(python)
         if version is not None:
             return Litert(python, version)
     if named:
-        return f"{VARIABLE} is {named!r}, which is no Python with the package ai-edge-litert"
+        return f"{VARIABLE} is {named!r}, which is not a Python with the package ai-edge-litert"
     return f"no Python on PATH has the package ai-edge-litert, which needs Python 3.9 or newer; {VARIABLE} can name one"
 
 
@@ -204,12 +204,12 @@ def _version(python: str) -> Optional[str]:
     with tempfile.TemporaryDirectory(prefix="qatviz-litert-") as directory:
         try:
             found = subprocess.run(
-                [python, "-c", _LOOK],
+                [python, "-c", _VERSION],
                 cwd=directory,
                 env=_environment(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                timeout=_LOOK_TIMEOUT_S,
+                timeout=_SEARCH_TIMEOUT_S,
                 check=False,
                 text=True,
             )

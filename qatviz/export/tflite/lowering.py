@@ -1,13 +1,13 @@
-"""Lowering of the integer model to a TFLite file that computes the same codes, by one or a few operations for each.
+"""Lowering of the integer model to a TFLite file that computes the same codes, with one or a few operations for each.
 
 Where TFLite's own operation would compute other codes, it is replaced:
 
 - A mean is a depthwise convolution with constant weights and a bias that rounds ties up; AVERAGE_POOL_2D rounds ties
-  away from 0. (It is used where SAME pads, for pooling windows then have different counts.)
+  away from 0. (It is used where SAME pads, because the number of elements then differs between pooling windows.)
 - A Dense with a scale for each channel is a 1×1 convolution between two reshapes: FULLY_CONNECTED of older runtimes
   supports one scale only, and ignores the others without an error.
 - Clamps (of an activation, of fewer than 8 bits, of a narrow range) are MAXIMUM and MINIMUM with a constant, unless
-  they are the ends of the type: TensorFlow 1.15's int8 convolutions ignore fused activations without an error. A ReLU
+  they are the limits of the type: TensorFlow 1.15's int8 convolutions ignore fused activations without an error. A ReLU
   whose codes begin at its zero point, as they do on a grid of its own, needs none.
 
 With int16 activations, which only LiteRT supports, a mean on its input's grid is AVERAGE_POOL_2D nevertheless:
@@ -71,7 +71,7 @@ _VERSIONS: Dict[str, Dict[str, int]] = {
 }
 #: Versions of operations with INT4 weights and int8 activations.
 _INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
-#: Weights of a mean and its bias: the largest multiple in int8 of the model's, which takes ties up.
+#: Weights of a mean, and its bias, which rounds ties up: the largest multiples of the model's in int8.
 _MEAN_WEIGHT, _MEAN_BIAS = 127 // MEAN_WEIGHT * MEAN_WEIGHT, 127 // MEAN_WEIGHT * MEAN_BIAS
 #: Scale and zero point of TFLite's probabilities.
 _SOFTMAX_GRIDS = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
@@ -127,7 +127,7 @@ class _Lowering:
         facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
         self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}", *facts]))
         self._index: Dict[str, int] = {}
-        self._tied: List[str] = []
+        self._half_ties_down: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
@@ -145,11 +145,10 @@ class _Lowering:
         if softmax:
             offsets = {source.name: offsets[source.name], "softmax": _SOFTMAX_GRIDS[self._dtype.name][1]}
             last = [self._softmax(last[0])]
-        if self._tied:
+        if self._half_ties_down:
             self._notes.append(
-                f"{names_text(self._tied)}: factors that are powers of two, and results below 0: of sums in "
-                "the middle of two "
-                "codes, LiteRT takes every second to the lower"
+                f"{names_text(self._half_ties_down)}: with requantization multipliers that are powers of two and "
+                "results below 0, LiteRT rounds every second tie down"
             )
         content = self._file.finish([first], last)
         return TfliteModel(content, self._dtype, offsets, bool(self._int4), tuple(self._notes))
@@ -157,7 +156,7 @@ class _Lowering:
     # Tensors
 
     def _new(self, tensor: IntegerTensor, name: str, shape: Optional[Sequence[int]] = None) -> int:
-        """Append a tensor on the grid of the model's; return its index. ``shape`` is without the batch axis."""
+        """Append a tensor on the grid of ``tensor``; return its index. ``shape`` is without the batch axis."""
         shape = tensor.shape if shape is None else tuple(shape)
         return self._file.add_tensor(name, (1, *shape), self._dtype, self._grid(tensor))
 
@@ -166,7 +165,7 @@ class _Lowering:
         return Quantization(np.float32([tensor.scale]), np.int64([zero_point]))
 
     def _limits(self, tensor: IntegerTensor) -> Range:
-        """Return the range of the type, in codes of the model."""
+        """Return the limits of the type, in codes of the model."""
         limits, offset = np.iinfo(self._dtype), code_offset(tensor, self._dtype)
         return limits.min - offset, limits.max - offset
 
@@ -183,12 +182,12 @@ class _Lowering:
         options = None if kind is None else (kind, fields)
         self._file.add_operation(name, versions.get(name, 1), inputs, [output], options)
 
-    def _put(
+    def _append_op(
         self,
         op: IntegerOp,
         write: Callable[[int], None],
         shape: Optional[Tuple[int, ...]] = None,
-        done: Optional[Range] = None,
+        result_range: Optional[Range] = None,
     ) -> None:
         """Append an operation, then those that reshape and clamp its result to the output of ``op``.
 
@@ -198,18 +197,18 @@ class _Lowering:
             Appends the operation, given the index of its result.
         shape : tuple of int, optional
             Shape of its result; by default that of the output.
-        done : (int, int), optional
+        result_range : (int, int), optional
             Range of its result, in codes of the model; by default that of the type.
         """
         output = self._model.tensor(op.output)
         shape = output.shape if shape is None else shape
-        done = self._limits(output) if done is None else done
-        reshaped, clamped = shape != output.shape, done != op.clamp
+        result_range = self._limits(output) if result_range is None else result_range
+        reshaped, clamped = shape != output.shape, result_range != op.clamp
         index = self._new(output, output.name + ("/computed" if reshaped or clamped else ""), shape)
         write(index)
         if reshaped:
             index = self._reshaped(output, index, output.name + ("/reshaped" if clamped else ""), output.shape)
-        self._index[output.name] = self._clamped(output, index, op.clamp, done)
+        self._index[output.name] = self._clamped(output, index, op.clamp, result_range)
 
     def _reshaped(self, tensor: IntegerTensor, index: int, name: str, shape: Tuple[int, ...]) -> int:
         """Append a reshape of ``tensor``, which is at ``index``; return the index of the result."""
@@ -224,12 +223,12 @@ class _Lowering:
 
     # Clamps
 
-    def _clamped(self, tensor: IntegerTensor, index: int, clamp: Range, done: Range) -> int:
+    def _clamped(self, tensor: IntegerTensor, index: int, clamp: Range, result_range: Range) -> int:
         """Clamp ``tensor``, which is at ``index``, to ``clamp``; return the index of the result.
 
-        Nothing is appended for an end of its range ``done`` that is the same.
+        Nothing is appended for a limit that its present range ``result_range`` has already.
         """
-        sides = [side for side in (0, 1) if clamp[side] != done[side]]
+        sides = [side for side in (0, 1) if clamp[side] != result_range[side]]
         for side in sides:
             limit = np.array([clamp[side] + code_offset(tensor, self._dtype)], self._dtype)
             constant = self._file.add_constant(f"{tensor.name}/{_ENDS[side]}", limit, self._grid(tensor))
@@ -246,7 +245,7 @@ class _Lowering:
         assert isinstance(op.layer, Conv2D)
         options = convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation)
         weights = self._weights(op, lambda codes: codes.transpose(3, 0, 1, 2), 0)
-        self._put(
+        self._append_op(
             op,
             lambda index: self._append(
                 "CONV_2D",
@@ -263,7 +262,7 @@ class _Lowering:
         options = convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation)
         multiplier = op.layer.depth_multiplier
         weights = self._weights(op, lambda codes: codes.reshape((1, *codes.shape[:2], -1)), 3)
-        self._put(
+        self._append_op(
             op,
             lambda index: self._append(
                 "DEPTHWISE_CONV_2D",
@@ -279,7 +278,7 @@ class _Lowering:
     def _dense(self, op: IntegerOp) -> None:
         if is_uniform(op.require_weights()):
             weights = self._weights(op, np.transpose, None)
-            self._put(
+            self._append_op(
                 op,
                 lambda index: self._append(
                     "FULLY_CONNECTED",
@@ -293,7 +292,7 @@ class _Lowering:
         source = self._model.tensor(op.inputs[0])
         image = self._reshaped(source, self._index[source.name], op.name + "/image", (1, 1, *source.shape))
         weights = self._weights(op, lambda codes: codes.T[:, None, None, :], 0)
-        self._put(
+        self._append_op(
             op,
             lambda index: self._append(
                 "CONV_2D",
@@ -310,14 +309,14 @@ class _Lowering:
         self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: Optional[int]
     ) -> Tuple[int, int]:
         """Append weights, with axes as ``arrange`` orders them and channels on ``axis`` (None: one scale), and bias."""
-        # Older runtimes treat a convolution's single scale as none at all.
+        # Older runtimes ignore the scale of a convolution that has a single one.
         channel_axis, int4 = None if self._dtype == np.uint8 else axis, op.name in self._int4
         per_channel = channel_axis is not None
-        # LiteRT's convolutions with INT4 round twice; results below 0 in yet another way.
-        from_zero = op.clamp[0] >= self._model.tensor(op.output).zero_point
-        twice = self._double_rounding or (int4 and axis is not None and from_zero)
+        # LiteRT's convolutions with INT4 round twice, and results below 0 differently still.
+        non_negative = op.clamp[0] >= self._model.tensor(op.output).zero_point
+        twice = self._double_rounding or (int4 and axis is not None and non_negative)
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
-        scale = stored.scale if twice else self._off_ties(op, stored.scale)
+        scale = stored.scale if twice else self._avoid_ties(op, stored.scale)
         grid = Quantization(scale, stored.zero_point, channel_axis or 0)
         name, codes = op.require_weights().name, arrange(stored.codes)
         if int4:
@@ -327,12 +326,12 @@ class _Lowering:
         bias = self._bias(op.name + ".bias", stored.bias, bias_scale(self._model.tensor(op.inputs[0]), scale))
         return weights, bias
 
-    def _off_ties(self, op: IntegerOp, scale: np.ndarray) -> np.ndarray:
+    def _avoid_ties(self, op: IntegerOp, scale: np.ndarray) -> np.ndarray:
         """Return the stored weight scales of ``op``, raised by two ULPs where multipliers are powers of two.
 
         With multipliers 2**-n, each 2**n-th accumulator is a tie, which LiteRT's kernels round to even, but training
-        rounds up. If an activation begins at 0, results below do not count, and ties above go up with a multiplier that
-        is larger by so little that nothing else changes. Ties below 0 would go down.
+        rounds up. If an activation begins at 0, results below it are clamped, and a minimally larger multiplier rounds
+        the ties above it up without another effect. Ties below 0 would be rounded down.
         """
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
         scales = op.require_weights().channel_scales[: len(scale)].astype(np.float64)
@@ -340,7 +339,7 @@ class _Lowering:
         tied = (multipliers < 1) & (np.frexp(multipliers)[0] == 0.5)
         if op.clamp[0] < output.zero_point:
             if tied.any():
-                self._tied.append(op.name)
+                self._half_ties_down.append(op.name)
             return scale
         raised = np.nextafter(np.nextafter(scale, np.float32(np.inf)), np.float32(np.inf))
         return np.where(tied, raised, scale)
@@ -361,7 +360,7 @@ class _Lowering:
             self._mean(op, op.layer.pool_size, op.layer.strides, None)
             return
         if self._dtype != np.uint8:
-            self._notes.append(f"layer {op.name!r}: TFLite's AVERAGE_POOL_2D takes ties of negative codes down, not up")
+            self._notes.append(f"layer {op.name!r}: TFLite's AVERAGE_POOL_2D rounds negative ties down, not up")
         self._pool(op, "AVERAGE_POOL_2D")
 
     def _mean(self, op: IntegerOp, size: Pair, strides: Pair, shape: Optional[Tuple[int, ...]]) -> None:
@@ -375,7 +374,7 @@ class _Lowering:
         weights = self._file.add_constant(op.name + "/ones", codes, grid)
         ties = np.full(channels, _MEAN_BIAS, bias_type(self._dtype))
         bias = self._bias(op.name + "/tie", ties, bias_scale(source, scale))
-        self._put(
+        self._append_op(
             op,
             lambda index: self._append(
                 "DEPTHWISE_CONV_2D",
@@ -397,7 +396,7 @@ class _Lowering:
     def _pool(self, op: IntegerOp, name: str) -> None:
         assert isinstance(op.layer, POOLS)
         options = pool_options(op.layer)
-        self._put(
+        self._append_op(
             op,
             lambda index: self._append(
                 name,
@@ -407,36 +406,40 @@ class _Lowering:
                 int4=False,
                 **options,
             ),
-            done=op.clamp,
+            result_range=op.clamp,
         )
 
     def _add(self, op: IntegerOp) -> None:
-        self._put(op, lambda index: self._append("ADD", [self._index[name] for name in op.inputs], index, "AddOptions"))
+        self._append_op(
+            op, lambda index: self._append("ADD", [self._index[name] for name in op.inputs], index, "AddOptions")
+        )
 
     def _concat(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, Concat)
         axis = op.layer.axis % len(self._model.tensor(op.output).shape) + 1
-        self._put(
+        self._append_op(
             op,
             lambda index: self._append(
                 "CONCATENATION", [self._index[name] for name in op.inputs], index, "ConcatenationOptions", Axis=axis
             ),
-            done=op.clamp,
+            result_range=op.clamp,
         )
 
     def _zeropad(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, ZeroPad)
         widths = self._file.add_constant(op.name + "/widths", np.array([(0, 0), *op.layer.padding, (0, 0)], np.int32))
-        self._put(
+        self._append_op(
             op,
             lambda index: self._append("PAD", [self._index[op.inputs[0]], widths], index, "PadOptions"),
-            done=op.clamp,
+            result_range=op.clamp,
         )
 
     def _reshape(self, op: IntegerOp) -> None:
         shape = self._model.tensor(op.output).shape
-        self._put(
-            op, lambda index: self._append_reshape(self._index[op.inputs[0]], index, op.name, shape), done=op.clamp
+        self._append_op(
+            op,
+            lambda index: self._append_reshape(self._index[op.inputs[0]], index, op.name, shape),
+            result_range=op.clamp,
         )
 
     _flatten = _reshape

@@ -14,14 +14,14 @@ from qatviz.export.tflite import limits
 
 #: Difference between the codes of a uint8 file and the model's.
 UINT8_OFFSET = 128
-#: Bits of TFLite's accumulators; of those beside int16 activations, which are multiplied with 16 bits in 64.
+#: Bits of TFLite's accumulators; with int16 activations, their products with 16-bit multipliers must fit 64 bits.
 ACCUMULATOR_BITS, WIDE_ACCUMULATOR_BITS = 32, 48
 LARGEST_CODE = 127
 INT4_RANGE = (-8, 7)
-#: The right shifts of int16's kernels end here: at a multiplier below this, whose mantissa is from 1/2 to 1.
+#: Smallest multiplier of int16 kernels, whose right shift is limited (mantissa from 1/2 to 1).
 _SMALLEST_WIDE_MULTIPLIER = 2.0**-32
-#: TFLite shifts an accumulator left before it multiplies; this many quantization steps of the output are safe from
-#: overflow.
+#: Largest result, in quantization steps of the output, that is safe from overflow: TFLite shifts accumulators left
+#: before it multiplies them.
 _LARGEST_RESULT = 2**30
 _UINT8, _INT16 = np.dtype(np.uint8), np.dtype(np.int16)
 
@@ -55,7 +55,7 @@ def int4_layers(model: IntegerModel) -> FrozenSet[str]:
 
 
 def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
-    """Return why weights of up to 4 bits are not among the ``layers`` with INT4 tensors, or that there are none."""
+    """Return notes on weights of up to 4 bits that are not INT4 tensors, or on their absence; ``layers`` have INT4."""
     candidates = _int4_candidates(model)
     if not candidates:
         return ["no weights have 4 bits or fewer: no tensor is INT4"]
@@ -89,12 +89,12 @@ def code_offset(tensor: IntegerTensor, dtype: np.dtype) -> int:
 
 
 def weights_type(dtype: np.dtype) -> np.dtype:
-    """Return the type of weights beside activations of ``dtype``."""
+    """Return the type of weights in a file with activations of ``dtype``."""
     return np.dtype(np.uint8 if dtype == _UINT8 else np.int8)
 
 
 def bias_type(dtype: np.dtype) -> np.dtype:
-    """Return the type of biases beside activations of ``dtype``."""
+    """Return the type of biases in a file with activations of ``dtype``."""
     return np.dtype(np.int64 if dtype == _INT16 else np.int32)
 
 
@@ -109,7 +109,7 @@ def fits_int8(weights: IntegerWeights) -> bool:
 
 
 def fits(weights: IntegerWeights, low: int, high: int) -> bool:
-    """Return whether all codes, less their zero points, are from ``low`` to ``high``."""
+    """Return whether all codes minus their zero points are from ``low`` to ``high``."""
     centred = weights.centred
     return bool(centred.min() >= low and centred.max() <= high)
 
@@ -140,7 +140,7 @@ def _fits_int16(tensor: IntegerTensor) -> bool:
 
 
 def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
-    """Return refusals of what the arithmetic of the kernels can't compute, which depends on the arrays."""
+    """Return refusals for accumulators and multipliers that TFLite's kernels can't represent (the arrays decide)."""
     is_wide, where = dtype == _INT16, f"layer {op.name!r}: its accumulator"
     bits = WIDE_ACCUMULATOR_BITS if is_wide else ACCUMULATOR_BITS
     if op.accumulator_bits > bits:
@@ -164,7 +164,7 @@ def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
         return [
             Refusal(
                 f"layer {op.name!r}: its requantization multiplier is {multipliers.min():.3g}; LiteRT's int16 kernels "
-                f"take {_SMALLEST_WIDE_MULTIPLIER:.3g} at least",
+                f"need at least {_SMALLEST_WIDE_MULTIPLIER:.3g}",
                 (Advice("with a narrower range of its output"),),
             )
         ]

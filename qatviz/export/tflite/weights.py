@@ -19,7 +19,7 @@ from qatviz.quant.tie_safe_scales import are_tie_safe
 
 
 class StoredWeights(NamedTuple):
-    """Weights and bias of an operation as a file has them.
+    """Weights and bias of an operation as stored in a file.
 
     Attributes
     ----------
@@ -56,11 +56,11 @@ def stored_weights(
     dtype : np.dtype
         Type of the activations.
     per_channel : bool
-        The operation supports a scale for each channel.
+        True if the operation supports a scale for each channel.
     multiply : bool
-        Multiply codes of few bits by the largest whole number with which they fit the type, and divide their scale by
-        it. The weights are the same (except for the scale's last bit), and the first rounding of kernels that round
-        twice has finer steps.
+        Multiply codes of few bits by the largest integer with which they fit the type, and divide their scale by it.
+        The weights are the same (except for the scale's last bit), and kernels that round twice round less coarsely
+        the first time.
     int4 : bool
         Keep codes within INT4.
     double_rounding : bool
@@ -73,7 +73,7 @@ def stored_weights(
     columns = weights.centred.reshape(-1, out) + zero
     scale, bias = weights.channel_scales.astype(np.float64), weights.bias.astype(np.int64)
     vanishing = _vanishing(model, op, per_channel)
-    # TFLite does not support the scales of such channels.
+    # TFLite can't represent the multipliers of such channels.
     columns, bias = np.where(vanishing, zero, columns), np.where(vanishing, 0, bias)
     scale = np.where(vanishing, model.tensor(op.output).scale / model.tensor(op.inputs[0]).scale, scale)
     times = np.ones(out, np.int64)
@@ -97,12 +97,12 @@ def stored_weights(
 
 
 def bias_scale(source: IntegerTensor, weight_scale: np.ndarray) -> np.ndarray:
-    """Return input scale times weight scale, float32, which TFLite checks to a millionth."""
+    """Return input scale times weight scale, float32, which TFLite checks to within 1e-6."""
     return (np.float64(source.scale) * weight_scale.astype(np.float64)).astype(np.float32)
 
 
 def _vanishing(model: IntegerModel, op: IntegerOp, per_channel: bool) -> np.ndarray:
-    """Return, bool ``[out]``, which channels stay below half a quantization step of the output, whatever the input."""
+    """Return a mask, bool ``[out]``, of channels that stay below half a quantization step for any input."""
     source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
     real = source.scale * op.require_weights().channel_scales.astype(np.float64) / output.scale
     found = real * 2.0 ** (op.accumulator_bits - 1) < 0.5
@@ -114,8 +114,8 @@ def _largest_multiples(
 ) -> np.ndarray:
     """Return the largest numbers by which the codes of each channel can be multiplied: int64 ``[out]``.
 
-    The codes stay within ``limit``, accumulators fit, and float32 kernels still round as integers do. The last holds
-    for any power of two, by which a scale is divided exactly.
+    The codes stay within ``limit``, accumulators fit, and float32 kernels still round as integers do; the last always
+    holds for powers of two, because dividing a scale by one is exact.
     """
     largest = np.maximum(np.abs(columns).max(axis=0), 1)
     most = np.minimum(np.maximum(limit // largest, 1), 2 ** (ACCUMULATOR_BITS - op.accumulator_bits)).astype(np.int64)
@@ -126,7 +126,7 @@ def _largest_multiples(
     for number in range(most.max(), 0, -1):
         tried = np.flatnonzero((number <= most) & (number > found))
         if len(tried):
-            alike = are_tie_safe(
+            are_safe = are_tie_safe(
                 source.scale,
                 scale[tried].astype(np.float32),
                 output.scale,
@@ -134,5 +134,5 @@ def _largest_multiples(
                 2 ** (output.num_bits - 1),
                 np.full(tried.shape, number),
             )
-            found[tried[alike]] = number
+            found[tried[are_safe]] = number
     return found

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class TfliteModel(NamedTuple):
-    """A file.
+    """TFLite file with the offsets of its codes.
 
     Attributes
     ----------
@@ -14,12 +14,12 @@ class TfliteModel(NamedTuple):
     dtype : np.dtype
         Type of its input and outputs: int8, uint8 or int16.
     offsets : dict of str to int
-        Differences between the file's codes and the integer model's, for the input, then for the outputs in order (for
-        "softmax", with probabilities: differences to the number of steps from 0).
+        Differences between the file's codes and the integer model's, for the input, then for the outputs in order; for
+        the output "softmax", the code of probability 0.
     int4 : bool
-        It has weights of type INT4.
+        True if it has weights of type INT4.
     notes : tuple of str
-        Texts on differences from the model, and on what runtimes may handle in other ways.
+        Texts on differences from the model, and on behaviour that varies between runtimes.
     """
 
     content: bytes
@@ -30,7 +30,7 @@ class TfliteModel(NamedTuple):
 
     @property
     def only_litert(self) -> bool:
-        """Whether it has types that the interpreter of TensorFlow 1.15 does not support."""
+        """True if it has types that the interpreter of TensorFlow 1.15 does not support."""
         return self.int4 or self.dtype == np.int16
 
     @property
