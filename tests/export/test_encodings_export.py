@@ -13,7 +13,7 @@ from test_tflite_lowering import SETTINGS, everything
 
 from qatviz.data import from_arrays
 from qatviz.errors import ExportError
-from qatviz.export.encodings.format import NOTHING, read_json, to_json
+from qatviz.export.encodings.format import ALL_ZERO_SCALE, read_json, to_json
 from qatviz.export.encodings.limits import BITS, DICTIONARIES, LISTS, ONNX_LIKE, VERSIONS
 from qatviz.export.encodings.report import TensorAgreement
 from qatviz.export.encodings.tensors import ACTIVATIONS, BIAS, WEIGHTS, EncodedTensor, encoded_tensors
@@ -175,7 +175,7 @@ def test_tensors_that_are_in_float_or_nothing(version):
     content = to_json(tensors, version)
     found = read_json(content, "file")
     assert [tensor.name for tensor in tensors if tensor.grid is None] == ["hidden.weights", "hidden.bias", "logits"]
-    assert found["relu"].scale == found["logits.weights"].scale == 0 and str(NOTHING) in content.decode()
+    assert found["relu"].scale == found["logits.weights"].scale == 0 and str(ALL_ZERO_SCALE) in content.decode()
     np.testing.assert_array_equal(quantize(np.float32([-3, 0, 9]), found["relu"]), found["relu"].zero_point)
     for name in ("hidden.weights", "hidden.bias", "logits"):
         assert name not in found if version == ONNX_LIKE else found[name] is None
@@ -385,7 +385,7 @@ def test_refusals_name_what_would_make_it_possible():
         "possible with input.activations.narrow_range=off, or with the option encodings_version=0.6.1"
     )
     assert limits[ONNX_LIKE][1] == (
-        "conv.weights: 3 bits, which version 2.0.0 of the encodings does not know; possible with "
+        "conv.weights: 3 bits, which version 2.0.0 of the encodings does not support; possible with "
         "conv.weights.num_bits=4, or with the option encodings_version=1.0.0"
     )
     assert "num_bits=4" in limits[DICTIONARIES][0]

@@ -77,7 +77,7 @@ def test_changes_are_noticed_that_only_the_checksum_tells(path, tmp_path):
     assert record["tensors"][2]["zero_point"] == -128
     record["tensors"][2]["zero_point"] = -127
     described.write_text(json.dumps(record))
-    with pytest.raises(ExportError, match=r"model.json: it or .*model.npz was changed or damaged since they were"):
+    with pytest.raises(ExportError, match=r"model.json: it or .*model.npz was changed or damaged after the export"):
         load_integer_model(path)
     found = load_integer_model(edited(path, lambda record: None))
     assert found.tensors[2].zero_point == -127
@@ -113,7 +113,7 @@ def test_files_of_two_exports_do_not_go_together(path, tmp_path):
     (tmp_path / "other").mkdir()
     other = write(model_of(everything(), *SETTINGS["int8"], seed=1), tmp_path / "other")
     path.write_bytes(other.read_bytes())
-    with pytest.raises(ExportError, match="was changed or damaged since they were written, or they are of two exports"):
+    with pytest.raises(ExportError, match="was changed or damaged after the export, or they belong to two exports"):
         load_integer_model(path)
     deeper = write(model_of(everything(), *SETTINGS["int4"]), tmp_path / "other")
     path.write_bytes(deeper.read_bytes())

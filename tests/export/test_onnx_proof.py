@@ -94,7 +94,7 @@ def test_an_input_that_is_rounded_otherwise_is_told(tmp_path, dataset, monkeypat
         lambda self, images: {name: codes + (name == "input") for name, codes in run(self, images).items()},
     )
     report = export(tmp_path / "net.onnx", dataset).report
-    assert "the input: 2,048 of 2,048 codes of the first 32 images are not those of the run" in report.to_text()
+    assert "the input: 2,048 of 2,048 codes of the first 32 images differ from the run's" in report.to_text()
 
 
 # Refusals

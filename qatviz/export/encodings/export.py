@@ -19,14 +19,14 @@ from qatviz.network.graph import WEIGHTED
 from qatviz.network.layers import BatchNorm
 from qatviz.quant.affine import AffineGrid, quantize
 
-#: Number of examples that are run together: all their activations are in memory.
+#: Batch size: all activations of a batch are in memory.
 _BATCH = 16
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write the grids of a state of a run as encodings, with the proof that they are those of the evaluation.
+    """Write the grids of a state of a run as encodings, with the proof that they equal those of the evaluation graph.
 
-    Tensors that are left in float are listed as such. Any thread; it has its own session and touches no run.
+    Tensors that are left in float are listed as such. Safe on any thread; uses a session of its own.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def _compare(
     tallies: Dict[str, Tally],
     counts: Dict[str, int],
 ) -> None:
-    """Compare codes of a quantizer's input by the file's grid with those of its output."""
+    """Compare the codes of a quantizer's input on the file's grid with the codes of its output."""
     name = tensor.name if tensor.kind == WEIGHTS else _quantizer(state, tensor.name)
     if tensor.grid is None or grid is None or name not in found:
         return
@@ -109,7 +109,7 @@ def _compare_biases(
 
 
 def _quantizer(state: PartlyQuantizedState, layer: str) -> str:
-    """Return the name of the quantizer of a layer's own output; there is none of this name if it passes codes on."""
+    """Return the name of the quantizer of a layer's own output, which does not exist if the layer copies codes."""
     if layer == "input":
         return "input.activations"
     unit = next(unit for unit in state.plan.units if unit.output == layer)
@@ -132,15 +132,15 @@ def _float_bytes(state: PartlyQuantizedState) -> int:
 
 def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], version: str) -> List[str]:
     notes = [
-        "tensors are called as the layers that put them out; weights and biases <layer>.weights and <layer>.bias, "
-        "as in the ONNX export; channels are the output's"
+        "tensors have the names of the layers that produce them; weights and biases are <layer>.weights and "
+        "<layer>.bias, as in the ONNX export; channels are output channels"
     ]
     if any(isinstance(layer, BatchNorm) for layer in state.network.layers):
-        notes.append("grids of weights are of those that have batch norm folded in: fold it into your model first")
+        notes.append("weight grids are those of weights with batch norm folded in: fold it into your model first")
     narrow = [tensor.name for tensor in tensors if tensor.grid is not None and tensor.grid.narrow_range]
     if narrow and version != "0.6.1":
         notes.append(
-            f"{len(narrow)} of {len(tensors)} do without the lowest code; this version can't say so, and no "
-            "value gets it"
+            f"{len(narrow)} of {len(tensors)} tensors have a narrow range, which this version can't express; no value "
+            "gets their lowest code"
         )
     return notes

@@ -18,8 +18,8 @@ from qatviz.export.npz import fields
 from qatviz.measures import FLOAT_BITS
 from qatviz.quant.affine import AffineGrid, code_bounds
 
-#: Scale of a tensor that has only ever been 0: all its codes are 0.
-NOTHING = 2.0**-66
+#: Scale of a tensor that has always been 0: all its codes are 0.
+ALL_ZERO_SCALE = 2.0**-66
 _Grids = Dict[str, Optional[AffineGrid]]
 
 
@@ -170,7 +170,7 @@ def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
         # A grid without the lowest code is recognized by its ends.
         missing = 2**bits - 1 - (ends[1] - ends[0]) / scale
         if not (abs(missing) < 0.01 or abs(missing - 1) < 0.01) or (scales and narrow != (missing > 0.5)):
-            raise fields.refused(ends[1], where + ": max", f"{2**bits - 1} steps above min, or one fewer")
+            raise fields.refused(ends[1], where + ": max", f"{2**bits - 1} quantization steps above min, or one fewer")
         narrow = missing > 0.5
         scales.append(scale)
         zero_points.append(code_bounds(bits, narrow)[0] - offset)
@@ -186,12 +186,12 @@ def _grid(
     low, high = code_bounds(bits, narrow)
     if len(zero_points) != len(scales) or not scales or (not per_channel and len(scales) > 1):
         raise ExportError(
-            f"{where}: has {len(scales)} scales and {len(zero_points)} zero points: expected as many, and one "
-            "of a whole tensor"
+            f"{where}: has {len(scales)} scales and {len(zero_points)} zero points: expected equal numbers, and one "
+            "per tensor if not per channel"
         )
     if not all(low <= zero <= high for zero in zero_points):
         raise ExportError(f"{where}: has a zero point beyond its codes: expected {low} to {high}")
-    scale = np.array([0.0 if value == NOTHING else value for value in scales], np.float32)
+    scale = np.array([0.0 if value == ALL_ZERO_SCALE else value for value in scales], np.float32)
     zero_point = np.array(zero_points, np.int64).astype(np.int32)
     if not per_channel:
         scale, zero_point = scale.reshape(()), zero_point.reshape(())
@@ -199,7 +199,7 @@ def _grid(
 
 
 def _scales(grid: AffineGrid) -> List[float]:
-    return [float(scale) if scale > 0 else NOTHING for scale in grid.scale.reshape(-1)]
+    return [float(scale) if scale > 0 else ALL_ZERO_SCALE for scale in grid.scale.reshape(-1)]
 
 
 def _read_scales(entry: Dict[str, Any], name: str, where: str) -> List[float]:

@@ -1,6 +1,6 @@
 """Reasons why encodings in AIMET's form can't hold a network, found from its settings alone.
 
-AIMET's "Encoding Format Specification" says what each version can express.
+See AIMET's "Encoding Format Specification".
 """
 
 from typing import Any, List, Mapping, Optional
@@ -12,9 +12,9 @@ from qatviz.settings import MIN_MAX, WEIGHTS
 
 LISTS, ONNX_LIKE, DICTIONARIES = "1.0.0", "2.0.0", "0.6.1"
 VERSIONS = (LISTS, ONNX_LIKE, DICTIONARIES)
-#: Bit widths that each version knows, of those that settings allow.
+#: Bit widths that each version supports, among those that settings allow.
 BITS = {LISTS: tuple(range(2, 17)), ONNX_LIKE: (2, 4, 8, 16), DICTIONARIES: tuple(range(4, 17))}
-#: The version with both ends of a range, which can therefore leave out the lowest code.
+#: The version with minimum and maximum, which can therefore exclude the lowest code.
 WITH_ENDS = DICTIONARIES
 _VERSION = "encodings_version"
 
@@ -32,11 +32,11 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
             others = [other for other in VERSIONS if s.num_bits in BITS[other]]
             refusals.append(
                 Refusal(
-                    f"{name}: {s.num_bits} bits, which version {version} of the encodings does not know",
+                    f"{name}: {s.num_bits} bits, which version {version} of the encodings does not support",
                     (SettingChange(f"{name}.num_bits", nearest), OptionChange(_VERSION, others[0])),
                 )
             )
-        # A range that covers all values has none that would get the lowest code.
+        # If the range covers all values, none of them would get the lowest code.
         covers_all = tensor.kind == WEIGHTS and s.range_method == MIN_MAX and not book.run.freeze_ranges
         if s.narrow_range and not covers_all and version != WITH_ENDS:
             remedies: List[Remedy] = [SettingChange(f"{name}.narrow_range", False)]
@@ -46,7 +46,7 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
                 remedies.append(OptionChange(_VERSION, WITH_ENDS))
             refusals.append(
                 Refusal(
-                    f"{name}: leaves out the lowest code (narrow_range), for which version {version} of the encodings "
+                    f"{name}: excludes the lowest code (narrow_range), for which version {version} of the encodings "
                     "has no field: values beyond the representable range would get that code",
                     tuple(remedies),
                 )

@@ -1,4 +1,4 @@
-"""Report on the proof of encodings: codes by their grids against those of the evaluation."""
+"""Report on the proof of encodings: codes on their grids compared with those of the evaluation graph."""
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -18,15 +18,15 @@ class TensorAgreement(NamedTuple):
     Attributes
     ----------
     name, kind : str
-        As in :class:`qatviz.export.encodings.tensors.EncodedTensor`.
+        See :class:`qatviz.export.encodings.tensors.EncodedTensor`.
     num_bits : int or None
         None in float.
     grids : int
         Number of scales: one, or one for each channel; 0 in float.
     codes : int
-        Number of values that both have rounded.
+        Number of values that were compared.
     found : Agreement or None
-        Agreement of their codes; None without any: in float, or on the grid of the layer before.
+        Agreement of the codes; None if none were compared: in float, or on the grid of the layer before.
     """
 
     name: str
@@ -52,7 +52,7 @@ class EncodingsReport:
         "file", and "float32 parameters".
     notes : tuple of str
     golden : dict of str to np.ndarray
-        Empty: a file of grids computes nothing.
+        Empty: a file of grids has no outputs.
     """
 
     about: Dict[str, Any]
@@ -64,10 +64,10 @@ class EncodingsReport:
 
     @property
     def faults(self) -> List[str]:
-        """Texts on tensors whose grid differs from the evaluation's; empty for a correct file."""
+        """Descriptions of tensors whose grid differs from the evaluation graph's; empty for a correct file."""
         return [
-            f"{tensor.name}: {share_text(tensor.found.identical)} of {tensor.codes:,} codes are those of the "
-            f"app, others differ by up to {tensor.found.largest}"
+            f"{tensor.name}: {share_text(tensor.found.identical)} of {tensor.codes:,} codes equal the evaluation "
+            f"graph's, others differ by up to {tensor.found.largest}"
             for tensor in self.tensors
             if tensor.found is not None and not _is_reached(tensor.found, tensor.codes)
         ]
@@ -123,8 +123,8 @@ class EncodingsReport:
         ]
         lines += [
             "",
-            f"weights, biases, and what comes to each quantizer of the evaluation graph for {self.examples:,} held-out "
-            "examples: codes by the file's grids against the app's",
+            f"weights, biases, and the inputs of all quantizers of the evaluation graph for {self.examples:,} held-out "
+            "examples: codes on the file's grids compared with the graph's",
             "",
             f"size: {self.nbytes['file']:,} bytes; the network's parameters in float: "
             f"{self.nbytes['float32 parameters']:,} bytes",

@@ -1,4 +1,4 @@
-"""Tensors of a network with their grids, as encodings list them."""
+"""Tensors of a network with their grids, for a file of encodings."""
 
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -25,9 +25,9 @@ class EncodedTensor(NamedTuple):
     kind : str
         "activations", "weights" or "bias".
     grid : AffineGrid or None
-        None if the tensor is left in float. The scale, ``[]`` or ``[out]``, is 0 if it has only ever been 0.
+        None if the tensor is left in float. The scale, ``[]`` or ``[out]``, is 0 if it has always been 0.
     symmetric : bool
-        Its settings fix the zero point at 0.
+        True if its settings fix the zero point at 0.
     axis : int or None
         Axis of the channels, in ONNX' order of axes, if it is quantized per channel.
     """
@@ -52,7 +52,7 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
             if bias.grid is None and tensors[-1].grid is not None and _source(state, unit) is not None:
                 notes.append(
                     f"layer {unit.name!r}: its bias is left in float: on the grid of input scale times weight scale it "
-                    f"takes more than {BIAS_BITS} bits"
+                    f"needs more than {BIAS_BITS} bits"
                 )
             tensors.append(bias)
         tensors.append(_activations(state, unit.output))

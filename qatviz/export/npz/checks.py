@@ -14,12 +14,12 @@ from qatviz.network.layers import Add, GlobalAveragePool
 
 #: Relative error of a multiplier, which has at least 18 bits; for an Add, relative to the largest.
 _MULTIPLIER_ERROR = 2.0**-17
-#: A multiplier beyond it takes every accumulator but 0 beyond 16 bits, and need not be exact.
+#: Larger multipliers move every accumulator but 0 beyond 16 bits and need not be exact.
 _SATURATED = 2.0**16
 
 
 def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTensor, where: str) -> None:
-    """Check that codes which are passed on have the same grid before and after.
+    """Check that an operation that only copies codes has the same grid for its inputs and its output.
 
     Raises
     ------
@@ -35,9 +35,8 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
             output.narrow_range,
         ):
             raise ExportError(
-                f"{where}: its input {source.name!r} has another scale, zero point or range than its output: "
-                "expected the "
-                f"same, for a {layer.kind} passes codes on"
+                f"{where}: its input {source.name!r} has another scale, zero point or range than its output: expected "
+                f"the same, because a {layer.kind} copies codes"
             )
 
 
@@ -66,17 +65,15 @@ def check_requantization(op: IntegerOp, sources: List[IntegerTensor], output: In
     largest = bound if isinstance(op.layer, Add) else bound * int(multiplier.max())
     if largest.bit_length() > PRODUCT_BITS or (isinstance(op.layer, Add) and len(set(right_shift.tolist())) > 1):
         raise ExportError(
-            f"{where}.multiplier: its products take {largest.bit_length()} bits, or its shifts differ: at most "
-            f"{PRODUCT_BITS} are "
-            "possible"
+            f"{where}.multiplier: its products need {largest.bit_length()} bits, or its shifts differ: expected at "
+            f"most {PRODUCT_BITS} bits and one shift"
         )
     allowed = _MULTIPLIER_ERROR * (real.max() if isinstance(op.layer, Add) else real)
-    as_it_is = np.abs(op.requantization.real - real) <= allowed
+    is_close = np.abs(op.requantization.real - real) <= allowed
     vanishes = (multiplier == 0) & (real * bound < 1)
     saturates = np.minimum(op.requantization.real, real) >= _SATURATED
-    if not (as_it_is | vanishes | saturates).all():
+    if not (is_close | vanishes | saturates).all():
         raise ExportError(
-            f"{where}.multiplier and {where}.right_shift are not the ratio of the scales: expected "
-            f"{real[0]:.6g}, found "
-            f"{op.requantization.real[0]:.6g}"
+            f"{where}.multiplier and {where}.right_shift are not the ratio of the scales: expected {real[0]:.6g}, "
+            f"found {op.requantization.real[0]:.6g}"
         )

@@ -17,7 +17,7 @@ from qatviz.export.proof.parity import Agreement
 from qatviz.export.proof.report import Exported, prove
 from qatviz.export.source import ExportSource
 
-#: Agreement with the evaluation graph of the integers themselves.
+#: Agreement of the integers themselves with the evaluation graph.
 REACHED = Agreement(0.995, 1, 1.0)
 RUNTIME = "the integer simulator, as read back from the files"
 SUFFIX = ".json"
@@ -26,7 +26,7 @@ SUFFIX = ".json"
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
     """Write a state of a run as arrays and their description, with the proof.
 
-    The proof reads the files back. Any thread; it has its own session and touches no run.
+    The proof reads the files back. Safe on any thread; uses a session of its own.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Fields of a JSON description that may be damaged: each is returned with its expected type, or refused by its name."""
+"""Access to fields of a JSON description that may be damaged: returned with the expected type, or refused by name."""
 
 import json
 from typing import Any, Dict, List, Optional, Tuple
@@ -12,11 +12,11 @@ _SHOWN = 80
 
 
 def parsed(text: bytes, where: str) -> Dict[str, Any]:
-    """Return a JSON object; raise :class:`ExportError` if the text is none."""
+    """Return the JSON object in a text; raise :class:`ExportError` if there is none."""
     try:
         found = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ExportError(f"{where}: is no JSON: {str(error) or type(error).__name__}") from error
+        raise ExportError(f"{where}: is not JSON: {str(error) or type(error).__name__}") from error
     return mapping(found, where)
 
 
@@ -103,4 +103,4 @@ def refused(value: Any, where: str, expected: str) -> ExportError:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")

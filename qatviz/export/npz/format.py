@@ -10,7 +10,7 @@ The description has layers in order with their attributes, grids of tensors, cla
 ``conv1.multiplier``      int64 ``[n]``, and ``conv1.right_shift``, for ``multiplier * 2**-right_shift``
 ========================  =====================================================================================
 
-as far as it has them; see :class:`qatviz.export.integers.model.IntegerOp` for ``n`` and
+as far as the operation has them; see :class:`qatviz.export.integers.model.IntegerOp` for ``n`` and
 :mod:`qatviz.export.integers.simulator` for how each operation is computed.
 """
 
@@ -25,7 +25,7 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 
 #: Version of the format; it changes whenever an older reader would misread a file.
 SCHEMA = "qatviz-integer-model/2"
-#: Entry by which damage is found; whoever changes a description or an array on purpose leaves it out.
+#: Entry that reveals damage; to change a description or an array on purpose, leave it out.
 CHECKSUM = "checksum"
 _ABOUT = (
     "A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of "
@@ -87,7 +87,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
 
 
 def checksum(record: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> str:
-    """Return the SHA-256 of a description, without its checksum and whatever its layout, and of the arrays."""
+    """Return the SHA-256 of a description, without its checksum and regardless of its layout, and of the arrays."""
     rest = {name: value for name, value in record.items() if name != CHECKSUM}
     digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8"))
     for name in sorted(arrays):

@@ -21,12 +21,12 @@ from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import BatchNorm, Dropout, Softmax, layer_from_dict
 from qatviz.quant.affine import MAX_BITS, MIN_BITS, code_bounds
 
-#: Largest size of a description (bytes); that of a network of hundreds of layers has some hundred thousand.
-_MOST_TEXT = 2**26
+#: Largest size of a description (bytes); a network of hundreds of layers needs some hundred thousand.
+_MAX_TEXT = 2**26
 #: Largest size of an array's header in the archive (bytes).
-_HEADER = 2**14
+_MAX_HEADER = 2**14
 _TYPES = ("int8", "int16", "int32", "int64", "float32")
-_NO_OPERATION = (BatchNorm, Dropout, Softmax)
+_WITHOUT_INTEGERS = (BatchNorm, Dropout, Softmax)
 Shapes = Dict[str, Tuple[str, Tuple[int, ...]]]
 
 
@@ -48,9 +48,9 @@ def load_integer_model(path: Union[str, Path]) -> IntegerModel:
         with wrap_read_errors(str(described), "the description of an integer model"), open(
             str(described), "rb"
         ) as file:
-            content = file.read(_MOST_TEXT + 1)
-        if len(content) > _MOST_TEXT:
-            raise ExportError(f"{described}: is larger than {_MOST_TEXT:,} bytes")
+            content = file.read(_MAX_TEXT + 1)
+        if len(content) > _MAX_TEXT:
+            raise ExportError(f"{described}: is larger than {_MAX_TEXT:,} bytes")
         return _Reader(str(path), fields.parsed(content, str(described)), str(described)).model()
     except (DataError, NetworkError) as error:
         raise ExportError(
@@ -73,9 +73,8 @@ class _Reader:
         layers = [self._layer(entry) for entry in fields.items(record, "operations", where)]
         if not tensors or len(tensors) != len(layers) + 1 or len({tensor.name for tensor in tensors}) != len(tensors):
             raise ExportError(
-                f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected the input's and "
-                "one for each, of "
-                "different names"
+                f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected the input and one for "
+                "each operation, with different names"
             )
         by_name = {tensor.name: tensor for tensor in tensors}
         aliases = self._aliases(by_name)
@@ -86,8 +85,8 @@ class _Reader:
         arrays = self._arrays(self._expected(layers))
         if record.get(CHECKSUM, "") not in ("", checksum(record, arrays)):
             raise ExportError(
-                f"{where}: it or {self._path} was changed or damaged since they were written, or they are of two "
-                f"exports; expected the content of its {CHECKSUM!r} (leave that out after a change on purpose)"
+                f"{where}: it or {self._path} was changed or damaged after the export, or they belong to two exports; "
+                f"expected contents that match its {CHECKSUM!r} (remove that entry after a change on purpose)"
             )
         ops, known = [], [tensors[0].name]
         for layer, tensor, entry in zip(layers, tensors[1:], record["operations"]):
@@ -126,7 +125,7 @@ class _Reader:
     def _layer(self, entry: Any) -> Layer:
         where = self._where + ": operation"
         layer = layer_from_dict(fields.mapping(fields.field(fields.mapping(entry, where), "layer", where), where))
-        if isinstance(layer, _NO_OPERATION):
+        if isinstance(layer, _WITHOUT_INTEGERS):
             raise fields.refused(layer.kind, f"{where} {layer.name!r}: kind", "an operation with integers")
         return layer
 
@@ -157,7 +156,7 @@ class _Reader:
         if names != set(found):
             raise ExportError(
                 f"{self._where}: arrays: {'lack' if names - set(found) else 'have'} "
-                f"{', '.join(sorted(names ^ set(found)))}: expected one for each that the operations have"
+                f"{', '.join(sorted(names ^ set(found)))}: expected exactly those of the operations"
             )
         return found
 
@@ -174,7 +173,7 @@ class _Reader:
         for name, (dtype, shape) in expected.items():
             if dtype not in _TYPES:
                 raise fields.refused(dtype, f"{self._where}: array {name!r}: dtype", ", ".join(_TYPES))
-            if sizes[name + ".npy"] > np.dtype(dtype).itemsize * element_count(shape) + _HEADER:
+            if sizes[name + ".npy"] > np.dtype(dtype).itemsize * element_count(shape) + _MAX_HEADER:
                 raise ExportError(
                     f"{self._path}: {name}: has {sizes[name + '.npy']:,} bytes: expected {dtype} {list(shape)}"
                 )
@@ -201,7 +200,7 @@ class _Reader:
         where = f"{self._where}: operation {layer.name!r}"
         inputs = fields.texts(entry, "inputs", where)
         if inputs != tuple(aliases.get(name, name) for name in layer.inputs) or not set(inputs) <= set(known):
-            raise fields.refused(list(inputs), where + ": inputs", "tensors before it, as its layer has them")
+            raise fields.refused(list(inputs), where + ": inputs", "tensors before it, those of its layer")
         sources = [known[name] for name in inputs]
         if fields.text(entry, "output", where) != output.name:
             raise fields.refused(entry["output"], where + ": output", repr(output.name))
@@ -213,10 +212,10 @@ class _Reader:
             raise fields.refused(entry["pads"], where + ": pads", f"{pads}")
         clamp = fields.integers(entry, "clamp", where, *output.bounds)
         if len(clamp) != 2 or clamp[0] > clamp[1]:
-            raise fields.refused(list(clamp), where + ": clamp", "the least and the largest code")
+            raise fields.refused(list(clamp), where + ": clamp", "the smallest and the largest code")
         layers = fields.texts(entry, "layers", where)
         if layer.name not in layers:
-            raise fields.refused(list(layers), where + ": layers", "its own, and those that are part of it")
+            raise fields.refused(list(layers), where + ": layers", "the operation's own layer and those merged into it")
         weights = self._weights(layer, sources, fields.field(entry, "weights", where), where, arrays)
         requantization = None
         if layer.name + ".multiplier" in arrays:
@@ -237,7 +236,7 @@ class _Reader:
         bound = accumulator_bound(layer, weights, requantization, sources)
         if op.accumulator_bits != (bits_of(bound) if requantization is not None else 0):
             raise fields.refused(
-                op.accumulator_bits, where + ": accumulator_bits", "what its weights and inputs make it"
+                op.accumulator_bits, where + ": accumulator_bits", "the value that follows from weights and inputs"
             )
         return op
 
@@ -264,9 +263,17 @@ class _Reader:
             (codes.dtype == storage_dtype(bits), name, f"codes of {bits} bits"),
             (codes.shape == shape, name, "the layer's shape"),
             (low <= codes.min() and codes.max() <= high, name, f"codes {low} to {high}"),
-            (scale.dtype == np.float32 and scale.shape in ((), (channels,)), name + ".scale", "one, or one a channel"),
+            (
+                scale.dtype == np.float32 and scale.shape in ((), (channels,)),
+                name + ".scale",
+                "one, or one per channel",
+            ),
             (np.isfinite(scale).all() and (scale > 0).all(), name + ".scale", "numbers above 0"),
-            (zero_point.dtype == np.int32 and zero_point.shape == scale.shape, name + ".zero_point", "as of the scale"),
+            (
+                zero_point.dtype == np.int32 and zero_point.shape == scale.shape,
+                name + ".zero_point",
+                "the shape of the scale",
+            ),
             (low <= zero_point.min() and zero_point.max() <= high, name + ".zero_point", "codes"),
             (
                 bias.dtype == (np.int64 if wide else np.int32) and bias.shape == (channels,),

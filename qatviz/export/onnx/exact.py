@@ -1,6 +1,6 @@
 """Operations of an ONNX file as integer operators whose accumulators are multiplied in double precision.
 
-In QDQ form a runtime may compute sums in float, and does so for an Add: one of a million codes differs, and in a deep
+In QDQ form a runtime may accumulate in float, and does so for an Add: one of a million codes differs, and in a deep
 network more do. (If it multiplies integer accumulators in float32, tie-safe scales give the same codes:
 :mod:`qatviz.quant.tie_safe_scales`.) Here the outputs of ConvInteger and MatMulInteger are the accumulators themselves,
 and requantization is written out::
@@ -31,8 +31,8 @@ class ExactOperations:
     def __init__(self, model: IntegerModel, file: OnnxFile, storage: Storage, grids: Grids):
         self._model, self._file, self._storage, self._grids = model, file, storage, grids
 
-    def takes(self, op: IntegerOp) -> bool:
-        """Return whether an operation has this form and needs it: all others are exact, or computed in float anyway."""
+    def supports(self, op: IntegerOp) -> bool:
+        """Return whether an operation has this form and needs it: others are exact without it, or computed in float."""
         tensors = [self._model.tensor(name) for name in (*op.inputs, op.output)]
         if op.kind not in _KINDS or any(map(is_wide, tensors)):
             return False
@@ -90,7 +90,7 @@ class ExactOperations:
         half_up = self._number(name + ".half_up", float(self._storage.stored(output.zero_point)) + 0.5)
         value = self._file.add_step("Add", [value, half_up], name + ".from_zero_point")
         least, greatest = (float(self._storage.stored(code)) for code in op.clamp)
-        # The half keeps the greatest value away from the next code, whatever its own rounding.
+        # The half keeps the greatest value away from the next code, even if it is rounded itself.
         ends = [self._number(name + ".least", least), self._number(name + ".greatest", greatest + 0.5)]
         value = self._file.add_step("Clip", [value, *ends], name + ".limit")
         codes = self._file.add_node("Cast", [value], codes_name(output), name + ".round_down", to=UINT8)

@@ -26,7 +26,7 @@ from qatviz.export.source import ExportSource
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
     """Write a state of a run as an ONNX file, with its proof.
 
-    Any thread; it has its own sessions and touches no run. See :mod:`qatviz.export.proof.files` for the files, and
+    Safe on any thread; uses sessions of its own. See :mod:`qatviz.export.proof.files` for the files, and
     :data:`qatviz.export.formats.ONNX` for the options. The proof compares logits, whatever the file's output is.
 
     Raises
@@ -41,10 +41,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         package()
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
     progress.at("writing the operations", 0.05)
-    form = {name: options[name] for name in ("layout", "storage", "exact")}
-    file = onnx_model(model, options["softmax"], **form)
-    logits = onnx_model(model, **form) if options["softmax"] else file
-    layers = OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **form))
+    variant = {name: options[name] for name in ("layout", "storage", "exact")}
+    file = onnx_model(model, options["softmax"], **variant)
+    logits = onnx_model(model, **variant) if options["softmax"] else file
+    layers = OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **variant))
     held_out = source.held_out()
     notes = file.notes + tuple(notes_on(file) + _input_notes(model, layers, held_out.images[:BATCH]))
     title = f"ONNX {file.storage.name}{', exact' if options['exact'] else ''}"
@@ -60,7 +60,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
-    # onnxruntime computes sums in float32 where it has no integer operation.
+    # onnxruntime accumulates in float32 where it has no integer operation.
     report = replace(report, layers=forgive_float(model, report.layers))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, file.content, report), report)
@@ -77,10 +77,10 @@ def _is_wide(model: IntegerModel) -> bool:
 
 
 def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) -> List[str]:
-    """Return notes on how the file rounds images: the proof itself begins with their codes."""
+    """Return a note if the file rounds images differently, which the proof doesn't cover: it begins with codes."""
     different = np.count_nonzero(quantize_input(model, images) != layers.run_images(images)[model.input])
     if not different:
         return []
     return [
-        f"the input: {different:,} of {images.size:,} codes of the first {len(images)} images are not those of the run"
+        f"the input: {different:,} of {images.size:,} codes of the first {len(images)} images differ from the run's"
     ]

@@ -14,7 +14,7 @@ from qatviz.export.onnx.limits import needs_packages
 #: Operator set, the first in which QuantizeLinear and DequantizeLinear support channels, and the version of the format
 #: that came soon after: runtimes support both from 2021 on.
 OPSET, IR_VERSION = 13, 8
-#: Types, as operators take them.
+#: Element types, as operators number them.
 FLOAT, UINT8, INT32, DOUBLE = 1, 2, 6, 11
 #: Name of the batch axis.
 BATCH_AXIS = "N"
@@ -56,7 +56,7 @@ class OnnxFile:
         return output
 
     def add_step(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """Append a node whose output, which is named after it, is used by the next one only."""
+        """Append a node whose output, which is named after it, is used by the next node only."""
         return self.add_node(operator, inputs, name + ".value", name, **attributes)
 
     def add_constant(self, name: str, data: Any, dtype: Any) -> str:
@@ -66,7 +66,7 @@ class OnnxFile:
         return name
 
     def finish(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> bytes:
-        """Return the file with these inputs and outputs, once ONNX's checker has checked it with shapes and types."""
+        """Return the file with these inputs and outputs, after ONNX's checker has verified it with shapes and types."""
         helper = self._onnx.helper
         graph = helper.make_graph(
             self._nodes,

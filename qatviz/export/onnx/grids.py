@@ -48,9 +48,9 @@ class Grids:
         self.put(tensor, value, tensor.bounds)
 
     def put_activated(self, tensor: IntegerTensor, value: str, clamp: Clamp, activated: bool) -> None:
-        """Round ``value``, where ``clamp`` is that of an activation; ``activated``: which was computed already.
+        """Round ``value`` with the ``clamp`` of an activation, which was computed already if ``activated``.
 
-        Compilers fuse a Relu or a Clip before QuantizeLinear. If the grid requires a Clip of codes, that is enough.
+        Compilers fuse a Relu or a Clip before QuantizeLinear. It is redundant if the grid requires a Clip of codes.
         """
         if tensor.bounds == LIMITS != clamp and clamp[0] < clamp[1]:
             if not activated:
@@ -67,7 +67,7 @@ class Grids:
     def pass_on(self, tensor: IntegerTensor, value: str, name: str) -> str:
         """Quantize and dequantize ``value``, which has the values of ``tensor`` in another order.
 
-        So operations that only move values have codes on both sides, too.
+        This way, operations that only move values have codes on both sides, too.
         """
         if is_wide(tensor):
             return value

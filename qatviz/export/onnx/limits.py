@@ -8,7 +8,7 @@ from qatviz.export.limits import left_in_float
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 
-#: Types of the codes in a file; orders of the axes of the images that it is fed.
+#: Types of the codes in a file; layouts of its input images.
 UINT8, INT8 = "uint8", "int8"
 NHWC, NCHW = "nhwc", "nchw"
 #: Packages that write and run a file, and the command that installs them.

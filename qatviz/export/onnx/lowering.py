@@ -9,10 +9,10 @@ for float's own rounding. Details:
 - QuantizeLinear saturates at the ends of its type, so a ReLU whose codes begin at the zero point needs no node. On
   another grid of 8 bits it is a Relu before QuantizeLinear, a ReLU6 is a Clip. Grids of fewer bits, or with a narrow
   range, are limited by a Clip of the codes after it, with which the operation remains an integer one ("QCDQ").
-- QuantizeLinear rounds ties to even, training rounds them up. A third of a unit of the sum is added to means, which
-  often are ties; for power-of-two scales, a tie breaker is added (:func:`tie_breaker`). Images are first rounded to
-  their grid in float, with the formula of training: pixels in -1..1 on a grid of the same range are all ties.
-- In an exact file, sums are not in QDQ form: see :mod:`qatviz.export.onnx.exact`.
+- QuantizeLinear rounds ties to even, training rounds them up. A third of the accumulator's unit is added to means,
+  which often are ties; for power-of-two scales, a tie breaker is added (:func:`tie_breaker`). Images are first rounded
+  to their grid in float, with the formula of training: pixels in -1..1 on a grid of the same range are all ties.
+- In an exact file, accumulators are not in QDQ form: see :mod:`qatviz.export.onnx.exact`.
 - ONNX has codes of 16 bits only from operator set 21 on, and runtimes compute with them in float. Tensors of 9 to 16
   bits are rounded in float here too, with the formula of training.
 
@@ -55,12 +55,12 @@ class OnnxModel(NamedTuple):
     content : bytes
     storage : Storage
     layout : str
-        Layout of the images that are fed: "nhwc" or "nchw".
+        Layout of the input images: "nhwc" or "nchw".
     outputs : tuple of str
         The model's tensors that are its outputs, in order; "softmax" for probabilities. Integers are codes as `storage`
         has them, others are real values; images have channels first.
     notes : tuple of str
-        Texts on what runtimes may handle in other ways.
+        Texts on behaviour that varies between runtimes.
     """
 
     content: bytes
@@ -163,23 +163,23 @@ class _Lowering:
         """Append an operation whose values lie between those of the grid, so that ties have to be broken."""
         value = self._file.add_step(operator, inputs, op.name, **attributes)
         output = self._model.tensor(op.output)
-        little = None if is_wide(output) else tie_breaker(self._model, op)
-        if little is not None:
+        offset = None if is_wide(output) else tie_breaker(self._model, op)
+        if offset is not None:
             # The channels of images are the first axis behind the batch.
-            shape = (-1,) + (1,) * (len(output.shape) - 1) if little.ndim else ()
-            value = self._ties_up(op, value, little.reshape(shape))
+            shape = (-1,) + (1,) * (len(output.shape) - 1) if offset.ndim else ()
+            value = self._ties_up(op, value, offset.reshape(shape))
         self._finish(op, value)
 
     def _finish(self, op: IntegerOp, value: str) -> None:
         self._grids.put_activated(self._model.tensor(op.output), value, op.clamp, op.kind in ("ReLU", "ReLU6"))
 
-    def _ties_up(self, op: IntegerOp, value: str, little: np.ndarray) -> str:
-        """Add so little to ``value`` that only ties are rounded in another way; return the sum."""
-        return self._file.add_step("Add", [value, self._number(op.name + ".tie", little)], op.name + ".ties_up")
+    def _ties_up(self, op: IntegerOp, value: str, offset: np.ndarray) -> str:
+        """Add an ``offset`` to ``value`` that is small enough to change the rounding of ties only; return the sum."""
+        return self._file.add_step("Add", [value, self._number(op.name + ".tie", offset)], op.name + ".ties_up")
 
     def _exact_form(self, op: IntegerOp) -> Optional[ExactOperations]:
-        """Return the builder of an operation's exact form, if it gets that."""
-        return self._exact if self._exact is not None and self._exact.takes(op) else None
+        """Return the builder of the exact form of an operation; None if it has no exact form."""
+        return self._exact if self._exact is not None and self._exact.supports(op) else None
 
     def _number(self, name: str, value: Any) -> str:
         return self._file.add_constant(name, value, np.float32)
@@ -195,7 +195,7 @@ class _Lowering:
 
     def _convolution(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any) -> None:
         assert isinstance(op.layer, CONVOLUTIONS)
-        attributes.update(_window(op, op.layer.kernel_size, op.layer.strides, op.layer.dilation))
+        attributes.update(_kernel_attributes(op, op.layer.kernel_size, op.layer.strides, op.layer.dilation))
         exact = self._exact_form(op)
         if exact is not None:
             exact.weighted(op, "ConvInteger", arrange, **attributes)
@@ -263,8 +263,8 @@ class _Lowering:
 
     def _averagepool(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, AveragePool)
-        window = _window(op, op.layer.pool_size, op.layer.strides)
-        mean = self._file.add_step("AveragePool", op.inputs, op.name, count_include_pad=0, **window)
+        attributes = _kernel_attributes(op, op.layer.pool_size, op.layer.strides)
+        mean = self._file.add_step("AveragePool", op.inputs, op.name, count_include_pad=0, **attributes)
         self._finish_mean(op, mean, op.layer.pool_size)
 
     def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
@@ -276,7 +276,7 @@ class _Lowering:
 
     def _maxpool(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, MaxPool)
-        self._put(op, "MaxPool", op.inputs, **_window(op, op.layer.pool_size, op.layer.strides))
+        self._put(op, "MaxPool", op.inputs, **_kernel_attributes(op, op.layer.pool_size, op.layer.strides))
 
     def _add(self, op: IntegerOp) -> None:
         exact = self._exact_form(op)
@@ -320,12 +320,12 @@ class _Lowering:
 
 
 def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
-    """Return what is added to the result of an operation with weights, or of an Add, so that ties go up.
+    """Return the offset that makes ties round up, for the result of an operation with weights or of an Add.
 
     It is float32, ``[out]`` or ``[]``; None if no ties have to be broken.
 
-    Ties are rare unless multipliers are powers of two: with ``2**-n``, each ``2**n``-th result is a tie. What is added
-    is less than the distance of any other result from a tie.
+    Ties are rare unless multipliers are powers of two: with ``2**-n``, each ``2**n``-th result is a tie. The offset is
+    smaller than the distance of any other result from a tie.
     """
     scale = model.tensor(op.output).scale
     sources = np.array([model.tensor(name).scale for name in op.inputs], np.float64)
@@ -341,7 +341,7 @@ def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
 
 
 def _may_tie(multipliers: np.ndarray) -> np.ndarray:
-    """Return, as bool, whether multiples are often in the middle of two integers."""
+    """Return a mask of multipliers whose multiples are often ties, that is, halfway between two integers."""
     return (multipliers % _FINEST == 0) & (multipliers % 1 != 0)
 
 
@@ -350,11 +350,11 @@ def _channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:
     return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
 
 
-def _window(op: IntegerOp, size: Pair, strides: Pair, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:
+def _kernel_attributes(op: IntegerOp, size: Pair, strides: Pair, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:
     (top, bottom), (left, right) = op.require_pads()
-    window = {"kernel_shape": list(size), "strides": list(strides), "pads": [top, left, bottom, right]}
+    attributes = {"kernel_shape": list(size), "strides": list(strides), "pads": [top, left, bottom, right]}
     # Pools have dilations too, which older runtimes refuse.
-    return window if dilation == (1, 1) else dict(window, dilations=list(dilation))
+    return attributes if dilation == (1, 1) else dict(attributes, dilations=list(dilation))
 
 
 def _about(model: IntegerModel) -> Dict[str, str]:

@@ -14,7 +14,7 @@ from qatviz.export.proof.parity import Agreement, codes_of
 
 #: Agreement that it reaches: it rounds each result once.
 REACHED = Agreement(0.995, 1, 1.0)
-#: Least of onnxruntime's severities that is logged; errors also come as exceptions.
+#: Lowest of onnxruntime's severities that is logged; errors are also raised as exceptions.
 _FATAL = 4
 
 
@@ -40,9 +40,7 @@ class OnnxRunner:
             levels.ORT_ENABLE_BASIC if file.storage.name == INT8 else levels.ORT_ENABLE_ALL
         )
         self._model, self._file = model, file
-        self._session = _refusable(
-            onnxruntime.InferenceSession, file.content, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = _call(onnxruntime.InferenceSession, file.content, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
@@ -53,7 +51,7 @@ class OnnxRunner:
         """Return int32 codes of the outputs for float32 images, ``[n] + shape`` in TensorFlow's order."""
         if self._file.layout == NCHW and images.ndim == 4:
             images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        found = _refusable(self._session.run, None, {self._input: images})
+        found = _call(self._session.run, None, {self._input: images})
         return {name: self._codes(name, values) for name, values in zip(self._file.outputs, found)}
 
     def _codes(self, name: str, values: np.ndarray) -> np.ndarray:
@@ -77,7 +75,7 @@ def runtime_name() -> str:
     return f"onnxruntime {onnxruntime_package().__version__}"
 
 
-def notes_on(file: OnnxModel) -> List[str]:
+def runtime_notes(file: OnnxModel) -> List[str]:
     """Return notes on how the proof was run."""
     if file.storage.name != INT8:
         return []
@@ -88,9 +86,9 @@ def notes_on(file: OnnxModel) -> List[str]:
     ]
 
 
-def _refusable(call: Any, *arguments: Any, **named: Any) -> Any:
+def _call(call: Any, *arguments: Any, **named: Any) -> Any:
     """Return the call's result; raise the runtime's own errors as :class:`ExportError`."""
     try:
         return call(*arguments, **named)
-    except Exception as error:  # its classes have no other in common
+    except Exception as error:  # onnxruntime's exceptions have no common base class
         raise ExportError(f"{runtime_name()}: refuses the file: {' '.join(str(error).split())}") from error

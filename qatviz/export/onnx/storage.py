@@ -16,7 +16,7 @@ _ACCUMULATOR_BITS = 32
 
 
 class StoredWeights(NamedTuple):
-    """Weights and bias of an operation as a file has them: ``(codes - zero_point) * scale * channel_scales``.
+    """Weights and bias of an operation as stored in a file: ``(codes - zero_point) * scale * channel_scales``.
 
     Attributes
     ----------
@@ -46,8 +46,8 @@ class StoredWeights(NamedTuple):
 class Storage:
     """Type of all codes of up to 8 bits in a file.
 
-    With uint8, onnxruntime saturates on no processor. For int8 weights it adds products in pairs in 16 bits on x86
-    processors without VNNI instructions.
+    With uint8, onnxruntime never saturates. With int8 weights, it adds pairs of products in 16 bits on x86 processors
+    without VNNI instructions.
 
     Attributes
     ----------
@@ -102,5 +102,5 @@ def check(model: IntegerModel) -> None:
 
 
 def computed_in_float(model: IntegerModel, op: IntegerOp) -> bool:
-    """Return whether an operation with weights is computed in float, for weights or input have more than 8 bits."""
+    """Return whether an operation with weights is computed in float, because weights or input have more than 8 bits."""
     return max(op.require_weights().num_bits, model.tensor(op.inputs[0]).num_bits) > BITS
