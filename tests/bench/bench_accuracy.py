@@ -2,8 +2,7 @@
 at fewer.
 
 All runs of a comparison start from the same parameters and see the same batches. The learning rate falls towards the
-end and the last evaluations are averaged: what is left is the difference between the schemes rather than the luck of
-the last step.
+end and the last evaluations are averaged, so that the result depends on the schemes rather than on the last step.
 """
 
 from functools import lru_cache
@@ -19,11 +18,11 @@ from qatviz.training.handle import Run
 from qatviz.training.parameters import initial_parameters
 
 SEEDS = (0, 1, 2)
-#: dscnn needs longer: before its batch norm's averages have settled, luck decides over a point and more.
+#: dscnn needs longer: until its batch norm's averages have settled, results vary by more than a point.
 STEPS = {"mlp": 600, "lenet": 600, "dscnn": 1800}
-#: Part of the steps after which the learning rate falls.
+#: Fraction of the steps after which the learning rate falls.
 SLOW_AFTER, LEARNING_RATE, SLOW_LEARNING_RATE = 2 / 3, 1e-3, 1e-4
-#: Steps between the last evaluations: enough for one, a piece a step, to finish.
+#: Steps between the last evaluations: enough for an evaluation, one batch per step, to finish.
 INTERVAL, EVALUATIONS = 40, 4
 FLOAT_PRESET, W4A8_PRESET, TERNARY_PRESET = "float", "int4", "ternary"
 
@@ -44,7 +43,7 @@ NAMES = tuple(
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
-    """Measure the figures ``names``: points by which the mean over the seeds lies below; negative: above."""
+    """Measure the figures ``names``: points by which the mean over the seeds is below the reference."""
     for name in names:
         kind, network_name = name.split("/")
         reference, candidate = _COMPARISONS[kind]
@@ -76,7 +75,7 @@ def _evaluated_steps(network_name: str) -> List[int]:
 
 @lru_cache(maxsize=None)
 def accuracy_of(network_name: str, preset: str, seed: int, settings: tuple = ()) -> float:
-    """Quantized accuracy of a run of qatviz; ``settings`` are assignments upon the preset."""
+    """Quantized accuracy of a run of qatviz; ``settings`` are assignments on top of the preset."""
     slower = (_slow_from(network_name), ChangeSettings((("run.learning_rate", SLOW_LEARNING_RATE),)))
     settings += (("run.learning_rate", LEARNING_RATE), ("run.evaluation_interval", INTERVAL))
     run_ = Run(run_spec(network_name, preset, settings, seed=seed, steps=STEPS[network_name], schedule=(slower,)))

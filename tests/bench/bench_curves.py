@@ -1,6 +1,6 @@
-"""The evolution canvas beside the same curves in pyqtgraph 0.12: 12 series of 200,000 steps, frame by frame in turn.
+"""The evolution canvas compared with the same curves in pyqtgraph 0.12: 12 series of 200,000 steps, alternating frames.
 
-Both have the same history, the same window, no antialiasing, and keep the extremes of steps that share a pixel:
+Both have the same history, the same viewport, no antialiasing, and keep the extremes of steps that share a pixel:
 pyqtgraph with its ``peak`` downsampling and clipping to the view, the canvas with the thinned points that the panel
 reads. A frame ends when the widget is painted.
 """
@@ -22,7 +22,7 @@ _CANVAS, _PYQTGRAPH = "canvas", "pyqtgraph"
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
-    """Measure the figures ``names``: time of our frame by that of pyqtgraph's."""
+    """Measure the figures ``names``: our frame time divided by pyqtgraph's."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PyQt5 import QtWidgets
 
@@ -30,7 +30,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     random = np.random.RandomState(0)
     values = np.cumsum(random.randn(POINTS + FRAMES + WARM_UP, CURVES), axis=0).astype(np.float32)
     for name in names:
-        # Each appends to data of its own.
+        # Each appends to its own data.
         contenders = {_CANVAS: _canvas(app, values, name), _PYQTGRAPH: _pyqtgraph(app, values, name)}
         times = interleaved_times(contenders, FRAMES, WARM_UP)
         yield {

@@ -1,4 +1,4 @@
-"""What an export that the window runs beside training costs it: how long training stands still at most."""
+"""Longest pause of training caused by an export from the window."""
 
 import json
 import subprocess

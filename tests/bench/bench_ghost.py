@@ -1,4 +1,4 @@
-"""Time from an edit in hold mode to its ghost, drawn: grid, error and size of a tensor of a million weights."""
+"""Time from an edit in hold mode to its painted preview: grid, error and size of a tensor of a million weights."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 NAME = "ghost_ms/million_weights"
 NAMES = (NAME,)
 TENSOR, SIDE = "wide.weights", 1000
-#: Edits, each another one.
+#: Edits, all different.
 EDITS = [("num_bits", bits) for bits in (3, 4, 5, 6, 7, 2)] + [
     ("symmetric", False),
     ("narrow_range", False),

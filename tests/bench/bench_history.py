@@ -16,7 +16,7 @@ NUM_DISTINCT_ROWS = 256
 
 
 def million_step_history() -> History:
-    """The layout of a network of 30 quantized tensors."""
+    """Return an empty history with the layout of a network of 30 quantized tensors."""
     tensors = [f"tensor{i}" for i in range(NUM_TENSORS)]
     return History(
         {

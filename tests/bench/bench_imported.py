@@ -1,4 +1,4 @@
-"""A large model of the user's own: MobileNetV2 at 96x96, imported from Keras, trained with quantization and live
+"""A large user-defined model: MobileNetV2 at 96x96, imported from Keras, trained with quantization and live
 changes."""
 
 import time
@@ -9,9 +9,9 @@ import numpy as np
 START, STEP, GROWTH = (f"imported_{name}/mobilenetv2_96" for name in ("start_s", "step_ms", "growth_mb"))
 NAMES = (START, STEP, GROWTH)
 EXAMPLES, BATCH_SIZE, STEPS = 200, 16, 70
-#: Steps after which memory is compared: by then all kinds of work were done once.
+#: Steps after which memory is compared: by then every kind of work has been done once.
 SETTLED = 30
-#: Changes of settings, so many steps apart.
+#: Number of steps between changes of settings.
 CHANGE_EVERY = 5
 
 

@@ -1,8 +1,7 @@
 """The qualitative laws of quantization, measured on trained networks.
 
-- SQNR falls about 6.02 dB with each bit (Bennett, 1948), where rounding is all that happens: slope over 4 to 12 bits of
-the
-  weights of a trained lenet.
+- SQNR falls by about 6.02 dB per bit (Bennett, 1948) if nothing is clipped: slope over 4 to 12 bits for the weights of
+  a trained lenet.
 - RMSE/scale is near 1/sqrt(12) = 0.289 without clipping: mean over the same tensors at 8 bits.
 - Per channel beats per tensor at 4 bits on dscnn: points of quantized accuracy, after training with each.
 """
@@ -75,7 +74,7 @@ def _measured(values: np.ndarray, num_bits: int):
 
 
 def _trained_weights() -> Dict[str, np.ndarray]:
-    """Weights of a lenet after a short training in 8 bits, by tensor."""
+    """Return the weights of a lenet after short 8-bit training, by tensor."""
     run_ = Run(run_spec("lenet", steps=None))
     names = [t.name for t in run_.spec.plan.tensors if t.kind == "weights"]
     run_.single_step(STEPS)

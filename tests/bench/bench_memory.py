@@ -1,5 +1,4 @@
-"""Whether memory stays flat over a long run: the resident size of a process of its own, in which the whole trainer
-runs."""
+"""Growth of memory over a long run: the resident size of a separate process with the whole trainer."""
 
 import subprocess
 import sys
@@ -13,7 +12,7 @@ _TIMEOUT_S = 1800
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
-    """Measure the figures ``names``: growth from step 2,000, when all is warm, to step 22,000."""
+    """Measure the figures ``names``: growth from step 2,000, after warm-up, to step 22,000."""
     for name in names:
         process = subprocess.run(
             [sys.executable, str(_HERE / "memory_child.py"), str(EARLY_STEP), str(LATE_STEP)],

@@ -1,17 +1,17 @@
-"""How far exported files agree with what was seen in training, and how long import and export take.
+"""Agreement of exported files with the evaluation graph, and duration of import and export.
 
-- ``parity/NETWORK/SETTING/FORMAT/RUNTIME``: percent of the codes of the logits that are those of the evaluation graph,
-  with the largest difference in codes and the share of equal top-1: the least of both, over held-out digits and as many
-  random inputs. Without a value where the format refuses the setting ("refused", with the reason) or the runtime is not
-  here ("not_run"). "reaches" is whether it is as close as the runtime is known to be in networks of a few layers, of
-  which ``few_layers`` is one: conv, max-pool, depthwise, avg-pool, strided conv, two dense. Each network is trained
-  once, and exported under all settings. ``parity/NETWORK/SETTING/simulator`` is the integer simulator.
-- ``parity_more/...``: the same of wider activations, of options of TFLite, and of MobileNetV2, imported from tf.keras,
-  with random parameters and the ranges of digits.
+- ``parity/NETWORK/SETTING/FORMAT/RUNTIME``: percentage of logit codes that equal the evaluation graph's, with the
+  largest difference in codes and the fraction of equal top-1; the worse of held-out digits and as many random inputs.
+  There is no value if the format refuses the setting ("refused", with the reason) or the machine lacks the runtime
+  ("not_run"). "reaches" is true if the agreement is at least the one known for the runtime in networks of a few layers,
+  such as ``few_layers``: conv, max-pool, depthwise, avg-pool, strided conv, two dense. Each network is trained once and
+  exported with all settings. ``parity/NETWORK/SETTING/simulator`` is the integer simulator.
+- ``parity_more/...``: the same for wider activations, for options of TFLite, and for MobileNetV2, imported from
+  tf.keras, with random parameters and the ranges of digits.
 - ``export_seconds/mobilenetv2/tflite``, ``import_seconds/resnet50``: wall-clock time at 96×96 and 224×224.
 
 LiteRT and a current onnxruntime are those of the Pythons that QATVIZ_LITERT_PYTHON and QATVIZ_ONNXRUNTIME_PYTHON name,
-or of the first newer ones on PATH that have them. What is done is told on the standard error.
+or of the first newer ones on PATH that have them. Progress is printed to standard error.
 """
 
 import sys
@@ -29,7 +29,7 @@ from qatviz.export.formats import FORMATS
 
 sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("export", "training")]
 
-#: Steps of training; of networks whose steps take long, fewer.
+#: Training steps; fewer for slow networks.
 STEPS = {"few_layers": 300, "mlp": 200, "lenet": 200, "dscnn": 200, "resnet8": 100, "mobilenet": 60}
 IMPORTED = "mobilenetv2"
 SETTINGS = {
@@ -47,7 +47,7 @@ MORE_SETTINGS = {
     "a12": {"preset": "tflite-int8", "activations": {"num_bits": 12}},
     "a16": {"preset": "tflite-int8", "activations": {"num_bits": 16, "symmetric": True}},
 }
-#: What an option of a format is for, where that is not every setting.
+#: Settings for which an option of a format is measured, if not for all.
 _ONLY = {"tflite-int4/litert": ("w4", "w2"), "tflite-int16/litert": ("a12", "a16")}
 PARITY, MORE = "parity", "parity_more"
 EXPORT_SECONDS, IMPORT_SECONDS = "export_seconds/mobilenetv2/tflite", "import_seconds/resnet50"
@@ -65,9 +65,9 @@ def _names() -> List[str]:
 
 
 NAMES = (*_names(), EXPORT_SECONDS, IMPORT_SECONDS)
-#: Codes that go through a runtime at a time.
+#: Batch size of the runtimes.
 _BATCH = 250
-#: Of the network that is imported at 32×32 for its parity, and at 96×96 for the time of its export.
+#: Input shapes of the imported network: for its parity, and for the duration of its export.
 SMALL, LARGE = (32, 32, 3), (96, 96, 3)
 
 
@@ -92,8 +92,8 @@ def _in_words(figure: Dict) -> str:
 
 
 class Case(NamedTuple):
-    """A network under one setting: its source, its integer model; by kind of input, its codes, and those of the logits
-    that the evaluation graph has."""
+    """A network with one setting: source and integer model; input codes and the evaluation graph's logit codes, by kind
+    of input."""
 
     source: Any
     model: Any
@@ -102,7 +102,7 @@ class Case(NamedTuple):
 
 
 def _agreement(network_name: str, setting: str, form_name: str) -> Dict:
-    """How one form agrees; without a value where it is refused, or can't be run."""
+    """Return the figure of one form; without a value if it is refused or can't be run."""
     from qatviz.export.proof.parity import Agreement, compare_logits
 
     form = {**FORMS, **MORE_FORMS}[form_name]
@@ -149,15 +149,18 @@ def _case(network_name: str, setting: str) -> Case:
 
     source = _source(network_name, setting)
     model = integer_model(source.network, source.book, source.arrays, source.step)
-    seen = digits(source.network.input_shape, EXAMPLES)
-    images = {"digits": seen, "random inputs": np.random.RandomState(0).uniform(0, 1, seen.shape).astype(np.float32)}
+    digits_ = digits(source.network.input_shape, EXAMPLES)
+    images = {
+        "digits": digits_,
+        "random inputs": np.random.RandomState(0).uniform(0, 1, digits_.shape).astype(np.float32),
+    }
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         expected = {kind: codes_of(graph.logits(each), model.logits) for kind, each in images.items()}
     return Case(source, model, {kind: quantize_input(model, each) for kind, each in images.items()}, expected)
 
 
 def _export_seconds() -> Dict:
-    """All of an export: the integers, the file, the evaluation graph, the proof, the files on disk."""
+    """Measure a whole export: integers, file, evaluation graph, proof, and writing to disk."""
     from qatviz.export.source import ExportSource
     from qatviz.protocol.settings_book import SettingsBook
 
@@ -187,7 +190,7 @@ def _import_seconds() -> Dict:
 
 
 def _source(network_name: str, setting: str):
-    """A network's state with other settings."""
+    """Return a network's state with the given settings."""
     from live_graph import dataset
 
     from qatviz.export.source import ExportSource
@@ -201,7 +204,7 @@ def _source(network_name: str, setting: str):
 
 @lru_cache(maxsize=1)
 def _trained(name: str):
-    """A network of the zoo, its plan, and its state after training."""
+    """Return a network of the zoo, its plan, and its state after training."""
     from parity_cases import Trained
 
     with Trained(name, STEPS[name]) as trained:
@@ -210,7 +213,7 @@ def _trained(name: str):
 
 @lru_cache(maxsize=1)
 def _mobilenet_v2(shape: tuple):
-    """MobileNetV2 as tf.keras has it, its plan, and random parameters with the ranges of digits."""
+    """Return MobileNetV2 of tf.keras, its plan, and random parameters with the ranges of digits."""
     import tensorflow.compat.v1 as tf
     from parity_cases import Calibrated
 
@@ -225,7 +228,7 @@ def _mobilenet_v2(shape: tuple):
 
 @lru_cache(maxsize=1)
 def _digits_data(shape: tuple):
-    """The digits as a data set of another shape."""
+    """Return the digits as a data set of another shape."""
     from live_graph import dataset
     from parity_cases import digits
 

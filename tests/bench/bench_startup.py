@@ -17,8 +17,8 @@ _TIMEOUT_S = 120
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
-    """Measure the figures ``names``: wall time of a whole one-step run, evaluation and the record on disk included, so
-    an upper bound of the time to the first step."""
+    """Measure the figures ``names``: wall time of a whole one-step run with evaluation and record, which is an upper
+    bound of the time to the first step."""
     for name in names:
         seconds = [_one_step_run() for _ in range(REPEATS)]
         yield {"name": name, "unit": "s", "value": float(np.median(seconds)), "runs": seconds}

@@ -1,4 +1,4 @@
-"""Time of a training step: against tf.contrib.quantize's static graph, and against the float graph."""
+"""Time of a training step, relative to tf.contrib.quantize's static graph and to the float graph."""
 
 from typing import Dict, Iterator, Sequence
 
@@ -24,22 +24,22 @@ def _against_static(network_name: str, scheme: str) -> Dict:
     net = network(network_name, data)
     static = StaticGraph(net, data, BATCH_SIZE, scheme)
     static.write_parameters(initial_parameters(net, 0))
-    quiet, telling = [live_graph(net, data, telemetry=telemetry) for telemetry in (False, True)]
+    without_telemetry, with_telemetry = [live_graph(net, data, telemetry=telemetry) for telemetry in (False, True)]
     try:
         times = interleaved_times(
             {
                 "static": _stepper(static, data),
-                "quiet": _live_stepper(quiet, data),
-                "telling": _live_stepper(telling, data),
+                "without_telemetry": _live_stepper(without_telemetry, data),
+                "with_telemetry": _live_stepper(with_telemetry, data),
             }
         )
     finally:
-        for graph in (static, quiet, telling):
+        for graph in (static, without_telemetry, with_telemetry):
             graph.close()
     return {
-        "value": ratio(times, "quiet", "static"),
-        "with_telemetry": ratio(times, "telling", "static"),
-        "step_ms": milliseconds(times, "quiet"),
+        "value": ratio(times, "without_telemetry", "static"),
+        "with_telemetry": ratio(times, "with_telemetry", "static"),
+        "step_ms": milliseconds(times, "without_telemetry"),
         scheme + "_step_ms": milliseconds(times, "static"),
         "fake_quant_operations": len(fake_quant_names(static.graph)),
     }

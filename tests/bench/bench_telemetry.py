@@ -1,5 +1,4 @@
-"""What telemetry costs a run: the whole trainer with error measures, histograms, collector and history, against
-without."""
+"""Cost of telemetry: the whole trainer with error measures, histograms, collector and history, relative to without."""
 
 import time
 from typing import Dict, Iterator, Sequence
@@ -12,7 +11,7 @@ from qatviz.protocol.snapshots import Snapshot
 from qatviz.training.handle import Run
 
 NAMES = tuple("telemetry_ratio/" + name for name in NETWORKS)
-#: A slice is timed as a whole, so that snapshots, which come four times a second, count in full.
+#: Slices are timed as a whole, so that snapshots, four per second, are included.
 SLICE_S = 1.0
 SLICES = 16
 _WARM_UP_STEPS = 30
@@ -27,18 +26,18 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
 
 def _telemetry(network_name: str) -> Dict:
     common = ("run.evaluation_interval", 0), ("run.checkpoint_interval", 86400.0)
-    telling = Run(run_spec(network_name, settings=common, steps=None))
-    quiet = Run(
+    with_telemetry = Run(run_spec(network_name, settings=common, steps=None))
+    without_telemetry = Run(
         run_spec(network_name, settings=(*common, ("run.snapshot_interval", 3600.0)), steps=None, telemetry=False)
     )
-    runs = (telling, quiet)
+    runs = (with_telemetry, without_telemetry)
     try:
         for run_ in runs:
-            # Sent before the start: taken before the first step.
+            # Sent before the start: executed before the first step.
             run_.pause()
             run_.start()
             _wait_until_paused(run_)
-        for _ in range(2):  # the first steps are slow; the second round tells how many fill a slice
+        for _ in range(2):  # the first steps are slow; the second round measures how many fill a slice
             step_s = max(_slice_seconds(run_, _WARM_UP_STEPS) for run_ in runs) / _WARM_UP_STEPS
         steps = max(1, int(SLICE_S / step_s))
         seconds = {run_: [] for run_ in runs}
@@ -49,25 +48,25 @@ def _telemetry(network_name: str) -> Dict:
         for run_ in runs:
             run_.request_stop()
             run_.wait(_TIMEOUT_S)
-    ratios = np.array(seconds[telling]) / np.array(seconds[quiet])
+    ratios = np.array(seconds[with_telemetry]) / np.array(seconds[without_telemetry])
     return {
         "value": float(np.median(ratios)),
         "lowest": float(ratios.min()),
         "highest": float(ratios.max()),
-        "step_ms": float(np.median(seconds[quiet])) / steps * 1e3,
+        "step_ms": float(np.median(seconds[without_telemetry])) / steps * 1e3,
         "steps_per_slice": steps,
     }
 
 
 def _slice_seconds(run_: Run, steps: int) -> float:
-    """Time of ``steps`` steps of a paused run."""
+    """Return the seconds that a paused run takes for ``steps`` steps."""
     begin = time.perf_counter()
     run_.single_step(steps)
     return _wait_until_paused(run_) - begin
 
 
 def _wait_until_paused(run_: Run) -> float:
-    """When the run paused; returns once the snapshot that every pause ends with is through, and the run is idle."""
+    """Wait for the pause and the snapshot that follows it; return the time of the pause."""
     paused = None
     deadline = time.perf_counter() + _TIMEOUT_S
     while time.perf_counter() < deadline:

@@ -1,4 +1,4 @@
-"""What the window costs the run, how long its frames take, and how soon it is there. Software rendering throughout."""
+"""Cost of the window to the run, frame times and start-up time, all with software rendering."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from typing import Dict, Iterator, Sequence
 import numpy as np
 
 THROUGHPUT, FRAME, STALL = "window_throughput_ratio", "frame_ms_p95", "event_loop_stall_ms_max"
-#: What is measured of a click, and how the child calls it.
-CLICKS = {"click_to_applied_less_a_step_ms/lenet": "latency", "click_to_histogram_ms/lenet": "sight"}
+#: Figures on clicks, and their names in the child process.
+CLICKS = {"click_to_applied_less_a_step_ms/lenet": "latency", "click_to_histogram_ms/lenet": "visible"}
 FIRST_PAINT, FIRST_STEP = "startup_first_paint_s", "startup_window_first_step_s"
-#: Network, width, height, what is selected. mobilenet has 57 tensors; all of them are shown.
+#: Network, width, height, selected tensors. mobilenet has 57 tensors, all of which are shown.
 CASES = {"lenet": ("lenet", "1280", "800", "first"), "50_tensors": ("mobilenet", "1920", "1080", "everything")}
 NAMES = (
     tuple(f"{THROUGHPUT}/{n}" for n in ("lenet", "mlp"))
@@ -64,7 +64,7 @@ def _child(*arguments: str) -> Dict:
 
 
 def _start() -> Sequence[float]:
-    """Seconds from the start of the process to the first paint, and to the first step."""
+    """Return the seconds from the start of the process to the first paint, and to the first step."""
     environ = dict(os.environ)
     environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""Static graphs to measure against: what ``tf.contrib.quantize`` makes of a network, and the plain float network.
+"""Static reference graphs: a network rewritten by ``tf.contrib.quantize``, and the plain float network.
 
 Built with nothing of qatviz but the description of the network, the way a TensorFlow 1.15 user would: ``tf.nn`` layers,
-``tf.nn.fused_batch_norm`` with its moving averages in UPDATE_OPS, ``tf.train.AdamOptimizer``. Data is fed as qatviz
-feeds it: the whole set in a variable, a batch by its indices.
+``tf.nn.fused_batch_norm`` with its moving averages in UPDATE_OPS, ``tf.train.AdamOptimizer``. Data is fed like
+in qatviz: the whole set in a variable, a batch by its indices.
 """
 
 import re
@@ -33,7 +33,7 @@ class StaticGraph:
         ``float``.
     learning_rate : float
     num_bits : int
-        Of weights and activations.
+        Bits of weights and activations.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class StaticGraph:
             logits = _layers(network, images, training=True)
             self.loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
             if scheme == CONTRIB:
-                # As create_training_graph, which has no argument for the bits.
+                # Like create_training_graph, which has no argument for the bits.
                 _contrib().experimental_create_training_graph(
                     self.graph, weight_bits=num_bits, activation_bits=num_bits, quant_delay=0
                 )
@@ -69,11 +69,11 @@ class StaticGraph:
         self._step = self.session.make_callable([self.loss, self.train], [self.indices])
 
     def begin(self) -> None:
-        """Set all variables to what they are at first."""
+        """Reset all variables to their initial values."""
         self.session.run(self._initialize, self._feeds)
 
     def step(self, indices: np.ndarray) -> float:
-        """One training step; the loss before it."""
+        """Run one training step; return the loss before it."""
         return float(self._step(indices)[0])
 
     def write_parameters(self, parameters: Dict[str, np.ndarray]) -> None:
@@ -81,11 +81,11 @@ class StaticGraph:
         self._set({name.replace(".", "/"): value for name, value in parameters.items()})
 
     def set_learning_rate(self, value: float) -> None:
-        """For the steps to come."""
+        """Set the learning rate of the following steps."""
         self._set({"learning_rate": value})
 
     def state(self) -> Dict[str, np.ndarray]:
-        """All variables by name."""
+        """Return all variables by name."""
         return self.session.run(self._variables)
 
     def close(self) -> None:
@@ -106,12 +106,12 @@ class StaticGraph:
     def _stored(self, name, value):
         feed = tf.placeholder(value.dtype, value.shape)
         self._feeds[feed] = value
-        # A resource variable: gathering from it copies nothing, which is to contrib's favour.
+        # A resource variable: gathering from it copies nothing, which favours contrib.
         return tf.Variable(feed, name="data/" + name, trainable=False, use_resource=True)
 
 
 class StaticEvaluation:
-    """The inference form of a network, rewritten by ``tf.contrib.quantize`` where ``scheme`` says so."""
+    """The inference form of a network, rewritten by ``tf.contrib.quantize`` if that is the ``scheme``."""
 
     def __init__(self, network: Network, dataset: Dataset, scheme: str):
         self._dataset = dataset
@@ -126,7 +126,7 @@ class StaticEvaluation:
         self._session = tf.Session(graph=graph)
 
     def accuracy(self, state: Dict[str, np.ndarray], batch_size: int = 500) -> float:
-        """Share of the held-out examples classified right with the variables ``state`` of a :class:`StaticGraph`."""
+        """Return the accuracy on held-out examples with the variables ``state`` of a :class:`StaticGraph`."""
         self._session.run(
             [operation for operation, _ in self._assign.values()],
             {feed: state[name] for name, (_, feed) in self._assign.items()},
@@ -145,12 +145,12 @@ class StaticEvaluation:
 
 
 def fake_quant_names(graph: tf.Graph) -> List[str]:
-    """Names of all fake quantization operations."""
+    """Return the names of all fake quantization operations."""
     return [op.name for op in graph.get_operations() if op.type == _FAKE_QUANT]
 
 
 def check_quantized(graph: tf.Graph, network: Network) -> None:
-    """Raise AssertionError unless contrib found all there is to find: otherwise it would be measured on less work.
+    """Raise AssertionError unless contrib quantized everything: otherwise the comparison would be unfair.
 
     Every convolution and dense layer has quantized weights and a quantized output, every Add a quantized output, and
     every batch norm is folded.
@@ -172,7 +172,7 @@ def check_quantized(graph: tf.Graph, network: Network) -> None:
 
 
 def _layers(network: Network, images: tf.Tensor, training: bool) -> tf.Tensor:
-    """The logits: one ``tf.nn`` call for each layer."""
+    """Return the logits: one ``tf.nn`` call for each layer."""
     outputs = {"input": images}
     for layer in network.layers:
         shapes = network.parameter_shapes(layer.name)
@@ -257,13 +257,13 @@ _LOWERINGS = {
 
 
 def _assignment(variable):
-    """An operation that sets a variable, and what it is fed."""
+    """Return an operation that sets a variable, and its placeholder."""
     feed = tf.placeholder(variable.dtype.base_dtype, variable.shape)
     return tf.assign(variable, feed).op, feed
 
 
 def _contrib():
-    """``tf.contrib.quantize``; importing it warns about what it is built on."""
+    """Return ``tf.contrib.quantize``, without the warnings of its import."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tensorflow.contrib import quantize

@@ -1,7 +1,7 @@
 """Child process of bench_export: a real window with a real run that is exported by a click; prints one line of JSON.
 
-The figure is the longest time between two steps while something is exported, from the click to the table, less the
-median of the longest in as long a time without: evaluations and snapshots are between some steps, too.
+The figure is the longest time between two steps during an export, from the click to the table, minus the median of the
+longest times in equal periods without export: evaluations and snapshots also come between steps.
 """
 
 import json
@@ -20,23 +20,23 @@ FORMAT = "tflite"
 _EXPORT_TIMEOUT_S = 500.0
 
 
-def note_steps():
-    """A list to which the training thread adds the time whenever a step is done."""
+def record_step_times():
+    """Return a list to which the training thread appends the time of each step."""
     from qatviz.telemetry import collector
 
     times, put = [], collector.Collector.put
 
-    def noting(self, item):
+    def recording(self, item):
         if isinstance(item, collector.RawStep):
             times.append(time.perf_counter())
         put(self, item)
 
-    collector.Collector.put = noting
+    collector.Collector.put = recording
     return times
 
 
 def measure(app, window, times):
-    """Export, and wait as long without, in turn."""
+    """Alternate exports with equally long periods without."""
     from window_child import wait, watch
 
     watch(app, WARM_UP_S)
@@ -78,7 +78,7 @@ def main(network):
 
     from qatviz.session.request import NO_LIMIT, NewRunRequest
 
-    times = note_steps()
+    times = record_step_times()
     with tempfile.TemporaryDirectory() as folder:
         app, application = make_application(folder)
         window = application.open_window()

@@ -1,7 +1,7 @@
 """Step times of several contenders in one process, step by step in turn.
 
-What else the machine does changes from second to second, but hardly between neighbouring steps: ratios of neighbours,
-and the median of these, say more than any mean of times.
+The load of the machine changes from second to second, but barely between neighbouring steps: the median of ratios of
+neighbours is more reliable than any mean of times.
 """
 
 import gc
@@ -17,10 +17,10 @@ STEPS = 200
 def interleaved_times(
     contenders: Dict[str, Callable[[int], None]], steps: int = STEPS, warm_up: int = WARM_UP
 ) -> Dict[str, np.ndarray]:
-    """Seconds of every step of each contender, ``[steps]``.
+    """Return the seconds of every step of each contender, ``[steps]``.
 
-    ``contenders[name](step)`` runs one step. Who goes first changes with every round, as the first of a round follows
-    another contender than the last.
+    ``contenders[name](step)`` runs one step. The order changes with every round, because the previous
+    contender affects the time of the next.
     """
     names = list(contenders)
     times = {name: np.zeros(steps) for name in names}
@@ -28,7 +28,7 @@ def interleaved_times(
         for name in names:
             contenders[name](step)
     collecting = gc.isenabled()
-    gc.disable()  # a collection in the midst of one contender's step would be charged to it
+    gc.disable()  # a collection during a contender's step would be charged to it
     try:
         for index in range(steps):
             first = index % (2 * len(names))
@@ -45,10 +45,10 @@ def interleaved_times(
 
 
 def ratio(times: Dict[str, np.ndarray], ours: str, theirs: str) -> float:
-    """Median of the ratios of neighbouring steps."""
+    """Return the median of the ratios of neighbouring steps."""
     return float(np.median(times[ours] / times[theirs]))
 
 
 def milliseconds(times: Dict[str, np.ndarray], name: str) -> float:
-    """Median time of a step."""
+    """Return the median time of a step."""
     return float(np.median(times[name])) * 1e3

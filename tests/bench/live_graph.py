@@ -1,4 +1,4 @@
-"""What the benchmarks measure of qatviz: runs, and the training graph by itself, ready to step."""
+"""Runs and training graphs of qatviz for the benchmarks."""
 
 from typing import Any
 
@@ -12,28 +12,28 @@ from qatviz.protocol.settings_book import SettingsBook
 BATCH_SIZE = 64
 DATA = "mnist-5k"
 NETWORKS = ("mlp", "lenet", "dscnn", "resnet8")
-#: The preset that quantizes as tf.contrib.quantize does.
+#: The preset that quantizes like tf.contrib.quantize.
 CONTRIB_PRESET = "uint8-affine"
 
 
 def dataset() -> Dataset:
-    """The data all benchmarks train on."""
+    """Return the data of all benchmarks."""
     return load(DATA)
 
 
 def network(name: str, data: Dataset) -> Network:
-    """A network of the zoo for ``data``."""
+    """Return a network of the zoo for ``data``."""
     return zoo.build(name, data.input_shape, data.num_classes)
 
 
 def schedule(data: Dataset, seed: int = 0) -> BatchSchedule:
-    """Batches of the training part."""
+    """Return the batches of the training part."""
     return BatchSchedule(len(data.x_train), BATCH_SIZE, seed)
 
 
 def run_spec(network_name: str, preset: str = CONTRIB_PRESET, settings: tuple = (), **changes: Any) -> RunSpec:
-    """A run of a network of the zoo; ``settings`` are ``(path, value)`` assignments upon the preset, ``changes`` fields
-    of the spec."""
+    """Return the spec of a run of a network of the zoo; ``settings`` are ``(path, value)`` assignments on top of the
+    preset, ``changes`` fields of the spec."""
     data = dataset()
     net = network(network_name, data)
     book, _ = SettingsBook.from_preset(quantization_plan(net), preset).change(settings)
@@ -41,7 +41,7 @@ def run_spec(network_name: str, preset: str = CONTRIB_PRESET, settings: tuple = 
 
 
 def live_graph(net: Network, data: Dataset, telemetry: bool):
-    """A :class:`TrainingGraph` in the initial state of a run with seed 0, quantized as contrib does."""
+    """Return a :class:`TrainingGraph` in the initial state of a run with seed 0, quantized like contrib's."""
     from qatviz.training.graph import TrainingGraph
 
     book = SettingsBook.from_preset(quantization_plan(net), CONTRIB_PRESET)

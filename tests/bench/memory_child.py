@@ -10,7 +10,7 @@ _POLL_S = 0.02
 
 
 def resident_mb() -> float:
-    """Resident memory of this process (Linux)."""
+    """Return the resident memory of this process (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 

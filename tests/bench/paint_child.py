@@ -1,5 +1,4 @@
-"""Child process of bench_window: opens the window as a user does, and prints when it was painted and when the first
-step was done.
+"""Child process of bench_window: opens the window like a user and prints the times of first paint and first step.
 
 Its argument is the time (``time.time()``) at which the parent started it.
 """
@@ -14,14 +13,14 @@ START = float(sys.argv[1])
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
-def let_windows_tell():
-    """Have the application's windows print when they have been painted, and close after the first step."""
+def report_paint_and_first_step():
+    """Make the application's windows print the time of first paint and first step, and then close."""
     from PyQt5 import QtCore
 
     from qatviz.app import main as application
     from qatviz.gui.model.run_model import STEPS
 
-    class Told(application.MainWindow):
+    class ReportingWindow(application.MainWindow):
         painted = False
 
         def paintEvent(self, event):
@@ -37,22 +36,22 @@ def let_windows_tell():
                 print(time.time() - START, flush=True)
                 QtCore.QTimer.singleShot(0, self.close)
 
-    application.MainWindow = Told
+    application.MainWindow = ReportingWindow
 
 
 def main():
-    """As ``qatviz`` does it; the window tells what it is asked for by its own signals and events."""
+    """Run ``qatviz`` without arguments, with a window that prints its times."""
     from qatviz import cli
     from qatviz.cli import window
 
     opened = window._open
 
-    def open_and_tell(request):
+    def open_and_report(request):
         gc.disable()  # as the command does before it imports the application
-        let_windows_tell()
+        report_paint_and_first_step()
         return opened(request)
 
-    window._open = open_and_tell
+    window._open = open_and_report
     os.environ["QATVIZ_RUNS"] = sys.argv[2]
     cli.main([])
 

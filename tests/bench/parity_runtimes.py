@@ -1,6 +1,6 @@
-"""The forms a network is exported in and the runtimes that each is run in, for the parity table.
+"""Exported forms of a network and their runtimes, for the parity table.
 
-A form's name is ``FORMAT/RUNTIME``. Running one takes the content that its export writes, and gives codes.
+A form's name is ``FORMAT/RUNTIME``. A form runs the content of its export, from codes to codes.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ from qatviz.export.integers.simulator import dequantize, quantize_input, run_cod
 from qatviz.export.proof.parity import Agreement, Runtime, codes_of
 from qatviz.export.source import ExportSource
 
-#: Digits that are run, and as many random inputs; fewer in TensorFlow 1.15's interpreter, which does some 150 million
+#: Number of digits and of random inputs; fewer in TensorFlow 1.15's interpreter, which does some 150 million
 #: multiplications a second.
 EXAMPLES, FEW_EXAMPLES = 1000, 250
 
@@ -28,13 +28,13 @@ class Loaded(NamedTuple):
     Attributes
     ----------
     runtime : str
-        With its version.
+        Name with version.
     run : callable
-        From codes of the input to codes of the output, by name.
+        Function from codes of the input to codes of the output, by name.
     reached : Agreement
-        What is known of the runtime, in networks of a few layers.
+        Agreement known for the runtime in networks of a few layers.
     nbytes : int
-        Of the file; None where there is none.
+        Size of the file; None if there is none.
     """
 
     runtime: str
@@ -44,7 +44,7 @@ class Loaded(NamedTuple):
 
 
 class Form(NamedTuple):
-    """What a form is: its format (None of the simulator), the options of that, who loads it, how many examples."""
+    """Form of an export: format (None for the simulator), its options, loader, number of examples."""
 
     format: Any
     options: Dict[str, Any]
@@ -54,7 +54,7 @@ class Form(NamedTuple):
 
 @contextmanager
 def loaded(form: Form, source: ExportSource, model: IntegerModel) -> Iterator[Loaded]:
-    """A form of the model of ``source``; :class:`ExportError`, with the reason, where there is none."""
+    """Yield a form of the model of ``source``; raise :class:`ExportError` with the reason if there is none."""
     options = {}
     if form.format is not None:
         chosen = FORMATS[form.format]
@@ -67,7 +67,7 @@ def loaded(form: Form, source: ExportSource, model: IntegerModel) -> Iterator[Lo
 
 
 class NotRun(Exception):
-    """A runtime is not on this machine."""
+    """A runtime is missing on this machine."""
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def _savedmodel(source, model, options):
     return _in_tensorflow(source, model, options, savedmodel)
 
 
-#: The table's, by name; the simulator is what all others should be.
+#: Forms of the table by name; the simulator is the reference.
 FORMS = {
     "simulator": Form(None, {}, _simulator),
     "npz/simulator": Form("npz", {}, _npz),
@@ -223,7 +223,7 @@ FORMS = {
     "frozen/tensorflow": Form("frozen", {}, _frozen),
     "frozen-exact/tensorflow": Form("frozen", {"form": "exact"}, _frozen),
 }
-#: Options of TFLite, for what they are for.
+#: Forms with options of TFLite.
 MORE_FORMS = {
     "tflite-int4/litert": Form("tflite", {"int4": True}, _litert),
     "tflite-int16/litert": Form("tflite", {"int16": True}, _litert),

@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-#: Seconds of each of the slices that are compared, and how many pairs there are.
+#: Seconds of each slice, and number of pairs that are compared.
 SLICE_S, PAIRS = 4.0, 10
-WARM_UP_S, WATCHED_S = 6.0, 25.0
-HEARTBEAT_MS, LOOK_MS = 2, 50
+WARM_UP_S, MEASURED_S = 6.0, 25.0
+HEARTBEAT_MS, POLL_MS = 2, 50
 CLICKS = 30
 #: Everything visible: no tab hides what could be drawn.
 EVERYTHING = "everything"
 
 
 def make_application(settings_folder):
-    """The application, with an event loop that tells how long each of its turns takes."""
+    """Return the application, with an event loop that measures the time of each event."""
     from PyQt5 import QtCore, QtWidgets
 
     class Timed(QtWidgets.QApplication):
-        """Keeps the time of each event that was handled by the loop itself (not from within another)."""
+        """Record the time of each top-level event (those not handled within another)."""
 
         depth, turns = 0, []
 
@@ -47,24 +47,24 @@ def make_application(settings_folder):
     return app, Application(QtCore.QSettings(os.path.join(settings_folder, "settings.ini"), QtCore.QSettings.IniFormat))
 
 
-def wait(app, until, timeout_s=120.0, look_ms=LOOK_MS):
-    """Run the event loop until ``until()``: the loop itself, which sleeps where nothing happens."""
+def wait(app, until, timeout_s=120.0, poll_ms=POLL_MS):
+    """Run the event loop itself, which sleeps when idle, until ``until()`` is true."""
     from PyQt5 import QtCore
 
     deadline, seen = time.perf_counter() + timeout_s, []
 
-    def look():
+    def poll():
         seen[:] = [until()]
         if seen[0] or time.perf_counter() > deadline:
             app.quit()
 
-    timer = QtCore.QTimer(interval=look_ms, timerType=QtCore.Qt.PreciseTimer)
-    timer.timeout.connect(look)
+    timer = QtCore.QTimer(interval=poll_ms, timerType=QtCore.Qt.PreciseTimer)
+    timer.timeout.connect(poll)
     timer.start()
     app.exec_()
     timer.stop()
     if not seen[0]:
-        raise RuntimeError(f"the window did not get there in {timeout_s:g} s")
+        raise RuntimeError(f"the condition was not met within {timeout_s:g} s")
 
 
 def watch(app, seconds):
@@ -74,15 +74,15 @@ def watch(app, seconds):
 
 
 def throughput(app, window):
-    """Median over pairs of slices of steps/s with the window drawing, to steps/s with it hidden and drained as the
-    terminal does."""
+    """Measure the median over pairs of slices of the ratio of steps/s with the window drawing to steps/s with it hidden
+    and drained like in a terminal."""
     run, ratios = window.model.run, []
     watch(app, WARM_UP_S)
 
     def shown():
         window.show()
         window.bridge.start()
-        watch(app, 0.5)  # what it costs to show a window is not what is measured
+        watch(app, 0.5)  # the cost of showing a window is not measured
         return rate(lambda: watch(app, SLICE_S))
 
     def hidden():
@@ -117,7 +117,7 @@ def throughput(app, window):
 
 
 def frames(app, window):
-    """95th percentile of the time of a frame, and the longest time the loop stood still, in ms."""
+    """Measure the 95th percentile of frame times, and the longest stall of the event loop, in ms."""
     from PyQt5 import QtCore
 
     watch(app, WARM_UP_S)
@@ -126,14 +126,14 @@ def frames(app, window):
     heart.timeout.connect(lambda: beats.append(time.perf_counter()))
     del app.turns[:]
     heart.start()
-    watch(app, WATCHED_S)
+    watch(app, MEASURED_S)
     heart.stop()
     drawn = [
         (begin, seconds)
         for begin, seconds, kind in app.turns
         if kind in (QtCore.QEvent.UpdateRequest, QtCore.QEvent.Timer, QtCore.QEvent.MetaCall)
     ]
-    # A frame is a tick in which something was drawn, and the painting that follows it.
+    # A frame is a tick that led to painting, and the painting itself.
     times, paints = [], {begin for begin, _, kind in app.turns if kind == QtCore.QEvent.UpdateRequest}
     tick = 0.0
     for begin, seconds in drawn:
@@ -145,13 +145,13 @@ def frames(app, window):
     return {
         "value": float(np.percentile(times, 95)) * 1e3,
         "median_ms": float(np.median(times)) * 1e3,
-        "frames_per_second": len(times) / WATCHED_S,
+        "frames_per_second": len(times) / MEASURED_S,
         "stall_ms": float(np.diff(beats).max()) * 1e3 - HEARTBEAT_MS,
     }
 
 
 def latency(app, window):
-    """From a click on a check box until its mark says at which step the change took effect; less the time of a step, in
+    """Measure the time from a click on a check box until the step of its effect is shown, minus the time of a step, in
     ms."""
     panel = window.panels["quantization"]
     times, step_s = clicks(app, window, lambda name: not window.edits.pending and not panel.is_due())
@@ -162,8 +162,8 @@ def latency(app, window):
     }
 
 
-def sight(app, window):
-    """From a click on a check box until the tensor's distribution and codes under the new setting are drawn, in ms."""
+def visible(app, window):
+    """Measure the time from a click on a check box until distribution and codes are drawn anew, in ms."""
     panel = window.panels["tensor"]
     times, step_s = clicks(
         app,
@@ -177,8 +177,8 @@ def sight(app, window):
     }
 
 
-def clicks(app, window, is_seen):
-    """Seconds of each click on a check box until ``is_seen(tensor)``, and those of a step."""
+def clicks(app, window, is_visible):
+    """Return the seconds from each click on a check box until ``is_visible(tensor)``, and those of a step."""
     from PyQt5 import QtCore, QtTest, QtWidgets
 
     watch(app, WARM_UP_S)
@@ -190,14 +190,18 @@ def clicks(app, window, is_seen):
         wanted = not window.model.settings_of(name).narrow_range
         begin = time.perf_counter()
         QtTest.QTest.mouseClick(box, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(8, box.height() // 2))
-        wait(app, lambda: window.model.settings_of(name).narrow_range == wanted and is_seen(name), look_ms=HEARTBEAT_MS)
+        wait(
+            app,
+            lambda: window.model.settings_of(name).narrow_range == wanted and is_visible(name),
+            poll_ms=HEARTBEAT_MS,
+        )
         times.append(time.perf_counter() - begin)
         watch(app, 0.3)
     return times, 1 / window.model.steps_per_second()
 
 
 def main(kind, network, width, height, show):
-    """Open the window and measure ``throughput``, ``frames``, ``latency`` or ``sight``."""
+    """Open the window and measure ``throughput``, ``frames``, ``latency`` or ``visible``."""
     from qatviz.session.request import NO_LIMIT, NewRunRequest
 
     with tempfile.TemporaryDirectory() as folder:
@@ -209,7 +213,7 @@ def main(kind, network, width, height, show):
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])
-        result = {"throughput": throughput, "frames": frames, "latency": latency, "sight": sight}[kind](app, window)
+        result = {"throughput": throughput, "frames": frames, "latency": latency, "visible": visible}[kind](app, window)
         window.close()
         application.finish()
     print(json.dumps(dict(result, tensors=len(window.model.tensors))), flush=True)
