@@ -63,7 +63,7 @@ def cases(draw, per_channel=st.booleans()):
 
 @given(cases())
 @settings(max_examples=60, deadline=None)
-def test_parts_are_parts_and_add_up_to_the_exact_shares(case):
+def test_parts_of_bins_add_up_to_the_exact_fractions(case):
     values, grid, bits = case
     shown, found = seen(values, grid, bits)
     total = values.size
@@ -81,7 +81,7 @@ def test_parts_are_parts_and_add_up_to_the_exact_shares(case):
 
 @given(cases(per_channel=st.just(False)))
 @settings(max_examples=60, deadline=None)
-def test_without_exact_shares_each_bin_is_right_to_its_edges(case):
+def test_without_exact_fractions_bins_are_split_at_their_edges(case):
     values, grid, bits = case
     histogram = histogram_of(values, grid, bits)
     outside, to_zero = split(
@@ -106,7 +106,7 @@ def test_without_exact_shares_each_bin_is_right_to_its_edges(case):
 
 @given(cases(per_channel=st.just(False)))
 @settings(max_examples=60, deadline=None)
-def test_levels_are_the_values_of_the_codes(case):
+def test_rounding_levels_are_the_values_of_the_codes(case):
     values, grid, bits = case
     shown, _ = seen(values, grid, bits)
     if bits > 8 or not grid.scale:  # too many to tell apart; nothing but zeros
@@ -126,7 +126,7 @@ def test_levels_are_the_values_of_the_codes(case):
 
 @given(cases())
 @settings(max_examples=60, deadline=None)
-def test_the_log2_axis_loses_no_value(case):
+def test_the_log2_axis_shows_every_value(case):
     values, grid, bits = case
     plain, _ = seen(values, grid, bits)
     shown = to_log2(plain)
@@ -153,7 +153,7 @@ def test_log2_bins_hold_the_values_between_their_edges():
     assert shown.counts[0] / len(values) == pytest.approx(2.0 ** shown.edges[1] / 4, abs=1e-3)
 
 
-def test_levels_of_both_signs_come_together_on_the_log2_axis():
+def test_rounding_levels_of_both_signs_coincide_on_the_log2_axis():
     values = np.float32([-2, -1, 0, 1, 2, 2])[:, None]
     shown, _ = seen(values, choose_grid(-3, 3, 3, symmetric=True, narrow_range=True), 3)
     assert shown.levels.tolist() == [-3, -2, -1, 0, 1, 2, 3]
@@ -163,14 +163,14 @@ def test_levels_of_both_signs_come_together_on_the_log2_axis():
     assert log2.representable == pytest.approx((-1.0, np.log2(3)))
 
 
-def test_zeros_that_were_zero_before_are_not_flushed():
+def test_values_that_were_zero_before_do_not_count_as_rounded_to_zero():
     values = np.concatenate([np.zeros(900), np.linspace(0.2, 1, 100)]).astype(np.float32)[:, None]
     shown, found = seen(values, choose_grid(0, 1, 2), 2)
     assert found.flushed < 0.01 and shown.flushed.sum() == pytest.approx(found.flushed * 1000, abs=1e-6)
     assert shown.counts[shown.zero_bin] == 900
 
 
-def test_in_float_nothing_is_lost_and_there_is_no_window():
+def test_float_tensors_have_no_losses_and_no_representable_range():
     values = np.random.RandomState(0).randn(1000, 3).astype(np.float32)
     shown = distribution(histogram_of(values, choose_grid(-1, 1), 8, False), 8, False, (-1.0, 1.0), 0.5, 0.5)
     assert shown.representable is None and shown.levels is None
@@ -179,7 +179,7 @@ def test_in_float_nothing_is_lost_and_there_is_no_window():
 
 @pytest.mark.parametrize("bits", [2, 3, 8, 16])
 @pytest.mark.parametrize("narrow", [False, True])
-def test_narrow_is_read_off_the_window(bits, narrow):
+def test_a_narrow_range_is_derived_from_the_representable_range(bits, narrow):
     grid = choose_grid(np.float32([-1.0, -0.5]), np.float32([0.7, 0.2]), bits, True, narrow)
     values = np.random.RandomState(0).randn(100, 2).astype(np.float32)
     found = grid_of(histogram_of(values, grid, bits), bits, float(grid.minimum.min()))
@@ -188,7 +188,7 @@ def test_narrow_is_read_off_the_window(bits, narrow):
 
 @pytest.mark.parametrize("window", [(np.nan, np.nan), (0.0, 0.0), (-np.inf, np.inf)])
 @pytest.mark.parametrize("shares", [(np.nan, np.nan), (1.0, 1.0), (0.0, 0.0)])
-def test_a_tensor_that_ran_away_has_a_defined_answer(window, shares):
+def test_the_distribution_of_a_diverged_tensor_is_defined(window, shares):
     edges = np.linspace(-1e38, 1e38, BINS + 1).astype(np.float32)
     histogram = TensorHistogram(
         edges,
@@ -208,7 +208,7 @@ def test_a_tensor_that_ran_away_has_a_defined_answer(window, shares):
         assert np.isfinite(extent(histogram, window, log2)).all()
 
 
-def test_the_axis_shows_the_window_unless_it_is_far_away():
+def test_the_axis_includes_the_representable_range_unless_it_is_far_away():
     values = np.linspace(-1, 1, 100, dtype=np.float32)[:, None]
     histogram = histogram_of(values, choose_grid(-1, 1), 8)
     near, far = extent(histogram, (-1.5, 2.0)), extent(histogram, (-100.0, 100.0))

@@ -33,7 +33,7 @@ def step_function(n, at, before, after):
     return np.where(np.arange(1, n + 1) <= at, before, after)
 
 
-def test_means_are_of_the_windows_around_the_change_without_the_transient():
+def test_means_cover_the_steps_around_the_change_without_the_transient():
     loss = step_function(300, 100, 0.2, 0.3)
     loss[:50] = 9.0  # before the window
     loss[100 : 100 + TRANSIENT_STEPS] = 9.0
@@ -48,7 +48,7 @@ def test_steps_of_the_neighbouring_changes_are_not_counted():
     assert found.loss == pytest.approx((0.2, 0.3)) and found.steps == 30 - TRANSIENT_STEPS and found.complete
 
 
-def test_accuracy_is_that_of_the_last_evaluation_before_and_the_first_after_the_transient():
+def test_accuracy_is_taken_from_the_last_evaluation_before_and_the_first_after_the_transient():
     history = history_of(np.ones(300))
     for step, accuracy in ((40, 0.90), (100, 0.97), (100 + TRANSIENT_STEPS - 1, 0.10), (150, 0.95), (250, 0.99)):
         evaluate(history, step, accuracy)
@@ -57,7 +57,7 @@ def test_accuracy_is_that_of_the_last_evaluation_before_and_the_first_after_the_
     assert effect(history, 20).score is None
 
 
-def test_sqnr_is_of_the_changed_tensors_only():
+def test_sqnr_covers_only_the_changed_tensors():
     history = history_of(np.ones(200), {"a.weights": step_function(200, 100, 31, 12), "b.weights": np.full(200, 77)})
     found = effect(history, 100, ["a.weights"])
     assert found.sqnr_db == pytest.approx((31, 12)) and found.num_tensors == 1
@@ -72,7 +72,7 @@ def test_values_that_are_not_finite_are_left_out():
     assert effect(history_of(np.ones(200), {"a.weights": sqnr}), 100, ["a.weights"]).sqnr_db == pytest.approx((31, 12))
 
 
-def test_it_is_complete_when_nothing_more_will_come():
+def test_an_effect_is_complete_once_no_more_steps_can_count():
     short = history_of(np.ones(100 + TRANSIENT_STEPS + MIN_STEPS - 1))
     found = effect(short, 100)
     assert found.loss is None and not found.complete and "later" in found.describe()
@@ -91,7 +91,7 @@ def test_buckets_that_hold_both_sides_of_the_change_do_not_count():
     assert effect(history, 2001).loss == pytest.approx((1, 2))
 
 
-def test_it_is_told_in_a_line():
+def test_an_effect_is_described_in_one_line():
     history = history_of(step_function(300, 100, 0.21, 0.34), {"a.weights": step_function(300, 100, 31, 12)})
     evaluate(history, 100, 0.971)
     evaluate(history, 200, 0.958)
@@ -100,7 +100,7 @@ def test_it_is_told_in_a_line():
     )
 
 
-def test_changed_tensors_are_told_from_settings_of_the_run():
+def test_changed_tensors_are_distinguished_from_run_settings():
     changes = [
         Change("run.learning_rate", 1, 2),
         Change("b.weights.num_bits", 8, 4),

@@ -21,7 +21,7 @@ from qatviz.quant.ranges import min_max_range
     share=st.floats(0.3, 1.0),
     by_channel=st.booleans(),
 )
-def test_it_agrees_with_the_measures(seed, rows, channels, bits, share, by_channel):
+def test_the_error_distribution_agrees_with_the_measures(seed, rows, channels, bits, share, by_channel):
     random = np.random.RandomState(seed)
     values = (random.randn(rows, channels) * random.uniform(0.1, 2, channels)).astype(np.float32)
     low, high = min_max_range(values if by_channel else values.reshape(-1, 1))
@@ -44,7 +44,7 @@ def test_evenly_spread_values_have_the_ideal_error():
     assert inner.max() / inner.min() < 1.5
 
 
-def test_far_errors_are_in_the_outer_bins():
+def test_errors_beyond_the_axis_are_in_the_outer_bins():
     found = error_distribution(np.float32([[100.0], [-100.0], [0.0]]), choose_grid(-1.0, 1.0, 4))
     assert found.edges[-1] == LARGEST and found.clipping[0] == found.clipping[-1] == 1
 
@@ -54,7 +54,7 @@ def test_a_large_tensor_is_sampled_and_says_so():
     assert found.total == 3 * SAMPLE and SAMPLE / 2 <= found.values <= SAMPLE + 3
 
 
-def test_what_is_not_finite_is_left_out():
+def test_values_that_are_not_finite_are_omitted():
     found = error_distribution(np.float32([[np.nan, 0.5], [np.inf, -np.inf]]), choose_grid(-1.0, 1.0, 4))
     assert found.values == 1 and found.total == 4
     assert np.isnan(error_distribution(np.zeros((0, 2), np.float32), choose_grid(0.0, 0.0)).clipping_share)

@@ -39,7 +39,7 @@ def random_values(seed, rows, channels, spread=1.0):
     exponent=st.integers(-20, 20),
     block=st.integers(1, 400),
 )
-def test_measures_are_the_references(
+def test_measures_equal_the_references(
     seed, rows, channels, bits, symmetric, narrow, power, by_channel, share, exponent, block
 ):
     values = random_values(seed, rows, channels, 10.0**exponent)
@@ -81,7 +81,7 @@ def test_no_values_have_no_error():
 
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("method", [MIN_MAX, PERCENTILE, MSE])
-def test_weights_get_the_range_that_the_method_finds(method, per_channel):
+def test_weights_get_the_range_of_the_method(method, per_channel):
     values = random_values(3, 150, WEIGHTS.num_channels)
     settings = quantizer_settings("weights", num_bits=4, range_method=method, per_channel=per_channel, percentile=95.0)
     grid = pending.pending_grid(WEIGHTS, settings, PRESENT, values)
@@ -91,7 +91,7 @@ def test_weights_get_the_range_that_the_method_finds(method, per_channel):
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
-def test_a_frozen_range_stays(per_channel):
+def test_a_frozen_range_is_kept(per_channel):
     values = random_values(3, 150, WEIGHTS.num_channels)
     expected = choose_grid(*PRESENT, num_bits=3).scale
     for method, held in ((FROZEN, False), (PERCENTILE, True), (MIN_MAX, True)):
@@ -132,7 +132,7 @@ def histogram_of(values, bins=128):
 
 @given(seed=st.integers(0, 10**6), channels=st.integers(1, 6), by_channel=st.booleans())
 @hypothesis_settings(deadline=None, max_examples=40)
-def test_likely_values_are_distributed_as_the_histogram(seed, channels, by_channel):
+def test_sampled_values_follow_the_histogram(seed, channels, by_channel):
     values = random_values(seed, 2000, channels)
     likely = pending.likely_values(histogram_of(values), by_channel)
     assert likely.shape[1] == (channels if by_channel else 1) and likely.dtype == np.float32
@@ -145,7 +145,7 @@ def test_likely_values_are_distributed_as_the_histogram(seed, channels, by_chann
         assert np.abs(np.percentile(likely, shares) - np.percentile(values, shares)).max() < 2 * bin_width
 
 
-def test_likely_values_of_nothing_and_of_what_is_not_finite():
+def test_sampled_values_of_empty_and_infinite_histograms():
     empty = histogram_of(np.float32([[0.0, 1.0]]))
     nothing = TensorHistogram(
         empty.edges, empty.float_counts * 0, empty.quantized_counts * 0, *list(vars(empty).values())[3:]

@@ -88,7 +88,7 @@ def test_flips_count_for_few_bits_only():
     assert levels_of(flip_rate=0.5, num_bits=8)[ROW["flip_rate"]] == v.NO_LEVEL
 
 
-def test_used_codes_are_held_against_what_so_few_values_can_use():
+def test_used_codes_are_compared_with_the_number_that_few_values_can_use():
     values = np.full((len(SNAPSHOT_MEASURES), 2), np.nan, np.float32)
     values[ROW["used_codes"]] = 60
     settings = quantizer_settings("weights")
@@ -105,14 +105,14 @@ def test_used_codes_are_held_against_what_so_few_values_can_use():
     st.booleans(),
     st.booleans(),
 )
-def test_there_is_a_verdict_on_anything(numbers, bits, kind, symmetric, nonnegative, active):
+def test_any_measures_have_a_verdict(numbers, bits, kind, symmetric, nonnegative, active):
     wanted = quantizer_settings(kind, num_bits=bits, symmetric=symmetric)
     found = v.verdict(dict(zip(SNAPSHOT_MEASURES, numbers)), tensor(kind, nonnegative=nonnegative), wanted, active)
     assert found.level in (v.NO_LEVEL, v.GOOD, v.WARNING, v.BAD) and found.text.endswith(".")
     assert active or found.level == v.NO_LEVEL
 
 
-def test_levels_of_a_tensor_in_float_are_none():
+def test_float_tensors_have_no_levels():
     values = np.ones((len(SNAPSHOT_MEASURES), 1), np.float32)
     assert not v.levels(values, [tensor()], [quantizer_settings("weights")], [False]).any()
 
@@ -124,7 +124,7 @@ def test_a_bell_on_its_own_range_at_8_bits_is_good():
 
 
 @pytest.mark.parametrize("bits, level", [(8, v.GOOD), (3, v.WARNING), (2, v.BAD)])
-def test_few_bits_on_evenly_spread_values_are_told_as_rounding(bits, level):
+def test_few_bits_on_uniform_values_are_diagnosed_as_rounding(bits, level):
     values = np.random.RandomState(0).uniform(-1, 1, 50000).astype(np.float32)
     settings = quantizer_settings("weights", num_bits=bits)
     found = v.verdict(measured(values, settings), tensor(), settings)
@@ -132,14 +132,14 @@ def test_few_bits_on_evenly_spread_values_are_told_as_rounding(bits, level):
     assert level == v.GOOD or f"Rounding dominates: {bits} bits" in found.text
 
 
-def test_a_narrow_range_is_told_as_clipping():
+def test_a_small_range_is_diagnosed_as_clipping():
     settings = quantizer_settings("weights", range_method="percentile", percentile=60.0)
     found = v.verdict(measured(normal(), settings, -0.5, 0.5), tensor(), settings)
     assert found.level == v.BAD and found.text.startswith("Clipping dominates") and "min-max" in found.text
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_an_outlier_is_told_by_the_codes_it_leaves_unused(bits):
+def test_an_outlier_is_diagnosed_by_unused_codes(bits):
     values = normal()
     values[0] = 500
     settings = quantizer_settings("weights", num_bits=bits)
@@ -148,13 +148,13 @@ def test_an_outlier_is_told_by_the_codes_it_leaves_unused(bits):
     assert found.text.startswith("Only ")
 
 
-def test_values_that_vanish_between_two_steps_are_told():
+def test_values_rounded_to_zero_are_diagnosed():
     settings = quantizer_settings("weights", num_bits=2, symmetric=True, narrow_range=True)
     found = v.verdict(measured(normal(), settings), tensor(), settings)
     assert found.level == v.BAD and found.text.startswith("Most values become 0 (9") and "per channel" in found.text
 
 
-def test_a_symmetric_grid_for_what_is_never_negative_is_told():
+def test_a_symmetric_grid_for_nonnegative_values_is_diagnosed():
     values = np.abs(np.random.RandomState(0).uniform(-1, 1, 50000)).astype(np.float32) ** 3
     settings = quantizer_settings("activations", symmetric=True, num_bits=8)
     row = measured(values, settings, -1, 1, used_codes=100)
@@ -162,7 +162,7 @@ def test_a_symmetric_grid_for_what_is_never_negative_is_told():
     assert "symmetric off" not in v.verdict(row, tensor("activations"), settings).text
 
 
-def test_float_exact_zero_and_diverged_tensors_have_words_of_their_own():
+def test_float_exact_all_zero_and_diverged_tensors_have_their_own_verdicts():
     settings = quantizer_settings("weights")
     off, late = quantizer_settings("weights", enabled=False), quantizer_settings("weights", quant_delay=500)
     exact = measured(np.arange(256, dtype=np.float32), settings)
@@ -174,7 +174,7 @@ def test_float_exact_zero_and_diverged_tensors_have_words_of_their_own():
     assert v.verdict(dict.fromkeys(SNAPSHOT_MEASURES, NAN), tensor(), settings).text == "Not measured yet."
 
 
-def test_oscillation_is_told_where_nothing_else_is_wrong():
+def test_oscillation_is_diagnosed_if_nothing_else_is_wrong():
     values = np.random.RandomState(0).uniform(-1, 1, 50000).astype(np.float32)
     settings = quantizer_settings("weights", num_bits=4)
     found = v.verdict(measured(values, settings, flip_rate=0.4), tensor(), settings)

@@ -172,7 +172,7 @@ def started(monkeypatch):
 @pytest.mark.parametrize(
     "variable, qt_platform", [("DISPLAY", "xcb"), ("WAYLAND_DISPLAY", ""), ("NOTHING", "offscreen")]
 )
-def test_run_checks_the_platform_that_its_window_will_be_on(started, monkeypatch, arguments, variable, qt_platform):
+def test_run_checks_the_platform_of_its_window(started, monkeypatch, arguments, variable, qt_platform):
     monkeypatch.setenv(variable, ":5")
     bootstrap.run(arguments)
     assert started[0][0] == ["-m", "qatviz", *arguments]
@@ -240,7 +240,7 @@ class Qt:
         return self.installable
 
 
-def test_a_qt_that_starts_is_tried_once_and_remembered(monkeypatch, capsys):
+def test_a_qt_that_starts_is_checked_once(monkeypatch, capsys):
     qt = Qt(monkeypatch, starts=True)
     bootstrap.ensure_qt("xcb", {})
     bootstrap.ensure_qt("xcb", {})
@@ -248,7 +248,7 @@ def test_a_qt_that_starts_is_tried_once_and_remembered(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_qt_that_lacks_libraries_is_tried_again_after_they_are_installed(monkeypatch, capsys):
+def test_a_qt_that_lacks_libraries_is_checked_again_after_their_installation(monkeypatch, capsys):
     qt = Qt(monkeypatch, starts=False, installable=True)
     bootstrap.ensure_qt("xcb", {})
     assert (qt.tries, qt.stamp["qt"]) == (2, ["offscreen", "xcb"])

@@ -50,7 +50,7 @@ def codes_in(path):
     return len(np.unique(interpreter.get_tensor(weights["index"])))
 
 
-def test_a_run_becomes_a_file_with_its_proof(run, tmp_path):
+def test_a_run_is_exported_to_a_file_with_its_proof(run, tmp_path):
     answer = call("export", run, "--format", "tflite", "--out", tmp_path / "net.tflite")
     assert answer.code == 0, answer.err
     assert sorted(os.listdir(str(tmp_path))) == [
@@ -69,7 +69,7 @@ def test_a_run_becomes_a_file_with_its_proof(run, tmp_path):
     assert record["outputs"]["file to evaluation graph"]["identical"] > 0.5 and record["faults"] == []
 
 
-def test_the_checkpoint_that_is_named_is_exported(run, tmp_path):
+def test_a_named_checkpoint_is_exported(run, tmp_path):
     checkpoint = next(info["name"] for info in call("show", run, "--json").json["checkpoints"] if info["step"] == 4)
     for name, options in (("before", ["--checkpoint", checkpoint]), ("after", [])):
         answer = call("export", run, "--out", tmp_path / name, "--plain-codes", "--verify", 3, *options)
@@ -77,7 +77,7 @@ def test_the_checkpoint_that_is_named_is_exported(run, tmp_path):
     assert codes_in(tmp_path / "before") > 15 >= codes_in(tmp_path / "after")
 
 
-def test_json_is_the_proof_on_one_line(run, tmp_path):
+def test_json_output_is_the_proof_on_one_line(run, tmp_path):
     answer = call("export", run, "--out", tmp_path / "net.tflite", "--json", "--verify", 5, "--softmax")
     assert answer.code == 0 and len(answer.out.splitlines()) == 1
     record = answer.json
@@ -87,7 +87,7 @@ def test_json_is_the_proof_on_one_line(run, tmp_path):
     assert (record["examples"], record["layer_examples"]) == (5, 2)
 
 
-def test_a_file_with_a_fault_ends_with_one_and_says_which(run, tmp_path, monkeypatch):
+def test_a_faulty_file_exits_with_1_and_names_the_fault(run, tmp_path, monkeypatch):
     from qatviz.export.tflite import export as tflite
 
     class Broken(tflite.TfliteRunner):
@@ -100,7 +100,7 @@ def test_a_file_with_a_fault_ends_with_one_and_says_which(run, tmp_path, monkeyp
     assert "error: layer 'pool1': alone" in answer.err and "WRONG: layer 'pool1'" in answer.out
 
 
-def test_data_that_moved_can_be_named(run, data, tmp_path):
+def test_a_new_path_of_the_data_can_be_given(run, data, tmp_path):
     moved = tmp_path / "moved.npz"
     moved.write_bytes(data.read_bytes())
     assert call("export", run, "--out", tmp_path / "net.tflite", "--data", moved, "--verify", 2).code == 0
@@ -116,18 +116,18 @@ def test_data_that_moved_can_be_named(run, data, tmp_path):
         (("--format", "onnxx"), "tflite"),
     ],
 )
-def test_what_is_wrong_with_the_call_is_told(run, arguments, message, tmp_path):
+def test_wrong_arguments_are_refused(run, arguments, message, tmp_path):
     assert message in error_of("export", run, "--out", tmp_path / "net.tflite", *arguments)
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_without_a_run_there_is_nothing_to_export(tmp_path):
+def test_a_directory_without_a_run_is_refused(tmp_path):
     error_of("export", tmp_path / "nowhere", "--out", tmp_path / "net.tflite")
     assert "--out" in error_of("export", tmp_path)
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_what_tflite_cannot_hold_is_refused_with_what_would_make_it_possible(data, tmp_path):
+def test_settings_that_tflite_cannot_hold_are_refused_with_remedies(data, tmp_path):
     call(
         "train",
         "--network",

@@ -92,7 +92,7 @@ def assigned(replay):
     return [(item.step, item.command.assignments) for item in replay]
 
 
-def test_the_newest_checkpoint_is_taken(script):
+def test_the_newest_checkpoint_is_used(script):
     for step in (10, 20):
         script.train(10)
         script.save(f"auto-{step}")
@@ -100,7 +100,7 @@ def test_the_newest_checkpoint_is_taken(script):
     assert (moment.name, moment.step, replay) == ("auto-20", 20, ())
 
 
-def test_changes_after_the_checkpoint_are_made_again(script):
+def test_changes_after_the_checkpoint_are_applied_again(script):
     script.change("dense1.weights.num_bits", 7)
     script.train(10)
     script.save("auto-10")
@@ -111,7 +111,7 @@ def test_changes_after_the_checkpoint_are_made_again(script):
     assert assigned(replay) == [(20, (("dense1.weights.num_bits", 3),))]
 
 
-def test_the_change_that_a_checkpoint_was_kept_for_is_made_again(script):
+def test_the_change_that_caused_a_checkpoint_is_applied_again(script):
     script.train(10)
     script.change("run.learning_rate", 0.5, checkpoint="before-10")
     moment, replay = script.starting_point()
@@ -119,14 +119,14 @@ def test_the_change_that_a_checkpoint_was_kept_for_is_made_again(script):
     assert assigned(replay) == [(10, (("run.learning_rate", 0.5),))]
 
 
-def test_a_named_checkpoint_is_gone_back_to_as_it_is(script):
+def test_a_named_checkpoint_is_restored_without_later_changes(script):
     script.train(10)
     script.change("run.learning_rate", 0.5, checkpoint="before-10")
     moment, replay = script.starting_point("before-10")
     assert (moment.name, replay) == ("before-10", ())
 
 
-def test_a_checkpoint_of_a_timeline_that_was_left_is_not_taken(script):
+def test_a_checkpoint_of_a_discarded_branch_is_not_used(script):
     script.train(10)
     kept = script.save("kept")
     script.train(10)
@@ -138,7 +138,7 @@ def test_a_checkpoint_of_a_timeline_that_was_left_is_not_taken(script):
     assert (moment.name, replay) == ("kept", ())
 
 
-def test_a_left_checkpoint_is_not_taken_either_where_its_event_is_missing(script):
+def test_a_checkpoint_of_a_discarded_branch_is_not_used_even_without_its_event(script):
     """The process ended between the file and the event."""
     script.train(10)
     kept = script.save("kept")
@@ -155,7 +155,7 @@ def test_a_left_checkpoint_is_not_taken_either_where_its_event_is_missing(script
         script.starting_point()
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(script):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script):
     for step in (10, 20):
         script.train(10)
         script.save(f"auto-{step}")
@@ -165,7 +165,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(script):
     assert len(script.notices) == 1 and script.notices[0].is_warning and "auto-20" in script.notices[0].text
 
 
-def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_is_taken(script):
+def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_is_used(script):
     script.train(10)
     script.save("good")
     script.train(10)
@@ -175,7 +175,7 @@ def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_is_taken(sc
     assert len(script.notices) == 1 and script.notices[0].is_warning and "bad" in script.notices[0].text
 
 
-def test_without_a_checkpoint_that_can_be_read_the_run_cannot_go_on(script):
+def test_a_run_without_a_readable_checkpoint_cannot_be_resumed(script):
     script.train(10)
     script.save("only")
     damage(script, "only")
@@ -186,7 +186,7 @@ def test_without_a_checkpoint_that_can_be_read_the_run_cannot_go_on(script):
     assert all(notice.is_warning and "only" in notice.text for notice in script.notices) and script.notices
 
 
-def test_before_the_first_checkpoint_the_run_begins_anew_with_its_changes(script):
+def test_a_run_without_checkpoints_starts_again_with_its_changes(script):
     script.train(10)
     script.change("run.learning_rate", 0.5)
     moment, replay = script.starting_point()
@@ -213,7 +213,7 @@ ACTIONS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(ACTIONS)
-def test_the_settings_of_a_run_that_goes_on_are_those_it_had(tmp_path_factory, actions):
+def test_a_resumed_run_has_the_settings_it_had(tmp_path_factory, actions):
     """Whatever happened before: the checkpoint's settings with the changes made again are what they were at the end,
     and the record, set back, tells the checkpoint's settings."""
     script = Script(tmp_path_factory.mktemp("script") / "run")

@@ -23,7 +23,7 @@ def test_networks_are_listed_with_their_sizes():
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)
-def test_a_network_is_told_layer_by_layer(name):
+def test_a_network_is_described_layer_by_layer(name):
     arguments = ["networks", name, "--input-shape", "32x32x3", "--classes", "7"]
     row = json.loads(call(*arguments, "--json").out)
     network = zoo.build(name, (32, 32, 3), 7)

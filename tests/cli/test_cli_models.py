@@ -88,7 +88,7 @@ def arrays_at_start(folder, out):
 @pytest.mark.parametrize(
     "files", [["--model", "whole.h5"], ["--model", "layers.json", "--model-weights", "weights.h5"]]
 )
-def test_training_begins_with_the_weights_of_the_file(files, folder):
+def test_training_starts_from_the_weights_of_the_file(files, folder):
     out = "run-" + files[1]
     answer = train(folder, *[folder / word if "." in word else word for word in files], "--steps", 0, out=out)
     assert answer.code == 0, answer.err
@@ -97,7 +97,7 @@ def test_training_begins_with_the_weights_of_the_file(files, folder):
     assert {tensor["name"] for tensor in answer.json["tensors"]} >= {"eyes.weights", "verdict.weights"}
 
 
-def test_or_from_scratch(folder):
+def test_from_scratch_ignores_the_weights_of_the_file(folder):
     assert train(folder, "--model", folder / "whole.h5", "--from-scratch", "--steps", 0, out="scratch").code == 0
     with np.load(str(folder / "values.npz")) as values:
         assert not np.array_equal(arrays_at_start(folder, "scratch")["eyes.weights"], values["kernel"])
@@ -105,12 +105,12 @@ def test_or_from_scratch(folder):
     assert spec_of(folder, "scratch").keras.arrays["eyes.weights"] == (("eyes",), "kernel")
 
 
-def test_an_architecture_alone_begins_with_seeded_weights_and_says_so(folder):
+def test_an_architecture_alone_starts_with_seeded_weights_and_says_so(folder):
     answer = train(folder, "--model", folder / "layers.json", "--steps", 0)
     assert answer.code == 0 and "training starts with random ones" in answer.err
 
 
-def test_what_the_model_does_not_have_is_not_trained(folder):
+def test_parameters_that_the_model_lacks_are_not_trained(folder):
     assert train(folder, "--model", folder / "whole.h5", "--steps", 12, "--learning-rate", 0.01, out="fixed").code == 0
     arrays = arrays_at_start(folder, "fixed")
     assert spec_of(folder, "fixed").fixed == {"norm.gamma"}
@@ -118,7 +118,7 @@ def test_what_the_model_does_not_have_is_not_trained(folder):
     assert "norm.gamma|m" not in arrays and "norm.beta|m" in arrays
 
 
-def test_a_run_cut_off_before_its_first_checkpoint_begins_anew_with_the_same_weights(folder):
+def test_a_run_interrupted_before_its_first_checkpoint_starts_again_with_the_same_weights(folder):
     options = ["--model", folder / "whole.h5", "--steps", 10]
     whole = train(folder, *options, out="cut")
     for path in (folder / "cut" / "checkpoints").iterdir():
@@ -127,7 +127,7 @@ def test_a_run_cut_off_before_its_first_checkpoint_begins_anew_with_the_same_wei
     assert again.code == 0 and again.json["loss"] == whole.json["loss"]
 
 
-def test_quantization_begins_later(folder):
+def test_quantization_of_an_imported_model_is_delayed(folder):
     answer = train(folder, "--model", folder / "whole.h5", "--steps", 6, "--quant-delay", 4, out="later")
     assert answer.code == 0
     book = spec_of(folder, "later").book
@@ -136,12 +136,12 @@ def test_quantization_begins_later(folder):
     assert "SettingsActivated" in kinds
 
 
-def test_an_open_input_takes_the_shape_of_the_examples(folder):
+def test_an_open_input_gets_the_shape_of_the_examples(folder):
     answer = train(folder, "--model", folder / "open.h5", "--steps", 1)
     assert answer.code == 0, answer.err
 
 
-def test_a_script_is_run_only_where_it_is_allowed(folder):
+def test_a_script_is_run_only_if_allowed(folder):
     spec = f"{folder / 'script.py'}:small"
     refused = error_of("train", "--model", spec, "--data", folder / "small.npz")
     assert "Python code, which would run with your permissions" in refused
@@ -160,7 +160,7 @@ def test_a_script_is_run_only_where_it_is_allowed(folder):
         ("small.npz", "zip archive"),
     ],
 )
-def test_what_gives_no_model_is_refused(model, told, folder):
+def test_files_and_scripts_without_a_model_are_refused(model, told, folder):
     assert told in error_of("train", "--model", folder / model, "--allow-code", "--data", folder / "small.npz")
 
 
@@ -184,7 +184,7 @@ def test_options_that_do_not_go_together_are_refused(arguments, told, folder):
     assert told in error_of("train", "--data", folder / "small.npz", *arguments)
 
 
-def test_a_run_that_goes_on_keeps_its_model(folder):
+def test_a_resumed_run_keeps_its_model(folder):
     for option in (["--model", "x.h5"], ["--quant-delay", 5]):
         assert "can't change in a continued run" in error_of("train", "--resume", folder, *option)
 

@@ -65,7 +65,7 @@ from qatviz.telemetry.record.run_record import RunRecord
         (["data", "nowhere"], ["'nowhere'"]),
     ],
 )
-def test_a_mistake_is_named(arguments, words, tmp_path, monkeypatch):
+def test_a_wrong_option_or_value_is_named(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = error_of(*arguments)
     for word in words:
@@ -84,16 +84,16 @@ def test_a_mistake_is_named(arguments, words, tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("going_on", ["--resume", "--fork"])
-def test_what_a_run_began_with_cannot_change_when_it_goes_on(going_on, option, value):
+def test_fixed_options_of_a_run_cannot_change_when_it_is_resumed(going_on, option, value):
     assert option in error_of("train", going_on, "somewhere", option, value)
 
 
-def test_a_directory_that_holds_a_run_is_not_written_over(tmp_path):
+def test_a_directory_with_a_run_is_not_overwritten(tmp_path):
     RunRecord.create(tmp_path, {}).close()
     assert "resume it" in error_of("train", "--out", tmp_path)
 
 
-def test_a_run_that_is_being_written_is_left_alone(tmp_path):
+def test_a_run_that_is_being_written_is_not_resumed(tmp_path):
     with RunRecord.create(tmp_path, {}):
         assert "is being written by process" in error_of("train", "--resume", tmp_path)
 
@@ -105,7 +105,7 @@ def test_every_command_has_help(command):
     assert "usage: qatviz " + command in answer.out
 
 
-def test_the_help_of_train_tells_all_settings_and_examples():
+def test_the_help_of_train_lists_settings_and_examples():
     text = call("train", "--help").out
     for setting in RUN_SETTINGS.values():
         assert "--" + setting.name.replace("_", "-") in text
@@ -114,7 +114,7 @@ def test_the_help_of_train_tells_all_settings_and_examples():
     assert f"(default: {DEFAULT_NETWORK})" in text
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     assert call("--version").out == f"qatviz {__version__}\n"
 
 
@@ -123,14 +123,14 @@ VALUES = st.text("abcdefghijklmnopqrstuvwxyz0123456789.-+", min_size=1)
 
 
 @given(st.none() | st.integers(0, 10**9), st.lists(st.tuples(NAMES, VALUES), min_size=1))
-def test_a_change_is_read_as_it_is_written(step, pairs):
+def test_a_change_is_parsed_as_written(step, pairs):
     text = "" if step is None else f"{step}:"
     change = parse_change(text + ",".join("=".join(pair) for pair in pairs))
     assert change.step == step and change.assignments == tuple(pairs)
 
 
 @given(st.text())
-def test_any_text_is_a_change_or_a_setting_error(text):
+def test_any_text_is_parsed_or_a_setting_error(text):
     try:
         change = parse_change(text)
     except SettingError as error:
@@ -143,7 +143,7 @@ SWITCHES = sorted(name for name, setting in QUANTIZER_SETTINGS.items() if settin
 
 
 @given(st.dictionaries(st.sampled_from(SWITCHES), st.booleans()))
-def test_settings_of_a_kind_are_read_as_they_are_written(values):
+def test_settings_of_all_weights_or_activations_are_parsed_as_written(values):
     words = [f"{name}={'on' if value else 'off'}" for name, value in values.items()]
     assert parse_kind(words, WEIGHTS) == values
     assert parse_kind([",".join(words)] if words else [], WEIGHTS) == values

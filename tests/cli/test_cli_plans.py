@@ -65,7 +65,7 @@ def assert_same_plan(one, other):
     assert (one.spec.start.name, one.spec.start.book) == (other.spec.start.name, other.spec.start.book)
 
 
-def test_the_changes_to_be_made_again_are_not_lost_when_they_are_not_reached(run):
+def test_changes_to_apply_again_are_kept_if_they_were_not_reached(run):
     first = prepare_and_close("--resume", run)
     assert first.spec.start.step == 20
     assert sorted((item.step, item.command.assignments) for item in first.spec.schedule) == [
@@ -76,7 +76,7 @@ def test_the_changes_to_be_made_again_are_not_lost_when_they_are_not_reached(run
         assert_same_plan(prepare_and_close("--resume", run), first)
 
 
-def test_what_is_asked_for_when_a_run_goes_on_is_kept(run):
+def test_changes_requested_on_resume_are_kept(run):
     first = prepare_and_close(
         "--resume", run, "--steps", 90, "--preset", "int4", "--learning-rate", "0.5", "--set", "60:*.weights.num_bits=2"
     )
@@ -91,7 +91,7 @@ def test_what_is_asked_for_when_a_run_goes_on_is_kept(run):
     assert prepare_and_close("--resume", run).spec.steps is None
 
 
-def test_the_plan_is_told(run):
+def test_the_planned_changes_are_printed(run):
     prepare_and_close("--resume", run, "--steps", 90)
     text = call("show", run).out
     assert "step 20 of 90" in text and "planned: 90 steps, scheduled changes: 2" in text
@@ -100,7 +100,7 @@ def test_the_plan_is_told(run):
     assert "step 20," in text and "planned: no limit, scheduled changes: 2" in text
 
 
-def test_what_was_reached_is_not_made_again(run):
+def test_changes_that_were_applied_are_not_applied_again(run):
     launch = prepare_and_close("--resume", run, "--steps", 90, "--set", "run.beta2=0.9")
     _, at_once, command_id = launch.spec.schedule[-1]
     with RunRecord.open(run) as record:
@@ -114,7 +114,7 @@ def test_what_was_reached_is_not_made_again(run):
     assert sorted(item.step for item in again.spec.schedule) == [25, 28] and again.spec.steps == 90
 
 
-def test_a_scheduled_change_that_was_undone_does_not_come_back(run):
+def test_a_scheduled_change_that_was_undone_is_not_applied_again(run):
     with RunRecord.open(run) as record:
         change = record.events()[-1]["changes"]
         record.append_rewind(25)
@@ -123,14 +123,14 @@ def test_a_scheduled_change_that_was_undone_does_not_come_back(run):
     assert [item.step for item in prepare_and_close("--resume", run).spec.schedule] == [28]
 
 
-def test_a_fork_keeps_what_was_asked_for(run, tmp_path):
+def test_a_fork_keeps_the_planned_changes(run, tmp_path):
     first = prepare_and_close("--fork", run, "--out", tmp_path / "fork", "--preset", "ternary", "--steps", 50)
     again = prepare_and_close("--resume", tmp_path / "fork")
     assert (again.spec.steps, again.spec.schedule) == (first.spec.steps, first.spec.schedule)
     assert (20, ApplyPreset("ternary")) in [item[:2] for item in again.spec.schedule] and again.spec.steps == 50
 
 
-def test_going_back_to_a_named_checkpoint_leaves_changes_at_its_step_behind(run):
+def test_restoring_a_named_checkpoint_drops_changes_at_its_step(run):
     prepare_and_close("--resume", run, "--preset", "int4")
     launch = prepare_and_close("--resume", run, "--checkpoint", "auto-20")
     assert sorted(item.step for item in launch.spec.schedule) == [25, 28]

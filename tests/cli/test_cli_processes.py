@@ -55,7 +55,7 @@ def wait_for_step(process, directory, step):
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_a_run_cleanly_and_keeps_it(tmp_path, number):
+def test_a_signal_stops_a_run_cleanly_and_keeps_its_record(tmp_path, number):
     data = write_data(tmp_path / "small.npz")
     process = start("train", "--data", data, *OPTIONS, "--steps", "inf", "--out", tmp_path / "run", "--json")
     wait_for_step(process, tmp_path / "run", 30)
@@ -73,7 +73,7 @@ def test_a_signal_stops_a_run_cleanly_and_keeps_it(tmp_path, number):
 
 
 @posix
-def test_another_signal_ends_the_process_at_once(tmp_path):
+def test_a_second_signal_ends_the_process_immediately(tmp_path):
     data = write_data(tmp_path / "small.npz")
     process = start("train", "--data", data, *OPTIONS, "--steps", "inf")
     # Before TensorFlow is loaded the run cannot stop: the second signal comes while the first is being answered.
@@ -86,7 +86,7 @@ def test_another_signal_ends_the_process_at_once(tmp_path):
 
 
 @posix
-def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
+def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(tmp_path):
     data = write_data(tmp_path / "small.npz")
     process = start("train", "--data", data, *OPTIONS, "--steps", "inf", "--out", tmp_path / "run")
     wait_for_step(process, tmp_path / "run", 40)
@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
         ["train", "--network", "none"],
     ],
 )
-def test_what_does_not_train_loads_neither_tensorflow_nor_qt(arguments):
+def test_commands_that_do_not_train_import_neither_tensorflow_nor_qt(arguments):
     program = (
         "import sys; from qatviz.cli import main; main(sys.argv[1:]); "
         "sys.exit(len({'tensorflow', 'PyQt5', 'tqdm'} & set(sys.modules)))"
@@ -127,7 +127,7 @@ def test_what_does_not_train_loads_neither_tensorflow_nor_qt(arguments):
 
 
 @posix
-def test_a_reader_that_has_seen_enough_is_no_error_worth_a_traceback():
+def test_a_closed_pipe_causes_no_traceback():
     process = start("settings")
     process.stdout.close()
     err = process.stderr.read()

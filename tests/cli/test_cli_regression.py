@@ -30,7 +30,7 @@ def trained(folder):
     return call("train", "--data", folder / "numbers.npz", *OPTIONS, "--steps", 60, "--out", folder / "run", "--json")
 
 
-def test_the_result_has_the_error_by_its_name(trained):
+def test_the_result_has_the_metric_by_name(trained):
     result = trained.json
     assert trained.code == 0 and result["metric"] == "rmse" and result["rmse_step"] == 60
     assert list(result["rmse"]) == list(MODES) and not any("accuracy" in key for key in result)
@@ -44,7 +44,7 @@ def test_the_result_has_the_error_by_its_name(trained):
     )
 
 
-def test_the_record_tells_it(trained, folder):
+def test_show_has_the_metric(trained, folder):
     text = call("show", folder / "run").out
     assert "RMSE on held-out data" in text and "ccuracy" not in text
     row = text[text.index("RMSE on held-out data") :].splitlines()[4].split()
@@ -54,7 +54,7 @@ def test_the_record_tells_it(trained, folder):
     assert found["description"]["task"] == "regression"
 
 
-def test_it_goes_on_as_it_began_whatever_the_data_says_of_itself(folder):
+def test_a_resumed_run_keeps_its_task_regardless_of_the_datas_default(folder):
     """Whole numbers were to be predicted because the call said so; it need not say it again."""
     began = call(
         "train",
@@ -77,7 +77,7 @@ def test_it_goes_on_as_it_began_whatever_the_data_says_of_itself(folder):
     assert "--task: can't change in a continued run" in refused
 
 
-def test_a_run_from_before_there_were_tasks_is_one_of_classes(tmp_path):
+def test_a_record_without_a_task_is_a_classification(tmp_path):
     """Its description has no task, its evaluations no name of a metric."""
     write_data(tmp_path / "small.npz")
     call(
@@ -105,7 +105,7 @@ def test_a_run_from_before_there_were_tasks_is_one_of_classes(tmp_path):
     assert call("train", "--resume", tmp_path / "old", "--steps", 8, "--json", "--quiet").json["accuracy_step"] == 8
 
 
-def test_the_data_is_described(folder):
+def test_regression_data_is_described(folder):
     text = call("data", folder / "numbers.npz").out
     assert "targets    2 per example" in text and "class" not in text
     assert call("data", folder / "numbers.npz", "--json").json["task"] == "regression"
@@ -116,7 +116,7 @@ def test_the_data_is_described(folder):
     assert "invalid choice: 'guessing'" in error_of("data", folder / "numbers.npz", "--task", "guessing")
 
 
-def test_the_window_is_told_the_error_of_a_record(trained, folder):
+def test_an_opened_record_has_the_metric(trained, folder):
     prepared = open_recorded(str(folder / "run"))
     assert metric_in(prepared.run.history) is RMSE
     assert prepared.run.history.series("rmse.quantized").last_step.tolist() == [20, 40, 60]
@@ -124,6 +124,6 @@ def test_the_window_is_told_the_error_of_a_record(trained, folder):
     assert told[-1].metric == "rmse" and told[-1].scores == pytest.approx(trained.json["rmse"])
 
 
-def test_tags_for_tensorboard_have_its_name(trained, folder):
+def test_tensorboard_tags_have_the_metrics_name(trained, folder):
     names = [name for track in recorded_series(RunRecord.read(folder / "run")).tracks for name in track.names]
     assert {"rmse/" + mode for mode in MODES} <= set(names) and not any("accuracy" in name for name in names)

@@ -57,7 +57,7 @@ def rows(page):
     ]
 
 
-def test_it_says_what_show_says(run, page):
+def test_the_page_agrees_with_show(run, page):
     shown = call("show", run, "--json").json
     found = rows(page)
     assert f"{STEPS} steps: finished" in page and shown["description"]["run_id"] in page
@@ -74,7 +74,7 @@ def test_it_says_what_show_says(run, page):
     assert ["12", "num_bits 8 → 4 of 4 tensors"] in [[row[0], row[-1]] for row in found if row]
 
 
-def test_exports_are_in_it(run):
+def test_exports_are_listed(run):
     assert call("export", run, "--out", run / "model.tflite", "--verify", 8).code == 0
     answer = call("report", run, "--json")
     path = run / "report.html"
@@ -83,7 +83,7 @@ def test_exports_are_in_it(run):
     assert "model.tflite.parity.json" in page and "TFLite int8" in page and "conv2_relu" in page
 
 
-def test_exports_that_were_written_elsewhere_are_in_it_too(run, tmp_path):
+def test_exports_in_other_directories_are_listed(run, tmp_path):
     for name in ("net.tflite", "net.npz"):
         arguments = ("--format", "npz") if name.endswith("npz") else ()
         assert call("export", run, "--out", tmp_path / name, "--verify", 8, *arguments).code == 0
@@ -94,13 +94,13 @@ def test_exports_that_were_written_elsewhere_are_in_it_too(run, tmp_path):
     assert "exports-elsewhere/net.tflite.parity.json" in page and "exports-elsewhere/net.npz.parity.json" in page
 
 
-def test_what_is_wrong_with_the_call_is_told(run, tmp_path):
+def test_wrong_arguments_are_refused(run, tmp_path):
     assert "nowhere" in error_of("report", tmp_path / "nowhere")
     assert "run.sqlite: found another file, not a report" in error_of("report", run, "--out", run / "run.sqlite")
     assert call("show", run).code == 0
 
 
-def test_it_loads_neither_tensorflow_nor_qt(run, tmp_path):
+def test_writing_a_report_imports_neither_tensorflow_nor_qt(run, tmp_path):
     program = (
         "import sys; from qatviz.cli import main; code = main(sys.argv[1:]); "
         "sys.exit(code or len({'tensorflow', 'PyQt5'} & set(sys.modules)))"

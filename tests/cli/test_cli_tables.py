@@ -66,7 +66,7 @@ def test_the_table_of_tensors_fits_80_columns(network, measures):
             assert line.split()[:2] == [tensor.layer, tensor.kind[0]]
 
 
-def test_the_table_of_tensors_tells_grid_and_errors():
+def test_the_table_of_tensors_has_grid_and_errors():
     outcome = outcome_of(
         "mlp",
         "int4",
@@ -85,13 +85,13 @@ def test_the_table_of_tensors_tells_grid_and_errors():
     assert lines[2].split()[:4] == ["input", "a", "8", "0.5"]
 
 
-def test_tensors_in_float_are_said_to_be():
+def test_float_tensors_are_marked():
     lines = tensor_table(outcome_of("mlp", "float").tensors(), 80).splitlines()
     assert all(line.split()[2:] == ["float"] for line in lines[2:9])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_without_a_snapshot_the_grid_is_told_alone(preset):
+def test_without_a_snapshot_only_the_grid_is_shown(preset):
     outcome = outcome_of("lenet", preset)
     outcome.snapshot = None
     assert all(row["scale"] is None and row["used_codes"] is None for row in outcome.tensors())
@@ -120,7 +120,7 @@ SENTENCES = st.lists(st.text("cd", min_size=1, max_size=12)).map(" ".join)
 
 
 @given(st.lists(st.tuples(st.text("ab", min_size=1, max_size=9), SENTENCES)), st.integers(40, 120))
-def test_a_last_column_of_text_is_wrapped_and_loses_nothing(rows, width):
+def test_a_last_column_of_text_is_wrapped_without_loss(rows, width):
     text = table(("name", "what"), rows, (0, 1), width)
     assert max(map(len, text.splitlines())) <= width
     assert sorted(text.split()) == sorted(["name", "what", *" ".join(" ".join(row) for row in rows).split()])
@@ -132,7 +132,7 @@ def test_accuracies_are_in_percent():
     assert text.splitlines()[1].split("%") == [" 200  97.1 ", "        50.0 ", "           100.0 ", "      0.0 ", ""]
 
 
-def test_errors_are_in_the_unit_of_the_targets():
+def test_regression_errors_are_in_the_unit_of_the_targets():
     errors = {"float": 0.023456, "weights_only": 12.5, "activations_only": 48213.4, "quantized": float("nan")}
     text = score_table(RMSE, [dict(errors, step=200)], 80)
     assert text.splitlines()[1].split() == ["200", "0.02346", "12.5", "48,213", "-"]

@@ -80,7 +80,7 @@ def test_the_result_is_one_line_of_strict_json(whole, folder):
     assert all(0 <= share <= 1 for share in result["accuracy"].values())
 
 
-def test_the_result_tells_what_changed_when(whole):
+def test_the_result_lists_changes_with_their_steps(whole):
     weights = ["dense1.weights", "dense2.weights", "logits.weights"]
     assert whole.json["events"] == [
         {"step": 20, "setting": "dense1.weights.num_bits", "old": 4, "new": 3},
@@ -104,7 +104,7 @@ def test_the_result_has_a_row_for_each_tensor(whole):
         assert 0 <= row["effective_bits"] <= row["num_bits"]
 
 
-def test_what_happens_is_told_on_the_way(whole):
+def test_events_are_printed_during_the_run(whole):
     lines = whole.err.splitlines()
     assert lines[0] == "starting TensorFlow"
     assert "step 20: dense1.weights.num_bits 4 -> 3" in lines
@@ -112,7 +112,7 @@ def test_what_happens_is_told_on_the_way(whole):
     assert all(line.startswith(("starting ", "training on ", "step ")) for line in lines)
 
 
-def test_a_run_that_stopped_and_goes_on_equals_one_that_did_not(whole, folder):
+def test_a_resumed_run_equals_an_uninterrupted_one(whole, folder):
     first = call("train", "--data", folder / "small.npz", *OPTIONS, "--steps", 30, "--out", folder / "parts", "--json")
     assert first.json["step"] == 30
     second = call("train", "--resume", folder / "parts", "--steps", 60, "--json")
@@ -125,7 +125,7 @@ def test_a_run_that_stopped_and_goes_on_equals_one_that_did_not(whole, folder):
     assert again.code == 0 and comparable(again.json) == comparable(whole.json)
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_end(whole, folder):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_result(whole, folder):
     call("train", "--data", folder / "small.npz", *OPTIONS, "--steps", 45, "--out", folder / "damaged", "--quiet")
     newest = folder / "damaged" / "checkpoints" / "final-00000045.npz"
     newest.write_bytes(newest.read_bytes()[:-100])
@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_end(
     assert "final-00000045" in answer.err and len(answer.err.splitlines()) == 1
 
 
-def test_a_checkpoint_of_another_network_is_told_in_a_sentence(whole, folder, tmp_path):
+def test_a_checkpoint_of_another_network_is_refused_in_one_line(whole, folder, tmp_path):
     run = tmp_path / "run"
     assert (
         call("train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3, "--quiet", "--out", run).code
@@ -152,7 +152,7 @@ def test_a_checkpoint_of_another_network_is_told_in_a_sentence(whole, folder, tm
     )
 
 
-def test_settings_change_when_a_run_goes_on_and_a_fork_leaves_it_alone(whole, folder):
+def test_settings_may_change_on_resume_and_a_fork_leaves_its_source_unchanged(whole, folder):
     before = call("show", folder / "whole", "--json").json
     answer = call(
         "train",
@@ -188,7 +188,7 @@ def test_settings_change_when_a_run_goes_on_and_a_fork_leaves_it_alone(whole, fo
     assert resumed.code == 0 and resumed.json["events"] == [] and resumed.json["step"] == 41
 
 
-def test_show_tells_the_whole_run(whole, folder, monkeypatch):
+def test_show_describes_the_whole_run(whole, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     text = call("show", folder / "whole").out
     for word in [
@@ -222,7 +222,7 @@ def test_a_damaged_record_is_refused(whole, folder, tmp_path):
         assert answer.code == 2 and "run.sqlite" in answer.err and answer.out == ""
 
 
-def test_other_data_is_refused_and_the_same_elsewhere_taken(whole, folder, tmp_path):
+def test_other_data_is_refused_and_moved_data_accepted(whole, folder, tmp_path):
     other = call("train", "--resume", folder / "whole", "--data", "mnist-5k")
     assert other.code == 2 and "fingerprint" in other.err
     moved = tmp_path / "moved.npz"
@@ -260,7 +260,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_it(tmp_path):
     assert shown.code == 0 and "nonfinite" in shown.out
 
 
-def test_without_out_nothing_is_kept_and_quiet_is_quiet(folder, tmp_path, monkeypatch):
+def test_without_out_nothing_is_recorded_and_quiet_prints_nothing(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = call(
         "train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3, "--quiet", "--set", "9:run.beta1=0.5"
@@ -270,7 +270,7 @@ def test_without_out_nothing_is_kept_and_quiet_is_quiet(folder, tmp_path, monkey
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_a_failing_run_tells_its_traceback(folder, monkeypatch):
+def test_a_failing_run_prints_its_traceback(folder, monkeypatch):
     def broken(*_):
         raise OSError("no such device")
 

@@ -36,7 +36,7 @@ def opened(monkeypatch):
     return calls
 
 
-def test_without_a_display_a_window_is_refused_with_what_works_instead(no_display, capsys):
+def test_without_a_display_a_window_is_refused_with_alternatives(no_display, capsys):
     for arguments in (["window"], ["open", "runs/a"]):
         assert main(arguments) == 2
         told = capsys.readouterr().err
@@ -44,14 +44,14 @@ def test_without_a_display_a_window_is_refused_with_what_works_instead(no_displa
 
 
 @pytest.mark.parametrize("variable", ["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"])
-def test_with_a_display_the_program_alone_opens_the_window(no_display, opened, monkeypatch, tmp_path, variable):
+def test_without_a_command_the_window_opens(no_display, opened, monkeypatch, tmp_path, variable):
     monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
     monkeypatch.setenv(variable, "x")
     assert main([]) == 0
     assert opened == [NewRunRequest(out=opened[0].out)] and opened[0].out.endswith("-lenet")
 
 
-def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_opens(
+def test_the_window_has_the_options_of_train_and_checks_them_before_it_opens(
     no_display, opened, monkeypatch, capsys, tmp_path
 ):
     monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
@@ -68,19 +68,19 @@ def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_
     assert "--netwrok" in capsys.readouterr().err and opened == []
 
 
-def test_open_names_the_directory_in_full(no_display, opened, monkeypatch):
+def test_open_uses_the_absolute_path(no_display, opened, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":1")
     main(["open", "runs/a"])
     assert opened == [OpenRequest(os.path.abspath("runs/a"))]
 
 
 @pytest.mark.parametrize("text", ["", "1280", "1280x", "x800", "10x10", "99999x800", "1280*800", "-1x800"])
-def test_sizes_that_are_none_are_refused(text):
+def test_invalid_sizes_are_refused(text):
     with pytest.raises(SettingError, match="WIDTHxHEIGHT"):
         window.parse_size(text)
 
 
-def test_a_size_is_two_numbers():
+def test_a_size_is_width_x_height():
     assert window.parse_size("1920x1080") == (1920, 1080)
 
 
@@ -92,7 +92,7 @@ def run(arguments, folder, **variables):
 
 
 @pytest.mark.slow
-def test_without_a_display_it_trains_in_the_terminal_and_draws_its_window(tmp_path):
+def test_without_a_display_it_trains_in_the_terminal_and_renders_the_window_to_a_file(tmp_path):
     # As the user calls it, but for the number of steps, which would take a minute.
     program = (
         "import sys; from dataclasses import replace; from qatviz.cli import main, train; real = train.train_request; "
@@ -109,7 +109,7 @@ def test_without_a_display_it_trains_in_the_terminal_and_draws_its_window(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_screenshot_has_the_size_and_the_run_that_were_asked_for(tmp_path):
+def test_a_screenshot_has_the_requested_size_and_run(tmp_path):
     trained = run(["train", "--network", "mlp", "--steps", "15", "--out", "a", "--quiet"], tmp_path)
     assert trained.returncode == 0, trained.stderr
     done = run(

@@ -50,7 +50,7 @@ def exported(compiler, tmp_path_factory, dataset):
     return export(tmp_path_factory.mktemp("c") / "out", dataset, metadata={"step": 3})
 
 
-def test_an_export_is_a_directory_that_has_been_run(compiler, exported):
+def test_an_export_is_a_directory_whose_compiled_program_was_run(compiler, exported):
     written, path = exported, exported.paths[0]
     assert sorted(os.listdir(str(path))) == FILES
     assert {item.name for item in written.paths[1:]} == set(FILES)
@@ -64,14 +64,14 @@ def test_an_export_is_a_directory_that_has_been_run(compiler, exported):
     assert str(report.nbytes["file"]) + " bytes of constants" in (path / "README.txt").read_text()
 
 
-def test_so_is_what_other_formats_do_not_hold(compiler, tmp_path, dataset):
+def test_per_channel_zero_points_and_packed_weights_are_exported(compiler, tmp_path, dataset):
     """Zero points of each channel's own, and two weights in a byte."""
     report = export(tmp_path / "out", dataset, {"num_bits": 4, "per_channel": True}, pack_int4=True).report
     assert report.outputs["file to simulator"] == (1.0, 0, 1.0)
     assert report.outputs["file to evaluation graph"].identical >= 0.995
 
 
-def test_the_golden_vectors_are_what_the_program_computes(compiler, exported, tmp_path):
+def test_golden_vectors_equal_the_outputs_of_the_program(compiler, exported, tmp_path):
     path, program = exported.paths[0], str(tmp_path / "run")
     subprocess.run([*compiler.command, "-o", program, "main.c", "chain.c", "qatviz_nn.c"], cwd=str(path), check=True)
     with np.load(str(path / "golden.npz")) as golden:
@@ -81,7 +81,7 @@ def test_the_golden_vectors_are_what_the_program_computes(compiler, exported, tm
         np.testing.assert_array_equal(found, golden["simulator_output"])
 
 
-def test_a_program_that_fails_is_no_export(compiler, tmp_path, dataset, monkeypatch):
+def test_a_program_that_fails_its_self_test_is_not_exported(compiler, tmp_path, dataset, monkeypatch):
     def zeros(model, codes, names):
         return {model.output: np.zeros((len(codes), 4), int)}
 
@@ -91,7 +91,7 @@ def test_a_program_that_fails_is_no_export(compiler, tmp_path, dataset, monkeypa
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):
+def test_a_failed_export_keeps_the_earlier_one(exported, dataset, monkeypatch):
     path = exported.paths[0]
     before = {name: (path / name).read_bytes() for name in FILES}
 
@@ -107,7 +107,7 @@ def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a shell script as a compiler")
-def test_a_compiler_that_is_not_waited_for_is_stopped_with_all_it_started(tmp_path):
+def test_cancelling_kills_the_compiler_and_its_children(tmp_path):
     """What it has started says so in a pipe, which has an end once nobody is left who could write to it."""
     os.mkfifo(str(tmp_path / "pipe"))
     script = tmp_path / "slow-cc"
@@ -127,7 +127,7 @@ def test_a_compiler_that_is_not_waited_for_is_stopped_with_all_it_started(tmp_pa
     os.close(pipe)
 
 
-def test_a_program_that_takes_its_time_gets_all_of_its_input(compiler, tmp_path, monkeypatch):
+def test_a_slow_program_receives_all_of_its_input(compiler, tmp_path, monkeypatch):
     """More than a pipe holds, however often it is looked at in the meantime."""
     from qatviz.export.c import runner as c_runner
 
@@ -142,7 +142,7 @@ def test_a_program_that_takes_its_time_gets_all_of_its_input(compiler, tmp_path,
 # Without a compiler
 
 
-def test_without_a_compiler_it_is_written_and_says_that_it_was_not_run(tmp_path, dataset, monkeypatch):
+def test_without_a_compiler_the_export_is_written_and_marked_as_not_run(tmp_path, dataset, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     path = tmp_path / "out"
@@ -166,14 +166,14 @@ def test_without_a_compiler_it_is_written_and_says_that_it_was_not_run(tmp_path,
         ("cc '", "CC names one, but cc ' does not work"),
     ],
 )
-def test_a_compiler_that_does_not_work_is_none(cc, reason):
+def test_a_broken_compiler_counts_as_missing(cc, reason):
     if os.name == "nt":
         pytest.skip("there is no false")
     with pytest.raises(NoCompiler, match=reason):
         find_compiler({"CC": cc, "PATH": os.environ["PATH"]})
 
 
-def test_cc_may_have_flags(compiler):
+def test_cc_may_contain_flags(compiler):
     found = find_compiler(dict(os.environ, CC=" ".join(compiler.command) + " -DQATVIZ"))
     assert found == ((*compiler.command, "-DQATVIZ"), compiler.version)
 
@@ -189,7 +189,7 @@ BUFFERS = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6), st.integers(
 
 @settings(max_examples=200, deadline=None)
 @given(BUFFERS)
-def test_codes_that_are_needed_at_the_same_time_are_in_different_places(buffers):
+def test_buffers_with_overlapping_lifetimes_do_not_overlap_in_memory(buffers):
     arena = plan_arena(buffers)
     for one in buffers:
         start = arena.offsets[one.name]
@@ -202,7 +202,7 @@ def test_codes_that_are_needed_at_the_same_time_are_in_different_places(buffers)
     assert max(live) <= arena.nbytes <= sum(-(-b.nbytes // ALIGNMENT) * ALIGNMENT for b in buffers)
 
 
-def test_a_chain_takes_the_memory_of_its_two_largest_neighbours():
+def test_a_chain_needs_the_memory_of_its_two_largest_neighbours():
     for seed in range(50):
         sizes = (4 * np.random.RandomState(seed).randint(1, 20, 1 + seed // 3)).tolist()
         chain = [Buffer(str(index), size, index, index + 1) for index, size in enumerate(sizes)]
@@ -214,7 +214,7 @@ def test_a_chain_takes_the_memory_of_its_two_largest_neighbours():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=60), max_size=12))
-def test_identifiers_are_valid_and_of_different_layers_different(names):
+def test_identifiers_are_valid_and_unique(names):
     stems = list(unique_stems(names, SUFFIXES))
     found = [name + suffix for name in stems for suffix in SUFFIXES]
     assert len(set(found)) == len(found) and len(stems) == len(names)
@@ -225,7 +225,7 @@ def test_identifiers_are_valid_and_of_different_layers_different(names):
 
 @settings(max_examples=60, deadline=None)
 @given(st.text())
-def test_comments_and_strings_hold_any_text(text):
+def test_comments_and_strings_escape_any_text(text):
     for made in (comment(text), string(text), stem(text)):
         assert all(" " <= char <= "~" for char in made) and "??" not in made
     assert "*/" not in comment(text) and "/*" not in comment(text) and "\\" not in comment(text)
@@ -237,7 +237,7 @@ def test_comments_and_strings_hold_any_text(text):
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(2.0**-20, 64.0))
-def test_constants_of_a_softmax_are_what_kernels_expect(scale):
+def test_softmax_constants_are_those_of_tflites_kernels(scale):
     found = softmax_constants(scale)
     assert 2**30 <= found.multiplier < 2**31
     factor = found.multiplier * 2.0 ** (found.shift - 31)

@@ -93,14 +93,14 @@ def check_layers(model, compiler, flags=(), count=24, pack_int4=False, optimized
 
 
 @pytest.mark.parametrize("setting", sorted(MORE))
-def test_every_kind_of_operation_computes_what_the_simulator_does(setting, compiler, sanitizers):
+def test_every_kind_of_operation_equals_the_simulator(setting, compiler, sanitizers):
     found = check_layers(model_of(everything(), *MORE[setting]), compiler, sanitizers, pack_int4=setting in FEW_BITS)
     assert all(len(np.unique(codes)) > 1 for codes in found.values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_so_do_chains_of_all_shapes(seed, compiler, sanitizers):
+def test_chains_of_all_shapes_equal_the_simulator(seed, compiler, sanitizers):
     setting = sorted(MORE)[seed * 3]
     check_layers(model_of(random_chain(seed), *MORE[setting], seed=seed), compiler, sanitizers, 8)
 
@@ -109,14 +109,14 @@ def test_so_do_chains_of_all_shapes(seed, compiler, sanitizers):
     "name",
     ["mlp", "lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in ("dscnn", "resnet8", "mobilenet")],
 )
-def test_so_does_the_zoo(name, compiler):
+def test_networks_of_the_zoo_equal_the_simulator(name, compiler):
     # The mlp has a weight for each pixel and unit; fewer pixels do.
     model = model_of(zoo.build(name, (12, 12, 1) if name == "mlp" else (28, 28, 1), 10), *SETTINGS["int8"])
     found = check_layers(model, compiler, count=4, optimized=name == "lenet")
     assert len(np.unique(found[model.output])) > 4
 
 
-def test_what_ships_puts_out_logits_only(compiler):
+def test_the_shipped_build_outputs_logits_only(compiler):
     model = model_of(everything(), *SETTINGS["int8"])
     codes = quantize_input(model, images_for(model, 5))
     with compiled(source_of(model), compiler, optimized=True) as runner:
@@ -132,7 +132,7 @@ UNIT = (-128.0, 127.0)
 
 
 @pytest.mark.parametrize("kind", [AveragePool, GlobalAveragePool])
-def test_ties_of_means_go_up(kind, compiler):
+def test_ties_of_means_are_rounded_up(kind, compiler):
     net = NetworkBuilder("means", (2, 2, 1))
     net.add(kind, "pool")
     net.add(Flatten, "flatten")
@@ -150,7 +150,7 @@ def test_ties_of_means_go_up(kind, compiler):
 
 
 @pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
-def test_means_between_scales_that_are_powers_of_two_are_exact(size, halvings, compiler):
+def test_means_with_power_of_two_scale_ratios_are_exact(size, halvings, compiler):
     case = MeansByPowers(size, halvings)
     with compiled(source_of(case.model), compiler, layers=True) as runner:
         np.testing.assert_array_equal(runner.run(case.codes)["means"], case.expected)
@@ -170,7 +170,7 @@ def test_a_result_is_rounded_once_half_up(compiler):
         np.testing.assert_array_equal(runner.run(codes)["halves"], (codes + 1) // 2)
 
 
-def test_sums_of_more_than_32_bits_are_exact(compiler, sanitizers):
+def test_accumulators_of_more_than_32_bits_are_exact(compiler, sanitizers):
     count = 80000
     net = network_of((count,), (Dense, "logits", {"units": 2, "use_bias": False}))
     weights = np.stack([np.ones(count), np.where(np.arange(count) % 2, 1, -0.9)], axis=1)
@@ -188,7 +188,7 @@ def test_sums_of_more_than_32_bits_are_exact(compiler, sanitizers):
 
 
 @pytest.mark.parametrize("settings", [{"num_bits": 4}, {"narrow_range": True}, {"num_bits": 11}])
-def test_codes_that_the_inputs_grid_does_not_have_are_clamped(settings, compiler, sanitizers):
+def test_input_codes_outside_the_grid_are_clamped(settings, compiler, sanitizers):
     model = dense(**settings)
     tensor = model.tensor("input")
     limits = np.iinfo(tensor.dtype)
@@ -224,7 +224,7 @@ def test_packing_halves_the_weights_of_up_to_four_bits(bits, packs):
 # Memory
 
 
-def test_memory_is_what_is_told(compiler, tmp_path):
+def test_reported_sizes_equal_those_of_the_compiled_sections(compiler, tmp_path):
     """The sizes of the sections of a compiled model, as far as they are its own."""
     model = model_of(everything(), *SETTINGS["int8"])
     source = source_of(model)
@@ -245,7 +245,7 @@ def test_memory_is_what_is_told(compiler, tmp_path):
     assert f"#define EVERYTHING_ARENA_BYTES {source.arena}\n" in source.files["everything.h"].decode()
 
 
-def test_the_runtime_allocates_nothing_and_knows_no_floating_point():
+def test_the_runtime_uses_neither_allocation_nor_floating_point():
     runtime = "".join(source_of(dense()).files[name].decode() for name in ("qatviz_nn.h", "qatviz_nn.c"))
     words = set(re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", runtime, flags=re.DOTALL)))
     assert not words & {"malloc", "calloc", "realloc", "alloca", "free", "float", "double", "goto"}
@@ -261,11 +261,11 @@ def test_the_runtime_allocates_nothing_and_knows_no_floating_point():
         [(MaxPool, "a", {}), (Flatten, "b", {})],
     ],
 )
-def test_networks_that_only_move_codes(layers, compiler, sanitizers):
+def test_networks_that_only_copy_codes(layers, compiler, sanitizers):
     check_layers(model_of(network_of((2, 2, 1), *layers)), compiler, sanitizers)
 
 
-def test_a_layers_codes_stay_as_long_as_someone_reads_them(compiler, sanitizers):
+def test_a_layers_codes_are_kept_until_their_last_use(compiler, sanitizers):
     """By way of layers that move none, and twice by the same."""
     net = NetworkBuilder("kept", (4, 4, 2))
     first = net.add(Conv2D, "first", filters=2, kernel_size=1)
@@ -284,7 +284,7 @@ def test_a_layers_codes_stay_as_long_as_someone_reads_them(compiler, sanitizers)
 
 
 @pytest.mark.parametrize("name", ["main", "int", "qatviz_nn", "_a/b-c", "x" * 200, "CON"])
-def test_any_network_can_be_named_so(name, compiler, tmp_path):
+def test_any_network_name_compiles(name, compiler, tmp_path):
     model = dense(name)
     source = source_of(model)
     assert len({file.lower() for file in source.files}) == 8
@@ -292,7 +292,7 @@ def test_any_network_can_be_named_so(name, compiler, tmp_path):
     compiled(source, compiler).close()
 
 
-def test_layers_can_be_called_as_c_calls_its_own(compiler):
+def test_layers_may_be_named_like_keywords_and_functions_of_c(compiler):
     names = [
         "int",
         "main",
@@ -321,7 +321,7 @@ def test_layers_can_be_called_as_c_calls_its_own(compiler):
     assert all(f'"{name}"' in text for name in names)
 
 
-def test_what_the_user_wrote_stays_in_its_comment(compiler):
+def test_user_text_cannot_end_its_comment(compiler):
     model = dense()
     model.metadata.update({"run": 'a */ int x; /* "', "two\nlines": "??/\\", "bidi": "\u202e\u00e9", "n": 3})
     source = source_of(model)
@@ -333,7 +333,7 @@ def test_what_the_user_wrote_stays_in_its_comment(compiler):
 # The self test
 
 
-def test_the_self_test_fails_where_anything_is_wrong(compiler):
+def test_the_self_test_fails_for_a_wrong_output(compiler):
     model = dense()
     codes = quantize_input(model, images_for(model, 3))
     expected = run_codes(model, codes, ["logits"])["logits"]
@@ -343,7 +343,7 @@ def test_the_self_test_fails_where_anything_is_wrong(compiler):
         compiled(c_model(model, codes, expected), compiler)
 
 
-def test_its_makefile_runs_it(compiler, tmp_path):
+def test_make_test_runs_the_self_test(compiler, tmp_path):
     if shutil.which("make") is None:
         pytest.skip("there is no make")
     for name, content in source_of(dense()).files.items():
@@ -355,7 +355,7 @@ def test_its_makefile_runs_it(compiler, tmp_path):
     assert (tmp_path / "chain_test").exists()
 
 
-def test_its_program_refuses_half_an_input(compiler, tmp_path):
+def test_the_program_refuses_an_incomplete_input(compiler, tmp_path):
     for name, content in source_of(dense()).files.items():
         (tmp_path / name).write_bytes(content)
     program = str(tmp_path / "program")
@@ -371,7 +371,7 @@ def test_its_program_refuses_half_an_input(compiler, tmp_path):
         assert (done.returncode, len(done.stdout)) == (code, 2 * (len(given) // 4))
 
 
-def test_a_cplusplus_program_can_call_it(compiler, tmp_path):
+def test_a_cplusplus_program_can_call_the_model(compiler, tmp_path):
     if shutil.which("g++") is None:
         pytest.skip("there is no C++ compiler")
     for name, content in source_of(dense()).files.items():
@@ -388,7 +388,7 @@ def test_a_cplusplus_program_can_call_it(compiler, tmp_path):
         subprocess.run(command, cwd=str(tmp_path), check=True)
 
 
-def test_the_templates_are_files_of_the_package():
+def test_templates_are_package_data():
     directory = Path(qatviz.export.c.lowering.__file__).with_name("runtime")
     assert sorted(path.name for path in directory.iterdir()) == [
         "Makefile",

@@ -58,7 +58,7 @@ TENSORS = [
 WEIGHT_SCALE = float(TENSORS[1].grid.scale[0])  # 1/7
 
 
-def test_version_1_0_0_is_as_specified():
+def test_version_1_0_0_follows_the_specification():
     record = json.loads(to_json(TENSORS, LISTS).decode())
     scale = float(np.float32(4) / np.float32(255))
     assert record["version"] == "1.0.0" and record["producer"]["name"] == "qatviz"
@@ -103,7 +103,7 @@ def test_version_1_0_0_is_as_specified():
     }
 
 
-def test_version_2_0_0_is_as_specified():
+def test_version_2_0_0_follows_the_specification():
     record = json.loads(to_json(TENSORS, ONNX_LIKE).decode())
     scale = float(np.float32(4) / np.float32(255))
     assert set(record) == {"version", "encodings", "producer"} and record["version"] == "2.0.0"
@@ -114,7 +114,7 @@ def test_version_2_0_0_is_as_specified():
     ]
 
 
-def test_version_0_6_1_is_as_specified():
+def test_version_0_6_1_follows_the_specification():
     record = json.loads(to_json(TENSORS, DICTIONARIES).decode())
     scale = float(np.float32(4) / np.float32(255))
     assert record["version"] == "0.6.1" and record["quantizer_args"]["is_symmetric"] == "True"
@@ -144,7 +144,7 @@ def test_version_0_6_1_is_as_specified():
     }
 
 
-def test_a_range_without_the_lowest_code_has_its_own_ends():
+def test_a_narrow_range_is_written_with_its_own_minimum_and_maximum():
     """As AIMET's strictly symmetric encodings: 254 steps, offset -127."""
     tensor = EncodedTensor("w", WEIGHTS, choose_grid(-1.27, 1.27, 8, True, True), True)
     (entry,) = json.loads(to_json([tensor], DICTIONARIES).decode())["param_encodings"]["w"]
@@ -155,7 +155,7 @@ def test_a_range_without_the_lowest_code_has_its_own_ends():
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_grids_are_read_back_as_they_are(setting, version):
+def test_grids_are_read_back_unchanged(setting, version):
     weights, activations = (dict(part, narrow_range=False) for part in SETTINGS[setting])
     if not all(part.get("num_bits", 8) in BITS[version] for part in (weights, activations)):
         weights["num_bits"], activations["num_bits"] = 4, 16
@@ -167,7 +167,7 @@ def test_grids_are_read_back_as_they_are(setting, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_tensors_that_are_in_float_or_nothing(version):
+def test_float_tensors_and_all_zero_tensors_are_read_back(version):
     net = network_of((3,), (Dense, "hidden", {"units": 2}), (ReLU, "relu", {}), (Dense, "logits", {"units": 2}))
     book, _ = book_of(net).change([("hidden.weights.enabled", False), ("logits.activations.enabled", False)])
     arrays = state_of(net, {"hidden.activations": (0.0, 0.0)}, logits__weights=np.zeros((2, 2)))
@@ -181,7 +181,7 @@ def test_tensors_that_are_in_float_or_nothing(version):
         assert name not in found if version == ONNX_LIKE else found[name] is None
 
 
-def test_a_bias_that_32_bits_do_not_hold_is_left_in_float():
+def test_a_bias_beyond_32_bits_is_left_in_float():
     net = network_of((3,), (Dense, "logits", {"units": 2}))
     tensors, notes = tensors_of(net, logits__weights=np.full((3, 2), 1e-12), logits__bias=[5.0, 1.0])
     assert {tensor.name: tensor.grid is None for tensor in tensors}["logits.bias"]
@@ -239,7 +239,7 @@ def test_damaged_files_are_refused(version):
         ),
     ],
 )
-def test_files_that_can_not_be(version, change, message):
+def test_invalid_files_are_refused(version, change, message):
     record = json.loads(to_json(TENSORS, version).decode())
     change(record)
     with pytest.raises(ExportError, match=message):
@@ -257,7 +257,7 @@ def export(path, data, network=NETWORK, state=None, book=None, progress=Progress
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_an_export_is_a_file_with_the_proof_of_its_grids(version, tmp_path, dataset):
+def test_an_export_is_a_file_with_a_proof_of_its_grids(version, tmp_path, dataset):
     told = []
     written = export(
         tmp_path / "net.encodings",
@@ -296,7 +296,7 @@ def test_grids_of_all_kinds_are_proven(seed, weights, activations, tmp_path):
     assert not report.faults and sum(tensor.found is not None for tensor in report.tensors) > 8
 
 
-def test_so_are_those_of_a_deep_network_with_tensors_in_float(tmp_path):
+def test_grids_of_a_deep_network_with_float_tensors_are_proven(tmp_path):
     network = zoo.build("dscnn", (16, 16, 1), 10)
     book, _ = book_of(network, {"symmetric": True, "per_channel": True}).change([("logits.weights.enabled", False)])
     report = exported_noise(network, tmp_path, book)
@@ -313,7 +313,7 @@ def exported_noise(network, directory, book):
     return export(directory / "net.encodings", data, network, state_of(network), book).report
 
 
-def test_a_grid_that_is_another_is_a_fault(tmp_path, dataset, monkeypatch):
+def test_a_wrong_grid_is_a_fault(tmp_path, dataset, monkeypatch):
     from qatviz.export.encodings import export as encodings_export
 
     def shifted(content, where):
@@ -339,7 +339,7 @@ def test_a_grid_that_is_another_is_a_fault(tmp_path, dataset, monkeypatch):
         (10, Agreement(0.8, 1), True),
     ],
 )
-def test_a_code_in_the_middle_is_no_fault(codes, found, is_fault):
+def test_a_different_code_at_a_tie_is_not_a_fault(codes, found, is_fault):
     from qatviz.export.encodings.report import EncodingsReport
 
     report = EncodingsReport({}, 1, (TensorAgreement("a", WEIGHTS, 8, 1, codes, found),), {})
@@ -360,7 +360,7 @@ def test_a_code_in_the_middle_is_no_fault(codes, found, is_fault):
         ({"enabled": False}, {"enabled": False}, {}),
     ],
 )
-def test_what_the_settings_forbid_is_told_and_all_else_is_held(version, weights, activations, run):
+def test_unsupported_settings_are_refused_and_all_others_are_read_back(version, weights, activations, run):
     """The promise: what is not refused is read back as a grid with the same codes for all values of its range."""
     book = book_of(NETWORK, weights, activations, **run)
     told = FORMAT.limits(NETWORK, book, None, {"encodings_version": version})
@@ -370,7 +370,7 @@ def test_what_the_settings_forbid_is_told_and_all_else_is_held(version, weights,
     assert all(refusal.remedies for refusal in told)
 
 
-def test_refusals_name_what_would_make_it_possible():
+def test_refusals_name_remedies():
     limits = {
         version: [
             str(refusal)
@@ -391,7 +391,7 @@ def test_refusals_name_what_would_make_it_possible():
     assert "num_bits=4" in limits[DICTIONARIES][0]
 
 
-def test_what_is_refused_leaves_nothing(tmp_path, dataset):
+def test_a_refused_export_writes_nothing(tmp_path, dataset):
     with pytest.raises(ExportError, match="9 bits, which version 2.0.0"):
         export(tmp_path / "a", dataset, book=book_of(NETWORK, {"num_bits": 9}), encodings_version=ONNX_LIKE)
     with pytest.raises(ExportError, match="encodings_version is '9'"):

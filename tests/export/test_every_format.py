@@ -30,7 +30,7 @@ def packages(request):
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
-def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(name, tmp_path, dataset):
+def test_progress_is_reported_and_a_cancelled_export_writes_nothing(name, tmp_path, dataset):
     told, there = [], "net" + FORMATS[name].suffix
     export_as(
         name,
@@ -60,7 +60,7 @@ def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(name, tmp_p
 
 @pytest.mark.parametrize("fails_at", range(4))
 @pytest.mark.parametrize("name", sorted(LOWERINGS))
-def test_an_export_that_fails_while_it_is_written_leaves_what_was_there(name, fails_at, tmp_path, dataset, monkeypatch):
+def test_a_failure_while_writing_keeps_existing_files(name, fails_at, tmp_path, dataset, monkeypatch):
     export_as(name, tmp_path / "net", dataset)
     before, calls = files_in(tmp_path), []
 
@@ -77,7 +77,7 @@ def test_an_export_that_fails_while_it_is_written_leaves_what_was_there(name, fa
 
 @pytest.mark.parametrize("weights", [*INTEGERS, WIDE, FLOAT, CHANNELS], ids=str)
 @pytest.mark.parametrize("name", sorted(LOWERINGS))
-def test_what_the_settings_forbid_is_told_before_anything_is_done(name, weights, tmp_path, dataset):
+def test_unsupported_settings_are_refused_before_anything_is_computed(name, weights, tmp_path, dataset):
     book = book_of(NETWORK, weights)
     told = FORMATS[name].limits(NETWORK, book, None, FORMATS[name].with_defaults())
     if told:

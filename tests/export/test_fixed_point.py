@@ -41,7 +41,7 @@ def test_requantization_rounds_the_product_half_up_once(real, bound, data):
 
 @given(FACTORS, BOUNDS)
 @settings(deadline=None)
-def test_a_factor_is_as_close_as_its_bits_allow_and_its_products_fit(real, bound):
+def test_a_multiplier_is_as_close_as_its_bits_allow_and_its_products_fit(real, bound):
     bits = multiplier_bits(bound)
     factor = fixed_point(np.array(real), bits)
     assert 1 <= factor.right_shift <= 62
@@ -60,25 +60,25 @@ def test_powers_of_two_are_exact_ties_included(exponent, accumulator):
 
 
 @given(st.floats(2.0**28, 2.0**100), st.integers(1, 2**31 - 1))
-def test_factors_that_are_too_large_saturate_sixteen_bits(real, accumulator):
+def test_multipliers_that_are_too_large_saturate_16_bits(real, accumulator):
     factor = fixed_point(np.array(real))
     assert int(requantize(np.array([accumulator]), factor)[0]) > 2**16
     assert int(requantize(np.array([-accumulator]), factor)[0]) < -(2**16)
 
 
 @pytest.mark.parametrize("real", [0.0, 2.0**-70])
-def test_factors_of_nothing_round_to_nothing(real):
+def test_tiny_multipliers_round_everything_to_zero(real):
     factor = fixed_point(np.array(real))
     np.testing.assert_array_equal(requantize(np.array([-(2**31) + 1, 0, 2**31 - 1]), factor), 0)
 
 
-def test_a_fraction_just_below_one_is_carried_over():
+def test_a_fraction_just_below_one_carries_into_the_exponent():
     factor = fixed_point(np.array(np.nextafter(1.0, 0.0)))
     assert factor.real == 1.0 and factor.multiplier == 2**30
 
 
 @given(st.lists(st.floats(2.0**-20, 2.0**8), min_size=1, max_size=4))
-def test_terms_of_a_sum_share_a_shift_and_are_close(reals):
+def test_multipliers_of_a_sum_share_a_shift_and_are_close(reals):
     factors = common_fixed_point(np.array(reals))
     assert len(set(factors.right_shift.tolist())) == 1
     np.testing.assert_allclose(factors.real, reals, rtol=0, atol=max(reals) * 2.0**-MULTIPLIER_BITS)
@@ -92,6 +92,6 @@ def test_a_sum_is_rounded_once(terms):
     assert int(round_shift(np.int64(products), factors.right_shift[0])) == half_up(total)
 
 
-def test_the_widest_accumulator_leaves_eighteen_bits():
+def test_the_widest_accumulator_leaves_18_bits_for_the_multiplier():
     assert multiplier_bits(LARGEST_ACCUMULATOR) == 18
     assert multiplier_bits(2**31 - 1) == MULTIPLIER_BITS

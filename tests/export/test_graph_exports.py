@@ -59,7 +59,7 @@ def exported(tmp_path_factory):
 # The files
 
 
-def test_a_frozen_graph_is_one_file_beside_its_proof(exported):
+def test_a_frozen_graph_is_one_file_next_to_its_proof(exported):
     paths = exported["frozen"].paths
     assert [path.name for path in paths] == ["net.pb", "net.pb.parity.json", "net.pb.parity.txt", "net.pb.golden.npz"]
     assert all(path.exists() for path in paths) and names(paths[0].parent) == sorted(path.name for path in paths)
@@ -86,7 +86,7 @@ def test_an_earlier_export_is_replaced_and_no_other_directory_is(tmp_path):
 
 
 @pytest.mark.parametrize("name", [form.name for form in FORMATS])
-def test_everything_quantized_is_proven_code_by_code(name, exported):
+def test_a_fully_quantized_network_is_compared_code_by_code(name, exported):
     report = exported[name].report
     agreement = report.outputs["file to evaluation graph"]
     assert agreement.identical >= 0.995 and agreement.largest <= 1 and agreement.top1 == 1
@@ -96,9 +96,9 @@ def test_everything_quantized_is_proven_code_by_code(name, exported):
     assert report.to_record() == json.loads(json.dumps(report.to_record(), allow_nan=False))
 
 
-def test_the_simulation_is_called_one(exported):
+def test_a_simulation_is_labelled_as_one(exported):
     text = exported["tflite-fakequant"].report.to_text()
-    assert "FAKE_QUANT (a simulation)" in text and "note: the file simulates" in text
+    assert "FAKE_QUANT (a simulation)" in text and "note: a simulation" in text
     assert "simulated" in TFLITE_FAKE_QUANT.title and "no smaller or faster" in TFLITE_FAKE_QUANT.about
 
 
@@ -115,7 +115,7 @@ def golden_of(paths):
         return golden["images"], steps * golden["logits_scale"]
 
 
-def test_a_frozen_graph_is_what_tensorflow_imports(exported):
+def test_tensorflow_imports_and_runs_a_frozen_graph(exported):
     images, expected = golden_of(exported["frozen"].paths)
     definition = tf.GraphDef()
     definition.ParseFromString(exported["frozen"].paths[0].read_bytes())
@@ -129,7 +129,7 @@ def test_a_frozen_graph_is_what_tensorflow_imports(exported):
 
 
 @pytest.mark.filterwarnings("ignore:distutils Version classes:DeprecationWarning")  # the loader's own
-def test_a_saved_model_is_served_by_its_signature(exported):
+def test_a_saved_model_runs_by_its_signature(exported):
     images, expected = golden_of(exported["savedmodel"].paths)
     with tf.Graph().as_default(), tf.Session() as session:
         loaded = tf.saved_model.loader.load(session, ["serve"], str(exported["savedmodel"].paths[0]))
@@ -139,7 +139,7 @@ def test_a_saved_model_is_served_by_its_signature(exported):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_simulating_file_is_what_the_interpreter_runs(exported):
+def test_the_interpreter_runs_a_simulating_file(exported):
     images, expected = golden_of(exported["tflite-fakequant"].paths)
     interpreter = tf.lite.Interpreter(model_path=str(exported["tflite-fakequant"].paths[0]))
     interpreter.allocate_tensors()
@@ -155,14 +155,14 @@ def test_a_simulating_file_is_what_the_interpreter_runs(exported):
 
 
 @pytest.mark.parametrize("form", [FROZEN, SAVEDMODEL], ids=lambda form: form.name)
-def test_in_float_values_are_compared(form, tmp_path):
+def test_the_float_form_is_compared_by_values(form, tmp_path):
     report = export(form, tmp_path / ("net" + form.suffix), form="float").report
     assert report.outputs["file to float"].relative <= 1e-5 and report.as_expected and not report.faults
     assert report.scores["float"] == report.scores["file"] and "(float) of chain" in report.to_text()
 
 
 @pytest.mark.parametrize("form", [FROZEN, TFLITE_FAKE_QUANT], ids=lambda form: form.name)
-def test_where_tensors_are_left_in_float_values_are_compared(form, tmp_path):
+def test_networks_with_float_tensors_are_compared_by_values(form, tmp_path):
     source = source_of({"enabled": False}, examples=20)
     report = export(form, tmp_path / ("net" + form.suffix), source).report
     assert report.outputs["file to evaluation graph"].close >= 0.98 and report.as_expected
@@ -170,14 +170,14 @@ def test_where_tensors_are_left_in_float_values_are_compared(form, tmp_path):
     assert report.golden["file_output"].shape == (16, 4)
 
 
-def test_settings_that_no_integer_file_holds_are_held(tmp_path):
+def test_settings_without_an_integer_form_are_supported(tmp_path):
     source = source_of({"num_bits": 12, "per_channel": True}, {"num_bits": 16, "narrow_range": True}, examples=20)
     report = export(FROZEN, tmp_path / "net.pb", source).report
     agreement = report.outputs["file to evaluation graph"]
     assert agreement.largest <= 3 and agreement.top1 == 1 and not report.faults, agreement
 
 
-def test_with_exact_sums_the_proof_finds_no_difference(tmp_path):
+def test_the_exact_form_has_no_different_codes(tmp_path):
     report = export(SAVEDMODEL, tmp_path / "net", form="exact").report
     assert set(report.outputs.values()) == {(1.0, 0, 1.0)} and "(exact) of chain" in report.to_text()
     assert (
@@ -187,7 +187,7 @@ def test_with_exact_sums_the_proof_finds_no_difference(tmp_path):
     )
 
 
-def test_numbers_to_predict_have_no_classes(tmp_path):
+def test_regression_outputs_have_no_classes(tmp_path):
     written = export(FROZEN, tmp_path / "net.pb", source_of(task="regression"), form="float")
     report = written.report
     assert report.outputs["file to float"].top1 is None and report.metric.name == "rmse"
@@ -201,7 +201,7 @@ def test_numbers_to_predict_have_no_classes(tmp_path):
 
 
 @pytest.mark.parametrize("quantized", [True, False])
-def test_a_file_that_computes_something_else_is_found_out(quantized):
+def test_the_proof_detects_a_wrong_file(quantized):
     source = source_of(examples=20)
     model = fake_quant_model(NETWORK, source.book, STATE, quantized=quantized)
 
@@ -221,7 +221,7 @@ def test_a_file_that_computes_something_else_is_found_out(quantized):
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-def test_refused_exports_leave_nothing(form, tmp_path):
+def test_refused_exports_write_nothing(form, tmp_path):
     nothing = {tensor.name: (0.0, 0.0) for tensor in source_of().book.plan.tensors if tensor.kind == "activations"}
     source = ExportSource(NETWORK, book_of(NETWORK), state_of(NETWORK, nothing), dataset())
     with pytest.raises(ExportError, match="no values have been observed yet"):
@@ -229,7 +229,7 @@ def test_refused_exports_leave_nothing(form, tmp_path):
     assert names(tmp_path) == []
 
 
-def test_what_cannot_be_written_leaves_nothing(tmp_path):
+def test_a_failed_write_leaves_no_files(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match="can't be written"):
         export(SAVEDMODEL, tmp_path / "file" / "net", source_of(examples=4), form="float")

@@ -20,7 +20,7 @@ def grids(bits, kind, count=2000):
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 7, 8, 12, 16])
-def test_every_grid_has_a_range_that_is_nudged_to_it(bits):
+def test_every_grid_has_a_range_that_the_kernel_nudges_to_it(bits):
     for kind in KINDS:
         grid = grids(bits, kind)
         low, high, num_bits, narrow = kernel_range(grid)
@@ -32,7 +32,7 @@ def test_every_grid_has_a_range_that_is_nudged_to_it(bits):
 
 
 @pytest.mark.parametrize("bits, narrow", [(2, True), (4, False), (8, False), (8, True), (16, False)])
-def test_the_kernel_rounds_as_the_reference_does(bits, narrow):
+def test_the_kernel_rounds_like_the_reference(bits, narrow):
     grid = grids(bits, (False, narrow, False), 64)
     low, high, _, _ = kernel_range(grid)
     random = np.random.RandomState(0)
@@ -47,6 +47,6 @@ def test_the_kernel_rounds_as_the_reference_does(bits, narrow):
     np.testing.assert_array_equal(alone, found[:, 5])
 
 
-def test_one_grid_has_one_range():
+def test_a_scalar_grid_has_a_scalar_range():
     low, high, bits, narrow = kernel_range(AffineGrid(np.float32(0.25), np.int32(-8), 4, False))
     assert (low.shape, high.shape, float(low), float(high), bits, narrow) == ((), (), 0.0, 3.75, 4, False)

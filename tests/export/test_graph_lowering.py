@@ -11,7 +11,7 @@ from test_tflite_lowering import SETTINGS, everything
 
 from qatviz.errors import ExportError
 from qatviz.export.fake_quant.model import fake_quant_model
-from qatviz.export.fake_quant.proof import codes_runtime, forgive_float
+from qatviz.export.fake_quant.proof import codes_runtime, ignore_float_rounding
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.graphs.runtime import GraphRunner
 from qatviz.export.integers.lowering import integer_model
@@ -50,7 +50,7 @@ def check_layers(network, setting, count=24):
     model = integer_model(network, book, state)
     with runner_of(network, book, state) as runner:
         run = codes_runtime(model, runner.values, [op.output for op in model.ops])
-        layers = forgive_float(model, compare_layers(model, run, images_for(network, count)))
+        layers = ignore_float_rounding(model, compare_layers(model, run, images_for(network, count)))
     wide = max(tensor.num_bits for tensor in model.tensors) > 8
     for layer in layers:
         assert layer.unexplained == 0 and layer.own.largest <= 1, layer
@@ -58,19 +58,19 @@ def check_layers(network, setting, count=24):
 
 
 @pytest.mark.parametrize("setting", sorted(GRAPH_SETTINGS))
-def test_every_kind_of_operation_computes_what_the_simulator_does(setting):
+def test_every_kind_of_operation_equals_the_simulator(setting):
     check_layers(everything(), setting)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("setting", ["int8", "uint8", "affine 7 bits", "wide"])
-def test_so_do_chains_of_all_shapes(setting, seed):
+def test_chains_of_all_shapes_equal_the_simulator(setting, seed):
     check_layers(random_chain(seed), setting)
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_with_exact_sums_every_code_is_the_simulators(setting):
+def test_in_the_exact_form_every_code_equals_the_simulators(setting):
     network = everything()
     book, state, images = book_of(network, *SETTINGS[setting]), state_of(network), images_for(network)
     model = integer_model(network, book, state)
@@ -82,7 +82,7 @@ def test_with_exact_sums_every_code_is_the_simulators(setting):
         np.testing.assert_array_equal(found[name], expected[name], name)
 
 
-def test_exact_sums_settle_what_float_sums_leave_to_chance():
+def test_the_exact_form_rounds_ties_correctly_where_float_sums_do_not():
     """A thousand terms of 0.1 and a bias that makes a tie of the exact sum, which goes up."""
     net = network_of((1000,), (Dense, "sum", {"units": 1}), (Dense, "logits", {"units": 2}))
     unit = {"input.activations": (-12.8, 12.7), "sum.activations": (-128.0, 127.0)}
@@ -106,7 +106,7 @@ def test_exact_sums_settle_what_float_sums_leave_to_chance():
     assert shares[True] == 1 and shares[False] < 0.9, shares
 
 
-def test_fed_with_images_it_puts_out_what_was_seen():
+def test_outputs_for_images_equal_the_evaluation_graphs():
     network = everything()
     book, state, images = book_of(network, *SETTINGS["int4"]), state_of(network), images_for(network)
     logits = integer_model(network, book, state).logits
@@ -125,7 +125,7 @@ def test_fed_with_images_it_puts_out_what_was_seen():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_in_float_it_is_the_evaluation_in_float(seed):
+def test_the_float_form_equals_the_evaluation_in_float(seed):
     network = random_chain(seed)
     book, state, images = book_of(network), state_of(network), images_for(network)
     with runner_of(network, book, state, quantized=False) as runner, EvaluationGraph(network, book, state) as seen:
@@ -145,7 +145,7 @@ def dense(**settings):
     return network_of((4,), (Dense, "hidden", {"units": 5}), (ReLU, "act", {}), (Dense, "logits", {"units": 2}))
 
 
-def test_what_is_quantized_has_a_fake_quant_operation_and_nothing_else_has():
+def test_exactly_the_quantized_tensors_have_fake_quant_operations():
     network = everything()
     plan = book_of(network).plan
     own_grid = [tensor for tensor in plan.tensors if tensor.op_kind != "Concat"]
@@ -164,7 +164,7 @@ def test_what_is_quantized_has_a_fake_quant_operation_and_nothing_else_has():
         assert not any("Quant" in name for name in operations(graph))
 
 
-def test_it_holds_bits_and_narrow_ranges_as_they_are_set():
+def test_bit_widths_and_narrow_ranges_are_attributes_of_the_operations():
     network = dense()
     book = book_of(network, {"num_bits": 3, "narrow_range": True, "symmetric": True}, {"num_bits": 11})
     nodes = graph_of(network, book, state_of(network)).definition.node
@@ -172,7 +172,7 @@ def test_it_holds_bits_and_narrow_ranges_as_they_are_set():
     assert found == {(3, True): 2, (11, False): 3}
 
 
-def test_there_is_nothing_in_it_but_what_converters_know():
+def test_the_graph_has_only_operations_that_converters_support():
     found = set(operations(graph_of(everything(), book_of(everything()), state_of(everything()))))
     assert found <= {
         "Placeholder",
@@ -202,7 +202,7 @@ def test_there_is_nothing_in_it_but_what_converters_know():
     }
 
 
-def test_names_are_the_users_own():
+def test_layers_keep_the_users_names():
     network = network_of(
         (4, 4, 2),
         (Conv2D, "block/first", {"filters": 3}),
@@ -230,7 +230,7 @@ def test_the_class_is_the_largest_logit_and_probabilities_sum_to_one():
     np.testing.assert_allclose(found["probabilities"], powers / powers.sum(axis=1, keepdims=True), rtol=1e-5)
 
 
-def test_numbers_that_are_no_classes_have_no_probabilities():
+def test_regression_graphs_have_no_probabilities():
     network = dense()
     model = fake_quant_model(network, book_of(network), state_of(network))
     graph = inference_graph(model, {}, classes=False)
@@ -270,7 +270,7 @@ def all_rounded():
     ],
     ids=" ".join,
 )
-def test_tensors_that_are_left_in_float_are_so_in_the_evaluation_graph_too(off, all_rounded):
+def test_float_tensors_are_left_in_float_as_in_the_evaluation_graph(off, all_rounded):
     network = branches()
     state, images = state_of(network), images_for(network, 32)
     all_on = book_of(network, {"num_bits": 5}, {"num_bits": 6})
@@ -282,7 +282,7 @@ def test_tensors_that_are_left_in_float_are_so_in_the_evaluation_graph_too(off, 
     assert apart < 0.02 < apart_if_rounded
 
 
-def test_before_its_delay_a_tensor_is_in_float():
+def test_a_tensor_is_in_float_until_its_delay_is_over():
     network = dense()
     book, state = book_of(network, {}, {"quant_delay": 10}), state_of(network)
     counts = [operations(graph_of(network, book, state, step))["FakeQuantWithMinMaxVars"] for step in (9, 10, None)]
@@ -292,7 +292,7 @@ def test_before_its_delay_a_tensor_is_in_float():
 # Refusals and what is odd
 
 
-def test_ranges_that_were_never_seen_are_refused_where_they_are_needed():
+def test_ranges_that_were_never_observed_are_refused_if_needed():
     network = dense()
     nothing = {tensor.name: (0.0, 0.0) for tensor in book_of(network).plan.tensors if tensor.kind == "activations"}
     state = state_of(network, nothing)

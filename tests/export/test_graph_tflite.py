@@ -15,7 +15,7 @@ from qatviz.errors import ExportError
 from qatviz.export.fake_quant.export import FloatRunner
 from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
-from qatviz.export.fake_quant.proof import codes_runtime, forgive_float
+from qatviz.export.fake_quant.proof import codes_runtime, ignore_float_rounding
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import simulate
 from qatviz.export.proof.graph import EvaluationGraph
@@ -35,24 +35,24 @@ def check_layers(network, setting, count=24):
     names = [op.output for op in model.ops]
     run = codes_runtime(model, FloatRunner(file_of(network, book, state, outputs=names)).values, names)
     wide = max(tensor.num_bits for tensor in model.tensors) > 8
-    for layer in forgive_float(model, compare_layers(model, run, images_for(network, count))):
+    for layer in ignore_float_rounding(model, compare_layers(model, run, images_for(network, count))):
         assert layer.unexplained == 0 and layer.own.largest <= 1, layer
         assert layer.own.identical >= (0.95 if wide else 0.999), layer
 
 
 @pytest.mark.parametrize("setting", sorted(GRAPH_SETTINGS))
-def test_every_kind_of_operation_computes_what_the_simulator_does(setting):
+def test_every_kind_of_operation_equals_the_simulator(setting):
     check_layers(everything(), setting)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("setting", ["int8", "uint8 of 5 bits", "wide"])
-def test_so_do_chains_of_all_shapes(setting, seed):
+def test_chains_of_all_shapes_equal_the_simulator(setting, seed):
     check_layers(random_chain(seed), setting)
 
 
-def test_with_tensors_in_float_it_is_the_evaluation_graph():
+def test_networks_with_float_tensors_equal_the_evaluation_graph():
     network = branches()
     book, _ = book_of(network, {"num_bits": 5}, {"num_bits": 6}).change(
         [("stem.weights.enabled", False), ("left.activations.enabled", False)]
@@ -74,7 +74,7 @@ def dense(**settings):
 @pytest.mark.parametrize(
     "activations, before", [({}, []), ({"narrow_range": True}, ["MAXIMUM"]), ({"enabled": False}, None)]
 )
-def test_what_is_rounded_has_an_operation(activations, before):
+def test_every_rounded_tensor_has_a_fake_quant_operation(activations, before):
     network = dense()
     found = operations(file_of(network, book_of(network, {}, activations), state_of(network)).content)
     rounding = [] if before is None else [*before, "FAKE_QUANT"]
@@ -82,7 +82,7 @@ def test_what_is_rounded_has_an_operation(activations, before):
 
 
 @pytest.mark.parametrize("bits", [2, 5, 16])
-def test_the_width_is_in_the_file(bits):
+def test_the_file_has_the_bit_width(bits):
     network = dense()
     content = file_of(network, book_of(network, {}, {"num_bits": bits}), state_of(network)).content
     graph = tflite.Model.GetRootAsModel(content, 0).Subgraphs(0)
@@ -98,7 +98,7 @@ def test_the_width_is_in_the_file(bits):
     assert b"simulated in float with FAKE_QUANT" in model.Description()
 
 
-def test_weights_are_the_values_of_their_codes():
+def test_weights_are_stored_as_the_values_of_their_codes():
     network = dense()
     book, state = book_of(network, {"num_bits": 3, "per_channel": True}), state_of(network)
     content = file_of(network, book, state).content
@@ -112,7 +112,7 @@ def test_weights_are_the_values_of_their_codes():
     assert max(len(np.unique(column)) for column in stored.T) <= 8
 
 
-def test_a_narrow_range_has_no_lowest_code():
+def test_a_narrow_range_excludes_the_lowest_code():
     network = dense()
     book, state = book_of(network, {}, {"num_bits": 3, "narrow_range": True}), state_of(network)
     model = integer_model(network, book, state)
@@ -132,7 +132,7 @@ def test_a_tensor_that_is_always_zero_stays_zero():
     assert (found["act"] == 0).all() and np.isfinite(found["logits"]).all()
 
 
-def test_more_than_two_are_added_in_a_chain():
+def test_more_than_two_tensors_are_added_in_a_chain():
     net = NetworkBuilder("sums", (5,))
     parts = [net.add(Dense, f"part{i}", inputs="input", units=3) for i in range(4)]
     net.add(Add, "sum", inputs=tuple(parts))
@@ -143,7 +143,7 @@ def test_more_than_two_are_added_in_a_chain():
     check_layers(network, "uint8")
 
 
-def test_probabilities_are_those_of_the_logits():
+def test_probabilities_are_the_softmax_of_the_logits():
     network = dense()
     book, state, images = book_of(network), state_of(network), images_for(network, 9)
     logits = FloatRunner(file_of(network, book, state)).values(images, ["logits"])["logits"]
@@ -153,7 +153,7 @@ def test_probabilities_are_those_of_the_logits():
     np.testing.assert_allclose(found, powers / powers.sum(axis=1, keepdims=True), rtol=1e-5)
 
 
-def test_what_the_interpreter_refuses_is_told():
+def test_errors_of_the_interpreter_are_export_errors():
     with pytest.raises(ExportError, match="refuses the file"):
         FloatRunner(FakeQuantFile(b"nonsense", ("logits",)))
 
@@ -176,7 +176,7 @@ np.save(sys.argv[3], interpreter.get_tensor(interpreter.get_output_details()[0][
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", ["int8", "wide"])
-def test_litert_runs_it_too(setting, tmp_path):
+def test_litert_runs_the_file(setting, tmp_path):
     try:
         python = find_litert().python
     except LitertMissing as missing:

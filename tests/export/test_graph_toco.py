@@ -42,7 +42,7 @@ NETWORK = network_of(
 
 
 @pytest.mark.slow
-def test_toco_makes_an_integer_file_of_the_same_grids(tmp_path, monkeypatch):
+def test_toco_converts_the_graph_to_an_integer_file_with_the_same_grids(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)  # where toco_from_protos is
     book, state = book_of(NETWORK), state_of(NETWORK)
     model = integer_model(NETWORK, book, state)

@@ -57,7 +57,7 @@ def graph_values(model, images, exact=False):
 
 
 @pytest.mark.parametrize("name, setting", CASES)
-def test_graphs_and_files_compute_what_was_seen(name, setting):
+def test_graphs_and_files_equal_the_evaluation_graph(name, setting):
     made = calibrated(name)
     network, images = made.network, images_of(made.network)
     book = SettingsBook.from_preset(made.plan, **SETTINGS[setting])
@@ -81,7 +81,7 @@ def test_graphs_and_files_compute_what_was_seen(name, setting):
 
 
 @pytest.mark.parametrize("name", ["lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in KERAS_TOO])
-def test_in_float_graph_and_keras_compute_what_was_seen(name, tmp_path):
+def test_float_graphs_and_keras_models_equal_the_evaluation_in_float(name, tmp_path):
     made = calibrated(name)
     network, images = made.network, images_of(made.network)
     book = SettingsBook.from_preset(made.plan, "float")

@@ -60,7 +60,7 @@ def test_layers_keep_their_names():
 
 
 @pytest.mark.parametrize("what, names", [("tensor", "input, conv_relu6"), ("op", "conv, depthwise")])
-def test_what_is_not_there_is_refused_with_what_is(what, names):
+def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones(what, names):
     model = model_of(chain())
     with pytest.raises(ExportError, match="'elsewhere'; there are " + names):
         getattr(model, what)("elsewhere")
@@ -84,7 +84,7 @@ def test_codes_are_stored_in_the_smallest_type_that_holds_them(weights, activati
             assert low <= op.weights.codes.min() and op.weights.codes.max() <= high
 
 
-def test_the_arrays_of_a_model_cannot_be_written():
+def test_the_arrays_of_a_model_are_read_only():
     for op in model_of(chain(), {"per_channel": True}).ops:
         arrays = list(op.requantization) + (
             [op.weights.codes, op.weights.scale, op.weights.zero_point, op.weights.bias] if op.weights else []
@@ -98,7 +98,7 @@ def test_the_arrays_of_a_model_cannot_be_written():
 @pytest.mark.parametrize(
     "settings", [{"symmetric": True}, {"num_bits": 3}, {"power_of_two": True, "narrow_range": True}]
 )
-def test_weights_are_the_folded_ones_on_the_grid_of_their_range(settings, per_channel):
+def test_weights_are_folded_and_quantized_on_the_grid_of_their_range(settings, per_channel):
     network = chain()
     arrays = state_of(network)
     model = integer_model(network, book_of(network, dict(settings, per_channel=per_channel)), arrays)
@@ -134,7 +134,7 @@ def test_depthwise_channels_are_ordered_input_channel_first():
 
 @pytest.mark.parametrize("held", ["percentile", "mse", "frozen"])
 @pytest.mark.parametrize("per_channel", [False, True])
-def test_ranges_that_are_held_count_and_not_the_weights(held, per_channel):
+def test_held_ranges_are_used_instead_of_the_weights_own(held, per_channel):
     network = dense(units=2)
     arrays = state_of(network)
     arrays["held_min"][:], arrays["held_max"][:] = -1, 3
@@ -144,7 +144,7 @@ def test_ranges_that_are_held_count_and_not_the_weights(held, per_channel):
     np.testing.assert_allclose(integer_model(network, book, arrays).ops[0].weights.scale, expected, rtol=1e-6)
 
 
-def test_freezing_all_ranges_holds_those_of_weights():
+def test_freezing_ranges_freezes_those_of_weights_too():
     network = dense()
     arrays = state_of(network)
     arrays["held_min"][:], arrays["held_max"][:] = -1, 3
@@ -152,7 +152,7 @@ def test_freezing_all_ranges_holds_those_of_weights():
     assert model.ops[0].weights.scale == pytest.approx(4 / 255, rel=4e-5)
 
 
-def test_clamps_are_those_of_the_grid_and_the_activation():
+def test_clamps_are_the_bounds_of_grid_and_activation():
     model = model_of(chain(), ranges={"conv.activations": (-3.0, 9.1), "depthwise.activations": (-3.0, 3.0)})
     sixth, positive = model.tensor("conv_relu6"), model.tensor("depthwise_relu")
     low, high = model.op("conv").clamp
@@ -162,7 +162,7 @@ def test_clamps_are_those_of_the_grid_and_the_activation():
     assert model.op("logits").clamp == (-128, 127)
 
 
-def test_pads_are_tensorflows_odd_ones_last():
+def test_odd_padding_is_at_the_end_as_in_tensorflow():
     network = network_of(
         (5, 8, 1),
         (Conv2D, "conv", {"filters": 1, "kernel_size": (2, 5), "strides": (1, 2)}),
@@ -176,7 +176,7 @@ def test_pads_are_tensorflows_odd_ones_last():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_accumulator_needs_more_bits_than_it_says(seed):
+def test_no_accumulator_exceeds_its_declared_bits(seed):
     """The largest sums come from codes at the ends, with the signs of the weights."""
     network = dense(inputs=50)
     model = model_of(network, seed=seed)
@@ -210,7 +210,7 @@ def test_a_tensor_left_in_float_is_refused(path, message):
         integer_model(network, book, state_of(network))
 
 
-def test_a_tensor_whose_quantization_has_not_begun_is_refused():
+def test_a_tensor_whose_quantization_is_delayed_is_refused():
     network = chain()
     book, _ = book_of(network).change([("pool.activations.quant_delay", 100)])
     message = "layer 'pool'.*until step 100 .pool.activations.quant_delay., and this is step 99"
@@ -220,7 +220,7 @@ def test_a_tensor_whose_quantization_has_not_begun_is_refused():
     assert integer_model(network, book, state_of(network)).ops
 
 
-def test_a_state_in_which_nothing_was_seen_is_refused():
+def test_a_state_without_observed_ranges_is_refused():
     network = chain()
     with pytest.raises(ExportError, match="no values have been observed yet; possible after the first step"):
         integer_model(network, book_of(network), state_of(network, {"input.activations": (0.0, 0.0)}))
@@ -245,14 +245,14 @@ def test_a_state_in_which_nothing_was_seen_is_refused():
         ("range_max", np.float32([1, 1, np.inf, 1, 1]), "network 'chain': range_max has 1 values"),
     ],
 )
-def test_a_state_that_is_not_the_networks_is_refused(name, value, message):
+def test_a_state_of_another_network_is_refused(name, value, message):
     network = chain()
     arrays = {key: array for key, array in dict(state_of(network), **{name: value}).items() if array is not None}
     with pytest.raises(ExportError, match=message):
         integer_model(network, book_of(network), arrays)
 
 
-def test_sums_that_no_accumulator_holds_are_refused():
+def test_accumulators_that_are_too_wide_are_refused():
     network = dense(inputs=2**14)
     weights = {"num_bits": 16, "symmetric": True}
     with pytest.raises(
@@ -265,7 +265,7 @@ def test_sums_that_no_accumulator_holds_are_refused():
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
-def test_channels_whose_weights_are_all_zero_put_out_their_bias(per_channel):
+def test_channels_with_zero_weights_output_their_bias(per_channel):
     weights = np.random.RandomState(0).standard_normal((4, 3)) * [0, per_channel, 0]
     bias = [1.5, -0.5, 0.0]
     model = model_of(
@@ -281,7 +281,7 @@ def test_channels_whose_weights_are_all_zero_put_out_their_bias(per_channel):
 
 
 @pytest.mark.parametrize("tiny", [1e-12, 1e-22, 1e-30])
-def test_a_channel_with_a_bias_too_large_for_its_grid_gets_a_coarser_one(tiny):
+def test_a_channel_whose_bias_exceeds_its_grid_gets_a_coarser_scale(tiny):
     weights = np.random.RandomState(0).standard_normal((4, 3)) * [1, tiny, 1]
     bias = [0.1, 1.5, -0.5]
     images = np.random.RandomState(1).uniform(-2, 2, (20, 4)).astype(np.float32)
@@ -297,7 +297,7 @@ def test_a_channel_with_a_bias_too_large_for_its_grid_gets_a_coarser_one(tiny):
     np.testing.assert_allclose(dequantize(model.logits, simulate(model, images)), images @ weights + bias, atol=0.15)
 
 
-def test_of_a_whole_tensor_such_a_bias_is_cut_where_that_changes_nothing_else_refused():
+def test_with_one_scale_such_a_bias_is_clipped_if_that_is_harmless_or_else_refused():
     weights = np.random.RandomState(0).standard_normal((4, 3)) * 1e-6
     bias = [0.0, -1e3, 1e3]
     narrow = model_of(dense(), ranges={"logits.activations": (-1e-3, 1e-3)}, logits__weights=weights, logits__bias=bias)
@@ -307,7 +307,7 @@ def test_of_a_whole_tensor_such_a_bias_is_cut_where_that_changes_nothing_else_re
         model_of(dense(), ranges={"logits.activations": (-2e3, 2e3)}, logits__weights=weights, logits__bias=bias)
 
 
-def test_scales_that_fit_stay():
+def test_scales_at_which_biases_fit_are_unchanged():
     grid = choose_grid(np.float32([-1, -2]), np.float32([1, 2]), symmetric=True)
     fitted, notes = fit_scales(np.float32([1e3, -1e3]), grid, 0.01, 2**30)
     assert fitted.scale.tobytes() == grid.scale.tobytes() and notes == []
@@ -333,7 +333,7 @@ def test_every_kind_of_layer_has_an_integer_form():
 
 @pytest.mark.parametrize("size", [7, 32])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_sums_of_means_fit_32_bits(bits, size):
+def test_accumulators_of_means_fit_32_bits(bits, size):
     network = network_of((size, size, 1), (GlobalAveragePool, "pool", {}), (Dense, "logits", {"units": 1}))
     model = model_of(network, activations={"num_bits": bits}, ranges={"input.activations": (0.0, 1.0)})
     op, source = model.ops[0], model.tensor("input")
@@ -346,7 +346,7 @@ def test_sums_of_means_fit_32_bits(bits, size):
     np.testing.assert_allclose(dequantize(model.tensor("pool"), found), [[0], [1]], atol=model.tensor("pool").scale)
 
 
-def test_nothing_of_it_needs_tensorflow():
+def test_the_integer_model_does_not_import_tensorflow():
     program = (
         "import sys, qatviz.export.integers.lowering, qatviz.export.integers.simulator; sys.exit('tensorflow' "
         "in sys.modules)"

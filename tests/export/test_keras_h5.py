@@ -99,7 +99,7 @@ def mine():
 # Into the user's own model
 
 
-def test_trained_weights_go_back_into_the_users_own_model_and_come_in_again(mine, tmp_path):
+def test_trained_weights_are_written_to_the_users_model_and_can_be_imported_again(mine, tmp_path):
     state = trained(mine)
     written = export(source_of(mine.network, mine.origin, state), tmp_path / "mine.h5")
     assert written.report.as_expected and not written.report.faults and not written.report.notes
@@ -118,7 +118,7 @@ def test_trained_weights_go_back_into_the_users_own_model_and_come_in_again(mine
         np.testing.assert_array_equal(value, state[name])
 
 
-def test_an_array_that_the_users_model_has_not_keeps_its_place_or_is_refused(mine, tmp_path):
+def test_a_trained_parameter_that_the_users_model_lacks_is_refused(mine, tmp_path):
     state = trained(mine)
     not_keras = sorted(set(mine.parameters) - set(mine.origin.arrays))
     assert not_keras == ["bn.gamma", "bn/scale.weights", "bn2/scale.weights"]
@@ -133,7 +133,7 @@ def test_an_array_that_the_users_model_has_not_keeps_its_place_or_is_refused(min
     assert written.report.as_expected and {"bn", "bn_scale", "bn2", "bn2_scale", "sep_depthwise"} <= set(names)
 
 
-def test_weights_that_play_no_part_are_new_and_that_is_said(tmp_path):
+def test_weights_without_effect_are_initialized_again_and_noted(tmp_path):
     def build():
         image = layers.Input((6,))
         both = tf.keras.Model(image, [layers.Dense(4, name="read")(image), layers.Dense(2, name="unread")(image)])
@@ -142,7 +142,9 @@ def test_weights_that_play_no_part_are_new_and_that_is_said(tmp_path):
 
     imported = imported_from(build)
     notes = export(source_of(imported.network, imported.origin), tmp_path / "net.h5").report.notes
-    assert len(notes) == 1 and notes[0].startswith("2 weights of the Keras model have no part in the network's output")
+    assert len(notes) == 1 and notes[0].startswith(
+        "2 weights of the Keras model have no effect on the network's output"
+    )
 
 
 def with_code():
@@ -152,7 +154,7 @@ def with_code():
     return tf.keras.Model(image, layers.Dense(3, name="logits")(layers.Flatten()(both)))
 
 
-def test_code_runs_only_where_it_is_allowed(tmp_path):
+def test_code_runs_only_if_allowed(tmp_path):
     imported = imported_from(with_code)
     assert imported.origin.has_code
     source = source_of(imported.network, imported.origin)
@@ -188,7 +190,7 @@ def test_code_runs_only_where_it_is_allowed(tmp_path):
         (json.dumps({"class_name": "Sequential", "config": {"name": "x", "layers": []}}), "No such layer: logits"),
     ],
 )
-def test_descriptions_that_keras_refuses_are_told(config, reason, tmp_path):
+def test_descriptions_that_keras_refuses_are_export_errors(config, reason, tmp_path):
     network = network_of((4,), (own.Dense, "logits", {"units": 2, "use_bias": False}))
     origin = KerasOrigin(config, {"logits.weights": (("logits",), "kernel")})
     with pytest.raises(ExportError, match="Keras can't build the model from its description: .*" + reason):
@@ -205,7 +207,7 @@ def test_arrays_of_another_shape_are_refused(mine, tmp_path):
 # Into a model of the network's layers
 
 
-def test_a_network_that_never_was_a_keras_model_becomes_one(tmp_path):
+def test_a_network_without_a_keras_origin_becomes_a_keras_model(tmp_path):
     state = state_of(NETWORK)
     written = export(source_of(NETWORK, state=state), tmp_path / "net.h5")
     assert written.report.outputs["file to float"].relative <= 1e-4 and written.report.as_expected
@@ -219,12 +221,12 @@ def test_a_network_that_never_was_a_keras_model_becomes_one(tmp_path):
         np.testing.assert_array_equal(value, state[name])
 
 
-def test_a_model_that_could_not_describe_itself_is_another_one_and_that_is_said(tmp_path):
+def test_a_model_without_a_description_is_rebuilt_and_that_is_noted(tmp_path):
     report = export(source_of(NETWORK, KerasOrigin(None, {})), tmp_path / "net.h5").report
-    assert "could not describe itself" in report.notes[0]
+    assert "has no description" in report.notes[0]
 
 
-def test_probabilities_are_compared_with_those_of_the_logits(tmp_path):
+def test_probabilities_are_compared_with_the_softmax_of_the_logits(tmp_path):
     network = network_of(
         (5,),
         (own.Dense, "hidden", {"units": 4}),
@@ -238,7 +240,7 @@ def test_probabilities_are_compared_with_those_of_the_logits(tmp_path):
 
 
 @pytest.mark.parametrize("epsilon", [1e-7, 1e-5])
-def test_an_epsilon_that_keras_replaces_is_made_up_for(epsilon, tmp_path):
+def test_an_epsilon_that_keras_replaces_is_compensated_for(epsilon, tmp_path):
     network = network_of(
         (6, 6, 2),
         (own.Conv2D, "conv", {"filters": 4}),
@@ -250,7 +252,7 @@ def test_an_epsilon_that_keras_replaces_is_made_up_for(epsilon, tmp_path):
     assert export(source_of(network, state=state), tmp_path / "net.h5").report.as_expected
 
 
-def test_the_proof_finds_weights_that_are_wrong(tmp_path, monkeypatch):
+def test_the_proof_detects_wrong_weights(tmp_path, monkeypatch):
     from qatviz.export.keras import export as keras_h5
 
     monkeypatch.setattr(
@@ -266,11 +268,11 @@ def test_the_proof_finds_weights_that_are_wrong(tmp_path, monkeypatch):
 def test_missing_parameters_are_refused(tmp_path):
     state = state_of(NETWORK)
     del state["bn.beta"]
-    with pytest.raises(ExportError, match="layer 'bn': the state has nothing for bn.beta"):
+    with pytest.raises(ExportError, match="layer 'bn': the state has no values for bn.beta"):
         export(source_of(NETWORK, state=state), tmp_path / "net.h5")
 
 
-def test_nothing_is_left_behind_in_keras_own_graph(tmp_path):
+def test_the_default_graph_of_keras_is_unchanged(tmp_path):
     before = len(tf.get_default_graph().get_operations())
     export(source_of(NETWORK), tmp_path / "net.h5")
     assert len(tf.get_default_graph().get_operations()) == before

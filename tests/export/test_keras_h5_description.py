@@ -33,25 +33,25 @@ def described(network):
     return convert(parse_model(json.loads(keras_description(network).config)), None).network
 
 
-def test_every_kind_of_layer_comes_back():
+def test_every_kind_of_layer_is_read_back():
     assert {layer.kind for layer in everything().layers} == set(KINDS)
     assert records_of(described(everything())) == records_of(everything())
 
 
 @pytest.mark.parametrize("name", sorted(zoo.NETWORKS))
-def test_networks_of_the_zoo_come_back(name):
+def test_networks_of_the_zoo_are_read_back(name):
     network = zoo.build(name, (32, 32, 3), 10)
     assert described(network) == network
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_chains_of_all_shapes_come_back(seed):
+def test_chains_of_all_shapes_are_read_back(seed):
     assert described(random_chain(seed)) == random_chain(seed)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(networks())
-def test_random_networks_come_back(network):
+def test_random_networks_are_read_back(network):
     expected = records_of(network)
     arrays = keras_description(network).arrays
     found = described(network)
@@ -63,7 +63,7 @@ def test_random_networks_come_back(network):
     }
 
 
-def test_names_that_keras_cannot_have_are_others():
+def test_names_that_keras_does_not_allow_are_replaced():
     network = network_of(
         (4,), (Dense, "_hidden", {"units": 3}), (ReLU, "layer_hidden", {}), (Dense, "a/b-c", {"units": 2})
     )
@@ -73,7 +73,7 @@ def test_names_that_keras_cannot_have_are_others():
 
 
 @pytest.mark.parametrize("network", [everything(), random_chain(0), random_chain(5)], ids=lambda net: net.name)
-def test_what_keras_builds_computes_the_same(network):
+def test_the_keras_model_computes_the_same_outputs(network):
     """By TensorFlow's plain operations, without what training makes of a network."""
     state, origin = state_of(network), keras_description(network)
     content, untouched = keras_file(origin, arrays_for_keras(network, origin, state))
@@ -88,7 +88,7 @@ def test_what_keras_builds_computes_the_same(network):
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max() and np.ptp(expected) > 1e-3
 
 
-def test_a_name_is_never_in_another():
+def test_no_layer_name_contains_another_as_a_path():
     """As in an HDF5 file it would be."""
     network = network_of(
         (4,),
@@ -105,7 +105,7 @@ def test_a_name_is_never_in_another():
         assert [layer.name for layer in model.layers] == ["input", *names]
 
 
-def test_axes_of_a_concat_are_kerases():
+def test_concat_axes_follow_keras():
     from qatviz.network.graph import NetworkBuilder
 
     net = NetworkBuilder("axes", (4, 4, 2))

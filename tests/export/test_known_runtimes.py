@@ -47,7 +47,7 @@ def agreement():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", sorted(bench_parity.SETTINGS))
-def test_exports_come_as_close_as_is_known_to_be_possible(agreement, setting):
+def test_exports_reach_the_known_agreement_of_their_runtime(agreement, setting):
     forms = [
         "simulator",
         "npz/simulator",

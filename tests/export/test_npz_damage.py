@@ -51,7 +51,7 @@ def replaced(path, **arrays):
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".json"])
-def test_damage_is_an_error_or_does_not_matter(suffix, tmp_path):
+def test_damage_is_refused_or_has_no_effect(suffix, tmp_path):
     model = model_of(NETWORK, *SETTINGS["int8"])
     path = write(model, tmp_path)
     damaged = path.with_suffix(suffix)
@@ -71,7 +71,7 @@ def test_damage_is_an_error_or_does_not_matter(suffix, tmp_path):
     assert 0.8 * N_MUTATIONS < refused < N_MUTATIONS
 
 
-def test_changes_are_noticed_that_only_the_checksum_tells(path, tmp_path):
+def test_changes_that_only_the_checksum_reveals_are_refused(path, tmp_path):
     described = path.with_suffix(".json")
     record = json.loads(described.read_text())
     assert record["tensors"][2]["zero_point"] == -128
@@ -91,7 +91,7 @@ def test_the_layout_of_a_description_does_not_matter(path, model):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1, -30])
-def test_files_that_end_early(cut, path):
+def test_truncated_files_are_refused(cut, path):
     for damaged in (path, path.with_suffix(".json")):
         content = damaged.read_bytes()
         damaged.write_bytes(content[:cut])
@@ -101,7 +101,7 @@ def test_files_that_end_early(cut, path):
         damaged.write_bytes(content)
 
 
-def test_files_that_are_not_there(path):
+def test_missing_files_are_refused(path):
     path.with_suffix(".json").unlink()
     with pytest.raises(ExportError, match=r"model.json: cannot be read as the description of an integer model"):
         load_integer_model(path)
@@ -109,7 +109,7 @@ def test_files_that_are_not_there(path):
         load_integer_model(path.with_name("nothing.npz"))
 
 
-def test_files_of_two_exports_do_not_go_together(path, tmp_path):
+def test_files_of_two_exports_are_refused(path, tmp_path):
     (tmp_path / "other").mkdir()
     other = write(model_of(everything(), *SETTINGS["int8"], seed=1), tmp_path / "other")
     path.write_bytes(other.read_bytes())
@@ -177,7 +177,7 @@ CONV = "operation 'conv': "
         (lambda r: r.update(softmax=1), "softmax is 1"),
     ],
 )
-def test_descriptions_that_can_not_be(change, message, path):
+def test_invalid_descriptions_are_refused(change, message, path):
     with pytest.raises(ExportError, match=message) as error:
         load_integer_model(edited(path, change))
     assert "model.json" in str(error.value) or "model.npz" in str(error.value)
@@ -206,7 +206,7 @@ def test_descriptions_that_can_not_be(change, message, path):
         ({"conv__weights": np.array([None] * 180)}, "conv.weights"),
     ],
 )
-def test_arrays_that_can_not_be(arrays, message, path):
+def test_invalid_arrays_are_refused(arrays, message, path):
     with pytest.raises(ExportError, match=message) as error:
         load_integer_model(replaced(path, **arrays))
     assert "model." in str(error.value)
@@ -225,13 +225,13 @@ def test_arrays_that_can_not_be(arrays, message, path):
         '{"schema": "qatviz-integer-model/2", "tensors": [' + "{}," * 9 + "{}]}",
     ],
 )
-def test_other_descriptions(text, path):
+def test_descriptions_with_other_content_are_refused(text, path):
     path.with_suffix(".json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ExportError, match="model.json"):
         load_integer_model(path)
 
 
-def test_an_archive_that_unpacks_to_far_more_is_not_unpacked(path):
+def test_a_zip_bomb_is_not_unpacked(path):
     """Ten megabytes of zeros in ten kilobytes."""
     with np.load(str(path)) as found:
         arrays = dict(found)

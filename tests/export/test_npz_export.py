@@ -46,7 +46,7 @@ def check_same(one, other):
 
 
 @pytest.mark.parametrize("setting", sorted(MORE))
-def test_what_is_read_is_what_was_written(setting, tmp_path):
+def test_a_model_is_read_back_unchanged(setting, tmp_path):
     model = model_of(everything(), *MORE[setting])
     found = load_integer_model(write(model, tmp_path))
     check_same(model, found)
@@ -58,13 +58,13 @@ def test_what_is_read_is_what_was_written(setting, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(zoo.NETWORKS))
-def test_so_are_the_networks_of_the_zoo(name, tmp_path):
+def test_networks_of_the_zoo_are_read_back_unchanged(name, tmp_path):
     model = model_of(zoo.build(name, (28, 28, 1), 10), *SETTINGS["int8"])
     check_same(model, load_integer_model(write(model, tmp_path)))
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_so_are_chains_of_all_shapes(seed, tmp_path):
+def test_chains_of_all_shapes_are_read_back_unchanged(seed, tmp_path):
     model = model_of(random_chain(seed), *MORE[sorted(MORE)[seed]], seed=seed)
     check_same(model, load_integer_model(write(model, tmp_path)))
 
@@ -78,7 +78,7 @@ def test_so_are_chains_of_all_shapes(seed, tmp_path):
         {"input.activations": (0.0, 1e-9)},
     ],
 )
-def test_so_are_factors_that_vanish_or_saturate(ranges, tmp_path):
+def test_multipliers_that_vanish_or_saturate_are_read_back_unchanged(ranges, tmp_path):
     net = network_of(
         (4,),
         (Dense, "hidden", {"units": 3, "use_bias": False}),
@@ -92,7 +92,7 @@ def test_so_are_factors_that_vanish_or_saturate(ranges, tmp_path):
     assert found.softmax == "softmax" and found.aliases == {"dropout": "hidden"}
 
 
-def test_arrays_can_be_read_by_anyone(tmp_path):
+def test_arrays_can_be_read_without_qatviz(tmp_path):
     """By NumPy without pickles, as the description says."""
     model = model_of(everything(), *SETTINGS["int4"])
     path = write(model, tmp_path)
@@ -133,7 +133,7 @@ def test_an_export_is_both_files_and_the_proof_that_they_compute_the_same(tmp_pa
         )
 
 
-def test_what_is_refused_leaves_nothing(tmp_path, dataset):
+def test_a_refused_export_writes_nothing(tmp_path, dataset):
     with pytest.raises(ExportError, match="left in float"):
         export(tmp_path / "net.npz", dataset, {"enabled": False})
     with pytest.raises(ExportError, match="expected a name that ends in .npz"):

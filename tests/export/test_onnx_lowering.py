@@ -9,7 +9,7 @@ from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything, images_for
 
-from qatviz.export.fake_quant.proof import forgive_float
+from qatviz.export.fake_quant.proof import ignore_float_rounding
 from qatviz.export.integers.simulator import quantize_input, run_codes, simulate
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
@@ -68,17 +68,17 @@ def operators(content):
 
 @pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_every_kind_of_operation_computes_what_the_simulator_does(setting, form):
+def test_every_kind_of_operation_equals_the_simulator(setting, form):
     check_layers(model_of(everything(), *SETTINGS[setting]), **FORMS[form])
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("setting", sorted(WIDE))
-def test_so_it_does_in_float_where_there_are_more_than_8_bits(setting, form):
+def test_operations_of_more_than_8_bits_equal_the_simulator_in_float(setting, form):
     model = model_of(everything(), *WIDE[setting])
     runner = all_outputs(model, **FORMS[form])
     images = images_for(model, 32)
-    for layer in forgive_float(model, compare_layers(model, runner.run, images)):
+    for layer in ignore_float_rounding(model, compare_layers(model, runner.run, images)):
         assert layer.unexplained == 0 and layer.own.largest <= (0 if layer.kind in COPIES else 1), layer
         assert layer.own.identical >= 0.99, layer
     np.testing.assert_array_equal(runner.run_images(images)["input"], quantize_input(model, images))
@@ -88,13 +88,13 @@ def test_so_it_does_in_float_where_there_are_more_than_8_bits(setting, form):
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("setting", ["8 bits", "asymmetric per channel", "4 bits"])
-def test_so_do_chains_of_all_shapes(setting, seed):
+def test_chains_of_all_shapes_equal_the_simulator(setting, seed):
     check_layers(model_of(random_chain(seed), *SETTINGS[setting], seed=seed))
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_the_logits_that_ship_are_the_simulators(setting, form):
+def test_shipped_logits_equal_the_simulators(setting, form):
     """Without codes to be put out, onnxruntime takes more for operations in integers."""
     model = model_of(everything(), *SETTINGS[setting])
     runner = OnnxRunner(model, onnx_model(model, **FORMS[form]))
@@ -103,7 +103,7 @@ def test_the_logits_that_ship_are_the_simulators(setting, form):
 
 
 @pytest.mark.parametrize("setting", sorted(set(SETTINGS) - {"asymmetric per channel"}))
-def test_an_exact_file_has_every_code(setting):
+def test_every_code_of_an_exact_file_equals_the_simulators(setting):
     model = model_of(everything(), *SETTINGS[setting])
     runner = all_outputs(model, exact=True)
     for layer in compare_layers(model, runner.run, images_for(model)):
@@ -117,7 +117,7 @@ def test_an_exact_file_has_every_code(setting):
 
 
 @pytest.mark.parametrize("setting, left", [("asymmetric per channel", (6, 3)), ("16-bit activations", (6, 3))])
-def test_what_is_computed_in_float_is_so_in_an_exact_file_too(setting, left):
+def test_operations_in_float_stay_in_float_in_an_exact_file(setting, left):
     model = model_of(everything(), *dict(SETTINGS, **WIDE)[setting])
     file = onnx_model(model, exact=True)
     assert (operators(file.content)["Conv"], operators(file.content)["Gemm"]) == left and file.notes
@@ -126,7 +126,7 @@ def test_what_is_computed_in_float_is_so_in_an_exact_file_too(setting, left):
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_factors_of_any_size_are_taken(exact):
+def test_multipliers_of_any_size_are_supported(exact):
     """Of sums that are far beyond the output's codes, and of such that are always less than half of one."""
     net = network_of(
         (8,), (Dense, "large", {"units": 6}), (Dense, "small", {"units": 6}), (Dense, "logits", {"units": 2})
@@ -147,7 +147,7 @@ def test_factors_of_any_size_are_taken(exact):
     assert set(np.unique(found["large"])) == {-128, 127} and len(np.unique(found["small"])) == 1
 
 
-def test_large_weights_side_by_side_do_not_saturate():
+def test_neighbouring_large_weights_do_not_saturate():
     """Of int8 weights, x86 processors without VNNI add products in pairs in 16 bits; of uint8 they do not."""
     net = network_of(
         (4, 4, 16), (Conv2D, "conv", {"filters": 8}), (Flatten, "flatten", {}), (Dense, "logits", {"units": 3})
@@ -168,7 +168,7 @@ UNIT = (-128.0, 127.0)
 
 
 @pytest.mark.parametrize("kind", [AveragePool, GlobalAveragePool])
-def test_means_of_all_sums_are_exact_and_ties_go_up(kind):
+def test_all_means_are_exact_and_ties_are_rounded_up(kind):
     net = NetworkBuilder("means", (2, 2, 1))
     net.add(kind, "pool")
     net.add(Flatten, "flatten")
@@ -181,13 +181,13 @@ def test_means_of_all_sums_are_exact_and_ties_go_up(kind):
 
 
 @pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
-def test_so_are_means_between_scales_that_are_powers_of_two(size, halvings):
+def test_means_with_power_of_two_scale_ratios_are_exact(size, halvings):
     case = MeansByPowers(size, halvings)
     for form in ({}, {"exact": True}):
         np.testing.assert_array_equal(all_outputs(case.model, **form).run(case.codes)["means"], case.expected)
 
 
-def test_averages_over_pads_are_of_what_is_not_padded():
+def test_averages_exclude_padding():
     model = model_of(
         network_of(
             (5, 5, 1),
@@ -218,7 +218,7 @@ def test_pixels_between_two_codes_are_rounded_as_in_training(images, low):
 @pytest.mark.parametrize(
     "setting, num_bits, anywhere", [("powers of two", 8, True), ("8 bits", 8, False), ("powers of two", 9, False)]
 )
-def test_ties_are_broken_where_there_are_any(setting, num_bits, anywhere):
+def test_tie_breakers_are_added_only_if_ties_are_possible(setting, num_bits, anywhere):
     """Above 8 bits nothing is left to do: what is rounded in float has its ties rounded up."""
     weights, activations = SETTINGS[setting]
     file = onnx_model(model_of(everything(), weights, dict(activations, num_bits=num_bits)))
@@ -230,7 +230,7 @@ def test_ties_are_broken_where_there_are_any(setting, num_bits, anywhere):
 # What is written
 
 
-def test_only_what_the_type_does_not_clamp_itself_is_clamped():
+def test_clamps_are_written_only_where_the_type_does_not_saturate():
     def found(activation, weights=None, **settings):
         layers = [(Dense, "hidden", {"units": 5})] + ([(activation, "act", {})] if activation else [])
         model = model_of(network_of((4,), *layers, (Dense, "logits", {"units": 2})), weights, settings)
@@ -254,7 +254,7 @@ def test_only_what_the_type_does_not_clamp_itself_is_clamped():
         ("16 bits", ["9 to 16 bits, .*: input.activations, "]),
     ],
 )
-def test_it_is_said_what_is_computed_in_float(setting, expected):
+def test_tensors_computed_in_float_are_noted(setting, expected):
     notes = onnx_model(model_of(everything(), *dict(SETTINGS, **WIDE)[setting])).notes
     assert len(notes) == len(expected) and all(re.search(*pair) for pair in zip(expected, notes)), notes
 
@@ -297,7 +297,7 @@ def test_weights_are_stored_in_8_bits_with_their_scales():
     assert max(largest.values()) <= 4 * 12  # scales of the most channels
 
 
-def test_the_file_says_where_it_is_from():
+def test_the_file_has_metadata_on_its_source():
     model = model_of(everything(), *SETTINGS["4 bits"])
     model.metadata.update(run="a run", step=7)
     file = onnx.load_model_from_string(onnx_model(model).content)
@@ -320,7 +320,7 @@ def test_examples_do_not_depend_on_each_other():
     np.testing.assert_array_equal(together, simulate(model, images))
 
 
-def test_images_are_taken_as_the_layout_says():
+def test_images_are_fed_in_the_chosen_layout():
     model = model_of(everything(), *SETTINGS["8 bits"])
     shapes = {}
     for layout in ("nhwc", "nchw"):
@@ -329,7 +329,7 @@ def test_images_are_taken_as_the_layout_says():
     assert shapes == {"nhwc": ["N", 12, 10, 2], "nchw": ["N", 2, 12, 10]}
 
 
-def test_probabilities_are_those_of_the_logits():
+def test_probabilities_are_the_softmax_of_the_logits():
     model = model_of(everything(), *SETTINGS["8 bits"])
     file = onnx_model(model, softmax=True)
     session = onnxruntime.InferenceSession(file.content, providers=["CPUExecutionProvider"])

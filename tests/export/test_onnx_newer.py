@@ -38,7 +38,7 @@ def check(found, expected, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_every_operation_and_the_logits_are_the_simulators(setting, form, put_out):
+def test_every_operation_and_the_logits_equal_the_simulators(setting, form, put_out):
     model = model_of(everything(), *SETTINGS[setting])
     images = images_for(model, 24)
     expected = simulate_tensors(model, images)
@@ -52,7 +52,7 @@ def test_every_operation_and_the_logits_are_the_simulators(setting, form, put_ou
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", ["8 bits", "asymmetric, 7 bits", "powers of two"])
-def test_exact_files_have_every_code(setting, put_out):
+def test_every_code_of_exact_files_equals_the_simulators(setting, put_out):
     model = model_of(everything(), *SETTINGS[setting])
     images = images_for(model, 24)
     expected = simulate_tensors(model, images)
@@ -68,7 +68,7 @@ def test_exact_files_have_every_code(setting, put_out):
 @pytest.mark.parametrize(
     "setting", ["8 bits", "asymmetric per channel", "powers of two", "4-bit weights, 12-bit activations"]
 )
-def test_so_are_those_of_deep_chains(setting, put_out):
+def test_exact_files_of_deep_chains_equal_the_simulator(setting, put_out):
     model = model_of(random_chain(4), *dict(SETTINGS, **WIDE)[setting])
     images = images_for(model, 32)
     ((logits,),) = put_out(images, onnx_model(model))

@@ -39,7 +39,7 @@ def put_out(path, images):
     [(INT8, "uint8"), (INT8, "int8"), ({"per_channel": True}, "uint8"), ({"num_bits": 4}, "int8")],
     ids=str,
 )
-def test_an_export_is_a_file_its_proof_and_its_vectors(weights, storage, tmp_path, dataset):
+def test_an_export_is_a_file_with_proof_and_golden_vectors(weights, storage, tmp_path, dataset):
     written = export(tmp_path / "new" / "net.onnx", dataset, weights, metadata={"step": 3}, storage=storage)
     assert names(tmp_path / "new") == ["net.onnx", "net.onnx.golden.npz", "net.onnx.parity.json", "net.onnx.parity.txt"]
     report = written.report
@@ -55,7 +55,7 @@ def test_an_export_is_a_file_its_proof_and_its_vectors(weights, storage, tmp_pat
 
 
 @pytest.mark.parametrize("off, is_fault", [(0, False), (1, False), (2, True)])
-def test_more_than_8_bits_are_proven_too(off, is_fault, tmp_path, dataset, monkeypatch):
+def test_tensors_of_more_than_8_bits_are_proven(off, is_fault, tmp_path, dataset, monkeypatch):
     """In float, whose sums of many bits may be off by so much that a code is another, by one."""
     run = OnnxRunner.run
 
@@ -70,14 +70,14 @@ def test_more_than_8_bits_are_proven_too(off, is_fault, tmp_path, dataset, monke
     assert "note: of 9 to 16 bits, and so rounded in float: input.activations, conv.activations" in report.to_text()
 
 
-def test_probabilities_ship_and_logits_are_compared(tmp_path, dataset):
+def test_the_file_outputs_probabilities_and_the_proof_compares_logits(tmp_path, dataset):
     plain, softmax = (export(tmp_path / name, dataset, softmax=name == "b.onnx") for name in ("a.onnx", "b.onnx"))
     assert plain.report.outputs == softmax.report.outputs and plain.report.layers == softmax.report.layers
     images = dataset.x_test[:5] / np.float32(255)
     np.testing.assert_allclose(put_out(softmax.paths[0], images).sum(axis=1), 1, rtol=1e-6)
 
 
-def test_the_layout_changes_nothing_but_the_images(tmp_path, dataset):
+def test_the_layout_affects_only_the_input(tmp_path, dataset):
     plain, turned = (export(tmp_path / layout, dataset, layout=layout) for layout in ("nhwc", "nchw"))
     assert plain.report.outputs == turned.report.outputs
     images = dataset.x_test[:5] / np.float32(255)
@@ -86,7 +86,7 @@ def test_the_layout_changes_nothing_but_the_images(tmp_path, dataset):
     )
 
 
-def test_an_input_that_is_rounded_otherwise_is_told(tmp_path, dataset, monkeypatch):
+def test_differently_rounded_inputs_are_noted(tmp_path, dataset, monkeypatch):
     run = OnnxRunner.run_images
     monkeypatch.setattr(
         OnnxRunner,
@@ -100,7 +100,7 @@ def test_an_input_that_is_rounded_otherwise_is_told(tmp_path, dataset, monkeypat
 # Refusals
 
 
-def test_an_exact_file_is_of_uint8(tmp_path, dataset):
+def test_an_exact_file_requires_uint8(tmp_path, dataset):
     report = export(tmp_path / "net.onnx", dataset, exact=True).report
     assert report.about["format"] == "ONNX uint8, exact"
     assert {found.identical for found in report.outputs.values()} == {1.0}
@@ -110,7 +110,7 @@ def test_an_exact_file_is_of_uint8(tmp_path, dataset):
         onnx_model(integer_model(NETWORK, book_of(NETWORK, INT8), STATE), exact=True, storage="int8")
 
 
-def test_sums_beyond_32_bits_are_refused():
+def test_accumulators_beyond_32_bits_are_refused():
     net = network_of((300, 300, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 1}))
     model = model_of(
         net,
@@ -125,7 +125,7 @@ def test_sums_beyond_32_bits_are_refused():
 
 
 @pytest.mark.parametrize("package", onnx_limits.PACKAGES)
-def test_without_the_packages_it_is_told_how_to_get_them(package, tmp_path, dataset, monkeypatch):
+def test_missing_packages_are_refused_with_the_command_to_install_them(package, tmp_path, dataset, monkeypatch):
     monkeypatch.setattr(onnx_limits, "find_spec", lambda name: None if name == package else name)
     hint = f'exports to ONNX need {package}, which .*; possible after: pip install "qatviz.onnx."'
     with pytest.raises(ExportError, match=hint):
@@ -138,7 +138,7 @@ def test_without_the_packages_it_is_told_how_to_get_them(package, tmp_path, data
     assert names(tmp_path) == []
 
 
-def test_a_file_that_the_runtime_refuses_is_an_error_of_export():
+def test_errors_of_the_runtime_are_export_errors():
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
     file = onnx_model(model)
     with pytest.raises(ExportError, match="onnxruntime 1.*: refuses the file: .*"):
@@ -156,7 +156,7 @@ def test_a_file_that_the_runtime_refuses_is_an_error_of_export():
     [INT8, {}, {"per_channel": True}, {"num_bits": 7, "per_channel": True}, {"num_bits": 2, "symmetric": True}],
     ids=str,
 )
-def test_stored_weights_are_the_models(storage, settings):
+def test_stored_weights_equal_the_models(storage, settings):
     model = model_of(NETWORK, settings)
     for op in (op for op in model.ops if op.weights is not None):
         stored = Storage(storage).weights(model, op)

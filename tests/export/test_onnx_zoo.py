@@ -33,7 +33,7 @@ def bar(name, setting):
 @pytest.mark.parametrize(
     "name", list(SHALLOW) + [pytest.param(name, marks=pytest.mark.slow) for name in DEEP + DEEPEST]
 )
-def test_files_of_the_zoo_compute_what_was_seen(name, setting):
+def test_files_of_the_zoo_agree_with_the_evaluation_graph(name, setting):
     case = calibrated(name)
     book = SettingsBook.from_preset(case.plan, **SETTINGS[setting])
     count = DEEPEST_EXAMPLES if name in DEEPEST else ALL_EXAMPLES if EXHAUSTIVE else EXAMPLES
@@ -51,7 +51,7 @@ def test_files_of_the_zoo_compute_what_was_seen(name, setting):
 
 @pytest.mark.parametrize("setting", ["int8", "asymmetric-8-bit"])
 @pytest.mark.parametrize("name", ["lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in DEEPEST])
-def test_exact_files_have_every_code_that_was_seen(name, setting):
+def test_exact_files_equal_the_evaluation_graph(name, setting):
     case = calibrated(name)
     book = SettingsBook.from_preset(case.plan, **SETTINGS[setting])
     model, images = case.model(book), digits(case.network.input_shape, DEEPEST_EXAMPLES)
@@ -60,7 +60,7 @@ def test_exact_files_have_every_code_that_was_seen(name, setting):
 
 
 @pytest.mark.parametrize("preset", ["tflite-int8", "uint8-affine"])
-def test_with_16_bit_activations_too(preset):
+def test_files_with_16_bit_activations_agree_with_the_evaluation_graph(preset):
     case = calibrated("lenet")
     book = SettingsBook.from_preset(case.plan, preset, activations={"num_bits": 16})
     model, images = case.model(book), digits(case.network.input_shape, EXAMPLES)

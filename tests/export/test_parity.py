@@ -63,7 +63,7 @@ def same_top1(expected, found):
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_logits_are_the_graphs(case, setting):
+def test_logits_of_the_integer_model_equal_the_evaluation_graphs(case, setting):
     name, network, inputs = case
     if name in DEEPEST and setting not in FEW_SETTINGS and not EXHAUSTIVE:
         pytest.skip("takes long: QATVIZ_EXHAUSTIVE=1 asks for it")

@@ -25,7 +25,7 @@ def files(directory):
     }
 
 
-def test_a_directory_has_its_proof_in_it(tmp_path):
+def test_a_directory_export_contains_its_proof(tmp_path):
     written = write_export(tmp_path / "out", {"a.c": b"1", "sub/b.h": b"2"}, Report())
     assert written[0] == tmp_path / "out" and all(path.exists() for path in written)
     assert files(tmp_path / "out") == {
@@ -45,7 +45,7 @@ def test_an_earlier_export_is_replaced_and_an_empty_directory_filled(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
-def test_nothing_else_is_replaced(kind, tmp_path):
+def test_only_an_earlier_export_is_replaced(kind, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     target = tmp_path / "mine" / ("thesis.txt" if kind == "file" else "")
@@ -56,7 +56,7 @@ def test_nothing_else_is_replaced(kind, tmp_path):
 
 @pytest.mark.parametrize("broken", ["fsync", "replace"])
 @pytest.mark.parametrize("fails_at", range(3))
-def test_what_was_there_stays_where_writing_fails(broken, fails_at, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_existing_directory(broken, fails_at, tmp_path, monkeypatch):
     write_export(tmp_path / "out", {"a.c": b"1"}, Report())
     before, calls, real = files(tmp_path), [], getattr(os, broken)
 
@@ -78,7 +78,7 @@ def test_what_was_there_stays_where_writing_fails(broken, fails_at, tmp_path, mo
 
 @pytest.mark.parametrize("there_before", [True, False])
 @pytest.mark.parametrize("fails_at", range(8))
-def test_files_are_all_replaced_or_none(fails_at, there_before, tmp_path, monkeypatch):
+def test_either_all_files_are_replaced_or_none(fails_at, there_before, tmp_path, monkeypatch):
     if there_before:
         write_export(tmp_path / "net.npz", b"1", Report(), {".json": b"1"})
     before, calls, real = files(tmp_path), [], os.replace
@@ -102,7 +102,7 @@ def test_files_are_all_replaced_or_none(fails_at, there_before, tmp_path, monkey
 
 @pytest.mark.parametrize("content", [b"2", {"a.c": b"2"}], ids=["file", "directory"])
 @pytest.mark.parametrize("fails_at", range(3))
-def test_what_interrupts_a_replacement_loses_nothing(fails_at, content, tmp_path, monkeypatch):
+def test_an_interrupted_replacement_loses_nothing(fails_at, content, tmp_path, monkeypatch):
     write_export(tmp_path / "out", b"1" if isinstance(content, bytes) else {"a.c": b"1"}, Report())
     before, calls, real = files(tmp_path), [], os.replace
 
@@ -122,7 +122,7 @@ def test_what_interrupts_a_replacement_loses_nothing(fails_at, content, tmp_path
         assert set(files(tmp_path)) == set(before) and files(tmp_path) != before
 
 
-def test_files_that_belong_together_are_written_together(tmp_path):
+def test_further_files_of_an_export_are_written_with_it(tmp_path):
     written = write_export(tmp_path / "net.npz", b"codes", Report(), {".json": b"{}"})
     assert [path.name for path in written] == ["net.npz", "net.json", "net.npz.parity.json", "net.npz.parity.txt"]
     assert files(tmp_path)["net.json"] == b"{}"

@@ -36,7 +36,7 @@ def test_the_table_has_every_network_setting_and_form_once():
     assert len(set(bench_parity.NAMES)) == len(bench_parity.NAMES)
 
 
-def test_a_figure_is_the_least_of_digits_and_random_inputs(figures, capsys):
+def test_a_figure_is_the_lower_one_of_digits_and_random_inputs(figures, capsys):
     for figure in figures("parity/mlp/w4/simulator", "parity/mlp/w4/npz/simulator", "parity/mlp/w4/frozen/tensorflow"):
         assert set(figure["inputs"]) == {"digits", "random inputs"}
         assert (
@@ -48,7 +48,7 @@ def test_a_figure_is_the_least_of_digits_and_random_inputs(figures, capsys):
     assert "3/3  parity/mlp/w4/frozen/tensorflow: " in capsys.readouterr().err
 
 
-def test_what_is_refused_or_not_run_has_its_reason_and_no_value(figures, monkeypatch):
+def test_cases_refused_or_not_run_have_a_reason_instead_of_a_value(figures, monkeypatch):
     (refused,) = figures("parity_more/mlp/asymmetric-8-per-channel/tflite/interpreter")
     assert refused["value"] is None and "TFLite" in refused["refused"] and "identical" not in refused
     monkeypatch.setenv(litert.VARIABLE, "/nowhere/python")

@@ -53,7 +53,7 @@ def perfect(model, codes):
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))  # which compute nothing
-def test_every_format_proves_the_error_of_its_file(name, tmp_path):
+def test_the_proof_of_every_format_has_the_error_of_its_file(name, tmp_path):
     form, options = FORMATS[name], {"rebuild": True} if name == "keras" else {}
     written = form.export(source(), tmp_path / ("net" + form.suffix), options)
     assert not written.report.faults
@@ -67,7 +67,7 @@ def test_every_format_proves_the_error_of_its_file(name, tmp_path):
     assert "RMSE: " in written.report.to_text() and "ccuracy" not in written.report.to_text()
 
 
-def test_the_error_is_that_of_the_values_which_the_codes_stand_for():
+def test_the_error_is_computed_from_dequantized_outputs():
     report, (_, targets), seen = proof(perfect)
     expected = math.sqrt(np.mean((seen - targets) ** 2))
     assert report.scores["evaluation graph"] == pytest.approx(expected, rel=1e-5)
@@ -76,7 +76,7 @@ def test_the_error_is_that_of_the_values_which_the_codes_stand_for():
     assert "outputs" in report.to_text() and "top-1" not in report.to_text()
 
 
-def test_a_wrong_file_is_found_out_without_classes():
+def test_the_proof_detects_a_wrong_regression_file():
     def wrong(model, codes):
         found = perfect(model, codes)
         return dict(found, out=found["out"] + 5)
@@ -86,21 +86,21 @@ def test_a_wrong_file_is_found_out_without_classes():
     assert report.scores["file"] != report.scores["simulator"]
 
 
-def test_of_a_file_that_was_not_run_the_error_is_not_told():
+def test_the_error_of_a_file_that_was_not_run_is_omitted():
     report = proof(perfect, known=False)[0]
     record = report.to_record()
     assert set(record["rmse"]) == {"float", "evaluation graph", "simulator"} and report.as_expected
     assert "top-1" not in report.to_text() and "RMSE: float" in report.to_text()
 
 
-def test_a_bar_for_classes_does_not_ask_for_them_elsewhere():
+def test_top_1_is_not_required_of_regression_outputs():
     codes = np.array([[1, 5], [7, 0]])
     assert compare_logits(codes, codes + 1, classes=False) == (0.0, 1, None)
     assert compare_logits(codes, codes, classes=False).reaches(REACHED)
     assert not compare_logits(codes, codes[:, ::-1]).reaches(Agreement(0.0, 9, 0.5))
 
 
-def test_scores_of_classes_are_accuracies():
+def test_scores_of_classifiers_are_accuracies():
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
     codes, labels = np.array([[1, 5], [7, 7], [0, -3]]), np.array([1, 1, 0])
     assert score(codes, labels) == score_codes(codes, model.logits, labels) == 2 / 3

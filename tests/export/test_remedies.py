@@ -58,7 +58,7 @@ def test_the_first_remedies_together_make_an_export_possible(form, options, monk
 
 
 @pytest.mark.parametrize("form, options", CASES, ids=lambda case: getattr(case, "name", str(case)))
-def test_each_remedy_lifts_its_refusal(form, options, monkeypatch):
+def test_each_remedy_removes_its_refusal(form, options, monkeypatch):
     monkeypatch.setattr("qatviz.export.onnx.limits.find_spec", lambda name: name)
     for weights, activations in itertools.product(WEIGHTS, ACTIVATIONS):
         before, values = book_of(NETWORK, weights, activations), form.with_defaults(options)
@@ -69,7 +69,7 @@ def test_each_remedy_lifts_its_refusal(form, options, monkeypatch):
                     assert refusal not in form.limits(NETWORK, book, 3, changed), (refusal, remedy)
 
 
-def test_a_sum_of_three_tensors_is_refused_before_anything_is_computed():
+def test_an_add_of_three_tensors_is_refused_before_anything_is_computed():
     net = NetworkBuilder("sum", (3,))
     names = [net.add(Dense, name, inputs="input", units=2) for name in ("a", "b", "c")]
     net.add(Add, "sum", inputs=tuple(names))

@@ -94,7 +94,7 @@ def graph_codes(model, values):
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_every_code_of_every_tensor_is_the_graphs(graph, setting):
+def test_every_code_of_every_tensor_equals_the_graphs(graph, setting):
     weights, activations = SETTINGS[setting]
     book = book_of(graph.network, dict(weights, **EXACT), dict(activations, **EXACT))
     arrays = state_of(graph.network)
@@ -109,7 +109,7 @@ def test_every_code_of_every_tensor_is_the_graphs(graph, setting):
 
 
 @pytest.mark.parametrize("setting", sorted(set(SETTINGS) - {"wide"}))
-def test_with_scales_of_any_size_they_are_equal_too(graph, setting):
+def test_codes_with_arbitrary_scales_equal_the_graphs(graph, setting):
     weights, activations = SETTINGS[setting]
     book, arrays = book_of(graph.network, weights, activations), state_of(graph.network)
     images = np.random.RandomState(0).standard_normal((64, *graph.network.input_shape)).astype(np.float32) * 2
@@ -153,7 +153,7 @@ def test_means_round_ties_up(sums, means):
     assert simulate_tensors(model, images, ["pool"])["pool"].tolist() == [[means]]
 
 
-def test_pads_of_an_average_do_not_count():
+def test_averages_exclude_padding():
     network = units((2, 2, 1), pool=(AveragePool, {"pool_size": 2, "strides": 1, "padding": "SAME"}))
     model = model_of(network, ranges={"input.activations": (-100.0, 155.0)})
     images = np.float32([[0, 10], [20, 30]]).reshape(1, 2, 2, 1)
@@ -161,7 +161,7 @@ def test_pads_of_an_average_do_not_count():
     assert found.reshape(-1).tolist() == [15, 20, 25, 30]
 
 
-def test_pads_of_a_maximum_take_no_part_and_zeros_do():
+def test_maxima_ignore_padding_but_not_zeros():
     same = units((2, 2, 1), pool=(MaxPool, {"pool_size": 2, "strides": 1, "padding": "SAME"}))
     images = -np.float32([[40, 30], [20, 10]]).reshape(1, 2, 2, 1)
     model = model_of(same, ranges={"input.activations": (-100.0, 155.0)})
@@ -194,7 +194,7 @@ def test_a_convolution_pads_with_the_zero_point():
 
 
 @pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
-def test_between_scales_that_are_powers_of_two_no_mean_is_left_to_chance(size, halvings):
+def test_means_with_power_of_two_scale_ratios_equal_the_graphs(size, halvings):
     """What breaks ties must not make any: neither the graph's doubles nor factors of 31 bits hold 1/49."""
     case = MeansByPowers(size, halvings)
     np.testing.assert_array_equal(run_codes(case.model, case.codes, ["means"])["means"], case.expected)
@@ -239,14 +239,14 @@ def test_a_concat_copies_codes_along_its_axis():
     assert found["reshape"][0, 0].tolist() == [1, 1, 2, 2]
 
 
-def test_a_relu6_of_its_own_clips_at_the_nearest_code():
+def test_an_unfused_relu6_clips_at_the_nearest_code():
     network = units((2, 2, 1), clip=(ReLU6, {}))
     model = model_of(network, ranges={"input.activations": (-0.7 * 128, 0.7 * 127)})
     images = np.float32([[-5, 5], [6.3, 80]]).reshape(1, 2, 2, 1)
     assert simulate_tensors(model, images, ["clip"])["clip"].reshape(-1).tolist() == [0, 7, 9, 9]
 
 
-def test_parts_and_the_whole_are_the_same():
+def test_results_do_not_depend_on_the_batch_size():
     network = random_chain(4)
     model = model_of(network)
     images = np.random.RandomState(0).standard_normal((2 * BATCH + 3, *network.input_shape)).astype(np.float32)
@@ -257,7 +257,7 @@ def test_parts_and_the_whole_are_the_same():
     assert simulate(model, images[:0]).shape == (0, *model.logits.shape)
 
 
-def test_sums_too_large_for_float32_are_exact():
+def test_accumulators_too_large_for_float32_are_exact():
     network = network_of((300,), (Dense, "logits", {"units": 1}))
     ranges = {"input.activations": (-32768.0, 32767.0), "logits.activations": (-(2.0**31), 2.0**31)}
     weights = np.full((300, 1), 32767.0)

@@ -155,7 +155,7 @@ def test_histograms_have_the_edges_and_counts_of_their_snapshots(recorded, tmp_p
     }
 
 
-def test_what_happened_is_a_text_and_what_was_taken_back_is_not_there(recorded, tmp_path):
+def test_events_are_texts_except_those_that_were_undone(recorded, tmp_path):
     directory, _ = recorded
     write_series(tmp_path / "board", recorded_series(RunRecord.read(directory)))
     found = read(tmp_path / "board")
@@ -164,7 +164,7 @@ def test_what_happened_is_a_text_and_what_was_taken_back_is_not_there(recorded, 
     assert found.SummaryMetadata("events").plugin_data.plugin_name == "text"
 
 
-def test_the_plugins_of_the_server_find_their_own(recorded, tmp_path):
+def test_the_plugins_of_tensorboard_read_their_data(recorded, tmp_path):
     """What TensorBoard shows goes through another reader, which turns old summaries into those of its plugins."""
     directory, _ = recorded
     write_series(tmp_path / "board", recorded_series(RunRecord.read(directory)))
@@ -182,7 +182,7 @@ def test_the_plugins_of_the_server_find_their_own(recorded, tmp_path):
     np.testing.assert_array_equal(counts, snapshot(event.step).histograms[TENSORS[1]].code_counts)
 
 
-def test_wall_times_ascend_from_the_beginning_of_the_run(recorded, tmp_path):
+def test_wall_times_ascend_from_the_start_of_the_run(recorded, tmp_path):
     directory, _ = recorded
     written = write_series(tmp_path / "board", recorded_series(RunRecord.read(directory)))
     found = list(tf.train.summary_iterator(str(written.path)))
@@ -192,7 +192,7 @@ def test_wall_times_ascend_from_the_beginning_of_the_run(recorded, tmp_path):
     assert times[-1] == pytest.approx(CREATED + 60 / 8) and times[1] == pytest.approx(CREATED + 1 / 8)
 
 
-def test_a_long_run_is_thinned_evenly_with_its_ends(recorded):
+def test_a_long_run_is_thinned_evenly_and_keeps_first_and_last_step(recorded):
     directory, _ = recorded
     series = recorded_series(RunRecord.read(directory), max_points=7, max_snapshots=3)
     steps = series.tracks[0].steps
@@ -202,14 +202,14 @@ def test_a_long_run_is_thinned_evenly_with_its_ends(recorded):
     np.testing.assert_array_equal(series.clock[1], steps / 8)
 
 
-def test_a_run_that_has_not_begun_is_an_empty_board(tmp_path):
+def test_a_run_without_steps_is_written_without_series(tmp_path):
     RunRecord.create(tmp_path / "run", {"network": NETWORK.to_dict()}).close()
     written = write_series(tmp_path / "board", recorded_series(RunRecord.read(tmp_path / "run")))
     assert written[1:4] == (0, 0, 0)
     assert read(tmp_path / "board").Tags()["scalars"] == []
 
 
-def test_the_run_in_the_window_is_written_like_its_record(tmp_path):
+def test_a_run_in_memory_is_written_like_its_record(tmp_path):
     history = History(history_names(TENSORS), capacity=8, recent=4)
     for step in range(1, 101):
         history.append(STEPS, step, np.concatenate([[1 / step, 1e-3], step_values(step).reshape(-1)]))
@@ -230,7 +230,7 @@ def test_the_run_in_the_window_is_written_like_its_record(tmp_path):
     assert found.Scalars("loss")[-1].wall_time == pytest.approx(CREATED + 100 / 8)
 
 
-def test_a_directory_in_use_is_given_another_one_within(tmp_path):
+def test_files_go_to_a_new_subdirectory_of_a_directory_in_use(tmp_path):
     history = History(history_names(TENSORS))
     history.append(STEPS, 1, np.ones(len(history.names(STEPS))))
     paths = [write_events(tmp_path / "logs", history, [], [], name="mlp").path.parent for _ in range(3)]
@@ -238,7 +238,7 @@ def test_a_directory_in_use_is_given_another_one_within(tmp_path):
     assert all(scalars(read(path), "loss") == {1: 1.0} for path in paths[1:])
 
 
-def test_series_that_are_folded_while_they_are_read_still_fit_together():
+def test_series_that_are_merged_while_they_are_read_stay_consistent():
     class Busy(History):
         """A run that takes 40 steps between two reads, the first three times."""
 
@@ -263,7 +263,7 @@ def board(**more):
     return RunSeries("x", CREATED, (np.arange(3), np.arange(3.0)), (), (track,), (), ())._replace(**more)
 
 
-def test_what_is_there_already_is_not_touched(tmp_path):
+def test_existing_files_are_not_touched(tmp_path):
     (tmp_path / "board").mkdir()
     (tmp_path / "board" / "other").write_text("precious")
     with pytest.raises(ExportError, match="board: contains files; expected an empty directory"):
@@ -274,7 +274,7 @@ def test_what_is_there_already_is_not_touched(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ["board", "file"]
 
 
-def test_what_fails_halfway_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failed_export_leaves_no_files(tmp_path, monkeypatch):
     def snapshots():
         yield snapshot(1)
         raise OSError(28, "No space left on device")
@@ -292,7 +292,7 @@ def test_what_fails_halfway_leaves_nothing(tmp_path, monkeypatch):
         write_series(tmp_path / "board", board())
 
 
-def test_histograms_of_what_is_not_finite_are_left_out(tmp_path):
+def test_histograms_with_edges_that_are_not_finite_are_omitted(tmp_path):
     odd = snapshot(1)
     odd.histograms[TENSORS[0]].edges[:] = np.nan
     write_series(tmp_path / "board", board(snapshots=[odd], tensors=TENSORS))
@@ -300,7 +300,7 @@ def test_histograms_of_what_is_not_finite_are_left_out(tmp_path):
     assert "float/" + TENSORS[0] not in tags and "float/" + TENSORS[1] in tags
 
 
-def test_events_are_told_in_words():
+def test_event_texts():
     failed = events.Failed(9, "ValueError: no", "Traceback …")
     saved = events.CheckpointSaved(9, "a", SaveReason(SaveKind.REQUESTED))
     assert event_texts([failed, saved, events.Paused(9, PauseReason.REQUESTED)]) == [
@@ -309,7 +309,7 @@ def test_events_are_told_in_words():
     ]
 
 
-def test_the_command_writes_beside_the_record_and_says_how_to_look(recorded, capsys):
+def test_the_command_writes_next_to_the_record_and_prints_how_to_view_it(recorded, capsys):
     directory, _ = recorded
 
     class Options:

@@ -28,7 +28,7 @@ def gemmlowp(value, real):
 
 
 @pytest.mark.parametrize("real", [0.75, 0.5, 2.0**-9, 0.9999999999, 0.00123, 3.7e-5, 1.6, 6.0])
-def test_the_arithmetic_is_gemmlowps(real):
+def test_double_rounding_equals_gemmlowps(real):
     near_ties = [int((step + 0.5) / real) + offset for step in range(-40, 40) for offset in (-1, 0, 1)]
     values = np.array(sorted(set(near_ties + list(range(-70, 70)))))
     expected = [gemmlowp(int(value), real) for value in values]
@@ -53,13 +53,13 @@ POWER_OF_TWO = ({"symmetric": True, "power_of_two": True}, {"power_of_two": True
 @pytest.mark.parametrize(
     "settings", [*(SETTINGS[name] for name in ("int8", "int8 per tensor", "uint8", "int4")), POWER_OF_TWO]
 )
-def test_operations_have_far_fewer_other_codes(settings):
+def test_the_option_makes_far_fewer_codes_differ(settings):
     model = model_of(random_chain(4), *settings)
     plain, suited = (different(model, double_rounding=on) for on in (False, True))
     assert suited < 0.6 * plain
 
 
-def test_ties_that_litert_takes_otherwise_are_told_of():
+def test_ties_that_litert_rounds_down_are_noted():
     """Of powers of two, where results go below 0; a file for kernels that round twice is for others."""
     model = model_of(random_chain(4), *POWER_OF_TWO)
     notes = [note for note in tflite_model(model).notes if "LiteRT rounds every second tie down" in note]
@@ -72,7 +72,7 @@ def test_ties_that_litert_takes_otherwise_are_told_of():
         assert not [note for note in other.notes if "every second" in note]
 
 
-def test_biases_are_off_by_one_at_most_and_scales_by_little():
+def test_biases_change_by_one_at_most_and_scales_by_little():
     model = model_of(everything(), {"symmetric": True, "per_channel": True})
     for op in (op for op in model.ops if op.weights is not None):
         plain, suited = (

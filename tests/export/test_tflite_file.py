@@ -28,7 +28,7 @@ def read(content):
     return model, model.Subgraphs(0)
 
 
-def test_everything_that_was_put_in_can_be_read():
+def test_all_contents_can_be_read_back():
     content = maximum(np.int8([5]))
     assert tflite.Model.ModelBufferHasIdentifier(content, 0)
     model, graph = read(content)
@@ -76,14 +76,14 @@ def test_data_is_little_endian_in_the_order_of_the_axes(values):
 
 
 @pytest.mark.parametrize("name, old", [("MAXIMUM", tflite.BuiltinOperator.MAXIMUM), ("BROADCAST_TO", 127)])
-def test_codes_of_operations_are_in_both_fields(name, old):
+def test_operator_codes_are_in_both_fields(name, old):
     model, _ = read(maximum(np.int8([5]), name, 2))
     code = model.OperatorCodes(0)
     assert code.BuiltinCode() == getattr(tflite.BuiltinOperator, name)
     assert (code.DeprecatedBuiltinCode(), code.Version()) == (old, 2)
 
 
-def test_the_interpreter_runs_it():
+def test_the_interpreter_runs_the_file():
     interpreter = tf.lite.Interpreter(model_content=maximum(np.int8([5])))
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.int8([[4, 5, 100]]))
@@ -92,6 +92,6 @@ def test_the_interpreter_runs_it():
 
 
 @pytest.mark.parametrize("content", [b"", b"no such file", maximum(np.int8([5]), version=99)])
-def test_what_the_interpreter_refuses_is_an_export_error(content):
+def test_errors_of_the_interpreter_are_export_errors(content):
     with pytest.raises(ExportError, match="TensorFlow 1.15.* refuses the file: "):
         TfliteRunner(TfliteModel(content, np.dtype(np.int8), {"input": 0, "result": 0})).run(np.zeros((1, 3), np.int32))

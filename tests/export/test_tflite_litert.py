@@ -63,14 +63,14 @@ def check_layers(litert, model, kernels, **options):
 @pytest.mark.slow
 @pytest.mark.parametrize("kernels", [XNNPACK, BUILTIN])
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_every_operation_computes_what_the_simulator_does(setting, kernels, litert):
+def test_every_operation_equals_the_simulator(setting, kernels, litert):
     check_layers(litert, model_of(everything(), *SETTINGS[setting]), kernels)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernels", [XNNPACK, BUILTIN])
 @pytest.mark.parametrize("setting", sorted(WIDE))
-def test_so_does_every_one_with_types_that_only_litert_knows(setting, kernels, litert):
+def test_operations_with_types_of_litert_only_equal_the_simulator(setting, kernels, litert):
     weights, activations, option = WIDE[setting]
     file = check_layers(litert, model_of(everything(), weights, activations), kernels, **{option: True})
     assert file.only_litert and file.int4 == (option == "int4")
@@ -78,7 +78,7 @@ def test_so_does_every_one_with_types_that_only_litert_knows(setting, kernels, l
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_rounding_once_leaves_hardly_a_difference(setting, litert):
+def test_with_single_rounding_almost_all_codes_are_identical(setting, litert):
     model = model_of(random_chain(4), *SETTINGS[setting])
     with LitertRunner(litert, tflite_model(model)) as runner:
         simulated, found = run_logits(model, runner.run, images_for(model, 32))
@@ -89,7 +89,7 @@ def test_rounding_once_leaves_hardly_a_difference(setting, litert):
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", ["int8", "2-bit", "asymmetric-8-bit", "symmetric-activations"])
 @pytest.mark.parametrize("name", DEEP + DEEPEST)
-def test_deep_networks_have_every_code_that_was_seen(name, setting, litert):
+def test_deep_networks_equal_the_evaluation_graph(name, setting, litert):
     case = calibrated(name)
     book = SettingsBook.from_preset(case.plan, **ZOO_SETTINGS[setting])
     model, images = case.model(book), digits(case.network.input_shape, 32)
@@ -105,7 +105,7 @@ def test_deep_networks_have_every_code_that_was_seen(name, setting, litert):
     "kind, sizes, shape",
     [(Conv2D, {"filters": 8}, (3, 3, 4)), (DepthwiseConv2D, {}, (3, 3, 4)), (Dense, {"units": 8}, (12,))],
 )
-def test_ties_of_scales_that_are_powers_of_two_go_up_before_a_relu(kind, sizes, shape, weights, litert):
+def test_ties_with_power_of_two_scales_are_rounded_up_before_a_relu(kind, sizes, shape, weights, litert):
     """Some sums of a hundred are ties; rounded to even, half of them would be another code."""
     net = network_of(
         shape, (kind, "layer", sizes), (ReLU, "relu", {}), (Flatten, "flat", {}), (Dense, "logits", {"units": 2})
@@ -126,7 +126,7 @@ def test_ties_of_scales_that_are_powers_of_two_go_up_before_a_relu(kind, sizes, 
 
 
 @pytest.mark.parametrize("setting", ["int4", "int16"])
-def test_probabilities_are_those_of_the_logits(setting, litert):
+def test_probabilities_are_the_softmax_of_the_logits(setting, litert):
     weights, activations, option = WIDE[setting]
     model = model_of(everything(), weights, activations)
     codes = np.random.RandomState(0).randint(*model.tensor("input").bounds, (20, *model.tensor("input").shape))
@@ -140,7 +140,7 @@ def test_probabilities_are_those_of_the_logits(setting, litert):
 
 
 @pytest.mark.parametrize("setting, title", [("int4", "TFLite int8 and int4"), ("int16", "TFLite int16")])
-def test_an_export_that_only_litert_runs_is_proven_there(setting, title, litert, tmp_path):
+def test_an_export_that_only_litert_supports_is_proven_in_litert(setting, title, litert, tmp_path):
     weights, activations, option = WIDE[setting]
     source = ExportSource(NETWORK, book_of(NETWORK, weights, activations), STATE, noise())
     report = TFLITE.export(source, tmp_path / "net.tflite", {option: True}).report
@@ -149,7 +149,7 @@ def test_an_export_that_only_litert_runs_is_proven_there(setting, title, litert,
     assert len(report.golden["file_output"]) == 16
 
 
-def test_a_file_can_be_run_in_both(litert, tmp_path):
+def test_a_file_can_be_run_in_both_runtimes(litert, tmp_path):
     source = ExportSource(NETWORK, book_of(NETWORK, INT8), STATE, noise())
     report = TFLITE.export(source, tmp_path / "net.tflite", {"litert": True}).report
     alone = TFLITE.export(source, tmp_path / "net.tflite").report
@@ -161,7 +161,7 @@ def test_a_file_can_be_run_in_both(litert, tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_convolutions_with_int4_that_put_out_nothing_below_zero_take_few_ties_wrongly(seed, litert):
+def test_int4_convolutions_with_outputs_from_zero_round_few_ties_wrongly(seed, litert):
     net = network_of(
         (8, 8, 3),
         (Conv2D, "conv", {"filters": 8, "kernel_size": 3}),

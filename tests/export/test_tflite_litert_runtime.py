@@ -85,7 +85,7 @@ def runner(tmp_path):
         assert runner._process.returncode is not None and not os.path.exists(runner._directory.name)
 
 
-def test_codes_go_in_and_come_back(runner):
+def test_codes_are_passed_to_the_process_and_back(runner):
     run = runner().run
     for shape in ((2, 3), (2, 3), (1, 3)):
         codes = np.arange(-3, 3, dtype=np.int32)[: shape[0] * shape[1]].reshape(shape)
@@ -97,29 +97,29 @@ def test_codes_go_in_and_come_back(runner):
 
 
 @pytest.mark.parametrize("kernels, name", [(litert_runtime.XNNPACK, "auto"), (litert_runtime.BUILTIN, "builtin")])
-def test_the_kernels_are_those_asked_for(kernels, name, runner):
+def test_the_requested_kernels_are_used(kernels, name, runner):
     with pytest.raises(ExportError, match="LiteRT 9.9: refuses the file: RuntimeError: kernels of " + name):
         runner("raise RuntimeError('kernels\\nof ' + self.kernels)", kernels=kernels).run(np.zeros((1, 3), np.int32))
 
 
-def test_a_process_that_ends_has_not_answered(runner):
+def test_a_process_that_ends_is_an_error(runner):
     failing = runner("os._exit(5)")
     for _ in range(2):
         with pytest.raises(ExportError, match="LiteRT 9.9: ended without an answer, with exit code 5"):
             failing.run(np.zeros((1, 3), np.int32))
 
 
-def test_one_that_does_not_answer_in_time_is_ended(runner):
+def test_a_process_that_does_not_answer_in_time_is_killed(runner):
     with pytest.raises(ExportError, match="did not answer within 3 s"):
         runner("time.sleep(600)", timeout_s=3).run(np.zeros((1, 3), np.int32))
 
 
-def test_a_python_that_there_is_not_is_told(tmp_path):
+def test_a_missing_python_is_an_error(tmp_path):
     with pytest.raises(ExportError, match="nowhere: can't be run: No such file"):
         LitertRunner(Litert(str(tmp_path / "nowhere"), "9.9"), FILE)
 
 
-def test_nothing_is_imported_from_where_the_program_runs(runner, tmp_path, monkeypatch):
+def test_nothing_is_imported_from_the_working_directory(runner, tmp_path, monkeypatch):
     """A module of the user's in the working directory does not take the place of a library."""
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
@@ -129,7 +129,7 @@ def test_nothing_is_imported_from_where_the_program_runs(runner, tmp_path, monke
 # Where it is looked for
 
 
-def test_the_first_python_on_the_path_that_has_it_is_taken(tmp_path, monkeypatch):
+def test_the_first_python_on_the_path_with_litert_is_used(tmp_path, monkeypatch):
     for name, text in (("a", "exit 1"), ("b", "echo 4.5.6"), ("c", "echo 7.8.9")):
         (tmp_path / name).mkdir()
         program(tmp_path / name / ("python3.13" if name != "c" else "python3.9"), "#!/bin/sh\n" + text)
@@ -145,7 +145,7 @@ def test_the_first_python_on_the_path_that_has_it_is_taken(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("named", ["/nowhere/python", "/bin/false", "/"])
-def test_one_that_is_named_is_taken_or_told_to_be_none(named, tmp_path, monkeypatch):
+def test_a_python_named_by_the_variable_is_used_or_refused(named, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     program(tmp_path / "python3.12", "#!/bin/sh\necho 1.2.3")
     monkeypatch.setenv(litert_runtime.VARIABLE, named)

@@ -106,19 +106,19 @@ def check_layers(model):
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_every_kind_of_operation_computes_what_the_simulator_does(setting):
+def test_every_kind_of_operation_equals_the_simulator(setting):
     check_layers(model_of(everything(), *SETTINGS[setting]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_so_do_chains_of_all_shapes(setting, seed):
+def test_chains_of_all_shapes_equal_the_simulator(setting, seed):
     check_layers(model_of(random_chain(seed), *SETTINGS[setting], seed=seed))
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_multiplied_codes_make_kernels_that_round_twice_more_exact(bits):
+def test_multiplied_codes_make_double_rounding_kernels_more_exact(bits):
     model = model_of(everything(), {"num_bits": bits, "symmetric": True, "narrow_range": True, "per_channel": True})
     different = {}
     for multiply in (False, True):
@@ -134,7 +134,7 @@ UNIT = (-128.0, 127.0)
 
 @pytest.mark.parametrize("weights", [{"symmetric": True}, {}], ids=["int8", "uint8"])
 @pytest.mark.parametrize("kind", [AveragePool, GlobalAveragePool])
-def test_means_of_all_sums_are_exact_and_ties_go_up(kind, weights):
+def test_all_means_are_exact_and_ties_are_rounded_up(kind, weights):
     net = NetworkBuilder("means", (2, 2, 1))
     net.add(kind, "pool")
     net.add(Flatten, "flatten")
@@ -149,12 +149,12 @@ def test_means_of_all_sums_are_exact_and_ties_go_up(kind, weights):
 
 
 @pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
-def test_so_are_means_between_scales_that_are_powers_of_two(size, halvings):
+def test_means_with_power_of_two_scale_ratios_are_exact(size, halvings):
     case = MeansByPowers(size, halvings)
     np.testing.assert_array_equal(all_outputs(case.model).run(case.codes)["means"], case.expected)
 
 
-def test_averages_over_pads_say_that_ties_of_negative_codes_go_down():
+def test_averages_with_padding_note_that_negative_ties_are_rounded_down():
     model = model_of(
         network_of(
             (3, 3, 1),
@@ -177,12 +177,12 @@ def test_averages_over_pads_say_that_ties_of_negative_codes_go_down():
         ({"symmetric": True, "per_channel": True}, ["RESHAPE", "CONV_2D", "RESHAPE"]),
     ],
 )
-def test_a_dense_with_a_scale_for_each_channel_is_a_convolution(settings, expected):
+def test_a_dense_with_per_channel_scales_is_a_convolution(settings, expected):
     model = model_of(network_of((4,), (Dense, "logits", {"units": 2})), settings)
     assert operations(tflite_model(model).content) == expected
 
 
-def test_an_operation_has_the_version_in_which_it_learned_its_type():
+def test_operations_have_the_version_that_introduced_their_type():
     """As TensorFlow's converter writes them."""
     versions = {"int8": {}, "uint8": {}}
     for setting in ("int8", "int8 per tensor", "uint8 of 5 bits"):
@@ -226,7 +226,7 @@ def dense(activation=None, **settings):
         (ReLU6, {"symmetric": True}, ["MAXIMUM", "MINIMUM"]),
     ],
 )
-def test_only_what_the_type_does_not_clamp_itself_is_clamped(activation, settings, expected):
+def test_clamps_are_written_only_where_the_type_does_not_saturate(activation, settings, expected):
     model = model_of(dense(activation), {"symmetric": True}, settings)
     found = operations(tflite_model(model).content)
     assert found == ["FULLY_CONNECTED", *expected, "FULLY_CONNECTED"]
@@ -247,7 +247,7 @@ def test_a_tensor_that_is_always_zero_stays_zero():
     assert set(np.unique(found["act"])) == {model.tensor("act").zero_point}
 
 
-def test_every_kind_of_operation_there_is_has_been_looked_at():
+def test_the_tested_network_has_every_kind_of_operation():
     """The network of these tests has them all: those that the network's description knows, but for what is folded."""
     kinds = {op.kind for op in model_of(everything()).ops}
     assert kinds == set(KINDS) - {"BatchNorm", "Dropout", "Softmax", "ReLU"}
@@ -257,7 +257,7 @@ def test_every_kind_of_operation_there_is_has_been_looked_at():
 # What is put out
 
 
-def test_the_file_of_the_proof_computes_what_the_one_that_ships_does():
+def test_the_file_of_the_proof_equals_the_shipped_one():
     model = model_of(everything(), *SETTINGS["int4"])
     codes = np.random.RandomState(0).randint(-32, 32, (7, *model.tensor("input").shape))
     shipped = TfliteRunner(tflite_model(model)).run(codes)["logits"]
@@ -275,7 +275,7 @@ def test_examples_do_not_depend_on_each_other():
 
 
 @pytest.mark.parametrize("setting", ["int8", "uint8"])
-def test_probabilities_are_those_of_the_logits(setting):
+def test_probabilities_are_the_softmax_of_the_logits(setting):
     model = model_of(everything(), *SETTINGS[setting])
     file = tflite_model(model, softmax=True)
     codes = np.random.RandomState(0).randint(-128, 128, (20, *model.tensor("input").shape))
@@ -286,7 +286,7 @@ def test_probabilities_are_those_of_the_logits(setting):
     assert file.outputs == ("softmax",) and operations(file.content)[-1] == "SOFTMAX"
 
 
-def test_tensors_of_the_file_have_the_names_and_grids_of_the_models():
+def test_tensors_of_the_file_have_the_models_names_and_grids():
     model = model_of(everything(), *SETTINGS["int4"])
     graph = tflite.Model.GetRootAsModel(tflite_model(model).content, 0).Subgraphs(0)
     found = {graph.Tensors(i).Name().decode(): graph.Tensors(i) for i in range(graph.TensorsLength())}
@@ -299,7 +299,7 @@ def test_tensors_of_the_file_have_the_names_and_grids_of_the_models():
     assert {op.weights.name for op in model.ops if op.weights is not None} <= set(found)
 
 
-def test_floats_that_are_quantized_as_the_file_says_are_the_models_codes():
+def test_inputs_quantized_by_the_files_parameters_equal_the_models_codes():
     """As a user would do it, by the scale and zero point of the file's input."""
     model = model_of(everything(), *SETTINGS["uint8"])
     interpreter = tf.lite.Interpreter(model_content=tflite_model(model).content)

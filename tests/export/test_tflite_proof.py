@@ -41,7 +41,7 @@ def names(directory):
 # Agreement
 
 
-def test_logits_agree_as_far_as_they_do():
+def test_agreement_of_logits():
     expected = np.array([[1, 5, 3], [7, 7, 0], [-4, 0, 2]])
     found = np.array([[1, 4, 4], [6, 7, 0], [2, 0, -4]])
     agreement = compare_logits(expected, found)
@@ -49,7 +49,7 @@ def test_logits_agree_as_far_as_they_do():
     assert same_top1(expected, found).tolist() == [True, True, False]
 
 
-def test_shares_are_told_with_the_digits_of_the_bars():
+def test_percentages_have_enough_digits_for_the_bars():
     told = [share_text(share) for share in (0.0, 0.985, 0.995, 0.9997, 0.99999, 1 - 1e-12, 1.0)]
     assert told == ["0.00 %", "98.50 %", "99.50 %", "99.97 %", "99.99 %", "99.99 %", "100.00 %"]
     assert Agreement(0.995, 1, 0.999).in_words() == "99.50 % identical, 1 as the largest difference, 99.90 % top-1"
@@ -87,7 +87,7 @@ def wrong_by(amount, layer):
     return run
 
 
-def test_of_a_perfect_file_all_is_identical(graph, dataset):
+def test_all_codes_of_a_perfect_file_are_identical(graph, dataset):
     report = proof_of(perfect, graph, dataset)
     assert report.outputs["file to simulator"] == (1.0, 0, 1.0)
     assert not report.faults and "WRONG" not in report.to_text()
@@ -97,7 +97,7 @@ def test_of_a_perfect_file_all_is_identical(graph, dataset):
 
 @pytest.mark.parametrize("amount", [1, 2, -3])
 @pytest.mark.parametrize("layer", ["relu", "pool", "means", "logits"])
-def test_an_operation_that_computes_something_else_is_a_fault(layer, amount, graph, dataset):
+def test_an_operation_with_wrong_results_is_a_fault(layer, amount, graph, dataset):
     report = proof_of(wrong_by(amount, layer), graph, dataset)
     assert any(fault.startswith(f"layer {layer!r}") for fault in report.faults)
     assert f"WRONG: layer {layer!r}" in report.to_text() and report.to_record()["faults"] == report.faults
@@ -108,13 +108,13 @@ def test_an_operation_that_computes_something_else_is_a_fault(layer, amount, gra
     "found, as_expected",
     [((0.9, 1, 1.0), True), ((0.89, 1, 1.0), False), ((0.95, 2, 1.0), False), ((0.95, 1, 0.99), False)],
 )
-def test_what_falls_short_of_what_the_runtime_reaches_is_told(found, as_expected, graph, dataset):
+def test_agreement_below_the_runtimes_known_one_is_noted(found, as_expected, graph, dataset):
     report = replace(proof_of(perfect, graph, dataset), outputs={"file to evaluation graph": Agreement(*found)})
     assert report.as_expected == report.to_record()["as_expected"] == as_expected
     assert ("reaches 90.00 % identical" in report.to_text()) != as_expected
 
 
-def test_the_report_says_what_was_compared(graph, dataset):
+def test_the_report_names_its_comparisons(graph, dataset):
     report = proof_of(perfect, graph, dataset)
     record = json.loads(json.dumps(report.to_record(), allow_nan=False))
     assert record["about"] == {"step": 7, "format": "a format", "runtime": "a runtime", "network": "chain"}
@@ -126,7 +126,7 @@ def test_the_report_says_what_was_compared(graph, dataset):
         assert words in text
 
 
-def test_no_share_short_of_all_is_told_as_all(graph, dataset):
+def test_less_than_all_is_never_shown_as_100_percent(graph, dataset):
     def run(model, codes):
         found = perfect(model, codes)
         found["pool"] = found["pool"].copy()
@@ -141,7 +141,7 @@ def test_no_share_short_of_all_is_told_as_all(graph, dataset):
 # The files
 
 
-def test_an_export_is_a_file_its_proof_and_its_vectors(tmp_path, dataset):
+def test_an_export_is_a_file_with_proof_and_golden_vectors(tmp_path, dataset):
     new = tmp_path / "new"
     written = export(new / "net.v1.tflite", dataset, metadata={"step": 3})
     assert names(new) == [
@@ -159,7 +159,7 @@ def test_an_export_is_a_file_its_proof_and_its_vectors(tmp_path, dataset):
 
 
 @pytest.mark.parametrize("weights, dtype", [(INT8, np.int8), ({}, np.uint8)])
-def test_the_golden_vectors_are_what_the_file_computes(weights, dtype, tmp_path, dataset):
+def test_golden_vectors_equal_the_outputs_of_the_file(weights, dtype, tmp_path, dataset):
     path = export(tmp_path / "net.tflite", dataset, weights).paths[0]
     offset = 128 if dtype == np.uint8 else 0
     runner = TfliteRunner(TfliteModel(path.read_bytes(), np.dtype(dtype), {"input": offset, "logits": offset}))
@@ -173,7 +173,7 @@ def test_the_golden_vectors_are_what_the_file_computes(weights, dtype, tmp_path,
 
 @pytest.mark.parametrize("options", [{}, {"softmax": True}, {"double_rounding": True}])
 @pytest.mark.parametrize("weights, dtype", [(INT8, np.int8), ({}, np.uint8)])
-def test_vectors_are_what_the_file_that_ships_is_fed_and_puts_out(weights, dtype, options, dataset, tmp_path):
+def test_vectors_have_input_and_output_of_the_shipped_file(weights, dtype, options, dataset, tmp_path):
     written = export(tmp_path / "net.tflite", dataset, weights, **options)
     interpreter = Interpreter(written.paths[0].read_bytes())
     with np.load(str(tmp_path / "net.tflite.golden.npz"), allow_pickle=False) as golden:
@@ -184,7 +184,7 @@ def test_vectors_are_what_the_file_that_ships_is_fed_and_puts_out(weights, dtype
             assert np.abs((found.astype(int) - np.iinfo(dtype).min).sum(axis=1) - 256).max() <= 2
 
 
-def test_what_ships_is_what_was_proven(tmp_path, dataset):
+def test_the_shipped_file_is_the_proven_one(tmp_path, dataset):
     """The report's own numbers, from the file on disk."""
     written = export(tmp_path / "net.tflite", dataset, examples=30)
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
@@ -194,13 +194,13 @@ def test_what_ships_is_what_was_proven(tmp_path, dataset):
     assert written.report.examples == 30
 
 
-def test_probabilities_ship_and_logits_are_compared(tmp_path, dataset):
+def test_the_file_outputs_probabilities_and_the_proof_compares_logits(tmp_path, dataset):
     plain, softmax = (export(tmp_path / name, dataset, softmax=name == "b.tflite") for name in ("a.tflite", "b.tflite"))
     assert plain.report.outputs == softmax.report.outputs and plain.report.layers == softmax.report.layers
     assert plain.report.nbytes["file"] < softmax.report.nbytes["file"]
 
 
-def test_an_export_replaces_the_one_before(tmp_path, dataset):
+def test_an_export_replaces_an_earlier_one(tmp_path, dataset):
     export(tmp_path / "net.tflite", dataset)
     export(tmp_path / "net.tflite", dataset, {"num_bits": 4})
     assert len(names(tmp_path)) == 4
@@ -208,13 +208,13 @@ def test_an_export_replaces_the_one_before(tmp_path, dataset):
     assert (tmp_path / "net.tflite.parity.txt").read_text().rstrip() == written.report.to_text()
 
 
-def test_a_refused_export_leaves_nothing(tmp_path, dataset):
+def test_a_refused_export_writes_nothing(tmp_path, dataset):
     with pytest.raises(ExportError, match="9 bits"):
         export(tmp_path / "net.tflite", dataset, {"num_bits": 9})
     assert names(tmp_path) == []
 
 
-def test_places_that_cannot_be_written_are_refused(tmp_path, dataset):
+def test_paths_that_cannot_be_written_are_refused(tmp_path, dataset):
     (tmp_path / "file").write_text("")
     for directory in (tmp_path, "/"):
         with pytest.raises(ExportError, match="is a directory"):
@@ -229,7 +229,7 @@ def test_places_that_cannot_be_written_are_refused(tmp_path, dataset):
     assert names(tmp_path) == ["file", "net.tflite.parity.txt"]
 
 
-def test_layers_are_compared_from_the_codes_that_the_file_had(dataset):
+def test_each_layer_is_compared_from_the_files_own_input_codes(dataset):
     """A fault shows in every layer behind it, but only once as that layer's own."""
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
 
@@ -246,7 +246,7 @@ def test_layers_are_compared_from_the_codes_that_the_file_had(dataset):
 
 
 @pytest.mark.parametrize("doubt", [True, False])
-def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doubt):
+def test_only_differences_near_a_tie_count_as_rounding(doubt):
     """A quarter of 2 or 6 is in the middle, of 3 or 7 it is a unit of the accumulator beyond, of 4 or 5 it is more."""
     net = network_of((1,), (Dense, "hidden", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
     unit = (-128.0, 127.0)
@@ -274,7 +274,7 @@ def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doub
         ({"double_rounding": True}, None),
     ],
 )
-def test_what_a_runtime_that_rounds_twice_does_not_reach_comes_with_a_way_out(
+def test_low_agreement_of_a_double_rounding_runtime_is_noted_with_remedies(
     options, told, dataset, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("qatviz.export.tflite.runtime.REACHED", Agreement(1.1, 0, 1.0))
@@ -293,6 +293,6 @@ def test_what_a_runtime_that_rounds_twice_does_not_reach_comes_with_a_way_out(
         ({"softmax": "yes"}, "option softmax is 'yes'; expected one of False, True"),
     ],
 )
-def test_options_that_there_are_not_are_refused(options, message):
+def test_unknown_options_are_refused(options, message):
     with pytest.raises(ExportError, match=message):
         TFLITE.with_defaults(options)

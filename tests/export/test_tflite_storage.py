@@ -47,7 +47,7 @@ def skewed(**settings):
 
 @pytest.mark.parametrize("multiply", [False, True])
 @pytest.mark.parametrize("settings, dtype", WEIGHTS)
-def test_weights_and_biases_are_the_models(settings, dtype, multiply):
+def test_weights_and_biases_equal_the_models(settings, dtype, multiply):
     model = skewed(**settings)
     assert storage_type(model) == dtype
     for op in model.ops:
@@ -75,7 +75,7 @@ def test_weights_and_biases_are_the_models(settings, dtype, multiply):
 
 
 @pytest.mark.parametrize("settings, dtype", WEIGHTS)
-def test_plain_codes_are_the_codes_that_were_seen(settings, dtype):
+def test_plain_codes_equal_the_models(settings, dtype):
     model = skewed(**settings)
     offset = 128 if dtype == UINT8 else 0
     for op in model.ops:
@@ -117,7 +117,7 @@ def test_a_multiplier_leaves_room_for_a_large_bias():
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
-def test_channels_that_come_to_nothing_are_zeros_with_a_scale_that_can_be_worked_with(per_channel):
+def test_channels_that_round_to_zero_are_stored_as_zeros_with_a_usable_scale(per_channel):
     net = network_of((4,), (Dense, "logits", {"units": 2}))
     weights = np.random.RandomState(0).standard_normal((4, 2)) * [1e-33, 1 if per_channel else 1e-33]
     model = model_of(
@@ -128,7 +128,7 @@ def test_channels_that_come_to_nothing_are_zeros_with_a_scale_that_can_be_worked
     assert 1e-6 < stored.scale[0] < 1e6 and stored.bias_scale[0] > 1e-6
 
 
-def test_only_weights_of_128_are_remarked_on():
+def test_only_the_code_minus_128_is_noted():
     assert not remarks(skewed(symmetric=True, narrow_range=True), INT8)
     net = network_of((2,), (Dense, "logits", {"units": 1}))
     model = model_of(net, {"symmetric": True}, logits__weights=[[-1.0], [0.5]])
@@ -163,7 +163,7 @@ def test_a_zero_point_for_each_channel_of_eight_bits_is_refused():
         assert possible in message
 
 
-def test_each_way_out_of_a_refusal_is_one():
+def test_each_remedy_of_a_refusal_works():
     for way in ({"symmetric": True, "per_channel": True}, {}, {"num_bits": 7, "per_channel": True}):
         assert storage_type(skewed(**way)) in (INT8, UINT8)
 
@@ -181,7 +181,7 @@ def test_both_kinds_of_weights_in_one_file_are_refused():
     assert storage_type(integer_model(net, book, arrays)) == UINT8
 
 
-def test_a_sum_of_three_is_refused():
+def test_an_add_of_three_tensors_is_refused():
     net = NetworkBuilder("sum", (3,))
     names = [net.add(Dense, name, inputs="input", units=2) for name in ("a", "b", "c")]
     net.add(Add, "sum", inputs=tuple(names))
@@ -189,7 +189,7 @@ def test_a_sum_of_three_is_refused():
     assert refusal(model_of(net.network())).startswith("layer 'sum': adds 3 tensors; TFLite's ADD takes 2")
 
 
-def test_sums_that_would_overflow_are_refused():
+def test_accumulators_that_would_overflow_are_refused():
     net = network_of((4,), (Dense, "logits", {"units": 2}))
     message = refusal(
         model_of(net, {"symmetric": True}, ranges={"logits.activations": (-1e-12, 1e-12)}, logits__bias=[0, 0])

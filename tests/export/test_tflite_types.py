@@ -56,7 +56,7 @@ def unpacked(data, size):
 
 
 @pytest.mark.parametrize("size", range(6))
-def test_nibbles_are_packed_the_first_one_low(size):
+def test_nibbles_are_packed_low_one_first(size):
     codes = np.random.RandomState(size).randint(-8, 8, size)
     packed = packed_nibbles(codes)
     assert packed.dtype == np.uint8 and len(packed) == (size + 1) // 2
@@ -74,7 +74,7 @@ def test_nibbles_are_packed_the_first_one_low(size):
         {"num_bits": 2, "symmetric": True, "narrow_range": True, "per_channel": True},
     ],
 )
-def test_weights_are_the_models_in_half_a_byte(weights, multiplied):
+def test_int4_weights_equal_the_models(weights, multiplied):
     model = model_of(everything(), weights)
     file = tflite_model(model, multiply_codes=multiplied > 1, int4=True)
     tensors, data = tensors_of(file.content)
@@ -99,7 +99,7 @@ def test_weights_are_the_models_in_half_a_byte(weights, multiplied):
     assert plain - packed > 0.4 * count
 
 
-def test_operations_with_int4_have_the_version_that_knows_it():
+def test_operations_with_int4_have_the_version_that_introduced_it():
     per_channel = versions_of(tflite_model(model_of(everything(), INT4), int4=True).content)
     model = model_of(everything(), {"num_bits": 4, "symmetric": True})
     per_tensor = versions_of(tflite_model(model, int4=True).content)
@@ -108,7 +108,7 @@ def test_operations_with_int4_have_the_version_that_knows_it():
     assert ("CONV_2D", 3) not in per_channel | per_tensor and ("FULLY_CONNECTED", 10) in per_tensor
 
 
-def test_four_bits_with_a_zero_point_that_do_not_fit_stay_int8_and_are_told():
+def test_four_bit_weights_that_need_a_zero_point_stay_int8_and_are_noted():
     net = network_of((4,), (Dense, "hidden", {"units": 3}), (Dense, "logits", {"units": 2}))
     model = model_of(
         net,
@@ -124,14 +124,14 @@ def test_four_bits_with_a_zero_point_that_do_not_fit_stay_int8_and_are_told():
     assert "hidden.weights.symmetric=on" in " ".join(file.notes)
 
 
-def test_a_code_of_minus_eight_is_remarked_on():
+def test_the_code_minus_eight_is_noted():
     model = model_of(everything(), INT4)
     lowest = {op.name for op in model.ops if op.weights is not None and op.weights.centred.min() == -8}
     notes = [note for note in tflite_model(model, int4=True).notes if "has the code -8" in note]
     assert len(notes) == len(lowest) > 0 and not [note for note in tflite_model(model).notes if "-8" in note]
 
 
-def test_an_option_that_changes_nothing_says_so():
+def test_an_option_without_effect_is_noted():
     model = model_of(everything(), INT8)
     plain, options = tflite_model(model), tflite_model(model, int4=True, int16=True)
     assert plain.content == options.content and not options.only_litert
@@ -162,7 +162,7 @@ def test_activations_are_int16_without_a_zero_point(weights, activations):
 
 
 @pytest.mark.parametrize("weights, activations", INT16)
-def test_codes_go_in_and_come_back_as_they_were(weights, activations):
+def test_codes_are_converted_to_the_files_and_back(weights, activations):
     model = model_of(everything(), weights, activations)
     file = tflite_model(model, outputs=[op.output for op in model.ops], int16=True)
     source = model.tensor("input")
@@ -174,7 +174,7 @@ def test_codes_go_in_and_come_back_as_they_were(weights, activations):
         assert found.tolist() == list(model.tensor(name).bounds)
 
 
-def test_operations_have_the_version_that_knows_int16():
+def test_operations_with_int16_have_the_version_that_introduced_it():
     """As TensorFlow's ``op_version.cc`` has them."""
     found = versions_of(tflite_model(model_of(everything(), *INT16[1]), softmax=True, int16=True).content)
     assert found == {
@@ -193,7 +193,7 @@ def test_operations_have_the_version_that_knows_int16():
     }
 
 
-def test_only_what_int16_does_not_clamp_itself_is_clamped():
+def test_clamps_are_written_only_where_int16_does_not_saturate():
     net = network_of((4,), (Dense, "logits", {"units": 2}))
     whole = model_of(net, {"symmetric": True}, {"num_bits": 16, "symmetric": True})
     assert operations(tflite_model(whole, int16=True).content) == ["FULLY_CONNECTED"]
@@ -237,7 +237,7 @@ def test_only_what_int16_does_not_clamp_itself_is_clamped():
         ),
     ],
 )
-def test_what_the_types_cannot_hold_is_refused_and_each_way_out_is_one(weights, activations, options, possible):
+def test_what_the_types_cannot_hold_is_refused_with_working_remedies(weights, activations, options, possible):
     def refused(weights, activations, options):
         book = book_of(NETWORK, weights, activations)
         told = TFLITE.limits(NETWORK, book, None, TFLITE.with_defaults(options))
@@ -260,7 +260,7 @@ def test_what_the_types_cannot_hold_is_refused_and_each_way_out_is_one(weights, 
         )
 
 
-def test_int4_beside_weights_that_make_it_uint8_is_refused():
+def test_int4_with_weights_that_require_uint8_is_refused():
     arrays = dict(STATE, **{"conv.weights": np.abs(STATE["conv.weights"])})
     book, _ = book_of(NETWORK).change([("logits.weights.num_bits", 4), ("logits.weights.symmetric", True)])
     told = TFLITE.limits(NETWORK, book, None, TFLITE.with_defaults({"int4": True}))
@@ -276,7 +276,7 @@ def test_int4_beside_weights_that_make_it_uint8_is_refused():
     assert tflite_model(integer_model(NETWORK, book, arrays), int4=True).int4
 
 
-def test_factors_that_the_kernels_of_int16_cannot_shift_to_are_refused():
+def test_multipliers_below_those_of_int16_kernels_are_refused():
     net = network_of((64,), (Dense, "logits", {"units": 2}))
     model = model_of(
         net,
@@ -302,9 +302,7 @@ def no_litert(monkeypatch):
 
 
 @pytest.mark.parametrize("weights, activations, option", [(INT4, {}, "int4"), (*INT16[0], "int16")])
-def test_a_file_that_nothing_here_runs_is_written_and_said_not_to_be_proven(
-    weights, activations, option, no_litert, tmp_path
-):
+def test_a_file_without_a_runtime_is_written_and_marked_as_not_run(weights, activations, option, no_litert, tmp_path):
     source = ExportSource(NETWORK, book_of(NETWORK, weights, activations), STATE, noise())
     written = TFLITE.export(source, tmp_path / "net.tflite", {option: True})
     assert (
@@ -323,7 +321,7 @@ def test_a_file_that_nothing_here_runs_is_written_and_said_not_to_be_proven(
         assert "fed" in golden and "put_out" not in golden
 
 
-def test_where_litert_was_only_wanted_too_the_proof_says_it_was_not_run(no_litert, tmp_path):
+def test_a_missing_litert_is_noted_if_another_runtime_proves_the_file(no_litert, tmp_path):
     source = ExportSource(NETWORK, book_of(NETWORK, INT8), STATE, noise())
     report = TFLITE.export(source, tmp_path / "net.tflite", {"litert": True}).report
     assert "not run in LiteRT: there is no LiteRT" in report.notes[-1] and len(report.layers) == 4

@@ -24,7 +24,7 @@ BAR, DEEP_BAR = (0.75, 2, 0.98), (0.5, 4, 0.95)
 DEEP = ("dscnn", "resnet8")
 
 
-def test_the_evaluation_graph_of_a_proof_is_that_of_the_run():
+def test_the_evaluation_graph_of_a_proof_equals_the_runs():
     steps = 3
     with Trained("lenet", steps) as run:
         book = SettingsBook.from_preset(run.plan, **SETTINGS["tflite-int8"])
@@ -37,7 +37,7 @@ def test_the_evaluation_graph_of_a_proof_is_that_of_the_run():
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
 @pytest.mark.parametrize("name", ["mlp", "lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in DEEP])
-def test_files_of_the_zoo_compute_what_was_seen(name, setting):
+def test_files_of_the_zoo_agree_with_the_evaluation_graph(name, setting):
     case = calibrated(name)
     book = SettingsBook.from_preset(case.plan, **SETTINGS[setting])
     model, images = case.model(book), digits(case.network.input_shape, EXAMPLES)

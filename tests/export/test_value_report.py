@@ -25,13 +25,13 @@ def report_of(found, expected=None, bar=BAR, labels=None):
     )
 
 
-def test_differences_are_told_in_units_of_the_largest_value():
+def test_differences_are_relative_to_the_largest_value():
     found = compare_values(np.float32([[1, 2], [-4, 3]]), np.float32([[1, 2.04], [-4, 3.2]]), 0.02)
     assert found.largest == pytest.approx(0.2, rel=1e-5) and found.relative == pytest.approx(0.05, rel=1e-5)
     assert (found.close, found.top1) == (0.75, 1.0)
 
 
-def test_the_largest_value_may_be_another_ones():
+def test_top_1_is_the_fraction_of_examples_with_the_same_largest_value():
     found = compare_values(np.float32([[1, 2], [-4, 3], [5, 5]]), np.float32([[2, 1], [-4, 3], [5, 4]]), 1.0)
     assert found.top1 == pytest.approx(2 / 3)
     assert compare_values(np.ones((2, 2)), np.ones((2, 2)), 0, classes=False).top1 is None
@@ -57,7 +57,7 @@ def test_a_perfect_file_is_as_expected():
 @pytest.mark.parametrize(
     "found, as_expected", [([[1, 2], [-4, 3.1]], True), ([[1, 2.1], [-4, 3.1]], False), ([[2, 1], [-4, 3]], False)]
 )
-def test_what_falls_short_is_told(found, as_expected):
+def test_agreement_below_the_bar_is_noted(found, as_expected):
     report = report_of(found, bar=Bar(0.01, 0.75, 0.75))
     assert report.as_expected == report.to_record()["as_expected"] == as_expected
     falls_short = not as_expected and not report.faults
@@ -65,13 +65,13 @@ def test_what_falls_short_is_told(found, as_expected):
 
 
 @pytest.mark.parametrize("found", [[[1, 2], [-4, 1]], [[1, np.nan], [-4, 3]], [[1, 2], [-np.inf, 3]]])
-def test_what_no_rounding_explains_is_a_fault(found):
+def test_differences_beyond_rounding_are_faults(found):
     report = report_of(found)
     assert report.faults and "WRONG: file to evaluation graph" in report.to_text()
     assert json.loads(json.dumps(report.to_record(), allow_nan=False))["faults"] == report.faults
 
 
-def test_numbers_to_predict_have_an_error_and_no_largest():
+def test_regression_outputs_have_an_error_and_no_top_1():
     targets = np.float32([[1, 2], [-4, 4]])
     report = report_of([[1, 2], [-4, 3.1]], labels=targets)
     assert report.scores["evaluation graph"] == pytest.approx(0.5) and report.scores["file"] == pytest.approx(0.45)

@@ -46,7 +46,7 @@ def test_the_order_is_stable(network):
 
 @RELAXED
 @given(networks(), st.randoms(use_true_random=False))
-def test_the_order_given_changes_nothing_but_the_order(network, random):
+def test_the_given_order_affects_only_the_order(network, random):
     layers = list(network.layers)
     random.shuffle(layers)
     shuffled = Network(network.name, network.input_shape, layers)
@@ -55,7 +55,7 @@ def test_the_order_given_changes_nothing_but_the_order(network, random):
     assert (shuffled.macs, shuffled.parameter_count) == (network.macs, network.parameter_count)
 
 
-def test_layers_free_to_go_next_keep_the_order_given():
+def test_independent_layers_keep_the_given_order():
     a, b, c = (ReLU(name, "input") for name in "abc")
     total = Add("total", ("a", "b", "c"))
     assert Network("net", IMAGE, (total, c, a, b)).layers == (c, a, b, total)
@@ -78,7 +78,7 @@ def test_shapes_and_consumers_agree_with_the_layers(network):
 
 @RELAXED
 @given(networks())
-def test_a_network_survives_json_pickle_and_copy(network):
+def test_a_network_round_trips_through_json_pickle_and_copy(network):
     again = Network.from_dict(json.loads(json.dumps(network.to_dict())))
     assert again == network and again.layers == network.layers and again.shapes == network.shapes
     assert pickle.loads(pickle.dumps(network)) == network == copy.deepcopy(network)

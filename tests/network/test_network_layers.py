@@ -53,7 +53,7 @@ def test_the_examples_cover_every_kind():
 
 
 @pytest.mark.parametrize("layer", EXAMPLES, ids=lambda layer: layer.kind)
-def test_a_layer_survives_json(layer):
+def test_a_layer_round_trips_through_json(layer):
     again = layer_from_dict(json.loads(json.dumps(layer.to_dict())))
     assert again == layer and type(again) is type(layer) and hash(again) == hash(layer)
 
@@ -64,7 +64,7 @@ def test_a_layer_cannot_be_changed(layer):
         layer.name = "other"
 
 
-def test_settings_are_brought_to_their_normal_form():
+def test_settings_are_normalized():
     conv = Conv2D("conv", "input", np.int64(4), kernel_size=5, strides=[2, 2], padding="same")
     assert conv == Conv2D("conv", ("input",), 4, (5, 5), (2, 2), "SAME")
     assert type(conv.filters) is int
@@ -133,7 +133,7 @@ def test_a_name_that_settings_cannot_address_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["a", "_a", "block_1/conv-2", "A0", "inputs", "Input"])
-def test_names_that_keras_users_give_are_allowed(name):
+def test_common_keras_names_are_allowed(name):
     assert Flatten(name, "input").name == name
 
 
@@ -160,7 +160,7 @@ def test_names_that_keras_users_give_are_allowed(name):
         (Flatten("culprit", "x"), [IMAGE, IMAGE], "((8, 6, 3), (8, 6, 3))"),
     ],
 )
-def test_a_shape_that_does_not_fit_is_refused_by_layer(layer, shapes, found):
+def test_an_input_shape_that_does_not_fit_is_refused_by_the_layers_name(layer, shapes, found):
     with pytest.raises(NetworkError) as caught:
         layer.output_shape(shapes)
     message = str(caught.value)

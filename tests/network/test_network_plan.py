@@ -57,7 +57,7 @@ def test_units_are_ordered_and_their_inputs_are_outputs_of_units(network):
 
 @RELAXED
 @given(networks())
-def test_every_possible_folding_and_fusion_is_done(network):
+def test_every_possible_folding_and_fusion_is_applied(network):
     units = quantization_plan(network).units
     by_output = {unit.output: unit for unit in units}
     for unit in units:

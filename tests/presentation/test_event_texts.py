@@ -21,7 +21,7 @@ SCHEDULE = (ScheduledCommand(5, ApplyPreset("int4")), ScheduledCommand(7, ApplyP
 
 
 @given(NAMES, st.integers(2, 16), st.integers(2, 16))
-def test_alike_changes_are_told_with_their_number(tensors, old, new):
+def test_equal_changes_are_summarized_with_their_number(tensors, old, new):
     text = changes_words([bits(tensor, old, new) for tensor in tensors])
     if len(tensors) <= NAMED:
         assert text == ", ".join(change_words(bits(tensor, old, new)) for tensor in tensors)

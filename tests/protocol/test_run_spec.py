@@ -20,7 +20,7 @@ SPEC = spec(
 )
 
 
-def test_a_spec_survives_json():
+def test_a_spec_round_trips_through_json():
     description = json.loads(json.dumps(SPEC.description()))
     again = RunSpec.from_description(description, SPEC.dataset)
     for name in ("network", "data_spec", "book", "batch_size", "optimizer", "seed", "steps", "schedule"):
@@ -77,18 +77,18 @@ def test_a_damaged_description_is_refused(key, value):
         ("schedule", ((1, ChangeSettings((("nobody.num_bits", 1),))),), "nobody"),
     ],
 )
-def test_what_cannot_be_run_is_refused(name, value, said):
+def test_invalid_specs_are_refused(name, value, said):
     with pytest.raises(SettingError, match=said):
         replace(SPEC, **{name: value})
 
 
-def test_a_schedule_is_checked_in_order_each_change_on_those_before():
+def test_scheduled_changes_are_checked_in_order_on_top_of_each_other():
     changes = ((1, ChangeSettings((("*.weights.num_bits", 4),))), (2, ChangeSettings((("*.weights.num_bits", 1),))))
     with pytest.raises(SettingError, match="num_bits is 1"):
         replace(SPEC, schedule=changes)
 
 
-def test_network_and_data_have_to_fit():
+def test_network_and_data_must_fit():
     with pytest.raises(NetworkError, match=r"\(6, 6, 2\).*\(6,\)"):
         spec(convnet(), dataset((6,)))
     with pytest.raises(NetworkError, match="'logits'.*3 classes"):

@@ -42,12 +42,12 @@ def plan(record):
     return record.plan()
 
 
-def test_a_schedule_survives_json():
+def test_a_schedule_round_trips_through_json():
     assert from_rows(json.loads(json.dumps(to_rows(SCHEDULE)))) == SCHEDULE
 
 
 @pytest.mark.parametrize("rows", [5, [[1]], [[1, 2, 3]], [[]], [[1, [["path"]]]], [[1, 5]]])
-def test_what_is_no_schedule_is_refused(rows):
+def test_invalid_schedules_are_refused(rows):
     with pytest.raises((ValueError, TypeError, QatvizError)):
         from_rows(rows)
 
@@ -58,7 +58,7 @@ def test_a_preset_can_be_scheduled():
     assert (book, changes) == SPEC.book.with_preset("int4")
 
 
-def test_what_was_reached_is_not_planned_any_more(record):
+def test_applied_changes_are_no_longer_planned(record):
     assert plan(record) == Plan(20, SCHEDULE)
     train(record, 1, 5)
     assert plan(record).schedule == SCHEDULE
@@ -71,7 +71,7 @@ def test_what_was_reached_is_not_planned_any_more(record):
     assert plan(record) == Plan(20, ())
 
 
-def test_a_change_that_was_undone_is_not_planned_again_and_one_before_which_the_run_was_set_back_is(record):
+def test_a_change_is_planned_again_after_a_rewind_to_before_it_but_not_after_its_undo(record):
     train(record, 1, 5)
     applied(record, SCHEDULE[0])
     train(record, 6, 7)
@@ -81,7 +81,7 @@ def test_a_change_that_was_undone_is_not_planned_again_and_one_before_which_the_
     assert plan(record).schedule == SCHEDULE
 
 
-def test_the_newest_plan_counts(record):
+def test_the_newest_plan_is_used(record):
     train(record, 1, 5)
     applied(record, SCHEDULE[0])
     record.append_event(events.Planned(5, None))
@@ -93,7 +93,7 @@ def test_the_newest_plan_counts(record):
     assert plan(record) == Plan(70, ())
 
 
-def test_the_same_change_twice_at_one_step_is_told_apart(tmp_path):
+def test_equal_changes_at_one_step_are_distinguished(tmp_path):
     twice = spec(steps=20, schedule=((5, EARLY), (5, EARLY)))
     with RunRecord.create(tmp_path / "run", twice.description()) as record:
         train(record, 1, 5)

@@ -72,7 +72,7 @@ def test_a_path_names_tensors(path, expected):
         ("conv.weights.quant_delay", -1, "0 to"),
     ],
 )
-def test_what_is_not_allowed_is_refused_by_name_and_changes_nothing(path, value, said):
+def test_invalid_changes_are_refused_by_name_without_effect(path, value, said):
     before = BOOK.to_dict()
     with pytest.raises(SettingError) as refused:
         BOOK.change([("conv.weights.num_bits", 3), (path, value)])
@@ -81,11 +81,11 @@ def test_what_is_not_allowed_is_refused_by_name_and_changes_nothing(path, value,
 
 
 @pytest.mark.parametrize("text, value", [("on", True), ("off", False), ("TRUE", True), ("0", False), (" yes ", True)])
-def test_text_stands_for_a_switch(text, value):
+def test_text_values_of_switches_are_accepted(text, value):
     assert BOOK.change([("*.narrow_range", text)])[0].of("conv.weights").narrow_range is value
 
 
-def test_later_assignments_win_and_what_ends_as_it_was_is_no_change():
+def test_later_assignments_win_and_unchanged_values_are_not_changes():
     book, changes = BOOK.change([("*.weights.num_bits", 4), ("conv.weights.num_bits", 8), ("run.momentum", "0.9")])
     assert changed_tensors(changes) == ["depthwise.weights", "logits.weights"]
     assert BOOK.change([])[1] == ()
@@ -109,7 +109,7 @@ def test_tensors_of_one_group_change_together():
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_presets_change_quantizers_and_leave_the_run_alone(preset):
+def test_presets_change_quantizers_and_no_run_settings(preset):
     started, _ = BOOK.change([("run.learning_rate", 0.25), ("*.num_bits", 13)])
     book, changes = started.with_preset(preset)
     assert book.run == started.run
@@ -118,7 +118,7 @@ def test_presets_change_quantizers_and_leave_the_run_alone(preset):
     assert book.with_preset(preset)[1] == ()
 
 
-def test_an_unknown_preset_is_refused_with_those_there_are():
+def test_an_unknown_preset_is_refused_with_a_list_of_the_known_ones():
     with pytest.raises(SettingError, match="int4"):
         BOOK.with_preset("int3")
 
@@ -151,7 +151,7 @@ def assignments():
 
 @settings(max_examples=100, deadline=None)
 @given(assignments())
-def test_books_survive_json_and_changes_say_what_leads_from_one_to_the_other(pairs):
+def test_books_round_trip_through_json_and_changes_transform_one_into_the_other(pairs):
     try:
         book, changes = BOOK.change(pairs)
     except SettingError:
@@ -193,6 +193,6 @@ def test_assignments_in_text():
 
 
 @pytest.mark.parametrize("name", sorted(RUN_SETTINGS))
-def test_run_settings_are_checked_when_they_are_made(name):
+def test_run_settings_are_checked_on_creation(name):
     with pytest.raises(SettingError, match="run." + name):
         RunSettings(**{name: "nonsense"})

@@ -49,7 +49,7 @@ def test_quantizing_twice_changes_nothing(data, drawn):
 
 @properties
 @given(st.data(), grids())
-def test_order_is_kept(data, drawn):
+def test_quantization_is_monotonic(data, drawn):
     grid = drawn[0]
     x = np.sort(data.draw(around(grid)))
     assert np.all(np.diff(quantize(x, grid)) >= 0)
@@ -58,7 +58,7 @@ def test_order_is_kept(data, drawn):
 
 @given(grids())
 @properties
-def test_zero_stays_exactly_zero(drawn):
+def test_zero_is_quantized_to_exactly_zero(drawn):
     grid = drawn[0]
     assert fake_quant(np.float32(0), grid) == 0
     assert quantize(np.float32(0), grid) == grid.zero_point
@@ -67,7 +67,7 @@ def test_zero_stays_exactly_zero(drawn):
 
 @properties
 @given(st.data(), grids())
-def test_the_error_inside_the_window_is_at_most_half_a_step(data, drawn):
+def test_the_error_within_the_range_is_at_most_half_a_quantization_step(data, drawn):
     grid = drawn[0]
     x = affine.clip(data.draw(around(grid)), grid)
     error = np.abs(fake_quant(x, grid).astype(np.float64) - x)
@@ -76,7 +76,7 @@ def test_the_error_inside_the_window_is_at_most_half_a_step(data, drawn):
 
 @properties
 @given(st.data(), grids())
-def test_values_outside_land_on_the_edge(data, drawn):
+def test_values_beyond_the_range_are_clipped_to_its_ends(data, drawn):
     grid = drawn[0]
     x = data.draw(around(grid))
     qmin, qmax = grid.bounds
@@ -88,7 +88,7 @@ def test_values_outside_land_on_the_edge(data, drawn):
 
 @properties
 @given(grids())
-def test_there_are_no_more_values_than_codes(drawn):
+def test_the_number_of_values_is_at_most_that_of_codes(drawn):
     grid, options, _ = drawn
     x = np.linspace(float(grid.minimum), float(grid.maximum), 2**17 // 2 ** (16 - options["num_bits"])).astype(
         np.float32
@@ -101,7 +101,7 @@ def test_there_are_no_more_values_than_codes(drawn):
 
 @properties
 @given(grids())
-def test_the_zero_point_is_a_code_and_0_where_symmetric(drawn):
+def test_the_zero_point_is_a_code_and_0_if_symmetric(drawn):
     grid, options, _ = drawn
     qmin, qmax = code_bounds(options["num_bits"], options["narrow_range"])
     assert qmin <= grid.zero_point <= qmax
@@ -111,7 +111,7 @@ def test_the_zero_point_is_a_code_and_0_where_symmetric(drawn):
 
 @properties
 @given(grids())
-def test_the_window_covers_the_range_but_for_half_a_step(drawn):
+def test_the_grid_covers_the_range_up_to_half_a_quantization_step(drawn):
     grid, options, (low, high) = drawn
     slack = ULP * (abs(low) + abs(high)) * 4 + float(grid.scale) * (0.0 if options["symmetric"] else 0.5)
     assert grid.minimum <= min(low, 0) + slack and grid.maximum >= max(high, 0) - slack
@@ -119,7 +119,7 @@ def test_the_window_covers_the_range_but_for_half_a_step(drawn):
 
 @properties
 @given(grids(power_of_two=False))
-def test_a_power_of_two_is_the_next_above_the_plain_scale(drawn):
+def test_a_power_of_two_scale_is_the_next_power_above_the_plain_scale(drawn):
     plain, options, ends = drawn
     assume(plain.scale > 0)
     raised = choose_grid(*ends, **dict(options, power_of_two=True)).scale
@@ -129,7 +129,7 @@ def test_a_power_of_two_is_the_next_above_the_plain_scale(drawn):
 
 @properties
 @given(grids(power_of_two=False), st.integers(1, 14))
-def test_more_bits_make_no_coarser_scale(drawn, more):
+def test_more_bits_never_make_the_scale_coarser(drawn, more):
     grid, options, ends = drawn
     bits = min(options["num_bits"] + more, affine.MAX_BITS)
     assert choose_grid(*ends, **dict(options, num_bits=bits)).scale <= grid.scale * (1 + 2 * ULP)
@@ -137,7 +137,7 @@ def test_more_bits_make_no_coarser_scale(drawn, more):
 
 @properties
 @given(st.data(), grids())
-def test_the_gradient_passes_inside_and_on_both_edges_and_nowhere_else(data, drawn):
+def test_the_gradient_passes_exactly_within_the_range_including_its_ends(data, drawn):
     grid = drawn[0]
     x = np.concatenate([data.draw(around(grid)), [grid.minimum, grid.maximum]]).astype(np.float32)
     gradient = np.arange(1, x.size + 1, dtype=np.float32)
@@ -151,7 +151,7 @@ def test_the_gradient_passes_inside_and_on_both_edges_and_nowhere_else(data, dra
     st.lists(grids(num_bits=4, symmetric=False, narrow_range=True, power_of_two=False), min_size=1, max_size=5),
     st.data(),
 )
-def test_a_grid_per_channel_is_the_grids_side_by_side(drawn, data):
+def test_a_per_channel_grid_equals_separate_grids_per_channel(drawn, data):
     singles, ends = [item[0] for item in drawn], [item[2] for item in drawn]
     together = choose_grid(*np.float32(ends).T, num_bits=4, narrow_range=True)
     x = np.stack([np.resize(np.append(data.draw(around(grid)), np.float32(0)), 31) for grid in singles], axis=1)
@@ -179,7 +179,7 @@ def test_a_grid_per_channel_is_the_grids_side_by_side(drawn, data):
     ],
     ids=repr,
 )
-def test_ranges_that_cannot_be_quantized_give_scale_0(ends, symmetric, power_of_two):
+def test_ranges_that_cannot_be_quantized_have_scale_0(ends, symmetric, power_of_two):
     grid = choose_grid(*ends, num_bits=8, symmetric=symmetric, power_of_two=power_of_two)
     assert grid.scale == 0 and grid.minimum == 0 and grid.maximum == 0
     assert grid.zero_point == (0 if symmetric else -128)

@@ -33,7 +33,7 @@ def test_equal_values_are_one_tensor_and_others_are_not():
     assert np.signbit(values[1])
 
 
-def test_what_is_made_in_a_branch_is_there_outside_of_it():
+def test_constants_made_in_a_conditional_branch_are_usable_outside():
     with tf.Graph().as_default(), tf.Session() as session:
         taken = tf.placeholder(tf.bool, [])
         inside = tf.cond(taken, lambda: shared_constant(2.0) + 1.0, lambda: tf.constant(0.0))
@@ -42,7 +42,7 @@ def test_what_is_made_in_a_branch_is_there_outside_of_it():
         assert session.run([inside, outside], {taken: True}) == [3.0, 5.0]
 
 
-def test_each_graph_has_its_own_and_takes_them_along():
+def test_each_graph_has_its_own_constants_and_can_be_freed():
     graphs, tensors = [], []
     for _ in range(2):
         with tf.Graph().as_default() as graph:

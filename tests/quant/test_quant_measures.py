@@ -54,7 +54,7 @@ def test_mse_is_clipping_plus_rounding(drawn):
 
 @properties
 @given(measured())
-def test_shares_are_counts_of_values(drawn):
+def test_fractions_are_counts_of_values(drawn):
     x, grid, found = drawn
     values = fake_quant(x, grid)
     assert found.clipped == np.mean((x < grid.minimum) | (x > grid.maximum))
@@ -67,7 +67,7 @@ def test_shares_are_counts_of_values(drawn):
 
 @properties
 @given(measured())
-def test_codes_are_bounded_and_hold_no_more_bits_than_their_number(drawn):
+def test_effective_bits_are_bounded_by_the_number_of_codes(drawn):
     x, grid, found = drawn
     assert 1 <= found.used_codes <= min(2**grid.num_bits - grid.narrow_range, x.size)
     assert 0 <= found.effective_bits <= np.log2(found.used_codes) + 1e-9
@@ -103,7 +103,7 @@ def test_rounding_of_uniform_data_is_ideal(uniform, num_bits):
     assert found.rmse_over_scale == pytest.approx(IDEAL_RMSE_OVER_SCALE, rel=0.01)
 
 
-def test_sqnr_falls_by_6_db_a_bit(uniform):
+def test_sqnr_falls_by_6_db_per_bit(uniform):
     ratios = [
         measure(uniform, choose_grid(-1, 1, bits, symmetric=True, narrow_range=True)).sqnr_db for bits in range(7, 15)
     ]
@@ -116,7 +116,7 @@ def test_a_fitting_grid_on_uniform_data_uses_all_its_bits(uniform):
 
 
 @pytest.mark.parametrize("x", [np.zeros([0, 3], np.float32), np.zeros([4, 3], np.float32)], ids=["empty", "all zero"])
-def test_nothing_to_measure(x):
+def test_measures_of_empty_tensors(x):
     found = measure(x, choose_grid(0, 0))
     assert found[:3] == (0, 0, 0) and np.isnan(found.sqnr_db)
     assert found[4:7] == (0, 0, 0) and found.effective_bits == 0
@@ -133,7 +133,7 @@ def test_a_worked_example():
     assert found.effective_bits == pytest.approx(2 * (1 / 8) * 3 + (2 / 8) * 2 + (4 / 8) * 1)
 
 
-def test_rmse_over_scale_takes_each_channel_by_its_own_scale():
+def test_rmse_over_scale_uses_each_channels_own_scale():
     x = np.random.RandomState(41).uniform(-1, 1, [50000, 2]).astype(np.float32) * np.float32([1, 1000])
     grid = choose_grid(x.min(axis=0), x.max(axis=0), 6, symmetric=True, narrow_range=True)
     assert measure(x, grid).rmse_over_scale == pytest.approx(IDEAL_RMSE_OVER_SCALE, rel=0.01)

@@ -42,7 +42,9 @@ def evaluate():
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("activation", [None, tf.nn.relu], ids=["linear", "relu"])
 @pytest.mark.parametrize("biases", [BIASES, None], ids=["biases", "no biases"])
-def test_dense_is_quantized_weights_bias_activation_quantized_output(evaluate, biases, activation, per_channel):
+def test_dense_composes_quantized_weights_bias_activation_and_quantized_output(
+    evaluate, biases, activation, per_channel
+):
     outputs = evaluate(
         [
             quantize_dense(
@@ -77,7 +79,7 @@ def test_dense_is_quantized_weights_bias_activation_quantized_output(evaluate, b
     "strides, padding, dilations",
     [(1, "SAME", 1), (2, "VALID", 1), ((1, 2), "SAME", 1), ((1, 2, 1, 1), "VALID", (1, 1, 1, 1)), (1, "VALID", 2)],
 )
-def test_conv2d_is_conv2d_of_quantized_filters(evaluate, strides, padding, dilations, per_channel):
+def test_conv2d_equals_conv2d_of_quantized_filters(evaluate, strides, padding, dilations, per_channel):
     outputs = evaluate(
         [
             (
@@ -97,7 +99,7 @@ def test_conv2d_is_conv2d_of_quantized_filters(evaluate, strides, padding, dilat
     "strides, padding, dilations",
     [(1, "SAME", 1), (2, "VALID", 1), ((2, 2), "SAME", (1, 1)), ((1, 2, 2, 1), "VALID", (1, 1, 1, 1)), (1, "VALID", 2)],
 )
-def test_depthwise_is_depthwise_of_quantized_filters(evaluate, strides, padding, dilations):
+def test_depthwise_conv2d_equals_depthwise_conv2d_of_quantized_filters(evaluate, strides, padding, dilations):
     stride, rate = (np.ravel(value)[0] if np.size(value) < 4 else value[1] for value in (strides, dilations))
     outputs = evaluate(
         [
@@ -114,7 +116,7 @@ def test_depthwise_is_depthwise_of_quantized_filters(evaluate, strides, padding,
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=str(options))
 
 
-def test_activation_is_the_tensor_itself_on_its_grid(evaluate):
+def test_activation_quantizes_the_tensor_on_its_grid(evaluate):
     outputs = evaluate(
         [(quantize_activation(IMAGES, *options), quantize_tensor(IMAGES, *options)) for options in WEIGHT_OPTIONS]
     )
@@ -134,7 +136,7 @@ def test_defaults_are_symmetric_narrow_weights_and_affine_activations(evaluate):
     assert np.mean(np.abs(dense - on_own_grid(exact, (8, False, False))) > 1e-4) <= 0.1
 
 
-def test_a_quantizer_stands_in_for_the_settings(evaluate):
+def test_a_quantizer_replaces_the_settings(evaluate):
     def doubled(x):
         return 2.0 * x
 
@@ -160,7 +162,7 @@ def test_an_empty_tensor_stays_empty(evaluate, per_channel):
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-40, 0.7, -3.0, 2.0**-70])
-def test_a_constant_is_kept_within_half_a_step(evaluate, value):
+def test_a_constant_is_kept_within_half_a_quantization_step(evaluate, value):
     x = np.full([4, 3], value, np.float32)
     for options, found in zip(WEIGHT_OPTIONS, evaluate([quantize_tensor(x, *options) for options in WEIGHT_OPTIONS])):
         step = choose_grid(x.min(), x.max(), *options).scale

@@ -41,7 +41,7 @@ def test_min_max_is_the_extent_of_each_channel(x):
         assert (low[channel], high[channel]) == (min(x[:, channel]), max(x[:, channel]))
 
 
-def test_min_max_of_nothing_is_zero():
+def test_min_max_of_an_empty_tensor_is_zero():
     np.testing.assert_array_equal(min_max_range(np.zeros([0, 3], np.float32)), np.zeros([2, 3]))
 
 
@@ -60,7 +60,7 @@ def test_percentile_cuts_evenly_at_both_ends(x, percentile):
     assert low.dtype == high.dtype == np.float32
 
 
-def test_percentile_100_is_min_max_and_99_leaves_one_in_a_hundred_out():
+def test_percentile_100_is_min_max_and_99_excludes_one_in_a_hundred():
     x = heavy_tailed(10000, 3)
     np.testing.assert_array_equal(percentile_range(x, 100.0), min_max_range(x))
     low, high = percentile_range(x, 99.0)
@@ -149,7 +149,7 @@ def test_mse_range_of_nothing_of_zeros_and_of_what_is_not_finite():
     assert error(x[:, 1], low[1], high[1], (4, False, False)) < 1e-12
 
 
-def test_mse_range_looks_at_channels_one_by_one():
+def test_mse_range_is_searched_per_channel():
     x, options = heavy_tailed(500, 3), (4, True, True)
     low, high = mse_range(x, *options)
     for channel in range(3):
@@ -157,7 +157,7 @@ def test_mse_range_looks_at_channels_one_by_one():
         np.testing.assert_array_equal([low[channel], high[channel]], np.ravel(single))
 
 
-def test_mse_range_improves_the_measure_that_is_shown():
+def test_mse_range_improves_the_displayed_error():
     x = heavy_tailed(4000, 1)
     grids = [
         choose_grid(*ends, num_bits=4, symmetric=True) for ends in (mse_range(x, 4, True, False), min_max_range(x))
@@ -177,7 +177,7 @@ SETTINGS = {"num_bits": 3, "symmetric": True, "narrow_range": True, "power_of_tw
         (MIN_MAX, min_max_range),
     ],
 )
-def test_find_range_does_what_the_settings_say(method, expected):
+def test_find_range_follows_the_settings(method, expected):
     x = heavy_tailed(300, 3)
     settings_of = SimpleNamespace(range_method=method, **SETTINGS)
     np.testing.assert_array_equal(ranges.find_range(x, settings_of), expected(x))
@@ -185,7 +185,7 @@ def test_find_range_does_what_the_settings_say(method, expected):
 
 @properties
 @given(st.integers(0, 10**7), st.integers(1, 1000))
-def test_the_search_sees_a_bounded_sample(num_values, num_channels):
+def test_the_search_uses_a_bounded_sample(num_values, num_channels):
     stride = search_stride(num_values, num_channels)
     rows = -(-num_values // stride)
     assert stride >= 1 and rows * num_channels <= ranges.SEARCH_SAMPLE + num_channels

@@ -37,7 +37,7 @@ def graph():
 
 @pytest.mark.parametrize("num_bits", NOT_BITS, ids=repr)
 @pytest.mark.parametrize("function", TAKE_BITS)
-def test_values_that_are_no_number_of_bits_are_refused(function, num_bits):
+def test_invalid_bit_widths_are_refused(function, num_bits):
     with pytest.raises(SettingError) as raised:
         TAKE_BITS[function](num_bits)
     assert repr(num_bits) in str(raised.value) and "from 2 to 16" in str(raised.value)
@@ -45,7 +45,7 @@ def test_values_that_are_no_number_of_bits_are_refused(function, num_bits):
 
 @pytest.mark.parametrize("num_bits", [2, 16, np.int64(8), np.uint8(8), 8.0], ids=repr)
 @pytest.mark.parametrize("function", TAKE_BITS)
-def test_whole_numbers_of_any_type_are_taken(function, num_bits):
+def test_integers_of_any_type_are_accepted(function, num_bits):
     assert TAKE_BITS[function](num_bits).dtype == tf.float32
 
 
@@ -70,7 +70,7 @@ def test_a_variable_may_hold_a_setting():
         np.testing.assert_array_equal(*session.run([result, expected]))
 
 
-def test_python_values_and_tensors_give_the_same():
+def test_python_values_and_tensors_have_equal_results():
     """To the last bit, though TensorFlow's optimizer sees constants in one graph and not in the other."""
     random = np.random.RandomState(30)
     tensors = [random.randn(200, 4).astype(np.float32) * np.float32(factor) for factor in (0.3, 1, 7)]

@@ -87,7 +87,7 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=repr)
-def test_off_lets_everything_through_bit_by_bit(switched, x, options):
+def test_a_disabled_quantizer_passes_values_unchanged(switched, x, options):
     x = np.concatenate([x, np.float32([[np.inf, -np.inf, 3e38, -1e-30]])])
     for per_channel in (False, True):
         for share in (0.7, 0.0):  # also on a range that is empty as yet
@@ -124,7 +124,7 @@ def test_a_operation_can_be_switched_per_channel(switched, x):
 
 @pytest.mark.parametrize("options", OPTIONS, ids=repr)
 @pytest.mark.parametrize("share", [0.7, 1.0, 0.0])
-def test_the_short_path_for_values_that_are_never_negative(switched, x, options, share):
+def test_the_shortcut_for_nonnegative_values_equals_the_general_path(switched, x, options, share):
     found = switched.run(
         [switched.fetches["nonnegative"], switched.fetches["general"]], np.maximum(x, 0), options, share=share
     )
@@ -132,7 +132,7 @@ def test_the_short_path_for_values_that_are_never_negative(switched, x, options,
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=repr)
-def test_clipped_is_the_window_and_source_the_input(switched, x, options):
+def test_clipped_is_the_clipped_input_and_source_the_input(switched, x, options):
     grid = choose_grid(x.min() * 0.7, x.max() * 0.7, *options)
     values, source, clipped = switched.run(switched.results["whole"], x, options)
     np.testing.assert_array_equal(source, x)

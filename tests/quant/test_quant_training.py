@@ -101,7 +101,7 @@ def shares():
 
 @pytest.mark.parametrize("num_bits", BITS)
 @pytest.mark.parametrize("model", MODELS)
-def test_it_learns(shares, model, num_bits):
+def test_every_recipe_learns(shares, model, num_bits):
     assert shares[model, num_bits] < LEARNT
 
 

@@ -38,7 +38,7 @@ def all_sums(weight_scales, steps, factor=INPUT.astype(np.float64) / OUTPUT):
 
 @pytest.mark.parametrize("exponent", [-3, -7, -11])
 @pytest.mark.parametrize("zero_point, steps", [(-128, 255), (0, 128), (17, 145)])
-def test_with_them_every_sum_gets_the_same_code(exponent, zero_point, steps):
+def test_with_tie_safe_scales_every_sum_gets_the_same_code(exponent, zero_point, steps):
     given = scales_from(exponent)
     found = tie_safe_scales(INPUT, given, OUTPUT, zero_point, 128)
     sums = all_sums(found, steps)
@@ -52,7 +52,7 @@ def test_with_them_every_sum_gets_the_same_code(exponent, zero_point, steps):
     assert last_places(found, given).max() <= MAX_ULPS
 
 
-def test_without_some_sums_do_not():
+def test_without_tie_safe_scales_some_sums_get_different_codes():
     given = scales_from(-9, 32)
     sums = all_sums(given, 255)
     expected = in_integers(sums, INPUT, given, OUTPUT)
@@ -78,7 +78,7 @@ def test_scales_are_nudged_by_little_or_not_at_all(input_scale, weights, output_
     np.testing.assert_array_equal(again, found)
 
 
-def test_powers_of_two_stay():
+def test_power_of_two_scales_are_unchanged():
     given = np.float32([0.25, 2.0**-9, 1.0])
     np.testing.assert_array_equal(tie_safe_scales(INPUT, given, OUTPUT, -128, 128), given)
 
@@ -86,12 +86,12 @@ def test_powers_of_two_stay():
 @pytest.mark.parametrize(
     "input_scale, output_scale, half", [(0.0, OUTPUT, 128), (INPUT, 0.0, 128), (INPUT, OUTPUT, 256)]
 )
-def test_where_no_runtime_multiplies_in_float32_they_stay(input_scale, output_scale, half):
+def test_scales_are_unchanged_if_no_runtime_multiplies_in_float32(input_scale, output_scale, half):
     given = scales_from(-11)
     np.testing.assert_array_equal(tie_safe_scales(input_scale, given, output_scale, -half, half), given)
 
 
-def test_channels_without_a_scale_stay_and_do_not_keep_others_from_moving():
+def test_channels_with_scale_0_are_unchanged_and_do_not_affect_others():
     given = scales_from(-11)
     with_zero = np.concatenate([np.float32([0]), given])
     found = tie_safe_scales(INPUT, with_zero, OUTPUT, -128, 128)
@@ -99,13 +99,13 @@ def test_channels_without_a_scale_stay_and_do_not_keep_others_from_moving():
     np.testing.assert_array_equal(found[1:], tie_safe_scales(INPUT, given, OUTPUT, -128, 128))
 
 
-def test_a_scale_of_a_whole_tensor_has_no_axis():
+def test_a_per_tensor_scale_is_a_scalar():
     found = tie_safe_scales(INPUT, np.float32(0.0031), OUTPUT, -128, 128)
     assert found.shape == () and found == tie_safe_scales(INPUT, np.float32([0.0031]), OUTPUT, -128, 128)[0]
 
 
 @pytest.mark.parametrize("times", [2, 7, 16])
-def test_what_codes_may_be_multiplied_with_is_what_kernels_do_not_notice(times):
+def test_are_tie_safe_accepts_factors_that_change_no_rounding(times):
     scales = tie_safe_scales(INPUT, scales_from(-9, 32), OUTPUT, -128, 128)
     sums = all_sums(scales, 255)
     expected = in_integers(sums, INPUT, scales, OUTPUT)

@@ -53,19 +53,19 @@ def different(codes, scales, output):
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("zero_points", ZERO_POINTS[:2])
-def test_with_it_all_sums_are_the_same(zero_points, seed):
+def test_with_the_tie_safe_scale_all_sums_agree(zero_points, seed):
     scales, output = scales_from(seed)
     found = tie_safe_sum_scale(scales, zero_points, (128, 128), output, 128)
     assert different(all_codes(zero_points), scales, found) == 0
     assert abs(int(found.view(np.int32)) - int(output.view(np.int32))) <= MAX_ULPS
 
 
-def test_without_some_are_not():
+def test_without_the_tie_safe_scale_some_sums_differ():
     counts = [different(all_codes((-128, -128)), *scales_from(seed)) for seed in range(6)]
     assert sum(count > 0 for count in counts) >= 3 and max(counts) < 40
 
 
-def test_what_differs_is_less_where_there_is_none_close_enough():
+def test_fewer_sums_differ_if_no_close_scale_is_tie_safe():
     """Or the scale is as it was: with many more sums, not all can be far enough from a tie."""
     for seed in range(4):
         scales, output = scales_from(seed)
@@ -85,6 +85,6 @@ def test_what_differs_is_less_where_there_is_none_close_enough():
         ([0.1, np.inf], (128, 128), 0.3, 128),
     ],
 )
-def test_where_nothing_is_to_be_chosen_it_stays(scales, halves, output, output_half):
+def test_scales_that_need_no_choice_are_unchanged(scales, halves, output, output_half):
     found = tie_safe_sum_scale(scales, (0,) * len(scales), halves, output, output_half)
     assert isinstance(found, np.float32) and found == np.float32(output)

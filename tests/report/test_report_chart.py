@@ -28,7 +28,7 @@ def test_without_a_value_there_is_no_chart():
     assert chart(Axis("Error", log=True), [Curve("", points([1, 2], [0, -1]), "s0")], SPAN, SIZE) is None
 
 
-def test_minor_curves_alone_make_no_chart():
+def test_minor_curves_alone_are_not_drawn():
     assert chart(Axis("Error"), [Curve("part", points([1, 2], [3, 4]), "clipping", True)], SPAN, SIZE) is None
 
 
@@ -48,7 +48,7 @@ def test_markers_are_lines_with_labels_and_titles():
     assert {"1", "2"} <= {text.text for text in svg.iter("text")}
 
 
-def test_those_who_cannot_see_it_hear_what_it_shows():
+def test_a_chart_has_a_description_for_screen_readers():
     svg = drawn(Axis("SQNR (dB)", unit=" dB"), points([1, 50, 100], [40, 12, 20]))
     assert svg.find("title").text == "SQNR (dB) of conv1"
     assert svg.find("desc").text == "SQNR (dB): 40 dB at step 1, 20 dB at step 100; from 12 dB to 40 dB."

@@ -78,7 +78,7 @@ def test_a_row_shows_the_sqnr_of_a_tensor_at_every_step(directory):
     assert {text.text for text in svg.iter("text")} >= {tensor.name for tensor in run.book.plan.tensors}
 
 
-def test_what_is_in_float_has_no_colour_and_what_is_exact_has(directory):
+def test_float_tensors_have_no_colour_and_exact_ones_have(directory):
     run = read_run(RunRecord.read(directory))
     series = run.history.series
 
@@ -101,7 +101,7 @@ def test_what_is_in_float_has_no_colour_and_what_is_exact_has(directory):
     assert colour_at(row + 1, ticks["0"] + 5) == SCALE_STEPS
 
 
-def test_many_tensors_are_in_several_pictures(tmp_path):
+def test_many_tensors_are_split_into_several_pictures(tmp_path):
     recorded(tmp_path / "run", lambda run: run.advance(1), StagedRun("mobilenet"))
     run = read_run(RunRecord.read(tmp_path / "run"))
     pictures = [ElementTree.fromstring(picture) for picture in heat_pictures(run)]
@@ -112,6 +112,6 @@ def test_many_tensors_are_in_several_pictures(tmp_path):
     assert all(float(svg.get("height")) < 900 for svg in pictures)
 
 
-def test_before_the_first_step_it_is_said(tmp_path):
+def test_without_steps_a_text_replaces_the_picture(tmp_path):
     recorded(tmp_path / "run", lambda run: None)
     assert "No step was done yet." in section(read_run(RunRecord.read(tmp_path / "run")))

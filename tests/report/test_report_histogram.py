@@ -24,7 +24,7 @@ def picture(found, axis=None):
     return ElementTree.fromstring(histogram(found, "a tensor", axis))
 
 
-def test_the_picture_is_told_in_words():
+def test_a_histogram_has_a_description():
     found, recorded = shown(("dense1.weights.num_bits", 3), ("dense1.weights.per_channel", False))
     svg = picture(found)
     assert (float(svg.get("width")), float(svg.get("height"))) == SIZE
@@ -34,7 +34,7 @@ def test_the_picture_is_told_in_words():
     assert shown(("dense1.weights.enabled", False))[0].words.endswith("; in float")
 
 
-def test_the_axis_may_be_anothers():
+def test_a_histogram_may_use_the_axis_of_another():
     found, _ = shown()
     low, high = found.extent
     labels = [
@@ -44,7 +44,7 @@ def test_the_axis_may_be_anothers():
     assert labels[0] == labels[2] != labels[1]
 
 
-def test_values_that_are_all_one_and_values_that_are_not_finite():
+def test_histograms_of_constant_and_of_infinite_values():
     def constant(run):
         run.values_of("dense1.weights")[:] = 0.25
 
@@ -64,7 +64,7 @@ def test_before_and_after_share_an_axis_unless_it_would_squeeze_one():
     assert isinstance(shown()[0], Shown)
 
 
-def test_the_legend_has_what_a_report_shows():
+def test_the_legend_lists_the_parts_of_the_report():
     entries = ElementTree.fromstring(legend()).findall("span")
     expected = [entry for entry in LEGEND if entry.key != PENDING]
     assert [span.find("abbr").text for span in entries] == [entry.label for entry in expected]

@@ -28,7 +28,7 @@ class Reader(HTMLParser):
 
 
 @given(ANY, ANY)
-def test_any_text_is_read_as_it_was_written(text, value):
+def test_any_text_is_escaped_and_read_back_unchanged(text, value):
     html = element("p", text, title=value)
     found = Reader(html)
     assert (found.tags, found.text, found.attributes) == (["p"], clean(text), {"title": clean(value)})
@@ -36,7 +36,7 @@ def test_any_text_is_read_as_it_was_written(text, value):
 
 
 @given(ANY)
-def test_what_is_in_a_picture_is_xml(text):
+def test_pictures_are_valid_xml(text):
     svg = element("svg", element("title", text), element("path", d="M0 0", class_=text), aria_label=text)
     found = ElementTree.fromstring(svg)
     # XML reads the end of a line its own way, and other space in attributes as blanks.
@@ -45,11 +45,11 @@ def test_what_is_in_a_picture_is_xml(text):
 
 
 @pytest.mark.parametrize("unfit", ["\x00", "\x1b[31m", "\u202eexe.txt", "\ud800", "\ufffe", "\x85"])
-def test_characters_that_a_page_must_not_hold_are_replaced(unfit):
+def test_characters_not_allowed_in_html_are_replaced(unfit):
     assert "\ufffd" in clean(unfit) and unfit not in clean("a" + unfit)
 
 
-def test_parts_are_put_together_in_order_and_nothing_is_escaped_twice():
+def test_parts_are_joined_in_order_and_escaped_once():
     inner = element("b", "1 < 2")
     assert join("<", [inner, None, ["&"]]) == "&lt;<b>1 &lt; 2</b>&amp;"
     assert element("td", join(inner)) == "<td><b>1 &lt; 2</b></td>" and isinstance(join("x"), Markup)

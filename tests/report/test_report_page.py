@@ -125,7 +125,7 @@ def test_accuracies_and_the_verdict(found):
     assert len(found.tables["Evaluations on held-out data: accuracy"]) == 4
 
 
-def test_the_table_of_tensors_is_that_of_the_last_snapshot(found, run, directory):
+def test_the_table_of_tensors_shows_the_last_snapshot(found, run, directory):
     rows = found.tables[f"All quantized tensors, after step {STEPS}"]
     snapshot = RunRecord.read(directory).snapshot(STEPS)
     at = {head: place for place, head in enumerate(rows[0])}
@@ -172,7 +172,7 @@ def test_settings_at_the_beginning_and_now(found):
     assert activations[at["Bits"]] == "8" and activations[at["Per channel"]] == ""
 
 
-def test_curves_begin_and_end_where_the_record_does(found, directory):
+def test_curves_cover_the_steps_of_the_record(found, directory):
     reader = RunRecord.read(directory)
     steps = reader.steps()
     words = {svg.find("title").text: svg.find("desc").text for svg in found.svgs()}
@@ -324,7 +324,7 @@ def test_values_that_are_not_finite(tmp_path):
     assert "training has diverged" in found.text
 
 
-def test_a_delay_that_is_over_is_a_change(tmp_path, monkeypatch):
+def test_the_end_of_a_quantization_delay_is_a_change(tmp_path, monkeypatch):
     monkeypatch.setattr(sections, "_MAX_UNFOLDED_CHANGES", 5)
 
     def play(run):
@@ -432,7 +432,7 @@ def test_many_tensors(tmp_path):
     ), "boxes overlap"
 
 
-def test_the_report_of_a_run_that_is_not_recorded_is_from_memory(run, found):
+def test_the_report_of_an_unrecorded_run_is_made_from_memory(run, found):
     staged = StagedRun("mlp")
     about = describe(staged, steps=STEPS)
     play(staged)

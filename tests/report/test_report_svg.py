@@ -51,7 +51,7 @@ def test_a_line_is_interrupted_by_nan_and_a_single_point_is_a_dot():
     assert [attributes["d"] for _, attributes in drawn(Line(X[:2], X[:2], RED, True))] == ["M0 0L1 1", "M0 0h0M1 1h0"]
 
 
-def test_an_infinity_is_no_coordinate_and_a_clip_is_a_picture_within():
+def test_a_clipped_group_is_a_nested_svg():
     group = Group([Line(X, X, RED)], (1.0, 2.0, 11.0, 22.5), "told")
     svg_ = picture(group).find("svg")
     assert (svg_.get("x"), svg_.get("y"), svg_.get("width"), svg_.get("height")) == ("1", "2", "10", "20.5")
@@ -59,7 +59,7 @@ def test_an_infinity_is_no_coordinate_and_a_clip_is_a_picture_within():
     assert picture(Group([Line(X, X, RED)])).find("g").find("path") is not None
 
 
-def test_a_band_has_a_part_for_each_run():
+def test_a_band_has_one_part_per_contiguous_run():
     top, bottom = np.array([1, 1, NAN, 2, 2, 2.0]), np.array([5, 5, 5, 6, 6, 6.0])
     ((_, band),) = drawn(Band(X, top, bottom, Fill("in_range", 0.3)))
     assert band["d"] == "M0 1L1 1L1 5L0 5ZM3 2L4 2L5 2L5 6L4 6L3 6Z"
@@ -82,7 +82,7 @@ def test_areas_rectangles_and_segments():
 
 
 @pytest.mark.parametrize("down, path", [(True, "M0 0L0 4C0 6 8 6 8 8"), (False, "M0 0L0 4C4 4 4 8 8 8")])
-def test_curves_leave_and_arrive_along_the_flow(down, path):
+def test_edges_leave_and_arrive_in_flow_direction(down, path):
     ((_, curve),) = drawn(Curves([np.array([[0, 0], [0, 4], [8, 8.0]])], down, Stroke("muted")))
     assert curve["d"] == path
 
@@ -94,7 +94,7 @@ def test_texts_are_escaped_and_anchored():
     assert set(plain.attrib) == {"x", "y"}, "the picture's own colour and font"
 
 
-def test_those_who_cannot_see_it_hear_what_it_shows():
+def test_a_chart_has_a_description_for_screen_readers():
     found = picture(title="Loss of <conv1>", description="from 2 to 1")
     assert found.get("role") == "img" and found.find("title").text == "Loss of <conv1>"
     assert found.find("desc").text == "from 2 to 1" and found.get("aria-label") == "Loss of <conv1>. from 2 to 1"

@@ -44,7 +44,7 @@ def text_of(path):
     return Page(path.read_text(encoding="utf-8")).text
 
 
-def test_a_run_that_is_not_recorded(model, tmp_path):
+def test_a_report_of_an_unrecorded_run(model, tmp_path):
     written = report_job(model, "", str(tmp_path / "a.html"))()
     assert written.step == 5 and "This run is not recorded" in text_of(tmp_path / "a.html")
     (tmp_path / "b.html").write_text("mine")
@@ -52,13 +52,13 @@ def test_a_run_that_is_not_recorded(model, tmp_path):
         report_job(model, "", str(tmp_path / "b.html"))()
 
 
-def test_what_is_written_is_what_was_known_when_it_was_asked_for(model, tmp_path):
+def test_the_report_shows_the_state_at_the_time_of_the_request(model, tmp_path):
     job = report_job(model, "", str(tmp_path / "a.html"))
     model.close_run()
     assert job().step == 5
 
 
-def test_it_is_written_in_the_background(app, model, tmp_path, qtbot):
+def test_a_report_is_written_in_the_background(app, model, tmp_path, qtbot):
     recorded(tmp_path / "run", lambda run: run.advance(4))
     launcher = AppLauncher()
     done, failed = QtTest.QSignalSpy(launcher.report_written), QtTest.QSignalSpy(launcher.failed)
@@ -93,7 +93,7 @@ def window(app, tmp_path):
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
 
 
-def test_the_menu_asks_where_and_offers_to_open_it(window, tmp_path, monkeypatch):
+def test_the_menu_asks_for_a_path_and_offers_to_open_the_report(window, tmp_path, monkeypatch):
     asked, opened = [], []
     monkeypatch.setattr(
         QtWidgets.QFileDialog,
@@ -114,7 +114,7 @@ def test_the_menu_asks_where_and_offers_to_open_it(window, tmp_path, monkeypatch
     assert opened == [str(tmp_path / "mine.html")]
 
 
-def test_who_does_not_choose_a_name_asks_for_nothing(window, monkeypatch):
+def test_cancelling_the_file_dialog_writes_nothing(window, monkeypatch):
     monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: ("", ""))
     run = StagedRun("mlp")
     window.show_prepared(Prepared(run, run.network, run.book, "mlp on digits", 1.0))

@@ -19,7 +19,7 @@ def value_of(text):
 
 
 @given(st.floats(1e-25, 1e11) | st.floats(-1e11, -1e-25))
-def test_short_numbers_are_right_to_three_digits(value):
+def test_short_numbers_have_three_correct_digits(value):
     assert value_of(si(value)) == pytest.approx(value, rel=5.1e-3)
 
 
@@ -30,7 +30,7 @@ def test_shares(share, text):
     assert percent_text(share) == text
 
 
-def test_what_is_not_all_never_looks_like_it():
+def test_less_than_all_is_never_shown_as_100_percent():
     assert share_text(1) == "100.00 %" and share_text(0.99999) == "99.99 %"
     assert share_text(None) == share_text(math.inf) == "–"
 

@@ -17,7 +17,7 @@ def reader(tmp_path_factory):
     return RunRecord.read(directory)
 
 
-def test_it_is_written_and_an_earlier_one_replaced(reader, tmp_path):
+def test_a_report_replaces_an_earlier_one(reader, tmp_path):
     path = tmp_path / "new" / "folder" / "a.html"
     first = write_report(reader, path)
     assert first == (path, path.stat().st_size, 3) and path.read_bytes().startswith(b"<!doctype html>")

@@ -38,11 +38,11 @@ def called(model="lenet", data="mnist-5k", out=None, **options):
     return api.request_of(model, data, out, options)
 
 
-def test_without_any_input_the_requests_are_equal(form):
+def test_default_requests_are_equal(form):
     assert typed() == called() == form.request == NewRunRequest()
 
 
-def test_what_the_window_can_ask_for_is_the_same_from_all_doors(form, tmp_path):
+def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
     out = str(tmp_path / "run")
     form.network.set_text("dscnn")
     form.data.set_text("cifar10")
@@ -73,7 +73,7 @@ def test_what_the_window_can_ask_for_is_the_same_from_all_doors(form, tmp_path):
     )
 
 
-def test_a_model_of_the_user_s_own(form):
+def test_requests_with_a_keras_model_are_equal(form):
     form.network.set_text("/m/layers.json")
     form.weights.set_text("/m/weights.h5")
     form.from_scratch.setCurrentIndex(1)
@@ -91,7 +91,7 @@ def test_a_model_of_the_user_s_own(form):
     )
 
 
-def test_changes_and_settings_of_all_quantizers_are_the_same_from_the_command_line_and_the_api():
+def test_changes_and_quantizer_settings_are_equal_from_command_line_and_api():
     expected = NewRunRequest(
         weights={"num_bits": 4, "per_channel": True},
         activations={"range_method": "frozen"},

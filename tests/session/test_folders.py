@@ -17,7 +17,7 @@ def home(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_on_linux_it_is_in_the_user_s_data(home, monkeypatch):
+def test_on_linux_it_is_in_the_user_data_directory(home, monkeypatch):
     monkeypatch.setattr(platformdirs, "PlatformDirs", unix.Unix)
     assert runs_folder() == str(home / ".local" / "share" / "qatviz" / "runs")
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "elsewhere"))
@@ -36,7 +36,7 @@ def test_on_windows_it_is_in_the_local_application_data(home, monkeypatch):
     assert runs_folder() == str(home / "AppData" / "Local" / "qatviz" / "runs")
 
 
-def test_it_can_be_chosen_and_no_directory_is_taken_twice(home, monkeypatch):
+def test_the_folder_can_be_chosen_and_run_directories_are_unique(home, monkeypatch):
     monkeypatch.setenv(RUNS_VARIABLE, str(home / "mine"))
     first = new_run_directory("lenet")
     assert not os.path.exists(first) and os.path.basename(first).endswith("-lenet")

@@ -72,13 +72,13 @@ def changes(*texts):
         ({"session_target": "grpc://127.0.0.1:1"}, "session_target", "127.0.0.1:1"),
     ],
 )
-def test_a_new_run_is_refused_by_the_name_of_the_field(new, fields, field, words, tmp_path):
+def test_the_refusal_of_a_new_run_names_the_field(new, fields, field, words, tmp_path):
     error = refusal(new(out=str(tmp_path / "run"), **fields))
     assert error.field == field and words in str(error)
     assert not (tmp_path / "run").exists()
 
 
-def test_weights_for_an_architecture_are_a_field_of_their_own(new, folder):
+def test_a_refusal_of_weights_names_their_own_field(new, folder):
     model, data = str(folder / "layers.json"), str(folder / "small.npz")
     error = refusal(new(network=None, model=model, model_weights=data))
     assert error.field == "model_weights" and "weights file" in str(error)
@@ -121,14 +121,14 @@ def test_a_run_that_is_not_started_gives_its_record_up(new, tmp_path):
         ({"run": {"learning_rate": -1}}, "learning_rate", "is -1"),
     ],
 )
-def test_a_continuation_is_refused_by_the_name_of_the_field(recorded, request_, fields, field, words):
+def test_the_refusal_to_resume_names_the_field(recorded, request_, fields, field, words):
     error = refusal(request_(**{"directory": recorded, **fields}))
     assert error.field == field and words in str(error)
     with RunRecord.open(recorded):  # it is free for another attempt
         pass
 
 
-def test_other_data_than_the_run_s_is_refused(recorded, folder):
+def test_data_other_than_the_runs_is_refused(recorded, folder):
     error = refusal(ResumeRequest(directory=recorded, data=str(folder / "other.npz")))
     assert error.field == "data" and "fingerprint" in str(error)
 
@@ -139,7 +139,7 @@ def test_a_run_without_checkpoints_can_not_be_forked(new, tmp_path):
     assert error.field == "directory" and "no checkpoint to fork" in str(error)
 
 
-def test_notices_come_before_what_they_explain(recorded, new):
+def test_notices_are_passed_on_before_a_run_is_prepared_or_refused(recorded, new):
     notices = []
     prepare(new(steps=5, changes=changes("9:run.beta1=0.5")), notify=notices.append)
     assert [notice.is_warning for notice in notices] == [True] and "never takes effect" in notices.pop().text
@@ -151,7 +151,7 @@ def test_notices_come_before_what_they_explain(recorded, new):
     assert len(notices) == 1 and notices[0].is_warning and "auto-20" in notices[0].text
 
 
-def test_what_is_prepared_says_what_it_is(recorded, new, tmp_path):
+def test_a_prepared_run_has_a_description(recorded, new, tmp_path):
     begun = prepare(new(run=RunSettings(learning_rate=0.5), weights={"num_bits": 4}, quant_delay=7))
     assert begun.title == "mlp on small" and begun.batches_per_epoch == 200 / 64 and begun.directory == ""
     assert begun.book.run.learning_rate == 0.5 and begun.outcome.step == 0 and begun.run.state == "new"

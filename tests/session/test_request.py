@@ -84,7 +84,7 @@ def refuse_constant(word):
 
 
 @given(ALL)
-def test_a_request_survives_strict_json(request):
+def test_a_request_round_trips_through_strict_json(request):
     text = json.dumps(request.to_dict(), allow_nan=False)
     assert RunRequest.from_dict(json.loads(text, parse_constant=refuse_constant)) == request
 
@@ -107,7 +107,7 @@ def test_every_kind_of_request_is_known():
         ({"kind": "resume", "weights": 5}, "weights"),
     ],
 )
-def test_json_that_is_no_request_is_refused(row, field):
+def test_invalid_json_is_refused(row, field):
     with pytest.raises(SettingError) as refused:
         RunRequest.from_dict(row)
     assert refused.value.field == field
@@ -149,13 +149,13 @@ def test_a_refusal_names_its_field(request_, field, words):
     assert str(refused.value) == str(error)
 
 
-def test_errors_of_networks_and_tasks_are_of_their_own_kinds():
+def test_errors_of_networks_and_tasks_have_their_own_types():
     problems = NewRunRequest(network="lennet", task="ranking").problems()
     assert isinstance(problems["network"], NetworkError) and "Did you mean lenet?" in str(problems["network"])
     assert isinstance(problems["task"], DataError) and problems["task"].field == "task"
 
 
-def test_each_door_words_the_field_in_its_own_way():
+def test_an_error_can_name_the_field_in_the_terms_of_its_interface():
     error = NewRunRequest(batch_size=0).problems()["batch_size"]
     assert str(error).startswith("batch_size is 0: ")
     assert error.worded("--batch-size").startswith("--batch-size is 0: ")

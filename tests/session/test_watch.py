@@ -122,14 +122,14 @@ def test_a_loss_that_is_not_finite_stops_the_run():
     assert shown.lines == ["step 1: the loss of step 2 is not finite; the state after step 1 is restored"]
 
 
-def test_failures_are_kept_for_the_end():
+def test_failures_are_printed_again_at_the_end():
     watch, _, _ = follow([events.RecordFailed(1, "full")], [events.Failed(1, "why", "trace")])
     assert (watch.record_failed.message, watch.failed.message) == ("full", "why")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="os.kill sends signals on POSIX only")
 @pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
-def test_a_signal_stops_the_run_and_handlers_come_back(number, name):
+def test_a_signal_stops_the_run_and_handlers_are_restored(number, name):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     sent = []
 
@@ -143,7 +143,7 @@ def test_a_signal_stops_the_run_and_handlers_come_back(number, name):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_a_run_is_stopped_when_it_cannot_be_shown():
+def test_a_run_is_stopped_if_its_display_fails():
     class Broken(Recorder):
         def update(self, outcome):
             raise OSError("the terminal is gone")
@@ -163,7 +163,7 @@ def test_a_run_can_be_followed_outside_the_main_thread():
     assert done and done[0][0].stopped_by == ""
 
 
-def test_steps_per_second_are_those_of_the_last_seconds():
+def test_steps_per_second_are_averaged_over_the_last_seconds():
     rate, outcome = progress.Rate(), Outcome(BOOK)
     found = []
     for step in range(1, 200):
@@ -174,7 +174,7 @@ def test_steps_per_second_are_those_of_the_last_seconds():
     assert rate.add(outcome) is None
 
 
-def test_a_terminal_gets_a_bar(monkeypatch):
+def test_a_terminal_shows_a_progress_bar(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     bar = progress.progress_for(False, "mlp", 0, 100)
@@ -203,7 +203,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
 
 
 @pytest.mark.parametrize("total, words", [(100, "step 20/100: loss 0.5"), (None, "step 20: loss 0.5")])
-def test_elsewhere_there_are_lines_now_and_then(monkeypatch, capsys, total, words):
+def test_other_outputs_get_occasional_lines(monkeypatch, capsys, total, words):
     clock = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     lines = progress.progress_for(False, "mlp", 0, total)
@@ -222,7 +222,7 @@ def test_elsewhere_there_are_lines_now_and_then(monkeypatch, capsys, total, word
     assert told[0] == "starting TensorFlow" and told[1].startswith(words) and len(told) == 2
 
 
-def test_quiet_says_nothing(capsys):
+def test_quiet_prints_nothing(capsys):
     silent = progress.progress_for(True, "mlp", 0, 100)
     for call in (silent.begin, silent.started, silent.close):
         call()

@@ -21,7 +21,7 @@ def event(i):
     st.integers(1, 3),
     st.lists(st.sampled_from(["record", "snapshot", "event", "drain"]), max_size=60),
 )
-def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, snapshot_capacity, actions):
+def test_the_channel_is_a_queue_that_drops_its_oldest_telemetry(capacity, snapshot_capacity, actions):
     channel = Channel(capacity, snapshot_capacity)
     expected, dropped = [], {int: 0, str: 0}
     for i, action in enumerate(actions):
@@ -46,7 +46,7 @@ def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, snapshot_capacit
     assert channel.drain() == []
 
 
-def test_no_number_of_steps_drives_out_a_snapshot_or_an_event():
+def test_steps_never_displace_snapshots_or_events():
     channel = Channel(10, 2)
     channel.put_snapshot("a")
     channel.put_event(event(0))
@@ -63,7 +63,7 @@ def test_refuses_a_capacity_without_room(capacities):
         Channel(*capacities)
 
 
-def test_wait_returns_at_once_where_something_waits():
+def test_wait_returns_immediately_if_items_are_queued():
     channel = Channel(1)
     assert channel.wait(0) is False
     channel.put_event(event(0))
@@ -84,7 +84,7 @@ def test_wait_returns_at_once_where_something_waits():
         lambda channel: channel.put_event(event(1)),
     ],
 )
-def test_wait_is_ended_by_an_arrival(put):
+def test_wait_returns_when_an_item_arrives(put):
     channel = Channel(1)
     waited = []
     reader = threading.Thread(target=lambda: waited.append(channel.wait(ENDLESS_S)))
@@ -94,7 +94,7 @@ def test_wait_is_ended_by_an_arrival(put):
     assert waited == [True]
 
 
-def test_many_writers_and_readers_neither_lose_nor_double_nor_reorder():
+def test_many_writers_and_readers_neither_lose_nor_duplicate_nor_reorder_items():
     channel = Channel(50)
     n_writers, n_each = 4, 2000
     received = [[], []]

@@ -43,14 +43,14 @@ def assert_intact(loaded):
     assert {name: meta[name] for name in META} == META
 
 
-def test_come_back(files, saved):
+def test_checkpoints_are_read_back_unchanged(files, saved):
     assert_intact(files.load("a"))
     (info,) = files.list()
     assert (info.name, info.step, info.reason.note, info.error) == ("a", 12, META["reason"], "")
     assert info.nbytes == saved.stat().st_size and info.created == files.load("a")[1]["created"]
 
 
-def test_numpy_can_open_them(saved):
+def test_numpy_can_open_checkpoints(saved):
     with np.load(str(saved), allow_pickle=False) as archive:
         assert_same_array(archive["conv1/kernel:0"], ARRAYS["conv1/kernel:0"])
 
@@ -59,7 +59,7 @@ def test_loaded_arrays_can_be_changed(files, saved):
     files.load("a")[0]["enabled"][0] = False
 
 
-def test_are_listed_by_step_and_deleted(files):
+def test_checkpoints_are_listed_by_step_and_deleted(files):
     assert files.list() == []
     for name, step in (("b", 5), ("a", 9), ("c", 1)):
         files.save(name, {}, {"step": step, "reason": ""})
@@ -70,7 +70,7 @@ def test_are_listed_by_step_and_deleted(files):
         files.delete("b")
 
 
-def test_a_missing_one_is_named_with_those_there_are(files, saved):
+def test_a_missing_checkpoint_is_named_with_the_existing_ones(files, saved):
     with pytest.raises(RecordError, match=r"b\.npz.*available: a"):
         files.load("b")
 
@@ -95,14 +95,14 @@ def test_unsafe_names_are_refused(files, name):
         ({"__meta__": np.zeros(1)}, META),
     ],
 )
-def test_what_cannot_be_read_back_is_not_written(files, saved, arrays, meta):
+def test_unreadable_contents_are_not_written(files, saved, arrays, meta):
     with pytest.raises((KeyError, TypeError)):
         files.save("a", arrays, meta)
     assert_intact(files.load("a"))
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_a_failed_save_leaves_the_old_one_and_no_litter(files, saved, monkeypatch, failing):
+def test_a_failed_save_keeps_the_old_checkpoint_and_leaves_no_files(files, saved, monkeypatch, failing):
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -119,14 +119,14 @@ def test_a_vanished_run_directory_is_an_error(tmp_path):
         CheckpointFiles(tmp_path / "gone").save("a", ARRAYS, META)
 
 
-def test_what_a_kill_left_is_no_checkpoint_and_is_removed(files, saved):
+def test_leftovers_of_a_killed_process_are_removed(files, saved):
     (saved.parent / "b.npz.unfinished").write_bytes(b"half")
     assert [info.name for info in files.list()] == ["a"]
     files.remove_unfinished()
     assert os.listdir(str(saved.parent)) == ["a.npz"]
 
 
-def test_damage_is_found(files, saved):
+def test_damage_is_detected(files, saved):
     """Truncation, flipped bits, overwritten ranges: intact values or a RecordError with the file's name."""
     original = saved.read_bytes()
     random = np.random.RandomState(1)
@@ -207,7 +207,7 @@ def test_hostile_archives_are_refused(files, saved, tmp_path, monkeypatch, membe
     assert not (tmp_path / "pickle-was-executed").exists()
 
 
-def test_something_else_under_the_name_is_refused(files, saved):
+def test_a_directory_in_place_of_a_checkpoint_is_refused(files, saved):
     saved.unlink()
     saved.mkdir()
     with pytest.raises(RecordError, match=r"a\.npz"):

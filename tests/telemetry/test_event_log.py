@@ -56,14 +56,14 @@ def test_positions_count_the_events_of_the_branch():
     assert log.next_position() == 3 and log.tree.newest == 3
 
 
-def test_branches_go_on_from_the_checkpoint_that_was_restored():
+def test_branches_continue_from_the_restored_checkpoint():
     tree = read_log(OLD, BRANCHES).tree
     assert tree.parent_of(1) == BranchPoint(0, 10, 1), "before both changes"
     assert tree.parent_of(2) == BranchPoint(0, 12, 3), "before the answer to the command that saved it"
     assert tree.parent_of(3) == BranchPoint(2, 11, None), "a state that had no name goes by its step"
 
 
-def test_events_say_where_their_branch_begins():
+def test_events_have_the_start_of_their_branch():
     log = read_log(OLD, BRANCHES)
     parents = {row["branch"]: row["parent"] for row in log.rows}
     assert parents == {0: None, 1: [0, 10, 1], 2: [0, 12, 3], 3: [2, 11, None]}
@@ -75,7 +75,7 @@ def test_the_position_of_a_checkpoint_is_that_of_the_command_that_saved_it():
     assert log.position_of("mine", 1) is None and log.position_of("auto-00000012", 0) is None
 
 
-def test_what_is_recorded_counts():
+def test_recorded_positions_take_precedence():
     placed = [
         events.CommandApplied(10, "a-1", SaveCheckpoint("mine"), (), "mine").placed(0, 4, None),
         events.Restored(10, "mine", RestoreReason.UNDO, 15).placed(1, 0, BranchPoint(0, 10, 3)),
@@ -90,7 +90,7 @@ def test_what_is_recorded_counts():
     assert log.rows == expected
 
 
-def test_words_become_structures():
+def test_texts_of_old_records_become_structures():
     found = [event_from(row) for row in read_log(OLD, BRANCHES).rows]
     commands = [event.command for event in found if isinstance(event, events.CommandApplied)]
     assert commands == [

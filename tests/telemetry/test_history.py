@@ -82,7 +82,7 @@ class Oracle:
     ),
     st.integers(0, 2**31 - 1),
 )
-def test_what_is_read_led_to_the_present_state(sizes, actions, seed):
+def test_series_contain_only_rows_that_led_to_the_present_state(sizes, actions, seed):
     """Whatever the run was set to: also a state on a branch that was left before. With room for all, it is exact."""
     random = np.random.RandomState(seed)
     history = History({"track": ["a", "b"]}, *sizes)
@@ -123,7 +123,7 @@ def test_what_is_read_led_to_the_present_state(sizes, actions, seed):
     assert history.nbytes <= 2 * limit + 2 * steps_and_positions
 
 
-def test_what_was_measured_after_a_change_is_not_part_of_the_state_before_it_though_it_is_of_the_same_step():
+def test_rows_measured_after_a_change_do_not_belong_to_the_state_before_it_at_the_same_step():
     history = History({"track": ["a"]})
     history.append("track", 5, np.array([1.0]), position=3)
     history.append("track", 10, np.array([2.0]), position=6)
@@ -137,7 +137,7 @@ def test_what_was_measured_after_a_change_is_not_part_of_the_state_before_it_tho
     assert history.series("a").mean.tolist() == [1, 3]
 
 
-def test_a_branch_that_was_left_is_as_it_was_once_the_run_is_set_back_to_it():
+def test_returning_to_a_branch_restores_its_rows():
     history = History({"steps": ["loss"], "evaluations": ["accuracy"]}, capacity=2048, recent=16)
     rows = np.random.RandomState(0).normal(size=(2000, 1)).astype(np.float32)
     history.extend("steps", np.arange(1, 1001), rows[:1000])
@@ -157,7 +157,7 @@ def test_a_branch_that_was_left_is_as_it_was_once_the_run_is_set_back_to_it():
 
 
 @pytest.mark.parametrize("rewinds", [3, 40, 1500])
-def test_memory_stays_where_it_is_however_often_the_run_is_set_back(rewinds):
+def test_memory_does_not_grow_with_the_number_of_rewinds(rewinds):
     history = History({"track": [str(i) for i in range(8)]}, capacity=64, recent=16)
     rows = np.arange(200 * 8, dtype=np.float32).reshape(200, 8)
     history.extend("track", np.arange(1, 1001), np.zeros((1000, 8)))
@@ -174,7 +174,7 @@ def test_memory_stays_where_it_is_however_often_the_run_is_set_back(rewinds):
     assert series.maximum.max() == rows[:, 0].max()
 
 
-def test_a_branch_is_begun_once():
+def test_a_branch_cannot_be_started_twice():
     history = History({"track": ["a"]}, branch=3)
     assert history.branch == 3
     with pytest.raises(ValueError, match="3"):
@@ -185,7 +185,7 @@ def test_a_branch_is_begun_once():
 
 @settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=300))
-def test_the_extremes_of_the_whole_run_survive(values):
+def test_the_extremes_of_the_whole_run_are_kept(values):
     history = History({"track": ["a"]}, capacity=4, recent=2)
     for step, value in enumerate(values):
         history.append("track", step, np.array([value], np.float32))
@@ -198,7 +198,7 @@ def test_the_extremes_of_the_whole_run_survive(values):
         assert np.nanmax(series.maximum) == present.max()
 
 
-def test_infinities_are_extremes_and_spoil_only_the_mean():
+def test_infinities_are_extremes_and_affect_only_the_mean():
     history = History({"track": ["a"]}, capacity=2, recent=4)
     row = np.array([1, np.inf, -np.inf, 2] + [0] * 36, np.float32)
     history.extend("track", np.arange(40), row[:, np.newaxis])
@@ -209,7 +209,7 @@ def test_infinities_are_extremes_and_spoil_only_the_mean():
 
 @settings(deadline=None)
 @given(st.integers(-5, 260), st.integers(-5, 260), st.integers(0, 250))
-def test_a_range_is_the_part_of_the_series_that_touches_it(start, stop, n):
+def test_a_range_query_returns_the_overlapping_part_of_the_series(start, stop, n):
     history = History({"track": ["a"]}, capacity=8, recent=4)
     history.extend("track", np.arange(1, n + 1), np.arange(n, dtype=np.float32)[:, np.newaxis])
     whole = history.series("a")
@@ -218,14 +218,14 @@ def test_a_range_is_the_part_of_the_series_that_touches_it(start, stop, n):
         np.testing.assert_array_equal(part, column[touches])
 
 
-def test_recent_rows_are_kept_as_they_came():
+def test_recent_rows_are_kept_at_full_resolution():
     history = History({"track": ["a"]}, capacity=4, recent=10)
     history.extend("track", np.arange(1000), np.arange(1000, dtype=np.float32)[:, np.newaxis])
     newest = [column[-10:].tolist() for column in history.series("a")]
     assert newest == [list(range(990, 1000))] * 5 + [[1] * 10]
 
 
-def test_tracks_have_steps_of_their_own():
+def test_tracks_have_independent_steps():
     history = History({"steps": ["loss", "rate"], "evaluations": ["accuracy"]})
     for step in range(1, 101):
         history.append("steps", step, np.array([step, 0], np.float32))
@@ -245,7 +245,7 @@ def test_tracks_have_steps_of_their_own():
     assert history.last_step("steps") is None and history.latest("steps") is None
 
 
-def test_what_is_read_is_a_read_only_copy():
+def test_series_are_read_only_copies():
     history = History({"track": ["a"]})
     history.append("track", 1, np.array([1], np.float32))
     series = history.series("a")
@@ -266,7 +266,7 @@ def test_what_is_read_is_a_read_only_copy():
         (lambda h: h.extend("track", [7], np.zeros((2, 2))), r"\(2, 2\)"),
     ],
 )
-def test_refuses_wrong_rows_and_stays_as_it_was(act, message):
+def test_invalid_rows_are_refused_without_effect(act, message):
     history = History({"track": ["a", "b"]})
     history.append("track", 5, np.zeros(2))
     with pytest.raises(ValueError, match=message):
@@ -283,12 +283,12 @@ def test_refuses_wrong_rows_and_stays_as_it_was(act, message):
         (({"x": ["a"]}, 2, 0), "0"),
     ],
 )
-def test_refuses_wrong_layouts(arguments, message):
+def test_invalid_layouts_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         History(*arguments)
 
 
-def test_a_full_history_grows_no_more():
+def test_a_full_history_does_not_grow():
     history = History({"track": [str(i) for i in range(8)]}, capacity=64, recent=16)
     rows = np.zeros((200, 8), np.float32)
     for block in range(20):
@@ -299,7 +299,7 @@ def test_a_full_history_grows_no_more():
     assert full <= 8 * (64 * 16 + 32 * 4) + (3 * 64 + 2 * 32) * 8
 
 
-def test_readers_see_whole_rows_while_one_writes():
+def test_readers_see_complete_rows_during_writes():
     history = History({"track": ["a", "b"]}, capacity=16, recent=8)
     done = threading.Event()
     errors = []

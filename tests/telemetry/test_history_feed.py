@@ -119,7 +119,7 @@ class Recorded:
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=6), st.floats(0, 1)
 )
-def test_a_record_gives_back_what_survives_and_what_was_left(tmp_path_factory, parts, other):
+def test_a_record_restores_the_present_and_the_discarded_branches(tmp_path_factory, parts, other):
     with RunRecord.create(tmp_path_factory.mktemp("run"), {}) as record:
         run = Recorded(record)
         for count, branch, share in parts:
@@ -139,7 +139,7 @@ def test_a_record_gives_back_what_survives_and_what_was_left(tmp_path_factory, p
     assert_same(all_of_it, filled([(at, at) for at in steps], measured, measured))
 
 
-def test_what_is_new_waits_for_what_was_before_and_nobody_waits_for_it():
+def test_new_rows_are_queued_behind_the_record_without_blocking():
     record, history = Staged(), History(NAMES)
     feed = HistoryFeed(history, Recall(record, 5, BranchTree()))
     add_steps(feed, 6, 9)
@@ -155,7 +155,7 @@ def test_what_is_new_waits_for_what_was_before_and_nobody_waits_for_it():
     assert history.last_step("steps") == 12
 
 
-def test_going_back_beyond_where_the_run_went_on():
+def test_rewinding_to_before_the_start_of_the_resumed_run():
     record, history = Staged(), History(NAMES)
     feed = HistoryFeed(history, Recall(record, 5, BranchTree()))
     add_steps(feed, 6, 9)
@@ -166,7 +166,7 @@ def test_going_back_beyond_where_the_run_went_on():
     assert_same(history, filled([(1, 4)]))
 
 
-def test_what_cannot_be_read_is_handed_on_and_what_is_new_comes_in():
+def test_a_read_error_is_passed_on_and_new_rows_are_added():
     failures, history = [], History(NAMES)
     record = Staged(RecordError("damaged"))
     feed = HistoryFeed(history, Recall(record, 5, BranchTree()), failures.append)
@@ -188,7 +188,7 @@ def test_the_end_of_a_run_does_not_wait_for_a_long_record(monkeypatch):
 
 
 @pytest.mark.parametrize("track", ["snapshots", "evaluations"])
-def test_a_second_measurement_of_a_step_says_nothing_new(track):
+def test_a_repeated_measurement_of_a_step_is_ignored(track):
     history = History(NAMES)
     feed = HistoryFeed(history)
     for value in (1.0, 2.0):

@@ -50,7 +50,7 @@ def test_a_change_and_its_undo_at_one_step_leave_nothing():
     assert (outcome.book, outcome.changes) == (BOOK, [])
 
 
-def test_going_back_forgets_what_was_measured_and_changed_later():
+def test_a_rewind_drops_later_measurements_and_changes():
     outcome = Outcome(BOOK)
     book, event = applied(5, BOOK, 3)
     outcome.update(event)
@@ -75,7 +75,7 @@ def test_every_number_of_the_result_has_a_form_in_json():
     assert {row["scale"] for row in result["tensors"]} == {None}
 
 
-def test_a_record_tells_what_the_channel_told(tmp_path):
+def test_record_and_channel_have_the_same_outcome(tmp_path):
     live = Outcome(BOOK)
     with RunRecord.create(tmp_path / "run", {"network": NETWORK.to_dict(), "settings": BOOK.to_dict()}) as record:
         for step in (1, 2, 3):
@@ -88,7 +88,7 @@ def test_a_record_tells_what_the_channel_told(tmp_path):
     assert read.to_dict() == live.to_dict() and read.timeline == live.timeline and read.book == live.book
 
 
-def test_the_record_of_another_program_is_not_understood(tmp_path):
+def test_the_record_of_another_program_is_refused(tmp_path):
     RunRecord.create(tmp_path, {"something": "else"}).close()
     with pytest.raises(RecordError, match="network"):
         read_outcome(RunRecord.read(tmp_path))

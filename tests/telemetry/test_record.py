@@ -31,7 +31,7 @@ def record(tmp_path):
         yield record
 
 
-def test_all_that_was_written_is_read(tmp_path):
+def test_everything_written_is_read_back(tmp_path):
     events = [
         Started(0, 1.5, "cpu"),
         CommandApplied(
@@ -86,7 +86,7 @@ def test_reading_writes_nothing(record):
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in record.directory.iterdir()} == before
 
 
-def test_reading_what_a_killed_writer_left_changes_neither_file_nor_log(record, tmp_path):
+def test_reading_the_record_of_a_killed_run_changes_neither_file_nor_log(record, tmp_path):
     record.append_step(step_record(1))
     assert record.flush()
     left = tmp_path / "left"
@@ -100,7 +100,7 @@ def test_reading_what_a_killed_writer_left_changes_neither_file_nor_log(record, 
     assert_steps(reader.steps(), [1])
 
 
-def test_readers_see_whole_commits_while_one_writes(tmp_path):
+def test_readers_see_complete_commits_during_writes(tmp_path):
     directory = tmp_path / "run"
     RunRecord.create(directory, DESCRIPTION).close()
     done = threading.Event()
@@ -173,7 +173,7 @@ class Model:
     st.floats(0, 1),
     st.floats(0, 1),
 )
-def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, start, stop):
+def test_undo_and_redo_yield_the_surviving_branch(tmp_path_factory, actions, start, stop):
     directory = tmp_path_factory.mktemp("run")
     record = RunRecord.create(directory, DESCRIPTION)
     model, marks, step, unique, all_events = Model(), [], 0, 0, []
@@ -234,7 +234,7 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
         record.close()
 
 
-def test_an_undo_beyond_an_earlier_undo_takes_back_what_is_before_both(record):
+def test_an_undo_beyond_an_earlier_undo_discards_all_later_steps(record):
     for step in range(1, 101):
         record.append_step(step_record(step))
     assert (record.append_rewind(80), record.append_rewind(50)) == (1, 2)
@@ -245,7 +245,7 @@ def test_an_undo_beyond_an_earlier_undo_takes_back_what_is_before_both(record):
     assert_steps(record.steps(), range(1, 91))
 
 
-def test_what_an_undo_left_does_not_survive_until_a_redo_brings_it_back(record):
+def test_undone_steps_are_discarded_until_a_redo(record):
     record.append_rewind(80)
     record.append_rewind(50)
     assert record.flush()
@@ -290,7 +290,7 @@ def test_a_slow_run_has_few_blocks(record):
         assert_steps(again.steps(), range(1, 146))
 
 
-def test_a_block_that_grows_while_it_is_read_disturbs_nothing(record):
+def test_a_block_may_grow_while_it_is_read(record):
     for step in range(1, 11):
         record.append_step(step_record(step))
         assert record.flush()
@@ -303,7 +303,7 @@ def test_a_block_that_grows_while_it_is_read_disturbs_nothing(record):
 
 
 @pytest.mark.parametrize("last", [1, 2, 3])
-def test_a_block_is_cut_where_the_run_was_set_back(record, last):
+def test_a_block_is_cut_at_a_rewind(record, last):
     for step in (1, 2, 3):
         record.append_step(step_record(step))
     record.append_rewind(last)
@@ -312,7 +312,7 @@ def test_a_block_is_cut_where_the_run_was_set_back(record, last):
     assert_steps(record.steps(last, last), [last])
 
 
-def test_goes_on_where_it_was(tmp_path):
+def test_a_reopened_record_continues_at_its_last_step(tmp_path):
     for session in range(3):
         with RunRecord.create(tmp_path, DESCRIPTION) if session == 0 else RunRecord.open(tmp_path) as record:
             assert record.last_step == 10 * session
@@ -322,7 +322,7 @@ def test_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("step", [5, 4])
-def test_steps_go_forward_only(record, step):
+def test_steps_must_increase(record, step):
     record.append_step(step_record(5))
     with pytest.raises(ValueError, match="append_rewind"):
         record.append_step(step_record(step))
@@ -332,7 +332,7 @@ def test_steps_go_forward_only(record, step):
     assert_steps(record.steps(), [step])
 
 
-def test_the_shape_of_the_values_stays(record):
+def test_the_shape_of_the_values_must_not_change(record):
     record.append_step(step_record(1))
     with pytest.raises(ValueError, match=r"step 2.*\(11, 4\)"):
         record.append_step(replace(step_record(2), values=np.zeros((11, 4), np.float32)))
@@ -368,7 +368,7 @@ def test_a_second_writer_is_refused(record):
 
 
 @pytest.mark.parametrize("make", [RunRecord.open, RunRecord.read, RecordReader])
-def test_a_directory_without_a_run_is_left_alone(tmp_path, make):
+def test_a_directory_without_a_run_is_refused_and_unchanged(tmp_path, make):
     for directory in (tmp_path, tmp_path / "missing"):
         with pytest.raises(RecordError, match=r"run\.sqlite: not found"):
             make(directory)
@@ -382,7 +382,7 @@ def test_a_file_in_the_way_is_named(tmp_path):
             RunRecord.create(directory, DESCRIPTION)
 
 
-def test_a_description_without_json_form_is_refused_before_anything_is_made(tmp_path):
+def test_a_description_that_is_not_json_is_refused_before_anything_is_created(tmp_path):
     with pytest.raises(TypeError, match="object"):
         RunRecord.create(tmp_path / "run", {"network": object()})
     assert not (tmp_path / "run").exists()
@@ -394,14 +394,14 @@ def test_the_description_is_a_copy(record):
     json.dumps(record.description)
 
 
-def test_a_closed_record_takes_nothing(record):
+def test_a_closed_record_cannot_be_appended_to(record):
     record.close()
     record.close()
     with pytest.raises(RecordError, match="closed"):
         record.append_step(step_record(1))
 
 
-def test_works_when_the_working_directory_changes(tmp_path, monkeypatch):
+def test_the_working_directory_may_change(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with RunRecord.create("run", DESCRIPTION) as record:
         (tmp_path / "elsewhere").mkdir()
@@ -412,7 +412,7 @@ def test_works_when_the_working_directory_changes(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["with space", "with?mark", "with#hash", "with%41percent", "ünïcode"])
-def test_any_directory_name_will_do(tmp_path, name):
+def test_any_directory_name_is_supported(tmp_path, name):
     if sys.platform == "win32" and "?" in name:
         pytest.skip("not a file name on Windows")
     with RunRecord.create(tmp_path / name, DESCRIPTION) as record:
@@ -421,7 +421,7 @@ def test_any_directory_name_will_do(tmp_path, name):
     assert os.listdir(str(tmp_path)) == [name]
 
 
-def test_thinning_keeps_the_newest_and_never_brings_one_back():
+def test_thinning_keeps_the_newest_snapshot_and_never_restores_one():
     newest, kept = 0, []
     for newest in range(1, 5001):
         kept.append(newest)
@@ -448,7 +448,7 @@ def test_old_snapshots_are_thinned_out(record):
     assert [snapshot_.step for snapshot_ in reader.iter_snapshots()] == reader.snapshots()
 
 
-def test_snapshots_that_are_thinned_out_while_they_are_read_are_left_out(record):
+def test_snapshots_deleted_while_they_are_read_are_omitted(record):
     small = replace(snapshot(0), histograms={})
     for number in range(1, 301):
         record.append_snapshot(replace(small, step=number))

@@ -77,7 +77,7 @@ def mutate(content, random, kind, page=4096):
     return bytes(content)
 
 
-def test_damage_is_found(original, damaged):
+def test_damage_is_detected(original, damaged):
     expected = content(original)
     whole = (original / "run.sqlite").read_bytes()
     random = np.random.RandomState(0)
@@ -95,7 +95,7 @@ def test_damage_is_found(original, damaged):
     assert refused > N_MUTATIONS // 3
 
 
-def test_damage_to_the_log_of_a_killed_run_costs_only_what_came_after_it(tmp_path):
+def test_damage_to_the_log_of_a_killed_run_loses_only_later_entries(tmp_path):
     source = tmp_path / "source"
     record = RunRecord.create(source, {})
     try:
@@ -122,7 +122,7 @@ def test_damage_to_the_log_of_a_killed_run_costs_only_what_came_after_it(tmp_pat
     assert len(lengths) > 3
 
 
-def test_a_transaction_that_was_cut_short_is_taken_back(original, damaged):
+def test_an_incomplete_transaction_is_rolled_back(original, damaged):
     """What a kill leaves while the journal is being changed from one kind to the other."""
     whole = (damaged / "run.sqlite").read_bytes()
     connection = sqlite3.connect(str(damaged / "run.sqlite"), isolation_level=None)
@@ -146,7 +146,7 @@ def test_a_transaction_that_was_cut_short_is_taken_back(original, damaged):
 @pytest.mark.parametrize(
     "file_content", [b"", b"SQLite format 3\x00", b"not a database at all, but long enough to be looked at" * 50]
 )
-def test_what_is_no_database_is_refused(tmp_path, file_content):
+def test_files_that_are_not_a_database_are_refused(tmp_path, file_content):
     (tmp_path / "run.sqlite").write_bytes(file_content)
     for act in (lambda: RunRecord.read(tmp_path), lambda: RunRecord.open(tmp_path)):
         with pytest.raises(RecordError, match=r"run\.sqlite"):
@@ -154,7 +154,7 @@ def test_what_is_no_database_is_refused(tmp_path, file_content):
     assert (tmp_path / "run.sqlite").read_bytes() == file_content
 
 
-def test_a_directory_under_the_name_is_refused(tmp_path):
+def test_a_directory_in_place_of_the_database_is_refused(tmp_path):
     (tmp_path / "run.sqlite").mkdir()
     with pytest.raises(RecordError, match=r"run\.sqlite"):
         RunRecord.read(tmp_path)
@@ -237,7 +237,7 @@ def test_hostile_rows_with_right_checksums_are_refused(damaged, table, fields, b
         content(damaged)
 
 
-def test_a_newer_format_says_which_one_is_read(damaged):
+def test_the_refusal_of_a_newer_format_names_the_supported_one(damaged):
     connection = sqlite3.connect(str(damaged / "run.sqlite"))
     connection.execute("PRAGMA user_version=2")
     connection.close()

@@ -126,7 +126,7 @@ assert record.failure is None, record.failure
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
-def test_a_refusing_operating_system(tmp_path):
+def test_a_write_error_of_the_operating_system(tmp_path):
     import_path = [path for path in sys.path if path]
     script = f"import sys; sys.path[:0] = {import_path!r}\n{LIMITED_WRITER}"
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE)
@@ -158,7 +158,7 @@ def test_a_vanished_directory(record, failures):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
-def test_another_run_in_its_place(record, failures, tmp_path):
+def test_a_record_replaced_by_another_run(record, failures, tmp_path):
     record.directory.rename(tmp_path / "moved")
     with RunRecord.create(record.directory, {"seed": 1}):
         record.append_event(Failed(1, "", ""))
@@ -185,7 +185,7 @@ def test_a_directory_that_vanishes_during_a_commit(record, failures, monkeypatch
     assert len(looks) == 2
 
 
-def test_retry_while_it_still_fails_says_why(record, failures, monkeypatch):
+def test_a_failed_retry_has_its_reason(record, failures, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
@@ -203,7 +203,7 @@ def test_retry_while_it_still_fails_says_why(record, failures, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
-def test_a_directory_that_cannot_come_back(record, failures):
+def test_a_directory_that_cannot_be_created_again(record, failures):
     shutil.rmtree(str(record.directory))
     record.directory.write_text("in the way")
     record.append_event(Failed(1, "", ""))
@@ -213,7 +213,7 @@ def test_a_directory_that_cannot_come_back(record, failures):
     assert record.retry() and len(failures) == 1
 
 
-def test_what_has_no_json_form_fails_the_record_not_the_run(record, failures):
+def test_an_event_that_is_not_json_fails_the_record_and_not_the_run(record, failures):
     record.append_event(Failed(1, object(), ""))
     assert_failed(record, failures, "object has no JSON form")
 
@@ -259,7 +259,7 @@ def staged(monkeypatch):
     return database
 
 
-def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
+def test_a_slow_disk_delays_the_run_without_loss(staged, tmp_path):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
     writer.put((0, 0), urgent=True)
     wait_for(staged.entered)
@@ -283,7 +283,7 @@ def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
     assert [item for _, item in staged.written] == list(range(n)) and writer.lost == 0
 
 
-def test_a_failure_frees_a_run_that_waits(staged, tmp_path, failures):
+def test_a_failure_unblocks_a_waiting_run(staged, tmp_path, failures):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], failures)
     writer.put((0, 0), urgent=True)
     wait_for(staged.entered)
@@ -298,7 +298,7 @@ def test_a_failure_frees_a_run_that_waits(staged, tmp_path, failures):
     assert writer.close(ENDLESS_S)
 
 
-def test_a_disk_that_does_not_answer_can_be_left(staged, tmp_path):
+def test_closing_does_not_wait_for_a_disk_that_hangs(staged, tmp_path):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
     writer.put((0, 0), urgent=True)
     wait_for(staged.entered)

@@ -265,7 +265,7 @@ def test_checkpoints_with_right_checksums_and_wrong_values_are_an_error_or_a_run
 @pytest.mark.parametrize(
     "name", ["run.sqlite", "run.sqlite-wal", "run.sqlite-journal", "run.sqlite-shm", "checkpoints/odd.npz"]
 )
-def test_a_pipe_is_not_waited_for(run, name):
+def test_reading_a_pipe_does_not_block(run, name):
     path = run / name
     if path.exists():
         path.unlink()
@@ -293,7 +293,7 @@ def test_nothing_is_written_through_a_link(run, tmp_path, name):
     assert precious.read_text() == "keep me " * 100
 
 
-def test_data_that_a_record_names_is_read_only_as_data(run):
+def test_a_path_named_by_a_record_is_read_as_data_only(run):
     """A record may name any path as the data of its run."""
     with database(run) as connection:
         rewritten(
@@ -305,7 +305,7 @@ def test_data_that_a_record_names_is_read_only_as_data(run):
         resume(run)
 
 
-def test_what_a_record_says_of_code_in_its_model_is_not_believed(run):
+def test_a_records_claim_about_code_in_its_model_is_not_trusted(run):
     """Or else an export to Keras would run it unasked."""
     code = json.dumps(
         {
@@ -333,7 +333,7 @@ def test_what_a_record_says_of_code_in_its_model_is_not_believed(run):
     assert resumed.spec.keras.has_code
 
 
-def test_headers_of_other_files_are_no_record(original, run):
+def test_files_of_other_formats_are_refused(original, run):
     whole = (original / "run.sqlite").read_bytes()
     for start in (
         b"SQLite format 3\x01",

@@ -19,7 +19,7 @@ sys.stdin.read()
 """
 
 
-def test_another_process_is_named_and_its_death_releases(tmp_path):
+def test_the_locking_process_is_named_and_its_death_releases_the_lock(tmp_path):
     import_path = [path for path in sys.path if path]
     script = f"import sys; sys.path[:0] = {import_path!r}\n{HOLDER}"
     holder = subprocess.Popen(
@@ -37,7 +37,7 @@ def test_another_process_is_named_and_its_death_releases(tmp_path):
     lock.release()
 
 
-def test_is_held_until_it_is_released(tmp_path):
+def test_the_lock_is_held_until_released(tmp_path):
     lock = RunLock(tmp_path)
     assert lock.is_held()
     with pytest.raises(RecordError, match=str(os.getpid())):
@@ -49,7 +49,7 @@ def test_is_held_until_it_is_released(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
-def test_is_lost_with_its_file(tmp_path):
+def test_the_lock_is_lost_with_its_file(tmp_path):
     lock = RunLock(tmp_path)
     (tmp_path / LOCK_NAME).unlink()
     assert not lock.is_held()
@@ -58,6 +58,6 @@ def test_is_lost_with_its_file(tmp_path):
     lock.release()
 
 
-def test_a_directory_that_is_not_there_is_named(tmp_path):
+def test_a_missing_directory_is_named(tmp_path):
     with pytest.raises(RecordError, match="missing"):
         RunLock(tmp_path / "missing")

@@ -58,7 +58,7 @@ def plain(case, parameters):
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
-def test_in_float_it_is_batch_norm_with_all_its_gradients(kind, bias):
+def test_in_float_folded_batch_norm_equals_batch_norm_with_gradients(kind, bias):
     network = normalized(kind, bias)
     images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -84,7 +84,7 @@ def test_in_float_it_is_batch_norm_with_all_its_gradients(kind, bias):
     assert max(np.abs(gradient).max() for gradient in expected[2]) > 0.1
 
 
-def test_moving_statistics_are_those_of_tf_layers():
+def test_moving_statistics_equal_those_of_tf_layers():
     network = normalized(Conv2D, False)
     parameters = random_parameters(network)
     images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
@@ -114,7 +114,7 @@ def test_moving_statistics_are_those_of_tf_layers():
 
 
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
-def test_frozen_it_is_what_it_is_in_inference_and_its_statistics_stay(kind):
+def test_frozen_batch_norm_equals_inference_and_keeps_its_statistics(kind):
     network = normalized(kind, True)
     images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -136,7 +136,7 @@ def test_frozen_it_is_what_it_is_in_inference_and_its_statistics_stay(kind):
 
 
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
-def test_quantized_are_the_weights_that_ship(kind):
+def test_quantized_weights_are_folded_with_moving_statistics(kind):
     """w * gamma / sigma of the moving statistics, whatever the batch."""
     network = normalized(kind, False)
     parameters = random_parameters(network)
@@ -194,7 +194,7 @@ COMPARED, CLEAR = 6, 6e-4
 
 
 @pytest.mark.slow
-def test_loss_and_gradients_are_those_of_contrib_quantize():
+def test_loss_and_gradients_equal_those_of_contrib_quantize():
     """From the same parameters, on the same batch, with moving statistics that are far from the batch's.
 
     Adam's first moment after a step is a tenth of the gradient. Ranges are taken over from contrib, and what it leaves

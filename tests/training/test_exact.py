@@ -21,7 +21,7 @@ def settle(x, position, scale, known=True):
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1, 3e-4, 7e3])
-def test_values_are_rounded_as_the_exact_result_and_hardly_moved(scale):
+def test_values_are_rounded_like_the_exact_result_and_barely_changed(scale):
     random = np.random.RandomState(0)
     ties = random.randint(-128, 127, 1000) + 0.5 + random.uniform(-1e-5, 1e-5, 1000)
     exact = np.concatenate([random.uniform(-128, 127, 1000), ties])
@@ -36,12 +36,12 @@ def test_values_are_rounded_as_the_exact_result_and_hardly_moved(scale):
     np.testing.assert_array_equal(found[far], x[far])
 
 
-def test_where_nothing_exact_is_known_values_pass():
+def test_values_without_an_exact_result_are_unchanged():
     x = np.float32([0.3, 0.5, -7.0])
     np.testing.assert_array_equal(settle(x, [9.0, 9.0, 9.0], 1.0, known=False), x)
 
 
-def test_sums_are_whole_numbers_of_units_by_channel():
+def test_sums_are_rounded_to_whole_units_per_channel():
     units = np.array([0.1, 3e-6, 7.0])
     counts = np.random.RandomState(0).randint(-(2**20), 2**20, (500, 3))
     with tf.Graph().as_default(), tf.Session() as session:

@@ -120,7 +120,7 @@ def test_the_next_step_uses_the_new_grid_exactly(stepper, assignments):
 
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("assignment", [("run.freeze_ranges", True), ("*.weights.range_method", "frozen")])
-def test_frozen_weights_keep_the_range_they_had(stepper, assignment, per_channel):
+def test_frozen_weights_keep_their_range(stepper, assignment, per_channel):
     stepper.change(("*.weights.per_channel", per_channel), ("run.learning_rate", 0.1))
     stepper.step()
     held = {}
@@ -151,7 +151,7 @@ def test_frozen_activations_keep_their_range(stepper):
     assert same[frozen] and not same.all()
 
 
-def test_searched_ranges_are_searched_anew_every_so_many_steps_and_held_between(stepper):
+def test_searched_ranges_are_held_between_periodic_searches(stepper):
     stepper.change(("*.weights.range_method", "percentile"), ("*.weights.percentile", 80.0), ("run.learning_rate", 0.1))
     # Telemetry shows the coarsest channel, so one channel for all.
     stepper.change(("*.weights.per_channel", False))
@@ -164,7 +164,7 @@ def test_searched_ranges_are_searched_anew_every_so_many_steps_and_held_between(
 
 
 @pytest.mark.parametrize("delay", [False, True])
-def test_a_quantizer_that_is_off_passes_floats(stepper, delay):
+def test_a_disabled_quantizer_passes_floats(stepper, delay):
     column = stepper.plan.index("conv.weights")
     assert stepper.step().values[ROWS["mse"], column] > 0
     until = stepper.driver.run.step + 3
@@ -194,7 +194,7 @@ def batch_ranges(stepper):
     return np.stack([seen["range_min"], seen["range_max"]]).astype(np.float64)
 
 
-def test_ranges_of_activations_are_zero_debiased_moving_averages(graphs):
+def test_activation_ranges_are_zero_debiased_moving_averages(graphs):
     """Of the batches seen, newest first, with weights (1 - d), (1 - d) d ...; also where the decay changes."""
     with Driver(spec(plain(), optimizer="momentum", activations={"ema_decay": 0.9}), paused=True) as driver:
         stepper = Stepper(driver, graphs)
@@ -212,7 +212,7 @@ def test_ranges_of_activations_are_zero_debiased_moving_averages(graphs):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
-def test_without_a_learning_rate_no_parameter_moves(graphs, optimizer):
+def test_with_learning_rate_0_no_parameter_changes(graphs, optimizer):
     with Driver(spec(optimizer=optimizer), paused=True) as driver:
         stepper = Stepper(driver, graphs)
         stepper.step(2)
@@ -246,7 +246,7 @@ def test_optimizer_settings_take_effect_at_the_next_step(graphs, optimizer, name
         assert not np.array_equal(stepper.graph.read_state()["logits.weights"], unchanged["logits.weights"])
 
 
-def test_frozen_batch_norm_keeps_its_statistics_and_thawed_moves_them(graphs):
+def test_batch_norm_statistics_are_kept_while_frozen_and_updated_afterwards(graphs):
     with Driver(spec(convnet()), paused=True) as driver:
         stepper = Stepper(driver, graphs)
         names = [name for name in stepper.graph.read_state() if ".moving_" in name and "|" not in name]
@@ -325,7 +325,7 @@ def assert_snapshot(snapshot, plan, name, x, grid, bits, per_channel):
         assert histogram.code_min == -(2 ** (bits - 1))
 
 
-def test_the_flip_rate_is_the_share_of_codes_that_changed_since_the_last_snapshot(graphs):
+def test_the_flip_rate_is_the_fraction_of_codes_changed_since_the_last_snapshot(graphs):
     row = SNAPSHOT_MEASURES.index("flip_rate")
     with Driver(spec(plain(), weights={"num_bits": 4}), paused=True) as driver:
         stepper = Stepper(driver, graphs)
@@ -355,7 +355,7 @@ def test_the_flip_rate_is_the_share_of_codes_that_changed_since_the_last_snapsho
         assert np.isnan(found[stepper.plan.index("input.activations")])
 
 
-def test_without_telemetry_steps_have_no_measures_and_the_same_losses(graphs):
+def test_without_telemetry_steps_have_no_measures_but_equal_losses(graphs):
     plan = quantization_plan(mlp())
     results = []
     for telemetry in (True, False):

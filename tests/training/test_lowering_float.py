@@ -124,7 +124,7 @@ def run_both(network, seed=0):
 @pytest.mark.parametrize(
     "network", [kitchen_sink()] + [random_chain(seed) for seed in range(6)], ids=lambda network: network.name
 )
-def test_the_float_graph_is_keras_network(network):
+def test_the_float_graph_equals_the_keras_network(network):
     expected, found, by_mode, quantized = run_both(network)
     assert np.ptp(expected) > 1e-3, "the oracle says nothing"
     tolerance = {"rtol": 1e-4, "atol": 1e-4 * np.abs(expected).max()}
@@ -147,7 +147,7 @@ def dropout_network():
     return net.network()
 
 
-def test_dropout_follows_from_seed_and_step_and_keeps_the_mean():
+def test_dropout_depends_on_seed_and_step_only_and_keeps_the_mean():
     network = dropout_network()
     parameters = {"logits.weights": np.eye(600, dtype=np.float32), "logits.bias": np.zeros(600, np.float32)}
     with tf.Graph().as_default(), tf.Session() as session:

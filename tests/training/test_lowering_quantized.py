@@ -67,7 +67,7 @@ class Comparison:
 @pytest.mark.parametrize(
     "network", [kitchen_sink(), random_chain(0), random_chain(4)], ids=lambda network: network.name
 )
-def test_every_code_is_that_of_integer_arithmetic(network, setting):
+def test_every_code_equals_that_of_integer_arithmetic(network, setting):
     weights, activations = SETTINGS[setting]
     both = Comparison(network, dict(weights, **EXACT), dict(activations, **EXACT))
     for name, output in both.layers():
@@ -77,7 +77,7 @@ def test_every_code_is_that_of_integer_arithmetic(network, setting):
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_with_scales_of_any_size_codes_differ_by_chance_only(setting):
+def test_with_arbitrary_scales_codes_differ_at_ties_only(setting):
     weights, activations = SETTINGS[setting]
     network = random_chain(0)
     both = Comparison(network, weights, activations)
@@ -114,7 +114,7 @@ def test_biases_are_on_the_grid_of_input_times_weights():
     assert not np.array_equal(bias, random_parameters(network)["conv.bias"])
 
 
-def test_in_training_and_where_a_scale_is_missing_biases_stay_in_float():
+def test_biases_stay_in_float_in_training_and_without_a_scale():
     net = NetworkBuilder("bias", (4,))
     net.add(Dense, "logits", units=3)
     network = net.network()
@@ -135,7 +135,7 @@ def test_in_training_and_where_a_scale_is_missing_biases_stay_in_float():
 
 @pytest.mark.parametrize("size", [2, 3, 4, (1, 3), (2, 5)])
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
-def test_average_pools_round_ties_up_and_nothing_else(size, padding):
+def test_average_pools_round_ties_and_only_ties_up(size, padding):
     """All sums of a window occur: means of an even number of codes can be ties, of an odd number none is."""
     net = NetworkBuilder("pool", (10, 10, 8))
     net.add(AveragePool, "pool", pool_size=size, strides=1, padding=padding)
@@ -149,7 +149,7 @@ def test_average_pools_round_ties_up_and_nothing_else(size, padding):
         np.testing.assert_array_equal(both.found("pool"), both.expected["pool"])
 
 
-def test_layers_without_a_quantizer_stay_on_the_grid_they_read():
+def test_layers_without_a_quantizer_keep_the_grid_of_their_input():
     net = NetworkBuilder("grids", (6, 6, 2))
     stem = net.add(Conv2D, "stem", filters=3)
     net.add(ReLU, "alone", inputs=stem)
@@ -170,7 +170,7 @@ def test_layers_without_a_quantizer_stay_on_the_grid_they_read():
     assert grids["pool.activations"].scale != grids["stem.activations"].scale
 
 
-def test_inputs_of_a_concat_share_one_grid_and_its_range_is_that_of_all():
+def test_inputs_of_a_concat_share_one_grid_with_their_common_range():
     net = NetworkBuilder("shared", (4, 4, 1))
     one = net.add(Conv2D, "one", filters=2)
     other = net.add(Conv2D, "other", inputs="input", filters=2)

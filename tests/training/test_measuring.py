@@ -35,16 +35,16 @@ class Counted:
 
 
 @pytest.mark.parametrize("name", sorted(zoo.NETWORKS))
-def test_networks_of_the_zoo_are_evaluated_in_the_largest_pieces(name):
+def test_networks_of_the_zoo_are_evaluated_in_batches_of_the_maximum_size(name):
     assert piece_size(zoo.build(name, (28, 28, 1), 10)) == LARGEST_PIECE
 
 
 @pytest.mark.parametrize("side, low, high", [(32, 30, 60), (96, 2, 8), (512, 1, 1)])
-def test_the_larger_the_network_the_smaller_the_pieces(side, low, high):
+def test_larger_networks_are_evaluated_in_smaller_batches(side, low, high):
     assert low <= piece_size(large(side)) <= high
 
 
-def test_pieces_of_any_size_have_the_same_result(monkeypatch):
+def test_the_result_does_not_depend_on_the_batch_size(monkeypatch):
     found = {}
     for size in (7, 100, 128):
         monkeypatch.setattr(measuring, "LARGEST_PIECE", size)

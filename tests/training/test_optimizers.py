@@ -64,7 +64,7 @@ def test_updates_equal_those_of_tf_train(name):
     assert not np.allclose(ours["a.weights"], START["a.weights"])
 
 
-def test_adam_follows_betas_that_change():
+def test_adam_corrects_its_bias_for_changing_betas():
     """The bias correction is that of the betas that were: m / (1 - product of all beta1)."""
     with tf.Graph().as_default(), tf.Session() as session:
         found = Optimized("adam")

@@ -23,7 +23,7 @@ def test_intervals_double_up_to_the_longest():
     assert times(Pace(0.0, 0.5, 4.0, 0.01), 20.0) == [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5]
 
 
-def test_a_restart_makes_them_short_again_and_puts_nothing_off():
+def test_a_restart_shortens_intervals_without_delay():
     pace = Pace(0.0, 0.5, 4.0, 0.01)
     for now in (0.5, 1.5, 3.5):
         pace.done(now, now)
@@ -34,25 +34,25 @@ def test_a_restart_makes_them_short_again_and_puts_nothing_off():
     assert pace.is_due(5.5)
 
 
-def test_what_is_known_to_be_slow_comes_late_also_the_first_time_and_after_a_restart():
+def test_known_slow_work_is_delayed_even_at_first_and_after_a_restart():
     pace = Pace(0.0, 0.5, 4.0, 0.01, cost_s=1.0)
     pace.restart(10.0)
     assert not pace.is_due(98.0) and pace.is_due(99.0)
 
 
 @given(st.floats(1e-4, 2.0), st.floats(0.01, 0.5), st.floats(0.1, 3.0))
-def test_the_share_is_kept(cost, share, tick):
+def test_the_time_share_is_not_exceeded(cost, share, tick):
     until = 300.0
     found = times(Pace(0.0, 0.5, 4.0, share, cost), until, cost, tick)
     assert len(found) * cost <= share * (until + cost / share) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("cost", [0.0, 0.001])
-def test_what_costs_little_is_not_held_back(cost):
+def test_cheap_work_is_not_delayed(cost):
     assert len(times(Pace(0.0, 0.5, 4.0, 0.01, cost), 20.0, cost)) == 7
 
 
-def test_snapshots_rest_after_each_but_the_first_which_is_slow_for_another_reason():
+def test_snapshots_rest_in_proportion_to_their_time_except_after_the_first():
     pace = SnapshotPace(10.0, rest=75)
     assert pace.is_due(10.0)
     pace.done(10.0, 10.5, 0.25)
@@ -65,7 +65,7 @@ def test_snapshots_rest_after_each_but_the_first_which_is_slow_for_another_reaso
     assert not pace.is_due(14.25) and pace.is_due(14.26)
 
 
-def test_a_snapshot_in_a_hurry_keeps_only_to_the_interval():
+def test_an_urgent_snapshot_obeys_only_the_interval():
     pace = SnapshotPace(0.0, rest=75)
     pace.done(0.0, 0.1, 0.25)
     pace.done(1.0, 1.1, 0.25)

@@ -39,7 +39,7 @@ def test_weights_have_the_variance_of_he_initialization(name, variance):
     assert 0.95 * limit < np.abs(values).max() <= 1.0001 * limit
 
 
-def test_all_else_starts_at_0_or_1():
+def test_all_other_parameters_start_at_0_or_1():
     parameters = initial_parameters(wide(), 0)
     for name, value in parameters.items():
         if not name.endswith(".weights"):
@@ -47,7 +47,7 @@ def test_all_else_starts_at_0_or_1():
     assert all(value.dtype == np.float32 for value in parameters.values())
 
 
-def test_they_follow_from_the_seed_and_differ_between_seeds_and_layers():
+def test_parameters_depend_on_the_seed_and_differ_between_seeds_and_layers():
     assert_same_arrays(initial_parameters(convnet(), 5), initial_parameters(convnet(), 5))
     for seed in (0, 6, 2**32 - 1):
         assert not np.array_equal(

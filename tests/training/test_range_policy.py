@@ -37,7 +37,7 @@ def book(method, freeze):
         [None, *list(itertools.product(METHODS, (False, True)))], itertools.product(METHODS, (False, True))
     ),
 )
-def test_on_a_change(old, new):
+def test_searches_after_a_change_of_settings(old, new):
     actions = actions_on_change(PLACE, None if old is None else book(*old), book(*new))
     method, freeze = new
     if method in (PERCENTILE, MSE) and (not freeze or old is None):
@@ -52,14 +52,14 @@ def test_on_a_change(old, new):
 
 
 @pytest.mark.parametrize("method, freeze", itertools.product(METHODS, (False, True)))
-def test_at_a_step(method, freeze):
+def test_searches_at_a_step(method, freeze):
     for step in range(1, 2 * SEARCH_INTERVAL + 1):
         searches = step % SEARCH_INTERVAL == 0 and method in (PERCENTILE, MSE) and not freeze
         expected = SEARCH if searches else KEEP
         assert actions_at_step(PLACE, book(method, freeze), step) == [expected] * len(PLACE.weights)
 
 
-def test_ranges_are_found_for_the_tensor_and_for_its_channels():
+def test_ranges_are_searched_per_tensor_and_per_channel():
     random = np.random.RandomState(0)
     weights = [random.standard_normal(PLACE.leaders[group].shape).astype(np.float32) for group in PLACE.weights]
     held = {name: value + 7 for name, value in initial_ranges(PLACE).items() if name.startswith("held")}

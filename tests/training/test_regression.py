@@ -61,7 +61,7 @@ def keras_copy(parameters):
     return model
 
 
-def test_the_loss_and_its_steps_are_those_of_keras():
+def test_losses_and_updates_equal_those_of_keras():
     """In float, with plain gradient descent on the same batches."""
     data, steps, rate = numbers(), 40, 0.05
     run_spec = spec(net(), data, "float", steps, {"learning_rate": rate}, optimizer="sgd", seed=3)
@@ -85,7 +85,7 @@ def test_the_loss_and_its_steps_are_those_of_keras():
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_the_metric_is_the_root_of_the_mean_squared_error_four_ways(graphs, outputs):
+def test_the_metric_is_the_rmse_in_all_four_evaluations(graphs, outputs):
     data = numbers(outputs=outputs, test=300)  # of several pieces
     run_spec = spec(net(outputs), data, weights={"num_bits": 3}, activations={"num_bits": 4})
     graph = graph_of(run_spec, graphs)
@@ -117,7 +117,7 @@ def test_a_quantized_network_learns_to_predict():
     assert history.series("rmse.quantized").mean[-1] == pytest.approx(result.scores["quantized"])
 
 
-def test_the_range_of_the_output_reaches_the_numbers_from_the_first_step_on():
+def test_the_output_range_covers_the_targets_from_the_first_step():
     data = numbers(scale=3.0, offset=-20.0)
     run_spec = spec(net(), data, steps=2)
     with Driver(run_spec) as driver:
@@ -145,7 +145,7 @@ def test_outputs_that_begin_small_grow_to_the_numbers():
     assert driver.events(events.Evaluated)[-1].scores["quantized"] < 0.5
 
 
-def test_large_numbers_are_measured_in_their_own_unit():
+def test_large_targets_are_measured_in_their_own_unit():
     data = numbers(scale=1e6, offset=1e7)
     with Driver(spec(net(), data), paused=True) as driver:
         scores = evaluated(driver).scores
@@ -157,7 +157,7 @@ def test_guessing_among_classes_costs_the_logarithm_of_their_number():
     assert OBJECTIVES["classification"].baseline_loss(dataset(classes=3)) == math.log(3)
 
 
-def test_a_network_that_can_not_predict_numbers_is_refused():
+def test_networks_that_do_not_fit_regression_targets_are_refused():
     with pytest.raises(
         NetworkError, match="layer 'softmax' is a Softmax, .*to predict the numbers of numbers, end the"
     ):
@@ -167,7 +167,7 @@ def test_a_network_that_can_not_predict_numbers_is_refused():
     assert spec(net(3, softmax=True), dataset()).metric.name == "accuracy"
 
 
-def test_a_recorded_run_goes_on_as_what_it_was(tmp_path):
+def test_a_resumed_run_keeps_its_task(tmp_path):
     data = numbers()
     run_spec = spec(net(), data, steps=30)
     assert run_spec.description()["task"] == "regression"

@@ -45,7 +45,7 @@ def steps_follow(news):
             expected = item.step
 
 
-def test_a_change_takes_effect_in_the_step_after_the_one_in_flight():
+def test_a_change_takes_effect_in_the_next_step():
     row = STEP_MEASURES.index("scale")
     with Driver(spec()) as driver:
         column = driver.run.spec.plan.index("dense1.weights")
@@ -63,7 +63,7 @@ def test_a_change_takes_effect_in_the_step_after_the_one_in_flight():
             assert change == pytest.approx(expected, rel=0.3) and steady == pytest.approx(1.0, rel=0.3)
 
 
-def test_what_is_sent_during_a_step_is_answered_before_the_next(graphs, monkeypatch):
+def test_commands_sent_during_a_step_are_answered_before_the_next(graphs, monkeypatch):
     """A step that is held while commands come: they are all carried out before any other step."""
     entered, go_on = threading.Event(), threading.Event()
     taken = []
@@ -103,7 +103,7 @@ def test_what_is_sent_during_a_step_is_answered_before_the_next(graphs, monkeypa
         assert_answers(driver, sent)
 
 
-def test_a_rejected_change_changes_nothing_of_what_it_asked_for():
+def test_a_rejected_change_has_no_partial_effect():
     with Driver(spec(), paused=True) as driver:
         for assignments in [
             (("*.weights.num_bits", 4), ("*.weights.num_bits", 33)),
@@ -118,7 +118,7 @@ def test_a_rejected_change_changes_nothing_of_what_it_asked_for():
         assert "nothing to undo" in driver.send(Undo()).message
 
 
-def test_several_threads_send_and_every_command_is_answered_once_in_order():
+def test_commands_of_several_threads_are_answered_once_each_in_order():
     per_thread, ids = 40, []
     lock = threading.Lock()
 
@@ -254,7 +254,7 @@ def test_pause_resume_and_single_steps():
         steps_follow(driver.news)
 
 
-def test_an_evaluation_holds_up_neither_commands_nor_snapshots_and_they_not_it(graphs, monkeypatch):
+def test_evaluations_commands_and_snapshots_do_not_block_each_other(graphs, monkeypatch):
     """Held-out data of many pieces: what is asked for meanwhile is done before the evaluation ends, which still speaks
     of the state at which it was asked for."""
     pieces = []
@@ -286,7 +286,7 @@ def test_an_evaluation_holds_up_neither_commands_nor_snapshots_and_they_not_it(g
     assert sorted(np.concatenate(pieces).tolist()) == sorted(list(range(700)) * len(EVALUATIONS))
 
 
-def test_accuracy_is_that_of_the_published_state(graphs):
+def test_accuracy_is_measured_on_the_published_state(graphs):
     data = dataset(test=150)
     run_spec = spec(data=data, weights={"num_bits": 2}, activations={"num_bits": 3})
     graph = graph_of(run_spec, graphs)
@@ -302,13 +302,13 @@ def test_accuracy_is_that_of_the_published_state(graphs):
     assert len(set(result.scores.values())) > 1, "four times the same: the four ways are not told apart"
 
 
-def test_evaluations_come_at_their_interval_and_at_the_end():
+def test_evaluations_run_at_their_interval_and_at_the_end():
     with Driver(spec(steps=25, run={"evaluation_interval": 10})) as driver:
         assert driver.finish() == events.Finished(25)
     assert [event.step for event in driver.events(events.Evaluated)] == [10, 20, 25]
 
 
-def test_what_comes_during_the_last_evaluation_is_carried_out(graphs, monkeypatch):
+def test_commands_during_the_last_evaluation_are_executed(graphs, monkeypatch):
     driver = Driver(spec(steps=5))
     sent = []
 
@@ -324,7 +324,7 @@ def test_what_comes_during_the_last_evaluation_is_carried_out(graphs, monkeypatc
     assert_answers(driver, sent)
 
 
-def test_telemetry_that_nobody_reads_is_dropped_and_counted_but_no_event():
+def test_unread_telemetry_is_dropped_and_counted_but_events_are_kept():
     with Driver(spec(steps=handle.CHANNEL_CAPACITY + 300)) as driver:
         ids = [driver.run.send(ChangeSettings((("*.weights.num_bits", 4 + index % 2),))) for index in range(20)]
         wait_for(driver.run)
@@ -338,7 +338,7 @@ def test_telemetry_that_nobody_reads_is_dropped_and_counted_but_no_event():
     assert driver.run.history.last_step("steps") == handle.CHANNEL_CAPACITY + 300
 
 
-def test_a_run_starts_once_and_takes_no_commands_after_its_end():
+def test_a_run_starts_once_and_refuses_commands_after_its_end():
     with Driver(spec(steps=1)) as driver:
         with pytest.raises(RunStateError, match="once"):
             driver.run.start()
@@ -350,7 +350,7 @@ def test_a_run_starts_once_and_takes_no_commands_after_its_end():
 
 
 @pytest.mark.parametrize("command", [None, "pause", 3, Pause])
-def test_what_is_no_command_is_refused_where_it_is_sent(command):
+def test_invalid_commands_are_refused_by_the_sender(command):
     run = handle.Run(spec())
     with pytest.raises(RunStateError, match="is not a command"):
         run.send(command)
@@ -373,7 +373,7 @@ def test_a_malformed_command_cannot_be_made(kind, value):
         kind(value)
 
 
-def test_a_run_that_is_stopped_while_it_is_built_ends_at_once(graphs, monkeypatch):
+def test_a_run_stopped_while_its_graph_is_built_ends_immediately(graphs, monkeypatch):
     building, go_on = threading.Event(), threading.Event()
 
     def built(*arguments):
@@ -391,7 +391,7 @@ def test_a_run_that_is_stopped_while_it_is_built_ends_at_once(graphs, monkeypatc
     assert driver.steps() == [] and driver.run.state == handle.STOPPED
 
 
-def test_a_paused_run_can_be_stopped_and_leaves_its_state():
+def test_a_paused_run_can_be_stopped_and_saves_its_state():
     with Driver(spec()) as driver:
         driver.until_step(3)
         driver.send(Pause())
@@ -401,7 +401,7 @@ def test_a_paused_run_can_be_stopped_and_leaves_its_state():
     assert last.step == driver.run.step
 
 
-def test_a_change_is_seen_with_the_first_step_under_it(monkeypatch):
+def test_a_snapshot_follows_the_first_step_after_a_change(monkeypatch):
     """However long the rest between two snapshots: here as good as endless."""
     monkeypatch.setattr(measuring, "SNAPSHOT_SHARE", 1e-9)
     with Driver(spec(run={"snapshot_interval": 0.02})) as driver:
@@ -421,7 +421,7 @@ def test_a_change_is_seen_with_the_first_step_under_it(monkeypatch):
     assert len([item for item in driver.news if isinstance(item, Snapshot)]) == before + 2 + 1  # and that of the end
 
 
-def test_a_change_while_the_run_stands_still_is_seen():
+def test_a_snapshot_follows_a_change_while_paused():
     with Driver(spec(), paused=True) as driver:
         applied = driver.send(ChangeSettings((("dense1.weights.num_bits", 2),)))
         seen = driver.until(lambda item: isinstance(item, Snapshot), driver.news.index(applied))

@@ -49,7 +49,7 @@ def is_finite(arrays):
 
 
 @pytest.mark.parametrize("first_s", [0.0, 3600.0])
-def test_a_loss_that_is_not_finite_pauses_the_run_which_goes_on_once_the_rate_is_lower(graphs, monkeypatch, first_s):
+def test_a_loss_that_is_not_finite_pauses_the_run_until_the_learning_rate_is_lowered(graphs, monkeypatch, first_s):
     """Also where a state is kept at every step: one that has run away, finite as it may be, is not gone back to."""
     for name, value in (("FIRST_S", first_s), ("LONGEST_S", first_s), ("SHARE", 1.0)):
         monkeypatch.setattr(recovery, "LAST_GOOD_" + name, value)
@@ -68,7 +68,7 @@ def test_a_loss_that_is_not_finite_pauses_the_run_which_goes_on_once_the_rate_is
         assert [record.loss for record in driver.steps()][-1] < 1.0
 
 
-def test_resumed_without_a_change_it_comes_to_the_same_end_and_pauses_again(graphs):
+def test_resumed_without_a_change_the_run_diverges_and_pauses_again(graphs):
     with Driver(running_away("float")) as driver:
         first = driver.until_event(events.NonFinite)
         since = len(driver.news)
@@ -77,7 +77,7 @@ def test_resumed_without_a_change_it_comes_to_the_same_end_and_pauses_again(grap
         assert (again.step, again.restored_step) == (first.step, first.restored_step)
 
 
-def test_the_settings_with_which_steps_were_taken_stay_after_a_bad_step(graphs):
+def test_settings_are_kept_after_a_step_that_is_not_finite(graphs):
     with Driver(spec(linear(), optimizer="sgd", preset="float"), paused=True) as driver:
         driver.run.single_step(5)
         driver.until_event(events.Paused, since=len(driver.news))
@@ -94,7 +94,7 @@ def test_the_settings_with_which_steps_were_taken_stay_after_a_bad_step(graphs):
 
 
 @pytest.mark.parametrize("bad_step, restored", [(40, 0), (60, 51), (140, 51), (160, 151), (340, 151), (360, 352)])
-def test_a_run_that_goes_wrong_in_its_first_seconds_loses_little(graphs, monkeypatch, bad_step, restored):
+def test_a_run_that_diverges_early_loses_few_steps(graphs, monkeypatch, bad_step, restored):
     """By a clock that each step advances by 10 ms: states are kept after 0.5 s, 1.5 s, 3.5 s."""
     clock = types.SimpleNamespace(now=0.0)
     for module in (trainer, live_run, measuring, recovery):
@@ -115,7 +115,7 @@ def test_a_run_that_goes_wrong_in_its_first_seconds_loses_little(graphs, monkeyp
         assert bad.step == bad_step and abs(bad.restored_step - restored) <= 2
 
 
-def test_weights_that_are_not_finite_are_found_also_behind_a_finite_loss(graphs, monkeypatch):
+def test_weights_that_are_not_finite_are_detected_despite_a_finite_loss(graphs, monkeypatch):
     """Quantized, a tensor of NaNs is one of zeros: the loss says nothing."""
     monkeypatch.setattr(recovery, "LAST_GOOD_FIRST_S", 0.05)
     run_spec = spec()
@@ -142,7 +142,7 @@ def test_weights_that_are_not_finite_are_found_also_behind_a_finite_loss(graphs,
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 @pytest.mark.parametrize("kind", [linear, convnet])
-def test_a_snapshot_of_anything_can_be_taken(graphs, kind, value):
+def test_snapshots_support_any_values(graphs, kind, value):
     run_spec = spec(kind(), optimizer="sgd")
     with Driver(run_spec, paused=True) as driver:
         graph = graph_of(run_spec, graphs)
@@ -160,7 +160,7 @@ def test_a_snapshot_of_anything_can_be_taken(graphs, kind, value):
             assert histogram.float_counts.sum() == histogram.quantized_counts.sum() > 0
 
 
-def test_a_failure_arrives_with_its_traceback_and_ends_the_run(graphs, monkeypatch, tmp_path):
+def test_a_failure_ends_the_run_with_an_event_and_its_traceback(graphs, monkeypatch, tmp_path):
     run_spec = spec()
     graph = graph_of(run_spec, graphs)
     real_step = graph.step
@@ -185,7 +185,7 @@ def test_a_failure_arrives_with_its_traceback_and_ends_the_run(graphs, monkeypat
         assert again.events()[-1]["kind"] == "Failed" and again.events()[-1]["traceback"] == failed.traceback
 
 
-def test_a_failure_while_building_arrives_too(monkeypatch):
+def test_a_failure_while_building_is_an_event(monkeypatch):
     def broken(*_):
         raise OSError("no such device")
 
@@ -220,7 +220,7 @@ def test_a_failure_while_building_arrives_too(monkeypatch):
         ),
     ],
 )
-def test_a_run_does_not_begin_from_a_checkpoint_of_something_else(graphs, tmp_path, damage, found):
+def test_a_checkpoint_of_another_run_is_refused_as_start(graphs, tmp_path, damage, found):
     run_spec = spec()
     state = damage(graph_of(run_spec, graphs).initial_state(run_spec.book.run))
     start = RunState(7, 1.0, run_spec.book, state, "foreign", SaveReason(SaveKind.REQUESTED))
@@ -233,7 +233,7 @@ def test_a_run_does_not_begin_from_a_checkpoint_of_something_else(graphs, tmp_pa
     assert driver.run.state == handle.FAILED
 
 
-def test_commands_that_wait_when_a_run_fails_are_answered(graphs, monkeypatch):
+def test_pending_commands_are_answered_when_a_run_fails(graphs, monkeypatch):
     run_spec = spec()
     graph = graph_of(run_spec, graphs)
     driver = Driver(run_spec)
@@ -254,7 +254,7 @@ def test_commands_that_wait_when_a_run_fails_are_answered(graphs, monkeypatch):
         assert len(driver.events(events.CommandRejected)) == 2
 
 
-def test_a_directory_that_vanishes_costs_the_record_and_not_the_run(tmp_path):
+def test_a_run_outlives_the_loss_of_its_directory(tmp_path):
     run_spec = spec(steps=None)
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     with Driver(run_spec, record) as driver:
@@ -272,7 +272,7 @@ def test_a_directory_that_vanishes_costs_the_record_and_not_the_run(tmp_path):
     assert len(driver.events(events.RecordFailed)) < 10
 
 
-def test_a_damaged_checkpoint_is_refused_and_the_run_goes_on(graphs, tmp_path):
+def test_a_damaged_checkpoint_is_refused_and_the_run_continues(graphs, tmp_path):
     run_spec = spec()
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     graph = graph_of(run_spec, graphs)
@@ -312,7 +312,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_run_goes_on(graphs, tmp_path):
         driver.until_step(8)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_said_and_the_state_is_still_kept(tmp_path):
+def test_a_failed_checkpoint_is_reported_and_the_state_stays_in_memory(tmp_path):
     run_spec = spec()
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     with Driver(run_spec, record, paused=True) as driver:
@@ -328,7 +328,7 @@ def test_without_a_record_missing_checkpoints_are_named():
         assert "available: here" in driver.send(RestoreCheckpoint("there")).message
 
 
-def test_what_fails_in_telemetry_is_reported_once_and_the_run_goes_on(monkeypatch, tmp_path):
+def test_a_failure_in_telemetry_is_reported_once_and_the_run_continues(monkeypatch, tmp_path):
     run_spec = spec()
     record = RunRecord.create(tmp_path / "run", run_spec.description())
 
@@ -344,7 +344,7 @@ def test_what_fails_in_telemetry_is_reported_once_and_the_run_goes_on(monkeypatc
     assert len(driver.events(events.RecordFailed)) == 1
 
 
-def test_a_record_that_does_not_close_is_reported(monkeypatch, tmp_path):
+def test_a_record_that_cannot_be_closed_is_reported(monkeypatch, tmp_path):
     run_spec = spec(steps=1)
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     close = record.close

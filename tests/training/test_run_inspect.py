@@ -13,7 +13,7 @@ from qatviz.quant.measures import measure
 EXACT = ("mse", "mse_clipping", "mse_rounding", "rmse_over_scale", "clipped", "flushed", "used_codes", "effective_bits")
 
 
-def test_values_are_those_that_the_snapshot_measured():
+def test_values_are_those_measured_by_the_snapshot():
     with Driver(spec()) as driver:
         plan, book, sequences = driver.run.spec.plan, driver.run.spec.book, []
         for tensor in plan.tensors:
@@ -35,7 +35,7 @@ def test_values_are_those_that_the_snapshot_measured():
         assert_answers(driver, sequences)
 
 
-def test_a_tensor_that_is_not_there_is_refused_by_name():
+def test_an_unknown_tensor_is_refused_by_name():
     with Driver(spec()) as driver:
         answer = driver.send(InspectTensor("conv9.weights"))
         assert isinstance(answer, events.CommandRejected)

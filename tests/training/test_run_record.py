@@ -94,7 +94,7 @@ def test_snapshots_on_disk_are_those_of_the_channel(recorded):
         np.testing.assert_array_equal(record.snapshot(step).values, last[step].values)
 
 
-def test_the_history_has_what_the_channel_gave(recorded):
+def test_the_history_has_the_values_of_the_channel(recorded):
     driver, _ = recorded
     expected = surviving(driver.news)
     for name, values in [
@@ -123,7 +123,7 @@ def test_checkpoints_hold_the_state_and_the_settings_of_their_step(recorded, gra
     assert_same_arrays(final.arrays, graph_of(driver.run.spec, graphs).read_state())
 
 
-def test_only_so_many_automatic_checkpoints_stay_and_all_of_the_users(tmp_path):
+def test_automatic_checkpoints_are_limited_and_the_users_are_kept(tmp_path):
     run_spec = spec()
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     mine = ["final", "before", "auto-mine", "step-1", "auto"]
@@ -144,7 +144,7 @@ def test_only_so_many_automatic_checkpoints_stay_and_all_of_the_users(tmp_path):
     assert len([name for name in names if name.startswith("final-")]) == 1
 
 
-def test_checkpoints_come_by_themselves_at_their_interval(tmp_path, monkeypatch):
+def test_automatic_checkpoints_are_saved_at_their_interval(tmp_path, monkeypatch):
     run_spec = spec(run={"checkpoint_interval": 1.0})
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     with Driver(run_spec, record) as driver:
@@ -153,7 +153,7 @@ def test_checkpoints_come_by_themselves_at_their_interval(tmp_path, monkeypatch)
     assert first.step < second.step and second.name == f"auto-{second.step:08d}"
 
 
-def test_redo_after_undo_survives_in_the_record(tmp_path):
+def test_a_redo_is_kept_in_the_record(tmp_path):
     run_spec = spec(steps=30)
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     with Driver(run_spec, record, paused=True) as driver:
@@ -190,7 +190,7 @@ def shown(history):
     return {name: [history.series(name).last_step.tolist(), history.series(name).mean.tolist()] for name in names}
 
 
-def test_a_branch_that_was_left_is_shown_as_it_was_once_its_checkpoint_is_restored(tmp_path):
+def test_restoring_a_checkpoint_restores_the_curves_of_its_branch(tmp_path):
     """Its curves and evaluations: in the run that left it, in one that was resumed since, and on disk."""
     run_spec = spec()
 
@@ -242,7 +242,7 @@ def test_a_branch_that_was_left_is_shown_as_it_was_once_its_checkpoint_is_restor
     assert shown(recorded) == curves
 
 
-def test_a_resumed_run_goes_on_as_if_it_had_never_ended(graphs, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(graphs, tmp_path):
     with Driver(spec(steps=40)) as whole:
         whole.finish()
         expected = graph_of(whole.run.spec, graphs).read_state()
@@ -267,7 +267,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_ended(graphs, tmp_path):
     assert 25 in resumed.run.history.series("snapshot:dense1.weights/mse").last_step
 
 
-def test_what_is_read_back_does_not_keep_the_first_step_waiting(monkeypatch, tmp_path):
+def test_reading_the_record_does_not_delay_the_first_step(monkeypatch, tmp_path):
     first = spec(steps=5)
     with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
         driver.finish()
@@ -289,7 +289,7 @@ def test_what_is_read_back_does_not_keep_the_first_step_waiting(monkeypatch, tmp
     assert steps.tolist() == list(range(1, resumed.run.step + 1))
 
 
-def test_a_damaged_record_is_reported_and_the_history_begins_with_what_is_new(monkeypatch, tmp_path):
+def test_a_damaged_record_is_reported_and_the_history_starts_with_new_steps(monkeypatch, tmp_path):
     first = spec(steps=5)
     with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
         driver.finish()

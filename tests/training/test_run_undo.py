@@ -74,7 +74,7 @@ def reference(never_changed, graphs, network, optimizer, **settings):
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
 @pytest.mark.parametrize("network, optimizer", [("mlp", "adam"), ("convnet", "momentum")])
-def test_after_undo_all_is_as_if_nothing_had_been_changed(never_changed, graphs, network, optimizer, change):
+def test_after_undo_the_run_equals_one_without_the_change(never_changed, graphs, network, optimizer, change):
     expected_losses, expected_state = reference(never_changed, graphs, network, optimizer)
     script = [(CHANGE_AT, ChangeSettings(CHANGES[change])), (UNDO_AT, Undo())]
     changed, state, driver = train(spec(NETWORKS[network](), optimizer=optimizer), graphs, script)
@@ -85,7 +85,7 @@ def test_after_undo_all_is_as_if_nothing_had_been_changed(never_changed, graphs,
     assert detour != {step: expected_losses[step] for step in detour}, "the change made no difference"
 
 
-def test_an_undo_says_from_where_to_where_and_which_settings_changed(graphs):
+def test_the_event_of_an_undo_has_steps_and_changed_settings(graphs):
     _, _, driver = train(spec(), graphs, [(5, ChangeSettings(CHANGES["bits"])), (8, Undo())])
     (restored,) = driver.events(events.Restored)
     assert (restored.step, restored.from_step, restored.reason) == (5, 8, RestoreReason.UNDO)
@@ -94,7 +94,7 @@ def test_an_undo_says_from_where_to_where_and_which_settings_changed(graphs):
     ]
 
 
-def test_redo_gives_back_what_undo_took(graphs):
+def test_redo_restores_the_state_before_undo(graphs):
     changed = train(spec(), graphs, [(10, ChangeSettings(CHANGES["bits"]))])
     redone = train(spec(), graphs, [(10, ChangeSettings(CHANGES["bits"])), (20, Undo()), (14, Redo())])
     assert {step: loss for step, loss in redone[0].items() if step > 20} == {
@@ -103,7 +103,7 @@ def test_redo_gives_back_what_undo_took(graphs):
     assert_same_arrays(redone[1], changed[1])
 
 
-def test_undo_goes_back_change_by_change_and_a_new_change_forgets_redo(never_changed, graphs):
+def test_undo_reverts_one_change_at_a_time_and_a_new_change_clears_redo(never_changed, graphs):
     script = [(5, ChangeSettings(CHANGES["bits"])), (10, ApplyPreset("int4")), (15, Undo()), (12, Undo())]
     many = train(spec(), graphs, script)
     expected = reference(never_changed, graphs, "mlp", "adam")
@@ -117,7 +117,7 @@ def test_undo_goes_back_change_by_change_and_a_new_change_forgets_redo(never_cha
         assert "nothing to redo" in driver.send(Redo()).message
 
 
-def test_a_checkpoint_can_be_restored_and_the_restoration_undone(never_changed, graphs):
+def test_restoring_a_checkpoint_can_be_undone(never_changed, graphs):
     expected = reference(never_changed, graphs, "mlp", "adam")
     script = [(10, SaveCheckpoint("mine")), (12, ChangeSettings(CHANGES["run"])), (30, RestoreCheckpoint("mine"))]
     restored = train(spec(), graphs, script)
@@ -128,7 +128,7 @@ def test_a_checkpoint_can_be_restored_and_the_restoration_undone(never_changed, 
     assert_same_arrays(undone[1], expected[1])
 
 
-def test_undo_brings_a_delay_back_that_had_passed(never_changed, graphs):
+def test_undo_restores_a_quantization_delay_that_had_passed(never_changed, graphs):
     settings = {"weights": {"quant_delay": 30}, "activations": {"quant_delay": 33}}
     expected = reference(never_changed, graphs, "mlp", "adam", **settings)
     losses_, state, driver = train(spec(**settings), graphs, [(25, ChangeSettings(CHANGES["run"])), (35, Undo())])
@@ -157,14 +157,14 @@ def test_a_schedule_takes_effect_at_its_steps_also_after_an_undo(graphs):
     assert applied == [10, 10, 30]
 
 
-def test_undoing_the_schedule_does_not_bring_it_again(graphs):
+def test_an_undone_scheduled_change_is_not_applied_again(graphs):
     schedule = ((10, ChangeSettings((("*.weights.num_bits", 4),))),)
     _, _, driver = train(spec(schedule=schedule), graphs, [(20, Undo())])
     planned = {item.id for item in driver.run.spec.schedule}
     assert [e.step for e in driver.events(events.CommandApplied) if e.id in planned] == [10]
 
 
-def test_a_fork_goes_on_like_the_run_it_came_from(never_changed, graphs, tmp_path):
+def test_a_fork_continues_like_its_source(never_changed, graphs, tmp_path):
     expected = reference(never_changed, graphs, "mlp", "adam")
     with RunRecord.create(tmp_path / "first", {}) as record, Driver(spec(), record, paused=True) as driver:
         paused_at(driver, 20)
@@ -192,6 +192,6 @@ def test_the_number_of_steps_can_be_raised_and_lowered(graphs):
 
 
 @pytest.mark.parametrize("count", [0, -1, True, 1.5, "3", None])
-def test_single_step_takes_whole_numbers_only(count):
+def test_single_steps_must_be_integers(count):
     with Driver(spec()) as driver:
         assert isinstance(driver.send(SingleStep(count)), events.CommandRejected)

@@ -58,25 +58,25 @@ def closed_port():
         "grpc://" + "a" * 70 + ".x:1",
     ],
 )
-def test_what_is_no_address_is_refused(target):
+def test_invalid_addresses_are_refused(target):
     with pytest.raises(SettingError) as caught:
         check_reachable(target)
     assert target in str(caught.value)
 
 
-def test_where_nothing_listens_is_told():
+def test_a_port_without_a_server_is_refused():
     target = closed_port()
     with pytest.raises(SettingError, match=f"{target}: nothing answers there: .*refused"):
         check_reachable(target)
 
 
-def test_where_something_listens_is_fine():
+def test_a_port_with_a_server_is_accepted():
     with mute_server() as target:
         check_reachable(target)
 
 
 @pytest.mark.parametrize("is_mute", [False, True])
-def test_a_run_on_a_server_that_does_not_answer_ends_in_a_sentence(monkeypatch, is_mute):
+def test_a_run_on_a_silent_server_ends_with_a_clear_error(monkeypatch, is_mute):
     monkeypatch.setattr("qatviz.training.graph.SESSION_TIMEOUT_S", 0.5)
     with contextlib.ExitStack() as stack:
         target = stack.enter_context(mute_server()) if is_mute else closed_port()
@@ -87,7 +87,7 @@ def test_a_run_on_a_server_that_does_not_answer_ends_in_a_sentence(monkeypatch, 
     assert ("no TensorFlow server answers there" if is_mute else "refused") in failed.message
 
 
-def test_the_session_can_be_another_servers():
+def test_a_session_on_another_server_gives_the_same_run():
     """The graph is built here and runs there; nothing is shared but what is fetched."""
     server = tf.train.Server.create_local_server()
     with Driver(spec(steps=STEPS)) as here:

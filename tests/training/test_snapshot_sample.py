@@ -18,7 +18,7 @@ from qatviz.training.probes import SNAPSHOT_WEIGHTS, row_stride, snapshot_rows
 
 @pytest.mark.parametrize("channels", [1, 10, 512])
 @pytest.mark.parametrize("rows", [1, 100, 1000, 25000])
-def test_rows_are_spread_over_the_tensor_and_few_enough(channels, rows):
+def test_sampled_rows_are_spread_over_the_tensor_and_limited(channels, rows):
     tensor = SimpleNamespace(kind="weights", parameters=rows * channels, num_channels=channels)
     taken = np.arange(rows)[:: row_stride(tensor)]
     assert len(taken) == snapshot_rows(tensor) and len(taken) * channels <= SNAPSHOT_WEIGHTS + channels
@@ -26,7 +26,7 @@ def test_rows_are_spread_over_the_tensor_and_few_enough(channels, rows):
     assert row_stride(tensor) == 1 or row_stride(tensor) % 2 == 1
 
 
-def test_measures_of_a_large_tensor_are_near_those_of_all_of_it_and_its_ranges_exact():
+def test_sampled_measures_are_close_to_the_exact_ones_and_ranges_are_exact():
     net = NetworkBuilder("wide", (700,))
     net.add(Dense, "wide", units=600)
     net.add(ReLU, "wide_relu")

@@ -219,7 +219,7 @@ def curves(history):
 
 
 @pytest.mark.parametrize("ending", sorted(ENDINGS))
-def test_a_script_of_commands_has_the_same_answers_and_events(ending, monkeypatch):
+def test_staged_and_real_run_have_the_same_answers_and_events(ending, monkeypatch):
     run_spec = spec(mlp())
     staged, seen = StagedRun(run_spec.network), []
     staged.apply_settings(run_spec.book)
@@ -263,7 +263,7 @@ def test_a_script_of_commands_has_the_same_answers_and_events(ending, monkeypatc
     assert {state for state, _ in seen} == {"running", "paused", "stopped" if "stop" in ending else "finished"}
 
 
-def test_a_difference_of_any_field_is_found():
+def test_a_difference_in_any_field_is_detected():
     run = StagedRun("mlp")
     run.send(c.ChangeSettings(((BITS, 4),)))
     run.advance(2)
@@ -280,7 +280,7 @@ def test_a_difference_of_any_field_is_found():
                 assert list(differences(item, other, "")), (item, field.name)
 
 
-def test_the_stage_needs_neither_tensorflow_nor_qt():
+def test_the_staged_run_imports_neither_tensorflow_nor_qt():
     program = (
         f"import sys; sys.path[:0] = [{GUI_TESTS!r}]; import staging; staging.StagedRun().advance(2); "
         "sys.exit(len({'tensorflow', 'PyQt5'} & set(sys.modules)))"

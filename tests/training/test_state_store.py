@@ -24,7 +24,7 @@ def names(store, count):
     return [store.undo(state("present")).name for _ in range(count)]
 
 
-def test_undo_and_redo_walk_along_the_same_states():
+def test_undo_and_redo_visit_the_same_states():
     store = StateStore()
     for name in "abc":
         store.push_undo(state(name))
@@ -41,7 +41,7 @@ def test_undo_and_redo_walk_along_the_same_states():
     assert store.undoable is None
 
 
-def test_a_new_change_forgets_what_could_be_redone():
+def test_a_new_change_clears_redo():
     store = StateStore()
     store.push_undo(state("a"))
     store.undo(state("now"))
@@ -51,7 +51,7 @@ def test_a_new_change_forgets_what_could_be_redone():
     assert names(store, 1) == ["b"]
 
 
-def test_only_so_many_can_be_undone():
+def test_the_number_of_undos_is_limited():
     store = StateStore(undo_limit=3)
     for index in range(10):
         store.push_undo(state(str(index)))
@@ -60,7 +60,7 @@ def test_only_so_many_can_be_undone():
         store.undo(state("x"))
 
 
-def test_of_too_much_memory_the_oldest_go_first_and_the_newest_stays():
+def test_beyond_the_memory_limit_the_oldest_states_are_dropped_first():
     store = StateStore(memory_limit=3 * SIZE)
     for index in range(10):
         store.push_undo(state(str(index)))
@@ -71,7 +71,7 @@ def test_of_too_much_memory_the_oldest_go_first_and_the_newest_stays():
     assert names(tight, 1) == ["b"]
 
 
-def test_named_states_are_found_replaced_and_kept_longer_than_unnamed_ones():
+def test_named_states_are_found_and_replaced_and_outlive_unnamed_ones():
     store = StateStore(memory_limit=4 * SIZE)
     store.keep(state("mine", 1))
     store.keep(state("mine", 2))

@@ -57,7 +57,7 @@ def expected_of(raw, plan, place, values, index):
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_decoded_measures_are_those_of_the_reference(mixed):
+def test_decoded_measures_equal_the_references(mixed):
     plan = quantization_plan(convnet())
     decoder = StepDecoder(plan, 4)
     place = decoder._layout
