@@ -144,7 +144,7 @@ def _newer_onnxruntime(source, model, options):
 
         def run(codes):
             images = dequantize(model.tensor(model.input), codes)
-            ((logits,),) = newer_onnxruntime.put_out(newer, Path(directory), images, file)
+            ((logits,),) = newer_onnxruntime.run_files(newer, Path(directory), images, file)
             return {model.output: codes_of(logits, model.logits)}
 
         yield Loaded(f"onnxruntime {newer.version}", run, REACHED, len(file.content))

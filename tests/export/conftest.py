@@ -1,4 +1,4 @@
-"""Exports are tested on what other tests have: networks of every kind of layer, their graphs, Keras models."""
+"""Fixtures of the export tests, and the helpers of other folders: networks of all layers, graphs, Keras models."""
 
 import os
 import sys

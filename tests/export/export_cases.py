@@ -1,4 +1,4 @@
-"""A network with all that an export of it takes, small enough to be exported often; and exports of it."""
+"""A network small enough to be exported often, with the inputs of its export; and its exports."""
 
 import numpy as np
 from integer_cases import book_of, network_of, state_of
@@ -32,14 +32,14 @@ def noise():
 def export_as(
     name, path, dataset, weights=None, activations=None, metadata=None, examples=None, progress=Progress(), **options
 ):
-    """Export to the format ``name``; with 8 bits, symmetric and per channel, where the settings are not given."""
+    """Export to the format ``name``; settings default to 8 bits, symmetric and per channel."""
     book = book_of(NETWORK, INT8 if weights is None else weights, activations)
     source = ExportSource(NETWORK, book, STATE, dataset, None, metadata or {}, examples=examples)
     return FORMATS[name].export(source, path, options, progress)
 
 
 def files_in(directory):
-    """Contents by paths, directories with all that is in them."""
+    """Return the contents of all files by path."""
     return {
         path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
     }

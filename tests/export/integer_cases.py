@@ -11,15 +11,15 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.settings import RunSettings
 
-#: Of every group of activations; tensors that cannot be negative start at 0.
+#: Range of every group of activations; that of nonnegative tensors starts at 0.
 RANGE = (-2.5, 7.0)
-#: Rows and columns whose codes are averaged, and how often their step is halved in the output (doubled, below 0): with
-#: these, sums have ties a quarter, an eighth and a half above them, at themselves, and few.
+#: Rows and columns whose codes are averaged, and how often their scale is halved in the output (doubled, below 0): the
+#: sums have ties a quarter, an eighth and a half above them, at themselves, or rarely.
 MEANS_BY_POWERS = ((7, 1), (6, 3), (7, 2), (7, 0), (4, 1), (7, -1), (5, -2))
 
 
 def network_of(input_shape, *layers):
-    """A chain of ``(kind, name, settings)``."""
+    """Return a network that is a chain of ``(kind, name, settings)``."""
     net = NetworkBuilder("chain", input_shape)
     for kind, name, values in layers:
         net.add(kind, name, **values)
@@ -32,14 +32,14 @@ def book_of(network, weights=None, activations=None, **run):
 
 
 def state_of(network, ranges=None, seed=0, **parameters):
-    """Arrays as a checkpoint has them; ``ranges`` by a group's first tensor; in ``parameters`` ``__`` is the dot."""
+    """Return arrays like a checkpoint's; ``ranges`` by a group's first tensor; ``__`` in ``parameters`` means a dot."""
     plan = quantization_plan(network)
     place = live_state.layout(plan)
     arrays = dict(random_parameters(network, seed), **live_state.initial_ranges(place))
     arrays.update((name.replace("__", "."), np.float32(value)) for name, value in parameters.items())
     for index, group in enumerate(place.activations):
         leader = place.leaders[group]
-        # No two scales are in a ratio of small numbers, which would make real ties that a scale's own rounding breaks.
+        # No two scales have a ratio of small integers, which would cause ties that depend on the scales' rounding.
         wider = (1 + 0.1 * index) ** 0.9
         low, high = (ranges or {}).get(leader.name, (0.0 if leader.nonnegative else RANGE[0] * wider, RANGE[1] * wider))
         arrays["range_min"][index], arrays["range_max"][index] = low, high

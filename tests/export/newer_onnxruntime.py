@@ -1,4 +1,4 @@
-"""A current onnxruntime, which needs a newer Python than TensorFlow 1.15 does.
+"""A current onnxruntime, which needs a newer Python than TensorFlow 1.15.
 
 It is that of the Python that QATVIZ_ONNXRUNTIME_PYTHON names, or of the first one on PATH that has it.
 """
@@ -13,9 +13,9 @@ import numpy as np
 
 VARIABLE = "QATVIZ_ONNXRUNTIME_PYTHON"
 MISSING = f"there is no newer Python with onnxruntime; {VARIABLE} can name one"
-#: Optimizations that each type of codes is run with (see :class:`qatviz.export.onnx.runtime.OnnxRunner`).
+#: Optimization level for each type of codes (see :class:`qatviz.export.onnx.runtime.OnnxRunner`).
 LEVELS = {"uint8": "ORT_ENABLE_ALL", "int8": "ORT_ENABLE_BASIC"}
-_LOOK = "import onnxruntime, sys; assert sys.version_info > (3, 8); print(onnxruntime.__version__)"
+_VERSION = "import onnxruntime, sys; assert sys.version_info > (3, 8); print(onnxruntime.__version__)"
 #: Runs files on an array: the name of the array, then levels of optimization, one for each file.
 _PROGRAM = """
 import sys
@@ -31,7 +31,7 @@ for i, level in enumerate(sys.argv[2:]):
 
 
 class Newer(NamedTuple):
-    """A Python with a current onnxruntime: the path of its program, the version of the package."""
+    """A Python with a current onnxruntime: path of the interpreter, version of the package."""
 
     python: str
     version: str
@@ -39,19 +39,19 @@ class Newer(NamedTuple):
 
 @lru_cache(maxsize=None)
 def find() -> Optional[Newer]:
-    """The one to take; None if there is none."""
+    """Return the first one found; None if there is none."""
     named = [os.environ.get(VARIABLE)] + [shutil.which(f"python3.{minor}") for minor in range(14, 8, -1)]
     for path in filter(None, [*named, shutil.which("python3")]):
-        found = subprocess.run([path, "-c", _LOOK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        found = subprocess.run([path, "-c", _VERSION], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         if found.returncode == 0:
             return Newer(path, found.stdout.strip())
     return None
 
 
-def put_out(newer, directory, images, *files):
-    """What files (:class:`qatviz.export.onnx.lowering.OnnxModel`) of one form put out for images: lists of arrays.
+def run_files(newer, directory, images, *files):
+    """Return the outputs of files (:class:`qatviz.export.onnx.lowering.OnnxModel`) for images, as lists of arrays.
 
-    ``directory`` (a Path) takes what is passed to and fro.
+    ``directory`` (a Path) is for the exchanged files.
     """
     if files[0].layout == "nchw":
         images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))

@@ -1,4 +1,4 @@
-"""Networks whose quantized evaluation graph is held against integers.
+"""Networks whose quantized evaluation graph is compared with integers.
 
 With random parameters and the ranges of digits, which is quick, or after some training.
 """
@@ -35,13 +35,13 @@ from qatviz.training.graph import TrainingGraph
 
 BATCH_SIZE, CALIBRATED_ON = 32, 64
 FEW_LAYERS = "few_layers"
-#: MobileNetV2: expansion, filters, how many blocks, stride of the first (Sandler et al. 2018, table 2); of equal blocks
-#: no more than two, for each takes a second.
+#: MobileNetV2: expansion, filters, number of blocks, stride of the first (Sandler et al. 2018, table 2); at most two
+#: equal blocks, because each takes a second.
 _BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 2, 2), (6, 64, 2, 2), (6, 96, 2, 1), (6, 160, 2, 2), (6, 320, 1, 1))
 
 
 def digits(shape, count):
-    """Held-out digits, float32 ``[count] + shape``: padded, and the same in all channels."""
+    """Return held-out digits, float32 ``[count] + shape``: padded and repeated in all channels."""
     data = load("mnist-5k")
     found = data.x_test[:count].astype(np.float32) * np.float32(data.pixel_scale)
     missing = [size - have for size, have in zip(shape[:2], found.shape[1:3])]
@@ -50,7 +50,7 @@ def digits(shape, count):
 
 
 def sensible_parameters(network, seed=0):
-    """Random ones of all kinds, with which signals neither grow nor vanish from layer to layer."""
+    """Return random parameters with which signals neither grow nor vanish from layer to layer."""
     random = np.random.RandomState(seed)
     values = {}
     for layer in network.layers:
@@ -67,7 +67,7 @@ def sensible_parameters(network, seed=0):
 
 
 def mobilenet_v2(input_shape=(32, 32, 3), classes=10):
-    """All kinds of its blocks, at small input."""
+    """Return a MobileNetV2 with all kinds of its blocks for small inputs."""
     net = NetworkBuilder("mobilenetv2", input_shape)
 
     def normalized(kind, name, activated=True, **settings):
@@ -127,7 +127,7 @@ class Calibrated:
         self.network = mobilenet_v2() if name == "mobilenetv2" else zoo.build(name, (28, 28, 1), 10)
         self.parameters = sensible_parameters(self.network)
         config = tf.ConfigProto()
-        config.graph_options.rewrite_options.disable_meta_optimizer = True  # as the app runs its graph
+        config.graph_options.rewrite_options.disable_meta_optimizer = True  # like qatviz runs its graph
         self._graph = tf.Graph()
         with self._graph.as_default():
             self._lowered = LoweredNetwork(self.network)
@@ -151,7 +151,7 @@ class Calibrated:
         return self._lowered.feeds(images, state, self.parameters)
 
     def logits(self, book, images):
-        """float32 ``[n, classes]``, quantized as ``book`` says."""
+        """float32 ``[n, classes]``, quantized as in ``book``."""
         return np.concatenate(
             [
                 self._session.run(self._lowered.lowered.logits, self._feeds(book, images[start : start + BATCH_SIZE]))
@@ -160,7 +160,7 @@ class Calibrated:
         )
 
     def model(self, book):
-        """The integer model."""
+        """Return the integer model."""
         return integer_model(self.network, book, self.state)
 
 
@@ -181,11 +181,11 @@ class Trained:
         self._graph.calibrate(batches[0])
         for step, batch in enumerate(batches):
             self._graph.step(batch, step)
-        self.state = self._settled(self._graph.read_state())
+        self.state = self._debiased(self._graph.read_state())
         self._graph.write_state(self.state)
 
-    def _settled(self, state):
-        """With moving statistics as if they had not begun at 0 and 1, which a few steps do not forget."""
+    def _debiased(self, state):
+        """Return the state with moving statistics corrected for their initial values 0 and 1."""
         for layer in self.network.layers:
             if isinstance(layer, BatchNorm):
                 begun = np.float32(layer.momentum**self._steps)
@@ -195,14 +195,14 @@ class Trained:
         return state
 
     def logits(self, book, images, quantized=True):
-        """float32 ``[n, classes]``, quantized as ``book`` says, or not at all."""
+        """float32 ``[n, classes]``, quantized as in ``book``, or in float."""
         self._graph.write_settings(book.quantizers, book.run, self._steps)
         self._graph.publish()
         parts = np.array_split(images, -(-len(images) // 250))
         return np.concatenate([self._graph.logits(part, quantized, quantized) for part in parts])
 
     def model(self, book):
-        """The integer model."""
+        """Return the integer model."""
         return integer_model(self.network, book, self._graph.read_state(), self._steps)
 
     def __enter__(self):

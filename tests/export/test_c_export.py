@@ -65,7 +65,7 @@ def test_an_export_is_a_directory_whose_compiled_program_was_run(compiler, expor
 
 
 def test_per_channel_zero_points_and_packed_weights_are_exported(compiler, tmp_path, dataset):
-    """Zero points of each channel's own, and two weights in a byte."""
+    """Per-channel zero points, and two weights per byte."""
     report = export(tmp_path / "out", dataset, {"num_bits": 4, "per_channel": True}, pack_int4=True).report
     assert report.outputs["file to simulator"] == (1.0, 0, 1.0)
     assert report.outputs["file to evaluation graph"].identical >= 0.995
@@ -108,7 +108,7 @@ def test_a_failed_export_keeps_the_earlier_one(exported, dataset, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a shell script as a compiler")
 def test_cancelling_kills_the_compiler_and_its_children(tmp_path):
-    """What it has started says so in a pipe, which has an end once nobody is left who could write to it."""
+    """The children of the compiler hold a pipe, which ends once all of them are dead."""
     os.mkfifo(str(tmp_path / "pipe"))
     script = tmp_path / "slow-cc"
     script.write_text('#!/bin/sh\n(echo started; exec sleep 1000) > "$(dirname "$0")/pipe" & wait\n')
@@ -128,7 +128,7 @@ def test_cancelling_kills_the_compiler_and_its_children(tmp_path):
 
 
 def test_a_slow_program_receives_all_of_its_input(compiler, tmp_path, monkeypatch):
-    """More than a pipe holds, however often it is looked at in the meantime."""
+    """More than a pipe buffers, and despite polling."""
     from qatviz.export.c import runner as c_runner
 
     model = dense()
@@ -218,7 +218,7 @@ def test_identifiers_are_valid_and_unique(names):
     stems = list(unique_stems(names, SUFFIXES))
     found = [name + suffix for name in stems for suffix in SUFFIXES]
     assert len(set(found)) == len(found) and len(stems) == len(names)
-    # C99 counts 63 characters of what is not seen by the linker.
+    # C99 guarantees 63 significant characters for internal identifiers.
     assert all(name.isidentifier() and name.isascii() if hasattr(name, "isascii") else True for name in found)
     assert all(name[0].isalpha() and len(name) <= 63 for name in found)
 
@@ -229,7 +229,7 @@ def test_comments_and_strings_escape_any_text(text):
     for made in (comment(text), string(text), stem(text)):
         assert all(" " <= char <= "~" for char in made) and "??" not in made
     assert "*/" not in comment(text) and "/*" not in comment(text) and "\\" not in comment(text)
-    assert ast.literal_eval("b" + string(text)) == text.encode("utf-8", "replace")  # the escapes are Python's, too
+    assert ast.literal_eval("b" + string(text)) == text.encode("utf-8", "replace")  # Python has the same escapes
 
 
 # The softmax
@@ -242,5 +242,5 @@ def test_softmax_constants_are_those_of_tflites_kernels(scale):
     assert 2**30 <= found.multiplier < 2**31
     factor = found.multiplier * 2.0 ** (found.shift - 31)
     assert factor == pytest.approx(min(scale * 2.0**26, 2.0**31 - 1), rel=1e-9)
-    # What is below has an exponential of less than exp(-31).
+    # Smaller differences have an exponential below exp(-31).
     assert found.diff_min <= 0 and abs(found.diff_min * factor) <= 31 * 2.0**26 * (1 + 1e-6)

@@ -1,4 +1,4 @@
-"""C that is written from integer models, compiled with all warnings, against the simulator: equal, not merely close."""
+"""C code of integer models, compiled with all warnings, compared with the simulator: equal, not just close."""
 
 import re
 import shutil
@@ -36,7 +36,7 @@ from qatviz.network.layers import (
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-#: Besides what TFLite holds.
+#: Settings beyond those that TFLite supports.
 MORE = dict(
     {name: parts for name, parts in SETTINGS.items() if name != "uint8 of 5 bits"},
     affine_by_channel=({"per_channel": True}, {"num_bits": 4}),
@@ -56,7 +56,7 @@ def compiler():
 
 @pytest.fixture(scope="session")
 def sanitizers(compiler):
-    """Flags of those that work here."""
+    """Return the flags of the sanitizers that work on this machine."""
     try:
         compiled(source_of(dense()), compiler, flags=SANITIZERS).close()
     except ExportError:
@@ -65,7 +65,7 @@ def sanitizers(compiler):
 
 
 def compiled(source, compiler, layers=False, flags=(), optimized=False):
-    """Most of these programs run for less time than it takes to optimize them."""
+    """Compile a model, by default without optimization, which would take longer than most programs run."""
     return CRunner(source, compiler, layers, WARNINGS + tuple(flags) + (() if optimized else ("-O0",)))
 
 
@@ -110,7 +110,7 @@ def test_chains_of_all_shapes_equal_the_simulator(seed, compiler, sanitizers):
     ["mlp", "lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in ("dscnn", "resnet8", "mobilenet")],
 )
 def test_networks_of_the_zoo_equal_the_simulator(name, compiler):
-    # The mlp has a weight for each pixel and unit; fewer pixels do.
+    # Fewer pixels: the mlp has a weight for each pixel and unit.
     model = model_of(zoo.build(name, (12, 12, 1) if name == "mlp" else (28, 28, 1), 10), *SETTINGS["int8"])
     found = check_layers(model, compiler, count=4, optimized=name == "lenet")
     assert len(np.unique(found[model.output])) > 4
@@ -127,7 +127,7 @@ def test_the_shipped_build_outputs_logits_only(compiler):
 
 # Rounding
 
-#: With it codes are values: scale 1, zero point 0.
+#: Grid on which codes equal values: scale 1, zero point 0.
 UNIT = (-128.0, 127.0)
 
 
@@ -157,7 +157,7 @@ def test_means_with_power_of_two_scale_ratios_are_exact(size, halvings, compiler
 
 
 def test_a_result_is_rounded_once_half_up(compiler):
-    """Halves of all sums, of both signs."""
+    """Halves of sums of both signs."""
     net = network_of((1,), (Dense, "halves", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
     model = model_of(
         net,
@@ -225,7 +225,7 @@ def test_packing_halves_the_weights_of_up_to_four_bits(bits, packs):
 
 
 def test_reported_sizes_equal_those_of_the_compiled_sections(compiler, tmp_path):
-    """The sizes of the sections of a compiled model, as far as they are its own."""
+    """Compare with the sizes of the model's own sections in the compiled file."""
     model = model_of(everything(), *SETTINGS["int8"])
     source = source_of(model)
     for name, content in source.files.items():
@@ -266,7 +266,7 @@ def test_networks_that_only_copy_codes(layers, compiler, sanitizers):
 
 
 def test_a_layers_codes_are_kept_until_their_last_use(compiler, sanitizers):
-    """By way of layers that move none, and twice by the same."""
+    """Also through layers without own buffers, and if one layer uses them twice."""
     net = NetworkBuilder("kept", (4, 4, 2))
     first = net.add(Conv2D, "first", filters=2, kernel_size=1)
     flat = net.add(Flatten, "flat")

@@ -1,4 +1,4 @@
-"""Encodings in AIMET's form: as specified, read back as the app's grids, and what they can't hold."""
+"""Encodings in AIMET's form: format, grids read back, and refusals."""
 
 import json
 import os
@@ -30,7 +30,7 @@ FORMAT = FORMATS["encodings"]
 
 
 def tensors_of(network, weights=None, activations=None, seed=0, **parameters):
-    """The tensors of a network with random parameters."""
+    """Return the tensors of a network with random parameters."""
     book = book_of(network, weights, activations)
     return encoded_tensors(PartlyQuantizedState(network, book, state_of(network, seed=seed, **parameters)))
 
@@ -145,7 +145,7 @@ def test_version_0_6_1_follows_the_specification():
 
 
 def test_a_narrow_range_is_written_with_its_own_minimum_and_maximum():
-    """As AIMET's strictly symmetric encodings: 254 steps, offset -127."""
+    """Like AIMET's strictly symmetric encodings: 254 quantization steps, offset -127."""
     tensor = EncodedTensor("w", WEIGHTS, choose_grid(-1.27, 1.27, 8, True, True), True)
     (entry,) = json.loads(to_json([tensor], DICTIONARIES).decode())["param_encodings"]["w"]
     assert entry["offset"] == -127 and entry["min"] == -entry["max"] == entry["scale"] * -127
@@ -305,7 +305,7 @@ def test_grids_of_a_deep_network_with_float_tensors_are_proven(tmp_path):
 
 
 def exported_noise(network, directory, book):
-    """The report of an export that is proven on noise."""
+    """Return the report of an export that is proven on noise."""
     random = np.random.RandomState(0)
     images = random.standard_normal((24, *network.input_shape)).astype(np.float32)
     labels = (np.arange(24) % network.num_outputs).astype(np.int32)
@@ -361,7 +361,7 @@ def test_a_different_code_at_a_tie_is_not_a_fault(codes, found, is_fault):
     ],
 )
 def test_unsupported_settings_are_refused_and_all_others_are_read_back(version, weights, activations, run):
-    """The promise: what is not refused is read back as a grid with the same codes for all values of its range."""
+    """A grid that is not refused is read back with the same codes for all values of its range."""
     book = book_of(NETWORK, weights, activations, **run)
     told = FORMAT.limits(NETWORK, book, None, {"encodings_version": version})
     bits = [part.get("num_bits", 8) for part in (weights, activations) if part.get("enabled", True)]

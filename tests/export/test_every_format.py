@@ -23,7 +23,7 @@ FORBIDDEN = {"tflite": [WIDE, FLOAT, CHANNELS], "onnx": [FLOAT]}
 
 @pytest.fixture(autouse=True)
 def packages(request):
-    """Formats that need packages are tested where there are those."""
+    """Skip formats whose packages are missing."""
     if "name" in request.fixturenames and request.getfixturevalue("name") == "onnx":
         for package in ("onnx", "onnxruntime"):
             pytest.importorskip(package)
@@ -43,7 +43,7 @@ def test_progress_is_reported_and_a_cancelled_export_writes_nothing(name, tmp_pa
     assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
     assert len({what for what, _ in told}) > (3 if name == "encodings" else 4)
     assert files_in(tmp_path / "done")
-    # How often a compiler is waited for is chance.
+    # The number of times that a compiler is polled varies.
     for after in (0, 2, 4) if name == "c" else sorted({0, 2, len(told) // 2, len(told) - 2}):
         seen = []
         with pytest.raises(Cancelled):

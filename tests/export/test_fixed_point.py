@@ -27,7 +27,7 @@ def half_up(value):
 
 
 def exact(factor):
-    """The rational number that a factor stands for."""
+    """Return a multiplier as a rational number."""
     return Fraction(int(factor.multiplier), 2 ** int(factor.right_shift))
 
 

@@ -1,4 +1,4 @@
-"""SavedModel and frozen graph as a whole: what is written, what loads it, what its proof says."""
+"""SavedModel and frozen graph: files, loading them, and their proofs."""
 
 import json
 
@@ -51,7 +51,7 @@ def names(directory):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Each format once."""
+    """Export each format once."""
     directory = tmp_path_factory.mktemp("exported")
     return {form.name: export(form, directory / form.name / ("net" + form.suffix)) for form in FORMATS}
 
@@ -197,7 +197,7 @@ def test_regression_outputs_have_no_classes(tmp_path):
     assert "probabilities" not in {node.name for node in definition.node}
 
 
-# The proof finds what is wrong
+# Faults
 
 
 @pytest.mark.parametrize("quantized", [True, False])
@@ -217,7 +217,7 @@ def test_the_proof_detects_a_wrong_file(quantized):
     assert report.faults and "WRONG" in report.to_text() and not report.as_expected
 
 
-# On the way
+# Failures
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)

@@ -1,4 +1,4 @@
-"""Ranges for fake-quant kernels: TensorFlow's kernel is the oracle, the NumPy reference what it is to agree with."""
+"""Ranges for fake-quant kernels: TensorFlow's kernel is compared with the NumPy reference."""
 
 from itertools import product
 
@@ -42,7 +42,7 @@ def test_the_kernel_rounds_like_the_reference(bits, narrow):
         alone = session.run(tf.quantization.fake_quant_with_min_max_vars(x[:, 5], low[5], high[5], bits, narrow))
     expected = np.where(grid.scale > 0, fake_quant(x, grid), 0)
     steps = np.abs(found - expected) / np.where(grid.scale > 0, grid.scale, 1)
-    # The kernel multiplies with the reciprocal of the scale: of values in the middle of two codes a few get the other.
+    # The kernel multiplies by the reciprocal of the scale, which changes the code of a few ties.
     assert np.mean(steps > 0.01) < (1e-3 if bits < 16 else 2e-2) and steps.max() < 1.01
     np.testing.assert_array_equal(alone, found[:, 5])
 

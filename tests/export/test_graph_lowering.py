@@ -83,7 +83,7 @@ def test_in_the_exact_form_every_code_equals_the_simulators(setting):
 
 
 def test_the_exact_form_rounds_ties_correctly_where_float_sums_do_not():
-    """A thousand terms of 0.1 and a bias that makes a tie of the exact sum, which goes up."""
+    """A thousand terms of 0.1, and a bias that makes the exact sum a tie, which is rounded up."""
     net = network_of((1000,), (Dense, "sum", {"units": 1}), (Dense, "logits", {"units": 2}))
     unit = {"input.activations": (-12.8, 12.7), "sum.activations": (-128.0, 127.0)}
     book = book_of(net, {"symmetric": True, "narrow_range": True, "num_bits": 2})
@@ -91,7 +91,7 @@ def test_the_exact_form_rounds_ties_correctly_where_float_sums_do_not():
     model = integer_model(net, book, state)
     images = np.zeros((400, 1000), np.float32)
     for row, image in enumerate(images):
-        # Codes that sum up to an odd multiple of 50, which is 0.5 of a step: a tie.
+        # Codes whose sum is an odd multiple of 50, half a quantization step: a tie.
         image[:] = np.random.RandomState(row).randint(-60, 60, 1000)
         image[0] = 0
         image[:30] -= np.round((image.sum() - 50 * (2 * (row % 9) - 9)) / 30)
@@ -134,7 +134,7 @@ def test_the_float_form_equals_the_evaluation_in_float(seed):
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max() and np.ptp(expected) > 0.1
 
 
-# What is in it
+# Contents
 
 
 def operations(graph):
@@ -237,7 +237,7 @@ def test_regression_graphs_have_no_probabilities():
     assert graph.outputs == ("logits",) and "Softmax" not in operations(graph)
 
 
-# What is left in float
+# Float tensors
 
 
 def branches():
@@ -254,7 +254,7 @@ def branches():
 
 @pytest.fixture(scope="module")
 def all_rounded():
-    """The logits of `branches` with nothing left in float."""
+    """Return the logits of `branches` with all tensors quantized."""
     network = branches()
     with EvaluationGraph(network, book_of(network, {"num_bits": 5}, {"num_bits": 6}), state_of(network)) as seen:
         return seen.logits(images_for(network, 32))
@@ -289,7 +289,7 @@ def test_a_tensor_is_in_float_until_its_delay_is_over():
     assert counts == [2, 5, 5]
 
 
-# Refusals and what is odd
+# Refusals and special cases
 
 
 def test_ranges_that_were_never_observed_are_refused_if_needed():

@@ -64,7 +64,7 @@ def test_networks_with_float_tensors_equal_the_evaluation_graph():
     assert np.mean(np.abs(found - expected) > 1e-4 * np.abs(expected).max()) < 0.02
 
 
-# What is in it
+# Contents
 
 
 def dense(**settings):
@@ -158,7 +158,7 @@ def test_errors_of_the_interpreter_are_export_errors():
         FloatRunner(FakeQuantFile(b"nonsense", ("logits",)))
 
 
-# TFLite's present runtime
+# LiteRT
 
 PROGRAM = """
 import sys

@@ -1,4 +1,4 @@
-"""The frozen graph is one that converters understand: TensorFlow 1.15's own makes an integer file of it."""
+"""Converters support the frozen graph: TensorFlow 1.15's own converts it to an integer file."""
 
 import os
 import sys
@@ -43,7 +43,7 @@ NETWORK = network_of(
 
 @pytest.mark.slow
 def test_toco_converts_the_graph_to_an_integer_file_with_the_same_grids(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)  # where toco_from_protos is
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)  # the directory of toco_from_protos
     book, state = book_of(NETWORK), state_of(NETWORK)
     model = integer_model(NETWORK, book, state)
     graph = inference_graph(fake_quant_model(NETWORK, book, state), {"made_by": "a test"})

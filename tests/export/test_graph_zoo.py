@@ -25,9 +25,9 @@ SETTINGS = {
     "power of two": {"preset": "tflite-int8", "weights": {"power_of_two": True}, "activations": {"power_of_two": True}},
 }
 EXAMPLES, DEEP_EXAMPLES = 100, 16
-#: Identical logits, and largest difference, of graphs and files whose sums are float32: one of a hundred thousand gets
-#: another code, and what differs makes more differ behind it (measured on 100 digits after some training: resnet8 95.5
-#: % and 1, mobilenet 92.6 % and 21 codes of one digit). With exact sums all are identical.
+#: Fraction of identical logits and largest difference, for graphs and files with float32 accumulators: one code in
+#: a hundred thousand differs, and differences grow from layer to layer (measured on 100 digits after some training:
+#: resnet8 95.5 % and 1, mobilenet 92.6 % and 21 codes of one digit). With exact accumulators all are identical.
 FLOAT_SUMS = {
     "mlp": (0.99, 1),
     "lenet": (0.98, 1),
@@ -39,7 +39,7 @@ FLOAT_SUMS = {
 
 
 DEEP = {"dscnn": ("int8", "int4"), "resnet8": ("int4", "uint8"), "mobilenet": ("uint8",), "mobilenetv2": ("int8",)}
-#: MobileNets take Keras long; QATVIZ_EXHAUSTIVE=1 asks for them.
+#: Keras is slow with MobileNets; QATVIZ_EXHAUSTIVE=1 includes them.
 KERAS_TOO = ("mlp", "dscnn", "resnet8") + ("mobilenet", "mobilenetv2") * bool(os.environ.get("QATVIZ_EXHAUSTIVE"))
 CASES = [pytest.param(name, setting) for name in ("mlp", "lenet") for setting in sorted(SETTINGS)] + [
     pytest.param(name, setting, marks=pytest.mark.slow) for name, settings in DEEP.items() for setting in settings
@@ -72,7 +72,7 @@ def test_graphs_and_files_equal_the_evaluation_graph(name, setting):
     for form, values in found.items():
         agreement = compare_logits(seen, codes_of(values, logits))
         print(f"{network.name}, {setting}, {form}: {agreement}")
-        # Sums of more than 22 bits, as of 784 inputs, are too large to be known exactly.
+        # Accumulators of more than 22 bits, such as of 784 inputs, are too large to be recovered exactly.
         identical, largest = FLOAT_SUMS[name]
         if form == "exact":
             identical, largest = (0.998, 1) if name == "mlp" else (1.0, 0)

@@ -1,4 +1,4 @@
-"""What is in an integer model, and which states have none."""
+"""Contents of an integer model, and states without one."""
 
 import subprocess
 import sys
@@ -177,7 +177,7 @@ def test_odd_padding_is_at_the_end_as_in_tensorflow():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_accumulator_exceeds_its_declared_bits(seed):
-    """The largest sums come from codes at the ends, with the signs of the weights."""
+    """The largest sums come from edge codes with the signs of the weights."""
     network = dense(inputs=50)
     model = model_of(network, seed=seed)
     op, source = model.ops[0], model.tensor("input")

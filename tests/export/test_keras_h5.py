@@ -1,4 +1,4 @@
-"""Trained weights back in Keras: into the user's own model, or into one of the network's layers."""
+"""Export of trained weights to Keras: to the user's own model, or to a new one of the same layers."""
 
 import json
 
@@ -48,7 +48,7 @@ def source_of(network, keras=None, state=None, examples=20):
 
 
 def trained(imported, seed=5):
-    """A state after training: other values for all that Keras has, and what it has not as it was."""
+    """Return a state after training: new values for the arrays that Keras has, the others unchanged."""
     state = state_of(imported.network, seed=seed)
     state.update((name, value) for name, value in imported.parameters.items() if name not in imported.origin.arrays)
     return state
@@ -66,14 +66,14 @@ def imported_from(build):
 
 
 def arrays_in(path, **options):
-    """Values by the names of Keras' variables, and the model's description."""
+    """Return values by the names of Keras' variables, and the model's description."""
     with fresh_keras():
         model = tf.keras.models.load_model(str(path), compile=False, **options)
         return dict(zip([weight.name for weight in model.weights], model.get_weights())), json.loads(model.to_json())
 
 
 def body():
-    """What an import takes apart: nested, separable, a batch norm that folds into nothing, one without gamma."""
+    """Build layers that the import rewrites: nested, separable, batch norms without a layer to fold into or gamma."""
     base = tf.keras.Sequential(
         [
             layers.InputLayer((8, 7, 3)),
@@ -262,7 +262,7 @@ def test_the_proof_detects_wrong_weights(tmp_path, monkeypatch):
     assert report.faults and not report.as_expected and "WRONG" in report.to_text()
 
 
-# On the way
+# Failures
 
 
 def test_missing_parameters_are_refused(tmp_path):

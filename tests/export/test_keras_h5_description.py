@@ -1,4 +1,4 @@
-"""A network as Keras writes models down: built by Keras, and read back by the import, it is the same network."""
+"""Keras descriptions of networks: built by Keras and imported again, they are the same networks."""
 
 import json
 
@@ -21,7 +21,7 @@ from qatviz.network.layers import KINDS, Concat, Conv2D, Dense, Flatten, ReLU
 
 
 def records_of(network):
-    """Layers in no order, and with shapes where there were wildcards."""
+    """Return layers without order, with shapes in place of wildcards."""
     found = {layer.name: layer.to_dict() for layer in network.layers}
     for name, record in found.items():
         if record["kind"] == "Reshape":
@@ -74,7 +74,7 @@ def test_names_that_keras_does_not_allow_are_replaced():
 
 @pytest.mark.parametrize("network", [everything(), random_chain(0), random_chain(5)], ids=lambda net: net.name)
 def test_the_keras_model_computes_the_same_outputs(network):
-    """By TensorFlow's plain operations, without what training makes of a network."""
+    """Compared with plain TensorFlow operations, without the lowering for training."""
     state, origin = state_of(network), keras_description(network)
     content, untouched = keras_file(origin, arrays_for_keras(network, origin, state))
     assert untouched == 0
@@ -89,7 +89,7 @@ def test_the_keras_model_computes_the_same_outputs(network):
 
 
 def test_no_layer_name_contains_another_as_a_path():
-    """As in an HDF5 file it would be."""
+    """In an HDF5 file, such a name would be a group within another layer's."""
     network = network_of(
         (4,),
         (Dense, "a/b", {"units": 3}),

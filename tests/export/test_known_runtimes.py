@@ -1,7 +1,7 @@
-"""The network for which it is known how close each runtime can come: exports come as close.
+"""Exports of the network for which the agreement of each runtime is known reach that agreement.
 
-The bars are those that integer files written by hand reached against a fake-quant graph, on 1,000 digits and 1,000
-random inputs: here on fewer of them. (The benchmark ``parity/few_layers`` has all, and more runtimes.)
+The bars were measured with hand-written integer files and a fake-quant graph, on 1,000 digits and 1,000 random inputs;
+fewer are used here. (The benchmark ``parity/few_layers`` uses all, and more runtimes.)
 """
 
 import sys
@@ -16,12 +16,12 @@ from stored_states import stored_state
 
 from qatviz.network.plan import quantization_plan
 
-#: Smallest share of identical codes of the logits, largest difference in codes, smallest share of equal top-1.
+#: Smallest fraction of identical logit codes, largest difference in codes, smallest fraction of equal top-1.
 SINGLE_ROUNDING = (0.995, 1, 1.0)
 DOUBLE_ROUNDING, DOUBLE_ROUNDING_FEW_BITS = (0.85, 2, 0.995), (0.85, 2, 0.98)
 FEW_BITS = ("w4", "w2")
-#: Settings for which nothing was known, and what was found of TensorFlow 1.15's interpreter, which rounds twice: codes
-#: of 7 bits and a zero point leave no room to multiply them, and scales that are powers of two lead to many ties.
+#: Settings without a published agreement, and the one measured for TensorFlow 1.15's interpreter, which rounds twice:
+#: 7-bit codes with a zero point leave no room to multiply them, and power-of-two scales cause many ties.
 DOUBLE_ROUNDING_FOUND = {"asymmetric-7": (0.8, 2, 0.995), "power-of-two": (0.7, 3, 0.995)}
 EXAMPLES = 200
 

@@ -1,4 +1,4 @@
-"""Files of integer models that were damaged, exchanged, or made to harm: an error each that says what is wrong."""
+"""Damaged, mixed-up and malicious files of integer models are refused with a clear error."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def path(model, tmp_path):
 
 
 def edited(path, change):
-    """The path, after ``change`` has been at the description, on purpose."""
+    """Apply ``change`` to the description without its checksum; return the path."""
     described = path.with_suffix(".json")
     record = json.loads(described.read_text())
     record.pop("checksum")
@@ -65,7 +65,7 @@ def test_damage_is_refused_or_has_no_effect(suffix, tmp_path):
             assert str(damaged) in str(error) or str(path) in str(error)
             refused += 1
         else:
-            # What is read has its damage where it does not matter: in a space, or in the archive's dates.
+            # Damage that is read is harmless: in white space or in the archive's dates.
             np.testing.assert_array_equal(simulate(found, images), expected)
             assert description(found) == description(model)
     assert 0.8 * N_MUTATIONS < refused < N_MUTATIONS
@@ -232,7 +232,7 @@ def test_descriptions_with_other_content_are_refused(text, path):
 
 
 def test_a_zip_bomb_is_not_unpacked(path):
-    """Ten megabytes of zeros in ten kilobytes."""
+    """Ten megabytes of zeros, compressed to ten kilobytes."""
     with np.load(str(path)) as found:
         arrays = dict(found)
     with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
@@ -247,7 +247,7 @@ def test_a_zip_bomb_is_not_unpacked(path):
 
 
 def test_no_code_is_run(path, tmp_path):
-    """By an array that unpickles to a command."""
+    """An array that unpickles to a command is not loaded."""
 
     class Harm:
         def __reduce__(self):

@@ -1,4 +1,4 @@
-"""Integer models as arrays and a description: what is read back is what was written."""
+"""Integer models as arrays and a description are read back unchanged."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def write(model, directory):
 
 
 def check_same(one, other):
-    """In all that the simulator and exports use."""
+    """Compare everything that the simulator and exports use."""
     assert description(one) == description(other)
     assert one.tensors == other.tensors and [op.layer for op in one.ops] == [op.layer for op in other.ops]
     arrays, others = arrays_of(one), arrays_of(other)
@@ -93,7 +93,7 @@ def test_multipliers_that_vanish_or_saturate_are_read_back_unchanged(ranges, tmp
 
 
 def test_arrays_can_be_read_without_qatviz(tmp_path):
-    """By NumPy without pickles, as the description says."""
+    """By NumPy without pickles, with the description's types and shapes."""
     model = model_of(everything(), *SETTINGS["int4"])
     path = write(model, tmp_path)
     with np.load(str(path), allow_pickle=False) as arrays:

@@ -1,4 +1,4 @@
-"""Each operation of an ONNX file, run in onnxruntime, against the simulator."""
+"""Each operation of an ONNX file, run in onnxruntime, compared with the simulator."""
 
 import re
 from collections import Counter
@@ -33,7 +33,7 @@ SETTINGS = {
     "ternary": (dict(_SYMMETRIC, num_bits=2, narrow_range=True), {"num_bits": 5}),
     "powers of two": (dict(_SYMMETRIC, power_of_two=True), {"power_of_two": True}),
 }
-#: Of more than 8 bits.
+#: Settings of more than 8 bits.
 WIDE = {
     "16-bit activations": (_SYMMETRIC, {"num_bits": 16}),
     "16-bit weights": ({"num_bits": 16, "per_channel": True}, {}),
@@ -41,13 +41,13 @@ WIDE = {
     "9 bits": ({"num_bits": 9, "narrow_range": True}, {"num_bits": 9}),
     "4-bit weights, 12-bit activations": ({"num_bits": 4}, {"num_bits": 12}),
 }
-#: What puts out codes that came in, or picks among them.
+#: Operations that copy or select input codes.
 COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6")
 FORMS = {"uint8": {}, "int8": {"storage": "int8", "layout": "nchw"}}
 
 
 def all_outputs(model, **form):
-    """The file with all tensors put out, loaded."""
+    """Load the file with all tensors as outputs."""
     return OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **form))
 
 
@@ -58,7 +58,7 @@ def check_layers(model, **form):
 
 
 def nodes(content):
-    """A file's nodes by their names."""
+    """Return a file's nodes by name."""
     return {node.name: node for node in onnx.load_model_from_string(content).graph.node}
 
 
@@ -95,7 +95,7 @@ def test_chains_of_all_shapes_equal_the_simulator(setting, seed):
 @pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
 def test_shipped_logits_equal_the_simulators(setting, form):
-    """Without codes to be put out, onnxruntime takes more for operations in integers."""
+    """Without codes as outputs, onnxruntime fuses more operations into integer ones."""
     model = model_of(everything(), *SETTINGS[setting])
     runner = OnnxRunner(model, onnx_model(model, **FORMS[form]))
     agreement = compare_logits(*run_logits(model, runner.run, images_for(model)))
@@ -127,7 +127,7 @@ def test_operations_in_float_stay_in_float_in_an_exact_file(setting, left):
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_multipliers_of_any_size_are_supported(exact):
-    """Of sums that are far beyond the output's codes, and of such that are always less than half of one."""
+    """Accumulators far beyond the output's codes, and ones that are always below half a code."""
     net = network_of(
         (8,), (Dense, "large", {"units": 6}), (Dense, "small", {"units": 6}), (Dense, "logits", {"units": 2})
     )
@@ -148,7 +148,7 @@ def test_multipliers_of_any_size_are_supported(exact):
 
 
 def test_neighbouring_large_weights_do_not_saturate():
-    """Of int8 weights, x86 processors without VNNI add products in pairs in 16 bits; of uint8 they do not."""
+    """With int8 weights, x86 processors without VNNI add pairs of products in 16 bits; with uint8 they do not."""
     net = network_of(
         (4, 4, 16), (Conv2D, "conv", {"filters": 8}), (Flatten, "flatten", {}), (Dense, "logits", {"units": 3})
     )
@@ -163,7 +163,7 @@ def test_neighbouring_large_weights_do_not_saturate():
 
 # Rounding
 
-#: With it codes are values: scale 1, zero point 0.
+#: Grid on which codes equal values: scale 1, zero point 0.
 UNIT = (-128.0, 127.0)
 
 
@@ -202,7 +202,7 @@ def test_averages_exclude_padding():
 
 @pytest.mark.parametrize("images, low", [("-1..1", -1.0), ("0..1", 0.0)])
 def test_pixels_between_two_codes_are_rounded_as_in_training(images, low):
-    """8-bit pixels in -1..1 are all in the middle of two codes of an 8-bit grid of that range."""
+    """8-bit pixels in -1..1 are all ties on an 8-bit grid of that range."""
     model = model_of(
         network_of((16, 16, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 2})),
         ranges={"input.activations": (low, 1.0)},
@@ -219,7 +219,7 @@ def test_pixels_between_two_codes_are_rounded_as_in_training(images, low):
     "setting, num_bits, anywhere", [("powers of two", 8, True), ("8 bits", 8, False), ("powers of two", 9, False)]
 )
 def test_tie_breakers_are_added_only_if_ties_are_possible(setting, num_bits, anywhere):
-    """Above 8 bits nothing is left to do: what is rounded in float has its ties rounded up."""
+    """Above 8 bits none are needed: rounding in float rounds ties up."""
     weights, activations = SETTINGS[setting]
     file = onnx_model(model_of(everything(), weights, dict(activations, num_bits=num_bits)))
     broken = {name.split(".")[0] for name in nodes(file.content) if name.endswith(".ties_up")}
@@ -227,7 +227,7 @@ def test_tie_breakers_are_added_only_if_ties_are_possible(setting, num_bits, any
     assert ("conv" in broken) == ("sum" in broken) == anywhere
 
 
-# What is written
+# Contents
 
 
 def test_clamps_are_written_only_where_the_type_does_not_saturate():
@@ -235,7 +235,7 @@ def test_clamps_are_written_only_where_the_type_does_not_saturate():
         layers = [(Dense, "hidden", {"units": 5})] + ([(activation, "act", {})] if activation else [])
         model = model_of(network_of((4,), *layers, (Dense, "logits", {"units": 2})), weights, settings)
         counts = operators(onnx_model(model).content)
-        return counts["Relu"], counts["Clip"] - 1  # one is the image's
+        return counts["Relu"], counts["Clip"] - 1  # one belongs to the image
 
     assert found(None) == found(ReLU) == (0, 0)
     assert found(ReLU, symmetric=True) == (1, 0)
@@ -294,7 +294,7 @@ def test_weights_are_stored_in_8_bits_with_their_scales():
     np.testing.assert_array_equal(constants["conv.weights.scale"], weights.scale)
     np.testing.assert_array_equal(constants["conv.bias.codes"], weights.bias)
     largest = {name: array.nbytes for name, array in constants.items() if array.dtype == np.float32}
-    assert max(largest.values()) <= 4 * 12  # scales of the most channels
+    assert max(largest.values()) <= 4 * 12  # scales of the layer with the most channels
 
 
 def test_the_file_has_metadata_on_its_source():
@@ -307,7 +307,7 @@ def test_the_file_has_metadata_on_its_source():
     assert (file.opset_import[0].version, file.ir_version, file.producer_name) == (13, 8, "qatviz")
 
 
-# How it is fed, and what it puts out
+# Inputs and outputs
 
 
 def test_examples_do_not_depend_on_each_other():

@@ -20,14 +20,14 @@ pytest.importorskip("onnx")
 
 @pytest.fixture(scope="session")
 def newer():
-    """The newer Python."""
+    """Return the newer Python."""
     return newer_onnxruntime.find() or pytest.skip(newer_onnxruntime.MISSING)
 
 
 @pytest.fixture
-def put_out(newer, tmp_path):
-    """What files of one form put out for images."""
-    return lambda images, *files: newer_onnxruntime.put_out(newer, tmp_path, images, *files)
+def outputs_of(newer, tmp_path):
+    """Return a function that runs files on images."""
+    return lambda images, *files: newer_onnxruntime.run_files(newer, tmp_path, images, *files)
 
 
 def check(found, expected, name):
@@ -38,12 +38,12 @@ def check(found, expected, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-def test_every_operation_and_the_logits_equal_the_simulators(setting, form, put_out):
+def test_every_operation_and_the_logits_equal_the_simulators(setting, form, outputs_of):
     model = model_of(everything(), *SETTINGS[setting])
     images = images_for(model, 24)
     expected = simulate_tensors(model, images)
     layers = onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **FORMS[form])
-    tensors, (logits,) = put_out(images, layers, onnx_model(model, **FORMS[form]))
+    tensors, (logits,) = outputs_of(images, layers, onnx_model(model, **FORMS[form]))
     for name, found in zip(layers.outputs, tensors):
         codes = found.astype(np.int32) - layers.storage.offset
         check(codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes, expected, name)
@@ -52,12 +52,12 @@ def test_every_operation_and_the_logits_equal_the_simulators(setting, form, put_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", ["8 bits", "asymmetric, 7 bits", "powers of two"])
-def test_every_code_of_exact_files_equals_the_simulators(setting, put_out):
+def test_every_code_of_exact_files_equals_the_simulators(setting, outputs_of):
     model = model_of(everything(), *SETTINGS[setting])
     images = images_for(model, 24)
     expected = simulate_tensors(model, images)
     layers = onnx_model(model, exact=True, outputs=[tensor.name for tensor in model.tensors])
-    tensors, (logits,) = put_out(images, layers, onnx_model(model, exact=True))
+    tensors, (logits,) = outputs_of(images, layers, onnx_model(model, exact=True))
     for name, found in zip(layers.outputs, tensors):
         codes = found.astype(np.int32) - layers.storage.offset
         np.testing.assert_array_equal(codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes, expected[name])
@@ -68,8 +68,8 @@ def test_every_code_of_exact_files_equals_the_simulators(setting, put_out):
 @pytest.mark.parametrize(
     "setting", ["8 bits", "asymmetric per channel", "powers of two", "4-bit weights, 12-bit activations"]
 )
-def test_exact_files_of_deep_chains_equal_the_simulator(setting, put_out):
+def test_exact_files_of_deep_chains_equal_the_simulator(setting, outputs_of):
     model = model_of(random_chain(4), *dict(SETTINGS, **WIDE)[setting])
     images = images_for(model, 32)
-    ((logits,),) = put_out(images, onnx_model(model))
+    ((logits,),) = outputs_of(images, onnx_model(model))
     check(codes_of(logits, model.logits), simulate_tensors(model, images, ["logits"]), "logits")

@@ -28,8 +28,8 @@ def names(directory):
     return sorted(os.listdir(str(directory)))
 
 
-def put_out(path, images):
-    """What a user's own lines would find."""
+def outputs_of(path, images):
+    """Return the outputs of a file, run like in a user's program."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: images})[0]
 
@@ -49,14 +49,14 @@ def test_an_export_is_a_file_with_proof_and_golden_vectors(weights, storage, tmp
     assert report.outputs["file to evaluation graph"].largest <= 1
     assert ("ORT_ENABLE_BASIC" in report.to_text()) == (storage == "int8") and "the input:" not in report.to_text()
     with np.load(str(tmp_path / "new" / "net.onnx.golden.npz")) as golden:
-        values = put_out(written.paths[0], golden["images"])
+        values = outputs_of(written.paths[0], golden["images"])
         codes = np.round(values / golden["logits_scale"]) + golden["logits_zero_point"]
         np.testing.assert_array_equal(codes, golden["file_output"])
 
 
 @pytest.mark.parametrize("off, is_fault", [(0, False), (1, False), (2, True)])
 def test_tensors_of_more_than_8_bits_are_proven(off, is_fault, tmp_path, dataset, monkeypatch):
-    """In float, whose sums of many bits may be off by so much that a code is another, by one."""
+    """In float, where long sums have errors that may change a code by one."""
     run = OnnxRunner.run
 
     def run_off(self, codes):
@@ -74,7 +74,7 @@ def test_the_file_outputs_probabilities_and_the_proof_compares_logits(tmp_path, 
     plain, softmax = (export(tmp_path / name, dataset, softmax=name == "b.onnx") for name in ("a.onnx", "b.onnx"))
     assert plain.report.outputs == softmax.report.outputs and plain.report.layers == softmax.report.layers
     images = dataset.x_test[:5] / np.float32(255)
-    np.testing.assert_allclose(put_out(softmax.paths[0], images).sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(outputs_of(softmax.paths[0], images).sum(axis=1), 1, rtol=1e-6)
 
 
 def test_the_layout_affects_only_the_input(tmp_path, dataset):
@@ -82,7 +82,7 @@ def test_the_layout_affects_only_the_input(tmp_path, dataset):
     assert plain.report.outputs == turned.report.outputs
     images = dataset.x_test[:5] / np.float32(255)
     np.testing.assert_array_equal(
-        put_out(plain.paths[0], images), put_out(turned.paths[0], images.transpose(0, 3, 1, 2))
+        outputs_of(plain.paths[0], images), outputs_of(turned.paths[0], images.transpose(0, 3, 1, 2))
     )
 
 
@@ -130,7 +130,7 @@ def test_missing_packages_are_refused_with_the_command_to_install_them(package, 
     hint = f'exports to ONNX need {package}, which .*; possible after: pip install "qatviz.onnx."'
     with pytest.raises(ExportError, match=hint):
         export(tmp_path / "net.onnx", dataset)
-    # Found, but broken.
+    # Installed, but broken.
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ExportError, match=hint):
@@ -168,4 +168,4 @@ def test_stored_weights_equal_the_models(storage, settings):
         np.testing.assert_allclose(stored.bias_scale, model.tensor(op.inputs[0]).scale * op.weights.scale, rtol=1e-6)
 
 
-# On the way
+# Progress

@@ -1,4 +1,4 @@
-"""Networks of the zoo, and MobileNetV2, as ONNX files: against the evaluation graph and the simulator."""
+"""Networks of the zoo, and MobileNetV2, as ONNX files, compared with evaluation graph and simulator."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,9 @@ pytest.importorskip("onnxruntime")
 
 EXAMPLES, DEEPEST_EXAMPLES, LAYER_EXAMPLES = 64, 16, 8
 FEW_SETTINGS = ("int8", "4-bit-activations", "asymmetric-8-bit-per-channel")
-#: What onnxruntime computes in float: 8-bit weights with a zero point for each channel. Of some million codes of a deep
-#: network, one or two are so near to the middle of two that float32 takes them to the other, and what differs makes
-#: more differ behind it.
+#: Settings that onnxruntime computes in float: 8-bit weights with a zero point for each channel. Among some million
+#: codes of a deep network, one or two are so close to a tie that float32 rounds them differently, and differences grow
+#: from layer to layer.
 IN_FLOAT = "asymmetric-8-bit-per-channel"
 DEEP_BAR, DEEPEST_BAR = Agreement(0.97, 1, 1.0), Agreement(0.9, 10, 0.9)
 

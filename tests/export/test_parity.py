@@ -1,4 +1,4 @@
-"""What the evaluation graph shows is what the integers say: logits of all kinds of networks, code by code."""
+"""Logits of evaluation graph and integer model agree code by code, for all kinds of networks."""
 
 import os
 from contextlib import ExitStack
@@ -26,14 +26,14 @@ SETTINGS = {
     },
     "power-of-two": {"preset": "tflite-int8", "weights": {"power_of_two": True}, "activations": {"power_of_two": True}},
 }
-#: Smallest share of identical codes, largest difference, smallest share of equal top-1. The graph is exact but for sums
-#: of more than 22 bits, as Dense layers with many inputs have.
+#: Smallest fraction of identical codes, largest difference, smallest fraction of equal top-1. The graph is exact except
+#: for accumulators of more than 22 bits, such as in Dense layers with many inputs.
 EXACT, LONG_SUMS = (1.0, 0, 1.0), (0.998, 1, 1.0)
 SHALLOW, DEEP, DEEPEST = ("mlp", "lenet"), ("dscnn", "resnet8"), ("mobilenet", "mobilenetv2")
-#: Digits, and as many random inputs.
+#: Number of digits and of random inputs.
 EXAMPLES, DEEP_EXAMPLES, ALL_EXAMPLES = 128, 32, 1000
 FEW_SETTINGS = ("int8", "int4", "4-bit-activations", "asymmetric-8-bit", "power-of-two")
-#: Asks for trained networks, and for all settings on all examples, which takes minutes.
+#: Include trained networks, and all settings on all examples, which takes minutes.
 EXHAUSTIVE = bool(os.environ.get("QATVIZ_EXHAUSTIVE"))
 
 
@@ -44,7 +44,7 @@ EXHAUSTIVE = bool(os.environ.get("QATVIZ_EXHAUSTIVE"))
     ],
 )
 def case(request):
-    """A network, its name, and the inputs to compare."""
+    """Return a network, its name, and the inputs to compare."""
     name = request.param
     count = ALL_EXAMPLES if EXHAUSTIVE else EXAMPLES if name in SHALLOW else DEEP_EXAMPLES
     with ExitStack() as stack:
@@ -55,7 +55,7 @@ def case(request):
 
 
 def same_top1(expected, found):
-    """bool ``[n]``: the largest of one is a largest of the other."""
+    """Return a mask of examples with the same largest value."""
     rows = np.arange(len(expected))
     return (expected[rows, found.argmax(axis=1)] == expected.max(axis=1)) | (
         found[rows, expected.argmax(axis=1)] == found.max(axis=1)

@@ -1,4 +1,4 @@
-"""Exports of several files: a directory that is there as a whole, or as it was."""
+"""Exports of several files: a directory is written completely or left unchanged."""
 
 import os
 from typing import ClassVar
@@ -67,7 +67,7 @@ def test_a_failed_write_keeps_the_existing_directory(broken, fails_at, tmp_path,
         return real(*arguments)
 
     monkeypatch.setattr(os, broken, failing)
-    if broken == "replace" and fails_at == 2:  # there are but two: all is well
+    if broken == "replace" and fails_at == 2:  # only two files: no failure
         write_export(tmp_path / "out", {"a.c": b"2"}, Report())
         before["out/a.c"] = b"2"
     else:

@@ -1,4 +1,4 @@
-"""The benchmark that prints the parity table: what is in it, and what it says where there is nothing to print."""
+"""The benchmark of the parity table: its figures, and the reasons for missing ones."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ import parity_runtimes
 
 @pytest.fixture
 def figures(monkeypatch):
-    """What is printed for names; of an mlp that is not trained, on few inputs."""
+    """Return a function that measures figures of an untrained mlp on few inputs."""
 
     def source(name):
         network = calibrated(name)

@@ -1,4 +1,4 @@
-"""Exports of a network that predicts numbers: every format's proof speaks of its error, and of no classes."""
+"""Exports of a regression network: the proof of every format has its error and no classes."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def perfect(model, codes):
     return run_codes(model, codes, [op.output for op in model.ops])
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))  # which compute nothing
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))  # which have no outputs
 def test_the_proof_of_every_format_has_the_error_of_its_file(name, tmp_path):
     form, options = FORMATS[name], {"rebuild": True} if name == "keras" else {}
     written = form.export(source(), tmp_path / ("net" + form.suffix), options)
@@ -61,7 +61,7 @@ def test_the_proof_of_every_format_has_the_error_of_its_file(name, tmp_path):
     assert record["metric"] == "rmse" and "accuracy" not in record
     assert all(found.get("top1") is None for found in record["outputs"].values())
     assert len(record["rmse"]) >= 2
-    # Near to each other, and far from what rounding alone would come to.
+    # Close to each other, and far from the rounding error alone.
     assert max(record["rmse"].values()) == pytest.approx(min(record["rmse"].values()), rel=0.05)
     assert min(record["rmse"].values()) > 0.5
     assert "RMSE: " in written.report.to_text() and "ccuracy" not in written.report.to_text()

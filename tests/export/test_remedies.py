@@ -33,7 +33,7 @@ CASES += [(ONNX, {"exact": True, "storage": "int8"}), (FORMATS["c"], {}), (FORMA
 
 
 def applied(book, options, remedies):
-    """The settings and options after these changes."""
+    """Return the settings and options after these changes."""
     settings = [remedy for remedy in remedies if isinstance(remedy, SettingChange)]
     book, _ = book.change(settings)
     changed = {remedy.option: remedy.value for remedy in remedies if isinstance(remedy, OptionChange)}
@@ -81,7 +81,7 @@ def test_an_add_of_three_tensors_is_refused_before_anything_is_computed():
 
 
 def test_weights_whose_codes_do_not_need_their_zero_point_are_int8():
-    """The settings can't tell, so they refuse; the arrays of the integer model decide."""
+    """Settings alone do not suffice and are refused; the arrays of the integer model decide."""
     network = network_of((4,), (Dense, "logits", {"units": 2}))
     assert TFLITE.limits(network, book_of(network, {"per_channel": True}), None, TFLITE.with_defaults())
     around_0, above_0 = np.float32([[-128, -256], [64, 128], [0, 32], [127, 254]]), np.float32([[1, 2]] * 4)

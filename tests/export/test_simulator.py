@@ -1,4 +1,4 @@
-"""The simulator against the quantized evaluation graph, layer by layer, and against sums done by hand."""
+"""The simulator compared with the quantized evaluation graph, layer by layer, and with results computed by hand."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ from qatviz.network.layers import (
 )
 from qatviz.quant import live_state
 
-#: With scales that are powers of two float32 arithmetic is exact, and so is the comparison: ties included.
+#: With power-of-two scales, float32 arithmetic is exact, including ties.
 EXACT = {"power_of_two": True}
 SETTINGS = {
     "int8": ({"symmetric": True, "narrow_range": True, "per_channel": True}, {}),
@@ -62,7 +62,7 @@ class Graph:
         self._fetches["input"] = quantized["input.activations"].values
 
     def values(self, book, arrays, images):
-        """float32 outputs of all units with a quantizer of their own, by layer."""
+        """Return float32 outputs of all units with their own quantizer, by layer."""
         place = live_state.layout(self._case.plan)
         state = {name: arrays[name] for name in live_state.initial_ranges(place)}
         state.update(live_state.settings_arrays(place, book.quantizers, book.run, 0))
@@ -83,7 +83,7 @@ def graph(request):
 
 
 def graph_codes(model, values):
-    """Codes of what the graph has, which must be on its grids."""
+    """Return the codes of the graph's values, which must be on its grids."""
     found = {}
     for name, value in values.items():
         tensor = model.tensor(name)
@@ -120,12 +120,12 @@ def test_codes_with_arbitrary_scales_equal_the_graphs(graph, setting):
 
 
 def units(shape, **layers):
-    """A network that begins with these layers (kind and settings by name)."""
+    """Return a network that begins with these layers (kind and settings by name)."""
     chain = [(kind, name, settings) for name, (kind, settings) in layers.items()]
     return network_of(shape, *chain, (Flatten, "flatten", {}), (Dense, "logits", {"units": 2}))
 
 
-#: With it codes are values: scale 1, zero point 0.
+#: Grid on which codes equal values: scale 1, zero point 0.
 UNIT = (-128.0, 127.0)
 
 
@@ -177,7 +177,7 @@ def test_maxima_ignore_padding_but_not_zeros():
 
 
 def test_a_convolution_pads_with_the_zero_point():
-    """Of ones everywhere with weights of one, corners see 4, edges 6, the middle 9."""
+    """With inputs and weights of one, corners are 4, edges 6, the centre 9."""
     network = network_of(
         (3, 3, 1),
         (Conv2D, "conv", {"filters": 1, "use_bias": False}),
@@ -195,7 +195,7 @@ def test_a_convolution_pads_with_the_zero_point():
 
 @pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
 def test_means_with_power_of_two_scale_ratios_equal_the_graphs(size, halvings):
-    """What breaks ties must not make any: neither the graph's doubles nor factors of 31 bits hold 1/49."""
+    """Tie breaking must not cause ties: neither doubles nor 31-bit multipliers represent 1/49 exactly."""
     case = MeansByPowers(size, halvings)
     np.testing.assert_array_equal(run_codes(case.model, case.codes, ["means"])["means"], case.expected)
     graph = Graph(case.network)

@@ -1,4 +1,4 @@
-"""Event files: TensorBoard's own reader finds in them what the run measured."""
+"""Event files: TensorBoard's own reader returns the run's measurements."""
 
 import os
 import warnings
@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # TensorBoard 1.15 is from 2019
     from tensorboard.backend.event_processing import event_accumulator, plugin_event_accumulator
 
-# TensorBoard 1.15 is of its time.
+# TensorBoard 1.15 emits deprecation warnings.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:inspect.getargspec:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:np.asscalar:DeprecationWarning"),
@@ -41,8 +41,8 @@ TENSORS = tuple(tensor.name for tensor in quantization_plan(NETWORK).tensors)
 def step_values(step):
     random = np.random.RandomState(step)
     values = random.randn(len(STEP_MEASURES), len(TENSORS)).astype(np.float32)
-    values[0, 0] = np.nan  # a tensor that isn't quantized has no scale
-    values[7, 1] = np.inf  # an exact one no error
+    values[0, 0] = np.nan  # a float tensor has no scale
+    values[7, 1] = np.inf  # an exact tensor has no error
     return values
 
 
@@ -72,7 +72,7 @@ CHANGE = ChangeSettings((("dense1.weights.num_bits", 4),))
 
 @pytest.fixture
 def recorded(tmp_path):
-    """A run of 60 steps that was set back once, at step 50 to step 40."""
+    """Return the directory of a run of 60 steps that was rewound once, from step 50 to step 40."""
     record = RunRecord.create(tmp_path / "run", {"network": NETWORK.to_dict(), "created": CREATED})
     steps = {}
     for step in list(range(1, 51)) + list(range(41, 61)):
@@ -165,7 +165,7 @@ def test_events_are_texts_except_those_that_were_undone(recorded, tmp_path):
 
 
 def test_the_plugins_of_tensorboard_read_their_data(recorded, tmp_path):
-    """What TensorBoard shows goes through another reader, which turns old summaries into those of its plugins."""
+    """TensorBoard uses another reader, which converts old summaries to those of its plugins."""
     directory, _ = recorded
     write_series(tmp_path / "board", recorded_series(RunRecord.read(directory)))
     found = plugin_event_accumulator.EventAccumulator(str(tmp_path / "board"))
@@ -214,12 +214,12 @@ def test_a_run_in_memory_is_written_like_its_record(tmp_path):
     for step in range(1, 101):
         history.append(STEPS, step, np.concatenate([[1 / step, 1e-3], step_values(step).reshape(-1)]))
     history.append(EVALUATIONS, 100, np.array([0.9, 0.8, 0.7, 0.6]))
-    happened = [
+    run_events = [
         events.Finished(100),
         events.Evaluated(100, dict(zip(MODES, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
         events.CommandApplied(7, "a-1", CHANGE, (events.Change("run.learning_rate", 1e-3, 1e-4),)),
     ]
-    write_events(tmp_path / "board", history, [snapshot(50), snapshot(100)], happened, created=CREATED)
+    write_events(tmp_path / "board", history, [snapshot(50), snapshot(100)], run_events, created=CREATED)
     found = read(tmp_path / "board")
     recent = {step: value for step, value in scalars(found, "loss").items() if step > 96}
     assert recent == {step: pytest.approx(1 / step) for step in range(97, 101)}
@@ -240,7 +240,7 @@ def test_files_go_to_a_new_subdirectory_of_a_directory_in_use(tmp_path):
 
 def test_series_that_are_merged_while_they_are_read_stay_consistent():
     class Busy(History):
-        """A run that takes 40 steps between two reads, the first three times."""
+        """History of a run that takes 40 steps between two reads, the first three times."""
 
         reads = 0
 

@@ -1,4 +1,4 @@
-"""Files whose scales and biases suit kernels that round twice: gemmlowp's arithmetic, TensorFlow 1.15's interpreter."""
+"""Files with scales and biases for kernels that round twice: gemmlowp's arithmetic, TensorFlow 1.15's interpreter."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_the_option_makes_far_fewer_codes_differ(settings):
 
 
 def test_ties_that_litert_rounds_down_are_noted():
-    """Of powers of two, where results go below 0; a file for kernels that round twice is for others."""
+    """With power-of-two multipliers and results below 0, unless the file is for kernels that round twice."""
     model = model_of(random_chain(4), *POWER_OF_TWO)
     notes = [note for note in tflite_model(model).notes if "LiteRT rounds every second tie down" in note]
     below = [op.name for op in model.ops if op.weights is not None and op.clamp[0] < model.tensor(op.output).zero_point]
@@ -80,7 +80,7 @@ def test_biases_change_by_one_at_most_and_scales_by_little():
         )
         np.testing.assert_array_equal(suited.codes, plain.codes)
         assert set(np.unique(suited.bias - plain.bias)) <= {-1, 0, 1}
-        # Two steps of the first rounding, of as many as the step 128 has.
+        # Two units of the first rounding at the result 128.
         np.testing.assert_allclose(suited.scale / plain.scale, 1, atol=2.1 * op.requantization.real.max() / 128)
     changed, same = (tflite_model(model, double_rounding=on).content for on in (True, False))
     assert changed != same and len(changed) == len(same)

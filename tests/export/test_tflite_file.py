@@ -14,7 +14,7 @@ GRID = Quantization(np.float32([0.5]), np.int64([-3]))
 
 
 def maximum(constant, name="MAXIMUM", version=2):
-    """A file that computes the larger of its input, int8 ``[1, 3]``, and a constant."""
+    """Return a file that computes the maximum of its input, int8 ``[1, 3]``, and a constant."""
     file = TfliteFile("a test")
     source = file.add_tensor("source", (1, 3), np.int8, GRID)
     limit = file.add_constant("limit", constant, GRID)

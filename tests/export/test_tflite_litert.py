@@ -1,4 +1,4 @@
-"""TFLite files in LiteRT, TFLite's present runtime, whose XNNPACK kernels round once.
+"""TFLite files in LiteRT, TFLite's current runtime, whose XNNPACK kernels round once.
 
 Without a Python that has it (see :mod:`qatviz.export.tflite.litert`), these tests are skipped.
 """
@@ -106,7 +106,7 @@ def test_deep_networks_equal_the_evaluation_graph(name, setting, litert):
     [(Conv2D, {"filters": 8}, (3, 3, 4)), (DepthwiseConv2D, {}, (3, 3, 4)), (Dense, {"units": 8}, (12,))],
 )
 def test_ties_with_power_of_two_scales_are_rounded_up_before_a_relu(kind, sizes, shape, weights, litert):
-    """Some sums of a hundred are ties; rounded to even, half of them would be another code."""
+    """Some sums in a hundred are ties; rounded to even, half of them would have a different code."""
     net = network_of(
         shape, (kind, "layer", sizes), (ReLU, "relu", {}), (Flatten, "flat", {}), (Dense, "logits", {"units": 2})
     )

@@ -1,6 +1,6 @@
-"""The process that LiteRT runs in: what is asked of it, what it answers, and what becomes of it when it does not.
+"""The process that LiteRT runs in: requests, answers, errors and timeouts.
 
-A program in the place of the newer Python stands in for LiteRT: this Python, with a package of that name.
+A program stands in for the newer Python with LiteRT: this Python, with a package of that name.
 """
 
 import os
@@ -16,7 +16,7 @@ from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, fin
 from qatviz.export.tflite.written import TfliteModel
 
 FILE = TfliteModel(b"the content", np.dtype(np.uint8), {"input": 128, "first": 128, "second": 3})
-#: Puts out its input, and one more, after what a test puts in for ``invoke``.
+#: Returns its input, and its input plus one, after running the test's code in ``invoke``.
 STAND_IN = """
 import os, time
 import numpy as np
@@ -57,7 +57,7 @@ class Interpreter:
 
 
 def program(path, text):
-    """An executable file."""
+    """Write an executable file."""
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
@@ -65,7 +65,7 @@ def program(path, text):
 
 @pytest.fixture
 def runner(tmp_path):
-    """Makes a runner whose LiteRT does in ``invoke`` what it is told."""
+    """Return a function that makes a runner whose LiteRT runs the given code in ``invoke``."""
     made = []
 
     def make(invoke="pass", **options):
@@ -120,13 +120,13 @@ def test_a_missing_python_is_an_error(tmp_path):
 
 
 def test_nothing_is_imported_from_the_working_directory(runner, tmp_path, monkeypatch):
-    """A module of the user's in the working directory does not take the place of a library."""
+    """A user's module in the working directory does not shadow a library."""
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
     assert runner().run(np.zeros((1, 3), np.int32))
 
 
-# Where it is looked for
+# Search
 
 
 def test_the_first_python_on_the_path_with_litert_is_used(tmp_path, monkeypatch):

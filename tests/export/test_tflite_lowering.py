@@ -1,4 +1,4 @@
-"""Each operation of a TFLite file, run in TensorFlow 1.15's interpreter, against the simulator."""
+"""Each operation of a TFLite file, run in TensorFlow 1.15's interpreter, compared with the simulator."""
 
 import numpy as np
 import pytest
@@ -41,12 +41,12 @@ SETTINGS = {
     "affine 7 bits": ({"num_bits": 7, "per_channel": True}, {"narrow_range": True}),
     "ternary": ({"num_bits": 2, "symmetric": True, "narrow_range": True, "per_channel": True}, {"num_bits": 4}),
 }
-#: What puts out codes that came in, or picks among them.
+#: Operations that copy or select input codes.
 COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6")
 
 
 def everything():
-    """All kinds of layers that TFLite takes, with strides, paddings and dilations that differ."""
+    """Return a network with all layers that TFLite supports and various strides, paddings and dilations."""
     net = NetworkBuilder("everything", (12, 10, 2))
     net.add(ZeroPad, "pad", padding=((1, 0), (2, 1)))
     net.add(Conv2D, "conv", filters=6, kernel_size=(5, 3), strides=(2, 1), use_bias=False)
@@ -84,12 +84,12 @@ def images_for(model, count=48, seed=0):
 
 
 def all_outputs(model, **options):
-    """The file with all tensors put out, loaded."""
+    """Load the file with all tensors as outputs."""
     return TfliteRunner(tflite_model(model, outputs=[op.output for op in model.ops], **options))
 
 
 def operations(content):
-    """Names of a file's operations, in order."""
+    """Return the names of a file's operations, in order."""
     names = {value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)}
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
@@ -128,7 +128,7 @@ def test_multiplied_codes_make_double_rounding_kernels_more_exact(bits):
     assert different[True] < different[False] / 2
 
 
-#: With it codes are values: scale 1, zero point 0.
+#: Grid on which codes equal values: scale 1, zero point 0.
 UNIT = (-128.0, 127.0)
 
 
@@ -183,7 +183,7 @@ def test_a_dense_with_per_channel_scales_is_a_convolution(settings, expected):
 
 
 def test_operations_have_the_version_that_introduced_their_type():
-    """As TensorFlow's converter writes them."""
+    """Like those written by TensorFlow's converter."""
     versions = {"int8": {}, "uint8": {}}
     for setting in ("int8", "int8 per tensor", "uint8 of 5 bits"):
         file = tflite_model(model_of(everything(), *SETTINGS[setting]), softmax=True)
@@ -248,13 +248,13 @@ def test_a_tensor_that_is_always_zero_stays_zero():
 
 
 def test_the_tested_network_has_every_kind_of_operation():
-    """The network of these tests has them all: those that the network's description knows, but for what is folded."""
+    """All kinds of layers that a network may have, except those that are folded."""
     kinds = {op.kind for op in model_of(everything()).ops}
     assert kinds == set(KINDS) - {"BatchNorm", "Dropout", "Softmax", "ReLU"}
     assert "ReLU" in {layer.kind for layer in everything().layers}
 
 
-# What is put out
+# Outputs
 
 
 def test_the_file_of_the_proof_equals_the_shipped_one():
@@ -300,7 +300,7 @@ def test_tensors_of_the_file_have_the_models_names_and_grids():
 
 
 def test_inputs_quantized_by_the_files_parameters_equal_the_models_codes():
-    """As a user would do it, by the scale and zero point of the file's input."""
+    """With scale and zero point of the file's input, like a user would."""
     model = model_of(everything(), *SETTINGS["uint8"])
     interpreter = tf.lite.Interpreter(model_content=tflite_model(model).content)
     interpreter.allocate_tensors()

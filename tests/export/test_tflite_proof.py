@@ -1,4 +1,4 @@
-"""The export as a whole: its proof finds what is wrong, and all of it is written, or nothing."""
+"""The export as a whole: the proof detects faults, and either all files are written or none."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def perfect(model, codes):
 
 
 def wrong_by(amount, layer):
-    """A runtime whose codes of one layer are wrong."""
+    """Return a runtime with wrong codes in one layer."""
 
     def run(model, codes):
         found = perfect(model, codes)
@@ -185,7 +185,7 @@ def test_vectors_have_input_and_output_of_the_shipped_file(weights, dtype, optio
 
 
 def test_the_shipped_file_is_the_proven_one(tmp_path, dataset):
-    """The report's own numbers, from the file on disk."""
+    """The file on disk has the numbers of the report."""
     written = export(tmp_path / "net.tflite", dataset, examples=30)
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
     runner = TfliteRunner(TfliteModel(written.paths[0].read_bytes(), np.dtype(np.int8), {"input": 0, "logits": 0}))
@@ -230,7 +230,7 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path, dataset):
 
 
 def test_each_layer_is_compared_from_the_files_own_input_codes(dataset):
-    """A fault shows in every layer behind it, but only once as that layer's own."""
+    """A fault affects all later layers, but is attributed to one layer only."""
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
 
     def run(codes):
@@ -247,7 +247,7 @@ def test_each_layer_is_compared_from_the_files_own_input_codes(dataset):
 
 @pytest.mark.parametrize("doubt", [True, False])
 def test_only_differences_near_a_tie_count_as_rounding(doubt):
-    """A quarter of 2 or 6 is in the middle, of 3 or 7 it is a unit of the accumulator beyond, of 4 or 5 it is more."""
+    """With the multiplier 1/4, accumulators 2 and 6 are ties, 3 and 7 one unit beyond, 4 and 5 farther."""
     net = network_of((1,), (Dense, "hidden", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
     unit = (-128.0, 127.0)
     model = model_of(
@@ -283,7 +283,7 @@ def test_low_agreement_of_a_double_rounding_runtime_is_noted_with_remedies(
     assert ("for kernels that round twice of" in text) == ("double_rounding" in options)
 
 
-# On the way
+# Options
 
 
 @pytest.mark.parametrize(

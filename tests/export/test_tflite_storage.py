@@ -1,4 +1,4 @@
-"""What a TFLite file has for weights and biases: the same numbers in its own types; and what it can't have."""
+"""Weights and biases in a TFLite file: equal numbers in its own types; and refusals."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
 
 INT8, UINT8 = np.dtype(np.int8), np.dtype(np.uint8)
-#: Settings of weights, and the kind of file they come to.
+#: Settings of weights, and the resulting kind of file.
 WEIGHTS = [
     ({"symmetric": True, "narrow_range": True}, INT8),
     ({"symmetric": True, "per_channel": True}, INT8),
@@ -37,7 +37,7 @@ def network():
 
 
 def skewed(**settings):
-    """Weights of which hardly any is negative: 8-bit codes with a zero point do not fit int8 without it."""
+    """Return weights with few negative values: their 8-bit codes do not fit int8 without a zero point."""
     net = network()
     arrays = state_of(net)
     for name in ("conv", "depthwise", "logits"):

@@ -1,4 +1,4 @@
-"""INT4 weights and int16 activations: what a file holds, what it can't, and what is said where nothing runs it."""
+"""INT4 weights and int16 activations: files, refusals, and reports without a runtime."""
 
 import json
 
@@ -20,7 +20,7 @@ from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.layers import Dense
 
 INT4 = {"num_bits": 4, "symmetric": True, "per_channel": True}
-#: Settings of weights and activations that int16 takes.
+#: Settings of weights and activations that int16 supports.
 INT16 = [
     (INT8, {"num_bits": 16, "symmetric": True}),
     ({"symmetric": True}, {"num_bits": 12}),
@@ -30,7 +30,7 @@ INT16 = [
 
 
 def tensors_of(content):
-    """The tables of a file's tensors by name, and their data."""
+    """Return the tables of a file's tensors by name, and their data."""
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
@@ -175,7 +175,7 @@ def test_codes_are_converted_to_the_files_and_back(weights, activations):
 
 
 def test_operations_with_int16_have_the_version_that_introduced_it():
-    """As TensorFlow's ``op_version.cc`` has them."""
+    """Like in TensorFlow's ``op_version.cc``."""
     found = versions_of(tflite_model(model_of(everything(), *INT16[1]), softmax=True, int16=True).content)
     assert found == {
         ("CONV_2D", 4),

@@ -1,4 +1,4 @@
-"""Networks of the zoo as TFLite files: against the evaluation graph and the simulator."""
+"""Networks of the zoo as TFLite files, compared with evaluation graph and simulator."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ SETTINGS = {
     "uint8-affine": {"preset": "uint8-affine", "weights": {"narrow_range": False}},
 }
 EXAMPLES, LAYER_EXAMPLES = 64, 16
-#: Identical logits, largest difference, equal top-1, against the evaluation graph. TensorFlow 1.15's kernels round
-#: twice, and what differs makes more differ behind it: in networks of ten layers and more, a quarter to a half of the
-#: logits are off by one or two (measured with these: 67 to 85 % identical).
+#: Identical logits, largest difference, equal top-1, compared with the evaluation graph. TensorFlow 1.15's kernels
+#: round twice, and differences grow from layer to layer: in networks of ten layers and more, a quarter to a half of the
+#: logits differ by one or two (measured: 67 to 85 % identical).
 BAR, DEEP_BAR = (0.75, 2, 0.98), (0.5, 4, 0.95)
 DEEP = ("dscnn", "resnet8")
 

@@ -1,4 +1,4 @@
-"""The proof by values: what is close, what is a fault, how it is told."""
+"""The proof by values: agreement, faults and texts."""
 
 import json
 
