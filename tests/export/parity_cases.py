@@ -92,8 +92,7 @@ def mobilenet_v2(input_shape=(32, 32, 3), classes=10):
 
 
 def few_layers(input_shape=(28, 28, 1), classes=10):
-    """The kind of network for which it is known how close runtimes come: each kind of layer once, without batch
-    norm."""
+    """Return the network for which the agreement of runtimes is known: all kinds of layers, without batch norm."""
     net = NetworkBuilder(FEW_LAYERS, input_shape)
     net.add(Conv2D, "conv", filters=8, kernel_size=3, padding="SAME")
     net.add(ReLU, "conv_relu")

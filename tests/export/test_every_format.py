@@ -1,5 +1,4 @@
-"""What is the same in exports to every format: what they tell on the way, cancelled, refused, failing: all or
-nothing."""
+"""Behaviour shared by exports to all formats: progress, cancellation, refusals and failures."""
 
 import os
 

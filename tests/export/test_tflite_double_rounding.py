@@ -38,8 +38,7 @@ def test_double_rounding_equals_gemmlowps(real):
 
 
 def different(model, **options):
-    """Share of codes that the interpreter has differently, of operations with weights, each given the model's
-    inputs."""
+    """Return the fraction of codes that differ in the interpreter, over operations with weights, on exact inputs."""
     file = tflite_model(model, outputs=[op.output for op in model.ops], **options)
     layers = compare_layers(model, TfliteRunner(file).run, images_for(model, 24))
     weighted = [layer for layer in layers if model.op(layer.layer).weights is not None]
