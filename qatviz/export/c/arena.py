@@ -1,4 +1,4 @@
-"""Memory plan of a C model: one block for the codes of all layers, in which codes reuse the space of dead ones."""
+"""Memory plan of a C model: one block for the codes of all layers, whose space is reused after their last use."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -7,7 +7,7 @@ ALIGNMENT = 4
 
 
 class Buffer(NamedTuple):
-    """Codes of a tensor, and the first and the last call that needs them."""
+    """Codes of a tensor, with the first and the last call that needs them."""
 
     name: str
     nbytes: int
@@ -35,7 +35,7 @@ def plan_arena(buffers: Sequence[Buffer]) -> Arena:
 
 
 def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
-    """Place large buffers first, each as low as those allow that are needed at the same time."""
+    """Place large buffers first, each at the lowest offset that is free during its lifetime."""
     offsets: Dict[str, int] = {}
     for buffer in sorted(buffers, key=lambda buffer: (-buffer.nbytes, buffer.first)):
         offsets[buffer.name] = 0
@@ -46,10 +46,10 @@ def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
 
 
 def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
-    """Place buffers in order of computation within the least possible size; return None if that fails.
+    """Place buffers in order of computation within the smallest possible size; return None if that fails.
 
-    Each gets a place at the end of the block that is farther from the largest one needed at the same time. This is
-    optimal for layers in a row.
+    Each is placed at the end of the block that is farther from the largest buffer in use at the same time. This is
+    optimal for a chain of layers.
     """
     steps = {buffer.first for buffer in buffers}
     most = max((sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
@@ -72,7 +72,7 @@ def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
 
 
 def _taken(buffer: Buffer, buffers: Sequence[Buffer], offsets: Dict[str, int]) -> List[Tuple[int, int]]:
-    """Return the intervals of buffers that are needed at the same time, in order."""
+    """Return the occupied intervals during the lifetime of ``buffer``, in order."""
     return sorted(
         (offsets[other.name], offsets[other.name] + other.nbytes)
         for other in buffers

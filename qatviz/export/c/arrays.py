@@ -73,12 +73,12 @@ def weights_offset(weights: IntegerWeights) -> np.ndarray:
 def _numbers(values: np.ndarray) -> List[str]:
     if values.dtype == np.int64:
         return [f"{value}LL" for value in values.tolist()]
-    # C has no negative literals: the absolute value of the least number would not fit its type.
+    # C has no negative literals, and the absolute value of the smallest number would not fit its type.
     return ["-2147483647 - 1" if value == -(2**31) else str(value) for value in values.tolist()]
 
 
 def _filled(numbers: List[str]) -> str:
-    """Return numbers on indented lines."""
+    """Return numbers as indented lines of text."""
     widest = max(map(len, numbers), default=1) + 2
     each = max((_WIDTH - 4) // widest, 1)
     lines = (", ".join(numbers[start : start + each]) for start in range(0, len(numbers), each))

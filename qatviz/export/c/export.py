@@ -18,12 +18,12 @@ from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.network.layer import element_count
 
-#: Largest number of codes of golden inputs in a source file, which has one input at least.
+#: Largest number of codes of the golden inputs in a source file, which has at least one input.
 _GOLDEN_CODES = 2**16
 #: Advice in the proof if there is no compiler.
 _ADVICE = (
-    "Whether the C computes these integers has to be seen where it is compiled: by `make test` there, or by\n"
-    "exporting again where there is a compiler (CC can name it)."
+    "To check the compiled C, run `make test` on a machine with a C compiler, or export again there (CC can name\n"
+    "the compiler)."
 )
 
 
@@ -31,7 +31,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     """Write a state of a run as C, with its proof.
 
     The proof compiles and runs the sources with the machine's C compiler; without one, the report says so
-    (:class:`qatviz.export.proof.unrun.UnrunReport`). Any thread; it has its own session and touches no run.
+    (:class:`qatviz.export.proof.unrun.UnrunReport`). Safe on any thread; uses a session of its own.
 
     Raises
     ------

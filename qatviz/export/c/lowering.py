@@ -18,9 +18,9 @@ from qatviz.network.layer import element_count
 
 #: Sources that are the same for all models, except for the values of ``@names@`` in some of them.
 _TEMPLATES = Path(__file__).with_name("runtime")
-_AS_THEY_ARE = ("qatviz_nn.h", "qatviz_nn.c")
-_FILLED_IN = ("main.c", "Makefile", "README.txt")
-#: Bits of a softmax's multiplier; integer bits of the fixed-point number whose exponential kernels compute.
+_VERBATIM = ("qatviz_nn.h", "qatviz_nn.c")
+_TEMPLATED = ("main.c", "Makefile", "README.txt")
+#: Bits of a softmax's multiplier; integer bits of the fixed-point exponents of kernels.
 _SOFTMAX_BITS, _SOFTMAX_INTEGER_BITS = 31, 5
 
 
@@ -86,8 +86,8 @@ def c_model(
         stem + ".c": _code(model, values, planned),
         "golden.h": _golden(source, logits, golden_input, golden_output),
     }
-    texts.update((name, _template(name)) for name in _AS_THEY_ARE)
-    texts.update((name, _filled_in(_template(name), values)) for name in _FILLED_IN)
+    texts.update((name, _template(name)) for name in _VERBATIM)
+    texts.update((name, _substituted(_template(name), values)) for name in _TEMPLATED)
     return CModel(
         stem,
         {name: text.encode("ascii") for name, text in texts.items()},
@@ -134,18 +134,18 @@ def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
     about += list(model.notes)
     constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
     constants += _grid(values["PREFIX"] + "_OUTPUT", model.logits)
-    constants += "\n/* Bytes of memory for what the layers put out: it is a static array. */\n"
+    constants += "\n/* Bytes of memory for the outputs of layers, a static array. */\n"
     constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
     if model.softmax is not None:
         constants += (
-            f'\n/* The softmax "{comment(model.softmax)}" after the logits is not computed: it changes no order. '
+            f'\n/* The softmax "{comment(model.softmax)}" after the logits is not computed: it keeps their order. '
         )
-        constants += "For an integer kernel:" if model.logits.num_bits <= 8 else "It is yours to do."
+        constants += "For an integer kernel:" if model.logits.num_bits <= 8 else "Apply it yourself if needed."
         constants += " */\n"
         if model.logits.num_bits <= 8:
             for name, value in softmax_constants(model.logits.scale)._asdict().items():
                 constants += f"#define {values['PREFIX']}_SOFTMAX_{name.upper()} {_literal(value)}\n"
-    return _filled_in(
+    return _substituted(
         _HEADER,
         dict(
             values, version=__version__, constants=constants, about="".join("\n * " + comment(line) for line in about)
@@ -235,8 +235,7 @@ def _golden(source: IntegerTensor, logits: IntegerTensor, golden_input: np.ndarr
     count = len(golden_input)
     return "\n".join(
         [
-            "/* Inputs, and the codes that are expected of them: from the integer model's simulator. Written "
-            "by qatviz. */",
+            "/* Inputs and expected output codes, computed by the integer model's simulator. Written by qatviz. */",
             "#include <stdint.h>",
             "",
             f"#define GOLDEN_COUNT {count}",
@@ -252,7 +251,7 @@ def _template(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="ascii")
 
 
-def _filled_in(text: str, values: Dict[str, Any]) -> str:
+def _substituted(text: str, values: Dict[str, Any]) -> str:
     return re.sub(r"@(\w+)@", lambda match: str(values[match.group(1)]), text)
 
 
@@ -268,8 +267,8 @@ def _literal(value: int) -> str:
 class SoftmaxConstants(NamedTuple):
     """Parameters of a softmax for integer kernels, such as TFLite's and CMSIS-NN's ``arm_softmax_s8``.
 
-    ``multiplier * 2**(shift - 31)`` takes differences of codes to steps of ``2**-26``; those below ``diff_min`` have an
-    exponential of 0. The result has scale 1/256 and zero point -128.
+    ``multiplier * 2**(shift - 31)`` converts differences of codes to units of ``2**-26``; those below ``diff_min`` have
+    an exponential of 0. The result has scale 1/256 and zero point -128.
     """
 
     multiplier: int

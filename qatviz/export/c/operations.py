@@ -26,7 +26,7 @@ SUFFIXES = (
 _Q31 = 31
 #: Name of a field of a C struct, and its value.
 Field = Tuple[str, Union[str, int]]
-#: Fields of the window of a convolution.
+#: Fields of a convolution's kernel, strides, dilation and padding.
 _WINDOW = (
     "kernel_height",
     "kernel_width",
@@ -53,7 +53,7 @@ class Source(NamedTuple):
     output_nbytes : int
         Size of its output's codes.
     many : bool
-        The function takes a list of inputs.
+        True if the function has a list of inputs.
     """
 
     definitions: str
@@ -76,7 +76,7 @@ def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
 
 
 def describe(op: IntegerOp) -> str:
-    """Return a text that names the layers of an operation."""
+    """Return a text with the names of an operation's layers."""
     others = ", ".join(f'"{comment(name)}"' for name in op.layers if name != op.name)
     return f'"{comment(op.name)}", {op.kind}{", with " + others if others else ""}'
 
@@ -199,7 +199,7 @@ def _concat(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, 
     return _source(output, [], stem, {"piece": pieces}, "join", fields, "qnn_concat", many=True)
 
 
-def _border(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+def _zero_pad(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     assert isinstance(op.layer, ZeroPad)
     (top, _), (left, _) = op.layer.padding
     fields: List[Field] = [
@@ -212,7 +212,7 @@ def _border(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, 
     return _source(output, [], stem, {}, "border", fields, "qnn_pad")
 
 
-def _passed_on(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+def _clamp_only(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     return bounds(stem, output, op.clamp)
 
 
@@ -225,11 +225,11 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "GlobalAveragePool": _mean,
     "Add": _add,
     "Concat": _concat,
-    "ZeroPad": _border,
-    "ReLU": _passed_on,
-    "ReLU6": _passed_on,
-    "Flatten": _passed_on,
-    "Reshape": _passed_on,
+    "ZeroPad": _zero_pad,
+    "ReLU": _clamp_only,
+    "ReLU6": _clamp_only,
+    "Flatten": _clamp_only,
+    "Reshape": _clamp_only,
 }
 
 

@@ -22,10 +22,10 @@ from qatviz.network.layer import element_count
 REACHED = Agreement(0.995, 1, 1.0)
 FLAGS = ("-std=c99", "-O2")
 _NAMES = ("cc", "gcc", "clang")
-#: Time limits (seconds): sources of tens of megabytes take a while, and so does a batch of a large network.
+#: Time limits (seconds): compiling tens of megabytes is slow, and so is running a batch of a large network.
 _COMPILE_TIMEOUT, _RUN_TIMEOUT = 600, 600
 #: Interval of checks for cancellation (seconds).
-_MOMENT = 0.1
+_CHECK_INTERVAL = 0.1
 _EMPTY = b"int main(void) { return 0; }\n"
 
 
@@ -34,7 +34,7 @@ class NoCompiler(ExportError):
 
 
 class Compiler(NamedTuple):
-    """Command that compiles C, and its version."""
+    """Command of a C compiler, and its version."""
 
     command: Tuple[str, ...]
     version: str
@@ -57,14 +57,14 @@ def find_compiler(environment: Optional[Mapping[str, str]] = None) -> Compiler:
             if shutil.which(command[0], path=environment.get("PATH", "")) is None:
                 reasons.append(f"{command[0]} is not on the PATH")
                 continue
-            return Compiler(command, _tried(command, environment))
+            return Compiler(command, _verified_version(command, environment))
         except (OSError, ValueError, ExportError) as error:  # ValueError: a quote without its counterpart
             reasons.append(f"{candidate} does not work ({' '.join(str(error).split())[:200]})")
     raise NoCompiler(f"no C compiler: {'CC names one, but ' if named else ''}{', '.join(reasons)}")
 
 
-def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return the first line of a compiler's version, once it has compiled a program that runs."""
+def _verified_version(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Compile and run an empty program; return the first line of the compiler's version."""
     with tempfile.TemporaryDirectory(prefix="qatviz-cc-") as name:
         directory = Path(name)
         (directory / "empty.c").write_bytes(_EMPTY)
@@ -84,7 +84,7 @@ class CRunner:
     model : CModel
     compiler : Compiler
     layers : bool
-        Compile it to dump the output of each layer; else as it ships.
+        True for a build that dumps the output of each layer; False for the shipped one.
     flags : sequence of str
         Options in addition to :data:`FLAGS`.
     check : callable
@@ -203,6 +203,6 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 def _communicate(process: "subprocess.Popen[bytes]") -> Optional[Tuple[bytes, bytes]]:
     """Return a program's standard output and error once it has ended; None if it is still running."""
     try:
-        return process.communicate(timeout=_MOMENT)
+        return process.communicate(timeout=_CHECK_INTERVAL)
     except subprocess.TimeoutExpired:
         return None

@@ -10,13 +10,13 @@ from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layers import Flatten, Reshape
 
-#: Memory that the caller passes; no layer has these names.
+#: Names of the memory that the caller passes; no layer has these names.
 INPUT, OUTPUT = "input", "output"
 _CLAMPED = "input, clamped"
 
 
 class Step(NamedTuple):
-    """A call.
+    """Call of a runtime function.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 
 def plan(model: IntegerModel, pack: bool) -> Plan:
     """Return the calls of a model; with ``pack``, weights of up to 4 bits are stored two per byte."""
-    steps, result = _in_slots(model, pack)
+    steps, result = _unplaced_steps(model, pack)
     buffers = []
     for index, step in enumerate(steps):
         if step.source is not None and step.output != result:
@@ -63,14 +63,14 @@ def plan(model: IntegerModel, pack: bool) -> Plan:
     return Plan(placed, arena.nbytes, sum(step.source.nbytes for step in steps if step.source is not None))
 
 
-def _in_slots(model: IntegerModel, pack: bool) -> Tuple[List[Step], str]:
+def _unplaced_steps(model: IntegerModel, pack: bool) -> Tuple[List[Step], str]:
     """Return steps with names of tensors in place of pointers, and the name of the result."""
     stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ["output"], SUFFIXES))
     source: IntegerTensor = model.tensor(model.input)
     steps: List[Step] = []
     slots: Dict[str, str] = {model.input: INPUT}
     if source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
-        # Codes outside of the grid would exceed the bound of the accumulators.
+        # Codes outside the grid could overflow the accumulators.
         steps.append(Step(bounds(stems[0], source, source.bounds), stems[0], (INPUT,), _CLAMPED, None))
         slots[model.input] = _CLAMPED
     for op, stem in zip(model.ops, stems[1:]):

@@ -1,1 +1,1 @@
-"""A network in float with fake-quant operations, for graphs and files that simulate quantization."""
+"""Float network with fake-quant operations, for graphs and files that simulate quantization."""

@@ -15,8 +15,8 @@ from qatviz.export.source import ExportSource
 from qatviz.export.tflite.runtime import RUNTIME, Interpreter
 
 _NOTE = (
-    "the file simulates: it computes in float, with FAKE_QUANT operations that round to the codes' values. It is "
-    "as large and as slow as a float file"
+    "a simulation: computed in float, with FAKE_QUANT operations that round to the values of the codes; as large "
+    "and as slow as a float file"
 )
 
 
@@ -41,7 +41,7 @@ class FloatRunner:
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
     """Write a state of a run as a float TFLite file with FAKE_QUANT operations, with its proof.
 
-    Any thread; it has its own session and touches no run. The proof compares logits, whatever the file's output is.
+    Safe on any thread; uses a session of its own. The proof compares logits, whatever the file's output is.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Lowering of a trained network to a float TFLite file that simulates its quantization with FAKE_QUANT operations.
 
-It supports 2 to 16 bits and any grid. Weights are stored as the values of their codes, for FAKE_QUANT has no scales by
-channel. Its kernel refuses files with a narrow range, so such an operation is preceded by a MAXIMUM.
+It supports 2 to 16 bits and any grid. Weights are stored as the values of their codes, because FAKE_QUANT has no
+per-channel scales. Its kernel refuses a narrow range, which is written as a MAXIMUM before the operation.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -23,7 +23,7 @@ _FUSED = {"ReLU": 1, "ReLU6": 3}
 
 
 class FakeQuantFile(NamedTuple):
-    """A file, and the network's names of its outputs, in order."""
+    """TFLite file with the network's names of its outputs, in order."""
 
     content: bytes
     outputs: Tuple[str, ...]
@@ -110,7 +110,7 @@ class _Lowering:
         version: int = 1,
         **fields: Any,
     ) -> None:
-        """Append the operation of a unit, followed by those that break its ties and round its output."""
+        """Append the operation of a unit, followed by those that round its ties up and its output to the grid."""
         name = part.unit.output
         shape = self._network.shapes[name]
         rest = ["computed"] if part.tie or part.grid is not None else []

@@ -1,7 +1,7 @@
 """A trained network with its quantization as float arithmetic, from which graphs and simulating files are written.
 
 It describes the quantized evaluation graph (:mod:`qatviz.training.lowering`) without any framework: batch norm folded,
-biases on the grid of input scale times weight scale, pool ties broken upwards, and after each operation the grid that
+biases on the grid of input scale times weight scale, pool ties rounded up, and after each operation the grid that
 its output is rounded to. Tensors that are left in float have no grid.
 """
 
@@ -24,7 +24,7 @@ from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
 
 class ExactSums(NamedTuple):
-    """Constants from which the exact result of an operation follows (see :mod:`qatviz.training.lowering.exact`).
+    """Constants that determine the exact result of an operation (see :mod:`qatviz.training.lowering.exact`).
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class ExactSums(NamedTuple):
         float64: the sum is a whole number of units, ``[out]`` for an operation with weights, ``[1]`` for a mean; for an
         Add, each of its inputs is.
     multipliers : np.ndarray
-        float64, the same shape: from whole numbers of units to quantization steps of the output.
+        float64, the same shape: quantization steps of the output per unit.
     output_scale : np.float32
     """
 
@@ -79,7 +79,7 @@ class FakeQuantUnit:
     grid : AffineGrid or None
         Grid of the output; None if it is in float, or on its input's grid already.
     tie : float
-        Added to a mean before it is rounded; 0 if nothing is.
+        Offset that is added to a mean so that ties round up; 0 if not needed.
     limit : float or None
         Upper bound of a ReLU6 that is not fused: the value closest to 6 on its input's grid.
     exact : ExactSums or None
@@ -111,7 +111,7 @@ class FakeQuantModel:
     units : tuple of FakeQuantUnit
         In order of computation.
     everything_quantized : bool
-        No tensor is left in float.
+        True if no tensor is left in float.
     metadata : dict
         JSON-able.
     """
@@ -142,9 +142,9 @@ def fake_quant_model(
     Parameters
     ----------
     network, book, arrays, step
-        As :func:`qatviz.export.integers.lowering.integer_model` takes them.
+        See :func:`qatviz.export.integers.lowering.integer_model`.
     quantized : bool
-        False: in float, whatever the settings say.
+        False for the network in float, regardless of the settings.
     metadata : dict, optional
         JSON-able; kept with the model.
 
@@ -164,22 +164,22 @@ def fake_quant_model(
 
 
 class _Grids:
-    """Grids of activations: as the run has them, and with tie-safe scales of sums."""
+    """Grids of activations: the run's own, and those with tie-safe scales of sums."""
 
     def __init__(self, state: PartlyQuantizedState):
         self.state = state
-        self._moved = tie_safe_sum_scales(state.plan, state.grid_in_use)
+        self._tie_safe_scales = tie_safe_sum_scales(state.plan, state.grid_in_use)
 
     def of(self, quantizer: str) -> Optional[AffineGrid]:
         """Return the grid that values are rounded to, with its tie-safe scale."""
         grid = self.state.grid_in_use(quantizer)
-        return grid if grid is None else replace(grid, scale=self._moved.get(quantizer, grid.scale))
+        return grid if grid is None else replace(grid, scale=self._tie_safe_scales.get(quantizer, grid.scale))
 
     def of_input(self, unit: Unit, place: int = 0) -> Optional[AffineGrid]:
         return self.of(self.state.plan.grid_of(unit.inputs[place]))
 
     def plain_of_input(self, unit: Unit) -> Optional[AffineGrid]:
-        """Return the grid as the run has it, by which biases get their codes."""
+        """Return the run's own grid, which determines the codes of biases."""
         return self.state.grid_in_use(self.state.plan.grid_of(unit.inputs[0]))
 
 
@@ -265,7 +265,7 @@ def _exact(
 
 
 def _tie(grids: _Grids, unit: Unit) -> float:
-    """Return a third of a unit of the sum of a mean, which takes ties up."""
+    """Return a third of the unit of a mean's accumulator, which makes ties round up."""
     source = grids.of_input(unit)
     if source is None:
         return 0.0

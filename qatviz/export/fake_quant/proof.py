@@ -17,11 +17,11 @@ from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
 from qatviz.quant.affine import dequantize
 
-#: From float32 examples and names of layers to the values of these layers, by name.
+#: Function from float32 examples and names of layers to the values of these layers, by name.
 Values = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
 
 #: Agreement that float arithmetic reaches in networks of a few layers, with activations of up to 8 bits and of more.
-#: Sums in float32 are off by some 1e-7 of their terms; one that lies that close to a tie may get the other code.
+#: Sums in float32 are off by some 1e-7 of their terms; one that close to a tie may get the other code.
 REACHED, REACHED_WIDE = Agreement(0.995, 1, 0.999), Agreement(0.5, 3, 0.999)
 _MANTISSA_BITS = 24
 #: Bars for a network in float, and for one with some tensors in float and others rounded, a few of which differ.
@@ -29,14 +29,14 @@ FLOAT_BAR, PARTLY_BAR = Bar(1e-5), Bar(1e-3, 0.98, 0.98)
 
 
 class Simulation(NamedTuple):
-    """A file that computes in float, as the proof needs it.
+    """A file that computes in float, with the function that runs it.
 
     Attributes
     ----------
     format, runtime : str
         Display names.
     values : callable
-        Computes its output and its layers from examples as the network is fed them.
+        Function that computes its output and its layers from the network's input.
     nbytes : int
     notes : tuple of str
     """
@@ -62,12 +62,12 @@ def prove_simulation(
     progress.at("building the evaluation graph", 0.0)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         integers: Optional[IntegerModel] = None
-        why_not: Optional[str] = None
+        reason: Optional[str] = None
         if quantized and model.everything_quantized:
             try:
                 integers = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
             except ExportError as error:
-                why_not = f"compared by values, for there is no integer model of it: {error}"
+                reason = f"compared by values, because there is no integer model: {error}"
         if integers is not None:
             wide = max(tensor.num_bits for tensor in integers.tensors) > 8
             run = codes_runtime(integers, simulation.values, [integers.output])
@@ -82,7 +82,7 @@ def prove_simulation(
                 simulation.notes,
             )
             report = prove(integers, exported, graph, *held_out, progress=progress.part(0.1, 1.0))
-            return replace(report, layers=forgive_float(integers, report.layers))
+            return replace(report, layers=ignore_float_rounding(integers, report.layers))
         progress.at("running the evaluation graph", 0.1)
         in_float = graph.logits(held_out.images, quantized=False)
         expected = graph.logits(held_out.images) if quantized else in_float
@@ -96,14 +96,14 @@ def prove_simulation(
         held_out,
         {"file": simulation.nbytes, "float32 parameters": model.float_bytes},
         PARTLY_BAR if quantized else FLOAT_BAR,
-        simulation.notes + ((why_not,) if why_not else ()),
+        simulation.notes + ((reason,) if reason else ()),
     )
 
 
-def forgive_float(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:
-    """Return the agreement of layers without the differences of one code that float arithmetic explains.
+def ignore_float_rounding(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:
+    """Return the agreement of layers without differences of one code due to float arithmetic.
 
-    Accumulators of more bits than float32's mantissa are off by more than the one unit that is allowed otherwise.
+    Accumulators of more bits than float32's mantissa have larger errors than the one unit that is allowed otherwise.
     """
     long_sums = {op.output for op in model.ops if op.accumulator_bits > _MANTISSA_BITS}
     return tuple(
@@ -113,7 +113,7 @@ def forgive_float(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tupl
 
 
 def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> Runtime:
-    """Return a runtime from codes to codes that computes with their values."""
+    """Return a runtime from codes to codes that runs a function of values."""
 
     def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
         found = values(dequantize(codes, model.tensor(model.input).grid), names)

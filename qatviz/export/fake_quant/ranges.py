@@ -2,8 +2,8 @@
 
 ``FakeQuantWithMinMaxVars`` takes a range, not a scale: it computes ``scale = (max - min) / (qmax - qmin)`` in float32
 and the zero point from ``min / scale`` (``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does
-the same). From the ends of an affine grid it computes a scale that is one ULP off for one grid in seven; from an end
-that is moved by a few ULPs it computes the scale itself.
+the same). From minimum and maximum of an affine grid it computes a scale that is one ULP off for one grid in seven;
+with one of them shifted by a few ULPs, it computes the scale itself.
 """
 
 from typing import NamedTuple, Tuple
@@ -12,7 +12,7 @@ import numpy as np
 
 from qatviz.quant.affine import AffineGrid, round_half_up
 
-#: Largest distance that an end is moved.
+#: Largest shift of minimum or maximum.
 _MAX_ULPS = 8
 
 
@@ -66,7 +66,7 @@ def nudged(
 
 
 def _moved(end: np.ndarray, toward: float, ulps: int) -> np.ndarray:
-    """Return ``end`` moved by ``ulps``; an end that is 0 stays, so that ranges contain 0."""
+    """Return ``end`` shifted by ``ulps``; 0 is not shifted, so that ranges contain 0."""
     moved = end
     for _ in range(ulps):
         moved = np.nextafter(moved, np.float32(toward), dtype=np.float32)

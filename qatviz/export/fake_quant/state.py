@@ -16,9 +16,9 @@ class PartlyQuantizedState(FrozenState):
     Parameters
     ----------
     network, book, arrays, step
-        As of :class:`FrozenState`.
+        See :class:`FrozenState`.
     quantized : bool
-        False: everything is in float, whatever the settings say.
+        False for everything in float, regardless of the settings.
 
     Raises
     ------
@@ -34,7 +34,7 @@ class PartlyQuantizedState(FrozenState):
         super().__init__(network, book, arrays, step)
 
     def is_quantized(self, tensor: str) -> bool:
-        """Return whether the quantizer of a tensor is on in that state."""
+        """Return whether a tensor is quantized in that state."""
         return self._quantized and self.book.of(tensor).is_active(self._step)
 
     def grid_in_use(self, tensor: str) -> Optional[AffineGrid]:
@@ -43,7 +43,7 @@ class PartlyQuantizedState(FrozenState):
 
     @property
     def everything_quantized(self) -> bool:
-        """Return whether no tensor is left in float."""
+        """True if no tensor is left in float."""
         return all(self.is_quantized(tensor.name) for tensor in self.plan.tensors)
 
     def _check_quantized(self, step: Optional[int]) -> None:

@@ -1,4 +1,4 @@
-"""Export of a graph for TensorFlow, whatever file it is written to."""
+"""Export of a TensorFlow graph, shared by SavedModel and frozen graph."""
 
 from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple, Union
@@ -14,28 +14,28 @@ from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
 from qatviz.metric import CLASSIFICATION
 
-#: Forms of a graph: rounded as in training; the same with exact sums; not rounded.
+#: Forms of a graph: rounded as in training; the same with exact accumulators; not rounded.
 FAKE_QUANT, EXACT, FLOAT = "fake-quant", "exact", "float"
 #: Notes in the proof of a form.
 _NOTES = {
     FAKE_QUANT: (
-        "sums in float32 are off by a ten-millionth or so, and one that falls to the other side of a tie gets the next "
-        'code: in deep networks some logits of a hundred differ; with the form "exact" they are the same',
+        "accumulators in float32 have relative errors of about 1e-7, which changes the code of values that close to a "
+        'tie: in deep networks a few percent of the logits differ; with the form "exact" they are identical',
     )
 }
 
 
 class Packed(NamedTuple):
-    """A graph as it is written.
+    """Serialized graph.
 
     Attributes
     ----------
     content : bytes or dict of str to bytes
         Content of the file, or of the files of a directory by their paths in it.
     definition : bytes
-        The serialized GraphDef in it, which the proof runs.
+        The GraphDef in it, which the proof runs.
     nbytes : int
-        Size of the graph and all that is needed to load it.
+        Size of all files that are needed to load the graph.
     """
 
     content: Union[bytes, Dict[str, bytes]]
@@ -53,15 +53,15 @@ def export_graph(
 ) -> Written:
     """Write a state of a run as a graph of :mod:`qatviz.export.graphs.lowering`, with its proof.
 
-    Any thread; it has its own graphs and sessions and touches no run. The option ``form`` says whether the graph rounds
-    ("fake-quant"), rounds exact sums ("exact"), or does not round ("float").
+    Safe on any thread; uses graphs and sessions of its own. With the option ``form``, the graph rounds ("fake-quant"),
+    rounds exact accumulators ("exact"), or does not round ("float").
 
     Parameters
     ----------
     title : str
         Name of the format in the proof.
     pack : callable
-        Returns what is written, from the graph and its description.
+        Function that serializes the graph with its description.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Export to a frozen TensorFlow graph: a single ``.pb`` file."""
 
-# A module of its own because the registry of formats names it.
+# A separate module because the registry of formats imports it by name.
 
 from pathlib import Path
 from typing import Any, Dict

@@ -53,9 +53,9 @@ def inference_graph(
     about : dict
         JSON-able: value of the constant ``about``.
     classes : bool
-        The outputs are logits of classes, not numbers to predict.
+        True if the outputs are logits of classes, False for regression.
     exact : bool
-        Add operations in double precision that snap sums to the codes of the exact sums.
+        Add operations in double precision that snap results to the exact codes.
     """
     network = model.network
     graph = tf.Graph()
@@ -96,7 +96,7 @@ class _Builder:
             result = tf.add(result, np.float32(part.tie), name="tie")
         if self._exact and part.exact is not None:
             with tf.name_scope("exact"):
-                # Of an Add each input is a whole number of units; of other operations the result is.
+                # For an Add, each input is a whole number of units; for other operations, the result is.
                 parts = inputs if isinstance(unit.op, Add) else None
                 result = _snap_to_exact_code(result, part.exact, parts)
         if unit.activation is not None:
@@ -129,7 +129,7 @@ class _Builder:
         return self._biased(part, tf.matmul(inputs[0], self._weights(part)))
 
     def _weights(self, part: FakeQuantUnit) -> tf.Tensor:
-        """Return the rounded weights in the layer's shape; per-channel kernels take channels as the last axis."""
+        """Return the rounded weights in the layer's shape; per-channel kernels require channels on the last axis."""
         with tf.name_scope("weights"):
             values, grid, bias = part.require_weights()
             shape = columns = values.shape
@@ -205,7 +205,7 @@ def _rounded(x: tf.Tensor, grid: Optional[AffineGrid]) -> tf.Tensor:
 def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[tf.Tensor]] = None) -> tf.Tensor:
     """Clamp ``x``, or the sum of ``parts``, into the rounding interval of the exact result.
 
-    As :func:`qatviz.training.lowering.exact.snap_to_exact_code`, with constants for what may change there.
+    Like :func:`qatviz.training.lowering.exact.snap_to_exact_code`, but with constant scales.
     """
     if parts is None:
         position = _exact_value(x, sums.units, sums.multipliers)

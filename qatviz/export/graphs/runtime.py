@@ -1,6 +1,6 @@
 """Runtime of exported graphs: TensorFlow, from examples to values of tensors."""
 
-# A module of its own, as the runtime of every format.
+# A separate module, like the runtime of every format.
 
 from typing import Dict, Mapping, Sequence
 
@@ -14,7 +14,7 @@ RUNTIME = f"TensorFlow {tf.__version__}"
 
 
 class GraphRunner:
-    """Runner of a graph in a session of its own. One thread at a time; use as a context manager.
+    """Runner of a graph in its own session. One thread at a time; use as a context manager.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
 
 def _graph_in(contents: Dict[str, bytes]) -> bytes:
     """Return the serialized graph of a SavedModel."""
-    # Not by TensorFlow 1.15's loader, whose imports raise warnings.
+    # Not with TensorFlow 1.15's loader, which emits warnings on import.
     model = saved_model_pb2.SavedModel()
     model.ParseFromString(contents[tf.saved_model.constants.SAVED_MODEL_FILENAME_PB])
     return bytes(model.meta_graphs[0].graph_def.SerializeToString())

@@ -25,26 +25,26 @@ _BAR = Bar(1e-4)
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
     """Write the trained weights of a state of a run, in float, as a whole Keras model.
 
-    Any thread; it has its own graphs and sessions and touches no run. The weights of a network that was imported from
+    Safe on any thread; uses graphs and sessions of its own. The weights of a network that was imported from
     Keras go back into that model; all others, and with the option ``rebuild`` these too, into a functional model of the
     same layers. The proof compares outputs of the file, loaded by Keras, with the evaluation graph in float.
 
     Raises
     ------
     ExportError
-        If the model holds code that is not allowed to run, Keras can't build it, an array is missing, or a file can't
-        be written; then none is.
+        If the model contains code that is not allowed to run, Keras can't build it, an array is missing, or a file
+        can't be written; then none is.
     Cancelled
     """
     progress.at("describing the model", 0.0)
     origin, notes = _origin(source, options)
     values = arrays_for_keras(source.network, origin, source.arrays)
     progress.at("building the Keras model", 0.05)
-    content, untouched = keras_file(origin, values)
-    if untouched:
+    content, initialized = keras_file(origin, values)
+    if initialized:
         notes.append(
-            f"{untouched} weights of the Keras model have no part in the network's output, and their values were not "
-            "kept: they are new"
+            f"{initialized} weights of the Keras model have no effect on the network's output, and their values were "
+            "not kept: they are initialized again"
         )
     report = _proof(source, content, notes, progress.part(0.3, 0.98))
     progress.at("writing the files", 0.98)
@@ -53,20 +53,20 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[str]]:
     """Return the Keras model to write, and notes on the choice."""
-    known = source.keras
-    if known is None or options["rebuild"]:
+    imported = source.keras
+    if imported is None or options["rebuild"]:
         return keras_description(source.network), []
-    if known.config is None:
+    if imported.config is None:
         return keras_description(source.network), [
-            "the model could not describe itself, so this is another one, of the same layers"
+            "the imported model has no description, so a new one is built of the same layers"
         ]
-    if known.has_code and not options["allow_code"]:
+    if imported.has_code and not options["allow_code"]:
         raise refused(
             "the Keras model holds Python code (Lambda layers), which runs with your permissions when Keras builds it",
             OptionChange("allow_code", True, "for a model that you trust"),
             OptionChange("rebuild", True, "which builds a model of the same layers without code"),
         )
-    return known, []
+    return imported, []
 
 
 def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Progress) -> ValueReport:

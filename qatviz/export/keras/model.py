@@ -1,4 +1,4 @@
-"""A Keras model with trained weights, built from its description in a graph and session of its own."""
+"""Keras model with trained weights, built from its description in its own graph and session."""
 
 import contextlib
 import os
@@ -18,12 +18,12 @@ from qatviz.network.layers import BatchNorm
 
 #: Functions that descriptions name and Keras does not define.
 CUSTOM_OBJECTS = {"relu6": tf.nn.relu6}
-#: Values that the import gives parameters which the Keras model does not have.
+#: Values that the import assigns to parameters that the Keras model does not have.
 _NEUTRAL = {"weights": 1.0, "gamma": 1.0, "beta": 0.0}
 
 
 def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Return the parameters of a network that go to its Keras model, by the network's names.
+    """Return the parameters of a network that its Keras model has, by the network's names.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
         for parameter in network.parameter_shapes(layer.name):
             name = f"{layer.name}.{parameter}"
             if name not in arrays:
-                raise ExportError(f"layer {layer.name!r}: the state has nothing for {name}; expected: its values")
+                raise ExportError(f"layer {layer.name!r}: the state has no values for {name}")
             if name in origin.arrays:
                 found[name] = arrays[name]
             elif not (arrays[name] == _NEUTRAL.get(parameter)).all():
@@ -57,7 +57,7 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
     Parameters
     ----------
     origin : KerasOrigin
-        With a description; if it holds code, the code is run.
+        With a description; if it contains code, the code is run.
     values : dict of str to np.ndarray
         Value of every parameter in ``origin.arrays``; the number of axes of length 1 may differ.
 
@@ -74,7 +74,7 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
             variable = _variable(model, path, array)
             fed[variable.initial_value] = _reshaped(name, values[name], variable)
         variables = model.weights
-        # By their initializers: separate assignments would take ten times as long.
+        # Through their initializers: separate assignments would take ten times as long.
         session.run([variable.initializer for variable in variables], fed)
         return _saved(model), len(variables) - len(fed)
 
@@ -96,7 +96,7 @@ def _refusals(what: str) -> Iterator[None]:
         yield
     except (Cancelled, ExportError):
         raise
-    except Exception as error:  # descriptions come from outside, and layers may raise anything
+    except Exception as error:  # descriptions are untrusted, and layers may raise anything
         reason = " ".join(str(error).split())
         raise ExportError(f"Keras {what}: {type(error).__name__}: {reason}") from error
 

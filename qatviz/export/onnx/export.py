@@ -6,14 +6,14 @@ from typing import List
 
 import numpy as np
 
-from qatviz.export.fake_quant.proof import REACHED_WIDE, forgive_float
+from qatviz.export.fake_quant.proof import REACHED_WIDE, ignore_float_rounding
 from qatviz.export.formats import Options, Written
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.lowering import onnx_model
-from qatviz.export.onnx.runtime import REACHED, OnnxRunner, notes_on, onnxruntime_package, runtime_name
+from qatviz.export.onnx.runtime import REACHED, OnnxRunner, onnxruntime_package, runtime_name, runtime_notes
 from qatviz.export.onnx.storage import BITS
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
@@ -46,7 +46,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     logits = onnx_model(model, **variant) if options["softmax"] else file
     layers = OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **variant))
     held_out = source.held_out()
-    notes = file.notes + tuple(notes_on(file) + _input_notes(model, layers, held_out.images[:BATCH]))
+    notes = file.notes + tuple(runtime_notes(file) + _input_notes(model, layers, held_out.images[:BATCH]))
     title = f"ONNX {file.storage.name}{', exact' if options['exact'] else ''}"
     exported = Exported(
         title,
@@ -61,7 +61,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
     # onnxruntime accumulates in float32 where it has no integer operation.
-    report = replace(report, layers=forgive_float(model, report.layers))
+    report = replace(report, layers=ignore_float_rounding(model, report.layers))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, file.content, report), report)
 

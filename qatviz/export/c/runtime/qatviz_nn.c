@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Products of two codes of 8 bits, each minus a zero point, are at most 255 * 255: so many fit 32 bits. */
+/* Number of products of 8-bit codes, each at most 255 * 255, whose sum fits 32 bits. */
 #define SHORT_SUM 32768
 
 /* ---- Codes ---- */
@@ -21,9 +21,9 @@ static int32_t code_at(const void *codes, qnn_storage storage, int32_t i)
     return (int32_t)(((((const uint8_t *)codes)[i >> 1] >> (4 * (i & 1))) & 15) ^ 8) - 8;
 }
 
-static void put_code(void *codes, qnn_storage storage, int32_t i, int64_t value, int32_t least, int32_t most)
+static void put_code(void *codes, qnn_storage storage, int32_t i, int64_t value, int32_t low, int32_t high)
 {
-    int32_t code = value < least ? least : value > most ? most : (int32_t)value;
+    int32_t code = value < low ? low : value > high ? high : (int32_t)value;
     if (storage == QNN_INT8) {
         ((int8_t *)codes)[i] = (int8_t)code;
     } else {
@@ -42,14 +42,14 @@ static int32_t count_of(const qnn_shape *shape)
     return shape->height * shape->width * shape->channels;
 }
 
-static int32_t least_of(int32_t a, int32_t b)
+static int32_t min_of(int32_t a, int32_t b)
 {
     return a < b ? a : b;
 }
 
 /* ---- Rounding ---- */
 
-/* floor(value * 2^-bits): C leaves open what a shift makes of negative numbers. */
+/* floor(value * 2^-bits): in C, shifts of negative numbers are implementation-defined. */
 static int64_t floor_shift(int64_t value, int32_t bits)
 {
     return value >= 0 ? value >> bits : ~(~value >> bits);
@@ -61,7 +61,7 @@ static int64_t floor_divide(int64_t value, int64_t divisor)
     return value >= 0 ? value / divisor : -((divisor - 1 - value) / divisor);
 }
 
-/* round(value * multiplier * 2^(shift - 31)), half up. The export sees to it that the product fits 63 bits. */
+/* round(value * multiplier * 2^(shift - 31)), half up. The export guarantees that the product fits 63 bits. */
 static int64_t requantize(int64_t value, int32_t multiplier, int32_t shift)
 {
     int32_t right = 31 - shift;
@@ -70,16 +70,16 @@ static int64_t requantize(int64_t value, int32_t multiplier, int32_t shift)
 
 /* ---- Windows ---- */
 
-/* Where a window lies, and its taps that are within the image: from top to before bottom, from left to before right. */
+/* Position of a window, and its taps that are within the image: top <= ky < bottom, left <= kx < right. */
 typedef struct {
     int32_t y, x, top, bottom, left, right;
 } window;
 
-/* The taps along one axis that are within the image: from *first to before *last. */
+/* The taps along one axis that are within the image: *first <= tap < *last. */
 static void taps_inside(int32_t start, int32_t taps, int32_t dilation, int32_t extent, int32_t *first, int32_t *last)
 {
     *first = start < 0 ? (-start + dilation - 1) / dilation : 0;
-    *last = start < extent ? least_of(taps, (extent - start + dilation - 1) / dilation) : 0;
+    *last = start < extent ? min_of(taps, (extent - start + dilation - 1) / dilation) : 0;
 }
 
 /* ---- Convolutions ---- */
@@ -92,7 +92,7 @@ static int64_t dot(const qnn_conv *op, const void *input, int32_t x, int32_t w, 
     if (op->in.storage == QNN_INT8 && op->weights_storage == QNN_INT8) {
         const int8_t *codes = (const int8_t *)input + x, *weights = (const int8_t *)op->weights + w;
         while (count > 0) {
-            int32_t part = 0, length = least_of(count, SHORT_SUM);
+            int32_t part = 0, length = min_of(count, SHORT_SUM);
             for (i = 0; i < length; i++)
                 part += (codes[i] + op->input_offset) * (weights[i] + weights_offset);
             sum += part;
@@ -102,7 +102,7 @@ static int64_t dot(const qnn_conv *op, const void *input, int32_t x, int32_t w, 
         }
         return sum;
     }
-    /* As below, but twice as fast, where the compiler knows how codes are stored. */
+    /* As below, but twice as fast, because the storage is known at compile time. */
     if (op->in.storage == QNN_INT8 && op->weights_storage == QNN_INT4) {
         for (i = 0; i < count; i++)
             sum += (((const int8_t *)input)[x + i] + op->input_offset)
@@ -125,7 +125,7 @@ typedef int64_t products_of(const qnn_conv *op, const void *input, const window 
 
 static int64_t all_products(const qnn_conv *op, const void *input, const window *at, int32_t channel)
 {
-    /* Neighbouring taps are neighbours in memory, unless they are spread. */
+    /* Neighbouring taps are contiguous in memory, unless dilated. */
     int32_t run = op->dilation_width == 1 ? op->kernel_width : 1;
     int32_t offset = op->weights_offset ? op->weights_offset[channel] : 0, ky, kx;
     int64_t sum = 0;
@@ -134,7 +134,7 @@ static int64_t all_products(const qnn_conv *op, const void *input, const window 
         int32_t tap = (channel * op->kernel_height + ky) * op->kernel_width;
         for (kx = at->left; kx < at->right; kx += run)
             sum += dot(op, input, (line + kx * op->dilation_width) * op->in.channels, (tap + kx) * op->in.channels,
-                       least_of(run, at->right - kx) * op->in.channels, offset);
+                       min_of(run, at->right - kx) * op->in.channels, offset);
     }
     return sum;
 }
@@ -188,7 +188,7 @@ void qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output)
 
 /* ---- Pools ---- */
 
-/* The code that a window gives, for one channel. */
+/* The output code of a window, for one channel. */
 typedef int64_t code_of(const qnn_pool *op, const void *input, const window *at, int32_t channel);
 
 static int64_t largest(const qnn_pool *op, const void *input, const window *at, int32_t channel)
@@ -256,7 +256,7 @@ void qnn_global_average(const qnn_mean *op, const void *input, void *output)
     }
 }
 
-/* ---- Codes of several inputs, and codes that move ---- */
+/* ---- Several inputs; copies ---- */
 
 void qnn_add(const qnn_sum *op, const void *const *inputs, void *output)
 {

@@ -25,7 +25,7 @@ extern "C" {
 #define PAIRS_OUTPUT_MIN (-128)  /* 8 bits */
 #define PAIRS_OUTPUT_MAX 127
 
-/* Bytes of memory for what the layers put out: it is a static array. */
+/* Bytes of memory for the outputs of layers, a static array. */
 #define PAIRS_ARENA_BYTES 52
 
 /* Computes the codes of an output, PAIRS_OUTPUT_SIZE of them, from those of an input, PAIRS_INPUT_SIZE of them;

@@ -3,7 +3,7 @@
  *     shapes_test          self test: runs the golden inputs; exit code 0 if all outputs are the expected codes, else 1
  *     shapes_test --run    reads inputs as raw codes from standard input, writes outputs to standard output
  *
- * Compiled with QATVIZ_DUMP defined, --run writes what each layer puts out, in their order, instead of the outputs.
+ * Compiled with QATVIZ_DUMP defined, --run writes the output of each layer, in order, instead of the model's outputs.
  */
 #include "shapes.h"
 #include "golden.h"

@@ -25,10 +25,10 @@ extern "C" {
 #define SHAPES_OUTPUT_MIN (-128)  /* 8 bits */
 #define SHAPES_OUTPUT_MAX 127
 
-/* Bytes of memory for what the layers put out: it is a static array. */
+/* Bytes of memory for the outputs of layers, a static array. */
 #define SHAPES_ARENA_BYTES 320
 
-/* The softmax "logits/softmax" after the logits is not computed: it changes no order. For an integer kernel: */
+/* The softmax "logits/softmax" after the logits is not computed: it keeps their order. For an integer kernel: */
 #define SHAPES_SOFTMAX_MULTIPLIER 1194374784
 #define SHAPES_SOFTMAX_SHIFT 19
 #define SHAPES_SOFTMAX_DIFF_MIN (-3968)

@@ -1,4 +1,4 @@
-/* Inputs, and the codes that are expected of them: from the integer model's simulator. Written by qatviz. */
+/* Inputs and expected output codes, computed by the integer model's simulator. Written by qatviz. */
 #include <stdint.h>
 
 #define GOLDEN_COUNT 8

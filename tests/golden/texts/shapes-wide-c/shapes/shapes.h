@@ -25,10 +25,10 @@ extern "C" {
 #define SHAPES_OUTPUT_MIN (-2048)  /* 12 bits */
 #define SHAPES_OUTPUT_MAX 2047
 
-/* Bytes of memory for what the layers put out: it is a static array. */
+/* Bytes of memory for the outputs of layers, a static array. */
 #define SHAPES_ARENA_BYTES 832
 
-/* The softmax "logits/softmax" after the logits is not computed: it changes no order. It is yours to do. */
+/* The softmax "logits/softmax" after the logits is not computed: it keeps their order. Apply it yourself if needed. */
 
 /* Computes the codes of an output, SHAPES_OUTPUT_SIZE of them, from those of an input, SHAPES_INPUT_SIZE of them;
  * the two must not overlap. One call at a time: all share one block of memory. */
