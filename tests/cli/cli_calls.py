@@ -1,4 +1,4 @@
-"""Calling the command line within the test's process, as a user would call it."""
+"""Calls of the command line within the test's process."""
 
 import contextlib
 import io
@@ -13,14 +13,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 class Answer:
-    """What a call gave: exit code, standard output, standard error."""
+    """Result of a call: exit code, standard output, standard error."""
 
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out, err
 
     @property
     def json(self):
-        """The last line of standard output, which must be strict JSON."""
+        """Return the last line of standard output, which must be strict JSON."""
         return json.loads(self.out.splitlines()[-1], parse_constant=lambda word: 1 / 0)
 
 
@@ -33,7 +33,7 @@ def call(*arguments):
 
 
 def error_of(*arguments):
-    """Return the one line with which a call is refused."""
+    """Return the single line of the error of a refused call."""
     answer = call(*arguments)
     assert answer.code == 2 and answer.out == ""
     lines = answer.err.splitlines()

@@ -43,7 +43,7 @@ def run(tmp_path_factory, data):
 
 
 def codes_in(path):
-    """How many different codes the weights of a file's last layer have."""
+    """Return the number of different codes in the weights of a file's last layer."""
     interpreter = tf.lite.Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
     weights = next(d for d in interpreter.get_tensor_details() if d["name"] == "logits.weights")

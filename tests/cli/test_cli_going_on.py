@@ -1,4 +1,4 @@
-"""From where a recorded run goes on, and which changes are made again; no training is needed to tell."""
+"""Resuming a recorded run: its starting point and the changes that are applied again, without training."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ class Spec:
 
 
 class Script:
-    """Writes the record of a run that never was, as the trainer would."""
+    """Writer of the record of a simulated run, like the trainer's."""
 
     def __init__(self, directory):
         self.record = RunRecord.create(directory, {"network": NETWORK.to_dict(), "settings": BOOK.to_dict()})
@@ -139,7 +139,7 @@ def test_a_checkpoint_of_a_discarded_branch_is_not_used(script):
 
 
 def test_a_checkpoint_of_a_discarded_branch_is_not_used_even_without_its_event(script):
-    """The process ended between the file and the event."""
+    """The process ended between writing the file and the event."""
     script.train(10)
     kept = script.save("kept")
     script.train(10)

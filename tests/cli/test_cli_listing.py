@@ -1,4 +1,4 @@
-"""What there is: networks, data, settings, presets, as tables and as JSON."""
+"""Listings of networks, data, settings and presets, as tables and as JSON."""
 
 import json
 

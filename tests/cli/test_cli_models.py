@@ -1,4 +1,4 @@
-"""`qatviz train --model`: Keras models from files and scripts, their weights, what goes with them."""
+"""`qatviz train --model`: Keras models from files and scripts, their weights and related options."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def broken():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Data; a model as .h5, as .json and weights, and as a script. Its batch norm has no gamma, its input is open."""
+    """Return a folder with data and a model (batch norm without gamma, open input) as .h5, .json and script."""
     folder = tmp_path_factory.mktemp("models")
     write_data(folder / "small.npz")
     layers = tf.keras.layers

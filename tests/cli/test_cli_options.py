@@ -1,4 +1,4 @@
-"""What is typed wrongly is refused in one line that names it, says what is allowed, and costs exit code 2."""
+"""Wrong options are refused in one line that names them and what is allowed, with exit code 2."""
 
 import pytest
 from cli_calls import call, error_of

@@ -18,7 +18,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of 30 steps with a checkpoint at 20, a change at 25 and one to come; it ended at 27."""
+    """Return a run of 30 steps that ended at 27, with a checkpoint at 20, a change at 25 and a planned one."""
     data = write_data(tmp_path / "small.npz")
     launch = prepare_and_close(
         "--data",
@@ -47,7 +47,7 @@ def run(tmp_path):
 
 
 def prepare_and_close(*arguments):
-    """What a call would run, if the process did not end before its first step."""
+    """Prepare a run and close it before its first step; return it."""
     run = prepare(request_of(parse(["train", *map(str, arguments)]))).run
     if run.record is not None:
         run.record.close()

@@ -1,4 +1,4 @@
-"""What only a process of its own shows: signals, a sudden end, what is imported."""
+"""Behaviour of separate processes: signals, sudden ends, imports."""
 
 import json
 import os
@@ -41,16 +41,16 @@ def start(*arguments):
 
 
 def wait_for_step(process, directory, step):
-    """Block until the record on disk has come to ``step``."""
+    """Wait until the record on disk has reached ``step``."""
 
-    def has_come():
+    def has_reached():
         assert process.poll() is None, process.communicate()
         try:
             return RunRecord.read(directory).last_step >= step
         except RecordError:  # not made yet
             return False
 
-    wait_until(has_come, f"step {step}", pause=lambda: time.sleep(0.02))
+    wait_until(has_reached, f"step {step}", pause=lambda: time.sleep(0.02))
 
 
 @posix
@@ -76,7 +76,7 @@ def test_a_signal_stops_a_run_cleanly_and_keeps_its_record(tmp_path, number):
 def test_a_second_signal_ends_the_process_immediately(tmp_path):
     data = write_data(tmp_path / "small.npz")
     process = start("train", "--data", data, *OPTIONS, "--steps", "inf")
-    # Before TensorFlow is loaded the run cannot stop: the second signal comes while the first is being answered.
+    # The run cannot stop before TensorFlow is loaded, so the second signal arrives while the first is being handled.
     assert process.stderr.readline() == "starting TensorFlow\n"
     process.send_signal(signal.SIGINT)
     assert "a second one quits at once" in process.stderr.readline()

@@ -1,4 +1,4 @@
-"""Numbers to predict, from the command line: what is said and kept of a run speaks of its error, not of accuracy."""
+"""Regression from the command line: outputs and records have the error instead of the accuracy."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_show_has_the_metric(trained, folder):
 
 
 def test_a_resumed_run_keeps_its_task_regardless_of_the_datas_default(folder):
-    """Whole numbers were to be predicted because the call said so; it need not say it again."""
+    """Integer targets are regression targets because of an option, which resuming does not need again."""
     began = call(
         "train",
         "--data",
@@ -78,7 +78,7 @@ def test_a_resumed_run_keeps_its_task_regardless_of_the_datas_default(folder):
 
 
 def test_a_record_without_a_task_is_a_classification(tmp_path):
-    """Its description has no task, its evaluations no name of a metric."""
+    """Such a description has no task, and its evaluations have no name of a metric."""
     write_data(tmp_path / "small.npz")
     call(
         "train",

@@ -1,4 +1,4 @@
-"""``qatviz report``: from a run that was trained to a page that says what ``qatviz show`` says."""
+"""``qatviz report``: the page of a trained run agrees with ``qatviz show``."""
 
 import html
 import json
@@ -50,7 +50,7 @@ def page(run):
 
 
 def rows(page):
-    """The cells of all rows of tables, without tags."""
+    """Return the cells of all table rows, without tags."""
     return [
         [html.unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)]
         for row in re.findall("<tr>(.*?)</tr>", page)

@@ -1,4 +1,4 @@
-"""Tables keep to the width of the terminal and lose nothing but what cannot fit."""
+"""Tables fit the width of the terminal and omit only what cannot fit."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from qatviz.telemetry.outcome import Outcome
 
 #: The headers of the table of tensors have two lines.
 HEAD_LINES = 2
-#: What makes each column of the table as wide as it gets.
+#: Content that makes each column of the table as wide as possible.
 WIDEST = {
     "scale": 1.23e-10,
     "zero_point": -32768,

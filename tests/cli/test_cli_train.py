@@ -31,7 +31,7 @@ MEASURES = [
     "flushed",
     "effective_bits",
 ]
-#: What tells two runs apart only by the clock.
+#: Fields that depend on the clock.
 CLOCK = ("seconds", "steps_per_second", "out")
 OPTIONS = [
     "--network",
@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(folder):
-    """60 steps in one go."""
+    """Train 60 steps without interruption."""
     return call("train", "--data", folder / "small.npz", *OPTIONS, "--steps", 60, "--out", folder / "whole", "--json")
 
 

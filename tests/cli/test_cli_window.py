@@ -1,4 +1,4 @@
-"""``window``, ``open`` and ``screenshot``: what they ask for, and what is said where no window can be shown."""
+"""``window``, ``open`` and ``screenshot``: their requests, and messages without a display."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ def no_display(monkeypatch):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """The requests for a window; the application is not loaded."""
+    """Return the requests for a window; the application is not loaded."""
     calls = []
 
     def open_window(request):
@@ -85,7 +85,7 @@ def test_a_size_is_width_x_height():
 
 
 def run(arguments, folder, **variables):
-    """The real program, without a display."""
+    """Run the real program without a display."""
     environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(folder / "runs"), XDG_CONFIG_HOME=str(folder), **variables)
     return run_process([sys.executable, "-m", "qatviz", *arguments], cwd=str(folder), env=environ, text=True)
@@ -93,7 +93,7 @@ def run(arguments, folder, **variables):
 
 @pytest.mark.slow
 def test_without_a_display_it_trains_in_the_terminal_and_renders_the_window_to_a_file(tmp_path):
-    # As the user calls it, but for the number of steps, which would take a minute.
+    # Like a user's call, but with fewer steps.
     program = (
         "import sys; from dataclasses import replace; from qatviz.cli import main, train; real = train.train_request; "
         "train.train_request = lambda request: real(replace(request, steps=12, network='mlp')); sys.exit(main([]))"

@@ -19,7 +19,7 @@ import pytest
 from qatviz.data import Dataset, load
 from qatviz.errors import DataError
 
-#: QATVIZ_EXHAUSTIVE=1 asks for all.
+#: QATVIZ_EXHAUSTIVE=1 runs all.
 MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 60
 
 
@@ -78,7 +78,7 @@ def test_damaged_files_are_an_error_or_data(files, digits, kind):
     assert refused > MUTATIONS / 4
 
 
-# What is no file
+# Pipes and devices
 
 
 @pytest.mark.parametrize("name", ["data.npz", "train-images-idx3-ubyte", "data.tar.gz", "data"])

@@ -42,7 +42,7 @@ def randomize(model, seed=0, head=1.0):
         values[variable] = value
     for last in [variable for variable in values if "kernel" in variable.name][-1:]:
         values[last] *= head
-    # By their initializers: an assignment of its own for each would take ten times as long.
+    # Through their initializers: separate assignments would take ten times as long.
     tf.keras.backend.get_session().run(
         [variable.initializer for variable in values],
         {variable.initializer.inputs[1]: value for variable, value in values.items()},

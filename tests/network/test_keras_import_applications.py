@@ -12,7 +12,7 @@ from qatviz.network.keras_import import import_model
 #: Processor time, on the machine of tests/processor_time.py.
 IMPORT_LIMIT_S = 30.0
 
-# With random weights, what goes through residuals grows from one to the next.
+# With random weights, activations grow from residual to residual.
 HEADS = {"ResNet50": 1e-3}
 
 

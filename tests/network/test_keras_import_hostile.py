@@ -18,7 +18,7 @@ from qatviz.network.keras_import.code import contains_code, find_code
 layers = tf.keras.layers
 KERNEL = "model_weights/dense/dense/kernel:0"
 
-#: Each takes a process of its own: QATVIZ_EXHAUSTIVE=1 asks for all.
+#: Each needs its own process: QATVIZ_EXHAUSTIVE=1 runs all.
 MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 12
 
 
@@ -202,7 +202,7 @@ def test_code_is_detected_in_all_parts_of_a_description(saved, tmp_path, layer):
     assert find_code(record) != ("", "") and contains_code(json.dumps(record))
     nested = with_dead(record, dict(record, name="inner", config=dict(record["config"], name="inner")))
     assert contains_code(json.dumps(nested))
-    # What a record of a run says of it is not believed.
+    # The claim of a run's record is not trusted.
     origin = KerasOrigin.from_dict({"config": json.dumps(record), "arrays": {}, "has_code": False})
     assert origin.has_code
 
@@ -247,7 +247,7 @@ def test_no_code_is_detected_in_models_without_code(saved):
         assert not contains_code(model.to_json())
 
 
-# Weights that are not what they seem
+# Disguised weights
 
 
 def replaced(path, make):
@@ -330,7 +330,7 @@ def test_descriptions_of_another_kind_are_refused(whole, value):
     refused("", whole)
 
 
-# Files that are none
+# Pipes and devices
 
 
 def test_pipes_and_devices_are_refused_unread(saved, tmp_path):

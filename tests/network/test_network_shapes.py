@@ -22,7 +22,7 @@ from qatviz.network import (
 
 tf = pytest.importorskip("tensorflow")
 
-# TensorFlow 1.15's own, and not to be mended here.
+# Warnings of TensorFlow 1.15 itself.
 pytestmark = pytest.mark.filterwarnings("ignore:Using or importing the ABCs from 'collections':DeprecationWarning")
 
 SIZES = st.integers(1, 12)

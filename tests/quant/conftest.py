@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def oracle():
-    """The one graph with all kernels; TensorFlow is imported only where a test asks for it."""
+    """Return the shared graph with all kernels; TensorFlow is imported only if a test uses it."""
     from kernel_oracle import KernelOracle
 
     graph = KernelOracle()

@@ -17,7 +17,7 @@ ALL_BITS = list(range(2, 17))
 CHANNELS = 4
 
 Setting = namedtuple("Setting", "num_bits symmetric narrow_range per_channel")
-#: Every combination that the kernels know.
+#: Every combination that the kernels support.
 ALL_SETTINGS = [
     Setting(bits, symmetric, narrow, per_channel)
     for per_channel in (False, True)
@@ -26,7 +26,7 @@ ALL_SETTINGS = [
     for narrow in (False, True)
 ]
 
-#: What came out of an implementation: float32 values and gradient of ``x``'s shape, int64 codes.
+#: Result of an implementation: float32 values and gradient of ``x``'s shape, int64 codes.
 Result = namedtuple("Result", "values gradient codes")
 
 
@@ -65,7 +65,7 @@ class KernelOracle:
             kernels, fake_quantizers = self._build_kernels(), self._build_fake_quantize()
             operations, grids = self._build_operations(), self._build_grids()
         graph.finalize()
-        # One thread: the tensors are small, and handing them around would take longer than the work.
+        # One thread: the tensors are small, and distributing them would take longer than the work.
         self.session = tf.Session(
             graph=graph, config=tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
         )
@@ -79,7 +79,7 @@ class KernelOracle:
         self.session.close()
 
     def kernel(self, x, dy, low, high, setting):
-        """Values, gradient and codes of TensorFlow's kernel on the range ``low, high``."""
+        """Return values, gradient and codes of TensorFlow's kernel on the range ``low, high``."""
         run = self._kernels_by_key[setting.per_channel, setting.num_bits, setting.narrow_range]
         values, gradient = run(x, dy, low, high)
         bottom, _, scale = nudged_range(low, high, setting)
@@ -89,11 +89,11 @@ class KernelOracle:
         return Result(values, gradient, codes)
 
     def grids(self, low, high, setting, power_of_two=False):
-        """The ``Grid`` of ``qatviz.quant.grid`` for vectors of ranges."""
+        """Return the ``Grid`` of ``qatviz.quant.grid`` for vectors of ranges."""
         return Grid(*self._grid_fields(low, high, *setting[:3], power_of_two))
 
     def fake_quantize(self, x, dy, low, high, setting):
-        """Values, gradient and codes of ``qatviz.quant.fake_quant`` on a range that is given."""
+        """Return values, gradient and codes of ``qatviz.quant.fake_quant`` on a given range."""
         values, gradient, scale, zero_point = self._fake_quantize[setting.per_channel](x, dy, low, high, *setting[:3])
         safe = np.where(scale > 0, scale, 1).astype(np.float64)
         codes = np.rint(values.astype(np.float64) / safe) + zero_point

@@ -1,4 +1,4 @@
-"""What the quantizers are tested on: arrays float32 ``[n, CHANNELS]``, and ranges with what lies on their edges."""
+"""Inputs of the quantizer tests: arrays float32 ``[n, CHANNELS]``, and ranges with values on their edges."""
 
 import numpy as np
 from kernel_oracle import CHANNELS, kernel_range, nudged_range
@@ -6,12 +6,12 @@ from kernel_oracle import CHANNELS, kernel_range, nudged_range
 ROWS = 256
 #: Ranges (low, high) to be tested on their edges and midpoints.
 EDGE_RANGES = [(-1.0, 1.0), (-0.3, 2.7), (0.0, 5.0), (-3.0, -0.01), (-1e-30, 2e-30), (-1e30, 3e29)]
-_MOST_POINTS = 33
+_MAX_POINTS = 33
 _UPSTREAM = np.linspace(0.5, 2, 997, dtype=np.float32) * np.resize(np.float32([1, -1]), 997)
 
 
 def arrays():
-    """Name and array of every kind of content, the same ones each time."""
+    """Return name and array of every kind of content, reproducibly."""
     random = np.random.RandomState(20)
     normal = random.randn(ROWS, CHANNELS).astype(np.float32)
     uneven = normal * np.float32([1, 0.1, 3, 0.5])
@@ -37,7 +37,7 @@ def arrays():
 
 
 def upstream(x):
-    """A gradient that arrives at ``x``: of both signs, never 0, never the same twice in a row."""
+    """Return an upstream gradient for ``x``: of both signs, never 0, never equal twice in a row."""
     return np.resize(_UPSTREAM, x.shape)
 
 
@@ -56,7 +56,7 @@ def edge_points(low, high, setting):
     neighbours in float32, the ends of the range itself, both zeros, and values far outside."""
     minimum, maximum, scale = nudged_range(*kernel_range(low, high, setting), setting)
     steps = 2**setting.num_bits - 1 - int(setting.narrow_range)
-    chosen = np.unique(np.linspace(0, steps, min(steps + 1, _MOST_POINTS)).astype(int)).astype(np.float32)[:, None]
+    chosen = np.unique(np.linspace(0, steps, min(steps + 1, _MAX_POINTS)).astype(int)).astype(np.float32)[:, None]
     chosen = np.tile(chosen, [1, CHANNELS])
     on_codes = minimum + chosen * scale
     midpoints = minimum + (chosen + np.float32(0.5)) * scale
@@ -75,5 +75,5 @@ def edge_points(low, high, setting):
             -far,
         ]
     )
-    # TensorFlow's threads take denormals for 0, NumPy does not.
+    # TensorFlow's threads flush denormals to 0, NumPy does not.
     return np.where(np.abs(points) < np.finfo(np.float32).tiny, np.float32(0), points).astype(np.float32)

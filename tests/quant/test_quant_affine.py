@@ -19,7 +19,7 @@ properties = settings(deadline=None, max_examples=60)
 
 @st.composite
 def grids(draw, **fixed):
-    """A grid with the settings and the range it was made from."""
+    """Draw a grid with the settings and the range it was made from."""
     options = {
         "num_bits": draw(BITS),
         "symmetric": draw(st.booleans()),
@@ -32,7 +32,7 @@ def grids(draw, **fixed):
 
 
 def around(grid):
-    """Values inside, on the edges of and outside the window of a grid, at most a few widths away."""
+    """Draw values within, on the ends of and beyond the representable range of a grid, at most a few widths away."""
     width = float(grid.maximum) - float(grid.minimum)
     shares = arrays_of.arrays(np.float64, st.integers(0, 30), elements=st.floats(-2, 3))
     return shares.map(lambda share: (float(grid.minimum) + share * width).astype(np.float32))

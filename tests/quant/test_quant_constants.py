@@ -1,4 +1,4 @@
-"""Constants that are made once."""
+"""Shared constants of a graph."""
 
 import gc
 import weakref

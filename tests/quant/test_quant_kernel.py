@@ -14,7 +14,7 @@ from kernel_oracle import ALL_SETTINGS, CHANNELS, Result, kernel_range, nudged_r
 from qatviz.quant import affine
 
 ULP = np.finfo(np.float32).eps
-#: Share of values above 8 bits that may fall to the other side of a tie.
+#: Fraction of values above 8 bits that may fall on the other side of a tie.
 MAX_TIES = 1e-4
 NOT_FINITE = [-np.inf, -1.0, 0.0, 1.0, np.inf, np.nan, -3.4e38, 3.4e38, 1e36]
 ARRAYS = quant_inputs.arrays()
@@ -25,7 +25,7 @@ OPERATIONS = [
     ("quantize_conv2d", True),
     ("quantize_depthwise_conv2d", False),
 ]
-#: Tested also on a range narrower than their own.
+#: Arrays that are also tested on a range narrower than their own.
 CLIPPED = ["uneven", "positive", "1e-20", "1e30", "channels far apart"]
 OPERATION_ARRAYS = ["offset", "outlier", "negative constant", "zero", "channels far apart", "1e-30"]
 
@@ -56,7 +56,7 @@ def cases(setting):
 
 
 def reference(x, dy, low, high, setting):
-    """NumPy's values, gradient and codes."""
+    """Return NumPy's values, gradient and codes."""
     grid = affine.choose_grid(low, high, setting.num_bits, setting.symmetric, setting.narrow_range)
     codes = np.where(grid.scale > 0, affine.quantize(x, grid), 0)
     return Result(affine.fake_quant(x, grid), affine.fake_quant_gradient(dy, x, grid), codes)
@@ -72,7 +72,7 @@ def assert_equal(found, expected, name):
 
 
 def ties(found, expected, x, low, high, setting, name):
-    """How many codes differ, each by one and by a value in the middle between two codes, after checking all else."""
+    """Return the number of codes that differ, after checking that each differs by one and at a tie only."""
     low, high = kernel_range(low, high, setting)
     minimum, maximum, scale = (end.astype(np.float64) for end in nudged_range(low, high, setting))
     np.testing.assert_array_equal(found.gradient, expected.gradient, "gradient of " + name)
@@ -135,7 +135,7 @@ def test_operations_equal_the_kernel(oracle, setting, operation, per_channel):
 
 
 def test_ties_are_rare(oracle):
-    """Random values on random ranges: above 8 bits at most one in 10,000 may differ, up to 8 bits none does."""
+    """Random values on random ranges: at most one in 10,000 differs above 8 bits, and none up to 8 bits."""
     random = np.random.RandomState(22)
     differing, seen = {True: 0, False: 0}, {True: 0, False: 0}
     for setting in ALL_SETTINGS:

@@ -20,7 +20,7 @@ properties = settings(deadline=None, max_examples=60)
 
 @st.composite
 def measured(draw):
-    """A tensor, a grid that may clip it, per tensor or per channel, and its measures."""
+    """Draw a tensor and a grid that may clip it, per tensor or per channel; return them with the measures."""
     x = draw(TENSORS)
     axis = draw(st.sampled_from([None, 0]))
     share = np.float32(draw(st.floats(0.125, 1.5, width=16)))
@@ -40,7 +40,7 @@ def test_mse_is_clipping_plus_rounding(drawn):
     x, grid, found = drawn
     ulp = np.finfo(np.float32).eps * np.max(grid.maximum - grid.minimum)
     assert found.mse == pytest.approx(found.mse_clipping + found.mse_rounding, rel=1e-6, abs=ulp**2)
-    # fake_quant's values are rounded to float32: of an error that is small beside them, little is left.
+    # fake_quant's values are rounded to float32, which hides errors that are small relative to them.
     assert found.mse == pytest.approx(
         np.mean((fake_quant(x, grid).astype(np.float64) - x) ** 2), rel=1e-6, abs=2 * ulp * np.sqrt(found.mse) + ulp**2
     )
@@ -129,7 +129,7 @@ def test_a_worked_example():
     assert float(grid.scale) == 1 and found.mse_clipping == (4 + 4) / 8
     assert found.mse_rounding == (0.0625 + 0.0625) / 8 and found.mse == found.mse_clipping + found.mse_rounding
     assert (found.clipped, found.flushed, found.used_codes) == (2 / 8, 1 / 8, 4)
-    # Codes -2, -1, 0, 1 are met 1, 1, 2 and 4 times.
+    # Codes -2, -1, 0, 1 occur 1, 1, 2 and 4 times.
     assert found.effective_bits == pytest.approx(2 * (1 / 8) * 3 + (2 / 8) * 2 + (4 / 8) * 1)
 
 

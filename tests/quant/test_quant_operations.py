@@ -24,16 +24,16 @@ WEIGHT_OPTIONS = list(product([2, 4, 8], [True, False], [True, False]))
 
 
 def on_own_grid(x, options, per_channel=False):
-    """NumPy: ``x`` quantized over its own range."""
+    """Return ``x`` quantized over its own range, in NumPy."""
     axis = tuple(range(x.ndim - 1)) if per_channel else None
     return fake_quant(x, choose_grid(x.min(axis=axis), x.max(axis=axis), *options))
 
 
 @pytest.fixture
 def evaluate():
-    """A function that runs what a test has built, in a graph and a session of the test's own.
+    """Return a function that runs tensors in the test's own graph and session.
 
-    A graph that grew from test to test would be optimized as a whole at every new fetch.
+    A graph shared by all tests would be optimized as a whole for every new fetch.
     """
     with tf.Graph().as_default(), tf.Session() as session:
         yield session.run
@@ -68,7 +68,7 @@ def test_dense_composes_quantized_weights_bias_activation_and_quantized_output(
         exact = exact if activation is None else np.maximum(exact, 0)
         expected = on_own_grid(exact, (6, False, True))
         step = choose_grid(exact.min(), exact.max(), 6, False, True).scale
-        # The order of the sums in a matrix product is TensorFlow's own: a value on a tie may go either way.
+        # TensorFlow chooses the order of summation in a matrix product, so that ties may be rounded either way.
         assert np.mean(np.abs(found - expected) > 1e-4 * step) <= 0.1, options
         assert np.max(np.abs(found - expected)) <= step * 1.001, options
         assert len(np.unique(found)) <= 2**6 - 1, options

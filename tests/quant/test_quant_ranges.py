@@ -1,4 +1,4 @@
-"""Ranges found by percentile and by least squared error, against NumPy and against looking at every candidate."""
+"""Percentile and least-squared-error ranges, compared with NumPy and an exhaustive search."""
 
 from types import SimpleNamespace
 
@@ -29,7 +29,7 @@ def heavy_tailed(rows, channels, seed=50):
 
 
 def error(x, low, high, options):
-    """Mean squared error by channel on the grid of a range."""
+    """Return the mean squared error by channel on the grid of a range."""
     return np.mean((fake_quant(x, choose_grid(low, high, *options)) - x.astype(np.float64)) ** 2, axis=0)
 
 

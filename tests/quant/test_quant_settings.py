@@ -19,7 +19,7 @@ NOT_BITS = [1, 17, 0, -8, True, False, np.True_, 2.5, np.float32(2.5), float("na
 SOME_BITS = [2, 3, 4, 7, 8, 16]
 IMAGE, FILTERS = np.ones([1, 4, 4, 2], np.float32), np.ones([3, 3, 2, 2], np.float32)
 MATRIX, BIASES = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
-TAKE_BITS = {
+WITH_BITS = {
     "quantize_tensor": lambda bits: quantize_tensor(MATRIX, bits),
     "quantize_activation": lambda bits: quantize_activation(MATRIX, bits),
     "quantize_conv2d": lambda bits: quantize_conv2d(IMAGE, FILTERS, 1, "SAME", bits),
@@ -36,23 +36,23 @@ def graph():
 
 
 @pytest.mark.parametrize("num_bits", NOT_BITS, ids=repr)
-@pytest.mark.parametrize("function", TAKE_BITS)
+@pytest.mark.parametrize("function", WITH_BITS)
 def test_invalid_bit_widths_are_refused(function, num_bits):
     with pytest.raises(SettingError) as raised:
-        TAKE_BITS[function](num_bits)
+        WITH_BITS[function](num_bits)
     assert repr(num_bits) in str(raised.value) and "from 2 to 16" in str(raised.value)
 
 
 @pytest.mark.parametrize("num_bits", [2, 16, np.int64(8), np.uint8(8), 8.0], ids=repr)
-@pytest.mark.parametrize("function", TAKE_BITS)
+@pytest.mark.parametrize("function", WITH_BITS)
 def test_integers_of_any_type_are_accepted(function, num_bits):
-    assert TAKE_BITS[function](num_bits).dtype == tf.float32
+    assert WITH_BITS[function](num_bits).dtype == tf.float32
 
 
 @pytest.mark.parametrize("dtype", [tf.int32, tf.uint8, tf.float32], ids=lambda dtype: dtype.name)
 def test_a_tensor_of_bits_is_checked_when_it_is_run(dtype):
     num_bits = tf.placeholder(dtype, [])
-    results = {function: take(num_bits) for function, take in TAKE_BITS.items()}
+    results = {function: take(num_bits) for function, take in WITH_BITS.items()}
     with tf.Session() as session:
         session.run(results, {num_bits: 2})
         session.run(results, {num_bits: 16})
@@ -71,7 +71,7 @@ def test_a_variable_may_hold_a_setting():
 
 
 def test_python_values_and_tensors_have_equal_results():
-    """To the last bit, though TensorFlow's optimizer sees constants in one graph and not in the other."""
+    """To the last bit, although TensorFlow's optimizer has constants in one graph and not in the other."""
     random = np.random.RandomState(30)
     tensors = [random.randn(200, 4).astype(np.float32) * np.float32(factor) for factor in (0.3, 1, 7)]
     x = tf.placeholder(tf.float32, [None, 4])

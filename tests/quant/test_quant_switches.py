@@ -19,7 +19,7 @@ OPTIONS = list(product([2, 3, 8, 16], [False, True], [False, True], [False, True
 
 
 class Switched:
-    """A quantizer with both grids and both switches, one without switches, and the two paths for values >= 0."""
+    """A quantizer with both grids and both switches, one without switches, and both code paths for values >= 0."""
 
     def __init__(self):
         self.graph = tf.Graph()
@@ -52,7 +52,7 @@ class Switched:
         self.operation = quantize_tensor(self.x, *self.settings[:3], per_channel=self.per_channel)
 
     def run(self, fetches, x, options, enabled=True, per_channel=False, share=0.7):
-        """``fetches`` on ``share`` of the range of ``x``."""
+        """Run ``fetches`` on a fraction ``share`` of the range of ``x``."""
         feeds = dict(zip(self.settings, options))
         feeds.update(
             {
@@ -90,7 +90,7 @@ def same(found, expected):
 def test_a_disabled_quantizer_passes_values_unchanged(switched, x, options):
     x = np.concatenate([x, np.float32([[np.inf, -np.inf, 3e38, -1e-30]])])
     for per_channel in (False, True):
-        for share in (0.7, 0.0):  # also on a range that is empty as yet
+        for share in (0.7, 0.0):  # even on an empty range
             with np.errstate(invalid="ignore"):
                 found = switched.run(
                     [switched.fetches[name] for name in ("both", "whole", "split")],

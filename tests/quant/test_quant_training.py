@@ -25,7 +25,7 @@ POINTS = (CENTRES[LABELS] + RANDOM.randn(128, 2)).astype(np.float32)
 
 
 def ternary(*shape):
-    """The teacher's weights: every third one 0."""
+    """Return the teacher's weights, every third one 0."""
     values = np.resize(np.float32([0.5, -0.5, 0]), int(np.prod(shape)))
     return RANDOM.permutation(values).reshape(shape)
 
@@ -54,7 +54,7 @@ def broken_dense(num_bits):
 
 
 def classifier(num_bits):
-    """Two layers; their outputs are quantized with as few bits as their weights, but for 2, to 4."""
+    """Build two layers whose outputs have as few bits as the weights, but at least 4."""
     activation_bits = max(num_bits, 4)
     hidden = quantize_dense(POINTS, variable(2, 32), variable(32), num_bits, activation_bits, activation=tf.nn.relu)
     logits = quantize_dense(hidden, variable(32, 4), variable(4), num_bits, activation_bits)
@@ -86,10 +86,10 @@ BROKEN = [broken_dense, broken_conv2d]
 
 @pytest.fixture(scope="module")
 def shares():
-    """Loss after training as a share of the first loss, by (model, bits); all are trained at once, each by itself."""
+    """Return the loss after training relative to the first one, by (model, bits); all are trained together."""
     with tf.Graph().as_default(), tf.Session() as session:
         losses = {(model, bits): model(bits) for model in MODELS + BROKEN for bits in BITS}
-        # The sum has the gradient of each loss for its own variables: they share none. Adam treats each by itself.
+        # Models share no variables, so the gradient of the sum is that of each loss; Adam treats variables separately.
         train = tf.train.AdamOptimizer(LEARNING_RATE).minimize(tf.add_n(list(losses.values())))
         session.run(tf.global_variables_initializer())
         before = session.run(losses)

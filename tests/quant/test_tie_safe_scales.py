@@ -1,4 +1,4 @@
-"""Sums taken to codes in float32, as XNNPACK and onnxruntime do it, against integers."""
+"""Requantization in float32, like in XNNPACK and onnxruntime, compared with integers."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def last_places(found, given):
 
 
 def in_float32(sums, input_scale, weight_scales, output_scale):
-    """Their kernels: the factor and the product in float32, ties to even."""
+    """Requantize like these kernels: multiplier and product in float32, ties to even."""
     return np.rint(sums.astype(np.float32) * (input_scale * weight_scales / output_scale)).astype(np.int64)
 
 
@@ -31,7 +31,7 @@ def in_integers(sums, input_scale, weight_scales, output_scale):
 
 
 def all_sums(weight_scales, steps, factor=INPUT.astype(np.float64) / OUTPUT):
-    """Whatever is up to ``steps`` of the output, from both sides of 0."""
+    """Return all accumulators up to ``steps`` quantization steps of the output, of both signs."""
     limit = int(steps / (factor * weight_scales.min())) + 1
     return np.arange(-limit, limit)[:, np.newaxis]
 
@@ -110,8 +110,8 @@ def test_are_tie_safe_accepts_factors_that_change_no_rounding(times):
     sums = all_sums(scales, 255)
     expected = in_integers(sums, INPUT, scales, OUTPUT)
     found = in_float32(times * sums, INPUT, (scales / times).astype(np.float32), OUTPUT)
-    alike = are_tie_safe(INPUT, scales, OUTPUT, -128, 128, np.full(32, times))
-    assert alike.all() if times in (2, 16) else 0 < alike.sum() < 32
+    are_safe = are_tie_safe(INPUT, scales, OUTPUT, -128, 128, np.full(32, times))
+    assert are_safe.all() if times in (2, 16) else 0 < are_safe.sum() < 32
     different = (found != expected) & (np.abs(expected) < 255)
-    assert not different[:, alike].any()
+    assert not different[:, are_safe].any()
     assert different.any() == (times == 7)

@@ -11,20 +11,20 @@ ZERO_POINTS = [(0, 0), (-128, -128), (-128, 10)]
 
 
 def scales_from(seed):
-    """Of two inputs and their sum."""
+    """Return scales of two inputs and their sum."""
     random = np.random.RandomState(seed)
     inputs = np.exp(random.uniform(-4, -2, 2)).astype(np.float32)
     return inputs, np.float32(inputs.sum() * random.uniform(0.6, 1))
 
 
 def all_codes(zero_points):
-    """Less their zero points: a column and a row."""
+    """Return all codes minus their zero points, as a column and a row."""
     first, second = (np.arange(-128, 128, dtype=np.int64) - zero for zero in zero_points)
     return first[:, np.newaxis], second[np.newaxis]
 
 
 def in_bits(codes, scales, output, bits):
-    """``xnn_init_qs8_add_minmax_scalar_params``, with 21."""
+    """Add like ``xnn_init_qs8_add_minmax_scalar_params``, which has 21 bits."""
     factors = scales / output
     shift = bits - 1 - int(np.floor(np.log2(factors.max())))
     multipliers = [int(np.rint(np.float64(factor) * 2.0**shift)) for factor in factors]
@@ -32,7 +32,7 @@ def in_bits(codes, scales, output, bits):
 
 
 def in_float32(codes, scales, output):
-    """With factors, products and their sum in float32, ties to even."""
+    """Add with multipliers, products and sum in float32, ties to even."""
     first, second = (part.astype(np.float32) * factor for part, factor in zip(codes, scales / output))
     return np.rint(first + second).astype(np.int64)
 
@@ -45,7 +45,7 @@ def in_integers(codes, scales, output):
 
 
 def different(codes, scales, output):
-    """How many pairs of codes there are whose sum is not the same for all."""
+    """Return the number of pairs of codes whose sum differs between runtimes."""
     expected = in_integers(codes, scales, output)
     others = (in_bits(codes, scales, output, 21), in_bits(codes, scales, output, 22), in_float32(codes, scales, output))
     return np.count_nonzero(np.any([other != expected for other in others], axis=0) & (np.abs(expected) < 256))
@@ -66,7 +66,7 @@ def test_without_the_tie_safe_scale_some_sums_differ():
 
 
 def test_fewer_sums_differ_if_no_close_scale_is_tie_safe():
-    """Or the scale is as it was: with many more sums, not all can be far enough from a tie."""
+    """The scale may be unchanged: with more sums, not all can be far enough from a tie."""
     for seed in range(4):
         scales, output = scales_from(seed)
         found = tie_safe_sum_scale(scales, ZERO_POINTS[2], (128, 128), output, 128)

@@ -1,4 +1,4 @@
-"""What is seen while a run goes on, with staged runs in place of real ones."""
+"""Progress output of a run, with staged runs in place of real ones."""
 
 import io
 import os
@@ -31,17 +31,17 @@ class Terminal(io.StringIO):
 
 
 class StagedRun:
-    """Hands out batches of news, one at each look; ends when they are used up, or when asked to stop."""
+    """Run that returns one batch of items per poll; ends after the last one, or when asked to stop."""
 
-    def __init__(self, batches, on_look=None):
-        self.batches, self.on_look, self.stops = list(batches), on_look, 0
+    def __init__(self, batches, on_poll=None):
+        self.batches, self.on_poll, self.stops = list(batches), on_poll, 0
 
     def start(self):
         pass
 
     def wait(self, timeout_s=None):
-        if self.on_look and self.batches and timeout_s is not None:
-            self.on_look()
+        if self.on_poll and self.batches and timeout_s is not None:
+            self.on_poll()
         return not self.batches
 
     def drain(self):
@@ -67,8 +67,8 @@ def record(step, seconds=None, loss=0.5):
     return StepRecord(step, step / 10 if seconds is None else seconds, loss, 1e-3, np.zeros((1, 1), np.float32))
 
 
-def follow(*batches, on_look=None):
-    run, shown = StagedRun(batches, on_look), Recorder()
+def follow(*batches, on_poll=None):
+    run, shown = StagedRun(batches, on_poll), Recorder()
     watch = Watch(run, Outcome(BOOK), shown)
     watch.follow()
     assert shown.closed == 1
@@ -137,7 +137,7 @@ def test_a_signal_stops_the_run_and_handlers_are_restored(number, name):
         if not sent:
             sent.append(os.kill(os.getpid(), number))
 
-    watch, run, shown = follow([record(1)], [record(2)], [events.Stopped(2)], on_look=interrupt_once)
+    watch, run, shown = follow([record(1)], [record(2)], [events.Stopped(2)], on_poll=interrupt_once)
     assert watch.stopped_by == name and run.stops >= 1
     assert [name in line for line in shown.lines] == [True]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
