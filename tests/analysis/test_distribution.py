@@ -1,4 +1,4 @@
-"""What a histogram's bins are split into, against the values themselves."""
+"""Parts of a histogram's bins, compared with the values themselves."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ BINS = 128
 
 
 def histogram_of(values, grid, bits, enabled=True):
-    """As a snapshot has it, of ``values`` ``[n, channels]``."""
+    """Return the histogram of ``values`` ``[n, channels]`` like a snapshot's."""
     quantized = fake_quant(values, grid) if enabled else values
     low, high = min(values.min(), quantized.min()), max(values.max(), quantized.max())
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1).astype(np.float32)
@@ -38,7 +38,7 @@ def histogram_of(values, grid, bits, enabled=True):
 
 
 def seen(values, grid, bits):
-    """The distribution with the snapshot's exact shares, and these."""
+    """Return the distribution with the snapshot's exact fractions, and the fractions."""
     found = measure(values, grid)
     window = float(grid.minimum.min()), float(grid.maximum.max())
     return distribution(histogram_of(values, grid, bits), bits, True, window, found.clipped, found.flushed), found
@@ -46,7 +46,7 @@ def seen(values, grid, bits):
 
 @st.composite
 def cases(draw, per_channel=st.booleans()):
-    """Values ``[n, channels]`` and a grid that clips some of them, or none."""
+    """Draw values ``[n, channels]`` and a grid that clips some of them, or none."""
     random = np.random.RandomState(draw(st.integers(0, 2**32 - 1)))
     channels, bits = draw(st.integers(1, 5)), draw(st.integers(2, 10))
     values = random.randn(300, channels) * random.uniform(0.2, 2, channels) + draw(st.floats(-1, 1))
@@ -70,7 +70,7 @@ def test_parts_of_bins_add_up_to_the_exact_fractions(case):
     assert shown.counts.sum() == total and shown.quantized.sum() == total
     assert (shown.clipped >= 0).all() and (shown.flushed >= 0).all()
     assert (shown.clipped + shown.flushed <= shown.counts + 1e-9).all()
-    # A value next to an edge may be counted in the bin beside it.
+    # A value next to an edge may be counted in the neighbouring bin.
     assert shown.clipped.sum() <= found.clipped * total + 2
     assert shown.flushed.sum() <= found.flushed * total + 1e-6 * total
     if grid.scale.size == 1:
@@ -109,7 +109,7 @@ def test_without_exact_fractions_bins_are_split_at_their_edges(case):
 def test_rounding_levels_are_the_values_of_the_codes(case):
     values, grid, bits = case
     shown, _ = seen(values, grid, bits)
-    if bits > 8 or not grid.scale:  # too many to tell apart; nothing but zeros
+    if bits > 8 or not grid.scale:  # too many to distinguish; only zeros
         assert shown.levels is None
         return
     used, counts = np.unique(fake_quant(values, grid), return_counts=True)
@@ -118,7 +118,7 @@ def test_rounding_levels_are_the_values_of_the_codes(case):
     np.testing.assert_array_equal(shown.level_counts[shown.level_counts > 0], counts)
     assert shown.levels[0] == pytest.approx(float(grid.minimum), abs=1e-5)
     assert len(shown.levels) == 2**bits - grid.narrow_range
-    # As a density the levels have the area of the histogram.
+    # As a density, the rounding levels have the area of the histogram.
     bin_width = shown.edges[1] - shown.edges[0]
     area = np.sum(shown.level_heights * (shown.level_edges[:, 1] - shown.level_edges[:, 0]))
     assert area == pytest.approx(shown.counts.sum() * bin_width)
@@ -136,7 +136,7 @@ def test_the_log2_axis_shows_every_value(case):
     assert 2 ** shown.edges[-1] >= np.abs(plain.edges).max() * (1 - 1e-6)
     assert shown.edges[-1] == np.round(shown.edges[-1])
     np.testing.assert_allclose(np.diff(shown.edges)[1:], 1 / BINS_PER_OCTAVE)
-    # The rest is what bins of values do not tell apart.
+    # The rest is not distinguished by bins of values.
     bin_width = plain.edges[1] - plain.edges[0]
     assert 2 ** shown.edges[1] >= bin_width * (1 - 1e-6) or len(shown.edges) == BINS_PER_OCTAVE + 2
     if plain.levels is not None:
@@ -145,7 +145,7 @@ def test_the_log2_axis_shows_every_value(case):
 
 
 def test_log2_bins_hold_the_values_between_their_edges():
-    # Evenly spread values: the share of an interval is its length, and two signs come together.
+    # Uniform values: the fraction of an interval is its length, and both signs coincide.
     values = np.linspace(-4, 4, 80001, dtype=np.float32)[:, None]
     shown = to_log2(distribution(histogram_of(values, choose_grid(-4, 4), 8, False), 8, False, (-4.0, 4.0)))
     widths = np.diff(2.0 ** shown.edges[1:])

@@ -14,7 +14,7 @@ TENSORS = ("a.weights", "b.weights")
 
 
 def history_of(loss, sqnr_db=None, **options):
-    """A history whose step ``i + 1`` has ``loss[i]``, and ``sqnr_db[tensor][i]``."""
+    """Return a history whose step ``i + 1`` has ``loss[i]`` and ``sqnr_db[tensor][i]``."""
     history = History(history_names(TENSORS), **options)
     loss = np.asarray(loss, np.float32)
     rows = np.zeros((len(loss), 2 + len(STEP_MEASURES) * len(TENSORS)), np.float32)

@@ -1,4 +1,4 @@
-"""Errors in units of the step."""
+"""Errors in units of the quantization step."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What pending settings would give, against the reference that computes the same slowly."""
+"""Predicted measures of pending settings, compared with a slow reference."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is thought of a tensor: levels against thresholds, verdicts of tensors made to have one fault each."""
+"""Verdicts of tensors: levels and thresholds, and tensors constructed with one fault each."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def tensor(kind="weights", parameters=100000, nonnegative=False):
 
 
 def measured(values, settings, low=None, high=None, **others):
-    """Measures as of a snapshot of ``values``, on the grid of a range (else of their own)."""
+    """Return measures like a snapshot's of ``values``, on the grid of a range (by default their own)."""
     low, high = np.float32(values.min() if low is None else low), np.float32(values.max() if high is None else high)
     grid = choose_grid(low, high, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
     row = dict(

@@ -1,5 +1,4 @@
-"""What a call asks for is kept in the record before the first step: whatever ends the process, another --resume
-knows."""
+"""Changes requested by a call are recorded before the first step, so that any later --resume has them."""
 
 import numpy as np
 import pytest

@@ -134,7 +134,7 @@ def test_a_slow_program_receives_all_of_its_input(compiler, tmp_path, monkeypatc
     model = dense()
     codes = np.random.RandomState(0).randint(-8, 8, (60000, 4)).astype(np.int32)
     with CRunner(source_of(model), compiler) as runner:
-        monkeypatch.setattr(c_runner, "_MOMENT", 0.001)
+        monkeypatch.setattr(c_runner, "_CHECK_INTERVAL", 0.001)
         found = runner.run(codes)["logits"]
     np.testing.assert_array_equal(found, run_codes(model, codes, ["logits"])["logits"])
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from integer_cases import book_of, model_of, network_of, state_of
-from test_lowering_float import kitchen_sink
+from test_lowering_float import all_layers_network
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.biases import fit_scales
@@ -325,7 +325,7 @@ def test_a_tensor_that_was_always_zero_stays_zero():
 
 
 def test_every_kind_of_layer_has_an_integer_form():
-    network = kitchen_sink()
+    network = all_layers_network()
     model = model_of(network)
     covered = {name for op in model.ops for name in op.layers} | set(model.aliases) | {model.softmax}
     assert covered == {layer.name for layer in network.layers}

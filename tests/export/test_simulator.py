@@ -5,7 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from integer_cases import MEANS_BY_POWERS, MeansByPowers, book_of, model_of, network_of, state_of
 from lowering_cases import LoweredNetwork
-from test_lowering_float import kitchen_sink, random_chain
+from test_lowering_float import all_layers_network, random_chain
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
@@ -74,7 +74,7 @@ class Graph:
 
 
 @pytest.fixture(
-    scope="module", params=[kitchen_sink(), random_chain(0), random_chain(4)], ids=lambda network: network.name
+    scope="module", params=[all_layers_network(), random_chain(0), random_chain(4)], ids=lambda network: network.name
 )
 def graph(request):
     made = Graph(request.param)

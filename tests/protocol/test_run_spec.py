@@ -1,4 +1,4 @@
-"""What makes a run: checked before it begins, and told in JSON."""
+"""Specs of runs: checks before the start, and their JSON form."""
 
 import json
 from dataclasses import replace

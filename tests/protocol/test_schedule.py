@@ -1,4 +1,4 @@
-"""What is planned survives in the record, and what was done of it is not planned any more."""
+"""Planned changes are kept in the record until they are applied."""
 
 import json
 

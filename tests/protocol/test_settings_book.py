@@ -1,4 +1,4 @@
-"""Paths and values of settings: what they name, what is refused, and that a refused change changes nothing."""
+"""Paths and values of settings: their meaning, refusals, and that a refused change has no effect."""
 
 import json
 

@@ -44,8 +44,7 @@ def extent(x, setting):
 
 
 def cases(setting):
-    """Name, values, and the range that is given: of the values, of their middle part, and ranges seen on their
-    edges."""
+    """Yield name, values and range: of the values, of their middle part, and ranges tested on their edges."""
     for name, x in ARRAYS.items():
         low, high = extent(x, setting)
         yield name, x, low, high

@@ -1,4 +1,4 @@
-"""Reports are tested on the window's staged runs, which need neither Qt nor TensorFlow."""
+"""Helpers of the window's tests: staged runs, which need neither Qt nor TensorFlow."""
 
 import os
 import sys

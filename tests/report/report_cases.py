@@ -1,4 +1,4 @@
-"""Runs to report on, recorded from a stage; and a page taken apart again."""
+"""Records of staged runs, and a parser of report pages."""
 
 import re
 from html.parser import HTMLParser
@@ -14,7 +14,7 @@ VOID = {"meta", "br", "hr", "img", "link", "col"}
 
 
 def describe(run, **more):
-    """What the record of a staged run says about it."""
+    """Return the description in the record of a staged run."""
     about = {
         "qatviz": "0.1.0",
         "network": run.network.to_dict(),
@@ -31,7 +31,7 @@ def describe(run, **more):
 
 
 def append(record, items):
-    """Put news of a run into its record."""
+    """Append items of a run to its record."""
     for item in items:
         if isinstance(item, StepRecord):
             record.append_step(item)
@@ -42,7 +42,7 @@ def append(record, items):
 
 
 def recorded(directory, play, run=None, **about):
-    """Record what ``play(run)`` makes of a staged run; return the run."""
+    """Record a staged run that ``play(run)`` drives; return the run."""
     run = run or StagedRun("mlp")
     with RunRecord.create(directory, describe(run, **about)) as record:
         play(run)
@@ -51,14 +51,14 @@ def recorded(directory, play, run=None, **about):
 
 
 class Page(HTMLParser):
-    """A page of HTML, taken apart: raises where elements are not well nested.
+    """A parsed page of HTML; raises if elements are not well nested.
 
     Attributes
     ----------
     ids, links : list of str
     elements : list of (tag, attributes)
     text : str
-        All that can be read.
+        The visible text.
     tables : dict of str to list of list of str
         Rows by caption, the header first.
     """
@@ -111,7 +111,7 @@ class Page(HTMLParser):
             self._caption += data
 
     def svgs(self):
-        """All pictures as XML; samples in legends are none."""
+        """Return all pictures as XML, except samples in legends."""
         found, begin, depth = [], 0, 0
         for tag in re.finditer("<svg|</svg>", self.html):
             begin = begin if depth else tag.start()

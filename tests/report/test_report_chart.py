@@ -1,4 +1,4 @@
-"""Charts of the report: curves of the history, with their words."""
+"""Charts of the report: curves of the history, with their texts."""
 
 from xml.etree import ElementTree
 

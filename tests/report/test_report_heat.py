@@ -1,4 +1,4 @@
-"""SQNR of all tensors over the run: every colour says what was measured."""
+"""SQNR of all tensors over the run: colours agree with the measurements."""
 
 import re
 from xml.etree import ElementTree
@@ -32,7 +32,7 @@ def test_the_legend_shows_all_colours_from_bad_to_good():
 
 
 def colours(svg):
-    """From a row and a place of x to the colour there, or -1."""
+    """Return the colours by row and x position, or -1."""
     found = []
     for part in svg.iter():
         role = re.fullmatch(r"var\(--diverging(\d+)\)", part.get("fill", ""))
@@ -83,7 +83,7 @@ def test_float_tensors_have_no_colour_and_exact_ones_have(directory):
     series = run.history.series
 
     class Exact:
-        """In float, or on the grid anyway: both are without an error."""
+        """A record with a float tensor and an exact one, both without an error."""
 
         def __getattr__(self, name):
             return getattr(type(run.history), name).__get__(run.history)

@@ -1,4 +1,4 @@
-"""Markup: whatever the text, it stays text."""
+"""Markup: any text is escaped."""
 
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -39,7 +39,7 @@ def test_any_text_is_escaped_and_read_back_unchanged(text, value):
 def test_pictures_are_valid_xml(text):
     svg = element("svg", element("title", text), element("path", d="M0 0", class_=text), aria_label=text)
     found = ElementTree.fromstring(svg)
-    # XML reads the end of a line its own way, and other space in attributes as blanks.
+    # XML normalizes line ends, and other white space in attributes to blanks.
     assert (found.find("title").text or "") == clean(text).replace("\r\n", "\n").replace("\r", "\n")
     assert [part.tag for part in found.iter()] == ["svg", "title", "path"]
 

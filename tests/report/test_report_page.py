@@ -92,7 +92,7 @@ def test_every_link_has_a_target(found):
 def test_figures_are_xml_with_descriptions(found, run):
     svgs = found.svgs()
     tensors = len(run.book.plan.tensors)
-    # two of the run and its learning rate, the network, and of each tensor before, after and three curves at least
+    # two of the run, its learning rate, the network; for each tensor before, after and at least three curves
     assert len(svgs) > 4 + 5 * tensors
     for svg in svgs:
         assert svg.get("role") == "img" and svg.find("title").text and svg.find("desc").text
@@ -242,7 +242,7 @@ def test_the_report_of_a_running_run(tmp_path):
 
 
 class GoingOn(RecordReader):
-    """Record of a run that does a step whenever it is read."""
+    """Record of a run that takes a step whenever it is read."""
 
     def __init__(self, directory, run, record):
         super().__init__(directory)

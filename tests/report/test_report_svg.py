@@ -1,4 +1,4 @@
-"""Scenes as SVG: what is in the scene is in the markup, and what is in the markup can be read as XML."""
+"""Scenes as SVG: the markup is valid XML with all elements of the scene."""
 
 from xml.etree import ElementTree
 
@@ -33,7 +33,7 @@ def picture(*shapes, title="Loss of conv1", description=""):
 
 
 def drawn(*shapes):
-    """Tag and attributes of what is in the picture, besides its title."""
+    """Return tags and attributes of the picture's elements, except its title."""
     return [(part.tag, part.attrib) for part in picture(*shapes) if part.tag not in ("title", "desc")]
 
 

@@ -1,8 +1,8 @@
-"""Reports from the window: of its run, recorded or not, on a thread of its own; it tells where, and can open it."""
+"""Reports from the window: of recorded and unrecorded runs, on a background thread, with path and an offer to open."""
 
 import os
 
-if not os.environ.get("QT_QPA_PLATFORM"):  # empty is as good as unset
+if not os.environ.get("QT_QPA_PLATFORM"):  # an empty value counts as unset
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 import pytest
@@ -33,7 +33,7 @@ def qtbot(qapp, request):
 
 @pytest.fixture
 def model(app):
-    """Of a run that is not recorded."""
+    """Return the model of an unrecorded run."""
     run, model = StagedRun("mlp"), RunModel()
     model.set_run(run, run.network, run.book, "mlp on digits")
     model.take(run.advance(3).advance(2).drain())

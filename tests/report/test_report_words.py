@@ -1,4 +1,4 @@
-"""Numbers in words."""
+"""Texts of numbers."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Tests of the window's form run offscreen, unless a display is asked for."""
+"""Tests of the window's form run offscreen, unless a Qt platform is set."""
 
 import os
 

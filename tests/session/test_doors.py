@@ -1,4 +1,4 @@
-"""Command line, window and API make the same request of the same input."""
+"""Command line, window and API make equal requests for equal input."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ DATA_NAMES = [("mnist-5k", "digits"), ("cifar10", "photographs")]
 
 @pytest.fixture
 def form(app, tmp_path):
-    """The form of the New run dialog, with its defaults and nothing remembered."""
+    """Return the form of the New run dialog with its defaults, without remembered values."""
     settings = QtCore.QSettings(str(tmp_path / "settings.ini"), QtCore.QSettings.IniFormat)
     model = RunModel()
     form = NewRunForm(Context(model, Edits(model), Theme(DARK), settings), DATA_NAMES)
@@ -85,7 +85,7 @@ def test_requests_with_a_keras_model_are_equal(form):
     assert called("/m/layers.json", weights_path="/m/weights.h5", from_scratch=True, steps=None) == expected
     files = ("--model", "/m/layers.json", "--model-weights", "/m/weights.h5")
     assert typed(*files, "--from-scratch", "--steps", "inf") == expected
-    # Consent is the dialog's to ask for: the form has none.
+    # The dialog, not the form, asks for consent.
     assert called("/m/layers.json", allow_code=True, weights_path="/m/weights.h5") == replace(
         expected, allow_code=True, from_scratch=False, steps=2000
     )

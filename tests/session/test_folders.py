@@ -1,4 +1,4 @@
-"""The folder for runs is where it always was, on every platform."""
+"""The default folder for runs on every platform."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Preparing runs: what is refused names its field, what is noticed is passed on, and nothing is left behind."""
+"""Preparing runs: refusals name the field, notices are passed on, and failures leave no files."""
 
 import os
 
@@ -124,7 +124,7 @@ def test_a_run_that_is_not_started_gives_its_record_up(new, tmp_path):
 def test_the_refusal_to_resume_names_the_field(recorded, request_, fields, field, words):
     error = refusal(request_(**{"directory": recorded, **fields}))
     assert error.field == field and words in str(error)
-    with RunRecord.open(recorded):  # it is free for another attempt
+    with RunRecord.open(recorded):  # the directory is free for another attempt
         pass
 
 

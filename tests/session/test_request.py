@@ -1,4 +1,4 @@
-"""Requests: their JSON form, and refusals that name the field they are about."""
+"""Requests: their JSON form, and refusals that name the field."""
 
 import json
 import math

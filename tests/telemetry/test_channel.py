@@ -1,4 +1,4 @@
-"""The channel loses nothing it must keep, keeps the order, and counts what it drops."""
+"""The channel keeps events and order, and counts dropped telemetry."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Checkpoints come back bit for bit, or as a RecordError that names the file."""
+"""Checkpoints are read back bit for bit, or refused with a RecordError that names the file."""
 
 import errno
 import io

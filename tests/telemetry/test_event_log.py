@@ -1,4 +1,4 @@
-"""Events of older records get the places that they lack."""
+"""Events of older records get the branches and positions that they lack."""
 
 import json
 
@@ -16,7 +16,7 @@ BACK = ({"setting": "x", "old": 1, "new": 0},)
 
 
 def rows_of(*told):
-    """Rows of the table of events as version 0.1 wrote them: from (branch, kind, step, fields)."""
+    """Return rows of the event table in the format of version 0.1, from (branch, kind, step, fields)."""
     return [
         (number, branch, step, 7.0, kind, json.dumps(dict(fields, kind=kind, step=step)))
         for number, (branch, kind, step, fields) in enumerate(told, 1)

@@ -1,4 +1,4 @@
-"""The history against a naive one that keeps every row."""
+"""The history compared with a naive one that keeps every row."""
 
 import threading
 
@@ -41,7 +41,7 @@ class Oracle:
         ]
 
     def check(self, series, column, is_exact):
-        """Every bucket tells the truth. What is missing came right before a state that was restored; none if exact."""
+        """Check every bucket; rows may be missing only right before a restored state, and none if exact."""
         assert (series.first_step <= series.last_step).all()
         assert (series.first_step[1:] > series.last_step[:-1]).all()
         parts = self.path()
@@ -83,7 +83,7 @@ class Oracle:
     st.integers(0, 2**31 - 1),
 )
 def test_series_contain_only_rows_that_led_to_the_present_state(sizes, actions, seed):
-    """Whatever the run was set to: also a state on a branch that was left before. With room for all, it is exact."""
+    """For any restored state, even on a discarded branch. With enough space, the series is exact."""
     random = np.random.RandomState(seed)
     history = History({"track": ["a", "b"]}, *sizes)
     oracle, step, position = Oracle(), 0, 0

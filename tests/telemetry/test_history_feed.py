@@ -1,4 +1,4 @@
-"""A history is filled again from the record, and what is new comes after that, whatever happens meanwhile."""
+"""A history is refilled from the record, and new rows follow, under all circumstances."""
 
 import threading
 
@@ -52,7 +52,7 @@ def filled(steps, snapshots=(), evaluations=()):
 
 
 class Staged:
-    """A record of 5 steps that gives them out when it is let."""
+    """A record of 5 steps that are readable once released."""
 
     def __init__(self, error=None, endless=False):
         self.go_on, self.reading = threading.Event(), threading.Event()
@@ -84,7 +84,7 @@ class Staged:
 
 
 class Recorded:
-    """Writes the record of a run, and remembers the steps of each branch."""
+    """Writer of the record of a run that remembers the steps of each branch."""
 
     def __init__(self, record):
         self.record, self.tree, self.steps, self.step = record, BranchTree(), {0: []}, 0
@@ -98,7 +98,7 @@ class Recorded:
         self.record.append_event(evaluated(self.step))
 
     def go_to(self, branch, share):
-        """Set the run to a state on ``branch``."""
+        """Restore a state on ``branch``."""
         states = self.steps[branch] or [self.tree.parent_of(branch).step if branch else 0]
         point = BranchPoint(branch, states[int(share * (len(states) - 1))])
         self.record.append_rewind(point.step, branch)
@@ -107,7 +107,7 @@ class Recorded:
         self.steps[self.tree.newest] = []
 
     def expected(self, branch=None):
-        """Steps that led to the end of a branch, and of these the ones with a snapshot and an evaluation."""
+        """Return the steps that led to the end of a branch, and those with a snapshot and an evaluation."""
         path = self.tree.path(branch)
         parts = [[at for at in self.steps[number] if at <= path.last_step(number)] for number, _ in path.pieces]
         measured = [self.steps[number][-1] for number, _ in path.pieces if self.steps[number]]

@@ -1,4 +1,4 @@
-"""The state of a run put together from what it told, live or on disk."""
+"""The state of a run, reconstructed from its events, live or on disk."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The record on disk against a model of it in memory."""
+"""The record on disk compared with a model in memory."""
 
 import json
 import os
@@ -145,7 +145,7 @@ def test_an_empty_record_has_empty_series(record):
 
 
 class Model:
-    """What a record must say: the surviving timeline as a list, and how it was at each mark."""
+    """Expected contents of a record: the surviving branch as a list, and its state at each mark."""
 
     def __init__(self):
         self.steps = []  # (step, loss)
@@ -182,7 +182,7 @@ def test_undo_and_redo_yield_the_surviving_branch(tmp_path_factory, actions, sta
             unique += 1
             if action == "mark":
                 marks.append((record.branch, step, model.rewound(step)))
-                # What comes at the very step of a mark, but after it, survives a return to it: see `RecordReader`
+                # Items at the step of a mark, but after it, survive a return to it: see `RecordReader`
                 action, amount = "steps", 1
             if action == "steps":
                 for _ in range(amount):
@@ -220,7 +220,7 @@ def test_undo_and_redo_yield_the_surviving_branch(tmp_path_factory, actions, sta
         assert [(e["step"], e["message"]) for e in record.events()] == all_events
         assert [(e["step"], e["message"]) for e in record.events(surviving_only=True)] == model.events
         assert record.last_step == step
-        for branch, at, marked in marks:  # a state that survives is one that all of its steps lead to
+        for branch, at, marked in marks:  # a state survives if all of its steps do
             assert not record.is_surviving(BranchPoint(branch, at)) or model.rewound(at).steps == marked.steps
         first, last = int(start * (step + 2)), int(stop * (step + 2))
         part = record.steps(first, last)
@@ -269,7 +269,7 @@ def blocks_of(record):
 
 
 def test_a_slow_run_has_few_blocks(record):
-    """Each step is committed by itself; blocks of 64 come of it, and what is read meanwhile is right."""
+    """Steps are committed one by one, merged into blocks of 64, and readable meanwhile."""
     for step in range(1, 151):
         record.append_step(step_record(step))
         assert record.flush()

@@ -1,4 +1,4 @@
-"""A damaged or hostile database gives intact values or a RecordError that names it; nothing else, and no crash."""
+"""A damaged or malicious database yields intact values or a RecordError that names it, and never a crash."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ N_MUTATIONS = 400
 
 
 def content(directory):
-    """All that a record says, comparable."""
+    """Return the whole content of a record in a comparable form."""
     reader = RunRecord.read(directory)
     series = reader.steps()
     return (
@@ -123,7 +123,7 @@ def test_damage_to_the_log_of_a_killed_run_loses_only_later_entries(tmp_path):
 
 
 def test_an_incomplete_transaction_is_rolled_back(original, damaged):
-    """What a kill leaves while the journal is being changed from one kind to the other."""
+    """Left by a kill during the switch between journal modes."""
     whole = (damaged / "run.sqlite").read_bytes()
     connection = sqlite3.connect(str(damaged / "run.sqlite"), isolation_level=None)
     connection.execute("PRAGMA cache_size=1")  # spill to the file before the commit

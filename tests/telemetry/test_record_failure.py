@@ -1,4 +1,4 @@
-"""What happens when the disk does not do what it should: a clear error, and the run in memory goes on."""
+"""Disk failures cause a clear error, and the run continues in memory."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ from qatviz.telemetry.record.writer import _MAX_LOAD, RecordWriter
 
 
 class Failures(list):
-    """Collects what ``on_failure`` is called with, and lets a test wait for it."""
+    """Collector of the calls of ``on_failure``, which a test can wait for."""
 
     def __init__(self):
         super().__init__()
@@ -42,12 +42,12 @@ def record(tmp_path, failures):
 
 
 def assert_failed(record, failures, reason):
-    """One failure, told once, that names the file and the reason; appending is counted and does not wait."""
+    """Check that one failure was reported with file and reason, and that appending is counted without blocking."""
     wait_for(failures.arrived)
     assert isinstance(record.failure, RecordError)
     assert str(record.path) in str(record.failure) and reason in str(record.failure)
     lost = record.lost
-    n = 6000  # more than a queue that nobody empties would hold
+    n = 6000  # more than the capacity of the queue
     for step in range(10_000, 10_000 + n):
         record.append_step(_at(step))
     record.append_event(Failed(10_000, "", ""))
@@ -175,11 +175,11 @@ def test_a_directory_that_vanishes_during_a_commit(record, failures, monkeypatch
     identity = database._identity
     looks = []
 
-    def vanish_at_the_second_look(path):
+    def vanish_at_the_second_check(path):
         looks.append(path)
         return (0, 0) if len(looks) == 2 else identity(path)
 
-    monkeypatch.setattr(database, "_identity", vanish_at_the_second_look)
+    monkeypatch.setattr(database, "_identity", vanish_at_the_second_check)
     record.append_event(Failed(1, "", ""))
     assert_failed(record, failures, "replaced")
     assert len(looks) == 2
@@ -225,12 +225,12 @@ def test_a_damaged_file_fails_the_resumed_record(record):
     record.path.write_bytes(bytes(content))
     with pytest.raises(RecordError, match=r"run\.sqlite"):
         RunRecord.open(record.directory)
-    with pytest.raises(RecordError, match=r"run\.sqlite"):  # not "is being written": the lock was given back
+    with pytest.raises(RecordError, match=r"run\.sqlite"):  # not "is being written": the lock was released
         RunRecord.open(record.directory)
 
 
 class StagedDatabase:
-    """Stands in for the database: commits only when the test lets it, or fails."""
+    """Stand-in for the database: commits only when the test permits it, or fails."""
 
     def __init__(self):
         self.entered = threading.Event()
@@ -274,7 +274,7 @@ def test_a_slow_disk_delays_the_run_without_loss(staged, tmp_path):
     producer = threading.Thread(target=produce)
     producer.start()
     wait_until(lambda: len(progress) == _MAX_LOAD)
-    producer.join(0.1)  # it can't end: the disk is stuck
+    producer.join(0.1)  # it can't end while the disk hangs
     assert producer.is_alive() and len(progress) == _MAX_LOAD
     assert not writer.flush(0.01)
     staged.gate.set()

@@ -1,4 +1,4 @@
-"""Run directories made to do harm: a clear error each, or a run; nothing is run, waited for or written elsewhere.
+"""Malicious run directories: a clear error or a run; no code is run, nothing blocks or is written elsewhere.
 
 Damage that checksums find is in test_record_damage.py and test_checkpoint_files.py; here the checksums are right, or it
 is another kind of damage.
@@ -27,13 +27,13 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
 from qatviz.telemetry.record.run_lock import LOCK_NAME
 from qatviz.telemetry.record.run_record import RunRecord
 
-#: QATVIZ_EXHAUSTIVE=1 asks for all.
+#: QATVIZ_EXHAUSTIVE=1 runs all.
 MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 24
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """A run of a few steps with changes, evaluations, snapshots and checkpoints."""
+    """Return a run of a few steps with changes, evaluations, snapshots and checkpoints."""
     directory = tmp_path_factory.mktemp("runs") / "original"
     subprocess.run(
         [
@@ -68,7 +68,7 @@ def run(original, tmp_path):
 
 
 def look(directory):
-    """All that is done with a run directory before a step is taken."""
+    """Do everything that precedes the first step with a run directory."""
     open_recorded(str(directory))
     reader = RunRecord.read(directory)
     read_outcome(reader).to_dict()
@@ -81,7 +81,7 @@ def resume(directory):
 
 
 def is_refused(act, directory):
-    """Whether it is refused with an error that tells what is wrong; nothing else may come out."""
+    """Return whether it is refused with a clear error; fail for any other exception."""
     try:
         act(directory)
     except QatvizError as error:
@@ -101,7 +101,7 @@ def database(directory):
 
 
 def rewritten(connection, table, change):
-    """Give every row of a table to ``change`` (a list of its columns) and store what it makes of it, with checksums."""
+    """Replace every row of a table by ``change`` of it (a list of its columns), with correct checksums."""
     for row in connection.execute(f"SELECT * FROM {table} ORDER BY id").fetchall():
         columns = [c[1] for c in connection.execute(f"PRAGMA table_info({table})")]
         values = dict(zip(columns, row))
@@ -139,7 +139,7 @@ VALUES = [
 
 
 def with_another_value(record, chance):
-    """A copy of a JSON record with one value, at any place in it, replaced, removed or doubled."""
+    """Return a copy of a JSON record with one value, anywhere in it, replaced, removed or duplicated."""
     record = copy.deepcopy(record)
     node = record
     while True:
@@ -259,7 +259,7 @@ def test_checkpoints_with_right_checksums_and_wrong_values_are_an_error_or_a_run
     assert refused > MUTATIONS / 20
 
 
-# Files that are none, and links
+# Pipes, devices and links
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_a_path_named_by_a_record_is_read_as_data_only(run):
 
 
 def test_a_records_claim_about_code_in_its_model_is_not_trusted(run):
-    """Or else an export to Keras would run it unasked."""
+    """Otherwise an export to Keras would run it without permission."""
     code = json.dumps(
         {
             "class_name": "Sequential",

@@ -140,7 +140,7 @@ def check(directory, told):
 
 @pytest.mark.slow
 def test_a_run_killed_while_its_record_is_created(tmp_path):
-    """Either there is no run, and one can be made, or there is a whole one."""
+    """Either there is no run and one can be created, or there is a complete one."""
     random = np.random.RandomState(0)
     for i in range(8):
         directory = tmp_path / str(i)

@@ -1,4 +1,4 @@
-"""One writer a run, across processes, for as long as it lives."""
+"""One writer per run, across processes, for its lifetime."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Building a graph takes a thousand times as long as a step of it: equal graphs are built once for all tests."""
+"""Shared training graphs: building one takes a thousand times as long as a step, so equal ones are built once."""
 
 import threading
 
@@ -13,7 +13,7 @@ _BUILDING = threading.Lock()
 
 
 class SharedGraph(TrainingGraph):
-    """A graph that outlives the run; the next run of the kind begins by setting all of its state."""
+    """A graph that outlives its run; the next run with it starts by setting all of its state."""
 
     def close(self):
         """Stay open."""
@@ -22,9 +22,9 @@ class SharedGraph(TrainingGraph):
 def shared_graph(
     network, plan, dataset, batch_size, optimizer, seed=0, placement=Placement(), telemetry=True, fixed=frozenset()
 ):
-    """The graph for these arguments of :class:`TrainingGraph`, built at the first call."""
+    """Return the graph for these arguments of :class:`TrainingGraph`, built at the first call."""
     key = (repr(network.to_dict()), dataset.fingerprint, batch_size, optimizer, seed, placement, telemetry, fixed)
-    with _BUILDING:  # a run and its test may both ask
+    with _BUILDING:  # a run and its test may call concurrently
         if key not in _GRAPHS:
             _GRAPHS[key] = SharedGraph(network, plan, dataset, batch_size, optimizer, seed, placement, telemetry, fixed)
         return _GRAPHS[key]
@@ -32,7 +32,7 @@ def shared_graph(
 
 @pytest.fixture(autouse=True)
 def graphs(monkeypatch):
-    """Runs take their graph from the shared ones; the function that gives them out."""
+    """Make runs use the shared graphs; return the function that returns them."""
     monkeypatch.setattr(trainer, "TrainingGraph", shared_graph)
     return shared_graph
 

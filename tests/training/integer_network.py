@@ -12,7 +12,7 @@ from qatviz.quant.ranges import min_max_range
 
 
 class IntegerNetwork:
-    """See the module's text.
+    """A network in integer arithmetic; see the module.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class IntegerNetwork:
         self.bias_codes = {}
 
     def codes(self, images):
-        """int64 codes minus zero point of every unit's output, by the name of the layer that puts it out."""
+        """Return int64 codes minus zero point of every unit's output, by the name of the layer that produces it."""
         outputs = {"input": self._rounded("input.activations", images)}
         for unit in self.plan.units:
             inputs = [outputs[name] for name in unit.inputs]
@@ -40,7 +40,7 @@ class IntegerNetwork:
         return outputs
 
     def scale(self, layer):
-        """Scale of a layer's output, in double precision."""
+        """Return the scale of a layer's output, in double precision."""
         return float(self.grids[self.plan.grid_of(layer)].scale)
 
     def _choose(self, name, low, high):
@@ -52,7 +52,7 @@ class IntegerNetwork:
         return affine.quantize(np.float32(values), grid).astype(np.int64) - int(grid.zero_point)
 
     def _folded(self, unit):
-        """Weights ``[..., channels]`` and bias of a unit, batch norm folded in, in float32."""
+        """Return weights ``[..., channels]`` and bias of a unit, with batch norm folded in, in float32."""
         own = {name.split(".")[1]: value for name, value in self.parameters.items() if name.startswith(unit.name + ".")}
         weights, bias = (
             own["weights"],
@@ -98,7 +98,7 @@ class IntegerNetwork:
     def _averagepool(self, unit, inputs):
         windows, counted = _windows(inputs[0], unit.op, fill=0)
         total, count = windows.sum(axis=(3, 4)), counted.sum(axis=(3, 4))
-        mean = (2 * total + count) // (2 * count)  # ties up
+        mean = (2 * total + count) // (2 * count)  # rounds ties up
         grid = self.grids[self.plan.grid_of(unit.inputs[0])]
         return np.clip(mean, grid.bounds[0] - int(grid.zero_point), grid.bounds[1] - int(grid.zero_point))
 
@@ -134,12 +134,12 @@ class IntegerNetwork:
 
 
 def is_weighted(unit):
-    """Whether the unit multiplies with weights."""
+    """Return whether the unit has weights."""
     return isinstance(unit.op, WEIGHTED)
 
 
 def _windows(x, op, fill, size=None, dilation=(1, 1)):
-    """``[batch, rows, columns, height, width, channels]``, and the same of ones where there is an input."""
+    """Return windows ``[batch, rows, columns, height, width, channels]``, and a mask of those within the input."""
     size = size or op.pool_size
     spans, starts, pads = [], [], []
     for axis in (0, 1):

@@ -1,4 +1,4 @@
-"""Networks in a plain graph, next to the oracle: the same layers of tf.keras, or integer arithmetic in NumPy."""
+"""Networks in a plain graph, and their references: the same layers in tf.keras, or integer arithmetic in NumPy."""
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -12,7 +12,7 @@ from qatviz.training.parameters import is_trainable
 
 
 def random_parameters(network, seed=0):
-    """Parameters of every kind that differ from their initial values: biases and moving statistics too."""
+    """Return parameters that differ from their initial values, including biases and moving statistics."""
     random = np.random.RandomState(seed)
     values = {}
     for layer in network.layers:
@@ -29,14 +29,14 @@ def random_parameters(network, seed=0):
 
 
 def settings_of(plan, enabled=True, weights=None, activations=None):
-    """Settings of every group."""
+    """Return the settings of every group."""
     own = {"weights": weights or {}, "activations": activations or {}}
     leaders = [plan.tensors[members[0]] for members in plan.groups]
     return [quantizer_settings(t.kind, t.name, **dict({"enabled": enabled}, **own[t.kind])) for t in leaders]
 
 
 def state_arrays(plan, settings, ranges=None, run=RunSettings()):
-    """Arrays of the live quantizers, with ranges of activations by tensor name (else -4 to 4)."""
+    """Return the arrays of the live quantizers, with ranges of activations by tensor name (default -4 to 4)."""
     place = live_state.layout(plan)
     state = dict(live_state.initial_ranges(place), **live_state.settings_arrays(place, settings, run, 0))
     for index, group in enumerate(place.activations):
@@ -46,7 +46,7 @@ def state_arrays(plan, settings, ranges=None, run=RunSettings()):
 
 
 class LoweredNetwork:
-    """A network lowered on placeholders for its parameters and its state."""
+    """A network lowered with placeholders for its parameters and its state."""
 
     def __init__(self, network, training=False, images=None):
         self.network, self.plan = network, quantization_plan(network)
@@ -85,7 +85,7 @@ class LoweredNetwork:
 
 
 def keras_network(network, parameters, images):
-    """The tensor of the network's output, built of tf.keras layers; run their initializers first."""
+    """Return the network's output tensor, built of tf.keras layers; run their initializers first."""
     layers = tf.keras.layers
     outputs = {"input": images}
     for layer in network.layers:

@@ -1,4 +1,4 @@
-"""Folded batch norm: in float it is batch norm, gradients included; quantized, it is tf.contrib.quantize's."""
+"""Folded batch norm: in float it equals batch norm with gradients; quantized, it equals tf.contrib.quantize's."""
 
 import importlib.util
 import pathlib
@@ -20,7 +20,7 @@ EPSILON, MOMENTUM = 2e-3, 0.8
 
 
 def normalized(kind, bias):
-    """One layer with batch norm, and a readout."""
+    """Return a network of one layer with batch norm, and a readout."""
     net = NetworkBuilder("normalized", (6,) if kind is Dense else (6, 5, 2))
     settings = {Dense: {"units": 4}, Conv2D: {"filters": 4, "strides": 2}, DepthwiseConv2D: {"depth_multiplier": 2}}[
         kind
@@ -34,7 +34,7 @@ def normalized(kind, bias):
 
 
 def plain(case, parameters):
-    """The same by ``tf.nn.moments``, differentiable by TensorFlow's own rules: logits and moving statistics."""
+    """Return logits and moving statistics computed by ``tf.nn.moments``, with TensorFlow's own gradients."""
     layer, x = case.network.layer("layer"), case.images
     if layer.kind == "Dense":
         y = tf.matmul(x, parameters["layer.weights"])
@@ -64,7 +64,7 @@ def test_in_float_folded_batch_norm_equals_batch_norm_with_gradients(kind, bias)
     with tf.Graph().as_default(), tf.Session() as session:
         case = LoweredNetwork(network, training=True)
         expected_logits, expected_moving = plain(case, case.parameters)
-        # A loss without symmetry: every element has a weight of its own.
+        # A loss without symmetry: every element has a different weight.
         weight = tf.constant(np.random.RandomState(2).standard_normal((7, 3)).astype(np.float32))
         sources = [case.parameters[name] for name in case.trainable] + [case.images]
         found = [
@@ -128,7 +128,7 @@ def test_frozen_batch_norm_equals_inference_and_keeps_its_statistics(kind):
         )
         by_batch = session.run(training.lowered.logits, training.feeds(images, state))
         inference = session.run(evaluation.lowered.logits, evaluation.feeds(images, state))
-    np.testing.assert_allclose(frozen, inference, atol=2e-3)  # biases are on their grid there
+    np.testing.assert_allclose(frozen, inference, atol=2e-3)  # in inference, biases are on their grid
     assert np.abs(by_batch - inference).max() > 0.05
     parameters = random_parameters(network)
     for name, value in updates.items():
@@ -137,7 +137,7 @@ def test_frozen_batch_norm_equals_inference_and_keeps_its_statistics(kind):
 
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
 def test_quantized_weights_are_folded_with_moving_statistics(kind):
-    """w * gamma / sigma of the moving statistics, whatever the batch."""
+    """w * gamma / sigma with the moving statistics, for any batch."""
     network = normalized(kind, False)
     parameters = random_parameters(network)
     factor = parameters["bn.gamma"] / np.sqrt(parameters["bn.moving_variance"] + np.float32(EPSILON))
@@ -155,7 +155,7 @@ def test_quantized_weights_are_folded_with_moving_statistics(kind):
 
 
 def separable():
-    """What tf.contrib.quantize knows how to rewrite."""
+    """Return a network that tf.contrib.quantize can rewrite."""
     net = NetworkBuilder("separable", (8, 8, 2))
     net.add(Conv2D, "conv", filters=4, use_bias=False)
     net.add(BatchNorm, "conv_bn")
@@ -169,7 +169,7 @@ def separable():
 
 
 def contrib_graph():
-    """The module of the benchmarks that builds tf.contrib.quantize's graph."""
+    """Return the benchmark module that builds tf.contrib.quantize's graph."""
     path = pathlib.Path(__file__).parents[1] / "bench" / "contrib_graph.py"
     spec = importlib.util.spec_from_file_location("contrib_graph_of_benchmarks", str(path))
     module = importlib.util.module_from_spec(spec)
@@ -177,10 +177,9 @@ def contrib_graph():
     return module
 
 
-#: Sums in another order put a value on the other side of a tie of its grid now and then: of a fine grid, in which that
-#: is next to nothing.
+#: A different order of summation occasionally moves a value across a tie: a fine grid makes that negligible.
 NUM_BITS = 16
-#: Gradients (a tenth of them) that are smaller are what large ones leave when they cancel.
+#: Smaller gradients (a tenth of them) are residues of cancellation.
 SMALLEST = 5e-4
 BATCHES, BATCH_SIZE = 40, 8
 IN_FLOAT = ("input.activations", "pool.activations")

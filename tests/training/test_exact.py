@@ -1,4 +1,4 @@
-"""Values are moved to the side of a tie that the exact result is on, and no further."""
+"""Values are moved to the exact result's side of a tie, and no farther."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from qatviz.quant import affine
 from qatviz.training.lowering.exact import snap_to_exact_code, whole_units
 
 
-def settle(x, position, scale, known=True):
+def snap(x, position, scale, known=True):
     with tf.Graph().as_default(), tf.Session() as session:
         return session.run(
             snap_to_exact_code(
@@ -26,7 +26,7 @@ def test_values_are_rounded_like_the_exact_result_and_barely_changed(scale):
     ties = random.randint(-128, 127, 1000) + 0.5 + random.uniform(-1e-5, 1e-5, 1000)
     exact = np.concatenate([random.uniform(-128, 127, 1000), ties])
     x = np.float32(exact * scale * (1 + random.uniform(-1, 1, 2000) * 1e-6))
-    found = settle(x, exact, scale)
+    found = snap(x, exact, scale)
     grid = affine.AffineGrid(np.float32(scale), np.int32(0), 8, False)
     expected = np.clip(np.floor(exact + 0.5), -128, 127)
     np.testing.assert_array_equal(affine.quantize(found, grid), expected)
@@ -38,7 +38,7 @@ def test_values_are_rounded_like_the_exact_result_and_barely_changed(scale):
 
 def test_values_without_an_exact_result_are_unchanged():
     x = np.float32([0.3, 0.5, -7.0])
-    np.testing.assert_array_equal(settle(x, [9.0, 9.0, 9.0], 1.0, known=False), x)
+    np.testing.assert_array_equal(snap(x, [9.0, 9.0, 9.0], 1.0, known=False), x)
 
 
 def test_sums_are_rounded_to_whole_units_per_channel():

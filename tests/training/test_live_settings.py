@@ -1,4 +1,4 @@
-"""Settings take effect at the next step of the same graph, and telemetry says exactly what was in use."""
+"""Settings take effect at the next step of the same graph, and telemetry shows exactly those in use."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ GRID_ROWS = ("scale", "zero_point", "range_min", "range_max")
 
 
 def plain():
-    """Without batch norm, so that the float weights are the parameters."""
+    """Return a network without batch norm, so that the float weights are the parameters."""
     net = NetworkBuilder("plain", (6, 6, 2))
     net.add(Conv2D, "conv", filters=3)
     net.add(ReLU, "conv_relu")
@@ -32,7 +32,7 @@ def plain():
 
 
 class Stepper:
-    """A paused run that goes on step by step, next to the reference in NumPy."""
+    """A paused run that advances step by step, with the reference in NumPy."""
 
     def __init__(self, driver, graphs):
         self.driver, self.plan = driver, driver.run.spec.plan
@@ -45,14 +45,14 @@ class Stepper:
         self.book, _ = self.book.change(assignments)
 
     def step(self, count=1):
-        """The record of the last of ``count`` steps."""
+        """Take ``count`` steps; return the record of the last one."""
         since, first = len(self.driver.news), self.driver.run.step
         self.driver.run.single_step(count)
         self.driver.until_event(events.Paused, since=since)
         return self.driver.until(lambda item: hasattr(item, "loss") and item.step == first + count, since)
 
     def grid(self, name, state, held=None):
-        """The grid that the next step has to use, and of its channels the one that telemetry shows."""
+        """Return the grid that the next step must use, and the channel of it that telemetry shows."""
         tensor, s = self.plan.tensor(name), self.book.of(name)
         settings = (s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
         if tensor.kind == WEIGHTS:
@@ -179,7 +179,7 @@ def test_a_disabled_quantizer_passes_floats(stepper, delay):
 
 
 def batch_ranges(stepper):
-    """What the next step will see as the range of each group of activations: at a decay of 0 the average is that."""
+    """Return the range of each group of activations in the next batch: the average at a decay of 0."""
     graph, step, run_spec = stepper.graph, stepper.driver.run.step, stepper.driver.run.spec
     state = graph.read_state()
     batch = BatchSchedule(len(run_spec.dataset.x_train), run_spec.batch_size, run_spec.seed).indices(step)
@@ -195,7 +195,7 @@ def batch_ranges(stepper):
 
 
 def test_activation_ranges_are_zero_debiased_moving_averages(graphs):
-    """Of the batches seen, newest first, with weights (1 - d), (1 - d) d ...; also where the decay changes."""
+    """Averages over batches, newest first, with weights (1 - d), (1 - d) d ...; also if the decay changes."""
     with Driver(spec(plain(), optimizer="momentum", activations={"ema_decay": 0.9}), paused=True) as driver:
         stepper = Stepper(driver, graphs)
         total, weight = 0.0, 0.0
@@ -260,7 +260,7 @@ def test_batch_norm_statistics_are_kept_while_frozen_and_updated_afterwards(grap
 
 
 def test_step_measures_of_small_tensors_are_exact(graphs):
-    """Tensors that fit into the sample: telemetry of the step is the whole tensor's."""
+    """For tensors that fit into the sample, the telemetry of a step covers the whole tensor."""
     weights = {"num_bits": 3, "range_method": "percentile", "percentile": 80.0}
     with Driver(spec(mlp(), weights=weights), paused=True) as driver:
         stepper = Stepper(driver, graphs)
@@ -283,10 +283,10 @@ def test_snapshots_are_exact(graphs, bits, per_channel):
     with Driver(spec(plain(), weights=weights), paused=True) as driver:
         stepper = Stepper(driver, graphs)
         stepper.step(3)
-        # Any change has the ranges searched anew, of the weights that the snapshot will see.
+        # Any change triggers a search of ranges, for the weights that the snapshot will measure.
         stepper.change(("run.learning_rate", 0.02))
         state = stepper.graph.read_state()
-        since = driver.news.index(driver.send(TakeSnapshot()))  # the pause's own snapshot came before
+        since = driver.news.index(driver.send(TakeSnapshot()))  # after the snapshot of the pause
         snapshot = driver.until(lambda item: isinstance(item, Snapshot), since)
         for name in ("conv.weights", "logits.weights"):
             x = channels_last(state, stepper.plan, name)
@@ -294,12 +294,12 @@ def test_snapshots_are_exact(graphs, bits, per_channel):
 
 
 def channels_last(state, plan, name):
-    """Weights ``[n, channels]``."""
+    """Return weights ``[n, channels]``."""
     return state[name].reshape(-1, plan.tensor(name).num_channels)
 
 
 def assert_snapshot(snapshot, plan, name, x, grid, bits, per_channel):
-    """Measures, histograms and code counts of one weight tensor equal NumPy's."""
+    """Check that measures, histograms and code counts of one weight tensor equal NumPy's."""
     column = snapshot.values[:, plan.index(name)]
     expected = measures.measure(x, grid)
     for row, value in zip(SNAPSHOT_MEASURES, column):
@@ -331,7 +331,7 @@ def test_the_flip_rate_is_the_fraction_of_codes_changed_since_the_last_snapshot(
         stepper = Stepper(driver, graphs)
         stepper.change(("run.learning_rate", 0.05))
 
-        def look():
+        def take_snapshot():
             state = stepper.graph.read_state()
             codes = {
                 name: affine.quantize(channels_last(state, stepper.plan, name), stepper.grid(name, state))
@@ -340,8 +340,8 @@ def test_the_flip_rate_is_the_fraction_of_codes_changed_since_the_last_snapshot(
             since = driver.news.index(driver.send(TakeSnapshot()))
             return codes, driver.until(lambda item: isinstance(item, Snapshot), since).values[row]
 
-        look()
-        still, rates = look()
+        take_snapshot()
+        still, rates = take_snapshot()
         for name in still:
             assert rates[stepper.plan.index(name)] == 0
         stepper.step(5)  # and the snapshot of the pause compares with the one before

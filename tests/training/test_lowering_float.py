@@ -29,8 +29,8 @@ from qatviz.network.layers import (
 ACTIVATIONS = (None, ReLU, ReLU6)
 
 
-def kitchen_sink():
-    """Every kind of layer, with the values of its settings that take a path of their own."""
+def all_layers_network():
+    """Return a network of every kind of layer, with the settings that have separate code paths."""
     net = NetworkBuilder("sink", (11, 9, 3))
     net.add(ZeroPad, "pad", padding=((0, 1), (2, 0)))
     net.add(Conv2D, "conv", filters=6, kernel_size=(3, 5), strides=(2, 1), padding="VALID")
@@ -68,7 +68,7 @@ def kitchen_sink():
 
 
 def random_chain(seed):
-    """Random layers one after the other, with random settings."""
+    """Return a chain of random layers with random settings."""
     random = np.random.RandomState(seed)
 
     def choose(*values):
@@ -122,7 +122,7 @@ def run_both(network, seed=0):
 
 
 @pytest.mark.parametrize(
-    "network", [kitchen_sink()] + [random_chain(seed) for seed in range(6)], ids=lambda network: network.name
+    "network", [all_layers_network()] + [random_chain(seed) for seed in range(6)], ids=lambda network: network.name
 )
 def test_the_float_graph_equals_the_keras_network(network):
     expected, found, by_mode, quantized = run_both(network)
@@ -133,8 +133,8 @@ def test_the_float_graph_equals_the_keras_network(network):
     assert not np.allclose(quantized, expected, **tolerance), "quantized, it is the same: was it on at all?"
 
 
-def test_the_kitchen_sink_has_every_kind():
-    assert {layer.kind for layer in kitchen_sink().layers} == set(KINDS)
+def test_the_all_layers_network_has_every_kind():
+    assert {layer.kind for layer in all_layers_network().layers} == set(KINDS)
 
 
 def dropout_network():

@@ -1,16 +1,16 @@
-"""The quantized evaluation graph is integer arithmetic: codes equal those of NumPy's integers."""
+"""The quantized evaluation graph equals integer arithmetic in NumPy, code by code."""
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from integer_network import IntegerNetwork, is_weighted
 from lowering_cases import LoweredNetwork, random_parameters, settings_of, state_arrays
-from test_lowering_float import kitchen_sink, random_chain
+from test_lowering_float import all_layers_network, random_chain
 
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import AveragePool, Concat, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6
 
-#: With scales that are powers of two float32 arithmetic is exact, and so is the comparison: ties included.
+#: With power-of-two scales, float32 arithmetic is exact, including ties.
 EXACT = {"power_of_two": True}
 SETTINGS = {
     "int8": ({"symmetric": True, "narrow_range": True, "per_channel": True}, {}),
@@ -22,7 +22,7 @@ RANGE = (-2.5, 7.0)
 
 
 def ranges_of(plan, low=RANGE[0], high=RANGE[1]):
-    """Ranges that differ from tensor to tensor."""
+    """Return ranges that differ from tensor to tensor."""
     return {
         t.name: (0.0 if t.nonnegative else low * (1 + 0.1 * i), high * (1 + 0.1 * i))
         for i, t in enumerate(plan.tensors)
@@ -52,7 +52,7 @@ class Comparison:
         self.expected = self.integers.codes(images)
 
     def found(self, layer):
-        """Codes minus zero point of what the graph has for a unit with a quantizer."""
+        """Return the graph's codes minus zero point for a unit with a quantizer."""
         name = layer + ".activations"
         steps = self.values[name].astype(np.float64) / float(self.integers.grids[name].scale)
         codes = np.floor(steps + 0.5)
@@ -65,7 +65,7 @@ class Comparison:
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
 @pytest.mark.parametrize(
-    "network", [kitchen_sink(), random_chain(0), random_chain(4)], ids=lambda network: network.name
+    "network", [all_layers_network(), random_chain(0), random_chain(4)], ids=lambda network: network.name
 )
 def test_every_code_equals_that_of_integer_arithmetic(network, setting):
     weights, activations = SETTINGS[setting]
@@ -86,7 +86,7 @@ def test_with_arbitrary_scales_codes_differ_at_ties_only(setting):
 
 
 def test_biases_are_on_the_grid_of_input_times_weights():
-    """With inputs of zero what comes out is the bias alone."""
+    """With inputs of zero, the output is the bias alone."""
     net = NetworkBuilder("bias", (2, 2, 1))
     net.add(Conv2D, "conv", filters=5, kernel_size=1)
     net.add(Flatten, "flatten")
@@ -136,7 +136,7 @@ def test_biases_stay_in_float_in_training_and_without_a_scale():
 @pytest.mark.parametrize("size", [2, 3, 4, (1, 3), (2, 5)])
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 def test_average_pools_round_ties_and_only_ties_up(size, padding):
-    """All sums of a window occur: means of an even number of codes can be ties, of an odd number none is."""
+    """All sums of a pooling window: means of an even number of codes may be ties, those of an odd number are not."""
     net = NetworkBuilder("pool", (10, 10, 8))
     net.add(AveragePool, "pool", pool_size=size, strides=1, padding=padding)
     net.add(Flatten, "flatten")
@@ -199,6 +199,6 @@ def test_inputs_of_a_concat_share_one_grid_with_their_common_range():
 
 
 def test_the_oracle_itself_covers_every_unit():
-    network = kitchen_sink()
+    network = all_layers_network()
     both = Comparison(network, dict(SETTINGS["int8"][0], **EXACT), EXACT)
     assert set(both.integers.bias_codes) == {unit.name for unit in both.plan.units if is_weighted(unit)}

@@ -1,4 +1,4 @@
-"""Evaluations go on piece by piece: how large a piece is, and that it makes no difference."""
+"""Evaluations run in batches, whose size does not affect the result."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def large(side):
 
 
 class Counted:
-    """A graph that says how many of the examples it is given are even."""
+    """A graph that returns the number of even examples."""
 
     def __init__(self, network):
         self.network, self.asked = network, []

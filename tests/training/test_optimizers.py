@@ -1,4 +1,4 @@
-"""The optimizers make the updates of tf.train's, and their numbers are live."""
+"""The optimizers' updates equal those of tf.train, and their settings may change at any step."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_updates_equal_those_of_tf_train(name):
 
 
 def test_adam_corrects_its_bias_for_changing_betas():
-    """The bias correction is that of the betas that were: m / (1 - product of all beta1)."""
+    """The bias correction uses all past betas: m / (1 - product of all beta1)."""
     with tf.Graph().as_default(), tf.Session() as session:
         found = Optimized("adam")
         found.start(session)

@@ -1,4 +1,4 @@
-"""Intervals grow from the first to the longest, and what is done never takes more than its share."""
+"""Intervals grow from the first to the longest, and periodic work never exceeds its share of time."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from qatviz.training.pace import Pace, SnapshotPace
 
 
 def times(pace, until, cost=0.0, tick=0.25):
-    """When it is done, looking every ``tick`` seconds."""
+    """Return the times at which work is done if it is polled every ``tick`` seconds."""
     now, found = 0.0, []
     while now < until:
         if pace.is_due(now):

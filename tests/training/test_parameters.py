@@ -1,4 +1,4 @@
-"""Initial parameters: of the right variance, and a function of the seed alone."""
+"""Initial parameters have the right variance and depend on the seed only."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from qatviz.training.parameters import initial_parameters, is_trainable
 
 
 def wide():
-    """Layers large enough that the variance of a sample tells."""
+    """Return layers that are large enough to estimate the variance."""
     net = NetworkBuilder("wide", (8, 8, 32))
     net.add(Conv2D, "conv", filters=64, kernel_size=5, use_bias=False)
     net.add(BatchNorm, "bn")

@@ -1,4 +1,4 @@
-"""When held ranges of weights are found anew: against the rule said in words, for all pairs of settings."""
+"""Times at which held ranges of weights are searched again, for all pairs of settings."""
 
 import itertools
 
@@ -45,7 +45,7 @@ def test_searches_after_a_change_of_settings(old, new):
     elif method == MIN_MAX and not freeze:
         expected = KEEP  # the held range is not in use
     elif old is None or old == (MIN_MAX, False):
-        expected = CAPTURE  # what was followed is held from now on
+        expected = CAPTURE  # the followed range is held from now on
     else:
         expected = KEEP  # it was held already
     assert actions == [expected] * len(PLACE.weights)

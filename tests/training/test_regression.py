@@ -1,4 +1,4 @@
-"""Numbers to predict: the loss is Keras' and trains to its weights, the metric is the error on held-out data."""
+"""Regression: losses and trained weights equal Keras', the metric is the error on held-out data."""
 
 import math
 
@@ -26,7 +26,7 @@ OUTPUTS = 2
 
 
 def numbers(shape=(6,), outputs=OUTPUTS, train=256, test=150, seed=0, scale=1.0, offset=0.0):
-    """A data set whose targets are smooth functions of the examples."""
+    """Return a data set whose targets are smooth functions of the examples."""
     random = np.random.RandomState(seed)
     mix = random.standard_normal((int(np.prod(shape)), outputs))
 
@@ -53,7 +53,7 @@ def evaluated(driver):
 
 
 def keras_copy(parameters):
-    """The same network in tf.keras, with these weights; in a graph of its own."""
+    """Return the same network in tf.keras with these weights, in its own graph."""
     model = tf.keras.Sequential(
         [tf.keras.layers.Dense(16, activation="relu", input_shape=(6,)), tf.keras.layers.Dense(OUTPUTS)]
     )
@@ -86,7 +86,7 @@ def test_losses_and_updates_equal_those_of_keras():
 
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_the_metric_is_the_rmse_in_all_four_evaluations(graphs, outputs):
-    data = numbers(outputs=outputs, test=300)  # of several pieces
+    data = numbers(outputs=outputs, test=300)  # of several batches
     run_spec = spec(net(outputs), data, weights={"num_bits": 3}, activations={"num_bits": 4})
     graph = graph_of(run_spec, graphs)
     with Driver(run_spec, paused=True) as driver:

@@ -1,4 +1,4 @@
-"""Commands: in order, each answered once, at the very next step, whatever is asked for and whenever."""
+"""Commands are executed in order at the next step, and each is answered once."""
 
 import threading
 
@@ -35,7 +35,7 @@ from qatviz.training.measuring import EVALUATIONS
 
 
 def steps_follow(news):
-    """Steps count up by one, from where the last jump led to."""
+    """Check that steps increase by one, starting at the last rewind."""
     expected = None
     for item in news:
         if isinstance(item, events.Restored):
@@ -64,7 +64,7 @@ def test_a_change_takes_effect_in_the_next_step():
 
 
 def test_commands_sent_during_a_step_are_answered_before_the_next(graphs, monkeypatch):
-    """A step that is held while commands come: they are all carried out before any other step."""
+    """Commands that arrive during a blocked step are all executed before the next one."""
     entered, go_on = threading.Event(), threading.Event()
     taken = []
 
@@ -124,7 +124,7 @@ def test_commands_of_several_threads_are_answered_once_each_in_order():
 
     def send(run, bits):
         for _ in range(per_thread):
-            with lock:  # numbers are given in the order of sending
+            with lock:  # ids are assigned in the order of sending
                 ids.append(run.send(ChangeSettings((("dense1.weights.num_bits", bits),))))
 
     with Driver(spec()) as driver:
@@ -142,7 +142,7 @@ def test_commands_of_several_threads_are_answered_once_each_in_order():
 
 
 def random_command(random, names):
-    """A command, or one that must be refused."""
+    """Return a random command, which may be invalid."""
 
     def path():
         tensor = random.choice(["*", "*.weights", "dense1", "dense1.activations", "nobody", "run"])
@@ -218,7 +218,7 @@ def test_a_thousand_random_commands_leave_a_healthy_run():
         assert_answers(driver, ids)
         rejected = len(driver.events(events.CommandRejected))
         assert 100 < rejected < 900
-        # It still learns: a plain start, some steps, and all of it finite.
+        # It still learns: after a restart, some steps are finite.
         driver.send(ApplyPreset("tflite-int8"))
         driver.send(ChangeSettings((("run.learning_rate", 0.01), ("run.freeze_ranges", False))))
         driver.send(Resume())
@@ -402,12 +402,10 @@ def test_a_paused_run_can_be_stopped_and_saves_its_state():
 
 
 def test_a_snapshot_follows_the_first_step_after_a_change(monkeypatch):
-    """However long the rest between two snapshots: here as good as endless."""
+    """Regardless of the interval between snapshots, which is practically infinite here."""
     monkeypatch.setattr(measuring, "SNAPSHOT_SHARE", 1e-9)
     with Driver(spec(run={"snapshot_interval": 0.02})) as driver:
-        second = driver.until(
-            lambda item: isinstance(item, Snapshot) and item.step > 1
-        )  # after the first there is no rest
+        second = driver.until(lambda item: isinstance(item, Snapshot) and item.step > 1)  # no rest after the first
         driver.until_step(second.step + 50)
         before = len([item for item in driver.news if isinstance(item, Snapshot)])
         for bits in (2, 5):
@@ -418,7 +416,7 @@ def test_a_snapshot_follows_the_first_step_after_a_change(monkeypatch):
             assert np.count_nonzero(seen.histograms["dense1.weights"].code_counts) <= 2**bits
         driver.send(ChangeSettings((("run.learning_rate", 1e-3),)))
         driver.until_step(driver.run.step + 100)
-    assert len([item for item in driver.news if isinstance(item, Snapshot)]) == before + 2 + 1  # and that of the end
+    assert len([item for item in driver.news if isinstance(item, Snapshot)]) == before + 2 + 1  # and the final one
 
 
 def test_a_snapshot_follows_a_change_while_paused():

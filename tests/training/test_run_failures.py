@@ -1,4 +1,4 @@
-"""What goes wrong in a run arrives as an event; what can go on, goes on."""
+"""Failures of a run are reported as events, and the run continues if possible."""
 
 import shutil
 import threading
@@ -32,7 +32,7 @@ from qatviz.training.graph import NonFiniteLoss
 
 
 def linear(shape=(6,), classes=3):
-    """Without a ReLU nothing stops it from running away."""
+    """Return a network without ReLU, whose training can diverge."""
     net = NetworkBuilder("linear", shape)
     for name in ("first", "second"):
         net.add(Dense, name, units=8)
@@ -40,7 +40,7 @@ def linear(shape=(6,), classes=3):
     return net.network()
 
 
-def running_away(preset):
+def diverging(preset):
     return spec(linear(), optimizer="sgd", preset=preset, run={"learning_rate": 100.0})
 
 
@@ -50,10 +50,10 @@ def is_finite(arrays):
 
 @pytest.mark.parametrize("first_s", [0.0, 3600.0])
 def test_a_loss_that_is_not_finite_pauses_the_run_until_the_learning_rate_is_lowered(graphs, monkeypatch, first_s):
-    """Also where a state is kept at every step: one that has run away, finite as it may be, is not gone back to."""
+    """Even if every step is kept: a diverged state is not restored, even if it is finite."""
     for name, value in (("FIRST_S", first_s), ("LONGEST_S", first_s), ("SHARE", 1.0)):
         monkeypatch.setattr(recovery, "LAST_GOOD_" + name, value)
-    run_spec = running_away("float")
+    run_spec = diverging("float")
     with Driver(run_spec) as driver:
         bad, paused = driver.until_event(events.NonFinite), driver.until_event(events.Paused)
         assert bad.step > 0 and bad.what is NonFiniteValue.LOSS
@@ -69,7 +69,7 @@ def test_a_loss_that_is_not_finite_pauses_the_run_until_the_learning_rate_is_low
 
 
 def test_resumed_without_a_change_the_run_diverges_and_pauses_again(graphs):
-    with Driver(running_away("float")) as driver:
+    with Driver(diverging("float")) as driver:
         first = driver.until_event(events.NonFinite)
         since = len(driver.news)
         driver.send(Resume())
@@ -95,7 +95,7 @@ def test_settings_are_kept_after_a_step_that_is_not_finite(graphs):
 
 @pytest.mark.parametrize("bad_step, restored", [(40, 0), (60, 51), (140, 51), (160, 151), (340, 151), (360, 352)])
 def test_a_run_that_diverges_early_loses_few_steps(graphs, monkeypatch, bad_step, restored):
-    """By a clock that each step advances by 10 ms: states are kept after 0.5 s, 1.5 s, 3.5 s."""
+    """With a clock that advances by 10 ms per step, states are kept after 0.5 s, 1.5 s, 3.5 s."""
     clock = types.SimpleNamespace(now=0.0)
     for module in (trainer, live_run, measuring, recovery):
         monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter=lambda: clock.now))
@@ -116,7 +116,7 @@ def test_a_run_that_diverges_early_loses_few_steps(graphs, monkeypatch, bad_step
 
 
 def test_weights_that_are_not_finite_are_detected_despite_a_finite_loss(graphs, monkeypatch):
-    """Quantized, a tensor of NaNs is one of zeros: the loss says nothing."""
+    """A tensor of NaNs is quantized to zeros, so the loss stays finite."""
     monkeypatch.setattr(recovery, "LAST_GOOD_FIRST_S", 0.05)
     run_spec = spec()
     graph = graph_of(run_spec, graphs)
@@ -137,7 +137,7 @@ def test_weights_that_are_not_finite_are_detected_despite_a_finite_loss(graphs, 
         driver.until_event(events.Paused)
         assert is_finite(graph.read_state())
         driver.send(Resume())
-        driver.until(lambda item: isinstance(item, events.NonFinite) and item is not bad)  # step 50 comes again
+        driver.until(lambda item: isinstance(item, events.NonFinite) and item is not bad)  # step 50 is repeated
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
@@ -181,7 +181,7 @@ def test_a_failure_ends_the_run_with_an_event_and_its_traceback(graphs, monkeypa
         with pytest.raises(RunStateError):
             driver.run.pause()
     assert [record_.step for record_ in driver.steps()] == list(range(1, 8))
-    with RunRecord.open(tmp_path / "run") as again:  # it was closed: nobody holds the lock
+    with RunRecord.open(tmp_path / "run") as again:  # it was closed: the lock is free
         assert again.events()[-1]["kind"] == "Failed" and again.events()[-1]["traceback"] == failed.traceback
 
 

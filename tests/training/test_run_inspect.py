@@ -1,4 +1,4 @@
-"""The float values of one tensor on request: those that the snapshot of the same step measured."""
+"""The float values of one tensor on request equal those measured by the snapshot of the same step."""
 
 import numpy as np
 from small_runs import spec

@@ -1,4 +1,4 @@
-"""What a run tells adds up to the settings it has, however often it goes back and forth at one step."""
+"""The events of a run add up to its settings, for any sequence of changes and undos at one step."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ AT_ONE_STEP = {
 
 
 def assert_outcome(script, tmp_path):
-    """Send the commands to a paused run; the settings in the end, as the final checkpoint has them, are those told."""
+    """Send the commands to a paused run; check that its events add up to the final checkpoint's settings."""
     run_spec = spec()
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     live = Outcome(run_spec.book)

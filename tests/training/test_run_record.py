@@ -1,4 +1,4 @@
-"""What is on disk is what came over the channel; automatic checkpoints."""
+"""The record on disk has the items of the channel; automatic checkpoints."""
 
 import threading
 
@@ -32,7 +32,7 @@ from qatviz.training.handle import Run
 
 
 def surviving(news):
-    """The step records that no jump left behind."""
+    """Return the step records that no rewind discarded."""
     kept = []
     for item in news:
         if isinstance(item, events.Restored):
@@ -44,7 +44,7 @@ def surviving(news):
 
 @pytest.fixture
 def recorded(tmp_path):
-    """A run of 60 steps with a change, an undo and an evaluation: its driver and the record, read again."""
+    """Run 60 steps with a change, an undo and an evaluation; return the driver and the record, read back."""
     run_spec = spec(steps=60, run={"snapshot_interval": 0.02})
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     with Driver(run_spec, record, paused=True) as driver:
@@ -135,7 +135,7 @@ def test_automatic_checkpoints_are_limited_and_the_users_are_kept(tmp_path):
             driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == name)
         driver.send(Pause())
         undone = [type(driver.send(Undo())) for _ in range(2 * checkpointer.KEPT_ON_DISK[SaveKind.BEFORE_CHANGE])]
-        assert undone == [events.CommandApplied] * len(undone)  # in memory, all of them are there
+        assert undone == [events.CommandApplied] * len(undone)  # all of them are kept in memory
     names = [info.name for info in RunRecord.read(tmp_path / "run").list_checkpoints()]
     assert sorted(set(names) & set(mine)) == sorted(mine)
     assert (
@@ -176,7 +176,7 @@ def test_a_redo_is_kept_in_the_record(tmp_path):
         by_step.setdefault(item.step, []).append(item.loss)
     on_disk = RunRecord.read(tmp_path / "run").steps()
     assert on_disk.steps.tolist() == list(range(1, 31))
-    # Steps 11 to 15 came twice: changed at first, which redo brought back.
+    # Steps 11 to 15 were taken twice: first with the change, which redo restored.
     assert on_disk.loss[10:15].tolist() == [by_step[step][0] for step in range(11, 16)]
     assert by_step[11][0] != by_step[11][1]
     loss = driver.run.history.series("loss")
@@ -185,13 +185,13 @@ def test_a_redo_is_kept_in_the_record(tmp_path):
 
 
 def shown(history):
-    """What curves are drawn from: steps and values of some series."""
+    """Return steps and values of some series, from which curves are drawn."""
     names = ("loss", "dense1.weights/scale", "accuracy.quantized")
     return {name: [history.series(name).last_step.tolist(), history.series(name).mean.tolist()] for name in names}
 
 
 def test_restoring_a_checkpoint_restores_the_curves_of_its_branch(tmp_path):
-    """Its curves and evaluations: in the run that left it, in one that was resumed since, and on disk."""
+    """Curves and evaluations are restored in the same run, in a resumed one, and on disk."""
     run_spec = spec()
 
     def take_steps(driver, count):

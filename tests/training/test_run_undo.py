@@ -1,4 +1,4 @@
-"""Undo, redo, restore and fork: what comes after equals, bit for bit, a run that was never changed."""
+"""After undo, redo, restore or fork, a run equals an unchanged one bit for bit."""
 
 import pytest
 from small_runs import convnet, mlp, spec
@@ -22,7 +22,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 
 CHANGE_AT, UNDO_AT, END = 27, 45, 47
 
-#: Settings that leave traces everywhere: ranges, statistics, slots, searched ranges.
+#: Settings that affect all state: ranges, statistics, slots, searched ranges.
 CHANGES = {
     "bits": (("*.weights.num_bits", 3), ("*.activations.num_bits", 4)),
     "ranges": (("*.weights.range_method", "mse"), ("*.activations.ema_decay", 0.5), ("*.weights.per_channel", True)),
@@ -34,7 +34,7 @@ NETWORKS = {"mlp": mlp, "convnet": convnet}
 
 
 def paused_at(driver, step):
-    """Let a paused run go to a step, and wait until it is paused there."""
+    """Advance a paused run to a step, and wait until it is paused there."""
     since = len(driver.news)
     driver.run.single_step(step - driver.run.step)
     event = driver.until_event(events.Paused, since=since)
@@ -42,12 +42,12 @@ def paused_at(driver, step):
 
 
 def losses(driver, first=0):
-    """Losses of the steps after ``first``: of those that came last, where a step came twice."""
+    """Return the losses of the steps after ``first``, the last one if a step was repeated."""
     return {record.step: record.loss for record in driver.steps() if record.step > first}
 
 
 def train(run_spec, graphs, script):
-    """Run a script of (step, command) and end at END, paused in between; losses by step, and the last state."""
+    """Run a script of (step, command) until END with pauses; return losses by step, and the last state."""
     with Driver(run_spec, paused=True) as driver:
         for step, command in script:
             if step > driver.run.step:
@@ -61,7 +61,7 @@ def train(run_spec, graphs, script):
 
 @pytest.fixture(scope="module")
 def never_changed():
-    """Results of runs without changes, by network, optimizer and settings."""
+    """Return the results of runs without changes, by network, optimizer and settings."""
     return {}
 
 
@@ -187,7 +187,7 @@ def test_the_number_of_steps_can_be_raised_and_lowered(graphs):
         driver.send(SetSteps(7))
         driver.send(Resume())
         assert driver.finish() == events.Finished(7)
-    assert driver.events(events.Planned) == [events.Planned(0, 7)]  # for a run that goes on
+    assert driver.events(events.Planned) == [events.Planned(0, 7)]  # for a resumed run
     assert [record.step for record in driver.steps()] == list(range(1, 8))
 
 

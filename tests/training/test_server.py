@@ -1,5 +1,4 @@
-"""A server that is not there, or is none, ends a run in a sentence and in time; one that is there gives the same
-run."""
+"""A missing or silent server ends a run with a clear error in time; a working one gives the same run."""
 
 import contextlib
 import socket
@@ -21,13 +20,13 @@ STEPS = 20
 
 @pytest.fixture(autouse=True)
 def own_graphs(monkeypatch):
-    """Not the shared ones: where a graph is built is what is tested here."""
+    """Build graphs anew instead of sharing them: their placement is tested here."""
     monkeypatch.setattr("qatviz.training.trainer.TrainingGraph", TrainingGraph)
 
 
 @contextlib.contextmanager
 def mute_server():
-    """Takes connections and never says a word; its address."""
+    """Accept connections without ever answering; yield the address."""
     with contextlib.closing(socket.socket()) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(5)
@@ -88,7 +87,7 @@ def test_a_run_on_a_silent_server_ends_with_a_clear_error(monkeypatch, is_mute):
 
 
 def test_a_session_on_another_server_gives_the_same_run():
-    """The graph is built here and runs there; nothing is shared but what is fetched."""
+    """The graph is built in this process and runs in another one; only fetches are transferred."""
     server = tf.train.Server.create_local_server()
     with Driver(spec(steps=STEPS)) as here:
         here.finish()

@@ -1,4 +1,4 @@
-"""Snapshots look at a sample of large weight tensors: its rows, its measures and its ranges."""
+"""Snapshots of large weight tensors use a sample: its rows, measures and ranges."""
 
 from types import SimpleNamespace
 

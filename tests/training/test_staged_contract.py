@@ -1,4 +1,4 @@
-"""The staged run of the window's tests and the real run answer one script of commands alike.
+"""The staged run of the window's tests and the real run answer the same script of commands equally.
 
 Both go in lockstep: commands are sent, then each goes through the same number of rounds, in which it carries out what
 waits and takes a step unless it is paused. What comes out is compared item by item: its type, its order among all
@@ -30,7 +30,7 @@ from staging import StagedRun  # noqa: E402
 
 #: Rounds that an evaluation takes: one for each of the four ways, of few examples.
 EVALUATION = 4
-#: Fields with numbers of each run's own: times and results of training.
+#: Fields whose values differ between runs: times and results of training.
 OWN_NUMBERS = {
     events.Evaluated: {"scores", "num_examples", "seconds"},
     StepRecord: {"seconds", "loss", "values"},
@@ -47,7 +47,7 @@ OWN_NUMBERS = {
     },
     TensorValues: {"values"},
 }
-#: Arrays whose lengths are each run's own: number of bins, number of examples.
+#: Arrays whose lengths differ between runs: number of bins, number of examples.
 OWN_LENGTHS = {"edges", "float_counts", "quantized_counts", "TensorValues.values"}
 BITS = "dense1.weights.num_bits"
 
@@ -106,7 +106,7 @@ ENDINGS = {
 
 
 class Lockstep:
-    """A real run whose training thread goes as many rounds as it is told to, and waits."""
+    """A real run whose training thread advances by a given number of rounds, then waits."""
 
     def __init__(self, run_spec, monkeypatch):
         self.run = Run(run_spec)
@@ -145,7 +145,7 @@ class Lockstep:
         self._until_it_waits()
 
     def drain(self):
-        """Return the news of the rounds so far, all of which the telemetry's thread has passed on."""
+        """Return the items of the rounds so far, after the telemetry thread has passed on all of them."""
         news, mark = [], events.Resumed(-1)
         self._collector.put(mark)
         wait_until(lambda: news.extend(self.run.drain()) or mark in news)
@@ -158,7 +158,7 @@ class Lockstep:
 
 
 def differences(real, staged, where):
-    """Yield what differs between two items that should be alike, in words."""
+    """Yield descriptions of the differences between two items that should be equal."""
     if type(real) is not type(staged):
         yield f"{where}: {short(real)} is a {type(real).__name__}, {short(staged)} a {type(staged).__name__}"
     elif is_dataclass(real) and not isinstance(real, Command):
@@ -182,7 +182,7 @@ def differences(real, staged, where):
 
 
 def different_forms(real, staged, where):
-    """Yield what differs in the types and shapes of numbers."""
+    """Yield descriptions of different types and shapes of numbers."""
     if isinstance(real, np.ndarray) and isinstance(staged, np.ndarray):
         if (real.dtype, real.ndim) != (staged.dtype, staged.ndim):
             yield f"{where}: {real.dtype} of {real.ndim} axes is {staged.dtype} of {staged.ndim} axes"
@@ -198,13 +198,13 @@ def different_forms(real, staged, where):
 
 
 def short(item):
-    """Return what an item is without its arrays."""
+    """Return an item without its arrays."""
     has_arrays = isinstance(item, (StepRecord, Snapshot, TensorValues))
     return f"{type(item).__name__} of step {item.step}" if has_arrays else item
 
 
 def assert_alike(real, staged):
-    """Compare all news of both runs; show those before the first difference."""
+    """Compare all items of both runs; show those before the first difference."""
     for index, (one, other) in enumerate(zip(real, staged)):
         found = list(differences(one, other, type(one).__name__))
         before = "\n".join(map(str, map(short, real[max(0, index - 4) : index])))
@@ -213,7 +213,7 @@ def assert_alike(real, staged):
 
 
 def curves(history):
-    """The steps of which a history has rows, by track, and its branch."""
+    """Return the steps of a history's rows, by track, and its branch."""
     tracks = {track: history.series(history.names(track)[0]).last_step.tolist() for track in (STEPS, SNAPSHOTS)}
     return tracks, history.series(history.names(EVALUATIONS)[0]).last_step.tolist(), history.branch
 
@@ -244,7 +244,7 @@ def test_staged_and_real_run_have_the_same_answers_and_events(ending, monkeypatc
                 run.send(c.Pause())
             run.request_stop()
             assert run.wait(0)
-    # The script is worth something only if it makes every kind of event that a command can lead to.
+    # The script must cause every kind of event that a command can cause.
     kinds = {type(item) for item in news}
     assert kinds >= {
         events.CommandApplied,

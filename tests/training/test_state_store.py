@@ -20,7 +20,7 @@ def state(name, step=0):
 
 
 def names(store, count):
-    """Names that ``count`` undos lead to."""
+    """Return the names of the states after each of ``count`` undos."""
     return [store.undo(state("present")).name for _ in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""The measures that ride a step: those that the NumPy reference finds on the same sample."""
+"""The measures of training steps equal the NumPy reference's on the same sample."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def raw_step(decoder, plan, per_channel, enabled):
 
 
 def expected_of(raw, plan, place, values, index):
-    """The reference's measures of the sample of one tensor."""
+    """Return the reference's measures of the sample of one tensor."""
     tensor, group = plan.tensors[index], place.group_of[index]
     size = len(values[index])
     positions = np.arange(size)[: STEP_SAMPLE * sample_stride(size) : sample_stride(size)]
@@ -130,7 +130,7 @@ def test_a_step_of_the_graph_measures_the_weights_it_used(graphs):
         )
         grid = AffineGrid(source[0], source[1].astype(np.int32), settings.num_bits, settings.narrow_range)
         flat, stride = value.reshape(-1), sample_stride(value.size)
-        # The reference wants channels last: what is not in the sample becomes 0, which adds nothing.
+        # The reference needs channels last: elements outside the sample become 0, which has no effect.
         kept = np.zeros_like(flat)
         kept[: STEP_SAMPLE * stride : stride] = flat[: STEP_SAMPLE * stride : stride]
         expected = measure(kept.reshape(-1, tensor.num_channels), grid)

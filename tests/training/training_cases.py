@@ -6,12 +6,12 @@ from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Pause
 from qatviz.protocol.snapshots import StepRecord
 from qatviz.training.handle import Run
 
-#: Steps after which a run that goes on has not done what was waited for.
-MOST_STEPS = 100_000
+#: Number of steps after which waiting for a running run fails.
+MAX_STEPS = 100_000
 
 
 class Driver:
-    """A run, and all that came out of it in order; ends the run when it is left. ``paused``: before its first step.
+    """A run with all items that it emitted, in order; ends the run on exit. ``paused``: before its first step.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Driver:
         self.until_end()
 
     def until(self, wanted, since=0):
-        """Read until something for which ``wanted(item)`` is true comes after the first ``since`` items; that item."""
+        """Read until an item with ``wanted(item)`` follows the first ``since`` items; return it."""
         patience = self._patience("news")
         seen = since
         while True:
@@ -51,7 +51,7 @@ class Driver:
             self.news.extend(self.run.drain())
 
     def until_event(self, *kinds, since=0):
-        """Read until an event of one of these classes comes."""
+        """Read until an event of one of these classes; return it."""
         return self.until(lambda item: isinstance(item, kinds), since)
 
     def send(self, command):
@@ -59,39 +59,39 @@ class Driver:
         return self.answer(self.run.send(command))
 
     def answer(self, command_id):
-        """Wait for the answer to the command of this id."""
+        """Wait for the answer to the command with this id; return it."""
         return self.until(lambda item: getattr(item, "id", None) == command_id)
 
     def until_step(self, step):
-        """Wait until the record of a step came."""
+        """Wait for the record of a step."""
         return self.until(lambda item: isinstance(item, StepRecord) and item.step >= step)
 
     def finish(self):
-        """Wait for the end of the run; its last event."""
+        """Wait for the end of the run; return its last event."""
         self.until_end()
         return self.events()[-1]
 
     def until_end(self):
-        """Wait for the end of the run and read what came before it."""
+        """Wait for the end of the run and read all items before it."""
         patience = self._patience("the end of the run")
         while not self.run.wait(0.1):
             patience.look()
         self.news.extend(self.run.drain())
 
     def _patience(self, what):
-        return Patience(lambda: f"{what}; last: {self.events()[-5:]}", (lambda: self.run.step, MOST_STEPS))
+        return Patience(lambda: f"{what}; last: {self.events()[-5:]}", (lambda: self.run.step, MAX_STEPS))
 
     def events(self, *kinds):
-        """The events so far, of these classes."""
+        """Return the events so far, of these classes."""
         return [item for item in self.news if isinstance(item, kinds or Event)]
 
     def steps(self):
-        """The step records so far."""
+        """Return the step records so far."""
         return [item for item in self.news if isinstance(item, StepRecord)]
 
 
 def graph_of(run_spec, graphs):
-    """The shared graph that a run of this spec takes."""
+    """Return the shared graph that a run of this spec uses."""
     return graphs(
         run_spec.network,
         run_spec.plan,
@@ -105,14 +105,14 @@ def graph_of(run_spec, graphs):
 
 
 def assert_same_arrays(one, other):
-    """Both hold the same arrays, bit for bit."""
+    """Check that both have the same arrays, bit for bit."""
     assert sorted(one) == sorted(other)
     different = [name for name in one if one[name].tobytes() != other[name].tobytes()]
     assert not different
 
 
 def assert_answers(driver, ids):
-    """Every command was answered exactly once, and answers came in the order of the commands."""
+    """Check that every command was answered exactly once, in the order of the commands."""
     scheduled = {item.id for item in driver.run.spec.schedule}
     answered = [item.id for item in driver.events(CommandApplied, CommandRejected) if item.id not in scheduled]
     assert answered == sorted(ids, key=lambda command_id: int(command_id.rpartition("-")[2]))
