@@ -107,5 +107,5 @@ def test_every_recipe_learns(shares, model, num_bits):
 
 @pytest.mark.parametrize("num_bits", BITS)
 @pytest.mark.parametrize("model", BROKEN)
-def test_without_a_straight_through_gradient_it_does_not(shares, model, num_bits):
+def test_recipes_without_a_straight_through_gradient_do_not_learn(shares, model, num_bits):
     assert shares[model, num_bits] > NOT_LEARNT

@@ -108,7 +108,7 @@ def follow(*batches, on_poll=None):
         (events.Finished(9), None),
     ],
 )
-def test_events_are_told(event, line):
+def test_events_are_printed(event, line):
     assert progress.event_line(event) == line
 
 

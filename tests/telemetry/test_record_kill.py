@@ -90,7 +90,7 @@ def latest(told, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
-def test_at_any_moment_of_a_run(tmp_path, seed):
+def test_a_run_killed_at_any_moment_loses_at_most_a_second(tmp_path, seed):
     delays = np.diff(np.sort(np.random.RandomState(seed).uniform(0, 2.5, 4)), prepend=0)
     directories = [tmp_path / str(i) for i in range(len(delays))]
     processes = [start(directory) for directory in directories]

@@ -100,7 +100,7 @@ def test_the_metric_is_the_rmse_in_all_four_evaluations(graphs, outputs):
     assert len(set(result.scores.values())) == 4, "the four ways are not told apart"
 
 
-def test_a_quantized_network_learns_to_predict():
+def test_a_quantized_network_learns_regression():
     """Its error falls to half of the spread of the targets, which is that of always predicting their mean.
 
     It reaches less than a quarter, here and there more or less: the last digits of sums are each processor's own.
@@ -129,7 +129,7 @@ def test_the_output_range_covers_the_targets_from_the_first_step():
     assert state["range_max"][-1] >= 0
 
 
-def test_outputs_that_begin_small_grow_to_the_numbers():
+def test_small_initial_outputs_grow_to_the_targets():
     """What lies outside the range has no gradient: a range that only followed the outputs would hold them down, here at
     an error of 2.4. Training comes to 0.06 in float and quantized; the bar is far from both."""
     random = np.random.RandomState(0)
@@ -153,7 +153,7 @@ def test_large_targets_are_measured_in_their_own_unit():
     assert OBJECTIVES["regression"].baseline_loss(data) == pytest.approx(np.var(data.y_train, axis=0).mean(), rel=1e-3)
 
 
-def test_guessing_among_classes_costs_the_logarithm_of_their_number():
+def test_the_loss_of_guessing_is_the_logarithm_of_the_number_of_classes():
     assert OBJECTIVES["classification"].baseline_loss(dataset(classes=3)) == math.log(3)
 
 
