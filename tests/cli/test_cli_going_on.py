@@ -23,7 +23,7 @@ NETWORK = zoo.build("mlp", (6, 6, 1), 4)
 PLAN = quantization_plan(NETWORK)
 BOOK = SettingsBook.from_preset(PLAN, "tflite-int8")
 
-REQUESTED = SaveReason(SaveKind.ASKED)
+REQUESTED = SaveReason(SaveKind.REQUESTED)
 
 
 class Spec:
