@@ -187,7 +187,7 @@ def test_a_bias_beyond_32_bits_is_left_in_float():
     assert {tensor.name: tensor.grid is None for tensor in tensors}["logits.bias"]
     assert notes == [
         "layer 'logits': its bias is left in float: on the grid of input scale times weight scale it "
-        "takes more than 32 bits"
+        "needs more than 32 bits"
     ]
 
 
@@ -380,7 +380,7 @@ def test_refusals_name_remedies():
         ][:2]
         for version in VERSIONS
     }
-    assert limits[LISTS][0].startswith("input.activations: leaves out the lowest code (narrow_range)")
+    assert limits[LISTS][0].startswith("input.activations: excludes the lowest code (narrow_range)")
     assert limits[LISTS][0].endswith(
         "possible with input.activations.narrow_range=off, or with the option encodings_version=0.6.1"
     )
