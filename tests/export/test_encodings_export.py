@@ -214,7 +214,7 @@ def test_damaged_files_are_refused(version):
         (LISTS, lambda r: r["param_encodings"][0].update(bw=64), "'conv.weights': bw is 64"),
         (LISTS, lambda r: r["param_encodings"][0].update(offset=[-8]), "has 2 scales and 1 zero points"),
         (LISTS, lambda r: r["param_encodings"][0].update(enc_type="LPBQ"), "enc_type is 'LPBQ'"),
-        (LISTS, lambda r: r["param_encodings"][0].update(enc_type="PER_TENSOR"), "one of a whole tensor"),
+        (LISTS, lambda r: r["param_encodings"][0].update(enc_type="PER_TENSOR"), "one per tensor if not per channel"),
         (LISTS, lambda r: r["param_encodings"][0].update(offset=[-8, 9]), "has a zero point beyond its codes"),
         (LISTS, lambda r: r["param_encodings"][0].update(scale=[1, "1"]), "scale is '1': expected a float32 above 0"),
         (LISTS, lambda r: r["param_encodings"][0].update(scale=[1, 0.1]), "scale is 0.1: expected a float32"),
@@ -225,7 +225,7 @@ def test_damaged_files_are_refused(version):
         (
             DICTIONARIES,
             lambda r: r["activation_encodings"]["input"][0].update(max=1.0),
-            "max is 1.0: expected 255 steps",
+            "max is 1.0: expected 255 quantization steps",
         ),
         (
             DICTIONARIES,

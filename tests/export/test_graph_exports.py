@@ -182,7 +182,7 @@ def test_the_exact_form_has_no_different_codes(tmp_path):
     assert set(report.outputs.values()) == {(1.0, 0, 1.0)} and "(exact) of chain" in report.to_text()
     assert (
         not report.notes
-        and 'with the form "exact" they are the same'
+        and 'with the form "exact" they are identical'
         in export(FROZEN, tmp_path / "net.pb", source_of(examples=4)).report.to_text()
     )
 

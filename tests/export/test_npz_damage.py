@@ -131,7 +131,7 @@ CONV = "operation 'conv': "
         (lambda r: r.pop("tensors"), "tensors is missing"),
         (lambda r: r.update(operations={}), "operations is {}: expected a list"),
         (lambda r: r["tensors"].pop(), "expected the input and one for each"),
-        (lambda r: r["tensors"][1].update(name="input"), "of different names"),
+        (lambda r: r["tensors"][1].update(name="input"), "with different names"),
         (lambda r: r["tensors"][1].update(scale=0.1), "scale is 0.1: expected a float32 above 0"),
         (lambda r: r["tensors"][1].update(scale=-1.0), "expected a float32 above 0"),
         (lambda r: r["tensors"][1].update(scale=0.5), "scale, zero point or range|are not the ratio of the scales"),
