@@ -27,7 +27,7 @@ REQUESTED = SaveReason(SaveKind.REQUESTED)
 
 
 class Spec:
-    """What `rewind_record` looks at of a spec."""
+    """The fields of a spec that `rewind_record` uses."""
 
     metric = ACCURACY
 
