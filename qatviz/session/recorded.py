@@ -24,7 +24,7 @@ SNAPSHOTS_READ = 60
 
 
 class RecordedRun(RunHandle):
-    """Handle of a recorded run, which is shown but neither trained nor changed."""
+    """Handle of a recorded run that is shown, but neither trained nor changed."""
 
     state, step, dropped = "recorded", 0, 0
     description: Mapping[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Handle of a run: what its readers (the window, the terminal) need of it, wherever it is trained."""
+"""Interface of a run's handle for its readers, such as the window and the terminal."""
 
 from abc import ABC, abstractmethod
 from typing import Any, List, Mapping, Optional
@@ -21,7 +21,7 @@ class RunHandle(ABC):
     @property
     @abstractmethod
     def description(self) -> Mapping[str, Any]:
-        """What the run was begun with: :meth:`qatviz.protocol.run_spec.RunSpec.description`."""
+        """Description of the run: :meth:`qatviz.protocol.run_spec.RunSpec.description`."""
 
     @property
     @abstractmethod
@@ -66,4 +66,4 @@ class RunHandle(ABC):
 
     @abstractmethod
     def discard(self) -> None:
-        """Close what a run holds open that will not be started: its record."""
+        """Close the record of a run that will not be started."""
