@@ -4,6 +4,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.panels.evolution.marked_line import MarkedLine
 from qatviz.gui.panels.evolution.time_axis import left_margin
 from qatviz.gui.widgets.scene_painter import scene_painter, small_font
 from qatviz.gui.widgets.theme import Theme
@@ -32,7 +33,7 @@ class Entry(NamedTuple):
     about: str = ""
 
 
-class Legend(QtWidgets.QWidget):
+class Legend(MarkedLine):
     """Title and entries in a line; arrow keys move the focus, the space bar shows or hides a curve."""
 
     #: Emitted with the key of an entry to show or hide.
@@ -136,27 +137,13 @@ class Legend(QtWidgets.QWidget):
             self.toggled.emit(self.entries[self._current].key)
         self.update()
 
-    def event(self, event: QtCore.QEvent) -> bool:
-        if event.type() == QtCore.QEvent.ToolTip:
-            index = self._index_at(event.pos())
-            text = self._about
-            if index is not None:
-                entry = self.entries[index]
-                text = "{}: {}\n{}Click: {} this curve.".format(
-                    entry.name,
-                    entry.value,
-                    entry.about + "\n" if entry.about else "",
-                    "show" if entry.hidden else "hide",
-                )
-            QtWidgets.QToolTip.showText(event.globalPos(), text, self)
-            return True
-        return super().event(event)
-
-    def focusInEvent(self, event: QtGui.QFocusEvent) -> None:
-        self.update()
-
-    def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
-        self.update()
+    def tip_at(self, point: QtCore.QPoint) -> str:
+        index = self._index_at(point)
+        if index is None:
+            return self._about
+        entry = self.entries[index]
+        about = entry.about + "\n" if entry.about else ""
+        return f"{entry.name}: {entry.value}\n{about}Click: {'show' if entry.hidden else 'hide'} this curve."
 
     def _index_at(self, point: QtCore.QPoint) -> Optional[int]:
         self._place()

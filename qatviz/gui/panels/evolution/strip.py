@@ -5,12 +5,16 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.panels.evolution.marked_line import MarkedLine
 from qatviz.gui.panels.evolution.markers import Marker
 from qatviz.gui.widgets.scene_painter import blend, small_font
 from qatviz.gui.widgets.theme import Theme
 
 _PADDING, _GAP = 5, 3
 _MAX_LABEL_LENGTH = 16
+
+
+_ABOUT = "Changes of the run; click one for its effect, undo and rewind."
 
 
 class Flag(NamedTuple):
@@ -21,7 +25,7 @@ class Flag(NamedTuple):
     rect: QtCore.QRect
 
 
-class MarkerStrip(QtWidgets.QWidget):
+class MarkerStrip(MarkedLine):
     """Flags of the markers in the visible part of the run; a click or the keyboard chooses one.
 
     Parameters
@@ -132,23 +136,9 @@ class MarkerStrip(QtWidgets.QWidget):
         elif at is not None:
             self.chosen.emit(flags[at].markers, self.mapToGlobal(flags[at].rect.bottomLeft()))
 
-    def event(self, event: QtCore.QEvent) -> bool:
-        if event.type() == QtCore.QEvent.ToolTip:
-            flag = self._flag_at(event.pos())
-            text = (
-                self._tip_of(flag.markers)
-                if flag is not None
-                else "Changes of the run; click one for its effect, undo and rewind."
-            )
-            QtWidgets.QToolTip.showText(event.globalPos(), text, self)
-            return True
-        return super().event(event)
-
-    def focusInEvent(self, event: QtGui.QFocusEvent) -> None:
-        self.update()
-
-    def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
-        self.update()
+    def tip_at(self, point: QtCore.QPoint) -> str:
+        flag = self._flag_at(point)
+        return self._tip_of(flag.markers) if flag is not None else _ABOUT
 
     def _flag_at(self, point: QtCore.QPoint) -> Optional[Flag]:
         return next((flag for flag in self.flags() if flag.rect.contains(point)), None)

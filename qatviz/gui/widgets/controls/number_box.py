@@ -5,6 +5,7 @@ from typing import Any, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import SettingError
+from qatviz.gui.widgets.controls.holdable import Holdable
 from qatviz.gui.widgets.controls.values import bounds, incremented
 from qatviz.settings import Setting
 
@@ -12,7 +13,7 @@ MIXED = "mixed"
 _ARROW_KEYS = (QtCore.Qt.Key_Up, QtCore.Qt.Key_Down, QtCore.Qt.Key_PageUp, QtCore.Qt.Key_PageDown)
 
 
-class NumberBox(QtWidgets.QAbstractSpinBox):
+class NumberBox(Holdable, QtWidgets.QAbstractSpinBox):
     """Box that commits typed text on Enter or when it loses focus; arrows commit at once, Escape reverts the text.
 
     An invalid value is not committed: Enter shows the allowed values, losing focus restores the old value.
@@ -27,8 +28,6 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
 
     #: Emitted with the new value when the user changes it.
     edited = QtCore.pyqtSignal(object)
-    #: Emitted with True when an arrow or its key is pressed, with False when it is released.
-    held = QtCore.pyqtSignal(bool)
     #: Emitted when typing ends, with or without a new value.
     settled = QtCore.pyqtSignal()
     #: Emitted with a message when the typed value is invalid.
@@ -39,7 +38,6 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         self._setting: Setting = setting
         self._value: Any = None
         self._start: Any = setting.default
-        self._is_held = False
         self._is_typed = False  # QLineEdit's own flag is already reset when Enter is handled
         self.setKeyboardTracking(False)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
@@ -62,7 +60,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
 
     def is_typing(self) -> bool:
         """Return whether there is uncommitted text, or an arrow is pressed."""
-        return self._is_held or self._is_typed
+        return self.is_held or self._is_typed
 
     # As a spin box
 
@@ -153,12 +151,11 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
             self._write()
         self.settled.emit()
 
-    def _hold(self, is_held: bool) -> None:
-        if is_held != self._is_held:
-            self._is_held = is_held
-            self.held.emit(is_held)
-            if not is_held:
-                self.settled.emit()
+    def _hold(self, is_held: bool) -> bool:
+        has_changed = super()._hold(is_held)
+        if has_changed and not is_held:
+            self.settled.emit()
+        return has_changed
 
     # Events
 
@@ -196,22 +193,3 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         self._hold(True)
         super().mousePressEvent(event)
-
-    def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
-        super().mouseReleaseEvent(event)
-        self._hold(False)
-
-    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()  # the wheel scrolls the panel
-
-    def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self._hold(False)
-
-    def changeEvent(self, event: QtCore.QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QtCore.QEvent.EnabledChange and not self.isEnabled():
-            self._hold(False)

@@ -4,10 +4,11 @@ from typing import Optional, Sequence
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.widgets.controls.holdable import Holdable
 from qatviz.gui.widgets.controls.values import nearest_notch
 
 
-class ValueSlider(QtWidgets.QSlider):
+class ValueSlider(Holdable, QtWidgets.QSlider):
     """Horizontal slider over ``values``; pressing anywhere moves the handle there and starts a drag.
 
     Several values at once are drawn as marks without a handle.
@@ -15,24 +16,17 @@ class ValueSlider(QtWidgets.QSlider):
 
     #: Emitted with the new value when the user changes it.
     edited = QtCore.pyqtSignal(object)
-    #: Emitted with True when the mouse button or an arrow key is pressed, with False when it is released.
-    held = QtCore.pyqtSignal(bool)
 
     def __init__(self, values: Sequence[float], parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(QtCore.Qt.Horizontal, parent)
         self._values = list(values)
         self._mixed: Sequence[int] = ()
-        self._is_held = False
         self.setRange(0, len(self._values) - 1)
         self.setPageStep(max(1, len(self._values) // 8))
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.setContextMenuPolicy(QtCore.Qt.NoContextMenu)  # the control has one
         self.setMinimumWidth(40)
         self.valueChanged.connect(self._on_value_changed)
-
-    @property
-    def is_held(self) -> bool:
-        return self._is_held
 
     def set_values(self, values: Sequence[float]) -> None:
         """Show one value, or a mark for each of several."""
@@ -46,11 +40,6 @@ class ValueSlider(QtWidgets.QSlider):
     def _on_value_changed(self, place: int) -> None:
         self._mixed = ()
         self.edited.emit(self._values[place])
-
-    def _hold(self, is_held: bool) -> None:
-        if is_held != self._is_held:
-            self._is_held = is_held
-            self.held.emit(is_held)
 
     # Events
 
@@ -72,10 +61,6 @@ class ValueSlider(QtWidgets.QSlider):
             self.setValue(place)
         super().mousePressEvent(event)
 
-    def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
-        super().mouseReleaseEvent(event)
-        self._hold(False)
-
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         if event.key() in (QtCore.Qt.Key_Left, QtCore.Qt.Key_Right, QtCore.Qt.Key_Up, QtCore.Qt.Key_Down):
             self._hold(True)
@@ -85,21 +70,6 @@ class ValueSlider(QtWidgets.QSlider):
         super().keyReleaseEvent(event)
         if not event.isAutoRepeat():
             self._hold(False)
-
-    def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self._hold(False)
-
-    def changeEvent(self, event: QtCore.QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QtCore.QEvent.EnabledChange and not self.isEnabled():
-            self._hold(False)
-
-    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()  # the wheel scrolls the panel
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         if not self._mixed:
