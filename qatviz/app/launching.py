@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 from PyQt5 import QtCore
 
 from qatviz.errors import QatvizError
-from qatviz.gui.model.exporting import Command, ExportWanted
+from qatviz.gui.model.exporting import Command
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
 from qatviz.session.folders import new_run_directory
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
-from qatviz.session.request import OpenRequest, RunRequest
+from qatviz.session.request import ExportRequest, OpenRequest, RunRequest
 
 if TYPE_CHECKING:
     from qatviz.export.formats import Format
@@ -126,15 +126,16 @@ class AppLauncher(Launcher):
 
         return tuple(FORMATS.values())
 
-    def export_command(self, wanted: ExportWanted) -> Command:
+    def export_command(self, request: ExportRequest) -> Command:
         from qatviz.session.checkpoints import keep_checkpoint
 
-        checkpoint = keep_checkpoint(wanted.directory, wanted.checkpoint)  # permanent, so that the export can read it
-        arguments = ["export", wanted.directory, "--format", wanted.form, "--out", wanted.path]
+        assert request.checkpoint is not None, "the window has saved the present state"
+        checkpoint = keep_checkpoint(request.directory, request.checkpoint)  # permanent, so that the export can read it
+        arguments = ["export", request.directory, "--format", request.format, "--out", request.out]
         arguments += ["--checkpoint", checkpoint, "--progress"]
-        if wanted.examples is not None:
-            arguments += ["--verify", str(wanted.examples)]
-        for name, value in wanted.options.items():
+        if request.examples is not None:
+            arguments += ["--verify", str(request.examples)]
+        for name, value in request.options.items():
             option = "--" + name.replace("_", "-")
             if value is not False:
                 arguments += [option] if value is True else [option, str(value)]

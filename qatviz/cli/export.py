@@ -9,7 +9,8 @@ from qatviz.cli.followed import Followed, followed
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_problem
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
-from qatviz.session.export import ExportRequest, export, source_of
+from qatviz.session.export import export, source_of
+from qatviz.session.request import ExportRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 DEFAULT_FORMAT = "tflite"
@@ -18,12 +19,7 @@ DEFAULT_FORMAT = "tflite"
 def export_run(options: argparse.Namespace) -> int:
     """Write the files and print the proof; return a failure if results differ from the expected ones.
 
-    Raises
-    ------
-    RecordError
-        If there is no run, its record is damaged, or there is no checkpoint to export.
-    ExportError
-        If the format does not support the state, or the files can't be written.
+    Errors are those of :mod:`qatviz.session.export`.
     """
     with followed() if options.progress else contextlib.nullcontext(Followed()) as follower:
         given = _given(options, FORMATS[options.format])

@@ -2,9 +2,8 @@
 
 import os
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Optional
 
 from qatviz import data
 from qatviz.errors import RecordError, SettingError, about
@@ -16,42 +15,11 @@ from qatviz.protocol.run_state import RunState
 from qatviz.report.exports import PROOF
 from qatviz.session.checkpoints import starting_point
 from qatviz.session.prepared import Notice, Notify, ignore
-from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
+from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION, ExportRequest
 from qatviz.telemetry.record.run_record import RunRecord
 
 #: Subdirectory of a run for the proofs of exports written elsewhere.
 KEPT_PROOFS = "exports-elsewhere"
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """Request to export a recorded run.
-
-    Attributes
-    ----------
-    directory : str
-        Directory of the recorded run.
-    format : str
-        A name of :data:`qatviz.export.formats.FORMATS`.
-    out : str
-        Path of the file; for a format of several files, of the directory.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one.
-    options : mapping of str to object
-        Options of the format.
-    examples : int, optional
-        Number of held-out examples to run the file on; None: 1000, or fewer for a large network.
-    data : str, optional
-        Current path of the data; None: the recorded path.
-    """
-
-    directory: str
-    format: str
-    out: str
-    checkpoint: Optional[str] = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    examples: Optional[int] = None
-    data: Optional[str] = None
 
 
 def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:

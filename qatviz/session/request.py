@@ -320,6 +320,37 @@ _KINDS: Tuple[Type[RunRequest], ...] = (NewRunRequest, ResumeRequest, ForkReques
 REQUESTS: Dict[str, Type[RunRequest]] = {request.kind: request for request in _KINDS}
 
 
+@dataclass(frozen=True)
+class ExportRequest:
+    """Request to export a recorded run.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    format : str
+        A name of :data:`qatviz.export.formats.FORMATS`.
+    out : str
+        Path of the file; for a format of several files, of the directory.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one. (The window saves the present state first.)
+    options : mapping of str to object
+        Options of the format.
+    examples : int, optional
+        Number of held-out examples to run the file on; None: 1000, or fewer for a large network.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    """
+
+    directory: str
+    format: str
+    out: str
+    checkpoint: Optional[str] = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    examples: Optional[int] = None
+    data: Optional[str] = None
+
+
 def names_model(text: str) -> bool:
     """Return whether ``text`` is the path of a model rather than the name of a network of the zoo."""
     return text not in NETWORKS and (text.startswith("~") or any(sign in text for sign in (os.sep, "/", ".")))

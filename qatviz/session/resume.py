@@ -32,12 +32,7 @@ from qatviz.telemetry.record.schema import reading
 def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore) -> Prepared:
     """Prepare a recorded run to continue in its own directory; its record is open for writing and rewound.
 
-    Parameters are those of :func:`qatviz.session.begin.begin`.
-
-    Raises
-    ------
-    QatvizError
-        Error with the name of the request's field to which it applies.
+    Parameters and errors are those of :func:`qatviz.session.prepare.prepare`.
     """
     request.check()
     with about("directory"):
@@ -55,12 +50,7 @@ def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore)
 def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> Prepared:
     """Prepare a second run that starts from a checkpoint of a recorded run; that run is not changed.
 
-    Parameters are those of :func:`qatviz.session.begin.begin`.
-
-    Raises
-    ------
-    QatvizError
-        Error with the name of the request's field to which it applies.
+    Parameters and errors are those of :func:`qatviz.session.prepare.prepare`.
     """
     request.check()
     with about("directory"):

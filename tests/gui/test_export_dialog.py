@@ -8,10 +8,11 @@ from PyQt5 import QtCore, QtTest, QtWidgets
 from staging import StagedRun
 
 from qatviz.gui.dialogs.export.tables import flat, shown
-from qatviz.gui.model.exporting import Ended, ExportWanted
+from qatviz.gui.model.exporting import Ended
 from qatviz.number_format import share_text
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
+from qatviz.session.request import ExportRequest
 
 # What can be exported
 
@@ -154,7 +155,13 @@ def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make
     advance(2)
     qtbot.emitted(dialog.exporter.ended)
     assert dialog.launcher.wanted == [
-        ExportWanted(DIRECTORY, "step-00000003", "wide", {}, os.path.join(DIRECTORY, "exports", "lenet-wide.wide"), 50)
+        ExportRequest(
+            DIRECTORY,
+            "wide",
+            os.path.join(DIRECTORY, "exports", "lenet-wide.wide"),
+            "step-00000003",
+            examples=50,
+        )
     ]
     assert [list(seen) for seen in progress] == [
         ["starting", 0.0],
@@ -262,7 +269,7 @@ def test_the_choice_of_the_format_is_remembered(run, make):
     dialog.form.examples.setValue(20)
     dialog.form.remember()
     again = make()
-    assert again.form.wanted().form == "narrow" and again.form.wanted().examples == 20
+    assert again.form.wanted().format == "narrow" and again.form.wanted().examples == 20
 
 
 def test_another_run_is_asked_for_its_own(run, make, context):

@@ -1,6 +1,7 @@
 """Exports as processes: kept checkpoints, progress, cancelling, failing, and a window that is closed meanwhile."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from export_stage import DEAF_WAITS, RECORD, STUBBORN, WAITS, ExportLauncher, succeeds
@@ -8,16 +9,17 @@ from PyQt5 import QtCore, QtTest
 from staging import StagedRun
 from test_window import prepared_of
 
-from qatviz.gui.model.exporting import Command, Exporter, ExportWanted
+from qatviz.gui.model.exporting import Command, Exporter
 from qatviz.gui.widgets.theme import DARK, Theme
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
 from qatviz.protocol.reasons import SaveKind, SaveReason
+from qatviz.session.request import ExportRequest
 
-NOW = ExportWanted("/runs/a", "", "wide", {}, "/runs/a/x.wide")
-THEN = NOW._replace(checkpoint="step-00000003")
+NOW = ExportRequest("/runs/a", "wide", "/runs/a/x.wide")
+THEN = replace(NOW, checkpoint="step-00000003")
 CLOSING_S = 3.0
 
 
@@ -62,7 +64,7 @@ def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_fi
     context.model.process([events.CheckpointSaved(4, "auto-00000004", SaveReason(SaveKind.AUTOMATIC)), first])
     assert exporter.is_busy and not exporter.launcher.wanted
     context.model.process([second])
-    assert exporter.launcher.wanted == [NOW._replace(checkpoint="step-00000005")]
+    assert exporter.launcher.wanted == [replace(NOW, checkpoint="step-00000005")]
     ended = qtbot.emitted(exporter.ended)[0]
     assert ended.record == RECORD and ended.wanted.checkpoint == "step-00000005" and not exporter.is_busy
 
@@ -241,7 +243,7 @@ def test_the_dialog_can_be_closed_while_it_goes_on(window, app, qtbot):
     assert not dialog.isModal()
     dialog.shut.click()
     assert not dialog.isVisible()
-    assert window.exports.status.text() == "exporting 25%" and window.exports.status.isVisible()
+    assert window.exports.status.text() == "exporting 25 %" and window.exports.status.isVisible()
     window.exports.status.click()
     assert dialog.isVisible() and dialog.cancel.isVisible()
     dialog.close()

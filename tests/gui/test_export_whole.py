@@ -15,10 +15,11 @@ from qatviz.app.launching import AppLauncher
 from qatviz.cli.parser import parse
 from qatviz.errors import RecordError
 from qatviz.gui.dialogs.export.dialog import ExportDialog
-from qatviz.gui.model.exporting import Exporter, ExportWanted
+from qatviz.gui.model.exporting import Exporter
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.session.checkpoints import keep_checkpoint
 from qatviz.session.recorded import open_recorded
+from qatviz.session.request import ExportRequest
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -105,7 +106,7 @@ def test_what_the_window_calls_is_what_the_command_line_takes(form, directory):
     checkpoint = next(info.name for info in AppLauncher().checkpoints(directory) if info.name.startswith("final"))
     switched = {option.name: option.choices[-1] if option.choices else True for option in form.options}
     for options, examples in ((form.with_defaults(), None), (switched, 20)):
-        wanted = ExportWanted(directory, checkpoint, form.name, options, "/runs/a/x" + form.suffix, examples)
+        wanted = ExportRequest(directory, form.name, "/runs/a/x" + form.suffix, checkpoint, options, examples)
         command = AppLauncher().export_command(wanted)
         assert command.program == sys.executable and command.arguments[:3] == ["-m", "qatviz", "export"]
         parsed = parse(command.arguments[2:])

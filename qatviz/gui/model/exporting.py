@@ -1,7 +1,8 @@
 """Exports started by the window, each in a process of its own so that neither the window nor training waits for it."""
 
 import json
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 
 from PyQt5 import QtCore
 
@@ -9,36 +10,10 @@ from qatviz.errors import QatvizError
 from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, RunModel
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
+from qatviz.session.request import ExportRequest
 
 #: Time (ms) after which a cancelled process is killed, and after which it is killed when the window closes.
 KILL_AFTER_MS, CLOSING_MS = 4000, 500
-
-
-class ExportWanted(NamedTuple):
-    """Request for an export.
-
-    Attributes
-    ----------
-    directory : str
-        Directory of the run's record.
-    checkpoint : str
-        Name of the checkpoint; empty for the present state, of which a checkpoint is saved first.
-    form : str
-        Name of the format.
-    options : dict
-        Options of the format.
-    path : str
-        The file or directory to write.
-    examples : int, optional
-        Number of held-out examples to prove the export on; None for the export's default.
-    """
-
-    directory: str
-    checkpoint: str
-    form: str
-    options: Mapping[str, Any]
-    path: str
-    examples: Optional[int] = None
 
 
 class Command(NamedTuple):
@@ -55,7 +30,7 @@ class Command(NamedTuple):
 class Ended(NamedTuple):
     """Outcome of an export: the ``record`` of its proof, or an error ``message``; neither if cancelled."""
 
-    wanted: ExportWanted
+    wanted: ExportRequest
     record: Optional[Dict[str, Any]] = None
     message: str = ""
     details: str = ""
@@ -68,7 +43,7 @@ class Exporter(QtCore.QObject):
     ----------
     model : RunModel
         To export the present state, its run saves a checkpoint first.
-    command_of : callable (ExportWanted) -> Command
+    command_of : callable (ExportRequest) -> Command
         Called with the name of a checkpoint filled in. Raises :class:`QatvizError`.
     """
 
@@ -78,11 +53,11 @@ class Exporter(QtCore.QObject):
     ended = QtCore.pyqtSignal(object)
 
     def __init__(
-        self, model: RunModel, command_of: Callable[[ExportWanted], Command], parent: Optional[QtCore.QObject] = None
+        self, model: RunModel, command_of: Callable[[ExportRequest], Command], parent: Optional[QtCore.QObject] = None
     ):
         super().__init__(parent)
         self._model, self._command_of = model, command_of
-        self.wanted: Optional[ExportWanted] = None
+        self.wanted: Optional[ExportRequest] = None
         self.what, self.fraction = "", 0.0
         self._process: Optional[QtCore.QProcess] = None
         self._saving = ""
@@ -100,11 +75,11 @@ class Exporter(QtCore.QObject):
     def is_busy(self) -> bool:
         return self.wanted is not None
 
-    def begin(self, wanted: ExportWanted) -> None:
+    def begin(self, wanted: ExportRequest) -> None:
         """Start an export; ``ended`` follows in any case. No other export may be running."""
         self.wanted, self._cancelled = wanted, False
         self._lines, self._errors, self._record, self._error = b"", b"", None, None
-        if wanted.checkpoint:
+        if wanted.checkpoint is not None:
             self._start(wanted)
             return
         self._report("saving a checkpoint", 0.0)
@@ -152,7 +127,7 @@ class Exporter(QtCore.QObject):
             if isinstance(event, events.CommandRejected):
                 self._end(message=f"The checkpoint could not be saved: {event.message}")
                 return
-            self.wanted = self.wanted._replace(checkpoint=event.checkpoint)
+            self.wanted = replace(self.wanted, checkpoint=event.checkpoint)
         elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_saved(self.wanted):
             self._end(
                 message=f"The checkpoint could not be saved: {getattr(event, 'message', '') or 'the run has ended'}"
@@ -162,8 +137,8 @@ class Exporter(QtCore.QObject):
             self._saving = ""
             self._start(self.wanted)
 
-    def _is_saved(self, wanted: ExportWanted) -> bool:
-        return bool(wanted.checkpoint) and wanted.checkpoint in self._saved
+    def _is_saved(self, wanted: ExportRequest) -> bool:
+        return wanted.checkpoint in self._saved
 
     def _on_topic(self, topic: str) -> None:
         if topic == RUN and self._saving:
@@ -171,7 +146,7 @@ class Exporter(QtCore.QObject):
 
     # The process
 
-    def _start(self, wanted: ExportWanted) -> None:
+    def _start(self, wanted: ExportRequest) -> None:
         try:
             command = self._command_of(wanted)
         except QatvizError as error:

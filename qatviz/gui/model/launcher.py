@@ -4,12 +4,12 @@ from typing import Any, Sequence, Tuple
 
 from PyQt5 import QtCore
 
-from qatviz.gui.model.exporting import Command, ExportWanted
+from qatviz.gui.model.exporting import Command
 from qatviz.gui.model.run_model import RunModel
 from qatviz.presentation.previews import DataInfo
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
-from qatviz.session.request import RunRequest
+from qatviz.session.request import ExportRequest, RunRequest
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 
@@ -74,7 +74,7 @@ class Launcher(QtCore.QObject):
         """Return the formats for exports, as :class:`qatviz.export.formats.Format`."""
         raise NotImplementedError
 
-    def export_command(self, wanted: ExportWanted) -> Command:
+    def export_command(self, request: ExportRequest) -> Command:
         """Return the command that writes an export; raise QatvizError if it is impossible."""
         raise NotImplementedError
 

@@ -75,5 +75,5 @@ class Exports:
             self._window.banner.show_message(f"The export failed: {ended.message}", BAD, ended.details)
             return
         faults = ended.record.get("faults")
-        text = f"Exported to {ended.wanted.path}{'; its results are not as expected' if faults else ''}"
+        text = f"Exported to {ended.wanted.out}{'; its results are not as expected' if faults else ''}"
         self._window.banner.show_message(text, BAD if faults else GOOD, "", "Show", self.open)

@@ -10,10 +10,11 @@ from qatviz.gui.dialogs.export.fields import NOW, PathField, StateBox
 from qatviz.gui.dialogs.export.formats import FormatList, LimitsView, OptionsForm
 from qatviz.gui.dialogs.fields import Field
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.exporting import ExportWanted, can_save_checkpoint
+from qatviz.gui.model.exporting import can_save_checkpoint
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import SETTINGS, STATE
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.session.request import ExportRequest
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 #: Interval of updates with the present state while the form is visible (ms).
@@ -30,7 +31,7 @@ _NO_CHECKPOINT = "This run has no checkpoint to export."
 
 
 class ExportForm(QtWidgets.QWidget):
-    """Form for an :class:`ExportWanted` of the window's run.
+    """Form for an :class:`ExportRequest` of the window's run.
 
     Parameters
     ----------
@@ -137,15 +138,15 @@ class ExportForm(QtWidgets.QWidget):
             return f"{self.formats.form().title} does not support these settings."
         return self.path.problem()
 
-    def wanted(self) -> ExportWanted:
+    def wanted(self) -> ExportRequest:
         """Return the request."""
         form = self.formats.form()
-        return ExportWanted(
+        return ExportRequest(
             self._directory,
-            self.state_box.state() or "",
             form.name,
-            self._options[form.name].values(),
             self.path.path(),
+            self.state_box.state() or None,
+            self._options[form.name].values(),
             self.examples.value() or None,
         )
 
