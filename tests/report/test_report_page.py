@@ -340,7 +340,7 @@ def test_the_end_of_a_quantization_delay_is_a_change(tmp_path, monkeypatch):
     assert [row[1] for row in rows] == ["30", "110"] and "loss" in rows[0][3] and "SQNR" in rows[0][3]
     assert rows[0][2] == told + "input.activations, dense1.weights"
     assert rows[1][2].startswith(told + "input.activations, dense1.weights and 5 more")
-    assert rows[1][2].count("quantization starts as the delay ends") == 7
+    assert rows[1][2].count(": quantization starts as the delay ends") == 7
     titles = {
         group.find("title").text for svg in found.svgs() for group in svg.iter("g") if group.find("title") is not None
     }
