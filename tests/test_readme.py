@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import numpy as np
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -53,3 +55,9 @@ def test_every_file_that_is_linked_exists():
     links = re.findall(r"\]\(([^)#:]+)\)", readme())
     assert links
     assert [link for link in links if not os.path.exists(os.path.join(ROOT, link))] == []
+
+
+def test_the_data_of_the_example_has_the_arrays_that_it_uses():
+    (path,) = re.findall(r'digits = np\.load\("([^"]+)"\)', readme())
+    with np.load(os.path.join(ROOT, path)) as digits:
+        assert set(re.findall(r'digits\["(\w+)"\]', readme())) <= set(digits.files)

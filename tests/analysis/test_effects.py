@@ -84,7 +84,7 @@ def test_an_effect_is_complete_once_no_more_steps_can_count():
     assert "not enough" in effect(full, 100, following=101)._replace(score=None).describe()
 
 
-def test_buckets_that_hold_both_sides_of_the_change_do_not_count():
+def test_buckets_that_span_the_change_do_not_count():
     history = history_of(step_function(4000, 2001, 1.0, 2.0), capacity=512, recent=16)
     series = history.series("loss", 1990, 2010)
     assert (series.first_step < series.last_step).any(), "old steps are in buckets"

@@ -49,7 +49,7 @@ def test_errors_beyond_the_axis_are_in_the_outer_bins():
     assert found.edges[-1] == LARGEST and found.clipping[0] == found.clipping[-1] == 1
 
 
-def test_a_large_tensor_is_sampled_and_says_so():
+def test_a_large_tensor_is_sampled_and_marked_as_such():
     found = error_distribution(np.ones((SAMPLE, 3), np.float32), choose_grid(-1.0, 1.0, 4))
     assert found.total == 3 * SAMPLE and SAMPLE / 2 <= found.values <= SAMPLE + 3
 

@@ -52,7 +52,7 @@ def test_neighbours_in_class_space_agree():
     assert 0.75 < (nearest == dataset.y_test).mean() < 0.9
 
 
-def test_the_split_is_fixed_whatever_the_seed():
+def test_the_split_does_not_depend_on_the_seed():
     assert load("mnist-5k", 0.4, seed=9).fingerprint == load("mnist-5k").fingerprint
 
 

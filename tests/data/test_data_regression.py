@@ -193,7 +193,7 @@ def test_the_class_refuses_arrays_that_are_not_in_final_form(changes, message):
 
 
 @pytest.mark.parametrize("keys", [("x", "y"), ("x_train", "y_train")])
-def test_an_npz_archive_comes_back(files, keys):
+def test_an_npz_archive_is_read_back(files, keys):
     dataset = load(files.npz(**dict(zip(keys, (X, Y)))))
     expected = build()
     assert dataset.task == "regression" and dataset.fingerprint == expected.fingerprint

@@ -86,7 +86,7 @@ def test_a_refusal_of_weights_names_their_own_field(new, folder):
     assert script.field == "model_weights"
 
 
-def test_a_directory_that_holds_a_run_is_refused(new, recorded):
+def test_a_directory_with_a_run_is_refused(new, recorded):
     error = refusal(new(out=recorded))
     assert error.field == "out" and "resume it" in str(error)
 

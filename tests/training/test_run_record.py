@@ -106,7 +106,7 @@ def test_the_history_has_the_values_of_the_channel(recorded):
         np.testing.assert_array_equal(series.mean, np.float32(values))
 
 
-def test_checkpoints_hold_the_state_and_the_settings_of_their_step(recorded, graphs):
+def test_checkpoints_have_the_state_and_settings_of_their_step(recorded, graphs):
     driver, record = recorded
     names = [info.name for info in record.list_checkpoints()]
     saved = [event.name for event in driver.events(events.CheckpointSaved)]
