@@ -9,9 +9,9 @@ Keys are the names in snapshots, records, JSON and CSV; they do not depend on la
 
 import math
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
-from qatviz.number_format import UNKNOWN, bytes_text, percent_text, si
+from qatviz.number_format import UNKNOWN, bytes_text, estimate, percent_text, si
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS, QuantizerSettings
 
 #: Direction in which a measure improves.
@@ -150,7 +150,13 @@ class Measure:
     def _header_adds_unit(self) -> bool:
         return bool(self.unit) and not self.label.lower().endswith(self.unit)
 
-    def text(self, value: Optional[float], is_quantized: bool = True, of: Optional[int] = None) -> str:
+    def text(
+        self,
+        value: Optional[float],
+        is_quantized: bool = True,
+        of: Optional[int] = None,
+        error: Optional[float] = 0.0,
+    ) -> str:
         """Return a value with its unit: ``31.4 dB``, ``exact``, ``0.12 %``; a dash if there is none.
 
         Parameters
@@ -161,9 +167,15 @@ class Measure:
             False returns a dash for measures of quantized tensors only.
         of : int, optional
             Total of which the value is a part: ``251/256``.
+        error : float or None
+            Standard error of an estimate: ``≈ 38.2 dB ± 0.3``. 0: the value is exact; None or NaN: the error is not
+            known.
         """
         text = self.cell(value, is_quantized, of)
-        return f"{text} {self.unit}" if self.unit and self._is_number(value) and text != UNKNOWN else text
+        if not self._is_number(value) or text == UNKNOWN:
+            return text
+        text = f"{text} {self.unit}" if self.unit else text
+        return text if error == 0 else estimate(text, None if error is None else error * self.axis.factor)
 
     def cell(self, value: Optional[float], is_quantized: bool = True, of: Optional[int] = None) -> str:
         """Return :meth:`text` without the unit, for a column under :attr:`header`."""
@@ -177,9 +189,14 @@ class Measure:
         """Return :meth:`cell` in ASCII, for terminals."""
         return self.cell(value).replace(UNKNOWN, "-").replace("∞", "inf")
 
-    def change(self, before: Optional[float], after: Optional[float]) -> str:
-        """Return two values with their units: ``31.4 dB → 12.0 dB``."""
-        return f"{self.text(before)} → {self.text(after)}"
+    def change(
+        self,
+        before: Optional[float],
+        after: Optional[float],
+        errors: Sequence[Optional[float]] = (0.0, 0.0),
+    ) -> str:
+        """Return two values with their units: ``31.4 dB → 12.0 dB``; ``errors`` are those of :meth:`text`."""
+        return " → ".join(self.text(value, error=error) for value, error in zip((before, after), errors))
 
     def color_position(self, value: float) -> Optional[float]:
         """Return the position of a value on the colour scale, 0..1; None for NaN."""
@@ -263,7 +280,8 @@ _ALL = (
     Measure(
         "clipped",
         "Clipped",
-        "Fraction of the values beyond the representable range, which are set to its nearest end.",
+        "Fraction of the values beyond the representable range, which are moved to its nearer end. Those less than "
+        "half a quantization step beyond it are not counted: that end is their nearest level, they are rounded to it.",
         percent_text,
         better=LOWER,
         axis=_FRACTION,
@@ -351,8 +369,8 @@ _ALL = (
     Measure(
         "mse",
         "Error (MSE)",
-        "Mean squared difference of float and quantized values: the sum of a clipping part (values beyond the "
-        "representable range) and a rounding part (values between two levels).",
+        "Mean squared difference of float and quantized values: the sum of a clipping part (clipped values) and a "
+        "rounding part (all others).",
         _digits(3),
         short="Error",
         better=LOWER,
@@ -361,7 +379,7 @@ _ALL = (
     Measure(
         "mse_clipping",
         "Clipping error (MSE)",
-        "Part of the mean squared error from values beyond the representable range.",
+        "The part of the mean squared error from clipped values.",
         _digits(3),
         short="Clipping",
         better=LOWER,
@@ -370,7 +388,7 @@ _ALL = (
     Measure(
         "mse_rounding",
         "Rounding error (MSE)",
-        "Part of the mean squared error from values between two levels.",
+        "The part of the mean squared error from values that are rounded to their nearest level.",
         _digits(3),
         short="Rounding",
         better=LOWER,

@@ -33,9 +33,21 @@ def si(value: Optional[float], digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def estimate(text: str, error: Optional[float]) -> str:
+    """Return an estimate with its standard error in the same unit: ``≈ 38.2 dB ± 0.3``; without it if it is unknown."""
+    if error is None or not math.isfinite(error):
+        return f"≈ {text}"
+    return f"≈ {text} ± {si(error, 1 if error < 0.95 else 3)}"
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """Return a number of things: ``1 tensor``, ``1,200 tensors``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def sampled(text: str, sample: Optional[int]) -> str:
+    """Return a number of values, as of a sample of so many where there is one: ``12 of a sample of 40,192 values``."""
+    return f"{text} values" if sample is None else f"{text} of a sample of {sample:,} values"
 
 
 def percent_text(fraction: Optional[float]) -> str:

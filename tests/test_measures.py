@@ -102,6 +102,27 @@ def test_texts_of_values(key, value, text):
     assert MEASURES[key].text(value) == text
 
 
+@pytest.mark.parametrize(
+    "key, value, error, text",
+    [
+        ("sqnr_db", 38.21, 0.31, "≈ 38.2 dB ± 0.3"),
+        ("sqnr_db", 38.21, 0.0, "38.2 dB"),
+        ("sqnr_db", 38.21, math.nan, "≈ 38.2 dB"),
+        ("sqnr_db", 38.21, None, "≈ 38.2 dB"),
+        ("sqnr_db", 3.1, 0.97, "≈ 3.1 dB ± 0.97"),
+        ("sqnr_db", 3.1, 12.34, "≈ 3.1 dB ± 12.3"),
+        ("sqnr_db", math.inf, math.nan, "exact"),
+        ("sqnr_db", math.nan, 0.3, "–"),
+        ("mse", 1.234e-7, 2.3e-9, "≈ 1.23e-7 ± 2e-9"),
+        ("clipped", 0.0123, 0.0017, "≈ 1.23 % ± 0.2"),
+    ],
+)
+def test_an_estimate_says_so_with_its_standard_error(key, value, error, text):
+    assert MEASURES[key].text(value, error=error) == text
+    if text.startswith("≈"):
+        assert MEASURES[key].change(1.0, value, (0.0, error)) == f"{MEASURES[key].text(1.0)} → {text}"
+
+
 @EVERY
 @given(value=st.none() | st.floats())
 def test_plain_texts_are_ascii(measure, value):

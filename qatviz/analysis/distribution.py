@@ -13,6 +13,7 @@ import numpy as np
 
 from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid
+from qatviz.quant.measures import CLIPPED_BEYOND
 
 #: The bins of a per-channel tensor are split by at most this many of its channels, evenly chosen.
 CHANNELS_LOOKED_AT = 128
@@ -46,6 +47,8 @@ class Distribution:
         The representable range; on the log2 axis from half a quantization step to the largest absolute value. None in
         float.
     is_log2 : bool
+    sample : int or None
+        Number of values in ``counts`` if they are a sample; those on levels are always all.
     """
 
     edges: np.ndarray
@@ -60,6 +63,7 @@ class Distribution:
     level_heights: Optional[np.ndarray] = None
     representable: Optional[Tuple[float, float]] = None
     is_log2: bool = False
+    sample: Optional[int] = None
 
 
 def distribution(
@@ -87,11 +91,13 @@ def distribution(
     quantized = histogram.quantized_counts.astype(np.float64)
     if not enabled:
         nothing = np.zeros_like(counts)
-        return Distribution(edges, counts, nothing, nothing, quantized, zero_bin)
+        return Distribution(edges, counts, nothing, nothing, quantized, zero_bin, sample=histogram.sample)
     grid = grid_of(histogram, num_bits, representable[0])
     outside, to_zero = split(edges, counts, grid, histogram.channel_min, histogram.channel_max, clipped, flushed)
     known = (float(representable[0]), float(representable[1])) if np.isfinite(representable).all() else None
-    plain = Distribution(edges, counts, outside, to_zero, quantized, zero_bin, representable=known)
+    plain = Distribution(
+        edges, counts, outside, to_zero, quantized, zero_bin, representable=known, sample=histogram.sample
+    )
     return _with_levels(plain, histogram, grid)
 
 
@@ -112,9 +118,10 @@ def split(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Return the number of clipped values of each bin, and of values in range that are rounded to zero.
 
-    A value is clipped outside ``grid.minimum .. grid.maximum``, and rounded to zero where ``|x| < scale / 2``. Per
-    channel, all channels whose range extends into a bin are taken to have equal parts of it: where an exact fraction is
-    given, this decides only over which bins it is spread. Both are float64 ``[n_bins]``.
+    A value is clipped further than :data:`CLIPPED_BEYOND` steps outside ``grid.minimum .. grid.maximum``, and rounded
+    to zero where ``|x| < scale / 2``. Per channel, all channels whose range extends into a bin are taken to have equal
+    parts of it: where an exact fraction is given, this decides only over which bins it is spread. Both are float64
+    ``[n_bins]``.
     """
     low, high, minimum, maximum, scale = _channels(edges, grid, channel_min, channel_max)
     # What a bin has in common with an interval is how far its edges are apart once they are limited to it.
@@ -122,6 +129,7 @@ def split(
     width = np.diff(reached, axis=0).sum(axis=1)
     share = counts / np.where(width > 0, width, np.inf)
     outside = to_zero = np.zeros_like(counts)
+    minimum, maximum = minimum - CLIPPED_BEYOND * scale, maximum + CLIPPED_BEYOND * scale
     if clipped != 0:
         inside = np.diff(_limited(reached, minimum, maximum), axis=0).sum(axis=1)
         outside = _scaled(np.maximum(width - inside, 0.0) * share, counts, clipped)
@@ -193,9 +201,13 @@ def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGr
     levels = (np.arange(len(counts)) + grid.bounds[0] - zero_point) * scale
     bin_width = plain.edges[1] - plain.edges[0]
     cells = np.stack([levels - scale / 2, levels + scale / 2], axis=1)
-    return replace(
-        plain, levels=levels, level_edges=cells, level_counts=counts, level_heights=counts * (bin_width / scale)
-    )
+    heights = counts * (bin_width / scale) * _sampled(plain.counts, counts)
+    return replace(plain, levels=levels, level_edges=cells, level_counts=counts, level_heights=heights)
+
+
+def _sampled(counts: np.ndarray, level_counts: np.ndarray) -> float:
+    """Return the fraction of the values on levels, which are all, that is in the bins of a large tensor."""
+    return float(counts.sum() / max(level_counts.sum(), 1.0))
 
 
 def to_log2(plain: Distribution) -> Distribution:
@@ -215,7 +227,18 @@ def to_log2(plain: Distribution) -> Distribution:
     if plain.representable is not None:
         representable = (-np.inf, _log2(max(abs(plain.representable[0]), abs(plain.representable[1]))))
     return _with_log2_levels(
-        Distribution(edges, counts, clipped, flushed, quantized, 0, representable=representable, is_log2=True), plain
+        Distribution(
+            edges,
+            counts,
+            clipped,
+            flushed,
+            quantized,
+            0,
+            representable=representable,
+            is_log2=True,
+            sample=plain.sample,
+        ),
+        plain,
     )
 
 
@@ -267,7 +290,7 @@ def _with_log2_levels(result: Distribution, plain: Distribution) -> Distribution
         levels=levels,
         level_edges=cells,
         level_counts=on_levels,
-        level_heights=on_levels / bins_wide,
+        level_heights=on_levels / bins_wide * _sampled(plain.counts, plain.level_counts),
         representable=representable,
     )
 

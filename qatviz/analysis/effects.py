@@ -33,6 +33,8 @@ class Effect(NamedTuple):
         The metric, quantized: the last evaluation before, the first after the transient.
     sqnr_db : (float, float) or None
         Mean over the same steps and over ``num_tensors`` tensors.
+    sqnr_db_errors : (float, float) or None
+        Their standard errors: 0 where the measures of all steps are exact; None where they are not known.
     steps : int
         Number of training steps in the means after the change.
     complete : bool
@@ -48,6 +50,7 @@ class Effect(NamedTuple):
     steps: int
     complete: bool
     metric: Metric = ACCURACY
+    sqnr_db_errors: Optional[Pair] = (0.0, 0.0)
 
     def describe(self) -> str:
         """Return a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31.0 dB → 12.0 dB``."""
@@ -58,7 +61,8 @@ class Effect(NamedTuple):
             parts.append("{} {} → {}".format(self.metric.title, *map(self.metric.text, self.score)))
         if self.sqnr_db is not None:
             whose = f" (mean of {self.num_tensors} tensors)" if self.num_tensors > 1 else ""
-            parts.append(f"{_SQNR.name} {_SQNR.change(*self.sqnr_db)}{whose}")
+            errors = (None, None) if self.sqnr_db_errors is None else self.sqnr_db_errors
+            parts.append(f"{_SQNR.name} {_SQNR.change(*self.sqnr_db, errors)}{whose}")
         if parts:
             return ", ".join(parts)
         return "not enough steps to measure an effect" if self.complete else "effect: measured some steps later"
@@ -96,17 +100,32 @@ def effect(
     pairs = [_compare(history, tensor + "/sqnr_db", before, after)[0] for tensor in tensors]
     measured = [pair for pair in pairs if pair is not None]
     sqnr_db = _mean_pair(measured) if measured else None
+    errors = _errors_of_mean(history, [t for t, pair in zip(tensors, pairs) if pair is not None], before, after)
     metric = metric_in(history)
     score = _score(history, metric, step, following)
     newest = history.series("loss", max(step, 0)).last_step
     full = following is not None or (len(newest) > 0 and newest[-1] >= after[1])
     complete = full and (score is not None or following is not None)
-    return Effect(loss, score, sqnr_db, len(measured), steps, complete, metric)
+    return Effect(loss, score, sqnr_db, len(measured), steps, complete, metric, errors)
 
 
 def _mean_pair(pairs: Sequence[Pair]) -> Pair:
     before, after = np.mean(pairs, axis=0).tolist()
     return before, after
+
+
+def _errors_of_mean(history: History, tensors: Sequence[str], before: Span, after: Span) -> Optional[Pair]:
+    """Return the standard errors of the mean SQNR of ``tensors``; None where one is not known.
+
+    All steps measure the same sample of a tensor, so that the mean over them is no more exact than one step.
+    """
+    pairs = [_compare(history, tensor + "/sqnr_db_error", before, after)[0] for tensor in tensors]
+    if not pairs:
+        return 0.0, 0.0
+    if None in pairs:
+        return None
+    first, last = np.sqrt(np.sum(np.square(pairs), axis=0)) / len(pairs)
+    return float(first), float(last)
 
 
 def _compare(history: History, name: str, before: Span, after: Span) -> Tuple[Optional[Pair], int]:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qatviz.quant.affine import AffineGrid, clip, fake_quant
+from qatviz.quant.affine import AffineGrid, fake_quant
+from qatviz.quant.measures import is_clipped
 
 #: Number of values that are evaluated: of a larger tensor evenly spaced rows, so that this takes no more than a frame.
 SAMPLE = 65536
@@ -22,7 +23,7 @@ class ErrorDistribution:
         float64 ``[n_bins + 1]``, symmetric about 0, 1 or :data:`LARGEST` quantization steps wide on each side; the
         outer bins include larger errors.
     rounding, clipping : np.ndarray
-        int64 ``[n_bins]``: number of values within the representable range, and beyond it.
+        int64 ``[n_bins]``: number of values that are rounded, and of clipped ones.
     values, total : int
         Number of values that were evaluated, and of all.
     rmse_over_scale : float
@@ -48,11 +49,11 @@ def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistributio
     values = np.asarray(values, np.float32)
     stride = max(1, -(-values.size // SAMPLE))
     x = values[::stride]
-    quantized, inside = fake_quant(x, grid), clip(x, grid)
+    quantized = fake_quant(x, grid)
     scale = np.broadcast_to(np.where(grid.scale > 0, grid.scale, np.float32(1)), x.shape)
     known = np.isfinite(x)
     error = ((quantized - x) / scale)[known].astype(np.float64)
-    clipped = (inside != x)[known]
+    clipped = is_clipped(x, grid)[known]
     largest = float(np.abs(error).max()) if error.size else 0.0
     reach = 1 if largest <= 1 else LARGEST
     edges = np.linspace(-reach, reach, 2 * reach * BINS_PER_STEP + 1)

@@ -11,7 +11,7 @@ import numpy as np
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
-from qatviz.quant.measures import ErrorMeasures, entropy_bits, sqnr_db
+from qatviz.quant.measures import ErrorMeasures, entropy_bits, is_beyond, sqnr_db
 from qatviz.quant.ranges import Range, find_range
 from qatviz.settings import FROZEN, WEIGHTS, QuantizerSettings
 
@@ -161,12 +161,15 @@ class _Sums:
         self._counts += np.bincount(codes, minlength=self._counts.size)
         np.multiply(steps, scale, out=quantized)
         quantized += low
-        self._clipped += np.count_nonzero(inside != x)
         self._flushed += np.count_nonzero((quantized == 0) & (x != 0))
         self._signal += _squares(x)
-        self._clipping += _squares(np.subtract(inside, x, out=steps))
-        self._rounding += _squares(np.subtract(quantized, inside, out=inside))
+        inside -= x
         quantized -= x
+        clipped = is_beyond(inside, scale)
+        number = np.count_nonzero(clipped)
+        self._clipped += number
+        self._clipping += _squares(quantized[clipped]) if number else 0.0
+        self._rounding += _squares(quantized[~clipped] if number else quantized)
         quantized /= step
         self._relative += _squares(quantized)
 

@@ -4,6 +4,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.telemetry.history import History, Series
 
 #: Parts that are read begin and end at multiples of this number of points, so that a small pan reads nothing new.
@@ -33,6 +34,38 @@ class Points(NamedTuple):
     high: np.ndarray
     mean: np.ndarray
     count: np.ndarray
+
+
+#: The measures that training steps estimate on a sample of a large tensor, with the measure that is their standard
+#: error; an empty name: it is not known.
+STANDARD_ERROR_OF = {"sqnr_db": "sqnr_db_error", "mse": "mse_error", "mse_clipping": "", "mse_rounding": ""}
+
+
+def estimates(history: History, name: str, start: int, stop: int) -> Tuple[Series, np.ndarray]:
+    """Return a series from the step ``start`` to ``stop``, and the standard error of each of its values, ``[n]``.
+
+    Of the measure of a tensor, a single step with a snapshot has the snapshot's value, which is exact: the same number
+    as in every table. An error is 0 for an exact value, NaN where it is unknown.
+    """
+    series = history.series(name, start, stop)
+    tensor, _, measure = name.rpartition("/")
+    errors = np.zeros(len(series.mean))
+    if tensor.startswith("snapshot:") or measure not in SNAPSHOT_MEASURES:
+        return series, errors
+    if measure in STANDARD_ERROR_OF:
+        known = STANDARD_ERROR_OF[measure]
+        found = history.series(f"{tensor}/{known or 'mse_error'}", start, stop).mean.astype(np.float64)
+        errors = found if known else np.where(found == 0, 0.0, np.nan)
+        errors = np.where(np.isfinite(series.mean), errors, 0.0)
+    exact = history.series("snapshot:" + name, start, stop)
+    _, at, of = np.intersect1d(series.last_step, exact.last_step, return_indices=True)
+    single = (series.count[at] == 1) & (series.first_step[at] == series.last_step[at]) & (exact.count[of] == 1)
+    at, of = at[single], of[single]
+    columns = [np.array(column) for column in (series.minimum, series.maximum, series.mean)]
+    for column in columns:
+        column[at] = exact.mean[of]
+    errors[at] = 0.0
+    return series._replace(minimum=columns[0], maximum=columns[1], mean=columns[2]), errors
 
 
 def thin(series: Series, width: int) -> Points:

@@ -7,10 +7,9 @@ import numpy as np
 
 from qatviz.protocol.branches import UNPLACED, BranchPoint
 
-#: Measures of every quantized tensor taken at each training step, in the order of ``StepRecord.values``.
-#: ``scale`` and ``zero_point`` of a per-channel tensor are those of its coarsest (largest-scale) channel. The error
-#: measures (from ``mse`` on) of a step are taken on a fixed sample of the tensor; a ``Snapshot`` has them exactly.
-STEP_MEASURES = (
+#: Measures of every quantized tensor that both a training step and a snapshot have. ``scale`` and ``zero_point`` of a
+#: per-channel tensor are those of its coarsest (largest-scale) channel.
+TENSOR_MEASURES = (
     "scale",
     "zero_point",
     "range_min",
@@ -23,8 +22,17 @@ STEP_MEASURES = (
     "clipped",
     "flushed",
 )
-#: Measures that only a snapshot has.
-SNAPSHOT_MEASURES = (*STEP_MEASURES, "used_codes", "effective_bits", "flip_rate")
+#: Standard errors of measures that a training step estimates on a sample; 0 where all values of the tensor are
+#: measured, NaN where unknown.
+STANDARD_ERRORS = ("mse_error", "sqnr_db_error")
+#: Number of values of each tensor from which a training step's measures are computed: all of a smaller tensor, of a
+#: larger one a fixed sample.
+STEP_SAMPLE = 4096
+#: Rows of ``StepRecord.values``. The error measures (from ``mse`` on) of a step are exact for tensors of up to
+#: :data:`STEP_SAMPLE` values, and else estimates.
+STEP_MEASURES = (*TENSOR_MEASURES, *STANDARD_ERRORS)
+#: Rows of ``Snapshot.values``, all exact.
+SNAPSHOT_MEASURES = (*TENSOR_MEASURES, "used_codes", "effective_bits", "flip_rate")
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -60,6 +68,8 @@ class StepRecord:
 class TensorHistogram:
     """Distribution of one quantized tensor at one step.
 
+    ``code_counts`` are of all measured values, the other counts of a large tensor of evenly spaced ones.
+
     Attributes
     ----------
     edges : np.ndarray
@@ -74,6 +84,8 @@ class TensorHistogram:
         float32 ``[num_channels]``: range of the float values of each output channel (weights), or of the tensor.
     scale, zero_point : np.ndarray
         float32 / int32, ``[num_channels]`` where quantized per channel, else ``[1]``.
+    size : int
+        Number of measured values; 0 if unknown (in records of 0.1.0).
     """
 
     edges: np.ndarray
@@ -85,6 +97,13 @@ class TensorHistogram:
     channel_max: np.ndarray
     scale: np.ndarray
     zero_point: np.ndarray
+    size: int = 0
+
+    @property
+    def sample(self) -> Optional[int]:
+        """Number of values in the histograms if they are of a sample; None if they are of all measured values."""
+        counted = int(self.float_counts.sum())
+        return counted if counted < self.size else None
 
 
 @dataclass(frozen=True)
@@ -105,8 +124,8 @@ class Snapshot:
 
     ``branch`` and ``position`` identify the measured state (:class:`qatviz.protocol.branches.BranchPoint`).
 
-    Ranges and grids are exact, and so are all measures of weight tensors of up to
-    :data:`qatviz.training.probes.SNAPSHOT_WEIGHTS` values. Other measures are taken on a large sample.
+    Measures and counts of codes are sums over all values of weights, and of activations over those of the same held-out
+    examples each time: as many as have :data:`qatviz.training.probes.SNAPSHOT_VALUES` values, at least one.
 
     ``values`` is float32 ``[len(SNAPSHOT_MEASURES), num_tensors]``; ``histograms`` maps a tensor's name to its
     histogram; ``num_bits`` and ``enabled`` are the settings in effect, by tensor.

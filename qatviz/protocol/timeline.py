@@ -1,10 +1,11 @@
 """Events of a run, each marked as leading to its current state or as abandoned by a rewind."""
 
 from dataclasses import dataclass, replace
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 from qatviz.protocol.branches import UNPLACED, BranchCursor, BranchPath, BranchPoint
 from qatviz.protocol.events import Event
+from qatviz.protocol.settings_book import SettingsBook
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,27 @@ class Timeline:
             ]
         self.log.append(LoggedEvent(event, self.path.includes(event.point), time))
         return is_moved
+
+    def settings_at(self, point: BranchPoint, present: SettingsBook) -> SettingsBook:
+        """Return the settings at an earlier state of the run, on any branch; ``present``: after the last event."""
+        old: Dict[str, Any] = {}
+        for logged in reversed(self.log[self._number_before(self.place(point)) :]):
+            # Of several changes of a setting, what it was before the first counts.
+            old.update((change.setting, change.old) for change in reversed(getattr(logged.event, "changes", ())))
+        return present.change(list(old.items()))[0] if old else present
+
+    def _number_before(self, point: BranchPoint) -> int:
+        """Return the number of events up to the last one that changed settings on the way to ``point``."""
+        limit: Optional[BranchPoint] = point
+        while limit is not None:
+            for number in range(len(self.log), 0, -1):
+                event = self.log[number - 1].event
+                is_before = event.step <= limit.step if limit.position is None else event.position < limit.position
+                if event.branch == limit.branch and is_before and bool(getattr(event, "changes", None)):
+                    return number
+            parent = self._cursor.tree.parent_of(limit.branch)
+            limit = parent if parent is not None and parent.branch < limit.branch else None
+        return 0
 
     def place(self, point: BranchPoint) -> BranchPoint:
         """Return ``point``; if it has no place, the same step on the current branch."""

@@ -19,7 +19,15 @@ import numpy as np
 
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.run_state import RunState
-from qatviz.protocol.snapshots import Snapshot, StepRecord, TensorHistogram, TensorValues, read_only
+from qatviz.protocol.snapshots import (
+    STANDARD_ERRORS,
+    TENSOR_MEASURES,
+    Snapshot,
+    StepRecord,
+    TensorHistogram,
+    TensorValues,
+    read_only,
+)
 
 _PREFIX = struct.Struct("<IQ")
 #: Largest payload accepted when reading, in bytes: a thousand times a large snapshot.
@@ -124,6 +132,9 @@ def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     if (np.diff(steps) <= 0).any():
         raise ValueError("the steps of a block do not ascend")
     seconds, loss, learning_rate = columns[1:]
+    if values.shape[0] == len(TENSOR_MEASURES):  # in records of 0.1.0, whose standard errors are not known
+        unknown = np.full((len(STANDARD_ERRORS), *values.shape[1:]), np.nan, np.float32)
+        values = np.concatenate([values, unknown])
     return steps, seconds, loss, learning_rate, np.moveaxis(values, 2, 0)
 
 
@@ -135,7 +146,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
         "num_bits": list(snapshot.num_bits),
         "enabled": list(snapshot.enabled),
         "position": snapshot.position,
-        "histograms": [[name, histogram.code_min] for name, histogram in snapshot.histograms.items()],
+        "histograms": [[name, known.code_min, known.size] for name, known in snapshot.histograms.items()],
     }
     arrays = {"values": snapshot.values}
     for i, histogram in enumerate(snapshot.histograms.values()):
@@ -150,12 +161,12 @@ def unpack_snapshot(blob: bytes) -> Snapshot:
     """Return the snapshot in a blob made by `pack_snapshot`; raises like `unpack`."""
     header, arrays = unpack(blob)
     histograms = {}
-    for i, (name, code_min) in enumerate(header["histograms"]):
+    for i, (name, code_min, *size) in enumerate(header["histograms"]):  # records of 0.1.0 have no size
         fields = {field: arrays.get(f"{i}.{field}") for field in _HISTOGRAM_ARRAYS}
         missing = [field for field, array in fields.items() if array is None and field != "code_counts"]
         if missing:
             raise ValueError(f"histogram of {name!r} lacks {', '.join(missing)}")
-        histograms[str(name)] = TensorHistogram(code_min=int(code_min), **fields)
+        histograms[str(name)] = TensorHistogram(code_min=int(code_min), size=int(*size), **fields)
     return Snapshot(
         step=int(header["step"]),
         seconds=float(header["seconds"]),

@@ -1,10 +1,16 @@
 """Error measures of a quantized tensor, in NumPy: the reference for what the graph computes."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
 from qatviz.quant.affine import AffineGrid, clip, fake_quant, quantize
+
+#: A value further than this beyond the representable range, in quantization steps, is clipped. Up to half a step
+#: beyond it, the end of the range is the nearest of all levels: the value is rounded, like any other, and no larger a
+#: range would have made its error smaller. Nudging the range so that 0 is a level moves its ends by up to as much. The
+#: 64th is the last place of float32: at 16 bits, 1/256 of a step for each operation.
+CLIPPED_BEYOND = 0.5 + 1 / 64
 
 
 class ErrorMeasures(NamedTuple):
@@ -24,33 +30,53 @@ class ErrorMeasures(NamedTuple):
 def measure(x: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
     """Return all measures of ``x`` (float32, channels last) on ``grid``.
 
-    - ``mse = mse_clipping + mse_rounding``: a clipped value lands exactly on the edge of the grid, so its error is all
-      clipping; any other value's is all rounding.
+    - ``mse = mse_clipping + mse_rounding``: the squared errors of clipped values, and those of all others.
     - ``sqnr_db = 10 log10(mean(x^2) / mse)``; infinite for an exact tensor, NaN for an empty or all-zero one.
     - ``rmse_over_scale``: root of the mean of (error / scale of its channel) squared.
-    - ``clipped``, ``flushed``: fractions 0..1 of values beyond the representable range, and of values rounded
-      to zero.
+    - ``clipped``, ``flushed``: fractions 0..1 of values beyond the representable range (:func:`is_clipped`), and of
+      nonzero values that become 0.
     - ``used_codes``, ``effective_bits``: distinct codes, and the entropy of their distribution in bits.
     """
     x = np.asarray(x, np.float32)
-    values, inside = fake_quant(x, grid), clip(x, grid)
+    values, clipped = fake_quant(x, grid), is_clipped(x, grid)
     size = max(x.size, 1)
     error = (values - x).astype(np.float64)
-    clipping, rounding = (inside - x).astype(np.float64), (values - inside).astype(np.float64)
+    squares = error**2
     safe_scale = np.where(grid.scale > 0, grid.scale, np.float32(1))
     counts = np.unique(quantize(x, grid), return_counts=True)[1]
-    mse = float(np.sum(error**2) / size)
+    mse_clipping, mse_rounding = float(np.sum(squares[clipped]) / size), float(np.sum(squares[~clipped]) / size)
+    mse = mse_clipping + mse_rounding
     return ErrorMeasures(
         mse=mse,
-        mse_clipping=float(np.sum(clipping**2) / size),
-        mse_rounding=float(np.sum(rounding**2) / size),
+        mse_clipping=mse_clipping,
+        mse_rounding=mse_rounding,
         sqnr_db=float(sqnr_db(np.sum(x.astype(np.float64) ** 2) / size, mse)),
         rmse_over_scale=float(np.sqrt(np.sum((error / safe_scale) ** 2) / size)),
-        clipped=float(np.count_nonzero(inside != x) / size),
+        clipped=float(np.count_nonzero(clipped) / size),
         flushed=float(np.count_nonzero((values == 0) & (x != 0)) / size),
         used_codes=int(counts.size),
         effective_bits=float(entropy_bits(counts)),
     )
+
+
+def is_clipped(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
+    """Return for each value (channels last) whether it is further than `CLIPPED_BEYOND` steps outside the range."""
+    return is_beyond(clip(x, grid) - x, grid.scale)
+
+
+def is_beyond(distance: np.ndarray, scale: Union[float, np.ndarray]) -> np.ndarray:
+    """Return whether ``distance`` to the representable range, of either sign, is that of a clipped value."""
+    with np.errstate(invalid="ignore"):  # NaN is nowhere
+        return np.abs(distance) > np.float32(CLIPPED_BEYOND) * np.asarray(scale, np.float32)
+
+
+def standard_error(variance: np.ndarray, n: int, size: int) -> np.ndarray:
+    """Return the standard error of the mean of ``n`` values of this variance, sampled without replacement of ``size``.
+
+    ``sqrt(variance / n * (1 - n / size))``: 0 where all are sampled. A sample that is spread over a tensor is no less
+    exact than one drawn at random.
+    """
+    return np.sqrt(np.maximum(variance, 0) / n * max(0.0, 1 - n / size))
 
 
 def sqnr_db(signal: np.ndarray, mse: np.ndarray) -> np.ndarray:

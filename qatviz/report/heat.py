@@ -1,6 +1,6 @@
 """Heat map of the SQNR over the run: a row for each tensor, from orange (bad) to blue (good)."""
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from qatviz.presentation.color_bar import bar_texts, color_bar, color_role
 from qatviz.presentation.palette import SCALE_STEPS
 from qatviz.presentation.scene import END, SMALL, Fill, Group, Rects, Scene, Shape, Text, rects
 from qatviz.presentation.series import Points, thin, width_for
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.report.chart import BOTTOM, RIGHT, TOP, chart_markers
 from qatviz.report.curves import markers_of
 from qatviz.report.markup import Markup, element, join
@@ -63,7 +64,7 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
             cells.setdefault(level, []).append((begin, top, stop))
         label = Text(left - 4, top + metrics.ascent, metrics.elided(name, _NAMES, True), anchor=END)
         labels.append(Group([label], title=name))
-        texts.append(f"{name}: {_now(points)}")
+        texts.append(f"{name}: {_now(run, name)}")
     markers = chart_markers([marker._replace(is_strong=True) for marker in markers_of(run.turns)])
     shapes = [
         *(_cells(level, found) for level, found in sorted(cells.items())),
@@ -94,9 +95,12 @@ def _parts(frame: Frame, points: Points, width: int) -> List[Tuple[int, float, f
     ]
 
 
-def _now(points: Points) -> Optional[str]:
-    there = np.flatnonzero(~np.isnan(points.high))
-    return _SQNR.text(float(points.high[there[-1]])) if len(there) else "no value"
+def _now(run: RunData, name: str) -> str:
+    """Return the SQNR of the newest snapshot, as in the table."""
+    index = run.book.plan.index(name)
+    if run.last is None or not run.last.enabled[index]:
+        return "no value"
+    return _SQNR.text(float(run.last.values[SNAPSHOT_MEASURES.index("sqnr_db"), index]))
 
 
 def scale_legend() -> Markup:

@@ -52,9 +52,9 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
     if not high > low:  # all values are one
         room = abs(low) / 2 or 0.5
         low, high = low - room, high + room
-    total = int(histogram.float_counts.sum())
-    of = f" of {tensor.parameters:,}" if total < tensor.parameters else ""
-    words = f"{total:,}{of} values from {si(histogram.edges[0])} to {si(histogram.edges[-1])}"
+    total, sample = int(histogram.float_counts.sum()), histogram.sample
+    number = f"{total:,}" if sample is None else f"sample of {sample:,} of {histogram.size:,}"
+    words = f"{number} values from {si(histogram.edges[0])} to {si(histogram.edges[-1])}"
     if not is_on:
         return Shown(found, (low, high), words + "; in float")
     grid = f"{snapshot.num_bits[index]} bits, representable {si(ends[0])} to {si(ends[1])}"

@@ -228,13 +228,15 @@ def turns_of(
 
 def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: int, tensors: Sequence[str]) -> History:
     """Return a history of all steps around ``step``, unlike that of the whole run, which averages steps."""
+    measures = ("sqnr_db", "sqnr_db_error")
+    series = [f"{name}/{measure}" for measure in measures for name in tensors]
     history = History(
-        {STEPS: ["loss"] + [name + "/sqnr_db" for name in tensors], EVALUATIONS: score_names(outcome.metric)},
+        {STEPS: ["loss", *series], EVALUATIONS: score_names(outcome.metric)},
         recent=WINDOW_STEPS + TRANSIENT_STEPS,
     )
     _add_evaluations(history, outcome)
     found = reader.steps(step - WINDOW_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS)
     columns = [names.index(name) for name in tensors]
-    values = found.values[:, STEP_MEASURES.index("sqnr_db")][:, columns]
-    history.extend(STEPS, found.steps, np.concatenate([found.loss[:, np.newaxis], values], axis=1))
+    values = [found.values[:, STEP_MEASURES.index(measure)][:, columns] for measure in measures]
+    history.extend(STEPS, found.steps, np.concatenate([found.loss[:, np.newaxis], *values], axis=1))
     return history

@@ -61,8 +61,8 @@ class TensorRow(NamedTuple):
     def measure_text(self, key: str, with_unit: bool = True) -> str:
         """Return the text of a measure."""
         codes = self.measured_with.num_codes if key == "used_codes" else None
-        show = MEASURES[key].text if with_unit else MEASURES[key].cell
-        return show(self.measures[key], self.is_active, codes)
+        measure, value = MEASURES[key], self.measures[key]
+        return measure.text(value, self.is_active, codes) if with_unit else measure.cell(value, self.is_active, codes)
 
 
 def tensor_rows(run: RunData) -> List[TensorRow]:

@@ -327,7 +327,7 @@ class TrainingGraph:
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {
             tensor.name: StateVariable(
-                "codes_" + tensor.name, np.int32, (probes.snapshot_rows(tensor), tensor.num_channels)
+                "codes_" + tensor.name, np.int32, (tensor.parameters // tensor.num_channels, tensor.num_channels)
             )
             for tensor in self.plan.tensors
             if tensor.kind == WEIGHTS

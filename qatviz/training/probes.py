@@ -1,7 +1,7 @@
 """Measurement of the quantized tensors inside the graph, from which only small results are fetched.
 
-There are two probes: a fixed sample of every tensor, taken at each training step, and the exact measures and histograms
-of a snapshot.
+There are two probes: a fixed sample of every tensor, taken at each training step, and a snapshot: measures over all
+values, and histograms.
 """
 
 from typing import Dict, List, NamedTuple, Tuple
@@ -11,22 +11,24 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
-from qatviz.quant.constants import shared_constant, shared_zeros
+from qatviz.protocol.snapshots import STEP_SAMPLE
+from qatviz.quant.constants import shared_constant
 from qatviz.quant.fake_quant import Quantized
 from qatviz.quant.live import LiveQuantizers
+from qatviz.quant.measures import CLIPPED_BEYOND
 from qatviz.settings import WEIGHTS
-from qatviz.training.step_measures import STEP_SAMPLE, sample_size, sample_stride
+from qatviz.training.step_measures import sample_indices
 from qatviz.training.variables import StateVariable
 
 #: Number of bins of a histogram of values.
 HISTOGRAM_BINS = 128
 #: Largest magnitude of the outer edges of a histogram, whose difference must be representable in float32.
 LARGEST_EDGE = 1e38
-#: Largest number of values of an activations tensor measured by a snapshot: whole examples, at least one.
-SNAPSHOT_VALUES = 32768
-#: Approximate largest number of values of a weight tensor measured by a snapshot: evenly spaced rows of all channels.
-#: Sampling a larger tensor changes a measure by less than a hundredth; measuring all of it would slow down training.
-SNAPSHOT_WEIGHTS = 65536
+#: Largest number of values of an activation measured by a snapshot: whole examples, at least one.
+SNAPSHOT_VALUES = 262144
+#: Approximate largest number of values in a histogram: of a larger tensor evenly spaced rows of all channels. Measures
+#: and counts of codes are sums over all values; sorting all into bins would take several times as long.
+HISTOGRAM_SAMPLE = 65536
 #: Largest bit width with a count for each code.
 MAX_CODE_BITS = 8
 #: Entries of :attr:`SnapshotTensors.measures`: means over the tensor, then measures that only a snapshot has.
@@ -45,27 +47,18 @@ SNAPSHOT_SUMS = (
 
 
 def step_samples(tensors: List[Quantized]) -> tf.Tensor:
-    """Return the samples of a :class:`.step_measures.RawMeasures`: float32 ``[T * STEP_SAMPLE]``.
+    """Return the samples of a :class:`.step_measures.RawMeasures`, one tensor after the other.
 
     The samples are values before quantization; their quantization is computed outside of the training step. Tensors
     share constants, because TensorFlow runs them like any other operation.
     """
-
-    def vector(number: int) -> tf.Tensor:
-        return shared_constant([number], np.int32)
-
     samples = []
     for tensor in tensors:
         size = element_count(tuple(tensor.source.shape.as_list()))
-        stride, missing = sample_stride(size), STEP_SAMPLE - sample_size(size)
-        flat = tf.raw_ops.Reshape(tensor=tensor.source, shape=vector(-1))
-        samples.append(
-            tf.raw_ops.StridedSlice(
-                input=flat, begin=vector(0), end=vector(STEP_SAMPLE * stride), strides=vector(stride)
-            )
-        )
-        if missing:
-            samples.append(shared_zeros([missing]))
+        flat = tf.raw_ops.Reshape(tensor=tensor.source, shape=shared_constant([-1], np.int32))
+        if size > STEP_SAMPLE:
+            flat = tf.gather(flat, shared_constant(sample_indices(size), np.int32))
+        samples.append(flat)
     return tf.concat(samples, 0)
 
 
@@ -73,6 +66,7 @@ class SnapshotTensors(NamedTuple):
     """Small arrays that a snapshot fetches for one tensor."""
 
     measures: tf.Tensor  # float32 [len(SNAPSHOT_SUMS)]
+    size: tf.Tensor  # int32: number of values measured
     edges: tf.Tensor  # float32 [2]
     float_counts: tf.Tensor  # int32 [HISTOGRAM_BINS]
     quantized_counts: tf.Tensor
@@ -81,21 +75,6 @@ class SnapshotTensors(NamedTuple):
     channel_max: tf.Tensor
     scale: tf.Tensor  # [channels]; all equal unless quantized per channel
     zero_point: tf.Tensor
-
-
-def row_stride(tensor: QuantizedTensor) -> int:
-    """Return the distance between measured rows (one value per channel) of a weight tensor.
-
-    It is odd, so that the sample does not follow a period of the tensor.
-    """
-    if tensor.kind != WEIGHTS or tensor.parameters <= SNAPSHOT_WEIGHTS:
-        return 1
-    return -(-tensor.parameters // SNAPSHOT_WEIGHTS) | 1
-
-
-def snapshot_rows(tensor: QuantizedTensor) -> int:
-    """Return the number of rows of a weight tensor measured by a snapshot."""
-    return -(-(tensor.parameters // tensor.num_channels) // row_stride(tensor))
 
 
 def snapshot_items(tensor: QuantizedTensor) -> int:
@@ -145,21 +124,21 @@ class SnapshotProbe:
         quantized = self._quantizers.quantized[tensor.name]
         self.sources[tensor.name] = quantized.source
         scale, zero_point, half = self._quantizers.codes_of(tensor.name)
-        extent = [shared_constant(number, np.int32) for number in (snapshot_items(tensor), row_stride(tensor))]
-        given = [*quantized, scale, zero_point, half, self._quantizers.enabled(tensor.name), *extent]
+        items = shared_constant(snapshot_items(tensor), np.int32)
+        given = [*quantized, scale, zero_point, half, self._quantizers.enabled(tensor.name), items]
         if tensor.name in self._previous:
             variable = self._previous[tensor.name]
             *found, codes = _measured_with_flips(*given, variable.read(), self._known)
             self.remember.append(variable.assign(codes))
         else:
             found = _measured_alone(*given)
-        return SnapshotTensors(*found, scale, zero_point)  # type: ignore[call-arg]  # found: the first seven fields
+        return SnapshotTensors(*found, scale, zero_point)  # type: ignore[call-arg]  # found: all others
 
 
 # A single function in the graph, called once for each tensor: otherwise a large network would take minutes to build.
 _SIGNATURE = [tf.TensorSpec(None, tf.float32)] * 3
 _SIGNATURE += [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int32)]
-_SIGNATURE += [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.bool, tf.int32, tf.int32)]
+_SIGNATURE += [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.bool, tf.int32)]
 _WITH_CODES = [*_SIGNATURE, tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.bool)]
 
 
@@ -188,19 +167,23 @@ def _measured(
     half: tf.Tensor,
     enabled: tf.Tensor,
     items: tf.Tensor,
-    stride: tf.Tensor,
 ) -> Tuple[tf.Tensor, ...]:
-    """Return measures without the flip rate, six more fields of :class:`SnapshotTensors`, and codes (from 0)."""
-    by_channel = [tf.reshape(part[:items], [-1, tf.size(scale)]) for part in (values, source, clipped)]
-    values, source, clipped = [part[::stride] for part in by_channel]
-    channel_min, channel_max = [reduce(by_channel[1], axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
-    size = tf.cast(tf.size(source), tf.float32)
-    errors = [
-        tf.reduce_sum(tf.square(part)) / size for part in (source, values - source, clipped - source, values - clipped)
-    ]
+    """Return measures without the flip rate, seven more fields of :class:`SnapshotTensors`, and codes (from 0)."""
+    values, source, clipped = [tf.reshape(part[:items], [-1, tf.size(scale)]) for part in (values, source, clipped)]
+    channel_min, channel_max = [reduce(source, axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
+    number = tf.size(source)
+    size = tf.cast(number, tf.float32)
+    squares = tf.square(values - source)
+    of_channels = tf.reduce_sum(squares, axis=0)
+    beyond = tf.abs(clipped - source) > np.float32(CLIPPED_BEYOND) * scale
     flushed = tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))
-    errors += [tf.reduce_sum(tf.cast(flags, tf.float32)) / size for flags in (tf.not_equal(clipped, source), flushed)]
+    mse = tf.reduce_sum(of_channels) / size
+    # Measured apart only where there is clipping, so that without any the whole error is exactly that of rounding.
+    num_clipped, num_flushed = [tf.reduce_sum(tf.cast(flags, tf.int32)) for flags in (beyond, flushed)]
+    clipping = tf.reduce_sum(tf.where(beyond, squares, tf.zeros_like(squares))) / size
+    rounding = tf.where(num_clipped > 0, tf.reduce_sum(tf.where(beyond, tf.zeros_like(squares), squares)) / size, mse)
     safe = tf.where(scale > 0, scale, tf.ones_like(scale))
+    relative = tf.sqrt(tf.reduce_sum(of_channels / tf.square(safe)) / size)
     codes = tf.cast(tf.floor(values / safe + 0.5), tf.int32) + zero_point + half
     num_codes = 2 * half
     # If the quantizer is off, there are no codes: all values count as one.
@@ -208,18 +191,22 @@ def _measured(
     counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
     share = tf.cast(counts, tf.float32) / size
     entropy = -tf.reduce_sum(tf.math.xlogy(share, share)) / np.log(2.0).astype(np.float32)
-    relative = tf.sqrt(tf.reduce_mean(tf.square((values - source) / safe)))
     used = tf.cast(tf.count_nonzero(counts), tf.float32)
     edges = _edges(
-        tf.minimum(tf.reduce_min(source), tf.reduce_min(values)),
-        tf.maximum(tf.reduce_max(source), tf.reduce_max(values)),
+        tf.minimum(tf.reduce_min(channel_min), tf.reduce_min(values)),
+        tf.maximum(tf.reduce_max(channel_max), tf.reduce_max(values)),
     )
     shown = tf.pad(counts[: 2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
+    # Odd, so that the sample does not follow a period of the tensor.
+    stride = tf.bitwise.bitwise_or((number - 1) // HISTOGRAM_SAMPLE + tf.cast(number > HISTOGRAM_SAMPLE, tf.int32), 1)
+    signal = tf.reduce_sum(tf.square(source)) / size
+    shares = [tf.cast(counted, tf.float32) / size for counted in (num_clipped, num_flushed)]
     return (
-        tf.stack([*errors, relative, used, entropy]),
+        tf.stack([signal, mse, clipping, rounding, *shares, relative, used, entropy]),
+        number,
         edges,
-        _histogram(source, edges),
-        _histogram(values, edges),
+        _histogram(source[::stride], edges),
+        _histogram(values[::stride], edges),
         shown,
         channel_min,
         channel_max,

@@ -66,4 +66,5 @@ def _histogram(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: b
         channel_max=read_only(fetched.channel_max.copy()),
         scale=read_only(scale.copy()),
         zero_point=read_only(zero_point.copy()),
+        size=int(fetched.size),
     )

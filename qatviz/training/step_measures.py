@@ -9,13 +9,15 @@ import numpy as np
 
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizationPlan
-from qatviz.protocol.snapshots import STEP_MEASURES
+from qatviz.protocol.snapshots import STEP_MEASURES, STEP_SAMPLE
 from qatviz.quant.live_state import layout
-from qatviz.quant.measures import sqnr_db
+from qatviz.quant.measures import is_beyond, sqnr_db, standard_error
 from qatviz.settings import WEIGHTS
 
-#: Number of values of each tensor from which a training step's measures are computed, evenly spaced over its elements.
-STEP_SAMPLE = 128
+#: Training steps that are decoded at a time, so that the work arrays of a tensor fit a core's cache.
+_STEPS_AT_ONCE = 16
+#: dB for a factor of e in power.
+_DB = 10 / np.log(10)
 
 
 class RawMeasures(NamedTuple):
@@ -23,8 +25,8 @@ class RawMeasures(NamedTuple):
 
     There are ``G`` groups, ``W`` weight tensors with a total of ``C`` channels, and ``T`` tensors. ``grid`` f32 ``[4,
     G]`` and ``channel_grid`` f32 ``[4, C]`` have the rows scale, zero point, minimum, maximum; ``channel_grid`` applies
-    where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 ``[T * STEP_SAMPLE]`` are values of each tensor before
-    quantization, padded with zeros. ``enabled`` is bool ``[G]``.
+    where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 are values of each tensor before quantization, those of
+    :func:`sample_indices`, one tensor after the other. ``enabled`` is bool ``[G]``.
     """
 
     grid: np.ndarray
@@ -34,17 +36,27 @@ class RawMeasures(NamedTuple):
     enabled: np.ndarray
 
 
-def sample_stride(size: int) -> int:
-    """Return the distance between sampled elements: the smallest odd one for which STEP_SAMPLE values span the tensor.
+def sample_indices(size: int) -> np.ndarray:
+    """Return the indices of the sampled elements of a flattened tensor, int32, ascending: all, or STEP_SAMPLE of them.
 
-    It is odd so that the sample does not repeat the same channels, whose number is mostly even.
+    A large tensor is cut into STEP_SAMPLE pieces, with an element of each at random (of a fixed seed). So the sample is
+    spread over the tensor and follows none of its periods, such as the number of channels.
     """
-    return -(-size // STEP_SAMPLE) | 1
+    if size <= STEP_SAMPLE:
+        return np.arange(size, dtype=np.int32)
+    starts = np.arange(STEP_SAMPLE + 1, dtype=np.int64) * size // STEP_SAMPLE
+    within = np.random.RandomState(size % 2**32).random_sample(STEP_SAMPLE) * np.diff(starts)
+    return (starts[:-1] + within.astype(np.int64)).astype(np.int32)
 
 
-def sample_size(size: int) -> int:
-    """Return the number of values in the sample of a tensor with ``size`` elements."""
-    return min(STEP_SAMPLE, -(-size // sample_stride(size)))
+class _TensorSample(NamedTuple):
+    """Where the sample of a tensor is among those of all, and the index of its group."""
+
+    part: slice
+    group: int
+    size: int  # number of elements of the tensor
+    weight: int  # index among the weight tensors, -1 for activations
+    channels: np.ndarray  # of each sampled element, its index in the grids of all channels; empty for activations
 
 
 class StepDecoder:
@@ -59,15 +71,18 @@ class StepDecoder:
         self._weights = np.array(self._layout.weights, int)
         self._starts = np.array([channels.start for channels in self._layout.channels], int)
         self._owner = np.repeat(np.arange(len(self._starts)), [c.stop - c.start for c in self._layout.channels])
-        sizes = [element_count(t.shape) * (1 if t.kind == WEIGHTS else batch_size) for t in plan.tensors]
-        self._sizes = np.array([sample_size(size) for size in sizes], np.float64)
-        groups = len(self._layout.leaders)
-        # Index of the channel's grid for each value of the sample; channel grids follow the grids of the groups.
-        self._by_channel = np.zeros((len(plan.tensors), STEP_SAMPLE), int)
-        for group, channels in zip(self._layout.weights, self._layout.channels):
-            for index in plan.groups[group]:
-                elements = np.arange(STEP_SAMPLE) * sample_stride(sizes[index])
-                self._by_channel[index] = groups + channels.start + elements % (channels.stop - channels.start)
+        self._samples, start = [], 0
+        for tensor, group in zip(plan.tensors, self._layout.group_of):
+            is_weights = tensor.kind == WEIGHTS
+            size = element_count(tensor.shape) * (1 if is_weights else batch_size)
+            taken, weight, channels = sample_indices(size), -1, np.zeros(0, int)
+            if is_weights:
+                weight = self._layout.weights.index(group)
+                of = self._layout.channels[weight]
+                channels = of.start + taken % (of.stop - of.start)
+            part = slice(start, start + len(taken))
+            self._samples.append(_TensorSample(part, group, size, weight, channels))
+            start = part.stop
 
     def __call__(self, raw: Sequence[RawMeasures]) -> np.ndarray:
         """Return the measures of ``n`` steps, float32 ``[n, len(STEP_MEASURES), T]``."""
@@ -82,55 +97,36 @@ class StepDecoder:
         """Return the measures of steps that ran with the same settings."""
         per_channel, enabled = raw[0].per_channel, raw[0].enabled
         grid, channel_grid = np.stack([r.grid for r in raw]), np.stack([r.channel_grid for r in raw])
-        samples = np.stack([r.samples for r in raw])
-        squares, nonzero = self._sums(samples, np.concatenate([grid, channel_grid], axis=2), per_channel, enabled)
+        sums = np.zeros((len(_Sums._fields), len(raw), len(self._samples)))
+        for start in range(0, len(raw), _STEPS_AT_ONCE):
+            block = slice(start, start + _STEPS_AT_ONCE)
+            values = np.stack([r.samples for r in raw[block]])
+            for index, sample in enumerate(self._samples):
+                if sample.weight >= 0 and per_channel[sample.weight]:
+                    rows = channel_grid[block][:, :, sample.channels]
+                else:
+                    rows = grid[block][:, :, sample.group, None]
+                sums[:, block, index] = _sums(values[:, sample.part], rows, bool(enabled[sample.group]), sample.size)
+        found = _Sums(*sums)
         if per_channel.any():
             grid[:, :, self._weights] = np.where(per_channel, self._coarsest(channel_grid), grid[:, :, self._weights])
         scale, zero_point, low, high = np.moveaxis(grid[:, :, self._group_of], 1, 0)
-        squares, share = squares / self._sizes, nonzero / self._sizes
-        signal, mse, mse_clipping, mse_rounding = squares
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.where(scale > 0, np.sqrt(mse) / scale, 0.0)
         rows = {
             "scale": scale,
             "zero_point": zero_point,
             "range_min": low,
             "range_max": high,
-            "mse": mse,
-            "mse_clipping": mse_clipping,
-            "mse_rounding": mse_rounding,
-            "sqnr_db": sqnr_db(signal, mse),
-            "rmse_over_scale": relative,
-            "clipped": share[0],
-            "flushed": share[1],
+            "mse": found.mse,
+            "mse_clipping": found.mse_clipping,
+            "mse_rounding": found.mse_rounding,
+            "sqnr_db": sqnr_db(found.signal, found.mse),
+            "rmse_over_scale": found.rmse_over_scale,
+            "clipped": found.clipped,
+            "flushed": found.flushed,
+            "mse_error": found.mse_error,
+            "sqnr_db_error": found.sqnr_db_error,
         }
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
-
-    def _sums(
-        self, x: np.ndarray, grids: np.ndarray, per_channel: np.ndarray, enabled: np.ndarray
-    ) -> Tuple[np.ndarray, np.ndarray]:
-        """Return sums of squares, float32 ``[4, n, T]``, and numbers of values, ``[2, n, T]``.
-
-        The squares are those of the values, the error, its clipping part and its rounding part; the numbers are those
-        of clipped values and of values rounded to zero.
-        """
-        x = x.reshape(len(x), -1, STEP_SAMPLE)
-        index = self._group_of[:, None]
-        if per_channel.any():
-            by_channel = np.zeros(len(self._layout.leaders), bool)
-            by_channel[self._weights] = per_channel
-            index = np.where(by_channel[self._group_of][:, None], self._by_channel, index)
-        scale, low, high = (grids[:, row][:, index] for row in (0, 2, 3))
-        inside = np.minimum(np.maximum(x, low), high)
-        # The same arithmetic as the kernel's; for a scale of 0, low = high = 0.
-        steps = np.floor((inside - low) / np.where(scale > 0, scale, np.float32(1)) + np.float32(0.5))
-        values = steps * scale + low
-        on = enabled[self._group_of][:, None]
-        if not on.all():
-            inside, values = np.where(on, inside, x), np.where(on, values, x)
-        squares = [np.einsum("nts,nts->nt", part, part) for part in (x, values - x, inside - x, values - inside)]
-        counts = [np.count_nonzero(flags, axis=2) for flags in (inside != x, (values == 0) & (x != 0))]
-        return np.array(squares), np.array(counts)
 
     def _coarsest(self, channels: np.ndarray) -> np.ndarray:
         """Return the grid of each weight tensor's channel with the largest scale, ``[n, 4, W]``."""
@@ -142,3 +138,91 @@ class StepDecoder:
             for row in np.moveaxis(channels, 1, 0)
         ]
         return np.stack(rows, axis=1)
+
+
+class _Sums(NamedTuple):
+    """Means over the sample of a tensor, each ``[n]`` for ``n`` steps (or ``[n, T]``)."""
+
+    signal: np.ndarray
+    mse: np.ndarray
+    mse_clipping: np.ndarray
+    mse_rounding: np.ndarray
+    rmse_over_scale: np.ndarray
+    clipped: np.ndarray
+    flushed: np.ndarray
+    mse_error: np.ndarray
+    sqnr_db_error: np.ndarray
+
+
+def _sums(x: np.ndarray, grid: np.ndarray, is_on: bool, size: int) -> _Sums:
+    """Return the means over the samples ``x`` ``[n, values]`` of a tensor of ``size``.
+
+    ``grid`` has the rows scale, zero point, minimum, maximum, ``[n, 4, values]`` or ``[n, 4, 1]``.
+    """
+    zero, number = np.zeros(len(x)), x.shape[1]
+    signal = _mean_product(x, x)
+    if not is_on:
+        return _Sums(signal, *[zero] * (len(_Sums._fields) - 1))
+    scale, low, high = grid[:, 0], grid[:, 2], grid[:, 3]
+    safe = np.where(scale > 0, scale, np.float32(1))
+    half, last = np.float32(0.5), np.floor((high - low) / safe + np.float32(0.5))
+    # The kernel's arithmetic (for a scale of 0, low = high = 0), but clipping comes after the division, and only where
+    # it makes a difference: clipping all values takes several times as long as everything else.
+    steps = np.subtract(x, low)
+    steps /= safe
+    is_outside = bool((steps.max(axis=1) >= last.min(axis=1) + half).any() or (steps.min(axis=1) < -half).any())
+    if is_outside:
+        np.copyto(steps, last, where=steps > last)
+        np.copyto(steps, np.float32(0), where=steps < 0)
+    steps += half
+    # Not negative, so that cutting the fraction off is the floor, and faster.
+    np.copyto(steps, steps.astype(np.int32), casting="same_kind")
+    values = np.multiply(steps, scale, out=steps)
+    values += low
+    flushed = _fractions((values == 0) & (x != 0))
+    error = np.subtract(values, x, out=values)
+    mse = mse_rounding = _mean_product(error, error)
+    clipped = mse_clipping = zero
+    if is_outside:
+        # Of a value outside the range the error is its distance; that of a rounded one is smaller.
+        beyond = is_beyond(error, scale)
+        clipped = _fractions(beyond)
+        mse_clipping, mse_rounding = [_mean_product(error, error * part) for part in (beyond, ~beyond)]
+    if scale.shape[1] > 1:
+        of_scale = error / safe
+        relative = np.sqrt(_mean_product(of_scale, of_scale))
+    else:
+        relative = np.sqrt(mse) / safe[:, 0]
+    errors = _standard_errors(x, error, signal, mse, size) if number < size else (zero, zero)
+    return _Sums(signal, mse, mse_clipping, mse_rounding, relative, clipped, flushed, *errors)
+
+
+def _fractions(flags: np.ndarray) -> np.ndarray:
+    """Return the fraction of each row of ``flags`` that is True."""
+    return np.array([np.count_nonzero(row) for row in flags]) / flags.shape[1]
+
+
+def _mean_product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the mean of the products of each row of ``x`` and ``y`` ``[n, values]``, float64 ``[n]``."""
+    return np.matmul(x[:, np.newaxis, :], y[:, :, np.newaxis])[:, 0, 0] / np.float64(x.shape[1])
+
+
+def _standard_errors(
+    x: np.ndarray, error: np.ndarray, signal: np.ndarray, mse: np.ndarray, size: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the standard errors ``[n]`` of MSE and of SQNR in dB of a sample ``[n, values]`` of ``size`` values.
+
+    The squares of value and error, relative to their means, are a and b. The MSE deviates by the mean of ``b - 1``
+    times itself, and SQNR, by the delta method, by that of ``a - b`` times 10 / ln 10.
+    """
+    n = x.shape[1]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        a, b = [np.square(part) * np.float32(1 / mean[:, np.newaxis]) for part, mean in ((x, signal), (error, mse))]
+        bb = _mean_product(b, b)
+        variance = _mean_product(a, a) + bb - 2 * _mean_product(a, b)
+        # A sample without any error says nothing about that of the others.
+        errors = [
+            np.where(mse > 0, factor * standard_error(part, n, size), np.nan)
+            for factor, part in ((mse, bb - 1), (_DB, variance))
+        ]
+    return errors[0], errors[1]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qatviz.analysis.distribution import BINS_PER_OCTAVE, distribution, extent, grid_of, split, to_log2
 from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import choose_grid, fake_quant, quantize
-from qatviz.quant.measures import measure
+from qatviz.quant.measures import CLIPPED_BEYOND, measure
 
 BINS = 128
 
@@ -91,7 +91,8 @@ def test_without_exact_fractions_bins_are_split_at_their_edges(case):
         histogram.channel_min,
         histogram.channel_max,
     )
-    low, high, half = float(grid.minimum), float(grid.maximum), float(grid.scale) / 2
+    half, room = float(grid.scale) / 2, CLIPPED_BEYOND * float(grid.scale)
+    low, high = float(grid.minimum) - room, float(grid.maximum) + room
     for i, (start, end) in enumerate(zip(histogram.edges[:-1], histogram.edges[1:])):
         tolerance = 1e-5 * max(abs(low), abs(high), abs(float(start)), abs(float(end)))
         if end < low - tolerance or start > high + tolerance:

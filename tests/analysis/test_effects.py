@@ -13,14 +13,15 @@ from qatviz.telemetry.record.refill import EVALUATIONS, STEPS, history_names
 TENSORS = ("a.weights", "b.weights")
 
 
-def history_of(loss, sqnr_db=None, **options):
-    """Return a history whose step ``i + 1`` has ``loss[i]`` and ``sqnr_db[tensor][i]``."""
+def history_of(loss, sqnr_db=None, errors=None, **options):
+    """Return a history whose step ``i + 1`` has ``loss[i]``, ``sqnr_db[tensor][i]`` and its standard error."""
     history = History(history_names(TENSORS), **options)
     loss = np.asarray(loss, np.float32)
     rows = np.zeros((len(loss), 2 + len(STEP_MEASURES) * len(TENSORS)), np.float32)
     rows[:, 0] = loss
-    for tensor, values in (sqnr_db or {}).items():
-        rows[:, 2 + STEP_MEASURES.index("sqnr_db") * len(TENSORS) + TENSORS.index(tensor)] = values
+    for measure, columns in (("sqnr_db", sqnr_db), ("sqnr_db_error", errors)):
+        for tensor, values in (columns or {}).items():
+            rows[:, 2 + STEP_MEASURES.index(measure) * len(TENSORS) + TENSORS.index(tensor)] = values
     history.extend(STEPS, np.arange(1, len(loss) + 1), rows)
     return history
 
@@ -63,6 +64,26 @@ def test_sqnr_covers_only_the_changed_tensors():
     assert found.sqnr_db == pytest.approx((31, 12)) and found.num_tensors == 1
     assert effect(history, 100, TENSORS).sqnr_db == pytest.approx((54, 44.5))
     assert effect(history, 100).sqnr_db is None
+
+
+@pytest.mark.parametrize(
+    "errors, expected, text",
+    [
+        ((0.0, 0.0), (0.0, 0.0), "31.0 dB → 12.0 dB"),
+        ((0.3, 0.4), (0.3, 0.4), "≈ 31.0 dB ± 0.3 → ≈ 12.0 dB ± 0.4"),
+        ((np.nan, 0.4), None, "≈ 31.0 dB → ≈ 12.0 dB"),
+    ],
+)
+def test_an_effect_on_a_large_tensor_says_its_standard_error(errors, expected, text):
+    """All steps measure the same sample: the mean over them is no more exact than one step. Over tensors, it is."""
+    values = {"a.weights": step_function(200, 100, 31, 12), "b.weights": step_function(200, 100, 31, 12)}
+    history = history_of(np.ones(200), values, dict.fromkeys(values, step_function(200, 100, *errors)))
+    found = effect(history, 100, ["a.weights"])
+    assert found.sqnr_db_errors == (expected if expected is None else pytest.approx(expected))
+    assert text in found.describe()
+    both = effect(history, 100, TENSORS)
+    if expected is not None:
+        assert both.sqnr_db_errors == pytest.approx([error / np.sqrt(2) for error in expected])
 
 
 def test_values_that_are_not_finite_are_left_out():

@@ -55,7 +55,7 @@ def test_measures_equal_the_references(
     for exact in ("clipped", "flushed", "used_codes", "effective_bits"):
         assert getattr(found, exact) == pytest.approx(getattr(expected, exact), abs=1e-12), exact
     for near in ("mse", "mse_clipping", "mse_rounding", "rmse_over_scale", "sqnr_db"):
-        np.testing.assert_allclose(getattr(found, near), getattr(expected, near), rtol=1e-5, err_msg=near)
+        np.testing.assert_allclose(getattr(found, near), getattr(expected, near), rtol=1e-5, atol=1e-12, err_msg=near)
 
 
 def test_a_channel_of_zeros_has_one_code_as_in_the_reference():

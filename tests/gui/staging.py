@@ -309,9 +309,13 @@ class StagedRun(RunHandle):
         columns = []
         for tensor in self.plan.tensors:
             grid = self._grid(tensor)
-            found = measure(self._values[tensor.name][:64], grid)
+            sample = self._values[tensor.name][:64]
+            found = measure(sample, grid)
+            sqnr_db_error = 0.3 if len(sample) < len(self._values[tensor.name]) else 0.0
             row = dict(
                 found._asdict(),
+                mse_error=found.mse * sqnr_db_error / 4.34,
+                sqnr_db_error=sqnr_db_error,
                 scale=grid.scale.max(),
                 zero_point=grid.zero_point.flat[0],
                 range_min=grid.minimum.min(),

@@ -10,6 +10,7 @@ from qt_use import press
 from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.gui.widgets.theme import LIGHT
+from qatviz.measures import MEASURES
 from qatviz.presentation.palette import series_role
 from qatviz.protocol.commands import RestoreCheckpoint, SaveCheckpoint
 from qatviz.telemetry.record.refill import STEPS
@@ -98,6 +99,23 @@ def test_values_in_the_legend_are_the_newest_or_those_at_the_crosshair(context, 
     assert shown.ruler.crosshair_text.startswith("step 20")
     QtWidgets.QApplication.sendEvent(canvas, QtCore.QEvent(QtCore.QEvent.Leave))
     assert float(values(shown.plots["loss"])[""]) == pytest.approx(loss[-1], rel=5e-3) and canvas.crosshair is None
+
+
+def test_an_estimate_has_its_error_and_a_step_with_a_snapshot_the_number_of_the_table(context, panel, staged):
+    run = staged(steps=3)
+    go_on(context, run, 4)
+    context.model.select(["conv2.weights"])
+    shown = panel("sqnr,error").plots["sqnr"]
+    exact = MEASURES["sqnr_db"].text(context.model.measure("conv2.weights", "sqnr_db"))
+    assert context.model.snapshot.step == run.step == 7 and values(shown) == {"conv2.weights": exact}
+    QTest.mouseMove(shown.canvas, QtCore.QPoint(round(shown.canvas.pixel_of(5.1)), 20))
+    estimate = run.history.series("conv2.weights/sqnr_db", 5, 5).mean[0]
+    assert values(shown) == {"conv2.weights": f"≈ {estimate:.1f} dB ± 0.3"}
+    # Of a tensor that is measured as a whole there are no estimates.
+    context.model.select(["conv1.weights"])
+    shown.window().refresh()
+    QTest.mouseMove(shown.canvas, QtCore.QPoint(round(shown.canvas.pixel_of(4.1)), 20))
+    assert set(values(shown)) == {"conv1.weights"} and "≈" not in values(shown)["conv1.weights"]
 
 
 def test_the_crosshair_is_in_all_plots_and_says_nothing_of_the_future(context, panel, trained):
@@ -299,9 +317,16 @@ def test_the_table_has_every_step_in_view(context, panel, trained):
     context.model.select(["conv1.weights", "conv2.weights"])
     shown = panel("loss,sqnr")
     table = shown.plots["sqnr"].table()
-    assert list(table) == ["step", "conv1.weights/sqnr_db", "conv2.weights/sqnr_db"]
+    assert list(table) == [
+        *("step", "conv1.weights/sqnr_db", "conv2.weights/sqnr_db"),
+        "conv2.weights/sqnr_db standard error",  # the other tensor is small enough to be measured as a whole
+    ]
     np.testing.assert_array_equal(table["step"], np.arange(1, 201))
-    np.testing.assert_array_equal(table["conv2.weights/sqnr_db"], run.history.series("conv2.weights/sqnr_db").mean)
+    series = run.history.series("conv2.weights/sqnr_db").mean
+    np.testing.assert_array_equal(table["conv2.weights/sqnr_db"][1:], series[1:])
+    exact = run.history.series("snapshot:conv2.weights/sqnr_db", 1, 1).mean
+    assert table["conv2.weights/sqnr_db"][0] == exact[0] != series[0]
+    np.testing.assert_allclose(table["conv2.weights/sqnr_db standard error"], [0] + [0.3] * 199, rtol=1e-6)
     shown.plots["loss"].canvas.boxed.emit(50.0, 99.5)
     assert set(shown.plots["loss"].table()["step"]) >= set(range(50, 100))
 

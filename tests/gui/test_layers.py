@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from layers_stage import change, click, names, row_texts, selected_names, with_measures
 from PyQt5 import QtCore
@@ -157,6 +158,8 @@ def test_numbers_are_sorted_as_numbers(context, panel, staged, key):
     change(
         context, run, ("conv1.weights.num_bits", 10), ("conv2.weights.num_bits", 4), ("dense1.weights.enabled", False)
     )
+    clipped = np.linspace(0.1, 0, len(run.plan.tensors))  # ranges from minimum to maximum clip nothing
+    context.model.process([with_measures(context.model.snapshot, clipped=clipped)])
     panel.refresh()
     for order, sign in ((Qt.AscendingOrder, 1), (Qt.DescendingOrder, -1)):
         panel.view.sortByColumn(INDEX[key], order)

@@ -11,9 +11,10 @@ from qatviz.errors import RunStateError
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.panels.tensor.panel import CHANNELS, CODES, ERROR, REQUEST_INTERVAL_S, TIME
 from qatviz.gui.panels.tensor.view import view_of
+from qatviz.measures import MEASURES
 from qatviz.presentation.scene import Area, Line, Rects, Segments
 from qatviz.protocol import events
-from qatviz.protocol.commands import InspectTensor, RestoreCheckpoint, SaveCheckpoint
+from qatviz.protocol.commands import ChangeSettings, InspectTensor, RestoreCheckpoint, SaveCheckpoint
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.quant.measures import measure
 
@@ -211,7 +212,27 @@ def test_a_press_goes_back_and_the_other_plots_follow(context, past):
     assert past._cursor is None and "step 18" in past.header.step.text() and past.header.back.isHidden()
 
 
-def test_a_drag_moves_the_cursor(past):
+def test_the_past_has_the_settings_and_the_size_of_then(context, past):
+    before = context.model.settings_of(NAME)
+    past.run.send(ChangeSettings(((f"{NAME}.num_bits", 3), (f"{NAME}.symmetric", True))))
+    news(context, past.run, past)
+    now, size = past.header.about.text(), past.header.cells["size"].value.text()
+    assert "3 bits" in now and "symmetric" in now and "at this step" not in now
+    QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 2.0))
+    assert past._cursor.step == 7
+    settings = context.model.settings_at(past._cursor, NAME)
+    assert settings == before and settings.num_bits == 8
+    assert (
+        "8 bits" in past.header.about.text()
+        and "at this step" in past.header.about.text()
+        and "3 bits" not in past.header.about.text()
+    )
+    assert ("symmetric" in past.header.about.text()) == settings.symmetric
+    number = int(np.prod(context.model.plan.tensor(NAME).shape))
+    assert MEASURES["size"].text(number) in past.header.cells["size"].value.text() != size
+
+
+def test_a_drag_takes_the_cursor_along(past):
     plot = past.over_time
     QtTest.QTest.mousePress(plot, QtCore.Qt.LeftButton, pos=point(plot, 1.0))
     move = QtGui.QMouseEvent(

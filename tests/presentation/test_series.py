@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.presentation.series import Clock, SeriesReader, nearest, smooth, thin, width_for
+from qatviz.presentation.series import Clock, SeriesReader, estimates, nearest, smooth, thin, width_for
 from qatviz.protocol.branches import BranchPoint
 from qatviz.telemetry.history import History
 
@@ -150,3 +150,23 @@ def test_the_clock_is_bounded_and_keeps_its_ends():
         clock.add(step, step * 0.1)
     assert len(clock) <= 4096
     assert clock.seconds(20000) == pytest.approx(2000) and clock.seconds(7) == pytest.approx(0.7)
+
+
+def test_single_steps_with_a_snapshot_have_its_exact_value_and_all_others_their_standard_error():
+    names = ["w/sqnr_db", "w/mse", "w/mse_clipping", "w/sqnr_db_error", "w/mse_error", "w/scale"]
+    history = History({"steps": names, "snapshots": ["snapshot:" + name for name in names]}, capacity=2, recent=4)
+    steps = np.arange(1, 13)
+    rows = np.stack([30 + steps, 0.1 * steps, 0 * steps, 0.5 + 0 * steps, 0.01 * steps, steps], axis=1)
+    history.extend("steps", steps, rows.astype(np.float32))
+    for step in (2, 10):  # the second step is in a bucket with others
+        history.append("snapshots", step, np.float32([99, 9, 8, 0, 0, 7]))
+    found, errors = estimates(history, "w/sqnr_db", 9, 12)
+    np.testing.assert_array_equal(found.mean, [39, 99, 41, 42])
+    np.testing.assert_array_equal(errors, [0.5, 0, 0.5, 0.5])
+    np.testing.assert_array_equal(estimates(history, "w/scale", 9, 12)[0].mean, [9, 7, 11, 12])
+    assert not estimates(history, "w/scale", 9, 12)[1].any()
+    np.testing.assert_allclose(estimates(history, "w/mse", 9, 12)[1], [0.09, 0, 0.11, 0.12], rtol=1e-6)
+    # Of the parts of the error it is known that they are estimates, but not how good.
+    np.testing.assert_array_equal(np.isnan(estimates(history, "w/mse_clipping", 9, 12)[1]), [1, 0, 1, 1])
+    bucket, _ = estimates(history, "w/sqnr_db", 1, 4)
+    assert 99 not in bucket.mean and (bucket.count > 1).any()

@@ -3,11 +3,14 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qatviz.network import zoo
+from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor, BranchPoint, BranchTree
 from qatviz.protocol.commands import ChangeSettings, Redo, RestoreCheckpoint, SaveCheckpoint, Undo
 from qatviz.protocol.events import Change
 from qatviz.protocol.reasons import RestoreReason, SaveKind, SaveReason
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.timeline import Timeline
 
 CHANGE = ChangeSettings((("x", 1),))
@@ -216,3 +219,35 @@ def test_paths_know_how_far_they_are_the_same():
     assert tree.path().common_step(first) == first.common_step(tree.path()) == 10
     tree.add(3, BranchPoint(1, 12, 2))
     assert tree.path().common_step(first) == 12
+
+
+def test_settings_at_an_earlier_state_are_those_of_then():
+    """On the present branch, on one that was left, between two changes at one step, and with a place unknown."""
+    plan = quantization_plan(zoo.build("mlp", (4, 4, 1), 3))
+    path, first = f"{plan.tensors[1].name}.num_bits", SettingsBook.from_preset(plan, "tflite-int8")
+    timeline, cursor, book = Timeline(), BranchCursor(), first
+
+    def change(step, bits):
+        nonlocal book
+        book, changes = book.change([(path, bits)])
+        timeline.add(cursor.place(events.CommandApplied(step, "c", CHANGE, changes, "")))
+
+    def bits_at(*point):
+        return timeline.settings_at(BranchPoint(*point), book).of(plan.tensors[1].name).num_bits
+
+    change(10, 4)
+    left = cursor.point(15)
+    change(20, 3)
+    at_20 = cursor.point(20)
+    change(20, 2)
+    assert [bits_at(0, step) for step in (5, 9, 10, 19, 20, 30)] == [8, 8, 4, 4, 2, 2]
+    assert bits_at(*at_20) == 3 and bits_at(0, 20, at_20.position - 1) == 4
+    # Undo to step 15, and go on from there with 6 bits.
+    cursor.fork(left)
+    book, changes = book.change([(path, 4)])
+    timeline.add(cursor.place(events.Restored(15, "a", RestoreReason.CHECKPOINT, 30, changes)))
+    assert bits_at(*cursor.point(15)) == 4
+    change(25, 6)
+    assert [bits_at(1, step) for step in (16, 24, 25)] == [4, 4, 6]
+    assert bits_at(0, 30, 3) == 2 and bits_at(0, 12, 1) == 4 and bits_at(0, 5, 0) == 8
+    assert timeline.settings_at(BranchPoint(1, 40), book) is book

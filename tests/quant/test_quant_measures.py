@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays_of
 
 from qatviz.measures import IDEAL_RMSE_OVER_SCALE
 from qatviz.quant.affine import choose_grid, fake_quant
-from qatviz.quant.measures import entropy_bits, flip_rate, measure, sqnr_db
+from qatviz.quant.measures import CLIPPED_BEYOND, entropy_bits, flip_rate, is_clipped, measure, sqnr_db, standard_error
 
 TENSORS = arrays_of.arrays(
     np.float32,
@@ -44,12 +44,12 @@ def test_mse_is_clipping_plus_rounding(drawn):
     assert found.mse == pytest.approx(
         np.mean((fake_quant(x, grid).astype(np.float64) - x) ** 2), rel=1e-6, abs=2 * ulp * np.sqrt(found.mse) + ulp**2
     )
-    assert found.mse_clipping == pytest.approx(
-        np.mean((np.clip(x, grid.minimum, grid.maximum).astype(np.float64) - x) ** 2), rel=1e-6
-    )
+    beyond = x.astype(np.float64) - np.clip(x, grid.minimum, grid.maximum)
+    clipped = np.abs(beyond) > np.float32(CLIPPED_BEYOND) * grid.scale
+    assert found.mse_clipping == pytest.approx(np.sum(np.square(beyond)[clipped]) / x.size, rel=1e-5)
     if found.clipped == 0:
         assert found.mse_clipping == 0
-        assert found.mse_rounding <= np.max(grid.scale.astype(np.float64) ** 2) / 4 + 100 * ulp**2
+        assert found.mse_rounding <= np.max((CLIPPED_BEYOND * grid.scale.astype(np.float64)) ** 2) + 100 * ulp**2
 
 
 @properties
@@ -57,7 +57,8 @@ def test_mse_is_clipping_plus_rounding(drawn):
 def test_fractions_are_counts_of_values(drawn):
     x, grid, found = drawn
     values = fake_quant(x, grid)
-    assert found.clipped == np.mean((x < grid.minimum) | (x > grid.maximum))
+    allowance = np.float32(CLIPPED_BEYOND) * grid.scale
+    assert found.clipped == np.mean((grid.minimum - x > allowance) | (x - grid.maximum > allowance))
     assert (
         found.flushed
         == sum(1 for before, after in zip(x.ravel(), values.ravel()) if before != 0 and after == 0) / x.size
@@ -87,7 +88,7 @@ def test_sqnr_and_rmse_follow_from_the_error(drawn):
     if grid.scale.ndim == 0 and grid.scale > 0:
         assert found.rmse_over_scale == pytest.approx(np.sqrt(found.mse) / grid.scale, rel=1e-6)
         if found.clipped == 0:
-            assert found.rmse_over_scale <= 0.5 + 1e-2
+            assert found.rmse_over_scale <= CLIPPED_BEYOND + 1e-2
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,35 @@ def test_a_worked_example():
     assert (found.clipped, found.flushed, found.used_codes) == (2 / 8, 1 / 8, 4)
     # Codes -2, -1, 0, 1 occur 1, 1, 2 and 4 times.
     assert found.effective_bits == pytest.approx(2 * (1 / 8) * 3 + (2 / 8) * 2 + (4 / 8) * 1)
+
+
+@properties
+@given(
+    TENSORS,
+    st.sampled_from([None, 0]),
+    st.integers(2, 16),
+    *[st.booleans()] * 3,
+    st.floats(-20, 20),
+)
+def test_min_max_ranges_clip_nothing(x, axis, bits, symmetric, narrow_range, power_of_two, exponent):
+    """Nudging the range so that 0 is a level, and the last place of a scale, are no clipping."""
+    x = x * np.float32(2**exponent)
+    found = measure(x, choose_grid(x.min(axis=axis), x.max(axis=axis), bits, symmetric, narrow_range, power_of_two))
+    assert found.clipped == found.mse_clipping == 0 and found.mse == found.mse_rounding
+
+
+def test_a_value_is_clipped_more_than_half_a_step_beyond_the_range():
+    grid = choose_grid(-2, 1, 2)  # scale 1: -2, -1, 0, 1
+    x = np.float32([-3, -2.6, -2.51, -2.4, -2, 1, 1.5, 1.51, 1.6, 2])
+    np.testing.assert_array_equal(is_clipped(x, grid), [1, 1, 0, 0, 0, 0, 0, 0, 1, 1])
+    assert measure(x, grid).clipped == 4 / 10
+
+
+def test_the_standard_error_is_that_of_samples_without_replacement():
+    values = np.random.RandomState(8).exponential(size=6000)
+    means = [np.random.RandomState(seed).permutation(values)[:4096].mean() for seed in range(400)]
+    assert standard_error(values.var(), 4096, 6000) == pytest.approx(np.std(means), rel=0.1)
+    assert standard_error(values.var(), 6000, 6000) == 0
 
 
 def test_rmse_over_scale_uses_each_channels_own_scale():

@@ -1,6 +1,4 @@
-"""Snapshots of large weight tensors use a sample: its rows, measures and ranges."""
-
-from types import SimpleNamespace
+"""Snapshots measure all values of large tensors; only the histograms are of a sample, and say so."""
 
 import numpy as np
 import pytest
@@ -11,39 +9,48 @@ from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues
-from qatviz.quant.affine import AffineGrid
+from qatviz.quant.affine import AffineGrid, quantize
 from qatviz.quant.measures import measure
-from qatviz.training.probes import SNAPSHOT_WEIGHTS, row_stride, snapshot_rows
+from qatviz.training.probes import HISTOGRAM_SAMPLE
 
 
-@pytest.mark.parametrize("channels", [1, 10, 512])
-@pytest.mark.parametrize("rows", [1, 100, 1000, 25000])
-def test_sampled_rows_are_spread_over_the_tensor_and_limited(channels, rows):
-    tensor = SimpleNamespace(kind="weights", parameters=rows * channels, num_channels=channels)
-    taken = np.arange(rows)[:: row_stride(tensor)]
-    assert len(taken) == snapshot_rows(tensor) and len(taken) * channels <= SNAPSHOT_WEIGHTS + channels
-    assert row_stride(tensor) == 1 or len(taken) * channels >= SNAPSHOT_WEIGHTS / 3
-    assert row_stride(tensor) == 1 or row_stride(tensor) % 2 == 1
-
-
-def test_sampled_measures_are_close_to_the_exact_ones_and_ranges_are_exact():
+@pytest.mark.parametrize("settings", [{}, {"per_channel": True}, {"range_method": "percentile", "percentile": 90.0}])
+def test_measures_and_counts_of_a_large_tensor_are_those_of_all_its_values(settings):
     net = NetworkBuilder("wide", (700,))
     net.add(Dense, "wide", units=600)
     net.add(ReLU, "wide_relu")
     net.add(Dense, "logits", units=3)
-    with Driver(spec(net.network(), dataset((700,)), weights={"num_bits": 4})) as driver:
+    weights = {"num_bits": 8, **settings}
+    with Driver(spec(net.network(), dataset((700,)), weights=weights)) as driver:
         plan = driver.run.spec.plan
-        assert row_stride(plan.tensor("wide.weights")) > 1
-        driver.run.send(InspectTensor("wide.weights"))
-        values = driver.until(lambda item: isinstance(item, TensorValues))
-        snapshot = [item for item in driver.news if isinstance(item, Snapshot) and item.step == values.step][-1]
-    histogram = snapshot.histograms["wide.weights"]
-    expected = measure(values.values, AffineGrid(histogram.scale, histogram.zero_point, 4, True))
-    found = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, plan.index("wide.weights")]))
-    for name in ("mse", "rmse_over_scale", "effective_bits", "flushed"):
-        assert found[name] == pytest.approx(getattr(expected, name), rel=0.02), name
-    assert found["sqnr_db"] == pytest.approx(expected.sqnr_db, abs=0.1)
-    assert values.values.shape == (700, 600)
-    np.testing.assert_array_equal(histogram.channel_min, values.values.min(axis=0))
-    np.testing.assert_array_equal(histogram.channel_max, values.values.max(axis=0))
-    assert SNAPSHOT_WEIGHTS / 3 < histogram.float_counts.sum() <= SNAPSHOT_WEIGHTS + 600
+        for name in ("wide.weights", "wide.activations"):
+            driver.run.send(InspectTensor(name))
+        values = {}
+        while len(values) < 2:
+            found = driver.until(lambda item: isinstance(item, TensorValues) and item.name not in values)
+            values[found.name] = found
+        step = values["wide.weights"].step
+        snapshot = [item for item in driver.news if isinstance(item, Snapshot) and item.step == step][-1]
+    for name, found_values in values.items():
+        index = plan.index(name)
+        histogram, x, num_bits = snapshot.histograms[name], found_values.values, snapshot.num_bits[index]
+        narrow = driver.run.spec.book.of(name).narrow_range
+        grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, narrow)
+        expected = measure(x, grid)
+        found = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, index]))
+        assert histogram.size == x.size
+        for key in ("clipped", "flushed", "used_codes"):  # numbers of values, to the last
+            assert found[key] == np.float32(getattr(expected, key)), (name, key)
+        codes = quantize(x, grid).ravel() - histogram.code_min
+        np.testing.assert_array_equal(histogram.code_counts, np.bincount(codes, minlength=2**num_bits))
+        for key in ("mse", "mse_clipping", "mse_rounding", "rmse_over_scale", "effective_bits"):
+            assert found[key] == pytest.approx(getattr(expected, key), rel=1e-4), (name, key)
+        assert found["sqnr_db"] == pytest.approx(expected.sqnr_db, abs=1e-3)
+        if name.endswith("weights"):
+            assert (found["clipped"] > 0) == ("percentile" in settings)
+            np.testing.assert_array_equal(histogram.channel_min, x.min(axis=0))
+            np.testing.assert_array_equal(histogram.channel_max, x.max(axis=0))
+            assert HISTOGRAM_SAMPLE / 3 < histogram.sample <= HISTOGRAM_SAMPLE + 600
+            assert histogram.float_counts.sum() == histogram.quantized_counts.sum() == histogram.sample
+        else:
+            assert histogram.sample is None

@@ -5,6 +5,7 @@ keep no state of the run, so they can be closed, opened, and tested with staged 
 """
 
 from collections import deque
+from dataclasses import replace
 from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
@@ -94,6 +95,7 @@ class RunModel(QtCore.QObject):
         self.snapshots: List[Snapshot] = []
         self._kept: List[Tuple[BranchPoint, Snapshot]] = []  # including those of abandoned branches
         self._stride, self._skipped = 1, 0
+        self._book_at: Optional[Tuple[Tuple[int, ...], Snapshot, SettingsBook]] = None
         self.last_step: Optional[StepRecord] = None
         self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
         self.values: Dict[str, TensorValues] = {}
@@ -190,6 +192,15 @@ class RunModel(QtCore.QObject):
         """Return the settings in effect for a tensor of the shown run."""
         assert self.book is not None, "a tensor belongs to a run, which has settings"
         return self.book.of(tensor)
+
+    def settings_at(self, snapshot: Snapshot, tensor: str) -> QuantizerSettings:
+        """Return the settings with which a tensor was measured by a snapshot of the shown run."""
+        assert self.book is not None, "a snapshot is that of a run"
+        key = (id(snapshot), id(self.book), len(self.log))
+        if self._book_at is None or self._book_at[:2] != (key, snapshot):
+            self._book_at = key, snapshot, self._timeline.settings_at(snapshot.point, self.book)
+        book = self._book_at[2]
+        return replace(book.of(tensor), num_bits=snapshot.num_bits[book.plan.index(tensor)])
 
     def is_active(self, tensor: str) -> bool:
         """Return whether the tensor is quantized now: enabled, and past its delay."""

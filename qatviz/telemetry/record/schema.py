@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple, Type
 
 from qatviz.errors import RecordError
+from qatviz.protocol.snapshots import STEP_MEASURES, TENSOR_MEASURES
 from qatviz.protocol.wire import to_json
 
 DATABASE_NAME = "run.sqlite"
@@ -190,7 +191,10 @@ def read_state(connection: sqlite3.Connection) -> State:
     shape = fields.pop("shape")
     counters: Dict[str, Any] = {name: int(value) for name, value in fields.items()}
     state = State(**counters)
-    return state if shape is None else state._replace(shape=(int(shape[0]), int(shape[1])))
+    if shape is None:
+        return state
+    rows = int(shape[0])  # records of 0.1.0 have no standard errors, and get them when they are read
+    return state._replace(shape=(len(STEP_MEASURES) if rows == len(TENSOR_MEASURES) else rows, int(shape[1])))
 
 
 def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable[int]) -> Iterator[Tuple[Any, ...]]:

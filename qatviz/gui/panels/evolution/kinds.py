@@ -1,15 +1,19 @@
 """Plots of the evolution panel: their measures and curves."""
 
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import Callable, List, NamedTuple, Sequence
 
 from PyQt5 import QtCore
 
 from qatviz.measures import MEASURES, MeasureAxis
 from qatviz.metric import ACCURACY, MODE_NAMES, MODES, Metric
+from qatviz.protocol.snapshots import STEP_SAMPLE
 
 #: Maximum number of tensors with clipping and rounding drawn apart; beyond it, only the current one's are.
 _MAX_WITH_PARTS = 2
-_SAMPLED = " Measured at each training step on a fixed sample of the tensor; snapshots have the exact value."
+_SAMPLED = (
+    f" Exact for tensors of up to {STEP_SAMPLE:,} values and at the steps of snapshots; otherwise an estimate from "
+    f"{STEP_SAMPLE:,} values, with its standard error: ≈ 38.2 dB ± 0.3."
+)
 _FIRST_STEP = "Waiting for the first training step"
 
 
@@ -24,7 +28,8 @@ class PlotKind(NamedTuple):
         One sentence that explains the term.
     axis : MeasureAxis
     text : callable
-        Returns the text with the unit of a stored value.
+        Returns the text with the unit of a stored value; of the series of tensors with the keyword ``error``, their
+        standard error.
     pattern : str
         Name of a tensor's series, with ``{}`` for the tensor's name; empty for plots of the whole run.
     waits_for : str
@@ -38,7 +43,7 @@ class PlotKind(NamedTuple):
     title: str
     about: str
     axis: MeasureAxis
-    text: Callable[[Optional[float]], str]
+    text: Callable[..., str]
     pattern: str = ""
     waits_for: str = _FIRST_STEP
     ways: str = ""

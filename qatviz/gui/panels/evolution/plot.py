@@ -14,10 +14,11 @@ from qatviz.gui.panels.evolution.time_axis import TimeAxis
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
+from qatviz.number_format import UNKNOWN
 from qatviz.presentation.chart import Axis, Curve, curve_of, plot_axis
 from qatviz.presentation.palette import series_role
 from qatviz.presentation.scene import DASHED, DOTTED, Stroke
-from qatviz.presentation.series import Clock, Points, SeriesReader, smooth, width_for
+from qatviz.presentation.series import Clock, Points, SeriesReader, estimates, smooth, width_for
 from qatviz.telemetry.history import History
 
 #: Maximum number of points of a curve, and of all faint curves of a plot together.
@@ -212,13 +213,13 @@ class EvolutionPlot(QtWidgets.QWidget):
         step = view.step_at(view.axis.high if x is None else x)
         if x is not None and x > view.axis.newest:
             step = -1.0
-        values = {drawn.spec.series: _value_at(drawn, step) for drawn in self._drawn}
+        texts = {drawn.spec.series: self._text_at(view, drawn, step) for drawn in self._drawn}
         self.legend.set_entries(
             [
                 Entry(
                     spec.key,
                     spec.name,
-                    self.kind.text(values.get(spec.series)),
+                    texts.get(spec.series, UNKNOWN),
                     _stroke(spec),
                     spec.key in view.hidden,
                     spec.about,
@@ -236,12 +237,15 @@ class EvolutionPlot(QtWidgets.QWidget):
         view = self._view
         start, stop = (int(view.step_at(x)) for x in (view.axis.low, view.axis.high))
         for drawn in self._drawn:
-            series, name = view.history.series(drawn.spec.series, start, stop + 1), drawn.spec.series
+            name = drawn.spec.series
+            series, errors = estimates(view.history, name, start, stop + 1)
             columns.setdefault("step", series.last_step)
             columns[name] = series.mean * np.float32(self.kind.axis.factor)
             if (series.count > 1).any():
                 columns[name + " minimum"] = series.minimum * np.float32(self.kind.axis.factor)
                 columns[name + " maximum"] = series.maximum * np.float32(self.kind.axis.factor)
+            if errors.any():
+                columns[name + " standard error"] = errors * self.kind.axis.factor
         return columns
 
     def _faint_points(self, view: View, start: float, stop: float, room: float) -> List[Points]:
@@ -272,6 +276,21 @@ class EvolutionPlot(QtWidgets.QWidget):
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
         return curve._replace(y=axis.places(drawn.values), low=low, high=high, stroke=curve.stroke._replace(width=2.0))
 
+    def _text_at(self, view: View, drawn: _Drawn, step: float) -> str:
+        """Return the value of the point that contains ``step``, or of the last one before it, with its error."""
+        points = drawn.points
+        index = int(np.searchsorted(points.first, step, side="right")) - 1
+        if index < 0:
+            return self.kind.text(None)
+        value = float(drawn.values[index])
+        if not self.kind.pattern:
+            return self.kind.text(value)
+        first, middle = int(points.first[index]), float(points.step[index])
+        series, errors = estimates(view.history, drawn.spec.series, first, int(2 * middle) - first)
+        if points.count[index] == 1 and len(series.mean) == 1:
+            value = float(series.mean[0])
+        return self.kind.text(value, error=float(errors.mean()) if len(errors) else 0.0)
+
     def _axis(self) -> Axis:
         return plot_axis(self.kind.title, self.kind.axis, self.log.isChecked())
 
@@ -283,9 +302,3 @@ class EvolutionPlot(QtWidgets.QWidget):
 def _stroke(spec: CurveSpec) -> Stroke:
     role = series_role(spec.color) if isinstance(spec.color, int) else str(spec.color)
     return Stroke(role, float(spec.width), _DASHES.get(spec.style, ()))
-
-
-def _value_at(drawn: _Drawn, step: float) -> Optional[float]:
-    """Return the value of the point that contains ``step``, or of the last one before it."""
-    index = int(np.searchsorted(drawn.points.first, step, side="right")) - 1
-    return float(drawn.values[index]) if index >= 0 else None

@@ -151,7 +151,7 @@ class HistogramsPanel(Panel):
         )
         if self.bar.options.log2_values:
             shown = to_log2(shown)
-        badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_of(name), is_on)
+        badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_at(snapshot, name), is_on)
         readout = (_SQNR.text(measure(name, "sqnr_db")), f"{_CLIPPED.text(clipped)} {_CLIPPED.name}") if is_on else ()
         content = TileContent(name, badge, readout, shown, self._pending(name))
         return content, self._view(plan, snapshot, tensor, shown)

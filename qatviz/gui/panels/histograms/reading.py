@@ -17,7 +17,8 @@ def reading(content: TileContent, x: float) -> str:
     index = int(np.searchsorted(shown.edges, x, side="right")) - 1
     if 0 <= index < len(shown.counts):
         total = shown.counts.sum()
-        lines.append(f"{_extent(shown, index)}: {shown.counts[index]:,.0f} of {total:,.0f} values")
+        of = f"{'a sample of ' if shown.sample is not None else ''}{total:,.0f} values"
+        lines.append(f"{_extent(shown, index)}: {shown.counts[index]:,.0f} of {of}")
         for key, counts in (("clipped", shown.clipped), ("flushed", shown.flushed)):
             if counts[index] >= 0.5:
                 lines.append(f"about {counts[index]:,.0f} of them {MEASURES[key].name}")

@@ -157,7 +157,8 @@ class LayersPanel(Panel):
             return False
         is_back = snapshot is None or (self._snapshot is not None and snapshot.step < self._snapshot.step)
         self._snapshot = snapshot
-        self.source.rows.set_snapshot(snapshot)
+        settings = [] if snapshot is None else [self.model.settings_at(snapshot, t.name) for t in self.model.tensors]
+        self.source.rows.set_snapshot(snapshot, settings)
         # Values change all the time: sorting would move rows away from the pointer.
         if not self.view.underMouse():
             self._resort()

@@ -1,7 +1,6 @@
 """Cells of the table of layers: settings in effect and pending, and the newest measures."""
 
 import re
-from dataclasses import replace
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -50,7 +49,8 @@ class Rows:
         self.wanted: List[QuantizerSettings] = []
         self.active: List[bool] = []
         self.wanted_active: List[bool] = []
-        self._measured_bits: Tuple[int, ...] = ()
+        self._measured_with: List[QuantizerSettings] = []
+        self._was_active: Tuple[bool, ...] = (False,) * len(self.tensors)
         self._values = np.full((len(SNAPSHOT_MEASURES), len(self.tensors)), np.nan, np.float32)
         self._levels = np.zeros(self._values.shape, np.int8)
         self._verdicts: Dict[int, Verdict] = {}
@@ -72,16 +72,15 @@ class Rows:
             self.wanted_active = [s.is_active(step) for s in self.wanted]
             self._forget()
 
-    def set_snapshot(self, snapshot: Optional[Snapshot]) -> None:
-        """Set the newest measures, after the settings; None if there are none yet."""
+    def set_snapshot(self, snapshot: Optional[Snapshot], settings: Sequence[QuantizerSettings] = ()) -> None:
+        """Set the newest measures, and the settings with which they were taken; None if there are none yet."""
         if snapshot is None:
             self._values = np.full_like(self._values, np.nan)
             self._levels = np.zeros_like(self._levels)
-            self._measured_bits = ()
+            self._measured_with, self._was_active = [], (False,) * len(self.tensors)
         else:
-            self._values, self._measured_bits = snapshot.values, snapshot.num_bits
-            measured = [self._as_measured(row) for row in range(len(self.tensors))]
-            self._levels = levels(snapshot.values, self.tensors, measured, snapshot.enabled)
+            self._values, self._measured_with, self._was_active = snapshot.values, list(settings), snapshot.enabled
+            self._levels = levels(snapshot.values, self.tensors, settings, snapshot.enabled)
         self._forget()
 
     # Queries of the table
@@ -172,7 +171,7 @@ class Rows:
         tensor, active = self.tensors[row], self.active[row]
         if key in MEASURES:
             codes = self._as_measured(row).num_codes if key == "used_codes" else None
-            text = CATALOGUE[key].cell(self.measure(row, key), active, codes)
+            text = CATALOGUE[key].cell(self.measure(row, key), self._was_active[row], codes)
             return Cell(text, "", int(self._levels[_ROW[key], row]))
         if key == "verdict":
             level = self.verdict(row).level
@@ -184,10 +183,8 @@ class Rows:
         return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "trend": ""}[key])
 
     def _as_measured(self, row: int) -> QuantizerSettings:
-        """Return the settings that the snapshot was measured with; newer ones have no measures yet."""
-        settings = self.settings[row]
-        bits = self._measured_bits[row] if self._measured_bits else settings.num_bits
-        return settings if settings.num_bits == bits else replace(settings, num_bits=bits)
+        """Return the settings with which the snapshot was taken: newer ones have no measures yet."""
+        return self._measured_with[row] if self._measured_with else self.settings[row]
 
 
 def _setting_text(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool, key: str) -> str:

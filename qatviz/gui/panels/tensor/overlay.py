@@ -11,7 +11,7 @@ from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.panels.tensor.words import signed, span
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
-from qatviz.number_format import percent_text
+from qatviz.number_format import percent_text, sampled
 from qatviz.presentation.axes import Area
 from qatviz.presentation.histogram import HistogramScene, HistogramView, PendingGrid, top_count
 from qatviz.presentation.scene import Metrics, Shape
@@ -63,10 +63,9 @@ class OverlayPlot(TensorPlot):
             return f"value {signed(x)}" if found is not None else ""
         index = min(int(np.searchsorted(found.edges, x, side="right")) - 1, len(found.counts) - 1)
         total = max(found.counts.sum(), 1.0)
-        text = (
-            f"{span(found.edges[index], found.edges[index + 1])}: {found.counts[index]:,.0f} values "
-            f"({percent_text(found.counts[index] / total)})"
-        )
+        number = sampled(f"{found.counts[index]:,.0f}", found.sample)
+        share = percent_text(found.counts[index] / total)
+        text = f"{span(found.edges[index], found.edges[index + 1])}: {number} ({share})"
         for key, counts in (("clipped", found.clipped), ("flushed", found.flushed)):
             if counts[index] >= 0.5:
                 text += f", {counts[index]:,.0f} {MEASURES[key].name}"

@@ -1,6 +1,6 @@
 """Data of all plots of the Tensor panel, gathered once from the model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Optional
 
 from qatviz.analysis.distribution import grid_of
@@ -25,7 +25,9 @@ class TensorView:
     ----------
     tensor : QuantizedTensor
     settings : QuantizerSettings
-        Settings in effect now.
+        Settings in effect now; in the past, those of the snapshot.
+    measured_with : QuantizerSettings
+        Settings of the snapshot.
     snapshot : Snapshot
         The newest snapshot, or that at the cursor.
     is_live : bool
@@ -38,6 +40,7 @@ class TensorView:
 
     tensor: QuantizedTensor
     settings: QuantizerSettings
+    measured_with: QuantizerSettings
     snapshot: Snapshot
     is_live: bool
     index: int
@@ -64,19 +67,13 @@ class TensorView:
     def measure(self, key: str) -> float:
         """Return a measure of the snapshot, or the size."""
         if key == "size":
-            return size_bytes(element_count(self.tensor.shape), self._measured_settings, self.is_active)
+            return size_bytes(element_count(self.tensor.shape), self.measured_with, self.is_active)
         return float(self.snapshot.values[_ROW[key], self.index])
 
     def text(self, key: str) -> str:
         """Return a measure with its unit."""
-        codes = self._measured_settings.num_codes if key == "used_codes" else None
+        codes = self.measured_with.num_codes if key == "used_codes" else None
         return MEASURES[key].text(self.measure(key), self.is_active, codes)
-
-    @property
-    def _measured_settings(self) -> QuantizerSettings:
-        grid = self.grid
-        narrow = self.settings.narrow_range if grid is None else grid.narrow_range
-        return replace(self.settings, num_bits=self.num_bits, narrow_range=narrow)
 
 
 def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) -> Optional[TensorView]:
@@ -85,7 +82,9 @@ def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) ->
     if model.plan is None or snapshot is None or model.current not in snapshot.histograms:
         return None
     name = model.current
-    ghost = ghost_of(model, edits, name) if cursor is None else None
+    is_live, measured_with = cursor is None, model.settings_at(snapshot, name)
+    ghost = ghost_of(model, edits, name) if is_live else None
+    settings = model.settings_of(name) if is_live else measured_with
     return TensorView(
-        model.plan.tensor(name), model.settings_of(name), snapshot, cursor is None, model.plan.index(name), ghost
+        model.plan.tensor(name), settings, measured_with, snapshot, is_live, model.plan.index(name), ghost
     )

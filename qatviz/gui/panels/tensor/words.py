@@ -22,9 +22,9 @@ def describe_tensor(tensor: QuantizedTensor) -> str:
 
 
 def describe_now(view: TensorView) -> str:
-    """Return the settings, also those after a delay; for a past snapshot, the bits at that time."""
+    """Return the settings, or those after the delay; in the past, the settings at that time."""
     if not view.is_live:
-        return f"{view.num_bits} bits at this step" if view.is_active else "float at this step"
+        return f"{describe(view.settings, view.tensor.kind, view.is_active)} at this step"
     if not view.is_active and view.settings.enabled:
         kind = view.tensor.kind
         return f"float until step {view.settings.quant_delay:,}, then {describe(view.settings, kind, True)}"
