@@ -204,6 +204,7 @@ class StagedRun(RunHandle):
                 read_only(values.max(axis=0)),
                 read_only(np.atleast_1d(np.float32(grid.scale))),
                 read_only(np.atleast_1d(np.int32(grid.zero_point))),
+                values.size,
             )
         snapshot = Snapshot(
             self.step,

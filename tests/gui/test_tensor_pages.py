@@ -216,23 +216,23 @@ def test_the_past_has_the_settings_and_the_size_of_then(context, past):
     before = context.model.settings_of(NAME)
     past.run.send(ChangeSettings(((f"{NAME}.num_bits", 3), (f"{NAME}.symmetric", True))))
     news(context, past.run, past)
-    now, size = past.header.about.text(), past.header.cells["size"].value.text()
+
+    def about():
+        return past.header.about.text().replace("\N{NO-BREAK SPACE}", " ")
+
+    now, size = about(), past.header.cells["size"].value.text()
     assert "3 bits" in now and "symmetric" in now and "at this step" not in now
     QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 2.0))
     assert past._cursor.step == 7
     settings = context.model.settings_at(past._cursor, NAME)
     assert settings == before and settings.num_bits == 8
-    assert (
-        "8 bits" in past.header.about.text()
-        and "at this step" in past.header.about.text()
-        and "3 bits" not in past.header.about.text()
-    )
-    assert ("symmetric" in past.header.about.text()) == settings.symmetric
+    assert "8 bits" in about() and "at this step" in about() and "3 bits" not in about()
+    assert ("symmetric" in about()) == settings.symmetric
     number = int(np.prod(context.model.plan.tensor(NAME).shape))
     assert MEASURES["size"].text(number) in past.header.cells["size"].value.text() != size
 
 
-def test_a_drag_takes_the_cursor_along(past):
+def test_a_drag_moves_the_cursor(past):
     plot = past.over_time
     QtTest.QTest.mousePress(plot, QtCore.Qt.LeftButton, pos=point(plot, 1.0))
     move = QtGui.QMouseEvent(

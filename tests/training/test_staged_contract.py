@@ -44,6 +44,7 @@ OWN_NUMBERS = {
         "channel_max",
         "scale",
         "zero_point",
+        "size",
     },
     TensorValues: {"values"},
 }
