@@ -9,6 +9,7 @@ from keras_import_cases import fresh_keras
 
 from qatviz.errors import NetworkError
 from qatviz.network.keras_import import import_model
+from qatviz.network.keras_import.config import parse_model
 
 layers = tf.keras.layers
 
@@ -141,7 +142,12 @@ def test_a_shared_layer():
         twice = layers.Conv2D(3, 1, name="twice")
         return twice(twice(x))
 
+    def in_a_sequential():
+        twice = layers.Conv2D(3, 1, name="twice")
+        return tf.keras.Sequential([layers.InputLayer((9, 10, 3)), twice, twice])
+
     refused(functional(body), "'twice'", "Conv2D", "2 times", "called once")
+    refused(in_a_sequential, "'twice'", "Conv2D", "2 times", "called once")
 
 
 def test_a_shared_model():
@@ -149,7 +155,36 @@ def test_a_shared_model():
         inner = tf.keras.Sequential([layers.InputLayer((9, 10, 3)), layers.Conv2D(3, 1)], name="twice")
         return layers.Add()([inner(x), inner(inner(x))])
 
-    refused(functional(body), "'twice'", "Sequential", "3 times", "called once")
+    refused(functional(body), "'twice/conv2d'", "Conv2D", "3 times", "called once")
+
+
+def test_a_lambda_whose_calls_differ():
+    kinds = [tf.nn.relu, tf.nn.relu6]
+
+    def body(x):
+        layer = layers.Lambda(lambda x: kinds.pop()(x), name="fickle")
+        return layer(layers.Conv2D(3, 1)(layer(x)))
+
+    refused(functional(body), "'fickle'", "Lambda", "Relu6? and Relu6?", "the same in every call")
+
+
+def test_models_that_call_models_twice_over_and_over():
+    """2**30 calls in a few kilobytes; the innermost model has no layer but its input."""
+
+    def reference(name, call=0):
+        return [name, call, 0, {}]
+
+    record = None
+    for depth in range(30):
+        entry = {"class_name": "InputLayer", "name": "x", "config": {"name": "x"}, "inbound_nodes": []}
+        inner, output = [], reference("x")
+        if record is not None:
+            calls = [[reference("x")], [reference("inner", 1)]]
+            inner, output = [dict(record, name="inner", inbound_nodes=calls)], reference("inner", 2)
+        config = {"name": f"d{depth}", "layers": [entry, *inner], "input_layers": [reference("x")[:3]]}
+        record = {"class_name": "Model", "config": dict(config, output_layers=[output[:3]])}
+    with pytest.raises(NetworkError, match="more than 20,000 times"):
+        parse_model(record)
 
 
 def test_a_layer_shared_between_models():

@@ -11,8 +11,15 @@ from qatviz.errors import NetworkError
 Path = Tuple[str, ...]
 Record = Dict[str, Any]
 """Description of a layer or model: an object with class_name and config."""
-Reference = Tuple[str, int]
-"""Name of a layer and index of its output."""
+
+
+class Reference(NamedTuple):
+    """Output of a call of a layer: the layer's name, the number of the call, and the index of the output."""
+
+    name: str
+    call: int
+    output: int
+
 
 INPUT_PATH: Path = ()
 """Stands for the model's input among the inputs of a layer."""
@@ -24,14 +31,53 @@ FUNCTIONAL = ("Model", "Functional")  # the second since TensorFlow 2.3
 SEQUENTIAL = ("Sequential",)
 NESTED = FUNCTIONAL + SEQUENTIAL
 
+MAX_CALLS = 20_000
+"""Maximum number of calls of layers in a model: models that call models twice can declare any number in a few bytes."""
+
 
 class LayerSpec(NamedTuple):
-    """Keras layer; `path` is its name, preceded by the names of the enclosing models."""
+    """Call of a Keras layer.
+
+    Attributes
+    ----------
+    path : tuple of str
+        Unique name of the call, preceded by the names of the calls of the enclosing models. For the first call of a
+        layer, it is `layer`; the second call of "relu" is named "relu_2".
+    kind : str
+    config : dict
+    inputs : tuple of Path
+    layer : tuple of str
+        Name of the layer, preceded by the names of the enclosing models.
+    """
 
     path: Path
     kind: str
     config: Dict[str, Any]
     inputs: Tuple[Path, ...]
+    layer: Path
+
+
+class _Layers:
+    """Calls of layers appended so far; calls of nested models are counted too."""
+
+    def __init__(self) -> None:
+        self.specs: List[LayerSpec] = []
+        self._calls = 0
+
+    def count_call(self) -> None:
+        self._calls += 1
+        if self._calls > MAX_CALLS:
+            raise NetworkError(f"the model's layers are called more than {MAX_CALLS:,} times; allowed: at most that")
+
+
+class _Place(NamedTuple):
+    """Where a layer or nested model is called: `path` and `layer` as in `LayerSpec`."""
+
+    path: Path = ()
+    layer: Path = ()
+
+    def inside(self, call: str, layer: str) -> "_Place":
+        return _Place((*self.path, call), (*self.layer, layer))
 
 
 class ModelSpec(NamedTuple):
@@ -54,18 +100,18 @@ def parse_model(record: Any) -> ModelSpec:
     Raises
     ------
     NetworkError
-        For layers that are called more than once, for more than one input or output, for calls with arguments that
-        change the result, and for anything that does not have Keras' form.
+        For more than one input or output, for calls with arguments that change the result, and for anything that does
+        not have Keras' form.
     """
     kind, _ = class_and_config(record, "the model")
     if kind not in NESTED:
         raise NetworkError(f"the model's class is {kind!r}; allowed: {', '.join(NESTED)}")
     name = model_name(record)
-    layers: List[LayerSpec] = []
-    outputs = _append_model(record, (), [INPUT_PATH], layers)
+    layers = _Layers()
+    outputs = _append_model(record, _Place(), [INPUT_PATH], layers)
     if len(outputs) != 1:
         raise NetworkError(f"model {name!r}: found {len(outputs)} outputs; allowed: exactly one")
-    return ModelSpec(name, _declared_input_shape(record), _required_layers(layers, outputs[0]), outputs[0])
+    return ModelSpec(name, _declared_input_shape(record), _required_layers(layers.specs, outputs[0]), outputs[0])
 
 
 def class_and_config(record: Any, where: str) -> Tuple[str, Any]:
@@ -82,6 +128,14 @@ def model_name(record: Record) -> str:
     config = record["config"]
     name = config.get("name") if isinstance(config, dict) else None
     return name if isinstance(name, str) and name else str(record["class_name"]).lower()
+
+
+def shared_weights(layer: Path, kind: str, count: int) -> NetworkError:
+    """Return the error for a layer with weights that is called more than once; the caller raises it."""
+    return NetworkError(
+        f"layer {'/'.join(layer)!r} ({kind}): it is called {count} times, so that its weights are shared; allowed: "
+        "layers with weights that are called once"
+    )
 
 
 def layer_records(record: Record) -> List[Record]:
@@ -111,27 +165,26 @@ def shortened(value: Any, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def _append_model(record: Record, path: Path, sources: Sequence[Path], layers: List[LayerSpec]) -> List[Path]:
+def _append_model(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
     """Append the layers of a model whose inputs are `sources`; return the paths of its outputs."""
     if record["class_name"] in SEQUENTIAL:
-        return _append_sequential(record, path, sources, layers)
-    return _append_functional(record, path, sources, layers)
+        return _append_sequential(record, place, sources, layers)
+    return _append_functional(record, place, sources, layers)
 
 
-def _append_sequential(record: Record, path: Path, sources: Sequence[Path], layers: List[LayerSpec]) -> List[Path]:
+def _append_sequential(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
     """Append the layers of a Sequential, each of which has the previous one as its input."""
-    seen = set()
-    for layer in layer_records(record):
+    records = layer_records(record)
+    calls = CallNames(records)
+    for layer in records:
         name = layer_name(layer)
-        if name in seen:
-            raise _several_calls(name, layer["class_name"], 2)
-        seen.add(name)
+        own = place.inside(calls.next(name), name)
         if layer["class_name"] != "InputLayer":
-            sources = _append_layer(layer, path, sources, layers)
+            sources = _append_layer(layer, own, sources, layers)
     return list(sources)
 
 
-def _append_functional(record: Record, path: Path, sources: Sequence[Path], layers: List[LayerSpec]) -> List[Path]:
+def _append_functional(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
     """Append the layers of a functional model, each after its inputs."""
     where = f"model {model_name(record)!r}"
     config = record["config"]
@@ -139,33 +192,108 @@ def _append_functional(record: Record, path: Path, sources: Sequence[Path], laye
         raise NetworkError(f"{where}: config is {shortened(config)}; expected: an object")
     inputs = _references(config.get("input_layers"), where + ": input_layers")
     if len(inputs) != len(sources):
-        names = ", ".join(repr(name) for name, _ in inputs)
+        names = ", ".join(repr(reference.name) for reference in inputs)
         raise NetworkError(f"{where}: found {len(inputs)} inputs ({names}); allowed: exactly one")
-    known: Dict[str, List[Path]] = {name: [source] for (name, _), source in zip(inputs, sources)}
-    waiting = _calls(layer_records(record), known)
+    outputs = _Outputs({reference.name: source for reference, source in zip(inputs, sources)})
+    output_layers = _references(config.get("output_layers"), where + ": output_layers")
+    waiting = _calls(layer_records(record), outputs)
+    outputs.number_calls(waiting, output_layers)
     while waiting:
         still_waiting = []
-        for layer, references in waiting:
-            if all(name in known for name, _ in references):
-                own_sources = [_resolve(known, reference, layer_name(layer)) for reference in references]
-                known[layer_name(layer)] = _append_layer(layer, path, own_sources, layers)
+        for call in waiting:
+            if all(outputs.has(reference) for reference in call.references):
+                own_sources = [outputs.resolve(reference, call.name) for reference in call.references]
+                own = place.inside(call.unique_name, call.name)
+                outputs.add(call, _append_layer(call.record, own, own_sources, layers))
             else:
-                still_waiting.append((layer, references))
+                still_waiting.append(call)
         if len(still_waiting) == len(waiting):
-            layer, references = waiting[0]
-            names = ", ".join(repr(name) for name, _ in references)
+            names = ", ".join(repr(reference.name) for reference in waiting[0].references)
             raise NetworkError(
-                f"layer {layer_name(layer)!r}: inputs are {names}; expected: layers of the model that do not depend on "
+                f"layer {waiting[0].name!r}: inputs are {names}; expected: layers of the model that do not depend on "
                 "this one"
             )
         waiting = still_waiting
-    output_layers = _references(config.get("output_layers"), where + ": output_layers")
-    return [_resolve(known, reference, where) for reference in output_layers]
+    return [outputs.resolve(reference, where) for reference in output_layers]
 
 
-def _calls(records: Sequence[Record], known: Dict[str, List[Path]]) -> List[Tuple[Record, List[Reference]]]:
-    """Return every layer but the inputs with its input references; each layer must be called exactly once."""
-    calls = []
+class _Call(NamedTuple):
+    """Call of a layer in a functional model; `number` counts the calls of the layer from 0."""
+
+    record: Record
+    name: str
+    number: int
+    unique_name: str
+    references: List[Reference]
+
+
+class CallNames:
+    """Unique names of the calls of the layers of a model."""
+
+    def __init__(self, records: Sequence[Record]):
+        self._taken = {layer_name(record) for record in records}
+        self._counts: Dict[str, int] = {}
+
+    def next(self, name: str) -> str:
+        """Return the name of the next call of a layer: the layer's own name for the first."""
+        self._counts[name] = count = self._counts.get(name, 0) + 1
+        if count == 1:
+            return name
+        unique = f"{name}_{count}"
+        while unique in self._taken:
+            unique += "_"
+        self._taken.add(unique)
+        return unique
+
+
+class _Outputs:
+    """Outputs of the calls of a functional model's layers.
+
+    Keras numbers the calls of a layer from 0, and those of a nested model from 1, as its own definition counts as one.
+    If there is a single call, its number is ignored.
+    """
+
+    def __init__(self, inputs: Dict[str, Path]):
+        self.inputs = inputs
+        self._paths: Dict[Tuple[str, int], List[Path]] = {(name, 0): [path] for name, path in inputs.items()}
+        self._counts: Dict[str, int] = dict.fromkeys(inputs, 1)
+        self._first: Dict[str, int] = {}
+
+    def number_calls(self, calls: Sequence[_Call], output_layers: Sequence[Reference]) -> None:
+        """Find the number of calls of each layer, and the number of the first."""
+        for call in calls:
+            self._counts[call.name] = self._counts.get(call.name, 0) + 1
+        nested = {call.name for call in calls if call.record["class_name"] in NESTED}
+        for reference in [reference for call in calls for reference in call.references] + list(output_layers):
+            if reference.name in nested and reference.call == self._counts[reference.name]:
+                self._first[reference.name] = 1
+
+    def has(self, reference: Reference) -> bool:
+        """Return whether the outputs of the referenced call are known."""
+        return self._key(reference) in self._paths
+
+    def add(self, call: _Call, paths: List[Path]) -> None:
+        self._paths[call.name, call.number] = paths
+
+    def resolve(self, reference: Reference, where: str) -> Path:
+        """Return the path of the referenced output."""
+        paths = self._paths.get(self._key(reference), [])
+        if not 0 <= reference.output < len(paths):
+            raise NetworkError(
+                f"{where}: reference to output {reference.output} of {reference.name!r}, which does not exist"
+            )
+        return paths[reference.output]
+
+    def _key(self, reference: Reference) -> Tuple[str, int]:
+        if self._counts.get(reference.name, 1) == 1:
+            return reference.name, 0
+        return reference.name, reference.call - self._first.get(reference.name, 0)
+
+
+def _calls(records: Sequence[Record], outputs: _Outputs) -> List[_Call]:
+    """Return the calls of every layer but the inputs."""
+    calls: List[_Call] = []
+    names = CallNames(records)
     seen = set()
     for layer in records:
         name, kind = layer_name(layer), layer["class_name"]
@@ -173,26 +301,19 @@ def _calls(records: Sequence[Record], known: Dict[str, List[Path]]) -> List[Tupl
         if name in seen:
             raise NetworkError(f"{where}: two layers have this name; allowed: unique names")
         seen.add(name)
-        if name in known:
+        if name in outputs.inputs:
             continue
         nodes = layer.get("inbound_nodes")
         if not isinstance(nodes, list) or not nodes:
             raise NetworkError(f"{where}: inbound_nodes is {shortened(nodes)}; expected: the layers it is connected to")
-        if len(nodes) > 1:
-            raise _several_calls(name, kind, len(nodes))
-        if isinstance(nodes[0], dict):  # Keras 3
-            _check_arguments(nodes[0].get("kwargs"), where)
-            calls.append((layer, _keras3_references(nodes[0].get("args"))))
-        else:
-            calls.append((layer, _references(nodes[0], where)))
+        for number, node in enumerate(nodes):
+            if isinstance(node, dict):  # Keras 3
+                _check_arguments(node.get("kwargs"), where)
+                references = _keras3_references(node.get("args"))
+            else:
+                references = _references(node, where)
+            calls.append(_Call(layer, name, number, names.next(name), references))
     return calls
-
-
-def _several_calls(name: str, kind: str, count: int) -> NetworkError:
-    return NetworkError(
-        f"layer {name!r} ({kind}): it is called {count} times, so that its weights are shared; allowed: layers "
-        "that are called once"
-    )
 
 
 def _references(value: Any, where: str) -> List[Reference]:
@@ -211,7 +332,7 @@ def _references(value: Any, where: str) -> List[Reference]:
             raise NetworkError(f"{where}: reference to a layer is {shortened(item)}; expected: [name, node, output]")
         if len(item) == 4:
             _check_arguments(item[3], where)
-        references.append((item[0], item[2]))
+        references.append(Reference(item[0], item[1], item[2]))
     if not references:
         raise NetworkError(f"{where}: inputs are {shortened(value)}; expected: at least one layer")
     return references
@@ -237,24 +358,16 @@ def _check_arguments(arguments: Any, where: str) -> None:
             )
 
 
-def _resolve(known: Dict[str, List[Path]], reference: Reference, where: str) -> Path:
-    """Return the path of a layer's output."""
-    name, number = reference
-    if name not in known or not 0 <= number < len(known[name]):
-        raise NetworkError(f"{where}: reference to output {number} of {name!r}, which does not exist")
-    return known[name][number]
-
-
-def _append_layer(record: Record, path: Path, sources: Sequence[Path], layers: List[LayerSpec]) -> List[Path]:
-    """Append a layer, or the layers of a nested model; return the paths of its outputs."""
-    own = (*path, layer_name(record))
+def _append_layer(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
+    """Append a call of a layer, or of the layers of a nested model; return the paths of its outputs."""
     kind, config = record["class_name"], record["config"]
+    layers.count_call()
     if kind in NESTED:
-        return _append_model(record, own, sources, layers)
+        return _append_model(record, place, sources, layers)
     if not isinstance(config, dict):
-        raise NetworkError(f"layer {own[-1]!r} ({kind}): config is {shortened(config)}; expected: an object")
-    layers.append(LayerSpec(own, kind, config, tuple(sources)))
-    return [own]
+        raise NetworkError(f"layer {place.layer[-1]!r} ({kind}): config is {shortened(config)}; expected: an object")
+    layers.specs.append(LayerSpec(place.path, kind, config, tuple(sources), place.layer))
+    return [place.path]
 
 
 def _required_layers(layers: Sequence[LayerSpec], output: Path) -> Tuple[LayerSpec, ...]:
@@ -273,7 +386,7 @@ def _declared_input_shape(record: Record) -> Optional[Tuple[Optional[int], ...]]
     if record["class_name"] in SEQUENTIAL:
         first = records[0]
     else:
-        name = _references(config.get("input_layers"), "input_layers")[0][0]
+        name = _references(config.get("input_layers"), "input_layers")[0].name
         first = next((layer for layer in records if layer_name(layer) == name), records[0])
     if first["class_name"] in NESTED:
         return _declared_input_shape(first)

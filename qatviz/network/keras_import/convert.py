@@ -8,7 +8,7 @@ from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
-from qatviz.network.keras_import.config import INPUT_PATH, ModelSpec, Path
+from qatviz.network.keras_import.config import INPUT_PATH, ModelSpec, Path, shared_weights
 from qatviz.network.keras_import.draft import Draft, KerasLayer, with_list
 from qatviz.network.keras_import.kinds import KINDS, check_settings
 from qatviz.network.keras_import.names import Names, valid_name
@@ -64,12 +64,13 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     """
     for layer in spec.layers:
         check_settings(layer)
+    repeated = _repeated_layers(spec)
     names = Names(layer.path for layer in spec.layers)
     draft = Draft(_checked_input_shape(spec, input_shape), names)
     outputs = {INPUT_PATH: INPUT}
     draft.consumer_counts[INPUT] = _count_consumers(spec, INPUT_PATH)
     for layer in spec.layers:
-        arrays = None if weights is None else weights.get(layer.path, {})
+        arrays = None if weights is None else weights.get(layer.layer, {})
         keras_layer = KerasLayer(layer, names.by_path[layer.path], arrays)
         inputs = [outputs[path] for path in layer.inputs]
         try:
@@ -82,10 +83,26 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
         draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + _count_consumers(spec, layer.path)
     network, parameters = draft.build(valid_name(spec.name))
     notes = draft.notes + _training_notes(spec)
+    if repeated:
+        sentence = "called more than once; each call is a layer of its own"
+        calls = [", ".join(repr(names.by_path[path]) for path in paths) for paths in repeated]
+        notes.insert(0, with_list(sentence, [f"({call})" for call in calls]))
     if names.changes:
         sentence = "renamed, since names must be unique and consist of letters, digits, '_', '-' and '/'"
         notes.insert(0, with_list(sentence, names.changes, len(names.changes)))
     return ImportedModel(network, parameters, tuple(notes), KerasOrigin(None, draft.origins))
+
+
+def _repeated_layers(spec: ModelSpec) -> List[List[Path]]:
+    """Return the paths of the calls of each layer that is called more than once; refuse shared weights."""
+    calls: Dict[Path, List[Path]] = {}
+    for layer in spec.layers:
+        calls.setdefault(layer.layer, []).append(layer.path)
+    for layer in spec.layers:
+        count = len(calls[layer.layer])
+        if count > 1 and KINDS[layer.kind].array_names is not None:
+            raise shared_weights(layer.layer, layer.kind, count)
+    return [paths for paths in calls.values() if len(paths) > 1]
 
 
 def _count_consumers(spec: ModelSpec, path: Path) -> int:

@@ -83,7 +83,7 @@ class Draft:
 
     def copy_parameter(self, name: str, parameter: str, layer: KerasLayer, key: str) -> None:
         """Set a parameter of the layer `name` to the array `key` of a Keras layer, and store this origin."""
-        self.origins[f"{name}.{parameter}"] = layer.spec.path, key
+        self.origins[f"{name}.{parameter}"] = layer.spec.layer, key
         self.set_parameter(name, parameter, layer.array(key))
 
     def add_note(self, sentence: str, layer: str) -> None:

@@ -9,7 +9,16 @@ from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network.checks import Shape
-from qatviz.network.keras_import.config import NESTED, Path, layer_name, layer_records, parse_model
+from qatviz.network.keras_import.config import (
+    NESTED,
+    SEQUENTIAL,
+    CallNames,
+    Path,
+    layer_name,
+    layer_records,
+    parse_model,
+    shared_weights,
+)
 from qatviz.network.keras_import.conversions import ACTIVATIONS
 from qatviz.network.keras_import.convert import ImportedModel, Weights, convert
 from qatviz.network.keras_import.kinds import KINDS
@@ -62,10 +71,18 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     for path, node in _calls(model, ()):
         _check_arguments(node, path)
         if type(node.outbound_layer).__name__ == "Lambda":
-            operations[path] = _operation(node)
+            operation = operations.setdefault(path, _operation(node))
+            if operation != _operation(node):
+                raise NetworkError(
+                    f"layer {path[-1]!r} (Lambda): its calls are different operations, {operation} and "
+                    f"{_operation(node)}; allowed: the same in every call"
+                )
     not_fused = {path for path, layer in _layers(model, ()) if getattr(layer, "fused", None) is False}
-    config = _description(model)
-    record = json.loads(config)
+    record = json.loads(_description(model))
+    for path, layer in _layers(model, ()):
+        if type(layer).__name__ in SEQUENTIAL:
+            _add_repeated(_record_at(record, path), layer, path)
+    config = json.dumps(record)
     _add_missing(record, (), operations, not_fused)
     spec = parse_model(record)
     if spec.input_shape is None and model.inputs:
@@ -213,6 +230,38 @@ def _add_missing(record: Dict[str, Any], path: Path, operations: Dict[Path, str]
             _add_missing(layer, own, operations, not_fused)
         elif own in not_fused:
             layer["config"]["fused"] = False
+
+
+def _record_at(record: Dict[str, Any], path: Path) -> Dict[str, Any]:
+    """Return the description of a nested model."""
+    for name in path:
+        record = next(layer for layer in layer_records(record) if layer_name(layer) == name)
+    return record
+
+
+def _add_repeated(record: Dict[str, Any], model: Any, path: Path) -> None:
+    """Add the layers that a Sequential calls again to its description, in which Keras lists them once.
+
+    They have no weights, so that layers of their own with other names compute the same.
+    """
+    if not model._is_graph_network:
+        return
+    nodes = [node for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True) for node in nodes]
+    called = [node.outbound_layer for node in nodes if type(node.outbound_layer).__name__ != "InputLayer"]
+    counts = {layer.name: called.count(layer) for layer in called}
+    for layer in called:
+        if counts[layer.name] > 1 and layer.weights:
+            raise shared_weights((*path, layer.name), type(layer).__name__, counts[layer.name])
+    if max(counts.values(), default=1) > 1:
+        layers = layer_records(record)
+        records = {layer_name(layer): layer for layer in layers}
+        names = CallNames(layers)
+        inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
+        layers[:] = inputs + [_renamed(records[layer.name], names.next(layer.name)) for layer in called]
+
+
+def _renamed(record: Dict[str, Any], name: str) -> Dict[str, Any]:
+    return dict(record, config=dict(record["config"], name=name))
 
 
 def _arrays(model: Any) -> Weights:
