@@ -355,7 +355,8 @@ class RunSettings(_Settings):
     evaluation_interval: int = _declared(
         200,
         "Evaluate every",
-        "Training steps between two evaluations on held-out data; 0 evaluates only on request.",
+        "Training steps between two evaluations on held-out data; 0 evaluates only on request. No evaluation is "
+        "left out: training waits for one that is not done before the next.",
         low=0,
         high=10**9,
         unit="steps",

@@ -167,8 +167,7 @@ class CommandExecutor:
 
     def _on_evaluate(self, sent: Sent) -> None:
         self._applied(sent)
-        if not self._measuring.is_evaluating:
-            self._measuring.begin_evaluation()
+        self._measuring.begin_evaluation()
 
     def _on_take_snapshot(self, sent: Sent) -> None:
         self._applied(sent)

@@ -45,7 +45,8 @@ class Measuring:
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
         self._live, self._spec, self._put = live, spec, put
         self._evaluation: Optional[Evaluation] = None
-        self._evaluated = live.point
+        self._evaluated = live.point, live.book
+        self._is_evaluation_queued = False
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
         self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE)
@@ -86,13 +87,35 @@ class Measuring:
         return self._evaluation is not None
 
     def begin_evaluation(self) -> None:
-        """Start an evaluation of the current state, dropping one in progress."""
-        spec = self._spec
-        live = self._live
-        self._evaluation, self._evaluated = (
-            Evaluation(live.graph, spec.metric, len(spec.dataset.x_test), live.step),
-            live.point,
-        )
+        """Evaluate the current state, after an evaluation in progress, which is of an earlier one."""
+        if self._evaluation is None:
+            live, spec = self._live, self._spec
+            self._evaluation = Evaluation(live.graph, spec.metric, len(spec.dataset.x_test), live.step)
+            self._evaluated = live.point, live.book
+        elif (self._evaluated[0].branch, self._evaluated[0].step, self._evaluated[1]) != (
+            self._live.point.branch,
+            self._live.step,
+            self._live.book,
+        ):
+            self._is_evaluation_queued = True
+
+    def is_evaluation_behind(self) -> bool:
+        """Return whether a piece of the evaluation in progress must be run before the next training step.
+
+        The pieces are spread evenly over the training steps until the next evaluation is due, for which the run must
+        not have to drop this one. If another evaluation is waiting for the current state, there are no steps until it
+        is done.
+        """
+        if self._evaluation is None:
+            return False
+        interval, step = self._live.book.run.evaluation_interval, self._live.step
+        if self._is_evaluation_queued:
+            return True
+        if not interval:
+            return False
+        first = self._evaluated[0].step
+        next_due = (step // interval + 1) * interval
+        return self._evaluation.pieces_done * (next_due - first) < self._evaluation.num_pieces * (step + 1 - first)
 
     def advance_evaluation(self) -> None:
         """Run a piece of the evaluation in progress, and report the result after the last one."""
@@ -100,11 +123,14 @@ class Measuring:
         result = self._evaluation.advance()
         if result is not None:
             self._evaluation = None
-            self._live.report(result, self._evaluated)
+            self._live.report(result, self._evaluated[0])
+            if self._is_evaluation_queued:
+                self._is_evaluation_queued = False
+                self.begin_evaluation()
 
     def drop_evaluation(self) -> None:
         """Drop the evaluation in progress, if any."""
-        self._evaluation = None
+        self._evaluation, self._is_evaluation_queued = None, False
 
 
 class Evaluation:
@@ -112,12 +138,17 @@ class Evaluation:
 
     It applies to the state at its construction, which it publishes. Each :meth:`advance` runs one piece of
     :func:`piece_size` examples.
+
+    Attributes
+    ----------
+    num_pieces, pieces_done : int
     """
 
     def __init__(self, graph: TrainingGraph, metric: Metric, num_examples: int, step: int):
         self._graph, self._metric, self._num_examples, self._step = graph, metric, num_examples, step
         self._piece, self._seconds = piece_size(graph.network), 0.0
         self._scores: Dict[str, float] = {}
+        self.num_pieces, self.pieces_done = len(EVALUATIONS) * -(-num_examples // self._piece), 0
         graph.publish()
         self._pieces = self._run()
 
@@ -125,6 +156,7 @@ class Evaluation:
         """Run a piece; return the result after the last one, otherwise None."""
         started = time.perf_counter()
         done = next(self._pieces)
+        self.pieces_done += 1
         self._seconds += time.perf_counter() - started
         if not done:
             return None

@@ -117,6 +117,8 @@ class Trainer:
             elif control.is_done:
                 if self._finish_evaluation():
                     break
+            elif self._measuring.is_evaluation_behind():
+                self._measuring.advance_evaluation()
             else:
                 self._train_step()
                 self._run_housekeeping()
@@ -138,7 +140,10 @@ class Trainer:
         return events.Stopped(step) if self._control.is_stopping else events.Finished(step)
 
     def _finish_evaluation(self) -> bool:
-        """Evaluate the state after the last step; return False if a command meanwhile requires the loop to continue."""
+        """Evaluate the state after the last step, after an evaluation in progress.
+
+        Returns False if a command meanwhile requires the loop to continue.
+        """
         measuring, control, book = self._measuring, self._control, self._live.book
         measuring.begin_evaluation()
         while measuring.is_evaluating:
@@ -177,7 +182,7 @@ class Trainer:
         run, now = live.book.run, time.perf_counter()
         if measuring.is_evaluating:
             measuring.advance_evaluation()
-        elif run.evaluation_interval and live.step % run.evaluation_interval == 0:
+        if run.evaluation_interval and live.step % run.evaluation_interval == 0:
             measuring.begin_evaluation()
         if measuring.is_snapshot_due(now):
             measuring.take_snapshot()

@@ -308,6 +308,58 @@ def test_evaluations_run_at_their_interval_and_at_the_end():
     assert [event.step for event in driver.events(events.Evaluated)] == [10, 20, 25]
 
 
+@pytest.mark.parametrize("interval", [1, 7, 10])
+def test_no_evaluation_is_dropped_however_many_held_out_examples_there_are(graphs, monkeypatch, interval):
+    """160 pieces: one in each training step would take 160 steps."""
+    monkeypatch.setattr(measuring, "LARGEST_PIECE", 1)
+    run_spec = spec(steps=25, run={"evaluation_interval": interval})
+    pieces, steps = [], []
+    graph = graph_of(run_spec, graphs)
+
+    def count(self, indices, weights, activations):
+        pieces.append(len(steps))
+        return TrainingGraph.total_score(self, indices, weights, activations)
+
+    def step(self, *arguments):
+        steps.append(self)
+        return TrainingGraph.step(self, *arguments)
+
+    monkeypatch.setattr(type(graph), "total_score", count)
+    monkeypatch.setattr(type(graph), "step", step)
+    with Driver(run_spec) as driver:
+        assert driver.finish() == events.Finished(25)
+    found = [event.step for event in driver.events(events.Evaluated)]
+    assert found == sorted({*range(interval, 26, interval), 25})
+    assert len(pieces) == len(found) * 160
+    in_each_step = np.bincount(pieces)[:25]  # all but those of the last evaluation, which no step is waiting for
+    assert in_each_step.max() <= -(-160 // interval) + 1, "the pieces are not spread evenly over the steps"
+
+
+def test_a_requested_evaluation_waits_for_the_one_in_progress(graphs, monkeypatch):
+    """It is of the state at which it was requested; two requests for the same state are one evaluation."""
+    monkeypatch.setattr(measuring, "LARGEST_PIECE", 1)
+    driver = Driver(spec(), paused=True)
+    sent = []
+
+    def count(self, indices, weights, activations):
+        if not sent:
+            commands = ChangeSettings((("*.weights.num_bits", 2),)), Evaluate(), Evaluate()
+            sent.extend(driver.run.send(command) for command in commands)
+        return TrainingGraph.total_score(self, indices, weights, activations)
+
+    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "total_score", count)
+    with driver:
+        driver.send(Evaluate())
+        changed = driver.until(lambda item: getattr(item, "id", 0) in sent)
+        first = driver.until_event(events.Evaluated)
+        second = driver.until_event(events.Evaluated, since=driver.news.index(first) + 1)
+        driver.send(Stop())
+        driver.until_end()
+        assert isinstance(changed, events.CommandApplied)
+    assert driver.events(events.Evaluated) == [first, second]
+    assert first.scores["float"] == second.scores["float"]
+
+
 def test_commands_during_the_last_evaluation_are_executed(graphs, monkeypatch):
     driver = Driver(spec(steps=5))
     sent = []
