@@ -22,6 +22,16 @@ def fresh_keras():
         yield
 
 
+def functional(body, input_shape=(9, 10, 3)):
+    """Return a function that builds a functional model whose output is `body(input)`."""
+
+    def build():
+        image = tf.keras.Input(input_shape)
+        return tf.keras.Model(image, body(image), name="graph")
+
+    return build
+
+
 def randomize(model, seed=0, head=1.0):
     """Set all weights; statistics and scales of batch norm differ between channels.
 
