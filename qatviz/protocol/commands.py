@@ -5,7 +5,7 @@ run, also across resumptions.
 """
 
 import uuid
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Dict, Iterable, List, NamedTuple, Tuple, Union
 
 from qatviz.errors import SettingError
@@ -22,9 +22,13 @@ class Command:
 
 @dataclass(frozen=True)
 class ChangeSettings(Command):
-    """Change several settings at once, all or none: ``((path, value), ...)``; see :mod:`.settings_book` for paths."""
+    """Change several settings at once, all or none: ``((path, value), ...)``; see :mod:`.settings_book` for paths.
+
+    ``continues`` marks a further change of the same drag as the one before: both are undone together.
+    """
 
     assignments: Tuple[Tuple[str, Any], ...]
+    continues: bool = field(default=False, metadata={"is_optional": True})
 
     def __post_init__(self) -> None:
         pairs = self.assignments
@@ -33,9 +37,12 @@ class ChangeSettings(Command):
         ):
             raise SettingError(f"ChangeSettings: assignments is {pairs!r}: expected pairs of a path and a value")
         object.__setattr__(self, "assignments", tuple(map(tuple, pairs)))
+        if not isinstance(self.continues, bool):
+            raise SettingError(f"ChangeSettings: continues is {self.continues!r}: expected true or false")
 
     def to_dict(self) -> Dict[str, Any]:
-        return {"assignments": [list(pair) for pair in self.assignments], "kind": type(self).__name__}
+        row: Dict[str, Any] = {"assignments": [list(pair) for pair in self.assignments], "kind": type(self).__name__}
+        return dict(row, continues=True) if self.continues else row
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,8 @@ def command_from(row: Dict[str, Any]) -> Command:
     kind = COMMAND_KINDS.get(row["kind"])
     if kind is None:
         return UnknownCommand(str(row["kind"]))
-    return kind(**{field.name: row[field.name] for field in fields(kind)})
+    names = [f.name for f in fields(kind) if f.name in row or not f.metadata.get("is_optional")]
+    return kind(**{name: row[name] for name in names})
 
 
 class ScheduledCommand(NamedTuple):

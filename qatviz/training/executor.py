@@ -67,6 +67,8 @@ class CommandExecutor:
         self._schedule_steps = [item.step for item in self._schedule]
         # Commands for the current step may have been executed before the run was resumed; repeating them is harmless.
         self._scheduled = bisect_left(self._schedule_steps, live.step)
+        #: Name of the saved state before the last change of settings; empty if the run was set to another state since.
+        self._before_change = ""
 
     def due(self) -> List[Sent]:
         """Return the scheduled commands that have become due since the last call."""
@@ -106,6 +108,7 @@ class CommandExecutor:
     def set_to(self, state: RunState) -> None:
         """Set the run to another state, from which it continues on a new branch."""
         self._measuring.drop_evaluation()  # its state is abandoned
+        self._before_change = ""
         self._recovery.propose(state)
         branch = self._live.set_to(state)
         # Scheduled changes at this step were made in the abandoned state; the rewind must not repeat them.
@@ -115,12 +118,19 @@ class CommandExecutor:
         self._measuring.schedule_soon()
 
     def _apply_settings(self, book: SettingsBook, replies: List[Reply]) -> None:
-        """Apply ``book`` before the next training step, save the state it replaces, then reply in order."""
+        """Apply ``book`` before the next training step, save the state it replaces, then reply in order.
+
+        Changes that continue a drag do not save another state: undo rewinds to the one before the drag.
+        """
         live, name = self._live, ""
         if book != live.book:
-            last = [sent for sent, outcome in replies if isinstance(outcome, tuple) and outcome][-1]
-            before = self._capture_before(BEFORE_CHANGE, SaveKind.BEFORE_CHANGE, last)
-            name = before.name
+            made = [sent for sent, outcome in replies if isinstance(outcome, tuple) and outcome]
+            before = self._capture_before(BEFORE_CHANGE, SaveKind.BEFORE_CHANGE, made[-1])
+            if not (self._before_change and all(_continues(sent.command) for sent in made)):
+                self._states.push_undo(before)
+                self._checkpointer.save(before)
+                self._before_change = before.name
+            name = self._before_change
             self._replace_book(book, before)
         for sent, outcome in replies:
             if isinstance(outcome, QatvizError):
@@ -130,8 +140,6 @@ class CommandExecutor:
 
     def _replace_book(self, book: SettingsBook, before: RunState) -> None:
         live = self._live
-        self._states.push_undo(before)
-        self._checkpointer.save(before)
         ranges_changed = live.apply_settings(book)
         # A rewind after a bad step should not revert a change after which steps succeeded.
         arrays = live.graph.read_state() if ranges_changed else before.arrays
@@ -256,3 +264,7 @@ class CommandExecutor:
         self._live.emit(events.Restored(state.step, state.name, reason, left, changes))
         if self._control.is_paused:
             self._measuring.take_snapshot()
+
+
+def _continues(command: c.Command) -> bool:
+    return isinstance(command, c.ChangeSettings) and command.continues

@@ -3,7 +3,7 @@
 import pytest
 from PyQt5 import QtCore
 
-from qatviz.gui.model.edits import DEBOUNCE_MS, HOLD, LIVE, Edits, describe
+from qatviz.gui.model.edits import HOLD, LIVE, SEND_INTERVAL_MS, Edits, describe
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, RestoreCheckpoint, SaveCheckpoint, Undo
 
@@ -42,12 +42,89 @@ def test_in_live_mode_several_quick_edits_are_one_change_and_one_undo(stage, qtb
     assert edits.value(*BITS) == 4 and edits.can_undo and not edits.can_redo
 
 
+def fire(timer):
+    """Let a timer run out now."""
+    timer.stop()
+    timer.timeout.emit()
+
+
+def drag(edits, run, answer, values, setting="num_bits"):
+    """Drag a slider through ``values``: each is sent, or waits for the interval since the last one to run out."""
+    edits.set_dragging(True)
+    for number, value in enumerate(values):
+        edits.edit(["conv1.weights"], setting, value)
+        fire(edits._rest if number else edits._soon)
+        answer()
+    edits.set_dragging(False)
+
+
+def test_a_drag_is_applied_while_it_lasts_and_undone_as_one(stage):
+    run, edits, answer = stage
+    drag(edits, run, answer, (7, 5, 3))
+    assert [dict(c.assignments)["conv1.weights.num_bits"] for c in run.sent] == [7, 5, 3]
+    assert [c.continues for c in run.sent] == [False, True, True]
+    assert edits.value(*BITS) == 3 and edits.pending == {}
+    assert edits.describe_undo() == "conv1.weights.num_bits 8 → 3"
+    edits.undo()
+    answer()
+    assert edits.value(*BITS) == 8 and not edits.can_undo
+
+
+def test_between_two_changes_of_a_drag_edits_are_collected(stage):
+    run, edits, _answer = stage
+    edits.set_dragging(True)
+    edits.edit(["conv1.weights"], "num_bits", 7)
+    fire(edits._soon)
+    for bits in (6, 5, 4):
+        edits.edit(["conv1.weights"], "num_bits", bits)
+        assert not edits._soon.isActive() and len(run.sent) == 1
+        assert edits.pending_book().of("conv1.weights").num_bits == bits, "drawn at once"
+    assert edits._rest.isActive() and edits._rest.interval() == SEND_INTERVAL_MS
+    fire(edits._rest)
+    assert len(run.sent) == 2
+    edits.set_dragging(False)
+    fire(edits._rest)
+    assert len(run.sent) == 2, "nothing is left to send"
+
+
+def test_a_second_drag_of_the_same_slider_is_another_change(stage):
+    run, edits, answer = stage
+    drag(edits, run, answer, (7, 6))
+    fire(edits._rest)
+    drag(edits, run, answer, (5, 4))
+    assert [c.continues for c in run.sent] == [False, True, False, True]
+    assert edits.describe_undo() == "conv1.weights.num_bits 6 → 4"
+
+
+def test_a_drag_back_to_where_it_began_leaves_nothing_to_undo(stage):
+    run, edits, answer = stage
+    drag(edits, run, answer, (7, 8))
+    assert edits.value(*BITS) == 8 and not edits.can_undo
+
+
+def test_another_setting_soon_after_is_another_change(stage):
+    run, edits, answer = stage
+    drag(edits, run, answer, (7,))
+    edits.edit(["conv2.weights"], "num_bits", 4)
+    fire(edits._rest)
+    answer()
+    assert [c.continues for c in run.sent] == [False, False] and edits.describe_undo().startswith("conv2")
+
+
+def test_the_run_goes_back_to_before_a_drag_in_one_step(stage, context):
+    run, edits, answer = stage
+    step = run.step
+    drag(edits, run, answer, (7, 5, 3))
+    context.model.process(run.carry_out(Undo()))
+    assert (run.step, run.book.of("conv1.weights").num_bits) == (step, 8)
+
+
 def test_in_hold_mode_nothing_is_sent_until_it_is_applied(stage, qtbot):
     run, edits, answer = stage
     edits.set_mode(HOLD)
     edits.edit(["conv1.weights"], "num_bits", 2)
     later = []  # a timer that would have sent the edit has run out before this one does
-    QtCore.QTimer.singleShot(2 * DEBOUNCE_MS, lambda: later.append(True))
+    QtCore.QTimer.singleShot(2 * SEND_INTERVAL_MS, lambda: later.append(True))
     qtbot.waitUntil(lambda: bool(later))
     assert run.sent == [] and edits.pending_book().of("conv1.weights").num_bits == 2
     edits.apply()

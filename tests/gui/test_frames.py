@@ -35,7 +35,7 @@ def clock():
 
 
 def make(clock, *panels):
-    frames = Frames(clock=clock)
+    frames = Frames(clock=clock, processor=clock)
     for panel in panels:
         frames.add(panel)
     return frames
@@ -106,3 +106,30 @@ def test_frames_per_second_are_those_of_the_last_two_seconds(clock, app):
         frames.tick()
         clock.now += 0.1
     assert frames.frames_per_second() == pytest.approx(10, abs=1)
+
+
+def test_time_given_to_other_programs_is_not_counted_as_drawing(clock, app):
+    """Each drawing takes a millisecond of the processor, and ten times as long on a loaded machine."""
+    processor = Clock()
+
+    class Loaded(Drawn):
+        def refresh(self):
+            super().refresh()
+            processor.now += self.cost / 10
+
+    panel = Loaded(clock, 0.010)
+    frames = Frames(clock=clock, processor=processor)
+    frames.add(panel)
+    end = clock.now + 60
+    while clock.now < end:
+        frames.tick()
+        clock.now += 0.001
+    assert panel.count * 0.001 / 60 > 0.4 * IDLE_FRACTION
+
+
+def test_the_panels_of_a_touch_are_drawn_before_those_that_wait_longer(clock, app):
+    panels = [Drawn(clock, 1.01 * TICK_BUDGET_S) for _ in range(4)]
+    frames = make(clock, *panels)
+    frames.touch([panels[3]])
+    assert frames.tick() == 1
+    assert [panel.count for panel in panels] == [0, 0, 0, 1]

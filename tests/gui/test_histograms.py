@@ -200,6 +200,20 @@ def test_a_frame_paints_a_part_and_the_rest_has_its_turn_after(context, panel, m
     assert settle(made) <= len(drawn) + 1
 
 
+def test_tiles_of_edited_tensors_are_painted_before_those_that_wait(context, panel, monkeypatch):
+    monkeypatch.setattr(histograms, "BUDGET_S", 0.0)  # one tile in a frame
+    made, run = panel()
+    names = made.canvas.names()
+    news(context, run)
+    made.refresh()  # tiles are waiting for their turn
+    context.model.select([names[-1]])
+    context.edits.edit([names[-2], names[-1]], "num_bits", 3)
+    for name in (names[-1], names[-2]):
+        assert shown(made, name).pending is None
+        made.refresh()
+        assert shown(made, name).pending is not None, "the current tensor's first"
+
+
 def test_what_is_scrolled_away_is_not_painted(panel):
     made, _run = panel("mobilenet", width=420, height=300)
     choose(made, "size", "large")

@@ -115,9 +115,9 @@ def test_an_edit_is_pending_until_the_run_says_the_step(panel, app, tell):
     assert panel.model.settings_of("conv1.weights").symmetric is False
 
 
-def test_a_slow_drag_is_pending_while_it_lasts_and_ends_in_one_change(panel, app, tell):
+def test_a_drag_is_applied_while_it_lasts_and_is_one_change_for_undo(panel, app, tell):
     slider = control(panel, "num_bits").editor.slider
-    y, timer = slider.height() // 2, panel.edits._timer
+    y, edits = slider.height() // 2, panel.edits
 
     def move(x):
         place = QtCore.QPoint(x, y)
@@ -132,17 +132,23 @@ def test_a_slow_drag_is_pending_while_it_lasts_and_ends_in_one_change(panel, app
                 QtCore.Qt.NoModifier,
             ),
         )
-        assert not timer.isActive()  # however slow the drag is, nothing is sent
+
+    def send():
+        timer = edits._rest if edits._rest.isActive() else edits._soon
+        assert timer.isActive()
+        timer.stop()
+        timer.timeout.emit()
+        tell()
 
     QtTest.QTest.mousePress(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(slider.width() - 2, y))
     move(slider.width() // 2)
+    send()
     move(1)
-    assert changes(panel.run) == [] and panel.edits.pending == {("conv1.weights", "num_bits"): 2}
+    assert edits.pending == {("conv1.weights", "num_bits"): 2}
+    send()
+    assert len(changes(panel.run)) == 2 and slider.is_held
     QtTest.QTest.mouseRelease(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(1, y))
-    assert timer.isActive()
-    timer.timeout.emit()
-    assert changes(panel.run) == [ChangeSettings((("conv1.weights.num_bits", 2),))]
-    tell()
+    assert changes(panel.run)[1:] == [ChangeSettings((("conv1.weights.num_bits", 2),), continues=True)]
     assert panel.edits.describe_undo() == "conv1.weights.num_bits 8 → 2" and panel.edits.pending == {}
     panel.bar.undo.click()
     tell()

@@ -1,10 +1,13 @@
 """Pending edits of settings: sent at once (live) or on request (hold), with undo and redo.
 
+Live edits are sent at once, and at most every SEND_INTERVAL_MS while they go on: the run follows a drag, which is one
+change for undo.
+
 An edit is *pending* from the moment the user makes it until the run reports it as applied: controls show it, plots
 preview its effect (the ghost). Undo restores settings only; rewinding the run is a separate command.
 """
 
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from PyQt5 import QtCore
 
@@ -17,9 +20,9 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import RUN as RUN_PREFIX
 
 LIVE, HOLD = "live", "hold"
-#: Delay (ms) before an edit is sent, so that several wheel notches become one change; well below the 100 ms that users
-#: notice. A drag or a held key is one change however long it takes (:meth:`Edits.set_dragging`).
-DEBOUNCE_MS = 40
+#: Shortest interval (ms) between two changes sent in live mode. Edits of the same settings in this time, such as wheel
+#: notches, and all of a drag or of a held key (:meth:`Edits.set_dragging`) are undone together.
+SEND_INTERVAL_MS = 150
 
 Key = Tuple[str, str]
 
@@ -30,7 +33,7 @@ class Edits(QtCore.QObject):
     Attributes
     ----------
     mode : str
-        ``live``: edits are sent automatically after a short delay; ``hold``: edits wait for :meth:`apply`.
+        ``live``: edits are sent automatically; ``hold``: edits wait for :meth:`apply`.
     pending : dict of (tensor or "run", setting) to value
         Values not yet in effect, whether sent or not.
     """
@@ -51,8 +54,11 @@ class Edits(QtCore.QObject):
         self._undo: List[Tuple[events.Change, ...]] = []
         self._redo: List[Tuple[events.Change, ...]] = []
         self._moving: Dict[str, str] = {}
-        self._timer = QtCore.QTimer(self, singleShot=True, interval=DEBOUNCE_MS)
-        self._timer.timeout.connect(self.apply)
+        self._gesture: Set[Key] = set()  # settings sent in the drag that is going on; empty after its end
+        self._soon = QtCore.QTimer(self, singleShot=True, interval=0)  # the edits of one user action are one change
+        self._soon.timeout.connect(self._send_live)
+        self._rest = QtCore.QTimer(self, singleShot=True, interval=SEND_INTERVAL_MS, timerType=QtCore.Qt.PreciseTimer)
+        self._rest.timeout.connect(self._on_rest_over)
         model.changed.connect(self._on_model_changed)
         model.happened.connect(self._on_event)
 
@@ -73,25 +79,43 @@ class Edits(QtCore.QObject):
                 self.pending.pop(key, None)
             else:
                 self.pending[key] = value
-        if self.mode == LIVE and not self._dragging:
-            self._timer.start()
+        if self.mode == LIVE and not self._rest.isActive():
+            self._soon.start()
         self.changed.emit()
 
     def set_dragging(self, dragging: bool) -> None:
-        """Keep edits pending while a control is dragged or a key is held; send them as one change at the end."""
+        """Begin or end a drag of a control, or a held key: what is sent meanwhile is one change for undo."""
         self._dragging = dragging
         if dragging:
-            self._timer.stop()
-        elif self.mode == LIVE and self.unsent:
-            self._timer.start()
+            self._gesture.clear()
+        elif not self._rest.isActive():
+            self._on_rest_over()
 
     def apply(self) -> None:
         """Send all unsent edits as one change."""
-        self._timer.stop()
+        self._gesture.clear()
+        self._send_unsent()
+
+    def _send_live(self) -> None:
+        """Send all unsent edits as a change that continues the one before if it changes the same settings."""
+        if self.unsent:
+            self._rest.start()
+        self._send_unsent()
+
+    def _on_rest_over(self) -> None:
+        if self.mode == LIVE and self.unsent:
+            self._send_live()
+        elif not self._dragging:
+            self._gesture.clear()
+
+    def _send_unsent(self) -> None:
+        self._soon.stop()
         unsent = self.unsent
         if unsent:
             paths = tuple(("{}.{}".format(*key), value) for key, value in unsent.items())
-            command_id = self._send(ChangeSettings(paths))
+            continues = set(unsent) <= self._gesture
+            self._gesture = self._gesture if continues else set(unsent)
+            command_id = self._send(ChangeSettings(paths, continues))
             if command_id is None:
                 self.pending = {key: value for key, value in self.pending.items() if key not in unsent}
             else:
@@ -119,7 +143,7 @@ class Edits(QtCore.QObject):
 
     def discard(self) -> None:
         """Discard all unsent edits."""
-        self._timer.stop()
+        self._soon.stop()
         for key in self.unsent:
             del self.pending[key]
         self.changed.emit()
@@ -210,7 +234,7 @@ class Edits(QtCore.QObject):
             if isinstance(event, events.CommandRejected):
                 self.refused.emit(event.message)
             elif event.changes or direction:
-                self._remember(event.changes, direction)
+                self._remember(event.changes, direction, getattr(event.command, "continues", False))
             self.changed.emit()
         elif isinstance(event, events.Restored):
             # All settings were replaced, so the undo stack no longer applies.
@@ -224,7 +248,9 @@ class Edits(QtCore.QObject):
             self._moving.clear()
             self.changed.emit()
 
-    def _remember(self, changes: Tuple[events.Change, ...], direction: str) -> None:
+    def _remember(self, changes: Tuple[events.Change, ...], direction: str, continues: bool) -> None:
+        if continues and self._undo and {c.setting for c in changes} <= {c.setting for c in self._undo[-1]}:
+            changes = _merged(self._undo.pop(), changes)
         # The stack is empty if another change came in between.
         if direction:
             del (self._undo if direction == "undo" else self._redo)[-1:]
@@ -240,7 +266,9 @@ class Edits(QtCore.QObject):
             self._undo.clear()
             self._redo.clear()
             self._moving.clear()
-            self._timer.stop()
+            self._gesture.clear()
+            self._soon.stop()
+            self._rest.stop()
         if topic in (RUN, SETTINGS):
             self.changed.emit()
 
@@ -250,6 +278,13 @@ class _Nothing:
 
 
 _NOTHING = _Nothing()
+
+
+def _merged(first: Tuple[events.Change, ...], then: Tuple[events.Change, ...]) -> Tuple[events.Change, ...]:
+    """Return the changes of ``first`` followed by ``then``, without those that the latter reverts."""
+    new = {change.setting: change.new for change in then}
+    changes = (events.Change(c.setting, c.old, new.get(c.setting, c.new)) for c in first)
+    return tuple(change for change in changes if change.old != change.new)
 
 
 def describe(changes: Tuple[events.Change, ...]) -> str:

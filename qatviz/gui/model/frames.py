@@ -6,7 +6,7 @@ fraction of the time, and for a larger one only while the user interacts.
 
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
@@ -21,8 +21,30 @@ TOUCHED_S = 0.7
 LONGEST_REST_S = 1.5
 #: A tick draws a further panel only if all are expected to be drawn and painted within this time.
 TICK_BUDGET_S = 0.008
+#: Upper bound of the wall time of drawing per processor time. An idle machine takes up to this, waiting for the
+#: interpreter lock; more is time in which other programs had the processor, and drawing took nothing from training.
+STRETCH = 1.5
 #: Weight of the newest drawing in the moving average of a panel's drawing time.
 _NEWEST = 0.3
+
+
+class Effort:
+    """Time that drawing takes from training: wall time, without the time that a loaded machine gave to others.
+
+    Otherwise a machine at its limit, on which a tile takes ten times as long, would also draw tiles a tenth as often.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, processor: Callable[[], float] = time.thread_time
+    ):
+        self._clock, self._processor = clock, processor
+        self._start = clock(), processor()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the construction, on the thread of the caller."""
+        wall, processor = self._start
+        return min(self._clock() - wall, STRETCH * (self._processor() - processor))
 
 
 class Frames(QtCore.QObject):
@@ -32,10 +54,15 @@ class Frames(QtCore.QObject):
     it pauses until drawing has taken no more than its fraction of the time.
     """
 
-    def __init__(self, parent: Optional[QtCore.QObject] = None, clock: Callable[[], float] = time.perf_counter):
+    def __init__(
+        self,
+        parent: Optional[QtCore.QObject] = None,
+        clock: Callable[[], float] = time.perf_counter,
+        processor: Callable[[], float] = time.thread_time,
+    ):
         super().__init__(parent)
         self._panels: List[Panel] = []
-        self._clock = clock
+        self._clock, self._processor = clock, processor
         self._rest_until = self._touched_until = 0.0
         self._drawn: Deque[float] = deque(maxlen=200)
         self._expected: Dict[Panel, float] = {}
@@ -46,14 +73,15 @@ class Frames(QtCore.QObject):
         """Schedule updates of ``panel``."""
         self._panels.append(panel)
 
-    def touch(self) -> None:
-        """Draw without delay for a while, because the user has interacted."""
+    def touch(self, first: Sequence[Panel] = ()) -> None:
+        """Draw without delay for a while, because the user has interacted; the panels ``first`` come first."""
+        self._panels.sort(key=lambda panel: panel not in first)
         self._touched_until = self._clock() + TOUCHED_S
         self._rest_until = 0.0
 
     def tick(self) -> int:
         """Update panels that are due; return the number of panels updated."""
-        started = now = self._clock()
+        now = self._clock()
         if now < self._rest_until:
             return 0
         self._unpainted, spent = [], 0.0
@@ -61,16 +89,16 @@ class Frames(QtCore.QObject):
             expected = self._expected.get(panel, TICK_BUDGET_S)
             if self._unpainted and spent + expected > TICK_BUDGET_S:
                 break
-            begun = self._clock()
+            effort = Effort(self._clock, self._processor)
             panel.refresh()
             self._panels.remove(panel)
             self._panels.append(panel)  # the others come first next time
-            now = self._clock()
-            spent += max(expected, now - begun)
-            self._unpainted.append((panel, now - begun))
+            took = effort.seconds
+            spent += max(expected, took)
+            self._unpainted.append((panel, took))
         if self._unpainted:
-            self._drawn.append(now)
-            self._rest_for(now - started)
+            self._drawn.append(self._clock())
+            self._rest_for(sum(took for _, took in self._unpainted))
         return len(self._unpainted)
 
     def draw_all(self) -> None:

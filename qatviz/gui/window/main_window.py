@@ -1,6 +1,5 @@
 """Main window: it assembles panels, actions, docks and status bar, and reacts to the run."""
 
-import time
 from typing import Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -8,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
-from qatviz.gui.model.frames import Frames
+from qatviz.gui.model.frames import Effort, Frames
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.events.panel import EventsPanel
@@ -186,7 +185,8 @@ class MainWindow(RunWindow):
         self.model.changed.connect(self._on_topic)
         self.model.happened.connect(self._on_event)
         self.edits.changed.connect(self._on_edits)
-        self.edits.changed.connect(self.frames.touch)
+        # The preview of an edit is drawn at once, whatever else is out of date.
+        self.edits.changed.connect(lambda: self.frames.touch([self.panels["histograms"], self.panels["tensor"]]))
         self.theme.changed.connect(self._on_theme)
         self.edits.refused.connect(lambda text: self.banner.show_message(text, WARNING))
         self.launcher.prepared.connect(self._on_prepared)
@@ -305,9 +305,9 @@ class MainWindow(RunWindow):
     def event(self, event: QtCore.QEvent) -> bool:
         if event.type() != QtCore.QEvent.UpdateRequest:
             return super().event(event)
-        started = time.perf_counter()
+        effort = Effort()
         handled = super().event(event)  # paints the updated panels
-        self.frames.painted(time.perf_counter() - started)
+        self.frames.painted(effort.seconds)
         return handled
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:

@@ -1,12 +1,12 @@
 """Panel of histograms: a tile for each tensor with its float values and quantized levels overlaid."""
 
-import time
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.analysis.distribution import Distribution, distribution, extent, to_log2
+from qatviz.gui.model.frames import Effort
 from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.model.run_model import RUN, SETTINGS, SNAPSHOT, VALUES
 from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
@@ -120,15 +120,25 @@ class HistogramsPanel(Panel):
         self._tops.clear()
 
     def _draw(self, plan: QuantizationPlan) -> bool:
-        """Paint outdated visible tiles, the longest waiting first; return whether none is left."""
-        started, has_painted = time.perf_counter(), False
-        for name in sorted(self.canvas.visible_names(), key=lambda name: self.canvas.tile(name).drawn):
+        """Paint outdated visible tiles; return whether none is left.
+
+        Tiles of tensors that are being edited come first (the current tensor's before the others), then the longest
+        waiting.
+        """
+        effort, has_painted = Effort(), False
+        edited = {name for name, _ in self.edits.pending}
+
+        def rank(name: str) -> Tuple[int, int]:
+            group = 2 if name not in edited else int(name != self.model.current)
+            return group, self.canvas.tile(name).drawn
+
+        for name in sorted(self.canvas.visible_names(), key=rank):
             tensor, tile = plan.tensor(name), self.canvas.tile(name)
             key = (self._serial, self.model.settings_of(name), self.bar.options, self._common.get(tensor.kind))
             pending = (self._pending_serial, id(self.model.values.get(name))) if self.edits.pending else None
             if tile.key == (key, pending):
                 continue
-            if has_painted and time.perf_counter() - started > BUDGET_S:
+            if has_painted and effort.seconds > BUDGET_S:
                 return False
             had_pending = tile.content is not None and tile.content.pending is not None
             if tile.key is not None and tile.key[0] == key and not had_pending and self._pending(name) is None:
