@@ -8,11 +8,12 @@ from typing import Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from qatviz.analysis.causes import Facts, clipping, few_codes_expected, number, unused_codes
 from qatviz.measures import HIGHER, IDEAL_RMSE_OVER_SCALE, MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import percent_text
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
-from qatviz.settings import MIN_MAX, WEIGHTS, QuantizerSettings
+from qatviz.settings import WEIGHTS, QuantizerSettings
 
 #: Levels, by increasing need for attention.
 NO_LEVEL, GOOD, WARNING, BAD = 0, 1, 2, 3
@@ -23,6 +24,8 @@ LEVEL_SYMBOLS = ("○", "●", "▲", "✖")
 _DOMINATES = 0.5
 #: Below this fraction, clipping is the cost of nudging the range to the grid: values less than half a step outside.
 _MATTERS = 0.1
+#: Magnitude below which squares vanish in float32.
+_UNDERFLOW = 1e-18
 
 _ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 _THRESHOLDS = {
@@ -46,6 +49,7 @@ def levels(
     tensors: Sequence[QuantizedTensor],
     settings: Sequence[QuantizerSettings],
     active: Sequence[bool],
+    facts: Sequence[Optional[Facts]] = (),
 ) -> np.ndarray:
     """Return the level of every measure of every tensor.
 
@@ -55,6 +59,8 @@ def levels(
         float32 ``[len(SNAPSHOT_MEASURES), T]`` as in a snapshot.
     tensors, settings, active : sequence
         ``[T]``: the tensors, the settings they were measured with, and whether they were quantized at all.
+    facts : sequence, optional
+        ``[T]``: how many values there are, which limits the codes in use.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def levels(
     for name, thresholds in _THRESHOLDS.items():
         row = values[_ROW[name]]
         if name == "used_codes":
-            row = row / _attainable_codes(tensors, settings)
+            row = row / _attainable_codes(tensors, settings, facts or [None] * len(tensors))
         sign = -1 if MEASURES[name].better == HIGHER else 1
         with np.errstate(invalid="ignore"):  # comparisons with NaN are False, which is the level of no value
             level = np.where(np.isnan(row), NO_LEVEL, GOOD)
@@ -78,14 +84,20 @@ def levels(
     return found
 
 
-def _attainable_codes(tensors: Sequence[QuantizedTensor], settings: Sequence[QuantizerSettings]) -> np.ndarray:
+def _attainable_codes(
+    tensors: Sequence[QuantizedTensor], settings: Sequence[QuantizerSettings], facts: Sequence[Optional[Facts]]
+) -> np.ndarray:
     """Return the number of codes that the values of each tensor would use if they were spread evenly, float64 ``[T]``.
 
-    n such values leave exp(-n / codes) of the codes unused. The number of values of an activation is not in the plan.
+    Without facts, the number of values of an activation is unknown.
     """
     codes = np.array([s.num_codes for s in settings], np.float64)
     counts = np.array([t.parameters if t.kind == WEIGHTS else np.inf for t in tensors], np.float64)
-    return codes * (1 - np.exp(-counts / codes))
+    found = codes * (1 - np.exp(-counts / codes))
+    for index, (known, chosen) in enumerate(zip(facts, settings)):
+        if known is not None:
+            found[index] = known.attainable_codes(chosen.num_codes)
+    return found
 
 
 def verdict(
@@ -94,8 +106,9 @@ def verdict(
     settings: QuantizerSettings,
     active: bool = True,
     level: Optional[Mapping[str, int]] = None,
+    facts: Optional[Facts] = None,
 ) -> Verdict:
-    """Return the verdict on a tensor: its gravest problem.
+    """Return the verdict on a tensor: its gravest problem, with the cause if it can be looked up.
 
     Parameters
     ----------
@@ -105,6 +118,8 @@ def verdict(
         Whether it is quantized now.
     level : mapping, optional
         Levels by the names of JUDGED, where :func:`levels` has been called already.
+    facts : Facts, optional
+        What its snapshot says about its values; without them, no causes are named.
     """
     if not settings.enabled:
         return Verdict(NO_LEVEL, "In float: this tensor is not quantized.")
@@ -116,93 +131,100 @@ def verdict(
     if not np.isfinite(mse) or not np.isfinite(measures["scale"]):
         return Verdict(BAD, "Its values are not finite: training has diverged.")
     if mse == 0:
+        if facts is not None and 0 < max(-facts.low, facts.high) < _UNDERFLOW:
+            most = number(max(-facts.low, facts.high))
+            return Verdict(WARNING, f"Its values are too small to measure: none is larger than {most}.")
         if np.isnan(measures["sqnr_db"]):
             return Verdict(WARNING, "All of its values are 0.")
         return Verdict(GOOD, "Exact: every value lies on the grid.")
     if level is None:
         column = np.array([[measures[name]] for name in SNAPSHOT_MEASURES], np.float32)
-        found = levels(column, [tensor], [settings], [True])[:, 0]
+        found = levels(column, [tensor], [settings], [True], [facts])[:, 0]
         level = {name: int(found[_ROW[name]]) for name in JUDGED}
-    return _worst(measures, level, tensor, settings)
+    return _worst(measures, level, tensor, settings, facts)
 
 
 def _worst(
-    measures: Mapping[str, float], level: Mapping[str, int], tensor: QuantizedTensor, settings: QuantizerSettings
+    measures: Mapping[str, float],
+    level: Mapping[str, int],
+    tensor: QuantizedTensor,
+    settings: QuantizerSettings,
+    facts: Optional[Facts],
 ) -> Verdict:
-    clipping = measures["mse_clipping"] / measures["mse"]
+    clipped = measures["mse_clipping"] / measures["mse"]
     error = level["sqnr_db"]
-    if clipping > _DOMINATES and max(error, level["clipped"], level["rmse_over_scale"]) > GOOD:
+    if clipped > _DOMINATES and max(error, level["clipped"], level["rmse_over_scale"]) > GOOD:
         return Verdict(
             max(error, level["clipped"], WARNING),
-            f"Clipping dominates: the range is too narrow for these values ({percent_text(measures['clipped'])} "
-            f"lie outside). {_widen(tensor, settings)}",
+            _joined(
+                f"Clipping dominates the error: {percent_text(measures['clipped'])} of the values are out of range.",
+                "" if facts is None else clipping(facts, measures, tensor, settings),
+            ),
         )
     if level["used_codes"] == BAD:
-        return Verdict(BAD if error > GOOD else WARNING, _few_codes(measures, tensor, settings))
+        return Verdict(BAD if error > GOOD else WARNING, _few_codes(measures, tensor, settings, facts))
     if level["flushed"] == BAD and error > GOOD:
         return Verdict(
             BAD,
-            f"Most values become 0 ({percent_text(measures['flushed'])}): the quantization step is larger than they "
-            f"are. {_tighten(tensor, settings)}",
+            _joined(
+                f"Most values become 0 ({percent_text(measures['flushed'])}): they are smaller than half a "
+                "quantization step.",
+                *([] if facts is None else unused_codes(facts, measures, tensor, settings)),
+            ),
         )
     if level["used_codes"] > GOOD:
-        return Verdict(max(error, WARNING), _few_codes(measures, tensor, settings))
+        return Verdict(max(error, WARNING), _few_codes(measures, tensor, settings, facts))
     if error > GOOD:
         return Verdict(
             error,
-            f"Rounding dominates: {settings.num_bits} bits are few for this "
-            f"tensor.{' Try per channel.' if tensor.kind == WEIGHTS and not settings.per_channel else ''}",
+            _joined(
+                f"Rounding dominates the error, which is {_relative(measures)}.",
+                *([] if facts is None else unused_codes(facts, measures, tensor, settings)),
+                "" if facts is None else few_codes_expected(facts, measures["used_codes"], settings),
+            ),
         )
-    if level["clipped"] > GOOD and clipping > _MATTERS:
+    if level["clipped"] > GOOD and clipped > _MATTERS:
         return Verdict(
             WARNING,
-            f"{percent_text(measures['clipped'])} of the values are clipped, though they are not far outside the "
-            "range.",
+            f"{percent_text(measures['clipped'])} of the values are clipped, which makes {percent_text(clipped)} of "
+            "the squared error.",
         )
     if level["flushed"] > GOOD:
         return Verdict(
             WARNING,
-            f"{percent_text(measures['flushed'])} of the values become 0; they are small, so the error stays small.",
+            f"{percent_text(measures['flushed'])} of the values become 0; still, the error is only "
+            f"{_relative(measures)}.",
         )
     if level["flip_rate"] > GOOD:
         return Verdict(
             WARNING,
-            f"{percent_text(measures['flip_rate'])} of the codes changed since the last snapshot. If that does not "
-            "calm down, weights oscillate between two codes: a lower learning rate helps.",
+            f"{percent_text(measures['flip_rate'])} of the codes changed since the last snapshot: weights move by a "
+            "quantization step, or oscillate between two codes.",
         )
-    return Verdict(GOOD, f"Good: the error is {_size_of_error(measures)}.")
+    note = "" if facts is None else few_codes_expected(facts, measures["used_codes"], settings)
+    return Verdict(GOOD, _joined(f"Good: the error is {_size_of_error(measures)}.", note))
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _relative(measures: Mapping[str, float]) -> str:
+    decades = -measures["sqnr_db"] / 20
+    return f"{percent_text(10**decades if not decades > 30 else float('inf'))} of the signal"
 
 
 def _size_of_error(measures: Mapping[str, float]) -> str:
-    text = f"{percent_text(10 ** (-measures['sqnr_db'] / 20))} of the signal"
+    text = _relative(measures)
     if measures["rmse_over_scale"] <= 1.1 * IDEAL_RMSE_OVER_SCALE:
-        text += ", and no larger than rounding must make it"
+        text += ", no larger than that of rounding evenly spread values"
     return text
 
 
-def _few_codes(measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
-    return f"Only {measures['used_codes']:,.0f} of {settings.num_codes:,} codes are used: {_unused(tensor, settings)}"
-
-
-def _widen(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
-    if tensor.kind == WEIGHTS:
-        return "Try the min-max range." if settings.range_method != MIN_MAX else "Unfreeze its range."
-    return "Let the moving average catch up, or give it a shorter memory."
-
-
-def _tighten(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
-    if tensor.kind != WEIGHTS:
-        return "Try more bits."
-    return f"Try more bits, {'' if settings.per_channel else 'per channel, or '}a percentile range."
-
-
-def _unused(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
-    if settings.symmetric and tensor.nonnegative:
-        return "a symmetric grid leaves its negative half unused, as no value is below 0. Try symmetric off."
-    if settings.power_of_two:
-        return "the scale is rounded up to a power of two."
-    if tensor.kind != WEIGHTS:
-        return "outliers stretch the range, or the values are sparse."
-    if settings.per_channel:
-        return "outliers stretch the range. Try a percentile range."
-    return "outliers stretch the range. Try per channel or a percentile range."
+def _few_codes(
+    measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings, facts: Optional[Facts]
+) -> str:
+    return _joined(
+        f"Only {measures['used_codes']:,.0f} of {settings.num_codes:,} codes are used.",
+        *([] if facts is None else unused_codes(facts, measures, tensor, settings)),
+    )

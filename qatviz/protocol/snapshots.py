@@ -35,6 +35,10 @@ STEP_MEASURES = (*TENSOR_MEASURES, *STANDARD_ERRORS)
 SNAPSHOT_MEASURES = (*TENSOR_MEASURES, "used_codes", "effective_bits", "flip_rate")
 
 
+#: Largest number of distinct values of a tensor that are counted.
+MOST_DISTINCT = 256
+
+
 def read_only(array: np.ndarray) -> np.ndarray:
     """Make ``array`` read-only, so that threads can share it, and return it."""
     array.setflags(write=False)
@@ -86,6 +90,11 @@ class TensorHistogram:
         float32 / int32, ``[num_channels]`` where quantized per channel, else ``[1]``.
     size : int
         Number of measured values; 0 if unknown (in records of 0.1.0).
+    zeros : int or None
+        Number of measured values that are 0; None in records of older versions.
+    distinct : int or None
+        Number of distinct measured values; None if there are many (over :data:`MOST_DISTINCT`, or a sample says so), or
+        in records of older versions.
     """
 
     edges: np.ndarray
@@ -98,12 +107,19 @@ class TensorHistogram:
     scale: np.ndarray
     zero_point: np.ndarray
     size: int = 0
+    zeros: Optional[int] = None
+    distinct: Optional[int] = None
 
     @property
     def sample(self) -> Optional[int]:
         """Number of values in the histograms if they are of a sample; None if they are of all measured values."""
         counted = int(self.float_counts.sum())
         return counted if counted < self.size else None
+
+    @property
+    def count(self) -> int:
+        """Number of measured values, as far as known."""
+        return self.size or int(self.float_counts.sum())
 
 
 @dataclass(frozen=True)

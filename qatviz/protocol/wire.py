@@ -147,6 +147,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
         "enabled": list(snapshot.enabled),
         "position": snapshot.position,
         "histograms": [[name, known.code_min, known.size] for name, known in snapshot.histograms.items()],
+        "value_counts": [[known.zeros, known.distinct] for known in snapshot.histograms.values()],
     }
     arrays = {"values": snapshot.values}
     for i, histogram in enumerate(snapshot.histograms.values()):
@@ -161,12 +162,17 @@ def unpack_snapshot(blob: bytes) -> Snapshot:
     """Return the snapshot in a blob made by `pack_snapshot`; raises like `unpack`."""
     header, arrays = unpack(blob)
     histograms = {}
-    for i, (name, code_min, *size) in enumerate(header["histograms"]):  # records of 0.1.0 have no size
+    unknown = [[None, None]] * len(header["histograms"])
+    described = zip(header["histograms"], header.get("value_counts", unknown))
+    for i, ((name, code_min, *size), value_counts) in enumerate(described):  # records of 0.1.0 have no size
         fields = {field: arrays.get(f"{i}.{field}") for field in _HISTOGRAM_ARRAYS}
         missing = [field for field, array in fields.items() if array is None and field != "code_counts"]
         if missing:
             raise ValueError(f"histogram of {name!r} lacks {', '.join(missing)}")
-        histograms[str(name)] = TensorHistogram(code_min=int(code_min), size=int(*size), **fields)
+        zeros, distinct = (None if number is None else int(number) for number in value_counts)
+        histograms[str(name)] = TensorHistogram(
+            code_min=int(code_min), size=int(*size), zeros=zeros, distinct=distinct, **fields
+        )
     return Snapshot(
         step=int(header["step"]),
         seconds=float(header["seconds"]),

@@ -62,7 +62,7 @@ class RunData:
     history : History
         ``loss``, ``learning_rate``, ``TENSOR/MEASURE`` for the CURVE_MEASURES, ``snapshot:TENSOR/flip_rate``, and the
         evaluations, such as ``accuracy.quantized``.
-    first, last : Snapshot or None
+    first, before_last, last : Snapshot or None
     log : tuple of LoggedEvent
     turns : tuple of Turn
         By step.
@@ -80,6 +80,7 @@ class RunData:
     total_steps: Optional[int]
     history: History = field(repr=False)
     first: Optional[Snapshot] = field(repr=False)
+    before_last: Optional[Snapshot] = field(repr=False)
     last: Optional[Snapshot] = field(repr=False)
     log: Tuple[LoggedEvent, ...] = field(repr=False)
     turns: Tuple[Turn, ...] = field(repr=False)
@@ -133,7 +134,7 @@ def _read_run(reader: RecordReader) -> RunData:
     first_book = SettingsBook.from_dict(plan, about["settings"])
     log, missing = _log(reader)
     names = [tensor.name for tensor in plan.tensors]
-    first, last = _first_and_last(reader, outcome.step)
+    first, before_last, last = _first_and_last(reader, outcome.step)
     turns = turns_of(outcome, first_book, log, lambda *where: _near(reader, outcome, names, *where))
     return RunData(
         about,
@@ -145,6 +146,7 @@ def _read_run(reader: RecordReader) -> RunData:
         reader.plan().steps,
         _history(reader, names, outcome),
         first,
+        before_last,
         last,
         log,
         turns,
@@ -159,15 +161,15 @@ def _log(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[str, ...]
     return tuple(found), (missing,) if unknown else ()
 
 
-def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot], Optional[Snapshot]]:
-    """Return the first and the last snapshot; those between may be deleted while a running run is read."""
+def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot], ...]:
+    """Return the first, the last but one and the last snapshot; some may be deleted while a running run is read."""
     steps = [step for step in reader.snapshots() if step <= until]
     if not steps:
-        return None, None
-    first, last = (list(reader.iter_snapshots(step, step)) for step in (steps[0], steps[-1]))
-    if not first or not last:
+        return None, None, None
+    first, before, last = (list(reader.iter_snapshots(step, step)) for step in (steps[0], steps[-2:][0], steps[-1]))
+    if not first or not before or not last:
         return _first_and_last(reader, until)
-    return first[0], first[0] if len(steps) == 1 else last[0]
+    return first[0], before[0] if len(steps) > 1 else None, first[0] if len(steps) == 1 else last[0]
 
 
 def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> History:

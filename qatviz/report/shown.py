@@ -65,6 +65,7 @@ def shown_run(
         about.get("steps"),
         history,
         snapshots[0] if snapshots else None,
+        snapshots[-2] if len(snapshots) > 1 else None,
         snapshots[-1] if snapshots else None,
         tuple(log),
         turns_of(outcome, first_book, log, lambda step, tensors: history),

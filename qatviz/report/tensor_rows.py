@@ -1,10 +1,11 @@
 """State of each quantized tensor at the end of the run: settings, newest measures, verdict."""
 
 from dataclasses import replace
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from qatviz.analysis.causes import Facts, facts_of
 from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, Verdict, levels, verdict
 from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.plan import QuantizedTensor
@@ -71,17 +72,21 @@ def tensor_rows(run: RunData) -> List[TensorRow]:
     settings = [run.book.of(tensor.name) for tensor in tensors]
     values = np.full((len(SNAPSHOT_MEASURES), len(tensors)), np.nan, np.float32)
     measured = settings
+    facts: List[Optional[Facts]] = [None] * len(tensors)
     if run.last is not None:
         values = run.last.values
+        facts = facts_of(run.last, run.book.plan, run.before_last)
         measured = [replace(s, num_bits=bits) for s, bits in zip(settings, run.last.num_bits)]
     enabled = run.last.enabled if run.last is not None else (False,) * len(tensors)
-    found = levels(values, tensors, measured, enabled)
+    found = levels(values, tensors, measured, enabled, facts)
     rows = []
     for index, tensor in enumerate(tensors):
         measures = dict(zip(SNAPSHOT_MEASURES, values[:, index].tolist()))
         level = dict(zip(SNAPSHOT_MEASURES, found[:, index].tolist()))
         is_active = run.is_active(tensor.name)
-        judged = verdict(measures, tensor, measured[index], is_active, {name: level[name] for name in JUDGED})
+        judged = verdict(
+            measures, tensor, measured[index], is_active, {name: level[name] for name in JUDGED}, facts[index]
+        )
         rows.append(
             TensorRow(
                 tensor, settings[index], measured[index], is_active, measures, level, judged, run.last is not None

@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
-from qatviz.protocol.snapshots import STEP_SAMPLE
+from qatviz.protocol.snapshots import MOST_DISTINCT, STEP_SAMPLE
 from qatviz.quant.constants import shared_constant
 from qatviz.quant.fake_quant import Quantized
 from qatviz.quant.live import LiveQuantizers
@@ -29,6 +29,8 @@ SNAPSHOT_VALUES = 262144
 #: Approximate largest number of values in a histogram: of a larger tensor evenly spaced rows of all channels. Measures
 #: and counts of codes are sums over all values; sorting all into bins would take several times as long.
 HISTOGRAM_SAMPLE = 65536
+#: Approximate number of values that decide whether distinct values are counted.
+_DISTINCT_SAMPLE = 1024
 #: Largest bit width with a count for each code.
 MAX_CODE_BITS = 8
 #: Entries of :attr:`SnapshotTensors.measures`: means over the tensor, then measures that only a snapshot has.
@@ -73,6 +75,7 @@ class SnapshotTensors(NamedTuple):
     code_counts: tf.Tensor  # int32 [2**MAX_CODE_BITS], zero beyond the number of codes
     channel_min: tf.Tensor
     channel_max: tf.Tensor
+    value_counts: tf.Tensor  # int32 [2]: zeros, and distinct values or -1 where there are many
     scale: tf.Tensor  # [channels]; all equal unless quantized per channel
     zero_point: tf.Tensor
 
@@ -210,8 +213,22 @@ def _measured(
         shown,
         channel_min,
         channel_max,
+        tf.stack([tf.size(source) - tf.cast(tf.count_nonzero(source), tf.int32), _distinct(source)]),
         codes,
     )
+
+
+def _distinct(values: tf.Tensor) -> tf.Tensor:
+    """Return the number of distinct values; -1 if a sample has more than MOST_DISTINCT, or all together do."""
+    flat = tf.reshape(values, [-1])
+
+    def count(part: tf.Tensor) -> tf.Tensor:
+        found = tf.size(tf.unique(part).y)
+        return tf.where(found > MOST_DISTINCT, -1, found)
+
+    # Counting is slow where there is much to count, which a sample tells.
+    sample = flat[:: tf.maximum(1, tf.bitwise.bitwise_or(tf.size(flat) // _DISTINCT_SAMPLE, 1))]
+    return tf.cond(count(sample) < 0, lambda: tf.constant(-1), lambda: count(flat))
 
 
 def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:

@@ -67,4 +67,6 @@ def _histogram(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: b
         scale=read_only(scale.copy()),
         zero_point=read_only(zero_point.copy()),
         size=int(fetched.size),
+        zeros=int(fetched.value_counts[0]),
+        distinct=int(fetched.value_counts[1]) if fetched.value_counts[1] >= 0 else None,
     )

@@ -17,6 +17,7 @@ from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import (
+    MOST_DISTINCT,
     SNAPSHOT_MEASURES,
     STEP_MEASURES,
     Snapshot,
@@ -205,6 +206,8 @@ class StagedRun(RunHandle):
                 read_only(np.atleast_1d(np.float32(grid.scale))),
                 read_only(np.atleast_1d(np.int32(grid.zero_point))),
                 values.size,
+                int(np.count_nonzero(values == 0)),
+                np.unique(values).size if np.unique(values).size <= MOST_DISTINCT else None,
             )
         snapshot = Snapshot(
             self.step,

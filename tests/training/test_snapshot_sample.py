@@ -2,16 +2,29 @@
 
 import numpy as np
 import pytest
-from small_runs import dataset, spec
+from small_runs import dataset, mlp, spec
 from training_cases import Driver
 
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU
 from qatviz.protocol.commands import InspectTensor
-from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues
+from qatviz.protocol.snapshots import MOST_DISTINCT, SNAPSHOT_MEASURES, Snapshot, TensorValues
 from qatviz.quant.affine import AffineGrid, quantize
 from qatviz.quant.measures import measure
 from qatviz.training.probes import HISTOGRAM_SAMPLE
+
+
+def test_zeros_and_distinct_values_are_counted_where_they_are_few():
+    """ReLU outputs have zeros, the input has as many distinct values as the pixels take, weights have very many."""
+    with Driver(spec(mlp(), dataset())) as driver:
+        for name in ("input.activations", "dense1.activations", "dense1.weights"):
+            driver.run.send(InspectTensor(name))
+            found = driver.until(lambda item: isinstance(item, TensorValues) and item.name == name)
+            snapshot = [item for item in driver.news if isinstance(item, Snapshot) and item.step == found.step][-1]
+            values = found.values
+            histogram, distinct = snapshot.histograms[name], np.unique(values).size
+            assert histogram.count == values.size and histogram.zeros == np.count_nonzero(values == 0)
+            assert histogram.distinct == (distinct if distinct <= MOST_DISTINCT else None), name
 
 
 @pytest.mark.parametrize("settings", [{}, {"per_channel": True}, {"range_method": "percentile", "percentile": 90.0}])

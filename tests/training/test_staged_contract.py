@@ -37,14 +37,16 @@ OWN_NUMBERS = {
     Snapshot: {"seconds", "values"},
     TensorHistogram: {
         "edges",
+        "distinct",
         "float_counts",
         "quantized_counts",
         "code_counts",
         "channel_min",
         "channel_max",
         "scale",
-        "zero_point",
         "size",
+        "zero_point",
+        "zeros",
     },
     TensorValues: {"values"},
 }

@@ -267,6 +267,13 @@ class RunModel(QtCore.QObject):
             return (VALUES,)
         return self._process_event(item)
 
+    @property
+    def earlier_snapshot(self) -> Optional[Snapshot]:
+        """The snapshot before the newest on the present branch, if there is one."""
+        newest = self.snapshot
+        earlier = [] if newest is None else [kept for kept in self.snapshots[-2:] if kept.step < newest.step]
+        return earlier[-1] if earlier else None
+
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         kept = (self._timeline.place(snapshot.point), snapshot)

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, List, Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtCore import Qt
 
+from qatviz.analysis.causes import facts_of
 from qatviz.gui.model.edits import Key
 from qatviz.gui.model.run_model import EVENTS, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.layers.columns import INDEX
@@ -158,7 +159,9 @@ class LayersPanel(Panel):
         is_back = snapshot is None or (self._snapshot is not None and snapshot.step < self._snapshot.step)
         self._snapshot = snapshot
         settings = [] if snapshot is None else [self.model.settings_at(snapshot, t.name) for t in self.model.tensors]
-        self.source.rows.set_snapshot(snapshot, settings)
+        plan, earlier = self.model.plan, self.model.earlier_snapshot
+        facts = [] if snapshot is None or plan is None else facts_of(snapshot, plan, earlier)
+        self.source.rows.set_snapshot(snapshot, settings, facts)
         # Values change all the time: sorting would move rows away from the pointer.
         if not self.view.underMouse():
             self._resort()

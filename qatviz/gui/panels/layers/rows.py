@@ -5,6 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.analysis.causes import Facts
 from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, NO_LEVEL, Verdict, levels, verdict
 from qatviz.gui.panels.layers.columns import COLUMNS, MEASURES, SETTINGS, Column
 from qatviz.measures import FLOAT_BITS, size_bytes
@@ -53,6 +54,7 @@ class Rows:
         self._was_active: Tuple[bool, ...] = (False,) * len(self.tensors)
         self._values = np.full((len(SNAPSHOT_MEASURES), len(self.tensors)), np.nan, np.float32)
         self._levels = np.zeros(self._values.shape, np.int8)
+        self._facts: List[Optional[Facts]] = [None] * len(self.tensors)
         self._verdicts: Dict[int, Verdict] = {}
         self._cells: Dict[Tuple[int, str], Cell] = {}
 
@@ -72,15 +74,21 @@ class Rows:
             self.wanted_active = [s.is_active(step) for s in self.wanted]
             self._forget()
 
-    def set_snapshot(self, snapshot: Optional[Snapshot], settings: Sequence[QuantizerSettings] = ()) -> None:
-        """Set the newest measures, and the settings with which they were taken; None if there are none yet."""
+    def set_snapshot(
+        self,
+        snapshot: Optional[Snapshot],
+        settings: Sequence[QuantizerSettings] = (),
+        facts: Sequence[Optional[Facts]] = (),
+    ) -> None:
+        """Set the newest measures, or None, with the settings and the facts on the values that verdicts refer to."""
+        self._facts = list(facts) or [None] * len(self.tensors)
         if snapshot is None:
             self._values = np.full_like(self._values, np.nan)
             self._levels = np.zeros_like(self._levels)
             self._measured_with, self._was_active = [], (False,) * len(self.tensors)
         else:
             self._values, self._measured_with, self._was_active = snapshot.values, list(settings), snapshot.enabled
-            self._levels = levels(snapshot.values, self.tensors, settings, snapshot.enabled)
+            self._levels = levels(snapshot.values, self.tensors, settings, snapshot.enabled, self._facts)
         self._forget()
 
     # Queries of the table
@@ -101,7 +109,9 @@ class Rows:
         if row not in self._verdicts:
             measures = dict(zip(SNAPSHOT_MEASURES, self._values[:, row].tolist()))
             level = {name: int(self._levels[_ROW[name], row]) for name in JUDGED}
-            self._verdicts[row] = verdict(measures, self.tensors[row], self._as_measured(row), self.active[row], level)
+            self._verdicts[row] = verdict(
+                measures, self.tensors[row], self._as_measured(row), self.active[row], level, self._facts[row]
+            )
         return self._verdicts[row]
 
     def value(self, row: int, column: Column) -> Any:

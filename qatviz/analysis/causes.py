@@ -1,0 +1,299 @@
+"""Causes of a tensor's error and of unused codes, looked up in its snapshot.
+
+Each sentence is true of the measured values: there are no guesses from settings.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.measures import MEASURES
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.number_format import percent_text
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
+from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE, WEIGHTS, QuantizerSettings
+
+#: Factor by which a cause must reduce the codes in use to be named.
+NAMED_FACTOR = 1.5
+#: Fraction of the values left out at each end to find where nearly all are.
+_TAIL = 0.0005
+#: From this number of values on, a single one can be a tail.
+_ENOUGH_FOR_TAILS = 100
+#: Fractions of the movement expected of a moving average above and below which it follows, or is steady.
+_FOLLOWS, _STEADY = 0.5, 0.1
+
+
+class Motion(NamedTuple):
+    """The representable range in an earlier snapshot, and the number of training steps since."""
+
+    range_min: float
+    range_max: float
+    steps: int
+
+
+class Partner(NamedTuple):
+    """A tensor that shares the grid, and its smallest and largest value."""
+
+    name: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a snapshot says about the values of one tensor.
+
+    ``partners`` are the other tensors of its group; ``motion`` is None if there is no earlier snapshot.
+    """
+
+    histogram: TensorHistogram
+    partners: Tuple[Partner, ...] = ()
+    motion: Optional[Motion] = None
+
+    @property
+    def low(self) -> float:
+        """Smallest value."""
+        return float(self.histogram.channel_min.min())
+
+    @property
+    def high(self) -> float:
+        """Largest value."""
+        return float(self.histogram.channel_max.max())
+
+    def attainable_codes(self, num_codes: int) -> float:
+        """Return the number of codes that so many values would use if they were spread evenly over all codes.
+
+        ``n`` such values leave ``exp(-n / codes)`` of the codes unused. Zeros have one code, and no value has two.
+        """
+        count, zeros = self.histogram.count, self.histogram.zeros or 0
+        codes = num_codes * (1 - math.exp(-(count - zeros) / num_codes)) + min(zeros, 1)
+        return max(1.0, min(codes, num_codes, self.histogram.distinct or num_codes))
+
+    def core(self) -> Tuple[float, float, int]:
+        """Return bin edges between which nearly all values of the histogram lie, and the number of those outside."""
+        counts, edges = self.histogram.float_counts, self.histogram.edges
+        total = int(counts.sum())
+        if total < _ENOUGH_FOR_TAILS:
+            return self.low, self.high, 0
+        tail = max(1, int(_TAIL * total))
+        below = np.cumsum(counts)
+        first = int(np.searchsorted(below, tail, side="right"))
+        last = int(np.searchsorted(below, total - tail, side="left"))
+        outside = int(total - counts[first : last + 1].sum())
+        return max(self.low, float(edges[first])), min(self.high, float(edges[last + 1])), outside
+
+
+def facts_of(snapshot: Snapshot, plan: QuantizationPlan, earlier: Optional[Snapshot] = None) -> List[Optional[Facts]]:
+    """Return the facts on each tensor of the plan; None for one that the snapshot lacks."""
+    rows = [SNAPSHOT_MEASURES.index(name) for name in ("range_min", "range_max")]
+    found = [
+        None if tensor.name not in snapshot.histograms else Facts(snapshot.histograms[tensor.name])
+        for tensor in plan.tensors
+    ]
+    facts: List[Optional[Facts]] = [None] * len(found)
+    for members in plan.groups:
+        for index in members:
+            own, motion = found[index], None
+            if own is None:
+                continue
+            others = [(plan.tensors[other].name, found[other]) for other in members if other != index]
+            if earlier is not None and earlier.step < snapshot.step and earlier.values.shape == snapshot.values.shape:
+                range_min, range_max = earlier.values[rows, index].tolist()
+                motion = Motion(range_min, range_max, snapshot.step - earlier.step)
+            partners = tuple(Partner(name, other.low, other.high) for name, other in others if other is not None)
+            facts[index] = Facts(own.histogram, partners, motion)
+    return facts
+
+
+def number(value: float) -> str:
+    """Return a value in three significant digits."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def _between(low: float, high: float) -> str:
+    return f"from {number(low)} to {number(high)}"
+
+
+def unused_codes(
+    facts: Facts, measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings
+) -> List[str]:
+    """Return sentences on why codes are unused, at most two, the cause of most unused codes first."""
+    causes = [
+        *_by_group(facts),
+        *_by_grid(facts, measures, settings),
+        *_by_range(facts, measures, tensor, settings),
+        *_by_values(facts, measures, settings),
+    ]
+    if tensor.kind == WEIGHTS and not settings.per_channel:
+        causes += _by_channels(facts)
+    named = sorted((cause for cause in causes if cause[0] >= NAMED_FACTOR), key=lambda cause: -cause[0])
+    return [text for _, text in named[:2]]
+
+
+Cause = Tuple[float, str]  # factor by which fewer codes are in use, and the sentence
+
+
+def _by_group(facts: Facts) -> List[Cause]:
+    if not facts.partners:
+        return []
+    widest = max(facts.partners, key=lambda partner: _extent(partner.low, partner.high))
+    factor = _extent(widest.low, widest.high) / max(_extent(facts.low, facts.high), 1e-30)
+    return [
+        (
+            factor,
+            f"It shares its grid with {widest.name}, whose values reach {_between(widest.low, widest.high)}, its own "
+            f"{_between(facts.low, facts.high)}.",
+        )
+    ]
+
+
+def _by_grid(facts: Facts, measures: Mapping[str, float], settings: QuantizerSettings) -> List[Cause]:
+    low, high = np.minimum(facts.histogram.channel_min, 0), np.maximum(facts.histogram.channel_max, 0)
+    if not settings.per_channel:
+        low, high = low.min(keepdims=True), high.max(keepdims=True)
+    causes = []
+    if settings.symmetric:
+        shorter, longer = np.minimum(-low, high), np.maximum(-low, high)
+        one_sided = np.count_nonzero(shorter < 0.5 * longer)
+        factor = float(np.median(2 * longer / np.maximum(longer + shorter, 1e-30)))
+        if settings.per_channel:
+            text = (
+                f"In {one_sided:,} of {low.size:,} channels the values reach less than half as far on one side of 0 as "
+                "on the other, and a symmetric grid has as many codes for either side."
+            )
+        else:
+            text = (
+                f"The values reach {_between(facts.low, facts.high)}, and a symmetric grid has as many codes for "
+                "either side of 0."
+            )
+        causes.append((factor, text))
+    if settings.power_of_two and not settings.per_channel and not facts.partners:
+        needed = 2 * float(longer[0]) if settings.symmetric else float((high - low)[0])
+        factor = measures["scale"] * (settings.num_codes - 1) / max(needed, 1e-30)
+        if factor <= 2:
+            causes.append((factor, f"The scale is rounded up to a power of two, to {number(factor)} times the needed."))
+    return causes
+
+
+def _by_range(
+    facts: Facts, measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings
+) -> List[Cause]:
+    """Return the cause that the range is wider than the present values, which a range that follows them is not."""
+    is_held = tensor.kind != WEIGHTS or settings.range_method == FROZEN
+    if not is_held or settings.per_channel or facts.partners or settings.power_of_two:
+        return []
+    reach = max(-facts.low, facts.high, 0.0)
+    needed = 2 * reach if settings.symmetric else _extent(facts.low, facts.high)
+    extent = measures["range_max"] - measures["range_min"]
+    whose = "The frozen range" if settings.range_method == FROZEN else "The moving average of the range"
+    text = (
+        f"{whose} reaches {_between(measures['range_min'], measures['range_max'])}, the present values only "
+        f"{_between(facts.low, facts.high)}."
+    )
+    return [(extent / max(needed, 1e-30), text)]
+
+
+def _by_values(facts: Facts, measures: Mapping[str, float], settings: QuantizerSettings) -> List[Cause]:
+    low, high = facts.low, facts.high
+    extent, nearest = _extent(low, high), max(low, -high)
+    causes = []
+    if nearest > 0:
+        text = (
+            f"The values reach {_between(low, high)}, and every grid contains 0: "
+            f"{percent_text(nearest / extent)} of that range, next to 0, holds no value."
+        )
+        causes.append((extent / max(high - low, 1e-30), text))
+    first, last, outside = facts.core()
+    if outside:
+        sample = facts.histogram.sample
+        text = (
+            f"All but {outside:,} of {facts.histogram.count if sample is None else sample:,} "
+            f"{'measured' if sample is None else 'sampled'} values lie between {number(first)} and "
+            f"{number(last)}; the {'other stretches' if outside == 1 else 'others stretch'} the range "
+            f"{_between(low, high)}."
+        )
+        # What an offset costs is a cause of its own.
+        causes.append(((high - low) / max(last - first, 1e-30), text))
+    return causes
+
+
+def _by_channels(facts: Facts) -> List[Cause]:
+    low, high = np.minimum(facts.histogram.channel_min, 0), np.maximum(facts.histogram.channel_max, 0)
+    if low.size < 2:
+        return []
+    extents = (high - low).astype(np.float64)
+    widest, median = int(np.argmax(extents)), float(np.median(extents))
+    if not median > 0:
+        return []
+    text = (
+        f"One grid serves all channels: channel {widest} spans {number(extents[widest])}, half of the channels at most "
+        f"{number(median)}."
+    )
+    return [(float(extents[widest]) / median, text)]
+
+
+def few_codes_expected(facts: Facts, used: float, settings: QuantizerSettings) -> str:
+    """Return why the values can't use many codes; empty if they use many, or could."""
+    if not used < 0.5 * settings.num_codes:  # also if unknown
+        return ""
+    thresholds = MEASURES["used_codes"].thresholds
+    assert thresholds is not None
+    attainable = facts.attainable_codes(settings.num_codes)
+    if attainable > thresholds.warning * settings.num_codes or used < thresholds.warning * attainable:
+        return ""
+    histogram = facts.histogram
+    codes = f"{used:,.0f} of {settings.num_codes:,} codes"
+    if histogram.distinct is not None and histogram.distinct < min(histogram.count, settings.num_codes):
+        return f"There are {histogram.distinct:,} distinct values, which use {codes}."
+    zeros = f", {histogram.zeros:,} of them 0" if histogram.zeros else ""
+    return f"{histogram.count:,} values are measured{zeros}; they use {codes}."
+
+
+def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
+    """Return why values lie outside the representable range; empty if that is not known."""
+    low, high = measures["range_min"], measures["range_max"]
+    if settings.range_method == PERCENTILE:
+        return f"The percentile range leaves out {number(100 - settings.percentile)} % of the values on purpose."
+    if settings.range_method == MSE:
+        return "The range of least squared error clips where that costs less than a larger quantization step."
+    if settings.per_channel and tensor.kind == WEIGHTS:
+        return ""
+    reach = f"The range reaches {_between(low, high)}, the values {_between(facts.low, facts.high)}."
+    if settings.range_method == FROZEN:
+        return f"{reach} It is frozen."
+    if settings.range_method == MIN_MAX:
+        return f"{reach} It is held."
+    return f"{reach} {_average(facts, measures, settings)}"
+
+
+def _average(facts: Facts, measures: Mapping[str, float], settings: QuantizerSettings) -> str:
+    """Return the state of a moving average below the present extremes: whether it follows them or is steady."""
+    plain = "It is the moving average of the extremes of batches."
+    motion = facts.motion
+    if motion is None:
+        return plain
+    is_above = facts.high - measures["range_max"] >= measures["range_min"] - facts.low
+    extreme, now, before = (
+        (facts.high, measures["range_max"], motion.range_max)
+        if is_above
+        else (facts.low, measures["range_min"], motion.range_min)
+    )
+    expected = (extreme - before) * (1 - settings.ema_decay**motion.steps)
+    moved = (now - before) / expected if expected else 0.0
+    end = "upper" if is_above else "lower"
+    past = f"{number(before)} {motion.steps:,} steps ago, {number(now)} now"
+    if moved >= _FOLLOWS:
+        return f"Its {end} end is a moving average that still follows them ({past})."
+    if abs(moved) <= _STEADY:
+        return (
+            f"Its {end} end is a moving average that is steady ({past}): it is the mean of the extremes of batches, "
+            "which rarer values exceed."
+        )
+    return plain
+
+
+def _extent(low: float, high: float) -> float:
+    """Return the length of the range that contains ``low``, ``high`` and 0."""
+    return max(high, 0.0) - min(low, 0.0)
