@@ -3,11 +3,11 @@
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["launch", "train"]
+__all__ = ["evaluate", "launch", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `qatviz.train` and `qatviz.launch` on first use, since they are slow to import."""
+    """Import the functions of :mod:`qatviz.api` on first use, since they are slow to import."""
     if name in __all__:
         from qatviz import api
 

@@ -1,9 +1,10 @@
-"""API for scripts: :func:`train` trains in the terminal, :func:`launch` in the window."""
+"""API for scripts: :func:`train` trains in the terminal, :func:`launch` in the window; :func:`evaluate`."""
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple, Union, cast
+from typing import Any, Dict, Optional, Sequence, Tuple, Union, cast
 
 import numpy as np
 
@@ -16,10 +17,12 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.session.begin import ARRAYS, DATA_FILE, begin
 from qatviz.session.changes import parse_change
+from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
+from qatviz.session.evaluation import evaluate as evaluate_recorded
 from qatviz.session.folders import new_run_directory
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
-from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
+from qatviz.session.request import NO_LIMIT, EvaluationRequest, NewRunRequest, names_model
 from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, RunSettings
 from qatviz.telemetry.outcome import Outcome
@@ -27,7 +30,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import FAILED, Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-__all__ = ["DATA_FILE", "Trained", "launch", "request_of", "train"]
+__all__ = ["DATA_FILE", "Trained", "evaluate", "launch", "request_of", "train"]
 
 #: Time limit in seconds for the end of a run after its window was closed.
 _END_TIMEOUT_S = 30.0
@@ -112,6 +115,51 @@ class Trained:
 
         source = state_source(self._spec, self.moment, examples)
         return format_named(format).export(source, path, options)
+
+    def evaluate(self, changes: Sequence[str] = (), preset: Optional[str] = None) -> SettingsEvaluation:
+        """Evaluate the final state under other settings, without training; see :func:`evaluate`."""
+        evaluator = Evaluator(replace(self._spec, start=self.moment))
+        try:
+            return evaluate_changes(
+                evaluator, preset, tuple(map(parse_change, changes)), self.outcome.evaluations, _print_notice
+            )
+        finally:
+            evaluator.close()
+
+
+def evaluate(
+    directory: Union[str, Path],
+    changes: Sequence[str] = (),
+    preset: Optional[str] = None,
+    checkpoint: Optional[str] = None,
+    data: Optional[str] = None,
+) -> SettingsEvaluation:
+    """Evaluate a recorded run under other settings, without training; the run and its record do not change.
+
+    Parameters
+    ----------
+    directory : str or Path
+    changes : sequence of str
+        Changes of settings as on the command line: ``["conv1.weights.num_bits=3"]``.
+    preset : str, optional
+        Settings of all quantizers, before ``changes``; by default those of the checkpoint.
+    checkpoint : str, optional
+        Name of the checkpoint; by default the newest.
+    data : str, optional
+        Current name or path of the data; by default as recorded.
+
+    Returns
+    -------
+    qatviz.session.evaluation.SettingsEvaluation
+        ``scores`` in four modes, ``changes``, ``step``, and ``recorded``: the run's own scores.
+
+    Raises
+    ------
+    RecordError, DataError, SettingError
+    """
+    keep_tensorflow_quiet()
+    request = EvaluationRequest(os.fspath(directory), checkpoint, preset, tuple(map(parse_change, changes)), data)
+    return evaluate_recorded(request, _print_notice)
 
 
 def train(

@@ -5,7 +5,7 @@ import functools
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
-from qatviz.cli import export, listing, reports, show, train, train_options, window
+from qatviz.cli import evaluate, export, listing, reports, show, train, train_options, window
 from qatviz.errors import QatvizError, did_you_mean
 
 _EXIT_CODES = """\
@@ -76,6 +76,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     window.add_commands(functools.partial(_command, commands))
     reports.add_commands(functools.partial(_command, commands))
     export.add_commands(functools.partial(_command, commands))
+    evaluate.add_commands(functools.partial(_command, commands))
     if argv and argv[0] not in commands.choices and argv[0] not in parser._option_string_actions:
         raise UsageError(
             f"there is no command {argv[0]!r}; there are "

@@ -3,7 +3,7 @@
 import math
 import shutil
 import textwrap
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.metric import MODE_NAMES, MODES, Metric
@@ -78,8 +78,13 @@ def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None)
 def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
     """Return a table of the four results of each evaluation."""
     head = ["step"] + [MODE_NAMES[mode] for mode in MODES]
-    rows = [[str(row["step"])] + [metric.text(row.get(mode)) for mode in MODES] for row in evaluations]
+    rows = [[str(row["step"]), *score_cells(metric, row)] for row in evaluations]
     return table(head, rows, (), width)
+
+
+def score_cells(metric: Metric, scores: Mapping[str, Any]) -> List[str]:
+    """Return the texts of the four results of an evaluation."""
+    return [metric.text(scores.get(mode)) for mode in MODES]
 
 
 def shape(sizes: Sequence[int]) -> str:

@@ -26,6 +26,9 @@ from qatviz.settings import (
     run_setting,
 )
 
+#: Quantizer settings that affect training steps only; settings of the run that affect an evaluation.
+_TRAINING_ONLY, _EVALUATED = ("ema_decay",), (RUN + ".freeze_ranges",)
+
 
 @dataclass(frozen=True)
 class SettingsBook:
@@ -160,6 +163,15 @@ class SettingsBook:
                 f"{path}: no tensor is named {pattern!r}; available: {', '.join(t.name for t in self.plan.tensors)}"
             )
         return found
+
+
+def training_only(paths: Iterable[str]) -> List[str]:
+    """Return the paths of settings that affect training steps, but not the evaluation of a given state."""
+    return [
+        path
+        for path in paths
+        if path.rpartition(".")[2] in _TRAINING_ONLY or (path.startswith(RUN + ".") and path not in _EVALUATED)
+    ]
 
 
 def parse_assignment(text: str) -> Tuple[str, str]:

@@ -4,11 +4,13 @@ import filecmp
 import itertools
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional, Tuple
 
+from qatviz import data as data_sets
 from qatviz.atomic_files import atomic_file
-from qatviz.errors import RecordError
+from qatviz.errors import RecordError, about
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.protocol import events
@@ -19,6 +21,7 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.prepared import Notice, Notify, ignore
+from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
 from qatviz.telemetry.record.reader import RecordReader
@@ -66,6 +69,42 @@ def starting_point(
     return state, tuple(
         ScheduledCommand(step, ChangeSettings(tuple((c.setting, c.new) for c in changes))) for step, changes in since
     )
+
+
+def recorded_state(
+    directory: str, checkpoint: Optional[str] = None, data: Optional[str] = None, notify: Notify = ignore
+) -> Tuple[RecordReader, RunSpec]:
+    """Return the reader of a recorded run, and its spec with a state as ``start``; the record is only read.
+
+    Parameters
+    ----------
+    checkpoint : str, optional
+        By default the newest readable one.
+    data : str, optional
+        Current path of the data; by default the recorded path.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, its record is damaged, or there is no checkpoint.
+    DataError
+        If its data can't be read.
+    """
+    with about("directory"):
+        reader = RunRecord.read(os.path.expanduser(directory))
+    description = reader.description
+    with about("data"):
+        dataset = data_sets.load(
+            data or str(description.get("data", DEFAULT_DATA)),
+            description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION),
+            task=description.get("task"),
+        )
+    spec = RunSpec.from_description(description, dataset)
+    with about("checkpoint"):
+        state, _ = starting_point(reader, spec.book, checkpoint, notify)
+        if state is None:
+            raise RecordError(f"{reader.directory}: has no checkpoint yet")
+    return reader, replace(spec, start=state)
 
 
 def rewind_record(record: RunRecord, spec: RunSpec) -> Outcome:

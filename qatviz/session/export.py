@@ -1,22 +1,19 @@
 """Export of a recorded run for another runtime, with a proof that the file computes the same outputs."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any, Optional
 
-from qatviz import data
-from qatviz.errors import RecordError, SettingError, about
+from qatviz.errors import SettingError
 from qatviz.export.formats import Written, format_named
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.report.exports import PROOF
-from qatviz.session.checkpoints import starting_point
+from qatviz.session.checkpoints import recorded_state
 from qatviz.session.prepared import Notice, Notify, ignore
-from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION, ExportRequest
-from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.session.request import ExportRequest
 
 #: Subdirectory of a run for the proofs of exports written elsewhere.
 KEPT_PROOFS = "exports-elsewhere"
@@ -34,21 +31,9 @@ def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:
     """
     if request.examples is not None and request.examples < 1:
         raise SettingError.of_field("examples", f"is {request.examples}: expected a whole number of at least 1")
-    with about("directory"):
-        reader = RunRecord.read(os.path.expanduser(request.directory))
-    description = reader.description
-    with about("data"):
-        dataset = data.load(
-            request.data or str(description.get("data", DEFAULT_DATA)),
-            description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION),
-            task=description.get("task"),
-        )
-    spec = RunSpec.from_description(description, dataset)
-    with about("checkpoint"):
-        state, _ = starting_point(reader, spec.book, request.checkpoint, notify)
-        if state is None:
-            raise RecordError(f"{reader.directory}: has no checkpoint to export yet")
-    return state_source(spec, state, request.examples, run=description.get("run_id"))
+    reader, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
+    assert spec.start is not None, "a recorded state is the start of its spec"
+    return state_source(spec, spec.start, request.examples, run=reader.description.get("run_id"))
 
 
 def state_source(spec: RunSpec, state: RunState, examples: Optional[int] = None, **origin: Any) -> ExportSource:

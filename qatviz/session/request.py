@@ -351,6 +351,31 @@ class ExportRequest:
     data: Optional[str] = None
 
 
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """Request to evaluate a recorded run under other settings, without training.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one.
+    preset : str, optional
+        Settings of all quantizers.
+    changes : tuple of TimedChange
+        Changes of settings, without steps.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None
+    preset: Optional[str] = None
+    changes: Tuple[TimedChange, ...] = ()
+    data: Optional[str] = None
+
+
 def names_model(text: str) -> bool:
     """Return whether ``text`` is the path of a model rather than the name of a network of the zoo."""
     return text not in NETWORKS and (text.startswith("~") or any(sign in text for sign in (os.sep, "/", ".")))

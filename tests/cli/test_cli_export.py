@@ -151,4 +151,4 @@ def test_settings_that_tflite_cannot_hold_are_refused_with_remedies(data, tmp_pa
 
 def test_a_run_without_a_checkpoint_is_refused(run, tmp_path, monkeypatch):
     monkeypatch.setattr(export_session, "starting_point", lambda *_: (None, ()))
-    assert "no checkpoint to export" in error_of("export", run, "--out", tmp_path / "net.tflite")
+    assert "has no checkpoint yet" in error_of("export", run, "--out", tmp_path / "net.tflite")

@@ -11,7 +11,7 @@ from golden_program import Program
 
 STORED = HERE / "surface.json"
 COMMANDS = ["train", "show", "networks", "data", "settings", "presets"]
-COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export"]
+COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export", "evaluate"]
 
 
 def options(program: Program) -> Dict[str, Dict[str, str]]:
@@ -56,6 +56,7 @@ def json_calls(records: Path, folder: Path) -> Dict[str, List[Any]]:
         "show shapes": ["show", records / "shapes", "--json"],
         "show pairs": ["show", records / "pairs", "--json"],
         "report": ["report", records / "shapes", "--out", folder / "report.html", "--json"],
+        "evaluate": ["evaluate", records / "shapes", "--data", data_of("shapes"), "--preset", "int4", "--json"],
         "train recorded": [*train, data_of("shapes"), "--evaluation-interval", 1, "--out", folder / "run"],
         "train regression": [*train, data_of("pairs"), "--preset", "uint8-affine"],
         **{name: [*case.arguments(records, folder), "--json"] for name, case in exports.items()},

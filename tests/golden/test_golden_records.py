@@ -39,6 +39,27 @@ def test_all_that_is_recorded_is_read(run, program, records):
     assert program.call("show", records / run).code == 0
 
 
+@pytest.mark.parametrize("run", golden_cases.RUNS)
+def test_recorded_settings_are_evaluated_as_exports_are(run, program, records, tmp_path):
+    """An evaluation without changes gives the scores with which exports of the same checkpoint are compared."""
+    data = ("--data", golden_cases.data_of(run), "--json")
+    told = program.call("evaluate", records / run, *data)
+    assert told.code == 0, told.err
+    metric, before = told.json["metric"], shown(program, records / run)
+    out = tmp_path / "run.npz"
+    proof = program.call("export", records / run, *data, "--format", "npz", "--verify", 64, "--out", out).json
+    scores = {"float": "float", "quantized": "evaluation graph"}
+    assert {mode: told.json[metric][mode] for mode in scores} == pytest.approx(
+        {mode: proof[metric][name] for mode, name in scores.items()}, rel=1e-5
+    )
+    assert told.json["changes"] == [] and told.json["checkpoint"] == proof["about"]["checkpoint"]
+    *_, newest = (dict(row) for row in before["evaluations"] if row["step"] <= told.json["step"])
+    assert told.json["recorded"] == {"step": newest.pop("step"), metric: newest}
+    in_float = program.call("evaluate", records / run, *data, "--preset", "float").json
+    assert set(in_float[metric].values()) == {told.json[metric]["float"]}
+    expect_none(value_differences(before, shown(program, records / run)), "an evaluation has changed the record:")
+
+
 def test_a_run_that_was_stopped_goes_on_with_its_plan(program, records):
     record = records / "shapes"
     before = shown(program, record)

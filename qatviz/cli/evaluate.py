@@ -1,0 +1,82 @@
+"""``qatviz evaluate``: evaluate a recorded run under other settings, without training."""
+
+import argparse
+import json
+from typing import Any, Callable
+
+from qatviz.cli.messages import OK, print_message, print_notice
+from qatviz.cli.tables import score_cells, table
+from qatviz.export.progress import Progress
+from qatviz.metric import MODE_NAMES, MODES
+from qatviz.presets import PRESETS
+from qatviz.session.changes import parse_change
+from qatviz.session.evaluation import SettingsEvaluation, evaluate
+from qatviz.session.request import EvaluationRequest
+from qatviz.settings import setting_text
+from qatviz.training.quiet import keep_tensorflow_quiet
+
+EXAMPLES = """\
+examples:
+  qatviz evaluate runs/a --set '*.weights.num_bits=4'
+  qatviz evaluate runs/a --preset int4 --set 'conv1.weights.num_bits=8'
+  qatviz evaluate runs/a --checkpoint start-00000000
+
+The settings are those of the checkpoint, then the preset, then the changes in
+their order. The state adopts them as a run does between two training steps:
+ranges of activations stay, those of weights follow the new settings. The run
+and its record do not change.
+"""
+
+
+def evaluate_run(options: argparse.Namespace) -> int:
+    """Print the result beside the recorded one.
+
+    Errors are those of :func:`qatviz.session.evaluation.evaluate`.
+    """
+    keep_tensorflow_quiet()
+    request = EvaluationRequest(
+        options.directory, options.checkpoint, options.preset, tuple(map(parse_change, options.set)), options.data
+    )
+    result = evaluate(request, print_notice, Progress(_Activities().at))
+    print(json.dumps(result.to_dict(), allow_nan=False) if options.json else _text(result))
+    return OK
+
+
+class _Activities:
+    """Printer of each activity at its beginning."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def at(self, what: str, fraction: float) -> None:
+        if what != self._last:
+            self._last = what
+            print_message(f"{what} ...")
+
+
+def _text(result: SettingsEvaluation) -> str:
+    metric, rows = result.metric, []
+    if result.recorded is not None:
+        rows.append([f"recorded at step {result.recorded['step']:,}", *score_cells(metric, result.recorded)])
+    rows.append([f"these settings at step {result.step:,}", *score_cells(metric, result.scores)])
+    title = f"{metric.title} on {result.num_examples:,} held-out examples, checkpoint {result.checkpoint}"
+    lines = [title, table(["", *(MODE_NAMES[mode] for mode in MODES)], rows)]
+    changes = [f"{c.setting} {setting_text(c.old)} -> {setting_text(c.new)}" for c in result.changes]
+    return "\n".join([*lines, "", "changes: " + (", ".join(changes) or "none")])
+
+
+def add_commands(add: Callable[..., Any]) -> None:
+    """Declare the command; ``add(name, function, help)`` makes a parser."""
+    parser = add(
+        "evaluate", evaluate_run, "evaluate a recorded run under other settings, without training", epilog=EXAMPLES
+    )
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    parser.add_argument("--checkpoint", metavar="NAME", help="state to evaluate (default: the newest)")
+    parser.add_argument("--preset", metavar="NAME", help=f"settings of all quantizers: {', '.join(PRESETS)}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE,...", help="change settings; may be repeated"
+    )
+    parser.add_argument(
+        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")

@@ -1,0 +1,200 @@
+"""Evaluation of other settings on a run that has ended or was recorded, without training: "what if".
+
+Nothing is written to the record.
+"""
+
+import threading
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Tuple
+
+from qatviz.errors import RunStateError, SettingError
+from qatviz.export.progress import Progress
+from qatviz.metric import METRICS, MODES, Metric
+from qatviz.presets import PRESETS
+from qatviz.protocol.events import Change, Evaluated
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.settings_book import SettingsBook, training_only
+from qatviz.session.changes import CHANGES, TimedChange, check_change
+from qatviz.session.checkpoints import recorded_state
+from qatviz.session.prepared import Notice, Notify, ignore
+from qatviz.session.request import EvaluationRequest, check_choice
+from qatviz.telemetry.outcome import finite, read_outcome
+from qatviz.telemetry.run_handle import RunHandle
+from qatviz.training.handle import Run
+
+if TYPE_CHECKING:
+    from qatviz.training.state_evaluator import StateEvaluator
+
+
+class Evaluator:
+    """Evaluator of settings on one state of a run; all evaluations share one graph.
+
+    Thread-safe. TensorFlow is imported, and the graph built, by the first evaluation.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        Its ``start`` is the state.
+    """
+
+    def __init__(self, spec: RunSpec):
+        assert spec.start is not None, "settings are evaluated on a state"
+        self.spec, self.state = spec, spec.start
+        self._graph: Optional[StateEvaluator] = None
+        self._lock = threading.Lock()
+
+    def evaluate(self, book: SettingsBook, progress: Optional[Progress] = None) -> Evaluated:
+        """Return the metric on held-out data in the four modes under ``book``.
+
+        Raises
+        ------
+        Cancelled
+        QatvizError
+            If the state does not match the network.
+        """
+        progress = progress or Progress()
+        with self._lock:
+            if self._graph is None:
+                progress.at("building the graph", 0.0)
+                from qatviz.training.state_evaluator import StateEvaluator
+
+                self._graph = StateEvaluator(self.spec)
+            evaluation = self._graph.begin(book)
+            for piece in range(evaluation.num_pieces):
+                progress.at("evaluating", piece / evaluation.num_pieces)
+                result = evaluation.advance()
+        assert result is not None, "the last piece completes the evaluation"
+        return result
+
+    def close(self) -> None:
+        """Release the graph, after the evaluation in progress."""
+        with self._lock:
+            if self._graph is not None:
+                self._graph.close()
+                self._graph = None
+
+
+class SettingsEvaluation(NamedTuple):
+    """Result of an evaluation of settings, beside what the run has recorded.
+
+    Attributes
+    ----------
+    checkpoint, step
+        State that was evaluated.
+    metric : Metric
+    scores : dict of str to float
+        Results by the modes of :data:`qatviz.metric.MODES`.
+    num_examples : int
+    changes : tuple of Change
+        Differences from the settings of the state.
+    recorded : dict or None
+        The newest evaluation of the run up to this state, and its ``step``; None without one.
+    """
+
+    checkpoint: str
+    step: int
+    metric: Metric
+    scores: Dict[str, float]
+    num_examples: int
+    changes: Tuple[Change, ...]
+    recorded: Optional[Dict[str, Any]] = None
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return a JSON-able form; numbers that are not finite become None."""
+        recorded = self.recorded
+        return {
+            "checkpoint": self.checkpoint,
+            "step": self.step,
+            "metric": self.metric.name,
+            self.metric.name: _finite(self.scores),
+            "num_examples": self.num_examples,
+            "changes": [asdict(change) for change in self.changes],
+            "recorded": None if recorded is None else {"step": recorded["step"], self.metric.name: _finite(recorded)},
+        }
+
+
+def evaluate(
+    request: EvaluationRequest, notify: Notify = ignore, progress: Optional[Progress] = None
+) -> SettingsEvaluation:
+    """Evaluate a checkpoint of a recorded run under other settings.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, its record is damaged, or there is no checkpoint to evaluate.
+    DataError
+        If its data can't be read.
+    SettingError
+        If a setting is not allowed.
+    """
+    reader, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
+    evaluator = Evaluator(spec)
+    state = evaluator.state
+    past = read_outcome(reader).evaluations if reader.is_surviving(state.point) else []
+    past = [row for row in past if row["step"] <= state.step]
+    try:
+        return evaluate_changes(evaluator, request.preset, request.changes, past[-1:], notify, progress)
+    finally:
+        evaluator.close()
+
+
+def evaluate_changes(
+    evaluator: Evaluator,
+    preset: Optional[str],
+    changes: Sequence[TimedChange],
+    recorded: Sequence[Dict[str, Any]] = (),
+    notify: Notify = ignore,
+    progress: Optional[Progress] = None,
+) -> SettingsEvaluation:
+    """Evaluate the settings of the evaluator's state after a preset and changes; ``recorded`` ends with the newest."""
+    state = evaluator.state
+    book = state.book
+    if preset is not None:
+        check_choice("preset", preset, PRESETS)
+        book = book.with_preset(preset)[0]
+    for change in changes:
+        if change.step is not None:
+            raise SettingError.of_field(CHANGES, f"{change.text!r}: an evaluation has no training steps: omit the step")
+        book = check_change(book, change)
+    differences = state.book.differences(book)
+    unused = training_only(change.setting for change in differences)
+    if unused:
+        notify(Notice(f"without training, there is no effect of {', '.join(unused)}", True))
+    delayed = [tensor.name for tensor in book.plan.tensors if book.of(tensor.name).is_delayed(state.step)]
+    if delayed:
+        notify(Notice(f"not quantized, as their delay ends after step {state.step}: {', '.join(delayed)}", True))
+    result = evaluator.evaluate(book, progress)
+    return SettingsEvaluation(
+        state.name,
+        result.step,
+        METRICS[result.metric],
+        dict(result.scores),
+        result.num_examples,
+        differences,
+        recorded[-1] if recorded else None,
+    )
+
+
+def evaluator_of(run: RunHandle, directory: str, notify: Notify = ignore) -> Evaluator:
+    """Return the evaluator for a run that has ended or was opened from its record.
+
+    Parameters
+    ----------
+    directory : str
+        Directory of its record; empty if it is not recorded.
+
+    Raises
+    ------
+    RunStateError
+        If there is no state to evaluate.
+    RecordError, DataError
+    """
+    if isinstance(run, Run) and run.final is not None:
+        return Evaluator(replace(run.spec, start=run.final))
+    if not directory:
+        raise RunStateError("this run has failed and is not recorded: it has no state to evaluate")
+    return Evaluator(recorded_state(directory, notify=notify)[1])
+
+
+def _finite(scores: Dict[str, Any]) -> Dict[str, Optional[float]]:
+    return {mode: finite(scores.get(mode)) for mode in MODES}

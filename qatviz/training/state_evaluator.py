@@ -1,0 +1,47 @@
+"""Evaluation of settings on one state of a run, without training."""
+# Separate from qatviz.session.evaluation, which imports it only when an evaluation begins: it imports TensorFlow.
+
+from qatviz.protocol.branches import BranchCursor
+from qatviz.protocol.events import Event
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.live_run import LiveRun
+from qatviz.training.measuring import Evaluation
+
+
+class StateEvaluator:
+    """Graph of a run that is set to its ``spec.start`` for each evaluation; used by one thread at a time."""
+
+    def __init__(self, spec: RunSpec):
+        assert spec.start is not None, "settings are evaluated on a state"
+        self._spec = spec
+        self._graph = TrainingGraph(
+            spec.network,
+            spec.plan,
+            spec.dataset,
+            spec.batch_size,
+            spec.optimizer,
+            spec.seed,
+            spec.placement,
+            telemetry=False,
+            fixed=spec.fixed,
+        )
+
+    def begin(self, book: SettingsBook) -> Evaluation:
+        """Return an evaluation of the state under ``book``, to be advanced to its end before the next one begins.
+
+        The state adopts ``book`` as a run does between two training steps: the ranges of activations, which are
+        averages over past batches, stay; those of weights follow the new settings.
+        """
+        live = LiveRun(self._graph, self._spec, BranchCursor(), _ignore)
+        if book != live.book:
+            live.apply_settings(book)
+        return Evaluation(self._graph, self._spec.metric, len(self._spec.dataset.x_test), live.step)
+
+    def close(self) -> None:
+        self._graph.close()
+
+
+def _ignore(event: Event) -> None:
+    """Drop an event: nothing is recorded."""

@@ -1,0 +1,44 @@
+"""``qatviz evaluate``: what other settings would give, beside what the run has recorded."""
+
+import pytest
+import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
+from cli_calls import call, error_of, write_data
+
+from qatviz.metric import MODES
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    data = write_data(folder / "small.npz")
+    options = ("--network", "mlp", "--data", data, "--steps", 30, "--batch-size", 8, "--evaluation-interval", 30)
+    answer = call("train", *options, "--quiet", "--out", folder / "run")
+    assert answer.code == 0, answer.err
+    return folder / "run"
+
+
+def test_results_are_printed_beside_the_recorded_ones(run):
+    answer = call("evaluate", run, "--set", "*.weights.num_bits=2")
+    assert answer.code == 0, answer.err
+    recorded = call("show", run, "--json").json["accuracy"]
+    title, head, first, second, _, changes = answer.out.splitlines()
+    assert title == "accuracy on 40 held-out examples, checkpoint final-00000030"
+    assert head.split("  ")[-1] == "quantized"
+    assert first.split() == ["recorded", "at", "step", "30"] + [
+        part for mode in MODES for part in f"{100 * recorded[mode]:.1f} %".split()
+    ]
+    assert second.startswith("these settings at step 30")
+    assert second.split()[5:7] == first.split()[4:6]  # in float nothing has changed
+    assert changes.startswith("changes: ") and changes.count("num_bits 8 -> 2") == changes.count("->") > 1
+
+
+def test_json_has_the_scores_and_the_changes(run):
+    told = call("evaluate", run, "--preset", "float", "--json").json
+    assert len(set(told["accuracy"].values())) == 1 and told["step"] == 30 == told["recorded"]["step"]
+    assert {change["setting"].rpartition(".")[2] for change in told["changes"]} >= {"enabled"}
+
+
+def test_errors_name_the_option(run, tmp_path):
+    assert "--set '5:a.b=1'" in error_of("evaluate", run, "--set", "5:a.b=1")
+    assert "--preset" in error_of("evaluate", run, "--preset", "nothing")
+    assert "not contain the record" in error_of("evaluate", tmp_path)
