@@ -9,6 +9,7 @@ import pytest
 from PyQt5 import QtCore, QtTest, QtWidgets
 from qt_use import PatientQtBot
 from staging import StagedRun
+from window_stage import make_window, prepared_of
 
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
@@ -78,3 +79,53 @@ def show(app, qtbot):
     # pytest-qt has closed them; deleted they are only now, so that nothing of them reaches the next test.
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
     app.processEvents()
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Settings of this test's window."""
+    return QtCore.QSettings(str(tmp_path / "window.ini"), QtCore.QSettings.IniFormat)
+
+
+@pytest.fixture
+def open_window(app, settings):
+    """Open a window, without a run; those left open are closed."""
+    windows = []
+
+    def begin():
+        window = make_window(settings)
+        window.show()
+        app.processEvents()
+        windows.append(window)
+        return window
+
+    yield begin
+    for window in windows:
+        window.handlers.may_close = lambda: True
+        window.close()
+        window.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+    app.processEvents()
+
+
+@pytest.fixture
+def window(open_window):
+    """A window without a run."""
+    return open_window()
+
+
+@pytest.fixture
+def staged_window(window, app):
+    """A window that shows a staged run, and what lets the run go on and draws the news."""
+    run = StagedRun()
+    window.show_prepared(prepared_of(run))
+
+    def advance(steps=1):
+        run.advance(steps)
+        for _ in range(3):
+            window.frames.touch()
+            window.bridge.tick()
+            app.processEvents()
+
+    advance(3)
+    return window, run, advance

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from PyQt5 import QtCore, QtWidgets
-from test_window import StagedLauncher
+from window_stage import StagedLauncher
 
 from qatviz.errors import OptionChange, QatvizError, RecordError, Refusal, SettingChange
 from qatviz.export.formats import Format, Option

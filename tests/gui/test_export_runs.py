@@ -7,7 +7,7 @@ import pytest
 from export_stage import DEAF_WAITS, RECORD, STUBBORN, WAITS, ExportLauncher, succeeds
 from PyQt5 import QtCore, QtTest
 from staging import StagedRun
-from test_window import prepared_of
+from window_stage import prepared_of
 
 from qatviz.gui.model.exporting import Command, Exporter
 from qatviz.gui.widgets.theme import DARK, Theme

@@ -2,10 +2,11 @@
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
-from qt_use import focus, press
+from qt_use import focus
 
 from qatviz.gui.model.edits import HOLD, LIVE
-from qatviz.gui.panels.settings.quantization import EVERYTHING, SELECTED, QuantizationPanel
+from qatviz.gui.model.scope import EVERYTHING, SELECTED
+from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.presets import PRESETS
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings
@@ -68,7 +69,7 @@ def test_every_setting_of_a_kind_has_its_control(panel):
 def test_a_scope_is_all_tensors_of_its_kinds_and_the_rest_is_hidden(panel, scope):
     use_scope(panel, scope)
     tensors = panel.model.tensors
-    assert panel.tensors_in_scope() == [t.name for t in tensors if scope in (t.kind, EVERYTHING)]
+    assert panel.edits.scope.tensors() == [t.name for t in tensors if scope in (t.kind, EVERYTHING)]
     for kind, section in panel.sections.items():
         count = sum(t.kind == kind for t in tensors) if scope in (kind, EVERYTHING) else 0
         assert section.heading.detail == (f"{count} tensors" if count else "none selected")
@@ -96,7 +97,7 @@ def test_different_values_in_scope_show_as_mixed_and_one_edit_makes_them_one(pan
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
     panel.edits.apply()
     tell()
-    assert {panel.model.settings_of(name).num_bits for name in panel.tensors_in_scope()} == {5}
+    assert {panel.model.settings_of(name).num_bits for name in panel.edits.scope.tensors()} == {5}
     assert box.text() == "5"
 
 
@@ -164,7 +165,7 @@ def test_hold_collects_and_apply_sends_all_together(panel, app, tell):
     weights = sum(t.kind == WEIGHTS for t in panel.model.tensors)
     assert panel.bar.apply.text() == f"Apply ({len(panel.model.tensors)})" and weights > 1
     assert changes(panel.run) == []
-    press(panel, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
+    panel.bar.apply.click()
     assert len(changes(panel.run)) == 1
     tell()
     assert panel.model.settings_of("conv2.weights").num_bits == 4
@@ -276,7 +277,7 @@ def test_tensors_that_share_a_quantizer_change_together(context, staged, show, a
     for tensor in shared or context.model.tensors[:1]:
         context.model.select([tensor.name])
         panel.refresh()
-        assert set(panel.tensors_in_scope()) == {t.name for t in context.model.tensors if t.group == tensor.group}
+        assert set(panel.edits.scope.tensors()) == {t.name for t in context.model.tensors if t.group == tensor.group}
 
 
 def test_after_the_end_controls_are_disabled_with_the_reason(panel, app):
@@ -322,7 +323,7 @@ def test_apply_commits_typed_text(panel, tell):
     focus(box)
     box.selectAll()
     QtTest.QTest.keyClicks(box, "4")
-    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
+    panel.bar.apply.click()
     assert changes(panel.run) == [ChangeSettings((("conv1.weights.symmetric", False), ("conv1.weights.num_bits", 4)))]
 
 

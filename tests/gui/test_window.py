@@ -4,108 +4,15 @@ import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from qt_use import focus, press
 from staging import StagedRun
+from window_stage import draw, prepared_of
 
 from qatviz.app.launching import PREPARING, READING, AppLauncher
-from qatviz.errors import QatvizError
-from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.widgets.theme import DARK, Theme
 from qatviz.gui.window import actions
-from qatviz.gui.window.main_window import MainWindow
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.reasons import NonFiniteValue
-from qatviz.session.prepared import Notice, Prepared
+from qatviz.session.prepared import Notice
 from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
-from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
-
-
-class StagedLauncher(Launcher):
-    """Keeps what it was asked for."""
-
-    def __init__(self):
-        super().__init__()
-        self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
-
-    def begin(self, request, new_window=False):
-        self.begun.append((request, new_window))
-
-    def kind_of(self, path):
-        if path not in self.kinds:
-            raise QatvizError(f"{path}: neither a run nor a data set")
-        return self.kinds[path]
-
-    def checkpoints(self, directory):
-        return [CheckpointInfo(name, 3, "", 0.0, 0) for name in self.names]
-
-    def check_data(self, question):
-        raise QatvizError("no data here")
-
-    def end_checks(self):
-        pass
-
-    def new_directory(self, network):
-        return "/nowhere/" + network
-
-
-def prepared_of(run, directory="/runs/a"):
-    return Prepared(run, run.network, run.book, f"{run.network.name} on digits", 62.5, directory)
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return QtCore.QSettings(str(tmp_path / "window.ini"), QtCore.QSettings.IniFormat)
-
-
-@pytest.fixture
-def open_window(app, settings):
-    """Open a window, without a run; those left open are closed."""
-    windows = []
-
-    def begin():
-        theme = Theme(DARK)
-        theme.apply()
-        window = MainWindow(theme, settings, StagedLauncher())
-        window.show()
-        app.processEvents()
-        windows.append(window)
-        return window
-
-    yield begin
-    for window in windows:
-        window.handlers.may_close = lambda: True
-        window.close()
-        window.deleteLater()
-    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
-    app.processEvents()
-
-
-@pytest.fixture
-def window(open_window):
-    return open_window()
-
-
-@pytest.fixture
-def staged_window(window, app):
-    """A window that shows a staged run, and what lets the run go on and draws the news."""
-    run = StagedRun()
-    window.show_prepared(prepared_of(run))
-
-    def advance(steps=1):
-        run.advance(steps)
-        for _ in range(3):
-            window.frames.touch()
-            window.bridge.tick()
-            app.processEvents()
-
-    advance(3)
-    return window, run, advance
-
-
-def draw(window, app):
-    for panel in window.panels.values():
-        if panel.isVisible():
-            panel.refresh()
-    app.processEvents()
 
 
 def test_without_a_run_the_window_is_there_and_nothing_can_be_asked_of_a_run(window, app):
@@ -153,11 +60,11 @@ def test_space_pauses_and_continues_and_the_button_follows(staged_window):
     press(window, QtCore.Qt.Key_Space)
     assert run.sent == [c.Pause()] or c.Pause() in run.sent
     advance()
-    assert window.named["pause"].text() == "Continue"
+    assert window.named["pause"].iconText() == "Continue"
     press(window, QtCore.Qt.Key_Space)
     assert run.sent[-1] == c.Resume()
     advance()
-    assert window.named["pause"].text() == "Pause"
+    assert window.named["pause"].iconText() == "Pause"
 
 
 def test_keys_change_the_bits_of_the_selection_and_move_it(staged_window):

@@ -1,25 +1,28 @@
-"""Dialog with the keyboard shortcuts of all actions."""
+"""Dialog with all keys: those of the menus, of each panel, and of every control."""
 
-from typing import Iterable, List, Optional, Sequence, Tuple
+# A module of its own, because it is imported when it is first opened, so that the window opens sooner.
+
+from typing import Iterable, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-#: Keys of the focused widget, which belong to no action.
-ALWAYS = (
-    ("Tab, Shift+Tab", "next, previous control"),
-    ("↑, ↓", "in a number box: increase, decrease"),
-    ("Enter, Esc", "in a number box: apply, revert the typed value"),
+#: What all controls of a kind do with a key while they have the focus.
+EVERYWHERE = (
+    ("next, previous control", "Tab, Shift+Tab"),
+    ("press the focused button", "Space"),
+    ("in a list or slider: next, previous value", "↑, ↓, Page Up, Page Down, Home, End"),
+    ("in a number box: increase, decrease", "↑, ↓, Page Up, Page Down"),
+    ("in a number box: apply, revert the typed value", "Enter, Esc"),
+    ("scroll what does not fit into its panel", "Page Up, Page Down"),
+    ("in a table: go to another row or column", "↑, ↓, ←, →, Page Up, Page Down, Home, End"),
 )
 
 
 class ShortcutsDialog(QtWidgets.QDialog):
-    """Dialog that lists the shortcuts of ``groups``: (title, actions), such as a menu and its actions.
-
-    Actions without a shortcut are omitted; an action of several groups is listed in the first.
-    """
+    """Dialog that lists ``groups``: titles, each with what is done and the keys that do it."""
 
     def __init__(
-        self, groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]], parent: Optional[QtWidgets.QWidget] = None
+        self, groups: Iterable[Tuple[str, Sequence[Tuple[str, str]]]], parent: Optional[QtWidgets.QWidget] = None
     ):
         super().__init__(parent)
         self.setWindowTitle("Keyboard shortcuts")
@@ -28,8 +31,9 @@ class ShortcutsDialog(QtWidgets.QDialog):
         self.tree.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
         self.tree.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.tree.setAccessibleName("Keyboard shortcuts")
-        for title, rows in [*_rows(groups), ("Everywhere", [(what, keys) for keys, what in ALWAYS])]:
-            self._add(title, rows)
+        for title, rows in [*groups, ("Everywhere", EVERYWHERE)]:
+            if rows:
+                self._add(title, rows)
         self.tree.expandAll()
         header = self.tree.header()
         header.setStretchLastSection(False)
@@ -40,9 +44,9 @@ class ShortcutsDialog(QtWidgets.QDialog):
         column = QtWidgets.QVBoxLayout(self)
         column.addWidget(self.tree)
         column.addWidget(buttons)
-        self.resize(520, 560)
+        self.resize(560, 620)
 
-    def _add(self, title: str, rows: List[Tuple[str, str]]) -> None:
+    def _add(self, title: str, rows: Sequence[Tuple[str, str]]) -> None:
         head = QtWidgets.QTreeWidgetItem([title])
         font = QtGui.QFont(self.tree.font())
         font.setBold(True)
@@ -52,23 +56,3 @@ class ShortcutsDialog(QtWidgets.QDialog):
             head.addChild(QtWidgets.QTreeWidgetItem(list(row)))
         for item in [head] + [head.child(index) for index in range(head.childCount())]:
             item.setFlags(QtCore.Qt.ItemIsEnabled)  # not selectable
-
-
-def _rows(groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]]) -> List[Tuple[str, List[Tuple[str, str]]]]:
-    listed, found = set(), []
-    for title, actions in groups:
-        rows = []
-        for action in actions:
-            keys = [key.toString(QtGui.QKeySequence.NativeText) for key in action.shortcuts() if not key.isEmpty()]
-            if not keys or action in listed:
-                continue
-            listed.add(action)
-            rows.append((_text(action), ", ".join(keys)))
-        if rows:
-            found.append((title, rows))
-    return found
-
-
-def _text(action: QtWidgets.QAction) -> str:
-    """Return the text of an action without mnemonic and ellipsis."""
-    return action.text().replace("&&", "\0").replace("&", "").replace("\0", "&").rstrip("…").strip()

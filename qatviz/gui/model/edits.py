@@ -13,10 +13,12 @@ from PyQt5 import QtCore
 
 from qatviz.errors import QatvizError
 from qatviz.gui.model.run_model import RUN, SETTINGS, RunModel
+from qatviz.gui.model.scope import Scope
 from qatviz.presentation.event_texts import change_words
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
 
 LIVE, HOLD = "live", "hold"
@@ -36,6 +38,8 @@ class Edits(QtCore.QObject):
         ``live``: edits are sent automatically; ``hold``: edits wait for :meth:`apply`.
     pending : dict of (tensor or "run", setting) to value
         Values not yet in effect, whether sent or not.
+    scope : Scope
+        Tensors that changes apply to, unless they name others.
     """
 
     #: Emitted when the pending edits, the mode or the undo stack have changed.
@@ -45,7 +49,7 @@ class Edits(QtCore.QObject):
 
     def __init__(self, model: RunModel, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
-        self._model = model
+        self._model, self.scope = model, Scope(model, self)
         self.mode = LIVE
         self._dragging = False
         self.pending: Dict[Key, Any] = {}
@@ -82,6 +86,14 @@ class Edits(QtCore.QObject):
         if self.mode == LIVE and not self._rest.isActive():
             self._soon.start()
         self.changed.emit()
+
+    def change_bits(self, tensors: Iterable[str], by: int) -> None:
+        """Request ``by`` more bits for each of ``tensors``, within the limits of the bit width."""
+        setting = QUANTIZER_SETTINGS["num_bits"]
+        for tensor in tensors:
+            bits = self.value(tensor, "num_bits") + by
+            if setting.low <= bits <= setting.high:
+                self.edit([tensor], "num_bits", bits)
 
     def set_dragging(self, dragging: bool) -> None:
         """Begin or end a drag of a control, or a held key: what is sent meanwhile is one change for undo."""

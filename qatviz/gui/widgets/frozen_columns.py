@@ -43,6 +43,11 @@ class FrozenColumns(QtWidgets.QTableView):
         own.customContextMenuRequested.connect(header.customContextMenuRequested)
         self.verticalScrollBar().valueChanged.connect(table.verticalScrollBar().setValue)
         table.verticalScrollBar().valueChanged.connect(self.verticalScrollBar().setValue)
+        self.activated.connect(table.activated)
+        self.setContextMenuPolicy(Qt.CustomContextMenu)
+        self.customContextMenuRequested.connect(
+            lambda point: table.customContextMenuRequested.emit(table.mapFromGlobal(self.mapToGlobal(point)))
+        )
         table.installEventFilter(self)
         table.viewport().installEventFilter(self)
         self.fit()

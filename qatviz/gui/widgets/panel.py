@@ -1,18 +1,31 @@
 """Base class of the panels."""
 
-from typing import Optional, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Tuple
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.run_model import RUN
 
 
+class PanelKeys(NamedTuple):
+    """Keys that a part of a panel uses while it has the focus, and what they do."""
+
+    keys: Tuple[str, ...]
+    text: str
+
+
+def keys_text(keys: Iterable[str]) -> str:
+    """Return keys as the system writes them."""
+    return ", ".join(QtGui.QKeySequence(key).toString(QtGui.QKeySequence.NativeText) for key in keys)
+
+
 class Panel(QtWidgets.QWidget):
     """Widget that shows one aspect of the run.
 
-    A subclass sets ``title``, ``name`` (key of the remembered layout), ``about`` (one sentence, the dock's tooltip) and
-    ``topics`` (the parts of the model that it depends on), and implements ``_setup_ui``, ``_layout``, ``_connect`` and
+    A subclass sets ``title``, ``name`` (key of the remembered layout), ``about`` (one sentence, the dock's tooltip),
+    ``topics`` (the parts of the model that it depends on) and ``keys`` (for the list of all keys), and implements
+    ``_setup_ui``, ``_layout``, ``_connect`` and
     :meth:`update_from`. It draws in ``update_from`` only, which is called when the panel is visible, one of its topics
     has changed, and the frame has time left.
 
@@ -26,6 +39,7 @@ class Panel(QtWidgets.QWidget):
     name = ""
     about = ""
     topics: Tuple[str, ...] = ()
+    keys: Tuple[PanelKeys, ...] = ()
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -35,6 +49,7 @@ class Panel(QtWidgets.QWidget):
         self._setup_ui()
         self._layout()
         self._connect()
+        self._leave_focus_to_plots()
         self.model.changed.connect(self._on_topic)
         self.theme.changed.connect(self._on_theme)
 
@@ -47,12 +62,29 @@ class Panel(QtWidgets.QWidget):
     def _connect(self) -> None:
         """Connect the widgets' signals."""
 
+    def _leave_focus_to_plots(self) -> None:
+        """Give lists and tool buttons the focus by Tab only: a click on one leaves the keys where they went before.
+
+        Otherwise Space would open the list or press the button again, instead of pausing the run. Forms with number
+        boxes are left as they are: text that is typed there is committed when the focus moves to another control.
+        """
+        if self.findChildren(QtWidgets.QAbstractSpinBox):
+            return
+        for kind in (QtWidgets.QToolButton, QtWidgets.QComboBox):
+            for widget in self.findChildren(kind):
+                if widget.focusPolicy() & QtCore.Qt.ClickFocus:
+                    widget.setFocusPolicy(QtCore.Qt.TabFocus)
+
     def update_from(self) -> None:
         """Show the present state of ``self.model``."""
         raise NotImplementedError
 
     def apply_theme(self) -> None:
         """Apply the colors of ``self.theme``; called at the start and when the theme changes."""
+
+    def key_rows(self) -> List[Tuple[str, str]]:
+        """Return what the panel's keys do, and the keys as the system writes them."""
+        return [(text, keys_text(keys)) for keys, text in self.keys]
 
     def mark_due(self) -> None:
         """Request a repaint in the next frame."""
@@ -83,6 +115,10 @@ class Panel(QtWidgets.QWidget):
     def _on_theme(self) -> None:
         self.apply_theme()
         self._due = True
+
+    def event(self, event: QtCore.QEvent) -> bool:
+        # The dock's tooltip describes the panel: within the panel it would replace the reading under the mouse.
+        return event.type() == QtCore.QEvent.ToolTip or super().event(event)
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)

@@ -1,11 +1,21 @@
 """Set-up and theme that all tables share."""
 
-from PyQt5 import QtGui, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.widgets.theme import Theme
 
 _SELECTED_ALPHA = 64
 _ROW_PADDING = 7
+
+
+class Table(QtWidgets.QTableView):
+    """Table that leaves keys with a character, which Qt's tables use to search for a row, to its window."""
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        if event.text().isprintable() and event.text() and not event.modifiers() & QtCore.Qt.ControlModifier:
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
 
 
 def set_up_table(view: QtWidgets.QTableView) -> None:

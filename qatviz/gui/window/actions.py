@@ -1,8 +1,10 @@
 """Declarations of the actions of menus, buttons and keys."""
 
-from typing import Callable, Dict, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 from PyQt5 import QtGui, QtWidgets
+
+from qatviz.gui.widgets.panel import keys_text
 
 SEPARATOR = ""
 
@@ -15,7 +17,7 @@ class Declaration(NamedTuple):
     text, help : str
         Text in the menu; tooltip.
     keys : tuple of str
-        Shortcuts in the whole window.
+        Shortcuts in the whole window, except while text is typed.
     bare_keys : tuple of str
         Keys (space, arrows, letters) that trigger it where the focused widget does not use them.
     short : str
@@ -72,13 +74,15 @@ DECLARATIONS = {
         "Rewind",
     ),
     "go_forward": Declaration("Redo rewind", "Restore the run as it was before the rewind.", ("Ctrl+Alt+Y",)),
-    "apply": Declaration("Apply pending settings", "Apply the changes collected in Hold mode.", ("Ctrl+Return",)),
+    "apply": Declaration(
+        "Apply pending settings", "Apply the changes collected in Hold mode.", ("Ctrl+Return", "Ctrl+Enter")
+    ),
     "discard": Declaration(
         "Discard pending settings", "Discard the changes collected in Hold mode.", ("Ctrl+Backspace",)
     ),
     "pause": Declaration("Pause", "Pause after the present training step, or continue.", (), ("Space",)),
-    "step": Declaration("One step", "Train one step, then pause.", (), ("Right",), "Step"),
-    "step_10": Declaration("Ten steps", "Train ten steps, then pause.", (), ("Shift+Right",)),
+    "step": Declaration("One step", "Train one step, then pause.", (".",), ("Right",), "Step"),
+    "step_10": Declaration("Ten steps", "Train ten steps, then pause.", (">",), ("Shift+Right",)),
     "stop": Declaration("Stop", "End the run; its final state is saved, and it can be resumed.", ("Ctrl+.",)),
     "resume": Declaration(
         "Resume this run", "Continue training from the last checkpoint of the shown run.", ("Ctrl+R",)
@@ -94,10 +98,14 @@ DECLARATIONS = {
         "Evaluate",
     ),
     "checkpoint": Declaration("Checkpoint now", "Save the present state of the run.", ("Ctrl+S",), (), "Checkpoint"),
-    "more_bits": Declaration("More bits", "Increase the bit width of the selected tensors by one.", (), ("+", "=")),
-    "fewer_bits": Declaration("Fewer bits", "Decrease the bit width of the selected tensors by one.", (), ("-",)),
-    "next_tensor": Declaration("Next tensor", "Select the next tensor.", (), ("Down", "N")),
-    "previous_tensor": Declaration("Previous tensor", "Select the previous tensor.", (), ("Up", "P")),
+    "more_bits": Declaration(
+        "More bits", "Increase the bit width of the tensors that changes apply to by one.", (), ("+", "=")
+    ),
+    "fewer_bits": Declaration(
+        "Fewer bits", "Decrease the bit width of the tensors that changes apply to by one.", (), ("-",)
+    ),
+    "next_tensor": Declaration("Next tensor", "Select the next tensor.", (), ("N", "Down")),
+    "previous_tensor": Declaration("Previous tensor", "Select the previous tensor.", (), ("P", "Up")),
     "reset_layout": Declaration("Reset layout", "Restore the default arrangement of the panels.", ("Ctrl+Shift+R",)),
     "full_screen": Declaration("Full screen", "Enter or leave full-screen mode.", ("F11",)),
     "larger": Declaration("Larger text", "Make all text larger.", ("Ctrl++", "Ctrl+=")),
@@ -174,9 +182,8 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
     """Return the actions by name; ``handlers`` has a function for each."""
     made = {}
     for name, declared in DECLARATIONS.items():
-        action = QtWidgets.QAction(declared.text, window)
-        keys = [QtGui.QKeySequence(key) for key in declared.keys]
-        action.setShortcuts(keys)
+        action = QtWidgets.QAction(menu_text(name), window)
+        action.setShortcuts([QtGui.QKeySequence(key) for key in declared.keys])
         action.setIconText(declared.short or declared.text.rstrip("…"))
         shown = (declared.keys or declared.bare_keys or ("",))[0]
         action.setToolTip(
@@ -185,8 +192,6 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
         action.setStatusTip("")
         action.setObjectName(name)
         action.triggered.connect(lambda _=False, handler=handlers[name]: handler())
-        if declared.bare_keys and not declared.keys:
-            action.setProperty("bare_keys", list(declared.bare_keys))
         made[name] = action
     return made
 
@@ -194,3 +199,25 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
 def bare_key_map() -> Dict[str, str]:
     """Return the actions' names by the keys that trigger them where the focused widget does not use the key."""
     return {QtGui.QKeySequence(key).toString(): name for name, d in DECLARATIONS.items() for key in d.bare_keys}
+
+
+def menu_text(name: str, text: str = "") -> str:
+    """Return an action's text in the menu (default: the declared one), with its bare key if it has no shortcut."""
+    declared = DECLARATIONS[name]
+    text = text or declared.text
+    return f"{text}\t{keys_text(declared.bare_keys[:1])}" if declared.bare_keys and not declared.keys else text
+
+
+def menu_keys() -> List[Tuple[str, List[Tuple[str, str]]]]:
+    """Return the menus' titles, each with its actions that have keys, and these keys."""
+    return [
+        (
+            title.replace("&", ""),
+            [
+                (declared.text.rstrip("…"), keys_text(declared.keys + declared.bare_keys))
+                for declared in (DECLARATIONS[name] for name in names if name != SEPARATOR)
+                if declared.keys or declared.bare_keys
+            ],
+        )
+        for title, names in MENUS.items()
+    ]

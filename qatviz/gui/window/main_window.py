@@ -20,6 +20,7 @@ from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.panels.tensor.panel import TensorPanel
 from qatviz.gui.widgets import icons
 from qatviz.gui.widgets.banner import BAD, GOOD, WARNING, Banner
+from qatviz.gui.widgets.controls.scope_box import ScopeBox
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import THEMES, Theme
 from qatviz.gui.window import actions as a
@@ -118,6 +119,7 @@ class MainWindow(RunWindow):
         if warnings:
             self.banner.show_message("\n".join(warnings), WARNING)
         self._on_state()
+        self._focus_tiles()
 
     # Parts
 
@@ -150,6 +152,11 @@ class MainWindow(RunWindow):
         self.resize(DEFAULT_SIZE)
         self.docks.arrange()
         self.docks.restore(self.settings)
+        self._focus_tiles()
+
+    def _focus_tiles(self) -> None:
+        """Give the focus to the tiles, which leave the keys of the run (Space, +, −, N, P) to the window."""
+        self.panels["histograms"].setFocus()
 
     def _make_menus(self) -> None:
         for title, names in a.MENUS.items():
@@ -166,6 +173,19 @@ class MainWindow(RunWindow):
                 self._recent_menu.aboutToShow.connect(self._fill_recent)
             if title == "&View":
                 self._extend_view_menu(menu)
+        self.menuBar().setCornerWidget(self._make_scope_field())
+
+    def _make_scope_field(self) -> QtWidgets.QWidget:
+        """Return the field that always shows, and changes, the tensors that changes apply to."""
+        field = QtWidgets.QWidget()
+        row = QtWidgets.QHBoxLayout(field)
+        row.setContentsMargins(0, 1, 6, 1)
+        box = ScopeBox(self.context)
+        label = QtWidgets.QLabel("Apply to")
+        label.setToolTip(box.toolTip())
+        row.addWidget(label)
+        row.addWidget(box)
+        return field
 
     def _extend_view_menu(self, menu: QtWidgets.QMenu) -> None:
         menu.addSeparator()
@@ -194,7 +214,8 @@ class MainWindow(RunWindow):
         self.launcher.busy.connect(self.model.await_run)
         self.launcher.busy.connect(self.statusBar().show_busy)
         self.launcher.written.connect(lambda text: self.banner.show_message(text, GOOD))
-        self.panels["histograms"].tensor_opened.connect(lambda _: self.docks.open("tensor"))
+        for name in ("histograms", "layers"):
+            self.panels[name].tensor_opened.connect(lambda _: self.docks.open("tensor"))
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
 
     # Changes of the run and the user's edits
@@ -229,7 +250,7 @@ class MainWindow(RunWindow):
         enabled["tensorboard"].setEnabled(self.prepared is not None)
         enabled["export"].setEnabled(self.prepared is not None)
         paused = state == "paused"
-        enabled["pause"].setText("Continue" if paused else "Pause")
+        enabled["pause"].setText(a.menu_text("pause", "Continue" if paused else "Pause"))
         enabled["pause"].setIconText("Continue" if paused else "Pause")
         enabled["pause"].setIcon(self._icon("play" if paused else "pause"))
         title = self.model.title

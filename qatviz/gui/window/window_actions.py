@@ -9,6 +9,7 @@ from qatviz import __version__
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.widgets.banner import GOOD
+from qatviz.gui.widgets.controls.number_box import commit_focused_box
 from qatviz.gui.widgets.figures.figure import FigureError, save_csv, save_png
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
@@ -124,6 +125,7 @@ class WindowActions:
         self._window.edits.redo()
 
     def apply(self) -> None:
+        commit_focused_box()
         self._window.edits.apply()
 
     def discard(self) -> None:
@@ -221,9 +223,8 @@ class WindowActions:
     def shortcuts(self) -> None:
         from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
 
-        named = self._window.named
-        groups = [(title.replace("&", ""), [named[name] for name in names if name]) for title, names in a.MENUS.items()]
-        dialog = ShortcutsDialog(groups, self._window)
+        panels = [(f"{panel.title} panel", panel.key_rows()) for panel in self._window.panels.values()]
+        dialog = ShortcutsDialog([*a.menu_keys(), *panels], self._window)
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.open()
 
@@ -265,12 +266,8 @@ class WindowActions:
             self._window.show_failure(str(error))
 
     def _change_bits(self, by: int) -> None:
-        model, edits = self._window.model, self._window.edits
-        setting = QUANTIZER_SETTINGS["num_bits"]
-        for name in model.selected:
-            bits = edits.value(name, "num_bits") + by
-            if setting.low <= bits <= setting.high:
-                edits.edit([name], "num_bits", bits)
+        edits = self._window.edits
+        edits.change_bits(edits.scope.tensors(), by)
 
     def _move_selection(self, by: int) -> None:
         model = self._window.model

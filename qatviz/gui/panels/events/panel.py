@@ -12,8 +12,8 @@ from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
 from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, as_change, details
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
-from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.tables import set_up_table, style_table
+from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.tables import Table, set_up_table, style_table
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Command, RestoreCheckpoint
@@ -41,6 +41,7 @@ class EventsPanel(Panel):
     name = "events"
     about = "Events of the run by training step; undo a change here, or rewind the run to before it."
     topics = (EVENTS, STATE, SETTINGS)
+    keys = (PanelKeys(("Return",), "show the step of the event in the Evolution panel"),)
     figure_name = "events"
 
     #: Emitted with the step of a row that was activated (double click, Enter).
@@ -233,7 +234,7 @@ class EventsPanel(Panel):
         self.refresh()
 
 
-class _EventsView(QtWidgets.QTableView):
+class _EventsView(Table):
     """Table of events with a figure's context menu."""
 
     figure_name = "events"

@@ -15,7 +15,7 @@ from qatviz.gui.panels.evolution.plot import SETTLE_S, EvolutionPlot, View
 from qatviz.gui.panels.evolution.strip import MarkerStrip
 from qatviz.gui.panels.evolution.time_axis import TimeAxis, TimeRuler
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.presentation.chart import PLAIN, SELECTED
 from qatviz.presentation.chart import Marker as ChartMarker
 from qatviz.presentation.series import Clock, SeriesReader
@@ -52,6 +52,13 @@ class EvolutionPanel(Panel):
         "Loss, accuracy and quantization measures over the run, with a marker for every change and its measured effect."
     )
     topics = (STEPS, SNAPSHOT, EVENTS, SELECTION)
+    keys = (
+        PanelKeys(("F",), "follow the newest step"),
+        PanelKeys(("Home",), "show the whole run"),
+        PanelKeys(("+", "=", "-"), "zoom in, out"),
+        PanelKeys(("Left", "Right"), "in a plot: pan; in the line of markers or a legend: go to the next one"),
+        PanelKeys(("Space", "Return"), "in a legend: show or hide a curve; in the line of markers: open its menu"),
+    )
 
     #: Emitted with the step of a marker that was chosen.
     marker_activated = QtCore.pyqtSignal(int)

@@ -249,6 +249,12 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         place = self.viewport().mapToGlobal(point) + QtCore.QPoint(14, 10)
         QtWidgets.QToolTip.showText(place, text, self.viewport(), rect)
 
+    def viewportEvent(self, event: QtCore.QEvent) -> bool:
+        if event.type() == QtCore.QEvent.ToolTip:  # Qt asks for one when the mouse rests: the reading stays
+            self._read()
+            return True
+        return super().viewportEvent(event)
+
     def _plot_area(self, rect: QtCore.QRect) -> Tuple[float, float, float, float]:
         left, top, right, bottom = plot_area((rect.width(), rect.height()), self._scenes.metrics)
         return rect.left() + left, rect.top() + top, rect.left() + right, rect.top() + bottom

@@ -14,7 +14,7 @@ from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas
 from qatviz.gui.panels.histograms.tile import Pending, TileContent
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presentation.axis_range import steady_extent, steady_top
@@ -34,6 +34,12 @@ class HistogramsPanel(Panel):
     name = "histograms"
     about = "Float and quantized values of every tensor, overlaid: levels, values clipped and rounded to zero."
     topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES)
+    keys = (
+        PanelKeys(("Left", "Right", "Up", "Down"), "select another tile; with Shift, also those in between"),
+        PanelKeys(("Home", "End"), "select the first, the last tile"),
+        PanelKeys(("Ctrl+A",), "select all tiles"),
+        PanelKeys(("Return",), "open the tensor in the Tensor panel"),
+    )
 
     #: Emitted with the name of a tensor to show in full.
     tensor_opened = QtCore.pyqtSignal(str)

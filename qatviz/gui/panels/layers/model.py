@@ -37,6 +37,10 @@ class LayersModel(QtCore.QAbstractTableModel):
     def columnCount(self, parent: QtCore.QModelIndex = QtCore.QModelIndex()) -> int:
         return 0 if parent.isValid() else len(COLUMNS)
 
+    def flags(self, index: QtCore.QModelIndex) -> Qt.ItemFlags:
+        is_bits = index.isValid() and COLUMNS[index.column()].key == "num_bits"
+        return super().flags(index) | (Qt.ItemIsEditable if is_bits else Qt.NoItemFlags)
+
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.DisplayRole) -> Any:
         if orientation != Qt.Horizontal:
             return None

@@ -14,7 +14,7 @@ from qatviz.gui.panels.layers.rows import Totals
 from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.panels.layers.view import LayersView
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan
 from qatviz.number_format import bytes_text, percent_text
@@ -37,6 +37,15 @@ class LayersPanel(Panel):
     name = "layers"
     about = "Every quantized tensor with its settings and its quantization error."
     topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION)
+    keys = (
+        PanelKeys(("F2", *"0123456789"), "type the bits of the current row (also a double click on them)"),
+        PanelKeys(("Return",), "open the tensor in the Tensor panel"),
+        PanelKeys(("Ctrl+F",), "filter by name"),
+        PanelKeys(("Esc",), "while filtering: show all rows; while typing bits: leave them as they were"),
+    )
+
+    #: Emitted with the name of a tensor to show in full.
+    tensor_opened = QtCore.pyqtSignal(str)
 
     def _setup_ui(self) -> None:
         self.sparklines = Sparklines("snapshot:{}/sqnr_db")
@@ -94,6 +103,7 @@ class LayersPanel(Panel):
         self._kind_group.buttonClicked.connect(self._on_kind)
         self.view.selectionModel().selectionChanged.connect(self._on_selected)
         self.view.selectionModel().currentChanged.connect(self._on_selected)
+        self.view.tensor_opened.connect(self.tensor_opened)
         self.edits.changed.connect(self.mark_due)
         for keys, parent, handler in (
             (QtGui.QKeySequence.Find, self, self._on_find),
@@ -163,7 +173,7 @@ class LayersPanel(Panel):
         facts = [] if snapshot is None or plan is None else facts_of(snapshot, plan, earlier)
         self.source.rows.set_snapshot(snapshot, settings, facts)
         # Values change all the time: sorting would move rows away from the pointer.
-        if not self.view.underMouse():
+        if not self.view.underMouse() and not self.view.is_editing():
             self._resort()
         return self.sparklines.refresh_if_old(at_once=is_back)
 

@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtCore import Qt
 
 from qatviz.gui.model.context import Context
+from qatviz.gui.panels.layers.bits import BitsDelegate
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX, KEYS
 from qatviz.gui.panels.layers.delegate import LayersDelegate
 from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
@@ -14,7 +15,8 @@ from qatviz.gui.panels.layers.rows import Cell
 from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.frozen_columns import FrozenColumns
-from qatviz.gui.widgets.tables import set_up_table, style_table
+from qatviz.gui.widgets.panel import keys_text
+from qatviz.gui.widgets.tables import Table, set_up_table, style_table
 
 _KEY = "layers/columns"
 #: Columns that are always shown, because they identify a row.
@@ -23,7 +25,7 @@ _FIXED = ("verdict", "name")
 _EXTRA_WIDTH = 16
 
 
-class LayersView(QtWidgets.QTableView):
+class LayersView(Table):
     """Table of the rows of ``source``, filtered and sorted by ``shown``.
 
     Attributes
@@ -34,6 +36,9 @@ class LayersView(QtWidgets.QTableView):
     """
 
     figure_name = "layers"
+
+    #: Emitted with the name of a tensor to show in full.
+    tensor_opened = QtCore.pyqtSignal(str)
 
     def __init__(
         self,
@@ -52,6 +57,10 @@ class LayersView(QtWidgets.QTableView):
         self.delegate = LayersDelegate(source.rows, shown, sparklines, context.theme, self)
         self.setItemDelegate(self.delegate)
         set_up_table(self)
+        self._bits_delegate = BitsDelegate(self.delegate, shown, context.edits, self)
+        self.setItemDelegateForColumn(INDEX["num_bits"], self._bits_delegate)
+        self.setEditTriggers(self.DoubleClicked)  # F2 and digits: see keyPressEvent
+        self.activated.connect(lambda index: self.tensor_opened.emit(shown.tensor(index.row())))
         self.setSelectionMode(self.ExtendedSelection)
         self.setHorizontalScrollMode(self.ScrollPerPixel)
         self.setAccessibleName("Quantized tensors")
@@ -66,10 +75,59 @@ class LayersView(QtWidgets.QTableView):
         header.sectionMoved.connect(self._save)
         header.sortIndicatorChanged.connect(self._save)
         self.frozen = FrozenColumns(self, len(_FIXED))
-        self.menu = FigureMenu(self)
+        self.menu = self._make_menu()
         self.columns_menu = self._make_columns_menu()
         header.customContextMenuRequested.connect(lambda point: self.columns_menu.popup(header.mapToGlobal(point)))
         self._restore()
+
+    def _make_menu(self) -> FigureMenu:
+        """Return the context menu: what can be done with the selected tensors, and with the table as a figure."""
+        menu, edits = FigureMenu(self), self.context.edits
+        first = menu.actions()[0]
+        self.tensor_actions = []
+        for text, key, tip, slot in (
+            ("Show tensor", "Return", "Show the tensor in the Tensor panel", self._show_current),
+            ("Edit bits", "F2", "Type the bit width of this tensor, in its cell", self.edit_bits),
+            ("More bits", "+", "One bit more for each selected tensor", lambda: edits.change_bits(self.selected(), 1)),
+            (
+                "Fewer bits",
+                "-",
+                "One bit less for each selected tensor",
+                lambda: edits.change_bits(self.selected(), -1),
+            ),
+        ):
+            action = QtWidgets.QAction(f"{text}\t{keys_text([key])}", menu)
+            action.setToolTip(tip)
+            action.triggered.connect(lambda _, slot=slot: slot())
+            menu.insertAction(first, action)
+            self.tensor_actions.append(action)
+        menu.insertSeparator(first)
+        menu.aboutToShow.connect(self._enable_actions)
+        return menu
+
+    def _enable_actions(self) -> None:
+        for action in self.tensor_actions:
+            action.setEnabled(self.currentIndex().isValid())
+
+    def selected(self) -> List[str]:
+        """Return the tensors of the selected rows."""
+        return [self._shown.tensor(index.row()) for index in self.selectionModel().selectedRows()]
+
+    def edit_bits(self) -> None:
+        """Open the editor of the current row's bit width."""
+        index = self.currentIndex()
+        if index.isValid():
+            bits = self._shown.index(index.row(), INDEX["num_bits"])
+            self.scrollTo(bits)
+            self.edit(bits)
+
+    def is_editing(self) -> bool:
+        """Return whether the editor of a cell is open."""
+        return self.state() == self.EditingState
+
+    def _show_current(self) -> None:
+        if self.currentIndex().isValid():
+            self.tensor_opened.emit(self._shown.tensor(self.currentIndex().row()))
 
     def table(self) -> Dict[str, List[Any]]:
         """Return all columns of the shown rows, in their order, as values by key."""
@@ -222,6 +280,16 @@ class LayersView(QtWidgets.QTableView):
             self._save()
 
     # Qt
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        is_digit = event.text().isdigit() and not event.modifiers() & ~Qt.KeypadModifier
+        if event.key() == Qt.Key_F2 or is_digit:
+            self.edit_bits()
+            editor = QtWidgets.QApplication.focusWidget()
+            if is_digit and self.is_editing() and editor is not None:
+                QtWidgets.QApplication.sendEvent(editor, event)
+        else:
+            super().keyPressEvent(event)
 
     def changeEvent(self, event: QtCore.QEvent) -> None:
         super().changeEvent(event)

@@ -10,7 +10,7 @@ from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_tex
 from qatviz.gui.panels.network.view import ColorBar, NetworkView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.measures import MEASURES, Measure
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
@@ -32,6 +32,12 @@ class NetworkPanel(Panel):
     title, name = "Network", "network"
     about = "The graph of layers, coloured by how well each tensor is quantized; click to select."
     topics = (RUN, SNAPSHOT, SETTINGS, SELECTION)
+    keys = (
+        PanelKeys(("Left", "Right", "Up", "Down"), "go to the next layer in that direction; with Shift, select it too"),
+        PanelKeys(("W", "A"), "select the weights, the activations of the layer"),
+        PanelKeys(("F",), "fit the network into the panel"),
+        PanelKeys(("+", "=", "-"), "zoom in, out"),
+    )
 
     def _setup_ui(self) -> None:
         self.view = NetworkView()

@@ -10,16 +10,15 @@ from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import EditBar, RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading, KindSection
+from qatviz.gui.widgets.controls.scope_box import ScopeBox
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.presets import PRESETS
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.settings import ACTIVATIONS, KINDS, RUN_SETTINGS, WEIGHTS
+from qatviz.settings import KINDS, RUN_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
 
-SELECTED, EVERYTHING = "selection", "everything"
-_SCOPES = {SELECTED: "Selected", WEIGHTS: "All weights", ACTIVATIONS: "All activations", EVERYTHING: "All tensors"}
 ENDED = "The run has ended: its settings can no longer be changed."
 FREEZE = "freeze_ranges"
 
@@ -37,6 +36,7 @@ class QuantizationPanel(Panel):
     name = "quantization"
     about = "Change how tensors are quantized during training"
     topics = (RUN, SETTINGS, SELECTION, STATE)
+    keys = (PanelKeys(("Esc",), "discard pending settings"),)
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(context, parent)
@@ -44,14 +44,7 @@ class QuantizationPanel(Panel):
 
     def _setup_ui(self) -> None:
         self.empty = EmptyText(self)
-        self.scope = QtWidgets.QComboBox()
-        self.scope.setAccessibleName("Scope")
-        self.scope.setToolTip("Tensors that the settings below apply to")
-        self.scope.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        for key, text in _SCOPES.items():
-            self.scope.addItem(text, key)
-        remembered = self.context.settings.value("quantization/scope", SELECTED)
-        self.scope.setCurrentIndex(max(0, self.scope.findData(remembered)))
+        self.scope = ScopeBox(self.context)
         self.preset = PresetButton(self.context)
         self.sections = {kind: KindSection(self.context, kind) for kind in KINDS}
         self.all_heading = Heading("All tensors", self.theme)
@@ -81,22 +74,13 @@ class QuantizationPanel(Panel):
         whole.addWidget(self._content)
 
     def _connect(self) -> None:
-        self.scope.activated.connect(self._on_scope)
+        self.scope.activated.connect(lambda _: self.refresh())
+        self.edits.scope.changed.connect(self._on_edits_changed)
         self.freeze.edited.connect(self._on_freeze)
         self.edits.changed.connect(self._on_edits_changed)
         self._soon.timeout.connect(self._on_soon)
 
     # Display
-
-    def tensors_in_scope(self) -> List[str]:
-        """Return the tensors in scope and those that share a quantizer with them, in plan order."""
-        scope = self.scope.currentData()
-        if scope == EVERYTHING:
-            return [tensor.name for tensor in self.model.tensors]
-        if scope in KINDS:
-            return [tensor.name for tensor in self.model.tensors if tensor.kind == scope]
-        groups = {tensor.group for tensor in self.model.tensors if tensor.name in self.model.selected}
-        return [tensor.name for tensor in self.model.tensors if tensor.group in groups]
 
     def update_from(self) -> None:
         book = self.model.book
@@ -105,11 +89,10 @@ class QuantizationPanel(Panel):
             self.empty.show_text(self.model.no_run_text("No run. Quantizer settings are shown here once there is one."))
             return
         self.empty.show_text("")
-        self.scope.setItemText(0, f"{_SCOPES[SELECTED]} ({len(self.model.selected)})")
         unavailable = ENDED if self.model.ended else ""
         frozen = self.edits.value(RUN_PREFIX, FREEZE)
         run = replace(book.run, freeze_ranges=frozen)
-        chosen = self.tensors_in_scope()
+        chosen = self.edits.scope.tensors()
         kinds = {tensor.name: tensor.kind for tensor in self.model.tensors}
         for kind, section in self.sections.items():
             section.show_tensors([name for name in chosen if kinds[name] == kind], run, unavailable)
@@ -127,10 +110,6 @@ class QuantizationPanel(Panel):
         align([control for section in self.sections.values() for control in section.controls.values()])
 
     # User actions
-
-    def _on_scope(self) -> None:
-        self.context.settings.setValue("quantization/scope", self.scope.currentData())
-        self.refresh()
 
     def _on_freeze(self, freeze: bool) -> None:
         if self.model.book is not None:

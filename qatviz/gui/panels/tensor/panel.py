@@ -18,7 +18,7 @@ from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.time import TimePlot
 from qatviz.gui.panels.tensor.view import TensorView, view_of
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import Snapshot, TensorValues
@@ -49,6 +49,10 @@ class TensorPanel(Panel):
     name = "tensor"
     about = "The selected tensor: float and quantized values, integer codes, errors, channels, history."
     topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE)
+    keys = (
+        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "in “Over time”: move the cursor by one snapshot, by ten"),
+        PanelKeys(("Home", "End", "Esc"), "in “Over time”: go to the first, the newest snapshot"),
+    )
 
     def __init__(
         self,

@@ -1,13 +1,13 @@
 """Buttons for pending edits (Live, Hold, Apply, Discard, Undo, Redo) and the line that shows a refused edit."""
 
-from typing import Callable, List, Optional
+from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.run_model import RUN
-from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.gui.widgets.controls.number_box import commit_focused_box
 from qatviz.protocol import events
 
 _MODES = {
@@ -21,8 +21,8 @@ class EditBar(QtWidgets.QWidget):
 
     Attributes
     ----------
-    apply_action, discard_action : QAction
-        Ctrl+Enter anywhere in the window; Escape while the focus is in ``owner``.
+    discard_action : QAction
+        Escape while the focus is in ``owner``. (Ctrl+Enter is the window's: one key has one shortcut.)
     """
 
     def __init__(self, context: Context, owner: QtWidgets.QWidget):
@@ -47,32 +47,14 @@ class EditBar(QtWidgets.QWidget):
             self.modes[name].setFocusPolicy(QtCore.Qt.StrongFocus)
             group.addButton(self.modes[name])
         self.undo, self.redo = QtWidgets.QPushButton("Undo"), QtWidgets.QPushButton("Redo")
-        self.apply_action = self._action(
-            "Apply",
-            [QtGui.QKeySequence("Ctrl+Return"), QtGui.QKeySequence("Ctrl+Enter")],
-            self._on_apply,
-            QtCore.Qt.WindowShortcut,
-        )
-        self.discard_action = self._action(
-            "Discard", [QtGui.QKeySequence("Esc")], self._edits.discard, QtCore.Qt.WidgetWithChildrenShortcut
-        )
+        self.discard_action = QtWidgets.QAction("Discard", self._owner)
+        self.discard_action.setShortcut("Esc")
+        self.discard_action.setShortcutContext(QtCore.Qt.WidgetWithChildrenShortcut)
+        self.discard_action.triggered.connect(lambda: self._edits.discard())
+        self._owner.addAction(self.discard_action)
         self.apply, self.discard = QtWidgets.QPushButton("Apply"), QtWidgets.QPushButton("Discard")
-        self.apply.clicked.connect(self.apply_action.trigger)
+        self.apply.clicked.connect(self._on_apply)
         self.discard.clicked.connect(self.discard_action.trigger)
-
-    def _action(
-        self,
-        text: str,
-        shortcuts: List[QtGui.QKeySequence],
-        slot: Callable[[], object],
-        context: QtCore.Qt.ShortcutContext,
-    ) -> QtWidgets.QAction:
-        action = QtWidgets.QAction(text, self._owner)
-        action.setShortcuts(shortcuts)
-        action.setShortcutContext(context)
-        action.triggered.connect(lambda: slot())
-        self._owner.addAction(action)
-        return action
 
     def _layout(self) -> None:
         grid = QtWidgets.QGridLayout(self)
@@ -100,17 +82,15 @@ class EditBar(QtWidgets.QWidget):
         self.modes[edits.mode].setChecked(True)
         holding = edits.mode == HOLD
         waiting = f" ({unsent})" if unsent else ""
-        self.apply_action.setText("Apply" + waiting)
-        self.apply.setText(self.apply_action.text())
-        tips = (
-            (self.apply, self.apply_action, f"Apply the {unsent} pending changes together (Ctrl+Enter)"),
-            (self.discard, self.discard_action, f"Discard the {unsent} pending changes (Esc)"),
-        )
-        for button, action, tip in tips:
+        self.apply.setText("Apply" + waiting)
+        self.discard_action.setEnabled(holding and bool(unsent))
+        for button, tip in (
+            (self.apply, f"Apply the {unsent} pending changes together (Ctrl+Enter)"),
+            (self.discard, f"Discard the {unsent} pending changes (Esc)"),
+        ):
             button.setVisible(holding)
             button.setToolTip(tip if unsent else "No pending changes")
             button.setEnabled(bool(unsent))
-            action.setEnabled(holding and bool(unsent))
         for button, change, is_possible, name in (
             (self.undo, edits.describe_undo(), edits.can_undo, "Undo"),
             (self.redo, edits.describe_redo(), edits.can_redo, "Redo"),
@@ -119,9 +99,7 @@ class EditBar(QtWidgets.QWidget):
             button.setToolTip(f"{name}: {change}" if change else f"No change to {name.lower()}")
 
     def _on_apply(self) -> None:
-        box = QtWidgets.QApplication.focusWidget()
-        if isinstance(box, NumberBox):
-            box.commit_text()
+        commit_focused_box()
         self._edits.apply()
 
     def _on_mode(self, mode: str) -> None:

@@ -193,3 +193,10 @@ class NumberBox(Holdable, QtWidgets.QAbstractSpinBox):
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         self._hold(True)
         super().mousePressEvent(event)
+
+
+def commit_focused_box() -> None:
+    """Commit the text that is being typed into the focused number box, if there is one."""
+    box = QtWidgets.QApplication.focusWidget()
+    if isinstance(box, NumberBox):
+        box.commit_text()

@@ -1,0 +1,65 @@
+"""A window whose launcher keeps what it was asked for, and how tests draw it."""
+
+from qatviz.errors import QatvizError
+from qatviz.export.formats import FORMATS
+from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.widgets.theme import DARK, Theme
+from qatviz.gui.window.main_window import MainWindow
+from qatviz.protocol.reasons import SaveKind, SaveReason
+from qatviz.session.prepared import Prepared
+from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+
+
+class StagedLauncher(Launcher):
+    """Keeps what it was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
+
+    def begin(self, request, new_window=False):
+        self.begun.append((request, new_window))
+
+    def kind_of(self, path):
+        if path not in self.kinds:
+            raise QatvizError(f"{path}: neither a run nor a data set")
+        return self.kinds[path]
+
+    def checkpoints(self, directory):
+        return [CheckpointInfo(name, 3, SaveReason(SaveKind.REQUESTED), 0.0, 0) for name in self.names]
+
+    def check_data(self, question):
+        raise QatvizError("no data here")
+
+    def data_names(self):
+        return [("digits", "Pictures of digits.")]
+
+    def export_formats(self):
+        return tuple(FORMATS.values())
+
+    def settings_at(self, directory, checkpoint):
+        raise QatvizError("no checkpoint here")
+
+    def end_checks(self):
+        pass
+
+    def new_directory(self, network):
+        return "/nowhere/" + network
+
+
+def prepared_of(run, directory="/runs/a"):
+    return Prepared(run, run.network, run.book, f"{run.network.name} on digits", 62.5, directory)
+
+
+def make_window(settings, launcher=None):
+    """A window in the dark theme, not shown yet."""
+    theme = Theme(DARK)
+    theme.apply()
+    return MainWindow(theme, settings, launcher or StagedLauncher())
+
+
+def draw(window, app):
+    for panel in window.panels.values():
+        if panel.isVisible():
+            panel.refresh()
+    app.processEvents()
