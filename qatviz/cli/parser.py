@@ -77,6 +77,13 @@ def parse(argv: List[str]) -> argparse.Namespace:
     reports.add_commands(functools.partial(_command, commands))
     export.add_commands(functools.partial(_command, commands))
     evaluate.add_commands(functools.partial(_command, commands))
+    word = argv[0].partition("=")[0] if argv else ""
+    if word in commands.choices["train"]._option_string_actions and word not in parser._option_string_actions:
+        given = " ".join(argv)
+        raise UsageError(
+            f"{word} is an option of a command, which comes first: 'window {given}' for a run in the window, 'train "
+            f"{given}' for one in the terminal"
+        )
     if argv and argv[0] not in commands.choices and argv[0] not in parser._option_string_actions:
         raise UsageError(
             f"there is no command {argv[0]!r}; there are "

@@ -1,7 +1,9 @@
-"""Text tables that fit the width of a terminal."""
+"""Text tables that fit the width of a terminal, and are as wide as they need to be in a pipe or a file."""
 
 import math
+import os
 import shutil
+import sys
 import textwrap
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -38,24 +40,30 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
 
 
+def table_width() -> float:
+    """Return the columns for a table: those of the terminal or ``COLUMNS``, unlimited in a pipe or a file."""
+    return terminal_width() if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else math.inf
+
+
 def table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), width: Optional[int] = None
+    head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), width: Optional[float] = None
 ) -> str:
     """Return rows of text in columns, those in ``left`` left-aligned, others right-aligned.
 
-    Headers may have line breaks. If the columns exceed ``width``, the gaps are reduced; then the last column is wrapped
-    if it is left-aligned, otherwise the first is truncated (``stack1_co..``).
+    ``width`` is that of :func:`table_width` by default. Headers may have line breaks. If the columns exceed ``width``,
+    the gaps are reduced; then the last column is wrapped if it is left-aligned, otherwise the first is truncated
+    (``stack1_co..``).
     """
-    width = terminal_width() if width is None else width
+    width = table_width() if width is None else width
     heads = _head_lines(head)
     sizes = [max(len(row[column]) for row in [*heads, *rows]) for column in range(len(head))]
     gap = "  " if sum(sizes) + 2 * (len(sizes) - 1) <= width else " "
-    too_much = sum(sizes) + len(gap) * (len(sizes) - 1) - width
+    too_much = int(max(sum(sizes) + len(gap) * (len(sizes) - 1) - width, 0))
     last = len(head) - 1
     if last in left:
-        sizes[last] = max(sizes[last] - max(too_much, 0), _LEAST_WRAPPED)
+        sizes[last] = max(sizes[last] - too_much, min(sizes[last], _LEAST_WRAPPED))
     else:
-        sizes[0] = max(sizes[0] - max(too_much, 0), *(len(line[0]) for line in heads))
+        sizes[0] = max(sizes[0] - too_much, *(len(line[0]) for line in heads))
     lines = [_line(line, sizes, left, gap) for line in heads]
     for row in rows:
         cells = [_cut(row[0], sizes[0]), *row[1:]] if last else list(row)
@@ -70,9 +78,9 @@ def table(
 def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
     """Return the rows of :meth:`Outcome.tensors` as a table with its legend."""
     rows = [_tensor_row(tensor) for tensor in tensors]
-    width = terminal_width() if width is None else width
+    prose = terminal_width() if width is None else width
     head = ("tensor", "", "bits", "grid", *map(_measure_head, MEASURES))
-    return table(head, rows, (0, 1, 3), width) + "\n" + textwrap.fill(_LEGEND, max(width, _LEAST_WRAPPED))
+    return table(head, rows, (0, 1, 3), width) + "\n" + textwrap.fill(_LEGEND, max(prose, _LEAST_WRAPPED))
 
 
 def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:

@@ -273,5 +273,8 @@ def _typed(setting: Setting) -> Callable[[str], Any]:
 def _parse_steps(text: str) -> float:
     if text.strip() == _NO_LIMIT:
         return NO_LIMIT
-    steps: int = _typed(START_SETTINGS["steps"])(text)
+    try:
+        steps: int = _typed(START_SETTINGS["steps"])(text)
+    except SettingError as error:
+        raise SettingError(f"{error}, or {_NO_LIMIT} for no limit") from error
     return steps

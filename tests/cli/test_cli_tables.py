@@ -136,3 +136,13 @@ def test_regression_errors_are_in_the_unit_of_the_targets():
     errors = {"float": 0.023456, "weights_only": 12.5, "activations_only": 48213.4, "quantized": float("nan")}
     text = score_table(RMSE, [dict(errors, step=200)], 80)
     assert text.splitlines()[1].split() == ["200", "0.02346", "12.5", "48,213", "-"]
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_its_contents(capsys, monkeypatch):
+    rows = [["stack1_" + 60 * "x", "1"], ["short", "2"]]
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert rows[0][0] in table(("name", "n"), rows)
+    words = "a description of many words " * 5
+    assert table(("name", "description"), [["a", words.strip()]], (0, 1)).count("\n") == 1
+    monkeypatch.setenv("COLUMNS", "40")
+    assert rows[0][0] not in table(("name", "n"), rows)

@@ -8,6 +8,7 @@ from window_stage import draw, prepared_of
 
 from qatviz.app.launching import PREPARING, READING, AppLauncher
 from qatviz.gui.window import actions
+from qatviz.gui.window.status import time_left_text
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.reasons import NonFiniteValue
@@ -28,12 +29,54 @@ def test_title_and_status_show_the_run(staged_window, app):
     fields = {name: label.text() for name, label in window.statusBar().fields.items()}
     assert window.windowTitle() == "lenet on digits – qatviz"
     assert "training" in window.statusBar().state.text()
-    assert fields["step"] == "step 3" and fields["epoch"] == "epoch 0.0" and "steps/s" in fields["speed"]
+    assert fields["step"] == "step 3" and "steps/s" in fields["speed"] and fields["loss"].startswith("loss 2.")
+    assert fields["progress"] == fields["left"] == fields["score"] == ""
+    assert "Epoch 0.0" in window.statusBar().fields["speed"].toolTip()
     window.edits.edit(["conv1.weights"], "num_bits", 4)
     window.edits.apply()
     advance()
     window.statusBar().refresh()
-    assert window.statusBar().fields["applied"].text() == "applied at step 3"
+    assert "took effect at step 3." in window.statusBar().fields["speed"].toolTip()
+
+
+def test_the_status_bar_shows_quality_progress_and_time_left(staged_window):
+    window, run, advance = staged_window
+    window.model.total_steps = 200
+    run.evaluate()
+    advance(97)
+    bar = window.statusBar()
+    bar.refresh()
+    fields = {name: label.text() for name, label in bar.fields.items()}
+    assert fields["score"] == "quantized 96.0 % · float 98.0 %"
+    assert fields["step"] == "step 100 of 200" and fields["progress"] == "50 %"
+    assert fields["left"] == "1 s left" and fields["speed"] == "100 steps/s"
+    tip = bar.fields["speed"].toolTip()
+    assert "repainted" in tip and "0 step records and histograms dropped" in tip
+    assert "weights only 97.0 %" in bar.fields["score"].toolTip() and "1,000 held-out" in bar.fields["score"].toolTip()
+    window.model.total_steps = None
+    bar.refresh()
+    assert bar.fields["left"].text() == bar.fields["progress"].text() == ""
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.2, "1 s left"), (59.5, "1 min 00 s left"), (200, "3 min 20 s left"), (7500, "2 h 05 min left")],
+)
+def test_time_left_has_two_units_at_most(seconds, text):
+    assert time_left_text(seconds) == text
+
+
+@pytest.mark.parametrize("points, width", [(10, 900), (10, 1280), (15, 1280), (20, 900)])
+def test_the_fields_of_the_status_bar_never_overlap(staged_window, app, points, width):
+    window, _run, _advance = staged_window
+    window.theme.set_font_points(points)
+    window.resize(width, 600)
+    app.processEvents()
+    bar = window.statusBar()
+    shown = [label for label in [bar.state, *bar.fields.values()] if label.isVisible()]
+    assert bar.fields["speed"].isVisible()
+    edges = [(label.x(), label.x() + label.width()) for label in shown]
+    assert all(end <= begin for (_, end), (begin, _) in zip(edges, edges[1:])) and edges[-1][1] <= width
 
 
 @pytest.mark.parametrize(

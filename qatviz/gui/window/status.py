@@ -1,28 +1,31 @@
-"""Status bar: state, progress and speed of the run, in fields of fixed width."""
+"""Status bar: state, quality, progress and speed of the run, in fields of fixed width."""
 
 import math
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.frames import Frames
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.widgets.theme import Theme
+from qatviz.measures import MEASURES
+from qatviz.metric import METRICS, MODE_NAMES, MODES
+from qatviz.number_format import count
+from qatviz.protocol import events
 
 REFRESH_MS = 250
+#: Fields: name, tooltip, longest expected text, which sets the width.
 _FIELDS = (
-    ("step", "Training steps done, and their total.", "step 000,000 of 000,000"),
-    ("epoch", "Number of passes over the training examples.", "epoch 0,000.0"),
-    ("speed", "Training steps per second, over the last two seconds of training.", "0,000 steps/s"),
-    ("frames", "Number of times per second that the window is repainted.", "00.0 frames/s"),
-    (
-        "dropped",
-        "Step records and histograms that the window was too slow to read. Curves and the record are complete "
-        "nevertheless.",
-        "dropped 0,000,000",
-    ),
-    ("applied", "Training step at which the last change of settings took effect.", "applied at step 000,000"),
+    ("loss", "Loss of the newest training step.", "loss 0.0000"),
+    ("score", "", "quantized 100.0 % · float 100.0 %"),
+    ("step", "Training steps done, of how many.", "step 000,000 of 000,000"),
+    ("progress", "Fraction of the training steps that are done.", "100 %"),
+    ("left", "Time until the last training step at the present speed.", "00 h 00 min left"),
+    ("speed", "", "0,000 steps/s"),
 )
+#: Room for the state and the run's title; space between fields, px.
+_STATE_ROOM, _GAP = "● training  network on data", 8
+_DROPPED = "step records and histograms"
 _STATE_COLORS = {"running": "good", "paused": "warning", "failed": "bad", "building": "accent"}
 STATE_TEXTS = {
     "": "no run",
@@ -44,6 +47,8 @@ class StatusBar(QtWidgets.QStatusBar):
         super().__init__(parent)
         self._model, self._frames, self._theme = model, frames, theme
         self.setSizeGripEnabled(False)
+        self.setContentsMargins(0, 0, _GAP, 0)
+        self.setMinimumWidth(1)  # fields are hidden where there is no room
         self.state = QtWidgets.QLabel()
         self.state.setToolTip("State of the run.")
         self.addWidget(self.state)
@@ -51,14 +56,13 @@ class StatusBar(QtWidgets.QStatusBar):
         self.busy.setToolTip("Work in the background.")
         self.addWidget(self.busy)
         self.fields: Dict[str, QtWidgets.QLabel] = {}
-        for name, tip, widest in _FIELDS:
+        for name, tip, _ in _FIELDS:
             label = QtWidgets.QLabel()
             label.setToolTip(tip)
             label.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
-            # Fixed size: a new number must not lay out the whole window again.
-            label.setFixedSize(self.fontMetrics().horizontalAdvance(widest), self.fontMetrics().height())
             self.fields[name] = label
             self.addPermanentWidget(label)
+        self._set_widths()
         self._timer = QtCore.QTimer(self, interval=REFRESH_MS)
         self._timer.timeout.connect(self.refresh)
         self._timer.start()
@@ -77,17 +81,79 @@ class StatusBar(QtWidgets.QStatusBar):
         color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
         self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {model.title}")
         running = state == "running"
-        total = model.total_steps
-        speed = model.steps_per_second() if running else math.nan
-        applied = max(model.applied_at.values()) if model.applied_at else None
+        total, speed = model.total_steps, model.steps_per_second() if running else math.nan
+        is_limited = total is not None and math.isfinite(total) and total > 0
         texts = {
-            "step": f"step {model.step:,}" + (f" of {total:,}" if total else ""),
-            "epoch": f"epoch {model.step / model.batches_per_epoch:,.1f}" if model.batches_per_epoch else "",
+            "loss": "" if model.last_step is None else f"loss {MEASURES['loss'].plain(model.last_step.loss)}",
+            "score": "",
+            "step": f"step {model.step:,}" + (f" of {total:,}" if is_limited else ""),
+            "progress": f"{math.floor(100 * min(model.step / total, 1.0))} %" if is_limited else "",
+            "left": time_left_text((total - model.step) / speed) if is_limited and speed > 0 else "",
             "speed": "" if math.isnan(speed) else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s",
-            "frames": f"{self._frames.frames_per_second():.1f} frames/s",
-            "dropped": f"dropped {model.run.dropped if model.run is not None else 0:,}",
-            "applied": "" if applied is None else f"applied at step {applied:,}",
         }
+        tips = {"speed": self._speed_tip()}
+        if model.evaluation is not None:
+            texts["score"], tips["score"] = _score_texts(model.evaluation)
         for name, text in texts.items():
             if self.fields[name].text() != text:
                 self.fields[name].setText(text)
+        for name, text in tips.items():
+            self.fields[name].setToolTip(text)
+
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.FontChange and hasattr(self, "fields"):
+            self._set_widths()
+
+    def resizeEvent(self, event: QtCore.QEvent) -> None:
+        super().resizeEvent(event)
+        self._set_widths()
+
+    def _set_widths(self) -> None:
+        """Fix the fields' sizes: a new number must not lay out the whole window again.
+
+        Where there is no room for all fields, the first ones are hidden.
+        """
+        metrics, room = self.fontMetrics(), self.width() - self.fontMetrics().horizontalAdvance(_STATE_ROOM) - _GAP
+        for name, _, widest in reversed(_FIELDS):
+            width = metrics.horizontalAdvance(widest)
+            room -= width + _GAP
+            self.fields[name].setFixedSize(width, metrics.height())
+            self.fields[name].setVisible(room >= 0)
+
+    def _speed_tip(self) -> str:
+        """Return the tooltip with the figures that matter only if something is wrong."""
+        model = self._model
+        lines = [
+            "Training steps per second, over the last two seconds of training.",
+            f"The window is repainted {self._frames.frames_per_second():.1f} times per second.",
+            f"{count(model.run.dropped if model.run is not None else 0, 'step record or histogram', _DROPPED)} "
+            "dropped because the window was too slow to read; curves and the record are complete nevertheless.",
+        ]
+        if model.batches_per_epoch:
+            lines.insert(0, f"Epoch {model.step / model.batches_per_epoch:,.1f}: passes over the training examples.")
+        if model.applied_at:
+            lines.append(f"The last change of settings took effect at step {max(model.applied_at.values()):,}.")
+        return "\n".join(lines)
+
+
+def time_left_text(seconds: float) -> str:
+    """Return the time left in two units at most: ``12 s left``, ``3 min 20 s left``, ``2 h 05 min left``."""
+    whole = math.ceil(round(seconds, 1))
+    if whole < 60:
+        return f"{whole} s left"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s left"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min left"
+
+
+def _score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
+    """Return the newest evaluation in brief, and all its modes."""
+    metric = METRICS[evaluation.metric]
+    shown = {mode: metric.text(evaluation.scores.get(mode)) for mode in MODES}
+    brief = " · ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in ("quantized", "float"))
+    every = ", ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in MODES)
+    return brief, (
+        f"{metric.title[0].upper()}{metric.title[1:]} on {evaluation.num_examples:,} held-out examples at step "
+        f"{evaluation.step:,}: {every}."
+    )

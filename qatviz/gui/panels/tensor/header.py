@@ -15,13 +15,13 @@ from qatviz.network.plan import QuantizedTensor
 #: Measures whose pending value can be called better or worse: the others depend on the scale or the bits.
 _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
 _ARROWS = " An arrow leads to the value under the pending settings: ▲ better, ▼ worse."
-#: Width of a cell at the default font, px; cells are in rows of six, three or two, by the panel's width.
+#: Width of a cell at the default font, px; cells are in rows of eight, four, three or two, by the panel's width.
 CELL_WIDTH = 128
 #: Longest expected description, and the maximum number of its lines.
 _LONGEST_ABOUT = (
     "DepthwiseConv2D · 3×3×512×1 · 4.61k weights · 8 bits · symmetric · narrow range · per channel · 99.9 % range"
 )
-_MAX_LINES = 3
+_MAX_LINES = 2
 
 
 class Header(QtWidgets.QWidget):
@@ -46,6 +46,7 @@ class Header(QtWidgets.QWidget):
         self.chooser.setFont(font)
         self.about = QtWidgets.QLabel(wordWrap=True)
         self.about.setTextFormat(QtCore.Qt.RichText)
+        self.about.setFont(_smaller(self.about.font()))
         self.step = QtWidgets.QLabel()
         self.step.setTextFormat(QtCore.Qt.RichText)
         self.step.setToolTip("The shown training step. Move the cursor in “Over time” to go back to an earlier one.")
@@ -91,7 +92,9 @@ class Header(QtWidgets.QWidget):
     def draw(self, view: TensorView) -> None:
         """Show ``view``."""
         ghost = view.ghost
-        self.about.setText(self._about(view))
+        about = self._about(view)
+        self.about.setText(about)
+        self.about.setToolTip(about)
         self._show_step(view)
         texts = measured(view)
         pending = {} if ghost is None else pending_texts(ghost)
@@ -133,7 +136,7 @@ class Header(QtWidgets.QWidget):
 
     def _arrange(self) -> None:
         unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
-        columns = next((count for count in (6, 3) if self.width() >= count * unit), 2)
+        columns = next((count for count in (8, 4, 3) if self.width() >= count * unit), 2)
         # The height does not depend on the text, so that the plots below do not move.
         metrics = self.about.fontMetrics()
         room = QtCore.QRect(0, 0, max(self.width() - 16, 1), 1000)
@@ -143,7 +146,7 @@ class Header(QtWidgets.QWidget):
             self._columns = columns
             for place, key in enumerate(SHOWN):
                 self._grid.addWidget(self.cells[key], place // columns, place % columns)
-            for column in range(6):
+            for column in range(8):
                 self._grid.setColumnStretch(column, 1 if column < columns else 0)
 
 
@@ -163,9 +166,7 @@ class _CellLabels(QtWidgets.QWidget):
         for label in (self._name, self.value):
             label.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
             layout.addWidget(label)
-        font = self._name.font()
-        font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
-        self._name.setFont(font)
+        self._name.setFont(_smaller(self._name.font()))
         self.apply_theme()
 
     def apply_theme(self) -> None:
@@ -181,3 +182,10 @@ class _CellLabels(QtWidgets.QWidget):
         if text != self.value.text():
             self.value.setText(text)
             self.setAccessibleDescription(f"{now}{', pending ' + pending if pending else ''}")
+
+
+def _smaller(font: QtGui.QFont) -> QtGui.QFont:
+    """Return a font for texts that matter less."""
+    found = QtGui.QFont(font)
+    found.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
+    return found

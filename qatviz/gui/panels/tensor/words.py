@@ -2,6 +2,8 @@
 
 from typing import Dict, Optional, Tuple
 
+import numpy as np
+
 from qatviz.gui.model.ghost import Ghost
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.measures import MEASURES
@@ -12,7 +14,7 @@ from qatviz.settings import QuantizerSettings
 #: Space at which lines don't break, so that they break between settings only.
 _NO_BREAK = "\u00a0"
 #: Measures in the header.
-SHOWN = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "used_codes", "size")
+SHOWN = ("sqnr_db", "rmse_over_scale", "scale", "zero_point", "clipped", "flushed", "used_codes", "size")
 
 
 def describe_tensor(tensor: QuantizedTensor) -> str:
@@ -46,7 +48,10 @@ def measured(view: TensorView) -> Dict[str, Tuple[str, float]]:
 
 def pending_texts(ghost: Ghost) -> Dict[str, Tuple[str, float]]:
     """Return text and value of each measure of the header under the pending settings."""
-    values = dict(ghost.measures._asdict(), size=ghost.size)
+    values = dict(ghost.measures._asdict(), size=ghost.size, scale=ghost.scale, zero_point=np.nan)
+    if ghost.grid is not None:
+        coarsest = np.argmax(np.broadcast_to(ghost.grid.scale, ghost.grid.zero_point.shape))
+        values["zero_point"] = float(ghost.grid.zero_point.flat[coarsest])
     codes = {"used_codes": ghost.settings.num_codes}
     return {key: (MEASURES[key].text(values[key], ghost.active, codes.get(key)), float(values[key])) for key in SHOWN}
 
