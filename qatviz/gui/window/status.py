@@ -81,14 +81,14 @@ class StatusBar(QtWidgets.QStatusBar):
         color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
         self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {model.title}")
         running = state == "running"
-        total, speed = model.total_steps, model.steps_per_second() if running else math.nan
-        is_limited = total is not None and math.isfinite(total) and total > 0
+        speed = model.steps_per_second() if running else math.nan
+        total = model.total_steps if model.total_steps is not None and math.isfinite(model.total_steps) else 0
         texts = {
             "loss": "" if model.last_step is None else f"loss {MEASURES['loss'].plain(model.last_step.loss)}",
             "score": "",
-            "step": f"step {model.step:,}" + (f" of {total:,}" if is_limited else ""),
-            "progress": f"{math.floor(100 * min(model.step / total, 1.0))} %" if is_limited else "",
-            "left": time_left_text((total - model.step) / speed) if is_limited and speed > 0 else "",
+            "step": f"step {model.step:,}" + (f" of {total:,}" if total else ""),
+            "progress": f"{math.floor(100 * min(model.step / total, 1.0))} %" if total else "",
+            "left": time_left_text((total - model.step) / speed) if total and speed > 0 else "",
             "speed": "" if math.isnan(speed) else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s",
         }
         tips = {"speed": self._speed_tip()}
