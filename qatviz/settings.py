@@ -137,7 +137,12 @@ class Setting:
             return value if isinstance(value, str) and value in self._words(kind) else None
         if self.type is bool:
             return bool(value) if isinstance(value, bool) or type(value).__name__ == "bool_" else None
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            return None
+        try:
+            if not math.isfinite(value):
+                return None
+        except OverflowError:  # a whole number too large for a float
             return None
         if self.type is int and value != int(value):
             return None

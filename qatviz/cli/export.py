@@ -6,7 +6,7 @@ import json
 from typing import Any, Callable, Dict
 
 from qatviz.cli.followed import Followed, followed
-from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_problem
+from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
 from qatviz.session.export import export, source_of
@@ -34,10 +34,10 @@ def export_run(options: argparse.Namespace) -> int:
         if options.progress:
             follower.finish(dict(record, text=written.report.to_text()))
         elif options.json:
-            print(json.dumps(record, allow_nan=False))
+            print_output(json.dumps(record, allow_nan=False))
         else:
-            print(written.report.to_text())
-            print("written: " + ", ".join(str(path) for path in written.paths))
+            print_output(written.report.to_text())
+            print_output("written: " + ", ".join(str(path) for path in written.paths))
     for fault in written.report.faults:
         print_problem(f"error: {fault}")
     return FAILED if written.report.faults else OK

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any, Dict, List, Tuple
 
 from qatviz import data as datasets
-from qatviz.cli.messages import OK
+from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import shape, table, terminal_width
 from qatviz.errors import NetworkError, did_you_mean
 from qatviz.network import zoo
@@ -33,9 +33,9 @@ def networks(options: argparse.Namespace) -> int:
     names = list(zoo.NETWORKS) if options.name is None else [options.name]
     rows = [_network(zoo.build(name, input_shape, options.classes), options.name is not None) for name in names]
     if options.json:
-        print(json.dumps(rows if options.name is None else rows[0]))
+        print_output(json.dumps(rows if options.name is None else rows[0]))
     elif options.name is None:
-        print(
+        print_output(
             table(
                 ("name", "parameters", "MACs", "quantized", "description"),
                 [
@@ -51,7 +51,7 @@ def networks(options: argparse.Namespace) -> int:
                 (0, 4),
             )
         )
-        print(f"\nfor examples of {shape(input_shape)} and {options.classes} classes")
+        print_output(f"\nfor examples of {shape(input_shape)} and {options.classes} classes")
     else:
         _print_network(rows[0])
     return OK
@@ -69,26 +69,28 @@ def data(options: argparse.Namespace) -> int:
         rows = [[named.name, named.help] for named in datasets.NAMED_DATA]
         formats = [[known.name, known.help] for known in datasets.FILE_FORMATS]
         if options.json:
-            print(json.dumps({"names": dict(rows), "formats": dict(formats)}))
+            print_output(json.dumps({"names": dict(rows), "formats": dict(formats)}))
         else:
-            print(
+            print_output(
                 table(("name", "description"), rows, (0, 1)) + "\n\n" + table(("file", "description"), formats, (0, 1))
             )
         return OK
     summary = datasets.describe(datasets.load(options.source, task=options.task))
-    print(json.dumps(summary) if options.json else datasets.format_description(summary))
+    print_output(json.dumps(summary) if options.json else datasets.format_description(summary))
     return OK
 
 
 def settings(options: argparse.Namespace) -> int:
     """Describe every setting."""
     if options.json:
-        print(json.dumps([_setting(setting) for setting in [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()]]))
+        print_output(
+            json.dumps([_setting(setting) for setting in [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()]])
+        )
         return OK
-    print("settings of each quantizer: LAYER.weights.NAME, LAYER.activations.NAME\n")
+    print_output("settings of each quantizer: LAYER.weights.NAME, LAYER.activations.NAME\n")
     for setting in QUANTIZER_SETTINGS.values():
         _print_setting(setting.name, setting)
-    print("settings of the run: run.NAME, or an option of qatviz train\n")
+    print_output("settings of the run: run.NAME, or an option of qatviz train\n")
     for setting in RUN_SETTINGS.values():
         _print_setting(f"{RUN}.{setting.name}", setting)
     return OK
@@ -101,15 +103,15 @@ def presets(options: argparse.Namespace) -> int:
         for name, preset in PRESETS.items()
     }
     if options.json:
-        print(json.dumps(rows))
+        print_output(json.dumps(rows))
         return OK
     for name, row in rows.items():
-        print(f"{name}: {row['description']}")
+        print_output(f"{name}: {row['description']}")
         for kind in KINDS:
             pairs = [f"{key}={setting_text(value)}" for key, value in row[kind].items()]
-            print(f"  {kind:<12} {', '.join(pairs)}")
+            print_output(f"  {kind:<12} {', '.join(pairs)}")
         if row["per_channel_kinds"]:
-            print(f"  {'per_channel':<12} {', '.join(row['per_channel_kinds'])}")
+            print_output(f"  {'per_channel':<12} {', '.join(row['per_channel_kinds'])}")
     return OK
 
 
@@ -136,7 +138,7 @@ def _network(network: Network, with_layers: bool) -> Dict[str, Any]:
 
 
 def _print_network(row: Dict[str, Any]) -> None:
-    print(f"{row['name']}: {row['description']}\n")
+    print_output(f"{row['name']}: {row['description']}\n")
     layers: List[List[str]] = [["input", "", "", shape(row["input_shape"]), "", ""]]
     layers += [
         [
@@ -150,8 +152,8 @@ def _print_network(row: Dict[str, Any]) -> None:
         for layer in row["layers"]
     ]
     layers.append(["total", "", "", "", f"{row['parameters']:,}", f"{row['macs']:,}"])
-    print(table(("layer", "kind", "inputs", "output", "parameters", "MACs"), layers, (0, 1, 2)))
-    print("\nquantized tensors: " + ", ".join(tensor["name"] for tensor in row["tensors"]))
+    print_output(table(("layer", "kind", "inputs", "output", "parameters", "MACs"), layers, (0, 1, 2)))
+    print_output("\nquantized tensors: " + ", ".join(tensor["name"] for tensor in row["tensors"]))
 
 
 def _setting(setting: Setting) -> Dict[str, Any]:
@@ -171,8 +173,8 @@ def _setting(setting: Setting) -> Dict[str, Any]:
 
 def _print_setting(name: str, setting: Setting) -> None:
     only = f", {setting.kinds[0]} only" if len(setting.kinds) == 1 else ""
-    print(f"{name}: {setting.allowed()} (default {setting_text(setting.default)}){only}")
-    print(
+    print_output(f"{name}: {setting.allowed()} (default {setting_text(setting.default)}){only}")
+    print_output(
         textwrap.fill(
             setting.help, terminal_width(), initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
         )

@@ -1,16 +1,25 @@
-"""Exit codes, and messages to the user on standard error."""
+"""Exit codes, results on standard output and messages to the user on standard error.
+
+Both may contain names from files: control characters are escaped.
+"""
 
 import sys
 
 from qatviz.session.changes import CHANGES
 from qatviz.session.prepared import Notice
+from qatviz.terminal import escaped
 
 OK, FAILED, USER_ERROR = 0, 1, 2
 
 
+def print_output(text: str) -> None:
+    """Print a result on standard output."""
+    print(escaped(text), flush=True)
+
+
 def print_message(text: str) -> None:
     """Print a message; only results go to standard output."""
-    print(text, file=sys.stderr, flush=True)
+    print(escaped(text), file=sys.stderr, flush=True)
 
 
 def print_problem(text: str) -> None:

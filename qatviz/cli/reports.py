@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any, Callable
 
-from qatviz.cli.messages import OK
+from qatviz.cli.messages import OK, print_output
 from qatviz.number_format import bytes_text
 
 
@@ -33,9 +33,9 @@ def report(options: argparse.Namespace) -> int:
 
     written = write_recorded(options.directory, options.out)
     if options.json:
-        print(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
+        print_output(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
     else:
-        print(f"{written.path}: the run up to step {written.step:,}, {bytes_text(written.nbytes)}")
+        print_output(f"{written.path}: the run up to step {written.step:,}, {bytes_text(written.nbytes)}")
     return OK
 
 
@@ -52,9 +52,9 @@ def tensorboard(options: argparse.Namespace) -> int:
     from qatviz.session.tensorboard import write_recorded
 
     written = write_recorded(options.directory, options.out)
-    print(
+    print_output(
         f"{written.path}: scalars at {written.steps:,} steps, histograms of {written.snapshots:,} snapshots, "
         f"{bytes_text(written.bytes)}"
     )
-    print(f"to show them: tensorboard --logdir {written.path.parent}")
+    print_output(f"to show them: tensorboard --logdir {written.path.parent}")
     return OK

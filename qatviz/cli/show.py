@@ -6,7 +6,7 @@ import textwrap
 import time
 from typing import Any, Dict, List
 
-from qatviz.cli.messages import OK
+from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import score_table, table, tensor_table, terminal_width
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text
@@ -38,9 +38,9 @@ def show(options: argparse.Namespace) -> int:
         checkpoints=[_checkpoint(info) for info in reader.list_checkpoints()],
     )
     if options.json:
-        print(json.dumps(result, allow_nan=False))
+        print_output(json.dumps(result, allow_nan=False))
     else:
-        print("\n\n".join(_sections(reader, outcome, result)))
+        print_output("\n\n".join(_sections(reader, outcome, result)))
     return OK
 
 

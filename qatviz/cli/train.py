@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Optional, Union, cast
 
-from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_problem
+from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.train_options import request_of
 from qatviz.presentation.event_texts import non_finite_text
@@ -48,7 +48,7 @@ def train_request(
     directory = request.directory if isinstance(request, ResumeRequest) else request.out
     code = _print_end(watch, outcome, directory)
     if as_json:
-        print(json.dumps(dict(outcome.to_dict(), out=directory), allow_nan=False), flush=True)
+        print_output(json.dumps(dict(outcome.to_dict(), out=directory), allow_nan=False))
     elif not quiet and outcome.snapshot is not None:
         _print_result(outcome)
     return code
@@ -85,11 +85,13 @@ def _print_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
 
 
 def _print_result(outcome: Outcome) -> None:
-    print(tensor_table(outcome.tensors()))
+    print_output(tensor_table(outcome.tensors()))
     if outcome.evaluations:
-        print(f"\n{outcome.metric.title} on held-out data\n{score_table(outcome.metric, outcome.evaluations[-1:])}")
+        print_output(
+            f"\n{outcome.metric.title} on held-out data\n{score_table(outcome.metric, outcome.evaluations[-1:])}"
+        )
     rate = outcome.to_dict()["steps_per_second"]
-    print(
+    print_output(
         "\n{} steps in {:.1f} s of training{}".format(
             outcome.step, outcome.seconds, f", {rate:.1f} per second" if rate else ""
         )

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from typing import Any, Callable, Tuple
 
-from qatviz.cli.messages import OK, print_message, print_problem
+from qatviz.cli.messages import OK, print_message, print_output, print_problem
 from qatviz.errors import QatvizError, SettingError
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import (
@@ -86,7 +86,7 @@ def screenshot(options: argparse.Namespace) -> int:
     request.check()
     from qatviz.app.screenshot import draw_screenshot
 
-    print(draw_screenshot(options.out, size, options.theme, request, options.steps, tuple(options.show or ())))
+    print_output(draw_screenshot(options.out, size, options.theme, request, options.steps, tuple(options.show or ())))
     return OK
 
 
@@ -109,7 +109,7 @@ def run_without_display() -> int:
     except ImportError as error:  # training is done; a missing library is not an error of the user
         print_problem(f"the window could not be drawn: {error}")
     else:
-        print(f"the window of this run: {path}")
+        print_output(f"the window of this run: {path}")
     return code
 
 

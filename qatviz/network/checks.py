@@ -22,6 +22,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_/-]*")
 
 PADDINGS = ("SAME", "VALID")
 
+LARGEST_AXIS = 2**31 - 1
+"""Largest length of an axis, and largest number of elements of a tensor: what TensorFlow's kernels can index."""
+
+LARGEST_EXTENT = 2**16
+"""Largest size of a kernel or pooling window, stride, dilation and border."""
+
+_LONGEST_NAME = 1024
+
 
 def invalid_value(where: str, value: Any, allowed: str) -> NetworkError:
     """Return the error for a value that is not allowed; the caller raises it."""
@@ -29,6 +37,8 @@ def invalid_value(where: str, value: Any, allowed: str) -> NetworkError:
 
 
 def layer_name(where: str, value: Any) -> str:
+    if isinstance(value, str) and len(value) > _LONGEST_NAME:
+        raise invalid_value(where, value[:40] + "...", f"at most {_LONGEST_NAME} characters")
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise invalid_value(where, value, "a letter or '_', then letters, digits, '_', '-' or '/'")
     if value == INPUT:
@@ -54,32 +64,32 @@ def _as_int(value: Any) -> Optional[int]:
         return None
 
 
-def _as_ints(value: Any, low: int) -> Optional[Tuple[int, ...]]:
-    """Return a tuple or list of integers of at least `low` as a tuple of int; None for anything else."""
+def _as_ints(value: Any, low: int, high: int = LARGEST_AXIS) -> Optional[Tuple[int, ...]]:
+    """Return a tuple or list of integers from `low` to `high` as a tuple of int; None for anything else."""
     numbers = tuple(_as_int(number) for number in value) if isinstance(value, (tuple, list)) else (None,)
-    valid = tuple(number for number in numbers if number is not None and number >= low)
+    valid = tuple(number for number in numbers if number is not None and low <= number <= high)
     return valid if len(valid) == len(numbers) else None
 
 
 def integer(where: str, value: Any) -> int:
     number = _as_int(value)
-    if number is None:
-        raise invalid_value(where, value, "an integer")
+    if number is None or abs(number) > LARGEST_AXIS:
+        raise invalid_value(where, value, f"an integer of at most {LARGEST_AXIS}")
     return number
 
 
 def positive_integer(where: str, value: Any) -> int:
     number = _as_int(value)
-    if number is None or number < 1:
-        raise invalid_value(where, value, "an integer of at least 1")
+    if number is None or not 1 <= number <= LARGEST_AXIS:
+        raise invalid_value(where, value, f"an integer from 1 to {LARGEST_AXIS}")
     return number
 
 
 def pair(where: str, value: Any) -> Pair:
     """Return a pair of positive integers; a single integer stands for both."""
-    numbers = _as_ints(value if isinstance(value, (tuple, list)) else (value, value), 1)
+    numbers = _as_ints(value if isinstance(value, (tuple, list)) else (value, value), 1, LARGEST_EXTENT)
     if numbers is None or len(numbers) != 2:
-        raise invalid_value(where, value, "an integer of at least 1, or a pair of them (rows, columns)")
+        raise invalid_value(where, value, f"an integer from 1 to {LARGEST_EXTENT}, or a pair of them (rows, columns)")
     return numbers[0], numbers[1]
 
 
@@ -90,10 +100,12 @@ def optional_pair(where: str, value: Any) -> Optional[Pair]:
 def border_widths(where: str, value: Any) -> Tuple[Pair, Pair]:
     """Return ((top, bottom), (left, right)); an int stands for all four, a pair of ints for (rows, columns)."""
     rows_columns = value if isinstance(value, (tuple, list)) else (value, value)
-    sides = [_as_ints(side if isinstance(side, (tuple, list)) else (side, side), 0) for side in rows_columns]
+    sides = [
+        _as_ints(side if isinstance(side, (tuple, list)) else (side, side), 0, LARGEST_EXTENT) for side in rows_columns
+    ]
     pairs = [(side[0], side[1]) for side in sides if side is not None and len(side) == 2]
     if len(sides) != 2 or len(pairs) != 2:
-        raise invalid_value(where, value, "((top, bottom), (left, right)) with integers of at least 0")
+        raise invalid_value(where, value, f"((top, bottom), (left, right)) with integers from 0 to {LARGEST_EXTENT}")
     return pairs[0], pairs[1]
 
 
@@ -101,7 +113,7 @@ def shape(where: str, value: Any) -> Shape:
     """Return a shape without the batch axis: one or more axes, each of length 1 or more."""
     axes = _as_ints(value, 1)
     if not axes:
-        raise invalid_value(where, value, "a tuple of integers of at least 1, without the batch axis")
+        raise invalid_value(where, value, f"a tuple of integers from 1 to {LARGEST_AXIS}, without the batch axis")
     return axes
 
 

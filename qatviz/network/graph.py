@@ -190,7 +190,13 @@ class Network:
     def _infer_shapes(self) -> Dict[str, Shape]:
         shapes = {INPUT: self.input_shape}
         for layer in self.layers:
-            shapes[layer.name] = layer.output_shape([shapes[source] for source in layer.inputs])
+            inputs = [shapes[source] for source in layer.inputs]
+            shapes[layer.name] = layer.output_shape(inputs)
+            parts = {"output": shapes[layer.name], **layer.parameter_shapes(inputs)}
+            for part, shape in parts.items():
+                if element_count(shape) > checks.LARGEST_AXIS:
+                    where = f"layer {layer.name!r}: shape of its {part}"
+                    raise checks.invalid_value(where, shape, f"at most {checks.LARGEST_AXIS} elements")
         return shapes
 
 

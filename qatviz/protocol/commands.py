@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Dict, Iterable, List, NamedTuple, Tuple, Union
 
 from qatviz.errors import SettingError
+from qatviz.protocol import values
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ class ScheduledCommand(NamedTuple):
             If the row is invalid.
         """
         step, change, *rest = row
+        step = values.step(step, "step of a scheduled change")
         command: SettingsCommand
         if isinstance(change, str):
             command = ApplyPreset(change)

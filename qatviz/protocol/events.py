@@ -4,12 +4,14 @@ Every event carries the number of training steps complete when it occurred, and 
 """
 
 import copy
+import math
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Tuple
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import ACCURACY, METRICS
+from qatviz.protocol import values
 from qatviz.protocol.branches import UNPLACED, BranchPoint
 from qatviz.protocol.commands import Command, Schedule, ScheduledCommand, command_from
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveReason
@@ -49,8 +51,29 @@ def _changes_to(changes: Iterable[Change]) -> List[Dict[str, Any]]:
     return [vars(change).copy() for change in changes]
 
 
-def _changes_from(rows: Iterable[Dict[str, Any]]) -> Tuple[Change, ...]:
-    return tuple(Change(**row) for row in rows)
+def _changes_from(rows: Any) -> Tuple[Change, ...]:
+    return tuple(_change_from(**values.mapping(row, "change")) for row in values.sequence(rows, "changes"))
+
+
+def _change_from(setting: Any, old: Any, new: Any) -> Change:
+    return Change(values.text(setting, "setting"), values.scalar(old, "old"), values.scalar(new, "new"))
+
+
+def _texts_from(rows: Any) -> Tuple[str, ...]:
+    return tuple(values.text(row, "tensor") for row in values.sequence(rows, "tensors"))
+
+
+def _total_from(steps: Any) -> Optional[int]:
+    return None if steps is None else values.step(steps, "steps")
+
+
+def _scores_from(row: Any) -> Dict[str, float]:
+    scores = {}
+    for way, score in values.mapping(row, "scores").items():
+        # A network that has diverged can have an infinite error, or one that is not a number.
+        is_odd = isinstance(score, float) and not math.isfinite(score)
+        scores[way] = score if is_odd else values.number(score, way)
+    return scores
 
 
 def _schedule_to(schedule: Optional[Schedule]) -> Optional[List[Any]]:
@@ -58,7 +81,9 @@ def _schedule_to(schedule: Optional[Schedule]) -> Optional[List[Any]]:
 
 
 def _schedule_from(rows: Optional[List[Any]]) -> Optional[Schedule]:
-    return None if rows is None else tuple(ScheduledCommand.from_row(row) for row in rows)
+    if rows is None:
+        return None
+    return tuple(ScheduledCommand.from_row(row) for row in values.sequence(rows, "schedule"))
 
 
 @dataclass(frozen=True)
@@ -144,7 +169,7 @@ class CommandRejected(Event):
 class SettingsActivated(Event):
     """Quantizers were switched on because their ``quant_delay`` is over."""
 
-    tensors: Tuple[str, ...] = field(metadata=_json_form(list, tuple))
+    tensors: Tuple[str, ...] = field(metadata=_json_form(list, _texts_from))
 
 
 @dataclass(frozen=True)
@@ -166,7 +191,7 @@ class Evaluated(Event):
     ``metric`` is a key of `qatviz.metric.METRICS`; in the JSON-able form, ``scores`` has this name.
     """
 
-    scores: Dict[str, float]  # keys: qatviz.metric.MODES
+    scores: Dict[str, float] = field(metadata=_json_form(_same, _scores_from))  # keys: qatviz.metric.MODES
     num_examples: int
     seconds: float
     metric: str = ACCURACY.name
@@ -206,7 +231,7 @@ class Planned(Event):
     ``schedule`` is None if unchanged.
     """
 
-    steps: Optional[int]
+    steps: Optional[int] = field(metadata=_json_form(_same, _total_from))
     schedule: Optional[Schedule] = field(metadata=_json_form(_schedule_to, _schedule_from), default=None)
 
 
@@ -246,6 +271,13 @@ class Failed(Event):
     explained: bool = False
 
 
+#: Checks of fields that have the same JSON-able form, by their type. Events count steps and examples.
+_CHECKS: Dict[Any, Callable[[Any, str], Any]] = {
+    int: values.step,
+    float: values.seconds,
+    str: values.text,
+    bool: values.boolean,
+}
 ENDINGS = (Finished, Stopped, Failed)
 EVENT_KINDS = {cls.__name__: cls for cls in Event.__subclasses__()}
 
@@ -254,6 +286,17 @@ def scores_of(row: Dict[str, Any]) -> Dict[str, float]:
     """Return the scores in the JSON-able form of an :class:`Evaluated`; KeyError if its metric is unknown."""
     scores: Dict[str, float] = row[METRICS[str(row.get("metric", ACCURACY.name))].name]
     return scores
+
+
+def _parent_from(row: Any) -> Optional[BranchPoint]:
+    if row is None:
+        return None
+    branch, step, position = values.sequence(row, "parent")
+    return BranchPoint(
+        values.whole(branch, "branch of the parent"),
+        values.step(step, "step of the parent"),
+        values.optional_whole(position, "position of the parent"),
+    )
 
 
 def event_from(row: Dict[str, Any]) -> Event:
@@ -270,17 +313,18 @@ def event_from(row: Dict[str, Any]) -> Event:
         cls = EVENT_KINDS[row["kind"]]
         if issubclass(cls, Evaluated):
             row = dict(row, scores=scores_of(row))
-        values = {
-            f.name: f.metadata.get(_FROM, _same)(row[f.name])
+        found = {
+            f.name: f.metadata[_FROM](row[f.name]) if _FROM in f.metadata else _CHECKS[f.type](row[f.name], f.name)
             for f in fields(cls)
             if f.init and (f.name in row or f.default is MISSING)
         }
-        parent = row.get("parent")
-        event = cls(**values)
+        event = cls(**found)
         return event.placed(
-            row.get("branch", UNPLACED), row.get("position", 0), None if parent is None else BranchPoint(*parent)
+            values.whole(row.get("branch", UNPLACED), "branch", UNPLACED),
+            values.whole(row.get("position", 0), "position"),
+            _parent_from(row.get("parent")),
         )
     except KeyError as error:
         raise RecordError(f"an event of the record can't be read: missing or unknown: {error}") from error
-    except (TypeError, ValueError, AttributeError, QatvizError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, QatvizError) as error:
         raise RecordError(f"an event of the record can't be read: {error}") from error

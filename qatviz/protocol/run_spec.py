@@ -5,10 +5,12 @@ from typing import Any, Dict, FrozenSet, Optional
 
 from qatviz import __version__
 from qatviz.data import Dataset
+from qatviz.data.checks import memory_limit
 from qatviz.errors import NetworkError, RecordError
 from qatviz.metric import REGRESSION, Metric, metric_of
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.layer import element_count
 from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.protocol.commands import Schedule, with_ids
@@ -16,6 +18,9 @@ from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed, from_rows, to_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import START_SETTINGS, StartSettings
+
+#: Copies of the parameters while a network trains: their values, the gradient, and the state of the evaluation.
+_COPIES = 3
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class RunSpec:
                 f"{self.dataset.name} has {tuple(self.dataset.input_shape)}"
             )
         _check_output(self.network, self.dataset)
+        _check_memory(self.network, min(self.batch_size, len(self.dataset.x_train)))
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
         book = self.book
@@ -160,8 +166,10 @@ class RunSpec:
                 schedule=from_rows(description["schedule"]),
                 keras=KerasOrigin.from_dict(description["keras"]) if "keras" in description else None,
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"the description of the run is incomplete: {error!r}") from error
+        except KeyError as error:
+            raise RecordError(f"the description of the run lacks {error}") from error
+        except (TypeError, ValueError) as error:
+            raise RecordError(f"the description of the run can't be used: {error}") from error
         return replace(spec, **changes)
 
 
@@ -177,6 +185,18 @@ def _check_output(network: Network, dataset: Dataset) -> None:
             f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and "
             "1 and add up to 1; "
             f"to predict the numbers of {dataset.name}, end the network without it"
+        )
+
+
+def _check_memory(network: Network, batch_size: int) -> None:
+    """Refuse a network that can't be trained on this machine, before anything is allocated for it."""
+    largest = max(element_count(shape) for shape in network.shapes.values())
+    needed = 4 * (_COPIES * network.parameter_count + batch_size * largest)
+    limit = memory_limit()
+    if needed > limit:
+        raise NetworkError(
+            f"network {network.name!r}: training it needs at least {needed:,} bytes of memory for "
+            f"{network.parameter_count:,} parameters and batches of {batch_size}; available: {limit:,}"
         )
 
 

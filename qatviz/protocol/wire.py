@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from qatviz.network.plan import QuantizationPlan
+from qatviz.protocol import values
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import (
     STANDARD_ERRORS,
@@ -28,10 +29,14 @@ from qatviz.protocol.snapshots import (
     TensorValues,
     read_only,
 )
+from qatviz.settings import QUANTIZER_SETTINGS
 
 _PREFIX = struct.Struct("<IQ")
-#: Largest payload accepted when reading, in bytes: a thousand times a large snapshot.
-_MAX_PAYLOAD = 1 << 30
+#: Largest payload accepted when reading, in bytes: a hundred times a large snapshot.
+_MAX_PAYLOAD = 1 << 28
+#: Largest number of bins and of codes of a histogram that are accepted.
+_MAX_BINS, _MAX_CODES = 1 << 12, 1 << 16
+_BITS = QUANTIZER_SETTINGS["num_bits"]
 #: Permitted array types, little endian. NumPy evaluates parts of other type names as Python, which would be unsafe.
 _TYPE_NAME = re.compile(r"\|b1|[|<][iu][1248]|<f[248]")
 _HISTOGRAM_ARRAYS = (
@@ -83,30 +88,38 @@ def unpack(blob: bytes) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     if payload_length > _MAX_PAYLOAD:
         raise ValueError(f"payload of {payload_length} bytes, at most {_MAX_PAYLOAD} are allowed")
     start = _PREFIX.size
-    header = json.loads(blob[start : start + header_length].decode("utf-8"))
+    header = values.mapping(json.loads(blob[start : start + header_length].decode("utf-8")), "header")
+    listed = [_described_array(row) for row in values.sequence(header.pop("arrays"), "arrays")]
+    described = sum(size * dtype.itemsize for _, dtype, _, size in listed)
+    if described != payload_length:
+        raise ValueError(f"payload of {payload_length} bytes, but its arrays have {described}")
     inflate = zlib.decompressobj()
     payload = inflate.decompress(blob[start + header_length :], payload_length + 1)
     if len(payload) != payload_length:
         raise ValueError(f"payload has {len(payload)} bytes or more, expected {payload_length}")
     arrays, offset = {}, 0
-    for name, type_name, shape in header.pop("arrays"):
-        if _TYPE_NAME.fullmatch(type_name) is None or any(n < 0 for n in shape):
-            raise ValueError(f"array {name!r} of the type {type_name!r} and the shape {shape}")
-        dtype = np.dtype(type_name)
-        size = 1
-        for n in shape:
-            size *= int(n)
-        if offset + size * dtype.itemsize > payload_length:
-            raise ValueError(f"array {name!r} of the shape {shape} ends after the payload")
+    for name, dtype, shape, size in listed:
         planes = np.frombuffer(payload, np.uint8, size * dtype.itemsize, offset).reshape(dtype.itemsize, size)
         arrays[name] = read_only(np.ascontiguousarray(planes.T).reshape(-1).view(dtype).reshape(shape))
         offset += size * dtype.itemsize
     return header, arrays
 
 
+def _described_array(row: Any) -> Tuple[str, np.dtype, List[int], int]:
+    """Return name, type, shape and size of an array that the header of a blob lists."""
+    name, type_name, shape = values.sequence(row, "array")
+    name = values.text(name, "name of an array")
+    if not isinstance(type_name, str) or _TYPE_NAME.fullmatch(type_name) is None:
+        raise values.refusal(f"type of array {name!r}", type_name, "bool, integer or float")
+    size = 1
+    for n in values.sequence(shape, f"shape of array {name!r}"):
+        size *= values.whole(n, f"length of an axis of array {name!r}")
+    return name, np.dtype(type_name), shape, size
+
+
 def pack_steps(records: List[StepRecord]) -> bytes:
     """Return consecutive step records as one blob; time is the last axis, along which values compress best."""
-    values = np.stack([record.values for record in records], axis=-1).astype(np.float32, copy=False)
+    measures = np.stack([record.values for record in records], axis=-1).astype(np.float32, copy=False)
     return pack(
         {},
         {
@@ -114,7 +127,7 @@ def pack_steps(records: List[StepRecord]) -> bytes:
             "seconds": np.array([record.seconds for record in records], np.float64),
             "loss": np.array([record.loss for record in records], np.float64),
             "learning_rate": np.array([record.learning_rate for record in records], np.float64),
-            "values": values,
+            "values": measures,
         },
     )
 
@@ -125,17 +138,22 @@ def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     They are steps, seconds, loss and learning rate ``[n]``, and values, float32 ``[n, measures, tensors]``.
     """
     _, arrays = unpack(blob)
-    steps, values = arrays["steps"], arrays["values"]
-    columns = [steps] + [arrays[name] for name in ("seconds", "loss", "learning_rate")]
-    if values.ndim != 3 or any(column.shape != values.shape[2:] for column in columns):
-        raise ValueError(f"step block with values of the shape {values.shape}")
+    measures = values.array(arrays["values"], "values", "f", 3)
+    steps = values.array(arrays["steps"], "steps", "i")
+    columns = [values.array(arrays[name], name, "f") for name in ("seconds", "loss", "learning_rate")]
+    if any(column.shape != measures.shape[2:] for column in [steps, *columns]):
+        raise ValueError(f"step block with values of the shape {measures.shape}")
     if (np.diff(steps) <= 0).any():
         raise ValueError("the steps of a block do not ascend")
-    seconds, loss, learning_rate = columns[1:]
-    if values.shape[0] == len(TENSOR_MEASURES):  # in records of 0.1.0, whose standard errors are not known
-        unknown = np.full((len(STANDARD_ERRORS), *values.shape[1:]), np.nan, np.float32)
-        values = np.concatenate([values, unknown])
-    return steps, seconds, loss, learning_rate, np.moveaxis(values, 2, 0)
+    if len(steps) and not 0 <= steps[0] <= steps[-1] <= values.LARGEST_STEP:
+        raise ValueError(f"steps {steps[0]} to {steps[-1]}: expected 0 to {values.LARGEST_STEP}")
+    seconds, loss, learning_rate = (column.astype(np.float64, copy=False) for column in columns)
+    if not np.isfinite(seconds).all():
+        raise ValueError("the seconds of a block are not finite")
+    if measures.shape[0] == len(TENSOR_MEASURES):  # in records of 0.1.0, whose standard errors are not known
+        unknown = np.full((len(STANDARD_ERRORS), *measures.shape[1:]), np.nan, np.float32)
+        measures = np.concatenate([measures, unknown])
+    return steps.astype(np.int64, copy=False), seconds, loss, learning_rate, np.moveaxis(measures, 2, 0)
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
@@ -162,31 +180,68 @@ def unpack_snapshot(blob: bytes) -> Snapshot:
     """Return the snapshot in a blob made by `pack_snapshot`; raises like `unpack`."""
     header, arrays = unpack(blob)
     histograms = {}
-    unknown = [[None, None]] * len(header["histograms"])
-    described = zip(header["histograms"], header.get("value_counts", unknown))
-    for i, ((name, code_min, *size), value_counts) in enumerate(described):  # records of 0.1.0 have no size
+    listed = values.sequence(header["histograms"], "histograms")
+    value_counts = values.sequence(header.get("value_counts", [[None, None]] * len(listed)), "value_counts")
+    for i, (row, known) in enumerate(zip(listed, value_counts)):
+        name, code_min, *size = values.sequence(row, "histogram")
+        name = values.text(name, "name of a histogram")
         fields = {field: arrays.get(f"{i}.{field}") for field in _HISTOGRAM_ARRAYS}
-        missing = [field for field, array in fields.items() if array is None and field != "code_counts"]
-        if missing:
-            raise ValueError(f"histogram of {name!r} lacks {', '.join(missing)}")
-        zeros, distinct = (None if number is None else int(number) for number in value_counts)
-        histograms[str(name)] = TensorHistogram(
-            code_min=int(code_min), size=int(*size), zeros=zeros, distinct=distinct, **fields
+        histograms[name] = _checked_histogram(name, code_min, size[0] if size else 0, known, fields)
+    measures = values.array(arrays["values"], "values", "f", 2)
+    num_bits = tuple(_BITS.check(bits, "num_bits") for bits in values.sequence(header["num_bits"], "num_bits"))
+    enabled = tuple(values.boolean(on, "enabled") for on in values.sequence(header["enabled"], "enabled"))
+    if not len(num_bits) == len(enabled) == measures.shape[1]:
+        raise ValueError(
+            f"the snapshot has bits of {len(num_bits)}, switches of {len(enabled)} and measures of "
+            f"{measures.shape[1]} tensors"
         )
     return Snapshot(
-        step=int(header["step"]),
-        seconds=float(header["seconds"]),
-        values=arrays["values"],
+        step=values.step(header["step"]),
+        seconds=values.seconds(header["seconds"]),
+        values=measures,
         histograms=histograms,
-        num_bits=tuple(int(bits) for bits in header["num_bits"]),
-        enabled=tuple(bool(enabled) for enabled in header["enabled"]),
-        position=None if header.get("position") is None else int(header["position"]),
+        num_bits=num_bits,
+        enabled=enabled,
+        position=values.optional_whole(header.get("position"), "position"),
     )
 
 
-def pack_values(values: TensorValues) -> bytes:
+def _checked_histogram(
+    name: str, code_min: Any, size: Any, value_counts: Any, fields: Dict[str, Any]
+) -> TensorHistogram:
+    where = f"histogram of {name!r}: "
+    missing = [field for field, array in fields.items() if array is None and field != "code_counts"]
+    if missing:
+        raise ValueError(f"{where}lacks {', '.join(missing)}")
+    edges = values.array(fields["edges"], where + "edges", "f", 1, _MAX_BINS + 1)
+    if len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) < 0).any():
+        raise ValueError(f"{where}edges do not ascend: expected at least 2 finite numbers in order")
+    for field in ("float_counts", "quantized_counts"):
+        if len(values.counts(fields[field], where + field, _MAX_BINS)) != len(edges) - 1:
+            raise ValueError(f"{where}{field} has {len(fields[field])} bins, expected {len(edges) - 1}")
+    if fields["code_counts"] is not None:
+        values.counts(fields["code_counts"], where + "code_counts", _MAX_CODES)
+    pairs = (("channel_min", "f", "channel_max", "f"), ("scale", "f", "zero_point", "i"))
+    for first, first_kind, second, second_kind in pairs:
+        lengths = [
+            len(values.array(fields[field], where + field, kind))
+            for field, kind in ((first, first_kind), (second, second_kind))
+        ]
+        if lengths[0] != lengths[1] or not lengths[0]:
+            raise ValueError(f"{where}{first} and {second} have {lengths[0]} and {lengths[1]} channels")
+    zeros, distinct = values.sequence(value_counts, where + "value_counts")
+    return TensorHistogram(
+        zeros=values.optional_whole(zeros, where + "zeros"),
+        distinct=values.optional_whole(distinct, where + "distinct"),
+        code_min=values.whole(code_min, where + "code_min", -_MAX_CODES, _MAX_CODES),
+        size=values.whole(size, where + "size"),  # records of 0.1.0 have none
+        **fields,
+    )
+
+
+def pack_values(tensor: TensorValues) -> bytes:
     """Return the values of a tensor as one blob."""
-    return pack({"step": values.step, "name": values.name}, {"values": values.values})
+    return pack({"step": tensor.step, "name": tensor.name}, {"values": tensor.values})
 
 
 def unpack_values(blob: bytes) -> TensorValues:

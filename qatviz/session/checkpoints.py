@@ -142,12 +142,12 @@ def rewind_record(record: RunRecord, spec: RunSpec) -> Outcome:
 
 
 def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Optional[RunState]:
-    infos = reader.list_checkpoints()
+    infos, path = reader.list_checkpoints(), reader.branches().path()
     for info in infos:
         if info.error:
             notify(Notice(f"{info.error}; it is skipped", True))
     for info in reversed(infos):
-        if info.error or not reader.is_surviving(info.point):
+        if info.error or not path.includes(info.point):
             continue
         try:
             state = _load(reader, info.name, plan)

@@ -11,6 +11,7 @@ from qatviz.presentation.event_texts import command_text, non_finite_text, resto
 from qatviz.protocol import events
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome
+from qatviz.terminal import escaped
 
 #: Seconds between two lines if there is no terminal.
 LINE_INTERVAL_S = 5.0
@@ -67,7 +68,7 @@ class Lines(Silent):
         self._next = time.monotonic() + LINE_INTERVAL_S
 
     def line(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(escaped(text), file=sys.stderr, flush=True)
 
     def update(self, outcome: Outcome) -> None:
         if not self._next or outcome.loss is None:
@@ -105,7 +106,7 @@ class Bar(Silent):
         )
 
     def line(self, text: str) -> None:
-        self._tqdm.write(text, file=sys.stderr)
+        self._tqdm.write(escaped(text), file=sys.stderr)
 
     def update(self, outcome: Outcome) -> None:
         if outcome.loss is not None:

@@ -11,6 +11,7 @@ from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, 
 TEXTS = st.text(max_size=8)
 STEPS = st.integers(0, 10**9)
 NUMBERS = st.floats(allow_nan=False)
+DURATIONS = st.floats(0, 1e9)
 VALUES = st.one_of(st.booleans(), st.integers(), NUMBERS, TEXTS, st.none())
 CHANGES = st.lists(st.builds(e.Change, TEXTS, VALUES, VALUES), max_size=3).map(tuple)
 ASSIGNMENTS = st.lists(st.tuples(TEXTS, VALUES), max_size=3).map(tuple)
@@ -29,13 +30,13 @@ POINTS = st.builds(BranchPoint, st.integers(0, 99), STEPS, st.one_of(st.none(), 
 SCORES = st.fixed_dictionaries(dict.fromkeys(MODES, NUMBERS))
 
 KINDS = {
-    e.Started: st.builds(e.Started, STEPS, NUMBERS, TEXTS),
+    e.Started: st.builds(e.Started, STEPS, DURATIONS, TEXTS),
     e.CommandApplied: st.builds(e.CommandApplied, STEPS, TEXTS, COMMANDS, CHANGES, TEXTS),
     e.CommandRejected: st.builds(e.CommandRejected, STEPS, TEXTS, COMMANDS, TEXTS),
     e.SettingsActivated: st.builds(e.SettingsActivated, STEPS, st.lists(TEXTS, max_size=3).map(tuple)),
     e.Paused: st.builds(e.Paused, STEPS, st.sampled_from(PauseReason)),
     e.Resumed: st.builds(e.Resumed, STEPS),
-    e.Evaluated: st.builds(e.Evaluated, STEPS, SCORES, STEPS, NUMBERS, st.sampled_from(sorted(METRICS))),
+    e.Evaluated: st.builds(e.Evaluated, STEPS, SCORES, STEPS, DURATIONS, st.sampled_from(sorted(METRICS))),
     e.CheckpointSaved: st.builds(e.CheckpointSaved, STEPS, TEXTS, SAVE_REASONS),
     e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),
     e.Planned: st.builds(e.Planned, STEPS, st.one_of(st.none(), STEPS), st.one_of(st.none(), SCHEDULES)),

@@ -22,7 +22,7 @@ from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import open_for_reading
 
-DESCRIPTION = {"network": {"name": "lenet", "layers": [1, 2]}, "seed": 0, "versions": {"numpy": np.__version__}}
+DESCRIPTION = {"model": {"name": "lenet", "layers": [1, 2]}, "seed": 0, "versions": {"numpy": np.__version__}}
 
 
 @pytest.fixture
@@ -221,7 +221,10 @@ def test_undo_and_redo_yield_the_surviving_branch(tmp_path_factory, actions, sta
         assert [(e["step"], e["message"]) for e in record.events(surviving_only=True)] == model.events
         assert record.last_step == step
         for branch, at, marked in marks:  # a state survives if all of its steps do
-            assert not record.is_surviving(BranchPoint(branch, at)) or model.rewound(at).steps == marked.steps
+            assert (
+                not record.branches().path().includes(BranchPoint(branch, at))
+                or model.rewound(at).steps == marked.steps
+            )
         first, last = int(start * (step + 2)), int(stop * (step + 2))
         part = record.steps(first, last)
         assert list(zip(part.steps.tolist(), part.loss.tolist())) == [r for r in model.steps if first <= r[0] <= last]
@@ -249,12 +252,22 @@ def test_undone_steps_are_discarded_until_a_redo(record):
     record.append_rewind(80)
     record.append_rewind(50)
     assert record.flush()
-    assert [record.is_surviving(BranchPoint(0, step)) for step in (0, 50, 51, 80)] == [True, True, False, False]
-    assert [record.is_surviving(BranchPoint(1, step)) for step in (50, 51)] == [True, False]
-    assert record.is_surviving(BranchPoint(2, 999)) and not record.is_surviving(BranchPoint(3, 0))
+    assert [record.branches().path().includes(BranchPoint(0, step)) for step in (0, 50, 51, 80)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [record.branches().path().includes(BranchPoint(1, step)) for step in (50, 51)] == [True, False]
+    assert record.branches().path().includes(BranchPoint(2, 999)) and not record.branches().path().includes(
+        BranchPoint(3, 0)
+    )
     record.append_rewind(90, 1)
     assert record.flush()
-    assert [record.is_surviving(BranchPoint(*state)) for state in [(0, 80), (0, 81), (1, 90), (1, 91), (2, 50)]] == [
+    assert [
+        record.branches().path().includes(BranchPoint(*state))
+        for state in [(0, 80), (0, 81), (1, 90), (1, 91), (2, 50)]
+    ] == [
         True,
         False,
         True,
@@ -389,8 +402,8 @@ def test_a_description_that_is_not_json_is_refused_before_anything_is_created(tm
 
 
 def test_the_description_is_a_copy(record):
-    record.description["network"]["layers"].append(3)
-    assert record.description["network"] == DESCRIPTION["network"]
+    record.description["model"]["layers"].append(3)
+    assert record.description["model"] == DESCRIPTION["model"]
     json.dumps(record.description)
 
 

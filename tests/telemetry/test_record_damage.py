@@ -33,7 +33,7 @@ def content(directory):
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     directory = tmp_path_factory.mktemp("original")
-    with RunRecord.create(directory, {"network": "lenet", "padding": "x" * 3000}) as record:
+    with RunRecord.create(directory, {"model": "lenet", "padding": "x" * 3000}) as record:
         for step in range(1, 121):
             record.append_step(step_record(step))
             if step % 40 == 0:

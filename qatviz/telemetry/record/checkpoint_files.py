@@ -17,7 +17,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 import numpy as np
 
 from qatviz.atomic_files import atomic_file, remove_leftovers
-from qatviz.errors import RecordError
+from qatviz.errors import QatvizError, RecordError
+from qatviz.protocol import values
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.wire import to_json
@@ -43,7 +44,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 #: Exceptions that zipfile, json and numpy raise for a damaged or malicious archive.
 _DAMAGE: Tuple[Type[Exception], ...] = (
     *(zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, TypeError, KeyError, IndexError),
-    *(ArithmeticError, AttributeError, EOFError, MemoryError),
+    *(ArithmeticError, AttributeError, EOFError, MemoryError, RecursionError, QatvizError),
 )
 
 
@@ -135,6 +136,7 @@ class CheckpointFiles:
             expected = sorted(f"{array_name}.npy" for array_name in [*meta["arrays"], _META])
             if sorted(archive.namelist()) != expected:
                 raise ValueError(f"has the members {sorted(archive.namelist())}, expected {expected}")
+            _info(name, meta, 0)
             arrays = {array_name: _read_array(archive, array_name) for array_name in meta.pop("arrays")}
         return arrays, meta
 
@@ -182,15 +184,16 @@ class CheckpointFiles:
 
 
 def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
-    position = meta.get("position")
+    if "seconds" in meta:
+        values.seconds(meta["seconds"])
     return CheckpointInfo(
         name,
-        int(meta["step"]),
+        values.step(meta["step"]),
         save_reason_of(meta["reason"]),
-        float(meta["created"]),
+        values.date(meta["created"], "created"),
         nbytes,
-        branch=int(meta.get("branch", 0)),
-        position=None if position is None else int(position),
+        branch=values.whole(meta.get("branch", 0), "branch"),
+        position=values.optional_whole(meta.get("position"), "position"),
     )
 
 
@@ -200,6 +203,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except KeyError as error:
+        raise RecordError(f"{path}: damaged, or not a checkpoint: {error} is missing or unknown") from error
     except _DAMAGE as error:
         raise RecordError(f"{path}: damaged, or not a checkpoint: {error}") from error
 

@@ -9,6 +9,7 @@ import json
 from bisect import bisect_right
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from qatviz.protocol import values
 from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import EVENT_KINDS, CommandApplied, Restored
 from qatviz.telemetry.record.legacy import upgrade
@@ -56,14 +57,15 @@ def read_log(rows: Iterable[Row], branches: Iterable[Tuple[int, int, int]]) -> E
     ValueError, TypeError, KeyError
         If a row is invalid.
     """
+    branches = list(branches)
     placed = [
         {
-            **json.loads(body),
-            "step": int(step),
-            "kind": str(kind),
+            **values.mapping(json.loads(body), f"event {number}"),
+            "step": values.step(step),
+            "kind": values.name(kind, "kind"),
             "sequence": number,
-            "branch": int(branch),
-            "time": time,
+            "branch": values.whole(branch, f"branch of event {number}", 0, len(branches) - 1),
+            "time": values.date(time, f"time of event {number}"),
         }
         for number, branch, step, time, kind, body in rows
     ]

@@ -8,14 +8,16 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from qatviz.errors import RecordError
+from qatviz.errors import NetworkError, RecordError, SettingError
+from qatviz.protocol import values
 from qatviz.protocol.branches import BranchPoint, BranchTree
-from qatviz.protocol.events import EVENT_KINDS, event_from
+from qatviz.protocol.events import EVENT_KINDS, Event, event_from
 from qatviz.protocol.schedule import Plan, remaining_plan
 from qatviz.protocol.snapshots import Snapshot, read_only
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.protocol.wire import unpack_snapshot, unpack_steps
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
+from qatviz.telemetry.record.contents import check_description, check_shape, checked_event, checked_snapshot
 from qatviz.telemetry.record.event_log import EventLog, Row, read_log
 from qatviz.telemetry.record.legacy import is_equivalent, save_reason_of
 from qatviz.telemetry.record.schema import (
@@ -24,6 +26,7 @@ from qatviz.telemetry.record.schema import (
     checked_rows,
     open_for_reading,
     read_body,
+    read_branches,
     read_description,
     read_rows,
     read_state,
@@ -60,6 +63,15 @@ class StepSeries(NamedTuple):
     values: np.ndarray
 
 
+class _SnapshotRow(NamedTuple):
+    """Row of the table of snapshots."""
+
+    row: int
+    body_crc: int
+    branch: int
+    step: int
+
+
 class RecordReader:
     """Read-only record of a run, for any thread.
 
@@ -84,9 +96,16 @@ class RecordReader:
         self.path = self.directory / DATABASE_NAME
         self._checkpoints = CheckpointFiles(self.directory)
         self._initial = CheckpointFiles(self.directory, INITIAL)
+        # Rows are only added, so a log of as many events and branches as now is the present one.
+        self._known_log: Optional[Tuple[Tuple[int, int], EventLog]] = None
+        self._known_events: Optional[Tuple[EventLog, List[Event]]] = None
         with open_for_reading(self.path) as connection:
             self._description = read_description(connection)
-            read_state(connection)
+            try:
+                self._tensors = check_description(self._description)
+            except RecordError as error:
+                raise error.of_file(str(self.path)) from error
+            self._state(connection)
 
     @property
     def description(self) -> Dict[str, Any]:
@@ -98,7 +117,7 @@ class RecordReader:
     def last_step(self) -> int:
         """Last step on the surviving timeline; 0 before the first."""
         with open_for_reading(self.path) as connection:
-            return read_state(connection).last_step
+            return self._state(connection).last_step
 
     def events(self, surviving_only: bool = False) -> List[Dict[str, Any]]:
         """Return all events in the order in which they occurred.
@@ -114,10 +133,8 @@ class RecordReader:
             `Event.to_dict` of each, with ``sequence`` (number from 1) and ``time`` (Unix time in seconds).
         """
         log = self._log()
-        if not surviving_only:
-            return log.rows
         path = log.tree.path()
-        return [row for row in log.rows if path.includes(_point_of(row))]
+        return [dict(row) for row in log.rows if not surviving_only or path.includes(_point_of(row))]
 
     def log(self) -> Tuple[List[LoggedEvent], int]:
         """Return all events in the order in which they occurred, and the number of events of unknown kinds.
@@ -127,24 +144,28 @@ class RecordReader:
         log = self._log()
         path = log.tree.path()
         known = [row for row in log.rows if row["kind"] in EVENT_KINDS]
-        with reading(self.path):
-            found = [LoggedEvent(event_from(row), path.includes(_point_of(row)), row["time"]) for row in known]
+        if self._known_events is None or self._known_events[0] is not log:
+            self._known_events = log, [self._event(row) for row in known]
+        found = [
+            LoggedEvent(event, path.includes(_point_of(row)), row["time"])
+            for event, row in zip(self._known_events[1], known)
+        ]
         return found, len(log.rows) - len(known)
 
     def plan(self) -> Plan:
         """Return the remaining plan of the run; see :func:`qatviz.protocol.schedule.remaining_plan`."""
         log = [logged.event for logged in self.log()[0]]
-        try:
+        with reading(self.path):
             return remaining_plan(self._description, log, self.last_step, is_equivalent)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"{self.path}: the plan of the run is incomplete: {error!r}") from error
 
     def _log(self) -> EventLog:
         with open_for_reading(self.path) as connection:
-            state = read_state(connection)
-            rows = read_rows(connection, "events", range(1, state.events + 1))
-            branches = read_rows(connection, "branches", range(state.branches))
-            return read_log(cast(List[Row], list(rows)), cast(List[Tuple[int, int, int]], list(branches)))
+            state = self._state(connection)
+            if self._known_log is None or self._known_log[0] != (state.events, state.branches):
+                rows = read_rows(connection, "events", range(1, state.events + 1))
+                log = read_log(cast(List[Row], list(rows)), read_branches(connection, state))
+                self._known_log = (state.events, state.branches), log
+            return self._known_log[1]
 
     def steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> StepSeries:
         """Return the step records of the surviving timeline with ``start <= step <= stop``, all at once.
@@ -154,7 +175,7 @@ class RecordReader:
         parts = list(self.iter_steps(start, stop))
         if not parts:
             with open_for_reading(self.path) as connection:
-                shape = read_state(connection).shape or (0, 0)
+                shape = self._state(connection).shape or (0, 0)
             seconds, loss, rate = np.empty((3, 0))
             parts = [StepSeries(np.empty(0, np.int64), seconds, loss, rate, np.empty((0, *shape), np.float32))]
         return StepSeries(*(read_only(np.concatenate(column)) for column in zip(*parts)))
@@ -174,7 +195,7 @@ class RecordReader:
 
     def branches(self) -> BranchTree:
         """Return the branches of the run."""
-        return self._log().tree
+        return self._log().tree.copy()
 
     def snapshots(self) -> List[int]:
         """Return the steps of the snapshots on the surviving timeline, ascending.
@@ -191,8 +212,7 @@ class RecordReader:
             if step not in ids:
                 nearest = sorted(sorted(ids, key=lambda other: abs(other - step))[:2])
                 raise RecordError(f"{self.path}: no snapshot of step {step}; the nearest are of {nearest or 'no step'}")
-            row, body_crc, branch = ids[step]
-            return replace(unpack_snapshot(read_body(connection, "snapshots", row, body_crc)), branch=branch)
+            return self._unpacked(read_body(connection, "snapshots", *ids[step][:2]), step, ids[step].branch)
 
     def iter_snapshots(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[Snapshot]:
         """Yield the snapshots on the surviving timeline with ``start <= step <= stop``.
@@ -211,7 +231,9 @@ class RecordReader:
             return
         with open_for_reading(self.path) as connection:
             rows = self._snapshot_rows(connection)
-        yield from self._iter_bodies([(row, body_crc, branch) for row, branch, _, body_crc in rows])
+        yield from self._iter_bodies(
+            [_SnapshotRow(row, body_crc, branch, step) for row, branch, step, body_crc in rows]
+        )
 
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
         """Return arrays and metadata of a checkpoint; see `CheckpointFiles.load`."""
@@ -232,24 +254,17 @@ class RecordReader:
         """Return all checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""
         return self._checkpoints.list()
 
-    def is_surviving(self, point: BranchPoint) -> bool:
-        """Return whether a state, such as a checkpoint's (`CheckpointInfo.point`), is on the surviving timeline.
-
-        False for a branch missing from the record, because the process ended before it was written.
-        """
-        return self._log().tree.path().includes(point)
-
     def _limits(self) -> Dict[int, float]:
         """Return the last surviving step of each branch from which the current state descends."""
         with open_for_reading(self.path) as connection:
-            return _surviving(connection, read_state(connection))
+            return _surviving(connection, self._state(connection))
 
     def _iter_pieces(
         self, limits: Optional[Dict[int, float]], start: Optional[int], stop: Optional[int]
     ) -> Iterator[Tuple[int, StepSeries]]:
         """Yield branch and steps of the blocks present at the start; ``limits`` None: of all branches."""
         with open_for_reading(self.path) as connection:
-            state = read_state(connection)
+            state = self._state(connection)
         first = -np.inf if start is None else start
         last = np.inf if stop is None else stop
         done = 0
@@ -274,44 +289,69 @@ class RecordReader:
             raise ValueError(f"table blocks lacks rows between {done + 1} and {end}")
         pieces = []
         for block, branch, first_step, last_step, body_crc in rows:
+            values.whole(branch, f"branch of block {block}", 0, state.branches - 1)
+            if not values.step(first_step, f"first step of block {block}") <= values.step(last_step, "last step"):
+                raise ValueError(f"block {block} begins with step {first_step} and ends with step {last_step}")
             limit = last if limits is None else min(limits.get(branch, -np.inf), last)
             if first_step > limit or last_step < first:
                 continue
             columns = unpack_steps(read_body(connection, "blocks", block, body_crc))
             if columns[4].shape[1:] != state.shape:
-                raise ValueError(f"block {block} has values of {columns[4].shape[1:]}, expected {state.shape}")
+                raise ValueError(f"block {block} holds values of {columns[4].shape[1:]}, expected {state.shape}")
+            if len(columns[0]) == 0 or (columns[0][0], columns[0][-1]) != (first_step, last_step):
+                raise ValueError(f"block {block} does not hold the steps {first_step} to {last_step}")
             chosen = (columns[0] >= first) & (columns[0] <= limit)
             if chosen.any():
                 pieces.append((branch, StepSeries(*(read_only(column[chosen]) for column in columns))))
         return pieces, end
 
-    def _iter_bodies(self, wanted: Sequence[Tuple[int, int, int]]) -> Iterator[Snapshot]:
-        """Yield the snapshots of rows (row, CRC of the body, branch), omitting rows deleted meanwhile."""
+    def _iter_bodies(self, wanted: Sequence["_SnapshotRow"]) -> Iterator[Snapshot]:
+        """Yield the snapshots of rows, omitting those deleted meanwhile."""
         for begin in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
             with open_for_reading(self.path) as connection:
                 kept = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
                 bodies = [
-                    (read_body(connection, "snapshots", row, body_crc), branch)
-                    for row, body_crc, branch in wanted[begin : begin + _SNAPSHOTS_AT_ONCE]
-                    if row in kept
+                    (read_body(connection, "snapshots", item.row, item.body_crc), item.step, item.branch)
+                    for item in wanted[begin : begin + _SNAPSHOTS_AT_ONCE]
+                    if item.row in kept
                 ]
             with reading(self.path):
-                snapshots = [replace(unpack_snapshot(body), branch=branch) for body, branch in bodies]
+                snapshots = [self._unpacked(*body) for body in bodies]
             yield from snapshots
 
-    def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, Tuple[int, int, int]]:
-        """Return row, CRC of the body and branch of each surviving snapshot by step, the newest for each step."""
-        limits = _surviving(connection, read_state(connection))
-        rows = self._snapshot_rows(connection)
-        return {step: (row, body_crc, branch) for row, branch, step, body_crc in rows if step <= limits.get(branch, -1)}
+    def _event(self, row: Dict[str, Any]) -> Event:
+        try:
+            return checked_event(event_from(row), self._tensors)
+        except (RecordError, NetworkError, SettingError, ValueError) as error:
+            raise RecordError(f"{self.path}: event {row['sequence']} can't be used: {error}") from error
 
-    @staticmethod
-    def _snapshot_rows(connection: sqlite3.Connection) -> List[Tuple[int, int, int, int]]:
-        """Return row, branch, step and CRC of the body of each snapshot."""
+    def _unpacked(self, body: bytes, step: int, branch: int) -> Snapshot:
+        return replace(checked_snapshot(unpack_snapshot(body), step, self._tensors), branch=branch)
+
+    def _state(self, connection: sqlite3.Connection) -> State:
         state = read_state(connection)
+        check_shape(state, self._tensors)
+        return state
+
+    def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, "_SnapshotRow"]:
+        """Return the newest row of each surviving snapshot by step."""
+        limits = _surviving(connection, self._state(connection))
+        rows = self._snapshot_rows(connection)
+        return {
+            step: _SnapshotRow(row, body_crc, branch, step)
+            for row, branch, step, body_crc in rows
+            if step <= limits.get(branch, -1)
+        }
+
+    def _snapshot_rows(self, connection: sqlite3.Connection) -> List[Tuple[int, int, int, int]]:
+        """Return row, branch, step and CRC of the body of each snapshot."""
+        state = self._state(connection)
         rows = list(checked_rows(connection, "snapshots"))
         if len(rows) != state.kept:
             raise ValueError(f"table snapshots has {len(rows)} rows, expected {state.kept}")
+        for row, branch, step, _ in rows:
+            values.whole(branch, f"branch of snapshot {row}", 0, state.branches - 1)
+            values.step(step, f"step of snapshot {row}")
         return cast(List[Tuple[int, int, int, int]], rows)
 
 
@@ -323,15 +363,14 @@ def _point_of(row: Dict[str, Any]) -> BranchPoint:
 
 
 def _surviving(connection: sqlite3.Connection, state: State) -> Dict[int, float]:
-    """Return the last surviving step of each branch that the current state descends from."""
-    rows = read_rows(connection, "branches", range(state.branches))
-    branches = {branch: (parent, fork_step) for branch, parent, fork_step in rows}
+    """Return the last surviving step of each branch that the present state descends from."""
+    branches = {branch: (parent, fork_step) for branch, parent, fork_step in read_branches(connection, state)}
     limits: Dict[int, float] = {}
     branch, limit = state.branch, np.inf
-    while branch != -1:
+    while True:
         limits[branch] = limit
+        if not branch:
+            break
         parent, fork_step = branches[branch]
-        if not -1 <= parent < branch:
-            raise ValueError(f"branch {branch} comes from branch {parent}")
         branch, limit = parent, min(limit, fork_step)
     return limits

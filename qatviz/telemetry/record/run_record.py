@@ -18,7 +18,7 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, Checkpoint
 from qatviz.telemetry.record.database import Branch, Item, Timed, create_database
 from qatviz.telemetry.record.reader import INITIAL, PARAMETERS, RecordReader
 from qatviz.telemetry.record.run_lock import RunLock
-from qatviz.telemetry.record.schema import DATABASE_NAME, open_for_reading, read_rows, read_state
+from qatviz.telemetry.record.schema import DATABASE_NAME, open_for_reading, read_branches
 from qatviz.telemetry.record.writer import SNAPSHOT_WEIGHT, RecordWriter, record_error
 
 OnFailure = Callable[[RecordError], None]
@@ -43,12 +43,11 @@ class RunRecord(RecordReader):
         self._lock = lock
         self._appending = threading.Lock()
         with open_for_reading(self.path) as connection:
-            state = read_state(connection)
-            rows = read_rows(connection, "branches", range(state.branches))
-            self._branches = [Branch(*row) for row in rows]
+            state = self._state(connection)
+            self._branches = [Branch(*row) for row in read_branches(connection, state)]
         self._branch = state.branch
         log = self._log()
-        self._cursor = BranchCursor(log.tree, log.next_position())
+        self._cursor = BranchCursor(log.tree.copy(), log.next_position())
         self._shape = state.shape
         self._last_step = state.last_step if state.blocks else None
         self._checkpoints.remove_unfinished()
@@ -245,6 +244,7 @@ class RunRecord(RecordReader):
                     self._lock = RunLock(self.directory)
                 if not self.path.exists():
                     create_database(self.path, self._description)
+                    self._known_log = None
             except (RecordError, OSError, sqlite3.Error) as error:
                 self._writer.set_failure(record_error(self.path, error))
                 return False

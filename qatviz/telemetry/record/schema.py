@@ -26,9 +26,10 @@ import struct
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Type, cast
 
 from qatviz.errors import RecordError
+from qatviz.protocol import values
 from qatviz.protocol.snapshots import STEP_MEASURES, TENSOR_MEASURES
 from qatviz.protocol.wire import to_json
 
@@ -59,6 +60,8 @@ _COLUMNS = {
     "blocks": ("id", "branch", "first_step", "last_step", "body_crc", "crc"),
     "snapshots": ("id", "branch", "step", "body_crc", "crc"),
 }
+#: Largest number of measures and of tensors of a step.
+_MOST_MEASURES, _MOST_TENSORS = 1 << 8, 1 << 16
 #: Exceptions raised by reading untrusted bytes; each becomes a RecordError.
 _DAMAGE: Tuple[Type[Exception], ...] = (
     *(sqlite3.Error, ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, RecursionError),
@@ -140,6 +143,8 @@ def reading(path: Path) -> Iterator[None]:
         raise RecordError(f"{path}: cannot be read: {error}") from error
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except KeyError as error:
+        raise RecordError(f"{path}: damaged, or not the record of a run: {error} is missing or unknown") from error
     except _DAMAGE as error:
         raise RecordError(f"{path}: damaged, or not the record of a run: {error}") from error
 
@@ -186,15 +191,32 @@ def read_description(connection: sqlite3.Connection) -> Dict[str, Any]:
 
 
 def read_state(connection: sqlite3.Connection) -> State:
-    """Return the counters of the record, with checked types."""
+    """Return the checked counters of the record."""
     fields = _read_json(connection, "state")
     shape = fields.pop("shape")
-    counters: Dict[str, Any] = {name: int(value) for name, value in fields.items()}
+    counters: Dict[str, Any] = {name: values.whole(value, name) for name, value in fields.items()}
     state = State(**counters)
+    values.step(state.last_step, "last_step")
+    if state.branch >= state.branches:
+        raise values.refusal("branch", state.branch, f"a whole number below {state.branches}")
     if shape is None:
         return state
-    rows = int(shape[0])  # records of 0.1.0 have no standard errors, and get them when they are read
-    return state._replace(shape=(len(STEP_MEASURES) if rows == len(TENSOR_MEASURES) else rows, int(shape[1])))
+    measures, tensors = values.sequence(shape, "shape")
+    rows = values.whole(measures, "shape", 0, _MOST_MEASURES)
+    rows = len(STEP_MEASURES) if rows == len(TENSOR_MEASURES) else rows  # 0.1.0 had no standard errors
+    return state._replace(shape=(rows, values.whole(tensors, "shape", 0, _MOST_TENSORS)))
+
+
+def read_branches(connection: sqlite3.Connection, state: State) -> List[Tuple[int, int, int]]:
+    """Return the checked rows of the table of branches: id, parent, starting step."""
+    rows = list(read_rows(connection, "branches", range(state.branches)))
+    for branch, parent, fork_step in rows:
+        if branch:
+            values.whole(parent, f"parent of branch {branch}", 0, branch - 1)
+            values.step(fork_step, f"starting step of branch {branch}")
+        elif (parent, fork_step) != (-1, -1):
+            raise values.refusal("parent and starting step of the first branch", (parent, fork_step), "(-1, -1)")
+    return cast(List[Tuple[int, int, int]], rows)
 
 
 def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable[int]) -> Iterator[Tuple[Any, ...]]:

@@ -1,0 +1,146 @@
+"""Validation of what a record contains: checksums detect damage, but not a file that was made to do harm.
+
+Each part is checked where it is read; what passes can be used without a further look. The checks raise ValueError,
+KeyError, TypeError or QatvizError, which :func:`qatviz.telemetry.record.schema.reading` converts.
+"""
+
+import json
+from typing import Any, Callable, Dict, Optional
+
+from qatviz.errors import QatvizError, RecordError
+from qatviz.metric import MODES, check_task
+from qatviz.network.graph import Network
+from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.protocol import values
+from qatviz.protocol.events import Evaluated, Event
+from qatviz.protocol.schedule import from_rows
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
+from qatviz.settings import RUN, START_SETTINGS, quantizer_setting, run_setting
+from qatviz.telemetry.record.schema import State
+
+
+def check_description(description: Dict[str, Any]) -> Optional[QuantizationPlan]:
+    """Check all known entries of a run's description; return the plan of its network, None if it has none.
+
+    Entries may be missing, as in records of other versions; who needs one raises an error that names it.
+
+    Raises
+    ------
+    RecordError
+        Naming the entry, its value and what is allowed.
+    """
+    try:
+        return _plan_of(description)
+    except KeyError as error:
+        raise RecordError(f"the description of the run lacks {error}") from error
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, QatvizError) as error:
+        raise RecordError(f"the description of the run can't be used: {error}") from error
+
+
+def _plan_of(description: Dict[str, Any]) -> Optional[QuantizationPlan]:
+    json.dumps(description, allow_nan=False)  # as it is printed
+    for key, check in _ENTRIES.items():
+        if key in description:
+            check(description[key], key)
+    if "network" not in description:
+        return None
+    plan = quantization_plan(Network.from_dict(description["network"]))
+    if "settings" in description:
+        SettingsBook.from_dict(plan, description["settings"])
+    return plan
+
+
+def checked_event(event: Event, plan: Optional[QuantizationPlan]) -> Event:
+    """Return an event whose changes are of settings of the network, and whose scores are complete."""
+    if isinstance(event, Evaluated) and set(event.scores) != set(MODES):
+        raise values.refusal("scores", ", ".join(sorted(event.scores)), f"those of {', '.join(MODES)}")
+    if plan is not None:
+        for change in getattr(event, "changes", ()):
+            owner, _, name = change.setting.rpartition(".")
+            kind = "" if owner == RUN else plan.tensor(owner).kind
+            setting = run_setting(name) if owner == RUN else quantizer_setting(name, kind, change.setting)
+            for value in (change.old, change.new):
+                setting.check(value, change.setting, kind)
+    return event
+
+
+def check_shape(state: State, plan: Optional[QuantizationPlan]) -> None:
+    """Check the shape of the step values against the network."""
+    if plan is not None and state.shape not in (None, (len(STEP_MEASURES), len(plan.tensors))):
+        raise values.refusal("shape", state.shape, f"{len(STEP_MEASURES)} measures of {len(plan.tensors)} tensors")
+
+
+def checked_snapshot(snapshot: Snapshot, step: int, plan: Optional[QuantizationPlan]) -> Snapshot:
+    """Return a snapshot of ``step`` of the tensors of ``plan``."""
+    if snapshot.step != step:
+        raise values.refusal("step of the snapshot", snapshot.step, f"{step}, as its row says")
+    if plan is None:
+        return snapshot
+    if snapshot.values.shape != (len(SNAPSHOT_MEASURES), len(plan.tensors)):
+        raise ValueError(
+            f"the snapshot of step {step} has values of the shape {snapshot.values.shape}: expected "
+            f"{len(SNAPSHOT_MEASURES)} measures of {len(plan.tensors)} tensors"
+        )
+    names = [tensor.name for tensor in plan.tensors]
+    if sorted(snapshot.histograms) != sorted(names):
+        raise values.refusal(f"histograms of step {step}", sorted(snapshot.histograms), ", ".join(names))
+    for tensor, bits in zip(plan.tensors, snapshot.num_bits):
+        histogram = snapshot.histograms[tensor.name]
+        for field, allowed in (("channel_min", {1, tensor.num_channels}), ("scale", {1, tensor.num_channels})):
+            found = len(getattr(histogram, field))
+            if found not in allowed:
+                raise values.refusal(f"channels of {field} of {tensor.name}", found, f"1 or {tensor.num_channels}")
+        if histogram.code_counts is not None and len(histogram.code_counts) > 2**bits:
+            raise values.refusal(f"codes of {tensor.name}", len(histogram.code_counts), f"at most {2**bits}")
+    return snapshot
+
+
+def _start_setting(value: Any, name: str) -> None:
+    setting = START_SETTINGS[name]
+    if type(setting.check(value, name)) is not type(value):
+        raise setting.refusal(value, name)
+
+
+def _fraction(value: Any, what: str) -> None:
+    values.number(value, what, 0.0, 1.0)
+
+
+def _forked_from(value: Any, what: str) -> None:
+    origin = values.mapping(value, what)
+    for key in ("run_id", "directory", "checkpoint"):
+        values.name(origin[key], f"{what}: {key}")
+    values.step(origin["step"], f"{what}: step")
+
+
+def _schedule(value: Any, what: str) -> None:
+    from_rows(values.sequence(value, what))
+
+
+def _total(value: Any, what: str) -> None:
+    if value is not None:
+        _start_setting(value, what)
+
+
+#: The checks of the entries of a description; entries of later versions are not looked at.
+_ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
+    "qatviz": values.name,
+    "run_id": values.name,
+    "created": values.date,
+    "network": values.mapping,
+    "settings": values.mapping,
+    "data": values.name,
+    "data_name": values.name,
+    "data_fingerprint": values.name,
+    "validation_fraction": _fraction,
+    "task": lambda value, _: check_task(value),
+    "batch_size": _start_setting,
+    "optimizer": _start_setting,
+    "seed": _start_setting,
+    "steps": _total,
+    "schedule": _schedule,
+    "keras": lambda value, _: KerasOrigin.from_dict(value),
+    "given_parameters": values.boolean,
+    "forked_from": _forked_from,
+}
