@@ -30,6 +30,11 @@ from qatviz.bootstrapping.common import (
 from qatviz.bootstrapping.interpreter import find_python
 
 STAMP = os.path.join(ENVIRONMENT, "qatviz-stamp.json")
+#: Characters that the path of an environment can't contain, with the reason.
+UNUSABLE = {
+    "$": "pip of Python 3.7 reads it as the start of a variable's name",
+    os.pathsep: "it separates the folders in PATH",
+}
 
 
 def fingerprint() -> str:
@@ -96,6 +101,12 @@ def ensure_environment() -> None:
     """Create or update the environment, unless its stamp is up to date."""
     if read_stamp():
         return
+    for character, reason in UNUSABLE.items():
+        if character in ROOT:
+            raise BootstrapError(
+                f"{ROOT}: no environment can be created in a folder with {character!r} in its path: {reason}; move the "
+                "checkout to another folder"
+            )
     with exclusive_lock() as lock:
         if read_stamp():
             return

@@ -14,6 +14,7 @@ from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import STEPS
+from qatviz.telemetry.record.schema import reading
 
 #: Largest number of points of a series, spread evenly from the first to the last: more than a screen or TensorBoard
 #: shows (1.15 keeps 1,000 per series); and of snapshots, each of which has a distribution of every tensor.
@@ -73,7 +74,8 @@ def recorded_series(
         If the record is damaged.
     """
     description = reader.description
-    network = Network.from_dict(description["network"])
+    with reading(reader.path):
+        network, created = Network.from_dict(description["network"]), float(description["created"])
     tensors = tuple(tensor.name for tensor in quantization_plan(network).tensors)
     survivors = [logged.event for logged in reader.log()[0] if logged.survives]
     events = sorted(survivors, key=lambda event: event.step)
@@ -98,7 +100,7 @@ def recorded_series(
     wanted = _evenly(np.array(reader.snapshots(), np.int64), max_snapshots)
     return RunSeries(
         network.name,
-        float(description["created"]),
+        created,
         (steps, seconds),
         tensors,
         tracks,

@@ -26,6 +26,7 @@ from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.record.schema import reading
 from qatviz.training.checkpointer import is_temporary
 
 #: Prefix of the names of copies for exports.
@@ -190,10 +191,8 @@ def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
     """
     reader = RunRecord.read(directory)
     arrays, meta = reader.load_checkpoint(checkpoint)
-    try:
+    with reading(reader.path):
         plan = quantization_plan(Network.from_dict(reader.description["network"]))
-    except (KeyError, TypeError) as error:
-        raise RecordError(f"{reader.path}: the description of the run is incomplete: {error!r}") from error
     state = RunState.from_checkpoint(checkpoint, arrays, meta, plan)
     return state.book, state.step
 

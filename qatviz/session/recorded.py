@@ -3,8 +3,6 @@
 import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-import numpy as np
-
 from qatviz.errors import RunStateError
 from qatviz.network.graph import Network
 from qatviz.protocol.commands import Command
@@ -107,9 +105,15 @@ def _prepare(reader: RecordReader) -> Prepared:
     )
 
 
-def read_past(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[Snapshot, ...]]:
-    """Return the events of a record, and snapshots spread over the whole run, the newest included."""
+def read_past(
+    reader: RecordReader, surviving_only: bool = True
+) -> Tuple[Tuple[LoggedEvent, ...], Tuple[Snapshot, ...]]:
+    """Return the events of a record, and snapshots spread over the whole run, the newest included, by branch and step.
+
+    As many more of the abandoned branches, to one of which a resumed run may be set, unless ``surviving_only``.
+    """
     log, _ = reader.log()
-    steps = reader.snapshots()
-    chosen = sorted({steps[i] for i in np.linspace(0, len(steps) - 1, min(len(steps), SNAPSHOTS_READ)).astype(int)})
-    return tuple(log), tuple(reader.snapshot(step) for step in chosen)
+    snapshots = list(reader.iter_some_snapshots(SNAPSHOTS_READ, True))
+    if not surviving_only:
+        snapshots += reader.iter_some_snapshots(SNAPSHOTS_READ, False)
+    return tuple(log), tuple(sorted(snapshots, key=lambda snapshot: snapshot.point[:2]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -254,3 +255,11 @@ def test_a_waiting_call_prints_so_and_continues_when_the_lock_is_free(monkeypatc
     with environment.exclusive_lock():
         assert attempts == []
     assert capsys.readouterr().err.count("waiting for it") == 1
+
+
+@pytest.mark.parametrize("character", ["$", os.pathsep])
+def test_a_path_that_pip_or_venv_cannot_use_is_refused_with_the_reason(checkout, monkeypatch, character):
+    monkeypatch.setattr(environment, "ROOT", f"/home/me/a{character}b")
+    monkeypatch.setattr(environment, "find_python", lambda: pytest.fail("nothing is to be created"))
+    with pytest.raises(BootstrapError, match=re.escape(f"with {character!r} in its path: ") + ".*; move the checkout"):
+        ensure_environment()

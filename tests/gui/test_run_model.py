@@ -18,7 +18,7 @@ from qatviz.protocol.commands import (
     Stop,
     Undo,
 )
-from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, TensorValues
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues
 from qatviz.protocol.timeline import LoggedEvent
 
 
@@ -128,6 +128,31 @@ def test_an_abandoned_branch_returns_when_it_is_restored(context, staged):
         "Restored",
     ]
     assert all(step.step <= 6 for step in model.recent_steps), "those of the branch that was left now are gone"
+
+
+def test_an_abandoned_branch_returns_also_after_the_run_was_resumed(context, staged):
+    """Its distributions over time: the recorded past has the snapshots of all branches."""
+    run, model, taken = staged(steps=2), context.model, list(context.model.snapshots)
+
+    def answer(command, steps):
+        run.send(command)
+        run.advance(steps, snapshot=steps > 0)
+        news = run.drain()
+        taken.extend(item for item in news if isinstance(item, Snapshot))
+        model.process(news)
+
+    answer(SaveCheckpoint(), 2)
+    answer(ChangeSettings((("conv1.weights.num_bits", 4),)), 2)
+    answer(SaveCheckpoint("left"), 2)
+    before = [snapshot.step for snapshot in model.snapshots]
+    answer(Undo(), 0)
+    answer(SaveCheckpoint(), 3)
+    detour = list(model.snapshots)
+    model.set_run(run, run.network, run.book, "resumed", log=list(model.log), snapshots=taken)
+    assert model.snapshots == detour and model.snapshot is detour[-1]
+    answer(Redo(), 0)
+    assert [snapshot.step for snapshot in model.snapshots] == before
+    assert all(snapshot in taken for snapshot in model.snapshots)
 
 
 def test_of_one_step_there_is_one_snapshot_the_newest(context, staged):

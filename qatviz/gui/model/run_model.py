@@ -119,7 +119,7 @@ class RunModel(QtCore.QObject):
         log: Sequence[LoggedEvent] = (),
         snapshots: Sequence[Snapshot] = (),
     ) -> None:
-        """Show another run; ``log`` and ``snapshots`` are its recorded past."""
+        """Show another run; ``log`` and ``snapshots`` are its recorded past, on all branches, by branch and step."""
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
@@ -151,8 +151,9 @@ class RunModel(QtCore.QObject):
             for change in getattr(logged.event, "changes", ()):
                 self._record_change(change, logged.event.step)
         self.evaluation = self._newest_evaluation()
-        for snapshot in snapshots:
-            self._keep_snapshot(snapshot)
+        self._kept = [(self._timeline.place(snapshot.point), snapshot) for snapshot in snapshots]
+        self._select_snapshots()
+        self.snapshot = self.snapshots[-1] if self.snapshots else None
 
     @property
     def log(self) -> List[LoggedEvent]:
@@ -277,22 +278,24 @@ class RunModel(QtCore.QObject):
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         kept = (self._timeline.place(snapshot.point), snapshot)
-        if self.snapshots and self.snapshots[-1].step == snapshot.step:  # the run is paused and a setting has changed
-            self._kept[-1], self.snapshots[-1] = kept, snapshot
+        if self._kept and self._kept[-1][0][:2] == kept[0][:2]:  # the run is paused and a setting has changed
+            self._kept[-1] = kept
+            self._select_snapshots()
             return
         self._skipped += 1
         if self._skipped < self._stride:
             return
         self._skipped = 0
         self._kept.append(kept)
-        self.snapshots.append(snapshot)
         if len(self._kept) > SNAPSHOTS_KEPT:
             self._kept = self._kept[::2]
             self._stride *= 2
-            self._select_snapshots()
+        self._select_snapshots()
 
     def _select_snapshots(self) -> None:
-        self.snapshots = [snapshot for point, snapshot in self._kept if self._timeline.path.includes(point)]
+        """Keep of each step the newest snapshot on the present path: one is taken again where a branch starts."""
+        by_step = {point.step: snapshot for point, snapshot in self._kept if self._timeline.path.includes(point)}
+        self.snapshots = list(by_step.values())
 
     def _process_event(self, event: events.Event) -> Tuple[str, ...]:
         topics: Tuple[str, ...] = (EVENTS,)

@@ -224,6 +224,18 @@ class RecordReader:
         steps = sorted(step for step in ids if (start is None or step >= start) and (stop is None or step <= stop))
         yield from self._iter_bodies([ids[step] for step in steps])
 
+    def iter_some_snapshots(self, most: int, surviving: bool) -> Iterator[Snapshot]:
+        """Yield at most ``most`` snapshots by branch and step, spread over those that survive or over those that don't.
+
+        The first and the last are among them.
+        """
+        with open_for_reading(self.path) as connection:
+            ids = {item.row: item for item in self._snapshot_ids(connection).values()}
+            rows = [_SnapshotRow(row, crc, branch, step) for row, branch, step, crc in self._snapshot_rows(connection)]
+        rows = sorted((item for item in rows if (item.row in ids) == surviving), key=lambda item: item[2:])
+        chosen = np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)
+        yield from self._iter_bodies([rows[index] for index in chosen])
+
     def iter_branch_snapshots(self, surviving_only: bool = False) -> Iterator[Snapshot]:
         """Yield the snapshots of all branches, or of the surviving timeline, like `iter_snapshots`."""
         if surviving_only:
