@@ -167,9 +167,9 @@ class RunSpec:
                 keras=KerasOrigin.from_dict(description["keras"]) if "keras" in description else None,
             )
         except KeyError as error:
-            raise RecordError(f"the description of the run lacks {error}") from error
+            raise RecordError(f"the description of the run is incomplete: {error} is missing") from error
         except (TypeError, ValueError) as error:
-            raise RecordError(f"the description of the run can't be used: {error}") from error
+            raise RecordError(f"the description of the run is incomplete or damaged: {error}") from error
         return replace(spec, **changes)
 
 
