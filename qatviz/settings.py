@@ -137,17 +137,12 @@ class Setting:
             return value if isinstance(value, str) and value in self._words(kind) else None
         if self.type is bool:
             return bool(value) if isinstance(value, bool) or type(value).__name__ == "bool_" else None
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            return None
-        try:
-            if not math.isfinite(value):
-                return None
-        except OverflowError:  # a whole number too large for a float
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not abs(value) < math.inf:
             return None
         if self.type is int and value != int(value):
             return None
         low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
-        return self.type(value) if low <= float(value) <= high else None
+        return self.type(value) if low <= value <= high else None
 
 
 def _bound(value: Optional[float]) -> str:

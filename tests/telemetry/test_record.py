@@ -17,7 +17,6 @@ from qatviz.errors import RecordError
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.events import Change, CommandApplied, Evaluated, Failed, Started
-from qatviz.telemetry.record import reader as record_reader
 from qatviz.telemetry.record.database import SNAPSHOTS_KEPT_WHOLE, is_kept
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
@@ -475,35 +474,3 @@ def test_snapshots_deleted_while_they_are_read_are_omitted(record):
     assert record.flush()
     found += [snapshot_.step for snapshot_ in reading]
     assert found[:20] == before[:20] and set(found[32:]) == set(before[32:]) & set(record.snapshots())
-
-
-def test_some_snapshots_of_the_present_and_of_the_abandoned_branches(record):
-    for step in range(1, 31):
-        record.append_snapshot(snapshot(step))
-    record.append_rewind(10)
-    for step in range(11, 16):
-        record.append_snapshot(snapshot(step))
-    record.append_rewind(12)
-    assert record.flush()
-    present = [(found.branch, found.step) for found in record.iter_some_snapshots(5, True)]
-    assert len(present) == 5 and present[0] == (0, 1) and present[-1] == (1, 12) and present == sorted(present)
-    left = [(found.branch, found.step) for found in record.iter_some_snapshots(5, False)]
-    assert left == [(0, 11), (0, 16), (0, 22), (0, 27), (1, 15)]
-    assert len(list(record.iter_some_snapshots(99, False))) == 23
-
-
-def test_the_events_are_read_once_as_long_as_there_are_no_more(record, monkeypatch):
-    record.append_event(Failed(1, "why", ""))
-    assert record.flush()
-    reads = []
-    read = record_reader.read_log
-    monkeypatch.setattr(record_reader, "read_log", lambda *rows: reads.append(1) or read(*rows))
-    for _ in range(3):
-        record.log()
-        record.events()
-        record.branches().add(7, None)
-    assert record.branches().newest == 0, "what is returned is a copy"
-    record.events()[0]["message"] = "another"
-    assert record.events()[0]["message"] == "why" and len(reads) == 1
-    record.append_event(Failed(2, "again", ""))
-    assert record.flush() and len(record.log()[0]) == 2 and len(reads) == 2
