@@ -142,7 +142,7 @@ class Setting:
         if self.type is int and value != int(value):
             return None
         low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
-        return self.type(value) if low <= value <= high else None
+        return self.type(value) if low <= value <= high else None  # type: ignore[operator]  # of numbers.Real
 
 
 def _bound(value: Optional[float]) -> str:

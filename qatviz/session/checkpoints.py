@@ -143,12 +143,12 @@ def rewind_record(record: RunRecord, spec: RunSpec) -> Outcome:
 
 
 def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Optional[RunState]:
-    infos, path = reader.list_checkpoints(), reader.branches().path()
+    infos = reader.list_checkpoints()
     for info in infos:
         if info.error:
             notify(Notice(f"{info.error}; it is skipped", True))
     for info in reversed(infos):
-        if info.error or not path.includes(info.point):
+        if info.error or not reader.is_surviving(info.point):
             continue
         try:
             state = _load(reader, info.name, plan)

@@ -266,6 +266,13 @@ class RecordReader:
         """Return all checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""
         return self._checkpoints.list()
 
+    def is_surviving(self, point: BranchPoint) -> bool:
+        """Return whether a state, such as a checkpoint's (`CheckpointInfo.point`), is on the surviving timeline.
+
+        False for a branch missing from the record, because the process ended before it was written.
+        """
+        return self._log().tree.path().includes(point)
+
     def _limits(self) -> Dict[int, float]:
         """Return the last surviving step of each branch from which the current state descends."""
         with open_for_reading(self.path) as connection:
