@@ -1,5 +1,6 @@
 """Measurements of the training thread: immutable records with read-only arrays."""
 
+import math
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
@@ -37,6 +38,30 @@ SNAPSHOT_MEASURES = (*TENSOR_MEASURES, "used_codes", "effective_bits", "flip_rat
 
 #: Largest number of distinct values of a tensor that are counted.
 MOST_DISTINCT = 256
+#: Largest age of the newest snapshot of a running run in seconds, for networks of few tensors and of many.
+OLDEST_S, OLDEST_MANY_S = 2.0, 5.0
+#: Number of tensors from which a network has many.
+MANY_TENSORS = 40
+#: Training steps of one phase of a run; beyond ten of them, a phase is a tenth of the run so far.
+PHASE_STEPS = 100
+
+
+def oldest_age_s(num_tensors: int) -> float:
+    """Return the largest age of the newest snapshot of a running run in seconds."""
+    return OLDEST_MANY_S if num_tensors >= MANY_TENSORS else OLDEST_S
+
+
+def phase(step: int) -> int:
+    """Return the number of the phase that ``step`` belongs to: 35 after 10,000 steps, 83 after a million.
+
+    Of each phase at least one snapshot is taken and kept, so that all of a run can be seen.
+
+    >>> [phase(step) for step in (0, 99, 100, 999, 1000, 1100, 10**4, 10**6)]
+    [0, 0, 1, 9, 10, 11, 34, 82]
+    """
+    if step < 10 * PHASE_STEPS:
+        return step // PHASE_STEPS
+    return 10 + int(math.log(step / (10 * PHASE_STEPS)) / math.log(1.1) + 1e-9)
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

@@ -9,15 +9,15 @@ from qatviz.metric import MODES, Metric
 from qatviz.network.graph import Network
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.run_spec import RunSpec
-from qatviz.protocol.snapshots import TensorValues, read_only
+from qatviz.protocol.snapshots import OLDEST_S, TensorValues, oldest_age_s, phase, read_only
 from qatviz.settings import RUN_SETTINGS
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
 from qatviz.training.snapshot import make_snapshot
 
-#: Snapshots use at most this fraction of wall time, except right after a change; proportionally more if the
-#: snapshot interval is below its default.
+#: Snapshots use at most this fraction of wall time, except right after a change and where they would be too old;
+#: proportionally more if the snapshot interval is below its default.
 SNAPSHOT_SHARE = 1 / 75
 #: Evaluation modes: flags for quantized weights and quantized activations.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
@@ -49,17 +49,27 @@ class Measuring:
         self._is_evaluation_queued = False
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
-        self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE)
+        # The age is kept although snapshots then use more than their fraction of the time: a twentieth if one takes
+        # 0.1 s, or 0.25 s with many tensors.
+        self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE, oldest_age_s(len(spec.plan.tensors)))
+        self._phase = -1
 
     # Snapshots
 
     def is_snapshot_due(self, now: float) -> bool:
-        """Return whether a snapshot is due."""
-        return self._pace.is_due(now)
+        """Return whether a snapshot is due: by its pace, or because there is none of the present phase of the run."""
+        if self._pace.is_due(now):
+            return True
+        return not self._is_rare and phase(self._live.step) != self._phase
 
     def schedule_soon(self) -> None:
-        """Schedule the next snapshot as early as the interval allows, after a change."""
-        self._pace.schedule_soon(self._live.book.run.snapshot_interval)
+        """Schedule a snapshot after a change: after the next step; at the interval, if the user wants them rarely."""
+        self._pace.schedule_soon(self._live.book.run.snapshot_interval if self._is_rare else 0.0)
+
+    @property
+    def _is_rare(self) -> bool:
+        """True if the user has set an interval longer than the age that snapshots have anyway."""
+        return self._live.book.run.snapshot_interval > OLDEST_S
 
     def inspect(self, tensor: str) -> None:
         """Send the float values of a tensor with the next snapshot; NetworkError if there is no such tensor."""
@@ -70,6 +80,7 @@ class Measuring:
         self.is_snapshot_wanted = False
         live, graph = self._live, self._live.graph
         started = time.perf_counter()
+        self._phase = phase(live.step)
         with graph.published(restore_previous=self.is_evaluating):
             self._put(make_snapshot(graph.snapshot(), live.book, live.point, live.seconds))
             for name in sorted(self._inspected):

@@ -48,11 +48,14 @@ class SnapshotPace:
         Time in seconds of any clock, like all times. The first snapshot is due at once.
     rest : float
         Time without snapshots after each, as a multiple of its duration.
+    oldest_s : float
+        Longest such time, however long a snapshot takes, so that the newest one is at most this old.
     """
 
-    def __init__(self, now: float, rest: float):
-        self._rest = rest
+    def __init__(self, now: float, rest: float, oldest_s: float):
+        self._rest, self._oldest_s = rest, oldest_s
         self._next = self._last = now
+        self._cost = 0.0
         self._is_first = True
 
     def is_due(self, now: float) -> bool:
@@ -65,10 +68,15 @@ class SnapshotPace:
         ``interval`` is the shortest time between two, ``rest_share`` the fraction of the rest that applies.
         """
         # The first snapshot takes many times as long as later ones, because TensorFlow initializes the subgraph.
-        rest = 0.0 if self._is_first else self._rest * rest_share * (ended - began)
-        self._is_first, self._last = False, ended
+        cost = 0.0 if self._is_first else ended - began
+        rest = min(self._rest * rest_share * cost, self._oldest_s)
+        self._is_first, self._last, self._cost = False, ended, cost
         self._next = ended + max(interval, rest)
 
-    def schedule_soon(self, interval: float) -> None:
-        """Schedule the next snapshot after a change: only the interval applies."""
-        self._next = min(self._next, self._last + interval)
+    def schedule_soon(self, interval: float = 0.0) -> None:
+        """Schedule the next snapshot after a change: at once, unless the last one has just ended.
+
+        Snapshots then use at most half of the time, however fast changes follow each other. ``interval`` is the
+        shortest time between two even so.
+        """
+        self._next = min(self._next, self._last + max(self._cost, interval))

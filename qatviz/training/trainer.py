@@ -180,12 +180,12 @@ class Trainer:
     def _run_housekeeping(self) -> None:
         live, measuring = self._live, self._measuring
         run, now = live.book.run, time.perf_counter()
+        if measuring.is_snapshot_due(now):
+            measuring.take_snapshot()  # first: the user may be waiting for it
         if measuring.is_evaluating:
             measuring.advance_evaluation()
         if run.evaluation_interval and live.step % run.evaluation_interval == 0:
             measuring.begin_evaluation()
-        if measuring.is_snapshot_due(now):
-            measuring.take_snapshot()
         if self._recovery.is_due(now) and not self._recovery.keep(
             lambda: live.capture("good", SaveReason(SaveKind.LAST_GOOD))
         ):

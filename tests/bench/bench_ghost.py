@@ -46,13 +46,13 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     staged = StagedRun(network)
     model.set_run(staged, network, staged.book, "wide", 1.0)
     staged.advance(2)
-    model.take(staged.drain())
+    model.process(staged.drain())
     model.select([TENSOR])
     panel = TensorPanel(context)
     panel.resize(400, 700)
     panel.show()
     values = np.random.RandomState(0).normal(0, 0.05, (SIDE, SIDE)).astype(np.float32)
-    model.take([TensorValues(staged.step, TENSOR, read_only(values))])
+    model.process([TensorValues(staged.step, TENSOR, read_only(values))])
     times = []
     for _ in range(ROUNDS):
         for setting, value in EDITS:

@@ -14,6 +14,7 @@ import numpy as np
 THROUGHPUT, FRAME, STALL = "window_throughput_ratio", "frame_ms_p95", "event_loop_stall_ms_max"
 #: Figures on clicks, and their names in the child process.
 CLICKS = {"click_to_applied_less_a_step_ms/lenet": "latency", "click_to_histogram_ms/lenet": "visible"}
+DRAG, AGE = "drag_to_levels_ms/lenet", "oldest_tile_s"
 FIRST_PAINT, FIRST_STEP = "startup_first_paint_s", "startup_window_first_step_s"
 #: Network, width, height, selected tensors. mobilenet has 57 tensors, all of which are shown.
 CASES = {"lenet": ("lenet", "1280", "800", "first"), "50_tensors": ("mobilenet", "1920", "1080", "everything")}
@@ -21,6 +22,7 @@ NAMES = (
     tuple(f"{THROUGHPUT}/{n}" for n in ("lenet", "mlp"))
     + tuple(f"{kind}/{case}" for case in CASES for kind in (FRAME, STALL))
     + tuple(CLICKS)
+    + (DRAG, *(f"{AGE}/{case}" for case in CASES))
     + (FIRST_PAINT, FIRST_STEP)
 )
 REPEATS = 5
@@ -45,6 +47,11 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     for name, kind in CLICKS.items():
         if name in names:
             yield dict({"name": name, "unit": "ms"}, **_child(kind, "lenet", "1280", "800", "first"))
+    if DRAG in names:
+        yield dict({"name": DRAG, "unit": "ms"}, **_child("drag", "lenet", "1280", "800", "first"))
+    for case, arguments in CASES.items():
+        if f"{AGE}/{case}" in names:
+            yield dict({"name": f"{AGE}/{case}", "unit": "s"}, **_child("age", *arguments))
     if {FIRST_PAINT, FIRST_STEP} & set(names):
         paints, steps = zip(*(_start() for _ in range(REPEATS)))
         for name, seconds in ((FIRST_PAINT, paints), (FIRST_STEP, steps)):

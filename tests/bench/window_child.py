@@ -164,31 +164,106 @@ def latency(app, window):
 
 def visible(app, window):
     """Measure the time from a click on a check box until distribution and codes are drawn anew, in ms."""
-    panel = window.panels["tensor"]
+    from qatviz.gui.model.run_model import SETTINGS, SNAPSHOT
+
+    panel, heard = window.panels["tensor"], {SETTINGS: [], SNAPSHOT: []}
+    window.model.changed.connect(lambda topic: heard.get(topic, []).append(time.perf_counter()))
+    begins = []
     times, step_s = clicks(
         app,
         window,
         lambda name: window.model.snapshot.step > window.model.applied_at[name, "narrow_range"] and not panel.is_due(),
+        begins,
     )
+
+    def segment(topic, after):
+        """Return for each click the time until the first ``topic`` heard after the times ``after``."""
+        return np.array([next(at for at in heard[topic] if at >= begin) for begin in after])
+
+    applied = segment(SETTINGS, begins)
     return {
         "value": float(np.median(times)) * 1e3,
         "p95_ms": float(np.percentile(times, 95)) * 1e3,
         "step_ms": step_s * 1e3,
+        "applied_ms": float(np.median(applied - begins)) * 1e3,
+        "snapshot_ms": float(np.median(segment(SNAPSHOT, applied) - begins)) * 1e3,
     }
 
 
-def clicks(app, window, is_visible):
-    """Return the seconds from each click on a check box until ``is_visible(tensor)``, and those of a step."""
-    from PyQt5 import QtCore, QtTest, QtWidgets
+def drag(app, window):
+    """Measure the time from a move of the dragged bits slider until the tile shows the levels of its value, in ms."""
+    from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
     watch(app, WARM_UP_S)
     name = window.model.current
+    slider = window.panels["quantization"].sections["weights"].controls["num_bits"].editor.slider
+    tile, times, applied = window.panels["histograms"].canvas.tile(name), [], []
+    y = slider.height() // 2
+
+    def is_drawn(bits):
+        content = tile.content
+        texts = (content.badge, "" if content.pending is None else content.pending.brief[2:])
+        return any(text.split(" ")[0] == f"w{bits}" for text in texts)
+
+    QtTest.QTest.mousePress(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(slider.width() - 2, y))
+    for number in range(2 * CLICKS):
+        place, before = QtCore.QPoint(slider.width() * (1 + number * 5 % 9) // 10, y), slider.value()
+        event = QtGui.QMouseEvent(
+            QtCore.QEvent.MouseMove,
+            place,
+            slider.mapToGlobal(place),
+            QtCore.Qt.NoButton,
+            QtCore.Qt.LeftButton,
+            QtCore.Qt.NoModifier,
+        )
+        begin = time.perf_counter()
+        QtWidgets.QApplication.sendEvent(slider, event)
+        if slider.value() != before:
+            bits = window.edits.value(name, "num_bits")
+            wait(app, lambda: is_drawn(bits), poll_ms=HEARTBEAT_MS)
+            times.append(time.perf_counter() - begin)
+            applied.append(window.model.settings_of(name).num_bits)
+        watch(app, 0.05)
+    QtTest.QTest.mouseRelease(slider, QtCore.Qt.LeftButton, pos=place)
+    return {
+        "value": float(np.median(times)) * 1e3,
+        "p95_ms": float(np.percentile(times, 95)) * 1e3,
+        "moves": len(times),
+        "changes_during_the_drag": int(np.count_nonzero(np.diff(applied))),
+    }
+
+
+def age(app, window):
+    """Measure the largest age of a visible tile, in seconds of training."""
+    panel, ages = window.panels["histograms"], []
+    watch(app, WARM_UP_S)
+    end = time.perf_counter() + MEASURED_S
+
+    def is_over():
+        shown = [panel._painted[name][1] for name in panel.canvas.visible_names() if name in panel._painted]
+        ages.append(window.model.age_s(min(shown)))
+        return time.perf_counter() >= end
+
+    wait(app, is_over)
+    return {"value": max(ages), "median_s": float(np.median(ages)), "load": os.getloadavg()[0]}
+
+
+def clicks(app, window, is_visible, begins=None):
+    """Return the seconds from each click on a check box until ``is_visible(tensor)``, and those of a step.
+
+    The times of the clicks are appended to ``begins``.
+    """
+    from PyQt5 import QtCore, QtTest, QtWidgets
+
+    watch(app, WARM_UP_S)
+    name, begins = window.model.current, [] if begins is None else begins
     panel = window.panels["quantization"]
     box = panel.sections["weights"].controls["narrow_range"].editor.findChild(QtWidgets.QCheckBox)
     times = []
     for _ in range(CLICKS):
         wanted = not window.model.settings_of(name).narrow_range
         begin = time.perf_counter()
+        begins.append(begin)
         QtTest.QTest.mouseClick(box, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(8, box.height() // 2))
         wait(
             app,
@@ -201,7 +276,7 @@ def clicks(app, window, is_visible):
 
 
 def main(kind, network, width, height, show):
-    """Open the window and measure ``throughput``, ``frames``, ``latency`` or ``visible``."""
+    """Open the window and measure ``throughput``, ``frames``, ``latency``, ``visible``, ``drag`` or ``age``."""
     from qatviz.session.request import NO_LIMIT, NewRunRequest
 
     with tempfile.TemporaryDirectory() as folder:
@@ -213,7 +288,15 @@ def main(kind, network, width, height, show):
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])
-        result = {"throughput": throughput, "frames": frames, "latency": latency, "visible": visible}[kind](app, window)
+        kinds = {
+            "throughput": throughput,
+            "frames": frames,
+            "latency": latency,
+            "visible": visible,
+            "drag": drag,
+            "age": age,
+        }
+        result = kinds[kind](app, window)
         window.close()
         application.finish()
     print(json.dumps(dict(result, tensors=len(window.model.tensors))), flush=True)

@@ -214,6 +214,25 @@ def test_tiles_of_edited_tensors_are_painted_before_those_that_wait(context, pan
         assert shown(made, name).pending is not None, "the current tensor's first"
 
 
+def test_old_histograms_say_their_step_and_age(context, panel):
+    made, run = panel()
+    step = context.model.snapshot.step
+    run.advance(290, snapshot=False)  # of a hundredth of a second each
+    context.model.process(run.drain())
+    made._age_timer.timeout.emit()
+    assert made.bar.age == "", "as old as they may be"
+    run.advance(510, snapshot=False)
+    context.model.process(run.drain())
+    made._age_timer.timeout.emit()
+    assert made.bar.age == f"histograms of step {step}, 8 s old"
+    news(context, run)
+    made._age_timer.timeout.emit()
+    assert made.bar.age, "new ones are not painted yet"
+    settle(made)
+    made._age_timer.timeout.emit()
+    assert made.bar.age == ""
+
+
 def test_what_is_scrolled_away_is_not_painted(panel):
     made, _run = panel("mobilenet", width=420, height=300)
     choose(made, "size", "large")

@@ -36,7 +36,7 @@ def model(app):
     """Return the model of an unrecorded run."""
     run, model = StagedRun("mlp"), RunModel()
     model.set_run(run, run.network, run.book, "mlp on digits")
-    model.take(run.advance(3).advance(2).drain())
+    model.process(run.advance(3).advance(2).drain())
     return model
 
 

@@ -17,6 +17,7 @@ from qatviz.errors import RecordError
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.events import Change, CommandApplied, Evaluated, Failed, Started
+from qatviz.protocol.snapshots import phase
 from qatviz.telemetry.record.database import SNAPSHOTS_KEPT_WHOLE, is_kept
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
@@ -448,7 +449,10 @@ def test_old_snapshots_are_thinned_out(record):
         for number in range(n + 1, n + 17):
             reopened.append_snapshot(replace(small, step=number))
     reader = RunRecord.read(record.directory)
-    assert reader.snapshots() == [number for number in range(1, n + 17) if is_kept(number, n + 16)]
+    first_of_phase = [number for number in range(1, n + 17) if number == 1 or phase(number) != phase(number - 1)]
+    assert set(range(100, 1001, 100)) < set(first_of_phase)
+    kept = [number for number in range(1, n + 17) if is_kept(number, n + 16)]
+    assert reader.snapshots() == sorted({*kept, *first_of_phase})
     assert reader.snapshot(1).step == 1
     assert [snapshot_.step for snapshot_ in reader.iter_snapshots()] == reader.snapshots()
 

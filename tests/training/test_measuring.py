@@ -1,5 +1,8 @@
 """Evaluations run in batches, whose size does not affect the result."""
 
+import contextlib
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,8 +10,9 @@ from qatviz.metric import ACCURACY
 from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Conv2D, Dense, Flatten
+from qatviz.protocol.snapshots import OLDEST_S
 from qatviz.training import measuring
-from qatviz.training.measuring import LARGEST_PIECE, Evaluation, piece_size
+from qatviz.training.measuring import LARGEST_PIECE, Evaluation, Measuring, piece_size
 
 
 def large(side):
@@ -55,3 +59,64 @@ def test_the_result_does_not_depend_on_the_batch_size(monkeypatch):
         assert max(graph.asked) == min(size, 100) and sum(graph.asked) == 400
         found[size] = dict(vars(result), seconds=None)
     assert found[7] == found[100] == found[128]
+
+
+class SlowRun:
+    """A run on a machine on which a snapshot takes ``cost`` seconds; time and steps pass as the test says."""
+
+    def __init__(self, monkeypatch, cost, interval=0.25):
+        self.now, self.step, self.seconds, self.point, self.cost = 0.0, 0, 0.0, None, cost
+        self.book = SimpleNamespace(run=SimpleNamespace(snapshot_interval=interval))
+        self.graph = self
+        self.taken = []
+        monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: self.now))
+        monkeypatch.setattr(measuring, "make_snapshot", lambda *_: (self.step, self.now))
+        spec = SimpleNamespace(plan=SimpleNamespace(tensors=(None,) * 10))
+        self.measuring = Measuring(self, spec, self.taken.append)
+
+    @contextlib.contextmanager
+    def published(self, restore_previous):
+        yield
+
+    def snapshot(self):
+        self.now += self.cost
+
+    def train(self, steps, step_s):
+        for _ in range(steps):
+            self.step, self.now = self.step + 1, self.now + step_s
+            if self.measuring.is_snapshot_due(self.now):
+                self.measuring.take_snapshot()
+
+
+@pytest.mark.parametrize("cost", [0.01, 0.2, 1.0])
+def test_snapshots_are_never_older_than_allowed_however_slow_the_machine(monkeypatch, cost):
+    run = SlowRun(monkeypatch, cost)
+    run.train(2000, 0.05)
+    times = [now for _, now in run.taken]
+    assert np.diff(times).max() <= OLDEST_S + cost + 0.05 + 1e-6
+
+
+def test_every_phase_of_a_fast_run_has_a_snapshot(monkeypatch):
+    run = SlowRun(monkeypatch, cost=0.02)
+    run.train(3000, 0.0005)
+    steps = [step for step, _ in run.taken]
+    assert np.diff(steps[: steps.index(1000)]).max() <= 100 and set(range(100, 1001, 100)) <= set(steps)
+    assert np.diff(steps).max() <= 300
+
+
+def test_a_change_is_in_a_snapshot_after_the_next_step(monkeypatch):
+    run = SlowRun(monkeypatch, cost=0.02)
+    run.train(2000, 0.01)
+    changed = run.step
+    run.now += 0.02  # the last snapshot may have been at this step
+    run.measuring.schedule_soon()
+    run.train(1, 0.01)
+    assert run.taken[-1][0] == changed + 1
+
+
+def test_rare_snapshots_stay_rare(monkeypatch):
+    run = SlowRun(monkeypatch, cost=0.02, interval=3600.0)
+    run.train(2000, 0.01)
+    run.measuring.schedule_soon()
+    run.train(2000, 0.01)
+    assert len(run.taken) == 1

@@ -53,7 +53,7 @@ def test_cheap_work_is_not_delayed(cost):
 
 
 def test_snapshots_rest_in_proportion_to_their_time_except_after_the_first():
-    pace = SnapshotPace(10.0, rest=75)
+    pace = SnapshotPace(10.0, rest=75, oldest_s=5.0)
     assert pace.is_due(10.0)
     pace.done(10.0, 10.5, 0.25)
     assert not pace.is_due(10.74) and pace.is_due(10.75)
@@ -65,8 +65,29 @@ def test_snapshots_rest_in_proportion_to_their_time_except_after_the_first():
     assert not pace.is_due(14.25) and pace.is_due(14.26)
 
 
+@given(st.floats(1e-4, 10.0), st.floats(0.02, 2.0))
+def test_the_newest_snapshot_is_never_older_than_allowed(cost, interval):
+    pace, now = SnapshotPace(0.0, rest=75, oldest_s=2.0), 0.0
+    for _ in range(5):
+        pace.done(now, now + cost, interval)
+        now += cost
+        assert pace.is_due(now + 2.0 + 1e-6)
+
+
+def test_after_a_change_a_snapshot_is_due_at_once_but_for_half_of_the_time():
+    pace = SnapshotPace(0.0, rest=75, oldest_s=2.0)
+    pace.done(0.0, 0.1, 0.25)
+    pace.done(1.0, 1.1, 0.25)
+    pace.schedule_soon()
+    assert not pace.is_due(1.19) and pace.is_due(1.21)
+    pace.done(1.21, 1.31, 0.25)
+    assert not pace.is_due(2.0)
+    pace.schedule_soon()
+    assert pace.is_due(2.0)
+
+
 def test_an_urgent_snapshot_obeys_only_the_interval():
-    pace = SnapshotPace(0.0, rest=75)
+    pace = SnapshotPace(0.0, rest=75, oldest_s=20.0)
     pace.done(0.0, 0.1, 0.25)
     pace.done(1.0, 1.1, 0.25)
     assert not pace.is_due(8.0)

@@ -456,6 +456,8 @@ def test_a_paused_run_can_be_stopped_and_saves_its_state():
 def test_a_snapshot_follows_the_first_step_after_a_change(monkeypatch):
     """Regardless of the interval between snapshots, which is practically infinite here."""
     monkeypatch.setattr(measuring, "SNAPSHOT_SHARE", 1e-9)
+    monkeypatch.setattr(measuring, "oldest_age_s", lambda num_tensors: 1e9)
+    monkeypatch.setattr(measuring, "phase", lambda step: 0)
     with Driver(spec(run={"snapshot_interval": 0.02})) as driver:
         second = driver.until(lambda item: isinstance(item, Snapshot) and item.step > 1)  # no rest after the first
         driver.until_step(second.step + 50)

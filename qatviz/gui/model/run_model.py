@@ -17,7 +17,7 @@ from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import Command
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent, Timeline
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
@@ -37,7 +37,8 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
 )
 TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 
-#: Maximum number of snapshots kept for distributions over time. Beyond it, every other one is dropped.
+#: Maximum number of snapshots kept for distributions over time. Beyond it, every other one is dropped, but the first of
+#: each phase of the run (`phase`).
 SNAPSHOTS_KEPT = 240
 #: States in which a run accepts commands.
 ACTIVE_STATES = ("new", "building", "running", "paused")
@@ -213,6 +214,10 @@ class RunModel(QtCore.QObject):
             return float("nan")
         return float(self.snapshot.values[_SNAPSHOT_ROW[name], self.plan.index(tensor)])
 
+    def age_s(self, seconds: float) -> float:
+        """Return the training time since ``seconds`` of the run; 0 if no later step is known."""
+        return max(0.0, self.recent_steps[-1].seconds - seconds) if self.recent_steps else 0.0
+
     def steps_per_second(self) -> float:
         """Return the speed over at most the last two seconds of training; NaN before there are two steps."""
         steps = self.recent_steps
@@ -283,12 +288,12 @@ class RunModel(QtCore.QObject):
             self._select_snapshots()
             return
         self._skipped += 1
-        if self._skipped < self._stride:
+        if self._skipped < self._stride and self._kept and not _begins_phase(self._kept[-1], kept):
             return
         self._skipped = 0
         self._kept.append(kept)
         if len(self._kept) > SNAPSHOTS_KEPT:
-            self._kept = self._kept[::2]
+            self._kept = _thinned(self._kept)
             self._stride *= 2
         self._select_snapshots()
 
@@ -336,3 +341,13 @@ class RunModel(QtCore.QObject):
     def _newest_evaluation(self) -> Optional[events.Evaluated]:
         past = [h.event for h in self.log if h.survives and isinstance(h.event, events.Evaluated)]
         return past[-1] if past else None
+
+
+def _begins_phase(before: Tuple[BranchPoint, Snapshot], kept: Tuple[BranchPoint, Snapshot]) -> bool:
+    return (before[0].branch, phase(before[1].step)) != (kept[0].branch, phase(kept[1].step))
+
+
+def _thinned(kept: List[Tuple[BranchPoint, Snapshot]]) -> List[Tuple[BranchPoint, Snapshot]]:
+    """Return every other snapshot and the first of each phase; every other one if there are too many branches."""
+    lasting = [item for i, item in enumerate(kept) if i % 2 == 0 or _begins_phase(kept[i - 1], item)]
+    return lasting if len(lasting) < 0.9 * SNAPSHOTS_KEPT else kept[::2]

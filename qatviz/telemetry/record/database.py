@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Set, Tuple, Union
 from qatviz.atomic_files import atomic_path, remove_leftovers
 from qatviz.errors import RecordError
 from qatviz.protocol.events import Event
-from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.protocol.snapshots import Snapshot, StepRecord, phase
 from qatviz.protocol.wire import pack_snapshot, pack_steps, to_json
 from qatviz.telemetry.record.schema import (
     State,
@@ -22,7 +22,8 @@ from qatviz.telemetry.record.schema import (
 )
 
 #: Number of newest snapshots that are all stored. Of older ones, every 2nd is stored up to 400 back, every 4th up to
-#: 800, and so on: 100 more each time the number of snapshots doubles, 1,500 after a million.
+#: 800, and so on: 100 more each time the number of snapshots doubles, 1,500 after a million. The first of each phase of
+#: each branch (`qatviz.protocol.snapshots.phase`) always stays.
 SNAPSHOTS_KEPT_WHOLE = 200
 #: Number of new snapshots between two deletions of old ones.
 _THIN_INTERVAL = 16
@@ -95,7 +96,12 @@ class RecordDatabase:
             if to_json(read_description(connection)) != to_json(description):
                 raise RecordError(f"{path}: now contains another run")
             self._state = read_state(connection)
-            self._snapshot_ids = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
+            rows = list(connection.execute("SELECT id, branch, step FROM snapshots ORDER BY id"))
+        self._snapshot_ids = {row[0] for row in rows}
+        #: The first snapshot of each phase of each branch. After a failed write there are no further ones.
+        self._first_of_phase: Dict[Tuple[int, int], int] = {}
+        for number, branch, step in rows:
+            self._first_of_phase.setdefault((branch, phase(step)), number)
         # The branch and records of the last block while it may be extended; an earlier writer's never is
         self._growing: Tuple[int, List[StepRecord]] = (-1, [])
         self._connection = connect(path, "rw")
@@ -182,8 +188,10 @@ class RecordDatabase:
         number = state.snapshots + 1
         insert(self._connection, "snapshots", number, branch, int(snapshot.step), body=pack_snapshot(snapshot))
         ids.add(number)
+        self._first_of_phase.setdefault((branch, phase(snapshot.step)), number)
         if number % _THIN_INTERVAL == 0:
-            thinned = [old for old in ids if not is_kept(old, number)]
+            lasting = set(self._first_of_phase.values())
+            thinned = [old for old in ids if old not in lasting and not is_kept(old, number)]
             self._connection.executemany("DELETE FROM snapshots WHERE id = ?", [(old,) for old in thinned])
             ids.difference_update(thinned)
         return state._replace(snapshots=number, kept=len(ids))

@@ -200,7 +200,8 @@ class RecordReader:
     def snapshots(self) -> List[int]:
         """Return the steps of the snapshots on the surviving timeline, ascending.
 
-        The newest 200 snapshots are all stored, of older ones every 2nd, 4th, 8th ... (see `database.is_kept`).
+        The newest 200 snapshots are all stored, of older ones every 2nd, 4th, 8th ... (see `database.is_kept`)
+        and the first of each phase of the run.
         """
         with open_for_reading(self.path) as connection:
             return sorted(self._snapshot_ids(connection))

@@ -92,6 +92,10 @@ class HistogramsBar(QtWidgets.QWidget):
         self._samples = {entry.key: LegendSample(theme, entry) for entry in LEGEND}
         for sample_ in self._samples.values():
             layout.addWidget(sample_)
+        self._age = QtWidgets.QLabel()
+        self._age.setToolTip("Newer histograms are not there yet: the machine is busy, or they are taken rarely.")
+        layout.addWidget(self._age)
+        self.show_age("")
         self.show_pending(False)
         self.apply_theme()
 
@@ -107,6 +111,17 @@ class HistogramsBar(QtWidgets.QWidget):
     def show_pending(self, is_pending: bool) -> None:
         """Show or hide the legend's entry for pending edits, which takes room from the tiles."""
         self._samples[PENDING].setVisible(is_pending)
+
+    def show_age(self, text: str) -> None:
+        """Show how old the histograms are; nothing if ``text`` is empty."""
+        if text != self._age.text():
+            self._age.setText(text)
+        self._age.setVisible(bool(text))
+
+    @property
+    def age(self) -> str:
+        """The text on the age of the histograms; empty if they are new."""
+        return self._age.text()
 
     def control(self, name: str) -> QtWidgets.QWidget:
         """Return the control of an option."""

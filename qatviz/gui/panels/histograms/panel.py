@@ -19,11 +19,13 @@ from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presentation.axis_range import steady_extent, steady_top
 from qatviz.presentation.histogram import HistogramView, PendingGrid, top_count
-from qatviz.protocol.snapshots import Snapshot
+from qatviz.protocol.snapshots import Snapshot, oldest_age_s
 from qatviz.settings import QuantizerSettings
 
 #: Maximum time (s) for painting tiles in one frame; the others are painted in the next frames.
 BUDGET_S = 0.006
+#: Interval (ms) at which the age of the tiles is checked, and the time (s) that painting may add to it.
+AGE_INTERVAL_MS, AGE_TOLERANCE_S = 500, 1.0
 _SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 
 
@@ -55,6 +57,9 @@ class HistogramsPanel(Panel):
         self._ranges: Dict[str, Tuple[float, float]] = {}
         self._tops: Dict[str, float] = {}
         self._common: Dict[str, Tuple[float, float]] = {}
+        #: Step and training time of the snapshot in each tile.
+        self._painted: Dict[str, Tuple[int, float]] = {}
+        self._age_timer = QtCore.QTimer(self, interval=AGE_INTERVAL_MS)
 
     def _layout(self) -> None:
         layout = QtWidgets.QVBoxLayout(self)
@@ -70,6 +75,8 @@ class HistogramsPanel(Panel):
         self.canvas.tensor_opened.connect(self.tensor_opened)
         self.canvas.moved.connect(self.mark_due)
         self.edits.changed.connect(self._on_edits)
+        self._age_timer.timeout.connect(self._show_age)
+        self._age_timer.start()
 
     def apply_theme(self) -> None:
         self.bar.apply_theme()
@@ -80,6 +87,7 @@ class HistogramsPanel(Panel):
         if topic == RUN:
             # At once: a tile that becomes visible before the next frame would look up a tensor of the old run.
             self.canvas.set_names(())
+            self._painted.clear()
 
     # Contents
 
@@ -121,6 +129,14 @@ class HistogramsPanel(Panel):
             self._snapshot = self.model.snapshot
             self._serial += 1
 
+    def _show_age(self) -> None:
+        """Say so if a visible tile is older than it should be."""
+        shown = [self._painted[name] for name in self.canvas.visible_names() if name in self._painted]
+        step, seconds = min(shown, key=lambda place: place[1], default=(0, np.inf))
+        age = self.model.age_s(seconds)
+        is_old = age > oldest_age_s(len(self.model.tensors)) + AGE_TOLERANCE_S
+        self.bar.show_age(f"histograms of step {step:,}, {age:.0f} s old" if is_old else "")
+
     def _forget_axes(self) -> None:
         self._ranges.clear()
         self._tops.clear()
@@ -159,6 +175,7 @@ class HistogramsPanel(Panel):
         plan, snapshot, measure = self.model.plan, self.model.snapshot, self.model.measure
         assert plan is not None, "tiles are those of a run"
         assert snapshot is not None, "there are tiles once there is a snapshot"
+        self._painted[name] = snapshot.step, snapshot.seconds
         tensor, index = plan.tensor(name), plan.index(name)
         is_on, representable = snapshot.enabled[index], (measure(name, "range_min"), measure(name, "range_max"))
         clipped, flushed = measure(name, "clipped"), measure(name, "flushed")
