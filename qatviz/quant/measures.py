@@ -70,13 +70,13 @@ def is_beyond(distance: np.ndarray, scale: Union[float, np.ndarray]) -> np.ndarr
         return np.abs(distance) > np.float32(CLIPPED_BEYOND) * np.asarray(scale, np.float32)
 
 
-def standard_error(variance: np.ndarray, n: int, size: int) -> np.ndarray:
+def standard_error(variance: np.ndarray, n: int, size: Union[int, np.ndarray]) -> np.ndarray:
     """Return the standard error of the mean of ``n`` values of this variance, sampled without replacement of ``size``.
 
     ``sqrt(variance / n * (1 - n / size))``: 0 where all are sampled. A sample that is spread over a tensor is no less
     exact than one drawn at random.
     """
-    return np.sqrt(np.maximum(variance, 0) / n * max(0.0, 1 - n / size))
+    return np.sqrt(np.maximum(variance, 0) / n * np.maximum(0.0, 1 - n / size))
 
 
 def sqnr_db(signal: np.ndarray, mse: np.ndarray) -> np.ndarray:

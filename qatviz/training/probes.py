@@ -17,7 +17,7 @@ from qatviz.quant.fake_quant import Quantized
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.measures import CLIPPED_BEYOND
 from qatviz.settings import WEIGHTS
-from qatviz.training.step_measures import sample_indices
+from qatviz.training.step_measures import sample_indices, sample_order
 from qatviz.training.variables import StateVariable
 
 #: Number of bins of a histogram of values.
@@ -54,12 +54,11 @@ def step_samples(tensors: List[Quantized]) -> tf.Tensor:
     The samples are values before quantization; their quantization is computed outside of the training step. Tensors
     share constants, because TensorFlow runs them like any other operation.
     """
-    samples = []
-    for tensor in tensors:
-        size = element_count(tuple(tensor.source.shape.as_list()))
-        flat = tf.raw_ops.Reshape(tensor=tensor.source, shape=shared_constant([-1], np.int32))
-        if size > STEP_SAMPLE:
-            flat = tf.gather(flat, shared_constant(sample_indices(size), np.int32))
+    samples, sizes = [], [element_count(tuple(tensor.source.shape.as_list())) for tensor in tensors]
+    for index in sample_order(sizes):
+        flat = tf.raw_ops.Reshape(tensor=tensors[index].source, shape=shared_constant([-1], np.int32))
+        if sizes[index] > STEP_SAMPLE:
+            flat = tf.gather(flat, shared_constant(sample_indices(sizes[index]), np.int32))
         samples.append(flat)
     return tf.concat(samples, 0)
 

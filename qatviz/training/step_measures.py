@@ -3,7 +3,7 @@
 To keep training steps fast, they fetch samples only; all further arithmetic is done here, on the telemetry thread.
 """
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from qatviz.quant.live_state import layout
 from qatviz.quant.measures import is_beyond, sqnr_db, standard_error
 from qatviz.settings import WEIGHTS
 
-#: Training steps that are decoded at a time, so that the work arrays of a tensor fit a core's cache.
-_STEPS_AT_ONCE = 16
+#: Training steps that are decoded at a time, and values in a work array, which is to fit a core's cache.
+_STEPS_AT_ONCE, _VALUES_AT_ONCE = 32, 131072
 #: dB for a factor of e in power.
 _DB = 10 / np.log(10)
 
@@ -26,7 +26,7 @@ class RawMeasures(NamedTuple):
     There are ``G`` groups, ``W`` weight tensors with a total of ``C`` channels, and ``T`` tensors. ``grid`` f32 ``[4,
     G]`` and ``channel_grid`` f32 ``[4, C]`` have the rows scale, zero point, minimum, maximum; ``channel_grid`` applies
     where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 are values of each tensor before quantization, those of
-    :func:`sample_indices`, one tensor after the other. ``enabled`` is bool ``[G]``.
+    :func:`sample_indices`, one tensor after the other in :func:`sample_order`. ``enabled`` is bool ``[G]``.
     """
 
     grid: np.ndarray
@@ -49,10 +49,20 @@ def sample_indices(size: int) -> np.ndarray:
     return (starts[:-1] + within.astype(np.int64)).astype(np.int32)
 
 
-class _TensorSample(NamedTuple):
-    """Where the sample of a tensor is among those of all, and the index of its group."""
+def sample_order(sizes: Sequence[int]) -> List[int]:
+    """Return the indices of tensors of these sizes in the order of their samples: samples of a length stand together.
 
-    part: slice
+    So they are decoded together: for a small network, the calls of NumPy take as long as the arithmetic.
+    """
+    return sorted(range(len(sizes)), key=lambda index: -min(sizes[index], STEP_SAMPLE))
+
+
+class _TensorSample(NamedTuple):
+    """Where the sample of a tensor is among those of all, and where its grid is."""
+
+    tensor: int  # index in the plan
+    start: int
+    length: int
     group: int
     size: int  # number of elements of the tensor
     weight: int  # index among the weight tensors, -1 for activations
@@ -71,18 +81,18 @@ class StepDecoder:
         self._weights = np.array(self._layout.weights, int)
         self._starts = np.array([channels.start for channels in self._layout.channels], int)
         self._owner = np.repeat(np.arange(len(self._starts)), [c.stop - c.start for c in self._layout.channels])
-        self._samples, start = [], 0
-        for tensor, group in zip(plan.tensors, self._layout.group_of):
-            is_weights = tensor.kind == WEIGHTS
-            size = element_count(tensor.shape) * (1 if is_weights else batch_size)
-            taken, weight, channels = sample_indices(size), -1, np.zeros(0, int)
-            if is_weights:
+        sizes = [element_count(t.shape) * (1 if t.kind == WEIGHTS else batch_size) for t in plan.tensors]
+        self._samples: List[_TensorSample] = []
+        start = 0
+        for index in sample_order(sizes):
+            group, taken = self._layout.group_of[index], sample_indices(sizes[index])
+            weight, channels = -1, np.zeros(0, int)
+            if plan.tensors[index].kind == WEIGHTS:
                 weight = self._layout.weights.index(group)
                 of = self._layout.channels[weight]
                 channels = of.start + taken % (of.stop - of.start)
-            part = slice(start, start + len(taken))
-            self._samples.append(_TensorSample(part, group, size, weight, channels))
-            start = part.stop
+            self._samples.append(_TensorSample(index, start, len(taken), group, sizes[index], weight, channels))
+            start += len(taken)
 
     def __call__(self, raw: Sequence[RawMeasures]) -> np.ndarray:
         """Return the measures of ``n`` steps, float32 ``[n, len(STEP_MEASURES), T]``."""
@@ -98,15 +108,22 @@ class StepDecoder:
         per_channel, enabled = raw[0].per_channel, raw[0].enabled
         grid, channel_grid = np.stack([r.grid for r in raw]), np.stack([r.channel_grid for r in raw])
         sums = np.zeros((len(_Sums._fields), len(raw), len(self._samples)))
+        runs = self._runs(per_channel, enabled)
         for start in range(0, len(raw), _STEPS_AT_ONCE):
-            block = slice(start, start + _STEPS_AT_ONCE)
-            values = np.stack([r.samples for r in raw[block]])
-            for index, sample in enumerate(self._samples):
-                if sample.weight >= 0 and per_channel[sample.weight]:
-                    rows = channel_grid[block][:, :, sample.channels]
-                else:
-                    rows = grid[block][:, :, sample.group, None]
-                sums[:, block, index] = _sums(values[:, sample.part], rows, bool(enabled[sample.group]), sample.size)
+            samples = np.stack([r.samples for r in raw[start : start + _STEPS_AT_ONCE]])
+            for run, is_on, by_channel in runs:
+                begin, length, tensors = run[0].start, run[0].length, [sample.tensor for sample in run]
+                sizes = np.array([sample.size for sample in run])
+                shaped = samples[:, begin : begin + len(run) * length].reshape(len(samples), len(run), length)
+                at_once = max(1, _VALUES_AT_ONCE // (len(run) * length))
+                for first in range(0, len(samples), at_once):
+                    part = slice(first, first + at_once)
+                    steps = slice(start + first, start + first + len(shaped[part]))
+                    if by_channel:
+                        rows = channel_grid[steps][:, :, np.newaxis, run[0].channels]
+                    else:
+                        rows = grid[steps][:, :, [sample.group for sample in run], np.newaxis]
+                    sums[:, steps, tensors] = _sums(shaped[part], rows, is_on, sizes)
         found = _Sums(*sums)
         if per_channel.any():
             grid[:, :, self._weights] = np.where(per_channel, self._coarsest(channel_grid), grid[:, :, self._weights])
@@ -128,6 +145,18 @@ class StepDecoder:
         }
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
 
+    def _runs(self, per_channel: np.ndarray, enabled: np.ndarray) -> List[Tuple[List[_TensorSample], bool, bool]]:
+        """Return the samples that can be decoded together, whether they are quantized, and whether per channel."""
+        runs: List[Tuple[List[_TensorSample], bool, bool]] = []
+        for sample in self._samples:
+            is_on = bool(enabled[sample.group])
+            by_channel = is_on and sample.weight >= 0 and bool(per_channel[sample.weight])
+            if runs and not by_channel and (runs[-1][0][0].length, *runs[-1][1:]) == (sample.length, is_on, False):
+                runs[-1][0].append(sample)
+            else:
+                runs.append(([sample], is_on, by_channel))
+        return runs
+
     def _coarsest(self, channels: np.ndarray) -> np.ndarray:
         """Return the grid of each weight tensor's channel with the largest scale, ``[n, 4, W]``."""
         scale = channels[:, 0]
@@ -141,7 +170,7 @@ class StepDecoder:
 
 
 class _Sums(NamedTuple):
-    """Means over the sample of a tensor, each ``[n]`` for ``n`` steps (or ``[n, T]``)."""
+    """Means over the samples of ``T`` tensors in ``n`` steps, each ``[n, T]``."""
 
     signal: np.ndarray
     mse: np.ndarray
@@ -154,12 +183,12 @@ class _Sums(NamedTuple):
     sqnr_db_error: np.ndarray
 
 
-def _sums(x: np.ndarray, grid: np.ndarray, is_on: bool, size: int) -> _Sums:
-    """Return the means over the samples ``x`` ``[n, values]`` of a tensor of ``size``.
+def _sums(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _Sums:
+    """Return the means over the samples ``x`` ``[n, T, values]`` of tensors of these ``sizes``.
 
-    ``grid`` has the rows scale, zero point, minimum, maximum, ``[n, 4, values]`` or ``[n, 4, 1]``.
+    ``grid`` has the rows scale, zero point, minimum, maximum, ``[n, 4, T, values]`` or ``[n, 4, T, 1]``.
     """
-    zero, number = np.zeros(len(x)), x.shape[1]
+    zero, number = np.zeros(x.shape[:2]), x.shape[2]
     signal = _mean_product(x, x)
     if not is_on:
         return _Sums(signal, *[zero] * (len(_Sums._fields) - 1))
@@ -170,7 +199,7 @@ def _sums(x: np.ndarray, grid: np.ndarray, is_on: bool, size: int) -> _Sums:
     # it makes a difference: clipping all values takes several times as long as everything else.
     steps = np.subtract(x, low)
     steps /= safe
-    is_outside = bool((steps.max(axis=1) >= last.min(axis=1) + half).any() or (steps.min(axis=1) < -half).any())
+    is_outside = bool((steps.max(axis=2) >= last.min(axis=2) + half).any() or (steps.min(axis=2) < -half).any())
     if is_outside:
         np.copyto(steps, last, where=steps > last)
         np.copyto(steps, np.float32(0), where=steps < 0)
@@ -182,47 +211,53 @@ def _sums(x: np.ndarray, grid: np.ndarray, is_on: bool, size: int) -> _Sums:
     flushed = _fractions((values == 0) & (x != 0))
     error = np.subtract(values, x, out=values)
     mse = mse_rounding = _mean_product(error, error)
+    if scale.shape[2] > 1:
+        of_scale = error / safe
+        relative = np.sqrt(_mean_product(of_scale, of_scale))
+    else:
+        relative = np.sqrt(mse) / safe[:, :, 0]
+    errors = _standard_errors(x, error, signal, mse, sizes) if (number < sizes).any() else (zero, zero)
     clipped = mse_clipping = zero
     if is_outside:
         # Of a value outside the range the error is its distance; that of a rounded one is smaller.
         beyond = is_beyond(error, scale)
         clipped = _fractions(beyond)
-        mse_clipping, mse_rounding = [_mean_product(error, error * part) for part in (beyond, ~beyond)]
-    if scale.shape[1] > 1:
-        of_scale = error / safe
-        relative = np.sqrt(_mean_product(of_scale, of_scale))
-    else:
-        relative = np.sqrt(mse) / safe[:, 0]
-    errors = _standard_errors(x, error, signal, mse, size) if number < size else (zero, zero)
+        rounding = np.where(beyond, np.float32(0), error)
+        mse_rounding = _mean_product(rounding, rounding)
+        error -= rounding
+        mse_clipping = _mean_product(error, error)
     return _Sums(signal, mse, mse_clipping, mse_rounding, relative, clipped, flushed, *errors)
 
 
 def _fractions(flags: np.ndarray) -> np.ndarray:
-    """Return the fraction of each row of ``flags`` that is True."""
-    return np.array([np.count_nonzero(row) for row in flags]) / flags.shape[1]
+    """Return the fraction of ``flags`` ``[n, T, values]`` that is True, ``[n, T]``."""
+    counts = [np.count_nonzero(row) for row in flags.reshape(-1, flags.shape[2])]
+    return np.array(counts).reshape(flags.shape[:2]) / flags.shape[2]
 
 
 def _mean_product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the mean of the products of each row of ``x`` and ``y`` ``[n, values]``, float64 ``[n]``."""
-    return np.matmul(x[:, np.newaxis, :], y[:, :, np.newaxis])[:, 0, 0] / np.float64(x.shape[1])
+    """Return the mean of the products of ``x`` and ``y`` ``[n, T, values]``, float64 ``[n, T]``."""
+    return np.matmul(x[:, :, np.newaxis, :], y[:, :, :, np.newaxis])[:, :, 0, 0] / np.float64(x.shape[2])
 
 
 def _standard_errors(
-    x: np.ndarray, error: np.ndarray, signal: np.ndarray, mse: np.ndarray, size: int
+    x: np.ndarray, error: np.ndarray, signal: np.ndarray, mse: np.ndarray, sizes: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the standard errors ``[n]`` of MSE and of SQNR in dB of a sample ``[n, values]`` of ``size`` values.
+    """Return the standard errors ``[n, T]`` of MSE and of SQNR in dB of samples ``[n, T, values]``.
 
     The squares of value and error, relative to their means, are a and b. The MSE deviates by the mean of ``b - 1``
     times itself, and SQNR, by the delta method, by that of ``a - b`` times 10 / ln 10.
     """
-    n = x.shape[1]
+    n = x.shape[2]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        a, b = [np.square(part) * np.float32(1 / mean[:, np.newaxis]) for part, mean in ((x, signal), (error, mse))]
+        a, b = [np.square(part) for part in (x, error)]
+        a *= np.float32(1 / signal[:, :, np.newaxis])
+        b *= np.float32(1 / mse[:, :, np.newaxis])
         bb = _mean_product(b, b)
         variance = _mean_product(a, a) + bb - 2 * _mean_product(a, b)
         # A sample without any error says nothing about that of the others.
         errors = [
-            np.where(mse > 0, factor * standard_error(part, n, size), np.nan)
+            np.where(mse > 0, factor * standard_error(part, n, sizes), np.where(n < sizes, np.nan, 0.0))
             for factor, part in ((mse, bb - 1), (_DB, variance))
         ]
     return errors[0], errors[1]

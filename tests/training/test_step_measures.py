@@ -13,7 +13,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.protocol.snapshots import STEP_MEASURES, STEP_SAMPLE
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import measure
-from qatviz.training.step_measures import RawMeasures, StepDecoder, sample_indices
+from qatviz.training.step_measures import RawMeasures, StepDecoder, sample_indices, sample_order
 
 MEASURED = ("mse", "mse_clipping", "mse_rounding", "sqnr_db", "rmse_over_scale", "clipped", "flushed")
 RANDOM = np.random.RandomState(5)
@@ -33,6 +33,11 @@ def test_a_sample_has_equal_parts_of_all_channels():
     assert taken.min() > 0 and np.std(taken) < 1.3 * np.sqrt(STEP_SAMPLE / 256)
 
 
+def in_order(samples):
+    """Return the samples of all tensors one after the other, as the graph returns them."""
+    return np.concatenate([samples[index] for index in sample_order(list(map(len, samples)))])
+
+
 def raw_step(decoder, plan, per_channel, enabled):
     """A step of random values on random grids, as the graph would fetch it; and what of each tensor is in the
     sample."""
@@ -46,7 +51,7 @@ def raw_step(decoder, plan, per_channel, enabled):
         size = int(np.prod(tensor.shape)) * (1 if tensor.kind == "weights" else 4)
         values.append(RANDOM.randn(size).astype(np.float32))
         samples.append(values[-1][sample_indices(size)])
-    return RawMeasures(grid, channel_grid, np.concatenate(samples), per_channel, enabled), values
+    return RawMeasures(grid, channel_grid, in_order(samples), per_channel, enabled), values
 
 
 def expected_of(raw, plan, place, values, index):
@@ -170,7 +175,7 @@ def step_of_weights(values, grid, plan):
         channels[:] = rows
     else:
         whole[:, place.weights[0]] = rows.reshape(4)
-    raw = RawMeasures(whole, channels, np.concatenate(samples), per_channel, np.ones(len(place.leaders), bool))
+    raw = RawMeasures(whole, channels, in_order(samples), per_channel, np.ones(len(place.leaders), bool))
     column = [tensor.kind for tensor in plan.tensors].index("weights")
     return dict(zip(STEP_MEASURES, decoder([raw])[0][:, column].tolist()))
 
