@@ -14,7 +14,7 @@ from qatviz.errors import QatvizError
 from qatviz.gui.model.exporting import Command
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
-from qatviz.session.folders import new_run_directory
+from qatviz.session.folders import new_run_directory, runs_folder
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
@@ -103,6 +103,9 @@ class AppLauncher(Launcher):
     def end_checks(self) -> None:
         if self._inspector is not None:
             self._inspector.cancel()
+
+    def runs_folder(self) -> str:
+        return runs_folder()
 
     def new_directory(self, network: str) -> str:
         return new_run_directory(network)

@@ -57,10 +57,23 @@ def test_panning_ends_following_and_following_again_keeps_the_width():
 def test_zooming_while_following_shows_less_of_the_newest_and_out_again_the_whole_run():
     axis = TimeAxis()
     axis.update(0, 1000)
-    axis.zoom(0.1, 20.0)
+    axis.zoom(0.1, 990.0)
     assert axis.follow and axis.low > 800 and axis.high >= 1000
-    axis.zoom(100, 900.0)
+    axis.zoom(0.5)
+    assert axis.follow and axis.low > 900 and axis.high >= 1000
+    axis.zoom(200, 900.0)
     assert axis.follow and axis.span is None and axis.low == 0
+
+
+def test_zooming_in_on_the_past_stops_following_and_keeps_what_is_under_the_mouse():
+    axis = TimeAxis()
+    axis.update(0, 10000)
+    place = (2500 - axis.low) / axis.width
+    axis.zoom(0.5, 2500)
+    assert not axis.follow and (2500 - axis.low) / axis.width == pytest.approx(place)
+    seen = axis.low, axis.high
+    axis.update(0, 20000)
+    assert (axis.low, axis.high) == seen
 
 
 def test_zooming_elsewhere_keeps_what_is_under_the_mouse():

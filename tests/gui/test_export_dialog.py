@@ -68,6 +68,20 @@ def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, cont
     assert dialog.start.isEnabled() and dialog.form.wanted().checkpoint == "step-00000003"
 
 
+def test_a_dialog_left_open_when_the_run_ends_exports_the_last_checkpoint(run, make, context, app, qtbot):
+    dialog = make()
+    dialog.launcher.books = {"step-00000003": run.book}
+    run.put(events.Finished(3))
+    context.model.process(run.drain())  # the run announces its end before its state changes
+    run.state = "finished"
+    qtbot.waitUntil(lambda: dialog.form.state_box.state() == "step-00000003")
+    qtbot.waitUntil(lambda: dialog.start.isEnabled())
+    dialog.start.click()
+    assert dialog.launcher.wanted[0].checkpoint == "step-00000003"
+    qtbot.emitted(dialog.exporter.ended)
+    assert not any(isinstance(command, c.SaveCheckpoint) for command in run.sent)
+
+
 def test_the_step_of_now_goes_on(run, make, advance):
     dialog = make()
     advance(4)

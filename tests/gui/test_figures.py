@@ -258,17 +258,93 @@ def test_a_figure_without_numbers_yet_says_so_before_it_asks_for_a_file(framed, 
     box.accept()
 
 
-def test_errors_of_saving_are_reported(framed, app, context, tmp_path):
-    failed = []
-    framed.plot.menu.failed.connect(failed.append)
+def type_path(dialog, path):
+    dialog.path_edit.setFocus()
+    dialog.path_edit.selectAll()
+    QtTest.QTest.keyClicks(dialog.path_edit, str(path))
+
+
+def save_button(dialog):
+    return dialog.buttons.button(QtWidgets.QDialogButtonBox.Save)
+
+
+def test_a_failed_write_leaves_the_dialog_with_what_was_entered(framed, app, context, tmp_path):
     framed.plot.menu.save_picture()
     (dialog,) = dialogs(app, SaveFigureDialog)
-    dialog.path_edit.setText(str(tmp_path / "nowhere" / "a.png"))
+    type_path(dialog, tmp_path / "nowhere" / "a.png")
+    dialog.as_shown_box.setChecked(False)
+    dialog.width_box.setValue(333)
+    QtTest.QTest.mouseClick(save_button(dialog), QtCore.Qt.LeftButton)
+    assert dialogs(app, SaveFigureDialog) == [dialog] and "a.png: can't be written" in dialog.result_label.text()
+    assert dialog.width_box.value() == 333 and context.settings.value("figures/directory") is None
+    type_path(dialog, tmp_path / "a.png")
+    QtTest.QTest.mouseClick(save_button(dialog), QtCore.Qt.LeftButton)
+    assert not dialogs(app, SaveFigureDialog) and QtGui.QImage(str(tmp_path / "a.png")).width() == 666
+
+
+def test_a_failed_write_of_numbers_asks_again_with_the_same_name(framed, app, tmp_path, monkeypatch):
+    framed.plot.menu.table_action.trigger()
+    (dialog,) = dialogs(app, QtWidgets.QFileDialog)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    dialog.selectFile(str(tmp_path / "numbers.csv"))
+    dialog.accept()
+    monkeypatch.undo()
+    (box,) = dialogs(app, QtWidgets.QMessageBox)
+    assert "numbers.csv: can't be written: No space left" in box.text()
+    box.accept()
+    (again,) = dialogs(app, QtWidgets.QFileDialog)
+    assert again.selectedFiles() == [str(tmp_path / "numbers.csv")]
+    again.accept()
+    assert (tmp_path / "numbers.csv").exists() and not dialogs(app, QtWidgets.QFileDialog)
+
+
+def test_numbers_are_saved_as_csv_or_refused(framed, app, tmp_path):
+    framed.plot.menu.table_action.trigger()
+    (dialog,) = dialogs(app, QtWidgets.QFileDialog)
+    dialog.selectFile(str(tmp_path / "numbers.xlsx"))
     dialog.accept()
     (box,) = dialogs(app, QtWidgets.QMessageBox)
-    assert failed == [box.text()] and "a.png" in box.text() and "No such file" in box.text()
-    assert context.settings.value("figures/directory") is None
+    assert "numbers.xlsx: expected a name that ends in .csv" in box.text() and os.listdir(str(tmp_path)) == []
     box.accept()
+    for left in dialogs(app, QtWidgets.QFileDialog):
+        left.reject()
+
+
+@pytest.mark.parametrize("typed, problem", [("/", "is a directory"), ("", "Enter the name"), (".", "is a directory")])
+def test_a_directory_is_no_picture(framed, app, typed, problem):
+    framed.plot.menu.save_picture()
+    (dialog,) = dialogs(app, SaveFigureDialog)
+    type_path(dialog, typed) if typed else dialog.path_edit.clear()
+    assert problem in dialog.result_label.text() and not save_button(dialog).isEnabled()
+    dialog.accept()
+    assert dialog.isVisible()
+    dialog.reject()
+
+
+def test_the_format_follows_a_typed_suffix(framed, app, context, tmp_path):
+    context.settings.setValue("figures/directory", str(tmp_path))
+    framed.plot.menu.save_picture()
+    (dialog,) = dialogs(app, SaveFigureDialog)
+    assert not dialog.is_vector()
+    type_path(dialog, "plot.svg")
+    assert dialog.is_vector() and dialog.path() == str(tmp_path / "plot.svg")
+    QtTest.QTest.mouseClick(save_button(dialog), QtCore.Qt.LeftButton)
+    assert (tmp_path / "plot.svg").read_text(encoding="utf-8").startswith("<?xml") and os.listdir(str(tmp_path)) == [
+        "plot.svg"
+    ]
+
+
+def test_a_suffix_of_no_picture_is_refused_and_names_with_points_are_not(framed, app, context, tmp_path):
+    context.settings.setValue("figures/directory", str(tmp_path))
+    framed.plot.figure_name = "histogram-conv1.weights"
+    framed.plot.menu.save_picture()
+    (dialog,) = dialogs(app, SaveFigureDialog)
+    type_path(dialog, "plot.pdf")
+    assert "can't be saved as .pdf: end the name in .png or .svg" in dialog.result_label.text()
+    assert not save_button(dialog).isEnabled()
+    type_path(dialog, "conv2.weights")
+    assert dialog.path() == str(tmp_path / "conv2.weights.png") and save_button(dialog).isEnabled()
+    dialog.reject()
 
 
 def test_the_status_bar_reports_saved_files_and_csv_needs_data(context, app, show, tmp_path):

@@ -307,25 +307,105 @@ def test_theme_and_text_size_are_remembered(staged_window, settings, app):
     assert int(settings.value("window/font_points")) == 0
 
 
-def test_the_window_is_saved_as_a_picture_and_the_table_as_csv(staged_window, monkeypatch, tmp_path, app):
+def file_dialog(app):
+    (dialog,) = [w for w in app.topLevelWidgets() if isinstance(w, QtWidgets.QFileDialog) and w.isVisible()]
+    return dialog
+
+
+def test_the_window_is_saved_as_a_picture_and_the_table_as_csv(staged_window, tmp_path, app):
     window, _, _ = staged_window
     draw(window, app)
     for action, name in (("save_picture", "w.png"), ("save_table", "t.csv")):
-        path = str(tmp_path / name)
-        monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_, path=path: (path, ""))
         window.named[action].trigger()
+        dialog = file_dialog(app)
+        dialog.selectFile(str(tmp_path / name))
+        dialog.accept()
     image = QtGui.QImage(str(tmp_path / "w.png"))
     assert (image.width(), image.height()) == (window.width(), window.height())
     rows = (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 1 + len(window.model.tensors) and "conv1.weights" in rows[2]
 
 
-def test_a_failed_save_is_reported_with_the_reason(staged_window, monkeypatch, tmp_path):
+def test_a_failed_save_is_reported_with_the_reason_and_asked_again(staged_window, monkeypatch, tmp_path, app):
     window, _, _ = staged_window
-    path = str(tmp_path / "missing" / "w.png")
-    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (path, ""))
     window.named["save_picture"].trigger()
-    assert path in window.banner.text.text() and window.banner.level == "bad"
+    dialog = file_dialog(app)
+    dialog.selectFile(str(tmp_path / "w.png"))
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    dialog.accept()
+    monkeypatch.undo()
+    (box,) = [w for w in app.topLevelWidgets() if isinstance(w, QtWidgets.QMessageBox) and w.isVisible()]
+    assert str(tmp_path / "w.png") in box.text() and "No space left" in box.text()
+    box.accept()
+    again = file_dialog(app)
+    assert again.selectedFiles() == [str(tmp_path / "w.png")]
+    again.accept()
+    assert (tmp_path / "w.png").exists() and window.banner.level == "good"
+
+
+def test_runs_are_opened_from_the_folder_they_are_recorded_to(window, monkeypatch, tmp_path):
+    monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
+    launcher, asked = AppLauncher(), []
+    window.launcher = launcher
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", lambda *a: asked.append(a[2]) or "")
+    window.named["open_run"].trigger()
+    assert asked == [str(tmp_path)]
+    assert launcher.new_directory("lenet").startswith(str(tmp_path)), "where forks and new runs are recorded"
+    run = StagedRun("mlp")
+    window.show_prepared(prepared_of(run, "/runs/a"))
+    window.named["open_run"].trigger()
+    assert asked[1] == "/runs", "beside the run that is shown"
+
+
+@pytest.mark.parametrize("state, word", [("stopped", "stopped"), ("finished", "done"), ("recorded", "recorded")])
+def test_an_ended_run_says_why_controls_are_disabled_the_same_everywhere(staged_window, app, state, word):
+    window, run, advance = staged_window
+    assert window.model.unavailable_text() == ""
+    run.end(events.Stopped(3))
+    run.state = state
+    advance(0)
+    draw(window, app)
+    reason = window.model.unavailable_text()
+    assert word in reason and "Resume this run" in reason
+    for name in ("pause", "step", "evaluate", "more_bits"):
+        assert not window.named[name].isEnabled() and reason in window.named[name].toolTip()
+    window.docks.open("run_settings")
+    draw(window, app)
+    rate = window.panels["run_settings"].controls["learning_rate"]
+    assert reason in rate.toolTip() + "".join(w.toolTip() for w in rate.findChildren(QtWidgets.QWidget))
+
+
+@pytest.mark.parametrize("scale", [1.5, 2.0])
+@pytest.mark.parametrize("width", [900, 1280, 1920])
+def test_larger_text_does_not_garble_the_status_bar(staged_window, app, scale, width):
+    window, _, _ = staged_window
+    window.theme.set_font_points(int(window.font().pointSize() * scale))
+    window.resize(width, 800)
+    app.processEvents()
+    bar = window.statusBar()
+    bar.refresh()
+    app.processEvents()
+    shown = [label for label in (bar.state, *bar.fields.values()) if label.isVisible() and label.text()]
+    assert window.width() == width and len(shown) > 1
+    for label in shown:
+        assert label.height() >= label.fontMetrics().height(), label.text()
+        if label is not bar.state:
+            assert label.width() >= label.fontMetrics().horizontalAdvance(label.text()), label.text()
+    places = sorted((label.x(), label.x() + label.width()) for label in shown)
+    assert all(right <= left for (_, right), (left, _) in zip(places, places[1:])) and places[-1][1] <= bar.width()
+    window.theme.set_font_points(0)
+
+
+def test_all_tiles_change_at_once_with_the_theme(staged_window, app):
+    window, _, _ = staged_window
+    draw(window, app)
+    canvas = window.panels["histograms"].canvas
+    before = canvas.viewport().grab().toImage()
+    window.handlers.use_theme("light")
+    after = canvas.viewport().grab().toImage()  # the next paint event: no frame has been drawn in between
+    for name in canvas.visible_names():
+        corner = canvas.rect_of(name).topLeft() + QtCore.QPoint(4, 4)
+        assert before.pixelColor(corner).lightness() < 128 < after.pixelColor(corner).lightness(), name
 
 
 def test_warnings_about_a_run_that_was_prepared_are_shown(open_window):

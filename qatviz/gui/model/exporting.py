@@ -233,4 +233,4 @@ class Exporter(QtCore.QObject):
 
 def can_save_checkpoint(model: RunModel) -> bool:
     """Return whether the shown run can save a checkpoint of its present state."""
-    return model.run is not None and model.state in ACTIVE_STATES
+    return model.run is not None and not model.ended and model.state in ACTIVE_STATES

@@ -55,6 +55,10 @@ class Launcher(QtCore.QObject):
         """Cancel the checks."""
         raise NotImplementedError
 
+    def runs_folder(self) -> str:
+        """Return the folder of recorded runs, in which :meth:`new_directory` is."""
+        raise NotImplementedError
+
     def new_directory(self, network: str) -> str:
         """Return the path of a new directory to record a run to."""
         raise NotImplementedError

@@ -42,6 +42,13 @@ TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 SNAPSHOTS_KEPT = 240
 #: States in which a run accepts commands.
 ACTIVE_STATES = ("new", "building", "running", "paused")
+_NO_RUN = "There is no run: start one with “New run…”, or open a recorded one."
+_ENDED = {
+    "recorded": "This run is recorded and not in progress: “Resume this run” continues it, “Fork…” starts another.",
+    "stopped": "The run has been stopped: “Resume this run” continues a recorded run.",
+    "finished": "The run has done all its steps: “Train longer” or “Resume this run” continues a recorded run.",
+    "failed": "The run has failed: “Resume this run” continues a recorded run from its last checkpoint.",
+}
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
@@ -139,6 +146,14 @@ class RunModel(QtCore.QObject):
             self._awaited = text
             if self.run is None:
                 self.changed.emit(RUN)
+
+    def unavailable_text(self) -> str:
+        """Return the reason why the run can't be changed, for every control that is then disabled; empty if it can."""
+        if self.run is None:
+            return _NO_RUN
+        if not self.ended and self.state in ACTIVE_STATES:
+            return ""
+        return _ENDED.get(self.state, _ENDED["stopped"])
 
     def no_run_text(self, text: str) -> str:
         """Return the text of a panel without a run: that of :meth:`await_run`, else ``text``."""

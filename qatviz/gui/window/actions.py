@@ -185,10 +185,7 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
         action = QtWidgets.QAction(menu_text(name), window)
         action.setShortcuts([QtGui.QKeySequence(key) for key in declared.keys])
         action.setIconText(declared.short or declared.text.rstrip("…"))
-        shown = (declared.keys or declared.bare_keys or ("",))[0]
-        action.setToolTip(
-            "<b>{}</b>{}<br>{}".format(declared.text.rstrip("…"), f" ({shown})" if shown else "", declared.help)
-        )
+        action.setToolTip(tooltip(name))
         action.setStatusTip("")
         action.setObjectName(name)
         action.triggered.connect(lambda _=False, handler=handlers[name]: handler())
@@ -199,6 +196,14 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
 def bare_key_map() -> Dict[str, str]:
     """Return the actions' names by the keys that trigger them where the focused widget does not use the key."""
     return {QtGui.QKeySequence(key).toString(): name for name, d in DECLARATIONS.items() for key in d.bare_keys}
+
+
+def tooltip(name: str, unavailable: str = "") -> str:
+    """Return an action's tooltip; ``unavailable`` is the reason why it is disabled, if it is."""
+    declared = DECLARATIONS[name]
+    key = keys_text((declared.keys or declared.bare_keys)[:1])
+    head = "<b>{}</b>{}<br>{}".format(declared.text.rstrip("…"), f" ({key})" if key else "", declared.help)
+    return f"{head}<br><i>{unavailable}</i>" if unavailable else head
 
 
 def menu_text(name: str, text: str = "") -> str:

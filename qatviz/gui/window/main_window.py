@@ -244,6 +244,7 @@ class MainWindow(RunWindow):
             "fewer_bits",
         ):
             enabled[name].setEnabled(going)
+            enabled[name].setToolTip(a.tooltip(name, self.model.unavailable_text()))
         enabled["resume"].setEnabled(bool(self.directory) and not going)
         enabled["fork"].setEnabled(bool(self.directory))
         enabled["report"].setEnabled(self.prepared is not None)

@@ -1,7 +1,7 @@
 """Handlers of the window's actions."""
 
 import os
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -10,7 +10,8 @@ from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.widgets.banner import GOOD
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
-from qatviz.gui.widgets.figures.figure import FigureError, save_csv, save_png
+from qatviz.gui.widgets.figures.ask_file import ask_for_file
+from qatviz.gui.widgets.figures.figure import save_csv, save_png
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
@@ -51,7 +52,8 @@ class WindowActions:
         dialog.open()
 
     def open_run(self) -> None:
-        path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Open run directory", self._directory())
+        folder = os.path.dirname(self._window.directory) or self._window.launcher.runs_folder()
+        path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Open run directory", folder)
         if path:
             self.open_path(path)
 
@@ -90,12 +92,13 @@ class WindowActions:
 
     def report(self) -> None:
         window, directory = self._window, self._window.directory
-        path, _ = QtWidgets.QFileDialog.getSaveFileName(
-            window, "Save report", os.path.join(directory or self._directory(), "report.html"), "HTML (*.html)"
+        ask_for_file(
+            window,
+            "Save report",
+            os.path.join(directory or self._directory(), "report.html"),
+            "HTML (*.html)",
+            lambda path: window.launcher.write_report(window.model, directory, path),
         )
-        if path:
-            path += "" if os.path.splitext(path)[1] else ".html"
-            window.launcher.write_report(window.model, directory, path)
 
     def _on_report_written(self, path: str) -> None:
         self._window.banner.show_message(
@@ -284,17 +287,10 @@ class WindowActions:
     def _directory(self) -> str:
         return self._window.settings.value(_DIRECTORY, os.path.expanduser("~"))
 
-    def _save(self, title: str, name: str, kinds: str, save: Callable[[str], None]) -> Optional[str]:
-        path, _ = QtWidgets.QFileDialog.getSaveFileName(
-            self._window, title, os.path.join(self._directory(), name), kinds
-        )
-        if not path:
-            return None
-        self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
-        try:
+    def _save(self, title: str, name: str, kind: str, save: Callable[[str], None]) -> None:
+        def write(path: str) -> None:
             save(path)
-        except FigureError as error:
-            self._window.show_failure(str(error))
-            return None
-        self._window.banner.show_message(f"Saved {path}", GOOD)
-        return path
+            self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
+            self._window.banner.show_message(f"Saved {path}", GOOD)
+
+        ask_for_file(self._window, title, os.path.join(self._directory(), name), kind, write)

@@ -117,6 +117,7 @@ class ExportDialog(QtWidgets.QDialog):
         self.problem.setVisible(bool(problem))
 
     def _on_start(self) -> None:
+        self.form.refresh()
         if self.form.problem():
             self._update_buttons()
             return

@@ -123,6 +123,10 @@ class ExportForm(QtWidgets.QWidget):
         self._suggest()
         self._update()
 
+    def refresh(self) -> None:
+        """Offer what the run has now."""
+        self._update()
+
     def problem(self) -> str:
         """Return the reason why the run can't be exported as requested; empty if it can."""
         if self._model.run is None:
@@ -173,6 +177,9 @@ class ExportForm(QtWidgets.QWidget):
     def _update(self) -> None:
         """Update the marks and reasons of formats that don't support the settings of the chosen state."""
         model = self._model
+        # A run announces its end before its state has changed: what is offered is checked again and again.
+        if self._can_save() != (self.state_box.findData(NOW) >= 0):
+            self._list_states()
         if self.state_box.state() == NOW and self.isEnabled():
             self.state_box.show_step(model.step)
             delayed = model.book is not None and any(s.is_delayed(model.step) for s in model.book.quantizers)
@@ -215,16 +222,16 @@ class ExportForm(QtWidgets.QWidget):
                 states = self._launcher.checkpoints(self._directory)
             except QatvizError as error:
                 self._record_problem = str(error)
-        self.state_box.show_states(states, bool(self._directory) and can_save_checkpoint(self._model), self._model.step)
+        self.state_box.show_states(states, self._can_save(), self._model.step)
         self._show_state_problem()
         self._seen = None
 
+    def _can_save(self) -> bool:
+        return bool(self._directory) and can_save_checkpoint(self._model)
+
     def _on_topic(self, topic: str) -> None:
-        if not self.isVisible() or topic not in (STATE, SETTINGS):  # show_run follows for another run
-            return
-        if topic == STATE and can_save_checkpoint(self._model) != (self.state_box.findData(NOW) >= 0):
-            self._list_states()
-        self._update()
+        if self.isVisible() and topic in (STATE, SETTINGS):  # show_run follows for another run
+            self._update()
 
     def _on_state(self) -> None:
         name = self.state_box.state()

@@ -339,7 +339,7 @@ class EvolutionPanel(Panel):
         return moved
 
     def _zoom(self, factor: float) -> None:
-        self._moving(lambda: self.axis.zoom(factor, (self.axis.low + self.axis.high) / 2))()
+        self._moving(lambda: self.axis.zoom(factor))()
 
     def _on_topic(self, topic: str) -> None:
         super()._on_topic(topic)

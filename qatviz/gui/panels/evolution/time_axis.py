@@ -15,6 +15,8 @@ _MIN_WIDTH = {"step": 8.0, "seconds": 0.05}
 _FIRST = {"step": 50.0, "seconds": 1.0}
 #: Fraction of the visible part by which the right edge jumps, so that the plot stands still in between.
 _JUMP_ALL, _JUMP_SPAN = 0.15, 0.1
+#: Fraction of the visible part, left of the newest step, in which zooming in still follows the run.
+_NEAR = 0.1
 
 
 class TimeAxis:
@@ -76,15 +78,22 @@ class TimeAxis:
         self.follow = False
         self.low, self.high = self.low + distance, self.high + distance
 
-    def zoom(self, factor: float, at: float) -> None:
-        """Multiply the visible width by ``factor``; ``at`` keeps its place unless the run is followed."""
+    def zoom(self, factor: float, at: Optional[float] = None) -> None:
+        """Multiply the visible width by ``factor``; ``at`` keeps its place.
+
+        While the run is followed, the newest step stays instead if ``at`` is near it or not given; zooming in elsewhere
+        stops following, so that what the user looks at does not move away.
+        """
         if self.follow:
             if self.width * factor >= (self.newest - self.begin) * (1 + _JUMP_ALL):
                 self.follow_all()
                 return
-            self.span = max(self.width * factor, _MIN_WIDTH[self.unit])
-            self.update(self.begin, self.newest)
-            return
+            if at is None or factor > 1 or at >= self.newest - _NEAR * self.width:
+                self.span = max(self.width * factor, _MIN_WIDTH[self.unit])
+                self.update(self.begin, self.newest)
+                return
+            self.follow = False
+        at = (self.low + self.high) / 2 if at is None else at
         self._set(at - (at - self.low) * factor, at + (self.high - at) * factor)
 
     def follow_newest(self) -> None:
@@ -135,7 +144,8 @@ class TimeRuler(QtWidgets.QWidget):
         self.setFixedHeight(ruler_height(scene_painter(self.theme, self.font()).metrics[SMALL]))
         self.setToolTip(
             "Training steps, or seconds of training without pauses (see View).\n"
-            "Wheel: zoom. Drag or arrow keys: pan. Shift+drag: zoom into a box. Double-click: whole run.\n"
+            "Wheel: zoom at the mouse; at the newest steps the plots keep following the run.\n"
+            "Drag or arrow keys: pan. Shift+drag: zoom into a box. Double-click: whole run.\n"
             "F: follow the newest step."
         )
 

@@ -61,6 +61,9 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         """Apply colours and fonts; all pictures are then out of date."""
         self._scenes = scene_painter(self.theme, self.font())
         self._forget_pictures()
+        for tile in self._tiles.values():
+            tile.picture = None  # repainted with the next paint event, not when its turn comes
+        self.viewport().update()
 
     # Contents
 
@@ -188,7 +191,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             rect, tile = self.rect_of(name), self._tiles[name]
             if not rect.intersects(event.rect()):
                 continue
-            if tile.content is None:
+            if tile.content is None or (tile.picture is None and is_plain):
                 self._paint_tile(name, None)
             if is_plain and tile.fits(self._grid.size, self.devicePixelRatioF()):
                 painter.drawPixmap(rect, tile.picture)

@@ -19,7 +19,6 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import KINDS, RUN_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
 
-ENDED = "The run has ended: its settings can no longer be changed."
 FREEZE = "freeze_ranges"
 
 
@@ -89,7 +88,7 @@ class QuantizationPanel(Panel):
             self.empty.show_text(self.model.no_run_text("No run. Quantizer settings are shown here once there is one."))
             return
         self.empty.show_text("")
-        unavailable = ENDED if self.model.ended else ""
+        unavailable = self.model.unavailable_text()
         frozen = self.edits.value(RUN_PREFIX, FREEZE)
         run = replace(book.run, freeze_ranges=frozen)
         chosen = self.edits.scope.tensors()

@@ -24,7 +24,6 @@ from qatviz.settings import RUN_SETTINGS, START_SETTINGS
 
 #: Delay (ms) before an edited number of total steps is sent: each command is an event of the run.
 STEPS_DELAY_MS = 400
-ENDED = "The run has ended: its settings can no longer be changed."
 _INTERVALS = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
 _TRAINING = ("learning_rate", "momentum", "beta1", "beta2", "epsilon", "freeze_batch_norm")
 _UNKNOWN = object()
@@ -112,7 +111,7 @@ class RunSettingsPanel(Panel):
         )
         if not has_run:
             return
-        unavailable = ENDED if self.model.ended else ""
+        unavailable = self.model.unavailable_text()
         others = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
         others -= set(OPTIMIZER_SETTINGS.get(self.model.optimizer, others))
         self.headings["Training"].set_detail(START_SETTINGS["optimizer"].text(self.model.optimizer))

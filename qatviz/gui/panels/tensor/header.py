@@ -14,7 +14,7 @@ from qatviz.network.plan import QuantizedTensor
 
 #: Measures whose pending value can be called better or worse: the others depend on the scale or the bits.
 _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
-_ARROWS = " An arrow leads to the value under the pending settings: ▲ better, ▼ worse."
+_PENDING = " After the arrow: the value under the pending settings, and whether it is better or worse."
 #: Width of a cell at the default font, px; cells are in rows of eight, four, three or two, by the panel's width.
 CELL_WIDTH = 128
 #: Longest expected description, and the maximum number of its lines.
@@ -155,9 +155,11 @@ class _CellLabels(QtWidgets.QWidget):
 
     def __init__(self, measure: Measure, theme: Theme):
         super().__init__()
-        self.setToolTip(measure.help + _ARROWS)
+        self.setToolTip(measure.help + _PENDING)
         self._theme = theme
-        self._name, self.value = QtWidgets.QLabel(measure.label), QtWidgets.QLabel("–")
+        self._label = escape(measure.label)
+        self._name, self.value = QtWidgets.QLabel(self._label), QtWidgets.QLabel("–")
+        self._name.setTextFormat(QtCore.Qt.RichText)
         self.value.setTextFormat(QtCore.Qt.RichText)
         self.setAccessibleName(measure.label)
         layout = QtWidgets.QVBoxLayout(self)
@@ -173,15 +175,19 @@ class _CellLabels(QtWidgets.QWidget):
         self._name.setStyleSheet(f"color: {self._theme.colors.muted}")
 
     def show_values(self, now: str, pending: str, better: Optional[bool]) -> None:
-        mark = "" if better is None else " ▲" if better else " ▼"
+        word = "" if better is None else "better" if better else "worse"
+        color = getattr(self._theme.colors, "good" if better else "bad")
+        name = self._label + (f" <span style='color:{color}'><b>{word}</b></span>" if word else "")
+        if name != self._name.text():
+            self._name.setText(name)
         first, _, unit = now.partition(" ")
         # Two values side by side have their unit once.
         text = f"<b>{escape(first if pending and pending.endswith(' ' + unit) else now)}</b>"
         if pending:
-            text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(pending)}{mark}</span>"
+            text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(pending)}</span>"
         if text != self.value.text():
             self.value.setText(text)
-            self.setAccessibleDescription(f"{now}{', pending ' + pending if pending else ''}")
+            self.setAccessibleDescription(f"{now}{', pending ' + pending if pending else ''} {word}".strip())
 
 
 def _smaller(font: QtGui.QFont) -> QtGui.QFont:

@@ -6,6 +6,7 @@ from typing import Callable, Optional
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import QatvizError
+from qatviz.gui.widgets.figures.ask_file import ask_for_file, warn
 from qatviz.gui.widgets.figures.files import FigureError, picture, save_csv, save_png, save_svg, title_of
 from qatviz.gui.widgets.figures.save_dialog import SaveFigureDialog
 
@@ -18,7 +19,7 @@ DIRECTORY_KEY = "figures/directory"
 class FigureMenu(QtWidgets.QMenu):
     """Context menu of a figure: a widget with ``figure_name`` and ``table()`` (columns by name; empty: no data).
 
-    Written files are reported in the window's status bar, errors in a message box.
+    Written files are reported in the window's status bar, errors where the file was asked for, which stays open.
     """
 
     #: Emitted with the path of a file that was written.
@@ -53,11 +54,14 @@ class FigureMenu(QtWidgets.QMenu):
 
     def save_picture(self) -> None:
         """Ask for a size and a file, then save the picture."""
-        dialog = SaveFigureDialog(
-            title_of(self._figure), self._figure.size(), self._directory(), self._settings(), self._figure.window()
-        )
-        dialog.accepted.connect(lambda: self._write_picture(dialog))
-        dialog.open()
+        SaveFigureDialog(
+            title_of(self._figure),
+            self._figure.size(),
+            self._directory(),
+            self._settings(),
+            self._write_picture,
+            self._figure.window(),
+        ).open()
 
     def save_table(self) -> None:
         """Ask for a file, then save the plotted values."""
@@ -65,13 +69,7 @@ class FigureMenu(QtWidgets.QMenu):
             self.failed.emit("Nothing to save yet: the figure has no data")
             return
         name = str(Path(self._directory()) / f"{title_of(self._figure)}.csv")
-        dialog = QtWidgets.QFileDialog(self._figure.window(), "Save data as CSV", name, "CSV (*.csv)")
-        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
-        dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
-        dialog.setDefaultSuffix("csv")
-        dialog.selectFile(name)
-        dialog.fileSelected.connect(lambda path: self._write(path, lambda: save_csv(self._figure.table(), path)))
-        dialog.open()
+        ask_for_file(self._figure.window(), "Save data as CSV", name, "CSV (*.csv)", self._write_table)
 
     def _add(self, text: str, tip: str, slot: Callable[[], None]) -> QtWidgets.QAction:
         action = self.addAction(text, slot)
@@ -81,16 +79,16 @@ class FigureMenu(QtWidgets.QMenu):
     def _write_picture(self, dialog: SaveFigureDialog) -> None:
         path, size = dialog.path(), dialog.size_in_pixels()
         if dialog.is_vector():
-            self._write(path, lambda: save_svg(self._figure, path, size))
+            save_svg(self._figure, path, size)
         else:
-            self._write(path, lambda: save_png(self._figure, path, size, dialog.scale()))
+            save_png(self._figure, path, size, dialog.scale())
+        self._note_saved(path)
 
-    def _write(self, path: str, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except QatvizError as error:
-            self.failed.emit(str(error))
-            return
+    def _write_table(self, path: str) -> None:
+        save_csv(self._figure.table(), path)
+        self._note_saved(path)
+
+    def _note_saved(self, path: str) -> None:
         self._settings().setValue(DIRECTORY_KEY, str(Path(path).parent))
         self.saved.emit(path)
 
@@ -114,11 +112,7 @@ class FigureMenu(QtWidgets.QMenu):
             window.statusBar().showMessage(text, 5000)
 
     def _warn(self, message: str) -> None:
-        box = QtWidgets.QMessageBox(
-            QtWidgets.QMessageBox.Warning, "Not saved", message, QtWidgets.QMessageBox.Ok, self._figure.window()
-        )
-        box.setAttribute(QtCore.Qt.WA_DeleteOnClose)
-        box.open()
+        warn(self._figure, message)
 
 
 def figure_settings(figure: QtWidgets.QWidget) -> QtCore.QSettings:

@@ -1,9 +1,11 @@
 """Dialog for the file, format and size of a saved figure."""
 
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.errors import QatvizError
 
 PNG, SVG = "png", "svg"
 _FORMATS = (("PNG (raster)", PNG), ("SVG (vector)", SVG))
@@ -25,6 +27,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
         Directory of the suggested file.
     settings : QSettings
         Storage of remembered values.
+    write : callable (SaveFigureDialog) -> None
+        Writes the file; a :class:`QatvizError` is shown in the dialog, which then stays open.
     """
 
     def __init__(
@@ -33,12 +37,14 @@ class SaveFigureDialog(QtWidgets.QDialog):
         size: QtCore.QSize,
         directory: str,
         settings: QtCore.QSettings,
+        write: Callable[["SaveFigureDialog"], None],
         parent: Optional[QtWidgets.QWidget] = None,
     ):
         super().__init__(parent)
         self.setWindowTitle("Save picture")
         self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         self._name, self._screen_size, self._directory, self._settings = name, size, directory, settings
+        self._write = write
         self._setup_ui()
         self._layout()
         self._recall()
@@ -47,11 +53,25 @@ class SaveFigureDialog(QtWidgets.QDialog):
 
     def path(self) -> str:
         """Return the path of the file, with the suffix of its format."""
-        path = Path(self.path_edit.text().strip()).expanduser()
-        if not path.is_absolute():
-            path = Path(self._directory) / path
+        path = self._typed()
         suffix = "." + self._format()
-        return str(path if path.suffix.lower() == suffix else path.with_name(path.name + suffix))
+        return str(path if path.suffix.lower() == suffix or not path.name else path.with_name(path.name + suffix))
+
+    def problem(self) -> str:
+        """Return the reason why the typed name is not that of a picture; empty if it is."""
+        if not self.path_edit.text().strip():
+            return "Enter the name of a file."
+        path = self._typed()
+        if path.is_dir() or not path.name:
+            return f"{path} is a directory: add the name of a file."
+        formats = [suffix for _, suffix in _FORMATS]
+        if path.suffix.lower().lstrip(".") not in ("", *formats, Path(self._name).suffix.lower().lstrip(".")):
+            return f"Pictures can't be saved as {path.suffix}: end the name in .{' or .'.join(formats)}."
+        return ""
+
+    def _typed(self) -> Path:
+        path = Path(self.path_edit.text().strip()).expanduser()
+        return path if path.is_absolute() else Path(self._directory) / path
 
     def size_in_pixels(self) -> QtCore.QSize:
         """Return the size of the layout in screen pixels."""
@@ -65,6 +85,14 @@ class SaveFigureDialog(QtWidgets.QDialog):
         return self._format() == SVG
 
     def accept(self) -> None:
+        if self.problem():
+            self._show_result()
+            return
+        try:
+            self._write(self)
+        except QatvizError as error:
+            self._show_text(str(error), True)
+            return
         for key, value in (
             ("format", self._format()),
             ("scale", self.scale_box.value()),
@@ -138,7 +166,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.format_box.currentIndexChanged.connect(self._on_format_changed)
         self.as_shown_box.toggled.connect(self._on_as_shown_toggled)
         self.browse_button.clicked.connect(self._on_browse)
-        self.path_edit.textChanged.connect(self._show_result)
+        self.path_edit.textChanged.connect(self._on_path_changed)
         for box in (self.width_box, self.height_box, self.scale_box):
             box.valueChanged.connect(self._show_result)
         self.buttons.accepted.connect(self.accept)
@@ -168,6 +196,13 @@ class SaveFigureDialog(QtWidgets.QDialog):
             self.path_edit.setText(str(path.with_suffix("." + self._format())))
         self._on_as_shown_toggled()
 
+    def _on_path_changed(self) -> None:
+        """Let the format follow a typed suffix."""
+        found = self.format_box.findData(self._typed().suffix.lower().lstrip("."))
+        if found >= 0 and found != self.format_box.currentIndex():
+            self.format_box.setCurrentIndex(found)
+        self._show_result()
+
     def _on_as_shown_toggled(self) -> None:
         as_shown = self.as_shown_box.isChecked()
         if as_shown:
@@ -186,12 +221,20 @@ class SaveFigureDialog(QtWidgets.QDialog):
         dialog.open()
 
     def _on_file_chosen(self, path: str) -> None:
-        found = self.format_box.findData(Path(path).suffix.lower().lstrip("."))
         self.path_edit.setText(path)
-        if found >= 0:
-            self.format_box.setCurrentIndex(found)
+
+    def _show_text(self, text: str, is_problem: bool) -> None:
+        self.result_label.setText(text)
+        font = QtGui.QFont(self.font())
+        font.setBold(is_problem)
+        self.result_label.setFont(font)
 
     def _show_result(self) -> None:
+        problem = self.problem()
+        self.buttons.button(QtWidgets.QDialogButtonBox.Save).setEnabled(not problem)
+        if problem:
+            self._show_text(problem, True)
+            return
         size, scale = self.size_in_pixels(), self.scale()
         inches = size.width() / 96, size.height() / 96
         text = "{:.1f} × {:.1f} cm".format(*(_INCH_CM * inch for inch in inches))
@@ -201,5 +244,4 @@ class SaveFigureDialog(QtWidgets.QDialog):
             )
         if Path(self.path()).exists():
             text += f"\n{Path(self.path()).name} exists and will be replaced"
-        self.result_label.setText(text)
-        self.buttons.button(QtWidgets.QDialogButtonBox.Save).setEnabled(bool(self.path_edit.text().strip()))
+        self._show_text(text, False)
