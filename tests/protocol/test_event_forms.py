@@ -120,6 +120,7 @@ NO_COMMANDS = (
     {"kind": "ApplyPreset"},
     {"kind": "ApplyPreset", "preset": 4},
     {"kind": "ChangeSettings", "assignments": 3},
+    {"kind": "ChangeSettings", "assignments": [], "continues": "yes"},
 )
 
 

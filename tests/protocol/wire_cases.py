@@ -19,6 +19,7 @@ ASSIGNMENTS = st.lists(st.tuples(TEXTS, VALUES), max_size=3).map(tuple)
 SETTINGS_COMMANDS = st.one_of(st.builds(c.ChangeSettings, ASSIGNMENTS), st.builds(c.ApplyPreset, TEXTS))
 COMMANDS = st.one_of(
     SETTINGS_COMMANDS,
+    st.builds(c.ChangeSettings, ASSIGNMENTS, st.booleans()),
     *(st.builds(kind) for kind in (c.Pause, c.Resume, c.Evaluate, c.TakeSnapshot, c.Undo, c.Redo, c.Stop)),
     st.builds(c.SingleStep, st.integers()),
     st.builds(c.SetSteps, st.one_of(st.none(), STEPS)),
