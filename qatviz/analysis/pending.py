@@ -4,7 +4,7 @@ The rules are those by which the run adopts a change (:mod:`qatviz.training.rang
 known values the result is the grid that the run will use.
 """
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from qatviz.settings import FROZEN, WEIGHTS, QuantizerSettings
 BLOCK_VALUES = 65536
 #: Number of substitutes for the values of a tensor of which only the histogram is known.
 SUBSTITUTES = 4096
+#: Below this bit width a grid's representable range says little about the range that it was computed from.
+FINE_BITS = 6
 _NAN = float("nan")
 #: Measures of a tensor that is not quantized: no error, and no codes to speak of (as in a snapshot).
 IN_FLOAT = ErrorMeasures(0.0, 0.0, 0.0, float("inf"), 0.0, 0.0, 0.0, _NAN, _NAN)
@@ -65,6 +67,27 @@ def pending_grid(
         else:
             low, high = low.min(keepdims=True), high.max(keepdims=True)
     return choose_grid(low, high, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
+
+
+def present_range(
+    tensor: QuantizedTensor, histogram: TensorHistogram, num_bits: int, settings: QuantizerSettings
+) -> Tuple[Range, bool]:
+    """Return the range that the grid in effect was computed from, and whether it is an estimate.
+
+    A snapshot holds the grid only, whose representable range may be wider than the range behind it: symmetric about 0,
+    or rounded up to a power of two. In these cases the range of the values is used where it is narrower.
+    """
+    grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, settings.narrow_range)
+    low, high = grid.minimum, grid.maximum
+    widened = settings.symmetric or settings.power_of_two
+    if widened:
+        least, most = histogram.channel_min, histogram.channel_max
+        if low.size == 1:
+            least, most = least.min(keepdims=True), most.max(keepdims=True)
+        low, high = np.maximum(low, np.minimum(least, 0)), np.minimum(high, np.maximum(most, 0))
+    if tensor.nonnegative:
+        low = np.zeros_like(low)
+    return (low, high), widened or num_bits < FINE_BITS
 
 
 def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:

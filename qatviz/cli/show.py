@@ -4,14 +4,19 @@ import argparse
 import json
 import textwrap
 import time
+from dataclasses import replace
 from typing import Any, Dict, List
 
+from qatviz.analysis.advice import best_offer, estimated_trials, with_offer
+from qatviz.analysis.causes import facts_of
+from qatviz.analysis.verdict import LEVEL_NAMES, WARNING, verdict
 from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import score_table, table, tensor_table, terminal_width
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text
 from qatviz.presentation.event_texts import reason_text, save_text
 from qatviz.protocol import events
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome, finite, read_outcome
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
@@ -46,6 +51,9 @@ def show(options: argparse.Namespace) -> int:
 
 def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) -> List[str]:
     sections = [_headline(reader, outcome), _settings(outcome), tensor_table(result["tensors"])]
+    found = _verdicts(reader, outcome)
+    if found:
+        sections.append("tensors to look at\n" + found)
     if outcome.evaluations:
         title = f"{outcome.metric.title} on held-out data\n"
         sections.append(title + score_table(outcome.metric, outcome.evaluations))
@@ -74,6 +82,25 @@ def _headline(reader: RecordReader, outcome: Outcome) -> str:
 def _settings(outcome: Outcome) -> str:
     pairs = [f"{name} {setting_text(setting)}" for name, setting in outcome.book.run.to_dict().items()]
     return textwrap.fill("settings of the run: " + ", ".join(pairs), terminal_width())
+
+
+def _verdicts(reader: RecordReader, outcome: Outcome) -> str:
+    """Return the tensors whose verdict is a warning or worse, with what would help, as computed from histograms."""
+    snapshot, book = outcome.snapshot, outcome.book
+    if snapshot is None:
+        return ""
+    steps = [step for step in reader.snapshots() if step < snapshot.step]
+    facts = facts_of(snapshot, book.plan, reader.snapshot(steps[-1]) if steps else None)
+    rows = []
+    for index, (tensor, known) in enumerate(zip(book.plan.tensors, facts)):
+        settings = replace(book.of(tensor.name), num_bits=snapshot.num_bits[index])
+        measures = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, index].tolist()))
+        judged = verdict(measures, tensor, settings, snapshot.enabled[index], facts=known)
+        if judged.level >= WARNING:
+            held = book.run.freeze_ranges
+            offer = best_offer(estimated_trials(snapshot, book.plan, tensor.name, settings, held))
+            rows.append([tensor.name, LEVEL_NAMES[judged.level], with_offer(judged.text, offer)])
+    return table(("tensor", "", "why"), rows, (0, 1, 2)) if rows else ""
 
 
 def _events(reader: RecordReader) -> str:

@@ -36,7 +36,7 @@ def summary(run: RunData, rows: Sequence[TensorRow]) -> Markup:
             element("b", row.symbol + " ", class_=LEVEL_STYLES[row.verdict.level]),
             element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)),
             ": ",
-            row.verdict.text,
+            row.advice,
         )
         for row in headline.worst(rows)
     ]

@@ -5,8 +5,9 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from qatviz.analysis.advice import Offer, best_offer, estimated_trials, with_offer
 from qatviz.analysis.causes import Facts, facts_of
-from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, Verdict, levels, verdict
+from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, WARNING, Verdict, levels, verdict
 from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
@@ -32,6 +33,8 @@ class TensorRow(NamedTuple):
         Measures by the names of SNAPSHOT_MEASURES; NaN without a value.
     levels : dict of str to int
     verdict : Verdict
+    offer : Offer or None
+        Change of a setting that was computed to help, estimated from the newest histogram.
     is_measured : bool
         Whether there is a snapshot.
     """
@@ -43,7 +46,13 @@ class TensorRow(NamedTuple):
     measures: Dict[str, float]
     levels: Dict[str, int]
     verdict: Verdict
+    offer: Optional[Offer]
     is_measured: bool
+
+    @property
+    def advice(self) -> str:
+        """Text of the verdict, and of the offer."""
+        return with_offer(self.verdict.text, self.offer)
 
     @property
     def bits(self) -> str:
@@ -87,9 +96,21 @@ def tensor_rows(run: RunData) -> List[TensorRow]:
         judged = verdict(
             measures, tensor, measured[index], is_active, {name: level[name] for name in JUDGED}, facts[index]
         )
+        offer = None
+        if run.last is not None and judged.level >= WARNING:
+            held = run.book.run.freeze_ranges
+            offer = best_offer(estimated_trials(run.last, run.book.plan, tensor.name, measured[index], held))
         rows.append(
             TensorRow(
-                tensor, settings[index], measured[index], is_active, measures, level, judged, run.last is not None
+                tensor,
+                settings[index],
+                measured[index],
+                is_active,
+                measures,
+                level,
+                judged,
+                offer,
+                run.last is not None,
             )
         )
     return rows

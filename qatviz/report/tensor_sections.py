@@ -37,7 +37,7 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
             element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)),
             _symbol(row),
             *(Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS),
-            row.verdict.text,
+            row.advice,
         ]
         for row in rows
     ]
@@ -119,7 +119,7 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
         "section",
         head,
         element("p", "; ".join(what), class_="about"),
-        element("p", row.verdict.text),
+        element("p", row.advice),
         gallery(figures),
         id=anchor(run, tensor.name),
         class_="card",

@@ -141,7 +141,7 @@ def test_the_table_of_tensors_shows_the_last_snapshot(found, run, directory):
         assert float(row[at["Effective bits"]]) == pytest.approx(measure["effective_bits"], abs=0.0051)
     assert {row[at["Symmetric"]] for row in rows[1:] if row[0] == "dense1.weights"} == {"off"}
     judged = tensor_rows(run)
-    assert [row[-1] for row in rows[1:]] == [row.verdict.text for row in judged]
+    assert [row[-1] for row in rows[1:]] == [row.advice for row in judged]
     assert len({row.verdict.level for row in judged}) > 1
 
 

@@ -16,13 +16,11 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import ErrorMeasures
-from qatviz.quant.ranges import Range, min_max_range
+from qatviz.quant.ranges import min_max_range
 from qatviz.settings import FROZEN, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
 
 #: Maximum age of a tensor's values, in seconds of training.
 MAX_VALUES_AGE_S = 5.0
-#: Below this bit width a grid's representable range says little about the range that it was computed from.
-FINE_BITS = 6
 #: Cache by model and tensor: the inputs of the last ghost, and the ghost.
 _CACHE: "WeakKeyDictionary[RunModel, Dict[str, Tuple[Any, TensorHistogram, Optional[np.ndarray], Ghost]]]"
 _CACHE = WeakKeyDictionary()
@@ -126,27 +124,6 @@ def fresh_values(model: RunModel, name: str) -> Optional[np.ndarray]:
     return known.values
 
 
-def present_range(
-    tensor: QuantizedTensor, histogram: TensorHistogram, num_bits: int, settings: QuantizerSettings
-) -> Tuple[Range, bool]:
-    """Return the range that the grid in effect was computed from, and whether it is an estimate.
-
-    A snapshot holds the grid only, whose representable range may be wider than the range behind it: symmetric about 0,
-    or rounded up to a power of two. In these cases the range of the values is used where it is narrower.
-    """
-    grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, settings.narrow_range)
-    low, high = grid.minimum, grid.maximum
-    widened = settings.symmetric or settings.power_of_two
-    if widened:
-        least, most = histogram.channel_min, histogram.channel_max
-        if low.size == 1:
-            least, most = least.min(keepdims=True), most.max(keepdims=True)
-        low, high = np.maximum(low, np.minimum(least, 0)), np.minimum(high, np.maximum(most, 0))
-    if tensor.nonnegative:
-        low = np.zeros_like(low)
-    return (low, high), widened or num_bits < FINE_BITS
-
-
 def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[QuantizerSettings]:
     """Return the settings of a tensor reduced to those that affect its grid now; None if it is not quantized."""
     settings = book.of(name)
@@ -173,7 +150,7 @@ def _compute(
         values = pending.likely_values(histogram, by_channel)
     if _effective(model, book, name) is None:
         return Ghost(tensor, wanted, False, None, False, step, True, values)
-    kept, guessed = present_range(tensor, histogram, snapshot.num_bits[plan.index(name)], now)
+    kept, guessed = pending.present_range(tensor, histogram, snapshot.num_bits[plan.index(name)], now)
     of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not in_effect.run.freeze_ranges
     if of_values:
         # A range that is frozen now is that of the present values.

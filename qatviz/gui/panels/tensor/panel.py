@@ -16,6 +16,7 @@ from qatviz.gui.panels.tensor.header import Header
 from qatviz.gui.panels.tensor.overlay import OverlayPlot
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.time import TimePlot
+from qatviz.gui.panels.tensor.verdict import VerdictLine
 from qatviz.gui.panels.tensor.view import TensorView, view_of
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel, PanelKeys
@@ -70,6 +71,7 @@ class TensorPanel(Panel):
 
     def _setup_ui(self) -> None:
         self.header = Header(self.theme)
+        self.verdict = VerdictLine(self.model, self.edits, self.theme, self._clock)
         self.overlay = OverlayPlot(self.theme)
         self.pages = {
             CODES: _Page(
@@ -117,6 +119,7 @@ class TensorPanel(Panel):
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(2)
         inner.addWidget(self.header)
+        inner.addWidget(self.verdict)
         inner.addWidget(self.splitter, 1)
         outer = QtWidgets.QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -188,6 +191,7 @@ class TensorPanel(Panel):
         inputs = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors)
         if self._is_new("upper", *inputs):
             self.header.draw(view)
+            self.verdict.draw(view)
             self.overlay.draw(view)
         values = self.model.values.get(view.tensor.name)
         if self._is_new("page", *inputs, self.tab, values, self._can_request(), model.snapshot, len(model.snapshots)):
@@ -315,6 +319,7 @@ class TensorPanel(Panel):
     def apply_theme(self) -> None:
         self._drawn.clear()
         self.header.apply_theme()
+        self.verdict.apply_theme()
         for plot in self._plots():
             plot.apply_theme()
         if self.pages[TIME].is_made:

@@ -1,0 +1,166 @@
+"""Advice on the settings of a tensor: changes that were computed and bring a stated number of dB.
+
+The computation is that of pending settings (:mod:`qatviz.analysis.pending`), on the tensor's values.
+"""
+
+from dataclasses import replace
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.analysis.pending import likely_values, pending_grid, pending_measures, present_range
+from qatviz.measures import MEASURES
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.protocol.snapshots import Snapshot
+from qatviz.quant.ranges import Range
+from qatviz.settings import MIN_MAX, MSE, QUANTIZER_SETTINGS, WEIGHTS, QuantizerSettings
+
+#: Least improvement in dB that is offered: about a sixth of a bit. Estimated values can be off by more.
+MARGIN_DB, ESTIMATED_MARGIN_DB = 1.0, 2.0
+#: Largest loss in dB of another tensor with the same grid.
+_ALLOWED_LOSS_DB = 0.1
+#: Bit widths that are offered where nothing else helps.
+_BITS = (3, 4, 6, 8, 12, 16)
+#: Settings whose effect is not known while all ranges are frozen.
+_NOT_HELD = ("range_method", "per_channel")
+#: Number of rows by which a large tensor is represented, beside those of its extremes.
+_SAMPLE = 65536
+
+
+class Member(NamedTuple):
+    """A tensor whose grid changes, and its values ``[n, channels]``."""
+
+    tensor: QuantizedTensor
+    values: np.ndarray
+
+
+class Offer(NamedTuple):
+    """A change of one setting, and the SQNR in dB before and after it.
+
+    ``is_estimate``: the values are estimates from a histogram, or a sample.
+    """
+
+    setting: str
+    value: Any
+    before: float
+    after: float
+    is_estimate: bool
+
+    @property
+    def change(self) -> str:
+        """The change as text, such as "Symmetric off"."""
+        setting = QUANTIZER_SETTINGS[self.setting]
+        return f"{setting.label} {setting.text(self.value)}"
+
+    @property
+    def text(self) -> str:
+        """The change and what it brings: "Symmetric off: SQNR 48.4 dB → 54.6 dB"."""
+        about = "≈ " if self.is_estimate else ""
+        return f"{self.change}: SQNR {about}{MEASURES['sqnr_db'].change(self.before, self.after)}"
+
+
+def candidates(tensor: QuantizedTensor, settings: QuantizerSettings) -> List[Tuple[str, Any]]:
+    """Return the changes that are tried, which cost no memory: more bits are tried after them."""
+    found: List[Tuple[str, Any]] = [
+        (name, False) for name in ("symmetric", "power_of_two", "narrow_range") if getattr(settings, name)
+    ]
+    if tensor.kind == WEIGHTS:
+        if not settings.per_channel and tensor.num_channels > 1:
+            found.append(("per_channel", True))
+        found += [("range_method", method) for method in (MIN_MAX, MSE) if settings.range_method != method]
+    return found
+
+
+def trials(
+    members: Sequence[Member], settings: QuantizerSettings, kept: Range, is_estimate: bool, held: bool
+) -> Iterator[Optional[Offer]]:
+    """Yield the best offer so far after each change that is computed.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        The tensor first, then those that share its grid, of which none may lose.
+    kept : Range
+        Range of a grid that does not follow the values, as for `pending_grid`.
+    held : bool
+        Whether all ranges of the run are frozen: then no other range is offered.
+    """
+    margin = ESTIMATED_MARGIN_DB if is_estimate else MARGIN_DB
+    before = [_sqnr_db(member, settings, kept, held) for member in members]
+    best: Optional[Offer] = None
+    yield best
+
+    def compared(setting: str, value: Any) -> Optional[Offer]:
+        wanted = replace(settings, **{setting: value})
+        after = [_sqnr_db(member, wanted, kept, held) for member in members]
+        harmless = all(new >= old - _ALLOWED_LOSS_DB for new, old in zip(after, before))
+        improved = after[0] >= before[0] + margin and after[0] > (best.after if best is not None else -np.inf)
+        return Offer(setting, value, before[0], after[0], is_estimate) if harmless and improved else None
+
+    for setting, value in candidates(members[0].tensor, settings):
+        best = (None if held and setting in _NOT_HELD else compared(setting, value)) or best
+        yield best
+    thresholds = MEASURES["sqnr_db"].thresholds
+    assert thresholds is not None
+    if best is None and before[0] < thresholds.warning:
+        for bits in _BITS:
+            if bits > settings.num_bits:
+                best = compared("num_bits", bits)
+                yield best
+                if best is not None and best.after >= thresholds.warning:
+                    return
+
+
+def estimated_trials(
+    snapshot: Snapshot,
+    plan: QuantizationPlan,
+    name: str,
+    settings: QuantizerSettings,
+    held: bool = False,
+    values: Optional[np.ndarray] = None,
+) -> Iterator[Optional[Offer]]:
+    """Return :func:`trials` for a tensor of a snapshot.
+
+    Parameters
+    ----------
+    values : np.ndarray, optional
+        Float32 ``[n, channels]``; default: what its histogram says of them. Those of other tensors with the same grid
+        are always taken from their histograms.
+    """
+    tensor = plan.tensor(name)
+    histogram, index = snapshot.histograms[name], plan.index(name)
+    kept, _ = present_range(tensor, histogram, snapshot.num_bits[index], settings)
+    is_estimate = values is None or len(values) * values.shape[1] > _SAMPLE
+    known = likely_values(histogram, tensor.kind == WEIGHTS) if values is None else _sampled(values)
+    members = [Member(tensor, known)]
+    for other in plan.tensors:
+        if other.group == tensor.group and other.name != name and other.name in snapshot.histograms:
+            members.append(Member(other, likely_values(snapshot.histograms[other.name], False)))
+    return trials(members, settings, kept, is_estimate, held)
+
+
+def best_offer(found: Iterator[Optional[Offer]]) -> Optional[Offer]:
+    """Return the last offer of `trials`."""
+    return list(found)[-1]
+
+
+def with_offer(text: str, offer: Optional[Offer]) -> str:
+    """Return the text of a verdict followed by that of an offer."""
+    return text if offer is None else f"{text} {offer.text}."
+
+
+def _sampled(values: np.ndarray) -> np.ndarray:
+    """Return evenly spaced rows of a large tensor, and those with the extremes of each channel."""
+    stride = -(-values.size // _SAMPLE)
+    if stride == 1:
+        return values
+    extremes = np.unique([values.argmin(axis=0), values.argmax(axis=0)])
+    return np.concatenate([values[:: stride | 1], values[extremes]])
+
+
+def _sqnr_db(member: Member, settings: QuantizerSettings, kept: Range, held: bool) -> float:
+    tensor, values = member
+    if not values.size or not np.isfinite(values).all():
+        return float("nan")
+    grid = pending_grid(tensor, settings, kept, values, held)
+    return pending_measures(values, grid).sqnr_db

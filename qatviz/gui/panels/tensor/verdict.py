@@ -1,0 +1,141 @@
+"""Verdict on the shown tensor, with a button that applies a change that was computed to help."""
+
+from typing import Any, Callable, Iterator, Optional, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.analysis.advice import Offer, estimated_trials
+from qatviz.analysis.causes import facts_of
+from qatviz.analysis.verdict import BAD, GOOD, LEVEL_SYMBOLS, NO_LEVEL, WARNING, Verdict, verdict
+from qatviz.gui.model.edits import Edits
+from qatviz.gui.model.ghost import fresh_values
+from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.panels.tensor.view import TensorView
+from qatviz.gui.widgets.theme import Theme
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
+
+#: Time (ms) between two computed changes, of a few milliseconds each, so that frames are drawn in between.
+_TRIAL_INTERVAL_MS = 15
+#: Age (s) of an offer from which it is computed anew of a newer snapshot.
+_OFFER_LASTS_S = 5.0
+#: Number of lines of the verdict.
+_LINES = 3
+
+
+class VerdictLine(QtWidgets.QWidget):
+    """Verdict in words, and an offer of a change with its effect."""
+
+    def __init__(self, model: RunModel, edits: Edits, theme: Theme, clock: Callable[[], float]):
+        super().__init__()
+        self._model, self._edits, self._theme, self._clock = model, edits, theme, clock
+        self._level = NO_LEVEL
+        self._offer: Optional[Offer] = None
+        self._offered: Tuple[Any, ...] = ()
+        self._tried_at = 0.0
+        self._trials: Optional[Iterator[Optional[Offer]]] = None
+        self._found: Optional[Offer] = None
+        self._timer = QtCore.QTimer(self, interval=_TRIAL_INTERVAL_MS)
+        self._timer.timeout.connect(self._advance)
+        self.symbol, self.text = QtWidgets.QLabel(), QtWidgets.QLabel(wordWrap=True)
+        self.text.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
+        self.text.setAccessibleName("Verdict")
+        self.text.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
+        self.text.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignTop)
+        self.symbol.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignTop)
+        self.button = QtWidgets.QPushButton()
+        self.button.setToolTip(
+            "Apply this change of the settings. Its effect was computed on the tensor's values; Undo takes it back."
+        )
+        self.button.setAccessibleName("Offered change")
+        self.button.clicked.connect(self._apply)
+        # The height stays the same, so that the plots below do not move.
+        policy = self.button.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.button.setSizePolicy(policy)
+        self.button.hide()
+        layout = QtWidgets.QGridLayout(self)
+        layout.setContentsMargins(8, 0, 8, 4)
+        layout.setVerticalSpacing(2)
+        layout.addWidget(self.symbol, 0, 0)
+        layout.addWidget(self.text, 0, 1)
+        layout.addWidget(self.button, 1, 1, QtCore.Qt.AlignLeft)
+        layout.setColumnStretch(1, 1)
+
+    @property
+    def is_computing(self) -> bool:
+        """True while changes are being computed."""
+        return self._trials is not None
+
+    def draw(self, view: TensorView) -> None:
+        """Show the verdict on a tensor, and begin to compute what would help where something is wrong."""
+        judged = self._judge(view)
+        self._level = judged.level
+        self.symbol.setText(LEVEL_SYMBOLS[judged.level])
+        self.text.setText(judged.text)
+        self.text.setToolTip(judged.text)
+        self.apply_theme()
+        book, name = self._model.book, view.tensor.name
+        can_change = view.is_live and view.ghost is None and self._model.run is not None and not self._model.ended
+        if book is None or not can_change or judged.level < WARNING:
+            self._clear()
+            return
+        values = fresh_values(self._model, name)
+        question = (name, book.plan, view.settings, book.run.freeze_ranges, view.is_active, values is None)
+        if question != self._offered:
+            self._clear()
+        elif self._trials is not None or self._clock() - self._tried_at < _OFFER_LASTS_S:
+            return
+        self._offered, self._tried_at = question, self._clock()
+        self._trials = estimated_trials(view.snapshot, book.plan, name, view.settings, book.run.freeze_ranges, values)
+        self._timer.start()
+
+    def apply_theme(self) -> None:
+        colors = self._theme.colors
+        role = {GOOD: colors.good, WARNING: colors.warning, BAD: colors.bad}.get(self._level, colors.muted)
+        self.symbol.setStyleSheet(f"color: {role}")
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.text.setFixedHeight(_LINES * self.text.fontMetrics().lineSpacing() + 2)
+
+    def hideEvent(self, event: QtGui.QHideEvent) -> None:
+        super().hideEvent(event)
+        self._clear()
+
+    def _judge(self, view: TensorView) -> Verdict:
+        model, plan = self._model, self._model.plan
+        assert plan is not None, "a tensor is that of a plan"
+        facts = facts_of(view.snapshot, plan, model.earlier_snapshot if view.is_live else None)[view.index]
+        measures = dict(zip(SNAPSHOT_MEASURES, view.snapshot.values[:, view.index].tolist()))
+        settings = model.settings_at(view.snapshot, view.tensor.name)
+        return verdict(measures, view.tensor, settings, view.is_active, facts=facts)
+
+    def _advance(self) -> None:
+        """Compute the next change; after the last, show the best."""
+        if self._trials is None:
+            self._timer.stop()
+            return
+        try:
+            self._found = next(self._trials)
+        except StopIteration:
+            self._trials = None
+            self._timer.stop()
+            self._offer = self._found
+            self._show_offer()
+
+    def _show_offer(self) -> None:
+        if self._offer is not None:
+            self.button.setText(self._offer.text)
+        self.button.setVisible(self._offer is not None)
+
+    def _clear(self) -> None:
+        self._timer.stop()
+        self._trials = self._offer = self._found = None
+        self._offered = ()
+        self._show_offer()
+
+    def _apply(self) -> None:
+        offer, name = self._offer, self._offered[0]
+        assert offer is not None, "the button is shown with an offer"
+        self._clear()
+        self._edits.edit([name], offer.setting, offer.value)

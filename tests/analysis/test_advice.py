@@ -1,0 +1,75 @@
+"""Advice is computed before it is offered: what it promises is what the change brings."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from test_causes import SITUATIONS
+from value_facts import grid_of, tensor_of
+
+from qatviz.analysis.advice import MARGIN_DB, Member, best_offer, trials
+from qatviz.quant.measures import measure
+from qatviz.settings import quantizer_settings
+
+
+def offer_of(values, kind="weights", given=(0.0, 0.0), partners=(), **settings):
+    values = np.float32(values).reshape(len(values), -1)
+    members = [Member(tensor_of(values, kind), values)]
+    members += [Member(tensor_of(other, kind), other) for other in partners]
+    kept = np.float32(given[:1]), np.float32(given[1:])
+    return best_offer(trials(members, quantizer_settings(kind, **settings), kept, False, False))
+
+
+def test_symmetric_off_for_values_on_one_side_of_0():
+    values = np.append(np.random.RandomState(0).uniform(0.02, 0.26, 64 * 64 - 1), -6e-6)
+    found = offer_of(values, symmetric=True)
+    assert found.text == "Symmetric off: SQNR 48.3 dB → 54.5 dB"
+
+
+def test_an_outlier_at_8_bits_is_not_met_with_a_change_that_brings_nothing():
+    """Values on one side: neither a range of least error nor one for each channel is offered."""
+    values = np.random.RandomState(0).uniform(0.02, 0.26, [64, 64])
+    assert offer_of(values, symmetric=False, per_channel=True) is None
+
+
+def test_more_bits_only_where_nothing_else_helps_and_the_error_is_large():
+    uniform = np.random.RandomState(0).uniform(-1, 1, [2000, 1])
+    assert offer_of(uniform, num_bits=2).setting == "num_bits"
+    assert offer_of(uniform, num_bits=8) is None
+    spread = np.random.RandomState(0).standard_normal([500, 8]) * 10.0 ** -np.arange(8)
+    assert offer_of(spread, num_bits=3).setting != "num_bits"
+
+
+def test_no_other_tensor_of_the_grid_may_lose():
+    """Three levels suit values of -1, 0 and 1 exactly; a full range suits a uniform tensor of their group better."""
+    uniform = np.random.RandomState(0).uniform(0, 1, [2000, 1])
+    exact = np.float32(np.random.RandomState(1).choice([-1, 0, 1], [2000, 1]))
+    settings = {"given": (-1, 1), "narrow_range": True, "num_bits": 2}
+    assert offer_of(uniform, "activations", **settings).setting == "narrow_range"
+    together = offer_of(uniform, "activations", partners=[exact], **settings)
+    assert together is None or together.setting != "narrow_range"
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(sorted(SITUATIONS)),
+    st.sampled_from([(60, 1), (2000, 1), (200, 8)]),
+    st.sampled_from([2, 4, 8]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_an_offer_brings_what_it_promises(seed, situation, shape, num_bits, symmetric, narrow, power_of_two):
+    values = np.float32(SITUATIONS[situation](np.random.RandomState(seed), *shape))
+    settings = {"num_bits": num_bits, "symmetric": symmetric, "narrow_range": narrow, "power_of_two": power_of_two}
+    found = offer_of(values, **settings)
+    if found is None:
+        return
+    before, after = [
+        measure(values, grid_of(values, quantizer_settings("weights", **chosen))).sqnr_db
+        for chosen in (settings, {**settings, found.setting: found.value})
+    ]
+    assert found.before == pytest.approx(before, abs=0.01) and found.after == pytest.approx(after, abs=0.01)
+    assert after >= before + MARGIN_DB
