@@ -40,6 +40,8 @@ class MeasureAxis:
         Outermost ends of the axis, in the plotted unit.
     least_span : float
         Smallest extent of the axis, in the plotted unit, so that noise does not fill it.
+    settles : bool
+        True if the axis shows how the later values differ; early ones far from them may lie outside.
     """
 
     factor: float = 1.0
@@ -48,6 +50,7 @@ class MeasureAxis:
     is_log: bool = False
     limits: Tuple[float, float] = (-math.inf, math.inf)
     least_span: float = 0.0
+    settles: bool = False
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,11 @@ class Metric(NamedTuple):
 
     @property
     def axis(self) -> MeasureAxis:
-        """Axis of a plot; for a percentage, it extends slightly beyond the possible values."""
+        """Axis of a plot; a percentage shows how the later values differ, up to slightly beyond the possible."""
         if not self.unit:
             return MeasureAxis(self.factor, can_log=True)
         limits = (-1.0, self.factor * self.highest + 1.0)
-        return MeasureAxis(self.factor, self.unit.strip(), limits=limits, least_span=2.0)
+        return MeasureAxis(self.factor, self.unit.strip(), limits=limits, least_span=2.0, settles=True)
 
     def of_mean(self, mean: float) -> float:
         """Return the metric from the mean score of the examples: 1 for a correct class, or the squared error."""

@@ -117,9 +117,10 @@ class Setting:
         return f"{mantissa}e{int(exponent)}" if e else mantissa
 
     def text_with_unit(self, value: Any) -> str:
-        """Return :meth:`text` and :attr:`shown_unit`: ``200 steps``."""
+        """Return :meth:`text`, whole numbers with separators, and :attr:`shown_unit`: ``2,000 steps``."""
+        text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else self.text(value)
         has_unit = self.shown_unit and not isinstance(value, (bool, str))
-        return f"{self.text(value)} {self.shown_unit}" if has_unit else self.text(value)
+        return f"{text} {self.shown_unit}" if has_unit else text
 
     @property
     def shown_unit(self) -> str:

@@ -38,11 +38,13 @@ class Distribution:
         The bin that holds 0, or -1; it often towers over all others.
     levels : np.ndarray or None
         float64, ascending: the used and unused levels of the grid; None where the codes are not counted one by one
-        (per channel, more than 8 bits, float).
+        (more than 8 bits, float), or the levels of channels lie between each other.
     level_edges : np.ndarray or None
         float64 ``[n_levels, 2]``: ends of the interval that is rounded to the level.
     level_counts, level_heights : np.ndarray or None
         Number of values on each level, and the same as a density in values per bin, comparable with ``counts``.
+    level_bands : np.ndarray or None
+        float64 ``[n_levels, 2]``: lowest and highest level of any channel with this code; None with one scale.
     representable : (float, float) or None
         The representable range; on the log2 axis from half a quantization step to the largest absolute value. None in
         float.
@@ -61,6 +63,7 @@ class Distribution:
     level_edges: Optional[np.ndarray] = None
     level_counts: Optional[np.ndarray] = None
     level_heights: Optional[np.ndarray] = None
+    level_bands: Optional[np.ndarray] = None
     representable: Optional[Tuple[float, float]] = None
     is_log2: bool = False
     sample: Optional[int] = None
@@ -193,16 +196,20 @@ def _zero_bin(edges: np.ndarray) -> int:
 
 
 def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGrid) -> Distribution:
-    if histogram.code_counts is None or grid.scale.size != 1 or not grid.scale.flat[0] > 0:
+    if histogram.code_counts is None or not (grid.scale > 0).all() or np.ptp(grid.zero_point) > 0:
         return plain
-    scale, zero_point = float(grid.scale.flat[0]), int(grid.zero_point.flat[0])
-    first = grid.bounds[0] - histogram.code_min
-    counts = histogram.code_counts[first:].astype(np.float64)
-    levels = (np.arange(len(counts)) + grid.bounds[0] - zero_point) * scale
+    multiples = np.arange(grid.bounds[0], grid.bounds[1] + 1) - int(grid.zero_point.flat[0])
+    bands = np.sort(multiples[:, None] * np.array([grid.scale.min(), grid.scale.max()], np.float64), axis=1)
+    if (bands[1:, 0] <= bands[:-1, 1]).any():  # always false with one scale
+        return plain
+    scale = float(grid.scale.astype(np.float64).mean())
+    counts = histogram.code_counts[grid.bounds[0] - histogram.code_min :][: len(multiples)].astype(np.float64)
+    levels = bands.mean(axis=1)
     bin_width = plain.edges[1] - plain.edges[0]
     cells = np.stack([levels - scale / 2, levels + scale / 2], axis=1)
     heights = counts * (bin_width / scale) * _sampled(plain.counts, counts)
-    return replace(plain, levels=levels, level_edges=cells, level_counts=counts, level_heights=heights)
+    found = replace(plain, levels=levels, level_edges=cells, level_counts=counts, level_heights=heights)
+    return replace(found, level_bands=bands) if grid.scale.size > 1 else found
 
 
 def _sampled(counts: np.ndarray, level_counts: np.ndarray) -> float:
@@ -266,7 +273,7 @@ def _by_size(edges: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> np.nda
 
 def _with_log2_levels(result: Distribution, plain: Distribution) -> Distribution:
     """Add the levels, both signs together; those that are too small for the axis are in the first bin, with 0."""
-    if plain.levels is None or plain.level_edges is None:
+    if plain.levels is None or plain.level_edges is None or plain.level_bands is not None:
         return result
     scale = float(plain.level_edges[0, 1] - plain.level_edges[0, 0])
     multiples = np.rint(np.abs(plain.levels) / scale).astype(int)

@@ -158,7 +158,7 @@ TFLITE = Format(
         ),
         Option(
             "double_rounding",
-            "For kernels that round twice",
+            "Compensate double rounding (TF 1.15, TFLite Micro, CMSIS-NN)",
             "Scales and biases compensate for the second rounding: more exact in TensorFlow 1.15, TFLite Micro and "
             "CMSIS-NN as they are built by default, less exact in LiteRT",
         ),

@@ -113,14 +113,16 @@ def top_without_tower(counts: np.ndarray) -> float:
     return float(first if first <= TOWERS * second or second <= 0 else _ABOVE_NEXT * second)
 
 
-def cut_mark(area: Area, x: float, count: float, metrics: Optional[Metrics]) -> List[Shape]:
-    """Return the mark of a cut bar at ``x``: two slanted lines, and its count beside them."""
+def cut_mark(
+    area: Area, x: float, count: float, metrics: Optional[Metrics], role: str = "text", line: int = 0
+) -> List[Shape]:
+    """Return the mark of a cut bar at ``x``: two slanted lines, and its count beside them in line number ``line``."""
     left, top, right, _ = area
     shapes: List[Shape] = [segments(x - 7, [top + 8, top + 12], x + 7, [top + 2, top + 6], Stroke("base", 2.0))]
     if metrics is not None:
         text = f"▲ {si(count)}"
         at = x + 11 if x < (left + right) / 2 else x - 11 - metrics.width(text)
-        shapes.append(Text(at, top + 1 + metrics.ascent, text, "text"))
+        shapes.append(Text(at, top + 1 + metrics.ascent + line * metrics.height, text, role))
     return shapes
 
 

@@ -46,6 +46,12 @@ _BELOW_ZERO = 0.05
 #: Maximum number of markers with titles; a run may have thousands, in every chart.
 _MAX_TITLES = 60
 _MARKER_LABEL_GAP = 6.0
+#: An axis that settles shows the later part of the points from this one on, if all would need this many times its span.
+_SETTLED, _UNSETTLED = 0.5, 3.0
+#: Minimum number of points of an axis that settles.
+_FEWEST_SETTLED = 4
+#: Dots at the ends of the plot extend beyond it by this much, px.
+_DOT_ROOM = 3.0
 
 PLAIN, SELECTED, WEAK = "plain", "selected", "weak"
 _GRID = Stroke("line", opacity=_GRID_OPACITY)
@@ -67,6 +73,8 @@ class Axis(NamedTuple):
         Bounds of the axis in the shown unit (exponents if logarithmic).
     least : float
         Minimum span in the shown unit, so that noise stays small.
+    settles : bool
+        Whether the axis shows how the later values differ, and early ones far from them may lie outside.
     """
 
     title: str = ""
@@ -75,6 +83,7 @@ class Axis(NamedTuple):
     log: bool = False
     limits: Range = (-np.inf, np.inf)
     least: float = 0.0
+    settles: bool = False
 
     def places(self, values: np.ndarray) -> np.ndarray:
         """Return the positions of values of the history; NaN if infinite or without a logarithm."""
@@ -85,7 +94,8 @@ class Axis(NamedTuple):
 def plot_axis(title: str, axis: MeasureAxis, is_log: Optional[bool] = None) -> Axis:
     """Return the axis of a measure; ``is_log`` overrides the measure's default."""
     unit = f" {axis.unit}" if axis.unit else ""
-    return Axis(title, axis.factor, unit, axis.is_log if is_log is None else is_log, axis.limits, axis.least_span)
+    is_log = axis.is_log if is_log is None else is_log
+    return Axis(title, axis.factor, unit, is_log, axis.limits, axis.least_span, axis.settles)
 
 
 class Curve(NamedTuple):
@@ -187,6 +197,22 @@ def bounds(curves: Sequence[Curve], x_range: Range) -> Optional[Range]:
     return (min(lows + highs), max(lows + highs)) if lows and highs else None
 
 
+def settled_bounds(curves: Sequence[Curve], x_range: Range, least: float) -> Range:
+    """Return the bounds of the later points of curves that have values, or of all if these are not far from them.
+
+    The accuracy of the first steps would leave no room for the differences that matter.
+    """
+    whole = bounds(curves, x_range)
+    assert whole is not None, "there are values"
+    x = np.unique(np.concatenate([curve.x[np.isfinite(curve.y)] for curve in curves]))
+    x = x[_within(x, x_range)]
+    if len(x) < _FEWEST_SETTLED:
+        return whole
+    later = bounds(curves, (float(x[int(len(x) * _SETTLED)]), x_range[1])) or whole
+    far = _UNSETTLED * max(later[1] - later[0], least)
+    return later if whole[1] - whole[0] > far else whole
+
+
 def value_range(
     curves: Sequence[Curve], x_range: Range, axis: Axis, present: Optional[Range] = None
 ) -> Optional[Range]:
@@ -197,7 +223,7 @@ def value_range(
     found = bounds(curves, x_range)
     if found is None:
         return None
-    low, high = found
+    low, high = settled_bounds(curves, x_range, axis.least) if axis.settles else found
     main = bounds([curve for curve in curves if not curve.minor], x_range)
     if main is not None and axis.log:
         low = max(low, main[0] - _DECADES_BELOW)
@@ -268,7 +294,10 @@ def border(frame: Frame, role: str = "line") -> Shape:
 
 
 def curve_shapes(frame: Frame, curves: Sequence[Curve]) -> Group:
-    """Return all bands, then all lines, clipped to the plot; the first curve is on top."""
+    """Return all bands, then all lines, clipped to the plot; the first curve is on top.
+
+    Dots at the left and the right end are whole.
+    """
     shown = [(curve, _within(curve.x, frame.x_range, 1)) for curve in reversed(curves)]
     bands = [
         _band(frame, curve, part, curve.low, curve.high)
@@ -276,7 +305,27 @@ def curve_shapes(frame: Frame, curves: Sequence[Curve]) -> Group:
         if curve.low is not None and curve.high is not None
     ]
     lines = [_line(frame, curve, part) for curve, part in shown]
-    return Group([band for band in bands if band is not None] + lines, frame.rect)
+    room = _DOT_ROOM if any(curve.dots for curve in curves) else 0.0
+    clip = frame.left - room, frame.top, frame.right + room, frame.bottom
+    return Group([band for band in bands if band is not None] + lines, clip)
+
+
+def outside_marks(frame: Frame, curves: Sequence[Curve], axis: Axis, metrics: Metrics) -> List[Shape]:
+    """Return the value of the point that is farthest below the plot, and of the one farthest above."""
+    shapes: List[Shape] = []
+    for sign, arrow, y in ((1, "▼", frame.bottom - 3), (-1, "▲", frame.top + metrics.height)):
+        outside = []
+        for curve in curves:
+            part = _within(curve.x, frame.x_range)
+            beyond = sign * (frame.y_range[0 if sign > 0 else 1] - curve.y[part])
+            with np.errstate(invalid="ignore"):
+                outside += [(beyond[i], curve.x[part][i], curve.y[part][i]) for i in np.flatnonzero(beyond > 0)]
+        if outside and axis.settles and not axis.log:
+            _, x, value = max(outside)
+            text = f"{arrow} {value:.1f}{axis.unit}"
+            at = min(float(frame.x(np.float64(x))) + 4, frame.right - metrics.width(text))
+            shapes.append(Text(max(at, frame.left + 4), y, text))
+    return shapes
 
 
 def _line(frame: Frame, curve: Curve, part: slice) -> Line:

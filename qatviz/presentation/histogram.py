@@ -29,8 +29,10 @@ SPIKE_SPACING_PX = 3.5
 _LEVEL_PX = 3.0
 #: Minimum ratio of the bin of 0 to the next highest at which it is cut off (linear counts).
 ZERO_TOWERS = 1.5
-#: Minimum size of a plot that is drawn, and of one with the count of a cut bin, px.
-SMALLEST_PX, _COUNT_PX = 8.0, 220.0
+#: Minimum size of a plot that is drawn, and of one with the count of a cut bin or of a cut level, px.
+SMALLEST_PX, _COUNT_PX, _LEVEL_COUNT_PX = 8.0, 220.0, 120.0
+#: Minimum part of the plot's width for the bar of each of few levels.
+_FEW_LEVELS = 1 / 6
 #: Maximum number of pixels per unit of the x axis, to avoid overflow.
 _MAX_PER_UNIT_PX = 1e100
 #: Coordinates are clipped to this distance from the plot, px, because painters have limits.
@@ -39,7 +41,7 @@ _OUTSIDE = 1e4
 _FLOAT, _FLOAT_OUTLINE = Fill("float_values", 0.38), Stroke("float_values", opacity=0.67)
 _CLIPPED, _ZERO = Fill("clipped", 0.92), Fill("flushed", 0.7)
 _BEYOND = Fill("clipped", 0.08)
-_LEVEL, _UNUSED = Fill("in_range"), Fill("in_range", 0.6)
+_LEVEL, _UNUSED, _BAND = Fill("in_range"), Fill("in_range", 0.6), Fill("in_range", 0.5)
 _OUTLINE, _OUTLINE_FILL = Stroke("in_range"), Fill("in_range", 0.18)
 _RANGE = Stroke("window_edge")
 _PENDING_RANGE, _PENDING_LEVEL = Stroke("ghost", 1.0, DASHED), Fill("ghost")
@@ -85,7 +87,7 @@ LEGEND = (
         QUANTIZED,
         "quantized",
         "Values that the network computes with, rounded to the levels of the grid. A spike for each level, with a "
-        "height by the number of its values; an outline if the levels are too dense, or differ by channel.",
+        "height by the number of its values; a band if the level differs by channel, an outline if there are too many.",
     ),
     *(LegendEntry(key, MEASURES[measure].name, MEASURES[measure].help) for key, measure in _OF_MEASURES),
     LegendEntry(
@@ -221,47 +223,75 @@ class HistogramScene:
             return [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
         low, high = self._x(shown.level_edges[:, 0]), self._x(shown.level_edges[:, 1])
         is_wide = high - low >= SPIKE_SPACING_PX
-        heights = self._height(shown.level_heights * self._raised(shown.level_heights))
+        heights = self._level_pixels(shown.level_heights)
         shapes: List[Shape] = []
         if not is_wide.all():
             dense = ~is_wide
             x = np.append(low[dense], high[dense][-1])
             shapes.append(self._steps(x, heights[dense], _OUTLINE_FILL, _OUTLINE))
         if is_wide.any():
-            shapes += self._spikes(shown.levels[is_wide], (high - low)[is_wide], heights[is_wide])
+            bands = shown.level_bands if shown.level_bands is not None else np.stack([shown.levels] * 2, axis=1)
+            shapes += self._spikes(bands[is_wide], (high - low)[is_wide], heights[is_wide])
         return shapes
 
+    def _level_pixels(self, level_heights: np.ndarray) -> np.ndarray:
+        """Return the heights of the bars of levels, at most that of the plot."""
+        return np.minimum(self._height(level_heights * self._raised(level_heights)), self.bottom - self.top)
+
     def _raised(self, level_heights: np.ndarray) -> float:
-        """Return the factor that raises the highest level to the height of the float values.
+        """Return the factor that raises the levels to the height of the float values; an outlier is raised above it.
 
         Wide quantization steps spread their values over a wide range, so that the few levels of 2 bits would be low.
         """
-        highest = float(level_heights.max())
+        highest = float(level_heights.max()) if self._view.is_log else axes.top_without_tower(level_heights)
         return max(1.0, top_count(self._shown, False) / highest) if highest > 0 else 1.0
 
-    def _spikes(self, levels: np.ndarray, spacing: np.ndarray, heights: np.ndarray) -> List[Shape]:
-        """Return bars at the levels, and marks on the baseline for unused levels."""
-        widest = 3.0 + (self.right - self.left) // 100
+    def _spikes(self, bands: np.ndarray, spacing: np.ndarray, heights: np.ndarray) -> List[Shape]:
+        """Return bars at the levels, as wide as they differ by channel, and marks on the baseline for unused ones."""
+        room = self.right - self.left
+        widest = max(3.0 + room // 100, room * _FEW_LEVELS // len(bands))
         width = np.minimum(np.maximum(np.floor(spacing * 0.35), 1.0), widest)
-        left = self._x(levels) - np.floor(width / 2)
-        used = heights > 0
+        left = self._x(bands[:, 0]) - np.floor(width / 2)
+        right = left + width + np.floor(self._x(bands[:, 1]) - self._x(bands[:, 0]))
+        used, is_band = heights > 0, bands[:, 1] > bands[:, 0]
         return [
-            axes.bars(part_left, part_left + part_width, height, self.bottom, fill)
-            for fill, part_left, part_width, height in (
-                (_UNUSED, left[~used], width[~used], np.full(np.count_nonzero(~used), axes.VISIBLE_PX)),
-                (_LEVEL, left[used], width[used], np.maximum(heights[used], _LEVEL_PX)),
+            axes.bars(left[chosen], right[chosen], height[chosen], self.bottom, fill)
+            for fill, chosen, height in (
+                (_UNUSED, ~used, np.full(len(bands), axes.VISIBLE_PX)),
+                (_LEVEL, used & ~is_band, np.maximum(heights, _LEVEL_PX)),
+                (_BAND, used & is_band, np.maximum(heights, _LEVEL_PX)),
             )
-            if len(part_left)
+            if chosen.any()
         ]
 
     def _cut(self, metrics: Metrics) -> List[Shape]:
-        """Return the mark of the bin of 0 if it is higher than the plot."""
+        """Return the marks of the bin of 0 and of the level that are higher than the plot, with their counts."""
         shown, at_zero = self._shown, self._shown.zero_bin
-        if self._view.is_log or at_zero < 0 or shown.counts[at_zero] <= self._view.top:
-            return []
-        x = float(self._x(shown.edges[at_zero : at_zero + 2]).mean())
-        has_room = self.right - self.left >= _COUNT_PX
-        return axes.cut_mark(self._area, x, float(shown.counts[at_zero]), metrics if has_room else None)
+        shapes: List[Shape] = []
+        width = self.right - self.left
+        if self._view.is_log:
+            return shapes
+        if at_zero >= 0 and shown.counts[at_zero] > self._view.top:
+            x = float(self._x(shown.edges[at_zero : at_zero + 2]).mean())
+            shapes += axes.cut_mark(
+                self._area, x, float(shown.counts[at_zero]), metrics if width >= _COUNT_PX else None
+            )
+        level = self._cut_level()
+        if level >= 0 and shown.levels is not None and shown.level_counts is not None:
+            x = float(self._x(shown.levels[level : level + 1])[0])
+            line = 1 if shapes else 0
+            room = metrics if width >= _LEVEL_COUNT_PX else None
+            shapes += axes.cut_mark(self._area, x, float(shown.level_counts[level]), room, _LEVEL.role, line)
+        return shapes
+
+    def _cut_level(self) -> int:
+        """Return the index of the level whose bar is higher than the plot, or -1."""
+        heights, shown = self._shown.level_heights, self._shown
+        if heights is None or shown.level_edges is None or not len(heights):
+            return -1
+        is_wide = np.diff(self._x(shown.level_edges), axis=1)[:, 0] >= SPIKE_SPACING_PX
+        index = int(np.argmax(heights))
+        return index if is_wide[index] and heights[index] * self._raised(heights) > self._view.top * 1.001 else -1
 
     def _beyond(self) -> List[Shape]:
         """Return the shading beyond the representable range."""

@@ -64,12 +64,12 @@ class DataInfo(NamedTuple):
         return self.task == REGRESSION
 
     def describe(self) -> str:
-        """Return a line such as ``28×28×1, 10 classes, 4,000 + 1,000 examples`` (training + test)."""
+        """Return a line such as ``28×28×1, 10 classes, 4,000 training + 1,000 test examples``."""
         what = "target" if self.is_regression else "class"
         plural = "" if self.outputs == 1 else "s" if self.is_regression else "es"
         return (
-            f"{example_text(self.input_shape)}, {self.outputs:,} {what}{plural}, {self.train_examples:,} + "
-            f"{self.test_examples:,} examples"
+            f"{example_text(self.input_shape)}, {self.outputs:,} {what}{plural}, {self.train_examples:,} training + "
+            f"{self.test_examples:,} test examples"
         )
 
 

@@ -81,6 +81,7 @@ def chart(
         *scenes.grid(frame, axis.log, metrics, size[1]),
         *scenes.marker_shapes(frame, lines),
         scenes.curve_shapes(frame, drawn),
+        *scenes.outside_marks(frame, drawn, axis, metrics),
         *scenes.marker_labels(frame, lines, metrics),
         *scenes.x_labels(frame, size[0], metrics),
         scenes.border(frame),

@@ -105,6 +105,7 @@ def test_values_have_readable_texts():
     assert RATE.text_with_unit(1e-5) == "1e-5" and RATE.text_with_unit(0.001) == "0.001"
     assert QUANTIZER_SETTINGS["num_bits"].text_with_unit(4) == "4"  # the label says bits
     assert RUN_SETTINGS["evaluation_interval"].text_with_unit(200) == "200 steps"
+    assert RUN_SETTINGS["evaluation_interval"].text_with_unit(2000) == "2,000 steps"
     assert QUANTIZER_SETTINGS["range_method"].text_with_unit(MOVING_AVERAGE) == "Moving average"
     assert QUANTIZER_SETTINGS["symmetric"].text_with_unit(True) == "on"
 

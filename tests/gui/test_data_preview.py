@@ -52,7 +52,7 @@ def test_without_data_a_text_gives_the_reason(preview):
     assert not preview.empty.isVisible() and preview.plot.isVisible()
     assert preview.grid.shown[:10] == tuple("0123456789")
     assert preview.about.text() == (
-        "digits: 28×28×1, 10 classes, 4,000 + 1,000 examples\nuint8 from 0 to 255, fed as x / 255"
+        "digits: 28×28×1, 10 classes, 4,000 training + 1,000 test examples\nuint8 from 0 to 255, fed as x / 255"
     )
 
 

@@ -231,6 +231,7 @@ def test_faults_are_listed(run, make, app):
     result = show_record(make(), app, faults=["layer 'conv1': alone, 3 of its codes differ"], as_expected=False)
     assert result.heading.text() == "✕ Written, but 1 operation is wrong"
     assert result.faults.isVisible() and "✕ layer 'conv1': alone, 3" in result.faults.text()
+    assert show_record(make(), app).heading.text().startswith("✓ Exported and verified: differences of at most")
     result = show_record(make(), app, as_expected=False)
     assert result.heading.text().startswith("!") and not result.faults.isVisible()
 

@@ -51,7 +51,7 @@ def test_it_begins_with_the_default_run_in_a_new_directory(dialog, home):
 
 
 def test_the_data_is_described_and_the_network_shown_for_it(dialog, qtbot):
-    assert "28×28×1, 10 classes, 4,000 + 1,000 examples" in dialog.form.fields["data"].note.text()
+    assert "28×28×1, 10 classes, 4,000 training + 1,000 test examples" in dialog.form.fields["data"].note.text()
     retype(dialog, "cifar10")
     assert "Reading" in dialog.form.fields["data"].note.text()
     qtbot.waitUntil(lambda: dialog.data is PHOTOGRAPHS)

@@ -191,7 +191,11 @@ def test_inspections_need_no_tensorflow(folder):
 
 def test_data_is_inspected_and_other_files_are_refused(tmp_path):
     found = inspect_data(DataQuestion("mnist-5k"))
-    assert found.describe() == "28×28×1, 10 classes, 4,000 + 1,000 examples" and found.captions[:3] == ("0", "1", "2")
+    assert found.describe() == "28×28×1, 10 classes, 4,000 training + 1,000 test examples" and found.captions[:3] == (
+        "0",
+        "1",
+        "2",
+    )
     with pytest.raises(DataError):
         inspect_data(DataQuestion(str(tmp_path / "none.npz")))
     np.savez(str(tmp_path / "some.npz"), x=np.zeros((4, 2)), y=[0, 1, 0, 1])

@@ -85,7 +85,7 @@ def test_evaluate_and_checkpoint_are_sent_and_their_result_shown(begin):
 def test_steps_are_sent_once_for_several_clicks_and_pending_until_the_run_plans_them(begin, app):
     panel = begin()
     box = panel.steps.control.editor.box
-    assert box.text() == "2000"
+    assert box.text() == "2,000"
     for _ in range(3):
         QtTest.QTest.keyClick(box, QtCore.Qt.Key_Up)
     assert panel.run.sent == [] and "Pending" in panel.steps.control.toolTip()
@@ -117,7 +117,7 @@ def test_a_rejected_edit_is_reported_and_reverted(begin):
     panel._steps_timer.timeout.emit()
     tell(panel)
     assert panel.refusal.isVisible() and "expected a whole number of at least 0" in panel.refusal.text()
-    assert panel.steps.control.editor.box.text() == "2000"
+    assert panel.steps.control.editor.box.text() == "2,000"
 
 
 def test_when_the_run_has_ended_nothing_can_be_asked_of_it(begin):

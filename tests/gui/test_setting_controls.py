@@ -118,6 +118,11 @@ def test_losing_focus_commits_typed_text(make):
     QtTest.QTest.keyClicks(box, "50 steps")
     box.clearFocus()
     assert told == [50] and box.text() == "50 steps"
+    for text, expected in (("2,000", [50, 2000]), ("4,5", [50, 2000])):
+        box.selectAll()
+        QtTest.QTest.keyClicks(box, text)
+        QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
+        assert told == expected, "separators of thousands only"
 
 
 @pytest.mark.parametrize("text", ["17", "1", "4.5", "four", "-"])

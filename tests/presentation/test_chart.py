@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qatviz.metric import ACCURACY
 from qatviz.presentation.chart import (
     SELECTED,
     WEAK,
@@ -17,6 +18,8 @@ from qatviz.presentation.chart import (
     label_room,
     marker_labels,
     marker_shapes,
+    outside_marks,
+    plot_axis,
     value_range,
     x_labels,
     y_ticks,
@@ -92,6 +95,33 @@ def test_an_axis_keeps_its_limits_and_does_not_blow_noise_up():
     axis = Axis("Zero point", least=4.0)
     low, high = value_range([curve(axis, points([1, 100], [-128, -128]))], SPAN, axis)
     assert low < -129 and high > -127
+
+
+def test_the_axis_of_accuracy_shows_what_differs_not_0_to_100():
+    axis = plot_axis("Accuracy (%)", ACCURACY.axis)
+    early = [0.1, 0.6, 0.9, 0.95]
+    quantized, exact = (
+        curve(axis, points(np.arange(0, 100, 10), [*early, *np.linspace(end - 0.01, end, 6)])) for end in (0.97, 0.983)
+    )
+    frame = framed(axis, quantized, exact)
+    low, high = frame.y_range
+    assert 95 < low < 96.5 and 98.3 < high < 101
+    (mark,) = outside_marks(frame, [quantized, exact], axis, METRICS)
+    assert mark.text == "▼ 10.0 %" and frame.left < mark.x < frame.right
+    assert not outside_marks(frame, [quantized, exact], axis._replace(settles=False), METRICS)
+    steady = curve(axis, points([0, 30, 60, 90], [0.95, 0.96, 0.97, 0.96]))
+    assert value_range([steady], SPAN, axis)[0] < 95, "values not far from each other are all shown"
+    drop = curve(axis, points(np.arange(0, 100, 10), [*([0.98] * 8), 0.4, 0.4]))
+    assert value_range([drop], SPAN, axis)[0] < 40, "later values are always shown"
+
+
+def test_dots_at_the_ends_are_whole():
+    axis = Axis()
+    dotted, many = (curve(axis, points(np.linspace(0, 100, n), np.arange(n))) for n in (10, 1000))
+    frame = framed(axis, dotted)
+    left, top, right, bottom = curve_shapes(frame, [dotted]).clip
+    assert left <= frame.left - 2 and right >= frame.right + 2 and (top, bottom) == (frame.top, frame.bottom)
+    assert curve_shapes(frame, [many]).clip == frame.rect
 
 
 def test_an_axis_that_fits_is_kept():

@@ -114,6 +114,35 @@ def test_levels_that_are_close_are_an_outline():
     assert outline.stroke is not None and found.levels is None, "per channel there are no common levels"
 
 
+@pytest.mark.parametrize("is_log", [False, True])
+def test_two_bits_per_channel_are_three_bands(is_log):
+    found, recorded = shown(("dense1.weights.num_bits", 2), ("dense1.weights.per_channel", True))
+    shapes = content(found, view_of(found, is_log=is_log))
+    zero, bands = of(shapes, Rects, "in_range")
+    scales = recorded.scale.astype(np.float64)
+    np.testing.assert_allclose(
+        found.level_bands[[0, -1]], [[-scales.max(), -scales.min()], [scales.min(), scales.max()]]
+    )
+    assert len(zero.left) == 1 and len(bands.left) == 2 and bands.fill.opacity < zero.fill.opacity
+    assert bands.right[0] < zero.left[0] and zero.right[0] < bands.left[1] and not of(shapes, Area, "in_range")
+    assert found.level_counts.sum() == recorded.code_counts.sum()
+
+
+def test_the_bar_of_an_outlier_level_is_cut_with_its_count():
+    found, _ = shown(("dense1.weights.num_bits", 2), ("dense1.weights.per_channel", False))
+    counts = np.array([10.0, 1000.0, 20.0])
+    found = replace(found, level_counts=counts, level_heights=counts * found.level_heights.max() / counts.max())
+    shapes = content(found)
+    (bars,) = of(shapes, Rects, "in_range")
+    tall = AREA[3] - bars.top
+    assert tall[1] == pytest.approx(ROOM) and tall[2] == pytest.approx(2 * tall[0]) and tall[2] > ROOM / 2
+    assert [text.text for text in shapes if isinstance(text, Text) and text.role == "in_range"] == ["▲ 1000"]
+    order = [getattr(shape, "fill", None) or shape.stroke for shape in shapes if not isinstance(shape, Text)]
+    roles = [look.role for look in order if look is not None]
+    assert roles.index("in_range") > roles.index("window_edge"), "levels are not hidden behind the range"
+    assert (bars.right - bars.left).min() >= (AREA[2] - AREA[0]) / 20
+
+
 def test_clipped_and_zeroed_values_are_marked():
     found, _ = shown(("dense1.weights.num_bits", 3), ("dense1.weights.per_channel", False))
     assert of(content(found), Area, "flushed") and not of(content(found), Area, "clipped")

@@ -42,7 +42,7 @@ def test_counts_and_captions_are_those_of_the_data():
     for value, caption in zip(shown, info.captions):
         row = int(np.flatnonzero(data.x_train[:, 0, 0, 0] == value)[0])
         assert data.class_names[data.y_train[row]] == caption
-    assert info.describe() == "3×4×1, 3 classes, 72 + 18 examples"
+    assert info.describe() == "3×4×1, 3 classes, 72 training + 18 test examples"
 
 
 def test_pixels_are_shown_as_they_are():

@@ -9,7 +9,7 @@ from qatviz.gui.dialogs.export.tables import RecordView
 from qatviz.gui.model.exporting import Ended
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import ACCURACY, METRICS
-from qatviz.number_format import bytes_text, share_text
+from qatviz.number_format import bytes_text, count, share_text
 
 #: Number of visible rows of the table of outputs.
 _OUTPUT_ROWS = 4
@@ -131,7 +131,11 @@ def _heading(record: Dict[str, Any], faults: List[str]) -> str:
     if faults:
         return f"✕ Written, but {'1 operation is' if len(faults) == 1 else f'{len(faults)} operations are'} wrong"
     if record.get("as_expected", True):
-        return "✓ Exported and verified against the evaluation"
+        found = [row.get("largest") for row in (record.get("outputs") or {}).values()]
+        largest = [value for value in found if isinstance(value, int)]
+        if not any(largest):
+            return "✓ Exported and verified against the evaluation"
+        return f"✓ Exported and verified: differences of at most {count(max(largest), 'code')}"
     return "! Exported: each operation is correct, but rounding differences add up to more than usual"
 
 

@@ -17,6 +17,7 @@ from qatviz.presentation.chart import (
     curve_shapes,
     grid,
     marker_shapes,
+    outside_marks,
     value_range,
     x_labels,
 )
@@ -130,6 +131,7 @@ class Canvas(SceneWidget):
         shapes += marker_shapes(frame, self.markers)
         if has_values:
             shapes.append(curve_shapes(frame, self.curves))
+            shapes += outside_marks(frame, self.curves, self.axis, metrics)
         if self.alone:
             shapes += x_labels(frame, self.width(), metrics, self.x_name)
         return [*shapes, border(frame, "accent" if self.hasFocus() and not is_figure else "line")]

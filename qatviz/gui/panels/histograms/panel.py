@@ -8,10 +8,11 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.analysis.distribution import Distribution, distribution, extent, to_log2
 from qatviz.gui.model.frames import Effort
 from qatviz.gui.model.ghost import ghost_of
-from qatviz.gui.model.run_model import RUN, SETTINGS, SNAPSHOT, VALUES
+from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SETTINGS, SNAPSHOT, STATE, VALUES
 from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
 from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas
+from qatviz.gui.panels.histograms.hint import FEW_BITS, LevelsHint
 from qatviz.gui.panels.histograms.tile import Pending, TileContent
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel, PanelKeys
@@ -20,12 +21,14 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presentation.axis_range import steady_extent, steady_top
 from qatviz.presentation.histogram import HistogramView, PendingGrid, top_count
 from qatviz.protocol.snapshots import Snapshot, oldest_age_s
-from qatviz.settings import QuantizerSettings
+from qatviz.settings import WEIGHTS, QuantizerSettings
 
 #: Maximum time (s) for painting tiles in one frame; the others are painted in the next frames.
 BUDGET_S = 0.006
 #: Interval (ms) at which the age of the tiles is checked, and the time (s) that painting may add to it.
 AGE_INTERVAL_MS, AGE_TOLERANCE_S = 500, 1.0
+#: Minimum height of a panel with the hint, px; a lower one needs its room for the tiles.
+MIN_HINT_HEIGHT_PX = 240
 _SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 
 
@@ -35,7 +38,7 @@ class HistogramsPanel(Panel):
     title = "Histograms"
     name = "histograms"
     about = "Float and quantized values of every tensor, overlaid: levels, values clipped and rounded to zero."
-    topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES)
+    topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES, STATE)
     keys = (
         PanelKeys(("Left", "Right", "Up", "Down"), "select another tile; with Shift, also those in between"),
         PanelKeys(("Home", "End"), "select the first, the last tile"),
@@ -48,6 +51,7 @@ class HistogramsPanel(Panel):
 
     def _setup_ui(self) -> None:
         self.bar = HistogramsBar(self.theme, self.context.settings, self.name)
+        self.hint = LevelsHint(self.theme, self.context.settings)
         self.canvas = HistogramCanvas(self.theme, self._tile)
         self.empty = EmptyText(self.canvas.viewport())
         self._plan: Optional[QuantizationPlan] = None
@@ -66,11 +70,13 @@ class HistogramsPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.bar)
+        layout.addWidget(self.hint)
         layout.addWidget(self.canvas, 1)
         self.setFocusProxy(self.canvas)
 
     def _connect(self) -> None:
         self.bar.changed.connect(self._on_options)
+        self.hint.bits_wanted.connect(self._on_bits_wanted)
         self.canvas.picked.connect(self._on_picked)
         self.canvas.tensor_opened.connect(self.tensor_opened)
         self.canvas.moved.connect(self.mark_due)
@@ -80,6 +86,7 @@ class HistogramsPanel(Panel):
 
     def apply_theme(self) -> None:
         self.bar.apply_theme()
+        self.hint.apply_theme()
         self.canvas.apply_theme()
 
     def _on_topic(self, topic: str) -> None:
@@ -97,12 +104,36 @@ class HistogramsPanel(Panel):
         self.canvas.set_names(names if snapshot is not None else ())
         self.canvas.set_selected(self.model.selected, self.model.current)
         self.empty.show_text(self._empty_text(names))
+        self._update_hint()
         if plan is None or snapshot is None or not names:
             return
         self._update_serials()
         self._common = self._common_ranges(plan, snapshot, names) if self.bar.options.common else {}
         if not self._draw(plan):
             self.mark_due()
+
+    def _update_hint(self) -> None:
+        model, tensor = self.model, None
+        if model.snapshot is not None and model.state in ACTIVE_STATES and self.height() >= MIN_HINT_HEIGHT_PX:
+            tensor = self._hint_tensor()
+        self.hint.update_from(tensor, None if tensor is None else model.settings_of(tensor.name))
+
+    def _hint_tensor(self) -> Optional[QuantizedTensor]:
+        """Return the weights that the hint has changed, else the current or first weights of more than a few bits."""
+        tensors = {t.name: t for t in self.model.tensors if t.kind == WEIGHTS}
+        if self.hint.changed_tensor in tensors:
+            return tensors[self.hint.changed_tensor]
+        dense = [name for name in tensors if self._has_dense_levels(name)]
+        name = self.model.current if self.model.current in dense else (dense or [""])[0]
+        return tensors.get(name)
+
+    def _has_dense_levels(self, name: str) -> bool:
+        settings = self.model.settings_of(name)
+        return self.model.is_active(name) and settings.num_bits > FEW_BITS + 1
+
+    def _on_bits_wanted(self, name: str, bits: int) -> None:
+        self.model.select([name], name)
+        self.edits.edit([name], "num_bits", bits)
 
     def _names(self) -> List[str]:
         options = self.bar.options

@@ -25,7 +25,11 @@ def reading(content: TileContent, x: float) -> str:
     levels, level_counts = shown.levels, shown.level_counts
     if levels is not None and level_counts is not None and len(levels):
         nearest = int(np.argmin(np.abs(levels - x)))
-        lines.append(f"level {_level(shown, levels[nearest])}: {level_counts[nearest]:,.0f} values")
+        level = f"level {_level(shown, levels[nearest])}"
+        if shown.level_bands is not None:
+            low, high = shown.level_bands[nearest]
+            level = f"levels {si(low, 4)} to {si(high, 4)} by channel"
+        lines.append(f"{level}: {level_counts[nearest]:,.0f} values")
     elif shown.representable is not None and 0 <= index < len(shown.counts):
         lines.append(f"quantized: {shown.quantized[index]:,.0f} values")
     if shown.representable is not None and not shown.is_log2:

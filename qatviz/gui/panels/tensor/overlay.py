@@ -71,7 +71,10 @@ class OverlayPlot(TensorPlot):
                 text += f", {counts[index]:,.0f} {MEASURES[key].name}"
         if found.levels is not None and found.level_counts is not None:
             near = int(np.argmin(np.abs(found.levels - x)))
-            text += f"\nlevel {signed(found.levels[near])}: {found.level_counts[near]:,.0f} values"
+            level = f"level {signed(found.levels[near])}"
+            if found.level_bands is not None:
+                level = f"levels {span(*found.level_bands[near])} by channel"
+            text += f"\n{level}: {found.level_counts[near]:,.0f} values"
         return text
 
     def _columns(self) -> Dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Number box for a setting; it can also show that there are several values (mixed)."""
 
+import re
 from typing import Any, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -10,6 +11,8 @@ from qatviz.gui.widgets.controls.values import bounds, incremented
 from qatviz.settings import Setting
 
 MIXED = "mixed"
+#: A whole number with separators of thousands.
+_GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
 _ARROW_KEYS = (QtCore.Qt.Key_Up, QtCore.Qt.Key_Down, QtCore.Qt.Key_PageUp, QtCore.Qt.Key_PageDown)
 
 
@@ -119,7 +122,10 @@ class NumberBox(Holdable, QtWidgets.QAbstractSpinBox):
         text, unit = self.lineEdit().text().strip(), self._setting.shown_unit
         if unit and text.endswith(unit):
             text = text[: -len(unit)]
-        number = text.replace(",", ".") if self._setting.type is float else text
+        if self._setting.type is float:
+            number = text.replace(",", ".")
+        else:
+            number = text.replace(",", "") if _GROUPED.fullmatch(text) else text
         return self._setting.parse(number, self._setting.label)
 
     def _commit(self) -> None:
