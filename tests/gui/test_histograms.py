@@ -480,33 +480,3 @@ def test_what_is_pending_is_in_the_legend_only_while_something_is(context, panel
     assert entries["pending"].isVisible()
     context.edits.discard()
     assert not entries["pending"].isVisible()
-
-
-def test_a_line_says_why_weights_look_like_floats_and_shows_2_bits(panel, context):
-    made, run = panel()
-    hint = made.hint
-    assert hint.isVisible() and "still look like floats?" in hint.text.text() and "8 bits" in hint.text.text()
-    assert hint.button.text() == "Show 2 bits"
-    QTest.mouseClick(hint.button, QtCore.Qt.LeftButton)
-    context.edits.apply()
-    context.model.process(run.advance(1).drain())
-    made.refresh()
-    name = context.model.current
-    assert context.model.settings_of(name).num_bits == 2 and len(shown(made, name).shown.levels) == 3
-    assert f"{name} has 2 bits now" in hint.text.text() and hint.button.text() == "Restore 8 bits"
-    context.edits.undo()
-    context.model.process(run.advance(1).drain())
-    made.refresh()
-    assert context.model.settings_of(name).num_bits == 8 and hint.button.text() == "Show 2 bits"
-    QTest.mouseClick(hint.close_button, QtCore.Qt.LeftButton)
-    made.refresh()
-    assert not hint.isVisible()
-    again, _run = panel()
-    assert not again.hint.isVisible(), "it was closed for good"
-
-
-def test_the_line_leaves_its_room_to_the_tiles_of_a_low_panel(panel, app):
-    made, _run = panel()
-    made.resize(made.width(), 200)
-    made.refresh()
-    assert not made.hint.isVisible()

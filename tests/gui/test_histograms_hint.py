@@ -1,0 +1,55 @@
+"""The line over the tiles about weights that look like floats."""
+
+import pytest
+from PyQt5 import QtCore
+from PyQt5.QtTest import QTest
+
+from qatviz.gui.panels.histograms.panel import HistogramsPanel
+
+
+@pytest.fixture
+def panel(context, staged, show):
+    """``panel()``: the panel, shown and drawn, and its run."""
+
+    def make():
+        run = staged("lenet")
+        made = show(HistogramsPanel(context), 900, 600)
+        settle(made)
+        return made, run
+
+    return make
+
+
+def settle(made):
+    for _ in range(20):
+        made.refresh()
+
+
+def test_a_line_says_why_weights_look_like_floats_and_shows_2_bits(panel, context):
+    made, run = panel()
+    hint = made.hint
+    assert hint.isVisible() and "still look like floats?" in hint.text.text() and "8 bits" in hint.text.text()
+    assert hint.button.text() == "Show 2 bits"
+    QTest.mouseClick(hint.button, QtCore.Qt.LeftButton)
+    context.edits.apply()
+    context.model.process(run.advance(1).drain())
+    settle(made)
+    name = context.model.current
+    assert context.model.settings_of(name).num_bits == 2 and len(made.canvas.tile(name).content.shown.levels) == 3
+    assert f"{name} has 2 bits now" in hint.text.text() and hint.button.text() == "Restore 8 bits"
+    context.edits.undo()
+    context.model.process(run.advance(1).drain())
+    settle(made)
+    assert context.model.settings_of(name).num_bits == 8 and hint.button.text() == "Show 2 bits"
+    QTest.mouseClick(hint.close_button, QtCore.Qt.LeftButton)
+    settle(made)
+    assert not hint.isVisible()
+    again, _run = panel()
+    assert not again.hint.isVisible(), "it was closed for good"
+
+
+def test_the_line_leaves_its_room_to_the_tiles_of_a_low_panel(panel, app):
+    made, _run = panel()
+    made.resize(made.width(), 200)
+    settle(made)
+    assert not made.hint.isVisible()
