@@ -324,6 +324,7 @@ def test_keys_change_what_the_controls_change_and_the_scope_is_always_visible(st
     draw(window, app)
     panel = window.panels["quantization"]
     assert panel.scope.currentText() == box.currentText() == f"{box.currentText().partition(' (')[0]} ({len(wanted)})"
+    assert box.width() >= box.fontMetrics().horizontalAdvance(box.currentText()) + 20
     window.docks.open("run_settings")
     app.processEvents()
     assert not panel.scope.visibleRegion().isEmpty() or box.isVisible()

@@ -247,6 +247,19 @@ def test_a_window_that_grows_gives_to_all_docks_alike(window, app):
         assert dock.height() == pytest.approx(1.5 * before[name].height(), rel=0.1), name
 
 
+def test_a_window_that_shrinks_again_takes_from_all_docks_what_it_gave(window, app):
+    names = ("quantization", "histograms", "tensor", "evolution")
+    app.processEvents()
+    before, size = [window.docks.docks[name].size() for name in names], window.size()
+    window.resize(1920, 1080)
+    app.processEvents()
+    app.processEvents()
+    window.resize(size)
+    app.processEvents()
+    app.processEvents()
+    assert [window.docks.docks[name].size() for name in names] == before
+
+
 def test_panels_show_the_work_in_the_background(window, app):
     window.show()
     window.launcher.busy.emit("Preparing the run…")

@@ -181,6 +181,7 @@ class MainWindow(RunWindow):
         row = QtWidgets.QHBoxLayout(field)
         row.setContentsMargins(0, 1, 6, 1)
         box = ScopeBox(self.context)
+        box.setMinimumContentsLength(20)  # a corner widget gets no more than it asks for
         label = QtWidgets.QLabel("Apply to")
         label.setToolTip(box.toolTip())
         row.addWidget(label)

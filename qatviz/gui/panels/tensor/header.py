@@ -177,7 +177,8 @@ class _CellLabels(QtWidgets.QWidget):
     def show_values(self, now: str, pending: str, better: Optional[bool]) -> None:
         word = "" if better is None else "better" if better else "worse"
         color = getattr(self._theme.colors, "good" if better else "bad")
-        name = self._label + (f" <span style='color:{color}'><b>{word}</b></span>" if word else "")
+        # Before the label, whose end may be cut in a narrow cell.
+        name = (f"<span style='color:{color}'><b>{word}</b></span> · " if word else "") + self._label
         if name != self._name.text():
             self._name.setText(name)
         first, _, unit = now.partition(" ")
