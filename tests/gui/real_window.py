@@ -271,6 +271,7 @@ def monkey(d):
             "export",
             "fork",
             "about",
+            "glossary",
             "shortcuts",
             "full_screen",
             "stop",

@@ -3,7 +3,11 @@
 import pytest
 
 from qatviz.gui.dialogs.details import DetailsDialog
+from qatviz.gui.dialogs.glossary import GlossaryDialog
 from qatviz.gui.dialogs.shortcuts import EVERYWHERE, ShortcutsDialog
+from qatviz.measures import MEASURES
+from qatviz.presentation.histogram import LEGEND
+from qatviz.settings import QUANTIZER_SETTINGS
 
 
 @pytest.fixture
@@ -55,3 +59,14 @@ def test_the_list_of_keys_has_the_groups_that_have_any_and_what_all_controls_do(
         "View": [("Fit & follow", "F")],
         "Everywhere": list(EVERYWHERE),
     }
+
+
+def test_the_glossary_explains_colours_measures_and_settings(context, show):
+    dialog = show(GlossaryDialog(context.theme), 640, 560)
+    text = dialog.browser.toPlainText()
+    entries = [(entry.label, entry.about) for entry in LEGEND]
+    entries += [(term.label, term.help) for term in [*MEASURES.values(), *QUANTIZER_SETTINGS.values()]]
+    assert all(f"{label}: {about}" in text for label, about in entries)
+    html = dialog.browser.toHtml()
+    for name in ("float_values", "in_range", "clipped", "flushed", "window_edge", "ghost"):
+        assert getattr(context.theme.colors, name) in html, name

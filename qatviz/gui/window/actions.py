@@ -112,7 +112,8 @@ DECLARATIONS = {
     "smaller": Declaration("Smaller text", "Make all text smaller.", ("Ctrl+-",)),
     "normal_size": Declaration("Normal text", "Use the system's text size.", ("Ctrl+0",)),
     "shortcuts": Declaration("Keyboard shortcuts", "List all keyboard shortcuts.", ("F1",)),
-    "about": Declaration("About qatviz", "Version, and the meaning of all quantization settings."),
+    "glossary": Declaration("Glossary", "Meaning of the colours, measures and settings."),
+    "about": Declaration("About qatviz", "Version of the program."),
 }
 
 MENUS = {
@@ -157,7 +158,7 @@ MENUS = {
         "fork",
     ),
     "&View": ("reset_layout", "full_screen", SEPARATOR, "larger", "smaller", "normal_size"),
-    "&Help": ("shortcuts", "about"),
+    "&Help": ("shortcuts", "glossary", "about"),
 }
 TOOLBAR = (
     "pause",

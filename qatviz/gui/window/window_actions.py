@@ -17,7 +17,6 @@ from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
 from qatviz.protocol import commands as c
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
-from qatviz.settings import QUANTIZER_SETTINGS
 
 #: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
@@ -231,12 +230,18 @@ class WindowActions:
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.open()
 
+    def glossary(self) -> None:
+        from qatviz.gui.dialogs.glossary import GlossaryDialog
+
+        dialog = GlossaryDialog(self._window.theme, self._window)
+        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        dialog.open()
+
     def about(self) -> None:
-        terms = "".join(f"<p><b>{s.label}</b>: {s.help}</p>" for s in QUANTIZER_SETTINGS.values())
         QtWidgets.QMessageBox.about(
             self._window,
             "About qatviz",
-            f"<h3>qatviz {__version__}</h3><p>See and steer quantization-aware training while it runs.</p>{terms}",
+            f"<h3>qatviz {__version__}</h3><p>See and steer quantization-aware training while it runs.</p>",
         )
 
     def show_details(self, title: str, text: str) -> None:
