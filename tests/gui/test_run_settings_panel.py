@@ -92,7 +92,7 @@ def test_steps_are_sent_once_for_several_clicks_and_pending_until_the_run_plans_
     panel._steps_timer.timeout.emit()
     assert panel.run.sent == [SetSteps(2300)]
     tell(panel)
-    assert panel.model.total_steps == 2300 and "Pending" not in panel.steps.control.toolTip() and box.text() == "2300"
+    assert panel.model.total_steps == 2300 and "Pending" not in panel.steps.control.toolTip() and box.text() == "2,300"
 
 
 def test_until_stopped_and_back(begin):
