@@ -7,10 +7,12 @@ import sys
 import threading
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
+from weakref import WeakKeyDictionary
 
 from PyQt5 import QtCore
 
 from qatviz.errors import QatvizError
+from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import Command
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
@@ -19,11 +21,13 @@ from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
 from qatviz.session.request import ExportRequest, OpenRequest, RunRequest
+from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:
     from qatviz.export.formats import Format
     from qatviz.presentation.previews import DataInfo
     from qatviz.protocol.settings_book import SettingsBook
+    from qatviz.session.evaluation import Evaluator
     from qatviz.session.inspection import ModelInspector
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
@@ -37,6 +41,7 @@ _ONE_THREAD = (
 )
 #: Shown while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
+EVALUATING = "Evaluating settings…"
 
 
 class AppLauncher(Launcher):
@@ -53,6 +58,10 @@ class AppLauncher(Launcher):
         self._done.connect(self._on_done)
         self._lock = threading.Lock()
         self._inspector: Optional[ModelInspector] = None
+        self._evaluation = 0
+        #: Graphs of the runs that are still shown.
+        self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
+        self._evaluators_lock = threading.Lock()
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         self._newest += 1
@@ -124,6 +133,37 @@ class AppLauncher(Launcher):
             lambda written: self.report_written.emit(str(written.path)),
         )
 
+    def evaluate(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
+        self.cancel_evaluation()
+        number = self._evaluation
+
+        def is_wanted() -> bool:
+            return number == self._evaluation
+
+        def work() -> Any:
+            from qatviz.session.evaluation import evaluator_of
+
+            with self._evaluators_lock:
+                if run not in self._evaluators:
+                    self._evaluators[run] = evaluator_of(run, directory)
+            progress = Progress(self.evaluation_progressed.emit, lambda: not is_wanted())
+            return self._evaluators[run].evaluate(book, progress)
+
+        def deliver(result: Any) -> None:
+            if is_wanted():
+                self.evaluated.emit(result)
+
+        def fail(message: str, details: str) -> None:
+            if is_wanted():
+                self.evaluation_failed.emit(message)
+                if details:  # an error in the program
+                    self.failed.emit(message, details)
+
+        self._start(EVALUATING, work, deliver, fail)
+
+    def cancel_evaluation(self) -> None:
+        self._evaluation += 1
+
     def export_formats(self) -> Sequence["Format"]:
         from qatviz.export.formats import FORMATS
 
@@ -153,16 +193,23 @@ class AppLauncher(Launcher):
     def wait(self) -> None:
         """Wait until all background work has ended, at the end of the program."""
         self._newest += 1
+        self.cancel_evaluation()
         self.end_checks()
         self._pool.waitForDone()
 
     # Internal methods
 
-    def _start(self, what: str, job: Callable[[], Any], deliver: Callable[[Any], None]) -> None:
-        """Run ``job`` on another thread, and show its description ``what`` meanwhile."""
+    def _start(
+        self,
+        what: str,
+        job: Callable[[], Any],
+        deliver: Callable[[Any], None],
+        fail: Optional[Callable[[str, str], None]] = None,
+    ) -> None:
+        """Run ``job`` on another thread, and show its description ``what`` meanwhile; ``fail`` gets its error."""
         self._doing.append(what)
         self.busy.emit(what)
-        self._pool.start(_Job(job, deliver, self.failed.emit, lambda: self._done.emit(what)))
+        self._pool.start(_Job(job, deliver, fail or self.failed.emit, lambda: self._done.emit(what)))
 
     def _on_done(self, what: str) -> None:
         self._doing.remove(what)

@@ -280,13 +280,15 @@ def test_tensors_that_share_a_quantizer_change_together(context, staged, show, a
         assert set(panel.edits.scope.tensors()) == {t.name for t in context.model.tensors if t.group == tensor.group}
 
 
-def test_after_the_end_controls_are_disabled_with_the_reason(panel, app):
+def test_after_the_end_only_what_training_uses_is_disabled_with_the_reason(panel, app):
+    panel.model.select(["conv1_relu.activations"])
     panel.run.end(events.Stopped(panel.run.step))
     panel.model.process(panel.run.drain())
     settle(panel, app)
-    bits = control(panel, "num_bits")
-    assert not bits.editor.isEnabled() and "has ended" in bits.toolTip()
-    assert not panel.preset.isEnabled() and not panel.freeze.editor.isEnabled()
+    activations = panel.sections[ACTIVATIONS].controls
+    assert not activations["ema_decay"].editor.isEnabled() and "has ended" in activations["ema_decay"].toolTip()
+    assert activations["num_bits"].editor.isEnabled() and panel.preset.isEnabled() and panel.freeze.editor.isEnabled()
+    assert not panel.bar.isVisible() and panel.what_if_bar.isVisible()
 
 
 def test_another_run_and_no_run(panel, context, staged, app):

@@ -16,9 +16,16 @@ class StagedLauncher(Launcher):
     def __init__(self):
         super().__init__()
         self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
+        self.evaluations, self.cancellations = [], 0
 
     def begin(self, request, new_window=False):
         self.begun.append((request, new_window))
+
+    def evaluate(self, run, directory, book):
+        self.evaluations.append((run, directory, book))
+
+    def cancel_evaluation(self):
+        self.cancellations += 1
 
     def kind_of(self, path):
         if path not in self.kinds:

@@ -4,7 +4,8 @@ Live edits are sent at once, and at most every SEND_INTERVAL_MS while they go on
 change for undo.
 
 An edit is *pending* from the moment the user makes it until the run reports it as applied: controls show it, plots
-preview its effect (the ghost). Undo restores settings only; rewinding the run is a separate command.
+preview its effect (the ghost). Undo restores settings only; rewinding the run is a separate command. In a run that has
+ended, edits stay pending: they ask what the settings would do.
 """
 
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
@@ -71,7 +72,7 @@ class Edits(QtCore.QObject):
     def set_mode(self, mode: str) -> None:
         """Set the mode, ``live`` or ``hold``; switching to live sends all pending edits."""
         self.mode = mode
-        if mode == LIVE and self.unsent:
+        if self._is_live and self.unsent:
             self.apply()
         self.changed.emit()
 
@@ -83,7 +84,7 @@ class Edits(QtCore.QObject):
                 self.pending.pop(key, None)
             else:
                 self.pending[key] = value
-        if self.mode == LIVE and not self._rest.isActive():
+        if self._is_live and not self._rest.isActive():
             self._soon.start()
         self.changed.emit()
 
@@ -115,7 +116,7 @@ class Edits(QtCore.QObject):
         self._send_unsent()
 
     def _on_rest_over(self) -> None:
-        if self.mode == LIVE and self.unsent:
+        if self._is_live and self.unsent:
             self._send_live()
         elif not self._dragging:
             self._gesture.clear()
@@ -123,7 +124,7 @@ class Edits(QtCore.QObject):
     def _send_unsent(self) -> None:
         self._soon.stop()
         unsent = self.unsent
-        if unsent:
+        if unsent and not self.are_previews:
             paths = tuple(("{}.{}".format(*key), value) for key, value in unsent.items())
             continues = set(unsent) <= self._gesture
             self._gesture = self._gesture if continues else set(unsent)
@@ -137,11 +138,11 @@ class Edits(QtCore.QObject):
     def apply_preset(self, preset: str, tensors: Optional[Iterable[str]] = None) -> None:
         """Apply a preset to the quantizers of ``tensors`` (default: all).
 
-        Live mode applies it at once; in hold mode the settings that differ become pending.
+        Live mode applies it at once; in hold mode, and if the run has ended, the settings that differ become pending.
         """
         chosen = {tensor.name for tensor in self._model.tensors}
         chosen = chosen if tensors is None else chosen & set(tensors)
-        if self.mode == LIVE and len(chosen) == len(self._model.tensors):
+        if self._is_live and len(chosen) == len(self._model.tensors):
             self._send(ApplyPreset(preset))
             return
         book = self.pending_book() or self._model.book
@@ -150,7 +151,7 @@ class Edits(QtCore.QObject):
             tensor, _, name = change.setting.rpartition(".")
             if tensor in chosen:
                 self.edit([tensor], name, change.new)
-        if self.mode == LIVE:
+        if self._is_live:
             self.apply()
 
     def discard(self) -> None:
@@ -180,12 +181,17 @@ class Edits(QtCore.QObject):
         }
 
     @property
+    def are_previews(self) -> bool:
+        """True if edits are only previewed and evaluated, because the run has ended."""
+        return self._model.ended
+
+    @property
     def can_undo(self) -> bool:
-        return bool(self._undo) and not self._moving
+        return bool(self._undo) and not self._moving and not self.are_previews
 
     @property
     def can_redo(self) -> bool:
-        return bool(self._redo) and not self._moving
+        return bool(self._redo) and not self._moving and not self.are_previews
 
     def describe_undo(self) -> str:
         """Describe the change that undo would revert; empty if there is none."""
@@ -214,6 +220,10 @@ class Edits(QtCore.QObject):
         return kept[2]
 
     # Inside
+
+    @property
+    def _is_live(self) -> bool:
+        return self.mode == LIVE and not self.are_previews
 
     def _in_effect(self, key: Key) -> Any:
         tensor, setting = key
@@ -255,9 +265,11 @@ class Edits(QtCore.QObject):
             self._moving.clear()
             self.changed.emit()
         elif isinstance(event, events.ENDINGS):
-            self.pending.clear()
+            self.pending = self.unsent
             self._sent.clear()
             self._moving.clear()
+            self._soon.stop()
+            self._rest.stop()
             self.changed.emit()
 
     def _remember(self, changes: Tuple[events.Change, ...], direction: str, continues: bool) -> None:

@@ -11,6 +11,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.request import ExportRequest, RunRequest
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+from qatviz.telemetry.run_handle import RunHandle
 
 
 class Launcher(QtCore.QObject):
@@ -26,6 +27,13 @@ class Launcher(QtCore.QObject):
     written = QtCore.pyqtSignal(str)
     #: Emitted with the path of a report that was written.
     report_written = QtCore.pyqtSignal(str)
+
+    #: Emitted with the present activity of an evaluation of settings, and the fraction done, 0 to 1.
+    evaluation_progressed = QtCore.pyqtSignal(str, float)
+    #: Emitted with the :class:`qatviz.protocol.events.Evaluated` of an evaluation of settings.
+    evaluated = QtCore.pyqtSignal(object)
+    #: Emitted with the reason why an evaluation of settings failed.
+    evaluation_failed = QtCore.pyqtSignal(str)
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         """Prepare the requested run in the background; ``prepared`` or ``failed`` follows."""
@@ -72,6 +80,17 @@ class Launcher(QtCore.QObject):
 
         ``report_written`` or ``failed`` follows.
         """
+        raise NotImplementedError
+
+    def evaluate(self, run: RunHandle, directory: str, book: SettingsBook) -> None:
+        """Evaluate settings on a run that has ended, in the background; ``directory`` is empty if it is not recorded.
+
+        ``evaluated`` or ``evaluation_failed`` follows, unless it is cancelled.
+        """
+        raise NotImplementedError
+
+    def cancel_evaluation(self) -> None:
+        """Cancel the evaluation in progress, if any."""
         raise NotImplementedError
 
     def export_formats(self) -> Sequence[Any]:

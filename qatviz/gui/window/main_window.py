@@ -32,6 +32,7 @@ from qatviz.gui.window.window_actions import WindowActions
 from qatviz.presentation.event_texts import non_finite_text
 from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.prepared import Prepared
 
 PANELS: Tuple[Type[Panel], ...] = (
@@ -217,6 +218,12 @@ class MainWindow(RunWindow):
         self.launcher.written.connect(lambda text: self.banner.show_message(text, GOOD))
         for name in ("histograms", "layers"):
             self.panels[name].tensor_opened.connect(lambda _: self.docks.open("tensor"))
+        what_if = self.panels["quantization"].what_if
+        what_if.wanted.connect(self._evaluate_settings)
+        what_if.cancelled.connect(self.launcher.cancel_evaluation)
+        self.launcher.evaluation_progressed.connect(what_if.show_progress)
+        self.launcher.evaluated.connect(what_if.finish)
+        self.launcher.evaluation_failed.connect(what_if.fail)
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
 
     # Changes of the run and the user's edits
@@ -237,15 +244,15 @@ class MainWindow(RunWindow):
             "step",
             "step_10",
             "stop",
-            "evaluate",
             "checkpoint",
             "go_back",
             "go_forward",
-            "more_bits",
-            "fewer_bits",
         ):
             enabled[name].setEnabled(going)
             enabled[name].setToolTip(a.tooltip(name, self.model.unavailable_text()))
+        for name in ("evaluate", "more_bits", "fewer_bits"):
+            enabled[name].setEnabled(going or self.model.ended)
+            enabled[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
         enabled["resume"].setEnabled(bool(self.directory) and not going)
         enabled["fork"].setEnabled(bool(self.directory))
         enabled["report"].setEnabled(self.prepared is not None)
@@ -278,8 +285,8 @@ class MainWindow(RunWindow):
                 f"<b>{a.DECLARATIONS[name].text}</b> "
                 f"({a.DECLARATIONS[name].keys[0]})<br>{help_text}{'<br>' + what if what else ''}"
             )
-        for name in ("apply", "discard"):
-            self.named[name].setEnabled(bool(self.edits.unsent))
+        self.named["apply"].setEnabled(bool(self.edits.unsent) and not self.edits.are_previews)
+        self.named["discard"].setEnabled(bool(self.edits.unsent))
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.CommandApplied) and event.changes:
@@ -305,6 +312,10 @@ class MainWindow(RunWindow):
                 "Train longer",
                 self.handlers.train_longer if self.directory else None,
             )
+
+    def _evaluate_settings(self, book: SettingsBook) -> None:
+        assert self.model.run is not None, "settings are those of a run"
+        self.launcher.evaluate(self.model.run, self.directory, book)
 
     def _on_step_chosen(self, step: int) -> None:
         self.docks.open("evolution")
@@ -366,6 +377,7 @@ class MainWindow(RunWindow):
         self.bridge.stop()
         self.hide()
         self.exports.cancel()
+        self.panels["quantization"].what_if.cancel()
         if self.model.run is not None:
             self.model.run.request_stop()
             self.model.run.wait(CLOSING_S)

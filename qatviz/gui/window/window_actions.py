@@ -160,7 +160,12 @@ class WindowActions:
         self._window.model.request_stop()
 
     def evaluate(self) -> None:
-        self._send(c.Evaluate())
+        """Evaluate the present state; in a run that has ended, under the settings shown."""
+        if self._window.model.ended:
+            self._window.docks.open("quantization")
+            self._window.panels["quantization"].what_if.begin()
+        else:
+            self._send(c.Evaluate())
 
     def checkpoint(self) -> None:
         self._send(c.SaveCheckpoint())

@@ -7,6 +7,8 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
+from qatviz.gui.model.what_if import WhatIf
+from qatviz.gui.panels.settings.what_if import WhatIfBar
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import EditBar, RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading, KindSection
@@ -29,6 +31,8 @@ class QuantizationPanel(Panel):
     ----------
     sections : dict of str to KindSection
         The sections by kind of tensor.
+    what_if : WhatIf
+        Evaluation of the settings if the run has ended; the window connects it.
     """
 
     title = "Quantization"
@@ -50,6 +54,8 @@ class QuantizationPanel(Panel):
         self.freeze = SettingControl(RUN_SETTINGS[FREEZE], self.theme)
         self.refusal = RefusalLine(self.context)
         self.bar = EditBar(self.context, self)
+        self.what_if = WhatIf(self.model, self.edits, self)
+        self.what_if_bar = WhatIfBar(self.context, self.what_if)
         self._soon = QtCore.QTimer(self, singleShot=True, interval=0)
 
     def _layout(self) -> None:
@@ -62,12 +68,14 @@ class QuantizationPanel(Panel):
         top.setContentsMargins(8, 8, 8, 0)
         self.refusal.setContentsMargins(8, 0, 8, 0)
         self.bar.layout().setContentsMargins(8, 0, 8, 8)
+        self.what_if_bar.layout().setContentsMargins(8, 0, 8, 8)
         rows = QtWidgets.QVBoxLayout(self._content)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addLayout(top)
         rows.addWidget(self.column, 1)
         rows.addWidget(self.refusal)
         rows.addWidget(self.bar)
+        rows.addWidget(self.what_if_bar)
         whole = QtWidgets.QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self._content)
@@ -88,22 +96,23 @@ class QuantizationPanel(Panel):
             self.empty.show_text(self.model.no_run_text("No run. Quantizer settings are shown here once there is one."))
             return
         self.empty.show_text("")
-        unavailable = self.model.unavailable_text()
         frozen = self.edits.value(RUN_PREFIX, FREEZE)
         run = replace(book.run, freeze_ranges=frozen)
         chosen = self.edits.scope.tensors()
         kinds = {tensor.name: tensor.kind for tensor in self.model.tensors}
         for kind, section in self.sections.items():
-            section.show_tensors([name for name in chosen if kinds[name] == kind], run, unavailable)
+            section.show_tensors([name for name in chosen if kinds[name] == kind], run)
         self.freeze.show_values(
             [frozen], self.edits.is_pending(RUN_PREFIX, FREEZE), self.model.applied_at.get((RUN_PREFIX, FREEZE))
         )
-        self.freeze.set_disabled_reason(unavailable)
         self.preset.show_tensors(chosen)
         self.bar.update_from()
+        self.bar.setVisible(not self.edits.are_previews)
+        self.what_if_bar.update_from()
 
     def apply_theme(self) -> None:
         parts: Tuple[QtWidgets.QWidget, ...] = (*self.sections.values(), self.all_heading, self.freeze, self.refusal)
+        parts += (self.what_if_bar,)
         for part in parts:
             part.apply_theme()
         align([control for section in self.sections.values() for control in section.controls.values()])
@@ -144,7 +153,7 @@ class PresetButton(QtWidgets.QPushButton):
     def show_tensors(self, names: Sequence[str]) -> None:
         """Set the tensors in scope, and show the preset that their settings match."""
         book, self._chosen = self._model.book, list(names)
-        self.setEnabled(book is not None and not self._model.ended and bool(names))
+        self.setEnabled(book is not None and bool(names))
         if book is None:
             return
         if book.plan is not self._plan:

@@ -80,10 +80,10 @@ class EditBar(QtWidgets.QWidget):
         edits = self._edits
         unsent = len(edits.unsent)
         self.modes[edits.mode].setChecked(True)
-        holding = edits.mode == HOLD
+        holding = edits.mode == HOLD and not edits.are_previews
         waiting = f" ({unsent})" if unsent else ""
         self.apply.setText("Apply" + waiting)
-        self.discard_action.setEnabled(holding and bool(unsent))
+        self.discard_action.setEnabled((holding or edits.are_previews) and bool(unsent))
         for button, tip in (
             (self.apply, f"Apply the {unsent} pending changes together (Ctrl+Enter)"),
             (self.discard, f"Discard the {unsent} pending changes (Esc)"),

@@ -9,6 +9,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.widgets.controls.relevance import no_effect_reason
 from qatviz.gui.widgets.controls.setting_control import SettingControl
 from qatviz.gui.widgets.theme import Theme
+from qatviz.protocol.settings_book import training_only
 from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings, RunSettings
 
 #: Maximum number of tensor names in a tooltip.
@@ -38,11 +39,8 @@ class KindSection(QtWidgets.QWidget):
             control.edited.connect(lambda value, name=name: self._on_edited(name, value))
             control.dragged.connect(self._edits.set_dragging)
 
-    def show_tensors(self, tensors: Sequence[str], run: RunSettings, unavailable: str = "") -> None:
-        """Show the settings of ``tensors``, pending edits included.
-
-        ``unavailable`` is the reason why nothing can be changed; empty if the settings can be changed.
-        """
+    def show_tensors(self, tensors: Sequence[str], run: RunSettings) -> None:
+        """Show the settings of ``tensors``, pending edits included."""
         self.tensors = tensors
         more = [f"and {len(tensors) - NAMED} more"] if len(tensors) > NAMED else []
         self.heading.set_detail(_count_text(tensors), "\n".join([*tensors[:NAMED], *more]))
@@ -63,7 +61,8 @@ class KindSection(QtWidgets.QWidget):
                 any((tensor, name) in pending for tensor in tensors),
                 max(steps, default=None),
             )
-            control.set_disabled_reason(unavailable or no_effect_reason(name, wanted, run))
+            ended = self._model.unavailable_text() if self._edits.are_previews and training_only([name]) else ""
+            control.set_disabled_reason(ended or no_effect_reason(name, wanted, run))
 
     def _on_edited(self, name: str, value: Any) -> None:
         # An edit may end after another run was opened.

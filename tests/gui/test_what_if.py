@@ -1,0 +1,214 @@
+"""In a run that has ended, settings are previewed and evaluated instead of applied."""
+
+import numpy as np
+import pytest
+from PyQt5 import QtCore
+from small_runs import dataset
+
+from qatviz import data
+from qatviz.app.launching import AppLauncher
+from qatviz.errors import DataError
+from qatviz.gui.model.edits import HOLD, LIVE
+from qatviz.gui.model.ghost import ghost_of
+from qatviz.gui.panels.settings.quantization import QuantizationPanel
+from qatviz.metric import MODES
+from qatviz.protocol import events
+from qatviz.session.prepare import prepare
+from qatviz.session.recorded import open_recorded
+from qatviz.session.request import NewRunRequest
+from qatviz.settings import RunSettings
+
+WEIGHT = "conv1.weights"
+
+
+def scored(step=3, quantized=0.5):
+    return events.Evaluated(step, dict(zip(MODES, (0.98, 0.9, 0.8, quantized))), 1000, 0.1)
+
+
+@pytest.fixture
+def ended(staged, context):
+    """A staged run that was evaluated and stopped; nothing is sent to it any more."""
+    run = staged("lenet")
+    run.evaluate()
+    run.end(events.Stopped(run.step))
+    context.model.process(run.drain())
+    run.sent.clear()
+    yield run
+    assert run.sent == []
+
+
+@pytest.fixture
+def panel(context, ended, show, app):
+    panel = show(QuantizationPanel(context), 330, 780)
+    panel.asked = []
+    panel.what_if.wanted.connect(panel.asked.append)
+    return panel
+
+
+def drawn(panel, app):
+    for _ in range(3):
+        app.processEvents()
+    return panel.what_if_bar
+
+
+@pytest.mark.parametrize("mode", [LIVE, HOLD])
+def test_edits_stay_pending_and_have_a_ghost_on_the_last_snapshot(context, ended, mode, qtbot):
+    edits, heard = context.edits, []
+    edits.refused.connect(heard.append)
+    edits.set_mode(mode)
+    edits.set_dragging(True)
+    edits.edit([WEIGHT], "num_bits", 3)
+    edits.set_dragging(False)
+    assert not edits._soon.isActive() and not edits._rest.isActive()
+    edits.apply()
+    edits.set_mode(LIVE)
+    assert edits.pending == {(WEIGHT, "num_bits"): 3} and heard == []
+    ghost = ghost_of(context.model, edits, WEIGHT)
+    assert ghost.settings.num_bits == 3 and ghost.step == context.model.snapshot.step
+    assert not edits.can_undo and not edits.can_redo
+    edits.discard()
+    assert edits.pending == {} and edits.pending_book() is None
+
+
+def test_a_preset_becomes_pending(context, ended):
+    context.edits.apply_preset("int4")
+    assert context.edits.pending[WEIGHT, "num_bits"] == 4
+
+
+def test_edits_in_hold_outlast_the_end_of_the_run(staged, context):
+    run, edits = staged("lenet"), context.edits
+    edits.set_mode(HOLD)
+    edits.edit([WEIGHT], "num_bits", 5)
+    run.end(events.Finished(run.step))
+    context.model.process(run.drain())
+    assert edits.pending == {(WEIGHT, "num_bits"): 5}
+
+
+def test_edits_that_were_sent_do_not_outlast_it(staged, context):
+    run, edits = staged("lenet"), context.edits
+    edits.edit([WEIGHT], "num_bits", 5)
+    edits.apply()
+    run.end(events.Finished(run.step))
+    context.model.process(run.drain())
+    assert edits.pending == {}
+
+
+def test_a_running_run_has_no_bar(context, staged, show):
+    staged("lenet")
+    panel = show(QuantizationPanel(context), 330, 780)
+    assert panel.bar.isVisible() and not panel.what_if_bar.isVisible()
+    panel.what_if.wanted.connect(lambda book: 1 / 0)
+    panel.what_if.begin()
+    assert not panel.what_if.is_busy
+
+
+def test_the_result_is_shown_beside_the_recorded_one(panel, context, app):
+    bar = drawn(panel, app)
+    assert "has ended" in bar.note.text() and "step 3" in bar.note.text() and not bar.discard.isEnabled()
+    context.edits.edit([WEIGHT], "num_bits", 2)
+    assert drawn(panel, app).evaluate.text() == "Evaluate these settings (1)"
+    bar.evaluate.click()
+    (book,) = panel.asked
+    assert book == context.edits.pending_book() and book.of(WEIGHT).num_bits == 2
+    assert bar.progress.isVisible() and bar.cancel.isVisible() and not bar.evaluate.isVisible()
+    panel.what_if.show_progress("evaluating", 0.25)
+    assert bar.progress.value() == 250 and bar.progress.text() == "Evaluating… 25 %"
+    panel.what_if.finish(scored())
+    text = drawn(panel, app).result.text()
+    assert bar.result.isVisible() and bar.evaluate.isVisible() and not bar.progress.isVisible()
+    assert "step 3" in text and "these settings" in text and "96.0 %" in text and "<b>50.0 %</b>" in text
+    assert "8 → 2" in bar.result.toolTip() and "1,000 held-out examples" in bar.result.toolTip()
+    context.edits.discard()
+    assert "earlier settings" in drawn(panel, app).result.text()
+    bar.evaluate.click()
+    assert panel.asked[-1] == context.model.book
+    panel.what_if.finish(scored(quantized=0.96))
+    assert "these settings" in bar.result.text() and "settings unchanged" in bar.result.toolTip()
+
+
+def test_a_cancelled_evaluation_leaves_no_result(panel, app):
+    cancelled = []
+    panel.what_if.cancelled.connect(lambda: cancelled.append(1))
+    bar = drawn(panel, app)
+    bar.evaluate.click()
+    bar.cancel.click()
+    panel.what_if.finish(scored())  # too late
+    panel.what_if.show_progress("evaluating", 0.5)
+    assert cancelled == [1] and bar.evaluate.isVisible() and not bar.result.isVisible() and not panel.what_if.is_busy
+
+
+def test_a_failure_is_shown_with_its_reason_until_the_next_one(panel, app):
+    bar = drawn(panel, app)
+    bar.evaluate.click()
+    panel.what_if.fail("its data is gone")
+    assert bar.message.isVisible() and bar.message.text() == "Not evaluated: its data is gone"
+    bar.evaluate.click()
+    assert not bar.message.isVisible()
+
+
+def test_another_run_has_no_result_of_the_one_before(panel, staged, app):
+    drawn(panel, app).evaluate.click()
+    panel.what_if.finish(scored())
+    panel.what_if.begin()
+    staged("mlp")
+    assert panel.what_if.result is None and not panel.what_if.is_busy
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """The folder of a run of 8 steps."""
+    folder = tmp_path_factory.mktemp("what_if")
+    made, path = dataset((6, 6, 1), test=150), str(folder / "data.npz")
+    np.savez(path, x_train=made.x_train, y_train=made.y_train, x_test=made.x_test, y_test=made.y_test)
+    run = RunSettings(evaluation_interval=8, snapshot_interval=3600.0)
+    request = NewRunRequest(network="mlp", data=path, steps=8, batch_size=8, run=run, out=str(folder / "run"))
+    training = prepare(request).run
+    training.start()
+    assert training.wait()
+    return str(folder / "run")
+
+
+@pytest.fixture
+def launcher(app):
+    launcher = AppLauncher()
+    yield launcher
+    launcher.wait()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+
+
+def test_a_recorded_run_is_evaluated_from_end_to_end(context, recorded, launcher, show, app, qtbot):
+    prepared = open_recorded(recorded)
+    context.model.set_run(*prepared[:5], prepared.log, prepared.snapshots)
+    context.model.process(prepared.run.drain())
+    panel = show(QuantizationPanel(context), 330, 780)
+    panel.what_if.wanted.connect(lambda book: launcher.evaluate(prepared.run, recorded, book))
+    panel.what_if.cancelled.connect(launcher.cancel_evaluation)
+    launcher.evaluation_progressed.connect(panel.what_if.show_progress)
+    launcher.evaluated.connect(panel.what_if.finish)
+    bar = drawn(panel, app)
+    assert "from its record" in bar.note.text()
+    before = context.model.evaluation.scores
+    bar.evaluate.click()
+    qtbot.emitted(launcher.evaluated)
+    assert panel.what_if.result.scores == before and panel.what_if.result.step == 8
+    for tensor in context.model.tensors:
+        context.edits.edit([tensor.name], "enabled", False)
+    bar.evaluate.click()
+    qtbot.emitted(launcher.evaluated)
+    assert set(panel.what_if.result.scores.values()) == {before["float"]}
+    assert len(launcher._evaluators) == 1  # one graph for all
+    bar.evaluate.click()
+    bar.cancel.click()
+    launcher._pool.waitForDone()
+    app.processEvents()
+    assert set(panel.what_if.result.scores.values()) == {before["float"]} and not panel.what_if.is_busy
+
+
+def test_data_that_is_gone_is_said(recorded, launcher, qtbot, monkeypatch):
+    def load(*_, **__):
+        raise DataError("/gone.npz: no such file")
+
+    monkeypatch.setattr(data, "load", load)
+    run = open_recorded(recorded)
+    launcher.evaluate(run.run, recorded, run.book)
+    assert "/gone.npz: no such file" in qtbot.emitted(launcher.evaluation_failed)[0]
