@@ -189,12 +189,12 @@ def test_a_recorded_run_is_evaluated_from_end_to_end(context, recorded, launcher
     assert "from its record" in bar.note.text()
     before = context.model.evaluation.scores
     bar.evaluate.click()
-    qtbot.emitted(launcher.evaluated)
+    qtbot.waitUntil(lambda: not panel.what_if.is_busy)
     assert panel.what_if.result.scores == before and panel.what_if.result.step == 8
     for tensor in context.model.tensors:
         context.edits.edit([tensor.name], "enabled", False)
     bar.evaluate.click()
-    qtbot.emitted(launcher.evaluated)
+    qtbot.waitUntil(lambda: not panel.what_if.is_busy)
     assert set(panel.what_if.result.scores.values()) == {before["float"]}
     assert len(launcher._evaluators) == 1  # one graph for all
     bar.evaluate.click()
@@ -210,5 +210,8 @@ def test_data_that_is_gone_is_said(recorded, launcher, qtbot, monkeypatch):
 
     monkeypatch.setattr(data, "load", load)
     run = open_recorded(recorded)
+    heard = []
+    launcher.evaluation_failed.connect(heard.append)
     launcher.evaluate(run.run, recorded, run.book)
-    assert "/gone.npz: no such file" in qtbot.emitted(launcher.evaluation_failed)[0]
+    qtbot.waitUntil(lambda: heard)
+    assert "/gone.npz: no such file" in heard[0]
