@@ -286,7 +286,7 @@ def test_after_the_end_only_what_training_uses_is_disabled_with_the_reason(panel
     panel.model.process(panel.run.drain())
     settle(panel, app)
     activations = panel.sections[ACTIVATIONS].controls
-    assert not activations["ema_decay"].editor.isEnabled() and "has ended" in activations["ema_decay"].toolTip()
+    assert not activations["ema_decay"].editor.isEnabled() and "has been stopped" in activations["ema_decay"].toolTip()
     assert activations["num_bits"].editor.isEnabled() and panel.preset.isEnabled() and panel.freeze.editor.isEnabled()
     assert not panel.bar.isVisible() and panel.what_if_bar.isVisible()
 
