@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore
 from small_runs import dataset
+from staging import StagedRun
+from window_stage import draw, prepared_of
 
 from qatviz import data
 from qatviz.app.launching import AppLauncher
@@ -152,6 +154,29 @@ def test_another_run_has_no_result_of_the_one_before(panel, staged, app):
     panel.what_if.begin()
     staged("mlp")
     assert panel.what_if.result is None and not panel.what_if.is_busy
+
+
+def test_an_ended_run_is_asked_what_other_settings_would_give(staged_window, app):
+    window, run, advance = staged_window
+    assert window.named["evaluate"].isEnabled()
+    run.end(events.Finished(3))
+    advance(0)
+    sent = len(run.sent)
+    window.named["fewer_bits"].trigger()
+    window.named["evaluate"].trigger()
+    ((asked, directory, book),) = window.launcher.evaluations
+    assert (asked, directory) == (run, "/runs/a") and book.of(window.model.current).num_bits == 7
+    assert window.named["discard"].isEnabled() and not window.named["apply"].isEnabled()
+    bar = window.panels["quantization"].what_if_bar
+    window.launcher.evaluation_progressed.emit("evaluating", 0.5)
+    assert bar.progress.value() == 500
+    window.launcher.evaluated.emit(events.Evaluated(3, dict.fromkeys(MODES, 0.125), 1000, 0.1))
+    draw(window, app)
+    assert "12.5 %" in bar.result.text() and len(run.sent) == sent
+    window.named["evaluate"].trigger()
+    other = StagedRun("mlp")
+    window.launcher.prepared.emit(prepared_of(other, "/runs/b"), False)
+    assert window.launcher.cancellations == 1 and not bar.isVisible()
 
 
 @pytest.fixture(scope="module")

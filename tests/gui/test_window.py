@@ -9,7 +9,6 @@ from window_stage import draw, prepared_of
 from qatviz.app.launching import PREPARING, READING, AppLauncher
 from qatviz.gui.window import actions
 from qatviz.gui.window.status import time_left_text
-from qatviz.metric import MODES
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.reasons import NonFiniteValue
@@ -164,29 +163,6 @@ def test_a_finished_run_can_be_trained_on(staged_window):
     window.banner._do.click()
     assert window.launcher.begun == [(ResumeRequest(directory="/runs/a", steps=2003), False)]
     assert window.named["resume"].isEnabled()
-
-
-def test_an_ended_run_is_asked_what_other_settings_would_give(staged_window, app):
-    window, run, advance = staged_window
-    assert window.named["evaluate"].isEnabled()
-    run.end(events.Finished(3))
-    advance(0)
-    sent = len(run.sent)
-    window.named["fewer_bits"].trigger()
-    window.named["evaluate"].trigger()
-    ((asked, directory, book),) = window.launcher.evaluations
-    assert (asked, directory) == (run, "/runs/a") and book.of(window.model.current).num_bits == 7
-    assert window.named["discard"].isEnabled() and not window.named["apply"].isEnabled()
-    bar = window.panels["quantization"].what_if_bar
-    window.launcher.evaluation_progressed.emit("evaluating", 0.5)
-    assert bar.progress.value() == 500
-    window.launcher.evaluated.emit(events.Evaluated(3, dict.fromkeys(MODES, 0.125), 1000, 0.1))
-    draw(window, app)
-    assert "12.5 %" in bar.result.text() and len(run.sent) == sent
-    window.named["evaluate"].trigger()
-    other = StagedRun("mlp")
-    window.launcher.prepared.emit(prepared_of(other, "/runs/b"), False)
-    assert window.launcher.cancellations == 1 and not bar.isVisible()
 
 
 def test_a_rejected_command_is_reported(staged_window):
@@ -404,7 +380,7 @@ def test_an_ended_run_says_why_controls_are_disabled_the_same_everywhere(staged_
     draw(window, app)
     reason = window.model.unavailable_text()
     assert word in reason and "Resume this run" in reason
-    for name in ("pause", "step", "evaluate", "more_bits"):
+    for name in ("pause", "step", "checkpoint", "go_back"):
         assert not window.named[name].isEnabled() and reason in window.named[name].toolTip()
     window.docks.open("run_settings")
     draw(window, app)
