@@ -43,7 +43,7 @@ from qatviz.training.recovery import Recovery
 INPUT_SHAPES = {"mlp": (28, 28, 1), "lenet": (28, 28, 1)}
 MAX_VALUES = 20000
 BINS = 128
-ENDED = ("finished", "stopped", "failed")
+ENDED = ("finished", "stopped", "failed", "recorded")
 #: Accuracy on 1,000 examples, in the order of `MODES`.
 SCORES = (0.98, 0.97, 0.965, 0.96)
 

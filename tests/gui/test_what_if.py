@@ -238,5 +238,5 @@ def test_data_that_is_gone_is_said(recorded, launcher, qtbot, monkeypatch):
     heard = []
     launcher.evaluation_failed.connect(heard.append)
     launcher.evaluate(run.run, recorded, run.book)
-    qtbot.waitUntil(lambda: heard)
+    qtbot.waitUntil(lambda: bool(heard))
     assert "/gone.npz: no such file" in heard[0]
