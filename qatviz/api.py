@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
 
 import numpy as np
 
@@ -305,7 +305,13 @@ def _prepare(model: Any, data: Any, out: Optional[str], options: Dict[str, Any],
     if request.data is None:
         with about("data"):
             given_data = _dataset(data, request.validation_fraction, request.task)
-    return begin(request, shown, _print_notice, given_model, given_data)
+    notices: List[Notice] = []
+
+    def notify(notice: Notice) -> None:
+        _print_notice(notice)
+        notices.append(notice)
+
+    return begin(request, shown, notify, given_model, given_data)._replace(notices=tuple(notices))
 
 
 def _print_notice(notice: Notice) -> None:

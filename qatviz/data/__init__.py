@@ -3,6 +3,7 @@
 from qatviz.data.batches import BatchSchedule
 from qatviz.data.build import from_arrays
 from qatviz.data.dataset import Dataset
+from qatviz.data.notes import data_notes
 from qatviz.data.registry import FILE_FORMATS, NAMED_DATA, load
 from qatviz.data.summary import describe, format_description
 
@@ -11,6 +12,7 @@ __all__ = [
     "NAMED_DATA",
     "BatchSchedule",
     "Dataset",
+    "data_notes",
     "describe",
     "format_description",
     "from_arrays",

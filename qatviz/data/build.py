@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.checks import check_memory, convert_examples
-from qatviz.data.dataset import Dataset
+from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.split import random_split, stratified_split
 from qatviz.data.targets import convert_labels, convert_targets, infer_task
 from qatviz.errors import DataError
@@ -34,6 +34,7 @@ def from_arrays(
     seed: int = 0,
     where: Optional[Dict[str, str]] = None,
     task: Optional[str] = None,
+    pixels: Optional[bool] = None,
 ) -> Dataset:
     """Check and convert raw arrays, and hold out a part of them if no test part is given.
 
@@ -57,6 +58,9 @@ def from_arrays(
     task : str, optional
         ``"classification"`` or ``"regression"``. By default it is classification if there are `class_names`, and
         otherwise inferred from the training labels, see :func:`qatviz.data.targets.infer_task`.
+    pixels : bool, optional
+        True if integer examples are pixels; by default, uint8 images are, see
+        :func:`qatviz.data.checks.convert_examples`.
 
     Returns
     -------
@@ -71,12 +75,19 @@ def from_arrays(
     """
     names = {key: f"{source}: {key}" for key in ("x_train", "y_train", "x_test", "y_test")}
     names.update(where or {})
+    given, labels_given = np.asarray(train[0]), np.asarray(train[1])
+    assumed = Assumptions(
+        task=task is None and class_names is None,
+        is_index=labels_given.ndim == 1 or labels_given.shape[1:] == (1,),
+        held_out=validation_fraction if test is None else None,
+        integers=given.dtype.name if given.dtype.kind in "iu" else "",
+    )
     if task is None:
         task = CLASSIFICATION if class_names is not None else infer_task(train[1])
-    x_train = convert_examples(train[0], names["x_train"])
+    x_train = convert_examples(train[0], names["x_train"], pixels)
     labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
-        x_test = convert_examples(test[0], names["x_test"])
+        x_test = convert_examples(test[0], names["x_test"], pixels)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
     convert = _regression_targets if check_task(task) == REGRESSION else _class_labels
     converted, checked_names = convert(labels, class_names, source)
@@ -99,6 +110,7 @@ def from_arrays(
         source=source,
         class_names=checked_names,
         task=task,
+        assumed=assumed,
     )
 
 

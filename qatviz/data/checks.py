@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import contextmanager
-from typing import IO, Any, Iterator, List, Tuple
+from typing import IO, Any, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -119,17 +119,23 @@ def to_native_byte_order(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def convert_examples(array: Any, where: str) -> np.ndarray:
+def are_pixels(array: Any) -> bool:
+    """Return whether examples are inferred to be pixels: uint8 images. Other integers, and rows, are features."""
+    return bool(array.dtype == np.uint8 and array.ndim > 2)
+
+
+def convert_examples(array: Any, where: str, pixels: Optional[bool] = None) -> np.ndarray:
     """Convert examples to the form that `Dataset` requires.
 
     Parameters
     ----------
     array : ndarray
-        Shape [N, height, width, channels], [N, height, width] (one channel) or [N, features]. dtype uint8, a float type
-        (converted to float32), bool (converted to float32 0 and 1), or another integer type with all values in 0-255
-        (converted to uint8).
+        Shape [N, height, width, channels], [N, height, width] (one channel) or [N, features]. dtype uint8 (kept if they
+        are pixels), another integer or a float type (converted to float32), or bool (converted to float32 0 and 1).
     where : str
         Name in messages: file and key.
+    pixels : bool, optional
+        True if integers are pixels, which must have values in 0-255; by default, see `are_pixels`.
 
     Returns
     -------
@@ -151,18 +157,19 @@ def convert_examples(array: Any, where: str) -> np.ndarray:
             f"{where}: found shape {list(array.shape)}, which is empty; expected at least one example with at least "
             "one value"
         )
+    is_pixels = are_pixels(array) if pixels is None else pixels
     if array.ndim == 3:
         array = array[..., np.newaxis]
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if array.dtype.kind in "iu":
+    if array.dtype.kind in "iu" and is_pixels:
         return _pixels_from_integers(array, where)
-    if array.dtype.kind not in "fb":
-        raise DataError(f"{where}: found dtype {array.dtype}; expected uint8 pixels or floating-point values")
+    if array.dtype.kind not in "iufb":
+        raise DataError(f"{where}: found dtype {array.dtype}; expected numbers")
     return convert_to_float32(array, where)
 
 
 def _pixels_from_integers(array: np.ndarray, where: str) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
     lowest, highest = array.min(), array.max()
     if lowest < 0 or highest > 255:
         raise DataError(

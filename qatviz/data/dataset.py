@@ -1,8 +1,8 @@
 """Data set in memory: training and test part, read-only, for classification or regression."""
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -11,6 +11,30 @@ from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 
 # Bytes of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2**20
+
+
+class Assumptions(NamedTuple):
+    """Properties of a data set that nothing stated, so that they were inferred from the arrays.
+
+    Attributes
+    ----------
+    task : bool
+        True if the task was inferred from the labels.
+    is_index : bool
+        True if the labels are numbers of classes, False for one-hot rows and regression targets.
+    by_network : bool
+        True if the labels look like classes, but the network has a single output: the task is regression.
+    held_out : float or None
+        Fraction of the examples that was held out, as there is no test part.
+    integers : str
+        Name of the integer type of the given examples; empty if they have another type.
+    """
+
+    task: bool = False
+    is_index: bool = False
+    by_network: bool = False
+    held_out: Optional[float] = None
+    integers: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +48,7 @@ class Dataset:
     ----------
     name : str
         Short name for titles, such as ``"mnist-5k"``.
-    x_train, x_test : ndarray of uint8 or float32, shape [N, height, width, channels] or [N, features]
+    x_train, x_test : ndarray of uint8 or float32, shape [N, height, width, channels], [N, rows, columns], [N, features]
         Read-only. uint8 are pixels 0-255, fed to the network as ``x / 255``; float32 is fed unchanged.
     y_train, y_test : ndarray, read-only
         For classification int32 [N], class indices from 0 to ``num_classes - 1``; for regression float32 [N, outputs],
@@ -35,6 +59,7 @@ class Dataset:
         Origin, for the user: a path or a description.
     task : str
         ``"classification"`` or ``"regression"``.
+    assumed : Assumptions
     """
 
     name: str
@@ -45,6 +70,7 @@ class Dataset:
     class_names: Tuple[str, ...]
     source: str
     task: str = CLASSIFICATION
+    assumed: Assumptions = Assumptions()
     _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -68,10 +94,10 @@ class Dataset:
             object.__setattr__(self, name, view)
 
     def _check_part(self, part: str, images: np.ndarray, labels: np.ndarray) -> None:
-        if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 4):
+        if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 3, 4):
             raise DataError(
                 f"{self.source}: x_{part} is {images.dtype} of shape {images.shape}; expected uint8 or float32 of "
-                "shape [N, height, width, channels] or [N, features]"
+                "shape [N, height, width, channels], [N, rows, columns] or [N, features]"
             )
         if self.task == REGRESSION:
             self._check_targets(part, images, labels)
@@ -100,6 +126,25 @@ class Dataset:
             raise DataError(f"{self.source}: y_{part} has values that are not finite; expected none")
         if self.class_names:
             raise DataError(f"{self.source}: found class names {list(self.class_names)} for regression; expected none")
+
+    def with_input_shape(self, shape: Tuple[int, ...]) -> "Dataset":
+        """Return the same data with examples of this shape, if theirs differs in a last axis of length 1 only.
+
+        Otherwise, return the data set itself. Images of one channel are stored with or without an axis for it, as are
+        sequences of one feature.
+        """
+        if self.input_shape == tuple(shape) or not same_examples(self.input_shape, shape):
+            return self
+        x_train, x_test = (x.reshape((len(x), *shape)) for x in (self.x_train, self.x_test))
+        fitted = replace(self, x_train=x_train, x_test=x_test)
+        object.__setattr__(fitted, "_fingerprint", self.fingerprint)
+        return fitted
+
+    def as_regression(self) -> "Dataset":
+        """Return the same data with the numbers of the classes as regression targets."""
+        y_train, y_test = (y.astype(np.float32)[:, np.newaxis] for y in (self.y_train, self.y_test))
+        assumed = self.assumed._replace(by_network=True)
+        return replace(self, y_train=y_train, y_test=y_test, class_names=(), task=REGRESSION, assumed=assumed)
 
     @property
     def input_shape(self) -> Tuple[int, ...]:
@@ -141,3 +186,18 @@ class Dataset:
             fingerprint = digest.hexdigest()
             object.__setattr__(self, "_fingerprint", fingerprint)
         return fingerprint
+
+
+def same_examples(shape: Tuple[int, ...], other: Tuple[int, ...]) -> bool:
+    """Return whether two shapes of an example are equal, apart from a last axis of length 1 that one may lack."""
+    one, two = tuple(shape), tuple(other)
+    return one == two or one == (*two, 1) or (*one, 1) == two
+
+
+def is_regression_by_network(task: str, assumed: Assumptions, classes: int, outputs: int) -> bool:
+    """Return whether a network decides that labels, inferred to be classes, are numbers to predict.
+
+    It does if it has a single output and there are more than two classes. Two classes may also be told apart by a
+    single output.
+    """
+    return task == CLASSIFICATION and assumed.task and assumed.is_index and outputs == 1 and classes > 2

@@ -27,6 +27,7 @@ def load_npz(
     name: Optional[str] = None,
     source: Optional[str] = None,
     task: Optional[str] = None,
+    pixels: Optional[bool] = None,
 ) -> Dataset:
     """Load a data set from an .npz archive.
 
@@ -43,6 +44,8 @@ def load_npz(
         Name and origin of the data set; default: name and path of the file.
     task : str, optional
         Task; default: the task in the archive; without that, see :func:`qatviz.data.build.from_arrays`.
+    pixels : bool, optional
+        See :func:`qatviz.data.build.from_arrays`.
 
     Returns
     -------
@@ -81,6 +84,7 @@ def load_npz(
         seed,
         {"x_train": f"{path}: x{prefix}", "y_train": f"{path}: y{prefix}"},
         task,
+        pixels,
     )
 
 

@@ -2,12 +2,12 @@
 
 import difflib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional, Union
 
 from qatviz.asset_files import asset_path
 from qatviz.data.cifar import is_cifar10, load_cifar10
-from qatviz.data.dataset import Dataset
+from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.folder import EXTENSIONS, is_folder, load_folder
 from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
@@ -47,15 +47,15 @@ class FileFormat:
     matches : callable (path) -> bool
         Returns whether an existing path has this format; the first match in `FILE_FORMATS` is used.
     load : callable (path, validation_fraction, seed) -> Dataset
-    supports_regression : bool
-        True if `load` has a parameter `task`.
+    has_any_arrays : bool
+        True if it stores examples and labels of any kind, so that `load` has the parameters `task` and `pixels`.
     """
 
     name: str
     help: str
     matches: Callable[[str], bool]
     load: Callable[..., Dataset]
-    supports_regression: bool = False
+    has_any_arrays: bool = False
 
 
 def _load_mnist_5k(validation_fraction: float, seed: int) -> Dataset:
@@ -84,7 +84,11 @@ FILE_FORMATS = (
 
 
 def load(
-    spec: Union[str, "os.PathLike[str]"], validation_fraction: float = 0.2, seed: int = 0, task: Optional[str] = None
+    spec: Union[str, "os.PathLike[str]"],
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    task: Optional[str] = None,
+    pixels: Optional[bool] = None,
 ) -> Dataset:
     """Load a data set by name or by path.
 
@@ -100,6 +104,8 @@ def load(
     task : str, optional
         ``"classification"`` or ``"regression"``; by default, the task in the data, else the inferred one, see
         :func:`qatviz.data.build.from_arrays`.
+    pixels : bool, optional
+        True if integer examples are pixels; by default, uint8 images are.
 
     Returns
     -------
@@ -118,7 +124,8 @@ def load(
     for named in NAMED_DATA:
         if spec.replace("_", "-") == named.name.replace("_", "-"):
             if only_classes:
-                return named.load(validation_fraction, seed)
+                # Nothing is inferred: these data sets are known.
+                return replace(named.load(validation_fraction, seed), assumed=Assumptions())
             raise DataError(_no_regression(spec))
     path = os.path.expanduser(spec)
     if not os.path.exists(path):
@@ -127,8 +134,8 @@ def load(
         raise DataError(f"{path}: found a pipe or device; expected a file or directory")
     for file_format in FILE_FORMATS:
         if file_format.matches(path):
-            if file_format.supports_regression:
-                return file_format.load(path, validation_fraction, seed, task=task)
+            if file_format.has_any_arrays:
+                return file_format.load(path, validation_fraction, seed, task=task, pixels=pixels)
             if only_classes:
                 return file_format.load(path, validation_fraction, seed)
             raise DataError(_no_regression(path))
@@ -140,7 +147,7 @@ def load(
 
 
 def _no_regression(spec: str) -> str:
-    formats = ", ".join(kind.name for kind in FILE_FORMATS if kind.supports_regression)
+    formats = ", ".join(kind.name for kind in FILE_FORMATS if kind.has_any_arrays)
     return (
         f"{spec}: the task is 'regression', but the data has classes; expected the task {CLASSIFICATION!r}, or data in "
         f"one of the formats {formats}"

@@ -5,6 +5,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from qatviz.data.dataset import Dataset
+from qatviz.data.notes import data_notes
 from qatviz.metric import REGRESSION
 
 Rows = List[Dict[str, Any]]
@@ -13,12 +14,6 @@ Rows = List[Dict[str, Any]]
 _ROWS = 1024
 # Maximum number of outputs that are listed.
 _OUTPUTS_SHOWN = 20
-# Examples per class; with fewer, the labels may be regression targets.
-_FEW_EXAMPLES = 4
-# Outputs of an untrained network are of the order of 1; targets larger or smaller by this factor slow down training.
-_MAX_SCALE = 100.0
-# The representable range contains 0. If all targets are far from 0, few of the 256 codes represent them.
-_CODES, _FEW_CODES = 256, 64
 
 
 def describe(dataset: Dataset) -> Dict[str, Any]:
@@ -35,7 +30,8 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         (str), `pixel_scale` (float), `num_classes` (int), `classes` (list of dict with `name` and the counts `train`,
         `test`; empty for regression), `targets` (list with a dict per regression target, with `train` and `test`: dict
         with `min`, `max`, `mean`, `std`; empty for classification), `train` and `test` (dict with `examples`, `min`,
-        `max`, `mean`, in units of the stored values), `notes` (list of str: likely mistakes).
+        `max`, `mean`, in units of the stored values), `notes` (list of str: texts of
+        :func:`qatviz.data.notes.data_notes`).
     """
     n_classes = dataset.num_classes
     is_regression = dataset.task == REGRESSION
@@ -66,7 +62,8 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         "train": _statistics(dataset.x_train),
         "test": _statistics(dataset.x_test),
     }
-    summary["notes"] = (_target_notes(summary) if is_regression else _class_notes(summary)) + _example_notes(summary)
+    values = summary["train"]
+    summary["notes"] = [note.text for note in data_notes(dataset, (values["min"], values["max"]))]
     return summary
 
 
@@ -127,68 +124,3 @@ def _target_statistics(targets: np.ndarray) -> Rows:
     exact = targets.astype(np.float64)
     rows = zip(exact.min(axis=0), exact.max(axis=0), exact.mean(axis=0), exact.std(axis=0))
     return [dict(zip(("min", "max", "mean", "std"), map(float, row))) for row in rows]
-
-
-def _class_notes(summary: Dict[str, Any]) -> List[str]:
-    notes = []
-    for part in ("train", "test"):
-        absent = [entry["name"] for entry in summary["classes"] if entry[part] == 0]
-        if absent:
-            notes.append(
-                f"no {part} examples for {len(absent)} of {summary['num_classes']} classes: "
-                f"{', '.join(absent[:5]) + (' ...' if absent[5:] else '')}"
-            )
-    if summary["num_classes"] * _FEW_EXAMPLES > summary["train"]["examples"] and summary["num_classes"] > 20:
-        notes.append(
-            f"{summary['num_classes']:,} classes for {summary['train']['examples']:,} examples: if the labels are "
-            "regression targets, set the task to regression"
-        )
-    return notes
-
-
-def _target_notes(summary: Dict[str, Any]) -> List[str]:
-    notes = []
-    parts = [entry["train"] for entry in summary["targets"]]
-    constant = [str(index) for index, part in enumerate(parts) if part["min"] == part["max"]]
-    if constant:
-        notes.append(
-            "all training examples have the same target for output "
-            f"{', '.join(constant[:5]) + (' ...' if constant[5:] else '')}"
-        )
-    for index, part in enumerate(parts):
-        n_codes = _CODES * (part["max"] - part["min"]) / (max(part["max"], 0.0) - min(part["min"], 0.0) or 1.0)
-        if 0 < n_codes < _FEW_CODES:
-            notes.append(
-                f"targets of output {index} are between {part['min']:.5g} and {part['max']:.5g}, far from 0, which the "
-                f"representable range includes: only about {n_codes:.0f} of {_CODES} codes represent them; subtract "
-                "their mean"
-            )
-            break
-    size = max(max(abs(part["min"]), abs(part["max"])) for part in parts)
-    if not 1 / _MAX_SCALE <= size <= _MAX_SCALE:
-        notes.append(
-            f"the largest absolute target is {size:.4g}, while outputs of an untrained network are of the order of 1: "
-            "divide the targets by their standard deviation to train faster"
-        )
-    return notes
-
-
-def _example_notes(summary: Dict[str, Any]) -> List[str]:
-    notes = []
-    values = summary["train"]
-    if summary["dtype"] == "float32" and values["min"] >= 0 and 2 < values["max"] <= 255:
-        notes.append(
-            f"floating-point values reach {values['max']:g} and are fed unchanged: if they are pixels, store them as "
-            "uint8 or divide them by 255"
-        )
-    if summary["dtype"] == "uint8" and values["max"] <= 1:
-        notes.append(
-            f"integer values reach only {values['max']:g} of 255 and are divided by 255: if they are not pixels, store "
-            "them as float32"
-        )
-    if values["min"] == values["max"]:
-        notes.append("all training examples are identical")
-    shape = summary["input_shape"]
-    if len(shape) == 3 and shape[0] in (1, 3) and shape[2] > 4:
-        notes.append(f"images are {shape[0]} pixels high with {shape[2]} channels: expected channels last, not first")
-    return notes

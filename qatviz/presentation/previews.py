@@ -4,6 +4,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.data.dataset import Assumptions
 from qatviz.number_format import shape_text
 
 REGRESSION = "regression"
@@ -41,7 +42,8 @@ class DataInfo(NamedTuple):
     train_counts, test_counts : np.ndarray
         int64: number of examples in each group.
     notes : tuple of str
-        Properties that may be unintended, and simplifications of the preview.
+        Notes on the data set, and simplifications of the preview.
+    assumed : qatviz.data.dataset.Assumptions
     """
 
     name: str
@@ -58,6 +60,7 @@ class DataInfo(NamedTuple):
     train_counts: np.ndarray
     test_counts: np.ndarray
     notes: Tuple[str, ...] = ()
+    assumed: Assumptions = Assumptions()
 
     @property
     def is_regression(self) -> bool:
@@ -119,6 +122,7 @@ def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, n
         counts[0],
         counts[1],
         tuple(notes) + shown,
+        dataset.assumed,
     )
 
 

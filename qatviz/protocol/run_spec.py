@@ -7,7 +7,7 @@ from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.checks import memory_limit
 from qatviz.errors import NetworkError, RecordError
-from qatviz.metric import REGRESSION, Metric, metric_of
+from qatviz.metric import CLASSIFICATION, REGRESSION, Metric, metric_of
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import element_count
@@ -82,6 +82,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         StartSettings(self.batch_size, self.optimizer, self.seed, self.steps)
+        object.__setattr__(self, "dataset", self.dataset.with_input_shape(self.network.input_shape))
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError(
                 f"network {self.network.name!r} expects examples of shape {tuple(self.network.input_shape)}, but "
@@ -179,6 +180,7 @@ def _check_output(network: Network, dataset: Dataset) -> None:
         raise NetworkError(
             f"network {network.name!r}: layer {network.output!r} has the output shape {shape}, but {dataset.name} "
             f"has {dataset.num_outputs} {'numbers to predict' if is_regression else 'classes'}"
+            f"{_task_hint(dataset)}"
         )
     if is_regression and isinstance(network.layer(network.output), Softmax):
         raise NetworkError(
@@ -198,6 +200,14 @@ def _check_memory(network: Network, batch_size: int) -> None:
             f"network {network.name!r}: training it needs at least {needed:,} bytes of memory for "
             f"{network.parameter_count:,} parameters and batches of {batch_size}; available: {limit:,}"
         )
+
+
+def _task_hint(dataset: Dataset) -> str:
+    """Return the option that changes the task, if it was inferred."""
+    if not dataset.assumed.task:
+        return ""
+    other = CLASSIFICATION if dataset.task == REGRESSION else REGRESSION
+    return f" (inferred from the labels; set the task to {other} if they are something else)"
 
 
 def _check_parameters(network: Network, parameters: Arrays) -> None:

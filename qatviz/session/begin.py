@@ -9,7 +9,9 @@ import numpy as np
 from qatviz import data
 from qatviz.atomic_files import atomic_file
 from qatviz.data import Dataset
+from qatviz.data.dataset import is_regression_by_network
 from qatviz.errors import DataError, NetworkError, about
+from qatviz.metric import REGRESSION
 from qatviz.network import zoo
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
@@ -77,6 +79,8 @@ def begin(
     chosen, loaded = _load(request, model, dataset)
     for note in chosen.notes:
         notify(Notice(note))
+    for data_note in data.data_notes(loaded):
+        notify(Notice(*data_note))
     data_spec = ARRAYS if request.data is None or dataset is not None else absolute_source(request.data)
     data_file = ""
     if dataset is not None and request.out is not None and _nbytes(loaded) <= DATA_FILE_BYTES:
@@ -276,6 +280,19 @@ def new_spec(
 
 
 def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:
+    """Return model and data; the model decides on the task if it contradicts the inferred one."""
+    chosen, loaded = _load_as_inferred(request, model, dataset)
+    outputs = chosen.network.num_outputs
+    if is_regression_by_network(loaded.task, loaded.assumed, loaded.num_classes, outputs):
+        if dataset is None and request.data is not None:  # split as when the run is resumed, whose task is known
+            loaded = data.load(request.data, request.validation_fraction, task=REGRESSION)
+            loaded = replace(loaded, assumed=loaded.assumed._replace(by_network=True))
+        else:
+            loaded = loaded.as_regression()
+    return chosen, loaded
+
+
+def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:
     if dataset is None:
         with about("data"):
             if request.data is None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from qatviz import data as data_sets
 from qatviz.atomic_files import atomic_file
 from qatviz.errors import RecordError, about
 from qatviz.network.graph import Network
@@ -21,7 +20,7 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.prepared import Notice, Notify, ignore
-from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
+from qatviz.session.recorded_data import recorded_data
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
 from qatviz.telemetry.record.reader import RecordReader
@@ -95,11 +94,7 @@ def recorded_state(
         reader = RunRecord.read(os.path.expanduser(directory))
     description = reader.description
     with about("data"):
-        dataset = data_sets.load(
-            data or str(description.get("data", DEFAULT_DATA)),
-            description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION),
-            task=description.get("task"),
-        )
+        dataset = recorded_data(description, data)
     spec = RunSpec.from_description(description, dataset)
     with about("checkpoint"):
         state, _ = starting_point(reader, spec.book, checkpoint, notify)

@@ -3,6 +3,8 @@
 from functools import lru_cache
 from typing import NamedTuple, Optional, Tuple
 
+from qatviz.data.dataset import is_regression_by_network, same_examples
+from qatviz.data.notes import BY_NETWORK
 from qatviz.errors import NetworkError
 from qatviz.network import zoo
 from qatviz.network.graph import Network
@@ -92,11 +94,17 @@ def zoo_problem(name: str, data: Optional[DataInfo]) -> str:
     return ""
 
 
+def fit_note(network: Network, data: DataInfo) -> str:
+    """Return a note on a network that fits the data: what it decides about the data, if anything."""
+    decides = is_regression_by_network(data.task, data.assumed, data.outputs, network.num_outputs)
+    return "Fits the data" + (f": {BY_NETWORK}" if decides else "")
+
+
 def mismatch_reason(network: Network, data: DataInfo) -> str:
     """Return the reason why ``network`` can't be trained on ``data``, with remedies; empty if it can."""
     takes, shape = tuple(network.input_shape), tuple(data.input_shape)
     output = network.shapes[network.output]
-    if takes != shape:
+    if not same_examples(takes, shape):
         return (
             f"takes {example_text(takes)} per example, but {data.name} has {example_text(shape)}: choose data of that "
             "size, or a model for it"
@@ -107,6 +115,8 @@ def mismatch_reason(network: Network, data: DataInfo) -> str:
             f"layer {network.output!r} outputs {shape_text(output)} for each example, but {data.name} has {wanted}: "
             "expected a single row of numbers"
         )
+    if is_regression_by_network(data.task, data.assumed, data.outputs, network.num_outputs):
+        return ""
     if network.num_outputs != data.outputs:
         return (
             f"layer {network.output!r} outputs {network.num_outputs:,} numbers, but {data.name} has {wanted}: choose "

@@ -4,7 +4,6 @@ import os
 from dataclasses import replace
 from typing import Any, List, Tuple
 
-from qatviz import data
 from qatviz.errors import RecordError, SettingError, about
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledCommand, SettingsCommand
 from qatviz.protocol.reasons import SaveKind, SaveReason
@@ -15,9 +14,9 @@ from qatviz.session.changes import check_change
 from qatviz.session.checkpoints import rewind_record, starting_point
 from qatviz.session.prepared import Notify, Prepared, ignore
 from qatviz.session.recorded import read_past
+from qatviz.session.recorded_data import recorded_data
 from qatviz.session.request import (
     DEFAULT_DATA,
-    DEFAULT_VALIDATION_FRACTION,
     ContinuationRequest,
     ForkRequest,
     ResumeRequest,
@@ -86,11 +85,7 @@ def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: 
     placement = placement_of(request)
     with about("directory"), reading(reader.path):  # checksums detect damage, not invalid content
         with about("data"):
-            dataset = data.load(
-                source,
-                description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION),
-                task=description.get("task"),
-            )
+            dataset = recorded_data(description, source)
         plan = reader.plan()
         spec = RunSpec.from_description(
             description,

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from qatviz.data import FILE_FORMATS, NAMED_DATA, describe, format_description, from_arrays, load
+from qatviz.data import FILE_FORMATS, NAMED_DATA, data_notes, describe, format_description, from_arrays, load
 from qatviz.errors import DataError, SettingError
 
 
@@ -36,7 +36,7 @@ def test_the_mean_of_many_rows(monkeypatch):
     "x, note",
     [
         (np.linspace(0, 255, 40).reshape(20, 2), "floating-point values reach 255 and are fed unchanged"),
-        (np.arange(40).reshape(20, 2) % 2, "integer values reach only 1 of 255"),
+        (np.arange(80, dtype=np.uint8).reshape(20, 2, 2) % 2, "integer values reach only 1 of 255"),
         (np.ones((20, 2)), "all training examples are identical"),
         (np.linspace(0, 1, 20 * 3 * 8 * 8).reshape(20, 3, 8, 8), "images are 3 pixels high with 8 channels"),
         (np.linspace(-3, 3, 40).reshape(20, 2), None),
@@ -44,8 +44,38 @@ def test_the_mean_of_many_rows(monkeypatch):
     ],
 )
 def test_likely_mistakes_are_noted(x, note):
-    notes = describe(from_arrays("n", "s", (x, np.arange(20) % 2)))["notes"]
-    assert (not notes) if note is None else notes[0].startswith(note)
+    dataset = from_arrays("n", "s", (x, np.arange(20) % 2))
+    mistakes = [found.text for found in data_notes(dataset) if found.is_mistake]
+    assert (not mistakes) if note is None else mistakes[0].startswith(note)
+
+
+@pytest.mark.parametrize(
+    "x, y, notes",
+    [
+        (
+            np.arange(80, dtype=np.uint8).reshape(20, 2, 2),
+            np.arange(20) % 2,
+            ["uint8 images) and scaled by 1/255; store them as float32", "whole numbers, so that they are 2 classes"],
+        ),
+        (
+            np.arange(40).reshape(20, 2),
+            np.eye(2)[np.arange(20) % 2],
+            ["features (int64 rows) from 0 to 39 and fed unchanged", "one-hot rows, so that they are 2 classes"],
+        ),
+        (np.linspace(-1, 1, 40).reshape(20, 2), np.linspace(-1, 1, 20), ["not whole numbers, so that they are regr"]),
+    ],
+)
+def test_what_was_inferred_is_noted_with_the_way_to_change_it(x, y, notes):
+    inferred = [note.text for note in data_notes(from_arrays("n", "s", (x, y))) if not note.is_mistake]
+    assert len(inferred) == len(notes) + 1
+    assert all(part in note for part, note in zip(notes, inferred))
+    assert "4 of 20 examples were chosen at random and held out (validation fraction 0.2)" in inferred[-1]
+    stated = from_arrays("n", "s", (x / 255.0, y), (x / 255.0, y), task="regression")
+    assert not [note for note in data_notes(stated) if not note.is_mistake]
+
+
+def test_nothing_is_inferred_about_a_named_data_set():
+    assert data_notes(load("mnist-5k")) == ()
 
 
 def test_classes_without_examples_are_noted(digits):
@@ -72,9 +102,9 @@ def test_the_text_has_every_class_and_note(digits):
     ).split("\n")
     assert lines[0] == "name from place"
     assert lines[1] == "examples   6x5x1 uint8, fed to the network as x / 255"
-    assert lines[-1].split() == ["four!", "10", "10"] and len({len(line) for line in lines[-5:]}) == 1
+    assert lines[-2].split() == ["four!", "10", "10"] and len({len(line) for line in lines[-6:-1]}) == 1
     noted = format_description(describe(from_arrays("n", "s", (np.ones((20, 2)), np.arange(20) % 2))))
-    assert noted.split("\n")[-1] == "note: all training examples are identical"
+    assert "note: all training examples are identical" in noted.split("\n")
 
 
 def test_named_data_and_formats_are_listed_for_help_texts():

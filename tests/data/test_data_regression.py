@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qatviz.data import Dataset, describe, format_description, from_arrays, load
+from qatviz.data import Dataset, data_notes, describe, format_description, from_arrays, load
 from qatviz.data.split import random_split
 from qatviz.data.targets import convert_targets, infer_task
 from qatviz.errors import DataError, SettingError
@@ -273,7 +273,7 @@ def test_the_summary_agrees_with_numpy_and_is_json():
 
 def test_a_long_list_of_outputs_is_cut_off():
     lines = format_description(describe(build(X[:, :1] * np.arange(1, 51)))).split("\n")
-    assert lines[-1] == "and 30 more" and len(lines) < 30
+    assert "and 30 more" in lines and len(lines) < 30
 
 
 @pytest.mark.parametrize(
@@ -289,11 +289,13 @@ def test_a_long_list_of_outputs_is_cut_off():
     ],
 )
 def test_likely_mistakes_are_noted(y, note):
-    notes = describe(build(y))["notes"]
-    assert not notes if note is None else re.match(note, notes[0])
+    mistakes = [found.text for found in data_notes(build(y)) if found.is_mistake]
+    assert not mistakes if note is None else re.match(note, mistakes[0])
 
 
 def test_classes_with_few_examples_may_be_targets():
     x = np.random.RandomState(0).rand(120, 3)
     notes = describe(build(np.arange(120.0) // 2, (x, np.arange(120.0) // 2), x))["notes"]
-    assert notes == ["60 classes for 120 examples: if the labels are regression targets, set the task to regression"]
+    assert notes[:1] == [
+        "60 classes for 120 examples: if the labels are regression targets, set the task to regression"
+    ]

@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.widgets.theme import Theme
 
-GOOD, WARNING, BAD = "good", "warning", "bad"
+NOTE, GOOD, WARNING, BAD = "muted", "good", "warning", "bad"
 
 
 class Banner(QtWidgets.QFrame):

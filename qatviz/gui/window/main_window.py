@@ -19,7 +19,7 @@ from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.panels.tensor.panel import TensorPanel
 from qatviz.gui.widgets import icons
-from qatviz.gui.widgets.banner import BAD, GOOD, WARNING, Banner
+from qatviz.gui.widgets.banner import BAD, GOOD, NOTE, WARNING, Banner
 from qatviz.gui.widgets.controls.scope_box import ScopeBox
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import THEMES, Theme
@@ -116,9 +116,11 @@ class MainWindow(RunWindow):
                 prepared.run.send(Evaluate())
         if prepared.directory:
             self.recent.add(prepared.directory)
-        warnings = [notice.text for notice in prepared.notices if notice.is_warning]
-        if warnings:
-            self.banner.show_message("\n".join(warnings), WARNING)
+        if prepared.notices:
+            texts = [notice.text for notice in sorted(prepared.notices, key=lambda notice: not notice.is_warning)]
+            level = WARNING if any(notice.is_warning for notice in prepared.notices) else NOTE
+            more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+            self.banner.show_message(texts[0] + more, level, "\n\n".join(texts) if more else "")
         self._on_state()
         self._focus_tiles()
 

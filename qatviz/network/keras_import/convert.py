@@ -117,6 +117,8 @@ def _checked_input_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
         allowed = "a shape without unknown axes; pass it as input_shape"
         raise UnknownInputShape(str(checks.invalid_value(where, declared, allowed)))
     shape = checks.shape(where, declared if given is None else given)
+    if declared is not None and len(declared) == len(shape) - 1 and shape[-1] == 1:
+        shape = shape[:-1]  # images of one channel, for which the model has no axis
     if declared is not None and (
         len(declared) != len(shape) or any(axis not in (None, own) for axis, own in zip(declared, shape))
     ):

@@ -83,6 +83,7 @@ _NEUTRAL = {
     "threshold": 0,
     "synchronized": False,
     "input_dtype": None,
+    "quantization_config": None,
 }
 
 

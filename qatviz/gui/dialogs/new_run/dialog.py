@@ -24,6 +24,7 @@ from qatviz.session.model_info import (
     DataQuestion,
     ModelInfo,
     ModelQuestion,
+    fit_note,
     mismatch_reason,
     zoo_network_for,
     zoo_problem,
@@ -158,7 +159,7 @@ class NewRunDialog(QtWidgets.QDialog):
             if unfit:
                 problems.setdefault("network", unfit)
             elif wanted.model is not None:
-                notes["network"] = "Fits the data"
+                notes["network"] = fit_note(network, self.data)
         if self._data_problem is not None:
             problems.setdefault(field_of(self._data_problem.field, "data"), str(self._data_problem))
         self.form.show_notes(problems, notes)

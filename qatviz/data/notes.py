@@ -1,0 +1,157 @@
+"""Notes on a data set: likely mistakes in it, and what was inferred because nothing stated it.
+
+The command line, the window and the API show these notes, and none of their own.
+"""
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.data.dataset import Dataset
+from qatviz.metric import REGRESSION
+
+# Examples per class; with fewer, the labels may be regression targets.
+_FEW_EXAMPLES = 4
+# Outputs of an untrained network are of the order of 1; targets larger or smaller by this factor slow down training.
+_MAX_SCALE = 100.0
+# The representable range contains 0. If all targets are far from 0, few of the 256 codes represent them.
+_CODES, _FEW_CODES = 256, 64
+
+
+#: Note on labels that look like classes, for a network that decides that they are not.
+BY_NETWORK = (
+    "the network has a single output, so that the labels, whole numbers, are regression targets; set the task to "
+    "classification if they are classes"
+)
+
+
+class Note(NamedTuple):
+    """Note on a data set; a likely mistake, or an inferred property."""
+
+    text: str
+    is_mistake: bool
+
+
+def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = None) -> Tuple[Note, ...]:
+    """Return the notes on a data set, likely mistakes first.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    value_range : (float, float), optional
+        Smallest and largest value of the training examples, if already known.
+    """
+    x = dataset.x_train
+    low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
+    mistakes = _targets(dataset) if dataset.task == REGRESSION else _classes(dataset)
+    mistakes += _examples(dataset, low, high)
+    inferred = _scaling(dataset, low, high) + _task(dataset) + _held_out(dataset)
+    return tuple(Note(text, True) for text in mistakes) + tuple(Note(text, False) for text in inferred)
+
+
+# Inferred properties
+
+
+def _scaling(dataset: Dataset, low: float, high: float) -> List[str]:
+    if dataset.assumed.integers and dataset.x_train.dtype == np.uint8:
+        return ["examples are pixels (uint8 images) and scaled by 1/255; store them as float32 to feed other values"]
+    if dataset.assumed.integers:
+        return [
+            f"examples are features ({dataset.assumed.integers} "
+            f"{'rows' if len(dataset.input_shape) == 1 else 'values'}) from {low:g} to {high:g} and fed unchanged; if "
+            "they are pixels, divide them by 255, or store images as uint8"
+        ]
+    return []
+
+
+def _task(dataset: Dataset) -> List[str]:
+    assumed, is_regression = dataset.assumed, dataset.task == REGRESSION
+    if assumed.by_network:
+        return [BY_NETWORK]
+    if not assumed.task:
+        return []
+    if is_regression:
+        return ["the labels are not whole numbers, so that they are regression targets"]
+    found = "whole numbers" if assumed.is_index else "one-hot rows"
+    return [
+        f"the labels are {found}, so that they are {dataset.num_classes:,} classes; set the task to regression if they "
+        "are numbers to predict"
+    ]
+
+
+def _held_out(dataset: Dataset) -> List[str]:
+    if dataset.assumed.held_out is None:
+        return []
+    count, total = len(dataset.x_test), len(dataset.x_test) + len(dataset.x_train)
+    return [
+        f"the data has no test part: {count:,} of {total:,} examples were chosen at random and held out (validation "
+        f"fraction {dataset.assumed.held_out:g})"
+    ]
+
+
+# Likely mistakes
+
+
+def _classes(dataset: Dataset) -> List[str]:
+    notes, names = [], dataset.class_names
+    for part, labels in (("train", dataset.y_train), ("test", dataset.y_test)):
+        counts = np.bincount(labels, minlength=len(names))
+        absent = [name for name, count in zip(names, counts) if count == 0]
+        if absent:
+            notes.append(
+                f"no {part} examples for {len(absent)} of {len(names)} classes: "
+                f"{', '.join(absent[:5]) + (' ...' if absent[5:] else '')}"
+            )
+    if len(names) * _FEW_EXAMPLES > len(dataset.y_train) and len(names) > 20:
+        notes.append(
+            f"{len(names):,} classes for {len(dataset.y_train):,} examples: if the labels are regression targets, set "
+            "the task to regression"
+        )
+    return notes
+
+
+def _targets(dataset: Dataset) -> List[str]:
+    notes = []
+    lows, highs = (getattr(dataset.y_train, name)(axis=0).astype(np.float64).tolist() for name in ("min", "max"))
+    constant = [str(index) for index, (low, high) in enumerate(zip(lows, highs)) if low == high]
+    if constant:
+        notes.append(
+            "all training examples have the same target for output "
+            f"{', '.join(constant[:5]) + (' ...' if constant[5:] else '')}"
+        )
+    for index, (low, high) in enumerate(zip(lows, highs)):
+        n_codes = _CODES * (high - low) / (max(high, 0.0) - min(low, 0.0) or 1.0)
+        if 0 < n_codes < _FEW_CODES:
+            notes.append(
+                f"targets of output {index} are between {low:.5g} and {high:.5g}, far from 0, which the "
+                f"representable range includes: only about {n_codes:.0f} of {_CODES} codes represent them; subtract "
+                "their mean"
+            )
+            break
+    size = float(np.abs(lows + highs).max())
+    if not 1 / _MAX_SCALE <= size <= _MAX_SCALE:
+        notes.append(
+            f"the largest absolute target is {size:.4g}, while outputs of an untrained network are of the order of 1: "
+            "divide the targets by their standard deviation to train faster"
+        )
+    return notes
+
+
+def _examples(dataset: Dataset, low: float, high: float) -> List[str]:
+    notes = []
+    is_float, shape = dataset.x_train.dtype == np.float32, dataset.input_shape
+    if is_float and not dataset.assumed.integers and low >= 0 and 2 < high <= 255:
+        notes.append(
+            f"floating-point values reach {high:g} and are fed unchanged: if they are pixels, store them as uint8 or "
+            "divide them by 255"
+        )
+    if not is_float and high <= 1:
+        notes.append(
+            f"integer values reach only {high:g} of 255 and are divided by 255: if they are not pixels, store "
+            "them as float32"
+        )
+    if low == high:
+        notes.append("all training examples are identical")
+    if len(shape) == 3 and shape[0] in (1, 3) and shape[2] > 4:
+        notes.append(f"images are {shape[0]} pixels high with {shape[2]} channels: expected channels last, not first")
+    return notes

@@ -1,0 +1,33 @@
+"""Data of a recorded run, loaded again."""
+
+from typing import Any, Mapping, Optional
+
+from qatviz import data
+from qatviz.data import Dataset
+from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
+
+
+def recorded_data(description: Mapping[str, Any], source: Optional[str] = None) -> Dataset:
+    """Return the data set of a recorded run; `RunSpec.from_description` compares its fingerprint.
+
+    Parameters
+    ----------
+    description : dict
+        Description of the run.
+    source : str, optional
+        Current path of the data, if it is not the recorded one.
+    """
+    source = source or str(description.get("data", DEFAULT_DATA))
+    fraction = description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION)
+    task, fingerprint = description.get("task"), description.get("data_fingerprint")
+    dataset = data.load(source, fraction, task=task)
+    if dataset.fingerprint != fingerprint and dataset.assumed.integers and _could_be_pixels(dataset):
+        # Until version 0.2, all integers were taken for pixels.
+        before = data.load(source, fraction, task=task, pixels=True)
+        if before.fingerprint == fingerprint:
+            return before
+    return dataset
+
+
+def _could_be_pixels(dataset: Dataset) -> bool:
+    return all(x.min() >= 0 and x.max() <= 255 for x in (dataset.x_train, dataset.x_test))

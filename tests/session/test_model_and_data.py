@@ -1,0 +1,155 @@
+"""What is inferred about data, and what the model decides: the same, and said alike, through every door."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import qatviz
+from qatviz import data as data_sets
+from qatviz.cli import main
+from qatviz.data import checks
+from qatviz.errors import NetworkError, RecordError
+from qatviz.metric import REGRESSION, RMSE
+from qatviz.session.begin import begin
+from qatviz.session.inspection import inspect_data
+from qatviz.session.model_info import DataQuestion, fit_note, mismatch_reason
+from qatviz.session.prepare import prepare
+from qatviz.session.request import NewRunRequest, ResumeRequest
+from qatviz.settings import RunSettings
+
+layers = tf.keras.layers
+QUICK = RunSettings(evaluation_interval=0, snapshot_interval=3600.0)
+
+
+@pytest.fixture(autouse=True)
+def in_graph():
+    with tf.Graph().as_default(), tf.Session().as_default():
+        tf.set_random_seed(0)
+        yield
+
+
+def sums():
+    """Rows of six small integers, and whether the first two exceed the next two."""
+    x = np.random.RandomState(3).randint(0, 12, (600, 6))
+    return x, (x[:, 0] + x[:, 1] > x[:, 2] + x[:, 3]).astype(np.int64)
+
+
+def comparing_model():
+    """A model with weights that compare such rows without an error."""
+    model = tf.keras.Sequential([layers.Dense(2, activation="relu", input_shape=(6,)), layers.Dense(2)])
+    difference = np.float32([1, 1, -1, -1, 0, 0])
+    model.set_weights(
+        [np.stack([difference, -difference], axis=1), np.zeros(2), np.float32([[0, 1], [1, 0]]), np.float32([0.5, 0])]
+    )
+    return model
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int16])
+def test_integer_rows_are_fed_as_they_are(dtype, capsys):
+    x, y = sums()
+    trained = qatviz.train(comparing_model(), (x.astype(dtype), y), steps=0, quiet=True)
+    assert trained.scores["float"] == 1.0 and trained.scores["quantized"] > 0.95
+    said = capsys.readouterr().err
+    assert f"features ({np.dtype(dtype).name} rows) from 0 to 11 and fed unchanged" in said
+
+
+def images(tmp_path):
+    random = np.random.RandomState(0)
+    y = np.arange(60) % 3
+    x = (random.randint(0, 60, (60, 8, 8)) + 60 * y[:, None, None]).astype(np.uint8)
+    np.savez(str(tmp_path / "shades.npz"), x=x, y=y)
+    return str(tmp_path / "shades.npz"), (x, y)
+
+
+def noted(text):
+    return [line.partition(": ")[2] for line in text.splitlines() if line.startswith(("note: ", "warning: "))]
+
+
+def test_every_door_gives_the_same_notes(tmp_path, capsys):
+    path, arrays = images(tmp_path)
+    notes = data_sets.describe(data_sets.load(path))["notes"]
+    assert [note.split()[0:3] for note in notes] == [
+        ["examples", "are", "pixels"],
+        ["the", "labels", "are"],
+        ["the", "data", "has"],
+    ]
+    assert main(["data", path]) == 0
+    assert noted(capsys.readouterr().out) == notes
+    assert main(["train", "--network", "mlp", "--data", path, "--steps", "1", "--quiet"]) == 0
+    assert noted(capsys.readouterr().err) == notes
+    qatviz.train("mlp", arrays, steps=1, quiet=True)
+    assert noted(capsys.readouterr().err) == notes
+    assert list(inspect_data(DataQuestion(path)).notes[: len(notes)]) == notes
+    found = []
+    prepare(NewRunRequest(network="mlp", data=path), notify=found.append).run.discard()
+    assert [notice.text for notice in found] == notes and not any(notice.is_warning for notice in found)
+
+
+def whole_numbers(tmp_path):
+    x = np.random.RandomState(16).rand(400, 6)
+    y = np.floor(64 * x[:, 0] + 32 * x[:, 1])
+    np.savez(str(tmp_path / "ages.npz"), x=x, y=y)
+    return str(tmp_path / "ages.npz"), (x, y)
+
+
+def regressor(units=1):
+    return tf.keras.Sequential([layers.Dense(8, activation="relu", input_shape=(6,)), layers.Dense(units)])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_a_network_with_one_output_decides_that_whole_numbers_are_targets(tmp_path, dtype, capsys):
+    _, (x, y) = whole_numbers(tmp_path)
+    out = str(tmp_path / "run")
+    trained = qatviz.train(regressor(), (x, y.astype(dtype)), out=out, steps=2, quiet=True)
+    assert trained.outcome.metric is RMSE and trained.scores["float"] > 1
+    assert "the network has a single output" in capsys.readouterr().err
+    prepare(ResumeRequest(directory=out)).run.discard()
+
+
+def test_the_decision_holds_for_files_when_resumed_and_in_the_window(tmp_path):
+    path, _ = whole_numbers(tmp_path)
+    regressor().save(str(tmp_path / "model.h5"))
+    out, found = str(tmp_path / "run"), []
+    request = NewRunRequest(network=None, model=str(tmp_path / "model.h5"), data=path, out=out, steps=1, run=QUICK)
+    prepared = begin(request, notify=found.append)
+    spec = prepared.run.spec
+    prepared.run.discard()
+    assert spec.dataset.task == REGRESSION and any("a single output" in notice.text for notice in found)
+    assert sorted(np.concatenate([spec.dataset.y_train, spec.dataset.y_test])[:, 0]) == sorted(np.load(path)["y"])
+    info = inspect_data(DataQuestion(path))
+    assert mismatch_reason(spec.network, info) == "" and "a single output" in fit_note(spec.network, info)
+    trained = qatviz.train(str(tmp_path / "model.h5"), path, out=str(tmp_path / "other"), steps=1, quiet=True)
+    assert trained.outcome.metric is RMSE
+    prepare(ResumeRequest(directory=str(tmp_path / "other"))).run.discard()
+
+
+def test_what_the_model_cannot_decide_names_the_option(tmp_path):
+    _, (x, y) = whole_numbers(tmp_path)
+    with pytest.raises(NetworkError, match="inferred from the labels; set the task to regression"):
+        qatviz.train(regressor(2), (x, y), steps=0)
+    with pytest.raises(NetworkError, match="has 2 classes .*set the task to regression"):
+        qatviz.train(regressor(1), (x, y > 40), steps=0)
+    with pytest.raises(NetworkError, match=r"1 numbers to predict .*set the task to classification"):
+        qatviz.train(regressor(2), (x, y + 0.5), steps=0)
+    with pytest.raises(NetworkError, match="has 9. classes$"):
+        qatviz.train(regressor(), (x, y), steps=0, task="classification")
+
+
+def test_records_of_runs_that_took_all_integers_for_pixels_are_resumed(tmp_path, monkeypatch):
+    """Until version 0.2."""
+    x, y = sums()
+    np.savez(str(tmp_path / "rows.npz"), x=x, y=y)
+    out = str(tmp_path / "run")
+    with monkeypatch.context() as before:
+        before.setattr(checks, "are_pixels", lambda array: array.dtype.kind in "iu")
+        qatviz.train("mlp", str(tmp_path / "rows.npz"), out=out, steps=2, quiet=True)
+    prepared = prepare(ResumeRequest(directory=out))
+    prepared.run.discard()
+    assert prepared.run.spec.dataset.pixel_scale == 1 / 255
+    assert data_sets.load(str(tmp_path / "rows.npz")).pixel_scale == 1
+    np.savez(str(tmp_path / "rows.npz"), x=x + 1, y=y)
+    with pytest.raises(RecordError, match="the data is not that of the run"):
+        prepare(ResumeRequest(directory=out))
+    assert json.loads(json.dumps(data_sets.describe(prepared.run.spec.dataset)))["pixel_scale"] == 1 / 255
