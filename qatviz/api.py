@@ -177,7 +177,7 @@ def train(
     out : str, optional
         Directory to record the run to; by default it is not recorded.
     quiet : bool
-        If True, no progress is printed.
+        If True, neither progress nor notes are printed; warnings are.
     steps, batch_size, optimizer, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
     preset : str
@@ -213,7 +213,7 @@ def train(
         If training failed.
     """
     keep_tensorflow_quiet()
-    prepared = _prepare(model, data, out, options)
+    prepared = _prepare(model, data, out, options, quiet=quiet)
     run = cast(Run, prepared.run)
     outcome = prepared.outcome or Outcome(run.spec.book, run.spec.metric)
     watch = Watch(run, outcome, progress_for(quiet, run.spec.network.name, 0, run.spec.steps))
@@ -297,7 +297,9 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     )
 
 
-def _prepare(model: Any, data: Any, out: Optional[str], options: Dict[str, Any], shown: bool = False) -> Prepared:
+def _prepare(
+    model: Any, data: Any, out: Optional[str], options: Dict[str, Any], shown: bool = False, quiet: bool = False
+) -> Prepared:
     request = request_of(model, data, out, options)
     request.check()
     given_model = None if isinstance(model, (str, os.PathLike)) else model
@@ -308,7 +310,8 @@ def _prepare(model: Any, data: Any, out: Optional[str], options: Dict[str, Any],
     notices: List[Notice] = []
 
     def notify(notice: Notice) -> None:
-        _print_notice(notice)
+        if notice.is_warning or not quiet:
+            _print_notice(notice)
         notices.append(notice)
 
     return begin(request, shown, notify, given_model, given_data)._replace(notices=tuple(notices))

@@ -31,9 +31,10 @@ def print_problem(text: str) -> None:
 _OPTIONS = {CHANGES: "--set", "examples": "--verify"}
 
 
-def print_notice(notice: Notice) -> None:
-    """Print a notice about a run that is being prepared."""
-    print_problem(f"{'warning' if notice.is_warning else 'note'}: {notice.text}")
+def print_notice(notice: Notice, quiet: bool = False) -> None:
+    """Print a notice about a run that is being prepared; if ``quiet``, only a warning."""
+    if notice.is_warning or not quiet:
+        print_problem(f"{'warning' if notice.is_warning else 'note'}: {notice.text}")
 
 
 def option_name(field: str) -> str:

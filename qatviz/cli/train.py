@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from functools import partial
 from typing import Optional, Union, cast
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
@@ -39,7 +40,7 @@ def train_request(
         If a field of the request is not allowed, or network and data do not match.
     """
     keep_tensorflow_quiet()
-    prepared = prepare(request, notify=print_notice)
+    prepared = prepare(request, notify=partial(print_notice, quiet=quiet))
     spec = cast(Run, prepared.run).spec
     outcome = prepared.outcome or Outcome(spec.book, spec.metric)
     first = spec.start.step if spec.start else 0

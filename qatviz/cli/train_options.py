@@ -150,7 +150,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", metavar="NAME", help="with --resume: checkpoint to continue from (default: the newest)"
     )
     output.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
-    output.add_argument("--quiet", action="store_true", help="print no progress and no table; errors are still printed")
+    output.add_argument(
+        "--quiet", action="store_true", help="print no progress, notes and table; errors and warnings are still printed"
+    )
     device = parser.add_argument_group("device")
     device.add_argument(
         "--session-target",

@@ -421,7 +421,7 @@ def test_all_tiles_change_at_once_with_the_theme(staged_window, app):
         assert before.pixelColor(corner).lightness() < 128 < after.pixelColor(corner).lightness(), name
 
 
-def test_warnings_about_a_run_that_was_prepared_are_shown(open_window):
+def test_warnings_and_notes_about_a_run_that_was_prepared_are_shown(open_window):
     window, run = open_window(), StagedRun("mlp")
     notices = (
         Notice("checkpoint auto-3: damaged; the previous one is used", True),
@@ -429,8 +429,12 @@ def test_warnings_about_a_run_that_was_prepared_are_shown(open_window):
     )
     window.launcher.prepared.emit(prepared_of(run)._replace(notices=notices), False)
     assert window.banner.isVisible() and window.banner.level == "warning"
-    assert window.banner.text.text() == notices[0].text
+    assert window.banner.text.text() == notices[0].text + " (and 1 more)"
+    assert all(notice.text in window.banner.details for notice in notices)
     window.launcher.prepared.emit(prepared_of(StagedRun("mlp"))._replace(notices=notices[1:]), False)
+    assert window.banner.isVisible() and window.banner.level == "muted"
+    assert window.banner.text.text() == notices[1].text and not window.banner.details
+    window.launcher.prepared.emit(prepared_of(StagedRun("mlp")), False)
     assert not window.banner.isVisible()
 
 

@@ -1,6 +1,7 @@
 """What is inferred about data, and what the model decides: the same, and said alike, through every door."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def comparing_model():
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int16])
 def test_integer_rows_are_fed_as_they_are(dtype, capsys):
     x, y = sums()
-    trained = qatviz.train(comparing_model(), (x.astype(dtype), y), steps=0, quiet=True)
+    trained = qatviz.train(comparing_model(), (x.astype(dtype), y), steps=0)
     assert trained.scores["float"] == 1.0 and trained.scores["quantized"] > 0.95
     said = capsys.readouterr().err
     assert f"features ({np.dtype(dtype).name} rows) from 0 to 11 and fed unchanged" in said
@@ -64,7 +65,7 @@ def images(tmp_path):
 
 
 def noted(text):
-    return [line.partition(": ")[2] for line in text.splitlines() if line.startswith(("note: ", "warning: "))]
+    return re.findall(r"^(?:qatviz: )?(?:note|warning): (.*)$", text, re.MULTILINE)
 
 
 def test_every_door_gives_the_same_notes(tmp_path, capsys):
@@ -77,10 +78,12 @@ def test_every_door_gives_the_same_notes(tmp_path, capsys):
     ]
     assert main(["data", path]) == 0
     assert noted(capsys.readouterr().out) == notes
-    assert main(["train", "--network", "mlp", "--data", path, "--steps", "1", "--quiet"]) == 0
+    assert main(["train", "--network", "mlp", "--data", path, "--steps", "1"]) == 0
+    assert noted(capsys.readouterr().err) == notes
+    qatviz.train("mlp", arrays, steps=1)
     assert noted(capsys.readouterr().err) == notes
     qatviz.train("mlp", arrays, steps=1, quiet=True)
-    assert noted(capsys.readouterr().err) == notes
+    assert capsys.readouterr().err == ""
     assert list(inspect_data(DataQuestion(path)).notes[: len(notes)]) == notes
     found = []
     prepare(NewRunRequest(network="mlp", data=path), notify=found.append).run.discard()
@@ -102,7 +105,7 @@ def regressor(units=1):
 def test_a_network_with_one_output_decides_that_whole_numbers_are_targets(tmp_path, dtype, capsys):
     _, (x, y) = whole_numbers(tmp_path)
     out = str(tmp_path / "run")
-    trained = qatviz.train(regressor(), (x, y.astype(dtype)), out=out, steps=2, quiet=True)
+    trained = qatviz.train(regressor(), (x, y.astype(dtype)), out=out, steps=2)
     assert trained.outcome.metric is RMSE and trained.scores["float"] > 1
     assert "the network has a single output" in capsys.readouterr().err
     prepare(ResumeRequest(directory=out)).run.discard()

@@ -142,7 +142,9 @@ def test_a_run_without_checkpoints_can_not_be_forked(new, tmp_path):
 def test_notices_are_passed_on_before_a_run_is_prepared_or_refused(recorded, new):
     notices = []
     prepare(new(steps=5, changes=changes("9:run.beta1=0.5")), notify=notices.append)
-    assert [notice.is_warning for notice in notices] == [True] and "never takes effect" in notices.pop().text
+    assert notices[-1].is_warning and "never takes effect" in notices[-1].text
+    assert [notice.is_warning for notice in notices[:-1]] == [False], "the inferred task"
+    notices.clear()
     path = os.path.join(recorded, "checkpoints", "auto-20.npz")
     with open(path, "r+b") as file:
         file.truncate(100)
