@@ -8,7 +8,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.pending import likely_values, pending_grid, pending_measures, present_range
+from qatviz.analysis.pending import SUBSTITUTES, likely_values, pending_grid, pending_measures, present_range
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.snapshots import Snapshot
@@ -25,6 +25,8 @@ _BITS = (3, 4, 6, 8, 12, 16)
 _NOT_HELD = ("range_method", "per_channel")
 #: Number of rows by which a large tensor is represented, beside those of its extremes.
 _SAMPLE = 65536
+#: Number of substitutes for the values of a channel of which only the histogram is known.
+_CHANNEL_SUBSTITUTES = 128
 
 
 class Member(NamedTuple):
@@ -118,6 +120,7 @@ def estimated_trials(
     settings: QuantizerSettings,
     held: bool = False,
     values: Optional[np.ndarray] = None,
+    is_old: bool = False,
 ) -> Iterator[Optional[Offer]]:
     """Return :func:`trials` for a tensor of a snapshot.
 
@@ -126,12 +129,19 @@ def estimated_trials(
     values : np.ndarray, optional
         Float32 ``[n, channels]``; default: what its histogram says of them. Those of other tensors with the same grid
         are always taken from their histograms.
+    is_old : bool
+        Whether ``values`` are older than the snapshot.
     """
     tensor = plan.tensor(name)
     histogram, index = snapshot.histograms[name], plan.index(name)
     kept, _ = present_range(tensor, histogram, snapshot.num_bits[index], settings)
-    is_estimate = values is None or len(values) * values.shape[1] > _SAMPLE
-    known = likely_values(histogram, tensor.kind == WEIGHTS) if values is None else _sampled(values)
+    is_estimate = values is None or is_old or len(values) * values.shape[1] > _SAMPLE
+    if values is None:
+        # A search for the range of a few values per channel would fit those values only.
+        count = max(SUBSTITUTES, _CHANNEL_SUBSTITUTES * tensor.num_channels)
+        known = likely_values(histogram, tensor.kind == WEIGHTS, count)
+    else:
+        known = _sampled(values)
     members = [Member(tensor, known)]
     for other in plan.tensors:
         if other.group == tensor.group and other.name != name and other.name in snapshot.histograms:

@@ -1,14 +1,18 @@
 """Advice is computed before it is offered: what it promises is what the change brings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from test_causes import SITUATIONS
-from value_facts import grid_of, tensor_of
+from value_facts import grid_of, histogram_of, tensor_of
 
-from qatviz.analysis.advice import MARGIN_DB, Member, best_offer, trials
+from qatviz.analysis.advice import MARGIN_DB, Member, best_offer, estimated_trials, trials
+from qatviz.network.plan import QuantizationPlan
+from qatviz.protocol.snapshots import Snapshot
 from qatviz.quant.measures import measure
 from qatviz.settings import quantizer_settings
 
@@ -73,3 +77,25 @@ def test_an_offer_brings_what_it_promises(seed, situation, shape, num_bits, symm
     ]
     assert found.before == pytest.approx(before, abs=0.01) and found.after == pytest.approx(after, abs=0.01)
     assert after >= before + MARGIN_DB
+
+
+@pytest.mark.parametrize("channels", [1, 16, 512])
+@pytest.mark.parametrize("num_bits", [2, 3])
+def test_an_offer_estimated_from_a_histogram_does_not_promise_too_much(channels, num_bits):
+    values = np.float32(np.random.RandomState(0).standard_normal([16384 // channels * 4, channels]))
+    settings = quantizer_settings("weights", num_bits=num_bits, per_channel=True, range_method="mse")
+    plan = QuantizationPlan((), (tensor_of(values),), ((0,),), {})
+    snapshot = Snapshot(
+        1,
+        0.0,
+        np.zeros([0, 1]),
+        {"layer.weights": histogram_of(values, grid_of(values, settings))},
+        (num_bits,),
+        (True,),
+    )
+    found = best_offer(estimated_trials(snapshot, plan, "layer.weights", settings))
+    chosen = replace(settings, **{found.setting: found.value})
+    assert found.is_estimate and "≈" in found.text
+    before, after = [measure(values, grid_of(values, used)).sqnr_db for used in (settings, chosen)]
+    # Substitutes have more extreme values than the tensor, so that too little is promised, not too much.
+    assert after - 3.5 < found.after < after + 0.5 and after >= before + MARGIN_DB

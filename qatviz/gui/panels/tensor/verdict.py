@@ -79,14 +79,19 @@ class VerdictLine(QtWidgets.QWidget):
         if book is None or not can_change or judged.level < WARNING:
             self._clear()
             return
-        values = fresh_values(self._model, name)
+        # Values that are not quite recent still say more than a histogram.
+        known = self._model.values.get(name)
+        values = known.values if known is not None and known.values.size else None
+        is_old = values is not None and fresh_values(self._model, name) is None
         question = (name, book.plan, view.settings, book.run.freeze_ranges, view.is_active, values is None)
         if question != self._offered:
             self._clear()
         elif self._trials is not None or self._clock() - self._tried_at < _OFFER_LASTS_S:
             return
         self._offered, self._tried_at = question, self._clock()
-        self._trials = estimated_trials(view.snapshot, book.plan, name, view.settings, book.run.freeze_ranges, values)
+        self._trials = estimated_trials(
+            view.snapshot, book.plan, name, view.settings, book.run.freeze_ranges, values, is_old
+        )
         self._timer.start()
 
     def apply_theme(self) -> None:
