@@ -281,7 +281,7 @@ def test_tensors_that_share_a_quantizer_change_together(context, staged, show, a
 
 
 def test_after_the_end_only_what_training_uses_is_disabled_with_the_reason(panel, app):
-    panel.model.select(["conv1_relu.activations"])
+    panel.model.select([tensor.name for tensor in panel.model.tensors if tensor.kind == ACTIVATIONS][:1])
     panel.run.end(events.Stopped(panel.run.step))
     panel.model.process(panel.run.drain())
     settle(panel, app)
