@@ -8,7 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from cli_calls import call, error_of, write_data
 
-from qatviz.session import export as export_session
+from qatviz.session import checkpoints
 
 STEPS = 8
 
@@ -150,5 +150,5 @@ def test_settings_that_tflite_cannot_hold_are_refused_with_remedies(data, tmp_pa
 
 
 def test_a_run_without_a_checkpoint_is_refused(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_session, "starting_point", lambda *_: (None, ()))
+    monkeypatch.setattr(checkpoints, "starting_point", lambda *_: (None, ()))
     assert "has no checkpoint yet" in error_of("export", run, "--out", tmp_path / "net.tflite")

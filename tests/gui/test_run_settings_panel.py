@@ -126,7 +126,7 @@ def test_when_the_run_has_ended_nothing_can_be_asked_of_it(begin):
     tell(panel)
     assert not panel.evaluate.isEnabled() and not panel.checkpoint.isEnabled()
     assert not panel.controls["learning_rate"].editor.isEnabled()
-    assert "has ended" in panel.controls["learning_rate"].toolTip()
+    assert panel.model.unavailable_text() in panel.controls["learning_rate"].toolTip()
 
 
 def test_an_immediate_refusal_is_reported(begin):
