@@ -147,7 +147,7 @@ BAD_NETWORKS = {
     "downstream of a cycle": ([ReLU("out", "a"), ReLU("a", "b"), ReLU("b", "a")], "the cycle 'a' <- 'b' <- 'a'"),
     "Dense on an image": (
         [CONV, Dense("logits", "conv", 3)],
-        "layer 'logits': input shape is (8, 8, 2); allowed: one axis for Dense; put a Flatten",
+        "layer 'logits': input shape is (8, 8, 2); allowed: one axis for Dense; add a Flatten",
     ),
     "Add of different shapes": (
         [CONV, MaxPool("pool", "conv"), Add("add", ("conv", "pool"))],
