@@ -71,7 +71,7 @@ def test_train_takes_all_keywords_and_returns_the_trained_run(program, tmp_path)
     exported = tmp_path / "net.npz"
     data, out = str(golden_cases.data_of("shapes")), str(tmp_path / "run")
     found = program.train(exported, model="mlp", data=data, out=out, **KEYWORDS)
-    assert found["members"] == ["accuracy", "directory", "export", "moment", "network", "outcome", "scores"]
+    assert found["members"] == ["accuracy", "directory", "evaluate", "export", "moment", "network", "outcome", "scores"]
     assert (found["network"], found["directory"]) == ("mlp", out)
     step, loss, evaluations, tensors, result = found["outcome"]
     assert step == 4 and math.isfinite(loss) and evaluations[-1]["step"] == 4
