@@ -58,10 +58,10 @@ def snapshot(step):
             random.randint(0, 50, 8),
             -8,
             codes,
-            np.zeros(1),
-            np.ones(1),
-            np.ones(1),
-            np.zeros(1),
+            channel_min=np.zeros(1),
+            channel_max=np.ones(1),
+            scale=np.ones(1),
+            zero_point=np.zeros(1, np.int32),
         )
     values = random.randn(len(SNAPSHOT_MEASURES), len(TENSORS)).astype(np.float32)
     return Snapshot(step, step / 8, values, histograms, (4,) * len(TENSORS), (True,) * len(TENSORS))

@@ -1,5 +1,6 @@
 """Histograms of the report: their axes and captions."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -29,9 +30,19 @@ def test_a_histogram_has_a_description():
     svg = picture(found)
     assert (float(svg.get("width")), float(svg.get("height"))) == SIZE
     assert svg.find("title").text == "a tensor" and svg.find("desc").text == found.words
-    assert found.words.startswith(f"{recorded.float_counts.sum():,} of ")
+    counted = int(recorded.float_counts.sum())
+    assert recorded.size == counted and found.words.startswith(f"{counted:,} values from ")
     assert "3 bits, representable" in found.words and "rounded to zero" in found.words and "clipped" in found.words
     assert shown(("dense1.weights.enabled", False))[0].words.endswith("; in float")
+
+
+def test_a_histogram_of_a_sample_says_so():
+    run = StagedRun("mlp")
+    snapshot, index = run.take_snapshot(), run.plan.index("dense1.weights")
+    recorded = snapshot.histograms["dense1.weights"]
+    snapshot.histograms["dense1.weights"] = replace(recorded, size=100_000)
+    found = shown_at(snapshot, run.plan.tensors[index], index)
+    assert found.words.startswith(f"sample of {recorded.float_counts.sum():,} of 100,000 values from ")
 
 
 def test_a_histogram_may_use_the_axis_of_another():

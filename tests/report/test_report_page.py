@@ -195,7 +195,7 @@ def test_events_are_in_order(found):
 
 
 def test_names_from_files_are_escaped(tmp_path, monkeypatch):
-    """Names of layers are checked when a record is read; here this check is disabled."""
+    """Names of layers are checked when a record is read; here this check is disabled. A description has no NUL."""
     monkeypatch.setattr(checks, "_NAME", re.compile(".*", re.DOTALL))
     build = NetworkBuilder(HOSTILE, (4, 4, 1))
     build.add(Flatten, HOSTILE + "1")
@@ -210,8 +210,10 @@ def test_names_from_files_are_escaped(tmp_path, monkeypatch):
         run.advance(3)
         run.put(events.NonFinite(3, NonFiniteValue.STATE, 2), events.Failed(3, HOSTILE, HOSTILE))
 
-    about = dict.fromkeys(("data_name", "data_fingerprint", "optimizer", "run_id", "qatviz"), HOSTILE)
-    found = page_of(tmp_path / "<i>run", hostile, forked_from={"directory": HOSTILE, "checkpoint": HOSTILE}, **about)
+    described = HOSTILE.replace("\0", "")
+    about = dict.fromkeys(("data_name", "data_fingerprint", "run_id", "qatviz"), described)
+    origin = {**dict.fromkeys(("run_id", "directory", "checkpoint"), described), "step": 0}
+    found = page_of(tmp_path / "<i>run", hostile, forked_from=origin, **about)
     assert_self_contained(found)
     assert found.text.count("<script src=http://evil.example>") > 30 and not re.search("[\u202e\0]", found.html)
     assert {svg.tag for svg in found.svgs()} == {"svg"} and len(found.svgs()) > 15
