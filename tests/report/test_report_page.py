@@ -8,7 +8,7 @@ from report_cases import Page, append, describe, recorded
 from staging import StagedRun
 
 from qatviz.analysis.effects import effect
-from qatviz.errors import QatvizError, RecordError
+from qatviz.errors import RecordError
 from qatviz.metric import ACCURACY, MODES
 from qatviz.network import checks, zoo
 from qatviz.network.graph import NetworkBuilder
@@ -278,14 +278,32 @@ def test_the_report_of_a_running_run_is_of_a_single_step(tmp_path):
 
 
 def test_an_incomplete_record_is_refused(tmp_path):
-    recorded(tmp_path / "run", lambda run: run.advance(2), created="yesterday", batch_size=None)
-    assert "Started" in Page(page(read_run(RunRecord.read(tmp_path / "run")))).text
-    recorded(tmp_path / "other", lambda run: run.advance(2), settings={"run": {"learning_rate": "fast"}})
-    with pytest.raises(QatvizError, match="do not fit the network"):
-        read_run(RunRecord.read(tmp_path / "other"))
-    recorded(tmp_path / "third", lambda run: run.put(events.Evaluated(0, {"float": 1.0}, 10, 0.1)))
+    for name, about, message in (
+        ("date", {"created": "yesterday"}, "created is 'yesterday'"),
+        ("size", {"batch_size": None}, "batch_size"),
+        ("rate", {"settings": {"run": {"learning_rate": "fast"}}}, "do not fit the network"),
+    ):
+        with pytest.raises(RecordError, match=message):
+            recorded(tmp_path / name, lambda run: run.advance(2), **about)
+        with pytest.raises(RecordError, match=message):
+            read_run(RunRecord.read(tmp_path / name))
+    run = StagedRun("mlp")
+    lacking = {key: value for key, value in describe(run).items() if key != "settings"}
+    with RunRecord.create(tmp_path / "lacking", lacking) as record:
+        append(record, run.advance(2).drain())
+    with pytest.raises(RecordError, match="settings"):
+        read_run(RunRecord.read(tmp_path / "lacking"))
+    recorded(tmp_path / "scores", lambda run: run.put(events.Evaluated(0, {"float": 1.0}, 10, 0.1)))
     with pytest.raises(RecordError, match="weights_only"):
-        read_run(RunRecord.read(tmp_path / "third"))
+        read_run(RunRecord.read(tmp_path / "scores"))
+
+
+def test_a_record_without_entries_that_other_versions_lack_is_shown(tmp_path):
+    run = StagedRun("mlp")
+    needed = {key: value for key, value in describe(run).items() if key in ("network", "settings", "steps", "schedule")}
+    with RunRecord.create(tmp_path / "run", needed) as record:
+        append(record, run.advance(2).drain())
+    assert "Started" in Page(page(read_run(RunRecord.read(tmp_path / "run")))).text
 
 
 def test_a_discarded_branch_is_marked(tmp_path):

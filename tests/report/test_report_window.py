@@ -94,18 +94,16 @@ def window(app, tmp_path):
 
 
 def test_the_menu_asks_for_a_path_and_offers_to_open_the_report(window, tmp_path, monkeypatch):
-    asked, opened = [], []
-    monkeypatch.setattr(
-        QtWidgets.QFileDialog,
-        "getSaveFileName",
-        lambda parent, title, path, kinds: asked.append(path) or (str(tmp_path / "mine"), kinds),
-    )
+    opened = []
     monkeypatch.setattr(QtGui.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
     assert not window.named["report"].isEnabled()
     run = StagedRun("mlp")
     window.show_prepared(Prepared(run, run.network, run.book, "mlp on digits", 1.0, str(tmp_path)))
     window.named["report"].trigger()
-    assert asked == [str(tmp_path / "report.html")]
+    (dialog,) = window.findChildren(QtWidgets.QFileDialog)
+    assert dialog.selectedFiles() == [str(tmp_path / "report.html")]
+    dialog.selectFile(str(tmp_path / "mine"))
+    dialog.accept()
     assert window.launcher.asked == [(window.model, str(tmp_path), str(tmp_path / "mine.html"))]
     window.launcher.report_written.emit(str(tmp_path / "mine.html"))
     assert str(tmp_path / "mine.html") in window.banner.text.text()
@@ -114,9 +112,10 @@ def test_the_menu_asks_for_a_path_and_offers_to_open_the_report(window, tmp_path
     assert opened == [str(tmp_path / "mine.html")]
 
 
-def test_cancelling_the_file_dialog_writes_nothing(window, monkeypatch):
-    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+def test_cancelling_the_file_dialog_writes_nothing(window):
     run = StagedRun("mlp")
     window.show_prepared(Prepared(run, run.network, run.book, "mlp on digits", 1.0))
     window.named["report"].trigger()
-    assert window.launcher.asked == []
+    (dialog,) = window.findChildren(QtWidgets.QFileDialog)
+    dialog.reject()
+    assert window.launcher.asked == [] and not dialog.isVisible()
