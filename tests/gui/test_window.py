@@ -469,7 +469,7 @@ def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, 
 def test_the_effect_of_a_change_is_drawn_without_delay(staged_window, monkeypatch):
     window, run, _ = staged_window
     touched = []
-    monkeypatch.setattr(window.frames, "touch", lambda: touched.append(run.step))
+    monkeypatch.setattr(window.frames, "touch", lambda first=(): touched.append(run.step))
     run.advance()
     window.bridge.tick()
     assert touched == []

@@ -257,6 +257,8 @@ class Edits(QtCore.QObject):
                 self.refused.emit(event.message)
             elif event.changes or direction:
                 self._remember(event.changes, direction, getattr(event.command, "continues", False))
+            elif not sent:
+                return  # a command of another part, such as the request for a tensor's values
             self.changed.emit()
         elif isinstance(event, events.Restored):
             # All settings were replaced, so the undo stack no longer applies.
