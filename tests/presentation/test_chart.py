@@ -138,7 +138,7 @@ def test_a_gap_is_not_bridged_and_what_is_infinite_or_has_no_logarithm_is_one():
         frame = framed(axis, drawn)
         group = curve_shapes(frame, [drawn])
         (line,) = (shape for shape in group.shapes if isinstance(shape, Line))
-        assert group.clip == frame.rect
+        assert group.clip == (frame.left - 3, frame.top, frame.right + 3, frame.bottom)
         assert np.isnan(line.y).tolist() == [False, False, True, False, True, False]
 
 
