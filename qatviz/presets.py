@@ -3,7 +3,7 @@
 from typing import Any, Dict, NamedTuple, Tuple
 
 from qatviz.errors import SettingError
-from qatviz.settings import MSE, WEIGHTS, QuantizerSettings, quantizer_settings
+from qatviz.settings import EXTREMES, MSE, WEIGHTS, QuantizerSettings, quantizer_settings
 
 
 class Preset(NamedTuple):
@@ -51,7 +51,7 @@ PRESETS = {
 DEFAULT_PRESET = "tflite-int8"
 
 
-def preset_settings(preset: str, kind: str, op_kind: str) -> QuantizerSettings:
+def preset_settings(preset: str, kind: str, op_kind: str, predicts_numbers: bool = False) -> QuantizerSettings:
     """Return the settings of a tensor in ``preset``.
 
     Parameters
@@ -62,6 +62,9 @@ def preset_settings(preset: str, kind: str, op_kind: str) -> QuantizerSettings:
         ``weights`` or ``activations``.
     op_kind : str
         Kind of the tensor's layer, such as ``Conv2D``.
+    predicts_numbers : bool
+        Whether the tensor is the output of a regression. Its largest values are predictions as good as others, so its
+        range contains the extremes so far; the mean of the extremes of batches would clip them.
 
     Raises
     ------
@@ -73,4 +76,5 @@ def preset_settings(preset: str, kind: str, op_kind: str) -> QuantizerSettings:
     entry = PRESETS[preset]
     if kind == WEIGHTS:
         return quantizer_settings(kind, per_channel=op_kind in entry.per_channel_kinds, **entry.weights)
-    return quantizer_settings(kind, **entry.activations)
+    method = {"range_method": EXTREMES} if predicts_numbers else {}
+    return quantizer_settings(kind, **{**method, **entry.activations})

@@ -16,8 +16,7 @@ from qatviz.errors import SettingError
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
 KINDS = (WEIGHTS, ACTIVATIONS)
-#: Prefix of the paths of run settings: ``run.learning_rate``.
-RUN = "run"
+RUN = "run"  # prefix of the paths of run settings: run.learning_rate
 
 _TRUE, _FALSE = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 _METADATA = "setting"
@@ -164,10 +163,10 @@ def _settings_of(record: Any) -> Dict[str, Setting]:
     return {f.name: replace(f.metadata[_METADATA], name=f.name) for f in fields(record)}
 
 
-MIN_MAX, PERCENTILE, MSE, MOVING_AVERAGE, FROZEN = "min_max", "percentile", "mse", "moving_average", "frozen"
+MIN_MAX, PERCENTILE, MSE, FROZEN = "min_max", "percentile", "mse", "frozen"
+MOVING_AVERAGE, EXTREMES = "moving_average", "extremes"
 #: Names of the optimizers.
 OPTIMIZERS = ("adam", "momentum", "sgd")
-_BOTH = KINDS
 
 
 @dataclass(frozen=True)
@@ -185,6 +184,7 @@ _RANGE_PHRASES = {
     PERCENTILE: "{:g} % range",
     MSE: "least-MSE range",
     MOVING_AVERAGE: "averaged range",
+    EXTREMES: "range of the extremes so far",
     FROZEN: "frozen range",
 }
 
@@ -196,7 +196,7 @@ class QuantizerSettings(_Settings):
     Make one with :func:`quantizer_settings`, which fills in the defaults of the kind and checks values.
     """
 
-    enabled: bool = _declared(True, "Quantize", "Quantize this tensor; if off, its values stay in float.", kinds=_BOTH)
+    enabled: bool = _declared(True, "Quantize", "Quantize this tensor; if off, its values stay in float.", kinds=KINDS)
     num_bits: int = _declared(
         8,
         "Bits",
@@ -204,19 +204,19 @@ class QuantizerSettings(_Settings):
         low=2,
         high=16,
         unit="bits",
-        kinds=_BOTH,
+        kinds=KINDS,
     )
     symmetric: bool = _declared(
         False,
         "Symmetric",
         "Zero point fixed at 0, grid centred on 0: faster in runtimes, but one-sided data wastes half of the codes.",
-        kinds=_BOTH,
+        kinds=KINDS,
     )
     narrow_range: bool = _declared(
         False,
         "Narrow range",
         "The lowest code is not used (8 bits: -127 to 127), so that a symmetric grid has the same range on both sides.",
-        kinds=_BOTH,
+        kinds=KINDS,
     )
     per_channel: bool = _declared(
         False,
@@ -228,20 +228,21 @@ class QuantizerSettings(_Settings):
         False,
         "Power-of-two scale",
         "The scale is rounded up to a power of two, so that hardware can rescale by shifting.",
-        kinds=_BOTH,
+        kinds=KINDS,
     )
     range_method: str = _declared(
         MIN_MAX,
         "Range",
         "Method that chooses the representable range: minimum and maximum of the tensor, a percentile, the range of "
-        "least mean squared error, a moving average over batches, or frozen.",
-        kinds=_BOTH,
-        choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, FROZEN)},
+        "least mean squared error, a moving average over batches, the extremes of all batches so far, or frozen.",
+        kinds=KINDS,
+        choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, EXTREMES, FROZEN)},
         labels={
             MIN_MAX: "Min–max",
             PERCENTILE: "Percentile",
             MSE: "Least squared error (MSE)",
             MOVING_AVERAGE: "Moving average",
+            EXTREMES: "Extremes so far",
             FROZEN: "Frozen",
         },
     )
@@ -269,7 +270,7 @@ class QuantizerSettings(_Settings):
         low=0,
         high=10**9,
         unit="steps",
-        kinds=_BOTH,
+        kinds=KINDS,
     )
 
     def is_active(self, step: Optional[int] = None) -> bool:
@@ -489,8 +490,7 @@ def applicable(settings: QuantizerSettings, kind: str) -> Dict[str, Any]:
 
 def value_text(path: str, value: Any) -> str:
     """Return the value of the setting that ``path`` ends in as the window shows it: ``Moving average``, ``0.001``."""
-    name = path.rpartition(".")[2]
-    return {**QUANTIZER_SETTINGS, **RUN_SETTINGS}[name].text(value)
+    return {**QUANTIZER_SETTINGS, **RUN_SETTINGS}[path.rpartition(".")[2]].text(value)
 
 
 def setting_text(value: Any) -> str:

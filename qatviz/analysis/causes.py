@@ -13,7 +13,7 @@ from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.number_format import percent_text
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
-from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE, WEIGHTS, QuantizerSettings
+from qatviz.settings import EXTREMES, FROZEN, MIN_MAX, MSE, PERCENTILE, WEIGHTS, QuantizerSettings
 
 #: Factor by which a cause must reduce the codes in use to be named.
 NAMED_FACTOR = 1.5
@@ -187,7 +187,9 @@ def _by_range(
     reach = max(-facts.low, facts.high, 0.0)
     needed = 2 * reach if settings.symmetric else _extent(facts.low, facts.high)
     extent = measures["range_max"] - measures["range_min"]
-    whose = "The frozen range" if settings.range_method == FROZEN else "The moving average of the range"
+    whose = {FROZEN: "The frozen range", EXTREMES: "The range of the extremes so far"}.get(
+        settings.range_method, "The moving average of the range"
+    )
     text = (
         f"{whose} reaches {_between(measures['range_min'], measures['range_max'])}, the present values only "
         f"{_between(facts.low, facts.high)}."
@@ -265,6 +267,8 @@ def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTenso
         return f"{reach} It is frozen."
     if settings.range_method == MIN_MAX:
         return f"{reach} It is held."
+    if settings.range_method == EXTREMES:
+        return f"{reach} It has the extremes of the training batches so far."
     return f"{reach} {_average(facts, measures, settings)}"
 
 

@@ -37,7 +37,7 @@ def pending_grid(
 ) -> AffineGrid:
     """Return the grid that ``settings`` would give ``tensor``.
 
-    Activations keep their range (the moving average continues from there), and so do weights that are frozen. Other
+    Activations keep their range (averages and extremes continue from it), and so do weights that are frozen. Other
     weights get the range that ``settings.range_method`` finds in ``values``, by channel where ``settings.per_channel``;
     without values they keep the range, too.
 

@@ -125,12 +125,15 @@ class QuantizationPlan:
         "input.activations", then the weights and activations of each unit in order.
     groups : tuple of tuple of int
         Indices in `tensors` of the members of each group, ascending; groups in the order of their first members.
+    regression_output : str
+        Name of the activations tensor of the numbers that a regression predicts; empty for another task.
     """
 
     units: Tuple[Unit, ...]
     tensors: Tuple[QuantizedTensor, ...]
     groups: Tuple[Tuple[int, ...], ...]
     _grids: Dict[str, str] = field(repr=False, compare=False)
+    regression_output: str = ""
     _indices: Dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -155,6 +158,13 @@ class QuantizationPlan:
         index = self.index(name)
         return any(index in members and len(members) > 1 for members in self.groups)
 
+    def predicts_numbers(self, name: str) -> bool:
+        """Return whether the tensor of this name has the grid of a regression's output."""
+        if not self.regression_output:
+            return False
+        index, output = self.index(name), self.index(self.regression_output)
+        return any(index in members and output in members for members in self.groups)
+
     def grid_of(self, layer_name: str) -> str:
         """Return the name of the activations tensor that defines the grid of a layer's (or "input"'s) output.
 
@@ -170,7 +180,7 @@ class QuantizationPlan:
         return self._grids[layer_name]
 
 
-def quantization_plan(network: Network) -> QuantizationPlan:
+def quantization_plan(network: Network, is_regression: bool = False) -> QuantizationPlan:
     """Derive the compute units and quantized tensors of a network.
 
     - Folding and fusion: a BatchNorm is folded into its input layer. A ReLU or ReLU6 is fused into its input layer if
@@ -207,7 +217,7 @@ def quantization_plan(network: Network) -> QuantizationPlan:
         else:
             grid = grids[unit.inputs[0]]
         grids.update((layer.name, grid) for layer in unit.layers)
-    return _with_groups(units, tensors, parents, grids)
+    return _with_groups(units, tensors, parents, grids, grids.get(network.output, "") if is_regression else "")
 
 
 def _units(network: Network) -> Tuple[Unit, ...]:
@@ -278,7 +288,11 @@ def _unite(parents: Dict[str, str], one: str, other: str) -> None:
 
 
 def _with_groups(
-    units: Tuple[Unit, ...], tensors: List[QuantizedTensor], parents: Dict[str, str], grids: Dict[str, str]
+    units: Tuple[Unit, ...],
+    tensors: List[QuantizedTensor],
+    parents: Dict[str, str],
+    grids: Dict[str, str],
+    regression_output: str,
 ) -> QuantizationPlan:
     """Return the plan with the groups of a union-find structure."""
     members: Dict[str, List[int]] = {}
@@ -286,4 +300,4 @@ def _with_groups(
         members.setdefault(_root(parents, tensor.name), []).append(index)
     firsts = {root: tensors[indices[0]].name for root, indices in members.items()}
     grouped = tuple(replace(tensor, group=firsts[_root(parents, tensor.name)]) for tensor in tensors)
-    return QuantizationPlan(units, grouped, tuple(map(tuple, members.values())), grids)
+    return QuantizationPlan(units, grouped, tuple(map(tuple, members.values())), grids, regression_output)

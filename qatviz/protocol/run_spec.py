@@ -159,7 +159,7 @@ class RunSpec:
                 network=network,
                 dataset=dataset,
                 data_spec=description["data"],
-                book=SettingsBook.from_dict(quantization_plan(network), description["settings"]),
+                book=SettingsBook.from_dict(described_plan(description), description["settings"]),
                 batch_size=description["batch_size"],
                 optimizer=description["optimizer"],
                 seed=description["seed"],
@@ -172,6 +172,11 @@ class RunSpec:
         except (TypeError, ValueError) as error:
             raise RecordError(f"the description of the run is incomplete or damaged: {error}") from error
         return replace(spec, **changes)
+
+
+def described_plan(description: Dict[str, Any]) -> QuantizationPlan:
+    """Return the quantization plan of a run from its description."""
+    return quantization_plan(Network.from_dict(description["network"]), description.get("task") == REGRESSION)
 
 
 def _check_output(network: Network, dataset: Dataset) -> None:

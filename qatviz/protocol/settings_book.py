@@ -49,10 +49,10 @@ class SettingsBook:
     ) -> "SettingsBook":
         """Return the book of a preset, with overrides for all ``weights`` and all ``activations``."""
         overrides = {WEIGHTS: weights or {}, ACTIVATIONS: activations or {}}
-        leaders = [plan.tensors[members[0]] for members in plan.groups]
         quantizers = []
-        for tensor in leaders:
-            settings = preset_settings(preset, tensor.kind, tensor.op_kind)
+        for members in plan.groups:
+            tensor = plan.tensors[members[0]]
+            settings = preset_settings(preset, tensor.kind, tensor.op_kind, plan.predicts_numbers(tensor.name))
             checked = {}
             for name, value in overrides[tensor.kind].items():
                 path = f"{tensor.kind}.{name}"

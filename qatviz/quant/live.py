@@ -5,7 +5,7 @@ vectors; :meth:`LiveQuantizers.quantizer` returns a function for each tensor. Th
 the state are returned by :meth:`LiveQuantizers.range_updates`, so that training graph and evaluation graph share this
 code.
 
-Activations are quantized with the moving average from before this batch (tf.contrib.quantize: after it). At a decay of
+Activations are quantized with the range from before this batch (tf.contrib.quantize: after it). At a decay of
 0.999 this is a difference of a thousandth, and all grids of a training step are known before it begins.
 """
 
@@ -85,7 +85,7 @@ class LiveQuantizers:
     def quantizer(self, name: str, observe: bool = True) -> Callable[[tf.Tensor], tf.Tensor]:
         """Return the function that quantizes the tensor ``name``.
 
-        ``observe``: the range of its argument contributes to the moving average of its group (activations).
+        ``observe``: the range of its argument contributes to that of its group (activations).
         """
         tensor = self.plan.tensor(name)
         group = self.positions.group_of[self.plan.index(name)]
@@ -104,7 +104,7 @@ class LiveQuantizers:
         return apply
 
     def observe(self, name: str, x: tf.Tensor) -> None:
-        """Add the range of ``x``, which is not quantized, to the moving average of the activations tensor ``name``."""
+        """Add the range of ``x``, which is not quantized, to that of the activations tensor ``name``."""
         self._observe(x, self.plan.tensor(name), self.positions.group_of[self.plan.index(name)])
 
     def register(self, name: str, x: tf.Tensor) -> tf.Tensor:
@@ -143,9 +143,10 @@ class LiveQuantizers:
         batch_min, batch_max = self.observed_ranges()
         count, rate = averaging_rate(self._state["range_count"], self._state["decay"], self._state["track"])
         low, high = self._state["range_min"], self._state["range_max"]
+        widen = self._state["widen"]
         return {
-            "range_min": low + (batch_min - low) * rate,
-            "range_max": high + (batch_max - high) * rate,
+            "range_min": tf.where(widen, tf.minimum(low, batch_min), low + (batch_min - low) * rate),
+            "range_max": tf.where(widen, tf.maximum(high, batch_max), high + (batch_max - high) * rate),
             "range_count": count,
         }
 

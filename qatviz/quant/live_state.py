@@ -12,8 +12,9 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``any_per_channel``     bool []     channel grids are needed
 ``hold``                bool [W]    use the held range instead of the tensor's current one
 ``decay``               f32 [A]     decay of the moving average
-``track``               f32 [A]     1: the average is updated; 0: it is frozen
-``range_min``/``_max``  f32 [A]     the moving averages
+``track``               f32 [A]     1: the range is updated; 0: it is frozen
+``widen``               bool [A]    the range is only widened, to the extremes of each batch, instead of averaged
+``range_min``/``_max``  f32 [A]     the moving averages, or the extremes so far
 ``range_count``         f32 [A]     weight of the batches in the average, 0..1 (see :func:`averaging_rate`)
 ``held_min``/``_max``   f32 [W]     range found by percentile or MSE, or frozen
 ``held_channel_*``      f32 [C]     the same for each channel
@@ -26,7 +27,7 @@ import numpy as np
 
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.affine import code_bounds
-from qatviz.settings import FROZEN, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
+from qatviz.settings import EXTREMES, FROZEN, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
 
 #: Names of the arrays of held ranges.
 HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
@@ -95,6 +96,7 @@ def settings_arrays(
         "hold": np.array([run.freeze_ranges or s.range_method != MIN_MAX for s in weights], bool),
         "decay": np.array([s.ema_decay for s in activations], np.float32),
         "track": np.array([not run.freeze_ranges and s.range_method != FROZEN for s in activations], np.float32),
+        "widen": np.array([not run.freeze_ranges and s.range_method == EXTREMES for s in activations], bool),
     }
 
 

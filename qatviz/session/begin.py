@@ -274,7 +274,7 @@ def new_spec(
     if quant_delay:
         for given in (weight_settings, activation_settings):
             given.setdefault("quant_delay", quant_delay)
-    plan = quantization_plan(model.network)
+    plan = quantization_plan(model.network, dataset.task == REGRESSION)
     book = SettingsBook.from_preset(plan, preset, weight_settings, activation_settings, run)
     return RunSpec(model.network, dataset, data_spec, book, parameters=model.parameters, keras=model.keras, **fields)
 

@@ -10,13 +10,12 @@ from typing import List, Optional, Tuple
 
 from qatviz.atomic_files import atomic_file
 from qatviz.errors import RecordError, about
-from qatviz.network.graph import Network
-from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings, Schedule, ScheduledCommand
 from qatviz.protocol.reasons import RestoreReason
-from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.run_spec import RunSpec, described_plan
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.prepared import Notice, Notify, ignore
@@ -187,7 +186,7 @@ def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
     reader = RunRecord.read(directory)
     arrays, meta = reader.load_checkpoint(checkpoint)
     with reading(reader.path):
-        plan = quantization_plan(Network.from_dict(reader.description["network"]))
+        plan = described_plan(reader.description)
     state = RunState.from_checkpoint(checkpoint, arrays, meta, plan)
     return state.book, state.step
 

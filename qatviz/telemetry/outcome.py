@@ -4,9 +4,8 @@ import math
 from typing import Any, Dict, List, Optional, Tuple
 
 from qatviz.metric import ACCURACY, MODES, Metric
-from qatviz.network.graph import Network
-from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
+from qatviz.protocol.run_spec import described_plan
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
 from qatviz.protocol.timeline import Timeline
@@ -167,7 +166,7 @@ def read_outcome(reader: RecordReader) -> Outcome:
     """
     with reading(reader.path):  # checksums detect damage, not invalid content
         description = reader.description
-        plan = quantization_plan(Network.from_dict(description["network"]))
+        plan = described_plan(description)
         outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]), recorded_metric(description))
         outcome.update_from_record(reader)
         snapshots = reader.snapshots()

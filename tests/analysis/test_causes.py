@@ -212,7 +212,8 @@ CLAIMS = {
         c.settings.symmetric and matches_span(*ends, span(c)) and is_one_sided(*span(c))
     ),
     rf"The scale is rounded up to a power of two, to {N} times the needed\.": is_rounded_up,
-    rf"(?:The frozen range|The moving average of the range) reaches {SPAN}, the present values only {SPAN}\.": (
+    r"(?:The frozen range|The moving average of the range|The range of the extremes so far) reaches "
+    rf"{SPAN}, the present values only {SPAN}\.": (
         lambda c, *ends: (
             c.given is not None
             and matches_span(*ends[:2], representable(c))
@@ -257,6 +258,7 @@ CLAIMS = {
         matches_span(*ends[:2], representable(c)) and matches_span(*ends[2:], span(c))
     ),
     r"It is frozen\.": lambda c: c.settings.range_method == "frozen",
+    r"It has the extremes of the training batches so far\.": lambda c: c.settings.range_method == "extremes",
     r"It is held\.": lambda c: c.settings.range_method == "min_max" and c.given is not None,
     r"It is the moving average of the extremes of batches\.": lambda c: c.settings.range_method == "moving_average",
     rf"Its (lower|upper) end is a moving average that still follows them \({N} {N} steps ago, {N} now\)\.": follows,
@@ -355,13 +357,13 @@ def test_all_that_is_said_of_weights_is_true(seed, situation, shape, num_bits, s
     st.sampled_from([4, 60, 3000]),
     st.sampled_from([2, 4, 8, 12]),
     st.booleans(),
-    st.booleans(),
+    st.sampled_from(["moving_average", "extremes", "frozen"]),
     st.sampled_from([0.1, 0.6, 0.95, 1.0, 1.8, 5.0]),
     st.sampled_from([None, 0.5, 0.9, 0.999, 1.0]),
     st.sampled_from([None, 1.0, 50.0]),
 )
 def test_all_that_is_said_of_activations_is_true(
-    seed, situation, count, num_bits, symmetric, frozen, width, earlier, partner
+    seed, situation, count, num_bits, symmetric, method, width, earlier, partner
 ):
     values = np.float32(SITUATIONS[situation](random(seed), count, 1))
     low, high = min(0, values.min()), max(0, values.max())
@@ -372,7 +374,6 @@ def test_all_that_is_said_of_activations_is_true(
     motion = None
     if earlier is not None:
         motion = Motion(float(grid.minimum[0]) * earlier, float(grid.maximum[0]) * earlier, 100)
-    method = "frozen" if frozen else "moving_average"
     check(
         Case(
             values,

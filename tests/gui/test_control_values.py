@@ -8,6 +8,7 @@ from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS, no_effect_
 from qatviz.gui.widgets.controls.values import default_of, incremented, nearest_notch, notches
 from qatviz.settings import (
     ACTIVATIONS,
+    EXTREMES,
     FROZEN,
     KINDS,
     MOVING_AVERAGE,
@@ -125,6 +126,8 @@ def test_settings_without_effect_have_a_reason():
     frozen = quantizer_settings(ACTIVATIONS, range_method=FROZEN)
     assert "frozen" in no_effect_reason("ema_decay", [frozen], run)
     assert no_effect_reason("ema_decay", [frozen, quantizer_settings(ACTIVATIONS)], run) == ""
+    extremes = quantizer_settings(ACTIVATIONS, range_method=EXTREMES)
+    assert "Moving average" in no_effect_reason("ema_decay", [extremes, frozen], run)
     assert no_effect_reason("num_bits", [plain], RunSettings(freeze_ranges=True)) == ""
 
 

@@ -1,5 +1,7 @@
 """The panel that changes quantization: scope, mixed values, live and hold, drags, refusals."""
 
+from dataclasses import replace
+
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from qt_use import focus
@@ -7,6 +9,7 @@ from qt_use import focus
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.scope import EVERYTHING, SELECTED
 from qatviz.gui.panels.settings.quantization import QuantizationPanel
+from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings
@@ -248,6 +251,20 @@ def test_percentile_can_be_changed_where_it_matters_only_also_while_that_is_pend
     panel.freeze.edited.emit(True)
     settle(panel, app)
     assert not percentile.editor.isEnabled() and "frozen" in percentile.toolTip()
+
+
+def test_the_default_range_of_the_output_of_a_regression_is_that_of_all_extremes(panel, app):
+    method, plan = control(panel, "range_method", ACTIVATIONS), panel.model.book.plan
+    panel.model.book = replace(panel.model.book, plan=quantization_plan(panel.run.network, is_regression=True))
+    panel.model.plan = panel.model.book.plan
+    output = panel.model.book.plan.regression_output
+    section = panel.sections[ACTIVATIONS]
+    for names, default in (([output], "extremes"), ([plan.tensors[0].name], "moving_average")):
+        section.show_tensors(names, panel.model.book.run)
+        assert method.default == default
+    section.show_tensors([output], panel.model.book.run)
+    method.reset()
+    assert panel.edits.pending == {(output, "range_method"): "extremes"}
 
 
 def test_freeze_ranges_is_a_setting_of_the_run(panel, tell):

@@ -59,7 +59,7 @@ def test_a_path_names_tensors(path, expected):
         ("conv.weights.symmetric", 1, "on or off"),
         ("conv.weights.symmetric", "maybe", "on or off"),
         ("conv.weights.range_method", "moving_average", "min_max"),
-        ("conv.activations.range_method", "mse", "moving_average, frozen"),
+        ("conv.activations.range_method", "mse", "moving_average, extremes, frozen"),
         ("conv.activations.per_channel", True, "no such setting"),
         ("conv.weights.ema_decay", 0.5, "no such setting"),
         ("conv.weights.bits", 8, "num_bits"),
@@ -106,6 +106,24 @@ def test_tensors_of_one_group_change_together():
     book = SettingsBook.from_preset(quantization_plan(net.network()), "tflite-int8")
     _, changes = book.change([("other.activations.num_bits", 4)])
     assert changed_tensors(changes) == ["both.activations", "one.activations", "other.activations"]
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_the_output_of_a_regression_has_the_range_of_all_extremes(preset):
+    """In each preset, at the start and live, for all tensors on its grid; a given method has precedence."""
+    net = NetworkBuilder("numbers", (4,))
+    one, other = net.add(Dense, "one", units=3), net.add(Dense, "other", inputs="input", units=3)
+    net.add(Concat, "both", inputs=(one, other))
+    plan = quantization_plan(net.network(), is_regression=True)
+    book = SettingsBook.from_preset(plan, preset)
+    methods = {tensor.name: book.of(tensor.name).range_method for tensor in plan.tensors}
+    outputs = {"one.activations", "other.activations", "both.activations"}
+    assert {name for name, method in methods.items() if method == "extremes"} == outputs
+    changed, _ = book.change([("*.activations.range_method", "moving_average")])
+    assert changed.with_preset(preset)[0] == book
+    given = SettingsBook.from_preset(plan, preset, activations={"range_method": "frozen"})
+    assert {given.of(name).range_method for name in outputs} == {"frozen"}
+    assert "extremes" not in {s.range_method for s in SettingsBook.from_preset(PLAN, preset).quantizers}
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -183,7 +183,7 @@ def batch_ranges(stepper):
     graph, step, run_spec = stepper.graph, stepper.driver.run.step, stepper.driver.run.spec
     state = graph.read_state()
     batch = BatchSchedule(len(run_spec.dataset.x_train), run_spec.batch_size, run_spec.seed).indices(step)
-    book, _ = stepper.book.change([("*.activations.ema_decay", 0.0)])
+    book, _ = stepper.book.change([("*.activations.range_method", "moving_average"), ("*.activations.ema_decay", 0.0)])
     graph.write_settings(book.quantizers, book.run, step)
     graph.step(batch, step)
     seen = graph.read_state()
@@ -209,6 +209,36 @@ def test_activation_ranges_are_zero_debiased_moving_averages(graphs):
             np.testing.assert_allclose(
                 np.stack([state["range_min"], state["range_max"]]), total / weight, rtol=1e-5, atol=1e-6
             )
+
+
+def test_extremes_are_those_of_all_batches_since_the_method_was_chosen(graphs):
+    """They start from the range in use; the average continues from them; a frozen range is not widened."""
+    with Driver(spec(plain(), optimizer="momentum", activations={"ema_decay": 0.9}), paused=True) as driver:
+        stepper = Stepper(driver, graphs)
+
+        def ranges_now():
+            state = stepper.graph.read_state()
+            return np.stack([state["range_min"], state["range_max"]])
+
+        stepper.step(3)
+        stepper.change(("*.activations.range_method", "extremes"))
+        low, high = ranges_now()
+        before = (low, high)
+        for _ in range(12):
+            batch = np.float32(batch_ranges(stepper))
+            low, high = np.minimum(low, batch[0]), np.maximum(high, batch[1])
+            stepper.assert_next_step_uses_the_settings()
+            # The reference is an average of one batch, which may differ in the last digit.
+            np.testing.assert_allclose(ranges_now(), [low, high], rtol=1e-6)
+        assert (high > before[1]).all(), "no batch widened the ranges"
+        stepper.change(("*.activations.range_method", "moving_average"))
+        batch = batch_ranges(stepper)
+        stepper.step()
+        now = ranges_now()
+        assert (now[1] < high).any() and (np.abs(now - [low, high]) <= np.abs(batch - [low, high]) + 1e-6).all()
+        stepper.change(("*.activations.range_method", "extremes"), ("run.freeze_ranges", True))
+        stepper.step(8)
+        np.testing.assert_array_equal(ranges_now(), now)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])

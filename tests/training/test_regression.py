@@ -1,6 +1,7 @@
 """Regression: losses and trained weights equal Keras', the metric is the error on held-out data."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate
 from qatviz.protocol.reasons import PauseReason
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.session.begin import Model, new_spec
+from qatviz.settings import RunSettings
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.measuring import EVALUATIONS
@@ -180,3 +183,39 @@ def test_a_resumed_run_keeps_its_task(tmp_path):
     assert events.event_from(told[0]) == driver.events(events.Evaluated)[0]
     again = RunSpec.from_description(reader.description, data)
     assert again.metric is RMSE and again.description()["task"] == "regression"
+
+
+def planes():
+    """Return case r4: 1,500 rows with the targets 50 x0 + 20 x1, and a network that computes them exactly.
+
+    The first layer copies x0 twenty times and x1 eight times, so that all weights of the second are 2.5: they are
+    exact on any symmetric grid.
+    """
+    x = np.random.RandomState(16).rand(1500, 6).astype(np.float32)
+    y = (50 * x[:, :1] + 20 * x[:, 1:2]).astype(np.float32)
+    data = from_arrays("planes", "made for the test", (x[:1200], y[:1200]), (x[1200:], y[1200:]))
+    copies, sums = np.zeros((6, 32), np.float32), np.zeros((32, 1), np.float32)
+    copies[0, :20] = copies[1, 20:28] = 1
+    sums[:28] = 2.5
+    parameters = {
+        "dense1.weights": copies,
+        "dense1.bias": np.zeros(32, np.float32),
+        "out.weights": sums,
+        "out.bias": np.zeros(1, np.float32),
+    }
+    return Model(net(outputs=1, units=32), parameters), data
+
+
+@pytest.mark.parametrize("given, low, high", [({}, 0.07, 0.1), ({"range_method": "moving_average"}, 0.4, 0.7)])
+def test_the_range_of_the_output_contains_the_largest_predictions(given, low, high):
+    """Rounding on the true range has an error of 70 / 255 / sqrt(12) = 0.08; the mean of the extremes clips."""
+    model, data = planes()
+    run = RunSettings(learning_rate=0.0, evaluation_interval=0, snapshot_interval=3600.0)
+    run_spec = new_spec(model, data, "planes", activations=given, run=run, batch_size=32, steps=None)
+    book, _ = run_spec.book.change([("*.enabled", False), ("out.activations.enabled", True)])
+    with Driver(replace(run_spec, book=book), paused=True) as driver:
+        since = len(driver.news)
+        driver.run.single_step(150)
+        driver.until_event(events.Paused, since=since)
+        scores = evaluated(driver).scores
+        assert scores["float"] < 1e-4 and low < scores["quantized"] < high, scores

@@ -168,6 +168,7 @@ def random_command(random, names):
                     "percentile",
                     "on",
                     "moving_average",
+                    "extremes",
                     None,
                     float("inf"),
                     -1,

@@ -26,6 +26,7 @@ CHANGE_AT, UNDO_AT, END = 27, 45, 47
 CHANGES = {
     "bits": (("*.weights.num_bits", 3), ("*.activations.num_bits", 4)),
     "ranges": (("*.weights.range_method", "mse"), ("*.activations.ema_decay", 0.5), ("*.weights.per_channel", True)),
+    "extremes": (("*.activations.range_method", "extremes"), ("*.weights.num_bits", 5)),
     "run": (("run.learning_rate", 0.3), ("run.momentum", 0.2), ("run.beta1", 0.5), ("run.freeze_batch_norm", True)),
     "delay": (("*.quant_delay", 40),),
     "frozen": (("run.freeze_ranges", True), ("*.enabled", False)),

@@ -9,11 +9,11 @@ from typing import Any, Callable, Dict, Optional
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import MODES, check_task
-from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
-from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import values
 from qatviz.protocol.events import Evaluated, Event
+from qatviz.protocol.run_spec import described_plan
 from qatviz.protocol.schedule import from_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
@@ -46,7 +46,7 @@ def _plan_of(description: Dict[str, Any]) -> Optional[QuantizationPlan]:
             check(description[key], key)
     if "network" not in description:
         return None
-    plan = quantization_plan(Network.from_dict(description["network"]))
+    plan = described_plan(description)
     if "settings" in description:
         SettingsBook.from_dict(plan, description["settings"])
     return plan

@@ -8,7 +8,18 @@ from qatviz.protocol.commands import ApplyPreset
 from qatviz.protocol.events import Change
 from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.settings import ACTIVATIONS, FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, RUN, WEIGHTS, value_text
+from qatviz.settings import (
+    ACTIVATIONS,
+    EXTREMES,
+    FROZEN,
+    MIN_MAX,
+    MOVING_AVERAGE,
+    MSE,
+    PERCENTILE,
+    RUN,
+    WEIGHTS,
+    value_text,
+)
 
 #: Events that can become markers.
 MARKED = (events.CommandApplied, events.SettingsActivated, events.Restored, events.NonFinite)
@@ -32,6 +43,7 @@ _RANGE_METHODS = {
     PERCENTILE: "percentile",
     MSE: "MSE",
     MOVING_AVERAGE: "average",
+    EXTREMES: "extremes",
     FROZEN: "frozen",
 }
 _MAX_LINES = 8

@@ -8,9 +8,10 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.model.context import Context
 from qatviz.gui.widgets.controls.relevance import no_effect_reason
 from qatviz.gui.widgets.controls.setting_control import SettingControl
+from qatviz.gui.widgets.controls.values import default_of
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.settings_book import training_only
-from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings, RunSettings
+from qatviz.settings import EXTREMES, QUANTIZER_SETTINGS, QuantizerSettings, RunSettings
 
 #: Maximum number of tensor names in a tooltip.
 NAMED = 20
@@ -48,6 +49,9 @@ class KindSection(QtWidgets.QWidget):
             control.setVisible(bool(tensors))
         if not tensors:
             return
+        method, plan = self.controls["range_method"], self._model.plan
+        predicts_numbers = plan is not None and all(plan.predicts_numbers(name) for name in tensors)
+        method.default = EXTREMES if predicts_numbers else default_of(method.setting, self.kind)
         pending, applied_at = self._edits.pending, self._model.applied_at
         wanted: List[QuantizerSettings] = []
         for tensor in tensors:

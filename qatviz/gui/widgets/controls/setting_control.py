@@ -24,6 +24,11 @@ class SettingControl(QtWidgets.QWidget):
     theme : Theme
     kind : str
         ``weights`` or ``activations`` for quantizer settings.
+
+    Attributes
+    ----------
+    default
+        Value that a reset requests; that of the setting, unless the owner knows another for the tensors shown.
     """
 
     #: Emitted with the new value when the user changes it; never when the program does.
@@ -35,6 +40,7 @@ class SettingControl(QtWidgets.QWidget):
     def __init__(self, setting: Setting, theme: Theme, kind: str = "", parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setting, self.kind = setting, kind
+        self.default = default_of(setting, kind)
         self._values: Sequence[Any] = []
         self._state: Tuple[bool, Optional[int]] = (False, None)
         self._reason = ""
@@ -93,10 +99,6 @@ class SettingControl(QtWidgets.QWidget):
 
     def apply_theme(self) -> None:
         self.mark.apply_theme()
-
-    @property
-    def default(self) -> Any:
-        return default_of(self.setting, self.kind)
 
     def reset(self) -> None:
         """Request the default value."""
