@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def train(folder, *arguments, out=None):
+def train(folder, *arguments, out=None, quiet=True):
     kept = ["--out", folder / out] if out else []
     return call(
         "train",
@@ -69,7 +69,7 @@ def train(folder, *arguments, out=None):
         *arguments,
         *kept,
         "--json",
-        "--quiet",
+        *(["--quiet"] if quiet else []),
     )
 
 
@@ -106,7 +106,7 @@ def test_from_scratch_ignores_the_weights_of_the_file(folder):
 
 
 def test_an_architecture_alone_starts_with_seeded_weights_and_says_so(folder):
-    answer = train(folder, "--model", folder / "layers.json", "--steps", 0)
+    answer = train(folder, "--model", folder / "layers.json", "--steps", 0, quiet=False)
     assert answer.code == 0 and "training starts with random ones" in answer.err
 
 
