@@ -27,6 +27,7 @@ from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.terminal import escaped
 from qatviz.training.handle import FAILED, Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
@@ -318,7 +319,7 @@ def _prepare(
 
 
 def _print_notice(notice: Notice) -> None:
-    print(f"{'warning' if notice.is_warning else 'note'}: {notice.text}", file=sys.stderr, flush=True)
+    print(escaped(notice.labelled), file=sys.stderr, flush=True)
 
 
 def _dataset(data: Any, fraction: float, task: Optional[str]) -> Dataset:

@@ -10,13 +10,15 @@ import tensorflow.compat.v1 as tf
 from waiting import run_process
 
 import qatviz
+from qatviz import api
 from qatviz import data as data_sets
 from qatviz.api import DATA_FILE
 from qatviz.errors import DataError, NetworkError, SettingError
+from qatviz.session.prepared import Notice
 from qatviz.telemetry.record.run_record import RunRecord
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-#: Accuracy of what learned to tell bright images from dark ones: all are told apart soon, half of them by guessing.
+#: Accuracy of a network that learned to separate bright images from dark ones: it reaches 1 soon; guessing gives 0.5.
 LEARNT = 0.75
 
 
@@ -204,3 +206,8 @@ def test_the_readme_s_script_opens_the_window_and_exports(tmp_path):
     assert "shown: " in done.stdout and "sequential" in done.stdout and "bits: 4" in done.stdout
     assert (tmp_path / "digits.tflite").exists() and (tmp_path / "digits.tflite.parity.txt").exists()
     assert len(os.listdir(str(tmp_path / "runs"))) == 1
+
+
+def test_notices_do_not_control_the_terminal(capsys):
+    api._print_notice(Notice("no examples of a\x1b[31mb", True))
+    assert capsys.readouterr().err == "warning: no examples of a\\x1b[31mb\n"

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any, Callable
 
-from qatviz.cli.messages import OK, print_message, print_notice
+from qatviz.cli.messages import OK, print_message, print_notice, print_output
 from qatviz.cli.tables import score_cells, table
 from qatviz.export.progress import Progress
 from qatviz.metric import MODE_NAMES, MODES
@@ -38,7 +38,7 @@ def evaluate_run(options: argparse.Namespace) -> int:
         options.directory, options.checkpoint, options.preset, tuple(map(parse_change, options.set)), options.data
     )
     result = evaluate(request, print_notice, Progress(_Activities().at))
-    print(json.dumps(result.to_dict(), allow_nan=False) if options.json else _text(result))
+    print_output(json.dumps(result.to_dict(), allow_nan=False) if options.json else _text(result))
     return OK
 
 

@@ -34,7 +34,7 @@ _OPTIONS = {CHANGES: "--set", "examples": "--verify"}
 def print_notice(notice: Notice, quiet: bool = False) -> None:
     """Print a notice about a run that is being prepared; if ``quiet``, only a warning."""
     if notice.is_warning or not quiet:
-        print_problem(f"{'warning' if notice.is_warning else 'note'}: {notice.text}")
+        print_problem(notice.labelled)
 
 
 def option_name(field: str) -> str:

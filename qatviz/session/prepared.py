@@ -16,6 +16,11 @@ class Notice(NamedTuple):
     text: str
     is_warning: bool = False
 
+    @property
+    def labelled(self) -> str:
+        """The text with its level, as a terminal shows it."""
+        return f"{'warning' if self.is_warning else 'note'}: {self.text}"
+
 
 #: Called with each notice as soon as it arises, as it may explain an error that follows.
 Notify = Callable[[Notice], None]

@@ -4,7 +4,9 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import call, error_of, write_data
 
-from qatviz.metric import MODES
+from qatviz.cli import main
+from qatviz.metric import ACCURACY, MODES
+from qatviz.session.evaluation import SettingsEvaluation
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +44,10 @@ def test_errors_name_the_option(run, tmp_path):
     assert "--set '5:a.b=1'" in error_of("evaluate", run, "--set", "5:a.b=1")
     assert "--preset" in error_of("evaluate", run, "--preset", "nothing")
     assert "not contain the record" in error_of("evaluate", tmp_path)
+
+
+def test_names_from_the_record_do_not_control_the_terminal(run, monkeypatch, capsys):
+    state = SettingsEvaluation("a\x1b[31mb", 30, ACCURACY, dict.fromkeys(MODES, 0.5), 40, ())
+    monkeypatch.setattr("qatviz.cli.evaluate.evaluate", lambda *_: state)
+    assert main(["evaluate", str(run)]) == 0
+    assert "checkpoint a\\x1b[31mb" in capsys.readouterr().out
