@@ -5,7 +5,7 @@ Each sentence is true of the measured values: there are no guesses from settings
 
 import math
 from dataclasses import dataclass
-from typing import List, Mapping, NamedTuple, Optional, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ _TAIL = 0.0005
 _ENOUGH_FOR_TAILS = 100
 #: Fractions of the movement expected of a moving average above and below which it follows, or is steady.
 _FOLLOWS, _STEADY = 0.5, 0.1
+_RANGE_ROWS = [SNAPSHOT_MEASURES.index(name) for name in ("range_min", "range_max")]
 
 
 class Motion(NamedTuple):
@@ -87,24 +88,37 @@ class Facts:
 
 def facts_of(snapshot: Snapshot, plan: QuantizationPlan, earlier: Optional[Snapshot] = None) -> List[Optional[Facts]]:
     """Return the facts on each tensor of the plan; None for one that the snapshot lacks."""
-    rows = [SNAPSHOT_MEASURES.index(name) for name in ("range_min", "range_max")]
-    found = [
-        None if tensor.name not in snapshot.histograms else Facts(snapshot.histograms[tensor.name])
-        for tensor in plan.tensors
-    ]
-    facts: List[Optional[Facts]] = [None] * len(found)
+    facts: List[Optional[Facts]] = [None] * len(plan.tensors)
     for members in plan.groups:
         for index in members:
-            own, motion = found[index], None
-            if own is None:
-                continue
-            others = [(plan.tensors[other].name, found[other]) for other in members if other != index]
-            if earlier is not None and earlier.step < snapshot.step and earlier.values.shape == snapshot.values.shape:
-                range_min, range_max = earlier.values[rows, index].tolist()
-                motion = Motion(range_min, range_max, snapshot.step - earlier.step)
-            partners = tuple(Partner(name, other.low, other.high) for name, other in others if other is not None)
-            facts[index] = Facts(own.histogram, partners, motion)
+            facts[index] = _member_facts(snapshot, plan, index, members, earlier)
     return facts
+
+
+def tensor_facts(
+    snapshot: Snapshot, plan: QuantizationPlan, index: int, earlier: Optional[Snapshot] = None
+) -> Optional[Facts]:
+    """Return the facts on the tensor at ``index`` of the plan; None if the snapshot lacks it."""
+    members = next(members for members in plan.groups if index in members)
+    return _member_facts(snapshot, plan, index, members, earlier)
+
+
+def _member_facts(
+    snapshot: Snapshot, plan: QuantizationPlan, index: int, members: Sequence[int], earlier: Optional[Snapshot]
+) -> Optional[Facts]:
+    own = snapshot.histograms.get(plan.tensors[index].name)
+    if own is None:
+        return None
+    partners = []
+    for name in (plan.tensors[other].name for other in members if other != index):
+        if name in snapshot.histograms:
+            other = Facts(snapshot.histograms[name])
+            partners.append(Partner(name, other.low, other.high))
+    motion = None
+    if earlier is not None and earlier.step < snapshot.step and earlier.values.shape == snapshot.values.shape:
+        range_min, range_max = earlier.values[_RANGE_ROWS, index].tolist()
+        motion = Motion(range_min, range_max, snapshot.step - earlier.step)
+    return Facts(own, tuple(partners), motion)
 
 
 def number(value: float) -> str:

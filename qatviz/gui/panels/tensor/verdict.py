@@ -5,7 +5,7 @@ from typing import Any, Callable, Iterator, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.advice import Offer, estimated_trials
-from qatviz.analysis.causes import facts_of
+from qatviz.analysis.causes import tensor_facts
 from qatviz.analysis.verdict import BAD, GOOD, LEVEL_SYMBOLS, NO_LEVEL, WARNING, Verdict, verdict
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import fresh_values
@@ -110,7 +110,7 @@ class VerdictLine(QtWidgets.QWidget):
     def _judge(self, view: TensorView) -> Verdict:
         model, plan = self._model, self._model.plan
         assert plan is not None, "a tensor is that of a plan"
-        facts = facts_of(view.snapshot, plan, model.earlier_snapshot if view.is_live else None)[view.index]
+        facts = tensor_facts(view.snapshot, plan, view.index, model.earlier_snapshot if view.is_live else None)
         measures = dict(zip(SNAPSHOT_MEASURES, view.snapshot.values[:, view.index].tolist()))
         settings = model.settings_at(view.snapshot, view.tensor.name)
         return verdict(measures, view.tensor, settings, view.is_active, facts=facts)
