@@ -60,7 +60,7 @@ def levels(
     tensors, settings, active : sequence
         ``[T]``: the tensors, the settings they were measured with, and whether they were quantized at all.
     facts : sequence, optional
-        ``[T]``: how many values there are, which limits the codes in use.
+        ``[T]``: number of values, which limits the codes in use.
 
     Returns
     -------

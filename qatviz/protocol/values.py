@@ -57,7 +57,7 @@ def number(value: Any, what: str, low: float = -math.inf, high: float = math.inf
         if math.isfinite(found):
             return found
     limits = "" if low == -math.inf else f" from {low:.15g}" + ("" if high == math.inf else f" to {high:.15g}")
-    raise refusal(what, value, f"a finite number{limits or ''}")
+    raise refusal(what, value, f"a finite number{limits}")
 
 
 def seconds(value: Any, what: str = "seconds") -> float:

@@ -22,7 +22,7 @@ def recorded_data(description: Mapping[str, Any], source: Optional[str] = None) 
     task, fingerprint = description.get("task"), description.get("data_fingerprint")
     dataset = data.load(source, fraction, task=task)
     if dataset.fingerprint != fingerprint and dataset.assumed.integers and _could_be_pixels(dataset):
-        # Until version 0.2, all integers were taken for pixels.
+        # Until version 0.2, all integers were treated as pixels.
         before = data.load(source, fraction, task=task, pixels=True)
         if before.fingerprint == fingerprint:
             return before

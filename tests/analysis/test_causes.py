@@ -87,7 +87,7 @@ def test_sums_of_squares_that_underflow_are_not_called_zeros_or_exact():
     assert "too small to measure" in verdict(found.measures, found.tensor, found.settings, facts=facts).text
 
 
-# All that is said is true
+# Every claim is true
 
 
 def number(text):

@@ -37,7 +37,7 @@ def _telemetry(network_name: str) -> Dict:
             run_.pause()
             run_.start()
             _wait_until_paused(run_)
-        for _ in range(2):  # the first steps are slow; the second round measures how many fill a slice
+        for _ in range(2):  # the first steps are slow; the second round measures the number that fills a slice
             step_s = max(_slice_seconds(run_, _WARM_UP_STEPS) for run_ in runs) / _WARM_UP_STEPS
         steps = max(1, int(SLICE_S / step_s))
         seconds = {run_: [] for run_ in runs}

@@ -72,7 +72,7 @@ class WhatIf(QtCore.QObject):
             self.changed.emit()
 
     def finish(self, result: Evaluated) -> None:
-        """Take the result of the evaluation in progress."""
+        """End the evaluation in progress with its result."""
         if self.is_busy:
             self.is_busy, self.result, self.book = False, result, self._asked
             self.changed.emit()

@@ -18,7 +18,7 @@ REFRESH_MS = 250
 _FIELDS = (
     ("loss", "Loss of the newest training step.", "loss 0.0000"),
     ("score", "", "quantized 100.0 % · float 100.0 %"),
-    ("step", "Training steps done, of how many.", "step 000,000 of 000,000"),
+    ("step", "Training steps complete, and their total number.", "step 000,000 of 000,000"),
     ("progress", "Fraction of the training steps that are done.", "100 %"),
     ("left", "Time until the last training step at the present speed.", "00 h 00 min left"),
     ("speed", "", "0,000 steps/s"),

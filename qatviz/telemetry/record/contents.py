@@ -123,7 +123,7 @@ def _total(value: Any, what: str) -> None:
         _start_setting(value, what)
 
 
-#: The checks of the entries of a description; entries of later versions are not looked at.
+#: The checks of the entries of a description; entries of later versions are ignored.
 _ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
     "qatviz": values.name,
     "run_id": values.name,
