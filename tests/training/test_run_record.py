@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_runs import spec
 from training_cases import Driver, assert_same_arrays, graph_of
-from waiting import wait_for
+from waiting import wait_for, wait_until
 
 from qatviz.errors import RecordError
 from qatviz.protocol import events
@@ -233,8 +233,8 @@ def test_restoring_a_checkpoint_restores_the_curves_of_its_branch(tmp_path):
     state = RunState.from_checkpoint(final, *record.load_checkpoint(final), run_spec.plan)
     record.append_rewind(state.step, state.branch, position=state.position)
     with Driver(Run(spec(start=state), record), paused=True) as resumed:
-        resumed.until(lambda item: resumed.run.history.last_step("snapshots") is not None)
-        assert shown(resumed.run.history) == detour
+        # The recorded data is read on a thread of its own, one branch after another.
+        wait_until(lambda: shown(resumed.run.history) == detour, "the curves of the resumed branch")
         resumed.send(RestoreCheckpoint("left"))
         assert shown(resumed.run.history) == curves
     recorded = History({track: history.names(track) for track in history.tracks})
