@@ -53,3 +53,18 @@ def test_the_line_leaves_its_room_to_the_tiles_of_a_low_panel(panel, app):
     made.resize(made.width(), 200)
     settle(made)
     assert not made.hint.isVisible()
+
+
+@pytest.mark.parametrize("height", range(220, 420, 20))
+def test_all_tiles_that_fit_without_the_line_fit_with_it(panel, height):
+    """The size Fit counts the line, which never cuts a row of tiles."""
+    made, _run = panel()
+    made.resize(560, height)
+    settle(made)
+    is_shown = made.hint.isVisible()
+    is_cut = made.canvas.verticalScrollBar().maximum() > 0
+    made.hint.close_button.click()
+    settle(made)
+    fits_without = made.canvas.verticalScrollBar().maximum() == 0
+    assert not (is_shown and is_cut and fits_without)
+    assert is_shown or height < 300

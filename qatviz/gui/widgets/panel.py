@@ -45,7 +45,7 @@ class Panel(QtWidgets.QWidget):
         super().__init__(parent)
         self.setObjectName(self.name)
         self.context, self.model, self.edits, self.theme = context, context.model, context.edits, context.theme
-        self._due = True
+        self._due, self._width_limit = True, QtWidgets.QWIDGETSIZE_MAX
         self._setup_ui()
         self._layout()
         self._connect()
@@ -107,6 +107,16 @@ class Panel(QtWidgets.QWidget):
         """
         window = self.window()
         return window.rect().intersects(QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size()))
+
+    def limit_width(self, width: int) -> None:
+        """Let the panel be as narrow as ``width`` pixels, even if a part of it is then cut."""
+        if width != self._width_limit:
+            self._width_limit = width
+            self.updateGeometry()
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        wanted = super().minimumSizeHint()
+        return QtCore.QSize(min(wanted.width(), self._width_limit), wanted.height())
 
     def _on_topic(self, topic: str) -> None:
         if topic in self.topics or topic == RUN:

@@ -1,6 +1,6 @@
 """Docks of the panels: default arrangement, and the user's, which is remembered."""
 
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -8,11 +8,16 @@ from qatviz.gui.widgets.panel import Panel
 
 #: Version of arrangements: increment it when docks are added or renamed, so that older arrangements are ignored.
 LAYOUT_VERSION = 2
+#: Number of docks side by side in the default arrangement.
+_COLUMNS = 3
 _KEY_STATE, _KEY_GEOMETRY = "window/state", "window/geometry"
 
 
-class Docks:
-    """Docks of a window.
+class Docks(QtCore.QObject):
+    """Docks of a window; their proportions stay when the window's size changes.
+
+    Minimum sizes of panels can change the proportions in a small window. So those of before are restored with each
+    change of size, and only the user changes them, by dragging a separator.
 
     Parameters
     ----------
@@ -21,8 +26,14 @@ class Docks:
     """
 
     def __init__(self, window: QtWidgets.QMainWindow, panels: List[Panel]):
-        self._window = window
+        super().__init__(window)
+        self._window, self._panels = window, panels
         self.docks: Dict[str, QtWidgets.QDockWidget] = {}
+        self._sizes: Dict[str, QtCore.QSize] = {}
+        #: Size of the window with the docks of ``_sizes``.
+        self._size = window.size()
+        self._soon = QtCore.QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self._keep_proportions)
         window.setDockNestingEnabled(True)
         window.setTabPosition(QtCore.Qt.AllDockWidgetAreas, QtWidgets.QTabWidget.North)
         for panel in panels:
@@ -33,6 +44,7 @@ class Docks:
             dock.toggleViewAction().setToolTip(panel.about)
             dock.visibilityChanged.connect(panel.mark_due)
             self.docks[panel.name] = dock
+        window.installEventFilter(self)
 
     def arrange(self) -> None:
         """Arrange the docks: settings left, histograms in the middle, the selected tensor right, curves below."""
@@ -53,6 +65,7 @@ class Docks:
             docks[name].show()
         for name in ("quantization", "histograms", "evolution"):
             docks[name].raise_()
+        self._soon.start()
         width, height = window.width(), window.height()
         window.resizeDocks(
             [docks[n] for n in ("quantization", "histograms", "tensor")],
@@ -68,12 +81,59 @@ class Docks:
         geometry, state = settings.value(_KEY_GEOMETRY), settings.value(_KEY_STATE)
         if geometry is not None:
             self._window.restoreGeometry(geometry)
+        self._soon.start()
         return state is not None and self._window.restoreState(state, LAYOUT_VERSION)
 
     def remember(self, settings: QtCore.QSettings) -> None:
         """Remember the present arrangement."""
         settings.setValue(_KEY_GEOMETRY, self._window.saveGeometry())
         settings.setValue(_KEY_STATE, self._window.saveState(LAYOUT_VERSION))
+
+    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        if event.type() == QtCore.QEvent.Resize:  # the window has laid out its docks
+            self._limit_widths()
+            self._restore_proportions()
+        is_first = event.type() == QtCore.QEvent.Show and not self._sizes
+        if is_first or event.type() == QtCore.QEvent.MouseButtonRelease:  # on the window itself: a separator
+            self._soon.start()
+        return super().eventFilter(watched, event)
+
+    def _limit_widths(self) -> None:
+        """Let three panels fit side by side: if they don't, Qt draws them over each other (with large text)."""
+        separators = 2 * self._window.style().pixelMetric(
+            QtWidgets.QStyle.PM_DockWidgetSeparatorExtent, None, self._window
+        )
+        for panel in self._panels:
+            panel.limit_width((self._window.width() - separators) // _COLUMNS)
+
+    def _keep_proportions(self) -> None:
+        """Keep the proportions of the docks that are in front."""
+        if self._window.isVisible():
+            self._size = self._window.size()
+            self._sizes = {name: dock.size() for name, dock in self.docks.items() if self._is_in_front(dock)}
+
+    def _size_of(self, dock: QtWidgets.QDockWidget) -> Optional[QtCore.QSize]:
+        """Return the kept size of a dock, or of one of its tabs."""
+        of_tabs = [dock, *self._window.tabifiedDockWidgets(dock)]
+        return next(
+            (self._sizes[name] for name, one in self.docks.items() if one in of_tabs and name in self._sizes), None
+        )
+
+    def _is_in_front(self, dock: QtWidgets.QDockWidget) -> bool:
+        """Return whether a dock is part of the window and not behind another, which Qt places outside of it."""
+        return dock.isVisible() and not dock.isFloating() and self._window.rect().intersects(dock.geometry())
+
+    def _restore_proportions(self) -> None:
+        found = [(dock, self._size_of(dock)) for dock in self.docks.values() if self._is_in_front(dock)]
+        known = [(dock, size) for dock, size in found if size is not None]
+        if not known:
+            return
+        size, docks = self._window.size(), [dock for dock, _ in known]
+        for now, before, parts, orientation in (
+            (size.width(), self._size.width(), [part.width() for _, part in known], QtCore.Qt.Horizontal),
+            (size.height(), self._size.height(), [part.height() for _, part in known], QtCore.Qt.Vertical),
+        ):
+            self._window.resizeDocks(docks, [max(1, round(part * now / before)) for part in parts], orientation)
 
     def open(self, name: str) -> None:
         """Show a dock in front of the others."""

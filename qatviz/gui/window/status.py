@@ -16,9 +16,9 @@ from qatviz.protocol import events
 REFRESH_MS = 250
 #: Fields: name, tooltip, longest expected text, which sets the width.
 _FIELDS = (
-    ("loss", "Loss of the newest training step.", "loss 0.0000"),
+    ("loss", "Loss of the newest training step.", "loss 0.00000"),
     ("score", "", "quantized 100.0 % · float 100.0 %"),
-    ("step", "Training steps complete, and their total number.", "step 000,000 of 000,000"),
+    ("step", "Completed training steps, and their total number.", "step 000,000 of 000,000"),
     ("progress", "Fraction of the training steps that are done.", "100 %"),
     ("left", "Time until the last training step at the present speed.", "00 h 00 min left"),
     ("speed", "", "0,000 steps/s"),
@@ -56,6 +56,7 @@ class StatusBar(QtWidgets.QStatusBar):
         self.busy.setToolTip("Work in the background.")
         self.addWidget(self.busy)
         self.fields: Dict[str, QtWidgets.QLabel] = {}
+        self._longest: Dict[str, str] = {}
         for name, tip, _ in _FIELDS:
             label = QtWidgets.QLabel()
             label.setToolTip(tip)
@@ -97,6 +98,9 @@ class StatusBar(QtWidgets.QStatusBar):
         for name, text in texts.items():
             if self.fields[name].text() != text:
                 self.fields[name].setText(text)
+                if self.fontMetrics().horizontalAdvance(text) > self.fields[name].width():
+                    self._longest[name] = text  # longer than expected: rather lay out again than cut the text
+                    self._set_widths()
         for name, text in tips.items():
             self.fields[name].setToolTip(text)
 
@@ -116,7 +120,7 @@ class StatusBar(QtWidgets.QStatusBar):
         """
         metrics, room = self.fontMetrics(), self.width() - self.fontMetrics().horizontalAdvance(_STATE_ROOM) - _GAP
         for name, _, widest in reversed(_FIELDS):
-            width = metrics.horizontalAdvance(widest)
+            width = max(metrics.horizontalAdvance(text) for text in (widest, self._longest.get(name, "")))
             room -= width + _GAP
             self.fields[name].setFixedSize(width, metrics.height())
             self.fields[name].setVisible(room >= 0)

@@ -12,6 +12,7 @@ from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
 from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, as_change, details
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.gui.widgets.tables import Table, set_up_table, style_table
 from qatviz.presentation.event_texts import sentence
@@ -32,6 +33,10 @@ _NOTHING_YET = {
     EVALUATIONS: "No evaluations yet.",
 }
 _NO_RUN = "No run. Its events are listed here once there is one."
+
+
+#: Space between the filters and the actions, px.
+_GAP_PX = 14
 
 
 class EventsPanel(Panel):
@@ -81,11 +86,13 @@ class EventsPanel(Panel):
         self._gone: Set[str] = set()
 
     def _layout(self) -> None:
-        bar = QtWidgets.QHBoxLayout()
+        bar = FlowLayout(spacing=2)
         bar.setContentsMargins(6, 4, 6, 2)
         for button in self.filters.values():
             bar.addWidget(button)
-        bar.addStretch(1)
+        gap = QtWidgets.QWidget()
+        gap.setFixedWidth(_GAP_PX)
+        bar.addWidget(gap)
         for action in (self.undo_action, self.back_action, self.details_action):
             button = QtWidgets.QToolButton(autoRaise=True)
             button.setFocusPolicy(Qt.TabFocus)

@@ -28,6 +28,8 @@ from qatviz.telemetry.record.refill import metric_in
 MAX_TENSORS = 8
 #: Minimum height of a plot with its heading, px: the three default plots fit into a window of 1280 × 770.
 _PLOT_HEIGHT = 64
+#: The same in lines of text, which may be larger.
+_PLOT_LINES = 4.2
 #: Number of points that take about 5 ms to draw, after which the other plots wait for the next frame.
 _POINTS_AT_ONCE = 8000
 
@@ -180,6 +182,7 @@ class EvolutionPanel(Panel):
         for plot in self.plots.values():
             plot.apply_theme()
         self.bar.apply_font()
+        self._show_plots()
         self.strip.updateGeometry()
         self.strip.update()
         self.ruler.update()
@@ -269,7 +272,7 @@ class EvolutionPanel(Panel):
         shown = self.bar.shown
         for key, plot in self.plots.items():
             plot.setVisible(key in shown)
-            plot.setMinimumHeight(_PLOT_HEIGHT)
+            plot.setMinimumHeight(max(_PLOT_HEIGHT, int(_PLOT_LINES * self.fontMetrics().height())))
             plot.canvas.boxes = self.bar.boxes.isChecked()
 
     def _redraw(self) -> None:

@@ -11,6 +11,11 @@ from qatviz.settings import QuantizerSettings
 
 #: Bits that make levels visible at a glance.
 FEW_BITS = 2
+_QUESTION = (
+    "Why do my weights still look like floats? The network computes with rounded copies (blue); the levels of {} bits "
+    "are too dense to see."
+)
+_SHOW = f"Show {FEW_BITS} bits"
 _DISMISSED = "histograms/hint_dismissed"
 
 
@@ -29,9 +34,9 @@ class LevelsHint(QtWidgets.QFrame):
         self._tensor, self._bits = "", 0
         self._changed, self._is_applied = "", False
         self.setObjectName("hint")
-        self.text = QtWidgets.QLabel(wordWrap=True)
+        self.text = QtWidgets.QLabel(_QUESTION.format(8), wordWrap=True)
         self.text.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
-        self.button = QtWidgets.QPushButton()
+        self.button = QtWidgets.QPushButton(_SHOW)
         self.close_button = QtWidgets.QToolButton(text="✕", autoRaise=True, toolTip="Don't show this again")
         self.close_button.setAccessibleName("Don't show this again")
         layout = QtWidgets.QHBoxLayout(self)
@@ -54,6 +59,10 @@ class LevelsHint(QtWidgets.QFrame):
     def is_dismissed(self) -> bool:
         return self._settings.value(_DISMISSED, False, bool)
 
+    def height_at(self, width: int) -> int:
+        """Return the height of the line at a width, shown or not."""
+        return self.layout().totalHeightForWidth(width)
+
     def update_from(self, tensor: Optional[QuantizedTensor], settings: Optional[QuantizerSettings]) -> None:
         """Show the line about weights of many bits; hide it without such weights, and once it has been closed."""
         if self.is_dismissed or tensor is None or settings is None:
@@ -67,9 +76,8 @@ class LevelsHint(QtWidgets.QFrame):
         if self._changed != tensor.name:
             self._changed, self._tensor, self._bits = "", tensor.name, settings.num_bits
             self._show(
-                "Why do my weights still look like floats? The network computes with rounded copies (blue); the levels "
-                f"of {settings.num_bits} bits are too dense to see.",
-                f"Show {FEW_BITS} bits",
+                _QUESTION.format(settings.num_bits),
+                _SHOW,
                 f"Set {tensor.name} to {FEW_BITS} bits. Undo restores {settings.num_bits} bits.",
             )
 

@@ -12,6 +12,7 @@ from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SETTINGS, SNAPSHOT, S
 from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
 from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas
+from qatviz.gui.panels.histograms.grid import arrange
 from qatviz.gui.panels.histograms.hint import FEW_BITS, LevelsHint
 from qatviz.gui.panels.histograms.tile import Pending, TileContent
 from qatviz.gui.widgets.empty_text import EmptyText
@@ -27,8 +28,8 @@ from qatviz.settings import WEIGHTS, QuantizerSettings
 BUDGET_S = 0.006
 #: Interval (ms) at which the age of the tiles is checked, and the time (s) that painting may add to it.
 AGE_INTERVAL_MS, AGE_TOLERANCE_S = 500, 1.0
-#: Minimum height of a panel with the hint, px; a lower one needs its room for the tiles.
-MIN_HINT_HEIGHT_PX = 240
+#: Minimum height of the tiles below the hint, px, where they don't all fit anyway; else it leaves its room to them.
+MIN_TILES_PX = 160
 _SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 
 
@@ -114,9 +115,19 @@ class HistogramsPanel(Panel):
 
     def _update_hint(self) -> None:
         model, tensor = self.model, None
-        if model.snapshot is not None and model.state in ACTIVE_STATES and self.height() >= MIN_HINT_HEIGHT_PX:
+        if model.snapshot is not None and model.state in ACTIVE_STATES and self._has_room_for_hint():
             tensor = self._hint_tensor()
         self.hint.update_from(tensor, None if tensor is None else model.settings_of(tensor.name))
+
+    def _has_room_for_hint(self) -> bool:
+        """Return whether as many tiles are visible with the hint as without it, or many anyway."""
+        width, without = self.width(), self.height() - self.bar.heightForWidth(self.width())
+        room = without - self.hint.height_at(width)
+
+        def fits(height: int) -> bool:
+            return arrange(len(self._names()), self.bar.options.size, width, height).total_height <= height
+
+        return fits(room) or (room >= MIN_TILES_PX and not fits(without))
 
     def _hint_tensor(self) -> Optional[QuantizedTensor]:
         """Return the weights that the hint has changed, else the current or first weights of more than a few bits."""
