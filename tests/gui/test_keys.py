@@ -8,6 +8,7 @@ from qt_use import activate, focus, press
 from window_stage import draw
 
 from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
+from qatviz.gui.model.scope import SCOPES
 from qatviz.gui.panels.layers.columns import INDEX
 from qatviz.gui.window import actions
 from qatviz.protocol import commands as c
@@ -322,12 +323,13 @@ def test_keys_change_what_the_controls_change_and_the_scope_is_always_visible(st
     wanted = {(t.name, "num_bits") for t in run.plan.tensors if changed in t.name}
     assert set(window.edits.pending) == wanted
     draw(window, app)
-    panel = window.panels["quantization"]
-    assert panel.scope.currentText() == box.currentText() == f"{box.currentText().partition(' (')[0]} ({len(wanted)})"
+    assert box.currentText() == f"{SCOPES[scope]} ({len(wanted)})"
+    others = window.findChildren(QtWidgets.QLabel)
+    assert [label.text() for label in others if label.text().replace("&", "") == "Apply to"] == ["A&pply to"]
     assert box.width() >= box.fontMetrics().horizontalAdvance(box.currentText()) + 20
     window.docks.open("run_settings")
     app.processEvents()
-    assert not panel.scope.visibleRegion().isEmpty() or box.isVisible()
+    assert box.isVisible() and not box.visibleRegion().isEmpty()
     window.edits.discard()
     QtTest.QTest.mouseClick(canvas.viewport(), Qt.LeftButton, Qt.NoModifier, canvas.rect_of("conv1.weights").center())
     box.setCurrentIndex(box.findData("selection"))

@@ -44,8 +44,8 @@ def settle(panel, app):
 
 
 def use_scope(panel, scope):
-    panel.scope.setCurrentIndex(panel.scope.findData(scope))
-    panel.scope.activated.emit(panel.scope.currentIndex())
+    panel.edits.scope.choose(scope)
+    panel.refresh()
 
 
 def control(panel, name, kind=WEIGHTS):
@@ -80,11 +80,9 @@ def test_a_scope_is_all_tensors_of_its_kinds_and_the_rest_is_hidden(panel, scope
 
 
 def test_the_selection_is_counted_and_its_one_tensor_named(panel, app):
-    assert panel.scope.itemText(0) == "Selected (1)"
     assert panel.sections[WEIGHTS].heading.detail == "conv1.weights"
     panel.model.select(["conv1.weights", "conv2.weights", "input.activations"])
     settle(panel, app)
-    assert panel.scope.itemText(0) == "Selected (3)"
     assert panel.sections[WEIGHTS].heading.detail == "2 tensors"
     assert panel.sections[ACTIVATIONS].heading.detail == "input.activations"
 
@@ -190,11 +188,10 @@ def test_escape_reverts_typed_text_then_discards_pending_edits(panel, app):
     assert panel.edits.pending == {} and control(panel, "narrow_range").editor.box.isChecked()
 
 
-def test_scope_and_mode_are_remembered(panel, context, show):
-    use_scope(panel, ACTIVATIONS)
+def test_the_mode_is_remembered(panel, context, show):
     panel.bar.modes[HOLD].click()
     again = show(QuantizationPanel(context), 330, 600)
-    assert again.scope.currentData() == ACTIVATIONS and context.edits.mode == HOLD
+    assert context.edits.mode == HOLD
     again.refresh()
     assert again.bar.modes[HOLD].isChecked() and again.bar.apply.isVisible()
     again.bar.modes[LIVE].click()
@@ -351,7 +348,7 @@ def test_tab_goes_from_top_to_bottom(panel, app):
     use_scope(panel, EVERYTHING)
     control(panel, "num_bits").edited.emit(4)
     settle(panel, app)
-    stops, widget = [], panel.scope
+    stops, widget = [], panel.preset
     while widget not in stops:
         stops.append(widget)
         widget = widget.nextInFocusChain()
@@ -370,7 +367,7 @@ def test_tab_goes_from_top_to_bottom(panel, app):
     assert places == sorted(places) and len(stops) > 20
     rows = [w for w in stops if panel.column.isAncestorOf(w)]
     assert [w.parent().parent().objectName() for w in rows[:4]] == ["enabled", "num_bits", "num_bits", "symmetric"]
-    assert stops.index(rows[0]) == 2 and rows[1] is control(panel, "num_bits").editor.slider
+    assert stops.index(rows[0]) == 1 and rows[1] is control(panel, "num_bits").editor.slider
 
 
 def test_nothing_is_cut_at_the_smallest_width(panel, show, app):

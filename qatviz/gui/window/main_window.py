@@ -20,13 +20,13 @@ from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.panels.tensor.panel import TensorPanel
 from qatviz.gui.widgets import icons
 from qatviz.gui.widgets.banner import BAD, GOOD, NOTE, WARNING, Banner
-from qatviz.gui.widgets.controls.scope_box import ScopeBox
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import THEMES, Theme
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import Recent, RunWindow
 from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
+from qatviz.gui.window.scope_field import ScopeField
 from qatviz.gui.window.status import StatusBar
 from qatviz.gui.window.window_actions import WindowActions
 from qatviz.presentation.event_texts import non_finite_text
@@ -176,20 +176,7 @@ class MainWindow(RunWindow):
                 self._recent_menu.aboutToShow.connect(self._fill_recent)
             if title == "&View":
                 self._extend_view_menu(menu)
-        self.menuBar().setCornerWidget(self._make_scope_field())
-
-    def _make_scope_field(self) -> QtWidgets.QWidget:
-        """Return the field that always shows, and changes, the tensors that changes apply to."""
-        field = QtWidgets.QWidget()
-        row = QtWidgets.QHBoxLayout(field)
-        row.setContentsMargins(0, 1, 6, 1)
-        box = ScopeBox(self.context)
-        box.setMinimumContentsLength(20)  # a corner widget gets no more than it asks for
-        label = QtWidgets.QLabel("Apply to")
-        label.setToolTip(box.toolTip())
-        row.addWidget(label)
-        row.addWidget(box)
-        return field
+        self.menuBar().setCornerWidget(ScopeField(self.context))
 
     def _extend_view_menu(self, menu: QtWidgets.QMenu) -> None:
         menu.addSeparator()

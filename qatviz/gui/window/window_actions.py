@@ -199,7 +199,7 @@ class WindowActions:
             window.show_failure("There is no checkpoint to fork from yet: save one with Ctrl+S.")
             return
         name, accepted = QtWidgets.QInputDialog.getItem(
-            window, "Fork", "Start a second run from checkpoint", names, len(names) - 1, False
+            window, "Fork", "Start a second run from this checkpoint:", names, len(names) - 1, False
         )
         if accepted:
             out = window.launcher.new_directory(network.name)

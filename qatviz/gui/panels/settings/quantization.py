@@ -12,7 +12,6 @@ from qatviz.gui.panels.settings.what_if import WhatIfBar
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import EditBar, RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading, KindSection
-from qatviz.gui.widgets.controls.scope_box import ScopeBox
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel, PanelKeys
@@ -47,7 +46,6 @@ class QuantizationPanel(Panel):
 
     def _setup_ui(self) -> None:
         self.empty = EmptyText(self)
-        self.scope = ScopeBox(self.context)
         self.preset = PresetButton(self.context)
         self.sections = {kind: KindSection(self.context, kind) for kind in KINDS}
         self.all_heading = Heading("All tensors", self.theme)
@@ -62,7 +60,6 @@ class QuantizationPanel(Panel):
         self._content = QtWidgets.QWidget()
         top = QtWidgets.QFormLayout()
         top.setFieldGrowthPolicy(QtWidgets.QFormLayout.AllNonFixedFieldsGrow)
-        top.addRow("Apply to", self.scope)
         top.addRow("Preset", self.preset)
         self.column = Column([*self.sections.values(), self.all_heading, self.freeze])
         top.setContentsMargins(8, 8, 8, 0)
@@ -81,7 +78,6 @@ class QuantizationPanel(Panel):
         whole.addWidget(self._content)
 
     def _connect(self) -> None:
-        self.scope.activated.connect(lambda _: self.refresh())
         self.edits.scope.changed.connect(self._on_edits_changed)
         self.freeze.edited.connect(self._on_freeze)
         self.edits.changed.connect(self._on_edits_changed)
