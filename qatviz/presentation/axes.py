@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.number_format import si
 from qatviz.presentation.axis_range import Range
 from qatviz.presentation.scene import END, MIDDLE, Fill, Metrics, Shape, Stroke, Text, rects, segments
-from qatviz.presentation.ticks import Tick, count_ticks, linear_ticks, ticks_upright
+from qatviz.presentation.ticks import LABEL_GAP, Tick, count_ticks, linear_ticks, ticks_upright
 
 #: Left, top, right and bottom edge of a plot, px.
 Area = Tuple[float, float, float, float]
@@ -54,10 +54,13 @@ def bottom_axis(
     is_within = (x >= left - 1) & (x <= right + 1)
     shapes: List[Shape] = [segments(x[is_within], top if has_grid else bottom, x[is_within], bottom + 2, GRID)]
     baseline = bottom + _LABEL_OFFSET + metrics.ascent
+    taken = -np.inf
     for at, (_, text), within in zip(x.tolist(), ticks, is_within):
-        if within:
-            width = metrics.width(text)
-            shapes.append(Text(min(max(at - width / 2, edges[0] + _EDGE), edges[1] - _EDGE - width), baseline, text))
+        width = metrics.width(text)
+        start = min(max(at - width / 2, edges[0] + _EDGE), edges[1] - _EDGE - width)
+        if within and start >= taken + LABEL_GAP / 2:  # at the ends, labels are moved into the picture
+            shapes.append(Text(start, baseline, text))
+            taken = start + width
     return [*shapes, segments(left, bottom, right, bottom, AXIS)]
 
 

@@ -23,12 +23,21 @@ from qatviz.presentation.scene import (
     segments,
 )
 from qatviz.presentation.series import Points
-from qatviz.presentation.ticks import Tick, exponents, fitting_ticks, linear_ticks, log_ticks, ticks_upright
+from qatviz.presentation.ticks import (
+    Tick,
+    exponents,
+    fitting_ticks,
+    linear_ticks,
+    log_ticks,
+    ticks_upright,
+)
 
 #: Minimum distance of two ticks of the axis of steps, px; larger for long labels.
 _X_TICK_PX = 64.0
-#: Distance of labels from their axis, px.
-_LABEL_OFFSET = 5.0
+#: Distance of labels from their axis, and of the title of the axis of steps from the picture's left edge, px.
+_LABEL_OFFSET, _TITLE_LEFT = 5.0, 8.0
+#: Minimum space between two labels of the axis of steps, px.
+_CLEAR = 2.0
 #: Coordinates are clipped to this distance from the plot, px, because painters have limits.
 _OUTSIDE = 4000.0
 #: Number of points below which a curve has dots.
@@ -280,11 +289,14 @@ def grid(frame: Frame, log: bool, metrics: Metrics, height: float, has_values: b
 def x_labels(frame: Frame, width: float, metrics: Metrics, title: str = "") -> List[Shape]:
     """Return the labels of the axis of steps or seconds, in a picture ``width`` pixels wide; ``title`` at the left."""
     y = frame.bottom + 2 + metrics.ascent
-    shapes: List[Shape] = [Text(8.0, y, title)] if title else []
+    shapes: List[Shape] = [Text(_TITLE_LEFT, y, title)] if title else []
+    taken = _TITLE_LEFT + metrics.width(title) if title else -_CLEAR
     for at, text in x_ticks(frame.x_range, frame.right - frame.left, metrics):
         half = metrics.width(text) / 2 + 1
         x = min(max(float(frame.x(np.float64(at))), half), width - half)
-        shapes.append(Text(x, y, text, anchor=MIDDLE))
+        if x - half >= taken + _CLEAR:  # at the ends, labels are moved into the picture
+            shapes.append(Text(x, y, text, anchor=MIDDLE))
+            taken = x + half
     return shapes
 
 

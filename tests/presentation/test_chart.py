@@ -24,7 +24,7 @@ from qatviz.presentation.chart import (
     x_labels,
     y_ticks,
 )
-from qatviz.presentation.scene import Band, Group, Line, Segments, Stroke, estimated_metrics
+from qatviz.presentation.scene import Band, Group, Line, Segments, Stroke, Text, estimated_metrics
 from qatviz.presentation.series import Points
 
 NAN, RED = np.nan, Stroke("bad")
@@ -179,6 +179,18 @@ def test_labels_stay_within_the_picture():
     assert below[0].text == "step" and [text.text for text in below[1:]] == ["0", "2000", "4000"]
     assert all(text.x + METRICS.width(text.text) / 2 <= 310 for text in below[1:])
     assert label_room(y_ticks((0.0, 1.0), False, 100.0, METRICS), METRICS) > METRICS.width("0.25")
+
+
+@pytest.mark.parametrize("end", [50, 148, 1000, 1490, 100_000, 1_490_000])
+@pytest.mark.parametrize("width", range(180, 420, 7))
+def test_labels_never_overlap(width, end):
+    """At the ends of the axis, labels are moved into the picture, towards the next one."""
+    frame = Frame(30.0, 5.0, width - 4.0, 80.0, (0.0, float(end)), (0.0, 1.0))
+    title, *labels = [shape for shape in x_labels(frame, float(width), METRICS, "step") if isinstance(shape, Text)]
+    places = [(title.x, title.x + METRICS.width(title.text))]
+    places += [(text.x - METRICS.width(text.text) / 2, text.x + METRICS.width(text.text) / 2) for text in labels]
+    assert labels and all(begin - stop >= 3 for (_, stop), (begin, _) in zip(places, places[1:]))
+    assert places[-1][1] <= width
 
 
 def test_markers_are_at_their_steps_labelled_where_there_is_room():
