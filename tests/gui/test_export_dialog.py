@@ -4,7 +4,7 @@ import os
 
 import pytest
 from export_stage import DIRECTORY, FORMATS, RECORD, advance, make, run, verdicts, visible_texts  # noqa: F401
-from PyQt5 import QtCore, QtTest, QtWidgets
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from staging import StagedRun
 
 from qatviz.gui.dialogs.export.tables import flat, shown
@@ -227,11 +227,22 @@ def test_layers_are_sorted_by_numbers(run, make, app):
     assert result.layers.model().headerData(largest, QtCore.Qt.Horizontal, QtCore.Qt.ToolTipRole)
 
 
+def color_of(label):
+    return label.palette().color(QtGui.QPalette.WindowText)
+
+
 def test_faults_are_listed(run, make, app):
     result = show_record(make(), app, faults=["layer 'conv1': alone, 3 of its codes differ"], as_expected=False)
     assert result.heading.text() == "✕ Written, but 1 operation is wrong"
     assert result.faults.isVisible() and "✕ layer 'conv1': alone, 3" in result.faults.text()
-    assert show_record(make(), app).heading.text().startswith("✓ Exported and verified: differences of at most")
+    heading = show_record(make(), app).heading
+    assert heading.text().startswith(
+        "✓ Exported and verified: 99.46 % of the outputs are identical, differences of at m"
+    )
+    assert color_of(heading) == make().result._theme.color("text"), "not green: not all is identical"
+    same = {"file to evaluation graph": {"identical": 1.0, "largest": 0, "top1": 1.0}}
+    heading = show_record(make(), app, outputs=same).heading
+    assert heading.text().endswith("against the evaluation") and color_of(heading) == make().result._theme.color("good")
     result = show_record(make(), app, as_expected=False)
     assert result.heading.text().startswith("!") and not result.faults.isVisible()
 

@@ -1,7 +1,7 @@
 """Result of an export: its path, and the proof that it computes the same as the evaluation."""
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -84,9 +84,9 @@ class ExportResult(QtWidgets.QWidget):
         paths = [str(path) for path in record.get("files") or ()]
         self._path = paths[0] if paths else ""
         self._text = str(record.get("text", ""))
-        self._color = "bad" if faults else "good" if record.get("as_expected", True) else "warning"
         self.copy.setText("Copy table")
-        self.heading.setText(_heading(record, faults))
+        text, self._color = _heading(record, faults)
+        self.heading.setText(text)
         self.location.setText(
             "Written to "
             f"{self._path}{', with its proof beside it' if len(paths) > 1 and not os.path.isdir(self._path) else ''}"
@@ -127,16 +127,22 @@ class ExportResult(QtWidgets.QWidget):
         QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(folder))
 
 
-def _heading(record: Dict[str, Any], faults: List[str]) -> str:
+def _heading(record: Dict[str, Any], faults: List[str]) -> Tuple[str, str]:
+    """Return the heading and the role of its colour, which is that of success only if all outputs are identical."""
     if faults:
-        return f"✕ Written, but {'1 operation is' if len(faults) == 1 else f'{len(faults)} operations are'} wrong"
-    if record.get("as_expected", True):
-        found = [row.get("largest") for row in (record.get("outputs") or {}).values()]
-        largest = [value for value in found if isinstance(value, int)]
-        if not any(largest):
-            return "✓ Exported and verified against the evaluation"
-        return f"✓ Exported and verified: differences of at most {count(max(largest), 'code')}"
-    return "! Exported: each operation is correct, but rounding differences add up to more than usual"
+        return (
+            f"✕ Written, but {'1 operation is' if len(faults) == 1 else f'{len(faults)} operations are'} wrong",
+            "bad",
+        )
+    if not record.get("as_expected", True):
+        return "! Exported: each operation is correct, but rounding differences add up to more than usual", "warning"
+    outputs = list((record.get("outputs") or {}).values())
+    largest = [row.get("largest") for row in outputs if isinstance(row.get("largest"), int)]
+    if not any(largest):
+        return "✓ Exported and verified against the evaluation", "good"
+    identical = [row["identical"] for row in outputs if isinstance(row.get("identical"), float)]
+    part = f"{share_text(min(identical))} of the outputs are identical, " if identical else ""
+    return f"✓ Exported and verified: {part}differences of at most {count(max(largest), 'code')}", "text"
 
 
 def _facts(record: Dict[str, Any]) -> List[str]:
