@@ -13,7 +13,7 @@ from qatviz.protocol import values
 from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import EVENT_KINDS, Event, event_from
 from qatviz.protocol.schedule import Plan, remaining_plan
-from qatviz.protocol.snapshots import Snapshot, read_only
+from qatviz.protocol.snapshots import Snapshot, phase, read_only
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.protocol.wire import unpack_snapshot, unpack_steps
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
@@ -228,14 +228,14 @@ class RecordReader:
     def iter_some_snapshots(self, most: int, surviving: bool) -> Iterator[Snapshot]:
         """Yield at most ``most`` snapshots by branch and step, spread over those that survive or over those that don't.
 
-        The first and the last are among them.
+        The first, the last, and the first of each phase (:func:`qatviz.protocol.snapshots.phase`) are among them, as
+        far as ``most`` allows: later snapshots are far more, but much happens early.
         """
         with open_for_reading(self.path) as connection:
             ids = {item.row: item for item in self._snapshot_ids(connection).values()}
             rows = [_SnapshotRow(row, crc, branch, step) for row, branch, step, crc in self._snapshot_rows(connection)]
         rows = sorted((item for item in rows if (item.row in ids) == surviving), key=lambda item: item[2:])
-        chosen = np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)
-        yield from self._iter_bodies([rows[index] for index in chosen])
+        yield from self._iter_bodies([rows[index] for index in _spread(rows, most)])
 
     def iter_branch_snapshots(self, surviving_only: bool = False) -> Iterator[Snapshot]:
         """Yield the snapshots of all branches, or of the surviving timeline, like `iter_snapshots`."""
@@ -394,3 +394,16 @@ def _surviving(connection: sqlite3.Connection, state: State) -> Dict[int, float]
         parent, fork_step = branches[branch]
         branch, limit = parent, min(limit, fork_step)
     return limits
+
+
+def _spread(rows: Sequence[_SnapshotRow], most: int) -> List[int]:
+    """Return indices of at most ``most`` rows: the first of each phase, the last, and others between them."""
+    phases = [(row.branch, phase(row.step)) for row in rows]
+    first = [index for index, found in enumerate(phases) if index == 0 or found != phases[index - 1]]
+    chosen = sorted({*first, *range(len(rows))[-1:]})
+    if len(chosen) >= most:
+        return [chosen[index] for index in np.linspace(0, len(chosen) - 1, most).astype(int)]
+    while len(chosen) < min(most, len(rows)):  # the middle of the longest gap
+        gap, before = max((after - before, -at) for at, (before, after) in enumerate(zip(chosen, chosen[1:])))
+        chosen.insert(1 - before, chosen[-before] + gap // 2)
+    return chosen
