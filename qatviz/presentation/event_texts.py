@@ -114,7 +114,7 @@ def _evaluated(event: events.Evaluated) -> str:
 
 
 def _restored(event: events.Restored) -> str:
-    verb = "rewound" if event.step <= event.from_step else "set forward"
+    verb = "rewound" if event.step <= event.from_step else "returned"
     reason = "" if event.reason is RestoreReason.CHECKPOINT else f" ({restore_text(event.reason)})"
     return f"{verb} from step {event.from_step:,} to {event.step:,}{reason}"
 

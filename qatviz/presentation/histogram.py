@@ -80,7 +80,7 @@ LEGEND = (
     LegendEntry(
         FLOAT,
         "float",
-        "Distribution of the float values: QAT trains weights in float and computes with a rounded copy. So trained "
+        "Distribution of the float values. QAT trains weights in float and computes with rounded copies, so trained "
         "weights still look like floats.",
     ),
     LegendEntry(

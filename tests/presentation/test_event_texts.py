@@ -62,7 +62,7 @@ def test_tensors_that_are_not_named_are_counted(tensors):
             "the loss of step 4 is not finite; rewound to step 2 and paused",
         ),
         (events.Restored(5, "x", RestoreReason.CHECKPOINT, 9, ()), "rewound from step 9 to 5"),
-        (events.Restored(9, "x", RestoreReason.REDO, 5, ()), "set forward from step 5 to 9 (redo)"),
+        (events.Restored(9, "x", RestoreReason.REDO, 5, ()), "returned from step 5 to 9 (redo)"),
         (
             events.CommandApplied(5, "a-1", ApplyPreset("int4"), (bits("a.weights"),)),
             "preset int4: a.weights.num_bits 8 → 4",

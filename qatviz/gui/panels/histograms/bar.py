@@ -60,7 +60,7 @@ _TOGGLES = (
         "log2_values",
         "log₂ |value|",
         "The x axis is the magnitude in powers of two, for both signs together: small values get as much room as "
-        "large ones, and one bit of range is one unit. The bin marked 0 holds all smaller values.",
+        "large ones; one unit is one bit of range. The bin marked 0 holds all smaller values.",
     ),
     (
         "common",
@@ -93,7 +93,7 @@ class HistogramsBar(QtWidgets.QWidget):
         for sample_ in self._samples.values():
             layout.addWidget(sample_)
         self._age = QtWidgets.QLabel()
-        self._age.setToolTip("Newer histograms are not there yet: the machine is busy, or they are taken rarely.")
+        self._age.setToolTip("There are no newer histograms yet: the machine is busy, or their interval is long.")
         layout.addWidget(self._age)
         self.show_age("")
         self.show_pending(False)
