@@ -1,14 +1,18 @@
-"""Scene of a distribution over time: the histograms of many snapshots on common edges, one column each."""
+"""Scene of a distribution over time: the histograms of many snapshots on common edges, one column each.
 
-import math
+A column reaches from halfway to the previous snapshot to halfway to the next, on an axis of training steps. The first
+and the last end with their own step: nothing is drawn where nothing is known.
+"""
+
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.number_format import percent_text
 from qatviz.presentation.axes import Area
 from qatviz.presentation.axis_range import Range
-from qatviz.presentation.scene import Group, Image, Line, Metrics, Shape, Stroke, segments
-from qatviz.presentation.ticks import LABEL_GAP, Tick
+from qatviz.presentation.figure_caption import SAMPLE_HEIGHT, LegendItem, legend_item
+from qatviz.presentation.scene import Group, Image, Line, Shape, Stroke, segments
 from qatviz.protocol.snapshots import TensorHistogram
 
 #: Bins of a column.
@@ -75,46 +79,68 @@ class Heatmap:
         return np.stack([column for _, column in self._columns])
 
 
+def column_edges(steps: Sequence[int]) -> np.ndarray:
+    """Return the training steps between which the columns of snapshots lie, float64 ``[n + 1]``.
+
+    >>> column_edges([0, 1, 101])
+    array([ -0.5,   0.5,  51. , 101.5])
+    """
+    at = np.asarray(steps, np.float64)
+    return np.concatenate([[at[0] - 0.5], (at[1:] + at[:-1]) / 2, [at[-1] + 0.5]])
+
+
 def heat_map_shapes(
     area: Area,
-    n_columns: int,
+    x_range: Range,
     y_range: Range,
+    columns: np.ndarray,
     image: np.ndarray,
     colors: np.ndarray,
     ends: Sequence[np.ndarray],
-    cursor: Optional[int],
+    cursor: Optional[float],
 ) -> Group:
     """Return the columns of colours, and lines at the ends of the representable range.
 
     Parameters
     ----------
     area : Area
-    n_columns : int
-        Number of columns of the axis; those of the image are the first.
+    x_range : (float, float)
+        Visible training steps.
     y_range : (float, float)
+    columns : np.ndarray
+        Edges of the columns, as :func:`column_edges` returns them.
     image : np.ndarray
         uint8 ``[columns, ROWS]``, as :meth:`Heatmap.image` returns it for ``y_range``.
     colors : np.ndarray
         uint8 ``[COLORS + 1, 4]``, RGBA.
     ends : sequence of np.ndarray
         Lower and upper ends, float64 ``[columns]`` each; NaN in float.
-    cursor : int, optional
-        Column of the cursor's line.
+    cursor : float, optional
+        Training step of the cursor's line.
     """
     left, top, right, bottom = area
-    width = (right - left) / n_columns
-    shapes: List[Shape] = [Image(left, top, left + width * len(image), bottom, image.T[::-1], colors)]
-    x = left + width * np.repeat(np.arange(len(image) + 1), 2)[1:-1]
+    per_step = (right - left) / (x_range[1] - x_range[0])
+    x = left + (columns - x_range[0]) * per_step
     scale = (bottom - top) / (y_range[1] - y_range[0])
-    shapes += [Line(x, bottom - (np.repeat(end, 2) - y_range[0]) * scale, _RANGE) for end in ends]
+    shapes: List[Shape] = [Image(x[0], top, x[-1], bottom, image[_nearest(x)].T[::-1], colors)]
+    corners = np.repeat(x, 2)[1:-1]
+    shapes += [Line(corners, bottom - (np.repeat(end, 2) - y_range[0]) * scale, _RANGE) for end in ends]
     if cursor is not None:
-        at = left + width * (cursor + 0.5)
+        at = left + (cursor - x_range[0]) * per_step
         shapes.append(segments(at, top, at, bottom, _CURSOR))
     return Group(shapes, area)
 
 
-def heat_map_ticks(labels: Sequence[str], n_columns: int, width: float, metrics: Metrics) -> List[Tick]:
-    """Return ticks at columns (0, 1, ...), as many as there is room for labels."""
-    widest = max(map(metrics.width, labels), default=0.0) + LABEL_GAP
-    stride = max(1, math.ceil(widest * n_columns / max(width, 1.0)))
-    return [(float(column), label) for column, label in enumerate(labels) if column % stride == 0]
+def heat_map_legend(colors: np.ndarray) -> List[LegendItem]:
+    """Return the legend: the colours (uint8 ``[COLORS + 1, 4]``) with the fractions at their ends, and the range."""
+    width = 100.0
+    bar = Image(0, 1, width, SAMPLE_HEIGHT - 1, np.arange(1, COLORS + 1, dtype=np.uint8)[np.newaxis], colors)
+    ends = f"{percent_text(MIN_FRACTION)} … {percent_text(MAX_FRACTION)} of the values in a bin"
+    return [LegendItem([bar], ends, width), legend_item(_RANGE, "ends of the representable range")]
+
+
+def _nearest(edges: np.ndarray) -> np.ndarray:
+    """Return the column at each pixel from the first to the last of ``edges``: images have pixels of one width."""
+    pixels = max(int(np.ceil(edges[-1] - edges[0])), 1)
+    centres = edges[0] + (np.arange(pixels) + 0.5) * (edges[-1] - edges[0]) / pixels
+    return np.clip(np.searchsorted(edges, centres, side="right") - 1, 0, len(edges) - 2)

@@ -7,6 +7,7 @@ import numpy as np
 from qatviz.analysis.error_distribution import BINS_PER_STEP, ErrorDistribution
 from qatviz.presentation.axes import VISIBLE_PX, Area, CountScale, bars, cut_mark, left_axis, steps
 from qatviz.presentation.axis_range import Range
+from qatviz.presentation.figure_caption import legend_item
 from qatviz.presentation.scene import DASHED, DOTTED, Fill, Group, Line, Metrics, Shape, Stroke, rects, segments
 from qatviz.presentation.scene import Area as AreaShape
 from qatviz.presentation.ticks import MINUS, Tick, linear_ticks, ticks_upright
@@ -22,7 +23,25 @@ _CODES, _EDGE_CODES, _UNUSED = Fill("in_range"), Fill("window_edge"), Fill("line
 _ZERO = Stroke("muted", opacity=0.67)
 _ROUNDING, _CLIPPING = Fill("in_range", 0.75), Fill("clipped", 0.86)
 _IDEAL, _PENDING = Stroke("window_edge", 1.0, DOTTED), Stroke("ghost", 1.0, DASHED)
+_PICKED = Fill("accent", 0.3)
 _INSIDE, _OUTSIDE, _RANGE = Fill("in_range"), Fill("clipped"), Stroke("window_edge")
+
+CODES_LEGEND = (
+    legend_item(_CODES, "values of a code"),
+    legend_item(_EDGE_CODES, "edge codes (lowest and highest)"),
+    legend_item(_UNUSED, "unused codes"),
+)
+ERROR_LEGEND = (
+    legend_item(_ROUNDING, "rounding"),
+    legend_item(_CLIPPING, "clipping"),
+    legend_item(_IDEAL, "ideal rounding"),
+)
+CHANNELS_LEGEND = (
+    legend_item(_INSIDE, "values in range"),
+    legend_item(_OUTSIDE, "clipped"),
+    legend_item(_RANGE, "ends of the representable range"),
+)
+PENDING_LEGEND = (legend_item(_PENDING, "pending"),)
 
 #: Lower and upper ends of the grid of each channel, float64 ``[channels]``.
 Ends = Tuple[np.ndarray, np.ndarray]
@@ -142,17 +161,23 @@ def channel_shapes(
     high: np.ndarray,
     ends: Optional[Ends],
     pending: Optional[Ends],
+    picked: Optional[int] = None,
 ) -> Group:
     """Return a bar from the smallest to the largest value of each channel, and the range of its grid.
 
-    Values beyond the range have another colour. ``ends`` is None in float, ``pending`` without pending settings.
+    Values beyond the range have another colour. ``ends`` is None in float, ``pending`` without pending settings;
+    ``picked`` is the channel that is shown alone elsewhere, which has another background.
     """
     x, y = _scales(area, x_range, y_range)
     at = np.arange(len(low), dtype=np.float64)
     half = _HALF_CHANNEL if len(low) <= _FEW_CHANNELS else 0.5
     left, right = x(at - half), x(at + half)
     bottom, top = (low, high) if ends is None else (np.maximum(low, ends[0]), np.minimum(high, ends[1]))
-    shapes: List[Shape] = [_box(left, right, y(np.minimum(bottom, top)), y(top), _INSIDE)]
+    shapes: List[Shape] = []
+    if picked is not None:
+        edges = x(np.array([picked - 0.5, picked + 0.5]))
+        shapes.append(rects(edges[:1], area[1], edges[1:], area[3], _PICKED))
+    shapes.append(_box(left, right, y(np.minimum(bottom, top)), y(top), _INSIDE))
     if ends is not None:
         for beyond, begin, end in (
             (low < ends[0], low, np.minimum(ends[0], high)),

@@ -7,16 +7,28 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from window_stage import draw
 
-from qatviz.gui.widgets.figures.figure import FigureError, FigureMenu, picture, save_csv, save_png, save_svg
+from qatviz.gui.widgets.figures.figure import (
+    FigureError,
+    FigureMenu,
+    caption_of,
+    picture,
+    save_csv,
+    save_png,
+    save_svg,
+)
+from qatviz.gui.widgets.figures.files import FigureStyle
 from qatviz.gui.widgets.figures.save_dialog import SaveFigureDialog
 from qatviz.gui.widgets.scene_widget import SceneWidget
-from qatviz.gui.widgets.theme import DARK, Theme
+from qatviz.gui.widgets.theme import DARK, LIGHT, Theme
 from qatviz.presentation.chart import Curve, Frame, curve_shapes, grid, x_labels
-from qatviz.presentation.scene import Stroke
+from qatviz.presentation.figure_caption import Caption, caption_strips, legend_item
+from qatviz.presentation.scene import Fill, Stroke, estimated_metrics
 
 SIZE = QtCore.QSize(500, 300)
 RED, GREEN = "bad", "good"
+RANGE = Stroke("window_edge")
 INK = {role: Theme(DARK).color(role).name() for role in (RED, GREEN)}
 
 
@@ -222,6 +234,8 @@ def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, 
     dialog.width_box.setValue(300)
     dialog.height_box.setValue(200)
     dialog.scale_box.setValue(3)
+    assert "900 × 600 pixels" not in dialog.result_label.text(), "with title and legend, the picture is higher"
+    dialog.caption_box.setChecked(False)
     assert "900 × 600 pixels" in dialog.result_label.text()
     QtTest.QTest.mouseClick(dialog.buttons.button(QtWidgets.QDialogButtonBox.Save), QtCore.Qt.LeftButton)
     assert saved == [str(tmp_path / "loss.png")]
@@ -361,3 +375,104 @@ def test_the_status_bar_reports_saved_files_and_csv_needs_data(context, app, sho
 
 def framed_actions(menu):
     return [action.text() for action in menu.actions() if action.isVisible()]
+
+
+# Title, legend and colours
+
+
+def texts_of(path):
+    root = ElementTree.parse(str(path)).getroot()
+    return [(text.text or "").strip() for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+STYLE = FigureStyle(
+    LIGHT,
+    lambda: Caption(
+        "conv1.weights: codes", "lenet · step 7", [legend_item(Fill("clipped"), "beyond"), legend_item(RANGE, "range")]
+    ),
+)
+
+
+def test_a_saved_figure_has_title_details_and_legend_outside_of_the_plot(framed, tmp_path):
+    save_svg(framed.plot, tmp_path / "a.svg", SIZE, STYLE)
+    assert {"conv1.weights: codes", "lenet · step 7", "beyond", "range", "loss & more"} <= set(
+        texts_of(tmp_path / "a.svg")
+    )
+    light = Theme(LIGHT)
+    image, plain = picture(framed.plot, SIZE, 1.0, STYLE), picture(framed.plot, SIZE, 1.0, FigureStyle(LIGHT))
+    assert plain.size() == SIZE and image.width() == SIZE.width() and image.height() > SIZE.height() + 30
+    curve, whole = (np.nonzero(ink(each, light.color(RED).name()))[0] for each in (image, plain))
+    (samples,) = [np.nonzero(ink(image, light.color("clipped").name()))[0]]
+    assert curve.min() - whole.min() == curve.max() - whole.max() > 20 and curve.max() < samples.min()
+
+
+def test_a_figure_is_light_by_default_and_the_window_keeps_its_colours(framed):
+    before = picture(framed.plot)
+    image = picture(framed.plot, SIZE, 1.0, FigureStyle(LIGHT))
+    assert image.pixelColor(250, 3) == Theme(LIGHT).color("base") != Theme(DARK).color("base")
+    assert ink(image, Theme(LIGHT).color(RED).name()).any() and not ink(image).any()
+    assert picture(framed.plot) == before and framed.context.theme.name == DARK
+    assert framed.plot.styleSheet() == "" and framed.plot.palette() == framed.palette()
+
+
+def test_the_dialog_saves_a_light_figure_with_a_title_unless_told_otherwise(framed, context, app, tmp_path):
+    context.settings.setValue("figures/directory", str(tmp_path))
+    for choose, texts, color in ((False, True, LIGHT), (True, False, DARK)):
+        framed.plot.menu.save_picture()
+        (dialog,) = dialogs(app, SaveFigureDialog)
+        dialog.format_box.setCurrentIndex(1)
+        dialog.path_edit.setText(str(tmp_path / f"{choose}.svg"))
+        if choose:
+            assert dialog.theme() == LIGHT and dialog.has_caption()
+            dialog.colors_box.setCurrentIndex(1)
+            dialog.caption_box.setChecked(False)
+        dialog.accept()
+        app.processEvents()
+        assert ("loss" in texts_of(tmp_path / f"{choose}.svg")) == texts
+        assert Theme(color).color(RED).name() in (tmp_path / f"{choose}.svg").read_text(encoding="utf-8")
+    framed.plot.menu.save_picture()
+    (dialog,) = dialogs(app, SaveFigureDialog)
+    assert dialog.theme() == "" and not dialog.has_caption(), "the choice is remembered"
+    dialog.reject()
+
+
+def test_long_legends_wrap_and_long_titles_are_elided():
+    metrics = estimated_metrics(10, 6)
+    fonts = {"small": metrics, "title": metrics}
+    caption = Caption("t" * 99, "d" * 99, [legend_item(RANGE, f"entry {number}") for number in range(12)])
+    narrow, wide = caption_strips(caption, 300.0, fonts), caption_strips(caption, 3000.0, fonts)
+    assert narrow.bottom > 2 * wide.bottom > 0 and narrow.top == wide.top
+    title, details = narrow.above[0][2]
+    assert title.text.endswith("…") and details.text.endswith("…")
+    wrapped = caption_strips(Caption("t", "lenet on digits · step 3 · 8 bits · symmetric"), 150.0, fonts).above[0][2][
+        1:
+    ]
+    assert [text.text for text in wrapped] == ["lenet on digits", "step 3 · 8 bits", "symmetric"]
+    ends = [x + metrics.width(shapes[0].text) for x, _, shapes in narrow.below[1::2]]
+    assert max(ends) <= 300 and len(ends) == 12
+    assert caption_strips(Caption("t"), 300.0, fonts).bottom == 0
+
+
+def brightness(image):
+    image = image.convertToFormat(QtGui.QImage.Format_Grayscale8)
+    pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint8)
+    return np.median(pixels.reshape(image.height(), -1)[:, : image.width()])
+
+
+def test_each_figure_of_the_window_can_be_light_and_has_a_title_with_run_and_step(staged_window, app):
+    window, _run, _advance = staged_window
+    window.theme.use(DARK)
+    for name in window.docks.docks:
+        window.docks.open(name)
+        draw(window, app)
+    menus = window.findChildren(FigureMenu)
+    assert len(menus) >= 8
+    for menu in menus:
+        figure = menu._figure
+        before, caption = picture(figure), caption_of(figure)
+        assert caption.title and (window.model.title in caption.details) and "step" in caption.details, figure
+        light = picture(figure, None, 1.0, FigureStyle(LIGHT, lambda figure=figure: caption_of(figure)))
+        assert brightness(light) > 170 and brightness(before) < 90, figure
+        assert brightness(picture(figure)) < 90, figure
+    codes = window.panels["tensor"].codes
+    assert [item.label for item in caption_of(codes).legend][:1] == ["values of a code"]

@@ -12,7 +12,7 @@ from qatviz.gui.model.edits import HOLD
 from qatviz.gui.panels.tensor.panel import CHANNELS, CODES, ERROR, REQUEST_INTERVAL_S, TIME
 from qatviz.gui.panels.tensor.view import view_of
 from qatviz.measures import MEASURES
-from qatviz.presentation.scene import Area, Line, Rects, Segments
+from qatviz.presentation.scene import Area, Line, Rects, Segments, Text
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, InspectTensor, RestoreCheckpoint, SaveCheckpoint
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
@@ -170,6 +170,69 @@ def test_a_diverged_tensor_is_reported(context, staged, make):
     assert "not finite" in text_of(panel)
 
 
+def test_a_picked_channel_is_shown_alone_until_all_are_wanted(context, staged, make):
+    run = staged()
+    panel = make(CHANNELS)
+    news(context, run, panel, 0)
+    values = context.model.values[NAME].values
+    assert "click a channel" in panel.pages[CHANNELS].caption.text() and panel.header.all_channels.isHidden()
+    QtTest.QTest.mouseClick(panel.channels, QtCore.Qt.LeftButton, pos=point(panel.channels, 2.2))
+    assert panel.overlay.shown.counts.sum() == len(values) < values.size
+    assert panel.overlay.shown.edges[-1] >= values[:, 2].max() > panel.overlay.shown.edges[-2]
+    assert f"Channel 2 of {values.shape[1]} alone" in text_of(panel).replace("\N{NO-BREAK SPACE}", " ")
+    assert "All channels together: " in panel.verdict.text.text()
+    histogram = panel._snapshot_of(context.model.values[NAME], view_of(panel.model, panel.edits)).histograms[NAME]
+    assert MEASURES["scale"].text(float(histogram.scale[2])) in panel.header.cells["scale"].value.text()
+    (background,) = drawn(panel.channels, Rects, "accent")
+    np.testing.assert_allclose(values_at(panel.channels, [background.left[0], background.right[0]]), [1.5, 2.5])
+    panel.tabs.setCurrentWidget(panel.pages[CODES])
+    panel.refresh()
+    assert panel.codes.counts.sum() == len(values) and "channel 2 alone" in panel.pages[CODES].caption.text()
+    panel.tabs.setCurrentWidget(panel.pages[ERROR])
+    panel.refresh()
+    assert panel.error.found.total == len(values)
+    QtTest.QTest.mouseClick(panel.header.all_channels, QtCore.Qt.LeftButton)
+    assert panel.overlay.shown.counts.sum() == values.size and panel.error.found.total == values.size
+    assert "alone" not in panel.header.about.text() and panel.header.all_channels.isHidden()
+
+
+def test_keys_pick_channels_and_a_drag_does_not(context, staged, make):
+    run = staged()
+    panel = make(CHANNELS)
+    news(context, run, panel, 0)
+    plot, last = panel.channels, len(panel.channels.low) - 1
+    for key, expected in (("Right", 0), ("Right", 1), ("End", last), ("Right", last), ("Left", last - 1), ("Home", 0)):
+        QtTest.QTest.keyClick(plot, getattr(QtCore.Qt, "Key_" + key))
+        assert (
+            plot.picked == expected
+            and f"Channel\N{NO-BREAK SPACE}{expected}\N{NO-BREAK SPACE}of" in panel.header.about.text()
+        )
+    QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Escape)
+    assert plot.picked is None and panel.header.all_channels.isHidden()
+    QtTest.QTest.mousePress(plot, QtCore.Qt.LeftButton, pos=point(plot, 1.0))
+    QtTest.QTest.mouseRelease(plot, QtCore.Qt.LeftButton, pos=point(plot, 3.0))
+    assert plot.picked is None
+    QtTest.QTest.keyClick(plot, QtCore.Qt.Key_End)
+    context.model.select(["conv1.activations"])
+    panel.refresh()
+    assert panel.channels.picked is None
+    QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Right)
+    assert panel.channels.picked is None  # it has a single range
+
+
+def test_the_values_of_a_picked_channel_are_renewed(context, staged, make, clock):
+    run = staged()
+    panel = make(CHANNELS)
+    news(context, run, panel, 0)
+    QtTest.QTest.keyClick(panel.channels, QtCore.Qt.Key_Home)
+    asked = len(inspected(run))
+    clock.now += 2 * REQUEST_INTERVAL_S
+    news(context, run, panel)
+    assert len(inspected(run)) == asked + 1
+    news(context, run, panel, 0)
+    assert f"step {context.model.values[NAME].step}" in panel.header.step.text()
+
+
 # Over time
 
 
@@ -197,11 +260,31 @@ def test_there_is_a_column_for_each_snapshot_and_its_window(context, past):
     np.testing.assert_allclose(high, [s.values[row, context.model.plan.index(NAME)] for s in context.model.snapshots])
 
 
+def test_columns_and_labels_are_at_their_training_steps(context, past):
+    """Snapshots are taken at uneven distances: a place on the axis is a step, not the number of a snapshot."""
+    news(context, past.run, past, 40)
+    plot = past.over_time
+    assert steps_shown(past) == [*range(3, 18, 2), 57]
+    np.testing.assert_allclose(plot.edges, [2.5, 4, 6, 8, 10, 12, 14, 16, 37, 57.5])
+    upper = drawn(plot, Line, "window_edge")[1]
+    np.testing.assert_allclose(values_at(plot, upper.x[1:-1:2]), plot.edges[1:-1])
+    texts = [shape for shape in plot.shapes(False) if isinstance(shape, Text) and shape.y > plot.area[3]]
+    labels = [text for text in texts if text.text.isdigit()]
+    assert len(labels) >= 3
+    for label in labels:
+        middle = label.x + plot.metrics.width(label.text) / 2
+        assert abs(middle - plot.pixel_of(int(label.text))) <= 1
+    for step, nearest in ((3, 3), (36, 17), (38, 57), (57, 57)):
+        assert f"step {nearest}," in hover(plot, step)
+    plot.x_range = (0.0, 100.0)
+    assert hover(plot, 60) == ""
+
+
 def test_a_press_goes_back_and_the_other_plots_follow(context, past):
-    QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 2.0))
+    QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 7.0))
     assert past._cursor.step == 7 and past.over_time.cursor == 2
     (line,) = drawn(past.over_time, Segments, "text")
-    assert values_at(past.over_time, line.x0) == pytest.approx(2)
+    assert values_at(past.over_time, line.x0) == pytest.approx(7)
     assert "step 7" in past.header.step.text() and "past" in past.header.step.text()
     row = SNAPSHOT_MEASURES.index("range_max")
     then = past._cursor.values[row, context.model.plan.index(NAME)]
@@ -222,7 +305,7 @@ def test_the_past_has_the_settings_and_the_size_of_then(context, past):
 
     now, size = about(), past.header.cells["size"].value.text()
     assert "3 bits" in now and "symmetric" in now and "at this step" not in now
-    QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 2.0))
+    QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 7.0))
     assert past._cursor.step == 7
     settings = context.model.settings_at(past._cursor, NAME)
     assert settings == before and settings.num_bits == 8
@@ -234,17 +317,17 @@ def test_the_past_has_the_settings_and_the_size_of_then(context, past):
 
 def test_a_drag_moves_the_cursor(past):
     plot = past.over_time
-    QtTest.QTest.mousePress(plot, QtCore.Qt.LeftButton, pos=point(plot, 1.0))
+    QtTest.QTest.mousePress(plot, QtCore.Qt.LeftButton, pos=point(plot, 5.0))
     move = QtGui.QMouseEvent(
         QtCore.QEvent.MouseMove,
-        QtCore.QPointF(point(plot, 4.0)),
+        QtCore.QPointF(point(plot, 11.0)),
         QtCore.Qt.NoButton,
         QtCore.Qt.LeftButton,
         QtCore.Qt.NoModifier,
     )
     plot.mouseMoveEvent(move)
     assert past._cursor.step == steps_shown(past)[4]
-    QtTest.QTest.mouseRelease(plot, QtCore.Qt.LeftButton, pos=point(plot, 4.0))
+    QtTest.QTest.mouseRelease(plot, QtCore.Qt.LeftButton, pos=point(plot, 11.0))
     assert "step 11" in plot.readout()
 
 

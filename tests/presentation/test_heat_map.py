@@ -56,3 +56,22 @@ def test_columns_are_computed_once(monkeypatch):
     image.image(past, -5, 4)
     assert len(computed) == 10
     assert image.image([], -5, 4).shape == (0, heat_map.ROWS)
+
+
+def test_columns_are_at_their_steps():
+    """Each pixel shows the nearest snapshot, whatever the distances between snapshots are."""
+    steps, pixels = [0, 10, 20, 200], np.arange(4, dtype=np.uint8)
+    image = np.repeat(pixels[:, np.newaxis], heat_map.ROWS, 1)
+    edges = heat_map.column_edges(steps)
+    nothing = np.full((2, 4), np.nan)
+    group = heat_map.heat_map_shapes((0.0, 0.0, 600.0, 50.0), (-5.0, 295.0), (0, 1), edges, image, None, nothing, 20.0)
+    shape, cursor = group.shapes[0], group.shapes[-1]
+    assert (shape.left, shape.right) == (9.0, 411.0) and shape.pixels.shape == (heat_map.ROWS, 402)
+    for step in (0, 4, 6, 14, 16, 100, 120, 200):
+        nearest = min(range(4), key=lambda column: abs(steps[column] - step))
+        assert shape.pixels[0, (step + 5) * 2 - 9] == nearest
+    assert cursor.x0[0] == cursor.x1[0] == 50.0
+
+
+def test_a_single_snapshot_is_one_step_wide():
+    assert heat_map.column_edges([7]).tolist() == [6.5, 7.5]

@@ -84,6 +84,10 @@ class Ghost:
         """Size of the codes (or floats) in bytes; for activations, of one example."""
         return size_bytes(element_count(self.tensor.shape), self.settings, self.active)
 
+    def of_values_alone(self, values: np.ndarray, grid: Optional[AffineGrid]) -> "Ghost":
+        """Return the ghost of ``values`` (float32 ``[n, channels]``), which are some of the tensor's, on ``grid``."""
+        return replace(self, tensor=replace(self.tensor, shape=values.shape), grid=grid, _values=values)
+
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
     """Return the ghost of the tensor ``name``; None without a snapshot, or if no pending edit changes its grid.

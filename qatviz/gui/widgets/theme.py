@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Dict, Optional
+from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -52,18 +52,20 @@ class Theme(QtCore.QObject):
         """Apply the colours, the font and the style sheet to the application."""
         app = QtWidgets.QApplication.instance()
         app.setStyle("Fusion")
-        app.setPalette(self._palette())
+        app.setPalette(self.palette())
         font = QtGui.QFont(_system_font())
         # Servers without a desktop report 12 points, too large for this many numbers.
         font.setPointSize(self.font_points or min(max(font.pointSize(), _SMALLEST_POINTS), _LARGEST_POINTS))
         app.setFont(font)
-        app.setStyleSheet(_STYLE.format(**self._style_colors()))
+        app.setStyleSheet(self.style_sheet())
         self.changed.emit()
 
-    def _style_colors(self) -> Dict[str, str]:
-        return {name: value for name, value in self.colors._asdict().items() if isinstance(value, str)}
+    def style_sheet(self) -> str:
+        """Return the style sheet with the colours in use."""
+        return _STYLE.format(**{name: value for name, value in self.colors._asdict().items() if isinstance(value, str)})
 
-    def _palette(self) -> QtGui.QPalette:
+    def palette(self) -> QtGui.QPalette:
+        """Return Qt's palette with the colours in use."""
         c, found = self.colors, QtGui.QPalette()
         roles = {
             "Window": c.window,

@@ -12,10 +12,12 @@ from qatviz.gui.panels.evolution.kinds import LOSS, CurveSpec, PlotKind, curves_
 from qatviz.gui.panels.evolution.legend import Entry, Legend
 from qatviz.gui.panels.evolution.time_axis import TimeAxis
 from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.figures.svg import IS_FIGURE
 from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.number_format import UNKNOWN
 from qatviz.presentation.chart import Axis, Curve, curve_of, plot_axis
+from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.palette import series_role
 from qatviz.presentation.scene import DASHED, DOTTED, Stroke
 from qatviz.presentation.series import Clock, Points, SeriesReader, estimates, smooth, width_for
@@ -146,9 +148,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.legend.update()
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        # At the origin of the paint device it is not part of the panel but a separate figure, which needs an axis.
-        place = QtGui.QPainter(self).deviceTransform()
-        self.canvas.alone = (place.dx(), place.dy()) == (0.0, 0.0)
+        self.canvas.alone = bool(self.property(IS_FIGURE))  # a separate figure needs an axis
         super().paintEvent(event)
 
     def forget(self) -> None:
@@ -228,6 +228,10 @@ class EvolutionPlot(QtWidgets.QWidget):
                 if spec.in_legend
             ]
         )
+
+    def caption(self) -> Caption:
+        """Return the title of a saved figure; names and values of the curves are in the plot's own heading."""
+        return Caption(self.kind.title)
 
     def table(self) -> Dict[str, np.ndarray]:
         """Return the visible parts of the curves: steps, means, and the extremes where steps were folded."""

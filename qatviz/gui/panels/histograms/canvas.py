@@ -10,7 +10,8 @@ from qatviz.gui.panels.histograms.tile import Tile, TileContent, plot_area
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.histogram import HistogramView
+from qatviz.presentation.figure_caption import Caption, LegendItem
+from qatviz.presentation.histogram import LEGEND, PENDING, HistogramView, sample
 
 Qt = QtCore.Qt
 
@@ -125,6 +126,13 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     @property
     def figure_name(self) -> str:
         return f"histogram-{self.current}" if self._current_content() else "histograms"
+
+    def caption(self) -> Caption:
+        """Return the title and the legend of a saved figure."""
+        contents = [self._tiles[name].content for name in self.visible_names()]
+        has_pending = any(content is not None and content.pending is not None for content in contents)
+        shown = [entry for entry in LEGEND if entry.key != PENDING or has_pending]
+        return Caption("Histograms", "", [LegendItem(sample(entry.key), entry.label) for entry in shown])
 
     def table(self) -> Dict[str, Any]:
         """Return the numbers of the current tile, by column."""

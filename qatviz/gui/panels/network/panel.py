@@ -10,12 +10,14 @@ from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_tex
 from qatviz.gui.panels.network.view import ColorBar, NetworkView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.measures import MEASURES, Measure
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizationPlan, QuantizedTensor
-from qatviz.presentation.color_bar import value_role
+from qatviz.presentation.color_bar import color_bar, value_role
+from qatviz.presentation.figure_caption import SAMPLE_HEIGHT, Caption, LegendItem
 from qatviz.presentation.network.drawing import network_drawing
 from qatviz.presentation.network.layout import DOWN, RIGHT, GraphLayout, fitting_layout
 from qatviz.presentation.network.scene import Badge, node_size
@@ -43,6 +45,7 @@ class NetworkPanel(Panel):
         self.view = NetworkView()
         self.view.tooltip_of = self._tooltip
         self.view.table = lambda: table_of(self.model)
+        self.view.caption = self._caption
         self.menu = FigureMenu(self.view)
         self.empty = EmptyText(self.view)
         self.measure_box, self.flow_box = QtWidgets.QComboBox(), QtWidgets.QComboBox()
@@ -72,12 +75,10 @@ class NetworkPanel(Panel):
         self.apply_theme()
 
     def _layout(self) -> None:
-        bar = QtWidgets.QHBoxLayout()
+        bar = FlowLayout(spacing=8)
         bar.setContentsMargins(6, 4, 6, 4)
-        bar.setSpacing(8)
         for widget in (self.measure_box, self.flow_box, self.fit_button):
             bar.addWidget(widget)
-        bar.insertStretch(1, 1)
         strip = QtWidgets.QHBoxLayout()
         strip.setContentsMargins(8, 2, 8, 2)
         strip.addWidget(self.legend)
@@ -117,6 +118,12 @@ class NetworkPanel(Panel):
                 node.set_badge(tensor.name, self._badge(tensor, measure))
             node.set_cursor(name == self._cursor)
         self.view.setAccessibleDescription(self._description(measure))
+
+    def _caption(self) -> Caption:
+        """Return the title and the legend of a saved figure."""
+        measure, width = MEASURES[self.measure_box.currentData()], 240.0
+        bar = color_bar(measure, width, SAMPLE_HEIGHT, self.legend.metrics)
+        return Caption(f"Network, coloured by {measure.label}", "", [LegendItem(bar, "", width)])
 
     # The graph
 

@@ -1,6 +1,6 @@
 """Plot of the integer codes of a tensor, with a bar for each code."""
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 from PyQt5 import QtWidgets
@@ -12,8 +12,9 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
 from qatviz.number_format import percent_text
 from qatviz.presentation.axes import Area
+from qatviz.presentation.figure_caption import LegendItem
 from qatviz.presentation.scene import Metrics, Shape
-from qatviz.presentation.tensor_plots import code_shapes, code_ticks
+from qatviz.presentation.tensor_plots import CODES_LEGEND, code_shapes, code_ticks
 from qatviz.presentation.ticks import Tick
 from qatviz.quant.affine import AffineGrid, code_bounds
 
@@ -35,6 +36,7 @@ class CodesPlot(TensorPlot):
     """
 
     has_x_grid = False
+    figure_title = "integer codes"
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.codes = self.counts = np.zeros(0, np.int64)
@@ -49,7 +51,7 @@ class CodesPlot(TensorPlot):
         counts, grid = view.histogram.code_counts, view.grid
         if grid is None or counts is None:
             self.codes = self.counts = np.zeros(0, np.int64)
-            self.caption = ""
+            self.summary = ""
             self.empty_text(
                 "Not quantized: there are no codes."
                 if grid is None
@@ -70,10 +72,10 @@ class CodesPlot(TensorPlot):
         self.empty_text("")
         bits = MEASURES["effective_bits"].cell(view.measure("effective_bits"))
         edges = self.counts[self.is_edge].sum() / max(self.counts.sum(), 1)
-        self.caption = (
+        self.summary = (
             f"{np.count_nonzero(self.counts)} of {len(self.codes)} codes used · "
             f"effective bits {bits} of {view.num_bits} · edge codes hold {percent_text(edges)}"
-            f"{'' if zeros.size == 1 else ' · all channels together'}"
+            f"{_channels_text(view)}"
         )
 
     @property
@@ -92,6 +94,9 @@ class CodesPlot(TensorPlot):
     def x_ticks(self, area: Area, metrics: Metrics) -> List[Tick]:
         return code_ticks(self.codes, self.x_range, area[2] - area[0])
 
+    def legend_items(self) -> Sequence[LegendItem]:
+        return CODES_LEGEND
+
     def read(self, x: float, y: float) -> str:
         index = int(np.floor(x + 0.5)) - int(self.codes[0]) if len(self.codes) else -1
         if not 0 <= index < len(self.codes):
@@ -107,3 +112,9 @@ class CodesPlot(TensorPlot):
 
     def _columns(self) -> Dict[str, np.ndarray]:
         return {"code": self.codes, "count": self.counts} if len(self.codes) else {}
+
+
+def _channels_text(view: TensorView) -> str:
+    if view.channel is not None:
+        return f" · channel {view.channel.index} alone"
+    return " · all channels together" if view.whole.scale.size > 1 else ""

@@ -1,6 +1,6 @@
 """Plot of the quantization error in quantization steps, with rounding and clipping apart."""
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PyQt5 import QtWidgets
@@ -13,8 +13,9 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import IDEAL_RMSE_OVER_SCALE, MEASURES
 from qatviz.number_format import percent_text
 from qatviz.presentation.axes import Area
+from qatviz.presentation.figure_caption import LegendItem
 from qatviz.presentation.scene import Metrics, Shape
-from qatviz.presentation.tensor_plots import error_shapes
+from qatviz.presentation.tensor_plots import ERROR_LEGEND, PENDING_LEGEND, error_shapes
 from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.affine import AffineGrid
 
@@ -35,6 +36,8 @@ class ErrorPlot(TensorPlot):
         Distribution of the error in effect, and with the pending settings.
     """
 
+    figure_title = "quantization error"
+
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.found: Optional[ErrorDistribution] = None
         self.pending: Optional[ErrorDistribution] = None
@@ -53,7 +56,7 @@ class ErrorPlot(TensorPlot):
         """
         if values is None or grid is None:
             self.found = self.pending = None
-            self.caption = ""
+            self.summary = ""
             self._of = (None, None)
             self.empty_text(empty_text)
             return
@@ -67,7 +70,7 @@ class ErrorPlot(TensorPlot):
         elif self.pending is None or not _same(self._pending_of, (values, pending_grid)):
             self.pending, self._pending_of = error_distribution(values.values, pending_grid), (values, pending_grid)
         self._set_ranges(found)
-        self.caption = _caption(found, values.step)
+        self.summary = _caption(found, values.step)
         self.empty_text("")
 
     def _set_ranges(self, found: ErrorDistribution) -> None:
@@ -84,6 +87,9 @@ class ErrorPlot(TensorPlot):
             return []
         errors = error_shapes(area, self.x_range, self.scale, self.found, self.pending, metrics)
         return [*self.scale.axis(area, metrics), errors]
+
+    def legend_items(self) -> Sequence[LegendItem]:
+        return ERROR_LEGEND + (PENDING_LEGEND if self.pending is not None else ())
 
     def read(self, x: float, y: float) -> str:
         found = self.found

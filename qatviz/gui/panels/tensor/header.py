@@ -7,7 +7,15 @@ import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.gui.panels.tensor.words import SHOWN, describe, describe_now, describe_tensor, measured, pending_texts
+from qatviz.gui.panels.tensor.words import (
+    SHOWN,
+    describe,
+    describe_channel,
+    describe_now,
+    describe_tensor,
+    measured,
+    pending_texts,
+)
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor
@@ -22,6 +30,8 @@ _LONGEST_ABOUT = (
     "DepthwiseConv2D · 3×3×512×1 · 4.61k weights · 8 bits · symmetric · narrow range · per channel · 99.9 % range"
 )
 _MAX_LINES = 2
+#: Minimum width of the list of tensors, px.
+_MIN_CHOOSER = 90
 
 
 class Header(QtWidgets.QWidget):
@@ -40,13 +50,10 @@ class Header(QtWidgets.QWidget):
         self.chooser.setAccessibleName("Tensor")
         self.chooser.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self.chooser.setMinimumContentsLength(14)
+        self.chooser.setMinimumWidth(_MIN_CHOOSER)  # in a narrow panel, names are cut in the list's field only
         self.chooser.setMaxVisibleItems(30)
-        font = self.chooser.font()
-        font.setBold(True)
-        self.chooser.setFont(font)
         self.about = QtWidgets.QLabel(wordWrap=True)
         self.about.setTextFormat(QtCore.Qt.RichText)
-        self.about.setFont(_smaller(self.about.font()))
         self.step = QtWidgets.QLabel()
         self.step.setTextFormat(QtCore.Qt.RichText)
         self.step.setToolTip("The shown training step. Move the cursor in “Over time” to go back to an earlier one.")
@@ -54,13 +61,16 @@ class Header(QtWidgets.QWidget):
         self.back = QtWidgets.QToolButton(text="Newest")
         self.back.setToolTip("Return to the newest snapshot (End).")
         self.back.hide()
+        self.all_channels = QtWidgets.QToolButton(text="All channels")
+        self.all_channels.setToolTip("Show all channels together again (Esc on the Channels page).")
+        self.all_channels.hide()
         self.log = QtWidgets.QToolButton(text="Log", checkable=True)
         self.log.setToolTip("Logarithmic counts: rare values become visible beside frequent ones.")
         self.log.setAccessibleName("Logarithmic counts")
         self.cells = {key: _CellLabels(MEASURES[key], theme) for key in SHOWN}
         top = QtWidgets.QHBoxLayout()
         top.addWidget(self.chooser)
-        for widget, stretch in ((self.step, 1), (self.back, 0), (self.log, 0)):
+        for widget, stretch in ((self.step, 1), (self.all_channels, 0), (self.back, 0), (self.log, 0)):
             top.addWidget(widget, stretch)
         self._grid = QtWidgets.QGridLayout()
         self._grid.setHorizontalSpacing(10)
@@ -72,9 +82,15 @@ class Header(QtWidgets.QWidget):
         layout.addWidget(self.about)
         layout.addLayout(self._grid)
         self.chooser.activated[str].connect(self.tensor_chosen)
-        self._arrange()
+        self.apply_theme()
 
     def apply_theme(self) -> None:
+        """Apply the theme's colours and font size."""
+        font = QtGui.QFont(self.font())
+        font.setBold(True)
+        self.chooser.setFont(font)
+        self.about.setFont(_smaller(self.font()))
+        self._arrange()
         for cell in self.cells.values():
             cell.apply_theme()
 
@@ -109,19 +125,22 @@ class Header(QtWidgets.QWidget):
             self.cells[key].show_values(text, mark + ghost_text, better)
 
     def _about(self, view: TensorView) -> str:
-        """Return tensor and settings, or the settings in effect and the pending ones."""
+        """Return channel or tensor and settings, or the settings in effect and the pending ones."""
         colors, ghost = self._theme.colors, view.ghost
-        tensor = f"<span style='color:{colors.muted}'>{describe_tensor(view.tensor)} ·</span> "
+        part = f"<span style='color:{colors.muted}'>{describe_tensor(view.tensor)} ·</span> "
+        if view.channel is not None:
+            part = f"<span style='color:{colors.accent}'><b>{describe_channel(view.channel)}</b></span> · "
         if ghost is None:
-            return tensor + describe_now(view)
+            return part + describe_now(view)
         now = view.settings if view.is_active else None
         return (
-            f"{describe_now(view)} <span style='color:{colors.ghost}'>→ "
+            f"{'' if view.channel is None else part}{describe_now(view)} <span style='color:{colors.ghost}'>→ "
             f"{describe(ghost.settings, view.tensor.kind, ghost.active, now)}</span>"
         )
 
     def _show_step(self, view: TensorView) -> None:
         self.back.setVisible(not view.is_live)
+        self.all_channels.setVisible(view.channel is not None)
         text = f"step {view.snapshot.step:,}{'' if view.is_live else ' · past'}"
         if view.ghost is not None:
             text += (
@@ -168,10 +187,10 @@ class _CellLabels(QtWidgets.QWidget):
         for label in (self._name, self.value):
             label.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
             layout.addWidget(label)
-        self._name.setFont(_smaller(self._name.font()))
         self.apply_theme()
 
     def apply_theme(self) -> None:
+        self._name.setFont(_smaller(self.font()))
         self._name.setStyleSheet(f"color: {self._theme.colors.muted}")
 
     def show_values(self, now: str, pending: str, better: Optional[bool]) -> None:

@@ -1,6 +1,6 @@
 """Plot of a tensor's float values and quantized levels, overlaid, with its grid in effect and pending."""
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 from PyQt5 import QtWidgets
@@ -13,7 +13,16 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
 from qatviz.number_format import percent_text, sampled
 from qatviz.presentation.axes import Area
-from qatviz.presentation.histogram import HistogramScene, HistogramView, PendingGrid, top_count
+from qatviz.presentation.figure_caption import LegendItem
+from qatviz.presentation.histogram import (
+    LEGEND,
+    PENDING,
+    HistogramScene,
+    HistogramView,
+    PendingGrid,
+    sample,
+    top_count,
+)
 from qatviz.presentation.scene import Metrics, Shape
 
 
@@ -25,6 +34,8 @@ class OverlayPlot(TensorPlot):
     shown : Distribution or None
     pending : PendingGrid or None
     """
+
+    figure_title = "distribution"
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.shown: Optional[Distribution] = None
@@ -56,6 +67,10 @@ class OverlayPlot(TensorPlot):
         view = HistogramView(*self.x_range, self.scale.top, self.scale.is_log)
         scene = HistogramScene(area, self.shown, view, self.pending)
         return [*scene.count_axis(metrics), scene.content(metrics)]
+
+    def legend_items(self) -> Sequence[LegendItem]:
+        shown = [entry for entry in LEGEND if entry.key != PENDING or self.pending is not None]
+        return [LegendItem(sample(entry.key), entry.label) for entry in shown]
 
     def read(self, x: float, y: float) -> str:
         found = self.shown

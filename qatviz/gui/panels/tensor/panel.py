@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+import numpy as np
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import RunStateError
@@ -17,7 +18,8 @@ from qatviz.gui.panels.tensor.overlay import OverlayPlot
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.time import TimePlot
 from qatviz.gui.panels.tensor.verdict import VerdictLine
-from qatviz.gui.panels.tensor.view import TensorView, view_of
+from qatviz.gui.panels.tensor.view import TensorView, channel_view, view_of
+from qatviz.gui.panels.tensor.words import describe_now
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.network.plan import QuantizationPlan
@@ -43,7 +45,8 @@ class TensorPanel(Panel):
     """Plots of one tensor, with the ghost of pending edits.
 
     The upper plot shows the distribution; the pages below show codes, error, channels and the distribution over time.
-    The cursor of the last page sets all plots to an earlier snapshot.
+    The cursor of the last page sets all plots to an earlier snapshot; a channel picked on the page of channels is shown
+    alone in the other plots.
     """
 
     title = "Tensor"
@@ -53,6 +56,8 @@ class TensorPanel(Panel):
     keys = (
         PanelKeys(("Left", "Right", "PgUp", "PgDown"), "in “Over time”: move the cursor by one snapshot, by ten"),
         PanelKeys(("Home", "End", "Esc"), "in “Over time”: go to the first, the newest snapshot"),
+        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "in “Channels”: show the previous, the next channel alone"),
+        PanelKeys(("Home", "End", "Esc"), "in “Channels”: show the first, the last channel alone; all channels"),
     )
 
     def __init__(
@@ -63,6 +68,7 @@ class TensorPanel(Panel):
     ):
         self._clock = clock
         self._cursor: Optional[Snapshot] = None
+        self._channel: Optional[int] = None
         self._drawn: Dict[str, Tuple[Any, ...]] = {}
         self._tensor: Tuple[str, Optional[QuantizationPlan]] = ("", None)
         self._requested: Dict[str, float] = {}
@@ -88,9 +94,9 @@ class TensorPanel(Panel):
             ),
             CHANNELS: _Page(
                 "Channels",
-                lambda: ChannelsPlot(self.theme),
+                self._make_channels,
                 "Range of values of each output channel, and the representable range: a channel that uses little of it "
-                "uses few codes.",
+                "uses few codes. Click a channel to see it alone in the histogram, the codes and the error.",
             ),
             TIME: _Page(
                 "Over time",
@@ -129,11 +135,17 @@ class TensorPanel(Panel):
         self.edits.changed.connect(self.mark_due)
         self.header.tensor_chosen.connect(lambda name: self.model.select([name], name))
         self.header.back.clicked.connect(lambda: self._on_cursor_moved(None))
+        self.header.all_channels.clicked.connect(lambda: self._on_channel_picked(None))
         self.header.log.toggled.connect(self._on_log)
         self.tabs.currentChanged.connect(self._on_tab)
 
     def _logarithmic(self, plot: TensorPlot) -> TensorPlot:
         plot.is_log = self.header.log.isChecked()
+        return plot
+
+    def _make_channels(self) -> ChannelsPlot:
+        plot = ChannelsPlot(self.theme)
+        plot.channel_picked.connect(self._on_channel_picked)
         return plot
 
     def _make_over_time(self) -> TimePlot:
@@ -188,14 +200,29 @@ class TensorPanel(Panel):
         self._content.show()
         self._empty.show_text("")
         self._request_values()
-        inputs = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors)
-        if self._is_new("upper", *inputs):
-            self.header.draw(view)
-            self.verdict.draw(view)
-            self.overlay.draw(view)
         values = self.model.values.get(view.tensor.name)
-        if self._is_new("page", *inputs, self.tab, values, self._can_request(), model.snapshot, len(model.snapshots)):
-            self._draw_page(view)
+        inputs = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors)
+        inputs += (self._channel, None if self._channel is None else values)
+        is_upper_new = self._is_new("upper", *inputs)
+        past = (model.snapshot, len(model.snapshots))
+        is_page_new = self._is_new("page", *inputs, self.tab, values, self._can_request(), *past)
+        if not is_upper_new and not is_page_new:
+            return
+        shown = self._channel_alone(view)
+        if is_upper_new:
+            self.header.draw(shown)
+            self.verdict.draw(shown)
+            self.overlay.draw(shown)
+        if is_page_new:
+            self._draw_page(view, shown)
+        self._name_figures(view, shown)
+
+    def _channel_alone(self, view: TensorView) -> TensorView:
+        """Return the view of the picked channel; that of all channels if none is picked or its values are not known."""
+        values = self.model.values.get(view.tensor.name)
+        if self._channel is None or values is None or not view.is_live or not np.isfinite(values.values).all():
+            return view
+        return channel_view(view, self._channel, values, self._snapshot_of(values, view))
 
     def _is_new(self, part: str, *inputs: Any) -> bool:
         """Return whether the inputs of ``part`` have changed; immutable ones are compared by identity."""
@@ -205,17 +232,25 @@ class TensorPanel(Panel):
             a is not b and not (isinstance(a, int) and a == b) for a, b in zip(inputs, old)
         )
 
-    def _draw_page(self, view: TensorView) -> None:
+    def _draw_page(self, view: TensorView, shown: TensorView) -> None:
+        """Draw the open page: of ``view`` where all channels are drawn, else of ``shown``, which may be one channel."""
         page = self.pages[self.tab]
         if self.tab == CODES:
-            self.codes.draw(view)
+            self.codes.draw(shown)
         elif self.tab == ERROR:
-            self._draw_error(view)
+            self._draw_error(shown)
         elif self.tab == CHANNELS:
-            self.channels.draw(view)
+            self.channels.draw(view, self._channel)
         else:
             self.over_time.draw(self._past(), view.tensor.name, view.index, self._cursor)
-        page.caption.setText(page.plot.caption)
+        page.caption.setText(page.plot.summary)
+
+    def _name_figures(self, view: TensorView, shown: TensorView) -> None:
+        """Give the plots the title and the details of saved figures."""
+        for plot in self._plots():
+            of = view if isinstance(plot, (ChannelsPlot, TimePlot)) else shown
+            plot.subject = of.tensor.name + (f", channel {of.channel.index}" if of.channel is not None else "")
+            plot.details = f"{self.model.title} · step {of.snapshot.step:,} · {describe_now(of)}"
 
     def _draw_error(self, view: TensorView) -> None:
         values = self.model.values.get(view.tensor.name)
@@ -231,16 +266,20 @@ class TensorPanel(Panel):
                 else "The run ended before the tensor's values were read.",
             )
         else:
-            self.error.draw(
-                values, self._grid_of_values(values, view), view.ghost, "Not quantized at the step of its values."
-            )
+            grid = view.grid if view.channel is not None else self._grid_of_values(values, view)
+            if view.channel is not None:
+                values = replace(values, values=view.channel.values)
+            self.error.draw(values, grid, view.ghost, "Not quantized at the step of its values.")
 
     def _grid_of_values(self, values: TensorValues, view: TensorView) -> Optional[AffineGrid]:
         """Return the grid in effect when ``values`` were read: that of the snapshot they came with."""
+        return replace(view, snapshot=self._snapshot_of(values, view)).grid
+
+    def _snapshot_of(self, values: TensorValues, view: TensorView) -> Snapshot:
+        """Return the snapshot that ``values`` came with, or the nearest."""
         if values.step == view.snapshot.step:
-            return view.grid
-        near = min(reversed(self._past()), key=lambda snapshot: abs(snapshot.step - values.step), default=view.snapshot)
-        return replace(view, snapshot=near).grid
+            return view.snapshot
+        return min(reversed(self._past()), key=lambda snapshot: abs(snapshot.step - values.step), default=view.snapshot)
 
     def _past(self) -> List[Snapshot]:
         """Return the snapshots of the run's past, the newest included even if it is not among those kept."""
@@ -263,6 +302,7 @@ class TensorPanel(Panel):
         if self._tensor[1] is not self.model.plan:
             self._requested.clear()
         self._tensor = (self.model.current, self.model.plan)
+        self._channel = None
         self._drawn.clear()
         for plot in self._plots():
             plot.forget_ranges()
@@ -288,7 +328,8 @@ class TensorPanel(Panel):
         name, newest = self.model.current, self.model.snapshot
         known = self.model.values.get(name)
         is_old = known is not None and newest is not None and known.step < newest.step
-        wanted = known is None or (is_old and (self.tab == ERROR or bool(self.edits.pending)))
+        is_used = self.tab == ERROR or self._channel is not None or bool(self.edits.pending)
+        wanted = known is None or (is_old and is_used)
         now = self._clock()
         if not wanted or not self._can_request() or now - self._requested.get(name, -1e9) < REQUEST_INTERVAL_S:
             return
@@ -302,6 +343,11 @@ class TensorPanel(Panel):
 
     def _on_cursor_moved(self, snapshot: Optional[Snapshot]) -> None:
         self._cursor = snapshot
+        self.refresh()
+
+    def _on_channel_picked(self, channel: Optional[int]) -> None:
+        self._channel = channel
+        self.overlay.forget_ranges()
         self.refresh()
 
     def _on_log(self, on: bool) -> None:

@@ -11,6 +11,7 @@ from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.axes import TICK_PX, Area, CountScale, axis_titles, bottom_axis, plot_area, top_without_tower
 from qatviz.presentation.axis_range import Range, steady_extent, steady_top
+from qatviz.presentation.figure_caption import Caption, LegendItem
 from qatviz.presentation.scene import Metrics, Shape
 from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks
 
@@ -52,14 +53,19 @@ class TensorPlot(SceneWidget):
         Whether the ticks of the horizontal axis are lines through the plot.
     is_log : bool
         Whether counts are on a logarithmic scale.
-    caption : str
+    figure_title : str
+        What the plot shows, for the title of a saved figure.
+    summary : str
         Summary of the plot in one line.
+    subject, details : str
+        Title and details of a saved figure: the tensor; run, step and settings.
     x_range : (float, float)
         Visible part of the horizontal axis.
     scale : CountScale
     """
 
     has_x_grid = True
+    figure_title: str
     _extent: Optional[Range]
     _whole: Range
     _top: float
@@ -77,7 +83,8 @@ class TensorPlot(SceneWidget):
         super().__init__(theme, parent)
         self.figure_name, self.table, self._titles = name, table, titles
         self.setAccessibleName(accessible)
-        self.is_log, self.caption = False, ""
+        self.is_log, self.summary = False, ""
+        self.subject = self.details = ""
         self.x_range: Range = (0.0, 1.0)
         self.scale = CountScale(1.0)
         self._pressed: Optional[QtCore.QPoint] = None
@@ -144,6 +151,16 @@ class TensorPlot(SceneWidget):
         """Reset the axes for another tensor."""
         self._extent, self._whole = None, self.x_range
         self._top, self._zoomed = 1e-9, False
+
+    # As a figure
+
+    def caption(self) -> Caption:
+        """Return the title and the legend of a saved figure."""
+        return Caption(f"{self.subject}: {self.figure_title}", self.details, self.legend_items())
+
+    def legend_items(self) -> Sequence[LegendItem]:
+        """Return the entries of the legend of a saved figure."""
+        raise NotImplementedError
 
     # Drawing
 

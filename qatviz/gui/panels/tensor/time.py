@@ -1,6 +1,6 @@
 """Plot of a tensor's distribution over time: a column for each snapshot, and a cursor to return to any of them."""
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -8,28 +8,29 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.words import span
 from qatviz.gui.widgets.theme import Theme
-from qatviz.number_format import percent_text, si
+from qatviz.number_format import percent_text
 from qatviz.presentation.axes import Area
 from qatviz.presentation.axis_range import Range, steady_extent
+from qatviz.presentation.figure_caption import LegendItem
 from qatviz.presentation.heat_map import (
     COLORS,
     MAX_FRACTION,
     MIN_FRACTION,
     ROWS,
     Heatmap,
+    column_edges,
+    heat_map_legend,
     heat_map_shapes,
-    heat_map_ticks,
     rebinned,
 )
 from qatviz.presentation.palette import color_map
 from qatviz.presentation.scene import Metrics, Shape
 from qatviz.presentation.tensor_plots import value_axis
-from qatviz.presentation.ticks import Tick
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 _RANGE_MIN, _RANGE_MAX = SNAPSHOT_MEASURES.index("range_min"), SNAPSHOT_MEASURES.index("range_max")
-#: Minimum number of columns of the axis, so that the first columns are not wide.
-MIN_COLUMNS = 30
+#: Minimum number of training steps on the axis, so that the first columns are not wide.
+MIN_STEPS = 30
 _BACK, _FORWARD = -1, 1
 _KEYS = {
     QtCore.Qt.Key_Left: _BACK,
@@ -48,6 +49,8 @@ class TimePlot(TensorPlot):
     Attributes
     ----------
     snapshots : list of Snapshot
+    edges : np.ndarray
+        Training steps between which the columns lie, float64 ``[snapshots + 1]``.
     ends : np.ndarray
         float64 ``[2, snapshots]``: ends of the representable range; NaN in float.
     cursor : int or None
@@ -58,12 +61,13 @@ class TimePlot(TensorPlot):
     cursor_moved = QtCore.pyqtSignal(object)
 
     has_x_grid = False
+    figure_title = "distribution over time"
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self._heatmap = Heatmap()
         self.snapshots: List[Snapshot] = []
         self.image = np.zeros((0, ROWS), np.uint8)
-        self.ends = np.zeros((2, 0))
+        self.edges, self.ends = np.zeros(0), np.zeros((2, 0))
         self.cursor: Optional[int] = None
         self._name: str = ""
         self._index: int = 0
@@ -84,23 +88,20 @@ class TimePlot(TensorPlot):
         self.snapshots, self._name, self._index = snapshots, name, index
         self.cursor = next((i for i, snapshot in enumerate(snapshots) if snapshot is cursor), None)
         if not snapshots:
-            self.caption = ""
+            self.summary = ""
             self.empty_text("Waiting for the first snapshot.")
             return
         ends = self._read_ends()
         self._extent = steady_extent(self._extent, float(np.nanmin(ends)), float(np.nanmax(ends)))
         self.y_range, self.ends = self._extent, ends[2:]
         self.image = self._heatmap.image([snapshot.histograms[name] for snapshot in snapshots], *self.y_range)
-        self.show_x(-0.5, self._n_columns - 0.5)
-        self.caption = (
+        self.edges = column_edges([snapshot.step for snapshot in snapshots])
+        self.show_x(self.edges[0], max(self.edges[-1], self.edges[0] + MIN_STEPS))
+        self.summary = (
             f"{len(snapshots)} snapshots, steps {snapshots[0].step:,} … {snapshots[-1].step:,} · colour: fraction of "
             "values in a bin"
         )
         self.empty_text("")
-
-    @property
-    def _n_columns(self) -> int:
-        return max(len(self.snapshots), MIN_COLUMNS)
 
     def _read_ends(self) -> np.ndarray:
         """Return the ends of each histogram and of its range (NaN in float or if not finite): ``[4, snapshots]``."""
@@ -118,17 +119,19 @@ class TimePlot(TensorPlot):
         return tuple(map(float, (edges[0], edges[-1], *ends)))
 
     def content(self, area: Area, metrics: Metrics) -> List[Shape]:
-        heat_map = heat_map_shapes(area, self._n_columns, self.y_range, self.image, self.colors, self.ends, self.cursor)
+        cursor = None if self.cursor is None else self.snapshots[self.cursor].step
+        heat_map = heat_map_shapes(
+            area, self.x_range, self.y_range, self.edges, self.image, self.colors, self.ends, cursor
+        )
         return [*value_axis(area, self.y_range, metrics), heat_map]
 
-    def x_ticks(self, area: Area, metrics: Metrics) -> List[Tick]:
-        labels = [si(snapshot.step, 4) for snapshot in self.snapshots]
-        return heat_map_ticks(labels, self._n_columns, area[2] - area[0], metrics)
+    def legend_items(self) -> Sequence[LegendItem]:
+        return heat_map_legend(self.colors)
 
     def read(self, x: float, y: float) -> str:
-        column = int(np.floor(x + 0.5))
-        if not 0 <= column < len(self.snapshots):
+        if not self.snapshots or not self.edges[0] <= x <= self.edges[-1]:
             return ""
+        column = self._column_at(x)
         snapshot, (bottom, top) = self.snapshots[column], self.y_range
         size = (top - bottom) / ROWS
         low = bottom + size * np.floor(y * ROWS)
@@ -159,8 +162,9 @@ class TimePlot(TensorPlot):
         if at != self.cursor:
             self.cursor_moved.emit(None if at is None else self.snapshots[at])
 
-    def _column_at(self, pos: QtCore.QPoint) -> int:
-        return int(np.clip(np.floor(self.x_at(pos.x()) + 0.5), 0, max(len(self.snapshots) - 1, 0)))
+    def _column_at(self, step: float) -> int:
+        """Return the column at a training step, or the nearest one."""
+        return int(np.clip(np.searchsorted(self.edges, step, side="right") - 1, 0, max(len(self.snapshots) - 1, 0)))
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         event.ignore()  # all of it is visible
@@ -168,11 +172,11 @@ class TimePlot(TensorPlot):
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         self.setFocus(QtCore.Qt.MouseFocusReason)
         if event.button() == QtCore.Qt.LeftButton:
-            self._move_to(self._column_at(event.pos()))
+            self._move_to(self._column_at(self.x_at(event.pos().x())))
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
         if event.buttons() & QtCore.Qt.LeftButton:
-            self._move_to(self._column_at(event.pos()))
+            self._move_to(self._column_at(self.x_at(event.pos().x())))
         self._place_readout(event.pos())
 
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:

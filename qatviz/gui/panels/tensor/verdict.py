@@ -44,9 +44,9 @@ class VerdictLine(QtWidgets.QWidget):
         self.symbol.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignTop)
         self.button = QtWidgets.QPushButton()
         self.button.setToolTip(
-            "Apply this change of the settings. Its effect was computed on the tensor's values; Undo takes it back."
+            "Apply this change of settings. Its effect was computed on the tensor's values; Undo restores the settings."
         )
-        self.button.setAccessibleName("Offered change")
+        self.button.setAccessibleName("Proposed change")
         self.button.clicked.connect(self._apply)
         # The height stays the same, so that the plots below do not move.
         policy = self.button.sizePolicy()
@@ -71,8 +71,9 @@ class VerdictLine(QtWidgets.QWidget):
         judged = self._judge(view)
         self._level = judged.level
         self.symbol.setText(LEVEL_SYMBOLS[judged.level])
-        self.text.setText(judged.text)
-        self.text.setToolTip(judged.text)
+        text = judged.text if view.channel is None else f"All channels together: {judged.text}"
+        self.text.setText(text)
+        self.text.setToolTip(text)
         self.apply_theme()
         book, name = self._model.book, view.tensor.name
         can_change = view.is_live and view.ghost is None and self._model.run is not None and not self._model.ended

@@ -1,16 +1,17 @@
 """Data of all plots of the Tensor panel, gathered once from the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from qatviz.analysis.distribution import grid_of
+from qatviz.analysis.one_channel import OneChannel, grid_of_channel, one_channel
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import Ghost, ghost_of
 from qatviz.gui.model.run_model import RunModel
 from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
-from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, TensorValues
 from qatviz.quant.affine import AffineGrid
 from qatviz.settings import QuantizerSettings
 
@@ -36,6 +37,8 @@ class TensorView:
         Index of the tensor in the plan.
     ghost : Ghost or None
         Ghost of the pending settings; None in the past.
+    channel : OneChannel or None
+        The channel that is shown alone; None for all.
     """
 
     tensor: QuantizedTensor
@@ -45,9 +48,15 @@ class TensorView:
     is_live: bool
     index: int
     ghost: Optional[Ghost] = None
+    channel: Optional[OneChannel] = None
 
     @property
     def histogram(self) -> TensorHistogram:
+        return self.whole if self.channel is None else self.channel.histogram
+
+    @property
+    def whole(self) -> TensorHistogram:
+        """Histogram of all channels."""
         return self.snapshot.histograms[self.tensor.name]
 
     @property
@@ -65,9 +74,12 @@ class TensorView:
         return grid_of(self.histogram, self.num_bits, self.measure("range_min")) if self.is_active else None
 
     def measure(self, key: str) -> float:
-        """Return a measure of the snapshot, or the size."""
+        """Return a measure of the snapshot (of the channel, if one is shown alone), or the size."""
         if key == "size":
-            return size_bytes(element_count(self.tensor.shape), self.measured_with, self.is_active)
+            count = element_count(self.tensor.shape) if self.channel is None else self.channel.values.size
+            return size_bytes(count, self.measured_with, self.is_active)
+        if self.channel is not None and self.is_active:
+            return self.channel.measures[key]
         return float(self.snapshot.values[_ROW[key], self.index])
 
     def text(self, key: str) -> str:
@@ -88,3 +100,25 @@ def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) ->
     return TensorView(
         model.plan.tensor(name), settings, measured_with, snapshot, is_live, model.plan.index(name), ghost
     )
+
+
+def channel_view(view: TensorView, index: int, values: TensorValues, snapshot: Snapshot) -> TensorView:
+    """Return the view of one channel.
+
+    Parameters
+    ----------
+    view : TensorView
+        View of all channels at the newest snapshot.
+    index : int
+        Index of the channel.
+    values : TensorValues
+        Values of the tensor.
+    snapshot : Snapshot
+        The snapshot at the step of ``values``, or the nearest.
+    """
+    whole = replace(view, snapshot=snapshot)
+    channel = one_channel(index, values.values, whole.whole, whole.grid, view.tensor)
+    ghost = view.ghost
+    if ghost is not None:
+        ghost = ghost.of_values_alone(channel.values, ghost.grid and grid_of_channel(ghost.grid, index))
+    return replace(whole, ghost=ghost, channel=channel)

@@ -4,6 +4,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from qatviz.analysis.one_channel import OneChannel
 from qatviz.gui.model.ghost import Ghost
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.measures import MEASURES
@@ -21,6 +22,12 @@ def describe_tensor(tensor: QuantizedTensor) -> str:
     """Return layer, shape and number of weights."""
     count = f" · {si(tensor.parameters)} weights" if tensor.parameters else ""
     return f"{tensor.op_kind} · {shape_text(tensor.shape) or 'scalar'}{count}"
+
+
+def describe_channel(channel: OneChannel) -> str:
+    """Return which channel is shown alone, and its number of weights."""
+    text = f"Channel {channel.index} of {channel.count} alone"
+    return f"{text} · {si(channel.values.size)} weights".replace(" ", _NO_BREAK)
 
 
 def describe_now(view: TensorView) -> str:

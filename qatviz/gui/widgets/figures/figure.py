@@ -1,14 +1,25 @@
 """Context menu of figures: copy or save a widget's picture, save its data as CSV."""
 
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import QatvizError
 from qatviz.gui.widgets.figures.ask_file import ask_for_file, warn
-from qatviz.gui.widgets.figures.files import FigureError, picture, save_csv, save_png, save_svg, title_of
+from qatviz.gui.widgets.figures.colors import context_of
+from qatviz.gui.widgets.figures.files import (
+    FigureError,
+    FigureStyle,
+    caption_height,
+    picture,
+    save_csv,
+    save_png,
+    save_svg,
+    title_of,
+)
 from qatviz.gui.widgets.figures.save_dialog import SaveFigureDialog
+from qatviz.presentation.figure_caption import Caption
 
 __all__ = ["FigureError", "FigureMenu", "figure_settings", "picture", "save_csv", "save_png", "save_svg", "title_of"]
 
@@ -57,6 +68,7 @@ class FigureMenu(QtWidgets.QMenu):
         SaveFigureDialog(
             title_of(self._figure),
             self._figure.size(),
+            lambda width: caption_height(self._figure, self._caption(), width),
             self._directory(),
             self._settings(),
             self._write_picture,
@@ -76,12 +88,16 @@ class FigureMenu(QtWidgets.QMenu):
         action.setToolTip(tip)
         return action
 
+    def _caption(self) -> Caption:
+        return caption_of(self._figure)
+
     def _write_picture(self, dialog: SaveFigureDialog) -> None:
         path, size = dialog.path(), dialog.size_in_pixels()
+        style = FigureStyle(dialog.theme(), self._caption if dialog.has_caption() else None)
         if dialog.is_vector():
-            save_svg(self._figure, path, size)
+            save_svg(self._figure, path, size, style)
         else:
-            save_png(self._figure, path, size, dialog.scale())
+            save_png(self._figure, path, size, dialog.scale(), style)
         self._note_saved(path)
 
     def _write_table(self, path: str) -> None:
@@ -117,10 +133,15 @@ class FigureMenu(QtWidgets.QMenu):
 
 def figure_settings(figure: QtWidgets.QWidget) -> QtCore.QSettings:
     """Return the settings in the ``context`` of the figure or of its nearest parent that has one, else the default."""
-    widget: Optional[QtWidgets.QWidget] = figure
-    while widget is not None:
-        context = getattr(widget, "context", None)
-        if context is not None:
-            return context.settings
-        widget = widget.parentWidget()
-    return QtCore.QSettings()
+    context = context_of(figure)
+    return QtCore.QSettings() if context is None else context.settings
+
+
+def caption_of(figure: QtWidgets.QWidget) -> Caption:
+    """Return a figure's ``caption()``, else one with its accessible name; and run and step if it has no details."""
+    has_own = hasattr(figure, "caption") and callable(figure.caption)
+    found = figure.caption() if has_own else Caption(figure.accessibleName() or title_of(figure))
+    context = context_of(figure)
+    if found.details or context is None or not context.model.title:
+        return found
+    return found._replace(details=f"{context.model.title} · step {context.model.step:,}")

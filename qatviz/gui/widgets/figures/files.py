@@ -4,14 +4,17 @@ import csv
 import io
 import itertools
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.atomic_files import AnyPath, write_file
 from qatviz.errors import QatvizError
+from qatviz.gui.widgets.figures.colors import in_colors, theme_of
 from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
+from qatviz.gui.widgets.scene_painter import scene_painter
+from qatviz.presentation.figure_caption import Caption, Strips, caption_strips
 
 #: Resolution stored in the file, which sets the size on paper: 96 pixels per inch, in pixels per metre.
 _DOTS_PER_METRE = 96 / 0.0254
@@ -23,7 +26,30 @@ class FigureError(QatvizError):
     """A figure could not be written."""
 
 
-def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scale: float = 1.0) -> QtGui.QImage:
+class FigureStyle(NamedTuple):
+    """Style of a saved figure.
+
+    Attributes
+    ----------
+    theme : str
+        Name of the theme of its colours; empty for that of the window.
+    caption : callable () -> Caption, optional
+        Returns title and legend, which are above and below the figure; called while the figure has the colours.
+    """
+
+    theme: str = ""
+    caption: Optional[Callable[[], Caption]] = None
+
+
+AS_SHOWN = FigureStyle()
+
+
+def picture(
+    widget: QtWidgets.QWidget,
+    size: Optional[QtCore.QSize] = None,
+    scale: float = 1.0,
+    style: FigureStyle = AS_SHOWN,
+) -> QtGui.QImage:
     """Return an image of the widget.
 
     Parameters
@@ -34,13 +60,14 @@ def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scal
         Size in screen pixels for which the widget is laid out; by default its present size.
     scale : float
         Image pixels per screen pixel: 2 gives the same layout twice as sharp.
+    style : FigureStyle
 
     Raises
     ------
     FigureError
         If the image would be empty, or larger than ``MAX_PIXELS`` on a side.
     """
-    with laid_out(widget, size) as size:
+    with _drawn(widget, size, style) as (size, draw):
         pixels = QtCore.QSize(round(size.width() * scale), round(size.height() * scale))
         if not 1 <= min(pixels.width(), pixels.height()) <= max(pixels.width(), pixels.height()) <= MAX_PIXELS:
             raise FigureError(
@@ -50,7 +77,7 @@ def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scal
         image.setDevicePixelRatio(scale)
         image.fill(widget.palette().color(QtGui.QPalette.Window))
         painter = QtGui.QPainter(image)
-        draw_widget(widget, painter)
+        draw(painter)
         painter.end()
     image.setDevicePixelRatio(1.0)
     for set_dots in (image.setDotsPerMeterX, image.setDotsPerMeterY):
@@ -58,7 +85,13 @@ def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scal
     return image
 
 
-def save_png(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSize] = None, scale: float = 1.0) -> None:
+def save_png(
+    widget: QtWidgets.QWidget,
+    path: AnyPath,
+    size: Optional[QtCore.QSize] = None,
+    scale: float = 1.0,
+    style: FigureStyle = AS_SHOWN,
+) -> None:
     """Save :func:`picture` as PNG.
 
     Raises
@@ -68,21 +101,23 @@ def save_png(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSi
     """
     buffer = QtCore.QBuffer()
     buffer.open(QtCore.QIODevice.WriteOnly)
-    if not picture(widget, size, scale).save(buffer, "PNG"):
+    if not picture(widget, size, scale, style).save(buffer, "PNG"):
         raise FigureError(f"{path}: the picture can't be encoded as PNG")
     write_whole(path, bytes(buffer.data()))
 
 
-def save_svg(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSize] = None) -> None:
-    """Save the widget as SVG, in which text stays text; ``size`` as in :func:`picture`.
+def save_svg(
+    widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSize] = None, style: FigureStyle = AS_SHOWN
+) -> None:
+    """Save the widget as SVG, in which text stays text; ``size`` and ``style`` as in :func:`picture`.
 
     Raises
     ------
     FigureError
         If it can't be written.
     """
-    with laid_out(widget, size) as size:
-        text = svg_text(widget, size, title_of(widget))
+    with _drawn(widget, size, style) as (size, draw):
+        text = svg_text(widget, draw, size, style.caption().title if style.caption else title_of(widget))
     write_whole(path, text.encode("utf-8"))
 
 
@@ -129,6 +164,43 @@ def write_whole(path: AnyPath, content: bytes) -> None:
 def title_of(figure: QtWidgets.QWidget) -> str:
     """Return the name of a figure: its ``figure_name``, else the window's title or the object's name."""
     return getattr(figure, "figure_name", "") or figure.windowTitle() or figure.objectName() or "figure"
+
+
+_Draw = Callable[[QtGui.QPainter], None]
+
+
+@contextmanager
+def _drawn(
+    widget: QtWidgets.QWidget, size: Optional[QtCore.QSize], style: FigureStyle
+) -> Iterator[Tuple[QtCore.QSize, _Draw]]:
+    """Yield the size of the picture, and the function that draws it for the duration of the block."""
+    with in_colors(widget, style.theme), laid_out(widget, size) as inner:
+        ground = getattr(widget, "ground", "window")
+        scenes = scene_painter(theme_of(widget), widget.font(), ground)
+        strips = Strips(0, 0, [], [])
+        if style.caption is not None:
+            strips = caption_strips(style.caption(), inner.width(), scenes.metrics)
+        whole = QtCore.QSize(inner.width(), strips.top + inner.height() + strips.bottom)
+
+        def draw(painter: QtGui.QPainter) -> None:
+            if style.caption is not None:
+                painter.fillRect(QtCore.QRect(QtCore.QPoint(), whole), theme_of(widget).color(ground))
+            below = strips.top + inner.height()
+            for x, y, shapes in [*strips.above, *((x, y + below, shapes) for x, y, shapes in strips.below)]:
+                painter.save()
+                painter.translate(x, y)
+                scenes.paint(painter, shapes)
+                painter.restore()
+            painter.translate(0, strips.top)
+            draw_widget(widget, painter)
+
+        yield whole, draw
+
+
+def caption_height(widget: QtWidgets.QWidget, caption: Caption, width: int) -> int:
+    """Return the height of title and legend of a figure of ``width`` pixels."""
+    strips = caption_strips(caption, width, scene_painter(theme_of(widget), widget.font()).metrics)
+    return strips.top + strips.bottom
 
 
 @contextmanager

@@ -6,8 +6,10 @@ from typing import Callable, Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import QatvizError
+from qatviz.gui.widgets.theme import LIGHT
 
 PNG, SVG = "png", "svg"
+_COLORS = (("Light background", LIGHT), ("As in the window", ""))
 _FORMATS = (("PNG (raster)", PNG), ("SVG (vector)", SVG))
 #: Limits of width and height, px.
 SMALLEST, LARGEST = 80, 8000
@@ -15,7 +17,7 @@ _INCH_CM = 2.54
 
 
 class SaveFigureDialog(QtWidgets.QDialog):
-    """Dialog for file, format and size; format, scale and a size chosen by the user are remembered.
+    """Dialog for file, format, size and style; all but the file are remembered, and a size if the user chose it.
 
     Parameters
     ----------
@@ -23,6 +25,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
         Suggested name of the file; a number is added if such a file exists.
     size : QSize
         The figure's size on the screen.
+    caption_height : callable (int) -> int
+        Returns the height of title and legend of a figure of a width.
     directory : str
         Directory of the suggested file.
     settings : QSettings
@@ -35,6 +39,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self,
         name: str,
         size: QtCore.QSize,
+        caption_height: Callable[[int], int],
         directory: str,
         settings: QtCore.QSettings,
         write: Callable[["SaveFigureDialog"], None],
@@ -44,7 +49,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.setWindowTitle("Save picture")
         self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         self._name, self._screen_size, self._directory, self._settings = name, size, directory, settings
-        self._write = write
+        self._write, self._caption_height = write, caption_height
         self._setup_ui()
         self._layout()
         self._recall()
@@ -81,6 +86,14 @@ class SaveFigureDialog(QtWidgets.QDialog):
         """Return the number of image pixels per screen pixel; 1 for SVG."""
         return 1.0 if self.is_vector() else self.scale_box.value()
 
+    def theme(self) -> str:
+        """Return the name of the theme of the figure's colours; empty for that of the window."""
+        return self.colors_box.currentData()
+
+    def has_caption(self) -> bool:
+        """Return whether the picture has a title and a legend."""
+        return self.caption_box.isChecked()
+
     def is_vector(self) -> bool:
         return self._format() == SVG
 
@@ -99,6 +112,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
             ("width", self.width_box.value()),
             ("height", self.height_box.value()),
             ("own_size", not self.as_shown_box.isChecked()),
+            ("theme", self.theme()),
+            ("caption", self.has_caption()),
         ):
             self._settings.setValue("figures/" + key, value)
         super().accept()
@@ -119,6 +134,14 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.scale_box = QtWidgets.QDoubleSpinBox(minimum=0.5, maximum=8.0, singleStep=0.5, decimals=1, value=2.0)
         self.scale_box.setPrefix("× ")
         self.scale_box.setToolTip("Image pixels per screen pixel: 2 keeps the layout and doubles the resolution")
+        self.colors_box = QtWidgets.QComboBox()
+        for label, theme in _COLORS:
+            self.colors_box.addItem(label, theme)
+        self.colors_box.setToolTip("Light for papers and slides, or the colours of the window")
+        self.caption_box = QtWidgets.QCheckBox("Title and legend")
+        self.caption_box.setToolTip(
+            "Title with tensor, run and step above the figure, and the meaning of colours below"
+        )
         self.result_label = QtWidgets.QLabel()
         self.result_label.setWordWrap(True)
         self.result_label.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
@@ -146,6 +169,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
         form.addRow("Si&ze", size_row)
         form.labelForField(size_row).setBuddy(self.width_box)
         form.addRow("Sc&ale", self.scale_box)
+        form.addRow("Colo&urs", self.colors_box)
+        form.addRow("", self.caption_box)
         form.addRow("", self.result_label)
         form.addRow(self.buttons)
 
@@ -153,6 +178,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
         stored = self._settings
         self.format_box.setCurrentIndex(max(0, self.format_box.findData(stored.value("figures/format", PNG, str))))
         self.scale_box.setValue(stored.value("figures/scale", 2.0, float))
+        self.colors_box.setCurrentIndex(max(0, self.colors_box.findData(stored.value("figures/theme", LIGHT, str))))
+        self.caption_box.setChecked(stored.value("figures/caption", True, bool))
         own_size = stored.value("figures/own_size", False, bool)
         self.as_shown_box.setChecked(not own_size)
         self._set_size(
@@ -169,6 +196,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.path_edit.textChanged.connect(self._on_path_changed)
         for box in (self.width_box, self.height_box, self.scale_box):
             box.valueChanged.connect(self._show_result)
+        self.caption_box.toggled.connect(self._show_result)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
 
@@ -236,6 +264,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
             self._show_text(problem, True)
             return
         size, scale = self.size_in_pixels(), self.scale()
+        if self.has_caption():
+            size += QtCore.QSize(0, self._caption_height(size.width()))
         inches = size.width() / 96, size.height() / 96
         text = "{:.1f} × {:.1f} cm".format(*(_INCH_CM * inch for inch in inches))
         if not self.is_vector():

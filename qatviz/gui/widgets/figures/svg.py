@@ -6,20 +6,23 @@ rectangles before and after clipped shapes, and the text between two markers get
 
 import itertools
 import re
-from typing import List, Match
+from typing import Callable, List, Match
 
 from PyQt5 import QtCore, QtGui, QtSvg, QtWidgets
 
 from qatviz.gui.widgets.scene_painter import CLIP_BEGIN, CLIP_END
 
+#: Property of a widget that is drawn as a figure of its own, not as a part of a larger one.
+IS_FIGURE = "is_figure"
 
-def svg_text(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
-    """Return the text of an SVG file of the widget, whose size is ``size``."""
+
+def svg_text(widget: QtWidgets.QWidget, draw: Callable[[QtGui.QPainter], None], size: QtCore.QSize, title: str) -> str:
+    """Return the text of an SVG file of ``size``, on which ``draw`` draws ``widget``."""
     cache_modes = [(view, view.cacheMode()) for view in _views(widget)]
     try:
         for view, _ in cache_modes:
             view.setCacheMode(QtWidgets.QGraphicsView.CacheNone)  # the cache is an image
-        text = _generate(widget, size, title)
+        text = _generate(draw, size, title, widget.logicalDpiX())
     finally:
         for view, mode in cache_modes:
             view.setCacheMode(mode)
@@ -27,8 +30,15 @@ def svg_text(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
 
 
 def draw_widget(widget: QtWidgets.QWidget, painter: QtGui.QPainter) -> None:
-    """Draw a widget and its children; a graphics view's own ``render`` draws only its scene."""
-    QtWidgets.QWidget.render(widget, painter, QtCore.QPoint())
+    """Draw a widget and its children; a graphics view's own ``render`` draws only its scene.
+
+    While it is drawn, the widget has the property :data:`IS_FIGURE`.
+    """
+    widget.setProperty(IS_FIGURE, True)
+    try:
+        QtWidgets.QWidget.render(widget, painter, QtCore.QPoint())
+    finally:
+        widget.setProperty(IS_FIGURE, False)
 
 
 def _views(widget: QtWidgets.QWidget) -> List[QtWidgets.QGraphicsView]:
@@ -37,17 +47,17 @@ def _views(widget: QtWidgets.QWidget) -> List[QtWidgets.QGraphicsView]:
     return [widget, *views] if isinstance(widget, QtWidgets.QGraphicsView) else views
 
 
-def _generate(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
+def _generate(draw: Callable[[QtGui.QPainter], None], size: QtCore.QSize, title: str, dpi: int) -> str:
     buffer = QtCore.QBuffer()
     generator = QtSvg.QSvgGenerator()
     generator.setOutputDevice(buffer)
     generator.setSize(size)
     generator.setViewBox(QtCore.QRect(QtCore.QPoint(), size))
-    generator.setResolution(widget.logicalDpiX())  # font sizes are in points
+    generator.setResolution(dpi)  # font sizes are in points
     generator.setTitle(title)
     generator.setDescription("drawn by qatviz")
     painter = QtGui.QPainter(generator)
-    draw_widget(widget, painter)
+    draw(painter)
     painter.end()
     # The generator declares SVG Tiny, which has no clip paths; and another machine may not have the font.
     text = bytes(buffer.data()).decode("utf-8").replace('version="1.2" baseProfile="tiny"', 'version="1.1"')
