@@ -56,15 +56,20 @@ def test_the_line_leaves_its_room_to_the_tiles_of_a_low_panel(panel, app):
 
 
 @pytest.mark.parametrize("height", range(220, 420, 20))
-def test_all_tiles_that_fit_without_the_line_fit_with_it(panel, height):
+def test_all_tiles_that_fit_without_the_line_fit_with_it(panel, app, height):
     """The size Fit counts the line, which never cuts a row of tiles."""
+
+    def settled():
+        settle(made)
+        app.processEvents()  # the layout
+        settle(made)
+
     made, _run = panel()
     made.resize(560, height)
-    settle(made)
-    is_shown = made.hint.isVisible()
-    is_cut = made.canvas.verticalScrollBar().maximum() > 0
+    settled()
+    is_shown, is_cut = made.hint.isVisible(), made.canvas.verticalScrollBar().maximum() > 0
     made.hint.close_button.click()
-    settle(made)
+    settled()
     fits_without = made.canvas.verticalScrollBar().maximum() == 0
     assert not (is_shown and is_cut and fits_without)
-    assert is_shown or height < 300
+    assert is_shown or fits_without or height < 260, "where rows are cut anyway, the line is shown above them"

@@ -45,7 +45,7 @@ class Panel(QtWidgets.QWidget):
         super().__init__(parent)
         self.setObjectName(self.name)
         self.context, self.model, self.edits, self.theme = context, context.model, context.edits, context.theme
-        self._due, self._width_limit = True, QtWidgets.QWIDGETSIZE_MAX
+        self._due, self._limit = True, QtCore.QSize(QtWidgets.QWIDGETSIZE_MAX, QtWidgets.QWIDGETSIZE_MAX)
         self._setup_ui()
         self._layout()
         self._connect()
@@ -108,15 +108,14 @@ class Panel(QtWidgets.QWidget):
         window = self.window()
         return window.rect().intersects(QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size()))
 
-    def limit_width(self, width: int) -> None:
-        """Let the panel be as narrow as ``width`` pixels, even if a part of it is then cut."""
-        if width != self._width_limit:
-            self._width_limit = width
+    def limit_minimum(self, size: QtCore.QSize) -> None:
+        """Let the panel be as small as ``size``, even if a part of it is then cut."""
+        if size != self._limit:
+            self._limit = size
             self.updateGeometry()
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        wanted = super().minimumSizeHint()
-        return QtCore.QSize(min(wanted.width(), self._width_limit), wanted.height())
+        return super().minimumSizeHint().boundedTo(self._limit)
 
     def _on_topic(self, topic: str) -> None:
         if topic in self.topics or topic == RUN:

@@ -8,8 +8,10 @@ from qatviz.gui.widgets.panel import Panel
 
 #: Version of arrangements: increment it when docks are added or renamed, so that older arrangements are ignored.
 LAYOUT_VERSION = 2
-#: Number of docks side by side in the default arrangement.
-_COLUMNS = 3
+#: Number of docks side by side, and above each other, in the default arrangement.
+_COLUMNS, _ROWS = 3, 2
+#: Height of a dock's tabs and title, in lines of text.
+_TITLE_LINES = 5
 _KEY_STATE, _KEY_GEOMETRY = "window/state", "window/geometry"
 
 
@@ -91,20 +93,25 @@ class Docks(QtCore.QObject):
 
     def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
         if event.type() == QtCore.QEvent.Resize:  # the window has laid out its docks
-            self._limit_widths()
+            self._limit_minimums()
             self._restore_proportions()
+        elif event.type() == QtCore.QEvent.FontChange:
+            self._limit_minimums()
         is_first = event.type() == QtCore.QEvent.Show and not self._sizes
         if is_first or event.type() == QtCore.QEvent.MouseButtonRelease:  # on the window itself: a separator
             self._soon.start()
         return super().eventFilter(watched, event)
 
-    def _limit_widths(self) -> None:
-        """Let three panels fit side by side: if they don't, Qt draws them over each other (with large text)."""
-        separators = 2 * self._window.style().pixelMetric(
-            QtWidgets.QStyle.PM_DockWidgetSeparatorExtent, None, self._window
-        )
+    def _limit_minimums(self) -> None:
+        """Let the panels fit beside and above each other: if they don't, Qt draws them over each other (large text)."""
+        window, style = self._window, self._window.style()
+        separator = style.pixelMetric(QtWidgets.QStyle.PM_DockWidgetSeparatorExtent, None, window)
+        tops = [dock.y() for dock in self.docks.values() if self._is_in_front(dock)]
+        height = window.statusBar().y() - min(tops, default=0) - (_ROWS - 1) * separator
+        width = window.width() - (_COLUMNS - 1) * separator
+        titles = _TITLE_LINES * window.fontMetrics().height()
         for panel in self._panels:
-            panel.limit_width((self._window.width() - separators) // _COLUMNS)
+            panel.limit_minimum(QtCore.QSize(width // _COLUMNS, max(height // _ROWS - titles, 1)))
 
     def _keep_proportions(self) -> None:
         """Keep the proportions of the docks that are in front."""
