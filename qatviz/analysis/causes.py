@@ -11,7 +11,7 @@ import numpy as np
 
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
-from qatviz.number_format import percent_text
+from qatviz.number_format import percent_text, signed
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
 from qatviz.settings import EXTREMES, FROZEN, MIN_MAX, MSE, PERCENTILE, WEIGHTS, QuantizerSettings
 
@@ -121,13 +121,8 @@ def _member_facts(
     return Facts(own, tuple(partners), motion)
 
 
-def number(value: float) -> str:
-    """Return a value in three significant digits."""
-    return f"{value:.3g}".replace("-", "−")
-
-
 def _between(low: float, high: float) -> str:
-    return f"from {number(low)} to {number(high)}"
+    return f"from {signed(low)} to {signed(high)}"
 
 
 def unused_codes(
@@ -187,7 +182,7 @@ def _by_grid(facts: Facts, measures: Mapping[str, float], settings: QuantizerSet
         needed = 2 * float(longer[0]) if settings.symmetric else float((high - low)[0])
         factor = measures["scale"] * (settings.num_codes - 1) / max(needed, 1e-30)
         if factor <= 2:
-            causes.append((factor, f"The scale is rounded up to a power of two, to {number(factor)} times the needed."))
+            causes.append((factor, f"The scale is rounded up to a power of two, to {signed(factor)} times the needed."))
     return causes
 
 
@@ -226,8 +221,8 @@ def _by_values(facts: Facts, measures: Mapping[str, float], settings: QuantizerS
         sample = facts.histogram.sample
         text = (
             f"All but {outside:,} of {facts.histogram.count if sample is None else sample:,} "
-            f"{'measured' if sample is None else 'sampled'} values lie between {number(first)} and "
-            f"{number(last)}; the {'other stretches' if outside == 1 else 'others stretch'} the range "
+            f"{'measured' if sample is None else 'sampled'} values lie between {signed(first)} and "
+            f"{signed(last)}; the {'other stretches' if outside == 1 else 'others stretch'} the range "
             f"{_between(low, high)}."
         )
         # What an offset costs is a cause of its own.
@@ -244,8 +239,8 @@ def _by_channels(facts: Facts) -> List[Cause]:
     if not median > 0:
         return []
     text = (
-        f"One grid serves all channels: channel {widest} spans {number(extents[widest])}, half of the channels at most "
-        f"{number(median)}."
+        f"One grid serves all channels: channel {widest} spans {signed(extents[widest])}, half of the channels at most "
+        f"{signed(median)}."
     )
     return [(float(extents[widest]) / median, text)]
 
@@ -271,7 +266,7 @@ def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTenso
     """Return why values lie outside the representable range; empty if that is not known."""
     low, high = measures["range_min"], measures["range_max"]
     if settings.range_method == PERCENTILE:
-        return f"The percentile range leaves out {number(100 - settings.percentile)} % of the values on purpose."
+        return f"The percentile range leaves out {signed(100 - settings.percentile)} % of the values on purpose."
     if settings.range_method == MSE:
         return "The range of least squared error clips where that costs less than a larger quantization step."
     if settings.per_channel and tensor.kind == WEIGHTS:
@@ -301,7 +296,7 @@ def _average(facts: Facts, measures: Mapping[str, float], settings: QuantizerSet
     expected = (extreme - before) * (1 - settings.ema_decay**motion.steps)
     moved = (now - before) / expected if expected else 0.0
     end = "upper" if is_above else "lower"
-    past = f"{number(before)} {motion.steps:,} steps ago, {number(now)} now"
+    past = f"{signed(before)} {motion.steps:,} steps ago, {signed(now)} now"
     if moved >= _FOLLOWS:
         return f"Its {end} end is a moving average that still follows them ({past})."
     if abs(moved) <= _STEADY:

@@ -90,15 +90,19 @@ def test_sums_of_squares_that_underflow_are_not_called_zeros_or_exact():
 # Every claim is true
 
 
+UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
 def number(text):
-    return float(text.replace("−", "-").replace(",", ""))
+    digits, unit = (text[:-1], text[-1]) if text[-1] in UNITS else (text, "")
+    return float(digits.replace("−", "-").replace(",", "")) * UNITS[unit]
 
 
 def close(text, value, tolerance=0.006):
     return number(text) == pytest.approx(value, rel=tolerance, abs=1e-12)
 
 
-N = r"(−?[\d.,]*\d(?:e[+−]\d+)?)"
+N = r"(−?[\d.,]*\d(?:e-?\d+|[kMG])?)"
 SPAN = rf"from {N} to {N}"
 PERCENT = r"(<?\s?[\d.]+) %"
 
