@@ -16,6 +16,7 @@ from qatviz.metric import check_task
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.session.changes import TimedChange
+from qatviz.setting_declaration import Setting
 from qatviz.settings import (
     ACTIVATIONS,
     KINDS,
@@ -25,7 +26,6 @@ from qatviz.settings import (
     START_SETTINGS,
     WEIGHTS,
     RunSettings,
-    Setting,
     quantizer_setting,
 )
 

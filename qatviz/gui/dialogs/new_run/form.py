@@ -15,7 +15,8 @@ from qatviz.metric import CLASSIFICATION, REGRESSION, TASKS
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
-from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings, Setting
+from qatviz.setting_declaration import Setting
+from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
 _OPTIMIZER = START_SETTINGS["optimizer"]

@@ -9,7 +9,7 @@ from qatviz.gui.widgets.controls.editors import SwitchEditor, editor_for
 from qatviz.gui.widgets.controls.state_mark import StateMark, explain_state
 from qatviz.gui.widgets.controls.values import default_of, notches
 from qatviz.gui.widgets.theme import Theme
-from qatviz.settings import Setting
+from qatviz.setting_declaration import Setting
 
 #: Maximum number of different values in a tooltip.
 NAMED = 8
