@@ -1,4 +1,4 @@
-"""Advice is computed before it is offered: what it promises is what the change brings."""
+"""Advice: an offered change brings the improvement that it promises."""
 
 from dataclasses import replace
 
@@ -31,8 +31,8 @@ def test_symmetric_off_for_values_on_one_side_of_0():
     assert found.text == "Symmetric off: SQNR 48.3 dB → 54.5 dB"
 
 
-def test_an_outlier_at_8_bits_is_not_met_with_a_change_that_brings_nothing():
-    """Values on one side: neither a range of least error nor one for each channel is offered."""
+def test_changes_that_bring_nothing_are_not_offered():
+    """Values on one side of 0: neither least squared error nor ranges per channel are offered."""
     values = np.random.RandomState(0).uniform(0.02, 0.26, [64, 64])
     assert offer_of(values, symmetric=False, per_channel=True) is None
 
@@ -45,7 +45,7 @@ def test_more_bits_only_where_nothing_else_helps_and_the_error_is_large():
     assert offer_of(spread, num_bits=3).setting != "num_bits"
 
 
-def test_no_other_tensor_of_the_grid_may_lose():
+def test_changes_that_harm_another_tensor_of_the_grid_are_not_offered():
     """Three levels suit values of -1, 0 and 1 exactly; a full range suits a uniform tensor of their group better."""
     uniform = np.random.RandomState(0).uniform(0, 1, [2000, 1])
     exact = np.float32(np.random.RandomState(1).choice([-1, 0, 1], [2000, 1]))
@@ -65,7 +65,9 @@ def test_no_other_tensor_of_the_grid_may_lose():
     st.booleans(),
     st.booleans(),
 )
-def test_an_offer_brings_what_it_promises(seed, situation, shape, num_bits, symmetric, narrow, power_of_two):
+def test_an_offered_change_brings_the_promised_improvement(
+    seed, situation, shape, num_bits, symmetric, narrow, power_of_two
+):
     values = np.float32(SITUATIONS[situation](np.random.RandomState(seed), *shape))
     settings = {"num_bits": num_bits, "symmetric": symmetric, "narrow_range": narrow, "power_of_two": power_of_two}
     found = offer_of(values, **settings)
@@ -81,7 +83,7 @@ def test_an_offer_brings_what_it_promises(seed, situation, shape, num_bits, symm
 
 @pytest.mark.parametrize("channels", [1, 16, 512])
 @pytest.mark.parametrize("num_bits", [2, 3])
-def test_an_offer_estimated_from_a_histogram_does_not_promise_too_much(channels, num_bits):
+def test_an_offer_estimated_from_a_histogram_is_not_too_optimistic(channels, num_bits):
     values = np.float32(np.random.RandomState(0).standard_normal([16384 // channels * 4, channels]))
     settings = quantizer_settings("weights", num_bits=num_bits, per_channel=True, range_method="mse")
     plan = QuantizationPlan((), (tensor_of(values),), ((0,),), {})
