@@ -37,7 +37,7 @@ def no_button_held(app):
 
 @pytest.fixture
 def context(app, tmp_path):
-    """A model, its edits, a dark theme and settings of this test's own."""
+    """A model, its edits, a dark theme and settings used by this test alone."""
     theme = Theme(DARK)
     theme.apply()
     model = RunModel()
@@ -116,7 +116,7 @@ def window(open_window):
 
 @pytest.fixture
 def staged_window(window, app):
-    """A window that shows a staged run, and what lets the run go on and draws the news."""
+    """A window that shows a staged run, and a function that advances the run and draws the result."""
     run = StagedRun()
     window.show_prepared(prepared_of(run))
 

@@ -1,4 +1,4 @@
-"""The New run dialog: checks at once, looks at data on a worker, remembers."""
+"""The New run dialog: checks at once, checks at data on a worker, remembers."""
 
 import threading
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from new_run_stage import PHOTOGRAPHS, Looks, info_of
+from new_run_stage import PHOTOGRAPHS, StagedChecks, info_of
 from PyQt5 import QtCore, QtTest
 from qt_use import focus, press
 from waiting import wait_for
@@ -30,7 +30,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def dialog(context, home, show, qtbot):
-    dialog = show(NewRunDialog(context, Looks()), 1100, 700)
+    dialog = show(NewRunDialog(context, StagedChecks()), 1100, 700)
     qtbot.waitUntil(lambda: dialog.data is not None)
     yield dialog
     QtCore.QThreadPool.globalInstance().waitForDone()
@@ -112,7 +112,7 @@ def test_data_that_can_not_be_used_is_named_under_its_field_and_nothing_starts(d
 
 
 def test_a_network_that_the_data_does_not_fit_is_said(context, home, show, qtbot):
-    dialog = show(NewRunDialog(context, Looks({"mnist-5k": info_of((5,), 3, 12, 6)})), 1100, 700)
+    dialog = show(NewRunDialog(context, StagedChecks({"mnist-5k": info_of((5,), 3, 12, 6)})), 1100, 700)
     dialog.form.network.set_text("lenet")
     qtbot.waitUntil(lambda: dialog.data is not None)
     assert "network" in dialog.problems() and not dialog.start.isEnabled()
@@ -141,7 +141,7 @@ def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
     dialog.form.steps.set_steps(500, True)
     dialog.form.out.path.setText(str(home / "kept" / "a"))
     dialog.accept()
-    again = show(NewRunDialog(context, Looks()), 1100, 700)
+    again = show(NewRunDialog(context, StagedChecks()), 1100, 700)
     wanted = again.request
     assert (wanted.network, wanted.optimizer, wanted.seed, wanted.run.learning_rate, wanted.steps) == (
         "dscnn",
@@ -158,7 +158,7 @@ def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
 def test_remembered_values_that_make_no_sense_are_not_taken(context, home, show):
     for name, value in (("batch_size", "many"), ("seed", "-1"), ("network", "gone"), ("steps", "1e99")):
         context.settings.setValue("new_run/" + name, value)
-    wanted = show(NewRunDialog(context, Looks()), 1100, 700).request
+    wanted = show(NewRunDialog(context, StagedChecks()), 1100, 700).request
     assert wanted == NewRunRequest(out=wanted.out)
     QtCore.QThreadPool.globalInstance().waitForDone()
 
@@ -181,26 +181,26 @@ def test_directories(tmp_path):
 
 
 def test_cancelling_forgets_a_check_that_is_under_way(context, home, show):
-    looks = Looks()
-    looks.gate = threading.Event()
-    dialog = show(NewRunDialog(context, looks), 1100, 700)
-    wait_for(looks.begun)
+    checks = StagedChecks()
+    checks.gate = threading.Event()
+    dialog = show(NewRunDialog(context, checks), 1100, 700)
+    wait_for(checks.begun)
     assert dialog.start.isEnabled()  # who is sure need not wait for it
     dialog.reject()
-    looks.gate.set()
+    checks.gate.set()
     QtCore.QThreadPool.globalInstance().waitForDone()
     QtCore.QCoreApplication.processEvents()
-    assert dialog.data is None and looks.ended == 1
+    assert dialog.data is None and checks.ended == 1
 
 
 def test_a_dialog_that_is_destroyed_during_a_check_does_not_matter_to_it(context, home, app):
-    looks = Looks({"mnist-5k": DataError("too late")})
-    looks.gate = threading.Event()
-    dialog = NewRunDialog(context, looks)
-    wait_for(looks.begun)
+    checks = StagedChecks({"mnist-5k": DataError("too late")})
+    checks.gate = threading.Event()
+    dialog = NewRunDialog(context, checks)
+    wait_for(checks.begun)
     dialog.deleteLater()
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
-    looks.gate.set()
+    checks.gate.set()
     assert QtCore.QThreadPool.globalInstance().waitForDone()
     app.processEvents()
 

@@ -1,4 +1,4 @@
-"""Looks at real model files: as they are, in time, without TensorFlow, and without running what is not allowed."""
+"""Inspection of real model files: correct, in time, without TensorFlow, and without running code not allowed."""
 
 import os
 import resource

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from new_run_stage import DIGITS, PHOTOGRAPHS, Looks, info_of
+from new_run_stage import DIGITS, PHOTOGRAPHS, StagedChecks, info_of
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from qt_use import press
 
@@ -47,7 +47,7 @@ MODELS = {
 
 @pytest.fixture
 def looks():
-    return Looks(models=MODELS)
+    return StagedChecks(models=MODELS)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(
     context, tmp_path, monkeypatch, show, qtbot
 ):
     monkeypatch.setenv("HOME", str(tmp_path))
-    looks = Looks(models=MODELS)
+    looks = StagedChecks(models=MODELS)
     dialog = show(NewRunDialog(context, looks), 1180, 740)
     dialog.open_model("/m/open.h5")
     qtbot.waitUntil(lambda: dialog.model is not None and dialog.data is not None)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evolution_staging import change, go_on, panel, train, values  # noqa: F401
+from evolution_staging import advance_run, change, panel, train, values  # noqa: F401
 
 from qatviz.gui.panels.events.text import details
 from qatviz.gui.panels.evolution.kinds import KINDS, curves_of, score_kind
@@ -21,7 +21,7 @@ def test_the_plot_of_accuracy_shows_the_error(context, panel, staged):
     plot = shown.plots["accuracy"]
     assert "evaluation" in plot.canvas.note
     run.evaluate(ERRORS)
-    go_on(context, run)
+    advance_run(context, run)
     shown.refresh()
     assert plot.canvas.note == "" and plot.legend.title == plot.canvas.accessibleName() == "RMSE"
     assert values(plot) == {
@@ -53,7 +53,7 @@ def test_errors_have_a_logarithmic_axis_and_accuracies_do_not(context, panel, st
     assert plot.log.isHidden() and not plot.log.isChecked()
     run = staged(metric=RMSE)
     run.evaluate(ERRORS)
-    go_on(context, run)
+    advance_run(context, run)
     shown.refresh()
     assert not plot.log.isHidden() and not plot.log.isChecked()
     plot.log.click()
@@ -73,7 +73,7 @@ def test_another_run_changes_the_unit_back(context, panel, staged):
     for metric, scores, text in ((RMSE, ERRORS, "0.0302"), (ACCURACY, (0.98, 0.97, 0.965, 0.96), "96.0 %")):
         run = staged(metric=metric)
         run.evaluate(scores)
-        go_on(context, run)
+        advance_run(context, run)
         shown.refresh()
         assert values(shown.plots["accuracy"])["quantized"] == text
 
@@ -84,7 +84,7 @@ def test_the_effect_of_a_change_is_in_the_error(context, panel, staged):
     run.evaluate((0.02, 0.02, 0.02, 0.021))
     change(context, run, ("conv1.weights.num_bits", 2), steps=80)
     run.evaluate((0.02, 0.1, 0.1, 12345.6))
-    go_on(context, run)
+    advance_run(context, run)
     shown = panel("loss")
     tip = shown.effects.text(shown.effects.markers)
     assert "RMSE 0.021 → 12,346" in tip and "%" not in tip
