@@ -5,7 +5,7 @@ from PyQt5 import QtCore
 
 from qatviz.gui.model.edits import HOLD, LIVE, SEND_INTERVAL_MS, Edits, describe
 from qatviz.protocol import events
-from qatviz.protocol.commands import ApplyPreset, ChangeSettings, RestoreCheckpoint, SaveCheckpoint, Undo
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, InspectTensor, RestoreCheckpoint, SaveCheckpoint, Undo
 
 BITS = ("conv1.weights", "num_bits")
 
@@ -85,6 +85,39 @@ def test_edits_between_two_changes_of_a_drag_are_collected(stage):
     edits.set_dragging(False)
     expire(edits._rest)
     assert len(run.sent) == 2, "nothing is left to send"
+
+
+@pytest.mark.parametrize("number_of_edits", [1, 2])
+def test_edits_reach_the_run_before_a_later_command(stage, context, number_of_edits):
+    """The first edit waits for the end of the user action, a second one for the interval of changes."""
+    run, edits, answer = stage
+    sent = []
+    for bits in (4, 3)[:number_of_edits]:
+        edits.edit(["conv1.weights"], "num_bits", bits)
+        sent.append(ChangeSettings((("conv1.weights.num_bits", bits),), continues=bits == 3))
+        if bits != (4, 3)[number_of_edits - 1]:
+            expire(edits._soon)
+    context.model.send(SaveCheckpoint())
+    assert run.sent == [*sent, SaveCheckpoint()]
+    expire(edits._rest)
+    assert run.sent == [*sent, SaveCheckpoint()], "each edit is sent once"
+    answer()
+    assert edits.pending == {} and edits.value(*BITS) == sent[-1].assignments[0][1]
+
+
+def test_reading_values_does_not_hurry_edits(stage, context):
+    run, edits, _ = stage
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    context.model.send(InspectTensor("conv1.weights"))
+    assert run.sent == [InspectTensor("conv1.weights")] and edits.unsent == {BITS: 4}
+
+
+def test_held_edits_stay_held_when_another_command_is_sent(stage, context):
+    run, edits, _ = stage
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    context.model.send(SaveCheckpoint())
+    assert run.sent == [SaveCheckpoint()] and edits.unsent == {BITS: 4}
 
 
 def test_a_second_drag_of_the_same_slider_is_another_change(stage):

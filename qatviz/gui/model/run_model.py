@@ -83,6 +83,8 @@ class RunModel(QtCore.QObject):
     changed = QtCore.pyqtSignal(str)
     #: Emitted with each event.
     happened = QtCore.pyqtSignal(object)
+    #: Emitted with each command just before it is sent.
+    sending = QtCore.pyqtSignal(object)
 
     def __init__(self, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
@@ -256,6 +258,7 @@ class RunModel(QtCore.QObject):
         """
         if self.run is None:
             raise RunStateError("no run is open")
+        self.sending.emit(command)
         return self.run.send(command)
 
     def request_stop(self) -> None:
