@@ -1,8 +1,11 @@
 """Models whose input has two axes: images without an axis for their channel, and sequences of features."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from exhaustive import tries
 
 import qatviz
 from qatviz.export.formats import FORMATS
@@ -51,8 +54,10 @@ def shades(shape=(60, 8, 8), as_pixels=False):
     return (x.astype(np.uint8) if as_pixels else x / 255.0).reshape(shape), y
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("as_pixels", [False, True])
+@pytest.mark.parametrize(
+    "model, as_pixels",
+    tries([("sequence", False), ("reshaped", True)], list(itertools.product(MODELS, [False, True]))),
+)
 def test_they_are_trained_evaluated_recorded_and_resumed(model, as_pixels, tmp_path):
     out = str(tmp_path / "run")
     keras = tf.keras.Sequential(MODELS[model]())
@@ -74,7 +79,7 @@ def test_examples_with_an_axis_for_the_channel_fit_too(shape):
     assert qatviz.train(tf.keras.Sequential(flattened()), shades(shape), steps=1, quiet=True).outcome.step == 1
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", tries(["sequence"], list(MODELS)))
 def test_they_are_exported_to_every_format(model, tmp_path):
     trained = qatviz.train(tf.keras.Sequential(MODELS[model]()), shades(), steps=20, learning_rate=1e-2, quiet=True)
     for name in sorted(FORMATS):

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exhaustive import tries
 
 from qatviz.data import Dataset, load
 from qatviz.errors import DataError
 
 #: QATVIZ_EXHAUSTIVE=1 runs all.
-MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 60
+MUTATIONS = tries(60, 200)
 
 
 def mutated(content, others, random, way):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from exhaustive import EXHAUSTIVE
 from parity_cases import calibrated, digits
 from test_onnx_lowering import all_outputs
-from test_parity import ALL_EXAMPLES, DEEP, DEEPEST, EXHAUSTIVE, SETTINGS, SHALLOW
+from test_parity import ALL_EXAMPLES, DEEP, DEEPEST, SETTINGS, SHALLOW
 
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import REACHED, OnnxRunner

@@ -5,6 +5,7 @@ import os
 import sys
 
 import pytest
+from exhaustive import tries
 from waiting import run_process
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -13,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 #: thread that trains reads it.
 CLOSING_STEPS = 50
 #: Random actions, each some milliseconds of the window's work; QATVIZ_EXHAUSTIVE=1 asks for all of them.
-ACTIONS = 2000 if os.environ.get("QATVIZ_EXHAUSTIVE") else 600
+ACTIONS = tries(400, 2000)
 
 
 def drive(scenario, folder, **variables):

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from exhaustive import tries
 from keras_import_cases import assert_same, fresh_keras, images_for, plain_output, predicted, randomize
 
 from qatviz.errors import NetworkError
@@ -20,7 +21,7 @@ layers = tf.keras.layers
 
 MUTATIONS = 200
 #: A process reads each .h5 file: a third of them, unless QATVIZ_EXHAUSTIVE=1 asks for all.
-FILES = {"model.json": MUTATIONS, "model.h5": MUTATIONS if os.environ.get("QATVIZ_EXHAUSTIVE") else 64}
+FILES = {"model.json": MUTATIONS, "model.h5": tries(48, MUTATIONS)}
 
 
 def small_model():

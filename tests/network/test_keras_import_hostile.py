@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from exhaustive import tries
 from keras_import_cases import fresh_keras
 
 from qatviz.errors import CodeRefused, NetworkError
@@ -19,7 +20,7 @@ layers = tf.keras.layers
 KERNEL = "model_weights/dense/dense/kernel:0"
 
 #: Each needs its own process: QATVIZ_EXHAUSTIVE=1 runs all.
-MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 12
+MUTATIONS = tries(12, 200)
 
 
 @pytest.fixture(scope="module")

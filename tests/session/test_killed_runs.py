@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from exhaustive import tries
 from waiting import communicate
 
 from qatviz.errors import RecordError
@@ -19,7 +20,7 @@ STEPS = 40
 #: Steps at which settings change.
 CHANGES = 10, 25
 #: Kills of the random test; QATVIZ_EXHAUSTIVE=1 asks for all 50.
-KILLS = 50 if os.environ.get("QATVIZ_EXHAUSTIVE") else 10
+KILLS = tries(4, 50)
 
 # ``qatviz ARGUMENTS`` that kills itself at a call of a function, given as "MODULE/CLASS:NAME:NUMBER OF THE CALL:WHEN".
 CHILD = """

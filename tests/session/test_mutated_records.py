@@ -8,7 +8,6 @@ import contextlib
 import copy
 import io
 import json
-import os
 import random
 import re
 import resource
@@ -19,6 +18,7 @@ import sys
 
 import numpy as np
 import pytest
+from exhaustive import tries
 
 from qatviz.cli import main
 from qatviz.errors import QatvizError
@@ -32,7 +32,7 @@ from qatviz.telemetry.record import checkpoint_files, schema
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
 
 #: QATVIZ_EXHAUSTIVE=1 asks for all.
-MUTATIONS = 300 if os.environ.get("QATVIZ_EXHAUSTIVE") else 30
+MUTATIONS = tries(24, 300)
 #: Memory that may be added while records are read, in bytes: a hundred times the size of the record.
 MOST_MEMORY = 700e6
 

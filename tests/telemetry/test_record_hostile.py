@@ -16,6 +16,7 @@ import sys
 
 import numpy as np
 import pytest
+from exhaustive import tries
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.session.recorded import open_recorded
@@ -28,7 +29,7 @@ from qatviz.telemetry.record.run_lock import LOCK_NAME
 from qatviz.telemetry.record.run_record import RunRecord
 
 #: QATVIZ_EXHAUSTIVE=1 runs all.
-MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 24
+MUTATIONS = tries(24, 200)
 
 
 @pytest.fixture(scope="module")
