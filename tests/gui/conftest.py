@@ -19,13 +19,13 @@ from qatviz.gui.widgets.theme import DARK, Theme
 
 @pytest.fixture(scope="session")
 def app(qapp):
-    """The application, of pytest-qt, which fails the test in which a slot or a virtual method raises."""
+    """The application of pytest-qt, which fails a test if a slot or a virtual method raises."""
     return qapp
 
 
 @pytest.fixture
 def qtbot(qapp, request):
-    """pytest-qt's, with waits that end when nothing moves and not after a number of milliseconds."""
+    """The bot of pytest-qt, with waits bounded by progress instead of by milliseconds."""
     return PatientQtBot(request)
 
 

@@ -1,4 +1,4 @@
-"""How tests use widgets: pytest-qt's waits bounded by progress, and keys that arrive whatever window is active."""
+"""Use of widgets in tests: waits of pytest-qt bounded by progress, and keys that arrive in inactive windows."""
 
 from contextlib import contextmanager
 

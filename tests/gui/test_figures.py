@@ -1,4 +1,4 @@
-"""Taking figures along: pictures, numbers, the dialog, and what goes wrong."""
+"""Saving and copying figures: pictures, numbers, the dialog, and failures."""
 
 import csv
 import os
@@ -44,7 +44,7 @@ class Plot(SceneWidget):
 
 
 class Framed(QtWidgets.QWidget):
-    """A plot in something that has the context, as a panel has."""
+    """A plot inside a widget with a context, like a panel's."""
 
     def __init__(self, context):
         super().__init__()
@@ -60,7 +60,7 @@ def framed(context, show):
 
 
 def ink(image, color=INK[RED]):
-    """Where an image has a colour: bool [height, width]."""
+    """Return where an image has a colour: bool [height, width]."""
     image = image.convertToFormat(QtGui.QImage.Format_RGB32)
     pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint32)
     return (pixels.reshape(image.height(), image.width()) & 0xFFFFFF) == int(color[1:], 16)
@@ -70,7 +70,7 @@ def dialogs(app, kind):
     return [widget for widget in app.topLevelWidgets() if isinstance(widget, kind) and widget.isVisible()]
 
 
-def test_a_picture_has_the_size_asked_for_and_the_widget_keeps_its_own(framed):
+def test_a_picture_has_the_given_size_and_the_widget_keeps_its_own(framed):
     before = framed.plot.size()
     image = picture(framed.plot, SIZE)
     assert image.size() == SIZE and framed.plot.size() == before
@@ -79,7 +79,7 @@ def test_a_picture_has_the_size_asked_for_and_the_widget_keeps_its_own(framed):
     assert picture(framed.plot).size() == before
 
 
-def test_a_sharper_picture_has_the_same_layout_and_as_wide_a_line(framed):
+def test_scaled_pictures_have_the_same_layout_and_line_width(framed):
     once, twice = ink(picture(framed.plot, SIZE)), ink(picture(framed.plot, SIZE, 2.0))
     assert twice.shape == (600, 1000)
     assert twice.mean() == pytest.approx(once.mean(), rel=0.15)
@@ -109,7 +109,7 @@ def test_a_hidden_widget_has_a_picture(context, app):
     hidden.deleteLater()
 
 
-def test_a_window_is_saved_whole(app, show, framed, tmp_path):
+def test_a_window_is_saved_at_its_full_size(app, show, framed, tmp_path):
     save_png(framed, tmp_path / "window.png")
     assert QtGui.QImage(str(tmp_path / "window.png")).size() == framed.size()
 
@@ -161,7 +161,7 @@ def test_svg_clips_each_of_several_plots_where_it_is(context, show, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_csv_gives_back_every_digit_and_every_name(tmp_path, dtype):
+def test_csv_preserves_every_digit_and_every_name(tmp_path, dtype):
     numbers = np.random.RandomState(0).randn(50).astype(dtype)
     numbers[:3] = np.nan, np.inf, 1e-40
     table = {'a "quoted", name': numbers, "count": np.arange(3), "Zählung\nlang": np.array(["x,y", "z"])}
@@ -210,7 +210,7 @@ def test_a_right_click_opens_the_menu(framed, app):
     framed.plot.menu.close()
 
 
-def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, context, tmp_path):
+def test_the_dialog_saves_at_the_entered_size_and_remembers_it(framed, app, context, tmp_path):
     context.settings.setValue("figures/directory", str(tmp_path))
     saved = []
     framed.plot.menu.saved.connect(saved.append)
@@ -241,7 +241,7 @@ def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, 
     assert 'viewBox="0 0 300 200"' in (tmp_path / "other.svg").read_text(encoding="utf-8")
 
 
-def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
+def test_numbers_are_saved_to_the_chosen_file(framed, app, context, tmp_path):
     context.settings.setValue("figures/directory", str(tmp_path))
     framed.plot.menu.table_action.trigger()
     (dialog,) = dialogs(app, QtWidgets.QFileDialog)
@@ -250,7 +250,7 @@ def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
     assert (tmp_path / "numbers.csv").read_text(encoding="utf-8").splitlines()[:2] == ["step,loss", "0,0.0"]
 
 
-def test_a_figure_without_numbers_yet_says_so_before_it_asks_for_a_file(framed, app):
+def test_a_figure_without_numbers_refuses_csv_before_asking_for_a_file(framed, app):
     framed.plot.numbers = {}
     framed.plot.menu.table_action.trigger()
     (box,) = dialogs(app, QtWidgets.QMessageBox)
@@ -311,7 +311,7 @@ def test_numbers_are_saved_as_csv_or_refused(framed, app, tmp_path):
 
 
 @pytest.mark.parametrize("typed, problem", [("/", "is a directory"), ("", "Enter the name"), (".", "is a directory")])
-def test_a_directory_is_no_picture(framed, app, typed, problem):
+def test_a_directory_is_refused_as_the_name_of_a_picture(framed, app, typed, problem):
     framed.plot.menu.save_picture()
     (dialog,) = dialogs(app, SaveFigureDialog)
     type_path(dialog, typed) if typed else dialog.path_edit.clear()
@@ -334,7 +334,7 @@ def test_the_format_follows_a_typed_suffix(framed, app, context, tmp_path):
     ]
 
 
-def test_a_suffix_of_no_picture_is_refused_and_names_with_points_are_not(framed, app, context, tmp_path):
+def test_unknown_suffixes_are_refused_and_names_with_dots_are_accepted(framed, app, context, tmp_path):
     context.settings.setValue("figures/directory", str(tmp_path))
     framed.plot.figure_name = "histogram-conv1.weights"
     framed.plot.menu.save_picture()

@@ -51,7 +51,7 @@ def marker(folder):
         path.unlink()
 
 
-def look(path, weights=None, allow_code=False, data_shape=None):
+def inspect_model(path, weights=None, allow_code=False, data_shape=None):
     return ModelInspector().inspect(ModelQuestion(str(path), weights and str(weights), allow_code, data_shape))
 
 
@@ -107,36 +107,36 @@ def test_a_large_model_is_shown_within_a_second_and_its_table_scrolls(
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
-def test_forms_of_a_model(folder):
-    whole = look(folder / "small.h5")
+def test_all_forms_of_a_model_are_inspected_alike(folder):
+    whole = inspect_model(folder / "small.h5")
     assert whole.has_weights and whole.network.name == "small" and "'conv.1' to 'conv_1'" in whole.notes[0]
-    assert look(folder / "small.json") == whole._replace(has_weights=False)
-    assert look(folder / "small.json", folder / "small_weights.h5") == whole
+    assert inspect_model(folder / "small.json") == whole._replace(has_weights=False)
+    assert inspect_model(folder / "small.json", folder / "small_weights.h5") == whole
 
 
-def test_a_model_of_open_size_takes_that_of_the_data(folder):
+def test_a_model_of_open_size_uses_the_size_of_the_data(folder):
     with pytest.raises(NetworkError, match="unknown axes"):
-        look(folder / "open.h5")
-    found = look(folder / "open.h5", data_shape=(20, 30, 1))
+        inspect_model(folder / "open.h5")
+    found = inspect_model(folder / "open.h5", data_shape=(20, 30, 1))
     assert found.network.input_shape == found.used_shape == (20, 30, 1)
-    assert look(folder / "small.h5", data_shape=(20, 30, 1)).used_shape is None
+    assert inspect_model(folder / "small.h5", data_shape=(20, 30, 1)).used_shape is None
 
 
 @pytest.mark.parametrize("name", ["coded.h5", "models.py:make"])
 def test_code_is_run_by_another_process_and_only_when_allowed(folder, marker, name):
-    found = look(folder / name)
+    found = inspect_model(folder / name)
     assert found.network is None and "Python" in found.code and not marker.exists()
-    found = look(folder / name, allow_code=True)
+    found = inspect_model(folder / name, allow_code=True)
     assert found.network is not None and found.has_weights and found.code == "" and marker.exists()
 
 
 @pytest.mark.parametrize("name, said", [("fail", "not today"), ("leave", "exit code 7")])
 def test_failing_code_is_reported_with_its_output(folder, name, said):
     with pytest.raises(NetworkError, match=said):
-        look(f"{folder / 'models.py'}:{name}", allow_code=True)
+        inspect_model(f"{folder / 'models.py'}:{name}", allow_code=True)
 
 
-def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch, qtbot):
+def test_code_that_does_not_finish_is_stopped(folder, marker, monkeypatch, qtbot):
     asked, told = ModelInspector(), []
 
     def ask():
@@ -153,7 +153,7 @@ def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch,
     assert "exit code -9" in told[0]
     monkeypatch.setattr(inspection, "CODE_TIMEOUT_S", 0.2)
     with pytest.raises(NetworkError, match="did not finish within"):
-        look(f"{folder / 'models.py'}:wait", allow_code=True)
+        inspect_model(f"{folder / 'models.py'}:wait", allow_code=True)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch,
 )
 def test_unusable_files_are_reported_without_running_code(folder, marker, name, said):
     with pytest.raises(NetworkError, match=said):
-        look(folder / name)
+        inspect_model(folder / name)
     assert not marker.exists()
 
 
@@ -178,7 +178,7 @@ def test_files_larger_than_memory_are_refused_unread(folder, monkeypatch, tmp_pa
         file.write(b"\x89HDF\r\n\x1a\n")
         file.truncate(2**43)  # no disk holds so much: the file is sparse
     with pytest.raises(QatvizError, match="of memory"):
-        look(path)
+        inspect_model(path)
 
 
 def test_inspections_need_no_tensorflow(folder):

@@ -1,4 +1,4 @@
-"""A run that predicts numbers, in the window: its error where another run's accuracy is, in the unit of its targets."""
+"""A regression run in the window: its error, in the unit of the targets, is shown in place of the accuracy."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_errors_have_a_logarithmic_axis_and_accuracies_do_not(context, panel, st
     assert plot.log.isChecked(), "what the user chose is kept"
 
 
-def test_another_run_changes_the_unit_back(context, panel, staged):
+def test_the_unit_follows_the_metric_of_the_run(context, panel, staged):
     shown = panel()
     for metric, scores, text in ((RMSE, ERRORS, "0.0302"), (ACCURACY, (0.98, 0.97, 0.965, 0.96), "96.0 %")):
         run = staged(metric=metric)
@@ -78,7 +78,7 @@ def test_another_run_changes_the_unit_back(context, panel, staged):
         assert values(shown.plots["accuracy"])["quantized"] == text
 
 
-def test_the_effect_of_a_change_is_in_the_error(context, panel, staged):
+def test_the_effect_of_a_change_is_shown_as_error(context, panel, staged):
     run = staged(metric=RMSE, steps=1)
     train(context, run, 79)
     run.evaluate((0.02, 0.02, 0.02, 0.021))
@@ -104,7 +104,7 @@ def test_events_and_results_show_the_error(context, show, staged):
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_every_metric_has_a_plot_whose_series_a_run_has(metric):
+def test_every_metric_has_a_plot_of_recorded_series(metric):
     kind = score_kind(metric)
     assert kind.key == "accuracy" and [known.key for known in KINDS].count(kind.key) == 1
     assert sorted(curve.series for curve in curves_of(kind, (), "")) == sorted(
