@@ -1,4 +1,4 @@
-"""What holds for every test: TensorFlow keeps quiet, no time-out decides, and no test leaves a thread running."""
+"""Fixtures for every test: TensorFlow is quiet, no time-out decides, and no test leaves a thread running."""
 
 import os
 import threading

@@ -28,7 +28,7 @@ _BUSY = ("R", "D")
 
 
 class Stalled(AssertionError):
-    """What was waited for does not come."""
+    """The awaited condition makes no more progress."""
 
 
 class Patience:

@@ -92,7 +92,7 @@ def run(arguments, folder, **variables):
 
 
 @pytest.mark.slow
-def test_without_a_display_it_trains_in_the_terminal_and_renders_the_window_to_a_file(tmp_path):
+def test_without_a_display_train_and_screenshot_work(tmp_path):
     # Like a user's call, but with fewer steps.
     program = (
         "import sys; from dataclasses import replace; from qatviz.cli import main, train; real = train.train_request; "

@@ -1,4 +1,4 @@
-"""Comparisons of the golden tests find what has changed, say where, and let pass what may change."""
+"""Comparisons of the golden tests locate changes, and ignore parts that may change."""
 
 import copy
 import zipfile

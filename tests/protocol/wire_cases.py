@@ -1,4 +1,4 @@
-"""Strategies for what a window, a record and a trainer exchange."""
+"""Strategies for the items that window, record and trainer exchange."""
 
 from hypothesis import strategies as st
 

@@ -243,7 +243,7 @@ def test_the_report_of_a_running_run(tmp_path):
             assert f"All quantized tensors, after step {until}" in found.tables
 
 
-class GoingOn(RecordReader):
+class GrowingRecord(RecordReader):
     """Record of a run that takes a step whenever it is read."""
 
     def __init__(self, directory, run, record):
@@ -270,7 +270,7 @@ def test_the_report_of_a_running_run_is_of_a_single_step(tmp_path):
     with RunRecord.create(tmp_path / "run", describe(run)) as record:
         append(record, run.advance(4).drain())
         assert record.flush()
-        data = read_run(GoingOn(tmp_path / "run", run, record))
+        data = read_run(GrowingRecord(tmp_path / "run", run, record))
     step = data.outcome.step
     assert 4 < step < run.step and all(logged.survives for logged in data.log)
     assert data.history.last_step(STEPS_TRACK) == step == data.last.step and data.first.step == 4
@@ -332,7 +332,7 @@ def test_a_discarded_branch_is_marked(tmp_path):
     assert "Not evaluated on held-out data yet" in found.text and "No setting was changed" in found.text
 
 
-def test_values_that_are_not_finite(tmp_path):
+def test_nonfinite_values_are_shown(tmp_path):
     def broken(run):
         run.advance(5)
         snapshot = run.take_snapshot()
@@ -413,7 +413,7 @@ def test_the_report_of_a_regression_shows_its_metric(tmp_path):
         ),
     ],
 )
-def test_the_verdict(tmp_path, scores, told):
+def test_the_summary_verdict_follows_the_scores(tmp_path, scores, told):
     assert told in page_of(tmp_path / "run", lambda run: run.advance(1).evaluate(scores)).text
 
 
@@ -432,7 +432,7 @@ def test_omitted_rows_of_a_table_are_counted(tmp_path, monkeypatch):
     assert "50 evaluations" in found.text
 
 
-def test_many_tensors(tmp_path):
+def test_many_tensors_are_shown(tmp_path):
     run = StagedRun("mobilenet")
     found = page_of(tmp_path / "run", lambda run: run.advance(2).advance(1), run)
     assert len(found.html) < 2_000_000

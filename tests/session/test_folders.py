@@ -17,19 +17,19 @@ def home(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_on_linux_it_is_in_the_user_data_directory(home, monkeypatch):
+def test_on_linux_runs_are_in_the_user_data_directory(home, monkeypatch):
     monkeypatch.setattr(platformdirs, "PlatformDirs", unix.Unix)
     assert runs_folder() == str(home / ".local" / "share" / "qatviz" / "runs")
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "elsewhere"))
     assert runs_folder() == str(home / "elsewhere" / "qatviz" / "runs")
 
 
-def test_on_macos_it_is_in_the_application_support(home, monkeypatch):
+def test_on_macos_runs_are_in_application_support(home, monkeypatch):
     monkeypatch.setattr(platformdirs, "PlatformDirs", macos.MacOS)
     assert runs_folder() == str(home / "Library" / "Application Support" / "qatviz" / "runs")
 
 
-def test_on_windows_it_is_in_the_local_application_data(home, monkeypatch):
+def test_on_windows_runs_are_in_local_application_data(home, monkeypatch):
     monkeypatch.setattr(platformdirs, "PlatformDirs", windows.Windows)
     monkeypatch.setattr(windows, "get_win_folder", windows.get_win_folder_from_env_vars)
     monkeypatch.setenv("LOCALAPPDATA", str(home / "AppData" / "Local"))

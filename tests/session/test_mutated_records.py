@@ -80,7 +80,7 @@ def run(original, tmp_path):
 
 
 def command(*arguments):
-    """Run ``qatviz`` in this process; its output, without control characters. An error is raised."""
+    """Function that runs ``qatviz`` in this process and returns its output, or raises its error."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main([str(argument) for argument in arguments])
@@ -108,14 +108,14 @@ READERS = {
 
 
 def places(node, path=()):
-    """The paths to all values in a JSON record."""
+    """Return the paths to all values in a JSON record."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         yield (*path, key)
         yield from places(value, (*path, key))
 
 
 def changed(record, path, value):
-    """A copy of a JSON record with another value at a place; Ellipsis: without that place."""
+    """Return a copy of a JSON record with another value at a path, or, for Ellipsis, without it."""
     record = node = copy.deepcopy(record)
     for key in path[:-1]:
         node = node[key]
@@ -127,7 +127,7 @@ def changed(record, path, value):
 
 
 def mutated(record, chance):
-    """Another value, or none, at any place; places near the top come as often as all below them."""
+    """Return a copy with another value, or none, at a random path; levels are equally likely."""
     found = list(places(record))
     top = [path for path in found if len(path) <= 2]
     path = chance.choice(top if chance.random() < 0.5 else found)
@@ -136,7 +136,7 @@ def mutated(record, chance):
 
 
 def rewrite(run, table, change, row=None, chance=random):
-    """Give one row of a table to ``change(fields, body)``, and store what it returns with right checksums."""
+    """Pass one row of a table to ``change(fields, body)``, and store the result with valid checksums."""
     connection = sqlite3.connect(str(run / schema.DATABASE_NAME))
     try:
         rows = connection.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()
@@ -197,7 +197,7 @@ def change_blob(run, table, chance):
 
 
 def odd_array(array, kind, chance):
-    """The array in another form or with values that no run writes; None: no array."""
+    """Return the array in another form, or with values that no run writes, or None for no array."""
     worst = np.nan if array.dtype.kind == "f" else np.iinfo(array.dtype).min if array.dtype.kind == "i" else False
     if kind == 0:
         return array.reshape(-1)
@@ -323,7 +323,7 @@ def test_a_network_larger_than_memory_is_refused_before_it_is_built(run):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
-def test_a_snapshot_of_absurd_bits_or_of_other_tensors_is_refused(run):
+def test_a_snapshot_with_invalid_bits_or_other_tensors_is_refused(run):
     def with_bits(fields, body):
         header, arrays = wire.unpack(body)
         return fields, wire.pack({**header, "num_bits": [2**31] * len(header["num_bits"])}, arrays)
@@ -336,7 +336,7 @@ def test_a_snapshot_of_absurd_bits_or_of_other_tensors_is_refused(run):
 @pytest.mark.parametrize(
     "key, value", [("step", -5), ("step", "3"), ("created", 1e20), ("branch", -1), ("seconds", -1)]
 )
-def test_a_checkpoint_out_of_bounds_is_left_out(run, key, value):
+def test_a_checkpoint_with_invalid_metadata_is_refused(run, key, value):
     files = CheckpointFiles(run)
     newest = files.list()[-1].name
     arrays, meta = files.load(newest)

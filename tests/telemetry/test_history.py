@@ -34,7 +34,7 @@ class Oracle:
         return self.branch
 
     def path(self):
-        """Rows of each branch that led to the present state, in order."""
+        """Return the rows of each branch that led to the present state, in order."""
         path = self.tree.path()
         return [
             [row for row in self.rows[branch] if path.includes(BranchPoint(branch, *row[:2]))]

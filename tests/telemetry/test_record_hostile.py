@@ -68,7 +68,7 @@ def run(original, tmp_path):
     return tmp_path / "run"
 
 
-def look(directory):
+def open_and_read(directory):
     """Do everything that precedes the first step with a run directory."""
     open_recorded(str(directory))
     reader = RunRecord.read(directory)
@@ -170,7 +170,7 @@ def test_descriptions_with_right_checksums_and_wrong_values_are_an_error_or_a_ru
             rewritten(
                 connection, "description", lambda fields, body: ([fields[0], changed_json(fields[1], chance)], body)
             )
-        refused += is_refused(look, run) | (index % 4 == 0 and is_refused(resume, run))
+        refused += is_refused(open_and_read, run) | (index % 4 == 0 and is_refused(resume, run))
     assert refused > MUTATIONS / 5
 
 
@@ -193,7 +193,7 @@ def test_events_with_right_checksums_and_wrong_values_are_an_error_or_a_run(orig
                 return fields, body
 
             rewritten(connection, "events", change)
-        refused += is_refused(look, run) | (index % 4 == 0 and is_refused(resume, run))
+        refused += is_refused(open_and_read, run) | (index % 4 == 0 and is_refused(resume, run))
     assert refused > MUTATIONS / 10
 
 
@@ -224,7 +224,7 @@ def test_blobs_with_right_checksums_and_wrong_content_are_an_error_or_a_run(orig
 
         with database(run) as connection:
             rewritten(connection, table, change)
-        refused += is_refused(look, run)
+        refused += is_refused(open_and_read, run)
     assert refused > MUTATIONS / 3
 
 
@@ -256,7 +256,7 @@ def test_checkpoints_with_right_checksums_and_wrong_values_are_an_error_or_a_run
             files.save(names[-1], {**arrays, **odd}, changed)
         except (TypeError, ValueError, OverflowError):
             continue  # it can't be written in this form
-        refused += is_refused(look, run) | is_refused(resume, run)
+        refused += is_refused(open_and_read, run) | is_refused(resume, run)
     assert refused > MUTATIONS / 20
 
 
@@ -272,12 +272,12 @@ def test_reading_a_pipe_does_not_block(run, name):
         path.unlink()
     os.mkfifo(str(path))
     if name.startswith("checkpoints"):
-        look(run)
+        open_and_read(run)
         assert next(info.error for info in RunRecord.read(run).list_checkpoints() if info.name == "odd")
         with pytest.raises(RecordError, match="odd"):
             RunRecord.read(run).load_checkpoint("odd")
     else:
-        for act in (look, resume):
+        for act in (open_and_read, resume):
             with pytest.raises(RecordError, match="run.sqlite"):
                 act(run)
 
@@ -344,7 +344,7 @@ def test_files_of_other_formats_are_refused(original, run):
         whole[:16] + b"\x00\x01" + whole[18:20],
     ):
         (run / "run.sqlite").write_bytes(start + whole[len(start) :])
-        assert is_refused(look, run)
+        assert is_refused(open_and_read, run)
     for place in (1, 100, 4096, len(whole) // 2):
         (run / "run.sqlite").write_bytes(whole[:place] + b"put in" + whole[place:])
-        assert is_refused(look, run)
+        assert is_refused(open_and_read, run)

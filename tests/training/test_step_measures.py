@@ -224,7 +224,7 @@ def test_standard_errors_cover_the_measures_of_all_values(kind):
         assert np.sqrt(np.mean(np.square(distances[name]))) > 0.7, name
 
 
-def test_values_in_a_small_tensor_have_no_error_and_nothing_is_known_of_one_that_is_exact():
+def test_small_and_exact_tensors_have_no_standard_error():
     values = np.random.RandomState(3).randn(300, 8).astype(np.float32)
     small = step_of_weights(values, choose_grid(values.min(), values.max(), 4), wide(300))
     assert small["mse_error"] == small["sqnr_db_error"] == 0
