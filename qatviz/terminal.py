@@ -1,9 +1,18 @@
-"""Text that is safe to print: what comes from a file must not control the terminal."""
+"""Terminal: text that is safe to print, streams that may be full or closed, and the signals that end a program."""
 
+import contextlib
+import os
 import re
+import signal
+import sys
+from typing import Iterator, Tuple
+
+from qatviz.errors import OutputError
 
 #: Control characters but for line break and tab, and those that change the direction of text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_STREAMS = {"stdout": "standard output", "stderr": "standard error"}
+_HIGHEST_STREAM = 2
 
 
 def escaped(text: str) -> str:
@@ -13,3 +22,53 @@ def escaped(text: str) -> str:
     'a\\x1b[31mb'
     """
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def print_line(text: str, stream: str) -> None:
+    """Print escaped text to "stdout" or "stderr" at once.
+
+    Raises
+    ------
+    OutputError
+        If the stream can't be written.
+    """
+    with writing(stream):
+        print(escaped(text), file=getattr(sys, stream), flush=True)
+
+
+@contextlib.contextmanager
+def writing(stream: str) -> Iterator[None]:
+    """Raise an :class:`OutputError` if "stdout" or "stderr" can't be written in the context; later writes do nothing.
+
+    It may be a file on a full disk, a pipe whose reader has ended, or a terminal that was closed.
+    """
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError):  # else Python reports another error when it flushes the stream at exit
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, getattr(sys, stream).fileno())
+            os.close(null)
+        raise OutputError(f"{_STREAMS[stream]} can't be written: {error.strerror or error}") from error
+
+
+def open_closed_streams() -> None:
+    """Open the null device for each standard stream with which the process was started closed.
+
+    Otherwise the next file that is opened gets the stream's number, and receives what libraries print.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= _HIGHEST_STREAM:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def stop_signals() -> Tuple[int, ...]:
+    """Return the signals that end a program cleanly: Ctrl-C, SIGTERM and, unless ignored, the end of the terminal."""
+    # nohup ignores SIGHUP, which must stay so; Windows does not have it.
+    hangup = getattr(signal, "SIGHUP", None)
+    ignored = hangup is None or signal.getsignal(hangup) == signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, hangup)

@@ -6,7 +6,9 @@ import platformdirs
 import pytest
 from platformdirs import macos, unix, windows
 
+from qatviz.errors import RecordError, SettingError
 from qatviz.session.folders import RUNS_VARIABLE, new_run_directory, runs_folder
+from qatviz.telemetry.record.run_record import RunRecord
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +46,17 @@ def test_the_folder_can_be_chosen_and_run_directories_are_unique(home, monkeypat
     second = new_run_directory("lenet")
     assert os.path.dirname(first) == os.path.dirname(second) == str(home / "mine")
     assert first != second and not os.path.exists(second)
+
+
+def test_without_a_home_directory_the_variable_is_named(monkeypatch):
+    monkeypatch.setattr(platformdirs, "PlatformDirs", unix.Unix)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where the user is in no list of users
+    with pytest.raises(SettingError, match=RUNS_VARIABLE):
+        new_run_directory("lenet")
+
+
+def test_a_folder_that_can_not_be_created_is_an_error_of_the_run(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(RUNS_VARIABLE, str(tmp_path / "file" / "runs"))
+    with pytest.raises(RecordError, match="cannot be created: Not a directory"):
+        RunRecord.create(new_run_directory("lenet"), {})

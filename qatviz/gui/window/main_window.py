@@ -21,6 +21,7 @@ from qatviz.gui.panels.tensor.panel import TensorPanel
 from qatviz.gui.widgets import icons
 from qatviz.gui.widgets.banner import BAD, GOOD, NOTE, WARNING, Banner
 from qatviz.gui.widgets.controls.scope_box import ScopeBox
+from qatviz.gui.widgets.labels import Label, plain_tip
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import THEMES, Theme
 from qatviz.gui.window import actions as a
@@ -185,7 +186,7 @@ class MainWindow(RunWindow):
         row.setContentsMargins(0, 1, 6, 1)
         box = ScopeBox(self.context)
         box.setMinimumContentsLength(20)  # a corner widget gets no more than it asks for
-        label = QtWidgets.QLabel("Apply to")
+        label = Label("Apply to")
         label.setToolTip(box.toolTip())
         row.addWidget(label)
         row.addWidget(box)
@@ -332,7 +333,10 @@ class MainWindow(RunWindow):
     def _fill_recent(self) -> None:
         self._recent_menu.clear()
         for path in self.recent.paths():
-            self._recent_menu.addAction(path, lambda path=path: self.handlers.open_path(path))
+            action = self._recent_menu.addAction(
+                path.replace("&", "&&"), lambda path=path: self.handlers.open_path(path)
+            )
+            action.setToolTip(plain_tip(path))
         if not self.recent.paths():
             self._recent_menu.addAction("None yet").setEnabled(False)
 

@@ -1,12 +1,14 @@
 """Status bar: state, quality, progress and speed of the run, in fields of fixed width."""
 
 import math
+from html import escape
 from typing import Dict, Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.frames import Frames
 from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.widgets.labels import Label, RichLabel
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
@@ -49,15 +51,15 @@ class StatusBar(QtWidgets.QStatusBar):
         self.setSizeGripEnabled(False)
         self.setContentsMargins(0, 0, _GAP, 0)
         self.setMinimumWidth(1)  # fields are hidden where there is no room
-        self.state = QtWidgets.QLabel()
+        self.state = RichLabel()
         self.state.setToolTip("State of the run.")
         self.addWidget(self.state)
-        self.busy = QtWidgets.QLabel()
+        self.busy = Label()
         self.busy.setToolTip("Work in the background.")
         self.addWidget(self.busy)
         self.fields: Dict[str, QtWidgets.QLabel] = {}
         for name, tip, _ in _FIELDS:
-            label = QtWidgets.QLabel()
+            label = Label()
             label.setToolTip(tip)
             label.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
             self.fields[name] = label
@@ -79,7 +81,7 @@ class StatusBar(QtWidgets.QStatusBar):
         state = model.state
         text = "● " + STATE_TEXTS.get(state, state)
         color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
-        self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {model.title}")
+        self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {escape(model.title)}")
         running = state == "running"
         speed = model.steps_per_second() if running else math.nan
         total = model.total_steps if model.total_steps is not None and math.isfinite(model.total_steps) else 0

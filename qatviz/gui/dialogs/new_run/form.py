@@ -11,6 +11,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.new_run import BATCH_SIZE, LABELS, LEARNING_RATE, QUANT_DELAY, SEED, STEPS
 from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.gui.widgets.labels import Label
 from qatviz.metric import CLASSIFICATION, REGRESSION, TASKS
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
@@ -89,7 +90,7 @@ class NewRunForm(QtWidgets.QWidget):
         line = self.preset.sizeHint().height()
         self._labels = {}
         for row, (name, field) in enumerate(self.fields.items()):
-            label = QtWidgets.QLabel(LABELS[name])
+            label = Label(LABELS[name])
             label.setBuddy(field)
             label.setMinimumHeight(line)
             grid.addWidget(label, row, 0, QtCore.Qt.AlignTop)

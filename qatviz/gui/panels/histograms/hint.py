@@ -4,6 +4,7 @@ from typing import Optional
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.network.plan import QuantizedTensor
@@ -29,7 +30,7 @@ class LevelsHint(QtWidgets.QFrame):
         self._tensor, self._bits = "", 0
         self._changed, self._is_applied = "", False
         self.setObjectName("hint")
-        self.text = QtWidgets.QLabel(wordWrap=True)
+        self.text = Label(wordWrap=True)
         self.text.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self.button = QtWidgets.QPushButton()
         self.close_button = QtWidgets.QToolButton(text="✕", autoRaise=True, toolTip="Don't show this again")

@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.panels.tensor.words import SHOWN, describe, describe_now, describe_tensor, measured, pending_texts
+from qatviz.gui.widgets.labels import RichLabel
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor
@@ -44,10 +45,10 @@ class Header(QtWidgets.QWidget):
         font = self.chooser.font()
         font.setBold(True)
         self.chooser.setFont(font)
-        self.about = QtWidgets.QLabel(wordWrap=True)
+        self.about = RichLabel(wordWrap=True)
         self.about.setTextFormat(QtCore.Qt.RichText)
         self.about.setFont(_smaller(self.about.font()))
-        self.step = QtWidgets.QLabel()
+        self.step = RichLabel()
         self.step.setTextFormat(QtCore.Qt.RichText)
         self.step.setToolTip("The shown training step. Move the cursor in “Over time” to go back to an earlier one.")
         self.step.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
@@ -158,7 +159,7 @@ class _CellLabels(QtWidgets.QWidget):
         self.setToolTip(measure.help + _PENDING)
         self._theme = theme
         self._label = escape(measure.label)
-        self._name, self.value = QtWidgets.QLabel(self._label), QtWidgets.QLabel("–")
+        self._name, self.value = RichLabel(self._label), RichLabel("–")
         self._name.setTextFormat(QtCore.Qt.RichText)
         self.value.setTextFormat(QtCore.Qt.RichText)
         self.setAccessibleName(measure.label)

@@ -19,6 +19,7 @@ from qatviz.gui.panels.tensor.time import TimePlot
 from qatviz.gui.panels.tensor.verdict import VerdictLine
 from qatviz.gui.panels.tensor.view import TensorView, view_of
 from qatviz.gui.widgets.empty_text import EmptyText
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import InspectTensor
@@ -338,7 +339,7 @@ class _Page(QtWidgets.QWidget):
         super().__init__()
         self.label, self.about, self._make = label, about, make
         self._plot: Optional[TensorPlot] = None
-        self.caption = QtWidgets.QLabel(wordWrap=True)
+        self.caption = Label(wordWrap=True)
         self.caption.setToolTip(about)
         self.caption.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self._line = QtWidgets.QHBoxLayout()
@@ -373,8 +374,8 @@ class _Page(QtWidgets.QWidget):
     def add_legend(self, plot: TimePlot) -> None:
         """Show the colours of the heat map beside the caption."""
         if self._legend is None:
-            least, most = [QtWidgets.QLabel(end) for end in plot.legend_ends]
-            self._legend = QtWidgets.QLabel()
+            least, most = [Label(end) for end in plot.legend_ends]
+            self._legend = Label()
             self._legend.setToolTip("Fraction of the values in a bin; colours are logarithmic.")
             for part in (least, self._legend, most):
                 self._line.addWidget(part)

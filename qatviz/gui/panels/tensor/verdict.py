@@ -11,6 +11,7 @@ from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import fresh_values
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.panels.tensor.view import TensorView
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
@@ -36,7 +37,7 @@ class VerdictLine(QtWidgets.QWidget):
         self._found: Optional[Offer] = None
         self._timer = QtCore.QTimer(self, interval=_TRIAL_INTERVAL_MS)
         self._timer.timeout.connect(self._advance)
-        self.symbol, self.text = QtWidgets.QLabel(), QtWidgets.QLabel(wordWrap=True)
+        self.symbol, self.text = Label(), Label(wordWrap=True)
         self.text.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
         self.text.setAccessibleName("Verdict")
         self.text.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)

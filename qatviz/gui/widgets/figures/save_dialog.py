@@ -6,6 +6,7 @@ from typing import Callable, Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import QatvizError
+from qatviz.gui.widgets.labels import Label
 
 PNG, SVG = "png", "svg"
 _FORMATS = (("PNG (raster)", PNG), ("SVG (vector)", SVG))
@@ -119,7 +120,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.scale_box = QtWidgets.QDoubleSpinBox(minimum=0.5, maximum=8.0, singleStep=0.5, decimals=1, value=2.0)
         self.scale_box.setPrefix("× ")
         self.scale_box.setToolTip("Image pixels per screen pixel: 2 keeps the layout and doubles the resolution")
-        self.result_label = QtWidgets.QLabel()
+        self.result_label = Label()
         self.result_label.setWordWrap(True)
         self.result_label.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
         self.buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Save | QtWidgets.QDialogButtonBox.Cancel)
@@ -135,7 +136,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         file_row.addWidget(self.path_edit, 1)
         file_row.addWidget(self.browse_button)
         size_row.addWidget(self.width_box)
-        size_row.addWidget(QtWidgets.QLabel("×"))
+        size_row.addWidget(Label("×"))
         size_row.addWidget(self.height_box)
         size_row.addStretch(1)
         form = QtWidgets.QFormLayout(self)
