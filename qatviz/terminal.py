@@ -24,6 +24,16 @@ def escaped(text: str) -> str:
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
+def one_line(text: str) -> str:
+    r"""Return text as one line that can be printed and encoded, such as the name of a file that is not UTF-8.
+
+    >>> print(one_line("a\nb"), one_line("\udcff"))
+    a\nb \udcff
+    """
+    readable = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return escaped(readable.replace("\n", "\\n").replace("\t", "\\t"))
+
+
 def print_line(text: str, stream: str) -> None:
     """Print escaped text to "stdout" or "stderr" at once.
 

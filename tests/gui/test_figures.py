@@ -176,6 +176,21 @@ def test_csv_preserves_every_digit_and_every_name(tmp_path, dtype):
     assert [row[2] for row in rows[1:4]] == ["x,y", "z", ""]
 
 
+def test_no_text_in_a_csv_is_a_formula_and_any_text_can_be_written(tmp_path):
+    texts = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1", "\x1b[31mred", "caf\udcff", "a=b", "x\ny"]
+    save_csv({"text": texts, "number": np.arange(-4, 5)}, tmp_path / "a.csv")
+    with open(str(tmp_path / "a.csv"), newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    assert [row[0] for row in rows] == [
+        *("'" + text for text in texts[:5]),
+        "\\x1b[31mred",
+        "caf\\udcff",
+        "a=b",
+        "x\ny",
+    ]
+    assert [int(row[1]) for row in rows] == list(range(-4, 5))
+
+
 @pytest.mark.parametrize("table, reason", [({}, "no data"), ({"a": np.zeros((2, 2))}, "'a' has 2 dimensions")])
 def test_csv_of_an_invalid_table_names_the_file_and_the_reason(tmp_path, table, reason):
     with pytest.raises(FigureError, match=reason) as caught:
