@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 
 import numpy as np
 
@@ -26,11 +25,6 @@ FOREIGN = (
 ODD_VALUES = (None, True, -1, 0, 1, 3, 5000, 2**31, 2**63, -(2**63), 10**30, 0.5, -1e308, 1e308)
 ODD_VALUES += (float("nan"), float("inf"), "", "\0", "a\0b", "x" * 5000, "\x1b[31mred", "../../x", "*", "conv1")
 ODD_VALUES += ([], [[]], [None], [1, 2, 3], {}, {"a": 1}, {"class_name": "Lambda"}, {"config": {}})
-
-
-def tries(usual, exhaustive=300):
-    """Return the number of damaged copies to try: `usual`, or `exhaustive` if QATVIZ_EXHAUSTIVE=1 asks for all."""
-    return exhaustive if os.environ.get("QATVIZ_EXHAUSTIVE") else usual
 
 
 def damaged_copies(content, seed, count=200, header_bytes=200, values=JSON_VALUES, foreign=()):

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from file_damage import FOREIGN, damaged_copies, odd_records, tries
+from exhaustive import tries
+from file_damage import FOREIGN, damaged_copies, odd_records
 from PIL import Image
 
 from qatviz.cli import main
@@ -149,6 +150,9 @@ KINDS = {
 }
 
 
+CHECKED = ("npz", "compressed npz", "zipped images", "tar")
+
+
 def copies_of(kind, content, count):
     """Damaged copies of a file's bytes; of JSON, half have odd values instead."""
     text = kind in ("architecture", "request")
@@ -164,7 +168,7 @@ def test_a_damaged_file_gives_a_result_or_an_error_that_names_it(originals, tmp_
     monkeypatch.chdir(tmp_path)
     read, path, damaged, usual = KINDS[kind]
     path, damaged = originals / path, originals / damaged
-    content, count, refusals = damaged.read_bytes(), tries(usual), 0
+    content, count, refusals = damaged.read_bytes(), tries(usual, 300), 0
     try:
         for number, mutated in enumerate(copies_of(kind, content, count)):
             damaged.write_bytes(mutated)
@@ -181,6 +185,7 @@ def test_a_damaged_file_gives_a_result_or_an_error_that_names_it(originals, tmp_
             assert not os.path.exists(CANARY), f"copy {number}: its code was run"
     finally:
         damaged.write_bytes(content)
-    assert refusals > count / 5
+    # Checksums cover the contents of archives: in the copies that are read, the damage is in unused bytes.
+    assert refusals > count * (0.6 if kind in CHECKED else 0.2)
     if kind not in ("code", "keras", "npz of objects"):
         read(str(path), originals)

@@ -5,7 +5,6 @@ writes, one at a time, and the record is given to all that read one.
 """
 
 import contextlib
-import copy
 import io
 import json
 import random
@@ -19,6 +18,7 @@ import sys
 import numpy as np
 import pytest
 from exhaustive import tries
+from file_damage import changed, mutated_record
 
 from qatviz.cli import main
 from qatviz.errors import QatvizError
@@ -36,23 +36,6 @@ MUTATIONS = tries(24, 300)
 #: Memory that may be added while records are read, in bytes: a hundred times the size of the record.
 MOST_MEMORY = 700e6
 
-VALUES = [None, True, -1, 0, 1, 5000, 2**31, 2**63, -(2**63), 10**30, 0.5, -1e308, 1e308, float("nan"), float("inf")]
-VALUES += [
-    "",
-    "\0",
-    "a\0b",
-    "x" * 5000,
-    "\x1b[31mred",
-    "../../x",
-    "*",
-    "conv1",
-    [],
-    [[]],
-    [None],
-    [1, 2, 3],
-    {},
-    {"a": 1},
-]
 COLUMNS = [None, -1, 0, 1, 2, 7, 2**31, -(2**63), 2**63 - 1, 0.5, 1e308, float("inf"), "", "Paused", "Evaluated", b"x"]
 
 
@@ -107,34 +90,6 @@ READERS = {
 }
 
 
-def places(node, path=()):
-    """Return the paths to all values in a JSON record."""
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield (*path, key)
-        yield from places(value, (*path, key))
-
-
-def changed(record, path, value):
-    """Return a copy of a JSON record with another value at a path, or, for Ellipsis, without it."""
-    record = node = copy.deepcopy(record)
-    for key in path[:-1]:
-        node = node[key]
-    if value is ...:
-        del node[path[-1]]
-    else:
-        node[path[-1]] = value
-    return record
-
-
-def mutated(record, chance):
-    """Return a copy with another value, or none, at a random path; levels are equally likely."""
-    found = list(places(record))
-    top = [path for path in found if len(path) <= 2]
-    path = chance.choice(top if chance.random() < 0.5 else found)
-    value = ... if chance.random() < 0.15 else chance.choice(VALUES)
-    return changed(record, path, value), (path, value)
-
-
 def rewrite(run, table, change, row=None, chance=random):
     """Pass one row of a table to ``change(fields, body)``, and store the result with valid checksums."""
     connection = sqlite3.connect(str(run / schema.DATABASE_NAME))
@@ -157,7 +112,7 @@ def change_json(run, table, column, chance):
     told = []
 
     def change(fields, body):
-        record, what = mutated(json.loads(fields[column]), chance)
+        record, what = mutated_record(json.loads(fields[column]), chance)
         told.append(what)
         return [*fields[:column], json.dumps(record), *fields[column + 1 :]], body
 
@@ -183,7 +138,7 @@ def change_blob(run, table, chance):
     def change(fields, body):
         header, arrays = wire.unpack(body)
         if header and chance.random() < 0.6:
-            header, what = mutated(header, chance)
+            header, what = mutated_record(header, chance)
         else:
             name = chance.choice(sorted(arrays))
             what = name, chance.randrange(6)
@@ -220,7 +175,7 @@ def change_checkpoint(run, chance):
     name = chance.choice(names)
     arrays, meta = files.load(name)
     if chance.random() < 0.7:
-        meta, what = mutated(meta, chance)
+        meta, what = mutated_record(meta, chance)
     else:
         array = chance.choice(sorted(arrays))
         what = array, chance.randrange(6)
