@@ -53,8 +53,9 @@ _DAMAGE: Tuple[Type[Exception], ...] = (
 class CheckpointInfo(NamedTuple):
     """Description of a checkpoint, without its arrays.
 
-    ``created`` is Unix time in seconds, which increases in the order of saving; ``branch`` and ``position`` are the place of the state on the branches of the
-    run. ``error`` is empty, or the reason why the file cannot be used; ``step`` is -1 then.
+    ``created`` is Unix time in seconds, which increases in the order of saving; ``branch`` and ``position`` are the
+    place of the state on the branches of the run. ``error`` is empty, or the reason why the file cannot be used;
+    ``step`` is -1 then.
     """
 
     name: str
