@@ -1,37 +1,16 @@
-"""Terminal: text that is safe to print, streams that may be full or closed, and the signals that end a program."""
+"""Standard streams, which may be full or closed, and the signals that end a program."""
 
 import contextlib
 import os
-import re
 import signal
 import sys
 from typing import Iterator, Tuple
 
 from qatviz.errors import OutputError
+from qatviz.safe_text import escaped
 
-#: Control characters but for line break and tab, and those that change the direction of text.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _STREAMS = {"stdout": "standard output", "stderr": "standard error"}
 _HIGHEST_STREAM = 2
-
-
-def escaped(text: str) -> str:
-    r"""Return ``text`` with control characters as Python writes them, such as ``\x1b``.
-
-    >>> escaped("a\x1b[31mb")
-    'a\\x1b[31mb'
-    """
-    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
-
-
-def one_line(text: str) -> str:
-    r"""Return text as one line that can be printed and encoded, such as the name of a file that is not UTF-8.
-
-    >>> print(one_line("a\nb"), one_line("\udcff"))
-    a\nb \udcff
-    """
-    readable = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return escaped(readable.replace("\n", "\\n").replace("\t", "\\t"))
 
 
 def print_line(text: str, stream: str) -> None:

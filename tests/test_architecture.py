@@ -82,6 +82,7 @@ KNOWN_TO_GUI = (
     "qatviz.metric",
     "qatviz.measures",
     "qatviz.number_format",
+    "qatviz.safe_text",
     "qatviz.telemetry",
     "qatviz.protocol",
     "qatviz.presentation",

@@ -8,7 +8,7 @@ import numpy as np
 
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
-from qatviz.terminal import one_line
+from qatviz.safe_text import one_line
 
 # Bytes of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2**20

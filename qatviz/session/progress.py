@@ -9,9 +9,10 @@ from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import command_text, non_finite_text, restore_text
 from qatviz.protocol import events
+from qatviz.safe_text import escaped
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome
-from qatviz.terminal import escaped, print_line, writing
+from qatviz.terminal import print_line, writing
 
 #: Seconds between two lines if there is no terminal.
 LINE_INTERVAL_S = 5.0

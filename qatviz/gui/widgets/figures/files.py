@@ -12,7 +12,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.atomic_files import AnyPath, write_file
 from qatviz.errors import QatvizError
 from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
-from qatviz.terminal import escaped
+from qatviz.safe_text import escaped
 
 #: Resolution stored in the file, which sets the size on paper: 96 pixels per inch, in pixels per metre.
 _DOTS_PER_METRE = 96 / 0.0254
