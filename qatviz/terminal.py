@@ -58,6 +58,6 @@ def open_closed_streams() -> None:
 def stop_signals() -> Tuple[int, ...]:
     """Return the signals that end a program cleanly: Ctrl-C, SIGTERM and, unless ignored, the end of the terminal."""
     # nohup ignores SIGHUP, which must stay so; Windows does not have it.
-    hangup = getattr(signal, "SIGHUP", None)
-    ignored = hangup is None or signal.getsignal(hangup) == signal.SIG_IGN
+    hangup: int = getattr(signal, "SIGHUP", 0)
+    ignored = not hangup or signal.getsignal(hangup) == signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, hangup)

@@ -162,8 +162,8 @@ class DataPreview(QtWidgets.QWidget):
         """Show the data, or ``empty_text`` if there is none."""
         self.grid.show_info(info)
         self.empty.show_text(empty_text if info is None else "")
-        for part in (self.plot, self.key):
-            part.setVisible(info is not None)
+        self.plot.setVisible(info is not None)
+        self.key.setVisible(info is not None)
         if info is None:
             self.about.clear()
             return
