@@ -22,7 +22,7 @@ PLATFORMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
 
 
 def run(*command, **options):
-    """Run a command, show what it printed should it fail, and return its standard output."""
+    """Run a command and return its standard output; print the output if it fails."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -31,13 +31,13 @@ def test_symmetric_off_for_values_on_one_side_of_0():
     assert found.text == "Symmetric off: SQNR 48.3 dB → 54.5 dB"
 
 
-def test_changes_that_bring_nothing_are_not_offered():
+def test_changes_without_improvement_are_not_offered():
     """Values on one side of 0: neither least squared error nor ranges per channel are offered."""
     values = np.random.RandomState(0).uniform(0.02, 0.26, [64, 64])
     assert offer_of(values, symmetric=False, per_channel=True) is None
 
 
-def test_more_bits_only_where_nothing_else_helps_and_the_error_is_large():
+def test_more_bits_are_offered_only_for_large_errors_without_other_remedy():
     uniform = np.random.RandomState(0).uniform(-1, 1, [2000, 1])
     assert offer_of(uniform, num_bits=2).setting == "num_bits"
     assert offer_of(uniform, num_bits=8) is None

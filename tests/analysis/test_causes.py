@@ -1,4 +1,4 @@
-"""Verdicts are true of the values: every sentence is recognized and computed anew."""
+"""Verdicts are true of the values: every sentence is recognized and recomputed."""
 
 import re
 
@@ -38,7 +38,7 @@ def random(seed=0):
 # The cases that were judged wrong
 
 
-def test_a_symmetric_grid_for_values_on_one_side_of_0_wastes_half_of_its_codes():
+def test_a_symmetric_grid_for_one_sided_values_wastes_half_of_its_codes():
     found = Case(np.append(random().uniform(0.02, 0.26, 64 * 64 - 1), -6e-6), symmetric=True)
     assert found.verdict.level == WARNING
     assert "a symmetric grid has as many codes for either side of 0." in found.text and "stretch" not in found.text

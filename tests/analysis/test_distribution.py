@@ -219,7 +219,7 @@ def test_the_axis_includes_the_representable_range_unless_it_is_far_away():
     assert extent(histogram, None) == (histogram.edges[0], histogram.edges[-1])
 
 
-def test_the_log2_extent_is_that_of_its_bins():
+def test_the_log2_extent_covers_its_bins():
     values = np.random.RandomState(1).randn(1000, 1).astype(np.float32)
     histogram = histogram_of(values, choose_grid(-3, 3), 8)
     shown = to_log2(distribution(histogram, 8, True, (-3.0, 3.0)))

@@ -163,7 +163,7 @@ def latency(app, window):
 
 
 def visible(app, window):
-    """Measure the time from a click on a check box until distribution and codes are drawn anew, in ms."""
+    """Measure the time from a click on a check box until distribution and codes are redrawn, in ms."""
     from qatviz.gui.model.run_model import SETTINGS, SNAPSHOT
 
     panel, heard = window.panels["tensor"], {SETTINGS: [], SNAPSHOT: []}

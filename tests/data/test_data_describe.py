@@ -151,7 +151,7 @@ def test_settings_out_of_range_are_refused(files, digits, arguments):
         load(files.npz(x=digits[0], y=digits[1]), **arguments)
 
 
-def test_neither_pillow_nor_tensorflow_nor_qt_is_imported_for_the_bundled_data():
+def test_bundled_data_imports_neither_pillow_nor_tensorflow_nor_qt():
     code = (
         "import sys; from qatviz.data import describe, load; describe(load('mnist-5k'));"
         "print({name.split('.')[0] for name in sys.modules} & {'PIL', 'tensorflow', 'tensorflow_core', 'PyQt5'})"

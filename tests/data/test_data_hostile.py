@@ -122,7 +122,7 @@ def test_members_that_overlap_are_read_once_each_or_refused(tmp_path):
         load(str(path))
 
 
-def test_gzip_that_unpacks_to_more_than_its_header_says_is_refused_at_once(files, digits):
+def test_gzip_larger_than_its_header_declares_is_refused_at_once(files, digits):
     path = files.idx_set(*digits, zipped=True)
     with gzip.open(path, "rb") as stream:
         content = stream.read()

@@ -1,4 +1,4 @@
-"""Reports of the stored runs keep their figures and numbers; see golden_page.py for what is compared."""
+"""Reports of the stored runs keep their figures and numbers; golden_page.py compares them."""
 
 import golden_cases
 import golden_page

@@ -1,4 +1,4 @@
-"""Exports on a stage: formats, a launcher and a program, none of which writes anything."""
+"""Staged exports: formats, a launcher and a program, none of which writes files."""
 
 import sys
 

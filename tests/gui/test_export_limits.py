@@ -119,7 +119,7 @@ def test_remedies_for_a_checkpoint_are_not_links(run, make, qtbot):
     assert "possible with conv1.weights.num_bits=8" in dialog.form.limits.reasons.toPlainText() and links(dialog) == []
 
 
-def test_every_remedy_is_a_link_of_its_own(run, make):
+def test_every_remedy_is_a_separate_link(run, make):
     dialog = make()
     view = dialog.form.limits
     wanted = []

@@ -140,7 +140,7 @@ def test_svg_clips_curves_to_their_plot(framed, tmp_path):
     assert "loss" not in inside
 
 
-def test_svg_clips_each_of_several_plots_where_it_is(context, show, tmp_path):
+def test_svg_clips_each_of_several_plots_at_its_place(context, show, tmp_path):
     window = QtWidgets.QWidget()
     layout = QtWidgets.QHBoxLayout(window)
     for name, role in (("a", RED), ("b", GREEN)):
@@ -283,7 +283,7 @@ def save_button(dialog):
     return dialog.buttons.button(QtWidgets.QDialogButtonBox.Save)
 
 
-def test_a_failed_write_leaves_the_dialog_with_what_was_entered(framed, app, context, tmp_path):
+def test_a_failed_write_keeps_the_dialog_open_with_its_entries(framed, app, context, tmp_path):
     framed.plot.menu.save_picture()
     (dialog,) = dialogs(app, SaveFigureDialog)
     type_path(dialog, tmp_path / "nowhere" / "a.png")

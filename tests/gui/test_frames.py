@@ -100,7 +100,7 @@ def test_panels_painted_together_fit_into_the_budget(clock, app, painting, at_on
     assert frames.tick() == at_once
 
 
-def test_frames_per_second_are_those_of_the_last_two_seconds(clock, app):
+def test_frames_per_second_are_counted_over_the_last_two_seconds(clock, app):
     frames = make(clock, StagedPanel(clock, 0.0))
     for _ in range(100):
         frames.tick()

@@ -126,7 +126,7 @@ def test_frozen_weights_keep_their_present_range(context, held_run):
     assert ghost(context).grid.scale == pytest.approx(np.abs(values).max() / 127)
 
 
-def test_a_percentile_is_that_of_the_values(context, held_run):
+def test_a_percentile_is_computed_from_the_values(context, held_run):
     inspect(context, held_run)
     context.edits.edit([NAME], "range_method", "percentile")
     context.edits.edit([NAME], "percentile", 80.0)

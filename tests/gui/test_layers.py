@@ -38,7 +38,7 @@ def test_settings_are_shown_before_the_first_snapshot_without_measures(context, 
     assert "waiting" in panel.summary.text() and not panel.empty.isVisible()
 
 
-def test_each_tensor_has_a_row_the_input_first_with_its_settings_and_measures(context, panel, staged):
+def test_each_tensor_has_a_row_with_settings_and_measures(context, panel, staged):
     run = staged()
     panel.refresh()
     assert names(panel) == [t.name for t in run.plan.tensors] and names(panel)[0] == "input.activations"

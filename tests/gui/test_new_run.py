@@ -253,7 +253,7 @@ def test_numbers_are_accepted_exactly_if_a_run_accepts_them(batch_size, seed, st
             assert name not in problems
 
 
-def test_defaults_are_those_of_a_run():
+def test_defaults_equal_those_of_a_run():
     assert sorted(OPTIMIZERS) == sorted(OPTIMIZER_SETTINGS)
     request = NewRunRequest()
     for name, setting in START_SETTINGS.items():

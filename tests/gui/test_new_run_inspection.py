@@ -56,8 +56,8 @@ def inspect_model(path, weights=None, allow_code=False, data_shape=None):
 
 
 class TimedLauncher(AppLauncher):
-    """Measures what a look at a model takes: what is computed, here and in the process that reads the file; whatever
-    else the machine does is left out."""
+    """Launcher that measures the computation of an inspection, here and in the process that reads the file, regardless
+    of other load."""
 
     took_s, found = 0.0, None
 

@@ -84,7 +84,7 @@ def drop(widget, path):
     QtWidgets.QApplication.sendEvent(widget, event)
 
 
-def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog, qtbot):
+def test_a_model_is_shown_with_the_notes_of_its_import_and_can_be_started(dialog, qtbot):
     dialog.open_model("/m/good.h5")
     assert "Reading the model" in note(dialog, "network") and not dialog.start.isEnabled()
     wait_for_check(qtbot, dialog)
@@ -124,7 +124,7 @@ def test_an_architecture_reads_weights_from_another_file(dialog, checks, qtbot):
     assert not dialog.start.isEnabled()
 
 
-def test_data_that_does_not_fit_the_model_is_reported_with_the_expected_shape(dialog, qtbot):
+def test_data_that_does_not_fit_is_reported_with_the_expected_shape(dialog, qtbot):
     dialog.open_model("/m/large.h5")
     wait_for_check(qtbot, dialog)
     assert "takes 96×96×3 per example, but digits has 28×28×1" in dialog.problems()["network"]

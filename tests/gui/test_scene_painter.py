@@ -87,7 +87,7 @@ def test_a_band_is_filled_from_top_to_bottom_up_to_a_gap(theme):
     assert not len(rows(pixels, 50))
 
 
-def test_what_is_outside_a_clip_is_not_painted(theme):
+def test_shapes_outside_a_clip_are_not_painted(theme):
     line = Line(STEPS, np.linspace(-4000, 4000, 101), Stroke("bad"))
     pixels = painted(theme, Group([line], (20.0, 30.0, 80.0, 70.0)))
     found = np.argwhere(pixels.any(axis=2))

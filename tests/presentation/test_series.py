@@ -24,7 +24,7 @@ floats = st.lists(st.one_of(st.floats(-100, 100, width=32), st.just(float("nan")
 
 
 @given(floats, st.sampled_from([1, 2, 4, 16, 64]))
-def test_points_hold_the_extremes_the_mean_and_the_number_of_their_rows(values, width):
+def test_points_have_extremes_mean_and_number_of_their_rows(values, width):
     points = thin(history_of(values).series("x"), width)
     steps, values = np.arange(1, len(values) + 1), np.float32(values)
     groups = [values[steps // width == group] for group in np.unique(steps // width)]
@@ -100,7 +100,7 @@ def test_an_unknown_series_is_an_error():
         SeriesReader(history_of([1])).points("y", 0, 1, 1)
 
 
-def test_smoothing_keeps_a_constant_and_follows_a_step_with_its_time_constant():
+def test_smoothing_keeps_constants_and_responds_with_its_time_constant():
     points = thin(history_of(np.concatenate([np.zeros(200), np.ones(400)])).series("x"), 1)
     smoothed = smooth(points, 50)
     np.testing.assert_allclose(smoothed[:200], 0, atol=1e-12)

@@ -169,7 +169,7 @@ def assignments():
 
 @settings(max_examples=100, deadline=None)
 @given(assignments())
-def test_books_round_trip_through_json_and_changes_transform_one_into_the_other(pairs):
+def test_books_round_trip_and_changes_transform_one_into_another(pairs):
     try:
         book, changes = BOOK.change(pairs)
     except SettingError:

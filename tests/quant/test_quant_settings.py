@@ -1,4 +1,4 @@
-"""Settings of the public functions: Python values and tensors mean the same, and what is not allowed is refused."""
+"""Settings of the public functions: Python values and tensors are equivalent, and invalid values are refused."""
 
 from itertools import product
 

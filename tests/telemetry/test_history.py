@@ -84,7 +84,7 @@ class Oracle:
     st.integers(0, 2**31 - 1),
 )
 def test_series_contain_only_rows_that_led_to_the_present_state(sizes, actions, seed):
-    """For any restored state, even on a discarded branch. With enough space, the series is exact."""
+    """Any state may be restored, even one on a discarded branch. With enough space, the series is exact."""
     random = np.random.RandomState(seed)
     history = History({"track": ["a", "b"]}, *sizes)
     oracle, step, position = Oracle(), 0, 0
@@ -124,7 +124,7 @@ def test_series_contain_only_rows_that_led_to_the_present_state(sizes, actions, 
     assert history.nbytes <= 2 * limit + 2 * steps_and_positions
 
 
-def test_rows_measured_after_a_change_do_not_belong_to_the_state_before_it_at_the_same_step():
+def test_rows_after_a_change_do_not_belong_to_the_state_before_it():
     history = History({"track": ["a"]})
     history.append("track", 5, np.array([1.0]), position=3)
     history.append("track", 10, np.array([2.0]), position=6)

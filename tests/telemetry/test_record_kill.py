@@ -70,7 +70,7 @@ def start(directory):
 
 
 def kill(process):
-    """Kill it; return what it reported, in words."""
+    """Kill the process; return its output, in words."""
     process.kill()
     told = process.stdout.readlines()
     process.stdout.close()

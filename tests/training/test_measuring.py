@@ -62,7 +62,7 @@ def test_the_result_does_not_depend_on_the_batch_size(monkeypatch):
 
 
 class SlowRun:
-    """A run on a machine on which a snapshot takes ``cost`` seconds; time and steps pass as the test says."""
+    """A run on a machine on which a snapshot takes ``cost`` seconds; the test advances time and steps."""
 
     def __init__(self, monkeypatch, cost, interval=0.25):
         self.now, self.step, self.seconds, self.point, self.cost = 0.0, 0, 0.0, None, cost

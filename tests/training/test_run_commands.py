@@ -256,8 +256,8 @@ def test_pause_resume_and_single_steps():
 
 
 def test_evaluations_commands_and_snapshots_do_not_block_each_other(graphs, monkeypatch):
-    """Held-out data of many pieces: what is asked for meanwhile is done before the evaluation ends, which still speaks
-    of the state at which it was asked for."""
+    """With held-out data of many pieces, other requests are executed before the evaluation ends, and its result is
+    still that of the requested state."""
     pieces = []
     first, change_sent = threading.Event(), threading.Event()
 
@@ -310,7 +310,7 @@ def test_evaluations_run_at_their_interval_and_at_the_end():
 
 
 @pytest.mark.parametrize("interval", [1, 7, 10])
-def test_no_evaluation_is_dropped_however_many_held_out_examples_there_are(graphs, monkeypatch, interval):
+def test_evaluations_of_many_held_out_examples_are_not_dropped(graphs, monkeypatch, interval):
     """160 pieces: one in each training step would take 160 steps."""
     monkeypatch.setattr(measuring, "LARGEST_PIECE", 1)
     run_spec = spec(steps=25, run={"evaluation_interval": interval})
@@ -455,7 +455,7 @@ def test_a_paused_run_can_be_stopped_and_saves_its_state():
 
 
 def test_a_snapshot_follows_the_first_step_after_a_change(monkeypatch):
-    """Regardless of the interval between snapshots, which is practically infinite here."""
+    """The interval between snapshots is practically infinite here."""
     monkeypatch.setattr(measuring, "SNAPSHOT_SHARE", 1e-9)
     monkeypatch.setattr(measuring, "oldest_age_s", lambda num_tensors: 1e9)
     monkeypatch.setattr(measuring, "phase", lambda step: 0)

@@ -289,7 +289,7 @@ def test_reading_the_record_does_not_delay_the_first_step(monkeypatch, tmp_path)
     assert steps.tolist() == list(range(1, resumed.run.step + 1))
 
 
-def test_a_damaged_record_is_reported_and_the_history_starts_with_new_steps(monkeypatch, tmp_path):
+def test_a_damaged_record_is_reported_and_the_history_starts_empty(monkeypatch, tmp_path):
     first = spec(steps=5)
     with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
         driver.finish()
