@@ -18,7 +18,9 @@ KINDS = (WEIGHTS, ACTIVATIONS)
 RUN = "run"  # prefix of the paths of run settings: run.learning_rate
 
 MIN_MAX, PERCENTILE, MSE, FROZEN = "min_max", "percentile", "mse", "frozen"
-MOVING_AVERAGE, EXTREMES = "moving_average", "extremes"
+MOVING_AVERAGE, EXTREMES, KL = "moving_average", "extremes", "kl"
+#: Range methods that find the range of activations in a running histogram.
+HISTOGRAM_METHODS = (PERCENTILE, MSE, KL)
 #: Names of the optimizers.
 OPTIMIZERS = ("adam", "momentum", "sgd")
 
@@ -37,6 +39,7 @@ _RANGE_PHRASES = {
     MIN_MAX: "min–max range",
     PERCENTILE: "{:g} % range",
     MSE: "least-MSE range",
+    KL: "least-KL range",
     MOVING_AVERAGE: "averaged range",
     EXTREMES: "range of the extremes so far",
     FROZEN: "frozen range",
@@ -88,13 +91,19 @@ class QuantizerSettings(_Settings):
         MIN_MAX,
         "Range",
         "Method that chooses the representable range: minimum and maximum of the tensor, a percentile, the range of "
-        "least mean squared error, a moving average over batches, the extremes of all batches so far, or frozen.",
+        "least mean squared error, a moving average over batches, the extremes of all batches so far, the range of "
+        "least KL divergence (entropy calibration), or frozen. Percentile, MSE and KL of activations are found in a "
+        "running histogram.",
         kinds=KINDS,
-        choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, EXTREMES, FROZEN)},
+        choices={
+            WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN),
+            ACTIVATIONS: (MOVING_AVERAGE, EXTREMES, *HISTOGRAM_METHODS, FROZEN),
+        },
         labels={
             MIN_MAX: "Min–max",
             PERCENTILE: "Percentile",
             MSE: "Least squared error (MSE)",
+            KL: "Least KL divergence (entropy)",
             MOVING_AVERAGE: "Moving average",
             EXTREMES: "Extremes so far",
             FROZEN: "Frozen",
@@ -107,12 +116,12 @@ class QuantizerSettings(_Settings):
         low=50.0,
         high=100.0,
         unit="%",
-        kinds=(WEIGHTS,),
+        kinds=KINDS,
     )
     ema_decay: float = declared(
         0.999,
         "Average decay",
-        "Decay of the moving average: 0.999 averages over about the last 1,000 batches.",
+        "Decay of the moving average, or of the running histogram: 0.999 averages over about the last 1,000 batches.",
         low=0.0,
         high=0.999999,
         kinds=(ACTIVATIONS,),

@@ -13,7 +13,17 @@ from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.number_format import percent_text, signed
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
-from qatviz.settings import EXTREMES, FROZEN, MIN_MAX, MSE, PERCENTILE, WEIGHTS, QuantizerSettings
+from qatviz.settings import (
+    EXTREMES,
+    FROZEN,
+    HISTOGRAM_METHODS,
+    KL,
+    MIN_MAX,
+    MSE,
+    PERCENTILE,
+    WEIGHTS,
+    QuantizerSettings,
+)
 
 #: Factor by which a cause must reduce the codes in use to be named.
 NAMED_FACTOR = 1.5
@@ -196,9 +206,11 @@ def _by_range(
     reach = max(-facts.low, facts.high, 0.0)
     needed = 2 * reach if settings.symmetric else _extent(facts.low, facts.high)
     extent = measures["range_max"] - measures["range_min"]
-    whose = {FROZEN: "The frozen range", EXTREMES: "The range of the extremes so far"}.get(
-        settings.range_method, "The moving average of the range"
-    )
+    whose = {
+        FROZEN: "The frozen range",
+        EXTREMES: "The range of the extremes so far",
+        **dict.fromkeys(HISTOGRAM_METHODS, "The range found in the running histogram"),
+    }.get(settings.range_method, "The moving average of the range")
     text = (
         f"{whose} reaches {_between(measures['range_min'], measures['range_max'])}, the present values only "
         f"{_between(facts.low, facts.high)}."
@@ -269,6 +281,8 @@ def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTenso
         return f"The percentile range leaves out {signed(100 - settings.percentile)} % of the values on purpose."
     if settings.range_method == MSE:
         return "The range of least squared error clips where that costs less than a larger quantization step."
+    if settings.range_method == KL:
+        return "The range of least KL divergence leaves out rare values on purpose, so that the others have more codes."
     if settings.per_channel and tensor.kind == WEIGHTS:
         return ""
     reach = f"The range reaches {_between(low, high)}, the values {_between(facts.low, facts.high)}."

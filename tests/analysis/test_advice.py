@@ -101,3 +101,47 @@ def test_an_offer_estimated_from_a_histogram_is_not_too_optimistic(channels, num
     before, after = [measure(values, grid_of(values, used)).sqnr_db for used in (settings, chosen)]
     # Substitutes have more extreme values than the tensor, so that too little is promised, not too much.
     assert after - 3.5 < found.after < after + 0.5 and after >= before + MARGIN_DB
+
+
+TAILS = np.float32(np.abs(np.random.RandomState(2).standard_t(3, [4000, 1])))
+
+
+def test_range_methods_of_activations_are_tried():
+    """With few bits, a range of least squared error is offered for a long tail, and brings what it promises."""
+    high = float(TAILS.max())
+    found = offer_of(TAILS, "activations", given=(0, high), num_bits=4, range_method="extremes")
+    assert (found.setting, found.value) == ("range_method", "mse") and found.is_estimate
+    assert found.text.startswith("Range Least squared error (MSE): SQNR ≈ ")
+    before, after = [
+        measure(TAILS, grid_of(TAILS, quantizer_settings("weights", num_bits=4, range_method=method))).sqnr_db
+        for method in ("min_max", "mse")
+    ]
+    assert found.before == pytest.approx(before, abs=0.1) and found.after == pytest.approx(after, abs=0.2)
+
+
+def test_a_moving_average_that_clips_is_answered_with_the_extremes():
+    values = np.random.RandomState(3).uniform(0, 1, [3000, 1])
+    found = offer_of(values, "activations", given=(0, 0.7), num_bits=8)
+    assert found.setting == "range_method" and found.after > 45
+    held = [Member(tensor_of(values, "activations"), np.float32(values))]
+    kept = np.float32([0]), np.float32([0.7])
+    frozen = best_offer(trials(held, quantizer_settings("activations", num_bits=8), kept, False, True))
+    assert frozen is None or frozen.setting != "range_method"
+
+
+def test_a_method_that_is_in_use_is_judged_by_the_range_in_effect():
+    """The range that the run found in its batches, not the one that these values would give."""
+    found = offer_of(TAILS, "activations", given=(0, 0.5), num_bits=4, range_method="mse")
+    clipped = np.minimum(TAILS, 0.5)
+    noise = float(np.mean((TAILS - clipped) ** 2))
+    assert found.before == pytest.approx(10 * np.log10(np.mean(TAILS**2) / noise), abs=0.2)
+
+
+def test_tensors_of_one_grid_get_one_range():
+    """A range method is judged on the range of all values of the group."""
+    small = np.float32(np.random.RandomState(4).uniform(0, 0.01, [500, 1]))
+    alone = offer_of(small, "activations", given=(0, 1.0), num_bits=8)
+    assert alone.value == "extremes" or alone.after > 45
+    wide = np.float32(np.random.RandomState(5).uniform(0, 1, [500, 1]))
+    together = offer_of(small, "activations", given=(0, 1.0), partners=[wide], num_bits=8)
+    assert together is None or together.setting != "range_method" or together.after < 30

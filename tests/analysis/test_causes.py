@@ -216,7 +216,8 @@ CLAIMS = {
         c.settings.symmetric and matches_span(*ends, span(c)) and is_one_sided(*span(c))
     ),
     rf"The scale is rounded up to a power of two, to {N} times the needed\.": is_rounded_up,
-    r"(?:The frozen range|The moving average of the range|The range of the extremes so far) reaches "
+    r"(?:The frozen range|The moving average of the range|The range of the extremes so far|"
+    r"The range found in the running histogram) reaches "
     rf"{SPAN}, the present values only {SPAN}\.": (
         lambda c, *ends: (
             c.given is not None
@@ -257,6 +258,9 @@ CLAIMS = {
     ),
     r"The range of least squared error clips where that costs less than a larger quantization step\.": lambda c: (
         c.settings.range_method == "mse"
+    ),
+    r"The range of least KL divergence leaves out rare values on purpose, so that the others have more codes\.": (
+        lambda c: c.settings.range_method == "kl"
     ),
     rf"The range reaches {SPAN}, the values {SPAN}\.": lambda c, *ends: (
         matches_span(*ends[:2], representable(c)) and matches_span(*ends[2:], span(c))
@@ -361,7 +365,7 @@ def test_every_sentence_on_weights_is_true(seed, situation, shape, num_bits, set
     st.sampled_from([4, 60, 3000]),
     st.sampled_from([2, 4, 8, 12]),
     st.booleans(),
-    st.sampled_from(["moving_average", "extremes", "frozen"]),
+    st.sampled_from(["moving_average", "extremes", "percentile", "mse", "kl", "frozen"]),
     st.sampled_from([0.1, 0.6, 0.95, 1.0, 1.8, 5.0]),
     st.sampled_from([None, 0.5, 0.9, 0.999, 1.0]),
     st.sampled_from([None, 1.0, 50.0]),

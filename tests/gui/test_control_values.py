@@ -10,6 +10,7 @@ from qatviz.settings import (
     ACTIVATIONS,
     EXTREMES,
     FROZEN,
+    HISTOGRAM_METHODS,
     KINDS,
     MOVING_AVERAGE,
     PERCENTILE,
@@ -128,6 +129,10 @@ def test_settings_without_effect_have_a_reason():
     assert no_effect_reason("ema_decay", [frozen, quantizer_settings(ACTIVATIONS)], run) == ""
     extremes = quantizer_settings(ACTIVATIONS, range_method=EXTREMES)
     assert "Moving average" in no_effect_reason("ema_decay", [extremes, frozen], run)
+    for method in HISTOGRAM_METHODS:
+        counted = quantizer_settings(ACTIVATIONS, range_method=method)
+        assert no_effect_reason("ema_decay", [counted], run) == ""
+        assert bool(no_effect_reason("percentile", [counted], run)) == (method != PERCENTILE)
     assert no_effect_reason("num_bits", [plain], RunSettings(freeze_ranges=True)) == ""
 
 

@@ -327,6 +327,7 @@ def test_changes_have_short_labels():
     assert labels(applied(1, ("run.learning_rate", 0.001, 0.01))) == ["lr 0.01"]
     assert labels(applied(1, ("a.weights.range_method", "minmax", "mse"))) == ["MSE"]
     assert labels(applied(1, ("a.activations.range_method", "moving_average", "extremes"))) == ["extremes"]
+    assert labels(applied(1, ("a.activations.range_method", "moving_average", "kl"))) == ["KL"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("b.weights.symmetric", False, True))) == ["2 changes"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("a.activations.num_bits", 8, 4))) == ["w4 a4 ×2"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), command=ApplyPreset("ternary"))) == ["ternary"]

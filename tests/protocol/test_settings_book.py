@@ -59,7 +59,7 @@ def test_a_path_names_tensors(path, expected):
         ("conv.weights.symmetric", 1, "on or off"),
         ("conv.weights.symmetric", "maybe", "on or off"),
         ("conv.weights.range_method", "moving_average", "min_max"),
-        ("conv.activations.range_method", "mse", "moving_average, extremes, frozen"),
+        ("conv.activations.range_method", "min_max", "moving_average, extremes, percentile, mse, kl, frozen"),
         ("conv.activations.per_channel", True, "no such setting"),
         ("conv.weights.ema_decay", 0.5, "no such setting"),
         ("conv.weights.bits", 8, "num_bits"),

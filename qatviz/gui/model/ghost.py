@@ -17,7 +17,7 @@ from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import ErrorMeasures
 from qatviz.quant.ranges import min_max_range
-from qatviz.settings import FROZEN, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
+from qatviz.settings import FROZEN, HISTOGRAM_METHODS, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
 
 #: Maximum age of a tensor's values, in seconds of training.
 MAX_VALUES_AGE_S = 5.0
@@ -156,7 +156,12 @@ def _compute(
         # A range that is frozen now is that of the present values.
         kept, guessed = min_max_range(values), False
     is_frozen = book.run.freeze_ranges
-    grid = pending.pending_grid(tensor, wanted, kept, values, is_frozen)
+    method = wanted.range_method
+    if tensor.kind != WEIGHTS and method not in HISTOGRAM_METHODS and method == now.range_method:
+        method = FROZEN  # averages and extremes continue from the range in effect
+    grid = pending.pending_grid(tensor, replace(wanted, range_method=method), kept, values, is_frozen)
+    if tensor.kind != WEIGHTS and method != FROZEN and not is_frozen:
+        guessed = True  # the run's range is that of its batches
     if tensor.kind == WEIGHTS and not is_frozen and wanted.range_method != FROZEN:
         of_values, guessed = True, False
     return Ghost(tensor, wanted, True, grid, approximate or guessed, step, of_values, values)
