@@ -230,13 +230,13 @@ class TrainingGraph:
             if restore_previous:
                 self._republish(*before)
 
-    def total_score(self, indices: np.ndarray, weights: bool, activations: bool) -> float:
-        """Return the sum of the metric's scores over the held-out examples ``indices``.
+    def total_scores(self, indices: np.ndarray, weights: bool, activations: bool) -> np.ndarray:
+        """Return sums of the metric's scores over the held-out examples ``indices``, float64.
 
-        The score of an example is its squared error, or 1 if it is classified correctly. The published state is
-        evaluated, with ``weights`` and ``activations`` quantized as given.
+        The score of an example is the squared error of each output, or 1 if it is classified correctly. The published
+        state is evaluated, with ``weights`` and ``activations`` quantized as given.
         """
-        return float(self._evaluate(indices, weights, activations))
+        return np.array(self._evaluate(indices, weights, activations), np.float64)
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
@@ -363,7 +363,7 @@ class TrainingGraph:
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
         self._eval_logits = lowered.logits
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
-        self._eval_fetch = self._objective.total_score(lowered.logits, self._data["y_test"].gather(indices))
+        self._eval_fetch = self._objective.total_scores(lowered.logits, self._data["y_test"].gather(indices))
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:

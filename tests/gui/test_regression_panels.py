@@ -1,5 +1,7 @@
 """A regression run in the window: its error, in the unit of the targets, is shown in place of the accuracy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from evolution_staging import advance_run, change, panel, train, values  # noqa: F401
@@ -7,6 +9,7 @@ from evolution_staging import advance_run, change, panel, train, values  # noqa:
 from qatviz.gui.panels.events.text import details
 from qatviz.gui.panels.evolution.kinds import KINDS, curves_of, score_kind
 from qatviz.gui.panels.settings.run import RunSettingsPanel
+from qatviz.gui.window.status import score_texts
 from qatviz.metric import ACCURACY, METRICS, RMSE
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events
@@ -96,6 +99,10 @@ def test_events_and_results_show_the_error(context, show, staged):
     )
     assert sentence(event) == "evaluated: RMSE 0.0213 float, 0.0302 quantized"
     assert "weights only: 0.0251" in details(event).splitlines() and "%" not in details(event)
+    several = replace(event, outputs=((0.01, 0.03), (0.02, 0.03), (0.03, 0.04), (0.04, 12345.6)))
+    line = "output 1: float 0.03, weights only 0.03, activations only 0.04, quantized 12,346"
+    assert line in details(several).splitlines() and "output" not in details(event)
+    assert line in score_texts(several)[1].splitlines() and "\n" not in score_texts(event)[1]
     news = show(RunSettingsPanel(context))
     run = staged(metric=RMSE)
     run.evaluate(ERRORS)

@@ -153,6 +153,17 @@ def test_an_evaluation_of_an_older_record_has_accuracies():
     assert told == dict(row, metric="accuracy", branch=UNPLACED, position=0, parent=None)
 
 
+def test_the_outputs_of_an_evaluation_are_read_back_and_left_out_where_there_is_one():
+    scores = {"float": 0.9}
+    event = Evaluated(5, scores, 10, 0.1, "rmse", ((0.5, float("inf")), (1.0, 2.0)))
+    assert event.to_dict()["outputs"] == [[0.5, float("inf")], [1.0, 2.0]]
+    assert event_from(event.to_dict()) == event
+    assert "outputs" not in Evaluated(5, scores, 10, 0.1, "rmse").to_dict()
+    for odd in (3, [3], [["x"]], [[10**400]], {"a": 1}):
+        with pytest.raises(RecordError, match="output"):
+            event_from(dict(event.to_dict(), outputs=odd))
+
+
 @pytest.mark.parametrize("metric", ["", "step", "seconds", "rmse", None, ["accuracy"], {"accuracy": 1}])
 def test_an_evaluation_without_the_scores_of_its_metric_is_refused(metric):
     row = {"kind": "Evaluated", "step": 5, "accuracy": {"float": 0.9}, "num_examples": 10, "seconds": 0.1}

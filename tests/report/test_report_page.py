@@ -371,7 +371,8 @@ def test_the_report_of_a_regression_shows_its_metric(tmp_path):
     def play(run):
         run.advance(5)
         for step, scores in ((2, (0.5, 0.6, 0.7, 0.8)), (5, (0.02, 0.021, 0.024, 0.025))):
-            run.put(events.Evaluated(step, dict(zip(MODES, scores)), 300, 0.1, "rmse"))
+            outputs = tuple((score, 2 * score) for score in scores)
+            run.put(events.Evaluated(step, dict(zip(MODES, scores)), 300, 0.1, "rmse", outputs))
 
     found = page_of(tmp_path / "run", play, task="regression")
     assert found.tables["RMSE in float and quantized on 300 held-out examples"][2] == [
@@ -380,6 +381,10 @@ def test_the_report_of_a_regression_shows_its_metric(tmp_path):
         "0.021",
         "0.024",
         "0.025",
+    ]
+    assert found.tables["RMSE by output after step 5"][1:] == [
+        ["output 0", "0.02", "0.021", "0.024", "0.025"],
+        ["output 1", "0.04", "0.042", "0.048", "0.05"],
     ]
     assert "Quantization costs 0.005 of RMSE (0.025 quantized, 0.02 in float on 300 held-out examples)." in found.text
     assert "Compared with float, activations only: 0.004 worse; weights only: 0.001 worse." in found.text

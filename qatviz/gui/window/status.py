@@ -95,7 +95,7 @@ class StatusBar(QtWidgets.QStatusBar):
         }
         tips = {"speed": self._speed_tip()}
         if model.evaluation is not None:
-            texts["score"], tips["score"] = _score_texts(model.evaluation)
+            texts["score"], tips["score"] = score_texts(model.evaluation)
         for name, text in texts.items():
             if self.fields[name].text() != text:
                 self.fields[name].setText(text)
@@ -149,13 +149,14 @@ def time_left_text(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min left"
 
 
-def _score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
+def score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
     """Return the newest evaluation in brief, and all its modes."""
     metric = METRICS[evaluation.metric]
     shown = {mode: metric.text(evaluation.scores.get(mode)) for mode in MODES}
     brief = " · ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in ("quantized", "float"))
     every = ", ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in MODES)
-    return brief, (
+    whole = (
         f"{metric.title[0].upper()}{metric.title[1:]} on {evaluation.num_examples:,} held-out examples at step "
         f"{evaluation.step:,}: {every}."
     )
+    return brief, "\n".join([whole, *metric.output_lines(evaluation.outputs)])
