@@ -162,4 +162,4 @@ def test_the_range_of_a_long_tail_is_shorter_than_its_extremes(graphs):
             stepper = Stepper(driver, graphs)
             stepper.step(25)
             highs[method] = float(stepper.graph.read_state()["range_max"][0])
-    assert highs[MSE] < 0.7 * highs["extremes"]
+    assert highs[MSE] < 0.9 * highs["extremes"]
