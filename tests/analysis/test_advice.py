@@ -17,12 +17,12 @@ from qatviz.quant.measures import measure
 from qatviz.settings import quantizer_settings
 
 
-def offer_of(values, kind="weights", given=(0.0, 0.0), partners=(), **settings):
+def offer_of(values, kind="weights", given=(0.0, 0.0), partners=(), held=False, **settings):
     values = np.float32(values).reshape(len(values), -1)
     members = [Member(tensor_of(values, kind), values)]
     members += [Member(tensor_of(other, kind), other) for other in partners]
     kept = np.float32(given[:1]), np.float32(given[1:])
-    return best_offer(trials(members, quantizer_settings(kind, **settings), kept, False, False))
+    return best_offer(trials(members, quantizer_settings(kind, **settings), kept, False, held))
 
 
 def test_symmetric_off_for_values_on_one_side_of_0():
@@ -49,7 +49,7 @@ def test_changes_that_harm_another_tensor_of_the_grid_are_not_offered():
     """Three levels suit values of -1, 0 and 1 exactly; a full range suits a uniform tensor of their group better."""
     uniform = np.random.RandomState(0).uniform(0, 1, [2000, 1])
     exact = np.float32(np.random.RandomState(1).choice([-1, 0, 1], [2000, 1]))
-    settings = {"given": (-1, 1), "narrow_range": True, "num_bits": 2}
+    settings = {"given": (-1, 1), "narrow_range": True, "num_bits": 2, "held": True}
     assert offer_of(uniform, "activations", **settings).setting == "narrow_range"
     together = offer_of(uniform, "activations", partners=[exact], **settings)
     assert together is None or together.setting != "narrow_range"
@@ -109,11 +109,11 @@ TAILS = np.float32(np.abs(np.random.RandomState(2).standard_t(3, [4000, 1])))
 def test_range_methods_of_activations_are_tried():
     """With few bits, a range of least squared error is offered for a long tail, and brings what it promises."""
     high = float(TAILS.max())
-    found = offer_of(TAILS, "activations", given=(0, high), num_bits=4, range_method="extremes")
+    found = offer_of(TAILS, "activations", given=(0, high), num_bits=3, range_method="extremes")
     assert (found.setting, found.value) == ("range_method", "mse") and found.is_estimate
     assert found.text.startswith("Range Least squared error (MSE): SQNR ≈ ")
     before, after = [
-        measure(TAILS, grid_of(TAILS, quantizer_settings("weights", num_bits=4, range_method=method))).sqnr_db
+        measure(TAILS, grid_of(TAILS, quantizer_settings("weights", num_bits=3, range_method=method))).sqnr_db
         for method in ("min_max", "mse")
     ]
     assert found.before == pytest.approx(before, abs=0.1) and found.after == pytest.approx(after, abs=0.2)
@@ -123,9 +123,7 @@ def test_a_moving_average_that_clips_is_answered_with_the_extremes():
     values = np.random.RandomState(3).uniform(0, 1, [3000, 1])
     found = offer_of(values, "activations", given=(0, 0.7), num_bits=8)
     assert found.setting == "range_method" and found.after > 45
-    held = [Member(tensor_of(values, "activations"), np.float32(values))]
-    kept = np.float32([0]), np.float32([0.7])
-    frozen = best_offer(trials(held, quantizer_settings("activations", num_bits=8), kept, False, True))
+    frozen = offer_of(values, "activations", given=(0, 0.7), num_bits=8, held=True)
     assert frozen is None or frozen.setting != "range_method"
 
 

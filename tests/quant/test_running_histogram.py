@@ -51,7 +51,7 @@ def test_rebinning_keeps_every_count(extend, batches, signed):
         reach = np.abs(seen).max()
         assert bound >= before and bound >= reach
         if reach > 0:
-            assert np.log2(bound).is_integer() and (bound == before or bound < 2 * max(reach, SMALLEST_BOUND))
+            assert float(np.log2(bound)).is_integer() and (bound == before or bound < 2 * max(reach, SMALLEST_BOUND))
             np.testing.assert_array_equal(counts, counted(seen, bound, zero_bin))
 
 
