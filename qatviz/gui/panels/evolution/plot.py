@@ -151,6 +151,11 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.canvas.alone = (place.dx(), place.dy()) == (0.0, 0.0)
         super().paintEvent(event)
 
+    def is_in_view(self) -> bool:
+        """Return whether a part of the plot is within the panel."""
+        # The plot's own region is empty: its opaque children cover it.
+        return any(not part.visibleRegion().isEmpty() for part in (self.canvas, self.legend))
+
     def forget(self) -> None:
         """Drop all curves, because another run is shown."""
         self._specs, self._drawn, self._last = [], [], None

@@ -9,6 +9,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.panels.tensor.words import SHOWN, describe, describe_now, describe_tensor, measured, pending_texts
 from qatviz.gui.widgets.labels import RichLabel
+from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor
@@ -61,8 +62,9 @@ class Header(QtWidgets.QWidget):
         self.cells = {key: _CellLabels(MEASURES[key], theme) for key in SHOWN}
         top = QtWidgets.QHBoxLayout()
         top.addWidget(self.chooser)
-        for widget, stretch in ((self.step, 1), (self.back, 0), (self.log, 0)):
+        for widget, stretch in ((Isolated(self.step), 1), (self.back, 0), (self.log, 0)):
             top.addWidget(widget, stretch)
+        self._places = [Isolated(self.cells[key]) for key in SHOWN]
         self._grid = QtWidgets.QGridLayout()
         self._grid.setHorizontalSpacing(10)
         self._grid.setVerticalSpacing(2)
@@ -94,8 +96,9 @@ class Header(QtWidgets.QWidget):
         """Show ``view``."""
         ghost = view.ghost
         about = self._about(view)
-        self.about.setText(about)
-        self.about.setToolTip(about)
+        if about != self.about.text():
+            self.about.setText(about)
+            self.about.setToolTip(about)
         self._show_step(view)
         texts = measured(view)
         pending = {} if ghost is None else pending_texts(ghost)
@@ -145,8 +148,8 @@ class Header(QtWidgets.QWidget):
         self.about.setFixedHeight(min(height, _MAX_LINES * metrics.lineSpacing()) + 2)
         if columns != self._columns:
             self._columns = columns
-            for place, key in enumerate(SHOWN):
-                self._grid.addWidget(self.cells[key], place // columns, place % columns)
+            for place, cell in enumerate(self._places):
+                self._grid.addWidget(cell, place // columns, place % columns)
             for column in range(8):
                 self._grid.setColumnStretch(column, 1 if column < columns else 0)
 

@@ -20,6 +20,7 @@ from qatviz.gui.panels.tensor.verdict import VerdictLine
 from qatviz.gui.panels.tensor.view import TensorView, view_of
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import InspectTensor
@@ -344,7 +345,8 @@ class _Page(QtWidgets.QWidget):
         self.caption.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self._line = QtWidgets.QHBoxLayout()
         self._line.setContentsMargins(8, 3, 8, 0)
-        self._line.addWidget(self.caption, 1)
+        self._room = Isolated(self.caption)
+        self._line.addWidget(self._room, 1)
         self._legend: Optional[QtWidgets.QLabel] = None
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -369,7 +371,7 @@ class _Page(QtWidgets.QWidget):
         # The height does not depend on the text, so that the plot below does not move.
         metrics = self.caption.fontMetrics()
         lines = 1 + metrics.horizontalAdvance(LONGEST_CAPTION) // max(self.width() - 16, 1)
-        self.caption.setFixedHeight(min(lines, MAX_LINES) * metrics.lineSpacing() + 2)
+        self._room.setFixedHeight(min(lines, MAX_LINES) * metrics.lineSpacing() + 2)
 
     def add_legend(self, plot: TimePlot) -> None:
         """Show the colours of the heat map beside the caption."""
