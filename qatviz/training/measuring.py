@@ -39,7 +39,7 @@ class Measuring:
     Attributes
     ----------
     is_snapshot_wanted : bool
-        True if a paused run should take another snapshot, because settings have changed since the last one.
+        True if settings have changed since the last snapshot: another one should not wait for the next training step.
     """
 
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
@@ -63,7 +63,7 @@ class Measuring:
         return not self._is_rare and phase(self._live.step) != self._phase
 
     def schedule_soon(self) -> None:
-        """Schedule a snapshot after a change: after the next step; at the interval, if the user wants them rarely."""
+        """Schedule a snapshot after a change: at once; at the interval, if the user wants them rarely."""
         self._pace.schedule_soon(self._live.book.run.snapshot_interval if self._is_rare else 0.0)
 
     @property

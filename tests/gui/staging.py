@@ -147,7 +147,7 @@ class StagedRun(RunHandle):
             self.evaluate()
             self.take_snapshot()
             self.end(events.Finished(self.step))
-        elif snapshot or self.is_snapshot_wanted:
+        elif snapshot or (self.is_snapshot_wanted and self._control.is_paused):
             self.take_snapshot()
         if self.is_evaluating:
             self.evaluate()

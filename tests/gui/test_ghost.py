@@ -187,3 +187,17 @@ def test_a_million_weights_take_less_than_fifty_milliseconds(context, staged):
 
     assert least_s(compute, 7) < 0.050
     assert rows * tensor.num_channels > pending.BLOCK_VALUES
+
+
+def test_applied_settings_have_a_ghost_until_a_snapshot_measures_them(context, staged):
+    run = staged()
+    context.edits.edit([NAME], "num_bits", 3)
+    context.edits.apply()
+    run.advance(snapshot=False)
+    context.model.process(run.drain())
+    assert not context.edits.pending and context.model.settings_of(NAME).num_bits == 3
+    ghost = ghost_of(context.model, context.edits, NAME)
+    assert ghost.settings.num_bits == 3 and ghost_of(context.model, context.edits, "dense1.weights") is None
+    run.advance()
+    context.model.process(run.drain())
+    assert ghost_of(context.model, context.edits, NAME) is None

@@ -1,4 +1,7 @@
-"""Ghost: preview of a tensor's grid and error under the pending settings, drawn over those in effect."""
+"""Ghost: preview of a tensor's grid and error under the pending settings, drawn over those of the newest snapshot.
+
+Applied settings have a ghost until a snapshot measures them: what the user sees never falls back to the old levels.
+"""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Optional, Tuple
@@ -86,31 +89,38 @@ class Ghost:
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
-    """Return the ghost of the tensor ``name``; None without a snapshot, or if no pending edit changes its grid.
+    """Return the ghost of the tensor ``name``; None without a snapshot, or if that has the grid of the present edits.
 
     It is computed from the tensor's values (``model.values``) if they are recent, otherwise from the newest snapshot's
     histogram, and cached until an input changes.
     """
-    book, in_effect, snapshot = edits.pending_book(), model.book, model.snapshot
-    if book is None:
+    snapshot, book = model.snapshot, edits.pending_book() or model.book
+    if not has_ghosts(model, edits):
         # Ghosts keep values alive.
         _CACHE.pop(model, None)
-    if book is None or in_effect is None or snapshot is None or name not in snapshot.histograms:
         return None
-    wanted, present = _effective(model, book, name), _effective(model, in_effect, name)
+    if book is None or snapshot is None or name not in snapshot.histograms:
+        return None
+    measured = model.book_at(snapshot)
+    wanted, present = _effective(model, book, name), _effective(model, measured, name)
     if wanted == present:
         return None
     histogram, values = snapshot.histograms[name], fresh_values(model, name)
-    inputs = (wanted, present, book.run.freeze_ranges, in_effect.run.freeze_ranges)
+    inputs = (wanted, present, book.run.freeze_ranges, measured.run.freeze_ranges)
     known = _CACHE.setdefault(model, {})
     if name in known:
         old_inputs, old_histogram, old_values, ghost = known[name]
         same_values = old_values is values and (old_histogram is histogram or (values is not None and ghost.of_values))
         if old_inputs == inputs and same_values:
             return ghost
-    ghost = _compute(model, book, in_effect, snapshot, name, values)
+    ghost = _compute(model, book, measured, snapshot, name, values)
     known[name] = (inputs, histogram, values, ghost)
     return ghost
+
+
+def has_ghosts(model: RunModel, edits: Edits) -> bool:
+    """Return whether there may be ghosts: edits are pending, or have been applied and not been measured yet."""
+    return bool(edits.pending) or model.is_change_unmeasured
 
 
 def fresh_values(model: RunModel, name: str) -> Optional[np.ndarray]:
@@ -136,13 +146,13 @@ def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[Quant
 def _compute(
     model: RunModel,
     book: SettingsBook,
-    in_effect: SettingsBook,
+    measured: SettingsBook,
     snapshot: Snapshot,
     name: str,
     values: Optional[np.ndarray],
 ) -> Ghost:
     plan, histogram = book.plan, snapshot.histograms[name]
-    tensor, wanted, now = plan.tensor(name), book.of(name), in_effect.of(name)
+    tensor, wanted, now = plan.tensor(name), book.of(name), measured.of(name)
     step = snapshot.step if values is None else model.values[name].step
     by_channel = wanted.per_channel and tensor.kind == WEIGHTS
     approximate = values is None
@@ -151,7 +161,7 @@ def _compute(
     if _effective(model, book, name) is None:
         return Ghost(tensor, wanted, False, None, False, step, True, values)
     kept, guessed = pending.present_range(tensor, histogram, snapshot.num_bits[plan.index(name)], now)
-    of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not in_effect.run.freeze_ranges
+    of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not measured.run.freeze_ranges
     if of_values:
         # A range that is frozen now is that of the present values.
         kept, guessed = min_max_range(values), False

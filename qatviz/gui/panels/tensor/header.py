@@ -1,5 +1,6 @@
 """Header of the Tensor panel: the tensor, its settings and measures, in effect and pending."""
 
+from dataclasses import replace
 from html import escape
 from typing import Optional, Sequence, Tuple
 
@@ -118,9 +119,10 @@ class Header(QtWidgets.QWidget):
         tensor = f"<span style='color:{colors.muted}'>{describe_tensor(view.tensor)} ·</span> "
         if ghost is None:
             return tensor + describe_now(view)
-        now = view.settings if view.is_active else None
+        now = view.measured_with if view.is_active else None
+        measured_view = replace(view, settings=view.measured_with)
         return (
-            f"{describe_now(view)} <span style='color:{colors.ghost}'>→ "
+            f"{describe_now(measured_view)} <span style='color:{colors.ghost}'>→ "
             f"{describe(ghost.settings, view.tensor.kind, ghost.active, now)}</span>"
         )
 
@@ -128,9 +130,9 @@ class Header(QtWidgets.QWidget):
         self.back.setVisible(not view.is_live)
         text = f"step {view.snapshot.step:,}{'' if view.is_live else ' · past'}"
         if view.ghost is not None:
+            word = "applied" if view.ghost.settings == view.settings else "pending"
             text += (
-                " <span "
-                f"style='color:{self._theme.colors.ghost}'>pending{' ≈' if view.ghost.approximate else ''}</span>"
+                f" <span style='color:{self._theme.colors.ghost}'>{word}{' ≈' if view.ghost.approximate else ''}</span>"
             )
         self.step.setText(text)
 
