@@ -93,5 +93,5 @@ def test_isolated_content_fills_its_container_and_keeps_its_minimum_size(app):
 def test_the_window_imports_neither_data_nor_records_nor_keras_before_it_is_shown():
     heavy = ("qatviz.data", "qatviz.network.keras_import", "qatviz.telemetry.record.reader", "qatviz.protocol.run_spec")
     program = f"import sys, qatviz.cli.window, qatviz.app.main; print({set(heavy)} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, universal_newlines=True)
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, text=True)
     assert done.stdout.strip() == "set()"
