@@ -9,8 +9,8 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.panels.tensor.words import SHOWN, describe, describe_now, describe_tensor, measured, pending_texts
-from qatviz.gui.widgets.labels import RichLabel
 from qatviz.gui.widgets.isolated import Isolated
+from qatviz.gui.widgets.labels import RichLabel
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor

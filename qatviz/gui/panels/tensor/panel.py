@@ -19,8 +19,8 @@ from qatviz.gui.panels.tensor.time import TimePlot
 from qatviz.gui.panels.tensor.verdict import VerdictLine
 from qatviz.gui.panels.tensor.view import TensorView, view_of
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.isolated import Isolated
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import InspectTensor

@@ -11,8 +11,8 @@ from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import fresh_values
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.isolated import Isolated
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
