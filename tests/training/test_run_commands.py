@@ -385,7 +385,7 @@ def test_unread_telemetry_is_dropped_and_counted_but_events_are_kept():
         driver.news.extend(driver.run.drain())
     snapshots = [item for item in driver.news if isinstance(item, Snapshot)]
     assert len(driver.steps()) == handle.CHANNEL_CAPACITY
-    assert snapshots[0].step == 1 and driver.run.dropped_snapshots == 0 and driver.run.dropped == 300
+    assert snapshots[0].step <= 1 and driver.run.dropped_snapshots == 0 and driver.run.dropped == 300
     assert driver.steps()[-1].step == handle.CHANNEL_CAPACITY + 300
     assert_answers(driver, ids)
     assert driver.run.history.last_step("steps") == handle.CHANNEL_CAPACITY + 300
