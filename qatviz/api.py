@@ -15,6 +15,7 @@ from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
+from qatviz.safe_text import escaped
 from qatviz.session.begin import ARRAYS, DATA_FILE, begin
 from qatviz.session.changes import parse_change
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
@@ -27,7 +28,6 @@ from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.terminal import escaped
 from qatviz.training.handle import FAILED, Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 

@@ -77,6 +77,10 @@ class RecordError(QatvizError):
     """A run directory or checkpoint cannot be read or written; the message names the file."""
 
 
+class OutputError(QatvizError):
+    """Standard output or standard error can't be written."""
+
+
 class RunStateError(QatvizError):
     """A command is not possible in the current state of the run."""
 

@@ -4,7 +4,7 @@ The task of the run determines the metric. Every evaluation computes it in four 
 """
 
 import math
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from qatviz.errors import DataError
 from qatviz.measures import MeasureAxis
@@ -14,6 +14,10 @@ CLASSIFICATION, REGRESSION = "classification", "regression"
 MODES = ("float", "weights_only", "activations_only", "quantized")
 #: Names of the modes for display.
 MODE_NAMES = dict(zip(MODES, ("float", "weights only", "activations only", "quantized")))
+
+
+#: Largest number of outputs whose metric is listed.
+_MOST_OUTPUTS = 32
 
 
 class Metric(NamedTuple):
@@ -61,6 +65,24 @@ class Metric(NamedTuple):
     def of_mean(self, mean: float) -> float:
         """Return the metric from the mean score of the examples: 1 for a correct class, or the squared error."""
         return math.sqrt(mean) if self.is_root else mean
+
+    def output_rows(self, outputs: Sequence[Sequence[float]]) -> List[List[str]]:
+        """Return rows of a table of the metric by output: its number from 0, and the text in each of :data:`MODES`.
+
+        ``outputs`` has a row for each mode. Of very many outputs, the first are returned, and a row that says so.
+        """
+        columns = list(zip(*outputs))
+        rows = [[f"output {index}", *map(self.text, column)] for index, column in enumerate(columns[:_MOST_OUTPUTS])]
+        more = len(columns) - _MOST_OUTPUTS
+        return rows + ([[f"and {more:,} more", *[""] * len(MODES)]] if more > 0 else [])
+
+    def output_lines(self, outputs: Sequence[Sequence[float]]) -> List[str]:
+        """Return :meth:`output_rows` as lines: ``output 0: float 0.02314, weights only …``."""
+        lines = []
+        for name, *texts in self.output_rows(outputs):
+            known = [f"{MODE_NAMES[mode]} {text}" for mode, text in zip(MODES, texts) if text]
+            lines.append(f"{name}: {', '.join(known)}" if known else name)
+        return lines
 
     def text(self, value: Optional[float], digits: int = 1) -> str:
         """Return a value with its unit: ``97.1 %``, ``0.02314``, ``48,213``; a dash for None and NaN.

@@ -33,6 +33,11 @@ def si(value: Optional[float], digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def signed(value: float) -> str:
+    """Return :func:`si` with a real minus sign, for text in sentences and labels."""
+    return si(value).replace("-", "−", 1) if value < 0 else si(value)
+
+
 def estimate(text: str, error: Optional[float]) -> str:
     """Return an estimate with its standard error in the same unit: ``≈ 38.2 dB ± 0.3``; without it if it is unknown."""
     if error is None or not math.isfinite(error):

@@ -3,168 +3,24 @@
 A setting is a field of one of three frozen dataclasses, and its declaration is the field's metadata:
 :class:`QuantizerSettings` (one for each quantized tensor), :class:`RunSettings` (of the run; they can change while it
 trains) and :class:`StartSettings` (of the run; fixed at its start). The command line, the window and the trainer use
-these names, bounds, defaults and help texts, and all values are validated by :meth:`Setting.check`.
+these names, bounds, defaults and help texts, and all values are validated by
+:meth:`qatviz.setting_declaration.Setting.check`.
 """
 
-import contextlib
-import math
-import numbers
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Optional
 
 from qatviz.errors import SettingError
+from qatviz.setting_declaration import Setting, declared, settings_of
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
 KINDS = (WEIGHTS, ACTIVATIONS)
 RUN = "run"  # prefix of the paths of run settings: run.learning_rate
 
-_TRUE, _FALSE = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
-_METADATA = "setting"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Declaration of one setting.
-
-    Attributes
-    ----------
-    name, label : str
-        Name in code and on the command line; label in the window.
-    type : type
-        bool, int, float or str.
-    default
-        Default value.
-    help : str
-        Explanation in one sentence.
-    low, high : number, optional
-        Smallest and largest allowed value, inclusive.
-    unit : str
-        Unit of the value; empty if it has none.
-    log : bool
-        True if its slider has a logarithmic scale.
-    kinds : tuple of str
-        Kinds of tensors to which it applies; empty for settings of the run.
-    choices : dict of str to tuple of str
-        Allowed words for each kind of tensor (for a setting of the run: for ``""``).
-    labels : dict of str to str
-        Labels of the allowed words in the window; a word without one is its own label.
-    """
-
-    name: str
-    label: str
-    type: type
-    default: Any
-    help: str
-    low: Optional[float] = None
-    high: Optional[float] = None
-    unit: str = ""
-    log: bool = False
-    kinds: Tuple[str, ...] = ()
-    choices: Optional[Mapping[str, Tuple[str, ...]]] = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    def allowed(self, kind: str = "") -> str:
-        """Return a phrase that lists the allowed values, in the form for input."""
-        if self.choices is not None:
-            return "one of " + ", ".join(self._words(kind))
-        if self.type is bool:
-            return "on or off"
-        noun = "a whole number" if self.type is int else "a number"
-        return f"{noun} from {_bound(self.low)} to {_bound(self.high)}{' ' + self.unit if self.unit else ''}"
-
-    def allowed_labels(self, kind: str = "") -> str:
-        """Return a phrase that lists the allowed values, as the window shows them."""
-        if self.choices is not None:
-            return "one of " + "; ".join(self.text(word) for word in self._words(kind))
-        return self.allowed(kind)
-
-    def check(self, value: Any, path: str = "", kind: str = "") -> Any:
-        """Return ``value`` in the setting's type.
-
-        Raises
-        ------
-        SettingError
-            If it is not allowed; the message names the setting (or ``path``), the value and the allowed values.
-        """
-        checked = self._coerce(value, kind)
-        if checked is None:
-            raise self.refusal(value, path, kind)
-        return checked
-
-    def refusal(self, value: Any, path: str = "", kind: str = "") -> SettingError:
-        """Return the error for a value that is not allowed."""
-        return SettingError(f"{path or self.name} is {value!r}: expected {self.allowed(kind)}")
-
-    def parse(self, text: str, path: str = "", kind: str = "") -> Any:
-        """Return the checked value of ``text`` (from a command line or a file)."""
-        word = text.strip()
-        value: Any = word
-        if self.type is bool:
-            value = True if word.lower() in _TRUE else False if word.lower() in _FALSE else word
-        elif self.type in (int, float):
-            with contextlib.suppress(ValueError):
-                value = self.type(word)
-        return self.check(value, path, kind)
-
-    def text(self, value: Any) -> str:
-        """Return a value as the window shows it: ``on``, ``Moving average``, ``200``, ``1e-5``; without the unit."""
-        if isinstance(value, bool):
-            return "on" if value else "off"
-        if isinstance(value, str):
-            return self.labels.get(value, value)
-        mantissa, e, exponent = f"{value:.10g}".partition("e")
-        return f"{mantissa}e{int(exponent)}" if e else mantissa
-
-    def text_with_unit(self, value: Any) -> str:
-        """Return :meth:`text`, whole numbers with separators, and :attr:`shown_unit`: ``2,000 steps``."""
-        text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else self.text(value)
-        has_unit = self.shown_unit and not isinstance(value, (bool, str))
-        return f"{text} {self.shown_unit}" if has_unit else text
-
-    @property
-    def shown_unit(self) -> str:
-        """Unit to show with a number; empty if it is the label (``Bits``)."""
-        return "" if self.unit == self.label.lower() else self.unit
-
-    def _words(self, kind: str) -> Tuple[str, ...]:
-        known = self.choices or {}
-        if kind or "" in known:
-            return known[kind]
-        return tuple(sorted({word for words in known.values() for word in words}))
-
-    def _coerce(self, value: Any, kind: str) -> Any:
-        if self.choices is not None:
-            return value if isinstance(value, str) and value in self._words(kind) else None
-        if self.type is bool:
-            return bool(value) if isinstance(value, bool) or type(value).__name__ == "bool_" else None
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not abs(value) < math.inf:
-            return None
-        if self.type is int and value != int(value):
-            return None
-        low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
-        return self.type(value) if low <= value <= high else None  # type: ignore[operator]  # of numbers.Real
-
-
-def _bound(value: Optional[float]) -> str:
-    """Return a bound in the form for input; whole numbers in full."""
-    if value is None:
-        return "any"
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
-
-
-def _declared(default: Any, label: str, help: str, **rest: Any) -> Any:
-    """Return a dataclass field that is a setting of the default's type."""
-    setting = Setting("", label, type(default), default, help, **rest)
-    return field(default=default, metadata={_METADATA: setting})
-
-
-def _settings_of(record: Any) -> Dict[str, Setting]:
-    """Return the declarations of a dataclass' fields, by name."""
-    return {f.name: replace(f.metadata[_METADATA], name=f.name) for f in fields(record)}
-
-
 MIN_MAX, PERCENTILE, MSE, FROZEN = "min_max", "percentile", "mse", "frozen"
-MOVING_AVERAGE, EXTREMES = "moving_average", "extremes"
+MOVING_AVERAGE, EXTREMES, KL = "moving_average", "extremes", "kl"
+#: Range methods that find the range of activations in a running histogram.
+HISTOGRAM_METHODS = (PERCENTILE, MSE, KL)
 #: Names of the optimizers.
 OPTIMIZERS = ("adam", "momentum", "sgd")
 
@@ -183,6 +39,7 @@ _RANGE_PHRASES = {
     MIN_MAX: "min–max range",
     PERCENTILE: "{:g} % range",
     MSE: "least-MSE range",
+    KL: "least-KL range",
     MOVING_AVERAGE: "averaged range",
     EXTREMES: "range of the extremes so far",
     FROZEN: "frozen range",
@@ -196,8 +53,8 @@ class QuantizerSettings(_Settings):
     Make one with :func:`quantizer_settings`, which fills in the defaults of the kind and checks values.
     """
 
-    enabled: bool = _declared(True, "Quantize", "Quantize this tensor; if off, its values stay in float.", kinds=KINDS)
-    num_bits: int = _declared(
+    enabled: bool = declared(True, "Quantize", "Quantize this tensor; if off, its values stay in float.", kinds=KINDS)
+    num_bits: int = declared(
         8,
         "Bits",
         "Width of the integer codes: n bits give 2ⁿ representable values.",
@@ -206,64 +63,70 @@ class QuantizerSettings(_Settings):
         unit="bits",
         kinds=KINDS,
     )
-    symmetric: bool = _declared(
+    symmetric: bool = declared(
         False,
         "Symmetric",
         "Zero point fixed at 0, grid centred on 0: faster in runtimes, but one-sided data wastes half of the codes.",
         kinds=KINDS,
     )
-    narrow_range: bool = _declared(
+    narrow_range: bool = declared(
         False,
         "Narrow range",
         "The lowest code is not used (8 bits: -127 to 127), so that a symmetric grid has the same range on both sides.",
         kinds=KINDS,
     )
-    per_channel: bool = _declared(
+    per_channel: bool = declared(
         False,
         "Per channel",
         "Every output channel has its own scale, instead of one scale for the whole tensor.",
         kinds=(WEIGHTS,),
     )
-    power_of_two: bool = _declared(
+    power_of_two: bool = declared(
         False,
         "Power-of-two scale",
         "The scale is rounded up to a power of two, so that hardware can rescale by shifting.",
         kinds=KINDS,
     )
-    range_method: str = _declared(
+    range_method: str = declared(
         MIN_MAX,
         "Range",
         "Method that chooses the representable range: minimum and maximum of the tensor, a percentile, the range of "
-        "least mean squared error, a moving average over batches, the extremes of all batches so far, or frozen.",
+        "least mean squared error, a moving average over batches, the extremes of all batches so far, the range of "
+        "least KL divergence (entropy calibration), or frozen. Percentile, MSE and KL of activations are found in a "
+        "running histogram.",
         kinds=KINDS,
-        choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, EXTREMES, FROZEN)},
+        choices={
+            WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN),
+            ACTIVATIONS: (MOVING_AVERAGE, EXTREMES, *HISTOGRAM_METHODS, FROZEN),
+        },
         labels={
             MIN_MAX: "Min–max",
             PERCENTILE: "Percentile",
             MSE: "Least squared error (MSE)",
+            KL: "Least KL divergence (entropy)",
             MOVING_AVERAGE: "Moving average",
             EXTREMES: "Extremes so far",
             FROZEN: "Frozen",
         },
     )
-    percentile: float = _declared(
+    percentile: float = declared(
         99.9,
         "Percentile",
         "For the percentile range: fraction of the values that is not clipped; the rest is cut evenly at both ends.",
         low=50.0,
         high=100.0,
         unit="%",
-        kinds=(WEIGHTS,),
+        kinds=KINDS,
     )
-    ema_decay: float = _declared(
+    ema_decay: float = declared(
         0.999,
         "Average decay",
-        "Decay of the moving average: 0.999 averages over about the last 1,000 batches.",
+        "Decay of the moving average, or of the running histogram: 0.999 averages over about the last 1,000 batches.",
         low=0.0,
         high=0.999999,
         kinds=(ACTIVATIONS,),
     )
-    quant_delay: int = _declared(
+    quant_delay: int = declared(
         0,
         "Delay",
         "Number of training steps in float before the tensor is quantized.",
@@ -319,7 +182,7 @@ class QuantizerSettings(_Settings):
 class RunSettings(_Settings):
     """Settings of the whole run that can change while it trains; values are checked."""
 
-    learning_rate: float = _declared(
+    learning_rate: float = declared(
         1e-3,
         "Learning rate",
         "Factor by which the optimizer scales the update of the weights in each training step.",
@@ -327,18 +190,18 @@ class RunSettings(_Settings):
         high=100.0,
         log=True,
     )
-    momentum: float = _declared(
+    momentum: float = declared(
         0.9,
         "Momentum",
         "Fraction of the previous update that the momentum optimizer adds to the next one.",
         low=0.0,
         high=0.9999,
     )
-    beta1: float = _declared(0.9, "Beta 1", "Decay of Adam's moving average of the gradients.", low=0.0, high=0.9999)
-    beta2: float = _declared(
+    beta1: float = declared(0.9, "Beta 1", "Decay of Adam's moving average of the gradients.", low=0.0, high=0.9999)
+    beta2: float = declared(
         0.999, "Beta 2", "Decay of Adam's moving average of the squared gradients.", low=0.0, high=0.999999
     )
-    epsilon: float = _declared(
+    epsilon: float = declared(
         1e-8,
         "Epsilon",
         "Term that prevents division by 0 in Adam; larger values damp the update of parameters with small gradients.",
@@ -346,15 +209,15 @@ class RunSettings(_Settings):
         high=1.0,
         log=True,
     )
-    freeze_ranges: bool = _declared(
+    freeze_ranges: bool = declared(
         False, "Freeze ranges", "Keep the representable ranges of all weights and activations unchanged."
     )
-    freeze_batch_norm: bool = _declared(
+    freeze_batch_norm: bool = declared(
         False,
         "Freeze batch norm",
         "Batch norm uses its moving statistics instead of the batch's, and does not update them, as in inference.",
     )
-    evaluation_interval: int = _declared(
+    evaluation_interval: int = declared(
         200,
         "Evaluate every",
         "Training steps between two evaluations on held-out data; 0 evaluates only on request. No evaluation is "
@@ -363,7 +226,7 @@ class RunSettings(_Settings):
         high=10**9,
         unit="steps",
     )
-    snapshot_interval: float = _declared(
+    snapshot_interval: float = declared(
         0.25,
         "Histograms every",
         "Seconds between two snapshots of all histograms. They are less frequent for slow networks; an interval below "
@@ -373,7 +236,7 @@ class RunSettings(_Settings):
         unit="s",
         log=True,
     )
-    checkpoint_interval: float = _declared(
+    checkpoint_interval: float = declared(
         60.0,
         "Checkpoint every",
         "Seconds between two automatic checkpoints.",
@@ -395,7 +258,7 @@ class StartSettings(_Settings):
     ``steps`` may be None: no limit.
     """
 
-    batch_size: int = _declared(
+    batch_size: int = declared(
         64,
         "Batch size",
         "Number of examples in one training step; it also affects the activation ranges.",
@@ -403,21 +266,21 @@ class StartSettings(_Settings):
         high=65536,
         unit="examples",
     )
-    optimizer: str = _declared(
+    optimizer: str = declared(
         OPTIMIZERS[0],
         "Optimizer",
         "Method that computes updates of the weights from gradients.",
         choices={"": OPTIMIZERS},
         labels={"adam": "Adam", "momentum": "Momentum", "sgd": "SGD"},
     )
-    seed: int = _declared(
+    seed: int = declared(
         0,
         "Seed",
         "Determines initial weights, batches and dropout: the same seed gives the same run.",
         low=0,
         high=2**32 - 1,
     )
-    steps: Optional[int] = _declared(
+    steps: Optional[int] = declared(
         2000,
         "Total steps",
         "Number of training steps after which the run ends, counted from its start.",
@@ -435,9 +298,9 @@ class StartSettings(_Settings):
                 raise setting.refusal(value, name)
 
 
-QUANTIZER_SETTINGS = _settings_of(QuantizerSettings)
-RUN_SETTINGS = _settings_of(RunSettings)
-START_SETTINGS = _settings_of(StartSettings)
+QUANTIZER_SETTINGS = settings_of(QuantizerSettings)
+RUN_SETTINGS = settings_of(RunSettings)
+START_SETTINGS = settings_of(StartSettings)
 
 
 def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:

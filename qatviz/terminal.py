@@ -1,15 +1,63 @@
-"""Text that is safe to print: what comes from a file must not control the terminal."""
+"""Standard streams, which may be full or closed, and the signals that end a program."""
 
-import re
+import contextlib
+import os
+import signal
+import sys
+from typing import Iterator, Tuple
 
-#: Control characters but for line break and tab, and those that change the direction of text.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+from qatviz.errors import OutputError
+from qatviz.safe_text import escaped
+
+_STREAMS = {"stdout": "standard output", "stderr": "standard error"}
+_HIGHEST_STREAM = 2
 
 
-def escaped(text: str) -> str:
-    r"""Return ``text`` with control characters as Python writes them, such as ``\x1b``.
+def print_line(text: str, stream: str) -> None:
+    """Print escaped text to "stdout" or "stderr" at once.
 
-    >>> escaped("a\x1b[31mb")
-    'a\\x1b[31mb'
+    Raises
+    ------
+    OutputError
+        If the stream can't be written.
     """
-    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+    with writing(stream):
+        print(escaped(text), file=getattr(sys, stream), flush=True)
+
+
+@contextlib.contextmanager
+def writing(stream: str) -> Iterator[None]:
+    """Raise an :class:`OutputError` if "stdout" or "stderr" can't be written in the context; later writes do nothing.
+
+    It may be a file on a full disk, a pipe whose reader has ended, or a terminal that was closed.
+    """
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError):  # else Python reports another error when it flushes the stream at exit
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, getattr(sys, stream).fileno())
+            os.close(null)
+        raise OutputError(f"{_STREAMS[stream]} can't be written: {error.strerror or error}") from error
+
+
+def open_closed_streams() -> None:
+    """Open the null device for each standard stream with which the process was started closed.
+
+    Otherwise the next file that is opened gets the stream's number, and receives what libraries print.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= _HIGHEST_STREAM:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def stop_signals() -> Tuple[int, ...]:
+    """Return the signals that end a program cleanly: Ctrl-C, SIGTERM and, unless ignored, the end of the terminal."""
+    # nohup ignores SIGHUP, which must stay so; Windows does not have it.
+    hangup: int = getattr(signal, "SIGHUP", 0)
+    ignored = not hangup or signal.getsignal(hangup) == signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, hangup)

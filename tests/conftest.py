@@ -1,4 +1,4 @@
-"""What holds for every test: TensorFlow keeps quiet, no time-out decides, and no test leaves a thread running."""
+"""Fixtures for every test: TensorFlow is quiet, no time-out decides, and no test leaves a thread running."""
 
 import os
 import threading
@@ -12,8 +12,10 @@ from waiting import ENDLESS_S
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # The same examples each time: what passed once passes again. `--hypothesis-profile=search` looks for new ones.
-hypothesis.settings.register_profile("fixed", derandomize=True)
-hypothesis.settings.register_profile("search", derandomize=False)
+# On a loaded machine, neither an example nor its making may take too long to pass.
+UNTIMED = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("fixed", derandomize=True, **UNTIMED)
+hypothesis.settings.register_profile("search", derandomize=False, **UNTIMED)
 hypothesis.settings.load_profile("fixed")
 
 

@@ -27,7 +27,7 @@ def slowness():
 
 
 def _fixed_work_s():
-    """Half of it the interpreter's, half of it NumPy's."""
+    """Return the processor time of fixed work, half in the interpreter, half in NumPy."""
     began = time.thread_time()
     counts = {}
     for number in range(30_000):

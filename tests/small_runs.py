@@ -12,7 +12,7 @@ from qatviz.settings import RunSettings
 
 
 def dataset(shape=(6,), classes=3, train=96, test=40, seed=0):
-    """A data set that can be learned: each class has a centre of its own. float32."""
+    """Return a float32 data set that can be learned: the classes have different centres."""
     random = np.random.RandomState(seed)
     centres = random.standard_normal((classes, *shape))
 
@@ -24,7 +24,7 @@ def dataset(shape=(6,), classes=3, train=96, test=40, seed=0):
 
 
 def mlp(shape=(6,), classes=3):
-    """Two dense layers."""
+    """Return a network of two dense layers."""
     net = NetworkBuilder("tiny_mlp", shape)
     net.add(Dense, "dense1", units=8)
     net.add(ReLU, "dense1_relu")
@@ -33,7 +33,7 @@ def mlp(shape=(6,), classes=3):
 
 
 def convnet(shape=(6, 6, 2), classes=3):
-    """Convolutions with batch norm, and dropout."""
+    """Return a network of convolutions with batch norm, and dropout."""
     net = NetworkBuilder("tiny_conv", shape)
     net.add(Conv2D, "conv", filters=4, use_bias=False)
     net.add(BatchNorm, "conv_bn", momentum=0.9)
@@ -50,7 +50,7 @@ def convnet(shape=(6, 6, 2), classes=3):
 def spec(
     network=None, data=None, preset="tflite-int8", steps=None, run=None, weights=None, activations=None, **settings
 ):
-    """A run of a small network; by default the mlp, until it is stopped, without evaluations of its own."""
+    """Return the spec of a small run; by default of the mlp, without a limit and without evaluations."""
     network = network or mlp()
     data = data or dataset(network.input_shape)
     run = dict({"evaluation_interval": 0, "snapshot_interval": 3600.0, "learning_rate": 1e-2}, **(run or {}))

@@ -1,4 +1,4 @@
-"""Records to test with, and comparison of what was written with what was read."""
+"""Records for tests, and comparison of written and read items."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ NUM_TENSORS = 3
 
 
 def step_values(steps):
-    """Values of these steps, float32 ``[n, measures, tensors]``: each follows from its step."""
+    """Return the values of these steps, float32 ``[n, measures, tensors]``, which depend on the step."""
     pattern = np.arange(len(STEP_MEASURES) * NUM_TENSORS).reshape(len(STEP_MEASURES), NUM_TENSORS) / 7
     return ((np.asarray(steps)[:, np.newaxis, np.newaxis] * 0.37 + pattern) % 1).astype(np.float32)
 
@@ -61,7 +61,7 @@ def assert_same_array(actual, expected):
 
 
 def assert_steps(series, expected_steps):
-    """The series has just these steps, with the values that `step_record` gives them."""
+    """Check that the series has exactly these steps, with the values of `step_record`."""
     steps = np.array(expected_steps, np.int64)
     assert_same_array(series.steps, steps)
     assert_same_array(series.seconds, steps / 8)

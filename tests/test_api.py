@@ -23,7 +23,7 @@ LEARNT = 0.75
 
 
 def squares(count=60, side=8):
-    """Images of two classes: bright and dark."""
+    """Return images of two classes: bright and dark."""
     random = np.random.RandomState(0)
     y = np.arange(count) % 2
     x = random.randint(0, 80, (count, side, side, 1)) + 150 * y[:, None, None, None]
@@ -81,7 +81,7 @@ def test_a_model_is_trained_recorded_and_exported(tmp_path, in_graph):
     assert os.path.basename(description["data"]) == DATA_FILE
 
 
-def test_training_begins_with_the_model_s_weights_or_from_scratch(tmp_path, in_graph):
+def test_training_starts_with_the_weights_of_the_model_or_from_scratch(tmp_path, in_graph):
     model = keras_model()
     kernel = model.get_weights()[0]
     for from_scratch in (False, True):
@@ -91,7 +91,7 @@ def test_training_begins_with_the_model_s_weights_or_from_scratch(tmp_path, in_g
         assert (RunRecord.read(out).initial_parameters() is None) == from_scratch
 
 
-def test_quantization_can_begin_later(in_graph):
+def test_quantization_can_start_after_a_delay(in_graph):
     trained = qatviz.train(keras_model(), squares(), quiet=True, steps=3, quant_delay=2)
     assert {s.quant_delay for s in trained.moment.book.quantizers} == {2} and trained.directory is None
 
@@ -108,7 +108,7 @@ def test_one_hot_labels_are_classes(in_graph):
     assert trained.accuracy["float"] > LEARNT
 
 
-def test_a_model_with_a_linear_end_learns_to_predict_numbers(tmp_path, in_graph):
+def test_a_model_with_a_linear_output_learns_regression(tmp_path, in_graph):
     x, y = squares()
     y = x.astype(np.float32).mean(axis=(1, 2, 3)) / 100
     model = keras_model(1, "linear")
@@ -128,7 +128,7 @@ def test_a_model_with_a_linear_end_learns_to_predict_numbers(tmp_path, in_graph)
     assert again.task == "regression" and again.fingerprint == RunRecord.read(out).description["data_fingerprint"]
 
 
-def test_a_model_that_ends_in_a_softmax_does_not_predict_numbers(in_graph):
+def test_a_model_that_ends_in_a_softmax_is_refused_for_regression(in_graph):
     x, y = squares()
     with pytest.raises(
         NetworkError, match="'verdict.*' is a Softmax, whose outputs lie between 0 and 1.*end the network without it"
@@ -151,7 +151,7 @@ def test_a_model_that_ends_in_a_softmax_does_not_predict_numbers(in_graph):
         ({"task": "ranking"}, DataError, "the task is 'ranking'"),
     ],
 )
-def test_what_does_not_fit_is_told_before_anything_begins(arguments, error, message, tmp_path):
+def test_invalid_arguments_are_refused_before_the_run_is_created(arguments, error, message, tmp_path):
     with pytest.raises(error, match=message):
         qatviz.train(
             **dict({"model": "mlp", "data": squares(), "quiet": True, "out": str(tmp_path / "run")}, **arguments)
@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_told_before_anything_begins(arguments, error, mess
     assert not (tmp_path / "run").exists()
 
 
-def test_there_is_nothing_else_in_the_package():
+def test_unknown_attributes_of_the_package_are_refused():
     with pytest.raises(AttributeError, match="no attribute 'lunch'"):
         getattr(qatviz, "lunch")  # noqa: B009 (as a script would)
 

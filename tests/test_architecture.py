@@ -1,7 +1,7 @@
-"""Who may import what, and how long a file may be.
+"""Rules on imports between packages, and on the length of files.
 
-Two looks at the imports: at the source of every module, functions included, and at what a fresh interpreter has
-loaded after importing. New modules and packages are found by themselves; one without a rule of its own gets the last.
+Imports are read from the source of every module, functions included, and from what a fresh interpreter has loaded
+after importing. New modules and packages are found automatically; those without their own rule get the last one.
 """
 
 import ast
@@ -36,6 +36,7 @@ THIRD_PARTY = [
     ("qatviz.measures", STANDARD_LIBRARY_ONLY),
     ("qatviz.number_format", STANDARD_LIBRARY_ONLY),
     ("qatviz.settings", STANDARD_LIBRARY_ONLY),
+    ("qatviz.setting_declaration", STANDARD_LIBRARY_ONLY),
     ("qatviz.presets", STANDARD_LIBRARY_ONLY),
     ("qatviz.bootstrapping", STANDARD_LIBRARY_ONLY),
     ("qatviz.quant.affine", NUMERIC),
@@ -75,11 +76,13 @@ KNOWN_TO_GUI = (
     "qatviz.asset_files",
     "qatviz.atomic_files",
     "qatviz.settings",
+    "qatviz.setting_declaration",
     "qatviz.presets",
     "qatviz.errors",
     "qatviz.metric",
     "qatviz.measures",
     "qatviz.number_format",
+    "qatviz.safe_text",
     "qatviz.telemetry",
     "qatviz.protocol",
     "qatviz.presentation",
@@ -108,7 +111,7 @@ KNOW_GUI = ("qatviz.gui", "qatviz.app", "qatviz.api", "qatviz.cli", "qatviz.__ma
 
 
 def is_within(module, package):
-    """Tell whether a dotted name is a package's or lies in it."""
+    """Return whether a dotted name is a package's or lies in it."""
     return module == package or module.startswith(package + ".")
 
 
@@ -158,7 +161,7 @@ def imports_in(module):
 
 
 def is_standard(package):
-    """Tell whether a top-level name is the standard library's in the running interpreter."""
+    """Return whether a top-level name is the standard library's in the running interpreter."""
     if package in sys.builtin_module_names or package in SOME_PLATFORMS:
         return True
     spec = importlib.util.find_spec(package)
@@ -187,21 +190,21 @@ def rule_for(module):
         ("__import__('PyQt5')", {"PyQt5"}),
     ],
 )
-def test_every_way_to_import_is_seen(source, expected):
+def test_imports_of_every_form_are_found(source, expected):
     assert imports_of(source, "qatviz.data.module") == expected
 
 
-def test_a_package_resolves_its_own_relative_imports():
+def test_relative_imports_of_a_package_are_resolved():
     assert imports_of("from .b import c", "qatviz.data", is_package=True) == {"qatviz.data.b.c"}
 
 
-def test_the_standard_library_is_told_from_the_rest():
+def test_the_standard_library_is_recognized():
     assert all(map(is_standard, ["os", "sys", "json", "sqlite3", "_thread", "dataclasses"]))
     assert not any(map(is_standard, ["numpy", "tensorflow", "PyQt5", "PIL", "qatviz", "no_such_package"]))
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_imports_keep_to_the_layers(module):
+def test_imports_follow_the_layers(module):
     imported = imports_in(module)
     third_party = {name.split(".")[0] for name in imported} - {"qatviz"}
     too_much = {name for name in third_party - rule_for(module) if not is_standard(name)}
@@ -218,7 +221,7 @@ def test_imports_keep_to_the_layers(module):
 @pytest.mark.parametrize(
     "module", [m for m in sorted(MODULES) if any(is_within(m, package) for package, _ in FORBIDDEN)]
 )
-def test_session_api_and_window_do_not_know_the_command_line(module):
+def test_session_api_and_window_do_not_import_the_command_line(module):
     imported = imports_in(module)
     for package, forbidden in FORBIDDEN:
         if is_within(module, package):
@@ -226,7 +229,7 @@ def test_session_api_and_window_do_not_know_the_command_line(module):
 
 
 def imports_by_name(source):
-    """Tell whether a module's source calls a function that imports a module."""
+    """Return whether a module's source calls a function that imports a module."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -244,11 +247,11 @@ def imports_by_name(source):
         ("def f():\n    from qatviz.app.main import open_window\n    return open_window", False),
     ],
 )
-def test_an_import_by_name_is_seen(source, expected):
+def test_an_import_by_name_is_found(source, expected):
     assert imports_by_name(source) == expected
 
 
-def test_nothing_but_the_registry_of_export_formats_imports_modules_by_name():
+def test_only_the_registry_of_export_formats_imports_by_name():
     found = set()
     for module, path in MODULES.items():
         with open(path, encoding="utf-8") as file:
@@ -268,8 +271,8 @@ def packages_imported():
     return found
 
 
-def circles(graph):
-    """Return the nodes of a graph {node: nodes it points to} that lie on a circle or between circles."""
+def cyclic_nodes(graph):
+    """Return the nodes of a graph {node: nodes it points to} that lie on a cycle or between cycles."""
     left = {node: set(others) for node, others in graph.items()}
     while True:  # those that nothing points to, or that point to nothing, are on no circle
         pointed_to = set().union(*left.values()) if left else set()
@@ -287,14 +290,14 @@ def circles(graph):
         ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"e"}, "e": set()}, {"a", "b", "c"}),
     ],
 )
-def test_circles_are_found(graph, expected):
-    assert circles(graph) == expected
+def test_import_cycles_are_found(graph, expected):
+    assert cyclic_nodes(graph) == expected
 
 
-def test_packages_import_each_other_in_no_circle():
+def test_packages_have_no_import_cycles():
     graph = packages_imported()
     assert {"qatviz.session", "qatviz.gui", "qatviz.errors"} <= set(graph) and graph["qatviz.api"]
-    assert circles(graph) == set()
+    assert cyclic_nodes(graph) == set()
 
 
 def importers():
@@ -309,8 +312,8 @@ def importers():
     return found
 
 
-def says_why_it_is_apart(source):
-    """Tell whether a comment stands between a module's docstring and its first other statement."""
+def has_reason_comment(source):
+    """Return whether a comment stands between a module's docstring and its first other statement."""
     statements = ast.parse(source).body
     if len(statements) < 2 or not isinstance(statements[0], ast.Expr):
         return False
@@ -329,17 +332,17 @@ def says_why_it_is_apart(source):
         ('"""A.\n\n# no comment\n"""\n\nimport os\n', False),
     ],
 )
-def test_a_reason_to_be_apart_is_seen(source, expected):
-    assert says_why_it_is_apart(source) == expected
+def test_the_reason_comment_of_a_module_is_found(source, expected):
+    assert has_reason_comment(source) == expected
 
 
-def test_a_small_module_with_one_importer_says_why_it_is_apart():
+def test_a_small_module_with_one_importer_has_a_reason_comment():
     small, found = [], importers()
     for module, path in MODULES.items():
         with open(path, encoding="utf-8") as file:
             source = file.read()
         is_small = len(source.splitlines()) < SMALL_LINES and os.path.basename(path) != "__init__.py"
-        if is_small and len(found[module]) == 1 and not says_why_it_is_apart(source):
+        if is_small and len(found[module]) == 1 and not has_reason_comment(source):
             small.append(module)
     assert small == []
 
@@ -354,13 +357,13 @@ def loaded_after_importing(names):
     return set(done.stdout.decode().split())
 
 
-def test_what_is_allowed_numpy_only_loads_no_more_than_that():
+def test_modules_allowed_numpy_only_load_no_heavy_packages():
     names = [name for name in sorted(MODULES) if not rule_for(name) & (TENSORFLOW | WINDOW) and "__main__" not in name]
     assert "qatviz.settings" in names and "qatviz.data" in names
     assert loaded_after_importing(names) == set()
 
 
-def test_what_is_below_the_window_loads_no_qt():
+def test_modules_below_the_window_load_no_qt():
     names = [name for name in sorted(MODULES) if not rule_for(name) & WINDOW and "__main__" not in name]
     assert not loaded_after_importing(names) & WINDOW
 
@@ -378,7 +381,7 @@ def python_files():
     yield from ("bootstrap.py", "setup.py")
 
 
-def test_no_file_has_grown_past_the_point_where_it_is_split():
+def test_no_file_exceeds_the_maximum_length():
     lengths = {}
     for path in python_files():
         with open(os.path.join(ROOT, path), encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all, whatever interrupts it and wherever."""
+"""Files are written completely or not at all, for any interruption at any point."""
 
 import errno
 import os
@@ -79,7 +79,7 @@ def content(folder):
 
 
 def expected_new(old, write):
-    """All that is in the folder once ``write`` has done its work."""
+    """Return the contents of the folder after ``write``."""
     new, _ = WRITES[write]
     kept = {name: value for name, value in old.items() if write is not write_directory or not name.startswith("d/")}
     return {**kept, **new}
@@ -144,7 +144,7 @@ def test_an_interruption_at_any_point_leaves_old_or_new(write, error, after, has
 
 
 @pytest.mark.parametrize("write", [write_one, write_in_parts, write_by_name])
-def test_a_reader_always_finds_a_whole_file(write, tmp_path, monkeypatch):
+def test_a_reader_always_finds_a_complete_file(write, tmp_path, monkeypatch):
     folder, found = make_folder(tmp_path / "f", True), []
     with monkeypatch.context() as patch:
         Interruption(patch, -1, None, False, lambda: found.append((folder / "a").read_bytes()))
@@ -153,7 +153,7 @@ def test_a_reader_always_finds_a_whole_file(write, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_an_error_while_content_is_made_leaves_nothing_behind(write, tmp_path, monkeypatch):
+def test_an_error_while_writing_leaves_no_files(write, tmp_path, monkeypatch):
     folder = make_folder(tmp_path / "f", True)
     old = content(folder)
 
@@ -227,7 +227,7 @@ def test_a_kill_at_any_point_loses_nothing(write, tmp_path):
 
 
 @POSIX
-def test_modes_are_those_of_the_umask_or_of_what_is_replaced(tmp_path):
+def test_file_modes_follow_the_umask_or_the_replaced_file(tmp_path):
     before = os.umask(0o027)
     try:
         write_file(tmp_path / "new", b"1")
@@ -251,7 +251,7 @@ def test_modes_are_those_of_the_umask_or_of_what_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "🙂" * 63], ids=["ascii", "two bytes", "four bytes"])
-def test_names_may_be_as_long_as_file_systems_take_them(name, tmp_path):
+def test_names_of_the_maximum_length_are_supported(name, tmp_path):
     if sys.platform != "linux":
         pytest.skip("the limit is Linux'")
     for content_ in (b"1", b"2"):
@@ -261,7 +261,7 @@ def test_names_may_be_as_long_as_file_systems_take_them(name, tmp_path):
 
 
 @POSIX
-def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
+def test_a_link_is_replaced_and_its_target_is_unchanged(tmp_path):
     (tmp_path / "target").write_bytes(b"1")
     for name in ("target", "nowhere"):
         (tmp_path / "link").symlink_to(tmp_path / name)
@@ -271,7 +271,7 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
     assert content(tmp_path) == {"target": b"1"}
 
 
-def test_only_the_leftovers_of_one_file_are_removed(tmp_path):
+def test_only_leftovers_of_the_same_file_are_removed(tmp_path):
     for name in (".a.0123abcd.part", ".a.0123abcd.part-journal", ".b[1].0123abcd.part", "a", ".a.old"):
         (tmp_path / name).write_bytes(b"")
     remove_leftovers(tmp_path, "a")
@@ -280,7 +280,7 @@ def test_only_the_leftovers_of_one_file_are_removed(tmp_path):
     assert sorted(content(tmp_path)) == [".a.old", "a"]
 
 
-def test_the_directory_is_forced_to_the_disk_after_the_rename(tmp_path, monkeypatch):
+def test_the_directory_is_synced_after_the_rename(tmp_path, monkeypatch):
     order, real = [], os.replace
     monkeypatch.setattr(atomic_files, "sync_directory", lambda directory: order.append(directory))
     monkeypatch.setattr(os, "replace", lambda *paths: (order.append("replace"), real(*paths)))
@@ -292,7 +292,7 @@ def test_the_directory_is_forced_to_the_disk_after_the_rename(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("number, raises", [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
-def test_a_file_system_that_cannot_force_directories_is_no_error(number, raises, tmp_path, monkeypatch):
+def test_a_file_system_that_cannot_sync_directories_is_no_error(number, raises, tmp_path, monkeypatch):
     def fail(_):
         raise OSError(number, os.strerror(number))
 
@@ -304,13 +304,13 @@ def test_a_file_system_that_cannot_force_directories_is_no_error(number, raises,
         sync_directory(tmp_path)
 
 
-def test_windows_has_no_call_for_directories(tmp_path, monkeypatch):
+def test_directories_are_not_synced_on_windows(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", None)
     monkeypatch.setattr(os, "name", "nt")
     sync_directory(tmp_path)
 
 
-def test_nothing_else_in_the_program_replaces_files():
+def test_no_other_module_replaces_files():
     calls = re.compile(r"\bos\.(replace|rename|renames|fsync)\b|\bshutil\.move\b|\bQSaveFile\b|\bNamedTemporaryFile\b")
     found = {
         path.relative_to(ROOT).as_posix()

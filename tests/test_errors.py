@@ -27,7 +27,7 @@ def test_a_refusal_is_worded_from_its_parts(remedies, text):
 @pytest.mark.parametrize(
     "value, text", [(True, "on"), (False, "off"), (1, "1"), (0, "0"), (0.5, "0.5"), ("mse", "mse")]
 )
-def test_values_are_worded_as_the_command_line_takes_them(value, text):
+def test_values_are_worded_in_the_syntax_of_the_command_line(value, text):
     assert change_text(SettingChange("a.b", value)) == "a.b=" + text
 
 

@@ -31,20 +31,20 @@ def test_help_is_a_sentence_that_does_not_repeat_the_label(measure):
 
 
 @EVERY
-def test_what_is_not_known_is_a_dash_without_a_unit(measure):
+def test_unknown_values_are_a_dash_without_a_unit(measure):
     assert measure.text(None) == measure.text(math.nan) == measure.cell(math.nan) == UNKNOWN
     assert (measure.text(0.5, is_quantized=False) == UNKNOWN) == (not measure.is_of_float)
 
 
 @EVERY
 @given(value=st.floats(0, 1e9))
-def test_a_text_is_the_cell_with_the_unit(measure, value):
+def test_the_text_is_the_cell_with_the_unit(measure, value):
     assert measure.text(value) == f"{measure.cell(value)} {measure.unit}".strip()
     assert "-0" not in {measure.cell(-0.0), measure.cell(-1e-12)}
 
 
 @EVERY
-def test_a_column_says_the_unit_once(measure):
+def test_the_unit_is_in_the_header_and_not_in_the_cell(measure):
     if measure.unit:
         assert measure.unit in measure.header.lower() or f"({measure.unit})" in measure.header
         assert measure.unit not in measure.cell(12.0)
@@ -64,7 +64,7 @@ def test_levels_and_colours_have_a_direction(measure):
             measure.color_position(1.0)
 
 
-def test_the_words_of_the_glossary():
+def test_labels_match_the_glossary():
     labels = {key: MEASURES[key].label for key in ("flushed", "clipped", "used_codes", "effective_bits")}
     assert labels == {
         "flushed": "Rounded to zero",
@@ -117,7 +117,7 @@ def test_texts_of_values(key, value, text):
         ("clipped", 0.0123, 0.0017, "≈ 1.23 % ± 0.2"),
     ],
 )
-def test_an_estimate_says_so_with_its_standard_error(key, value, error, text):
+def test_estimates_are_marked_and_have_their_standard_error(key, value, error, text):
     assert MEASURES[key].text(value, error=error) == text
     if text.startswith("≈"):
         assert MEASURES[key].change(1.0, value, (0.0, error)) == f"{MEASURES[key].text(1.0)} → {text}"
@@ -129,23 +129,23 @@ def test_plain_texts_are_ascii(measure, value):
     assert measure.plain(value).isascii()
 
 
-def test_codes_used_are_told_of_all_codes():
+def test_codes_used_are_shown_with_the_number_of_codes():
     assert MEASURES["used_codes"].text(9999, of=65535) == "9,999/65,535"
     assert MEASURES["sqnr_db"].change(31.44, 12.0) == "31.4 dB → 12.0 dB"
 
 
-def test_a_size_counts_codes_or_floats():
+def test_the_size_is_that_of_codes_or_floats():
     settings = quantizer_settings("weights", num_bits=3)
     assert size_bytes(80, settings, True) == 30 and size_bytes(80, settings, False) == 320
 
 
 @given(st.floats(0, 1))
-def test_only_nothing_is_zero_percent(fraction):
+def test_only_zero_is_written_as_0_percent(fraction):
     assert (percent_text(fraction) == "0 %") == (fraction < 1e-9)
 
 
 @given(st.floats(0, 9.99e11), st.floats(0, 9.99e11))
-def test_sizes_have_three_digits_and_grow(one, other):
+def test_sizes_have_three_digits_and_are_monotonic(one, other):
     text = bytes_text(one)
     assert text.endswith(" B") or len(text.split()[0].replace(".", "")) <= 4
     units = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
@@ -155,7 +155,7 @@ def test_sizes_have_three_digits_and_grow(one, other):
 
 
 @given(st.floats(-1e11, 1e11).filter(lambda x: x == 0 or abs(x) > 1e-99), st.integers(2, 5))
-def test_a_number_in_few_characters_is_that_number(value, digits):
+def test_short_numbers_round_trip_within_their_digits(value, digits):
     text = si(value, digits)
     scales = {"k": 1e3, "M": 1e6, "G": 1e9}
     shown = float(text.rstrip("kMG")) * scales.get(text[-1], 1)
@@ -163,7 +163,7 @@ def test_a_number_in_few_characters_is_that_number(value, digits):
     assert len(text.lstrip("-")) <= digits + 5
 
 
-def test_the_edges_of_units_round_into_the_next():
+def test_rounding_at_the_edge_of_a_unit_gives_the_next_unit():
     assert [si(value) for value in (999.4, 999.9, 9999, 9999.9, 999_900, 1e6)] == [
         "999",
         "1000",

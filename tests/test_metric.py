@@ -1,4 +1,4 @@
-"""The metric of a task: how it comes from a mean, and how it is written."""
+"""The metric of a task: its computation from a mean, and its text."""
 
 import math
 
@@ -8,7 +8,7 @@ from qatviz.errors import DataError
 from qatviz.metric import ACCURACY, METRICS, RMSE, TASKS, metric_of
 
 
-def test_every_task_has_one():
+def test_every_task_has_a_metric():
     assert {task: metric_of(task).name for task in TASKS} == {"classification": "accuracy", "regression": "rmse"}
     assert {metric_of(task) for task in TASKS} == set(METRICS.values())
     for task in ("x", "", None, 1, ["regression"]):  # a record can claim anything
@@ -16,7 +16,7 @@ def test_every_task_has_one():
             metric_of(task)
 
 
-def test_it_comes_from_the_mean_over_the_examples():
+def test_a_metric_is_computed_from_the_mean_over_the_examples():
     assert ACCURACY.of_mean(0.75) == 0.75
     assert RMSE.of_mean(6.25) == 2.5 and math.isnan(RMSE.of_mean(math.nan)) and RMSE.of_mean(math.inf) == math.inf
 
@@ -41,9 +41,9 @@ def test_it_comes_from_the_mean_over_the_examples():
         (RMSE, None, "-"),
     ],
 )
-def test_how_it_is_written(metric, value, text):
+def test_text_of_a_metric(metric, value, text):
     assert metric.text(value) == text
 
 
-def test_more_digits_where_there_is_room():
+def test_more_digits_on_request():
     assert ACCURACY.text(0.97126, 2) == "97.13 %" and RMSE.text(0.0234567, 2) == "0.023457"

@@ -1,4 +1,4 @@
-"""What is installed: the wheel has all that the program needs, and the pins are complete and within the ranges."""
+"""Packaging: the wheel has all files of the program, and the pins are complete and within the ranges."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ PLATFORMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
 
 
 def run(*command, **options):
-    """Run a command, show what it printed should it fail, and return its standard output."""
+    """Run a command and return its standard output; print the output if it fails."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -82,7 +82,7 @@ def test_an_installed_wheel_finds_and_loads_its_own_data(wheel, tmp_path):
     ]
 
 
-def test_the_wheel_says_what_it_is(wheel, metadata):
+def test_the_wheel_has_its_metadata(wheel, metadata):
     assert metadata["Name"] == "qatviz"
     assert metadata["Version"] == qatviz.__version__
     assert metadata["Requires-Python"] == ">=3.7,<3.8"
@@ -94,7 +94,7 @@ def test_the_wheel_says_what_it_is(wheel, metadata):
     assert b"Apache License" in contents["LICENSE"]
 
 
-def test_the_source_distribution_can_be_built_from(tree, tmp_path):
+def test_the_source_distribution_has_all_files_to_build_from(tree, tmp_path):
     run(sys.executable, "setup.py", "-q", "sdist", "--formats=zip", "-d", str(tmp_path), cwd=tree)
     (archive,) = tmp_path.glob("*.zip")
     with zipfile.ZipFile(str(archive)) as contents:
@@ -136,7 +136,7 @@ def pinned_on(platform):
     return pins
 
 
-def wanted(requirements, platform, extra=""):
+def applicable(requirements, platform, extra=""):
     """Yield those requirements, given as text, that hold on a platform."""
     for text in requirements:
         requirement = Requirement(text)
@@ -148,7 +148,7 @@ def wanted(requirements, platform, extra=""):
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_pin_is_within_the_range_that_setup_py_allows(metadata, platform):
     pins = pinned_on(platform)
-    for requirement in wanted(metadata.get_all("Requires-Dist"), platform, extra="test"):
+    for requirement in applicable(metadata.get_all("Requires-Dist"), platform, extra="test"):
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
@@ -164,13 +164,13 @@ def requirements_of(name):
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_package_that_gets_installed_is_pinned(metadata, platform):
     pins, seen = pinned_on(platform), set()
-    requirements = wanted(metadata.get_all("Requires-Dist"), platform, extra="test")
+    requirements = applicable(metadata.get_all("Requires-Dist"), platform, extra="test")
     unseen = ["pip", "setuptools", "wheel"] + [requirement.name for requirement in requirements]
     while unseen:
         name = canonicalize_name(unseen.pop())
         if name not in seen:
             seen.add(name)
-            unseen += [requirement.name for requirement in wanted(requirements_of(name), platform)]
+            unseen += [requirement.name for requirement in applicable(requirements_of(name), platform)]
     assert {"tensorflow", "gast", "numpy", "pyqt5-sip"} <= seen
     assert seen - set(pins) == set(), "constraints.txt lacks these"
     assert set(pins) - seen == set(), "constraints.txt pins these, which nothing needs"

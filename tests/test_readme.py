@@ -1,4 +1,4 @@
-"""The README keeps to what is there: its commands, its files, its picture of the tree."""
+"""The README agrees with the program: commands, options, files, directory tree."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def section(title):
     return re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", readme(), re.MULTILINE | re.DOTALL).group(1)
 
 
-def test_the_table_of_commands_has_each_command_of_the_program_and_no_other():
+def test_the_table_of_commands_lists_exactly_the_commands():
     help_text = subprocess.run(
         [sys.executable, "-m", "qatviz", "--help"], cwd=ROOT, stdout=subprocess.PIPE, check=True
     ).stdout.decode()
@@ -43,7 +43,7 @@ def test_the_options_of_the_tour_exist():
         assert options <= set(re.findall(r"--[a-z][a-z-]*", help_text)), command
 
 
-def test_the_picture_of_the_tree_is_the_tree():
+def test_the_drawn_directory_tree_matches_the_files():
     picture = re.search(r"```\n(.*?)```", section("Architecture"), re.DOTALL).group(1)
     drawn = {name for line in re.findall(r"^  (\S.*?)  ", picture, re.MULTILINE) for name in line.split(", ")}
     package = os.path.join(ROOT, "qatviz")
@@ -51,13 +51,13 @@ def test_the_picture_of_the_tree_is_the_tree():
     assert drawn == {name for name in there if not name.startswith("__")}
 
 
-def test_every_file_that_is_linked_exists():
+def test_every_linked_file_exists():
     links = re.findall(r"\]\(([^)#:]+)\)", readme())
     assert links
     assert [link for link in links if not os.path.exists(os.path.join(ROOT, link))] == []
 
 
-def test_the_data_of_the_example_has_the_arrays_that_it_uses():
+def test_the_data_of_the_example_has_the_arrays_used():
     (path,) = re.findall(r'digits = np\.load\("([^"]+)"\)', readme())
     with np.load(os.path.join(ROOT, path)) as digits:
         assert set(re.findall(r'digits\["(\w+)"\]', readme())) <= set(digits.files)

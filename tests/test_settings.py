@@ -1,4 +1,4 @@
-"""Declarations of settings: what is shown can be typed, and each has its bounds, default, label and help once."""
+"""Declarations of settings: texts can be parsed; bounds, default, label and help are declared once."""
 
 from dataclasses import fields, replace
 
@@ -50,7 +50,7 @@ def test_a_declaration_explains_the_setting_and_has_its_bounds(setting):
 
 
 @EACH
-def test_bounds_are_allowed_and_named_in_full(setting):
+def test_bounds_are_allowed_and_refusals_name_them_exactly(setting):
     if setting.type in (int, float):
         assert setting.check(setting.low) == setting.low and setting.check(setting.high) == setting.high
         for beyond in (setting.low - 1, setting.high + 1):
@@ -61,14 +61,14 @@ def test_bounds_are_allowed_and_named_in_full(setting):
 
 
 @EACH
-def test_a_value_is_written_as_it_is_typed(setting):
+def test_the_text_of_a_value_can_be_parsed(setting):
     kind = (setting.kinds or ("",))[0]
     default = setting.default
     assert setting.parse(setting_text(default), kind=kind) == default
 
 
 @given(st.booleans() | st.integers(-(2**40), 2**40) | st.floats(1e-12, 1e12))
-def test_the_text_of_a_value_is_that_of_its_type(value):
+def test_the_text_of_a_value_follows_its_type(value):
     text = setting_text(value)
     if isinstance(value, bool):
         assert text == ("on" if value else "off")
@@ -86,7 +86,7 @@ def test_the_text_of_a_value_is_that_of_its_type(value):
         ("run.learning_rate", 1e-5, "1e-5"),
     ],
 )
-def test_the_window_has_labels_where_words_are_typed(path, value, text):
+def test_the_window_shows_labels_instead_of_identifiers(path, value, text):
     assert value_text(path, value) == text
 
 
@@ -104,7 +104,7 @@ def test_a_narrow_range_has_one_code_less(bits, narrow):
     assert quantizer_settings(WEIGHTS, num_bits=bits, narrow_range=narrow).num_codes == 2**bits - narrow
 
 
-def test_settings_in_phrases_are_those_that_differ_or_all():
+def test_phrases_list_all_settings_or_those_that_differ():
     now = quantizer_settings(WEIGHTS, symmetric=True, narrow_range=True)
     assert now.phrases(WEIGHTS) == ["8 bits", "symmetric", "narrow range", "per tensor", "min–max range"]
     then = replace(now, num_bits=4, narrow_range=False, range_method=PERCENTILE, percentile=99.0)
@@ -113,7 +113,7 @@ def test_settings_in_phrases_are_those_that_differ_or_all():
     assert quantizer_settings(ACTIVATIONS).phrases(ACTIVATIONS) == ["8 bits", "affine", "averaged range"]
 
 
-def test_tables_show_what_a_tensor_has():
+def test_tables_show_only_settings_of_the_kind_of_tensor():
     settings = quantizer_settings(ACTIVATIONS, range_method=FROZEN)
     assert settings.text("range_method", ACTIVATIONS) == "Frozen"
     assert settings.text("per_channel", ACTIVATIONS) == ""
@@ -122,7 +122,7 @@ def test_tables_show_what_a_tensor_has():
 
 
 @pytest.mark.parametrize("name, value", [("batch_size", 0), ("batch_size", 2.0), ("seed", 2**32), ("steps", -1)])
-def test_what_a_run_begins_with_is_checked(name, value):
+def test_start_settings_are_checked(name, value):
     assert StartSettings(steps=None).steps is None and StartSettings().optimizer == OPTIMIZERS[0]
     with pytest.raises(SettingError, match=f"{name} is {value!r}: expected"):
         StartSettings(**{name: value})

@@ -1,11 +1,11 @@
-"""The leak check itself: it must see what it is there for."""
+"""The check for leaked threads."""
 
 import threading
 
 from thread_leaks import still_running
 
 
-def test_a_thread_that_goes_on_is_reported_and_one_that_ends_is_not():
+def test_running_threads_are_reported_and_ended_ones_are_not():
     before = set(threading.enumerate())
     end = threading.Event()
     lasting = threading.Thread(target=end.wait, daemon=True)

@@ -1,4 +1,4 @@
-"""The waits of the other tests: they outlast work of any length, and end when nothing moves."""
+"""Waits bounded by progress: they outlast work of any length, and fail without progress."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from waiting import Stalled, communicate, join, run_process, wait_for, wait_unti
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what threads and processes do")
 
 
-def test_what_has_come_is_returned_at_once_and_what_comes_later_is_waited_for():
+def test_a_wait_returns_immediately_or_when_the_event_comes():
     assert wait_until(lambda: "here") == "here"
     event = threading.Event()
     thread = threading.Timer(0.05, event.set)
@@ -21,19 +21,19 @@ def test_what_has_come_is_returned_at_once_and_what_comes_later_is_waited_for():
     assert not thread.is_alive()
 
 
-def test_where_nothing_moves_the_wait_ends_and_says_for_what():
+def test_a_wait_without_progress_fails_and_names_what_was_awaited():
     with pytest.raises(Stalled, match=r"waited in vain for Godot: nothing has moved for 0\.2 s"):
         wait_until(lambda: False, "Godot", stall_s=0.2)
 
 
-def test_a_counter_that_moves_prolongs_the_wait_up_to_what_can_be_needed():
+def test_an_advancing_counter_prolongs_the_wait_up_to_a_limit():
     counts = iter(range(10**6))
     with pytest.raises(Stalled, match="it advanced from 0 to 41"):
         wait_until(lambda: False, "", (lambda: next(counts), 40), stall_s=0.1, pause=lambda: time.sleep(0.02))
 
 
 @linux
-def test_work_on_another_thread_prolongs_the_wait_up_to_what_can_be_needed():
+def test_work_on_another_thread_prolongs_the_wait_up_to_a_limit():
     end = threading.Event()
 
     def work():
@@ -62,7 +62,7 @@ def test_work_of_a_child_process_prolongs_the_wait_and_sleep_does_not():
             child.wait()
 
 
-def test_a_process_that_hangs_is_killed_and_what_it_said_is_told():
+def test_a_process_that_hangs_is_killed_and_its_output_reported():
     program = "import time; print('so far', flush=True); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-S", "-c", program], stdout=subprocess.PIPE, text=True)
     with pytest.raises(Stalled, match="so far"):
@@ -70,7 +70,7 @@ def test_a_process_that_hangs_is_killed_and_what_it_said_is_told():
     assert process.returncode is not None
 
 
-def test_a_process_that_ends_is_told_as_subprocess_tells_it():
+def test_a_process_that_ends_gives_the_result_of_subprocess():
     done = run_process([sys.executable, "-S", "-c", "import sys; print(1); sys.exit('two')"], text=True)
     assert (done.returncode, done.stdout, done.stderr) == (1, "1\n", "two\n")
     with pytest.raises(AssertionError, match="two"):

@@ -1,4 +1,4 @@
-"""Which threads a test has left running."""
+"""Detection of threads that a test has left running."""
 
 import threading
 

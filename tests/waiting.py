@@ -28,7 +28,7 @@ _BUSY = ("R", "D")
 
 
 class Stalled(AssertionError):
-    """What was waited for does not come."""
+    """The awaited condition makes no more progress."""
 
 
 class Patience:
@@ -99,7 +99,7 @@ class Patience:
 
 
 def wait_until(condition, what="", *counters, pause=lambda: time.sleep(0.005), **options):
-    """Wait until ``condition()`` is true, and return what it returned; see :class:`Patience`."""
+    """Wait until ``condition()`` is true, and return its value; see :class:`Patience`."""
     patience = Patience(what, *counters, **options)
     while True:
         found = condition()
@@ -110,7 +110,8 @@ def wait_until(condition, what="", *counters, pause=lambda: time.sleep(0.005), *
 
 
 def wait_for(event, what=""):
-    """Wait until a :class:`threading.Event` is set, or anything else whose ``wait(seconds)`` tells; return True."""
+    """Wait until a :class:`threading.Event` is set, or anything else with a ``wait(seconds)`` that returns whether it
+    is; return True."""
     return wait_until(lambda: event.wait(0.05), what, pause=lambda: None)
 
 

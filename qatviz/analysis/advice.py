@@ -13,7 +13,16 @@ from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.quant.ranges import Range
-from qatviz.settings import MIN_MAX, MSE, QUANTIZER_SETTINGS, WEIGHTS, QuantizerSettings
+from qatviz.settings import (
+    EXTREMES,
+    FROZEN,
+    HISTOGRAM_METHODS,
+    MIN_MAX,
+    MSE,
+    QUANTIZER_SETTINGS,
+    WEIGHTS,
+    QuantizerSettings,
+)
 
 #: Least improvement in dB that is offered: about a sixth of a bit. Estimated values can be off by more.
 MARGIN_DB, ESTIMATED_MARGIN_DB = 1.0, 2.0
@@ -66,11 +75,10 @@ def candidates(tensor: QuantizedTensor, settings: QuantizerSettings) -> List[Tup
     found: List[Tuple[str, Any]] = [
         (name, False) for name in ("symmetric", "power_of_two", "narrow_range") if getattr(settings, name)
     ]
-    if tensor.kind == WEIGHTS:
-        if not settings.per_channel and tensor.num_channels > 1:
-            found.append(("per_channel", True))
-        found += [("range_method", method) for method in (MIN_MAX, MSE) if settings.range_method != method]
-    return found
+    if tensor.kind == WEIGHTS and not settings.per_channel and tensor.num_channels > 1:
+        found.append(("per_channel", True))
+    methods = (MIN_MAX, MSE) if tensor.kind == WEIGHTS else (EXTREMES, *HISTOGRAM_METHODS)
+    return found + [("range_method", method) for method in methods if settings.range_method != method]
 
 
 def trials(
@@ -87,17 +95,20 @@ def trials(
     held : bool
         Whether all ranges of the run are frozen: then no other range is offered.
     """
-    margin = ESTIMATED_MARGIN_DB if is_estimate else MARGIN_DB
-    before = [_sqnr_db(member, settings, kept, held) for member in members]
+    # The range in effect of activations is known, and not searched in these values, which are no batch of the run.
+    present = settings if members[0].tensor.kind == WEIGHTS else replace(settings, range_method=FROZEN)
+    before = _sqnr_db(members, present, kept, held)
     best: Optional[Offer] = None
     yield best
 
     def compared(setting: str, value: Any) -> Optional[Offer]:
-        wanted = replace(settings, **{setting: value})
-        after = [_sqnr_db(member, wanted, kept, held) for member in members]
+        is_searched = setting == "range_method" or settings.range_method in HISTOGRAM_METHODS
+        after = _sqnr_db(members, replace(settings if is_searched else present, **{setting: value}), kept, held)
+        is_guess = is_estimate or (is_searched and members[0].tensor.kind != WEIGHTS)
+        margin = ESTIMATED_MARGIN_DB if is_guess else MARGIN_DB
         harmless = all(new >= old - _ALLOWED_LOSS_DB for new, old in zip(after, before))
         improved = after[0] >= before[0] + margin and after[0] > (best.after if best is not None else -np.inf)
-        return Offer(setting, value, before[0], after[0], is_estimate) if harmless and improved else None
+        return Offer(setting, value, before[0], after[0], is_guess) if harmless and improved else None
 
     for setting, value in candidates(members[0].tensor, settings):
         best = (None if held and setting in _NOT_HELD else compared(setting, value)) or best
@@ -168,9 +179,14 @@ def _sampled(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[:: stride | 1], values[extremes]])
 
 
-def _sqnr_db(member: Member, settings: QuantizerSettings, kept: Range, held: bool) -> float:
-    tensor, values = member
-    if not values.size or not np.isfinite(values).all():
-        return float("nan")
-    grid = pending_grid(tensor, settings, kept, values, held)
-    return pending_measures(values, grid).sqnr_db
+def _sqnr_db(members: Sequence[Member], settings: QuantizerSettings, kept: Range, held: bool) -> List[float]:
+    """Return the SQNR in dB of each member on the grid that all share; NaN where it has no finite values."""
+    known = [member.values for member in members if member.values.size and np.isfinite(member.values).all()]
+    if not known:
+        return [float("nan")] * len(members)
+    together = known[0] if len(members) == 1 else np.concatenate([values.reshape(-1) for values in known])
+    grid = pending_grid(members[0].tensor, settings, kept, together, held)
+    return [
+        pending_measures(values, grid).sqnr_db if any(values is other for other in known) else float("nan")
+        for _, values in members
+    ]

@@ -11,9 +11,19 @@ import numpy as np
 
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
-from qatviz.number_format import percent_text
+from qatviz.number_format import percent_text, signed
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
-from qatviz.settings import EXTREMES, FROZEN, MIN_MAX, MSE, PERCENTILE, WEIGHTS, QuantizerSettings
+from qatviz.settings import (
+    EXTREMES,
+    FROZEN,
+    HISTOGRAM_METHODS,
+    KL,
+    MIN_MAX,
+    MSE,
+    PERCENTILE,
+    WEIGHTS,
+    QuantizerSettings,
+)
 
 #: Factor by which a cause must reduce the codes in use to be named.
 NAMED_FACTOR = 1.5
@@ -121,13 +131,8 @@ def _member_facts(
     return Facts(own, tuple(partners), motion)
 
 
-def number(value: float) -> str:
-    """Return a value in three significant digits."""
-    return f"{value:.3g}".replace("-", "−")
-
-
 def _between(low: float, high: float) -> str:
-    return f"from {number(low)} to {number(high)}"
+    return f"from {signed(low)} to {signed(high)}"
 
 
 def unused_codes(
@@ -187,7 +192,7 @@ def _by_grid(facts: Facts, measures: Mapping[str, float], settings: QuantizerSet
         needed = 2 * float(longer[0]) if settings.symmetric else float((high - low)[0])
         factor = measures["scale"] * (settings.num_codes - 1) / max(needed, 1e-30)
         if factor <= 2:
-            causes.append((factor, f"The scale is rounded up to a power of two, to {number(factor)} times the needed."))
+            causes.append((factor, f"The scale is rounded up to a power of two, to {signed(factor)} times the needed."))
     return causes
 
 
@@ -201,9 +206,11 @@ def _by_range(
     reach = max(-facts.low, facts.high, 0.0)
     needed = 2 * reach if settings.symmetric else _extent(facts.low, facts.high)
     extent = measures["range_max"] - measures["range_min"]
-    whose = {FROZEN: "The frozen range", EXTREMES: "The range of the extremes so far"}.get(
-        settings.range_method, "The moving average of the range"
-    )
+    whose = {
+        FROZEN: "The frozen range",
+        EXTREMES: "The range of the extremes so far",
+        **dict.fromkeys(HISTOGRAM_METHODS, "The range found in the running histogram"),
+    }.get(settings.range_method, "The moving average of the range")
     text = (
         f"{whose} reaches {_between(measures['range_min'], measures['range_max'])}, the present values only "
         f"{_between(facts.low, facts.high)}."
@@ -226,8 +233,8 @@ def _by_values(facts: Facts, measures: Mapping[str, float], settings: QuantizerS
         sample = facts.histogram.sample
         text = (
             f"All but {outside:,} of {facts.histogram.count if sample is None else sample:,} "
-            f"{'measured' if sample is None else 'sampled'} values lie between {number(first)} and "
-            f"{number(last)}; the {'other stretches' if outside == 1 else 'others stretch'} the range "
+            f"{'measured' if sample is None else 'sampled'} values lie between {signed(first)} and "
+            f"{signed(last)}; the {'other stretches' if outside == 1 else 'others stretch'} the range "
             f"{_between(low, high)}."
         )
         # What an offset costs is a cause of its own.
@@ -244,8 +251,8 @@ def _by_channels(facts: Facts) -> List[Cause]:
     if not median > 0:
         return []
     text = (
-        f"One grid serves all channels: channel {widest} spans {number(extents[widest])}, half of the channels at most "
-        f"{number(median)}."
+        f"One grid serves all channels: channel {widest} spans {signed(extents[widest])}, half of the channels at most "
+        f"{signed(median)}."
     )
     return [(float(extents[widest]) / median, text)]
 
@@ -271,9 +278,11 @@ def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTenso
     """Return why values lie outside the representable range; empty if that is not known."""
     low, high = measures["range_min"], measures["range_max"]
     if settings.range_method == PERCENTILE:
-        return f"The percentile range leaves out {number(100 - settings.percentile)} % of the values on purpose."
+        return f"The percentile range leaves out {signed(100 - settings.percentile)} % of the values on purpose."
     if settings.range_method == MSE:
         return "The range of least squared error clips where that costs less than a larger quantization step."
+    if settings.range_method == KL:
+        return "The range of least KL divergence leaves out rare values on purpose, so that the others have more codes."
     if settings.per_channel and tensor.kind == WEIGHTS:
         return ""
     reach = f"The range reaches {_between(low, high)}, the values {_between(facts.low, facts.high)}."
@@ -301,7 +310,7 @@ def _average(facts: Facts, measures: Mapping[str, float], settings: QuantizerSet
     expected = (extreme - before) * (1 - settings.ema_decay**motion.steps)
     moved = (now - before) / expected if expected else 0.0
     end = "upper" if is_above else "lower"
-    past = f"{number(before)} {motion.steps:,} steps ago, {number(now)} now"
+    past = f"{signed(before)} {motion.steps:,} steps ago, {signed(now)} now"
     if moved >= _FOLLOWS:
         return f"Its {end} end is a moving average that still follows them ({past})."
     if abs(moved) <= _STEADY:

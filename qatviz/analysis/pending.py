@@ -13,7 +13,7 @@ from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import ErrorMeasures, entropy_bits, is_beyond, sqnr_db
 from qatviz.quant.ranges import Range, find_range
-from qatviz.settings import FROZEN, WEIGHTS, QuantizerSettings
+from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, WEIGHTS, QuantizerSettings
 
 #: Number of values that are measured at a time: the work arrays of one block (float32 and float64) fit a core's cache.
 BLOCK_VALUES = 65536
@@ -37,9 +37,9 @@ def pending_grid(
 ) -> AffineGrid:
     """Return the grid that ``settings`` would give ``tensor``.
 
-    Activations keep their range (averages and extremes continue from it), and so do weights that are frozen. Other
-    weights get the range that ``settings.range_method`` finds in ``values``, by channel where ``settings.per_channel``;
-    without values they keep the range, too.
+    A moving average continues from the present range, and frozen ranges stay. Extremes so far are widened to those of
+    ``values``. Other methods find the range in ``values``, by channel where ``settings.per_channel`` (weights). Without
+    values the range stays.
 
     Parameters
     ----------
@@ -57,8 +57,9 @@ def pending_grid(
         ``scale`` and ``zero_point`` are ``[num_channels]`` where quantized per channel, else ``[1]``.
     """
     by_channel = settings.per_channel and tensor.kind == WEIGHTS
-    follows = tensor.kind == WEIGHTS and not held and settings.range_method != FROZEN
-    if follows and values is not None:
+    method = settings.range_method
+    follows = method != FROZEN if tensor.kind == WEIGHTS else method in HISTOGRAM_METHODS
+    if follows and values is not None and not held:
         low, high = find_range(values if by_channel else values.reshape(-1, 1), settings)
     else:
         low, high = [np.atleast_1d(np.asarray(end, np.float32)) for end in present_range]
@@ -66,6 +67,8 @@ def pending_grid(
             low, high = [np.broadcast_to(end, (tensor.num_channels,)) for end in (low, high)]
         else:
             low, high = low.min(keepdims=True), high.max(keepdims=True)
+        if method == EXTREMES and values is not None and values.size and not held:
+            low, high = np.minimum(low, values.min()), np.maximum(high, values.max())
     return choose_grid(low, high, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
 
 

@@ -8,10 +8,10 @@ from typing import Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from qatviz.analysis.causes import Facts, clipping, few_codes_expected, number, unused_codes
+from qatviz.analysis.causes import Facts, clipping, few_codes_expected, unused_codes
 from qatviz.measures import HIGHER, IDEAL_RMSE_OVER_SCALE, MEASURES
 from qatviz.network.plan import QuantizedTensor
-from qatviz.number_format import percent_text
+from qatviz.number_format import percent_text, signed
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import WEIGHTS, QuantizerSettings
 
@@ -132,7 +132,7 @@ def verdict(
         return Verdict(BAD, "Its values are not finite: training has diverged.")
     if mse == 0:
         if facts is not None and 0 < max(-facts.low, facts.high) < _UNDERFLOW:
-            most = number(max(-facts.low, facts.high))
+            most = signed(max(-facts.low, facts.high))
             return Verdict(WARNING, f"Its values are too small to measure: none is larger than {most}.")
         if np.isnan(measures["sqnr_db"]):
             return Verdict(WARNING, "All of its values are 0.")

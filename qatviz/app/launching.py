@@ -17,7 +17,6 @@ from qatviz.gui.model.exporting import Command
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
 from qatviz.session.folders import new_run_directory, runs_folder
-from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
 from qatviz.session.request import ExportRequest, OpenRequest, RunRequest
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from qatviz.protocol.settings_book import SettingsBook
     from qatviz.session.evaluation import Evaluator
     from qatviz.session.inspection import ModelInspector
+    from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 #: Variables that limit computing libraries to one thread in an export; training uses the others.
@@ -96,12 +96,12 @@ class AppLauncher(Launcher):
 
         return [(named.name, named.help) for named in NAMED_DATA]
 
-    def check_data(self, question: DataQuestion) -> "DataInfo":
+    def check_data(self, question: "DataQuestion") -> "DataInfo":
         from qatviz.session.inspection import inspect_data
 
         return inspect_data(question)
 
-    def check_model(self, question: ModelQuestion) -> ModelInfo:
+    def check_model(self, question: "ModelQuestion") -> "ModelInfo":
         with self._lock:
             if self._inspector is None:
                 from qatviz.session.inspection import ModelInspector

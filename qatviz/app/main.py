@@ -6,7 +6,7 @@ import signal
 import sys
 import traceback
 from types import TracebackType
-from typing import List, Optional, Type
+from typing import Any, List, Optional, Type
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -16,12 +16,12 @@ from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.prepared import Prepared
 from qatviz.session.request import OpenRequest, RunRequest
+from qatviz.terminal import stop_signals
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 #: Seconds that a thread may keep the interpreter lock while another waits for it. Python's 5 ms cause noticeable lag:
 #: one key press acquires the lock a dozen times.
 SWITCH_INTERVAL_S = 0.001
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def make_application() -> QtWidgets.QApplication:
@@ -84,8 +84,8 @@ class Application:
         sys.excepthook = self.report
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         # Python runs signal handlers only between its own instructions, which the bridge's timer triggers.
-        for number in _SIGNALS:
-            signal.signal(number, lambda *_: QtWidgets.QApplication.closeAllWindows())
+        for number in stop_signals():
+            signal.signal(number, self._on_signal)
         code: int = self.app.exec_()
         self.finish()
         return code
@@ -98,6 +98,15 @@ class Application:
             window.deleteLater()
         self.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         self.app.processEvents()
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        """Close all windows; only Ctrl-C leaves time to answer a question."""
+        if number == signal.SIGINT:
+            QtWidgets.QApplication.closeAllWindows()
+            return
+        for window in list(self.windows):
+            window.close_without_asking()
+        self.app.quit()  # a dialog may be open
 
     def _open_with(self, prepared: Prepared) -> None:
         self.open_window().show_prepared(prepared)
@@ -119,7 +128,7 @@ def open_window(request: RunRequest) -> int:
 
 def show(prepared: Prepared) -> int:
     """Show and start a run in a new window, and return the exit code when all windows are closed."""
-    before = sys.excepthook, sys.getswitchinterval(), {number: signal.getsignal(number) for number in _SIGNALS}
+    before = sys.excepthook, sys.getswitchinterval(), {number: signal.getsignal(number) for number in stop_signals()}
     application = Application()
     first = application.open_window()
     QtCore.QTimer.singleShot(0, lambda: first.show_prepared(prepared))

@@ -3,13 +3,13 @@
 Only the training thread imports TensorFlow, so that all other commands respond at once.
 """
 
-import os
 import sys
 from typing import List, Optional
 
 from qatviz.cli.messages import FAILED, USER_ERROR, option_name, print_problem
 from qatviz.cli.window import has_display, open_default_window, run_without_display
-from qatviz.errors import QatvizError
+from qatviz.errors import OutputError, QatvizError
+from qatviz.terminal import open_closed_streams
 
 __all__ = ["main"]
 
@@ -28,6 +28,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         Exit code: 0; 2 for an error of the user; 1 for any other error.
     """
     argv = sys.argv[1:] if argv is None else argv
+    open_closed_streams()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal can't show must not end the program
     try:
@@ -37,17 +38,19 @@ def main(argv: Optional[List[str]] = None) -> int:
 
         arguments = parse(argv)
         code: int = arguments.command(arguments)
-        sys.stdout.flush()
         return code
+    except OutputError as error:
+        if not isinstance(error.__cause__, BrokenPipeError):  # head and less end when they have seen enough
+            print_problem(f"error: {error}")
+        return FAILED
     except QatvizError as error:
         print_problem(f"error: {error.worded(option_name(error.field))}")
         return USER_ERROR
     except KeyboardInterrupt:
         print_problem("interrupted")
         return FAILED
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has ended; Python would report another error when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except MemoryError as error:
+        print_problem(f"error: there is not enough memory{f': {error}' if str(error) else ''}")
         return FAILED
     except SystemExit as ended:  # argparse, after --help and --version
         return int(ended.code or 0)

@@ -5,7 +5,7 @@ import json
 from typing import Any, Callable
 
 from qatviz.cli.messages import OK, print_message, print_notice, print_output
-from qatviz.cli.tables import score_cells, table
+from qatviz.cli.tables import output_table, score_cells, table
 from qatviz.export.progress import Progress
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.presets import PRESETS
@@ -61,6 +61,8 @@ def _text(result: SettingsEvaluation) -> str:
     rows.append([f"these settings at step {result.step:,}", *score_cells(metric, result.scores)])
     title = f"{metric.title} on {result.num_examples:,} held-out examples, checkpoint {result.checkpoint}"
     lines = [title, table(["", *(MODE_NAMES[mode] for mode in MODES)], rows)]
+    if result.outputs:
+        lines += ["", f"{metric.title} by output", output_table(metric, result.outputs)]
     changes = [f"{c.setting} {setting_text(c.old)} -> {setting_text(c.new)}" for c in result.changes]
     return "\n".join([*lines, "", "changes: " + (", ".join(changes) or "none")])
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, NamedTuple
 
 from qatviz.errors import QatvizError
 from qatviz.export.progress import Progress
+from qatviz.terminal import print_line
 
 #: Smallest increase of the completed fraction for which a line is written; a change of activity is always written.
 _LEAST_SHARE = 0.005
@@ -70,7 +71,7 @@ class _Lines:
 
 
 def _write(line: Dict[str, Any]) -> None:
-    print(json.dumps(line, allow_nan=False), flush=True)
+    print_line(json.dumps(line, allow_nan=False), "stdout")
 
 
 def _write_error(error: Exception, message: str, field: str, details: str = "") -> None:

@@ -13,7 +13,8 @@ from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
-from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, Setting, setting_text
+from qatviz.setting_declaration import Setting
+from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, setting_text
 
 
 def networks(options: argparse.Namespace) -> int:

@@ -3,23 +3,25 @@
 Both may contain names from files: control characters are escaped.
 """
 
-import sys
+import contextlib
 
+from qatviz.errors import OutputError
 from qatviz.session.changes import CHANGES
 from qatviz.session.prepared import Notice
-from qatviz.terminal import escaped
+from qatviz.terminal import print_line
 
 OK, FAILED, USER_ERROR = 0, 1, 2
 
 
 def print_output(text: str) -> None:
-    """Print a result on standard output."""
-    print(escaped(text), flush=True)
+    """Print a result on standard output; raise an `OutputError` if it can't be written."""
+    print_line(text, "stdout")
 
 
 def print_message(text: str) -> None:
-    """Print a message; only results go to standard output."""
-    print(escaped(text), file=sys.stderr, flush=True)
+    """Print a message on standard error, if that can be written; only results go to standard output."""
+    with contextlib.suppress(OutputError):
+        print_line(text, "stderr")
 
 
 def print_problem(text: str) -> None:

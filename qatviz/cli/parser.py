@@ -6,11 +6,13 @@ from typing import Any, List, NoReturn
 
 from qatviz import __version__
 from qatviz.cli import evaluate, export, listing, reports, show, train, train_options, window
+from qatviz.cli.messages import print_output
 from qatviz.errors import QatvizError, did_you_mean
 
 _EXIT_CODES = """\
 exit codes:
-  0  done; also after Ctrl-C or SIGTERM, which stop a run cleanly and save it
+  0  done; also after Ctrl-C, SIGTERM or the end of the terminal (SIGHUP), which
+     stop a run cleanly and save it
   1  it failed, or training had to stop (the loss was not finite)
   2  invalid call: an option, a file, a run in use
   A second Ctrl-C quits at once and ends the process by its signal."""
@@ -41,6 +43,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        print_output(message.rstrip("\n"))
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

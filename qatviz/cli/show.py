@@ -11,7 +11,7 @@ from qatviz.analysis.advice import best_offer, estimated_trials, with_offer
 from qatviz.analysis.causes import facts_of
 from qatviz.analysis.verdict import LEVEL_NAMES, WARNING, verdict
 from qatviz.cli.messages import OK, print_output
-from qatviz.cli.tables import score_table, table, tensor_table, terminal_width
+from qatviz.cli.tables import output_table, score_table, table, tensor_table, terminal_width
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text
 from qatviz.presentation.event_texts import reason_text, save_text
@@ -57,6 +57,9 @@ def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) ->
     if outcome.evaluations:
         title = f"{outcome.metric.title} on held-out data\n"
         sections.append(title + score_table(outcome.metric, outcome.evaluations))
+    if outcome.outputs:
+        title = f"{outcome.metric.title} by output, after step {outcome.evaluations[-1]['step']:,}\n"
+        sections.append(title + output_table(outcome.metric, outcome.outputs))
     sections.append("events\n" + _events(reader))
     if result["checkpoints"]:
         sections.append("checkpoints\n" + _checkpoints(result["checkpoints"]))

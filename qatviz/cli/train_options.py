@@ -23,6 +23,7 @@ from qatviz.session.request import (
     NewRunRequest,
     ResumeRequest,
 )
+from qatviz.setting_declaration import Setting
 from qatviz.settings import (
     KINDS,
     OPTIMIZERS,
@@ -30,7 +31,6 @@ from qatviz.settings import (
     RUN_SETTINGS,
     START_SETTINGS,
     RunSettings,
-    Setting,
     quantizer_setting,
     setting_text,
 )

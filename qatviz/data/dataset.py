@@ -8,6 +8,7 @@ import numpy as np
 
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
+from qatviz.safe_text import one_line
 
 # Bytes of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2**20
@@ -87,7 +88,9 @@ class Dataset:
                 f"{self.source}: number of targets per example is {self.y_train.shape[1]} in y_train but "
                 f"{self.y_test.shape[1]} in y_test; expected the same number"
             )
-        object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+        # Names of files and folders, which may be any bytes, or texts in a file: they are shown, printed and exported.
+        object.__setattr__(self, "name", one_line(str(self.name)))
+        object.__setattr__(self, "class_names", tuple(one_line(str(name)) for name in self.class_names))
         for name in ("x_train", "y_train", "x_test", "y_test"):
             view = getattr(self, name).view()
             view.setflags(write=False)

@@ -108,9 +108,9 @@ def code_ticks(codes: np.ndarray, x_range: Range, width: float) -> List[Tick]:
     step = 1
     while step * width / max(high - low, 1e-9) < _CODE_TICK_PX:
         step *= 2
-    shown = [int(code) for code in codes if low <= code <= high]
-    ends = {int(codes[0]), int(codes[-1])}
-    marked = [c for c in shown if c in ends or (c % step == 0 and all(abs(c - end) >= step for end in ends))]
+    first, last = int(codes[0]), int(codes[-1])
+    between = range(-(-(first + step) // step) * step, last - step + 1, step)
+    marked = [code for code in sorted({first, *between, last}) if low <= code <= high]
     return [(float(code), str(code).replace("-", MINUS)) for code in marked]
 
 

@@ -68,12 +68,25 @@ def _total_from(steps: Any) -> Optional[int]:
 
 
 def _scores_from(row: Any) -> Dict[str, float]:
-    scores = {}
-    for way, score in values.mapping(row, "scores").items():
-        # A network that has diverged can have an infinite error, or one that is not a number.
-        is_odd = isinstance(score, float) and not math.isfinite(score)
-        scores[way] = score if is_odd else values.number(score, way)
-    return scores
+    return {way: _score_from(score, way) for way, score in values.mapping(row, "scores").items()}
+
+
+def _score_from(score: Any, what: str) -> float:
+    # A network that has diverged can have an infinite error, or one that is not a number.
+    if isinstance(score, float) and not math.isfinite(score):
+        return score
+    return values.number(score, what)
+
+
+def _outputs_to(outputs: Iterable[Iterable[float]]) -> List[List[float]]:
+    return [list(row) for row in outputs]
+
+
+def _outputs_from(rows: Any) -> Tuple[Tuple[float, ...], ...]:
+    return tuple(
+        tuple(_score_from(score, "output") for score in values.sequence(row, "outputs of a mode"))
+        for row in values.sequence(rows, "outputs")
+    )
 
 
 def _schedule_to(schedule: Optional[Schedule]) -> Optional[List[Any]]:
@@ -188,19 +201,23 @@ class Resumed(Event):
 class Evaluated(Event):
     """Metric on held-out data after ``step`` training steps, evaluated in each of the four quantization modes.
 
-    ``metric`` is a key of `qatviz.metric.METRICS`; in the JSON-able form, ``scores`` has this name.
+    ``metric`` is a key of `qatviz.metric.METRICS`; in the JSON-able form, ``scores`` has this name. ``outputs`` has the
+    metric of each output in each mode, in the order of `qatviz.metric.MODES`, where a regression has several.
     """
 
     scores: Dict[str, float] = field(metadata=_json_form(_same, _scores_from))  # keys: qatviz.metric.MODES
     num_examples: int
     seconds: float
     metric: str = ACCURACY.name
+    outputs: Tuple[Tuple[float, ...], ...] = field(default=(), metadata=_json_form(_outputs_to, _outputs_from))
 
     is_report: ClassVar[bool] = True
 
     def to_dict(self) -> Dict[str, Any]:
         row = super().to_dict()
         row[self.metric] = row.pop("scores")
+        if not self.outputs:
+            del row["outputs"]
         return row
 
 

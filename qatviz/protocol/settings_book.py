@@ -11,6 +11,7 @@ from qatviz.errors import SettingError
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presets import preset_settings
 from qatviz.protocol.events import Change
+from qatviz.setting_declaration import Setting
 from qatviz.settings import (
     ACTIVATIONS,
     KINDS,
@@ -20,7 +21,6 @@ from qatviz.settings import (
     WEIGHTS,
     QuantizerSettings,
     RunSettings,
-    Setting,
     quantizer_setting,
     quantizer_settings,
     run_setting,

@@ -5,7 +5,7 @@ where scale and ``z`` (0 to ``levels``) are searched. With the values sorted and
 the places of its ``levels`` rounding thresholds among them, whatever the number of values.
 """
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -58,7 +58,13 @@ def search(
     tuple of np.ndarray
         Two arrays ``[channels]``, float64 and int64.
     """
-    values = _Values(x, levels)
+    return search_in(_Sorted(x, levels), levels, fixed_z, power_of_two)
+
+
+def search_in(
+    values: "Values", levels: int, fixed_z: Optional[int] = None, power_of_two: bool = False
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the same for values in another form."""
     grids, scales_each = _first(values, levels, fixed_z, power_of_two)
     is_coarse = levels < _MANY_LEVELS
     if not is_coarse:
@@ -76,7 +82,7 @@ def search(
     return grids.scale[:, 0], grids.z[:, 0].astype(np.int64)
 
 
-def _first(values: "_Values", levels: int, fixed_z: Optional[int], power_of_two: bool) -> Tuple[Grids, int]:
+def _first(values: "Values", levels: int, fixed_z: Optional[int], power_of_two: bool) -> Tuple[Grids, int]:
     """Return the grids that are tried first, with several scales for each ``z``, and the number of these.
 
     The last ``z`` is that of minimum and maximum, and the first scale of each the one that holds all values.
@@ -95,7 +101,7 @@ def _first(values: "_Values", levels: int, fixed_z: Optional[int], power_of_two:
     if power_of_two:
         scale = next_power_of_two(whole)[..., None].astype(np.float64) * 0.5 ** np.arange(OCTAVES)
     else:
-        scale = whole[..., None] * (FRACTIONS if fixed_z is None else FINE_FRACTIONS)
+        scale = whole[..., None] * (values.fractions if fixed_z is None else FINE_FRACTIONS)
     z = np.broadcast_to(z[..., None], scale.shape)
     return Grids(scale.reshape(len(low), -1), z.reshape(len(low), -1)), scale.shape[-1]
 
@@ -126,29 +132,55 @@ def _best(grids: Grids, errors: np.ndarray, count: int) -> Tuple[Grids, np.ndarr
     return Grids(scale, z), least
 
 
-class _Values:
-    """The values of each channel, sorted, with their running sums."""
+class Values:
+    """The values of each channel, of which all that is asked is numbers, sums and squares below given thresholds.
 
-    def __init__(self, x: np.ndarray, levels: int):
-        self._levels = levels
-        self._rows = np.sort(x.T, axis=1)
-        rows = self._rows.astype(np.float64)
-        self.low, self.high, self._count = rows[:, 0], rows[:, -1], rows.shape[1]
-        self._sums, self._squares = [
-            np.concatenate([np.zeros((len(rows), 1)), np.cumsum(part, axis=1)], axis=1) for part in (rows, rows**2)
-        ]
-        # All channels in one sorted array: channel c lies between 3c - 1 and 3c + 2, its values between 3c and 3c + 1.
-        self._origin = 3.0 * np.arange(len(rows))[:, None]
-        self._width = np.maximum(self.high - self.low, np.finfo(np.float32).tiny)[:, None]
-        self._flat = self._placed(rows).reshape(-1)
+    Parameters
+    ----------
+    levels : int
+        Number of levels of the grids.
+    is_fine : bool
+        Whether the values between two levels can be taken as evenly spread.
+
+    Attributes
+    ----------
+    low, high : np.ndarray
+        Smallest and largest value of each channel, float64 ``[channels]``.
+    total : sequence of np.ndarray
+        Number, sum and sum of squares of all values, broadcast to ``[channels, 1]``.
+    fractions : np.ndarray
+        Scales that are tried first where ``z`` is searched, as fractions of the one whose grid holds all values.
+    """
+
+    fractions = FRACTIONS
+
+    low: np.ndarray
+    high: np.ndarray
+    total: Sequence[np.ndarray]
+
+    def __init__(self, levels: int, is_fine: bool = False):
+        self._levels, self._is_fine = levels, is_fine
+
+    def places(self, ends: np.ndarray) -> np.ndarray:
+        """Return places of the thresholds ``ends`` ``[channels, n, ends]``, for the following methods."""
+        raise NotImplementedError
+
+    def number_below(self, place: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def sum_below(self, place: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def squares_below(self, place: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
 
     def judged(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
         """Return ``grids`` and the sum of squared errors on each, ``[channels, n]``."""
-        if self._levels >= _MANY_LEVELS and _THRESHOLD_COST * self._levels > self._count:
-            return grids, self._rounded(grids)
+        if self._is_fine:
+            return grids, self.estimates(grids)
         products, squares = self._sums_of_codes(grids)
         # sum((x - scale k)^2) with the codes k.
-        return grids, self._squares[:, -1:] - 2 * grids.scale * products + grids.scale**2 * squares
+        return grids, self.total[2] - 2 * grids.scale * products + grids.scale**2 * squares
 
     def fitted(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
         """Return the grids with the scale that suits their codes best, and the errors with these codes.
@@ -158,7 +190,7 @@ class _Values:
         products, squares = self._sums_of_codes(grids)
         fits = (products > 0) & (squares > 0)
         fitted = np.where(fits, products / np.where(fits, squares, 1), grids.scale)
-        return Grids(fitted, grids.z), self._squares[:, -1:] - np.where(fits, fitted * products, 0)
+        return Grids(fitted, grids.z), self.total[2] - np.where(fits, fitted * products, 0)
 
     def estimates(self, grids: Grids) -> np.ndarray:
         """Return estimates of :meth:`judged`: exact for values that are clipped or rounded to zero.
@@ -167,27 +199,63 @@ class _Values:
         """
         scale, z = grids
         low, high = -z * scale, (self._levels - z) * scale
-        ends = np.stack([low, np.maximum(-scale / 2, low), np.minimum(scale / 2, high), high], axis=-1)
-        place = self._places(ends)
-        below, _, _, above = np.moveaxis(place, -1, 0)
-        sums, squares = self._at(self._sums, place), self._at(self._squares, place)
-        error = squares[..., 0] - 2 * low * sums[..., 0] + low**2 * below
+        place = self.places(np.stack([low, np.maximum(-scale / 2, low), np.minimum(scale / 2, high), high], axis=-1))
+        number, sums, squares = self.number_below(place), self.sum_below(place), self.squares_below(place)
+        error = squares[..., 0] - 2 * low * sums[..., 0] + low**2 * number[..., 0]
         error += squares[..., 2] - squares[..., 1]
-        number = self._count - above
-        error += self._squares[:, -1:] - squares[..., 3] - 2 * high * (self._sums[:, -1:] - sums[..., 3])
-        error += high**2 * number
-        spread = place[..., 1] - place[..., 0] + place[..., 3] - place[..., 2]
+        error += self.total[2] - squares[..., 3] - 2 * high * (self.total[1] - sums[..., 3])
+        error += high**2 * (self.total[0] - number[..., 3])
+        spread = number[..., 1] - number[..., 0] + number[..., 3] - number[..., 2]
         return error + spread * scale**2 / 12
 
     def _sums_of_codes(self, grids: Grids) -> Tuple[np.ndarray, np.ndarray]:
         """Return ``sum(x k)`` and ``sum(k^2)`` with the codes ``k`` on each grid, from the thresholds between codes."""
         codes = np.arange(self._levels) - grids.z[..., None]
-        place = self._places((codes + 0.5) * grids.scale[..., None])
+        place = self.places((codes + 0.5) * grids.scale[..., None])
         highest = self._levels - grids.z
         # At the threshold above k, the code increases by 1 and its square by 2 k + 1.
-        products = highest * self._sums[:, -1:] - self._at(self._sums, place).sum(axis=-1)
-        squares = highest**2 * self._count - ((2 * codes + 1) * place).sum(axis=-1)
+        products = highest * self.total[1] - self.sum_below(place).sum(axis=-1)
+        squares = highest**2 * self.total[0] - ((2 * codes + 1) * self.number_below(place)).sum(axis=-1)
         return products, squares
+
+
+class _Sorted(Values):
+    """Given values, sorted, with their running sums."""
+
+    def __init__(self, x: np.ndarray, levels: int):
+        super().__init__(levels)
+        self._rows = np.sort(x.T, axis=1)
+        rows = self._rows.astype(np.float64)
+        self.low, self.high, self._count = rows[:, 0], rows[:, -1], rows.shape[1]
+        self._sums, self._squares = [
+            np.concatenate([np.zeros((len(rows), 1)), np.cumsum(part, axis=1)], axis=1) for part in (rows, rows**2)
+        ]
+        self.total = (np.float64(self._count), self._sums[:, -1:], self._squares[:, -1:])
+        # All channels in one sorted array: channel c lies between 3c - 1 and 3c + 2, its values between 3c and 3c + 1.
+        self._origin = 3.0 * np.arange(len(rows))[:, None]
+        self._width = np.maximum(self.high - self.low, np.finfo(np.float32).tiny)[:, None]
+        self._flat = self._placed(rows).reshape(-1)
+
+    def judged(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
+        if self._levels >= _MANY_LEVELS and _THRESHOLD_COST * self._levels > self._count:
+            return grids, self._rounded(grids)
+        return super().judged(grids)
+
+    def places(self, ends: np.ndarray) -> np.ndarray:
+        """Return the number of values below each of ``ends``."""
+        shape = ends.shape
+        flat = self._placed(ends.reshape(shape[0], -1)).reshape(-1)
+        found = np.searchsorted(self._flat, flat).reshape(shape[0], -1)
+        return (found - self._count * np.arange(shape[0])[:, None]).reshape(shape)
+
+    def number_below(self, place: np.ndarray) -> np.ndarray:
+        return place
+
+    def sum_below(self, place: np.ndarray) -> np.ndarray:
+        return self._at(self._sums, place)
+
+    def squares_below(self, place: np.ndarray) -> np.ndarray:
+        return self._at(self._squares, place)
 
     def _rounded(self, grids: Grids) -> np.ndarray:
         errors, codes = np.empty(grids.z.shape), np.empty_like(self._rows)
@@ -201,13 +269,6 @@ class _Values:
             codes -= self._rows
             errors[:, index] = np.einsum("cn,cn->c", codes, codes)
         return errors
-
-    def _places(self, ends: np.ndarray) -> np.ndarray:
-        """Return the number of values below each of ``ends`` ``[channels, n, ends]``."""
-        shape = ends.shape
-        flat = self._placed(ends.reshape(shape[0], -1)).reshape(-1)
-        found = np.searchsorted(self._flat, flat).reshape(shape[0], -1)
-        return (found - self._count * np.arange(shape[0])[:, None]).reshape(shape)
 
     def _at(self, sums: np.ndarray, place: np.ndarray) -> np.ndarray:
         return np.take_along_axis(sums, place.reshape(len(place), -1), axis=1).reshape(place.shape)

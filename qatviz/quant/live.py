@@ -19,7 +19,8 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized, fake_quantize
 from qatviz.quant.grid import ChannelGrid, Grid, GridSpec, channel_grid, choose_grid
-from qatviz.quant.live_state import Layout, layout
+from qatviz.quant.live_state import HISTOGRAMS, Layout, layout
+from qatviz.quant.running_histogram import extended
 from qatviz.settings import WEIGHTS
 
 
@@ -69,6 +70,7 @@ class LiveQuantizers:
         self.sources = [weights[self.positions.leaders[group].name] for group in self.positions.weights]
         self._observed_min: Dict[int, List[tf.Tensor]] = {}
         self._observed_max: Dict[int, List[tf.Tensor]] = {}
+        self._observed: Dict[int, List[tf.Tensor]] = {}
         with tf.name_scope("grids"):
             self._all_enabled = self._enabled_in(modes)
             self._enabled = tf.unstack(self._all_enabled, num=len(self.positions.leaders))
@@ -155,6 +157,28 @@ class LiveQuantizers:
         low = [_combine(tf.minimum, self._observed_min[g]) for g in self.positions.activations]
         high = [_combine(tf.maximum, self._observed_max[g]) for g in self.positions.activations]
         return tf.minimum(tf.stack(low), 0.0), tf.maximum(tf.stack(high), 0.0)
+
+    def histogram_updates(self, step: tf.Tensor) -> Dict[str, tf.Tensor]:
+        """Return the arrays of running histograms after this batch, that of training step ``step`` (int32 scalar).
+
+        Those of groups that don't collect are unchanged, and nothing is computed for them.
+        """
+        collect, decay = self._state["collect"], self._state["decay"]
+        number = len(self.positions.activations)
+        columns = [tf.unstack(self._state[name], num=number) for name in HISTOGRAMS]
+        parts = zip(self.positions.activations, self.positions.zero_bins, tf.unstack(collect, num=number))
+        rows = []
+        for (group, zero_bin, is_on), rate, *old in zip(parts, tf.unstack(decay, num=number), *columns):
+            off, on = zip(*[switch(part, is_on) for part in old])
+            counts, zeros, bound = on
+            new = (counts * rate, zeros * rate, bound)
+            for x in self._observed[group]:
+                new = extended(*new, x, shared_constant(zero_bin, np.int32), step)
+            rows.append([merge(pair)[0] for pair in zip(off, new)])
+        updated = [tf.stack(column) for column in zip(*rows)]
+        for tensor, name in zip(updated, HISTOGRAMS):
+            tensor.set_shape(self._state[name].shape)
+        return dict(zip(HISTOGRAMS, updated))
 
     def step_grids(self) -> Tuple[tf.Tensor, tf.Tensor]:
         """Return rows of scale, zero point, minimum, maximum, float32: ``[4, G]`` as a whole, ``[4, C]`` by channel.
@@ -271,6 +295,7 @@ class LiveQuantizers:
         low = shared_constant(0.0) if tensor.nonnegative else tf.raw_ops.Min(input=x, axis=all_axes(x))
         self._observed_min.setdefault(group, []).append(low)
         self._observed_max.setdefault(group, []).append(tf.raw_ops.Max(input=x, axis=all_axes(x)))
+        self._observed.setdefault(group, []).append(x)
 
 
 def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:

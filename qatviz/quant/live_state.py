@@ -14,23 +14,34 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``decay``               f32 [A]     decay of the moving average
 ``track``               f32 [A]     1: the range is updated; 0: it is frozen
 ``widen``               bool [A]    the range is only widened, to the extremes of each batch, instead of averaged
-``range_min``/``_max``  f32 [A]     the moving averages, or the extremes so far
+``collect``             bool [A]    the values are counted in the running histogram
+``range_min``/``_max``  f32 [A]     the moving averages, the extremes so far, or found in the histogram
 ``range_count``         f32 [A]     weight of the batches in the average, 0..1 (see :func:`averaging_rate`)
 ``held_min``/``_max``   f32 [W]     range found by percentile or MSE, or frozen
 ``held_channel_*``      f32 [C]     the same for each channel
+``histogram``           f32 [A, B]  counts of :class:`qatviz.quant.running_histogram.RunningHistogram`
+``histogram_zeros``     f32 [A]     the number of zeros
+``histogram_bound``     f32 [A]     the upper edge; 0 while it is empty
 ======================  ==========  ==================================================================================
+
+A running histogram is empty while another range method is in use. A checkpoint has the three arrays only if one is not,
+so that other checkpoints are small; those of version 0.1.0 lack them.
 """
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.affine import code_bounds
-from qatviz.settings import EXTREMES, FROZEN, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
+from qatviz.quant.histogram_ranges import NUM_BINS, Histogram
+from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
 
 #: Names of the arrays of held ranges.
 HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
+#: Names of the arrays of running histograms, and of the ranges found in them.
+HISTOGRAMS = ("histogram", "histogram_zeros", "histogram_bound")
+RANGES = ("range_min", "range_max")
 
 
 class Layout(NamedTuple):
@@ -45,6 +56,7 @@ class Layout(NamedTuple):
     activations: Tuple[int, ...]
     channels: Tuple[slice, ...]
     leaders: Tuple[QuantizedTensor, ...]  # the first tensor of each group
+    zero_bins: Tuple[int, ...]  # of the histogram of each group of activations
 
     @property
     def num_channels(self) -> int:
@@ -64,7 +76,11 @@ def layout(plan: QuantizationPlan) -> Layout:
     for group in weights:
         channels.append(slice(start, start + leaders[group].num_channels))
         start = channels[-1].stop
-    return Layout(tuple(group_of), weights, activations, tuple(channels), leaders)
+    zero_bins = [
+        0 if all(plan.tensors[index].nonnegative for index in plan.groups[group]) else NUM_BINS // 2
+        for group in activations
+    ]
+    return Layout(tuple(group_of), weights, activations, tuple(channels), leaders, tuple(zero_bins))
 
 
 def initial_ranges(positions: Layout) -> Dict[str, np.ndarray]:
@@ -81,6 +97,23 @@ def initial_ranges(positions: Layout) -> Dict[str, np.ndarray]:
     return {name: np.zeros(size, np.float32) for name, size in shapes.items()}
 
 
+def empty_histograms(positions: Layout) -> Dict[str, np.ndarray]:
+    """Return the arrays of running histograms without values."""
+    number = len(positions.activations)
+    return dict(zip(HISTOGRAMS, (np.zeros([number, NUM_BINS], np.float32), *np.zeros([2, number], np.float32))))
+
+
+def histogram_at(positions: Layout, arrays: Mapping[str, np.ndarray], rank: int) -> Histogram:
+    """Return the running histogram of the activation group at ``rank`` in ``arrays``."""
+    counts, zeros, bound = [arrays[name][rank] for name in HISTOGRAMS]
+    return Histogram(counts.astype(np.float64), float(zeros), float(bound), positions.zero_bins[rank])
+
+
+def uses_histogram(positions: Layout, settings: Sequence[QuantizerSettings]) -> np.ndarray:
+    """Return whether the range of each activation group is found in its running histogram, bool ``[A]``."""
+    return np.array([settings[group].range_method in HISTOGRAM_METHODS for group in positions.activations], bool)
+
+
 def settings_arrays(
     positions: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int
 ) -> Dict[str, np.ndarray]:
@@ -95,7 +128,11 @@ def settings_arrays(
         "any_per_channel": np.array(per_channel.any()),
         "hold": np.array([run.freeze_ranges or s.range_method != MIN_MAX for s in weights], bool),
         "decay": np.array([s.ema_decay for s in activations], np.float32),
-        "track": np.array([not run.freeze_ranges and s.range_method != FROZEN for s in activations], np.float32),
+        "track": np.array(
+            [not run.freeze_ranges and s.range_method not in (FROZEN, *HISTOGRAM_METHODS) for s in activations],
+            np.float32,
+        ),
+        "collect": uses_histogram(positions, settings) & (not run.freeze_ranges),
         "widen": np.array([not run.freeze_ranges and s.range_method == EXTREMES for s in activations], bool),
     }
 

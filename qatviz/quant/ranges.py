@@ -1,7 +1,8 @@
 """Range methods for weights (percentile, least squared error), in NumPy.
 
 They are too expensive for every training step, so the ranges are computed at intervals and stored in the ``held_*``
-arrays of :mod:`qatviz.quant.live_state`. Arrays are ``[n, channels]``, with a range for each channel.
+arrays of :mod:`qatviz.quant.live_state`. Arrays are ``[n, channels]``, with a range for each channel. For activations,
+the same methods work on histograms (:mod:`qatviz.quant.histogram_ranges`).
 """
 
 from typing import Tuple
@@ -10,7 +11,8 @@ import numpy as np
 
 from qatviz.quant import least_error
 from qatviz.quant.affine import LARGEST_SCALE, SMALLEST_SCALE, code_bounds
-from qatviz.settings import MSE, PERCENTILE, QuantizerSettings
+from qatviz.quant.histogram_ranges import histogram_of, range_in
+from qatviz.settings import KL, MSE, PERCENTILE, QuantizerSettings
 
 Range = Tuple[np.ndarray, np.ndarray]
 
@@ -21,11 +23,15 @@ _SEARCHED = float(SMALLEST_SCALE) * 2**10, float(LARGEST_SCALE) / 4
 
 
 def find_range(x: np.ndarray, settings: QuantizerSettings) -> Range:
-    """Return the range by the method of ``settings``: percentile, least squared error, or minimum and maximum."""
+    """Return the range by the method of ``settings``: percentile, MSE, KL, or else minimum and maximum."""
     if settings.range_method == PERCENTILE:
         return percentile_range(x, settings.percentile)
     if settings.range_method == MSE:
         return mse_range(x, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
+    if settings.range_method == KL:
+        found = [range_in(histogram_of(column), settings) for column in x.T]
+        low, high = np.array(found, np.float32).T
+        return low, high
     return min_max_range(x)
 
 

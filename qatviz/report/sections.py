@@ -60,9 +60,13 @@ def _scores(run: RunData) -> Content:
     name = metric.heading.partition(" (")[0]
     caption = f"{name} in float and quantized"
     caption += f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else ""
-    return table(
+    scores = table(
         caption, heads, [[f"{row['step']:,}"] + [metric.text(row[mode]) for mode in MODES] for row in chosen], "scores"
     )
+    if not run.outcome.outputs:
+        return scores
+    caption = f"{name} by output after step {found[-1]['step']:,}"
+    return join(scores, table(caption, ["Output", *heads[1:]], metric.output_rows(run.outcome.outputs), "scores"))
 
 
 def facts_of(run: RunData) -> Markup:

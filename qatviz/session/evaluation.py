@@ -89,6 +89,8 @@ class SettingsEvaluation(NamedTuple):
         Differences from the settings of the state.
     recorded : dict or None
         The newest evaluation of the run up to this state, and its ``step``; None without one.
+    outputs : tuple of tuple of float
+        Results by mode and output where a regression has several outputs.
     """
 
     checkpoint: str
@@ -98,15 +100,18 @@ class SettingsEvaluation(NamedTuple):
     num_examples: int
     changes: Tuple[Change, ...]
     recorded: Optional[Dict[str, Any]] = None
+    outputs: Tuple[Tuple[float, ...], ...] = ()
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
         recorded = self.recorded
+        by_output = {mode: [finite(score) for score in row] for mode, row in zip(MODES, self.outputs)}
         return {
             "checkpoint": self.checkpoint,
             "step": self.step,
             "metric": self.metric.name,
             self.metric.name: _finite(self.scores),
+            **({self.metric.name + "_by_output": by_output} if by_output else {}),
             "num_examples": self.num_examples,
             "changes": [asdict(change) for change in self.changes],
             "recorded": None if recorded is None else {"step": recorded["step"], self.metric.name: _finite(recorded)},
@@ -172,6 +177,7 @@ def evaluate_changes(
         result.num_examples,
         differences,
         recorded[-1] if recorded else None,
+        result.outputs,
     )
 
 

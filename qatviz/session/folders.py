@@ -3,24 +3,35 @@
 import os
 import time
 
+from qatviz.errors import SettingError
+
 #: Environment variable with the path of another folder.
 RUNS_VARIABLE = "QATVIZ_RUNS"
 
 
 def runs_folder() -> str:
-    """Return ``$QATVIZ_RUNS``, else the folder "runs" in the program's user data directory."""
+    """Return ``$QATVIZ_RUNS``, else the folder "runs" in the program's user data directory.
+
+    Raises
+    ------
+    SettingError
+        If the user has no home directory.
+    """
     if os.environ.get(RUNS_VARIABLE):
         return os.environ[RUNS_VARIABLE]
     import platformdirs
 
-    return os.path.join(platformdirs.user_data_dir("qatviz", appauthor=False), "runs")
+    folder = platformdirs.user_data_dir("qatviz", appauthor=False)
+    if folder.startswith("~"):
+        raise SettingError(
+            f"there is no home directory in which to record the run: expected the path of a folder in {RUNS_VARIABLE}"
+        )
+    return os.path.join(folder, "runs")
 
 
 def new_run_directory(network: str) -> str:
-    """Return the path of a new directory, named after the time and the network."""
-    folder = runs_folder()
-    os.makedirs(folder, exist_ok=True)
-    stem = os.path.join(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{network}")
+    """Return the path of a new directory, named after the time and the network; the run's record creates it."""
+    stem = os.path.join(runs_folder(), f"{time.strftime('%Y%m%d-%H%M%S')}-{network}")
     path, number = stem, 1
     while os.path.exists(path):
         number += 1

@@ -1,13 +1,15 @@
 """Prepared runs, ready to be started or shown, and notices about them."""
 
-from typing import Callable, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple
 
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.run_handle import RunHandle
+
+if TYPE_CHECKING:  # it imports data, Keras and records, which would delay the window
+    from qatviz.telemetry.outcome import Outcome
 
 
 class Notice(NamedTuple):
@@ -61,5 +63,5 @@ class Prepared(NamedTuple):
     directory: str = ""
     log: Tuple[LoggedEvent, ...] = ()
     snapshots: Tuple[Snapshot, ...] = ()
-    outcome: Optional[Outcome] = None
+    outcome: Optional["Outcome"] = None
     notices: Tuple[Notice, ...] = ()

@@ -9,9 +9,10 @@ from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import command_text, non_finite_text, restore_text
 from qatviz.protocol import events
+from qatviz.safe_text import escaped
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome
-from qatviz.terminal import escaped
+from qatviz.terminal import print_line, writing
 
 #: Seconds between two lines if there is no terminal.
 LINE_INTERVAL_S = 5.0
@@ -68,7 +69,7 @@ class Lines(Silent):
         self._next = time.monotonic() + LINE_INTERVAL_S
 
     def line(self, text: str) -> None:
-        print(escaped(text), file=sys.stderr, flush=True)
+        print_line(text, "stderr")
 
     def update(self, outcome: Outcome) -> None:
         if not self._next or outcome.loss is None:
@@ -92,21 +93,26 @@ class Bar(Silent):
         self._bar: Any = None
 
     def begin(self) -> None:
-        self._bar = self._tqdm(file=sys.stderr, desc="starting TensorFlow", bar_format="{desc} {elapsed}", leave=False)
+        with writing("stderr"):
+            self._bar = self._tqdm(
+                file=sys.stderr, desc="starting TensorFlow", bar_format="{desc} {elapsed}", leave=False
+            )
 
     def started(self) -> None:
         self.close()
-        self._bar = self._tqdm(
-            file=sys.stderr,
-            desc=self.name,
-            initial=self.first,
-            total=self.total,
-            dynamic_ncols=True,
-            bar_format=_ENDLESS if self.total is None else _BAR,
-        )
+        with writing("stderr"):
+            self._bar = self._tqdm(
+                file=sys.stderr,
+                desc=self.name,
+                initial=self.first,
+                total=self.total,
+                dynamic_ncols=True,
+                bar_format=_ENDLESS if self.total is None else _BAR,
+            )
 
     def line(self, text: str) -> None:
-        self._tqdm.write(escaped(text), file=sys.stderr)
+        with writing("stderr"):
+            self._tqdm.write(escaped(text), file=sys.stderr)
 
     def update(self, outcome: Outcome) -> None:
         if outcome.loss is not None:
@@ -116,11 +122,13 @@ class Bar(Silent):
             if rate and self.total is not None:
                 left = self._tqdm.format_interval((self.total - outcome.step) / rate) + " left, "
             self._bar.set_postfix_str(left + summary(outcome, rate), refresh=False)
-        self._bar.refresh()
+        with writing("stderr"):
+            self._bar.refresh()
 
     def close(self) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with writing("stderr"):
+                self._bar.close()
 
 
 class Rate:

@@ -16,6 +16,7 @@ from qatviz.metric import check_task
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.session.changes import TimedChange
+from qatviz.setting_declaration import Setting
 from qatviz.settings import (
     ACTIVATIONS,
     KINDS,
@@ -25,7 +26,6 @@ from qatviz.settings import (
     START_SETTINGS,
     WEIGHTS,
     RunSettings,
-    Setting,
     quantizer_setting,
 )
 
@@ -42,6 +42,17 @@ _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 _Check = Callable[[], Any]
 
 
+#: Types of a field's value and their description, by the annotation of the field; others are checked by its own check.
+_TYPES: Dict[Any, Tuple[Any, str]] = {
+    str: ((str, os.PathLike), "text"),
+    Optional[str]: ((str, os.PathLike, type(None)), "text"),
+    bool: (bool, "True or False"),
+    RunSettings: (RunSettings, "RunSettings"),
+    Mapping[str, Any]: (Mapping, "values by name"),
+    Tuple[TimedChange, ...]: (tuple, "a tuple of changes"),
+}
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """Base class of all requests."""
@@ -52,7 +63,11 @@ class RunRequest:
     def problems(self) -> Dict[str, QatvizError]:
         """Return the errors that can be found without reading files, by the name of the field."""
         found: Dict[str, QatvizError] = {}
-        for name, check in self._checks():
+        for f in fields(self):
+            types, expected = _TYPES.get(f.type, (object, ""))
+            if not isinstance(getattr(self, f.name), types):
+                found[f.name] = _refused(f.name, getattr(self, f.name), expected)
+        for name, check in () if found else self._checks():  # they rely on the types
             try:
                 with about(name):
                     check()
@@ -78,6 +93,8 @@ class RunRequest:
         SettingError
             If there is no such kind of request or field, or a value is of another type.
         """
+        if not isinstance(row, Mapping):
+            raise SettingError(f"the request is {row!r}: expected the form that to_dict returns")
         request = REQUESTS.get(str(row.get("kind")))
         if request is None:
             raise _refused("kind", row.get("kind"), "one of " + ", ".join(REQUESTS))
@@ -455,14 +472,20 @@ def _to_json(value: Any) -> Any:
 def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
     try:
         if name == "changes":
-            return tuple(
-                TimedChange(row["step"], tuple((path, new) for path, new in row["assignments"])) for row in value
-            )
+            return tuple(_timed_change(row["step"], row["assignments"]) for row in value)
         if name == "run" and request is NewRunRequest:
             with about(name):
                 return RunSettings(**value)
         if name in (WEIGHTS, ACTIVATIONS, "run"):
             return dict(value)
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise SettingError.of_field(name, f"is {value!r}: expected the form that to_dict returns") from error
     return NO_LIMIT if name == "steps" and value == "inf" else value
+
+
+def _timed_change(step: Any, assignments: Any) -> TimedChange:
+    pairs = tuple((path, new) for path, new in assignments)
+    is_step = step is None or (isinstance(step, int) and not isinstance(step, bool) and step >= 0)
+    if not is_step or not all(isinstance(path, str) for path, _ in pairs):
+        raise ValueError(f"a change at step {step!r}")
+    return TimedChange(step, pairs)

@@ -1,22 +1,23 @@
 """Following of a run in a terminal until its end, with a clean stop on signals."""
 
+import contextlib
 import signal
 import threading
 from typing import Any, Dict, List, Optional
 
+from qatviz.errors import OutputError
 from qatviz.protocol import events
 from qatviz.session.progress import Silent, event_line
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.run_handle import RunHandle
+from qatviz.terminal import stop_signals
 
 #: Seconds between two reads of a run.
 READ_INTERVAL_S = 0.1
 
 
 class StopSignals:
-    """Context in which the first Ctrl-C or SIGTERM sets ``received``; a second one ends the process at once."""
-
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    """Context in which the first of the `stop_signals` sets ``received``; a second one ends the process at once."""
 
     def __init__(self) -> None:
         self.received = ""
@@ -24,7 +25,7 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
-            self._before = {number: signal.signal(number, self._on_signal) for number in self._SIGNALS}
+            self._before = {number: signal.signal(number, self._on_signal) for number in stop_signals()}
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -33,8 +34,10 @@ class StopSignals:
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         self.received = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        for each in self._SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        for each in self._before:
+            # Several processes may report the same end of a terminal, and nobody is there to ask for a quick end.
+            is_hangup = each not in (signal.SIGINT, signal.SIGTERM)
+            signal.signal(each, signal.SIG_IGN if is_hangup else signal.SIG_DFL)
 
 
 class Watch:
@@ -52,7 +55,7 @@ class Watch:
     Attributes
     ----------
     stopped_by : str
-        ``Ctrl-C``, ``SIGTERM``, or empty.
+        ``Ctrl-C``, ``SIGTERM``, ``SIGHUP``, or empty.
     failed, non_finite, record_failed : event or None
         The errors of the run.
     """
@@ -84,7 +87,9 @@ class Watch:
     def _stop(self, signal_name: str) -> None:
         self.stopped_by = signal_name
         self._run.request_stop()
-        self._progress.line(f"{signal_name}: stopping; a second one quits at once")
+        second = "Ctrl-C" if signal_name == "SIGHUP" else "a second one"
+        with contextlib.suppress(OutputError):  # the terminal may have gone
+            self._progress.line(f"{signal_name}: stopping; {second} quits at once")
 
     def _process(self, news: List[Any]) -> None:
         for item in news:

@@ -43,6 +43,8 @@ class Outcome:
     snapshot : Snapshot or None
     evaluations : list of dict
         ``step``, and the metric by the modes of :data:`qatviz.metric.MODES`.
+    outputs : tuple of tuple of float
+        The newest of them by mode and output, where a regression has several outputs.
     timeline : list of (int, SettingsBook)
         Each step at which settings changed, with the settings from then on; steps ascend.
     ending : str
@@ -56,6 +58,7 @@ class Outcome:
         self.loss: Optional[float] = None
         self.snapshot: Optional[Snapshot] = None
         self.evaluations: List[Dict[str, Any]] = []
+        self.outputs: Tuple[Tuple[float, ...], ...] = ()
         self.timeline: List[Tuple[int, SettingsBook]] = []
         self.ending = ""
         self._log = Timeline()
@@ -88,7 +91,7 @@ class Outcome:
         elif isinstance(event, _BEGINNINGS):
             self.ending = ""
         if moved:  # the set of surviving events has changed
-            self.evaluations, self.timeline = [], []
+            self.evaluations, self.timeline, self.outputs = [], [], ()
             for logged, book in zip(self._log.log, self._books):
                 if logged.survives:
                     self._note(logged.event, book)
@@ -99,6 +102,7 @@ class Outcome:
         """Update the outcome with a surviving event and the settings after it."""
         if isinstance(event, events.Evaluated):
             self.evaluations.append({"step": event.step, **event.scores})
+            self.outputs = event.outputs
         elif isinstance(event, _CHANGING):
             self.timeline = [known for known in self.timeline if known[0] < event.step] + [(event.step, book)]
 
@@ -139,6 +143,12 @@ class Outcome:
             rows.append(row)
         return rows
 
+    def _by_output(self) -> Dict[str, Any]:
+        """Return the metric by mode and output where a regression has several."""
+        rows = zip(MODES, self.outputs)
+        by_mode = {mode: [finite(score) for score in row] for mode, row in rows}
+        return {self.metric.name + "_by_output": by_mode} if by_mode else {}
+
     def to_dict(self) -> Dict[str, Any]:
         """Return the result in a JSON-able form; numbers that are not finite become None."""
         evaluation = self.evaluations[-1] if self.evaluations else {}
@@ -150,6 +160,7 @@ class Outcome:
             "metric": self.metric.name,
             self.metric.name: {mode: finite(evaluation.get(mode)) for mode in MODES},
             self.metric.name + "_step": evaluation.get("step"),
+            **self._by_output(),
             "ending": self.ending,
             "events": self.changes,
             "tensors": self.tensors(),

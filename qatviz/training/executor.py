@@ -148,7 +148,7 @@ class CommandExecutor:
         now = time.perf_counter()
         self._recovery.schedule_soon(now)
         if book.quantizers != before.book.quantizers:  # show the effect of the change
-            self._measuring.is_snapshot_wanted = self._control.is_paused
+            self._measuring.is_snapshot_wanted = True
             self._measuring.schedule_soon()
         self._checkpointer.shorten_interval(now, book.run.checkpoint_interval)
 

@@ -10,7 +10,7 @@ can thus be spread over many training steps, yet apply to one state.
 """
 
 import contextlib
-from typing import Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -82,6 +82,8 @@ class TrainingGraph:
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
         self._objective = OBJECTIVES[dataset.task]
+        self._callables: Dict[str, Callable[..., Any]] = {}
+        self._uses_histograms = False
         self._examples = {"train": len(dataset.x_train), "test": len(dataset.x_test)}
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
@@ -111,8 +113,11 @@ class TrainingGraph:
         ------
         NonFiniteLoss
         """
+        run = self._step
+        if self._settings_now["collect"].any():
+            run = self._prepared("step", self._collecting_fetches, self._step_feeds)
         try:
-            _, loss, *measures = self._step(indices, step)
+            _, loss, *measures = run(indices, step)
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and _FINITE in error.op.name:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
@@ -129,6 +134,28 @@ class TrainingGraph:
         self._load_settings(self._session, in_float)
         self._calibrate(indices, 0)
         self._load_settings(self._session, self._settings_now)
+
+    def collect(self, batches: Sequence[Tuple[int, np.ndarray]], which: np.ndarray) -> None:
+        """Count the activations of batches, each a step and its examples, in running histograms, without training.
+
+        ``which`` (bool ``[A]``) are the groups that are counted.
+        """
+        collect = self._prepared("collect", self._collect_op, self._step_feeds)
+        self._load_settings(self._session, dict(self._settings_now, collect=which))
+        for step, indices in batches:
+            collect(indices, step)
+        self._load_settings(self._session, self._settings_now)
+
+    def read_histograms(self) -> Arrays:
+        """Return a copy of the arrays of running histograms and of the ranges of activations."""
+        names = (*live_state.HISTOGRAMS, *live_state.RANGES)
+        read = self._prepared("read_histograms", [self._values[name] for name in names])
+        return {name: np.array(value) for name, value in zip(names, read())}
+
+    def write_histograms(self, arrays: Arrays) -> None:
+        """Set the arrays that :meth:`read_histograms` returns."""
+        self._load_histograms(self._session, arrays)
+        self._load_ranges(self._session, arrays)
 
     def read_weights(self) -> List[np.ndarray]:
         """Return the input of every weight quantizer (float, batch norm folded in) in the order of the layout."""
@@ -148,6 +175,7 @@ class TrainingGraph:
         arrays["hyper"] = np.array([getattr(run, name) for name in optimizers.HYPERPARAMETERS], np.float32)
         arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
         self._settings_now = arrays
+        self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
         self._load_settings(self._session, arrays)
 
     def initial_state(self, run: RunSettings, parameters: Optional[Arrays] = None) -> Arrays:
@@ -159,18 +187,23 @@ class TrainingGraph:
         return dict(parameters, **slots, **live_state.initial_ranges(self.layout))
 
     def read_state(self) -> Arrays:
-        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges."""
+        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms in use."""
         # A fetched CPU variable may share its buffer with the variable.
-        return {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
+        state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
+        return {**state, **self.read_histograms()} if self._uses_histograms else state
 
     def write_state(self, arrays: Arrays) -> None:
-        """Set parameters, optimizer slots and ranges, in one call."""
+        """Set parameters, optimizer slots, ranges and running histograms, which are empty if ``arrays`` lacks them."""
         self._load_state(self._session, arrays)
+        self._load_histograms(self._session, {**live_state.empty_histograms(self.layout), **arrays})
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
-        wanted = {key: self._live[key] for key in self._load_state.names}
+        names = self._load_state.names
+        if any(key in arrays for key in live_state.HISTOGRAMS):
+            names += live_state.HISTOGRAMS
+        wanted = {key: self._live[key] for key in names}
         for key in sorted({*wanted, *arrays}):
             expected = f"{wanted[key].dtype.name} {wanted[key].shape}" if key in wanted else "nothing"
             found = f"{arrays[key].dtype} {arrays[key].shape}" if key in arrays else "nothing"
@@ -197,13 +230,13 @@ class TrainingGraph:
             if restore_previous:
                 self._republish(*before)
 
-    def total_score(self, indices: np.ndarray, weights: bool, activations: bool) -> float:
-        """Return the sum of the metric's scores over the held-out examples ``indices``.
+    def total_scores(self, indices: np.ndarray, weights: bool, activations: bool) -> np.ndarray:
+        """Return sums of the metric's scores over the held-out examples ``indices``, float64.
 
-        The score of an example is its squared error, or 1 if it is classified correctly. The published state is
-        evaluated, with ``weights`` and ``activations`` quantized as given.
+        The score of an example is the squared error of each output, or 1 if it is classified correctly. The published
+        state is evaluated, with ``weights`` and ``activations`` quantized as given.
         """
-        return float(self._evaluate(indices, weights, activations))
+        return np.array(self._evaluate(indices, weights, activations), np.float64)
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
@@ -259,22 +292,27 @@ class TrainingGraph:
         )
         run_settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)
         run_settings["freeze_batch_norm"] = np.array(False)
+        histograms = live_state.empty_histograms(self.layout)
         live = {
-            name: StateVariable(name, value.dtype, value.shape) for name, value in {**state, **run_settings}.items()
+            name: StateVariable(name, value.dtype, value.shape)
+            for name, value in {**state, **run_settings, **histograms}.items()
         }
         self._live = live
         self._load_state = Loader(live, sorted(state))
         self._load_settings = Loader(live, sorted(run_settings))
         self._load_held = Loader(live, live_state.HELD)
+        self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
         self._build_training(live, batch_size, telemetry)
-        slotless = [name for name in live if "|" not in name and name != "hyper"]
+        unused = {"hyper", "collect", *live_state.HISTOGRAMS}
+        slotless = [name for name in live if "|" not in name and name not in unused]
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in slotless})
 
     def _build_training(self, live: Variables, batch_size: int, telemetry: bool) -> None:
         self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
         self._step_number = tf.placeholder(tf.int32, [], "step")
+        self._step_feeds = [self._indices, self._step_number]
         images = self._images("x_train", self._indices)
         labels = self._data["y_train"].gather(self._indices)
         values = self._values
@@ -296,14 +334,18 @@ class TrainingGraph:
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
         hyper = dict(zip(optimizers.HYPERPARAMETERS, tf.unstack(values["hyper"], num=len(optimizers.HYPERPARAMETERS))))
         updates = dict(lowered.updates, **lowered.quantizers.range_updates())
+        histograms = lowered.quantizers.histogram_updates(self._step_number)
+        self._collect_op = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
             operations = optimizers.apply(self._optimizer, live, gradients, hyper)
             operations += [live[name].assign(value) for name, value in updates.items()]
+            collecting = [live[name].assign(value) for name, value in histograms.items()]
         measures = []
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
             measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors)]
         self._train_fetches = [tf.group(*operations), loss, *measures]
+        self._collecting_fetches = [tf.group(*operations, *collecting), loss, *measures]
         low, high = lowered.quantizers.observed_ranges()
         self._calibrate_op = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
         self._weight_sources = lowered.quantizers.sources
@@ -321,7 +363,7 @@ class TrainingGraph:
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
         self._eval_logits = lowered.logits
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
-        self._eval_fetch = self._objective.total_score(lowered.logits, self._data["y_test"].gather(indices))
+        self._eval_fetch = self._objective.total_scores(lowered.logits, self._data["y_test"].gather(indices))
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
@@ -341,6 +383,15 @@ class TrainingGraph:
         self._code_variables = dict(previous, known=known)
         self._load_codes = Loader(self._code_variables, self._code_variables)
 
+    def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
+        """Return a callable of running histograms, made when first used.
+
+        Most runs use none, and TensorFlow compiles the part of the graph that each callable runs.
+        """
+        if name not in self._callables:
+            self._callables[name] = self._session.make_callable(fetches, list(feeds))
+        return self._callables[name]
+
     def _is_trained(self, name: str) -> bool:
         return is_trainable(name) and name not in self._fixed
 
@@ -354,8 +405,8 @@ class TrainingGraph:
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )
-        self._step = session.make_callable(self._train_fetches, [self._indices, self._step_number])
-        self._calibrate = session.make_callable(self._calibrate_op, [self._indices, self._step_number])
+        self._step = session.make_callable(self._train_fetches, self._step_feeds)
+        self._calibrate = session.make_callable(self._calibrate_op, self._step_feeds)
         self._read_weights = session.make_callable(self._weight_sources)
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])
         self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])

@@ -3,6 +3,8 @@
 import time
 from typing import Any, Callable, List, Optional, Tuple
 
+import numpy as np
+
 from qatviz.data import BatchSchedule
 from qatviz.protocol.branches import BranchCursor, BranchPoint
 from qatviz.protocol.events import Event, SettingsActivated
@@ -12,7 +14,19 @@ from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.training.graph import TrainingGraph
-from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_change, held_ranges
+from qatviz.training.range_policy import (
+    KEEP,
+    actions_at_step,
+    actions_on_change,
+    held_ranges,
+    histograms_on_change,
+    ranges_found,
+    searched_at_step,
+    searched_on_change,
+)
+
+#: Number of batches before a change of the range method from which the first range is found.
+CALIBRATION_BATCHES = 8
 
 
 class LiveRun:
@@ -52,7 +66,7 @@ class LiveRun:
         graph.write_state(start.arrays if start else graph.initial_state(self.book.run, spec.parameters))
         if start is None:
             graph.calibrate(self._batches.indices(0))
-            self._update_held_ranges(actions_on_change(self._layout, None, self.book))
+            self._adopt_ranges(None)
 
     def train_step(self) -> Tuple[float, Any]:
         """Run one training step; return its loss and raw measures.
@@ -67,6 +81,7 @@ class LiveRun:
             self._activate()
         if self.step:
             self._update_held_ranges(actions_at_step(self._layout, self.book, self.step))
+            self._update_found_ranges(searched_at_step(self._layout, self.book, self.step))
         result = self.graph.step(self._batches.indices(self.step), self.step)
         self.step += 1
         self.seconds += time.perf_counter() - started
@@ -76,7 +91,7 @@ class LiveRun:
         """Apply ``book`` before the next training step; return whether ranges were captured or searched."""
         old, self.book = self.book, book
         self._write_settings()
-        return self._update_held_ranges(actions_on_change(self._layout, old, book))
+        return self._adopt_ranges(old)
 
     def capture(self, name: str, reason: SaveReason) -> RunState:
         """Return a copy of the current state."""
@@ -116,6 +131,26 @@ class LiveRun:
         ]
         self._write_settings()
         self.emit(SettingsActivated(self.step, tuple(names)))
+
+    def _adopt_ranges(self, old: Optional[SettingsBook]) -> bool:
+        """Capture, search and collect what a change of settings requires; return whether any state has changed."""
+        have_changed = self._update_held_ranges(actions_on_change(self._layout, old, self.book))
+        if not any(live_state.uses_histogram(self._layout, b.quantizers).any() for b in (old, self.book) if b):
+            return have_changed
+        arrays = self.graph.read_histograms()
+        histograms, needed = histograms_on_change(self._layout, old, self.book, arrays)
+        self.graph.write_histograms({**arrays, **histograms})
+        if needed.any():
+            steps = range(max(0, self.step - CALIBRATION_BATCHES), max(self.step, 1))
+            self.graph.collect([(step, self._batches.indices(step)) for step in steps], needed)
+        self._update_found_ranges(searched_on_change(self._layout, old, self.book) | needed)
+        return True
+
+    def _update_found_ranges(self, searched: np.ndarray) -> None:
+        """Search the ranges of activations in their histograms."""
+        if searched.any():
+            arrays = self.graph.read_histograms()
+            self.graph.write_histograms({**arrays, **ranges_found(self._layout, self.book, searched, arrays)})
 
     def _update_held_ranges(self, actions: List[int]) -> bool:
         """Capture or search held ranges; return whether any has changed."""

@@ -1,7 +1,7 @@
 """Measurement of the current state: snapshots with histograms, and evaluations on held-out data."""
 
 import time
-from typing import Any, Callable, Dict, Iterator, Optional, Set
+from typing import Any, Callable, Dict, Iterator, Optional, Set, Tuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Measuring:
     Attributes
     ----------
     is_snapshot_wanted : bool
-        True if a paused run should take another snapshot, because settings have changed since the last one.
+        True if settings have changed since the last snapshot: another one should not wait for the next training step.
     """
 
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
@@ -63,7 +63,7 @@ class Measuring:
         return not self._is_rare and phase(self._live.step) != self._phase
 
     def schedule_soon(self) -> None:
-        """Schedule a snapshot after a change: after the next step; at the interval, if the user wants them rarely."""
+        """Schedule a snapshot after a change: at once; at the interval, if the user wants them rarely."""
         self._pace.schedule_soon(self._live.book.run.snapshot_interval if self._is_rare else 0.0)
 
     @property
@@ -159,6 +159,7 @@ class Evaluation:
         self._graph, self._metric, self._num_examples, self._step = graph, metric, num_examples, step
         self._piece, self._seconds = piece_size(graph.network), 0.0
         self._scores: Dict[str, float] = {}
+        self._outputs: Tuple[Tuple[float, ...], ...] = ()
         self.num_pieces, self.pieces_done = len(EVALUATIONS) * -(-num_examples // self._piece), 0
         graph.publish()
         self._pieces = self._run()
@@ -171,18 +172,20 @@ class Evaluation:
         self._seconds += time.perf_counter() - started
         if not done:
             return None
-        return Evaluated(self._step, dict(self._scores), self._num_examples, self._seconds, self._metric.name)
+        outputs = self._outputs if len(self._outputs[0]) > 1 else ()
+        return Evaluated(self._step, dict(self._scores), self._num_examples, self._seconds, self._metric.name, outputs)
 
     def _run(self) -> Iterator[bool]:
         last = list(EVALUATIONS)[-1]
         for name, (weights, activations) in EVALUATIONS.items():
-            total = 0.0
+            total = np.zeros(1)
             for start in range(0, self._num_examples, self._piece):
                 end = min(start + self._piece, self._num_examples)
-                total += self._graph.total_score(np.arange(start, end, dtype=np.int32), weights, activations)
+                total = total + self._graph.total_scores(np.arange(start, end, dtype=np.int32), weights, activations)
                 if end < self._num_examples:
                     yield False
-            self._scores[name] = self._metric.of_mean(total / self._num_examples)
+            self._scores[name] = self._metric.of_mean(float(total.mean()) / self._num_examples)
+            self._outputs += (tuple(self._metric.of_mean(float(part) / self._num_examples) for part in total),)
             yield name == last
 
 

@@ -17,8 +17,9 @@ class Objective(NamedTuple):
     ----------
     loss : callable (outputs, labels) -> tf.Tensor
         float32 scalar.
-    total_score : callable (outputs, labels) -> tf.Tensor
-        Scalar: sum over the examples of the score whose mean determines the metric, see `qatviz.metric.Metric.of_mean`.
+    total_scores : callable (outputs, labels) -> tf.Tensor
+        ``[n]``: sums over the examples of the score whose mean determines the metric, see
+        `qatviz.metric.Metric.of_mean`; one for each output of a regression, whose mean is the score of all.
     baseline_loss : callable (Dataset) -> float
         Loss on the training data of the best constant prediction.
     observes_labels : bool
@@ -28,7 +29,7 @@ class Objective(NamedTuple):
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    total_score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    total_scores: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     baseline_loss: Callable[[Dataset], float]
     observes_labels: bool = False
 
@@ -39,7 +40,7 @@ def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def _count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
-    return tf.count_nonzero(tf.equal(predicted, labels), dtype=tf.int32)
+    return tf.reshape(tf.count_nonzero(tf.equal(predicted, labels), dtype=tf.int32), [1])
 
 
 def _squared_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -47,9 +48,9 @@ def _squared_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(outputs - targets))
 
 
-def _total_squared_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+def _total_squared_errors(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     # float32 is not precise enough for the sum of squares of large numbers over all held-out examples.
-    return tf.reduce_sum(tf.reduce_mean(tf.square(tf.cast(outputs - targets, tf.float64)), axis=1))
+    return tf.reduce_sum(tf.square(tf.cast(outputs - targets, tf.float64)), axis=0)
 
 
 def _variance(dataset: Dataset) -> float:
@@ -59,5 +60,5 @@ def _variance(dataset: Dataset) -> float:
 
 OBJECTIVES = {
     CLASSIFICATION: Objective(_cross_entropy, _count_correct, lambda dataset: math.log(dataset.num_classes)),
-    REGRESSION: Objective(_squared_error, _total_squared_error, _variance, observes_labels=True),
+    REGRESSION: Objective(_squared_error, _total_squared_errors, _variance, observes_labels=True),
 }

@@ -29,8 +29,8 @@ SNAPSHOT_VALUES = 262144
 #: Approximate largest number of values in a histogram: of a larger tensor evenly spaced rows of all channels. Measures
 #: and counts of codes are sums over all values; sorting all into bins would take several times as long.
 HISTOGRAM_SAMPLE = 65536
-#: Approximate number of values that decide whether distinct values are counted.
-_DISTINCT_SAMPLE = 1024
+#: Approximate sizes of the samples that decide whether distinct values are counted, in their order.
+_DISTINCT_SAMPLES = (1024, 8192)
 #: Largest bit width with a count for each code.
 MAX_CODE_BITS = 8
 #: Entries of :attr:`SnapshotTensors.measures`: means over the tensor, then measures that only a snapshot has.
@@ -225,9 +225,17 @@ def _distinct(values: tf.Tensor) -> tf.Tensor:
         found = tf.size(tf.unique(part).y)
         return tf.where(found > MOST_DISTINCT, -1, found)
 
-    # Counting is slow where there is much to count, which a sample tells.
-    sample = flat[:: tf.maximum(1, tf.bitwise.bitwise_or(tf.size(flat) // _DISTINCT_SAMPLE, 1))]
-    return tf.cond(count(sample) < 0, lambda: tf.constant(-1), lambda: count(flat))
+    def count_beyond(sizes: Tuple[int, ...]) -> tf.Tensor:
+        """Return the count of a sample of ``sizes[0]`` if it has many distinct values, else of the next; then of all.
+
+        Counting is slow, and a small sample of most tensors already tells that there are many.
+        """
+        if not sizes:
+            return count(flat)
+        stride = tf.bitwise.bitwise_or(tf.size(flat) // sizes[0], 1)
+        return tf.cond(count(flat[::stride]) < 0, lambda: tf.constant(-1), lambda: count_beyond(sizes[1:]))
+
+    return count_beyond(_DISTINCT_SAMPLES)
 
 
 def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:

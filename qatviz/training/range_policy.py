@@ -1,4 +1,4 @@
-"""Policy for updating the held ranges of weights: pure functions of settings, step and weights."""
+"""Policy for updating held ranges of weights, and ranges found in histograms of activations: pure functions."""
 
 from functools import partial
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
@@ -6,11 +6,12 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.quant.live_state import Layout
+from qatviz.quant.histogram_ranges import range_in
+from qatviz.quant.live_state import HISTOGRAMS, RANGES, Layout, histogram_at, uses_histogram
 from qatviz.quant.ranges import find_range, min_max_range
 from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
 
-#: Training steps between two searches for the ranges of weights (percentile, least squared error).
+#: Training steps between two searches for ranges (percentile, MSE, KL).
 SEARCH_INTERVAL = 20
 #: Actions on the held range of a tensor: leave it, capture the current minimum and maximum, search for a new one.
 KEEP, CAPTURE, SEARCH = range(3)
@@ -74,3 +75,54 @@ def held_ranges(
         rows = weight.reshape(-1, channels.stop - channels.start)
         new["held_channel_min"][channels], new["held_channel_max"][channels] = find(rows)
     return new
+
+
+def histograms_on_change(
+    layout: Layout, old: Optional[SettingsBook], new: SettingsBook, arrays: Dict[str, np.ndarray]
+) -> Tuple[Dict[str, np.ndarray], np.ndarray]:
+    """Return the running histograms when ``new`` takes effect, and which need values (bool ``[A]``).
+
+    A histogram is emptied when another method is chosen, and needs values as soon as ranges are not frozen.
+    ``arrays`` are those of :data:`qatviz.quant.live_state.HISTOGRAMS`, of which copies are returned.
+    """
+    kept = uses_histogram(layout, new.quantizers)
+    if old is not None:
+        kept &= uses_histogram(layout, old.quantizers)
+    arrays = {name: arrays[name].copy() for name in HISTOGRAMS}
+    for array in arrays.values():
+        array[~kept] = 0
+    is_empty = (arrays["histogram_bound"] == 0) & (arrays["histogram_zeros"] == 0)
+    return arrays, uses_histogram(layout, new.quantizers) & is_empty & (not new.run.freeze_ranges)
+
+
+def searched_on_change(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> np.ndarray:
+    """Return the activation groups whose range is searched in the histogram when ``new`` takes effect, bool ``[A]``."""
+    searched = uses_histogram(layout, new.quantizers) & (not new.run.freeze_ranges)
+    if old is not None and old.run.freeze_ranges == new.run.freeze_ranges:
+        searched &= np.array([old.quantizers[group] != new.quantizers[group] for group in layout.activations], bool)
+    return searched
+
+
+def searched_at_step(layout: Layout, book: SettingsBook, step: int) -> np.ndarray:
+    """Return the activation groups whose range is searched before step ``step``: every SEARCH_INTERVAL steps."""
+    return searched_on_change(layout, None, book) & (step % SEARCH_INTERVAL == 0)
+
+
+def ranges_found(
+    layout: Layout, book: SettingsBook, searched: np.ndarray, arrays: Dict[str, np.ndarray]
+) -> Dict[str, np.ndarray]:
+    """Return the new ``range_min`` and ``range_max``; they stay where a histogram is empty.
+
+    Parameters
+    ----------
+    searched : np.ndarray
+        Groups of activations whose range is searched, bool ``[A]``.
+    arrays : dict of str to np.ndarray
+        The current ranges and running histograms.
+    """
+    low, high = [arrays[name].copy() for name in RANGES]
+    for rank in np.flatnonzero(searched):
+        histogram = histogram_at(layout, arrays, rank)
+        if not histogram.is_empty:
+            low[rank], high[rank] = range_in(histogram, book.quantizers[layout.activations[rank]])
+    return dict(zip(RANGES, (low, high)))

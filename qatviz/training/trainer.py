@@ -117,6 +117,8 @@ class Trainer:
             elif control.is_done:
                 if self._finish_evaluation():
                     break
+            elif self._measuring.is_snapshot_wanted and self._measuring.is_snapshot_due(time.perf_counter()):
+                self._measuring.take_snapshot()  # before further work: the user waits for the effect of a change
             elif self._measuring.is_evaluation_behind():
                 self._measuring.advance_evaluation()
             else:
@@ -181,7 +183,7 @@ class Trainer:
         live, measuring = self._live, self._measuring
         run, now = live.book.run, time.perf_counter()
         if measuring.is_snapshot_due(now):
-            measuring.take_snapshot()  # first: the user may be waiting for it
+            measuring.take_snapshot()
         if measuring.is_evaluating:
             measuring.advance_evaluation()
         if run.evaluation_interval and live.step % run.evaluation_interval == 0:

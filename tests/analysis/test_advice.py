@@ -1,4 +1,4 @@
-"""Advice is computed before it is offered: what it promises is what the change brings."""
+"""Advice: an offered change brings the improvement that it promises."""
 
 from dataclasses import replace
 
@@ -17,12 +17,12 @@ from qatviz.quant.measures import measure
 from qatviz.settings import quantizer_settings
 
 
-def offer_of(values, kind="weights", given=(0.0, 0.0), partners=(), **settings):
+def offer_of(values, kind="weights", given=(0.0, 0.0), partners=(), held=False, **settings):
     values = np.float32(values).reshape(len(values), -1)
     members = [Member(tensor_of(values, kind), values)]
     members += [Member(tensor_of(other, kind), other) for other in partners]
     kept = np.float32(given[:1]), np.float32(given[1:])
-    return best_offer(trials(members, quantizer_settings(kind, **settings), kept, False, False))
+    return best_offer(trials(members, quantizer_settings(kind, **settings), kept, False, held))
 
 
 def test_symmetric_off_for_values_on_one_side_of_0():
@@ -31,13 +31,13 @@ def test_symmetric_off_for_values_on_one_side_of_0():
     assert found.text == "Symmetric off: SQNR 48.3 dB → 54.5 dB"
 
 
-def test_an_outlier_at_8_bits_is_not_met_with_a_change_that_brings_nothing():
-    """Values on one side: neither a range of least error nor one for each channel is offered."""
+def test_changes_without_improvement_are_not_offered():
+    """Values on one side of 0: neither least squared error nor ranges per channel are offered."""
     values = np.random.RandomState(0).uniform(0.02, 0.26, [64, 64])
     assert offer_of(values, symmetric=False, per_channel=True) is None
 
 
-def test_more_bits_only_where_nothing_else_helps_and_the_error_is_large():
+def test_more_bits_are_offered_only_for_large_errors_without_other_remedy():
     uniform = np.random.RandomState(0).uniform(-1, 1, [2000, 1])
     assert offer_of(uniform, num_bits=2).setting == "num_bits"
     assert offer_of(uniform, num_bits=8) is None
@@ -45,11 +45,11 @@ def test_more_bits_only_where_nothing_else_helps_and_the_error_is_large():
     assert offer_of(spread, num_bits=3).setting != "num_bits"
 
 
-def test_no_other_tensor_of_the_grid_may_lose():
+def test_changes_that_harm_another_tensor_of_the_grid_are_not_offered():
     """Three levels suit values of -1, 0 and 1 exactly; a full range suits a uniform tensor of their group better."""
     uniform = np.random.RandomState(0).uniform(0, 1, [2000, 1])
     exact = np.float32(np.random.RandomState(1).choice([-1, 0, 1], [2000, 1]))
-    settings = {"given": (-1, 1), "narrow_range": True, "num_bits": 2}
+    settings = {"given": (-1, 1), "narrow_range": True, "num_bits": 2, "held": True}
     assert offer_of(uniform, "activations", **settings).setting == "narrow_range"
     together = offer_of(uniform, "activations", partners=[exact], **settings)
     assert together is None or together.setting != "narrow_range"
@@ -65,7 +65,9 @@ def test_no_other_tensor_of_the_grid_may_lose():
     st.booleans(),
     st.booleans(),
 )
-def test_an_offer_brings_what_it_promises(seed, situation, shape, num_bits, symmetric, narrow, power_of_two):
+def test_an_offered_change_brings_the_promised_improvement(
+    seed, situation, shape, num_bits, symmetric, narrow, power_of_two
+):
     values = np.float32(SITUATIONS[situation](np.random.RandomState(seed), *shape))
     settings = {"num_bits": num_bits, "symmetric": symmetric, "narrow_range": narrow, "power_of_two": power_of_two}
     found = offer_of(values, **settings)
@@ -81,7 +83,7 @@ def test_an_offer_brings_what_it_promises(seed, situation, shape, num_bits, symm
 
 @pytest.mark.parametrize("channels", [1, 16, 512])
 @pytest.mark.parametrize("num_bits", [2, 3])
-def test_an_offer_estimated_from_a_histogram_does_not_promise_too_much(channels, num_bits):
+def test_an_offer_estimated_from_a_histogram_is_not_too_optimistic(channels, num_bits):
     values = np.float32(np.random.RandomState(0).standard_normal([16384 // channels * 4, channels]))
     settings = quantizer_settings("weights", num_bits=num_bits, per_channel=True, range_method="mse")
     plan = QuantizationPlan((), (tensor_of(values),), ((0,),), {})
@@ -99,3 +101,45 @@ def test_an_offer_estimated_from_a_histogram_does_not_promise_too_much(channels,
     before, after = [measure(values, grid_of(values, used)).sqnr_db for used in (settings, chosen)]
     # Substitutes have more extreme values than the tensor, so that too little is promised, not too much.
     assert after - 3.5 < found.after < after + 0.5 and after >= before + MARGIN_DB
+
+
+TAILS = np.float32(np.abs(np.random.RandomState(2).standard_t(3, [4000, 1])))
+
+
+def test_range_methods_of_activations_are_tried():
+    """With few bits, a range of least squared error is offered for a long tail, and brings what it promises."""
+    high = float(TAILS.max())
+    found = offer_of(TAILS, "activations", given=(0, high), num_bits=3, range_method="extremes")
+    assert (found.setting, found.value) == ("range_method", "mse") and found.is_estimate
+    assert found.text.startswith("Range Least squared error (MSE): SQNR ≈ ")
+    before, after = [
+        measure(TAILS, grid_of(TAILS, quantizer_settings("weights", num_bits=3, range_method=method))).sqnr_db
+        for method in ("min_max", "mse")
+    ]
+    assert found.before == pytest.approx(before, abs=0.1) and found.after == pytest.approx(after, abs=0.2)
+
+
+def test_a_moving_average_that_clips_is_answered_with_the_extremes():
+    values = np.random.RandomState(3).uniform(0, 1, [3000, 1])
+    found = offer_of(values, "activations", given=(0, 0.7), num_bits=8)
+    assert found.setting == "range_method" and found.after > 45
+    frozen = offer_of(values, "activations", given=(0, 0.7), num_bits=8, held=True)
+    assert frozen is None or frozen.setting != "range_method"
+
+
+def test_a_method_that_is_in_use_is_judged_by_the_range_in_effect():
+    """The range that the run found in its batches, not the one that these values would give."""
+    found = offer_of(TAILS, "activations", given=(0, 0.5), num_bits=4, range_method="mse")
+    clipped = np.minimum(TAILS, 0.5)
+    noise = float(np.mean((TAILS - clipped) ** 2))
+    assert found.before == pytest.approx(10 * np.log10(np.mean(TAILS**2) / noise), abs=0.2)
+
+
+def test_tensors_of_one_grid_get_one_range():
+    """A range method is judged on the range of all values of the group."""
+    small = np.float32(np.random.RandomState(4).uniform(0, 0.01, [500, 1]))
+    alone = offer_of(small, "activations", given=(0, 1.0), num_bits=8)
+    assert alone.value == "extremes" or alone.after > 45
+    wide = np.float32(np.random.RandomState(5).uniform(0, 1, [500, 1]))
+    together = offer_of(small, "activations", given=(0, 1.0), partners=[wide], num_bits=8)
+    assert together is None or together.setting != "range_method" or together.after < 30

@@ -37,7 +37,7 @@ def histogram_of(values, grid, bits, enabled=True):
     )
 
 
-def seen(values, grid, bits):
+def distribution_and_fractions(values, grid, bits):
     """Return the distribution with the snapshot's exact fractions, and the fractions."""
     found = measure(values, grid)
     window = float(grid.minimum.min()), float(grid.maximum.max())
@@ -65,7 +65,7 @@ def cases(draw, per_channel=st.booleans()):
 @settings(max_examples=60, deadline=None)
 def test_parts_of_bins_add_up_to_the_exact_fractions(case):
     values, grid, bits = case
-    shown, found = seen(values, grid, bits)
+    shown, found = distribution_and_fractions(values, grid, bits)
     total = values.size
     assert shown.counts.sum() == total and shown.quantized.sum() == total
     assert (shown.clipped >= 0).all() and (shown.flushed >= 0).all()
@@ -109,7 +109,7 @@ def test_without_exact_fractions_bins_are_split_at_their_edges(case):
 @settings(max_examples=60, deadline=None)
 def test_rounding_levels_are_the_values_of_the_codes(case):
     values, grid, bits = case
-    shown, _ = seen(values, grid, bits)
+    shown, _ = distribution_and_fractions(values, grid, bits)
     if bits > 8 or not grid.scale:  # too many to distinguish; only zeros
         assert shown.levels is None
         return
@@ -129,7 +129,7 @@ def test_rounding_levels_are_the_values_of_the_codes(case):
 @settings(max_examples=60, deadline=None)
 def test_the_log2_axis_shows_every_value(case):
     values, grid, bits = case
-    plain, _ = seen(values, grid, bits)
+    plain, _ = distribution_and_fractions(values, grid, bits)
     shown = to_log2(plain)
     for part in ("counts", "clipped", "flushed", "quantized"):
         assert getattr(shown, part).sum() == pytest.approx(getattr(plain, part).sum())
@@ -156,7 +156,7 @@ def test_log2_bins_hold_the_values_between_their_edges():
 
 def test_rounding_levels_of_both_signs_coincide_on_the_log2_axis():
     values = np.float32([-2, -1, 0, 1, 2, 2])[:, None]
-    shown, _ = seen(values, choose_grid(-3, 3, 3, symmetric=True, narrow_range=True), 3)
+    shown, _ = distribution_and_fractions(values, choose_grid(-3, 3, 3, symmetric=True, narrow_range=True), 3)
     assert shown.levels.tolist() == [-3, -2, -1, 0, 1, 2, 3]
     log2 = to_log2(shown)
     np.testing.assert_allclose(log2.levels[1:], np.log2([1, 2, 3]))
@@ -166,7 +166,7 @@ def test_rounding_levels_of_both_signs_coincide_on_the_log2_axis():
 
 def test_values_that_were_zero_before_do_not_count_as_rounded_to_zero():
     values = np.concatenate([np.zeros(900), np.linspace(0.2, 1, 100)]).astype(np.float32)[:, None]
-    shown, found = seen(values, choose_grid(0, 1, 2), 2)
+    shown, found = distribution_and_fractions(values, choose_grid(0, 1, 2), 2)
     assert found.flushed < 0.01 and shown.flushed.sum() == pytest.approx(found.flushed * 1000, abs=1e-6)
     assert shown.counts[shown.zero_bin] == 900
 
@@ -219,7 +219,7 @@ def test_the_axis_includes_the_representable_range_unless_it_is_far_away():
     assert extent(histogram, None) == (histogram.edges[0], histogram.edges[-1])
 
 
-def test_the_log2_extent_is_that_of_its_bins():
+def test_the_log2_extent_covers_its_bins():
     values = np.random.RandomState(1).randn(1000, 1).astype(np.float32)
     histogram = histogram_of(values, choose_grid(-3, 3), 8)
     shown = to_log2(distribution(histogram, 8, True, (-3.0, 3.0)))

@@ -49,7 +49,7 @@ def test_steps_of_the_neighbouring_changes_are_not_counted():
     assert found.loss == pytest.approx((0.2, 0.3)) and found.steps == 30 - TRANSIENT_STEPS and found.complete
 
 
-def test_accuracy_is_taken_from_the_last_evaluation_before_and_the_first_after_the_transient():
+def test_accuracies_are_the_last_before_and_the_first_after_the_transient():
     history = history_of(np.ones(300))
     for step, accuracy in ((40, 0.90), (100, 0.97), (100 + TRANSIENT_STEPS - 1, 0.10), (150, 0.95), (250, 0.99)):
         evaluate(history, step, accuracy)
@@ -74,8 +74,8 @@ def test_sqnr_covers_only_the_changed_tensors():
         ((np.nan, 0.4), None, "≈ 31.0 dB → ≈ 12.0 dB"),
     ],
 )
-def test_an_effect_on_a_large_tensor_says_its_standard_error(errors, expected, text):
-    """All steps measure the same sample: the mean over them is no more exact than one step. Over tensors, it is."""
+def test_an_effect_on_a_sampled_tensor_has_a_standard_error(errors, expected, text):
+    """All steps measure the same sample: averaging over tensors reduces the error, averaging over steps does not."""
     values = {"a.weights": step_function(200, 100, 31, 12), "b.weights": step_function(200, 100, 31, 12)}
     history = history_of(np.ones(200), values, dict.fromkeys(values, step_function(200, 100, *errors)))
     found = effect(history, 100, ["a.weights"])

@@ -13,7 +13,7 @@ from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import measure
 from qatviz.quant.ranges import find_range, min_max_range
-from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE, quantizer_settings
+from qatviz.settings import FROZEN, HISTOGRAM_METHODS, MIN_MAX, MSE, PERCENTILE, quantizer_settings
 
 PLAN = quantization_plan(zoo.build("lenet", (28, 28, 1), 10))
 WEIGHTS, ACTIVATIONS = PLAN.tensor("conv1.weights"), PLAN.tensor("input.activations")
@@ -157,3 +157,20 @@ def test_sampled_values_of_empty_and_infinite_histograms():
     assert np.isnan(pending.likely_values(broken, True)).all()
     constant = histogram_of(np.full((9, 2), 0.25, np.float32))
     np.testing.assert_array_equal(pending.likely_values(constant, True), np.float32(0.25))
+
+
+@pytest.mark.parametrize("method", HISTOGRAM_METHODS)
+def test_activations_get_the_range_that_the_method_finds(method):
+    values = np.abs(random_values(1, 3000, 1))
+    settings = quantizer_settings("activations", num_bits=4, range_method=method, percentile=90.0)
+    grid = pending.pending_grid(ACTIVATIONS, settings, PRESENT, values)
+    low, high = find_range(values, settings)
+    assert grid.scale == choose_grid(low, high, 4).scale
+    held = pending.pending_grid(ACTIVATIONS, settings, PRESENT, values, held=True)
+    assert held.scale == choose_grid(*PRESENT, num_bits=4).scale
+
+
+def test_extremes_contain_the_present_range_and_the_values():
+    values = np.float32([[-7.0], [0.5]])
+    settings = quantizer_settings("activations", range_method="extremes")
+    assert pending.pending_grid(ACTIVATIONS, settings, PRESENT, values).scale == choose_grid(-7.0, PRESENT[1]).scale

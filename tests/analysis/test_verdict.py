@@ -84,12 +84,12 @@ def test_measures_without_a_threshold_have_no_level():
     assert {name for name in SNAPSHOT_MEASURES if found[ROW[name]]} <= set(v.JUDGED)
 
 
-def test_flips_count_for_few_bits_only():
+def test_the_flip_rate_is_judged_for_few_bits_only():
     assert levels_of(flip_rate=0.5, num_bits=3)[ROW["flip_rate"]] == v.WARNING
     assert levels_of(flip_rate=0.5, num_bits=8)[ROW["flip_rate"]] == v.NO_LEVEL
 
 
-def test_used_codes_are_compared_with_the_number_that_few_values_can_use():
+def test_used_codes_of_few_values_are_compared_with_their_number():
     values = np.full((len(SNAPSHOT_MEASURES), 2), np.nan, np.float32)
     values[ROW["used_codes"]] = 60
     settings = quantizer_settings("weights")
@@ -106,7 +106,7 @@ def test_used_codes_are_compared_with_the_number_that_few_values_can_use():
     st.booleans(),
     st.booleans(),
 )
-def test_any_measures_have_a_verdict(numbers, bits, kind, symmetric, nonnegative, active):
+def test_all_combinations_of_measures_have_a_verdict(numbers, bits, kind, symmetric, nonnegative, active):
     wanted = quantizer_settings(kind, num_bits=bits, symmetric=symmetric)
     found = v.verdict(dict(zip(SNAPSHOT_MEASURES, numbers)), tensor(kind, nonnegative=nonnegative), wanted, active)
     assert found.level in (v.NO_LEVEL, v.GOOD, v.WARNING, v.BAD) and found.text.endswith(".")
@@ -118,7 +118,7 @@ def test_float_tensors_have_no_levels():
     assert not v.levels(values, [tensor()], [quantizer_settings("weights")], [False]).any()
 
 
-def test_a_bell_on_its_own_range_at_8_bits_is_good():
+def test_normal_values_on_their_own_range_at_8_bits_are_good():
     settings = quantizer_settings("weights")
     found = v.verdict(measured(normal(), settings), tensor(), settings)
     assert found.level == v.GOOD and "no larger than that of rounding" in found.text

@@ -1,4 +1,4 @@
-"""Snapshots of given values, as the graph measures them: what verdicts and advice are tested on."""
+"""Snapshots of given values, as the graph measures them, for tests of verdicts and advice."""
 
 import numpy as np
 

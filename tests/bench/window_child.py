@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -163,16 +164,16 @@ def latency(app, window):
 
 
 def visible(app, window):
-    """Measure the time from a click on a check box until distribution and codes are drawn anew, in ms."""
+    """Measure the time from a click on a check box until distribution and codes are redrawn, in ms."""
     from qatviz.gui.model.run_model import SETTINGS, SNAPSHOT
 
-    panel, heard = window.panels["tensor"], {SETTINGS: [], SNAPSHOT: []}
-    window.model.changed.connect(lambda topic: heard.get(topic, []).append(time.perf_counter()))
+    model, panel, heard = window.model, window.panels["tensor"], {SETTINGS: [], SNAPSHOT: []}
+    model.changed.connect(lambda topic: heard.get(topic, []).append(time.perf_counter()))
     begins = []
     times, step_s = clicks(
         app,
         window,
-        lambda name: window.model.snapshot.step > window.model.applied_at[name, "narrow_range"] and not panel.is_due(),
+        lambda name: model.settings_at(model.snapshot, name) == model.settings_of(name) and not panel.is_due(),
         begins,
     )
 
@@ -296,9 +297,14 @@ def main(kind, network, width, height, show):
             "drag": drag,
             "age": age,
         }
-        result = kinds[kind](app, window)
-        window.close()
-        application.finish()
+        try:
+            result = kinds[kind](app, window)
+            window.close()
+            application.finish()
+        except Exception:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)  # as below: a normal exit may crash while the training thread is in TensorFlow
     print(json.dumps(dict(result, tensors=len(window.model.tensors))), flush=True)
     os._exit(0)
 

@@ -58,7 +58,7 @@ def call(checkout, *arguments, python=sys.executable, **options):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_any_python_from_36_on_starts_the_program_and_returns_its_exit_code(prepared, version, tmp_path):
+def test_python_36_and_later_start_the_program_and_return_its_exit_code(prepared, version, tmp_path):
     done = call(prepared, "bench", "--only", "a b", python=python_of(version), cwd=str(tmp_path))
     assert (done.returncode, done.stderr) == (7, "")
     assert done.stdout == f"{prepared} ['--only', 'a b']\n"
@@ -248,7 +248,7 @@ def test_a_qt_that_starts_is_checked_once(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_qt_that_lacks_libraries_is_checked_again_after_their_installation(monkeypatch, capsys):
+def test_qt_is_checked_again_after_installing_missing_libraries(monkeypatch, capsys):
     qt = Qt(monkeypatch, starts=False, installable=True)
     bootstrap.ensure_qt("xcb", {})
     assert (qt.tries, qt.stamp["qt"]) == (2, ["offscreen", "xcb"])

@@ -22,7 +22,7 @@ def machine(monkeypatch):
     return paths
 
 
-def test_the_running_cpython_37_is_used_by_its_base_and_not_by_its_virtual_environment():
+def test_the_base_of_the_running_cpython_37_is_used():
     found = probe(sys.executable)
     assert os.path.realpath(found) == os.path.realpath(sys.executable)
     assert os.path.dirname(os.path.dirname(found)) == sys.base_prefix
@@ -113,7 +113,7 @@ def test_places_named_by_variables_are_candidates(tmp_path, variable, place):
     assert path in candidates(environ={variable: str(tmp_path)}, home=str(tmp_path / "home"))
 
 
-def test_environments_on_condas_list_are_candidates_whatever_their_names(tmp_path):
+def test_environments_on_condas_list_are_candidates_under_any_name(tmp_path):
     path = make_program(tmp_path / "odd [name]" / "bin" / "python3.7", "")
     listing = tmp_path / ".conda" / "environments.txt"
     listing.parent.mkdir()
@@ -176,7 +176,7 @@ def uv(tmp_path, monkeypatch):
     return make
 
 
-def test_what_uv_installs_is_used(tmp_path, uv):
+def test_the_interpreter_installed_by_uv_is_used(tmp_path, uv):
     ready = make_interpreter(tmp_path / "ready" / "bin" / "python3.7")
     place = tmp_path / "pythons" / "cpython-3.7.9-any"
     uv(f'mkdir -p "{place}/bin" && ln -s "{ready}" "{place}/bin/python3.7"')

@@ -1,4 +1,4 @@
-"""``qatviz evaluate``: what other settings would give, beside what the run has recorded."""
+"""``qatviz evaluate``: scores with other settings, beside the recorded ones."""
 
 import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import

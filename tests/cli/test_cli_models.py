@@ -105,7 +105,7 @@ def test_from_scratch_ignores_the_weights_of_the_file(folder):
     assert spec_of(folder, "scratch").keras.arrays["eyes.weights"] == (("eyes",), "kernel")
 
 
-def test_an_architecture_alone_starts_with_seeded_weights_and_says_so(folder):
+def test_an_architecture_alone_starts_with_seeded_weights_and_a_note(folder):
     answer = train(folder, "--model", folder / "layers.json", "--steps", 0, quiet=False)
     assert answer.code == 0 and "training starts with random ones" in answer.err
 
@@ -118,7 +118,7 @@ def test_parameters_that_the_model_lacks_are_not_trained(folder):
     assert "norm.gamma|m" not in arrays and "norm.beta|m" in arrays
 
 
-def test_a_run_interrupted_before_its_first_checkpoint_starts_again_with_the_same_weights(folder):
+def test_a_run_without_checkpoints_starts_again_with_the_same_weights(folder):
     options = ["--model", folder / "whole.h5", "--steps", 10]
     whole = train(folder, *options, out="cut")
     for path in (folder / "cut" / "checkpoints").iterdir():

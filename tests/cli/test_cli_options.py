@@ -1,4 +1,4 @@
-"""Wrong options are refused in one line that names them and what is allowed, with exit code 2."""
+"""Wrong options are refused in one line with their names and the allowed values, with exit code 2."""
 
 import pytest
 from cli_calls import call, error_of
@@ -84,9 +84,9 @@ def test_a_wrong_option_or_value_is_named(arguments, words, tmp_path, monkeypatc
         ("--validation-fraction", "0.1"),
     ],
 )
-@pytest.mark.parametrize("going_on", ["--resume", "--fork"])
-def test_fixed_options_of_a_run_cannot_change_when_it_is_resumed(going_on, option, value):
-    assert option in error_of("train", going_on, "somewhere", option, value)
+@pytest.mark.parametrize("source", ["--resume", "--fork"])
+def test_fixed_options_of_a_run_cannot_change_when_it_is_resumed(source, option, value):
+    assert option in error_of("train", source, "somewhere", option, value)
 
 
 def test_a_directory_with_a_run_is_not_overwritten(tmp_path):

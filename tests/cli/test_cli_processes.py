@@ -134,3 +134,18 @@ def test_a_closed_pipe_causes_no_traceback():
     process.stderr.close()
     communicate(process)
     assert err == ""
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_closes_the_window_and_keeps_the_run(tmp_path, monkeypatch, number):
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    data = write_data(tmp_path / "small.npz")
+    process = start("window", "--data", data, *OPTIONS, "--steps", "inf", "--out", tmp_path / "run")
+    wait_for_step(process, tmp_path / "run", 30)
+    process.send_signal(number)
+    out, err = communicate(process)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert read_outcome(RunRecord.read(tmp_path / "run")).step >= 30

@@ -52,6 +52,17 @@ def test_show_has_the_metric(trained, folder):
     found = call("show", folder / "run", "--json").json
     assert found["rmse"] == trained.json["rmse"] and [row["step"] for row in found["evaluations"]] == [20, 40, 60]
     assert found["description"]["task"] == "regression"
+    by_output = found["rmse_by_output"]
+    for mode, score in found["rmse"].items():
+        assert np.sqrt(np.mean(np.square(by_output[mode]))) == pytest.approx(score, rel=1e-6)
+    assert len(by_output["quantized"]) == 2 and by_output["quantized"][0] != by_output["quantized"][1]
+    lines = text[text.index("RMSE by output, after step 60") :].splitlines()
+    assert lines[3].split()[:2] == ["output", "1"] and float(lines[3].split()[-1]) == pytest.approx(
+        by_output["quantized"][1], rel=1e-3
+    )
+    told = call("evaluate", folder / "run", "--json").json
+    assert told["rmse_by_output"]["float"] == pytest.approx(by_output["float"], rel=1e-6)
+    assert "RMSE by output" in call("evaluate", folder / "run").out
 
 
 def test_a_resumed_run_keeps_its_task_regardless_of_the_datas_default(folder):

@@ -125,7 +125,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(whole, folder):
     assert again.code == 0 and comparable(again.json) == comparable(whole.json)
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_result(whole, folder):
+def test_resuming_before_a_damaged_checkpoint_gives_the_same_result(whole, folder):
     call("train", "--data", folder / "small.npz", *OPTIONS, "--steps", 45, "--out", folder / "damaged", "--quiet")
     newest = folder / "damaged" / "checkpoints" / "final-00000045.npz"
     newest.write_bytes(newest.read_bytes()[:-100])
@@ -152,7 +152,7 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(whole, folder, t
     )
 
 
-def test_settings_may_change_on_resume_and_a_fork_leaves_its_source_unchanged(whole, folder):
+def test_settings_can_change_on_resume_and_forks_keep_their_source(whole, folder):
     before = call("show", folder / "whole", "--json").json
     answer = call(
         "train",

@@ -51,9 +51,7 @@ def test_without_a_command_the_window_opens(no_display, opened, monkeypatch, tmp
     assert opened == [NewRunRequest(out=opened[0].out)] and opened[0].out.endswith("-lenet")
 
 
-def test_the_window_has_the_options_of_train_and_checks_them_before_it_opens(
-    no_display, opened, monkeypatch, capsys, tmp_path
-):
+def test_the_window_checks_the_options_of_train_before_it_opens(no_display, opened, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
     monkeypatch.setenv("DISPLAY", ":1")
     assert main(["window", "--network", "mlp", "--set", "5:*.weights.num_bits=3"]) == 0
@@ -92,7 +90,7 @@ def run(arguments, folder, **variables):
 
 
 @pytest.mark.slow
-def test_without_a_display_it_trains_in_the_terminal_and_renders_the_window_to_a_file(tmp_path):
+def test_without_a_display_train_and_screenshot_work(tmp_path):
     # Like a user's call, but with fewer steps.
     program = (
         "import sys; from dataclasses import replace; from qatviz.cli import main, train; real = train.train_request; "

@@ -254,7 +254,7 @@ def test_the_class_refuses_arrays_that_are_not_in_final_form(changes, message):
         final(**changes)
 
 
-def test_the_fingerprint_is_that_of_the_contents():
+def test_the_fingerprint_depends_on_the_contents():
     base = final()
     assert base.fingerprint == "2142603e9b929e4f827cb918c2497e00"
     assert final(name="other", source="elsewhere", class_names=("c", "d")).fingerprint == base.fingerprint

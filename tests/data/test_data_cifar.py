@@ -198,7 +198,7 @@ def test_fashion_mnist_from_the_keras_cache(keras, digits, spec):
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
-def test_the_error_for_missing_data_names_the_path_and_the_download_command(keras, name):
+def test_the_error_for_missing_data_names_path_and_download_command(keras, name):
     with pytest.raises(DataError) as caught:
         load(name)
     assert str(keras.directory) in str(caught.value)

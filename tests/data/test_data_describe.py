@@ -65,7 +65,7 @@ def test_likely_mistakes_are_noted(x, note):
         (np.linspace(-1, 1, 40).reshape(20, 2), np.linspace(-1, 1, 20), ["not whole numbers, so that they are regr"]),
     ],
 )
-def test_what_was_inferred_is_noted_with_the_way_to_change_it(x, y, notes):
+def test_inferred_properties_are_noted_with_the_option_to_change_them(x, y, notes):
     inferred = [note.text for note in data_notes(from_arrays("n", "s", (x, y))) if not note.is_mistake]
     assert len(inferred) == len(notes) + 1
     assert all(part in note for part, note in zip(notes, inferred))
@@ -151,7 +151,7 @@ def test_settings_out_of_range_are_refused(files, digits, arguments):
         load(files.npz(x=digits[0], y=digits[1]), **arguments)
 
 
-def test_neither_pillow_nor_tensorflow_nor_qt_is_imported_for_the_bundled_data():
+def test_bundled_data_imports_neither_pillow_nor_tensorflow_nor_qt():
     code = (
         "import sys; from qatviz.data import describe, load; describe(load('mnist-5k'));"
         "print({name.split('.')[0] for name in sys.modules} & {'PIL', 'tensorflow', 'tensorflow_core', 'PyQt5'})"

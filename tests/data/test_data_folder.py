@@ -177,7 +177,7 @@ def test_test_classes_must_be_among_those_for_training(files, digits):
         load(str(files.directory / "other"))
 
 
-def test_without_pillow_the_message_says_so(files, digits, monkeypatch):
+def test_the_error_without_pillow_names_pillow(files, digits, monkeypatch):
     path = files.folder(*digits)
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match="require Pillow, which is not installed: pip install Pillow"):

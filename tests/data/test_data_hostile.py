@@ -6,77 +6,16 @@ The tests of each format cover its pickles, wrong headers and declared sizes.
 import gzip
 import io
 import os
-import pickle
 import struct
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qatviz.data import Dataset, load
+from qatviz.data import load
 from qatviz.errors import DataError
-
-#: QATVIZ_EXHAUSTIVE=1 runs all.
-MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 60
-
-
-def mutated(content, others, random, way):
-    """Return a copy with bytes inserted, removed or repeated, or the beginning of a file in another format."""
-    data = bytearray(content)
-    reach = len(data) if random.randint(2) else min(len(data), 64)
-    place = random.randint(reach)
-    if way == 0:
-        data[place:place] = random.bytes(random.randint(1, 200))
-    elif way == 1:
-        del data[place : place + random.randint(1, 200)]
-    elif way == 2:
-        length, to = random.randint(1, 200), random.randint(len(data))
-        data[to:to] = data[place : place + length]
-    else:
-        other = others[random.randint(len(others))]
-        length = [2, 4, 8, 16, 128][random.randint(5)]
-        data[:length] = other[:length]
-    return bytes(data)
-
-
-def contents_of(files, digits):
-    """Write a data set in every format; return {name: (path to load, path of the file to damage)}."""
-    folder = files.folder(digits[0][:8], list("aabbccdd"))
-    idx = files.idx_set(*digits)
-    zipped = files.idx_set(*digits, zipped=True, folder="zipped")
-    plain = files.npz("plain.npz", compressed=False, x=digits[0], y=digits[1])
-    packed = files.npz("packed.npz", x=digits[0], y=digits[1], class_names=np.array(list("abcd")))
-    return {
-        "image": (folder, os.path.join(folder, "b", "0002.png")),
-        "images": (idx, idx),
-        "labels": (idx, idx.replace("images-idx3", "labels-idx1")),
-        "zipped": (zipped, zipped),
-        "plain": (plain, plain),
-        "packed": (packed, packed),
-    }
-
-
-@pytest.mark.parametrize("kind", ["image", "images", "labels", "zipped", "plain", "packed"])
-def test_damaged_files_are_an_error_or_data(files, digits, kind):
-    kinds = contents_of(files, digits)
-    others = [Path(path).read_bytes() for _, path in kinds.values()]
-    others += [bytes(200), b"\xff" * 200, b"\x89HDF\r\n\x1a\n" * 20, pickle.dumps({"x": 1}) * 20, b"GIF89a" + bytes(99)]
-    path, damaged = kinds[kind]
-    content = Path(damaged).read_bytes()
-    random, refused = np.random.RandomState(sum(map(ord, kind))), 0
-    for index in range(MUTATIONS):
-        with open(damaged, "wb") as stream:
-            stream.write(mutated(content, others, random, index % 4))
-        try:
-            assert isinstance(load(path), Dataset)
-        except DataError as error:
-            assert os.path.basename(damaged) in str(error) or os.path.basename(path) in str(error)
-            refused += 1
-    assert refused > MUTATIONS / 4
-
 
 # Pipes and devices
 
@@ -183,7 +122,7 @@ def test_members_that_overlap_are_read_once_each_or_refused(tmp_path):
         load(str(path))
 
 
-def test_gzip_that_unpacks_to_more_than_its_header_says_is_refused_at_once(files, digits):
+def test_gzip_larger_than_its_header_declares_is_refused_at_once(files, digits):
     path = files.idx_set(*digits, zipped=True)
     with gzip.open(path, "rb") as stream:
         content = stream.read()

@@ -237,7 +237,7 @@ def test_comments_and_strings_escape_any_text(text):
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(2.0**-20, 64.0))
-def test_softmax_constants_are_those_of_tflites_kernels(scale):
+def test_softmax_constants_equal_those_of_tflites_kernels(scale):
     found = softmax_constants(scale)
     assert 2**30 <= found.multiplier < 2**31
     factor = found.multiplier * 2.0 ** (found.shift - 31)

@@ -266,7 +266,7 @@ def test_networks_that_only_copy_codes(layers, compiler, sanitizers):
 
 
 def test_a_layers_codes_are_kept_until_their_last_use(compiler, sanitizers):
-    """Also through layers without own buffers, and if one layer uses them twice."""
+    """Including layers without their own buffers, and a layer that uses them twice."""
     net = NetworkBuilder("kept", (4, 4, 2))
     first = net.add(Conv2D, "first", filters=2, kernel_size=1)
     flat = net.add(Flatten, "flat")

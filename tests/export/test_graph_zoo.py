@@ -1,9 +1,8 @@
 """Networks of the zoo, with the ranges of digits, as graphs, simulating TFLite files and Keras models."""
 
-import os
-
 import numpy as np
 import pytest
+from exhaustive import tries
 from parity_cases import calibrated, digits
 
 from qatviz.export.fake_quant.export import FloatRunner
@@ -40,7 +39,7 @@ FLOAT_SUMS = {
 
 DEEP = {"dscnn": ("int8", "int4"), "resnet8": ("int4", "uint8"), "mobilenet": ("uint8",), "mobilenetv2": ("int8",)}
 #: Keras is slow with MobileNets; QATVIZ_EXHAUSTIVE=1 includes them.
-KERAS_TOO = ("mlp", "dscnn", "resnet8") + ("mobilenet", "mobilenetv2") * bool(os.environ.get("QATVIZ_EXHAUSTIVE"))
+KERAS_TOO = tries(("mlp", "dscnn", "resnet8"), ("mlp", "dscnn", "resnet8", "mobilenet", "mobilenetv2"))
 CASES = [pytest.param(name, setting) for name in ("mlp", "lenet") for setting in sorted(SETTINGS)] + [
     pytest.param(name, setting, marks=pytest.mark.slow) for name, settings in DEEP.items() for setting in settings
 ]

@@ -297,7 +297,7 @@ def test_a_channel_whose_bias_exceeds_its_grid_gets_a_coarser_scale(tiny):
     np.testing.assert_allclose(dequantize(model.logits, simulate(model, images)), images @ weights + bias, atol=0.15)
 
 
-def test_with_one_scale_such_a_bias_is_clipped_if_that_is_harmless_or_else_refused():
+def test_a_bias_beyond_a_per_tensor_grid_is_clipped_if_harmless_or_refused():
     weights = np.random.RandomState(0).standard_normal((4, 3)) * 1e-6
     bias = [0.0, -1e3, 1e3]
     narrow = model_of(dense(), ranges={"logits.activations": (-1e-3, 1e-3)}, logits__weights=weights, logits__bias=bias)

@@ -99,7 +99,7 @@ def mine():
 # Into the user's own model
 
 
-def test_trained_weights_are_written_to_the_users_model_and_can_be_imported_again(mine, tmp_path):
+def test_trained_weights_written_to_the_users_model_can_be_imported(mine, tmp_path):
     state = trained(mine)
     written = export(source_of(mine.network, mine.origin, state), tmp_path / "mine.h5")
     assert written.report.as_expected and not written.report.faults and not written.report.notes

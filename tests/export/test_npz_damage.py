@@ -41,7 +41,7 @@ def edited(path, change):
 
 
 def replaced(path, **arrays):
-    """The path, after arrays have been put in the place of others (``__`` is a dot); None leaves one out."""
+    """Return the path after replacing arrays (``__`` is a dot); None removes an array."""
     edited(path, lambda record: None)
     with np.load(str(path)) as found:
         kept = dict(found)

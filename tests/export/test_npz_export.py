@@ -93,7 +93,7 @@ def test_multipliers_that_vanish_or_saturate_are_read_back_unchanged(ranges, tmp
 
 
 def test_arrays_can_be_read_without_qatviz(tmp_path):
-    """By NumPy without pickles, with the description's types and shapes."""
+    """NumPy reads them without pickles, with the types and shapes of the description."""
     model = model_of(everything(), *SETTINGS["int4"])
     path = write(model, tmp_path)
     with np.load(str(path), allow_pickle=False) as arrays:

@@ -1,4 +1,4 @@
-"""ONNX export as a whole: what is written, refused and told on the way."""
+"""ONNX export as a whole: files, refusals and notes."""
 
 import json
 import os

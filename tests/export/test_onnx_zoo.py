@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from exhaustive import EXHAUSTIVE
 from parity_cases import calibrated, digits
 from test_onnx_lowering import all_outputs
-from test_parity import ALL_EXAMPLES, DEEP, DEEPEST, EXHAUSTIVE, SETTINGS, SHALLOW
+from test_parity import ALL_EXAMPLES, DEEP, DEEPEST, SETTINGS, SHALLOW
 
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import REACHED, OnnxRunner
@@ -23,7 +24,7 @@ IN_FLOAT = "asymmetric-8-bit-per-channel"
 DEEP_BAR, DEEPEST_BAR = Agreement(0.97, 1, 1.0), Agreement(0.9, 10, 0.9)
 
 
-def bar(name, setting):
+def least_agreement(name, setting):
     if setting != IN_FLOAT or name in SHALLOW:
         return REACHED
     return DEEP_BAR if name in DEEP else DEEPEST_BAR
@@ -42,7 +43,7 @@ def test_files_of_the_zoo_agree_with_the_evaluation_graph(name, setting):
     agreement = compare_logits(seen, run_logits(model, OnnxRunner(model, onnx_model(model)).run, images)[1])
     layers = compare_layers(model, all_outputs(model).run, images[:LAYER_EXAMPLES])
     print(f"{name}, {setting}: {agreement}, least of a layer alone {min(layer.own.identical for layer in layers):.6f}")
-    identical, largest, top1 = bar(name, setting)
+    identical, largest, top1 = least_agreement(name, setting)
     assert agreement.identical >= identical and agreement.largest <= largest and agreement.top1 >= top1, agreement
     for layer in layers:
         assert layer.unexplained == 0 and layer.own.identical > 0.999 and layer.own.largest <= 1, layer

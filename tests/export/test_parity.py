@@ -1,10 +1,10 @@
 """Logits of evaluation graph and integer model agree code by code, for all kinds of networks."""
 
-import os
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from exhaustive import EXHAUSTIVE
 from parity_cases import Trained, calibrated, digits
 
 from qatviz.export.integers.simulator import simulate
@@ -34,7 +34,6 @@ SHALLOW, DEEP, DEEPEST = ("mlp", "lenet"), ("dscnn", "resnet8"), ("mobilenet", "
 EXAMPLES, DEEP_EXAMPLES, ALL_EXAMPLES = 128, 32, 1000
 FEW_SETTINGS = ("int8", "int4", "4-bit-activations", "asymmetric-8-bit", "power-of-two")
 #: Include trained networks, and all settings on all examples, which takes minutes.
-EXHAUSTIVE = bool(os.environ.get("QATVIZ_EXHAUSTIVE"))
 
 
 @pytest.fixture(

@@ -117,7 +117,7 @@ def test_a_multiplier_leaves_room_for_a_large_bias():
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
-def test_channels_that_round_to_zero_are_stored_as_zeros_with_a_usable_scale(per_channel):
+def test_channels_rounded_to_zero_are_zeros_with_a_usable_scale(per_channel):
     net = network_of((4,), (Dense, "logits", {"units": 2}))
     weights = np.random.RandomState(0).standard_normal((4, 2)) * [1e-33, 1 if per_channel else 1e-33]
     model = model_of(

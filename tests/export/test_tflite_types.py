@@ -237,7 +237,7 @@ def test_clamps_are_written_only_where_int16_does_not_saturate():
         ),
     ],
 )
-def test_settings_that_the_types_cannot_hold_are_refused_with_working_remedies(weights, activations, options, possible):
+def test_settings_beyond_the_types_are_refused_with_working_remedies(weights, activations, options, possible):
     def refused(weights, activations, options):
         book = book_of(NETWORK, weights, activations)
         told = TFLITE.limits(NETWORK, book, None, TFLITE.with_defaults(options))

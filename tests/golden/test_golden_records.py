@@ -16,7 +16,7 @@ COMPARED_STEPS, LOSS_TOLERANCE = 10, 0.01
 
 
 def shown(program, record):
-    """Return what ``qatviz show`` tells of a record."""
+    """Return the output of ``qatviz show`` for a record."""
     answer = program.call("show", record, "--json")
     assert answer.code == 0, answer.err
     return answer.json
@@ -42,14 +42,14 @@ def changes_in(told, first=0):
 
 
 @pytest.mark.parametrize("run", golden_cases.RUNS)
-def test_all_that_is_recorded_is_read(run, program, records):
+def test_show_reads_everything_recorded(run, program, records):
     lines = value_differences(golden_cases.load(golden_cases.shown(run)), shown(program, records / run))
     expect_none(lines, f"`qatviz show` of {run} has changed:")
     assert program.call("show", records / run).code == 0
 
 
 @pytest.mark.parametrize("run", golden_cases.RUNS)
-def test_recorded_settings_are_evaluated_as_exports_are(run, program, records, tmp_path):
+def test_an_evaluation_equals_the_reference_scores_of_exports(run, program, records, tmp_path):
     """An evaluation without changes gives the scores with which exports of the same checkpoint are compared."""
     data = ("--data", golden_cases.data_of(run), "--json")
     told = program.call("evaluate", records / run, *data)
@@ -69,7 +69,7 @@ def test_recorded_settings_are_evaluated_as_exports_are(run, program, records, t
     expect_none(value_differences(before, shown(program, records / run)), "an evaluation has changed the record:")
 
 
-def test_a_run_that_was_stopped_goes_on_with_its_plan(program, records):
+def test_a_stopped_run_continues_with_its_planned_changes(program, records):
     record = records / "shapes"
     before = shown(program, record)
     assert before["step"] == 40 and before["ending"] == "stopped"
@@ -88,7 +88,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_plan(program, records):
     assert "final-00000060" in names and {"good", "wide", "channels"} <= set(names)
 
 
-def test_a_run_that_was_killed_repeats_what_no_checkpoint_has(program, records):
+def test_a_killed_run_repeats_the_steps_after_its_last_checkpoint(program, records):
     record = records / "pairs"
     before = shown(program, record)
     assert before["step"] == 33 and not before["ending"]
@@ -106,7 +106,7 @@ def test_a_run_that_was_killed_repeats_what_no_checkpoint_has(program, records):
     assert result["step"] == 45 and changes_in(result, 29) == [(40, "run.learning_rate", 0.001)]
 
 
-def test_a_run_goes_back_to_a_named_checkpoint(program, records):
+def test_a_run_is_resumed_from_a_named_checkpoint(program, records):
     record = records / "shapes"
     result = trained(program, "shapes", "--resume", record, "--checkpoint", "channels", "--steps", 27)
     after = shown(program, record)

@@ -1,4 +1,4 @@
-"""Reports of the stored runs keep their figures and numbers; see golden_page.py for what is compared."""
+"""Reports of the stored runs keep their figures and numbers; golden_page.py compares them."""
 
 import golden_cases
 import golden_page
@@ -7,7 +7,7 @@ from golden_compare import expect_none
 
 
 @pytest.mark.parametrize("run", golden_cases.RUNS)
-def test_the_report_has_the_figures_and_numbers_it_had(run, program, records, tmp_path):
+def test_the_report_keeps_its_figures_and_numbers(run, program, records, tmp_path):
     found = golden_page.report(program, records / run, tmp_path / "report.html")
     stored = golden_cases.load(golden_page.stored(run))
     lines = golden_page.differences(stored, found)

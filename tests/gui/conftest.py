@@ -19,13 +19,13 @@ from qatviz.gui.widgets.theme import DARK, Theme
 
 @pytest.fixture(scope="session")
 def app(qapp):
-    """The application, of pytest-qt, which fails the test in which a slot or a virtual method raises."""
+    """The application of pytest-qt, which fails a test if a slot or a virtual method raises."""
     return qapp
 
 
 @pytest.fixture
 def qtbot(qapp, request):
-    """pytest-qt's, with waits that end when nothing moves and not after a number of milliseconds."""
+    """The bot of pytest-qt, with waits bounded by progress instead of by milliseconds."""
     return PatientQtBot(request)
 
 
@@ -37,7 +37,7 @@ def no_button_held(app):
 
 @pytest.fixture
 def context(app, tmp_path):
-    """A model, its edits, a dark theme and settings of this test's own."""
+    """A model, its edits, a dark theme and settings used by this test alone."""
     theme = Theme(DARK)
     theme.apply()
     model = RunModel()
@@ -116,7 +116,7 @@ def window(open_window):
 
 @pytest.fixture
 def staged_window(window, app):
-    """A window that shows a staged run, and what lets the run go on and draws the news."""
+    """A window that shows a staged run, and a function that advances the run and draws the result."""
     run = StagedRun()
     window.show_prepared(prepared_of(run))
 

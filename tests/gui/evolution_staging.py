@@ -1,4 +1,4 @@
-"""What the tests of the evolution panel share: a run that trains at little cost, and the panel on it."""
+"""Shared by tests of the evolution panel: a run that trains at little cost, and the panel that shows it."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from qatviz.telemetry.record.refill import STEPS
 
 @pytest.fixture
 def panel(context, show):
-    """Make the panel; ``panel(plots)`` with these plots on."""
+    """``panel(plots)`` returns the panel with these plots switched on."""
 
     def make(plots="loss,accuracy,sqnr", width=800, height=500, **settings):
         context.settings.setValue("evolution/plots", plots)
@@ -26,14 +26,14 @@ def panel(context, show):
     return make
 
 
-def go_on(context, run, steps=1, *news):
+def advance_run(context, run, steps=1, *news):
     run.advance(steps)
     run.put(*news)
     context.model.process(run.drain())
 
 
 def train(context, run, steps):
-    """Many steps at little cost: the loss falls, the SQNR is 6 dB a bit, all else stays; no snapshot."""
+    """Train many steps at little cost: the loss falls, the SQNR is 6 dB a bit, all else stays; no snapshot."""
     names, random = run.history.names(STEPS), np.random.RandomState(run.step)
     first, before = run.step + 1, run.history.latest(STEPS)[1]
     rows = np.repeat(before[np.newaxis], steps, axis=0)
@@ -49,7 +49,7 @@ def train(context, run, steps):
 
 
 def change(context, run, *assignments, steps=10):
-    """A change takes effect, then some steps."""
+    """Apply a change, then train some steps."""
     run.send(ChangeSettings(assignments))
     run.advance(0, snapshot=False)
     train(context, run, steps)

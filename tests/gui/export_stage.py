@@ -1,4 +1,4 @@
-"""Exports on a stage: formats, a launcher and a program, none of which writes anything."""
+"""Staged exports: formats, a launcher and a program, none of which writes files."""
 
 import sys
 
@@ -76,12 +76,12 @@ DEAF_WAITS, STUBBORN = _DEAF + WAITS, _DEAF + PROGRAM + "signal.pause()"
 
 
 def succeeds(record):
-    """A program that ends with this record; a line that is none of ours comes before."""
+    """Return a program that prints a line of another library, then this record."""
     return PROGRAM + f"print('a library speaks')\nat('writing', 0.98)\nprint(json.dumps({{'result': {record!r}}}))"
 
 
 def few_bits(network, book, step, options):
-    """The limits of a format of up to 8 bits; of up to 4, with an option."""
+    """Return the refusals of a format of up to 8 bits, or of up to 4 with the option ``tiny``."""
     most = 4 if options["tiny"] else 8
     return [
         Refusal(
@@ -115,7 +115,7 @@ CHANGE = ChangeSettings((("conv1.weights.num_bits", 4),))
 
 
 class ExportLauncher(StagedLauncher):
-    """Runs a program of the test's, and knows checkpoints with settings of the test's."""
+    """Launcher that runs a given program and lists given checkpoints and settings."""
 
     def __init__(self):
         super().__init__()
@@ -148,7 +148,7 @@ class ExportLauncher(StagedLauncher):
 
 @pytest.fixture
 def make(context, app):
-    """The dialog, shown for a run that is recorded in a directory; what is left at the end is ended."""
+    """The dialog, shown for a run recorded to a directory; closed at the end with its exports."""
     made = []
 
     def begin(directory=DIRECTORY, launcher=None):
@@ -177,11 +177,11 @@ def run(staged):
 
 @pytest.fixture
 def advance(context, run):
-    def go_on(steps=1):
+    def advance_run(steps=1):
         run.advance(steps)
         context.model.process(run.drain())
 
-    return go_on
+    return advance_run
 
 
 def verdicts(dialog):

@@ -27,7 +27,7 @@ def leave():
 
 
 def main(folder):
-    """MobileNetV2, a small model in all forms, one with code, one of open size, a script."""
+    """Write MobileNetV2, a small model in all forms, one with code, one of open size, and a script."""
     import tensorflow.compat.v1 as tf
 
     layers = tf.keras.layers

@@ -1,4 +1,4 @@
-"""What tests of the table of layers share: how they change a run, and read and use the table."""
+"""Shared by tests of the table of layers: changes of a run, reading and use of the table."""
 
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
@@ -15,7 +15,7 @@ def change(context, run, *assignments):
 
 
 def row_texts(panel, tensor):
-    """What a row says, by column."""
+    """Return the texts of a row, by column."""
     row = panel.shown.row_of(tensor)
     return {key: panel.shown.index(row, column).data() for key, column in INDEX.items()}
 
@@ -34,7 +34,7 @@ def click(panel, tensor, modifier=Qt.NoModifier):
 
 
 def with_measures(snapshot, **measures):
-    """The snapshot with one measure of all tensors replaced."""
+    """Return the snapshot with one measure of all tensors replaced."""
     values = snapshot.values.copy()
     for name, value in measures.items():
         values[SNAPSHOT_MEASURES.index(name)] = value

@@ -1,4 +1,4 @@
-"""A launcher that answers the New run dialog without reading files, and what it answers."""
+"""A launcher that answers the New run dialog without reading files, and its answers."""
 
 import os
 import threading
@@ -42,8 +42,8 @@ def info_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classifi
 DIGITS, PHOTOGRAPHS = info_of(), info_of((32, 32, 3), 10, 50000, 10000, notes=("dark",))
 
 
-class Looks(Launcher):
-    """Answers at once, or when it may (``gate``); keeps what it was asked."""
+class StagedChecks(Launcher):
+    """Launcher whose checks answer at once, or once ``gate`` is set; records the questions."""
 
     def __init__(self, data=None, models=None):
         super().__init__()

@@ -1,4 +1,4 @@
-"""How tests use widgets: pytest-qt's waits bounded by progress, and keys that arrive whatever window is active."""
+"""Use of widgets in tests: waits of pytest-qt bounded by progress, and keys that arrive in inactive windows."""
 
 from contextlib import contextmanager
 
@@ -35,7 +35,7 @@ class PatientMultiSignalBlocker(_Patient, MultiSignalBlocker):
 
 
 class PatientQtBot(QtBot):
-    """pytest-qt's bot. What it waits for may take any time, as long as there is progress; see tests/waiting.py."""
+    """pytest-qt's bot with waits that are bounded by progress instead of time; see tests/waiting.py."""
 
     def waitUntil(self, callback, *counters):
         """Wait until ``callback()`` is true, or is None and raises no AssertionError."""
@@ -68,7 +68,7 @@ class PatientQtBot(QtBot):
         return blocker
 
     def emitted(self, signal):
-        """Wait until ``signal`` is emitted from now on, and return what it carries."""
+        """Wait until ``signal`` is emitted from now on, and return its arguments."""
         blocker = self.waitSignal(signal)
         blocker.wait()
         return blocker.args

@@ -1,4 +1,4 @@
-"""Drives the real program: opened as a user opens it, used by mouse and keyboard, and read back from what it shows.
+"""Driver of the real program: opened like a user does, used by mouse and keyboard, read back from the display.
 
 Run as a program by test_real_window.py, in a process of its own and on the display there is: ``real_window.py SCENARIO
 DIR``. A scenario is a generator: it acts, and yields what it waits for (a function) or how many milliseconds. The last
@@ -91,7 +91,7 @@ class Driver:
     # Reading
 
     def codes(self):
-        """Codes that have values, and how many separate bars are painted, counted in the pixels of the plot."""
+        """Return the codes in use, and the number of bars painted, counted in the pixels of the plot."""
         plot = self.window.panels["tensor"].codes
         counted = [int(code) for code, count in zip(plot.codes, plot.counts) if count]
         return {
@@ -102,7 +102,7 @@ class Driver:
         }
 
     def table_text(self, tensor, column):
-        """What the table of layers shows."""
+        """Return the text of a cell in the table of layers."""
         self.window.docks.open("layers")
         table = self.window.panels["layers"].table()
         names = list(table)
@@ -110,7 +110,7 @@ class Driver:
         return table[column][row]
 
     def is_settled(self, name, **settings):
-        """Whether settings are in effect, nothing is pending, and a later snapshot is drawn."""
+        """Return whether settings are in effect, nothing is pending, and a later snapshot is drawn."""
         model, panel = self.window.model, self.window.panels["tensor"]
         effective = model.settings_of(name)
         steps = [model.applied_at.get((name, s), 0) for s in settings]
@@ -123,7 +123,7 @@ class Driver:
 
 
 def bars_in(plot, theme):
-    """Separate runs of the colours of bars along the line just above the baseline."""
+    """Count the separate stretches of bar colours along the line just above the baseline."""
     image = plot.grab().toImage().convertToFormat(QtGui.QImage.Format_RGB32)
     pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint8).reshape(
         image.height(), image.width(), 4
@@ -140,7 +140,7 @@ def bars_in(plot, theme):
 
 
 def bits_and_undo(d):
-    """Changing one layer: what is seen of it, and that others stay as they are."""
+    """Change one layer: the change is visible, and other layers stay unchanged."""
     window, seen = d.window, d.seen
     yield lambda: window.model.snapshot is not None and window.model.step > 3
     seen["title"], seen["device"] = window.windowTitle(), QtGui.QGuiApplication.platformName()
@@ -174,7 +174,7 @@ def bits_and_undo(d):
 
 
 def symmetric(d):
-    """Symmetric activations have zero point 0."""
+    """Make activations symmetric: their zero point is 0."""
     window, seen = d.window, d.seen
     name = "conv1.activations"
     d.pick_tile(name)
@@ -191,7 +191,7 @@ def symmetric(d):
 
 
 def keys(d):
-    """Space pauses, Right takes one step, Space goes on."""
+    """Space pauses, Right takes one step, Space continues."""
     window, seen = d.window, d.seen
     window.setFocus()
     QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
@@ -206,7 +206,7 @@ def keys(d):
 
 
 def divergence(d):
-    """A learning rate at which training diverges: told, paused, and gone on with at a lower one."""
+    """Set a learning rate that diverges: the run reports it, pauses, and continues at a lower rate."""
     window, seen = d.window, d.seen
     yield lambda: window.model.step > 3
     window.edits.edit(["run"], "learning_rate", 100.0)
@@ -220,7 +220,7 @@ def divergence(d):
 
 
 def lost_disk(d):
-    """The directory of the record vanishes: told; the run goes on."""
+    """Remove the directory of the record: the window reports it, and the run continues."""
     import shutil
 
     window, seen = d.window, d.seen
@@ -235,7 +235,7 @@ def lost_disk(d):
 
 
 def bad_data(d):
-    """A data set that is none: proposed for a new run, and told why it can't be used; the run that is shown goes on."""
+    """Enter an invalid data set for a new run: the dialog gives the reason, and the shown run continues."""
     window, seen = d.window, d.seen
     yield lambda: window.model.step > 3
     path = os.path.join(os.path.dirname(window.prepared.directory), "broken.npz")
@@ -296,13 +296,13 @@ def monkey(d):
     window.edits.set_mode("live")
     step = window.model.step
 
-    def goes_on():
-        """Whether it trains on; pauses and single steps may still be waiting in the queue."""
+    def has_continued():
+        """Return whether training continues; pauses and single steps may still be waiting in the queue."""
         if window.model.state == "paused":
             window.named["pause"].trigger()
         return window.model.step > step + 2 or window.model.ended
 
-    yield goes_on
+    yield has_continued
     seen["state"], seen["steps"] = window.model.state, window.model.step
     seen["failure"] = window.model.failure.traceback if window.model.failure else ""
 
@@ -379,7 +379,7 @@ SCENARIOS = {f.__name__: f for f in (bits_and_undo, divergence, lost_disk, bad_d
 
 
 def main(scenario, folder):
-    """Open the window as ``qatviz window`` does, drive it, and tell what was seen."""
+    """Open the window as ``qatviz window`` does, drive it, and print the observations."""
     from qatviz.app import main as application
     from qatviz.gui.window import main_window
     from qatviz.session.request import NO_LIMIT, NewRunRequest
@@ -405,7 +405,7 @@ def main(scenario, folder):
     caught, closing, exit_now = [], {"run": None}, os._exit
     report = application.Application.report
 
-    def keep(self, kind, error, trace):
+    def record_error(self, kind, error, trace):
         caught.append("".join(traceback.format_exception(kind, error, trace)))
         report(self, kind, error, trace)
 
@@ -423,7 +423,7 @@ def main(scenario, folder):
             run.request_stop = watched_stop
         close(self, event)
 
-    application.Application.open_window, application.Application.report = open_window, keep
+    application.Application.open_window, application.Application.report = open_window, record_error
     application.MainWindow.closeEvent = watched_close
     main_window.CLOSING_S = ENDLESS_S  # a machine under load need not end the run in time
     os._exit = leave

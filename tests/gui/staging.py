@@ -1,4 +1,4 @@
-"""A run on a stage: news made with NumPy, so that panels are tested without TensorFlow and without waiting.
+"""Staged run: messages computed with NumPy, so that panels are tested without TensorFlow and without waiting.
 
 The executor of the real run (:mod:`qatviz.training.executor`) carries out the commands: the numbers are the staged
 run's own, the answers and events those of a real one. tests/training/test_staged_contract.py compares both.
@@ -122,7 +122,7 @@ class StagedRun(RunHandle):
     # What a test does
 
     def put(self, *items):
-        """News of any kind; events get a place on the branches, unless they have one."""
+        """Queue messages of any kind; events without a place on the branches get one."""
         for item in items:
             if isinstance(item, Rewind):
                 self._feed.rewind(item.parent, item.branch)
@@ -132,7 +132,7 @@ class StagedRun(RunHandle):
             self._news.append(item)
 
     def advance(self, steps=1, snapshot=True):
-        """Carry out what was asked for, train up to ``steps`` steps, take a snapshot."""
+        """Execute pending commands, train up to ``steps`` steps, take a snapshot."""
         self._executor.execute(self._inbox.drain())
         for _ in range(steps):
             if self._control.is_paused or self._control.is_stopping or self._control.is_done or self.state in ENDED:
@@ -147,20 +147,20 @@ class StagedRun(RunHandle):
             self.evaluate()
             self.take_snapshot()
             self.end(events.Finished(self.step))
-        elif snapshot or self.is_snapshot_wanted:
+        elif snapshot or (self.is_snapshot_wanted and self._control.is_paused):
             self.take_snapshot()
         if self.is_evaluating:
             self.evaluate()
         return self
 
     def carry_out(self, *commands):
-        """Carry out commands now, without a step or a snapshot; return the news."""
+        """Execute commands now, without a step or a snapshot; return the messages."""
         for command in commands:
             self.send(command)
         return self.advance(0, snapshot=False).drain()
 
     def evaluate(self, scores=SCORES):
-        """Evaluate the present state, or the one of which an evaluation was asked for."""
+        """Evaluate the present state, or the state of a pending request."""
         point, self._evaluated = self._evaluated or self.point, None
         self._feed.add_evaluation(point.step, scores, point.position)
         self.report(events.Evaluated(point.step, dict(zip(MODES, scores)), 1000, 0.1, self.metric.name), point)
@@ -278,7 +278,7 @@ class StagedRun(RunHandle):
         self._inspected.add(self.plan.tensor(tensor).name)
 
     def schedule_soon(self):
-        """There is no pace: the test says when the next snapshot comes."""
+        """Do nothing: the test decides when to take the next snapshot."""
 
     # Inside
 

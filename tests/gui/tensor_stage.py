@@ -1,4 +1,4 @@
-"""A Tensor panel on the stage: its fixtures, and how its tests make news, point at its plots and read it."""
+"""Staged Tensor panel: fixtures, and functions that advance its run, point at its plots and read it."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def make(context, show, clock):
     return make_it
 
 
-def news(context, run, panel, steps=1):
+def advance_and_draw(context, run, panel, steps=1):
     run.advance(steps)
     context.model.process(run.drain())
     panel.refresh()
@@ -44,22 +44,22 @@ def news(context, run, panel, steps=1):
 
 def change(context, run, panel, tensor=NAME, **settings):
     run.send(ChangeSettings(tuple((f"{tensor}.{name}", value) for name, value in settings.items())))
-    news(context, run, panel, 0)
+    advance_and_draw(context, run, panel, 0)
 
 
 def text_of(panel):
-    """All that can be read, as text."""
+    """Return all visible text."""
     return " ".join(label.text() for label in panel.findChildren(QtWidgets.QLabel) if label.isVisible())
 
 
 def point(plot, x, y=0.5):
-    """Where the value ``x`` is at the height ``y`` (0..1) of a plot."""
+    """Return the pixel of the value ``x`` at the height ``y`` (0..1) of a plot."""
     _, top, _, bottom = plot.area
     return QtCore.QPoint(round(plot.pixel_of(x)), round(bottom - y * (bottom - top)))
 
 
-def drawn(plot, kind, role):
-    """The shapes of a plot of this kind and colour."""
+def shapes_drawn(plot, kind, role):
+    """Return the shapes of a plot of this kind and colour."""
 
     def flat(shapes):
         for shape in shapes:
@@ -76,7 +76,7 @@ def drawn(plot, kind, role):
 
 
 def values_at(plot, pixels):
-    """The values on a plot's horizontal axis at some pixels."""
+    """Return the values on a plot's horizontal axis at some pixels."""
     return np.array([plot.x_at(pixel) for pixel in pixels])
 
 

@@ -1,4 +1,4 @@
-"""What controls derive from declarations: steps, notches, texts; and which settings matter."""
+"""Values that controls derive from declarations: increments, notches, texts; and which settings have an effect."""
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from qatviz.settings import (
     ACTIVATIONS,
     EXTREMES,
     FROZEN,
+    HISTOGRAM_METHODS,
     KINDS,
     MOVING_AVERAGE,
     PERCENTILE,
@@ -33,7 +34,7 @@ def settings_and_values(draw):
 
 
 @given(settings_and_values(), st.integers(1, 12))
-def test_an_arrow_moves_within_the_limits_and_the_right_way(pair, count):
+def test_arrows_increment_and_decrement_within_the_limits(pair, count):
     setting, value = pair
     up, down = incremented(setting, value, count), incremented(setting, value, -count)
     assert setting.check(up) == up and setting.check(down) == down
@@ -42,7 +43,7 @@ def test_an_arrow_moves_within_the_limits_and_the_right_way(pair, count):
 
 
 @given(settings_and_values())
-def test_what_a_box_shows_is_read_back_as_the_same_number(pair):
+def test_displayed_numbers_are_read_back_unchanged(pair):
     _setting, value = pair
     assert float(RATE.text(value)) == pytest.approx(value, rel=1e-9)
 
@@ -82,14 +83,14 @@ def test_steps_of_quantizer_settings_are_round_numbers(name, value, expected):
 
 
 @pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
-def test_notches_ascend_from_limit_to_limit_and_each_is_nearest_to_itself(setting):
+def test_notches_ascend_from_limit_to_limit_and_are_their_own_nearest(setting):
     values = notches(setting)
     if values:
         assert (values[0], values[-1]) == (setting.low, setting.high) and values == sorted(set(values))
         assert [nearest_notch(values, value) for value in values] == list(range(len(values)))
 
 
-def test_bits_have_a_notch_each_and_large_whole_numbers_none():
+def test_every_number_of_bits_has_a_notch_and_large_integers_have_none():
     assert notches(QUANTIZER_SETTINGS["num_bits"]) == list(range(2, 17))
     assert notches(RUN_SETTINGS["evaluation_interval"]) == []
 
@@ -111,7 +112,7 @@ def test_values_have_readable_texts():
     assert QUANTIZER_SETTINGS["symmetric"].text_with_unit(True) == "on"
 
 
-def test_the_default_is_that_of_the_kind():
+def test_the_default_depends_on_the_kind_of_tensor():
     method = QUANTIZER_SETTINGS["range_method"]
     assert [default_of(method, kind) for kind in KINDS] == ["min_max", "moving_average"]
     assert default_of(RATE) == 1e-3
@@ -128,10 +129,14 @@ def test_settings_without_effect_have_a_reason():
     assert no_effect_reason("ema_decay", [frozen, quantizer_settings(ACTIVATIONS)], run) == ""
     extremes = quantizer_settings(ACTIVATIONS, range_method=EXTREMES)
     assert "Moving average" in no_effect_reason("ema_decay", [extremes, frozen], run)
+    for method in HISTOGRAM_METHODS:
+        counted = quantizer_settings(ACTIVATIONS, range_method=method)
+        assert no_effect_reason("ema_decay", [counted], run) == ""
+        assert bool(no_effect_reason("percentile", [counted], run)) == (method != PERCENTILE)
     assert no_effect_reason("num_bits", [plain], RunSettings(freeze_ranges=True)) == ""
 
 
-def test_the_settings_of_optimizers_are_those_that_they_read():
+def test_each_optimizer_has_the_settings_that_it_reads():
     optimizers = pytest.importorskip("qatviz.training.optimizers")
     assert {name: set(optimizer.settings) - {"learning_rate"} for name, optimizer in optimizers.OPTIMIZERS.items()} == {
         name: set(names) for name, names in OPTIMIZER_SETTINGS.items()

@@ -1,4 +1,4 @@
-"""Examples and counts of a data set in the New run dialog: what is painted is what the data is."""
+"""Examples and counts of a data set in the New run dialog: the painted pixels match the data."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_pictures_have_the_pixels_of_the_examples(app, shape):
 
 
 @pytest.mark.parametrize("name", [DARK, LIGHT])
-def test_strips_go_from_one_colour_to_another(app, name):
+def test_strips_use_the_whole_colour_table_in_order_of_brightness(app, name):
     table = heat_table(Theme(name))
     strip = colors_of(picture(np.arange(256, dtype=np.uint8), ROWS, table))
     assert [QtGui.qRgb(*map(int, color)) for color in strip[0]] == table
@@ -44,7 +44,7 @@ def test_strips_go_from_one_colour_to_another(app, name):
     assert abs(brightness[-1] - brightness[0]) > 100
 
 
-def test_without_data_a_text_gives_the_reason(preview):
+def test_a_preview_without_data_shows_the_reason(preview):
     preview.show_info(None, "Reading the data…")
     assert preview.empty.text() == "Reading the data…" and preview.empty.isVisible()
     assert not preview.plot.isVisible() and preview.grid.shown == ()
@@ -86,8 +86,8 @@ def test_examples_and_captions_lie_within_the_widget_and_apart(context, show, in
         )
 
 
-def test_what_is_painted_is_the_example(context, show):
-    """A checkered board, a plain one: each at its place."""
+def test_each_example_is_painted_at_its_place(context, show):
+    """One example is checkered, the other plain."""
     x = np.zeros((8, 6, 6, 1), np.uint8)
     x[::2, ::2, ::2] = 255
     data = from_arrays("boards", "a test", (x, np.arange(8) % 2), (x, np.arange(8) % 2))
@@ -141,7 +141,7 @@ def test_an_elided_class_name_is_in_the_tooltip(preview, app, monkeypatch):
     assert told == [names[3]]
 
 
-def test_one_data_set_after_the_other(preview):
+def test_data_sets_are_shown_one_after_another(preview):
     named = info_of(classes=3)._replace(groups=("long name", "other name", "third"))
     for info in (DIGITS, info_of((13,), 3, 30, 9), named, DIGITS):
         preview.show_info(info, "")

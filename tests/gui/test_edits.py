@@ -1,18 +1,18 @@
-"""Edits: pending until the run says otherwise, one change for what belongs together, undo of settings."""
+"""Edits: pending until the run answers, grouped into changes, undone and redone."""
 
 import pytest
 from PyQt5 import QtCore
 
 from qatviz.gui.model.edits import HOLD, LIVE, SEND_INTERVAL_MS, Edits, describe
 from qatviz.protocol import events
-from qatviz.protocol.commands import ApplyPreset, ChangeSettings, RestoreCheckpoint, SaveCheckpoint, Undo
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, InspectTensor, RestoreCheckpoint, SaveCheckpoint, Undo
 
 BITS = ("conv1.weights", "num_bits")
 
 
 @pytest.fixture
 def stage(context, staged):
-    """A staged run, the edits, and what brings the run's answers in."""
+    """A staged run, the edits, and a function that lets the run answer."""
     run = staged()
 
     def answer():
@@ -42,8 +42,8 @@ def test_in_live_mode_several_quick_edits_are_one_change_and_one_undo(stage, qtb
     assert edits.value(*BITS) == 4 and edits.can_undo and not edits.can_redo
 
 
-def fire(timer):
-    """Let a timer run out now."""
+def expire(timer):
+    """Let a timer expire now."""
     timer.stop()
     timer.timeout.emit()
 
@@ -53,12 +53,12 @@ def drag(edits, run, answer, values, setting="num_bits"):
     edits.set_dragging(True)
     for number, value in enumerate(values):
         edits.edit(["conv1.weights"], setting, value)
-        fire(edits._rest if number else edits._soon)
+        expire(edits._rest if number else edits._soon)
         answer()
     edits.set_dragging(False)
 
 
-def test_a_drag_is_applied_while_it_lasts_and_undone_as_one(stage):
+def test_a_drag_is_applied_continuously_and_undone_as_one_change(stage):
     run, edits, answer = stage
     drag(edits, run, answer, (7, 5, 3))
     assert [dict(c.assignments)["conv1.weights.num_bits"] for c in run.sent] == [7, 5, 3]
@@ -70,33 +70,66 @@ def test_a_drag_is_applied_while_it_lasts_and_undone_as_one(stage):
     assert edits.value(*BITS) == 8 and not edits.can_undo
 
 
-def test_between_two_changes_of_a_drag_edits_are_collected(stage):
+def test_edits_between_two_changes_of_a_drag_are_collected(stage):
     run, edits, _answer = stage
     edits.set_dragging(True)
     edits.edit(["conv1.weights"], "num_bits", 7)
-    fire(edits._soon)
+    expire(edits._soon)
     for bits in (6, 5, 4):
         edits.edit(["conv1.weights"], "num_bits", bits)
         assert not edits._soon.isActive() and len(run.sent) == 1
         assert edits.pending_book().of("conv1.weights").num_bits == bits, "drawn at once"
     assert edits._rest.isActive() and edits._rest.interval() == SEND_INTERVAL_MS
-    fire(edits._rest)
+    expire(edits._rest)
     assert len(run.sent) == 2
     edits.set_dragging(False)
-    fire(edits._rest)
+    expire(edits._rest)
     assert len(run.sent) == 2, "nothing is left to send"
+
+
+@pytest.mark.parametrize("number_of_edits", [1, 2])
+def test_edits_reach_the_run_before_a_later_command(stage, context, number_of_edits):
+    """The first edit waits for the end of the user action, a second one for the interval of changes."""
+    run, edits, answer = stage
+    sent = []
+    for bits in (4, 3)[:number_of_edits]:
+        edits.edit(["conv1.weights"], "num_bits", bits)
+        sent.append(ChangeSettings((("conv1.weights.num_bits", bits),), continues=bits == 3))
+        if bits != (4, 3)[number_of_edits - 1]:
+            expire(edits._soon)
+    context.model.send(SaveCheckpoint())
+    assert run.sent == [*sent, SaveCheckpoint()]
+    expire(edits._rest)
+    assert run.sent == [*sent, SaveCheckpoint()], "each edit is sent once"
+    answer()
+    assert edits.pending == {} and edits.value(*BITS) == sent[-1].assignments[0][1]
+
+
+def test_reading_values_does_not_hurry_edits(stage, context):
+    run, edits, _ = stage
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    context.model.send(InspectTensor("conv1.weights"))
+    assert run.sent == [InspectTensor("conv1.weights")] and edits.unsent == {BITS: 4}
+
+
+def test_held_edits_stay_held_when_another_command_is_sent(stage, context):
+    run, edits, _ = stage
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    context.model.send(SaveCheckpoint())
+    assert run.sent == [SaveCheckpoint()] and edits.unsent == {BITS: 4}
 
 
 def test_a_second_drag_of_the_same_slider_is_another_change(stage):
     run, edits, answer = stage
     drag(edits, run, answer, (7, 6))
-    fire(edits._rest)
+    expire(edits._rest)
     drag(edits, run, answer, (5, 4))
     assert [c.continues for c in run.sent] == [False, True, False, True]
     assert edits.describe_undo() == "conv1.weights.num_bits 6 → 4"
 
 
-def test_a_drag_back_to_where_it_began_leaves_nothing_to_undo(stage):
+def test_a_drag_back_to_its_start_leaves_nothing_to_undo(stage):
     run, edits, answer = stage
     drag(edits, run, answer, (7, 8))
     assert edits.value(*BITS) == 8 and not edits.can_undo
@@ -106,12 +139,12 @@ def test_another_setting_soon_after_is_another_change(stage):
     run, edits, answer = stage
     drag(edits, run, answer, (7,))
     edits.edit(["conv2.weights"], "num_bits", 4)
-    fire(edits._rest)
+    expire(edits._rest)
     answer()
     assert [c.continues for c in run.sent] == [False, False] and edits.describe_undo().startswith("conv2")
 
 
-def test_the_run_goes_back_to_before_a_drag_in_one_step(stage, context):
+def test_undo_rewinds_the_run_to_before_the_whole_drag(stage, context):
     run, edits, answer = stage
     step = run.step
     drag(edits, run, answer, (7, 5, 3))
@@ -119,7 +152,7 @@ def test_the_run_goes_back_to_before_a_drag_in_one_step(stage, context):
     assert (run.step, run.book.of("conv1.weights").num_bits) == (step, 8)
 
 
-def test_in_hold_mode_nothing_is_sent_until_it_is_applied(stage, qtbot):
+def test_hold_mode_sends_nothing_until_edits_are_applied(stage, qtbot):
     run, edits, answer = stage
     edits.set_mode(HOLD)
     edits.edit(["conv1.weights"], "num_bits", 2)
@@ -132,7 +165,7 @@ def test_in_hold_mode_nothing_is_sent_until_it_is_applied(stage, qtbot):
     assert run.book.of("conv1.weights").num_bits == 2 and edits.pending_book() is None
 
 
-def test_going_live_sends_what_was_held(stage):
+def test_leaving_hold_mode_sends_held_edits(stage):
     run, edits, _answer = stage
     edits.set_mode(HOLD)
     edits.edit(["conv1.weights"], "num_bits", 2)
@@ -149,7 +182,7 @@ def test_discarded_edits_never_reach_the_run(stage):
     assert run.sent == [] and edits.pending == {}
 
 
-def test_an_edit_back_to_what_is_in_effect_is_no_edit(stage):
+def test_an_edit_to_the_value_in_effect_is_no_edit(stage):
     run, edits, _ = stage
     edits.set_mode(HOLD)
     edits.edit(["conv1.weights"], "num_bits", 2)
@@ -158,7 +191,7 @@ def test_an_edit_back_to_what_is_in_effect_is_no_edit(stage):
     assert edits.pending == {} and run.sent == []
 
 
-def test_an_edit_back_while_the_change_is_under_way_is_sent_after_it(stage):
+def test_an_edit_that_reverts_a_sent_change_is_sent_after_it(stage):
     run, edits, answer = stage
     edits.set_mode(HOLD)
     edits.edit(["conv1.weights"], "num_bits", 2)
@@ -191,7 +224,7 @@ def test_an_ended_run_refuses_without_an_exception(stage, context):
     assert heard == ["ChangeSettings: the run has ended"] and edits.pending == {}
 
 
-def test_a_new_change_forgets_what_could_be_redone(stage):
+def test_a_new_change_clears_the_redo_stack(stage):
     _run, edits, answer = stage
     edits.set_mode(HOLD)
     for bits in (4, 3):
@@ -220,7 +253,7 @@ def test_a_preset_is_sent_live_and_collected_in_hold_mode(stage):
     assert edits.pending_book() == run.book.with_preset("int4")[0] and len(run.sent) == 2
 
 
-def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(stage, context):
+def test_a_rewind_removes_the_undo_of_abandoned_changes(stage, context):
     run, edits, answer = stage
     edits.edit(["conv1.weights"], "num_bits", 4)
     edits.apply()
@@ -229,7 +262,7 @@ def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(st
     assert not edits.can_undo and edits.value(*BITS) == 8
 
 
-def test_an_undo_that_the_run_answers_after_it_was_set_back_is_a_change_like_any_other(stage, context):
+def test_an_undo_answered_after_a_rewind_is_an_ordinary_change(stage, context):
     run, edits, answer = stage
     edits.edit(["conv1.weights"], "num_bits", 4)
     edits.apply()
@@ -249,7 +282,7 @@ def test_another_run_starts_with_nothing_pending(stage, staged):
     assert edits.pending == {} and isinstance(edits, Edits)
 
 
-def test_a_change_is_described_in_a_line():
+def test_a_change_is_described_in_one_line():
     one = (events.Change("run.freeze_ranges", False, True),)
     assert describe(one) == "run.freeze_ranges off → on"
     assert describe(one + one + one).endswith("and 2 more") and describe(()) == ""

@@ -1,4 +1,4 @@
-"""The list of events: what it says, what it leaves out, and what can be done about a line."""
+"""The list of events: texts, filters, and the actions on a line."""
 
 import pytest
 from processor_time import least_s
@@ -25,7 +25,7 @@ def panel(context, show):
     return show(EventsPanel(context), 640, 300)
 
 
-def do(context, run, *commands):
+def send_commands(context, run, *commands):
     for command in commands:
         run.send(command)
     run.advance(1, snapshot=False)
@@ -33,7 +33,7 @@ def do(context, run, *commands):
 
 
 def change(context, run, *assignments):
-    do(context, run, ChangeSettings(assignments))
+    send_commands(context, run, ChangeSettings(assignments))
 
 
 def lines(panel):
@@ -67,7 +67,7 @@ def test_a_change_is_listed_with_its_step_and_values(context, panel, staged):
     assert panel.source.index(0, STEP).data() == "7" and panel.source.index(1, STEP).data() == "8"
 
 
-def test_alike_changes_of_many_tensors_are_one(context, panel, staged):
+def test_equal_changes_of_many_tensors_are_one_line(context, panel, staged):
     run = staged()
     change(context, run, ("*.weights.num_bits", 4))
     change(context, run, ("conv1.weights.num_bits", 5))
@@ -81,11 +81,11 @@ def test_alike_changes_of_many_tensors_are_one(context, panel, staged):
 
 def test_a_preset_is_named(context, panel, staged):
     run = staged(preset="tflite-int8")
-    do(context, run, ApplyPreset("int4"))
+    send_commands(context, run, ApplyPreset("int4"))
     assert lines(panel)[0].startswith("preset int4: ")
 
 
-def test_evaluations_refusals_and_ends_are_sentences(context, panel, staged):
+def test_evaluations_refusals_and_ends_have_sentences(context, panel, staged):
     run = staged()
     context.model.process([events.Evaluated(5, ACCURACY, 1000, 0.2), events.Finished(9)])
     change(context, run, ("conv1.weights.num_bits", 99))
@@ -95,7 +95,7 @@ def test_evaluations_refusals_and_ends_are_sentences(context, panel, staged):
 
 
 @pytest.mark.parametrize("kind", sorted(events.EVENT_KINDS))
-def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
+def test_every_kind_of_event_has_its_own_mark_and_text(kind, context):
     values = {
         "seconds": 1.5,
         "device": "/cpu",
@@ -128,9 +128,9 @@ def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
     assert context.theme.color(mark_of(event).color).isValid()
 
 
-def test_answers_to_commands_that_changed_nothing_are_left_out(context, panel, staged):
+def test_answers_to_commands_without_effect_are_omitted(context, panel, staged):
     run = staged()
-    do(context, run, InspectTensor("conv1.weights"), TakeSnapshot(), Pause())
+    send_commands(context, run, InspectTensor("conv1.weights"), TakeSnapshot(), Pause())
     context.model.process(
         [
             events.CheckpointSaved(3, "before-00000003-1", SaveReason(SaveKind.BEFORE_CHANGE)),
@@ -153,7 +153,7 @@ def test_abandoned_events_are_struck_through_and_grey(context, panel, staged):
     assert "abandoned" in panel.source.index(0, MARK).data(Qt.AccessibleTextRole)
 
 
-def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, show):
+def test_filters_select_events_and_are_remembered(context, panel, staged, show):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
     context.model.process(
@@ -170,7 +170,7 @@ def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, sh
     assert again.filters["evaluations"].isChecked() and lines(again) == lines(panel)
 
 
-def test_narrowing_keeps_the_chosen_line(context, panel, staged):
+def test_filters_keep_the_selected_line(context, panel, staged):
     run = staged()
     context.model.process([events.Evaluated(3, ACCURACY, 1000, 0.2)])
     change(context, run, ("conv1.weights.num_bits", 4))
@@ -192,7 +192,7 @@ def test_a_change_of_settings_can_be_undone(context, panel, staged):
     assert not panel.undo_action.isEnabled() and panel.back_action.isEnabled()
 
 
-def test_only_what_is_still_different_is_undone(context, panel, staged):
+def test_undo_reverts_only_settings_still_different(context, panel, staged):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4), ("conv2.weights.num_bits", 4))
     change(context, run, ("conv1.weights.num_bits", 8))
@@ -201,7 +201,7 @@ def test_only_what_is_still_different_is_undone(context, panel, staged):
     assert run.sent[-1] == ChangeSettings((("conv2.weights.num_bits", 8),))
 
 
-def test_the_run_can_be_set_back_to_before_a_change(context, panel, staged):
+def test_the_run_can_be_rewound_to_before_a_change(context, panel, staged):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
     choose(panel, "num_bits")
@@ -232,7 +232,7 @@ def test_undo_and_rewind_are_disabled_without_a_change(context, panel, staged):
     assert [action.isEnabled() for action in actions] == [False, False, True]
 
 
-def test_a_run_that_ends_meanwhile_gives_a_message(context, panel, staged, monkeypatch):
+def test_actions_on_a_run_that_has_just_ended_show_a_message(context, panel, staged, monkeypatch):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
     choose(panel, "num_bits")
@@ -300,7 +300,7 @@ def test_the_newest_line_stays_in_view_unless_the_user_scrolled_up(context, pane
     assert bar.value() == 3
 
 
-def test_ten_thousand_events_are_added_without_being_made_anew(context, panel, staged):
+def test_a_new_event_is_appended_to_ten_thousand_without_a_reset(context, panel, staged):
     staged()
     context.model.process([events.Evaluated(step, ACCURACY, 1000, 0.2) for step in range(10000)])
     assert len(lines(panel)) == 10000
@@ -312,7 +312,7 @@ def test_ten_thousand_events_are_added_without_being_made_anew(context, panel, s
     assert inserted == [(10000, 10000)] and not resets
 
 
-def test_another_run_has_a_list_of_its_own(context, panel, staged):
+def test_another_run_starts_a_new_list(context, panel, staged):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
     choose(panel, "num_bits")

@@ -1,8 +1,8 @@
-"""The evolution panel: what it shows of a staged run."""
+"""The evolution panel on a staged run."""
 
 import numpy as np
 import pytest
-from evolution_staging import change, click, curve, go_on, panel, train, trained, values  # noqa: F401
+from evolution_staging import advance_run, change, click, curve, panel, train, trained, values  # noqa: F401
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtTest import QTest
 from qt_use import press
@@ -27,7 +27,7 @@ def test_before_the_first_step_a_text_is_shown(context, panel, staged):
     run = staged(steps=0)
     shown = panel()
     assert "first training step" in shown.empty.text()
-    go_on(context, run, 1)
+    advance_run(context, run, 1)
     shown.refresh()
     assert not shown.empty.isVisible() and len(curve(shown.plots["loss"]).x) == 1
 
@@ -37,7 +37,7 @@ def test_a_plot_without_values_shows_a_text(context, panel, staged):
     shown = panel()
     assert "evaluation" in shown.plots["accuracy"].canvas.note
     run.evaluate()
-    go_on(context, run)
+    advance_run(context, run)
     shown.refresh()
     assert shown.plots["accuracy"].canvas.note == "" and values(shown.plots["accuracy"])["float"] == "98.0 %"
 
@@ -52,7 +52,7 @@ def test_without_a_selected_plot_a_text_is_shown(context, panel, staged):
 # What is drawn
 
 
-def test_by_default_there_are_loss_accuracy_and_sqnr_of_the_selection(context, show, staged):
+def test_default_plots_are_loss_accuracy_and_sqnr_of_the_selection(context, show, staged):
     staged()
     shown = show(EvolutionPanel(context), 600, 330)
     shown.refresh()
@@ -61,12 +61,12 @@ def test_by_default_there_are_loss_accuracy_and_sqnr_of_the_selection(context, s
     assert list(values(shown.plots["sqnr"])) == ["conv1.weights"]
 
 
-def test_every_plot_draws_what_the_history_has(context, panel, staged):
+def test_every_plot_draws_the_values_of_the_history(context, panel, staged):
     run = staged(steps=3)
     for _ in range(4):
-        go_on(context, run, 1)
+        advance_run(context, run, 1)
     run.evaluate()
-    go_on(context, run)
+    advance_run(context, run)
     context.model.select(["conv1.weights", "conv1.activations"])
     shown = panel(",".join(kind.key for kind in KINDS), height=1200)
     series = {
@@ -88,7 +88,7 @@ def test_every_plot_draws_what_the_history_has(context, panel, staged):
     assert len(shown.plots["error"].canvas.curves) == 6, "total, clipping and rounding of two tensors"
 
 
-def test_values_in_the_legend_are_the_newest_or_those_at_the_crosshair(context, panel, trained):
+def test_the_legend_shows_values_at_the_crosshair_or_the_newest(context, panel, trained):
     run = trained(50)
     shown = panel("loss")
     loss = run.history.series("loss").mean
@@ -101,9 +101,9 @@ def test_values_in_the_legend_are_the_newest_or_those_at_the_crosshair(context, 
     assert float(values(shown.plots["loss"])[""]) == pytest.approx(loss[-1], rel=5e-3) and canvas.crosshair is None
 
 
-def test_an_estimate_has_its_error_and_a_step_with_a_snapshot_the_number_of_the_table(context, panel, staged):
+def test_estimates_show_their_error_and_snapshots_the_exact_value(context, panel, staged):
     run = staged(steps=3)
-    go_on(context, run, 4)
+    advance_run(context, run, 4)
     context.model.select(["conv2.weights"])
     shown = panel("sqnr,error").plots["sqnr"]
     exact = MEASURES["sqnr_db"].text(context.model.measure("conv2.weights", "sqnr_db"))
@@ -118,7 +118,7 @@ def test_an_estimate_has_its_error_and_a_step_with_a_snapshot_the_number_of_the_
     assert set(values(shown)) == {"conv1.weights"} and "≈" not in values(shown)["conv1.weights"]
 
 
-def test_the_crosshair_is_in_all_plots_and_says_nothing_of_the_future(context, panel, trained):
+def test_the_crosshair_spans_all_plots_and_has_no_future_values(context, panel, trained):
     trained(40)
     shown = panel("loss,sqnr")
     canvas = shown.plots["loss"].canvas
@@ -186,7 +186,7 @@ def test_smoothing_draws_an_average_over_faint_steps(context, panel, trained):
     assert (smoothed.low <= raw.y).all() and (raw.y <= smoothed.high).all()
 
 
-def test_values_that_are_not_finite_or_not_positive_are_drawn_without_complaint(context, panel, trained):
+def test_nonfinite_and_nonpositive_values_can_be_drawn(context, panel, trained):
     run = trained(5)
     rows = np.zeros((6, len(run.history.names(STEPS))), np.float32)
     rows[:, 0] = [1, np.nan, np.inf, -np.inf, 0, 2]
@@ -199,7 +199,7 @@ def test_values_that_are_not_finite_or_not_positive_are_drawn_without_complaint(
     assert np.isfinite([low, high]).all() and low < np.log10(2) < high
 
 
-def test_a_tensor_in_float_and_one_per_channel_are_drawn(context, panel, staged):
+def test_float_tensors_and_tensors_per_channel_are_drawn(context, panel, staged):
     run = staged()
     change(context, run, ("conv1.weights.enabled", False), ("conv2.weights.per_channel", True))
     context.model.select(["conv1.weights", "conv2.weights"])
@@ -208,7 +208,7 @@ def test_a_tensor_in_float_and_one_per_channel_are_drawn(context, panel, staged)
     assert len(curve(shown.plots["scale"]).x) == run.step
 
 
-def test_the_axis_of_values_does_not_move_with_each_step(context, panel, trained):
+def test_the_value_axis_does_not_move_at_every_step(context, panel, trained):
     run = trained(30)
     shown = panel("loss,sqnr")
     seen = {"loss": set(), "sqnr": set()}
@@ -220,7 +220,7 @@ def test_the_axis_of_values_does_not_move_with_each_step(context, panel, trained
     assert max(map(len, seen.values())) <= 6, "not 60"
 
 
-def test_another_run_and_another_network_start_anew(context, panel, staged, trained):
+def test_another_run_resets_the_panel(context, panel, staged, trained):
     run = trained(40)
     change(context, run, ("conv1.weights.num_bits", 4))
     shown = panel("loss,sqnr")
@@ -234,7 +234,7 @@ def test_another_run_and_another_network_start_anew(context, panel, staged, trai
     assert "No run" in shown.empty.text()
 
 
-def test_a_run_set_back_ends_there_and_goes_on(context, panel, trained):
+def test_curves_of_a_rewound_run_end_there_and_continue(context, panel, trained):
     run = trained(20)
     context.model.process(run.carry_out(SaveCheckpoint("kept")))
     train(context, run, 40)
@@ -242,7 +242,7 @@ def test_a_run_set_back_ends_there_and_goes_on(context, panel, trained):
     context.model.process(run.carry_out(RestoreCheckpoint("kept")))
     shown.refresh()
     assert len(curve(shown.plots["loss"]).x) == 20
-    go_on(context, run, 5)
+    advance_run(context, run, 5)
     shown.refresh()
     drawn = curve(shown.plots["loss"])
     assert len(drawn.x) == 25 and drawn.x[-1] == pytest.approx(0.25)
@@ -251,7 +251,7 @@ def test_a_run_set_back_ends_there_and_goes_on(context, panel, trained):
 # Axis
 
 
-def test_it_follows_until_it_is_panned_and_again_with_f(context, panel, trained):
+def test_panning_stops_following_and_f_resumes_it(context, panel, trained):
     run = trained(60)
     shown = panel("loss")
     canvas = shown.plots["loss"].canvas
@@ -270,7 +270,7 @@ def test_it_follows_until_it_is_panned_and_again_with_f(context, panel, trained)
     assert canvas.x_range[0] == 0
 
 
-def test_all_plots_and_the_ruler_show_the_same_stretch(context, panel, trained):
+def test_all_plots_and_the_ruler_show_the_same_range(context, panel, trained):
     trained(60)
     shown = panel("loss,accuracy,sqnr")
     shown.plots["sqnr"].canvas.boxed.emit(10.0, 40.0)
@@ -278,7 +278,7 @@ def test_all_plots_and_the_ruler_show_the_same_stretch(context, panel, trained):
     assert shown.ruler._x_range == (10.0, 40.0)
 
 
-def test_the_axis_shows_seconds_and_keeps_its_place(context, panel, trained):
+def test_switching_to_seconds_keeps_the_range_in_view(context, panel, trained):
     trained(100)
     shown = panel("loss")
     shown.plots["loss"].canvas.boxed.emit(20.0, 60.0)
@@ -290,13 +290,13 @@ def test_the_axis_shows_seconds_and_keeps_its_place(context, panel, trained):
     assert shown.plots["loss"].canvas.x_range == pytest.approx((20, 60))
 
 
-def test_the_height_of_an_axis_is_not_noise(context, panel, trained):
+def test_the_value_axis_has_a_minimum_extent(context, panel, trained):
     trained(20)
     low, high = panel("sqnr").plots["sqnr"].canvas.y_range
     assert high - low >= 6
 
 
-def test_what_was_chosen_is_remembered(context, panel, staged):
+def test_choices_are_remembered(context, panel, staged):
     staged()
     shown = panel("loss")
     shown.bar.plots["scale"].click()
@@ -331,7 +331,7 @@ def test_the_table_has_every_step_in_view(context, panel, trained):
     assert set(shown.plots["loss"].table()["step"]) >= set(range(50, 100))
 
 
-def test_a_plot_by_itself_is_drawn_with_an_axis_and_in_the_panel_without(context, panel, trained):
+def test_a_plot_drawn_alone_has_an_axis_and_in_the_panel_has_none(context, panel, trained):
     trained(60)
     plot = panel("loss,sqnr").plots["loss"]
     height = plot.canvas.plot_rect.height()
@@ -360,7 +360,7 @@ def test_a_right_click_on_a_plot_opens_its_figure_menu(context, panel, trained, 
     assert opened == [plot.canvas.mapToGlobal(point)]
 
 
-def test_it_is_drawn_in_the_light_theme_too(context, panel, trained):
+def test_plots_are_drawn_in_the_light_theme(context, panel, trained):
     trained(60)
     shown = panel()
     context.theme.use(LIGHT)
@@ -376,9 +376,7 @@ def test_only_visible_plots_are_read(context, panel, trained):
     assert not shown.plots["sqnr"].canvas.curves and not shown.plots["sqnr"].isVisible()
 
 
-def test_many_curves_are_drawn_in_turns_while_nothing_moves_and_all_together_when_it_does(
-    context, panel, trained, app, monkeypatch
-):
+def test_many_curves_are_updated_in_turn_but_moved_together(context, panel, trained, app, monkeypatch):
     monkeypatch.setattr("qatviz.gui.panels.evolution.panel._POINTS_AT_ONCE", 1)
     run = trained(60)
     shown = panel("loss,sqnr,scale")

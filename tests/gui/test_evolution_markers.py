@@ -1,7 +1,7 @@
-"""Markers of the evolution panel: what they tell, and what is asked of the run through them."""
+"""Markers of the evolution panel: their texts, and the commands sent from their menus."""
 
 import pytest
-from evolution_staging import change, click, go_on, panel, train, trained  # noqa: F401
+from evolution_staging import advance_run, change, click, panel, train, trained  # noqa: F401
 from PyQt5 import QtCore
 
 from qatviz.errors import RunStateError
@@ -17,7 +17,7 @@ def test_a_change_is_a_marker_on_all_plots_with_its_effect(context, panel, train
     run.evaluate((0.98, 0.97, 0.97, 0.971))
     change(context, run, ("conv1.weights.num_bits", 2), steps=80)
     run.evaluate((0.98, 0.97, 0.97, 0.958))
-    go_on(context, run)
+    advance_run(context, run)
     shown = panel("loss,sqnr")
     assert [(marker.step, marker.label) for marker in shown.effects.markers] == [(80, "w2")]
     assert [flag.label for flag in shown.strip.flags()] == ["w2"]
@@ -30,7 +30,7 @@ def test_a_change_is_a_marker_on_all_plots_with_its_effect(context, panel, train
     assert before > 30 > 15 > after
 
 
-def test_the_marker_of_a_change_appears_while_the_run_goes_on(context, panel, trained):
+def test_the_marker_of_a_change_appears_while_the_run_continues(context, panel, trained):
     run = trained(20)
     shown = panel("loss")
     assert not shown.strip.flags()
@@ -54,14 +54,14 @@ def test_abandoned_branches_are_not_drawn(context, panel, trained):
     assert "SQNR" not in shown.effects.text(shown.effects.markers), "there is no before to compare with"
 
 
-def test_a_marker_to_which_more_was_added_since_it_was_drawn_can_still_be_chosen(context, panel, trained):
+def test_a_marker_that_has_gained_events_can_still_be_selected(context, panel, trained):
     run = trained(20)
     run.send(ChangeSettings((("conv1.weights.num_bits", 4),)))
-    go_on(context, run, 0)
+    advance_run(context, run, 0)
     shown = panel("loss")
     drawn = list(shown.effects.markers)
     run.send(ChangeSettings((("conv2.weights.num_bits", 4),)))
-    go_on(context, run)
+    advance_run(context, run)
     shown.refresh()
     assert drawn[0] not in shown.effects.markers
     shown._on_flag(drawn, QtCore.QPoint())
@@ -100,7 +100,7 @@ def action(menu, text):
     return next(found for found in menu.actions() if found.text().startswith(text))
 
 
-def test_a_change_is_undone_or_gone_back_to_from_its_marker(context, panel, trained):
+def test_the_menu_of_a_marker_undoes_its_change_or_rewinds_to_it(context, panel, trained):
     run = trained(20)
     change(context, run, ("conv1.weights.num_bits", 4), ("run.learning_rate", 0.01))
     shown = panel("loss")
@@ -108,13 +108,13 @@ def test_a_change_is_undone_or_gone_back_to_from_its_marker(context, panel, trai
     action(menu, "Undo this setting change").trigger()
     assert isinstance(run.sent[-1], ChangeSettings)
     assert dict(run.sent[-1].assignments) == {"conv1.weights.num_bits": 8, "run.learning_rate": 0.001}
-    go_on(context, run)
+    advance_run(context, run)
     assert context.model.settings_of("conv1.weights").num_bits == 8
     action(menu, "Rewind to before").trigger()
     assert run.sent[-1] == RestoreCheckpoint(shown.effects.markers[0].events[0].checkpoint) and run.sent[-1].name
 
 
-def test_many_markers_share_a_menu_newest_first(context, panel, trained):
+def test_the_menu_of_several_markers_lists_the_newest_first(context, panel, trained):
     run = trained(20)
     for bits in (4, 5, 6):
         change(context, run, ("conv1.weights.num_bits", bits), steps=1)
@@ -153,12 +153,12 @@ def test_a_preset_is_one_marker(context, panel, trained):
     run = trained(20)
     change(context, run, ("*.weights.num_bits", 4))
     run.send(ApplyPreset("tflite-int8"))
-    go_on(context, run, 5)
+    advance_run(context, run, 5)
     shown = panel("loss")
     assert [marker.label for marker in shown.effects.markers] == ["w4 ×4", "tflite-int8"]
 
 
-def test_going_to_a_step_brings_it_into_the_middle_and_highlights_what_is_near(context, panel, trained):
+def test_going_to_a_step_centres_it_and_highlights_the_marker_there(context, panel, trained):
     run = trained(300)
     change(context, run, ("conv1.weights.num_bits", 4), steps=300)
     shown = panel("loss")
@@ -172,7 +172,7 @@ def test_going_to_a_step_without_a_run_does_nothing(context, panel):
     panel().go_to(10)
 
 
-def test_going_to_a_step_before_the_panel_was_ever_drawn(context, trained, show):
+def test_going_to_a_step_works_before_the_panel_is_drawn(context, trained, show):
     run = trained(60)
     change(context, run, ("conv1.weights.num_bits", 4), steps=60)
     hidden = EvolutionPanel(context)

@@ -28,7 +28,7 @@ RED = Stroke("bad")
 # Axis
 
 
-def test_the_axis_shows_the_whole_run_and_moves_in_jumps():
+def test_the_axis_shows_the_whole_run_and_grows_in_jumps():
     axis = TimeAxis()
     moves = set()
     for step in range(1, 2001):
@@ -38,7 +38,7 @@ def test_the_axis_shows_the_whole_run_and_moves_in_jumps():
     assert len(moves) < 40
 
 
-def test_panning_ends_following_and_following_again_keeps_the_width():
+def test_panning_stops_following_and_following_again_keeps_the_width():
     axis = TimeAxis()
     axis.update(0, 1000)
     axis.show_range(200, 300)
@@ -54,7 +54,7 @@ def test_panning_ends_following_and_following_again_keeps_the_width():
     assert axis.low == 0 and axis.high >= 1500
 
 
-def test_zooming_while_following_shows_less_of_the_newest_and_out_again_the_whole_run():
+def test_zooming_while_following_keeps_the_newest_step_in_view():
     axis = TimeAxis()
     axis.update(0, 1000)
     axis.zoom(0.1, 990.0)
@@ -65,7 +65,7 @@ def test_zooming_while_following_shows_less_of_the_newest_and_out_again_the_whol
     assert axis.follow and axis.span is None and axis.low == 0
 
 
-def test_zooming_in_on_the_past_stops_following_and_keeps_what_is_under_the_mouse():
+def test_zooming_in_on_the_past_stops_following_and_fixes_the_pointer():
     axis = TimeAxis()
     axis.update(0, 10000)
     place = (2500 - axis.low) / axis.width
@@ -76,7 +76,7 @@ def test_zooming_in_on_the_past_stops_following_and_keeps_what_is_under_the_mous
     assert (axis.low, axis.high) == seen
 
 
-def test_zooming_elsewhere_keeps_what_is_under_the_mouse():
+def test_zooming_keeps_the_step_under_the_mouse():
     axis = TimeAxis()
     axis.update(0, 10000)
     axis.show_range(2000, 3000)
@@ -94,7 +94,7 @@ def test_zooming_elsewhere_keeps_what_is_under_the_mouse():
         max_size=30,
     )
 )
-def test_whatever_is_done_the_axis_has_a_width_and_following_shows_the_newest(actions):
+def test_any_actions_leave_a_width_and_following_shows_the_newest(actions):
     axis, newest = TimeAxis(), 10.0
     axis.update(0, newest)
     for name, a, b in actions:
@@ -115,7 +115,7 @@ def test_whatever_is_done_the_axis_has_a_width_and_following_shows_the_newest(ac
             assert axis.low <= newest <= axis.high
 
 
-def test_a_run_that_is_set_back_is_followed_back():
+def test_following_an_earlier_end_after_a_rewind():
     axis = TimeAxis()
     axis.update(0, 10000)
     axis.update(0, 100)
@@ -147,7 +147,7 @@ def shown_canvas(context, show):
     return canvas
 
 
-def heard(signal):
+def emissions_of(signal):
     found = []
     signal.connect(lambda *values: found.append(values))
     return found
@@ -164,9 +164,9 @@ def drag(canvas, begin, end, modifier=QtCore.Qt.NoModifier):
     QTest.mouseRelease(canvas, QtCore.Qt.LeftButton, modifier, end)
 
 
-def test_dragging_moves_and_with_shift_draws_a_box(context, show):
+def test_dragging_pans_and_shift_dragging_draws_a_box(context, show):
     canvas = shown_canvas(context, show)
-    panned, boxed, clicked = heard(canvas.panned), heard(canvas.boxed), heard(canvas.clicked)
+    panned, boxed, clicked = emissions_of(canvas.panned), emissions_of(canvas.boxed), emissions_of(canvas.clicked)
     drag(canvas, QtCore.QPoint(400, 80), QtCore.QPoint(300, 80))
     per_pixel = 600 / canvas.plot_rect.width()
     assert sum(distance for (distance,) in panned) == pytest.approx(100 * per_pixel) and not boxed
@@ -180,9 +180,13 @@ def test_dragging_moves_and_with_shift_draws_a_box(context, show):
     assert canvas.y_range[0] <= 0 and canvas.y_range[1] >= 100
 
 
-def test_a_click_and_a_double_click_are_no_drag(context, show):
+def test_clicks_and_double_clicks_are_not_drags(context, show):
     canvas = shown_canvas(context, show)
-    clicked, panned, asked = heard(canvas.clicked), heard(canvas.panned), heard(canvas.whole_run_requested)
+    clicked, panned, asked = (
+        emissions_of(canvas.clicked),
+        emissions_of(canvas.panned),
+        emissions_of(canvas.whole_run_requested),
+    )
     QTest.mouseClick(canvas, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(250, 60))
     assert len(clicked) == 1 and clicked[0][0] == pytest.approx(canvas.x_at(250)) and not panned
     QTest.mouseDClick(canvas, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(250, 60))
@@ -205,15 +209,15 @@ def wheel(canvas, point, notches, modifiers=QtCore.Qt.NoModifier):
     )
 
 
-def test_arrow_keys_move_what_is_in_view(context, show):
+def test_arrow_keys_pan_the_view(context, show):
     canvas = shown_canvas(context, show)
-    panned = heard(canvas.panned)
+    panned = emissions_of(canvas.panned)
     QTest.keyClick(canvas, QtCore.Qt.Key_Right)
     QTest.keyClick(canvas, QtCore.Qt.Key_Left)
     assert panned == [(60.0,), (-60.0,)]
 
 
-def test_larger_text_gets_more_room(context, show, app):
+def test_larger_text_widens_the_margin(context, show, app):
     canvas = shown_canvas(context, show)
     before = canvas.plot_rect.left()
     try:
@@ -224,9 +228,9 @@ def test_larger_text_gets_more_room(context, show, app):
         context.theme.set_font_points(0)
 
 
-def test_the_wheel_zooms_the_time_and_with_control_the_values(context, show):
+def test_the_wheel_zooms_time_and_with_control_values(context, show):
     canvas = shown_canvas(context, show)
-    zoomed, panned = heard(canvas.zoomed), heard(canvas.panned)
+    zoomed, panned = emissions_of(canvas.zoomed), emissions_of(canvas.panned)
     wheel(canvas, QtCore.QPoint(300, 60), 1)
     assert zoomed[0][0] < 1 and zoomed[0][1] == pytest.approx(canvas.x_at(300))
     low, high = canvas.y_range
@@ -236,7 +240,7 @@ def test_the_wheel_zooms_the_time_and_with_control_the_values(context, show):
     assert panned[0][0] > 0
 
 
-def test_the_crosshair_costs_no_new_drawing_of_the_curves(context, show, app):
+def test_moving_the_crosshair_does_not_redraw_the_curves(context, show, app):
     canvas = shown_canvas(context, show)
     canvas.grab()
     before = canvas._still
@@ -247,7 +251,7 @@ def test_the_crosshair_costs_no_new_drawing_of_the_curves(context, show, app):
     assert context.theme.colors.text in column
 
 
-def test_markers_lines_are_where_their_steps_are(context, show):
+def test_marker_lines_are_at_their_steps(context, show):
     canvas = shown_canvas(context, show)
     canvas.set_markers([Marker(150.0, "accent", SELECTED)])
     picture = canvas.grab().toImage()
@@ -255,7 +259,7 @@ def test_markers_lines_are_where_their_steps_are(context, show):
     assert columns and all(abs(x - canvas.pixel_of(150)) <= 2 for x in columns)
 
 
-def test_a_figure_by_itself_has_an_axis_and_is_as_sharp_as_its_size(context, show):
+def test_a_canvas_drawn_alone_has_room_for_an_axis(context, show):
     canvas = shown_canvas(context, show)
     canvas.alone = True
     height = canvas.plot_rect.height()
@@ -263,7 +267,7 @@ def test_a_figure_by_itself_has_an_axis_and_is_as_sharp_as_its_size(context, sho
     assert not canvas.alone and canvas.plot_rect.height() > height
 
 
-def test_an_axis_shows_little_below_0_where_nothing_is_negative(context, show):
+def test_the_axis_of_nonnegative_values_extends_little_below_0(context, show):
     canvas = shown_canvas(context, show)
     x = np.arange(100.0)
     for high in (1.0, 1.2, 3.0, 8.0):
@@ -281,7 +285,7 @@ def entries(n, name="block_{}.weights"):
 
 @pytest.mark.parametrize("width", [120, 300, 420, 640, 1200])
 @pytest.mark.parametrize("n", [1, 3, 8])
-def test_all_entries_have_a_place_of_their_own_within_the_legend(context, show, width, n):
+def test_legend_entries_do_not_overlap_and_lie_within_the_legend(context, show, width, n):
     legend = show(Legend(context.theme, "SQNR (dB)", "about"), width, 18)
     legend.set_entries(entries(n))
     rects = [legend.entry_rect(f"key{i}") for i in range(n)]
@@ -291,10 +295,10 @@ def test_all_entries_have_a_place_of_their_own_within_the_legend(context, show, 
         assert rects[-1].right() <= width
 
 
-def test_a_click_or_the_space_bar_asks_for_a_curve_to_be_hidden(context, show):
+def test_a_click_or_the_space_bar_hides_a_curve(context, show):
     legend = show(Legend(context.theme, "SQNR (dB)", "about"), 640, 18)
     legend.set_entries(entries(3))
-    toggled = heard(legend.toggled)
+    toggled = emissions_of(legend.toggled)
     QTest.mouseClick(legend, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, legend.entry_rect("key1").center())
     QTest.keyClick(legend, QtCore.Qt.Key_Right)
     QTest.keyClick(legend, QtCore.Qt.Key_Space)
@@ -323,12 +327,13 @@ def test_changes_have_short_labels():
     assert labels(applied(1, ("run.learning_rate", 0.001, 0.01))) == ["lr 0.01"]
     assert labels(applied(1, ("a.weights.range_method", "minmax", "mse"))) == ["MSE"]
     assert labels(applied(1, ("a.activations.range_method", "moving_average", "extremes"))) == ["extremes"]
+    assert labels(applied(1, ("a.activations.range_method", "moving_average", "kl"))) == ["KL"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("b.weights.symmetric", False, True))) == ["2 changes"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("a.activations.num_bits", 8, 4))) == ["w4 a4 ×2"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), command=ApplyPreset("ternary"))) == ["ternary"]
 
 
-def test_other_events_have_no_marker_and_those_of_one_step_share_it():
+def test_events_of_one_step_share_a_marker_and_others_have_none():
     found = markers_of(
         [
             LoggedEvent(events.Evaluated(3, {}, 1, 0.0)),
@@ -347,38 +352,38 @@ def test_abandoned_events_have_no_marker():
     assert markers_of([LoggedEvent(change, survives=False)]) == []
 
 
-def set_back(event, before, branch=1, parent=0):
-    """Place an event that set the run back to where ``before`` happened; None: to the end of its step."""
+def placed_rewind(event, before, branch=1, parent=0):
+    """Return an event of a rewind to where ``before`` happened, or, if None, to the end of its step."""
     return event.placed(branch, 0, BranchPoint(parent, event.step, None if before is None else before.position))
 
 
-def test_going_back_to_before_a_change_takes_its_marker_away():
+def test_a_rewind_to_before_a_change_removes_its_marker():
     change, back = ("a.weights.num_bits", 8, 4), Change("a.weights.num_bits", 4, 8)
     timeline = Timeline()
     timeline.add(applied(3, ("a.weights.symmetric", False, True)))
     timeline.add(applied(7, change))
     before = timeline.log[-1].event
     timeline.add(applied(7, ("b.weights.num_bits", 8, 4)))
-    timeline.add(set_back(events.CommandApplied(7, "a-2", Undo(), (back,)), before))
+    timeline.add(placed_rewind(events.CommandApplied(7, "a-2", Undo(), (back,)), before))
     timeline.add(events.Restored(7, "before-7", RestoreReason.UNDO, 20, (back,)))
     found = markers_of(timeline.log)
     assert [(marker.step, marker.label) for marker in found] == [(3, "symmetric"), (7, "rewind")]
     assert found[1].changes == (back,), "once, not again from the command's answer"
 
 
-def test_the_markers_of_a_branch_come_back_with_it():
+def test_restoring_a_branch_restores_its_markers():
     timeline = Timeline()
     timeline.add(applied(3, ("a.weights.symmetric", False, True)))
     timeline.add(applied(7, ("a.weights.num_bits", 8, 4)))
     left = timeline.log[-1].event
-    timeline.add(set_back(events.Restored(7, "before-7", RestoreReason.UNDO, 20), left))
+    timeline.add(placed_rewind(events.Restored(7, "before-7", RestoreReason.UNDO, 20), left))
     timeline.add(applied(9, ("a.weights.num_bits", 8, 2)))
-    timeline.add(set_back(events.Restored(20, "undone-20", RestoreReason.REDO, 12), None, branch=2))
+    timeline.add(placed_rewind(events.Restored(20, "undone-20", RestoreReason.REDO, 12), None, branch=2))
     labels = [(marker.step, marker.label) for marker in markers_of(timeline.log)]
     assert labels == [(3, "symmetric"), (7, "w4"), (20, "rewind")]
 
 
-def test_a_bad_step_is_where_the_run_goes_on_from():
+def test_the_marker_of_a_bad_step_is_where_the_run_continues():
     restored = events.Restored(10, "good", RestoreReason.BAD_STEP, 14)
     found = markers_of([LoggedEvent(restored), LoggedEvent(events.NonFinite(14, NonFiniteValue.LOSS, 10))])
     assert [(marker.step, marker.label, marker.color) for marker in found] == [(10, "NaN", "bad")]
@@ -404,8 +409,8 @@ def strip_of(context, show, places, width=600):
 
 @settings(deadline=None)  # the first example waits for fonts
 @given(st.lists(st.integers(54, 590), min_size=1, max_size=40, unique=True))
-def test_flags_never_overlap_and_every_marker_is_under_one(places):
-    context, show = test_flags_never_overlap_and_every_marker_is_under_one.fixtures
+def test_flags_do_not_overlap_and_cover_every_marker(places):
+    context, show = test_flags_do_not_overlap_and_cover_every_marker.fixtures
     flags = strip_of(context, show, sorted(places)).flags()
     assert sorted(marker.step for flag in flags for marker in flag.markers) == sorted(places)
     assert all(a.rect.right() < b.rect.left() for a, b in zip(flags, flags[1:]))
@@ -414,18 +419,18 @@ def test_flags_never_overlap_and_every_marker_is_under_one(places):
 
 @pytest.fixture(autouse=True)
 def _fixtures_of_the_property(context, show):
-    """Hypothesis calls a test many times: what a fixture gives serves all of them."""
-    test_flags_never_overlap_and_every_marker_is_under_one.fixtures = context, show
+    """Hypothesis calls a test many times: all calls share the fixtures."""
+    test_flags_do_not_overlap_and_cover_every_marker.fixtures = context, show
 
 
-def test_flags_that_have_room_keep_their_words(context, show):
+def test_flags_with_enough_room_keep_their_text(context, show):
     assert [flag.label for flag in strip_of(context, show, [100, 300, 302, 500]).flags()] == ["w2", "2 changes", "w5"]
     assert next(flag.label for flag in strip_of(context, show, [100, 102, 125]).flags()) == "2"
 
 
-def test_a_flag_is_chosen_with_the_mouse_or_the_keyboard(context, show):
+def test_a_flag_is_selected_with_mouse_or_keyboard(context, show):
     strip = strip_of(context, show, [100, 300, 302])
-    chosen, moved = heard(strip.chosen), heard(strip.moved)
+    chosen, moved = emissions_of(strip.chosen), emissions_of(strip.moved)
     markers = [marker for flag in strip.flags() for marker in flag.markers]
     strip.moved.connect(lambda found: strip.set_markers(markers, [100.0, 300.0, 302.0], 54, 594, found[-1].step))
     QTest.mouseClick(strip, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, strip.flags()[1].rect.center())

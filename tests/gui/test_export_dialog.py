@@ -1,4 +1,4 @@
-"""The export dialog: what is possible, what is asked for, what came of it."""
+"""The export dialog: possible formats, the request, the result."""
 
 import os
 
@@ -36,7 +36,7 @@ def test_without_a_run_there_is_nothing_to_export(make):
 # Which state
 
 
-def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app, qtbot):
+def test_a_checkpoint_is_judged_by_its_own_settings(run, make, context, app, qtbot):
     dialog = make()
     box = dialog.form.state_box
     assert [box.itemText(row) for row in range(box.count())] == [
@@ -82,7 +82,7 @@ def test_a_dialog_left_open_when_the_run_ends_exports_the_last_checkpoint(run, m
     assert not any(isinstance(command, c.SaveCheckpoint) for command in run.sent)
 
 
-def test_the_step_of_now_goes_on(run, make, advance):
+def test_the_step_of_the_present_state_is_updated(run, make, advance):
     dialog = make()
     advance(4)
     dialog.form._update()
@@ -115,7 +115,7 @@ def test_files_are_suggested_under_the_run_one_for_each_format(run, make):
     assert dialog.form.path.path() == os.path.join(DIRECTORY, "exports", "lenet-narrow")
 
 
-def test_a_place_of_the_users_own_stays_and_is_remembered(run, make, tmp_path):
+def test_an_edited_path_is_kept_and_remembered(run, make, tmp_path):
     dialog = make()
     edit = dialog.form.path.edit
     edit.selectAll()
@@ -158,7 +158,7 @@ def test_an_existing_file_gives_a_warning(run, make, tmp_path):
 # From the click to the table
 
 
-def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make, advance, app, qtbot):
+def test_the_present_state_is_saved_exported_and_its_proof_shown(run, make, advance, app, qtbot):
     dialog = make()
     dialog.form.examples.setValue(50)
     dialog.start.click()
@@ -247,7 +247,7 @@ def test_faults_are_listed(run, make, app):
     assert result.heading.text().startswith("!") and not result.faults.isVisible()
 
 
-def test_a_proof_of_another_kind_is_shown_all_the_same(run, make, app):
+def test_a_proof_with_other_measures_is_shown(run, make, app):
     result = show_record(
         make(),
         app,
@@ -263,7 +263,7 @@ def test_a_proof_of_another_kind_is_shown_all_the_same(run, make, app):
     assert model.headerData(1, QtCore.Qt.Horizontal) == "Largest difference"
 
 
-def test_nothing_but_all_is_a_hundred_percent():
+def test_only_all_values_are_shown_as_100_percent():
     assert [share_text(x) for x in (1.0, 1, 0.999999, 0.5)] == ["100.00 %", "100.00 %", "99.99 %", "50.00 %"]
     assert shown("x", None) == "" and shown("count", 12345) == "12,345"
     assert flat({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
@@ -279,7 +279,7 @@ def test_the_folder_is_opened(run, make, app, monkeypatch, tmp_path):
     assert [url.toLocalFile() for url in opened] == [str(tmp_path)] * 2
 
 
-def test_all_of_the_form_can_be_reached_by_key_and_has_a_name(run, make):
+def test_all_controls_are_reachable_by_keyboard_and_have_names(run, make):
     dialog = make()
     for widget in dialog.form.findChildren(QtWidgets.QWidget):
         named = (QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QListWidget, QtWidgets.QLineEdit)
@@ -298,7 +298,7 @@ def test_the_choice_of_the_format_is_remembered(run, make):
     assert again.form.wanted().format == "narrow" and again.form.wanted().examples == 20
 
 
-def test_another_run_is_asked_for_its_own(run, make, context):
+def test_another_run_gets_its_own_path(run, make, context):
     dialog = make()
     other = StagedRun("mlp")
     context.model.set_run(other, other.network, other.book, "mlp")

@@ -24,7 +24,7 @@ def test_formats_that_do_not_support_the_settings_are_marked(run, make, context,
     assert dialog.start.isEnabled() and not dialog.form.limits.reasons.isVisible()
 
 
-def test_an_option_may_change_what_is_possible_and_is_remembered(run, make, context):
+def test_an_option_can_make_a_format_impossible_and_is_remembered(run, make, context):
     dialog = make()
     dialog.form.formats.choose("narrow")
     options = dialog.form.pages.currentWidget()
@@ -39,7 +39,7 @@ def test_an_option_may_change_what_is_possible_and_is_remembered(run, make, cont
     assert not again.form.pages.isVisible()
 
 
-def test_what_is_allowed_is_allowed_once(run, make, context):
+def test_permission_to_run_code_is_valid_for_one_export(run, make, context):
     dialog = make()
     dialog.form.formats.choose("narrow")
     options = dialog.form.pages.currentWidget()
@@ -92,7 +92,7 @@ def test_remedies_are_links(run, make, context, advance):
     assert links(dialog) == ["conv1.weights.num_bits=8"] and not dialog.form.limits.change_all.isVisible()
 
 
-def test_all_can_be_changed_together(run, make, context, advance):
+def test_all_remedies_can_be_applied_together(run, make, context, advance):
     dialog = make()
     dialog.form.formats.choose("narrow")
     assert not dialog.form.limits.change_all.isVisible()
@@ -109,7 +109,7 @@ def test_all_can_be_changed_together(run, make, context, advance):
     assert {run.book.of(t.name).num_bits for t in context.model.tensors} == {12}
 
 
-def test_of_a_checkpoint_nothing_can_be_changed(run, make, qtbot):
+def test_remedies_for_a_checkpoint_are_not_links(run, make, qtbot):
     dialog = make()
     twelve, _ = run.book.change([("conv1.weights.num_bits", 12)])
     dialog.launcher.books = {"step-00000003": twelve}
@@ -119,7 +119,7 @@ def test_of_a_checkpoint_nothing_can_be_changed(run, make, qtbot):
     assert "possible with conv1.weights.num_bits=8" in dialog.form.limits.reasons.toPlainText() and links(dialog) == []
 
 
-def test_every_remedy_is_a_link_of_its_own(run, make):
+def test_every_remedy_is_a_separate_link(run, make):
     dialog = make()
     view = dialog.form.limits
     wanted = []
@@ -170,7 +170,7 @@ def test_every_remedy_is_a_link_of_its_own(run, make):
     assert not view.change_all.isVisible(), "there is a single change"
 
 
-def test_options_are_changed_as_well(run, make, context, advance):
+def test_remedies_change_options(run, make, context, advance):
     dialog = make()
     dialog.form.formats.choose("narrow")
     dialog.form.pages.currentWidget().widgets["tiny"].click()

@@ -1,4 +1,4 @@
-"""Exports as processes: kept checkpoints, progress, cancelling, failing, and a window that is closed meanwhile."""
+"""Exports as processes: kept checkpoints, progress, cancelling, failures, and a window closed meanwhile."""
 
 import os
 from dataclasses import replace
@@ -37,14 +37,14 @@ def exporter(context, run):
     made.close()
 
 
-def end_of(qtbot, exporter, wanted=THEN):
-    """Begin, and wait for the end."""
+def run_export(qtbot, exporter, wanted=THEN):
+    """Start an export, wait for its end, and return the result."""
     exporter.begin(wanted)
     return qtbot.emitted(exporter.ended)[0]
 
 
-def reached(qtbot, exporter, what):
-    """Wait until it tells of ``what``."""
+def wait_for_progress(qtbot, exporter, what):
+    """Wait until the exporter reports the stage ``what``."""
     while exporter.what != what:
         qtbot.emitted(exporter.progressed)
 
@@ -53,7 +53,7 @@ def reached(qtbot, exporter, what):
 
 
 @pytest.mark.parametrize("saved_first", [False, True])
-def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_first, qtbot):
+def test_the_export_starts_once_the_present_state_is_saved(exporter, context, saved_first, qtbot):
     exporter.begin(NOW)
     command_id = f"staged-{len(context.model.run.sent)}"
     news = [
@@ -84,7 +84,7 @@ def test_a_failed_checkpoint_is_reported(exporter, context, event, message):
     assert len(ended) == 1 and message in ended[0][0].message and not exporter.is_busy and not exporter.launcher.wanted
 
 
-def test_another_run_has_another_state(exporter, context):
+def test_opening_another_run_fails_a_waiting_export(exporter, context):
     ended = QtTest.QSignalSpy(exporter.ended)
     exporter.begin(NOW)
     other = StagedRun("mlp")
@@ -92,7 +92,7 @@ def test_another_run_has_another_state(exporter, context):
     assert "another run" in ended[0][0].message
 
 
-def test_a_run_that_has_ended_is_not_asked(exporter, run):
+def test_a_run_that_has_ended_is_not_asked_for_a_checkpoint(exporter, run):
     run.end(events.Finished(run.step))
     ended = QtTest.QSignalSpy(exporter.ended)
     exporter.begin(NOW)
@@ -108,14 +108,14 @@ def failing(kind, message, details=""):
     return f"import json, sys; print(json.dumps({{'error': {error!r}}})); sys.exit('qatviz: error: ' + {message!r})"
 
 
-def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter, qtbot):
+def test_split_lines_and_lines_after_the_end_are_read(exporter, qtbot):
     exporter.launcher.program = (
         "import json, os\nline = json.dumps(dict(progress=0.5, what='halves')).encode()\n"
         f"os.write(1, line[:9])\nresult = json.dumps({{'result': {RECORD!r}}}).encode()\n"
         "os.write(1, line[9:] + b'\\n' + result + b'\\n')"
     )
     progressed = QtTest.QSignalSpy(exporter.progressed)
-    assert end_of(qtbot, exporter).record == RECORD and ["halves", 0.5] in [list(seen) for seen in progressed]
+    assert run_export(qtbot, exporter).record == RECORD and ["halves", 0.5] in [list(seen) for seen in progressed]
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter, qtbot):
 )
 def test_a_failed_process_is_reported(exporter, program, message, details, qtbot):
     exporter.launcher.program = program
-    ended = end_of(qtbot, exporter)
+    ended = run_export(qtbot, exporter)
     assert ended.record is None and message in ended.message and details in ended.details
 
 
 def test_a_program_that_cannot_be_started_is_reported(exporter, qtbot):
     exporter._command_of = lambda wanted: Command("/nowhere/python", [])
-    assert "could not be started" in end_of(qtbot, exporter).message
+    assert "could not be started" in run_export(qtbot, exporter).message
 
 
 def test_a_refusal_before_the_start_is_reported(exporter):
@@ -151,13 +151,13 @@ def test_the_environment_is_passed_on(exporter, qtbot):
         "import json, os; seen = dict(seen=os.environ['QATVIZ_TEST'], path=os.environ['PATH'])\n"
         "print(json.dumps({'result': seen}))"
     )
-    assert end_of(qtbot, exporter).record == {"seen": "1", "path": os.environ["PATH"]}
+    assert run_export(qtbot, exporter).record == {"seen": "1", "path": os.environ["PATH"]}
 
 
 # Cancelling
 
 
-def test_cancelling_before_the_state_is_kept_starts_nothing(exporter, context, run):
+def test_cancelling_before_the_checkpoint_is_saved_starts_nothing(exporter, context, run):
     exporter.begin(NOW)
     spy = QtTest.QSignalSpy(exporter.ended)
     exporter.cancel()
@@ -167,30 +167,30 @@ def test_cancelling_before_the_state_is_kept_starts_nothing(exporter, context, r
     assert not exporter.launcher.wanted and not exporter.is_busy
 
 
-def test_cancelling_ends_the_process_and_is_no_failure(exporter, qtbot):
+def test_cancelling_ends_the_process_without_a_failure(exporter, qtbot):
     exporter.launcher.program = WAITS
     exporter.begin(THEN)
-    reached(qtbot, exporter, "computing the integer model")
+    wait_for_progress(qtbot, exporter, "computing the integer model")
     exporter.cancel()
     exporter.cancel()
     ended = qtbot.emitted(exporter.ended)[0]
     assert (ended.record, ended.message) == (None, "") and not exporter._kill_timer.isActive()
 
 
-def test_a_process_that_does_not_listen_is_killed(exporter, qtbot):
+def test_a_process_that_ignores_cancelling_is_killed(exporter, qtbot):
     exporter.launcher.program = STUBBORN
     exporter._kill_timer.setInterval(50)
     exporter.begin(THEN)
-    reached(qtbot, exporter, "computing the integer model")
+    wait_for_progress(qtbot, exporter, "computing the integer model")
     exporter.cancel()
     assert qtbot.emitted(exporter.ended)[0].message == ""
 
 
-def test_what_was_written_when_it_was_cancelled_is_shown(exporter, qtbot):
+def test_files_written_before_cancelling_are_reported(exporter, qtbot):
     written = "print(json.dumps({'result': {'files': ['x']}})); sys.exit("
     exporter.launcher.program = DEAF_WAITS.replace("sys.exit(", written)
     exporter.begin(THEN)
-    reached(qtbot, exporter, "computing the integer model")
+    wait_for_progress(qtbot, exporter, "computing the integer model")
     exporter.cancel()
     assert qtbot.emitted(exporter.ended)[0].record == {"files": ["x"]}
 
@@ -224,11 +224,11 @@ def start_export(qtbot, window, program):
     assert window.model.run.sent[-1] == c.SaveCheckpoint()
     window.model.run.advance()
     window.bridge.tick()
-    reached(qtbot, dialog.exporter, "computing the integer model")
+    wait_for_progress(qtbot, dialog.exporter, "computing the integer model")
     return dialog
 
 
-def test_the_window_offers_it_once_there_is_a_run(window, monkeypatch):
+def test_export_is_enabled_once_there_is_a_run(window, monkeypatch):
     assert window.named["export"].isEnabled() and not window.named["export"].icon().isNull()
     with monkeypatch.context() as patch:
         patch.setattr(window, "prepared", None)
@@ -236,7 +236,7 @@ def test_the_window_offers_it_once_there_is_a_run(window, monkeypatch):
         assert not window.named["export"].isEnabled()
 
 
-def test_the_dialog_can_be_closed_while_it_goes_on(window, app, qtbot):
+def test_the_dialog_can_be_closed_during_the_export(window, app, qtbot):
     dialog = start_export(
         qtbot, window, WAITS.replace("sys.exit(", f"print(json.dumps({{'result': {RECORD!r}}})); sys.exit(")
     )
@@ -265,7 +265,7 @@ def test_a_failure_is_reported_in_the_banner_if_the_dialog_is_closed(window, qtb
     assert "The export failed: the disk is full" in window.banner.text.text() and window.banner.level == "bad"
 
 
-def test_cancelling_in_the_dialog_goes_back_to_the_form(window, qtbot):
+def test_cancelling_in_the_dialog_returns_to_the_form(window, qtbot):
     dialog = start_export(qtbot, window, WAITS)
     dialog.cancel.click()
     qtbot.emitted(dialog.exporter.ended)
@@ -274,7 +274,7 @@ def test_cancelling_in_the_dialog_goes_back_to_the_form(window, qtbot):
 
 
 @pytest.mark.parametrize("program", [WAITS, STUBBORN], ids=["listens", "deaf"])
-def test_closing_the_window_ends_it_in_time(window, program, qtbot, monkeypatch):
+def test_closing_the_window_ends_the_export_in_time(window, program, qtbot, monkeypatch):
     dialog = start_export(qtbot, window, program)
     process, waits_ms = dialog.exporter._process, []
     wait = process.waitForFinished
@@ -289,7 +289,7 @@ def test_closing_the_window_ends_it_in_time(window, program, qtbot, monkeypatch)
     qtbot.waitUntil(lambda: process.state() == QtCore.QProcess.NotRunning)  # a kill takes as long as the system does
 
 
-def test_another_run_in_the_window_is_another_form_and_the_export_goes_on(window, tmp_path, qtbot):
+def test_opening_another_run_resets_the_form_and_continues_the_export(window, tmp_path, qtbot):
     dialog = start_export(qtbot, window, WAITS)
     window.show_prepared(prepared_of(StagedRun("lenet"), str(tmp_path / "other")))
     assert dialog.exporter.is_busy

@@ -1,4 +1,4 @@
-"""Taking figures along: pictures, numbers, the dialog, and what goes wrong."""
+"""Saving and copying figures: pictures, numbers, the dialog, and failures."""
 
 import csv
 import os
@@ -56,7 +56,7 @@ class Plot(SceneWidget):
 
 
 class Framed(QtWidgets.QWidget):
-    """A plot in something that has the context, as a panel has."""
+    """A plot inside a widget with a context, like a panel's."""
 
     def __init__(self, context):
         super().__init__()
@@ -72,7 +72,7 @@ def framed(context, show):
 
 
 def ink(image, color=INK[RED]):
-    """Where an image has a colour: bool [height, width]."""
+    """Return where an image has a colour: bool [height, width]."""
     image = image.convertToFormat(QtGui.QImage.Format_RGB32)
     pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint32)
     return (pixels.reshape(image.height(), image.width()) & 0xFFFFFF) == int(color[1:], 16)
@@ -82,7 +82,7 @@ def dialogs(app, kind):
     return [widget for widget in app.topLevelWidgets() if isinstance(widget, kind) and widget.isVisible()]
 
 
-def test_a_picture_has_the_size_asked_for_and_the_widget_keeps_its_own(framed):
+def test_a_picture_has_the_given_size_and_the_widget_keeps_its_own(framed):
     before = framed.plot.size()
     image = picture(framed.plot, SIZE)
     assert image.size() == SIZE and framed.plot.size() == before
@@ -91,7 +91,7 @@ def test_a_picture_has_the_size_asked_for_and_the_widget_keeps_its_own(framed):
     assert picture(framed.plot).size() == before
 
 
-def test_a_sharper_picture_has_the_same_layout_and_as_wide_a_line(framed):
+def test_scaled_pictures_have_the_same_layout_and_line_width(framed):
     once, twice = ink(picture(framed.plot, SIZE)), ink(picture(framed.plot, SIZE, 2.0))
     assert twice.shape == (600, 1000)
     assert twice.mean() == pytest.approx(once.mean(), rel=0.15)
@@ -121,7 +121,7 @@ def test_a_hidden_widget_has_a_picture(context, app):
     hidden.deleteLater()
 
 
-def test_a_window_is_saved_whole(app, show, framed, tmp_path):
+def test_a_window_is_saved_at_its_full_size(app, show, framed, tmp_path):
     save_png(framed, tmp_path / "window.png")
     assert QtGui.QImage(str(tmp_path / "window.png")).size() == framed.size()
 
@@ -152,7 +152,7 @@ def test_svg_clips_curves_to_their_plot(framed, tmp_path):
     assert "loss" not in inside
 
 
-def test_svg_clips_each_of_several_plots_where_it_is(context, show, tmp_path):
+def test_svg_clips_each_of_several_plots_at_its_place(context, show, tmp_path):
     window = QtWidgets.QWidget()
     layout = QtWidgets.QHBoxLayout(window)
     for name, role in (("a", RED), ("b", GREEN)):
@@ -173,7 +173,7 @@ def test_svg_clips_each_of_several_plots_where_it_is(context, show, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_csv_gives_back_every_digit_and_every_name(tmp_path, dtype):
+def test_csv_preserves_every_digit_and_every_name(tmp_path, dtype):
     numbers = np.random.RandomState(0).randn(50).astype(dtype)
     numbers[:3] = np.nan, np.inf, 1e-40
     table = {'a "quoted", name': numbers, "count": np.arange(3), "Zählung\nlang": np.array(["x,y", "z"])}
@@ -186,6 +186,21 @@ def test_csv_gives_back_every_digit_and_every_name(tmp_path, dtype):
     np.testing.assert_array_equal(np.array([row[0] for row in rows[1:]]).astype(dtype), numbers)
     assert [row[1] for row in rows[1:]] == ["0", "1", "2"] + 47 * [""]
     assert [row[2] for row in rows[1:4]] == ["x,y", "z", ""]
+
+
+def test_no_text_in_a_csv_is_a_formula_and_any_text_can_be_written(tmp_path):
+    texts = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1", "\x1b[31mred", "caf\udcff", "a=b", "x\ny"]
+    save_csv({"text": texts, "number": np.arange(-4, 5)}, tmp_path / "a.csv")
+    with open(str(tmp_path / "a.csv"), newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    assert [row[0] for row in rows] == [
+        *("'" + text for text in texts[:5]),
+        "\\x1b[31mred",
+        "caf\\udcff",
+        "a=b",
+        "x\ny",
+    ]
+    assert [int(row[1]) for row in rows] == list(range(-4, 5))
 
 
 @pytest.mark.parametrize("table, reason", [({}, "no data"), ({"a": np.zeros((2, 2))}, "'a' has 2 dimensions")])
@@ -222,7 +237,7 @@ def test_a_right_click_opens_the_menu(framed, app):
     framed.plot.menu.close()
 
 
-def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, context, tmp_path):
+def test_the_dialog_saves_at_the_entered_size_and_remembers_it(framed, app, context, tmp_path):
     context.settings.setValue("figures/directory", str(tmp_path))
     saved = []
     framed.plot.menu.saved.connect(saved.append)
@@ -255,7 +270,7 @@ def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, 
     assert 'viewBox="0 0 300 200"' in (tmp_path / "other.svg").read_text(encoding="utf-8")
 
 
-def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
+def test_numbers_are_saved_to_the_chosen_file(framed, app, context, tmp_path):
     context.settings.setValue("figures/directory", str(tmp_path))
     framed.plot.menu.table_action.trigger()
     (dialog,) = dialogs(app, QtWidgets.QFileDialog)
@@ -264,7 +279,7 @@ def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
     assert (tmp_path / "numbers.csv").read_text(encoding="utf-8").splitlines()[:2] == ["step,loss", "0,0.0"]
 
 
-def test_a_figure_without_numbers_yet_says_so_before_it_asks_for_a_file(framed, app):
+def test_a_figure_without_numbers_refuses_csv_before_asking_for_a_file(framed, app):
     framed.plot.numbers = {}
     framed.plot.menu.table_action.trigger()
     (box,) = dialogs(app, QtWidgets.QMessageBox)
@@ -282,7 +297,7 @@ def save_button(dialog):
     return dialog.buttons.button(QtWidgets.QDialogButtonBox.Save)
 
 
-def test_a_failed_write_leaves_the_dialog_with_what_was_entered(framed, app, context, tmp_path):
+def test_a_failed_write_keeps_the_dialog_open_with_its_entries(framed, app, context, tmp_path):
     framed.plot.menu.save_picture()
     (dialog,) = dialogs(app, SaveFigureDialog)
     type_path(dialog, tmp_path / "nowhere" / "a.png")
@@ -325,7 +340,7 @@ def test_numbers_are_saved_as_csv_or_refused(framed, app, tmp_path):
 
 
 @pytest.mark.parametrize("typed, problem", [("/", "is a directory"), ("", "Enter the name"), (".", "is a directory")])
-def test_a_directory_is_no_picture(framed, app, typed, problem):
+def test_a_directory_is_refused_as_the_name_of_a_picture(framed, app, typed, problem):
     framed.plot.menu.save_picture()
     (dialog,) = dialogs(app, SaveFigureDialog)
     type_path(dialog, typed) if typed else dialog.path_edit.clear()
@@ -348,7 +363,7 @@ def test_the_format_follows_a_typed_suffix(framed, app, context, tmp_path):
     ]
 
 
-def test_a_suffix_of_no_picture_is_refused_and_names_with_points_are_not(framed, app, context, tmp_path):
+def test_unknown_suffixes_are_refused_and_names_with_dots_are_accepted(framed, app, context, tmp_path):
     context.settings.setValue("figures/directory", str(tmp_path))
     framed.plot.figure_name = "histogram-conv1.weights"
     framed.plot.menu.save_picture()

@@ -1,4 +1,4 @@
-"""Frames: visible, due panels are drawn, in turn, and drawing takes no more than its share of the time."""
+"""Frames: visible, due panels are drawn in turn, and drawing takes at most a fraction of the time."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from qatviz.gui.model.frames import IDLE_FRACTION, LONGEST_REST_S, TICK_BUDGET_S
 
 
 class Clock:
-    """Time that passes only when told to."""
+    """Clock that the test advances."""
 
     def __init__(self):
         self.now = 100.0
@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-class Drawn:
+class StagedPanel:
     """A panel that takes ``cost`` seconds to draw."""
 
     def __init__(self, clock, cost, due=True):
@@ -41,15 +41,15 @@ def make(clock, *panels):
     return frames
 
 
-def test_only_what_is_due_is_drawn(clock, app):
-    due, idle = Drawn(clock, 0.001), Drawn(clock, 0.001, due=False)
+def test_only_due_panels_are_drawn(clock, app):
+    due, idle = StagedPanel(clock, 0.001), StagedPanel(clock, 0.001, due=False)
     assert make(clock, due, idle).tick() == 1
     assert (due.count, idle.count) == (1, 0)
 
 
 @pytest.mark.parametrize("touched", [False, True])
 def test_drawing_takes_its_fraction_of_the_time(clock, app, touched):
-    panel = Drawn(clock, 0.004)
+    panel = StagedPanel(clock, 0.004)
     frames = make(clock, panel)
     end = clock.now + 60
     while clock.now < end:
@@ -61,8 +61,8 @@ def test_drawing_takes_its_fraction_of_the_time(clock, app, touched):
     assert share == pytest.approx(TOUCHED_FRACTION if touched else IDLE_FRACTION, rel=0.35)
 
 
-def test_one_drawing_that_is_held_up_does_not_stop_the_others_for_long(clock, app):
-    panel = Drawn(clock, 0.4)
+def test_the_rest_after_a_slow_drawing_is_bounded(clock, app):
+    panel = StagedPanel(clock, 0.4)
     frames = make(clock, panel)
     frames.tick()
     clock.now += LONGEST_REST_S - 0.01
@@ -72,7 +72,7 @@ def test_one_drawing_that_is_held_up_does_not_stop_the_others_for_long(clock, ap
 
 
 def test_a_touch_ends_the_rest(clock, app):
-    panel = Drawn(clock, 0.05)
+    panel = StagedPanel(clock, 0.05)
     frames = make(clock, panel)
     frames.tick()
     assert frames.tick() == 0
@@ -81,7 +81,7 @@ def test_a_touch_ends_the_rest(clock, app):
 
 
 def test_a_tick_keeps_to_its_budget_and_panels_take_turns(clock, app):
-    panels = [Drawn(clock, 1.01 * TICK_BUDGET_S) for _ in range(4)]
+    panels = [StagedPanel(clock, 1.01 * TICK_BUDGET_S) for _ in range(4)]
     frames = make(clock, *panels)
     for _ in range(8):
         assert frames.tick() == 1
@@ -90,9 +90,9 @@ def test_a_tick_keeps_to_its_budget_and_panels_take_turns(clock, app):
 
 
 @pytest.mark.parametrize("painting, at_once", [(0.0, 4), (0.001, 4), (0.006, 1)])
-def test_what_is_painted_together_fits_into_the_budget(clock, app, painting, at_once):
+def test_panels_painted_together_fit_into_the_budget(clock, app, painting, at_once):
     """Each of four panels takes a millisecond to draw, and ``painting`` seconds to paint."""
-    frames = make(clock, *[Drawn(clock, 0.001) for _ in range(4)])
+    frames = make(clock, *[StagedPanel(clock, 0.001) for _ in range(4)])
     for _ in range(40):  # what each takes is found out first
         count = frames.tick()
         frames.painted(count * painting)
@@ -100,8 +100,8 @@ def test_what_is_painted_together_fits_into_the_budget(clock, app, painting, at_
     assert frames.tick() == at_once
 
 
-def test_frames_per_second_are_those_of_the_last_two_seconds(clock, app):
-    frames = make(clock, Drawn(clock, 0.0))
+def test_frames_per_second_are_counted_over_the_last_two_seconds(clock, app):
+    frames = make(clock, StagedPanel(clock, 0.0))
     for _ in range(100):
         frames.tick()
         clock.now += 0.1
@@ -109,10 +109,10 @@ def test_frames_per_second_are_those_of_the_last_two_seconds(clock, app):
 
 
 def test_time_given_to_other_programs_is_not_counted_as_drawing(clock, app):
-    """Each drawing takes a millisecond of the processor, and ten times as long on a loaded machine."""
+    """Each drawing takes a millisecond of processor time, and ten times as long on a loaded machine."""
     processor = Clock()
 
-    class Loaded(Drawn):
+    class Loaded(StagedPanel):
         def refresh(self):
             super().refresh()
             processor.now += self.cost / 10
@@ -128,7 +128,7 @@ def test_time_given_to_other_programs_is_not_counted_as_drawing(clock, app):
 
 
 def test_the_panels_of_a_touch_are_drawn_before_those_that_wait_longer(clock, app):
-    panels = [Drawn(clock, 1.01 * TICK_BUDGET_S) for _ in range(4)]
+    panels = [StagedPanel(clock, 1.01 * TICK_BUDGET_S) for _ in range(4)]
     frames = make(clock, *panels)
     frames.touch([panels[3]])
     assert frames.tick() == 1

@@ -20,8 +20,8 @@ NAME = "conv1.weights"
 
 
 @pytest.fixture
-def held(context, staged):
-    """A staged run in hold mode; ``held.advance`` as the run's, with its news taken in."""
+def held_run(context, staged):
+    """A staged run in hold mode; ``held.advance`` as the run's, with its messages processed."""
     run = staged(steps=2)
     context.edits.set_mode(HOLD)
     return run
@@ -37,12 +37,12 @@ def inspect(context, run, name=NAME):
     context.model.process(run.drain())
 
 
-def test_there_is_none_without_a_run_and_while_nothing_is_pending(context, held):
+def test_there_is_no_ghost_without_a_run_or_pending_edits(context, held_run):
     assert ghost(context) is None
     assert ghost_of(RunModel(), context.edits, NAME) is None
 
 
-def test_only_what_is_edited_has_one(context, held):
+def test_only_edited_tensors_have_a_ghost(context, held_run):
     context.edits.edit([NAME], "num_bits", 4)
     assert ghost(context) is not None and ghost(context, "conv2.weights") is None
     context.edits.discard()
@@ -62,7 +62,7 @@ def test_only_what_is_edited_has_one(context, held):
 )
 @pytest.mark.parametrize("preset", ["tflite-int8", "uint8-affine"])
 @pytest.mark.parametrize("known", [False, True])
-def test_it_is_the_window_that_the_run_adopts(context, staged, edits, known, preset):
+def test_the_ghost_equals_the_range_that_the_run_adopts(context, staged, edits, known, preset):
     run = staged(preset=preset)
     context.edits.set_mode(HOLD)
     if known:
@@ -91,7 +91,7 @@ def test_it_is_the_window_that_the_run_adopts(context, staged, edits, known, pre
     assert seen.size == context.model.settings_of(NAME).num_bits * context.model.plan.tensor(NAME).parameters / 8
 
 
-def test_switching_off_leaves_no_grid_and_no_error(context, held):
+def test_switching_off_leaves_no_grid_and_no_error(context, held_run):
     context.edits.edit([NAME], "enabled", False)
     seen = ghost(context)
     assert not seen.active and seen.grid is None and np.isnan([seen.low, seen.high, seen.scale]).all()
@@ -99,35 +99,35 @@ def test_switching_off_leaves_no_grid_and_no_error(context, held):
     assert seen.size == 4 * context.model.plan.tensor(NAME).parameters
 
 
-def test_a_delay_that_is_not_over_counts_as_off(context, held):
+def test_a_delay_that_is_not_over_counts_as_off(context, held_run):
     context.edits.edit([NAME], "quant_delay", 10**6)
     assert not ghost(context).active
 
 
-def test_settings_that_do_not_bear_on_the_grid_have_no_ghost(context, held):
+def test_settings_without_effect_on_the_grid_have_no_ghost(context, held_run):
     context.edits.edit(["input.activations"], "ema_decay", 0.5)
     context.edits.edit([NAME], "percentile", 70.0)
     context.edits.edit([NAME], "quant_delay", 1)
     assert ghost(context) is None and ghost(context, "input.activations") is None
 
 
-def test_activations_keep_the_range_that_they_have(context, held):
+def test_activations_keep_their_present_range(context, held_run):
     low, high = [context.model.measure("input.activations", m) for m in ("range_min", "range_max")]
     context.edits.edit(["input.activations"], "num_bits", 4)
     seen = ghost(context, "input.activations")
     assert [seen.low, seen.high] == pytest.approx([low, high], abs=seen.scale / 2 + 1e-6)
 
 
-def test_frozen_weights_keep_the_range_that_they_have(context, held):
-    inspect(context, held)
+def test_frozen_weights_keep_their_present_range(context, held_run):
+    inspect(context, held_run)
     values = context.model.values[NAME].values
     context.edits.edit([NAME], "per_channel", False)
     context.edits.edit([NAME], "range_method", "frozen")
     assert ghost(context).grid.scale == pytest.approx(np.abs(values).max() / 127)
 
 
-def test_a_percentile_is_that_of_the_values(context, held):
-    inspect(context, held)
+def test_a_percentile_is_computed_from_the_values(context, held_run):
+    inspect(context, held_run)
     context.edits.edit([NAME], "range_method", "percentile")
     context.edits.edit([NAME], "percentile", 80.0)
     context.edits.edit([NAME], "per_channel", False)
@@ -137,32 +137,32 @@ def test_a_percentile_is_that_of_the_values(context, held):
     assert seen.measures.clipped == pytest.approx(measure(values, seen.grid).clipped)
 
 
-def test_values_that_are_too_old_are_not_used(context, held, monkeypatch):
+def test_values_that_are_too_old_are_not_used(context, held_run, monkeypatch):
     monkeypatch.setattr(ghosts, "MAX_VALUES_AGE_S", 0.1)  # ten steps of a staged run
-    inspect(context, held)
-    held.advance(3)
-    context.model.process(held.drain())
+    inspect(context, held_run)
+    held_run.advance(3)
+    context.model.process(held_run.drain())
     context.edits.edit([NAME], "num_bits", 3)
     assert not ghost(context).approximate and ghost(context).step == 2
-    held.advance(10, snapshot=False).advance(1)
-    context.model.process(held.drain())
+    held_run.advance(10, snapshot=False).advance(1)
+    context.model.process(held_run.drain())
     assert ghost(context).approximate and ghost(context).step == context.model.snapshot.step
 
 
-def test_it_is_made_once_and_anew_when_something_changed(context, held):
+def test_the_ghost_is_recomputed_only_after_a_change(context, held_run):
     context.edits.edit([NAME], "num_bits", 3)
     first = ghost(context)
     assert ghost(context) is first
     context.edits.edit([NAME], "num_bits", 4)
     second = ghost(context)
     assert second is not first and second.scale < first.scale
-    held.advance(1)
-    context.model.process(held.drain())
+    held_run.advance(1)
+    context.model.process(held_run.drain())
     assert ghost(context) is not second
 
 
-def test_it_is_dropped_with_its_values_when_nothing_is_pending(context, held):
-    inspect(context, held)
+def test_the_ghost_is_released_when_nothing_is_pending(context, held_run):
+    inspect(context, held_run)
     context.edits.edit([NAME], "num_bits", 3)
     remembered = weakref.ref(ghost(context))
     context.edits.discard()
@@ -187,3 +187,17 @@ def test_a_million_weights_take_less_than_fifty_milliseconds(context, staged):
 
     assert least_s(compute, 7) < 0.050
     assert rows * tensor.num_channels > pending.BLOCK_VALUES
+
+
+def test_applied_settings_have_a_ghost_until_a_snapshot_measures_them(context, staged):
+    run = staged()
+    context.edits.edit([NAME], "num_bits", 3)
+    context.edits.apply()
+    run.advance(snapshot=False)
+    context.model.process(run.drain())
+    assert not context.edits.pending and context.model.settings_of(NAME).num_bits == 3
+    ghost = ghost_of(context.model, context.edits, NAME)
+    assert ghost.settings.num_bits == 3 and ghost_of(context.model, context.edits, "dense1.weights") is None
+    run.advance()
+    context.model.process(run.drain())
+    assert ghost_of(context.model, context.edits, NAME) is None

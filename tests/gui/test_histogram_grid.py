@@ -1,4 +1,4 @@
-"""Where the tiles of the histograms are, and which are selected: what needs no window."""
+"""Places and selection of the tiles of histograms, computed without a window."""
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +25,7 @@ def test_tiles_do_not_overlap_and_stay_within_the_width(count, size, width, heig
 
 
 @given(st.integers(1, 80), st.integers(200, 2000), st.integers(100, 1200), st.integers(0, 3000))
-def test_the_rows_that_can_be_seen_are_those_that_reach_into_the_view(count, width, height, top):
+def test_visible_rows_are_those_that_reach_into_the_view(count, width, height, top):
     grid = arrange(count, MEDIUM, width, height)
     visible = set(grid.rows_between(top, top + height))
     for i in range(count):
@@ -35,7 +35,7 @@ def test_the_rows_that_can_be_seen_are_those_that_reach_into_the_view(count, wid
     assert len(visible) <= (height // grid.height + 2) * grid.columns
 
 
-def test_fit_shows_all_tiles_where_they_have_room():
+def test_fit_shows_all_tiles_if_there_is_room():
     assert arrange(9, FIT, 1200, 560).total_height <= 560
     assert arrange(9, FIT, 1200, 560).columns == 3
     assert arrange(60, FIT, 600, 300).total_height > 300
@@ -58,5 +58,5 @@ def test_fit_shows_the_nine_tensors_of_lenet_in_the_default_window():
         ("a", "not shown", "b", True, False, ("b", "b")),
     ],
 )
-def test_tiles_are_selected_as_lists_do(selected, start, name, is_range, is_addition, expected):
+def test_tiles_are_selected_like_list_items(selected, start, name, is_range, is_addition, expected):
     assert picked(NAMES, tuple(selected), start, name, is_range, is_addition) == (tuple(expected[0]), expected[1])

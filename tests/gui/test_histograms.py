@@ -1,4 +1,4 @@
-"""The panel of histograms: what its tiles show, when they are painted, how they are picked."""
+"""The panel of histograms: contents, painting and selection of its tiles."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def panel(context, staged, show):
         run = staged(network)
         if changes:
             run.send(ChangeSettings(tuple(changes)))
-            news(context, run)
+            advance_run(context, run)
         made = show(HistogramsPanel(context), width, height)
         settle(made)
         return made, run
@@ -35,13 +35,13 @@ def panel(context, staged, show):
     return make
 
 
-def news(context, run, steps=1):
+def advance_run(context, run, steps=1):
     run.advance(steps)
     context.model.process(run.drain())
 
 
 def settle(panel):
-    """Draw until nothing is due; how many times that was."""
+    """Draw until nothing is due; return the number of drawings."""
     count = 0
     while panel.is_due():
         panel.refresh()
@@ -51,7 +51,7 @@ def settle(panel):
 
 
 def choose(panel, option, value):
-    """Set a control of the bar as the user does."""
+    """Set a control of the bar like a user."""
     control = panel.bar.control(option)
     if isinstance(control, QtWidgets.QComboBox):
         control.setCurrentIndex(control.findData(value))
@@ -60,7 +60,7 @@ def choose(panel, option, value):
     settle(panel)
 
 
-def shown(panel, name):
+def tile_content(panel, name):
     return panel.canvas.tile(name).content
 
 
@@ -69,7 +69,7 @@ def center(panel, name):
 
 
 def color_count(panel, name, color, tolerance=12):
-    """Pixels of a tile that have a colour of the theme."""
+    """Return the number of pixels of a tile that have a colour of the theme."""
     image = panel.canvas.tile(name).picture.toImage().convertToFormat(QtGui.QImage.Format_RGB32)
     memory = image.constBits()
     memory.setsize(image.byteCount())
@@ -102,24 +102,24 @@ def test_every_tensor_has_a_tile_the_input_first(panel):
     assert made.canvas.names() == [t.name for t in run.plan.tensors]
     assert made.canvas.names()[0] == "input.activations"
     for tensor in run.plan.tensors:
-        content = shown(made, tensor.name)
+        content = tile_content(made, tensor.name)
         assert content.shown.counts.sum() == run.values_of(tensor.name).size
         assert "dB" in content.readout[0] and "clipped" in content.readout[1]
 
 
-def test_two_bits_are_four_levels_where_they_are(context, panel):
+def test_narrow_two_bit_weights_show_three_levels_at_their_values(context, panel):
     made, _run = panel(changes=[("conv1.weights.num_bits", 2), ("conv1.weights.per_channel", False)])
-    levels = shown(made, "conv1.weights").shown.levels
+    levels = tile_content(made, "conv1.weights").shown.levels
     histogram = context.model.snapshot.histograms["conv1.weights"]
     assert len(levels) == 3  # tflite-int8 has narrow weights
     np.testing.assert_allclose(levels, np.array([-1, 0, 1]) * histogram.scale, rtol=1e-6)
-    assert shown(made, "conv1.weights").badge == "w2 sym narrow"
-    assert shown(made, "conv2.weights").shown.levels is None, "per channel there are no common levels"
+    assert tile_content(made, "conv1.weights").badge == "w2 sym narrow"
+    assert tile_content(made, "conv2.weights").shown.levels is None, "per channel there are no common levels"
 
 
-def test_float_tensors_show_their_values_alone(panel):
+def test_float_tensors_show_only_their_values(panel):
     made, _ = panel(changes=[("conv1.activations.enabled", False)])
-    content = shown(made, "conv1.activations")
+    content = tile_content(made, "conv1.activations")
     assert content.badge == "a float" and content.readout == ()
     assert content.shown.representable is None and content.shown.levels is None
     assert color_count(made, "conv1.activations", "in_range") == 0
@@ -132,13 +132,13 @@ def test_float_tensors_show_their_values_alone(panel):
     "options", [(), ("log_counts",), ("log2_values",), ("common",), ("log_counts", "log2_values", "common")]
 )
 @pytest.mark.parametrize("bits", [2, 4, 8, 9, 16])
-def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
+def test_all_bit_widths_are_drawn_on_all_axes(panel, options, bits):
     made, run = panel(changes=[(f"{t.name}.num_bits", bits) for t in lenet_tensors()])
     for option in options:
         choose(made, option, True)
     for tensor in run.plan.tensors:
         assert color_count(made, tensor.name, "in_range") > 5
-        assert shown(made, tensor.name).shown.is_log2 == ("log2_values" in options)
+        assert tile_content(made, tensor.name).shown.is_log2 == ("log2_values" in options)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def lenet_tensors():
     return StagedRun("lenet").plan.tensors
 
 
-def test_clipped_and_flushed_values_have_their_colours(context, panel):
+def test_clipped_values_and_values_rounded_to_zero_have_their_colours(context, panel):
     made, run = panel(changes=[("logits.weights.num_bits", 2)])
     assert color_count(made, "logits.weights", "clipped", 22) < 5
     snapshot = context.model.snapshot
@@ -171,50 +171,50 @@ def test_clipped_and_flushed_values_have_their_colours(context, panel):
         [replace(snapshot, values=values, histograms=dict(snapshot.histograms, **{"conv1.activations": narrower}))]
     )
     settle(made)
-    assert shown(made, "conv1.activations").readout[1] == "30.0 % clipped"
+    assert tile_content(made, "conv1.activations").readout[1] == "30.0 % clipped"
     assert color_count(made, "conv1.activations", "clipped", 22) > 50
 
 
-def test_only_what_changed_is_painted_again(context, panel):
+def test_only_changed_tiles_are_repainted(context, panel):
     made, run = panel()
     drawn = {name: made.canvas.tile(name).drawn for name in made.canvas.names()}
     made.mark_due()
     settle(made)
     assert drawn == {name: made.canvas.tile(name).drawn for name in made.canvas.names()}
-    news(context, run)
+    advance_run(context, run)
     settle(made)
     assert all(made.canvas.tile(name).drawn > before for name, before in drawn.items())
 
 
-def test_a_frame_paints_a_part_and_the_rest_has_its_turn_after(context, panel, monkeypatch):
+def test_every_tile_is_painted_in_turn_under_a_small_budget(context, panel, monkeypatch):
     made, run = panel()
     monkeypatch.setattr(histograms, "BUDGET_S", 0.0)
     drawn = {name: made.canvas.tile(name).drawn for name in made.canvas.names()}
     for _ in range(3):
         # News come faster than frames: every tile has its turn all the same.
         for _ in range(len(drawn) // 3):
-            news(context, run)
+            advance_run(context, run)
             made.refresh()
             assert made.is_due()
     assert all(made.canvas.tile(name).drawn > before for name, before in drawn.items())
     assert settle(made) <= len(drawn) + 1
 
 
-def test_tiles_of_edited_tensors_are_painted_before_those_that_wait(context, panel, monkeypatch):
+def test_tiles_of_edited_tensors_are_painted_before_waiting_tiles(context, panel, monkeypatch):
     monkeypatch.setattr(histograms, "BUDGET_S", 0.0)  # one tile in a frame
     made, run = panel()
     names = made.canvas.names()
-    news(context, run)
+    advance_run(context, run)
     made.refresh()  # tiles are waiting for their turn
     context.model.select([names[-1]])
     context.edits.edit([names[-2], names[-1]], "num_bits", 3)
     for name in (names[-1], names[-2]):
-        assert shown(made, name).pending is None
+        assert tile_content(made, name).pending is None
         made.refresh()
-        assert shown(made, name).pending is not None, "the current tensor's first"
+        assert tile_content(made, name).pending is not None, "the current tensor's first"
 
 
-def test_old_histograms_say_their_step_and_age(context, panel):
+def test_old_histograms_show_their_step_and_age(context, panel):
     made, run = panel()
     step = context.model.snapshot.step
     run.advance(290, snapshot=False)  # of a hundredth of a second each
@@ -225,7 +225,7 @@ def test_old_histograms_say_their_step_and_age(context, panel):
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
     assert made.bar.age == f"histograms of step {step}, 8 s old"
-    news(context, run)
+    advance_run(context, run)
     made._age_timer.timeout.emit()
     assert made.bar.age, "new ones are not painted yet"
     settle(made)
@@ -233,7 +233,7 @@ def test_old_histograms_say_their_step_and_age(context, panel):
     assert made.bar.age == ""
 
 
-def test_what_is_scrolled_away_is_not_painted(panel):
+def test_tiles_scrolled_out_of_view_are_not_painted(panel):
     made, _run = panel("mobilenet", width=420, height=300)
     choose(made, "size", "large")
     visible = made.canvas.visible_names()
@@ -279,12 +279,12 @@ def test_axes_do_not_move_with_every_snapshot(context, panel):
     made, run = panel()
     views = {name: made.canvas.tile(name).view for name in made.canvas.names()}
     for _ in range(10):
-        news(context, run)
+        advance_run(context, run)
         settle(made)
     moved = [name for name in views if made.canvas.tile(name).view[:2] != views[name][:2]]
     assert len(moved) <= 2
     for name in views:
-        view, content = made.canvas.tile(name).view, shown(made, name)
+        view, content = made.canvas.tile(name).view, tile_content(made, name)
         assert view.low <= content.shown.edges[0] and view.high >= content.shown.edges[-1]
 
 
@@ -296,7 +296,7 @@ def test_a_common_axis_is_common_to_a_kind(panel):
         assert len(ranges) == 1
         low, high = ranges.pop()
         assert all(
-            low <= shown(made, t.name).shown.edges[0] and shown(made, t.name).shown.edges[-1] <= high
+            low <= tile_content(made, t.name).shown.edges[0] and tile_content(made, t.name).shown.edges[-1] <= high
             for t in run.plan.tensors
             if t.kind == kind
         )
@@ -364,7 +364,7 @@ def test_the_mouse_reads_the_bin_under_it(panel):
     QtWidgets.QApplication.sendEvent(made.canvas.viewport(), move)
     text = QtWidgets.QToolTip.text()
     assert text.startswith("conv2.weights  (w4 sym narrow)") and "level 0: " in text
-    content = shown(made, "conv2.weights")
+    content = tile_content(made, "conv2.weights")
     zero_level = int(content.shown.level_counts[np.argmin(np.abs(content.shown.levels))])
     assert f"level 0: {zero_level:,} values" in text
     QtWidgets.QToolTip.hideText()
@@ -378,32 +378,32 @@ def test_a_reading_follows_the_run(context, panel):
     before = QtWidgets.QToolTip.text()
     assert QtWidgets.QToolTip.isVisible()
     run.send(ChangeSettings((("conv1.weights.num_bits", 5),)))
-    news(context, run)
+    advance_run(context, run)
     settle(made)
     assert "(w5 " in QtWidgets.QToolTip.text() != before
     QtWidgets.QToolTip.hideText()
 
 
-def test_what_is_pending_is_drawn_as_a_ghost_on_its_tile_alone(context, panel):
+def test_pending_edits_are_ghosts_on_the_tiles_of_their_tensors_only(context, panel):
     made, _ = panel()
     context.edits.set_mode(HOLD)
     drawn = made.canvas.tile("conv2.weights").drawn
     context.edits.edit(["conv1.weights"], "num_bits", 3)
     settle(made)
-    ghost = shown(made, "conv1.weights").pending
+    ghost = tile_content(made, "conv1.weights").pending
     assert ghost.text.startswith("→ w3 sym narrow ch") and "dB" in ghost.text and ghost.grid.low < 0 < ghost.grid.high
     assert color_count(made, "conv1.weights", "ghost") > 20
-    assert shown(made, "conv2.weights").pending is None and made.canvas.tile("conv2.weights").drawn == drawn
+    assert tile_content(made, "conv2.weights").pending is None and made.canvas.tile("conv2.weights").drawn == drawn
     context.edits.edit(["conv2.weights"], "enabled", False)
     settle(made)
-    assert shown(made, "conv2.weights").pending.brief == "→ float"
+    assert tile_content(made, "conv2.weights").pending.brief == "→ float"
     context.edits.discard()
     settle(made)
-    assert shown(made, "conv1.weights").pending is None
+    assert tile_content(made, "conv1.weights").pending is None
     assert color_count(made, "conv1.weights", "ghost") == 0
 
 
-def test_a_run_that_is_replaced_leaves_nothing_behind(context, panel, staged):
+def test_a_replaced_run_leaves_no_tiles(context, panel, staged):
     made, _ = panel()
     run = staged("mlp")
     settle(made)
@@ -419,8 +419,8 @@ def test_nan_measures_have_texts(context, panel):
     snapshot = context.model.snapshot
     context.model.process([replace(snapshot, values=np.full_like(snapshot.values, np.nan))])
     settle(made)
-    assert shown(made, "conv1.weights").readout == ("–", "– clipped")
-    assert shown(made, "conv1.weights").shown.representable is None
+    assert tile_content(made, "conv1.weights").readout == ("–", "– clipped")
+    assert tile_content(made, "conv1.weights").shown.representable is None
 
 
 def test_the_theme_changes_all_tiles(panel):
@@ -432,7 +432,7 @@ def test_the_theme_changes_all_tiles(panel):
         assert color_count(made, name, "base") > 1000
 
 
-def test_controls_explain_themselves(panel):
+def test_controls_have_tooltips(panel):
     made, _ = panel()
     for child in made.bar.findChildren(QtWidgets.QWidget):
         if isinstance(child, (QtWidgets.QComboBox, QtWidgets.QToolButton)) or child.accessibleDescription():
@@ -440,7 +440,7 @@ def test_controls_explain_themselves(panel):
             assert child.accessibleName() or child.text()
 
 
-def test_the_figure_is_drawn_at_any_size_and_its_numbers_are_the_current_tiles(context, panel, tmp_path):
+def test_the_figure_is_drawn_at_any_size_with_the_current_tiles_numbers(context, panel, tmp_path):
     made, _ = panel("mobilenet", width=500, height=300)
     context.model.select(["conv.weights"])
     settle(made)
@@ -458,7 +458,7 @@ def test_the_figure_is_drawn_at_any_size_and_its_numbers_are_the_current_tiles(c
     assert made.canvas.viewport().width() <= 500
 
 
-def test_the_bar_breaks_into_lines_where_the_panel_is_narrow(panel):
+def test_the_bar_wraps_in_a_narrow_panel(panel):
     made, _ = panel(width=400, height=600)
     narrow = made.bar.height()
     assert all(
@@ -471,7 +471,7 @@ def test_the_bar_breaks_into_lines_where_the_panel_is_narrow(panel):
     assert made.bar.height() < narrow / 2
 
 
-def test_what_is_pending_is_in_the_legend_only_while_something_is(context, panel):
+def test_the_legend_lists_pending_only_while_edits_are_pending(context, panel):
     made, _ = panel()
     entries = {child.accessibleName(): child for child in made.bar.children() if isinstance(child, LegendSample)}
     assert entries["range"].isVisible() and not entries["pending"].isVisible()

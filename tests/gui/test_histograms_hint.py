@@ -25,7 +25,7 @@ def settle(made):
         made.refresh()
 
 
-def test_a_line_says_why_weights_look_like_floats_and_shows_2_bits(panel, context):
+def test_the_hint_explains_float_like_weights_and_shows_2_bits(panel, context):
     made, run = panel()
     hint = made.hint
     assert hint.isVisible() and "still look like floats?" in hint.text.text() and "8 bits" in hint.text.text()
@@ -48,7 +48,7 @@ def test_a_line_says_why_weights_look_like_floats_and_shows_2_bits(panel, contex
     assert not again.hint.isVisible(), "it was closed for good"
 
 
-def test_the_line_leaves_its_room_to_the_tiles_of_a_low_panel(panel, app):
+def test_the_hint_is_hidden_in_a_low_panel(panel, app):
     made, _run = panel()
     made.resize(made.width(), 200)
     settle(made)

@@ -12,7 +12,7 @@ COLOR, DISABLED = QtGui.QColor("#c02040"), QtGui.QColor("#8090a0")
 
 
 def colors_of(icon, mode):
-    """Return the colours of the opaque pixels, and the share of them in the picture."""
+    """Return the colours of the opaque pixels, and their fraction of the picture."""
     image = icon.pixmap(64, 64, mode).toImage()
     pixels = [image.pixelColor(x, y) for x in range(image.width()) for y in range(image.height())]
     opaque = [pixel.name() for pixel in pixels if pixel.alpha() == 255]

@@ -18,7 +18,7 @@ DIALOGS = ("new_run", "export", "shortcuts")
 
 
 def shortcuts_in(top):
-    """Every shortcut of a window: its widget, its context and its key."""
+    """Return every shortcut of a window: its widget, its context and its key."""
     found = []
     for action in top.findChildren(QtWidgets.QAction):
         if isinstance(action.parent(), QtWidgets.QWidget):
@@ -28,8 +28,8 @@ def shortcuts_in(top):
     return [(widget, context, key.toString()) for widget, context, key in found if not key.isEmpty()]
 
 
-def can_meet(one, other):
-    """Whether both shortcuts of a key can apply to one focused widget: then Qt calls neither."""
+def can_collide(one, other):
+    """Return whether two shortcuts can apply to the same focused widget, so that Qt calls neither."""
     (a, context_a, key_a), (b, context_b, key_b) = one, other
     if key_a != key_b or a.window() is not b.window():
         return False
@@ -47,7 +47,7 @@ def test_no_two_shortcuts_of_the_window_or_a_dialog_share_a_key(staged_window, a
     assert len(tops) == 1 + len(DIALOGS)
     for top in tops:
         known = shortcuts_in(top)
-        clashes = [one for one, other in itertools.combinations(known, 2) if can_meet(one, other)]
+        clashes = [one for one, other in itertools.combinations(known, 2) if can_collide(one, other)]
         assert clashes == [], top.windowTitle()
     assert len(shortcuts_in(window)) > 25
     for top in tops[1:]:
@@ -69,7 +69,7 @@ def test_ctrl_enter_applies_pending_settings_and_text_that_is_being_typed(staged
     assert run.sent[-1] == c.ChangeSettings((("conv1.weights.symmetric", False), ("conv1.weights.num_bits", 4)))
 
 
-def test_after_the_start_the_tiles_have_the_focus_and_space_pauses(staged_window, app):
+def test_tiles_have_the_initial_focus_and_space_pauses(staged_window, app):
     window, run, _advance = staged_window
     activate(window)
     app.processEvents()
@@ -78,7 +78,7 @@ def test_after_the_start_the_tiles_have_the_focus_and_space_pauses(staged_window
     assert run.sent[-1] == c.Pause()
 
 
-def test_a_list_or_button_that_was_clicked_does_not_keep_the_keys(staged_window, app):
+def test_clicked_lists_and_buttons_return_the_keyboard_focus(staged_window, app):
     window, run, _advance = staged_window
     activate(window)
     bar = window.panels["histograms"].bar
@@ -126,7 +126,7 @@ def test_keys_of_the_run_work_in_tables(staged_window, app, panel):
 
 
 @pytest.mark.parametrize("panel", ["histograms", "network", "tensor", "evolution", "layers", "events", "quantization"])
-def test_a_point_steps_wherever_the_focus_is(staged_window, app, panel):
+def test_the_period_key_steps_wherever_the_focus_is(staged_window, app, panel):
     window, run, _advance = staged_window
     window.docks.open(panel)
     app.processEvents()
@@ -146,7 +146,7 @@ def test_a_point_steps_wherever_the_focus_is(staged_window, app, panel):
         assert run.sent[before:] == [c.SingleStep()], widget
 
 
-def test_a_point_that_is_typed_is_text(staged_window, app):
+def test_a_period_typed_into_a_box_is_text(staged_window, app):
     window, run, _advance = staged_window
     window.docks.open("layers")
     box = window.panels["layers"].filter
@@ -183,7 +183,7 @@ def test_bits_are_edited_in_their_cell(staged_window, table, app, way):
     assert {run.book.of(t.name).num_bits for t in run.plan.tensors if t.name != "conv2.weights"} == {8}
 
 
-def test_escape_leaves_the_bits_and_an_impossible_number_is_refused(staged_window, table, app):
+def test_escape_keeps_the_bits_and_an_invalid_number_is_refused(staged_window, table, app):
     window, _run, _advance = staged_window
     click_cell(table, "conv2.weights", "num_bits")
     QtTest.QTest.keyClick(table, "3")
@@ -270,14 +270,14 @@ TRIED = [
 
 
 def uses_keys(widget):
-    """Whether a widget of ours handles keys itself."""
+    """Return whether the widget's class defines its own handling of keys."""
     own = [kind for kind in type(widget).__mro__ if kind.__module__.startswith("qatviz.")]
     texts = (QtWidgets.QAbstractSlider, QtWidgets.QAbstractSpinBox)
     return any("keyPressEvent" in vars(kind) for kind in own) and widget.isVisible() and not isinstance(widget, texts)
 
 
 def test_f1_lists_every_key_that_a_plot_or_table_uses(staged_window, key_list, app):
-    """A key that a widget takes is used by it: it must be in its panel's list, or be one of all tables."""
+    """Every key that a widget accepts must be in its panel's list, or be common to all tables."""
     window, tried = staged_window[0], set()
     tables = {native(key) for key in ("Up", "Down", "Left", "Right", "PgUp", "PgDown", "Home", "End")}
     for name, panel in window.panels.items():
@@ -311,7 +311,7 @@ def test_menus_show_a_key_of_each_action_that_has_one(staged_window):
 
 
 @pytest.mark.parametrize("scope, changed", [("weights", "weights"), ("activations", "activations"), ("everything", "")])
-def test_keys_change_what_the_controls_change_and_the_scope_is_always_visible(staged_window, app, scope, changed):
+def test_keys_and_controls_share_a_scope_that_is_always_visible(staged_window, app, scope, changed):
     window, run, _advance = staged_window
     window.edits.set_mode("hold")
     box = window.menuBar().cornerWidget().findChild(QtWidgets.QComboBox)
@@ -338,7 +338,7 @@ def test_keys_change_what_the_controls_change_and_the_scope_is_always_visible(st
     assert set(window.edits.pending) == {("conv1.weights", "num_bits")} and box.currentText() == "Selected (1)"
 
 
-def test_text_that_is_being_typed_is_for_the_scope_that_it_was_typed_for(staged_window, app):
+def test_uncommitted_text_applies_to_the_scope_it_was_typed_for(staged_window, app):
     window, _run, _advance = staged_window
     draw(window, app)
     control = window.panels["quantization"].sections["weights"].controls["num_bits"]

@@ -1,4 +1,4 @@
-"""The table of layers: what it says of each tensor, and how it is sorted, filtered, selected and remembered."""
+"""The table of layers: texts, sorting, filters, selection, remembered settings."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def test_without_a_run_a_text_is_shown(panel):
     assert panel.shown.rowCount() == 0 and panel.empty.isVisible() and "No run" in panel.empty.text()
 
 
-def test_before_a_snapshot_settings_are_shown_and_measures_are_not(context, panel, staged):
+def test_settings_are_shown_before_the_first_snapshot_without_measures(context, panel, staged):
     run = staged(steps=2)
     context.model.set_run(run, run.network, run.book, "again")
     panel.refresh()
@@ -38,7 +38,7 @@ def test_before_a_snapshot_settings_are_shown_and_measures_are_not(context, pane
     assert "waiting" in panel.summary.text() and not panel.empty.isVisible()
 
 
-def test_each_tensor_has_a_row_the_input_first_with_its_settings_and_measures(context, panel, staged):
+def test_each_tensor_has_a_row_with_settings_and_measures(context, panel, staged):
     run = staged()
     panel.refresh()
     assert names(panel) == [t.name for t in run.plan.tensors] and names(panel)[0] == "input.activations"
@@ -55,7 +55,7 @@ def test_each_tensor_has_a_row_the_input_first_with_its_settings_and_measures(co
         assert texts["size"] == (bytes_text(tensor.parameters) if tensor.parameters else "")
 
 
-def test_the_plain_words_are_in_the_tooltip_with_the_term(context, panel, staged):
+def test_tooltips_have_the_verdict_and_the_explanation_of_the_term(context, panel, staged):
     run = staged()
     change(context, run, ("dense1.weights.num_bits", 2))
     panel.refresh()
@@ -111,14 +111,14 @@ def test_nan_measures_are_shown(context, panel, staged, value):
 
 
 @pytest.mark.parametrize("bits", [2, 9, 16])
-def test_codes_are_those_of_the_bits(context, panel, staged, bits):
+def test_the_number_of_codes_follows_the_bits(context, panel, staged, bits):
     run = staged()
     change(context, run, ("conv2.weights.num_bits", bits), ("conv2.weights.narrow_range", False))
     panel.refresh()
     assert row_texts(panel, "conv2.weights")["used_codes"].endswith(f"/{2**bits:,}")
 
 
-def test_what_is_pending_is_shown_beside_what_is_in_effect(context, panel, staged):
+def test_pending_values_are_shown_beside_those_in_effect(context, panel, staged):
     run = staged()
     context.edits.set_mode("hold")
     context.edits.edit(["dense1.weights"], "num_bits", 4)
@@ -188,7 +188,7 @@ def test_clicking_a_header_sorts_by_it(context, panel, staged):
 
 
 @pytest.mark.parametrize("is_pointer_over", [False, True])
-def test_a_sorted_table_is_sorted_anew_by_the_next_snapshot_but_not_under_the_pointer(
+def test_the_next_snapshot_sorts_again_unless_the_pointer_is_there(
     context, panel, staged, monkeypatch, is_pointer_over
 ):
     # On a display the pointer may rest where the window opens: Qt's own answer depends on that.
@@ -205,7 +205,7 @@ def test_a_sorted_table_is_sorted_anew_by_the_next_snapshot_but_not_under_the_po
     assert (shown == sorted(shown)) == (not is_pointer_over)
 
 
-def test_the_filter_takes_words_and_wildcards(context, panel, staged):
+def test_the_filter_accepts_words_and_wildcards(context, panel, staged):
     staged()
     panel.refresh()
     for text, expected in (("conv", 4), ("conv weights", 2), ("c*2.w", 1), ("CONV1", 2), ("", 9), ("no such", 0)):
@@ -216,7 +216,7 @@ def test_the_filter_takes_words_and_wildcards(context, panel, staged):
     assert "4 of 9 tensors" in panel.summary.text()
 
 
-def test_kinds_can_be_shown_alone_which_is_remembered(context, panel, staged, show):
+def test_the_kind_filter_is_remembered(context, panel, staged, show):
     staged()
     panel.refresh()
     QTest.mouseClick(panel.kinds["weights"], Qt.LeftButton)
@@ -250,7 +250,7 @@ def test_drawing_a_selection_does_not_change_the_model(context, panel, staged):
     assert heard == [] and context.model.current == "conv1.weights"
 
 
-def test_what_the_filter_hides_stays_selected(context, panel, staged):
+def test_hidden_rows_stay_selected(context, panel, staged):
     staged()
     context.model.select(["conv1.weights", "conv2.weights"], "conv2.weights")
     panel.refresh()
@@ -262,8 +262,8 @@ def test_what_the_filter_hides_stays_selected(context, panel, staged):
 
 
 @pytest.mark.parametrize("key", sorted(INDEX))
-def test_every_column_can_be_sorted_anew(context, panel, staged, key):
-    """Also those of settings that only weights have."""
+def test_every_column_can_be_sorted_again(context, panel, staged, key):
+    """Including the columns of settings that only weights have."""
     run = staged("lenet")
     panel.refresh()
     for order in (Qt.AscendingOrder, Qt.DescendingOrder):
@@ -301,7 +301,7 @@ def test_the_keyboard_moves_selects_and_filters(context, panel, staged, app):
     assert panel.filter.text() == "" and len(names(panel)) == 9 and panel.view.hasFocus()
 
 
-def test_columns_their_order_widths_and_the_sort_are_remembered(context, panel, staged, show):
+def test_column_visibility_order_widths_and_sorting_are_remembered(context, panel, staged, show):
     staged()
     panel.view.show_column("op", True)
     panel.view.show_column("flip_rate", False)
@@ -321,7 +321,7 @@ def test_columns_their_order_widths_and_the_sort_are_remembered(context, panel, 
     assert again.columnWidth(INDEX["scale"]) != 211
 
 
-def test_names_stay_in_sight_when_the_table_is_scrolled_sideways(context, show, staged):
+def test_names_stay_visible_when_the_table_is_scrolled_sideways(context, show, staged):
     staged()
     panel = show(LayersPanel(context), 700, 300)
     panel.refresh()
@@ -339,14 +339,14 @@ def test_names_stay_in_sight_when_the_table_is_scrolled_sideways(context, show, 
     assert view.horizontalHeader().visualIndex(INDEX["name"]) == 1
 
 
-def test_of_a_narrow_table_nothing_is_frozen(context, show, staged):
+def test_a_narrow_table_has_no_frozen_columns(context, show, staged):
     staged()
     panel = show(LayersPanel(context), 230, 300)
     panel.refresh()
     assert not panel.view.frozen.isVisible()
 
 
-def test_settings_of_another_program_are_no_reason_to_fail(context, show):
+def test_invalid_stored_settings_are_ignored(context, show):
     context.settings.setValue("layers/columns", "not JSON")
     assert not show(LayersPanel(context)).view.isColumnHidden(INDEX["sqnr_db"])
 
@@ -362,7 +362,7 @@ def test_the_table_can_be_saved_as_shown(context, panel, staged):
     assert {len(column) for column in table.values()} == {4} and panel.figure_name == "layers"
 
 
-def test_another_run_has_other_rows_and_going_back_older_numbers(context, panel, staged):
+def test_rows_follow_the_run_and_a_rewind_restores_older_numbers(context, panel, staged):
     run = staged()
     panel.refresh()
     texts = row_texts(panel, "conv1.weights")
@@ -382,7 +382,7 @@ def test_another_run_has_other_rows_and_going_back_older_numbers(context, panel,
     assert names(panel) == [] and panel.empty.isVisible()
 
 
-def test_levels_are_those_of_the_snapshot_s_bits(context, panel, staged):
+def test_levels_are_judged_for_the_bits_of_the_snapshot(context, panel, staged):
     """Between a change and the next snapshot, old measures are not judged by new settings."""
     run = staged()
     panel.refresh()

@@ -1,4 +1,4 @@
-"""How the table of layers is drawn: only what is new, and so that levels, rows and trends can be told apart."""
+"""Drawing of the table of layers: only changed cells, distinguishable levels, rows and trends."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def panel(context, show):
 
 
 def drawn_area(view, act):
-    """The part of the view's viewport that is painted in consequence of ``act``."""
+    """Return the part of the view's viewport that is painted because of ``act``."""
     areas = []
 
     class Watch(QtCore.QObject):
@@ -41,7 +41,7 @@ def settle(view):
         pass
 
 
-def test_only_columns_with_something_new_are_drawn_again(context, show, staged, monkeypatch):
+def test_only_changed_columns_are_redrawn(context, show, staged, monkeypatch):
     staged("mobilenet", steps=1)
     panel = show(LayersPanel(context), 1700, 300)
     monkeypatch.setattr(panel.sparklines, "_clock", lambda: 0.0)  # they are never due
@@ -63,7 +63,7 @@ def test_only_columns_with_something_new_are_drawn_again(context, show, staged, 
     assert "flushed" in drawn and not drawn & {"sqnr_db", "scale", "symmetric", "num_bits"}
 
 
-def test_rows_that_can_t_be_seen_cost_nothing(context, show, staged, monkeypatch):
+def test_hidden_rows_are_not_computed(context, show, staged, monkeypatch):
     staged("mobilenet", steps=1)
     panel = show(LayersPanel(context), 600, 260)
     panel.refresh()
@@ -74,7 +74,7 @@ def test_rows_that_can_t_be_seen_cost_nothing(context, show, staged, monkeypatch
     assert 0 in asked and max(asked) < 15 < panel.shown.rowCount()
 
 
-def test_levels_and_rows_look_different_in_the_picture(context, panel, staged, app):
+def test_levels_have_their_colours_in_both_themes(context, panel, staged, app):
     run = staged()
     change(context, run, ("dense1.weights.num_bits", 2))
 
@@ -102,7 +102,7 @@ def test_levels_and_rows_look_different_in_the_picture(context, panel, staged, a
     assert light.pixelColor(3, light.height() - 3).name() == context.theme.colors.base
 
 
-def test_the_selection_is_seen_through_in_a_dock_that_is_raised_later(context, show, staged, app):
+def test_the_selection_is_translucent_in_a_dock_raised_later(context, show, staged, app):
     panel, window, dock = LayersPanel(context), QtWidgets.QMainWindow(), QtWidgets.QDockWidget()
     dock.setWidget(panel)
     window.addDockWidget(Qt.LeftDockWidgetArea, dock)
@@ -125,7 +125,7 @@ def test_the_selection_is_seen_through_in_a_dock_that_is_raised_later(context, s
     assert len(found) == 1 and context.theme.colors.accent not in found
 
 
-def test_a_sparkline_is_drawn_once_there_is_a_past(context, panel, staged):
+def test_a_sparkline_is_drawn_once_there_are_earlier_values(context, panel, staged):
     run = staged()
     panel.refresh()
     assert panel.sparklines.polygon("conv1.weights", 100, 20) is None

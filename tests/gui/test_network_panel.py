@@ -1,4 +1,4 @@
-"""The drawn network: what it shows, what a click, a key, the wheel does."""
+"""The network panel: its drawing, and its reactions to clicks, keys and the wheel."""
 
 import math
 from dataclasses import replace
@@ -142,7 +142,7 @@ def test_settings_are_shown_as_soon_as_they_are_in_effect(panel, context, staged
 
 @pytest.mark.parametrize("value, text", [(np.nan, "–"), (np.inf, "exact"), (-np.inf, "–")])
 @pytest.mark.parametrize("measure", SHOWN)
-def test_values_that_are_no_numbers_are_drawn(panel, context, staged, value, text, measure):
+def test_nan_values_are_drawn(panel, context, staged, value, text, measure):
     staged("lenet")
     odd = replace(context.model.snapshot, values=np.full_like(context.model.snapshot.values, value))
     context.model.process([odd])
@@ -153,7 +153,7 @@ def test_values_that_are_no_numbers_are_drawn(panel, context, staged, value, tex
         assert {badge.text for badge in badges(shown).values()} == {text}
 
 
-def test_only_what_has_changed_is_drawn_anew(panel, context, staged):
+def test_only_changed_nodes_are_redrawn(panel, context, staged):
     staged("lenet")
     shown = panel()
     node = shown.nodes["conv1"]
@@ -161,7 +161,7 @@ def test_only_what_has_changed_is_drawn_anew(panel, context, staged):
     assert node.set_badge("conv1.weights", node.badges["conv1.weights"]._replace(text="other"))
 
 
-def test_a_click_selects_the_weights_or_what_it_hits(panel, context, staged):
+def test_a_click_selects_the_weights_or_the_clicked_tensor(panel, context, staged):
     staged("lenet")
     shown = panel(800, 600)
     click(shown, "conv2")
@@ -176,7 +176,7 @@ def test_a_click_selects_the_weights_or_what_it_hits(panel, context, staged):
     assert context.model.selected == ("input.activations",)
 
 
-def test_control_adds_to_the_selection_and_takes_from_it_but_never_all(panel, context, staged):
+def test_control_click_toggles_tensors_but_never_empties_the_selection(panel, context, staged):
     staged("lenet")
     shown = panel(800, 600)
     click(shown, "conv1")
@@ -189,7 +189,7 @@ def test_control_adds_to_the_selection_and_takes_from_it_but_never_all(panel, co
     assert context.model.selected == ("conv2.activations",)
 
 
-def test_what_passes_values_on_selects_the_grid_they_are_on(panel, context, staged):
+def test_a_click_on_pooling_selects_the_tensor_whose_grid_it_uses(panel, context, staged):
     staged("lenet")
     shown = panel(800, 600)
     click(shown, "pool1")
@@ -238,7 +238,7 @@ def test_arrows_follow_edges_and_walk_through_a_layer(panel, context, staged, fl
     assert context.model.current == "input.activations"
 
 
-def test_arrows_walk_through_all_of_a_folded_chain(panel, context, staged):
+def test_arrows_reach_every_node_of_a_folded_chain(panel, context, staged):
     staged("mobilenet", steps=1)
     shown = panel()
     assert shown.layout_shown.parts > 1
@@ -254,7 +254,7 @@ def test_arrows_walk_through_all_of_a_folded_chain(panel, context, staged):
 
 @pytest.mark.parametrize("network", ["lenet", "resnet8", "mobilenet"])
 @pytest.mark.parametrize("size", [(640, 400), (420, 600), (1200, 300)])
-def test_all_of_it_is_seen_from_the_start_at_a_legible_size(panel, context, staged, network, size):
+def test_the_whole_network_is_initially_visible_and_legible(panel, context, staged, network, size):
     staged(network, steps=1)
     shown = panel(*size)
     for node in shown.nodes.values():
@@ -264,7 +264,7 @@ def test_all_of_it_is_seen_from_the_start_at_a_legible_size(panel, context, stag
     assert font >= 8.5, "pixels of the smallest text"
 
 
-def test_wheel_zooms_where_it_points_drag_pans_f_fits(panel, staged):
+def test_the_wheel_zooms_at_the_pointer_dragging_pans_and_f_fits(panel, staged):
     staged("lenet")
     shown = panel()
     view, place = shown.view, shown.view.place_of(shown.nodes["conv2"])
@@ -319,7 +319,7 @@ def test_dragging_beside_the_nodes_pans_and_selects_nothing(panel, context, stag
     assert shown.view.mapToScene(free) != before and context.model.selected == selected
 
 
-def test_a_window_a_little_larger_does_not_rearrange_the_drawing(panel, staged):
+def test_a_slightly_larger_window_keeps_the_layout(panel, staged):
     staged("mobilenet", steps=1)
     shown = panel(800, 500)
     before = shown.layout_shown
@@ -332,7 +332,7 @@ def test_a_window_a_little_larger_does_not_rearrange_the_drawing(panel, staged):
     assert shown.layout_shown is not before
 
 
-def test_the_tooltip_tells_settings_and_measures(panel, context, staged):
+def test_the_tooltip_shows_settings_and_measures(panel, context, staged):
     run = staged("lenet")
     change(
         context,
@@ -366,7 +366,7 @@ def test_measure_and_direction_are_remembered(panel, context, staged):
     assert panel().measure_box.currentData() == "sqnr_db"
 
 
-def test_another_network_a_theme_and_a_larger_font_are_taken_over(panel, context, staged):
+def test_the_panel_follows_network_theme_and_font_size(panel, context, staged):
     staged("lenet")
     shown = panel()
     staged("mlp")
@@ -384,7 +384,7 @@ def test_another_network_a_theme_and_a_larger_font_are_taken_over(panel, context
     context.theme.set_font_points(0)
 
 
-def test_the_legend_says_which_values_its_colours_stand_for(panel, context, staged):
+def test_the_legend_shows_the_values_of_its_colours(panel, context, staged):
     staged("lenet")
     shown = panel()
     assert shown.legend.texts() == ("≤ 5.0 dB", "25.0 dB", "≥ 45.0 dB")
@@ -394,14 +394,14 @@ def test_the_legend_says_which_values_its_colours_stand_for(panel, context, stag
 
 
 @pytest.mark.parametrize("measure", [MEASURES[key] for key in SHOWN], ids=SHOWN)
-def test_a_place_on_the_colour_bar_is_that_of_its_value(measure):
+def test_positions_on_the_colour_bar_match_their_values(measure):
     for place in (0.0, 0.25, 1.0):
         assert measure.color_position(measure.color_value(place)) == pytest.approx(place)
     assert measure.color_position(measure.colors.low - 1e9) == 0.0 and measure.color_position(math.inf) == 1.0
     assert measure.color_position(math.nan) is None
 
 
-def test_the_numbers_of_all_tensors_can_be_taken_along(panel, context, staged):
+def test_the_table_has_the_measures_of_all_tensors(panel, context, staged):
     run = staged("lenet")
     table = panel().view.table()
     assert table["tensor"] == [tensor.name for tensor in run.plan.tensors] and set(SHOWN) < set(table)

@@ -1,4 +1,4 @@
-"""The New run dialog: checks at once, looks at data on a worker, remembers."""
+"""The New run dialog: immediate checks, checks of data on a worker, remembered values."""
 
 import threading
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from new_run_stage import PHOTOGRAPHS, Looks, info_of
+from new_run_stage import PHOTOGRAPHS, StagedChecks, info_of
 from PyQt5 import QtCore, QtTest
 from qt_use import focus, press
 from waiting import wait_for
@@ -30,20 +30,20 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def dialog(context, home, show, qtbot):
-    dialog = show(NewRunDialog(context, Looks()), 1100, 700)
+    dialog = show(NewRunDialog(context, StagedChecks()), 1100, 700)
     qtbot.waitUntil(lambda: dialog.data is not None)
     yield dialog
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
 def retype(dialog, text):
-    """Another data set, looked at without waiting for the end of typing."""
+    """Enter another data set and check it without waiting for the end of typing."""
     dialog.form.data.box.lineEdit().selectAll()
     QtTest.QTest.keyClicks(dialog.form.data.box.lineEdit(), text)
     dialog._data_delay.timeout.emit()
 
 
-def test_it_begins_with_the_default_run_in_a_new_directory(dialog, home):
+def test_the_dialog_starts_with_the_default_run_in_a_new_directory(dialog, home):
     wanted = dialog.request
     assert wanted == NewRunRequest(out=wanted.out)
     assert wanted.out.startswith(str(home)) and "lenet-" in wanted.out
@@ -66,7 +66,7 @@ def type_into(dialog, box, text):
 
 
 @pytest.mark.parametrize("name", ["batch_size", "steps"])
-def test_a_number_that_is_not_allowed_stays_and_is_explained_under_it_and_nothing_starts(dialog, name):
+def test_an_invalid_number_stays_is_explained_and_prevents_the_start(dialog, name):
     box = dialog.form.boxes()[name]
     for text, go_on in (("-5", QtCore.Qt.Key_Return), ("-6", QtCore.Qt.Key_Tab)):
         type_into(dialog, box, text)
@@ -100,7 +100,7 @@ def test_the_preview_has_a_row_for_each_layer_of_the_network(dialog, network):
     assert network in dialog.request.out
 
 
-def test_data_that_can_not_be_used_is_named_under_its_field_and_nothing_starts(dialog, qtbot):
+def test_unusable_data_is_reported_under_its_field_and_prevents_the_start(dialog, qtbot):
     retype(dialog, "nowhere")
     qtbot.waitUntil(lambda: "data" in dialog.problems())
     assert dialog.problems()["data"] == "'nowhere' is no data set" and not dialog.start.isEnabled()
@@ -111,8 +111,8 @@ def test_data_that_can_not_be_used_is_named_under_its_field_and_nothing_starts(d
     assert dialog.start.isEnabled()
 
 
-def test_a_network_that_the_data_does_not_fit_is_said(context, home, show, qtbot):
-    dialog = show(NewRunDialog(context, Looks({"mnist-5k": info_of((5,), 3, 12, 6)})), 1100, 700)
+def test_a_network_that_does_not_fit_the_data_is_reported(context, home, show, qtbot):
+    dialog = show(NewRunDialog(context, StagedChecks({"mnist-5k": info_of((5,), 3, 12, 6)})), 1100, 700)
     dialog.form.network.set_text("lenet")
     qtbot.waitUntil(lambda: dialog.data is not None)
     assert "network" in dialog.problems() and not dialog.start.isEnabled()
@@ -133,7 +133,7 @@ def test_an_accepted_request_is_emitted(dialog):
     assert not dialog.isVisible()
 
 
-def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
+def test_the_dialog_starts_with_the_last_request(dialog, context, show, home):
     dialog.form.network.set_text("dscnn")
     dialog.form.optimizer.setCurrentText("Momentum")
     dialog.form.numbers["seed"].box.set_value(7)
@@ -141,7 +141,7 @@ def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
     dialog.form.steps.set_steps(500, True)
     dialog.form.out.path.setText(str(home / "kept" / "a"))
     dialog.accept()
-    again = show(NewRunDialog(context, Looks()), 1100, 700)
+    again = show(NewRunDialog(context, StagedChecks()), 1100, 700)
     wanted = again.request
     assert (wanted.network, wanted.optimizer, wanted.seed, wanted.run.learning_rate, wanted.steps) == (
         "dscnn",
@@ -155,15 +155,15 @@ def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
     assert again.request.steps == 500
 
 
-def test_remembered_values_that_make_no_sense_are_not_taken(context, home, show):
+def test_invalid_remembered_values_are_ignored(context, home, show):
     for name, value in (("batch_size", "many"), ("seed", "-1"), ("network", "gone"), ("steps", "1e99")):
         context.settings.setValue("new_run/" + name, value)
-    wanted = show(NewRunDialog(context, Looks()), 1100, 700).request
+    wanted = show(NewRunDialog(context, StagedChecks()), 1100, 700).request
     assert wanted == NewRunRequest(out=wanted.out)
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
-def test_a_directory_that_holds_something_is_refused_under_its_field(dialog, tmp_path):
+def test_a_directory_in_use_is_refused_under_its_field(dialog, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")
     dialog.form.out.path.setText(str(tmp_path / "full"))
@@ -172,7 +172,7 @@ def test_a_directory_that_holds_something_is_refused_under_its_field(dialog, tmp
     assert dialog.problems() == {}
 
 
-def test_directories(tmp_path):
+def test_new_directories_are_accepted_and_files_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     assert directory_problem(str(tmp_path / "new" / "er")) == ""
     assert "is a file" in directory_problem(str(tmp_path / "file" / "under"))
@@ -180,32 +180,32 @@ def test_directories(tmp_path):
     assert directory_problem("  ") != ""
 
 
-def test_cancelling_forgets_a_check_that_is_under_way(context, home, show):
-    looks = Looks()
-    looks.gate = threading.Event()
-    dialog = show(NewRunDialog(context, looks), 1100, 700)
-    wait_for(looks.begun)
+def test_cancelling_discards_a_check_in_progress(context, home, show):
+    checks = StagedChecks()
+    checks.gate = threading.Event()
+    dialog = show(NewRunDialog(context, checks), 1100, 700)
+    wait_for(checks.begun)
     assert dialog.start.isEnabled()  # who is sure need not wait for it
     dialog.reject()
-    looks.gate.set()
+    checks.gate.set()
     QtCore.QThreadPool.globalInstance().waitForDone()
     QtCore.QCoreApplication.processEvents()
-    assert dialog.data is None and looks.ended == 1
+    assert dialog.data is None and checks.ended == 1
 
 
-def test_a_dialog_that_is_destroyed_during_a_check_does_not_matter_to_it(context, home, app):
-    looks = Looks({"mnist-5k": DataError("too late")})
-    looks.gate = threading.Event()
-    dialog = NewRunDialog(context, looks)
-    wait_for(looks.begun)
+def test_a_check_outlives_a_destroyed_dialog(context, home, app):
+    checks = StagedChecks({"mnist-5k": DataError("too late")})
+    checks.gate = threading.Event()
+    dialog = NewRunDialog(context, checks)
+    wait_for(checks.begun)
     dialog.deleteLater()
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
-    looks.gate.set()
+    checks.gate.set()
     assert QtCore.QThreadPool.globalInstance().waitForDone()
     app.processEvents()
 
 
-def test_only_the_newest_question_is_answered(app, qtbot):
+def test_only_the_newest_check_is_answered(app, qtbot):
     first_may_end = threading.Event()
 
     def check(question):
@@ -242,7 +242,7 @@ WHOLE = st.integers(-2, 2**33) | st.sampled_from([0, 1, 65535, 65536, 65537, 10*
 
 @given(WHOLE, WHOLE, st.none() | WHOLE)
 @hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_numbers_are_allowed_where_a_run_allows_them(batch_size, seed, steps):
+def test_numbers_are_accepted_exactly_if_a_run_accepts_them(batch_size, seed, steps):
     problems = NewRunRequest(batch_size=batch_size, seed=seed, steps=steps).problems()
     for name, value in (("batch_size", batch_size), ("seed", seed), ("steps", steps)):
         try:
@@ -253,7 +253,7 @@ def test_numbers_are_allowed_where_a_run_allows_them(batch_size, seed, steps):
             assert name not in problems
 
 
-def test_defaults_are_those_of_a_run():
+def test_defaults_equal_those_of_a_run():
     assert sorted(OPTIMIZERS) == sorted(OPTIMIZER_SETTINGS)
     request = NewRunRequest()
     for name, setting in START_SETTINGS.items():
@@ -269,6 +269,6 @@ def test_defaults_are_those_of_a_run():
         ("data", " ", "path"),
     ],
 )
-def test_words_that_nobody_knows_are_refused_with_what_is_allowed(field, value, allowed):
+def test_unknown_names_are_refused_with_the_allowed_ones(field, value, allowed):
     problems = problems_of(NewRunRequest(**{field: value}))
     assert list(problems) == [field] and allowed in problems[field]

@@ -1,9 +1,9 @@
-"""Models of the user's own in the New run dialog: shown, checked against the data, their code run only when allowed."""
+"""User models in the New run dialog: preview, check against the data, code run only with consent."""
 
 import os
 
 import pytest
-from new_run_stage import DIGITS, PHOTOGRAPHS, Looks, info_of
+from new_run_stage import DIGITS, PHOTOGRAPHS, StagedChecks, info_of
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from qt_use import press
 
@@ -19,7 +19,7 @@ CODE = "layer 'risky' (Lambda): it holds Python code"
 
 
 def coded(question):
-    """A model that tells its layers only when its code may be run."""
+    """Answer with the layers only if the model's code may be run."""
     return ModelInfo(LENET, True) if question.allow_code else ModelInfo(None, code=CODE)
 
 
@@ -29,7 +29,7 @@ def open_sized(question):
     return ModelInfo(LENET, True, (), "", question.data_shape)
 
 
-def arched(question):
+def architecture_only(question):
     if question.weights == "/m/other.h5":
         raise NetworkError("it has 5 layers; the model has 4", "model_weights")
     return ModelInfo(LENET, question.weights is not None)
@@ -39,28 +39,28 @@ MODELS = {
     "good.h5": ModelInfo(LENET, True, ("renamed: 'a b' to 'a_b'",)),
     "coded.h5": coded,
     "open.h5": open_sized,
-    "arch.json": arched,
+    "arch.json": architecture_only,
     "make.py:model": coded,
     "large.h5": ModelInfo(zoo.build("mobilenet", (96, 96, 3), 7), True),
 }
 
 
 @pytest.fixture
-def looks():
-    return Looks(models=MODELS)
+def checks():
+    return StagedChecks(models=MODELS)
 
 
 @pytest.fixture
-def dialog(context, looks, tmp_path, monkeypatch, show, qtbot):
+def dialog(context, checks, tmp_path, monkeypatch, show, qtbot):
     monkeypatch.setenv("HOME", str(tmp_path))
-    dialog = show(NewRunDialog(context, looks), 1180, 740)
+    dialog = show(NewRunDialog(context, checks), 1180, 740)
     qtbot.waitUntil(lambda: dialog.data is not None)
     yield dialog
     dialog.reject()
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
-def settled(qtbot, dialog):
+def wait_for_check(qtbot, dialog):
     qtbot.waitUntil(lambda: dialog.model is not None or bool(dialog._model_problem))
 
 
@@ -84,10 +84,10 @@ def drop(widget, path):
     QtWidgets.QApplication.sendEvent(widget, event)
 
 
-def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog, qtbot):
+def test_a_model_is_shown_with_the_notes_of_its_import_and_can_be_started(dialog, qtbot):
     dialog.open_model("/m/good.h5")
     assert "Reading the model" in note(dialog, "network") and not dialog.start.isEnabled()
-    settled(qtbot, dialog)
+    wait_for_check(qtbot, dialog)
     assert rows(dialog) == [layer.name for layer in LENET.layers]
     assert "note: renamed: 'a b' to 'a_b'" in dialog.network_preview.notes.text()
     assert note(dialog, "network") == "Fits the data" and dialog.start.isEnabled()
@@ -98,10 +98,10 @@ def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog
     assert os.path.basename(told[0].out).startswith("good-")
 
 
-def test_the_way_to_begin_is_asked_for_models_only(dialog, qtbot):
+def test_training_from_scratch_is_offered_for_models_only(dialog, qtbot):
     assert not dialog.form.fields["from_scratch"].isVisible()
     dialog.open_model("/m/good.h5")
-    settled(qtbot, dialog)
+    wait_for_check(qtbot, dialog)
     assert dialog.form.fields["from_scratch"].isVisible() and not dialog.form.fields["weights"].isVisible()
     dialog.form.from_scratch.setCurrentIndex(1)
     dialog.form.numbers["quant_delay"].box.set_value(300)
@@ -110,9 +110,9 @@ def test_the_way_to_begin_is_asked_for_models_only(dialog, qtbot):
     assert not dialog.form.fields["from_scratch"].isVisible() and not dialog.request.from_scratch
 
 
-def test_an_architecture_takes_weights_from_another_file(dialog, looks, qtbot):
+def test_an_architecture_reads_weights_from_another_file(dialog, checks, qtbot):
     dialog.open_model("/m/arch.json")
-    settled(qtbot, dialog)
+    wait_for_check(qtbot, dialog)
     assert dialog.form.fields["weights"].isVisible() and not dialog.form.fields["from_scratch"].isVisible()
     dialog.form.weights.choose("/m/weights.h5")
     qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.has_weights)
@@ -124,34 +124,32 @@ def test_an_architecture_takes_weights_from_another_file(dialog, looks, qtbot):
     assert not dialog.start.isEnabled()
 
 
-def test_data_that_does_not_fit_the_model_is_reported_with_the_expected_shape(dialog, qtbot):
+def test_data_that_does_not_fit_is_reported_with_the_expected_shape(dialog, qtbot):
     dialog.open_model("/m/large.h5")
-    settled(qtbot, dialog)
+    wait_for_check(qtbot, dialog)
     assert "takes 96×96×3 per example, but digits has 28×28×1" in dialog.problems()["network"]
     assert not dialog.start.isEnabled() and len(rows(dialog)) == len(MODELS["large.h5"].network.layers)
     dialog.open_model("/m/good.h5")
-    settled(qtbot, dialog)
+    wait_for_check(qtbot, dialog)
     assert dialog.problems() == {}
 
 
-def test_an_unusable_file_is_named_and_not_previewed(dialog, qtbot):
+def test_an_unusable_file_is_reported_without_a_preview(dialog, qtbot):
     dialog.open_model("/m/nothing.h5")
-    settled(qtbot, dialog)
+    wait_for_check(qtbot, dialog)
     assert dialog.problems() == {"network": "there is no such file"} and rows(dialog) == []
     dialog.form.network.set_text("lenet")
     assert dialog.problems() == {} and rows(dialog) and dialog.start.isEnabled()
 
 
-def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(
-    context, tmp_path, monkeypatch, show, qtbot
-):
+def test_a_model_of_open_size_uses_the_size_of_the_data_once_known(context, tmp_path, monkeypatch, show, qtbot):
     monkeypatch.setenv("HOME", str(tmp_path))
-    looks = Looks(models=MODELS)
-    dialog = show(NewRunDialog(context, looks), 1180, 740)
+    checks = StagedChecks(models=MODELS)
+    dialog = show(NewRunDialog(context, checks), 1180, 740)
     dialog.open_model("/m/open.h5")
     qtbot.waitUntil(lambda: dialog.model is not None and dialog.data is not None)
     assert "no fixed input shape" in dialog.network_preview.notes.text()
-    assert dialog.problems() == {} and looks.asked[-1] == ModelQuestion("/m/open.h5", None, False, (28, 28, 1))
+    assert dialog.problems() == {} and checks.asked[-1] == ModelQuestion("/m/open.h5", None, False, (28, 28, 1))
     dialog.form.data.set_text("cifar10")
     dialog._data_delay.timeout.emit()
     qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.used_shape == (32, 32, 3))
@@ -163,7 +161,7 @@ def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(
 
 
 @pytest.mark.parametrize("path", ["/m/coded.h5", "/m/make.py:model"])
-def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path, qtbot):
+def test_code_is_run_only_after_consent(dialog, checks, path, qtbot):
     dialog.open_model(path)
     qtbot.waitUntil(lambda: dialog.consent is not None)
     consent = dialog.consent
@@ -172,7 +170,7 @@ def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path, qtbot):
     assert not dialog.start.isEnabled() and CODE in dialog.problems()["network"] and rows(dialog) == []
     QtTest.QTest.mouseClick(consent.button(QtWidgets.QMessageBox.No), QtCore.Qt.LeftButton)
     assert not dialog.start.isEnabled() and not dialog.request.allow_code
-    assert not any(question.allow_code for question in looks.asked if isinstance(question, ModelQuestion))
+    assert not any(question.allow_code for question in checks.asked if isinstance(question, ModelQuestion))
     QtTest.QTest.mouseClick(dialog.form.network.allow, QtCore.Qt.LeftButton)
     QtTest.QTest.mouseClick(dialog.consent.button(QtWidgets.QMessageBox.Yes), QtCore.Qt.LeftButton)
     qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.network is not None)
@@ -181,14 +179,14 @@ def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path, qtbot):
 
 
 @pytest.mark.parametrize("key", [QtCore.Qt.Key_Return, QtCore.Qt.Key_Escape])
-def test_enter_and_escape_mean_no(dialog, key, qtbot):
+def test_enter_and_escape_refuse_consent(dialog, key, qtbot):
     dialog.open_model("/m/coded.h5")
     qtbot.waitUntil(lambda: dialog.consent is not None)
     press(dialog.consent, key)
     assert not dialog.request.allow_code and not dialog.start.isEnabled()
 
 
-def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, show, qtbot):
+def test_consent_is_for_one_file_and_not_remembered(dialog, context, checks, show, qtbot):
     dialog.open_model("/m/coded.h5")
     qtbot.waitUntil(lambda: dialog.consent is not None)
     dialog.consent.button(QtWidgets.QMessageBox.Yes).click()
@@ -204,34 +202,34 @@ def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, sho
     qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.network is not None)
     dialog.accept()
     assert not dialog.isVisible()
-    again = show(NewRunDialog(context, looks), 1180, 740)
-    settled(qtbot, again)
+    again = show(NewRunDialog(context, checks), 1180, 740)
+    wait_for_check(qtbot, again)
     assert again.form.network.text() == "/m/coded.h5" and again.consent is None  # it was not chosen now
     assert not again.request.allow_code and not again.start.isEnabled() and again.form.network.allow.isVisible()
     again.reject()
     assert "allow" not in " ".join(context.settings.allKeys())
 
 
-def test_typing_the_name_of_a_file_with_code_asks_nothing_by_itself(dialog, qtbot):
+def test_typing_the_name_of_a_file_with_code_opens_no_question(dialog, qtbot):
     dialog.form.network.box.lineEdit().selectAll()
     QtTest.QTest.keyClicks(dialog.form.network.box.lineEdit(), "/m/coded.h5")
     dialog._model_delay.timeout.emit()
-    settled(qtbot, dialog)
+    wait_for_check(qtbot, dialog)
     assert dialog.consent is None and dialog.form.network.allow.isVisible()
 
 
-def test_a_check_that_is_not_waited_for_is_ended(dialog, looks):
+def test_an_obsolete_check_is_stopped(dialog, checks):
     dialog.open_model("/m/good.h5")
-    ended = looks.ended
+    ended = checks.ended
     dialog.form.network.set_text("lenet")
-    assert looks.ended == ended + 1
+    assert checks.ended == ended + 1
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
 # Files that are dropped, and those of before
 
 
-def test_files_dropped_on_the_dialog_are_opened_by_kind(dialog, looks):
+def test_files_dropped_on_the_dialog_are_opened_by_kind(dialog, checks):
     drop(dialog, "/m/good.h5")
     assert dialog.form.network.text() == "/m/good.h5"
     drop(dialog, "/d/mine.npz")
@@ -244,36 +242,36 @@ def test_files_dropped_on_the_dialog_are_opened_by_kind(dialog, looks):
     assert dialog.form.network.text() == "/m/good.h5"
 
 
-def test_files_that_runs_were_begun_with_can_be_chosen_again(dialog, context, looks, show, qtbot):
+def test_files_of_earlier_runs_can_be_chosen_again(dialog, context, checks, show, qtbot):
     dialog.open_model("/m/good.h5")
-    settled(qtbot, dialog)
+    wait_for_check(qtbot, dialog)
     dialog.accept()
-    again = show(NewRunDialog(context, looks), 1180, 740)
+    again = show(NewRunDialog(context, checks), 1180, 740)
     box = again.form.network.box
     assert again.form.network.text() == "/m/good.h5"
     assert [box.itemText(index) for index in range(box.count())] == [*list(zoo.NETWORKS), "", "/m/good.h5"]
     again.form.network.set_text("lenet")
     box.setCurrentIndex(box.count() - 1)
     box.activated[str].emit(box.currentText())
-    settled(qtbot, again)
+    wait_for_check(qtbot, again)
     assert again.model is MODELS["good.h5"]
     again.reject()
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
-def test_the_task_is_asked_of_the_data(dialog, looks, qtbot):
-    looks.data["mnist-5k"] = info_of(classes=3, task="regression")
+def test_the_chosen_task_is_used_to_check_the_data(dialog, checks, qtbot):
+    checks.data["mnist-5k"] = info_of(classes=3, task="regression")
     dialog.form.task.setCurrentText("Regression")
     dialog._data_delay.timeout.emit()
     qtbot.waitUntil(lambda: dialog.data is not None and dialog.data.is_regression)
-    assert looks.asked[-1] == DataQuestion("mnist-5k", "regression")
+    assert checks.asked[-1] == DataQuestion("mnist-5k", "regression")
     assert "3 targets" in note(dialog, "data") and dialog.request.task == "regression"
 
 
 # What fits
 
 
-def test_what_fits_and_what_does_not():
+def test_mismatches_of_network_and_data_have_reasons():
     assert mismatch_reason(LENET, DIGITS) == ""
     assert "takes 28×28×1" in mismatch_reason(LENET, PHOTOGRAPHS)
     assert "outputs 10 numbers, but digits has 7 classes" in mismatch_reason(LENET, info_of(classes=7))
@@ -301,7 +299,7 @@ def test_what_fits_and_what_does_not():
         ("/a/§.h5", True, "model"),
     ],
 )
-def test_names_and_paths(text, is_model, stem):
+def test_names_of_networks_and_paths_of_models_are_told_apart(text, is_model, stem):
     assert names_model(text) == is_model and stem_of(text) == stem
     request = NewRunRequest(network=None, model=text) if is_model else NewRunRequest(network=text)
     assert (problems_of(request) == {}) == (is_model or text in zoo.NETWORKS)

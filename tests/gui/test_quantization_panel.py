@@ -27,8 +27,8 @@ def panel(context, staged, show):
 
 
 @pytest.fixture
-def tell(panel, app):
-    """Let the run answer, and the panel show it."""
+def advance_run(panel, app):
+    """Function that lets the run answer and draws the panel."""
 
     def answer():
         panel.run.advance(1)
@@ -69,7 +69,7 @@ def test_every_setting_of_a_kind_has_its_control(panel):
 
 
 @pytest.mark.parametrize("scope", [WEIGHTS, ACTIVATIONS, EVERYTHING])
-def test_a_scope_is_all_tensors_of_its_kinds_and_the_rest_is_hidden(panel, scope):
+def test_a_scope_covers_its_kinds_and_hides_other_sections(panel, scope):
     use_scope(panel, scope)
     tensors = panel.model.tensors
     assert panel.edits.scope.tensors() == [t.name for t in tensors if scope in (t.kind, EVERYTHING)]
@@ -79,7 +79,7 @@ def test_a_scope_is_all_tensors_of_its_kinds_and_the_rest_is_hidden(panel, scope
         assert section.controls["num_bits"].isVisible() == bool(count)
 
 
-def test_the_selection_is_counted_and_its_one_tensor_named(panel, app):
+def test_the_heading_counts_the_selection_or_names_its_tensor(panel, app):
     assert panel.sections[WEIGHTS].heading.detail == "conv1.weights"
     panel.model.select(["conv1.weights", "conv2.weights", "input.activations"])
     settle(panel, app)
@@ -87,9 +87,9 @@ def test_the_selection_is_counted_and_its_one_tensor_named(panel, app):
     assert panel.sections[ACTIVATIONS].heading.detail == "input.activations"
 
 
-def test_different_values_in_scope_show_as_mixed_and_one_edit_makes_them_one(panel, app, tell):
+def test_different_values_show_as_mixed_until_edited(panel, app, advance_run):
     panel.run.send(ChangeSettings((("conv1.weights.num_bits", 3),)))
-    tell()
+    advance_run()
     use_scope(panel, WEIGHTS)
     box = control(panel, "num_bits").editor.box
     assert box.value is None and box.text() == ""
@@ -97,12 +97,12 @@ def test_different_values_in_scope_show_as_mixed_and_one_edit_makes_them_one(pan
     QtTest.QTest.keyClicks(box, "5")
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
     panel.edits.apply()
-    tell()
+    advance_run()
     assert {panel.model.settings_of(name).num_bits for name in panel.edits.scope.tensors()} == {5}
     assert box.text() == "5"
 
 
-def test_an_edit_is_pending_until_the_run_says_the_step(panel, app, tell):
+def test_an_edit_is_pending_until_the_run_reports_its_step(panel, app, advance_run):
     use_scope(panel, SELECTED)
     symmetric = control(panel, "symmetric")
     QtTest.QTest.keyClick(symmetric.editor.box, QtCore.Qt.Key_Space)
@@ -112,12 +112,12 @@ def test_an_edit_is_pending_until_the_run_says_the_step(panel, app, tell):
     settle(panel, app)
     assert "Pending" in symmetric.toolTip()
     step = panel.run.step
-    tell()
+    advance_run()
     assert f"since step {step:,}" in symmetric.toolTip()
     assert panel.model.settings_of("conv1.weights").symmetric is False
 
 
-def test_a_drag_is_applied_while_it_lasts_and_is_one_change_for_undo(panel, app, tell):
+def test_a_drag_is_applied_continuously_and_undone_as_one_change(panel, app, advance_run):
     slider = control(panel, "num_bits").editor.slider
     y, edits = slider.height() // 2, panel.edits
 
@@ -140,7 +140,7 @@ def test_a_drag_is_applied_while_it_lasts_and_is_one_change_for_undo(panel, app,
         assert timer.isActive()
         timer.stop()
         timer.timeout.emit()
-        tell()
+        advance_run()
 
     QtTest.QTest.mousePress(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(slider.width() - 2, y))
     move(slider.width() // 2)
@@ -153,11 +153,11 @@ def test_a_drag_is_applied_while_it_lasts_and_is_one_change_for_undo(panel, app,
     assert changes(panel.run)[1:] == [ChangeSettings((("conv1.weights.num_bits", 2),), continues=True)]
     assert panel.edits.describe_undo() == "conv1.weights.num_bits 8 → 2" and panel.edits.pending == {}
     panel.bar.undo.click()
-    tell()
+    advance_run()
     assert panel.model.settings_of("conv1.weights").num_bits == 8 and not panel.bar.undo.isEnabled()
 
 
-def test_hold_collects_and_apply_sends_all_together(panel, app, tell):
+def test_hold_collects_edits_and_apply_sends_them_together(panel, app, advance_run):
     panel.bar.modes[HOLD].click()
     use_scope(panel, EVERYTHING)
     control(panel, "num_bits").edited.emit(4)
@@ -168,7 +168,7 @@ def test_hold_collects_and_apply_sends_all_together(panel, app, tell):
     assert changes(panel.run) == []
     panel.bar.apply.click()
     assert len(changes(panel.run)) == 1
-    tell()
+    advance_run()
     assert panel.model.settings_of("conv2.weights").num_bits == 4
     assert panel.model.settings_of("conv2.activations").num_bits == 6
     assert panel.bar.apply.text() == "Apply" and not panel.bar.apply.isEnabled()
@@ -200,19 +200,19 @@ def test_the_mode_is_remembered(panel, context, show):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_for_all_is_named_when_in_effect(panel, tell, preset):
+def test_a_preset_for_all_is_named_when_in_effect(panel, advance_run, preset):
     use_scope(panel, EVERYTHING)
     action = next(a for a in panel.preset.menu().actions() if a.text() == preset)
     assert action.toolTip() == PRESETS[preset].description
     action.trigger()
     assert panel.run.sent[-1] == ApplyPreset(preset)
-    tell()
+    advance_run()
     assert panel.preset.text() == preset and action.isChecked()
 
 
 @pytest.mark.parametrize("mode", [LIVE, HOLD])
-def test_a_preset_is_for_the_scope_alone(panel, context, tell, mode):
-    """``int4``, for the selected dense1.weights; per channel, as all weights have it there."""
+def test_a_preset_applies_to_the_scope_only(panel, context, advance_run, mode):
+    """Apply ``int4`` to the selected dense1.weights; it is per channel like all weights there."""
     context.model.select(["dense1.weights"])
     panel.refresh()
     before = context.model.book
@@ -221,7 +221,7 @@ def test_a_preset_is_for_the_scope_alone(panel, context, tell, mode):
     if mode == HOLD:
         assert context.edits.pending_book().of("dense1.weights").num_bits == 4
         panel.edits.apply()
-    tell()
+    advance_run()
     assert panel.preset.text() == "int4"
     preset, now = before.with_preset("int4")[0], context.model.book
     assert now.of("dense1.weights") == preset.of("dense1.weights") != before.of("dense1.weights")
@@ -231,15 +231,15 @@ def test_a_preset_is_for_the_scope_alone(panel, context, tell, mode):
     assert panel.preset.text() == "custom"
 
 
-def test_settings_of_no_preset_are_called_custom(panel, tell):
+def test_settings_of_no_preset_are_called_custom(panel, advance_run):
     assert panel.preset.text() == "tflite-int8"
     control(panel, "num_bits").edited.emit(5)
     panel.edits.apply()
-    tell()
+    advance_run()
     assert panel.preset.text() == "custom"
 
 
-def test_percentile_can_be_changed_where_it_matters_only_also_while_that_is_pending(panel, app):
+def test_percentile_is_enabled_only_where_it_has_an_effect(panel, app):
     percentile = control(panel, "percentile")
     assert not percentile.editor.isEnabled() and "percentile" in percentile.toolTip()
     control(panel, "range_method").edited.emit("percentile")
@@ -250,7 +250,7 @@ def test_percentile_can_be_changed_where_it_matters_only_also_while_that_is_pend
     assert not percentile.editor.isEnabled() and "frozen" in percentile.toolTip()
 
 
-def test_the_default_range_of_the_output_of_a_regression_is_that_of_all_extremes(panel, app):
+def test_the_default_range_of_a_regression_output_has_all_extremes(panel, app):
     method, plan = control(panel, "range_method", ACTIVATIONS), panel.model.book.plan
     panel.model.book = replace(panel.model.book, plan=quantization_plan(panel.run.network, is_regression=True))
     panel.model.plan = panel.model.book.plan
@@ -264,23 +264,23 @@ def test_the_default_range_of_the_output_of_a_regression_is_that_of_all_extremes
     assert panel.edits.pending == {(output, "range_method"): "extremes"}
 
 
-def test_freeze_ranges_is_a_setting_of_the_run(panel, tell):
+def test_freeze_ranges_is_a_setting_of_the_run(panel, advance_run):
     QtTest.QTest.keyClick(panel.freeze.editor.box, QtCore.Qt.Key_Space)
     panel.edits.apply()
     assert changes(panel.run) == [ChangeSettings((("run.freeze_ranges", True),))]
-    tell()
+    advance_run()
     assert panel.model.book.run.freeze_ranges and panel.freeze.editor.box.isChecked()
 
 
-def test_a_refusal_is_a_line_that_goes_with_the_next_success(panel, app, tell):
+def test_a_refusal_is_shown_until_the_next_success(panel, app, advance_run):
     panel.edits.edit(["conv1.weights"], "num_bits", 99)  # as no control would
     panel.edits.apply()
-    tell()
+    advance_run()
     assert panel.refusal.isVisible() and "99" in panel.refusal.text() and "2 to 16" in panel.refusal.text()
     assert control(panel, "num_bits").editor.box.text() == "8"
     control(panel, "num_bits").edited.emit(4)
     panel.edits.apply()
-    tell()
+    advance_run()
     assert not panel.refusal.isVisible()
 
 
@@ -294,7 +294,7 @@ def test_tensors_that_share_a_quantizer_change_together(context, staged, show, a
         assert set(panel.edits.scope.tensors()) == {t.name for t in context.model.tensors if t.group == tensor.group}
 
 
-def test_after_the_end_only_what_training_uses_is_disabled_with_the_reason(panel, app):
+def test_an_ended_run_disables_training_settings_with_the_reason(panel, app):
     panel.model.select([tensor.name for tensor in panel.model.tensors if tensor.kind == ACTIVATIONS][:1])
     panel.run.end(events.Stopped(panel.run.step))
     panel.model.process(panel.run.drain())
@@ -305,7 +305,7 @@ def test_after_the_end_only_what_training_uses_is_disabled_with_the_reason(panel
     assert not panel.bar.isVisible() and panel.what_if_bar.isVisible()
 
 
-def test_another_run_and_no_run(panel, context, staged, app):
+def test_the_panel_follows_another_run_and_a_closed_run(panel, context, staged, app):
     staged("mlp")
     settle(panel, app)
     assert panel.sections[WEIGHTS].heading.detail == "dense1.weights" and panel.preset.text() == "tflite-int8"
@@ -314,7 +314,7 @@ def test_another_run_and_no_run(panel, context, staged, app):
     assert panel.empty.isVisible()
 
 
-def test_what_was_typed_for_a_run_that_is_gone_does_not_reach_the_next(panel, staged, context, app):
+def test_text_typed_for_a_closed_run_does_not_reach_the_next(panel, staged, context, app):
     box = control(panel, "num_bits").editor.box
     box.setFocus()
     box.selectAll()
@@ -331,7 +331,7 @@ def test_what_was_typed_for_a_run_that_is_gone_does_not_reach_the_next(panel, st
     assert context.edits.pending == {}
 
 
-def test_apply_commits_typed_text(panel, tell):
+def test_apply_commits_typed_text(panel, advance_run):
     panel.bar.modes[HOLD].click()
     control(panel, "symmetric").edited.emit(False)
     panel.refresh()
@@ -370,7 +370,7 @@ def test_tab_goes_from_top_to_bottom(panel, app):
     assert stops.index(rows[0]) == 1 and rows[1] is control(panel, "num_bits").editor.slider
 
 
-def test_nothing_is_cut_at_the_smallest_width(panel, show, app):
+def test_controls_fit_at_the_smallest_width(panel, show, app):
     use_scope(panel, EVERYTHING)
     show(panel, panel.minimumSizeHint().width(), 500)
     inside = panel.column.widget()

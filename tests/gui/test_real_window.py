@@ -1,10 +1,11 @@
-"""The real program with a real run, each scenario in a process of its own; see real_window.py."""
+"""The real program with a real run, each scenario in a separate process; see real_window.py."""
 
 import json
 import os
 import sys
 
 import pytest
+from exhaustive import tries
 from waiting import run_process
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -13,11 +14,11 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 #: thread that trains reads it.
 CLOSING_STEPS = 50
 #: Random actions, each some milliseconds of the window's work; QATVIZ_EXHAUSTIVE=1 asks for all of them.
-ACTIONS = 2000 if os.environ.get("QATVIZ_EXHAUSTIVE") else 600
+ACTIONS = tries(400, 2000)
 
 
 def drive(scenario, folder, **variables):
-    """Run a scenario and return what it saw; fail if there was an error, a thread was left or training went on."""
+    """Run a scenario and return its observations; fail on errors, leftover threads or training after closing."""
     environ = dict(
         os.environ, PYTHONPATH=ROOT, XDG_CONFIG_HOME=str(folder), QATVIZ_RUNS=str(folder / "runs"), **variables
     )
@@ -35,7 +36,7 @@ def drive(scenario, folder, **variables):
 
 
 @pytest.mark.slow
-def test_what_is_changed_by_hand_is_what_is_seen(tmp_path):
+def test_changes_by_hand_are_visible_and_undone(tmp_path):
     seen = drive("bits_and_undo", tmp_path)
     assert seen["title"] == "lenet on mnist-5k – qatviz"
     assert len(seen["before"]["codes"]) > 100
@@ -64,13 +65,13 @@ def test_a_vanished_record_is_reported_and_the_run_continues(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_that_is_no_data_set_is_named(tmp_path):
+def test_an_invalid_data_set_is_reported_by_name(tmp_path):
     seen = drive("bad_data", tmp_path)
     assert seen["path"] in seen["message"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", ["1"])
-def test_random_actions_leave_a_healthy_window(tmp_path, seed):
+def test_random_actions_cause_no_errors(tmp_path, seed):
     seen = drive("monkey", tmp_path, QATVIZ_MONKEY_SEED=seed, QATVIZ_MONKEY_ACTIONS=str(ACTIONS))
     assert seen["actions"] == ACTIONS and seen["failure"] == "" and seen["state"] == "running"

@@ -36,7 +36,7 @@ def test_a_run_is_shown_from_its_beginning_with_weights_selected(context, staged
     assert context.model.last_step.step == 5
 
 
-def test_each_topic_is_announced_once_however_much_is_new(context, staged):
+def test_each_topic_is_announced_once_for_many_updates(context, staged):
     run = staged()
     heard = topics_of(context.model)
     run.advance(20)
@@ -44,7 +44,7 @@ def test_each_topic_is_announced_once_however_much_is_new(context, staged):
     assert sorted(heard) == [run_model.SNAPSHOT, run_model.STEPS]
 
 
-def test_what_the_run_was_begun_with_is_known_and_its_total_as_last_planned(context, staged):
+def test_start_settings_and_the_last_planned_total_are_known(context, staged):
     run = staged()
     run.description = {"steps": 500, "optimizer": "adam"}
     shown = run, run.network, run.book, "lenet"
@@ -130,8 +130,8 @@ def test_an_abandoned_branch_returns_when_it_is_restored(context, staged):
     assert all(step.step <= 6 for step in model.recent_steps), "those of the branch that was left now are gone"
 
 
-def test_an_abandoned_branch_returns_also_after_the_run_was_resumed(context, staged):
-    """Its distributions over time: the recorded past has the snapshots of all branches."""
+def test_an_abandoned_branch_can_be_restored_after_a_resume(context, staged):
+    """Distributions over time return too: the record has the snapshots of all branches."""
     run, model, taken = staged(steps=2), context.model, list(context.model.snapshots)
 
     def answer(command, steps):
@@ -155,7 +155,7 @@ def test_an_abandoned_branch_returns_also_after_the_run_was_resumed(context, sta
     assert all(snapshot in taken for snapshot in model.snapshots)
 
 
-def test_of_one_step_there_is_one_snapshot_the_newest(context, staged):
+def test_only_the_newest_snapshot_of_a_step_is_kept(context, staged):
     run = staged(steps=2)
     run.advance(2)
     context.model.process(run.drain())
@@ -208,7 +208,7 @@ def test_another_run_starts_afresh(context, staged):
     assert context.model.tensors == () and context.model.state == ""
 
 
-def test_values_from_after_the_point_it_goes_back_to_are_forgotten(context, staged):
+def test_a_rewind_discards_later_tensor_values(context, staged):
     run = staged(steps=2)
     context.model.process(run.carry_out(SaveCheckpoint("kept")))
     for name, step in (("conv1.weights", 2), ("conv2.weights", 9)):

@@ -25,7 +25,7 @@ def begin(context, show, staged):
     return make
 
 
-def tell(panel, *news):
+def deliver(panel, *news):
     panel.run.put(*news)
     panel.model.process(panel.run.advance(0).drain())
     panel.refresh()
@@ -57,7 +57,7 @@ def test_a_learning_rate_is_sent_and_shown_with_its_step(begin):
     panel.edits.apply()
     assert panel.run.sent == [ChangeSettings((("run.learning_rate", 3e-4),))]
     step = panel.run.step
-    tell(panel)
+    deliver(panel)
     assert box.text() == "0.0003" and f"since step {step}" in control.toolTip()
 
 
@@ -74,15 +74,15 @@ def test_the_slider_of_the_learning_rate_moves_by_the_1_2_5_series(begin):
 def test_evaluate_and_checkpoint_are_sent_and_their_result_shown(begin):
     panel = begin()
     panel.evaluate.click()
-    tell(panel)
+    deliver(panel)
     assert "96.0 % quantized" in panel.result.text() and "98.0 % float" in panel.result.text()
     panel.checkpoint.click()
-    tell(panel)
+    deliver(panel)
     assert "checkpoint" in panel.result.text()
     assert panel.run.sent == [Evaluate(), SaveCheckpoint()]
 
 
-def test_steps_are_sent_once_for_several_clicks_and_pending_until_the_run_plans_them(begin, app):
+def test_several_clicks_on_total_steps_are_sent_once_and_stay_pending(begin, app):
     panel = begin()
     box = panel.steps.control.editor.box
     assert box.text() == "2,000"
@@ -91,23 +91,23 @@ def test_steps_are_sent_once_for_several_clicks_and_pending_until_the_run_plans_
     assert panel.run.sent == [] and "Pending" in panel.steps.control.toolTip()
     panel._steps_timer.timeout.emit()
     assert panel.run.sent == [SetSteps(2300)]
-    tell(panel)
+    deliver(panel)
     assert panel.model.total_steps == 2300 and "Pending" not in panel.steps.control.toolTip() and box.text() == "2,300"
 
 
-def test_until_stopped_and_back(begin):
+def test_no_limit_can_be_switched_on_and_off(begin):
     panel = begin()
     panel.steps.endless.click()
     panel._steps_timer.timeout.emit()
     assert panel.run.sent[-1] == SetSteps(None)
-    tell(panel)
+    deliver(panel)
     assert panel.steps.endless.isChecked() and not panel.steps.control.editor.isEnabled()
     panel.steps.endless.click()
     panel._steps_timer.timeout.emit()
     assert panel.run.sent[-1] == SetSteps(2000)
 
 
-def test_a_run_without_an_end_is_shown_as_such(begin):
+def test_a_run_without_a_limit_is_shown_without_one(begin):
     assert begin(steps=None).steps.endless.isChecked()
 
 
@@ -115,15 +115,15 @@ def test_a_rejected_edit_is_reported_and_reverted(begin):
     panel = begin()
     panel.steps.edited.emit(-5)
     panel._steps_timer.timeout.emit()
-    tell(panel)
+    deliver(panel)
     assert panel.refusal.isVisible() and "expected a whole number of at least 0" in panel.refusal.text()
     assert panel.steps.control.editor.box.text() == "2,000"
 
 
-def test_when_the_run_has_ended_nothing_can_be_asked_of_it(begin):
+def test_an_ended_run_disables_all_controls(begin):
     panel = begin()
     panel.run.end(events.Finished(panel.run.step))
-    tell(panel)
+    deliver(panel)
     assert not panel.evaluate.isEnabled() and not panel.checkpoint.isEnabled()
     assert not panel.controls["learning_rate"].editor.isEnabled()
     assert panel.model.unavailable_text() in panel.controls["learning_rate"].toolTip()

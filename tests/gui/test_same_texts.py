@@ -45,8 +45,8 @@ CASES = [(key, value) for key, values in VALUES.items() for value in (*values, m
 
 
 @pytest.fixture
-def told(context, staged, show):
-    """Return what each place shows for a measure of one tensor, by place; the texts have no unit."""
+def texts_of(context, staged, show):
+    """Function that returns the text of a measure of one tensor in each place, without its unit."""
 
     def ask(key, value):
         run = staged("lenet")
@@ -90,8 +90,8 @@ def told(context, staged, show):
 
 
 @pytest.mark.parametrize("key, value", CASES)
-def test_a_value_has_one_text(told, key, value):
-    texts = told(key, value)
+def test_a_value_has_the_same_text_everywhere(texts_of, key, value):
+    texts = texts_of(key, value)
     # Terminals may lack the dash, and have no room for the number of all codes.
     terminal = texts.pop("terminal", None)
     assert len(set(texts.values())) == 1 and len(texts) >= 2, texts
@@ -100,7 +100,7 @@ def test_a_value_has_one_text(told, key, value):
     assert terminal in (None, text.partition("/")[0].replace(UNKNOWN, "-"))
 
 
-def test_the_same_label_everywhere(context):
+def test_a_measure_has_the_same_label_everywhere(context):
     by_key = {column.key: column for column in COLUMNS}
     for column in REPORT_COLUMNS:
         assert (by_key[column.key].header, by_key[column.key].help) == (column.header, column.about)

@@ -55,7 +55,7 @@ def rows(pixels, column):
     return np.flatnonzero(pixels[:, column].any(axis=1))
 
 
-def test_a_polygon_holds_its_points():
+def test_a_polygon_has_the_given_points():
     shape = polygon(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
     assert [(point.x(), point.y()) for point in shape] == [(1, 4), (2, 5), (3, 6)]
     assert len(polygon(np.zeros(0), np.zeros(0))) == 0
@@ -87,7 +87,7 @@ def test_a_band_is_filled_from_top_to_bottom_up_to_a_gap(theme):
     assert not len(rows(pixels, 50))
 
 
-def test_what_is_outside_a_clip_is_not_painted(theme):
+def test_shapes_outside_a_clip_are_not_painted(theme):
     line = Line(STEPS, np.linspace(-4000, 4000, 101), Stroke("bad"))
     pixels = painted(theme, Group([line], (20.0, 30.0, 80.0, 70.0)))
     found = np.argwhere(pixels.any(axis=2))
@@ -134,7 +134,7 @@ def test_texts_are_anchored(theme):
     assert abs((columns[1].min() + columns[1].max()) / 2 - 50) <= 1.5
 
 
-def test_sizes_of_text_are_those_of_the_fonts(theme):
+def test_text_metrics_match_the_fonts(theme):
     painter = scene_painter(theme, QtGui.QFont())
     assert painter.metrics[SMALL].height < painter.metrics[TITLE].height
     assert painter.metrics[TITLE].width("conv1") == QtGui.QFontMetrics(painter.fonts[TITLE]).horizontalAdvance("conv1")

@@ -1,4 +1,4 @@
-"""Controls made from declarations: what they show, and that only the user's doing is told."""
+"""Controls made from declarations: their display, and signals for edits by the user only."""
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
@@ -15,7 +15,7 @@ DECLARED += [(s, "") for s in RUN_SETTINGS.values()]
 
 @pytest.fixture
 def make(context, show):
-    """A shown control, and the list of what it told."""
+    """A visible control, and the list of the edits that it emitted."""
 
     def build(name, kind="", width=320):
         setting = QUANTIZER_SETTINGS[name] if kind else RUN_SETTINGS[name]
@@ -36,7 +36,7 @@ def some_values(setting, kind):
 
 
 def drag(widget, place):
-    """A move with the left button down: QTest's goes by way of the cursor, which offscreen has none."""
+    """Move the mouse with the left button down; QTest uses the cursor, which offscreen does not have."""
     QtWidgets.QApplication.sendEvent(
         widget,
         QtGui.QMouseEvent(
@@ -90,7 +90,7 @@ def test_showing_a_value_or_mixed_emits_no_edit(setting, kind, context, show):
 
 
 @pytest.mark.parametrize("setting, kind", DECLARED, ids=lambda part: getattr(part, "name", part))
-def test_every_control_explains_itself_and_can_be_reached_by_keyboard(setting, kind, context, show):
+def test_every_control_has_a_tooltip_and_is_reachable_by_keyboard(setting, kind, context, show):
     control = show(SettingControl(setting, context.theme, kind), 320, 40)
     assert setting.label in control.toolTip() and "Default: " in control.toolTip() and "Allowed: " in control.toolTip()
     target = control.editor.focusProxy()
@@ -158,7 +158,7 @@ def test_escape_reverts_typed_text(make):
     assert box.text() == "0.001" and told == [] and not box.is_typing()
 
 
-def test_news_do_not_disturb_typing_and_appear_after_it(make):
+def test_new_values_do_not_disturb_typing_and_appear_afterwards(make):
     control, told = make("num_bits", WEIGHTS)
     control.show_values([8])
     box = control.editor.box
@@ -170,7 +170,7 @@ def test_news_do_not_disturb_typing_and_appear_after_it(make):
     assert box.text() == "6" and told == []
 
 
-def test_an_unchanged_text_is_no_edit_even_where_it_was_rounded(make):
+def test_an_unchanged_rounded_text_is_no_edit(make):
     control, told = make("learning_rate")
     control.show_values([1.0 / 3e3])
     box = control.editor.box
@@ -226,7 +226,7 @@ def test_a_click_on_a_mixed_slider_sets_the_value(make):
     assert told == [2] and control.editor.box.text() == "2"
 
 
-def test_a_control_that_is_disabled_during_a_drag_lets_go(make):
+def test_disabling_a_control_ends_its_drag(make):
     control, _ = make("num_bits", WEIGHTS, 400)
     control.show_values([8])
     held = []
@@ -245,7 +245,7 @@ def test_a_click_on_a_mixed_check_box_makes_it_on_and_the_next_off(make):
     assert len(told) == 2
 
 
-def test_another_choice_is_emitted(make):
+def test_choosing_an_item_emits_it(make):
     control, told = make("range_method", WEIGHTS)
     control.show_values(["min_max"])
     box = control.editor.box
@@ -262,7 +262,7 @@ def test_another_choice_is_emitted(make):
 
 
 @pytest.mark.parametrize("name, kind", [("num_bits", WEIGHTS), ("range_method", ACTIVATIONS), ("learning_rate", "")])
-def test_the_wheel_changes_nothing_that_has_not_the_focus(make, name, kind):
+def test_the_wheel_does_not_change_controls_without_focus(make, name, kind):
     control, told = make(name, kind)
     control.show_values([default_of(control.setting, kind)])
     control.setFocus()
@@ -272,7 +272,7 @@ def test_the_wheel_changes_nothing_that_has_not_the_focus(make, name, kind):
     assert told == []
 
 
-def test_the_mark_shows_pending_or_the_step(make):
+def test_the_mark_shows_pending_or_the_applied_step(make):
     control, _ = make("num_bits", WEIGHTS, 500)
     control.show_values([8])
     assert control.mark.text() == "" and "since the start of the run" in control.toolTip()
@@ -291,7 +291,7 @@ def test_pending_has_the_colour_of_the_ghost_in_both_themes(make, context):
         assert control.mark.palette().color(control.mark.foregroundRole()) == context.theme.color("ghost")
 
 
-def test_a_narrow_column_keeps_the_dots_and_no_control_is_cut(context, show):
+def test_a_narrow_column_abbreviates_marks_and_cuts_no_control(context, show):
     column = QtWidgets.QWidget()
     rows = QtWidgets.QVBoxLayout(column)
     controls = [SettingControl(s, context.theme, WEIGHTS) for s in QUANTIZER_SETTINGS.values() if WEIGHTS in s.kinds]

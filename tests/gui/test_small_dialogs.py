@@ -20,7 +20,7 @@ def failure(context, app):
     app.processEvents()
 
 
-def test_details_are_folded_away_until_asked_for(failure, app):
+def test_details_are_hidden_until_expanded(failure, app):
     assert not failure.details.isVisible() and failure.message.isVisible()
     height = failure.height()
     failure.expand.click()
@@ -31,13 +31,13 @@ def test_details_are_folded_away_until_asked_for(failure, app):
     assert not failure.details.isVisible()
 
 
-def test_all_of_it_is_copied(failure, app):
+def test_message_and_details_are_copied(failure, app):
     failure.copy.click()
     text = app.clipboard().text()
     assert [part in text for part in ("Training failed", "conv1 is not finite", "Traceback: line 3")] == [True] * 3
 
 
-def test_without_details_there_is_nothing_to_unfold(context, app):
+def test_a_failure_without_details_cannot_be_expanded(context, app):
     dialog = DetailsDialog("No display", "There is none.")
     dialog.show()
     assert not dialog.expand.isVisible()
@@ -52,7 +52,7 @@ def texts(dialog):
     }
 
 
-def test_the_list_of_keys_has_the_groups_that_have_any_and_what_all_controls_do(context, show):
+def test_the_list_of_keys_has_nonempty_groups_and_common_keys(context, show):
     dialog = show(ShortcutsDialog([("Run", [("Pause", "Space")]), ("Help", []), ("View", [("Fit & follow", "F")])]))
     assert texts(dialog) == {
         "Run": [("Pause", "Space")],

@@ -1,4 +1,4 @@
-"""Sparklines: where their points lie, and when they are read anew."""
+"""Sparklines: positions of points, and refreshing."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def series(values):
     st.lists(st.floats(-60, 90, width=32) | st.sampled_from([float("nan"), float("inf")]), max_size=200),
     st.integers(2, 80),
 )
-def test_points_lie_within_the_line_and_are_few(values, count):
+def test_points_lie_within_the_sparkline_and_their_number_is_bounded(values, count):
     points = normalized(series(values), count, 6.0)
     known = [value for value in values if np.isfinite(value)]
     if len(known) < 2:
@@ -38,7 +38,7 @@ def test_values_keep_their_order_and_small_noise_stays_flat():
     assert y[1] - y[0] == pytest.approx(0.1, abs=1e-6) and y.mean() == pytest.approx(0.5)
 
 
-def test_series_are_read_once_until_they_are_due():
+def test_series_are_read_again_only_when_due():
     now = [0.0]
     lines = Sparklines("s:{}", clock=lambda: now[0])
     history = History({"track": ["s:a"]})

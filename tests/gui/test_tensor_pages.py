@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest
-from tensor_stage import NAME, change, clock, drawn, hover, make, news, point, text_of, values_at  # noqa: F401
+from tensor_stage import NAME, advance_and_draw, change, clock, hover, make, point, shapes_drawn, text_of, values_at  # noqa: F401
 
 from qatviz.errors import RunStateError
 from qatviz.gui.model.edits import HOLD
@@ -19,8 +19,8 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.quant.measures import measure
 
 
-def values_up(plot, pixels):
-    """The values on an upright axis of values at some pixels."""
+def values_on_y_axis(plot, pixels):
+    """Return the values on the vertical axis at some pixels."""
     _, top, _, bottom = plot.area
     low, high = plot.y_range
     return low + (bottom - np.asarray(pixels)) * (high - low) / (bottom - top)
@@ -33,22 +33,22 @@ def inspected(run):
 # Errors and values
 
 
-def test_values_are_asked_for_once_and_at_most_every_two_seconds_where_errors_are_shown(context, staged, make, clock):
+def test_the_error_page_requests_values_at_most_every_two_seconds(context, staged, make, clock):
     run = staged()
     panel = make(ERROR)
     assert inspected(run) == [NAME]
     for _ in range(4):
         clock.now += 0.3 * REQUEST_INTERVAL_S
-        news(context, run, panel)
+        advance_and_draw(context, run, panel)
     assert inspected(run) == [NAME, NAME]
 
 
-def test_elsewhere_values_are_asked_for_once_until_something_is_pending(context, staged, make, clock):
+def test_other_pages_request_values_once_until_edits_are_pending(context, staged, make, clock):
     run = staged()
     panel = make(CODES)
     for _ in range(3):
         clock.now += 2 * REQUEST_INTERVAL_S
-        news(context, run, panel)
+        advance_and_draw(context, run, panel)
     assert inspected(run) == [NAME]
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 4)
@@ -56,7 +56,7 @@ def test_elsewhere_values_are_asked_for_once_until_something_is_pending(context,
     assert inspected(run) == [NAME, NAME]
 
 
-def test_a_run_that_has_ended_is_asked_nothing(context, staged, make, clock, monkeypatch):
+def test_an_ended_run_receives_no_requests(context, staged, make, clock, monkeypatch):
     run = staged()
     run.end(events.Finished(run.step))
     context.model.process(run.drain())
@@ -64,7 +64,7 @@ def test_a_run_that_has_ended_is_asked_nothing(context, staged, make, clock, mon
     assert run.sent == [] and "ended before" in text_of(panel)
 
 
-def test_a_run_that_ends_just_now_is_no_error(context, staged, make, monkeypatch):
+def test_a_request_to_a_run_that_has_just_ended_is_no_error(context, staged, make, monkeypatch):
     run = staged()
 
     def refuse(command):
@@ -75,10 +75,10 @@ def test_a_run_that_ends_just_now_is_no_error(context, staged, make, monkeypatch
     assert "Waiting for the tensor's values." in text_of(panel)
 
 
-def test_errors_are_those_of_the_values_with_their_step(context, staged, make):
+def test_errors_are_computed_from_the_values_and_show_their_step(context, staged, make):
     run = staged()
     panel = make(ERROR)
-    news(context, run, panel, 0)
+    advance_and_draw(context, run, panel, 0)
     values = context.model.values[NAME]
     expected = measure(values.values, panel._grid_of_values(values, view_of(panel.model, panel.edits)))
     assert panel.error.found.rmse_over_scale == pytest.approx(expected.rmse_over_scale, rel=1e-4)
@@ -86,26 +86,26 @@ def test_errors_are_those_of_the_values_with_their_step(context, staged, make):
     assert f"step {values.step}" in caption and f"{expected.rmse_over_scale:.3f}" in caption
     found = panel.error.found
     assert found.rounding.sum() + found.clipping.sum() == values.values.size
-    (area,) = drawn(panel.error, Area, "in_range")
+    (area,) = shapes_drawn(panel.error, Area, "in_range")
     _, top, _, bottom = panel.error.area
     np.testing.assert_allclose(bottom - area.y[1:-1:2], panel.error.scale.heights(found.rounding, bottom - top))
     at = values_at(panel.error, area.x[area.y < bottom])
     assert at.min() >= -0.55 and at.max() <= 0.55
 
 
-def test_errors_of_what_is_pending_are_outlined(context, staged, make):
+def test_errors_of_pending_settings_are_outlined(context, staged, make):
     run = staged()
     panel = make(ERROR)
-    news(context, run, panel, 0)
-    assert panel.error.pending is None and not drawn(panel.error, Line, "ghost")
+    advance_and_draw(context, run, panel, 0)
+    assert panel.error.pending is None and not shapes_drawn(panel.error, Line, "ghost")
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 2)
     panel.refresh()
-    assert drawn(panel.error, Line, "ghost")
+    assert shapes_drawn(panel.error, Line, "ghost")
     assert panel.error.pending.values == context.model.values[NAME].values.size
 
 
-def test_in_float_there_is_no_error_to_show(context, staged, make):
+def test_a_float_tensor_shows_no_errors(context, staged, make):
     staged(preset="float")
     panel = make(ERROR)
     assert "there is no error" in text_of(panel)
@@ -114,21 +114,21 @@ def test_in_float_there_is_no_error_to_show(context, staged, make):
 # Channels
 
 
-def test_channels_are_bars_from_least_to_largest_inside_their_windows(context, staged, make):
+def test_channels_are_bars_from_minimum_to_maximum_in_their_ranges(context, staged, make):
     staged()
     panel = make(CHANNELS)
     histogram = context.model.snapshot.histograms[NAME]
-    (boxes,) = drawn(panel.channels, Rects, "in_range")
-    low, high = (values_up(panel.channels, edge) for edge in (boxes.bottom, boxes.top))
+    (boxes,) = shapes_drawn(panel.channels, Rects, "in_range")
+    low, high = (values_on_y_axis(panel.channels, edge) for edge in (boxes.bottom, boxes.top))
     np.testing.assert_allclose(low, histogram.channel_min, atol=1e-6)
     np.testing.assert_allclose(high, histogram.channel_max, atol=1e-6)
     np.testing.assert_allclose(panel.channels.ends[1], histogram.scale * 127, rtol=1e-5)
-    upper = drawn(panel.channels, Line, "window_edge")[1]
-    np.testing.assert_allclose(values_up(panel.channels, upper.y[::2]), histogram.scale * 127, atol=1e-6)
+    upper = shapes_drawn(panel.channels, Line, "window_edge")[1]
+    np.testing.assert_allclose(values_on_y_axis(panel.channels, upper.y[::2]), histogram.scale * 127, atol=1e-6)
     assert hover(panel.channels, 2.1).startswith("channel 2: ")
 
 
-def test_what_sticks_out_of_the_grid_is_drawn_apart(context, staged, make):
+def test_parts_of_channels_outside_the_range_are_drawn_as_clipped(context, staged, make):
     staged(preset="uint8-affine")
     panel = make(CHANNELS)
     snapshot = context.model.snapshot
@@ -137,11 +137,11 @@ def test_what_sticks_out_of_the_grid_is_drawn_apart(context, staged, make):
     context.model.process([replace(snapshot, step=snapshot.step + 1, histograms=narrower)])
     panel.refresh()
     low, high = (float(end[0]) for end in panel.channels.ends)
-    below, above = drawn(panel.channels, Rects, "clipped")
+    below, above = shapes_drawn(panel.channels, Rects, "clipped")
     assert len(below.left) == np.count_nonzero(histogram.channel_min < low) > 0
     assert len(above.left) == np.count_nonzero(histogram.channel_max > high) > 0
-    assert (values_up(panel.channels, below.bottom) < low).all()
-    assert (values_up(panel.channels, above.bottom) >= high - 1e-6).all()
+    assert (values_on_y_axis(panel.channels, below.bottom) < low).all()
+    assert (values_on_y_axis(panel.channels, above.bottom) >= high - 1e-6).all()
 
 
 def test_activations_have_a_single_bar(context, staged, make):
@@ -173,7 +173,7 @@ def test_a_diverged_tensor_is_reported(context, staged, make):
 def test_a_picked_channel_is_shown_alone_until_all_are_wanted(context, staged, make):
     run = staged()
     panel = make(CHANNELS)
-    news(context, run, panel, 0)
+    advance_and_draw(context, run, panel, 0)
     values = context.model.values[NAME].values
     assert "click a channel" in panel.pages[CHANNELS].caption.text() and panel.header.all_channels.isHidden()
     QtTest.QTest.mouseClick(panel.channels, QtCore.Qt.LeftButton, pos=point(panel.channels, 2.2))
@@ -183,7 +183,7 @@ def test_a_picked_channel_is_shown_alone_until_all_are_wanted(context, staged, m
     assert "All channels together: " in panel.verdict.text.text()
     histogram = panel._snapshot_of(context.model.values[NAME], view_of(panel.model, panel.edits)).histograms[NAME]
     assert MEASURES["scale"].text(float(histogram.scale[2])) in panel.header.cells["scale"].value.text()
-    (background,) = drawn(panel.channels, Rects, "accent")
+    (background,) = shapes_drawn(panel.channels, Rects, "accent")
     np.testing.assert_allclose(values_at(panel.channels, [background.left[0], background.right[0]]), [1.5, 2.5])
     panel.tabs.setCurrentWidget(panel.pages[CODES])
     panel.refresh()
@@ -199,7 +199,7 @@ def test_a_picked_channel_is_shown_alone_until_all_are_wanted(context, staged, m
 def test_keys_pick_channels_and_a_drag_does_not(context, staged, make):
     run = staged()
     panel = make(CHANNELS)
-    news(context, run, panel, 0)
+    advance_and_draw(context, run, panel, 0)
     plot, last = panel.channels, len(panel.channels.low) - 1
     for key, expected in (("Right", 0), ("Right", 1), ("End", last), ("Right", last), ("Left", last - 1), ("Home", 0)):
         QtTest.QTest.keyClick(plot, getattr(QtCore.Qt, "Key_" + key))
@@ -223,13 +223,13 @@ def test_keys_pick_channels_and_a_drag_does_not(context, staged, make):
 def test_the_values_of_a_picked_channel_are_renewed(context, staged, make, clock):
     run = staged()
     panel = make(CHANNELS)
-    news(context, run, panel, 0)
+    advance_and_draw(context, run, panel, 0)
     QtTest.QTest.keyClick(panel.channels, QtCore.Qt.Key_Home)
     asked = len(inspected(run))
     clock.now += 2 * REQUEST_INTERVAL_S
-    news(context, run, panel)
+    advance_and_draw(context, run, panel)
     assert len(inspected(run)) == asked + 1
-    news(context, run, panel, 0)
+    advance_and_draw(context, run, panel, 0)
     assert f"step {context.model.values[NAME].step}" in panel.header.step.text()
 
 
@@ -237,12 +237,12 @@ def test_the_values_of_a_picked_channel_are_renewed(context, staged, make, clock
 
 
 @pytest.fixture
-def past(context, staged, make):
+def past_panel(context, staged, make):
     """A panel with eight snapshots of the past, at steps 3, 5, 7 ... 17, and a checkpoint of step 9."""
     run = staged()
     panel = make(TIME)
     for _ in range(7):
-        news(context, run, panel, 2)
+        advance_and_draw(context, run, panel, 2)
         if run.step == 9:
             context.model.process(run.carry_out(SaveCheckpoint("kept")))
     panel.run = run
@@ -253,20 +253,20 @@ def steps_shown(panel):
     return [snapshot.step for snapshot in panel.over_time.snapshots]
 
 
-def test_there_is_a_column_for_each_snapshot_and_its_window(context, past):
-    assert len(past.over_time.image) == 8 and steps_shown(past) == list(range(3, 18, 2))
-    high = past.over_time.ends[1]
+def test_each_snapshot_has_a_column_with_its_range(context, past_panel):
+    assert len(past_panel.over_time.image) == 8 and steps_shown(past_panel) == list(range(3, 18, 2))
+    high = past_panel.over_time.ends[1]
     row = SNAPSHOT_MEASURES.index("range_max")
     np.testing.assert_allclose(high, [s.values[row, context.model.plan.index(NAME)] for s in context.model.snapshots])
 
 
-def test_columns_and_labels_are_at_their_training_steps(context, past):
+def test_columns_and_labels_are_at_their_training_steps(context, past_panel):
     """Snapshots are taken at uneven distances: a place on the axis is a step, not the number of a snapshot."""
-    news(context, past.run, past, 40)
-    plot = past.over_time
-    assert steps_shown(past) == [*range(3, 18, 2), 57]
+    advance_and_draw(context, past_panel.run, past_panel, 40)
+    plot = past_panel.over_time
+    assert steps_shown(past_panel) == [*range(3, 18, 2), 57]
     np.testing.assert_allclose(plot.edges, [2.5, 4, 6, 8, 10, 12, 14, 16, 37, 57.5])
-    upper = drawn(plot, Line, "window_edge")[1]
+    upper = shapes_drawn(plot, Line, "window_edge")[1]
     np.testing.assert_allclose(values_at(plot, upper.x[1:-1:2]), plot.edges[1:-1])
     texts = [shape for shape in plot.shapes(False) if isinstance(shape, Text) and shape.y > plot.area[3]]
     labels = [text for text in texts if text.text.isdigit()]
@@ -280,43 +280,45 @@ def test_columns_and_labels_are_at_their_training_steps(context, past):
     assert hover(plot, 60) == ""
 
 
-def test_a_press_goes_back_and_the_other_plots_follow(context, past):
-    QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 7.0))
-    assert past._cursor.step == 7 and past.over_time.cursor == 2
-    (line,) = drawn(past.over_time, Segments, "text")
-    assert values_at(past.over_time, line.x0) == pytest.approx(7)
-    assert "step 7" in past.header.step.text() and "past" in past.header.step.text()
+def test_a_click_selects_a_past_snapshot_for_all_plots(context, past_panel):
+    QtTest.QTest.mouseClick(past_panel.over_time, QtCore.Qt.LeftButton, pos=point(past_panel.over_time, 7.0))
+    assert past_panel._cursor.step == 7 and past_panel.over_time.cursor == 2
+    (line,) = shapes_drawn(past_panel.over_time, Segments, "text")
+    assert values_at(past_panel.over_time, line.x0) == pytest.approx(7)
+    assert "step 7" in past_panel.header.step.text() and "past" in past_panel.header.step.text()
     row = SNAPSHOT_MEASURES.index("range_max")
-    then = past._cursor.values[row, context.model.plan.index(NAME)]
-    assert past.overlay.shown.representable[1] == pytest.approx(then)
-    news(context, past.run, past)
-    assert past._cursor.step == 7
-    QtTest.QTest.mouseClick(past.header.back, QtCore.Qt.LeftButton)
-    assert past._cursor is None and "step 18" in past.header.step.text() and past.header.back.isHidden()
+    then = past_panel._cursor.values[row, context.model.plan.index(NAME)]
+    assert past_panel.overlay.shown.representable[1] == pytest.approx(then)
+    advance_and_draw(context, past_panel.run, past_panel)
+    assert past_panel._cursor.step == 7
+    QtTest.QTest.mouseClick(past_panel.header.back, QtCore.Qt.LeftButton)
+    assert (
+        past_panel._cursor is None and "step 18" in past_panel.header.step.text() and past_panel.header.back.isHidden()
+    )
 
 
-def test_the_past_has_the_settings_and_the_size_of_then(context, past):
+def test_a_past_snapshot_shows_its_own_settings_and_size(context, past_panel):
     before = context.model.settings_of(NAME)
-    past.run.send(ChangeSettings(((f"{NAME}.num_bits", 3), (f"{NAME}.symmetric", True))))
-    news(context, past.run, past)
+    past_panel.run.send(ChangeSettings(((f"{NAME}.num_bits", 3), (f"{NAME}.symmetric", True))))
+    advance_and_draw(context, past_panel.run, past_panel)
 
     def about():
-        return past.header.about.text().replace("\N{NO-BREAK SPACE}", " ")
+        return past_panel.header.about.text().replace("\N{NO-BREAK SPACE}", " ")
 
-    now, size = about(), past.header.cells["size"].value.text()
+    now, size = about(), past_panel.header.cells["size"].value.text()
     assert "3 bits" in now and "symmetric" in now and "at this step" not in now
-    QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 7.0))
-    assert past._cursor.step == 7
-    settings = context.model.settings_at(past._cursor, NAME)
+    QtTest.QTest.mouseClick(past_panel.over_time, QtCore.Qt.LeftButton, pos=point(past_panel.over_time, 7.0))
+    assert past_panel._cursor.step == 7
+    settings = context.model.settings_at(past_panel._cursor, NAME)
     assert settings == before and settings.num_bits == 8
     assert "8 bits" in about() and "at this step" in about() and "3 bits" not in about()
     assert ("symmetric" in about()) == settings.symmetric
     number = int(np.prod(context.model.plan.tensor(NAME).shape))
-    assert MEASURES["size"].text(number) in past.header.cells["size"].value.text() != size
+    assert MEASURES["size"].text(number) in past_panel.header.cells["size"].value.text() != size
 
 
-def test_a_drag_moves_the_cursor(past):
-    plot = past.over_time
+def test_a_drag_moves_the_cursor(past_panel):
+    plot = past_panel.over_time
     QtTest.QTest.mousePress(plot, QtCore.Qt.LeftButton, pos=point(plot, 5.0))
     move = QtGui.QMouseEvent(
         QtCore.QEvent.MouseMove,
@@ -326,14 +328,14 @@ def test_a_drag_moves_the_cursor(past):
         QtCore.Qt.NoModifier,
     )
     plot.mouseMoveEvent(move)
-    assert past._cursor.step == steps_shown(past)[4]
+    assert past_panel._cursor.step == steps_shown(past_panel)[4]
     QtTest.QTest.mouseRelease(plot, QtCore.Qt.LeftButton, pos=point(plot, 11.0))
     assert "step 11" in plot.readout()
 
 
-def test_keys_move_the_cursor_and_leave_the_past(past):
-    plot = past.over_time
-    steps = steps_shown(past)
+def test_keys_move_the_cursor_and_return_to_the_present(past_panel):
+    plot = past_panel.over_time
+    steps = steps_shown(past_panel)
     for name, expected in (
         ("Left", steps[-2]),
         ("Left", steps[-3]),
@@ -342,26 +344,26 @@ def test_keys_move_the_cursor_and_leave_the_past(past):
         ("Left", steps[0]),
     ):
         QtTest.QTest.keyClick(plot, getattr(QtCore.Qt, "Key_" + name))
-        assert past._cursor.step == expected
+        assert past_panel._cursor.step == expected
     for key in (QtCore.Qt.Key_End, QtCore.Qt.Key_Escape):
         QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Home)
         QtTest.QTest.keyClick(plot, key)
-        assert past._cursor is None
+        assert past_panel._cursor is None
     QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Right)
-    assert past._cursor is None
+    assert past_panel._cursor is None
 
 
-def test_the_cursor_leaves_abandoned_snapshots(context, past):
-    QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
-    context.model.process(past.run.carry_out(RestoreCheckpoint("kept")))
-    past.refresh()
-    assert past._cursor.step == 9 and max(steps_shown(past)) == 9
+def test_the_cursor_leaves_abandoned_snapshots(context, past_panel):
+    QtTest.QTest.keyClick(past_panel.over_time, QtCore.Qt.Key_Left)
+    context.model.process(past_panel.run.carry_out(RestoreCheckpoint("kept")))
+    past_panel.refresh()
+    assert past_panel._cursor.step == 9 and max(steps_shown(past_panel)) == 9
 
 
-def test_the_past_has_no_ghost(context, past):
+def test_a_past_snapshot_has_no_ghost(context, past_panel):
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 3)
-    past.refresh()
-    assert past.overlay.pending is not None
-    QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
-    assert past.overlay.pending is None
+    past_panel.refresh()
+    assert past_panel.overlay.pending is not None
+    QtTest.QTest.keyClick(past_panel.over_time, QtCore.Qt.Key_Left)
+    assert past_panel.overlay.pending is None

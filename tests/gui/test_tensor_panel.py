@@ -1,4 +1,4 @@
-"""The Tensor panel: what it shows of the tensor and of what is pending, and how it follows the run."""
+"""The Tensor panel: the tensor, pending settings, and updates from the run."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from staging import StagedRun
-from tensor_stage import NAME, change, clock, drawn, hover, make, news, point, text_of, values_at  # noqa: F401
+from tensor_stage import NAME, advance_and_draw, change, clock, hover, make, point, shapes_drawn, text_of, values_at  # noqa: F401
 
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.model.ghost import ghost_of
@@ -29,16 +29,16 @@ def test_before_the_first_snapshot_a_text_is_shown(context, make):
     context.model.set_run(run, run.network, run.book, "lenet")
     panel.refresh()
     assert "Waiting for the first histograms of lenet" in text_of(panel)
-    news(context, run, panel)
+    advance_and_draw(context, run, panel)
     assert "step 1" in text_of(panel) and "Waiting" not in text_of(panel)
 
 
 @pytest.mark.parametrize("tab", [CODES, ERROR, CHANNELS, TIME])
-def test_another_network_takes_the_place_of_the_one_before(context, staged, make, tab):
+def test_another_network_replaces_the_previous_one(context, staged, make, tab):
     staged("lenet")
     panel = make(tab)
     run = staged("mlp", steps=2)
-    news(context, run, panel)
+    advance_and_draw(context, run, panel)
     assert panel.header.chooser.currentText() == "dense1.weights" == context.model.current
     assert panel.header.chooser.count() == len(run.plan.tensors)
     context.model.close_run()
@@ -59,20 +59,20 @@ def test_every_tensor_of_a_large_network_can_be_shown(context, staged, make, tab
 # The overlay
 
 
-def test_the_window_is_drawn_where_the_snapshot_says(context, staged, make):
+def test_the_range_is_drawn_at_its_recorded_ends(context, staged, make):
     staged()
     panel = make()
-    (brackets,) = drawn(panel.overlay, Segments, "window_edge")
+    (brackets,) = shapes_drawn(panel.overlay, Segments, "window_edge")
     ends = [context.model.measure(NAME, name) for name in ("range_min", "range_max")]
     assert sorted(set(values_at(panel.overlay, brackets.x0))) == pytest.approx(ends)
-    assert not drawn(panel.overlay, Segments, "ghost")
+    assert not shapes_drawn(panel.overlay, Segments, "ghost")
 
 
 def test_a_level_is_drawn_for_each_code_in_use_at_its_value(context, staged, make):
     run = staged(preset="uint8-affine")
     panel = make()
     change(context, run, panel, num_bits=3)
-    bars = drawn(panel.overlay, Rects, "in_range")[-1]
+    bars = shapes_drawn(panel.overlay, Rects, "in_range")[-1]
     histogram = context.model.snapshot.histograms[NAME]
     codes = np.flatnonzero(histogram.code_counts) + histogram.code_min
     expected = (codes - histogram.zero_point[0]) * histogram.scale[0]
@@ -81,22 +81,22 @@ def test_a_level_is_drawn_for_each_code_in_use_at_its_value(context, staged, mak
     np.testing.assert_allclose(at, expected, atol=1.01 * pixel)
 
 
-def test_a_float_tensor_has_neither_window_nor_levels(context, staged, make):
+def test_a_float_tensor_has_neither_range_nor_levels(context, staged, make):
     staged(preset="float")
     panel = make()
-    assert len(drawn(panel.overlay, Area, "float_values")) == 2
+    assert len(shapes_drawn(panel.overlay, Area, "float_values")) == 2
     kinds = ((Segments, "window_edge"), (Rects, "in_range"), (Area, "in_range"))
-    assert not any(drawn(panel.overlay, *kind) for kind in kinds)
+    assert not any(shapes_drawn(panel.overlay, *kind) for kind in kinds)
     assert "float" in panel.header.about.text()
 
 
-def test_axes_hold_still_while_the_distribution_changes_little(context, staged, make):
+def test_axes_are_steady_while_the_distribution_changes_little(context, staged, make):
     run = staged()
     panel = make()
-    news(context, run, panel)
+    advance_and_draw(context, run, panel)
     before = panel.overlay.x_range, panel.overlay.scale
     for _ in range(5):
-        news(context, run, panel)
+        advance_and_draw(context, run, panel)
     assert (panel.overlay.x_range, panel.overlay.scale) == before
 
 
@@ -131,7 +131,7 @@ def test_the_wheel_zooms_and_a_double_click_shows_all_again(context, staged, mak
     )
     zoomed = panel.overlay.x_range
     assert zoomed[1] - zoomed[0] < 0.95 * (whole[1] - whole[0])
-    news(context, run, panel)
+    advance_and_draw(context, run, panel)
     assert panel.overlay.x_range == zoomed
     QtTest.QTest.mouseDClick(panel.overlay, QtCore.Qt.LeftButton, pos=center.toPoint())
     assert panel.overlay.x_range == pytest.approx(whole)
@@ -145,12 +145,12 @@ def test_an_outlier_count_is_cut_and_labelled(context, staged, make):
     counts = context.model.snapshot.histograms["conv1.activations"].float_counts
     tower, others = counts.max(), np.sort(counts)[-2]
     assert tower > 4 * others and others < panel.overlay.scale.top < tower / 2
-    (count,) = drawn(panel.overlay, Text, "text")
+    (count,) = shapes_drawn(panel.overlay, Text, "text")
     assert count.text.startswith("▲ ")
     panel.header.log.click()
     panel.refresh()
     assert panel.overlay.scale.is_log and panel.overlay.scale.top >= tower
-    assert not drawn(panel.overlay, Text, "text")
+    assert not shapes_drawn(panel.overlay, Text, "text")
 
 
 # Codes
@@ -159,14 +159,16 @@ def test_an_outlier_count_is_cut_and_labelled(context, staged, make):
 @pytest.mark.parametrize("preset", ["tflite-int8", "uint8-affine"])
 @pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize("narrow", [False, True])
-def test_there_is_a_bar_for_each_code_and_no_other(context, staged, make, preset, bits, narrow):
+def test_every_code_has_exactly_one_bar(context, staged, make, preset, bits, narrow):
     run = staged(preset=preset)
     panel = make()
     change(context, run, panel, num_bits=bits, narrow_range=narrow)
     codes, counts = panel.codes.codes, panel.codes.counts
     assert codes.tolist() == list(range(-(2 ** (bits - 1)) + narrow, 2 ** (bits - 1)))
     np.testing.assert_array_equal(counts, context.model.snapshot.histograms[NAME].code_counts[int(narrow) :])
-    (inner,), (edges,), (unused,) = (drawn(panel.codes, Rects, role) for role in ("in_range", "window_edge", "line"))
+    (inner,), (edges,), (unused,) = (
+        shapes_drawn(panel.codes, Rects, role) for role in ("in_range", "window_edge", "line")
+    )
     at = values_at(panel.codes, (edges.left + edges.right) / 2)
     np.testing.assert_allclose(at, np.array([codes[0], codes[-1]])[counts[[0, -1]] > 0], atol=1e-6)
     assert len(inner.left) == np.count_nonzero(counts[1:-1]) and len(unused.left) == np.count_nonzero(counts == 0)
@@ -198,26 +200,26 @@ def test_zeros_of_a_rectified_tensor_are_not_clipped(context, staged, make):
     assert "edge" not in hover(panel.codes, -128.0) and "edge" in hover(panel.codes, 127.0)
 
 
-def test_the_zero_point_is_marked_and_is_0_where_symmetric(context, staged, make):
+def test_the_zero_point_is_marked_and_0_if_symmetric(context, staged, make):
     run = staged(preset="uint8-affine")
     panel = make()
     context.model.select(["conv1.activations"])
     panel.refresh()
-    (line,) = drawn(panel.codes, Segments, "muted")
+    (line,) = shapes_drawn(panel.codes, Segments, "muted")
     zero_point = context.model.measure("conv1.activations", "zero_point")
     assert values_at(panel.codes, line.x0) == pytest.approx(zero_point) and zero_point != 0
     change(context, run, panel, "conv1.activations", symmetric=True)
     assert panel.codes.zero == 0
 
 
-def test_more_than_eight_bits_give_a_text(context, staged, make):
+def test_more_than_eight_bits_show_a_text_instead_of_bars(context, staged, make):
     run = staged()
     panel = make()
     change(context, run, panel, num_bits=12)
     assert "4,096 codes" in text_of(panel) and panel.codes.shapes(False) == []
     assert panel.codes.table() == {} and hover(panel.codes, 0.5) == ""
     change(context, run, panel, num_bits=4)
-    assert "4,096" not in text_of(panel) and drawn(panel.codes, Rects, "in_range")
+    assert "4,096" not in text_of(panel) and shapes_drawn(panel.codes, Rects, "in_range")
 
 
 def test_the_mouse_reads_a_code_its_value_and_its_count(context, staged, make):
@@ -242,17 +244,17 @@ def test_logarithmic_counts_are_remembered(context, staged, make):
 # The ghost, the header
 
 
-def test_what_is_pending_is_drawn_over_what_is(context, staged, make):
+def test_pending_settings_are_drawn_over_the_present_ones(context, staged, make):
     run = staged(preset="uint8-affine")
     panel = make()
-    news(context, run, panel)
+    advance_and_draw(context, run, panel)
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 3)
     context.edits.edit([NAME], "symmetric", True)
     assert panel.is_due()
     panel.refresh()
     ghost = ghost_of(context.model, context.edits, NAME)
-    (brackets,), (levels,) = drawn(panel.overlay, Segments, "ghost"), drawn(panel.overlay, Rects, "ghost")
+    (brackets,), (levels,) = shapes_drawn(panel.overlay, Segments, "ghost"), shapes_drawn(panel.overlay, Rects, "ghost")
     assert sorted(set(values_at(panel.overlay, brackets.x0))) == pytest.approx([ghost.low, ghost.high])
     at = values_at(panel.overlay, (levels.left + levels.right) / 2)
     np.testing.assert_allclose(at, ghost.scale * np.arange(-3, 4), atol=1e-7)
@@ -263,27 +265,27 @@ def test_what_is_pending_is_drawn_over_what_is(context, staged, make):
     )
     context.edits.discard()
     panel.refresh()
-    assert not drawn(panel.overlay, Segments, "ghost") and "→" not in panel.header.cells["sqnr_db"].value.text()
+    assert not shapes_drawn(panel.overlay, Segments, "ghost") and "→" not in panel.header.cells["sqnr_db"].value.text()
 
 
-def test_until_the_values_are_here_the_ghost_is_about(context, staged, make):
+def test_the_ghost_is_approximate_until_the_values_arrive(context, staged, make):
     run = staged()
     panel = make()
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 3)
     panel.refresh()
     assert "≈" in panel.header.step.text() and "≈" in panel.header.cells["sqnr_db"].value.text()
-    news(context, run, panel, 0)
+    advance_and_draw(context, run, panel, 0)
     assert "≈" not in panel.header.step.text() and "≈" not in panel.header.cells["sqnr_db"].value.text()
 
 
-def test_switching_off_is_a_ghost_without_a_grid(context, staged, make):
+def test_switching_quantization_off_is_a_ghost_without_a_grid(context, staged, make):
     staged()
     panel = make()
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "enabled", False)
     panel.refresh()
-    assert not drawn(panel.overlay, Segments, "ghost")
+    assert not shapes_drawn(panel.overlay, Segments, "ghost")
     assert "→ float" in panel.header.about.text() and "→ –<" in panel.header.cells["sqnr_db"].value.text()
 
 
@@ -326,20 +328,20 @@ def test_the_page_is_remembered(context, staged, make):
     again.deleteLater()
 
 
-def test_nothing_new_is_nothing_drawn(context, staged, make, monkeypatch):
+def test_nothing_is_drawn_without_new_data(context, staged, make, monkeypatch):
     run = staged()
     panel = make()
-    news(context, run, panel)
-    drawn = []
+    advance_and_draw(context, run, panel)
+    shapes_drawn = []
     for part in (panel.overlay, panel.codes, panel.header):
-        monkeypatch.setattr(part, "draw", lambda view: drawn.append(view))
+        monkeypatch.setattr(part, "draw", lambda view: shapes_drawn.append(view))
     panel.refresh()
-    assert drawn == []
-    news(context, run, panel)
-    assert len(drawn) == 3
+    assert shapes_drawn == []
+    advance_and_draw(context, run, panel)
+    assert len(shapes_drawn) == 3
 
 
-def test_wide_is_side_by_side(staged, make):
+def test_a_wide_panel_is_split_side_by_side(staged, make):
     staged()
     assert make(width=1200, height=300).splitter.orientation() == QtCore.Qt.Horizontal
     assert make(width=420, height=600).splitter.orientation() == QtCore.Qt.Vertical
@@ -360,10 +362,10 @@ def test_colours_follow_the_theme(context, staged, make):
     assert context.theme.colors.in_range in shown() and before not in shown()
 
 
-def test_plots_give_their_numbers(context, staged, make):
+def test_plots_provide_tables_of_their_numbers(context, staged, make):
     run = staged(preset="uint8-affine")
     panel = make(ERROR)
-    news(context, run, panel, 0)
+    advance_and_draw(context, run, panel, 0)
     for tab in range(panel.tabs.count()):
         panel.tabs.setCurrentIndex(tab)
         panel.refresh()

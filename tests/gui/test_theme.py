@@ -1,4 +1,4 @@
-"""The theme: dark, light, as the system says; readable, and told apart by the colour-blind."""
+"""The theme: dark, light, or the system's; legible, and distinguishable for the colour-blind."""
 
 import itertools
 
@@ -18,7 +18,7 @@ from qatviz.gui.widgets.theme import DARK, LIGHT, SYSTEM, Theme, system_is_dark
         ({"XDG_CURRENT_DESKTOP": "GNOME"}, False),  # Fusion's own palette is light
     ],
 )
-def test_the_system_is_asked_on_linux(app, monkeypatch, variables, dark):
+def test_the_system_theme_is_detected_on_linux(app, monkeypatch, variables, dark):
     monkeypatch.setattr(module.sys, "platform", "linux")
     app.setStyle("Fusion")
     for name in ("GTK_THEME", "XDG_CURRENT_DESKTOP"):
@@ -41,7 +41,7 @@ def contrast(one, other):
 
 
 @pytest.mark.parametrize("name", [DARK, LIGHT])
-def test_text_and_marks_stand_out(app, name):
+def test_text_and_marks_have_sufficient_contrast(app, name):
     colors = Theme(name).colors
     for ground in (colors.window, colors.base, colors.raised):
         assert contrast(colors.text, ground) > 7 and contrast(colors.muted, ground) > 4.4, ground
@@ -51,7 +51,7 @@ def test_text_and_marks_stand_out(app, name):
 
 
 def seen_by_deuteranopes(color):
-    """Viénot, Brettel and Mollon (1999): what is left of a colour without the medium cones, in linear RGB."""
+    """Return a colour as seen without medium cones, in linear RGB (Viénot, Brettel and Mollon, 1999)."""
     r, g, b = [c**2.2 for c in QtGui.QColor(color).getRgbF()[:3]]
     return (0.29275 * r + 0.70725 * g, 0.29275 * r + 0.70725 * g, -0.02234 * r + 0.02234 * g + b)
 
@@ -64,7 +64,7 @@ def test_colours_are_distinguishable_for_the_colour_blind(app, name):
         assert difference > 0.1, (one, other)
 
 
-def test_every_widget_follows_a_change(app):
+def test_every_widget_follows_a_change_of_theme(app):
     theme, heard = Theme(DARK), []
     theme.changed.connect(lambda: heard.append(app.palette().color(QtGui.QPalette.Window).name()))
     for name in (LIGHT, DARK):

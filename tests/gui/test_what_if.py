@@ -23,13 +23,13 @@ from qatviz.settings import RunSettings
 WEIGHT = "conv1.weights"
 
 
-def scored(step=3, quantized=0.5):
+def evaluated_event(step=3, quantized=0.5):
     return events.Evaluated(step, dict(zip(MODES, (0.98, 0.9, 0.8, quantized))), 1000, 0.1)
 
 
 @pytest.fixture
 def ended(staged, context):
-    """A staged run that was evaluated and stopped; nothing is sent to it any more."""
+    """A staged run that was evaluated and stopped; the test sends it nothing."""
     run = staged("lenet")
     run.evaluate()
     run.end(events.Stopped(run.step))
@@ -47,7 +47,7 @@ def panel(context, ended, show, app):
     return panel
 
 
-def drawn(panel, app):
+def drawn_bar(panel, app):
     for _ in range(3):
         app.processEvents()
     return panel.what_if_bar
@@ -77,7 +77,7 @@ def test_a_preset_becomes_pending(context, ended):
     assert context.edits.pending[WEIGHT, "num_bits"] == 4
 
 
-def test_edits_in_hold_outlast_the_end_of_the_run(staged, context):
+def test_held_edits_survive_the_end_of_the_run(staged, context):
     run, edits = staged("lenet"), context.edits
     edits.set_mode(HOLD)
     edits.edit([WEIGHT], "num_bits", 5)
@@ -86,7 +86,7 @@ def test_edits_in_hold_outlast_the_end_of_the_run(staged, context):
     assert edits.pending == {(WEIGHT, "num_bits"): 5}
 
 
-def test_edits_that_were_sent_do_not_outlast_it(staged, context):
+def test_sent_edits_do_not_survive_the_end_of_the_run(staged, context):
     run, edits = staged("lenet"), context.edits
     edits.edit([WEIGHT], "num_bits", 5)
     edits.apply()
@@ -95,7 +95,7 @@ def test_edits_that_were_sent_do_not_outlast_it(staged, context):
     assert edits.pending == {}
 
 
-def test_a_running_run_has_no_bar(context, staged, show):
+def test_a_running_run_has_no_what_if_bar(context, staged, show):
     staged("lenet")
     panel = show(QuantizationPanel(context), 330, 780)
     assert panel.bar.isVisible() and not panel.what_if_bar.isVisible()
@@ -105,42 +105,42 @@ def test_a_running_run_has_no_bar(context, staged, show):
 
 
 def test_the_result_is_shown_beside_the_recorded_one(panel, context, app):
-    bar = drawn(panel, app)
+    bar = drawn_bar(panel, app)
     assert "has ended" in bar.note.text() and "step 3" in bar.note.text() and not bar.discard.isEnabled()
     context.edits.edit([WEIGHT], "num_bits", 2)
-    assert drawn(panel, app).evaluate.text() == "Evaluate these settings (1)"
+    assert drawn_bar(panel, app).evaluate.text() == "Evaluate these settings (1)"
     bar.evaluate.click()
     (book,) = panel.asked
     assert book == context.edits.pending_book() and book.of(WEIGHT).num_bits == 2
     assert bar.progress.isVisible() and bar.cancel.isVisible() and not bar.evaluate.isVisible()
     panel.what_if.show_progress("evaluating", 0.25)
     assert bar.progress.value() == 250 and bar.progress.text() == "Evaluating… 25 %"
-    panel.what_if.finish(scored())
-    text = drawn(panel, app).result.text()
+    panel.what_if.finish(evaluated_event())
+    text = drawn_bar(panel, app).result.text()
     assert bar.result.isVisible() and bar.evaluate.isVisible() and not bar.progress.isVisible()
     assert "step 3" in text and "these settings" in text and "96.0 %" in text and "<b>50.0 %</b>" in text
     assert "8 → 2" in bar.result.toolTip() and "1,000 held-out examples" in bar.result.toolTip()
     context.edits.discard()
-    assert "earlier settings" in drawn(panel, app).result.text()
+    assert "earlier settings" in drawn_bar(panel, app).result.text()
     bar.evaluate.click()
     assert panel.asked[-1] == context.model.book
-    panel.what_if.finish(scored(quantized=0.96))
+    panel.what_if.finish(evaluated_event(quantized=0.96))
     assert "these settings" in bar.result.text() and "settings unchanged" in bar.result.toolTip()
 
 
 def test_a_cancelled_evaluation_leaves_no_result(panel, app):
     cancelled = []
     panel.what_if.cancelled.connect(lambda: cancelled.append(1))
-    bar = drawn(panel, app)
+    bar = drawn_bar(panel, app)
     bar.evaluate.click()
     bar.cancel.click()
-    panel.what_if.finish(scored())  # too late
+    panel.what_if.finish(evaluated_event())  # too late
     panel.what_if.show_progress("evaluating", 0.5)
     assert cancelled == [1] and bar.evaluate.isVisible() and not bar.result.isVisible() and not panel.what_if.is_busy
 
 
 def test_a_failure_is_shown_with_its_reason_until_the_next_one(panel, app):
-    bar = drawn(panel, app)
+    bar = drawn_bar(panel, app)
     bar.evaluate.click()
     panel.what_if.fail("its data is gone")
     assert bar.message.isVisible() and bar.message.text() == "Not evaluated: its data is gone"
@@ -148,15 +148,15 @@ def test_a_failure_is_shown_with_its_reason_until_the_next_one(panel, app):
     assert not bar.message.isVisible()
 
 
-def test_another_run_has_no_result_of_the_one_before(panel, staged, app):
-    drawn(panel, app).evaluate.click()
-    panel.what_if.finish(scored())
+def test_another_run_clears_the_result(panel, staged, app):
+    drawn_bar(panel, app).evaluate.click()
+    panel.what_if.finish(evaluated_event())
     panel.what_if.begin()
     staged("mlp")
     assert panel.what_if.result is None and not panel.what_if.is_busy
 
 
-def test_an_ended_run_is_asked_what_other_settings_would_give(staged_window, app):
+def test_an_ended_run_is_evaluated_with_other_settings(staged_window, app):
     window, run, advance = staged_window
     assert window.named["evaluate"].isEnabled()
     run.end(events.Finished(3))
@@ -201,7 +201,7 @@ def launcher(app):
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
 
 
-def test_a_recorded_run_is_evaluated_from_end_to_end(context, recorded, launcher, show, app, qtbot):
+def test_a_recorded_run_is_evaluated_end_to_end(context, recorded, launcher, show, app, qtbot):
     prepared = open_recorded(recorded)
     context.model.set_run(*prepared[:5], prepared.log, prepared.snapshots)
     context.model.process(prepared.run.drain())
@@ -210,7 +210,7 @@ def test_a_recorded_run_is_evaluated_from_end_to_end(context, recorded, launcher
     panel.what_if.cancelled.connect(launcher.cancel_evaluation)
     launcher.evaluation_progressed.connect(panel.what_if.show_progress)
     launcher.evaluated.connect(panel.what_if.finish)
-    bar = drawn(panel, app)
+    bar = drawn_bar(panel, app)
     assert "from its record" in bar.note.text()
     before = context.model.evaluation.scores
     bar.evaluate.click()
@@ -229,7 +229,7 @@ def test_a_recorded_run_is_evaluated_from_end_to_end(context, recorded, launcher
     assert set(panel.what_if.result.scores.values()) == {before["float"]} and not panel.what_if.is_busy
 
 
-def test_data_that_is_gone_is_said(recorded, launcher, qtbot, monkeypatch):
+def test_missing_data_is_reported(recorded, launcher, qtbot, monkeypatch):
     def load(*_, **__):
         raise DataError("/gone.npz: no such file")
 

@@ -1,4 +1,4 @@
-"""The window around the panels: actions, keys, messages, docks, what is remembered, what is opened."""
+"""The window around the panels: actions, keys, messages, docks, remembered settings, opened files."""
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
@@ -16,7 +16,7 @@ from qatviz.session.prepared import Notice
 from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
 
 
-def test_without_a_run_the_window_is_there_and_nothing_can_be_asked_of_a_run(window, app):
+def test_actions_on_a_run_are_disabled_without_a_run(window, app):
     draw(window, app)
     for name in ("pause", "step", "stop", "evaluate", "checkpoint", "resume", "fork", "undo", "redo", "apply"):
         assert not window.named[name].isEnabled(), name
@@ -91,7 +91,7 @@ def test_the_fields_of_the_status_bar_never_overlap(staged_window, app, points, 
         ("pause", c.Pause()),
     ],
 )
-def test_actions_ask_the_run(staged_window, name, command):
+def test_actions_send_commands(staged_window, name, command):
     window, run, _ = staged_window
     window.named[name].trigger()
     assert run.sent[-1] == command
@@ -123,7 +123,7 @@ def test_keys_change_the_bits_of_the_selection_and_move_it(staged_window):
     assert window.model.current == "conv1.weights"
 
 
-def test_undo_and_redo_are_offered_with_what_they_would_do(staged_window):
+def test_undo_and_redo_describe_their_effect(staged_window):
     window, run, advance = staged_window
     window.edits.edit(["conv1.weights"], "num_bits", 4)
     window.edits.apply()
@@ -134,7 +134,7 @@ def test_undo_and_redo_are_offered_with_what_they_would_do(staged_window):
     assert run.book.of("conv1.weights").num_bits == 8 and window.named["redo"].isEnabled()
 
 
-def test_a_failure_is_a_message_with_its_traceback_and_the_window_lives_on(staged_window, monkeypatch, app):
+def test_a_failure_is_shown_with_its_traceback_and_the_window_stays(staged_window, monkeypatch, app):
     window, run, advance = staged_window
     shown = []
     monkeypatch.setattr(window.banner, "_show_details", lambda *message: shown.append(message))
@@ -156,7 +156,7 @@ def test_a_non_finite_step_is_reported_with_advice(staged_window):
     assert "rewound to step 0" in window.banner.text.text() and window.banner.isVisible()
 
 
-def test_a_finished_run_can_be_trained_on(staged_window):
+def test_a_finished_run_can_be_trained_longer(staged_window):
     window, run, advance = staged_window
     run.end(events.Finished(3))
     advance(0)
@@ -173,7 +173,7 @@ def test_a_rejected_command_is_reported(staged_window):
     assert "99" in window.banner.text.text()
 
 
-def test_another_run_stops_the_one_before(staged_window, app):
+def test_opening_another_run_stops_the_previous_one(staged_window, app):
     window, run, _ = staged_window
     other = StagedRun("mlp")
     window.launcher.prepared.emit(prepared_of(other, "/runs/b"), False)
@@ -185,7 +185,7 @@ def test_another_run_stops_the_one_before(staged_window, app):
     assert window.recent.paths() == ["/runs/b", "/runs/a"]
 
 
-def test_a_fork_opens_a_window_of_its_own(staged_window, monkeypatch):
+def test_a_fork_opens_its_own_window(staged_window, monkeypatch):
     window, _, _ = staged_window
     monkeypatch.setattr(QtWidgets.QInputDialog, "getItem", lambda *_, **__: ("step-00000003", True))
     window.named["fork"].trigger()
@@ -311,7 +311,7 @@ def test_a_separator_that_is_dragged_sets_the_proportions(window, app):
         assert docks["quantization"].width() == pytest.approx(wide * size[0] / 1280, abs=6)
 
 
-def test_a_window_that_grows_gives_to_all_docks_alike(window, app):
+def test_a_growing_window_enlarges_all_docks_equally(window, app):
     names = ("quantization", "histograms", "tensor", "evolution")
     window.show()
     app.processEvents()
@@ -326,7 +326,7 @@ def test_a_window_that_grows_gives_to_all_docks_alike(window, app):
         assert dock.height() == pytest.approx(1.5 * before[name].height(), rel=0.1), name
 
 
-def test_a_window_that_shrinks_again_takes_from_all_docks_what_it_gave(window, app):
+def test_a_window_that_shrinks_again_restores_the_sizes_of_docks(window, app):
     names = ("quantization", "histograms", "tensor", "evolution")
     app.processEvents()
     before, size = [window.docks.docks[name].size() for name in names], window.size()
@@ -355,7 +355,7 @@ def test_panels_show_the_work_in_the_background(window, app):
     assert "Preparing the run…" not in texts and window.statusBar().busy.text() == ""
 
 
-def test_the_launcher_reports_its_work(app):
+def test_the_launcher_reports_progress_and_failures(app):
     launcher, said, failed = AppLauncher(), [], []
     launcher.busy.connect(said.append)
     launcher.failed.connect(lambda *what: failed.append(what))
@@ -366,14 +366,14 @@ def test_the_launcher_reports_its_work(app):
     assert said[:2] == [PREPARING, READING] and said[-1] == "" and len(said) == 4 and len(failed) == 2
 
 
-def test_a_layout_of_other_docks_is_left_aside(open_window, settings):
+def test_an_invalid_stored_layout_is_ignored(open_window, settings):
     settings.setValue("window/state", QtCore.QByteArray(b"nonsense"))
     window = open_window()
     assert window.docks.docks["histograms"].isVisible()
 
 
 @pytest.mark.parametrize("answer, closed", [(QtWidgets.QMessageBox.Close, True), (QtWidgets.QMessageBox.Cancel, False)])
-def test_closing_asks_only_where_something_would_be_lost(open_window, monkeypatch, app, answer, closed):
+def test_closing_asks_only_if_something_would_be_lost(open_window, monkeypatch, app, answer, closed):
     asked = []
     monkeypatch.setattr(QtWidgets.QMessageBox, "question", lambda *_: asked.append(1) or answer)
     recorded, unrecorded = open_window(), open_window()
@@ -437,7 +437,7 @@ def test_a_failed_save_is_reported_with_the_reason_and_asked_again(staged_window
     assert (tmp_path / "w.png").exists() and window.banner.level == "good"
 
 
-def test_runs_are_opened_from_the_folder_they_are_recorded_to(window, monkeypatch, tmp_path):
+def test_runs_are_opened_from_the_folder_of_recordings(window, monkeypatch, tmp_path):
     monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
     launcher, asked = AppLauncher(), []
     window.launcher = launcher
@@ -452,7 +452,7 @@ def test_runs_are_opened_from_the_folder_they_are_recorded_to(window, monkeypatc
 
 
 @pytest.mark.parametrize("state, word", [("stopped", "stopped"), ("finished", "done"), ("recorded", "recorded")])
-def test_an_ended_run_says_why_controls_are_disabled_the_same_everywhere(staged_window, app, state, word):
+def test_all_controls_of_an_ended_run_have_the_same_disabled_reason(staged_window, app, state, word):
     window, run, advance = staged_window
     assert window.model.unavailable_text() == ""
     run.end(events.Stopped(3))
@@ -521,7 +521,7 @@ def test_all_tiles_change_at_once_with_the_theme(staged_window, app):
         assert before.pixelColor(corner).lightness() < 128 < after.pixelColor(corner).lightness(), name
 
 
-def test_warnings_and_notes_about_a_run_that_was_prepared_are_shown(open_window):
+def test_warnings_and_notes_of_a_prepared_run_are_shown(open_window):
     window, run = open_window(), StagedRun("mlp")
     notices = (
         Notice("checkpoint auto-3: damaged; the previous one is used", True),
@@ -546,7 +546,7 @@ def test_every_action_has_a_help_text_and_no_key_twice():
     assert in_menus == set(actions.DECLARATIONS)
 
 
-def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, app):
+def test_ctrl_z_in_a_box_after_commit_undoes_the_setting(staged_window, app):
     window, run, advance = staged_window
     box = (
         window.panels["quantization"]
@@ -585,7 +585,7 @@ def test_the_effect_of_a_change_is_drawn_without_delay(staged_window, monkeypatc
     assert touched == [run.step - 1]
 
 
-def test_panels_are_drawn_that_can_be_seen_and_no_others(staged_window, app):
+def test_only_visible_panels_are_due(staged_window, app):
     window = staged_window[0]
     for name, panel in window.panels.items():
         window.docks.open(name)

@@ -1,10 +1,10 @@
-"""What the window says under the mouse and of pending values."""
+"""Readings under the mouse, and texts of pending values."""
 
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from window_stage import draw
 
 
-def test_the_reading_under_the_mouse_stays_when_the_mouse_rests(staged_window, app):
+def test_the_reading_stays_while_the_mouse_rests(staged_window, app):
     window, _, _ = staged_window
     draw(window, app)
     canvas = window.panels["histograms"].canvas
@@ -25,7 +25,7 @@ def test_the_reading_under_the_mouse_stays_when_the_mouse_rests(staged_window, a
     QtWidgets.QToolTip.hideText()
 
 
-def test_pending_values_say_better_or_worse_in_a_word_with_its_colour(staged_window, app):
+def test_pending_values_are_marked_better_or_worse_with_colour(staged_window, app):
     window, _, _ = staged_window
     window.edits.set_mode("hold")
     window.edits.edit(["conv1.weights"], "num_bits", 3)

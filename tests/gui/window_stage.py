@@ -1,4 +1,4 @@
-"""A window whose launcher keeps what it was asked for, and how tests draw it."""
+"""A window with a launcher that records its requests, and a function that draws it."""
 
 from qatviz.errors import QatvizError
 from qatviz.export.formats import FORMATS
@@ -11,7 +11,7 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 
 class StagedLauncher(Launcher):
-    """Keeps what it was asked for."""
+    """Launcher that records its requests."""
 
     def __init__(self):
         super().__init__()

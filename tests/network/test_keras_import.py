@@ -192,7 +192,7 @@ def test_random_models(seed):
     imported_exactly(random_model(seed), seed, evaluate=plain_output if seed else lowered_output)
 
 
-def test_a_batch_norm_after_a_convolution_keeps_its_settings_and_parameters():
+def test_a_batch_norm_after_a_convolution_keeps_settings_and_parameters():
     def normalize():
         return layers.BatchNormalization(momentum=0.7, epsilon=0.02, name="bn")
 

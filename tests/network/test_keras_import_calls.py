@@ -22,7 +22,7 @@ WEIGHTLESS = {
 
 
 @pytest.mark.parametrize("kind", WEIGHTLESS)
-def test_a_layer_without_weights_that_is_called_again_is_a_layer_of_its_own(kind):
+def test_a_second_call_of_a_layer_without_weights_is_another_layer(kind):
     def body(x):
         own = WEIGHTLESS[kind]()
         return layers.Dense(5)(layers.Flatten()(own(conv("two", "same")(own(conv("one")(x))))))
@@ -49,7 +49,7 @@ def test_calls_keep_apart_from_layers_of_the_same_name_and_from_each_other():
 
 
 @pytest.mark.parametrize("is_nested", [False, True])
-def test_a_layer_that_is_twice_in_a_sequential(is_nested):
+def test_a_layer_that_occurs_twice_in_a_sequential(is_nested):
     """Keras' description lists it once, and even Keras builds another model of it."""
 
     def build():

@@ -150,7 +150,7 @@ def test_groups_are_formed_by_pools_and_concats_only(network):
 
 @RELAXED
 @given(networks(), st.integers(0, 2**32 - 1))
-def test_tensors_are_nonnegative_exactly_if_values_below_zero_are_impossible(network, seed):
+def test_tensors_are_nonnegative_exactly_if_they_cannot_be_below_zero(network, seed):
     """Every tensor is replaced by a thousand random elements, every layer by its effect on their signs."""
     random = np.random.RandomState(seed)
     values = {"input": random.standard_normal(1000)}

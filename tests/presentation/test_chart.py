@@ -1,4 +1,4 @@
-"""Scenes of curves: what is drawn is what was measured."""
+"""Scenes of curves: drawn curves match the measured values."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def curve(axis, found, minor=False):
     return curve_of(found, found.step, axis, RED, minor)
 
 
-def framed(axis, *curves, x_range=SPAN):
+def frame_around(axis, *curves, x_range=SPAN):
     return Frame(50.0, 10.0, 290.0, 130.0, x_range, value_range(curves, x_range, axis))
 
 
@@ -51,10 +51,10 @@ def shapes_of(frame, curves, kind):
 
 
 @pytest.mark.parametrize("log", [False, True])
-def test_a_line_goes_through_the_values_on_the_scale_of_the_ticks(log):
+def test_lines_pass_through_their_values_on_the_scale_of_the_ticks(log):
     axis, values = Axis("Loss", factor=2.0, log=log), np.geomspace(0.002, 3, 21)
     drawn = curve(axis, points(np.arange(0, 101, 5), values))
-    frame = framed(axis, drawn)
+    frame = frame_around(axis, drawn)
     (line,) = shapes_of(frame, [drawn], Line)
     lines, *labels = grid(frame, log, METRICS, 150.0)[0], *grid(frame, log, METRICS, 150.0)[2:]
     ticks = {float(text.text.replace("−", "-").replace("e−", "e-")): y for text, y in zip(labels, lines.y0)}
@@ -65,7 +65,7 @@ def test_a_line_goes_through_the_values_on_the_scale_of_the_ticks(log):
     np.testing.assert_allclose((line.x - frame.left) / (frame.right - frame.left) * 100, np.arange(0, 101, 5))
 
 
-def test_bounds_are_of_what_is_in_view_and_finite():
+def test_bounds_cover_the_finite_values_in_view():
     y = np.array([9, 1, NAN, np.inf, 3, -9.0])
     found = Curve(np.arange(6.0), y, None, None, RED)
     assert bounds([found], (1, 4)) == (1, 3)
@@ -73,7 +73,7 @@ def test_bounds_are_of_what_is_in_view_and_finite():
     assert bounds([], (0, 1)) is None
 
 
-def test_without_a_value_there_is_no_range():
+def test_curves_without_values_have_no_range():
     for axis, values in ((Axis(), [NAN, NAN]), (Axis(log=True), [0, -1])):
         assert value_range([curve(axis, points([1, 2], values))], SPAN, axis) is None
 
@@ -88,7 +88,7 @@ def test_minor_curves_do_not_extend_the_axis():
     assert low < -16
 
 
-def test_an_axis_keeps_its_limits_and_does_not_blow_noise_up():
+def test_axis_respects_its_limits_and_its_minimum_extent():
     axis = Axis("Accuracy (%)", 100.0, " %", limits=(-1, 101), least=2.0)
     low, high = value_range([curve(axis, points([1, 100], [0.999, 1.0]))], SPAN, axis)
     assert high <= 101 and high - low >= 1
@@ -97,13 +97,13 @@ def test_an_axis_keeps_its_limits_and_does_not_blow_noise_up():
     assert low < -129 and high > -127
 
 
-def test_the_axis_of_accuracy_shows_what_differs_not_0_to_100():
+def test_accuracy_axis_zooms_to_the_settled_values():
     axis = plot_axis("Accuracy (%)", ACCURACY.axis)
     early = [0.1, 0.6, 0.9, 0.95]
     quantized, exact = (
         curve(axis, points(np.arange(0, 100, 10), [*early, *np.linspace(end - 0.01, end, 6)])) for end in (0.97, 0.983)
     )
-    frame = framed(axis, quantized, exact)
+    frame = frame_around(axis, quantized, exact)
     low, high = frame.y_range
     assert 95 < low < 96.5 and 98.3 < high < 101
     (mark,) = outside_marks(frame, [quantized, exact], axis, METRICS)
@@ -115,16 +115,16 @@ def test_the_axis_of_accuracy_shows_what_differs_not_0_to_100():
     assert value_range([drop], SPAN, axis)[0] < 40, "later values are always shown"
 
 
-def test_dots_at_the_ends_are_whole():
+def test_dots_at_the_ends_of_the_axis_are_not_cut():
     axis = Axis()
     dotted, many = (curve(axis, points(np.linspace(0, 100, n), np.arange(n))) for n in (10, 1000))
-    frame = framed(axis, dotted)
+    frame = frame_around(axis, dotted)
     left, top, right, bottom = curve_shapes(frame, [dotted]).clip
     assert left <= frame.left - 2 and right >= frame.right + 2 and (top, bottom) == (frame.top, frame.bottom)
     assert curve_shapes(frame, [many]).clip == frame.rect
 
 
-def test_an_axis_that_fits_is_kept():
+def test_axis_range_that_fits_is_kept():
     axis = Axis()
     first = value_range([curve(axis, points([0, 100], [1, 2]))], SPAN, axis)
     assert value_range([curve(axis, points([0, 100], [1.1, 1.9]))], SPAN, axis, first) == first
@@ -132,17 +132,17 @@ def test_an_axis_that_fits_is_kept():
     assert grown[1] > 5 + (grown[1] - grown[0]) / 10, "with room to spare, so that it need not grow again at once"
 
 
-def test_a_gap_is_not_bridged_and_what_is_infinite_or_has_no_logarithm_is_one():
+def test_gaps_infinities_and_values_without_logarithm_interrupt_the_line():
     for axis, values in ((Axis(), [1, 2, NAN, 3, np.inf, 4]), (Axis(log=True), [1, 2, 0, 3, -1, 4])):
         drawn = curve(axis, points([1, 2, 3, 4, 5, 6], values))
-        frame = framed(axis, drawn)
+        frame = frame_around(axis, drawn)
         group = curve_shapes(frame, [drawn])
         (line,) = (shape for shape in group.shapes if isinstance(shape, Line))
         assert group.clip == (frame.left - 3, frame.top, frame.right + 3, frame.bottom)
         assert np.isnan(line.y).tolist() == [False, False, True, False, True, False]
 
 
-def test_what_is_far_outside_has_coordinates_all_the_same():
+def test_values_far_outside_the_frame_get_bounded_coordinates():
     frame = Frame(50.0, 10.0, 290.0, 130.0, SPAN, (0.0, 1.0))
     drawn = curve(Axis(), points([1, 50, 99], [0.5, 1e30, 0.2]))
     assert np.abs(shapes_of(frame, [drawn], Line)[0].y).max() < 1e5
@@ -150,22 +150,22 @@ def test_what_is_far_outside_has_coordinates_all_the_same():
     assert np.isnan(shapes_of(frame, [minor], Line)[0].y).tolist() == [False, True, False]
 
 
-def test_extremes_are_a_band_where_a_point_stands_for_many_steps():
+def test_points_of_many_steps_have_a_band_between_the_extremes():
     axis = Axis()
     drawn = curve(axis, points([0, 50, 100], [2, 2, 2], [1, 1, 2], [3, 4, 2]))
-    frame = framed(axis, drawn)
+    frame = frame_around(axis, drawn)
     (band,) = shapes_of(frame, [drawn], Band)
     np.testing.assert_allclose(band.top, frame.y(np.array([3.0, 4, 2])))
     np.testing.assert_allclose(band.bottom, frame.y(np.array([1.0, 1, 2])))
     plain = curve(axis, points([0, 50, 100], [1, 2, 3]))
-    assert not shapes_of(framed(axis, plain), [plain], Band)
+    assert not shapes_of(frame_around(axis, plain), [plain], Band)
 
 
-def test_few_points_are_marked_and_what_is_out_of_view_is_left_out():
+def test_few_points_have_dots_and_points_out_of_view_are_omitted():
     axis = Axis()
     few, many = (curve(axis, points(np.arange(n), np.arange(n))) for n in (10, 1000))
-    assert shapes_of(framed(axis, few), [few], Line)[0].dots
-    frame = framed(axis, many, x_range=(100.0, 200.0))
+    assert shapes_of(frame_around(axis, few), [few], Line)[0].dots
+    frame = frame_around(axis, many, x_range=(100.0, 200.0))
     (line,) = shapes_of(frame, [many], Line)
     assert not line.dots and len(line.x) == 103, "and the next on both sides"
 
@@ -193,7 +193,7 @@ def test_labels_never_overlap(width, end):
     assert places[-1][1] <= width
 
 
-def test_markers_are_at_their_steps_labelled_where_there_is_room():
+def test_markers_are_at_their_steps_and_labelled_if_there_is_room():
     markers = [
         Marker(step, "accent", SELECTED if i == 3 else WEAK, str(i), f"no. {i}")
         for i, step in enumerate([10, 50, 51, 52, 90, 150], 1)

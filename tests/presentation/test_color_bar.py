@@ -15,7 +15,7 @@ METRICS = estimated_metrics(10.0, 6.0)
 
 @pytest.mark.parametrize("palette", [DARK, LIGHT])
 @pytest.mark.parametrize("measure", COLORED, ids=lambda measure: measure.key)
-def test_good_is_blue_whichever_end_it_is_at(palette, measure):
+def test_the_good_end_of_a_scale_is_blue(palette, measure):
     low, high = (color_of(palette, color_role(measure, place)) for place in (0.0, 1.0))
     expected = {
         HIGHER: (palette.bad, palette.in_range),
@@ -26,14 +26,14 @@ def test_good_is_blue_whichever_end_it_is_at(palette, measure):
 
 
 @pytest.mark.parametrize("measure", COLORED, ids=lambda measure: measure.key)
-def test_a_value_has_the_colour_of_its_place_and_what_is_no_value_has_none(measure):
+def test_values_are_coloured_by_their_place_and_nan_has_no_colour(measure):
     for place in (0.0, 0.25, 1.0):
         assert value_role(measure, measure.color_value(place)) == color_role(measure, place)
     assert value_role(measure, math.nan) == ""
 
 
 @pytest.mark.parametrize("width", [100.0, 300.0])
-def test_the_bar_shows_all_colours_between_its_texts(width):
+def test_color_bar_shows_all_colours_between_its_labels(width):
     measure = MEASURES["sqnr_db"]
     shapes = color_bar(measure, width, 18.0, METRICS)
     bars, texts = ([shape for shape in shapes if isinstance(shape, kind)] for kind in (Rects, Text))

@@ -29,7 +29,7 @@ def test_equal_changes_are_summarized_with_their_number(tensors, old, new):
         assert text == f"num_bits {old} → {new} of {len(tensors)} tensors"
 
 
-def test_changes_from_different_values_or_of_different_settings():
+def test_different_changes_are_summarized_without_old_values():
     three = [bits("a.weights"), bits("b.weights", 7), bits("c.weights")]
     assert changes_words(three) == "num_bits → 4 of 3 tensors"
     other = [*three[:2], Change("c.weights.symmetric", False, True)]
@@ -70,5 +70,5 @@ def test_tensors_that_are_not_named_are_counted(tensors):
         (events.CommandApplied(5, "a-1", ChangeSettings(()), (bits("a.weights"),)), "a.weights.num_bits 8 → 4"),
     ],
 )
-def test_sentences(event, text):
+def test_each_event_has_a_sentence(event, text):
     assert sentence(event) == text

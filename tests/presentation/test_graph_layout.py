@@ -1,4 +1,4 @@
-"""Drawing graphs: no overlaps, edges that go on, few crossings, folds that fit."""
+"""Drawing graphs: no overlaps, continuous edges, few crossings, folds that fit."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def sizes_of(edges, size=SIZE):
 
 @st.composite
 def graphs(draw):
-    """A connected acyclic graph with one source, as networks are, and nodes of many sizes."""
+    """Draw a connected acyclic graph with one source, like a network's, and nodes of many sizes."""
     count = draw(st.integers(2, 10))
     edges = []
     for target in range(1, count):
@@ -36,8 +36,8 @@ def overlap(one, other):
     return min(x0 + w0, x1 + w1) - max(x0, x1) > 1e-6 and min(y0 + h0, y1 + h1) - max(y0, y1) > 1e-6
 
 
-def drawn(points, flow):
-    """Points of an edge as it is drawn: straight, or a curve along the flow, many to a piece."""
+def points_along(points, flow):
+    """Return points along an edge as drawn: straight lines, or curves along the flow."""
     share, pieces = np.linspace(0, 1, 33)[:, None], []
     for start, end in zip(points[:-1], points[1:]):
         if (start == end).any():
@@ -58,7 +58,7 @@ def drawn(points, flow):
 
 @settings(max_examples=40, deadline=None)
 @given(graphs(), st.sampled_from([DOWN, RIGHT]), st.integers(1, 4))
-def test_nothing_overlaps_and_edges_lead_from_border_to_border(graph, flow, parts):
+def test_nodes_do_not_overlap_and_edges_join_their_borders(graph, flow, parts):
     sizes, edges = graph
     layout = layered_layout(sizes, edges, flow, parts)
     assert set(layout.boxes) == set(sizes) and set(layout.routes) == set(edges)
@@ -83,7 +83,7 @@ def test_no_edge_runs_through_a_node(graph, flow, parts):
     sizes, edges = graph
     layout = layered_layout(sizes, edges, flow, parts)
     for (source, target), points in layout.routes.items():
-        path = drawn(points, flow)
+        path = points_along(points, flow)
         assert (path > -1e-6).all() and (path < np.array([layout.width, layout.height]) + 1e-6).all()
         for name, (x, y, width, height) in layout.boxes.items():
             inside = (path > (x + 1e-6, y + 1e-6)) & (path < (x + width - 1e-6, y + height - 1e-6))
@@ -101,8 +101,8 @@ def test_layers_are_by_longest_path(graph):
         assert rank[name] == (max(above) + 1 if above else 0)
 
 
-def test_a_ladder_that_was_twisted_is_untwisted():
-    """Two chains given in the opposite order in every other layer: without crossings if drawn well."""
+def test_a_twisted_ladder_is_untwisted():
+    """Two chains, given in opposite order in every other layer, can be drawn without crossings."""
     edges = [("s", "a0"), ("s", "b0")]
     for i in range(6):
         edges += [(f"a{i}", f"a{i + 1}"), (f"b{i}", f"b{i + 1}")][:: 1 - 2 * (i % 2)]
@@ -120,7 +120,7 @@ def test_crossings_are_counted():
     assert crossings([["a", "b"], ["d", "e", "c"]], above) == 0
 
 
-def test_a_chain_is_straight_and_a_skip_runs_beside_it():
+def test_a_chain_is_straight_and_its_skip_edge_runs_beside_it():
     layout = layered_layout(sizes_of(CHAIN), CHAIN)
     assert {box[0] for box in layout.boxes.values()} == {0.0} and layout.width == SIZE[0]
     edges = [("a", "b"), ("b", "c"), ("a", "c")]
@@ -148,7 +148,7 @@ def test_a_graph_that_fits_is_not_folded():
     assert fitting_layout(sizes_of(edges), edges, 700, 80, DOWN).flow == DOWN
 
 
-def test_cuts_are_made_only_where_one_value_goes_on():
+def test_layouts_are_cut_only_between_blocks():
     """Blocks with a shortcut: no part may begin inside a block."""
     edges = []
     for block in range(6):
@@ -169,7 +169,7 @@ def test_invalid_graphs_are_refused(edges, reason):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(-100, 100), st.floats(0.1, 10)), min_size=1, max_size=8), st.floats(0, 30))
-def test_spread_keeps_distances_and_cannot_be_improved(pairs, distance):
+def test_spread_keeps_the_distances_at_least_cost(pairs, distance):
     wanted, pull = (np.array(column) for column in zip(*pairs))
     apart = np.full(len(wanted) - 1, distance)
     found = spread(wanted, apart, pull)
@@ -184,7 +184,7 @@ def test_spread_keeps_distances_and_cannot_be_improved(pairs, distance):
             assert np.sum(pull * (other - wanted) ** 2) >= cost - 1e-9
 
 
-def test_neighbours_are_apart():
+def test_neighbours_keep_a_gap():
     edges = [("s", name) for name in "abcd"]
     boxes = layered_layout(sizes_of(edges), edges).boxes
     left = sorted(boxes[name][0] for name in "abcd")

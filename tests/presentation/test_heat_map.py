@@ -17,7 +17,7 @@ def histogram_of(values, bins=64):
 
 
 @given(seed=st.integers(0, 10**6), low=st.floats(-5, -4), high=st.floats(4, 5))
-def test_nothing_is_lost_on_wider_edges(seed, low, high):
+def test_counts_are_preserved_on_wider_edges(seed, low, high):
     values = np.random.RandomState(seed).uniform(-3, 3, 500)
     shares = heat_map.rebinned(histogram_of(values), np.linspace(low, high, heat_map.ROWS + 1))
     assert (shares >= -1e-12).all() and abs(shares.sum() - 1) < 1e-9

@@ -1,4 +1,4 @@
-"""What is drawn of a network: every operation and tensor once, joined as they are read."""
+"""The drawing of a network: every operation and tensor once, joined by edges."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from qatviz.presentation.network.drawing import layer_text, network_drawing
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_all_is_drawn_once(name):
+def test_every_unit_tensor_and_edge_is_drawn_once(name):
     network = build(name, (32, 32, 3), 10)
     plan = quantization_plan(network)
     texts, tensors, edges = network_drawing(network, plan)
@@ -32,5 +32,5 @@ def test_all_is_drawn_once(name):
         (Add("a", ("b", "c")), "Add"),
     ],
 )
-def test_a_layer_in_a_word_or_two(layer, text):
+def test_a_layer_has_a_short_text(layer, text):
     assert layer_text(layer) == text

@@ -30,7 +30,7 @@ def box_of(shape):
     return tuple(float(part[0]) for part in shape[:4])
 
 
-def test_a_node_has_its_texts_and_values_within_it():
+def test_a_node_contains_its_texts_and_values():
     size = node_size(FONTS[SMALL], True)
     shapes = node_shapes(TEXT, BADGES, size, FONTS, at=(100.0, 50.0))
     words = [text.text for text in texts_of(shapes)]
@@ -48,7 +48,7 @@ def test_a_node_has_its_texts_and_values_within_it():
         assert text.x + half <= 100 + size[0]
 
 
-def test_from_afar_a_node_has_its_name_and_values_only():
+def test_a_small_node_shows_its_name_and_values_only():
     size = node_size(FONTS[SMALL], True)
     shapes = node_shapes(TEXT, BADGES, size, FONTS, is_detailed=False)
     assert [(text.text, text.font) for text in texts_of(shapes)] == [
@@ -60,7 +60,7 @@ def test_from_afar_a_node_has_its_name_and_values_only():
     assert far[0][3] - far[0][1] > near[0][3] - near[0][1], "larger"
 
 
-def test_what_is_selected_is_outlined():
+def test_selected_nodes_are_outlined():
     size = node_size(FONTS[SMALL], True)
     chosen = [BADGES[0]._replace(selected=True, current=True), BADGES[1]._replace(selected=True)]
     plain, selected = ([s for s in node_shapes(TEXT, b, size, FONTS) if isinstance(s, Rects)] for b in (BADGES, chosen))
@@ -71,7 +71,7 @@ def test_what_is_selected_is_outlined():
     )
 
 
-def test_without_a_value_a_badge_has_no_colour_and_without_tensors_a_node_is_plain():
+def test_badges_without_value_and_nodes_without_tensors_are_plain():
     size = node_size(FONTS[SMALL], True)
     shapes = node_shapes(TEXT, [Badge("w", "float", "")], size, FONTS)
     body, badge = (shape for shape in shapes if isinstance(shape, Rects))
@@ -80,14 +80,14 @@ def test_without_a_value_a_badge_has_no_colour_and_without_tensors_a_node_is_pla
     assert low[1] < size[1] and node_shapes(TEXT, [], low, FONTS)[0].fill.role == "window"
 
 
-def test_a_badge_has_a_title_where_it_is_given():
+def test_a_badge_shows_the_given_title():
     shapes = node_shapes(TEXT, [BADGES[0]._replace(title="told")], node_size(FONTS[SMALL], True), FONTS)
     (group,) = (shape for shape in shapes if isinstance(shape, Group))
     assert group.title == "told" and len(group.shapes) == 2
 
 
 @pytest.mark.parametrize("down", [True, False])
-def test_every_edge_has_its_head_at_its_end(down):
+def test_every_edge_has_an_arrowhead_at_its_end(down):
     routes = [np.array([[0, 0], [10, 20.0]]), np.array([[5, 5], [5, 9], [30, 40.0]])]
     curves, *heads = edge_shapes(routes, down)
     assert isinstance(curves, Curves) and curves.flow_down is down and len(heads) == 2

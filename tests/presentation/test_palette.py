@@ -43,7 +43,7 @@ def luminance(color):
 
 @pytest.mark.parametrize("palette", [DARK, LIGHT])
 @pytest.mark.parametrize("diverging", [True, False])
-def test_text_on_a_scale_can_be_read(palette, diverging):
+def test_text_on_a_scale_is_legible(palette, diverging):
     for step in range(SCALE_STEPS + 1):
         role = scale_role(step / SCALE_STEPS, diverging)
         light, dark = sorted((luminance(color_of(palette, r)) for r in (role, ink_on(role))), reverse=True)

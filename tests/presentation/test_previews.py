@@ -18,7 +18,7 @@ def classes_of(n, classes=4, seed=0):
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=80), st.integers(1, 40))
-def test_the_classes_take_turns(labels, n):
+def test_examples_alternate_between_the_classes(labels, n):
     labels = np.array(labels)
     chosen = of_every_class(labels, n)
     expected, waiting = [], {label: list(np.flatnonzero(labels == label)) for label in sorted(set(labels))}
@@ -27,7 +27,7 @@ def test_the_classes_take_turns(labels, n):
     assert chosen.tolist() == expected[:n]
 
 
-def test_counts_and_captions_are_those_of_the_data():
+def test_counts_and_captions_match_the_data():
     data = dataset(
         np.zeros((90, 3, 4, 1), np.uint8) + np.arange(90, dtype=np.uint8)[:, None, None, None],
         classes_of(90, 3),
@@ -45,7 +45,7 @@ def test_counts_and_captions_are_those_of_the_data():
     assert info.describe() == "3×4×1, 3 classes, 72 training + 18 test examples"
 
 
-def test_pixels_are_shown_as_they_are():
+def test_pixels_are_shown_unchanged():
     x = np.random.RandomState(0).randint(0, 256, (40, 5, 7, 3)).astype(np.uint8)
     data = dataset(x, classes_of(40))
     info = data_info(data)
@@ -57,7 +57,7 @@ def test_pixels_are_shown_as_they_are():
 
 
 @pytest.mark.parametrize("low, high", [(-1.0, 1.0), (0.0, 1.0), (0.0, 255.0), (-3.5, 1e6)])
-def test_values_in_float_are_spread_from_the_least_to_the_largest(low, high):
+def test_float_values_are_scaled_from_minimum_to_maximum(low, high):
     x = np.random.RandomState(0).uniform(low, high, (40, 6, 6)).astype(np.float32)
     data = dataset(x, classes_of(40))
     info = data_info(data)
@@ -85,7 +85,7 @@ def test_omitted_channels_are_noted(channels, kind):
     assert info.kind == kind and f"of {channels} channels" in info.notes[-1]
 
 
-def test_rows_of_features_are_strips_each_feature_on_its_own_scale():
+def test_feature_rows_are_strips_with_a_scale_for_each_feature():
     random = np.random.RandomState(0)
     x = (random.normal(size=(60, 5)) * [1, 10, 1000, 0, 1e-3]).astype(np.float32)
     info = data_info(dataset(x, classes_of(60)))

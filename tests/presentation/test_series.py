@@ -1,4 +1,4 @@
-"""Series as they are drawn."""
+"""Points of series for drawing: reading, smoothing, time axis."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ floats = st.lists(st.one_of(st.floats(-100, 100, width=32), st.just(float("nan")
 
 
 @given(floats, st.sampled_from([1, 2, 4, 16, 64]))
-def test_points_hold_the_extremes_the_mean_and_the_number_of_their_rows(values, width):
+def test_points_have_extremes_mean_and_number_of_their_rows(values, width):
     points = thin(history_of(values).series("x"), width)
     steps, values = np.arange(1, len(values) + 1), np.float32(values)
     groups = [values[steps // width == group] for group in np.unique(steps // width)]
@@ -45,14 +45,14 @@ def test_an_infinite_value_survives_without_a_warning():
 
 
 @given(st.floats(1, 1e7), st.integers(10, 2000))
-def test_the_width_is_the_smallest_that_has_room(steps, n):
+def test_the_bucket_width_is_the_smallest_that_fits(steps, n):
     width = width_for(steps, n)
     assert width & (width - 1) == 0 and width * n >= steps and (width == 1 or width // 2 * n < steps)
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=12), st.sampled_from([1, 4, 32]))
-def test_reading_what_is_new_gives_what_reading_all_gives(growth, width):
-    """As long as nothing was folded, reading piece by piece is exact."""
+def test_incremental_reading_equals_full_reading(growth, width):
+    """Incremental reading is exact as long as nothing was folded."""
     random = np.random.RandomState(sum(growth))
     history = History({"steps": ["x"]}, recent=8192)
     reader, done = SeriesReader(history), 0
@@ -66,7 +66,7 @@ def test_reading_what_is_new_gives_what_reading_all_gives(growth, width):
         assert reader.points("x", 0, 4000, width) is points, "nothing new: the same object"
 
 
-def test_what_was_read_is_no_coarser_after_it_was_folded():
+def test_points_read_before_folding_keep_their_resolution():
     history = history_of(np.arange(1, 101), capacity=8, recent=8)
     reader = SeriesReader(history)
     before = reader.points("x", 0, 500, 1)
@@ -87,7 +87,7 @@ def test_a_reader_drops_an_abandoned_branch():
     assert points.first[-1] == 60 and points.mean[39] == 1 and points.mean[40] == 5
 
 
-def test_another_stretch_of_steps_is_read_when_it_is_wanted():
+def test_a_reader_reads_another_range_of_steps_on_request():
     reader = SeriesReader(history_of(np.arange(1, 2001), recent=4096))
     assert reader.points("x", 0, 100, 1).first[-1] >= 100
     points = reader.points("x", 900, 1000, 1)
@@ -95,12 +95,12 @@ def test_another_stretch_of_steps_is_read_when_it_is_wanted():
     assert len(reader.points("x", 0, 2000, 16).first) == 126
 
 
-def test_no_such_series_is_an_error():
+def test_an_unknown_series_is_an_error():
     with pytest.raises(KeyError):
         SeriesReader(history_of([1])).points("y", 0, 1, 1)
 
 
-def test_smoothing_keeps_a_constant_and_follows_a_step_with_its_time_constant():
+def test_smoothing_keeps_constants_and_responds_with_its_time_constant():
     points = thin(history_of(np.concatenate([np.zeros(200), np.ones(400)])).series("x"), 1)
     smoothed = smooth(points, 50)
     np.testing.assert_allclose(smoothed[:200], 0, atol=1e-12)
@@ -116,23 +116,23 @@ def test_smoothing_is_nearly_the_same_in_coarse_points():
     np.testing.assert_allclose(smooth(coarse, 100)[20:], smooth(fine, 100)[at][20:], atol=0.02)
 
 
-def test_smoothing_goes_on_after_what_is_not_finite():
+def test_smoothing_continues_after_nonfinite_values():
     smoothed = smooth(thin(history_of([1, np.nan, np.inf, 1]).series("x"), 1), 10)
     np.testing.assert_allclose(smoothed, [1, np.nan, np.nan, 1])
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=50, unique=True), st.floats(-10, 1010))
-def test_the_nearest_is_the_nearest(values, wanted):
+def test_nearest_returns_the_index_of_the_closest_value(values, wanted):
     x = np.sort(np.array(values))
     assert abs(x[nearest(x, wanted)] - wanted) == np.abs(x - wanted).min()
 
 
-def test_no_values_have_no_nearest():
+def test_nearest_of_no_values_is_none():
     assert nearest(np.zeros(0), 1.0) is None
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0.01, 9)), min_size=1, max_size=60))
-def test_the_clock_knows_its_pairs_and_inverts_itself(increments):
+def test_the_clock_reproduces_its_pairs_and_is_invertible(increments):
     clock, step, seconds, pairs = Clock(), 0, 0.0, []
     for ds, dt in increments:
         step, seconds = step + ds, seconds + dt
@@ -144,7 +144,7 @@ def test_the_clock_knows_its_pairs_and_inverts_itself(increments):
     np.testing.assert_allclose(clock.steps(clock.seconds(everywhere)), everywhere, rtol=1e-6, atol=1e-6)
 
 
-def test_the_clock_is_bounded_and_keeps_its_ends():
+def test_the_clock_has_a_bounded_size_and_exact_ends():
     clock = Clock()
     for step in range(1, 20001):
         clock.add(step, step * 0.1)
@@ -152,7 +152,7 @@ def test_the_clock_is_bounded_and_keeps_its_ends():
     assert clock.seconds(20000) == pytest.approx(2000) and clock.seconds(7) == pytest.approx(0.7)
 
 
-def test_single_steps_with_a_snapshot_have_its_exact_value_and_all_others_their_standard_error():
+def test_steps_with_a_snapshot_are_exact_and_others_have_standard_errors():
     names = ["w/sqnr_db", "w/mse", "w/mse_clipping", "w/sqnr_db_error", "w/mse_error", "w/scale"]
     history = History({"steps": names, "snapshots": ["snapshot:" + name for name in names]}, capacity=2, recent=4)
     steps = np.arange(1, 13)

@@ -1,4 +1,4 @@
-"""Ticks lie on the axis, at what they say, with room for their labels."""
+"""Ticks lie on the axis, at the values of their labels, with room for them."""
 
 import math
 import re
@@ -30,7 +30,7 @@ def value_of(text):
 
 
 @given(NUMBERS, NUMBERS, st.integers(1, 12), st.sampled_from([0, 3]))
-def test_linear_ticks_are_even_and_at_their_labels(low, high, at_most, at_least):
+def test_linear_ticks_are_even_and_match_their_labels(low, high, at_most, at_least):
     assume(high - low > 1e-3 * max(abs(low), abs(high), 1e-6))
     ticks = linear_ticks(low, high, at_most, at_least)
     positions = [position for position, _ in ticks]
@@ -77,12 +77,12 @@ def test_an_axis_without_a_width_has_no_ticks():
     assert log_ticks(1.0, 1.0, 4) == log_ticks(np.nan, 1.0, 4) == []
 
 
-def test_more_ticks_than_asked_for_where_there_would_be_too_few():
+def test_at_least_adds_ticks_where_there_would_be_too_few():
     assert len(linear_ticks(-0.9, 0.9, 2)) < 3 <= len(linear_ticks(-0.9, 0.9, 2, at_least=3))
 
 
 @given(st.floats(-20, 8), st.floats(0.05, 25), st.integers(2, 9))
-def test_log_ticks_are_at_their_labels(low, height, at_most):
+def test_log_ticks_match_their_labels(low, height, at_most):
     ticks = log_ticks(low, low + height, at_most)
     assert len(ticks) <= at_most
     for position, text in ticks:
@@ -98,7 +98,7 @@ def test_ticks_of_counts_are_at_their_logarithm(top, at_most):
         assert math.expm1(position) == pytest.approx(value_of(text)) and position <= math.log1p(top)
 
 
-def test_octave_ticks_are_powers_of_two_and_a_bin_for_the_rest():
+def test_octave_ticks_are_powers_of_two_and_a_bin_for_zero():
     found = octave_ticks(-8.5, 1.0, 6, -8.0)
     assert found[0] == (-8.25, "0") and len(found) <= 7
     assert [text for _, text in found[1:]] == ["2⁻⁶", "2⁻⁴", "2⁻²", "2⁰"]
@@ -117,7 +117,7 @@ def test_labels_of_a_horizontal_axis_do_not_touch(low, width, pixels, character)
         assert min(gaps) >= LABEL_GAP - 1e-6
 
 
-def test_an_upright_axis_has_ticks_for_its_height():
+def test_the_number_of_ticks_of_a_vertical_axis_follows_its_height():
     assert [ticks_upright(height, 12) for height in (10, 90, 180)] == [2, 5, 10]
 
 

@@ -1,4 +1,4 @@
-"""Settings and the description of a run have a JSON form that keeps all they say."""
+"""Settings and the description of a run round-trip through their JSON form."""
 
 import json
 from dataclasses import replace
@@ -49,13 +49,13 @@ SPECS = st.builds(
 
 @settings(deadline=None)
 @given(BOOKS)
-def test_settings_come_back(book):
+def test_settings_round_trip_through_json(book):
     assert SettingsBook.from_dict(PLAN, json.loads(json.dumps(book.to_dict()))) == book
 
 
 @settings(deadline=None)
 @given(SPECS)
-def test_what_makes_a_run_comes_back(spec):
+def test_the_description_of_a_run_round_trips_through_json(spec):
     again = RunSpec.from_description(json.loads(json.dumps(spec.description())), DATASET)
     for name in ("network", "data_spec", "book", "batch_size", "optimizer", "seed", "steps", "schedule"):
         assert getattr(again, name) == getattr(spec, name), name

@@ -1,4 +1,4 @@
-"""Commands, reasons, schedules and events have a JSON form that keeps all they say."""
+"""Commands, reasons, schedules and events round-trip through their JSON form."""
 
 import dataclasses
 import json
@@ -25,50 +25,51 @@ from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
 from qatviz.protocol.schedule import from_rows, to_rows
 
 
-def sent(value):
-    """What arrives at the other end of a wire."""
+def through_json(value):
+    """Return the value after a round trip through JSON."""
     return json.loads(json.dumps(value))
 
 
 @given(COMMANDS)
-def test_commands_come_back(command):
-    again = command_from(sent(command.to_dict()))
+def test_commands_round_trip_through_json(command):
+    again = command_from(through_json(command.to_dict()))
     assert again == command and type(again) is type(command)
 
 
 @given(SAVE_REASONS)
-def test_reasons_come_back(reason):
-    assert SaveReason.from_wire(sent(reason.to_wire())) == reason
+def test_reasons_round_trip_through_json(reason):
+    assert SaveReason.from_wire(through_json(reason.to_wire())) == reason
 
 
 @given(SCHEDULES)
-def test_schedules_come_back(schedule):
-    assert from_rows(sent(to_rows(schedule))) == schedule
+def test_schedules_round_trip_through_json(schedule):
+    assert from_rows(through_json(to_rows(schedule))) == schedule
 
 
 @given(EVENTS)
-def test_events_come_back(event):
-    again = event_from(sent(event.to_dict()))
+def test_events_round_trip_through_json(event):
+    again = event_from(through_json(event.to_dict()))
     assert again == event and type(again) is type(event)
     assert (again.branch, again.position, again.parent) == (event.branch, event.position, event.parent)
     assert again.to_dict() == event.to_dict()
 
 
 @given(EVENTS)
-def test_the_form_of_an_event_has_its_fields(event):
-    row = sent(event.to_dict())
+def test_the_json_form_of_an_event_has_all_its_fields(event):
+    row = through_json(event.to_dict())
     assert row.pop("kind") == type(event).__name__ == event.kind
     if isinstance(event, Evaluated):
         row["scores"] = row.pop(event.metric)
+        row.setdefault("outputs", [])  # left out where there is one
     assert set(row) == {field.name for field in dataclasses.fields(event)}
 
 
 @given(EVENTS)
-def test_other_entries_of_a_row_do_no_harm(event):
+def test_unknown_entries_of_a_row_are_ignored(event):
     assert event_from(dict(event.to_dict(), time=1.5, sequence=3)) == event
 
 
-def test_the_values_of_reasons_are_those_of_records():
+def test_reasons_keep_their_recorded_values():
     """They are on disk, in records of all versions: they never change."""
     words = {
         kind.__name__: sorted(member.value for member in kind)
@@ -97,7 +98,7 @@ def test_the_values_of_reasons_are_those_of_records():
     assert SaveReason(SaveKind.AUTOMATIC).to_wire() == "automatic"
 
 
-def test_the_forms_of_commands_are_those_of_records():
+def test_commands_keep_their_recorded_forms():
     change = ChangeSettings((("*.num_bits", 4), ("run.momentum", 0.5)))
     assert change.to_dict() == {"kind": "ChangeSettings", "assignments": [["*.num_bits", 4], ["run.momentum", 0.5]]}
     assert ScheduledCommand(5, change, "a").to_row() == [5, [["*.num_bits", 4], ["run.momentum", 0.5]], "a"]
@@ -105,13 +106,13 @@ def test_the_forms_of_commands_are_those_of_records():
     assert from_rows([[9, "int4"]]) == (ScheduledCommand(9, ApplyPreset("int4")),), "version 0.1 had no ids"
 
 
-def test_a_schedule_gets_ids_that_are_kept():
+def test_with_ids_adds_unique_ids_and_keeps_existing_ones():
     schedule = with_ids([(5, ApplyPreset("int4")), ScheduledCommand(5, ApplyPreset("int4")), (7, ApplyPreset("float"))])
     assert len({item.id for item in schedule}) == 3 and all(item.id for item in schedule)
     assert with_ids(schedule) == schedule
 
 
-def test_a_command_of_another_version_can_be_told_of():
+def test_a_command_of_another_version_becomes_an_unknown_command():
     assert command_from({"kind": "PruneWeights", "fraction": 0.5}) == UnknownCommand("PruneWeights")
 
 
@@ -125,12 +126,12 @@ NO_COMMANDS = (
 
 
 @pytest.mark.parametrize("row", NO_COMMANDS)
-def test_what_is_no_command_is_refused(row):
+def test_invalid_commands_are_refused(row):
     with pytest.raises((KeyError, SettingError)):
         command_from(row)
 
 
-def test_events_that_say_the_same_are_equal_wherever_they_are_placed():
+def test_equal_events_are_equal_on_any_branch_and_position():
     event = events.Resumed(3)
     assert event.branch == UNPLACED and event.placed(1, 2, None) == event != events.Resumed(4)
     assert event.placed(1, 2, None).point == BranchPoint(1, 3, 3)
@@ -139,22 +140,33 @@ def test_events_that_say_the_same_are_equal_wherever_they_are_placed():
     )
 
 
-def test_an_event_of_an_older_record_lacks_what_has_a_default():
+def test_entries_missing_in_older_records_have_defaults():
     row = Failed(3, "why", "trace").to_dict()
     for name in ("explained", "branch", "position", "parent"):
         del row[name]
     assert event_from(row) == Failed(3, "why", "trace")
 
 
-def test_an_evaluation_of_an_older_record_is_of_accuracy():
+def test_an_evaluation_of_an_older_record_has_accuracies():
     row = {"kind": "Evaluated", "step": 5, "accuracy": {"float": 0.9}, "num_examples": 10, "seconds": 0.1}
     assert event_from(row) == Evaluated(5, {"float": 0.9}, 10, 0.1, "accuracy")
     told = Evaluated(5, {"float": 0.9}, 10, 0.1).to_dict()
     assert told == dict(row, metric="accuracy", branch=UNPLACED, position=0, parent=None)
 
 
+def test_the_outputs_of_an_evaluation_are_read_back_and_left_out_where_there_is_one():
+    scores = {"float": 0.9}
+    event = Evaluated(5, scores, 10, 0.1, "rmse", ((0.5, float("inf")), (1.0, 2.0)))
+    assert event.to_dict()["outputs"] == [[0.5, float("inf")], [1.0, 2.0]]
+    assert event_from(event.to_dict()) == event
+    assert "outputs" not in Evaluated(5, scores, 10, 0.1, "rmse").to_dict()
+    for odd in (3, [3], [["x"]], [[10**400]], {"a": 1}):
+        with pytest.raises(RecordError, match="output"):
+            event_from(dict(event.to_dict(), outputs=odd))
+
+
 @pytest.mark.parametrize("metric", ["", "step", "seconds", "rmse", None, ["accuracy"], {"accuracy": 1}])
-def test_an_evaluation_by_another_metric_than_it_has_is_refused(metric):
+def test_an_evaluation_without_the_scores_of_its_metric_is_refused(metric):
     row = {"kind": "Evaluated", "step": 5, "accuracy": {"float": 0.9}, "num_examples": 10, "seconds": 0.1}
     with pytest.raises(RecordError, match="event"):
         event_from(dict(row, metric=metric))
@@ -174,12 +186,12 @@ def test_an_evaluation_by_another_metric_than_it_has_is_refused(metric):
         {"kind": "Planned", "step": 1, "steps": 3, "schedule": [[1]]},
     ],
 )
-def test_what_is_no_event_is_refused(row):
+def test_invalid_events_are_refused(row):
     with pytest.raises(RecordError, match="event"):
         event_from(row)
 
 
-def test_all_events_and_commands_of_the_modules_are_kinds_with_a_case():
+def test_every_event_and_command_is_registered_and_tested():
     declared = {cls for cls in vars(events).values() if isinstance(cls, type) and issubclass(cls, Event)} - {Event}
     assert set(EVENT_KINDS.values()) == declared == set(KINDS)
     assert set(ENDINGS) <= declared
@@ -187,5 +199,5 @@ def test_all_events_and_commands_of_the_modules_are_kinds_with_a_case():
     assert set(COMMAND_KINDS.values()) == declared - {Command}
 
 
-def test_a_pause_says_why():
+def test_a_pause_has_its_reason():
     assert events.Paused(3, PauseReason.REQUESTED).to_dict()["reason"] == "asked to"

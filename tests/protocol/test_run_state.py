@@ -1,4 +1,4 @@
-"""The state of a run, and what of it goes into a checkpoint file."""
+"""The state of a run, and its form in a checkpoint file."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def saved(name, step=0):
     return RunState(step, 0.0, BOOK, {"w": np.zeros(SIZE, np.uint8)}, name, REASON)
 
 
-def test_whether_a_state_is_finite():
+def test_a_state_with_nan_or_infinity_is_not_finite():
     for value, finite in ((1.0, True), (np.nan, False), (np.inf, False)):
         state = RunState(
             0, 0.0, BOOK, {"a": np.zeros(3, np.float32), "b": np.array([0.0, value], np.float32)}, "m", REASON

@@ -71,7 +71,7 @@ def test_applied_changes_are_no_longer_planned(record):
     assert plan(record) == Plan(20, ())
 
 
-def test_a_change_is_planned_again_after_a_rewind_to_before_it_but_not_after_its_undo(record):
+def test_a_change_is_planned_again_after_a_rewind_but_not_after_its_undo(record):
     train(record, 1, 5)
     applied(record, SCHEDULE[0])
     train(record, 6, 7)

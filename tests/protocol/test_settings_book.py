@@ -59,7 +59,7 @@ def test_a_path_names_tensors(path, expected):
         ("conv.weights.symmetric", 1, "on or off"),
         ("conv.weights.symmetric", "maybe", "on or off"),
         ("conv.weights.range_method", "moving_average", "min_max"),
-        ("conv.activations.range_method", "mse", "moving_average, extremes, frozen"),
+        ("conv.activations.range_method", "min_max", "moving_average, extremes, percentile, mse, kl, frozen"),
         ("conv.activations.per_channel", True, "no such setting"),
         ("conv.weights.ema_decay", 0.5, "no such setting"),
         ("conv.weights.bits", 8, "num_bits"),
@@ -141,7 +141,7 @@ def test_an_unknown_preset_is_refused_with_a_list_of_the_known_ones():
         BOOK.with_preset("int3")
 
 
-def test_a_preset_with_replacements():
+def test_settings_replace_those_of_a_preset():
     book = SettingsBook.from_preset(PLAN, "int4", {"num_bits": 6}, {"ema_decay": 0.5})
     assert book.of("conv.weights").num_bits == 6 and book.of("conv.weights").per_channel
     assert book.of("input.activations").ema_decay == 0.5
@@ -169,7 +169,7 @@ def assignments():
 
 @settings(max_examples=100, deadline=None)
 @given(assignments())
-def test_books_round_trip_through_json_and_changes_transform_one_into_the_other(pairs):
+def test_books_round_trip_and_changes_transform_one_into_another(pairs):
     try:
         book, changes = BOOK.change(pairs)
     except SettingError:
@@ -203,7 +203,7 @@ def test_settings_of_another_network_are_refused():
         SettingsBook.from_dict(quantization_plan(mlp()), BOOK.to_dict())
 
 
-def test_assignments_in_text():
+def test_assignments_are_parsed_from_text():
     assert parse_assignment(" conv.weights.num_bits = 4 ") == ("conv.weights.num_bits", "4")
     for text in ("conv.weights.num_bits", "=4", "a.b=", ""):
         with pytest.raises(SettingError, match="PATH=VALUE"):

@@ -1,4 +1,4 @@
-"""Which events led to where the run is, after it was set back and forward."""
+"""The events that led to the present state, after rewinds and redos."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,8 +16,8 @@ from qatviz.protocol.timeline import Timeline
 CHANGE = ChangeSettings((("x", 1),))
 
 
-class Staged:
-    """Reports what a run reports, and remembers what is true: the events that led to the present state."""
+class StagedTimeline:
+    """Emits the events of a run, and keeps those that led to the present state as the reference."""
 
     def __init__(self):
         self.timeline, self.cursor, self.past = Timeline(), BranchCursor(), []
@@ -49,7 +49,7 @@ class Staged:
         self.put(events.CommandApplied(self.step, str(self.sequence), SaveCheckpoint(name), (), name))
 
     def jump(self, state, command):
-        """As the trainer does: the answer, then the event, both on the new branch."""
+        """Emit the answer, then the event, both on the new branch, like the trainer."""
         left, (name, point, past) = self.step, state
         self.step, self.past = point.step, past
         self.cursor.fork(point)
@@ -98,8 +98,8 @@ def ids(found):
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a loaded machine
 @given(ACTIONS)
-def test_survivors_are_those_that_led_to_the_present_state_whatever_was_undone_and_redone(actions):
-    staged = Staged()
+def test_surviving_events_are_those_that_led_to_the_present_state(actions):
+    staged = StagedTimeline()
     for name, *arguments in actions:
         getattr(staged, name)(*arguments)
         assert [id(event) for event in staged.survivors()] == [id(event) for event in staged.past]
@@ -107,8 +107,8 @@ def test_survivors_are_those_that_led_to_the_present_state_whatever_was_undone_a
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ACTIONS, st.data())
-def test_reports_that_come_late_belong_to_the_state_that_they_are_about(actions, data):
-    staged, states = Staged(), []
+def test_a_late_report_belongs_to_the_state_it_describes(actions, data):
+    staged, states = StagedTimeline(), []
     for name, *arguments in actions:
         getattr(staged, name)(*arguments)
         states.append(staged.state(name))
@@ -125,12 +125,12 @@ def add_placed(timeline, cursor, *found):
         timeline.add(cursor.place(event))
 
 
-def survivals(timeline):
+def survival_flags(timeline):
     return [logged.survives for logged in timeline.log]
 
 
-def test_a_change_that_was_gone_back_before_does_not_survive_though_it_is_of_the_same_step():
-    staged = Staged()
+def test_an_undone_change_is_discarded_even_at_the_same_step():
+    staged = StagedTimeline()
     staged.train(10)
     staged.change()
     staged.go_back()
@@ -138,8 +138,8 @@ def test_a_change_that_was_gone_back_before_does_not_survive_though_it_is_of_the
     assert not staged.survivors()[1].checkpoint, "the answer to the undo, not the change"
 
 
-def test_redoing_brings_back_what_was_left():
-    staged = Staged()
+def test_redo_restores_the_events_of_the_abandoned_branch():
+    staged = StagedTimeline()
     staged.change()
     staged.train(5)
     staged.go_back()
@@ -148,15 +148,15 @@ def test_redoing_brings_back_what_was_left():
     assert [event.kind for event in staged.survivors()] == expected
 
 
-def test_a_state_that_does_not_know_its_position_goes_by_steps():
+def test_a_branch_point_without_a_position_is_compared_by_step():
     timeline, cursor = Timeline(), BranchCursor()
     add_placed(timeline, cursor, events.Resumed(3), events.Resumed(5), events.Resumed(8))
     cursor.fork(BranchPoint(0, 5))
     add_placed(timeline, cursor, events.Restored(5, "good", RestoreReason.BAD_STEP, 8))
-    assert survivals(timeline) == [True, True, False, True]
+    assert survival_flags(timeline) == [True, True, False, True]
 
 
-def test_an_evaluation_that_is_told_late_belongs_to_the_state_it_measured():
+def test_a_late_evaluation_belongs_to_the_state_it_measured():
     timeline, cursor = Timeline(), BranchCursor()
     add_placed(timeline, cursor, events.Resumed(3))
     measured, before = cursor.point(6), cursor.point(8)
@@ -166,32 +166,32 @@ def test_an_evaluation_that_is_told_late_belongs_to_the_state_it_measured():
         timeline.add(cursor.place_at(events.Evaluated(point.step, {}, 10, 0.1), point))
     cursor.fork(before)
     add_placed(timeline, cursor, events.Restored(8, "before", RestoreReason.UNDO, 12))
-    assert survivals(timeline) == [True, False, True, True, False, False, True]
+    assert survival_flags(timeline) == [True, False, True, True, False, False, True]
 
 
-def test_what_comes_of_a_branch_that_was_left_does_not_survive_and_leads_nowhere():
+def test_late_events_of_an_abandoned_branch_are_discarded():
     timeline, cursor = Timeline(), BranchCursor()
     add_placed(timeline, cursor, events.Resumed(3))
     saved = cursor.point(8)
     cursor.fork(BranchPoint(0, 3, 1))
     add_placed(timeline, cursor, events.Restored(3, "start", RestoreReason.CHECKPOINT, 8))
     timeline.add(cursor.place_at(events.CheckpointSaved(8, "late", SaveReason(SaveKind.AUTOMATIC)), saved))
-    assert survivals(timeline) == [True, True, False]
+    assert survival_flags(timeline) == [True, True, False]
     cursor.fork(saved)
     assert timeline.add(cursor.place(events.Restored(8, "late", RestoreReason.CHECKPOINT, 3)))
-    assert survivals(timeline) == [True, False, True, True]
+    assert survival_flags(timeline) == [True, False, True, True]
 
 
-def test_an_event_without_a_place_belongs_to_the_present():
+def test_an_event_without_a_place_belongs_to_the_present_branch():
     timeline = Timeline()
     timeline.add(events.Resumed(3))
     timeline.add(events.Restored(1, "x", RestoreReason.UNDO, 3).placed(4, 0, BranchPoint(0, 1)))
     timeline.add(events.Resumed(2))
     assert [(logged.event.branch, logged.event.position) for logged in timeline.log] == [(0, 0), (4, 0), (4, 1)]
-    assert survivals(timeline) == [False, True, True]
+    assert survival_flags(timeline) == [False, True, True]
 
 
-def test_the_log_is_another_list_only_where_survival_changes():
+def test_the_log_is_replaced_only_if_survival_changes():
     timeline = Timeline()
     log = timeline.log
     assert not timeline.add(events.Resumed(3)) and timeline.log is log
@@ -201,7 +201,7 @@ def test_the_log_is_another_list_only_where_survival_changes():
     )
 
 
-def test_going_back_to_before_the_branch_began_goes_back_on_the_one_before():
+def test_a_rewind_beyond_the_start_of_a_branch_shortens_its_parent():
     tree = BranchTree()
     tree.add(1, BranchPoint(0, 80, 4))
     tree.add(2, BranchPoint(1, 50))
@@ -210,7 +210,7 @@ def test_going_back_to_before_the_branch_began_goes_back_on_the_one_before():
     assert path.includes(BranchPoint(0, 50, 9)) and not path.includes(BranchPoint(0, 51, 0))
 
 
-def test_paths_know_how_far_they_are_the_same():
+def test_the_common_step_of_two_paths_is_where_they_part():
     tree = BranchTree()
     tree.add(1, BranchPoint(0, 10, 3))
     first = tree.path()
@@ -221,8 +221,8 @@ def test_paths_know_how_far_they_are_the_same():
     assert tree.path().common_step(first) == 12
 
 
-def test_settings_at_an_earlier_state_are_those_of_then():
-    """On the present branch, on one that was left, between two changes at one step, and with a place unknown."""
+def test_settings_of_an_earlier_state_are_reconstructed():
+    """On the present and an abandoned branch, between two changes at one step, and at an unknown place."""
     plan = quantization_plan(zoo.build("mlp", (4, 4, 1), 3))
     path, first = f"{plan.tensors[1].name}.num_bits", SettingsBook.from_preset(plan, "tflite-int8")
     timeline, cursor, book = Timeline(), BranchCursor(), first

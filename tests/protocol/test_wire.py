@@ -1,4 +1,4 @@
-"""Blobs come back as they went in, or not at all."""
+"""Blobs are read back unchanged, or refused."""
 
 import contextlib
 import dataclasses
@@ -43,7 +43,7 @@ ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dim
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), ARRAYS, max_size=4), st.dictionaries(st.text(min_size=7), st.integers()))
-def test_arrays_and_header_come_back(arrays, header):
+def test_arrays_and_header_round_trip(arrays, header):
     found_header, found = unpack(pack(header, arrays))
     assert found_header == header
     assert list(found) == list(arrays)
@@ -64,14 +64,14 @@ def test_other_types_are_refused(dtype):
         pack({}, {"a": np.zeros(2, dtype)})
 
 
-def test_steps_and_snapshots_come_back():
+def test_steps_and_snapshots_round_trip():
     records = [step_record(step) for step in (3, 4, 7)]
     assert_steps(StepSeries(*unpack_steps(pack_steps(records))), [3, 4, 7])
     original = snapshot(5)
     assert_same_snapshot(unpack_snapshot(pack_snapshot(original)), original)
 
 
-def test_a_snapshot_without_histograms_comes_back():
+def test_a_snapshot_without_histograms_round_trips():
     original = dataclasses.replace(snapshot(5), histograms={})
     assert_same_snapshot(unpack_snapshot(pack_snapshot(original)), original)
 
@@ -87,7 +87,7 @@ def test_a_snapshot_keeps_the_position_of_its_state(step, position, n_bins):
 
 @settings(deadline=None)
 @given(st.integers(0, 10**9), st.text(max_size=5), hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2)))
-def test_values_come_back(step, name, values):
+def test_tensor_values_round_trip(step, name, values):
     again = unpack_values(pack_values(TensorValues(step, name, values)))
     assert (again.step, again.name) == (step, name)
     assert_same_array(again.values, values)
@@ -95,7 +95,7 @@ def test_values_come_back(step, name, values):
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), ARRAYS, max_size=3), SAVE_REASONS, POINTS, st.sampled_from(BOOKS))
-def test_states_come_back(arrays, reason, point, book):
+def test_states_round_trip(arrays, reason, point, book):
     state = RunState(point.step, 1.5, book, arrays, "mine", reason, point.branch, point.position)
     again = unpack_state(pack_state(state), book.plan)
     assert (again.point, again.seconds, again.name, again.reason) == (point, 1.5, "mine", reason)
@@ -106,7 +106,7 @@ def test_states_come_back(arrays, reason, point, book):
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_damaged_blobs_raise_only_what_is_documented(data):
+def test_damaged_blobs_raise_only_documented_errors(data):
     blob = bytearray(pack_snapshot(snapshot(5)))
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.one_of(st.integers(0, 400), st.integers(0, len(blob) - 1)))
@@ -162,13 +162,13 @@ def test_hostile_arrays_are_refused(tmp_path, monkeypatch, type_name, shape):
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.integers(), st.text(), st.binary(), st.floats()), min_size=1), st.data())
-def test_checksum_sees_a_changed_field(fields, data):
+def test_the_checksum_detects_a_changed_field(fields, data):
     i = data.draw(st.integers(0, len(fields) - 1))
     changed = [*fields[:i], data.draw(st.integers().filter(lambda n: n != fields[i])), *fields[i + 1 :]]
     assert row_crc(*fields) != row_crc(*changed) or repr(fields[i]) == repr(changed[i])
 
 
-def test_json_takes_numpy_values():
+def test_to_json_accepts_numpy_values():
     assert json.loads(to_json({"a": np.float32(0.5), "b": np.arange(2), "c": (1, np.bool_(True))})) == {
         "a": 0.5,
         "b": [0, 1],

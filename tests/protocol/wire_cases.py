@@ -1,4 +1,4 @@
-"""Strategies for what a window, a record and a trainer exchange."""
+"""Strategies for the items that window, record and trainer exchange."""
 
 from hypothesis import strategies as st
 
@@ -29,6 +29,10 @@ SCHEDULES = st.lists(st.builds(c.ScheduledCommand, STEPS, SETTINGS_COMMANDS, TEX
 SAVE_REASONS = st.builds(SaveReason, st.sampled_from(SaveKind), st.one_of(st.none(), COMMANDS), TEXTS)
 POINTS = st.builds(BranchPoint, st.integers(0, 99), STEPS, st.one_of(st.none(), st.integers(0, 99)))
 SCORES = st.fixed_dictionaries(dict.fromkeys(MODES, NUMBERS))
+#: The metric by mode and output; empty where there is one output.
+OUTPUTS = st.integers(0, 3).flatmap(
+    lambda count: st.just(()) if count < 2 else st.tuples(*[st.tuples(*[NUMBERS] * count)] * len(MODES))
+)
 
 KINDS = {
     e.Started: st.builds(e.Started, STEPS, DURATIONS, TEXTS),
@@ -37,7 +41,7 @@ KINDS = {
     e.SettingsActivated: st.builds(e.SettingsActivated, STEPS, st.lists(TEXTS, max_size=3).map(tuple)),
     e.Paused: st.builds(e.Paused, STEPS, st.sampled_from(PauseReason)),
     e.Resumed: st.builds(e.Resumed, STEPS),
-    e.Evaluated: st.builds(e.Evaluated, STEPS, SCORES, STEPS, DURATIONS, st.sampled_from(sorted(METRICS))),
+    e.Evaluated: st.builds(e.Evaluated, STEPS, SCORES, STEPS, DURATIONS, st.sampled_from(sorted(METRICS)), OUTPUTS),
     e.CheckpointSaved: st.builds(e.CheckpointSaved, STEPS, TEXTS, SAVE_REASONS),
     e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),
     e.Planned: st.builds(e.Planned, STEPS, st.one_of(st.none(), STEPS), st.one_of(st.none(), SCHEDULES)),

@@ -1,4 +1,4 @@
-"""One finalized graph that holds TensorFlow's fake-quant kernels, for every bit width, next to what is tested against
+"""One finalized graph that holds TensorFlow's fake-quant kernels, for every bit width, next to the code tested against
 them.
 
 Building a graph or a session takes longer than running it a hundred times, so all tests of a run share this one.
@@ -35,7 +35,7 @@ def signed_bounds(num_bits, narrow_range):
 
 
 def kernel_range(low, high, setting):
-    """A range as the kernel wants it: with 0 in it and, for a symmetric grid, with the ends that put 0 on code 0."""
+    """Return a range in the kernel's form: it contains 0 and, if symmetric, has the ends that put 0 on code 0."""
     low, high = np.minimum(np.float32(low), np.float32(0)), np.maximum(np.float32(high), np.float32(0))
     if setting.symmetric:
         qmin, qmax = signed_bounds(setting.num_bits, setting.narrow_range)
@@ -45,8 +45,7 @@ def kernel_range(low, high, setting):
 
 
 def nudged_range(low, high, setting):
-    """Ends and step of the grid that the kernel lays into a range: ``Nudge`` of ``fake_quant_ops_functor.h``, in
-    float32."""
+    """Return ends and scale of the kernel's grid in a range: ``Nudge`` of ``fake_quant_ops_functor.h``, in float32."""
     low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
     bottom, top = np.float32(int(setting.narrow_range)), np.float32(2**setting.num_bits - 1)
     scale = (high - low) / (top - bottom)
@@ -100,7 +99,7 @@ class KernelOracle:
         return Result(values, gradient, np.where(scale > 0, codes, 0).astype(np.int64))
 
     def operation(self, name, x, dy, setting):
-        """Values and gradient of a public public function on the range of ``x`` itself."""
+        """Return values and gradient of a public function on the range of ``x`` itself."""
         return self._operations[name, setting.per_channel](x, dy, *setting[:3])
 
     def _inputs(self):

@@ -42,7 +42,7 @@ def upstream(x):
 
 
 def edge_ranges(setting):
-    """The :data:`EDGE_RANGES` as the shape that the setting asks for; per channel, each channel has one of its own."""
+    """Return the :data:`EDGE_RANGES` in the shape that the setting requires; per channel, one for each channel."""
     for index, (low, high) in enumerate(EDGE_RANGES):
         if setting.per_channel:
             lows, highs = zip(*(EDGE_RANGES[(index + offset) % len(EDGE_RANGES)] for offset in range(CHANNELS)))

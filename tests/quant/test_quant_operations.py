@@ -42,9 +42,7 @@ def evaluate():
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("activation", [None, tf.nn.relu], ids=["linear", "relu"])
 @pytest.mark.parametrize("biases", [BIASES, None], ids=["biases", "no biases"])
-def test_dense_composes_quantized_weights_bias_activation_and_quantized_output(
-    evaluate, biases, activation, per_channel
-):
+def test_dense_composes_quantized_weights_bias_activation_and_output(evaluate, biases, activation, per_channel):
     outputs = evaluate(
         [
             quantize_dense(

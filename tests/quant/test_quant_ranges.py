@@ -127,7 +127,7 @@ def test_the_ends_of_an_mse_range_move_apart():
 
 @pytest.mark.parametrize("num_bits", [2, 4, 8, 16])
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_a_long_tail_is_cut_where_that_brings_something(num_bits, symmetric):
+def test_a_long_tail_is_clipped_if_that_reduces_the_error(num_bits, symmetric):
     x, options = heavy_tailed(2000, 3), (num_bits, symmetric, False)
     found, plain = [error(x, *find, options) for find in (mse_range(x, *options), min_max_range(x))]
     assert np.all(found < (0.7 if num_bits <= 4 else 1.001) * plain)
@@ -141,7 +141,7 @@ def test_mse_range_of_extremely_small_and_large_values(scale, options):
     assert np.isfinite(low).all() and np.isfinite(high).all() and (low <= 0).all() and (high >= 0).all()
 
 
-def test_mse_range_of_nothing_of_zeros_and_of_what_is_not_finite():
+def test_mse_range_of_empty_zero_and_nonfinite_channels():
     np.testing.assert_array_equal(mse_range(np.zeros([0, 3], np.float32), 4, False, False), np.zeros([2, 3]))
     x = np.float32([[0, 1, np.nan, np.inf], [0, -2, 1, 1]])
     low, high = mse_range(x, 4, False, False)

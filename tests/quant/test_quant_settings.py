@@ -1,4 +1,4 @@
-"""Settings of the public functions: Python values and tensors mean the same, and what is not allowed is refused."""
+"""Settings of the public functions: Python values and tensors are equivalent, and invalid values are refused."""
 
 from itertools import product
 
@@ -62,7 +62,7 @@ def test_a_tensor_of_bits_is_checked_when_it_is_run(dtype):
                     session.run(result, {num_bits: wrong})
 
 
-def test_a_variable_may_hold_a_setting():
+def test_settings_can_be_variables():
     num_bits, symmetric = tf.Variable(3), tf.Variable(True)
     result, expected = quantize_tensor(MATRIX * 3 - 1, num_bits, symmetric), quantize_tensor(MATRIX * 3 - 1, 3, True)
     with tf.Session() as session:

@@ -114,7 +114,7 @@ def test_per_channel_chooses_between_the_grids(switched, x, options):
     assert np.any(found["whole"][0] != found["split"][0])
 
 
-def test_a_operation_can_be_switched_per_channel(switched, x):
+def test_an_operation_can_be_switched_per_channel(switched, x):
     for per_channel in (False, True):
         axis = 0 if per_channel else None
         grid = choose_grid(x.min(axis=axis), x.max(axis=axis), 4, True, True)
@@ -141,7 +141,7 @@ def test_clipped_is_the_clipped_input_and_source_the_input(switched, x, options)
     assert np.max(np.abs(values - clipped)) <= 0.5 * grid.scale + 2 * np.finfo(np.float32).eps * width
 
 
-def test_only_values_has_a_gradient(switched):
+def test_ranges_have_no_gradient(switched):
     with switched.graph.as_default():
         for result in switched.results.values():
             assert result.values.shape.as_list() == [None, CHANNELS]

@@ -31,7 +31,7 @@ def ternary(*shape):
 
 
 def without_straight_through(weights, num_bits):
-    """A quantizer as it must not be: ``tf.round`` has no gradient, so none reaches the weights."""
+    """Return weights quantized incorrectly: ``tf.round`` has no gradient, so none reaches the weights."""
     scale = tf.stop_gradient(tf.reduce_max(tf.abs(weights))) / (2 ** (num_bits - 1) - 1)
     return tf.round(weights / scale) * scale
 
@@ -85,7 +85,7 @@ BROKEN = [broken_dense, broken_conv2d]
 
 
 @pytest.fixture(scope="module")
-def shares():
+def loss_fractions():
     """Return the loss after training relative to the first one, by (model, bits); all are trained together."""
     with tf.Graph().as_default(), tf.Session() as session:
         losses = {(model, bits): model(bits) for model in MODELS + BROKEN for bits in BITS}
@@ -101,11 +101,11 @@ def shares():
 
 @pytest.mark.parametrize("num_bits", BITS)
 @pytest.mark.parametrize("model", MODELS)
-def test_every_recipe_learns(shares, model, num_bits):
-    assert shares[model, num_bits] < LEARNT
+def test_every_recipe_learns(loss_fractions, model, num_bits):
+    assert loss_fractions[model, num_bits] < LEARNT
 
 
 @pytest.mark.parametrize("num_bits", BITS)
 @pytest.mark.parametrize("model", BROKEN)
-def test_recipes_without_a_straight_through_gradient_do_not_learn(shares, model, num_bits):
-    assert shares[model, num_bits] > NOT_LEARNT
+def test_recipes_without_a_straight_through_gradient_do_not_learn(loss_fractions, model, num_bits):
+    assert loss_fractions[model, num_bits] > NOT_LEARNT

@@ -17,7 +17,7 @@ from qatviz.report.run_data import read_run
 from qatviz.telemetry.record.run_record import RunRecord
 
 
-def test_levels():
+def test_sqnr_levels_increase_and_saturate():
     values = np.array([-np.inf, LOW, LOW + 0.1, (LOW + HIGH) / 2, HIGH - 0.1, HIGH, 100, np.inf, np.nan])
     best = SCALE_STEPS
     assert levels(values).tolist() == [0, 0, 0, SCALE_STEPS // 2, best, best, best, best, -1]

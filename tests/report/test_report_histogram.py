@@ -36,7 +36,7 @@ def test_a_histogram_has_a_description():
     assert shown(("dense1.weights.enabled", False))[0].words.endswith("; in float")
 
 
-def test_a_histogram_of_a_sample_says_so():
+def test_a_histogram_of_a_sample_is_marked_as_such():
     run = StagedRun("mlp")
     snapshot, index = run.take_snapshot(), run.plan.index("dense1.weights")
     recorded = snapshot.histograms["dense1.weights"]

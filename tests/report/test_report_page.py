@@ -243,7 +243,7 @@ def test_the_report_of_a_running_run(tmp_path):
             assert f"All quantized tensors, after step {until}" in found.tables
 
 
-class GoingOn(RecordReader):
+class GrowingRecord(RecordReader):
     """Record of a run that takes a step whenever it is read."""
 
     def __init__(self, directory, run, record):
@@ -270,7 +270,7 @@ def test_the_report_of_a_running_run_is_of_a_single_step(tmp_path):
     with RunRecord.create(tmp_path / "run", describe(run)) as record:
         append(record, run.advance(4).drain())
         assert record.flush()
-        data = read_run(GoingOn(tmp_path / "run", run, record))
+        data = read_run(GrowingRecord(tmp_path / "run", run, record))
     step = data.outcome.step
     assert 4 < step < run.step and all(logged.survives for logged in data.log)
     assert data.history.last_step(STEPS_TRACK) == step == data.last.step and data.first.step == 4
@@ -332,7 +332,7 @@ def test_a_discarded_branch_is_marked(tmp_path):
     assert "Not evaluated on held-out data yet" in found.text and "No setting was changed" in found.text
 
 
-def test_values_that_are_not_finite(tmp_path):
+def test_nonfinite_values_are_shown(tmp_path):
     def broken(run):
         run.advance(5)
         snapshot = run.take_snapshot()
@@ -371,7 +371,8 @@ def test_the_report_of_a_regression_shows_its_metric(tmp_path):
     def play(run):
         run.advance(5)
         for step, scores in ((2, (0.5, 0.6, 0.7, 0.8)), (5, (0.02, 0.021, 0.024, 0.025))):
-            run.put(events.Evaluated(step, dict(zip(MODES, scores)), 300, 0.1, "rmse"))
+            outputs = tuple((score, 2 * score) for score in scores)
+            run.put(events.Evaluated(step, dict(zip(MODES, scores)), 300, 0.1, "rmse", outputs))
 
     found = page_of(tmp_path / "run", play, task="regression")
     assert found.tables["RMSE in float and quantized on 300 held-out examples"][2] == [
@@ -380,6 +381,10 @@ def test_the_report_of_a_regression_shows_its_metric(tmp_path):
         "0.021",
         "0.024",
         "0.025",
+    ]
+    assert found.tables["RMSE by output after step 5"][1:] == [
+        ["output 0", "0.02", "0.021", "0.024", "0.025"],
+        ["output 1", "0.04", "0.042", "0.048", "0.05"],
     ]
     assert "Quantization costs 0.005 of RMSE (0.025 quantized, 0.02 in float on 300 held-out examples)." in found.text
     assert "Compared with float, activations only: 0.004 worse; weights only: 0.001 worse." in found.text
@@ -413,7 +418,7 @@ def test_the_report_of_a_regression_shows_its_metric(tmp_path):
         ),
     ],
 )
-def test_the_verdict(tmp_path, scores, told):
+def test_the_summary_verdict_follows_the_scores(tmp_path, scores, told):
     assert told in page_of(tmp_path / "run", lambda run: run.advance(1).evaluate(scores)).text
 
 
@@ -432,7 +437,7 @@ def test_omitted_rows_of_a_table_are_counted(tmp_path, monkeypatch):
     assert "50 evaluations" in found.text
 
 
-def test_many_tensors(tmp_path):
+def test_many_tensors_are_shown(tmp_path):
     run = StagedRun("mobilenet")
     found = page_of(tmp_path / "run", lambda run: run.advance(2).advance(1), run)
     assert len(found.html) < 2_000_000

@@ -26,7 +26,7 @@ def test_short_numbers_have_three_correct_digits(value):
 @pytest.mark.parametrize(
     "share, text", [(0, "0 %"), (1e-6, "<0.01 %"), (0.0123, "1.23 %"), (0.5, "50.0 %"), (None, "–"), (math.nan, "–")]
 )
-def test_shares(share, text):
+def test_fractions_are_written_in_percent(share, text):
     assert percent_text(share) == text
 
 
@@ -35,7 +35,7 @@ def test_less_than_all_is_never_shown_as_100_percent():
     assert share_text(None) == share_text(math.inf) == "–"
 
 
-def test_other_words():
+def test_sizes_durations_counts_shapes_and_dates_are_written():
     assert [bytes_text(n) for n in (0, 999, 12345, 219_696_000)] == ["0 B", "999 B", "12.3 kB", "220 MB"]
     assert [words.duration(s) for s in (1.25, 35, 250, 7500)] == ["1.2 s", "35 s", "4 min 10 s", "2 h 05 min"]
     assert count(1, "step") == "1 step" and count(1200, "step") == "1,200 steps"

@@ -40,7 +40,7 @@ CHANGES = (
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
-    """A recorded run of 12 steps, with what it answered to `CHANGES` at the end, before it returned to its settings."""
+    """A recorded run of 12 steps, with its evaluation under `CHANGES` at the end, before they were reverted."""
     folder = tmp_path_factory.mktemp("evaluation")
     data = dataset(test=300)
     network = mlp()
@@ -74,12 +74,12 @@ def request(directory, *changes, **fields):
 
 
 def files(directory):
-    """Contents of all files, but for the memory that SQLite shares between processes."""
+    """Return the contents of all files, except the memory that SQLite shares between processes."""
     paths = [path for path in Path(directory).rglob("*") if path.is_file()]
     return {path: path.read_bytes() for path in paths if not path.name.endswith("-shm")}
 
 
-def test_without_changes_the_recorded_scores_are_found_again(ended):
+def test_without_changes_the_recorded_scores_are_reproduced(ended):
     _run, directory, _ = ended
     result = evaluate(request(directory))
     assert (result.step, result.checkpoint, result.changes) == (12, "final-00000012", ())
@@ -87,7 +87,7 @@ def test_without_changes_the_recorded_scores_are_found_again(ended):
     assert result.scores == {mode: result.recorded[mode] for mode in MODES}
 
 
-def test_changes_give_what_the_run_itself_would_have_given(ended):
+def test_changed_settings_give_the_scores_of_the_run_itself(ended):
     _run, directory, asked = ended
     before = files(directory)
     result = evaluate(request(directory, *CHANGES))
@@ -98,7 +98,7 @@ def test_changes_give_what_the_run_itself_would_have_given(ended):
     assert {change.setting: change.new for change in result.changes}["dense1.weights.num_bits"] == 2
 
 
-def test_an_ended_run_of_this_process_is_asked_without_its_record(ended, monkeypatch):
+def test_an_ended_run_of_this_process_is_evaluated_from_memory(ended, monkeypatch):
     run, _directory, asked = ended
     monkeypatch.setattr(RunRecord, "read", lambda *_: 1 / 0)
     evaluator = evaluator_of(run, "")
@@ -109,7 +109,7 @@ def test_an_ended_run_of_this_process_is_asked_without_its_record(ended, monkeyp
     evaluator.close()
 
 
-def test_a_recorded_run_that_is_shown_is_asked_by_its_record(ended):
+def test_an_opened_run_is_evaluated_from_its_record(ended):
     _run, directory, _asked = ended
     evaluator = evaluator_of(open_recorded(directory).run, directory)
     assert evaluator.state.step == 12
@@ -117,7 +117,7 @@ def test_a_recorded_run_that_is_shown_is_asked_by_its_record(ended):
     evaluator.close()
 
 
-def test_a_failed_run_without_a_record_says_so(ended):
+def test_a_failed_run_without_a_record_is_refused(ended):
     failed = Run(ended[0].spec)
     with pytest.raises(RunStateError, match="no state to evaluate"):
         evaluator_of(failed, "")
@@ -139,7 +139,7 @@ def test_progress_is_reported_and_an_evaluation_can_be_cancelled(ended):
     evaluator.close()
 
 
-def test_what_cannot_be_evaluated_is_refused_and_what_has_no_effect_is_said(ended, tmp_path):
+def test_invalid_changes_are_refused_and_ineffective_ones_noted(ended, tmp_path):
     _, directory, _ = ended
     for changes, word in (
         (("5:dense1.weights.num_bits=4",), "no training steps"),
@@ -163,12 +163,12 @@ def test_what_cannot_be_evaluated_is_refused_and_what_has_no_effect_is_said(ende
     assert result.scores["activations_only"] == result.recorded["activations_only"]
 
 
-def test_settings_that_matter_in_training_only():
+def test_settings_without_effect_on_evaluation_are_training_only():
     paths = ["run.freeze_ranges", "run.momentum", "a.activations.ema_decay", "a.weights.num_bits"]
     assert training_only(paths) == ["run.momentum", "a.activations.ema_decay"]
 
 
-def test_the_api_asks_the_same(ended, tmp_path):
+def test_the_api_gives_the_same_scores(ended, tmp_path):
     run, directory, asked = ended
     copy = str(tmp_path / "copy")
     shutil.copytree(directory, copy)

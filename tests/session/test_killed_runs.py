@@ -1,4 +1,4 @@
-"""``kill -9`` of a run, its resumption and its export: what is on disk continues without a gap, as if undisturbed."""
+"""``kill -9`` of a run, its resumption and its export: the record continues like an uninterrupted run's."""
 
 import os
 import random
@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from exhaustive import tries
 from waiting import communicate
 
 from qatviz.errors import RecordError
@@ -19,7 +20,7 @@ STEPS = 40
 #: Steps at which settings change.
 CHANGES = 10, 25
 #: Kills of the random test; QATVIZ_EXHAUSTIVE=1 asks for all 50.
-KILLS = 50 if os.environ.get("QATVIZ_EXHAUSTIVE") else 10
+KILLS = tries(4, 50)
 
 # ``qatviz ARGUMENTS`` that kills itself at a call of a function, given as "MODULE/CLASS:NAME:NUMBER OF THE CALL:WHEN".
 CHILD = """
@@ -73,7 +74,7 @@ def data(tmp_path_factory):
 
 
 def new_run(data, directory, steps=STEPS):
-    """The arguments of a new run with changes on its way."""
+    """Return the arguments of a new run with scheduled changes."""
     arguments = ["train", "--network", "mlp", "--data", data, "--out", directory, "--steps", steps, "--batch-size", 8]
     arguments += ["--quiet", "--evaluation-interval", 10]
     return [
@@ -101,23 +102,23 @@ def start(arguments, moment=NEVER, commit_interval_s=NEVER_S, due_step=0):
     )
 
 
-def ends(process):
-    """The exit code of a process that must not end with a traceback."""
+def exit_code_of(process):
+    """Return the exit code of a process, which must not end with a traceback."""
     _, err = communicate(process)
     assert "Traceback" not in err, err
     return process.returncode
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory):
-    """The record of the same run, left alone."""
+def uninterrupted(data, tmp_path_factory):
+    """The record of the same run without interruption."""
     directory = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert ends(start(new_run(data, directory))) == 0
+    assert exit_code_of(start(new_run(data, directory))) == 0
     return RunRecord.read(directory)
 
 
-def assert_same_series(directory, undisturbed):
-    found, expected = RunRecord.read(directory).steps(), undisturbed.steps()
+def assert_same_series(directory, uninterrupted):
+    found, expected = RunRecord.read(directory).steps(), uninterrupted.steps()
     assert found.steps.tolist() == expected.steps.tolist() == list(range(1, STEPS + 1))
     assert found.loss.tobytes() == expected.loss.tobytes()
     assert found.learning_rate.tobytes() == expected.learning_rate.tobytes()
@@ -126,18 +127,18 @@ def assert_same_series(directory, undisturbed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [7, 17])
-def test_what_led_to_a_checkpoint_is_on_disk_before_the_checkpoint_is(data, undisturbed, tmp_path, step):
+def test_the_record_is_committed_before_an_automatic_checkpoint(data, uninterrupted, tmp_path, step):
     """Killed right after an automatic checkpoint, while nothing else has made the record commit."""
     directory = tmp_path / "run"
     killed = start(
         new_run(data, directory), f"{SAVE}:{1 + sum(step > change for change in CHANGES)}:after", due_step=step
     )
-    assert ends(killed) == -signal.SIGKILL
+    assert exit_code_of(killed) == -signal.SIGKILL
     record = RunRecord.read(directory)
     assert record.list_checkpoints()[-1].step == step
     assert record.steps().steps.tolist()[:step] == list(range(1, step + 1))
-    assert ends(start(resumed(directory))) == 0
-    assert_same_series(directory, undisturbed)
+    assert exit_code_of(start(resumed(directory))) == 0
+    assert_same_series(directory, uninterrupted)
 
 
 #: Functions at whose calls a run is killed, with the largest number of calls to let pass.
@@ -151,8 +152,8 @@ MOMENTS = [
 ]
 
 
-def killed_somewhere(arguments, chance):
-    """Start a process, kill it at a random moment, and return its exit code: 0 where it ended before that."""
+def run_until_killed(arguments, chance):
+    """Start a process, kill it at a random moment, and return its exit code: 0 if it ended earlier."""
     interval = chance.choice([0.01, 0.3, 3600.0])
     if chance.random() < 0.25:  # at a time, rather than at a call
         process = start(arguments, commit_interval_s=interval)
@@ -164,7 +165,7 @@ def killed_somewhere(arguments, chance):
         function, most = chance.choice(MOMENTS)
         number = chance.randint(1, most)
         process = start(arguments, f"{function}:{number}:{chance.choice(['before', 'after'])}", interval)
-    return ends(process)
+    return exit_code_of(process)
 
 
 def has_run(directory):
@@ -178,14 +179,14 @@ def has_run(directory):
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_whenever_it_is_killed_a_run_ends_as_if_undisturbed(data, undisturbed, tmp_path):
+def test_a_run_killed_at_random_moments_ends_like_an_uninterrupted_one(data, uninterrupted, tmp_path):
     """Kills at random moments of training, checkpoint, resumption and export; the same run is resumed after each."""
     chance, kills, runs = random.Random(0), 0, 0
     while kills < KILLS:
         runs += 1
         directory = tmp_path / str(runs)
         while kills < KILLS:
-            code = killed_somewhere(resumed(directory) if has_run(directory) else new_run(data, directory), chance)
+            code = run_until_killed(resumed(directory) if has_run(directory) else new_run(data, directory), chance)
             assert code in (0, -signal.SIGKILL)
             kills += code != 0
             if code == 0:
@@ -195,12 +196,12 @@ def test_whenever_it_is_killed_a_run_ends_as_if_undisturbed(data, undisturbed, t
                 steps = RunRecord.read(directory).steps().steps.tolist()
                 assert steps == list(range(1, len(steps) + 1))
                 assert len(steps) >= max([info.step for info in saved], default=0)
-        assert ends(start(resumed(directory) if has_run(directory) else new_run(data, directory))) == 0
-        assert_same_series(directory, undisturbed)
+        assert exit_code_of(start(resumed(directory) if has_run(directory) else new_run(data, directory))) == 0
+        assert_same_series(directory, uninterrupted)
         out = tmp_path / f"{runs}.npz"
         export = ["export", directory, "--format", "npz", "--out", out]
-        code = killed_somewhere(export, chance)
+        code = run_until_killed(export, chance)
         kills += code != 0
-        assert ends(start(export)) == 0 and out.is_file()
-        assert_same_series(directory, undisturbed)
+        assert exit_code_of(start(export)) == 0 and out.is_file()
+        assert_same_series(directory, uninterrupted)
     assert kills >= KILLS

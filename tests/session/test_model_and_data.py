@@ -1,4 +1,4 @@
-"""What is inferred about data, and what the model decides: the same, and said alike, through every door."""
+"""Inferences about data, and decisions of the model: the same, with the same notes, in every interface."""
 
 import json
 import re
@@ -32,13 +32,13 @@ def in_graph():
 
 
 def sums():
-    """Rows of six small integers, and whether the first two exceed the next two."""
+    """Return rows of six small integers, and whether the first two exceed the next two."""
     x = np.random.RandomState(3).randint(0, 12, (600, 6))
     return x, (x[:, 0] + x[:, 1] > x[:, 2] + x[:, 3]).astype(np.int64)
 
 
 def comparing_model():
-    """A model with weights that compare such rows without an error."""
+    """Return a model with weights that compare such rows without an error."""
     model = tf.keras.Sequential([layers.Dense(2, activation="relu", input_shape=(6,)), layers.Dense(2)])
     difference = np.float32([1, 1, -1, -1, 0, 0])
     model.set_weights(
@@ -102,7 +102,7 @@ def regressor(units=1):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int64])
-def test_a_network_with_one_output_decides_that_whole_numbers_are_targets(tmp_path, dtype, capsys):
+def test_whole_numbers_are_targets_for_a_network_with_one_output(tmp_path, dtype, capsys):
     _, (x, y) = whole_numbers(tmp_path)
     out = str(tmp_path / "run")
     trained = qatviz.train(regressor(), (x, y.astype(dtype)), out=out, steps=2)
@@ -111,7 +111,7 @@ def test_a_network_with_one_output_decides_that_whole_numbers_are_targets(tmp_pa
     prepare(ResumeRequest(directory=out)).run.discard()
 
 
-def test_the_decision_holds_for_files_when_resumed_and_in_the_window(tmp_path):
+def test_the_inferred_task_holds_for_files_resumed_runs_and_the_window(tmp_path):
     path, _ = whole_numbers(tmp_path)
     regressor().save(str(tmp_path / "model.h5"))
     out, found = str(tmp_path / "run"), []
@@ -128,7 +128,7 @@ def test_the_decision_holds_for_files_when_resumed_and_in_the_window(tmp_path):
     prepare(ResumeRequest(directory=str(tmp_path / "other"))).run.discard()
 
 
-def test_what_the_model_cannot_decide_names_the_option(tmp_path):
+def test_an_undecidable_task_is_refused_with_the_name_of_the_option(tmp_path):
     _, (x, y) = whole_numbers(tmp_path)
     with pytest.raises(NetworkError, match="inferred from the labels; set the task to regression"):
         qatviz.train(regressor(2), (x, y), steps=0)
@@ -141,7 +141,7 @@ def test_what_the_model_cannot_decide_names_the_option(tmp_path):
 
 
 def test_records_of_runs_that_took_all_integers_for_pixels_are_resumed(tmp_path, monkeypatch):
-    """Until version 0.2."""
+    """Versions before 0.2 did so."""
     x, y = sums()
     np.savez(str(tmp_path / "rows.npz"), x=x, y=y)
     out = str(tmp_path / "run")

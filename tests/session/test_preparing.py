@@ -18,7 +18,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Data of 200 examples of 6x6 in 4 classes, and the same data with other values."""
+    """A folder with data of 200 examples of 6x6 in 4 classes, and the same data with other values."""
     folder = tmp_path_factory.mktemp("data")
     random = np.random.RandomState(0)
     for name in ("small", "other"):
@@ -91,7 +91,7 @@ def test_a_directory_with_a_run_is_refused(new, recorded):
     assert error.field == "out" and "resume it" in str(error)
 
 
-def test_a_recorded_run_says_what_it_was_begun_with_and_can_only_be_shown(recorded):
+def test_an_opened_run_has_its_start_settings_and_refuses_commands(recorded):
     run = prepare(OpenRequest(recorded)).run
     assert (run.description["steps"], run.description["optimizer"]) == (100, "adam")
     for ask in (run.start, lambda: run.send(Evaluate())):
@@ -99,7 +99,7 @@ def test_a_recorded_run_says_what_it_was_begun_with_and_can_only_be_shown(record
             ask()
 
 
-def test_a_run_that_is_not_started_gives_its_record_up(new, tmp_path):
+def test_discarding_an_unstarted_run_releases_its_record(new, tmp_path):
     prepared = prepare(new(out=str(tmp_path / "run")))
     with pytest.raises(QatvizError):
         RunRecord.open(prepared.directory)

@@ -180,7 +180,7 @@ def test_an_error_can_name_the_field_in_the_terms_of_its_interface():
         (["--fork", "runs/a", "--data", "x.npz"], ForkRequest(directory="runs/a", data="x.npz")),
     ],
 )
-def test_options_for_recorded_runs(arguments, expected):
+def test_resume_and_fork_options_become_requests(arguments, expected):
     assert request_of(parse(["train", *arguments])) == expected
 
 

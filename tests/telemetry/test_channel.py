@@ -94,7 +94,7 @@ def test_wait_returns_when_an_item_arrives(put):
     assert waited == [True]
 
 
-def test_many_writers_and_readers_neither_lose_nor_duplicate_nor_reorder_items():
+def test_concurrent_writers_and_readers_keep_all_items_in_order():
     channel = Channel(50)
     n_writers, n_each = 4, 2000
     received = [[], []]

@@ -11,6 +11,7 @@ import pytest
 from telemetry_samples import assert_same_array
 
 from qatviz.errors import RecordError
+from qatviz.telemetry.record import checkpoint_files
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
 
 ARRAYS = {
@@ -68,6 +69,20 @@ def test_checkpoints_are_listed_by_step_and_deleted(files):
     assert [info.name for info in files.list()] == ["c", "a"]
     with pytest.raises(RecordError, match="b.npz"):
         files.delete("b")
+
+
+def test_times_increase_even_if_the_clock_is_set_back(files, tmp_path, monkeypatch):
+    """Else the newest would be deleted as the oldest, and an older one resumed from."""
+    clock = [5e8, 4e8, 3e8, 6e8]
+    monkeypatch.setattr(checkpoint_files.time, "time", lambda: clock[0])
+    created = []
+    while clock:
+        # A resumed run has files of its own for the same directory.
+        writer = files if len(clock) % 2 else CheckpointFiles(tmp_path)
+        created.append(writer.save(f"c{len(clock)}", ARRAYS, META).created)
+        clock.pop(0)
+    assert created == sorted(set(created)) and created[0] == 5e8 and created[-1] == 6e8
+    assert [info.name for info in files.list()] == ["c4", "c3", "c2", "c1"]
 
 
 def test_a_missing_checkpoint_is_named_with_the_existing_ones(files, saved):

@@ -69,7 +69,7 @@ def test_events_have_the_start_of_their_branch():
     assert parents == {0: None, 1: [0, 10, 1], 2: [0, 12, 3], 3: [2, 11, None]}
 
 
-def test_the_position_of_a_checkpoint_is_that_of_the_command_that_saved_it():
+def test_a_checkpoint_has_the_position_of_the_command_that_saved_it():
     log = read_log(OLD, BRANCHES)
     assert log.position_of("mine", 0) == 3 and log.position_of("before-00000010-2", 0) == 1
     assert log.position_of("mine", 1) is None and log.position_of("auto-00000012", 0) is None

@@ -381,14 +381,14 @@ def test_a_directory_without_a_run_is_refused_and_unchanged(tmp_path, make):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_a_file_in_the_way_is_named(tmp_path):
+def test_a_file_in_place_of_the_directory_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for directory in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(RecordError, match="file"):
             RunRecord.create(directory, DESCRIPTION)
 
 
-def test_a_description_that_is_not_json_is_refused_before_anything_is_created(tmp_path):
+def test_a_description_that_is_not_json_is_refused_and_creates_no_files(tmp_path):
     with pytest.raises(TypeError, match="object"):
         RunRecord.create(tmp_path / "run", {"network": object()})
     assert not (tmp_path / "run").exists()

@@ -62,7 +62,7 @@ def _at(step, sample=step_record(1)):
 
 
 def limit_pages(monkeypatch, max_pages):
-    """Connections of the writer refuse to let the file grow beyond so many pages: SQLite's own "disk is full"."""
+    """Limit the pages of the writer's file, so that SQLite reports a full disk."""
     connect = database.connect
 
     def limited(path, mode):

@@ -70,7 +70,7 @@ def start(directory):
 
 
 def kill(process):
-    """Kill it; return what it reported, in words."""
+    """Kill the process; return its output, in words."""
     process.kill()
     told = process.stdout.readlines()
     process.stdout.close()
@@ -156,11 +156,11 @@ def test_a_run_killed_while_its_record_is_created(tmp_path):
             RunRecord.create(directory, {}).close()
 
 
-def test_what_is_appended_is_committed_within_a_second_without_being_asked(tmp_path, monkeypatch):
+def test_appended_items_are_committed_within_a_second(tmp_path, monkeypatch):
     waited_s = []
 
     class FastClock(threading.Condition):
-        """As if a wait with a time-out had run out at once."""
+        """Condition whose waits with a time-out expire immediately."""
 
         def wait_for(self, predicate, timeout=None):
             if timeout is None:

@@ -1,4 +1,4 @@
-"""What the reader of a record reads, and how often."""
+"""Reads of a record: which items, and how often."""
 
 import pytest
 from telemetry_samples import snapshot
@@ -15,7 +15,7 @@ def record(tmp_path):
         yield record
 
 
-def test_some_snapshots_of_the_present_and_of_the_abandoned_branches(record):
+def test_some_snapshots_are_evenly_spaced_on_each_branch(record):
     for step in range(1, 31):
         record.append_snapshot(snapshot(step))
     record.append_rewind(10)
@@ -43,7 +43,7 @@ def test_some_snapshots_have_each_phase_of_the_run(record):
     assert len(few) == 8 and few[0] == 1 and few[-1] == steps[-1] and few[4] < 10_000
 
 
-def test_the_events_are_read_once_as_long_as_there_are_no_more(record, monkeypatch):
+def test_events_are_read_again_only_if_there_are_new_ones(record, monkeypatch):
     record.append_event(Failed(1, "why", ""))
     assert record.flush()
     reads = []

@@ -241,7 +241,7 @@ def begin(graph, static, run):
 
 
 def distance_from_kinks(static, batch):
-    """Return how near a value of contrib's graph comes to where a gradient is not continuous."""
+    """Return the smallest distance of a value in contrib's graph to a discontinuity of a gradient."""
     sources, kinks = [], []
     for operation in static.graph.get_operations():
         if operation.type in ("Relu", "Relu6"):

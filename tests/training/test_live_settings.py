@@ -211,7 +211,7 @@ def test_activation_ranges_are_zero_debiased_moving_averages(graphs):
             )
 
 
-def test_extremes_are_those_of_all_batches_since_the_method_was_chosen(graphs):
+def test_the_extremes_method_covers_all_batches_since_it_was_chosen(graphs):
     """They start from the range in use; the average continues from them; a frozen range is not widened."""
     with Driver(spec(plain(), optimizer="momentum", activations={"ema_decay": 0.9}), paused=True) as driver:
         stepper = Stepper(driver, graphs)
@@ -276,7 +276,7 @@ def test_optimizer_settings_take_effect_at_the_next_step(graphs, optimizer, name
         assert not np.array_equal(stepper.graph.read_state()["logits.weights"], unchanged["logits.weights"])
 
 
-def test_batch_norm_statistics_are_kept_while_frozen_and_updated_afterwards(graphs):
+def test_batch_norm_statistics_are_kept_only_while_frozen(graphs):
     with Driver(spec(convnet()), paused=True) as driver:
         stepper = Stepper(driver, graphs)
         names = [name for name in stepper.graph.read_state() if ".moving_" in name and "|" not in name]
@@ -355,7 +355,7 @@ def assert_snapshot(snapshot, plan, name, x, grid, bits, per_channel):
         assert histogram.code_min == -(2 ** (bits - 1))
 
 
-def test_the_flip_rate_is_the_fraction_of_codes_changed_since_the_last_snapshot(graphs):
+def test_the_flip_rate_is_the_fraction_of_codes_changed_since_a_snapshot(graphs):
     row = SNAPSHOT_MEASURES.index("flip_rate")
     with Driver(spec(plain(), weights={"num_bits": 4}), paused=True) as driver:
         stepper = Stepper(driver, graphs)

@@ -33,9 +33,9 @@ class Counted:
     def publish(self):
         pass
 
-    def total_score(self, indices, weights, activations):
+    def total_scores(self, indices, weights, activations):
         self.asked.append(len(indices))
-        return float(np.sum(indices % 2 == 0))
+        return np.array([np.sum(indices % 2 == 0)], np.float64)
 
 
 @pytest.mark.parametrize("name", sorted(zoo.NETWORKS))
@@ -62,7 +62,7 @@ def test_the_result_does_not_depend_on_the_batch_size(monkeypatch):
 
 
 class SlowRun:
-    """A run on a machine on which a snapshot takes ``cost`` seconds; time and steps pass as the test says."""
+    """A run on a machine on which a snapshot takes ``cost`` seconds; the test advances time and steps."""
 
     def __init__(self, monkeypatch, cost, interval=0.25):
         self.now, self.step, self.seconds, self.point, self.cost = 0.0, 0, 0.0, None, cost

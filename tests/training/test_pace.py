@@ -1,4 +1,4 @@
-"""Intervals grow from the first to the longest, and periodic work never exceeds its share of time."""
+"""Intervals grow from the first to the longest, and periodic work never exceeds its fraction of time."""
 
 import pytest
 from hypothesis import given
@@ -74,7 +74,7 @@ def test_the_newest_snapshot_is_never_older_than_allowed(cost, interval):
         assert pace.is_due(now + 2.0 + 1e-6)
 
 
-def test_after_a_change_a_snapshot_is_due_at_once_but_for_half_of_the_time():
+def test_snapshots_after_changes_use_at_most_half_of_the_time():
     pace = SnapshotPace(0.0, rest=75, oldest_s=2.0)
     pace.done(0.0, 0.1, 0.25)
     pace.done(1.0, 1.1, 0.25)

@@ -52,7 +52,7 @@ def test_searches_after_a_change_of_settings(old, new):
 
 
 @pytest.mark.parametrize("method, freeze", itertools.product(METHODS, (False, True)))
-def test_searches_at_a_step(method, freeze):
+def test_ranges_are_searched_at_their_period(method, freeze):
     for step in range(1, 2 * SEARCH_INTERVAL + 1):
         searches = step % SEARCH_INTERVAL == 0 and method in (PERCENTILE, MSE) and not freeze
         expected = SEARCH if searches else KEEP

@@ -100,6 +100,10 @@ def test_the_metric_is_the_rmse_in_all_four_evaluations(graphs, outputs):
         for mode, switches in EVALUATIONS.items():
             error = graph.logits(data.x_test, *switches).astype(np.float64) - data.y_test
             assert result.scores[mode] == pytest.approx(math.sqrt(np.mean(error**2)), rel=1e-6)
+            if outputs > 1:
+                by_output = np.sqrt(np.mean(error**2, axis=0))
+                assert result.outputs[MODES.index(mode)] == pytest.approx(by_output, rel=1e-6)
+    assert len(result.outputs) == (4 if outputs > 1 else 0)
     assert len(set(result.scores.values())) == 4, "the four ways are not told apart"
 
 

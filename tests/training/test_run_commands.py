@@ -256,8 +256,8 @@ def test_pause_resume_and_single_steps():
 
 
 def test_evaluations_commands_and_snapshots_do_not_block_each_other(graphs, monkeypatch):
-    """Held-out data of many pieces: what is asked for meanwhile is done before the evaluation ends, which still speaks
-    of the state at which it was asked for."""
+    """With held-out data of many pieces, other requests are executed before the evaluation ends, and its result is
+    still that of the requested state."""
     pieces = []
     first, change_sent = threading.Event(), threading.Event()
 
@@ -265,13 +265,13 @@ def test_evaluations_commands_and_snapshots_do_not_block_each_other(graphs, monk
         pieces.append(indices)
         first.set()
         wait_for(change_sent)
-        return TrainingGraph.total_score(self, indices, weights, activations)
+        return TrainingGraph.total_scores(self, indices, weights, activations)
 
     run_spec = spec(data=dataset(test=700))
     with Driver(run_spec, paused=True) as driver:
         driver.send(Evaluate())
         undisturbed = driver.until_event(events.Evaluated)
-    monkeypatch.setattr(type(graph_of(run_spec, graphs)), "total_score", slow)
+    monkeypatch.setattr(type(graph_of(run_spec, graphs)), "total_scores", slow)
     with Driver(run_spec, paused=True) as driver:
         assert driver.send(Evaluate()).step == 0
         wait_for(first)
@@ -310,7 +310,7 @@ def test_evaluations_run_at_their_interval_and_at_the_end():
 
 
 @pytest.mark.parametrize("interval", [1, 7, 10])
-def test_no_evaluation_is_dropped_however_many_held_out_examples_there_are(graphs, monkeypatch, interval):
+def test_evaluations_of_many_held_out_examples_are_not_dropped(graphs, monkeypatch, interval):
     """160 pieces: one in each training step would take 160 steps."""
     monkeypatch.setattr(measuring, "LARGEST_PIECE", 1)
     run_spec = spec(steps=25, run={"evaluation_interval": interval})
@@ -319,13 +319,13 @@ def test_no_evaluation_is_dropped_however_many_held_out_examples_there_are(graph
 
     def count(self, indices, weights, activations):
         pieces.append(len(steps))
-        return TrainingGraph.total_score(self, indices, weights, activations)
+        return TrainingGraph.total_scores(self, indices, weights, activations)
 
     def step(self, *arguments):
         steps.append(self)
         return TrainingGraph.step(self, *arguments)
 
-    monkeypatch.setattr(type(graph), "total_score", count)
+    monkeypatch.setattr(type(graph), "total_scores", count)
     monkeypatch.setattr(type(graph), "step", step)
     with Driver(run_spec) as driver:
         assert driver.finish() == events.Finished(25)
@@ -346,9 +346,9 @@ def test_a_requested_evaluation_waits_for_the_one_in_progress(graphs, monkeypatc
         if not sent:
             commands = ChangeSettings((("*.weights.num_bits", 2),)), Evaluate(), Evaluate()
             sent.extend(driver.run.send(command) for command in commands)
-        return TrainingGraph.total_score(self, indices, weights, activations)
+        return TrainingGraph.total_scores(self, indices, weights, activations)
 
-    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "total_score", count)
+    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "total_scores", count)
     with driver:
         driver.send(Evaluate())
         changed = driver.until(lambda item: getattr(item, "id", 0) in sent)
@@ -368,9 +368,9 @@ def test_commands_during_the_last_evaluation_are_executed(graphs, monkeypatch):
     def count(self, indices, weights, activations):
         if not sent:
             sent.append(driver.run.send(SetSteps(9)))
-        return TrainingGraph.total_score(self, indices, weights, activations)
+        return TrainingGraph.total_scores(self, indices, weights, activations)
 
-    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "total_score", count)
+    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "total_scores", count)
     with driver:
         assert driver.finish() == events.Finished(9)
     assert [record.step for record in driver.steps()] == list(range(1, 10))
@@ -385,7 +385,7 @@ def test_unread_telemetry_is_dropped_and_counted_but_events_are_kept():
         driver.news.extend(driver.run.drain())
     snapshots = [item for item in driver.news if isinstance(item, Snapshot)]
     assert len(driver.steps()) == handle.CHANNEL_CAPACITY
-    assert snapshots[0].step == 1 and driver.run.dropped_snapshots == 0 and driver.run.dropped == 300
+    assert snapshots[0].step <= 1 and driver.run.dropped_snapshots == 0 and driver.run.dropped == 300
     assert driver.steps()[-1].step == handle.CHANNEL_CAPACITY + 300
     assert_answers(driver, ids)
     assert driver.run.history.last_step("steps") == handle.CHANNEL_CAPACITY + 300
@@ -454,7 +454,7 @@ def test_a_paused_run_can_be_stopped_and_saves_its_state():
     assert last.step == driver.run.step
 
 
-def test_a_snapshot_follows_the_first_step_after_a_change(monkeypatch):
+def test_a_snapshot_follows_a_change_before_the_next_step(monkeypatch):
     """Regardless of the interval between snapshots, which is practically infinite here."""
     monkeypatch.setattr(measuring, "SNAPSHOT_SHARE", 1e-9)
     monkeypatch.setattr(measuring, "oldest_age_s", lambda num_tensors: 1e9)
@@ -467,7 +467,7 @@ def test_a_snapshot_follows_the_first_step_after_a_change(monkeypatch):
             driver.until_step(driver.run.step + 20)
             applied = driver.send(ChangeSettings((("dense1.weights.num_bits", bits),)))
             seen = driver.until(lambda item: isinstance(item, Snapshot), driver.news.index(applied))
-            assert seen.step > applied.step
+            assert seen.point == applied.point
             assert np.count_nonzero(seen.histograms["dense1.weights"].code_counts) <= 2**bits
         driver.send(ChangeSettings((("run.learning_rate", 1e-3),)))
         driver.until_step(driver.run.step + 100)

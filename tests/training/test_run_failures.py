@@ -49,8 +49,8 @@ def is_finite(arrays):
 
 
 @pytest.mark.parametrize("first_s", [0.0, 3600.0])
-def test_a_loss_that_is_not_finite_pauses_the_run_until_the_learning_rate_is_lowered(graphs, monkeypatch, first_s):
-    """Even if every step is kept: a diverged state is not restored, even if it is finite."""
+def test_a_nonfinite_loss_pauses_until_the_learning_rate_is_lowered(graphs, monkeypatch, first_s):
+    """A diverged state is not restored, even if every step is kept and the state is finite."""
     for name, value in (("FIRST_S", first_s), ("LONGEST_S", first_s), ("SHARE", 1.0)):
         monkeypatch.setattr(recovery, "LAST_GOOD_" + name, value)
     run_spec = diverging("float")

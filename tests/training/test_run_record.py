@@ -184,7 +184,7 @@ def test_a_redo_is_kept_in_the_record(tmp_path):
     assert loss.mean.tolist() == np.float32(on_disk.loss).tolist()
 
 
-def shown(history):
+def curve_data(history):
     """Return steps and values of some series, from which curves are drawn."""
     names = ("loss", "dense1.weights/scale", "accuracy.quantized")
     return {name: [history.series(name).last_step.tolist(), history.series(name).mean.tolist()] for name in names}
@@ -213,33 +213,33 @@ def test_restoring_a_checkpoint_restores_the_curves_of_its_branch(tmp_path):
         evaluate(driver)
         driver.send(SaveCheckpoint("left"))
         driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "left")
-        curves = shown(history)
+        curves = curve_data(history)
         assert curves["accuracy.quantized"][0] == [10, 15]
         driver.send(Undo())
-        assert shown(history)["loss"][0] == list(range(1, 11))
-        assert shown(history)["accuracy.quantized"][0] == [], "it was of the changed settings"
+        assert curve_data(history)["loss"][0] == list(range(1, 11))
+        assert curve_data(history)["accuracy.quantized"][0] == [], "it was of the changed settings"
         take_steps(driver, 8)
         evaluate(driver)
-        detour = shown(history)
+        detour = curve_data(history)
         assert detour["loss"][0] == list(range(1, 19)) and detour["accuracy.quantized"][0] == [18]
         driver.send(RestoreCheckpoint("left"))
-        assert shown(history) == curves
+        assert curve_data(history) == curves
         take_steps(driver, 2)
-        assert shown(history)["loss"][0] == list(range(1, 18))
+        assert curve_data(history)["loss"][0] == list(range(1, 18))
         driver.send(Undo())
-        assert shown(history) == detour
+        assert curve_data(history) == detour
     record = RunRecord.open(tmp_path / "run")
     final = next(info.name for info in record.list_checkpoints() if info.reason.kind is SaveKind.END)
     state = RunState.from_checkpoint(final, *record.load_checkpoint(final), run_spec.plan)
     record.append_rewind(state.step, state.branch, position=state.position)
     with Driver(Run(spec(start=state), record), paused=True) as resumed:
         # The recorded data is read on a thread of its own, one branch after another.
-        wait_until(lambda: shown(resumed.run.history) == detour, "the curves of the resumed branch")
+        wait_until(lambda: curve_data(resumed.run.history) == detour, "the curves of the resumed branch")
         resumed.send(RestoreCheckpoint("left"))
-        assert shown(resumed.run.history) == curves
+        assert curve_data(resumed.run.history) == curves
     recorded = History({track: history.names(track) for track in history.tracks})
     refill(recorded, RunRecord.read(tmp_path / "run"))
-    assert shown(recorded) == curves
+    assert curve_data(recorded) == curves
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(graphs, tmp_path):
@@ -289,7 +289,7 @@ def test_reading_the_record_does_not_delay_the_first_step(monkeypatch, tmp_path)
     assert steps.tolist() == list(range(1, resumed.run.step + 1))
 
 
-def test_a_damaged_record_is_reported_and_the_history_starts_with_new_steps(monkeypatch, tmp_path):
+def test_a_damaged_record_is_reported_and_the_history_starts_empty(monkeypatch, tmp_path):
     first = spec(steps=5)
     with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
         driver.finish()

@@ -20,7 +20,7 @@ STEPS = 20
 
 @pytest.fixture(autouse=True)
 def own_graphs(monkeypatch):
-    """Build graphs anew instead of sharing them: their placement is tested here."""
+    """Build new graphs instead of sharing them: their placement is tested here."""
     monkeypatch.setattr("qatviz.training.trainer.TrainingGraph", TrainingGraph)
 
 

@@ -1,4 +1,4 @@
-"""Snapshots measure all values of large tensors; only the histograms are of a sample, and say so."""
+"""Snapshots measure all values of large tensors; only the histograms are of a sample, and marked as such."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from qatviz.quant.measures import measure
 from qatviz.training.probes import HISTOGRAM_SAMPLE
 
 
-def test_zeros_and_distinct_values_are_counted_where_they_are_few():
+def test_zeros_are_counted_and_distinct_values_if_few():
     """ReLU outputs have zeros, the input has as many distinct values as the pixels take, weights have very many."""
     with Driver(spec(mlp(), dataset())) as driver:
         for name in ("input.activations", "dense1.activations", "dense1.weights"):
@@ -28,7 +28,7 @@ def test_zeros_and_distinct_values_are_counted_where_they_are_few():
 
 
 @pytest.mark.parametrize("settings", [{}, {"per_channel": True}, {"range_method": "percentile", "percentile": 90.0}])
-def test_measures_and_counts_of_a_large_tensor_are_those_of_all_its_values(settings):
+def test_measures_and_counts_of_a_large_tensor_cover_all_its_values(settings):
     net = NetworkBuilder("wide", (700,))
     net.add(Dense, "wide", units=600)
     net.add(ReLU, "wide_relu")

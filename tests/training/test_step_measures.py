@@ -39,8 +39,8 @@ def in_order(samples):
 
 
 def raw_step(decoder, plan, per_channel, enabled):
-    """A step of random values on random grids, as the graph would fetch it; and what of each tensor is in the
-    sample."""
+    """Return a step of random values on random grids, as the graph would fetch it, and the sampled positions of each
+    tensor."""
     place, values, samples = decoder._layout, [], []
     grid, channel_grid = np.zeros((4, len(place.leaders)), np.float32), np.zeros((4, place.num_channels), np.float32)
     for target in (grid, channel_grid):
@@ -152,7 +152,7 @@ def test_a_step_of_the_graph_measures_the_weights_it_used(graphs):
 
 
 def wide(units):
-    """A plan with weights of ``[units, 8]``, and these rows of a step of them."""
+    """Return a plan with weights of ``[units, 8]``, and these rows of a step of them."""
     net = NetworkBuilder("wide", (units,))
     net.add(Dense, "wide", units=8)
     net.add(ReLU, "relu")
@@ -160,7 +160,7 @@ def wide(units):
 
 
 def step_of_weights(values, grid, plan):
-    """The measures of a step whose weights are ``values`` on ``grid``, by name; everything else is 0."""
+    """Return the measures, by name, of a step whose weights are ``values`` on ``grid``; everything else is 0."""
     decoder = StepDecoder(plan, 2)
     place, samples = decoder._layout, []
     for tensor in plan.tensors:
@@ -180,8 +180,8 @@ def step_of_weights(values, grid, plan):
     return dict(zip(STEP_MEASURES, decoder([raw])[0][:, column].tolist()))
 
 
-def test_rmse_over_scale_per_channel_is_that_of_the_snapshot():
-    """Case r6: one channel thirty times as wide; the error of each counts in quantization steps of its own."""
+def test_rmse_over_scale_per_channel_equals_the_snapshots():
+    """Case r6: one channel is thirty times as wide; the error of each counts in its own quantization steps."""
     values = (np.random.RandomState(6).randn(72, 8) * 0.05).astype(np.float32)
     values[:, 0] *= 30
     grid = choose_grid(values.min(axis=0), values.max(axis=0), 8, symmetric=True, narrow_range=True)
@@ -205,7 +205,8 @@ def test_min_max_ranges_clip_nothing():
 
 @pytest.mark.parametrize("kind", ["normal", "clipped", "heavy tails", "per channel"])
 def test_standard_errors_cover_the_measures_of_all_values(kind):
-    """Of 95 % intervals of many tensors, at least 90 % hold the measure over all values; and they are not too wide."""
+    """At least 90 % of the 95 % intervals of many tensors contain the measure over all values, and they are not too
+    wide."""
     plan, inside, distances = wide(3000), {"mse": 0, "sqnr_db": 0}, {"mse": [], "sqnr_db": []}
     trials = 120
     for seed in range(trials):
@@ -224,7 +225,7 @@ def test_standard_errors_cover_the_measures_of_all_values(kind):
         assert np.sqrt(np.mean(np.square(distances[name]))) > 0.7, name
 
 
-def test_values_in_a_small_tensor_have_no_error_and_nothing_is_known_of_one_that_is_exact():
+def test_small_and_exact_tensors_have_no_standard_error():
     values = np.random.RandomState(3).randn(300, 8).astype(np.float32)
     small = step_of_weights(values, choose_grid(values.min(), values.max(), 4), wide(300))
     assert small["mse_error"] == small["sqnr_db_error"] == 0

@@ -4,6 +4,8 @@ from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.widgets.labels import Label
+
 
 class DetailsDialog(QtWidgets.QDialog):
     """Dialog that shows ``message`` and, on request, ``details`` such as a traceback.
@@ -16,7 +18,7 @@ class DetailsDialog(QtWidgets.QDialog):
         self.setWindowTitle(title)
         self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         self._message, self._details = message, details
-        self.message = QtWidgets.QLabel(message, wordWrap=True)
+        self.message = Label(message, wordWrap=True)
         self.message.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse | QtCore.Qt.TextSelectableByKeyboard)
         self.details = QtWidgets.QPlainTextEdit(details, readOnly=True)
         self.details.setFont(QtGui.QFontDatabase.systemFont(QtGui.QFontDatabase.FixedFont))
@@ -32,9 +34,9 @@ class DetailsDialog(QtWidgets.QDialog):
         self.copy.clicked.connect(self._on_copy)
 
     def _layout(self, title: str) -> None:
-        icon = QtWidgets.QLabel()
+        icon = Label()
         icon.setPixmap(self.style().standardIcon(QtWidgets.QStyle.SP_MessageBoxWarning).pixmap(32, 32))
-        heading = QtWidgets.QLabel(title)
+        heading = Label(title)
         font = QtGui.QFont(heading.font())
         font.setBold(True)
         heading.setFont(font)

@@ -9,6 +9,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.model.new_run import STEPS
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.session.folders import RUNS_VARIABLE
 
@@ -26,7 +27,7 @@ class Field(QtWidgets.QWidget):
     def __init__(self, widget: QtWidgets.QWidget, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.widget, self._theme = widget, theme
-        self.note = QtWidgets.QLabel(wordWrap=True)
+        self.note = Label(wordWrap=True)
         self.note.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
         rows = QtWidgets.QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.fields import ComboBox
+from qatviz.gui.widgets.labels import plain_tip
 
 _MAX_RECENT = 8
 
@@ -65,7 +66,7 @@ class PathField(QtWidgets.QWidget):
             self.box.insertSeparator(self.box.count())
         for path in recent:
             self.box.addItem(path)
-            self.box.setItemData(self.box.count() - 1, path, QtCore.Qt.ToolTipRole)
+            self.box.setItemData(self.box.count() - 1, plain_tip(path), QtCore.Qt.ToolTipRole)
         self.box.editTextChanged.connect(self._on_text)
         self.box.activated[str].connect(self.chosen)
         self.setFocusProxy(self.box)
@@ -112,7 +113,7 @@ class PathField(QtWidgets.QWidget):
         self.choose(QtWidgets.QFileDialog.getExistingDirectory(self, self._title, self.place()))
 
     def _on_text(self, text: str) -> None:
-        self.box.lineEdit().setToolTip(text if os.sep in text else "")
+        self.box.lineEdit().setToolTip(plain_tip(text) if os.sep in text else "")
         self.changed.emit()
 
     def dragEnterEvent(self, event: QtGui.QDragEnterEvent) -> None:

@@ -17,7 +17,7 @@ from qatviz.gui.model.run_model import RUN, SETTINGS, RunModel
 from qatviz.gui.model.scope import Scope
 from qatviz.presentation.event_texts import change_words
 from qatviz.protocol import events
-from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
@@ -66,6 +66,8 @@ class Edits(QtCore.QObject):
         self._rest.timeout.connect(self._on_rest_over)
         model.changed.connect(self._on_model_changed)
         model.happened.connect(self._on_event)
+        self._sending = False
+        model.sending.connect(self._on_sending)
 
     # User actions
 
@@ -235,11 +237,19 @@ class Edits(QtCore.QObject):
         return any(key in sent for sent in self._sent.values())
 
     def _send(self, command: Command) -> Optional[str]:
+        self._sending = True
         try:
             return self._model.send(command)
         except QatvizError as error:
             self.refused.emit(str(error))
             return None
+        finally:
+            self._sending = False
+
+    def _on_sending(self, command: Command) -> None:
+        """Send the edits that the user made before another command: it must find them in effect."""
+        if self._is_live and not self._sending and not isinstance(command, InspectTensor):
+            self._send_live()
 
     def _move(self, stack: List[Tuple[events.Change, ...]], direction: str) -> None:
         if not stack or self._moving:

@@ -1,4 +1,7 @@
-"""Ghost: preview of a tensor's grid and error under the pending settings, drawn over those in effect."""
+"""Ghost: preview of a tensor's grid and error under the pending settings, drawn over those of the newest snapshot.
+
+Applied settings have a ghost until a snapshot measures them: what the user sees never falls back to the old levels.
+"""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Optional, Tuple
@@ -17,7 +20,7 @@ from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import ErrorMeasures
 from qatviz.quant.ranges import min_max_range
-from qatviz.settings import FROZEN, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
+from qatviz.settings import FROZEN, HISTOGRAM_METHODS, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
 
 #: Maximum age of a tensor's values, in seconds of training.
 MAX_VALUES_AGE_S = 5.0
@@ -90,31 +93,38 @@ class Ghost:
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
-    """Return the ghost of the tensor ``name``; None without a snapshot, or if no pending edit changes its grid.
+    """Return the ghost of the tensor ``name``; None without a snapshot, or if that has the grid of the present edits.
 
     It is computed from the tensor's values (``model.values``) if they are recent, otherwise from the newest snapshot's
     histogram, and cached until an input changes.
     """
-    book, in_effect, snapshot = edits.pending_book(), model.book, model.snapshot
-    if book is None:
+    snapshot, book = model.snapshot, edits.pending_book() or model.book
+    if not has_ghosts(model, edits):
         # Ghosts keep values alive.
         _CACHE.pop(model, None)
-    if book is None or in_effect is None or snapshot is None or name not in snapshot.histograms:
         return None
-    wanted, present = _effective(model, book, name), _effective(model, in_effect, name)
+    if book is None or snapshot is None or name not in snapshot.histograms:
+        return None
+    measured = model.book_at(snapshot)
+    wanted, present = _effective(model, book, name), _effective(model, measured, name)
     if wanted == present:
         return None
     histogram, values = snapshot.histograms[name], fresh_values(model, name)
-    inputs = (wanted, present, book.run.freeze_ranges, in_effect.run.freeze_ranges)
+    inputs = (wanted, present, book.run.freeze_ranges, measured.run.freeze_ranges)
     known = _CACHE.setdefault(model, {})
     if name in known:
         old_inputs, old_histogram, old_values, ghost = known[name]
         same_values = old_values is values and (old_histogram is histogram or (values is not None and ghost.of_values))
         if old_inputs == inputs and same_values:
             return ghost
-    ghost = _compute(model, book, in_effect, snapshot, name, values)
+    ghost = _compute(model, book, measured, snapshot, name, values)
     known[name] = (inputs, histogram, values, ghost)
     return ghost
+
+
+def has_ghosts(model: RunModel, edits: Edits) -> bool:
+    """Return whether there may be ghosts: edits are pending, or have been applied and not been measured yet."""
+    return bool(edits.pending) or model.is_change_unmeasured
 
 
 def fresh_values(model: RunModel, name: str) -> Optional[np.ndarray]:
@@ -140,13 +150,13 @@ def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[Quant
 def _compute(
     model: RunModel,
     book: SettingsBook,
-    in_effect: SettingsBook,
+    measured: SettingsBook,
     snapshot: Snapshot,
     name: str,
     values: Optional[np.ndarray],
 ) -> Ghost:
     plan, histogram = book.plan, snapshot.histograms[name]
-    tensor, wanted, now = plan.tensor(name), book.of(name), in_effect.of(name)
+    tensor, wanted, now = plan.tensor(name), book.of(name), measured.of(name)
     step = snapshot.step if values is None else model.values[name].step
     by_channel = wanted.per_channel and tensor.kind == WEIGHTS
     approximate = values is None
@@ -155,12 +165,17 @@ def _compute(
     if _effective(model, book, name) is None:
         return Ghost(tensor, wanted, False, None, False, step, True, values)
     kept, guessed = pending.present_range(tensor, histogram, snapshot.num_bits[plan.index(name)], now)
-    of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not in_effect.run.freeze_ranges
+    of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not measured.run.freeze_ranges
     if of_values:
         # A range that is frozen now is that of the present values.
         kept, guessed = min_max_range(values), False
     is_frozen = book.run.freeze_ranges
-    grid = pending.pending_grid(tensor, wanted, kept, values, is_frozen)
+    method = wanted.range_method
+    if tensor.kind != WEIGHTS and method not in HISTOGRAM_METHODS and method == now.range_method:
+        method = FROZEN  # averages and extremes continue from the range in effect
+    grid = pending.pending_grid(tensor, replace(wanted, range_method=method), kept, values, is_frozen)
+    if tensor.kind != WEIGHTS and method != FROZEN and not is_frozen:
+        guessed = True  # the run's range is that of its batches
     if tensor.kind == WEIGHTS and not is_frozen and wanted.range_method != FROZEN:
         of_values, guessed = True, False
     return Ghost(tensor, wanted, True, grid, approximate or guessed, step, of_values, values)

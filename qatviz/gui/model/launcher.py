@@ -1,17 +1,19 @@
 """Interface through which the window prepares, inspects, reports and exports runs without blocking."""
 
-from typing import Any, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Sequence, Tuple
 
 from PyQt5 import QtCore
 
 from qatviz.gui.model.exporting import Command
 from qatviz.gui.model.run_model import RunModel
-from qatviz.presentation.previews import DataInfo
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.request import ExportRequest, RunRequest
-from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.run_handle import RunHandle
+
+if TYPE_CHECKING:  # they import data and records, which would delay the window
+    from qatviz.presentation.previews import DataInfo
+    from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
+    from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 
 class Launcher(QtCore.QObject):
@@ -43,7 +45,7 @@ class Launcher(QtCore.QObject):
         """Return the kind of a path: "run", "model" or "data"; raise QatvizError for anything else."""
         raise NotImplementedError
 
-    def checkpoints(self, directory: str) -> Sequence[CheckpointInfo]:
+    def checkpoints(self, directory: str) -> Sequence["CheckpointInfo"]:
         """Return the readable checkpoints of a recorded run, by step."""
         raise NotImplementedError
 
@@ -51,11 +53,11 @@ class Launcher(QtCore.QObject):
         """Return the names of data sets, with descriptions."""
         raise NotImplementedError
 
-    def check_data(self, question: DataQuestion) -> DataInfo:
+    def check_data(self, question: "DataQuestion") -> "DataInfo":
         """Inspect a data set; raise QatvizError if it can't be used. May be called on any thread."""
         raise NotImplementedError
 
-    def check_model(self, question: ModelQuestion) -> ModelInfo:
+    def check_model(self, question: "ModelQuestion") -> "ModelInfo":
         """Inspect a model; raise QatvizError if it can't be used. May be called on any thread."""
         raise NotImplementedError
 

@@ -83,6 +83,8 @@ class RunModel(QtCore.QObject):
     changed = QtCore.pyqtSignal(str)
     #: Emitted with each event.
     happened = QtCore.pyqtSignal(object)
+    #: Emitted with each command just before it is sent.
+    sending = QtCore.pyqtSignal(object)
 
     def __init__(self, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
@@ -212,12 +214,23 @@ class RunModel(QtCore.QObject):
 
     def settings_at(self, snapshot: Snapshot, tensor: str) -> QuantizerSettings:
         """Return the settings with which a tensor was measured by a snapshot of the shown run."""
+        book = self.book_at(snapshot)
+        return replace(book.of(tensor), num_bits=snapshot.num_bits[book.plan.index(tensor)])
+
+    def book_at(self, snapshot: Snapshot) -> SettingsBook:
+        """Return the settings in effect at a snapshot of the shown run."""
         assert self.book is not None, "a snapshot is that of a run"
         key = (id(snapshot), id(self.book), len(self.log))
         if self._book_at is None or self._book_at[:2] != (key, snapshot):
             self._book_at = key, snapshot, self._timeline.settings_at(snapshot.point, self.book)
-        book = self._book_at[2]
-        return replace(book.of(tensor), num_bits=snapshot.num_bits[book.plan.index(tensor)])
+        return self._book_at[2]
+
+    @property
+    def is_change_unmeasured(self) -> bool:
+        """True if quantizers have changed since the newest snapshot of a run in progress."""
+        if self.ended or self.snapshot is None or self.book is None:
+            return False
+        return self.book_at(self.snapshot).quantizers != self.book.quantizers
 
     def is_active(self, tensor: str) -> bool:
         """Return whether the tensor is quantized now: enabled, and past its delay."""
@@ -256,6 +269,7 @@ class RunModel(QtCore.QObject):
         """
         if self.run is None:
             raise RunStateError("no run is open")
+        self.sending.emit(command)
         return self.run.send(command)
 
     def request_stop(self) -> None:

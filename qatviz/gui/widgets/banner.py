@@ -4,6 +4,7 @@ from typing import Callable, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 
 NOTE, GOOD, WARNING, BAD = "muted", "good", "warning", "bad"
@@ -29,7 +30,7 @@ class Banner(QtWidgets.QFrame):
         self._theme, self._show_details = theme, show_details
         self.details, self.level = "", WARNING
         self._action: Optional[Callable[[], None]] = None
-        self.text = QtWidgets.QLabel(wordWrap=True)
+        self.text = Label(wordWrap=True)
         self._more = QtWidgets.QPushButton("Details…")
         self._do = QtWidgets.QPushButton()
         self._close = QtWidgets.QToolButton(text="✕", autoRaise=True, toolTip="Close this message")

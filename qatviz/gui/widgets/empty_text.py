@@ -2,8 +2,10 @@
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.widgets.labels import Label
 
-class EmptyText(QtWidgets.QLabel):
+
+class EmptyText(Label):
     """Label centred over its parent; hidden while it has no text."""
 
     def __init__(self, parent: QtWidgets.QWidget):

@@ -19,6 +19,7 @@ class SceneWidget(QtWidgets.QWidget):
         super().__init__(parent)
         self.theme = theme
         self._still: Optional[QtGui.QPixmap] = None
+        self.setAttribute(QtCore.Qt.WA_OpaquePaintEvent)  # nothing behind it has to be painted
 
     def shapes(self, is_figure: bool) -> Sequence[Shape]:
         """Return the shapes for the widget's present size; ``is_figure``: for a file, not for the screen."""

@@ -4,6 +4,7 @@ from typing import Dict, List, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.panel import Panel
 
 #: Version of arrangements: increment it when docks are added or renamed, so that older arrangements are ignored.
@@ -42,7 +43,7 @@ class Docks(QtCore.QObject):
             dock = QtWidgets.QDockWidget(panel.title, window)
             dock.setObjectName("dock-" + panel.name)
             dock.setToolTip(panel.about)
-            dock.setWidget(panel)
+            dock.setWidget(Isolated(panel))
             dock.toggleViewAction().setToolTip(panel.about)
             dock.visibilityChanged.connect(panel.mark_due)
             self.docks[panel.name] = dock

@@ -20,6 +20,7 @@ from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.panels.tensor.panel import TensorPanel
 from qatviz.gui.widgets import icons
 from qatviz.gui.widgets.banner import BAD, GOOD, NOTE, WARNING, Banner
+from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import THEMES, Theme
 from qatviz.gui.window import actions as a
@@ -31,8 +32,10 @@ from qatviz.gui.window.status import StatusBar
 from qatviz.gui.window.window_actions import WindowActions
 from qatviz.presentation.event_texts import non_finite_text
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import Evaluate
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import Snapshot
 from qatviz.session.prepared import Prepared
 
 PANELS: Tuple[Type[Panel], ...] = (
@@ -77,7 +80,9 @@ class MainWindow(RunWindow):
         self.edits = Edits(self.model, self)
         self.frames = Frames(self)
         self.bridge = Bridge(self.model, self.frames, self)
-        self._is_closed = self._is_change_unseen = False
+        self._is_closed = False
+        #: The state after the last change of settings, until a snapshot of it, or of a later one, is shown.
+        self._unseen: Optional[BranchPoint] = None
         self._asks = True
         self.prepared: Optional[Prepared] = None
         self.recent = Recent(settings)
@@ -197,7 +202,7 @@ class MainWindow(RunWindow):
         self.model.happened.connect(self._on_event)
         self.edits.changed.connect(self._on_edits)
         # The preview of an edit is drawn at once, whatever else is out of date.
-        self.edits.changed.connect(lambda: self.frames.touch([self.panels["histograms"], self.panels["tensor"]]))
+        self.edits.changed.connect(self._draw_soon)
         self.theme.changed.connect(self._on_theme)
         self.edits.refused.connect(lambda text: self.banner.show_message(text, WARNING))
         self.launcher.prepared.connect(self._on_prepared)
@@ -220,10 +225,17 @@ class MainWindow(RunWindow):
     def _on_topic(self, topic: str) -> None:
         if topic in (RUN, STATE):
             self._on_state()
-        if topic in (RUN, SELECTION) or (topic == SNAPSHOT and self._is_change_unseen):
+        if topic in (RUN, SELECTION):
             self.frames.touch()
-        if topic == SNAPSHOT:
-            self._is_change_unseen = False
+        if topic == RUN:
+            self._unseen = None
+        if topic == SNAPSHOT and self._unseen is not None and _shows(self.model.snapshot, self._unseen):
+            self._unseen = None
+            self._draw_soon()
+
+    def _draw_soon(self) -> None:
+        """Draw without delay; first the panels that show levels."""
+        self.frames.touch([self.panels["histograms"], self.panels["tensor"]])
 
     def _on_state(self) -> None:
         state, enabled = self.model.state, self.named
@@ -279,7 +291,7 @@ class MainWindow(RunWindow):
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.CommandApplied) and event.changes:
-            self._is_change_unseen = True  # the user waits for the next snapshot
+            self._unseen = event.point  # the user waits for a snapshot of it
         if isinstance(event, events.Failed):
             again = ("Resume from the last checkpoint", self.handlers.resume) if self.directory else ("", None)
             self.banner.show_message(
@@ -319,7 +331,10 @@ class MainWindow(RunWindow):
     def _fill_recent(self) -> None:
         self._recent_menu.clear()
         for path in self.recent.paths():
-            self._recent_menu.addAction(path, lambda path=path: self.handlers.open_path(path))
+            action = self._recent_menu.addAction(
+                path.replace("&", "&&"), lambda path=path: self.handlers.open_path(path)
+            )
+            action.setToolTip(plain_tip(path))
         if not self.recent.paths():
             self._recent_menu.addAction("None yet").setEnabled(False)
 
@@ -373,3 +388,12 @@ class MainWindow(RunWindow):
         self.exports.close()
         event.accept()
         self.closed.emit()
+
+
+def _shows(snapshot: Optional[Snapshot], change: BranchPoint) -> bool:
+    """Return whether a snapshot is of the state after a change, or of a later one."""
+    if snapshot is None:
+        return False
+    if snapshot.branch != change.branch or snapshot.position is None or change.position is None:
+        return True  # the run was rewound since
+    return snapshot.position >= change.position

@@ -1,12 +1,14 @@
 """Status bar: state, quality, progress and speed of the run, in fields of fixed width."""
 
 import math
+from html import escape
 from typing import Dict, Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.frames import Frames
 from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.widgets.labels import Label, RichLabel
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
@@ -49,16 +51,16 @@ class StatusBar(QtWidgets.QStatusBar):
         self.setSizeGripEnabled(False)
         self.setContentsMargins(0, 0, _GAP, 0)
         self.setMinimumWidth(1)  # fields are hidden where there is no room
-        self.state = QtWidgets.QLabel()
+        self.state = RichLabel()
         self.state.setToolTip("State of the run.")
         self.addWidget(self.state)
-        self.busy = QtWidgets.QLabel()
+        self.busy = Label()
         self.busy.setToolTip("Work in the background.")
         self.addWidget(self.busy)
         self.fields: Dict[str, QtWidgets.QLabel] = {}
         self._longest: Dict[str, str] = {}
         for name, tip, _ in _FIELDS:
-            label = QtWidgets.QLabel()
+            label = Label()
             label.setToolTip(tip)
             label.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
             self.fields[name] = label
@@ -80,7 +82,7 @@ class StatusBar(QtWidgets.QStatusBar):
         state = model.state
         text = "● " + STATE_TEXTS.get(state, state)
         color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
-        self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {model.title}")
+        self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {escape(model.title)}")
         running = state == "running"
         speed = model.steps_per_second() if running else math.nan
         total = model.total_steps if model.total_steps is not None and math.isfinite(model.total_steps) else 0
@@ -94,7 +96,7 @@ class StatusBar(QtWidgets.QStatusBar):
         }
         tips = {"speed": self._speed_tip()}
         if model.evaluation is not None:
-            texts["score"], tips["score"] = _score_texts(model.evaluation)
+            texts["score"], tips["score"] = score_texts(model.evaluation)
         for name, text in texts.items():
             if self.fields[name].text() != text:
                 self.fields[name].setText(text)
@@ -151,13 +153,14 @@ def time_left_text(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min left"
 
 
-def _score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
+def score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
     """Return the newest evaluation in brief, and all its modes."""
     metric = METRICS[evaluation.metric]
     shown = {mode: metric.text(evaluation.scores.get(mode)) for mode in MODES}
     brief = " · ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in ("quantized", "float"))
     every = ", ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in MODES)
-    return brief, (
+    whole = (
         f"{metric.title[0].upper()}{metric.title[1:]} on {evaluation.num_examples:,} held-out examples at step "
         f"{evaluation.step:,}: {every}."
     )
+    return brief, "\n".join([whole, *metric.output_lines(evaluation.outputs)])

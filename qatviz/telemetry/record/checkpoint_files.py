@@ -29,6 +29,8 @@ SUFFIX = ".npz"
 _META = "__meta__"
 #: Suffix of the temporary files of version 0.1.0.
 _UNFINISHED = ".unfinished"
+#: Smallest difference between the times of two checkpoints.
+_TIME_STEP_S = 0.001
 _ALLOWED_KINDS = "biuf"
 _MAX_ITEM_BYTES = 8
 #: The header that ``numpy.lib.format`` writes (version 1.0). NumPy's own parser evaluates it as Python,
@@ -51,8 +53,9 @@ _DAMAGE: Tuple[Type[Exception], ...] = (
 class CheckpointInfo(NamedTuple):
     """Description of a checkpoint, without its arrays.
 
-    ``created`` is Unix time in seconds; ``branch`` and ``position`` are the place of the state on the branches of the
-    run. ``error`` is empty, or the reason why the file cannot be used; ``step`` is -1 then.
+    ``created`` is Unix time in seconds, which increases in the order of saving; ``branch`` and ``position`` are the
+    place of the state on the branches of the run. ``error`` is empty, or the reason why the file cannot be used;
+    ``step`` is -1 then.
     """
 
     name: str
@@ -79,6 +82,7 @@ class CheckpointFiles:
     def __init__(self, directory: Path, subdirectory: str = SUBDIRECTORY):
         self._run = directory
         self._directory = directory / subdirectory
+        self._latest: Optional[float] = None
 
     def save(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
         """Write a checkpoint, atomically replacing one of the same name.
@@ -100,7 +104,7 @@ class CheckpointFiles:
             If ``meta`` lacks a required entry, or an array's type is not allowed.
         """
         path = self._path(name)
-        meta = {"created": time.time(), **meta, "arrays": sorted(arrays)}
+        meta = {"created": self._next_time(), **meta, "arrays": sorted(arrays)}
         info = _info(name, meta, 0)
         encoded = np.frombuffer(to_json(meta).encode("utf-8"), np.uint8)
         for array_name, array in arrays.items():
@@ -118,6 +122,16 @@ class CheckpointFiles:
         except OSError as error:
             raise RecordError(f"{path}: checkpoint not written: {error.strerror or error}") from error
         return info._replace(nbytes=path.stat().st_size)
+
+    def _next_time(self) -> float:
+        """Return the present time, or if the clock was set back, one after that of all checkpoints.
+
+        Which checkpoint is the newest, and which is deleted as the oldest, depends on it.
+        """
+        if self._latest is None:
+            self._latest = max([info.created for info in self.list()], default=0.0)
+        self._latest = max(time.time(), self._latest + _TIME_STEP_S)
+        return self._latest
 
     def load(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
         """Return the validated arrays and metadata of a checkpoint.

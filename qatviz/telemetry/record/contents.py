@@ -56,6 +56,10 @@ def checked_event(event: Event, plan: Optional[QuantizationPlan]) -> Event:
     """Return an event whose changes are of settings of the network, and whose scores are complete."""
     if isinstance(event, Evaluated) and set(event.scores) != set(MODES):
         raise values.refusal("scores", ", ".join(sorted(event.scores)), f"those of {', '.join(MODES)}")
+    if isinstance(event, Evaluated) and event.outputs:
+        sizes = [len(row) for row in event.outputs]
+        if len(sizes) != len(MODES) or len(set(sizes)) != 1:
+            raise values.refusal("outputs", sizes, f"as many in each of {len(MODES)} modes")
     if plan is not None:
         for change in getattr(event, "changes", ()):
             owner, _, name = change.setting.rpartition(".")

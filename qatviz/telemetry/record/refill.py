@@ -1,6 +1,6 @@
 """Tracks and series of a run's history, and its reconstruction from the record."""
 
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record.reader import RecordReader, StepSeries
+
+if TYPE_CHECKING:  # it imports data and Keras, which names of series don't need
+    from qatviz.telemetry.record.reader import RecordReader, StepSeries
 
 #: The tracks of a run's history.
 STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
@@ -63,7 +65,7 @@ def enter_branches(history: History, tree: BranchTree, branch: int) -> None:
 
 def refill(
     history: History,
-    reader: RecordReader,
+    reader: "RecordReader",
     tree: Optional[BranchTree] = None,
     last: Optional[int] = None,
     is_wanted: Callable[[], bool] = lambda: True,
@@ -114,7 +116,7 @@ def refill(
                 append_new(history, SNAPSHOTS, snapshot.step, snapshot.values.reshape(-1), snapshot.position or 0)
 
 
-def _extend_up_to(history: History, piece: StepSeries, stop: Optional[int]) -> None:
+def _extend_up_to(history: History, piece: "StepSeries", stop: Optional[int]) -> None:
     n = len(piece.steps) if stop is None else int(np.searchsorted(piece.steps, stop, side="right"))
     if n:
         scalars = np.stack([piece.loss[:n], piece.learning_rate[:n]], axis=1)

@@ -9,6 +9,7 @@ from qatviz.gui.dialogs.export.result import ExportResult
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.exporting import Ended, Exporter
 from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.widgets.labels import Label
 
 _SIZE = QtCore.QSize(1080, 640)  # wide enough for the table of layers
 _PARTS = 1000
@@ -40,7 +41,7 @@ class ExportDialog(QtWidgets.QDialog):
         self.pages = QtWidgets.QStackedWidget()
         self.pages.addWidget(self.form)
         self.pages.addWidget(self.result)
-        self.what, self.problem = QtWidgets.QLabel(), QtWidgets.QLabel(wordWrap=True)
+        self.what, self.problem = Label(), Label(wordWrap=True)
         self.bar = QtWidgets.QProgressBar(maximum=_PARTS)
         self.bar.setAccessibleName("Progress of the export")
         self.bar.setTextVisible(False)

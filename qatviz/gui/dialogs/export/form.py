@@ -13,6 +13,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.exporting import can_save_checkpoint
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import SETTINGS, STATE
+from qatviz.gui.widgets.labels import Label
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.request import ExportRequest
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
@@ -62,7 +63,7 @@ class ExportForm(QtWidgets.QWidget):
     def _setup_ui(self) -> None:
         theme = self._context.theme
         self.formats = FormatList(self._launcher.export_formats(), theme)
-        self.about = QtWidgets.QLabel(wordWrap=True)
+        self.about = Label(wordWrap=True)
         self.limits = LimitsView(theme)
         self.pages = QtWidgets.QStackedWidget()
         self.pages.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Maximum)
@@ -82,10 +83,10 @@ class ExportForm(QtWidgets.QWidget):
         form = QtWidgets.QFormLayout()
         form.setFieldGrowthPolicy(QtWidgets.QFormLayout.AllNonFixedFieldsGrow)
         for text, field in (("&State", self.state_field), ("&File", self.path_field), ("&Examples", self.examples)):
-            label = QtWidgets.QLabel(text)
+            label = Label(text)
             label.setBuddy(field)
             form.addRow(label, field)
-        self.title = QtWidgets.QLabel()
+        self.title = Label()
         font = QtGui.QFont(self.title.font())
         font.setBold(True)
         self.title.setFont(font)

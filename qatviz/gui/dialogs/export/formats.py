@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import OptionChange, Refusal, Remedy, SettingChange, alternatives_text, change_text, remedy_text
 from qatviz.gui.widgets.controls.check_box import CheckBox
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.tables import style_selection
 from qatviz.gui.widgets.theme import Theme
 
@@ -83,7 +84,7 @@ class LimitsView(QtWidgets.QWidget):
         self._can_change: bool = False
         #: Changes that the links of the text apply, in order.
         self._changes: List[Change] = []
-        self.verdict = QtWidgets.QLabel(wordWrap=True)
+        self.verdict = Label(wordWrap=True)
         self.change_all = QtWidgets.QPushButton("Change all")
         self.change_all.setToolTip("Apply the first change proposed for each reason. Changes of settings can be undone")
         self.change_all.setAutoDefault(False)
@@ -192,7 +193,7 @@ class OptionsForm(QtWidgets.QWidget):
                 widget.setCurrentText(str(remembered or ""))  # no effect if there is no such item
                 widget.setAccessibleName(option.label)
                 widget.currentTextChanged.connect(self._on_changed)
-                label = QtWidgets.QLabel(option.label)
+                label = Label(option.label)
                 label.setBuddy(widget)
                 label.setToolTip(option.help)
                 rows.addRow(label, widget)

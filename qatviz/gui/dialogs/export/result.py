@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.export.tables import RecordView
 from qatviz.gui.model.exporting import Ended
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import ACCURACY, METRICS
 from qatviz.number_format import bytes_text, count, share_text
@@ -23,7 +24,7 @@ class ExportResult(QtWidgets.QWidget):
         self._theme, self._text, self._color = theme, "", "good"
         self._path = ""
         self.heading, self.location, self.facts, self.faults, self.notes = labels = [
-            QtWidgets.QLabel(wordWrap=True) for _ in range(5)
+            Label(wordWrap=True) for _ in range(5)
         ]
         for label in labels:
             label.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse | QtCore.Qt.TextSelectableByKeyboard)

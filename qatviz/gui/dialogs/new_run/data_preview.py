@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.labels import Label, RichLabel, plain_tip
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.class_counts import TEST, TRAIN, class_count_shapes
@@ -96,7 +97,7 @@ class SampleGrid(QtWidgets.QWidget):
         if event.type() == QtCore.QEvent.ToolTip and self._info is not None:
             for (spot, below), caption in zip(self._places(), self._info.captions):
                 if spot.united(below).contains(event.pos()):
-                    QtWidgets.QToolTip.showText(event.globalPos(), caption, self)
+                    QtWidgets.QToolTip.showText(event.globalPos(), plain_tip(caption), self)
                     return True
             QtWidgets.QToolTip.hideText()
             return True
@@ -139,11 +140,10 @@ class DataPreview(QtWidgets.QWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
-        self.about = QtWidgets.QLabel(wordWrap=True)
-        self.about.setTextFormat(QtCore.Qt.PlainText)
+        self.about = Label(wordWrap=True)
         self.grid = SampleGrid(theme)
         self.plot = ClassCounts(theme)
-        self.key = QtWidgets.QLabel()
+        self.key = RichLabel()
         self.empty = EmptyText(self.grid)
         sides = QtWidgets.QHBoxLayout()
         sides.addWidget(self.grid, 3)
@@ -162,8 +162,8 @@ class DataPreview(QtWidgets.QWidget):
         """Show the data, or ``empty_text`` if there is none."""
         self.grid.show_info(info)
         self.empty.show_text(empty_text if info is None else "")
-        for part in (self.plot, self.key):
-            part.setVisible(info is not None)
+        self.plot.setVisible(info is not None)
+        self.key.setVisible(info is not None)
         if info is None:
             self.about.clear()
             return

@@ -11,11 +11,13 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.new_run import BATCH_SIZE, LABELS, LEARNING_RATE, QUANT_DELAY, SEED, STEPS
 from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.gui.widgets.labels import Label
 from qatviz.metric import CLASSIFICATION, REGRESSION, TASKS
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
-from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings, Setting
+from qatviz.setting_declaration import Setting
+from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
 _OPTIMIZER = START_SETTINGS["optimizer"]
@@ -88,7 +90,7 @@ class NewRunForm(QtWidgets.QWidget):
         line = self.preset.sizeHint().height()
         self._labels = {}
         for row, (name, field) in enumerate(self.fields.items()):
-            label = QtWidgets.QLabel(LABELS[name])
+            label = Label(LABELS[name])
             label.setBuddy(field)
             label.setMinimumHeight(line)
             grid.addWidget(label, row, 0, QtCore.Qt.AlignTop)

@@ -4,6 +4,7 @@ from typing import Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.widgets.labels import Label
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.number_format import shape_text
@@ -21,8 +22,7 @@ class NetworkPreview(QtWidgets.QWidget):
         super().__init__(parent)
         self._network: Optional[Network] = None
         self._shown: Optional[Tuple[str, Tuple[str, ...], bool]] = None
-        self.about = QtWidgets.QLabel(wordWrap=True)
-        self.about.setTextFormat(QtCore.Qt.PlainText)
+        self.about = Label(wordWrap=True)
         self.table = QtWidgets.QTreeWidget(rootIsDecorated=False, uniformRowHeights=True)
         self.table.setAccessibleName("Layers of the network")
         self.table.setHeaderLabels(_COLUMNS)
@@ -42,10 +42,9 @@ class NetworkPreview(QtWidgets.QWidget):
         self.table.header().setSectionResizeMode(0, QtWidgets.QHeaderView.Stretch)
         self.table.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
         self.table.setVerticalScrollMode(QtWidgets.QTreeWidget.ScrollPerPixel)
-        self.total = QtWidgets.QLabel(wordWrap=True)
+        self.total = Label(wordWrap=True)
         self.total.setToolTip("MACs: multiply-accumulate operations for one example")
-        self.notes = QtWidgets.QLabel(wordWrap=True)
-        self.notes.setTextFormat(QtCore.Qt.PlainText)
+        self.notes = Label(wordWrap=True)
         self.notes.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
         rows = QtWidgets.QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)

@@ -6,6 +6,7 @@ from PyQt5 import QtCore, QtGui
 from PyQt5.QtCore import Qt
 
 from qatviz.gui.panels.events.text import ALL, is_error, is_listed, mark_of, tooltip
+from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol.timeline import LoggedEvent
@@ -114,7 +115,7 @@ class EventsModel(QtCore.QAbstractTableModel):
         if role == Qt.TextAlignmentRole:
             return _ALIGN[column]
         if role == Qt.ToolTipRole:
-            return tooltip(logged.event, logged.survives)
+            return plain_tip(tooltip(logged.event, logged.survives))
         if role == Qt.AccessibleTextRole and column == MARK:
             return logged.event.kind + ("" if logged.survives else ", abandoned")
         return None

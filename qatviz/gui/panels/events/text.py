@@ -88,6 +88,7 @@ def details(event: events.Event) -> str:
     if isinstance(event, events.Evaluated):
         metric = METRICS[event.metric]
         lines = [f"{MODE_NAMES[mode]}: {metric.text(event.scores[mode], 2)}" for mode in _MODES if mode in event.scores]
+        lines += metric.output_lines(event.outputs)
         return "\n".join([*lines, f"on {event.num_examples:,} examples, in {event.seconds:.1f} s"])
     return ""
 

@@ -6,6 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS, PlotKind
 from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.scene_painter import small_font
 
 #: Time constants of smoothing to choose from, training steps; 0 for none.
@@ -30,7 +31,7 @@ class EvolutionBar(QtWidgets.QWidget):
         self.plots: Dict[str, QtWidgets.QToolButton] = {
             kind.key: _toggle(kind.button, kind.about, kind.key in shown) for kind in KINDS
         }
-        self.note = QtWidgets.QLabel()
+        self.note = Label()
         self.view = QtWidgets.QToolButton(text="View", popupMode=QtWidgets.QToolButton.InstantPopup)
         self.view.setToolTip("Tensors, time axis, and the effect of dragging.")
         self.view.setFocusPolicy(QtCore.Qt.StrongFocus)
@@ -123,7 +124,7 @@ class Smoothing(QtWidgets.QWidget):
         self.slider.setFixedWidth(64)
         self.slider.setAccessibleName("Smoothing of the loss")
         self.slider.setValue(min(max(settings.value(_SMOOTHING_KEY, 0, int), 0), len(SMOOTHED_STEPS) - 1))
-        self.text = QtWidgets.QLabel()
+        self.text = Label()
         self.setToolTip(
             "Draw the loss as an exponential moving average with this time constant in steps; the loss of each step is "
             "drawn faintly behind it."

@@ -6,6 +6,7 @@ import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.evolution.time_axis import left_margin, ruler_height
+from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.chart import (
@@ -232,7 +233,7 @@ class Canvas(SceneWidget):
     def event(self, event: QtCore.QEvent) -> bool:
         if event.type() == QtCore.QEvent.ToolTip and self.tip_of is not None:
             text = self.tip_of(self.x_at(event.pos().x()), abs(self.x_at(CLICK_PIXELS) - self.x_at(0)))
-            QtWidgets.QToolTip.showText(event.globalPos(), text, self)
+            QtWidgets.QToolTip.showText(event.globalPos(), plain_tip(text), self)
             return True
         return super().event(event)
 

@@ -46,6 +46,7 @@ class Legend(MarkedLine):
         self._rects: List[QtCore.QRect] = []
         self._current = 0
         self.set_title(title, about)
+        self.setAttribute(QtCore.Qt.WA_OpaquePaintEvent)  # nothing behind it has to be painted
         self.setFocusPolicy(QtCore.Qt.TabFocus)
         self.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Fixed)
 

@@ -2,6 +2,8 @@
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.widgets.labels import plain_tip
+
 
 class MarkedLine(QtWidgets.QWidget):
     """Widget with a tooltip for each of its parts; it is repainted when it gets or loses the focus."""
@@ -12,7 +14,7 @@ class MarkedLine(QtWidgets.QWidget):
 
     def event(self, event: QtCore.QEvent) -> bool:
         if event.type() == QtCore.QEvent.ToolTip:
-            QtWidgets.QToolTip.showText(event.globalPos(), self.tip_at(event.pos()), self)
+            QtWidgets.QToolTip.showText(event.globalPos(), plain_tip(self.tip_at(event.pos())), self)
             return True
         return super().event(event)
 

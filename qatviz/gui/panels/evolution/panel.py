@@ -200,7 +200,7 @@ class EvolutionPanel(Panel):
         return ""
 
     def _visible_plots(self) -> Iterable[EvolutionPlot]:
-        return (plot for plot in self.plots.values() if not plot.isHidden() and not plot.visibleRegion().isEmpty())
+        return (plot for plot in self.plots.values() if plot.is_in_view())
 
     def _forget_run(self) -> None:
         self._history: Optional[History] = None

@@ -1,7 +1,7 @@
 """Plot of the evolution panel: heading, and the visible parts of the curves, read from the history."""
 
 import time
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -150,6 +150,12 @@ class EvolutionPlot(QtWidgets.QWidget):
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         self.canvas.alone = bool(self.property(IS_FIGURE))  # a separate figure needs an axis
         super().paintEvent(event)
+
+    def is_in_view(self) -> bool:
+        """Return whether a part of the plot is within the panel."""
+        # The plot's own region is empty: its opaque children cover it.
+        parts: Sequence[QtWidgets.QWidget] = (self.canvas, self.legend)
+        return any(not part.visibleRegion().isEmpty() for part in parts)
 
     def forget(self) -> None:
         """Drop all curves, because another run is shown."""

@@ -6,6 +6,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.histograms.grid import FIT, LARGE, MEDIUM, SMALL
 from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.histogram import LEGEND, PENDING, SAMPLE_SIZE, LegendEntry, sample
@@ -92,7 +93,7 @@ class HistogramsBar(QtWidgets.QWidget):
         self._samples = {entry.key: LegendSample(theme, entry) for entry in LEGEND}
         for sample_ in self._samples.values():
             layout.addWidget(sample_)
-        self._age = QtWidgets.QLabel()
+        self._age = Label()
         self._age.setToolTip("There are no newer histograms yet: the machine is busy, or their interval is long.")
         layout.addWidget(self._age)
         self.show_age("")

@@ -43,6 +43,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         super().__init__(parent)
         self.theme, self._source = theme, source
         self._names: List[str] = []
+        self._index: Dict[str, int] = {}
         self._tiles: Dict[str, Tile] = {}
         self._selected: Tuple[str, ...] = ()
         self.current: str = ""
@@ -54,6 +55,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self.setFocusPolicy(Qt.StrongFocus)
         self.setAccessibleName("Histograms")
         self.viewport().setMouseTracking(True)
+        self.viewport().setAttribute(Qt.WA_OpaquePaintEvent)  # nothing behind it has to be painted
         self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
         self.menu = FigureMenu(self)
         self.apply_theme()
@@ -73,6 +75,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         names = list(names)
         if names != self._names:
             self._names = names
+            self._index = {name: index for index, name in enumerate(names)}
             self._tiles = {name: self._tiles.get(name, Tile()) for name in names}
             self._hover = None
             self._arrange()
@@ -118,7 +121,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
 
     def rect_of(self, name: str) -> QtCore.QRect:
         """Return the rectangle of a tile in the viewport."""
-        x, y = self._grid.place(self._names.index(name))
+        x, y = self._grid.place(self._index[name])
         return QtCore.QRect(x, y - self.verticalScrollBar().value(), self._grid.width, self._grid.height)
 
     # As a figure

@@ -4,6 +4,7 @@ from typing import Optional
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.network.plan import QuantizedTensor
@@ -34,7 +35,7 @@ class LevelsHint(QtWidgets.QFrame):
         self._tensor, self._bits = "", 0
         self._changed, self._is_applied = "", False
         self.setObjectName("hint")
-        self.text = QtWidgets.QLabel(_QUESTION.format(8), wordWrap=True)
+        self.text = Label(_QUESTION.format(8), wordWrap=True)
         self.text.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self.button = QtWidgets.QPushButton(_SHOW)
         self.close_button = QtWidgets.QToolButton(text="✕", autoRaise=True, toolTip="Don't show this again")

@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.analysis.distribution import Distribution, distribution, extent, to_log2
 from qatviz.gui.model.frames import Effort
-from qatviz.gui.model.ghost import ghost_of
+from qatviz.gui.model.ghost import ghost_of, has_ghosts
 from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SETTINGS, SNAPSHOT, STATE, VALUES
 from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
 from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
@@ -59,6 +59,7 @@ class HistogramsPanel(Panel):
         self._snapshot: Optional[Snapshot] = None
         self._serial: int = 0
         self._pending_serial: int = 0
+        self._has_ghosts = False
         self._ranges: Dict[str, Tuple[float, float]] = {}
         self._tops: Dict[str, float] = {}
         self._common: Dict[str, Tuple[float, float]] = {}
@@ -108,6 +109,8 @@ class HistogramsPanel(Panel):
         self._update_hint()
         if plan is None or snapshot is None or not names:
             return
+        self._has_ghosts = has_ghosts(self.model, self.edits)
+        self.bar.show_pending(self._has_ghosts)
         self._update_serials()
         self._common = self._common_ranges(plan, snapshot, names) if self.bar.options.common else {}
         if not self._draw(plan):
@@ -190,16 +193,17 @@ class HistogramsPanel(Panel):
         waiting.
         """
         effort, has_painted = Effort(), False
-        edited = {name for name, _ in self.edits.pending}
+        names = self.canvas.visible_names()
+        edited = {name for name in names if self._has_ghosts and ghost_of(self.model, self.edits, name) is not None}
 
         def rank(name: str) -> Tuple[int, int]:
             group = 2 if name not in edited else int(name != self.model.current)
             return group, self.canvas.tile(name).drawn
 
-        for name in sorted(self.canvas.visible_names(), key=rank):
+        for name in sorted(names, key=rank):
             tensor, tile = plan.tensor(name), self.canvas.tile(name)
             key = (self._serial, self.model.settings_of(name), self.bar.options, self._common.get(tensor.kind))
-            pending = (self._pending_serial, id(self.model.values.get(name))) if self.edits.pending else None
+            pending = (self._pending_serial, id(self.model.values.get(name))) if self._has_ghosts else None
             if tile.key == (key, pending):
                 continue
             if has_painted and effort.seconds > BUDGET_S:
@@ -232,7 +236,7 @@ class HistogramsPanel(Panel):
         return content, self._view(plan, snapshot, tensor, shown)
 
     def _pending(self, name: str) -> Optional[Pending]:
-        ghost = ghost_of(self.model, self.edits, name) if self.edits.pending else None
+        ghost = ghost_of(self.model, self.edits, name) if self._has_ghosts else None
         if ghost is None:
             return None
         badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
@@ -281,7 +285,6 @@ class HistogramsPanel(Panel):
 
     def _on_edits(self) -> None:
         self._pending_serial += 1
-        self.bar.show_pending(bool(self.edits.pending))
         self.mark_due()
 
     def _on_picked(self, names: Tuple[str, ...], current: str) -> None:

@@ -14,6 +14,7 @@ from qatviz.gui.panels.layers.rows import Totals
 from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.panels.layers.view import LayersView
 from qatviz.gui.widgets.empty_text import EmptyText
+from qatviz.gui.widgets.labels import RichLabel
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan
@@ -70,7 +71,7 @@ class LayersPanel(Panel):
         self.columns.setPopupMode(QtWidgets.QToolButton.InstantPopup)
         self.columns.setMenu(self.view.columns_menu)
         self.empty = EmptyText(self.view.viewport())
-        self.summary = QtWidgets.QLabel(textFormat=Qt.RichText, wordWrap=True)
+        self.summary = RichLabel(wordWrap=True)
         self.summary.setToolTip("Weights only; activations are computed for every input and not stored.")
         self.figure_name = self.view.figure_name
         self._plan: Optional[QuantizationPlan] = None

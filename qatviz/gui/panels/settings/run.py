@@ -14,6 +14,7 @@ from qatviz.gui.widgets.controls.kind_section import Heading
 from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
 from qatviz.gui.widgets.empty_text import EmptyText
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import METRICS
@@ -58,7 +59,7 @@ class RunSettingsPanel(Panel):
         self.evaluate.setToolTip("Evaluate on held-out data: float, weights only, activations only, quantized")
         self.checkpoint = QtWidgets.QPushButton("Checkpoint")
         self.checkpoint.setToolTip("Save the state of the run, to restore it or fork from it later")
-        self.result = QtWidgets.QLabel()
+        self.result = Label()
         self.result.setWordWrap(True)
         self.refusal = RefusalLine(self.context)
         self._soon = QtCore.QTimer(self, singleShot=True, interval=0)

@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.what_if import WhatIf
+from qatviz.gui.widgets.labels import Label, RichLabel
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import change_words
 
@@ -37,15 +38,15 @@ class WhatIfBar(QtWidgets.QWidget):
         self.update_from()
 
     def _setup_ui(self) -> None:
-        self.note = QtWidgets.QLabel(wordWrap=True)
+        self.note = Label(wordWrap=True)
         self.evaluate = QtWidgets.QPushButton("Evaluate these settings", toolTip=_TIP)
         self.discard = QtWidgets.QPushButton("Discard")
         self.progress = QtWidgets.QProgressBar(maximum=1000)
         self.cancel = QtWidgets.QPushButton("Cancel")
-        self.result = QtWidgets.QLabel(textFormat=QtCore.Qt.RichText)
+        self.result = RichLabel()
         self.result.setAccessibleName("Evaluation of these settings")
         self.result.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
-        self.message = QtWidgets.QLabel(wordWrap=True)
+        self.message = Label(wordWrap=True)
 
     def _layout(self) -> None:
         grid = QtWidgets.QGridLayout(self)

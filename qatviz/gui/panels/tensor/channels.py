@@ -7,9 +7,9 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.gui.panels.tensor.words import signed, span
+from qatviz.gui.panels.tensor.words import span
 from qatviz.gui.widgets.theme import Theme
-from qatviz.number_format import percent_text
+from qatviz.number_format import percent_text, signed
 from qatviz.presentation.axes import Area
 from qatviz.presentation.axis_range import Range, steady_extent
 from qatviz.presentation.figure_caption import LegendItem

@@ -7,10 +7,9 @@ from PyQt5 import QtWidgets
 
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.gui.panels.tensor.words import signed
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
-from qatviz.number_format import percent_text
+from qatviz.number_format import percent_text, signed
 from qatviz.presentation.axes import Area
 from qatviz.presentation.figure_caption import LegendItem
 from qatviz.presentation.scene import Metrics, Shape

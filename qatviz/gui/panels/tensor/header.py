@@ -1,5 +1,6 @@
 """Header of the Tensor panel: the tensor, its settings and measures, in effect and pending."""
 
+from dataclasses import replace
 from html import escape
 from typing import Optional, Sequence, Tuple
 
@@ -16,6 +17,8 @@ from qatviz.gui.panels.tensor.words import (
     measured,
     pending_texts,
 )
+from qatviz.gui.widgets.isolated import Isolated
+from qatviz.gui.widgets.labels import RichLabel
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor
@@ -52,9 +55,13 @@ class Header(QtWidgets.QWidget):
         self.chooser.setMinimumContentsLength(14)
         self.chooser.setMinimumWidth(_MIN_CHOOSER)  # in a narrow panel, names are cut in the list's field only
         self.chooser.setMaxVisibleItems(30)
-        self.about = QtWidgets.QLabel(wordWrap=True)
+        font = self.chooser.font()
+        font.setBold(True)
+        self.chooser.setFont(font)
+        self.about = RichLabel(wordWrap=True)
         self.about.setTextFormat(QtCore.Qt.RichText)
-        self.step = QtWidgets.QLabel()
+        self.about.setFont(_smaller(self.about.font()))
+        self.step = RichLabel()
         self.step.setTextFormat(QtCore.Qt.RichText)
         self.step.setToolTip("The shown training step. Move the cursor in “Over time” to go back to an earlier one.")
         self.step.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
@@ -70,8 +77,9 @@ class Header(QtWidgets.QWidget):
         self.cells = {key: _CellLabels(MEASURES[key], theme) for key in SHOWN}
         top = QtWidgets.QHBoxLayout()
         top.addWidget(self.chooser)
-        for widget, stretch in ((self.step, 1), (self.all_channels, 0), (self.back, 0), (self.log, 0)):
+        for widget, stretch in ((Isolated(self.step), 1), (self.all_channels, 0), (self.back, 0), (self.log, 0)):
             top.addWidget(widget, stretch)
+        self._places = [Isolated(self.cells[key]) for key in SHOWN]
         self._grid = QtWidgets.QGridLayout()
         self._grid.setHorizontalSpacing(10)
         self._grid.setVerticalSpacing(2)
@@ -109,8 +117,9 @@ class Header(QtWidgets.QWidget):
         """Show ``view``."""
         ghost = view.ghost
         about = self._about(view)
-        self.about.setText(about)
-        self.about.setToolTip(about)
+        if about != self.about.text():
+            self.about.setText(about)
+            self.about.setToolTip(about)
         self._show_step(view)
         texts = measured(view)
         pending = {} if ghost is None else pending_texts(ghost)
@@ -132,9 +141,10 @@ class Header(QtWidgets.QWidget):
             part = f"<span style='color:{colors.accent}'><b>{describe_channel(view.channel)}</b></span> · "
         if ghost is None:
             return part + describe_now(view)
-        now = view.settings if view.is_active else None
+        now = view.measured_with if view.is_active else None
+        measured_view = replace(view, settings=view.measured_with)
         return (
-            f"{'' if view.channel is None else part}{describe_now(view)} <span style='color:{colors.ghost}'>→ "
+            f"{'' if view.channel is None else part}{describe_now(measured_view)} <span style='color:{colors.ghost}'>→ "
             f"{describe(ghost.settings, view.tensor.kind, ghost.active, now)}</span>"
         )
 
@@ -143,9 +153,9 @@ class Header(QtWidgets.QWidget):
         self.all_channels.setVisible(view.channel is not None)
         text = f"step {view.snapshot.step:,}{'' if view.is_live else ' · past'}"
         if view.ghost is not None:
+            word = "applied" if view.ghost.settings == view.settings else "pending"
             text += (
-                " <span "
-                f"style='color:{self._theme.colors.ghost}'>pending{' ≈' if view.ghost.approximate else ''}</span>"
+                f" <span style='color:{self._theme.colors.ghost}'>{word}{' ≈' if view.ghost.approximate else ''}</span>"
             )
         self.step.setText(text)
 
@@ -163,8 +173,8 @@ class Header(QtWidgets.QWidget):
         self.about.setFixedHeight(min(height, _MAX_LINES * metrics.lineSpacing()) + 2)
         if columns != self._columns:
             self._columns = columns
-            for place, key in enumerate(SHOWN):
-                self._grid.addWidget(self.cells[key], place // columns, place % columns)
+            for place, cell in enumerate(self._places):
+                self._grid.addWidget(cell, place // columns, place % columns)
             for column in range(8):
                 self._grid.setColumnStretch(column, 1 if column < columns else 0)
 
@@ -177,7 +187,7 @@ class _CellLabels(QtWidgets.QWidget):
         self.setToolTip(measure.help + _PENDING)
         self._theme = theme
         self._label = escape(measure.label)
-        self._name, self.value = QtWidgets.QLabel(self._label), QtWidgets.QLabel("–")
+        self._name, self.value = RichLabel(self._label), RichLabel("–")
         self._name.setTextFormat(QtCore.Qt.RichText)
         self.value.setTextFormat(QtCore.Qt.RichText)
         self.setAccessibleName(measure.label)

@@ -8,10 +8,10 @@ from PyQt5 import QtWidgets
 from qatviz.analysis.distribution import Distribution, distribution
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.gui.panels.tensor.words import signed, span
+from qatviz.gui.panels.tensor.words import span
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
-from qatviz.number_format import percent_text, sampled
+from qatviz.number_format import percent_text, sampled, signed
 from qatviz.presentation.axes import Area
 from qatviz.presentation.figure_caption import LegendItem
 from qatviz.presentation.histogram import (

@@ -21,6 +21,8 @@ from qatviz.gui.panels.tensor.verdict import VerdictLine
 from qatviz.gui.panels.tensor.view import TensorView, channel_view, view_of
 from qatviz.gui.panels.tensor.words import describe_now
 from qatviz.gui.widgets.empty_text import EmptyText
+from qatviz.gui.widgets.isolated import Isolated
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import InspectTensor
@@ -384,12 +386,13 @@ class _Page(QtWidgets.QWidget):
         super().__init__()
         self.label, self.about, self._make = label, about, make
         self._plot: Optional[TensorPlot] = None
-        self.caption = QtWidgets.QLabel(wordWrap=True)
+        self.caption = Label(wordWrap=True)
         self.caption.setToolTip(about)
         self.caption.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self._line = QtWidgets.QHBoxLayout()
         self._line.setContentsMargins(8, 3, 8, 0)
-        self._line.addWidget(self.caption, 1)
+        self._room = Isolated(self.caption)
+        self._line.addWidget(self._room, 1)
         self._legend: Optional[QtWidgets.QLabel] = None
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -414,13 +417,13 @@ class _Page(QtWidgets.QWidget):
         # The height does not depend on the text, so that the plot below does not move.
         metrics = self.caption.fontMetrics()
         lines = 1 + metrics.horizontalAdvance(LONGEST_CAPTION) // max(self.width() - 16, 1)
-        self.caption.setFixedHeight(min(lines, MAX_LINES) * metrics.lineSpacing() + 2)
+        self._room.setFixedHeight(min(lines, MAX_LINES) * metrics.lineSpacing() + 2)
 
     def add_legend(self, plot: TimePlot) -> None:
         """Show the colours of the heat map beside the caption."""
         if self._legend is None:
-            least, most = [QtWidgets.QLabel(end) for end in plot.legend_ends]
-            self._legend = QtWidgets.QLabel()
+            least, most = [Label(end) for end in plot.legend_ends]
+            self._legend = Label()
             self._legend.setToolTip("Fraction of the values in a bin; colours are logarithmic.")
             for part in (least, self._legend, most):
                 self._line.addWidget(part)

@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.axes import TICK_PX, Area, CountScale, axis_titles, bottom_axis, plot_area, top_without_tower
@@ -90,7 +91,7 @@ class TensorPlot(SceneWidget):
         self._pressed: Optional[QtCore.QPoint] = None
         self._crosshair: Optional[int] = None
         self.forget_ranges()
-        self._readout = QtWidgets.QLabel(self)
+        self._readout = Label(self)
         self._readout.setAttribute(QtCore.Qt.WA_TransparentForMouseEvents)
         self._readout.hide()
         self._empty = EmptyText(self)

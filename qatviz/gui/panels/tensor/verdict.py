@@ -11,6 +11,8 @@ from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import fresh_values
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.panels.tensor.view import TensorView
+from qatviz.gui.widgets.isolated import Isolated
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
@@ -36,7 +38,7 @@ class VerdictLine(QtWidgets.QWidget):
         self._found: Optional[Offer] = None
         self._timer = QtCore.QTimer(self, interval=_TRIAL_INTERVAL_MS)
         self._timer.timeout.connect(self._advance)
-        self.symbol, self.text = QtWidgets.QLabel(), QtWidgets.QLabel(wordWrap=True)
+        self.symbol, self.text = Label(LEVEL_SYMBOLS[NO_LEVEL]), Label(wordWrap=True)
         self.text.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
         self.text.setAccessibleName("Verdict")
         self.text.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
@@ -57,7 +59,8 @@ class VerdictLine(QtWidgets.QWidget):
         layout.setContentsMargins(8, 0, 8, 4)
         layout.setVerticalSpacing(2)
         layout.addWidget(self.symbol, 0, 0)
-        layout.addWidget(self.text, 0, 1)
+        self._room = Isolated(self.text)
+        layout.addWidget(self._room, 0, 1)
         layout.addWidget(self.button, 1, 1, QtCore.Qt.AlignLeft)
         layout.setColumnStretch(1, 1)
 
@@ -69,12 +72,14 @@ class VerdictLine(QtWidgets.QWidget):
     def draw(self, view: TensorView) -> None:
         """Show the verdict on a tensor, and begin to compute what would help where something is wrong."""
         judged = self._judge(view)
-        self._level = judged.level
-        self.symbol.setText(LEVEL_SYMBOLS[judged.level])
         text = judged.text if view.channel is None else f"All channels together: {judged.text}"
-        self.text.setText(text)
-        self.text.setToolTip(text)
-        self.apply_theme()
+        if judged.level != self._level:
+            self._level = judged.level
+            self.symbol.setText(LEVEL_SYMBOLS[judged.level])
+            self.apply_theme()
+        if text != self.text.text():
+            self.text.setText(text)
+            self.text.setToolTip(text)
         book, name = self._model.book, view.tensor.name
         can_change = view.is_live and view.ghost is None and self._model.run is not None and not self._model.ended
         if book is None or not can_change or judged.level < WARNING:
@@ -102,7 +107,7 @@ class VerdictLine(QtWidgets.QWidget):
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.text.setFixedHeight(_LINES * self.text.fontMetrics().lineSpacing() + 2)
+        self._room.setFixedHeight(_LINES * self.text.fontMetrics().lineSpacing() + 2)
 
     def hideEvent(self, event: QtGui.QHideEvent) -> None:
         super().hideEvent(event)

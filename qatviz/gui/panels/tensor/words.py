@@ -9,7 +9,7 @@ from qatviz.gui.model.ghost import Ghost
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
-from qatviz.number_format import shape_text, si
+from qatviz.number_format import shape_text, si, signed
 from qatviz.settings import QuantizerSettings
 
 #: Space at which lines don't break, so that they break between settings only.
@@ -66,8 +66,3 @@ def pending_texts(ghost: Ghost) -> Dict[str, Tuple[str, float]]:
 def span(low: float, high: float) -> str:
     """Return the text of a range in few characters."""
     return f"{signed(low)} … {signed(high)}"
-
-
-def signed(value: float) -> str:
-    """Return :func:`qatviz.number_format.si` with a real minus sign."""
-    return si(value).replace("-", "−") if value < 0 else si(value)

@@ -8,6 +8,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.run_model import RUN
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
+from qatviz.gui.widgets.labels import Label
 from qatviz.protocol import events
 
 _MODES = {
@@ -107,7 +108,7 @@ class EditBar(QtWidgets.QWidget):
         self._settings.setValue("quantization/mode", mode)
 
 
-class RefusalLine(QtWidgets.QLabel):
+class RefusalLine(Label):
     """Line with the reason why the last change was rejected; hidden once a change succeeds."""
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):

@@ -8,7 +8,7 @@ from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.number_box import MIXED, NumberBox
 from qatviz.gui.widgets.controls.value_slider import ValueSlider
 from qatviz.gui.widgets.controls.values import notches
-from qatviz.settings import Setting
+from qatviz.setting_declaration import Setting
 
 
 class Editor(QtWidgets.QWidget):

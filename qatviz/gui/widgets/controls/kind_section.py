@@ -9,6 +9,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.widgets.controls.relevance import no_effect_reason
 from qatviz.gui.widgets.controls.setting_control import SettingControl
 from qatviz.gui.widgets.controls.values import default_of
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.settings_book import training_only
 from qatviz.settings import EXTREMES, QUANTIZER_SETTINGS, QuantizerSettings, RunSettings
@@ -87,7 +88,7 @@ class Heading(QtWidgets.QWidget):
     def __init__(self, title: str, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
-        self._title, self._detail = QtWidgets.QLabel(title), ElidedLabel()
+        self._title, self._detail = Label(title), ElidedLabel()
         self._line = QtWidgets.QFrame(frameShape=QtWidgets.QFrame.HLine, frameShadow=QtWidgets.QFrame.Plain)
         self._detail.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
         grid = QtWidgets.QGridLayout(self)
@@ -117,7 +118,7 @@ class Heading(QtWidgets.QWidget):
             label.setPalette(palette)
 
 
-class ElidedLabel(QtWidgets.QLabel):
+class ElidedLabel(Label):
     """One-line label that elides its text in the middle instead of widening its parent."""
 
     def minimumSizeHint(self) -> QtCore.QSize:

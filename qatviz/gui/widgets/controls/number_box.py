@@ -8,7 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.errors import SettingError
 from qatviz.gui.widgets.controls.holdable import Holdable
 from qatviz.gui.widgets.controls.values import bounds, incremented
-from qatviz.settings import Setting
+from qatviz.setting_declaration import Setting
 
 MIXED = "mixed"
 #: A whole number with separators of thousands.

@@ -2,7 +2,7 @@
 
 from typing import Dict, Sequence, Tuple
 
-from qatviz.settings import FROZEN, MOVING_AVERAGE, PERCENTILE, QuantizerSettings, RunSettings
+from qatviz.settings import FROZEN, HISTOGRAM_METHODS, MOVING_AVERAGE, PERCENTILE, QuantizerSettings, RunSettings
 
 #: Settings that each optimizer uses, besides the learning rate.
 OPTIMIZER_SETTINGS: Dict[str, Tuple[str, ...]] = {
@@ -22,6 +22,6 @@ def no_effect_reason(name: str, wanted: Sequence[QuantizerSettings], run: RunSet
         return "Used only with the range method Percentile."
     if name == "ema_decay" and all(s.range_method == FROZEN for s in wanted):
         return "The range is frozen, so no average is updated."
-    if name == "ema_decay" and not any(s.range_method == MOVING_AVERAGE for s in wanted):
-        return "Used only with the range method Moving average."
+    if name == "ema_decay" and not any(s.range_method in (MOVING_AVERAGE, *HISTOGRAM_METHODS) for s in wanted):
+        return "Used only with the range methods Moving average, Percentile, MSE and KL."
     return ""

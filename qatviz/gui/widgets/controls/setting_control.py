@@ -8,8 +8,9 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.widgets.controls.editors import SwitchEditor, editor_for
 from qatviz.gui.widgets.controls.state_mark import StateMark, explain_state
 from qatviz.gui.widgets.controls.values import default_of, notches
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
-from qatviz.settings import Setting
+from qatviz.setting_declaration import Setting
 
 #: Maximum number of different values in a tooltip.
 NAMED = 8
@@ -45,7 +46,7 @@ class SettingControl(QtWidgets.QWidget):
         self._state: Tuple[bool, Optional[int]] = (False, None)
         self._reason = ""
         self._roomy_width = 0
-        self.label = QtWidgets.QLabel("" if setting.type is bool else setting.label)
+        self.label = Label("" if setting.type is bool else setting.label)
         self.editor = editor_for(setting, kind)
         self.mark = StateMark(theme)
         self._layout()

@@ -4,12 +4,13 @@ from typing import Optional, Tuple
 
 from PyQt5 import QtGui, QtWidgets
 
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 
 PENDING = "● pending"
 
 
-class StateMark(QtWidgets.QLabel):
+class StateMark(Label):
     """Label of constant width: ``● pending``, or ``step 1,204``, the training step at which the value took effect.
 
     In compact form (:meth:`set_compact`) it is a dot or a check mark; the control's tooltip has the rest.

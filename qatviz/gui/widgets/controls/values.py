@@ -7,7 +7,8 @@ from the upper bound: 0.9, 0.95, 0.98, 0.99.
 import math
 from typing import Any, List, Tuple
 
-from qatviz.settings import QUANTIZER_SETTINGS, Setting, quantizer_settings
+from qatviz.setting_declaration import Setting
+from qatviz.settings import QUANTIZER_SETTINGS, quantizer_settings
 
 #: Maximum number of values of an integer that gets a slider beside the box.
 MAX_NOTCHES = 32

@@ -50,5 +50,6 @@ def warn(parent: QtWidgets.QWidget, message: str) -> None:
     box = QtWidgets.QMessageBox(
         QtWidgets.QMessageBox.Warning, "Not saved", message, QtWidgets.QMessageBox.Ok, parent.window()
     )
+    box.setTextFormat(QtCore.Qt.PlainText)  # a path is not markup
     box.setAttribute(QtCore.Qt.WA_DeleteOnClose)
     box.open()

@@ -15,11 +15,14 @@ from qatviz.gui.widgets.figures.colors import in_colors, theme_of
 from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
 from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.presentation.figure_caption import Caption, Strips, caption_strips
+from qatviz.safe_text import escaped
 
 #: Resolution stored in the file, which sets the size on paper: 96 pixels per inch, in pixels per metre.
 _DOTS_PER_METRE = 96 / 0.0254
 #: Maximum width and height of a picture: one of this size needs 1 GB (Qt's image formats allow 32767).
 MAX_PIXELS = 16384
+#: First characters of a formula in a spreadsheet, where it may run programs.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FigureError(QatvizError):
@@ -118,13 +121,14 @@ def save_svg(
     """
     with _drawn(widget, size, style) as (size, draw):
         text = svg_text(widget, draw, size, style.caption().title if style.caption else title_of(widget))
-    write_whole(path, text.encode("utf-8"))
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
 def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
     """Save columns of numbers or texts as CSV (RFC 4180, UTF-8) with a header row.
 
-    Numbers are written with enough digits to read them back exactly. Shorter columns end in empty fields.
+    Numbers are written with enough digits to read them back exactly. Shorter columns end in empty fields. A text that
+    a spreadsheet would take for a formula follows an apostrophe; control characters are escaped.
 
     Parameters
     ----------
@@ -144,7 +148,7 @@ def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
     writer = csv.writer(text)
     writer.writerow(table)
     writer.writerows(itertools.zip_longest(*columns, fillvalue=""))
-    write_whole(path, text.getvalue().encode("utf-8"))
+    write_whole(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def write_whole(path: AnyPath, content: bytes) -> None:
@@ -239,4 +243,11 @@ def _texts(path: AnyPath, name: str, values: Any) -> List[str]:
         raise FigureError(f"{path}: column {name!r} has {array.ndim} dimensions, expected 1")
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         return [str(value) for value in array]  # the shortest text that is read back as the same float32
-    return [repr(value) if isinstance(value, float) else str(value) for value in array.tolist()]
+    return [_cell(value) for value in array.tolist()]
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, str):
+        return repr(value) if isinstance(value, float) else str(value)
+    text = escaped(value)
+    return "'" + text if text.startswith(_FORMULA) else text

@@ -6,6 +6,7 @@ from typing import Callable, Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import QatvizError
+from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import LIGHT
 
 PNG, SVG = "png", "svg"
@@ -142,7 +143,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.caption_box.setToolTip(
             "Title with tensor, run and step above the figure, and the meaning of colours below"
         )
-        self.result_label = QtWidgets.QLabel()
+        self.result_label = Label()
         self.result_label.setWordWrap(True)
         self.result_label.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
         self.buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Save | QtWidgets.QDialogButtonBox.Cancel)
@@ -158,7 +159,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         file_row.addWidget(self.path_edit, 1)
         file_row.addWidget(self.browse_button)
         size_row.addWidget(self.width_box)
-        size_row.addWidget(QtWidgets.QLabel("×"))
+        size_row.addWidget(Label("×"))
         size_row.addWidget(self.height_box)
         size_row.addStretch(1)
         form = QtWidgets.QFormLayout(self)

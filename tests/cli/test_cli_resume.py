@@ -138,7 +138,7 @@ def test_a_checkpoint_of_a_discarded_branch_is_not_used(script):
     assert (moment.name, replay) == ("kept", ())
 
 
-def test_a_checkpoint_of_a_discarded_branch_is_not_used_even_without_its_event(script):
+def test_a_checkpoint_of_a_discarded_branch_without_event_is_not_used(script):
     """The process ended between writing the file and the event."""
     script.train(10)
     kept = script.save("kept")
@@ -165,7 +165,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script):
     assert len(script.notices) == 1 and script.notices[0].is_warning and "auto-20" in script.notices[0].text
 
 
-def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_is_used(script):
+def test_a_nonfinite_checkpoint_is_named_and_the_one_before_is_used(script):
     script.train(10)
     script.save("good")
     script.train(10)
@@ -213,9 +213,9 @@ ACTIONS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(ACTIONS)
-def test_a_resumed_run_has_the_settings_it_had(tmp_path_factory, actions):
-    """Whatever happened before: the checkpoint's settings with the changes made again are what they were at the end,
-    and the record, set back, tells the checkpoint's settings."""
+def test_a_resumed_run_has_its_last_settings(tmp_path_factory, actions):
+    """For any history: the checkpoint's settings with the changes applied again equal the last settings, and the
+    rewound record has the checkpoint's."""
     script = Script(tmp_path_factory.mktemp("script") / "run")
     moments = []
     with script.record:

@@ -1,4 +1,4 @@
-"""Exports from the window as they are: the command line in a process of its own, on a real run."""
+"""Exports from the window without stand-ins: the command line in a separate process, on a real run."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def directory(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_path, qtbot):
+def test_a_recorded_run_is_exported_by_a_click(directory, context, app, tmp_path, qtbot):
     launcher = AppLauncher()
     prepared = open_recorded(directory)
     context.model.set_run(prepared.run, prepared.network, prepared.book, prepared.title)
@@ -102,7 +102,7 @@ def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_p
 
 
 @pytest.mark.parametrize("form", list(AppLauncher().export_formats()), ids=lambda form: form.name)
-def test_what_the_window_calls_is_what_the_command_line_takes(form, directory):
+def test_the_window_passes_valid_command_line_arguments(form, directory):
     checkpoint = next(info.name for info in AppLauncher().checkpoints(directory) if info.name.startswith("final"))
     switched = {option.name: option.choices[-1] if option.choices else True for option in form.options}
     for options, examples in ((form.with_defaults(), None), (switched, 20)):
@@ -136,7 +136,7 @@ def save(tmp_path):
         yield save_number
 
 
-def test_a_checkpoint_that_may_go_is_kept_by_a_name_of_its_own(tmp_path, save):
+def test_an_automatic_checkpoint_is_kept_under_another_name(tmp_path, save):
     folder = tmp_path / SUBDIRECTORY
     name = "before-00000500-3"
     save(name, SaveKind.BEFORE_CHANGE, 1)
@@ -155,7 +155,7 @@ def test_a_checkpoint_that_may_go_is_kept_by_a_name_of_its_own(tmp_path, save):
     assert len(list(folder.iterdir())) == 5
 
 
-def test_where_links_can_not_be_made_the_checkpoint_is_copied(tmp_path, save, monkeypatch):
+def test_a_checkpoint_is_copied_where_links_are_impossible(tmp_path, save, monkeypatch):
     save("auto-00000500", SaveKind.AUTOMATIC, 1)
 
     def refuse(*_):
@@ -189,7 +189,7 @@ def test_the_settings_of_a_checkpoint_are_read(directory):
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, "input"])
-def test_followed_work_ends_where_it_is_asked_to(ending):
+def test_followed_work_ends_on_signals_and_closed_input(ending):
     process = subprocess.Popen(
         [sys.executable, "-c", FOLLOWED],
         env=ENVIRON,

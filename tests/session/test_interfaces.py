@@ -91,7 +91,7 @@ def test_requests_with_a_keras_model_are_equal(form):
     )
 
 
-def test_changes_and_quantizer_settings_are_equal_from_command_line_and_api():
+def test_command_line_and_api_have_equal_changes_and_quantizer_settings():
     expected = NewRunRequest(
         weights={"num_bits": 4, "per_channel": True},
         activations={"range_method": "frozen"},
