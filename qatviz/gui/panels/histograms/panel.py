@@ -109,8 +109,7 @@ class HistogramsPanel(Panel):
         self._update_hint()
         if plan is None or snapshot is None or not names:
             return
-        self._has_ghosts = has_ghosts(self.model, self.edits)
-        self.bar.show_pending(self._has_ghosts)
+        self._update_ghosts()
         self._update_serials()
         self._common = self._common_ranges(plan, snapshot, names) if self.bar.options.common else {}
         if not self._draw(plan):
@@ -165,6 +164,10 @@ class HistogramsPanel(Panel):
             kind = self.bar.options.kind
             return "No tensor is selected." if kind == BOTH else f"The selection has no {kind}."
         return ""
+
+    def _update_ghosts(self) -> None:
+        self._has_ghosts = has_ghosts(self.model, self.edits)
+        self.bar.show_pending(self._has_ghosts)
 
     def _update_serials(self) -> None:
         if self.model.plan is not self._plan:
@@ -285,6 +288,7 @@ class HistogramsPanel(Panel):
 
     def _on_edits(self) -> None:
         self._pending_serial += 1
+        self._update_ghosts()
         self.mark_due()
 
     def _on_picked(self, names: Tuple[str, ...], current: str) -> None:
