@@ -430,7 +430,7 @@ def test_a_figure_is_light_by_default_and_the_window_keeps_its_colours(framed):
     assert framed.plot.styleSheet() == "" and framed.plot.palette() == framed.palette()
 
 
-def test_the_dialog_saves_a_light_figure_with_a_title_unless_told_otherwise(framed, context, app, tmp_path):
+def test_the_dialog_saves_a_light_figure_with_a_title_by_default(framed, context, app, tmp_path):
     context.settings.setValue("figures/directory", str(tmp_path))
     for choose, texts, color in ((False, True, LIGHT), (True, False, DARK)):
         framed.plot.menu.save_picture()
@@ -474,7 +474,7 @@ def brightness(image):
     return np.median(pixels.reshape(image.height(), -1)[:, : image.width()])
 
 
-def test_each_figure_of_the_window_can_be_light_and_has_a_title_with_run_and_step(staged_window, app):
+def test_each_figure_can_be_light_and_has_a_title_with_run_and_step(staged_window, app):
     window, _run, _advance = staged_window
     window.theme.use(DARK)
     for name in window.docks.docks:

@@ -9,6 +9,7 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.scope import SCOPES
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
+from qatviz.gui.widgets.labels import Label
 
 _KEY = "quantization/scope"
 #: Minimum width of the list in characters: a corner of the menu bar gets no more than it asks for.
@@ -22,7 +23,7 @@ class ScopeField(QtWidgets.QWidget):
         super().__init__(parent)
         self._scope, self._settings = context.edits.scope, context.settings
         self._scope.choose(self._settings.value(_KEY, "", str))
-        self.box, label = QtWidgets.QComboBox(), QtWidgets.QLabel("A&pply to")
+        self.box, label = QtWidgets.QComboBox(), Label("A&pply to")
         self.box.setAccessibleName("Apply to")
         for part in (label, self.box):
             part.setToolTip("Tensors that changes of settings apply to: controls, menus and keys (+, −) alike.")

@@ -55,12 +55,7 @@ class Header(QtWidgets.QWidget):
         self.chooser.setMinimumContentsLength(14)
         self.chooser.setMinimumWidth(_MIN_CHOOSER)  # in a narrow panel, names are cut in the list's field only
         self.chooser.setMaxVisibleItems(30)
-        font = self.chooser.font()
-        font.setBold(True)
-        self.chooser.setFont(font)
         self.about = RichLabel(wordWrap=True)
-        self.about.setTextFormat(QtCore.Qt.RichText)
-        self.about.setFont(_smaller(self.about.font()))
         self.step = RichLabel()
         self.step.setTextFormat(QtCore.Qt.RichText)
         self.step.setToolTip("The shown training step. Move the cursor in “Over time” to go back to an earlier one.")
@@ -142,9 +137,9 @@ class Header(QtWidgets.QWidget):
         if ghost is None:
             return part + describe_now(view)
         now = view.measured_with if view.is_active else None
-        measured_view = replace(view, settings=view.measured_with)
+        settings = describe_now(replace(view, settings=view.measured_with))
         return (
-            f"{'' if view.channel is None else part}{describe_now(measured_view)} <span style='color:{colors.ghost}'>→ "
+            f"{'' if view.channel is None else part}{settings} <span style='color:{colors.ghost}'>→ "
             f"{describe(ghost.settings, view.tensor.kind, ghost.active, now)}</span>"
         )
 

@@ -72,11 +72,11 @@ class VerdictLine(QtWidgets.QWidget):
     def draw(self, view: TensorView) -> None:
         """Show the verdict on a tensor, and begin to compute what would help where something is wrong."""
         judged = self._judge(view)
-        text = judged.text if view.channel is None else f"All channels together: {judged.text}"
         if judged.level != self._level:
             self._level = judged.level
             self.symbol.setText(LEVEL_SYMBOLS[judged.level])
             self.apply_theme()
+        text = judged.text if view.channel is None else f"All channels together: {judged.text}"
         if text != self.text.text():
             self.text.setText(text)
             self.text.setToolTip(text)

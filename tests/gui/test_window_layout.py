@@ -1,0 +1,166 @@
+"""The layout of the window: docks, their proportions, and larger text."""
+
+import pytest
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from window_stage import draw
+
+
+def test_layout_is_remembered_and_can_be_reset(open_window, app):
+    window = open_window()
+    window.docks.docks["events"].close()
+    window.docks.docks["network"].setFloating(True)
+    window.close()
+    again = open_window()
+    assert again.docks.docks["events"].isHidden() and again.docks.docks["network"].isFloating()
+    again.named["reset_layout"].trigger()
+    app.processEvents()
+    assert not again.docks.docks["events"].isHidden() and not again.docks.docks["network"].isFloating()
+
+
+def test_the_scope_of_changes_is_remembered(open_window):
+    box = open_window().menuBar().cornerWidget().box
+    box.setCurrentIndex(box.findData("activations"))
+    box.activated.emit(box.currentIndex())
+    again = open_window()
+    assert again.menuBar().cornerWidget().box.currentData() == again.edits.scope.kind == "activations"
+
+
+def test_docks_keep_their_proportions_through_the_smallest_window(window, app):
+    """The minimum sizes of panels in a small window change no proportions in a larger one."""
+    names = ("quantization", "histograms", "tensor", "evolution")
+    window.resize(1280, 800)
+    window.show()
+    for _ in range(3):
+        app.processEvents()
+    before = {name: window.docks.docks[name].size() for name in names}
+    for size in ((900, 600), (1280, 800), (1900, 1000), (900, 600), (1000, 700), (1280, 800)):
+        window.resize(*size)
+        window.docks.open("events" if size[0] == 900 else "evolution")  # another tab needs more room
+        for _ in range(3):
+            app.processEvents()
+    for name in names:
+        size = window.docks.docks[name].size()
+        assert abs(size.width() - before[name].width()) <= 4, name
+        assert abs(size.height() - before[name].height()) <= 4, name
+
+
+@pytest.mark.parametrize("points, width, height", [(9, 900, 600), (14, 1280, 800), (18, 1280, 800)])
+def test_no_panel_is_cut_or_covers_another(staged_window, app, points, width, height):
+    window, _run, _advance = staged_window
+    window.theme.set_font_points(points)
+    window.panels["tensor"]._on_channel_picked(1)  # which adds a button to its header
+    window.resize(width, height)
+    for shown in (("quantization", "histograms", "evolution"), ("run_settings", "network", "events"), ("layers",)):
+        for name in shown:
+            window.docks.open(name)
+        draw(window, app)
+        docks = [dock for dock in window.docks.docks.values() if window.docks._is_in_front(dock)]
+        assert len(docks) == 4 and (window.width(), window.height()) == (width, height)
+        for dock in docks:
+            assert window.rect().contains(dock.geometry()), dock.objectName()
+            assert dock.rect().contains(dock.widget().geometry()), dock.objectName()
+            for other in docks:
+                assert dock is other or not dock.geometry().intersects(other.geometry())
+    window.theme.set_font_points(0)
+
+
+def test_a_separator_that_is_dragged_sets_the_proportions(window, app):
+    docks = window.docks.docks
+    window.resize(1280, 800)
+    window.show()
+    for _ in range(3):
+        app.processEvents()
+    left, middle = docks["quantization"].geometry(), docks["histograms"].geometry()
+    at = QtCore.QPoint((left.right() + middle.left()) // 2, left.center().y())
+    QtTest.QTest.mousePress(window, QtCore.Qt.LeftButton, pos=at)
+    move = QtGui.QMouseEvent(
+        QtCore.QEvent.MouseMove,
+        QtCore.QPointF(at + QtCore.QPoint(80, 0)),
+        QtCore.Qt.NoButton,
+        QtCore.Qt.LeftButton,
+        QtCore.Qt.NoModifier,
+    )
+    app.sendEvent(window, move)
+    for _ in range(3):
+        app.processEvents()
+    QtTest.QTest.qWait(50)  # Qt moves separators with a timer
+    QtTest.QTest.mouseRelease(window, QtCore.Qt.LeftButton, pos=at + QtCore.QPoint(80, 0))
+    for _ in range(3):
+        app.processEvents()
+    wide = docks["quantization"].width()
+    assert wide >= left.width() + 60
+    for size in ((1900, 1000), (1280, 800)):
+        window.resize(*size)
+        for _ in range(3):
+            app.processEvents()
+        assert docks["quantization"].width() == pytest.approx(wide * size[0] / 1280, abs=6)
+
+
+def test_a_growing_window_enlarges_all_docks_equally(window, app):
+    names = ("quantization", "histograms", "tensor", "evolution")
+    window.show()
+    app.processEvents()
+    before = {name: window.docks.docks[name].size() for name in names}
+    width, height = window.width(), window.height()
+    window.resize(width * 3 // 2, height * 3 // 2)
+    app.processEvents()
+    app.processEvents()
+    for name in names:
+        dock = window.docks.docks[name]
+        assert dock.width() == pytest.approx(1.5 * before[name].width(), rel=0.05), name
+        assert dock.height() == pytest.approx(1.5 * before[name].height(), rel=0.1), name
+
+
+def test_a_window_that_shrinks_again_restores_the_sizes_of_docks(window, app):
+    names = ("quantization", "histograms", "tensor", "evolution")
+    app.processEvents()
+    before, size = [window.docks.docks[name].size() for name in names], window.size()
+    window.resize(1920, 1080)
+    app.processEvents()
+    app.processEvents()
+    window.resize(size)
+    app.processEvents()
+    app.processEvents()
+    for name, size in zip(names, before):
+        difference = window.docks.docks[name].size() - size
+        assert abs(difference.width()) <= 1 and abs(difference.height()) <= 1, name  # rounding
+
+
+@pytest.mark.parametrize("scale", [1.5, 2.0])
+@pytest.mark.parametrize("width", [900, 1280, 1920])
+def test_larger_text_does_not_garble_the_status_bar(staged_window, app, scale, width):
+    window, _, _ = staged_window
+    window.theme.set_font_points(int(window.font().pointSize() * scale))
+    window.resize(width, 800)
+    app.processEvents()
+    bar = window.statusBar()
+    bar.refresh()
+    app.processEvents()
+    shown = [label for label in (bar.state, *bar.fields.values()) if label.isVisible() and label.text()]
+    assert window.width() == width and len(shown) > 1
+    for label in shown:
+        assert label.height() >= label.fontMetrics().height(), label.text()
+        if label is not bar.state:
+            assert label.width() >= label.fontMetrics().horizontalAdvance(label.text()), label.text()
+    places = sorted((label.x(), label.x() + label.width()) for label in shown)
+    assert all(right <= left for (_, right), (left, _) in zip(places, places[1:])) and places[-1][1] <= bar.width()
+    window.theme.set_font_points(0)
+
+
+def test_larger_text_is_larger_everywhere(staged_window, app):
+    window, _, _ = staged_window
+    for name in window.docks.docks:
+        window.docks.open(name)
+        draw(window, app)
+    kinds = (QtWidgets.QLabel, QtWidgets.QAbstractButton, QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox)
+    shown = [widget for kind in kinds for widget in window.findChildren(kind)]
+    before = [widget.font().pointSizeF() for widget in shown]
+    plot = next(iter(window.panels["evolution"].plots.values()))
+    height = plot.minimumHeight()
+    window.theme.set_font_points(18)
+    draw(window, app)
+    factor = 1.6  # small text is smaller by a constant
+    for widget, points in zip(shown, before):
+        assert widget.font().pointSizeF() >= factor * points, (widget, widget.accessibleName(), points)
+    assert plot.minimumHeight() >= 1.4 * height
+    window.theme.set_font_points(0)
