@@ -12,6 +12,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz import __version__
 from qatviz.app.launching import PREPARING, READING, AppLauncher
+from qatviz.gui.model.user_settings import UserSettings
 from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.prepared import Prepared
@@ -49,10 +50,10 @@ class Application:
     def __init__(self, settings: Optional[QtCore.QSettings] = None):
         keep_tensorflow_quiet()
         self.app = make_application()
-        self.settings = settings or QtCore.QSettings()
+        self.settings = settings or UserSettings()
         name = self.settings.value("window/theme", SYSTEM)
         self.theme = Theme(name if name in THEMES else SYSTEM)
-        self.theme.font_points = int(self.settings.value("window/font_points", 0))
+        self.theme.font_points = self.settings.value("window/font_points", 0, int)
         self.theme.apply()
         self.windows: List[MainWindow] = []
         self._opened: List[MainWindow] = []

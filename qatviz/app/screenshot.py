@@ -9,6 +9,7 @@ from PyQt5 import QtCore
 
 from qatviz.app.main import Application
 from qatviz.errors import QatvizError
+from qatviz.gui.model.user_settings import UserSettings
 from qatviz.gui.widgets.figures.figure import save_png
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.request import OpenRequest, RunRequest
@@ -29,7 +30,7 @@ def draw_screenshot(
     """
     with tempfile.TemporaryDirectory() as folder:
         # The user's own settings of the window are neither used nor changed.
-        settings = QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
+        settings = UserSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
         settings.setValue("window/theme", theme)
         application = Application(settings)
         window = application.open_window()

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.fields import ComboBox
+from qatviz.gui.model.user_settings import remembered_paths
 from qatviz.gui.widgets.labels import plain_tip
 
 _MAX_RECENT = 8
@@ -94,8 +95,7 @@ class PathField(QtWidgets.QWidget):
 
     def recent(self) -> List[str]:
         """Return the paths of earlier runs, the newest first."""
-        value = self._settings.value(self._key + "_recent", [])
-        return [value] if isinstance(value, str) else list(value or [])
+        return remembered_paths(self._settings, self._key + "_recent")
 
     def remember(self, path: str) -> None:
         """Add ``path`` to the recent ones."""

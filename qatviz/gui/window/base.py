@@ -8,6 +8,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.model.user_settings import remembered_paths
 from qatviz.gui.widgets.banner import BAD, Banner
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import Theme
@@ -30,8 +31,7 @@ class Recent:
 
     def paths(self) -> List[str]:
         """Return the paths, the newest first."""
-        value = self._settings.value(_RECENT, [])
-        return [value] if isinstance(value, str) else list(value or [])
+        return remembered_paths(self._settings, _RECENT)
 
 
 class RunWindow(QtWidgets.QMainWindow):

@@ -82,10 +82,10 @@ class Docks(QtCore.QObject):
     def restore(self, settings: QtCore.QSettings) -> bool:
         """Restore the remembered arrangement; return False if there is none for these docks."""
         geometry, state = settings.value(_KEY_GEOMETRY), settings.value(_KEY_STATE)
-        if geometry is not None:
+        if isinstance(geometry, QtCore.QByteArray):
             self._window.restoreGeometry(geometry)
         self._soon.start()
-        return state is not None and self._window.restoreState(state, LAYOUT_VERSION)
+        return isinstance(state, QtCore.QByteArray) and self._window.restoreState(state, LAYOUT_VERSION)
 
     def remember(self, settings: QtCore.QSettings) -> None:
         """Remember the present arrangement."""

@@ -23,6 +23,8 @@ _KEY = "layers/columns"
 _FIXED = ("verdict", "name")
 #: Padding of a cell and room for the sort arrow, px.
 _EXTRA_WIDTH = 16
+#: Largest width of a column that is restored, px.
+_WIDEST = 4000
 
 
 class LayersView(Table):
@@ -235,12 +237,11 @@ class LayersView(Table):
     def _restore(self) -> None:
         self._arranging = True
         try:
-            kept = json.loads(self.context.settings.value(_KEY, "{}"))
-        except ValueError:
-            kept = {}  # written by another version
-        hidden = kept.get("hidden", [column.key for column in COLUMNS if not column.by_default])
+            kept = _parsed(self.context.settings.value(_KEY, "{}"))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            kept = _parsed("{}")  # edited, or written by another version
+        hidden, order, self._widths, (key, descending) = kept
         header = self.horizontalHeader()
-        order = [key for key in kept.get("order", KEYS) if key in INDEX]
         for place, key in enumerate(order + [key for key in KEYS if key not in order]):
             header.moveSection(header.visualIndex(INDEX[key]), place)
         for column in COLUMNS:
@@ -248,8 +249,6 @@ class LayersView(Table):
             self.setColumnHidden(INDEX[column.key], is_hidden)
             if column.key in self.column_actions:
                 self.column_actions[column.key].setChecked(not is_hidden)
-        self._widths = {key: int(width) for key, width in kept.get("widths", {}).items() if key in INDEX}
-        key, descending = kept.get("sort", ("", False))
         if key in INDEX:
             self.sortByColumn(INDEX[key], Qt.DescendingOrder if descending else Qt.AscendingOrder)
         self._arranging = False
@@ -295,3 +294,13 @@ class LayersView(Table):
         super().changeEvent(event)
         if event.type() == QtCore.QEvent.FontChange and hasattr(self, "frozen"):
             self.apply_theme()
+
+
+def _parsed(text: str) -> Tuple[List[str], List[str], Dict[str, int], Tuple[str, bool]]:
+    """Return the remembered hidden columns, order, widths and sorting; another exception for another form."""
+    kept = json.loads(text)
+    hidden = list(kept.get("hidden", [column.key for column in COLUMNS if not column.by_default]))
+    order = list(dict.fromkeys(key for key in kept.get("order", KEYS) if key in INDEX))
+    widths = {key: min(max(int(width), 0), _WIDEST) for key, width in kept.get("widths", {}).items() if key in INDEX}
+    key, descending = kept.get("sort", ("", False))
+    return hidden, order, widths, (str(key), bool(descending))

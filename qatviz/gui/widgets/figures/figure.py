@@ -6,6 +6,7 @@ from typing import Callable
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import QatvizError
+from qatviz.gui.model.user_settings import UserSettings
 from qatviz.gui.widgets.figures.ask_file import ask_for_file, warn
 from qatviz.gui.widgets.figures.colors import context_of
 from qatviz.gui.widgets.figures.files import (
@@ -134,7 +135,7 @@ class FigureMenu(QtWidgets.QMenu):
 def figure_settings(figure: QtWidgets.QWidget) -> QtCore.QSettings:
     """Return the settings in the ``context`` of the figure or of its nearest parent that has one, else the default."""
     context = context_of(figure)
-    return QtCore.QSettings() if context is None else context.settings
+    return UserSettings() if context is None else context.settings
 
 
 def caption_of(figure: QtWidgets.QWidget) -> Caption:
