@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
 
 import numpy as np
@@ -284,8 +285,9 @@ def monkey(d):
     answer = QtCore.QTimer(window, interval=50)  # menus and dialogs wait for the user
     answer.timeout.connect(close_popups)
     answer.start()
-    done = 0
-    while done < int(os.environ["QATVIZ_MONKEY_ACTIONS"]):
+    done, most, minutes = 0, int(os.environ["QATVIZ_MONKEY_ACTIONS"]), float(os.environ["QATVIZ_MONKEY_MINUTES"])
+    end = time.monotonic() + 60 * minutes
+    while done < most or time.monotonic() < end:
         for _ in range(20):
             act(d, random, names)
             done += 1
