@@ -9,6 +9,7 @@ from qt_use import press
 
 from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
+from qatviz.gui.widgets.figures.svg import draw_widget
 from qatviz.gui.widgets.theme import LIGHT
 from qatviz.measures import MEASURES
 from qatviz.presentation.palette import series_role
@@ -340,7 +341,7 @@ def test_a_plot_drawn_alone_has_an_axis_and_in_the_panel_has_none(context, panel
     seen = []
     paint = plot.canvas._paint
     plot.canvas._paint = lambda *arguments: (seen.append(plot.canvas.plot_rect.height()), paint(*arguments))
-    QtWidgets.QWidget.render(plot, painter, QtCore.QPoint())
+    draw_widget(plot, painter)
     painter.end()
     assert seen[0] < height - 10 and len(seen) == 1
     plot.canvas.changed()

@@ -240,7 +240,7 @@ class LayersView(Table):
             kept = _parsed(self.context.settings.value(_KEY, "{}"))
         except (ValueError, TypeError, AttributeError, RecursionError):
             kept = _parsed("{}")  # edited, or written by another version
-        hidden, order, self._widths, (key, descending) = kept
+        hidden, order, self._widths, (sorted_by, descending) = kept
         header = self.horizontalHeader()
         for place, key in enumerate(order + [key for key in KEYS if key not in order]):
             header.moveSection(header.visualIndex(INDEX[key]), place)
@@ -249,8 +249,8 @@ class LayersView(Table):
             self.setColumnHidden(INDEX[column.key], is_hidden)
             if column.key in self.column_actions:
                 self.column_actions[column.key].setChecked(not is_hidden)
-        if key in INDEX:
-            self.sortByColumn(INDEX[key], Qt.DescendingOrder if descending else Qt.AscendingOrder)
+        if sorted_by in INDEX:
+            self.sortByColumn(INDEX[sorted_by], Qt.DescendingOrder if descending else Qt.AscendingOrder)
         self._arranging = False
 
     def _save(self, *_: Any) -> None:
