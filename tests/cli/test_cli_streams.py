@@ -78,7 +78,8 @@ def test_the_end_of_the_terminal_stops_a_run_cleanly_unless_ignored(tmp_path, ig
         stdout=subprocess.PIPE,
         stderr=own,
         universal_newlines=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # tests may run under nohup
+        # Tests may run under nohup; the test itself has no other threads.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
     )
     os.close(own)
     wait_for_step(process, tmp_path / "run", 10)
