@@ -30,6 +30,14 @@ OPTIONS = [
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
 
+@pytest.fixture
+def hangup():
+    """Let child processes begin with SIGHUP as from a terminal; under nohup, they would ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def start(*arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "qatviz", *map(str, arguments)],
@@ -139,7 +147,7 @@ def test_a_closed_pipe_causes_no_traceback():
 @posix
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_closes_the_window_and_keeps_the_run(tmp_path, monkeypatch, number):
+def test_a_signal_closes_the_window_and_keeps_the_run(tmp_path, monkeypatch, hangup, number):
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     data = write_data(tmp_path / "small.npz")
