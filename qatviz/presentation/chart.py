@@ -182,11 +182,16 @@ class Frame(NamedTuple):
         """Return pixels from the top, clipped to ``_OUTSIDE`` beyond the plot."""
         low, high = self.y_range
         pixels = self.bottom - (values - low) * ((self.bottom - self.top) / (high - low))
-        return np.clip(pixels, self.top - _OUTSIDE, self.bottom + _OUTSIDE)
+        return _limited(pixels, self.top - _OUTSIDE, self.bottom + _OUTSIDE)
 
     @property
     def rect(self) -> Tuple[float, float, float, float]:
         return self.left, self.top, self.right, self.bottom
+
+
+def _limited(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return ``np.clip`` of ``values``, which takes eight times as long for short arrays."""
+    return np.minimum(np.maximum(values, low), high)
 
 
 # Ranges
@@ -275,7 +280,7 @@ def grid(frame: Frame, log: bool, metrics: Metrics, height: float, has_values: b
     ticks = y_ticks(frame.y_range, log, frame.bottom - frame.top, metrics) if has_values else []
     y = frame.y(np.array([at for at, _ in ticks], np.float64))
     x = frame.x(np.array([at for at, _ in x_ticks(frame.x_range, frame.right - frame.left, metrics)], np.float64))
-    tops = np.clip(y - metrics.height / 2, 0.0, height - metrics.height)
+    tops = _limited(y - metrics.height / 2, 0.0, height - metrics.height)
     return [
         segments(frame.left, y, frame.right, y, _GRID),
         segments(x, frame.top, x, frame.bottom, _GRID),
@@ -349,11 +354,11 @@ def _line(frame: Frame, curve: Curve, part: slice) -> Line:
 
 
 def _band(frame: Frame, curve: Curve, part: slice, low: np.ndarray, high: np.ndarray) -> Optional[Band]:
-    top, bottom = (np.clip(frame.y(end[part]), frame.top, frame.bottom) for end in (high, low))
+    top, bottom = (_limited(frame.y(end[part]), frame.top, frame.bottom) for end in (high, low))
     with np.errstate(invalid="ignore"):
         if not (bottom - top > _MIN_BAND).any():
             return None
-    x = np.clip(frame.x(curve.x[part]), frame.left - 1, frame.right + 1)
+    x = _limited(frame.x(curve.x[part]), frame.left - 1, frame.right + 1)
     return Band(x, top, bottom, Fill(curve.stroke.role, BAND_OPACITY * curve.stroke.opacity))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Tup
 
 from qatviz.errors import RunStateError, SettingError
 from qatviz.export.progress import Progress
-from qatviz.metric import METRICS, MODES, Metric
+from qatviz.metric import METRICS, Metric
 from qatviz.presets import PRESETS
 from qatviz.protocol.events import Change, Evaluated
 from qatviz.protocol.run_spec import RunSpec
@@ -18,7 +18,7 @@ from qatviz.session.changes import CHANGES, TimedChange, check_change
 from qatviz.session.checkpoints import recorded_state
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.request import EvaluationRequest, check_choice
-from qatviz.telemetry.outcome import finite, read_outcome
+from qatviz.telemetry.outcome import finite_scores, read_outcome, scores_by_output
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.training.handle import Run
 
@@ -105,16 +105,17 @@ class SettingsEvaluation(NamedTuple):
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
         recorded = self.recorded
-        by_output = {mode: [finite(score) for score in row] for mode, row in zip(MODES, self.outputs)}
         return {
             "checkpoint": self.checkpoint,
             "step": self.step,
             "metric": self.metric.name,
-            self.metric.name: _finite(self.scores),
-            **({self.metric.name + "_by_output": by_output} if by_output else {}),
+            self.metric.name: finite_scores(self.scores),
+            **scores_by_output(self.metric, self.outputs),
             "num_examples": self.num_examples,
             "changes": [asdict(change) for change in self.changes],
-            "recorded": None if recorded is None else {"step": recorded["step"], self.metric.name: _finite(recorded)},
+            "recorded": None
+            if recorded is None
+            else {"step": recorded["step"], self.metric.name: finite_scores(recorded)},
         }
 
 
@@ -200,7 +201,3 @@ def evaluator_of(run: RunHandle, directory: str, notify: Notify = ignore) -> Eva
     if not directory:
         raise RunStateError("this run has failed and is not recorded: it has no state to evaluate")
     return Evaluator(recorded_state(directory, notify=notify)[1])
-
-
-def _finite(scores: Dict[str, Any]) -> Dict[str, Optional[float]]:
-    return {mode: finite(scores.get(mode)) for mode in MODES}

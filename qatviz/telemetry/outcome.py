@@ -1,7 +1,7 @@
 """Result of a run, accumulated from its events and telemetry, live or from its record."""
 
 import math
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from qatviz.metric import ACCURACY, MODES, Metric
 from qatviz.protocol import events
@@ -143,12 +143,6 @@ class Outcome:
             rows.append(row)
         return rows
 
-    def _by_output(self) -> Dict[str, Any]:
-        """Return the metric by mode and output where a regression has several."""
-        rows = zip(MODES, self.outputs)
-        by_mode = {mode: [finite(score) for score in row] for mode, row in rows}
-        return {self.metric.name + "_by_output": by_mode} if by_mode else {}
-
     def to_dict(self) -> Dict[str, Any]:
         """Return the result in a JSON-able form; numbers that are not finite become None."""
         evaluation = self.evaluations[-1] if self.evaluations else {}
@@ -158,9 +152,9 @@ class Outcome:
             "steps_per_second": self.step / self.seconds if self.seconds > 0 else None,
             "loss": finite(self.loss),
             "metric": self.metric.name,
-            self.metric.name: {mode: finite(evaluation.get(mode)) for mode in MODES},
+            self.metric.name: finite_scores(evaluation),
             self.metric.name + "_step": evaluation.get("step"),
-            **self._by_output(),
+            **scores_by_output(self.metric, self.outputs),
             "ending": self.ending,
             "events": self.changes,
             "tensors": self.tensors(),
@@ -193,6 +187,17 @@ def read_outcome(reader: RecordReader) -> Outcome:
 def finite(value: Optional[float]) -> Optional[float]:
     """Return ``value`` as a float without negative zero; None if it is not finite."""
     return float(value) + 0.0 if value is not None and math.isfinite(value) else None  # -0.0 + 0.0 is 0.0
+
+
+def finite_scores(scores: Mapping[str, Any]) -> Dict[str, Optional[float]]:
+    """Return the score of each mode; None if it is missing or not finite."""
+    return {mode: finite(scores.get(mode)) for mode in MODES}
+
+
+def scores_by_output(metric: Metric, outputs: Sequence[Sequence[float]]) -> Dict[str, Any]:
+    """Return the JSON-able entry for the metric by mode and output; no entry if there are no such results."""
+    by_mode = {mode: [finite(score) for score in row] for mode, row in zip(MODES, outputs)}
+    return {metric.name + "_by_output": by_mode} if by_mode else {}
 
 
 def _measure(name: str, number: float) -> Any:

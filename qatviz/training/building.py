@@ -1,10 +1,11 @@
 """Faster construction of large graphs."""
 
 import contextlib
-import gc
 from typing import Iterator
 
 from tensorflow.python.util import deprecation
+
+from qatviz.training.collection import without_collection
 
 
 @contextlib.contextmanager
@@ -14,11 +15,5 @@ def quick_building() -> Iterator[None]:
     TensorFlow then skips the check of each call for deprecated arguments, and Python does not collect garbage: the
     objects of the graph stay in use.
     """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        with deprecation.silence():
-            yield
-    finally:
-        if collects:
-            gc.enable()
+    with without_collection(), deprecation.silence():
+        yield

@@ -23,6 +23,7 @@ from qatviz.telemetry.history_feed import Recall
 from qatviz.telemetry.record.refill import history_names
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.run_handle import RunHandle
+from qatviz.training.collection import without_collection
 from qatviz.training.inbox import Inbox
 from qatviz.training.step_measures import StepDecoder
 
@@ -164,7 +165,8 @@ class Run(RunHandle):
         if self._low_priority:
             _lower_priority()
         try:
-            from qatviz.training.trainer import Trainer
+            with without_collection():  # imports TensorFlow: 150,000 objects, in 10 % less time
+                from qatviz.training.trainer import Trainer
 
             if self.record is not None:
                 cursor = self.record.cursor()

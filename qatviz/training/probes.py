@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import MOST_DISTINCT, STEP_SAMPLE
-from qatviz.quant.constants import shared_constant
+from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.measures import CLIPPED_BEYOND
@@ -44,7 +44,6 @@ SNAPSHOT_SUMS = (
     "rmse_over_scale",
     "used_codes",
     "effective_bits",
-    "flip_rate",
 )
 
 
@@ -67,6 +66,7 @@ class SnapshotTensors(NamedTuple):
     """Small arrays that a snapshot fetches for one tensor."""
 
     measures: tf.Tensor  # float32 [len(SNAPSHOT_SUMS)]
+    flip_rate: tf.Tensor  # float32
     size: tf.Tensor  # int32: number of values measured
     edges: tf.Tensor  # float32 [2]
     float_counts: tf.Tensor  # int32 [HISTOGRAM_BINS]
@@ -128,38 +128,29 @@ class SnapshotProbe:
         scale, zero_point, half = self._quantizers.codes_of(tensor.name)
         items = shared_constant(snapshot_items(tensor), np.int32)
         given = [*quantized, scale, zero_point, half, self._quantizers.enabled(tensor.name), items]
+        measures, *fields, codes = _measured(*given)
+        flip_rate = shared_constant(np.nan, np.float32)
         if tensor.name in self._previous:
             variable = self._previous[tensor.name]
-            *found, codes = _measured_with_flips(*given, variable.read(), self._known)
+            flip_rate = _flip_rate(variable.read(), codes, self._known)
             self.remember.append(variable.assign(codes))
-        else:
-            found = _measured_alone(*given)
-        return SnapshotTensors(*found, scale, zero_point)  # type: ignore[call-arg]  # found: all others
+        return SnapshotTensors(measures, flip_rate, *fields, scale, zero_point)
+
+
+def _flip_rate(previous: tf.Tensor, codes: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """Return the fraction of codes changed since the last snapshot; NaN unless those are known."""
+    have_changed = tf.raw_ops.Cast(x=tf.raw_ops.NotEqual(x=previous, y=codes), DstT=tf.float32)
+    share = tf.raw_ops.Mean(input=have_changed, axis=all_axes(previous))
+    return tf.where(known, share, shared_constant(np.nan, np.float32))
 
 
 # A single function in the graph, called once for each tensor: otherwise a large network would take minutes to build.
 _SIGNATURE = [tf.TensorSpec(None, tf.float32)] * 3
 _SIGNATURE += [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int32)]
 _SIGNATURE += [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.bool, tf.int32)]
-_WITH_CODES = [*_SIGNATURE, tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.bool)]
 
 
 @tf.function(autograph=False, input_signature=_SIGNATURE)  # type: ignore[misc]  # untyped decorator
-def _measured_alone(*given: tf.Tensor) -> List[tf.Tensor]:
-    """Return the fields of :class:`SnapshotTensors` except the last two."""
-    measures, *fields, _ = _measured(*given)
-    return [tf.concat([measures, [float("nan")]], 0), *fields]
-
-
-@tf.function(autograph=False, input_signature=_WITH_CODES)  # type: ignore[misc]  # untyped decorator
-def _measured_with_flips(*given: tf.Tensor) -> List[tf.Tensor]:
-    """Return the same fields with the flip rate (fraction of codes changed since the last snapshot), and the codes."""
-    *measured, previous, known = given
-    measures, *fields, codes = _measured(*measured)
-    share = tf.reduce_mean(tf.cast(tf.not_equal(previous, codes), tf.float32))
-    return [tf.concat([measures, [tf.where(known, share, float("nan"))]], 0), *fields, codes]
-
-
 def _measured(
     values: tf.Tensor,
     source: tf.Tensor,
@@ -170,7 +161,7 @@ def _measured(
     enabled: tf.Tensor,
     items: tf.Tensor,
 ) -> Tuple[tf.Tensor, ...]:
-    """Return measures without the flip rate, seven more fields of :class:`SnapshotTensors`, and codes (from 0)."""
+    """Return the fields of :class:`SnapshotTensors` but the flip rate, scale and zero point; and codes (from 0)."""
     values, source, clipped = [tf.reshape(part[:items], [-1, tf.size(scale)]) for part in (values, source, clipped)]
     channel_min, channel_max = [reduce(source, axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
     number = tf.size(source)
@@ -218,24 +209,23 @@ def _measured(
 
 
 def _distinct(values: tf.Tensor) -> tf.Tensor:
-    """Return the number of distinct values; -1 if a sample has more than MOST_DISTINCT, or all together do."""
+    """Return the number of distinct values; -1 if there are more than MOST_DISTINCT.
+
+    Counting is slow, and a small sample of most tensors already tells that there are many: then the next samples, and
+    all values, are left out, as empty slices (branches of the graph would take longer to build).
+    """
     flat = tf.reshape(values, [-1])
+    number = tf.size(flat)
+    end = number
+    for sample in _DISTINCT_SAMPLES:
+        stride = tf.bitwise.bitwise_or(number // sample, 1)
+        end = tf.where(_count_distinct(flat[:end:stride]) > MOST_DISTINCT, 0, end)
+    found = _count_distinct(flat[:end])
+    return tf.where(tf.logical_or(found > MOST_DISTINCT, end < number), -1, found)
 
-    def count(part: tf.Tensor) -> tf.Tensor:
-        found = tf.size(tf.unique(part).y)
-        return tf.where(found > MOST_DISTINCT, -1, found)
 
-    def count_beyond(sizes: Tuple[int, ...]) -> tf.Tensor:
-        """Return the count of a sample of ``sizes[0]`` if it has many distinct values, else of the next; then of all.
-
-        Counting is slow, and a small sample of most tensors already tells that there are many.
-        """
-        if not sizes:
-            return count(flat)
-        stride = tf.bitwise.bitwise_or(tf.size(flat) // sizes[0], 1)
-        return tf.cond(count(flat[::stride]) < 0, lambda: tf.constant(-1), lambda: count_beyond(sizes[1:]))
-
-    return count_beyond(_DISTINCT_SAMPLES)
+def _count_distinct(values: tf.Tensor) -> tf.Tensor:
+    return tf.size(tf.unique(values).y)
 
 
 def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:

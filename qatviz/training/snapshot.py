@@ -36,6 +36,7 @@ def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bo
     coarsest = int(np.argmax(fetched.scale))
     row = dict(
         sums,
+        flip_rate=fetched.flip_rate,
         scale=fetched.scale[coarsest],
         zero_point=fetched.zero_point[coarsest],
         range_min=grid.minimum.min(),

@@ -155,6 +155,11 @@ def test_a_checkpoint_of_a_discarded_branch_without_event_is_not_used(script):
         script.starting_point()
 
 
+def assert_only_warning_names(script, checkpoint):
+    """Check that a single notice was given, which is a warning that names the checkpoint."""
+    assert len(script.notices) == 1 and script.notices[0].is_warning and checkpoint in script.notices[0].text
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script):
     for step in (10, 20):
         script.train(10)
@@ -162,7 +167,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(script):
     damage(script, "auto-20")
     moment, _ = script.starting_point()
     assert moment.name == "auto-10"
-    assert len(script.notices) == 1 and script.notices[0].is_warning and "auto-20" in script.notices[0].text
+    assert_only_warning_names(script, "auto-20")
 
 
 def test_a_nonfinite_checkpoint_is_named_and_the_one_before_is_used(script):
@@ -172,7 +177,7 @@ def test_a_nonfinite_checkpoint_is_named_and_the_one_before_is_used(script):
     script.save("bad", np.nan)
     moment, _ = script.starting_point()
     assert moment.name == "good"
-    assert len(script.notices) == 1 and script.notices[0].is_warning and "bad" in script.notices[0].text
+    assert_only_warning_names(script, "bad")
 
 
 def test_a_run_without_a_readable_checkpoint_cannot_be_resumed(script):

@@ -105,6 +105,21 @@ def test_edits_reach_the_run_before_a_later_command(stage, context, number_of_ed
     assert edits.pending == {} and edits.value(*BITS) == sent[-1].assignments[0][1]
 
 
+def test_edits_reach_the_run_before_a_preset(stage):
+    run, edits, _ = stage
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    edits.apply_preset("ternary")
+    assert run.sent == [ChangeSettings((("conv1.weights.num_bits", 4),)), ApplyPreset("ternary")]
+
+
+def test_a_command_without_edits_before_it_announces_nothing(stage, context):
+    _, edits, _ = stage
+    announced = []
+    edits.changed.connect(lambda: announced.append(1))
+    context.model.send(SaveCheckpoint())
+    assert announced == []
+
+
 def test_reading_values_does_not_hurry_edits(stage, context):
     run, edits, _ = stage
     edits.edit(["conv1.weights"], "num_bits", 4)

@@ -24,7 +24,7 @@ def labels_of(widget):
 
 
 def assert_shown_as_it_is(*widgets):
-    """Return the number of texts that show what is foreign; fail if one would be taken for markup."""
+    """Return the number of texts that show what is foreign; fail if Qt would treat one as markup."""
     found = 0
     for widget in widgets:
         for label in labels_of(widget):

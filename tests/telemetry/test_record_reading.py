@@ -31,7 +31,7 @@ def test_some_snapshots_are_evenly_spaced_on_each_branch(record):
 
 
 def test_some_snapshots_have_each_phase_of_the_run(record):
-    """Most snapshots of a long run are late ones; its beginning can be looked at all the same."""
+    """Most snapshots of a long run are late ones; its beginning is represented too."""
     steps = [*range(1, 1000, 50), *range(1000, 60_000, 100)]
     for step in steps:
         record.append_snapshot(snapshot(step))

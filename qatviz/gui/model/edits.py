@@ -145,6 +145,7 @@ class Edits(QtCore.QObject):
         chosen = {tensor.name for tensor in self._model.tensors}
         chosen = chosen if tensors is None else chosen & set(tensors)
         if self._is_live and len(chosen) == len(self._model.tensors):
+            self.apply()  # earlier edits come first, so that the preset replaces them
             self._send(ApplyPreset(preset))
             return
         book = self.pending_book() or self._model.book
@@ -248,7 +249,7 @@ class Edits(QtCore.QObject):
 
     def _on_sending(self, command: Command) -> None:
         """Send the edits that the user made before another command: it must find them in effect."""
-        if self._is_live and not self._sending and not isinstance(command, InspectTensor):
+        if self._is_live and self.unsent and not self._sending and not isinstance(command, InspectTensor):
             self._send_live()
 
     def _move(self, stack: List[Tuple[events.Change, ...]], direction: str) -> None:

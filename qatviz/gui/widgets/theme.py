@@ -15,7 +15,17 @@ _SMALLEST_POINTS, _LARGEST_POINTS = 8, 10
 
 
 class Theme(QtCore.QObject):
-    """Colours in use; ``changed`` is emitted when they or the font size change."""
+    """Colours in use; ``changed`` is emitted when they or the font size change.
+
+    Attributes
+    ----------
+    name : str
+        ``dark``, ``light`` or ``system``.
+    font_points : int
+        Font size of all text; 0 for the system's.
+    is_dark : bool
+        As the system was when the theme was applied, so that all colours are of one kind.
+    """
 
     changed = QtCore.pyqtSignal()
 
@@ -23,10 +33,7 @@ class Theme(QtCore.QObject):
         super().__init__(parent)
         self.name = name
         self.font_points = 0
-
-    @property
-    def is_dark(self) -> bool:
-        return self.name == DARK or (self.name == SYSTEM and system_is_dark())
+        self.is_dark = _is_dark(name)
 
     @property
     def colors(self) -> palette.Palette:
@@ -52,6 +59,7 @@ class Theme(QtCore.QObject):
         """Apply the colours, the font and the style sheet to the application."""
         app = QtWidgets.QApplication.instance()
         app.setStyle("Fusion")
+        self.is_dark = _is_dark(self.name)
         app.setPalette(self.palette())
         font = QtGui.QFont(_system_font())
         # Servers without a desktop report 12 points, too large for this many numbers.
@@ -92,6 +100,10 @@ class Theme(QtCore.QObject):
         for role in ("WindowText", "Text", "ButtonText"):
             found.setColor(QtGui.QPalette.Disabled, getattr(QtGui.QPalette, role), QtGui.QColor(c.muted))
         return found
+
+
+def _is_dark(name: str) -> bool:
+    return name == DARK or (name == SYSTEM and system_is_dark())
 
 
 def _system_font() -> QtGui.QFont:

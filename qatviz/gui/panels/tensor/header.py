@@ -57,7 +57,6 @@ class Header(QtWidgets.QWidget):
         self.chooser.setMaxVisibleItems(30)
         self.about = RichLabel(wordWrap=True)
         self.step = RichLabel()
-        self.step.setTextFormat(QtCore.Qt.RichText)
         self.step.setToolTip("The shown training step. Move the cursor in “Over time” to go back to an earlier one.")
         self.step.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self.back = QtWidgets.QToolButton(text="Newest")
@@ -183,8 +182,6 @@ class _CellLabels(QtWidgets.QWidget):
         self._theme = theme
         self._label = escape(measure.label)
         self._name, self.value = RichLabel(self._label), RichLabel("–")
-        self._name.setTextFormat(QtCore.Qt.RichText)
-        self.value.setTextFormat(QtCore.Qt.RichText)
         self.setAccessibleName(measure.label)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
