@@ -38,7 +38,7 @@ def style_table(view: QtWidgets.QTableView, theme: Theme) -> None:
 
 def style_selection(view: QtWidgets.QAbstractItemView, theme: Theme) -> None:
     """Paint the selection in a translucent accent color that leaves the color of the text."""
-    palette = theme.palette()
+    palette = view.palette()  # other roles stay inherited, or those of a figure that is saved in other colors
     palette.setColor(QtGui.QPalette.Highlight, theme.color("accent", _SELECTED_ALPHA))
     palette.setColor(QtGui.QPalette.HighlightedText, theme.color("text"))
     view.setPalette(palette)

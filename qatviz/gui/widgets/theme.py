@@ -19,12 +19,10 @@ class Theme(QtCore.QObject):
 
     Attributes
     ----------
-    name : str
-        ``dark``, ``light`` or ``system``.
     font_points : int
         Font size of all text; 0 for the system's.
     is_dark : bool
-        As the system was when the theme was applied, so that all colours are of one kind.
+        As the system was when the name was set, so that all colours are of one kind.
     """
 
     changed = QtCore.pyqtSignal()
@@ -33,7 +31,16 @@ class Theme(QtCore.QObject):
         super().__init__(parent)
         self.name = name
         self.font_points = 0
-        self.is_dark = _is_dark(name)
+
+    @property
+    def name(self) -> str:
+        """``dark``, ``light`` or ``system``."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+        self.is_dark = name == DARK or (name == SYSTEM and system_is_dark())
 
     @property
     def colors(self) -> palette.Palette:
@@ -59,7 +66,7 @@ class Theme(QtCore.QObject):
         """Apply the colours, the font and the style sheet to the application."""
         app = QtWidgets.QApplication.instance()
         app.setStyle("Fusion")
-        self.is_dark = _is_dark(self.name)
+        self.name = self.name  # decides anew whether the system is dark, from this style's palette
         app.setPalette(self.palette())
         font = QtGui.QFont(_system_font())
         # Servers without a desktop report 12 points, too large for this many numbers.
@@ -100,10 +107,6 @@ class Theme(QtCore.QObject):
         for role in ("WindowText", "Text", "ButtonText"):
             found.setColor(QtGui.QPalette.Disabled, getattr(QtGui.QPalette, role), QtGui.QColor(c.muted))
         return found
-
-
-def _is_dark(name: str) -> bool:
-    return name == DARK or (name == SYSTEM and system_is_dark())
 
 
 def _system_font() -> QtGui.QFont:
