@@ -48,7 +48,8 @@ def test_docks_keep_their_proportions_through_the_smallest_window(window, app):
 def test_no_panel_is_cut_or_covers_another(staged_window, app, points, width, height):
     window, _run, _advance = staged_window
     window.theme.set_font_points(points)
-    window.panels["tensor"]._on_channel_picked(1)  # which adds a button to its header
+    tensor = window.panels["tensor"]
+    tensor._on_channel_picked(1)  # which adds a button to its header
     window.resize(width, height)
     for shown in (("quantization", "histograms", "evolution"), ("run_settings", "network", "events"), ("layers",)):
         for name in shown:
@@ -56,6 +57,9 @@ def test_no_panel_is_cut_or_covers_another(staged_window, app, points, width, he
         draw(window, app)
         docks = [dock for dock in window.docks.docks.values() if window.docks._is_in_front(dock)]
         assert len(docks) == 4 and (window.width(), window.height()) == (width, height)
+        for cell in tensor.header.cells.values():  # without room, the panel scrolls
+            assert cell.height() >= cell.minimumSizeHint().height()
+        assert tensor._scroll.verticalScrollBar().isVisible() == (points == 18)
         for dock in docks:
             assert window.rect().contains(dock.geometry()), dock.objectName()
             assert dock.rect().contains(dock.widget().geometry()), dock.objectName()
@@ -156,11 +160,14 @@ def test_larger_text_is_larger_everywhere(staged_window, app):
     shown = [widget for kind in kinds for widget in window.findChildren(kind)]
     before = [widget.font().pointSizeF() for widget in shown]
     plot = next(iter(window.panels["evolution"].plots.values()))
-    height = plot.minimumHeight()
+    height, controls = plot.minimumHeight(), window.panels["quantization"].column.widget()
+    width = controls.minimumSizeHint().width()
     window.theme.set_font_points(18)
     draw(window, app)
     factor = 1.6  # small text is smaller by a constant
     for widget, points in zip(shown, before):
         assert widget.font().pointSizeF() >= factor * points, (widget, widget.accessibleName(), points)
-    assert plot.minimumHeight() >= 1.4 * height
+    assert plot.minimumHeight() >= 1.4 * height and controls.minimumSizeHint().width() >= 1.3 * width
     window.theme.set_font_points(0)
+    draw(window, app)
+    assert plot.minimumHeight() == height and controls.minimumSizeHint().width() == width, "nothing stays large"

@@ -131,7 +131,10 @@ class TensorPanel(Panel):
         inner.addWidget(self.splitter, 1)
         outer = QtWidgets.QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self._content)
+        self._scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
+        self._scroll.setFocusPolicy(QtCore.Qt.NoFocus)
+        self._scroll.setWidget(Isolated(self._content))  # its height does not follow from its width
+        outer.addWidget(self._scroll)
 
     def _connect(self) -> None:
         self.edits.changed.connect(self.mark_due)
@@ -199,7 +202,7 @@ class TensorPanel(Panel):
         if view is None:
             self._show_nothing()
             return
-        self._content.show()
+        self._scroll.show()
         self._empty.show_text("")
         self._request_values()
         values = self.model.values.get(view.tensor.name)
@@ -293,7 +296,7 @@ class TensorPanel(Panel):
 
     def _show_nothing(self) -> None:
         self._drawn.clear()
-        self._content.hide()
+        self._scroll.hide()
         self._empty.show_text(
             self.model.no_run_text("No run is open.")
             if self.model.plan is None
@@ -372,6 +375,10 @@ class TensorPanel(Panel):
             plot.apply_theme()
         if self.pages[TIME].is_made:
             self.pages[TIME].add_legend(self.over_time)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        """Return the size without scroll bars as far as the window has room for it: large text needs more."""
+        return self._content.minimumSizeHint().boundedTo(self._limit)
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)

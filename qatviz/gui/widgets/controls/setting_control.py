@@ -168,6 +168,8 @@ def align(controls: Iterable[SettingControl]) -> None:
     """
     controls = list(controls)
     labelled = [c for c in controls if c.setting.type in (int, float) and not notches(c.setting)]
+    for control in labelled:
+        control.label.setMinimumWidth(0)  # which its size hint would include
     width = max((c.label.sizeHint().width() for c in labelled), default=0)
     for control in labelled:
         control.label.setMinimumWidth(width)
