@@ -19,6 +19,15 @@ hypothesis.settings.register_profile("search", derandomize=False, **UNTIMED)
 hypothesis.settings.load_profile("fixed")
 
 
+def pytest_configure():
+    """Refuse to run outside of the main thread, where no test can handle signals or use Qt.
+
+    execnet's worker processes may do so if ``-n`` is used with ``-v``, which sends them a first task.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise pytest.UsageError("the tests are not in the main thread of this process: leave out -v beside -n")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def patient_product():
     """Raise the time-outs of the package that a user should not wait for but a loaded machine may run into.

@@ -7,7 +7,7 @@ in qatviz: the whole set in a variable, a batch by its indices.
 
 import re
 import warnings
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -58,9 +58,12 @@ class StaticGraph:
                 )
                 check_quantized(self.graph, network)
             self._rate = tf.Variable(learning_rate, name="learning_rate", trainable=False)
-            self.train = tf.group(
-                tf.train.AdamOptimizer(self._rate).minimize(self.loss), *tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-            )
+            optimizer = tf.train.AdamOptimizer(self._rate)
+            gradients = optimizer.compute_gradients(self.loss)
+            self._gradients = {variable.op.name: gradient for gradient, variable in gradients}
+            updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+            self._moving = {update.op.inputs[0].op.name: tf.subtract(*update.op.inputs) for update in updates}
+            self.train = tf.group(optimizer.apply_gradients(gradients), *updates)
             self._variables = {variable.op.name: variable for variable in tf.global_variables()}
             self._assign = {name: _assignment(variable) for name, variable in self._variables.items()}
             self._initialize = tf.global_variables_initializer()
@@ -71,6 +74,14 @@ class StaticGraph:
     def begin(self) -> None:
         """Reset all variables to their initial values."""
         self.session.run(self._initialize, self._feeds)
+
+    def gradients(self, indices: np.ndarray) -> Tuple[float, Dict[str, np.ndarray], Dict[str, np.ndarray]]:
+        """Return what a step on the examples ``indices`` computes, changing only the ranges of activations.
+
+        These are the loss, the gradient of each trainable variable, and the new moving statistics, by name. (A step
+        reads a moving average before or after its update, as its threads happen to run.)
+        """
+        return self.session.run([self.loss, self._gradients, self._moving], {self.indices: indices})
 
     def step(self, indices: np.ndarray) -> float:
         """Run one training step; return the loss before it."""
