@@ -8,11 +8,12 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from typing import Any, BinaryIO, Dict, Iterator, Optional
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional
 
 from qatviz.atomic_files import write_file
 from qatviz.bootstrapping.common import (
@@ -28,13 +29,20 @@ from qatviz.bootstrapping.common import (
     run_captured,
 )
 from qatviz.bootstrapping.interpreter import find_python
+from qatviz.bootstrapping.network import advice, connection_fault, index_url
 
 STAMP = os.path.join(ENVIRONMENT, "qatviz-stamp.json")
 #: Characters that the path of an environment can't contain, with the reason.
 UNUSABLE = {
     "$": "pip of Python 3.7 reads it as the start of a variable's name",
     os.pathsep: "it separates the folders in PATH",
+    **dict.fromkeys('"`', "shells evaluate it in the scripts that venv and pip write"),
+    **dict.fromkeys("\r\n", "it ends a line in the files that venv and pip write"),
 }
+#: Line of constraints.txt: a package, and maybe the systems that it is for.
+PIN = re.compile(r'(?P<name>[\w.-]+)==(?P<version>[\w.]+)(; sys_platform (?P<test>[=!]=) "(?P<system>\w+)")?')
+#: Largest number of missing packages in a message.
+SHOWN_PACKAGES = 6
 
 
 def fingerprint() -> str:
@@ -104,8 +112,8 @@ def ensure_environment() -> None:
     for character, reason in UNUSABLE.items():
         if character in ROOT:
             raise BootstrapError(
-                f"{ROOT}: no environment can be created in a folder with {character!r} in its path: {reason}; move the "
-                "checkout to another folder"
+                f"{ROOT!r}: no environment can be created in a folder with {character!r} in its path: {reason}; move "
+                "the checkout to another folder"
             )
     with exclusive_lock() as lock:
         if read_stamp():
@@ -138,9 +146,13 @@ def find_environment_fault() -> Optional[str]:
     if run_captured(question, env=clean_environment())[:2] != (0, "3 7"):
         return "its Python does not start or is not 3.7 with pip"
     packages = packages_folder()
-    for entry in os.listdir(packages):
+    entries = os.listdir(packages)
+    for entry in entries:
         if entry.startswith("~") or (entry.endswith(".dist-info") and not is_complete(packages, entry)):
             return "the installation of " + entry + " was interrupted"
+    # A package's own list of files comes last. Without it, pip installs the package again; but not itself.
+    if not any(entry.startswith("pip-") and entry.endswith(".dist-info") for entry in entries):
+        return "the installation of pip was interrupted"
     return None
 
 
@@ -152,6 +164,28 @@ def is_complete(packages: str, entry: str) -> bool:
         return all(os.path.getsize(os.path.join(packages, path)) == int(size) for path, _, size in rows if size)
     except (OSError, ValueError):
         return False
+
+
+def missing_packages() -> List[str]:
+    """Return name and version of each package that is pinned for this system but not installed in the environment."""
+    try:
+        installed = {normalized(entry) for entry in os.listdir(packages_folder())}
+    except OSError:
+        installed = set()
+    with open(os.path.join(ROOT, "constraints.txt"), encoding="utf-8") as file:
+        pins = [PIN.match(line) for line in file]
+    return [
+        f"{pin['name']} {pin['version']}"
+        for pin in pins
+        if pin
+        and (not pin["test"] or (pin["system"] == sys.platform) == (pin["test"] == "=="))
+        and normalized(f"{pin['name']}-{pin['version']}.dist-info") not in installed
+    ]
+
+
+def normalized(name: str) -> str:
+    """Return the name of a distribution, or of the folder of its metadata, in the form in which names are compared."""
+    return re.sub("[-_.]+", "-", name).lower()
 
 
 def install(inherit: Dict[str, Any]) -> None:
@@ -175,8 +209,11 @@ def install(inherit: Dict[str, Any]) -> None:
     tools = ["--upgrade", "pip", "setuptools", "wheel"]
     for step in (tools, ["--no-build-isolation", "--use-pep517", "-e", ".[test]"]):
         if pip_install(ENVIRONMENT, options + step, cwd=ROOT, **inherit):
+            missing = missing_packages()
+            names = ", ".join(missing[:SHOWN_PACKAGES]) + (", …" if len(missing) > SHOWN_PACKAGES else "")
             raise BootstrapError(
-                "pip could not install qatviz (for the reason above); call bootstrap.py again to continue"
+                f"pip could not install qatviz (for the reason above); missing in .venv: {names or 'qatviz itself'}"
+                f"{advice(connection_fault(index_url()))}.\nCall bootstrap.py again to continue"
             )
     if subprocess.call([environment_python(), "-W", "ignore", "-c", "import tensorflow"], env=clean_environment()):
         raise BootstrapError(

@@ -21,10 +21,13 @@ from qatviz.bootstrapping.common import (
     pip_install,
     run_captured,
 )
+from qatviz.bootstrapping.network import advice, connection_fault, index_url
 from qatviz.bootstrapping.system import install_with_apt
 
 PROBE_TIMEOUT_S = 30
 UV = "uv==0.6.17"  # uv 0.7 no longer offers CPython 3.7.
+
+RELEASES = "https://github.com"  # where uv finds interpreters
 
 BY_HAND = """Install CPython 3.7 (64-bit, x86-64) yourself in one of these ways and call bootstrap.py again:
   any system:     conda create -n python37 python=3.7
@@ -169,7 +172,10 @@ def fetch_python() -> str:
         log("downloading uv from PyPI to install CPython 3.7 for the current user")
         uv = fetch_uv(scratch)
         if subprocess.call([uv, "python", "install", wanted], stdout=sys.stderr, env=clean_environment()):
-            raise BootstrapError("uv could not install CPython 3.7 (for the reason above).\n" + BY_HAND)
+            fault = connection_fault(os.environ.get("UV_PYTHON_INSTALL_MIRROR") or RELEASES)
+            raise BootstrapError(
+                f"uv could not install CPython 3.7 (for the reason above).\n{fault and fault + '. '}{BY_HAND}"
+            )
         folder = run_captured([uv, "python", "dir"], env=clean_environment())[1]
     installed = sorted(glob.glob(os.path.join(glob.escape(folder), "cpython-3.7*")))
     if not installed:
@@ -191,5 +197,6 @@ def fetch_uv(scratch: str) -> str:
     steps = [["pip==21.3.1"]] if sys.version_info < (3, 9) else []
     for step in [*steps, ["--target", target, "--ignore-requires-python", "--only-binary=:all:", UV]]:
         if pip_install(helper, ["-q", *step]):
-            raise BootstrapError("uv could not be downloaded from PyPI (for the reason above).\n" + BY_HAND)
+            why = advice(connection_fault(index_url(helper)))
+            raise BootstrapError(f"uv could not be downloaded from PyPI (for the reason above){why}.\n{BY_HAND}")
     return os.path.join(target, "bin", "uv.exe" if ON_WINDOWS else "uv")

@@ -2,12 +2,12 @@
 
 import glob
 import os
-import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+from bootstrap_fakes import copy_bootstrap
 
 import bootstrap
 from qatviz.bootstrapping.common import packages_folder
@@ -35,10 +35,7 @@ def prepared(tmp_path):
     if os.name == "nt":
         pytest.skip("links need rights on Windows")
     checkout = tmp_path / "check out"
-    shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), str(checkout / "qatviz" / "bootstrapping"))
-    for name in ("__init__.py", "atomic_files.py"):
-        shutil.copy(os.path.join(ROOT, "qatviz", name), str(checkout / "qatviz"))
-    shutil.copy(os.path.join(ROOT, "bootstrap.py"), str(checkout))
+    copy_bootstrap(checkout)
     for folder in (".venv/bin", "tests/bench"):
         (checkout / folder).mkdir(parents=True)
     os.symlink(sys.executable, str(checkout / ".venv" / "bin" / "python"))

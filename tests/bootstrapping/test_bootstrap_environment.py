@@ -169,6 +169,8 @@ def distribution(checkout, monkeypatch):
     monkeypatch.setattr(environment, "run_captured", lambda command, **options: (0, "3 7", ""))
     information = checkout / PACKAGES / "thing-1.0.dist-info"
     information.mkdir()
+    (checkout / PACKAGES / "pip-24.0.dist-info").mkdir()
+    (checkout / PACKAGES / "pip-24.0.dist-info" / "RECORD").write_text("")
     (checkout / PACKAGES / "thing.py").write_text("x = 1")
     (information / "RECORD").write_text('thing.py,sha256=abc,5\n"thing-1.0.dist-info/RECORD",,\n__pycache__/t.pyc,,\n')
     return information
@@ -188,6 +190,7 @@ def test_a_whole_installation_has_no_fault(distribution):
         lambda info: (info / "RECORD").write_text("thing.py,sha256=abc,5\nthing-1.0.dist-in"),
         lambda info: (info / "RECORD").write_text("thing.py,sha256=abc,five\n"),
         lambda info: (info.parent / "~hing").mkdir(),
+        lambda info: shutil.rmtree(str(info.parent / "pip-24.0.dist-info")),
     ],
 )
 def test_every_trace_of_an_interrupted_installation_is_a_fault(distribution, damage):
@@ -205,9 +208,28 @@ def test_an_environment_with_an_unsuitable_python_is_faulty(distribution, monkey
 def test_a_failing_pip_is_an_error(checkout, monkeypatch, failing):
     codes = [0, 0]
     codes[failing] = 1
+    (checkout / "constraints.txt").write_text(
+        "# comment==1\nThing_a==1.0  # why\nthing.b==2.0\n"
+        f'here==3; sys_platform == "{sys.platform}"\nelsewhere==4; sys_platform != "{sys.platform}"\n'
+    )
+    (checkout / PACKAGES / "thing_b-2.0.dist-info").mkdir()
     monkeypatch.setattr(environment, "pip_install", lambda *arguments, **options: codes.pop(0))
-    with pytest.raises(BootstrapError, match="pip could not install"):
+    monkeypatch.setattr(environment, "connection_fault", lambda url: "pypi.org:443 can't be reached")
+    with pytest.raises(BootstrapError, match="pip could not install") as error:
         environment.install({})
+    assert "missing in .venv: Thing_a 1.0, here 3.\npypi.org:443 can't be reached. Connect" in str(error.value)
+    (checkout / "constraints.txt").write_text("thing-b==2.0\n")
+    codes[:] = [1]
+    monkeypatch.setattr(environment, "connection_fault", lambda url: "")
+    with pytest.raises(BootstrapError, match="missing in .venv: qatviz itself.\nCall bootstrap.py again"):
+        environment.install({})
+
+
+def test_every_pin_is_understood():
+    with open(os.path.join(ROOT, "constraints.txt"), encoding="utf-8") as file:
+        lines = [line.partition("  ")[0].strip() for line in file if "==" in line and not line.startswith("#")]
+    assert len(lines) > 50
+    assert [environment.PIN.match(line).group() for line in lines] == lines
 
 
 def test_a_tensorflow_that_does_not_start_is_an_error(checkout, monkeypatch):
@@ -257,9 +279,9 @@ def test_a_waiting_call_prints_so_and_continues_when_the_lock_is_free(monkeypatc
     assert capsys.readouterr().err.count("waiting for it") == 1
 
 
-@pytest.mark.parametrize("character", ["$", os.pathsep])
+@pytest.mark.parametrize("character", ["$", os.pathsep, '"', "`", "\n"])
 def test_a_path_that_pip_or_venv_cannot_use_is_refused_with_the_reason(checkout, monkeypatch, character):
-    monkeypatch.setattr(environment, "ROOT", f"/home/me/a{character}b")
+    monkeypatch.setattr(environment, "ROOT", f"/home/me/a{character}touch x{character}b")
     monkeypatch.setattr(environment, "find_python", lambda: pytest.fail("nothing is to be created"))
     with pytest.raises(BootstrapError, match=re.escape(f"with {character!r} in its path: ") + ".*; move the checkout"):
         ensure_environment()
