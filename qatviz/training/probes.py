@@ -134,7 +134,7 @@ class SnapshotProbe:
             variable = self._previous[tensor.name]
             flip_rate = _flip_rate(variable.read(), codes, self._known)
             self.remember.append(variable.assign(codes))
-        return SnapshotTensors(measures, flip_rate, *fields, scale, zero_point)
+        return SnapshotTensors(measures, flip_rate, *fields, scale, zero_point)  # type: ignore[call-arg]  # fields: the rest
 
 
 def _flip_rate(previous: tf.Tensor, codes: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
