@@ -96,6 +96,11 @@ def choose_grid(
     range_min, range_max : float or np.ndarray
         ``[]`` or ``[num_channels]``.
 
+    Returns
+    -------
+    AffineGrid
+        With ``scale`` and ``zero_point`` of the shape of the ranges.
+
     Examples
     --------
     >>> grid = choose_grid(-1.0, 3.0, num_bits=2)
@@ -150,13 +155,13 @@ def _steps(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
 
 
 def quantize(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """Return the int32 codes of ``x`` (any shape, channels last)."""
+    """Return the int32 codes of ``x`` (any shape, channels last): signed, from ``grid.bounds``."""
     codes = _steps(x, grid).astype(np.int32) + grid.bounds[0]
     return np.where(grid.scale > 0, codes, grid.zero_point).astype(np.int32)
 
 
 def dequantize(codes: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """Return the float32 values of ``codes``."""
+    """Return the float32 values of ``codes`` (integers of any shape, channels last)."""
     return ((codes - grid.zero_point).astype(np.float32) * grid.scale).astype(np.float32)
 
 

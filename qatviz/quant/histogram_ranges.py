@@ -1,7 +1,8 @@
 """Ranges found in a histogram: percentile, least squared error, least KL divergence; in NumPy.
 
 Histograms are those of :mod:`qatviz.quant.running_histogram`. The values of a bin count as evenly spread over it, as in
-PyTorch's ``HistogramObserver``, so that a range is known within the width of a bin: at most 1/512 of the extent.
+PyTorch's ``HistogramObserver``, so that the ends of a range are exact to one bin: at most 1/512 of the largest absolute
+value that was ever counted.
 """
 
 from dataclasses import dataclass
@@ -14,21 +15,33 @@ from qatviz.quant.affine import code_bounds
 from qatviz.settings import KL, PERCENTILE, QuantizerSettings
 
 NUM_BINS = 2048
-#: Limits of the bounds of histograms, powers of two. Values closer to 0 are all in the bins next to 0.
+#: Smallest and largest :attr:`Histogram.bound`, powers of two. Larger values are clipped; tensors of much smaller ones
+#: have all values in the bins next to 0.
 SMALLEST_BOUND, LARGEST_BOUND = np.float32(2.0**-80), np.float32(2.0**80)
-#: Numbers of levels from which on each bin has few; the error within a level is that of evenly spread values then.
+#: From this number of quantization steps on, a step spans few bins, or less than one. The values that are rounded to a
+#: level then count as evenly spread.
 _FINE_LEVELS = 256
-#: Number of thresholds of the KL search that are tried first, and of those around which all are tried.
+#: Number of thresholds of the KL search that are tried first, and number of the best of them around which all
+#: thresholds are tried.
 _THRESHOLDS, _REFINED = 128, 4
-#: Smallest number of bins within a threshold of the KL search, as in TensorRT: fewer have no shape to compare.
-_SMALLEST_WINDOW = 128
+#: Smallest number of bins within a threshold of the KL search, as in TensorRT: fewer do not represent a distribution.
+_FEWEST_BINS = 128
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Number of values in each of :data:`NUM_BINS` bins of equal width, as float64, and of zeros.
+    """Histogram of :data:`NUM_BINS` bins of equal width, with zeros counted apart.
 
-    ``zero_bin`` is the bin that begins at 0; the bins lie between 0 or ``-bound`` and ``bound``.
+    Attributes
+    ----------
+    counts : np.ndarray
+        float64 ``[NUM_BINS]``: number of values in each bin, without zeros; not whole numbers if earlier batches decay.
+    zeros : float
+        Number of zeros.
+    bound : float
+        Upper edge of the last bin; 0 as long as nothing but zeros has been counted.
+    zero_bin : int
+        Index of the bin that begins at 0: 0, so that the first edge is 0; or the middle one, so that it is ``-bound``.
     """
 
     counts: np.ndarray
@@ -53,7 +66,7 @@ class Histogram:
 
 
 def histogram_of(x: np.ndarray) -> Histogram:
-    """Return the histogram of finite values, as the graph would count them in one batch."""
+    """Return the histogram of finite values of any shape, as the graph counts a batch of which it takes no sample."""
     x = np.clip(np.asarray(x, np.float32).reshape(-1), -LARGEST_BOUND, LARGEST_BOUND)
     zero_bin = NUM_BINS // 2 if (x < 0).any() else 0
     reach = float(np.abs(x).max(initial=0.0))
@@ -83,17 +96,18 @@ def range_in(histogram: Histogram, settings: QuantizerSettings) -> Tuple[float, 
 
 
 def percentile_range(histogram: Histogram, percentile: float) -> Tuple[float, float]:
-    """Return the range of ``percentile`` % of the values; the rest is cut evenly at both ends."""
+    """Return the range of ``percentile`` % of the values; the others are cut off, half of them at either end."""
     first, end = histogram.occupied
     edges, counts, zero_bin = histogram.edges, histogram.counts, histogram.zero_bin
-    if histogram.zeros > 0:  # they are the edge below the zero bin, with a number of values of its own
+    if histogram.zeros > 0:  # inserted as a bin of width 0 at the value 0
         edges = np.insert(edges, zero_bin, 0.0)
         counts = np.insert(counts, zero_bin, histogram.zeros)
         first, end = min(first, zero_bin), max(end, zero_bin) + 1
     below = np.concatenate([[0.0], np.cumsum(counts)])
-    share = (100.0 - percentile) / 200.0
-    # As in np.percentile: the place among n values is a fraction of n - 1, and value i lies from i to i + 1.
-    tail = share * (below[-1] - 1) + min(0.5, share * below[-1])
+    fraction = (100.0 - percentile) / 200.0
+    # As in np.percentile, ranks are fractions of n - 1. The value of rank i is where the running sum is i + 0.5; at the
+    # ends, the sum is smaller, so that a fraction of 0 is the smallest value.
+    tail = fraction * (below[-1] - 1) + min(0.5, fraction * below[-1])
     # Between the first and the last edge, so that at 100 % no empty bin is included.
     low, high = np.interp([tail, below[-1] - tail], below[first : end + 1], edges[first : end + 1])
     return float(low), float(high)
@@ -102,13 +116,18 @@ def percentile_range(histogram: Histogram, percentile: float) -> Tuple[float, fl
 def mse_range(
     histogram: Histogram, levels: int, fixed_z: Optional[int] = None, power_of_two: bool = False
 ) -> Tuple[float, float]:
-    """Return the ends of the grid of least squared error; see :func:`qatviz.quant.least_error.search`."""
+    """Return the smallest and largest value of the grid of least squared error.
+
+    Parameters are those of :func:`qatviz.quant.least_error.search`.
+    """
     scale, z = least_error.search_in(_Spread(histogram, levels), levels, fixed_z, power_of_two)
     return float(-z[0] * scale[0]), float((levels - z[0]) * scale[0])
 
 
 def kl_range(histogram: Histogram, levels: int, fixed_z: Optional[int] = None) -> Tuple[float, float]:
     """Return the range of least Kullback-Leibler divergence between the values and the quantized values.
+
+    Parameters ``levels`` and ``fixed_z`` are those of :func:`qatviz.quant.least_error.search`.
 
     The algorithm of TensorRT (S. Migacz, "8-bit inference with TensorRT", GTC 2017) with as many quantized bins as the
     grid has values: for each threshold, the bins within it, with the values beyond added to the outermost ones, are
@@ -128,10 +147,10 @@ def kl_range(histogram: Histogram, levels: int, fixed_z: Optional[int] = None) -
         starts, ends = np.maximum(starts, low), np.minimum(ends, high)
     if fixed_z is not None and is_one_sided:
         num_quantized = -(-num_quantized // 2)
-    allowed = ends - starts >= max(num_quantized, _SMALLEST_WINDOW)
+    allowed = ends - starts >= max(num_quantized, _FEWEST_BINS)
     if not allowed.any():
         return float(histogram.edges[first]), float(histogram.edges[end])
-    # Where values lie beyond an empty outermost bin, the divergence is infinite.
+    # An interval whose outermost bin is empty, with values beyond it, has an infinite divergence.
     counts, below = histogram.counts, np.concatenate([[0.0], np.cumsum(histogram.counts)])
     allowed &= ((counts[starts] > 0) | (below[starts] == 0)) & ((counts[ends - 1] > 0) | (below[ends] == below[-1]))
     starts, ends = starts[allowed], ends[allowed]
@@ -139,7 +158,7 @@ def kl_range(histogram: Histogram, levels: int, fixed_z: Optional[int] = None) -
     def divergences(which: np.ndarray) -> np.ndarray:
         return _divergences(counts, starts[which], ends[which], num_quantized)
 
-    # Each stride-th threshold first, the last included; then all around the best of them.
+    # Every stride-th threshold first, from the last one down; then all thresholds around the best of them.
     stride = -(-len(starts) // _THRESHOLDS)
     first_tried = np.arange(len(starts) - 1, -1, -stride)
     centres = first_tried[np.argsort(divergences(first_tried), kind="stable")[:_REFINED]]
@@ -149,11 +168,11 @@ def kl_range(histogram: Histogram, levels: int, fixed_z: Optional[int] = None) -
 
 
 def _divergences(counts: np.ndarray, starts: np.ndarray, ends: np.ndarray, num_quantized: int) -> np.ndarray:
-    """Return the KL divergence for each window of bins from ``starts`` to before ``ends``.
+    """Return the KL divergence for each interval of bins from ``starts`` to before ``ends``.
 
-    With P the counts in the window and those beyond in its outermost bins, and Q the counts in the window spread evenly
-    over the bins with values of each quantized bin, it is ``sum(p log(p / q))`` of P and Q scaled to a sum of 1. All
-    sums over bins are differences of running sums.
+    P are the counts in the interval, with all counts beyond it added to its outermost bins. Q are the counts in the
+    interval, with those of each quantized bin spread evenly over its occupied bins. Scaled to a sum of 1, the
+    divergence is ``sum(p log(p / q))``. All sums over bins are differences of running sums.
     """
 
     def running(x: np.ndarray) -> np.ndarray:
@@ -180,7 +199,7 @@ def _divergences(counts: np.ndarray, starts: np.ndarray, ends: np.ndarray, num_q
 class _Spread(least_error.Values):
     """Values that are evenly spread over each bin of a histogram; zeros, which have no error, are left out."""
 
-    # More than for given values, for which a threshold costs more.
+    # More than the default: the cost of a threshold does not depend on the number of values here.
     fractions = 0.85 ** np.arange(25)
 
     def __init__(self, histogram: Histogram, levels: int):
@@ -211,7 +230,7 @@ class _Spread(least_error.Values):
         return self._running[2][index] + self._counts[index] * fraction * (start**2 + start * place + place**2) / 3
 
     def _inside(self, place: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the bin of each place, the fraction of the bin below it, and the lower edge of the bin."""
+        """Return the bin of each place, the fraction of the bin's width below the place, and the bin's lower edge."""
         index = np.clip(((place - self._edges[0]) / self._width).astype(np.int64), 0, NUM_BINS - 1)
         start = self._edges[index]
         return index, (place - start) / self._width, start

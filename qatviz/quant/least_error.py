@@ -1,8 +1,9 @@
 """Search for the grids of least squared error, in NumPy, for all channels of a tensor together.
 
-A grid that contains 0 is ``{k * scale}`` for ``k`` from ``-z`` to ``levels - z``, so both ends of the range move apart
-where scale and ``z`` (0 to ``levels``) are searched. With the values sorted and summed up once, a grid is judged from
-the places of its ``levels`` rounding thresholds among them, whatever the number of values.
+A grid that contains 0 is ``{k * scale}`` for ``k`` from ``-z`` to ``levels - z``. A search over scale and ``z`` (0 to
+``levels``) thus moves the two ends of the range independently. Values are sorted and their running sums computed once;
+then the error on a grid follows from the positions of its ``levels`` rounding thresholds among the values, in a time
+that hardly depends on their number. ``levels`` is the number of quantization steps: the grid has one value more.
 """
 
 from typing import NamedTuple, Optional, Sequence, Tuple
@@ -11,36 +12,37 @@ import numpy as np
 
 from qatviz.quant.affine import next_power_of_two
 
-#: Scales that are tried first, as fractions of the one whose grid holds all values. Below the smallest, clipping costs
-#: more than rounding can: an outlier worth clipping lies within ``sqrt(n)`` standard deviations.
+#: Scales that are tried first, as fractions of the smallest scale that clips no value. Below the smallest of them,
+#: clipping costs more than rounding can: none of ``n`` values is more than ``sqrt(n)`` standard deviations away.
 FRACTIONS = 0.68 ** np.arange(12)
-#: The same for a fixed ``z``, with more of them.
+#: The same for a fixed ``z``: finer, because there are no values of ``z`` to try.
 FINE_FRACTIONS = 0.9 ** np.arange(42)
 #: Number of powers of two that are tried where the scale must be one.
 OCTAVES = 9
-#: Largest number of ``z`` tried first, and of grids that are judged exactly after the estimate of all.
-ZERO_POINTS, JUDGED = 9, 12
+#: Largest number of values of ``z`` that are tried first; number of grids of least estimated error whose error is then
+#: computed.
+ZERO_POINTS, BEST_ESTIMATES = 9, 12
 #: Changes of the ends in the refinement, as fractions of the range.
 REFINEMENTS = (0.08, 0.025, 0.008)
 #: Number of grids that are refined: the error of coarse grids has more than one minimum.
 REFINED_COARSE, REFINED = 3, 1
-#: From this number of levels on, the error is smooth enough that grids are estimated before they are judged.
+#: From this number of quantization steps on, the error is smooth enough for estimates.
 _MANY_LEVELS = 7
-#: Time for one threshold, in times of rounding one value.
+#: Time that one threshold takes, relative to the time of rounding one value.
 _THRESHOLD_COST = 25
 
 
 class Grids(NamedTuple):
-    """Grids of each channel, two arrays ``[channels, n]``."""
+    """``n`` grids of each channel, as two arrays ``[channels, n]``."""
 
     scale: np.ndarray  # float64
-    z: np.ndarray  # float64: number of levels below 0
+    z: np.ndarray  # float64: number of quantization steps below 0
 
 
 def search(
     x: np.ndarray, levels: int, fixed_z: Optional[int] = None, power_of_two: bool = False
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Return scale and number of levels below 0 of the grid of least squared error for each channel.
+    """Return scale and ``z``, the number of quantization steps below 0, of each channel's grid of least squared error.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def search(
     levels : int
         Number of quantization steps of a grid, its number of values minus 1.
     fixed_z : int, optional
-        Number of levels below 0, if it is not to be searched.
+        Value of ``z``; by default it is searched, too.
     power_of_two : bool
         Whether the scale must be a power of two.
 
@@ -64,28 +66,28 @@ def search(
 def search_in(
     values: "Values", levels: int, fixed_z: Optional[int] = None, power_of_two: bool = False
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the same for values in another form."""
-    grids, scales_each = _first(values, levels, fixed_z, power_of_two)
+    """Return what :func:`search` returns, for :class:`Values` in any form, such as a histogram."""
+    grids, scales_each = _first_grids(values, levels, fixed_z, power_of_two)
     is_coarse = levels < _MANY_LEVELS
     if not is_coarse:
         estimates = values.estimates(grids)
-        # The first of the last z is the grid of minimum and maximum: the result is never worse.
+        # The first grid of the last z is that of minimum and maximum; it is kept, so that the result is never worse.
         estimates[:, -scales_each] = -1
-        grids = _best(grids, estimates, JUDGED)[0]
+        grids = _best(grids, estimates, BEST_ESTIMATES)[0]
     is_fitted, count = is_coarse and not power_of_two, REFINED_COARSE if is_coarse else REFINED
-    judged = values.fitted if is_fitted else values.judged
-    grids, errors = _best(*judged(grids), count)
+    evaluate = values.fitted if is_fitted else values.with_errors
+    grids, errors = _best(*evaluate(grids), count)
     for change in REFINEMENTS:
-        near, tried = judged(_neighbours(grids, levels, change, fixed_z is not None, power_of_two))
+        near, tried = evaluate(_neighbours(grids, levels, change, fixed_z is not None, power_of_two))
         both = Grids(*(np.concatenate(pair, axis=1) for pair in zip(grids, near)))
         grids, errors = _best(both, np.concatenate([errors, tried], axis=1), count)
     return grids.scale[:, 0], grids.z[:, 0].astype(np.int64)
 
 
-def _first(values: "Values", levels: int, fixed_z: Optional[int], power_of_two: bool) -> Tuple[Grids, int]:
-    """Return the grids that are tried first, with several scales for each ``z``, and the number of these.
+def _first_grids(values: "Values", levels: int, fixed_z: Optional[int], power_of_two: bool) -> Tuple[Grids, int]:
+    """Return the grids that are tried first, grouped by ``z``, and the number of scales of each ``z``.
 
-    The last ``z`` is that of minimum and maximum, and the first scale of each the one that holds all values.
+    The last ``z`` is that of minimum and maximum; the first scale of each ``z`` is the smallest that clips no value.
     """
     low, high = -np.minimum(values.low, 0)[:, None], np.maximum(values.high, 0)[:, None]
     if fixed_z is not None:
@@ -93,11 +95,11 @@ def _first(values: "Values", levels: int, fixed_z: Optional[int], power_of_two: 
     else:
         z = np.unique(np.round(np.linspace(0, levels, min(levels + 1, ZERO_POINTS))))[None]
         z = np.concatenate([np.repeat(z, len(low), axis=0), np.round(levels * low / (low + high))], axis=1)
-    # The scale with which the grid holds all values on the sides where it has levels at all.
+    # The smallest scale that clips no value on a side of 0 on which the grid has values.
     whole = np.maximum(low / np.maximum(z, 1) * (z > 0), high / np.maximum(levels - z, 1) * (z < levels))
     whole = np.where(whole > 0, whole, np.maximum(low, high) / levels)
     if fixed_z is None:
-        whole[:, -1] = (low + high)[:, 0] / levels  # less than half a step is clipped, as in the grid of min–max
+        whole[:, -1] = (low + high)[:, 0] / levels  # as in the min–max grid, whose ends move by up to half a step
     if power_of_two:
         scale = next_power_of_two(whole)[..., None].astype(np.float64) * 0.5 ** np.arange(OCTAVES)
     else:
@@ -107,7 +109,7 @@ def _first(values: "Values", levels: int, fixed_z: Optional[int], power_of_two: 
 
 
 def _neighbours(grids: Grids, levels: int, change: float, is_z_fixed: bool, power_of_two: bool) -> Grids:
-    """Return grids whose ends differ by ``change`` from those of ``grids``."""
+    """Return grids whose ends differ from those of ``grids`` by up to ``change``, a fraction of the range."""
     scale, z = grids.scale[..., None], grids.z[..., None]
     if is_z_fixed:
         factors = np.ones(1) if power_of_two else 1 + change * np.array([-1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1])
@@ -126,21 +128,21 @@ def _neighbours(grids: Grids, levels: int, change: float, is_z_fixed: bool, powe
 
 
 def _best(grids: Grids, errors: np.ndarray, count: int) -> Tuple[Grids, np.ndarray]:
-    """Return the ``count`` best grids of each channel, and their errors."""
+    """Return the ``count`` grids of least error of each channel, the best first, and their errors."""
     order = np.argsort(errors, axis=1)[:, :count]
     scale, z, least = (np.take_along_axis(part, order, axis=1) for part in (*grids, errors))
     return Grids(scale, z), least
 
 
 class Values:
-    """The values of each channel, of which all that is asked is numbers, sums and squares below given thresholds.
+    """Values of each channel, known by their number, sum and sum of squares below any threshold.
 
     Parameters
     ----------
     levels : int
-        Number of levels of the grids.
+        Number of quantization steps of the grids.
     is_fine : bool
-        Whether the values between two levels can be taken as evenly spread.
+        True if the values between two rounding levels can be taken as evenly spread, so that estimates are enough.
 
     Attributes
     ----------
@@ -149,7 +151,7 @@ class Values:
     total : sequence of np.ndarray
         Number, sum and sum of squares of all values, broadcast to ``[channels, 1]``.
     fractions : np.ndarray
-        Scales that are tried first where ``z`` is searched, as fractions of the one whose grid holds all values.
+        Scales that are tried first where ``z`` is searched, see :data:`FRACTIONS`.
     """
 
     fractions = FRACTIONS
@@ -162,19 +164,25 @@ class Values:
         self._levels, self._is_fine = levels, is_fine
 
     def places(self, ends: np.ndarray) -> np.ndarray:
-        """Return places of the thresholds ``ends`` ``[channels, n, ends]``, for the following methods."""
+        """Return the positions of thresholds, in the same shape ``[channels, n, thresholds]``.
+
+        The following methods expect them; their unit depends on the form of the values.
+        """
         raise NotImplementedError
 
     def number_below(self, place: np.ndarray) -> np.ndarray:
+        """Return the number of values below each of :meth:`places`."""
         raise NotImplementedError
 
     def sum_below(self, place: np.ndarray) -> np.ndarray:
+        """Return the sum of the values below each of :meth:`places`."""
         raise NotImplementedError
 
     def squares_below(self, place: np.ndarray) -> np.ndarray:
+        """Return the sum of squares of the values below each of :meth:`places`."""
         raise NotImplementedError
 
-    def judged(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
+    def with_errors(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
         """Return ``grids`` and the sum of squared errors on each, ``[channels, n]``."""
         if self._is_fine:
             return grids, self.estimates(grids)
@@ -183,9 +191,9 @@ class Values:
         return grids, self.total[2] - 2 * grids.scale * products + grids.scale**2 * squares
 
     def fitted(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
-        """Return the grids with the scale that suits their codes best, and the errors with these codes.
+        """Return grids with the scale of least squared error for the present codes, and their sums of squared errors.
 
-        Rounding to the new scale can only make them smaller.
+        The errors are those of the present codes; rounding to the new scale can only reduce them.
         """
         products, squares = self._sums_of_codes(grids)
         fits = (products > 0) & (squares > 0)
@@ -193,9 +201,9 @@ class Values:
         return Grids(fitted, grids.z), self.total[2] - np.where(fits, fitted * products, 0)
 
     def estimates(self, grids: Grids) -> np.ndarray:
-        """Return estimates of :meth:`judged`: exact for values that are clipped or rounded to zero.
+        """Return estimates of the sum of squared errors on each grid, ``[channels, n]``.
 
-        Others count as evenly spread between the levels.
+        They are exact for values that are clipped or rounded to zero. Others count as evenly spread between the levels.
         """
         scale, z = grids
         low, high = -z * scale, (self._levels - z) * scale
@@ -220,7 +228,7 @@ class Values:
 
 
 class _Sorted(Values):
-    """Given values, sorted, with their running sums."""
+    """Values of an array ``[n, channels]``, sorted, with their running sums; a place is a number of values."""
 
     def __init__(self, x: np.ndarray, levels: int):
         super().__init__(levels)
@@ -231,18 +239,19 @@ class _Sorted(Values):
             np.concatenate([np.zeros((len(rows), 1)), np.cumsum(part, axis=1)], axis=1) for part in (rows, rows**2)
         ]
         self.total = (np.float64(self._count), self._sums[:, -1:], self._squares[:, -1:])
-        # All channels in one sorted array: channel c lies between 3c - 1 and 3c + 2, its values between 3c and 3c + 1.
+        # One sorted array of all channels, so that one search serves all: the values of channel c are mapped to
+        # 3c .. 3c + 1, and thresholds to 3c - 1 .. 3c + 1.5.
         self._origin = 3.0 * np.arange(len(rows))[:, None]
         self._width = np.maximum(self.high - self.low, np.finfo(np.float32).tiny)[:, None]
         self._flat = self._placed(rows).reshape(-1)
 
-    def judged(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
+    def with_errors(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
         if self._levels >= _MANY_LEVELS and _THRESHOLD_COST * self._levels > self._count:
-            return grids, self._rounded(grids)
-        return super().judged(grids)
+            return grids, self._errors_of_rounding(grids)
+        return super().with_errors(grids)
 
     def places(self, ends: np.ndarray) -> np.ndarray:
-        """Return the number of values below each of ``ends``."""
+        """Return the number of values of the channel below each threshold."""
         shape = ends.shape
         flat = self._placed(ends.reshape(shape[0], -1)).reshape(-1)
         found = np.searchsorted(self._flat, flat).reshape(shape[0], -1)
@@ -257,7 +266,8 @@ class _Sorted(Values):
     def squares_below(self, place: np.ndarray) -> np.ndarray:
         return self._at(self._squares, place)
 
-    def _rounded(self, grids: Grids) -> np.ndarray:
+    def _errors_of_rounding(self, grids: Grids) -> np.ndarray:
+        """Return the sum of squared errors on each grid by rounding all values, in float32."""
         errors, codes = np.empty(grids.z.shape), np.empty_like(self._rows)
         for index, (scale, z) in enumerate(zip(*(part.T[..., None].astype(np.float32) for part in grids))):
             np.divide(self._rows, scale, out=codes)
@@ -274,4 +284,5 @@ class _Sorted(Values):
         return np.take_along_axis(sums, place.reshape(len(place), -1), axis=1).reshape(place.shape)
 
     def _placed(self, x: np.ndarray) -> np.ndarray:
+        """Return the positions of ``x`` ``[channels, n]`` in the sorted array of all channels."""
         return np.clip((x - self.low[:, None]) / self._width, -1, 1.5) + self._origin

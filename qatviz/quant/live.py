@@ -2,11 +2,11 @@
 
 The arrays of :mod:`qatviz.quant.live_state` are tensors, from which the grids of all tensors are computed together, as
 vectors; :meth:`LiveQuantizers.quantizer` returns a function for each tensor. There are no variables here: new values of
-the state are returned by :meth:`LiveQuantizers.range_updates`, so that training graph and evaluation graph share this
-code.
+the state are returned by :meth:`LiveQuantizers.range_updates` and :meth:`LiveQuantizers.histogram_updates`, so that
+training graph and evaluation graph share this code.
 
-Activations are quantized with the range from before this batch (tf.contrib.quantize: after it). At a decay of
-0.999 this is a difference of a thousandth, and all grids of a training step are known before it begins.
+Activations are quantized with the range before its update by this batch (tf.contrib.quantize: after it), so that all
+grids of a training step are known before it begins. At a decay of 0.999, the ranges differ by a thousandth.
 """
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -25,20 +25,22 @@ from qatviz.settings import WEIGHTS
 
 
 class Modes(NamedTuple):
-    """Kinds of tensors that are quantized in an evaluation: bool scalars."""
+    """Kinds of tensors that are quantized in an evaluation: a bool scalar for each, True to quantize."""
 
     weights: tf.Tensor
     activations: tf.Tensor
 
 
 class _GridsInUse(NamedTuple):
-    """Grids in use, with one item for each tensor or group; see `LiveQuantizers.codes_of`."""
+    """Grids with which values are quantized now; see `LiveQuantizers.code_parameters`."""
 
-    scale: List[tf.Tensor]  # by channel
-    zero_point: List[tf.Tensor]
-    enabled_scale: List[tf.Tensor]  # 0 if the quantizer is off
-    half: List[tf.Tensor]  # by group
-    whole_scale: List[tf.Tensor]  # by group, for the whole tensor; 0 if the quantizer is off
+    # An item for each tensor of the plan, [num_channels].
+    scale: List[tf.Tensor]
+    zero_point: List[tf.Tensor]  # int32
+    enabled_scale: List[tf.Tensor]  # the scale; 0 if the quantizer is off
+    # An item for each group, a scalar.
+    half: List[tf.Tensor]  # int32: 2**(num_bits - 1)
+    whole_scale: List[tf.Tensor]  # scale of the tensor as a whole; 0 if the quantizer is off
 
 
 class LiveQuantizers:
@@ -53,6 +55,17 @@ class LiveQuantizers:
         Float tensor of each quantized weight tensor, by name (``conv1.weights``), with batch norm folded in.
     modes : Modes, optional
         Switches off whole kinds in evaluations; default: all on.
+
+    Attributes
+    ----------
+    quantized : dict of str to Quantized
+        Tensors by name, from :meth:`quantizer` and :meth:`register`.
+    sources : list of tf.Tensor
+        Float weights of each weight group, in the order of the layout.
+    grid : Grid
+        Grid of every group, ``[G]``; for a tensor quantized per channel, the grid it would have as a whole.
+    channel_grid : Grid
+        Grid of every channel of all weights, ``[C]``; computed only while a tensor is quantized per channel.
     """
 
     def __init__(
@@ -74,15 +87,13 @@ class LiveQuantizers:
         with tf.name_scope("grids"):
             self._all_enabled = self._enabled_in(modes)
             self._enabled = tf.unstack(self._all_enabled, num=len(self.positions.leaders))
-            self.weight_min = tf.stack([tf.raw_ops.Min(input=w, axis=all_axes(w)) for w in self.sources])
-            self.weight_max = tf.stack([tf.raw_ops.Max(input=w, axis=all_axes(w)) for w in self.sources])
-            #: Grid of every group, ``[G]``; for a tensor quantized per channel, the grid it would have as a whole.
+            self._weight_min = tf.stack([tf.raw_ops.Min(input=w, axis=all_axes(w)) for w in self.sources])
+            self._weight_max = tf.stack([tf.raw_ops.Max(input=w, axis=all_axes(w)) for w in self.sources])
             self.grid = self._whole_grids()
             self._columns = self._unstacked(self.grid)
             self._per_channel = tf.unstack(state["per_channel"], num=len(self.sources))
-            #: Grid of every channel of all weights, ``[C]``; computed only while a tensor is quantized per channel.
             self.channel_grid = self._channel_grids()
-            self._channel_columns = self._split(channel_grid(self.channel_grid))
+            self._channel_columns = self._by_weight_tensor(channel_grid(self.channel_grid))
 
     def quantizer(self, name: str, observe: bool = True) -> Callable[[tf.Tensor], tf.Tensor]:
         """Return the function that quantizes the tensor ``name``.
@@ -116,25 +127,26 @@ class LiveQuantizers:
 
     def scale_in_use(self, name: str) -> tf.Tensor:
         """Return the scale of an activations tensor, a scalar, 0 if its quantizer is off."""
-        return self._codes().whole_scale[self.positions.group_of[self.plan.index(name)]]
+        return self._grids_in_use().whole_scale[self.positions.group_of[self.plan.index(name)]]
 
     def channel_scales_in_use(self, name: str) -> tf.Tensor:
         """Return the scale of each output channel of a weight tensor ``[num_channels]``, 0 if its quantizer is off."""
-        return self._codes().enabled_scale[self.plan.index(name)]
+        return self._grids_in_use().enabled_scale[self.plan.index(name)]
 
     def round_to_grid(self, name: str, value: float) -> tf.Tensor:
         """Return ``value`` rounded to the grid in use of an activations tensor, a scalar."""
         group = self.positions.group_of[self.plan.index(name)]
         return fake_quantize(tf.constant(value), self._columns[group], self._enabled[group]).values
 
-    def codes_of(self, name: str) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def code_parameters(self, name: str) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return scale (float32) and zero point (int32), each ``[num_channels]``, and ``2**(num_bits - 1)`` (int32).
 
+        Unlike :meth:`channel_scales_in_use`, the scale does not depend on whether the quantizer is on.
         If the tensor is quantized as a whole, all channels have the same scale and zero point.
         """
         index = self.plan.index(name)
-        codes = self._codes()
-        return codes.scale[index], codes.zero_point[index], codes.half[self.positions.group_of[index]]
+        grids = self._grids_in_use()
+        return grids.scale[index], grids.zero_point[index], grids.half[self.positions.group_of[index]]
 
     def enabled(self, name: str) -> tf.Tensor:
         """Return whether a tensor's quantizer is on, a bool scalar."""
@@ -161,7 +173,7 @@ class LiveQuantizers:
     def histogram_updates(self, step: tf.Tensor) -> Dict[str, tf.Tensor]:
         """Return the arrays of running histograms after this batch, that of training step ``step`` (int32 scalar).
 
-        Those of groups that don't collect are unchanged, and nothing is computed for them.
+        Those of groups whose ``collect`` is off are unchanged, and nothing is computed for them.
         """
         collect, decay = self._state["collect"], self._state["decay"]
         number = len(self.positions.activations)
@@ -181,9 +193,10 @@ class LiveQuantizers:
         return dict(zip(HISTOGRAMS, updated))
 
     def step_grids(self) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Return rows of scale, zero point, minimum, maximum, float32: ``[4, G]`` as a whole, ``[4, C]`` by channel.
+        """Return two float32 arrays with the rows scale, zero point, minimum, maximum.
 
-        The latter are zeros while no tensor is quantized per channel.
+        The first, ``[4, G]``, has the grids of whole tensors; the second, ``[4, C]``, has those of channels, or zeros
+        while no tensor is quantized per channel.
         """
         whole, channels = [
             tf.stack([grid.scale, grid.zero_point, grid.minimum, grid.maximum])
@@ -192,7 +205,7 @@ class LiveQuantizers:
         zeros = switch(tf.zeros([4, self.positions.num_channels]), self._state["any_per_channel"])[0]
         return whole, merge([zeros, channels])[0]
 
-    def _codes(self) -> _GridsInUse:
+    def _grids_in_use(self) -> _GridsInUse:
         """Return the grids in use; the first call builds them."""
         if self._in_use is None:
             with tf.control_dependencies(None), tf.name_scope("codes"):
@@ -241,8 +254,8 @@ class LiveQuantizers:
 
     def _whole_grids(self) -> Grid:
         held = self._state["hold"]
-        low = tf.where(held, self._state["held_min"], self.weight_min)
-        high = tf.where(held, self._state["held_max"], self.weight_max)
+        low = tf.where(held, self._state["held_min"], self._weight_min)
+        high = tf.where(held, self._state["held_max"], self._weight_max)
         # Groups are in the plan's order, with weights and activations mixed; the ranges are in two vectors.
         order = np.argsort(self.positions.weights + self.positions.activations)
         low = tf.gather(tf.concat([low, self._state["range_min"]], 0), order)
@@ -251,6 +264,7 @@ class LiveQuantizers:
         return Grid(*map(tf.stop_gradient, choose_grid(low, high, spec)))
 
     def _unstacked(self, grid: Grid) -> List[Grid]:
+        """Return the grid of each group as scalars."""
         columns = [tf.unstack(field, num=len(self.positions.leaders)) for field in grid]
         return [Grid(*fields) for fields in zip(*columns)]
 
@@ -261,7 +275,6 @@ class LiveQuantizers:
         leaders = [self.positions.leaders[group] for group in self.positions.weights]
         low = tf.concat([_by_channel(tf.raw_ops.Min, w, t) for w, t in zip(sources, leaders)], 0)
         high = tf.concat([_by_channel(tf.raw_ops.Max, w, t) for w, t in zip(sources, leaders)], 0)
-        self.channel_min, self.channel_max = low, high
         owner = np.repeat(np.arange(len(leaders)), [t.num_channels for t in leaders])
         held = tf.gather(self._state["hold"], owner)
         low = tf.where(held, self._state["held_channel_min"], low)
@@ -271,7 +284,8 @@ class LiveQuantizers:
             *map(tf.stop_gradient, choose_grid(low, high, GridSpec(*tf.unstack(spec, num=len(GridSpec._fields)))))
         )
 
-    def _split(self, grid: ChannelGrid) -> List[ChannelGrid]:
+    def _by_weight_tensor(self, grid: ChannelGrid) -> List[ChannelGrid]:
+        """Return the operands of each weight tensor, in shapes that broadcast against its last axes."""
         leaders = [self.positions.leaders[group] for group in self.positions.weights]
         sizes = [tensor.num_channels for tensor in leaders]
         columns = [tf.split(field, sizes) for field in grid]
@@ -310,6 +324,7 @@ def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor) -> Tupl
 
 
 def _by_channel(reduce: Callable[..., tf.Tensor], weights: tf.Tensor, tensor: QuantizedTensor) -> tf.Tensor:
+    """Return the minimum or maximum of each output channel, ``[num_channels]``."""
     axes = shared_constant(np.arange(tensor.channel_axis), np.int32)
     return _shaped(reduce(input=weights, axis=axes), [tensor.num_channels])
 

@@ -15,17 +15,17 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``track``               f32 [A]     1: the range is updated; 0: it is frozen
 ``widen``               bool [A]    the range is only widened, to the extremes of each batch, instead of averaged
 ``collect``             bool [A]    the values are counted in the running histogram
-``range_min``/``_max``  f32 [A]     the moving averages, the extremes so far, or found in the histogram
-``range_count``         f32 [A]     weight of the batches in the average, 0..1 (see :func:`averaging_rate`)
-``held_min``/``_max``   f32 [W]     range found by percentile or MSE, or frozen
+``range_min``/``_max``  f32 [A]     range in use: moving averages, extremes so far, or found in the running histogram
+``range_count``         f32 [A]     weight of the batches in the average, 0..1 (:func:`.live.averaging_rate`)
+``held_min``/``_max``   f32 [W]     held range: found by percentile or MSE, or frozen
 ``held_channel_*``      f32 [C]     the same for each channel
 ``histogram``           f32 [A, B]  counts of :class:`qatviz.quant.running_histogram.RunningHistogram`
 ``histogram_zeros``     f32 [A]     the number of zeros
 ``histogram_bound``     f32 [A]     the upper edge; 0 while it is empty
 ======================  ==========  ==================================================================================
 
-A running histogram is empty while another range method is in use. A checkpoint has the three arrays only if one is not,
-so that other checkpoints are small; those of version 0.1.0 lack them.
+A running histogram is empty while another range method is in use. A checkpoint has the three arrays of histograms only
+while a group uses such a method, so that other checkpoints are small; those of version 0.1.0 lack them.
 """
 
 from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
@@ -37,9 +37,9 @@ from qatviz.quant.affine import code_bounds
 from qatviz.quant.histogram_ranges import NUM_BINS, Histogram
 from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
 
-#: Names of the arrays of held ranges.
+#: Names of the arrays of held ranges of weights.
 HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
-#: Names of the arrays of running histograms, and of the ranges found in them.
+#: Names of the arrays of running histograms, and of the ranges of activations, which can be found in them.
 HISTOGRAMS = ("histogram", "histogram_zeros", "histogram_bound")
 RANGES = ("range_min", "range_max")
 
@@ -47,8 +47,8 @@ RANGES = ("range_min", "range_max")
 class Layout(NamedTuple):
     """Positions of each tensor of a plan in the arrays above.
 
-    ``group_of[t]`` is the group of tensor ``t``; ``weights`` and ``activations`` are the indices of groups of each
-    kind, in order; ``channels`` gives for each weight tensor its slice of the channel arrays.
+    ``group_of[t]`` is the group of tensor ``t``; ``weights`` and ``activations`` are the groups of each kind, in order;
+    ``channels`` has the slice of the channel arrays for each weight tensor.
     """
 
     group_of: Tuple[int, ...]
@@ -104,7 +104,7 @@ def empty_histograms(positions: Layout) -> Dict[str, np.ndarray]:
 
 
 def histogram_at(positions: Layout, arrays: Mapping[str, np.ndarray], rank: int) -> Histogram:
-    """Return the running histogram of the activation group at ``rank`` in ``arrays``."""
+    """Return the running histogram of an activation group: row ``rank`` of ``arrays``, as in ``activations``."""
     counts, zeros, bound = [arrays[name][rank] for name in HISTOGRAMS]
     return Histogram(counts.astype(np.float64), float(zeros), float(bound), positions.zero_bins[rank])
 
@@ -137,13 +137,14 @@ def settings_arrays(
     }
 
 
-def next_activation(settings: Sequence[QuantizerSettings], step: int) -> int:
+def next_switch_on(settings: Sequence[QuantizerSettings], step: int) -> int:
     """Return the next training step after ``step`` at which a delayed quantizer switches on; -1 if there is none."""
     later = [s.quant_delay for s in settings if s.is_delayed(step)]
     return min(later) if later else -1
 
 
 def _spec_row(s: QuantizerSettings) -> List[float]:
+    """Return the fields of :class:`qatviz.quant.grid.GridSpec`, whose codes are unsigned."""
     half = 2 ** (s.num_bits - 1)
     low, high = code_bounds(s.num_bits, s.narrow_range)
     return [low + half, high + half, half, s.symmetric, s.power_of_two]

@@ -7,9 +7,9 @@ import numpy as np
 from qatviz.quant.affine import AffineGrid, clip, fake_quant, quantize
 
 #: A value further than this beyond the representable range, in quantization steps, is clipped. Up to half a step
-#: beyond it, the end of the range is the nearest of all levels: the value is rounded, like any other, and no larger a
-#: range would have made its error smaller. Nudging the range so that 0 is a level moves its ends by up to as much. The
-#: 64th is the last place of float32: at 16 bits, 1/256 of a step for each operation.
+#: beyond it, the end of the range is the level nearest to the value, which is rounded like any other: a wider range
+#: would not reduce its error. (Nudging the range so that 0 is a level moves its ends by up to half a step.) 1/64 of a
+#: step allows for errors of float32: at 16 bits, 1/256 of a step for each operation.
 CLIPPED_BEYOND = 0.5 + 1 / 64
 
 
@@ -66,21 +66,24 @@ def is_clipped(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
 
 def is_beyond(distance: np.ndarray, scale: Union[float, np.ndarray]) -> np.ndarray:
     """Return whether ``distance`` to the representable range, of either sign, is that of a clipped value."""
-    with np.errstate(invalid="ignore"):  # NaN is nowhere
+    with np.errstate(invalid="ignore"):  # NaN is not clipped
         return np.abs(distance) > np.float32(CLIPPED_BEYOND) * np.asarray(scale, np.float32)
 
 
 def standard_error(variance: np.ndarray, n: int, size: Union[int, np.ndarray]) -> np.ndarray:
-    """Return the standard error of the mean of ``n`` values of this variance, sampled without replacement of ``size``.
+    """Return the standard error of the mean of a sample: ``n`` of ``size`` values, drawn without replacement.
 
-    ``sqrt(variance / n * (1 - n / size))``: 0 where all are sampled. A sample that is spread over a tensor is no less
-    exact than one drawn at random.
+    ``variance`` is that of the sample. The result, ``sqrt(variance / n * (1 - n / size))``, is 0 where all values are
+    sampled. A sample that is spread over a tensor is at least as exact as one drawn at random.
     """
     return np.sqrt(np.maximum(variance, 0) / n * np.maximum(0.0, 1 - n / size))
 
 
 def sqnr_db(signal: np.ndarray, mse: np.ndarray) -> np.ndarray:
-    """Return the signal-to-quantization-noise ratio in dB; infinite without noise, NaN without signal."""
+    """Return the signal-to-quantization-noise ratio in dB, float64; infinite without noise, NaN without signal.
+
+    ``signal`` is the mean square of the values, ``mse`` that of the errors.
+    """
     signal, mse = np.asarray(signal, np.float64), np.asarray(mse, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(signal > 0, 10.0 * np.log10(signal / mse), np.nan)

@@ -2,8 +2,8 @@
 
 Every setting may be a Python value or a scalar tensor, so that it can change from one ``session.run`` to the next. The
 ranges are those of the tensor itself (its minimum and maximum, widened to contain 0). The program's own graph is built
-from the same functions, with a ``quantizer`` in place of the settings, which averages the ranges of activations over
-batches and takes its settings from one vector for the whole network.
+from the same functions, with a ``quantizer`` in place of the settings: one of :mod:`qatviz.quant.live`, whose ranges of
+activations are averages over batches.
 """
 
 from numbers import Real
@@ -38,10 +38,12 @@ def quantize_tensor(
         float32, any shape.
     num_bits : int or tf.Tensor
         2 to 16.
-    symmetric, narrow_range : bool or tf.Tensor
-        Zero point fixed at 0; lowest code left out.
+    symmetric : bool or tf.Tensor
+        If True, the zero point is 0.
+    narrow_range : bool or tf.Tensor
+        If True, the lowest code is not used.
     per_channel : bool or tf.Tensor
-        One grid for each element of the last axis.
+        If True, each element of the last axis has its own grid.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def quantize_activation(
 ) -> tf.Tensor:
     """Quantize an activation, by default over the range of this batch; see :func:`quantize_tensor`.
 
-    A ``quantizer`` replaces the settings.
+    A ``quantizer``, which maps a tensor to its quantized values, replaces the settings.
     """
     if quantizer is not None:
         return quantizer(input_tensor)
@@ -100,7 +102,7 @@ def quantize_conv2d(
     dilations: Union[int, Sequence[int]] = 1,
     quantizer: Optional[Quantizer] = None,
 ) -> tf.Tensor:
-    """2-D convolution with quantized filters.
+    """Return a 2-D convolution with quantized filters.
 
     Parameters
     ----------
@@ -140,9 +142,9 @@ def quantize_depthwise_conv2d(
     dilations: Union[int, Sequence[int]] = 1,
     quantizer: Optional[Quantizer] = None,
 ) -> tf.Tensor:
-    """Depthwise convolution with quantized filters ``[height, width, in_channels, multiplier]``.
+    """Return a depthwise convolution with quantized filters ``[height, width, in_channels, multiplier]``.
 
-    See :func:`quantize_conv2d` for the parameters.
+    Parameters are those of :func:`quantize_conv2d`; the filters have one grid.
     """
     quantized = _weights(filters, num_bits, symmetric_weights, narrow_range_weights, False, quantizer)
     return tf.nn.depthwise_conv2d(
@@ -165,7 +167,7 @@ def quantize_dense(
     weights_quantizer: Optional[Quantizer] = None,
     activation_quantizer: Optional[Quantizer] = None,
 ) -> tf.Tensor:
-    """Fully connected layer with quantized weights and a quantized output.
+    """Return the quantized output of a fully connected layer with quantized weights.
 
     ``quantize_activation(activation(input @ quantize_tensor(weights) + biases))``
 
@@ -214,7 +216,7 @@ def _weights(
 
 
 def _own_grid(tensor: tf.Tensor, spec: GridSpec, per_channel: bool) -> Grid:
-    """Return the grid over a tensor's own range; that of an empty tensor, [inf, -inf], is the one of all zeros."""
+    """Return the grid over a tensor's own range; for an empty tensor, of range [inf, -inf], that of all zeros."""
     axes = list(range(tensor.shape.ndims - 1)) if per_channel else None
     grid = choose_grid(tf.reduce_min(tensor, axis=axes), tf.reduce_max(tensor, axis=axes), spec)
     return Grid(*map(tf.stop_gradient, grid))

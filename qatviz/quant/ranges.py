@@ -1,8 +1,9 @@
-"""Range methods for weights (percentile, least squared error), in NumPy.
+"""Range methods on values (min–max, percentile, least squared error, least KL divergence), in NumPy.
 
-They are too expensive for every training step, so the ranges are computed at intervals and stored in the ``held_*``
-arrays of :mod:`qatviz.quant.live_state`. Arrays are ``[n, channels]``, with a range for each channel. For activations,
-the same methods work on histograms (:mod:`qatviz.quant.histogram_ranges`).
+Values are ``[n, channels]``, with a range for each channel. Searches are too expensive for every training step: those
+for weights run at intervals, and their results are stored in the ``held_*`` arrays of :mod:`qatviz.quant.live_state`.
+In a run, the same methods find the ranges of activations in histograms (:mod:`qatviz.quant.histogram_ranges`); on
+values, they predict the effect of pending settings (:mod:`qatviz.analysis.pending`).
 """
 
 from typing import Tuple
@@ -14,16 +15,20 @@ from qatviz.quant.affine import LARGEST_SCALE, SMALLEST_SCALE, code_bounds
 from qatviz.quant.histogram_ranges import histogram_of, range_in
 from qatviz.settings import KL, MSE, PERCENTILE, QuantizerSettings
 
+#: Lower and upper ends, float32 ``[channels]`` each.
 Range = Tuple[np.ndarray, np.ndarray]
 
-#: Largest number of values of a tensor in the search, evenly spaced.
+#: Largest number of values of a tensor in the MSE search, evenly spaced.
 SEARCH_SAMPLE = 65536
-#: Scales of the search: all that are tried are within the limits of a grid.
+#: Smallest and largest scale from which the MSE search starts, so that all scales it tries are within those of a grid.
 _SEARCHED = float(SMALLEST_SCALE) * 2**10, float(LARGEST_SCALE) / 4
 
 
 def find_range(x: np.ndarray, settings: QuantizerSettings) -> Range:
-    """Return the range by the method of ``settings``: percentile, MSE, KL, or else minimum and maximum."""
+    """Return the range of ``x``, float32 ``[n, channels]``, by the method of ``settings``: percentile, MSE or KL.
+
+    Any other method returns minimum and maximum.
+    """
     if settings.range_method == PERCENTILE:
         return percentile_range(x, settings.percentile)
     if settings.range_method == MSE:
@@ -43,7 +48,7 @@ def min_max_range(x: np.ndarray) -> Range:
 
 
 def percentile_range(x: np.ndarray, percentile: float) -> Range:
-    """Return the range of ``percentile`` % of ``x`` ``[n, channels]``; the rest is cut evenly at both ends.
+    """Return the range of ``percentile`` % of ``x`` ``[n, channels]``; the others are cut off, half at either end.
 
     Linear interpolation between order statistics, as in ``np.percentile``.
     """
@@ -53,16 +58,16 @@ def percentile_range(x: np.ndarray, percentile: float) -> Range:
 
 
 def search_stride(num_values: int, num_channels: int) -> int:
-    """Return the stride of rows with which the MSE search uses at most about :data:`SEARCH_SAMPLE` values."""
+    """Return the stride between the rows of the MSE search, so that they have about :data:`SEARCH_SAMPLE` values."""
     return max(1, -(-num_values * num_channels // SEARCH_SAMPLE))
 
 
 def mse_range(x: np.ndarray, num_bits: int, symmetric: bool, narrow_range: bool, power_of_two: bool = False) -> Range:
     """Return the range whose grid has the least mean squared error, for each channel of ``x`` ``[n, channels]``.
 
-    Both ends move apart (:mod:`qatviz.quant.least_error`). The ends are those of the grid, so they may lie a little
-    outside of the values. A channel whose values are all 0, too small or too large for a grid, or not finite keeps its
-    minimum and maximum.
+    Both ends are searched independently (:mod:`qatviz.quant.least_error`), on a sample of a large tensor
+    (:data:`SEARCH_SAMPLE`). They are the ends of the grid, so they can be slightly outside of the values. A channel
+    whose values are all 0, too small or too large for a grid, or not finite keeps its minimum and maximum.
     """
     low, high = min_max_range(x)
     code_min, code_max = code_bounds(num_bits, narrow_range)

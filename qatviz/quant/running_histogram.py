@@ -15,10 +15,10 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.quant.histogram_ranges import LARGEST_BOUND, NUM_BINS, SMALLEST_BOUND
 
-#: Largest number of values of a tensor counted in a step, evenly spaced; others are counted in the next steps.
+#: Largest number of values of a tensor counted in a training step, evenly spaced, from a start that changes each step.
 STEP_VALUES = 16384
 _MANTISSA_BITS = 23
-#: Larger shifts of an int32 are undefined; all counts are in the bins next to 0 then.
+#: Larger shifts of an int32 are undefined; after so many doublings all counts are in the bins next to 0 anyway.
 _MOST_DOUBLINGS = 31
 
 
@@ -41,9 +41,10 @@ _SIGNATURE = [tf.TensorSpec([NUM_BINS], tf.float32)] + [tf.TensorSpec([], tf.flo
 def extended(
     counts: tf.Tensor, zeros: tf.Tensor, bound: tf.Tensor, x: tf.Tensor, zero_bin: tf.Tensor, step: tf.Tensor
 ) -> Tuple[tf.Tensor, ...]:
-    """Return the fields of a :class:`RunningHistogram` with the values of ``x`` added.
+    """Return the fields of a :class:`RunningHistogram` with the values of ``x`` (float32, any shape) added.
 
-    ``zero_bin`` is the bin that begins at 0; ``step`` determines which values of a large tensor are counted.
+    Values that are not finite count as zeros. ``zero_bin`` (int32 scalar) is the bin that begins at 0; ``step`` (int32
+    scalar), the training step, determines which values of a large tensor are counted.
     """
     stride = tf.maximum(1, -(-tf.size(x) // STEP_VALUES))
     sample = tf.reshape(x, [-1])[step % stride :: stride]

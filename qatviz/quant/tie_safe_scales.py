@@ -25,9 +25,9 @@ ULPS = np.array(sorted(range(-MAX_ULPS, MAX_ULPS + 1), key=abs), np.int32)
 _BATCH = 512
 #: Bound on the relative error of an integer multiplier, which is below 2**-31.
 _INTEGER_ERROR = 2.0**-30
-#: Bound below which float32 represents every integer.
-_WHOLE = 2**24
-#: Half the number of codes of 8 bits. Runtimes do not requantize to more bits in float32.
+#: Below this, float32 represents every integer.
+_EXACT_INTEGERS = 2**24
+#: Half the number of codes of 8 bits. Runtimes that requantize in float32 have no outputs of more bits.
 LARGEST_HALF = 128
 #: Number of parts in which the ties of a channel are tested.
 _PARTS = 6
@@ -112,7 +112,10 @@ def _nudged(input_scale: float, weight_scales: bytes, output_scale: float, reach
 def _are_safe(
     input_scale: float, weight_scales: np.ndarray, output_scale: float, reach: int, times: Union[int, np.ndarray] = 1
 ) -> np.ndarray:
-    """Return whether float32 and integers put the accumulators before and after each tie on the same side of it."""
+    """Return whether float32 and integer arithmetic agree on the accumulators next to every tie, bool ``[n]``.
+
+    For each tie, these are the largest accumulator below it and the next one.
+    """
     multipliers = (input_scale * weight_scales.astype(np.float64) / output_scale)[:, np.newaxis]
     # In the order of the kernels.
     in_float32 = np.float32(input_scale) * (weight_scales / times).astype(np.float32) / np.float32(output_scale)
@@ -129,7 +132,7 @@ def _are_safe_at(ties: np.ndarray, multipliers: np.ndarray, in_float32: np.ndarr
         before = np.floor(ties / multipliers)
         after = before + 1
         # Accumulators beyond the integers that float32 represents exactly are not tested.
-        safe = ~(after * times < _WHOLE)
+        safe = ~(after * times < _EXACT_INTEGERS)
         safe |= (
             (before * multipliers < ties * (1 - _INTEGER_ERROR))
             & (after * multipliers > ties * (1 + _INTEGER_ERROR))

@@ -77,8 +77,8 @@ class LiveRun:
             If the loss is not finite; no variable was changed then.
         """
         started = time.perf_counter()
-        if self.step == self._next_activation:
-            self._activate()
+        if self.step == self._next_switch_on:
+            self._switch_on()
         if self.step:
             self._update_held_ranges(actions_at_step(self._layout, self.book, self.step))
             self._update_found_ranges(searched_at_step(self._layout, self.book, self.step))
@@ -120,9 +120,9 @@ class LiveRun:
 
     def _write_settings(self) -> None:
         self.graph.write_settings(self.book.quantizers, self.book.run, self.step)
-        self._next_activation: Optional[int] = live_state.next_activation(self.book.quantizers, self.step)
+        self._next_switch_on: int = live_state.next_switch_on(self.book.quantizers, self.step)
 
-    def _activate(self) -> None:
+    def _switch_on(self) -> None:
         """Switch on the quantizers whose ``quant_delay`` ends at the current step."""
         names = [
             t.name

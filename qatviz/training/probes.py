@@ -125,7 +125,7 @@ class SnapshotProbe:
     def _tensor(self, tensor: QuantizedTensor) -> SnapshotTensors:
         quantized = self._quantizers.quantized[tensor.name]
         self.sources[tensor.name] = quantized.source
-        scale, zero_point, half = self._quantizers.codes_of(tensor.name)
+        scale, zero_point, half = self._quantizers.code_parameters(tensor.name)
         items = shared_constant(snapshot_items(tensor), np.int32)
         given = [*quantized, scale, zero_point, half, self._quantizers.enabled(tensor.name), items]
         measures, *fields, codes = _measured(*given)

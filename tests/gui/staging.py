@@ -78,7 +78,7 @@ class StagedRun(RunHandle):
         self._cursor = BranchCursor()
         self._cursor.place(events.Started(self.step, 0.0, "staged"))  # happened before anybody listened
         self._inspected, self._evaluated, self.is_snapshot_wanted = set(), None, False
-        self._next_activation = live_state.next_activation(self.book.quantizers, self.step)
+        self._next_switch_on = live_state.next_switch_on(self.book.quantizers, self.step)
         self._inbox = Inbox()
         self._inbox._origin = "staged"
         self._control = Control(self, self, None, self._set_state)
@@ -234,7 +234,7 @@ class StagedRun(RunHandle):
 
     def apply_settings(self, book):
         self.book = book
-        self._next_activation = live_state.next_activation(book.quantizers, self.step)
+        self._next_switch_on = live_state.next_switch_on(book.quantizers, self.step)
         return False
 
     def capture(self, name, reason):
@@ -302,7 +302,7 @@ class StagedRun(RunHandle):
         return choose_grid(low, high, s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
 
     def _step(self):
-        if self.step == self._next_activation:
+        if self.step == self._next_switch_on:
             self._activate()
         self.step += 1
         self.seconds += 0.01

@@ -36,14 +36,14 @@ class EvaluationLowering(LayerLowering):
         """Snap a sum of products and its bias, a whole number of ``scale_in * scale_weights``, to its exact code."""
         source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
         scale, weight_scales = self._scale(output), self._channel_scales(unit)
-        _, zero_point, half = self.quantizers.codes_of(output)
+        _, zero_point, half = self.quantizers.code_parameters(output)
         input_scale = self._tie_safe.get(source, self._scale(source))
         chosen = tie_safe_scales(input_scale, weight_scales, scale, zero_point[0], half)
-        units = self._double(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
-        factors = self._tie_safe_double(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._double(unit.output)
+        units = self._scale64(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
+        factors = self._tie_safe_scale64(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._scale64(unit.output)
         # If all weights are zero, there is no such unit; every bias is a whole number of the fine one.
         fine = tf.fill(tf.shape(units), tf.constant(FINE_UNIT, tf.float64))
-        units = tf.where(units > 0, units, fine * self._double(unit.output))
+        units = tf.where(units > 0, units, fine * self._scale64(unit.output))
         factors = tf.where(factors > 0, factors, fine)
         known = tf.logical_and(tf.reduce_max(weight_scales) * self._scale(source) > 0, scale > 0)
         return snap_to_exact_code(x, lambda sums: whole_units(sums, units) * factors, scale, known)
@@ -52,13 +52,13 @@ class EvaluationLowering(LayerLowering):
         """Add a third of a unit of the accumulator, and snap to the exact code.
 
         A mean of integer codes is often a tie, which float arithmetic rounds arbitrarily and an integer kernel rounds
-        up. (Half a unit would make ties of means just below one: 4 of 9 codes are 1/18 short of a tie.)
+        up. Why a third: see :data:`qatviz.quant.exact_sums.MEAN_WEIGHT`.
         """
         mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (MEAN_WEIGHT * count)
         if not isinstance(unit.op, GlobalAveragePool):
             return mean
-        third, steps = self._double(unit.inputs[0]) / (MEAN_WEIGHT * count), self._double(unit.output)
-        factor = self._tie_safe_double(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
+        third, steps = self._scale64(unit.inputs[0]) / (MEAN_WEIGHT * count), self._scale64(unit.output)
+        factor = self._tie_safe_scale64(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
         return snap_to_exact_code(
             mean,
             lambda x: whole_units(x, third) * factor,
@@ -68,10 +68,10 @@ class EvaluationLowering(LayerLowering):
 
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""
-        units = [self._double(name) for name in unit.inputs]
+        units = [self._scale64(name) for name in unit.inputs]
         self._choose_sum_scale(unit)
-        known = tf.reduce_min(tf.stack([*units, self._double(unit.output)])) > 0
-        factors = [self._tie_safe_double(name) / self._tie_safe_double(unit.output) for name in unit.inputs]
+        known = tf.reduce_min(tf.stack([*units, self._scale64(unit.output)])) > 0
+        factors = [self._tie_safe_scale64(name) / self._tie_safe_scale64(unit.output) for name in unit.inputs]
 
         def position(_: tf.Tensor) -> tf.Tensor:
             parts = [switch(x, known)[1] for x in inputs]
@@ -84,13 +84,13 @@ class EvaluationLowering(LayerLowering):
         output, sources = self.plan.grid_of(unit.output), [self.plan.grid_of(name) for name in unit.inputs]
         if self.plan.shares_grid(output):
             return
-        codes = [self.quantizers.codes_of(name) for name in sources]
+        codes = [self.quantizers.code_parameters(name) for name in sources]
         self._tie_safe[output] = tie_safe_sum_scale(
             tf.stack([self._tie_safe.get(name, self._scale(name)) for name in sources]),
             tf.stack([zero_point[0] for _, zero_point, _ in codes]),
             tf.stack([half for _, _, half in codes]),
             self._scale(output),
-            self.quantizers.codes_of(output)[2],
+            self.quantizers.code_parameters(output)[2],
         )
 
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
@@ -114,11 +114,11 @@ class EvaluationLowering(LayerLowering):
     def _channel_scales(self, unit: Unit) -> tf.Tensor:
         return self.quantizers.channel_scales_in_use(unit.name + ".weights")
 
-    def _double(self, layer: str) -> tf.Tensor:
+    def _scale64(self, layer: str) -> tf.Tensor:
         """Return the scale of a layer's output as float64, 0 if its quantizer is off."""
         return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
 
-    def _tie_safe_double(self, layer: str) -> tf.Tensor:
+    def _tie_safe_scale64(self, layer: str) -> tf.Tensor:
         """Return the tie-safe scale of a layer's output as float64, or the scale in use if there is none."""
         grid = self.plan.grid_of(layer)
-        return tf.cast(self._tie_safe[grid], tf.float64) if grid in self._tie_safe else self._double(layer)
+        return tf.cast(self._tie_safe[grid], tf.float64) if grid in self._tie_safe else self._scale64(layer)
