@@ -5,7 +5,7 @@ from typing import Iterator
 
 from tensorflow.python.util import deprecation
 
-from qatviz.training.collection import without_collection
+from qatviz.training.collection import garbage_collection_paused
 
 
 @contextlib.contextmanager
@@ -15,5 +15,5 @@ def quick_building() -> Iterator[None]:
     TensorFlow then skips the check of each call for deprecated arguments, and Python does not collect garbage: the
     objects of the graph stay in use.
     """
-    with without_collection(), deprecation.silence():
+    with garbage_collection_paused(), deprecation.silence():
         yield

@@ -11,7 +11,7 @@ from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record.run_record import RunRecord
 
-#: Prefixes of the names of checkpoints that are saved automatically.
+#: Prefixes of the names of checkpoints that are saved without a command, by their occasion.
 AUTOMATIC, BEFORE_CHANGE, FINAL = "auto", "before", "final"
 PREFIXES = {SaveKind.AUTOMATIC: AUTOMATIC, SaveKind.BEFORE_CHANGE: BEFORE_CHANGE, SaveKind.END: FINAL}
 #: Number of automatic checkpoints of each kind that stay on disk.
@@ -76,7 +76,7 @@ class Checkpointer:
         self._next_automatic = min(self._next_automatic, now + interval_s)
 
     def save(self, state: RunState) -> None:
-        """Queue ``state`` for writing."""
+        """Queue ``state`` for writing; if too many automatic ones of its kind are pending, drop the oldest."""
         if self._thread is None:
             return
         with self._changed:
@@ -106,7 +106,7 @@ class Checkpointer:
             self._write(record, state)
 
     def _write(self, record: RunRecord, state: RunState) -> None:
-        self._make_durable()  # if it fails, the run reports that, and the checkpoint is worth all the more
+        self._make_durable()  # if it fails, the run reports that, and the checkpoint is needed even more
         try:
             record.save_checkpoint(state.name, state.arrays, state.meta())
             _prune(record, state.reason.kind)
@@ -117,7 +117,7 @@ class Checkpointer:
 
 
 def _prune(record: RunRecord, kind: SaveKind) -> None:
-    """Delete the oldest automatic checkpoints of a kind."""
+    """Delete the oldest automatic checkpoints of a kind, beyond the number in :data:`KEPT_ON_DISK`."""
     if kind not in KEPT_ON_DISK:
         return
     known = [info for info in record.list_checkpoints() if info.reason.kind is kind and is_temporary(info)]

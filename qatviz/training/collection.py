@@ -1,4 +1,4 @@
-"""Python's garbage collection, paused where much is made that stays in use."""
+"""Pauses of Python's garbage collection, for code that creates many objects that stay in use."""
 
 import contextlib
 import gc
@@ -6,12 +6,12 @@ from typing import Iterator
 
 
 @contextlib.contextmanager
-def without_collection() -> Iterator[None]:
+def garbage_collection_paused() -> Iterator[None]:
     """Pause garbage collection in this context, in all threads of the process."""
-    collects = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if collects:
+        if was_enabled:
             gc.enable()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # these import TensorFlow; the staged run of the tests has it
     from qatviz.training.live_run import LiveRun
     from qatviz.training.measuring import Measuring
 
-#: A command with its changes, or with the error that rejects it.
+#: A command and its reply: the changes that it made, or the error for which it is rejected.
 Reply = Tuple[Sent, Union[Tuple[Change, ...], QatvizError]]
 
 
@@ -65,7 +65,8 @@ class CommandExecutor:
         self._states = StateStore()
         self._schedule = sorted(schedule, key=lambda item: item.step)
         self._schedule_steps = [item.step for item in self._schedule]
-        # Commands for the current step may have been executed before the run was resumed; repeating them is harmless.
+        #: Index of the next scheduled command. Those of the current step may have been executed before the run was
+        #: resumed; repeating them is harmless.
         self._scheduled = bisect_left(self._schedule_steps, live.step)
         #: Name of the saved state before the last change of settings; empty if the run was set to another state since.
         self._before_change = ""
@@ -106,8 +107,8 @@ class CommandExecutor:
         self._apply_settings(book, replies)
 
     def set_to(self, state: RunState) -> None:
-        """Set the run to another state, from which it continues on a new branch."""
-        self._measuring.drop_evaluation()  # its state is abandoned
+        """Set the run to another state, from which it continues on a new branch; the caller reports it."""
+        self._measuring.drop_evaluation()  # it is of the state that is abandoned
         self._before_change = ""
         self._recovery.propose(state)
         branch = self._live.set_to(state)
@@ -139,6 +140,7 @@ class CommandExecutor:
                 self._applied(sent, outcome, name if outcome else "")
 
     def _replace_book(self, book: SettingsBook, before: RunState) -> None:
+        """Apply ``book``, and make the resulting state the next recovery state; ``before`` is the current state."""
         live = self._live
         ranges_changed = live.apply_settings(book)
         # A rewind after a bad step should not revert a change after which steps succeeded.
@@ -267,4 +269,5 @@ class CommandExecutor:
 
 
 def _continues(command: c.Command) -> bool:
+    """Return whether a command is a further change of the same drag, see :class:`.commands.ChangeSettings`."""
     return isinstance(command, c.ChangeSettings) and command.continues

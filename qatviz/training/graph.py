@@ -35,8 +35,9 @@ from qatviz.training.variables import Loader, StateVariable
 Arrays = Dict[str, np.ndarray]
 Variables = Dict[str, StateVariable]
 
-#: Number of held-out examples measured by snapshots; always the same ones, so that snapshots can be compared.
+#: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
+#: Name of the operation that fails if the loss of a training step is not finite.
 _FINITE = "loss_is_finite"
 
 
@@ -84,7 +85,7 @@ class TrainingGraph:
         self._objective = OBJECTIVES[dataset.task]
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms = False
-        self._examples = {"train": len(dataset.x_train), "test": len(dataset.x_test)}
+        self._num_held_out = len(dataset.x_test)
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
@@ -107,11 +108,13 @@ class TrainingGraph:
     def step(self, indices: np.ndarray, step: int) -> Tuple[float, Optional[RawMeasures]]:
         """Run one training step on the examples ``indices`` (int32 ``[batch]``).
 
-        Returns the loss before the update, and the measures of the step (None without telemetry).
+        ``step`` is the number of training steps before it. Returns the loss before the update, and the measures of the
+        step (None without telemetry).
 
         Raises
         ------
         NonFiniteLoss
+            If the loss is NaN or infinite; no variable was changed.
         """
         run = self._step
         if self._settings_now["collect"].any():
@@ -136,9 +139,14 @@ class TrainingGraph:
         self._load_settings(self._session, self._settings_now)
 
     def collect(self, batches: Sequence[Tuple[int, np.ndarray]], which: np.ndarray) -> None:
-        """Count the activations of batches, each a step and its examples, in running histograms, without training.
+        """Count the activations of batches in running histograms, without training.
 
-        ``which`` (bool ``[A]``) are the groups that are counted.
+        Parameters
+        ----------
+        batches : sequence of (int, np.ndarray)
+            Number of the training step, and indices of its examples (int32 ``[batch]``).
+        which : np.ndarray
+            bool ``[A]``: groups of activations that are counted.
         """
         collect = self._prepared("collect", self._collect_op, self._step_feeds)
         self._load_settings(self._session, dict(self._settings_now, collect=which))
@@ -158,7 +166,7 @@ class TrainingGraph:
         self._load_ranges(self._session, arrays)
 
     def read_weights(self) -> List[np.ndarray]:
-        """Return the input of every weight quantizer (float, batch norm folded in) in the order of the layout."""
+        """Return the input of every weight quantizer, float32 with batch norm folded in, in the order of the layout."""
         weights: List[np.ndarray] = self._read_weights()
         return weights
 
@@ -167,10 +175,11 @@ class TrainingGraph:
         return dict(zip(live_state.HELD, self._read_held()))
 
     def write_held_ranges(self, held: Arrays) -> None:
+        """Set the arrays that :meth:`read_held_ranges` returns."""
         self._load_held(self._session, held)
 
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
-        """Apply settings, one for each group of the plan, in one call."""
+        """Apply the settings of each group of the plan and of the run, as they are after ``step`` training steps."""
         arrays = live_state.settings_arrays(self.layout, settings, run, step)
         arrays["hyper"] = np.array([getattr(run, name) for name in optimizers.HYPERPARAMETERS], np.float32)
         arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
@@ -188,7 +197,7 @@ class TrainingGraph:
 
     def read_state(self) -> Arrays:
         """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms in use."""
-        # A fetched CPU variable may share its buffer with the variable.
+        # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
         return {**state, **self.read_histograms()} if self._uses_histograms else state
 
@@ -220,7 +229,8 @@ class TrainingGraph:
     def published(self, restore_previous: bool) -> Iterator[None]:
         """Publish the current state within the context.
 
-        ``restore_previous`` publishes the previous state again afterwards, so that its evaluation can continue.
+        If ``restore_previous``, the state that was published before is published again afterwards, so that an
+        evaluation of it can continue.
         """
         before = self._read_published() if restore_previous else None
         self._publish()
@@ -231,10 +241,10 @@ class TrainingGraph:
                 self._republish(*before)
 
     def total_scores(self, indices: np.ndarray, weights: bool, activations: bool) -> np.ndarray:
-        """Return sums of the metric's scores over the held-out examples ``indices``, float64.
+        """Return sums of scores over the held-out examples ``indices`` (int32) in the published state.
 
-        The score of an example is the squared error of each output, or 1 if it is classified correctly. The published
-        state is evaluated, with ``weights`` and ``activations`` quantized as given.
+        ``weights`` and ``activations`` are True if they are to be quantized. The result is float64 ``[n]``, as of
+        :attr:`.objective.Objective.total_scores`.
         """
         return np.array(self._evaluate(indices, weights, activations), np.float64)
 
@@ -245,16 +255,19 @@ class TrainingGraph:
         return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self.plan.tensors))]
 
     def tensor_values(self, name: str) -> np.ndarray:
-        """Return measured values before quantization in the published state: float32 ``[n, channels]``."""
+        """Return the values of a tensor that a snapshot of the published state measures, before quantization.
+
+        They are float32 ``[n, channels]``: all weights, or the activations of some held-out examples.
+        """
         if name not in self._inspect:
             self._inspect[name] = self._session.make_callable(self._snapshot_sources[name], self._eval_feeds)
         tensor = self.plan.tensor(name)
         values = self._inspect[name](self._snapshot_examples(), True, True)[: probes.snapshot_items(tensor)]
-        # A fetched CPU variable may share its buffer with the variable.
+        # Copied for the same reason as in read_state.
         return np.array(values).reshape(-1, tensor.num_channels)
 
     def _snapshot_examples(self) -> np.ndarray:
-        return np.arange(min(SNAPSHOT_EXAMPLES, self._examples["test"]), dtype=np.int32)
+        return np.arange(min(SNAPSHOT_EXAMPLES, self._num_held_out), dtype=np.int32)
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
         """Return the logits of the published state, float32 ``[batch, outputs]``, for scaled float32 ``images``."""
@@ -305,9 +318,9 @@ class TrainingGraph:
         self._values = {name: variable.read() for name, variable in live.items()}
         self._build_training(live, batch_size, telemetry)
         unused = {"hyper", "collect", *live_state.HISTOGRAMS}
-        slotless = [name for name in live if "|" not in name and name not in unused]
+        evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
-            self._build_evaluation({name: live[name] for name in slotless})
+            self._build_evaluation({name: live[name] for name in evaluated})
 
     def _build_training(self, live: Variables, batch_size: int, telemetry: bool) -> None:
         self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
@@ -384,9 +397,10 @@ class TrainingGraph:
         self._load_codes = Loader(self._code_variables, self._code_variables)
 
     def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
-        """Return a callable of running histograms, made when first used.
+        """Return the session's callable ``name``, made when it is first used.
 
-        Most runs use none, and TensorFlow compiles the part of the graph that each callable runs.
+        It is for operations on running histograms: most runs have none, and making a callable takes time, because
+        TensorFlow prepares the part of the graph that it runs.
         """
         if name not in self._callables:
             self._callables[name] = self._session.make_callable(fetches, list(feeds))

@@ -9,7 +9,7 @@ from qatviz.protocol.commands import Command, new_id
 
 
 class Sent(NamedTuple):
-    """Command with its id and its number among those sent, from 1; scheduled commands have the number 0."""
+    """Command with its id and its number, which counts the commands sent from 1; that of scheduled commands is 0."""
 
     number: int
     id: str

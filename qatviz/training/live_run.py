@@ -25,7 +25,7 @@ from qatviz.training.range_policy import (
     searched_on_change,
 )
 
-#: Number of batches before a change of the range method from which the first range is found.
+#: Number of the last batches from which the first range is found when a method that needs a histogram is chosen.
 CALIBRATION_BATCHES = 8
 
 
@@ -36,7 +36,7 @@ class LiveRun:
     ----------
     graph : TrainingGraph
     spec : RunSpec
-        The graph is set to its ``start``, or by default to the initial state.
+        The graph is set to its ``start``; if that is None, to the initial state.
     cursor : BranchCursor
         Assigns to each event its place on the branches of the run.
     put : callable
@@ -88,7 +88,7 @@ class LiveRun:
         return result
 
     def apply_settings(self, book: SettingsBook) -> bool:
-        """Apply ``book`` before the next training step; return whether ranges were captured or searched."""
+        """Apply ``book`` before the next training step; return whether ranges or histograms may have changed."""
         old, self.book = self.book, book
         self._write_settings()
         return self._adopt_ranges(old)
@@ -133,7 +133,10 @@ class LiveRun:
         self.emit(SettingsActivated(self.step, tuple(names)))
 
     def _adopt_ranges(self, old: Optional[SettingsBook]) -> bool:
-        """Capture, search and collect what a change of settings requires; return whether any state has changed."""
+        """Capture or search the ranges, and count the histograms, that a change of settings requires.
+
+        ``old`` is None at the start of a run. Returns whether ranges or histograms may have changed.
+        """
         have_changed = self._update_held_ranges(actions_on_change(self._layout, old, self.book))
         if not any(live_state.uses_histogram(self._layout, b.quantizers).any() for b in (old, self.book) if b):
             return have_changed
@@ -147,13 +150,13 @@ class LiveRun:
         return True
 
     def _update_found_ranges(self, searched: np.ndarray) -> None:
-        """Search the ranges of activations in their histograms."""
+        """Find the ranges of the activation groups ``searched`` (bool ``[A]``) in their histograms."""
         if searched.any():
             arrays = self.graph.read_histograms()
             self.graph.write_histograms({**arrays, **ranges_found(self._layout, self.book, searched, arrays)})
 
     def _update_held_ranges(self, actions: List[int]) -> bool:
-        """Capture or search held ranges; return whether any has changed."""
+        """Execute an action on the held range of each weight tensor; return whether there was any but KEEP."""
         if all(action == KEEP for action in actions):
             return False
         held = held_ranges(self._layout, self.book, actions, self.graph.read_weights(), self.graph.read_held_ranges())

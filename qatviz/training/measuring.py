@@ -16,13 +16,13 @@ from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
 from qatviz.training.snapshot import make_snapshot
 
-#: Snapshots use at most this fraction of wall time, except right after a change and where they would be too old;
-#: proportionally more if the snapshot interval is below its default.
+#: Snapshots use at most this fraction of wall time, except right after a change, and where the newest one would become
+#: too old; proportionally more if the snapshot interval is below its default.
 SNAPSHOT_SHARE = 1 / 75
-#: Evaluation modes: flags for quantized weights and quantized activations.
+#: Whether weights and whether activations are quantized, by mode of evaluation.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
-#: Limits of one piece of an evaluation, in examples and in multiplications. They keep the response to a command within
-#: the time of some training steps, or a third of a second for a large network.
+#: Limits of one piece of an evaluation, in examples and in multiply-accumulates. They bound the time until a command is
+#: executed to that of some training steps, or a third of a second for a large network.
 LARGEST_PIECE, _PIECE_MACS = 128, 2 * 10**9
 
 
@@ -49,21 +49,24 @@ class Measuring:
         self._is_evaluation_queued = False
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
-        # The age is kept although snapshots then use more than their fraction of the time: a twentieth if one takes
-        # 0.1 s, or 0.25 s with many tensors.
+        # The largest age takes precedence over SNAPSHOT_SHARE: if a snapshot takes 0.1 s (0.25 s with many tensors),
+        # they use 1/20 of wall time.
         self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE, oldest_age_s(len(spec.plan.tensors)))
         self._phase = -1
 
     # Snapshots
 
     def is_snapshot_due(self, now: float) -> bool:
-        """Return whether a snapshot is due: by its pace, or because there is none of the present phase of the run."""
+        """Return whether a snapshot is due: by its pace, or because the present phase of the run has none yet.
+
+        ``now`` is in seconds of ``time.perf_counter``. Phases do not matter if the user wants snapshots rarely.
+        """
         if self._pace.is_due(now):
             return True
         return not self._is_rare and phase(self._live.step) != self._phase
 
     def schedule_soon(self) -> None:
-        """Schedule a snapshot after a change: at once; at the interval, if the user wants them rarely."""
+        """Schedule a snapshot soon after a change; if the user wants them rarely, no earlier than the interval."""
         self._pace.schedule_soon(self._live.book.run.snapshot_interval if self._is_rare else 0.0)
 
     @property
@@ -98,7 +101,7 @@ class Measuring:
         return self._evaluation is not None
 
     def begin_evaluation(self) -> None:
-        """Evaluate the current state, after an evaluation in progress, which is of an earlier one."""
+        """Begin an evaluation of the current state; if one of another state is in progress, after that."""
         if self._evaluation is None:
             live, spec = self._live, self._spec
             self._evaluation = Evaluation(live.graph, spec.metric, len(spec.dataset.x_test), live.step)
@@ -113,9 +116,8 @@ class Measuring:
     def is_evaluation_behind(self) -> bool:
         """Return whether a piece of the evaluation in progress must be run before the next training step.
 
-        The pieces are spread evenly over the training steps until the next evaluation is due, for which the run must
-        not have to drop this one. If another evaluation is waiting for the current state, there are no steps until it
-        is done.
+        The pieces are spread evenly over the training steps until the next evaluation is due, so that this one is done
+        by then. If an evaluation of the current state is queued, training waits until it has begun.
         """
         if self._evaluation is None:
             return False

@@ -18,14 +18,14 @@ class Objective(NamedTuple):
     loss : callable (outputs, labels) -> tf.Tensor
         float32 scalar.
     total_scores : callable (outputs, labels) -> tf.Tensor
-        ``[n]``: sums over the examples of the score whose mean determines the metric, see
-        `qatviz.metric.Metric.of_mean`; one for each output of a regression, whose mean is the score of all.
+        Sums of scores over the examples: ``[1]``, the number of correct classes; or ``[outputs]``, the squared errors
+        of each output of a regression. The metric follows from their mean, see `qatviz.metric.Metric.of_mean`.
     baseline_loss : callable (Dataset) -> float
-        Loss on the training data of the best constant prediction.
+        Loss on the training data without any knowledge of the input: of equal probabilities for all classes, or of the
+        mean of the targets.
     observes_labels : bool
-        If True, the output's quantizer observes the range of the labels, too. Values outside of a range have no
-        gradient: outputs that start with small values, and whose range is their moving average, would hardly grow to
-        the targets.
+        If True, the output's quantizer observes the labels, too, so that its range covers them. Values outside of a
+        range have no gradient: within a range of their own, outputs, which are small at first, would hardly grow.
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]

@@ -84,7 +84,10 @@ HYPERPARAMETERS = ("learning_rate", "momentum", "beta1", "beta2", "epsilon")
 def slot_arrays(
     optimizer: Optimizer, trainable: Dict[str, np.ndarray], hyper: Dict[str, float]
 ) -> Dict[str, np.ndarray]:
-    """Return initial slots (``parameter|slot``) and scalars (``optimizer|name``); Adam's powers start at its betas."""
+    """Return the initial optimizer state: slots ``parameter|slot`` and scalars ``optimizer|name``, float32 arrays.
+
+    Adam's powers start at its betas, which ``hyper`` contains with the other run settings.
+    """
     arrays = {f"{name}|{slot}": np.zeros_like(value) for name, value in trainable.items() for slot in optimizer.slots}
     for scalar in optimizer.scalars:
         arrays["optimizer|" + scalar] = np.array(hyper[scalar.split("_")[0]], np.float32)

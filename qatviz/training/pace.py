@@ -2,7 +2,7 @@
 
 
 class Pace:
-    """Rate limiter for periodic work: its intervals double, and it uses at most a fraction of wall time.
+    """Rate limiter for periodic work: intervals double, and the work uses at most a fraction of wall time.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class SnapshotPace:
     rest : float
         Time without snapshots after each, as a multiple of its duration.
     oldest_s : float
-        Longest such time, however long a snapshot takes, so that the newest one is at most this old.
+        Longest time without snapshots, however long a snapshot takes; only an interval of the user can be longer.
     """
 
     def __init__(self, now: float, rest: float, oldest_s: float):

@@ -22,19 +22,19 @@ from qatviz.training.variables import StateVariable
 
 #: Number of bins of a histogram of values.
 HISTOGRAM_BINS = 128
-#: Largest magnitude of the outer edges of a histogram, whose difference must be representable in float32.
+#: Largest magnitude of the outer edges of a histogram: their difference must be representable in float32.
 LARGEST_EDGE = 1e38
 #: Largest number of values of an activation measured by a snapshot: whole examples, at least one.
 SNAPSHOT_VALUES = 262144
-#: Approximate largest number of values in a histogram: of a larger tensor evenly spaced rows of all channels. Measures
-#: and counts of codes are sums over all values; sorting all into bins would take several times as long.
+#: Approximate largest number of values in a histogram: of a larger tensor, evenly spaced rows of all channels. Measures
+#: and counts of codes include all values; sorting all of them into bins would take several times as long.
 HISTOGRAM_SAMPLE = 65536
-#: Approximate sizes of the samples that decide whether distinct values are counted, in their order.
+#: Approximate sizes of samples that are tested one after the other before all distinct values are counted.
 _DISTINCT_SAMPLES = (1024, 8192)
 #: Largest bit width with a count for each code.
 MAX_CODE_BITS = 8
-#: Entries of :attr:`SnapshotTensors.measures`: means over the tensor, then measures that only a snapshot has.
-SNAPSHOT_SUMS = (
+#: Entries of :attr:`SnapshotTensors.measures`; the mean square of the values is ``signal``.
+PROBED_MEASURES = (
     "signal",
     "mse",
     "mse_clipping",
@@ -48,10 +48,10 @@ SNAPSHOT_SUMS = (
 
 
 def step_samples(tensors: List[Quantized]) -> tf.Tensor:
-    """Return the samples of a :class:`.step_measures.RawMeasures`, one tensor after the other.
+    """Return the samples of a :class:`.step_measures.RawMeasures`, float32 ``[n]``, one tensor after the other.
 
-    The samples are values before quantization; their quantization is computed outside of the training step. Tensors
-    share constants, because TensorFlow runs them like any other operation.
+    They are values before quantization; their quantization is computed outside of the training step. Constants are
+    shared, because TensorFlow runs each like any other operation.
     """
     samples, sizes = [], [element_count(tuple(tensor.source.shape.as_list())) for tensor in tensors]
     for index in sample_order(sizes):
@@ -65,24 +65,24 @@ def step_samples(tensors: List[Quantized]) -> tf.Tensor:
 class SnapshotTensors(NamedTuple):
     """Small arrays that a snapshot fetches for one tensor."""
 
-    measures: tf.Tensor  # float32 [len(SNAPSHOT_SUMS)]
+    measures: tf.Tensor  # float32 [len(PROBED_MEASURES)]
     flip_rate: tf.Tensor  # float32
     size: tf.Tensor  # int32: number of values measured
-    edges: tf.Tensor  # float32 [2]
+    edges: tf.Tensor  # float32 [2]: outer edges of the histograms
     float_counts: tf.Tensor  # int32 [HISTOGRAM_BINS]
-    quantized_counts: tf.Tensor
-    code_counts: tf.Tensor  # int32 [2**MAX_CODE_BITS], zero beyond the number of codes
-    channel_min: tf.Tensor
-    channel_max: tf.Tensor
-    value_counts: tf.Tensor  # int32 [2]: zeros, and distinct values or -1 where there are many
-    scale: tf.Tensor  # [channels]; all equal unless quantized per channel
-    zero_point: tf.Tensor
+    quantized_counts: tf.Tensor  # int32 [HISTOGRAM_BINS]
+    code_counts: tf.Tensor  # int32 [2**MAX_CODE_BITS] from the lowest code on, 0 beyond the number of codes
+    channel_min: tf.Tensor  # float32 [channels]
+    channel_max: tf.Tensor  # float32 [channels]
+    value_counts: tf.Tensor  # int32 [2]: zeros, and distinct values or -1 if there are many
+    scale: tf.Tensor  # float32 [channels]; all equal unless quantized per channel
+    zero_point: tf.Tensor  # int32 [channels]
 
 
 def snapshot_items(tensor: QuantizedTensor) -> int:
-    """Return the largest number of items of the first axis that a snapshot measures.
+    """Return how much of the first axis of a tensor a snapshot measures, as an upper limit.
 
-    All of a weight tensor are measured, but only some examples of an activation.
+    It measures a weight tensor as a whole, but an activation for some of the examples only.
     """
     if tensor.kind == WEIGHTS:
         return int(np.iinfo(np.int32).max)
@@ -107,7 +107,7 @@ class SnapshotProbe:
     remember : list of tf.Operation
         Store the codes of the weights for the next snapshot's flip rate; run with the fetches.
     sources : dict of str to tf.Tensor
-        Values before quantization, by tensor; :func:`snapshot_items` of each are measured.
+        Values before quantization, by tensor; the first :func:`snapshot_items` of each are measured.
     forget : tf.Operation
         Operation that makes the next flip rate NaN, for a run that was set to another state.
     """
@@ -161,7 +161,10 @@ def _measured(
     enabled: tf.Tensor,
     items: tf.Tensor,
 ) -> Tuple[tf.Tensor, ...]:
-    """Return the fields of :class:`SnapshotTensors` but the flip rate, scale and zero point; and codes (from 0)."""
+    """Return the fields of :class:`SnapshotTensors` except flip rate, scale and zero point; then the codes from 0.
+
+    Codes are int32 ``[n, channels]``.
+    """
     values, source, clipped = [tf.reshape(part[:items], [-1, tf.size(scale)]) for part in (values, source, clipped)]
     channel_min, channel_max = [reduce(source, axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
     number = tf.size(source)
@@ -171,7 +174,7 @@ def _measured(
     beyond = tf.abs(clipped - source) > np.float32(CLIPPED_BEYOND) * scale
     flushed = tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))
     mse = tf.reduce_sum(of_channels) / size
-    # Measured apart only where there is clipping, so that without any the whole error is exactly that of rounding.
+    # Where nothing is clipped, the rounding error is exactly the whole error, not a sum in another order.
     num_clipped, num_flushed = [tf.reduce_sum(tf.cast(flags, tf.int32)) for flags in (beyond, flushed)]
     clipping = tf.reduce_sum(tf.where(beyond, squares, tf.zeros_like(squares))) / size
     rounding = tf.where(num_clipped > 0, tf.reduce_sum(tf.where(beyond, tf.zeros_like(squares), squares)) / size, mse)
@@ -179,7 +182,7 @@ def _measured(
     relative = tf.sqrt(tf.reduce_sum(of_channels / tf.square(safe)) / size)
     codes = tf.cast(tf.floor(values / safe + 0.5), tf.int32) + zero_point + half
     num_codes = 2 * half
-    # If the quantizer is off, there are no codes: all values count as one.
+    # If the quantizer is off, there are no codes: all values get the code 0.
     codes = tf.clip_by_value(codes, 0, num_codes - 1) * tf.cast(enabled, tf.int32)
     counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
     share = tf.cast(counts, tf.float32) / size
@@ -211,8 +214,8 @@ def _measured(
 def _distinct(values: tf.Tensor) -> tf.Tensor:
     """Return the number of distinct values; -1 if there are more than MOST_DISTINCT.
 
-    Counting is slow, and a small sample of most tensors already tells that there are many: then the next samples, and
-    all values, are left out, as empty slices (branches of the graph would take longer to build).
+    Counting is slow, and a small sample of most tensors already has that many. The following samples, and all values,
+    are then empty slices (conditionals would take longer to build).
     """
     flat = tf.reshape(values, [-1])
     number = tf.size(flat)

@@ -13,15 +13,17 @@ from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
 
 #: Training steps between two searches for ranges (percentile, MSE, KL).
 SEARCH_INTERVAL = 20
-#: Actions on the held range of a tensor: leave it, capture the current minimum and maximum, search for a new one.
+#: Actions on the held range of a weight tensor: leave it, capture minimum and maximum, search for a new one.
 KEEP, CAPTURE, SEARCH = range(3)
+#: Range methods of weights that search.
 _SEARCHED = (PERCENTILE, MSE)
 
 
 def actions_on_change(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> List[int]:
     """Return the action for each weight tensor when ``new`` takes effect (``old`` None: at the start of a run).
 
-    Range methods that search do so with the new settings; a range that is held from now on is captured.
+    A range method that searches does so with the new settings, unless ranges are frozen; a range that has followed the
+    tensor and is held from now on is captured.
     """
     actions = []
     for group in layout.weights:
@@ -56,7 +58,7 @@ def held_ranges(
     actions : sequence of int
         Action for each weight tensor.
     weights : sequence of np.ndarray
-        The float weights, batch norm folded in.
+        The float weights of each weight tensor, batch norm folded in.
     held : dict of str to np.ndarray
         The current arrays.
     """
@@ -82,8 +84,8 @@ def histograms_on_change(
 ) -> Tuple[Dict[str, np.ndarray], np.ndarray]:
     """Return the running histograms when ``new`` takes effect, and which need values (bool ``[A]``).
 
-    A histogram is emptied when another method is chosen, and needs values as soon as ranges are not frozen.
-    ``arrays`` are those of :data:`qatviz.quant.live_state.HISTOGRAMS`, of which copies are returned.
+    A histogram is emptied while the range method does not use it. An empty one that is used needs values, unless ranges
+    are frozen. ``arrays`` are those of :data:`qatviz.quant.live_state.HISTOGRAMS`, of which copies are returned.
     """
     kept = uses_histogram(layout, new.quantizers)
     if old is not None:

@@ -16,15 +16,15 @@ GOOD_LOSS_FACTOR = 10.0
 class Recovery:
     """Recovery from bad steps: saves the newest state from which a training step succeeded.
 
-    A state is used for recovery only after a step from it had a loss that is not far too large: a diverging run would
-    repeat bad steps endlessly, even if its numbers are still finite.
+    A state is used for recovery only after a step from it had an acceptable loss (:data:`GOOD_LOSS_FACTOR`). From a
+    state that is finite but has diverged, the run would reach a bad step again and again.
 
     Parameters
     ----------
     first : RunState
         Recovery state until there is a newer one.
     baseline_loss : float
-        Loss of the best constant prediction.
+        See :attr:`.objective.Objective.baseline_loss`.
     cost_s : float
         Time taken to copy ``first``, in seconds.
 
@@ -37,14 +37,14 @@ class Recovery:
     def __init__(self, first: RunState, baseline_loss: float, cost_s: float):
         self.good = first
         self._candidate: Optional[RunState] = None
-        self._loss_of_guessing = baseline_loss
+        self._baseline_loss = baseline_loss
         self._loss_limit: Optional[float] = None
         self._pace = Pace(time.perf_counter(), LAST_GOOD_FIRST_S, LAST_GOOD_LONGEST_S, LAST_GOOD_SHARE, cost_s)
 
     def accept(self, loss: float) -> None:
         """Record the loss of a step, which confirms the last saved state unless training diverges."""
         if self._loss_limit is None:
-            self._loss_limit = GOOD_LOSS_FACTOR * max(loss, self._loss_of_guessing)
+            self._loss_limit = GOOD_LOSS_FACTOR * max(loss, self._baseline_loss)
         if self._candidate is not None and loss <= self._loss_limit:
             self.good, self._candidate = self._candidate, None
 

@@ -13,7 +13,7 @@ _EXPECTED = "expected grpc://HOST:PORT of a TensorFlow server"
 
 
 def check_reachable(target: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
-    """Raise SettingError unless a server accepts connections at ``target``; needs no TensorFlow.
+    """Verify that a server accepts connections at ``target``; needs no TensorFlow.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogr
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import sqnr_db
 from qatviz.settings import QuantizerSettings
-from qatviz.training.probes import HISTOGRAM_BINS, MAX_CODE_BITS, SNAPSHOT_SUMS, SnapshotTensors
+from qatviz.training.probes import HISTOGRAM_BINS, MAX_CODE_BITS, PROBED_MEASURES, SnapshotTensors
 
 
 def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, point: BranchPoint, seconds: float) -> Snapshot:
@@ -31,17 +31,17 @@ def _grid(fetched: SnapshotTensors, settings: QuantizerSettings) -> AffineGrid:
 
 
 def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bool) -> Dict[str, Any]:
-    sums = dict(zip(SNAPSHOT_SUMS, fetched.measures.astype(np.float64)))
+    probed = dict(zip(PROBED_MEASURES, fetched.measures.astype(np.float64)))
     grid = _grid(fetched, settings)
     coarsest = int(np.argmax(fetched.scale))
     row = dict(
-        sums,
+        probed,
         flip_rate=fetched.flip_rate,
         scale=fetched.scale[coarsest],
         zero_point=fetched.zero_point[coarsest],
         range_min=grid.minimum.min(),
         range_max=grid.maximum.max(),
-        sqnr_db=sqnr_db(sums["signal"], sums["mse"]),
+        sqnr_db=sqnr_db(probed["signal"], probed["mse"]),
     )
     if not enabled:
         # Values that are not quantized have no codes.

@@ -41,11 +41,6 @@ class StateStore:
         self._undo.append(present)
         return self._redo.pop()
 
-    @property
-    def undoable(self) -> Optional[RunState]:
-        """State that :meth:`undo` would return, or None."""
-        return self._undo[-1] if self._undo else None
-
     def keep(self, state: RunState) -> None:
         """Store a checkpoint by its name, replacing one of the same name."""
         self._named[state.name] = state
@@ -58,8 +53,8 @@ class StateStore:
         return known.get(name)
 
     def names(self) -> List[str]:
-        """Return the names of all states that can be restored by name."""
-        return list(self._named) + [state.name for state in self._undo]
+        """Return the names of all states that :meth:`named` finds, each once."""
+        return list(dict.fromkeys([*self._named, *(state.name for state in self._undo + self._redo)]))
 
     def _trim(self) -> None:
         del self._undo[: max(0, len(self._undo) - self._undo_limit)]

@@ -14,19 +14,29 @@ from qatviz.quant.live_state import layout
 from qatviz.quant.measures import is_beyond, sqnr_db, standard_error
 from qatviz.settings import WEIGHTS
 
-#: Training steps that are decoded at a time, and values in a work array, which is to fit a core's cache.
+#: Largest number of training steps that are decoded at a time, and of values in a work array, which fits in a cache.
 _STEPS_AT_ONCE, _VALUES_AT_ONCE = 32, 131072
-#: dB for a factor of e in power.
+#: Power ratio e in dB.
 _DB = 10 / np.log(10)
 
 
 class RawMeasures(NamedTuple):
     """Arrays fetched by one training step, and the settings in effect.
 
-    There are ``G`` groups, ``W`` weight tensors with a total of ``C`` channels, and ``T`` tensors. ``grid`` f32 ``[4,
-    G]`` and ``channel_grid`` f32 ``[4, C]`` have the rows scale, zero point, minimum, maximum; ``channel_grid`` applies
-    where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 are values of each tensor before quantization, those of
-    :func:`sample_indices`, one tensor after the other in :func:`sample_order`. ``enabled`` is bool ``[G]``.
+    Dimensions: ``G`` groups, ``W`` weight tensors with ``C`` channels in total.
+
+    Attributes
+    ----------
+    grid, channel_grid : np.ndarray
+        float32 ``[4, G]`` and ``[4, C]``, with the rows scale, zero point, minimum, maximum. ``channel_grid`` applies
+        to the weight tensors that are quantized ``per_channel``.
+    samples : np.ndarray
+        float32: the values of each tensor before quantization at :func:`sample_indices`, one tensor after the other in
+        :func:`sample_order`.
+    per_channel : np.ndarray
+        bool ``[W]``.
+    enabled : np.ndarray
+        bool ``[G]``: the quantizer is on.
     """
 
     grid: np.ndarray
@@ -50,15 +60,16 @@ def sample_indices(size: int) -> np.ndarray:
 
 
 def sample_order(sizes: Sequence[int]) -> List[int]:
-    """Return the indices of tensors of these sizes in the order of their samples: samples of a length stand together.
+    """Return the indices of tensors of these sizes in the order of their samples, the longest samples first.
 
-    So they are decoded together: for a small network, the calls of NumPy take as long as the arithmetic.
+    Samples of equal length are thus adjacent, and decoded together: for a small network, the overhead of NumPy's calls
+    is as large as the arithmetic.
     """
     return sorted(range(len(sizes)), key=lambda index: -min(sizes[index], STEP_SAMPLE))
 
 
 class _TensorSample(NamedTuple):
-    """Where the sample of a tensor is among those of all, and where its grid is."""
+    """Position of a tensor's sample among the samples of all tensors, and of its grid among all grids."""
 
     tensor: int  # index in the plan
     start: int
@@ -107,7 +118,7 @@ class StepDecoder:
         """Return the measures of steps that ran with the same settings."""
         per_channel, enabled = raw[0].per_channel, raw[0].enabled
         grid, channel_grid = np.stack([r.grid for r in raw]), np.stack([r.channel_grid for r in raw])
-        sums = np.zeros((len(_Sums._fields), len(raw), len(self._samples)))
+        means = np.zeros((len(_Means._fields), len(raw), len(self._samples)))
         runs = self._runs(per_channel, enabled)
         for start in range(0, len(raw), _STEPS_AT_ONCE):
             samples = np.stack([r.samples for r in raw[start : start + _STEPS_AT_ONCE]])
@@ -123,8 +134,8 @@ class StepDecoder:
                         rows = channel_grid[steps][:, :, np.newaxis, run[0].channels]
                     else:
                         rows = grid[steps][:, :, [sample.group for sample in run], np.newaxis]
-                    sums[:, steps, tensors] = _sums(shaped[part], rows, is_on, sizes)
-        found = _Sums(*sums)
+                    means[:, steps, tensors] = _means(shaped[part], rows, is_on, sizes)
+        found = _Means(*means)
         if per_channel.any():
             grid[:, :, self._weights] = np.where(per_channel, self._coarsest(channel_grid), grid[:, :, self._weights])
         scale, zero_point, low, high = np.moveaxis(grid[:, :, self._group_of], 1, 0)
@@ -146,7 +157,7 @@ class StepDecoder:
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
 
     def _runs(self, per_channel: np.ndarray, enabled: np.ndarray) -> List[Tuple[List[_TensorSample], bool, bool]]:
-        """Return the samples that can be decoded together, whether they are quantized, and whether per channel."""
+        """Return runs of adjacent samples that can be decoded together, whether they are quantized, and per channel."""
         runs: List[Tuple[List[_TensorSample], bool, bool]] = []
         for sample in self._samples:
             is_on = bool(enabled[sample.group])
@@ -169,8 +180,8 @@ class StepDecoder:
         return np.stack(rows, axis=1)
 
 
-class _Sums(NamedTuple):
-    """Means over the samples of ``T`` tensors in ``n`` steps, each ``[n, T]``."""
+class _Means(NamedTuple):
+    """Means over the samples of ``T`` tensors in ``n`` steps, and their standard errors, each ``[n, T]``."""
 
     signal: np.ndarray
     mse: np.ndarray
@@ -183,7 +194,7 @@ class _Sums(NamedTuple):
     sqnr_db_error: np.ndarray
 
 
-def _sums(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _Sums:
+def _means(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _Means:
     """Return the means over the samples ``x`` ``[n, T, values]`` of tensors of these ``sizes``.
 
     ``grid`` has the rows scale, zero point, minimum, maximum, ``[n, 4, T, values]`` or ``[n, 4, T, 1]``.
@@ -191,7 +202,7 @@ def _sums(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _S
     zero, number = np.zeros(x.shape[:2]), x.shape[2]
     signal = _mean_product(x, x)
     if not is_on:
-        return _Sums(signal, *[zero] * (len(_Sums._fields) - 1))
+        return _Means(signal, *[zero] * (len(_Means._fields) - 1))
     scale, low, high = grid[:, 0], grid[:, 2], grid[:, 3]
     safe = np.where(scale > 0, scale, np.float32(1))
     half, last = np.float32(0.5), np.floor((high - low) / safe + np.float32(0.5))
@@ -219,14 +230,14 @@ def _sums(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _S
     errors = _standard_errors(x, error, signal, mse, sizes) if (number < sizes).any() else (zero, zero)
     clipped = mse_clipping = zero
     if is_outside:
-        # Of a value outside the range the error is its distance; that of a rounded one is smaller.
+        # The error of a value outside the range is its distance from the range; that of a rounded value is smaller.
         beyond = is_beyond(error, scale)
         clipped = _fractions(beyond)
         rounding = np.where(beyond, np.float32(0), error)
         mse_rounding = _mean_product(rounding, rounding)
         error -= rounding
         mse_clipping = _mean_product(error, error)
-    return _Sums(signal, mse, mse_clipping, mse_rounding, relative, clipped, flushed, *errors)
+    return _Means(signal, mse, mse_clipping, mse_rounding, relative, clipped, flushed, *errors)
 
 
 def _fractions(flags: np.ndarray) -> np.ndarray:
@@ -245,8 +256,9 @@ def _standard_errors(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Return the standard errors ``[n, T]`` of MSE and of SQNR in dB of samples ``[n, T, values]``.
 
-    The squares of value and error, relative to their means, are a and b. The MSE deviates by the mean of ``b - 1``
-    times itself, and SQNR, by the delta method, by that of ``a - b`` times 10 / ln 10.
+    Let ``a`` and ``b`` be the squares of the values and of the errors, divided by their means. The standard error of
+    MSE is MSE times that of the mean of ``b``; that of SQNR is, by the delta method, 10 / ln 10 times that of the mean
+    of ``a - b``.
     """
     n = x.shape[2]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -255,7 +267,7 @@ def _standard_errors(
         b *= np.float32(1 / mse[:, :, np.newaxis])
         bb = _mean_product(b, b)
         variance = _mean_product(a, a) + bb - 2 * _mean_product(a, b)
-        # A sample without any error says nothing about that of the others.
+        # If no value of the sample has an error, that of the other values is unknown.
         errors = [
             np.where(mse > 0, factor * standard_error(part, n, sizes), np.where(n < sizes, np.nan, 0.0))
             for factor, part in ((mse, bb - 1), (_DB, variance))

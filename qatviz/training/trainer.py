@@ -101,8 +101,8 @@ class Trainer:
         except BaseException:
             self.close()
             raise
-        # The several hundred thousand objects of the graph live as long as the run. Searching them for garbage would
-        # block every thread, including the window's, for a tenth of a second each time.
+        # The several hundred thousand objects of the graph exist as long as the run. Each garbage collection would
+        # traverse them, which blocks all threads, including the window's, for a tenth of a second.
         gc.freeze()
 
     def run(self) -> events.Event:
@@ -142,9 +142,9 @@ class Trainer:
         return events.Stopped(step) if self._control.is_stopping else events.Finished(step)
 
     def _finish_evaluation(self) -> bool:
-        """Evaluate the state after the last step, after an evaluation in progress.
+        """Complete an evaluation in progress, and evaluate the state after the last step.
 
-        Returns False if a command meanwhile requires the loop to continue.
+        Returns False if a command that arrives meanwhile requires the loop to continue.
         """
         measuring, control, book = self._measuring, self._control, self._live.book
         measuring.begin_evaluation()

@@ -28,7 +28,6 @@ def test_undo_and_redo_visit_the_same_states():
     store = StateStore()
     for name in "abc":
         store.push_undo(state(name))
-    assert store.undoable.name == "c"
     assert store.undo(state("now")).name == "c"
     assert store.undo(state("c2")).name == "b"
     assert store.redo(state("b2")).name == "c2"
@@ -38,7 +37,6 @@ def test_undo_and_redo_visit_the_same_states():
     assert names(store, 3) == ["c3", "b2", "a"]
     with pytest.raises(RunStateError):
         store.undo(state("x"))
-    assert store.undoable is None
 
 
 def test_a_new_change_clears_redo():
@@ -85,4 +83,14 @@ def test_named_states_are_found_and_replaced_and_outlive_unnamed_ones():
     for index in range(10):
         store.keep(state(f"named{index}"))
     assert store.named("mine") is None and store.named("named9") is not None
-    assert store.undoable is not None
+    assert names(store, 1) == ["3"]
+
+
+def test_each_state_that_can_be_found_is_listed_once():
+    store = StateStore()
+    for name in "ab":
+        store.push_undo(state(name))
+    store.keep(state("b"))
+    store.undo(state("undone"))
+    assert store.names() == ["b", "a", "undone"]
+    assert all(store.named(name) is not None for name in store.names())

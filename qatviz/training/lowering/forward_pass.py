@@ -62,6 +62,11 @@ def lower(
         int32 ``[2]``, for training: equal seeds drop equal units.
     modes : Modes, optional
         Switches for quantization, for evaluation.
+
+    Raises
+    ------
+    NetworkError
+        If no layer has weights.
     """
     batch_norms = {
         unit.name: FoldedBatchNorm(unit, parameters, freeze_batch_norm if training else None)

@@ -160,6 +160,7 @@ class LayerLowering(ABC):
         return self._average(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count)
 
     def _average(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
+        """Return the quantized ``mean`` of ``count`` values (for an average pool, of a full pooling window)."""
         # An average pool has its input's grid, and cannot exceed its range.
         observe = isinstance(unit.op, GlobalAveragePool)
         quantizer = self.quantizers.quantizer(unit.name + ".activations", observe=observe)
