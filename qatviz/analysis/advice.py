@@ -1,4 +1,4 @@
-"""Advice on the settings of a tensor: changes that were computed and bring a stated number of dB.
+"""Advice on the settings of a tensor: changes that improve its SQNR, each with the computed number of dB.
 
 The computation is that of pending settings (:mod:`qatviz.analysis.pending`), on the tensor's values.
 """
@@ -24,17 +24,17 @@ from qatviz.settings import (
     QuantizerSettings,
 )
 
-#: Least improvement in dB that is offered: about a sixth of a bit. Estimated values can be off by more.
+#: Smallest improvement in dB that is offered, about a sixth of a bit; more where the result is an estimate.
 MARGIN_DB, ESTIMATED_MARGIN_DB = 1.0, 2.0
-#: Largest loss in dB of another tensor with the same grid.
+#: Largest decrease in dB that is accepted for another tensor with the same grid.
 _ALLOWED_LOSS_DB = 0.1
 #: Bit widths that are offered where nothing else helps.
 _BITS = (3, 4, 6, 8, 12, 16)
-#: Settings whose effect is not known while all ranges are frozen.
-_NOT_HELD = ("range_method", "per_channel")
-#: Number of rows by which a large tensor is represented, beside those of its extremes.
+#: Settings that have no effect, or an unknown one, while all ranges are frozen.
+_NOT_WHILE_FROZEN = ("range_method", "per_channel")
+#: Approximate number of values by which a larger tensor is represented, in addition to the rows with its extremes.
 _SAMPLE = 65536
-#: Number of substitutes for the values of a channel of which only the histogram is known.
+#: Number of substitutes for the values of each channel where only the tensor's histogram is known.
 _CHANNEL_SUBSTITUTES = 128
 
 
@@ -46,9 +46,10 @@ class Member(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """A change of one setting, and the SQNR in dB before and after it.
+    """A change of one setting, and the tensor's SQNR in dB before and after it.
 
-    ``is_estimate``: the values are estimates from a histogram, or a sample.
+    ``is_estimate`` is True if the SQNR was computed from a sample, from values estimated from a histogram, or for a
+    range that the run will find in other values.
     """
 
     setting: str
@@ -65,13 +66,13 @@ class Offer(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The change and what it brings: "Symmetric off: SQNR 48.4 dB → 54.6 dB"."""
+        """The change and its effect: "Symmetric off: SQNR 48.4 dB → 54.6 dB"."""
         about = "≈ " if self.is_estimate else ""
         return f"{self.change}: SQNR {about}{MEASURES['sqnr_db'].change(self.before, self.after)}"
 
 
 def candidates(tensor: QuantizedTensor, settings: QuantizerSettings) -> List[Tuple[str, Any]]:
-    """Return the changes that are tried, which cost no memory: more bits are tried after them."""
+    """Return the changes ``(setting, value)`` that are tried before more bits, since they need no more memory."""
     found: List[Tuple[str, Any]] = [
         (name, False) for name in ("symmetric", "power_of_two", "narrow_range") if getattr(settings, name)
     ]
@@ -84,18 +85,20 @@ def candidates(tensor: QuantizedTensor, settings: QuantizerSettings) -> List[Tup
 def trials(
     members: Sequence[Member], settings: QuantizerSettings, kept: Range, is_estimate: bool, held: bool
 ) -> Iterator[Optional[Offer]]:
-    """Yield the best offer so far after each change that is computed.
+    """Yield the best offer so far, None at first, before the first trial and after each.
 
     Parameters
     ----------
     members : sequence of Member
-        The tensor first, then those that share its grid, of which none may lose.
+        The tensor first, then those that share its grid, whose SQNR must not decrease noticeably.
     kept : Range
-        Range of a grid that does not follow the values, as for `pending_grid`.
+        Present range, for a grid that does not follow the values; see `pending_grid`.
+    is_estimate : bool
+        True if the values of the tensor are a sample or estimates.
     held : bool
-        Whether all ranges of the run are frozen: then no other range is offered.
+        True if all ranges of the run are frozen: then no other range is offered.
     """
-    # The range in effect of activations is known, and not searched in these values, which are no batch of the run.
+    # For activations, the range in effect is used as it is: these values are not those in which the run finds ranges.
     present = settings if members[0].tensor.kind == WEIGHTS else replace(settings, range_method=FROZEN)
     before = _sqnr_db(members, present, kept, held)
     best: Optional[Offer] = None
@@ -111,7 +114,7 @@ def trials(
         return Offer(setting, value, before[0], after[0], is_guess) if harmless and improved else None
 
     for setting, value in candidates(members[0].tensor, settings):
-        best = (None if held and setting in _NOT_HELD else compared(setting, value)) or best
+        best = (None if held and setting in _NOT_WHILE_FROZEN else compared(setting, value)) or best
         yield best
     thresholds = MEASURES["sqnr_db"].thresholds
     assert thresholds is not None
@@ -138,10 +141,10 @@ def estimated_trials(
     Parameters
     ----------
     values : np.ndarray, optional
-        Float32 ``[n, channels]``; default: what its histogram says of them. Those of other tensors with the same grid
-        are always taken from their histograms.
+        float32 ``[n, channels]``; by default, estimates from its histogram. Values of other tensors with the same grid
+        are always estimates from their histograms.
     is_old : bool
-        Whether ``values`` are older than the snapshot.
+        True if ``values`` are older than the snapshot.
     """
     tensor = plan.tensor(name)
     histogram, index = snapshot.histograms[name], plan.index(name)
@@ -161,7 +164,7 @@ def estimated_trials(
 
 
 def best_offer(found: Iterator[Optional[Offer]]) -> Optional[Offer]:
-    """Return the last offer of `trials`."""
+    """Return the final result of `trials`, its last item."""
     return list(found)[-1]
 
 

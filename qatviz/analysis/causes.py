@@ -1,6 +1,6 @@
-"""Causes of a tensor's error and of unused codes, looked up in its snapshot.
+"""Causes of a tensor's error and of unused codes, found in its snapshot.
 
-Each sentence is true of the measured values: there are no guesses from settings.
+Each sentence states measured values: no cause is assumed from settings alone.
 """
 
 import math
@@ -25,13 +25,14 @@ from qatviz.settings import (
     QuantizerSettings,
 )
 
-#: Factor by which a cause must reduce the codes in use to be named.
+#: Smallest factor by which a cause reduces the codes in use if it is to be named.
 NAMED_FACTOR = 1.5
-#: Fraction of the values left out at each end to find where nearly all are.
+#: Fraction of the values that is left out at each end to find the range of nearly all of them.
 _TAIL = 0.0005
-#: From this number of values on, a single one can be a tail.
+#: Smallest number of values of which a single one can be left out as a tail.
 _ENOUGH_FOR_TAILS = 100
-#: Fractions of the movement expected of a moving average above and below which it follows, or is steady.
+#: A moving average follows the extremes if it moved by at least the first fraction of the expected distance; it is
+#: steady if it moved by at most the second.
 _FOLLOWS, _STEADY = 0.5, 0.1
 _RANGE_ROWS = [SNAPSHOT_MEASURES.index(name) for name in ("range_min", "range_max")]
 
@@ -54,7 +55,7 @@ class Partner(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a snapshot says about the values of one tensor.
+    """Facts on the values of one tensor, from its snapshot.
 
     ``partners`` are the other tensors of its group; ``motion`` is None if there is no earlier snapshot.
     """
@@ -74,16 +75,17 @@ class Facts:
         return float(self.histogram.channel_max.max())
 
     def attainable_codes(self, num_codes: int) -> float:
-        """Return the number of codes that so many values would use if they were spread evenly over all codes.
+        """Return the number of codes that the values would use if they were spread evenly over all ``num_codes``.
 
-        ``n`` such values leave ``exp(-n / codes)`` of the codes unused. Zeros have one code, and no value has two.
+        ``n`` random values leave the fraction ``exp(-n / num_codes)`` of the codes unused. Zeros share one code, and
+        there are no more codes in use than distinct values.
         """
         count, zeros = self.histogram.count, self.histogram.zeros or 0
         codes = num_codes * (1 - math.exp(-(count - zeros) / num_codes)) + min(zeros, 1)
         return max(1.0, min(codes, num_codes, self.histogram.distinct or num_codes))
 
     def core(self) -> Tuple[float, float, int]:
-        """Return bin edges between which nearly all values of the histogram lie, and the number of those outside."""
+        """Return two bin edges between which nearly all values of the histogram are, and the number of the others."""
         counts, edges = self.histogram.float_counts, self.histogram.edges
         total = int(counts.sum())
         if total < _ENOUGH_FOR_TAILS:
@@ -138,7 +140,7 @@ def _between(low: float, high: float) -> str:
 def unused_codes(
     facts: Facts, measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings
 ) -> List[str]:
-    """Return sentences on why codes are unused, at most two, the cause of most unused codes first."""
+    """Return at most two sentences, each with a cause of unused codes, the one with the largest effect first."""
     causes = [
         *_by_group(facts),
         *_by_grid(facts, measures, settings),
@@ -151,7 +153,8 @@ def unused_codes(
     return [text for _, text in named[:2]]
 
 
-Cause = Tuple[float, str]  # factor by which fewer codes are in use, and the sentence
+Cause = Tuple[float, str]
+"""Factor by which the number of codes in use is reduced, and the sentence."""
 
 
 def _by_group(facts: Facts) -> List[Cause]:
@@ -192,14 +195,16 @@ def _by_grid(facts: Facts, measures: Mapping[str, float], settings: QuantizerSet
         needed = 2 * float(longer[0]) if settings.symmetric else float((high - low)[0])
         factor = measures["scale"] * (settings.num_codes - 1) / max(needed, 1e-30)
         if factor <= 2:
-            causes.append((factor, f"The scale is rounded up to a power of two, to {signed(factor)} times the needed."))
+            causes.append(
+                (factor, f"The scale is rounded up to a power of two, to {signed(factor)} times the one needed.")
+            )
     return causes
 
 
 def _by_range(
     facts: Facts, measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings
 ) -> List[Cause]:
-    """Return the cause that the range is wider than the present values, which a range that follows them is not."""
+    """Return the cause that the range is wider than the present values; none for a range that follows them."""
     is_held = tensor.kind != WEIGHTS or settings.range_method == FROZEN
     if not is_held or settings.per_channel or facts.partners or settings.power_of_two:
         return []
@@ -237,7 +242,7 @@ def _by_values(facts: Facts, measures: Mapping[str, float], settings: QuantizerS
             f"{signed(last)}; the {'other stretches' if outside == 1 else 'others stretch'} the range "
             f"{_between(low, high)}."
         )
-        # What an offset costs is a cause of its own.
+        # Without the distance of the values from 0, which is the cause above.
         causes.append(((high - low) / max(last - first, 1e-30), text))
     return causes
 
@@ -258,7 +263,7 @@ def _by_channels(facts: Facts) -> List[Cause]:
 
 
 def few_codes_expected(facts: Facts, used: float, settings: QuantizerSettings) -> str:
-    """Return why the values can't use many codes; empty if they use many, or could."""
+    """Return a sentence if the values use few codes because they cannot use many; otherwise empty."""
     if not used < 0.5 * settings.num_codes:  # also if unknown
         return ""
     thresholds = MEASURES["used_codes"].thresholds
@@ -275,7 +280,7 @@ def few_codes_expected(facts: Facts, used: float, settings: QuantizerSettings) -
 
 
 def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
-    """Return why values lie outside the representable range; empty if that is not known."""
+    """Return the cause of values outside the representable range as a sentence; empty if it is not known."""
     low, high = measures["range_min"], measures["range_max"]
     if settings.range_method == PERCENTILE:
         return f"The percentile range leaves out {signed(100 - settings.percentile)} % of the values on purpose."
@@ -296,7 +301,7 @@ def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTenso
 
 
 def _average(facts: Facts, measures: Mapping[str, float], settings: QuantizerSettings) -> str:
-    """Return the state of a moving average below the present extremes: whether it follows them or is steady."""
+    """Return a sentence on a moving average that the present extremes exceed: whether it follows them or is steady."""
     plain = "It is the moving average of the extremes of batches."
     motion = facts.motion
     if motion is None:

@@ -1,8 +1,8 @@
 """The distribution of one tensor for drawing: values in range, clipped, rounded to zero, and the quantization levels.
 
-A snapshot has histograms; how quantization changes the values of a bin follows from the grid, with the values taken as
-evenly spread within the bin. Where the snapshot has the exact fraction (clipped, rounded to zero), bins are scaled to
-add up to it.
+A snapshot has histograms and the grid, from which the clipped values of each bin, and those rounded to zero, are
+computed with the values taken as evenly spread within the bin. Where the snapshot has the exact fraction of such values
+in the tensor, the bins are scaled to add up to it.
 """
 
 import math
@@ -16,41 +16,43 @@ from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import CLIPPED_BEYOND
 
 #: The bins of a per-channel tensor are split by at most this many of its channels, evenly chosen.
-CHANNELS_LOOKED_AT = 128
-#: Bins per octave of the axis of log2 |value|, and the width in octaves of the first bin, with all smaller values.
+MOST_CHANNELS = 128
+#: Bins per octave of the axis of log2 |value|, and the width in octaves of the first bin, which has all smaller values.
 BINS_PER_OCTAVE, REST_OCTAVES = 6, 0.5
-#: An axis of values extends beyond them by at most this many times their span to show the representable range.
+#: An axis extends beyond the values by at most this many times their extent to show the representable range.
 RANGE_ROOM = 1.0
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution to be drawn over an axis of values, or of log2 of absolute values.
+    """Distribution of a tensor over an axis of values, or of log2 of absolute values.
 
     Attributes
     ----------
     edges : np.ndarray
-        float64 ``[n_bins + 1]``, in the unit of the axis.
+        float64 ``[n_bins + 1]``: edges of the bins, in the unit of the axis.
     counts, clipped, flushed, quantized : np.ndarray
         float64 ``[n_bins]``: number of all float values, of those beyond the representable range, of those within it
         that are rounded to zero, and of the values after quantization.
     zero_bin : int
-        The bin that holds 0, or -1; it often towers over all others.
+        The bin that contains 0, or -1 if none does; it is often much higher than all others.
     levels : np.ndarray or None
-        float64, ascending: the used and unused levels of the grid; None where the codes are not counted one by one
-        (more than 8 bits, float), or the levels of channels lie between each other.
+        float64 ``[n_levels]``, ascending: the used and unused levels of the grid; None if the codes are not counted one
+        by one (more than 8 bits, float), or if the levels of different codes overlap between channels.
     level_edges : np.ndarray or None
         float64 ``[n_levels, 2]``: ends of the interval that is rounded to the level.
     level_counts, level_heights : np.ndarray or None
-        Number of values on each level, and the same as a density in values per bin, comparable with ``counts``.
+        float64 ``[n_levels]``: number of values on each level, and the same as a density in values per bin, to be
+        compared with ``counts``.
     level_bands : np.ndarray or None
-        float64 ``[n_levels, 2]``: lowest and highest level of any channel with this code; None with one scale.
+        float64 ``[n_levels, 2]``: smallest and largest level that a code has in any channel; None with one scale.
     representable : (float, float) or None
-        The representable range; on the log2 axis from half a quantization step to the largest absolute value. None in
-        float.
+        The representable range; on the log2 axis from half a quantization step to the largest absolute value. None if
+        not quantized.
     is_log2 : bool
+        True on the axis of log2 of absolute values.
     sample : int or None
-        Number of values in ``counts`` if they are a sample; those on levels are always all.
+        Number of values in ``counts`` if they are a sample; ``level_counts`` always include all values.
     """
 
     edges: np.ndarray
@@ -83,11 +85,11 @@ def distribution(
     ----------
     histogram : TensorHistogram
     num_bits, enabled
-        Of the snapshot.
+        Settings in effect, from the snapshot.
     representable : (float, float)
-        Its ``range_min`` and ``range_max``: of a per-channel tensor the widest.
+        ``range_min`` and ``range_max`` of the snapshot: for a per-channel tensor, those of the widest channel.
     clipped, flushed : float
-        Its exact fractions, 0..1; NaN where not known.
+        Exact fractions of the snapshot, 0..1; NaN if not known.
     """
     edges, counts = histogram.edges.astype(np.float64), histogram.float_counts.astype(np.float64)
     zero_bin = _zero_bin(edges)
@@ -105,7 +107,7 @@ def distribution(
 
 
 def grid_of(histogram: TensorHistogram, num_bits: int, range_min: float) -> AffineGrid:
-    """Return the grid that a histogram was taken with; ``range_min`` tells whether its range is narrow."""
+    """Return the grid that was in effect for a histogram; ``range_min`` determines whether its range is narrow."""
     grids = [AffineGrid(histogram.scale, histogram.zero_point, num_bits, narrow) for narrow in (False, True)]
     return min(grids, key=lambda grid: abs(float(grid.minimum.min()) - range_min))
 
@@ -121,13 +123,13 @@ def split(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Return the number of clipped values of each bin, and of values in range that are rounded to zero.
 
-    A value is clipped further than :data:`CLIPPED_BEYOND` steps outside ``grid.minimum .. grid.maximum``, and rounded
-    to zero where ``|x| < scale / 2``. Per channel, all channels whose range extends into a bin are taken to have equal
-    parts of it: where an exact fraction is given, this decides only over which bins it is spread. Both are float64
-    ``[n_bins]``.
+    Both are float64 ``[n_bins]``. A value is clipped if it is more than :data:`CLIPPED_BEYOND` quantization steps
+    outside ``grid.minimum .. grid.maximum``; it is rounded to zero if ``|x| < scale / 2``. With several channels, each
+    one whose range extends into a bin is assumed to have an equal part of its values. If the exact fraction is given,
+    the assumption determines only how it is distributed over the bins.
     """
     low, high, minimum, maximum, scale = _channels(edges, grid, channel_min, channel_max)
-    # What a bin has in common with an interval is how far its edges are apart once they are limited to it.
+    # The overlap of a bin and an interval is the distance of the bin's edges after clamping them to the interval.
     reached = _limited(edges[:, None], low, high)
     width = np.diff(reached, axis=0).sum(axis=1)
     share = counts / np.where(width > 0, width, np.inf)
@@ -153,8 +155,8 @@ def _channels(
     known = np.isfinite(low) & np.isfinite(high) & (high > low)
     parts = [np.where(known, low, edges[0]), np.where(known, high, edges[-1])]
     parts += [np.atleast_1d(part).astype(np.float64) for part in (grid.minimum, grid.maximum, grid.scale)]
-    if low.size > CHANNELS_LOOKED_AT:
-        picked = np.linspace(0, low.size - 1, CHANNELS_LOOKED_AT).astype(int)
+    if low.size > MOST_CHANNELS:
+        picked = np.linspace(0, low.size - 1, MOST_CHANNELS).astype(int)
         parts = [part[picked] for part in parts]
     return parts
 
@@ -164,11 +166,11 @@ def _limited(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _scaled(part: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
-    """Return ``part`` scaled to the fraction ``share`` of all ``counts``; bins that are in it wholly stay so."""
+    """Return ``part`` scaled to the fraction ``share`` of all ``counts``; bins that it contains as a whole are kept."""
     part = np.minimum(part, counts)
     if not np.isfinite(share):
         return part
-    # The sum of intervals has a rounding error.
+    # Not compared for equality: a sum of overlaps has a rounding error.
     wholly = part >= counts * (1 - 1e-9)
     missing = max(share * counts.sum() - counts[wholly].sum(), 0.0)
     total = part[~wholly].sum()
@@ -178,7 +180,7 @@ def _scaled(part: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
 
 
 def _without_zeros(to_zero: np.ndarray, edges: np.ndarray, exact: float) -> np.ndarray:
-    """Return ``to_zero`` without the excess over the exact number: values that were 0 before."""
+    """Return ``to_zero`` with a total of at most ``exact``; the excess are values that were 0 before quantization."""
     excess = to_zero.sum() - exact
     if excess > 0:
         at_zero = _zero_bin(edges)
@@ -190,7 +192,7 @@ def _without_zeros(to_zero: np.ndarray, edges: np.ndarray, exact: float) -> np.n
 
 
 def _zero_bin(edges: np.ndarray) -> int:
-    """Return the index of the bin that holds 0, or -1."""
+    """Return the index of the bin that contains 0, or -1."""
     index = int(np.searchsorted(edges, 0.0, side="right")) - 1
     return index if 0 <= index < len(edges) - 1 else -1
 
@@ -213,7 +215,7 @@ def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGr
 
 
 def _sampled(counts: np.ndarray, level_counts: np.ndarray) -> float:
-    """Return the fraction of the values on levels, which are all, that is in the bins of a large tensor."""
+    """Return the fraction of all values, which ``level_counts`` include, that is in the sample of the bins."""
     return float(counts.sum() / max(level_counts.sum(), 1.0))
 
 
@@ -221,7 +223,7 @@ def to_log2(plain: Distribution) -> Distribution:
     """Return the same distribution on the axis of log2 |value|, both signs together.
 
     Bins are ``1 / BINS_PER_OCTAVE`` wide, down to the width of a bin of values, below which nothing is resolved; the
-    first bin holds all smaller values, 0 included.
+    first bin contains all smaller values, 0 included.
     """
     bottom, top = _log2_range(plain.edges)
     exponents = np.arange(bottom, top + 1) / BINS_PER_OCTAVE
@@ -263,10 +265,10 @@ def _log2(value: float) -> float:
 
 
 def _by_size(edges: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Return the counts of ``|x|`` up to ``sizes[0]``, and between each two of ``sizes``."""
+    """Return the number of values with ``|x|`` up to ``sizes[0]``, then between each two consecutive ``sizes``."""
     below = np.concatenate([[0.0], np.cumsum(counts)])
     up_to = np.interp(sizes, edges, below) - np.interp(-sizes, edges, below)
-    # The last size includes all values, whatever the last digit says.
+    # The last size includes all values, whatever its rounding error.
     up_to[-1] = below[-1]
     return np.maximum(np.diff(np.concatenate([[0.0], up_to])), 0.0)
 
@@ -305,7 +307,7 @@ def _with_log2_levels(result: Distribution, plain: Distribution) -> Distribution
 def extent(
     histogram: TensorHistogram, representable: Optional[Tuple[float, float]], log2: bool = False
 ) -> Tuple[float, float]:
-    """Return the ends of the axis: of the values, and of the representable range if that is not far from all values.
+    """Return the ends of an axis that shows all values, and as much of the representable range as RANGE_ROOM allows.
 
     ``representable`` is the representable range, None in float; ``log2``: for the axis of :func:`to_log2`.
     """

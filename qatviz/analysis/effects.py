@@ -34,13 +34,15 @@ class Effect(NamedTuple):
     sqnr_db : (float, float) or None
         Mean over the same steps and over ``num_tensors`` tensors.
     sqnr_db_errors : (float, float) or None
-        Their standard errors: 0 where the measures of all steps are exact; None where they are not known.
+        Standard errors of ``sqnr_db``: 0 if the measures of all steps are exact; None if not known.
+    num_tensors : int
+        Number of tensors in ``sqnr_db``.
     steps : int
         Number of training steps in the means after the change.
     complete : bool
-        Whether it is final: all steps after the change are done or the next change has come, and there is an evaluation
-        (or none will count any more).
+        True if the effect is final: the next change was made, or all compared steps are done and ``score`` is known.
     metric : Metric
+        Metric of ``score``.
     """
 
     loss: Optional[Pair]
@@ -53,7 +55,7 @@ class Effect(NamedTuple):
     sqnr_db_errors: Optional[Pair] = (0.0, 0.0)
 
     def describe(self) -> str:
-        """Return a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31.0 dB → 12.0 dB``."""
+        """Return one line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31.0 dB → 12.0 dB``."""
         parts = []
         if self.loss is not None:
             parts.append(f"{_LOSS.name} {_LOSS.change(*self.loss)} ({self.steps} steps)")
@@ -81,16 +83,16 @@ def effect(
     previous: Optional[int] = None,
     following: Optional[int] = None,
 ) -> Effect:
-    """Return the effect of what happened between the training steps ``step`` and ``step + 1``.
+    """Return the effect of the changes that were made after training step ``step`` and before the next one.
 
     Parameters
     ----------
     history : History
-        With the series of :func:`qatviz.telemetry.record.refill.history_names`.
+        History with the series of :func:`qatviz.telemetry.record.refill.history_names`.
     tensors : sequence of str
         Tensors whose SQNR is compared.
     previous, following : int, optional
-        Steps of the changes before and after this one: their effects are not counted.
+        Steps of the changes before and after this one, which limit the steps that are compared.
     """
     before = max(step - WINDOW_STEPS + 1, 1 if previous is None else previous + 1), step
     after = step + TRANSIENT_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS
@@ -129,6 +131,7 @@ def _errors_of_mean(history: History, tensors: Sequence[str], before: Span, afte
 
 
 def _compare(history: History, name: str, before: Span, after: Span) -> Tuple[Optional[Pair], int]:
+    """Return the means of a series over two spans of steps, inclusive, and the number of values of the second."""
     first, last = _mean(history.series(name, *before), *before), _mean(history.series(name, *after), *after)
     if first is None or last is None:
         return None, 0
@@ -138,7 +141,7 @@ def _compare(history: History, name: str, before: Span, after: Span) -> Tuple[Op
 def _mean(series: Series, start: int, stop: int) -> Optional[Tuple[float, int]]:
     """Return the mean of the values from ``start`` to ``stop`` and their number; None where there are too few.
 
-    A bucket that extends beyond them is left out: it may hold values of before and after.
+    A bucket that extends beyond them is left out, because it can include values from both sides of the change.
     """
     within = (series.first_step >= start) & (series.last_step <= stop) & np.isfinite(series.mean)
     count = series.count[within]
@@ -148,6 +151,7 @@ def _mean(series: Series, start: int, stop: int) -> Optional[Tuple[float, int]]:
 
 
 def _score(history: History, metric: Metric, step: int, following: Optional[int]) -> Optional[Pair]:
+    """Return the last quantized score before a change and the first after its transient; None if one is missing."""
     name = metric.name + ".quantized"
     before, after = history.series(name, None, step), history.series(name, step + TRANSIENT_STEPS, following)
     known, new = before.last_step <= step, after.first_step >= step + TRANSIENT_STEPS

@@ -1,4 +1,4 @@
-"""The distribution of a tensor's quantization errors, in quantization steps: rounding apart from clipping."""
+"""Distribution of a tensor's quantization errors, in quantization steps, separately for rounding and clipping."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.quant.affine import AffineGrid, fake_quant
 from qatviz.quant.measures import is_clipped
 
-#: Number of values that are evaluated: of a larger tensor evenly spaced rows, so that this takes no more than a frame.
+#: Approximate number of values that are evaluated; of a larger tensor, evenly spaced rows, so that it takes one frame.
 SAMPLE = 65536
 #: Bins per quantization step, and the largest error that has a bin of its own, in quantization steps.
 BINS_PER_STEP, LARGEST = 32, 2
@@ -15,19 +15,19 @@ BINS_PER_STEP, LARGEST = 32, 2
 
 @dataclass(frozen=True)
 class ErrorDistribution:
-    """Errors ``(quantized - float) / scale``.
+    """Distribution of the errors ``(quantized - float) / scale``.
 
     Attributes
     ----------
     edges : np.ndarray
-        float64 ``[n_bins + 1]``, symmetric about 0, 1 or :data:`LARGEST` quantization steps wide on each side; the
-        outer bins include larger errors.
+        float64 ``[n_bins + 1]``, in quantization steps: from -1 to 1, or if an error is larger, from ``-LARGEST`` to
+        ``LARGEST``, where the outermost bins include all larger errors.
     rounding, clipping : np.ndarray
-        int64 ``[n_bins]``: number of values that are rounded, and of clipped ones.
+        int64 ``[n_bins]``: number of rounded values, and of clipped ones.
     values, total : int
-        Number of values that were evaluated, and of all.
+        Number of values that were evaluated, and of all values.
     rmse_over_scale : float
-        Of the evaluated values; 0.289 is ideal.
+        Root mean square of the errors; :data:`qatviz.measures.IDEAL_RMSE_OVER_SCALE` is ideal.
     largest : float
         Largest absolute error, in quantization steps.
     clipping_share : float

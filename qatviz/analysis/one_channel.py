@@ -45,7 +45,7 @@ def one_channel(
     values : np.ndarray
         float32 ``[n, channels]``.
     whole : TensorHistogram
-        Histogram of the tensor, whose number of bins and kinds of counts the channel's has.
+        Histogram of the tensor; that of the channel gets as many bins, and counts of codes if it has them.
     grid : AffineGrid or None
         Grid of the tensor at the step of its values; None in float.
     tensor : QuantizedTensor

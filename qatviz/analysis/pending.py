@@ -1,7 +1,7 @@
-"""The grid that pending settings would give, and the error on it, in NumPy.
+"""The grid that a tensor would have under pending settings, and the error on it, in NumPy.
 
-The rules are those by which the run adopts a change (:mod:`qatviz.training.range_policy`), so that for weights with
-known values the result is the grid that the run will use.
+The rules are those by which the run adopts a change (:mod:`qatviz.training.range_policy`): for weights whose values are
+known, the result is the grid that the run will use.
 """
 
 from typing import Optional, Tuple
@@ -19,10 +19,10 @@ from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, WEIGHTS, Quanti
 BLOCK_VALUES = 65536
 #: Number of substitutes for the values of a tensor of which only the histogram is known.
 SUBSTITUTES = 4096
-#: Below this bit width a grid's representable range says little about the range that it was computed from.
+#: Below this bit width, a grid's representable range can differ much from the range that it was computed from.
 FINE_BITS = 6
 _NAN = float("nan")
-#: Measures of a tensor that is not quantized: no error, and no codes to speak of (as in a snapshot).
+#: Measures of a tensor that is not quantized: no error, and no codes (as in a snapshot).
 IN_FLOAT = ErrorMeasures(0.0, 0.0, 0.0, float("inf"), 0.0, 0.0, 0.0, _NAN, _NAN)
 #: Measures of values that are not all finite.
 UNKNOWN = ErrorMeasures(*[_NAN] * len(ErrorMeasures._fields))
@@ -35,21 +35,21 @@ def pending_grid(
     values: Optional[np.ndarray] = None,
     held: bool = False,
 ) -> AffineGrid:
-    """Return the grid that ``settings`` would give ``tensor``.
+    """Return the grid that ``tensor`` would have under ``settings``.
 
-    A moving average continues from the present range, and frozen ranges stay. Extremes so far are widened to those of
-    ``values``. Other methods find the range in ``values``, by channel where ``settings.per_channel`` (weights). Without
-    values the range stays.
+    A moving average and a frozen range keep the present range. Extremes so far are widened to those of ``values``.
+    Other methods find the range in ``values``, by channel if weights are quantized per channel. Without values, the
+    present range is kept.
 
     Parameters
     ----------
     present_range : tuple of np.ndarray
-        Present lower and upper end, ``[]`` or ``[num_channels]``. One grid for all channels gets the widest range; with
-        a grid for each channel, a single range is that of every channel.
+        Present lower and upper ends, ``[]`` or ``[num_channels]``. One grid for all channels uses the widest of several
+        ranges; grids for each channel all use a single one.
     values : np.ndarray, optional
         float32 ``[n, num_channels]``.
     held : bool
-        Whether all ranges of the run are frozen.
+        True if all ranges of the run are frozen.
 
     Returns
     -------
@@ -77,8 +77,8 @@ def present_range(
 ) -> Tuple[Range, bool]:
     """Return the range that the grid in effect was computed from, and whether it is an estimate.
 
-    A snapshot holds the grid only, whose representable range may be wider than the range behind it: symmetric about 0,
-    or rounded up to a power of two. In these cases the range of the values is used where it is narrower.
+    A snapshot contains only the grid, whose representable range is wider than that range if it was made symmetric, or
+    its scale was rounded up to a power of two. In these cases, the range of the values is used where it is narrower.
     """
     grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, settings.narrow_range)
     low, high = grid.minimum, grid.maximum
@@ -94,10 +94,10 @@ def present_range(
 
 
 def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
-    """Return the measures of :func:`qatviz.quant.measures.measure`, of a million values within a few frames.
+    """Return the measures of :func:`qatviz.quant.measures.measure`, block by block, which is faster for large tensors.
 
     The arithmetic is the same for each value, so counts and codes are equal; sums are computed block by block and agree
-    to about 1e-6. All measures are NaN where values are not finite.
+    to about 1e-6. All measures are NaN if a value is not finite.
 
     Parameters
     ----------
@@ -119,11 +119,11 @@ def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
 
 
 def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUBSTITUTES) -> np.ndarray:
-    """Return about ``count`` values with the distribution of ``histogram``, for when the values are not known.
+    """Return about ``count`` values with the distribution of ``histogram``, as a substitute for unknown values.
 
-    They are evenly spaced quantiles between the smallest and the largest value, with the values of a bin taken as
-    evenly spread. By channel, every channel has the same distribution, stretched to its own range. They are NaN for a
-    tensor that is not finite.
+    They are evenly spaced quantiles from the smallest to the largest value, with the values of a bin taken as evenly
+    spread. If ``by_channel``, the same quantiles are scaled to the range of each channel. They are NaN if the range of
+    the tensor is not finite.
 
     Returns
     -------
@@ -163,7 +163,7 @@ class _Sums:
         self._minimum = np.tile(np.atleast_1d(grid.minimum), tiles)
         self._maximum = np.tile(np.atleast_1d(grid.maximum), tiles)
         zero = np.atleast_1d(grid.zero_point) - grid.bounds[0]
-        #: A tensor of scale 0 has the code of 0 alone.
+        #: Added to the codes: the code of the value 0 where the scale is 0, otherwise 0. None if no scale is 0.
         self._code_of_zero = None if used.all() else np.tile(np.where(used, 0, zero), tiles).astype(np.intp)
         self._work = [np.empty(block, np.float32) for _ in range(3)]
         self._counts = np.zeros(grid.bounds[1] - grid.bounds[0] + 1, np.int64)
@@ -215,6 +215,6 @@ class _Sums:
 
 
 def _squares(x: np.ndarray) -> float:
-    """Sum of squares in float64: those of small float32 numbers would vanish."""
+    """Return the sum of squares in float64; in float32, squares of small numbers would be 0."""
     wide = x.astype(np.float64)
     return float(np.dot(wide, wide))

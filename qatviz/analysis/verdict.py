@@ -1,7 +1,7 @@
-"""The verdict on a quantized tensor: a level for each measure, and one sentence that names the problem.
+"""Verdict on a quantized tensor: a level for each measure, and one or two sentences that name the problem.
 
-The thresholds are in :mod:`qatviz.measures`, each with its reason. They are rules of thumb for where to look first, not
-limits: the accuracy on held-out data decides.
+The thresholds are in :mod:`qatviz.measures`, each with its reason. They are rules of thumb that show which tensors to
+examine first, not limits: what counts is the accuracy on held-out data.
 """
 
 from typing import Mapping, NamedTuple, Optional, Sequence
@@ -18,11 +18,11 @@ from qatviz.settings import WEIGHTS, QuantizerSettings
 #: Levels, by increasing need for attention.
 NO_LEVEL, GOOD, WARNING, BAD = 0, 1, 2, 3
 LEVEL_NAMES = ("", "good", "warning", "bad")
-#: A mark for each level: colour is not the only cue.
+#: Symbols of the levels, so that they differ not only by colour.
 LEVEL_SYMBOLS = ("○", "●", "▲", "✖")
-#: Fraction of the squared error that makes one of its parts the one to name.
+#: Fraction of the squared error above which clipping dominates it.
 _DOMINATES = 0.5
-#: Below this fraction, clipping is the cost of nudging the range to the grid: values less than half a step outside.
+#: Fraction of the squared error above which clipping is named although the error as a whole is acceptable.
 _MATTERS = 0.1
 #: Magnitude below which squares vanish in float32.
 _UNDERFLOW = 1e-18
@@ -38,7 +38,7 @@ JUDGED = tuple(_THRESHOLDS)
 
 
 class Verdict(NamedTuple):
-    """``level`` is one of NO_LEVEL, GOOD, WARNING, BAD; ``text`` one sentence or two."""
+    """Level (NO_LEVEL, GOOD, WARNING or BAD) and text of one or two sentences."""
 
     level: int
     text: str
@@ -60,7 +60,7 @@ def levels(
     tensors, settings, active : sequence
         ``[T]``: the tensors, the settings they were measured with, and whether they were quantized at all.
     facts : sequence, optional
-        ``[T]``: number of values, which limits the codes in use.
+        ``[T]``: facts on the values of each tensor, whose number limits the number of codes in use.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def levels(
         if name == "used_codes":
             row = row / _attainable_codes(tensors, settings, facts or [None] * len(tensors))
         sign = -1 if MEASURES[name].better == HIGHER else 1
-        with np.errstate(invalid="ignore"):  # comparisons with NaN are False, which is the level of no value
+        with np.errstate(invalid="ignore"):  # comparisons with NaN are False, so that NO_LEVEL remains
             level = np.where(np.isnan(row), NO_LEVEL, GOOD)
             level[sign * row > sign * thresholds.warning] = WARNING
             level[sign * row > sign * thresholds.bad] = BAD
@@ -115,11 +115,11 @@ def verdict(
     measures : mapping
         By the names of SNAPSHOT_MEASURES; NaN where there is no value.
     active : bool
-        Whether it is quantized now.
+        True if it is quantized now.
     level : mapping, optional
         Levels by the names of JUDGED, where :func:`levels` has been called already.
     facts : Facts, optional
-        What its snapshot says about its values; without them, no causes are named.
+        Facts on its values from its snapshot; without them, no causes are named.
     """
     if not settings.enabled:
         return Verdict(NO_LEVEL, "In float: this tensor is not quantized.")

@@ -215,7 +215,7 @@ CLAIMS = {
     rf"The values reach {SPAN}, and a symmetric grid has as many codes for either side of 0\.": lambda c, *ends: (
         c.settings.symmetric and matches_span(*ends, span(c)) and is_one_sided(*span(c))
     ),
-    rf"The scale is rounded up to a power of two, to {N} times the needed\.": is_rounded_up,
+    rf"The scale is rounded up to a power of two, to {N} times the one needed\.": is_rounded_up,
     r"(?:The frozen range|The moving average of the range|The range of the extremes so far|"
     r"The range found in the running histogram) reaches "
     rf"{SPAN}, the present values only {SPAN}\.": (
