@@ -32,7 +32,7 @@ class BranchPoint(NamedTuple):
 
 
 class BranchPath:
-    """Ancestry of a state: the branches from the first one on, each up to the point where the next one starts.
+    """Path from the start of a run to a state: its branches in order, each up to the point where the next one starts.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class BranchPath:
         self._limits = dict(pieces)
 
     def includes(self, point: BranchPoint) -> bool:
-        """Return whether the state at ``point`` is an ancestor on this path."""
+        """Return whether the state at ``point`` is on this path."""
         if point.branch not in self._limits:
             return False
         limit = self._limits[point.branch]
@@ -56,7 +56,7 @@ class BranchPath:
         return point.position <= limit.position
 
     def common_step(self, other: "BranchPath") -> float:
-        """Return the last step that both paths have in common; infinite if they end on the same branch."""
+        """Return the last step that both paths have in common; infinite if they end on the same branch, -1 if none."""
         common = -1.0
         for branch, _ in self.pieces:
             if branch in other._limits:
@@ -112,7 +112,7 @@ class BranchTree:
             parent = self._parents.get(number)
             if parent is None or parent.branch >= number:  # no branch starts on itself or on a later one
                 return BranchPath(tuple(reversed(pieces)))
-            if limit is not None and parent.step > limit.step:  # the path leaves the parent before that point
+            if limit is not None and parent.step > limit.step:  # the path leaves this branch before it has begun
                 parent = BranchPoint(parent.branch, limit.step)
             number, limit = parent.branch, parent
 

@@ -23,8 +23,9 @@ class Command:
 
 @dataclass(frozen=True)
 class ChangeSettings(Command):
-    """Change several settings at once, all or none: ``((path, value), ...)``; see :mod:`.settings_book` for paths.
+    """Change several settings at once, all or none.
 
+    ``assignments`` are ``((path, value), ...)``; see :mod:`.settings_book` for paths.
     ``continues`` marks a further change of the same drag as the one before: both are undone together.
     """
 
@@ -142,7 +143,7 @@ class UnknownCommand(Command):
     name: str
 
 
-#: Commands that a schedule can hold.
+#: Commands that can be scheduled.
 SettingsCommand = Union[ChangeSettings, ApplyPreset]
 COMMAND_KINDS = {cls.__name__: cls for cls in Command.__subclasses__()}
 
@@ -177,7 +178,7 @@ class ScheduledCommand(NamedTuple):
 
     @classmethod
     def from_row(cls, row: List[Any]) -> "ScheduledCommand":
-        """Return the scheduled command serialized by :meth:`to_row`; in version 0.1 they had no ids.
+        """Return the scheduled command serialized by :meth:`to_row`; rows of version 0.1 have no id.
 
         Raises
         ------

@@ -68,11 +68,11 @@ def _total_from(steps: Any) -> Optional[int]:
 
 
 def _scores_from(row: Any) -> Dict[str, float]:
-    return {way: _score_from(score, way) for way, score in values.mapping(row, "scores").items()}
+    return {mode: _score_from(score, mode) for mode, score in values.mapping(row, "scores").items()}
 
 
 def _score_from(score: Any, what: str) -> float:
-    # A network that has diverged can have an infinite error, or one that is not a number.
+    # The error of a network that has diverged can be infinite or NaN.
     if isinstance(score, float) and not math.isfinite(score):
         return score
     return values.number(score, what)
@@ -153,7 +153,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The graph is built; the first training step is about to run."""
+    """The graph is built, which took ``seconds``; the first training step is about to run on ``device``."""
 
     seconds: float
     device: str
@@ -201,8 +201,9 @@ class Resumed(Event):
 class Evaluated(Event):
     """Metric on held-out data after ``step`` training steps, evaluated in each of the four quantization modes.
 
-    ``metric`` is a key of `qatviz.metric.METRICS`; in the JSON-able form, ``scores`` has this name. ``outputs`` has the
-    metric of each output in each mode, in the order of `qatviz.metric.MODES`, where a regression has several.
+    ``metric`` is a key of `qatviz.metric.METRICS`, and the key of ``scores`` in the JSON-able form. If a regression has
+    several outputs, ``outputs`` has a row for each mode, in the order of `qatviz.metric.MODES`, with the metric of each
+    output; otherwise it is empty. ``seconds`` is the time that the evaluation took.
     """
 
     scores: Dict[str, float] = field(metadata=_json_form(_same, _scores_from))  # keys: qatviz.metric.MODES
@@ -233,7 +234,7 @@ class CheckpointSaved(Event):
 
 @dataclass(frozen=True)
 class Restored(Event):
-    """The run was set to another state, at an earlier or later step; ``from_step`` is the step before that."""
+    """The run was set to the state ``name``, at an earlier or later step; before that, it was at ``from_step``."""
 
     name: str
     reason: RestoreReason = field(metadata=_json_form(_value_of, RestoreReason))
@@ -288,7 +289,7 @@ class Failed(Event):
     explained: bool = False
 
 
-#: Checks of fields that have the same JSON-able form, by their type. Events count steps and examples.
+#: Checks of fields whose JSON-able form is the value itself, by type. All int fields are numbers of steps or examples.
 _CHECKS: Dict[Any, Callable[[Any, str], Any]] = {
     int: values.step,
     float: values.seconds,

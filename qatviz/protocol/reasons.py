@@ -61,7 +61,7 @@ class SaveReason:
     command : Command or None
         The command that was executed next.
     note : str
-        For a fork, the directory of the original run; for other kinds, the text in the record.
+        For a fork, the directory of the original run; for SaveKind.OTHER, the reason as text, from an old record.
     """
 
     kind: SaveKind

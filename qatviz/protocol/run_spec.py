@@ -19,7 +19,7 @@ from qatviz.protocol.schedule import changed, from_rows, to_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import START_SETTINGS, StartSettings
 
-#: Copies of the parameters while a network trains: their values, the gradient, and the state of the evaluation.
+#: Number of copies of the parameters in memory during training: values, gradients, and the values that are evaluated.
 _COPIES = 3
 
 
@@ -63,6 +63,13 @@ class RunSpec:
         Initial parameters: float32 arrays by ``layer.parameter``, such as a trained model's; by default random, seeded.
     keras : KerasOrigin, optional
         The Keras model that the network was imported from.
+
+    Raises
+    ------
+    NetworkError
+        If network, data and parameters do not match, or the network needs more memory than there is.
+    SettingError
+        If a setting or a scheduled change is not allowed.
     """
 
     network: Network

@@ -19,7 +19,7 @@ class Plan(NamedTuple):
 
 
 def changed(book: SettingsBook, command: SettingsCommand) -> Tuple[SettingsBook, Tuple[Change, ...]]:
-    """Return the book after a command, and the changes; :class:`SettingError` if a value is not allowed."""
+    """Return the book after a command, and the changes it makes; SettingError if a path or value is not allowed."""
     if isinstance(command, ApplyPreset):
         return book.with_preset(command.preset)
     return book.change(command.assignments)
@@ -51,7 +51,7 @@ def remaining_plan(
     description : dict
         :meth:`qatviz.protocol.run_spec.RunSpec.description`.
     log : sequence of Event
-        All events.
+        All events of the run, in order.
     reached : int
         Number of training steps complete.
     is_same : callable

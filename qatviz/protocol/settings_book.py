@@ -26,7 +26,7 @@ from qatviz.settings import (
     run_setting,
 )
 
-#: Quantizer settings that affect training steps only; settings of the run that affect an evaluation.
+#: Quantizer settings that do not affect an evaluation, and paths of run settings that do; all others are the opposite.
 _TRAINING_ONLY, _EVALUATED = ("ema_decay",), (RUN + ".freeze_ranges",)
 
 
@@ -47,7 +47,13 @@ class SettingsBook:
         activations: Optional[Dict[str, Any]] = None,
         run: RunSettings = RunSettings(),
     ) -> "SettingsBook":
-        """Return the book of a preset, with overrides for all ``weights`` and all ``activations``."""
+        """Return the book of a preset, with overrides by name for all ``weights`` and for all ``activations``.
+
+        Raises
+        ------
+        SettingError
+            If there is no such preset or setting, or a value is not allowed.
+        """
         overrides = {WEIGHTS: weights or {}, ACTIVATIONS: activations or {}}
         quantizers = []
         for members in plan.groups:
@@ -144,7 +150,13 @@ class SettingsBook:
     def matching(self, pattern: str, name: str, path: str) -> List[QuantizedTensor]:
         """Return the tensors that match ``pattern``: ``layer.kind`` or ``layer``, with wildcards ``*`` and ``?``.
 
-        A layer alone matches its weights and activations, as far as the setting ``name`` applies to them.
+        A layer alone matches its weights and activations, as far as the setting ``name`` applies to them. ``path`` is
+        the whole path, for error messages.
+
+        Raises
+        ------
+        SettingError
+            If there is no such setting, or no tensor matches.
         """
         if name not in QUANTIZER_SETTINGS:
             raise SettingError(

@@ -30,19 +30,19 @@ STANDARD_ERRORS = ("mse_error", "sqnr_db_error")
 #: larger one a fixed sample.
 STEP_SAMPLE = 4096
 #: Rows of ``StepRecord.values``. The error measures (from ``mse`` on) of a step are exact for tensors of up to
-#: :data:`STEP_SAMPLE` values, and else estimates.
+#: :data:`STEP_SAMPLE` values, and estimates for larger ones.
 STEP_MEASURES = (*TENSOR_MEASURES, *STANDARD_ERRORS)
 #: Rows of ``Snapshot.values``, all exact.
 SNAPSHOT_MEASURES = (*TENSOR_MEASURES, "used_codes", "effective_bits", "flip_rate")
 
-
-#: Largest number of distinct values of a tensor that are counted.
+#: Largest number of distinct values that is reported: more are "many".
 MOST_DISTINCT = 256
 #: Largest age of the newest snapshot of a running run in seconds, for networks of few tensors and of many.
 OLDEST_S, OLDEST_MANY_S = 2.0, 5.0
 #: Number of tensors from which a network has many.
 MANY_TENSORS = 40
-#: Training steps of one phase of a run; beyond ten of them, a phase is a tenth of the run so far.
+#: Number of training steps in each of the first ten phases of a run; a later phase is as long as a tenth of the run
+#: before it.
 PHASE_STEPS = 100
 
 
@@ -52,9 +52,9 @@ def oldest_age_s(num_tensors: int) -> float:
 
 
 def phase(step: int) -> int:
-    """Return the number of the phase that ``step`` belongs to: 35 after 10,000 steps, 83 after a million.
+    """Return the index, from 0, of the phase that ``step`` belongs to.
 
-    Of each phase at least one snapshot is taken and kept, so that all of a run can be seen.
+    At least one snapshot of each phase is taken and kept, so that they cover the whole run.
 
     >>> [phase(step) for step in (0, 99, 100, 999, 1000, 1100, 10**4, 10**6)]
     [0, 0, 1, 9, 10, 11, 34, 82]
@@ -97,29 +97,29 @@ class StepRecord:
 class TensorHistogram:
     """Distribution of one quantized tensor at one step.
 
-    ``code_counts`` are of all measured values, the other counts of a large tensor of evenly spaced ones.
+    ``code_counts`` include all measured values; the other counts of a large tensor include evenly spaced ones only.
 
     Attributes
     ----------
     edges : np.ndarray
-        float32 ``[n_bins + 1]``, shared by the float and the quantized counts.
+        float32 ``[n_bins + 1]``: edges of the bins of both the float and the quantized counts.
     float_counts, quantized_counts : np.ndarray
-        int64 ``[n_bins]``.
+        int64 ``[n_bins]``: number of values before and after quantization.
     code_min : int
         Integer code of the first entry of ``code_counts``.
     code_counts : np.ndarray or None
-        int64, one bin per code; None above 8 bits or if the quantizer is off.
+        int64 ``[n_codes]``; None above 8 bits or if the quantizer is off.
     channel_min, channel_max : np.ndarray
-        float32 ``[num_channels]``: range of the float values of each output channel (weights), or of the tensor.
+        float32: range of the float values, ``[num_channels]`` for weights, ``[1]`` for activations.
     scale, zero_point : np.ndarray
-        float32 / int32, ``[num_channels]`` where quantized per channel, else ``[1]``.
+        float32 and int32, ``[num_channels]`` if quantized per channel, else ``[1]``.
     size : int
         Number of measured values; 0 if unknown (in records of 0.1.0).
     zeros : int or None
         Number of measured values that are 0; None in records of older versions.
     distinct : int or None
-        Number of distinct measured values; None if there are many (over :data:`MOST_DISTINCT`, or a sample says so), or
-        in records of older versions.
+        Number of distinct measured values; None if there are more than :data:`MOST_DISTINCT`, or in records of older
+        versions.
     """
 
     edges: np.ndarray
@@ -163,13 +163,24 @@ class TensorValues:
 class Snapshot:
     """Measures and histograms of all quantized tensors after ``step`` training steps.
 
-    ``branch`` and ``position`` identify the measured state (:class:`qatviz.protocol.branches.BranchPoint`).
+    All values of weights are measured, and the activations of the first held-out examples, the same ones each time:
+    :data:`qatviz.training.graph.SNAPSHOT_EXAMPLES`, or for a large tensor as many as have at most
+    :data:`qatviz.training.probes.SNAPSHOT_VALUES` values, at least one.
 
-    Measures and counts of codes are sums over all values of weights, and of activations over those of the same held-out
-    examples each time: as many as have :data:`qatviz.training.probes.SNAPSHOT_VALUES` values, at least one.
-
-    ``values`` is float32 ``[len(SNAPSHOT_MEASURES), num_tensors]``; ``histograms`` maps a tensor's name to its
-    histogram; ``num_bits`` and ``enabled`` are the settings in effect, by tensor.
+    Attributes
+    ----------
+    step : int
+        Number of training steps complete.
+    seconds : float
+        Training time of the run so far, without pauses.
+    values : np.ndarray
+        float32 ``[len(SNAPSHOT_MEASURES), num_tensors]``, columns in the order of the quantization plan.
+    histograms : dict of str to TensorHistogram
+        By the name of the tensor.
+    num_bits, enabled : tuple
+        Settings in effect, in the order of the plan.
+    branch, position
+        Place of the measured state, see :class:`qatviz.protocol.branches.BranchPoint`.
     """
 
     step: int

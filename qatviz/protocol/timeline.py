@@ -60,10 +60,13 @@ class Timeline:
         return is_moved
 
     def settings_at(self, point: BranchPoint, present: SettingsBook) -> SettingsBook:
-        """Return the settings at an earlier state of the run, on any branch; ``present``: after the last event."""
+        """Return the settings at an earlier state of the run, on any branch.
+
+        ``present`` are the settings after the last event.
+        """
         old: Dict[str, Any] = {}
         for logged in reversed(self.log[self._number_before(self.place(point)) :]):
-            # Of several changes of a setting, what it was before the first counts.
+            # If a setting was changed several times, its value before the first change counts.
             old.update((change.setting, change.old) for change in reversed(getattr(logged.event, "changes", ())))
         return present.change(list(old.items()))[0] if old else present
 

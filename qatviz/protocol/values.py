@@ -1,4 +1,4 @@
-"""Checks of values that were read from a file, and may be anything that JSON can hold.
+"""Checks of values that were read from a file, and can be anything that JSON can represent.
 
 Each check returns the value in its normal form, or raises ValueError with the name of the value, the value itself and
 what is allowed.

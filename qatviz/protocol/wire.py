@@ -1,6 +1,6 @@
-"""Serialization of arrays: a JSON header and compressed arrays in one blob.
+"""Serialization of step records, snapshots, tensor values and states: a JSON header and compressed arrays in one blob.
 
-Records on disk consist of such blobs. Commands, events, settings and descriptions are plain JSON, made by their
+The database of a record contains such blobs. Commands, events, settings and descriptions are plain JSON, made by their
 ``to_dict`` and similar methods.
 
 A blob is ``uint32 header length, uint64 payload length`` (little endian), the header (JSON, UTF-8; its entry
@@ -32,7 +32,7 @@ from qatviz.protocol.snapshots import (
 from qatviz.settings import QUANTIZER_SETTINGS
 
 _PREFIX = struct.Struct("<IQ")
-#: Largest payload accepted when reading, in bytes: a hundred times a large snapshot.
+#: Largest payload in bytes that is accepted when reading: a hundred times that of a large snapshot.
 _MAX_PAYLOAD = 1 << 28
 #: Largest number of bins and of codes of a histogram that are accepted.
 _MAX_BINS, _MAX_CODES = 1 << 12, 1 << 16
@@ -118,7 +118,10 @@ def _described_array(row: Any) -> Tuple[str, np.dtype, List[int], int]:
 
 
 def pack_steps(records: List[StepRecord]) -> bytes:
-    """Return consecutive step records as one blob; time is the last axis, along which values compress best."""
+    """Return consecutive step records as one blob.
+
+    Steps are the last axis of the values, along which they compress best.
+    """
     measures = np.stack([record.values for record in records], axis=-1).astype(np.float32, copy=False)
     return pack(
         {},
@@ -142,7 +145,7 @@ def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     steps = values.array(arrays["steps"], "steps", "i")
     columns = [values.array(arrays[name], name, "f") for name in ("seconds", "loss", "learning_rate")]
     if any(column.shape != measures.shape[2:] for column in [steps, *columns]):
-        raise ValueError(f"step block with values of the shape {measures.shape}")
+        raise ValueError(f"a block of {len(steps)} steps has values of the shape {measures.shape}")
     if (np.diff(steps) <= 0).any():
         raise ValueError("the steps of a block do not ascend")
     if len(steps) and not 0 <= steps[0] <= steps[-1] <= values.LARGEST_STEP:
