@@ -24,7 +24,7 @@ _INTERVAL_S = 0.1
 
 
 class RawStep(NamedTuple):
-    """One training step; ``raw`` are its measures as fetched, or None."""
+    """One training step: fields of a step record, and its measures as fetched in ``raw``, None without telemetry."""
 
     step: int
     seconds: float
@@ -47,7 +47,7 @@ class _Mark(NamedTuple):
 
 
 class Collector:
-    """Converter of the training thread's reports for history, channel and record.
+    """Converter of what the training thread reports, for history, channel and record.
 
     Parameters
     ----------
@@ -58,9 +58,14 @@ class Collector:
         History with the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     record : RunRecord, optional
     decode : callable
-        Converts the ``raw`` of several steps to float32 ``[n, len(STEP_MEASURES), T]``.
+        Converts the ``raw`` of ``n`` steps to float32 ``[n, len(STEP_MEASURES), len(tensors)]``.
     recall : Recall, optional
         Recorded data with which the history of a resumed run begins.
+
+    Attributes
+    ----------
+    failure : BaseException or None
+        First error in the conversion or delivery, for the trainer to report.
     """
 
     def __init__(
@@ -83,13 +88,13 @@ class Collector:
         self._thread.start()
 
     def put(self, item: Union[RawStep, Snapshot, TensorValues, Rewind, Event]) -> None:
-        """Add an item without waiting. Events and snapshots are delivered at once, steps within 0.1 s."""
+        """Add an item without waiting; steps are delivered within 0.1 s, everything else at once."""
         self._queue.append(item)
         if not isinstance(item, RawStep):
             self._wake.set()
 
     def make_durable(self) -> bool:
-        """Wait until all that was added is durable in the record; return False if there is none, or it has failed."""
+        """Wait until all items added so far are durable in the record; return False if there is none or it failed."""
         mark = _Mark(threading.Event())
         self._queue.append(mark)
         self._wake.set()

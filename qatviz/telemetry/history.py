@@ -26,12 +26,12 @@ DEFAULT_RECENT = 1024
 
 
 class Series(NamedTuple):
-    """Series in ascending order: buckets, then single steps (which are buckets of one row).
+    """Values of one series in ascending order of steps: buckets, then single rows, which are buckets of one row.
 
     Attributes
     ----------
     first_step, last_step : np.ndarray
-        int64 ``[n]``: steps of the first and the last row of a bucket; ascending.
+        int64 ``[n]``, ascending: steps of the first and the last row of each bucket.
     minimum, maximum, mean : np.ndarray
         float32 ``[n]`` over the bucket's values that are not NaN; NaN where there is none.
     count : np.ndarray
@@ -192,7 +192,7 @@ class History:
             return self._tracks[track].last_step
 
     def latest(self, track: str) -> Optional[Tuple[int, np.ndarray]]:
-        """Return step and values of the newest row, a copy; None if it is in a bucket or there is none."""
+        """Return the step and a copy of the values of the newest row; None if it is in a bucket or there is none."""
         with self._lock:
             newest = self._tracks[track].latest()
         return None if newest is None else (newest[0], read_only(newest[1]))

@@ -9,12 +9,12 @@ from qatviz.protocol.branches import BranchPath, BranchPoint
 from qatviz.telemetry.history_piece import Piece
 from qatviz.telemetry.history_track import NO_COLUMNS, Table, Track
 
-#: Largest number of pieces of abandoned branches.
+#: Largest number of pieces, one for each earlier branch.
 MOST_PIECES = 1024
 
 
 class BranchedTrack:
-    """Rows of ``width`` series; abandoned branches use at most as much memory as a full track.
+    """Rows of ``width`` series on all branches; earlier branches use at most as much memory as a full track.
 
     If that is exceeded, the pieces with the shortest buckets are coarsened first, so that all have the same resolution;
     if none can be coarsened, the branch that was abandoned first is dropped.
@@ -119,6 +119,7 @@ class BranchedTrack:
         return tuple(map(np.concatenate, zip(*parts))) if parts else NO_COLUMNS
 
     def _save_memory(self, known: List[Tuple[int, BranchPoint]]) -> None:
+        """Coarsen, drop or join pieces until they fit into the limits; ``known`` are those on the path, in order."""
         pieces = self._pieces
         while len(pieces) > MOST_PIECES or sum(piece.nbytes for piece in pieces.values()) > self._memory_limit:
             coarse = [piece for piece in pieces.values() if piece.can_coarsen]

@@ -1,7 +1,7 @@
 """Input of the history of a run: recorded data first, then new data.
 
-Reading back a long run takes seconds. This happens on a separate thread, while TensorFlow starts and the first steps
-run. These are reported and recorded at once; only the history receives them later.
+Reading back a long run takes seconds, on a separate thread, while TensorFlow starts and the first steps run. Those
+steps are reported and recorded at once; only the history receives them later.
 """
 
 import threading
@@ -72,13 +72,14 @@ class HistoryFeed:
         self._do(self._history.rewind, parent, branch)
 
     def close(self) -> None:
-        """Wait until all added items are in the history."""
+        """Wait until all added items are in the history; reading back ends after at most :data:`READ_TIMEOUT_S`."""
         if self._thread is not None:
             self._thread.join(READ_TIMEOUT_S)
             self._ending.set()
             self._thread.join()
 
     def _do(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call ``function`` now, or after the record has been read back."""
         with self._filling:
             if self._waiting is not None:
                 self._waiting.append((function, arguments))

@@ -1,4 +1,4 @@
-"""History of an abandoned branch: no rows are added, and it is coarsened if memory is short."""
+"""History of an earlier branch: no rows are added to it, and it is coarsened to save memory."""
 
 from typing import Sequence
 
@@ -80,6 +80,7 @@ def _copy(table: Table) -> Table:
 
 
 def _count_before(steps: np.ndarray, positions: np.ndarray, limit: BranchPoint) -> int:
+    """Return the number of rows, given by their ascending steps and positions, that are not after a state."""
     n = int(np.searchsorted(steps, limit.step, side="right"))
     if n and limit.position is not None and steps[n - 1] == limit.step and positions[n - 1] > limit.position:
         return n - 1

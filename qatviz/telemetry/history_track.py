@@ -83,7 +83,7 @@ class Track:
 
     def __init__(self, width: int, capacity: int, recent: int):
         self._capacity = capacity
-        self._fold_rows = recent
+        self._fold_rows = recent  # number of rows that are folded at once
         self._shift = 0
         self._n_folded = 0  # ordinal of the next row to be folded
         self._n_buckets = 0
@@ -156,7 +156,7 @@ class Track:
         )
 
     def _fold(self) -> None:
-        """Move the oldest ``fold_rows`` rows into buckets."""
+        """Move the older half of the single rows into buckets."""
         n = self._fold_rows
         while ((self._n_folded + n - 1) >> self._shift) >= self._capacity:
             self._merge_neighbours()

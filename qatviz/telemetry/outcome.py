@@ -42,9 +42,9 @@ class Outcome:
         Those of the newest training step; ``seconds`` is training time, ``loss`` is None before the first step.
     snapshot : Snapshot or None
     evaluations : list of dict
-        ``step``, and the metric by the modes of :data:`qatviz.metric.MODES`.
+        All evaluations of the surviving timeline: ``step``, and the metric by the modes of :data:`qatviz.metric.MODES`.
     outputs : tuple of tuple of float
-        The newest of them by mode and output, where a regression has several outputs.
+        Metric of the newest evaluation by mode and output, if a regression has several outputs; otherwise empty.
     timeline : list of (int, SettingsBook)
         Each step at which settings changed, with the settings from then on; steps ascend.
     ending : str
@@ -80,7 +80,7 @@ class Outcome:
             self._update_from_event(logged.event)
 
     def _update_from_event(self, event: events.Event) -> None:
-        # Includes changes on abandoned branches: the event that rewound the run lists their reversal.
+        # Changes that are abandoned later are applied, too: the event that rewinds the run lists their reversal.
         changes = getattr(event, "changes", ())
         if changes:
             self.book, _ = self.book.change([(change.setting, change.new) for change in changes])

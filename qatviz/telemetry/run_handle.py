@@ -26,7 +26,7 @@ class RunHandle(ABC):
     @property
     @abstractmethod
     def state(self) -> str:
-        """One of new, building, running, paused, finished, stopped, failed; ``recorded`` if it is only shown."""
+        """State: new, building, running, paused, finished, stopped or failed; ``recorded`` if its record is shown."""
 
     @property
     @abstractmethod
@@ -62,7 +62,7 @@ class RunHandle(ABC):
 
     @abstractmethod
     def wait(self, timeout_s: Optional[float] = None) -> bool:
-        """Block until the run has ended and everything is written; return False if it takes longer."""
+        """Block until the run has ended and everything is written; return False if that takes over ``timeout_s``."""
 
     @abstractmethod
     def discard(self) -> None:

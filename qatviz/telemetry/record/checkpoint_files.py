@@ -100,8 +100,8 @@ class CheckpointFiles:
         ------
         RecordError
             If the name is not allowed, or the file cannot be written; an earlier file then still exists.
-        ValueError, TypeError
-            If ``meta`` lacks a required entry, or an array's type is not allowed.
+        KeyError, ValueError, TypeError
+            If an entry of ``meta`` is missing or invalid, or an array's name or type is not allowed.
         """
         path = self._path(name)
         meta = {"created": self._next_time(), **meta, "arrays": sorted(arrays)}
@@ -124,9 +124,9 @@ class CheckpointFiles:
         return info._replace(nbytes=path.stat().st_size)
 
     def _next_time(self) -> float:
-        """Return the present time, or if the clock was set back, one after that of all checkpoints.
+        """Return the present time, or if the clock was set back, a time after those of all checkpoints.
 
-        Which checkpoint is the newest, and which is deleted as the oldest, depends on it.
+        The order of these times determines which checkpoint is the newest, and which is deleted as the oldest.
         """
         if self._latest is None:
             self._latest = max([info.created for info in self.list()], default=0.0)
@@ -198,6 +198,7 @@ class CheckpointFiles:
 
 
 def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
+    """Return the description of a checkpoint from its checked metadata."""
     if "seconds" in meta:
         values.seconds(meta["seconds"])
     return CheckpointInfo(

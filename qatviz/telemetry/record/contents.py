@@ -1,6 +1,6 @@
-"""Validation of what a record contains: checksums detect damage, but not a file that was made to do harm.
+"""Validation of the content of a record: checksums detect damage, but not a file that was made to do harm.
 
-Each part is checked where it is read; what passes can be used without a further look. The checks raise ValueError,
+Each part is checked when it is read, so that no other code has to check it again. The checks raise ValueError,
 KeyError, TypeError or QatvizError, which :func:`qatviz.telemetry.record.schema.reading` converts.
 """
 
@@ -24,7 +24,7 @@ from qatviz.telemetry.record.schema import State
 def check_description(description: Dict[str, Any]) -> Optional[QuantizationPlan]:
     """Check all known entries of a run's description; return the plan of its network, None if it has none.
 
-    Entries may be missing, as in records of other versions; who needs one raises an error that names it.
+    Entries can be missing, as in records of other versions; code that needs one raises an error that names it.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def check_description(description: Dict[str, Any]) -> Optional[QuantizationPlan]
 
 
 def _plan_of(description: Dict[str, Any]) -> Optional[QuantizationPlan]:
-    json.dumps(description, allow_nan=False)  # as it is printed
+    json.dumps(description, allow_nan=False)  # refuses NaN and infinity, which JSON output can't represent
     for key, check in _ENTRIES.items():
         if key in description:
             check(description[key], key)

@@ -21,9 +21,9 @@ from qatviz.telemetry.record.schema import (
     write_state,
 )
 
-#: Number of newest snapshots that are all stored. Of older ones, every 2nd is stored up to 400 back, every 4th up to
-#: 800, and so on: 100 more each time the number of snapshots doubles, 1,500 after a million. The first of each phase of
-#: each branch (`qatviz.protocol.snapshots.phase`) always stays.
+#: Number of newest snapshots that are all stored. Of older ones, every 2nd is stored up to the 400th newest, every 4th
+#: up to the 800th, and so on: 100 more each time the number of snapshots doubles, 1,500 after a million. The first of
+#: each phase of each branch (`qatviz.protocol.snapshots.phase`) is always stored.
 SNAPSHOTS_KEPT_WHOLE = 200
 #: Number of new snapshots between two deletions of old ones.
 _THIN_INTERVAL = 16
@@ -98,11 +98,11 @@ class RecordDatabase:
             self._state = read_state(connection)
             rows = list(connection.execute("SELECT id, branch, step FROM snapshots ORDER BY id"))
         self._snapshot_ids = {row[0] for row in rows}
-        #: The first snapshot of each phase of each branch. After a failed write there are no further ones.
+        #: The first snapshot of each phase of each branch. Not restored after a failed write: no write follows it.
         self._first_of_phase: Dict[Tuple[int, int], int] = {}
         for number, branch, step in rows:
             self._first_of_phase.setdefault((branch, phase(step)), number)
-        # The branch and records of the last block while it may be extended; an earlier writer's never is
+        # Branch and records of the last block as long as it may be extended; that of an earlier writer never is.
         self._growing: Tuple[int, List[StepRecord]] = (-1, [])
         self._connection = connect(path, "rw")
         try:

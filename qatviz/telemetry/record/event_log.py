@@ -38,7 +38,7 @@ class EventLog(NamedTuple):
         return max((int(row["position"]) for row in rows), default=-1) + 1
 
     def position_of(self, checkpoint: str, branch: int) -> Optional[int]:
-        """Return the position of a checkpoint that a command saved on ``branch``; None if unknown."""
+        """Return the position of the state in a checkpoint that a command saved on ``branch``; None if unknown."""
         return _saved_positions(self.rows).get((branch, checkpoint))
 
 

@@ -38,7 +38,6 @@ _BLOCKS_AT_ONCE = 32
 #: Number of snapshots read in one transaction.
 _SNAPSHOTS_AT_ONCE = 16
 
-
 #: Subdirectory and name of the initial parameters, if the run was given any.
 INITIAL, PARAMETERS = "initial", "parameters"
 
@@ -64,7 +63,7 @@ class StepSeries(NamedTuple):
 
 
 class _SnapshotRow(NamedTuple):
-    """Row of the table of snapshots."""
+    """Row of the table of snapshots; ``row`` is its id."""
 
     row: int
     body_crc: int
@@ -96,13 +95,13 @@ class RecordReader:
         self.path = self.directory / DATABASE_NAME
         self._checkpoints = CheckpointFiles(self.directory)
         self._initial = CheckpointFiles(self.directory, INITIAL)
-        # Rows are only added, so a log of as many events and branches as now is the present one.
+        # Rows are only added, so that a log with the present numbers of events and branches is up to date.
         self._known_log: Optional[Tuple[Tuple[int, int], EventLog]] = None
         self._known_events: Optional[Tuple[EventLog, List[Event]]] = None
         with open_for_reading(self.path) as connection:
             self._description = read_description(connection)
             try:
-                self._tensors = check_description(self._description)
+                self._tensor_plan = check_description(self._description)
             except RecordError as error:
                 raise error.of_file(str(self.path)) from error
             self._state(connection)
@@ -181,7 +180,10 @@ class RecordReader:
         return StepSeries(*(read_only(np.concatenate(column)) for column in zip(*parts)))
 
     def iter_steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[StepSeries]:
-        """Yield these step records in pieces of at most a few thousand, for the timeline that survives at the start."""
+        """Yield the step records of `steps` in pieces of at most a few thousand.
+
+        The surviving timeline is that at the first call of ``next``; later rewinds do not affect it.
+        """
         previous = -np.inf
         for _, piece in self._iter_pieces(self._limits(), start, stop):
             if piece.steps[0] <= previous:
@@ -190,7 +192,7 @@ class RecordReader:
             yield piece
 
     def iter_branch_steps(self, surviving_only: bool = False) -> Iterator[Tuple[int, StepSeries]]:
-        """Yield branch and steps of all branches, or of the surviving timeline, in pieces like `iter_steps`."""
+        """Yield pieces like `iter_steps`, each with its branch, for all branches or for the surviving timeline."""
         yield from self._iter_pieces(self._limits() if surviving_only else None, None, None)
 
     def branches(self) -> BranchTree:
@@ -200,8 +202,7 @@ class RecordReader:
     def snapshots(self) -> List[int]:
         """Return the steps of the snapshots on the surviving timeline, ascending.
 
-        The newest 200 snapshots are all stored, of older ones every 2nd, 4th, 8th ... (see `database.is_kept`)
-        and the first of each phase of the run.
+        Old snapshots are thinned out, see `qatviz.telemetry.record.database.SNAPSHOTS_KEPT_WHOLE`.
         """
         with open_for_reading(self.path) as connection:
             return sorted(self._snapshot_ids(connection))
@@ -228,8 +229,8 @@ class RecordReader:
     def iter_some_snapshots(self, most: int, surviving: bool) -> Iterator[Snapshot]:
         """Yield at most ``most`` snapshots by branch and step, spread over those that survive or over those that don't.
 
-        The first, the last, and the first of each phase (:func:`qatviz.protocol.snapshots.phase`) are among them, as
-        far as ``most`` allows: later snapshots are far more, but much happens early.
+        The first, the last, and the first of each phase (:func:`qatviz.protocol.snapshots.phase`) are preferred: there
+        are far more late snapshots than early ones, but much happens early.
         """
         with open_for_reading(self.path) as connection:
             ids = {item.row: item for item in self._snapshot_ids(connection).values()}
@@ -317,9 +318,11 @@ class RecordReader:
                 continue
             columns = unpack_steps(read_body(connection, "blocks", block, body_crc))
             if columns[4].shape[1:] != state.shape:
-                raise ValueError(f"block {block} holds values of {columns[4].shape[1:]}, expected {state.shape}")
+                raise ValueError(
+                    f"block {block} has values of the shape {columns[4].shape[1:]}, expected {state.shape}"
+                )
             if len(columns[0]) == 0 or (columns[0][0], columns[0][-1]) != (first_step, last_step):
-                raise ValueError(f"block {block} does not hold the steps {first_step} to {last_step}")
+                raise ValueError(f"block {block} does not contain the steps {first_step} to {last_step}")
             chosen = (columns[0] >= first) & (columns[0] <= limit)
             if chosen.any():
                 pieces.append((branch, StepSeries(*(read_only(column[chosen]) for column in columns))))
@@ -341,16 +344,16 @@ class RecordReader:
 
     def _event(self, row: Dict[str, Any]) -> Event:
         try:
-            return checked_event(event_from(row), self._tensors)
+            return checked_event(event_from(row), self._tensor_plan)
         except (RecordError, NetworkError, SettingError, ValueError) as error:
             raise RecordError(f"{self.path}: event {row['sequence']} can't be used: {error}") from error
 
     def _unpacked(self, body: bytes, step: int, branch: int) -> Snapshot:
-        return replace(checked_snapshot(unpack_snapshot(body), step, self._tensors), branch=branch)
+        return replace(checked_snapshot(unpack_snapshot(body), step, self._tensor_plan), branch=branch)
 
     def _state(self, connection: sqlite3.Connection) -> State:
         state = read_state(connection)
-        check_shape(state, self._tensors)
+        check_shape(state, self._tensor_plan)
         return state
 
     def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, "_SnapshotRow"]:

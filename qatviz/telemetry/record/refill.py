@@ -18,10 +18,10 @@ STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 
 
 def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, Sequence[str]]:
-    """Return tracks and series of a run.
+    """Return the names of the series of each track of a run.
 
-    Examples are ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and the
-    evaluations by its metric: ``accuracy.quantized``.
+    Examples: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and for
+    evaluations of the accuracy ``accuracy.quantized``.
     """
     steps = ["loss", "learning_rate"]
     steps += [f"{tensor}/{measure}" for measure in STEP_MEASURES for tensor in tensors]

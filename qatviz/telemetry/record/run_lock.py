@@ -22,7 +22,8 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NO
 class RunLock:
     """Exclusive right to write the run in ``directory``, until `release` or the end of the process.
 
-    The file remains; only the lock on it counts. It contains the process id, for the error message.
+    The file is not deleted: a run is locked if there is a lock on the file, not if the file exists. The file contains
+    the process id, for the error message.
 
     Raises
     ------

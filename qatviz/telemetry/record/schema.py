@@ -70,20 +70,20 @@ _DAMAGE: Tuple[Type[Exception], ...] = (
 
 
 class State(NamedTuple):
-    """Counters of a record; ``kept``: number of stored snapshots; ``shape``: that of the step values."""
+    """Counters of a record."""
 
-    branch: int = 0
-    branches: int = 1
-    events: int = 0
-    blocks: int = 0
-    snapshots: int = 0
-    kept: int = 0
-    last_step: int = 0
-    shape: Optional[Tuple[int, int]] = None
+    branch: int = 0  # the current one
+    branches: int = 1  # number of branches
+    events: int = 0  # number of events
+    blocks: int = 0  # number of blocks
+    snapshots: int = 0  # number of all snapshots ever taken
+    kept: int = 0  # number of those that are stored
+    last_step: int = 0  # on the current branch, or that at which the branch starts
+    shape: Optional[Tuple[int, int]] = None  # of the step values: measures, tensors; None before the first step
 
 
 def row_crc(*fields: Any) -> int:
-    """Return the CRC-32 over the fields of a row (int, float, str, bytes). SQLite itself notices no flipped bits."""
+    """Return the CRC-32 over the fields of a row (int, float, str, bytes): SQLite does not detect flipped bits."""
     crc = 0
     for field in fields:
         crc = zlib.crc32(field if isinstance(field, bytes) else repr(field).encode("utf-8", "surrogatepass"), crc)

@@ -10,15 +10,16 @@ from qatviz.telemetry.record.database import Branch, Item, RecordDatabase
 
 #: Longest time between commits of step records, in seconds, which bounds the loss if the process is killed.
 COMMIT_INTERVAL_S = 0.3
-#: Total weight of pending items (step record: 1, snapshot: `SNAPSHOT_WEIGHT`) that wakes the writer early ...
-_WAKE_LOAD = 1024
-#: ... and from which on `put` blocks.
-_MAX_LOAD = 4096
+#: Weight of a snapshot among pending items, relative to a step record.
 SNAPSHOT_WEIGHT = 64
+#: Total weight of pending items from which on they are committed before the interval has passed.
+_WAKE_LOAD = 1024
+#: Total weight of pending items from which on `put` blocks.
+_MAX_LOAD = 4096
 
 
 class RecordWriter:
-    """Writer that accepts items from any thread and commits them on its own thread; no item is dropped without failure.
+    """Writer that accepts items from any thread and commits all of them, unless it fails, on its own thread.
 
     If the disk is slower than the run, `put` blocks. After a failure nothing is written and `put` no longer blocks:
     further items are counted as lost.
@@ -51,7 +52,7 @@ class RecordWriter:
         self._waiting: Deque[Item] = deque()
         self._load = 0
         self._urgent = False
-        self._durable = False  # whether the next commit is to be
+        self._durable = False  # True if the next commit must be durable
         self._closing = False
         self._n_put = 0
         self._n_written = 0
@@ -141,7 +142,7 @@ class RecordWriter:
             return self._failure
 
     def _start(self) -> threading.Thread:
-        # A daemon thread, so that a program that does not close the record can still end
+        # A daemon thread, so that a program can end without closing the record.
         thread = threading.Thread(target=self._run, name="qatviz-record", daemon=True)
         thread.start()
         return thread
