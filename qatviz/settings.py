@@ -357,7 +357,9 @@ def value_text(path: str, value: Any) -> str:
 
 
 def setting_text(value: Any) -> str:
-    """Return the value of any setting in the form that :meth:`Setting.parse` parses: ``on``, ``0.001``."""
+    """Return the value of any setting in a form from which :meth:`Setting.parse` returns it: ``on``, ``0.001``."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)  # of a float, all digits that distinguish it from others
