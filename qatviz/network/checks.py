@@ -26,7 +26,7 @@ LARGEST_AXIS = 2**31 - 1
 """Largest length of an axis, and largest number of elements of a tensor: what TensorFlow's kernels can index."""
 
 LARGEST_EXTENT = 2**16
-"""Largest size of a kernel or pooling window, stride, dilation and border."""
+"""Largest size of a kernel or pooling window, and largest stride, dilation and border width."""
 
 _LONGEST_NAME = 1024
 
@@ -74,7 +74,7 @@ def _as_ints(value: Any, low: int, high: int = LARGEST_AXIS) -> Optional[Tuple[i
 def integer(where: str, value: Any) -> int:
     number = _as_int(value)
     if number is None or abs(number) > LARGEST_AXIS:
-        raise invalid_value(where, value, f"an integer of at most {LARGEST_AXIS}")
+        raise invalid_value(where, value, f"an integer from {-LARGEST_AXIS} to {LARGEST_AXIS}")
     return number
 
 
@@ -156,10 +156,10 @@ def number_in(low: float, high: float, brackets: str) -> Callable[[str, Any], fl
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             raise invalid_value(where, value, allowed) from None
-        above = number >= low if brackets[0] == "[" else number > low
-        below = number <= high if brackets[1] == "]" else number < high
+        is_above_low = number >= low if brackets[0] == "[" else number > low
+        is_below_high = number <= high if brackets[1] == "]" else number < high
         # Strings are refused even if they can be parsed as numbers: a record must return the type that was stored.
-        if isinstance(value, (bool, str)) or not (above and below):
+        if isinstance(value, (bool, str)) or not (is_above_low and is_below_high):
             raise invalid_value(where, value, allowed)
         return number
 

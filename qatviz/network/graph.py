@@ -73,7 +73,7 @@ class Network:
 
     @property
     def num_outputs(self) -> int:
-        """Length of the output's last axis: for a classifier, the number of classes."""
+        """Length of the output's last axis: the number of classes, or of the numbers that a regression predicts."""
         return self._shapes[self.output][-1]
 
     @property
@@ -88,7 +88,7 @@ class Network:
 
     @property
     def macs(self) -> int:
-        """Number of multiply-accumulates with parameters per example."""
+        """Number of multiply-accumulates with weights per example."""
         return sum(row.macs for row in self.summary())
 
     def layer(self, name: str) -> Layer:
@@ -291,7 +291,7 @@ def _topological(layers: Sequence[Layer], consumers: Dict[str, Tuple[str, ...]])
 
 
 def _cycle(stuck: Dict[str, Layer]) -> List[str]:
-    """Return a cycle among layers that each have an input among them; every name is followed by one of its inputs."""
+    """Return a cycle of ``stuck`` layers, each of which has an input among them; an input follows each name."""
     path = [next(iter(stuck))]
     while True:
         source = next(name for name in stuck[path[-1]].inputs if name in stuck)

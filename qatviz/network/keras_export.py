@@ -28,10 +28,11 @@ KerasClass = Tuple[str, Dict[str, Any]]
 
 
 def keras_description(network: Network) -> KerasOrigin:
-    """Return the Keras model that is equivalent to a network, and the array in it of each parameter.
+    """Return the description of the Keras model that is equivalent to a network, and its array for each parameter.
 
-    Layers keep their names with two exceptions: names that begin with ``_``, which scopes of TensorFlow cannot, and
-    names such as "a/b" if there is a layer "a", since HDF5 files would have one within the other.
+    Layers keep their names with two exceptions: names that begin with ``_``, which is not allowed for TensorFlow's
+    scopes, and names such as "a/b" if there is a layer "a", since the group of one would be in that of the other in
+    HDF5 files.
 
     Keras raises the epsilon of a BatchNorm on images to `qatviz.network.keras_import.config.MIN_FUSED_EPSILON` if it is
     smaller; the caller must subtract the difference from the variance.
@@ -48,7 +49,7 @@ def keras_description(network: Network) -> KerasOrigin:
     arrays: Dict[str, Tuple[Path, str]] = {}
     for layer in network.layers:
         kind, settings = _KINDS[layer.kind](layer)
-        if layer.kind == "Reshape":  # without -1, which Keras would not resolve
+        if layer.kind == "Reshape":  # the resolved shape: Keras would keep a -1
             settings = {"target_shape": list(network.shapes[layer.name])}
         layers.append(_record(names[layer.name], kind, settings, [names[source] for source in layer.inputs]))
         for parameter in network.parameter_shapes(layer.name):
@@ -87,7 +88,7 @@ def _names(network: Network) -> Dict[str, str]:
 
 
 def _valid_name(name: str, others: Union[Set[str], FrozenSet[str]] = frozenset()) -> str:
-    """Return a name that is valid in Keras and, unless it has no "/", does not lie within one of `others`."""
+    """Return a valid name for Keras that does not begin with one of `others` and a "/"."""
     parts = name.split("/")
     if any("/".join(parts[:count]) in others for count in range(1, len(parts))):
         name = name.replace("/", "_")

@@ -69,7 +69,7 @@ class Layer:
         return {}
 
     def macs(self, input_shapes: Shapes) -> int:
-        """Return the multiply-accumulates with parameters per example, without additions, comparisons and biases."""
+        """Return the number of multiply-accumulates with weights per example; biases are not counted."""
         self._check_input_count("input_shapes", input_shapes)
         return 0
 

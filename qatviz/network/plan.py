@@ -2,8 +2,8 @@
 
 A network is divided into compute units, each of which is one operation of an integer runtime: a convolution with its
 folded batch norm and fused activation is one unit. There is a quantizer for the network's input, for the weights of
-each unit and for the output of each unit that computes new values. All other units (max-pool, reshape, ...) keep the
-values, or some of them, and therefore the quantization grid (scale and zero point) of their input.
+each unit and for the output of each unit that computes new values. All other units (max-pool, reshape, ...) only select
+or move values, so that their output has the quantization grid (scale and zero point) of their input.
 """
 
 from dataclasses import dataclass, field, replace
@@ -33,9 +33,13 @@ from qatviz.network.layers import (
 WEIGHTS = "weights"
 ACTIVATIONS = "activations"
 
+#: Layers into which an activation is fused.
 _FUSING = (*WEIGHTED, Add)
+#: Layers that compute new values, so that their output has its own quantizer.
 _NEW_GRID = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat)
+#: Layers whose output is at least 0 if all inputs are.
 _SIGN_PRESERVING = (MaxPool, AveragePool, GlobalAveragePool, Add, Concat, Flatten, Reshape, ZeroPad, Dropout)
+#: Layers whose output is at least 0 for any input.
 _NEVER_NEGATIVE = (ReLU, ReLU6, Softmax)
 
 

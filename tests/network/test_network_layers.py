@@ -125,6 +125,11 @@ def test_a_setting_that_is_not_allowed_is_refused_by_name(kind, settings, settin
     assert message.startswith(f"layer 'culprit': {setting} is ") and "; allowed: " in message
 
 
+def test_a_negative_axis_that_is_too_large_is_refused_with_the_lower_end():
+    with pytest.raises(NetworkError, match="axis is -2147483648; allowed: an integer from -2147483647 to 2147483647"):
+        Concat("culprit", ("a", "b"), axis=-(2**31))
+
+
 @pytest.mark.parametrize("name", ["input", "", "a.b", "*", "1st", "a b", "a\n", "-a", "é", None, 3])
 def test_a_name_that_settings_cannot_address_is_refused(name):
     with pytest.raises(NetworkError, match="Flatten: name is") as caught:

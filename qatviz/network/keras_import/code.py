@@ -1,7 +1,8 @@
 """Detection of code in a model's description, which Keras would run when it builds the model.
 
 All parts of a description are checked, even those that the output does not depend on, since Keras builds all of them.
-The check is an allow-list: Keras resolves a name among everything that its modules import.
+The check is an allow-list, because a list of dangerous names could not be complete: Keras accepts the name of anything
+that its modules import.
 """
 
 import json
@@ -13,7 +14,7 @@ from qatviz.network.keras_import.kinds import KINDS
 
 _LAYERS = set(KINDS) | set(NESTED) | {"InputLayer"}
 _OPERATION = "TensorFlowOpLayer"
-#: Keras' initializers, regularizers and constraints, and the classes of Keras 3 for types and tensors.
+#: Keras' initializers, regularizers and constraints, and Keras 3's classes of data types and tensors.
 _DETAILS = {
     "Constant",
     "GlorotNormal",

@@ -14,7 +14,7 @@ Record = Dict[str, Any]
 
 
 class Reference(NamedTuple):
-    """Output of a call of a layer: the layer's name, the number of the call, and the index of the output."""
+    """Reference to an output of a call of a layer: the layer's name, number of the call, index of the output."""
 
     name: str
     call: int
@@ -22,17 +22,18 @@ class Reference(NamedTuple):
 
 
 INPUT_PATH: Path = ()
-"""Stands for the model's input among the inputs of a layer."""
+"""Path of the model's input among the inputs of a layer."""
 
 MIN_FUSED_EPSILON = 1.001e-5
-"""Minimum epsilon of tf.nn.fused_batch_norm, which Keras uses on images and which replaces a smaller epsilon by it."""
+"""Minimum epsilon of tf.nn.fused_batch_norm, which Keras uses on images: a smaller epsilon is raised to it."""
 
 FUNCTIONAL = ("Model", "Functional")  # the second since TensorFlow 2.3
 SEQUENTIAL = ("Sequential",)
 NESTED = FUNCTIONAL + SEQUENTIAL
 
 MAX_CALLS = 20_000
-"""Maximum number of calls of layers in a model: models that call models twice can declare any number in a few bytes."""
+"""Maximum number of calls of layers in a model. If nested models call models twice, it doubles with each level, so that
+a small file could declare any number of calls."""
 
 
 class LayerSpec(NamedTuple):
@@ -71,7 +72,7 @@ class _Layers:
 
 
 class _Place(NamedTuple):
-    """Where a layer or nested model is called: `path` and `layer` as in `LayerSpec`."""
+    """Position of a call of a layer or nested model: `path` and `layer` as in `LayerSpec`."""
 
     path: Path = ()
     layer: Path = ()
@@ -260,7 +261,7 @@ class _Outputs:
         self._first: Dict[str, int] = {}
 
     def number_calls(self, calls: Sequence[_Call], output_layers: Sequence[Reference]) -> None:
-        """Find the number of calls of each layer, and the number of the first."""
+        """Set the number of calls of each layer, and the number that Keras gives to the first of them."""
         for call in calls:
             self._counts[call.name] = self._counts.get(call.name, 0) + 1
         nested = {call.name for call in calls if call.record["class_name"] in NESTED}

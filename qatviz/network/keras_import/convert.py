@@ -19,7 +19,7 @@ Weights = Dict[Path, Dict[str, np.ndarray]]
 
 
 class UnknownInputShape(NetworkError):
-    """Error of a model whose input shape has unknown axes, if none was given."""
+    """A model's input shape has unknown axes, and no input shape was given."""
 
 
 class ImportedModel(NamedTuple):
@@ -118,7 +118,7 @@ def _checked_input_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
         raise UnknownInputShape(str(checks.invalid_value(where, declared, allowed)))
     shape = checks.shape(where, declared if given is None else given)
     if declared is not None and len(declared) == len(shape) - 1 and shape[-1] == 1:
-        shape = shape[:-1]  # images of one channel, for which the model has no axis
+        shape = shape[:-1]  # the data has an axis for its only channel, the model has none
     if declared is not None and (
         len(declared) != len(shape) or any(axis not in (None, own) for axis, own in zip(declared, shape))
     ):

@@ -1,4 +1,4 @@
-"""Network during its import: the Keras layer to be converted, and the layers and parameters added so far."""
+"""State of an import: the Keras layer to be converted, and the network of the layers added so far."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Type, Union
 

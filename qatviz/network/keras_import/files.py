@@ -14,7 +14,7 @@ from qatviz.network.keras_import.hdf5 import KerasHdf5, StoredLayers, read_hdf5
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.weights import assign_weights
 
-#: Errors about the file with the weights of an architecture name this field.
+#: Field of errors about the file that contains the weights of an architecture.
 WEIGHTS_FIELD = "model_weights"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -56,7 +56,7 @@ def load_model_file(
         return _load(path, weights_path, allow_code, input_shape)
     except QatvizError as error:
         raise error.of_file(f"model file {path!r}") from error
-    # A damaged file makes the libraries that read it raise almost any exception.
+    # For a damaged file, the libraries that read it raise almost any exception.
     except Exception as error:
         reason = NetworkError(f"cannot be read ({type(error).__name__}: {error})")
         raise reason.of_file(f"model file {path!r}") from error

@@ -30,7 +30,7 @@ def main(path: str, folder: str, max_bytes: str) -> None:
             contents["config"] = config.decode("utf-8") if isinstance(config, bytes) else config
             group = file.get("model_weights", file)
             contents["layers"] = layers(group, arrays, int(max_bytes)) if "layer_names" in names_of(group) else None
-    # A damaged file makes the library raise almost any exception; the message is passed on.
+    # For a damaged file, the library raises almost any exception; its message is passed on.
     except Exception as error:
         contents = {"error": f"{type(error).__name__}: {error}"}
     with open(os.path.join(folder, "contents.json"), "w", encoding="utf-8") as file:
@@ -73,8 +73,11 @@ def layers(group: Any, arrays: BinaryIO, max_bytes: int) -> List[Any]:
 def checked_bytes(dataset: Any, layer: str, path: str) -> int:
     """Return the size of a dataset in bytes.
 
-    Datasets that are larger than the file can contain, for which the library would allocate memory, and datasets
-    stored in other files are refused.
+    Raises
+    ------
+    ValueError
+        If it is not an array of numbers, is stored in another file, or is declared larger than the file can contain
+        (the library would allocate that memory).
     """
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"layer {layer!r}: {dataset.name} is not an array")

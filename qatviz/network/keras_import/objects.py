@@ -50,7 +50,8 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
 
     Notes
     -----
-    Must be called in the thread and with the default graph in which the model was created, which have its weights.
+    Must be called in the thread and with the default graph in which the model was created: the weights are in their
+    session.
     """
     import tensorflow.compat.v1 as tf
 
@@ -197,6 +198,7 @@ def _operation(node: Any) -> str:
 
 
 def _origin(tensor: Any) -> Any:
+    """Return the tensor of which ``tensor`` is a copy by Identity operations."""
     while tensor.op.type == "Identity":
         tensor = tensor.op.inputs[0]
     return tensor
@@ -242,7 +244,7 @@ def _record_at(record: Dict[str, Any], path: Path) -> Dict[str, Any]:
 def _add_repeated(record: Dict[str, Any], model: Any, path: Path) -> None:
     """Add the layers that a Sequential calls again to its description, in which Keras lists them once.
 
-    They have no weights, so that layers of their own with other names compute the same.
+    As they have no weights, separate layers with other names compute the same.
     """
     if not model._is_graph_network:
         return
