@@ -1,4 +1,4 @@
-"""API for scripts: :func:`train` trains in the terminal, :func:`launch` in the window; :func:`evaluate`."""
+"""API for scripts: :func:`train` in the terminal, :func:`launch` in the window, :func:`evaluate` a recorded run."""
 
 import os
 import sys
@@ -33,7 +33,7 @@ from qatviz.training.quiet import keep_tensorflow_quiet
 
 __all__ = ["DATA_FILE", "Trained", "evaluate", "launch", "request_of", "train"]
 
-#: Time limit in seconds for the end of a run after its window was closed.
+#: Time limit in seconds for a run to end after its window was closed.
 _END_TIMEOUT_S = 30.0
 #: Keywords that are fields of a request under the same name.
 _SAME_NAMES = (
@@ -110,6 +110,7 @@ class Trained:
         Raises
         ------
         ExportError
+            If the format does not support the network or its settings, or a file cannot be written.
         """
         from qatviz.export.formats import format_named  # not needed for training
         from qatviz.session.export import state_source
@@ -157,6 +158,7 @@ def evaluate(
     Raises
     ------
     RecordError, DataError, SettingError
+        If the record, the data or a change cannot be used.
     """
     keep_tensorflow_quiet()
     request = EvaluationRequest(os.fspath(directory), checkpoint, preset, tuple(map(parse_change, changes)), data)
@@ -171,14 +173,14 @@ def train(
     Parameters
     ----------
     model : tf.keras.Model, str or path
-        A model of the current thread and default graph; the name of a network of the zoo; or a file: ``.h5``,
-        ``.json``, ``path.py:function``.
+        A model of the current thread and default graph; the name of a built-in network; or a file: ``.h5``, ``.json``,
+        ``path.py:function``.
     data : (x, y), ((x, y), (x_test, y_test)), Dataset, str or path
         Arrays for :func:`qatviz.data.from_arrays`, or a name or path for :func:`qatviz.data.load`.
     out : str, optional
         Directory to record the run to; by default it is not recorded.
     quiet : bool
-        If True, neither progress nor notes are printed; warnings are.
+        If True, only warnings are printed, neither progress nor notes.
     steps, batch_size, optimizer, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
     preset : str
@@ -265,7 +267,7 @@ def launch(
 
 
 def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -> NewRunRequest:
-    """Return the request for the parameters of :func:`train`, without objects (a model, arrays).
+    """Return the request for the parameters of :func:`train`; a model or arrays given as objects are not part of it.
 
     Raises
     ------

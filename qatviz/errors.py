@@ -24,7 +24,7 @@ class QatvizError(Exception):
     Attributes
     ----------
     reason : str
-        Message without the field or file at its start.
+        Message without the field or file that :meth:`of_field` or :meth:`of_file` prefixes.
     """
 
     def __init__(self, message: str = "", field: str = ""):
@@ -46,7 +46,7 @@ class QatvizError(Exception):
         return error
 
     def worded(self, name: str) -> str:
-        """Return the message, with ``name`` in place of a field's name at its start."""
+        """Return the message; if it begins with the name of the field, with ``name`` in its place."""
         return f"{name} {self.reason}" if self._begins_with_field else str(self)
 
 
@@ -105,7 +105,7 @@ class OptionChange(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """Remedy that can't be applied automatically: a phrase after "possible", such as "after the first step"."""
+    """Remedy that can't be applied automatically, as a phrase that follows "possible": "after the first step"."""
 
     text: str
 
@@ -134,7 +134,7 @@ def alternatives_text(remedies: Iterable[str]) -> str:
 
 
 def remedy_text(remedy: Remedy) -> str:
-    """Return the remedy as a phrase after "possible"."""
+    """Return the remedy as a phrase that follows "possible": "with conv1.weights.symmetric=on"."""
     if isinstance(remedy, Advice):
         return remedy.text
     if isinstance(remedy, SettingChange):
@@ -177,7 +177,7 @@ def refused(reason: str, *remedies: Remedy) -> ExportError:
 
 @contextlib.contextmanager
 def about(field: str) -> Iterator[None]:
-    """Set ``field`` as the field of an error raised inside, unless it has one."""
+    """Set ``field`` as the field of a QatvizError raised in this context, unless it has one."""
     try:
         yield
     except QatvizError as error:

@@ -1,8 +1,8 @@
 """Catalogue of all displayed measures: label, help, unit, number format, axis, thresholds and colours of each.
 
 The table of layers, the tiles, the tensor page, the network view, the evolution plots, the report and the command line
-use this catalogue, so that a quantity has the same name and digits everywhere. They only have a list of keys, with
-their own order and column widths.
+use this catalogue, so that a quantity has the same name and digits everywhere. They determine only which measures they
+show, in which order and in which width.
 
 Keys are the names in snapshots, records, JSON and CSV; they do not depend on labels.
 """
@@ -41,7 +41,8 @@ class MeasureAxis:
     least_span : float
         Smallest extent of the axis, in the plotted unit, so that noise does not fill it.
     settles : bool
-        True if the axis shows how the later values differ; early ones far from them may lie outside.
+        True if the axis is scaled to the later values, so that small differences between them are visible; early values
+        far from them can be outside.
     """
 
     factor: float = 1.0
@@ -99,9 +100,9 @@ class Measure:
     help : str
         Explanation in one or two sentences.
     number : callable
-        Conversion of a finite value to its text without the unit.
+        Converts a finite value to its text without :attr:`unit`.
     unit : str
-        Unit after the number; for percentages and sizes, it is part of the number.
+        Unit after the number; empty for percentages and sizes, whose text from ``number`` includes it.
     short : str
         Short label, for narrow columns.
     better : int
@@ -110,9 +111,9 @@ class Measure:
     thresholds : Thresholds, optional
     colors : ColorRange, optional
     at_infinity : str
-        Text of positive infinity.
+        Text for positive infinity.
     is_of_float : bool
-        True if tensors that are not quantized have the measure, too.
+        True if the measure also applies to tensors that are not quantized.
     """
 
     key: str
@@ -167,7 +168,7 @@ class Measure:
         value : float or None
             None or NaN: unknown.
         is_quantized : bool
-            False returns a dash for measures of quantized tensors only.
+            If False, a measure that applies only to quantized tensors is a dash.
         of : int, optional
             Total of which the value is a part: ``251/256``.
         error : float or None
@@ -231,7 +232,7 @@ class Measure:
 
 
 def _decimals(digits: int) -> Callable[[float], str]:
-    # Rounded first, and no negative zero.
+    # Rounded before formatting, so that + 0.0 turns a negative zero into 0.
     return lambda value: f"{round(value, digits) + 0.0:,.{digits}f}"
 
 

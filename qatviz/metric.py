@@ -15,7 +15,6 @@ MODES = ("float", "weights_only", "activations_only", "quantized")
 #: Names of the modes for display.
 MODE_NAMES = dict(zip(MODES, ("float", "weights only", "activations only", "quantized")))
 
-
 #: Largest number of outputs whose metric is listed.
 _MOST_OUTPUTS = 32
 
@@ -36,7 +35,7 @@ class Metric(NamedTuple):
     unit : str
         Text after a number; empty for the unit of the data.
     factor : float
-        Converts from the stored number to the shown one.
+        Factor from the stored number to the displayed one.
     higher_is_better : bool
     highest : float
         Largest possible stored number.
@@ -56,20 +55,23 @@ class Metric(NamedTuple):
 
     @property
     def axis(self) -> MeasureAxis:
-        """Axis of a plot; a percentage shows how the later values differ, up to slightly beyond the possible."""
+        """Axis of a plot; for a percentage, scaled to the later values, within limits slightly beyond possible ones."""
         if not self.unit:
             return MeasureAxis(self.factor, can_log=True)
         limits = (-1.0, self.factor * self.highest + 1.0)
         return MeasureAxis(self.factor, self.unit.strip(), limits=limits, least_span=2.0, settles=True)
 
     def of_mean(self, mean: float) -> float:
-        """Return the metric from the mean score of the examples: 1 for a correct class, or the squared error."""
+        """Return the metric from the mean score of the examples.
+
+        The score of an example is 1 or 0 for a correct or wrong class, or the squared error of a regression.
+        """
         return math.sqrt(mean) if self.is_root else mean
 
     def output_rows(self, outputs: Sequence[Sequence[float]]) -> List[List[str]]:
-        """Return rows of a table of the metric by output: its number from 0, and the text in each of :data:`MODES`.
+        """Return the rows of a table of the metric: the name of an output, and its metric in each of :data:`MODES`.
 
-        ``outputs`` has a row for each mode. Of very many outputs, the first are returned, and a row that says so.
+        ``outputs`` has a row for each mode. After the first 32 outputs, a single row has the number of the others.
         """
         columns = list(zip(*outputs))
         rows = [[f"output {index}", *map(self.text, column)] for index, column in enumerate(columns[:_MOST_OUTPUTS])]
@@ -87,8 +89,8 @@ class Metric(NamedTuple):
     def text(self, value: Optional[float], digits: int = 1) -> str:
         """Return a value with its unit: ``97.1 %``, ``0.02314``, ``48,213``; a dash for None and NaN.
 
-        ``digits`` is the number of decimals of a percentage; a number without a unit may be of any magnitude and has
-        that many significant digits plus three.
+        ``digits`` is the number of decimals of a percentage. A number without a unit, which can have any magnitude, has
+        ``digits + 3`` significant digits, or from 10,000 on no decimals.
         """
         if value is None or math.isnan(value):
             return "-"

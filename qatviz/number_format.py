@@ -1,4 +1,4 @@
-"""Number formats in texts: percentages, sizes, counts, quantities of any magnitude.
+"""Formats of numbers in texts: percentages, sizes, counts, quantities of any magnitude.
 
 The formats of measures (digits, unit) are in :mod:`qatviz.measures`, those of settings in :mod:`qatviz.settings`.
 """
@@ -8,8 +8,8 @@ from typing import Optional, Sequence
 
 #: Text of an unknown number.
 UNKNOWN = "–"
-#: Fractions smaller than this are rounding errors of a sum of squares.
-_NOTHING = 1e-9
+#: Fractions smaller than this are shown as 0: they are rounding errors of sums of squares.
+_NEGLIGIBLE = 1e-9
 
 
 def si(value: Optional[float], digits: int = 3) -> str:
@@ -34,7 +34,7 @@ def si(value: Optional[float], digits: int = 3) -> str:
 
 
 def signed(value: float) -> str:
-    """Return :func:`si` with a real minus sign, for text in sentences and labels."""
+    """Return :func:`si` with a minus sign (U+2212) instead of a hyphen, for sentences and labels."""
     return si(value).replace("-", "−", 1) if value < 0 else si(value)
 
 
@@ -46,24 +46,27 @@ def estimate(text: str, error: Optional[float]) -> str:
 
 
 def count(number: int, one: str, many: str = "") -> str:
-    """Return a number of things: ``1 tensor``, ``1,200 tensors``."""
+    """Return a number with its noun: ``1 tensor``, ``1,200 tensors``; ``many`` is an irregular plural."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def sampled(text: str, sample: Optional[int]) -> str:
-    """Return a number of values, as of a sample of so many where there is one: ``12 of a sample of 40,192 values``."""
+    """Return a number of values, with the size of the sample in which they were counted, unless it is None.
+
+    Examples: ``12 values``, ``12 of a sample of 40,192 values``.
+    """
     return f"{text} values" if sample is None else f"{text} of a sample of {sample:,} values"
 
 
 def percent_text(fraction: Optional[float]) -> str:
     """Return a fraction as a percentage of three digits: ``0 %``, ``<0.01 %``, ``0.12 %``, ``1.23 %``, ``12.3 %``.
 
-    Only a fraction of 0 is ``0 %``.
+    Only 0 and rounding errors are ``0 %``.
     """
     if fraction is None or not math.isfinite(fraction):
         return UNKNOWN
     value = 100 * fraction
-    if abs(fraction) < _NOTHING:
+    if abs(fraction) < _NEGLIGIBLE:
         return "0 %"
     return "<0.01 %" if 0 < value < 0.01 else f"{value:.2f} %" if value < 10 else f"{value:.1f} %"
 
@@ -88,7 +91,7 @@ def bytes_text(size: Optional[float]) -> str:
 
 
 def names_text(names: Sequence[str], most: int = 6) -> str:
-    """Return each name once, at most ``most`` of them: ``conv1, conv2 and 3 more``."""
+    """Return a list of the distinct names, at most ``most`` of them: ``conv1, conv2 and 3 more``."""
     names = list(dict.fromkeys(names))
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -63,8 +63,8 @@ def preset_settings(preset: str, kind: str, op_kind: str, predicts_numbers: bool
     op_kind : str
         Kind of the tensor's layer, such as ``Conv2D``.
     predicts_numbers : bool
-        Whether the tensor is the output of a regression. Its largest values are predictions as good as others, so its
-        range contains the extremes so far; the mean of the extremes of batches would clip them.
+        True if the tensor is the output of a regression. Its range then contains the extremes so far: a moving average
+        of the extremes of batches would clip the largest predictions.
 
     Raises
     ------

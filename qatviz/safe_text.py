@@ -2,12 +2,13 @@
 
 import re
 
-#: Control characters but for line break and tab, and those that change the direction of text.
+#: Control characters except line feed and tab, line and paragraph separators, and marks that change the direction of
+#: text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def escaped(text: str) -> str:
-    r"""Return ``text`` with control characters as Python writes them, such as ``\x1b``.
+    r"""Return ``text`` with control characters replaced by Python's escape sequences, such as ``\x1b``.
 
     >>> escaped("a\x1b[31mb")
     'a\\x1b[31mb'

@@ -90,7 +90,7 @@ class Setting:
         return SettingError(f"{path or self.name} is {value!r}: expected {self.allowed(kind)}")
 
     def parse(self, text: str, path: str = "", kind: str = "") -> Any:
-        """Return the checked value of ``text`` (from a command line or a file)."""
+        """Return the checked value of ``text``, from a command line or a file; raises as :meth:`check` does."""
         word = text.strip()
         value: Any = word
         if self.type is bool:
@@ -110,7 +110,7 @@ class Setting:
         return f"{mantissa}e{int(exponent)}" if e else mantissa
 
     def text_with_unit(self, value: Any) -> str:
-        """Return :meth:`text`, whole numbers with separators, and :attr:`shown_unit`: ``2,000 steps``."""
+        """Return :meth:`text` with :attr:`shown_unit`, and whole numbers with separators: ``2,000 steps``."""
         text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else self.text(value)
         has_unit = self.shown_unit and not isinstance(value, (bool, str))
         return f"{text} {self.shown_unit}" if has_unit else text
@@ -127,6 +127,7 @@ class Setting:
         return tuple(sorted({word for words in known.values() for word in words}))
 
     def _coerce(self, value: Any, kind: str) -> Any:
+        """Return ``value`` in the setting's type; None if it is not allowed."""
         if self.choices is not None:
             return value if isinstance(value, str) and value in self._words(kind) else None
         if self.type is bool:

@@ -1,4 +1,4 @@
-"""Standard streams, which may be full or closed, and the signals that end a program."""
+"""Standard streams, to which writing can fail, and the signals that end a program."""
 
 import contextlib
 import os
@@ -27,9 +27,10 @@ def print_line(text: str, stream: str) -> None:
 
 @contextlib.contextmanager
 def writing(stream: str) -> Iterator[None]:
-    """Raise an :class:`OutputError` if "stdout" or "stderr" can't be written in the context; later writes do nothing.
+    """Raise an :class:`OutputError` if writing to "stdout" or "stderr" fails in the context.
 
-    It may be a file on a full disk, a pipe whose reader has ended, or a terminal that was closed.
+    The stream can be a file on a full disk, a pipe whose reader has ended, or a terminal that was closed. It is
+    redirected to the null device, so that later writes have no effect.
     """
     try:
         yield
