@@ -50,8 +50,10 @@ def min_max_range(x: np.ndarray) -> Range:
 def percentile_range(x: np.ndarray, percentile: float) -> Range:
     """Return the range of ``percentile`` % of ``x`` ``[n, channels]``; the others are cut off, half at either end.
 
-    Linear interpolation between order statistics, as in ``np.percentile``.
+    Linear interpolation between order statistics, as in ``np.percentile``; zeros if ``x`` is empty.
     """
+    if x.shape[0] == 0:
+        return min_max_range(x)
     tail = (100.0 - percentile) / 2.0
     low, high = np.percentile(x, [tail, 100.0 - tail], axis=0)
     return low.astype(np.float32), high.astype(np.float32)

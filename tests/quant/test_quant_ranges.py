@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays_of
 from qatviz.quant import ranges
 from qatviz.quant.affine import choose_grid, fake_quant
 from qatviz.quant.measures import measure
-from qatviz.quant.ranges import min_max_range, mse_range, percentile_range, search_stride
-from qatviz.settings import MIN_MAX, MSE, PERCENTILE
+from qatviz.quant.ranges import find_range, min_max_range, mse_range, percentile_range, search_stride
+from qatviz.settings import KL, MIN_MAX, MSE, PERCENTILE, QuantizerSettings
 
 WEIGHTS = arrays_of.arrays(
     np.float32, st.tuples(st.integers(1, 60), st.integers(1, 4)), elements=st.floats(-10, 10, width=16)
@@ -41,8 +41,10 @@ def test_min_max_is_the_extent_of_each_channel(x):
         assert (low[channel], high[channel]) == (min(x[:, channel]), max(x[:, channel]))
 
 
-def test_min_max_of_an_empty_tensor_is_zero():
-    np.testing.assert_array_equal(min_max_range(np.zeros([0, 3], np.float32)), np.zeros([2, 3]))
+@pytest.mark.parametrize("method", [MIN_MAX, PERCENTILE, MSE, KL])
+def test_the_range_of_an_empty_tensor_is_zero(method):
+    found = find_range(np.zeros([0, 3], np.float32), QuantizerSettings(range_method=method))
+    np.testing.assert_array_equal(found, np.zeros([2, 3]))
 
 
 @properties
