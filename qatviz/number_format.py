@@ -68,7 +68,7 @@ def percent_text(fraction: Optional[float]) -> str:
     value = 100 * fraction
     if abs(fraction) < _NEGLIGIBLE:
         return "0 %"
-    return "<0.01 %" if 0 < value < 0.01 else f"{value:.2f} %" if value < 10 else f"{value:.1f} %"
+    return "<0.01 %" if 0 < value < 0.01 else f"{value:.2f} %" if value < 9.995 else f"{value:.1f} %"
 
 
 def share_text(fraction: Optional[float]) -> str:

@@ -24,7 +24,17 @@ def test_short_numbers_have_three_correct_digits(value):
 
 
 @pytest.mark.parametrize(
-    "share, text", [(0, "0 %"), (1e-6, "<0.01 %"), (0.0123, "1.23 %"), (0.5, "50.0 %"), (None, "–"), (math.nan, "–")]
+    "share, text",
+    [
+        (0, "0 %"),
+        (1e-6, "<0.01 %"),
+        (0.0123, "1.23 %"),
+        (0.0999, "9.99 %"),
+        (0.09996, "10.0 %"),
+        (0.5, "50.0 %"),
+        (None, "–"),
+        (math.nan, "–"),
+    ],
 )
 def test_fractions_are_written_in_percent(share, text):
     assert percent_text(share) == text
