@@ -90,7 +90,7 @@ class Metric(NamedTuple):
         """Return a value with its unit: ``97.1 %``, ``0.02314``, ``48,213``; a dash for None and NaN.
 
         ``digits`` is the number of decimals of a percentage. A number without a unit, which can have any magnitude, has
-        ``digits + 3`` significant digits, or from 10,000 on no decimals.
+        ``digits + 3`` significant digits; between 10,000 and 1e9, it is a whole number.
         """
         if value is None or math.isnan(value):
             return "-"

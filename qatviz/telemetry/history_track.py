@@ -79,11 +79,19 @@ class Track:
 
     Bucket ``i`` covers the rows with the ordinals ``i << shift`` to ``((i + 1) << shift) - 1``; the last bucket may be
     incomplete.
+
+    Parameters
+    ----------
+    width : int
+    capacity : int
+        Largest number of buckets, even.
+    recent : int
+        Number of rows that are folded into buckets at once; as many, or up to twice as many, are stored individually.
     """
 
     def __init__(self, width: int, capacity: int, recent: int):
         self._capacity = capacity
-        self._fold_rows = recent  # number of rows that are folded at once
+        self._fold_rows = recent
         self._shift = 0
         self._n_folded = 0  # ordinal of the next row to be folded
         self._n_buckets = 0

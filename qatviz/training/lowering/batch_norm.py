@@ -28,6 +28,16 @@ _ONE = np.float32(1)
 class FoldedBatchNorm:
     """Batch norm folded into the weights and bias of one unit.
 
+    Parameters
+    ----------
+    unit : Unit
+        Unit with a batch norm.
+    parameters : dict of str to tf.Tensor
+        All parameters by ``layer.parameter``.
+    frozen : tf.Tensor or None
+        bool scalar: True to use the moving statistics, as in inference, and to leave them unchanged. None for
+        evaluation, without :meth:`corrected`.
+
     Attributes
     ----------
     weights : tf.Tensor
