@@ -1,9 +1,10 @@
 """Following of a run in a terminal until its end, with a clean stop on signals."""
 
 import contextlib
+import errno
 import signal
 import threading
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from qatviz.errors import OutputError
 from qatviz.protocol import events
@@ -62,6 +63,7 @@ class Watch:
 
     def __init__(self, run: RunHandle, outcome: Outcome, progress: Silent):
         self._run, self._outcome, self._progress = run, outcome, progress
+        self._signals = StopSignals()
         self.stopped_by = ""
         self.failed: Optional[events.Failed] = None
         self.non_finite: Optional[events.NonFinite] = None
@@ -69,7 +71,7 @@ class Watch:
 
     def follow(self) -> None:
         """Start the run, and return when it has ended and everything is written."""
-        with StopSignals() as signals:
+        with self._signals as signals:
             self._progress.begin()
             self._run.start()
             try:
@@ -77,7 +79,8 @@ class Watch:
                     self._process(self._run.drain())
                     if signals.received and not self.stopped_by:
                         self._stop(signals.received)
-                    self._progress.update(self._outcome)
+                    with self._terminal_may_end():
+                        self._progress.update(self._outcome)
                 self._process(self._run.drain())
             finally:  # also if the terminal is closed: the run must end cleanly
                 self._run.request_stop()
@@ -107,4 +110,16 @@ class Watch:
                 self._run.request_stop()  # a terminal can't change settings
             line = event_line(item)
             if line:
-                self._progress.line(line)
+                with self._terminal_may_end():
+                    self._progress.line(line)
+
+    @contextlib.contextmanager
+    def _terminal_may_end(self) -> Iterator[None]:
+        """Take a write that fails because the terminal has ended for its signal, which may arrive later."""
+        try:
+            yield
+        except OutputError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EIO:
+                raise
+            if getattr(signal, "SIGHUP", 0) in stop_signals():  # else the run is meant to outlive its terminal
+                self._signals.received = self._signals.received or "SIGHUP"

@@ -1,5 +1,6 @@
 """Progress output of a run, with staged runs in place of real ones."""
 
+import errno
 import io
 import os
 import signal
@@ -8,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 
+from qatviz.errors import OutputError
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
@@ -153,6 +155,30 @@ def test_a_run_is_stopped_if_its_display_fails():
     with pytest.raises(OSError, match="the terminal is gone"):
         Watch(run, Outcome(BOOK), Broken()).follow()
     assert run.stops == 1
+
+
+class EndedTerminal(Recorder):
+    """Terminal whose end is noticed by a write before its signal arrives; later writes do nothing."""
+
+    def update(self, outcome):
+        if not self.lines:
+            self.lines.append("failed")
+            raise OutputError("standard error can't be written") from OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_the_end_of_the_terminal_stops_a_run_unless_ignored(ignored):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        run = StagedRun([[record(1)], [record(2)], [events.Stopped(2)]])
+        watch = Watch(run, Outcome(BOOK), EndedTerminal())
+        watch.follow()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not run.batches
+    # A followed run is always asked to stop at the end.
+    assert (watch.stopped_by, run.stops) == (("", 1) if ignored else ("SIGHUP", 2))
 
 
 def test_a_run_can_be_followed_outside_the_main_thread():
