@@ -69,7 +69,7 @@ class StagedRun(RunHandle):
         self.plan = self.book.plan
         self.metric = metric
         self.history = History(history_names([t.name for t in self.plan.tensors], metric))
-        self.description, self.seconds = {}, 0.0
+        self.description, self.seconds, self.step_s = {}, 0.0, 0.01
         self.sent = []
         self._feed, self._news = HistoryFeed(self.history), []
         self._random = np.random.RandomState(seed)
@@ -305,7 +305,7 @@ class StagedRun(RunHandle):
         if self.step == self._next_switch_on:
             self._activate()
         self.step += 1
-        self.seconds += 0.01
+        self.seconds += self.step_s
         for tensor in self.plan.tensors:
             if tensor.kind == "weights":
                 values = self._values[tensor.name]

@@ -217,11 +217,12 @@ def test_tiles_of_edited_tensors_are_painted_before_waiting_tiles(context, panel
 def test_old_histograms_show_their_step_and_age(context, panel):
     made, run = panel()
     step = context.model.snapshot.step
-    run.advance(290, snapshot=False)  # of a hundredth of a second each
+    run.step_s = 0.1
+    run.advance(29, snapshot=False)
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
     assert made.bar.age == "", "as old as they may be"
-    run.advance(510, snapshot=False)
+    run.advance(51, snapshot=False)
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
     assert made.bar.age == f"histograms of step {step}, 8 s old"

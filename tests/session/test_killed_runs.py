@@ -20,7 +20,7 @@ STEPS = 40
 #: Steps at which settings change.
 CHANGES = 10, 25
 #: Kills of the random test; QATVIZ_EXHAUSTIVE=1 asks for all 50.
-KILLS = tries(4, 50)
+KILLS = tries(3, 50)
 
 # ``qatviz ARGUMENTS`` that kills itself at a call of a function, given as "MODULE/CLASS:NAME:NUMBER OF THE CALL:WHEN".
 CHILD = """
@@ -126,7 +126,7 @@ def assert_same_series(directory, uninterrupted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [7, 17])
+@pytest.mark.parametrize("step", tries([17], [7, 17]))
 def test_the_record_is_committed_before_an_automatic_checkpoint(data, uninterrupted, tmp_path, step):
     """Killed right after an automatic checkpoint, while nothing else has made the record commit."""
     directory = tmp_path / "run"

@@ -32,7 +32,7 @@ from qatviz.telemetry.record import checkpoint_files, schema
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
 
 #: QATVIZ_EXHAUSTIVE=1 asks for all.
-MUTATIONS = tries(24, 300)
+MUTATIONS = tries(12, 300)
 #: Memory that may be added while records are read, in bytes: a hundred times the size of the record.
 MOST_MEMORY = 700e6
 

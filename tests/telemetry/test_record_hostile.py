@@ -29,7 +29,7 @@ from qatviz.telemetry.record.run_lock import LOCK_NAME
 from qatviz.telemetry.record.run_record import RunRecord
 
 #: QATVIZ_EXHAUSTIVE=1 runs all.
-MUTATIONS = tries(24, 200)
+MUTATIONS = tries(12, 200)
 
 
 @pytest.fixture(scope="module")
