@@ -49,6 +49,7 @@ _SAME_NAMES = (
     "allow_code",
     "validation_fraction",
     "task",
+    "scaling",
 )
 #: Other keywords, and the fields that they set.
 _OTHER_NAMES = {"weights_path": "model_weights", "changes": "changes"}
@@ -66,12 +67,22 @@ class Trained:
         Directory of its record; None if it was not recorded.
     moment : RunState
         Final state: ``arrays`` by name, ``book`` (settings).
+    notices : tuple of Notice
+        Notes on data and model, and warnings, each with its ``text``: those that are printed without ``quiet``.
     """
 
-    def __init__(self, spec: RunSpec, outcome: Outcome, moment: RunState, directory: Optional[str]):
+    def __init__(
+        self,
+        spec: RunSpec,
+        outcome: Outcome,
+        moment: RunState,
+        directory: Optional[str],
+        notices: Tuple[Notice, ...] = (),
+    ):
         self._spec = spec
         self.network: Network = spec.network
         self.outcome, self.moment, self.directory = outcome, moment, directory
+        self.notices = notices
 
     @property
     def scores(self) -> Dict[str, float]:
@@ -200,6 +211,9 @@ def train(
     task : str
         "classification" or "regression"; by default that of the data, else inferred from ``y``: whole numbers and
         one-hot rows are classes, other floating-point numbers are regression targets.
+    scaling : str
+        Scaling of the examples: "none", "unit" (x / 255) or "signed" (x / 127.5 - 1); by default, uint8 images are
+        pixels, fed as x / 255, and all other examples are fed as they are.
     **run_settings
         Settings of the run, such as ``learning_rate`` (``qatviz settings`` describes all).
 
@@ -227,7 +241,7 @@ def train(
             f"{watch.failed.message}\n{'' if watch.failed.explained else watch.failed.traceback}"
         )
     assert run.final is not None, "a run that has not failed has a final state"
-    return Trained(run.spec, outcome, run.final, out)
+    return Trained(run.spec, outcome, run.final, out, prepared.notices)
 
 
 def launch(
@@ -263,7 +277,7 @@ def launch(
     outcome = Outcome(run.spec.book, run.spec.metric)
     outcome.update_from_record(RunRecord.read(out))
     outcome.step, outcome.seconds = run.final.step, run.final.seconds
-    return Trained(run.spec, outcome, run.final, out)
+    return Trained(run.spec, outcome, run.final, out, prepared.notices)
 
 
 def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -> NewRunRequest:

@@ -76,7 +76,7 @@ def data(options: argparse.Namespace) -> int:
                 table(("name", "description"), rows, (0, 1)) + "\n\n" + table(("file", "description"), formats, (0, 1))
             )
         return OK
-    summary = datasets.describe(datasets.load(options.source, task=options.task))
+    summary = datasets.describe(datasets.load(options.source, task=options.task, scaling=options.scaling))
     print_output(json.dumps(summary) if options.json else datasets.format_description(summary))
     return OK
 

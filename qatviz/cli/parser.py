@@ -150,6 +150,7 @@ def _add_listings(commands: Any) -> None:
     parser = _command(commands, "data", listing.data, "describe a data set")
     parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="(default: list named data sets and formats)")
     train_options.add_task(parser)
+    train_options.add_scaling(parser)
     _json(parser)
     parser = _command(commands, "settings", listing.settings, "describe all settings of quantizers and of runs")
     _json(parser)

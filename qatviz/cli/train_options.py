@@ -13,6 +13,7 @@ from qatviz.metric import TASKS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.settings_book import parse_assignment
+from qatviz.scaling import SCALING_HELP, SCALINGS
 from qatviz.session.changes import parse_change
 from qatviz.session.request import (
     DEFAULT_DATA,
@@ -46,6 +47,7 @@ _DECIDED = (
     "seed",
     "validation_fraction",
     "task",
+    "scaling",
 )
 _NO_LIMIT = "inf"
 
@@ -105,6 +107,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or folder (default: {DEFAULT_DATA})",
     )
     add_task(what)
+    add_scaling(what)
     what.add_argument(
         "--validation-fraction",
         type=float,
@@ -184,6 +187,14 @@ def examples() -> str:
 def add_task(group: Any) -> None:
     """Declare ``--task``."""
     group.add_argument("--task", choices=TASKS, help=f"task (default: that of the data, else {TASK_HELP})")
+
+
+def add_scaling(group: Any) -> None:
+    """Declare ``--scaling``."""
+    meanings = "; ".join(f"{name}: {scaling.help}" for name, scaling in SCALINGS.items())
+    group.add_argument(
+        "--scaling", choices=tuple(SCALINGS), help=f"scaling of the examples. {meanings} (default: {SCALING_HELP})"
+    )
 
 
 def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeRequest, ForkRequest]:

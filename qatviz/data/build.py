@@ -8,7 +8,7 @@ import numpy as np
 from qatviz.data.checks import check_memory, convert_examples
 from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.split import random_split, stratified_split
-from qatviz.data.targets import convert_labels, convert_targets, infer_task
+from qatviz.data.targets import convert_labels, convert_targets, has_strings, indices_of_names, infer_task
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 
@@ -34,7 +34,6 @@ def from_arrays(
     seed: int = 0,
     where: Optional[Dict[str, str]] = None,
     task: Optional[str] = None,
-    pixels: Optional[bool] = None,
 ) -> Dataset:
     """Check and convert raw arrays, and hold out a part of them if no test part is given.
 
@@ -58,9 +57,6 @@ def from_arrays(
     task : str, optional
         ``"classification"`` or ``"regression"``. By default it is classification if there are `class_names`, and
         otherwise inferred from the training labels, see :func:`qatviz.data.targets.infer_task`.
-    pixels : bool, optional
-        True if integer examples are pixels; by default, uint8 images are, see
-        :func:`qatviz.data.checks.convert_examples`.
 
     Returns
     -------
@@ -75,19 +71,28 @@ def from_arrays(
     """
     names = {key: f"{source}: {key}" for key in ("x_train", "y_train", "x_test", "y_test")}
     names.update(where or {})
+    inferred_task = task is None and class_names is None
+    are_names = False
+    if task != REGRESSION and has_strings(train[1]):
+        parts = [(train[1], names["y_train"])] + ([] if test is None else [(test[1], names["y_test"])])
+        class_names, numbers = indices_of_names(parts, class_names)
+        train, test = (train[0], numbers[0]), None if test is None else (test[0], numbers[1])
+        are_names = class_names is not None
     given, labels_given = np.asarray(train[0]), np.asarray(train[1])
     assumed = Assumptions(
-        task=task is None and class_names is None,
-        is_index=labels_given.ndim == 1 or labels_given.shape[1:] == (1,),
+        task=inferred_task,
+        is_index=not are_names and (labels_given.ndim == 1 or labels_given.shape[1:] == (1,)),
         held_out=validation_fraction if test is None else None,
+        strings=are_names,
+        scaling=True,
         integers=given.dtype.name if given.dtype.kind in "iu" else "",
     )
     if task is None:
         task = CLASSIFICATION if class_names is not None else infer_task(train[1])
-    x_train = convert_examples(train[0], names["x_train"], pixels)
+    x_train = convert_examples(train[0], names["x_train"])
     labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
-        x_test = convert_examples(test[0], names["x_test"], pixels)
+        x_test = convert_examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
     convert = _regression_targets if check_task(task) == REGRESSION else _class_labels
     converted, checked_names = convert(labels, class_names, source)

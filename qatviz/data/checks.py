@@ -120,8 +120,11 @@ def to_native_byte_order(array: np.ndarray) -> np.ndarray:
 
 
 def are_pixels(array: Any) -> bool:
-    """Return whether examples are inferred to be pixels: uint8 images. Other integers, and rows, are features."""
-    return bool(array.dtype == np.uint8 and array.ndim > 2)
+    """Return whether examples are inferred to be pixels: uint8 images, but for masks of 0 and 1.
+
+    Other integers, and rows, are features.
+    """
+    return bool(array.dtype == np.uint8 and array.ndim > 2 and array.max() > 1)
 
 
 def convert_examples(array: Any, where: str, pixels: Optional[bool] = None) -> np.ndarray:

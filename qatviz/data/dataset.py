@@ -2,13 +2,15 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.data.checks import check_memory
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 from qatviz.safe_text import one_line
+from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, check_scaling
 
 # Bytes of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2**20
@@ -27,6 +29,10 @@ class Assumptions(NamedTuple):
         True if the labels look like classes, but the network has a single output: the task is regression.
     held_out : float or None
         Fraction of the examples that was held out, as there is no test part.
+    strings : bool
+        True if the labels are names of classes.
+    scaling : bool
+        True if the scaling was inferred from type and shape of the examples.
     integers : str
         Name of the integer type of the given examples; empty if they have another type.
     """
@@ -35,6 +41,8 @@ class Assumptions(NamedTuple):
     is_index: bool = False
     by_network: bool = False
     held_out: Optional[float] = None
+    strings: bool = False
+    scaling: bool = False
     integers: str = ""
 
 
@@ -61,6 +69,9 @@ class Dataset:
     task : str
         ``"classification"`` or ``"regression"``.
     assumed : Assumptions
+    scaling : str
+        Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; by default that of the dtype. float32
+        examples of "unit" and "signed" are scaled already.
     """
 
     name: str
@@ -72,10 +83,13 @@ class Dataset:
     source: str
     task: str = CLASSIFICATION
     assumed: Assumptions = Assumptions()
+    scaling: str = ""
     _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_task(self.task)
+        inherent = UNIT if self.x_train.dtype == np.uint8 else UNSCALED
+        object.__setattr__(self, "scaling", check_scaling(self.scaling or inherent))
         for part in ("train", "test"):
             self._check_part(part, getattr(self, "x_" + part), getattr(self, "y_" + part))
         if self.x_train.dtype != self.x_test.dtype or self.x_train.shape[1:] != self.x_test.shape[1:]:
@@ -143,6 +157,19 @@ class Dataset:
         object.__setattr__(fitted, "_fingerprint", self.fingerprint)
         return fitted
 
+    def with_scaling(self, scaling: str) -> "Dataset":
+        """Return the same data with a stated scaling; `DataError` if it is scaled otherwise, or has no pixels."""
+        stated = self.assumed._replace(scaling=False)
+        if check_scaling(scaling) == self.scaling:
+            return replace(self, assumed=stated)
+        if self.scaling != UNSCALED and self.x_train.dtype != np.uint8:
+            raise DataError(
+                f"{self.source}: the examples are already {SCALINGS[self.scaling].found}; expected no other scaling",
+                "scaling",
+            )
+        x_train, x_test = _scaled((self.x_train, self.x_test), scaling, self.source)
+        return replace(self, x_train=x_train, x_test=x_test, assumed=stated, scaling=scaling)
+
     def as_regression(self) -> "Dataset":
         """Return the same data with the numbers of the classes as regression targets."""
         y_train, y_test = (y.astype(np.float32)[:, np.newaxis] for y in (self.y_train, self.y_test))
@@ -204,3 +231,38 @@ def is_regression_by_network(task: str, assumed: Assumptions, classes: int, outp
     single output.
     """
     return task == CLASSIFICATION and assumed.task and assumed.is_index and outputs == 1 and classes > 2
+
+
+def _scaled(parts: Sequence[np.ndarray], scaling: str, source: str) -> Tuple[np.ndarray, ...]:
+    """Return the parts of a data set, of one dtype, in the form that `Dataset` requires for a scaling.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray
+        Stored values, uint8 or float32.
+    scaling : str
+        A name of `SCALINGS`. "unit" gives uint8 if all values are whole numbers; the graph scales them.
+    source : str
+        Origin of the data, for messages.
+
+    Raises
+    ------
+    DataError
+        If pixels are not between 0 and 255.
+    """
+    if scaling != UNSCALED:
+        low, high = min(float(x.min()) for x in parts), max(float(x.max()) for x in parts)
+        if low < 0 or high > 255:
+            raise DataError(
+                f"{source}: found values from {low:g} to {high:g}; expected pixels from 0 to 255 for the scaling "
+                f"{scaling!r} ({SCALINGS[scaling].formula})",
+                "scaling",
+            )
+    as_uint8 = scaling == UNIT and all(x.dtype == np.uint8 or (x == np.floor(x)).all() for x in parts)
+    dtype = np.dtype(np.uint8 if as_uint8 else np.float32)
+    if parts[0].dtype != dtype:
+        check_memory(source, dtype.itemsize * sum(x.size for x in parts), "scaling its examples")
+    converted = tuple(x.astype(dtype, copy=False) for x in parts)
+    if scaling == SIGNED:
+        return tuple(x / np.float32(127.5) - np.float32(1) for x in converted)
+    return converted if scaling == UNSCALED or as_uint8 else tuple(x / np.float32(255) for x in converted)

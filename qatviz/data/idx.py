@@ -32,7 +32,6 @@ def load_idx(
     name: Optional[str] = None,
     class_names: Optional[Sequence[str]] = None,
     task: Optional[str] = None,
-    pixels: Optional[bool] = None,
 ) -> Dataset:
     """Load a data set from IDX files.
 
@@ -42,7 +41,7 @@ def load_idx(
         File of the training images, whose name contains ``images-idx`` or ``images.idx``, or a directory with one such
         file. The labels are expected in the same directory under the same name with ``labels`` and ``idx1``. If the
         name contains ``train``, the test part is loaded from files with ``t10k`` or ``test`` instead, if they exist.
-    validation_fraction, seed, class_names, task, pixels
+    validation_fraction, seed, class_names, task
         See :func:`qatviz.data.build.from_arrays`.
     name : str, optional
         Name of the data set; default: the name of the directory.
@@ -78,7 +77,6 @@ def load_idx(
         seed,
         where,
         task,
-        pixels,
     )
 
 

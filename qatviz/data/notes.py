@@ -9,6 +9,7 @@ import numpy as np
 
 from qatviz.data.dataset import Dataset
 from qatviz.metric import REGRESSION
+from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED
 
 # Examples per class; with fewer, the labels may be regression targets.
 _FEW_EXAMPLES = 4
@@ -16,6 +17,8 @@ _FEW_EXAMPLES = 4
 _MAX_SCALE = 100.0
 # The representable range contains 0. If all targets are far from 0, few of the 256 codes represent them.
 _CODES, _FEW_CODES = 256, 64
+# Rows with fewer floating-point numbers are not images.
+_FEW_PIXELS = 64
 
 
 #: Note on labels that look like classes, for a network that decides that they are not.
@@ -23,6 +26,10 @@ BY_NETWORK = (
     "the network has a single output, so that the labels, whole numbers, are regression targets; set the task to "
     "classification if they are classes"
 )
+
+
+#: How to have pixels scaled that were not taken for pixels.
+_SET_SCALING = f"set the scaling to {UNIT} ({SCALINGS[UNIT].formula}) or {SIGNED} ({SCALINGS[SIGNED].formula})"
 
 
 class Note(NamedTuple):
@@ -53,15 +60,19 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
 
 
 def _scaling(dataset: Dataset, low: float, high: float) -> List[str]:
-    if dataset.assumed.integers and dataset.x_train.dtype == np.uint8:
-        return ["examples are pixels (uint8 images) and scaled by 1/255; store them as float32 to feed other values"]
-    if dataset.assumed.integers:
+    integers = dataset.assumed.integers
+    if not dataset.assumed.scaling or not integers:
+        return []
+    if dataset.scaling == UNIT:
         return [
-            f"examples are features ({dataset.assumed.integers} "
-            f"{'rows' if len(dataset.input_shape) == 1 else 'values'}) from {low:g} to {high:g} and fed unchanged; if "
-            "they are pixels, divide them by 255, or store images as uint8"
+            f"examples are pixels, {SCALINGS[UNIT].found} ({integers} images); if the network expects other values, "
+            f"set the scaling to {SIGNED} ({SCALINGS[SIGNED].formula}) or {UNSCALED}"
         ]
-    return []
+    what = f"{integers} {'rows' if len(dataset.input_shape) == 1 else 'values'} from {low:g} to {high:g}"
+    return [
+        f"examples are features, {SCALINGS[UNSCALED].found} ({what})"
+        + (f"; if they are pixels, {_SET_SCALING}" if _could_be_pixels(low, high) else "")
+    ]
 
 
 def _task(dataset: Dataset) -> List[str]:
@@ -72,6 +83,8 @@ def _task(dataset: Dataset) -> List[str]:
         return []
     if is_regression:
         return ["the labels are not whole numbers, so that they are regression targets"]
+    if assumed.strings:
+        return [f"the labels are strings, so that they are {dataset.num_classes:,} classes, in alphabetical order"]
     found = "whole numbers" if assumed.is_index else "one-hot rows"
     return [
         f"the labels are {found}, so that they are {dataset.num_classes:,} classes; set the task to regression if they "
@@ -87,6 +100,11 @@ def _held_out(dataset: Dataset) -> List[str]:
         f"the data has no test part: {count:,} of {total:,} examples were chosen at random and held out (validation "
         f"fraction {dataset.assumed.held_out:g})"
     ]
+
+
+def _could_be_pixels(low: float, high: float) -> bool:
+    """Return whether unscaled values may be pixels; values up to about 1 may be scaled ones."""
+    return low >= 0 and 2 < high <= 255
 
 
 # Likely mistakes
@@ -140,15 +158,15 @@ def _targets(dataset: Dataset) -> List[str]:
 def _examples(dataset: Dataset, low: float, high: float) -> List[str]:
     notes = []
     is_float, shape = dataset.x_train.dtype == np.float32, dataset.input_shape
-    if is_float and not dataset.assumed.integers and low >= 0 and 2 < high <= 255:
+    may_be_images = len(shape) > 1 or shape[0] >= _FEW_PIXELS
+    inferred = dataset.assumed.scaling and not dataset.assumed.integers
+    if is_float and inferred and may_be_images and _could_be_pixels(low, high):
+        notes.append(f"floating-point values reach {high:g} and are not scaled: if they are pixels, {_SET_SCALING}")
+    largest = round(high * 255, 3) if is_float else high
+    if dataset.scaling == UNIT and largest <= 1:
         notes.append(
-            f"floating-point values reach {high:g} and are fed unchanged: if they are pixels, store them as uint8 or "
-            "divide them by 255"
-        )
-    if not is_float and high <= 1:
-        notes.append(
-            f"integer values reach only {high:g} of 255 and are divided by 255: if they are not pixels, store "
-            "them as float32"
+            f"values reach only {largest:g} of 255 and are {SCALINGS[UNIT].found}: if they are not pixels, set the "
+            f"scaling to {UNSCALED}"
         )
     if low == high:
         notes.append("all training examples are identical")

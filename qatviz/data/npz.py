@@ -4,6 +4,7 @@ import ast
 import os
 import struct
 import zipfile
+from dataclasses import replace
 from typing import IO, Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from qatviz.data.build import from_arrays, name_from_path
 from qatviz.data.checks import check_memory, read_exactly, to_native_byte_order, wrap_read_errors
 from qatviz.data.dataset import Dataset
 from qatviz.errors import DataError
+from qatviz.scaling import SCALINGS
 
 KEYS_HELP = "x, y or x_train, y_train, and optionally x_test, y_test, class_names, task"
 
@@ -27,13 +29,14 @@ def load_npz(
     name: Optional[str] = None,
     source: Optional[str] = None,
     task: Optional[str] = None,
-    pixels: Optional[bool] = None,
 ) -> Dataset:
     """Load a data set from an .npz archive.
 
     The required keys are `x_train` and `y_train`, or `x` and `y`. With `x_train`, the archive may also have the test
     part as `x_test` and `y_test`; without it, a part of the examples is held out. Optional keys are `class_names`, an
-    array of strings, and `task`, the string "classification" or "regression". Other keys are ignored.
+    array of strings, and `task`, the string "classification" or "regression". Files that qatviz writes also have
+    `scaling`, a name of :data:`qatviz.scaling.SCALINGS`, which floating-point examples have already. Other keys
+    are ignored.
 
     Parameters
     ----------
@@ -44,8 +47,6 @@ def load_npz(
         Name and origin of the data set; default: name and path of the file.
     task : str, optional
         Task; default: the task in the archive; without that, see :func:`qatviz.data.build.from_arrays`.
-    pixels : bool, optional
-        See :func:`qatviz.data.build.from_arrays`.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def load_npz(
     DataError
         If the file is damaged or lacks a key, or the arrays are not a data set.
     """
-    arrays = read_npz(path, ("x_train", "y_train", "x_test", "y_test", "x", "y", "class_names", "task"))
+    arrays = read_npz(path, ("x_train", "y_train", "x_test", "y_test", "x", "y", "class_names", "task", "scaling"))
     found = [key for key in ("x_train", "y_train", "x_test", "y_test", "x", "y") if key in arrays]
     prefix = {
         ("x", "y"): "",
@@ -74,7 +75,7 @@ def load_npz(
     if task is None and "task" in arrays:
         task = _string(arrays["task"], f"{path}: task")
     test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
-    return from_arrays(
+    dataset = from_arrays(
         name or name_from_path(path),
         source or path,
         (arrays["x" + prefix], arrays["y" + prefix]),
@@ -84,8 +85,15 @@ def load_npz(
         seed,
         {"x_train": f"{path}: x{prefix}", "y_train": f"{path}: y{prefix}"},
         task,
-        pixels,
     )
+    if "scaling" not in arrays:
+        return dataset
+    scaling = _string(arrays["scaling"], f"{path}: scaling")
+    if scaling not in SCALINGS:
+        raise DataError(f"{path}: scaling: found {scaling!r}; expected one of {', '.join(SCALINGS)}")
+    if dataset.assumed.integers:
+        return dataset.with_scaling(scaling)
+    return replace(dataset, scaling=scaling, assumed=dataset.assumed._replace(scaling=False))
 
 
 def _string(array: np.ndarray, where: str) -> str:

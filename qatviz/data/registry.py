@@ -48,7 +48,7 @@ class FileFormat:
         Returns whether an existing path has this format; the first match in `FILE_FORMATS` is used.
     load : callable (path, validation_fraction, seed) -> Dataset
     has_any_arrays : bool
-        True if it stores examples and labels of any kind, so that `load` has the parameters `task` and `pixels`.
+        True if it stores examples and labels of any kind, so that `load` has the parameter `task`.
     """
 
     name: str
@@ -88,7 +88,7 @@ def load(
     validation_fraction: float = 0.2,
     seed: int = 0,
     task: Optional[str] = None,
-    pixels: Optional[bool] = None,
+    scaling: Optional[str] = None,
 ) -> Dataset:
     """Load a data set by name or by path.
 
@@ -104,8 +104,10 @@ def load(
     task : str, optional
         ``"classification"`` or ``"regression"``; by default, the task in the data, else the inferred one, see
         :func:`qatviz.data.build.from_arrays`.
-    pixels : bool, optional
-        True if integer examples are pixels; by default, uint8 images are.
+    scaling : str, optional
+        Scaling of the examples, one of :data:`qatviz.scaling.SCALINGS`: "none", "unit" (x / 255) or "signed"
+        (x / 127.5 - 1). By default, uint8 images are pixels, fed as x / 255, and all other examples are fed as they
+        are.
 
     Returns
     -------
@@ -117,8 +119,16 @@ def load(
         If there is no such data set, or it cannot be used; the message names the file, what was found and what is
         expected. Damaged files raise no other exception.
     SettingError
-        If `validation_fraction` or `seed` is out of range.
+        If `validation_fraction`, `seed` or `scaling` is not allowed.
     """
+    dataset = _load_as_inferred(spec, validation_fraction, seed, task)
+    return dataset if scaling is None else dataset.with_scaling(scaling)
+
+
+def _load_as_inferred(
+    spec: Union[str, "os.PathLike[str]"], validation_fraction: float, seed: int, task: Optional[str]
+) -> Dataset:
+    """Return the data set with the inferred scaling."""
     spec = os.fspath(spec)
     only_classes = task is None or check_task(task) == CLASSIFICATION
     for named in NAMED_DATA:
@@ -135,7 +145,7 @@ def load(
     for file_format in FILE_FORMATS:
         if file_format.matches(path):
             if file_format.has_any_arrays:
-                return file_format.load(path, validation_fraction, seed, task=task, pixels=pixels)
+                return file_format.load(path, validation_fraction, seed, task=task)
             if only_classes:
                 return file_format.load(path, validation_fraction, seed)
             raise DataError(_no_regression(path))

@@ -7,6 +7,7 @@ import numpy as np
 from qatviz.data.dataset import Dataset
 from qatviz.data.notes import data_notes
 from qatviz.metric import REGRESSION
+from qatviz.scaling import SCALINGS
 
 Rows = List[Dict[str, Any]]
 
@@ -27,11 +28,11 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
     -------
     dict
         JSON-serializable. Keys: `name`, `source`, `fingerprint`, `task` (str), `input_shape` (list of int), `dtype`
-        (str), `pixel_scale` (float), `num_classes` (int), `classes` (list of dict with `name` and the counts `train`,
-        `test`; empty for regression), `targets` (list with a dict per regression target, with `train` and `test`: dict
-        with `min`, `max`, `mean`, `std`; empty for classification), `train` and `test` (dict with `examples`, `min`,
-        `max`, `mean`, in units of the stored values), `notes` (list of str: texts of
-        :func:`qatviz.data.notes.data_notes`).
+        (str), `pixel_scale` (float), `scaling` (str, see :data:`qatviz.scaling.SCALINGS`), `num_classes` (int),
+        `classes` (list of dict with `name` and the counts `train`, `test`; empty for regression), `targets` (list with
+        a dict per regression target, with `train` and `test`: dict with `min`, `max`, `mean`, `std`; empty for
+        classification), `train` and `test` (dict with `examples`, `min`, `max`, `mean`, of uint8 before they are
+        scaled, of float32 as they are fed), `notes` (list of str: texts of :func:`qatviz.data.notes.data_notes`).
     """
     n_classes = dataset.num_classes
     is_regression = dataset.task == REGRESSION
@@ -48,6 +49,7 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         "input_shape": [int(size) for size in dataset.input_shape],
         "dtype": dataset.x_train.dtype.name,
         "pixel_scale": dataset.pixel_scale,
+        "scaling": dataset.scaling,
         "num_classes": n_classes,
         "classes": [
             {"name": name, "train": int(n_train), "test": int(n_test)}
@@ -70,7 +72,7 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
 def format_description(summary: Dict[str, Any]) -> str:
     """Return the result of :func:`describe` as text for a terminal."""
     shape = "x".join(str(size) for size in summary["input_shape"])
-    fed_as = "x / 255" if summary["dtype"] == "uint8" else "x"
+    fed_as = SCALINGS[summary["scaling"]].formula
     lines = [
         f"{summary['name']} from {summary['source']}",
         f"examples   {shape} {summary['dtype']}, fed to the network as {fed_as}",

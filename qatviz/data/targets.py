@@ -1,6 +1,6 @@
 """Labels: class indices or regression targets, and their conversion to the form that `Dataset` requires."""
 
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from qatviz.metric import CLASSIFICATION, REGRESSION
 # The largest label determines the size of the last layer; 5,000,000 is a mistake (an identifier, a pixel).
 MAX_CLASSES = 10000
 _REGRESSION_HINT = "; for regression targets, set the task to regression"
+#: Longer decimal numbers are names, such as identifiers; no class index has as many digits.
+_MAX_DIGITS = 9
 #: Tolerance for sums of probabilities in float32 or printed with few decimals.
 _SUM_TOLERANCE = 1e-3
 
@@ -39,6 +41,52 @@ def infer_task(array: Any) -> str:
     if could_be_rows and (np.abs(array.sum(axis=1, dtype=np.float64) - 1.0) <= _SUM_TOLERANCE).all():
         return CLASSIFICATION
     return REGRESSION
+
+
+def has_strings(labels: Any) -> bool:
+    """Return whether labels are names of classes: strings, in an array of strings or of Python objects."""
+    array = np.asarray(labels)
+    is_object = array.dtype.kind == "O" and all(isinstance(label, str) for label in array.flat)
+    return array.size > 0 and (array.dtype.kind == "U" or is_object)
+
+
+def indices_of_names(
+    parts: Sequence[Tuple[Any, str]], class_names: Optional[Sequence[str]]
+) -> Tuple[Optional[Sequence[str]], List[np.ndarray]]:
+    """Return the names of the classes, and the labels of each part as indices into them.
+
+    Decimal numbers, such as "7", stand for themselves, without names.
+
+    Parameters
+    ----------
+    parts : sequence of (ndarray, str)
+        Labels of the training part and of the test part, if there is one, and their names in messages.
+    class_names : sequence of str, optional
+        Names in the order of the indices; by default, those in the training part, in alphabetical order.
+
+    Raises
+    ------
+    DataError
+        If labels are not strings, or not among the names.
+    """
+    arrays = [np.asarray(labels) for labels, _ in parts]
+    for array, (_, where) in zip(arrays, parts):
+        if not has_strings(array):
+            raise DataError(f"{where}: found dtype {array.dtype}; expected strings as in {parts[0][1]}")
+    if class_names is None and all(_is_number(label) for array in arrays for label in array.flat):
+        return None, [array.astype(str).astype(np.int64) for array in arrays]
+    names = sorted(set(arrays[0].flat)) if class_names is None else list(class_names)
+    index = {name: number for number, name in enumerate(names)}
+    for array, (_, where) in zip(arrays, parts):
+        for label in array.flat:
+            if label not in index:
+                known = ", ".join(map(repr, names[:5])) + (", ..." if names[5:] else "")
+                raise DataError(f"{where}: found label {str(label)!r}; expected one of {known}")
+    return names, [np.array([index[label] for label in array.flat], np.int64).reshape(array.shape) for array in arrays]
+
+
+def _is_number(label: str) -> bool:
+    return label.isascii() and label.isdecimal() and len(label) <= _MAX_DIGITS
 
 
 def convert_targets(array: Any, n_examples: int, where: str) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from qatviz.data.dataset import Assumptions
 from qatviz.number_format import shape_text
+from qatviz.scaling import SCALINGS, UNSCALED
 
 REGRESSION = "regression"
 #: Maximum number of shown examples.
@@ -44,6 +45,8 @@ class DataInfo(NamedTuple):
     notes : tuple of str
         Notes on the data set, and simplifications of the preview.
     assumed : qatviz.data.dataset.Assumptions
+    scaling : str
+        Scaling of the examples, stated or inferred: a name of :data:`qatviz.scaling.SCALINGS`.
     """
 
     name: str
@@ -61,6 +64,7 @@ class DataInfo(NamedTuple):
     test_counts: np.ndarray
     notes: Tuple[str, ...] = ()
     assumed: Assumptions = Assumptions()
+    scaling: str = UNSCALED
 
     @property
     def is_regression(self) -> bool:
@@ -114,7 +118,7 @@ def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, n
         outputs,
         len(x),
         len(dataset.x_test),
-        _values(x.dtype, low, high),
+        _values(dataset, low, high),
         kind,
         samples,
         captions,
@@ -123,6 +127,7 @@ def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, n
         counts[1],
         tuple(notes) + shown,
         dataset.assumed,
+        dataset.scaling,
     )
 
 
@@ -137,10 +142,13 @@ def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
     return order[by_turn]
 
 
-def _values(dtype: np.dtype, low: float, high: float) -> str:
-    if dtype == np.uint8:
-        return f"uint8 from {low:.0f} to {high:.0f}, fed as x / 255"
-    return f"float32 from {low:.4g} to {high:.4g}, fed as they are"
+def _values(dataset: Any, low: float, high: float) -> str:
+    formula = SCALINGS[dataset.scaling].formula
+    if dataset.x_train.dtype == np.uint8:
+        return f"uint8 from {low:.0f} to {high:.0f}, fed as {formula}"
+    if dataset.scaling == UNSCALED:
+        return f"float32 from {low:.4g} to {high:.4g}, fed as they are"
+    return f"pixels, fed as {formula}: from {low:.4g} to {high:.4g}"
 
 
 def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndarray, Tuple[str, ...]]:

@@ -133,6 +133,7 @@ class RunSpec:
             "data_name": self.dataset.name,
             "data_fingerprint": self.dataset.fingerprint,
             "task": self.dataset.task,
+            "scaling": self.dataset.scaling,
             "batch_size": self.batch_size,
             "optimizer": self.optimizer,
             "seed": self.seed,

@@ -285,7 +285,7 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
     outputs = chosen.network.num_outputs
     if is_regression_by_network(loaded.task, loaded.assumed, loaded.num_classes, outputs):
         if dataset is None and request.data is not None:  # split as when the run is resumed, whose task is known
-            loaded = data.load(request.data, request.validation_fraction, task=REGRESSION)
+            loaded = data.load(request.data, request.validation_fraction, 0, REGRESSION, request.scaling)
             loaded = replace(loaded, assumed=loaded.assumed._replace(by_network=True))
         else:
             loaded = loaded.as_regression()
@@ -297,7 +297,10 @@ def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Data
         with about("data"):
             if request.data is None:
                 raise DataError("data is missing: expected a name, a path or arrays")
-            dataset = data.load(request.data, request.validation_fraction, task=request.task)
+            dataset = data.load(request.data, request.validation_fraction, 0, request.task, request.scaling)
+    elif request.scaling is not None:
+        with about("scaling"):
+            dataset = dataset.with_scaling(request.scaling)
     if model is not None:
         with about("model"):
             return object_model(model, dataset, request.from_scratch), dataset
@@ -335,5 +338,6 @@ def _nbytes(dataset: Dataset) -> int:
 
 def _write_data(dataset: Dataset, path: str) -> None:
     arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    about = {"class_names": np.array(dataset.class_names, str), "task": np.array(dataset.task)}
     with atomic_file(path) as file:
-        np.savez(file, class_names=np.array(dataset.class_names, str), task=np.array(dataset.task), **arrays)
+        np.savez(file, scaling=np.array(dataset.scaling), **about, **arrays)

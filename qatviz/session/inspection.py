@@ -62,7 +62,7 @@ def inspect_data(question: DataQuestion) -> DataInfo:
     QatvizError
         If it can't be used; data larger than memory is refused before it is loaded.
     """
-    dataset = data.load(question.source, task=question.task)
+    dataset = data.load(question.source, task=question.task, scaling=question.scaling)
     summary = data.describe(dataset)
     return data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), summary["notes"])
 

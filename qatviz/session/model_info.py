@@ -17,10 +17,11 @@ EXAMPLE_SHAPE, EXAMPLE_OUTPUTS = (28, 28, 1), 10
 
 
 class DataQuestion(NamedTuple):
-    """Data to inspect, and its task; None: inferred from the data."""
+    """Data to inspect, its task and its scaling; None: inferred from the data."""
 
     source: str
     task: Optional[str] = None
+    scaling: Optional[str] = None
 
 
 class ModelQuestion(NamedTuple):

@@ -4,6 +4,7 @@ from typing import Any, Mapping, Optional
 
 from qatviz import data
 from qatviz.data import Dataset
+from qatviz.scaling import UNIT
 from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
 
 
@@ -20,10 +21,12 @@ def recorded_data(description: Mapping[str, Any], source: Optional[str] = None) 
     source = source or str(description.get("data", DEFAULT_DATA))
     fraction = description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION)
     task, fingerprint = description.get("task"), description.get("data_fingerprint")
-    dataset = data.load(source, fraction, task=task)
-    if dataset.fingerprint != fingerprint and dataset.assumed.integers and _could_be_pixels(dataset):
-        # Until version 0.2, all integers were treated as pixels.
-        before = data.load(source, fraction, task=task, pixels=True)
+    scaling = description.get("scaling")
+    dataset = data.load(source, fraction, task=task, scaling=scaling)
+    is_other = scaling is None and dataset.fingerprint != fingerprint
+    if is_other and dataset.assumed.integers and _could_be_pixels(dataset):
+        # Until version 0.2, all integers were treated as pixels, and the scaling was not recorded.
+        before = dataset.with_scaling(UNIT)
         if before.fingerprint == fingerprint:
             return before
     return dataset

@@ -15,6 +15,7 @@ from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_yo
 from qatviz.metric import check_task
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
+from qatviz.scaling import check_scaling
 from qatviz.session.changes import TimedChange
 from qatviz.setting_declaration import Setting
 from qatviz.settings import (
@@ -191,6 +192,8 @@ class NewRunRequest(TrainingRequest):
         None only for arrays passed to the API.
     task : str, optional
         "classification" or "regression"; None: inferred from the data.
+    scaling : str, optional
+        Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; None: inferred from the data.
     validation_fraction : float
         Fraction of the examples that is held out if the data has no test part.
     batch_size, optimizer, seed
@@ -213,6 +216,7 @@ class NewRunRequest(TrainingRequest):
     allow_code: bool = False
     from_scratch: bool = False
     task: Optional[str] = None
+    scaling: Optional[str] = None
     validation_fraction: float = DEFAULT_VALIDATION_FRACTION
     batch_size: int = START_SETTINGS["batch_size"].default
     optimizer: str = START_SETTINGS["optimizer"].default
@@ -233,6 +237,8 @@ class NewRunRequest(TrainingRequest):
             yield "model_weights", lambda: _check_text("model_weights", self.model_weights, "the path of a file")
         if self.task is not None:
             yield "task", lambda: check_task(str(self.task))
+        if self.scaling is not None:
+            yield "scaling", lambda: check_scaling(self.scaling)
         yield "validation_fraction", self._check_validation_fraction
         for setting in (START_SETTINGS["batch_size"], START_SETTINGS["seed"], QUANTIZER_SETTINGS["quant_delay"]):
             yield setting.name, partial(_check_setting, setting, getattr(self, setting.name))

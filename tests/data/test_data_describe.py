@@ -35,8 +35,10 @@ def test_the_mean_of_many_rows(monkeypatch):
 @pytest.mark.parametrize(
     "x, note",
     [
-        (np.linspace(0, 255, 40).reshape(20, 2), "floating-point values reach 255 and are fed unchanged"),
-        (np.arange(80, dtype=np.uint8).reshape(20, 2, 2) % 2, "integer values reach only 1 of 255"),
+        (np.linspace(0, 255, 1280).reshape(20, 8, 8), "floating-point values reach 255 and are not scaled"),
+        (np.linspace(0, 255, 1280).reshape(20, 64), "floating-point values reach 255 and are not scaled"),
+        (np.linspace(0, 255, 40).reshape(20, 2), None),
+        (np.arange(80, dtype=np.uint8).reshape(20, 2, 2) % 2, None),
         (np.ones((20, 2)), "all training examples are identical"),
         (np.linspace(0, 1, 20 * 3 * 8 * 8).reshape(20, 3, 8, 8), "images are 3 pixels high with 8 channels"),
         (np.linspace(-3, 3, 40).reshape(20, 2), None),
@@ -55,12 +57,15 @@ def test_likely_mistakes_are_noted(x, note):
         (
             np.arange(80, dtype=np.uint8).reshape(20, 2, 2),
             np.arange(20) % 2,
-            ["uint8 images) and scaled by 1/255; store them as float32", "whole numbers, so that they are 2 classes"],
+            [
+                "scaled by 1/255 (uint8 images); if the network expects other",
+                "whole numbers, so that they are 2 classes",
+            ],
         ),
         (
             np.arange(40).reshape(20, 2),
             np.eye(2)[np.arange(20) % 2],
-            ["features (int64 rows) from 0 to 39 and fed unchanged", "one-hot rows, so that they are 2 classes"],
+            ["features, not scaled (int64 rows from 0 to 39); if they", "one-hot rows, so that they are 2 classes"],
         ),
         (np.linspace(-1, 1, 40).reshape(20, 2), np.linspace(-1, 1, 20), ["not whole numbers, so that they are regr"]),
     ],

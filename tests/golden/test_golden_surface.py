@@ -36,6 +36,7 @@ KEYWORDS = {
     "changes": ["2:*.weights.num_bits=6"],
     "validation_fraction": 0.25,
     "task": "classification",
+    "scaling": "unit",
     **RUN_SETTINGS,
 }
 KEYWORDS_OF_FILES = {"from_scratch", "weights_path", "allow_code"}
@@ -71,7 +72,8 @@ def test_train_takes_all_keywords_and_returns_the_trained_run(program, tmp_path)
     exported = tmp_path / "net.npz"
     data, out = str(golden_cases.data_of("shapes")), str(tmp_path / "run")
     found = program.train(exported, model="mlp", data=data, out=out, **KEYWORDS)
-    assert found["members"] == ["accuracy", "directory", "evaluate", "export", "moment", "network", "outcome", "scores"]
+    members = ["accuracy", "directory", "evaluate", "export", "moment", "network", "notices", "outcome", "scores"]
+    assert found["members"] == members
     assert (found["network"], found["directory"]) == ("mlp", out)
     step, loss, evaluations, tensors, result = found["outcome"]
     assert step == 4 and math.isfinite(loss) and evaluations[-1]["step"] == 4
@@ -84,5 +86,5 @@ def test_train_takes_all_keywords_and_returns_the_trained_run(program, tmp_path)
     text, faults, as_expected = found["proof"]
     assert text and faults == [] and as_expected
     about = program.call("show", out, "--json").json["description"]
-    kept = {name: about[name] for name in ("batch_size", "optimizer", "seed", "validation_fraction")}
+    kept = {name: about[name] for name in ("batch_size", "optimizer", "seed", "validation_fraction", "scaling")}
     assert kept == {name: KEYWORDS[name] for name in kept}

@@ -36,6 +36,7 @@ def info_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classifi
         counts[0],
         counts[1],
         tuple(notes),
+        scaling="unit",
     )
 
 

@@ -7,7 +7,7 @@ from new_run_stage import DIGITS, PHOTOGRAPHS, StagedChecks, info_of
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from qt_use import press
 
-from qatviz.errors import NetworkError
+from qatviz.errors import DataError, NetworkError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.gui.model.new_run import problems_of
 from qatviz.network import Conv2D, Dense, Flatten, Network, Softmax, zoo
@@ -257,6 +257,26 @@ def test_files_of_earlier_runs_can_be_chosen_again(dialog, context, checks, show
     assert again.model is MODELS["good.h5"]
     again.reject()
     QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+def test_the_chosen_scaling_is_used_to_check_the_data(dialog, checks, qtbot):
+    qtbot.waitUntil(lambda: dialog.data is not None)
+    assert note(dialog, "scaling") == "Examples are scaled by 1/255", "what was found"
+    checks.data["mnist-5k"] = DIGITS._replace(values="pixels, fed as x / 127.5 - 1: from -1 to 1", scaling="signed")
+    dialog.form.scaling.setCurrentText("Pixels: x / 127.5 - 1")
+    qtbot.waitUntil(lambda: dialog.data is not None and dialog.data.scaling == "signed")
+    assert checks.asked[-1] == DataQuestion("mnist-5k", None, "signed") and dialog.request.scaling == "signed"
+    assert "x / 127.5 - 1" in dialog.data_preview.about.text() and note(dialog, "scaling") == ""
+
+
+def test_values_that_are_no_pixels_are_refused_below_the_scaling(dialog, checks, qtbot):
+    checks.data["mnist-5k"] = DataError("found values from -9 to 3; expected pixels from 0 to 255", "scaling")
+    dialog.form.scaling.setCurrentText("Pixels: x / 255")
+    qtbot.waitUntil(lambda: "from -9 to 3" in note(dialog, "scaling"))
+    assert "scaling" in dialog.problems() and not dialog.start.isEnabled()
+    dialog.form.scaling.setCurrentIndex(0)
+    checks.data["mnist-5k"] = DIGITS
+    qtbot.waitUntil(lambda: dialog.start.isEnabled())
 
 
 def test_the_chosen_task_is_used_to_check_the_data(dialog, checks, qtbot):

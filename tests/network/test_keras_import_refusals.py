@@ -1,5 +1,6 @@
 """Refusals of models that cannot be imported exactly: layer, type, reason and what is supported."""
 
+import json
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from keras_import_cases import fresh_keras
 
 from qatviz.errors import NetworkError
-from qatviz.network.keras_import import import_model
+from qatviz.network.keras_import import import_model, load_model_file
 from qatviz.network.keras_import.config import parse_model
 
 layers = tf.keras.layers
@@ -85,6 +86,17 @@ def test_layers_of_other_types(make, kind):
 def test_the_nearest_supported_type_is_named(make, nearest):
     reason = "this type of layer is not supported; nearest: "
     refused(sequential(make), rf"^layer 'bad' \(\w+\): {reason}{nearest}.*; supported: Activation")
+
+
+@pytest.mark.parametrize("kind", ["Rescaling", "Normalization"])
+def test_layers_that_scale_pixels_are_refused_with_the_scaling_of_the_data(kind, tmp_path):
+    """TensorFlow 1.15 has no such layers; files of later versions have."""
+    with fresh_keras():
+        record = json.loads(sequential(lambda: layers.Conv2D(2, 3))().to_json())
+    record["config"]["layers"].insert(1, {"class_name": kind, "config": {"name": "bad", "scale": 1 / 255}})
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    with pytest.raises(NetworkError, match=rf"'bad' \({kind}\): .*nearest: .*(scaling of the|normalized)"):
+        load_model_file(str(tmp_path / "model.json"))
 
 
 @pytest.mark.parametrize(

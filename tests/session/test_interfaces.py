@@ -47,6 +47,7 @@ def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
     form.network.set_text("dscnn")
     form.data.set_text("cifar10")
     form.task.setCurrentText("Classification")
+    form.scaling.setCurrentText("Pixels: x / 127.5 - 1")
     form.preset.setCurrentText("int4")
     form.optimizer.setCurrentText("Momentum")
     for name, value in (("learning_rate", 0.02), ("batch_size", 32), ("seed", 7), ("quant_delay", 300)):
@@ -59,15 +60,17 @@ def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
         network="dscnn",
         data="cifar10",
         task="classification",
+        scaling="signed",
         run=RunSettings(learning_rate=0.02),
         out=out,
         **given,
     )
     assert form.request == expected
-    assert called("dscnn", "cifar10", out, task="classification", learning_rate=0.02, **given) == expected
+    words = {"task": "classification", "scaling": "signed", "learning_rate": 0.02}
+    assert called("dscnn", "cifar10", out, **words, **given) == expected
     options = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), value)]
     assert expected == typed(
-        *("--network", "dscnn", "--data", "cifar10", "--task", "classification"),
+        *("--network", "dscnn", "--data", "cifar10", "--task", "classification", "--scaling", "signed"),
         *("--learning-rate", 0.02, "--out", out),
         *options,
     )

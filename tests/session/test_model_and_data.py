@@ -53,7 +53,9 @@ def test_integer_rows_are_fed_as_they_are(dtype, capsys):
     trained = qatviz.train(comparing_model(), (x.astype(dtype), y), steps=0)
     assert trained.scores["float"] == 1.0 and trained.scores["quantized"] > 0.95
     said = capsys.readouterr().err
-    assert f"features ({np.dtype(dtype).name} rows) from 0 to 11 and fed unchanged" in said
+    assert (
+        f"features, not scaled ({np.dtype(dtype).name} rows from 0 to 11); if they are pixels, set the scaling" in said
+    )
 
 
 def images(tmp_path):
@@ -82,8 +84,9 @@ def test_every_door_gives_the_same_notes(tmp_path, capsys):
     assert noted(capsys.readouterr().err) == notes
     qatviz.train("mlp", arrays, steps=1)
     assert noted(capsys.readouterr().err) == notes
-    qatviz.train("mlp", arrays, steps=1, quiet=True)
+    trained = qatviz.train("mlp", arrays, steps=1, quiet=True)
     assert capsys.readouterr().err == ""
+    assert [notice.text for notice in trained.notices] == notes
     assert list(inspect_data(DataQuestion(path)).notes[: len(notes)]) == notes
     found = []
     prepare(NewRunRequest(network="mlp", data=path), notify=found.append).run.discard()

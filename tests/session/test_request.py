@@ -12,6 +12,7 @@ from qatviz.cli.train_options import request_of
 from qatviz.errors import DataError, NetworkError, QatvizError, SettingError
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import PRESETS
+from qatviz.scaling import SCALINGS
 from qatviz.session.changes import TimedChange
 from qatviz.session.request import (
     NO_LIMIT,
@@ -64,6 +65,7 @@ ALL = st.one_of(
         allow_code=st.booleans(),
         from_scratch=st.booleans(),
         task=st.none() | TEXT,
+        scaling=st.none() | st.sampled_from(list(SCALINGS)),
         validation_fraction=st.floats(0.01, 0.99),
         batch_size=st.integers(1, 65536),
         optimizer=st.sampled_from(OPTIMIZERS),
@@ -125,6 +127,8 @@ def test_invalid_json_is_refused(row, field):
         (NewRunRequest(preset="int3"), "preset", "Did you mean int4?"),
         (NewRunRequest(quant_delay=-5), "quant_delay", "is -5"),
         (NewRunRequest(validation_fraction=1.0), "validation_fraction", "above 0 and below 1"),
+        (NewRunRequest(scaling="half"), "scaling", "is 'half': expected one of none, unit, signed"),
+        (NewRunRequest(scaling=["unit"]), "scaling", "text"),
         (NewRunRequest(data=" "), "data", "a name, or the path"),
         (NewRunRequest(out=""), "out", "a directory"),
         (NewRunRequest(threads=-1), "threads", "at least 0"),

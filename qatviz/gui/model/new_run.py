@@ -23,6 +23,7 @@ LABELS = {
     "from_scratch": "Start from",
     "data": "Data",
     "task": "Task",
+    "scaling": "Scaling",
     "preset": "Preset",
     "quant_delay": QUANT_DELAY.label,
     "optimizer": START_SETTINGS["optimizer"].label,

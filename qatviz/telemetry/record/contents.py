@@ -17,6 +17,7 @@ from qatviz.protocol.run_spec import described_plan
 from qatviz.protocol.schedule import from_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
+from qatviz.scaling import check_scaling
 from qatviz.settings import RUN, START_SETTINGS, quantizer_setting, run_setting
 from qatviz.telemetry.record.schema import State
 
@@ -139,6 +140,7 @@ _ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
     "data_fingerprint": values.name,
     "validation_fraction": _fraction,
     "task": lambda value, _: check_task(value),
+    "scaling": lambda value, _: check_scaling(value),
     "batch_size": _start_setting,
     "optimizer": _start_setting,
     "seed": _start_setting,

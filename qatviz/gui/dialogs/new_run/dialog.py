@@ -20,6 +20,7 @@ from qatviz.network.graph import Network
 from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataInfo
 from qatviz.presets import PRESETS
+from qatviz.scaling import SCALINGS
 from qatviz.session.model_info import (
     DataQuestion,
     ModelInfo,
@@ -110,7 +111,8 @@ class NewRunDialog(QtWidgets.QDialog):
     def _connect(self) -> None:
         self.form.changed.connect(self._update)
         self.form.data.changed.connect(self._on_data_changed)
-        self.form.task.currentTextChanged.connect(lambda _: self._on_data_changed())
+        for box in (self.form.task, self.form.scaling):
+            box.currentTextChanged.connect(lambda _: self._on_data_changed())
         self.form.network.changed.connect(self._on_model_changed)
         self.form.weights.changed.connect(self._on_model_changed)
         self.form.network.chosen.connect(self._on_model_chosen)
@@ -151,6 +153,8 @@ class NewRunDialog(QtWidgets.QDialog):
         wanted = self.form.request
         problems = dict(problems_of(wanted), **self.form.refused)
         notes = {"preset": PRESETS[self.form.preset.currentText()].description, "data": self._data_note()}
+        if self.data is not None and wanted.scaling is None:
+            notes["scaling"] = f"Examples are {SCALINGS[self.data.scaling].found}"
         network = (
             self._show_model(wanted, problems, notes) if wanted.model is not None else self._show_zoo(wanted, problems)
         )
@@ -225,7 +229,7 @@ class NewRunDialog(QtWidgets.QDialog):
         wanted = self.form.request
         if wanted.data:
             self.data_preview.show_info(None, _READING_DATA)
-            self._data_worker.ask(DataQuestion(wanted.data, wanted.task))
+            self._data_worker.ask(DataQuestion(wanted.data, wanted.task, wanted.scaling))
 
     def _on_data(self, question: DataQuestion, data: DataInfo) -> None:
         self.data = data

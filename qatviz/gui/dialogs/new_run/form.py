@@ -15,6 +15,7 @@ from qatviz.gui.widgets.labels import Label
 from qatviz.metric import CLASSIFICATION, REGRESSION, TASKS
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
+from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
 from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings
@@ -69,6 +70,11 @@ class NewRunForm(QtWidgets.QWidget):
             ]
         )
         self.task.setToolTip("The task that the network learns")
+        self.scaling = _choice(
+            [(_FROM_DATA, _capitalized(SCALING_HELP))]
+            + [(scaling.label, _capitalized(scaling.help)) for scaling in SCALINGS.values()]
+        )
+        self.scaling.setToolTip(SCALING_PURPOSE)
         self.preset = _choice([(name, preset.description) for name, preset in PRESETS.items()])
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
         self.optimizer = _choice([(_OPTIMIZER.text(name), "") for name in OPTIMIZERS])
@@ -80,7 +86,7 @@ class NewRunForm(QtWidgets.QWidget):
         for name, editor in self.numbers.items():
             editor.name_parts(LABELS[name], _NUMBERS[name].help)
             editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
-        for name in ("from_scratch", "task", "preset", "optimizer"):
+        for name in ("from_scratch", "task", "scaling", "preset", "optimizer"):
             widgets[name].setAccessibleName(LABELS[name])
 
     def _layout(self) -> None:
@@ -102,7 +108,7 @@ class NewRunForm(QtWidgets.QWidget):
         fields = (self.network, self.weights, self.data)
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
-        for box in (self.from_scratch, self.task, self.preset, self.optimizer):
+        for box in (self.from_scratch, self.task, self.scaling, self.preset, self.optimizer):
             box.currentTextChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
             editor.edited.connect(lambda _: self.changed.emit())
@@ -128,6 +134,7 @@ class NewRunForm(QtWidgets.QWidget):
             from_scratch=self._is_from_scratch(network),
             data=self.data.text(),
             task=(None, *TASKS)[self.task.currentIndex()],
+            scaling=(None, *SCALINGS)[self.scaling.currentIndex()],
             preset=self.preset.currentText(),
             optimizer=OPTIMIZERS[self.optimizer.currentIndex()],
             steps=NO_LIMIT if steps is None else steps,
@@ -196,6 +203,7 @@ class NewRunForm(QtWidgets.QWidget):
             self._settings.setValue("new_run/" + name, str(value))
         self._settings.setValue("new_run/weights", wanted.model_weights or "")
         self._settings.setValue("new_run/task", wanted.task or "")
+        self._settings.setValue("new_run/scaling", wanted.scaling or "")
         self._settings.setValue("new_run/steps", self.steps.box.value)
         self._settings.setValue("new_run/until_stopped", self.steps.endless.isChecked())
         if wanted.model is not None:
@@ -221,6 +229,8 @@ class NewRunForm(QtWidgets.QWidget):
             self.optimizer.setCurrentText(_OPTIMIZER.text(name))
         self.data.set_text(self._settings.value("new_run/data", first.data))
         self.task.setCurrentText(self._settings.value("new_run/task", "").capitalize() or _FROM_DATA)
+        scaling = self._settings.value("new_run/scaling", "")
+        self.scaling.setCurrentText(SCALINGS[scaling].label if scaling in SCALINGS else _FROM_DATA)
         for name, editor in self.numbers.items():
             editor.set_values([self._remembered(name, _NUMBERS[name])])
         endless = self._settings.value("new_run/until_stopped", "false") in (True, "true")
@@ -235,6 +245,10 @@ class NewRunForm(QtWidgets.QWidget):
 
 def _is_architecture(network: str) -> bool:
     return names_model(network) and network.lower().endswith(_ARCHITECTURE)
+
+
+def _capitalized(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _choice(items: Sequence[Tuple[str, str]]) -> ComboBox:
