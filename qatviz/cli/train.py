@@ -8,6 +8,8 @@ from typing import Optional, Union, cast
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.train_options import request_of
+from qatviz.number_format import count, percent_text
+from qatviz.presentation.evaluation_time import NOTABLE, fraction_of_time
 from qatviz.presentation.event_texts import non_finite_text
 from qatviz.session.prepare import prepare
 from qatviz.session.progress import progress_for
@@ -91,9 +93,12 @@ def _print_result(outcome: Outcome) -> None:
         print_output(
             f"\n{outcome.metric.title} on held-out data\n{score_table(outcome.metric, outcome.evaluations[-1:])}"
         )
-    rate = outcome.to_dict()["steps_per_second"]
-    print_output(
-        "\n{} steps in {:.1f} s of training{}".format(
-            outcome.step, outcome.seconds, f", {rate:.1f} per second" if rate else ""
-        )
+    rate, evaluation_s = outcome.to_dict()["steps_per_second"], sum(outcome.evaluation_seconds)
+    text = "{} steps in {:.1f} s of training{}".format(
+        outcome.step, outcome.seconds, f", {rate:.1f} per second" if rate else ""
     )
+    fraction = fraction_of_time(evaluation_s, outcome.seconds)
+    if fraction >= NOTABLE:
+        number = count(len(outcome.evaluation_seconds), "evaluation")
+        text += f"; {number} took {evaluation_s:.1f} s more, {percent_text(fraction)} of the time"
+    print_output("\n" + text)

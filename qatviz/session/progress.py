@@ -7,6 +7,7 @@ from typing import Any, Callable, Deque, Dict, Optional, Tuple
 
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES
+from qatviz.presentation.evaluation_time import NOTABLE, present_fraction, time_text
 from qatviz.presentation.event_texts import command_text, non_finite_text, restore_text
 from qatviz.protocol import events
 from qatviz.safe_text import escaped
@@ -120,7 +121,8 @@ class Bar(Silent):
             self._bar.n = outcome.step
             left = ""
             if rate and self.total is not None:
-                left = self._tqdm.format_interval((self.total - outcome.step) / rate) + " left, "
+                left_s = (self.total - outcome.step) / rate / (1 - _evaluation_fraction(outcome, rate))
+                left = self._tqdm.format_interval(left_s) + " left, "
             self._bar.set_postfix_str(left + summary(outcome, rate), refresh=False)
         with writing("stderr"):
             self._bar.refresh()
@@ -164,7 +166,16 @@ def summary(outcome: Outcome, rate: Optional[float]) -> str:
         parts.append(("" if metric.unit else metric.title + " ") + ", ".join(scores))
     if rate is not None:
         parts.append(f"{rate:.3g}/s" if rate < 1000 else f"{rate:.0f}/s")
+        fraction = _evaluation_fraction(outcome, rate)
+        if fraction >= NOTABLE:
+            parts.append(time_text(fraction, outcome.book.run.evaluation_interval))
     return ", ".join(parts)
+
+
+def _evaluation_fraction(outcome: Outcome, rate: float) -> float:
+    if not outcome.evaluation_seconds:
+        return 0.0
+    return present_fraction(outcome.evaluation_seconds[-1], outcome.book.run.evaluation_interval, rate)
 
 
 def event_line(event: events.Event) -> Optional[str]:

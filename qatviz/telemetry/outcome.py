@@ -43,6 +43,8 @@ class Outcome:
     snapshot : Snapshot or None
     evaluations : list of dict
         All evaluations of the surviving timeline: ``step``, and the metric by the modes of :data:`qatviz.metric.MODES`.
+    evaluation_seconds : list of float
+        Duration of each of them.
     outputs : tuple of tuple of float
         Metric of the newest evaluation by mode and output, if a regression has several outputs; otherwise empty.
     timeline : list of (int, SettingsBook)
@@ -58,6 +60,7 @@ class Outcome:
         self.loss: Optional[float] = None
         self.snapshot: Optional[Snapshot] = None
         self.evaluations: List[Dict[str, Any]] = []
+        self.evaluation_seconds: List[float] = []
         self.outputs: Tuple[Tuple[float, ...], ...] = ()
         self.timeline: List[Tuple[int, SettingsBook]] = []
         self.ending = ""
@@ -91,7 +94,7 @@ class Outcome:
         elif isinstance(event, _BEGINNINGS):
             self.ending = ""
         if moved:  # the set of surviving events has changed
-            self.evaluations, self.timeline, self.outputs = [], [], ()
+            self.evaluations, self.evaluation_seconds, self.timeline, self.outputs = [], [], [], ()
             for logged, book in zip(self._log.log, self._books):
                 if logged.survives:
                     self._note(logged.event, book)
@@ -102,6 +105,7 @@ class Outcome:
         """Update the outcome with a surviving event and the settings after it."""
         if isinstance(event, events.Evaluated):
             self.evaluations.append({"step": event.step, **event.scores})
+            self.evaluation_seconds.append(event.seconds)
             self.outputs = event.outputs
         elif isinstance(event, _CHANGING):
             self.timeline = [known for known in self.timeline if known[0] < event.step] + [(event.step, book)]

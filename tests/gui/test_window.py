@@ -9,6 +9,7 @@ from window_stage import draw, prepared_of
 from qatviz.app.launching import PREPARING, READING, AppLauncher
 from qatviz.gui.window import actions
 from qatviz.gui.window.status import time_left_text
+from qatviz.metric import MODES
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.reasons import NonFiniteValue
@@ -49,13 +50,33 @@ def test_the_status_bar_shows_quality_progress_and_time_left(staged_window):
     fields = {name: label.text() for name, label in bar.fields.items()}
     assert fields["score"] == "quantized 96.0 % · float 98.0 %"
     assert fields["step"] == "step 100 of 200" and fields["progress"] == "50 %"
-    assert fields["left"] == "1 s left" and fields["speed"] == "100 steps/s"
+    assert fields["left"] == "2 s left" and fields["speed"] == "100 steps/s", "1 s of steps, 0.05 s of evaluations"
     tip = bar.fields["speed"].toolTip()
     assert "repainted" in tip and "0 step records and histograms dropped" in tip
     assert "weights only 97.0 %" in bar.fields["score"].toolTip() and "1,000 held-out" in bar.fields["score"].toolTip()
     window.model.total_steps = None
     bar.refresh()
     assert bar.fields["left"].text() == bar.fields["progress"].text() == ""
+
+
+def test_the_status_bar_says_how_much_of_the_time_evaluations_take(staged_window):
+    window, run, advance = staged_window
+    bar = window.statusBar()
+    window.model.total_steps = 1100
+    advance(97)
+    bar.refresh()
+    assert "valuations every" not in bar.fields["speed"].toolTip() and bar.fields["left"].text() == "10 s left"
+    run.report(events.Evaluated(100, dict.fromkeys(MODES, 0.5), 10000, 0.3, "accuracy"), run.point)
+    run.book, _ = run.book.change([("run.evaluation_interval", 10)])
+    window.model.book = run.book
+    advance()
+    bar.refresh()
+    for field in ("score", "left", "speed"):
+        assert (
+            "Evaluations every 10 steps take 75.0 % of the time: training waits for them."
+            in bar.fields[field].toolTip()
+        )
+    assert bar.fields["left"].text() == "40 s left", "1,000 steps in 10 s, and 100 evaluations in 30 s"
 
 
 @pytest.mark.parametrize(
@@ -360,6 +381,15 @@ def test_all_tiles_change_at_once_with_the_theme(staged_window, app):
         assert before.pixelColor(corner).lightness() < 128 < after.pixelColor(corner).lightness(), name
 
 
+def status_tip(window):
+    """Return the tooltip of the state as text."""
+    bar = window.statusBar()
+    bar.refresh()
+    document = QtGui.QTextDocument()
+    document.setHtml(bar.state.toolTip())
+    return document.toPlainText()
+
+
 def test_warnings_and_notes_of_a_prepared_run_are_shown(open_window):
     window, run = open_window(), StagedRun("mlp")
     notices = (
@@ -370,11 +400,14 @@ def test_warnings_and_notes_of_a_prepared_run_are_shown(open_window):
     assert window.banner.isVisible() and window.banner.level == "warning"
     assert window.banner.text.text() == notices[0].text + " (and 1 more)"
     assert all(notice.text in window.banner.details for notice in notices)
+    window.banner.dismiss()
+    tip = status_tip(window)
+    assert tip.index("warning: checkpoint auto-3") < tip.index("note: renamed: 'a b' to 'a_b'"), "they stay readable"
     window.launcher.prepared.emit(prepared_of(StagedRun("mlp"))._replace(notices=notices[1:]), False)
     assert window.banner.isVisible() and window.banner.level == "muted"
     assert window.banner.text.text() == notices[1].text and not window.banner.details
     window.launcher.prepared.emit(prepared_of(StagedRun("mlp")), False)
-    assert not window.banner.isVisible()
+    assert not window.banner.isVisible() and status_tip(window) == "State of the run."
 
 
 def test_every_action_has_a_help_text_and_no_key_twice():

@@ -228,6 +228,41 @@ def test_a_terminal_shows_a_progress_bar(monkeypatch):
     assert "something between\n" in text
 
 
+def followed_summary(evaluation_s, interval=200):
+    """Return the summary of a run of 10 steps per second, and its time left as a bar shows it."""
+    book, _ = BOOK.change([("run.evaluation_interval", interval)])
+    outcome, rate = Outcome(book), progress.Rate()
+    outcome.update(events.Evaluated(0, ACCURACY, 9, 50.0))
+    outcome.update(events.Evaluated(8, ACCURACY, 9, evaluation_s))
+    for step in (10, 20):
+        outcome.update(record(step))
+        speed = rate.add(outcome)
+    return progress.summary(outcome, speed)
+
+
+def test_the_progress_says_how_much_of_the_time_evaluations_take():
+    # The newest evaluation counts; the first one is slow, as it builds the graph.
+    assert followed_summary(2.0, 30).endswith("10/s, evaluations every 30 steps take 40.0 % of the time")
+    assert followed_summary(0.3, 1).endswith("10/s, evaluations at every step take 75.0 % of the time")
+    assert followed_summary(2.0, 200).endswith("10/s"), "less than a tenth"
+    assert followed_summary(2.0, 0).endswith("10/s"), "there will be no more"
+
+
+def test_the_time_left_includes_evaluations(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    book, _ = BOOK.change([("run.evaluation_interval", 10)])
+    bar, outcome = progress.progress_for(False, "mlp", 0, 100), Outcome(book)
+    bar.begin()
+    bar.started()
+    outcome.update(events.Evaluated(8, ACCURACY, 9, 3.0))
+    for step in (10, 20):
+        outcome.update(record(step))
+        bar.update(outcome)
+    bar.close()
+    assert "00:32 left" in terminal.getvalue(), "80 steps in 8 s, and 8 evaluations in 24 s"
+
+
 @pytest.mark.parametrize("total, words", [(100, "step 20/100: loss 0.5"), (None, "step 20: loss 0.5")])
 def test_other_outputs_get_occasional_lines(monkeypatch, capsys, total, words):
     clock = [100.0]

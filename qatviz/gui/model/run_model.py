@@ -60,6 +60,8 @@ class RunModel(QtCore.QObject):
     run : RunHandle or None
     network, plan, book
         Network, quantized tensors and settings in effect; None without a run.
+    notes : tuple of str
+        Notes on its data and model.
     total_steps : int or None
     optimizer : str
         Name of the run's optimizer; empty if unknown.
@@ -94,6 +96,7 @@ class RunModel(QtCore.QObject):
     def _clear(self) -> None:
         self.run: Optional[RunHandle] = None
         self.title = ""
+        self.notes: Tuple[str, ...] = ()
         self.network: Optional[Network] = None
         self.plan: Optional[QuantizationPlan] = None
         self.book: Optional[SettingsBook] = None
@@ -128,11 +131,13 @@ class RunModel(QtCore.QObject):
         batches_per_epoch: float = 0.0,
         log: Sequence[LoggedEvent] = (),
         snapshots: Sequence[Snapshot] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         """Show another run; ``log`` and ``snapshots`` are its recorded past, on all branches, by branch and step."""
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
+        self.notes = tuple(notes)
         description = run.description
         self.total_steps, self.optimizer = description.get("steps"), description.get("optimizer", "")
         self.ended = run.state not in ACTIVE_STATES

@@ -106,6 +106,7 @@ class MainWindow(RunWindow):
         self.model.request_stop()
         self.prepared = prepared
         self.banner.dismiss()
+        notices = sorted(prepared.notices, key=lambda notice: not notice.is_warning)
         self.model.set_run(
             prepared.run,
             prepared.network,
@@ -114,6 +115,7 @@ class MainWindow(RunWindow):
             prepared.batches_per_epoch,
             prepared.log,
             prepared.snapshots,
+            [notice.labelled for notice in notices],
         )
         if prepared.run.state == "new":
             prepared.run.start()
@@ -121,9 +123,9 @@ class MainWindow(RunWindow):
                 prepared.run.send(Evaluate())
         if prepared.directory:
             self.recent.add(prepared.directory)
-        if prepared.notices:
-            texts = [notice.text for notice in sorted(prepared.notices, key=lambda notice: not notice.is_warning)]
-            level = WARNING if any(notice.is_warning for notice in prepared.notices) else NOTE
+        if notices:
+            texts = [notice.text for notice in notices]
+            level = WARNING if notices[0].is_warning else NOTE
             more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
             self.banner.show_message(texts[0] + more, level, "\n\n".join(texts) if more else "")
         self._on_state()

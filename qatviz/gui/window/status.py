@@ -8,21 +8,23 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.frames import Frames
 from qatviz.gui.model.run_model import RunModel
-from qatviz.gui.widgets.labels import Label, RichLabel
+from qatviz.gui.widgets.labels import Label, RichLabel, plain_tip
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count
+from qatviz.presentation.evaluation_time import present_fraction, time_text
 from qatviz.protocol import events
 
 REFRESH_MS = 250
+_LEFT_TIP = "Time until the last training step at the present speed, with evaluations."
 #: Fields: name, tooltip, longest expected text, which sets the width.
 _FIELDS = (
     ("loss", "Loss of the newest training step.", "loss 0.00000"),
     ("score", "", "quantized 100.0 % · float 100.0 %"),
     ("step", "Completed training steps, and their total number.", "step 000,000 of 000,000"),
     ("progress", "Fraction of the training steps that are done.", "100 %"),
-    ("left", "Time until the last training step at the present speed.", "00 h 00 min left"),
+    ("left", _LEFT_TIP, "00 h 00 min left"),
     ("speed", "", "0,000 steps/s"),
 )
 #: Room for the state and the run's title; space between fields, px.
@@ -52,7 +54,6 @@ class StatusBar(QtWidgets.QStatusBar):
         self.setContentsMargins(0, 0, _GAP, 0)
         self.setMinimumWidth(1)  # fields are hidden where there is no room
         self.state = RichLabel()
-        self.state.setToolTip("State of the run.")
         self.addWidget(self.state)
         self.busy = Label()
         self.busy.setToolTip("Work in the background.")
@@ -83,20 +84,29 @@ class StatusBar(QtWidgets.QStatusBar):
         text = "● " + STATE_TEXTS.get(state, state)
         color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
         self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {escape(model.title)}")
+        self.state.setToolTip(plain_tip("\n\n".join(["State of the run.", *model.notes])))
         running = state == "running"
         speed = model.steps_per_second() if running else math.nan
+        interval = model.book.run.evaluation_interval if model.book is not None else 0
+        evaluation_s = model.evaluation.seconds if model.evaluation is not None else 0.0
+        waiting = present_fraction(evaluation_s, interval, speed)
         total = model.total_steps if model.total_steps is not None and math.isfinite(model.total_steps) else 0
         texts = {
             "loss": "" if model.last_step is None else f"loss {MEASURES['loss'].plain(model.last_step.loss)}",
             "score": "",
             "step": f"step {model.step:,}" + (f" of {total:,}" if total else ""),
             "progress": f"{math.floor(100 * min(model.step / total, 1.0))} %" if total else "",
-            "left": time_left_text((total - model.step) / speed) if total and speed > 0 else "",
+            "left": time_left_text((total - model.step) / speed / (1 - waiting)) if total and speed > 0 else "",
             "speed": "" if math.isnan(speed) else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s",
         }
-        tips = {"speed": self._speed_tip()}
+        said = time_text(waiting, interval) if waiting else ""
+        note = f"{said[0].upper()}{said[1:]}: training waits for them." if said else ""
+        tips = {"speed": self._speed_tip(), "left": "\n".join(filter(None, [_LEFT_TIP, note]))}
         if model.evaluation is not None:
             texts["score"], tips["score"] = score_texts(model.evaluation)
+            tips["score"] = "\n".join(filter(None, [tips["score"], note]))
+        if note:
+            tips["speed"] += "\n" + note
         for name, text in texts.items():
             if self.fields[name].text() != text:
                 self.fields[name].setText(text)
