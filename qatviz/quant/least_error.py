@@ -28,6 +28,8 @@ REFINEMENTS = (0.08, 0.025, 0.008)
 REFINED_COARSE, REFINED = 3, 1
 #: From this number of quantization steps on, the error is smooth enough for estimates.
 _MANY_LEVELS = 7
+#: Number of values for each level below which the values of a sample are taken as evenly spread between levels.
+_FEW_PER_LEVEL = 16
 #: Time that one threshold takes, relative to the time of rounding one value.
 _THRESHOLD_COST = 25
 
@@ -40,7 +42,11 @@ class Grids(NamedTuple):
 
 
 def search(
-    x: np.ndarray, levels: int, fixed_z: Optional[int] = None, power_of_two: bool = False
+    x: np.ndarray,
+    levels: int,
+    fixed_z: Optional[int] = None,
+    power_of_two: bool = False,
+    weights: Optional[np.ndarray] = None,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Return scale and ``z``, the number of quantization steps below 0, of each channel's grid of least squared error.
 
@@ -54,13 +60,16 @@ def search(
         Value of ``z``; by default it is searched, too.
     power_of_two : bool
         Whether the scale must be a power of two.
+    weights : np.ndarray, optional
+        float32 ``[n, channels]``: number of values that each of ``x`` stands for, with the same sum in each channel.
+        They are taken as evenly spread between levels if ``x`` has few for each level.
 
     Returns
     -------
     tuple of np.ndarray
         Two arrays ``[channels]``, float64 and int64.
     """
-    return search_in(_Sorted(x, levels), levels, fixed_z, power_of_two)
+    return search_in(_Sorted(x, levels, weights), levels, fixed_z, power_of_two)
 
 
 def search_in(
@@ -230,15 +239,25 @@ class Values:
 class _Sorted(Values):
     """Values of an array ``[n, channels]``, sorted, with their running sums; a place is a number of values."""
 
-    def __init__(self, x: np.ndarray, levels: int):
-        super().__init__(levels)
-        self._rows = np.sort(x.T, axis=1)
+    def __init__(self, x: np.ndarray, levels: int, weights: Optional[np.ndarray] = None):
+        # The rounding errors of a sample of few values would say more about the sample than about the grid.
+        super().__init__(levels, is_fine=weights is not None and levels * _FEW_PER_LEVEL > len(x))
+        self._weights: Optional[np.ndarray] = None
+        if weights is None:
+            self._rows = np.sort(x.T, axis=1)
+        else:
+            order = np.argsort(x.T, axis=1)
+            self._rows, self._weights = [np.take_along_axis(part.T, order, axis=1) for part in (x, weights)]
         rows = self._rows.astype(np.float64)
         self.low, self.high, self._count = rows[:, 0], rows[:, -1], rows.shape[1]
-        self._sums, self._squares = [
-            np.concatenate([np.zeros((len(rows), 1)), np.cumsum(part, axis=1)], axis=1) for part in (rows, rows**2)
-        ]
-        self.total = (np.float64(self._count), self._sums[:, -1:], self._squares[:, -1:])
+        self._numbers: Optional[np.ndarray] = None
+        number, total = np.ones(1), np.float64(self._count)
+        if self._weights is not None:
+            number = self._weights.astype(np.float64)
+            self._numbers = _running_sums(number)
+            total = self._numbers[:, -1:]
+        self._sums, self._squares = [_running_sums(number * part) for part in (rows, rows**2)]
+        self.total = (total, self._sums[:, -1:], self._squares[:, -1:])
         # One sorted array of all channels, so that one search serves all: the values of channel c are mapped to
         # 3c .. 3c + 1, and thresholds to 3c - 1 .. 3c + 1.5.
         self._origin = 3.0 * np.arange(len(rows))[:, None]
@@ -246,7 +265,7 @@ class _Sorted(Values):
         self._flat = self._placed(rows).reshape(-1)
 
     def with_errors(self, grids: Grids) -> Tuple[Grids, np.ndarray]:
-        if self._levels >= _MANY_LEVELS and _THRESHOLD_COST * self._levels > self._count:
+        if not self._is_fine and self._levels >= _MANY_LEVELS and _THRESHOLD_COST * self._levels > self._count:
             return grids, self._errors_of_rounding(grids)
         return super().with_errors(grids)
 
@@ -258,7 +277,7 @@ class _Sorted(Values):
         return (found - self._count * np.arange(shape[0])[:, None]).reshape(shape)
 
     def number_below(self, place: np.ndarray) -> np.ndarray:
-        return place
+        return place if self._numbers is None else self._at(self._numbers, place)
 
     def sum_below(self, place: np.ndarray) -> np.ndarray:
         return self._at(self._sums, place)
@@ -277,7 +296,8 @@ class _Sorted(Values):
             np.minimum(codes, np.float32(self._levels) - z, out=codes)
             codes *= scale
             codes -= self._rows
-            errors[:, index] = np.einsum("cn,cn->c", codes, codes)
+            weighted = codes if self._weights is None else codes * self._weights
+            errors[:, index] = np.einsum("cn,cn->c", codes, weighted)
         return errors
 
     def _at(self, sums: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -286,3 +306,8 @@ class _Sorted(Values):
     def _placed(self, x: np.ndarray) -> np.ndarray:
         """Return the positions of ``x`` ``[channels, n]`` in the sorted array of all channels."""
         return np.clip((x - self.low[:, None]) / self._width, -1, 1.5) + self._origin
+
+
+def _running_sums(part: np.ndarray) -> np.ndarray:
+    """Return the sums of the first 0, 1, ... n entries of each row."""
+    return np.concatenate([np.zeros((len(part), 1)), np.cumsum(part, axis=1)], axis=1)

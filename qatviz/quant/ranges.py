@@ -6,7 +6,7 @@ In a run, the same methods find the ranges of activations in histograms (:mod:`q
 values, they predict the effect of pending settings (:mod:`qatviz.analysis.pending`).
 """
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from qatviz.settings import KL, MSE, PERCENTILE, QuantizerSettings
 #: Lower and upper ends, float32 ``[channels]`` each.
 Range = Tuple[np.ndarray, np.ndarray]
 
-#: Largest number of values of a tensor in the MSE search, evenly spaced.
+#: Largest number of values of a tensor in the MSE search.
 SEARCH_SAMPLE = 65536
 #: Smallest and largest scale from which the MSE search starts, so that all scales it tries are within those of a grid.
 _SEARCHED = float(SMALLEST_SCALE) * 2**10, float(LARGEST_SCALE) / 4
@@ -59,9 +59,26 @@ def percentile_range(x: np.ndarray, percentile: float) -> Range:
     return low.astype(np.float32), high.astype(np.float32)
 
 
-def search_stride(num_values: int, num_channels: int) -> int:
-    """Return the stride between the rows of the MSE search, so that they have about :data:`SEARCH_SAMPLE` values."""
-    return max(1, -(-num_values * num_channels // SEARCH_SAMPLE))
+def search_sample(x: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    """Return at most about :data:`SEARCH_SAMPLE` of the values ``x`` ``[n, channels]``, and what each counts.
+
+    A sample of a few rows would lack most outliers, on which the range depends most. So the rows are taken in blocks,
+    and of each block the smallest, the largest and another value, which stands for all the others. Both are
+    ``[rows, channels]``; the numbers are None if all values are taken.
+    """
+    if x.size <= SEARCH_SAMPLE or len(x) < 4:
+        return x, None
+    blocks = max(1, min(SEARCH_SAMPLE // (3 * x.shape[1]), len(x) // 4))
+    block = len(x) // blocks
+    parts = x[: blocks * block].reshape(blocks, block, -1)
+    low, high = parts.min(axis=1), parts.max(axis=1)
+    others = parts[:, 0]
+    for row in (1, 2):  # one of three values is not an extreme, or all are equal
+        others = np.where((others == low) | (others == high), parts[:, row], others)
+    rest = x[blocks * block :]
+    numbers = np.ones((3 * blocks + len(rest), x.shape[1]), np.float32)
+    numbers[2 * blocks : 3 * blocks] = block - 2
+    return np.concatenate([low, high, others, rest]), numbers
 
 
 def mse_range(x: np.ndarray, num_bits: int, symmetric: bool, narrow_range: bool, power_of_two: bool = False) -> Range:
@@ -74,11 +91,17 @@ def mse_range(x: np.ndarray, num_bits: int, symmetric: bool, narrow_range: bool,
     low, high = min_max_range(x)
     code_min, code_max = code_bounds(num_bits, narrow_range)
     levels = code_max - code_min
-    sample = x[:: search_stride(*x.shape)]
+    sample, numbers = search_sample(x)
     extent = np.abs(sample).max(axis=0, initial=0.0) / levels
     with np.errstate(invalid="ignore"):
         usable = (extent > _SEARCHED[0]) & (extent < _SEARCHED[1])
     if usable.any():
-        scale, z = least_error.search(sample[:, usable], levels, -code_min if symmetric else None, power_of_two)
+        scale, z = least_error.search(
+            sample[:, usable],
+            levels,
+            -code_min if symmetric else None,
+            power_of_two,
+            None if numbers is None else numbers[:, usable],
+        )
         low[usable], high[usable] = -z * scale, (levels - z) * scale
     return low, high
