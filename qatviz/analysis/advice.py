@@ -8,7 +8,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.pending import SUBSTITUTES, likely_values, pending_grid, pending_measures, present_range
+from qatviz.analysis.pending import likely_values, pending_grid, pending_measures, present_range
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.snapshots import Snapshot
@@ -34,8 +34,6 @@ _BITS = (3, 4, 6, 8, 12, 16)
 _NOT_WHILE_FROZEN = ("range_method", "per_channel")
 #: Approximate number of values by which a larger tensor is represented, in addition to the rows with its extremes.
 _SAMPLE = 65536
-#: Number of substitutes for the values of each channel where only the tensor's histogram is known.
-_CHANNEL_SUBSTITUTES = 128
 
 
 class Member(NamedTuple):
@@ -151,9 +149,7 @@ def estimated_trials(
     kept, _ = present_range(tensor, histogram, snapshot.num_bits[index], settings)
     is_estimate = values is None or is_old or len(values) * values.shape[1] > _SAMPLE
     if values is None:
-        # A search for the range of a few values per channel would fit those values only.
-        count = max(SUBSTITUTES, _CHANNEL_SUBSTITUTES * tensor.num_channels)
-        known = likely_values(histogram, tensor.kind == WEIGHTS, count)
+        known = likely_values(histogram, tensor.kind == WEIGHTS)
     else:
         known = _sampled(values)
     members = [Member(tensor, known)]

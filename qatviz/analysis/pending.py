@@ -17,10 +17,15 @@ from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, WEIGHTS, Quanti
 
 #: Number of values that are measured at a time: the work arrays of one block (float32 and float64) fit a core's cache.
 BLOCK_VALUES = 65536
-#: Number of substitutes for the values of a tensor of which only the histogram is known.
-SUBSTITUTES = 4096
+#: Number of substitutes for the values of a tensor of which only the histogram is known, and at least for those of each
+#: channel: fewer would fit a searched range, and their extremes, which have no rounding error, would count too much.
+SUBSTITUTES, CHANNEL_SUBSTITUTES = 4096, 128
+#: Powers that concentrate the substitutes of a channel about 0, and the number of halvings of this range.
+_POWERS, _HALVINGS = (0.25, 4.0), 20
 #: Below this bit width, a grid's representable range can differ much from the range that it was computed from.
 FINE_BITS = 6
+#: Fraction whose multiples, without their whole parts, are spread evenly between 0 and 1.
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 _NAN = float("nan")
 #: Measures of a tensor that is not quantized: no error, and no codes (as in a snapshot).
 IN_FLOAT = ErrorMeasures(0.0, 0.0, 0.0, float("inf"), 0.0, 0.0, 0.0, _NAN, _NAN)
@@ -118,17 +123,18 @@ def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
     return sums.measures(flat.size)
 
 
-def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUBSTITUTES) -> np.ndarray:
-    """Return about ``count`` values with the distribution of ``histogram``, as a substitute for unknown values.
+def likely_values(histogram: TensorHistogram, by_channel: bool) -> np.ndarray:
+    """Return values with the distribution of ``histogram``, as a substitute for unknown values.
 
-    They are evenly spaced quantiles from the smallest to the largest value, with the values of a bin taken as evenly
-    spread. If ``by_channel``, the same quantiles are scaled to the range of each channel. They are NaN if the range of
-    the tensor is not finite.
+    They are quantiles from the smallest to the largest value, with the values of a bin taken as evenly spread. If
+    ``by_channel``, every channel has the same distribution between its own extremes, as concentrated as makes the mean
+    square of all values that of the histogram. They are NaN if the range of the tensor is not finite.
 
     Returns
     -------
     np.ndarray
-        float32 ``[n, 1]``, or ``[n, num_channels]`` where ``by_channel``; ``[0, ...]`` of an empty histogram.
+        float32 ``[n, 1]``, or ``[n, num_channels]`` where ``by_channel``; ``[0, ...]`` of an empty histogram. There are
+        about :data:`SUBSTITUTES` values, at least :data:`CHANNEL_SUBSTITUTES` in a channel, if the tensor has as many.
     """
     low, high = [np.asarray(end, np.float64) for end in (histogram.channel_min, histogram.channel_max)]
     columns = low.size if by_channel else 1
@@ -138,15 +144,53 @@ def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUB
     if not np.isfinite(low.min() + high.max()):
         return np.full((1, columns), np.nan, np.float32)
     below = np.concatenate([[0], np.cumsum(histogram.float_counts)]) / total
-    shares = np.linspace(0.0, 1.0, max(2, min(total, count // columns)))
+    count = min(histogram.count // columns, max(SUBSTITUTES // columns, CHANNEL_SUBSTITUTES))
+    shares = _quantiles(max(2, count))
     first, last = np.flatnonzero(histogram.float_counts)[[0, -1]]
-    values = np.interp(shares, below[first : last + 2], histogram.edges[first : last + 2].astype(np.float64))
-    values = np.clip(values, low.min(), high.max())
-    if not by_channel:
+    edges = histogram.edges[first : last + 2].astype(np.float64)
+    values = np.clip(np.interp(shares, below[first : last + 2], edges), low.min(), high.max())
+    if columns == 1:
         return values.astype(np.float32)[:, np.newaxis]
-    extent = high.max() - low.min()
-    place = (values - low.min()) / extent if extent > 0 else np.zeros_like(values)
-    return (low + place[:, np.newaxis] * (high - low)).astype(np.float32)
+    counts, starts, ends = histogram.float_counts[first : last + 1], edges[:-1], edges[1:]
+    mean_square = float((counts * (starts**2 + starts * ends + ends**2)).sum() / (3.0 * total))
+    return _in_channels(values, low, high, mean_square).astype(np.float32)
+
+
+def _quantiles(count: int) -> np.ndarray:
+    """Return ``count`` ascending numbers from 0 to 1, nearly evenly spaced: evenly spaced ones may all be levels."""
+    place = np.arange(count, dtype=np.float64)
+    place[1:-1] += place[1:-1] * _GOLDEN_RATIO % 1.0 - 0.5
+    return place / (count - 1)
+
+
+def _in_channels(values: np.ndarray, low: np.ndarray, high: np.ndarray, mean_square: float) -> np.ndarray:
+    """Return ascending ``values`` of a tensor in each of its channels, ``[n, channels]``.
+
+    A value is placed between 0 and the channel's extremes (between its middle and them if 0 is not between them) as
+    between those of the tensor, to a power with which the result has the mean square.
+    """
+    origin = np.where((low < 0) & (high > 0), 0.0, (low + high) / 2)
+    middle = 0.0 if values[0] < 0 < values[-1] else (values[0] + values[-1]) / 2
+    reach = np.where(values < middle, middle - values[0], values[-1] - middle)
+    place = np.abs(values - middle) / np.where(reach > 0, reach, 1.0)
+    is_low = values < middle
+
+    def placed(power: float) -> Tuple[np.ndarray, np.ndarray]:
+        return np.where(is_low, place**power, 0.0), np.where(is_low, 0.0, place**power)
+
+    def square(power: float) -> float:
+        down, up = placed(power)
+        to_low, to_high = origin - low, high - origin
+        mixed = (origin * to_high).mean() * up.mean() - (origin * to_low).mean() * down.mean()
+        squares = (to_high**2).mean() * (up**2).mean() + (to_low**2).mean() * (down**2).mean()
+        return float((origin**2).mean() + 2 * mixed + squares)
+
+    least, most = _POWERS
+    for _ in range(_HALVINGS):
+        power = (least + most) / 2
+        least, most = (power, most) if square(power) > mean_square else (least, power)
+    down, up = placed((least + most) / 2)
+    return origin + up[:, np.newaxis] * (high - origin) - down[:, np.newaxis] * (origin - low)
 
 
 class _Sums:

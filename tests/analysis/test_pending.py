@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from processor_time import least_s
 
 from qatviz.analysis import pending
 from qatviz.network import zoo
@@ -143,6 +144,40 @@ def test_sampled_values_follow_the_histogram(seed, channels, by_channel):
         bin_width = (values.max() - values.min()) / 128
         shares = np.linspace(0, 100, 21)
         assert np.abs(np.percentile(likely, shares) - np.percentile(values, shares)).max() < 2 * bin_width
+
+
+CHANNELS = {
+    "equal": lambda r: r.standard_normal((288, 512)),
+    "of different width": lambda r: r.standard_normal((288, 512)) * np.exp(0.5 * r.standard_normal(512)),
+    "uniform": lambda r: r.uniform(-1, 1, (288, 512)),
+    "shifted": lambda r: r.standard_normal((64, 256)) * 0.02 + 0.05 * r.standard_normal(256),
+    "of nine values": lambda r: r.standard_normal((9, 512)) * np.exp(0.5 * r.standard_normal(512)),
+}
+
+
+@pytest.mark.parametrize("num_bits, error_db", [(2, 2.2), (4, 0.6), (8, 1.2)])
+@pytest.mark.parametrize("shape", sorted(CHANNELS))
+def test_sampled_values_of_many_channels_have_the_error_of_all(shape, num_bits, error_db):
+    """Eight values in each of 512 channels, as of any other tensor of which only the histogram is known, say 22 dB."""
+    values = np.float32(CHANNELS[shape](np.random.RandomState(0)))
+    likely = pending.likely_values(histogram_of(values), True)
+    settings = quantizer_settings("weights", num_bits=num_bits, symmetric=True, per_channel=True)
+    expected, found = [
+        pending.pending_measures(x, choose_grid(*find_range(x, settings), num_bits, True)) for x in (values, likely)
+    ]
+    assert found.sqnr_db == pytest.approx(expected.sqnr_db, abs=error_db)
+    assert np.mean(likely**2) == pytest.approx(np.mean(values**2), rel=0.02)
+
+
+def test_sampled_values_of_many_channels_are_measured_within_a_frame():
+    values = np.float32(CHANNELS["equal"](np.random.RandomState(0)))
+    histogram, settings = histogram_of(values), quantizer_settings("weights", num_bits=4, per_channel=True)
+
+    def preview():
+        likely = pending.likely_values(histogram, True)
+        pending.pending_measures(likely, choose_grid(*find_range(likely, settings), 4, True))
+
+    assert least_s(preview) < 0.05
 
 
 def test_sampled_values_of_empty_and_infinite_histograms():
