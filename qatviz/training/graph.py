@@ -161,8 +161,11 @@ class TrainingGraph:
         return {name: np.array(value) for name, value in zip(names, read())}
 
     def write_histograms(self, arrays: Arrays) -> None:
-        """Set the arrays that :meth:`read_histograms` returns."""
+        """Set the running histograms, as :meth:`read_histograms` returns them."""
         self._load_histograms(self._session, arrays)
+
+    def write_ranges(self, arrays: Arrays) -> None:
+        """Set the ranges of activations, as :meth:`read_histograms` returns them."""
         self._load_ranges(self._session, arrays)
 
     def read_weights(self) -> List[np.ndarray]:

@@ -1,7 +1,7 @@
 """Live state of a run: the graph, with the settings, step and branch of its variables."""
 
 import time
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from qatviz.training.range_policy import (
     KEEP,
     actions_at_step,
     actions_on_change,
+    affects_histograms,
     held_ranges,
     histograms_on_change,
     ranges_found,
@@ -138,22 +139,28 @@ class LiveRun:
         ``old`` is None at the start of a run. Returns whether ranges or histograms may have changed.
         """
         have_changed = self._update_held_ranges(actions_on_change(self._layout, old, self.book))
-        if not any(live_state.uses_histogram(self._layout, b.quantizers).any() for b in (old, self.book) if b):
+        if not affects_histograms(self._layout, old, self.book):
             return have_changed
         arrays = self.graph.read_histograms()
         histograms, needed = histograms_on_change(self._layout, old, self.book, arrays)
-        self.graph.write_histograms({**arrays, **histograms})
+        if any((histograms[name] != arrays[name]).any() for name in histograms):
+            self.graph.write_histograms(histograms)
+        arrays.update(histograms)
         if needed.any():
             steps = range(max(0, self.step - CALIBRATION_BATCHES), max(self.step, 1))
             self.graph.collect([(step, self._batches.indices(step)) for step in steps], needed)
-        self._update_found_ranges(searched_on_change(self._layout, old, self.book) | needed)
+            arrays = self.graph.read_histograms()
+        self._adopt_found_ranges(searched_on_change(self._layout, old, self.book) | needed, arrays)
         return True
 
     def _update_found_ranges(self, searched: np.ndarray) -> None:
         """Find the ranges of the activation groups ``searched`` (bool ``[A]``) in their histograms."""
         if searched.any():
-            arrays = self.graph.read_histograms()
-            self.graph.write_histograms({**arrays, **ranges_found(self._layout, self.book, searched, arrays)})
+            self._adopt_found_ranges(searched, self.graph.read_histograms())
+
+    def _adopt_found_ranges(self, searched: np.ndarray, arrays: Dict[str, np.ndarray]) -> None:
+        if searched.any():
+            self.graph.write_ranges(ranges_found(self._layout, self.book, searched, arrays))
 
     def _update_held_ranges(self, actions: List[int]) -> bool:
         """Execute an action on the held range of each weight tensor; return whether there was any but KEEP."""

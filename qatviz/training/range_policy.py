@@ -79,6 +79,18 @@ def held_ranges(
     return new
 
 
+def affects_histograms(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> bool:
+    """Return whether running histograms, or ranges found in them, may change when ``new`` takes effect.
+
+    Histograms that are in use are otherwise left alone, and need not be read.
+    """
+    if not any(uses_histogram(layout, book.quantizers).any() for book in (old, new) if book is not None):
+        return False
+    if old is None or old.run.freeze_ranges != new.run.freeze_ranges:
+        return True
+    return any(old.quantizers[group] != new.quantizers[group] for group in layout.activations)
+
+
 def histograms_on_change(
     layout: Layout, old: Optional[SettingsBook], new: SettingsBook, arrays: Dict[str, np.ndarray]
 ) -> Tuple[Dict[str, np.ndarray], np.ndarray]:

@@ -1,5 +1,7 @@
 """Ranges of activations found in running histograms: live, in checkpoints, and at no cost where none is used."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from small_runs import dataset, mlp, spec
@@ -10,13 +12,14 @@ from training_cases import Driver, graph_of
 from qatviz.data import BatchSchedule, from_arrays
 from qatviz.errors import RecordError
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.commands import ChangeSettings, SaveCheckpoint, Undo
 from qatviz.protocol.run_state import RunState
 from qatviz.quant.histogram_ranges import histogram_of, range_in
 from qatviz.quant.live_state import HISTOGRAMS
 from qatviz.settings import HISTOGRAM_METHODS, KL, MSE, PERCENTILE
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.live_run import CALIBRATION_BATCHES
+from qatviz.training.live_run import CALIBRATION_BATCHES, LiveRun
 from qatviz.training.range_policy import SEARCH_INTERVAL
 
 
@@ -163,3 +166,27 @@ def test_the_range_of_a_long_tail_is_shorter_than_its_extremes(graphs):
             stepper.step(25)
             highs[method] = float(stepper.graph.read_state()["range_max"][0])
     assert highs[MSE] < 0.9 * highs["extremes"]
+
+
+def test_a_change_reads_and_writes_histograms_at_most_once(graphs, monkeypatch):
+    run_spec = spec(plain(), optimizer="momentum", activations={"range_method": PERCENTILE})
+    graph = graph_of(run_spec, graphs)
+    live = LiveRun(graph, run_spec, BranchCursor(), lambda event: None)
+    calls = []
+
+    def called(name, original, *given):
+        calls.append(name)
+        return original(*given)
+
+    for name in ("read_histograms", "write_histograms", "write_ranges"):
+        monkeypatch.setattr(graph, name, partial(called, name, getattr(graph, name)))
+    read, write, write_ranges = "read_histograms", "write_histograms", "write_ranges"
+    for setting, value, expected in (
+        ("conv.weights.num_bits", 3, []),
+        ("*.activations.num_bits", 4, [read, write_ranges]),
+        ("input.activations.range_method", "moving_average", [read, write]),
+        ("input.activations.range_method", KL, [read, read, write_ranges]),  # and counted in between
+    ):
+        calls.clear()
+        live.apply_settings(live.book.change([(setting, value)])[0])
+        assert calls == expected, setting
