@@ -4,6 +4,8 @@ import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from window_stage import draw
 
+from qatviz.gui.window.toolbar import RunToolBar
+
 
 def test_layout_is_remembered_and_can_be_reset(open_window, app):
     window = open_window()
@@ -65,6 +67,31 @@ def test_no_panel_is_cut_or_covers_another(staged_window, app, points, width, he
             assert dock.rect().contains(dock.widget().geometry()), dock.objectName()
             for other in docks:
                 assert dock is other or not dock.geometry().intersects(other.geometry())
+    window.theme.set_font_points(0)
+
+
+@pytest.mark.parametrize("points, width", [(9, 900), (9, 1280), (9, 1900), (18, 1280), (18, 1900)])
+def test_the_tool_bar_hides_no_button(window, app, points, width):
+    """Where it is narrow, it leaves out texts, first of those whose icons are known."""
+    window.theme.set_font_points(points)
+    window.resize(width, 800)
+    draw(window, app)
+    bar = window.findChild(RunToolBar)
+    actions = [action for action in bar.actions() if not action.isSeparator()]
+    buttons = {action: bar.widgetForAction(action) for action in actions}
+    assert all(button.isVisible() and bar.rect().contains(button.geometry()) for button in buttons.values())
+    has_text = {
+        action.objectName()
+        for action, button in buttons.items()
+        if button.toolButtonStyle() == QtCore.Qt.ToolButtonTextBesideIcon
+    }
+    is_narrow = (points, width) in ((9, 900), (18, 1280))
+    assert "undo" not in has_text if is_narrow else len(has_text) == len(actions)
+    if points == 9:
+        assert {"new_run", "open_run", "pause"} <= has_text
+    window.named["pause"].setIconText("Continue with this run")  # text that changes is fitted in
+    draw(window, app)
+    assert all(bar.rect().contains(button.geometry()) for button in buttons.values())
     window.theme.set_font_points(0)
 
 

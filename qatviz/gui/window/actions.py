@@ -177,6 +177,8 @@ TOOLBAR = (
     "new_run",
     "open_run",
 )
+#: Actions whose text is left out first where the tool bar is narrow, as their icons are known.
+ICON_FIRST = ("undo", "redo", "stop", "step", "evaluate", "checkpoint", "fork", "go_back")
 
 
 def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], None]]) -> Dict[str, QtWidgets.QAction]:

@@ -29,6 +29,7 @@ from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.scope_field import ScopeField
 from qatviz.gui.window.status import StatusBar
+from qatviz.gui.window.toolbar import RunToolBar
 from qatviz.gui.window.window_actions import WindowActions
 from qatviz.presentation.event_texts import non_finite_text
 from qatviz.protocol import events
@@ -135,16 +136,8 @@ class MainWindow(RunWindow):
 
     def _setup_ui(self) -> None:
         self.banner = Banner(self.theme, self.handlers.show_details)
-        bar = QtWidgets.QToolBar("Run")
-        bar.setObjectName("toolbar")
-        bar.setMovable(False)
-        bar.setToolButtonStyle(QtCore.Qt.ToolButtonTextBesideIcon)
-        bar.setIconSize(QtCore.QSize(14, 14))
-        for name in a.TOOLBAR:
-            if name == a.SEPARATOR:
-                bar.addSeparator()
-            else:
-                bar.addAction(self.named[name])
+        rows = [None if name == a.SEPARATOR else self.named[name] for name in a.TOOLBAR]
+        bar = RunToolBar(rows, [self.named[name] for name in a.ICON_FIRST])
         self.addToolBar(bar)
         self.addToolBarBreak()
         holder = QtWidgets.QToolBar("Messages")
