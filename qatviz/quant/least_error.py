@@ -237,10 +237,13 @@ class Values:
 
 
 class _Sorted(Values):
-    """Values of an array ``[n, channels]``, sorted, with their running sums; a place is a number of values."""
+    """Values of an array ``[n, channels]``, sorted, with their running sums; a place is an index of them.
+
+    ``weights`` are those of :func:`search`.
+    """
 
     def __init__(self, x: np.ndarray, levels: int, weights: Optional[np.ndarray] = None):
-        # The rounding errors of a sample of few values would say more about the sample than about the grid.
+        # The rounding errors of few values depend on the sample more than on the grid.
         super().__init__(levels, is_fine=weights is not None and levels * _FEW_PER_LEVEL > len(x))
         self._weights: Optional[np.ndarray] = None
         if weights is None:
@@ -270,7 +273,7 @@ class _Sorted(Values):
         return super().with_errors(grids)
 
     def places(self, ends: np.ndarray) -> np.ndarray:
-        """Return the number of values of the channel below each threshold."""
+        """Return the index of the first of the channel's sorted values that is not below each threshold."""
         shape = ends.shape
         flat = self._placed(ends.reshape(shape[0], -1)).reshape(-1)
         found = np.searchsorted(self._flat, flat).reshape(shape[0], -1)

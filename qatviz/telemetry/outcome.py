@@ -44,7 +44,7 @@ class Outcome:
     evaluations : list of dict
         All evaluations of the surviving timeline: ``step``, and the metric by the modes of :data:`qatviz.metric.MODES`.
     evaluation_seconds : list of float
-        Duration of each of them.
+        Duration of each evaluation.
     outputs : tuple of tuple of float
         Metric of the newest evaluation by mode and output, if a regression has several outputs; otherwise empty.
     timeline : list of (int, SettingsBook)

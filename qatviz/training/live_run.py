@@ -159,6 +159,7 @@ class LiveRun:
             self._adopt_found_ranges(searched, self.graph.read_histograms())
 
     def _adopt_found_ranges(self, searched: np.ndarray, arrays: Dict[str, np.ndarray]) -> None:
+        """Find the ranges of these groups in the histograms of ``arrays``, and write them."""
         if searched.any():
             self.graph.write_ranges(ranges_found(self._layout, self.book, searched, arrays))
 

@@ -82,7 +82,7 @@ def held_ranges(
 def affects_histograms(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> bool:
     """Return whether running histograms, or ranges found in them, may change when ``new`` takes effect.
 
-    Histograms that are in use are otherwise left alone, and need not be read.
+    If not, the histograms need not be read, which takes time.
     """
     if not any(uses_histogram(layout, book.quantizers).any() for book in (old, new) if book is not None):
         return False
