@@ -16,9 +16,9 @@ Area = Tuple[float, float, float, float]
 VISIBLE_PX = 2.0
 #: Minimum distance of two ticks of a horizontal axis, px; larger for long labels.
 TICK_PX = 40.0
-#: Minimum ratio of an outlier to the next largest count, at which it is cut off: half of rectified activations are 0.
-TOWERS = 4.0
-#: Ratio of the plot's height to the next largest count in this case.
+#: Minimum ratio of the largest count to the next one at which its bar is cut off: half of rectified activations are 0.
+_OUTLIER_RATIO = 4.0
+#: Ratio of the top of the axis to the next largest count if the largest is cut off.
 _ABOVE_NEXT = 1.5
 #: Distances, px: labels from the lower and the left axis, labels from the edges of the picture, plot from the top.
 _LABEL_OFFSET, _LEFT_OFFSET, _EDGE, _ABOVE = 2.0, 5.0, 2.0, 4.0
@@ -30,7 +30,7 @@ def plot_area(size: Tuple[float, float], metrics: Metrics, has_titles: bool) -> 
     width, height = size
     left = metrics.width("−0.0000") + _LEFT_OFFSET + _EDGE
     line = metrics.height + _LABEL_OFFSET
-    # The title of the y axis is above the plot, in line with nothing else.
+    # The title of the y axis has a line of its own above the plot.
     top, bottom = (line, height - 2 * line) if has_titles else (_ABOVE, height - line)
     return left, top, max(width - metrics.width("000") / 2 - _EDGE, left + 1), max(bottom, top + 1)
 
@@ -108,18 +108,21 @@ def visible(heights: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.maximum(heights, VISIBLE_PX * (counts >= 0.5))
 
 
-def top_without_tower(counts: np.ndarray) -> float:
-    """Return the largest count, or somewhat more than the next if the largest is an outlier."""
+def top_without_outlier(counts: np.ndarray) -> float:
+    """Return the largest of ``counts`` (``[n]``), or somewhat more than the next one if the largest is an outlier."""
     if counts.size < 2:
         return float(counts.max()) if counts.size else 1.0
     second, first = np.partition(counts, counts.size - 2)[-2:]
-    return float(first if first <= TOWERS * second or second <= 0 else _ABOVE_NEXT * second)
+    return float(first if first <= _OUTLIER_RATIO * second or second <= 0 else _ABOVE_NEXT * second)
 
 
 def cut_mark(
     area: Area, x: float, count: float, metrics: Optional[Metrics], role: str = "text", line: int = 0
 ) -> List[Shape]:
-    """Return the mark of a cut bar at ``x``: two slanted lines, and its count beside them in line number ``line``."""
+    """Return the mark of a cut bar at ``x``: two slanted lines, and its count beside them in line number ``line``.
+
+    ``metrics`` is None if there is no room for the count.
+    """
     left, top, right, _ = area
     shapes: List[Shape] = [segments(x - 7, [top + 8, top + 12], x + 7, [top + 2, top + 6], Stroke("base", 2.0))]
     if metrics is not None:

@@ -55,10 +55,9 @@ _BELOW_ZERO = 0.05
 #: Maximum number of markers with titles; a run may have thousands, in every chart.
 _MAX_TITLES = 60
 _MARKER_LABEL_GAP = 6.0
-#: An axis that settles shows the later part of the points from this one on, if all would need this many times its span.
-_SETTLED, _UNSETTLED = 0.5, 3.0
-#: Minimum number of points of an axis that settles.
-_FEWEST_SETTLED = 4
+#: An axis that settles omits this first fraction of the points if all points span more than this many times the range
+#: of the others. With fewer points than the third number, it shows all of them.
+_SETTLED, _UNSETTLED, _FEWEST_SETTLED = 0.5, 3.0, 4
 #: Dots at the ends of the plot extend beyond it by this much, px.
 _DOT_ROOM = 3.0
 
@@ -81,7 +80,7 @@ class Axis(NamedTuple):
     limits : (float, float)
         Bounds of the axis in the shown unit (exponents if logarithmic).
     least : float
-        Minimum span in the shown unit, so that noise stays small.
+        Minimum span in the shown unit (powers of ten if logarithmic), so that noise stays small.
     settles : bool
         Whether the axis shows how the later values differ, and early ones far from them may lie outside.
     """
@@ -95,7 +94,7 @@ class Axis(NamedTuple):
     settles: bool = False
 
     def places(self, values: np.ndarray) -> np.ndarray:
-        """Return the positions of values of the history; NaN if infinite or without a logarithm."""
+        """Return the positions on the axis of values in the history's unit; NaN if infinite or without a logarithm."""
         scaled = exponents(values * self.factor) if self.log else values * self.factor
         return np.where(np.isfinite(scaled), scaled, np.nan)
 
@@ -144,6 +143,7 @@ class Marker(NamedTuple):
     Attributes
     ----------
     x : float
+        In units of the x axis.
     role : str
         Role of the colour.
     emphasis : str
@@ -313,7 +313,7 @@ def border(frame: Frame, role: str = "line") -> Shape:
 def curve_shapes(frame: Frame, curves: Sequence[Curve]) -> Group:
     """Return all bands, then all lines, clipped to the plot; the first curve is on top.
 
-    Dots at the left and the right end are whole.
+    The clip leaves room for dots on the left and the right edge.
     """
     shown = [(curve, _within(curve.x, frame.x_range, 1)) for curve in reversed(curves)]
     bands = [
@@ -328,7 +328,10 @@ def curve_shapes(frame: Frame, curves: Sequence[Curve]) -> Group:
 
 
 def outside_marks(frame: Frame, curves: Sequence[Curve], axis: Axis, metrics: Metrics) -> List[Shape]:
-    """Return the value of the point that is farthest below the plot, and of the one farthest above."""
+    """Return a label with the value of the point farthest below the plot, and one for the point farthest above it.
+
+    Only a linear axis that settles has them: on other axes, no main curve lies outside.
+    """
     shapes: List[Shape] = []
     for sign, arrow, y in ((1, "▼", frame.bottom - 3), (-1, "▲", frame.top + metrics.height)):
         outside = []
@@ -363,6 +366,7 @@ def _band(frame: Frame, curve: Curve, part: slice, low: np.ndarray, high: np.nda
 
 
 def _within(x: np.ndarray, x_range: Range, more: int = 0) -> slice:
+    """Return the slice of ascending ``x`` in ``x_range``, with ``more`` points at both ends."""
     begin, end = np.searchsorted(x, x_range[0], "left") - more, np.searchsorted(x, x_range[1], "right") + more
     return slice(max(0, int(begin)), int(end))
 

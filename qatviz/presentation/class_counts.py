@@ -23,7 +23,7 @@ _COUNT_TICK_PX, _GAP = 50.0, 5.0
 
 
 def use_horizontal_bars(info: DataInfo) -> bool:
-    """Return whether bars are horizontal, with room for names: for few classes with names longer than digits."""
+    """Return whether bars are horizontal, with room for names: for few classes, one of which has a long name."""
     names = info.groups
     return not info.is_regression and len(names) <= _MAX_NAMES and max(map(len, names)) > _SHORT
 

@@ -11,6 +11,8 @@ from qatviz.settings import value_text
 
 #: Maximum number of changes, or tensors, named in one text.
 NAMED = 2
+#: Text about tensors whose quantization delay has ended.
+DELAY_ENDED = "quantization starts as the delay ends"
 
 
 def sentence(event: events.Event) -> str:
@@ -39,7 +41,7 @@ def changes_words(changes: Sequence[events.Change]) -> str:
 def activated_words(tensors: Sequence[str]) -> str:
     """Return the text about tensors whose quantization delay has ended, on one line."""
     more = f" and {len(tensors) - NAMED} more" if len(tensors) > NAMED else ""
-    return "quantization starts as the delay ends: " + ", ".join(tensors[:NAMED]) + more
+    return f"{DELAY_ENDED}: {', '.join(tensors[:NAMED])}{more}"
 
 
 def command_text(command: Command) -> str:

@@ -107,6 +107,7 @@ def heat_map_shapes(
     x_range : (float, float)
         Visible training steps.
     y_range : (float, float)
+        Visible values.
     columns : np.ndarray
         Edges of the columns, as :func:`column_edges` returns them.
     image : np.ndarray
@@ -114,7 +115,7 @@ def heat_map_shapes(
     colors : np.ndarray
         uint8 ``[COLORS + 1, 4]``, RGBA.
     ends : sequence of np.ndarray
-        Lower and upper ends, float64 ``[columns]`` each; NaN in float.
+        Lower and upper ends of the representable range, float64 ``[columns]`` each; NaN where nothing is quantized.
     cursor : float, optional
         Training step of the cursor's line.
     """

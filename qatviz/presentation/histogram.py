@@ -10,6 +10,7 @@ from qatviz.measures import MEASURES
 from qatviz.presentation import axes
 from qatviz.presentation.axes import CountScale, visible
 from qatviz.presentation.axis_range import Range
+from qatviz.presentation.figure_caption import SAMPLE_HEIGHT, SAMPLE_WIDTH
 from qatviz.presentation.scene import (
     DASHED,
     Area,
@@ -27,11 +28,11 @@ from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks, octave_
 SPIKE_SPACING_PX = 3.5
 #: Minimum height of a level with at least one value, px.
 _LEVEL_PX = 3.0
-#: Minimum ratio of the bin of 0 to the next highest at which it is cut off (linear counts).
-ZERO_TOWERS = 1.5
-#: Minimum size of a plot that is drawn, and of one with the count of a cut bin or of a cut level, px.
+#: Minimum ratio of the bin of 0 to the next highest bin at which it is cut off, on a linear scale.
+_ZERO_RATIO = 1.5
+#: Minimum width and height of a plot that is drawn; minimum width for the count of a cut bin, and of a cut level, px.
 SMALLEST_PX, _COUNT_PX, _LEVEL_COUNT_PX = 8.0, 220.0, 120.0
-#: Minimum part of the plot's width for the bar of each of few levels.
+#: Fraction of the plot's width that the bars of few levels may fill together.
 _FEW_LEVELS = 1 / 6
 #: Maximum number of pixels per unit of the x axis, to avoid overflow.
 _MAX_PER_UNIT_PX = 1e100
@@ -103,7 +104,7 @@ LEGEND = (
     ),
 )
 #: Width and height of a sample in a legend, px.
-SAMPLE_SIZE = (14.0, 12.0)
+SAMPLE_SIZE = (SAMPLE_WIDTH, SAMPLE_HEIGHT)
 
 
 def sample(key: str) -> List[Shape]:
@@ -127,7 +128,7 @@ def top_count(shown: Distribution, is_log: bool) -> float:
     if is_log:
         heights = shown.level_heights if shown.level_heights is not None else shown.quantized
         return max(top, zero, float(heights.max()), 1.0)
-    return max(top if top > 0 and zero > ZERO_TOWERS * top else max(top, zero), 1.0)
+    return max(top if top > 0 and zero > _ZERO_RATIO * top else max(top, zero), 1.0)
 
 
 class HistogramScene:
@@ -158,7 +159,7 @@ class HistogramScene:
         width = max(view.high - view.low, sys.float_info.min)
         self.per_unit = min(max(self.right - self.left, 1.0) / width, _MAX_PER_UNIT_PX)
         self._offset = self.left - view.low * self.per_unit
-        # Values further outside are clipped to these.
+        # Values beyond these are clipped to them.
         self._least, self._most = view.low - _OUTSIDE / self.per_unit, view.high + _OUTSIDE / self.per_unit
 
     @property
@@ -239,11 +240,12 @@ class HistogramScene:
         return np.minimum(self._height(level_heights * self._raised(level_heights)), self.bottom - self.top)
 
     def _raised(self, level_heights: np.ndarray) -> float:
-        """Return the factor that raises the levels to the height of the float values; an outlier is raised above it.
+        """Return the factor that makes the highest level as high as the float values; an outlier may exceed the plot.
 
-        Wide quantization steps spread their values over a wide range, so that the few levels of 2 bits would be low.
+        A level's height is a density: without the factor, the few levels of 2 bits, with wide quantization steps, would
+        be low.
         """
-        highest = float(level_heights.max()) if self._view.is_log else axes.top_without_tower(level_heights)
+        highest = float(level_heights.max()) if self._view.is_log else axes.top_without_outlier(level_heights)
         return max(1.0, top_count(self._shown, False) / highest) if highest > 0 else 1.0
 
     def _spikes(self, bands: np.ndarray, spacing: np.ndarray, heights: np.ndarray) -> List[Shape]:

@@ -5,10 +5,10 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.dataset import Assumptions
-from qatviz.number_format import shape_text
+from qatviz.metric import REGRESSION
+from qatviz.number_format import count, shape_text
 from qatviz.scaling import SCALINGS, UNSCALED
 
-REGRESSION = "regression"
 #: Maximum number of shown examples.
 N_SAMPLES = 32
 #: Maximum width and height of a picture, px; a strip of features has at most twice as many columns.
@@ -72,18 +72,15 @@ class DataInfo(NamedTuple):
 
     def describe(self) -> str:
         """Return a line such as ``28×28×1, 10 classes, 4,000 training + 1,000 test examples``."""
-        what = "target" if self.is_regression else "class"
-        plural = "" if self.outputs == 1 else "s" if self.is_regression else "es"
-        return (
-            f"{example_text(self.input_shape)}, {self.outputs:,} {what}{plural}, {self.train_examples:,} training + "
-            f"{self.test_examples:,} test examples"
-        )
+        outputs = count(self.outputs, "target") if self.is_regression else count(self.outputs, "class", "classes")
+        examples = f"{self.train_examples:,} training + {self.test_examples:,} test examples"
+        return f"{example_text(self.input_shape)}, {outputs}, {examples}"
 
 
 def example_text(shape: Sequence[int]) -> str:
     """Return the shape of one example as text: ``28×28×1``, ``13 features``."""
     if len(shape) == 1:
-        return f"{shape[0]:,} feature{'' if shape[0] == 1 else 's'}"
+        return count(shape[0], "feature")
     return shape_text(shape)
 
 
@@ -143,6 +140,7 @@ def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
 
 
 def _values(dataset: Any, low: float, high: float) -> str:
+    """Return a text on the stored values and their scaling."""
     formula = SCALINGS[dataset.scaling].formula
     if dataset.x_train.dtype == np.uint8:
         return f"uint8 from {low:.0f} to {high:.0f}, fed as {formula}"

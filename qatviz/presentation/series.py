@@ -42,10 +42,11 @@ STANDARD_ERROR_OF = {"sqnr_db": "sqnr_db_error", "mse": "mse_error", "mse_clippi
 
 
 def estimates(history: History, name: str, start: int, stop: int) -> Tuple[Series, np.ndarray]:
-    """Return a series from the step ``start`` to ``stop``, and the standard error of each of its values, ``[n]``.
+    """Return a series from the step ``start`` to ``stop``, and the standard errors of its values, float64 ``[n]``.
 
-    Of the measure of a tensor, a single step with a snapshot has the snapshot's value, which is exact: the same number
-    as in every table. An error is 0 for an exact value, NaN where it is unknown.
+    A tensor's measure at a step with a snapshot is replaced by that of the snapshot, which is exact, so that curves and
+    tables show the same number; not where several steps were averaged. An error is 0 for an exact value, NaN where it
+    is unknown.
     """
     series = history.series(name, start, stop)
     tensor, _, measure = name.rpartition("/")
@@ -125,6 +126,7 @@ class SeriesReader:
         return points
 
     def _extended(self, name: str, known: Points, width: int, end: int) -> Points:
+        """Return ``known`` with what is new up to the step ``end``; its last point may have more rows now."""
         tail = int(known.first[-1]) // width * width
         news = self._history.series(name, tail, end)
         begin = int(np.searchsorted(news.first_step, known.first[-1]))  # a bucket from before is known

@@ -37,7 +37,7 @@ def linear_ticks(low: float, high: float, at_most: int, at_least: int = 0) -> Li
     Parameters
     ----------
     low, high : float
-        Ends of the axis; without a width there are no ticks.
+        Ends of the axis; there are no ticks if they are equal or not finite.
     at_most : int
         Maximum number of ticks, at least 1.
     at_least : int

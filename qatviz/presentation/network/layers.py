@@ -103,21 +103,21 @@ def spread(wanted: np.ndarray, apart: np.ndarray, pull: np.ndarray) -> np.ndarra
 
 
 def _ranks(names: Sequence[str], edges: Sequence[Tuple[str, str]]) -> Dict[str, int]:
-    """Return the length of the longest path to each node."""
+    """Return the number of edges on the longest path to each node; raise the errors of :func:`lay_in_layers`."""
     following: Dict[str, List[str]] = {name: [] for name in names}
-    unread = dict.fromkeys(names, 0)
+    waiting = dict.fromkeys(names, 0)  # number of incoming edges whose source has no rank yet
     for source, target in edges:
-        if source not in unread or target not in unread:
+        if source not in waiting or target not in waiting:
             raise ValueError(f"edge {source!r} -> {target!r}: not both are nodes")
         following[source].append(target)
-        unread[target] += 1
-    rank = {name: 0 for name in names if not unread[name]}
+        waiting[target] += 1
+    rank = {name: 0 for name in names if not waiting[name]}
     ready = list(rank)
     for name in ready:
         for target in following[name]:
             rank[target] = max(rank.get(target, 0), rank[name] + 1)
-            unread[target] -= 1
-            if not unread[target]:
+            waiting[target] -= 1
+            if not waiting[target]:
                 ready.append(target)
     if len(ready) < len(names):
         raise ValueError(f"the graph has a cycle among {sorted(set(names) - set(ready))}")
@@ -125,7 +125,7 @@ def _ranks(names: Sequence[str], edges: Sequence[Tuple[str, str]]) -> Dict[str, 
 
 
 def _ordered(order: List[List[Key]], above: Links, below: Links) -> List[List[Key]]:
-    """Return the order with the fewest crossings found by the sweeps."""
+    """Return the order with the fewest crossings that the sweeps find; each sorts by the mean place of neighbours."""
     best, fewest = [list(layer) for layer in order], crossings(order, above)
     for sweep in range(ORDER_SWEEPS):
         if not fewest:
@@ -149,6 +149,7 @@ def _ordered(order: List[List[Key]], above: Links, below: Links) -> List[List[Ke
 def _placed(
     order: List[List[Key]], above: Links, below: Links, sizes: Dict[Key, float], gap: float
 ) -> Dict[Key, float]:
+    """Return the middles across the flow: each sweep moves the nodes of a layer towards their neighbours."""
     across: Dict[Key, float] = {}
     aparts = []
     for layer in order:

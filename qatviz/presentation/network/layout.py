@@ -100,7 +100,11 @@ def fitting_layout(
 
 
 class _Input(NamedTuple):
-    """Graph in layers for one flow; ``begins`` and ``thickness`` of the layers are along the flow."""
+    """Graph in layers for one flow.
+
+    The arrays are float64 ``[layers]``: each layer's ``begins`` and ``thickness`` along the flow, its ends ``low`` and
+    ``high`` across it.
+    """
 
     layers: Layers
     sizes: Dict[str, Size]
@@ -116,7 +120,10 @@ class _Input(NamedTuple):
 
 
 class _Folded(NamedTuple):
-    """Positions of the layers: ``begins`` along the flow, ``shift`` across it."""
+    """Positions of the layers: ``begins`` along the flow, ``shift`` across it, float64 ``[layers]``.
+
+    ``gutters`` maps the first layer of each part but the first to the middle of the gap before it, across the flow.
+    """
 
     input: _Input
     gutters: Dict[int, float]

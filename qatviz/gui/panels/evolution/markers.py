@@ -2,7 +2,7 @@
 
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
-from qatviz.presentation.event_texts import change_words, non_finite_text, sentence
+from qatviz.presentation.event_texts import DELAY_ENDED, change_words, non_finite_text, sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset
 from qatviz.protocol.events import Change
@@ -150,7 +150,7 @@ def sentences(event: events.Event) -> List[str]:
     """Return the full text of an event, with one line per setting up to a maximum."""
     lines: List[str] = []
     if isinstance(event, events.SettingsActivated):
-        lines.append("quantization starts as the delay ends: " + _some(event.tensors))
+        lines.append(f"{DELAY_ENDED}: {_some(event.tensors)}")
     elif isinstance(event, events.Restored):
         lines.append(sentence(event))
     elif isinstance(event, events.NonFinite):

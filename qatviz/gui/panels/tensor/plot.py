@@ -10,7 +10,15 @@ from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.axes import TICK_PX, Area, CountScale, axis_titles, bottom_axis, plot_area, top_without_tower
+from qatviz.presentation.axes import (
+    TICK_PX,
+    Area,
+    CountScale,
+    axis_titles,
+    bottom_axis,
+    plot_area,
+    top_without_outlier,
+)
 from qatviz.presentation.axis_range import Range, steady_extent, steady_top
 from qatviz.presentation.figure_caption import Caption, LegendItem
 from qatviz.presentation.scene import Metrics, Shape
@@ -138,7 +146,7 @@ class TensorPlot(SceneWidget):
 
     def show_counts(self, *counts: np.ndarray) -> None:
         """Fit the axis to ``counts``; on a linear scale, an outlier far above all others is cut off."""
-        self.show_top(max(float(part.max()) if self.is_log else top_without_tower(part) for part in counts))
+        self.show_top(max(float(part.max()) if self.is_log else top_without_outlier(part) for part in counts))
 
     def show_top(self, largest: float) -> None:
         """Fit the axis to counts up to ``largest``."""
