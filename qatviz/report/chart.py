@@ -53,10 +53,10 @@ def chart(
     curves: Sequence[Curve],
     span: Tuple[float, float],
     size: Tuple[float, float],
-    of: str = "",
+    tensor: str = "",
     markers: Sequence[Marker] = (),
 ) -> Optional[Markup]:
-    """Return the chart; None if no curve has a value.
+    """Return the chart; None if no curve has a value, apart from minor ones.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def chart(
         First and last step of the axis.
     size : (float, float)
         Width and height in px, including labels.
-    of : str
-        Name of the measured tensor, for assistive technology.
+    tensor : str
+        Name of the measured tensor, for assistive technology; empty for a chart of the run.
     """
     span = span[0], max(span[1], span[0] + 1)
     drawn = [
@@ -86,7 +86,7 @@ def chart(
         *scenes.x_labels(frame, size[0], metrics),
         scenes.border(frame),
     ]
-    title = f"{axis.title} of {of}" if of else axis.title
+    title = f"{axis.title} of {tensor}" if tensor else axis.title
     return svg(Scene(*size, shapes, title, " ".join(_words(curve, axis) for curve in curves)), "chart")
 
 

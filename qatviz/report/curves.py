@@ -12,7 +12,7 @@ from qatviz.presentation.event_texts import activated_words, changes_words
 from qatviz.presentation.series import Points, thin, width_for
 from qatviz.report.chart import Curve, Marker, chart, legend_key
 from qatviz.report.markup import Markup, element, join
-from qatviz.report.run_data import RunData, Turn
+from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.settings import KINDS, WEIGHTS
 from qatviz.telemetry.record.refill import EVALUATIONS
 
@@ -22,10 +22,15 @@ WIDE, MIDDLE, SMALL = (520.0, 190.0), (346.0, 150.0), (256.0, 118.0)
 _PX_PER_POINT = 1.6
 #: Maximum relative difference of equal learning rates.
 _SAME_RATE = 1e-6
+#: Number of evaluations from which their curves are averaged like the others; below it, each has a point.
+_MANY_EVALUATIONS = 300
 
 
 class TensorKind(NamedTuple):
-    """Chart of a tensor: its measure, and its curves as (pattern of the series, name in the legend, style)."""
+    """Chart of a tensor: its measure, and its curves as (pattern of the series, name in the legend, style).
+
+    ``missing`` is the reason why there may be no values; ``kinds`` are the kinds of tensors that have the chart.
+    """
 
     measure: Measure
     curves: Tuple[Tuple[str, str, str], ...]
@@ -62,7 +67,10 @@ _MODE_STYLES = dict(zip(MODES, ("float-line", "s1", "s2", "quantized-line")))
 
 
 class Figure(NamedTuple):
-    """Picture with title, legend and explanation; without a ``picture``, ``missing`` is the reason."""
+    """Picture with title, explanation (``about``) and legend: (name, style) of each curve.
+
+    Without a ``picture``, ``missing`` is the reason.
+    """
 
     title: str
     picture: Optional[Markup]
@@ -94,23 +102,23 @@ def gallery(figures: Sequence[Figure]) -> Markup:
     )
 
 
-def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
-    """Return numbered markers of setting changes; those of `tensor` are emphasized, or all without one."""
+def markers_of(points: Sequence[ChangePoint], tensor: str = "") -> List[Marker]:
+    """Return numbered markers of setting changes; those of `tensor` are emphasized (all if it is empty)."""
     return [
         Marker(
-            turn.step,
+            point.step,
             str(index),
-            f"{index}: step {turn.step:,}: {turn_words(turn)}",
-            not tensor or tensor in turn.tensors,
+            f"{index}: step {point.step:,}: {change_point_text(point)}",
+            not tensor or tensor in point.tensors,
         )
-        for index, turn in enumerate(turns, 1)
+        for index, point in enumerate(points, 1)
     ]
 
 
-def turn_words(turn: Turn) -> str:
-    """Return the setting changes of a turn in one line."""
-    activated = activated_words(turn.activated) if turn.activated else ""
-    return "; ".join(filter(None, (changes_words(turn.changes), activated)))
+def change_point_text(point: ChangePoint) -> str:
+    """Return the setting changes at a step in one line."""
+    activated = activated_words(point.activated) if point.activated else ""
+    return "; ".join(filter(None, (changes_words(point.changes), activated)))
 
 
 def run_figures(run: RunData) -> List[Figure]:
@@ -152,7 +160,7 @@ def _figure(
     width = width_for(end, int(size[0] / _PX_PER_POINT))
     curves = [Curve(name, _points(run, key, width), style, style in _PARTS) for key, name, style in series]
     drawn = [curve for curve in curves if np.isfinite(curve.points.mean).any()]
-    picture = chart(axis, drawn, (0, end), size, tensor, markers_of(run.turns, tensor))
+    picture = chart(axis, drawn, (0, end), size, tensor, markers_of(run.change_points, tensor))
     legend = tuple((curve.name, curve.style) for curve in drawn if curve.name)
     steps = curves[0].points.first
     was_quantized = bool(tensor) and run.active_at(tensor, steps).any()
@@ -166,8 +174,10 @@ def _is_exact(curves: Sequence[Curve]) -> bool:
 
 
 def _points(run: RunData, key: str, width: int) -> Points:
+    """Return a series in points of ``width`` steps."""
     found = run.history.series(key)
-    return thin(found, 1 if key in run.history.names(EVALUATIONS) and len(found.mean) < 300 else width)
+    is_single = key in run.history.names(EVALUATIONS) and len(found.mean) < _MANY_EVALUATIONS
+    return thin(found, 1 if is_single else width)
 
 
 def _spans_decades(run: RunData, key: str) -> bool:

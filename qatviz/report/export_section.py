@@ -16,7 +16,8 @@ from qatviz.report.tables import Cell, Head, Heads, Row, bullets, folded, table
 MAX_LAYERS = 1000
 #: Maximum length of a text from a proof.
 _MAX_TEXT = 500
-_SHARES = ("identical", "top1", "close")
+#: Keys of fractions, and of numbers that must not exceed their expected value.
+_FRACTIONS, _AT_MOST = ("identical", "top1", "close"), ("largest", "relative")
 _NAMES = {
     "identical": "Identical codes",
     "largest": "Largest difference",
@@ -24,7 +25,6 @@ _NAMES = {
     "relative": "Relative difference",
     "close": "Values within the tolerance",
 }
-_AT_MOST = ("largest", "relative")
 #: Comparison that is shown in the overview.
 _MAIN = "file to evaluation graph"
 
@@ -233,7 +233,7 @@ def _number(key: str, value: Any) -> str:
     """Return a value from a proof in the format of its key; a dash for None."""
     if not is_number(value):
         return "–" if value is None else _text(value)
-    if key in _SHARES:
+    if key in _FRACTIONS:
         return share_text(value) if 0 <= value <= 1 else percent_text(value)
     return f"{value:,}" if isinstance(value, int) else si(value)
 

@@ -13,8 +13,10 @@ from qatviz.report.tensor_rows import TensorRow, sizes
 
 #: Difference of two accuracies, in standard errors, from which it is significant.
 _STANDARD_ERRORS = 2.0
-#: For a metric without a known standard error: relative difference from which it is significant.
+#: The same for a metric without a known standard error, relative to the metric in float.
 _SMALL_FRACTION = 0.01
+#: Maximum number of tensors listed below the verdict.
+_MAX_LISTED = 6
 
 
 def state(run: RunData) -> str:
@@ -40,7 +42,7 @@ def sentences(run: RunData, rows: Sequence[TensorRow]) -> List[str]:
     else:
         verdict.append("Not evaluated on held-out data yet: the cost of quantization is unknown.")
     verdict.append(_tensors(rows))
-    verdict += _saved(rows)
+    verdict += _size(rows)
     return verdict
 
 
@@ -49,27 +51,28 @@ def _cost(scores: Dict[str, Any], metric: Metric, num_examples: int, step: int) 
     if not all(map(math.isfinite, (in_float, quantized))):
         return [f"The {metric.title} is not finite: training has diverged."]
     loss = _loss(in_float, quantized, metric)
-    noise = _noise(in_float, quantized, metric, num_examples)
+    significant = _significant_loss(in_float, quantized, metric, num_examples)
     facts = f"{metric.text(quantized)} quantized, {metric.text(in_float)} in float"
     on = f" on {count(num_examples, 'held-out example')}" if num_examples else ""
     when = "" if scores["step"] == step else f" at step {scores['step']:,}, the last evaluation"
     where = f"{metric.title} ({facts}{on}{when})"
-    if abs(loss) <= noise:
+    if abs(loss) <= significant:
         return [f"Quantization costs no {where}{': the difference is not significant' if loss else ''}."]
     if loss < 0:
         return [
             f"The quantized network is better than the float one by {_amount(-loss, metric)} of {where}.",
             "Training with quantization optimizes the quantized network, not the float one.",
         ]
-    return [f"Quantization costs {_amount(loss, metric)} of {where}.", *_sides(scores, metric, noise)]
+    return [f"Quantization costs {_amount(loss, metric)} of {where}.", *_by_kind(scores, metric, significant)]
 
 
-def _sides(scores: Dict[str, Any], metric: Metric, noise: float) -> List[str]:
+def _by_kind(scores: Dict[str, Any], metric: Metric, significant: float) -> List[str]:
     """Return the cost with only the weights and with only the activations quantized."""
-    weights, activations = (_loss(scores["float"], scores[way], metric) for way in ("weights_only", "activations_only"))
+    modes = ("weights_only", "activations_only")
+    weights, activations = (_loss(scores["float"], scores[mode], metric) for mode in modes)
     if not math.isfinite(weights) or not math.isfinite(activations):
         return []
-    if max(weights, activations) <= noise:
+    if max(weights, activations) <= significant:
         return [
             "Neither weights alone nor activations alone have a significant cost when quantized, only both together."
         ]
@@ -81,11 +84,11 @@ def _sides(scores: Dict[str, Any], metric: Metric, noise: float) -> List[str]:
 
 
 def _loss(in_float: float, quantized: float, metric: Metric) -> float:
-    """Return how much worse the quantized network is."""
+    """Return by how much the metric is worse quantized; negative if it is better."""
     return in_float - quantized if metric.higher_is_better else quantized - in_float
 
 
-def _noise(in_float: float, quantized: float, metric: Metric, num_examples: int) -> float:
+def _significant_loss(in_float: float, quantized: float, metric: Metric, num_examples: int) -> float:
     """Return the smallest significant difference.
 
     For accuracies, this is based on the standard error of two independent samples, an upper bound as both are measured
@@ -122,7 +125,7 @@ def _tensors(rows: Sequence[TensorRow]) -> str:
     return f"{count(len(quantized), 'quantized tensor')}: {', '.join(parts)}{rest}."
 
 
-def _saved(rows: Sequence[TensorRow]) -> List[str]:
+def _size(rows: Sequence[TensorRow]) -> List[str]:
     """Return the size of the weights, compared with float32."""
     now, in_float, mean_bits = sizes(list(rows))
     if not in_float:
@@ -131,13 +134,13 @@ def _saved(rows: Sequence[TensorRow]) -> List[str]:
     return [f"The weights take {bytes_text(now)} instead of {bytes_text(in_float)} in float32 ({bits} per weight)."]
 
 
-def worst(rows: Sequence[TensorRow], most: int = 6) -> List[TensorRow]:
-    """Return the tensors with warnings or bad verdicts, the worst first, at most `most`."""
+def worst(rows: Sequence[TensorRow]) -> List[TensorRow]:
+    """Return the tensors with warnings or bad verdicts, the worst first, at most `_MAX_LISTED`."""
     found = [row for row in rows if row.verdict.level > GOOD]
-    return sorted(found, key=lambda row: -row.verdict.level)[:most]
+    return sorted(found, key=lambda row: -row.verdict.level)[:_MAX_LISTED]
 
 
-def more_than_shown(rows: Sequence[TensorRow], most: int = 6) -> Optional[str]:
+def more_than_shown(rows: Sequence[TensorRow]) -> Optional[str]:
     """Return a text on further tensors that `worst` does not return; None if there are none."""
-    more = sum(row.verdict.level > GOOD for row in rows) - most
+    more = sum(row.verdict.level > GOOD for row in rows) - _MAX_LISTED
     return f"and {more} more" if more > 0 else None

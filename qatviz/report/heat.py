@@ -65,7 +65,7 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
         label = Text(left - 4, top + metrics.ascent, metrics.elided(name, _NAMES, True), anchor=END)
         labels.append(Group([label], title=name))
         texts.append(f"{name}: {_now(run, name)}")
-    markers = chart_markers([marker._replace(is_strong=True) for marker in markers_of(run.turns)])
+    markers = chart_markers([marker._replace(is_strong=True) for marker in markers_of(run.change_points)])
     shapes = [
         *(_cells(level, found) for level, found in sorted(cells.items())),
         *labels,

@@ -23,13 +23,16 @@ from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, append
 #: Measures per step that are drawn as curves.
 CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
 FLIP_RATE = "flip_rate"
-#: Number of points per curve, more than a chart has pixels.
+#: Maximum number of points per curve, more than a chart has pixels; number of newest steps that are not averaged.
 _CAPACITY, _RECENT = 2048, 512
 _RATE_ROW = SNAPSHOT_MEASURES.index(FLIP_RATE)
 
 
-class Turn(NamedTuple):
-    """Setting changes at a step and their common effect; a marker in the charts."""
+class ChangePoint(NamedTuple):
+    """All setting changes at one step, with their common effect; a marker in the charts.
+
+    ``activated`` has the tensors whose quantization delay has ended at this step.
+    """
 
     step: int
     changes: Tuple[events.Change, ...]
@@ -63,8 +66,9 @@ class RunData:
         ``loss``, ``learning_rate``, ``TENSOR/MEASURE`` for the CURVE_MEASURES, ``snapshot:TENSOR/flip_rate``, and the
         evaluations, such as ``accuracy.quantized``.
     first, before_last, last : Snapshot or None
+        The first, the last but one and the newest snapshot; None where there is none.
     log : tuple of LoggedEvent
-    turns : tuple of Turn
+    change_points : tuple of ChangePoint
         By step.
     exports : tuple of FoundExport
     missing : tuple of str
@@ -83,7 +87,7 @@ class RunData:
     before_last: Optional[Snapshot] = field(repr=False)
     last: Optional[Snapshot] = field(repr=False)
     log: Tuple[LoggedEvent, ...] = field(repr=False)
-    turns: Tuple[Turn, ...] = field(repr=False)
+    change_points: Tuple[ChangePoint, ...] = field(repr=False)
     exports: Tuple[FoundExport, ...] = field(repr=False)
     missing: Tuple[str, ...] = ()
 
@@ -135,7 +139,9 @@ def _read_run(reader: RecordReader) -> RunData:
     log, missing = _log(reader)
     names = [tensor.name for tensor in plan.tensors]
     first, before_last, last = _first_and_last(reader, outcome.step)
-    turns = turns_of(outcome, first_book, log, lambda *where: _near(reader, outcome, names, *where))
+    change_points = change_points_of(
+        outcome, first_book, log, lambda step, tensors: _near(reader, outcome, names, step, tensors)
+    )
     return RunData(
         about,
         reader.directory.resolve().name,
@@ -149,7 +155,7 @@ def _read_run(reader: RecordReader) -> RunData:
         before_last,
         last,
         log,
-        turns,
+        change_points,
         tuple(find_exports(reader.directory, about.get("run_id"))),
         missing,
     )
@@ -157,17 +163,17 @@ def _read_run(reader: RecordReader) -> RunData:
 
 def _log(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[str, ...]]:
     found, unknown = reader.log()
-    missing = f"{count(unknown, 'event')} in the record not shown: types unknown to this version of qatviz."
+    missing = f"Not shown: {count(unknown, 'event')} of a type that this version of qatviz does not know."
     return tuple(found), (missing,) if unknown else ()
 
 
 def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot], ...]:
-    """Return the first, the last but one and the last snapshot; some may be deleted while a running run is read."""
+    """Return the first, the last but one and the last snapshot up to a step; None where there is none."""
     steps = [step for step in reader.snapshots() if step <= until]
     if not steps:
         return None, None, None
     first, before, last = (list(reader.iter_snapshots(step, step)) for step in (steps[0], steps[-2:][0], steps[-1]))
-    if not first or not before or not last:
+    if not first or not before or not last:  # deleted while it was read: the run is still running
         return _first_and_last(reader, until)
     return first[0], before[0] if len(steps) > 1 else None, first[0] if len(steps) == 1 else last[0]
 
@@ -200,16 +206,18 @@ def _add_evaluations(history: History, outcome: Outcome) -> None:
         append_new(history, EVALUATIONS, row["step"], np.array([row[mode] for mode in MODES]))
 
 
-def turns_of(
+def change_points_of(
     outcome: Outcome,
     first_book: SettingsBook,
     log: Sequence[LoggedEvent],
     near: Callable[[int, Sequence[str]], History],
-) -> Tuple[Turn, ...]:
+) -> Tuple[ChangePoint, ...]:
     """Return all setting changes with their effects, by step.
 
     Parameters
     ----------
+    first_book : SettingsBook
+        Settings at the start of the run.
     near : callable
         ``near(step, tensors)`` returns a history of the steps around a step for the tensors that changed there.
     """
@@ -220,12 +228,13 @@ def turns_of(
         if h.survives and isinstance(h.event, events.SettingsActivated):
             activated.setdefault(h.event.step, {}).update(dict.fromkeys(h.event.tensors))
     steps = sorted(set(changes) | set(activated))
-    turns: List[Turn] = []
+    points: List[ChangePoint] = []
     for step, previous, following in zip(steps, [None, *steps[:-1]], [*steps[1:], None]):
-        changed, switched = changes.get(step, ()), tuple(activated.get(step, ()))
-        concerned = tensors_of(changed, names) or switched
-        turns.append(Turn(step, changed, switched, effect(near(step, concerned), step, concerned, previous, following)))
-    return tuple(turns)
+        changed, started = changes.get(step, ()), tuple(activated.get(step, ()))
+        tensors = tensors_of(changed, names) or started
+        found = effect(near(step, tensors), step, tensors, previous, following)
+        points.append(ChangePoint(step, changed, started, found))
+    return tuple(points)
 
 
 def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: int, tensors: Sequence[str]) -> History:

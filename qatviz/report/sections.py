@@ -2,24 +2,25 @@
 
 from typing import Any, Dict, List, Sequence, Union
 
+from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS
 from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.number_format import count, shape_text
-from qatviz.presentation.event_texts import change_words, sentence
+from qatviz.presentation.event_texts import DELAY_ENDED, change_words, sentence
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report import headline
-from qatviz.report.curves import gallery, run_figures, turn_words
+from qatviz.report.curves import change_point_text, gallery, run_figures
 from qatviz.report.markup import Content, Markup, element, join
-from qatviz.report.run_data import RunData, Turn
+from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.report.tables import Cell, Head, Heads, Row, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
 from qatviz.scaling import SCALINGS
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, value_text
 
-#: Maximum number of rows of a table; of a longer one, the middle is replaced by the number of rows in it.
+#: Maximum number of rows of a table; in a longer one, the number of the rows that are not shown replaces the middle.
 MAX_ROWS = 1000
 #: Maximum number of rows of a table that is not folded.
 _MAX_UNFOLDED_ROWS = 25
@@ -105,7 +106,7 @@ def course(run: RunData) -> Markup:
 
 def _changes(run: RunData) -> Content:
     """Return the table of setting changes and their effects."""
-    if not run.turns:
+    if not run.change_points:
         return element("p", "No setting was changed during training.")
     heads: Heads = [
         Head("No.", "Number of the marker in the charts", True),
@@ -113,23 +114,24 @@ def _changes(run: RunData) -> Content:
         "Change",
         Head(
             "Effect",
-            "Means over up to 50 steps before the change and up to 50 steps after it, without the first 10; for "
-            "evaluations, the last before and the first after",
+            f"Means over up to {WINDOW_STEPS} steps before the change and up to {WINDOW_STEPS} steps after it, without "
+            f"the first {TRANSIENT_STEPS}; for evaluations, the last before and the first after",
         ),
     ]
     rows: List[Row] = [
-        [str(index), f"{turn.step:,}", _turn(turn), turn.effect.describe()] for index, turn in enumerate(run.turns, 1)
+        [str(index), f"{point.step:,}", _changes_at(point), point.effect.describe()]
+        for index, point in enumerate(run.change_points, 1)
     ]
     return table("Setting changes", heads, _limited(rows))
 
 
-def _turn(turn: Turn) -> Content:
+def _changes_at(point: ChangePoint) -> Content:
     """Return the changes at a step, folded if there are many."""
-    items = [change_words(changed) for changed in turn.changes]
-    items += [name + ": quantization starts as the delay ends" for name in turn.activated]
+    items = [change_words(changed) for changed in point.changes]
+    items += [f"{name}: {DELAY_ENDED}" for name in point.activated]
     if len(items) > _MAX_UNFOLDED_CHANGES:
-        return folded(turn_words(turn), bullets(items))
-    return bullets(items) if len(items) > 2 else turn_words(turn)
+        return folded(change_point_text(point), bullets(items))
+    return bullets(items) if len(items) > 2 else change_point_text(point)
 
 
 def settings(run: RunData) -> Markup:

@@ -7,7 +7,7 @@ from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.report.run_data import RunData, turns_of
+from qatviz.report.run_data import RunData, change_points_of
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.refill import STEPS
@@ -25,7 +25,7 @@ def shown_run(
     log: Sequence[LoggedEvent],
     newest: Optional[StepRecord],
 ) -> RunData:
-    """Collect the data of a run from the window's models.
+    """Collect the data of a run from the window's model.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def shown_run(
         snapshots[-2] if len(snapshots) > 1 else None,
         snapshots[-1] if snapshots else None,
         tuple(log),
-        turns_of(outcome, first_book, log, lambda step, tensors: history),
+        change_points_of(outcome, first_book, log, lambda step, tensors: history),
         (),
         (_NOT_RECORDED,),
     )

@@ -6,11 +6,10 @@ from qatviz.report.markup import Content, Markup, element, join
 
 
 class Cell(NamedTuple):
-    """Table cell with a style; ``heads_row``: it is the header of its row."""
+    """Table cell with a style: classes of the style sheet."""
 
     content: Content
     style: Optional[str] = None
-    heads_row: bool = False
 
 
 class Head(NamedTuple):
@@ -61,7 +60,7 @@ def _cell(cell: Any, head: Head, is_first: bool) -> Markup:
     if not isinstance(cell, Cell):
         cell = Cell(cell)
     style = " ".join(filter(None, ("number" if head.is_number else "", cell.style))) or None
-    if is_first or cell.heads_row:
+    if is_first:
         return element("th", cell.content, scope="row", class_=style)
     return element("td", cell.content, class_=style)
 
@@ -71,9 +70,9 @@ def facts(pairs: Iterable[Sequence[Content]]) -> Markup:
     return element("dl", [join(element("dt", term), element("dd", what)) for term, what in pairs], class_="facts")
 
 
-def folded(summary: Content, *content: Content, is_open: bool = False) -> Markup:
+def folded(summary: Content, *content: Content) -> Markup:
     """Return content that is shown after a click on its summary, and always in print if the browser supports it."""
-    return element("details", element("summary", summary), *content, open=True if is_open else None)
+    return element("details", element("summary", summary), *content)
 
 
 def bullets(items: Sequence[Content]) -> Optional[Markup]:

@@ -32,6 +32,7 @@ class TensorRow(NamedTuple):
     measures : dict of str to float
         Measures by the names of SNAPSHOT_MEASURES; NaN without a value.
     levels : dict of str to int
+        Levels of the measures by name, as in :mod:`qatviz.analysis.verdict`.
     verdict : Verdict
     offer : Offer or None
         Change of a setting that was computed to help, estimated from the newest histogram.
@@ -69,7 +70,7 @@ class TensorRow(NamedTuple):
         return LEVEL_SYMBOLS[self.verdict.level]
 
     def measure_text(self, key: str, with_unit: bool = True) -> str:
-        """Return the text of a measure."""
+        """Return the text of a measure; a dash if it has no value."""
         codes = self.measured_with.num_codes if key == "used_codes" else None
         measure, value = MEASURES[key], self.measures[key]
         return measure.text(value, self.is_active, codes) if with_unit else measure.cell(value, self.is_active, codes)

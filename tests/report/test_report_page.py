@@ -325,7 +325,7 @@ def test_a_discarded_branch_is_marked(tmp_path):
         record.append_rewind(10, reports=[restored])
         append(record, [events.Stopped(10)])
     data = read_run(RunRecord.read(tmp_path / "run"))
-    assert data.outcome.step == 10 and data.book == data.first_book == first and data.turns == ()
+    assert data.outcome.step == 10 and data.book == data.first_book == first and data.change_points == ()
     found = Page(page(data))
     rows = found.tables["Events by step"][1:]
     assert "rewound from step 20 to 10 (undo)" in [row[2] for row in rows]
@@ -473,7 +473,7 @@ def test_the_report_of_an_unrecorded_run_is_made_from_memory(run, found):
         [item for item in news if isinstance(item, StepRecord)][-1],
     )
     assert (shown.first_book, shown.book, shown.outcome.step) == (run.first_book, run.book, STEPS)
-    assert shown.turns == run.turns and shown.outcome.ending == "finished"
+    assert shown.change_points == run.change_points and shown.outcome.ending == "finished"
     told = Page(page(shown))
     assert "This run is not recorded" in told.text
     assert {row[1] for row in told.tables.pop("Events by step")[1:]} == {"–"}, "nobody noted the time"
