@@ -47,18 +47,18 @@ EVALUATING = "Evaluating settings…"
 class AppLauncher(Launcher):
     """Launcher that prepares runs; the result of a request is dropped if there is a newer one."""
 
-    #: Emitted on any thread when background work has ended.
+    #: Emitted, on any thread, with the description of background work when it has ended.
     _done = QtCore.pyqtSignal(str)
 
     def __init__(self, parent: QtCore.QObject = None):
         super().__init__(parent)
-        self._newest = 0
+        self._newest = 0  # number of the newest request
         self._pool = QtCore.QThreadPool(self)
         self._doing: List[str] = []
         self._done.connect(self._on_done)
         self._lock = threading.Lock()
         self._inspector: Optional[ModelInspector] = None
-        self._evaluation = 0
+        self._evaluation = 0  # number of the newest evaluation, or of its cancellation
         #: Graphs of the runs that are still shown.
         self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
         self._evaluators_lock = threading.Lock()

@@ -56,11 +56,11 @@ class Application:
         self.theme.font_points = self.settings.value("window/font_points", 0, int)
         self.theme.apply()
         self.windows: List[MainWindow] = []
-        self._opened: List[MainWindow] = []
+        self._opened: List[MainWindow] = []  # closed ones included: they are deleted at the end
         self.launchers: List[AppLauncher] = []
 
     def open_window(self, awaited: str = "") -> MainWindow:
-        """Open a window without a run; it shows ``awaited`` as what it is waiting for."""
+        """Open a window without a run; ``awaited`` is the text that it shows until there is one."""
         launcher = AppLauncher()
         window = MainWindow(self.theme, self.settings, launcher)
         window.window_wanted.connect(self._open_with)

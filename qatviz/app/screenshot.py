@@ -23,10 +23,12 @@ def draw_screenshot(
 ) -> str:
     """Draw the window of a recorded run, or of a new one after ``steps`` steps, and return the path of the picture.
 
+    ``show`` are the names of the panels to bring to the front.
+
     Raises
     ------
     QatvizError
-        If there is nothing to draw, or no such panel.
+        If there is no such panel, the run can't be prepared or fails, or it does not reach the step within `TIMEOUT_S`.
     """
     with tempfile.TemporaryDirectory() as folder:
         # The user's own settings of the window are neither used nor changed.
@@ -53,7 +55,7 @@ def draw_screenshot(
 
 
 def draw_all(application: Application, window: MainWindow) -> None:
-    """Repaint every visible panel that is due."""
+    """Repaint every visible panel that is due, for at most five seconds."""
     deadline = time.perf_counter() + 5.0
     while time.perf_counter() < deadline:
         application.app.processEvents()

@@ -17,7 +17,7 @@ DEFAULT_FORMAT = "tflite"
 
 
 def export_run(options: argparse.Namespace) -> int:
-    """Write the files and print the proof; return a failure if results differ from the expected ones.
+    """Write the files and print the proof; return the exit code, which is a failure if an operation is wrong.
 
     Errors are those of :mod:`qatviz.session.export`.
     """
@@ -44,7 +44,7 @@ def export_run(options: argparse.Namespace) -> int:
 
 
 def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
-    """Return the given options of a format; :class:`SettingError` for one of another format."""
+    """Return the options of a format that are on the command line; raise a `SettingError` for one of another format."""
     own = {option.name for option in form.options}
     given = {name: getattr(options, name) for name in _all_options() if getattr(options, name) is not None}
     for name in given:

@@ -14,7 +14,7 @@ from qatviz.export.progress import Progress
 from qatviz.terminal import print_line
 
 #: Smallest increase of the completed fraction for which a line is written; a change of activity is always written.
-_LEAST_SHARE = 0.005
+_LEAST_INCREASE = 0.005
 #: Nice value, 0 to 19: training gets more processor time, but the work still ends soon.
 _NICENESS = 3
 _WINDOWS_BELOW_NORMAL = 0x4000
@@ -38,9 +38,9 @@ def followed() -> Iterator[Followed]:
     ``{"error": {"kind": "ExportError", "message": "...", "field": "", "details": ""}}``; for an unexpected error, the
     details are its traceback.
 
-    SIGTERM cancels the work, and so does the end of standard input: the work must not outlive the program that follows
-    it. No files are left incomplete, since work is cancelled only where it reports progress. Call it on the main
-    thread, before TensorFlow starts its threads, which inherit the priority.
+    SIGTERM cancels the work, and so does the end of standard input, because the work must not outlive the program that
+    reads the lines. No files are left incomplete, since work is cancelled only where it reports progress. Call it on
+    the main thread, before TensorFlow starts its threads, which inherit the priority.
     """
     cancelled = threading.Event()
     _lower_priority()
@@ -64,10 +64,10 @@ class _Lines:
     def __init__(self) -> None:
         self._last = ("", -1.0)
 
-    def at(self, what: str, share: float) -> None:
-        if what != self._last[0] or share >= self._last[1] + _LEAST_SHARE:
-            self._last = what, share
-            _write({"progress": round(share, 3), "what": what})
+    def at(self, what: str, fraction: float) -> None:
+        if what != self._last[0] or fraction >= self._last[1] + _LEAST_INCREASE:
+            self._last = what, fraction
+            _write({"progress": round(fraction, 3), "what": what})
 
 
 def _write(line: Dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def print_message(text: str) -> None:
 
 
 def print_problem(text: str) -> None:
-    """Print an error or notice as one line that begins with the program's name."""
+    """Print an error, a notice or the reason for an end as one line that begins with the program's name."""
     print_message("qatviz: " + " ".join(text.splitlines()))
 
 

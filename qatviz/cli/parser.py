@@ -133,7 +133,7 @@ def _add_train(commands: Any) -> None:
 
 def _add_show(commands: Any) -> None:
     parser = _command(commands, "show", show.show, "print measures and events of a recorded run, also while it trains")
-    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
 
 
@@ -143,7 +143,7 @@ def _add_listings(commands: Any) -> None:
     )
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument(
-        "--input-shape", default="28x28x1", metavar="HxWxC", help="of one example (default: %(default)s)"
+        "--input-shape", default="28x28x1", metavar="HxWxC", help="shape of one example (default: %(default)s)"
     )
     parser.add_argument("--classes", type=int, default=10, metavar="N", help="number of classes (default: %(default)s)")
     _json(parser)

@@ -8,15 +8,15 @@ from qatviz.cli.messages import OK, print_output
 from qatviz.number_format import bytes_text
 
 
-def add_commands(command: Callable[..., Any]) -> None:
-    """Declare the commands; ``command`` makes a parser from a name, a function and a summary."""
-    parser = command("report", report, "write a recorded run as one self-contained HTML file, also while it trains")
+def add_commands(add: Callable[..., Any]) -> None:
+    """Declare the commands; ``add(name, function, help)`` makes a parser."""
+    parser = add("report", report, "write a recorded run as one self-contained HTML file, also while it trains")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
-    parser.add_argument("--out", metavar="FILE", help="(default: RUN/report.html)")
+    parser.add_argument("--out", metavar="FILE", help="file to write (default: RUN/report.html)")
     parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
-    parser = command("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
-    parser.add_argument("directory", metavar="DIR", help="the run's directory")
-    parser.add_argument("--out", metavar="DIR", help="another directory (default: DIR/tensorboard)")
+    parser = add("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    parser.add_argument("--out", metavar="DIR", help="directory of the files (default: RUN/tensorboard)")
 
 
 def report(options: argparse.Namespace) -> int:

@@ -53,7 +53,7 @@ def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) ->
     sections = [_headline(reader, outcome), _settings(outcome), tensor_table(result["tensors"])]
     found = _verdicts(reader, outcome)
     if found:
-        sections.append("tensors to look at\n" + found)
+        sections.append("tensors with warnings\n" + found)
     if outcome.evaluations:
         title = f"{outcome.metric.title} on held-out data\n"
         sections.append(title + score_table(outcome.metric, outcome.evaluations))
@@ -88,7 +88,7 @@ def _settings(outcome: Outcome) -> str:
 
 
 def _verdicts(reader: RecordReader, outcome: Outcome) -> str:
-    """Return the tensors whose verdict is a warning or worse, with what would help, as computed from histograms."""
+    """Return the tensors with warnings or bad verdicts, each with the change that would help most by the histograms."""
     snapshot, book = outcome.snapshot, outcome.book
     if snapshot is None:
         return ""

@@ -36,8 +36,8 @@ from qatviz.settings import (
     setting_text,
 )
 
-#: Options that are fixed in a continued run, by the name of their field of a request.
-_DECIDED = (
+#: Options that can't change in a continued run, by the name of their field of a request.
+_FIXED = (
     "network",
     "model",
     "model_weights",
@@ -86,43 +86,43 @@ presets:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``qatviz train``."""
-    what = parser.add_argument_group("network and data")
-    what.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK})")
-    what.add_argument(
+    inputs = parser.add_argument_group("network and data")
+    inputs.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK})")
+    inputs.add_argument(
         "--model",
         metavar="PATH",
         help="instead of a network: a Keras model, .h5, .json (an architecture), or script.py:function, which requires "
         "--allow-code",
     )
-    what.add_argument("--model-weights", metavar="PATH", help="weights for a .json model, .h5")
-    what.add_argument(
+    inputs.add_argument("--model-weights", metavar="PATH", help="weights for a .json model, .h5")
+    inputs.add_argument(
         "--allow-code",
         action="store_true",
         help="run the model file's Python code with your permissions; only for files that you trust",
     )
-    what.add_argument("--from-scratch", action="store_true", help="start with random weights instead of the model's")
-    what.add_argument(
+    inputs.add_argument("--from-scratch", action="store_true", help="start with random weights instead of the model's")
+    inputs.add_argument(
         "--data",
         metavar="NAME_OR_PATH",
         help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or folder (default: {DEFAULT_DATA})",
     )
-    add_task(what)
-    add_scaling(what)
-    what.add_argument(
+    add_task(inputs)
+    add_scaling(inputs)
+    inputs.add_argument(
         "--validation-fraction",
         type=float,
         metavar="X",
         help="fraction of the examples that is held out if the data has no test part (default: "
         f"{DEFAULT_VALIDATION_FRACTION:g})",
     )
-    _add_setting(what, START_SETTINGS["steps"], _parse_steps, f"; {_NO_LIMIT}: no limit")
-    _add_setting(what, START_SETTINGS["batch_size"])
-    what.add_argument(
+    _add_setting(inputs, START_SETTINGS["steps"], _parse_steps, f"; {_NO_LIMIT}: no limit")
+    _add_setting(inputs, START_SETTINGS["batch_size"])
+    inputs.add_argument(
         "--optimizer",
         metavar="NAME",
         help=f"{', '.join(OPTIMIZERS)} (default: {START_SETTINGS['optimizer'].default})",
     )
-    _add_setting(what, START_SETTINGS["seed"])
+    _add_setting(inputs, START_SETTINGS["seed"])
     quantization = parser.add_argument_group("quantization")
     quantization.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
     quantization.add_argument(
@@ -221,7 +221,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
     }
     run = _given(options, RUN_SETTINGS)
     if options.resume or options.fork:
-        for name in _given(options, _DECIDED):
+        for name in _given(options, _FIXED):
             raise SettingError(f"{option_name(name)}: can't change in a continued run: omit it, or start a new run")
     if options.resume:
         return ResumeRequest(directory=options.resume, checkpoint=options.checkpoint, run=run, **shared)
@@ -240,7 +240,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         from_scratch=options.from_scratch,
         out=options.out,
         **shared,
-        **_given(options, _DECIDED),
+        **_given(options, _FIXED),
     )
 
 
@@ -265,6 +265,7 @@ def parse_kind(texts: Iterable[str], kind: str) -> Dict[str, Any]:
 
 
 def _given(options: argparse.Namespace, names: Iterable[str]) -> Dict[str, Any]:
+    """Return the values of those options that are on the command line."""
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 

@@ -20,12 +20,13 @@ from qatviz.session.request import (
     stem_of,
 )
 
-#: Training steps before the window of a new run is drawn.
+#: Default number of training steps after which the window of a new run is drawn.
 SCREENSHOT_STEPS = 300
 DEFAULT_PICTURE = "qatviz.png"
+#: Limits of the width and the height of the picture, px.
 _SMALLEST, _LARGEST = 320, 8192
 #: Options of ``qatviz train`` that ``screenshot`` accepts.
-_TRAINED = ("network", "data", "preset")
+_TRAIN_OPTIONS = ("network", "data", "preset")
 
 
 def has_display() -> bool:
@@ -79,7 +80,7 @@ def screenshot(options: argparse.Namespace) -> int:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     size = parse_size(options.size)
     request: RunRequest = NewRunRequest(
-        **{name: getattr(options, name) for name in _TRAINED if getattr(options, name) is not None}
+        **{name: getattr(options, name) for name in _TRAIN_OPTIONS if getattr(options, name) is not None}
     )
     if options.record:
         request = OpenRequest(os.path.abspath(options.record))
@@ -127,10 +128,10 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser = add("window", window, "open the window with a new run; accepts the options of qatviz train")
     parser.set_defaults(takes_train_options=True)
     parser = add("open", open_record, "show a recorded run in the window")
-    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser = add("screenshot", screenshot, "draw the window of a run to a PNG file, without a display")
     parser.add_argument("--out", default=DEFAULT_PICTURE, metavar="PNG", help="picture (default: %(default)s)")
-    parser.add_argument("--size", default="1280x800", metavar="WxH", help="of the window (default: %(default)s)")
+    parser.add_argument("--size", default="1280x800", metavar="WxH", help="size of the window (default: %(default)s)")
     parser.add_argument("--theme", default="dark", choices=("dark", "light"), help="(default: %(default)s)")
     parser.add_argument("--record", metavar="DIR", help="show this recorded run (default: train one)")
     parser.add_argument(
@@ -141,7 +142,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="steps before it is drawn (default: %(default)s)",
     )
     parser.add_argument("--show", action="append", metavar="PANEL", help="bring a panel to the front; may be repeated")
-    for option in _TRAINED:
+    for option in _TRAIN_OPTIONS:
         parser.add_argument("--" + option, metavar="NAME", help="as for qatviz train")
 
 

@@ -84,6 +84,7 @@ class BatchSchedule:
         return batch
 
     def _start(self, step: int) -> int:
+        """Return the position of the first example of a step in the infinite sequence."""
         step = operator.index(step)
         if step < 0:
             raise ValueError(f"step is {step}; expected an integer of at least 0")

@@ -21,7 +21,7 @@ CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 _TRAINING = tuple(f"data_batch_{index}" for index in range(1, 6))
 _TEST = "test_batch"
 _IMAGE_SHAPE = (3, 32, 32)
-# Unpacked size; that of CIFAR-10 is a fifth of it.
+# Maximum unpacked size; that of CIFAR-10 is a fifth of it.
 MAX_ARCHIVE_BYTES = 2**30
 
 

@@ -17,7 +17,7 @@ _FINGERPRINT_BYTES = 64 * 2**20
 
 
 class Assumptions(NamedTuple):
-    """Properties of a data set that nothing stated, so that they were inferred from the arrays.
+    """Properties of a data set that were inferred from the arrays, because nothing states them.
 
     Attributes
     ----------
@@ -227,8 +227,8 @@ def same_examples(shape: Tuple[int, ...], other: Tuple[int, ...]) -> bool:
 def is_regression_by_network(task: str, assumed: Assumptions, classes: int, outputs: int) -> bool:
     """Return whether a network decides that labels, inferred to be classes, are numbers to predict.
 
-    It does if it has a single output and there are more than two classes. Two classes may also be told apart by a
-    single output.
+    It does if it has a single output and there are more than two classes: for two classes, a single output can be a
+    binary classifier.
     """
     return task == CLASSIFICATION and assumed.task and assumed.is_index and outputs == 1 and classes > 2
 

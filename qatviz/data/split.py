@@ -19,7 +19,7 @@ def seed_words(seed: Any) -> List[int]:
     Raises
     ------
     SettingError
-        If the seed is not an integer or negative.
+        If the seed is not an integer of at least 0.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise SettingError(f"seed is {seed!r}; expected an integer of at least 0")

@@ -23,8 +23,8 @@ def infer_task(array: Any) -> str:
     """Infer the task from labels.
 
     Floating-point labels of shape [N] or [N, outputs], not all of them whole numbers, are regression targets. All other
-    labels are classes, or an error in them: integers, whole numbers, one-hot rows, and rows of probabilities, which sum
-    to 1 (soft labels, which are not supported).
+    labels are classes: integers, whole numbers and one-hot rows, but also rows of probabilities that sum to 1 (soft
+    labels), which :func:`convert_labels` then refuses.
 
     Returns
     -------

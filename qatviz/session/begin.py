@@ -146,7 +146,15 @@ def placement_of(request: TrainingRequest) -> Placement:
 
 
 def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -> Schedule:
-    """Return the changes at later steps as commands, each checked after the previous ones."""
+    """Return the changes that have a step, as commands in the order of their steps.
+
+    Each is checked on the settings after the previous ones. A change after the last step leads to a warning.
+
+    Raises
+    ------
+    SettingError
+        If a path matches no setting, or a value is not allowed.
+    """
     book = spec.start.book if spec.start else spec.book
     schedule: List[ScheduledCommand] = []
     for step, change in sorted(
@@ -166,7 +174,13 @@ def absolute_source(source: str) -> str:
 
 
 def new_record(spec: RunSpec, directory: str, **about_run: Any) -> RunRecord:
-    """Create the record of a new run; ``about_run`` is added to its description."""
+    """Create the record of a new run; ``about_run`` is added to its description.
+
+    Raises
+    ------
+    RecordError
+        If the directory can't be created, or contains a run.
+    """
     description = dict(spec.description(), **about_run)
     return RunRecord.create(os.path.expanduser(directory), description, parameters=spec.parameters)
 

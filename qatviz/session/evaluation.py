@@ -152,7 +152,23 @@ def evaluate_changes(
     notify: Notify = ignore,
     progress: Optional[Progress] = None,
 ) -> SettingsEvaluation:
-    """Evaluate the settings of the evaluator's state after a preset and changes; ``recorded`` ends with the newest."""
+    """Evaluate the settings of the evaluator's state after a preset and changes.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+    preset : str, optional
+        Applied first.
+    changes : sequence of TimedChange
+        Changes without steps.
+    recorded : sequence of dict
+        Recorded evaluations up to the state, the newest last; the result shows the newest beside its own.
+
+    Raises
+    ------
+    SettingError
+        If there is no such preset, a change has a step, or a value is not allowed.
+    """
     state = evaluator.state
     book = state.book
     if preset is not None:

@@ -76,7 +76,7 @@ class ModelInspector:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: Optional[subprocess.Popen[bytes]] = None
-        self._cancellations = 0  # questions from before the last cancellation must not start a process
+        self._cancellations = 0  # a question that is older than the last cancellation must not start a process
 
     def inspect(self, question: ModelQuestion) -> ModelInfo:
         """Import the model; a newer question ends the process of an older one.
@@ -84,8 +84,7 @@ class ModelInspector:
         Raises
         ------
         QatvizError
-            If it can't be imported; its reason does not repeat the path, and its field is ``model`` or
-            ``model_weights``.
+            If it can't be imported. Its field is ``model`` or ``model_weights``; empty if the model's code failed.
         """
         number = self.cancel()
         question = question._replace(
@@ -111,7 +110,7 @@ class ModelInspector:
         except CodeRefused as error:
             if not question.allow_code:
                 return ModelInfo(None, code=error.code)
-        except NetworkError as error:  # the message is shown below the field with the path
+        except NetworkError as error:  # without the path: the message is shown below the field that has it
             raise NetworkError(error.reason, error.field or "model") from error
         return self._inspect_in_child(question, number)
 

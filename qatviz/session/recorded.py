@@ -108,9 +108,10 @@ def _prepare(reader: RecordReader) -> Prepared:
 def read_past(
     reader: RecordReader, surviving_only: bool = True
 ) -> Tuple[Tuple[LoggedEvent, ...], Tuple[Snapshot, ...]]:
-    """Return the events of a record, and snapshots spread over the whole run, the newest included, by branch and step.
+    """Return the events of a record, and snapshots spread over the whole run, by branch and step.
 
-    As many more of the abandoned branches, to one of which a resumed run may be set, unless ``surviving_only``.
+    There are at most ``SNAPSHOTS_READ`` snapshots of the surviving timeline, the newest included; unless
+    ``surviving_only``, also as many of abandoned branches, to which a resumed run can return.
     """
     log, _ = reader.log()
     snapshots = list(reader.iter_some_snapshots(SNAPSHOTS_READ, True))

@@ -43,7 +43,8 @@ _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 _Check = Callable[[], Any]
 
 
-#: Types of a field's value and their description, by the annotation of the field; others are checked by its own check.
+#: Allowed types of a value and their description, by the annotation of the field; for other annotations, ``_checks``
+#: includes the type.
 _TYPES: Dict[Any, Tuple[Any, str]] = {
     str: ((str, os.PathLike), "text"),
     Optional[str]: ((str, os.PathLike, type(None)), "text"),
@@ -68,7 +69,7 @@ class RunRequest:
             types, expected = _TYPES.get(f.type, (object, ""))
             if not isinstance(getattr(self, f.name), types):
                 found[f.name] = _refused(f.name, getattr(self, f.name), expected)
-        for name, check in () if found else self._checks():  # they rely on the types
+        for name, check in () if found else self._checks():  # the checks rely on the types
             try:
                 with about(name):
                     check()
@@ -410,7 +411,10 @@ def is_model_path(path: str) -> bool:
 
 
 def stem_of(network: str) -> str:
-    """Return the name of a run of this network or model: for a file, its name without the suffix."""
+    """Return the name of a run of this network or model: for a file, its name without the suffix; a script's function.
+
+    Characters other than letters, digits, ``_`` and ``-`` are replaced.
+    """
     path = _SCRIPT.sub(r"\2", network) if _SCRIPT.fullmatch(network) else os.path.basename(network)
     stem = os.path.splitext(path)[0] if names_model(network) else path
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model"

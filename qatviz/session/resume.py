@@ -79,7 +79,11 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
 
 
 def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: Notify) -> RunSpec:
-    """Return the spec of a continued run; immediate changes are first in its schedule."""
+    """Return the spec of a continued run.
+
+    Its schedule has the recorded changes, those to repeat, the immediate ones of the request, and its later ones.
+    Changes at the same step take effect in this order.
+    """
     description = reader.description
     source = description.get("data", DEFAULT_DATA) if request.data is None else request.data
     placement = placement_of(request)

@@ -58,7 +58,7 @@ from qatviz.telemetry.record.run_record import RunRecord
         (["train", "--resume", "a", "--fork", "b"], ["--resume", "--fork"]),
         (["train", "--checkpoint", "a"], ["--checkpoint", "--resume"]),
         (["show", "nowhere"], ["nowhere", "not"]),
-        (["show"], ["DIR"]),
+        (["show"], ["RUN"]),
         (["show", "a", "b"], ["'b'"]),
         (["networks", "lennet"], ["'lennet'", "Did you mean lenet?"]),
         (["networks", "--input-shape", "28,28"], ["'28,28'", "28x28x1"]),
