@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Optional
 
 from qatviz.errors import SettingError
 
@@ -29,9 +30,17 @@ def runs_folder() -> str:
     return os.path.join(folder, "runs")
 
 
-def new_run_directory(network: str) -> str:
-    """Return the path of a new directory, named after the time and the network; the run's record creates it."""
-    stem = os.path.join(runs_folder(), f"{time.strftime('%Y%m%d-%H%M%S')}-{network}")
+def new_run_directory(network: str, folder: Optional[str] = None) -> str:
+    """Return the path of a new directory, named after the time and the network; the run's record creates it.
+
+    Parameters
+    ----------
+    network : str
+    folder : str, optional
+        By default, that of :func:`runs_folder`, whose error may be raised.
+    """
+    parent = runs_folder() if folder is None else folder
+    stem = os.path.join(parent, f"{time.strftime('%Y%m%d-%H%M%S')}-{network}")
     path, number = stem, 1
     while os.path.exists(path):
         number += 1

@@ -1,5 +1,6 @@
 """The New run dialog: immediate checks, checks of data on a worker, remembered values."""
 
+import os
 import threading
 
 import pytest
@@ -18,6 +19,7 @@ from qatviz.gui.model.new_run import directory_problem, problems_of
 from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import PRESETS
+from qatviz.session.folders import RUNS_VARIABLE, runs_folder
 from qatviz.session.request import NO_LIMIT, NewRunRequest
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, StartSettings
 
@@ -25,6 +27,8 @@ from qatviz.settings import OPTIMIZERS, START_SETTINGS, StartSettings
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (RUNS_VARIABLE, "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
@@ -46,7 +50,8 @@ def retype(dialog, text):
 def test_the_dialog_starts_with_the_default_run_in_a_new_directory(dialog, home):
     wanted = dialog.request
     assert wanted == NewRunRequest(out=wanted.out)
-    assert wanted.out.startswith(str(home)) and "lenet-" in wanted.out
+    assert wanted.out.startswith(runs_folder()) and wanted.out.endswith("-lenet")
+    assert wanted.out.startswith(str(home))
     assert dialog.problems() == {} and dialog.start.isEnabled()
 
 
@@ -150,7 +155,7 @@ def test_the_dialog_starts_with_the_last_request(dialog, context, show, home):
         0.02,
         NO_LIMIT,
     )
-    assert wanted.out.startswith(str(home / "kept" / "dscnn-"))
+    assert os.path.dirname(wanted.out) == str(home / "kept") and wanted.out.endswith("-dscnn")
     again.form.steps.endless.click()
     assert again.request.steps == 500
 

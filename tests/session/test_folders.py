@@ -46,6 +46,7 @@ def test_the_folder_can_be_chosen_and_run_directories_are_unique(home, monkeypat
     second = new_run_directory("lenet")
     assert os.path.dirname(first) == os.path.dirname(second) == str(home / "mine")
     assert first != second and not os.path.exists(second)
+    assert os.path.dirname(new_run_directory("lenet", str(home / "other"))) == str(home / "other")
 
 
 def test_without_a_home_directory_the_variable_is_named(monkeypatch):

@@ -1,17 +1,17 @@
 """Fields of forms, with their errors below them."""
 
 import os
-import time
 from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.errors import SettingError
 from qatviz.gui.model.new_run import STEPS
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
-from qatviz.session.folders import RUNS_VARIABLE
+from qatviz.session.folders import new_run_directory, runs_folder
 
 
 class ComboBox(QtWidgets.QComboBox):
@@ -113,7 +113,8 @@ class OutField(QtWidgets.QWidget):
     def suggest(self, network: str) -> None:
         """Suggest a new directory for the network, unless the user has typed one."""
         if self._is_suggested:
-            self.path.setText(_new_directory(self._parent(), network))
+            parent = self._parent()
+            self.path.setText(new_run_directory(network, parent) if parent else "")
 
     def remember(self) -> None:
         out = self.out()
@@ -122,8 +123,11 @@ class OutField(QtWidgets.QWidget):
             self._settings.setValue("new_run/place", os.path.dirname(os.path.abspath(os.path.expanduser(out))))
 
     def _parent(self) -> str:
-        first = os.environ.get(RUNS_VARIABLE) or os.path.join(os.path.expanduser("~"), "qatviz-runs")
-        return self._settings.value("new_run/place", first)
+        """Return the folder of the last recorded run, else the default one; empty if the user has no home directory."""
+        try:
+            return self._settings.value("new_run/place", "") or runs_folder()
+        except SettingError:
+            return ""
 
     def _on_typed(self) -> None:
         self._is_suggested = False
@@ -138,11 +142,3 @@ class OutField(QtWidgets.QWidget):
         if parent:
             self.path.setText(os.path.join(parent, os.path.basename(self.path.text()) or "run"))
             self._is_suggested = False
-
-
-def _new_directory(parent: str, network: str) -> str:
-    name = f"{network}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path, number = os.path.join(parent, name), 2
-    while os.path.exists(path):
-        path, number = os.path.join(parent, f"{name}-{number}"), number + 1
-    return path
