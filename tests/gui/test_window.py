@@ -1,5 +1,7 @@
 """The window around the panels: actions, keys, messages, docks, remembered settings, opened files."""
 
+from fnmatch import fnmatch
+
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from qt_use import focus, press
@@ -335,6 +337,18 @@ def test_a_failed_save_is_reported_with_the_reason_and_asked_again(staged_window
     assert again.selectedFiles() == [str(tmp_path / "w.png")]
     again.accept()
     assert (tmp_path / "w.png").exists() and window.banner.level == "good"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["digits.npz", "train-images-idx3-ubyte", "train-images-idx3-ubyte.gz", "cifar-10-python.tar.gz"],
+)
+def test_the_file_dialog_for_data_lists_every_format(window, monkeypatch, name):
+    asked = []
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getOpenFileName", lambda *a: asked.append(a[3]) or ("", ""))
+    window.named["open_data"].trigger()
+    patterns = asked[0].partition("(")[2].partition(")")[0].split()
+    assert any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def test_runs_are_opened_from_the_folder_of_recordings(window, monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.fields import ComboBox
+from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.model.user_settings import remembered_paths
 from qatviz.gui.widgets.labels import plain_tip
 
@@ -143,8 +144,7 @@ class DataField(PathField):
         self.folder = self.add_button(
             "Folder…", "A folder of images with a sub-folder for each class, of IDX files, or CIFAR-10's"
         )
-        kinds = "Data sets (*.npz *ubyte *ubyte.gz *.tar.gz);;All files (*)"
-        self.file.clicked.connect(lambda: self.browse_file(kinds))
+        self.file.clicked.connect(lambda: self.browse_file(DATA_FILES))
         self.folder.clicked.connect(self.browse_folder)
 
 

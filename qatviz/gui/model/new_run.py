@@ -15,6 +15,8 @@ QUANT_DELAY = replace(
     help="Training step at which quantization begins; before it, all tensors are in float. 0: from the start.",
 )
 LEARNING_RATE = RUN_SETTINGS["learning_rate"]
+#: Filter of the file dialogs for data.
+DATA_FILES = "Data sets (*.npz *ubyte *ubyte.gz *.tar.gz);;All files (*)"
 
 #: Labels of the dialog's fields, from top to bottom.
 LABELS = {

@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz import __version__
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
+from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.widgets.banner import GOOD
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
 from qatviz.gui.widgets.figures.ask_file import ask_for_file
@@ -57,9 +58,7 @@ class WindowActions:
             self.open_path(path)
 
     def open_data(self) -> None:
-        path, _ = QtWidgets.QFileDialog.getOpenFileName(
-            self._window, "Open data set", self._directory(), "Data sets (*.npz *ubyte *ubyte.gz);;All files (*)"
-        )
+        path, _ = QtWidgets.QFileDialog.getOpenFileName(self._window, "Open data set", self._directory(), DATA_FILES)
         if path:
             self.open_path(path)
 
