@@ -167,7 +167,7 @@ def bits_and_undo(d):
     for _ in range(3):
         before = window.model.settings_of(LAYER)
         d.press(QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
-        yield lambda: window.model.settings_of(LAYER) != before and not window.edits._moving
+        yield lambda: window.model.settings_of(LAYER) != before and not window.edits._undoing
     yield lambda: d.is_settled(LAYER, num_bits=8, narrow_range=True)
     seen["undone"] = d.codes()
     yield from symmetric(d)

@@ -3,7 +3,7 @@
 import pytest
 from PyQt5 import QtCore
 
-from qatviz.gui.model.edits import HOLD, LIVE, SEND_INTERVAL_MS, Edits, describe
+from qatviz.gui.model.edits import HOLD, LIVE, SEND_INTERVAL_MS, Edits
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, InspectTensor, RestoreCheckpoint, SaveCheckpoint, Undo
 
@@ -53,7 +53,7 @@ def drag(edits, run, answer, values, setting="num_bits"):
     edits.set_dragging(True)
     for number, value in enumerate(values):
         edits.edit(["conv1.weights"], setting, value)
-        expire(edits._rest if number else edits._soon)
+        expire(edits._interval_timer if number else edits._send_timer)
         answer()
     edits.set_dragging(False)
 
@@ -74,16 +74,16 @@ def test_edits_between_two_changes_of_a_drag_are_collected(stage):
     run, edits, _answer = stage
     edits.set_dragging(True)
     edits.edit(["conv1.weights"], "num_bits", 7)
-    expire(edits._soon)
+    expire(edits._send_timer)
     for bits in (6, 5, 4):
         edits.edit(["conv1.weights"], "num_bits", bits)
-        assert not edits._soon.isActive() and len(run.sent) == 1
+        assert not edits._send_timer.isActive() and len(run.sent) == 1
         assert edits.pending_book().of("conv1.weights").num_bits == bits, "drawn at once"
-    assert edits._rest.isActive() and edits._rest.interval() == SEND_INTERVAL_MS
-    expire(edits._rest)
+    assert edits._interval_timer.isActive() and edits._interval_timer.interval() == SEND_INTERVAL_MS
+    expire(edits._interval_timer)
     assert len(run.sent) == 2
     edits.set_dragging(False)
-    expire(edits._rest)
+    expire(edits._interval_timer)
     assert len(run.sent) == 2, "nothing is left to send"
 
 
@@ -96,10 +96,10 @@ def test_edits_reach_the_run_before_a_later_command(stage, context, number_of_ed
         edits.edit(["conv1.weights"], "num_bits", bits)
         sent.append(ChangeSettings((("conv1.weights.num_bits", bits),), continues=bits == 3))
         if bits != (4, 3)[number_of_edits - 1]:
-            expire(edits._soon)
+            expire(edits._send_timer)
     context.model.send(SaveCheckpoint())
     assert run.sent == [*sent, SaveCheckpoint()]
-    expire(edits._rest)
+    expire(edits._interval_timer)
     assert run.sent == [*sent, SaveCheckpoint()], "each edit is sent once"
     answer()
     assert edits.pending == {} and edits.value(*BITS) == sent[-1].assignments[0][1]
@@ -138,7 +138,7 @@ def test_held_edits_stay_held_when_another_command_is_sent(stage, context):
 def test_a_second_drag_of_the_same_slider_is_another_change(stage):
     run, edits, answer = stage
     drag(edits, run, answer, (7, 6))
-    expire(edits._rest)
+    expire(edits._interval_timer)
     drag(edits, run, answer, (5, 4))
     assert [c.continues for c in run.sent] == [False, True, False, True]
     assert edits.describe_undo() == "conv1.weights.num_bits 6 → 4"
@@ -154,7 +154,7 @@ def test_another_setting_soon_after_is_another_change(stage):
     run, edits, answer = stage
     drag(edits, run, answer, (7,))
     edits.edit(["conv2.weights"], "num_bits", 4)
-    expire(edits._rest)
+    expire(edits._interval_timer)
     answer()
     assert [c.continues for c in run.sent] == [False, False] and edits.describe_undo().startswith("conv2")
 
@@ -297,7 +297,11 @@ def test_another_run_starts_with_nothing_pending(stage, staged):
     assert edits.pending == {} and isinstance(edits, Edits)
 
 
-def test_a_change_is_described_in_one_line():
-    one = (events.Change("run.freeze_ranges", False, True),)
-    assert describe(one) == "run.freeze_ranges off → on"
-    assert describe(one + one + one).endswith("and 2 more") and describe(()) == ""
+def test_equal_changes_of_many_tensors_are_described_in_one_line(stage):
+    run, edits, answer = stage
+    assert edits.describe_undo() == edits.describe_redo() == ""
+    weights = [tensor.name for tensor in run.book.plan.tensors if tensor.kind == "weights"]
+    edits.edit(weights, "num_bits", 4)
+    expire(edits._send_timer)
+    answer()
+    assert edits.describe_undo() == f"num_bits 8 → 4 of {len(weights)} tensors" and len(weights) > 2

@@ -136,7 +136,7 @@ def test_a_drag_is_applied_continuously_and_undone_as_one_change(panel, app, adv
         )
 
     def send():
-        timer = edits._rest if edits._rest.isActive() else edits._soon
+        timer = edits._interval_timer if edits._interval_timer.isActive() else edits._send_timer
         assert timer.isActive()
         timer.stop()
         timer.timeout.emit()

@@ -61,7 +61,7 @@ def test_edits_stay_pending_and_have_a_ghost_on_the_last_snapshot(context, ended
     edits.set_dragging(True)
     edits.edit([WEIGHT], "num_bits", 3)
     edits.set_dragging(False)
-    assert not edits._soon.isActive() and not edits._rest.isActive()
+    assert not edits._send_timer.isActive() and not edits._interval_timer.isActive()
     edits.apply()
     edits.set_mode(LIVE)
     assert edits.pending == {(WEIGHT, "num_bits"): 3} and heard == []

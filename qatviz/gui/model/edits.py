@@ -1,11 +1,11 @@
 """Pending edits of settings: sent at once (live) or on request (hold), with undo and redo.
 
-Live edits are sent at once, and at most every SEND_INTERVAL_MS while they go on: the run follows a drag, which is one
-change for undo.
+In live mode, at most one change is sent per SEND_INTERVAL_MS, so that the run follows a drag; all changes of a drag are
+undone together.
 
 An edit is *pending* from the moment the user makes it until the run reports it as applied: controls show it, plots
 preview its effect (the ghost). Undo restores settings only; rewinding the run is a separate command. In a run that has
-ended, edits stay pending: they ask what the settings would do.
+ended, edits stay pending: they are previewed, and can be evaluated.
 """
 
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
@@ -15,7 +15,7 @@ from PyQt5 import QtCore
 from qatviz.errors import QatvizError
 from qatviz.gui.model.run_model import RUN, SETTINGS, RunModel
 from qatviz.gui.model.scope import Scope
-from qatviz.presentation.event_texts import change_words
+from qatviz.presentation.event_texts import changes_words
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor
 from qatviz.protocol.settings_book import SettingsBook
@@ -23,8 +23,8 @@ from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
 
 LIVE, HOLD = "live", "hold"
-#: Shortest interval (ms) between two changes sent in live mode. Edits of the same settings in this time, such as wheel
-#: notches, and all of a drag or of a held key (:meth:`Edits.set_dragging`) are undone together.
+#: Shortest interval (ms) between two changes sent in live mode. Edits of the same settings within it, such as wheel
+#: notches, are undone together, and so are all of a drag or of a held key (:meth:`Edits.set_dragging`).
 SEND_INTERVAL_MS = 150
 
 Key = Tuple[str, str]
@@ -55,15 +55,17 @@ class Edits(QtCore.QObject):
         self._dragging = False
         self.pending: Dict[Key, Any] = {}
         self._pending_book: Optional[Tuple[SettingsBook, Dict[Key, Any], SettingsBook]] = None
-        self._sent: Dict[str, Dict[Key, Any]] = {}
+        self._sent: Dict[str, Dict[Key, Any]] = {}  # by the id of the command, until the run has replied
         self._undo: List[Tuple[events.Change, ...]] = []
         self._redo: List[Tuple[events.Change, ...]] = []
-        self._moving: Dict[str, str] = {}
-        self._gesture: Set[Key] = set()  # settings sent in the drag that is going on; empty after its end
-        self._soon = QtCore.QTimer(self, singleShot=True, interval=0)  # the edits of one user action are one change
-        self._soon.timeout.connect(self._send_live)
-        self._rest = QtCore.QTimer(self, singleShot=True, interval=SEND_INTERVAL_MS, timerType=QtCore.Qt.PreciseTimer)
-        self._rest.timeout.connect(self._on_rest_over)
+        self._undoing: Dict[str, str] = {}  # "undo" or "redo" by the id of the command, until the run has replied
+        self._gesture: Set[Key] = set()  # settings sent in the present drag; empty after its end
+        # Edits of one user action, such as a preset, are one change: they are sent in the next pass of the event loop.
+        self._send_timer = QtCore.QTimer(self, singleShot=True, interval=0)
+        self._send_timer.timeout.connect(self._send_live)
+        self._interval_timer = QtCore.QTimer(self, singleShot=True, interval=SEND_INTERVAL_MS)
+        self._interval_timer.setTimerType(QtCore.Qt.PreciseTimer)
+        self._interval_timer.timeout.connect(self._on_interval_over)
         model.changed.connect(self._on_model_changed)
         model.happened.connect(self._on_event)
         self._sending = False
@@ -82,12 +84,12 @@ class Edits(QtCore.QObject):
         """Request ``value`` for ``setting`` of ``tensors`` (or of ``["run"]``)."""
         for tensor in tensors:
             key = (tensor, setting)
-            if self._in_effect(key) == value and not self._is_under_way(key):
+            if self._in_effect(key) == value and not self._is_in_flight(key):
                 self.pending.pop(key, None)
             else:
                 self.pending[key] = value
-        if self._is_live and not self._rest.isActive():
-            self._soon.start()
+        if self._is_live and not self._interval_timer.isActive():
+            self._send_timer.start()
         self.changed.emit()
 
     def change_bits(self, tensors: Iterable[str], by: int) -> None:
@@ -103,8 +105,8 @@ class Edits(QtCore.QObject):
         self._dragging = dragging
         if dragging:
             self._gesture.clear()
-        elif not self._rest.isActive():
-            self._on_rest_over()
+        elif not self._interval_timer.isActive():
+            self._on_interval_over()
 
     def apply(self) -> None:
         """Send all unsent edits as one change."""
@@ -114,17 +116,17 @@ class Edits(QtCore.QObject):
     def _send_live(self) -> None:
         """Send all unsent edits as a change that continues the one before if it changes the same settings."""
         if self.unsent:
-            self._rest.start()
+            self._interval_timer.start()
         self._send_unsent()
 
-    def _on_rest_over(self) -> None:
+    def _on_interval_over(self) -> None:
         if self._is_live and self.unsent:
             self._send_live()
         elif not self._dragging:
             self._gesture.clear()
 
     def _send_unsent(self) -> None:
-        self._soon.stop()
+        self._send_timer.stop()
         unsent = self.unsent
         if unsent and not self.are_previews:
             paths = tuple(("{}.{}".format(*key), value) for key, value in unsent.items())
@@ -159,18 +161,18 @@ class Edits(QtCore.QObject):
 
     def discard(self) -> None:
         """Discard all unsent edits."""
-        self._soon.stop()
+        self._send_timer.stop()
         for key in self.unsent:
             del self.pending[key]
         self.changed.emit()
 
     def undo(self) -> None:
         """Restore the settings that the last change replaced, but not the state of the run."""
-        self._move(self._undo, "undo")
+        self._send_inverse(self._undo, "undo")
 
     def redo(self) -> None:
         """Apply the change that was undone last."""
-        self._move(self._redo, "redo")
+        self._send_inverse(self._redo, "redo")
 
     # Queries of controls and plots
 
@@ -190,19 +192,19 @@ class Edits(QtCore.QObject):
 
     @property
     def can_undo(self) -> bool:
-        return bool(self._undo) and not self._moving and not self.are_previews
+        return bool(self._undo) and not self._undoing and not self.are_previews
 
     @property
     def can_redo(self) -> bool:
-        return bool(self._redo) and not self._moving and not self.are_previews
+        return bool(self._redo) and not self._undoing and not self.are_previews
 
     def describe_undo(self) -> str:
         """Describe the change that undo would revert; empty if there is none."""
-        return describe(self._undo[-1]) if self._undo else ""
+        return changes_words(self._undo[-1]) if self._undo else ""
 
     def describe_redo(self) -> str:
         """Describe the change that redo would apply; empty if there is none."""
-        return describe(self._redo[-1]) if self._redo else ""
+        return changes_words(self._redo[-1]) if self._redo else ""
 
     def value(self, tensor: str, setting: str) -> Any:
         """Return the pending value, or the one in effect if none is pending."""
@@ -234,7 +236,7 @@ class Edits(QtCore.QObject):
         assert book is not None, "only settings of a run are edited"
         return getattr(book.run if tensor == RUN_PREFIX else book.of(tensor), setting)
 
-    def _is_under_way(self, key: Key) -> bool:
+    def _is_in_flight(self, key: Key) -> bool:
         return any(key in sent for sent in self._sent.values())
 
     def _send(self, command: Command) -> Optional[str]:
@@ -252,40 +254,42 @@ class Edits(QtCore.QObject):
         if self._is_live and self.unsent and not self._sending and not isinstance(command, InspectTensor):
             self._send_live()
 
-    def _move(self, stack: List[Tuple[events.Change, ...]], direction: str) -> None:
-        if not stack or self._moving:
+    def _send_inverse(self, stack: List[Tuple[events.Change, ...]], direction: str) -> None:
+        """Send the inverse of the newest change on a stack; the run's reply moves it to the other stack."""
+        if not stack or self._undoing:
             return
         command_id = self._send(ChangeSettings(tuple((change.setting, change.old) for change in stack[-1])))
         if command_id is not None:
-            self._moving[command_id] = direction
+            self._undoing[command_id] = direction
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.CommandApplied, events.CommandRejected)):
             sent = self._sent.pop(event.id, {})
             self.pending = {key: value for key, value in self.pending.items() if sent.get(key, _NOTHING) != value}
-            direction = self._moving.pop(event.id, "")
+            direction = self._undoing.pop(event.id, "")
             if isinstance(event, events.CommandRejected):
                 self.refused.emit(event.message)
             elif event.changes or direction:
                 self._remember(event.changes, direction, getattr(event.command, "continues", False))
             elif not sent:
-                return  # a command of another part, such as the request for a tensor's values
+                return  # a command that changes no settings, such as the request for a tensor's values
             self.changed.emit()
         elif isinstance(event, events.Restored):
             # All settings were replaced, so the undo stack no longer applies.
             self._undo.clear()
             self._redo.clear()
-            self._moving.clear()
+            self._undoing.clear()
             self.changed.emit()
         elif isinstance(event, events.ENDINGS):
             self.pending = self.unsent
             self._sent.clear()
-            self._moving.clear()
-            self._soon.stop()
-            self._rest.stop()
+            self._undoing.clear()
+            self._send_timer.stop()
+            self._interval_timer.stop()
             self.changed.emit()
 
     def _remember(self, changes: Tuple[events.Change, ...], direction: str, continues: bool) -> None:
+        """Update the stacks after applied changes; ``direction`` is "undo" or "redo", empty for a new change."""
         if continues and self._undo and {c.setting for c in changes} <= {c.setting for c in self._undo[-1]}:
             changes = _merged(self._undo.pop(), changes)
         # The stack is empty if another change came in between.
@@ -302,10 +306,10 @@ class Edits(QtCore.QObject):
             self._sent.clear()
             self._undo.clear()
             self._redo.clear()
-            self._moving.clear()
+            self._undoing.clear()
             self._gesture.clear()
-            self._soon.stop()
-            self._rest.stop()
+            self._send_timer.stop()
+            self._interval_timer.stop()
         if topic in (RUN, SETTINGS):
             self.changed.emit()
 
@@ -322,11 +326,3 @@ def _merged(first: Tuple[events.Change, ...], then: Tuple[events.Change, ...]) -
     new = {change.setting: change.new for change in then}
     changes = (events.Change(c.setting, c.old, new.get(c.setting, c.new)) for c in first)
     return tuple(change for change in changes if change.old != change.new)
-
-
-def describe(changes: Tuple[events.Change, ...]) -> str:
-    """Return a text of the first change and the number of others: ``conv1.weights.num_bits 8 → 4 and 3 more``."""
-    if not changes:
-        return ""
-    text = change_words(changes[0])
-    return text if len(changes) == 1 else f"{text} and {len(changes) - 1} more"

@@ -28,7 +28,10 @@ class Command(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Outcome of an export: the ``record`` of its proof, or an error ``message``; neither if cancelled."""
+    """Outcome of an export: the ``record`` of its proof, or an error ``message``; neither if cancelled.
+
+    ``details`` are the traceback or the output of an export that failed.
+    """
 
     wanted: ExportRequest
     record: Optional[Dict[str, Any]] = None
@@ -60,8 +63,8 @@ class Exporter(QtCore.QObject):
         self.wanted: Optional[ExportRequest] = None
         self.what, self.fraction = "", 0.0
         self._process: Optional[QtCore.QProcess] = None
-        self._saving = ""
-        self._saved: Set[str] = set()
+        self._saving = ""  # id of the command that saves the checkpoint to export; empty if there is none
+        self._saved: Set[str] = set()  # names of the checkpoints that were saved since it was sent
         self._cancelled = False
         self._lines, self._errors = b"", b""
         self._record: Optional[Dict[str, Any]] = None
@@ -104,7 +107,7 @@ class Exporter(QtCore.QObject):
         self._kill_timer.start()
 
     def close(self) -> None:
-        """End the export now, without ``ended``."""
+        """End the export's process, if there is one, within about a second; ``ended`` is not emitted."""
         process = self._process
         if process is None:
             return

@@ -21,17 +21,17 @@ TOUCHED_S = 0.7
 LONGEST_REST_S = 1.5
 #: A tick draws a further panel only if all are expected to be drawn and painted within this time.
 TICK_BUDGET_S = 0.008
-#: Upper bound of the wall time of drawing per processor time. An idle machine takes up to this, waiting for the
-#: interpreter lock; more is time in which other programs had the processor, and drawing took nothing from training.
+#: Maximum ratio of counted time to processor time. Waiting for the interpreter lock explains a ratio of wall time up to
+#: this; in any time beyond it, other programs had the processor, and drawing took nothing from training.
 STRETCH = 1.5
 #: Weight of the newest drawing in the moving average of a panel's drawing time.
 _NEWEST = 0.3
 
 
 class Effort:
-    """Time that drawing takes from training: wall time, without the time that a loaded machine gave to others.
+    """Time that drawing takes from training: wall time, without the time that a loaded machine gave to other programs.
 
-    Otherwise a machine at its limit, on which a tile takes ten times as long, would also draw tiles a tenth as often.
+    With all of the wall time, a machine on which a tile takes ten times as long would also draw tiles a tenth as often.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Frames(QtCore.QObject):
         self._rest_for(seconds)
 
     def _rest_for(self, seconds: float) -> None:
-        """Pause until ``seconds`` of drawing are no more than their fraction of the time."""
+        """Lengthen the pause, so that ``seconds`` of drawing are no more than their fraction of the time."""
         now = self._clock()
         fraction = TOUCHED_FRACTION if now < self._touched_until else IDLE_FRACTION
         rest = max(self._rest_until, now) + seconds * (1 / fraction - 1)

@@ -22,9 +22,9 @@ from qatviz.quant.measures import ErrorMeasures
 from qatviz.quant.ranges import min_max_range
 from qatviz.settings import FROZEN, HISTOGRAM_METHODS, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
 
-#: Maximum age of a tensor's values, in seconds of training.
+#: Maximum age of a tensor's values relative to the newest snapshot, in seconds of training.
 MAX_VALUES_AGE_S = 5.0
-#: Cache by model and tensor: the inputs of the last ghost, and the ghost.
+#: Cache by model and tensor: settings, histogram and values (None if unknown) of the last ghost, and the ghost.
 _CACHE: "WeakKeyDictionary[RunModel, Dict[str, Tuple[Any, TensorHistogram, Optional[np.ndarray], Ghost]]]"
 _CACHE = WeakKeyDictionary()
 
@@ -87,13 +87,13 @@ class Ghost:
         """Size of the codes (or floats) in bytes; for activations, of one example."""
         return size_bytes(element_count(self.tensor.shape), self.settings, self.active)
 
-    def of_values_alone(self, values: np.ndarray, grid: Optional[AffineGrid]) -> "Ghost":
-        """Return the ghost of ``values`` (float32 ``[n, channels]``), which are some of the tensor's, on ``grid``."""
+    def of_channel(self, values: np.ndarray, grid: Optional[AffineGrid]) -> "Ghost":
+        """Return the ghost of one channel: its ``values``, float32 ``[n, 1]``, on its ``grid``."""
         return replace(self, tensor=replace(self.tensor, shape=values.shape), grid=grid, _values=values)
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
-    """Return the ghost of the tensor ``name``; None without a snapshot, or if that has the grid of the present edits.
+    """Return the ghost of the tensor ``name``; None without a snapshot, or if the edits don't change the measured grid.
 
     It is computed from the tensor's values (``model.values``) if they are recent, otherwise from the newest snapshot's
     histogram, and cached until an input changes.
@@ -167,7 +167,7 @@ def _compute(
     kept, guessed = pending.present_range(tensor, histogram, snapshot.num_bits[plan.index(name)], now)
     of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not measured.run.freeze_ranges
     if of_values:
-        # A range that is frozen now is that of the present values.
+        # This range follows the values: settings that keep it keep that of the present values, not the snapshot's.
         kept, guessed = min_max_range(values), False
     is_frozen = book.run.freeze_ranges
     method = wanted.range_method

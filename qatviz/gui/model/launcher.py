@@ -17,7 +17,10 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
 
 
 class Launcher(QtCore.QObject):
-    """Preparation of runs in the background; implemented by the application, so that the window needs no TensorFlow."""
+    """Preparation, inspection and export of runs in the background.
+
+    The application implements it, so that the window imports neither TensorFlow nor the modules that read files.
+    """
 
     #: Emitted with a :class:`qatviz.session.prepared.Prepared`, and whether it opens a window of its own.
     prepared = QtCore.pyqtSignal(object, bool)

@@ -37,8 +37,8 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
 )
 TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 
-#: Maximum number of snapshots kept for distributions over time. Beyond it, every other one is dropped, but the first of
-#: each phase of the run (`phase`).
+#: Maximum number of snapshots kept for distributions over time. If there are more, every other one is dropped, except
+#: the first of each phase of the run (`phase`).
 SNAPSHOTS_KEPT = 240
 #: States in which a run accepts commands.
 ACTIVE_STATES = ("new", "building", "running", "paused")
@@ -71,6 +71,9 @@ class RunModel(QtCore.QObject):
     snapshots : list of Snapshot
         Snapshots of the surviving timeline, thinned, oldest first.
     last_step : StepRecord or None
+        The newest step record.
+    recent_steps : deque of StepRecord
+        The newest step records of the present branch, oldest first.
     values : dict of str to TensorValues
         Float values of the tensors that were requested.
     log : list of LoggedEvent
@@ -79,6 +82,9 @@ class RunModel(QtCore.QObject):
         Training step at which a setting (tensor or ``run``, name) last took effect.
     selected : tuple of str
         Names of the selected tensors, in the order of the plan; ``current`` is the one in the Tensor panel.
+    failure : events.Failed or None
+    ended : bool
+        Whether the run can no longer train: it has ended, or was opened from its record.
     """
 
     #: Emitted with a topic after the model has changed.
@@ -107,7 +113,7 @@ class RunModel(QtCore.QObject):
         self.snapshot: Optional[Snapshot] = None
         self.snapshots: List[Snapshot] = []
         self._kept: List[Tuple[BranchPoint, Snapshot]] = []  # including those of abandoned branches
-        self._stride, self._skipped = 1, 0
+        self._stride, self._skipped = 1, 0  # one of ``_stride`` snapshots is kept
         self._book_at: Optional[Tuple[Tuple[int, ...], Snapshot, SettingsBook]] = None
         self.last_step: Optional[StepRecord] = None
         self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
@@ -248,7 +254,7 @@ class RunModel(QtCore.QObject):
         return float(self.snapshot.values[_SNAPSHOT_ROW[name], self.plan.index(tensor)])
 
     def age_s(self, seconds: float) -> float:
-        """Return the training time since ``seconds`` of the run; 0 if no later step is known."""
+        """Return the seconds of training since the training time ``seconds``; 0 if no later step is known."""
         return max(0.0, self.recent_steps[-1].seconds - seconds) if self.recent_steps else 0.0
 
     def steps_per_second(self) -> float:
@@ -332,7 +338,7 @@ class RunModel(QtCore.QObject):
         self._select_snapshots()
 
     def _select_snapshots(self) -> None:
-        """Keep of each step the newest snapshot on the present path: one is taken again where a branch starts."""
+        """Select the snapshots on the present path, the newest of each step: a branch starts with another one."""
         by_step = {point.step: snapshot for point, snapshot in self._kept if self._timeline.path.includes(point)}
         self.snapshots = list(by_step.values())
 

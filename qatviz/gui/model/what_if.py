@@ -11,7 +11,7 @@ from qatviz.protocol.settings_book import SettingsBook
 
 
 class WhatIf(QtCore.QObject):
-    """Evaluation of the settings shown for a run that has ended; the window has the launcher carry it out.
+    """Evaluation of the settings shown for a run that has ended; the window passes it to the launcher.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class WhatIf(QtCore.QObject):
         self.message = ""
 
     def begin(self) -> None:
-        """Request an evaluation of the pending settings, or without any, of those in effect."""
+        """Request an evaluation of the pending settings; if there are none, of those in effect."""
         if self.is_busy or not self._edits.are_previews:
             return
         self._asked = self._settings()

@@ -49,7 +49,7 @@ class FlowLayout(QtWidgets.QLayout):
         self._place(rect, True)
 
     def _place(self, rect: QtCore.QRect, move: bool) -> int:
-        """Return the height of the items laid out in ``rect``; ``move`` them there or only measure."""
+        """Return the height of the items laid out in ``rect``, and if ``move``, move them there."""
         margins = self.contentsMargins()
         left, top, right = rect.left() + margins.left(), rect.top() + margins.top(), rect.right() - margins.right()
         row: List[QtWidgets.QLayoutItem] = []

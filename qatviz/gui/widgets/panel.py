@@ -25,9 +25,8 @@ class Panel(QtWidgets.QWidget):
 
     A subclass sets ``title``, ``name`` (key of the remembered layout), ``about`` (one sentence, the dock's tooltip),
     ``topics`` (the parts of the model that it depends on) and ``keys`` (for the list of all keys), and implements
-    ``_setup_ui``, ``_layout``, ``_connect`` and
-    :meth:`update_from`. It draws in ``update_from`` only, which is called when the panel is visible, one of its topics
-    has changed, and the frame has time left.
+    ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws in ``update_from`` only, which is called
+    when the panel is visible, one of its topics has changed, and the frame has time left.
 
     Attributes
     ----------

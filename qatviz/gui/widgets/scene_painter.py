@@ -31,7 +31,7 @@ from qatviz.presentation.scene import (
 
 #: Diameter of the dots at the points of a line, px.
 _DOT = 4.0
-#: Font size of labels: this much smaller than the application's, but at least this large, points.
+#: Size of the small font: this much smaller than the font of a widget, but at least this large, points.
 _SMALLER, _MIN_POINTS = 1.5, 6.5
 #: Colours of marker rectangles before and after clipped shapes, used for nothing else. Qt's SVG generator ignores
 #: clipping; :mod:`qatviz.gui.widgets.figures.svg` replaces the markers by clip paths.
@@ -40,7 +40,7 @@ _NO_PEN, _NO_BRUSH = QtCore.Qt.NoPen, QtCore.Qt.NoBrush
 
 
 def small_font(font: QtGui.QFont) -> QtGui.QFont:
-    """Return the font of the labels of axes, for a widget whose own font is ``font``."""
+    """Return the font of labels of axes and of secondary texts, for a widget whose own font is ``font``."""
     small = QtGui.QFont(font)
     small.setPointSizeF(max(_MIN_POINTS, font.pointSizeF() - _SMALLER))
     return small

@@ -22,7 +22,8 @@ class Theme(QtCore.QObject):
     font_points : int
         Font size of all text; 0 for the system's.
     is_dark : bool
-        As the system was when the name was set, so that all colours are of one kind.
+        Whether the dark palette is in use. For ``system``, it is determined when the name is set, so that all parts of
+        the window agree.
     """
 
     changed = QtCore.pyqtSignal()

@@ -120,5 +120,5 @@ def channel_view(view: TensorView, index: int, values: TensorValues, snapshot: S
     channel = one_channel(index, values.values, whole.whole, whole.grid, view.tensor)
     ghost = view.ghost
     if ghost is not None:
-        ghost = ghost.of_values_alone(channel.values, ghost.grid and grid_of_channel(ghost.grid, index))
+        ghost = ghost.of_channel(channel.values, ghost.grid and grid_of_channel(ghost.grid, index))
     return replace(whole, ghost=ghost, channel=channel)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
         """Widget that is held, as mypy sees it."""
 
 else:
-    _Widget = object  # PyQt5 allows one class of Qt's only as a base, which the widget itself has
+    _Widget = object  # PyQt5 allows a single Qt class among the bases, which is that of the widget
 
 
 class Holdable(_Widget):
@@ -22,7 +22,7 @@ class Holdable(_Widget):
     is_held = False
 
     def _hold(self, is_held: bool) -> bool:
-        """Note that the widget is held or released; return whether it was not before."""
+        """Set whether the widget is held; return whether that is a change."""
         if is_held == self.is_held:
             return False
         self.is_held = is_held

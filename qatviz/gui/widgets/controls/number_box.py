@@ -55,7 +55,7 @@ class NumberBox(Holdable, QtWidgets.QAbstractSpinBox):
         return self._value
 
     def set_value(self, value: Any, start: Any = None) -> None:
-        """Show ``value``, or "mixed" for None; arrows then start from ``start``."""
+        """Show ``value``, or "mixed" for None, in which case the arrows start from ``start``."""
         self._value = value
         self._start = value if value is not None else start
         self._write()
@@ -123,7 +123,7 @@ class NumberBox(Holdable, QtWidgets.QAbstractSpinBox):
         if unit and text.endswith(unit):
             text = text[: -len(unit)]
         if self._setting.type is float:
-            number = text.replace(",", ".")
+            number = text.replace(",", ".")  # a decimal comma
         else:
             number = text.replace(",", "") if _GROUPED.fullmatch(text) else text
         return self._setting.parse(number, self._setting.label)

@@ -5,6 +5,7 @@ from typing import Optional, Tuple
 from PyQt5 import QtGui, QtWidgets
 
 from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
 
 PENDING = "● pending"
@@ -49,9 +50,7 @@ class StateMark(Label):
         return QtGui.QFontMetrics(self.font()).horizontalAdvance("●") + 2
 
     def apply_theme(self) -> None:
-        font = QtGui.QFont(QtWidgets.QApplication.font())
-        font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
-        self.setFont(font)
+        self.setFont(small_font(QtWidgets.QApplication.font()))
         self._size()
         self.show_state(*self._state)
 

@@ -89,9 +89,10 @@ def _increment_integer(value: float, up: bool) -> float:
 
 
 def _increment_on_series(value: float, up: bool, first: float, low: float) -> float:
+    """Return the next or the previous notch of ``value``, in a series from ``first`` on, with ``low`` below it."""
     if up:
         return first if value < first * (1 - _SAME) else _next_notch(value)
-    return low if value <= first * (1 + _SAME) else _last_notch(value)
+    return low if value <= first * (1 + _SAME) else _previous_notch(value)
 
 
 def _first_notch(low: float, high: float) -> float:
@@ -107,5 +108,5 @@ def _next_notch(value: float) -> float:
     return next(notch for notch in _series(value) if notch > value * (1 + _SAME))
 
 
-def _last_notch(value: float) -> float:
+def _previous_notch(value: float) -> float:
     return next(notch for notch in reversed(_series(value)) if notch < value * (1 - _SAME))

@@ -12,7 +12,7 @@ from qatviz.gui.widgets.figures.files import FigureError
 def ask_for_file(
     parent: QtWidgets.QWidget, title: str, path: str, kind: str, write: Callable[[str], None]
 ) -> QtWidgets.QFileDialog:
-    """Ask for a file and write it.
+    """Open a dialog that asks for a file, and write it when it is chosen; return the dialog, which does not block.
 
     Parameters
     ----------

@@ -211,7 +211,7 @@ def caption_height(widget: QtWidgets.QWidget, caption: Caption, width: int) -> i
 def laid_out(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize]) -> Iterator[QtCore.QSize]:
     """Resize the widget for the duration of the block and yield the size.
 
-    The user sees nothing of it: only the event loop repaints the screen.
+    The screen does not change meanwhile, because only the event loop repaints it.
     """
     before = widget.size()
     if size is None or size == before:

@@ -226,7 +226,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self._on_as_shown_toggled()
 
     def _on_path_changed(self) -> None:
-        """Let the format follow a typed suffix."""
+        """Select the format of a typed suffix."""
         found = self.format_box.findData(self._typed().suffix.lower().lstrip("."))
         if found >= 0 and found != self.format_box.currentIndex():
             self.format_box.setCurrentIndex(found)
