@@ -54,6 +54,11 @@ class Metric(NamedTuple):
     is_root: bool = False
 
     @property
+    def capitalized_title(self) -> str:
+        """Name for display, at the beginning of a sentence."""
+        return self.title[0].upper() + self.title[1:]
+
+    @property
     def axis(self) -> MeasureAxis:
         """Axis of a plot; for a percentage, scaled to the later values, within limits slightly beyond possible ones."""
         if not self.unit:

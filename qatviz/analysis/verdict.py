@@ -20,6 +20,8 @@ NO_LEVEL, GOOD, WARNING, BAD = 0, 1, 2, 3
 LEVEL_NAMES = ("", "good", "warning", "bad")
 #: Symbols of the levels, so that they differ not only by colour.
 LEVEL_SYMBOLS = ("○", "●", "▲", "✖")
+#: Explanation of the symbols.
+LEVEL_KEY = "● good, ▲ warning, ✖ bad, ○ in float"
 #: Fraction of the squared error above which clipping dominates it.
 _DOMINATES = 0.5
 #: Fraction of the squared error above which clipping is named although the error as a whole is acceptable.

@@ -2,6 +2,7 @@
 
 from typing import List, Optional, Sequence
 
+from qatviz.analysis.verdict import LEVEL_KEY
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text, count, shape_text
 from qatviz.report.curves import Figure, explained, gallery, tensor_figures
@@ -14,10 +15,7 @@ from qatviz.report.sections import anchor
 from qatviz.report.tables import Cell, Head, Row, facts, folded, scrolling, table
 from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, TensorRow, sizes
 
-_KEY = (
-    "● good, ▲ warning, ✖ bad, ○ in float. Verdicts are rules of thumb for where to look first; what counts is the "
-    "result on held-out data."
-)
+_KEY = f"{LEVEL_KEY}. Verdicts are rules of thumb for where to look first; what counts is the result on held-out data."
 
 
 def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:

@@ -27,7 +27,7 @@ def test_tiles_do_not_overlap_and_stay_within_the_width(count, size, width, heig
 @given(st.integers(1, 80), st.integers(200, 2000), st.integers(100, 1200), st.integers(0, 3000))
 def test_visible_rows_are_those_that_reach_into_the_view(count, width, height, top):
     grid = arrange(count, MEDIUM, width, height)
-    visible = set(grid.rows_between(top, top + height))
+    visible = set(grid.indices_between(top, top + height))
     for i in range(count):
         y = grid.place(i)[1]
         if y + grid.height > top and y < top + height:

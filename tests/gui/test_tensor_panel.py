@@ -374,8 +374,8 @@ def test_plots_provide_tables_of_their_numbers(context, staged, make):
     assert panel.codes.table()["count"].sum() == histogram.code_counts.sum()
     assert len(panel.channels.table()["min"]) == len(histogram.channel_min)
     assert set(panel.error.table()) == {"error_low_steps", "error_high_steps", "rounding_count", "clipping_count"}
-    shares = panel.over_time.table()["share"]
-    assert shares.sum() == pytest.approx(len(context.model.snapshots), rel=0.01)
+    fractions = panel.over_time.table()["fraction"]
+    assert fractions.sum() == pytest.approx(len(context.model.snapshots), rel=0.01)
 
 
 def test_every_control_has_a_tooltip(staged, make):

@@ -19,8 +19,8 @@ _KEY_STATE, _KEY_GEOMETRY = "window/state", "window/geometry"
 class Docks(QtCore.QObject):
     """Docks of a window; their proportions stay when the window's size changes.
 
-    Minimum sizes of panels can change the proportions in a small window. So those of before are restored with each
-    change of size, and only the user changes them, by dragging a separator.
+    Minimum sizes of panels can change the proportions in a small window. Therefore each change of the window's size
+    restores them, and only the user changes them, by dragging a separator.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Docks(QtCore.QObject):
         return super().eventFilter(watched, event)
 
     def _limit_minimums(self) -> None:
-        """Let the panels fit beside and above each other: if they don't, Qt draws them over each other (large text)."""
+        """Limit the minimum sizes of panels, which grow with the text: Qt draws docks that don't fit over others."""
         window, style = self._window, self._window.style()
         separator = style.pixelMetric(QtWidgets.QStyle.PM_DockWidgetSeparatorExtent, None, window)
         tops = [dock.y() for dock in self.docks.values() if self._is_in_front(dock)]
@@ -121,7 +121,7 @@ class Docks(QtCore.QObject):
             self._sizes = {name: dock.size() for name, dock in self.docks.items() if self._is_in_front(dock)}
 
     def _size_of(self, dock: QtWidgets.QDockWidget) -> Optional[QtCore.QSize]:
-        """Return the kept size of a dock, or of one of its tabs."""
+        """Return the kept size of a dock or of another dock in the same tabs; None if there is none."""
         of_tabs = [dock, *self._window.tabifiedDockWidgets(dock)]
         return next(
             (self._sizes[name] for name, one in self.docks.items() if one in of_tabs and name in self._sizes), None

@@ -84,7 +84,7 @@ class MainWindow(RunWindow):
         self._is_closed = False
         #: The state after the last change of settings, until a snapshot of it, or of a later one, is shown.
         self._unseen: Optional[BranchPoint] = None
-        self._asks = True
+        self._asks = True  # whether closing asks for confirmation
         self.prepared: Optional[Prepared] = None
         self.recent = Recent(settings)
         self.context = Context(self.model, self.edits, theme, settings)
@@ -233,8 +233,8 @@ class MainWindow(RunWindow):
         self.frames.touch([self.panels["histograms"], self.panels["tensor"]])
 
     def _on_state(self) -> None:
-        state, enabled = self.model.state, self.named
-        going = state in ACTIVE_STATES
+        state, named = self.model.state, self.named
+        is_active = state in ACTIVE_STATES
         for name in (
             "pause",
             "step",
@@ -244,20 +244,20 @@ class MainWindow(RunWindow):
             "go_back",
             "go_forward",
         ):
-            enabled[name].setEnabled(going)
-            enabled[name].setToolTip(a.tooltip(name, self.model.unavailable_text()))
+            named[name].setEnabled(is_active)
+            named[name].setToolTip(a.tooltip(name, self.model.unavailable_text()))
         for name in ("evaluate", "more_bits", "fewer_bits"):
-            enabled[name].setEnabled(going or self.model.ended)
-            enabled[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
-        enabled["resume"].setEnabled(bool(self.directory) and not going)
-        enabled["fork"].setEnabled(bool(self.directory))
-        enabled["report"].setEnabled(self.prepared is not None)
-        enabled["tensorboard"].setEnabled(self.prepared is not None)
-        enabled["export"].setEnabled(self.prepared is not None)
+            named[name].setEnabled(is_active or self.model.ended)
+            named[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
+        named["resume"].setEnabled(bool(self.directory) and not is_active)
+        named["fork"].setEnabled(bool(self.directory))
+        named["report"].setEnabled(self.prepared is not None)
+        named["tensorboard"].setEnabled(self.prepared is not None)
+        named["export"].setEnabled(self.prepared is not None)
         paused = state == "paused"
-        enabled["pause"].setText(a.menu_text("pause", "Continue" if paused else "Pause"))
-        enabled["pause"].setIconText("Continue" if paused else "Pause")
-        enabled["pause"].setIcon(self._icon("play" if paused else "pause"))
+        named["pause"].setText(a.menu_text("pause", "Continue" if paused else "Pause"))
+        named["pause"].setIconText("Continue" if paused else "Pause")
+        named["pause"].setIcon(self._icon("play" if paused else "pause"))
         title = self.model.title
         self.setWindowTitle(f"{title} – qatviz" if title else "qatviz")
         self._on_edits()

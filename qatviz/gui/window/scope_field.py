@@ -12,7 +12,7 @@ from qatviz.gui.widgets.controls.number_box import commit_focused_box
 from qatviz.gui.widgets.labels import Label
 
 _KEY = "quantization/scope"
-#: Minimum width of the list in characters: a corner of the menu bar gets no more than it asks for.
+#: Minimum width of the list in characters: a widget in the corner of a menu bar is not wider than its size hint.
 _CHARACTERS = 20
 
 
@@ -47,6 +47,6 @@ class ScopeField(QtWidgets.QWidget):
         self.box.setCurrentIndex(self.box.findData(self._scope.kind))
 
     def _on_activated(self) -> None:
-        commit_focused_box()  # what is being typed is for the tensors that were in scope
+        commit_focused_box()  # the text that is being typed applies to the former scope
         self._settings.setValue(_KEY, self.box.currentData())
         self._scope.choose(self.box.currentData())

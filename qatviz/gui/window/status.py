@@ -27,7 +27,7 @@ _FIELDS = (
     ("left", _LEFT_TIP, "00 h 00 min left"),
     ("speed", "", "0,000 steps/s"),
 )
-#: Room for the state and the run's title; space between fields, px.
+#: Text whose width the state and the run's title have at least; space between fields, px.
 _STATE_ROOM, _GAP = "● training  network on data", 8
 _DROPPED = "step records and histograms"
 _STATE_COLORS = {"running": "good", "paused": "warning", "failed": "bad", "building": "accent"}
@@ -111,7 +111,7 @@ class StatusBar(QtWidgets.QStatusBar):
             if self.fields[name].text() != text:
                 self.fields[name].setText(text)
                 if self.fontMetrics().horizontalAdvance(text) > self.fields[name].width():
-                    self._longest[name] = text  # longer than expected: rather lay out again than cut the text
+                    self._longest[name] = text  # longer than expected: lay out again instead of cutting the text
                     self._set_widths()
         for name, text in tips.items():
             self.fields[name].setToolTip(text)
@@ -170,7 +170,7 @@ def score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
     brief = " · ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in ("quantized", "float"))
     every = ", ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in MODES)
     whole = (
-        f"{metric.title[0].upper()}{metric.title[1:]} on {evaluation.num_examples:,} held-out examples at step "
-        f"{evaluation.step:,}: {every}."
+        f"{metric.capitalized_title} on {evaluation.num_examples:,} held-out examples at step {evaluation.step:,}: "
+        f"{every}."
     )
     return brief, "\n".join([whole, *metric.output_lines(evaluation.outputs)])

@@ -64,7 +64,7 @@ class StateBox(QtWidgets.QComboBox):
         self.setItemData(self.count() - 1, tip, QtCore.Qt.ToolTipRole)
 
 
-class PathField(QtWidgets.QWidget):
+class ExportPathField(QtWidgets.QWidget):
     """Path of the file or directory to write: in the run's directory, or in the folder of the last export."""
 
     changed = QtCore.pyqtSignal()
@@ -73,7 +73,7 @@ class PathField(QtWidgets.QWidget):
         super().__init__(parent)
         self._settings, self._is_suggested = settings, True
         self._directory: str = ""
-        self._form: Any = None
+        self._format: Any = None
         self.edit = QtWidgets.QLineEdit()
         self.edit.setAccessibleName("File")
         self.edit.setToolTip("Path of the export; its proof is written beside it, as FILE.parity.txt and others")
@@ -94,28 +94,29 @@ class PathField(QtWidgets.QWidget):
         text = self.edit.text().strip()
         return os.path.abspath(os.path.expanduser(text)) if text else ""
 
-    def suggest(self, directory: str, network: str, form: Any) -> None:
-        """Suggest a file for the run in ``directory``; a name chosen by the user only gets the suffix of ``form``."""
+    def suggest(self, directory: str, network: str, export_format: Any) -> None:
+        """Suggest a file for the run in ``directory``; a name chosen by the user only gets the format's suffix."""
         if directory != self._directory:
             self._is_suggested = True
-        old, self._directory, self._form = self._form, directory, form
+        old, self._directory, self._format = self._format, directory, export_format
         if not self._is_suggested:
             path = self.edit.text().strip()
             if old is not None and old.suffix and path.endswith(old.suffix):
                 path = path[: -len(old.suffix)]
-            self.edit.setText(path + form.suffix)
+            self.edit.setText(path + export_format.suffix)
             return
         place = self._place(directory)
         stem = network if self._is_in(place, directory) else os.path.basename(os.path.normpath(directory))
         # The format is part of the name, because the files beside the export are named without its suffix.
-        self.edit.setText(os.path.join(place, f"{stem}-{form.name}{form.suffix}") if directory else "")
+        name = f"{stem}-{export_format.name}{export_format.suffix}"
+        self.edit.setText(os.path.join(place, name) if directory else "")
 
     def problem(self) -> str:
         """Return the reason why the path can't be written, found without writing; empty if there is none."""
-        path, form = self.path(), self._form
+        path, chosen = self.path(), self._format
         if not path:
-            return f"expected the name of a {'file' if form is None or form.suffix else 'directory'}"
-        if form.suffix and os.path.isdir(path):
+            return f"expected the name of a {'file' if chosen is None or chosen.suffix else 'directory'}"
+        if chosen.suffix and os.path.isdir(path):
             return f"{path}: is a directory; expected the name of a file"
         return path_problem(os.path.dirname(path))
 
@@ -139,13 +140,13 @@ class PathField(QtWidgets.QWidget):
         self._is_suggested = False
 
     def _on_browse(self) -> None:
-        form = self._form
-        kinds = f"{form.title} (*{form.suffix})" if form.suffix else "All files (*)"
+        chosen = self._format
+        kinds = f"{chosen.title} (*{chosen.suffix})" if chosen.suffix else "All files (*)"
         dialog = QtWidgets.QFileDialog(self, "Export to", self.path(), kinds)
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
         dialog.setOption(QtWidgets.QFileDialog.DontConfirmOverwrite)  # the field's note warns
-        dialog.setDefaultSuffix(form.suffix)
+        dialog.setDefaultSuffix(chosen.suffix)
         dialog.selectFile(self.path())
         dialog.filesSelected.connect(self._on_chosen)
         dialog.open()

@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import OptionChange, QatvizError, Refusal, SettingChange
 from qatviz.gui.dialogs.check_worker import CheckWorker
-from qatviz.gui.dialogs.export.fields import NOW, PathField, StateBox
+from qatviz.gui.dialogs.export.fields import NOW, ExportPathField, StateBox
 from qatviz.gui.dialogs.export.formats import FormatList, LimitsView, OptionsForm
 from qatviz.gui.dialogs.fields import Field
 from qatviz.gui.model.context import Context
@@ -48,10 +48,11 @@ class ExportForm(QtWidgets.QWidget):
         super().__init__(parent)
         self._context, self._launcher, self._settings = context, launcher, context.settings
         self._model, self._directory = context.model, ""
+        #: The chosen state, its settings (None if not known yet), and its step if that matters to a format.
         self._state: Tuple[str, Optional[SettingsBook], Optional[int]] = ("", None, None)
         #: Errors of the record and of the chosen checkpoint.
         self._record_problem, self._state_problem = "", ""
-        self._seen: Any = None
+        self._seen: Any = None  # inputs of the shown refusals
         self._worker = CheckWorker(lambda name: launcher.settings_at(*name), self)
         self._timer = QtCore.QTimer(self, interval=UPDATE_MS)
         self._setup_ui()
@@ -67,11 +68,11 @@ class ExportForm(QtWidgets.QWidget):
         self.limits = LimitsView(theme)
         self.pages = QtWidgets.QStackedWidget()
         self.pages.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Maximum)
-        self._options = {form.name: OptionsForm(form, self._settings) for form in self.formats.forms}
+        self._options = {known.name: OptionsForm(known, self._settings) for known in self.formats.known}
         for options in self._options.values():
             options.changed.connect(self._update)
             self.pages.addWidget(options)
-        self.state_box, self.path = StateBox(), PathField(self._settings)
+        self.state_box, self.path = StateBox(), ExportPathField(self._settings)
         self.state_field, self.path_field = Field(self.state_box, theme), Field(self.path, theme)
         self.examples = QtWidgets.QSpinBox(minimum=0, maximum=_MAX_EXAMPLES, specialValueText=_DEFAULT_EXAMPLES)
         self.examples.setGroupSeparatorShown(True)
@@ -125,7 +126,7 @@ class ExportForm(QtWidgets.QWidget):
         self._update()
 
     def refresh(self) -> None:
-        """Offer what the run has now."""
+        """Update the form with the present state of the run."""
         self._update()
 
     def problem(self) -> str:
@@ -136,22 +137,22 @@ class ExportForm(QtWidgets.QWidget):
             return _NOT_RECORDED
         if self.state_box.state() is None:
             return self._record_problem or _NO_CHECKPOINT
-        refusals = self._refusals(self.formats.form())
+        refusals = self._refusals(self.formats.chosen())
         if self._state_problem or refusals is None:
             return self._state_problem or "Reading the settings of the checkpoint…"
         if refusals:
-            return f"{self.formats.form().title} does not support these settings."
+            return f"{self.formats.chosen().title} does not support these settings."
         return self.path.problem()
 
     def wanted(self) -> ExportRequest:
         """Return the request."""
-        form = self.formats.form()
+        chosen = self.formats.chosen()
         return ExportRequest(
             self._directory,
-            form.name,
+            chosen.name,
             self.path.path(),
             self.state_box.state() or None,
-            self._options[form.name].values(),
+            self._options[chosen.name].values(),
             self.examples.value() or None,
         )
 
@@ -162,36 +163,38 @@ class ExportForm(QtWidgets.QWidget):
 
     def remember(self) -> None:
         """Remember the choices for the next export."""
-        self._settings.setValue("export/format", self.formats.form().name)
+        self._settings.setValue("export/format", self.formats.chosen().name)
         self._settings.setValue("export/examples", self.examples.value())
         self.path.remember()
 
     # Limits of formats
 
-    def _refusals(self, form: Any) -> Optional[List[Refusal]]:
+    def _refusals(self, export_format: Any) -> Optional[List[Refusal]]:
         """Return the reasons why a format does not support the settings; None if the settings are not known yet."""
         _name, book, step = self._state
         if book is None or self._model.network is None:
             return None
-        return form.limits(self._model.network, book, step, self._options[form.name].values())
+        options = self._options[export_format.name].values()
+        return export_format.limits(self._model.network, book, step, options)
 
     def _update(self) -> None:
         """Update the marks and reasons of formats that don't support the settings of the chosen state."""
         model = self._model
-        # A run announces its end before its state has changed: what is offered is checked again and again.
+        # Checked at every update, because a run announces its end before its state has changed.
         if self._can_save() != (self.state_box.findData(NOW) >= 0):
             self._list_states()
         if self.state_box.state() == NOW and self.isEnabled():
             self.state_box.show_step(model.step)
             delayed = model.book is not None and any(s.is_delayed(model.step) for s in model.book.quantizers)
             self._state = (NOW, model.book, model.step if delayed else None)
-        seen = (self._state, model.network, self.formats.form().name, self._options[self.formats.form().name].values())
+        chosen = self.formats.chosen()
+        seen = (self._state, model.network, chosen.name, self._options[chosen.name].values())
         if seen != self._seen:
             self._seen = seen
-            found = {form.name: self._refusals(form) for form in self.formats.forms}
+            found = {known.name: self._refusals(known) for known in self.formats.known}
             self.formats.show_limits(found)
-            refusals = found[self.formats.form().name]
-            self.limits.show_limits(self.formats.form().title, refusals, self._state[0] == NOW)
+            refusals = found[chosen.name]
+            self.limits.show_limits(chosen.title, refusals, self._state[0] == NOW)
             self.limits.setVisible(model.run is not None and bool(self._directory) and not self._state_problem)
             policy = QtWidgets.QSizePolicy
             self.limits.setSizePolicy(policy.Preferred, policy.Expanding if refusals else policy.Maximum)
@@ -201,7 +204,7 @@ class ExportForm(QtWidgets.QWidget):
     def _on_change_wanted(self, change: Union[SettingChange, OptionChange]) -> None:
         """Change an option of the chosen format, or a setting of the run as the Quantization panel does."""
         if isinstance(change, OptionChange):
-            self._options[self.formats.form().name].set_value(change.option, change.value)
+            self._options[self.formats.chosen().name].set_value(change.option, change.value)
             return
         book = self._model.book
         if book is None:  # the run was closed in the meantime
@@ -260,19 +263,19 @@ class ExportForm(QtWidgets.QWidget):
     # The format
 
     def _on_format(self) -> None:
-        form, policy = self.formats.form(), QtWidgets.QSizePolicy
+        chosen, policy = self.formats.chosen(), QtWidgets.QSizePolicy
         for name, options in self._options.items():  # the height is that of the visible one
-            options.setSizePolicy(policy.Preferred, policy.Preferred if name == form.name else policy.Ignored)
-        self.pages.setCurrentWidget(self._options[form.name])
-        self.pages.setVisible(bool(form.options))
-        self.title.setText(form.title)
-        self.about.setText(form.about + ("" if form.about.endswith(".") else "."))
+            options.setSizePolicy(policy.Preferred, policy.Preferred if name == chosen.name else policy.Ignored)
+        self.pages.setCurrentWidget(self._options[chosen.name])
+        self.pages.setVisible(bool(chosen.options))
+        self.title.setText(chosen.title)
+        self.about.setText(chosen.about + ("" if chosen.about.endswith(".") else "."))
         self._suggest()
         self._update()
 
     def _suggest(self) -> None:
         name = self._model.network.name if self._model.network is not None else ""
-        self.path.suggest(self._directory, name, self.formats.form())
+        self.path.suggest(self._directory, name, self.formats.chosen())
 
     def _on_path(self) -> None:
         problem = self.path.problem() if self._directory else ""

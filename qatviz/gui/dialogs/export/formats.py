@@ -25,33 +25,38 @@ class FormatList(QtWidgets.QListWidget):
     Parameters
     ----------
     formats : sequence of qatviz.export.formats.Format
+
+    Attributes
+    ----------
+    known : list of qatviz.export.formats.Format
+        All formats, in the order of the rows.
     """
 
     def __init__(self, formats: Sequence[Any], theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self.forms, self._theme = list(formats), theme
+        self.known, self._theme = list(formats), theme
         self.setAccessibleName("Formats")
         self.setFixedWidth(_WIDTH)
         self.setSpacing(2)
         self.setWordWrap(True)
         self.setUniformItemSizes(False)
-        for form in self.forms:
-            item = QtWidgets.QListWidgetItem(form.title)
-            item.setToolTip(form.about)
+        for known in self.known:
+            item = QtWidgets.QListWidgetItem(known.title)
+            item.setToolTip(known.about)
             self.addItem(item)
-        self._refusals: Dict[str, Optional[List[Refusal]]] = {form.name: None for form in self.forms}
+        self._refusals: Dict[str, Optional[List[Refusal]]] = {known.name: None for known in self.known}
         self.setCurrentRow(0)
         self._repaint()
         theme.changed.connect(self._repaint)
 
-    def form(self) -> Any:
+    def chosen(self) -> Any:
         """Return the chosen format."""
-        return self.forms[self.currentRow()]
+        return self.known[self.currentRow()]
 
     def choose(self, name: str) -> None:
         """Select the format ``name``, if there is one."""
-        for row, form in enumerate(self.forms):
-            if form.name == name:
+        for row, known in enumerate(self.known):
+            if known.name == name:
                 self.setCurrentRow(row)
 
     def show_limits(self, refusals: Dict[str, Optional[List[Refusal]]]) -> None:
@@ -62,11 +67,11 @@ class FormatList(QtWidgets.QListWidget):
 
     def _repaint(self) -> None:
         style_selection(self, self._theme)
-        for row, form in enumerate(self.forms):
-            refusals = self._refusals.get(form.name)
+        for row, known in enumerate(self.known):
+            refusals = self._refusals.get(known.name)
             mark = _UNKNOWN if refusals is None else _NOT_SUPPORTED if refusals else ""
             item = self.item(row)
-            item.setText(f"{form.title}\n{mark}" if mark else form.title)
+            item.setText(f"{known.title}\n{mark}" if mark else known.title)
             item.setForeground(QtGui.QBrush(self._theme.color("muted" if refusals else "text")))
 
 
@@ -174,17 +179,24 @@ class LimitsView(QtWidgets.QWidget):
 
 
 class OptionsForm(QtWidgets.QWidget):
-    """Form of a format's options, whose values are remembered, except for consent, which is asked for each time."""
+    """Form of a format's options, whose values are remembered, except for consent, which is asked for each time.
+
+    Parameters
+    ----------
+    export_format : qatviz.export.formats.Format
+    settings : QSettings
+        Storage of remembered values.
+    """
 
     changed = QtCore.pyqtSignal()
 
-    def __init__(self, form: Any, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(self, export_format: Any, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self._form, self._settings = form, settings
+        self._format, self._settings = export_format, settings
         self.widgets: Dict[str, QtWidgets.QWidget] = {}
         rows = QtWidgets.QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
-        for option in form.options:
+        for option in export_format.options:
             remembered = None if _is_consent(option.name) else settings.value(self._key(option.name))
             if option.choices:
                 widget = QtWidgets.QComboBox()
@@ -223,12 +235,12 @@ class OptionsForm(QtWidgets.QWidget):
 
     def forget_consent(self) -> None:
         """Withdraw consent, which is given for a single export."""
-        for option in self._form.options:
+        for option in self._format.options:
             if _is_consent(option.name):
                 self.widgets[option.name].setChecked(bool(option.default))
 
     def _key(self, option: str) -> str:
-        return f"export/options/{self._form.name}/{option}"
+        return f"export/options/{self._format.name}/{option}"
 
     def _on_changed(self, *_: Any) -> None:
         for name, value in self.values().items():

@@ -162,7 +162,7 @@ def _facts(record: Dict[str, Any]) -> List[str]:
     if record.get(metric.name):
         facts.append(
             "{}: {}".format(
-                metric.title[0].upper() + metric.title[1:],
+                metric.capitalized_title,
                 ", ".join(
                     f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
                     for name, value in record[metric.name].items()

@@ -33,8 +33,6 @@ _NOTHING_YET = {
     EVALUATIONS: "No evaluations yet.",
 }
 _NO_RUN = "No run. Its events are listed here once there is one."
-
-
 #: Space between the filters and the actions, px.
 _GAP_PX = 14
 
@@ -82,8 +80,8 @@ class EventsPanel(Panel):
         self.source.set_filter(self._shown_kind)
         self._log: Optional[List[LoggedEvent]] = None
         self._run: Any = None
-        self._asked: Dict[str, str] = {}
-        self._gone: Set[str] = set()
+        self._asked: Dict[str, str] = {}  # checkpoint to restore, by the id of the command
+        self._gone: Set[str] = set()  # checkpoints that the run no longer has
 
     def _layout(self) -> None:
         bar = FlowLayout(spacing=2)

@@ -14,7 +14,7 @@ _CHANGES = (events.CommandApplied, events.CommandRejected, events.SettingsActiva
 _ERRORS = (events.Failed, events.NonFinite, events.RecordFailed)
 #: Maximum number of changes or tensors in a tooltip.
 _IN_TOOLTIP = 20
-#: Ways of evaluation, in the order of the details.
+#: Modes of evaluation, in the order of the details.
 _MODES = ("float", "quantized", "weights_only", "activations_only")
 
 

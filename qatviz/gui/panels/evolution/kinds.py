@@ -8,7 +8,8 @@ from qatviz.measures import MEASURES, MeasureAxis
 from qatviz.metric import ACCURACY, MODE_NAMES, MODES, Metric
 from qatviz.protocol.snapshots import STEP_SAMPLE
 
-#: Maximum number of tensors with clipping and rounding drawn apart; beyond it, only the current one's are.
+#: Maximum number of tensors for which the parts of the error, clipping and rounding, have curves of their own; of more
+#: tensors, only the current one has them.
 _MAX_WITH_PARTS = 2
 _SAMPLED = (
     f" Exact for tensors of up to {STEP_SAMPLE:,} values and at the steps of snapshots; otherwise an estimate from "
@@ -28,14 +29,14 @@ class PlotKind(NamedTuple):
         One sentence that explains the term.
     axis : MeasureAxis
     text : callable
-        Returns the text with the unit of a stored value; of the series of tensors with the keyword ``error``, their
-        standard error.
+        Returns the text of a stored value, with its unit. For the series of a tensor, the keyword ``error`` is the
+        standard error of the value.
     pattern : str
         Name of a tensor's series, with ``{}`` for the tensor's name; empty for plots of the whole run.
     waits_for : str
         Text that is shown while there are no values.
-    ways : str
-        Name of the series of an evaluation, with ``{}`` for one of :data:`qatviz.metric.MODES`; empty for other plots.
+    mode_pattern : str
+        Name of the series of evaluations, with ``{}`` for one of :data:`qatviz.metric.MODES`; empty for other plots.
     """
 
     key: str
@@ -46,11 +47,15 @@ class PlotKind(NamedTuple):
     text: Callable[..., str]
     pattern: str = ""
     waits_for: str = _FIRST_STEP
-    ways: str = ""
+    mode_pattern: str = ""
 
 
 class CurveSpec(NamedTuple):
-    """Series of one curve, and its style; ``color`` is an index in the theme's series or a name of the theme."""
+    """Series of one curve, and its style.
+
+    ``key`` identifies its entry in the legend, ``name`` is the text there; ``color`` is a role, or an index in the
+    palette's series.
+    """
 
     series: str
     key: str
@@ -71,13 +76,13 @@ def score_kind(metric: Metric) -> PlotKind:
     """Return the plot of evaluations by a metric."""
     return PlotKind(
         SCORE,
-        metric.title[0].upper() + metric.title[1:],
+        metric.capitalized_title,
         metric.heading,
         f"{metric.about}: in float, with weights only, with activations only, and with both quantized.",
         metric.axis,
         metric.text,
         waits_for="Waiting for the first evaluation on held-out data",
-        ways=metric.name + ".{}",
+        mode_pattern=metric.name + ".{}",
     )
 
 
@@ -122,10 +127,10 @@ _PARTS = (
 
 def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[CurveSpec]:
     """Return the curves of a plot, in the order of the tensors, or with the most important one first."""
-    if kind.ways:
+    if kind.mode_pattern:
         return [
             CurveSpec(
-                kind.ways.format(mode),
+                kind.mode_pattern.format(mode),
                 "way." + mode,
                 MODE_NAMES[mode],
                 _MODE_COLORS[mode],

@@ -52,7 +52,7 @@ _MAX_LINES = 8
 
 
 class Marker(NamedTuple):
-    """All events at one training step."""
+    """All marked events at one training step, with a short label and the role of its colour."""
 
     step: int
     events: Tuple[events.Event, ...]

@@ -41,22 +41,21 @@ class MarkerMenu(QtWidgets.QMenu):
             menu.addAction(line).setEnabled(False)
         menu.addSeparator()
         menu.addAction(f"Go to step {marker.step:,}", lambda: self._go_to(marker.step))
-        alive = self._model.run is not None and not self._model.ended
+        can_change = not self._model.unavailable_text()
         undo = menu.addAction("Undo this setting change", lambda: self._undo(marker.changes))
         undo.setToolTip("Restore the previous settings; training continues from its present state.")
-        undo.setEnabled(alive and bool(marker.changes))
+        undo.setEnabled(can_change and bool(marker.changes))
         applied = [event for event in marker.events if isinstance(event, CommandApplied)]
         kept = next((event.checkpoint for event in applied if event.checkpoint), "")
         back = menu.addAction("Rewind to before this change", lambda: self._send(RestoreCheckpoint(kept)))
         back.setToolTip("Restore the whole run: weights, optimizer and settings. Can be redone.")
-        back.setEnabled(alive and bool(kept))
+        back.setEnabled(can_change and bool(kept))
 
     def _undo(self, changes: Sequence[Change]) -> None:
         old: Dict[str, Any] = {}
         for change in changes:
-            old.setdefault(
-                change.setting, change.old
-            )  # if a setting changed twice at one step, the first change has the old value
+            # If a setting changed twice at one step, the first change has the old value.
+            old.setdefault(change.setting, change.old)
         self._send(ChangeSettings(tuple(old.items())))
 
     def _send(self, command: Command) -> None:

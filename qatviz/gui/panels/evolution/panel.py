@@ -70,7 +70,7 @@ class EvolutionPanel(Panel):
         self.effects = MarkerEffects(self.model)
         self.strip = MarkerStrip(self.theme, self.effects.text)
         self.plots = {kind.key: EvolutionPlot(self.theme, kind, self.context.settings) for kind in KINDS}
-        self._turns: List[EvolutionPlot] = list(self.plots.values())
+        self._by_age: List[EvolutionPlot] = list(self.plots.values())  # the plot that was drawn longest ago is first
         self._drawn_range: Optional[Tuple[float, float]] = None
         self.scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
         self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
@@ -169,10 +169,10 @@ class EvolutionPanel(Panel):
         """Draw all plots if the visible part has moved; otherwise as many as the frame has time for."""
         x_range, drawn = (self.axis.low, self.axis.high), 0
         plots = list(self._visible_plots())
-        for plot in sorted(plots, key=self._turns.index):
+        for plot in sorted(plots, key=self._by_age.index):
             drawn += plot.draw(view)
-            self._turns.remove(plot)
-            self._turns.append(plot)
+            self._by_age.remove(plot)
+            self._by_age.append(plot)
             if drawn >= _POINTS_AT_ONCE and x_range == self._drawn_range:
                 self.mark_due()
                 break

@@ -30,12 +30,16 @@ SETTLE_S = 0.5
 _DASHES = {QtCore.Qt.DashLine: DASHED, QtCore.Qt.DotLine: DOTTED}
 #: Stroke of the curves of all other tensors, behind those of the selected ones.
 _FAINT = Stroke("muted", opacity=0.35)
-#: Number of time constants by which the average starts before the visible part.
+#: Number of time constants before the visible part at which the moving average starts.
 _LEAD = 4
 
 
 class View(NamedTuple):
-    """State that all plots share when they are drawn."""
+    """State that all plots share when they are drawn.
+
+    ``tensors`` are drawn in colour, ``current`` among them with a wider line, and ``others`` faintly; ``hidden`` are
+    the keys of curves that the legend hides.
+    """
 
     history: History
     reader: SeriesReader
@@ -63,7 +67,18 @@ class _Drawn(NamedTuple):
 
 
 class _Drawing(NamedTuple):
-    """Inputs of the last drawing, the number of points and the last one of each curve, the points, and the time (s)."""
+    """Last drawing of a plot.
+
+    Attributes
+    ----------
+    inputs : tuple
+        Everything that it depends on, except the points.
+    ends : list of (int, int) or None
+        Of each curve, the number of points and the first step of the last one; None without points.
+    points : list of Points
+    time : float
+        When it was drawn, monotonic time, s.
+    """
 
     inputs: Tuple[Any, ...]
     ends: List[Optional[Tuple[int, int]]]
@@ -80,7 +95,7 @@ class EvolutionPlot(QtWidgets.QWidget):
     canvas : Canvas
     legend : Legend
     is_behind : bool
-        Whether the last points have moved a little since they were drawn.
+        Whether the last point of a curve has changed since it was drawn.
     """
 
     #: Emitted when the axis was made logarithmic or linear.
@@ -275,7 +290,7 @@ class EvolutionPlot(QtWidgets.QWidget):
     def _curve(self, view: View, drawn: _Drawn) -> Curve:
         points, axis = drawn.points, self._axis()
         curve = curve_of(points, view.x_of(points.step), axis, _stroke(drawn.spec), drawn.spec.minor)
-        if self.kind.ways:
+        if self.kind.mode_pattern:
             curve = curve._replace(dots=True)
         if drawn.values is points.mean:
             return curve

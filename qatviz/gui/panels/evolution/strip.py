@@ -12,8 +12,6 @@ from qatviz.gui.widgets.theme import Theme
 
 _PADDING, _GAP = 5, 3
 _MAX_LABEL_LENGTH = 16
-
-
 _ABOUT = "Changes of the run; click one for its effect, undo and rewind."
 
 
@@ -66,9 +64,9 @@ class MarkerStrip(MarkedLine):
         markers : sequence of Marker
             All markers, ascending.
         pixels : sequence of float
-            Their places.
+            Their positions, px, ascending.
         left, right : float
-            Ends of the plots.
+            Left and right edge of the plots, px.
         selected : int or None
             Step of the selected marker.
         """

@@ -13,7 +13,8 @@ from qatviz.presentation.scene import SMALL, Metrics
 _MIN_WIDTH = {"step": 8.0, "seconds": 0.05}
 #: Number of visible steps or seconds of a run that has just begun.
 _FIRST = {"step": 50.0, "seconds": 1.0}
-#: Fraction of the visible part by which the right edge jumps, so that the plot stands still in between.
+#: Fraction of the visible part that is free of curves after the right edge has moved, so that it moves seldom: when the
+#: whole run is followed, and when a part of constant width is.
 _JUMP_ALL, _JUMP_SPAN = 0.15, 0.1
 #: Fraction of the visible part, left of the newest step, in which zooming in still follows the run.
 _NEAR = 0.1
@@ -26,6 +27,8 @@ class TimeAxis:
     ----------
     unit : str
         Unit of all numbers here: ``step`` or ``seconds``.
+    begin, newest : float
+        First and newest step of the run.
     low, high : float
         Ends of the visible part.
     follow : bool
@@ -81,8 +84,8 @@ class TimeAxis:
     def zoom(self, factor: float, at: Optional[float] = None) -> None:
         """Multiply the visible width by ``factor``; ``at`` keeps its place.
 
-        While the run is followed, the newest step stays instead if ``at`` is near it or not given; zooming in elsewhere
-        stops following, so that what the user looks at does not move away.
+        While the run is followed, the newest step keeps its place instead if ``at`` is near it or None, or the user
+        zooms out. Zooming in elsewhere stops following, so that the part under the mouse does not move away.
         """
         if self.follow:
             if self.width * factor >= (self.newest - self.begin) * (1 + _JUMP_ALL):

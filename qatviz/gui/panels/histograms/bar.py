@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.panels.histograms.grid import FIT, LARGE, MEDIUM, SMALL
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.scene_painter import scene_painter
+from qatviz.gui.widgets.scene_painter import scene_painter, small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.histogram import LEGEND, PENDING, SAMPLE_SIZE, LegendEntry, sample
 from qatviz.settings import ACTIVATIONS, WEIGHTS
@@ -102,8 +102,7 @@ class HistogramsBar(QtWidgets.QWidget):
 
     def apply_theme(self) -> None:
         """Apply a font slightly smaller than that of other text, to leave room for the tiles."""
-        font = QtWidgets.QApplication.font()
-        font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
+        font = small_font(QtWidgets.QApplication.font())
         for widget in self.findChildren(QtWidgets.QWidget):
             widget.setFont(font)
         self.layout().invalidate()

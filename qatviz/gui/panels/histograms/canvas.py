@@ -49,7 +49,8 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self.current: str = ""
         self._anchor: str = ""
         self._hover: Optional[Tuple[str, QtCore.QPoint]] = None
-        self._size, self._grid, self._count = FIT, TileGrid(0, 1, 100, 100), 0
+        self._size, self._grid = FIT, TileGrid(0, 1, 100, 100)
+        self._count = 0  # of paintings of tiles
         self.setFrameShape(QtWidgets.QFrame.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.StrongFocus)
@@ -99,7 +100,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     def visible_names(self) -> List[str]:
         """Return the names of the tiles that are at least partly visible."""
         top = self.verticalScrollBar().value()
-        return [self._names[i] for i in self._grid.rows_between(top, top + self.viewport().height())]
+        return [self._names[i] for i in self._grid.indices_between(top, top + self.viewport().height())]
 
     def tile(self, name: str) -> Tile:
         return self._tiles[name]

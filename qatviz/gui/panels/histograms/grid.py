@@ -46,7 +46,7 @@ class TileGrid:
         is_cell = 0 <= column < self.columns and row >= 0 and index < self.count
         return index if is_cell and in_x < self.width and in_y < self.height else None
 
-    def rows_between(self, top: int, bottom: int) -> range:
+    def indices_between(self, top: int, bottom: int) -> range:
         """Return the indices of the tiles in all rows that are at least partly between two heights."""
         pitch = self.height + GAP_PX
         first = max(0, top // pitch) * self.columns

@@ -28,7 +28,8 @@ from qatviz.settings import WEIGHTS, QuantizerSettings
 BUDGET_S = 0.006
 #: Interval (ms) at which the age of the tiles is checked, and the time (s) that painting may add to it.
 AGE_INTERVAL_MS, AGE_TOLERANCE_S = 500, 1.0
-#: Minimum height of the tiles below the hint, px, where they don't all fit anyway; else it leaves its room to them.
+#: Minimum height of the tiles below the hint, px, if not all tiles fit even without it. The hint is hidden if all fit
+#: only without it.
 MIN_TILES_PX = 160
 _SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 
@@ -57,6 +58,7 @@ class HistogramsPanel(Panel):
         self.empty = EmptyText(self.canvas.viewport())
         self._plan: Optional[QuantizationPlan] = None
         self._snapshot: Optional[Snapshot] = None
+        #: Number of the snapshot, and of the change of pending edits; they identify what a tile was painted from.
         self._serial: int = 0
         self._pending_serial: int = 0
         self._has_ghosts = False
@@ -178,7 +180,7 @@ class HistogramsPanel(Panel):
             self._serial += 1
 
     def _show_age(self) -> None:
-        """Say so if a visible tile is older than it should be."""
+        """Show the age of the oldest visible tile if it exceeds the expected age."""
         shown = [self._painted[name] for name in self.canvas.visible_names() if name in self._painted]
         step, seconds = min(shown, key=lambda place: place[1], default=(0, np.inf))
         age = self.model.age_s(seconds)

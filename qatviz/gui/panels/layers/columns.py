@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from qatviz.analysis.verdict import LEVEL_KEY
 from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import QUANTIZER_SETTINGS
@@ -31,9 +32,7 @@ def _measure(key: str, sample: str, by_default: bool = True) -> Column:
 
 #: All columns, in their default order.
 COLUMNS = (
-    Column(
-        "verdict", "", "Verdict", "● good, ▲ check, ✖ bad, ○ in float; hover over a row for the reason.", "✖", False
-    ),
+    Column("verdict", "", "Verdict", f"{LEVEL_KEY}; hover over a row for the reason.", "✖", False),
     Column(
         "name",
         "Tensor",

@@ -17,7 +17,7 @@ _NUMBER, _TEXT = int(Qt.AlignRight | Qt.AlignVCenter), int(Qt.AlignLeft | Qt.Ali
 
 
 class LayersModel(QtCore.QAbstractTableModel):
-    """Model of ``rows``; who changes them must repaint the view's visible cells."""
+    """Model of ``rows``; code that changes them must repaint the view's visible cells."""
 
     def __init__(self, theme: Theme, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)

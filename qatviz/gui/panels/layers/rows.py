@@ -80,7 +80,7 @@ class Rows:
         settings: Sequence[QuantizerSettings] = (),
         facts: Sequence[Optional[Facts]] = (),
     ) -> None:
-        """Set the newest measures, or None, with the settings and the facts on the values that verdicts refer to."""
+        """Set the newest snapshot (None: no measures), the settings it was taken with, and the facts for verdicts."""
         self._facts = list(facts) or [None] * len(self.tensors)
         if snapshot is None:
             self._values = np.full_like(self._values, np.nan)

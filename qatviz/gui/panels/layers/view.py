@@ -297,7 +297,10 @@ class LayersView(Table):
 
 
 def _parsed(text: str) -> Tuple[List[str], List[str], Dict[str, int], Tuple[str, bool]]:
-    """Return the remembered hidden columns, order, widths and sorting; another exception for another form."""
+    """Return the remembered hidden columns, order, widths and sorting.
+
+    Text of another form raises one of the exceptions that :meth:`LayersView._restore` catches.
+    """
     kept = json.loads(text)
     hidden = list(kept.get("hidden", [column.key for column in COLUMNS if not column.by_default]))
     order = list(dict.fromkeys(key for key in kept.get("order", KEYS) if key in INDEX))

@@ -27,7 +27,8 @@ from qatviz.settings import RUN_SETTINGS, START_SETTINGS
 STEPS_DELAY_MS = 400
 _INTERVALS = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
 _TRAINING = ("learning_rate", "momentum", "beta1", "beta2", "epsilon", "freeze_batch_norm")
-_UNKNOWN = object()
+#: Total steps that the user has not changed; None is no limit.
+_UNCHANGED = object()
 
 
 class RunSettingsPanel(Panel):
@@ -45,8 +46,8 @@ class RunSettingsPanel(Panel):
     topics = (RUN, SETTINGS, STATE, EVENTS)
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
-        self._steps_wanted: Any = _UNKNOWN
-        self._sent: Set[str] = set()
+        self._steps_wanted: Any = _UNCHANGED
+        self._sent: Set[str] = set()  # ids of the commands of this panel
         super().__init__(context, parent)
         self.apply_theme()
 
@@ -124,7 +125,7 @@ class RunSettingsPanel(Panel):
                 self.model.applied_at.get((RUN_PREFIX, name)),
             )
             control.set_disabled_reason(unavailable)
-        is_wanted = self._steps_wanted is not _UNKNOWN
+        is_wanted = self._steps_wanted is not _UNCHANGED
         self.steps.show_steps(self._steps_wanted if is_wanted else self.model.total_steps, is_wanted, unavailable)
         for button in (self.evaluate, self.checkpoint):
             button.setEnabled(not unavailable)
@@ -167,7 +168,7 @@ class RunSettingsPanel(Panel):
 
     def _forget_steps(self) -> None:
         self._steps_timer.stop()
-        self._steps_wanted = _UNKNOWN
+        self._steps_wanted = _UNCHANGED
         self.mark_due()
 
     # Events of the run
@@ -184,7 +185,7 @@ class RunSettingsPanel(Panel):
                 "Step {:,}: {}{} quantized, {} float".format(
                     event.step,
                     "" if metric.unit else metric.title + " ",
-                    *(metric.text(event.scores[way]) for way in ("quantized", "float")),
+                    *(metric.text(event.scores[mode]) for mode in ("quantized", "float")),
                 )
             )
         elif isinstance(event, events.CheckpointSaved):

@@ -18,7 +18,7 @@ from qatviz.presentation.tensor_plots import CHANNELS_LEGEND, PENDING_LEGEND, En
 from qatviz.presentation.ticks import Tick
 from qatviz.quant.affine import AffineGrid
 
-#: Space beside the first and the last channel.
+#: Space beside the first and the last channel, in channels.
 _ROOM = 0.7
 _KEYS = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1, QtCore.Qt.Key_PageUp: -10, QtCore.Qt.Key_PageDown: 10}
 

@@ -19,7 +19,7 @@ from qatviz.quant.affine import AffineGrid, code_bounds
 
 #: Maximum bit width for which each code is counted.
 MAX_BITS = 8
-#: Space beside the first and the last code.
+#: Space beside the first and the last code, in codes.
 _ROOM = 0.7
 
 
@@ -40,8 +40,8 @@ class CodesPlot(TensorPlot):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.codes = self.counts = np.zeros(0, np.int64)
         self.zero: Optional[int] = None
-        self._value_of: Optional[AffineGrid] = None
-        self._zero_code: Optional[int] = None
+        self._grid: Optional[AffineGrid] = None  # from which a code has its value; None with several scales
+        self._unsigned_zero: Optional[int] = None  # code of 0 of a tensor without negative values
         accessible = "Number of values of each integer code"
         super().__init__(theme, "tensor-codes", accessible, ("integer code", "values"), self._columns, parent)
 
@@ -63,8 +63,8 @@ class CodesPlot(TensorPlot):
         self.codes = np.arange(low, high + 1)
         self.counts = counts[low - view.histogram.code_min :][: len(self.codes)]
         zeros = grid.zero_point
-        self._value_of = grid if grid.scale.size == 1 else None
-        self._zero_code = int(zeros.flat[0]) if view.tensor.nonnegative else None
+        self._grid = grid if grid.scale.size == 1 else None
+        self._unsigned_zero = int(zeros.flat[0]) if view.tensor.nonnegative else None
         self.zero = int(zeros.flat[0]) if zeros.size == 1 else None
         self.show_x(low - _ROOM, high + _ROOM)
         self.show_counts(self.counts)
@@ -84,7 +84,7 @@ class CodesPlot(TensorPlot):
         The code of 0 is not an edge code if the tensor has no negative values.
         """
         edges = (self.codes == self.codes[0]) | (self.codes == self.codes[-1])
-        return edges & (self.codes != self._zero_code)
+        return edges & (self.codes != self._unsigned_zero)
 
     def content(self, area: Area, metrics: Metrics) -> List[Shape]:
         bars = code_shapes(area, self.x_range, self.scale, self.codes, self.counts, self.is_edge, self.zero, metrics)
@@ -102,8 +102,8 @@ class CodesPlot(TensorPlot):
             return ""
         code, count = int(self.codes[index]), int(self.counts[index])
         value = ""
-        if self._value_of is not None:
-            grid = self._value_of
+        if self._grid is not None:
+            grid = self._grid
             value = f" = {signed(float((code - int(grid.zero_point.flat[0])) * grid.scale.flat[0]))}"
         fraction = percent_text(count / max(self.counts.sum(), 1))
         text = f"code {str(code).replace('-', '−')}{value}: {count:,} values ({fraction})"

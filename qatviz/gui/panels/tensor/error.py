@@ -40,8 +40,8 @@ class ErrorPlot(TensorPlot):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.found: Optional[ErrorDistribution] = None
         self.pending: Optional[ErrorDistribution] = None
-        self._of: _Inputs = (None, None)
-        self._pending_of: _Inputs = (None, None)
+        self._inputs: _Inputs = (None, None)
+        self._pending_inputs: _Inputs = (None, None)
         titles = ("error (quantization steps)", "values")
         accessible = "Distribution of the quantization error"
         super().__init__(theme, "tensor-error", accessible, titles, self._columns, parent)
@@ -56,18 +56,18 @@ class ErrorPlot(TensorPlot):
         if values is None or grid is None:
             self.found = self.pending = None
             self.summary = ""
-            self._of = (None, None)
+            self._inputs = (None, None)
             self.empty_text(empty_text)
             return
         found = self.found
-        if found is None or not _same(self._of, (values, grid)):
+        if found is None or not _same(self._inputs, (values, grid)):
             found = self.found = error_distribution(values.values, grid)
-            self._of = (values, grid)
+            self._inputs = (values, grid)
         pending_grid = ghost.grid if ghost is not None else None
         if pending_grid is None:
             self.pending = None
-        elif self.pending is None or not _same(self._pending_of, (values, pending_grid)):
-            self.pending, self._pending_of = error_distribution(values.values, pending_grid), (values, pending_grid)
+        elif self.pending is None or not _same(self._pending_inputs, (values, pending_grid)):
+            self.pending, self._pending_inputs = error_distribution(values.values, pending_grid), (values, pending_grid)
         self._set_ranges(found)
         self.summary = _caption(found, values.step)
         self.empty_text("")

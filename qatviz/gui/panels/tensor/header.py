@@ -19,14 +19,15 @@ from qatviz.gui.panels.tensor.words import (
 )
 from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.labels import RichLabel
+from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor
 
-#: Measures whose pending value can be called better or worse: the others depend on the scale or the bits.
+#: Measures whose pending value is better or worse than the present one; the others depend on the scale or the bits.
 _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
 _PENDING = " After the arrow: the value under the pending settings, and whether it is better or worse."
-#: Width of a cell at the default font, px; cells are in rows of eight, four, three or two, by the panel's width.
+#: Minimum width of a cell at the default font, px; a row has as many of eight, four, three or two cells as fit.
 CELL_WIDTH = 128
 #: Longest expected description, and the maximum number of its lines.
 _LONGEST_ABOUT = (
@@ -91,7 +92,7 @@ class Header(QtWidgets.QWidget):
         font = QtGui.QFont(self.font())
         font.setBold(True)
         self.chooser.setFont(font)
-        self.about.setFont(_smaller(self.font()))
+        self.about.setFont(small_font(self.font()))
         self._arrange()
         for cell in self.cells.values():
             cell.apply_theme()
@@ -117,14 +118,14 @@ class Header(QtWidgets.QWidget):
         self._show_step(view)
         texts = measured(view)
         pending = {} if ghost is None else pending_texts(ghost)
-        about = "≈ " if ghost is not None and ghost.approximate else ""
+        approximate = "≈ " if ghost is not None and ghost.approximate else ""
         for key in SHOWN:
             text, value = texts[key]
             ghost_text, ghost_value = pending.get(key, ("", np.nan))
             better = None
             if key in _COMPARED and ghost_text not in ("", text) and np.isfinite([value, ghost_value]).all():
                 better = (ghost_value < value) == (MEASURES[key].better == LOWER)
-            mark = about if ghost_text and key != "size" else ""
+            mark = approximate if ghost_text and key != "size" else ""
             self.cells[key].show_values(text, mark + ghost_text, better)
 
     def _about(self, view: TensorView) -> str:
@@ -192,7 +193,7 @@ class _CellLabels(QtWidgets.QWidget):
         self.apply_theme()
 
     def apply_theme(self) -> None:
-        self._name.setFont(_smaller(self.font()))
+        self._name.setFont(small_font(self.font()))
         self._name.setStyleSheet(f"color: {self._theme.colors.muted}")
 
     def show_values(self, now: str, pending: str, better: Optional[bool]) -> None:
@@ -210,10 +211,3 @@ class _CellLabels(QtWidgets.QWidget):
         if text != self.value.text():
             self.value.setText(text)
             self.setAccessibleDescription(f"{now}{', pending ' + pending if pending else ''} {word}".strip())
-
-
-def _smaller(font: QtGui.QFont) -> QtGui.QFont:
-    """Return a font for texts that matter less."""
-    found = QtGui.QFont(font)
-    found.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
-    return found

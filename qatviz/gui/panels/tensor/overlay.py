@@ -79,8 +79,8 @@ class OverlayPlot(TensorPlot):
         index = min(int(np.searchsorted(found.edges, x, side="right")) - 1, len(found.counts) - 1)
         total = max(found.counts.sum(), 1.0)
         number = sampled(f"{found.counts[index]:,.0f}", found.sample)
-        share = percent_text(found.counts[index] / total)
-        text = f"{span(found.edges[index], found.edges[index + 1])}: {number} ({share})"
+        fraction = percent_text(found.counts[index] / total)
+        text = f"{span(found.edges[index], found.edges[index + 1])}: {number} ({fraction})"
         for key, counts in (("clipped", found.clipped), ("flushed", found.flushed)):
             if counts[index] >= 0.5:
                 text += f", {counts[index]:,.0f} {MEASURES[key].name}"

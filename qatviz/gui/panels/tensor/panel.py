@@ -230,7 +230,10 @@ class TensorPanel(Panel):
         return channel_view(view, self._channel, values, self._snapshot_of(values, view))
 
     def _is_new(self, part: str, *inputs: Any) -> bool:
-        """Return whether the inputs of ``part`` have changed; immutable ones are compared by identity."""
+        """Return whether the inputs of ``part`` have changed since the last call.
+
+        Numbers are compared by value. Other inputs are never changed in place, so that their identity is sufficient.
+        """
         old = self._drawn.get(part, ())
         self._drawn[part] = inputs
         return len(old) != len(inputs) or any(
@@ -329,7 +332,7 @@ class TensorPanel(Panel):
         return self.model.run is not None and not self.model.ended
 
     def _request_values(self) -> None:
-        """Request the tensor's values if they are needed and are older than the newest snapshot."""
+        """Request the tensor's values if they are unknown, or if they are needed and older than the newest snapshot."""
         name, newest = self.model.current, self.model.snapshot
         known = self.model.values.get(name)
         is_old = known is not None and newest is not None and known.step < newest.step

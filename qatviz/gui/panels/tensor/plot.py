@@ -63,7 +63,7 @@ class TensorPlot(SceneWidget):
     is_log : bool
         Whether counts are on a logarithmic scale.
     figure_title : str
-        What the plot shows, for the title of a saved figure.
+        Contents of the plot, for the title of a saved figure.
     summary : str
         Summary of the plot in one line.
     subject, details : str

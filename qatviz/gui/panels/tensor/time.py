@@ -204,5 +204,5 @@ class TimePlot(TensorPlot):
             "step": np.repeat(steps, ROWS),
             "bin_low": np.tile(edges[:-1], len(steps)),
             "bin_high": np.tile(edges[1:], len(steps)),
-            "share": fractions.reshape(-1),
+            "fraction": fractions.reshape(-1),
         }

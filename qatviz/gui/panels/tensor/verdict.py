@@ -18,7 +18,7 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
 #: Time (ms) between two computed changes, of a few milliseconds each, so that frames are drawn in between.
 _TRIAL_INTERVAL_MS = 15
-#: Age (s) of an offer from which it is computed anew of a newer snapshot.
+#: Age (s) from which an offer is computed again, from a newer snapshot.
 _OFFER_LASTS_S = 5.0
 #: Number of lines of the verdict.
 _LINES = 3
@@ -32,7 +32,7 @@ class VerdictLine(QtWidgets.QWidget):
         self._model, self._edits, self._theme, self._clock = model, edits, theme, clock
         self._level = NO_LEVEL
         self._offer: Optional[Offer] = None
-        self._offered: Tuple[Any, ...] = ()
+        self._question: Tuple[Any, ...] = ()  # tensor and settings to which trials and offer belong
         self._tried_at = 0.0
         self._trials: Optional[Iterator[Optional[Offer]]] = None
         self._found: Optional[Offer] = None
@@ -85,16 +85,16 @@ class VerdictLine(QtWidgets.QWidget):
         if book is None or not can_change or judged.level < WARNING:
             self._clear()
             return
-        # Values that are not quite recent still say more than a histogram.
+        # Values that are not quite recent are still better than a histogram, which has only counts.
         known = self._model.values.get(name)
         values = known.values if known is not None and known.values.size else None
         is_old = values is not None and fresh_values(self._model, name) is None
         question = (name, book.plan, view.settings, book.run.freeze_ranges, view.is_active, values is None)
-        if question != self._offered:
+        if question != self._question:
             self._clear()
         elif self._trials is not None or self._clock() - self._tried_at < _OFFER_LASTS_S:
             return
-        self._offered, self._tried_at = question, self._clock()
+        self._question, self._tried_at = question, self._clock()
         self._trials = estimated_trials(
             view.snapshot, book.plan, name, view.settings, book.run.freeze_ranges, values, is_old
         )
@@ -142,11 +142,11 @@ class VerdictLine(QtWidgets.QWidget):
     def _clear(self) -> None:
         self._timer.stop()
         self._trials = self._offer = self._found = None
-        self._offered = ()
+        self._question = ()
         self._show_offer()
 
     def _apply(self) -> None:
-        offer, name = self._offer, self._offered[0]
+        offer, name = self._offer, self._question[0]
         assert offer is not None, "the button is shown with an offer"
         self._clear()
         self._edits.edit([name], offer.setting, offer.value)

@@ -31,7 +31,7 @@ def describe_channel(channel: OneChannel) -> str:
 
 
 def describe_now(view: TensorView) -> str:
-    """Return the settings, or those after the delay; in the past, the settings at that time."""
+    """Return the settings of a view; before the end of the delay, also when quantization begins."""
     if not view.is_live:
         return f"{describe(view.settings, view.tensor.kind, view.is_active)} at this step"
     if not view.is_active and view.settings.enabled:
