@@ -25,7 +25,7 @@ from qatviz.presentation.scene import (
 )
 from qatviz.report.markup import Markup, element, join, number
 
-#: Estimated text sizes in the style sheet's fonts, rather too large than too small.
+#: Estimated text sizes in the style sheet's fonts, on the large side so that labels fit into their room.
 FONTS: Fonts = {SMALL: estimated_metrics(10.5, 6.2), TITLE: estimated_metrics(12.0, 7.4)}
 #: Diameter of the dots at the points of a line, px.
 _DOT = 4.0

@@ -36,7 +36,7 @@ class StopSignals:
     def _on_signal(self, number: int, _frame: Any) -> None:
         self.received = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         for each in self._before:
-            # Several processes may report the same end of a terminal, and nobody is there to ask for a quick end.
+            # Several processes may report the same closed terminal, where no user can ask for a quick end any more.
             is_hangup = each not in (signal.SIGINT, signal.SIGTERM)
             signal.signal(each, signal.SIG_IGN if is_hangup else signal.SIG_DFL)
 

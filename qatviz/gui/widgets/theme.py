@@ -67,7 +67,7 @@ class Theme(QtCore.QObject):
         """Apply the colours, the font and the style sheet to the application."""
         app = QtWidgets.QApplication.instance()
         app.setStyle("Fusion")
-        self.name = self.name  # decides anew whether the system is dark, from this style's palette
+        self.name = self.name  # checks again whether the system is dark, from this style's palette
         app.setPalette(self.palette())
         font = QtGui.QFont(_system_font())
         # Servers without a desktop report 12 points, too large for this many numbers.

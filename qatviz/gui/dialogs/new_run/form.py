@@ -221,8 +221,8 @@ class NewRunForm(QtWidgets.QWidget):
         network = self._settings.value("new_run/network", first.network)
         self.network.set_text(network if network in zoo.NETWORKS or names_model(network) else first.network)
         self.weights.set_text(self._settings.value("new_run/weights", ""))
-        anew = self._settings.value("new_run/from_scratch", "false") in (True, "true")
-        self.from_scratch.setCurrentText(_RANDOM if anew else _TRAINED)
+        from_scratch = self._settings.value("new_run/from_scratch", "false") in (True, "true")
+        self.from_scratch.setCurrentText(_RANDOM if from_scratch else _TRAINED)
         for name in (first.preset, self._settings.value("new_run/preset", "")):
             self.preset.setCurrentText(name)  # no effect if there is no such item
         for name in (first.optimizer, self._settings.value("new_run/optimizer", "")):

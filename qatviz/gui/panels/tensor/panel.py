@@ -33,7 +33,7 @@ from qatviz.quant.affine import AffineGrid
 REQUEST_INTERVAL_S = 2.0
 #: Longest expected caption, and the maximum number of its lines.
 LONGEST_CAPTION = (
-    "255 of 255 codes used · effective 16.0 of 16 bits · edge codes hold 12.3 % · all channels together, so"
+    "255 of 255 codes used · effective bits 16.0 of 16 · edge codes hold 12.3 % · all channels together, so"
 )
 MAX_LINES = 3
 #: Minimum ratio of width to height, and minimum width (px), of a panel with its two plots side by side.
