@@ -43,8 +43,7 @@ _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 _Check = Callable[[], Any]
 
 
-#: Allowed types of a value and their description, by the annotation of the field; for other annotations, ``_checks``
-#: includes the type.
+#: Allowed types of a value and their description, by the field's annotation; ``_checks`` checks all other types.
 _TYPES: Dict[Any, Tuple[Any, str]] = {
     str: ((str, os.PathLike), "text"),
     Optional[str]: ((str, os.PathLike, type(None)), "text"),
@@ -411,10 +410,7 @@ def is_model_path(path: str) -> bool:
 
 
 def stem_of(network: str) -> str:
-    """Return the name of a run of this network or model: for a file, its name without the suffix; a script's function.
-
-    Characters other than letters, digits, ``_`` and ``-`` are replaced.
-    """
+    """Return a run's name from its network, model file (without suffix) or script's function, safe as a file name."""
     path = _SCRIPT.sub(r"\2", network) if _SCRIPT.fullmatch(network) else os.path.basename(network)
     stem = os.path.splitext(path)[0] if names_model(network) else path
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model"
