@@ -74,7 +74,7 @@ def test_every_door_gives_the_same_notes(tmp_path, capsys):
     path, arrays = images(tmp_path)
     notes = data_sets.describe(data_sets.load(path))["notes"]
     assert [note.split()[0:3] for note in notes] == [
-        ["examples", "are", "pixels"],
+        ["examples", "are", "pixels,"],
         ["the", "labels", "are"],
         ["the", "data", "has"],
     ]
