@@ -124,7 +124,7 @@ def are_pixels(array: Any) -> bool:
 
     Other integers, and rows, are features.
     """
-    return bool(array.dtype == np.uint8 and array.ndim > 2 and array.max() > 1)
+    return bool(array.dtype == np.uint8 and array.ndim > 2 and array.max() != 1)
 
 
 def convert_examples(array: Any, where: str, pixels: Optional[bool] = None) -> np.ndarray:
