@@ -95,7 +95,7 @@ def test_a_model_is_shown_with_the_notes_of_its_import_and_can_be_started(dialog
     dialog.wanted.connect(told.append)
     dialog.accept()
     assert told[0] == NewRunRequest(network=None, model="/m/good.h5", out=told[0].out)
-    assert os.path.basename(told[0].out).startswith("good-")
+    assert os.path.basename(told[0].out).endswith("-good")
 
 
 def test_training_from_scratch_is_offered_for_models_only(dialog, qtbot):

@@ -129,7 +129,7 @@ def test_constant_data_has_a_preview():
 
 
 def test_known_ranges_are_used():
-    data = dataset(np.zeros((10, 4, 4), np.uint8), classes_of(10, 2))
+    data = dataset(np.full((10, 4, 4), 7, np.uint8), classes_of(10, 2))
     summary = describe(data)
     info = data_info(data, (summary["train"]["min"], summary["train"]["max"]), summary["notes"])
-    assert info.values.startswith("uint8 from 0 to 0") and "all training examples are identical" in info.notes
+    assert info.values.startswith("uint8 from 7 to 7") and "all training examples are identical" in info.notes
