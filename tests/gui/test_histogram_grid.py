@@ -42,6 +42,16 @@ def test_fit_shows_all_tiles_if_there_is_room():
     assert arrange(60, FIT, 600, 300).height >= SIZES[SMALL][1], "tiles that must be scrolled are not squeezed as well"
 
 
+def test_two_rows_are_visible_in_a_low_view():
+    grid = arrange(9, FIT, 345, 160)
+    assert 2 * (grid.height + GAP_PX) <= 160 and grid.columns == 2
+
+
+def test_large_text_makes_the_smallest_tiles_higher():
+    assert arrange(9, FIT, 470, 190, 93).height >= 93 and arrange(60, SMALL, 470, 600, 110).height >= 110
+    assert arrange(9, FIT, 568, 400, 120).height >= 120, "also where all of them are visible"
+
+
 def test_fit_shows_the_nine_tensors_of_lenet_in_the_default_window():
     assert arrange(9, FIT, 568, 246).total_height <= 246
 

@@ -4,7 +4,10 @@ import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from window_stage import draw
 
+from qatviz.gui.widgets.controls.column import Column
+from qatviz.gui.window.docks import largest_share
 from qatviz.gui.window.toolbar import RunToolBar
+from qatviz.presentation.histogram import PENDING
 
 
 def test_layout_is_remembered_and_can_be_reset(open_window, app):
@@ -65,9 +68,37 @@ def test_no_panel_is_cut_or_covers_another(staged_window, app, points, width, he
         for dock in docks:
             assert window.rect().contains(dock.geometry()), dock.objectName()
             assert dock.rect().contains(dock.widget().geometry()), dock.objectName()
+            column = dock.findChild(Column)
+            if column is not None:  # controls and headings are whole
+                assert column.viewport().width() >= column.widget().minimumSizeHint().width(), dock.objectName()
             for other in docks:
                 assert dock is other or not dock.geometry().intersects(other.geometry())
     window.theme.set_font_points(0)
+
+
+@pytest.mark.parametrize(
+    "needs, total, limit",
+    [([300, 200, 500], 900, 400), ([300, 200, 500], 2000, 2000), ([300, 300], 400, 200), ([600, 600, 600], 900, 300)],
+)
+def test_panels_that_need_less_leave_their_width_to_the_others(needs, total, limit):
+    assert largest_share(needs, total) == limit
+    assert sum(min(need, limit) for need in needs) <= total
+
+
+def test_histograms_of_the_smallest_window_have_two_rows(staged_window, app):
+    window, _run, _advance = staged_window
+    window.resize(900, 600)
+    panel = window.panels["histograms"]
+    for _ in range(3):  # the layout without the legend follows
+        draw(window, app)
+    area = panel.canvas.viewport().rect()
+    whole = [name for name in panel.canvas.visible_names() if area.contains(panel.canvas.rect_of(name))]
+    assert len(whole) >= 4 and not panel.hint.isVisible()
+    window.resize(1600, 1000)
+    draw(window, app)
+    legend = [part for key, part in panel.bar._samples.items() if key != PENDING]
+    assert all(part.isVisible() for part in legend)
+    assert {part.font().pointSizeF() for part in legend} == {panel.bar.control("size").font().pointSizeF()}
 
 
 @pytest.mark.parametrize("points, width", [(9, 900), (9, 1280), (9, 1900), (18, 1280), (18, 1900)])

@@ -1,6 +1,6 @@
 """Layout that wraps rows of widgets like text."""
 
-from typing import List, Optional
+from typing import Iterable, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -34,6 +34,13 @@ class FlowLayout(QtWidgets.QLayout):
     def heightForWidth(self, width: int) -> int:
         return self._place(QtCore.QRect(0, 0, width, 0), False)
 
+    def height_of(self, widgets: Iterable[QtWidgets.QWidget], width: int) -> int:
+        """Return the height at ``width`` if just ``widgets`` were shown."""
+        margins = self.contentsMargins()
+        rows = self._rows([widget.sizeHint() for widget in widgets], width - margins.left() - margins.right())
+        heights = [max(size.height() for size in row) for row in rows]
+        return margins.top() + sum(heights) + self.spacing() * (len(rows) - 1) + margins.bottom()
+
     def sizeHint(self) -> QtCore.QSize:
         return self.minimumSize()
 
@@ -51,23 +58,27 @@ class FlowLayout(QtWidgets.QLayout):
     def _place(self, rect: QtCore.QRect, move: bool) -> int:
         """Return the height of the items laid out in ``rect``, and if ``move``, move them there."""
         margins = self.contentsMargins()
-        left, top, right = rect.left() + margins.left(), rect.top() + margins.top(), rect.right() - margins.right()
-        row: List[QtWidgets.QLayoutItem] = []
-        x: int = left
-        for item in self._items:
-            if item.isEmpty():
-                continue
-            width = item.sizeHint().width()
-            if row and x + width - 1 > right:
-                top, row, x = self._end_row(row, left, top, move) + self.spacing(), [], left
-            row.append(item)
-            x += width + self.spacing()
-        return self._end_row(row, left, top, move) + margins.bottom() - rect.top()
+        top, width = rect.top() + margins.top(), rect.width() - margins.left() - margins.right()
+        items = iter([item for item in self._items if not item.isEmpty()])
+        rows = self._rows([item.sizeHint() for item in self._items if not item.isEmpty()], width)
+        for number, row in enumerate(rows):
+            top += self.spacing() if number else 0
+            height, left = max(size.height() for size in row), rect.left() + margins.left()
+            for size, item in zip(row, items):
+                if move:
+                    item.setGeometry(QtCore.QRect(QtCore.QPoint(left, top + (height - size.height()) // 2), size))
+                left += size.width() + self.spacing()
+            top += height
+        return top + margins.bottom() - rect.top()
 
-    def _end_row(self, row: List[QtWidgets.QLayoutItem], left: int, top: int, move: bool) -> int:
-        height = max((item.sizeHint().height() for item in row), default=0)
-        for item in row if move else ():
-            size = item.sizeHint()
-            item.setGeometry(QtCore.QRect(QtCore.QPoint(left, top + (height - size.height()) // 2), size))
-            left += size.width() + self.spacing()
-        return top + height
+    def _rows(self, sizes: Sequence[QtCore.QSize], width: int) -> List[List[QtCore.QSize]]:
+        """Return ``sizes`` in rows that are no wider than ``width``."""
+        rows: List[List[QtCore.QSize]] = []
+        used = 0
+        for size in sizes:
+            if not rows or used + size.width() > width:
+                rows.append([])
+                used = 0
+            rows[-1].append(size)
+            used += size.width() + self.spacing()
+        return rows

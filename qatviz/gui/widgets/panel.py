@@ -113,8 +113,12 @@ class Panel(QtWidgets.QWidget):
             self._limit = size
             self.updateGeometry()
 
+    def whole_minimum(self) -> QtCore.QSize:
+        """Return the size below which a part of the panel is cut."""
+        return super().minimumSizeHint()
+
     def minimumSizeHint(self) -> QtCore.QSize:
-        return super().minimumSizeHint().boundedTo(self._limit)
+        return self.whole_minimum().boundedTo(self._limit)
 
     def _on_topic(self, topic: str) -> None:
         if topic in self.topics or topic == RUN:

@@ -1,6 +1,6 @@
 """Docks of the panels: default arrangement, and the user's, which is remembered."""
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -14,6 +14,20 @@ _COLUMNS, _ROWS = 3, 2
 #: Height of a dock's tabs and title, in lines of text.
 _TITLE_LINES = 5
 _KEY_STATE, _KEY_GEOMETRY = "window/state", "window/geometry"
+
+
+def largest_share(needs: Sequence[int], total: int) -> int:
+    """Return the largest limit with which ``needs`` limited to it add up to at most ``total``.
+
+    >>> largest_share([300, 200, 500], 900), largest_share([300, 200, 500], 2000), largest_share([300, 300], 400)
+    (400, 2000, 200)
+    """
+    rest, shares = total, len(needs)
+    for need in sorted(needs):
+        if need * shares > rest:
+            return rest // shares
+        rest, shares = rest - need, shares - 1
+    return total
 
 
 class Docks(QtCore.QObject):
@@ -109,10 +123,25 @@ class Docks(QtCore.QObject):
         separator = style.pixelMetric(QtWidgets.QStyle.PM_DockWidgetSeparatorExtent, None, window)
         tops = [dock.y() for dock in self.docks.values() if self._is_in_front(dock)]
         height = window.statusBar().y() - min(tops, default=0) - (_ROWS - 1) * separator
-        width = window.width() - (_COLUMNS - 1) * separator
+        needs = self._column_needs()
+        width = largest_share(needs, window.width() - (len(needs) - 1) * separator)
         titles = _TITLE_LINES * window.fontMetrics().height()
         for panel in self._panels:
-            panel.limit_minimum(QtCore.QSize(width // _COLUMNS, max(height // _ROWS - titles, 1)))
+            panel.limit_minimum(QtCore.QSize(width, max(height // _ROWS - titles, 1)))
+
+    def _column_needs(self) -> List[int]:
+        """Return the width that each column of docks needs so that no panel is cut, tabs included."""
+        panels = {panel.name: panel for panel in self._panels}
+        columns: List[Tuple[int, int]] = []  # right edge and need
+        for dock in sorted((d for d in self.docks.values() if self._is_in_front(d)), key=lambda d: d.x()):
+            names = [n for n, d in self.docks.items() if d is dock or d in self._window.tabifiedDockWidgets(dock)]
+            need = max(panels[name].whole_minimum().width() for name in names)
+            if columns and dock.x() < columns[-1][0]:
+                right, other = columns.pop()
+                columns.append((max(right, dock.geometry().right()), max(other, need)))
+            else:
+                columns.append((dock.geometry().right(), need))
+        return [need for _, need in columns] or [self._window.width()] * _COLUMNS
 
     def _keep_proportions(self) -> None:
         """Keep the proportions of the docks that are in front."""

@@ -269,6 +269,7 @@ class MainWindow(RunWindow):
         for name in set(icons.NAMES) & set(self.named):
             self.named[name].setIcon(self._icon(name))
         self._on_state()
+        self.frames.touch()  # all panels change their colours
 
     def _on_edits(self) -> None:
         for name, can, what in (

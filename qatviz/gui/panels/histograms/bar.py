@@ -1,6 +1,6 @@
 """Controls above the histograms (tensors, axes, size of tiles) and the legend."""
 
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -96,8 +96,9 @@ class HistogramsBar(QtWidgets.QWidget):
         self._age = Label()
         self._age.setToolTip("There are no newer histograms yet: the machine is busy, or their interval is long.")
         layout.addWidget(self._age)
+        self._has_legend, self._is_pending = True, False
         self.show_age("")
-        self.show_pending(False)
+        self._show_samples()
         self.apply_theme()
 
     def apply_theme(self) -> None:
@@ -110,7 +111,26 @@ class HistogramsBar(QtWidgets.QWidget):
 
     def show_pending(self, is_pending: bool) -> None:
         """Show or hide the legend's entry for pending edits, which takes room from the tiles."""
-        self._samples[PENDING].setVisible(is_pending)
+        self._is_pending = is_pending
+        self._show_samples()
+
+    def fit(self, width: int, height: int) -> None:
+        """Show the legend if the bar with it is no higher than ``height``."""
+        rest = [part for part in self._parts() if part not in self._samples.values() and not part.isHidden()]
+        legend = [part for key, part in self._samples.items() if key != PENDING or self._is_pending]
+        self._has_legend = self.layout().height_of([*rest, *legend], width) <= height
+        self._show_samples()
+
+    def _parts(self) -> List[QtWidgets.QWidget]:
+        layout = self.layout()
+        return [layout.itemAt(index).widget() for index in range(layout.count())]
+
+    def _show_samples(self) -> None:
+        for key, part in self._samples.items():
+            is_shown = self._has_legend and (key != PENDING or self._is_pending)
+            if part.isHidden() == is_shown:
+                part.setVisible(is_shown)
+                part.setFont(self._controls["size"].font())  # which a part that was hidden may have lost
 
     def show_age(self, text: str) -> None:
         """Show how old the histograms are; nothing if ``text`` is empty."""

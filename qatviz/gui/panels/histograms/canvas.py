@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.histograms.grid import FIT, GAP_PX, TileGrid, arrange, picked
 from qatviz.gui.panels.histograms.reading import columns, reading, sentence
-from qatviz.gui.panels.histograms.tile import Tile, TileContent, plot_area
+from qatviz.gui.panels.histograms.tile import Tile, TileContent, plot_area, smallest_height
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.theme import Theme
@@ -68,6 +68,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         for tile in self._tiles.values():
             tile.picture = None  # repainted with the next paint event, not when its turn comes
         self.viewport().update()
+        self._arrange()  # the smallest tiles depend on the font
 
     # Contents
 
@@ -149,11 +150,17 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
 
     # Places
 
+    @property
+    def smallest_height(self) -> int:
+        """Height of the smallest tile with the present font, px."""
+        return smallest_height(self._scenes.metrics)
+
     def _arrange(self) -> None:
         room = self.maximumViewportSize() if self._size == FIT else self.viewport().size()
-        grid = arrange(len(self._names), self._size, room.width(), room.height())
+        smallest = self.smallest_height
+        grid = arrange(len(self._names), self._size, room.width(), room.height(), smallest)
         if grid.total_height > room.height() and self._size == FIT:
-            grid = arrange(len(self._names), self._size, self.viewport().width(), room.height())
+            grid = arrange(len(self._names), self._size, self.viewport().width(), room.height(), smallest)
         if grid != self._grid:
             if (grid.width, grid.height) != (self._grid.width, self._grid.height):
                 self._forget_pictures()

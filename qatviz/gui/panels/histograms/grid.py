@@ -54,27 +54,31 @@ class TileGrid:
         return range(first, last)
 
 
-def arrange(count: int, size: str, width: int, height: int) -> TileGrid:
+def arrange(count: int, size: str, width: int, height: int, smallest_height: int = 0) -> TileGrid:
     """Return the grid for ``count`` tiles of a ``size`` in a view of ``width`` by ``height`` pixels.
 
-    ``fit`` makes tiles as large as possible with all of them visible, or small if they can't all be.
+    Tiles are at least ``smallest_height`` pixels high, which large text needs.
+
+    ``fit`` makes tiles as large as possible with all of them visible, or small if they can't all be: as small as it
+    allows where otherwise not even two rows are visible.
     """
-    grid = _fitting(count, width, height) if size == FIT else None
+    grid = _fitting(count, width, height, smallest_height) if size == FIT else None
     if grid is not None:
         return grid
-    least_width, least_height = SIZES[SMALL if size == FIT else size]
+    is_low = height < 2 * (SIZES[SMALL][1] + GAP_PX) + GAP_PX
+    least_width, least_height = SIZES[SMALL if size == FIT and not is_low else size]
     columns = max(1, min((width - GAP_PX) // (least_width + GAP_PX), max(count, 1)))
     if size != FIT and count < columns:
         columns = max(1, count)
     tile_width = (width - GAP_PX) // columns - GAP_PX
     rows = max(1, -(-count // columns))
     room = (height - GAP_PX) // rows - GAP_PX
-    tile_height = max(least_height, min(room, int(tile_width / TALLEST)))
+    tile_height = max(least_height, smallest_height, min(room, int(tile_width / TALLEST)))
     return TileGrid(count, columns, max(tile_width, 40), tile_height)
 
 
-def _fitting(count: int, width: int, height: int) -> Optional[TileGrid]:
-    least_width, least_height = SIZES[FIT]
+def _fitting(count: int, width: int, height: int, smallest_height: int) -> Optional[TileGrid]:
+    least_width, least_height = SIZES[FIT][0], max(SIZES[FIT][1], smallest_height)
     best, best_score = None, 0.0
     for columns in range(1, count + 1):
         rows = -(-count // columns)

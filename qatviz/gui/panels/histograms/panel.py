@@ -3,7 +3,7 @@
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.distribution import Distribution, distribution, extent, to_log2
 from qatviz.gui.model.frames import Effort
@@ -29,7 +29,7 @@ BUDGET_S = 0.006
 #: Interval (ms) at which the age of the tiles is checked, and the time (s) that painting may add to it.
 AGE_INTERVAL_MS, AGE_TOLERANCE_S = 500, 1.0
 #: Minimum height of the tiles below the hint, px, if not all tiles fit even without it. The hint is hidden if all fit
-#: only without it.
+#: only without it. The legend is hidden if it would leave the tiles less.
 MIN_TILES_PX = 160
 _SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 
@@ -108,7 +108,7 @@ class HistogramsPanel(Panel):
         self.canvas.set_names(names if snapshot is not None else ())
         self.canvas.set_selected(self.model.selected, self.model.current)
         self.empty.show_text(self._empty_text(names))
-        self._update_hint()
+        self._share_height()
         if plan is None or snapshot is None or not names:
             return
         self._update_ghosts()
@@ -116,6 +116,15 @@ class HistogramsPanel(Panel):
         self._common = self._common_ranges(plan, snapshot, names) if self.bar.options.common else {}
         if not self._draw(plan):
             self.mark_due()
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._share_height()  # at once: what has no room now would cover the tiles until the next frame
+
+    def _share_height(self) -> None:
+        """Show legend and hint as far as they leave room for tiles."""
+        self.bar.fit(self.width(), self.height() - MIN_TILES_PX)
+        self._update_hint()
 
     def _update_hint(self) -> None:
         model, tensor = self.model, None
@@ -129,7 +138,8 @@ class HistogramsPanel(Panel):
         room = without - self.hint.height_at(width)
 
         def fits(height: int) -> bool:
-            return arrange(len(self._names()), self.bar.options.size, width, height).total_height <= height
+            smallest = self.canvas.smallest_height
+            return arrange(len(self._names()), self.bar.options.size, width, height, smallest).total_height <= height
 
         return fits(room) or (room >= MIN_TILES_PX and not fits(without))
 

@@ -11,6 +11,8 @@ from qatviz.presentation.scene import END, SMALL, TITLE, Fill, Fonts, Shape, Tex
 
 #: Height in lines of text below which a tile has a header of one line.
 _COMPACT_LINES = 8
+#: Least height of a histogram, px.
+_LEAST_PLOT = 24
 #: Sample of the readout for which a compact tile leaves room between name and badge.
 _ROOM_FOR = "88.8 dB"
 #: Maximum fractions of a tile's width for the badge with all its flags, and for the pending badge in its long form.
@@ -147,6 +149,11 @@ def plot_area(size: Tuple[float, float], fonts: Fonts) -> Tuple[float, float, fl
     title, small = fonts[TITLE].height, fonts[SMALL].height
     header = title + 5 + (0 if height < _COMPACT_LINES * title else small)
     return _MARGIN, header, width - _MARGIN, height - small - 4
+
+
+def smallest_height(fonts: Fonts) -> int:
+    """Return the height of a tile with a header of one line in which the histogram is still of use."""
+    return int(fonts[TITLE].height + 5 + _LEAST_PLOT + fonts[SMALL].height + 4)
 
 
 def lasting_key(content: TileContent, view: HistogramView) -> Tuple[Any, ...]:

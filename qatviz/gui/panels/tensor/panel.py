@@ -398,6 +398,7 @@ class _Page(QtWidgets.QWidget):
         self._plot: Optional[TensorPlot] = None
         self.caption = Label(wordWrap=True)
         self.caption.setToolTip(about)
+        self.caption.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignTop)  # whole lines, where some have no room
         self.caption.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self._line = QtWidgets.QHBoxLayout()
         self._line.setContentsMargins(8, 3, 8, 0)

@@ -6,12 +6,11 @@ from PyQt5 import QtCore, QtWidgets
 
 
 class Column(QtWidgets.QScrollArea):
-    """Scroll area with ``parts`` below each other, at least as wide as the widest of them."""
+    """Scroll area with ``parts`` below each other; it asks for the width of the widest of them."""
 
     def __init__(self, parts: Iterable[QtWidgets.QWidget], parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setFrameShape(QtWidgets.QFrame.NoFrame)
-        self.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.setFocusPolicy(QtCore.Qt.NoFocus)
         self.setWidgetResizable(True)
         inside = QtWidgets.QWidget()
