@@ -53,6 +53,9 @@ MOMENTS = {
     "first pip half there": lambda folder: _has(folder, "pip") and not _has(folder, "pip-*.dist-info"),
     "download": lambda folder: _has(folder, "pip-2[0-3]*.dist-info/RECORD"),
     "pip half upgraded": lambda folder: _has(folder, "~ip*"),
-    "package half there": lambda folder: _has(folder, "tensorflow") and not _has(folder, "tensorflow-*.dist-info"),
-    "installed": lambda folder: _has(folder, "qatviz-*.dist-info/RECORD"),
+    "package half there": lambda folder: _has(folder, "numpy") and not _has(folder, "numpy-*.dist-info/INSTALLER"),
+    "metadata before its files": lambda folder: (
+        _has(folder, "tensorflow-*.dist-info") and not _has(folder, "tensorflow-*.dist-info/INSTALLER")
+    ),
+    "installed": lambda folder: _has(folder, "qatviz-*.dist-info/INSTALLER"),
 }

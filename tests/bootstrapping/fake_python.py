@@ -14,8 +14,11 @@ import time
 
 HELD, LOG = "held", "moments"
 #: What the installation of the project installs.
-PROJECT = ("tensorflow", "qatviz")
-VERSIONS = {"pip": "24.0", "setuptools": "67.8.0", "wheel": "0.42.0", "tensorflow": "1.15.5", "qatviz": "0.1.0"}
+PROJECT = ("numpy", "tensorflow", "qatviz")
+VERSIONS = {"pip": "24.0", "setuptools": "67.8.0", "wheel": "0.42.0"}
+VERSIONS.update(numpy="1.18.5", tensorflow="1.15.5", qatviz="0.1.0")
+#: Packages whose metadata comes first in their wheels.
+METADATA_FIRST = ("tensorflow",)
 FIRST_PIP = "22.0.4"
 
 
@@ -49,21 +52,21 @@ def make_environment(folder):
 
 
 def install(folder, name, version, half, removed=None):
-    """Write the modules of a package, and its metadata after them; then delete the old version."""
+    """Write the modules of a package and its metadata, in the order of its wheel; then delete the old version."""
     packages = packages_of(folder)
     modules = [os.path.join(name, module) for module in ("__init__.py", "__main__.py")]
-    os.makedirs(os.path.join(packages, name), exist_ok=True)
-    rows = []
-    for path in modules:
+    information = f"{name}-{version}.dist-info"
+    record = os.path.join(information, "RECORD")
+    contents = dict.fromkeys(modules, f"# {version}\n")
+    rows = [f"{path},sha256=x,{len(content)}\n" for path, content in contents.items()]
+    contents[record] = "".join(rows)
+    for path in sorted(contents, key=lambda path: (path == record) != (name in METADATA_FIRST)):
+        os.makedirs(os.path.dirname(os.path.join(packages, path)), exist_ok=True)
         with open(os.path.join(packages, path), "w") as file:
-            file.write(f"# {version}\n")
-        rows.append(f"{path},sha256=x,{len(version) + 3}\n")
+            file.write(contents[path])
         if half and path == modules[0]:
             at(half, folder)
-    information = f"{name}-{version}.dist-info"
-    os.makedirs(os.path.join(packages, information), exist_ok=True)
-    with open(os.path.join(packages, information, "RECORD"), "w") as file:
-        file.write("".join(rows))
+    open(os.path.join(packages, information, "INSTALLER"), "x").close()
     for old in removed or ():
         shutil.rmtree(os.path.join(packages, old))
 
@@ -83,8 +86,8 @@ def pip_install(folder, arguments):
         for entry in [name, *installed] if installed else []:
             hidden.append("~" + entry[1:])
             os.rename(os.path.join(packages, entry), os.path.join(packages, hidden[-1]))
-        half = {"pip": "pip half upgraded", "tensorflow": "package half there"}.get(name)
-        install(folder, name, VERSIONS[name], half, hidden)
+        half = {"pip": "pip half upgraded", "numpy": "package half there", "tensorflow": "metadata before its files"}
+        install(folder, name, VERSIONS[name], half.get(name), hidden)
 
 
 def missing(folder):

@@ -83,7 +83,7 @@ def test_killed_at_every_moment_in_turn_the_last_call_completes_the_environment(
     assert_started(checkout.start())
 
 
-@pytest.mark.parametrize("moment", ["environment begun", "package half there"])
+@pytest.mark.parametrize("moment", ["metadata before its files", "package half there"])
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_of_two_calls_at_once_the_second_waits_and_takes_over_from_a_killed_one(checkout, moment, is_killed):
     first = checkout.start(hold=moment)
@@ -100,7 +100,7 @@ def test_of_two_calls_at_once_the_second_waits_and_takes_over_from_a_killed_one(
     first.communicate()
     created = checkout.moments().count("environment begun")
     # The one who takes over creates the environment again only if it is of no use.
-    assert created == (2 if is_killed and moment == "environment begun" else 1)
+    assert created == (2 if is_killed and moment == "metadata before its files" else 1)
     assert checkout.moments()[: len(before)] == before
 
 
@@ -132,7 +132,7 @@ def test_without_a_network_the_message_says_what_is_missing_and_what_to_do(tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not EXHAUSTIVE, reason="it installs everything six times, in part: minutes")
+@pytest.mark.skipif(not EXHAUSTIVE, reason="it installs everything seven times, in part: minutes")
 def test_the_real_interpreter_and_pip_pass_the_same_moments_and_recover(tmp_path):
     checkout = tmp_path / "a;b 'c' %d"
     shutil.copytree(ROOT, str(checkout), ignore=shutil.ignore_patterns(".*", "__pycache__"))
