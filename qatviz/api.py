@@ -33,8 +33,6 @@ from qatviz.training.quiet import keep_tensorflow_quiet
 
 __all__ = ["DATA_FILE", "Trained", "evaluate", "launch", "request_of", "train"]
 
-#: Time limit in seconds for a run to end after its window was closed.
-_END_TIMEOUT_S = 30.0
 #: Keywords that are fields of a request under the same name.
 _SAME_NAMES = (
     "steps",
@@ -271,8 +269,7 @@ def launch(
     prepared = _prepare(model, data, out, options, shown=True)
     run = cast(Run, prepared.run)
     show(prepared)
-    run.request_stop()
-    if not run.wait(_END_TIMEOUT_S) or run.state == FAILED or run.final is None:
+    if not run.wait(0) or run.state == FAILED or run.final is None:
         return None
     outcome = Outcome(run.spec.book, run.spec.metric)
     outcome.update_from_record(RunRecord.read(out))

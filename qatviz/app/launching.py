@@ -42,6 +42,8 @@ _ONE_THREAD = (
 #: Shown while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
+#: Milliseconds that a wait in Qt may keep Python from handling a signal.
+_SIGNALS_MS = 100
 
 
 class AppLauncher(Launcher):
@@ -195,7 +197,8 @@ class AppLauncher(Launcher):
         self._newest += 1
         self.cancel_evaluation()
         self.end_checks()
-        self._pool.waitForDone()
+        while not self._pool.waitForDone(_SIGNALS_MS):
+            pass
 
     # Internal methods
 

@@ -1,9 +1,11 @@
 """Application object: its windows, and the report of uncaught errors."""
 
+import contextlib
 import gc
 import os
 import signal
 import sys
+import time
 import traceback
 from types import TracebackType
 from typing import Any, List, Optional, Type
@@ -23,6 +25,11 @@ from qatviz.training.quiet import keep_tensorflow_quiet
 #: Seconds that a thread may keep the interpreter lock while another waits for it. Python's 5 ms cause noticeable lag:
 #: one key press acquires the lock a dozen times.
 SWITCH_INTERVAL_S = 0.001
+#: Maximum time (s) that the end of the program waits for runs to end and to write their state; their records stay valid
+#: if that takes longer.
+END_S = 30.0
+#: Exit code after a second Ctrl-C, which ends that wait.
+INTERRUPTED = 1
 
 
 def make_application() -> QtWidgets.QApplication:
@@ -85,17 +92,20 @@ class Application:
         sys.excepthook = self.report
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         # Python runs signal handlers only between its own instructions, which the bridge's timer triggers.
-        for number in stop_signals():
-            signal.signal(number, self._on_signal)
+        before = {number: signal.signal(number, self._on_signal) for number in stop_signals()}
         code: int = self.app.exec_()
+        for number, handler in before.items():  # a second one ends the wait for the runs
+            signal.signal(number, handler)
         self.finish()
         return code
 
     def finish(self) -> None:
-        """Wait for background work, and delete the windows, as Qt requires before its own end."""
+        """Wait for runs and background work, and delete the windows, as Qt requires before its own end."""
         for launcher in self.launchers:
             launcher.wait()
+        deadline = time.monotonic() + END_S
         for window in self._opened:
+            window.end_runs(max(0.0, deadline - time.monotonic()))
             window.deleteLater()
         self.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         self.app.processEvents()
@@ -120,16 +130,18 @@ def open_window(request: RunRequest) -> int:
     application.app.processEvents()  # paint the window first
     gc.enable()
     first.launcher.begin(request)
-    code = application.run()
+    code = INTERRUPTED
+    with contextlib.suppress(KeyboardInterrupt):
+        code = application.run()
     sys.stdout.flush()
     sys.stderr.flush()
-    # A training thread that has not ended in time is in TensorFlow: a normal exit would block or crash.
+    # A normal exit would wait for a run that has not ended in time: its training step takes longer.
     os._exit(code)
 
 
 def show(prepared: Prepared) -> int:
     """Show and start a run in a new window, and return the exit code when all windows are closed."""
-    before = sys.excepthook, sys.getswitchinterval(), {number: signal.getsignal(number) for number in stop_signals()}
+    before = sys.excepthook, sys.getswitchinterval()
     application = Application()
     first = application.open_window()
     QtCore.QTimer.singleShot(0, lambda: first.show_prepared(prepared))
@@ -138,5 +150,3 @@ def show(prepared: Prepared) -> int:
     finally:  # the user's script continues
         sys.excepthook = before[0]
         sys.setswitchinterval(before[1])
-        for number, handler in before[2].items():
-            signal.signal(number, handler)

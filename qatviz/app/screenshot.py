@@ -38,19 +38,21 @@ def draw_screenshot(
         window = application.open_window()
         window.resize(*size)
         window.docks.arrange()
-        known = window.docks.docks
-        for name in show:
-            if name not in known:
-                raise QatvizError(f"--show is {name!r}: expected one of {', '.join(known)}")
-            window.docks.open(name)
-        failures: List[str] = []
-        window.launcher.failed.connect(lambda text, details: failures.append(details or text))
-        window.launcher.begin(request)
-        _wait(application, window, 0 if isinstance(request, OpenRequest) else steps, failures)
-        draw_all(application, window)
-        save_png(window, path)
-        window.close_without_asking()
-        application.finish()
+        try:
+            known = window.docks.docks
+            for name in show:
+                if name not in known:
+                    raise QatvizError(f"--show is {name!r}: expected one of {', '.join(known)}")
+                window.docks.open(name)
+            failures: List[str] = []
+            window.launcher.failed.connect(lambda text, details: failures.append(details or text))
+            window.launcher.begin(request)
+            _wait(application, window, 0 if isinstance(request, OpenRequest) else steps, failures)
+            draw_all(application, window)
+            save_png(window, path)
+        finally:
+            window.close_without_asking()
+            application.finish()
     return os.path.abspath(path)
 
 

@@ -3,12 +3,13 @@
 TensorFlow is imported by the training thread, so a handle can be created, and a window shown, at once.
 """
 
+import atexit
 import contextlib
 import os
 import threading
 import traceback
 from dataclasses import replace
-from typing import Any, List, Mapping, Optional
+from typing import Any, List, Mapping, Optional, Set
 
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
@@ -44,6 +45,9 @@ NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
 )
 ENDED = (FINISHED, STOPPED, FAILED)
 _STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Failed: FAILED}
+
+#: Runs that train.
+_ALIVE: Set["Run"] = set()
 
 
 class Run(RunHandle):
@@ -108,6 +112,7 @@ class Run(RunHandle):
         if self._state != NEW:
             raise RunStateError(f"the run is {self._state}: it can be started once")
         self._state = BUILDING
+        _ALIVE.add(self)
         self._thread.start()
 
     def send(self, command: c.Command) -> str:
@@ -190,6 +195,7 @@ class Run(RunHandle):
         self._close_record()
         self._state = _STATES_AT_END[type(ending)]
         self._ended.set()
+        _ALIVE.discard(self)
 
     def _close_record(self) -> None:
         if self.record is None:
@@ -198,6 +204,16 @@ class Run(RunHandle):
             self.record.close()
         except Exception as error:  # report it although the run is over
             self._channel.put_event(events.RecordFailed(self._step, str(error)))
+
+
+@atexit.register
+def _end_all() -> None:
+    """End all runs before the interpreter ends, which crashes if a thread is in TensorFlow then."""
+    alive = list(_ALIVE)
+    for run in alive:
+        run.request_stop()
+    for run in alive:
+        run._thread.join()
 
 
 def _lower_priority() -> None:

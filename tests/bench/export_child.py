@@ -88,7 +88,6 @@ def main(network):
         window.close()
         application.finish()
     print(json.dumps(result), flush=True)
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import os
 import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
 
 import numpy as np
@@ -299,14 +298,11 @@ def main(kind, network, width, height, show):
         }
         try:
             result = kinds[kind](app, window)
+        finally:
+            tensors = len(window.model.tensors)
             window.close()
             application.finish()
-        except Exception:
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(1)  # as below: a normal exit may crash while the training thread is in TensorFlow
-    print(json.dumps(dict(result, tensors=len(window.model.tensors))), flush=True)
-    os._exit(0)
+    print(json.dumps(dict(result, tensors=tensors)), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import time
 import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import ROOT, call, write_data
+from exhaustive import tries
 from waiting import communicate, wait_until
 
 from qatviz.errors import RecordError
+from qatviz.protocol.reasons import SaveKind
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -38,9 +40,9 @@ def hangup():
     signal.signal(signal.SIGHUP, before)
 
 
-def start(*arguments):
+def start(*arguments, program=("-m", "qatviz")):
     return subprocess.Popen(
-        [sys.executable, "-m", "qatviz", *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -157,3 +159,53 @@ def test_a_signal_closes_the_window_and_keeps_the_run(tmp_path, monkeypatch, han
     out, err = communicate(process)
     assert (process.returncode, out) == (0, "") and "Traceback" not in err, err  # Qt has messages of its own
     assert read_outcome(RunRecord.read(tmp_path / "run")).step >= 30
+
+
+#: The program, with a step in progress that takes longer than closing a window may.
+SLOW_CLOSING = """
+import sys
+from qatviz.cli import main
+from qatviz.gui.window import main_window
+main_window.CLOSING_S = 0.0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@posix
+@pytest.mark.slow
+def test_the_program_waits_for_the_last_state_of_a_run_whose_window_has_closed(tmp_path, monkeypatch):
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    data = write_data(tmp_path / "small.npz")
+    arguments = ["window", "--data", data, *OPTIONS, "--steps", "inf", "--out", tmp_path / "run"]
+    process = start(*arguments, program=["-c", SLOW_CLOSING])
+    wait_for_step(process, tmp_path / "run", 30)
+    process.send_signal(signal.SIGTERM)
+    _, err = communicate(process)
+    assert process.returncode == 0, err
+    record = RunRecord.read(tmp_path / "run")
+    assert [found.step for found in record.list_checkpoints() if found.reason.kind == SaveKind.END] == [
+        record.last_step
+    ]
+
+
+#: A script that ends while its run trains; what it registers first is called last.
+LEFT_ALONE = """
+import atexit, sys, time
+atexit.register(lambda: print(run.state))
+from qatviz.session.prepare import prepare
+from qatviz.session.request import NO_LIMIT, NewRunRequest
+run = prepare(NewRunRequest(network="lenet", batch_size=256, steps=NO_LIMIT)).run
+run.start()
+while run.step < int(sys.argv[1]):
+    time.sleep(0.001)
+sys.exit(5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", tries([3], [0, 1, 2, 3] * 8))
+def test_a_script_that_ends_while_a_run_trains_ends_the_run_first(step):
+    process = start(step, program=["-c", LEFT_ALONE])
+    out, err = communicate(process)
+    assert (process.returncode, out, err) == (5, "stopped\n", "")

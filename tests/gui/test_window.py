@@ -290,6 +290,20 @@ def test_closing_asks_only_if_something_would_be_lost(open_window, monkeypatch, 
     assert asked and unrecorded.isVisible() is not closed
 
 
+def test_closing_stops_the_shown_run_and_waits_for_those_before_it_too(open_window, monkeypatch):
+    window, waits = open_window(), []
+    runs = [StagedRun("mlp") for _ in range(3)]
+    for run, state in zip(runs, ("stopped", "running", "running")):
+        window.show_prepared(prepared_of(run))
+        run.advance(2)
+        window.bridge.tick()
+        run.state = state
+    monkeypatch.setattr(StagedRun, "wait", lambda run, timeout_s: waits.append((run, timeout_s)))
+    window.end_runs(7.0)
+    assert [run for run, _ in waits] == runs[1:] and all(0 < timeout_s <= 7.0 for _, timeout_s in waits)
+    assert all(any(isinstance(command, c.Stop) for command in run.sent) for run in runs[1:])
+
+
 def test_theme_and_text_size_are_remembered(staged_window, settings, app):
     window, _, _ = staged_window
     window.handlers.use_theme("light")

@@ -1,6 +1,7 @@
 """Main window: it assembles panels, actions, docks and status bar, and reacts to the run."""
 
-from typing import Optional, Tuple, Type
+import time
+from typing import List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -38,6 +39,7 @@ from qatviz.protocol.commands import Evaluate
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.session.prepared import Prepared
+from qatviz.telemetry.run_handle import RunHandle
 
 PANELS: Tuple[Type[Panel], ...] = (
     QuantizationPanel,
@@ -49,7 +51,8 @@ PANELS: Tuple[Type[Panel], ...] = (
     LayersPanel,
     EventsPanel,
 )
-#: Maximum time (s) that closing waits for the run to write its state; the record stays valid if that takes longer.
+#: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
+#: waited for at the end of the program.
 CLOSING_S = 2.5
 DEFAULT_SIZE = QtCore.QSize(1280, 800)
 
@@ -86,6 +89,8 @@ class MainWindow(RunWindow):
         self._unseen: Optional[BranchPoint] = None
         self._asks = True  # whether closing asks for confirmation
         self.prepared: Optional[Prepared] = None
+        #: Runs shown before that may not have ended yet.
+        self._ending: List[RunHandle] = []
         self.recent = Recent(settings)
         self.context = Context(self.model, self.edits, theme, settings)
         self.panels = {kind.name: kind(self.context) for kind in PANELS}
@@ -105,6 +110,8 @@ class MainWindow(RunWindow):
     def show_prepared(self, prepared: Prepared) -> None:
         """Show a run, and start it if it is new. The previous run is stopped; its record stays."""
         self.model.request_stop()
+        if self.model.run is not None:
+            self._ending = [run for run in (*self._ending, self.model.run) if not run.wait(0)]
         self.prepared = prepared
         self.banner.dismiss()
         notices = sorted(prepared.notices, key=lambda notice: not notice.is_warning)
@@ -365,6 +372,14 @@ class MainWindow(RunWindow):
         self._asks = False
         self.close()
 
+    def end_runs(self, timeout_s: float) -> None:
+        """Stop the shown run, and wait until it and those shown before have ended and are written, or for a time."""
+        runs = self._ending + ([self.model.run] if self.model.run is not None else [])
+        deadline = time.monotonic() + timeout_s
+        for run in runs:
+            run.request_stop()
+            run.wait(max(0.0, deadline - time.monotonic()))
+
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         if self._is_closed:  # Qt asks again when the program ends
             return
@@ -378,9 +393,7 @@ class MainWindow(RunWindow):
         self.hide()
         self.exports.cancel()
         self.panels["quantization"].what_if.cancel()
-        if self.model.run is not None:
-            self.model.run.request_stop()
-            self.model.run.wait(CLOSING_S)
+        self.end_runs(CLOSING_S)
         self.exports.close()
         event.accept()
         self.closed.emit()
