@@ -3,8 +3,9 @@
 import contextlib
 import copy
 import difflib
+import errno
 from dataclasses import dataclass
-from typing import Iterable, Iterator, NamedTuple, Tuple, Type, TypeVar, Union
+from typing import Iterable, Iterator, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 Value = Union[bool, int, float, str]
 _Error = TypeVar("_Error", bound="QatvizError")
@@ -183,6 +184,18 @@ def about(field: str) -> Iterator[None]:
     except QatvizError as error:
         error.field = error.field or field
         raise
+
+
+def memory_shortage(error: BaseException) -> Optional[str]:
+    """Return the message for an error that is due to a lack of memory; None for any other error."""
+    # TensorFlow's is known by its name, since only training imports TensorFlow; Python has none of its own for threads.
+    is_tensorflows = type(error).__name__ == "ResourceExhaustedError"
+    is_threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
+    is_systems = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if not (isinstance(error, MemoryError) or is_tensorflows or is_threads or is_systems):
+        return None
+    details = str(getattr(error, "message", "") or error).strip().splitlines()
+    return f"there is not enough memory{': ' + details[0] if details else ''}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

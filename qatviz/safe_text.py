@@ -1,6 +1,7 @@
 """Text that is safe to print and to write: names and messages from files must not control a terminal."""
 
 import re
+import shlex
 
 #: Control characters except line feed and tab, line and paragraph separators, and marks that change the direction of
 #: text.
@@ -24,3 +25,20 @@ def one_line(text: str) -> str:
     """
     readable = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return escaped(readable.replace("\n", "\\n").replace("\t", "\\t"))
+
+
+def shell_word(path: str) -> str:
+    r"""Return a path as one word of a command for a POSIX shell that can be printed, copied and run.
+
+    >>> print(shell_word("runs/a"), shell_word("my run"), shell_word("-x"), shell_word("a\nb'"))
+    runs/a 'my run' ./-x $'a\x0ab\''
+    """
+    path = "./" + path if path.startswith("-") else path
+    if one_line(path) == path:
+        return shlex.quote(path)
+    plain = path.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(char if one_line(char) == char else _shell_escape(char) for char in plain) + "'"
+
+
+def _shell_escape(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))

@@ -141,7 +141,7 @@ def likely_values(histogram: TensorHistogram, by_channel: bool) -> np.ndarray:
     total = int(histogram.float_counts.sum())
     if not total:
         return np.zeros((0, columns), np.float32)
-    if not np.isfinite(low.min() + high.max()):
+    if not (np.isfinite(low.min()) and np.isfinite(high.max())):
         return np.full((1, columns), np.nan, np.float32)
     below = np.concatenate([[0], np.cumsum(histogram.float_counts)]) / total
     count = min(histogram.count // columns, max(SUBSTITUTES // columns, CHANNEL_SUBSTITUTES))

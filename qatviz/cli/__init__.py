@@ -8,7 +8,7 @@ from typing import List, Optional
 
 from qatviz.cli.messages import FAILED, USER_ERROR, option_name, print_problem
 from qatviz.cli.window import has_display, open_default_window, run_without_display
-from qatviz.errors import OutputError, QatvizError
+from qatviz.errors import OutputError, QatvizError, memory_shortage
 from qatviz.terminal import open_closed_streams
 
 __all__ = ["main"]
@@ -49,8 +49,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         print_problem("interrupted")
         return FAILED
-    except MemoryError as error:
-        print_problem(f"error: there is not enough memory{f': {error}' if str(error) else ''}")
-        return FAILED
     except SystemExit as ended:  # argparse, after --help and --version
         return int(ended.code or 0)
+    except Exception as error:
+        shortage = memory_shortage(error)
+        if shortage is None:
+            raise
+        print_problem(f"error: {shortage}")
+        return FAILED

@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from qatviz.cli.messages import OK, print_output
 from qatviz.number_format import bytes_text
+from qatviz.safe_text import shell_word
 
 
 def add_commands(add: Callable[..., Any]) -> None:
@@ -56,5 +57,5 @@ def tensorboard(options: argparse.Namespace) -> int:
         f"{written.path}: scalars at {written.steps:,} steps, histograms of {written.snapshots:,} snapshots, "
         f"{bytes_text(written.bytes)}"
     )
-    print_output(f"to show them: tensorboard --logdir {written.path.parent}")
+    print_output(f"to show them: tensorboard --logdir {shell_word(str(written.path.parent))}")
     return OK

@@ -11,6 +11,7 @@ from qatviz.cli.train_options import request_of
 from qatviz.number_format import count, percent_text
 from qatviz.presentation.evaluation_time import NOTABLE, fraction_of_time
 from qatviz.presentation.event_texts import non_finite_text
+from qatviz.safe_text import shell_word
 from qatviz.session.prepare import prepare
 from qatviz.session.progress import progress_for
 from qatviz.session.request import ForkRequest, NewRunRequest, ResumeRequest
@@ -59,7 +60,7 @@ def train_request(
 
 def _print_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
     """Print errors with remedies, and return the exit code; ``directory`` is None if the run is not recorded."""
-    code, resume = OK, f"qatviz train --resume {directory}"
+    code, resume = OK, f"qatviz train --resume {shell_word(directory or '')}"
     if watch.failed is not None:
         hint = ""
         if not watch.failed.explained:
@@ -81,8 +82,10 @@ def _print_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
         code = FAILED
     if watch.stopped_by:
         kept = "it was not recorded (--out DIR records a run)"
-        if directory:
+        if directory and watch.record_failed is None:
             kept = f"it is recorded: {resume} continues"
+        elif directory:
+            kept = "not all of it was recorded"
         print_problem(f"{watch.stopped_by}: stopped after step {outcome.step}; {kept}")
     return code
 

@@ -12,13 +12,13 @@ from typing import IO, Any, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from qatviz.errors import DataError
+from qatviz.errors import DataError, memory_shortage
 
 # Larger data needs an input pipeline; and a header of a few bytes can declare any size.
 MAX_BYTES = 8 * 2**30
 
-# Exceptions that parsers of the standard library and Pillow raise for damaged input. MemoryError and RecursionError (a
-# RuntimeError) result from absurd lengths and depths.
+# Exceptions that parsers of the standard library and Pillow raise for damaged input. RecursionError (a RuntimeError)
+# results from absurd depths.
 _DAMAGE = (
     OSError,
     EOFError,
@@ -29,7 +29,6 @@ _DAMAGE = (
     ArithmeticError,
     RuntimeError,
     SyntaxError,
-    MemoryError,
     AssertionError,
     struct.error,
     zlib.error,
@@ -54,6 +53,8 @@ def wrap_read_errors(path: str, expected: str) -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError as error:
+        raise DataError(f"{path}: cannot be read: {memory_shortage(error)}") from error
     except _DAMAGE as error:
         raise DataError(
             f"{path}: cannot be read as {expected}: {type(error).__name__}: {str(error) or 'no details'}"
@@ -80,13 +81,29 @@ def memory_limit() -> int:
 
 def _available_bytes() -> int:
     """Return the bytes of memory that are available without swapping; `MAX_BYTES` if that is not known."""
-    if not os.path.exists("/proc/meminfo"):
+    return min(_kernels_bytes("/proc/meminfo", "MemAvailable:", MAX_BYTES), _bytes_to_limit())
+
+
+def _bytes_to_limit() -> int:
+    """Return by how much this process may grow, if its address space is limited (``ulimit -v``)."""
+    try:
+        import resource
+    except ImportError:  # Windows
         return MAX_BYTES
-    with open("/proc/meminfo") as meminfo:
-        for line in meminfo:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return MAX_BYTES
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return MAX_BYTES
+    return max(0, limit - _kernels_bytes("/proc/self/status", "VmSize:", 0))
+
+
+def _kernels_bytes(path: str, entry: str, default: int) -> int:
+    """Return an entry of one of Linux' files, which is in kB, in bytes; ``default`` if there is none."""
+    if os.path.exists(path):
+        with open(path) as file:
+            for line in file:
+                if line.startswith(entry):
+                    return int(line.split()[1]) * 1024
+    return default
 
 
 def read_exactly(stream: IO[bytes], shape: Tuple[int, ...], dtype: np.dtype, path: str, what: str) -> np.ndarray:

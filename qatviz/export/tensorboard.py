@@ -7,6 +7,7 @@ with a bucket for each code. Events of the run are the text ``events``.
 
 import heapq
 import itertools
+import os
 import time
 from pathlib import Path
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple, Union
@@ -125,7 +126,7 @@ def _write_file(directory: Path, series: RunSeries) -> Written:
     sources += [(_snapshot(snapshot, series.tensors) for snapshot in series.snapshots), _texts(series)]
     kinds = ["steps"] + [""] * (len(sources) - 3) + ["snapshots", "texts"]
     merged = heapq.merge(*(_numbered(number, source) for number, source in enumerate(sources)))
-    with tf.io.TFRecordWriter(str(path)) as file:
+    with tf.io.TFRecordWriter(os.fsencode(str(path))) as file:  # as text, TensorFlow allows UTF-8 only
         file.write(tf.Event(wall_time=_wall_time(series, 0), file_version=_FILE_VERSION).SerializeToString())
         for step, source, _, summary in merged:
             if not summary.value:

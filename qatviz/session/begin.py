@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from qatviz import data
 from qatviz.atomic_files import atomic_file
 from qatviz.data import Dataset
 from qatviz.data.dataset import is_regression_by_network
-from qatviz.errors import DataError, NetworkError, about
+from qatviz.errors import DataError, NetworkError, RecordError, about
 from qatviz.metric import REGRESSION
 from qatviz.network import zoo
 from qatviz.network.checks import Shape
@@ -109,9 +110,12 @@ def begin(
     record = None
     if request.out is not None:
         with about("out"):
-            record = new_record(spec, request.out, validation_fraction=request.validation_fraction)
-        if data_file:
-            _write_data(loaded, data_file)
+            record = new_record(
+                spec,
+                request.out,
+                write_before=lambda _: _write_data(loaded, data_file) if data_file else None,
+                validation_fraction=request.validation_fraction,
+            )
     return prepared_run(spec, record, Outcome(spec.book, spec.metric), shown)
 
 
@@ -173,8 +177,10 @@ def absolute_source(source: str) -> str:
     return source if source.replace("_", "-") in names else os.path.abspath(os.path.expanduser(source))
 
 
-def new_record(spec: RunSpec, directory: str, **about_run: Any) -> RunRecord:
-    """Create the record of a new run; ``about_run`` is added to its description.
+def new_record(
+    spec: RunSpec, directory: str, write_before: Optional[Callable[[Path], None]] = None, **about_run: Any
+) -> RunRecord:
+    """Create the record of a new run; ``about_run`` is added to its description, ``write_before`` is `RunRecord`'s.
 
     Raises
     ------
@@ -182,7 +188,8 @@ def new_record(spec: RunSpec, directory: str, **about_run: Any) -> RunRecord:
         If the directory can't be created, or contains a run.
     """
     description = dict(spec.description(), **about_run)
-    return RunRecord.create(os.path.expanduser(directory), description, parameters=spec.parameters)
+    path = os.path.expanduser(directory)
+    return RunRecord.create(path, description, parameters=spec.parameters, write_before=write_before)
 
 
 # Models
@@ -353,5 +360,8 @@ def _nbytes(dataset: Dataset) -> int:
 def _write_data(dataset: Dataset, path: str) -> None:
     arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
     about = {"class_names": np.array(dataset.class_names, str), "task": np.array(dataset.task)}
-    with atomic_file(path) as file:
-        np.savez(file, scaling=np.array(dataset.scaling), **about, **arrays)
+    try:
+        with atomic_file(path) as file:
+            np.savez(file, scaling=np.array(dataset.scaling), **about, **arrays)
+    except OSError as error:
+        raise RecordError(f"{path}: the data of the run cannot be written: {error.strerror or error}") from error

@@ -1,10 +1,11 @@
 """Export of a recorded run for another runtime, with a proof that the file computes the same outputs."""
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
-from qatviz.errors import SettingError
+from qatviz.errors import ExportError, SettingError
 from qatviz.export.formats import Written, format_named
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
@@ -54,7 +55,12 @@ def export(
     ExportError
         If the format does not support the state, or the files can't be written.
     """
-    written = format_named(request.format).export(source, request.out, dict(request.options), progress or Progress())
+    format_ = format_named(request.format)
+    try:
+        written = format_.export(source, request.out, dict(request.options), progress or Progress())
+    except OSError as error:  # formats write temporary files for their runtimes
+        place = error.filename or tempfile.gettempdir()
+        raise ExportError(f"{place}: a temporary file can't be written: {error.strerror or error}") from error
     _keep_proof(Path(request.directory), written, notify)
     return written
 

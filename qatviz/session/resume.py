@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, List, Tuple
 
 from qatviz.errors import RecordError, SettingError, about
@@ -23,6 +24,7 @@ from qatviz.session.request import (
 )
 from qatviz.settings import KINDS, RUN
 from qatviz.telemetry.outcome import Outcome
+from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
@@ -70,9 +72,13 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
             "step": start.step,
         }
         with about("out"):
-            record = new_record(spec, request.out, forked_from=origin, **kept)
             reason = SaveReason(SaveKind.FORK, note=origin["directory"])
-            record.save_checkpoint(f"start-{start.step:08d}", start.arrays, replace(start, reason=reason).meta())
+            meta = replace(start, reason=reason).meta()
+
+            def write_start(directory: Path) -> None:
+                CheckpointFiles(directory).save(f"start-{start.step:08d}", start.arrays, meta)
+
+            record = new_record(spec, request.out, write_start, forked_from=origin, **kept)
     outcome = Outcome(start.book, spec.metric)
     outcome.step, outcome.seconds = start.step, start.seconds
     return prepared_run(spec, record, outcome, shown)

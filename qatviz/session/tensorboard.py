@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from qatviz.safe_text import shell_word
 from qatviz.telemetry.record.run_record import RunRecord
 
 
@@ -38,6 +39,6 @@ def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
         from qatviz.export.tensorboard import write_events  # imports TensorFlow
 
         write_events(directory, history, snapshots, [h.event for h in log if h.survives])
-        return f"Wrote TensorBoard files to {directory}; show them with tensorboard --logdir {directory}"
+        return f"Wrote TensorBoard files to {directory}; show them with tensorboard --logdir {shell_word(directory)}"
 
     return write

@@ -58,7 +58,7 @@ class Watch:
     stopped_by : str
         ``Ctrl-C``, ``SIGTERM``, ``SIGHUP``, or empty.
     failed, non_finite, record_failed : event or None
-        The errors of the run.
+        The errors of the run; of several failures of the record, the first.
     """
 
     def __init__(self, run: RunHandle, outcome: Outcome, progress: Silent):
@@ -104,7 +104,7 @@ class Watch:
             elif isinstance(item, events.Failed):
                 self.failed = item
             elif isinstance(item, events.RecordFailed):
-                self.record_failed = item
+                self.record_failed = self.record_failed or item  # later ones are its consequences
             elif isinstance(item, events.NonFinite):
                 self.non_finite = item
                 self._run.request_stop()  # a terminal can't change settings

@@ -2,9 +2,9 @@
 
 import threading
 from collections import deque
-from typing import Callable, Deque, Optional
+from typing import Callable, Deque, List, Optional
 
-from qatviz.errors import RecordError
+from qatviz.errors import RecordError, memory_shortage
 from qatviz.protocol.events import CheckpointSaved, Event, RecordFailed
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.run_state import RunState
@@ -16,7 +16,8 @@ AUTOMATIC, BEFORE_CHANGE, FINAL = "auto", "before", "final"
 PREFIXES = {SaveKind.AUTOMATIC: AUTOMATIC, SaveKind.BEFORE_CHANGE: BEFORE_CHANGE, SaveKind.END: FINAL}
 #: Number of automatic checkpoints of each kind that stay on disk.
 KEPT_ON_DISK = {SaveKind.AUTOMATIC: 3, SaveKind.BEFORE_CHANGE: 10, SaveKind.END: 1}
-#: Largest number of pending checkpoints of one kind; the oldest are dropped (their states are still in memory).
+#: Largest number of pending checkpoints of one kind. Of automatic ones, the oldest are dropped (their states are still
+#: in memory); the run waits until there is room for a requested one.
 _WAITING = 2
 
 
@@ -76,14 +77,19 @@ class Checkpointer:
         self._next_automatic = min(self._next_automatic, now + interval_s)
 
     def save(self, state: RunState) -> None:
-        """Queue ``state`` for writing; if too many automatic ones of its kind are pending, drop the oldest."""
+        """Queue ``state`` for writing, in place of a pending one of the same name; see `_WAITING` for the limits."""
         if self._thread is None:
             return
         with self._changed:
             kind = state.reason.kind
-            same = [waiting for waiting in self._waiting if waiting.reason.kind is kind and kind in KEPT_ON_DISK]
-            for oldest in same[: max(0, len(same) - _WAITING + 1)]:
-                self._waiting.remove(oldest)
+            for waiting in [waiting for waiting in self._waiting if waiting.name == state.name]:
+                self._waiting.remove(waiting)
+            if kind in KEPT_ON_DISK:
+                same = self._waiting_of(kind)
+                for oldest in same[: max(0, len(same) - _WAITING + 1)]:
+                    self._waiting.remove(oldest)
+            else:
+                self._changed.wait_for(lambda: len(self._waiting_of(kind)) < _WAITING)
             self._waiting.append(state)
             self._changed.notify_all()
 
@@ -103,7 +109,11 @@ class Checkpointer:
                 if not self._waiting:
                     return
                 state = self._waiting.popleft()
+                self._changed.notify_all()
             self._write(record, state)
+
+    def _waiting_of(self, kind: SaveKind) -> List[RunState]:
+        return [state for state in self._waiting if state.reason.kind is kind]
 
     def _write(self, record: RunRecord, state: RunState) -> None:
         self._make_durable()  # if it fails, the run reports that, and the checkpoint is needed even more
@@ -112,6 +122,9 @@ class Checkpointer:
             _prune(record, state.reason.kind)
         except RecordError as error:
             self._announce(RecordFailed(state.step, str(error)), state)
+        except Exception as error:  # else the thread would end, and later states would be lost in silence
+            reason = memory_shortage(error) or str(error) or type(error).__name__
+            self._announce(RecordFailed(state.step, f"checkpoint {state.name} was not written: {reason}"), state)
         else:
             self._announce(CheckpointSaved(state.step, state.name, state.reason), state)
 

@@ -55,14 +55,13 @@ class Control:
             self._single_steps -= 1
             if not self._single_steps:
                 self.pause(PauseReason.SINGLE_STEPS)
+                self._measuring.take_snapshot()
 
     def pause(self, reason: PauseReason) -> None:
-        """Pause the run, and take a snapshot so that the display shows the exact state."""
+        """Pause the run; the caller takes a snapshot, so that the display shows the exact state."""
         self.is_paused, self._single_steps = True, 0
         self._live.emit(Paused(self._live.step, reason))
         self.report_state()
-        if not self.is_stopping:
-            self._measuring.take_snapshot()
 
     def proceed(self, single_steps: int = 0) -> None:
         """Resume the run, for ``single_steps`` training steps (0: without limit)."""

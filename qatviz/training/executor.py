@@ -70,6 +70,7 @@ class CommandExecutor:
         self._scheduled = bisect_left(self._schedule_steps, live.step)
         #: Name of the saved state before the last change of settings; empty if the run was set to another state since.
         self._before_change = ""
+        self._is_snapshot_asked = False
 
     def due(self) -> List[Sent]:
         """Return the scheduled commands that have become due since the last call."""
@@ -81,7 +82,11 @@ class CommandExecutor:
         return due
 
     def execute(self, waiting: List[Sent]) -> None:
-        """Execute commands in order; consecutive changes of settings take effect together."""
+        """Execute commands in order.
+
+        Consecutive changes of settings take effect together. All commands that ask for a snapshot get the same one,
+        which follows the last command: thousands of them must not delay a stop.
+        """
         if not waiting:
             return
         book: SettingsBook = self._live.book
@@ -105,6 +110,9 @@ class CommandExecutor:
             except QatvizError as error:
                 replies.append((sent, error))
         self._apply_settings(book, replies)
+        if self._is_snapshot_asked and not self._control.is_stopping:  # a run that stops takes one anyway
+            self._measuring.take_snapshot()
+        self._is_snapshot_asked = False
 
     def set_to(self, state: RunState) -> None:
         """Set the run to another state, from which it continues on a new branch; the caller reports it."""
@@ -163,6 +171,7 @@ class CommandExecutor:
         self._applied(sent)
         if not self._control.is_paused or self._control.is_single_stepping:
             self._control.pause(PauseReason.REQUESTED)
+            self._is_snapshot_asked = True
 
     def _on_resume(self, sent: Sent) -> None:
         self._applied(sent)
@@ -181,7 +190,7 @@ class CommandExecutor:
 
     def _on_take_snapshot(self, sent: Sent) -> None:
         self._applied(sent)
-        self._measuring.take_snapshot()
+        self._is_snapshot_asked = True
 
     def _on_inspect_tensor(self, sent: Sent) -> None:
         self._measuring.inspect(cast(c.InspectTensor, sent.command).tensor)
@@ -265,7 +274,7 @@ class CommandExecutor:
         self._applied(sent, changes)
         self._live.emit(events.Restored(state.step, state.name, reason, left, changes))
         if self._control.is_paused:
-            self._measuring.take_snapshot()
+            self._is_snapshot_asked = True
 
 
 def _continues(command: c.Command) -> bool:

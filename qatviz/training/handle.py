@@ -11,7 +11,7 @@ import traceback
 from dataclasses import replace
 from typing import Any, List, Mapping, Optional, Set
 
-from qatviz.errors import QatvizError, RunStateError
+from qatviz.errors import QatvizError, RunStateError, memory_shortage
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
@@ -113,7 +113,10 @@ class Run(RunHandle):
             raise RunStateError(f"the run is {self._state}: it can be started once")
         self._state = BUILDING
         _ALIVE.add(self)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # there is no memory for another thread
+            self._fail_to_start(error)
 
     def send(self, command: c.Command) -> str:
         return self._inbox.send(command)
@@ -157,15 +160,32 @@ class Run(RunHandle):
         self._step = step
         self._state = state
 
+    def _fail_to_start(self, error: BaseException) -> None:
+        """End the run, whose threads can't be started, as failed."""
+        for sent in self._inbox.close():
+            self._channel.put_event(events.CommandRejected(self._step, sent.id, sent.command, "the run has ended"))
+        failed = _failure(self._step, error)
+        if self.record is not None:
+            self.record.append_event(failed)
+        self._channel.put_event(failed)
+        self._close_record()
+        self._state = FAILED
+        self._ended.set()
+        _ALIVE.discard(self)
+
     def _body(self) -> None:
-        collector = Collector(
-            [t.name for t in self.spec.plan.tensors],
-            self._channel,
-            self.history,
-            self.record,
-            StepDecoder(self.spec.plan, self.spec.batch_size),
-            self._recall,
-        )
+        try:
+            collector = Collector(
+                [t.name for t in self.spec.plan.tensors],
+                self._channel,
+                self.history,
+                self.record,
+                StepDecoder(self.spec.plan, self.spec.batch_size),
+                self._recall,
+            )
+        except BaseException as error:
+            self._fail_to_start(error)
+            return
         trainer, cursor = None, BranchCursor()
         if self._low_priority:
             _lower_priority()
@@ -228,6 +248,7 @@ def _lower_priority() -> None:
 
 def _failure(step: int, error: BaseException) -> events.Failed:
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    if isinstance(error, QatvizError):  # its message is meant for the user
-        return events.Failed(step, str(error), trace, explained=True)
+    explanation = str(error) if isinstance(error, QatvizError) else memory_shortage(error)
+    if explanation is not None:
+        return events.Failed(step, explanation, trace, explained=True)
     return events.Failed(step, f"{type(error).__name__}: {error}", trace)

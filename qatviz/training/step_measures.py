@@ -110,7 +110,9 @@ class StepDecoder:
         parts, start = [], 0
         for stop in range(1, len(raw) + 1):  # every change of settings creates new arrays
             if stop == len(raw) or raw[stop].enabled is not raw[start].enabled:
-                parts.append(self._decode(raw[start:stop]))
+                # Squares of a diverging run's values overflow, which is what the measures then say.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    parts.append(self._decode(raw[start:stop]))
                 start = stop
         return np.concatenate(parts)
 

@@ -115,7 +115,9 @@ class Trainer:
             if control.is_paused:
                 self._idle()
             elif control.is_done:
-                if self._finish_evaluation():
+                if not self._capture_final().is_finite:  # the last check may be seconds old
+                    self._recover(NonFiniteValue.STATE)
+                elif self._finish_evaluation():
                     break
             elif self._measuring.is_snapshot_wanted and self._measuring.is_snapshot_due(time.perf_counter()):
                 self._measuring.take_snapshot()  # before further work: the user waits for the effect of a change
@@ -135,11 +137,17 @@ class Trainer:
     def _end(self) -> events.Event:
         """Take a final snapshot, save the final state and return the last event."""
         self._measuring.drop_evaluation()
+        self.final = self._capture_final()
+        if not self.final.is_finite:
+            self._recover(NonFiniteValue.STATE)
+            self.final = self._capture_final()
         self._measuring.take_snapshot()
-        step = self._live.step
-        self.final = self._live.capture(checkpoint_name(FINAL, step), SaveReason(SaveKind.END))
         self._checkpointer.save(self.final)
+        step = self._live.step
         return events.Stopped(step) if self._control.is_stopping else events.Finished(step)
+
+    def _capture_final(self) -> RunState:
+        return self._live.capture(checkpoint_name(FINAL, self._live.step), SaveReason(SaveKind.END))
 
     def _finish_evaluation(self) -> bool:
         """Complete an evaluation in progress, and evaluate the state after the last step.
@@ -176,6 +184,7 @@ class Trainer:
         )
         self._live.emit(events.NonFinite(left, what, good.step))
         self._control.pause(PauseReason.BAD_STEP)
+        self._measuring.take_snapshot()
 
     # Housekeeping between steps
 

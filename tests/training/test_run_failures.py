@@ -175,7 +175,8 @@ def test_a_failure_ends_the_run_with_an_event_and_its_traceback(graphs, monkeypa
     with Driver(run_spec, record) as driver:
         failed = driver.finish()
         assert isinstance(failed, events.Failed)
-        assert failed.step == 7 and failed.message == "MemoryError: no room for step 8"
+        assert failed.step == 7 and failed.message == "there is not enough memory: no room for step 8"
+        assert failed.explained
         assert "Traceback" in failed.traceback and "in step" in failed.traceback
         assert driver.run.state == handle.FAILED
         with pytest.raises(RunStateError):
@@ -358,3 +359,64 @@ def test_a_record_that_cannot_be_closed_is_reported(monkeypatch, tmp_path):
         assert isinstance(driver.finish(), events.RecordFailed)
         assert driver.run.state == handle.FINISHED
         assert len(driver.events(events.Finished)) == 1
+
+
+def test_a_run_whose_threads_cannot_start_has_failed_with_an_event(monkeypatch, tmp_path):
+    """Threads need memory; a run that never ends would hang its readers."""
+    run_spec = spec()
+    for index, broken in enumerate(("qatviz-training", "qatviz-telemetry")):
+        start = threading.Thread.start
+
+        def limited(thread, name=broken, start=start):
+            if thread.name == name:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        record = RunRecord.create(tmp_path / str(index), run_spec.description())
+        driver = Driver(run_spec, record)
+        sequence = driver.run.send(Pause())
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", limited)
+            driver.run.start()
+            failed = driver.finish()
+        assert failed.message == "there is not enough memory: can't start new thread" and failed.explained
+        assert "run has ended" in driver.answer(sequence).message and driver.run.state == handle.FAILED
+        with RunRecord.open(tmp_path / str(index)) as again:
+            assert again.events()[-1]["kind"] == "Failed"
+
+
+def test_a_run_does_not_finish_in_a_state_that_is_not_finite(graphs, monkeypatch):
+    """It could be neither resumed nor exported; the checks while it trains are seconds apart."""
+    run_spec = spec(steps=20)
+    graph = graph_of(run_spec, graphs)
+    real_step = graph.step
+
+    def step(indices, number):
+        result = real_step(indices, number)
+        if number == 19:
+            poison(graph)
+        return result
+
+    monkeypatch.setattr(graph, "step", step)
+    with Driver(run_spec) as driver:
+        bad = driver.until_event(events.NonFinite)
+        driver.run.request_stop()
+        driver.finish()
+    assert (bad.step, bad.what) == (20, NonFiniteValue.STATE)
+    assert driver.run.final.is_finite and driver.run.final.step == bad.restored_step < 20
+
+
+def test_a_run_is_not_stopped_in_a_state_that_is_not_finite(graphs):
+    run_spec = spec()
+    with Driver(run_spec, paused=True) as driver:
+        poison(graph_of(run_spec, graphs))
+        driver.run.request_stop()
+        assert isinstance(driver.finish(), events.Stopped)
+    (bad,) = driver.events(events.NonFinite)
+    assert bad.what is NonFiniteValue.STATE and driver.run.final.is_finite
+
+
+def poison(graph):
+    state = graph.read_state()
+    state["logits.weights"][0, 0] = np.nan
+    graph.write_state(state)

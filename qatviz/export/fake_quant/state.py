@@ -2,8 +2,7 @@
 
 from typing import Optional
 
-from qatviz.errors import refused
-from qatviz.export.integers.frozen_state import AFTER_FIRST_STEP, Arrays, FrozenState
+from qatviz.export.integers.frozen_state import Arrays, FrozenState, range_of_zeros
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid
@@ -53,8 +52,4 @@ class PartlyQuantizedState(FrozenState):
             if tensor.kind != WEIGHTS and self.is_quantized(tensor.name)
         ]
         if grids and not any(grid.scale > 0 for grid in grids):
-            raise refused(
-                f"network {self.network.name!r}: the ranges of all activations are 0 to 0, so no values have been "
-                "observed yet",
-                AFTER_FIRST_STEP,
-            )
+            raise range_of_zeros(f"network {self.network.name!r}: the ranges of all activations are 0 to 0", step)

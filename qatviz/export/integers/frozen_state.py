@@ -19,7 +19,7 @@ from qatviz.quant.ranges import min_max_range
 
 Arrays = Dict[str, np.ndarray]
 
-AFTER_FIRST_STEP = Advice("after the first step of training")
+_AFTER_FIRST_STEP = Advice("after the first step of training")
 
 
 class Folded(NamedTuple):
@@ -126,5 +126,11 @@ class FrozenState:
         if refusals:
             raise ExportError.refused(*refusals)
         if not self.activation_grid("input.activations").scale > 0:
-            reason = "the network's input: its range is 0 to 0, so no values have been observed yet"
-            raise refused(reason, AFTER_FIRST_STEP)
+            raise range_of_zeros("the network's input: its range is 0 to 0", step)
+
+
+def range_of_zeros(where: str, step: Optional[int]) -> ExportError:
+    """Return the refusal of a range from 0 to 0, such as "input: its range is 0 to 0", after ``step`` steps."""
+    if step:
+        return refused(f"{where}, because all values so far were 0", Advice("after training on other values"))
+    return refused(f"{where}, so no values have been observed yet", _AFTER_FIRST_STEP)

@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 import numpy as np
 
 from qatviz.atomic_files import atomic_file, remove_leftovers
-from qatviz.errors import QatvizError, RecordError
+from qatviz.errors import QatvizError, RecordError, memory_shortage
 from qatviz.protocol import values
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.reasons import SaveKind, SaveReason
@@ -46,7 +46,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 #: Exceptions that zipfile, json and numpy raise for a damaged or malicious archive.
 _DAMAGE: Tuple[Type[Exception], ...] = (
     *(zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, TypeError, KeyError, IndexError),
-    *(ArithmeticError, AttributeError, EOFError, MemoryError, RecursionError, QatvizError),
+    *(ArithmeticError, AttributeError, EOFError, RecursionError, QatvizError),
 )
 
 
@@ -119,9 +119,9 @@ class CheckpointFiles:
                 for array_name, array in [(_META, encoded), *arrays.items()]:
                     with archive.open(f"{array_name}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            return info._replace(nbytes=path.stat().st_size)
         except OSError as error:
             raise RecordError(f"{path}: checkpoint not written: {error.strerror or error}") from error
-        return info._replace(nbytes=path.stat().st_size)
 
     def _next_time(self) -> float:
         """Return the present time, or if the clock was set back, a time after those of all checkpoints.
@@ -193,7 +193,8 @@ class CheckpointFiles:
     def _names(self) -> List[str]:
         if not self._directory.is_dir():
             return []
-        names = (path.name[: -len(SUFFIX)] for path in self._directory.iterdir() if path.name.endswith(SUFFIX))
+        with _reading(self._directory):  # it may vanish meanwhile
+            names = [path.name[: -len(SUFFIX)] for path in self._directory.iterdir() if path.name.endswith(SUFFIX)]
         return [name for name in names if _NAME.fullmatch(name)]
 
 
@@ -218,6 +219,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise RecordError(f"{path}: cannot be read: {memory_shortage(error)}") from error
     except KeyError as error:
         raise RecordError(f"{path}: damaged, or not a checkpoint: {error} is missing or unknown") from error
     except _DAMAGE as error:

@@ -1,5 +1,6 @@
 """Lock file that admits one writer per run; the operating system releases it when the process ends."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ LOCK_NAME = "run.lock"
 #: Windows locks bytes and prevents others from reading them: lock one that is far from the process id.
 _LOCKED_BYTE = 1 << 30
 _MAX_DIGITS = 20
+#: Error numbers of a lock that another process holds; others mean that the file system has no locks.
+_HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 #: Do not follow a link in place of the lock: the process id would overwrite its target.
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
@@ -42,6 +45,8 @@ class RunLock:
         except OSError as error:
             owner = os.read(self._descriptor, _MAX_DIGITS).decode("ascii", "replace").strip()
             os.close(self._descriptor)
+            if error.errno not in _HELD:
+                raise RecordError(f"{path}: cannot be locked: {error.strerror or error}") from error
             raise RecordError(f"{directory}: is being written by process {owner or 'unknown'}") from error
         try:
             os.ftruncate(self._descriptor, 0)

@@ -63,6 +63,7 @@ class RunRecord(RecordReader):
         description: Dict[str, Any],
         on_failure: Optional[OnFailure] = None,
         parameters: Optional[Dict[str, np.ndarray]] = None,
+        write_before: Optional[Callable[[Path], None]] = None,
     ) -> "RunRecord":
         """Create the record of a new run, with the directory and its parents if missing.
 
@@ -72,6 +73,9 @@ class RunRecord(RecordReader):
             JSON-able: network, data, options, settings, versions. ``run_id`` and ``created`` are added if missing.
         parameters : dict of str to np.ndarray, optional
             Initial parameters given to the run; stored in a separate file (`RecordReader.initial_parameters`).
+        write_before : callable, optional
+            Called with the directory once it is locked, to write further files to which the record refers; if it
+            raises, there is no record.
 
         Raises
         ------
@@ -89,7 +93,7 @@ class RunRecord(RecordReader):
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordError(f"{directory}: cannot be created: {error.strerror or error}") from error
-        return cls._locked(directory, on_failure, described, parameters)
+        return cls._locked(directory, on_failure, described, parameters, write_before)
 
     @classmethod
     def open(cls, directory: Union[str, Path], on_failure: Optional[OnFailure] = None) -> "RunRecord":
@@ -276,6 +280,7 @@ class RunRecord(RecordReader):
         on_failure: Optional[OnFailure],
         new_description: Optional[Dict[str, Any]],
         parameters: Optional[Dict[str, np.ndarray]] = None,
+        write_before: Optional[Callable[[Path], None]] = None,
     ) -> "RunRecord":
         lock = RunLock(directory)
         try:
@@ -285,6 +290,8 @@ class RunRecord(RecordReader):
                     raise RecordError(f"{directory}: contains a run already; resume it, or choose another directory")
                 if parameters is not None:  # before the record, which refers to them
                     CheckpointFiles(directory, INITIAL).save(PARAMETERS, parameters, {"step": 0, "reason": "given"})
+                if write_before is not None:
+                    write_before(directory)
                 try:
                     create_database(path, new_description)
                 except (OSError, sqlite3.Error) as error:

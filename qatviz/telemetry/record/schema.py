@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Type, cast
 
-from qatviz.errors import RecordError
+from qatviz.errors import RecordError, memory_shortage
 from qatviz.protocol import values
 from qatviz.protocol.snapshots import STEP_MEASURES, TENSOR_MEASURES
 from qatviz.protocol.wire import to_json
@@ -65,7 +65,7 @@ _MOST_MEASURES, _MOST_TENSORS = 1 << 8, 1 << 16
 #: Exceptions raised by reading untrusted bytes; each becomes a RecordError.
 _DAMAGE: Tuple[Type[Exception], ...] = (
     *(sqlite3.Error, ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, RecursionError),
-    *(MemoryError, EOFError, struct.error, zlib.error),
+    *(EOFError, struct.error, zlib.error),
 )
 
 
@@ -143,6 +143,8 @@ def reading(path: Path) -> Iterator[None]:
         raise RecordError(f"{path}: cannot be read: {error}") from error
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise RecordError(f"{path}: cannot be read: {memory_shortage(error)}") from error
     except KeyError as error:
         raise RecordError(f"{path}: damaged, or not the record of a run: {error} is missing or unknown") from error
     except _DAMAGE as error:
