@@ -12,13 +12,13 @@ from typing import IO, Any, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from qatviz.errors import DataError, memory_shortage
+from qatviz.errors import DataError
 
 # Larger data needs an input pipeline; and a header of a few bytes can declare any size.
 MAX_BYTES = 8 * 2**30
 
-# Exceptions that parsers of the standard library and Pillow raise for damaged input. RecursionError (a RuntimeError)
-# results from absurd depths.
+# Exceptions that parsers of the standard library and Pillow raise for damaged input. MemoryError and RecursionError (a
+# RuntimeError) result from absurd lengths and depths.
 _DAMAGE = (
     OSError,
     EOFError,
@@ -29,6 +29,7 @@ _DAMAGE = (
     ArithmeticError,
     RuntimeError,
     SyntaxError,
+    MemoryError,
     AssertionError,
     struct.error,
     zlib.error,
@@ -53,8 +54,6 @@ def wrap_read_errors(path: str, expected: str) -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError as error:
-        raise DataError(f"{path}: cannot be read: {memory_shortage(error)}") from error
     except _DAMAGE as error:
         raise DataError(
             f"{path}: cannot be read as {expected}: {type(error).__name__}: {str(error) or 'no details'}"
