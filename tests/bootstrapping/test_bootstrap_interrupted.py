@@ -77,7 +77,7 @@ def test_killed_at_a_moment_the_next_call_completes_the_environment(checkout, mo
     assert len(checkout.moments()) == done, "a complete environment is not installed into again"
 
 
-def test_killed_at_every_moment_in_turn_the_last_call_completes_the_environment(checkout):
+def test_killed_at_every_moment_in_turn_the_last_call_completes_it(checkout):
     for moment in MOMENTS:
         assert_killed(checkout.start(kill=moment))
     assert_started(checkout.start())
@@ -85,7 +85,7 @@ def test_killed_at_every_moment_in_turn_the_last_call_completes_the_environment(
 
 @pytest.mark.parametrize("moment", ["metadata before its files", "package half there"])
 @pytest.mark.parametrize("is_killed", [False, True])
-def test_of_two_calls_at_once_the_second_waits_and_takes_over_from_a_killed_one(checkout, moment, is_killed):
+def test_the_second_of_two_calls_waits_and_takes_over_from_a_killed_one(checkout, moment, is_killed):
     first = checkout.start(hold=moment)
     wait_until((checkout.folder / HELD).exists, moment)
     second = checkout.start()

@@ -173,7 +173,7 @@ sys.exit(main(sys.argv[1:]))
 
 @posix
 @pytest.mark.slow
-def test_the_program_waits_for_the_last_state_of_a_run_whose_window_has_closed(tmp_path, monkeypatch):
+def test_the_program_waits_for_the_last_state_of_a_run_after_closing(tmp_path, monkeypatch):
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     data = write_data(tmp_path / "small.npz")
