@@ -103,5 +103,5 @@ def _print_result(outcome: Outcome) -> None:
     fraction = fraction_of_time(evaluation_s, outcome.seconds)
     if fraction >= NOTABLE:
         number = count(len(outcome.evaluation_seconds), "evaluation")
-        text += f"; {number} took {evaluation_s:.1f} s more, {percent_text(fraction)} of the time"
+        text += f"\n{number} took {evaluation_s:.1f} s more, {percent_text(fraction)} of the time"
     print_output("\n" + text)
