@@ -4,6 +4,7 @@ import contextlib
 import copy
 import difflib
 import errno
+import os
 from dataclasses import dataclass
 from typing import Iterable, Iterator, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
@@ -189,7 +190,8 @@ def about(field: str) -> Iterator[None]:
 def memory_shortage(error: BaseException) -> Optional[str]:
     """Return the message for an error that is due to a lack of memory; None for any other error."""
     # TensorFlow's is known by its name, since only training imports TensorFlow; Python has none of its own for threads.
-    is_tensorflows = type(error).__name__ == "ResourceExhaustedError"
+    is_tensorflows = type(error).__name__ == "ResourceExhaustedError"  # also of a full disk
+    is_tensorflows = is_tensorflows and os.strerror(errno.ENOSPC) not in str(error)
     is_threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
     is_systems = isinstance(error, OSError) and error.errno == errno.ENOMEM
     if not (isinstance(error, MemoryError) or is_tensorflows or is_threads or is_systems):

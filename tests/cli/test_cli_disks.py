@@ -1,6 +1,6 @@
-"""Disks that are full or read-only, under new runs, reports and exports.
+"""Disks that are full or read-only, and folders that vanish, under runs, reports and exports.
 
-A message names the file and the reason, nothing is half-written, and what was written is readable.
+A message names the file and the reason, nothing is half-written, the run goes on, and what was written is readable.
 """
 
 import contextlib
@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 
 import pytest
 from cli_calls import call, write_data
@@ -18,6 +20,8 @@ from qatviz.export.formats import FORMATS
 from qatviz.telemetry.record.run_record import RunRecord
 
 OPTIONS = ["--network", "mlp", "--batch-size", "8", "--evaluation-interval", "0", "--quiet"]
+#: Steps of a run that loses its folder at about the 20th.
+STEPS = 600
 FULL, READ_ONLY = "No space left on device", "Read-only file system"
 
 
@@ -83,12 +87,47 @@ def readable_steps(run):
 # Full
 
 
+@pytest.mark.parametrize("megabytes", tries([0.5], [0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6]))
+def test_a_run_on_a_disk_that_becomes_full_goes_on_and_its_record_is_readable(disk, tmp_path, megabytes):
+    data, run = write_data(tmp_path / "small.npz"), disk.path / "run"
+    disk.remount(f"size={int(megabytes * 1024)}k")
+    steps = 1000
+    answer = call("train", "--data", data, *OPTIONS, "--steps", steps, "--out", run, "--json")
+    assert "Traceback" not in answer.err and answer.err.splitlines()[-1].startswith("qatviz: error: ")
+    if answer.code == 2:  # there was not even room for the empty record
+        assert megabytes < 0.5 and not (run / "run.sqlite").exists()
+        return
+    assert answer.code == 1 and answer.json["step"] == steps
+    assert f"not all of the run was recorded: {run}" in answer.err
+    assert "full" in answer.err or FULL in answer.err
+    recorded = readable_steps(run)
+    assert 0 < recorded < steps
+    assert not list(run.rglob("*.part"))
+    disk.remount("size=64m")
+    assert call("train", "--resume", run, "--steps", recorded + 10, "--quiet").code == 0
+    assert readable_steps(run) == recorded + 10
+
+
 @pytest.mark.parametrize("form", tries(["tflite", "c", "savedmodel"], [*FORMATS]))
 def test_an_export_to_a_full_disk_leaves_nothing(disk, recorded, form):
     disk.fill(4096)
     names = disk.names()
     refused(2, FULL, "export", recorded, "--format", form, "--out", disk.path / "out", "--verify", 8)
     assert disk.names() == names
+
+
+@pytest.mark.parametrize("form", tries(["savedmodel"], [*FORMATS]))
+def test_an_export_with_a_full_temporary_folder_names_it(disk, recorded, tmp_path, monkeypatch, form):
+    disk.fill()
+    monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+    names = disk.names()
+    arguments = ["export", recorded, "--format", form, "--out", tmp_path / "out", "--verify", 8]
+    if form in ("encodings", "npz", "onnx", "c"):  # they need none, or say in the proof that the file was not run
+        assert "Traceback" not in call(*arguments).err
+        return
+    answer = call(*arguments)
+    assert answer.code == 2 and str(disk.path) in answer.err and FULL in answer.err, answer.err
+    assert disk.names() == names and not (tmp_path / "out").exists()
 
 
 def test_other_files_on_a_full_disk_leave_nothing(disk, recorded):
@@ -149,3 +188,51 @@ def test_a_run_on_a_read_only_disk_can_be_read_and_exported_elsewhere(disk, reco
     refused(2, READ_ONLY, "train", "--resume", run, "--steps", 9)
     refused(2, READ_ONLY, "train", "--data", recorded.parent / "small.npz", *OPTIONS, "--out", disk.path / "new")
     assert disk.names() == names
+
+
+# Vanishing folders
+
+
+def train_while(interfere, data, run, steps):
+    """Train in this thread; call ``interfere`` in another one once the record has reached step 20."""
+    failures = []
+
+    def watch():
+        try:
+            while True:
+                with contextlib.suppress(RecordError):
+                    if RunRecord.read(run).last_step >= 20:
+                        interfere()
+                        return
+        except Exception as error:
+            failures.append(error)
+
+    watcher = threading.Thread(target=watch, name="interference")
+    watcher.start()
+    answer = call("train", "--data", data, *OPTIONS, "--steps", steps, "--out", run, "--json")
+    watcher.join()
+    assert not failures
+    return answer
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
+@pytest.mark.parametrize("how", tries(["removed"], ["removed", "renamed"]))
+def test_a_run_whose_folder_vanishes_goes_on_and_says_so(tmp_path, how):
+    data, run, moved = write_data(tmp_path / "small.npz"), tmp_path / "run", tmp_path / "moved"
+
+    def interfere():
+        if how == "renamed":
+            run.rename(moved)
+            return
+        while run.exists():  # the run may write a file meanwhile
+            shutil.rmtree(str(run), ignore_errors=True)
+
+    answer = train_while(interfere, data, run, STEPS)
+    assert answer.code == 1 and answer.json["step"] == STEPS and "Traceback" not in answer.err, answer.err
+    assert f"not all of the run was recorded: {run}" in answer.err
+    assert not run.exists()
+    if how == "renamed":
+        recorded = readable_steps(moved)
+        assert 20 <= recorded < STEPS
+        assert call("train", "--resume", moved, "--steps", recorded + 5, "--quiet").code == 0
+        assert readable_steps(moved) == recorded + 5

@@ -8,6 +8,7 @@ from typing import Any, Dict
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
 from qatviz.export.graphs.export import Packed, export_graph
 from qatviz.export.graphs.lowering import INPUT, InferenceGraph
@@ -43,13 +44,16 @@ def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
             for names in ((INPUT,), graph.outputs)
         )
         signature = saved.build_signature_def(inputs, outputs, saved.signature_constants.PREDICT_METHOD_NAME)
-        builder = saved.builder.SavedModelBuilder(str(directory))
-        builder.add_meta_graph_and_variables(
-            session,
-            [saved.tag_constants.SERVING],
-            signature_def_map={saved.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
-        )
-        builder.save()
+        try:
+            builder = saved.builder.SavedModelBuilder(str(directory))
+            builder.add_meta_graph_and_variables(
+                session,
+                [saved.tag_constants.SERVING],
+                signature_def_map={saved.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
+            )
+            builder.save()
+        except tf.errors.OpError as error:
+            raise ExportError(f"{directory}: a temporary file can't be written: {error.message}") from error
         return {
             path.relative_to(directory).as_posix(): path.read_bytes()
             for path in sorted(directory.rglob("*"))
