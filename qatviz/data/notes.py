@@ -28,7 +28,7 @@ BY_NETWORK = (
 )
 
 
-#: How to have pixels scaled that were not taken for pixels.
+#: Advice for examples that were inferred to be features but may be pixels.
 _SET_SCALING = f"set the scaling to {UNIT} ({SCALINGS[UNIT].formula}) or {SIGNED} ({SCALINGS[SIGNED].formula})"
 
 

@@ -41,7 +41,7 @@ class Histogram:
     bound : float
         Upper edge of the last bin; 0 as long as nothing but zeros has been counted.
     zero_bin : int
-        Index of the bin that begins at 0: 0, so that the first edge is 0; or the middle one, so that it is ``-bound``.
+        Index of the bin that begins at 0: 0 if the first edge is 0, or that of the middle bin if it is ``-bound``.
     """
 
     counts: np.ndarray

@@ -115,7 +115,7 @@ class Watch:
 
     @contextlib.contextmanager
     def _terminal_may_end(self) -> Iterator[None]:
-        """Take a write that fails because the terminal has ended for its signal, which may arrive later."""
+        """Treat a write that fails because the terminal has ended like SIGHUP, which may arrive later."""
         try:
             yield
         except OutputError as error:

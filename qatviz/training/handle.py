@@ -228,7 +228,7 @@ class Run(RunHandle):
 
 @atexit.register
 def _end_all() -> None:
-    """End all runs before the interpreter ends, which crashes if a thread is in TensorFlow then."""
+    """End all runs before the interpreter does, so that each writes its last state."""
     alive = list(_ALIVE)
     for run in alive:
         run.request_stop()
