@@ -72,9 +72,12 @@ def search_sample(x: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     block = len(x) // blocks
     parts = x[: blocks * block].reshape(blocks, block, -1)
     low, high = parts.min(axis=1), parts.max(axis=1)
-    others = parts[:, 0]
-    for row in (1, 2):  # one of three values is not an extreme, or all are equal
-        others = np.where((others == low) | (others == high), parts[:, row], others)
+    # Of three rows, at least one holds neither of the two extremes. It may equal them: a value that is repeated often,
+    # such as the 0 of a ReLU, must keep its share.
+    first, second, third = (parts[:, row] for row in range(3))
+    is_low, is_high = first == low, first == high
+    is_extreme = ((second == low) & ~is_low) | ((second == high) & ~is_high)
+    others = np.where(is_low | is_high, np.where(is_extreme, third, second), first)
     rest = x[blocks * block :]
     numbers = np.ones((3 * blocks + len(rest), x.shape[1]), np.float32)
     numbers[2 * blocks : 3 * blocks] = block - 2

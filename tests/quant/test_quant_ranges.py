@@ -202,6 +202,14 @@ def test_the_search_uses_a_bounded_sample_that_stands_for_all_values(num_values,
     )
 
 
+@pytest.mark.parametrize("zeros", [0.2, 0.7])
+def test_an_extreme_that_is_repeated_often_keeps_its_share_of_the_sample(zeros):
+    random = np.random.RandomState(0)
+    x = np.float32(np.abs(random.standard_normal((200_000, 1))) * (random.rand(200_000, 1) >= zeros))
+    sample, numbers = ranges.search_sample(x)
+    assert numbers[sample == 0].sum() / numbers.sum() == pytest.approx(zeros, abs=0.02)
+
+
 LARGE = {
     "one channel": lambda r: r.standard_normal((200_000, 1)),
     "an outlier": lambda r: np.append(r.standard_normal(199_999), 60.0).reshape(-1, 1),
