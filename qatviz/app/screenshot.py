@@ -8,7 +8,7 @@ from typing import List, Sequence, Tuple
 from PyQt5 import QtCore
 
 from qatviz.app.main import Application
-from qatviz.errors import QatvizError
+from qatviz.errors import QatvizError, SettingError
 from qatviz.gui.model.user_settings import UserSettings
 from qatviz.gui.widgets.figures.figure import save_png
 from qatviz.gui.window.main_window import MainWindow
@@ -23,12 +23,26 @@ def draw_screenshot(
 ) -> str:
     """Draw the window of a recorded run, or of a new one after ``steps`` steps, and return the path of the picture.
 
-    ``show`` are the names of the panels to bring to the front.
+    Parameters
+    ----------
+    path : str
+        PNG file to write.
+    size : (int, int)
+        Width and height of the window, px.
+    theme : str
+        One of `qatviz.gui.widgets.theme.THEMES`.
+    request : RunRequest
+    steps : int
+        Training steps of a new run before it is drawn; no effect for a recorded run.
+    show : sequence of str
+        Names of the panels to bring to the front.
 
     Raises
     ------
+    SettingError
+        If there is no such panel.
     QatvizError
-        If there is no such panel, the run can't be prepared or fails, or it does not reach the step within `TIMEOUT_S`.
+        If the run can't be prepared or fails, or it does not reach the step within `TIMEOUT_S`.
     """
     with tempfile.TemporaryDirectory() as folder:
         # The user's own settings of the window are neither used nor changed.
@@ -42,7 +56,7 @@ def draw_screenshot(
             known = window.docks.docks
             for name in show:
                 if name not in known:
-                    raise QatvizError(f"--show is {name!r}: expected one of {', '.join(known)}")
+                    raise SettingError.of_field("show", f"is {name!r}: expected one of {', '.join(known)}")
                 window.docks.open(name)
             failures: List[str] = []
             window.launcher.failed.connect(lambda text, details: failures.append(details or text))

@@ -96,7 +96,7 @@ def _print_result(outcome: Outcome) -> None:
         print_output(
             f"\n{outcome.metric.title} on held-out data\n{score_table(outcome.metric, outcome.evaluations[-1:])}"
         )
-    rate, evaluation_s = outcome.to_dict()["steps_per_second"], sum(outcome.evaluation_seconds)
+    rate, evaluation_s = outcome.steps_per_second, sum(outcome.evaluation_seconds)
     text = "{} steps in {:.1f} s of training{}".format(
         outcome.step, outcome.seconds, f", {rate:.1f} per second" if rate else ""
     )

@@ -87,7 +87,7 @@ presets:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``qatviz train``."""
     inputs = parser.add_argument_group("network and data")
-    inputs.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK})")
+    add_network(inputs)
     inputs.add_argument(
         "--model",
         metavar="PATH",
@@ -101,13 +101,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="run the model file's Python code with your permissions; only for files that you trust",
     )
     inputs.add_argument("--from-scratch", action="store_true", help="start with random weights instead of the model's")
-    inputs.add_argument(
-        "--data",
-        metavar="NAME_OR_PATH",
-        help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or folder (default: {DEFAULT_DATA})",
-    )
-    add_task(inputs)
-    add_scaling(inputs)
+    add_data(inputs)
     inputs.add_argument(
         "--validation-fraction",
         type=float,
@@ -124,7 +118,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_setting(inputs, START_SETTINGS["seed"])
     quantization = parser.add_argument_group("quantization")
-    quantization.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
+    add_preset(quantization)
     quantization.add_argument(
         "--quant-delay",
         type=_typed(QUANTIZER_SETTINGS["quant_delay"]),
@@ -182,6 +176,27 @@ def examples() -> str:
         for name, preset in PRESETS.items()
     )
     return EXAMPLES.format(presets=presets)
+
+
+def add_network(group: Any) -> None:
+    """Declare ``--network``."""
+    group.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK})")
+
+
+def add_data(group: Any) -> None:
+    """Declare ``--data`` and the options that state what the data is."""
+    group.add_argument(
+        "--data",
+        metavar="NAME_OR_PATH",
+        help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or folder (default: {DEFAULT_DATA})",
+    )
+    add_task(group)
+    add_scaling(group)
+
+
+def add_preset(group: Any) -> None:
+    """Declare ``--preset``."""
+    group.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
 
 
 def add_task(group: Any) -> None:

@@ -6,9 +6,9 @@ import os
 import re
 import sys
 from dataclasses import replace
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Tuple, Union
 
-from qatviz.cli.messages import OK, print_message, print_output, print_problem
+from qatviz.cli.messages import OK, option_name, print_message, print_output, print_problem
 from qatviz.errors import QatvizError, SettingError
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import (
@@ -19,14 +19,15 @@ from qatviz.session.request import (
     RunRequest,
     stem_of,
 )
+from qatviz.settings import START_SETTINGS
 
 #: Default number of training steps after which the window of a new run is drawn.
 SCREENSHOT_STEPS = 300
 DEFAULT_PICTURE = "qatviz.png"
 #: Limits of the width and the height of the picture, px.
 _SMALLEST, _LARGEST = 320, 8192
-#: Options of ``qatviz train`` that ``screenshot`` accepts.
-_TRAIN_OPTIONS = ("network", "data", "preset")
+#: Options of ``screenshot`` for a new run, apart from its steps.
+_NEW_RUN_OPTIONS = ("network", "data", "task", "scaling", "preset")
 
 
 def has_display() -> bool:
@@ -79,16 +80,30 @@ def screenshot(options: argparse.Namespace) -> int:
     """Draw the window of a run, without a display, to a PNG file."""
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     size = parse_size(options.size)
-    request: RunRequest = NewRunRequest(
-        **{name: getattr(options, name) for name in _TRAIN_OPTIONS if getattr(options, name) is not None}
-    )
-    if options.record:
-        request = OpenRequest(os.path.abspath(options.record))
+    request = screenshot_request(options)
     request.check()
     from qatviz.app.screenshot import draw_screenshot
 
-    print_output(draw_screenshot(options.out, size, options.theme, request, options.steps, tuple(options.show or ())))
+    steps = SCREENSHOT_STEPS if options.steps is None else options.steps
+    print_output(draw_screenshot(options.out, size, options.theme, request, steps, tuple(options.show or ())))
     return OK
+
+
+def screenshot_request(options: argparse.Namespace) -> Union[NewRunRequest, OpenRequest]:
+    """Return the request for the run that ``screenshot`` draws.
+
+    Raises
+    ------
+    SettingError
+        If options for a new run are given with ``--record``.
+    """
+    given = {name: getattr(options, name) for name in _NEW_RUN_OPTIONS if getattr(options, name) is not None}
+    if options.record is not None:
+        for name in (*given, *(() if options.steps is None else ("steps",))):
+            raise SettingError(f"{option_name(name)} is of a new run, but --record shows a recorded one: omit either")
+        return OpenRequest(os.path.abspath(options.record))
+    # A new run would end at its default number of steps, before more of them are drawn.
+    return NewRunRequest(**given, steps=max(START_SETTINGS["steps"].default, options.steps or 0))
 
 
 def run_without_display() -> int:
@@ -119,12 +134,16 @@ def parse_size(text: str) -> Tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     width, height = map(int, match.groups()) if match else (0, 0)
     if not (_SMALLEST <= width <= _LARGEST and _SMALLEST <= height <= _LARGEST):
-        raise SettingError(f"--size is {text!r}: expected WIDTHxHEIGHT, each from {_SMALLEST} to {_LARGEST} pixels")
+        raise SettingError.of_field(
+            "size", f"is {text!r}: expected WIDTHxHEIGHT, each from {_SMALLEST} to {_LARGEST} pixels"
+        )
     return width, height
 
 
 def add_commands(add: Callable[..., Any]) -> None:
     """Declare the commands; ``add(name, function, help)`` makes a parser."""
+    from qatviz.cli import train_options  # not needed by the default window
+
     parser = add("window", window, "open the window with a new run; accepts the options of qatviz train")
     parser.set_defaults(takes_train_options=True)
     parser = add("open", open_record, "show a recorded run in the window")
@@ -134,16 +153,17 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--size", default="1280x800", metavar="WxH", help="size of the window (default: %(default)s)")
     parser.add_argument("--theme", default="dark", choices=("dark", "light"), help="(default: %(default)s)")
     parser.add_argument("--record", metavar="DIR", help="show this recorded run (default: train one)")
-    parser.add_argument(
-        "--steps",
-        type=int,
-        default=SCREENSHOT_STEPS,
-        metavar="N",
-        help="steps before it is drawn (default: %(default)s)",
-    )
     parser.add_argument("--show", action="append", metavar="PANEL", help="bring a panel to the front; may be repeated")
-    for option in _TRAIN_OPTIONS:
-        parser.add_argument("--" + option, metavar="NAME", help="as for qatviz train")
+    new_run = parser.add_argument_group("new run, without --record")
+    new_run.add_argument(
+        "--steps",
+        type=lambda text: START_SETTINGS["steps"].parse(text, "--steps"),
+        metavar="N",
+        help=f"training steps before it is drawn (default: {SCREENSHOT_STEPS})",
+    )
+    train_options.add_network(new_run)
+    train_options.add_data(new_run)
+    train_options.add_preset(new_run)
 
 
 def _need_display() -> None:

@@ -111,6 +111,11 @@ class Outcome:
             self.timeline = [known for known in self.timeline if known[0] < event.step] + [(event.step, book)]
 
     @property
+    def steps_per_second(self) -> Optional[float]:
+        """Mean speed of training, without evaluations; None before the first step."""
+        return self.step / self.seconds if self.seconds > 0 else None
+
+    @property
     def changes(self) -> List[Dict[str, Any]]:
         """Changes of settings so far: ``step``, ``setting``, ``old``, ``new``."""
         return [
@@ -153,7 +158,7 @@ class Outcome:
         return {
             "step": self.step,
             "seconds": self.seconds,
-            "steps_per_second": self.step / self.seconds if self.seconds > 0 else None,
+            "steps_per_second": self.steps_per_second,
             "loss": finite(self.loss),
             "metric": self.metric.name,
             self.metric.name: finite_scores(evaluation),

@@ -72,6 +72,51 @@ def test_open_uses_the_absolute_path(no_display, opened, monkeypatch):
     assert opened == [OpenRequest(os.path.abspath("runs/a"))]
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return the requests and steps for pictures; the application is not loaded."""
+    calls = []
+
+    def draw_screenshot(path, size, theme, request, steps, show):
+        calls.append((request, steps))
+        return path
+
+    monkeypatch.setitem(sys.modules, "qatviz.app.screenshot", types.SimpleNamespace(draw_screenshot=draw_screenshot))
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    return calls
+
+
+def test_a_screenshot_takes_the_inputs_of_a_new_run(drawn):
+    assert main(["screenshot"]) == 0
+    assert drawn.pop() == (NewRunRequest(), window.SCREENSHOT_STEPS)
+    inputs = ["--network", "mlp", "--data", "mnist-5k", "--task", "classification", "--preset", "int4"]
+    assert main(["screenshot", *inputs, "--scaling", "signed"]) == 0
+    request = NewRunRequest(network="mlp", data="mnist-5k", task="classification", scaling="signed", preset="int4")
+    assert drawn.pop() == (request, window.SCREENSHOT_STEPS)
+
+
+def test_the_run_of_a_screenshot_reaches_the_requested_step(drawn):
+    assert main(["screenshot", "--steps", "9000"]) == 0
+    assert drawn.pop() == (NewRunRequest(steps=9000), 9000)
+    assert main(["screenshot", "--steps", "0"]) == 0
+    assert drawn.pop() == (NewRunRequest(), 0)
+
+
+@pytest.mark.parametrize(
+    "option", [["--scaling", "unit"], ["--data", "x.npz"], ["--steps", "0"], ["--task", "regression"]]
+)
+def test_a_screenshot_of_a_record_refuses_options_of_a_new_run(drawn, capsys, option):
+    assert main(["screenshot", "--record", "a", *option]) == 2
+    assert f"{option[0]} is of a new run, but --record shows a recorded one" in capsys.readouterr().err and not drawn
+
+
+def test_steps_and_size_of_a_screenshot_are_refused_by_the_name_of_their_option(drawn, capsys):
+    assert main(["screenshot", "--steps", "-5"]) == 2
+    assert "--steps is -5: expected a whole number" in capsys.readouterr().err
+    assert main(["screenshot", "--size", "10x10"]) == 2
+    assert "--size is '10x10': expected WIDTHxHEIGHT" in capsys.readouterr().err and not drawn
+
+
 @pytest.mark.parametrize("text", ["", "1280", "1280x", "x800", "10x10", "99999x800", "1280*800", "-1x800"])
 def test_invalid_sizes_are_refused(text):
     with pytest.raises(SettingError, match="WIDTHxHEIGHT"):
@@ -119,6 +164,7 @@ def test_a_screenshot_has_the_requested_size_and_run(tmp_path):
     assert done.stdout.strip() == str(tmp_path / "x.png") and content.startswith(PNG)
     assert (int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")) == (1000, 700)
     refused = run(["screenshot", "--record", "a", "--show", "lyers"], tmp_path)
-    assert refused.returncode == 2 and "layers" in refused.stderr
+    assert refused.returncode == 2 and "--show is 'lyers': expected one of" in refused.stderr
+    assert "layers" in refused.stderr
     missing = run(["screenshot", "--record", "nowhere"], tmp_path)
     assert missing.returncode == 2 and "nowhere" in missing.stderr
