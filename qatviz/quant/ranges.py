@@ -63,8 +63,9 @@ def search_sample(x: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """Return at most about :data:`SEARCH_SAMPLE` of the values ``x`` ``[n, channels]``, and what each counts.
 
     A sample of a few rows would lack most outliers, on which the range depends most. So the rows are taken in blocks,
-    and of each block the smallest, the largest and another value, which stands for all the others. Both are
-    ``[rows, channels]``; the numbers are None if all values are taken.
+    and of each block the smallest, the largest and another value, which stands for all the others. The extremes count
+    as often as they occur, which may be often, such as the 0 of a ReLU. Both are float32 ``[rows, channels]``; the
+    numbers are None if all values are taken.
     """
     if x.size <= SEARCH_SAMPLE or len(x) < 4:
         return x, None
@@ -72,15 +73,17 @@ def search_sample(x: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     block = len(x) // blocks
     parts = x[: blocks * block].reshape(blocks, block, -1)
     low, high = parts.min(axis=1), parts.max(axis=1)
-    # Of three rows, at least one holds neither of the two extremes. It may equal them: a value that is repeated often,
-    # such as the 0 of a ReLU, must keep its share.
-    first, second, third = (parts[:, row] for row in range(3))
-    is_low, is_high = first == low, first == high
-    is_extreme = ((second == low) & ~is_low) | ((second == high) & ~is_high)
-    others = np.where(is_low | is_high, np.where(is_extreme, third, second), first)
+    is_low, is_high = parts == low[:, np.newaxis], parts == high[:, np.newaxis]
+    is_extreme = is_low | is_high
+    row = is_extreme.argmin(axis=1)[:, np.newaxis]  # the first that is not; row 0, which counts 0, if all are
+    others = np.take_along_axis(parts, row, axis=1)[:, 0]
     rest = x[blocks * block :]
     numbers = np.ones((3 * blocks + len(rest), x.shape[1]), np.float32)
-    numbers[2 * blocks : 3 * blocks] = block - 2
+    number_low, number_high, number_others = (numbers[part * blocks : (part + 1) * blocks] for part in range(3))
+    if np.count_nonzero(is_extreme) > 2 * low.size:  # else they occur once, and counting would take half of the time
+        number_low[:] = is_low.sum(axis=1)
+        number_high[:] = is_extreme.sum(axis=1) - number_low
+    number_others[:] = block - number_low - number_high
     return np.concatenate([low, high, others, rest]), numbers
 
 
