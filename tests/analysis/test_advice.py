@@ -1,5 +1,6 @@
 """Advice: an offered change brings the improvement that it promises."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_an_offer_estimated_from_a_histogram_is_not_too_optimistic(channels, num
     assert after - 3.5 < found.after < after + 0.5 and after >= before + MARGIN_DB
 
 
-TAILS = np.float32(np.abs(np.random.RandomState(2).standard_t(3, [4000, 1])))
+TAILS = np.float32(np.abs(np.random.RandomState(2).standard_t(3, [6000, 1])))
 
 
 def test_range_methods_of_activations_are_tried():
@@ -143,3 +144,32 @@ def test_tensors_of_one_grid_get_one_range():
     wide = np.float32(np.random.RandomState(5).uniform(0, 1, [500, 1]))
     together = offer_of(small, "activations", given=(0, 1.0), partners=[wide], num_bits=8)
     assert together is None or together.setting != "range_method" or together.after < 30
+
+
+DISTRIBUTIONS = {
+    "normal": lambda random, count: random.standard_normal(count),
+    "uniform": lambda random, count: random.uniform(0.0, 3.0, count),
+    "long tails": lambda random, count: random.standard_t(4, count),
+    "relu": lambda random, count: np.maximum(random.standard_normal(count), 0.0),
+}
+
+
+def test_an_offer_from_few_values_promises_no_more_than_the_run_attains():
+    """A range found in the 32 outputs of a Dense(1), and measured on them, would promise up to 7 dB too much."""
+    excess = []
+    for distribution, num_bits, count, seed in itertools.product(DISTRIBUTIONS.values(), (4, 8), (32, 320), range(3)):
+        everything = np.float32(distribution(np.random.RandomState(seed), 20000)).reshape(-1, 1)
+        given = min(0.5 * everything.min(), 0), 0.5 * everything.max()
+        found = offer_of(everything[:count], "activations", given=given, num_bits=num_bits)
+        if found is not None and found.setting == "range_method":
+            wanted = quantizer_settings("activations", num_bits=num_bits, range_method=found.value)
+            excess.append(found.after - measure(everything, grid_of(everything, wanted)).sqnr_db)
+            assert found.is_estimate and found.text.endswith(" or more")
+    assert len(excess) > 20 and max(excess) < 2.5 and np.percentile(excess, 75) < 0
+
+
+@pytest.mark.parametrize("count", [32, 64, 320, 2048])
+def test_few_values_give_no_reason_to_replace_a_range_that_is_right_for_all(count):
+    everything = np.float32(np.random.RandomState(0).standard_normal([20000, 1]))
+    given = float(everything.min()), float(everything.max())
+    assert offer_of(everything[:count], "activations", given=given, num_bits=8) is None
