@@ -176,18 +176,24 @@ class Measure:
             known.
         """
         text = self.cell(value, is_quantized, of)
-        if not self._is_number(value) or text == UNKNOWN:
+        if not (self._is_number(value) and self.is_known(value, is_quantized)):
             return text
         text = f"{text} {self.unit}" if self.unit else text
         return text if error == 0 else estimate(text, None if error is None else error * self.axis.factor)
 
     def cell(self, value: Optional[float], is_quantized: bool = True, of: Optional[int] = None) -> str:
         """Return :meth:`text` without the unit, for a column under :attr:`header`."""
-        if value is None or math.isnan(value) or not (is_quantized or self.is_of_float):
+        if value is None or not self.is_known(value, is_quantized):
             return UNKNOWN
         if math.isinf(value):
-            return self.at_infinity if value > 0 else UNKNOWN
+            return self.at_infinity
         return self.number(value) if of is None else f"{self.number(value)}/{of:,}"
+
+    def is_known(self, value: Optional[float], is_quantized: bool = True) -> bool:
+        """Return whether :meth:`cell` is the value's text, not a dash; parameters are those of :meth:`text`."""
+        if value is None or not (is_quantized or self.is_of_float):
+            return False
+        return math.isfinite(value) or (value == math.inf and self.at_infinity != UNKNOWN)
 
     def plain(self, value: Optional[float]) -> str:
         """Return :meth:`cell` in ASCII, for terminals."""

@@ -129,6 +129,8 @@ RMSE = Metric(
 METRICS: Dict[str, Metric] = {metric.name: metric for metric in (ACCURACY, RMSE)}
 _OF_TASK = {CLASSIFICATION: ACCURACY, REGRESSION: RMSE}
 TASKS = tuple(_OF_TASK)
+#: Rule for labels without a stated task.
+TASK_HELP = "strings, whole numbers and one-hot rows are classes, other floating-point numbers are regression targets"
 
 
 def metric_of(task: str) -> Metric:

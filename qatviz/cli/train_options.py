@@ -7,9 +7,8 @@ from typing import Any, Callable, Dict, Iterable, Union
 
 from qatviz.cli.messages import option_name
 from qatviz.data import NAMED_DATA
-from qatviz.data.targets import TASK_HELP
 from qatviz.errors import SettingError, did_you_mean
-from qatviz.metric import TASKS
+from qatviz.metric import TASK_HELP, TASKS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.settings_book import parse_assignment

@@ -16,8 +16,6 @@ _MAX_DIGITS = 9
 #: Tolerance for sums of probabilities in float32 or printed with few decimals.
 _SUM_TOLERANCE = 1e-3
 
-TASK_HELP = "whole-number labels and one-hot rows are classes, other floating-point numbers are regression targets"
-
 
 def infer_task(array: Any) -> str:
     """Infer the task from labels.

@@ -1,4 +1,4 @@
-"""Keys of the window: one action a key, wherever the focus is; all of them are listed."""
+"""Keys and menus of the window: one action a key, wherever the focus is; all of them are listed."""
 
 import itertools
 
@@ -350,3 +350,28 @@ def test_uncommitted_text_applies_to_the_scope_it_was_typed_for(staged_window, a
     scope.setCurrentIndex(scope.findData("everything"))
     scope.activated.emit(scope.currentIndex())
     assert window.edits.pending == {("conv1.weights", "num_bits"): 4}
+
+
+def test_submenus_have_recent_runs_themes_and_panels(staged_window):
+    window = staged_window[0]
+
+    def menus_of(menu):
+        return {action.text(): action.menu() for action in menu.actions() if action.menu() is not None}
+
+    menus = menus_of(window.menuBar())
+    assert [*menus_of(menus["&File"])] == ["Open recent"] and [*menus_of(menus["&View"])] == ["Theme", "Panels"]
+    themes, panels = menus_of(menus["&View"]).values()
+    assert [(action.text(), action.isChecked()) for action in themes.actions()] == [
+        ("Follow the system", False),
+        ("Dark", True),
+        ("Light", False),
+    ]
+    assert [action.text() for action in panels.actions()] == [panel.title for panel in window.panels.values()]
+
+
+def test_every_action_has_a_help_text_and_no_key_twice():
+    keys = [key for declared in actions.DECLARATIONS.values() for key in declared.keys + declared.bare_keys]
+    assert len(keys) == len(set(keys))
+    assert all(declared.help.endswith(".") for declared in actions.DECLARATIONS.values())
+    in_menus = [name for names in actions.MENUS.values() for name in names if name != actions.SEPARATOR]
+    assert sorted(in_menus) == sorted([*actions.DECLARATIONS, actions.OPEN_RECENT, actions.THEME, actions.PANELS])

@@ -55,6 +55,23 @@ def test_each_tensor_has_a_row_with_settings_and_measures(context, panel, staged
         assert texts["size"] == (bytes_text(tensor.parameters) if tensor.parameters else "")
 
 
+def test_cells_without_a_value_or_with_a_setting_that_is_off_are_muted(context, panel, staged):
+    run = staged()
+    change(context, run, ("dense1.weights.enabled", False), ("logits.weights.symmetric", False))
+    context.model.process([with_measures(context.model.snapshot, sqnr_db=np.inf, clipped=0.0)])
+    panel.refresh()
+    rows, indices = panel.source.rows, {tensor.name: row for row, tensor in enumerate(run.plan.tensors)}
+
+    def is_muted(tensor, key):
+        return rows.cell(indices[tensor], COLUMNS[INDEX[key]]).is_muted
+
+    muted = {key: (is_muted("dense1.weights", key), is_muted("logits.weights", key)) for key in INDEX}
+    assert muted["num_bits"] == (True, False), "float, 8 bits"
+    assert muted["symmetric"] == (False, True), "on, off"
+    assert muted["sqnr_db"] == (True, False) and muted["clipped"] == (True, False), "of float: unknown; exact, 0 %"
+    assert muted["size"] == muted["op"] == muted["verdict"] == (False, False)
+
+
 def test_tooltips_have_the_verdict_and_the_explanation_of_the_term(context, panel, staged):
     run = staged()
     change(context, run, ("dense1.weights.num_bits", 2))

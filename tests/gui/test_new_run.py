@@ -17,8 +17,10 @@ from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.gui.model.new_run import directory_problem, problems_of
 from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
+from qatviz.metric import TASKS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import PRESETS
+from qatviz.scaling import SCALINGS
 from qatviz.session.folders import RUNS_VARIABLE, runs_folder
 from qatviz.session.request import NO_LIMIT, NewRunRequest
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, StartSettings
@@ -136,6 +138,21 @@ def test_an_accepted_request_is_emitted(dialog):
     QtTest.QTest.mouseClick(dialog.start, QtCore.Qt.LeftButton)
     assert told[0] == NewRunRequest(preset="int4", batch_size=32, steps=NO_LIMIT, out=None)
     assert not dialog.isVisible()
+
+
+def test_choices_have_values_apart_from_their_texts(dialog):
+    form = dialog.form
+    values = {
+        name: [getattr(form, name).itemData(row) for row in range(getattr(form, name).count())]
+        for name in ("from_scratch", "task", "scaling", "preset", "optimizer")
+    }
+    assert values == {
+        "from_scratch": [False, True],
+        "task": ["", *TASKS],
+        "scaling": ["", *SCALINGS],
+        "preset": list(PRESETS),
+        "optimizer": list(OPTIMIZERS),
+    }
 
 
 def test_the_dialog_starts_with_the_last_request(dialog, context, show, home):

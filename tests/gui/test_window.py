@@ -9,7 +9,6 @@ from staging import StagedRun
 from window_stage import draw, prepared_of
 
 from qatviz.app.launching import PREPARING, READING, AppLauncher
-from qatviz.gui.window import actions
 from qatviz.gui.window.status import time_left_text
 from qatviz.metric import MODES
 from qatviz.protocol import commands as c
@@ -436,14 +435,6 @@ def test_warnings_and_notes_of_a_prepared_run_are_shown(open_window):
     assert window.banner.text.text() == notices[1].text and not window.banner.details
     window.launcher.prepared.emit(prepared_of(StagedRun("mlp")), False)
     assert not window.banner.isVisible() and status_tip(window) == "State of the run."
-
-
-def test_every_action_has_a_help_text_and_no_key_twice():
-    keys = [key for declared in actions.DECLARATIONS.values() for key in declared.keys + declared.bare_keys]
-    assert len(keys) == len(set(keys))
-    assert all(declared.help.endswith(".") for declared in actions.DECLARATIONS.values())
-    in_menus = {name for names in actions.MENUS.values() for name in names} - {actions.SEPARATOR}
-    assert in_menus == set(actions.DECLARATIONS)
 
 
 def test_ctrl_z_in_a_box_after_commit_undoes_the_setting(staged_window, app):

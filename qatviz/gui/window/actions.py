@@ -7,6 +7,8 @@ from PyQt5 import QtGui, QtWidgets
 from qatviz.gui.widgets.panel import keys_text
 
 SEPARATOR = ""
+#: Submenus, which the window fills.
+OPEN_RECENT, THEME, PANELS = "open_recent", "theme", "panels"
 
 
 class Declaration(NamedTuple):
@@ -116,10 +118,12 @@ DECLARATIONS = {
     "about": Declaration("About qatviz", "Version of the program."),
 }
 
+#: Actions and submenus by the title of the menu.
 MENUS = {
     "&File": (
         "new_run",
         "open_run",
+        OPEN_RECENT,
         "open_data",
         SEPARATOR,
         "export",
@@ -157,7 +161,7 @@ MENUS = {
         "resume",
         "fork",
     ),
-    "&View": ("reset_layout", "full_screen", SEPARATOR, "larger", "smaller", "normal_size"),
+    "&View": ("reset_layout", "full_screen", SEPARATOR, "larger", "smaller", "normal_size", SEPARATOR, THEME, PANELS),
     "&Help": ("shortcuts", "glossary", "about"),
 }
 TOOLBAR = (
@@ -223,7 +227,7 @@ def menu_keys() -> List[Tuple[str, List[Tuple[str, str]]]]:
             title.replace("&", ""),
             [
                 (declared.text.rstrip("…"), keys_text(declared.keys + declared.bare_keys))
-                for declared in (DECLARATIONS[name] for name in names if name != SEPARATOR)
+                for declared in (DECLARATIONS[name] for name in names if name in DECLARATIONS)
                 if declared.keys or declared.bare_keys
             ],
         )

@@ -23,7 +23,7 @@ from qatviz.gui.widgets import icons
 from qatviz.gui.widgets.banner import BAD, GOOD, NOTE, WARNING, Banner
 from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.theme import THEMES, Theme
+from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import Recent, RunWindow
 from qatviz.gui.window.docks import Docks
@@ -169,35 +169,36 @@ class MainWindow(RunWindow):
         self.panels["histograms"].setFocus()
 
     def _make_menus(self) -> None:
+        self._recent_menu = QtWidgets.QMenu("Open recent", self)
+        self._recent_menu.aboutToShow.connect(self._fill_recent)
+        submenus = {a.OPEN_RECENT: self._recent_menu, a.THEME: self._theme_menu(), a.PANELS: self._panels_menu()}
         for title, names in a.MENUS.items():
             menu = self.menuBar().addMenu(title)
             menu.setToolTipsVisible(True)
             for name in names:
                 if name == a.SEPARATOR:
                     menu.addSeparator()
+                elif name in submenus:
+                    menu.addMenu(submenus[name])
                 else:
                     menu.addAction(self.named[name])
-            if title == "&File":
-                self._recent_menu = QtWidgets.QMenu("Open recent", self)
-                menu.insertMenu(self.named["open_data"], self._recent_menu)
-                self._recent_menu.aboutToShow.connect(self._fill_recent)
-            if title == "&View":
-                self._extend_view_menu(menu)
         self.menuBar().setCornerWidget(ScopeField(self.context))
 
-    def _extend_view_menu(self, menu: QtWidgets.QMenu) -> None:
-        menu.addSeparator()
-        themes = menu.addMenu("Theme")
-        group = QtWidgets.QActionGroup(self)
+    def _theme_menu(self) -> QtWidgets.QMenu:
+        menu, group = QtWidgets.QMenu("Theme", self), QtWidgets.QActionGroup(self)
         for name in THEMES:
-            action = themes.addAction("Follow the system" if name == "system" else name.capitalize())
+            action = menu.addAction("Follow the system" if name == SYSTEM else name.capitalize())
             action.setCheckable(True)
             action.setChecked(self.theme.name == name)
             action.triggered.connect(lambda _, name=name: self.handlers.use_theme(name))
             group.addAction(action)
-        panels = menu.addMenu("Panels")
+        return menu
+
+    def _panels_menu(self) -> QtWidgets.QMenu:
+        menu = QtWidgets.QMenu("Panels", self)
         for dock in self.docks.docks.values():
-            panels.addAction(dock.toggleViewAction())
+            menu.addAction(dock.toggleViewAction())
+        return menu
 
     def _connect(self) -> None:
         self.model.changed.connect(self._on_topic)

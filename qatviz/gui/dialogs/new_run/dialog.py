@@ -112,7 +112,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.form.changed.connect(self._update)
         self.form.data.changed.connect(self._on_data_changed)
         for box in (self.form.task, self.form.scaling):
-            box.currentTextChanged.connect(lambda _: self._on_data_changed())
+            box.currentIndexChanged.connect(lambda _: self._on_data_changed())
         self.form.network.changed.connect(self._on_model_changed)
         self.form.weights.changed.connect(self._on_model_changed)
         self.form.network.chosen.connect(self._on_model_chosen)
@@ -152,7 +152,7 @@ class NewRunDialog(QtWidgets.QDialog):
         """Update the previews and the error or note of each field."""
         wanted = self.form.request
         problems = dict(problems_of(wanted), **self.form.refused)
-        notes = {"preset": PRESETS[self.form.preset.currentText()].description, "data": self._data_note()}
+        notes = {"preset": PRESETS[self.form.preset.currentData()].description, "data": self._data_note()}
         if self.data is not None and wanted.scaling is None:
             notes["scaling"] = f"Examples are {SCALINGS[self.data.scaling].found}"
         network = (

@@ -1,6 +1,6 @@
 """Form of the New run dialog, whose values are remembered."""
 
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -12,7 +12,7 @@ from qatviz.gui.model.new_run import BATCH_SIZE, LABELS, LEARNING_RATE, QUANT_DE
 from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
-from qatviz.metric import CLASSIFICATION, REGRESSION, TASKS
+from qatviz.metric import CLASSIFICATION, REGRESSION, TASK_HELP
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
 from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS
@@ -24,8 +24,16 @@ _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SE
 _OPTIMIZER = START_SETTINGS["optimizer"]
 #: Suffix of files without weights.
 _ARCHITECTURE = ".json"
-_FROM_DATA = "Auto-detect"
-_TRAINED, _RANDOM = "Weights of the model", "Random weights (from scratch)"
+#: Value and text of the choice that infers a property from the data.
+_INFERRED, _FROM_DATA = "", "Auto-detect"
+
+
+class _Choice(NamedTuple):
+    """Item of a drop-down list: its value in the request and in the remembered settings, its text and its tooltip."""
+
+    value: Any
+    text: str
+    help: str = ""
 
 
 class NewRunForm(QtWidgets.QWidget):
@@ -51,33 +59,32 @@ class NewRunForm(QtWidgets.QWidget):
     def _setup_ui(self, data_names: Sequence[Tuple[str, str]]) -> None:
         self.network = ModelField([(entry.name, entry.description) for entry in zoo.NETWORKS.values()], self._settings)
         self.weights = WeightsField(self._settings)
-        self.from_scratch = _choice(
-            [
-                (_TRAINED, "Continue from the model's own weights: fine-tuning"),
-                (_RANDOM, "Use the architecture only, with new weights"),
-            ]
+        self.from_scratch = _box(
+            _Choice(False, "Weights of the model", "Continue from the model's own weights: fine-tuning"),
+            _Choice(True, "Random weights (from scratch)", "Use the architecture only, with new weights"),
         )
         self.from_scratch.setToolTip("The weights that training begins with")
         self.data = DataField(data_names, self._settings)
-        self.task = _choice(
-            [
-                (
-                    _FROM_DATA,
-                    "Integers are classes, other numbers regression targets; an archive may name its task",
-                ),
-                (CLASSIFICATION.capitalize(), "Predict the class of an example; evaluated by accuracy"),
-                (REGRESSION.capitalize(), "Predict numbers for an example; evaluated by root-mean-square error"),
-            ]
+        self.task = _box(
+            _Choice(_INFERRED, _FROM_DATA, f"{_capitalized(TASK_HELP)}; an archive may name its task"),
+            _Choice(
+                CLASSIFICATION, CLASSIFICATION.capitalize(), "Predict the class of an example; evaluated by accuracy"
+            ),
+            _Choice(
+                REGRESSION,
+                REGRESSION.capitalize(),
+                "Predict numbers for an example; evaluated by root-mean-square error",
+            ),
         )
         self.task.setToolTip("The task that the network learns")
-        self.scaling = _choice(
-            [(_FROM_DATA, _capitalized(SCALING_HELP))]
-            + [(scaling.label, _capitalized(scaling.help)) for scaling in SCALINGS.values()]
+        self.scaling = _box(
+            _Choice(_INFERRED, _FROM_DATA, _capitalized(SCALING_HELP)),
+            *(_Choice(name, scaling.label, _capitalized(scaling.help)) for name, scaling in SCALINGS.items()),
         )
         self.scaling.setToolTip(SCALING_PURPOSE)
-        self.preset = _choice([(name, preset.description) for name, preset in PRESETS.items()])
+        self.preset = _box(*(_Choice(name, name, preset.description) for name, preset in PRESETS.items()))
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
-        self.optimizer = _choice([(_OPTIMIZER.text(name), "") for name in OPTIMIZERS])
+        self.optimizer = _box(*(_Choice(name, _OPTIMIZER.text(name)) for name in OPTIMIZERS))
         self.optimizer.setToolTip(_OPTIMIZER.help)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
@@ -109,7 +116,7 @@ class NewRunForm(QtWidgets.QWidget):
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
         for box in (self.from_scratch, self.task, self.scaling, self.preset, self.optimizer):
-            box.currentTextChanged.connect(lambda _: self.changed.emit())
+            box.currentIndexChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
             editor.edited.connect(lambda _: self.changed.emit())
         for name, box in self.boxes().items():
@@ -133,10 +140,10 @@ class NewRunForm(QtWidgets.QWidget):
             model_weights=(self.weights.text() or None) if _is_architecture(network) else None,
             from_scratch=self._is_from_scratch(network),
             data=self.data.text(),
-            task=(None, *TASKS)[self.task.currentIndex()],
-            scaling=(None, *SCALINGS)[self.scaling.currentIndex()],
-            preset=self.preset.currentText(),
-            optimizer=OPTIMIZERS[self.optimizer.currentIndex()],
+            task=self.task.currentData() or None,
+            scaling=self.scaling.currentData() or None,
+            preset=self.preset.currentData(),
+            optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
             run=RunSettings(learning_rate=learning_rate),
             out=self.out.out(),
@@ -144,7 +151,7 @@ class NewRunForm(QtWidgets.QWidget):
         )
 
     def _is_from_scratch(self, network: str) -> bool:
-        return names_model(network) and self._has_weights and self.from_scratch.currentText() == _RANDOM
+        return bool(names_model(network) and self._has_weights and self.from_scratch.currentData())
 
     def boxes(self) -> Dict[str, NumberBox]:
         """Return the boxes of all numbers, by field."""
@@ -202,8 +209,8 @@ class NewRunForm(QtWidgets.QWidget):
         for name, value in values.items():
             self._settings.setValue("new_run/" + name, str(value))
         self._settings.setValue("new_run/weights", wanted.model_weights or "")
-        self._settings.setValue("new_run/task", wanted.task or "")
-        self._settings.setValue("new_run/scaling", wanted.scaling or "")
+        self._settings.setValue("new_run/task", wanted.task or _INFERRED)
+        self._settings.setValue("new_run/scaling", wanted.scaling or _INFERRED)
         self._settings.setValue("new_run/steps", self.steps.box.value)
         self._settings.setValue("new_run/until_stopped", self.steps.endless.isChecked())
         if wanted.model is not None:
@@ -222,15 +229,11 @@ class NewRunForm(QtWidgets.QWidget):
         self.network.set_text(network if network in zoo.NETWORKS or names_model(network) else first.network)
         self.weights.set_text(self._settings.value("new_run/weights", ""))
         from_scratch = self._settings.value("new_run/from_scratch", "false") in (True, "true")
-        self.from_scratch.setCurrentText(_RANDOM if from_scratch else _TRAINED)
-        for name in (first.preset, self._settings.value("new_run/preset", "")):
-            self.preset.setCurrentText(name)  # no effect if there is no such item
-        for name in (first.optimizer, self._settings.value("new_run/optimizer", "")):
-            self.optimizer.setCurrentText(_OPTIMIZER.text(name))
+        _choose(self.from_scratch, from_scratch)
+        for name in ("preset", "optimizer", "task", "scaling"):
+            for value in (getattr(first, name) or _INFERRED, self._settings.value("new_run/" + name, "")):
+                _choose(getattr(self, name), value)
         self.data.set_text(self._settings.value("new_run/data", first.data))
-        self.task.setCurrentText(self._settings.value("new_run/task", "").capitalize() or _FROM_DATA)
-        scaling = self._settings.value("new_run/scaling", "")
-        self.scaling.setCurrentText(SCALINGS[scaling].label if scaling in SCALINGS else _FROM_DATA)
         for name, editor in self.numbers.items():
             editor.set_values([self._remembered(name, _NUMBERS[name])])
         endless = self._settings.value("new_run/until_stopped", "false") in (True, "true")
@@ -251,9 +254,17 @@ def _capitalized(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _choice(items: Sequence[Tuple[str, str]]) -> ComboBox:
+def _box(*choices: _Choice) -> ComboBox:
+    """Return a drop-down list whose current data is the value of the chosen item."""
     box = ComboBox()
-    for row, (name, about) in enumerate(items):
-        box.addItem(name)
-        box.setItemData(row, about, QtCore.Qt.ToolTipRole)
+    for row, choice in enumerate(choices):
+        box.addItem(choice.text, choice.value)
+        box.setItemData(row, choice.help, QtCore.Qt.ToolTipRole)
     return box
+
+
+def _choose(box: ComboBox, value: Any) -> None:
+    """Choose the item of a value; no effect if there is none, as for a value that another version remembered."""
+    row = box.findData(value)
+    if row >= 0:
+        box.setCurrentIndex(row)

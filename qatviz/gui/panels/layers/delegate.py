@@ -84,7 +84,7 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
         """Return the colour of a cell; good values are coloured only for verdict and SQNR, so that others stand out."""
         if cell.level >= WARNING or column.key in ("verdict", "sqnr_db"):
             return self._levels[cell.level]
-        return self._muted if cell.text in ("–", "off", "float") else self._text
+        return self._muted if cell.is_muted else self._text
 
     def _paint_name(self, painter: QtGui.QPainter, rect: QtCore.QRect, row: int, is_current: bool) -> None:
         """Paint the layer's name, and in a muted colour the kind."""

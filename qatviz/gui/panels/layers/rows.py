@@ -19,11 +19,22 @@ _NAN = float("nan")
 
 
 class Cell(NamedTuple):
-    """Text of a cell, its text under the pending settings (empty if it is the same), and its level."""
+    """Content of a cell.
+
+    Attributes
+    ----------
+    text, pending : str
+        Text, and that under the pending settings; empty if it is the same.
+    level : int
+        One of the levels of :mod:`qatviz.analysis.verdict`.
+    is_muted : bool
+        True if the cell says that there is nothing: no value of the measure, a setting that is off, a tensor in float.
+    """
 
     text: str
     pending: str = ""
     level: int = NO_LEVEL
+    is_muted: bool = False
 
 
 class Totals(NamedTuple):
@@ -181,20 +192,26 @@ class Rows:
         tensor, active = self.tensors[row], self.active[row]
         if key in MEASURES:
             codes = self._as_measured(row).num_codes if key == "used_codes" else None
-            text = CATALOGUE[key].cell(self.measure(row, key), self._was_active[row], codes)
-            return Cell(text, "", int(self._levels[_ROW[key], row]))
+            value, was_active = self.measure(row, key), self._was_active[row]
+            text = CATALOGUE[key].cell(value, was_active, codes)
+            return Cell(text, "", int(self._levels[_ROW[key], row]), not CATALOGUE[key].is_known(value, was_active))
         if key == "verdict":
             level = self.verdict(row).level
             return Cell(LEVEL_SYMBOLS[level], "", level)
         if key in SETTINGS or key in ("size", "float_size"):
             now = _setting_text(tensor, self.settings[row], active, key)
             then = _setting_text(tensor, self.wanted[row], self.wanted_active[row], key)
-            return Cell(now, then if then != now else "")
+            return Cell(now, then if then != now else "", is_muted=_is_off(self.settings[row], active, key))
         return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "trend": ""}[key])
 
     def _as_measured(self, row: int) -> QuantizerSettings:
         """Return the settings with which the snapshot was taken: newer ones have no measures yet."""
         return self._measured_with[row] if self._measured_with else self.settings[row]
+
+
+def _is_off(settings: QuantizerSettings, active: bool, key: str) -> bool:
+    """Return whether a setting is off, or is the bit width of a tensor that is in float."""
+    return not active if key == "num_bits" else getattr(settings, key, None) is False
 
 
 def _setting_text(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool, key: str) -> str:
