@@ -200,6 +200,11 @@ def memory_shortage(error: BaseException) -> Optional[str]:
     return f"there is not enough memory{': ' + details[0] if details else ''}"
 
 
+def explanation(error: BaseException) -> Optional[str]:
+    """Return the message for the user: of a QatvizError, or for a lack of memory; None for an error in the program."""
+    return str(error) if isinstance(error, QatvizError) else memory_shortage(error)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean ...?" for the known word closest to ``word``; empty if there is none."""
     close = difflib.get_close_matches(word, list(known), n=1)

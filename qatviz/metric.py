@@ -4,7 +4,7 @@ The task of the run determines the metric. Every evaluation computes it in four 
 """
 
 import math
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from qatviz.errors import DataError
 from qatviz.measures import MeasureAxis
@@ -144,7 +144,7 @@ def metric_of(task: str) -> Metric:
     return _OF_TASK[check_task(task)]
 
 
-def check_task(task: str) -> str:
+def check_task(task: Any) -> str:
     """Return ``task``.
 
     Raises

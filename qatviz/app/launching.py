@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from PyQt5 import QtCore
 
-from qatviz.errors import QatvizError
+from qatviz.errors import explanation
 from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import Command
 from qatviz.gui.model.launcher import Launcher
@@ -235,10 +235,12 @@ class _Job(QtCore.QRunnable):
     def run(self) -> None:
         try:
             outcome = self._job()
-        except QatvizError as error:
-            self._fail(str(error), "")
         except Exception as error:  # the user must see it
-            self._fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+            explained = explanation(error)
+            if explained is None:
+                self._fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+            else:
+                self._fail(explained, "")
         else:
             self._deliver(outcome)
         finally:

@@ -7,7 +7,7 @@ written; it has ``export(source, path, options, progress) -> Written``.
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from qatviz.errors import ExportError
 from qatviz.export import limits
@@ -34,6 +34,8 @@ class Option(NamedTuple):
         Default value; a bool for a switch.
     choices : tuple of str
         Allowed values of an option that is not a switch.
+    is_consent : bool
+        True for a switch with which the user consents to something, such as running code: a dialog asks each time.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Option(NamedTuple):
     help: str
     default: Union[bool, str] = False
     choices: Tuple[str, ...] = ()
+    is_consent: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Format:
     module: str
     options: Tuple[Option, ...] = ()
     limits: Limits = limits.none
+
+    @property
+    def consents(self) -> FrozenSet[str]:
+        """Names of the options that are a consent."""
+        return frozenset(option.name for option in self.options if option.is_consent)
 
     def with_defaults(self, given: Optional[Mapping[str, Any]] = None) -> Options:
         """Return the values of all options: the given ones, and defaults for the others.
@@ -233,6 +241,7 @@ KERAS = Format(
             "allow_code",
             "Allow the model's code to run",
             "Build the imported model although it contains Python code, which runs with your permissions",
+            is_consent=True,
         ),
     ),
 )

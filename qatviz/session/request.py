@@ -236,7 +236,7 @@ class NewRunRequest(TrainingRequest):
         if self.model_weights is not None:
             yield "model_weights", lambda: _check_text("model_weights", self.model_weights, "the path of a file")
         if self.task is not None:
-            yield "task", lambda: check_task(str(self.task))
+            yield "task", lambda: check_task(self.task)
         if self.scaling is not None:
             yield "scaling", lambda: check_scaling(self.scaling)
         yield "validation_fraction", self._check_validation_fraction

@@ -11,7 +11,7 @@ import traceback
 from dataclasses import replace
 from typing import Any, List, Mapping, Optional, Set
 
-from qatviz.errors import QatvizError, RunStateError, memory_shortage
+from qatviz.errors import RunStateError, explanation
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
@@ -248,7 +248,7 @@ def _lower_priority() -> None:
 
 def _failure(step: int, error: BaseException) -> events.Failed:
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    explanation = str(error) if isinstance(error, QatvizError) else memory_shortage(error)
-    if explanation is not None:
-        return events.Failed(step, explanation, trace, explained=True)
+    explained = explanation(error)
+    if explained is not None:
+        return events.Failed(step, explained, trace, explained=True)
     return events.Failed(step, f"{type(error).__name__}: {error}", trace)

@@ -104,7 +104,7 @@ FORMATS = (
         (
             Option("tiny", "Tiny", "Up to 4 bits"),
             Option("order", "Order", "Of the axes", "nhwc", ("nhwc", "nchw")),
-            Option("allow_code", "Allow code", "Run what is in it"),
+            Option("run_code", "Run code", "Run what is in it", is_consent=True),
         ),
         few_bits,
     ),

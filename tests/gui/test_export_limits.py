@@ -1,6 +1,6 @@
 """Reasons why a format does not support a run, and how the export dialog lifts them."""
 
-from export_stage import advance, make, run, verdicts  # noqa: F401
+from export_stage import FORMATS, advance, make, run, verdicts  # noqa: F401
 from PyQt5 import QtCore, QtTest
 
 from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
@@ -34,7 +34,7 @@ def test_an_option_can_make_a_format_impossible_and_is_remembered(run, make, con
     assert verdicts(dialog)[1][1].startswith("✕") and not dialog.start.isEnabled()
     again = make()
     again.form.formats.choose("narrow")
-    assert again.form.pages.currentWidget().values() == {"tiny": True, "order": "nchw", "allow_code": False}
+    assert again.form.pages.currentWidget().values() == {"tiny": True, "order": "nchw", "run_code": False}
     again.form.formats.choose("wide")
     assert not again.form.pages.isVisible()
 
@@ -43,18 +43,18 @@ def test_permission_to_run_code_is_valid_for_one_export(run, make, context):
     dialog = make()
     dialog.form.formats.choose("narrow")
     options = dialog.form.pages.currentWidget()
-    options.widgets["allow_code"].click()
+    options.widgets["run_code"].click()
     again = make()
     again.form.formats.choose("narrow")
-    assert again.form.wanted().options["allow_code"] is False
+    assert again.form.wanted().options["run_code"] is False
     dialog.start.click()
-    assert dialog.exporter.wanted.options["allow_code"] is True and dialog.form.wanted().options["allow_code"] is False
+    assert dialog.exporter.wanted.options["run_code"] is True and dialog.form.wanted().options["run_code"] is False
 
 
 def test_reasons_are_text_not_markup(run, make):
     dialog = make()
     remedies = (Advice("with <i>y</i>"), SettingChange("<b>z</b>", 1), OptionChange("<u>", True))
-    dialog.form.limits.show_limits("Any", [Refusal("layer '<b>x</b>': no", remedies)], True)
+    dialog.form.limits.show_limits(FORMATS[1], [Refusal("layer '<b>x</b>': no", remedies)], True)
     text = dialog.form.limits.reasons.toPlainText()
     assert "layer '<b>x</b>': no" in text
     assert "possible with <i>y</i>, with <b>z</b>=1, or with the option <u>" in text
@@ -133,9 +133,9 @@ def test_every_remedy_is_a_separate_link(run, make):
         OptionChange("int16", False),
         OptionChange("encodings_version", "1.0.0"),
     ]
-    consent = OptionChange("allow_code", True)
+    consent = OptionChange("run_code", True)
     view.show_limits(
-        "Any",
+        FORMATS[1],
         [
             Refusal("no", tuple(changes[:3])),
             Refusal("never"),
@@ -146,7 +146,7 @@ def test_every_remedy_is_a_separate_link(run, make):
     assert view.reasons.toPlainText() == (
         "• no\n→ possible with a.weights.symmetric=on, with a.weights.num_bits=7, or with the option int16, for LiteRT"
         "\n• never\n• not yet\n→ possible from that step on, with block/conv.1.weights.quant_delay=0, without the "
-        "option int16, with the option encodings_version=1.0.0, or with the option allow_code"
+        "option int16, with the option encodings_version=1.0.0, or with the option run_code"
     )
     assert links(dialog) == [
         "a.weights.symmetric=on",
@@ -163,10 +163,10 @@ def test_every_remedy_is_a_separate_link(run, make):
     view.change_all.click()
     assert wanted == [changes[0], changes[3]]
     del wanted[:]
-    view.show_limits("Any", [Refusal("no", tuple(changes[:3])), Refusal("not yet", tuple(changes[3:]))], False)
+    view.show_limits(FORMATS[1], [Refusal("no", tuple(changes[:3])), Refusal("not yet", tuple(changes[3:]))], False)
     view.change_all.click()
     assert wanted == [changes[2], changes[4]], "options can be changed though settings can't"
-    view.show_limits("Any", [Refusal("no", (changes[4],)), Refusal("no more", (changes[4], changes[5]))], False)
+    view.show_limits(FORMATS[1], [Refusal("no", (changes[4],)), Refusal("no more", (changes[4], changes[5]))], False)
     assert not view.change_all.isVisible(), "there is a single change"
 
 

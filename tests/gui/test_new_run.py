@@ -246,15 +246,19 @@ def test_only_the_newest_check_is_answered(app, qtbot):
     assert answers == [("second", "SECOND")] and not worker.is_busy
 
 
-def test_unexpected_errors_are_reported(app, qtbot):
+@pytest.mark.parametrize(
+    "error, expected",
+    [(ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"), (MemoryError(), "there is not enough memory")],
+)
+def test_unexpected_errors_are_reported(app, qtbot, error, expected):
     def check(question):
-        raise ZeroDivisionError("by zero")
+        raise error
 
     worker, problems = CheckWorker(check), []
     worker.failed.connect(lambda question, problem: problems.append(str(problem)))
     worker.ask(1)
     qtbot.waitUntil(lambda: bool(problems))
-    assert problems == ["ZeroDivisionError: by zero"]
+    assert problems == [expected]
 
 
 # The checks are those of the engine.

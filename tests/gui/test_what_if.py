@@ -201,6 +201,22 @@ def launcher(app):
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
 
 
+def test_a_lack_of_memory_is_no_error_in_the_program(launcher, monkeypatch, staged, qtbot):
+    def shortage(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("qatviz.session.evaluation.evaluator_of", shortage)
+    monkeypatch.setattr("qatviz.session.prepare.prepare", lambda *_, **__: shortage())
+    failures = []
+    launcher.failed.connect(lambda *told: failures.append(told))
+    launcher.evaluation_failed.connect(lambda *told: failures.append(told))
+    run = staged("lenet")
+    launcher.evaluate(run, "", run.book)
+    qtbot.waitUntil(lambda: failures == [("there is not enough memory",)])
+    launcher.begin(NewRunRequest())
+    qtbot.waitUntil(lambda: failures[1:] == [("there is not enough memory", "")])
+
+
 def test_a_recorded_run_is_evaluated_end_to_end(context, recorded, launcher, show, app, qtbot):
     prepared = open_recorded(recorded)
     context.model.set_run(*prepared[:5], prepared.log, prepared.snapshots)

@@ -194,7 +194,7 @@ class ExportForm(QtWidgets.QWidget):
             found = {known.name: self._refusals(known) for known in self.formats.known}
             self.formats.show_limits(found)
             refusals = found[chosen.name]
-            self.limits.show_limits(chosen.title, refusals, self._state[0] == NOW)
+            self.limits.show_limits(chosen, refusals, self._state[0] == NOW)
             self.limits.setVisible(model.run is not None and bool(self._directory) and not self._state_problem)
             policy = QtWidgets.QSizePolicy
             self.limits.setSizePolicy(policy.Preferred, policy.Expanding if refusals else policy.Maximum)

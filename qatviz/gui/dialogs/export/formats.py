@@ -84,7 +84,8 @@ class LimitsView(QtWidgets.QWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
-        self._title: str = ""
+        #: The format.
+        self._chosen: Any = None
         self._refusals: Optional[List[Refusal]] = None
         self._can_change: bool = False
         #: Changes that the links of the text apply, in order.
@@ -110,22 +111,22 @@ class LimitsView(QtWidgets.QWidget):
         self.reasons.anchorClicked.connect(self._on_link)
         theme.changed.connect(self._repaint)
 
-    def show_limits(self, title: str, refusals: Optional[List[Refusal]], can_change: bool = False) -> None:
-        """Show the ``refusals`` of the format ``title``, None if not known yet.
+    def show_limits(self, chosen: Any, refusals: Optional[List[Refusal]], can_change: bool) -> None:
+        """Show the ``refusals`` of a :class:`qatviz.export.formats.Format`, None if not known yet.
 
         With ``can_change``, links change the settings of the run.
         """
-        if (title, refusals, can_change) != (self._title, self._refusals, self._can_change):
-            self._title, self._refusals, self._can_change = title, refusals, can_change
+        if (chosen, refusals, can_change) != (self._chosen, self._refusals, self._can_change):
+            self._chosen, self._refusals, self._can_change = chosen, refusals, can_change
             self._repaint()
 
     def _repaint(self) -> None:
-        title, refusals = self._title, self._refusals
+        refusals = self._refusals
         if refusals is None:
             text, color = "Reading the settings of the checkpoint…", "muted"
         elif refusals:
             count = "1 reason" if len(refusals) == 1 else f"{len(refusals)} reasons"
-            text, color = f"✕ {title} does not support these settings, for {count}:", "bad"
+            text, color = f"✕ {self._chosen.title} does not support these settings, for {count}:", "bad"
         else:
             text, color = "", "text"
         palette = QtGui.QPalette(QtWidgets.QApplication.palette())
@@ -159,7 +160,7 @@ class LimitsView(QtWidgets.QWidget):
     def _applicable(self, remedy: Remedy) -> Optional[Change]:
         """Return the remedy if a click can apply it: consent is never given by a link."""
         if isinstance(remedy, OptionChange):
-            return None if _is_consent(remedy.option) else remedy
+            return None if remedy.option in self._chosen.consents else remedy
         return remedy if isinstance(remedy, SettingChange) and self._can_change else None
 
     def _first_changes(self) -> List[Change]:
@@ -197,7 +198,7 @@ class OptionsForm(QtWidgets.QWidget):
         rows = QtWidgets.QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         for option in export_format.options:
-            remembered = None if _is_consent(option.name) else settings.value(self._key(option.name))
+            remembered = None if option.is_consent else settings.value(self._key(option.name))
             if option.choices:
                 widget = QtWidgets.QComboBox()
                 widget.addItems(option.choices)
@@ -236,7 +237,7 @@ class OptionsForm(QtWidgets.QWidget):
     def forget_consent(self) -> None:
         """Withdraw consent, which is given for a single export."""
         for option in self._format.options:
-            if _is_consent(option.name):
+            if option.is_consent:
                 self.widgets[option.name].setChecked(bool(option.default))
 
     def _key(self, option: str) -> str:
@@ -244,11 +245,6 @@ class OptionsForm(QtWidgets.QWidget):
 
     def _on_changed(self, *_: Any) -> None:
         for name, value in self.values().items():
-            if not _is_consent(name):
+            if name not in self._format.consents:
                 self._settings.setValue(self._key(name), value)
         self.changed.emit()
-
-
-def _is_consent(option: str) -> bool:
-    """Return whether an option needs the user's consent each time, such as running code."""
-    return option.startswith("allow_")
