@@ -21,6 +21,8 @@ from typing import BinaryIO, Dict, Iterator, List, Mapping, Union
 AnyPath = Union[str, "os.PathLike[str]"]
 
 _NEW, _OLD = ".part", ".old"
+#: Random bytes of the token, and the pattern of its hexadecimal digits.
+_TOKEN_BYTES, _TOKEN = 4, "[0-9a-f]" * 8
 #: Longest part of a file's name in the name of its temporary file, so that the latter has at most 255 bytes.
 _MAX_NAME = 50
 #: Error numbers of file systems that do not support syncing a directory.
@@ -119,13 +121,14 @@ def remove_leftovers(directory: Path, name: str = "") -> None:
 
     Call it only while no other process writes there.
     """
-    for path in directory.glob(f".{glob.escape(name[:_MAX_NAME]) or '*'}.*{_NEW}*"):
+    # Libraries add endings to the name of a temporary file, such as SQLite's -journal.
+    for path in directory.glob(f".{glob.escape(name[:_MAX_NAME]) or '*'}.{_TOKEN}{_NEW}*"):
         _remove(path)
 
 
 def _temporary_path(path: Path, ending: str) -> Path:
     """Return an unused path in the same directory."""
-    return path.with_name(f".{path.name[:_MAX_NAME]}.{os.urandom(4).hex()}{ending}")
+    return path.with_name(f".{path.name[:_MAX_NAME]}.{os.urandom(_TOKEN_BYTES).hex()}{ending}")
 
 
 def _sync_file(path: Path) -> None:

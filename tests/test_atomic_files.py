@@ -272,12 +272,15 @@ def test_a_link_is_replaced_and_its_target_is_unchanged(tmp_path):
 
 
 def test_only_leftovers_of_the_same_file_are_removed(tmp_path):
-    for name in (".a.0123abcd.part", ".a.0123abcd.part-journal", ".b[1].0123abcd.part", "a", ".a.old"):
+    others = [".a.old", ".a.other.part", "a"]
+    for name in (".a.0123abcd.part", ".a.0123abcd.part-journal", ".a.b.0123abcd.part", ".b[1].0123abcd.part", *others):
         (tmp_path / name).write_bytes(b"")
     remove_leftovers(tmp_path, "a")
-    assert sorted(content(tmp_path)) == [".a.old", ".b[1].0123abcd.part", "a"]
+    assert sorted(content(tmp_path)) == sorted([".a.b.0123abcd.part", ".b[1].0123abcd.part", *others])
     remove_leftovers(tmp_path, "b[1]")
-    assert sorted(content(tmp_path)) == [".a.old", "a"]
+    assert sorted(content(tmp_path)) == sorted([".a.b.0123abcd.part", *others])
+    remove_leftovers(tmp_path)
+    assert sorted(content(tmp_path)) == sorted(others)
 
 
 def test_the_directory_is_synced_after_the_rename(tmp_path, monkeypatch):

@@ -90,6 +90,12 @@ def test_a_missing_checkpoint_is_named_with_the_existing_ones(files, saved):
         files.load("b")
 
 
+@pytest.mark.parametrize("name", ["nul.npz", "COM1.x.npz", "a..npz", "a b.npz", ".npz"])
+def test_files_with_other_names_are_no_checkpoints(files, saved, name):
+    saved.with_name(name).write_bytes(saved.read_bytes())
+    assert [info.name for info in files.list()] == ["a"]
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../a", "a/b", "a\\b", ".hidden", "a ", "nul", "COM1.x", "a.", "ä", "a\n", "x" * 101]
 )

@@ -5,6 +5,7 @@ lists the names of all arrays, so that a missing member is detected. The CRC-32 
 each member. Pickles and compressed members are rejected.
 """
 
+import errno
 import json
 import re
 import time
@@ -113,7 +114,7 @@ class CheckpointFiles:
                 raise TypeError(f"array {array_name!r} of checkpoint {name!r}: name or type {dtype} is not allowed")
         try:
             if not self._run.is_dir():
-                raise FileNotFoundError(2, "the directory of the run no longer exists")
+                raise FileNotFoundError(errno.ENOENT, "the directory of the run no longer exists")
             self._directory.mkdir(exist_ok=True)
             with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
                 for array_name, array in [(_META, encoded), *arrays.items()]:
@@ -184,7 +185,7 @@ class CheckpointFiles:
                 path.unlink()
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name) or name.endswith(".") or _DEVICES.fullmatch(name):
+        if not _is_name(name):
             raise RecordError(
                 f"{name!r} is not allowed as the name of a checkpoint: use at most 100 letters, digits, '.', '_', '-'"
             )
@@ -195,7 +196,12 @@ class CheckpointFiles:
             return []
         with _reading(self._directory):  # it may vanish meanwhile
             names = [path.name[: -len(SUFFIX)] for path in self._directory.iterdir() if path.name.endswith(SUFFIX)]
-        return [name for name in names if _NAME.fullmatch(name)]
+        return list(filter(_is_name, names))
+
+
+def _is_name(name: str) -> bool:
+    """Return whether a checkpoint can have this name, on all systems; other files are not checkpoints."""
+    return bool(_NAME.fullmatch(name) and not name.endswith(".") and not _DEVICES.fullmatch(name))
 
 
 def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
