@@ -11,6 +11,8 @@ from qatviz.safe_text import escaped
 
 _STREAMS = {"stdout": "standard output", "stderr": "standard error"}
 _HIGHEST_STREAM = 2
+#: Number of SIGHUP, the end of the terminal; 0 on Windows, which does not have it.
+HANGUP: int = getattr(signal, "SIGHUP", 0)
 
 
 def print_line(text: str, stream: str) -> None:
@@ -36,8 +38,9 @@ def writing(stream: str) -> Iterator[None]:
         yield
     except OSError as error:
         with contextlib.suppress(OSError):  # else Python reports another error when it flushes the stream at exit
+            number = getattr(sys, stream).fileno()
             null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, getattr(sys, stream).fileno())
+            os.dup2(null, number)
             os.close(null)
         raise OutputError(f"{_STREAMS[stream]} can't be written: {error.strerror or error}") from error
 
@@ -58,7 +61,6 @@ def open_closed_streams() -> None:
 
 def stop_signals() -> Tuple[int, ...]:
     """Return the signals that end a program cleanly: Ctrl-C, SIGTERM and, unless ignored, the end of the terminal."""
-    # nohup ignores SIGHUP, which must stay so; Windows does not have it.
-    hangup: int = getattr(signal, "SIGHUP", 0)
-    ignored = not hangup or signal.getsignal(hangup) == signal.SIG_IGN
-    return (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, hangup)
+    # nohup ignores SIGHUP, which must stay so.
+    ignored = not HANGUP or signal.getsignal(HANGUP) == signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, HANGUP)

@@ -198,6 +198,7 @@ def _sampled(values: np.ndarray) -> np.ndarray:
     stride = -(-values.size // _SAMPLE)
     if stride == 1:
         return values
+    # An odd stride: rows are positions of feature maps, whose width is often even; an even stride would skip columns.
     extremes = np.unique([values.argmin(axis=0), values.argmax(axis=0)])
     return np.concatenate([values[:: stride | 1], values[extremes]])
 

@@ -97,9 +97,8 @@ def _print_result(outcome: Outcome) -> None:
             f"\n{outcome.metric.title} on held-out data\n{score_table(outcome.metric, outcome.evaluations[-1:])}"
         )
     rate, evaluation_s = outcome.steps_per_second, sum(outcome.evaluation_seconds)
-    text = "{} steps in {:.1f} s of training{}".format(
-        outcome.step, outcome.seconds, f", {rate:.1f} per second" if rate else ""
-    )
+    text = f"{count(outcome.step, 'step')} in {outcome.seconds:.1f} s of training"
+    text += f", {rate:.1f} per second" if rate else ""
     fraction = fraction_of_time(evaluation_s, outcome.seconds)
     if fraction >= NOTABLE:
         number = count(len(outcome.evaluation_seconds), "evaluation")

@@ -1,4 +1,4 @@
-"""Time that evaluations take: training waits for one that is not done before the next is due."""
+"""Time that evaluations take, in addition to that of training: they run in pieces between training steps."""
 
 from qatviz.number_format import percent_text
 
@@ -7,7 +7,7 @@ NOTABLE = 0.1
 
 
 def fraction_of_time(evaluation_s: float, training_s: float) -> float:
-    """Return the fraction of the time that evaluations take; 0 if the time is not known yet."""
+    """Return the fraction of the time that evaluations take, from their and training's seconds; 0 if not known yet."""
     return evaluation_s / (evaluation_s + training_s) if evaluation_s > 0 and training_s > 0 else 0.0
 
 

@@ -11,17 +11,23 @@ from qatviz.protocol import events
 from qatviz.session.progress import Silent, event_line
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.run_handle import RunHandle
-from qatviz.terminal import stop_signals
+from qatviz.terminal import HANGUP, stop_signals
 
 #: Seconds between two reads of a run.
 READ_INTERVAL_S = 0.1
 
 
 class StopSignals:
-    """Context in which the first of the `stop_signals` sets ``received``; a second one ends the process at once."""
+    """Context in which the first of the `stop_signals` sets ``received``; a second one ends the process at once.
+
+    Attributes
+    ----------
+    received : int
+        Number of the first signal; 0 before it.
+    """
 
     def __init__(self) -> None:
-        self.received = ""
+        self.received = 0
         self._before: Dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -34,11 +40,10 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
-        self.received = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        self.received = number
         for each in self._before:
             # Several processes may report the same closed terminal, where no user can ask for a quick end any more.
-            is_hangup = each not in (signal.SIGINT, signal.SIGTERM)
-            signal.signal(each, signal.SIG_IGN if is_hangup else signal.SIG_DFL)
+            signal.signal(each, signal.SIG_IGN if each == HANGUP else signal.SIG_DFL)
 
 
 class Watch:
@@ -87,12 +92,12 @@ class Watch:
                 self._run.wait()
                 self._progress.close()
 
-    def _stop(self, signal_name: str) -> None:
-        self.stopped_by = signal_name
+    def _stop(self, number: int) -> None:
+        self.stopped_by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         self._run.request_stop()
-        second = "Ctrl-C" if signal_name == "SIGHUP" else "a second one"
+        second = "Ctrl-C" if number == HANGUP else "a second one"
         with contextlib.suppress(OutputError):  # the terminal may have gone
-            self._progress.line(f"{signal_name}: stopping; {second} quits at once")
+            self._progress.line(f"{self.stopped_by}: stopping; {second} quits at once")
 
     def _process(self, news: List[Any]) -> None:
         for item in news:
@@ -121,5 +126,5 @@ class Watch:
         except OutputError as error:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EIO:
                 raise
-            if getattr(signal, "SIGHUP", 0) in stop_signals():  # else the run is meant to outlive its terminal
-                self._signals.received = self._signals.received or "SIGHUP"
+            if HANGUP in stop_signals():  # else the run is meant to outlive its terminal
+                self._signals.received = self._signals.received or HANGUP

@@ -222,7 +222,7 @@ class LayersView(Table):
         for column in COLUMNS:
             if column.key in _FIXED:
                 continue
-            action = menu.addAction(column.header if column.header != column.title else column.title)
+            action = menu.addAction(column.header)
             action.setToolTip(column.help)
             action.setCheckable(True)
             action.triggered.connect(lambda checked, key=column.key: self.show_column(key, checked))
