@@ -3,10 +3,10 @@
 import contextlib
 import copy
 import difflib
-import errno
-import os
 from dataclasses import dataclass
 from typing import Iterable, Iterator, NamedTuple, Optional, Tuple, Type, TypeVar, Union
+
+from qatviz.memory import memory_shortage
 
 Value = Union[bool, int, float, str]
 _Error = TypeVar("_Error", bound="QatvizError")
@@ -185,19 +185,6 @@ def about(field: str) -> Iterator[None]:
     except QatvizError as error:
         error.field = error.field or field
         raise
-
-
-def memory_shortage(error: BaseException) -> Optional[str]:
-    """Return the message for an error that is due to a lack of memory; None for any other error."""
-    # TensorFlow's is known by its name, since only training imports TensorFlow; Python has none of its own for threads.
-    is_tensorflows = type(error).__name__ == "ResourceExhaustedError"  # also of a full disk
-    is_tensorflows = is_tensorflows and os.strerror(errno.ENOSPC) not in str(error)
-    is_threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
-    is_systems = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    if not (isinstance(error, MemoryError) or is_tensorflows or is_threads or is_systems):
-        return None
-    details = str(getattr(error, "message", "") or error).strip().splitlines()
-    return f"there is not enough memory{': ' + details[0] if details else ''}"
 
 
 def explanation(error: BaseException) -> Optional[str]:

@@ -7,8 +7,8 @@ import sys
 from typing import List, Optional
 
 from qatviz.cli.messages import FAILED, USER_ERROR, option_name, print_problem
-from qatviz.cli.window import has_display, open_default_window, run_without_display
-from qatviz.errors import OutputError, QatvizError, memory_shortage
+from qatviz.errors import OutputError, QatvizError
+from qatviz.memory import check_room_for_numpy, memory_shortage
 from qatviz.terminal import open_closed_streams
 
 __all__ = ["main"]
@@ -32,7 +32,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal can't show must not end the program
     try:
+        check_room_for_numpy()  # which all else imports
         if not argv:
+            from qatviz.cli.window import has_display, open_default_window, run_without_display
+
             return open_default_window() if has_display() else run_without_display()
         from qatviz.cli.parser import parse  # imports all commands, which the default window does not need
 

@@ -4,9 +4,10 @@ import argparse
 import json
 from typing import Any, Callable
 
-from qatviz.cli.messages import OK, print_message, print_notice, print_output
+from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output
 from qatviz.cli.tables import output_table, score_cells, table
 from qatviz.export.progress import Progress
+from qatviz.memory import exit_on_native_shortage
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.presets import PRESETS
 from qatviz.session.changes import parse_change
@@ -34,6 +35,7 @@ def evaluate_run(options: argparse.Namespace) -> int:
     Errors are those of :func:`qatviz.session.evaluation.evaluate`.
     """
     keep_tensorflow_quiet()
+    exit_on_native_shortage(FAILED)
     request = EvaluationRequest(
         options.directory, options.checkpoint, options.preset, tuple(map(parse_change, options.set)), options.data
     )

@@ -9,6 +9,7 @@ from qatviz.cli.followed import Followed, followed
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
+from qatviz.memory import exit_on_native_shortage
 from qatviz.session.export import export, source_of
 from qatviz.session.request import ExportRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
@@ -24,6 +25,7 @@ def export_run(options: argparse.Namespace) -> int:
     with followed() if options.progress else contextlib.nullcontext(Followed()) as follower:
         given = _given(options, FORMATS[options.format])
         keep_tensorflow_quiet()
+        exit_on_native_shortage(FAILED)
         request = ExportRequest(
             options.directory, options.format, options.out, options.checkpoint, given, options.verify, options.data
         )

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, NamedTuple
 
 from qatviz.errors import QatvizError
 from qatviz.export.progress import Progress
+from qatviz.memory import memory_shortage
 from qatviz.terminal import print_line
 
 #: Smallest increase of the completed fraction for which a line is written; a change of activity is always written.
@@ -52,7 +53,9 @@ def followed() -> Iterator[Followed]:
         _write_error(error, str(error), error.field)
         raise
     except Exception as error:
-        _write_error(error, f"{type(error).__name__}: {error}", "", traceback.format_exc())
+        shortage = memory_shortage(error)
+        details = "" if shortage else traceback.format_exc()
+        _write_error(error, shortage or f"{type(error).__name__}: {error}", "", details)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -4,11 +4,13 @@ Both may contain names from files: control characters are escaped.
 """
 
 import contextlib
+from typing import TYPE_CHECKING
 
 from qatviz.errors import OutputError
-from qatviz.session.changes import CHANGES
-from qatviz.session.prepared import Notice
 from qatviz.terminal import print_line
+
+if TYPE_CHECKING:  # it imports NumPy: messages must be possible without
+    from qatviz.session.prepared import Notice
 
 OK, FAILED, USER_ERROR = 0, 1, 2
 
@@ -29,11 +31,7 @@ def print_problem(text: str) -> None:
     print_message("qatviz: " + " ".join(text.splitlines()))
 
 
-#: Options by the field of a request that they set, if the names differ.
-_OPTIONS = {CHANGES: "--set", "examples": "--verify"}
-
-
-def print_notice(notice: Notice, quiet: bool = False) -> None:
+def print_notice(notice: "Notice", quiet: bool = False) -> None:
     """Print a notice about a run that is being prepared; if ``quiet``, only a warning."""
     if notice.is_warning or not quiet:
         print_problem(notice.labelled)
@@ -41,4 +39,7 @@ def print_notice(notice: Notice, quiet: bool = False) -> None:
 
 def option_name(field: str) -> str:
     """Return the option that sets a field of a request."""
-    return _OPTIONS.get(field, "--" + field.replace("_", "-"))
+    from qatviz.session.changes import CHANGES  # it imports NumPy
+
+    options = {CHANGES: "--set", "examples": "--verify"}  # those whose names differ
+    return options.get(field, "--" + field.replace("_", "-"))

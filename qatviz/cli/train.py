@@ -8,6 +8,7 @@ from typing import Optional, Union, cast
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.train_options import request_of
+from qatviz.memory import exit_on_native_shortage
 from qatviz.number_format import count, percent_text
 from qatviz.presentation.evaluation_time import NOTABLE, fraction_of_time
 from qatviz.presentation.event_texts import non_finite_text
@@ -43,6 +44,7 @@ def train_request(
         If a field of the request is not allowed, or network and data do not match.
     """
     keep_tensorflow_quiet()
+    exit_on_native_shortage(FAILED)
     prepared = prepare(request, notify=partial(print_notice, quiet=quiet))
     spec = cast(Run, prepared.run).spec
     outcome = prepared.outcome or Outcome(spec.book, spec.metric)

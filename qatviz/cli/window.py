@@ -8,8 +8,9 @@ import sys
 from dataclasses import replace
 from typing import Any, Callable, Tuple, Union
 
-from qatviz.cli.messages import OK, option_name, print_message, print_output, print_problem
+from qatviz.cli.messages import FAILED, OK, option_name, print_message, print_output, print_problem
 from qatviz.errors import QatvizError, SettingError
+from qatviz.memory import exit_on_native_shortage
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import (
     DEFAULT_NETWORK,
@@ -64,6 +65,7 @@ def _open(request: RunRequest) -> int:
     gc.disable()  # imports create no garbage; collections would take 10 % of the start-up time
     from qatviz.app.main import open_window
 
+    exit_on_native_shortage(FAILED)
     return open_window(request)
 
 

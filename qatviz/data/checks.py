@@ -13,6 +13,7 @@ from typing import IO, Any, Iterator, List, Optional, Tuple
 import numpy as np
 
 from qatviz.errors import DataError
+from qatviz.memory import address_space_left, kernels_bytes
 
 # Larger data needs an input pipeline; and a header of a few bytes can declare any size.
 MAX_BYTES = 8 * 2**30
@@ -80,29 +81,8 @@ def memory_limit() -> int:
 
 def _available_bytes() -> int:
     """Return the bytes of memory that are available without swapping; `MAX_BYTES` if that is not known."""
-    return min(_kernels_bytes("/proc/meminfo", "MemAvailable:", MAX_BYTES), _bytes_to_limit())
-
-
-def _bytes_to_limit() -> int:
-    """Return by how much this process may grow, if its address space is limited (``ulimit -v``)."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return MAX_BYTES
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY:
-        return MAX_BYTES
-    return max(0, limit - _kernels_bytes("/proc/self/status", "VmSize:", 0))
-
-
-def _kernels_bytes(path: str, entry: str, default: int) -> int:
-    """Return an entry of one of Linux' files, which is in kB, in bytes; ``default`` if there is none."""
-    if os.path.exists(path):
-        with open(path) as file:
-            for line in file:
-                if line.startswith(entry):
-                    return int(line.split()[1]) * 1024
-    return default
+    left = address_space_left()
+    return min(kernels_bytes("/proc/meminfo", "MemAvailable:", MAX_BYTES), MAX_BYTES if left is None else left)
 
 
 def read_exactly(stream: IO[bytes], shape: Tuple[int, ...], dtype: np.dtype, path: str, what: str) -> np.ndarray:

@@ -4,7 +4,8 @@ import threading
 from collections import deque
 from typing import Callable, Deque, List, Optional
 
-from qatviz.errors import RecordError, memory_shortage
+from qatviz.errors import RecordError
+from qatviz.memory import memory_shortage
 from qatviz.protocol.events import CheckpointSaved, Event, RecordFailed
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.run_state import RunState

@@ -17,6 +17,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
 from qatviz.errors import RecordError, SettingError
+from qatviz.memory import check_room_for_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.run_spec import Placement
@@ -77,6 +78,7 @@ class TrainingGraph:
         telemetry: bool = True,
         fixed: Collection[str] = (),
     ):
+        check_room_for_tensorflow()
         if placement.target:
             _check_server(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)

@@ -18,7 +18,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 import numpy as np
 
 from qatviz.atomic_files import atomic_file, remove_leftovers
-from qatviz.errors import QatvizError, RecordError, memory_shortage
+from qatviz.errors import QatvizError, RecordError
+from qatviz.memory import memory_shortage
 from qatviz.protocol import values
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.reasons import SaveKind, SaveReason

@@ -28,7 +28,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Type, cast
 
-from qatviz.errors import RecordError, memory_shortage
+from qatviz.errors import RecordError
+from qatviz.memory import memory_shortage
 from qatviz.protocol import values
 from qatviz.protocol.snapshots import STEP_MEASURES, TENSOR_MEASURES
 from qatviz.protocol.wire import to_json

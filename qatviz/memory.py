@@ -1,0 +1,163 @@
+"""Lack of memory: limits of this process, recognition of the errors that it causes, and their message."""
+
+import errno
+import functools
+import os
+import sys
+from typing import Any, Dict, Iterator, List, Optional
+
+from qatviz.number_format import bytes_text
+
+#: The dynamic loader's words for a library that does not fit under a limit; a folder mounted with ``noexec`` causes the
+#: same words without a limit.
+_LOADERS_WORDS = "failed to map segment from shared object"
+#: C++ exceptions due to a lack of memory, by their mangled names, and their meaning.
+_NATIVE_SHORTAGES = {
+    b"St9bad_alloc": "an allocation failed",
+    b"St12system_error": "can't start new thread",
+    b"N5Xbyak5ErrorE": "compiled code does not fit",
+}
+#: Address space (bytes) left under which a failed import is put down to its lack: a library needs a few MB.
+_LEAST_ROOM = 32 * 2**20
+#: Address space (bytes) of NumPy's libraries, and of each thread that they start: one for each processor.
+_NUMPY_BYTES, _STACK_BYTES = 80 * 2**20, 8 * 2**20
+#: Address space (bytes) of TensorFlow's libraries and of the smallest network.
+_TENSORFLOW_BYTES = 700 * 2**20
+#: Greatest number of threads that TensorFlow starts for each processor, and the size (bytes) of a thread's heap.
+_THREADS_PER_PROCESSOR, _HEAP_BYTES = 5, 64 * 2**20
+#: The handler of uncaught C++ exceptions, which must exist as long as the process.
+_installed: List[Any] = []
+
+
+def address_space_limit() -> Optional[int]:
+    """Return the limit (bytes) of the address space of this process (``ulimit -v``); None if there is none."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def address_space_left() -> Optional[int]:
+    """Return the number of bytes by which this process may grow; None if its address space has no limit."""
+    limit = address_space_limit()
+    return None if limit is None else max(0, limit - kernels_bytes("/proc/self/status", "VmSize:", 0))
+
+
+def kernels_bytes(path: str, entry: str, default: int) -> int:
+    """Return an entry of one of Linux' files, which is in kB, in bytes; ``default`` if there is none."""
+    if os.path.exists(path):
+        with open(path) as file:
+            for line in file:
+                if line.startswith(entry):
+                    return int(line.split()[1]) * 1024
+    return default
+
+
+def check_room_for_numpy() -> None:
+    """Raise a MemoryError if NumPy does not fit in the address space of this process: its import would crash."""
+    if "numpy" not in sys.modules:
+        _check_room("NumPy needs", _NUMPY_BYTES + _processors() * _STACK_BYTES)
+
+
+def check_room_for_tensorflow() -> None:
+    """Raise a MemoryError if TensorFlow or its threads do not fit in the address space of this process.
+
+    It would crash, or wait forever: threads start while others wait for them with Python's lock held, so that not even
+    the handler of `exit_on_native_shortage` would run.
+    """
+    _check_tensorflow("tensorflow" in sys.modules)
+
+
+@functools.lru_cache(maxsize=None)  # once it has passed, the threads exist
+def _check_tensorflow(is_imported: bool) -> None:
+    threads = _processors() * _THREADS_PER_PROCESSOR * (_STACK_BYTES + _HEAP_BYTES)
+    _check_room("TensorFlow needs", threads + (0 if is_imported else _TENSORFLOW_BYTES))
+
+
+def _check_room(what: str, needed: int) -> None:
+    left = address_space_left()
+    if left is not None and left < needed:
+        raise MemoryError(f"{what} {bytes_text(needed)}, {bytes_text(left)} are left")
+
+
+def _processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_shortage(error: BaseException) -> Optional[str]:
+    """Return the message for an error that is due to a lack of memory; None for any other error."""
+    for found in _chain(error) if isinstance(error, ImportError) else [error]:
+        if _is_shortage(found):
+            return _message(_detail(found))
+    return None
+
+
+def exit_on_native_shortage(code: int) -> None:
+    """Let a lack of memory that C++ code can't handle end this process with a message and an exit code.
+
+    TensorFlow's threads throw exceptions that nobody catches; the C++ runtime then aborts the process. Call this
+    function in processes that belong to the program, before TensorFlow is imported. Raises a MemoryError if that does
+    not fit.
+    """
+    check_room_for_tensorflow()
+    if _installed or not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    try:
+        runtime = ctypes.CDLL("libstdc++.so.6")
+        exception_type, set_handler = runtime["__cxa_current_exception_type"], runtime["_ZSt13set_terminatePFvvE"]
+    except (OSError, AttributeError):  # TensorFlow has another C++ runtime
+        return
+    handler = ctypes.CFUNCTYPE(None)
+    exception_type.restype, set_handler.restype, set_handler.argtypes = ctypes.c_void_p, handler, [handler]
+    texts: Dict[bytes, bytes] = {  # made now, while there is memory
+        name: f"qatviz: error: {_message(detail)}\n".encode() for name, detail in _NATIVE_SHORTAGES.items()
+    }
+
+    def end() -> None:
+        info = exception_type()  # std::type_info: virtual functions, then the name
+        name = ctypes.c_char_p.from_address(info + ctypes.sizeof(ctypes.c_void_p)).value if info else None
+        if name in texts:
+            os.write(2, texts[name])
+            os._exit(code)
+        before()  # aborts the process
+
+    kept = handler(end)
+    before = set_handler(kept)
+    _installed.append(kept)
+
+
+def _message(detail: str) -> str:
+    limit = address_space_limit()
+    limited = f" (the limit of this process is {bytes_text(limit)}: ulimit -v)" if limit is not None else ""
+    return f"there is not enough memory{': ' + detail if detail else ''}{limited}"
+
+
+def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
+    """Yield an error and those that were being handled when it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_shortage(error: BaseException) -> bool:
+    # TensorFlow's is known by its name, since only training imports TensorFlow; Python has none of its own for threads.
+    is_tensorflows = type(error).__name__ == "ResourceExhaustedError"  # also of a full disk
+    is_tensorflows = is_tensorflows and os.strerror(errno.ENOSPC) not in str(error)
+    is_threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
+    is_systems = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    left = address_space_left()
+    is_loaders = left is not None and _LOADERS_WORDS in str(error)
+    is_imports = left is not None and left < _LEAST_ROOM and isinstance(error, ImportError)
+    return isinstance(error, MemoryError) or is_tensorflows or is_threads or is_systems or is_loaders or is_imports
+
+
+def _detail(error: BaseException) -> str:
+    """Return the line of an error's message that gives the reason."""
+    lines = str(getattr(error, "message", "") or error).strip().splitlines() or [""]
+    telling = [line for line in lines if _LOADERS_WORDS in line]  # TensorFlow and NumPy quote it in long explanations
+    return (telling or lines[-1:] if isinstance(error, ImportError) else telling or lines)[0].strip()
