@@ -1,7 +1,7 @@
 """API for scripts: :func:`train` in the terminal, :func:`launch` in the window, :func:`evaluate` a recorded run."""
 
+import contextlib
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
@@ -10,12 +10,11 @@ import numpy as np
 
 from qatviz import data as data_sets
 from qatviz.data import Dataset
-from qatviz.errors import DataError, RunStateError, SettingError, about, did_you_mean
+from qatviz.errors import DataError, OutputError, RunStateError, SettingError, about, did_you_mean
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
-from qatviz.safe_text import escaped
 from qatviz.session.begin import ARRAYS, DATA_FILE, begin
 from qatviz.session.changes import parse_change
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
@@ -28,6 +27,7 @@ from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.terminal import print_line
 from qatviz.training.handle import FAILED, Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
@@ -332,7 +332,8 @@ def _prepare(
 
 
 def _print_notice(notice: Notice) -> None:
-    print(escaped(notice.labelled), file=sys.stderr, flush=True)
+    with contextlib.suppress(OutputError):  # as on the command line, only results must be written
+        print_line(notice.labelled, "stderr")
 
 
 def _dataset(data: Any, fraction: float, task: Optional[str]) -> Dataset:

@@ -149,6 +149,11 @@ def test_a_model_that_ends_in_a_softmax_is_refused_for_regression(in_graph):
         ({"model": 5}, NetworkError, "the model's class is builtins.int"),
         ({"data": (np.zeros((5, 8, 8, 1)), np.zeros(4))}, DataError, "y_train"),
         ({"task": "ranking"}, DataError, "the task is 'ranking'"),
+        (
+            {"task": "classification", "data": data_sets.from_arrays("a", "b", squares(), task="regression")},
+            DataError,
+            "b: the task is 'classification', but that of the data set is 'regression'",
+        ),
     ],
 )
 def test_invalid_arguments_are_refused_before_the_run_is_created(arguments, error, message, tmp_path):

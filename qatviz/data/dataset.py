@@ -158,13 +158,24 @@ class Dataset:
         return fitted
 
     def with_scaling(self, scaling: str) -> "Dataset":
-        """Return the same data with a stated scaling; `DataError` if it is scaled otherwise, or has no pixels."""
+        """Return the same data with a stated scaling, a name of :data:`qatviz.scaling.SCALINGS`.
+
+        uint8 examples are stored values. float32 ones are, too, if they are not scaled.
+
+        Raises
+        ------
+        SettingError
+            If there is no such scaling.
+        DataError
+            If the examples are scaled otherwise, or are not pixels.
+        """
         stated = self.assumed._replace(scaling=False)
         if check_scaling(scaling) == self.scaling:
             return replace(self, assumed=stated)
         if self.scaling != UNSCALED and self.x_train.dtype != np.uint8:
             raise DataError(
-                f"{self.source}: the examples are already {SCALINGS[self.scaling].found}; expected no other scaling",
+                f"{self.source}: the scaling is {scaling!r}, but the examples are already "
+                f"{SCALINGS[self.scaling].found}: expected {self.scaling!r}",
                 "scaling",
             )
         x_train, x_test = _scaled((self.x_train, self.x_test), scaling, self.source)

@@ -319,9 +319,16 @@ def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Data
             if request.data is None:
                 raise DataError("data is missing: expected a name, a path or arrays")
             dataset = data.load(request.data, request.validation_fraction, 0, request.task, request.scaling)
-    elif request.scaling is not None:
-        with about("scaling"):
-            dataset = dataset.with_scaling(request.scaling)
+    else:
+        if request.task not in (None, dataset.task):
+            raise DataError(
+                f"{dataset.source}: the task is {request.task!r}, but that of the data set is {dataset.task!r}: "
+                "expected the same",
+                "task",
+            )
+        if request.scaling is not None:
+            with about("scaling"):
+                dataset = dataset.with_scaling(request.scaling)
     if model is not None:
         with about("model"):
             return object_model(model, dataset, request.from_scratch), dataset
@@ -359,9 +366,9 @@ def _nbytes(dataset: Dataset) -> int:
 
 def _write_data(dataset: Dataset, path: str) -> None:
     arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
-    about = {"class_names": np.array(dataset.class_names, str), "task": np.array(dataset.task)}
+    stated = {name: np.array(getattr(dataset, name)) for name in ("task", "scaling")}
     try:
         with atomic_file(path) as file:
-            np.savez(file, scaling=np.array(dataset.scaling), **about, **arrays)
+            np.savez(file, class_names=np.array(dataset.class_names, str), **stated, **arrays)
     except OSError as error:
         raise RecordError(f"{path}: the data of the run cannot be written: {error.strerror or error}") from error

@@ -63,7 +63,9 @@ def test_examples_are_not_scaled_twice():
     dataset = build().with_scaling("signed")
     assert dataset.with_scaling("signed").x_train.tobytes() == dataset.x_train.tobytes()
     for other in ("none", "unit"):
-        with pytest.raises(DataError, match="already scaled to -1 to 1"):
+        with pytest.raises(
+            DataError, match=f"scaling is '{other}', but .* already scaled to -1 to 1: expected 'signed'"
+        ):
             dataset.with_scaling(other)
     assert build().with_scaling("unit").with_scaling("signed").scaling == "signed", "the graph scales uint8"
 
