@@ -22,8 +22,8 @@ _SEARCHED = (PERCENTILE, MSE)
 def actions_on_change(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> List[int]:
     """Return the action for each weight tensor when ``new`` takes effect (``old`` None: at the start of a run).
 
-    A range method that searches does so with the new settings, unless ranges are frozen; a range that has followed the
-    tensor and is held from now on is captured.
+    A range method that searches does so with the new settings, unless ranges are frozen (at the start there is none to
+    keep); a range that has followed the tensor and is held from now on is captured.
     """
     actions = []
     for group in layout.weights:

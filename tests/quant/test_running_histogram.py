@@ -62,6 +62,15 @@ def test_values_without_a_bin_are_counted_in_the_outermost_or_as_zero(extend):
     assert bound == SMALLEST_BOUND and counts.sum() == 1 and counts[0] == 1
 
 
+@pytest.mark.parametrize("channels", [16, 64])
+@pytest.mark.parametrize("count", [2**16, 2**20])
+def test_the_values_counted_of_a_large_tensor_are_of_all_channels(extend, channels, count):
+    x = np.tile(np.arange(1, channels + 1), count // channels)
+    counts, _, _ = extend(EMPTY, x, 0)
+    assert np.count_nonzero(counts) == channels
+    assert counts.max() <= counts[counts > 0].min() + 1 and counts.sum() > STEP_VALUES / 2
+
+
 def test_all_values_of_a_large_tensor_are_counted_in_turn(extend):
     x = np.arange(1, 3 * STEP_VALUES + 1)
     histogram, steps = EMPTY, 3
