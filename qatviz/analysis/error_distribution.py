@@ -47,7 +47,8 @@ class ErrorDistribution:
 def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistribution:
     """Return the errors of ``values`` (float32 ``[n, channels]``) on ``grid``, without values that are not finite."""
     values = np.asarray(values, np.float32)
-    stride = max(1, -(-values.size // SAMPLE))
+    # Odd, so that the rows, positions of feature maps, are of all columns.
+    stride = -(-values.size // SAMPLE) | 1
     x = values[::stride]
     quantized = fake_quant(x, grid)
     scale = np.broadcast_to(np.where(grid.scale > 0, grid.scale, np.float32(1)), x.shape)

@@ -54,6 +54,14 @@ def test_a_large_tensor_is_sampled_and_marked_as_such():
     assert found.total == 3 * SAMPLE and SAMPLE / 2 <= found.values <= SAMPLE + 3
 
 
+@pytest.mark.parametrize("width", [2, 32])
+def test_the_sample_of_a_large_tensor_has_all_columns_of_a_feature_map(width):
+    grid = choose_grid(-1.0, 1.0, 4)
+    columns = np.where(np.arange(width) % 2, 0.5 * grid.scale, 0.0).astype(np.float32)
+    found = error_distribution(np.tile(columns, 4 * SAMPLE // width).reshape(-1, 1), grid)
+    assert found.rmse_over_scale == pytest.approx(np.sqrt(0.125), rel=0.05)
+
+
 def test_values_that_are_not_finite_are_omitted():
     found = error_distribution(np.float32([[np.nan, 0.5], [np.inf, -np.inf]]), choose_grid(-1.0, 1.0, 4))
     assert found.values == 1 and found.total == 4
