@@ -5,7 +5,6 @@ from typing import Dict, Optional
 
 import numpy as np
 
-from qatviz.analysis.pending import UNKNOWN
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid, fake_quant, quantize
@@ -38,22 +37,20 @@ class OneChannel:
 def one_channel(
     index: int, values: np.ndarray, whole: TensorHistogram, grid: Optional[AffineGrid], tensor: QuantizedTensor
 ) -> OneChannel:
-    """Return one channel of ``values``; those that are not finite count as zeros, and then no error is known.
+    """Return one channel of ``values``.
 
     Parameters
     ----------
     index : int
     values : np.ndarray
-        float32 ``[n, channels]``.
+        float32 ``[n, channels]``, finite.
     whole : TensorHistogram
         Histogram of the tensor; that of the channel gets as many bins, and counts of codes if it has them.
     grid : AffineGrid or None
         Grid of the tensor at the step of its values; None in float.
     tensor : QuantizedTensor
     """
-    given = np.asarray(values[:, index : index + 1], np.float32)
-    is_finite = np.isfinite(given)
-    x = np.where(is_finite, given, np.float32(0))
+    x = np.asarray(values[:, index : index + 1], np.float32)
     alone = None if grid is None else grid_of_channel(grid, index)
     levels = x if alone is None else fake_quant(x, alone)
     low, high = float(min(x.min(), levels.min())), float(max(x.max(), levels.max()))
@@ -63,8 +60,7 @@ def one_channel(
         if whole.code_counts is not None:
             codes = quantize(x, alone).ravel() - whole.code_min
             code_counts = np.bincount(codes, minlength=len(whole.code_counts)).astype(np.int64)
-        known = measure(x, alone) if is_finite.all() else UNKNOWN
-        found = {key: float(value) for key, value in known._asdict().items()}
+        found = {key: float(value) for key, value in measure(x, alone)._asdict().items()}
         found.update(
             range_min=float(alone.minimum[0]),
             range_max=float(alone.maximum[0]),
@@ -84,7 +80,7 @@ def one_channel(
         int(x.size),
         int(np.count_nonzero(x == 0)),
     )
-    return OneChannel(index, tensor.num_channels, given, histogram, found)
+    return OneChannel(index, tensor.num_channels, x, histogram, found)
 
 
 def grid_of_channel(grid: AffineGrid, index: int) -> AffineGrid:

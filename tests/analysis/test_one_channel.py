@@ -50,18 +50,6 @@ def test_a_channel_in_float_or_of_many_bits_has_no_codes():
     assert found.measures == {} and found.histogram.code_counts is None
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_count_as_zeros_as_in_a_snapshot(value):
-    values = VALUES.copy()
-    values[7, 1] = value
-    grid = choose_grid(VALUES.min(axis=0), VALUES.max(axis=0), num_bits=4)
-    found = one_channel(1, values, whole(grid), grid, TENSOR)
-    assert found.histogram.float_counts.sum() == found.histogram.code_counts.sum() == 200
-    assert found.histogram.zeros == 1 and np.isfinite(found.histogram.edges).all()
-    assert np.isnan(found.measures["sqnr_db"]) and found.measures["scale"] == grid.scale[1]
-    assert one_channel(0, values, whole(grid), grid, TENSOR).measures["sqnr_db"] > 10
-
-
 def test_a_constant_channel_has_a_histogram():
     values = np.zeros((10, 3), np.float32)
     grid = choose_grid(values.min(axis=0), values.max(axis=0), num_bits=4)
