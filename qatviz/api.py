@@ -15,7 +15,7 @@ from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
-from qatviz.session.begin import ARRAYS, DATA_FILE, begin
+from qatviz.session.begin import ARRAYS, begin
 from qatviz.session.changes import parse_change
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
 from qatviz.session.evaluation import evaluate as evaluate_recorded
@@ -26,6 +26,7 @@ from qatviz.session.request import NO_LIMIT, EvaluationRequest, NewRunRequest, n
 from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, RunSettings
 from qatviz.telemetry.outcome import Outcome
+from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.terminal import print_line
 from qatviz.training.handle import FAILED, Run

@@ -38,13 +38,13 @@ from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.settings import RunSettings
 from qatviz.telemetry.outcome import Outcome
+from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
 from qatviz.training.server import check_reachable
 
-#: File in the record's directory for the arrays of a script, so that the run can be resumed without the script, and
-#: its size limit.
-DATA_FILE, DATA_FILE_BYTES = "data.npz", 2**30
+#: Size limit of the copy of a script's arrays in the record's directory.
+DATA_FILE_BYTES = 2**30
 #: Name in the record of data that a script passed as arrays.
 ARRAYS = "arrays of a script"
 

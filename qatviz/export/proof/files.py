@@ -10,6 +10,7 @@ import numpy as np
 
 from qatviz.atomic_files import atomic_directory, write_files
 from qatviz.errors import ExportError
+from qatviz.telemetry.record.own_files import refusal_to_replace
 
 #: File that marks a directory as an earlier export: only such a directory is replaced.
 _MARK = "parity.json"
@@ -43,7 +44,7 @@ def write_export(
     Raises
     ------
     ExportError
-        If a file can't be written; then none is, and existing files stay.
+        If a file can't be written, or belongs to the record of a run; then none is, and existing files stay.
     """
     path = Path(path).absolute()
     proof = _proof(report)
@@ -56,6 +57,9 @@ def write_export(
     contents[path] = content
     for other in contents:
         _check_no_directory(other)
+        refusal = refusal_to_replace(other)
+        if refusal is not None:
+            raise ExportError(f"{other}: {refusal}")
     with _export_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_files(contents)

@@ -1,0 +1,27 @@
+"""Files of a run's record, which nothing else may replace."""
+
+from pathlib import Path
+from typing import Optional
+
+from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
+from qatviz.telemetry.record.reader import INITIAL
+from qatviz.telemetry.record.run_lock import LOCK_NAME
+from qatviz.telemetry.record.schema import DATABASE_NAME
+
+#: Copy of the arrays of a script, so that its run can be resumed without the script.
+DATA_FILE = "data.npz"
+
+
+def refusal_to_replace(path: Path) -> Optional[str]:
+    """Return the reason why a file must not be written: it belongs to the record of a run; None if it does not."""
+    path = path.resolve()
+    names = (LOCK_NAME, DATA_FILE)
+    if path.name in names or path.name.startswith(DATABASE_NAME):  # SQLite's -wal and -shm, too
+        run = path.parent
+    elif path.parent.name in (SUBDIRECTORY, INITIAL):
+        run = path.parent.parent
+    else:
+        return None
+    if path.name != DATABASE_NAME and not (run / DATABASE_NAME).exists():
+        return None
+    return "belongs to the record of a run; expected another path" if path.exists() else None
