@@ -146,7 +146,7 @@ def convert_labels(array: Any, n_examples: int, where: str) -> Tuple[np.ndarray,
         n_examples,
         where,
         "label",
-        "class indices or one-hot rows of a numeric type",
+        "class indices or one-hot rows of a numeric type, or strings",
         "[N] class indices or [N, classes] one-hot rows",
     )
     num_classes = None

@@ -1,4 +1,4 @@
-"""Serialization of step records, snapshots, tensor values and states: a JSON header and compressed arrays in one blob.
+"""Serialization of step records and snapshots: a JSON header and compressed arrays in one blob.
 
 The database of a record contains such blobs. Commands, events, settings and descriptions are plain JSON, made by their
 ``to_dict`` and similar methods.
@@ -17,16 +17,13 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import values
-from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import (
     STANDARD_ERRORS,
     TENSOR_MEASURES,
     Snapshot,
     StepRecord,
     TensorHistogram,
-    TensorValues,
     read_only,
 )
 from qatviz.settings import QUANTIZER_SETTINGS
@@ -240,28 +237,6 @@ def _checked_histogram(
         size=values.whole(size, where + "size"),  # records of 0.1.0 have none
         **fields,
     )
-
-
-def pack_values(tensor: TensorValues) -> bytes:
-    """Return the values of a tensor as one blob."""
-    return pack({"step": tensor.step, "name": tensor.name}, {"values": tensor.values})
-
-
-def unpack_values(blob: bytes) -> TensorValues:
-    """Return the values in a blob made by `pack_values`; raises like `unpack`."""
-    header, arrays = unpack(blob)
-    return TensorValues(int(header["step"]), str(header["name"]), arrays["values"])
-
-
-def pack_state(state: RunState) -> bytes:
-    """Return the state of a run as one blob; checkpoints on disk have another format."""
-    return pack({"name": state.name, "meta": state.meta()}, state.arrays)
-
-
-def unpack_state(blob: bytes, plan: QuantizationPlan) -> RunState:
-    """Return the state in a blob made by `pack_state`; raises like `unpack`, or RecordError if ``plan`` differs."""
-    header, arrays = unpack(blob)
-    return RunState.from_checkpoint(str(header["name"]), arrays, header["meta"], plan)
 
 
 def _plain(value: Any) -> Any:

@@ -174,3 +174,8 @@ def test_strings_must_be_known_and_classes():
         from_arrays("name", "source", (SHADES, names), (SHADES, Y))
     with pytest.raises(DataError, match="expected numbers"):
         build(y=names, task="regression")
+
+
+def test_labels_of_another_type_are_refused_with_all_allowed_ones():
+    with pytest.raises(DataError, match=r"found dtype .S1; expected class indices or one-hot rows.*, or strings"):
+        build(y=np.array([b"a", b"b", b"c"])[Y])
