@@ -16,7 +16,6 @@ from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import Command
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
-from qatviz.session.folders import new_run_directory, runs_folder
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
 from qatviz.session.request import ExportRequest, OpenRequest, RunRequest
@@ -114,12 +113,6 @@ class AppLauncher(Launcher):
     def end_checks(self) -> None:
         if self._inspector is not None:
             self._inspector.cancel()
-
-    def runs_folder(self) -> str:
-        return runs_folder()
-
-    def new_directory(self, network: str) -> str:
-        return new_run_directory(network)
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
         from qatviz.session.tensorboard import tensorboard_job

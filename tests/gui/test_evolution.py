@@ -127,6 +127,9 @@ def test_the_crosshair_spans_all_plots_and_has_no_future_values(context, panel, 
     assert shown.plots["sqnr"].canvas.crosshair == pytest.approx(10, abs=1)
     QTest.mouseMove(canvas, QtCore.QPoint(round(canvas.pixel_of(48)), 20))
     assert values(shown.plots["sqnr"]) == {"conv1.weights": "–"}
+    # A dialog that opens under the mouse takes it away without an event.
+    QtWidgets.QApplication.sendEvent(canvas, QtCore.QEvent(QtCore.QEvent.WindowDeactivate))
+    assert shown.plots["sqnr"].canvas.crosshair is None and not shown.ruler.crosshair_text
 
 
 def test_selected_tensors_are_coloured_by_position_and_eight_at_most(context, panel, staged):

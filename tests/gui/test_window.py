@@ -1,5 +1,6 @@
 """The window around the panels: actions, keys, messages, docks, remembered settings, opened files."""
 
+import os
 from fnmatch import fnmatch
 
 import pytest
@@ -9,6 +10,8 @@ from staging import StagedRun
 from window_stage import draw, prepared_of
 
 from qatviz.app.launching import PREPARING, READING, AppLauncher
+from qatviz.errors import SettingError
+from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs
 from qatviz.gui.window.status import time_left_text
 from qatviz.metric import MODES
 from qatviz.protocol import commands as c
@@ -207,13 +210,14 @@ def test_opening_another_run_stops_the_previous_one(staged_window, app):
     assert window.recent.paths() == ["/runs/b", "/runs/a"]
 
 
-def test_a_fork_opens_its_own_window(staged_window, monkeypatch):
+def test_a_fork_opens_its_own_window(staged_window, monkeypatch, tmp_path):
+    monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
     window, _, _ = staged_window
     monkeypatch.setattr(QtWidgets.QInputDialog, "getItem", lambda *_, **__: ("step-00000003", True))
     window.named["fork"].trigger()
-    assert window.launcher.begun == [
-        (ForkRequest(directory="/runs/a", checkpoint="step-00000003", out="/nowhere/lenet"), True)
-    ]
+    ((request, in_new_window),) = window.launcher.begun
+    assert request == ForkRequest(directory="/runs/a", checkpoint="step-00000003", out=request.out) and in_new_window
+    assert os.path.dirname(request.out) == str(tmp_path) and request.out.endswith("-lenet")
     wanted = []
     window.window_wanted.connect(wanted.append)
     prepared = prepared_of(StagedRun())
@@ -345,8 +349,9 @@ def test_a_failed_save_is_reported_with_the_reason_and_asked_again(staged_window
     monkeypatch.undo()
     (box,) = [w for w in app.topLevelWidgets() if isinstance(w, QtWidgets.QMessageBox) and w.isVisible()]
     assert str(tmp_path / "w.png") in box.text() and "No space left" in box.text()
-    box.accept()
     again = file_dialog(app)
+    assert box.parentWidget() is again, "of two dialogs of one window, only one gets the keys"
+    box.accept()
     assert again.selectedFiles() == [str(tmp_path / "w.png")]
     again.accept()
     assert (tmp_path / "w.png").exists() and window.banner.level == "good"
@@ -366,16 +371,60 @@ def test_the_file_dialog_for_data_lists_every_format(window, monkeypatch, name):
 
 def test_runs_are_opened_from_the_folder_of_recordings(window, monkeypatch, tmp_path):
     monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
-    launcher, asked = AppLauncher(), []
-    window.launcher = launcher
+    asked = []
     monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", lambda *a: asked.append(a[2]) or "")
     window.named["open_run"].trigger()
     assert asked == [str(tmp_path)]
-    assert launcher.new_directory("lenet").startswith(str(tmp_path)), "where forks and new runs are recorded"
     run = StagedRun("mlp")
     window.show_prepared(prepared_of(run, "/runs/a"))
     window.named["open_run"].trigger()
     assert asked[1] == "/runs", "beside the run that is shown"
+
+
+def test_runs_forks_and_open_share_one_folder_which_a_changed_default_replaces(settings, monkeypatch, tmp_path):
+    for name in ("runs", "mine", "other"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path / "runs"))
+    assert folder_of_runs(settings) == str(tmp_path / "runs")
+    remember_folder_of_runs(settings, str(tmp_path / "mine"))
+    assert folder_of_runs(settings) == str(tmp_path / "mine")
+    monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path / "other"))
+    assert folder_of_runs(settings) == str(tmp_path / "other"), (
+        "not a folder that was chosen instead of another default"
+    )
+    remember_folder_of_runs(settings, str(tmp_path / "other"))
+    monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path / "runs"))
+    assert folder_of_runs(settings) == str(tmp_path / "runs"), "the default itself is not a choice"
+
+
+def test_without_a_home_directory_open_still_asks_for_a_run(window, monkeypatch):
+    asked = []
+    monkeypatch.setattr("qatviz.gui.model.folders.runs_folder", lambda: (_ for _ in ()).throw(SettingError("no home")))
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", lambda *a: asked.append(a[2]) or "")
+    window.named["open_run"].trigger()
+    assert asked == [""]
+
+
+def test_each_kind_of_file_has_a_folder_of_its_own(staged_window, settings, monkeypatch, tmp_path, app):
+    """Opening a run does not move the folder of pictures, and figures and the window are saved to the same one."""
+    window, _, _ = staged_window
+    for name in ("pictures", "board", "runs"):
+        (tmp_path / name).mkdir()
+    settings.setValue("figures/directory", str(tmp_path / "pictures"))
+    window.launcher.kinds = {str(tmp_path / "runs" / "a"): "run"}
+    window.handlers.open_path(str(tmp_path / "runs" / "a"))
+    window.named["save_picture"].trigger()
+    dialog = file_dialog(app)
+    assert dialog.directory().absolutePath() == str(tmp_path / "pictures")
+    dialog.reject()
+    asked, answers = [], [str(tmp_path / "board"), ""]
+    monkeypatch.setattr(window.launcher, "write_tensorboard", lambda *_: None)
+    monkeypatch.setattr(
+        QtWidgets.QFileDialog, "getExistingDirectory", lambda *a: asked.append(a[2]) or answers[len(asked) - 1]
+    )
+    for _ in range(2):
+        window.named["tensorboard"].trigger()
+    assert asked[1] == str(tmp_path / "board")
 
 
 @pytest.mark.parametrize("state, word", [("stopped", "stopped"), ("finished", "done"), ("recorded", "recorded")])

@@ -5,13 +5,13 @@ from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.errors import SettingError
+from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs
 from qatviz.gui.model.new_run import STEPS
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
-from qatviz.session.folders import new_run_directory, runs_folder
+from qatviz.session.folders import new_run_directory
 
 
 class ComboBox(QtWidgets.QComboBox):
@@ -113,21 +113,14 @@ class OutField(QtWidgets.QWidget):
     def suggest(self, network: str) -> None:
         """Suggest a new directory for the network, unless the user has typed one."""
         if self._is_suggested:
-            parent = self._parent()
+            parent = folder_of_runs(self._settings)
             self.path.setText(new_run_directory(network, parent) if parent else "")
 
     def remember(self) -> None:
         out = self.out()
         self._settings.setValue("new_run/record", out is not None)
         if out is not None:
-            self._settings.setValue("new_run/place", os.path.dirname(os.path.abspath(os.path.expanduser(out))))
-
-    def _parent(self) -> str:
-        """Return the folder of the last recorded run, else the default one; empty if the user has no home directory."""
-        try:
-            return self._settings.value("new_run/place", "") or runs_folder()
-        except SettingError:
-            return ""
+            remember_folder_of_runs(self._settings, os.path.dirname(os.path.abspath(os.path.expanduser(out))))
 
     def _on_typed(self) -> None:
         self._is_suggested = False
@@ -138,7 +131,9 @@ class OutField(QtWidgets.QWidget):
         self.changed.emit()
 
     def _on_choose(self) -> None:
-        parent = QtWidgets.QFileDialog.getExistingDirectory(self, "Record to a new folder in", self._parent())
+        parent = QtWidgets.QFileDialog.getExistingDirectory(
+            self, "Record to a new folder in", folder_of_runs(self._settings)
+        )
         if parent:
             self.path.setText(os.path.join(parent, os.path.basename(self.path.text()) or "run"))
             self._is_suggested = False

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.fields import ComboBox
+from qatviz.gui.model.folders import start_folder
 from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.model.user_settings import remembered_paths
 from qatviz.gui.widgets.labels import plain_tip
@@ -105,7 +106,7 @@ class PathField(QtWidgets.QWidget):
 
     def place(self) -> str:
         """Return the folder to browse from."""
-        return self._settings.value(self._key + "_place", os.path.expanduser("~"))
+        return start_folder(self._settings, self._key + "_place")
 
     def browse_file(self, kinds: str) -> None:
         self.choose(QtWidgets.QFileDialog.getOpenFileName(self, self._title, self.place(), kinds)[0])

@@ -68,14 +68,6 @@ class Launcher(QtCore.QObject):
         """Cancel the checks."""
         raise NotImplementedError
 
-    def runs_folder(self) -> str:
-        """Return the folder of recorded runs, in which :meth:`new_directory` is."""
-        raise NotImplementedError
-
-    def new_directory(self, network: str) -> str:
-        """Return the path of a new directory to record a run to."""
-        raise NotImplementedError
-
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
         """Write the run in ``model`` as TensorBoard files, in the background; ``written`` or ``failed`` follows."""
         raise NotImplementedError

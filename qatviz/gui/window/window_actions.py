@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz import __version__
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
+from qatviz.gui.model.folders import DATA, FIGURES, TENSORBOARD, figures_folder, folder_of_runs, start_folder
 from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.widgets.banner import GOOD
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
@@ -17,12 +18,13 @@ from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
 from qatviz.protocol import commands as c
+from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 
 #: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
 _SMALLEST_FONT, _LARGEST_FONT = 7, 24
-_FONT, _THEME, _DIRECTORY = "window/font_points", "window/theme", "window/directory"
+_FONT, _THEME = "window/font_points", "window/theme"
 
 
 class WindowActions:
@@ -52,19 +54,19 @@ class WindowActions:
         dialog.open()
 
     def open_run(self) -> None:
-        folder = os.path.dirname(self._window.directory) or self._window.launcher.runs_folder()
+        folder = os.path.dirname(self._window.directory) or folder_of_runs(self._window.settings)
         path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Open run directory", folder)
         if path:
             self.open_path(path)
 
     def open_data(self) -> None:
-        path, _ = QtWidgets.QFileDialog.getOpenFileName(self._window, "Open data set", self._directory(), DATA_FILES)
+        folder = start_folder(self._window.settings, DATA)
+        path, _ = QtWidgets.QFileDialog.getOpenFileName(self._window, "Open data set", folder, DATA_FILES)
         if path:
             self.open_path(path)
 
     def open_path(self, path: str) -> None:
         """Show the run in a directory, or offer a new run with a model or data; show a message if it is neither."""
-        self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
         try:
             kind = self._window.launcher.kind_of(path)
         except QatvizError as error:
@@ -93,7 +95,7 @@ class WindowActions:
         ask_for_file(
             window,
             "Save report",
-            os.path.join(directory or self._directory(), "report.html"),
+            os.path.join(directory or figures_folder(window.settings), "report.html"),
             "HTML (*.html)",
             lambda path: window.launcher.write_report(window.model, directory, path),
         )
@@ -108,10 +110,11 @@ class WindowActions:
         )
 
     def tensorboard(self) -> None:
-        path = QtWidgets.QFileDialog.getExistingDirectory(
-            self._window, "Folder for TensorBoard files", self._directory()
-        )
+        settings = self._window.settings
+        folder = start_folder(settings, TENSORBOARD, self._window.directory, folder_of_runs(settings))
+        path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Folder for TensorBoard files", folder)
         if path:
+            settings.setValue(TENSORBOARD, path)
             self._window.launcher.write_tensorboard(self._window.model, path)
 
     def quit(self) -> None:
@@ -201,7 +204,7 @@ class WindowActions:
             window, "Fork", "Start a second run from this checkpoint:", names, len(names) - 1, False
         )
         if accepted:
-            out = window.launcher.new_directory(network.name)
+            out = new_run_directory(network.name, folder_of_runs(window.settings) or None)
             window.launcher.begin(ForkRequest(directory=directory, checkpoint=name, out=out), True)
 
     # The window
@@ -293,13 +296,10 @@ class WindowActions:
         self._window.settings.setValue(_FONT, points)
         self._window.theme.set_font_points(points)
 
-    def _directory(self) -> str:
-        return self._window.settings.value(_DIRECTORY, os.path.expanduser("~"))
-
     def _save(self, title: str, name: str, kind: str, save: Callable[[str], None]) -> None:
         def write(path: str) -> None:
             save(path)
-            self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
+            self._window.settings.setValue(FIGURES, os.path.dirname(path))
             self._window.banner.show_message(f"Saved {path}", GOOD)
 
-        ask_for_file(self._window, title, os.path.join(self._directory(), name), kind, write)
+        ask_for_file(self._window, title, os.path.join(figures_folder(self._window.settings), name), kind, write)

@@ -231,6 +231,8 @@ class Canvas(SceneWidget):
         self.hovered.emit(None)
 
     def event(self, event: QtCore.QEvent) -> bool:
+        if event.type() == QtCore.QEvent.WindowDeactivate:  # a dialog opens, and the mouse leaves without an event
+            self.hovered.emit(None)
         if event.type() == QtCore.QEvent.ToolTip and self.tip_of is not None:
             text = self.tip_of(self.x_at(event.pos().x()), abs(self.x_at(CLICK_PIXELS) - self.x_at(0)))
             QtWidgets.QToolTip.showText(event.globalPos(), plain_tip(text), self)

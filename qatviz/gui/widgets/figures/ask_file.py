@@ -32,8 +32,8 @@ def ask_for_file(
                 raise FigureError(f"{chosen}: expected a name that ends in {suffix}")
             write(chosen)
         except QatvizError as error:
-            ask_for_file(parent, title, chosen, kind, write)
-            warn(parent, str(error))
+            # Belongs to the dialog: of two dialogs of one window, the first that is activated would get the keys.
+            warn(ask_for_file(parent, title, chosen, kind, write), str(error))
 
     dialog = QtWidgets.QFileDialog(parent, title, path, kind)
     dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)

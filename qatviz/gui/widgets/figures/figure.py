@@ -6,6 +6,7 @@ from typing import Callable
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import QatvizError
+from qatviz.gui.model.folders import FIGURES, figures_folder
 from qatviz.gui.model.user_settings import UserSettings
 from qatviz.gui.widgets.figures.ask_file import ask_for_file, warn
 from qatviz.gui.widgets.figures.colors import context_of
@@ -23,9 +24,6 @@ from qatviz.gui.widgets.figures.save_dialog import SaveFigureDialog
 from qatviz.presentation.figure_caption import Caption
 
 __all__ = ["FigureError", "FigureMenu", "figure_settings", "picture", "save_csv", "save_png", "save_svg", "title_of"]
-
-#: Key of the directory that a file was last saved to.
-DIRECTORY_KEY = "figures/directory"
 
 
 class FigureMenu(QtWidgets.QMenu):
@@ -106,19 +104,14 @@ class FigureMenu(QtWidgets.QMenu):
         self._note_saved(path)
 
     def _note_saved(self, path: str) -> None:
-        self._settings().setValue(DIRECTORY_KEY, str(Path(path).parent))
+        self._settings().setValue(FIGURES, str(Path(path).parent))
         self.saved.emit(path)
 
     def _settings(self) -> QtCore.QSettings:
         return figure_settings(self._figure)
 
     def _directory(self) -> str:
-        """Return the last directory if it still exists, else the user's pictures or home directory."""
-        last = self._settings().value(DIRECTORY_KEY, "", str)
-        if last and Path(last).is_dir():
-            return last
-        pictures = QtCore.QStandardPaths.writableLocation(QtCore.QStandardPaths.PicturesLocation)
-        return pictures if pictures and Path(pictures).is_dir() else str(Path.home())
+        return figures_folder(self._settings())
 
     def _report_saved(self, path: str) -> None:
         self._show_status(f"Saved {path}")

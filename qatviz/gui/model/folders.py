@@ -1,0 +1,49 @@
+"""Folders in which dialogs start: for each kind of file the last one, by default that of the recorded runs."""
+
+import os
+
+from PyQt5 import QtCore
+
+from qatviz.errors import SettingError
+from qatviz.session.folders import runs_folder
+
+#: Keys of the folders: of new runs, saved pictures and tables, TensorBoard files, and data sets.
+RUNS, FIGURES, TENSORBOARD, DATA = "new_run/place", "figures/directory", "tensorboard/directory", "new_run/data_place"
+#: Key of the default folder of runs at the time when the user chose another one.
+_INSTEAD_OF = "new_run/place_instead_of"
+
+
+def folder_of_runs(settings: QtCore.QSettings) -> str:
+    """Return the folder in which the user last recorded a new run, else the default one.
+
+    A changed default (``QATVIZ_RUNS``) replaces a choice that was made before. Empty if there is no home directory.
+    """
+    try:
+        default = runs_folder()
+    except SettingError:
+        return settings.value(RUNS, "")
+    return (settings.value(_INSTEAD_OF, "") == default and settings.value(RUNS, "")) or default
+
+
+def remember_folder_of_runs(settings: QtCore.QSettings, folder: str) -> None:
+    """Remember the folder that the user has chosen for new runs."""
+    try:
+        default = runs_folder()
+    except SettingError:
+        default = ""
+    folder = os.path.abspath(os.path.expanduser(folder))
+    settings.setValue(RUNS, "" if default and folder == os.path.abspath(default) else folder)
+    settings.setValue(_INSTEAD_OF, default)
+
+
+def start_folder(settings: QtCore.QSettings, key: str, *defaults: str) -> str:
+    """Return the remembered folder, else one of ``defaults``, else the home directory: the first that exists."""
+    known = [settings.value(key, ""), *defaults]
+    return next((folder for folder in known if folder and os.path.isdir(folder)), os.path.expanduser("~"))
+
+
+def figures_folder(settings: QtCore.QSettings) -> str:
+    """Return the folder that a picture or table was last saved to, else the user's pictures."""
+    return start_folder(
+        settings, FIGURES, QtCore.QStandardPaths.writableLocation(QtCore.QStandardPaths.PicturesLocation)
+    )
