@@ -40,7 +40,11 @@ def test_a_plot_without_values_shows_a_text(context, panel, staged):
     run.evaluate()
     advance_run(context, run)
     shown.refresh()
-    assert shown.plots["accuracy"].canvas.note == "" and values(shown.plots["accuracy"])["float"] == "98.0 %"
+    plot = shown.plots["accuracy"]
+    assert plot.canvas.note == "" and values(plot)["float"] == "98.0 %"
+    advance_run(context, run, 300)
+    plot.canvas.boxed.emit(200.0, 220.0)
+    assert plot.canvas.note == "No values in this part of the run"
 
 
 def test_without_a_selected_plot_a_text_is_shown(context, panel, staged):

@@ -117,3 +117,17 @@ def test_plain_tips_keep_text_and_rich_labels_keep_markup(app, qtbot):
     assert plain_tip("a < b\nc") == "a < b\nc"
     assert not QtCore.Qt.mightBeRichText("a < b") and "&lt;img" in plain_tip(HOSTILE)
     assert RichLabel("<b>x</b>").textFormat() == QtCore.Qt.RichText
+
+
+@pytest.mark.parametrize("kind", [Label, RichLabel])
+def test_no_line_of_a_label_ends_between_a_number_and_its_unit(app, kind):
+    """Qt breaks lines at any space but U+00A0."""
+    text = "edge codes hold 4.00 %"
+    label = kind(text, wordWrap=True)
+    assert label.text() == text and QtWidgets.QLabel.text(label) == text.replace(" %", "\u00a0%")
+    for new in ("≈ 38.2 dB", "± 0.3", "400 B, 12.3 kB", "20 s left", "8 bits"):
+        label.setText(new)
+        assert label.text() == new and " " not in QtWidgets.QLabel.text(label).replace(", ", "").replace(" left", "")
+    assert QtWidgets.QLabel.text(label) == "8\u00a0bits"
+    label.setText("5 blocks of 3 sizes")
+    assert QtWidgets.QLabel.text(label) == label.text(), "words that only begin like a unit"

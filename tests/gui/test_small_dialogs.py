@@ -1,6 +1,7 @@
 """Details of a failure, and the list of shortcuts."""
 
 import pytest
+from PyQt5 import QtWidgets
 
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.dialogs.glossary import GlossaryDialog
@@ -70,3 +71,15 @@ def test_the_glossary_explains_colours_measures_and_settings(context, show):
     html = dialog.browser.toHtml()
     for name in ("float_values", "in_range", "clipped", "flushed", "window_edge", "ghost"):
         assert getattr(context.theme.colors, name) in html, name
+
+
+def test_no_action_or_key_in_the_list_of_shortcuts_is_cut(window, app):
+    window.named["shortcuts"].trigger()
+    (dialog,) = [found for found in window.findChildren(ShortcutsDialog) if found.isVisible()]
+    app.processEvents()
+    tree = dialog.tree
+    for column in range(2):
+        assert tree.columnWidth(column) >= tree.sizeHintForColumn(column)
+    room = QtWidgets.QApplication.primaryScreen().availableSize().width()
+    assert not tree.horizontalScrollBar().isVisible() or dialog.width() == room, "else it scrolls"
+    dialog.close()

@@ -1,5 +1,7 @@
 """The layout of the window: docks, their proportions, and larger text."""
 
+import itertools
+
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from window_stage import draw
@@ -71,8 +73,29 @@ def test_no_panel_is_cut_or_covers_another(staged_window, app, points, width, he
             column = dock.findChild(Column)
             if column is not None:  # controls and headings are whole
                 assert column.viewport().width() >= column.widget().minimumSizeHint().width(), dock.objectName()
-            for other in docks:
-                assert dock is other or not dock.geometry().intersects(other.geometry())
+        assert_apart(docks)
+    window.theme.set_font_points(0)
+
+
+def assert_apart(docks):
+    """Check that no dock covers another."""
+    for dock, other in itertools.combinations(docks, 2):
+        assert not dock.geometry().intersects(other.geometry()), (dock.objectName(), other.objectName())
+
+
+@pytest.mark.parametrize("width, height", [(900, 600), (1280, 800)])
+def test_text_of_twice_the_size_leaves_docks_apart_and_measures_whole(staged_window, app, width, height):
+    """Panels that have no room scroll."""
+    window, _run, _advance = staged_window
+    window.resize(width, height)
+    draw(window, app)
+    window.theme.set_font_points(18)
+    for _ in range(6):  # fonts, minimum sizes, docks
+        draw(window, app)
+    assert_apart([dock for dock in window.docks.docks.values() if window.docks._is_in_front(dock)])
+    for cell in window.panels["tensor"].header.cells.values():
+        for label in (cell._name, cell.value):
+            assert label.sizeHint().width() <= label.width(), (cell.accessibleName(), label.text())
     window.theme.set_font_points(0)
 
 

@@ -1,5 +1,7 @@
 """A window with a launcher that records its requests, and a function that draws it."""
 
+from PyQt5 import QtWidgets
+
 from qatviz.errors import QatvizError
 from qatviz.export.formats import FORMATS
 from qatviz.gui.model.launcher import Launcher
@@ -67,3 +69,9 @@ def draw(window, app):
         if panel.isVisible():
             panel.refresh()
     app.processEvents()
+
+
+def file_dialog(app):
+    """The file dialog that is open."""
+    (dialog,) = [w for w in app.topLevelWidgets() if isinstance(w, QtWidgets.QFileDialog) and w.isVisible()]
+    return dialog

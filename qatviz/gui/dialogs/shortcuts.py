@@ -37,14 +37,17 @@ class ShortcutsDialog(QtWidgets.QDialog):
         self.tree.expandAll()
         header = self.tree.header()
         header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QtWidgets.QHeaderView.Stretch)
-        header.setSectionResizeMode(1, QtWidgets.QHeaderView.ResizeToContents)
+        for column in range(2):
+            header.setSectionResizeMode(column, QtWidgets.QHeaderView.ResizeToContents)
         buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Close)
         buttons.rejected.connect(self.reject)
-        column = QtWidgets.QVBoxLayout(self)
-        column.addWidget(self.tree)
-        column.addWidget(buttons)
-        self.resize(560, 620)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.addWidget(self.tree)
+        layout.addWidget(buttons)
+        # As wide as the longest action and keys, as far as the screen allows.
+        width = sum(self.tree.sizeHintForColumn(index) for index in range(2)) + 4 * self.fontMetrics().height()
+        room = QtWidgets.QApplication.primaryScreen().availableSize()
+        self.resize(min(max(560, width), room.width()), min(620, room.height()))
 
     def _add(self, title: str, rows: Sequence[Tuple[str, str]]) -> None:
         head = QtWidgets.QTreeWidgetItem([title])

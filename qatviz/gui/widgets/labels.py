@@ -4,13 +4,37 @@ Qt takes text that looks like HTML for HTML, which may load files. Names, paths 
 a label therefore shows plain text, or is a `RichLabel`, whose markup is the program's own, with what it quotes escaped.
 """
 
+import re
 from html import escape
 from typing import Any
 
 from PyQt5 import QtCore, QtWidgets
 
+#: Space between a number and its unit, or a sign of approximation and its number, at which no line ends.
+_UNBROKEN = re.compile(r"(?<=\d) (?=(?:%|dB|B|kB|MB|GB|bits?|ms|s|min|h|px|cm)(?![A-Za-z]))|(?<=[≈±]) (?=\d)")
 
-class Label(QtWidgets.QLabel):
+
+def unbroken(text: str) -> str:
+    """Return ``text`` with no-break spaces (U+00A0) between numbers and their units: ``4.00 %`` stays on one line."""
+    return _UNBROKEN.sub("\u00a0", text)
+
+
+class _UnbrokenLabel(QtWidgets.QLabel):
+    """Label in which no line ends between a number and its unit; :meth:`text` returns the text as it was set."""
+
+    def __init__(self, *arguments: Any, **properties: Any):
+        super().__init__(*arguments, **properties)
+        self.setText(super().text())
+
+    def setText(self, text: str) -> None:
+        self._given = text
+        super().setText(unbroken(text))
+
+    def text(self) -> str:
+        return self._given
+
+
+class Label(_UnbrokenLabel):
     """Label of plain text."""
 
     def __init__(self, *arguments: Any, **properties: Any):
@@ -18,7 +42,7 @@ class Label(QtWidgets.QLabel):
         self.setTextFormat(QtCore.Qt.PlainText)
 
 
-class RichLabel(QtWidgets.QLabel):
+class RichLabel(_UnbrokenLabel):
     """Label of markup; escape all text in it that is not the program's own."""
 
     def __init__(self, *arguments: Any, **properties: Any):

@@ -51,6 +51,8 @@ class Docks(QtCore.QObject):
         self._size = window.size()
         self._soon = QtCore.QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._keep_proportions)
+        self._fit_soon = QtCore.QTimer(self, singleShot=True, interval=0)
+        self._fit_soon.timeout.connect(self._fit)
         window.setDockNestingEnabled(True)
         window.setTabPosition(QtCore.Qt.AllDockWidgetAreas, QtWidgets.QTabWidget.North)
         for panel in panels:
@@ -108,14 +110,18 @@ class Docks(QtCore.QObject):
 
     def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
         if event.type() == QtCore.QEvent.Resize:  # the window has laid out its docks
-            self._limit_minimums()
-            self._restore_proportions()
+            self._fit()
         elif event.type() == QtCore.QEvent.FontChange:
             self._limit_minimums()
+            self._fit_soon.start()  # when the panels have the font, too
         is_first = event.type() == QtCore.QEvent.Show and not self._sizes
         if is_first or event.type() == QtCore.QEvent.MouseButtonRelease:  # on the window itself: a separator
             self._soon.start()
         return super().eventFilter(watched, event)
+
+    def _fit(self) -> None:
+        self._limit_minimums()
+        self._restore_proportions()
 
     def _limit_minimums(self) -> None:
         """Limit the minimum sizes of panels, which grow with the text: Qt draws docks that don't fit over others."""
@@ -133,14 +139,18 @@ class Docks(QtCore.QObject):
         """Return the width that each column of docks needs so that no panel is cut, tabs included."""
         panels = {panel.name: panel for panel in self._panels}
         columns: List[Tuple[int, int]] = []  # right edge and need
-        for dock in sorted((d for d in self.docks.values() if self._is_in_front(d)), key=lambda d: d.x()):
+        docks = sorted((d for d in self.docks.values() if self._is_in_front(d)), key=lambda d: d.x())
+        for dock in docks:
             names = [n for n, d in self.docks.items() if d is dock or d in self._window.tabifiedDockWidgets(dock)]
             need = max(panels[name].whole_minimum().width() for name in names)
+            # A dock that does not fit is covered by the one beside it, at whose left edge its place ends.
+            beside = (d.x() - 1 for d in docks if d.x() > dock.x() and d.geometry().intersects(dock.geometry()))
+            edge = min([dock.geometry().right(), *beside])
             if columns and dock.x() < columns[-1][0]:
                 right, other = columns.pop()
-                columns.append((max(right, dock.geometry().right()), max(other, need)))
+                columns.append((max(right, edge), max(other, need)))
             else:
-                columns.append((dock.geometry().right(), need))
+                columns.append((edge, need))
         return [need for _, need in columns] or [self._window.width()] * _COLUMNS
 
     def _keep_proportions(self) -> None:

@@ -211,11 +211,17 @@ class EvolutionPlot(QtWidgets.QWidget):
                 for found in self._faint_points(view, start, stop, room)
             ]
             self.canvas.x_name = view.axis.unit
-            self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
+            self.canvas.note = "" if any(len(found.first) for found in points) else self._empty_note(view, shown)
             self.canvas.set_curves(curves, x_range, self._axis())
             drawn = sum(len(curve.x) for curve in curves)
         self.update_legend(view)
         return drawn
+
+    def _empty_note(self, view: View, shown: Sequence[CurveSpec]) -> str:
+        """Return the reason why no curve is visible; empty if all are hidden by the user."""
+        if any(len(view.history.series(spec.series).mean) for spec in shown):
+            return "No values in this part of the run"
+        return self.kind.waits_for if shown else ""
 
     def _needs_drawing(self, inputs: Tuple[Any, ...], points: List[Points]) -> bool:
         """Return whether to draw now: for new points or another view, or if the last point moved a while ago."""

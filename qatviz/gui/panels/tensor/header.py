@@ -27,7 +27,8 @@ from qatviz.network.plan import QuantizedTensor
 #: Measures whose pending value is better or worse than the present one; the others depend on the scale or the bits.
 _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
 _PENDING = " After the arrow: the value under the pending settings, and whether it is better or worse."
-#: Minimum width of a cell at the default font, px; a row has as many of eight, four, three or two cells as fit.
+#: Minimum width of a cell at the default font, px; a row has as many of eight, four or three cells as fit, else two,
+#: or a single one where two names of measures do not fit.
 CELL_WIDTH = 128
 #: Longest expected description, and the maximum number of its lines.
 _LONGEST_ABOUT = (
@@ -93,9 +94,9 @@ class Header(QtWidgets.QWidget):
         font.setBold(True)
         self.chooser.setFont(font)
         self.about.setFont(small_font(self.font()))
-        self._arrange()
         for cell in self.cells.values():
             cell.apply_theme()
+        self._arrange()
 
     def show_tensors(self, tensors: Sequence[QuantizedTensor], current: str) -> None:
         """Update the list of tensors."""
@@ -161,6 +162,12 @@ class Header(QtWidgets.QWidget):
     def _arrange(self) -> None:
         unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
         columns = next((count for count in (8, 4, 3) if self.width() >= count * unit), 2)
+        margins, spacing = self.layout().contentsMargins(), self._grid.horizontalSpacing()
+        widest = max(cell.name_width() for cell in self.cells.values())
+        sides = margins.left() + margins.right()
+        self.setMinimumWidth(widest + sides)
+        if self.width() < 2 * widest + spacing + sides:
+            columns = 1
         # The height does not depend on the text, so that the plots below do not move.
         metrics = self.about.fontMetrics()
         room = QtCore.QRect(0, 0, max(self.width() - 16, 1), 1000)
@@ -195,6 +202,10 @@ class _CellLabels(QtWidgets.QWidget):
     def apply_theme(self) -> None:
         self._name.setFont(small_font(self.font()))
         self._name.setStyleSheet(f"color: {self._theme.colors.muted}")
+
+    def name_width(self) -> int:
+        """Return the width that the measure's name needs."""
+        return self._name.fontMetrics().horizontalAdvance(self.accessibleName()) + 2
 
     def show_values(self, now: str, pending: str, better: Optional[bool]) -> None:
         word = "" if better is None else "better" if better else "worse"

@@ -379,9 +379,12 @@ class TensorPanel(Panel):
         if self.pages[TIME].is_made:
             self.pages[TIME].add_legend(self.over_time)
 
-    def minimumSizeHint(self) -> QtCore.QSize:
-        """Return the size without scroll bars as far as the window has room for it: large text needs more."""
-        return self._content.minimumSizeHint().boundedTo(self._limit)
+    def whole_minimum(self) -> QtCore.QSize:
+        """Return the size at which all fits, at least by scrolling vertically: large text needs more."""
+        needed = self._content.minimumSizeHint()
+        if needed.height() > self._limit.height():
+            needed += QtCore.QSize(self._scroll.verticalScrollBar().sizeHint().width(), 0)
+        return needed
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)
