@@ -8,6 +8,8 @@ from typing import Optional, Sequence
 
 #: Text of an unknown number.
 UNKNOWN = "–"
+#: Largest number of names in a text; more are counted.
+MOST_NAMES = 6
 #: Fractions smaller than this are shown as 0: they are rounding errors of sums of squares.
 _NEGLIGIBLE = 1e-9
 
@@ -90,11 +92,11 @@ def bytes_text(size: Optional[float]) -> str:
     return f"{size / 1e9:.3g} GB" if size < 999.5e9 else f"{size / 1e9:,.0f} GB"
 
 
-def names_text(names: Sequence[str], most: int = 6) -> str:
-    """Return a list of the distinct names, at most ``most`` of them: ``conv1, conv2 and 3 more``."""
+def names_text(names: Sequence[str]) -> str:
+    """Return a list of the distinct names, at most :data:`MOST_NAMES` of them: ``conv1, conv2 and 3 more``."""
     names = list(dict.fromkeys(names))
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def shape_text(shape: Sequence[int]) -> str:

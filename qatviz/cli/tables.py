@@ -90,9 +90,9 @@ def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Op
     return table(head, rows, (), width)
 
 
-def output_table(metric: Metric, outputs: Sequence[Sequence[float]], width: Optional[int] = None) -> str:
+def output_table(metric: Metric, outputs: Sequence[Sequence[float]]) -> str:
     """Return a table of the four results by output of a regression."""
-    return table(["output", *(MODE_NAMES[mode] for mode in MODES)], metric.output_rows(outputs), (0,), width)
+    return table(["output", *(MODE_NAMES[mode] for mode in MODES)], metric.output_rows(outputs), (0,))
 
 
 def score_cells(metric: Metric, scores: Mapping[str, Any]) -> List[str]:

@@ -198,7 +198,7 @@ def evaluate_changes(
     )
 
 
-def evaluator_of(run: RunHandle, directory: str, notify: Notify = ignore) -> Evaluator:
+def evaluator_of(run: RunHandle, directory: str) -> Evaluator:
     """Return the evaluator for a run that has ended or was opened from its record.
 
     Parameters
@@ -216,4 +216,4 @@ def evaluator_of(run: RunHandle, directory: str, notify: Notify = ignore) -> Eva
         return Evaluator(replace(run.spec, start=run.final))
     if not directory:
         raise RunStateError("this run has failed and is not recorded: it has no state to evaluate")
-    return Evaluator(recorded_state(directory, notify=notify)[1])
+    return Evaluator(recorded_state(directory)[1])

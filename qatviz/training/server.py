@@ -12,13 +12,13 @@ CALL_TIMEOUT_S = 120.0
 _EXPECTED = "expected grpc://HOST:PORT of a TensorFlow server"
 
 
-def check_reachable(target: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+def check_reachable(target: str) -> None:
     """Verify that a server accepts connections at ``target``; needs no TensorFlow.
 
     Raises
     ------
     SettingError
-        If ``target`` is not of the form ``grpc://host:2222``, or nothing answers within ``timeout_s`` seconds.
+        If ``target`` is not of the form ``grpc://host:2222``, or nothing answers within `CONNECT_TIMEOUT_S`.
     """
     try:
         parts = urlsplit(target)
@@ -28,6 +28,6 @@ def check_reachable(target: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
     if parts.scheme != "grpc" or not host or not port or parts.path or parts.query or parts.fragment or parts.username:
         raise SettingError(f"session target is {target!r}: {_EXPECTED}")
     try:
-        socket.create_connection((host, port), timeout_s).close()
+        socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
     except (OSError, UnicodeError) as error:
         raise SettingError(f"session target {target}: nothing answers there: {error}") from error

@@ -61,13 +61,13 @@ def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
     return FixedPoint(np.where(vanishes, 0, multiplier), np.where(vanishes, 1, right_shift))
 
 
-def common_fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
+def common_fixed_point(real: np.ndarray) -> FixedPoint:
     """Return multipliers as :func:`fixed_point` does, but all with the right shift of the largest.
 
     This allows products to be summed before they are rounded.
     """
-    real = _saturated(real, bits)
-    shift = fixed_point(real.max(), bits).right_shift
+    real = _saturated(real, MULTIPLIER_BITS)
+    shift = fixed_point(real.max()).right_shift
     scaled = np.ldexp(real, shift.astype(np.int32))
     return FixedPoint(np.floor(scaled + 0.5).astype(np.int64), np.full(real.shape, shift))
 

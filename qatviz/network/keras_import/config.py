@@ -21,6 +21,8 @@ class Reference(NamedTuple):
     output: int
 
 
+#: Largest number of characters of a value in a message.
+_SHOWN = 60
 INPUT_PATH: Path = ()
 """Path of the model's input among the inputs of a layer."""
 
@@ -160,10 +162,10 @@ def layer_name(record: Record) -> str:
     return name
 
 
-def shortened(value: Any, length: int = 60) -> str:
-    """Return a value's `repr`, cut off to `length` characters."""
+def shortened(value: Any) -> str:
+    """Return a value's `repr`, cut off to `_SHOWN` characters."""
     text = repr(value)
-    return text if len(text) <= length else text[: length - 3] + "..."
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def _append_model(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:

@@ -23,13 +23,11 @@ class Sparklines:
     Parameters
     ----------
     pattern : str
-        Pattern of names of series, such as ``snapshot:{}/sqnr_db``.
-    min_span : float
-        Minimum difference that the full height represents.
+        Pattern of names of series in dB, such as ``snapshot:{}/sqnr_db``.
     """
 
-    def __init__(self, pattern: str, min_span: float = MIN_SPAN_DB, clock: Callable[[], float] = time.monotonic):
-        self._pattern, self._min_span, self._clock = pattern, min_span, clock
+    def __init__(self, pattern: str, clock: Callable[[], float] = time.monotonic):
+        self._pattern, self._clock = pattern, clock
         self._history: Optional[History] = None
         self._polygons: Dict[Tuple[str, int, int], Optional[QtGui.QPolygonF]] = {}
         self._refreshed = -np.inf
@@ -73,7 +71,7 @@ class Sparklines:
         name = self._pattern.format(tensor)
         if self._history is None or name not in self._history:
             return None
-        points = normalized(self._history.series(name), max(width - 2 * int(_MARGIN), 2), self._min_span)
+        points = normalized(self._history.series(name), max(width - 2 * int(_MARGIN), 2), MIN_SPAN_DB)
         if points is None:
             return None
         x, y = points
