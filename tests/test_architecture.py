@@ -67,6 +67,7 @@ THIRD_PARTY = [
     # Only these import TensorFlow: training, the operations that it and users' graphs are made of, and exports.
     ("qatviz.training", NUMERIC | TENSORFLOW),
     ("qatviz.quant", NUMERIC | TENSORFLOW),
+    ("qatviz.export.keras.model", NUMERIC | TENSORFLOW | {"h5py"}),
     ("qatviz.export", NUMERIC | TENSORFLOW),
     ("qatviz", STANDARD_LIBRARY_ONLY),
 ]

@@ -189,6 +189,48 @@ def test_the_program_waits_for_the_last_state_of_a_run_after_closing(tmp_path, m
     ]
 
 
+#: The program, with a run that does not end, and a line on standard error when it waits for that.
+NEVER_ENDING = """
+import sys, threading
+from qatviz.app import main as app
+from qatviz.cli import main
+from qatviz.gui.window import main_window
+from qatviz.training.trainer import Trainer
+
+main_window.CLOSING_S, app.END_S = 0.0, 3600.0
+Trainer._end = lambda trainer: threading.Event().wait()
+end_runs = main_window.MainWindow.end_runs
+
+def waiting(window, timeout_s):
+    if timeout_s:
+        print("waiting", file=sys.stderr, flush=True)
+    end_runs(window, timeout_s)
+
+main_window.MainWindow.end_runs = waiting
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@posix
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_the_wait_for_a_run_after_closing(tmp_path, monkeypatch):
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    data, run = write_data(tmp_path / "small.npz"), tmp_path / "run"
+    arguments = ["window", "--data", data, *OPTIONS, "--steps", "inf", "--out", run]
+    process = start(*arguments, program=["-c", NEVER_ENDING])
+    wait_for_step(process, run, 30)
+    process.send_signal(signal.SIGINT)
+    assert "waiting\n" in iter(process.stderr.readline, "")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = communicate(process)
+    assert (process.returncode, out) == (1, "") and "Traceback" not in err, err
+    steps = RunRecord.read(run).last_step + 5
+    assert call("train", "--resume", run, "--steps", steps, "--quiet").code == 0
+    assert RunRecord.read(run).steps().steps.tolist() == list(range(1, steps + 1))
+
+
 #: A script that ends while its run trains; what it registers first is called last.
 LEFT_ALONE = """
 import atexit, sys, time

@@ -1,10 +1,10 @@
 """Keras model with trained weights, built from its description in its own graph and session."""
 
 import contextlib
-import os
-import tempfile
+import io
 from typing import Any, Dict, Iterator, Mapping, Tuple
 
+import h5py
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -82,11 +82,8 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
 @contextlib.contextmanager
 def loaded(content: bytes) -> Iterator[Any]:
     """Yield the model of a file, in a graph and session of its own that end with the context."""
-    with isolated_keras(), tempfile.TemporaryDirectory() as directory, _refusals("can't load the file"):
-        path = os.path.join(directory, "model.h5")
-        with open(path, "wb") as file:
-            file.write(content)
-        yield tf.keras.models.load_model(path, custom_objects=CUSTOM_OBJECTS, compile=False)
+    with isolated_keras(), h5py.File(io.BytesIO(content), "r") as file, _refusals("can't load the file"):
+        yield tf.keras.models.load_model(file, custom_objects=CUSTOM_OBJECTS, compile=False)
 
 
 @contextlib.contextmanager
@@ -116,8 +113,9 @@ def _reshaped(name: str, value: np.ndarray, variable: Any) -> np.ndarray:
 
 
 def _saved(model: Any) -> bytes:
-    with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "model.h5")
-        model.save(path, include_optimizer=False)
-        with open(path, "rb") as file:
-            return file.read()
+    """Return the model as an HDF5 file, written in memory: HDF5 never ends after a write to a full disk."""
+    with h5py.File("model.h5", "w", driver="core", backing_store=False) as file:
+        model.save(file, include_optimizer=False, save_format="h5")
+        file.flush()
+        content: bytes = file.id.get_file_image()
+        return content
