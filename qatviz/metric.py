@@ -54,6 +54,11 @@ class Metric(NamedTuple):
     is_root: bool = False
 
     @property
+    def is_fraction(self) -> bool:
+        """True for a fraction of the examples, whose differences are percentage points."""
+        return self.highest == 1.0
+
+    @property
     def capitalized_title(self) -> str:
         """Name for display, at the beginning of a sentence."""
         return self.title[0].upper() + self.title[1:]

@@ -47,3 +47,7 @@ def test_text_of_a_metric(metric, value, text):
 
 def test_more_digits_on_request():
     assert ACCURACY.text(0.97126, 2) == "97.13 %" and RMSE.text(0.0234567, 2) == "0.023457"
+
+
+def test_only_accuracies_are_fractions_of_the_examples():
+    assert [metric.is_fraction for metric in (ACCURACY, RMSE)] == [True, False]

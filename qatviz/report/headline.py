@@ -94,14 +94,14 @@ def _significant_loss(in_float: float, quantized: float, metric: Metric, num_exa
     For accuracies, this is based on the standard error of two independent samples, an upper bound as both are measured
     on the same examples.
     """
-    if metric.highest != 1.0 or not num_examples:
+    if not metric.is_fraction or not num_examples:
         return _SMALL_FRACTION * abs(in_float)
     variance = sum(accuracy * (1 - accuracy) / num_examples for accuracy in (in_float, quantized))
     return _STANDARD_ERRORS * math.sqrt(max(variance, 0.0))
 
 
 def _amount(loss: float, metric: Metric) -> str:
-    return f"{100 * loss:.1f} percentage points" if metric.unit == " %" else metric.text(loss)
+    return f"{100 * loss:.1f} percentage points" if metric.is_fraction else metric.text(loss)
 
 
 def _signed(loss: float, metric: Metric) -> str:
