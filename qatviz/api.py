@@ -64,8 +64,8 @@ class Trained:
         ``step``, ``loss``, ``evaluations`` (step, and the metric in four modes), ``tensors()``, ``to_dict()``.
     directory : str or None
         Directory of its record; None if it was not recorded.
-    moment : RunState
-        Final state: ``arrays`` by name, ``book`` (settings).
+    final_state : RunState
+        ``arrays`` by name, ``book`` (settings).
     notices : tuple of Notice
         Notes on data and model, and warnings, each with its ``text``: those that are printed without ``quiet``.
     """
@@ -74,14 +74,19 @@ class Trained:
         self,
         spec: RunSpec,
         outcome: Outcome,
-        moment: RunState,
+        final_state: RunState,
         directory: Optional[str],
         notices: Tuple[Notice, ...] = (),
     ):
         self._spec = spec
         self.network: Network = spec.network
-        self.outcome, self.moment, self.directory = outcome, moment, directory
+        self.outcome, self.final_state, self.directory = outcome, final_state, directory
         self.notices = notices
+
+    @property
+    def moment(self) -> RunState:
+        """Name of :attr:`final_state` in version 0.1."""
+        return self.final_state
 
     @property
     def scores(self) -> Dict[str, float]:
@@ -125,12 +130,12 @@ class Trained:
         from qatviz.export.formats import format_named  # not needed for training
         from qatviz.session.export import state_source
 
-        source = state_source(self._spec, self.moment, examples)
+        source = state_source(self._spec, self.final_state, examples)
         return format_named(format).export(source, path, options)
 
     def evaluate(self, changes: Sequence[str] = (), preset: Optional[str] = None) -> SettingsEvaluation:
         """Evaluate the final state under other settings, without training; see :func:`evaluate`."""
-        evaluator = Evaluator(replace(self._spec, start=self.moment))
+        evaluator = Evaluator(replace(self._spec, start=self.final_state))
         try:
             return evaluate_changes(
                 evaluator, preset, tuple(map(parse_change, changes)), self.outcome.evaluations, _print_notice

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from qatviz.errors import DataError
 from qatviz.measures import MeasureAxis
+from qatviz.number_format import UNKNOWN
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 #: The four modes of evaluation, by the quantized tensors: none, weights only, activations only, all.
@@ -103,7 +104,7 @@ class Metric(NamedTuple):
         ``digits + 3`` significant digits; between 10,000 and 1e9, it is a whole number.
         """
         if value is None or math.isnan(value):
-            return "-"
+            return UNKNOWN
         shown = value * self.factor
         if self.unit:
             return f"{shown:.{digits}f}{self.unit}"

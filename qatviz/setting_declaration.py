@@ -16,6 +16,11 @@ _TRUE, _FALSE = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 _METADATA = "setting"
 
 
+def switch_text(value: bool) -> str:
+    """Return the value of a setting that is on or off, as all parts of the program show it."""
+    return "on" if value else "off"
+
+
 @dataclass(frozen=True)
 class Setting:
     """Declaration of one setting.
@@ -103,7 +108,7 @@ class Setting:
     def text(self, value: Any) -> str:
         """Return a value as the window shows it: ``on``, ``Moving average``, ``200``, ``1e-5``; without the unit."""
         if isinstance(value, bool):
-            return "on" if value else "off"
+            return switch_text(value)
         if isinstance(value, str):
             return self.labels.get(value, value)
         mantissa, e, exponent = f"{value:.10g}".partition("e")

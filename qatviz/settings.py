@@ -8,10 +8,10 @@ these names, bounds, defaults and help texts, and all values are validated by
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from qatviz.errors import SettingError
-from qatviz.setting_declaration import Setting, declared, settings_of
+from qatviz.setting_declaration import Setting, declared, settings_of, switch_text
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
 KINDS = (WEIGHTS, ACTIVATIONS)
@@ -21,8 +21,14 @@ MIN_MAX, PERCENTILE, MSE, FROZEN = "min_max", "percentile", "mse", "frozen"
 MOVING_AVERAGE, EXTREMES, KL = "moving_average", "extremes", "kl"
 #: Range methods that find the range of activations in a running histogram.
 HISTOGRAM_METHODS = (PERCENTILE, MSE, KL)
+#: Run settings that each optimizer uses, besides the learning rate, by its name.
+OPTIMIZER_SETTINGS: Dict[str, Tuple[str, ...]] = {
+    "adam": ("beta1", "beta2", "epsilon"),
+    "momentum": ("momentum",),
+    "sgd": (),
+}
 #: Names of the optimizers.
-OPTIMIZERS = ("adam", "momentum", "sgd")
+OPTIMIZERS = tuple(OPTIMIZER_SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -359,7 +365,7 @@ def value_text(path: str, value: Any) -> str:
 def setting_text(value: Any) -> str:
     """Return the value of any setting in a form from which :meth:`Setting.parse` returns it: ``on``, ``0.001``."""
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return switch_text(value)
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
     return str(value)  # of a float, all digits that distinguish it from others

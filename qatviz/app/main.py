@@ -1,7 +1,6 @@
 """Application object: its windows, and the report of uncaught errors."""
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz import __version__
 from qatviz.app.launching import PREPARING, READING, AppLauncher
+from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.gui.model.user_settings import UserSettings
 from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window.main_window import MainWindow
@@ -125,10 +125,10 @@ class Application:
 
 def open_window(request: RunRequest) -> int:
     """Open a window with the requested run, and end the process when the last window is closed."""
-    application = Application()
-    first = application.open_window(READING if isinstance(request, OpenRequest) else PREPARING)
-    application.app.processEvents()  # paint the window first
-    gc.enable()
+    with garbage_collection_paused():
+        application = Application()
+        first = application.open_window(READING if isinstance(request, OpenRequest) else PREPARING)
+        application.app.processEvents()  # paint the window first
     first.launcher.begin(request)
     code = INTERRUPTED
     with contextlib.suppress(KeyboardInterrupt):

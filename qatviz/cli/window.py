@@ -1,7 +1,6 @@
 """``qatviz window``, ``open`` and ``screenshot``; Qt is imported when they are called."""
 
 import argparse
-import gc
 import os
 import re
 import sys
@@ -10,6 +9,7 @@ from typing import Any, Callable, Tuple, Union
 
 from qatviz.cli.messages import FAILED, OK, option_name, print_message, print_output, print_problem
 from qatviz.errors import QatvizError, SettingError
+from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.memory import exit_on_native_shortage
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import (
@@ -62,8 +62,8 @@ def open_record(options: argparse.Namespace) -> int:
 
 
 def _open(request: RunRequest) -> int:
-    gc.disable()  # imports create no garbage; collections would take 10 % of the start-up time
-    from qatviz.app.main import open_window
+    with garbage_collection_paused():  # imports create no garbage; collections would take 10 % of the start-up time
+        from qatviz.app.main import open_window
 
     exit_on_native_shortage(FAILED)
     return open_window(request)

@@ -15,8 +15,10 @@ NAMED = 2
 DELAY_ENDED = "quantization starts as the delay ends"
 
 
-def sentence(event: events.Event) -> str:
-    """Return the text of an event on one line."""
+def sentence(event: events.Event, modes: Sequence[str] = ("float", "quantized")) -> str:
+    """Return the text of an event on one line; that of an evaluation has the metric in ``modes``."""
+    if isinstance(event, events.Evaluated):
+        return _evaluated(event, modes)
     text = _SENTENCES.get(type(event))
     return text(event) if text is not None else event.kind
 
@@ -105,13 +107,9 @@ def _saved(event: events.CheckpointSaved) -> str:
     return f"checkpoint {event.name} saved ({save_text(event.reason)})"
 
 
-def _evaluated(event: events.Evaluated) -> str:
+def _evaluated(event: events.Evaluated, modes: Sequence[str]) -> str:
     metric = METRICS[event.metric]
-    found = [
-        f"{metric.text(event.scores[mode])} {MODE_NAMES[mode]}"
-        for mode in ("float", "quantized")
-        if mode in event.scores
-    ]
+    found = [f"{metric.text(event.scores[mode])} {MODE_NAMES[mode]}" for mode in modes if mode in event.scores]
     return f"evaluated: {'' if metric.unit else metric.title + ' '}{', '.join(found)}"
 
 
@@ -133,11 +131,10 @@ _SENTENCES: Dict[Type[events.Event], Callable[[Any], str]] = {
     events.SettingsActivated: lambda e: activated_words(e.tensors),
     events.Paused: _paused,
     events.Resumed: lambda e: "resumed",
-    events.Evaluated: _evaluated,
     events.CheckpointSaved: _saved,
     events.Restored: _restored,
     events.Planned: _planned,
-    events.NonFinite: lambda e: f"{non_finite_text(e)}; rewound to step {e.restored_step:,} and paused",
+    events.NonFinite: lambda e: f"{non_finite_text(e)}; rewound to step {e.restored_step:,}",
     events.RecordFailed: lambda e: f"recording stopped: {e.message}",
     events.Finished: lambda e: "finished: all steps are done",
     events.Stopped: lambda e: "stopped",

@@ -70,6 +70,11 @@ class SettingsBook:
         """Return the settings of the tensor with this name."""
         return self.quantizers[self._group(self.plan.index(tensor))]
 
+    def value(self, path: str) -> Any:
+        """Return the value of one setting by its full path: ``conv1.weights.num_bits``, ``run.learning_rate``."""
+        owner, _, name = path.rpartition(".")
+        return getattr(self.run if owner == RUN else self.of(owner), name)
+
     def change(self, assignments: Iterable[Tuple[str, Any]]) -> Tuple["SettingsBook", Tuple[Change, ...]]:
         """Return the book after ``(path, value)`` assignments, and the changes.
 

@@ -5,7 +5,7 @@ The content of proofs is not trusted: values of unexpected types are omitted or 
 
 from typing import Any, Dict, List, Optional
 
-from qatviz.number_format import bytes_text, count, percent_text, share_text, si
+from qatviz.number_format import UNKNOWN, bytes_text, count, percent_text, share_text, si
 from qatviz.report.exports import FoundExport, is_count, is_number, numbers, rows, texts
 from qatviz.report.exports import table as named_rows
 from qatviz.report.markup import Content, Markup, element, join
@@ -74,8 +74,8 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
                 export.name,
                 _text(about.get("format")),
                 _text(about.get("runtime")),
-                f"{step:,}" if is_count(step) else "–",
-                "–" if nbytes is None else bytes_text(nbytes),
+                f"{step:,}" if is_count(step) else UNKNOWN,
+                UNKNOWN if nbytes is None else bytes_text(nbytes),
                 *(_number(key, main.get(key)) for key in ("identical", "largest", "top1")),
                 _verdict(export),
             ]
@@ -232,7 +232,7 @@ def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
 def _number(key: str, value: Any) -> str:
     """Return a value from a proof in the format of its key; a dash for None."""
     if not is_number(value):
-        return "–" if value is None else _text(value)
+        return UNKNOWN if value is None else _text(value)
     if key in _FRACTIONS:
         return share_text(value) if 0 <= value <= 1 else percent_text(value)
     return f"{value:,}" if isinstance(value, int) else si(value)
@@ -241,6 +241,6 @@ def _number(key: str, value: Any) -> str:
 def _text(value: Any) -> str:
     """Return a value from a proof as text of limited length; a dash for None."""
     if value is None:
-        return "–"
+        return UNKNOWN
     text = str(value)
     return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

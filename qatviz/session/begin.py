@@ -20,11 +20,11 @@ from qatviz.network.keras_import import (
     ImportedModel,
     KerasOrigin,
     import_model,
+    in_known_shape,
     load_model_file,
     load_model_script,
     parse_script_spec,
 )
-from qatviz.network.keras_import.convert import UnknownInputShape
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.commands import Schedule, ScheduledCommand
@@ -256,12 +256,12 @@ def file_model(
             f"model weights {weights_path!r}: a script's model includes its weights; allowed: weights for a JSON file",
             "model_weights",
         )
-    return _as_model(_load_in_shape(load, dataset), from_scratch)
+    return _as_model(in_known_shape(load, dataset.input_shape)[0], from_scratch)
 
 
 def object_model(model: Any, dataset: Dataset, from_scratch: bool = False) -> Model:
     """Return a tf.keras model; call it in the thread and default graph in which the model was created."""
-    return _as_model(_load_in_shape(lambda shape: import_model(model, shape), dataset), from_scratch)
+    return _as_model(in_known_shape(lambda shape: import_model(model, shape), dataset.input_shape)[0], from_scratch)
 
 
 def new_spec(
@@ -342,14 +342,6 @@ def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Data
         return file_model(
             os.path.expanduser(request.model), dataset, weights, request.allow_code, request.from_scratch
         ), dataset
-
-
-def _load_in_shape(load: Callable[[Optional[Shape]], ImportedModel], dataset: Dataset) -> ImportedModel:
-    """Load a model; if its input shape has unknown axes, with the shape of the examples."""
-    try:
-        return load(None)
-    except UnknownInputShape:
-        return load(tuple(dataset.input_shape))
 
 
 def _as_model(imported: ImportedModel, from_scratch: bool) -> Model:

@@ -16,8 +16,7 @@ from qatviz.data.registry import FILE_FORMATS
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
-from qatviz.network.keras_import import ImportedModel, load_model_file, parse_script_spec
-from qatviz.network.keras_import.convert import UnknownInputShape
+from qatviz.network.keras_import import ImportedModel, in_known_shape, load_model_file, parse_script_spec
 from qatviz.network.keras_import.files import WEIGHTS_FIELD
 from qatviz.presentation.previews import DataInfo, data_info
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
@@ -106,7 +105,7 @@ class ModelInspector:
             if path is not None:
                 check_memory(path, 2 * os.path.getsize(path))
         try:
-            return load_in_shape(lambda shape: load_model_file(question.path, question.weights, False, shape), question)
+            return read_model(lambda shape: load_model_file(question.path, question.weights, False, shape), question)
         except CodeRefused as error:
             if not question.allow_code:
                 return ModelInfo(None, code=error.code)
@@ -151,14 +150,10 @@ class ModelInspector:
                 return _from_record(json.load(file))
 
 
-def load_in_shape(load: Callable[[Optional[Shape]], ImportedModel], question: ModelQuestion) -> ModelInfo:
+def read_model(load: Callable[[Optional[Shape]], ImportedModel], question: ModelQuestion) -> ModelInfo:
     """Return the properties of a model; if its input shape has unknown axes, with the shape of the data."""
-    try:
-        return _info_of(load(None), None)
-    except UnknownInputShape:
-        if question.data_shape is None:
-            raise
-        return _info_of(load(tuple(question.data_shape)), tuple(question.data_shape))
+    imported, used_shape = in_known_shape(load, question.data_shape)
+    return ModelInfo(imported.network, bool(imported.parameters), tuple(imported.notes), "", used_shape)
 
 
 def to_record(info: ModelInfo) -> Dict[str, Any]:
@@ -178,10 +173,6 @@ def _from_record(record: Dict[str, Any]) -> ModelInfo:
         record["code"],
         None if shape is None else tuple(shape),
     )
-
-
-def _info_of(imported: ImportedModel, used_shape: Optional[Shape]) -> ModelInfo:
-    return ModelInfo(imported.network, bool(imported.parameters), tuple(imported.notes), "", used_shape)
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:

@@ -14,7 +14,7 @@ from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.keras_import import ImportedModel, load_model_file, load_model_script, parse_script_spec
-from qatviz.session.inspection import load_in_shape, to_record
+from qatviz.session.inspection import read_model, to_record
 from qatviz.session.model_info import ModelQuestion
 from qatviz.training.quiet import keep_tensorflow_quiet
 
@@ -31,7 +31,7 @@ def main(answer_path: str) -> None:
         return load_model_file(question.path, question.weights, True, shape)
 
     try:
-        answer = to_record(load_in_shape(load, question))
+        answer = to_record(read_model(load, question))
     except QatvizError as error:
         answer = {"error": str(error), "field": error.field}
     write_file(answer_path, json.dumps(answer).encode("utf-8"))

@@ -3,12 +3,12 @@
 import sys
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Optional, Tuple
+from typing import Any, Deque, Optional, Tuple
 
 from qatviz.measures import MEASURES
-from qatviz.metric import METRICS, MODE_NAMES
+from qatviz.metric import MODES
 from qatviz.presentation.evaluation_time import NOTABLE, present_fraction, time_text
-from qatviz.presentation.event_texts import command_text, non_finite_text, restore_text
+from qatviz.presentation.event_texts import command_text, sentence
 from qatviz.protocol import events
 from qatviz.safe_text import escaped
 from qatviz.settings import setting_text
@@ -21,6 +21,17 @@ LINE_INTERVAL_S = 5.0
 RATE_WINDOW_S = 5.0
 #: Changes of one command that are printed one by one; more are counted.
 _CHANGES_PRINTED = 4
+#: Events that are printed.
+_PRINTED = (
+    events.Started,
+    events.CommandApplied,
+    events.CommandRejected,
+    events.SettingsActivated,
+    events.Evaluated,
+    events.Restored,
+    events.NonFinite,
+    events.RecordFailed,
+)
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 _ENDLESS = "{desc} {n_fmt} steps, {elapsed}{postfix}"
 
@@ -180,33 +191,16 @@ def _evaluation_fraction(outcome: Outcome, rate: float) -> float:
 
 def event_line(event: events.Event) -> Optional[str]:
     """Return the line that is printed for an event; None for events that are not printed."""
-    word = _TEXTS.get(type(event))
-    text = word(event) if word else None
+    if not isinstance(event, _PRINTED):
+        return None
+    text = _applied(event) if isinstance(event, events.CommandApplied) else sentence(event, MODES)
     if not text:
         return None
     return text if isinstance(event, events.Started) else f"step {event.step}: {text}"
 
 
-def _changes(event: Any) -> Optional[str]:
-    if len(event.changes) > _CHANGES_PRINTED and isinstance(event, events.CommandApplied):
+def _applied(event: events.CommandApplied) -> str:
+    """Return the text of changes in the words of the command line, unlike those of the window."""
+    if len(event.changes) > _CHANGES_PRINTED:
         return f"{command_text(event.command)} ({len(event.changes)} settings changed)"
     return ", ".join(f"{c.setting} {setting_text(c.old)} -> {setting_text(c.new)}" for c in event.changes)
-
-
-def _evaluated(event: events.Evaluated) -> str:
-    metric = METRICS[event.metric]
-    return "{} {}".format(
-        metric.title, ", ".join(f"{MODE_NAMES[mode]} {metric.text(score)}" for mode, score in event.scores.items())
-    )
-
-
-_TEXTS: Dict[type, Callable[[Any], Optional[str]]] = {
-    events.Started: lambda event: f"training on {event.device}, {event.seconds:.1f} s to start",
-    events.CommandApplied: _changes,
-    events.CommandRejected: lambda event: f"refused {command_text(event.command)}: {event.message}",
-    events.SettingsActivated: lambda event: "quantization begins for " + ", ".join(event.tensors),
-    events.Evaluated: _evaluated,
-    events.Restored: lambda event: f"{restore_text(event.reason)}: rewound from step {event.from_step}",
-    events.NonFinite: lambda event: f"{non_finite_text(event)}; the state after step {event.restored_step} is restored",
-    events.RecordFailed: lambda event: f"warning: {event.message}; training continues",
-}

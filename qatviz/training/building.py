@@ -5,7 +5,7 @@ from typing import Iterator
 
 from tensorflow.python.util import deprecation
 
-from qatviz.training.collection import garbage_collection_paused
+from qatviz.garbage_collection import garbage_collection_paused
 
 
 @contextlib.contextmanager

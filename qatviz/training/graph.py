@@ -20,7 +20,7 @@ from qatviz.errors import RecordError, SettingError
 from qatviz.memory import check_room_for_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
-from qatviz.protocol.run_spec import Placement
+from qatviz.protocol.run_spec import Placement, RunSpec
 from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
@@ -104,6 +104,21 @@ class TrainingGraph:
             config.operation_timeout_in_ms = int(CALL_TIMEOUT_S * 1000)
         self._session = tf.Session(placement.target, graph=self._graph, config=config)
         self._prepare(dataset)
+
+    @classmethod
+    def of_run(cls, spec: RunSpec) -> "TrainingGraph":
+        """Return the graph of a run."""
+        return cls(
+            spec.network,
+            spec.plan,
+            spec.dataset,
+            spec.batch_size,
+            spec.optimizer,
+            spec.seed,
+            spec.placement,
+            spec.telemetry,
+            spec.fixed,
+        )
 
     # Methods for the trainer
 

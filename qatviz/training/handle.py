@@ -9,9 +9,10 @@ import os
 import threading
 import traceback
 from dataclasses import replace
-from typing import Any, List, Mapping, Optional, Set
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Set
 
 from qatviz.errors import RunStateError, explanation
+from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
@@ -24,8 +25,7 @@ from qatviz.telemetry.history_feed import Recall
 from qatviz.telemetry.record.refill import history_names
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.run_handle import RunHandle
-from qatviz.training.collection import garbage_collection_paused
-from qatviz.training.inbox import Inbox
+from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.step_measures import StepDecoder
 
 #: Largest number of step records that wait for a reader: two seconds at 1,000 steps a second.
@@ -162,14 +162,28 @@ class Run(RunHandle):
 
     def _fail_to_start(self, error: BaseException) -> None:
         """End the run, whose threads can't be started, as failed."""
-        for sent in self._inbox.close():
-            self._channel.put_event(events.CommandRejected(self._step, sent.id, sent.command, "the run has ended"))
-        failed = _failure(self._step, error)
-        if self.record is not None:
-            self.record.append_event(failed)
-        self._channel.put_event(failed)
+
+        def put(event: events.Event) -> None:
+            if self.record is not None:
+                self.record.append_event(event)
+            self._channel.put_event(event)
+
+        self._end(self._inbox.close(), _failure(self._step, error), put)
+
+    def _end(
+        self,
+        late: Iterable[Sent],
+        ending: events.Event,
+        put: Callable[[events.Event], None],
+        flush: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Reject the commands that came too late, report the end, close the record and let those who wait go on."""
+        for sent in late:
+            put(events.CommandRejected(self._step, sent.id, sent.command, "the run has ended"))
+        put(ending)
+        flush()
         self._close_record()
-        self._state = FAILED
+        self._state = _STATES_AT_END[type(ending)]
         self._ended.set()
         _ALIVE.discard(self)
 
@@ -207,15 +221,7 @@ class Run(RunHandle):
                 trainer.close()
         except BaseException as error:
             ending = _failure(self._step, error)
-        for sent in late:
-            rejected = events.CommandRejected(self._step, sent.id, sent.command, "the run has ended")
-            collector.put(cursor.place(rejected))
-        collector.put(cursor.place(ending))
-        collector.close()
-        self._close_record()
-        self._state = _STATES_AT_END[type(ending)]
-        self._ended.set()
-        _ALIVE.discard(self)
+        self._end(late, ending, lambda event: collector.put(cursor.place(event)), collector.close)
 
     def _close_record(self) -> None:
         if self.record is None:

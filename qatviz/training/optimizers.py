@@ -27,7 +27,6 @@ class Optimizer(NamedTuple):
     scalars: Dict[str, float]
     update: Update
     advance: Callable[[Tensors, Tensors], Tensors]
-    settings: Tuple[str, ...]  # names of the run settings it reads
 
 
 def _sgd(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
@@ -73,10 +72,9 @@ OPTIMIZERS = {
         {"beta1_power": 0.9, "beta2_power": 0.999},
         _adam,
         _adam_advance,
-        ("learning_rate", "beta1", "beta2", "epsilon"),
     ),
-    "momentum": Optimizer(("momentum",), {}, _momentum, _no_scalars, ("learning_rate", "momentum")),
-    "sgd": Optimizer((), {}, _sgd, _no_scalars, ("learning_rate",)),
+    "momentum": Optimizer(("momentum",), {}, _momentum, _no_scalars),
+    "sgd": Optimizer((), {}, _sgd, _no_scalars),
 }
 HYPERPARAMETERS = ("learning_rate", "momentum", "beta1", "beta2", "epsilon")
 

@@ -1,6 +1,8 @@
 """Evaluation of settings on one state of a run, without training."""
 # Separate from qatviz.session.evaluation, which imports it only when an evaluation begins: it imports TensorFlow.
 
+from dataclasses import replace
+
 from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.events import Event
 from qatviz.protocol.run_spec import RunSpec
@@ -16,17 +18,7 @@ class StateEvaluator:
     def __init__(self, spec: RunSpec):
         assert spec.start is not None, "settings are evaluated on a state"
         self._spec = spec
-        self._graph = TrainingGraph(
-            spec.network,
-            spec.plan,
-            spec.dataset,
-            spec.batch_size,
-            spec.optimizer,
-            spec.seed,
-            spec.placement,
-            telemetry=False,
-            fixed=spec.fixed,
-        )
+        self._graph = TrainingGraph.of_run(replace(spec, telemetry=False))
 
     def begin(self, book: SettingsBook) -> Evaluation:
         """Return an evaluation of the state under ``book``, to be advanced to its end before the next one begins.

@@ -59,17 +59,7 @@ class Trainer:
     ):
         self._inbox, self._collector, self._record = inbox, collector, record
         started = time.perf_counter()
-        self._graph = TrainingGraph(
-            spec.network,
-            spec.plan,
-            spec.dataset,
-            spec.batch_size,
-            spec.optimizer,
-            spec.seed,
-            spec.placement,
-            spec.telemetry,
-            spec.fixed,
-        )
+        self._graph = TrainingGraph.of_run(spec)
         self.final: Optional[RunState] = None
         self._checkpointer = Checkpointer(
             record,

@@ -109,7 +109,7 @@ def test_events_are_printed_during_the_run(whole):
     assert lines[0] == "starting TensorFlow"
     assert "step 20: dense1.weights.num_bits 4 -> 3" in lines
     assert sum(line.startswith("step 60: accuracy float ") for line in lines) == 1
-    assert all(line.startswith(("starting ", "training on ", "step ")) for line in lines)
+    assert all(line.startswith(("starting ", "training started on ", "step ")) for line in lines)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(whole, folder):

@@ -59,7 +59,7 @@ def test_tensors_that_are_not_named_are_counted(tensors):
         (events.CheckpointSaved(3, "a", SaveReason(SaveKind.END)), "checkpoint a saved (end of the run)"),
         (
             events.NonFinite(3, NonFiniteValue.LOSS, 2),
-            "the loss of step 4 is not finite; rewound to step 2 and paused",
+            "the loss of step 4 is not finite; rewound to step 2",
         ),
         (events.Restored(5, "x", RestoreReason.CHECKPOINT, 9, ()), "rewound from step 9 to 5"),
         (events.Restored(9, "x", RestoreReason.REDO, 5, ()), "returned from step 5 to 9 (redo)"),

@@ -80,7 +80,7 @@ def follow(*batches, on_poll=None):
 @pytest.mark.parametrize(
     "event, line",
     [
-        (events.Started(0, 1.25, "CPU"), "training on CPU, 1.2 s to start"),
+        (events.Started(0, 1.25, "CPU"), "training started on CPU (1.2 s to build)"),
         (
             events.CommandApplied(500, "a-1", OFF, CHANGES[:1]),
             "step 500: a0.weights.symmetric on -> off",
@@ -90,22 +90,22 @@ def follow(*batches, on_poll=None):
             "step 500: *.symmetric=off (9 settings changed)",
         ),
         (events.CommandApplied(500, "a-1", Stop()), None),
-        (events.CommandRejected(3, "a-1", ChangeSettings((("x", 9),)), "no"), "step 3: refused x=9: no"),
-        (events.SettingsActivated(7, ("a", "b")), "step 7: quantization begins for a, b"),
+        (events.CommandRejected(3, "a-1", ChangeSettings((("x", 9),)), "no"), "step 3: not applied: no"),
+        (events.SettingsActivated(7, ("a", "b")), "step 7: quantization starts as the delay ends: a, b"),
         (
             events.Evaluated(8, ACCURACY, 9, 1.0),
-            "step 8: accuracy float 97.1 %, weights only 96.0 %, activations only 95.0 %, quantized 94.0 %",
+            "step 8: evaluated: 97.1 % float, 96.0 % weights only, 95.0 % activations only, 94.0 % quantized",
         ),
         (
             events.Evaluated(8, {"float": 0.5, "quantized": 1234.5}, 9, 1.0, "rmse"),
-            "step 8: RMSE float 0.5, quantized 1234",
+            "step 8: evaluated: RMSE 0.5 float, 1234 quantized",
         ),
-        (events.Restored(3, "c", RestoreReason.UNDO, 9), "step 3: undo: rewound from step 9"),
+        (events.Restored(3, "c", RestoreReason.UNDO, 9), "step 3: rewound from step 9 to 3 (undo)"),
         (
             events.NonFinite(9, NonFiniteValue.LOSS, 3),
-            "step 9: the loss of step 10 is not finite; the state after step 3 is restored",
+            "step 9: the loss of step 10 is not finite; rewound to step 3",
         ),
-        (events.RecordFailed(4, "full"), "step 4: warning: full; training continues"),
+        (events.RecordFailed(4, "full"), "step 4: recording stopped: full"),
         (events.CheckpointSaved(4, "c", SaveReason(SaveKind.REQUESTED)), None),
         (events.Finished(9), None),
     ],
@@ -121,7 +121,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         [events.Stopped(1)],
     )
     assert watch.non_finite.what is NonFiniteValue.LOSS and run.stops >= 1
-    assert shown.lines == ["step 1: the loss of step 2 is not finite; the state after step 1 is restored"]
+    assert shown.lines == ["step 1: the loss of step 2 is not finite; rewound to step 1"]
 
 
 def test_failures_are_printed_again_at_the_end():

@@ -20,7 +20,6 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import QUANTIZER_SETTINGS
-from qatviz.settings import RUN as RUN_PREFIX
 
 LIVE, HOLD = "live", "hold"
 #: Shortest interval (ms) between two changes sent in live mode. Edits of the same settings within it, such as wheel
@@ -231,10 +230,8 @@ class Edits(QtCore.QObject):
         return self.mode == LIVE and not self.are_previews
 
     def _in_effect(self, key: Key) -> Any:
-        tensor, setting = key
-        book = self._model.book
-        assert book is not None, "only settings of a run are edited"
-        return getattr(book.run if tensor == RUN_PREFIX else book.of(tensor), setting)
+        assert self._model.book is not None, "only settings of a run are edited"
+        return self._model.book.value("{}.{}".format(*key))
 
     def _is_in_flight(self, key: Key) -> bool:
         return any(key in sent for sent in self._sent.values())

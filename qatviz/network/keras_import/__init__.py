@@ -6,7 +6,7 @@ for files, provide the weights by layer. `convert.py` and `kinds.py` convert bot
 whose code the user allows to run.
 """
 
-from qatviz.network.keras_import.convert import ImportedModel, UnknownInputShape
+from qatviz.network.keras_import.convert import ImportedModel, UnknownInputShape, in_known_shape
 from qatviz.network.keras_import.files import load_model_file
 from qatviz.network.keras_import.objects import import_model
 from qatviz.network.keras_import.origin import KerasOrigin
@@ -17,6 +17,7 @@ __all__ = [
     "KerasOrigin",
     "UnknownInputShape",
     "import_model",
+    "in_known_shape",
     "load_model_file",
     "load_model_script",
     "parse_script_spec",

@@ -1,6 +1,6 @@
 """Conversion of a parsed Keras model to a network."""
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -42,6 +42,36 @@ class ImportedModel(NamedTuple):
     parameters: Dict[str, np.ndarray]
     notes: Tuple[str, ...]
     origin: KerasOrigin
+
+
+def in_known_shape(
+    load: Callable[[Optional[Shape]], ImportedModel], data_shape: Optional[Sequence[int]]
+) -> Tuple[ImportedModel, Optional[Shape]]:
+    """Load a model in its own input shape, or in that of the data if its own has unknown axes.
+
+    Parameters
+    ----------
+    load : callable
+        Function of the input shape, which is None for the model's own.
+    data_shape : sequence of int, optional
+        Shape of one example, if it is known.
+
+    Returns
+    -------
+    tuple of ImportedModel and of tuple of int or None
+        The model, and the shape if it is that of the data.
+
+    Raises
+    ------
+    UnknownInputShape
+        If the model's shape has unknown axes and that of the data is not known.
+    """
+    try:
+        return load(None), None
+    except UnknownInputShape:
+        if data_shape is None:
+            raise
+        return load(tuple(data_shape)), tuple(data_shape)
 
 
 def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[Shape] = None) -> ImportedModel:

@@ -19,7 +19,6 @@ from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Command, RestoreCheckpoint
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.settings import RUN as RUN_PREFIX
 
 _NARROWED_KEY = "events/narrowed_to"
 _FILTERS = (
@@ -170,10 +169,8 @@ class EventsPanel(Panel):
         )
 
     def _in_effect(self, path: str) -> Any:
-        tensor, _, setting = path.rpartition(".")
-        book = self.model.book
-        assert book is not None, "listed changes are those of a run"
-        return getattr(book.run if tensor == RUN_PREFIX else book.of(tensor), setting)
+        assert self.model.book is not None, "listed changes are those of a run"
+        return self.model.book.value(path)
 
     def _send(self, command: Command) -> Optional[str]:
         try:

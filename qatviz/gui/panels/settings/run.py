@@ -11,7 +11,6 @@ from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading
-from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
@@ -20,8 +19,8 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import METRICS
 from qatviz.protocol import events
 from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
+from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
-from qatviz.settings import RUN_SETTINGS, START_SETTINGS
 
 #: Delay (ms) before an edited number of total steps is sent: each command is an event of the run.
 STEPS_DELAY_MS = 400

@@ -1,6 +1,6 @@
 """Reasons why a setting has no effect at present, shown by its disabled control."""
 
-from typing import Dict, Sequence, Tuple
+from typing import Sequence
 
 from qatviz.settings import (
     FROZEN,
@@ -11,13 +11,6 @@ from qatviz.settings import (
     QuantizerSettings,
     RunSettings,
 )
-
-#: Settings that each optimizer uses, besides the learning rate.
-OPTIMIZER_SETTINGS: Dict[str, Tuple[str, ...]] = {
-    "adam": ("beta1", "beta2", "epsilon"),
-    "momentum": ("momentum",),
-    "sgd": (),
-}
 
 #: Range methods of activations that average over batches.
 _AVERAGING = (MOVING_AVERAGE, *HISTOGRAM_METHODS)
