@@ -65,8 +65,10 @@ def tie_safe_scales(
     if not (0 < input_scale < np.inf and 0 < output_scale < np.inf and output_half <= LARGEST_HALF):
         return scales
     reach = _reach(output_zero_point, output_half)
-    found = _nudged(float(input_scale), scales.tobytes(), float(output_scale), reach)
-    return np.frombuffer(found, np.float32).reshape(scales.shape)
+    # All channels of a tensor that is quantized as a whole have the same scale.
+    distinct, places = np.unique(scales, return_inverse=True)
+    found = _nudged(float(input_scale), distinct.tobytes(), float(output_scale), reach)
+    return np.frombuffer(found, np.float32)[places].reshape(scales.shape)
 
 
 def are_tie_safe(

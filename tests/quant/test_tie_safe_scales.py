@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import qatviz.quant.tie_safe_scales as tie_safe_scales_module
 from qatviz.export.integers.fixed_point import fixed_point, requantize
 from qatviz.quant.tie_safe_scales import MAX_ULPS, are_tie_safe, tie_safe_scales
 
@@ -115,3 +116,19 @@ def test_are_tie_safe_accepts_factors_that_change_no_rounding(times):
     different = (found != expected) & (np.abs(expected) < 255)
     assert not different[:, are_safe].any()
     assert different.any() == (times == 7)
+
+
+def test_equal_scales_are_searched_once(monkeypatch):
+    """All channels of a tensor quantized as a whole have one scale; 512 searches would take as long as the snapshot."""
+    given, tested = scales_from(-7, 3), []
+    are_safe = tie_safe_scales_module._are_safe
+    monkeypatch.setattr(
+        tie_safe_scales_module,
+        "_are_safe",
+        lambda input_scale, scales, *others: tested.append(scales.size) or are_safe(input_scale, scales, *others),
+    )
+    tie_safe_scales_module._nudged.cache_clear()
+    repeated = tie_safe_scales(INPUT, np.tile(given, 100), OUTPUT, -128, 128)
+    assert tested[0] == len(given)
+    alone = [tie_safe_scales(INPUT, given[i], OUTPUT, -128, 128) for i in range(3)]
+    np.testing.assert_array_equal(repeated, np.tile(np.array(alone), 100))
