@@ -217,21 +217,24 @@ def test_tiles_of_edited_tensors_are_painted_before_waiting_tiles(context, panel
 def test_old_histograms_show_their_step_and_age(context, panel):
     made, run = panel()
     step = context.model.snapshot.step
+    place = made.canvas.geometry()
     run.step_s = 0.1
     run.advance(29, snapshot=False)
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
-    assert made.bar.age == "", "as old as they may be"
+    assert made.canvas.note == "", "as old as they may be"
     run.advance(51, snapshot=False)
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
-    assert made.bar.age == f"histograms of step {step}, 8 s old"
+    assert made.canvas.note == f"histograms of step {step}, 8 s old"
+    assert made.canvas.geometry() == place, "it moves no tile"
+    assert made.canvas.viewport().rect().contains(made.canvas._note.geometry()) and made.canvas._note.isVisible()
     advance_run(context, run)
     made._age_timer.timeout.emit()
-    assert made.bar.age, "new ones are not painted yet"
+    assert made.canvas.note, "new ones are not painted yet"
     settle(made)
     made._age_timer.timeout.emit()
-    assert made.bar.age == ""
+    assert made.canvas.note == ""
 
 
 def test_tiles_scrolled_out_of_view_are_not_painted(panel):

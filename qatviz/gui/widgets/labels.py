@@ -10,6 +10,8 @@ from typing import Any
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.widgets.theme import Theme
+
 #: Space between a number and its unit, or a sign of approximation and its number, at which no line ends.
 _UNBROKEN = re.compile(r"(?<=\d) (?=(?:%|dB|B|kB|MB|GB|bits?|ms|s|min|h|px|cm)(?![A-Za-z]))|(?<=[≈±]) (?=\d)")
 
@@ -48,6 +50,12 @@ class RichLabel(_UnbrokenLabel):
     def __init__(self, *arguments: Any, **properties: Any):
         super().__init__(*arguments, **properties)
         self.setTextFormat(QtCore.Qt.RichText)
+
+
+def note_style(theme: Theme) -> str:
+    """Return the style sheet of a note that lies over a plot."""
+    colors = theme.colors
+    return f"color: {colors.text}; background: {colors.raised}; border: 1px solid {colors.line}; padding: 1px 4px;"
 
 
 def plain_tip(text: str) -> str:

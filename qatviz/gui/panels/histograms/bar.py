@@ -6,7 +6,6 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.histograms.grid import FIT, LARGE, MEDIUM, SMALL
 from qatviz.gui.widgets.flow_layout import FlowLayout
-from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.scene_painter import scene_painter, small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.histogram import LEGEND, PENDING, SAMPLE_SIZE, LegendEntry, sample
@@ -93,11 +92,7 @@ class HistogramsBar(QtWidgets.QWidget):
         self._samples = {entry.key: LegendSample(theme, entry) for entry in LEGEND}
         for sample_ in self._samples.values():
             layout.addWidget(sample_)
-        self._age = Label()
-        self._age.setToolTip("There are no newer histograms yet: the machine is busy, or their interval is long.")
-        layout.addWidget(self._age)
         self._has_legend, self._is_pending = True, False
-        self.show_age("")
         self._show_samples()
         self.apply_theme()
 
@@ -131,17 +126,6 @@ class HistogramsBar(QtWidgets.QWidget):
             if part.isHidden() == is_shown:
                 part.setVisible(is_shown)
                 part.setFont(self._controls["size"].font())  # which a part that was hidden may have lost
-
-    def show_age(self, text: str) -> None:
-        """Show how old the histograms are; nothing if ``text`` is empty."""
-        if text != self._age.text():
-            self._age.setText(text)
-        self._age.setVisible(bool(text))
-
-    @property
-    def age(self) -> str:
-        """The text on the age of the histograms; empty if they are new."""
-        return self._age.text()
 
     def control(self, name: str) -> QtWidgets.QWidget:
         """Return the control of an option."""

@@ -195,7 +195,7 @@ class HistogramsPanel(Panel):
         step, seconds = min(shown, key=lambda place: place[1], default=(0, np.inf))
         age = self.model.age_s(seconds)
         is_old = age > oldest_age_s(len(self.model.tensors)) + AGE_TOLERANCE_S
-        self.bar.show_age(f"histograms of step {step:,}, {age:.0f} s old" if is_old else "")
+        self.canvas.show_note(f"histograms of step {step:,}, {age:.0f} s old" if is_old else "")
 
     def _forget_axes(self) -> None:
         self._ranges.clear()

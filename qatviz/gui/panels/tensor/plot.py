@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
-from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.labels import Label, note_style
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.axes import (
@@ -202,10 +202,7 @@ class TensorPlot(SceneWidget):
 
     def apply_theme(self) -> None:
         """Apply the theme's colours."""
-        colors = self.theme.colors
-        self._readout.setStyleSheet(
-            f"color: {colors.text}; background: {colors.raised}; border: 1px solid {colors.line}; padding: 1px 4px;"
-        )
+        self._readout.setStyleSheet(note_style(self.theme))
         self.changed()
 
     # The mouse
