@@ -30,16 +30,23 @@ def make(context, show, clock):
     def make_it(tab=CODES, width=420, height=640):
         context.settings.setValue("tensor/tab", tab)
         panel = show(TensorPanel(context, clock=clock), width, height)
-        panel.refresh()
+        draw(panel)
         return panel
 
     return make_it
 
 
+def draw(panel):
+    """Update the panel until nothing is due: a new snapshot takes two frames."""
+    panel.refresh()
+    while panel.is_due():
+        panel.refresh()
+
+
 def advance_and_draw(context, run, panel, steps=1):
     run.advance(steps)
     context.model.process(run.drain())
-    panel.refresh()
+    draw(panel)
 
 
 def change(context, run, panel, tensor=NAME, **settings):

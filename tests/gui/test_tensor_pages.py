@@ -5,7 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest
-from tensor_stage import NAME, advance_and_draw, change, clock, hover, make, point, shapes_drawn, text_of, values_at  # noqa: F401
+from tensor_stage import (  # noqa: F401
+    NAME,
+    advance_and_draw,
+    change,
+    clock,
+    draw,
+    hover,
+    make,
+    point,
+    shapes_drawn,
+    text_of,
+    values_at,
+)
 
 from qatviz.errors import RunStateError
 from qatviz.gui.model.edits import HOLD
@@ -52,7 +64,7 @@ def test_other_pages_request_values_once_until_edits_are_pending(context, staged
     assert inspected(run) == [NAME]
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 4)
-    panel.refresh()
+    draw(panel)
     assert inspected(run) == [NAME, NAME]
 
 
@@ -100,7 +112,7 @@ def test_errors_of_pending_settings_are_outlined(context, staged, make):
     assert panel.error.pending is None and not shapes_drawn(panel.error, Line, "ghost")
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 2)
-    panel.refresh()
+    draw(panel)
     assert shapes_drawn(panel.error, Line, "ghost")
     assert panel.error.pending.values == context.model.values[NAME].values.size
 
@@ -135,7 +147,7 @@ def test_parts_of_channels_outside_the_range_are_drawn_as_clipped(context, stage
     histogram = snapshot.histograms[NAME]
     narrower = dict(snapshot.histograms, **{NAME: replace(histogram, scale=histogram.scale / 4)})
     context.model.process([replace(snapshot, step=snapshot.step + 1, histograms=narrower)])
-    panel.refresh()
+    draw(panel)
     low, high = (float(end[0]) for end in panel.channels.ends)
     below, above = shapes_drawn(panel.channels, Rects, "clipped")
     assert len(below.left) == np.count_nonzero(histogram.channel_min < low) > 0
@@ -148,7 +160,7 @@ def test_activations_have_a_single_bar(context, staged, make):
     staged()
     panel = make(CHANNELS)
     context.model.select(["conv1.activations"])
-    panel.refresh()
+    draw(panel)
     assert len(panel.channels.low) == 1 and "One scale" in panel.pages[CHANNELS].caption.text()
 
 
@@ -163,10 +175,10 @@ def test_a_diverged_tensor_is_reported(context, staged, make):
     context.model.process([replace(snapshot, step=9, values=values, histograms=histograms)])
     for tab in range(panel.tabs.count()):
         panel.tabs.setCurrentIndex(tab)
-        panel.refresh()
+        draw(panel)
         assert panel.header.cells["sqnr_db"].value.text() == "<b>–</b>"
     panel.tabs.setCurrentWidget(panel.pages[CHANNELS])
-    panel.refresh()
+    draw(panel)
     assert "not finite" in text_of(panel)
 
 
@@ -186,10 +198,10 @@ def test_a_picked_channel_is_shown_alone_until_all_are_wanted(context, staged, m
     (background,) = shapes_drawn(panel.channels, Rects, "accent")
     np.testing.assert_allclose(values_at(panel.channels, [background.left[0], background.right[0]]), [1.5, 2.5])
     panel.tabs.setCurrentWidget(panel.pages[CODES])
-    panel.refresh()
+    draw(panel)
     assert panel.codes.counts.sum() == len(values) and "channel 2 alone" in panel.pages[CODES].caption.text()
     panel.tabs.setCurrentWidget(panel.pages[ERROR])
-    panel.refresh()
+    draw(panel)
     assert panel.error.found.total == len(values)
     QtTest.QTest.mouseClick(panel.header.all_channels, QtCore.Qt.LeftButton)
     assert panel.overlay.shown.counts.sum() == values.size and panel.error.found.total == values.size
@@ -214,7 +226,7 @@ def test_keys_pick_channels_and_a_drag_does_not(context, staged, make):
     assert plot.picked is None
     QtTest.QTest.keyClick(plot, QtCore.Qt.Key_End)
     context.model.select(["conv1.activations"])
-    panel.refresh()
+    draw(panel)
     assert panel.channels.picked is None
     QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Right)
     assert panel.channels.picked is None  # it has a single range
@@ -356,14 +368,14 @@ def test_keys_move_the_cursor_and_return_to_the_present(past_panel):
 def test_the_cursor_leaves_abandoned_snapshots(context, past_panel):
     QtTest.QTest.keyClick(past_panel.over_time, QtCore.Qt.Key_Left)
     context.model.process(past_panel.run.carry_out(RestoreCheckpoint("kept")))
-    past_panel.refresh()
+    draw(past_panel)
     assert past_panel._cursor.step == 9 and max(steps_shown(past_panel)) == 9
 
 
 def test_a_past_snapshot_has_no_ghost(context, past_panel):
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 3)
-    past_panel.refresh()
+    draw(past_panel)
     assert past_panel.overlay.pending is not None
     QtTest.QTest.keyClick(past_panel.over_time, QtCore.Qt.Key_Left)
     assert past_panel.overlay.pending is None

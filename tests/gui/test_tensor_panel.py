@@ -6,13 +6,26 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from staging import StagedRun
-from tensor_stage import NAME, advance_and_draw, change, clock, hover, make, point, shapes_drawn, text_of, values_at  # noqa: F401
+from tensor_stage import (  # noqa: F401
+    NAME,
+    advance_and_draw,
+    change,
+    clock,
+    draw,
+    hover,
+    make,
+    point,
+    shapes_drawn,
+    text_of,
+    values_at,
+)
 
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.panels.tensor.panel import CHANNELS, CODES, ERROR, TIME, TensorPanel
 from qatviz.gui.widgets.theme import LIGHT
 from qatviz.presentation.scene import Area, Rects, Segments, Text
+from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
 # Empty states
@@ -27,7 +40,7 @@ def test_before_the_first_snapshot_a_text_is_shown(context, make):
     panel = make()
     run = StagedRun("lenet")
     context.model.set_run(run, run.network, run.book, "lenet")
-    panel.refresh()
+    draw(panel)
     assert "Waiting for the first histograms of lenet" in text_of(panel)
     advance_and_draw(context, run, panel)
     assert "step 1" in text_of(panel) and "Waiting" not in text_of(panel)
@@ -42,7 +55,7 @@ def test_another_network_replaces_the_previous_one(context, staged, make, tab):
     assert panel.header.chooser.currentText() == "dense1.weights" == context.model.current
     assert panel.header.chooser.count() == len(run.plan.tensors)
     context.model.close_run()
-    panel.refresh()
+    draw(panel)
     assert text_of(panel) == "No run is open."
 
 
@@ -52,7 +65,7 @@ def test_every_tensor_of_a_large_network_can_be_shown(context, staged, make, tab
     panel = make(tab)
     for tensor in run.plan.tensors[::6]:
         context.model.select([tensor.name], tensor.name)
-        panel.refresh()
+        draw(panel)
         assert panel.header.chooser.currentText() == tensor.name and tensor.op_kind in panel.header.about.text()
 
 
@@ -141,14 +154,14 @@ def test_an_outlier_count_is_cut_and_labelled(context, staged, make):
     staged()
     panel = make()
     context.model.select(["conv1.activations"])
-    panel.refresh()
+    draw(panel)
     counts = context.model.snapshot.histograms["conv1.activations"].float_counts
     tower, others = counts.max(), np.sort(counts)[-2]
     assert tower > 4 * others and others < panel.overlay.scale.top < tower / 2
     (count,) = shapes_drawn(panel.overlay, Text, "text")
     assert count.text.startswith("▲ ")
     panel.header.log.click()
-    panel.refresh()
+    draw(panel)
     assert panel.overlay.scale.is_log and panel.overlay.scale.top >= tower
     assert not shapes_drawn(panel.overlay, Text, "text")
 
@@ -186,7 +199,7 @@ def test_changing_the_bits_of_one_layer_leaves_the_others(context, staged, make)
     change(context, run, panel, num_bits=2)
     assert len(panel.codes.codes) <= 4
     context.model.select(["conv2.weights"])
-    panel.refresh()
+    draw(panel)
     assert len(panel.codes.codes) == 255
 
 
@@ -194,7 +207,7 @@ def test_zeros_of_a_rectified_tensor_are_not_clipped(context, staged, make):
     staged()
     panel = make()
     context.model.select(["conv1.activations"])
-    panel.refresh()
+    draw(panel)
     assert panel.codes.zero == panel.codes.codes[0] == -128 and panel.codes.counts[0] > 0
     assert panel.codes.codes[panel.codes.is_edge].tolist() == [127]
     assert "edge" not in hover(panel.codes, -128.0) and "edge" in hover(panel.codes, 127.0)
@@ -204,7 +217,7 @@ def test_the_zero_point_is_marked_and_0_if_symmetric(context, staged, make):
     run = staged(preset="uint8-affine")
     panel = make()
     context.model.select(["conv1.activations"])
-    panel.refresh()
+    draw(panel)
     (line,) = shapes_drawn(panel.codes, Segments, "muted")
     zero_point = context.model.measure("conv1.activations", "zero_point")
     assert values_at(panel.codes, line.x0) == pytest.approx(zero_point) and zero_point != 0
@@ -236,7 +249,7 @@ def test_logarithmic_counts_are_remembered(context, staged, make):
     staged()
     panel = make()
     QtTest.QTest.mouseClick(panel.header.log, QtCore.Qt.LeftButton)
-    panel.refresh()
+    draw(panel)
     assert panel.codes.scale.is_log and panel.overlay.scale.is_log
     assert make().header.log.isChecked()
 
@@ -252,7 +265,7 @@ def test_pending_settings_are_drawn_over_the_present_ones(context, staged, make)
     context.edits.edit([NAME], "num_bits", 3)
     context.edits.edit([NAME], "symmetric", True)
     assert panel.is_due()
-    panel.refresh()
+    draw(panel)
     ghost = ghost_of(context.model, context.edits, NAME)
     (brackets,), (levels,) = shapes_drawn(panel.overlay, Segments, "ghost"), shapes_drawn(panel.overlay, Rects, "ghost")
     assert sorted(set(values_at(panel.overlay, brackets.x0))) == pytest.approx([ghost.low, ghost.high])
@@ -264,7 +277,7 @@ def test_pending_settings_are_drawn_over_the_present_ones(context, staged, make)
         "→" in panel.header.cells["used_codes"].value.text() and "3\u00a0bits · symmetric" in panel.header.about.text()
     )
     context.edits.discard()
-    panel.refresh()
+    draw(panel)
     assert not shapes_drawn(panel.overlay, Segments, "ghost") and "→" not in panel.header.cells["sqnr_db"].value.text()
 
 
@@ -273,7 +286,7 @@ def test_the_ghost_is_approximate_until_the_values_arrive(context, staged, make)
     panel = make()
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 3)
-    panel.refresh()
+    draw(panel)
     assert "≈" in panel.header.step.text() and "≈" in panel.header.cells["sqnr_db"].value.text()
     advance_and_draw(context, run, panel, 0)
     assert "≈" not in panel.header.step.text() and "≈" not in panel.header.cells["sqnr_db"].value.text()
@@ -284,7 +297,7 @@ def test_switching_quantization_off_is_a_ghost_without_a_grid(context, staged, m
     panel = make()
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "enabled", False)
-    panel.refresh()
+    draw(panel)
     assert not shapes_drawn(panel.overlay, Segments, "ghost")
     assert "→ float" in panel.header.about.text() and "→ –<" in panel.header.cells["sqnr_db"].value.text()
 
@@ -306,7 +319,7 @@ def test_a_fraction_below_its_digits_has_a_less_than_sign(context, staged, make)
     values = np.array(snapshot.values)
     values[SNAPSHOT_MEASURES.index("clipped")] = 3e-6
     context.model.process([replace(snapshot, step=9, values=values)])
-    panel.refresh()
+    draw(panel)
     assert panel.header.cells["clipped"].value.text() == "<b>&lt;0.01 %</b>"
 
 
@@ -335,10 +348,30 @@ def test_nothing_is_drawn_without_new_data(context, staged, make, monkeypatch):
     shapes_drawn = []
     for part in (panel.overlay, panel.codes, panel.header):
         monkeypatch.setattr(part, "draw", lambda view: shapes_drawn.append(view))
-    panel.refresh()
+    draw(panel)
     assert shapes_drawn == []
     advance_and_draw(context, run, panel)
     assert len(shapes_drawn) == 3
+
+
+def test_a_new_snapshot_takes_two_frames_and_a_change_of_settings_one(context, staged, make, monkeypatch):
+    """A frame must be short, unless the user waits for it."""
+    run, drawn = staged(), []
+    panel = make()
+    for name in ("overlay", "codes"):
+        plot = getattr(panel, name)
+        monkeypatch.setattr(plot, "draw", lambda view, name=name: drawn.append(name))
+    run.advance(1)
+    context.model.process(run.drain())
+    panel.refresh()
+    assert drawn == ["overlay"] and panel.is_due()
+    panel.refresh()
+    assert drawn == ["overlay", "codes"] and not panel.is_due()
+    run.send(ChangeSettings(((f"{NAME}.num_bits", 3),)))
+    run.advance(1)
+    context.model.process(run.drain())
+    panel.refresh()
+    assert drawn == 2 * ["overlay", "codes"]
 
 
 def test_a_wide_panel_is_split_side_by_side(staged, make):
@@ -358,7 +391,7 @@ def test_colours_follow_the_theme(context, staged, make):
     before = context.theme.colors.in_range
     assert before in shown()
     context.theme.use(LIGHT)
-    panel.refresh()
+    draw(panel)
     assert context.theme.colors.in_range in shown() and before not in shown()
 
 
@@ -368,7 +401,7 @@ def test_plots_provide_tables_of_their_numbers(context, staged, make):
     advance_and_draw(context, run, panel, 0)
     for tab in range(panel.tabs.count()):
         panel.tabs.setCurrentIndex(tab)
-        panel.refresh()
+        draw(panel)
     histogram = context.model.snapshot.histograms[NAME]
     assert panel.overlay.table()["float_count"].sum() == histogram.float_counts.sum()
     assert panel.codes.table()["count"].sum() == histogram.code_counts.sum()

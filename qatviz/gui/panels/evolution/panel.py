@@ -30,8 +30,6 @@ MAX_TENSORS = 8
 _PLOT_HEIGHT = 64
 #: The same in lines of text, which may be larger.
 _PLOT_LINES = 4.2
-#: Number of points that take about 5 ms to draw, after which the other plots wait for the next frame.
-_POINTS_AT_ONCE = 8000
 
 
 class EvolutionPanel(Panel):
@@ -166,16 +164,15 @@ class EvolutionPanel(Panel):
             self._settle.start()
 
     def _draw_plots(self, view: View) -> None:
-        """Draw all plots if the visible part has moved; otherwise as many as the frame has time for."""
-        x_range, drawn = (self.axis.low, self.axis.high), 0
-        plots = list(self._visible_plots())
-        for plot in sorted(plots, key=self._by_age.index):
-            drawn += plot.draw(view)
-            self._by_age.remove(plot)
-            self._by_age.append(plot)
-            if drawn >= _POINTS_AT_ONCE and x_range == self._drawn_range:
-                self.mark_due()
-                break
+        """Draw all plots if the visible part has moved or the user has acted; otherwise one with news per frame."""
+        x_range = self.axis.low, self.axis.high
+        for plot in sorted(self._visible_plots(), key=self._by_age.index):
+            if plot.draw(view):
+                self._by_age.remove(plot)
+                self._by_age.append(plot)
+                if x_range == self._drawn_range:
+                    self.mark_due()
+                    break
         self._drawn_range = x_range
 
     def apply_theme(self) -> None:
@@ -278,6 +275,7 @@ class EvolutionPanel(Panel):
     def _redraw(self) -> None:
         """Redraw at once after a user action."""
         self.mark_due()
+        self._drawn_range = None
         if self.isVisible():
             self.refresh()
 

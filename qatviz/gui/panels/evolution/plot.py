@@ -179,8 +179,8 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.canvas.show_all_values()
         self.legend.set_entries([])
 
-    def draw(self, view: View) -> int:
-        """Show the curves of ``view``; return the number of points drawn, 0 if nothing is new."""
+    def draw(self, view: View) -> bool:
+        """Show the curves of ``view``; return whether there was anything new to draw."""
         self._view = view
         specs = curves_of(self.kind, view.tensors, view.current)
         shown = [spec for spec in specs if spec.key not in view.hidden and not self._is_off(spec, view.hidden)]
@@ -203,8 +203,8 @@ class EvolutionPlot(QtWidgets.QWidget):
         )
         self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
         self._specs = specs
-        drawn = 0
-        if self._needs_drawing(inputs, points):
+        is_new = self._needs_drawing(inputs, points)
+        if is_new:
             curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
             curves += [
                 Curve(view.x_of(found.step), self._axis().places(found.mean), None, None, _FAINT)
@@ -213,9 +213,8 @@ class EvolutionPlot(QtWidgets.QWidget):
             self.canvas.x_name = view.axis.unit
             self.canvas.note = "" if any(len(found.first) for found in points) else self._empty_note(view, shown)
             self.canvas.set_curves(curves, x_range, self._axis())
-            drawn = sum(len(curve.x) for curve in curves)
         self.update_legend(view)
-        return drawn
+        return is_new
 
     def _empty_note(self, view: View, shown: Sequence[CurveSpec]) -> str:
         """Return the reason why no curve is visible; empty if all are hidden by the user."""

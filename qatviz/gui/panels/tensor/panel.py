@@ -208,19 +208,21 @@ class TensorPanel(Panel):
         values = self.model.values.get(view.tensor.name)
         of_channel = (self._channel, None if self._channel is None else values)
         inputs = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors, *of_channel)
-        is_upper_new = self._is_new("upper", *inputs)
-        past = (model.snapshot, len(model.snapshots))
-        is_page_new = self._is_new("page", *inputs, self.tab, values, self._can_request(), *past)
-        if not is_upper_new and not is_page_new:
-            return
-        shown = self._channel_alone(view)
-        if is_upper_new:
+        page_inputs = (*inputs, self.tab, values, self._can_request(), model.snapshot, len(model.snapshots))
+        is_next_snapshot = "upper" in self._drawn and not _differ(self._drawn["upper"][1:], inputs[1:])
+        if self._is_new("upper", *inputs):
+            shown = self._channel_alone(view)
             self.header.draw(shown)
             self.verdict.draw(shown)
             self.overlay.draw(shown)
-        if is_page_new:
+            self._name_figures(view, shown)
+            if is_next_snapshot:  # nobody waits for it: the page is drawn in a frame of its own
+                self.mark_due()
+                return
+        if self._is_new("page", *page_inputs):
+            shown = self._channel_alone(view)
             self._draw_page(view, shown)
-        self._name_figures(view, shown)
+            self._name_figures(view, shown)
 
     def _channel_alone(self, view: TensorView) -> TensorView:
         """Return the view of the picked channel; that of all channels if none is picked or its values are not known."""
@@ -230,15 +232,10 @@ class TensorPanel(Panel):
         return channel_view(view, self._channel, values, self._snapshot_of(values, view))
 
     def _is_new(self, part: str, *inputs: Any) -> bool:
-        """Return whether the inputs of ``part`` have changed since the last call.
-
-        Numbers are compared by value. Other inputs are never changed in place, so that their identity is sufficient.
-        """
+        """Return whether the inputs of ``part`` have changed since the last call."""
         old = self._drawn.get(part, ())
         self._drawn[part] = inputs
-        return len(old) != len(inputs) or any(
-            a is not b and not (isinstance(a, int) and a == b) for a, b in zip(inputs, old)
-        )
+        return _differ(old, inputs)
 
     def _draw_page(self, view: TensorView, shown: TensorView) -> None:
         """Draw the open page: of ``view`` where all channels are drawn, else of ``shown``, which may be one channel."""
@@ -390,6 +387,15 @@ class TensorPanel(Panel):
         super().resizeEvent(event)
         is_wide = self.width() >= max(WIDE * self.height(), MIN_WIDE_PX)
         self.splitter.setOrientation(QtCore.Qt.Horizontal if is_wide else QtCore.Qt.Vertical)
+
+
+def _differ(before: Tuple[Any, ...], now: Tuple[Any, ...]) -> bool:
+    """Return whether inputs of a drawing differ.
+
+    Numbers are compared by value. Other inputs are never changed in place, so that their identity is sufficient.
+    """
+    pairs = zip(before, now)
+    return len(before) != len(now) or any(a is not b and not (isinstance(a, int) and a == b) for a, b in pairs)
 
 
 class _Page(QtWidgets.QWidget):
