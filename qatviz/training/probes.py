@@ -187,7 +187,7 @@ def _measured(
     counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
     share = tf.cast(counts, tf.float32) / size
     entropy = -tf.reduce_sum(tf.math.xlogy(share, share)) / np.log(2.0).astype(np.float32)
-    used = tf.cast(tf.count_nonzero(counts), tf.float32)
+    used = tf.cast(tf.count_nonzero(counts, dtype=tf.int32), tf.float32)
     edges = _edges(
         tf.minimum(tf.reduce_min(channel_min), tf.reduce_min(values)),
         tf.maximum(tf.reduce_max(channel_max), tf.reduce_max(values)),
@@ -206,7 +206,7 @@ def _measured(
         shown,
         channel_min,
         channel_max,
-        tf.stack([tf.size(source) - tf.cast(tf.count_nonzero(source), tf.int32), _distinct(source)]),
+        tf.stack([tf.size(source) - tf.count_nonzero(source, dtype=tf.int32), _distinct(source)]),
         codes,
     )
 

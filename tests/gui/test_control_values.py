@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS, no_effect_reason
+from qatviz.gui.widgets.controls.kind_section import no_effect_reason
 from qatviz.gui.widgets.controls.values import default_of, incremented, nearest_notch, notches
 from qatviz.settings import (
     ACTIVATIONS,
@@ -13,6 +13,7 @@ from qatviz.settings import (
     HISTOGRAM_METHODS,
     KINDS,
     MOVING_AVERAGE,
+    OPTIMIZER_SETTINGS,
     PERCENTILE,
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,

@@ -4,9 +4,9 @@ import pytest
 from PyQt5 import QtCore, QtTest
 
 from qatviz.gui.panels.settings.run import RunSettingsPanel
-from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, SaveCheckpoint, SetSteps
+from qatviz.settings import OPTIMIZER_SETTINGS
 
 
 @pytest.fixture

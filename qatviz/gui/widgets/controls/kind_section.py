@@ -6,16 +6,27 @@ from typing import Any, List, Optional, Sequence
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
-from qatviz.gui.widgets.controls.relevance import no_effect_reason
 from qatviz.gui.widgets.controls.setting_control import SettingControl
 from qatviz.gui.widgets.controls.values import default_of
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.settings_book import training_only
-from qatviz.settings import EXTREMES, QUANTIZER_SETTINGS, QuantizerSettings, RunSettings
+from qatviz.settings import (
+    EXTREMES,
+    FROZEN,
+    HISTOGRAM_METHODS,
+    MOVING_AVERAGE,
+    PERCENTILE,
+    QUANTIZER_SETTINGS,
+    QuantizerSettings,
+    RunSettings,
+)
 
 #: Maximum number of tensor names in a tooltip.
 NAMED = 20
+#: Range methods of activations that average over batches.
+_AVERAGING = (MOVING_AVERAGE, *HISTOGRAM_METHODS)
+_RANGES_FROZEN = "All ranges are frozen (Freeze ranges is on)."
 
 
 class KindSection(QtWidgets.QWidget):
@@ -136,3 +147,21 @@ def _count_text(tensors: Sequence[str]) -> str:
     if len(tensors) == 1:
         return tensors[0]
     return f"{len(tensors)} tensors" if tensors else "none selected"
+
+
+def no_effect_reason(name: str, wanted: Sequence[QuantizerSettings], run: RunSettings) -> str:
+    """Return the reason why the setting ``name`` has no effect in any of ``wanted``; empty if it has one."""
+    if name in ("range_method", "percentile", "ema_decay") and run.freeze_ranges:
+        return _RANGES_FROZEN
+    if name == "percentile" and not any(s.range_method == PERCENTILE for s in wanted):
+        return f"Used only with the range method {_labels(PERCENTILE)}."
+    if name == "ema_decay" and all(s.range_method == FROZEN for s in wanted):
+        return "The range is frozen, so no average is updated."
+    if name == "ema_decay" and not any(s.range_method in _AVERAGING for s in wanted):
+        return f"Used only with the range methods {_labels(*_AVERAGING)}."
+    return ""
+
+
+def _labels(*methods: str) -> str:
+    """Return the labels of range methods, as their list shows them."""
+    return ", ".join(map(QUANTIZER_SETTINGS["range_method"].text, methods))
