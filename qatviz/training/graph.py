@@ -105,21 +105,6 @@ class TrainingGraph:
         self._session = tf.Session(placement.target, graph=self._graph, config=config)
         self._prepare(dataset)
 
-    @classmethod
-    def of_run(cls, spec: RunSpec) -> "TrainingGraph":
-        """Return the graph of a run."""
-        return cls(
-            spec.network,
-            spec.plan,
-            spec.dataset,
-            spec.batch_size,
-            spec.optimizer,
-            spec.seed,
-            spec.placement,
-            spec.telemetry,
-            spec.fixed,
-        )
-
     # Methods for the trainer
 
     def step(self, indices: np.ndarray, step: int) -> Tuple[float, Optional[RawMeasures]]:
@@ -450,6 +435,21 @@ class TrainingGraph:
         self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
         self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
         self._forget_codes = session.make_callable(self._forget_op)
+
+
+def graph_arguments(spec: RunSpec) -> Tuple[Any, ...]:
+    """Return the arguments of the :class:`TrainingGraph` of a run."""
+    return (
+        spec.network,
+        spec.plan,
+        spec.dataset,
+        spec.batch_size,
+        spec.optimizer,
+        spec.seed,
+        spec.placement,
+        spec.telemetry,
+        spec.fixed,
+    )
 
 
 def _check_server(target: str) -> None:

@@ -7,7 +7,7 @@ from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.events import Event
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.training.graph import TrainingGraph
+from qatviz.training.graph import TrainingGraph, graph_arguments
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Evaluation
 
@@ -18,7 +18,7 @@ class StateEvaluator:
     def __init__(self, spec: RunSpec):
         assert spec.start is not None, "settings are evaluated on a state"
         self._spec = spec
-        self._graph = TrainingGraph.of_run(replace(spec, telemetry=False))
+        self._graph = TrainingGraph(*graph_arguments(replace(spec, telemetry=False)))
 
     def begin(self, book: SettingsBook) -> Evaluation:
         """Return an evaluation of the state under ``book``, to be advanced to its end before the next one begins.

@@ -17,7 +17,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.checkpointer import AUTOMATIC, FINAL, Checkpointer, checkpoint_name
 from qatviz.training.control import Control
 from qatviz.training.executor import CommandExecutor
-from qatviz.training.graph import NonFiniteLoss, TrainingGraph
+from qatviz.training.graph import NonFiniteLoss, TrainingGraph, graph_arguments
 from qatviz.training.inbox import Inbox
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Measuring
@@ -59,7 +59,7 @@ class Trainer:
     ):
         self._inbox, self._collector, self._record = inbox, collector, record
         started = time.perf_counter()
-        self._graph = TrainingGraph.of_run(spec)
+        self._graph = TrainingGraph(*graph_arguments(spec))
         self.final: Optional[RunState] = None
         self._checkpointer = Checkpointer(
             record,
