@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.gui.widgets.controls.kind_section import no_effect_reason
+from qatviz.gui.widgets.controls.relevance import no_effect_reason
 from qatviz.gui.widgets.controls.values import default_of, incremented, nearest_notch, notches
 from qatviz.settings import (
     ACTIVATIONS,
@@ -13,7 +13,6 @@ from qatviz.settings import (
     HISTOGRAM_METHODS,
     KINDS,
     MOVING_AVERAGE,
-    OPTIMIZER_SETTINGS,
     PERCENTILE,
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,
@@ -135,10 +134,3 @@ def test_settings_without_effect_have_a_reason():
         assert no_effect_reason("ema_decay", [counted], run) == ""
         assert bool(no_effect_reason("percentile", [counted], run)) == (method != PERCENTILE)
     assert no_effect_reason("num_bits", [plain], RunSettings(freeze_ranges=True)) == ""
-
-
-def test_each_optimizer_has_the_settings_that_it_reads():
-    optimizers = pytest.importorskip("qatviz.training.optimizers")
-    assert {name: set(optimizer.settings) - {"learning_rate"} for name, optimizer in optimizers.OPTIMIZERS.items()} == {
-        name: set(names) for name, names in OPTIMIZER_SETTINGS.items()
-    }

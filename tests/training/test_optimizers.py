@@ -83,6 +83,30 @@ def test_adam_corrects_its_bias_for_changing_betas():
         np.testing.assert_allclose(session.run(found.read)["a.weights"], weights, rtol=1e-5)
 
 
+class Recording(dict):
+    """Hyperparameters that remember which were read."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.read = set()
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCES))
+def test_an_optimizer_reads_the_settings_listed_for_it(name):
+    with tf.Graph().as_default():
+        found = Optimized(name)
+        hyper = Recording(found.hyper)
+        slots = {slot: found.variables[f"a.bias|{slot}"] for slot in found.optimizer.slots}
+        scalars = {scalar: found.variables["optimizer|" + scalar].read() for scalar in found.optimizer.scalars}
+        hyper.update(scalars)
+        found.optimizer.update(found.variables["a.bias"], found.feeds["a.bias"], slots, hyper)
+    assert hyper.read - set(scalars) == {"learning_rate", *OPTIMIZER_SETTINGS[name]}
+
+
 def test_names_slots_and_settings_agree():
     assert set(optimizers.OPTIMIZERS) == set(OPTIMIZER_NAMES)
     assert set(optimizers.HYPERPARAMETERS) <= set(RUN_SETTINGS)
