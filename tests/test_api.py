@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from shared_graphs import closed_pool, shared_graphs  # noqa: F401
 from waiting import run_process
 
 import qatviz

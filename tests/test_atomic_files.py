@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import stat
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -182,37 +181,34 @@ def test_an_error_while_writing_leaves_no_files(write, tmp_path, monkeypatch):
     assert content(folder) == old
 
 
-KILLED = """
-import sys
-sys.path[:0] = [{root!r}, {tests!r}]
-import os
-import pytest
-from pathlib import Path
-import test_atomic_files as tests
-
-class Killed(BaseException):
-    pass
-
-exit = os._exit
-with pytest.MonkeyPatch.context() as patch:
-    interruption = tests.Interruption(patch, -1, None, False)
-    interruption._watch = lambda: exit(9) if len(interruption.calls) == int(sys.argv[3]) else None
-    getattr(tests, sys.argv[1])(Path(sys.argv[2]))
-"""
+def exit_code_of_write(write, folder, at):
+    """Write in a fork of this process, which ends at call number ``at`` as if killed, with the exit code 9."""
+    leave = os._exit
+    child = os.fork()
+    if child:
+        return os.WEXITSTATUS(os.waitpid(child, 0)[1])
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            interruption = Interruption(patch, -1, None, False)
+            interruption._watch = lambda: leave(9) if len(interruption.calls) == at else None
+            write(folder)
+        leave(0)
+    finally:
+        leave(1)
+    return None
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is POSIX's")
 @pytest.mark.parametrize("write", [write_one, write_all, write_directory])
 def test_a_kill_at_any_point_loses_nothing(write, tmp_path):
-    script = KILLED.format(root=str(ROOT), tests=str(Path(__file__).parent))
     for at in range(100):
         folder = make_folder(tmp_path / str(at), True)
         old = content(folder)
         new = expected_new(old, write)
-        done = subprocess.run([sys.executable, "-c", script, write.__name__, str(folder), str(at)])
-        if done.returncode == 0:
+        code = exit_code_of_write(write, folder, at)
+        if code == 0:
             break
-        assert done.returncode == 9
+        assert code == 9
         found = content(folder)
         hidden = {name: value for name, value in found.items() if "/." in "/" + name}
         visible = {name: value for name, value in found.items() if name not in hidden}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from exhaustive import tries
+from shared_graphs import closed_pool, shared_graphs  # noqa: F401
 
 import qatviz
 from qatviz.export.formats import FORMATS

@@ -4,24 +4,26 @@ A message names the file and the reason, nothing is half-written, the run goes o
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 
 import pytest
 from cli_calls import call, write_data
 from exhaustive import tries
+from waiting import wait_until
 
 from qatviz.errors import RecordError
 from qatviz.export.formats import FORMATS
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.graph import TrainingGraph
 
 OPTIONS = ["--network", "mlp", "--batch-size", "8", "--evaluation-interval", "0", "--quiet"]
-#: Steps of a run that loses its folder at about the 20th.
-STEPS = 600
+#: Steps of a run with whose folder a test interferes after RECORDED of them, and the most that may be recorded by then.
+STEPS, RECORDED = 200, 20
 FULL, READ_ONLY = "No space left on device", "Read-only file system"
 
 
@@ -84,18 +86,40 @@ def readable_steps(run):
     return len(steps)
 
 
+def train_while(interfere, data, run, monkeypatch):
+    """Train for STEPS; call ``interfere`` between two steps, once RECORDED of them have reached the record."""
+    step, calls = TrainingGraph.step, itertools.count()
+
+    def interrupted(graph, *arguments):
+        if next(calls) == RECORDED:
+            wait_until(lambda: RunRecord.read(run).last_step >= RECORDED, f"step {RECORDED} in the record")
+            interfere()
+        return step(graph, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingGraph, "step", interrupted)
+        answer = call("train", "--data", data, *OPTIONS, "--steps", STEPS, "--out", run, "--json")
+    assert next(calls) > RECORDED
+    return answer
+
+
 # Full
 
 
-@pytest.mark.parametrize("megabytes", tries([0.5], [0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6]))
-def test_a_run_on_a_disk_that_becomes_full_goes_on_and_its_record_is_readable(disk, tmp_path, megabytes):
+@pytest.mark.parametrize("megabytes", tries([None], [None, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6]))
+def test_a_run_on_a_disk_that_becomes_full_goes_on_and_its_record_is_readable(disk, tmp_path, monkeypatch, megabytes):
+    """Full of the record itself on a disk of that size; ``None``: of another file, early in the run."""
     data, run = write_data(tmp_path / "small.npz"), disk.path / "run"
-    disk.remount(f"size={int(megabytes * 1024)}k")
     steps = 1000
-    answer = call("train", "--data", data, *OPTIONS, "--steps", steps, "--out", run, "--json")
+    if megabytes is None:
+        steps = STEPS
+        answer = train_while(disk.fill, data, run, monkeypatch)
+    else:
+        disk.remount(f"size={int(megabytes * 1024)}k")
+        answer = call("train", "--data", data, *OPTIONS, "--steps", steps, "--out", run, "--json")
     assert "Traceback" not in answer.err and answer.err.splitlines()[-1].startswith("qatviz: error: ")
     if answer.code == 2:  # there was not even room for the empty record
-        assert megabytes < 0.5 and not (run / "run.sqlite").exists()
+        assert megabytes and megabytes < 0.5 and not (run / "run.sqlite").exists()
         return
     assert answer.code == 1 and answer.json["step"] == steps
     assert f"not all of the run was recorded: {run}" in answer.err
@@ -196,31 +220,9 @@ def test_a_run_on_a_read_only_disk_can_be_read_and_exported_elsewhere(disk, reco
 # Vanishing folders
 
 
-def train_while(interfere, data, run, steps):
-    """Train in this thread; call ``interfere`` in another one once the record has reached step 20."""
-    failures = []
-
-    def watch():
-        try:
-            while True:
-                with contextlib.suppress(RecordError):
-                    if RunRecord.read(run).last_step >= 20:
-                        interfere()
-                        return
-        except Exception as error:
-            failures.append(error)
-
-    watcher = threading.Thread(target=watch, name="interference")
-    watcher.start()
-    answer = call("train", "--data", data, *OPTIONS, "--steps", steps, "--out", run, "--json")
-    watcher.join()
-    assert not failures
-    return answer
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
 @pytest.mark.parametrize("how", tries(["removed"], ["removed", "renamed"]))
-def test_a_run_whose_folder_vanishes_goes_on_and_says_so(tmp_path, how):
+def test_a_run_whose_folder_vanishes_goes_on_and_says_so(tmp_path, monkeypatch, how):
     data, run, moved = write_data(tmp_path / "small.npz"), tmp_path / "run", tmp_path / "moved"
 
     def interfere():
@@ -230,12 +232,12 @@ def test_a_run_whose_folder_vanishes_goes_on_and_says_so(tmp_path, how):
         while run.exists():  # the run may write a file meanwhile
             shutil.rmtree(str(run), ignore_errors=True)
 
-    answer = train_while(interfere, data, run, STEPS)
+    answer = train_while(interfere, data, run, monkeypatch)
     assert answer.code == 1 and answer.json["step"] == STEPS and "Traceback" not in answer.err, answer.err
     assert f"not all of the run was recorded: {run}" in answer.err
     assert not run.exists()
     if how == "renamed":
         recorded = readable_steps(moved)
-        assert 20 <= recorded < STEPS
+        assert RECORDED <= recorded < STEPS
         assert call("train", "--resume", moved, "--steps", recorded + 5, "--quiet").code == 0
         assert readable_steps(moved) == recorded + 5

@@ -1,7 +1,8 @@
 """A process that runs command lines of qatviz one after the other.
 
-TensorFlow is imported once for all of them, and never by the tests themselves. The process sets ``qatviz.__version__``
-before it imports any other module of qatviz: exports contain the version, and the stored ones contain STORED_VERSION.
+TensorFlow is imported once for all of them, and never by the tests themselves; equal runs use one graph. The process
+sets ``qatviz.__version__`` before it imports any other module of qatviz: exports contain the version, and the stored
+ones contain STORED_VERSION.
 """
 
 import contextlib
@@ -70,7 +71,13 @@ class Program:
         return json.loads(line)
 
     def _start(self) -> None:
-        environment = dict(os.environ, PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="2", TZ="UTC", COLUMNS="80")
+        environment = dict(
+            os.environ,
+            PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+            TF_CPP_MIN_LOG_LEVEL="2",
+            TZ="UTC",
+            COLUMNS="80",
+        )
         with open(str(self._stderr), "wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, __file__],
@@ -130,6 +137,11 @@ def _serve() -> None:
     import qatviz
 
     qatviz.__version__ = STORED_VERSION
+    from shared_graphs import GraphPool
+
+    from qatviz.training import state_evaluator, trainer
+
+    trainer.TrainingGraph = state_evaluator.TrainingGraph = GraphPool().take
     known: Dict[str, Callable] = {"call": _call, "describe": _describe, "train": _train, "api": _api}
     answers = sys.stdout
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""Tests of the window's form run offscreen, unless a Qt platform is set."""
+"""Tests of the window's form run offscreen, unless a Qt platform is set; runs use equal graphs again."""
 
 import os
 
@@ -6,6 +6,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
 from PyQt5 import QtWidgets
+from shared_graphs import closed_pool, shared_graphs  # noqa: F401
 
 
 @pytest.fixture(scope="session")

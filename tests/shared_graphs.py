@@ -1,0 +1,75 @@
+"""Training graphs that the runs of a process use one after the other: building one takes as long as 1,000 steps."""
+
+import collections
+import inspect
+import threading
+
+import pytest
+
+#: Graphs (tens of megabytes each) to keep while no run uses them; the one unused for the longest time is closed first.
+_MOST_KEPT = 16
+
+
+class GraphPool:
+    """Graphs that no run uses at present, by all that they are built from.
+
+    The data is loaded again, and a run that begins sets all other state of its graph: it cannot tell a used graph from
+    a new one.
+    """
+
+    def __init__(self):
+        self._free, self._lock = collections.OrderedDict(), threading.Lock()
+
+    def take(self, network, plan, dataset, batch_size, optimizer, *others, **named):
+        """Return a free graph for these arguments of `TrainingGraph`, or a new one; closing it frees it."""
+        data = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+        form = dataset.task, dataset.pixel_scale, [(array.dtype, array.shape) for array in data.values()]
+        key = repr((network.to_dict(), plan, form, batch_size, optimizer, others, sorted(named.items())))
+        with self._lock:
+            graphs = self._free.get(key)
+            graph = graphs.pop() if graphs else None
+            if not graphs:
+                self._free.pop(key, None)
+        if graph is None:
+            from qatviz.training.graph import TrainingGraph
+
+            graph = TrainingGraph(network, plan, dataset, batch_size, optimizer, *others, **named)
+        else:
+            graph._load_data(graph._session, data)
+        graph.close = lambda: self._put_back(key, graph)
+        return graph
+
+    def _put_back(self, key, graph):
+        # What a test has replaced would, as an attribute of the graph, hide the class's.
+        for name in [name for name in vars(graph) if inspect.isfunction(getattr(type(graph), name, None))]:
+            delattr(graph, name)
+        graph.close = lambda: None  # a second call changes nothing
+        with self._lock:
+            self._free.setdefault(key, []).append(graph)
+            self._free.move_to_end(key)
+            closed = [] if len(self._free) <= _MOST_KEPT else self._free.popitem(last=False)[1]
+        for each in closed:
+            type(each).close(each)
+
+    def close(self):
+        while self._free:
+            for graph in self._free.popitem()[1]:
+                type(graph).close(graph)
+
+
+_POOL = GraphPool()
+
+
+@pytest.fixture(autouse=True)
+def shared_graphs(monkeypatch):
+    """Let runs and evaluations in this process take their graphs from a pool."""
+    from qatviz.training import state_evaluator, trainer
+
+    monkeypatch.setattr(trainer, "TrainingGraph", _POOL.take)
+    monkeypatch.setattr(state_evaluator, "TrainingGraph", _POOL.take)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def closed_pool():
+    yield
+    _POOL.close()
