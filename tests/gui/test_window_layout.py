@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from window_stage import draw
 
 from qatviz.gui.widgets.controls.column import Column
+from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.window.docks import largest_share
 from qatviz.gui.window.toolbar import RunToolBar
 from qatviz.presentation.histogram import PENDING
@@ -89,11 +90,12 @@ def test_text_of_twice_the_size_leaves_docks_apart_and_measures_whole(staged_win
     window, _run, _advance = staged_window
     window.resize(width, height)
     draw(window, app)
+    cells = window.panels["tensor"].header.cells.values()
     window.theme.set_font_points(18)
     for _ in range(6):  # fonts, minimum sizes, docks
         draw(window, app)
     assert_apart([dock for dock in window.docks.docks.values() if window.docks._is_in_front(dock)])
-    for cell in window.panels["tensor"].header.cells.values():
+    for cell in cells:
         for label in (cell._name, cell.value):
             assert label.sizeHint().width() <= label.width(), (cell.accessibleName(), label.text())
     window.theme.set_font_points(0)
@@ -252,3 +254,25 @@ def test_larger_text_is_larger_everywhere(staged_window, app):
     window.theme.set_font_points(0)
     draw(window, app)
     assert plot.minimumHeight() == height and controls.minimumSizeHint().width() == width, "nothing stays large"
+
+
+def test_the_place_of_a_text_shrinks_with_it_also_if_its_minimum_is_asked_for_first(app, show):
+    """As when the docks limit the panels' minimum sizes during a change of the font."""
+    window, label = QtWidgets.QWidget(), QtWidgets.QLabel("46.9 dB")
+    rows = QtWidgets.QVBoxLayout(window)
+    place = Isolated(label)
+    rows.addWidget(place)
+    rows.addStretch(1)
+    small, large = QtGui.QFont(label.font()), QtGui.QFont(label.font())
+    large.setPointSize(30)
+    label.setFont(large)
+    show(window, 300, 300)
+    app.processEvents()
+    assert place.height() >= label.sizeHint().height() > 40
+    label.setFont(small)
+    rows.invalidate()
+    rows.sizeHint()
+    place.minimumSizeHint()
+    for _ in range(3):
+        app.processEvents()
+    assert place.height() == label.sizeHint().height() < 30

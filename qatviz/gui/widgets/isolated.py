@@ -15,25 +15,26 @@ class Isolated(QtWidgets.QWidget):
     def __init__(self, content: QtWidgets.QWidget, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         content.setParent(self)
-        self._content, self._minimum = content, QtCore.QSize()
+        #: The content, and its minimum size when the surroundings were last laid out for it.
+        self._content, self._known = content, QtCore.QSize()
         self.setSizePolicy(content.sizePolicy())
         self.setFocusProxy(content)
 
     def sizeHint(self) -> QtCore.QSize:
-        return self._content.sizeHint().expandedTo(self._minimum)
+        return self._content.sizeHint().expandedTo(self.minimumSizeHint())
 
     def minimumSizeHint(self) -> QtCore.QSize:
         content, minimum = self._content, self._content.minimumSizeHint()
         if content.sizePolicy().horizontalPolicy() == QtWidgets.QSizePolicy.Ignored:
             minimum.setWidth(0)
-        self._minimum = minimum.expandedTo(content.minimumSize()).boundedTo(content.maximumSize())
-        return self._minimum
+        return minimum.expandedTo(content.minimumSize()).boundedTo(content.maximumSize())
 
     def event(self, event: QtCore.QEvent) -> bool:
         # Without a layout of its own, the container receives this request and ends it.
         if event.type() == QtCore.QEvent.LayoutRequest:
-            before = self._minimum
-            if self.minimumSizeHint() != before:
+            minimum = self.minimumSizeHint()
+            if minimum != self._known:
+                self._known = minimum
                 self.updateGeometry()
         return super().event(event)
 
