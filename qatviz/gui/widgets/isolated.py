@@ -40,6 +40,7 @@ class Isolated(QtWidgets.QWidget):
 
     def showEvent(self, event: QtCore.QEvent) -> None:
         super().showEvent(event)
+        self._known = self.minimumSizeHint()
         self.updateGeometry()  # hidden, it receives no requests
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:

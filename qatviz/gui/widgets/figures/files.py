@@ -17,7 +17,6 @@ from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
 from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.presentation.figure_caption import Caption, Strips, caption_strips
 from qatviz.safe_text import escaped
-from qatviz.telemetry.record.own_files import refusal_to_replace
 
 #: Resolution stored in the file, which sets the size on paper: 96 pixels per inch, in pixels per metre.
 _DOTS_PER_METRE = 96 / 0.0254
@@ -161,6 +160,8 @@ def write_whole(path: AnyPath, content: bytes) -> None:
     FigureError
         If it can't be written, or belongs to the record of a run; an existing file is unchanged.
     """
+    from qatviz.telemetry.record.own_files import refusal_to_replace  # imported late, so that the window opens sooner
+
     refusal = refusal_to_replace(Path(path))
     if refusal is not None:
         raise FigureError(f"{path}: {refusal}")
