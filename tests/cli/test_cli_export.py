@@ -2,11 +2,13 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from cli_calls import call, error_of, write_data
+from cli_calls import ROOT, call, error_of, write_data
+from waiting import run_process
 
 from qatviz.session import checkpoints
 
@@ -152,3 +154,10 @@ def test_settings_that_tflite_cannot_hold_are_refused_with_remedies(data, tmp_pa
 def test_a_run_without_a_checkpoint_is_refused(run, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "starting_point", lambda *_: (None, ()))
     assert "has no checkpoint yet" in error_of("export", run, "--out", tmp_path / "net.tflite")
+
+
+def test_an_export_as_savedmodel_prints_no_warning_of_tensorflow(run, tmp_path):
+    """In a process of its own: TensorFlow warns once."""
+    command = [sys.executable, "-m", "qatviz", "export", run, "--format", "savedmodel", "--out", tmp_path / "saved"]
+    ended = run_process([*map(str, command), "--verify", "4"], cwd=ROOT, universal_newlines=True, check=True)
+    assert [line.split()[0] for line in ended.stderr.splitlines()] == ["exporting"]

@@ -36,6 +36,7 @@ def _packed(graph: InferenceGraph, about: Dict[str, Any]) -> Packed:
 def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
     """Return the files of a SavedModel, by their paths in it."""
     saved = tf.saved_model
+    tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
     with tempfile.TemporaryDirectory() as parent, tf.Graph().as_default() as own, tf.Session(graph=own) as session:
         directory = Path(parent) / "model"
         tf.import_graph_def(graph.definition, name="")
