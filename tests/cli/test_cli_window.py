@@ -5,6 +5,7 @@ import sys
 import types
 
 import pytest
+from cli_calls import call, write_data
 from waiting import run_process
 
 from qatviz.cli import main, window
@@ -153,8 +154,9 @@ def test_without_a_display_train_and_screenshot_work(tmp_path):
 
 @pytest.mark.slow
 def test_a_screenshot_has_the_requested_size_and_run(tmp_path):
-    trained = run(["train", "--network", "mlp", "--steps", "15", "--out", "a", "--quiet"], tmp_path)
-    assert trained.returncode == 0, trained.stderr
+    data = write_data(tmp_path / "small.npz")
+    options = ["--network", "mlp", "--batch-size", "8", "--steps", "15", "--quiet"]
+    assert call("train", "--data", data, *options, "--out", tmp_path / "a").code == 0
     done = run(
         ["screenshot", "--record", "a", "--size", "1000x700", "--theme", "light", "--show", "layers", "--out", "x.png"],
         tmp_path,
@@ -163,8 +165,8 @@ def test_a_screenshot_has_the_requested_size_and_run(tmp_path):
     content = (tmp_path / "x.png").read_bytes()
     assert done.stdout.strip() == str(tmp_path / "x.png") and content.startswith(PNG)
     assert (int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")) == (1000, 700)
-    refused = run(["screenshot", "--record", "a", "--show", "lyers"], tmp_path)
-    assert refused.returncode == 2 and "--show is 'lyers': expected one of" in refused.stderr
-    assert "layers" in refused.stderr
+    refused = call("screenshot", "--record", tmp_path / "a", "--show", "lyers")
+    assert refused.code == 2 and "--show is 'lyers': expected one of" in refused.err
+    assert "layers" in refused.err
     missing = run(["screenshot", "--record", "nowhere"], tmp_path)
     assert missing.returncode == 2 and "nowhere" in missing.stderr

@@ -229,7 +229,7 @@ def lost_disk(d):
     shutil.rmtree(window.prepared.directory)
     window.named["checkpoint"].trigger()
     yield lambda: window.banner.isVisible()
-    seen["message"] = window.banner.text.text()
+    seen["disk"] = window.banner.text.text()
     step = window.model.step
     yield lambda: window.model.step > step + 3
     seen["went_on"] = True
@@ -245,10 +245,16 @@ def bad_data(d):
     window.handlers.open_path(path)
     dialog = QtWidgets.QApplication.activeModalWidget()
     yield lambda: "data" in dialog.problems()
-    seen["message"], seen["path"] = dialog.problems()["data"], path
+    seen["data"], seen["path"] = dialog.problems()["data"], path
     dialog.reject()
     step = window.model.step
     yield lambda: window.model.step > step
+
+
+def files(d):
+    """Both faults of files, one after the other."""
+    yield from bad_data(d)
+    yield from lost_disk(d)
 
 
 def monkey(d):
@@ -377,7 +383,7 @@ def act(d, random, names):
 
 #: Options of the runs; plain gradient descent diverges at once where Adam's steps stay bounded.
 OPTIONS = {"divergence": {"optimizer": "sgd"}}
-SCENARIOS = {f.__name__: f for f in (bits_and_undo, divergence, lost_disk, bad_data, monkey)}
+SCENARIOS = {f.__name__: f for f in (bits_and_undo, divergence, files, monkey)}
 
 
 def main(scenario, folder):

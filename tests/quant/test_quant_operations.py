@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from exhaustive import tries
 
 from qatviz.quant import (
     quantize_activation,
@@ -20,7 +21,11 @@ IMAGES = RANDOM.randn(3, 8, 9, 2).astype(np.float32)
 FILTERS = RANDOM.randn(3, 3, 2, 4).astype(np.float32) * np.float32([1, 0.1, 3, 0.01])
 INPUTS, MATRIX = RANDOM.randn(5, 6).astype(np.float32), RANDOM.randn(6, 3).astype(np.float32) * np.float32([1, 0.2, 5])
 BIASES = RANDOM.randn(3).astype(np.float32)
-WEIGHT_OPTIONS = list(product([2, 4, 8], [True, False], [True, False]))
+#: Bits, symmetric, narrow range; by default every pair of values, in an exhaustive run all triples.
+WEIGHT_OPTIONS = tries(
+    [(2, True, True), (2, False, False), (4, True, False), (4, False, True), (8, True, True), (8, False, False)],
+    list(product([2, 4, 8], [True, False], [True, False])),
+)
 
 
 def on_own_grid(x, options, per_channel=False):

@@ -20,7 +20,7 @@ STEPS = 40
 #: Steps at which settings change.
 CHANGES = 10, 25
 #: Kills of the random test; QATVIZ_EXHAUSTIVE=1 asks for all 50.
-KILLS = tries(3, 50)
+KILLS = tries(2, 50)
 
 # ``qatviz ARGUMENTS`` that kills itself at a call of a function, given as "MODULE/CLASS:NAME:NUMBER OF THE CALL:WHEN".
 CHILD = """

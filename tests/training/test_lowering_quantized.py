@@ -1,5 +1,7 @@
 """The quantized evaluation graph equals integer arithmetic in NumPy, code by code."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -29,6 +31,16 @@ def ranges_of(plan, low=RANGE[0], high=RANGE[1]):
     }
 
 
+@functools.lru_cache(maxsize=4)
+def lowered(network):
+    """Return the network in a graph, its quantized activations by name, and a session; settings and ranges are fed."""
+    with tf.Graph().as_default() as graph:
+        case = LoweredNetwork(network)
+    quantized = case.lowered.quantizers.quantized
+    tensors = {t.name: quantized[t.name].values for t in case.plan.tensors if t.kind == "activations"}
+    return case, tensors, tf.Session(graph=graph)
+
+
 class Comparison:
     """One network, run in the graph and in integers."""
 
@@ -36,17 +48,11 @@ class Comparison:
         parameters = random_parameters(network, seed)
         if images is None:
             images = np.random.RandomState(seed).standard_normal((8, *network.input_shape)).astype(np.float32) * 2
-        with tf.Graph().as_default(), tf.Session() as session:
-            case = LoweredNetwork(network)
-            settings = settings_of(case.plan, weights=weights, activations=activations)
-            ranges = ranges or ranges_of(case.plan)
-            state = state_arrays(case.plan, settings, ranges)
-            tensors = {
-                t.name: case.lowered.quantizers.quantized[t.name].values
-                for t in case.plan.tensors
-                if t.kind == "activations"
-            }
-            self.values = session.run(tensors, case.feeds(images, state, parameters))
+        case, tensors, session = lowered(network)
+        settings = settings_of(case.plan, weights=weights, activations=activations)
+        ranges = ranges or ranges_of(case.plan)
+        state = state_arrays(case.plan, settings, ranges)
+        self.values = session.run(tensors, case.feeds(images, state, parameters))
         self.plan = case.plan
         self.integers = IntegerNetwork(network, case.plan, parameters, settings, ranges)
         self.expected = self.integers.codes(images)
