@@ -20,6 +20,7 @@ class StagedPanel:
 
     def __init__(self, clock, cost, due=True):
         self.clock, self.cost, self.due, self.count = clock, cost, due, 0
+        self.is_partial, self.parts = False, 1
 
     def is_due(self):
         return self.due
@@ -27,6 +28,7 @@ class StagedPanel:
     def refresh(self):
         self.clock.now += self.cost
         self.count += 1
+        self.is_partial = self.count % self.parts != 0
 
 
 @pytest.fixture
@@ -45,6 +47,26 @@ def test_only_due_panels_are_drawn(clock, app):
     due, idle = StagedPanel(clock, 0.001), StagedPanel(clock, 0.001, due=False)
     assert make(clock, due, idle).tick() == 1
     assert (due.count, idle.count) == (1, 0)
+
+
+def test_a_panel_drawn_in_parts_is_completed_without_a_pause(clock, app):
+    """Two of its plots would otherwise show two steps for as long as drawing pauses."""
+    panel = StagedPanel(clock, 0.006)
+    panel.parts = 3
+    frames = make(clock, panel)
+    assert [frames.tick() for _ in range(4)] == [1, 1, 1, 0]
+    other = StagedPanel(clock, 0.006)
+    frames.add(other)
+    frames._rest_until = clock.now
+    frames.tick()
+    assert frames.tick() == frames.tick() == 1 and (panel.count, other.count) == (6, 0)
+
+
+def test_drawing_all_completes_panels_drawn_in_parts(clock, app):
+    panel = StagedPanel(clock, 0.006)
+    panel.parts = 2
+    make(clock, panel).draw_all()
+    assert panel.count == 2
 
 
 @pytest.mark.parametrize("touched", [False, True])

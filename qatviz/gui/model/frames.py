@@ -51,7 +51,8 @@ class Frames(QtCore.QObject):
     """Scheduler of panel updates.
 
     Each tick updates visible, outdated panels, the one that has waited longest first, until the budget is spent; then
-    it pauses until drawing has taken no more than its fraction of the time.
+    it pauses until drawing has taken no more than its fraction of the time. A panel of which a part was drawn does not
+    wait for the end of the pause.
     """
 
     def __init__(
@@ -81,11 +82,12 @@ class Frames(QtCore.QObject):
 
     def tick(self) -> int:
         """Update panels that are due; return the number of panels updated."""
-        now = self._clock()
-        if now < self._rest_until:
+        due = [panel for panel in self._panels if panel.is_due()]
+        partial = [panel for panel in due if panel.is_partial]
+        if self._clock() < self._rest_until and not partial:
             return 0
         self._unpainted, spent = [], 0.0
-        for panel in [panel for panel in self._panels if panel.is_due()]:
+        for panel in partial or due:
             expected = self._expected.get(panel, TICK_BUDGET_S)
             if self._unpainted and spent + expected > TICK_BUDGET_S:
                 break
@@ -106,6 +108,8 @@ class Frames(QtCore.QObject):
         for panel in self._panels:
             if panel.is_due():
                 panel.refresh()
+                while panel.is_partial:
+                    panel.refresh()
 
     def painted(self, seconds: float) -> None:
         """Count the time that Qt took to paint the panels of the last tick."""

@@ -32,6 +32,8 @@ class Panel(QtWidgets.QWidget):
     ----------
     context : Context
         Model, edits and theme. A panel uses nothing else, and no other panel.
+    is_partial : bool
+        Whether the last update drew a part only; the next tick draws another.
     """
 
     title = ""
@@ -44,6 +46,7 @@ class Panel(QtWidgets.QWidget):
         super().__init__(parent)
         self.setObjectName(self.name)
         self.context, self.model, self.edits, self.theme = context, context.model, context.edits, context.theme
+        self.is_partial = False
         self._due, self._limit = True, QtCore.QSize(QtWidgets.QWIDGETSIZE_MAX, QtWidgets.QWIDGETSIZE_MAX)
         self._setup_ui()
         self._layout()
@@ -89,13 +92,17 @@ class Panel(QtWidgets.QWidget):
         """Request a repaint in the next frame."""
         self._due = True
 
+    def mark_partial(self) -> None:
+        """Request that the next tick draws the rest, so that parts of different times are shown for an instant only."""
+        self._due = self.is_partial = True
+
     def is_due(self) -> bool:
         """Return whether the panel is visible and out of date."""
         return self._due and self.isVisible() and self._is_within_window()
 
     def refresh(self) -> None:
         """Update the panel now."""
-        self._due = False
+        self._due = self.is_partial = False
         self.update_from()
 
     def _is_within_window(self) -> bool:

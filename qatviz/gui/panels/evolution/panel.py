@@ -171,7 +171,7 @@ class EvolutionPanel(Panel):
                 self._by_age.remove(plot)
                 self._by_age.append(plot)
                 if x_range == self._drawn_range:
-                    self.mark_due()
+                    self.mark_partial()
                     break
         self._drawn_range = x_range
 

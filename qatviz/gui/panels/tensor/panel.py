@@ -217,7 +217,7 @@ class TensorPanel(Panel):
             self.overlay.draw(shown)
             self._name_figures(view, shown)
             if is_next_snapshot:  # nobody waits for it: the page is drawn in a frame of its own
-                self.mark_due()
+                self.mark_partial()
                 return
         if self._is_new("page", *page_inputs):
             shown = self._channel_alone(view)
