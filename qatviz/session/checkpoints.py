@@ -21,7 +21,8 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.recorded_data import recorded_data
 from qatviz.telemetry.outcome import Outcome
-from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
+from qatviz.telemetry.record.checkpoint_files import SUFFIX, CheckpointInfo
+from qatviz.telemetry.record.own_files import CHECKPOINTS
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
@@ -204,7 +205,7 @@ def keep_checkpoint(directory: str, checkpoint: str) -> str:
     infos = [info for info in RunRecord.read(directory).list_checkpoints() if info.name == checkpoint]
     if infos and not is_temporary(infos[0]):
         return checkpoint
-    folder = Path(directory) / SUBDIRECTORY
+    folder = Path(directory) / CHECKPOINTS
     old = folder / (checkpoint + SUFFIX)
     try:
         for number in itertools.count(1):

@@ -20,7 +20,7 @@ from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.session.checkpoints import keep_checkpoint
 from qatviz.session.recorded import open_recorded
 from qatviz.session.request import ExportRequest
-from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
+from qatviz.telemetry.record.own_files import CHECKPOINTS
 from qatviz.telemetry.record.run_record import RunRecord
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -137,7 +137,7 @@ def save(tmp_path):
 
 
 def test_an_automatic_checkpoint_is_kept_under_another_name(tmp_path, save):
-    folder = tmp_path / SUBDIRECTORY
+    folder = tmp_path / CHECKPOINTS
     name = "before-00000500-3"
     save(name, SaveKind.BEFORE_CHANGE, 1)
     first = (folder / (name + ".npz")).read_bytes()
@@ -164,7 +164,7 @@ def test_a_checkpoint_is_copied_where_links_are_impossible(tmp_path, save, monke
     monkeypatch.setattr(os, "link", refuse)
     for _ in range(2):
         assert keep_checkpoint(str(tmp_path), "auto-00000500") == "kept-auto-00000500"
-    contents = {path.name: path.read_bytes() for path in (tmp_path / SUBDIRECTORY).iterdir()}
+    contents = {path.name: path.read_bytes() for path in (tmp_path / CHECKPOINTS).iterdir()}
     assert sorted(contents) == ["auto-00000500.npz", "kept-auto-00000500.npz"] and len(set(contents.values())) == 1
 
 

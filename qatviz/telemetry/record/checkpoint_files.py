@@ -25,8 +25,8 @@ from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.wire import to_json
 from qatviz.telemetry.record.legacy import save_reason_of
+from qatviz.telemetry.record.own_files import CHECKPOINTS
 
-SUBDIRECTORY = "checkpoints"
 SUFFIX = ".npz"
 _META = "__meta__"
 #: Suffix of the temporary files of version 0.1.0.
@@ -81,7 +81,7 @@ class CheckpointFiles:
     Methods may be called from any thread, but no two threads may write the same name at once.
     """
 
-    def __init__(self, directory: Path, subdirectory: str = SUBDIRECTORY):
+    def __init__(self, directory: Path, subdirectory: str = CHECKPOINTS):
         self._run = directory
         self._directory = directory / subdirectory
         self._latest: Optional[float] = None

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Optional
 
-from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
-from qatviz.telemetry.record.reader import INITIAL
 from qatviz.telemetry.record.run_lock import LOCK_NAME
 from qatviz.telemetry.record.schema import DATABASE_NAME
 
+#: Directories of the checkpoints, and of the parameters with which a run starts.
+CHECKPOINTS, INITIAL = "checkpoints", "initial"
 #: Copy of the arrays of a script, so that its run can be resumed without the script.
 DATA_FILE = "data.npz"
 
@@ -18,7 +18,7 @@ def refusal_to_replace(path: Path) -> Optional[str]:
     names = (LOCK_NAME, DATA_FILE)
     if path.name in names or path.name.startswith(DATABASE_NAME):  # SQLite's -wal and -shm, too
         run = path.parent
-    elif path.parent.name in (SUBDIRECTORY, INITIAL):
+    elif path.parent.name in (CHECKPOINTS, INITIAL):
         run = path.parent.parent
     else:
         return None

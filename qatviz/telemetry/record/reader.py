@@ -20,6 +20,7 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, Checkpoint
 from qatviz.telemetry.record.contents import check_description, check_shape, checked_event, checked_snapshot
 from qatviz.telemetry.record.event_log import EventLog, Row, read_log
 from qatviz.telemetry.record.legacy import is_equivalent, save_reason_of
+from qatviz.telemetry.record.own_files import INITIAL
 from qatviz.telemetry.record.schema import (
     DATABASE_NAME,
     State,
@@ -39,7 +40,7 @@ _BLOCKS_AT_ONCE = 32
 _SNAPSHOTS_AT_ONCE = 16
 
 #: Subdirectory and name of the initial parameters, if the run was given any.
-INITIAL, PARAMETERS = "initial", "parameters"
+PARAMETERS = "parameters"
 
 
 class StepSeries(NamedTuple):

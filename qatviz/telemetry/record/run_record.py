@@ -16,7 +16,8 @@ from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.protocol.wire import to_json
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
 from qatviz.telemetry.record.database import Branch, Item, Timed, create_database
-from qatviz.telemetry.record.reader import INITIAL, PARAMETERS, RecordReader
+from qatviz.telemetry.record.own_files import INITIAL
+from qatviz.telemetry.record.reader import PARAMETERS, RecordReader
 from qatviz.telemetry.record.run_lock import RunLock
 from qatviz.telemetry.record.schema import DATABASE_NAME, open_for_reading, read_branches
 from qatviz.telemetry.record.writer import SNAPSHOT_WEIGHT, RecordWriter, record_error
