@@ -131,12 +131,16 @@ class SeriesReader:
         news = self._history.series(name, tail, end)
         begin = int(np.searchsorted(news.first_step, known.first[-1]))  # a bucket from before is known
         fresh = thin(Series(*(column[begin:] for column in news)), width)
-        if not len(fresh.first) or (
-            len(fresh.first) == 1 and fresh.count[0] == known.count[-1] and fresh.step[0] == known.step[-1]
-        ):
+        if not len(fresh.first) or (len(fresh.first) == 1 and _is_same_point(fresh, known)):
             return known
         kept = len(known.first) - int(fresh.first[0] == known.first[-1])
         return Points(*(np.concatenate([old[:kept], new]) for old, new in zip(known, fresh)))
+
+
+def _is_same_point(fresh: Points, known: Points) -> bool:
+    """Return whether the only point of ``fresh`` is the last of ``known``, with the same rows."""
+    (count, step, mean), old = ((p.count[i], p.step[i], p.mean[i]) for p, i in ((fresh, 0), (known, -1)))
+    return bool((count, step) == old[:2] and (mean == old[2] or (np.isnan(mean) and np.isnan(old[2]))))
 
 
 _NO_POINTS = Points(*(np.zeros(0) for _ in Points._fields))

@@ -31,7 +31,8 @@ class Series(NamedTuple):
     Attributes
     ----------
     first_step, last_step : np.ndarray
-        int64 ``[n]``, ascending: steps of the first and the last row of each bucket.
+        int64 ``[n]``, ascending: steps of the first and the last row of each bucket. Of single rows at the same step,
+        which differ by a change of settings, only the newest is included.
     minimum, maximum, mean : np.ndarray
         float32 ``[n]`` over the bucket's values that are not NaN; NaN where there is none.
     count : np.ndarray
@@ -115,7 +116,7 @@ class History:
         Parameters
         ----------
         step : int
-            Later than the track's last step.
+            At least the track's last step: a step is measured again after a change of settings.
         values : np.ndarray
             ``[len(names)]``, cast to float32; NaN means no value.
         position : int
@@ -125,7 +126,7 @@ class History:
         Raises
         ------
         ValueError
-            If ``step`` is not after the last one, or the number of values is wrong.
+            If ``step`` is before the last one, or the number of values is wrong.
         """
         with self._lock:
             self._tracks[track].append(step, position, values)

@@ -65,16 +65,16 @@ class BranchedTrack:
         return (int(table.steps[-1]), table.rows[-1].copy()) if len(table.steps) else None
 
     def append(self, step: int, position: int, values: np.ndarray) -> None:
-        """Add a row; ValueError if it has another shape, or is not after the newest."""
+        """Add a row; ValueError if it has another shape, or is before the newest."""
         if values.shape != self._row_shape:
             raise ValueError(f"values of step {step} have the shape {values.shape}, expected {self._row_shape}")
         last = self.last_step
-        if last is not None and step <= last:
-            raise ValueError(f"step {step} is not after step {last}: rewind first")
+        if last is not None and step < last:
+            raise ValueError(f"step {step} is before step {last}: rewind first")
         self._head.append(step, position, values)
 
     def extend(self, steps: np.ndarray, values: np.ndarray) -> None:
-        """Add many rows; ValueError as in :meth:`append`, before anything is added."""
+        """Add many rows, all after the newest; ValueError as in :meth:`append`, before anything is added."""
         expected = (len(steps), *self._row_shape)
         if values.shape != expected:
             raise ValueError(f"values have the shape {values.shape}, expected {expected}")
@@ -116,7 +116,7 @@ class BranchedTrack:
         first = 0 if start is None else bisect_left(self._past_ends, start)
         parts = [part for table in self._past[first:] for part in table.read(column, start, stop)]
         parts += self._head.table().read(column, start, stop)
-        return tuple(map(np.concatenate, zip(*parts))) if parts else NO_COLUMNS
+        return _without_repeated(tuple(map(np.concatenate, zip(*parts)))) if parts else NO_COLUMNS
 
     def _save_memory(self, known: List[Tuple[int, BranchPoint]]) -> None:
         """Coarsen, drop or join pieces until they fit into the limits; ``known`` are those on the path, in order."""
@@ -134,3 +134,12 @@ class BranchedTrack:
                 del pieces[first], known[0]
             else:
                 return
+
+
+def _without_repeated(columns: Tuple[np.ndarray, ...]) -> Tuple[np.ndarray, ...]:
+    """Return the newest of the rows of each step; older ones are kept for a rewind to the state between them."""
+    first = columns[0]
+    is_repeated = first[1:] == first[:-1]
+    if not is_repeated.any():
+        return columns
+    return tuple(column[np.append(~is_repeated, True)] for column in columns)

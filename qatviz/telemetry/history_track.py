@@ -129,7 +129,7 @@ class Track:
         return Table(*self._arrays()).part(self._n_buckets, self._n_rows)
 
     def append(self, step: int, position: int, values: np.ndarray) -> None:
-        """Add a row, whose step must be after the newest one."""
+        """Add a row, whose step must not be before the newest one."""
         if self._n_rows == len(self._steps):
             self._fold()
         self._steps[self._n_rows] = step

@@ -66,6 +66,16 @@ def test_incremental_reading_equals_full_reading(growth, width):
         assert reader.points("x", 0, 4000, width) is points, "nothing new: the same object"
 
 
+def test_a_step_that_is_measured_again_has_its_newest_value():
+    history = History({"evaluations": ["x"]})
+    reader = SeriesReader(history)
+    for step, value in ((5, 0.9), (8, 0.7), (8, 0.2)):
+        history.append("evaluations", step, np.float32([value]))
+        points = reader.points("x", 0, 100, 1)
+        assert points.mean[-1] == np.float32(value) and reader.points("x", 0, 100, 1) is points
+    assert points.first.tolist() == [5, 8]
+
+
 def test_points_read_before_folding_keep_their_resolution():
     history = history_of(np.arange(1, 101), capacity=8, recent=8)
     reader = SeriesReader(history)

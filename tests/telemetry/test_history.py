@@ -260,7 +260,7 @@ def test_series_are_read_only_copies():
 @pytest.mark.parametrize(
     "act, message",
     [
-        (lambda h: h.append("track", 5, np.zeros(2)), "step 5 is not after step 5"),
+        (lambda h: h.append("track", 4, np.zeros(2)), "step 4 is before step 5"),
         (lambda h: h.append("track", 6, np.zeros(3)), r"\(3,\)"),
         (lambda h: h.extend("track", [5, 6], np.zeros((2, 2))), "step 5 is not after step 5"),
         (lambda h: h.extend("track", [7, 7], np.zeros((2, 2))), "ascend"),

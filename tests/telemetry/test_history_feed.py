@@ -188,12 +188,26 @@ def test_the_end_of_a_run_does_not_wait_for_a_long_record(monkeypatch):
 
 
 @pytest.mark.parametrize("track", ["snapshots", "evaluations"])
-def test_a_repeated_measurement_of_a_step_is_ignored(track):
+def test_a_step_is_measured_again_only_with_another_result(track):
+    """A paused run is evaluated, its bits are changed, and it is evaluated again: curves end at the newest result."""
     history = History(NAMES)
     feed = HistoryFeed(history)
-    for value in (1.0, 2.0):
+
+    def measure(value, position):
         if track == "snapshots":
-            feed.add_snapshot(5, np.full_like(snapshot(5).values, value))
+            values = np.full_like(snapshot(5).values, value)
+            values[-1] = np.nan  # the flip rate of the first snapshot
+            feed.add_snapshot(5, values, position)
         else:
-            feed.add_evaluation(5, [value] * len(MODES))
-    assert history.series(NAMES[track][0]).mean.tolist() == [1.0]
+            feed.add_evaluation(5, [value] * len(MODES), position)
+
+    name = NAMES[track][0]
+    for value, position in ((1.0, 1), (1.0, 2), (2.0, 4)):
+        measure(value, position)
+    assert history.series(name).mean.tolist() == [2.0] and history.series(name).last_step.tolist() == [5]
+    feed.rewind(BranchPoint(0, 5, 3), 1)  # to the state before the change
+    assert history.series(name).mean.tolist() == [1.0]
+    measure(1.0, 1)
+    assert history.series(name).mean.tolist() == [1.0]
+    measure(3.0, 3)
+    assert history.series(name).mean.tolist() == [3.0]
