@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
-from qatviz.number_format import UNKNOWN, bytes_text, estimate, percent_text, si
+from qatviz.number_format import UNKNOWN, bytes_text, estimate, percent_text, plain, si
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS, QuantizerSettings
 
 #: Direction in which a measure improves.
@@ -197,7 +197,7 @@ class Measure:
 
     def plain(self, value: Optional[float]) -> str:
         """Return :meth:`cell` in ASCII, for terminals."""
-        return self.cell(value).replace(UNKNOWN, "-").replace("∞", "inf")
+        return plain(self.cell(value))
 
     def change(
         self,

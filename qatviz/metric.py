@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from qatviz.errors import DataError
 from qatviz.measures import MeasureAxis
-from qatviz.number_format import UNKNOWN
+from qatviz.number_format import UNKNOWN, plain
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 #: The four modes of evaluation, by the quantized tensors: none, weights only, activations only, all.
@@ -96,6 +96,10 @@ class Metric(NamedTuple):
             known = [f"{MODE_NAMES[mode]} {text}" for mode, text in zip(MODES, texts) if text]
             lines.append(f"{name}: {', '.join(known)}" if known else name)
         return lines
+
+    def plain(self, value: Optional[float]) -> str:
+        """Return :meth:`text` in ASCII, for terminals."""
+        return plain(self.text(value))
 
     def text(self, value: Optional[float], digits: int = 1) -> str:
         """Return a value with its unit: ``97.1 %``, ``0.02314``, ``48,213``; a dash for None and NaN.

@@ -8,10 +8,17 @@ from typing import Optional, Sequence
 
 #: Text of an unknown number.
 UNKNOWN = "–"
+
+
 #: Largest number of names in a text; more are counted.
 MOST_NAMES = 6
 #: Fractions smaller than this are shown as 0: they are rounding errors of sums of squares.
 _NEGLIGIBLE = 1e-9
+
+
+def plain(text: str) -> str:
+    """Return the text of a number in ASCII, for terminals."""
+    return text.replace(UNKNOWN, "-").replace("∞", "inf")
 
 
 def si(value: Optional[float], digits: int = 3) -> str:

@@ -27,8 +27,8 @@ def test_a_metric_is_computed_from_the_mean_over_the_examples():
         (ACCURACY, 0.9712, "97.1 %"),
         (ACCURACY, 1.0, "100.0 %"),
         (ACCURACY, 0.0, "0.0 %"),
-        (ACCURACY, None, "-"),
-        (ACCURACY, math.nan, "-"),
+        (ACCURACY, None, "–"),
+        (ACCURACY, math.nan, "–"),
         (RMSE, 0.0, "0"),
         (RMSE, 0.0234567, "0.02346"),
         (RMSE, 1.5, "1.5"),
@@ -38,7 +38,7 @@ def test_a_metric_is_computed_from_the_mean_over_the_examples():
         (RMSE, 1e-7, "1e-07"),
         (RMSE, math.inf, "inf"),
         (RMSE, 3.2e12, "3.2e+12"),
-        (RMSE, None, "-"),
+        (RMSE, None, "–"),
     ],
 )
 def test_text_of_a_metric(metric, value, text):

@@ -97,7 +97,7 @@ def output_table(metric: Metric, outputs: Sequence[Sequence[float]]) -> str:
 
 def score_cells(metric: Metric, scores: Mapping[str, Any]) -> List[str]:
     """Return the texts of the four results of an evaluation."""
-    return [metric.text(scores.get(mode)) for mode in MODES]
+    return [metric.plain(scores.get(mode)) for mode in MODES]
 
 
 def shape(sizes: Sequence[int]) -> str:
