@@ -8,8 +8,6 @@ from typing import Optional, Sequence
 
 #: Text of an unknown number.
 UNKNOWN = "–"
-
-
 #: Largest number of names in a text; more are counted.
 MOST_NAMES = 6
 #: Fractions smaller than this are shown as 0: they are rounding errors of sums of squares.

@@ -72,7 +72,18 @@ def test_train_takes_all_keywords_and_returns_the_trained_run(program, tmp_path)
     exported = tmp_path / "net.npz"
     data, out = str(golden_cases.data_of("shapes")), str(tmp_path / "run")
     found = program.train(exported, model="mlp", data=data, out=out, **KEYWORDS)
-    members = ["accuracy", "directory", "evaluate", "export", "moment", "network", "notices", "outcome", "scores"]
+    members = [
+        "accuracy",
+        "directory",
+        "evaluate",
+        "export",
+        "final_state",
+        "moment",
+        "network",
+        "notices",
+        "outcome",
+        "scores",
+    ]
     assert found["members"] == members
     assert (found["network"], found["directory"]) == ("mlp", out)
     step, loss, evaluations, tensors, result = found["outcome"]
