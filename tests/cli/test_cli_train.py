@@ -108,7 +108,7 @@ def test_events_are_printed_during_the_run(whole):
     lines = [line for line in whole.err.splitlines() if not line.startswith("qatviz: note: ")]
     assert lines[0] == "starting TensorFlow"
     assert "step 20: dense1.weights.num_bits 4 -> 3" in lines
-    assert sum(line.startswith("step 60: accuracy float ") for line in lines) == 1
+    assert sum(line.startswith("step 60: evaluated: ") for line in lines) == 1
     assert all(line.startswith(("starting ", "training started on ", "step ")) for line in lines)
 
 
