@@ -303,31 +303,6 @@ def test_accuracy_is_measured_on_the_published_state(graphs):
     assert len(set(result.scores.values())) > 1, "four times the same: the four ways are not told apart"
 
 
-def test_curves_show_the_newest_evaluation_of_a_paused_run():
-    run_spec = spec(data=dataset(test=150))
-    with Driver(run_spec, paused=True) as driver:
-        driver.run.single_step(20)
-        driver.until(lambda item: isinstance(item, events.Paused) and item.reason is PauseReason.SINGLE_STEPS)
-        scores = []
-
-        def evaluate():
-            read = len(driver.news)
-            driver.send(Evaluate())
-            return driver.until_event(events.Evaluated, since=read).scores["quantized"]
-
-        for bits in (8, 2):
-            driver.send(ChangeSettings((("*.num_bits", bits),)))
-            scores.append(evaluate())
-            curve = driver.run.history.series("accuracy.quantized")
-            assert curve.last_step[-1] == 20 and curve.mean[-1] == np.float32(scores[-1])
-        assert scores[0] != scores[1], "the test can't tell them apart"
-        driver.send(Undo())
-        driver.until_event(events.Restored)
-        assert evaluate() == scores[0]
-        curve = driver.run.history.series("accuracy.quantized")
-        assert curve.last_step.tolist().count(20) == 1 and curve.mean[-1] == np.float32(scores[0])
-
-
 def test_evaluations_run_at_their_interval_and_at_the_end():
     with Driver(spec(steps=25, run={"evaluation_interval": 10})) as driver:
         assert driver.finish() == events.Finished(25)

@@ -1,13 +1,15 @@
 """After undo, redo, restore or fork, a run equals an unchanged one bit for bit."""
 
+import numpy as np
 import pytest
-from small_runs import convnet, mlp, spec
+from small_runs import convnet, dataset, mlp, spec
 from training_cases import Driver, assert_same_arrays, graph_of
 
 from qatviz.protocol import events
 from qatviz.protocol.commands import (
     ApplyPreset,
     ChangeSettings,
+    Evaluate,
     Redo,
     RestoreCheckpoint,
     Resume,
@@ -196,3 +198,27 @@ def test_the_number_of_steps_can_be_raised_and_lowered(graphs):
 def test_single_steps_must_be_integers(count):
     with Driver(spec()) as driver:
         assert isinstance(driver.send(SingleStep(count)), events.CommandRejected)
+
+
+def test_curves_show_the_newest_evaluation_of_a_paused_run():
+    run_spec = spec(data=dataset(test=150))
+    with Driver(run_spec, paused=True) as driver:
+        paused_at(driver, 20)
+        scores = []
+
+        def evaluate():
+            read = len(driver.news)
+            driver.send(Evaluate())
+            return driver.until_event(events.Evaluated, since=read).scores["quantized"]
+
+        for bits in (8, 2):
+            driver.send(ChangeSettings((("*.num_bits", bits),)))
+            scores.append(evaluate())
+            curve = driver.run.history.series("accuracy.quantized")
+            assert curve.last_step[-1] == 20 and curve.mean[-1] == np.float32(scores[-1])
+        assert scores[0] != scores[1], "the test can't tell them apart"
+        driver.send(Undo())
+        driver.until_event(events.Restored)
+        assert evaluate() == scores[0]
+        curve = driver.run.history.series("accuracy.quantized")
+        assert curve.last_step.tolist().count(20) == 1 and curve.mean[-1] == np.float32(scores[0])
