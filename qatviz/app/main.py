@@ -94,7 +94,8 @@ class Application:
         # Python runs signal handlers only between its own instructions, which the bridge's timer triggers.
         before = {number: signal.signal(number, self._on_signal) for number in stop_signals()}
         code: int = self.app.exec_()
-        for number, handler in before.items():  # a second one ends the wait for the runs
+        # A second one ends the wait for the runs, also where Ctrl-C was ignored at the start, as in a background job.
+        for number, handler in {**before, signal.SIGINT: signal.default_int_handler}.items():
             signal.signal(number, handler)
         self.finish()
         return code

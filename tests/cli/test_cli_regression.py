@@ -36,11 +36,11 @@ def test_the_result_has_the_metric_by_name(trained):
     assert list(result["rmse"]) == list(MODES) and not any("accuracy" in key for key in result)
     spread = np.sqrt(8 / 12)  # of a sum of eight numbers from 0 to 1
     assert all(0 < error < spread for error in result["rmse"].values())
-    lines = [line for line in trained.err.splitlines() if line.startswith("step 60: RMSE float ")]
+    lines = [line for line in trained.err.splitlines() if line.startswith("step 60: evaluated: RMSE ")]
     assert (
         len(lines) == 1
         and "%" not in lines[0]
-        and float(lines[0].split()[4].rstrip(",")) == pytest.approx(result["rmse"]["float"], rel=1e-3)
+        and float(lines[0].split()[4]) == pytest.approx(result["rmse"]["float"], rel=1e-3)
     )
 
 

@@ -100,3 +100,10 @@ def focus(widget):
     """Give a widget the focus of its window, which becomes active."""
     activate(widget)
     widget.setFocus()
+
+
+def draw(panel):
+    """Update a panel until nothing is due: what is new may take several frames."""
+    panel.refresh()
+    while panel.is_due():
+        panel.refresh()

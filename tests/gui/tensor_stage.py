@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtWidgets
+from qt_use import draw
 
 from qatviz.gui.panels.tensor.panel import CODES, TensorPanel
 from qatviz.presentation.scene import Group
@@ -34,13 +35,6 @@ def make(context, show, clock):
         return panel
 
     return make_it
-
-
-def draw(panel):
-    """Update the panel until nothing is due: a new snapshot takes two frames."""
-    panel.refresh()
-    while panel.is_due():
-        panel.refresh()
 
 
 def advance_and_draw(context, run, panel, steps=1):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.gui.widgets.controls.relevance import no_effect_reason
+from qatviz.gui.widgets.controls.kind_section import no_effect_reason
 from qatviz.gui.widgets.controls.values import default_of, incremented, nearest_notch, notches
 from qatviz.settings import (
     ACTIVATIONS,

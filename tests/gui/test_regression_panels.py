@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from evolution_staging import advance_run, change, panel, train, values  # noqa: F401
+from qt_use import draw
 
 from qatviz.gui.panels.events.text import details
 from qatviz.gui.panels.evolution.kinds import KINDS, curves_of, score_kind
@@ -25,7 +26,7 @@ def test_the_plot_of_accuracy_shows_the_error(context, panel, staged):
     assert "evaluation" in plot.canvas.note
     run.evaluate(ERRORS)
     advance_run(context, run)
-    shown.refresh()
+    draw(shown)
     assert plot.canvas.note == "" and plot.legend.title == plot.canvas.accessibleName() == "RMSE"
     assert values(plot) == {
         "float": "0.0213",
@@ -77,7 +78,7 @@ def test_the_unit_follows_the_metric_of_the_run(context, panel, staged):
         run = staged(metric=metric)
         run.evaluate(scores)
         advance_run(context, run)
-        shown.refresh()
+        draw(shown)
         assert values(shown.plots["accuracy"])["quantized"] == text
 
 
