@@ -81,10 +81,10 @@ def _copy(table: Table) -> Table:
 
 def _count_before(steps: np.ndarray, positions: np.ndarray, limit: BranchPoint) -> int:
     """Return the number of rows, given by their ascending steps and positions, that are not after a state."""
-    n = int(np.searchsorted(steps, limit.step, side="right"))
-    if n and limit.position is not None and steps[n - 1] == limit.step and positions[n - 1] > limit.position:
-        return n - 1
-    return n
+    begin, end = (int(np.searchsorted(steps, limit.step, side=side)) for side in ("left", "right"))
+    if limit.position is None:
+        return end
+    return begin + int(np.searchsorted(positions[begin:end], limit.position, side="right"))
 
 
 def _with_rows_folded(table: Table, stride: int) -> Table:

@@ -202,9 +202,9 @@ def test_a_step_is_measured_again_only_with_another_result(track):
             feed.add_evaluation(5, [value] * len(MODES), position)
 
     name = NAMES[track][0]
-    for value, position in ((1.0, 1), (1.0, 2), (2.0, 4)):
+    for value, position in ((1.0, 1), (1.0, 2), (2.0, 4), (4.0, 6)):
         measure(value, position)
-    assert history.series(name).mean.tolist() == [2.0] and history.series(name).last_step.tolist() == [5]
+    assert history.series(name).mean.tolist() == [4.0] and history.series(name).last_step.tolist() == [5]
     feed.rewind(BranchPoint(0, 5, 3), 1)  # to the state before the change
     assert history.series(name).mean.tolist() == [1.0]
     measure(1.0, 1)
