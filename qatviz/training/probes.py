@@ -132,8 +132,10 @@ class SnapshotProbe:
         flip_rate = shared_constant(np.nan, np.float32)
         if tensor.name in self._previous:
             variable = self._previous[tensor.name]
-            flip_rate = _flip_rate(variable.read(), codes, self._known)
-            self.remember.append(variable.assign(codes))
+            previous = variable.read()
+            flip_rate = _flip_rate(previous, codes, self._known)
+            with tf.control_dependencies([previous]):  # or the codes would be compared with themselves, by chance
+                self.remember.append(variable.assign(codes))
         return SnapshotTensors(measures, flip_rate, *fields, scale, zero_point)  # type: ignore[call-arg]  # fields: the rest
 
 

@@ -396,3 +396,20 @@ def test_without_telemetry_steps_have_no_measures_but_equal_losses(graphs):
     without = results[1][-1].values
     assert np.isnan(without).all() and without.shape == (len(STEP_MEASURES), len(plan.tensors))
     assert np.isfinite(results[0][-1].values[:4]).all()
+
+
+def test_codes_are_read_before_a_snapshot_replaces_them(graphs):
+    """In any order, TensorFlow would compare codes with themselves at times: a flip rate of 0."""
+    run_spec = spec(plain())
+    operations = graph_of(run_spec, graphs)._graph.get_operations()
+    weights = [tensor.name for tensor in run_spec.plan.tensors if tensor.kind == WEIGHTS]
+    replaced = [
+        op
+        for op in operations
+        if op.type == "AssignVariableOp"
+        and any(op.inputs[0].op.name.endswith(f"codes_{name}/VarHandleOp") for name in weights)
+        and op.inputs[1].op.type != "Placeholder"
+    ]
+    assert len(replaced) == len(weights)
+    for op in replaced:
+        assert any(before.type == "ReadVariableOp" and before.inputs[0] is op.inputs[0] for before in op.control_inputs)
