@@ -153,7 +153,9 @@ def _mean(series: Series, start: int, stop: int) -> Optional[Tuple[float, int]]:
 def _score(history: History, metric: Metric, step: int, following: Optional[int]) -> Optional[Pair]:
     """Return the last quantized score before a change and the first after its transient; None if one is missing."""
     name = metric.name + ".quantized"
-    before, after = history.series(name, None, step), history.series(name, step + TRANSIENT_STEPS, following)
+    # What was measured at the step of a change comes before it, unless it was measured again.
+    before = history.series(name, None, step, oldest=True)
+    after = history.series(name, step + TRANSIENT_STEPS, following, oldest=True)
     known, new = before.last_step <= step, after.first_step >= step + TRANSIENT_STEPS
     if following is not None:
         new &= after.last_step <= following

@@ -128,3 +128,10 @@ def test_changed_tensors_are_distinguished_from_run_settings():
         Change("b.weights.symmetric", 0, 1),
     ]
     assert tensors_of(changes, TENSORS) == ("b.weights",)
+
+
+def test_an_evaluation_repeated_after_a_change_at_its_step_is_not_the_one_before_it():
+    history = history_of(np.full(300, 0.5))
+    for step, score in ((100, 0.9), (100, 0.4), (200, 0.8), (200, 0.3)):
+        evaluate(history, step, score)
+    assert effect(history, 100, following=200).score == pytest.approx((0.9, 0.8))
