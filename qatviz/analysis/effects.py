@@ -6,7 +6,8 @@ import numpy as np
 
 from qatviz.measures import MEASURES
 from qatviz.metric import ACCURACY, Metric
-from qatviz.protocol.events import Change
+from qatviz.protocol.events import Change, Evaluated, Event, SettingsActivated
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.refill import metric_in
 
@@ -82,6 +83,7 @@ def effect(
     tensors: Sequence[str] = (),
     previous: Optional[int] = None,
     following: Optional[int] = None,
+    log: Sequence[LoggedEvent] = (),
 ) -> Effect:
     """Return the effect of the changes that were made after training step ``step`` and before the next one.
 
@@ -93,6 +95,8 @@ def effect(
         Tensors whose SQNR is compared.
     previous, following : int, optional
         Steps of the changes before and after this one, which limit the steps that are compared.
+    log : sequence of LoggedEvent
+        Events of the run, for its evaluations.
     """
     before = max(step - WINDOW_STEPS + 1, 1 if previous is None else previous + 1), step
     after = step + TRANSIENT_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS
@@ -103,12 +107,11 @@ def effect(
     measured = [pair for pair in pairs if pair is not None]
     sqnr_db = _mean_pair(measured) if measured else None
     errors = _errors_of_mean(history, [t for t, pair in zip(tensors, pairs) if pair is not None], before, after)
-    metric = metric_in(history)
-    score = _score(history, metric, step, following)
+    score = _score(log, step, following)
     newest = history.series("loss", max(step, 0)).last_step
     full = following is not None or (len(newest) > 0 and newest[-1] >= after[1])
     complete = full and (score is not None or following is not None)
-    return Effect(loss, score, sqnr_db, len(measured), steps, complete, metric, errors)
+    return Effect(loss, score, sqnr_db, len(measured), steps, complete, metric_in(history), errors)
 
 
 def _mean_pair(pairs: Sequence[Pair]) -> Pair:
@@ -150,15 +153,25 @@ def _mean(series: Series, start: int, stop: int) -> Optional[Tuple[float, int]]:
     return float(np.average(series.mean[within].astype(np.float64), weights=count)), int(count.sum())
 
 
-def _score(history: History, metric: Metric, step: int, following: Optional[int]) -> Optional[Pair]:
-    """Return the last quantized score before a change and the first after its transient; None if one is missing."""
-    name = metric.name + ".quantized"
-    # What was measured at the step of a change comes before it, unless it was measured again.
-    before = history.series(name, None, step, oldest=True)
-    after = history.series(name, step + TRANSIENT_STEPS, following, oldest=True)
-    known, new = before.last_step <= step, after.first_step >= step + TRANSIENT_STEPS
+def _score(log: Sequence[LoggedEvent], step: int, following: Optional[int]) -> Optional[Pair]:
+    """Return the last quantized score before the changes at a step and the first after their transient.
+
+    None if one is missing.
+    """
+    events = [logged.event for logged in log if logged.survives]
+    evaluations = [event for event in events if isinstance(event, Evaluated) and "quantized" in event.scores]
+    before = [event for event in evaluations if _precedes(event, step, events)]
+    after = [event for event in evaluations if event.step >= step + TRANSIENT_STEPS]
     if following is not None:
-        new &= after.last_step <= following
-    if not known.any() or not new.any():
-        return None
-    return float(before.mean[known][-1]), float(after.mean[new][0])
+        after = [event for event in after if _precedes(event, following, events)]
+    return (before[-1].scores["quantized"], after[0].scores["quantized"]) if before and after else None
+
+
+def _precedes(evaluation: Evaluated, step: int, events: Sequence[Event]) -> bool:
+    """Return whether an evaluation is of a state before the changes at a step, not of one after them at that step."""
+    if evaluation.step != step:
+        return evaluation.step < step
+    for event in events:
+        if event.step == step and (isinstance(event, SettingsActivated) or len(getattr(event, "changes", ()))):
+            return (evaluation.branch, evaluation.position) <= (event.branch, event.position)
+    return True

@@ -232,7 +232,7 @@ def change_points_of(
     for step, previous, following in zip(steps, [None, *steps[:-1]], [*steps[1:], None]):
         changed, started = changes.get(step, ()), tuple(activated.get(step, ()))
         tensors = tensors_of(changed, names) or started
-        found = effect(near(step, tensors), step, tensors, previous, following)
+        found = effect(near(step, tensors), step, tensors, previous, following, log)
         points.append(ChangePoint(step, changed, started, found))
     return tuple(points)
 
@@ -245,7 +245,6 @@ def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: in
         {STEPS: ["loss", *series], EVALUATIONS: score_names(outcome.metric)},
         recent=WINDOW_STEPS + TRANSIENT_STEPS,
     )
-    _add_evaluations(history, outcome)
     found = reader.steps(step - WINDOW_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS)
     columns = [names.index(name) for name in tensors]
     values = [found.values[:, STEP_MEASURES.index(measure)][:, columns] for measure in measures]

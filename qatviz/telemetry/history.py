@@ -32,7 +32,7 @@ class Series(NamedTuple):
     ----------
     first_step, last_step : np.ndarray
         int64 ``[n]``, ascending: steps of the first and the last row of each bucket. Of single rows at the same step,
-        which differ by a change of settings, only one is included.
+        which differ by a change of settings, only the newest is included.
     minimum, maximum, mean : np.ndarray
         float32 ``[n]`` over the bucket's values that are not NaN; NaN where there is none.
     count : np.ndarray
@@ -164,17 +164,13 @@ class History:
             for track in self._tracks.values():
                 track.rewind(path)
 
-    def series(
-        self, name: str, start: Optional[int] = None, stop: Optional[int] = None, oldest: bool = False
-    ) -> Series:
+    def series(self, name: str, start: Optional[int] = None, stop: Optional[int] = None) -> Series:
         """Return a copy of the part of one series that led to the current state.
 
         Parameters
         ----------
         start, stop : int, optional
             Return only the buckets that overlap the steps ``start`` to ``stop``, inclusive.
-        oldest : bool
-            Of single rows at the same step, include the oldest, measured before changes at that step, not the newest.
 
         Returns
         -------
@@ -188,7 +184,7 @@ class History:
         """
         track, column = self._columns[name]
         with self._lock:
-            copied = track.read(column, start, stop, oldest)
+            copied = track.read(column, start, stop)
         return Series(*(read_only(array) for array in copied))
 
     def last_step(self, track: str) -> Optional[int]:

@@ -106,20 +106,17 @@ class BranchedTrack:
         self._past = [part for part in parts if part.end is not None]
         self._past_ends = [part.end for part in parts if part.end is not None]
 
-    def read(
-        self, column: int, start: Optional[int], stop: Optional[int], oldest: bool = False
-    ) -> Tuple[np.ndarray, ...]:
+    def read(self, column: int, start: Optional[int], stop: Optional[int]) -> Tuple[np.ndarray, ...]:
         """Return the part of one series that led to the current state, see `qatviz.telemetry.history.Series`.
 
-        Only buckets that overlap the steps ``start`` to ``stop`` are returned, and of the single rows of a step the
-        newest or the ``oldest``.
+        Only buckets that overlap the steps ``start`` to ``stop`` are returned.
         """
         if start is not None and stop is not None and stop < start:
             return NO_COLUMNS
         first = 0 if start is None else bisect_left(self._past_ends, start)
         parts = [part for table in self._past[first:] for part in table.read(column, start, stop)]
         parts += self._head.table().read(column, start, stop)
-        return _one_row_per_step(tuple(map(np.concatenate, zip(*parts))), oldest) if parts else NO_COLUMNS
+        return _without_repeated(tuple(map(np.concatenate, zip(*parts)))) if parts else NO_COLUMNS
 
     def _save_memory(self, known: List[Tuple[int, BranchPoint]]) -> None:
         """Coarsen, drop or join pieces until they fit into the limits; ``known`` are those on the path, in order."""
@@ -139,11 +136,10 @@ class BranchedTrack:
                 return
 
 
-def _one_row_per_step(columns: Tuple[np.ndarray, ...], oldest: bool) -> Tuple[np.ndarray, ...]:
-    """Return the newest or the oldest of the rows of each step; all are kept for a rewind to the state between them."""
+def _without_repeated(columns: Tuple[np.ndarray, ...]) -> Tuple[np.ndarray, ...]:
+    """Return the newest of the rows of each step; older ones are kept for a rewind to the state between them."""
     first = columns[0]
     is_repeated = first[1:] == first[:-1]
     if not is_repeated.any():
         return columns
-    kept = np.append(True, ~is_repeated) if oldest else np.append(~is_repeated, True)
-    return tuple(column[kept] for column in columns)
+    return tuple(column[np.append(~is_repeated, True)] for column in columns)

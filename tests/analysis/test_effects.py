@@ -1,14 +1,18 @@
 """The measured effect of a change of settings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from qatviz.analysis.effects import MIN_STEPS, TRANSIENT_STEPS, WINDOW_STEPS, effect, tensors_of
 from qatviz.metric import MODES
-from qatviz.protocol.events import Change
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.events import Change, CommandApplied, Evaluated
 from qatviz.protocol.snapshots import STEP_MEASURES
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record.refill import EVALUATIONS, STEPS, history_names
+from qatviz.telemetry.record.refill import STEPS, history_names
 
 TENSORS = ("a.weights", "b.weights")
 
@@ -26,8 +30,14 @@ def history_of(loss, sqnr_db=None, errors=None, **options):
     return history
 
 
-def evaluate(history, step, quantized):
-    history.append(EVALUATIONS, step, np.array([0.99 if name != "quantized" else quantized for name in MODES]))
+def evaluated(step, quantized, position=0):
+    scores = {name: 0.99 if name != "quantized" else quantized for name in MODES}
+    return LoggedEvent(Evaluated(step, scores, 9, 1.0).placed(0, position, None))
+
+
+def changed(step, position=0):
+    command, change = ChangeSettings((("a.weights.num_bits", 4),)), Change("a.weights.num_bits", 8, 4)
+    return LoggedEvent(CommandApplied(step, "a-1", command, (change,)).placed(0, position, None))
 
 
 def step_function(n, at, before, after):
@@ -51,11 +61,26 @@ def test_steps_of_the_neighbouring_changes_are_not_counted():
 
 def test_accuracies_are_the_last_before_and_the_first_after_the_transient():
     history = history_of(np.ones(300))
-    for step, accuracy in ((40, 0.90), (100, 0.97), (100 + TRANSIENT_STEPS - 1, 0.10), (150, 0.95), (250, 0.99)):
-        evaluate(history, step, accuracy)
-    assert effect(history, 100).score == pytest.approx((0.97, 0.95))
-    assert effect(history, 100, following=140).score is None
-    assert effect(history, 20).score is None
+    scores = ((20, None), (40, 0.90), (100, 0.97), (100, None), (109, 0.10), (140, None), (150, 0.95), (250, 0.99))
+    assert scores[4][0] == 100 + TRANSIENT_STEPS - 1
+    log = [changed(step) if score is None else evaluated(step, score) for step, score in scores]
+    assert effect(history, 100, log=log).score == (0.97, 0.95)
+    assert effect(history, 100, following=140, log=log).score is None
+    assert effect(history, 20, log=log).score is None
+    assert effect(history, 100).score is None
+
+
+def test_an_evaluation_at_the_step_of_a_change_belongs_to_the_state_that_it_found():
+    """A paused run is evaluated, changed and evaluated again, or changed first; results come while training goes on."""
+    history = history_of(np.ones(300))
+    log = [evaluated(50, 0.9), changed(100, 1), evaluated(100, 0.4, 2), evaluated(200, 0.8, 3), changed(200, 4)]
+    log.append(evaluated(200, 0.1, 5))
+    assert effect(history, 100, following=200, log=log).score == (0.9, 0.8)
+    late = evaluated(100, 0.95, 1)  # of the state before the change, but known after it
+    log[2:2] = [late]
+    assert effect(history, 100, following=200, log=log).score == (0.95, 0.8)
+    log[2] = replace(late, survives=False)
+    assert effect(history, 100, following=200, log=log).score == (0.9, 0.8)
 
 
 def test_sqnr_covers_only_the_changed_tensors():
@@ -99,9 +124,8 @@ def test_an_effect_is_complete_once_no_more_steps_can_count():
     assert found.loss is None and not found.complete and "later" in found.describe()
     full = history_of(np.ones(300))
     assert not effect(full, 100).complete, "an evaluation is still to come"
-    evaluate(full, 90, 0.9)
-    evaluate(full, 200, 0.9)
-    assert effect(full, 100).complete
+    log = [evaluated(90, 0.9), changed(100), evaluated(200, 0.9)]
+    assert effect(full, 100, log=log).complete
     assert "not enough" in effect(full, 100, following=101)._replace(score=None).describe()
 
 
@@ -114,9 +138,8 @@ def test_buckets_that_span_the_change_do_not_count():
 
 def test_an_effect_is_described_in_one_line():
     history = history_of(step_function(300, 100, 0.21, 0.34), {"a.weights": step_function(300, 100, 31, 12)})
-    evaluate(history, 100, 0.971)
-    evaluate(history, 200, 0.958)
-    assert effect(history, 100, ["a.weights"]).describe() == (
+    log = [evaluated(100, 0.971), changed(100), evaluated(200, 0.958)]
+    assert effect(history, 100, ["a.weights"], log=log).describe() == (
         "loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31.0 dB → 12.0 dB"
     )
 
@@ -128,10 +151,3 @@ def test_changed_tensors_are_distinguished_from_run_settings():
         Change("b.weights.symmetric", 0, 1),
     ]
     assert tensors_of(changes, TENSORS) == ("b.weights",)
-
-
-def test_an_evaluation_repeated_after_a_change_at_its_step_is_not_the_one_before_it():
-    history = history_of(np.full(300, 0.5))
-    for step, score in ((100, 0.9), (100, 0.4), (200, 0.8), (200, 0.3)):
-        evaluate(history, step, score)
-    assert effect(history, 100, following=200).score == pytest.approx((0.9, 0.8))

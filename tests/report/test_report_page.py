@@ -154,8 +154,8 @@ def test_effects_of_changes_agree_with_the_record(found, run, directory):
     refill(history, reader)
     weights = [name for name in names if name.endswith("weights")]
     assert [row[:2] for row in rows] == [["1", "30"], ["2", "63"]]
-    assert rows[0][3] == effect(history, 30, weights, None, 63).describe()
-    assert rows[1][3] == effect(history, 63, ["dense1.weights"], 30, None).describe()
+    assert rows[0][3] == effect(history, 30, weights, None, 63, run.log).describe()
+    assert rows[1][3] == effect(history, 63, ["dense1.weights"], 30, None, run.log).describe()
     assert "loss" in rows[0][3] and "SQNR" in rows[0][3] and "95.0 %" in rows[1][3]
     assert all(f"{name}.num_bits 8 → 4" in rows[0][2] for name in weights)
     assert "run.learning_rate 0.001 → 0.0001" in rows[1][2]

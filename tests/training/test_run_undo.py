@@ -204,12 +204,13 @@ def test_curves_show_the_newest_evaluation_of_a_paused_run():
     run_spec = spec(data=dataset(test=150))
     with Driver(run_spec, paused=True) as driver:
         paused_at(driver, 20)
-        scores = []
+        scores, found = [], []
 
         def evaluate():
             read = len(driver.news)
             driver.send(Evaluate())
-            return driver.until_event(events.Evaluated, since=read).scores["quantized"]
+            found.append(driver.until_event(events.Evaluated, since=read))
+            return found[-1].scores["quantized"]
 
         for bits in (8, 2):
             driver.send(ChangeSettings((("*.num_bits", bits),)))
@@ -217,6 +218,8 @@ def test_curves_show_the_newest_evaluation_of_a_paused_run():
             curve = driver.run.history.series("accuracy.quantized")
             assert curve.last_step[-1] == 20 and curve.mean[-1] == np.float32(scores[-1])
         assert scores[0] != scores[1], "the test can't tell them apart"
+        change = [event for event in driver.events(events.CommandApplied) if event.changes][-1]
+        assert found[0].position <= change.position < found[1].position, "their order, however late a result comes"
         driver.send(Undo())
         driver.until_event(events.Restored)
         assert evaluate() == scores[0]

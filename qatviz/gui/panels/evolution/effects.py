@@ -72,7 +72,7 @@ class MarkerEffects:
         if found is None or not found.complete:
             changed = tensors_of(marker.changes, [tensor.name for tensor in self._model.tensors])
             names = changed or tuple(name for event in marker.events for name in getattr(event, "tensors", ()))
-            found = self._effects[key] = effect(history, marker.step, names, previous, following)
+            found = self._effects[key] = effect(history, marker.step, names, previous, following, self._model.log)
         return found
 
     def nearest(self, step: int) -> Optional[Marker]:
