@@ -82,12 +82,11 @@ class Frames(QtCore.QObject):
 
     def tick(self) -> int:
         """Update panels that are due; return the number of panels updated."""
-        due = [panel for panel in self._panels if panel.is_due()]
-        partial = [panel for panel in due if panel.is_partial]
+        partial = [panel for panel in self._panels if panel.is_partial and panel.is_due()]
         if self._clock() < self._rest_until and not partial:
             return 0
         self._unpainted, spent = [], 0.0
-        for panel in partial or due:
+        for panel in partial or [panel for panel in self._panels if panel.is_due()]:
             expected = self._expected.get(panel, TICK_BUDGET_S)
             if self._unpainted and spent + expected > TICK_BUDGET_S:
                 break
