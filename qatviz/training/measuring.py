@@ -19,6 +19,9 @@ from qatviz.training.snapshot import make_snapshot
 #: Snapshots use at most this fraction of wall time, except right after a change, and where the newest one would become
 #: too old; proportionally more if the snapshot interval is below its default.
 SNAPSHOT_SHARE = 1 / 75
+#: Longest time between two snapshots, relative to the largest age that tiles may have: they also age while the next
+#: snapshot waits for the end of a training step, is taken, and is drawn.
+LONGEST_REST = 2 / 3
 #: Whether weights and whether activations are quantized, by mode of evaluation.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
 #: Limits of one piece of an evaluation, in examples and in multiply-accumulates. They bound the time until a command is
@@ -49,9 +52,10 @@ class Measuring:
         self._is_evaluation_queued = False
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
-        # The largest age takes precedence over SNAPSHOT_SHARE: if a snapshot takes 0.1 s (0.25 s with many tensors),
+        # The largest age takes precedence over SNAPSHOT_SHARE: if a snapshot takes 0.07 s (0.17 s with many tensors),
         # they use 1/20 of wall time.
-        self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE, oldest_age_s(len(spec.plan.tensors)))
+        longest_rest = LONGEST_REST * oldest_age_s(len(spec.plan.tensors))
+        self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE, longest_rest)
         self._phase = -1
 
     # Snapshots
