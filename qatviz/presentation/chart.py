@@ -198,17 +198,26 @@ def _limited(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def bounds(curves: Sequence[Curve], x_range: Range) -> Optional[Range]:
-    """Return the minimum and maximum of finite values of curves and bands in ``x_range``; None if there are none."""
+    """Return the minimum and maximum of finite values of curves and bands in ``x_range``; None if there are none.
+
+    The ends of the range count, too: a line between two points outside of it may cross it.
+    """
     lows: List[float] = []
     highs: List[float] = []
     for curve in curves:
         part = _within(curve.x, x_range)
         low, high = (curve.y, curve.y) if curve.low is None or curve.high is None else (curve.low, curve.high)
         for found, values, choose in ((lows, low, np.min), (highs, high, np.max)):
-            finite = values[part][np.isfinite(values[part])]
+            shown = np.append(values[part], _at_ends(curve.x, values, x_range))
+            finite = shown[np.isfinite(shown)]
             if len(finite):
                 found.append(float(choose(finite)))
     return (min(lows + highs), max(lows + highs)) if lows and highs else None
+
+
+def _at_ends(x: np.ndarray, values: np.ndarray, x_range: Range) -> np.ndarray:
+    """Return the values at the ends of ``x_range`` of the line through all points; NaN where there is no line."""
+    return np.interp(x_range, x, values, left=np.nan, right=np.nan) if len(x) else np.zeros(0)
 
 
 def settled_bounds(curves: Sequence[Curve], x_range: Range, least: float) -> Range:
@@ -349,20 +358,32 @@ def outside_marks(frame: Frame, curves: Sequence[Curve], axis: Axis, metrics: Me
 
 
 def _line(frame: Frame, curve: Curve, part: slice) -> Line:
-    y = curve.y[part]
+    x, (y,) = _near(frame.x_range, curve.x[part], curve.y[part])
     if curve.minor:
         with np.errstate(invalid="ignore"):
             y = np.where(y < frame.y_range[0], np.nan, y)
-    return Line(frame.x(curve.x[part]), frame.y(y), curve.stroke, curve.dots)
+    return Line(frame.x(x), frame.y(y), curve.stroke, curve.dots)
 
 
 def _band(frame: Frame, curve: Curve, part: slice, low: np.ndarray, high: np.ndarray) -> Optional[Band]:
-    top, bottom = (_limited(frame.y(end[part]), frame.top, frame.bottom) for end in (high, low))
+    x, ends = _near(frame.x_range, curve.x[part], high[part], low[part])
+    top, bottom = (_limited(frame.y(end), frame.top, frame.bottom) for end in ends)
     with np.errstate(invalid="ignore"):
         if not (bottom - top > _MIN_BAND).any():
             return None
-    x = _limited(frame.x(curve.x[part]), frame.left - 1, frame.right + 1)
-    return Band(x, top, bottom, Fill(curve.stroke.role, BAND_OPACITY * curve.stroke.opacity))
+    return Band(frame.x(x), top, bottom, Fill(curve.stroke.role, BAND_OPACITY * curve.stroke.opacity))
+
+
+def _near(x_range: Range, x: np.ndarray, *values: np.ndarray) -> Tuple[np.ndarray, List[np.ndarray]]:
+    """Return points, of which those far outside of ``x_range`` are moved towards it along the line to their neighbour.
+
+    At most one point on each side may be outside. Painters have limits.
+    """
+    far = x_range[1] - x_range[0]
+    near = _limited(x, x_range[0] - far, x_range[1] + far)
+    if (near == x).all():
+        return x, list(values)
+    return near, [np.where(near == x, y, np.interp(near, x, y)) for y in values]
 
 
 def _within(x: np.ndarray, x_range: Range, more: int = 0) -> slice:

@@ -113,17 +113,26 @@ class SeriesReader:
     def points(self, name: str, start: float, stop: float, width: int) -> Points:
         """Return the series ``name`` around the steps ``start`` to ``stop``, in points of ``width`` steps.
 
-        Returns the same object as before if nothing is new. Raises ``KeyError`` if there is no such series.
+        The nearest point on either side is included, however far it is: a line to it crosses the steps. Returns the
+        same object as before if nothing is new. Raises ``KeyError`` if there is no such series.
         """
         chunk = _ALIGNMENT * width
         begin, end = int(max(start, 0) // chunk) * chunk, int(stop // chunk + 1) * chunk
         known_width, known_begin, known = self._read.get(name, (0, 0, _NO_POINTS))
         if (known_width, known_begin) != (width, begin) or not len(known.first):
-            points = thin(self._history.series(name, begin, end), width)
+            points = thin(self._history.series(name, *self._with_neighbours(name, begin, end, width)), width)
         else:
-            points = self._extended(name, known, width, end)
+            points = self._extended(name, known, width, self._with_neighbours(name, begin, end, width)[1])
         self._read[name] = width, begin, points
         return points
+
+    def _with_neighbours(self, name: str, begin: int, end: int, width: int) -> Tuple[int, int]:
+        """Return ``begin`` and ``end`` moved outwards to include the nearest point on either side."""
+        before, after = self._history.steps_around(name, begin, end)
+        return (
+            begin if before is None else before // width * width,
+            end if after is None else (after // width + 1) * width - 1,
+        )
 
     def _extended(self, name: str, known: Points, width: int, end: int) -> Points:
         """Return ``known`` with what is new up to the step ``end``; its last point may have more rows now."""

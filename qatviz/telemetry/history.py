@@ -187,6 +187,18 @@ class History:
             copied = track.read(column, start, stop)
         return Series(*(read_only(array) for array in copied))
 
+    def steps_around(self, name: str, start: int, stop: int) -> Tuple[Optional[int], Optional[int]]:
+        """Return the last step of a series before ``start``, and the first after ``stop``; None where there is none.
+
+        Raises
+        ------
+        KeyError
+            If there is no series ``name``.
+        """
+        track, _ = self._columns[name]
+        with self._lock:
+            return track.around(start, stop)
+
     def last_step(self, track: str) -> Optional[int]:
         """Return the step of the newest row of ``track`` that led to the current state; None if there is none."""
         with self._lock:

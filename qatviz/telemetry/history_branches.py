@@ -118,6 +118,12 @@ class BranchedTrack:
         parts += self._head.table().read(column, start, stop)
         return _without_repeated(tuple(map(np.concatenate, zip(*parts)))) if parts else NO_COLUMNS
 
+    def around(self, start: int, stop: int) -> Tuple[Optional[int], Optional[int]]:
+        """Return the last step before ``start`` and the first after ``stop`` that led to the current state."""
+        found = [table.around(start, stop) for table in (*self._past, self._head.table())]
+        befores = [before for before, _ in found if before is not None]
+        return max(befores, default=None), min((after for _, after in found if after is not None), default=None)
+
     def _save_memory(self, known: List[Tuple[int, BranchPoint]]) -> None:
         """Coarsen, drop or join pieces until they fit into the limits; ``known`` are those on the path, in order."""
         pieces = self._pieces

@@ -73,6 +73,14 @@ class Table(NamedTuple):
             parts.append((steps[r0:r1], steps[r0:r1], row, row, row, (~np.isnan(row)).astype(np.int32)))
         return parts
 
+    def around(self, start: int, stop: int) -> Tuple[Optional[int], Optional[int]]:
+        """Return the last step before ``start`` and the first after ``stop``; None where there is none."""
+        befores, afters = [], []
+        for first, last in ((self.first, self.last), (self.steps, self.steps)):
+            befores += last[: np.searchsorted(last, start, side="left")][-1:].tolist()
+            afters += first[np.searchsorted(first, stop, side="right") :][:1].tolist()
+        return max(befores, default=None), min(afters, default=None)
+
 
 class Track:
     """Growing table of ``width`` series; see `qatviz.telemetry.history.History`.

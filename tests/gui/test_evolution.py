@@ -46,6 +46,14 @@ def test_a_plot_without_values_shows_a_text(context, panel, staged):
     advance_run(context, run, 300)
     plot.canvas.boxed.emit(200.0, 220.0)
     assert plot.canvas.note == "No values in this part of the run"
+    plot.canvas.boxed.emit(5.0, 20.0)
+    assert plot.canvas.note == "No values in this part of the run", "though they are near"
+    run.evaluate()
+    advance_run(context, run)
+    plot.canvas.boxed.emit(200.0, 220.0)
+    low, high = plot.canvas.y_range
+    assert plot.canvas.note == "" and low < 98 < high, "the line to the next evaluation crosses this part"
+    assert values(plot)["float"] == "98.0 %"
 
 
 def test_without_a_selected_plot_a_text_is_shown(context, panel, staged):

@@ -73,6 +73,24 @@ def test_bounds_cover_the_finite_values_in_view():
     assert bounds([], (0, 1)) is None
 
 
+def test_a_line_between_two_points_out_of_view_crosses_it():
+    """Its slope is the same in every part of it, and its coordinates are within the limits of painters."""
+    axis = Axis()
+    drawn = curve(axis, points([0, 1_000_000], [0, 1], [0, 0.8], [0.2, 1]))
+    x_range = (600_000.0, 600_010.0)
+    low, high = bounds([drawn], x_range)
+    assert (low, high) == pytest.approx((0.48, 0.68), abs=1e-4), "the band at the ends of the view"
+    frame = frame_around(axis, drawn, x_range=x_range)
+    (line,), (band,) = (shapes_of(frame, [drawn], kind) for kind in (Line, Band))
+    for x, y, wanted in ((line.x, line.y, 0.600005), (band.x, band.top, 0.680004), (band.x, band.bottom, 0.480004)):
+        assert np.abs(x).max() < 1000
+        middle = (frame.left + frame.right) / 2
+        assert x[0] <= frame.left and frame.right <= x[-1]
+        assert np.interp(middle, x, y) == pytest.approx(float(frame.y(np.float64(wanted))), abs=0.01)
+    assert bounds([drawn._replace(y=np.array([NAN, 1]), low=None)], x_range) is None, "nothing leads to a gap"
+    assert bounds([drawn], (1_000_001.0, 1_000_002.0)) is None, "nothing leads beyond the last point"
+
+
 def test_curves_without_values_have_no_range():
     for axis, values in ((Axis(), [NAN, NAN]), (Axis(log=True), [0, -1])):
         assert value_range([curve(axis, points([1, 2], values))], SPAN, axis) is None

@@ -105,6 +105,27 @@ def test_a_reader_reads_another_range_of_steps_on_request():
     assert len(reader.points("x", 0, 2000, 16).first) == 126
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_the_nearest_points_on_either_side_are_read_however_far_they_are(width):
+    """The line between two of them crosses the view."""
+    history = History({"evaluations": ["x"]})
+    reader = SeriesReader(history)
+
+    def evaluate(step):
+        history.append("evaluations", step, np.float32([step]))
+
+    for step in (500, 1000):
+        evaluate(step)
+    assert reader.points("x", 1600, 1610, width).mean.tolist() == [1000]
+    evaluate(4000)
+    points = reader.points("x", 1600, 1610, width)
+    assert points.mean.tolist() == [1000, 4000]
+    evaluate(5000)
+    assert reader.points("x", 1600, 1610, width) is points, "nothing new"
+    assert reader.points("x", 100, 110, width).mean.tolist() == [500]
+    assert reader.points("x", 5100, 5110, width).mean[-1] == 5000
+
+
 def test_an_unknown_series_is_an_error():
     with pytest.raises(KeyError):
         SeriesReader(history_of([1])).points("y", 0, 1, 1)

@@ -148,6 +148,11 @@ def test_returning_to_a_branch_restores_its_rows():
     assert history.series("loss").last_step[-1] <= 500 and not len(history.series("accuracy").mean)
     history.extend("steps", np.arange(501, 801), rows[1000:1300])
     assert history.series("loss").last_step[-1] == 800
+    assert history.steps_around("loss", 600, 700) == (599, 701) and history.steps_around("loss", 501, 800) == (
+        500,
+        None,
+    )
+    assert history.steps_around("accuracy", 600, 700) == (None, None)
     history.rewind(BranchPoint(0, 1000), 2)
     for was, now in zip(before, (history.series(name) for name in ("loss", "accuracy"))):
         for old, new in zip(was, now):
@@ -217,6 +222,8 @@ def test_a_range_query_returns_the_overlapping_part_of_the_series(start, stop, n
     touches = (whole.last_step >= start) & (whole.first_step <= stop) & (start <= stop)
     for part, column in zip(history.series("a", start, stop), whole):
         np.testing.assert_array_equal(part, column[touches])
+    before, after = whole.last_step[whole.last_step < start], whole.first_step[whole.first_step > stop]
+    assert history.steps_around("a", start, stop) == (max(before, default=None), min(after, default=None))
 
 
 def test_recent_rows_are_kept_at_full_resolution():

@@ -206,12 +206,15 @@ class EvolutionPlot(QtWidgets.QWidget):
         is_new = self._needs_drawing(inputs, points)
         if is_new:
             curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
+            is_empty = not any(
+                len(curve.x) and curve.x[0] <= x_range[1] and x_range[0] <= curve.x[-1] for curve in curves
+            )
             curves += [
                 Curve(view.x_of(found.step), self._axis().places(found.mean), None, None, _FAINT)
                 for found in self._faint_points(view, start, stop, room)
             ]
             self.canvas.x_name = view.axis.unit
-            self.canvas.note = "" if any(len(found.first) for found in points) else self._empty_note(view, shown)
+            self.canvas.note = self._empty_note(view, shown) if is_empty else ""
             self.canvas.set_curves(curves, x_range, self._axis())
         self.update_legend(view)
         return is_new
