@@ -47,7 +47,7 @@ class Panel(QtWidgets.QWidget):
         self.setObjectName(self.name)
         self.context, self.model, self.edits, self.theme = context, context.model, context.edits, context.theme
         self.is_partial = False
-        self._due, self._limit = True, QtCore.QSize(QtWidgets.QWIDGETSIZE_MAX, QtWidgets.QWIDGETSIZE_MAX)
+        self._due = True
         self._setup_ui()
         self._layout()
         self._connect()
@@ -113,19 +113,6 @@ class Panel(QtWidgets.QWidget):
         """
         window = self.window()
         return window.rect().intersects(QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size()))
-
-    def limit_minimum(self, size: QtCore.QSize) -> None:
-        """Let the panel be as small as ``size``, even if a part of it is then cut."""
-        if size != self._limit:
-            self._limit = size
-            self.updateGeometry()
-
-    def whole_minimum(self) -> QtCore.QSize:
-        """Return the size below which a part of the panel is cut."""
-        return super().minimumSizeHint()
-
-    def minimumSizeHint(self) -> QtCore.QSize:
-        return self.whole_minimum().boundedTo(self._limit)
 
     def _on_topic(self, topic: str) -> None:
         if topic in self.topics or topic == RUN:

@@ -4,8 +4,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.scrolled import Scrolled
 
 #: Version of arrangements: increment it when docks are added or renamed, so that older arrangements are ignored.
 LAYOUT_VERSION = 2
@@ -44,7 +44,8 @@ class Docks(QtCore.QObject):
 
     def __init__(self, window: QtWidgets.QMainWindow, panels: List[Panel]):
         super().__init__(window)
-        self._window, self._panels = window, panels
+        self._window = window
+        self._places = {panel.name: Scrolled(panel) for panel in panels}
         self.docks: Dict[str, QtWidgets.QDockWidget] = {}
         self._sizes: Dict[str, QtCore.QSize] = {}
         #: Size of the window with the docks of ``_sizes``.
@@ -59,7 +60,7 @@ class Docks(QtCore.QObject):
             dock = QtWidgets.QDockWidget(panel.title, window)
             dock.setObjectName("dock-" + panel.name)
             dock.setToolTip(panel.about)
-            dock.setWidget(Isolated(panel))
+            dock.setWidget(self._places[panel.name])
             dock.toggleViewAction().setToolTip(panel.about)
             dock.visibilityChanged.connect(panel.mark_due)
             self.docks[panel.name] = dock
@@ -124,7 +125,7 @@ class Docks(QtCore.QObject):
         self._restore_proportions()
 
     def _limit_minimums(self) -> None:
-        """Limit the minimum sizes of panels, which grow with the text: Qt draws docks that don't fit over others."""
+        """Limit the minimum sizes of docks, which grow with the text: Qt draws those that don't fit over others."""
         window, style = self._window, self._window.style()
         separator = style.pixelMetric(QtWidgets.QStyle.PM_DockWidgetSeparatorExtent, None, window)
         tops = [dock.y() for dock in self.docks.values() if self._is_in_front(dock)]
@@ -132,17 +133,16 @@ class Docks(QtCore.QObject):
         needs = self._column_needs()
         width = largest_share(needs, window.width() - (len(needs) - 1) * separator)
         titles = _TITLE_LINES * window.fontMetrics().height()
-        for panel in self._panels:
-            panel.limit_minimum(QtCore.QSize(width, max(height // _ROWS - titles, 1)))
+        for place in self._places.values():
+            place.limit_minimum(QtCore.QSize(width, max(height // _ROWS - titles, 1)))
 
     def _column_needs(self) -> List[int]:
         """Return the width that each column of docks needs so that no panel is cut, tabs included."""
-        panels = {panel.name: panel for panel in self._panels}
         columns: List[Tuple[int, int]] = []  # right edge and need
         docks = sorted((d for d in self.docks.values() if self._is_in_front(d)), key=lambda d: d.x())
         for dock in docks:
             names = [n for n, d in self.docks.items() if d is dock or d in self._window.tabifiedDockWidgets(dock)]
-            need = max(panels[name].whole_minimum().width() for name in names)
+            need = max(self._places[name].needed_size().width() for name in names)
             # A dock that does not fit is covered by the one beside it, at whose left edge its place ends.
             beside = (d.x() - 1 for d in docks if d.x() > dock.x() and d.geometry().intersects(dock.geometry()))
             edge = min([dock.geometry().right(), *beside])

@@ -267,9 +267,11 @@ class EvolutionPanel(Panel):
 
     def _show_plots(self) -> None:
         shown = self.bar.shown
+        height = max(_PLOT_HEIGHT, int(_PLOT_LINES * self.fontMetrics().height()))
+        self.scroll.setMinimumHeight(height)
         for key, plot in self.plots.items():
             plot.setVisible(key in shown)
-            plot.setMinimumHeight(max(_PLOT_HEIGHT, int(_PLOT_LINES * self.fontMetrics().height())))
+            plot.setMinimumHeight(height)
             plot.canvas.boxes = self.bar.boxes.isChecked()
 
     def _redraw(self) -> None:

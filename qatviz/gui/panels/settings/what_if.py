@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.what_if import WhatIf
+from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label, RichLabel
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import change_words
@@ -52,8 +53,10 @@ class WhatIfBar(QtWidgets.QWidget):
         grid = QtWidgets.QGridLayout(self)
         grid.setSpacing(4)
         grid.addWidget(self.note, 0, 0, 1, 2)
-        grid.addWidget(self.evaluate, 1, 0)
-        grid.addWidget(self.discard, 1, 1)
+        buttons = FlowLayout(spacing=4)
+        buttons.addWidget(self.evaluate)
+        buttons.addWidget(self.discard)
+        grid.addLayout(buttons, 1, 0, 1, 2)
         grid.addWidget(self.progress, 2, 0)
         grid.addWidget(self.cancel, 2, 1)
         grid.addWidget(self.result, 3, 0, 1, 2)

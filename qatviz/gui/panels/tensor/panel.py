@@ -131,10 +131,7 @@ class TensorPanel(Panel):
         inner.addWidget(self.splitter, 1)
         outer = QtWidgets.QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        self._scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
-        self._scroll.setFocusPolicy(QtCore.Qt.NoFocus)
-        self._scroll.setWidget(Isolated(self._content))  # its height does not follow from its width
-        outer.addWidget(self._scroll)
+        outer.addWidget(Isolated(self._content))  # its height does not follow from its width
 
     def _connect(self) -> None:
         self.edits.changed.connect(self.mark_due)
@@ -202,7 +199,7 @@ class TensorPanel(Panel):
         if view is None:
             self._show_nothing()
             return
-        self._scroll.show()
+        self._content.show()
         self._empty.show_text("")
         self._request_values()
         values = self.model.values.get(view.tensor.name)
@@ -296,7 +293,7 @@ class TensorPanel(Panel):
 
     def _show_nothing(self) -> None:
         self._drawn.clear()
-        self._scroll.hide()
+        self._content.hide()
         self._empty.show_text(
             self.model.no_run_text("No run is open.")
             if self.model.plan is None
@@ -375,13 +372,6 @@ class TensorPanel(Panel):
             plot.apply_theme()
         if self.pages[TIME].is_made:
             self.pages[TIME].add_legend(self.over_time)
-
-    def whole_minimum(self) -> QtCore.QSize:
-        """Return the size at which all fits, at least by scrolling vertically: large text needs more."""
-        needed = self._content.minimumSizeHint()
-        if needed.height() > self._limit.height():
-            needed += QtCore.QSize(self._scroll.verticalScrollBar().sizeHint().width(), 0)
-        return needed
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)

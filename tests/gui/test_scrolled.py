@@ -1,0 +1,96 @@
+"""Scroll areas of panels and dialogs: without room, they scroll, so that all controls can be reached."""
+
+import pytest
+from PyQt5 import QtCore, QtWidgets
+from window_stage import draw
+
+from qatviz.gui.widgets.scrolled import Scrolled
+from qatviz.protocol import events
+
+CONTROLS = (QtWidgets.QAbstractButton, QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QAbstractSlider)
+
+
+def settle(window, app):
+    for _ in range(6):  # fonts, minimum sizes, docks
+        draw(window, app)
+
+
+def content_of(control, panel):
+    """The widget that a control scrolls with: the panel, or the contents of a scroll area within it."""
+    inside = control.parentWidget()
+    while inside is not panel:
+        area = inside.parentWidget() and inside.parentWidget().parentWidget()
+        if isinstance(area, QtWidgets.QScrollArea) and area.widget() is inside:
+            return inside
+        inside = inside.parentWidget()
+    return panel
+
+
+def hidden_parts(panel):
+    """The controls of a panel that are smaller than they need, or not wholly in what scrolls."""
+    found = [part for kind in CONTROLS for part in panel.findChildren(kind) if part.isVisibleTo(panel)]
+    # Scroll bars and tab bars have parts that Qt shrinks.
+    found = [
+        p for p in found if not isinstance(p, QtWidgets.QScrollBar) and not isinstance(p.parent(), QtWidgets.QTabBar)
+    ]
+    assert found
+    for part in found:
+        content = content_of(part, panel)
+        rect = QtCore.QRect(part.mapTo(content, QtCore.QPoint()), part.size())
+        least = part.minimumSizeHint().boundedTo(part.maximumSize())
+        if part.minimumWidth():  # a list whose field may cut its names
+            least.setWidth(part.minimumWidth())
+        if not content.rect().contains(rect) or rect.width() < least.width() or rect.height() < least.height():
+            yield part.accessibleName() or getattr(part, "text", str)(), rect, content.rect(), least
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("points, width, height", [(18, 900, 600), (14, 900, 600), (18, 1280, 800), (9, 900, 560)])
+def test_all_controls_of_all_panels_can_be_reached(staged_window, app, points, width, height, ended):
+    window, run, advance = staged_window
+    if ended:  # the settings can be evaluated
+        run.end(events.Finished(3))
+        advance(0)
+        window.edits.edit(["conv1.weights"], "num_bits", 3)
+    window.theme.set_font_points(points)
+    window.resize(width, height)
+    for name, dock in window.docks.docks.items():
+        window.docks.open(name)
+        settle(window, app)
+        place, panel = dock.widget(), window.panels[name]
+        assert list(hidden_parts(panel)) == [], name
+        for bar, room, whole in (
+            (place.verticalScrollBar(), place.viewport().height(), panel.height()),
+            (place.horizontalScrollBar(), place.viewport().width(), panel.width()),
+        ):
+            assert bar.maximum() == max(whole - room, 0) and room > 0, name
+    window.theme.set_font_points(0)
+
+
+def test_content_with_room_fills_the_area_and_without_it_scrolls(app, show):
+    panel = QtWidgets.QWidget()
+    rows = QtWidgets.QVBoxLayout(panel)
+    buttons = [QtWidgets.QPushButton(text, minimumHeight=80, minimumWidth=200) for text in "ab"]
+    for button in buttons:
+        rows.addWidget(button)
+    place = show(Scrolled(panel), 400, 300)
+    assert panel.size() == place.viewport().size() == QtCore.QSize(400, 300)
+    least = panel.minimumSizeHint()
+    assert place.minimumSizeHint() == least
+    place.limit_minimum(QtCore.QSize(150, 100))
+    assert place.minimumSizeHint() == QtCore.QSize(150, 100)
+    place.resize(400, 100)
+    app.processEvents()
+    assert panel.height() == least.height() and panel.width() == place.viewport().width() < 400
+    place.ensureWidgetVisible(buttons[1])
+    at = buttons[1].mapTo(place.viewport(), QtCore.QPoint())
+    assert place.viewport().rect().contains(QtCore.QRect(at, buttons[1].size()))
+    place.resize(150, 100)
+    assert panel.width() == least.width() and place.horizontalScrollBar().maximum() > 0
+    buttons[0].setMinimumHeight(150)  # more than before
+    for _ in range(3):
+        app.processEvents()
+    assert panel.height() == panel.minimumSizeHint().height() > least.height()
+    place.resize(400, 300)
+    app.processEvents()
+    assert panel.size() == place.viewport().size()
