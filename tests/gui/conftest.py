@@ -92,8 +92,8 @@ def open_window(app, settings):
     """Open a window, without a run; those left open are closed."""
     windows = []
 
-    def begin():
-        window = make_window(settings)
+    def begin(points=0):
+        window = make_window(settings, points=points)
         window.show()
         app.processEvents()
         windows.append(window)

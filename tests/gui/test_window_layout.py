@@ -52,6 +52,32 @@ def test_docks_keep_their_proportions_through_the_smallest_window(window, app):
         assert abs(size.height() - before[name].height()) <= 4, name
 
 
+@pytest.mark.parametrize("remembered", [False, True])
+def test_large_text_at_the_start_changes_no_proportions(open_window, app, settings, remembered):
+    """Panels of large text need more room: the docks have their former sizes again when the text is small again."""
+
+    def sizes(window):
+        window.resize(1280, 800)
+        for _ in range(6):  # fonts, minimum sizes, docks
+            app.processEvents()
+        return {name: window.docks.docks[name].size() for name in ("quantization", "histograms", "tensor", "evolution")}
+
+    window = open_window()
+    wanted = sizes(window)
+    window.close()
+    if not remembered:
+        settings.clear()
+    window = open_window(18)
+    large = sizes(window)
+    assert abs(large["tensor"].width() - wanted["tensor"].width()) > 20, "it needs more"
+    if remembered:
+        window.close()
+        window = open_window(18)
+    window.theme.set_font_points(0)
+    for name, size in sizes(window).items():
+        assert abs(size.width() - wanted[name].width()) <= 2 and abs(size.height() - wanted[name].height()) <= 2, name
+
+
 @pytest.mark.parametrize("points, width, height", [(9, 900, 600), (14, 1280, 800), (18, 1280, 800)])
 def test_no_panel_is_cut_or_covers_another(staged_window, app, points, width, height):
     window, _run, _advance = staged_window

@@ -57,9 +57,10 @@ def prepared_of(run, directory="/runs/a"):
     return Prepared(run, run.network, run.book, f"{run.network.name} on digits", 62.5, directory)
 
 
-def make_window(settings, launcher=None):
-    """A window in the dark theme, not shown yet."""
+def make_window(settings, launcher=None, points=0):
+    """A window in the dark theme with text of a size, not shown yet."""
     theme = Theme(DARK)
+    theme.font_points = points
     theme.apply()
     return MainWindow(theme, settings, launcher or StagedLauncher())
 

@@ -1,5 +1,6 @@
 """Docks of the panels: default arrangement, and the user's, which is remembered."""
 
+import json
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
@@ -13,7 +14,13 @@ LAYOUT_VERSION = 2
 _COLUMNS, _ROWS = 3, 2
 #: Height of a dock's tabs and title, in lines of text.
 _TITLE_LINES = 5
-_KEY_STATE, _KEY_GEOMETRY = "window/state", "window/geometry"
+_KEY_STATE, _KEY_GEOMETRY, _KEY_SIZES = "window/state", "window/geometry", "window/dock_sizes"
+#: Default width of the left dock, as a fraction of the window's and at least in px, which its controls need with text
+#: of the default size; ratios of the other sizes.
+_LEFT, _LEFT_PX = 0.2, 310
+_MIDDLE_TO_RIGHT, _TOP_TO_BOTTOM = (47, 33), (52, 48)
+#: Largest width or height that is restored, px.
+_LARGEST_PX = 32767
 
 
 def largest_share(needs: Sequence[int], total: int) -> int:
@@ -33,8 +40,9 @@ def largest_share(needs: Sequence[int], total: int) -> int:
 class Docks(QtCore.QObject):
     """Docks of a window; their proportions stay when the window's size changes.
 
-    Minimum sizes of panels can change the proportions in a small window. Therefore each change of the window's size
-    restores them, and only the user changes them, by dragging a separator.
+    Minimum sizes of panels can change the proportions in a small window or with large text. Therefore each change of
+    the window's size or of the text restores them, and only the user changes them, by dragging a separator. They are
+    remembered apart from Qt's state of the window, which has the sizes that the docks had room for.
 
     Parameters
     ----------
@@ -47,8 +55,8 @@ class Docks(QtCore.QObject):
         self._window = window
         self._places = {panel.name: Scrolled(panel) for panel in panels}
         self.docks: Dict[str, QtWidgets.QDockWidget] = {}
+        #: Sizes that the docks have in a window of the size ``_size`` if there is room for their panels.
         self._sizes: Dict[str, QtCore.QSize] = {}
-        #: Size of the window with the docks of ``_sizes``.
         self._size = window.size()
         self._soon = QtCore.QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._keep_proportions)
@@ -85,29 +93,30 @@ class Docks(QtCore.QObject):
             docks[name].show()
         for name in ("quantization", "histograms", "evolution"):
             docks[name].raise_()
-        self._soon.start()
-        width, height = window.width(), window.height()
-        window.resizeDocks(
-            [docks[n] for n in ("quantization", "histograms", "tensor")],
-            [max(270, int(0.2 * width)), int(0.47 * width), int(0.33 * width)],
-            QtCore.Qt.Horizontal,
-        )
-        window.resizeDocks(
-            [docks["histograms"], docks["evolution"]], [int(0.52 * height), int(0.48 * height)], QtCore.Qt.Vertical
-        )
+        self._size = window.size()
+        self._sizes = _default_sizes(self._size)
+        self._resize([(docks[name], size) for name, size in self._sizes.items()])
+        self._fit_soon.start()
 
     def restore(self, settings: QtCore.QSettings) -> bool:
         """Restore the remembered arrangement; return False if there is none for these docks."""
         geometry, state = settings.value(_KEY_GEOMETRY), settings.value(_KEY_STATE)
         if isinstance(geometry, QtCore.QByteArray):
             self._window.restoreGeometry(geometry)
-        self._soon.start()
-        return isinstance(state, QtCore.QByteArray) and self._window.restoreState(state, LAYOUT_VERSION)
+        if not isinstance(state, QtCore.QByteArray) or not self._window.restoreState(state, LAYOUT_VERSION):
+            return False
+        try:
+            self._size, self._sizes = _parsed(settings.value(_KEY_SIZES, "{}", str))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            self._sizes = {}  # edited, or written by another version: those of the state are kept once it is shown
+        return True
 
     def remember(self, settings: QtCore.QSettings) -> None:
         """Remember the present arrangement."""
         settings.setValue(_KEY_GEOMETRY, self._window.saveGeometry())
         settings.setValue(_KEY_STATE, self._window.saveState(LAYOUT_VERSION))
+        sizes = {name: [size.width(), size.height()] for name, size in self._sizes.items()}
+        settings.setValue(_KEY_SIZES, json.dumps({"window": [self._size.width(), self._size.height()], "docks": sizes}))
 
     def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
         if event.type() == QtCore.QEvent.Resize:  # the window has laid out its docks
@@ -115,8 +124,9 @@ class Docks(QtCore.QObject):
         elif event.type() == QtCore.QEvent.FontChange:
             self._limit_minimums()
             self._fit_soon.start()  # when the panels have the font, too
-        is_first = event.type() == QtCore.QEvent.Show and not self._sizes
-        if is_first or event.type() == QtCore.QEvent.MouseButtonRelease:  # on the window itself: a separator
+        elif event.type() == QtCore.QEvent.Show:
+            (self._fit_soon if self._sizes else self._soon).start()
+        elif event.type() == QtCore.QEvent.MouseButtonRelease:  # on the window itself: a separator
             self._soon.start()
         return super().eventFilter(watched, event)
 
@@ -172,7 +182,10 @@ class Docks(QtCore.QObject):
 
     def _restore_proportions(self) -> None:
         found = [(dock, self._size_of(dock)) for dock in self.docks.values() if self._is_in_front(dock)]
-        known = [(dock, size) for dock, size in found if size is not None]
+        self._resize([(dock, size) for dock, size in found if size is not None])
+
+    def _resize(self, known: Sequence[Tuple[QtWidgets.QDockWidget, QtCore.QSize]]) -> None:
+        """Resize docks to sizes that they have in a window of the size ``_size``."""
         if not known:
             return
         size, docks = self._window.size(), [dock for dock, _ in known]
@@ -186,3 +199,30 @@ class Docks(QtCore.QObject):
         """Show a dock in front of the others."""
         self.docks[name].show()
         self.docks[name].raise_()
+
+
+def _default_sizes(window: QtCore.QSize) -> Dict[str, QtCore.QSize]:
+    """Return the sizes of the docks that are in front by default."""
+    left = max(_LEFT_PX, int(_LEFT * window.width()))
+    middle = (window.width() - left) * _MIDDLE_TO_RIGHT[0] // sum(_MIDDLE_TO_RIGHT)
+    top = window.height() * _TOP_TO_BOTTOM[0] // sum(_TOP_TO_BOTTOM)
+    return {
+        "quantization": QtCore.QSize(left, window.height()),
+        "histograms": QtCore.QSize(middle, top),
+        "evolution": QtCore.QSize(middle, window.height() - top),
+        "tensor": QtCore.QSize(window.width() - left - middle, window.height()),
+    }
+
+
+def _parsed(text: str) -> Tuple[QtCore.QSize, Dict[str, QtCore.QSize]]:
+    """Return the remembered sizes of the window and of the docks.
+
+    Text of another form raises one of the exceptions that :meth:`Docks.restore` catches.
+    """
+    kept = json.loads(text)
+    return _size(kept["window"]), {name: _size(size) for name, size in kept["docks"].items()}
+
+
+def _size(parts: Sequence[int]) -> QtCore.QSize:
+    width, height = (min(max(int(part), 1), _LARGEST_PX) for part in parts)
+    return QtCore.QSize(width, height)
