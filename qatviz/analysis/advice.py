@@ -8,12 +8,12 @@ from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Sequenc
 
 import numpy as np
 
-from qatviz.analysis.pending import likely_values, pending_grid, pending_measures, present_range
+from qatviz.analysis.pending import likely_values, partner_values, pending_grid, pending_measures, present_range
+from qatviz.analysis.sampled_sqnr import Estimate, are_few, finds_range, held_out, is_known, result_of, sampled
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.snapshots import Snapshot
-from qatviz.quant.affine import fake_quant
-from qatviz.quant.measures import sqnr_db
+from qatviz.quant.affine import AffineGrid
 from qatviz.quant.ranges import Range
 from qatviz.settings import (
     EXTREMES,
@@ -36,13 +36,6 @@ _BITS = (3, 4, 6, 8, 12, 16)
 _NOT_WHILE_FROZEN = ("range_method", "per_channel")
 #: Approximate number of values by which a larger tensor is represented, in addition to the rows with its extremes.
 _SAMPLE = 65536
-#: A range found in fewer values fits them better than the other values of a run: its error is measured on values that
-#: are held out, in this number of parts.
-_FEW, _PARTS = 4096, 4
-#: Factor by which the range of all values of a run is assumed to exceed one found in few, except that of least error.
-_WIDER = 1.5
-#: Number of standard errors by which the offered SQNR of few values is reduced.
-_STANDARD_ERRORS = 2.0
 
 
 class Member(NamedTuple):
@@ -56,8 +49,8 @@ class Offer(NamedTuple):
     """A change of one setting, and the tensor's SQNR in dB before and after it.
 
     ``is_estimate`` is True if the SQNR was computed from a sample, from values estimated from a histogram, or for a
-    range that the run will find in other values. ``is_cautious`` is True if the values are few: then ``after`` is a
-    lower bound.
+    range that the run will find in other values. ``is_cautious`` is True if the values are a small sample of those of
+    the run: then ``after`` is a lower bound.
     """
 
     setting: str
@@ -107,34 +100,30 @@ def trials(
         True if the values of the tensor are a sample or estimates.
     held : bool
         True if all ranges of the run are frozen: then no other range is offered.
-
-    Notes
-    -----
-    The run finds a range of activations in many batches, of which these values are a part. If they are few, the SQNR of
-    a range found in all of them would be much too high (46.9 dB instead of 40 dB for 32 values at 8 bits).
     """
     # For activations, the range in effect is used as it is: these values are not those in which the run finds ranges.
-    present = settings if members[0].tensor.kind == WEIGHTS else replace(settings, range_method=FROZEN)
-    before = _sqnr_db(members, present, kept, held)
+    tensor = members[0].tensor
+    present = settings if tensor.kind == WEIGHTS else replace(settings, range_method=FROZEN)
+    before = [found.sqnr_db for found in result_of(_sqnr_db(members, present, kept, held))]
     best: Optional[Offer] = None
     yield best
 
     def compared(setting: str, value: Any) -> Generator[None, None, Optional[Offer]]:
-        is_searched = setting == "range_method" or settings.range_method in HISTOGRAM_METHODS
-        is_guess = is_searched and members[0].tensor.kind != WEIGHTS
-        is_cautious = is_guess and members[0].values.size < _FEW
-        changed = replace(settings if is_searched else present, **{setting: value})
-        if is_cautious:
-            after = yield from _held_out_sqnr_db(members, changed, kept, held)
-        else:
-            after = _sqnr_db(members, changed, kept, held)
-        margin = ESTIMATED_MARGIN_DB if is_estimate or is_guess else MARGIN_DB
-        harmless = all(new >= old - _ALLOWED_LOSS_DB for new, old in zip(after, before))
-        improved = after[0] >= before[0] + margin and after[0] > (best.after if best is not None else -np.inf)
-        offer = Offer(setting, value, before[0], after[0], is_estimate or is_guess, is_cautious)
-        return offer if harmless and improved else None
+        wanted = replace(settings, **{setting: value})
+        is_found = not held and finds_range(tensor, wanted, settings)
+        found = yield from _sqnr_db(
+            members, wanted if is_found else replace(present, **{setting: value}), kept, held, is_found
+        )
+        # On a range that does not depend on the values, both numbers have the same sampling error.
+        others = [new.bound if is_found else new.sqnr_db for new in found]
+        harmless = all(new >= old - _ALLOWED_LOSS_DB for new, old in zip(others, before))
+        after, is_guess = found[0].bound, is_estimate or is_found
+        improved = after >= before[0] + (ESTIMATED_MARGIN_DB if is_guess else MARGIN_DB)
+        if not (harmless and improved and after > (best.after if best is not None else -np.inf)):
+            return None
+        return Offer(setting, value, before[0], after, is_guess, are_few(tensor, members[0].values))
 
-    for setting, value in candidates(members[0].tensor, settings):
+    for setting, value in candidates(tensor, settings):
         is_unknown = held and setting in _NOT_WHILE_FROZEN
         best = (None if is_unknown else (yield from compared(setting, value))) or best
         yield best
@@ -143,7 +132,7 @@ def trials(
     if best is None and before[0] < thresholds.warning:
         for bits in _BITS:
             if bits > settings.num_bits:
-                best = yield from compared("num_bits", bits)
+                best = (yield from compared("num_bits", bits)) or best
                 yield best
                 if best is not None and best.after >= thresholds.warning:
                     return
@@ -176,10 +165,8 @@ def estimated_trials(
         known = likely_values(histogram, tensor.kind == WEIGHTS)
     else:
         known = _sampled(values)
-    members = [Member(tensor, known)]
-    for other in plan.tensors:
-        if other.group == tensor.group and other.name != name and other.name in snapshot.histograms:
-            members.append(Member(other, likely_values(snapshot.histograms[other.name], False)))
+    others = partner_values(snapshot, plan, tensor)
+    members = [Member(tensor, known), *(Member(plan.tensor(other), values) for other, values in others.items())]
     return trials(members, settings, kept, is_estimate, held)
 
 
@@ -203,51 +190,25 @@ def _sampled(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[:: stride | 1], values[extremes]])
 
 
-def _sqnr_db(members: Sequence[Member], settings: QuantizerSettings, kept: Range, held: bool) -> List[float]:
-    """Return the SQNR in dB of each member on the grid that all share; NaN where it has no finite values."""
-    known = [member.values for member in members if _is_known(member)]
-    if not known:
-        return [float("nan")] * len(members)
-    together = known[0] if len(members) == 1 else np.concatenate([values.reshape(-1) for values in known])
-    grid = pending_grid(members[0].tensor, settings, kept, together, held)
-    return [pending_measures(member.values, grid).sqnr_db if _is_known(member) else float("nan") for member in members]
+def _sqnr_db(
+    members: Sequence[Member], settings: QuantizerSettings, kept: Range, held: bool, is_found: bool = False
+) -> Generator[None, None, List[Estimate]]:
+    """Return the SQNR of each member on the grid that all share, as that of the run; unknown without finite values.
 
-
-def _held_out_sqnr_db(
-    members: Sequence[Member], settings: QuantizerSettings, kept: Range, held: bool
-) -> Generator[None, None, List[float]]:
-    """Return a lower bound of the SQNR in dB of activations in the whole run, of which the values are a sample.
-
-    Each part of the values is measured on the grid that is found in the others. Least squared error weighs clipping
-    against rounding; other methods follow rare values, of which a run has more: of their grid and a wider one, the SQNR
-    is the smaller. It yields after each part, which takes as long as a trial.
+    ``is_found``: the run finds the range in other values than these. It yields between parts of a long computation.
     """
-    known = [np.sort(member.values, axis=None) if _is_known(member) else np.zeros(0, np.float32) for member in members]
-    factors = (1.0,) if settings.range_method == MSE else (1.0, _WIDER)
-    noise = [[np.zeros(values.size) for values in known] for _ in factors]
-    for part in range(_PARTS):
-        seen = np.concatenate([np.delete(values, np.s_[part::_PARTS]) for values in known])
-        grid = pending_grid(members[0].tensor, settings, kept, seen, held)
-        for row, factor in zip(noise, factors):
-            wider = replace(grid, scale=np.float32(factor) * grid.scale)
-            for values, error in zip(known, row):
-                held_out = values[part::_PARTS]
-                error[part::_PARTS] = np.square(fake_quant(held_out, wider) - held_out, dtype=np.float64)
-        yield
-    return [
-        min(_sqnr_bound_db(np.square(values, dtype=np.float64), row[index]) for row in noise)
-        for index, values in enumerate(known)
-    ]
+    tensor = members[0].tensor
 
+    def grid_in(values: np.ndarray) -> AffineGrid:
+        return pending_grid(tensor, settings, kept, values, held)
 
-def _sqnr_bound_db(signal: np.ndarray, noise: np.ndarray) -> float:
-    """Return the SQNR in dB of squares of values and of their errors, less its standard errors as of a sample."""
-    found = float(sqnr_db(signal.sum(), noise.sum()))
-    if not np.isfinite(found):
-        return found
-    spread = np.std(signal / signal.mean() - noise / noise.mean())
-    return found - float(_STANDARD_ERRORS * 10 / np.log(10) * spread / np.sqrt(len(signal)))
-
-
-def _is_known(member: Member) -> bool:
-    return bool(member.values.size and np.isfinite(member.values).all())
+    is_few = are_few(tensor, members[0].values)
+    if is_found and is_few:
+        return (yield from held_out([member.values for member in members], grid_in, settings.range_method))
+    known = [member.values for member in members if is_known(member.values)]
+    if not known:
+        return [Estimate(float("nan"), 0.0)] * len(members)
+    grid = grid_in(known[0] if len(members) == 1 else np.concatenate([values.reshape(-1) for values in known]))
+    if is_few:
+        return [sampled(member.values, grid) for member in members]
+    return [Estimate(pending_measures(member.values, grid).sqnr_db, 0.0) for member in members]

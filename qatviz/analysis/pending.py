@@ -4,12 +4,12 @@ The rules are those by which the run adopts a change (:mod:`qatviz.training.rang
 known, the result is the grid that the run will use.
 """
 
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from qatviz.network.plan import QuantizedTensor
-from qatviz.protocol.snapshots import TensorHistogram
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import ErrorMeasures, entropy_bits, is_beyond, sqnr_db
 from qatviz.quant.ranges import Range, find_range
@@ -154,6 +154,12 @@ def likely_values(histogram: TensorHistogram, by_channel: bool) -> np.ndarray:
     counts, starts, ends = histogram.float_counts[first : last + 1], edges[:-1], edges[1:]
     mean_square = float((counts * (starts**2 + starts * ends + ends**2)).sum() / (3.0 * total))
     return _in_channels(values, low, high, mean_square).astype(np.float32)
+
+
+def partner_values(snapshot: Snapshot, plan: QuantizationPlan, tensor: QuantizedTensor) -> Dict[str, np.ndarray]:
+    """Return values estimated from the histograms, ``[n, 1]``, of the other activations with the grid of ``tensor``."""
+    others = [other.name for other in plan.tensors if other.group == tensor.group and other.name != tensor.name]
+    return {name: likely_values(snapshot.histograms[name], False) for name in others if name in snapshot.histograms}
 
 
 def _quantiles(count: int) -> np.ndarray:

@@ -168,6 +168,24 @@ def test_an_offer_from_few_values_promises_no_more_than_the_run_attains():
     assert len(excess) > 20 and max(excess) < 2.5 and np.percentile(excess, 75) < 0
 
 
+def test_offers_of_other_settings_from_few_values_promise_no_more_either():
+    """But for long tails, of which few values lack those that a range clips."""
+    excess, kinds = [], set()
+    names = sorted(set(DISTRIBUTIONS) - {"long tails"})
+    for name, symmetric, count, seed in itertools.product(names, (False, True), (32, 320), range(5)):
+        everything = np.float32(DISTRIBUTIONS[name](np.random.RandomState(seed), 20000)).reshape(-1, 1)
+        given = np.quantile(everything, [0.0005, 0.9995])
+        settings = {"num_bits": 2, "symmetric": symmetric}
+        found = offer_of(everything[:count], "activations", given=given, held=True, **settings)
+        if found is not None:
+            wanted = quantizer_settings("activations", **{**settings, found.setting: found.value})
+            excess.append(found.after - measure(everything, grid_of(everything, wanted, given)).sqnr_db)
+            kinds.add(found.setting)
+            assert found.text.endswith(" or more")
+    assert kinds == {"num_bits", "symmetric"} and len(excess) > 40
+    assert np.mean(np.array(excess) > 0) < 0.15 and max(excess) < 1.5
+
+
 @pytest.mark.parametrize("count", [32, 64, 320, 2048])
 def test_few_values_give_no_reason_to_replace_a_range_that_is_right_for_all(count):
     everything = np.float32(np.random.RandomState(0).standard_normal([20000, 1]))

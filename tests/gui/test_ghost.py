@@ -12,6 +12,8 @@ from qatviz.gui.model import ghost as ghosts
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.model.run_model import RunModel
+from qatviz.network.graph import NetworkBuilder
+from qatviz.network.layers import Concat, Dense
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.measures import measure
@@ -201,3 +203,50 @@ def test_applied_settings_have_a_ghost_until_a_snapshot_measures_them(context, s
     run.advance()
     context.model.process(run.drain())
     assert ghost_of(context.model, context.edits, NAME) is None
+
+
+OUTPUT = "logits.activations"
+
+
+def few_values(context, name, count=32, seed=0):
+    """Give the model ``count`` of many values of an activation, and return all."""
+    everything = np.random.RandomState(seed).standard_normal([20000, 1]).astype(np.float32)
+    context.model.process([TensorValues(context.model.snapshot.step, name, everything[:count])])
+    return everything
+
+
+def test_the_sqnr_of_a_range_that_few_values_do_not_determine_is_an_estimate_with_its_error(context, held_run):
+    everything = few_values(context, OUTPUT)
+    context.edits.edit([OUTPUT], "range_method", "mse")
+    context.edits.edit([OUTPUT], "num_bits", 4)
+    seen = ghost(context, OUTPUT)
+    found = pending.pending_grid(seen.tensor, seen.settings, (np.zeros(1), np.zeros(1)), everything)
+    in_the_run, promised = measure(everything, found).sqnr_db, measure(everything[:32], seen.grid).sqnr_db
+    assert promised > in_the_run + 2
+    assert seen.sqnr_db_error > 0 and abs(seen.measures.sqnr_db - in_the_run) < 2 * seen.sqnr_db_error
+    text = seen.text("sqnr_db", seen.measures.sqnr_db)
+    assert text.startswith(f"≈ {seen.measures.sqnr_db:.1f} dB ± ")
+    assert seen.text("size", seen.size) == f"{seen.size:.0f} B"
+
+
+def test_the_sqnr_on_the_range_in_effect_is_that_of_the_values(context, held_run):
+    everything = few_values(context, OUTPUT)
+    context.edits.edit([OUTPUT], "num_bits", 4)
+    seen = ghost(context, OUTPUT)
+    assert seen.sqnr_db_error == 0
+    assert seen.measures.sqnr_db == pytest.approx(measure(everything[:32], seen.grid).sqnr_db)
+
+
+def test_a_range_is_found_in_the_values_of_all_tensors_that_share_the_grid(context, staged):
+    net = NetworkBuilder("branches", (6,))
+    first, second = [net.add(Dense, name, ("input",), units=4) for name in ("first", "second")]
+    net.add(Concat, "both", (first, second))
+    staged(net.network())
+    context.edits.set_mode(HOLD)
+    small, wide = "first.activations", "second.activations"
+    assert context.model.plan.tensor(small).group == context.model.plan.tensor(wide).group
+    values = 0.01 * few_values(context, small, 6000)[:6000]
+    context.model.process([TensorValues(context.model.snapshot.step, small, values)])
+    context.edits.edit([small], "range_method", "mse")
+    histogram = context.model.snapshot.histograms[wide]
+    assert ghost(context, small).high > 0.5 * float(histogram.channel_max.max()) > 2 * values.max()

@@ -4,15 +4,16 @@ Applied settings have a ghost until a snapshot measures them: what the user sees
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from qatviz.analysis import pending
+from qatviz.analysis.sampled_sqnr import Estimate, are_few, finds_range, held_out, is_known, result_of
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.run_model import RunModel
-from qatviz.measures import size_bytes
+from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.settings_book import SettingsBook
@@ -57,6 +58,8 @@ class Ghost:
     step: int
     of_values: bool
     _values: np.ndarray = field(repr=False, compare=False)
+    #: SQNR of the run if its range is found in other values than these; None if ``grid`` is known or they are many.
+    _in_the_run: Optional[Callable[[], Estimate]] = field(default=None, repr=False, compare=False)
 
     @property
     def low(self) -> float:
@@ -75,12 +78,35 @@ class Ghost:
 
     @property
     def measures(self) -> ErrorMeasures:
-        """Error under the pending settings; computed on first access (12 ms for a million values)."""
-        if "_measures" not in self.__dict__:
+        """Error under the pending settings; computed on first access (12 ms for a million values).
+
+        The SQNR is that of the run, see :attr:`sqnr_db_error`; other measures are those of the values on :attr:`grid`.
+        """
+        return self._measured[0]
+
+    @property
+    def sqnr_db_error(self) -> float:
+        """Standard error of the SQNR in dB where the run finds the range in other values; otherwise 0."""
+        return self._measured[1]
+
+    @property
+    def _measured(self) -> Tuple[ErrorMeasures, float]:
+        if "_known" not in self.__dict__:
             grid = self.grid
-            found = pending.IN_FLOAT if grid is None else pending.pending_measures(self._values, grid)
-            object.__setattr__(self, "_measures", found)
-        return self.__dict__["_measures"]
+            found, error = pending.IN_FLOAT if grid is None else pending.pending_measures(self._values, grid), 0.0
+            if self._in_the_run is not None:
+                sqnr_db, error = self._in_the_run()
+                found = found._replace(sqnr_db=sqnr_db)
+            object.__setattr__(self, "_known", (found, error))
+        return self.__dict__["_known"]
+
+    def text(self, key: str, value: float) -> str:
+        """Return the ``value`` of a measure with its unit, as an estimate if it is one: ``≈ 38.2 dB ± 0.3``."""
+        error: Optional[float] = 0.0
+        if self.approximate and key != "size":
+            error = self.sqnr_db_error or None if key == "sqnr_db" else None
+        codes = self.settings.num_codes if key == "used_codes" else None
+        return MEASURES[key].text(value, self.active, codes, error)
 
     @property
     def size(self) -> float:
@@ -89,7 +115,8 @@ class Ghost:
 
     def of_channel(self, values: np.ndarray, grid: Optional[AffineGrid]) -> "Ghost":
         """Return the ghost of one channel: its ``values``, float32 ``[n, 1]``, on its ``grid``."""
-        return replace(self, tensor=replace(self.tensor, shape=values.shape), grid=grid, _values=values)
+        tensor = replace(self.tensor, shape=values.shape)
+        return replace(self, tensor=tensor, grid=grid, _values=values, _in_the_run=None)
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
@@ -173,9 +200,20 @@ def _compute(
     method = wanted.range_method
     if tensor.kind != WEIGHTS and method not in HISTOGRAM_METHODS and method == now.range_method:
         method = FROZEN  # averages and extremes continue from the range in effect
-    grid = pending.pending_grid(tensor, replace(wanted, range_method=method), kept, values, is_frozen)
+    chosen = replace(wanted, range_method=method)
+    partners = [x for x in pending.partner_values(snapshot, plan, tensor).values() if is_known(x)]
+
+    def grid_in(seen: np.ndarray) -> AffineGrid:
+        return pending.pending_grid(tensor, chosen, kept, seen, is_frozen)
+
+    def in_the_run() -> Estimate:
+        return result_of(held_out([values, *partners], grid_in, method))[0]
+
+    grid = grid_in(np.concatenate([x.reshape(-1) for x in (values, *partners)]) if partners else values)
     if tensor.kind != WEIGHTS and method != FROZEN and not is_frozen:
         guessed = True  # the run's range is that of its batches
     if tensor.kind == WEIGHTS and not is_frozen and wanted.range_method != FROZEN:
         of_values, guessed = True, False
-    return Ghost(tensor, wanted, True, grid, approximate or guessed, step, of_values, values)
+    is_found = not is_frozen and finds_range(tensor, wanted, now)
+    estimate = in_the_run if is_found and are_few(tensor, values) else None
+    return Ghost(tensor, wanted, True, grid, approximate or guessed, step, of_values, values, estimate)

@@ -257,7 +257,7 @@ class HistogramsPanel(Panel):
         badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
         if not ghost.active:
             return Pending(PendingGrid(np.nan, np.nan, np.nan), "→ " + badge, "→ float")
-        error = ("≈ " if ghost.approximate else "") + _SQNR.text(ghost.measures.sqnr_db)
+        error = ghost.text("sqnr_db", ghost.measures.sqnr_db)
         grid = PendingGrid(ghost.low, ghost.high, ghost.scale)
         return Pending(grid, f"→ {badge} {error}", f"→ {badge.split(' ')[0]} {error}")
 

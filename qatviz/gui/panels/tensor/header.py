@@ -26,6 +26,8 @@ from qatviz.network.plan import QuantizedTensor
 
 #: Measures whose pending value is better or worse than the present one; the others depend on the scale or the bits.
 _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
+#: Difference of a pending value from the present one, in its standard errors, from which it is better or worse.
+_SIGNIFICANT = 2.0
 _PENDING = " After the arrow: the value under the pending settings, and whether it is better or worse."
 #: Minimum width of a cell at the default font, px; a row has as many of eight, four or three cells as fit, else two,
 #: or a single one where two names of measures do not fit.
@@ -119,15 +121,14 @@ class Header(QtWidgets.QWidget):
         self._show_step(view)
         texts = measured(view)
         pending = {} if ghost is None else pending_texts(ghost)
-        approximate = "≈ " if ghost is not None and ghost.approximate else ""
         for key in SHOWN:
             text, value = texts[key]
-            ghost_text, ghost_value = pending.get(key, ("", np.nan))
+            ghost_text, ghost_value, error = pending.get(key, ("", np.nan, 0.0))
             better = None
-            if key in _COMPARED and ghost_text not in ("", text) and np.isfinite([value, ghost_value]).all():
+            is_compared = key in _COMPARED and ghost_text not in ("", text) and np.isfinite([value, ghost_value]).all()
+            if is_compared and abs(ghost_value - value) >= _SIGNIFICANT * error:
                 better = (ghost_value < value) == (MEASURES[key].better == LOWER)
-            mark = approximate if ghost_text and key != "size" else ""
-            self.cells[key].show_values(text, mark + ghost_text, better)
+            self.cells[key].show_values(text, ghost_text, better)
 
     def _about(self, view: TensorView) -> str:
         """Return channel or tensor and settings, or the settings in effect and the pending ones."""
@@ -216,7 +217,7 @@ class _CellLabels(QtWidgets.QWidget):
             self._name.setText(name)
         first, _, unit = now.partition(" ")
         # Two values side by side have their unit once.
-        text = f"<b>{escape(first if pending and pending.endswith(' ' + unit) else now)}</b>"
+        text = f"<b>{escape(first if unit and unit in pending.split(' ') else now)}</b>"
         if pending:
             text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(pending)}</span>"
         if text != self.value.text():

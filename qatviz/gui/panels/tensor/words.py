@@ -7,7 +7,6 @@ import numpy as np
 from qatviz.analysis.one_channel import OneChannel
 from qatviz.gui.model.ghost import Ghost
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import shape_text, si, signed
 from qatviz.settings import QuantizerSettings
@@ -53,14 +52,16 @@ def measured(view: TensorView) -> Dict[str, Tuple[str, float]]:
     return {key: (view.text(key), view.measure(key)) for key in SHOWN}
 
 
-def pending_texts(ghost: Ghost) -> Dict[str, Tuple[str, float]]:
-    """Return text and value of each measure of the header under the pending settings."""
+def pending_texts(ghost: Ghost) -> Dict[str, Tuple[str, float, float]]:
+    """Return text, value and standard error of each measure of the header under the pending settings."""
     values = dict(ghost.measures._asdict(), size=ghost.size, scale=ghost.scale, zero_point=np.nan)
     if ghost.grid is not None:
         coarsest = np.argmax(np.broadcast_to(ghost.grid.scale, ghost.grid.zero_point.shape))
         values["zero_point"] = float(ghost.grid.zero_point.flat[coarsest])
-    codes = {"used_codes": ghost.settings.num_codes}
-    return {key: (MEASURES[key].text(values[key], ghost.active, codes.get(key)), float(values[key])) for key in SHOWN}
+    return {
+        key: (ghost.text(key, values[key]), float(values[key]), ghost.sqnr_db_error if key == "sqnr_db" else 0.0)
+        for key in SHOWN
+    }
 
 
 def span(low: float, high: float) -> str:
