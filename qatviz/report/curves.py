@@ -26,10 +26,11 @@ _SAME_RATE = 1e-6
 _MANY_EVALUATIONS = 300
 
 
-class TensorKind(NamedTuple):
-    """Chart of a tensor: its measure, and its curves as (pattern of the series, name in the legend, style).
+class TensorChart(NamedTuple):
+    """Chart that every tensor of the ``kinds`` has: its measure, and its curves.
 
-    ``missing`` is the reason why there may be no values; ``kinds`` are the kinds of tensors that have the chart.
+    A curve is a pattern of the series' name, its name in the legend, and its style. ``missing`` is the reason if there
+    are no values.
     """
 
     measure: Measure
@@ -41,9 +42,10 @@ class TensorKind(NamedTuple):
 
 #: Styles of the parts of the error, which may lie outside the axis if they are nearly 0.
 _PARTS = ("clipping", "rounding")
+#: Reason for an empty chart of a tensor without an error.
 _EXACT = "exact, there is no error to show"
-TENSOR_KINDS = (
-    TensorKind(
+TENSOR_CHARTS = (
+    TensorChart(
         MEASURES["mse"],
         (
             ("{}/mse", "all", "whole"),
@@ -52,10 +54,10 @@ TENSOR_KINDS = (
         ),
         MIDDLE,
     ),
-    TensorKind(MEASURES["sqnr_db"], (("{}/sqnr_db", "", "s0"),)),
-    TensorKind(MEASURES["scale"], (("{}/scale", "", "s0"),)),
-    TensorKind(MEASURES["zero_point"], (("{}/zero_point", "", "s0"),)),
-    TensorKind(
+    TensorChart(MEASURES["sqnr_db"], (("{}/sqnr_db", "", "s0"),)),
+    TensorChart(MEASURES["scale"], (("{}/scale", "", "s0"),)),
+    TensorChart(MEASURES["zero_point"], (("{}/zero_point", "", "s0"),)),
+    TensorChart(
         MEASURES["flip_rate"],
         (("snapshot:{}/flip_rate", "", "s0"),),
         SMALL,
@@ -140,11 +142,11 @@ def run_figures(run: RunData) -> List[Figure]:
 def tensor_figures(run: RunData, tensor: QuantizedTensor) -> List[Figure]:
     """Return all figures of a tensor."""
     figures = []
-    for kind in TENSOR_KINDS:
-        if tensor.kind in kind.kinds:
-            series = tuple((pattern.format(tensor.name), name, style) for pattern, name, style in kind.curves)
-            axis = plot_axis(kind.measure.axis_title, kind.measure.axis)
-            figures.append(_figure(run, axis, series, kind.missing, kind.size, tensor.name))
+    for declared in TENSOR_CHARTS:
+        if tensor.kind in declared.kinds:
+            series = tuple((pattern.format(tensor.name), name, style) for pattern, name, style in declared.curves)
+            axis = plot_axis(declared.measure.axis_title, declared.measure.axis)
+            figures.append(_figure(run, axis, series, declared.missing, declared.size, tensor.name))
     return figures
 
 
@@ -189,6 +191,5 @@ def _spans_decades(run: RunData, key: str) -> bool:
 
 def explained() -> Markup:
     """Return the list of measures in the charts of tensors with their explanations."""
-    return element(
-        "dl", [join(element("dt", kind.measure.label), element("dd", kind.measure.help)) for kind in TENSOR_KINDS]
-    )
+    measures = [declared.measure for declared in TENSOR_CHARTS]
+    return element("dl", [join(element("dt", measure.label), element("dd", measure.help)) for measure in measures])

@@ -12,8 +12,8 @@ from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData
 from qatviz.report.tables import Cell, Head, Heads, Row, bullets, folded, table
 
-#: Maximum number of layers shown of a proof.
-MAX_LAYERS = 1000
+#: Maximum number of layers, or of tensors, shown of a proof.
+_MAX_ROWS = 1000
 #: Maximum length of a text from a proof.
 _MAX_TEXT = 500
 #: Keys of fractions, and of numbers that must not exceed their expected value.
@@ -194,7 +194,7 @@ def _layers(record: Dict[str, Any]) -> Optional[Markup]:
         )
     ]
     shown = []
-    for layer in layers[:MAX_LAYERS]:
+    for layer in layers[:_MAX_ROWS]:
         whole, own = ({} if not isinstance(layer.get(key), dict) else layer[key] for key in ("whole", "own"))
         unexplained = layer.get("unexplained")
         shown.append(
@@ -202,10 +202,8 @@ def _layers(record: Dict[str, Any]) -> Optional[Markup]:
             + [_number(key, part.get(key)) for part in (whole, own) for key in ("identical", "largest")]
             + [Cell(_number("", unexplained), "bad" if unexplained else None)]
         )
-    more = len(layers) - MAX_LAYERS
-    rest = element("p", f"{more:,} more layers are not shown.") if more > 0 else None
     shown_table = table("File compared with simulator, by layer", heads, shown)
-    return folded(f"By layer: {count(len(layers), 'layer')}", shown_table, rest)
+    return folded(f"By layer: {count(len(layers), 'layer')}", shown_table, _rest(len(layers), "layer"))
 
 
 def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
@@ -216,17 +214,20 @@ def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
     heads = [Head("Tensor"), Head("Bits", "", True), Head("Codes", "", True)]
     heads += [Head(_NAMES[key], "", True) for key in ("identical", "largest")]
     shown = []
-    for tensor in tensors[:MAX_LAYERS]:
+    for tensor in tensors[:_MAX_ROWS]:
         found: Any = tensor.get("found") if isinstance(tensor.get("found"), dict) else {}
         bits = "float" if tensor.get("num_bits") is None else _number("num_bits", tensor["num_bits"])
         shown.append(
             [_text(tensor.get("name")), bits, _number("codes", tensor.get("codes"))]
             + [_number(key, found.get(key)) for key in ("identical", "largest")]
         )
-    return folded(
-        f"By tensor: {count(len(tensors), 'tensor')}",
-        table("Quantization parameters in the file compared with those of the run", heads, shown),
-    )
+    shown_table = table("Quantization parameters in the file compared with those of the run", heads, shown)
+    return folded(f"By tensor: {count(len(tensors), 'tensor')}", shown_table, _rest(len(tensors), "tensor"))
+
+
+def _rest(number: int, thing: str) -> Optional[Markup]:
+    """Return a text on the rows beyond `_MAX_ROWS`; None if all are shown."""
+    return element("p", f"Not shown: {count(number - _MAX_ROWS, 'more ' + thing)}.") if number > _MAX_ROWS else None
 
 
 def _number(key: str, value: Any) -> str:

@@ -114,7 +114,7 @@ def texts(record: Dict[str, Any], key: str) -> List[str]:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a float, or an int that fits 64 bits, but not a bool."""
+    """Return whether a value is a float, or an int that fits in 64 bits, but not a bool."""
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
@@ -123,5 +123,5 @@ def is_number(value: Any) -> bool:
 
 
 def is_count(value: Any) -> bool:
-    """Return whether a value is an int that fits 64 bits."""
+    """Return whether a value is an int that fits in 64 bits, but not a bool."""
     return is_number(value) and isinstance(value, int)

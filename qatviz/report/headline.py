@@ -50,26 +50,26 @@ def _cost(scores: Dict[str, Any], metric: Metric, num_examples: int, step: int) 
     in_float, quantized = scores["float"], scores["quantized"]
     if not all(map(math.isfinite, (in_float, quantized))):
         return [f"The {metric.title} is not finite: training has diverged."]
-    loss = _loss(in_float, quantized, metric)
-    significant = _significant_loss(in_float, quantized, metric, num_examples)
+    cost = _degradation(in_float, quantized, metric)
+    significant = _significant_degradation(in_float, quantized, metric, num_examples)
     facts = f"{metric.text(quantized)} quantized, {metric.text(in_float)} in float"
     on = f" on {count(num_examples, 'held-out example')}" if num_examples else ""
     when = "" if scores["step"] == step else f" at step {scores['step']:,}, the last evaluation"
     where = f"{metric.title} ({facts}{on}{when})"
-    if abs(loss) <= significant:
-        return [f"Quantization costs no {where}{': the difference is not significant' if loss else ''}."]
-    if loss < 0:
+    if abs(cost) <= significant:
+        return [f"Quantization costs no {where}{': the difference is not significant' if cost else ''}."]
+    if cost < 0:
         return [
-            f"The quantized network is better than the float one by {_amount(-loss, metric)} of {where}.",
+            f"The quantized network is better than the float one by {_amount(-cost, metric)} of {where}.",
             "Training with quantization optimizes the quantized network, not the float one.",
         ]
-    return [f"Quantization costs {_amount(loss, metric)} of {where}.", *_by_kind(scores, metric, significant)]
+    return [f"Quantization costs {_amount(cost, metric)} of {where}.", *_by_kind(scores, metric, significant)]
 
 
 def _by_kind(scores: Dict[str, Any], metric: Metric, significant: float) -> List[str]:
     """Return the cost with only the weights and with only the activations quantized."""
     modes = ("weights_only", "activations_only")
-    weights, activations = (_loss(scores["float"], scores[mode], metric) for mode in modes)
+    weights, activations = (_degradation(scores["float"], scores[mode], metric) for mode in modes)
     if not math.isfinite(weights) or not math.isfinite(activations):
         return []
     if max(weights, activations) <= significant:
@@ -83,16 +83,16 @@ def _by_kind(scores: Dict[str, Any], metric: Metric, significant: float) -> List
     ]
 
 
-def _loss(in_float: float, quantized: float, metric: Metric) -> float:
-    """Return by how much the metric is worse quantized; negative if it is better."""
+def _degradation(in_float: float, quantized: float, metric: Metric) -> float:
+    """Return the amount by which the metric is worse quantized than in float; negative if it is better."""
     return in_float - quantized if metric.higher_is_better else quantized - in_float
 
 
-def _significant_loss(in_float: float, quantized: float, metric: Metric, num_examples: int) -> float:
-    """Return the smallest significant difference.
+def _significant_degradation(in_float: float, quantized: float, metric: Metric, num_examples: int) -> float:
+    """Return the smallest significant degradation.
 
-    For accuracies, this is based on the standard error of two independent samples, an upper bound as both are measured
-    on the same examples.
+    For accuracies, it is a multiple of the standard error of the difference of two independent samples: an upper bound,
+    as both accuracies are measured on the same examples.
     """
     if not metric.is_fraction or not num_examples:
         return _SMALL_FRACTION * abs(in_float)
@@ -100,13 +100,15 @@ def _significant_loss(in_float: float, quantized: float, metric: Metric, num_exa
     return _STANDARD_ERRORS * math.sqrt(max(variance, 0.0))
 
 
-def _amount(loss: float, metric: Metric) -> str:
-    return f"{100 * loss:.1f} percentage points" if metric.is_fraction else metric.text(loss)
+def _amount(difference: float, metric: Metric) -> str:
+    return f"{100 * difference:.1f} percentage points" if metric.is_fraction else metric.text(difference)
 
 
-def _signed(loss: float, metric: Metric) -> str:
-    """Return a difference as text, such as "0.5 percentage points worse"."""
-    return f"{_amount(abs(loss), metric)} {'worse' if loss > 0 else 'better'}" if abs(loss) > 1e-9 else "no difference"
+def _signed(degradation: float, metric: Metric) -> str:
+    """Return a degradation as text, such as "0.5 percentage points worse"."""
+    if abs(degradation) <= 1e-9:
+        return "no difference"
+    return f"{_amount(abs(degradation), metric)} {'worse' if degradation > 0 else 'better'}"
 
 
 def _tensors(rows: Sequence[TensorRow]) -> str:
@@ -127,7 +129,7 @@ def _tensors(rows: Sequence[TensorRow]) -> str:
 
 def _size(rows: Sequence[TensorRow]) -> List[str]:
     """Return the size of the weights, compared with float32."""
-    now, in_float, mean_bits = sizes(list(rows))
+    now, in_float, mean_bits = sizes(rows)
     if not in_float:
         return []
     bits = MEASURES["num_bits"].text(mean_bits)

@@ -21,9 +21,11 @@ from qatviz.report.tables import scrolling
 _SQNR = MEASURES["sqnr_db"]
 #: dB at the ends of the colour scale, as in the window's network view.
 LOW, HIGH = _SQNR.color_value(0.0), _SQNR.color_value(1.0)
+#: Width of a picture and height of a row, px; maximum number of columns.
 _WIDTH, _ROW, _COLUMNS = 1080.0, 13.0, 240
 #: Maximum number of rows of a picture, to fit a printed page.
 _MAX_ROWS = 50
+#: Width and height of the colour bar, px.
 _LEGEND_SIZE = (420.0, 19.0)
 #: Maximum width of the names of tensors, px.
 _NAMES = 186.0
@@ -85,8 +87,9 @@ def _cells(level: int, found: Sequence[Tuple[float, float, float]]) -> Rects:
 def _parts(frame: Frame, points: Points, width: int) -> List[Tuple[int, float, float]]:
     """Return rectangles (index of the colour, begin, end), with adjacent columns of the same colour merged."""
     found = levels(np.where(np.isnan(points.mean), points.high, points.mean))  # exact values have no finite mean
+    last = 2 * points.step - points.first  # a point's step is the middle of its steps
     begins = frame.x(points.first - 1.0)
-    ends = frame.x(np.minimum(points.first + width - 1.0, points.step * 2 - points.first))
+    ends = frame.x(np.minimum(points.first + width - 1.0, last))
     runs = np.split(np.arange(len(found)), np.flatnonzero(np.diff(found)) + 1)
     return [
         (int(found[run[0]]), float(begins[run[0]]), float(ends[run[-1]]))

@@ -52,8 +52,8 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
     if not high > low:  # all values are one
         room = abs(low) / 2 or 0.5
         low, high = low - room, high + room
-    total, sample = int(histogram.float_counts.sum()), histogram.sample
-    number = f"{total:,}" if sample is None else f"sample of {sample:,} of {histogram.size:,}"
+    counted, sampled = int(histogram.float_counts.sum()), histogram.sample
+    number = f"{counted:,}" if sampled is None else f"sample of {sampled:,} of {histogram.size:,}"
     words = f"{number} values from {si(histogram.edges[0])} to {si(histogram.edges[-1])}"
     if not is_on:
         return Shown(found, (low, high), words + "; in float")

@@ -1,4 +1,4 @@
-"""Data of a run for its report, read from its record, which may still grow."""
+"""Report data of a recorded run, collected from its record, which may still grow."""
 
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple

@@ -1,7 +1,7 @@
 """State of each quantized tensor at the end of the run: settings, newest measures, verdict."""
 
 from dataclasses import replace
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.report.run_data import RunData
 from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings
 
+#: Classes of the style sheet by the levels of verdicts.
 LEVEL_STYLES = {level: name or "none" for level, name in enumerate(LEVEL_NAMES)}
 
 
@@ -35,7 +36,7 @@ class TensorRow(NamedTuple):
         Levels of the measures by name, as in :mod:`qatviz.analysis.verdict`.
     verdict : Verdict
     offer : Offer or None
-        Change of a setting that was computed to help, estimated from the newest histogram.
+        Change of a setting that reduces the error, as estimated from the newest histogram; None without one.
     is_measured : bool
         Whether there is a snapshot.
     """
@@ -57,6 +58,7 @@ class TensorRow(NamedTuple):
 
     @property
     def bits(self) -> str:
+        """Text of the bit width."""
         return self.settings.text("num_bits", self.tensor.kind, self.is_active)
 
     @property
@@ -165,7 +167,7 @@ COLUMNS = (
 )
 
 
-def sizes(rows: List[TensorRow]) -> Tuple[float, float, float]:
+def sizes(rows: Sequence[TensorRow]) -> Tuple[float, float, float]:
     """Return the size of all weights in bytes, their size in float32, and mean bits per weight (NaN without any)."""
     parameters = sum(row.tensor.parameters for row in rows)
     now = sum(row.size for row in rows)

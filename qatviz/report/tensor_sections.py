@@ -20,7 +20,7 @@ _KEY = f"{LEVEL_KEY}. Verdicts are rules of thumb for where to look first; what 
 
 def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     """Return the table of all tensors with their verdicts."""
-    now, in_float, mean_bits = sizes(list(rows))
+    now, in_float, mean_bits = sizes(rows)
     when = "settings only, no histograms yet" if run.last is None else f"after step {run.last.step:,}"
     heads = (
         [

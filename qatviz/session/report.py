@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from qatviz.report.shown import shown_run
+from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
@@ -54,6 +54,6 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     def write() -> WrittenReport:
         target = Path(path).absolute()
         check_free(target)
-        return save(shown_run(about, *known), target)
+        return save(unrecorded_run(about, *known), target)
 
     return write

@@ -21,10 +21,10 @@ from qatviz.gui.panels.tensor.words import SHOWN as IN_HEADER
 from qatviz.measures import MEASURES
 from qatviz.metric import ACCURACY
 from qatviz.number_format import UNKNOWN
-from qatviz.report.curves import TENSOR_KINDS
-from qatviz.report.shown import shown_run
+from qatviz.report.curves import TENSOR_CHARTS
 from qatviz.report.tensor_rows import COLUMNS as REPORT_COLUMNS
 from qatviz.report.tensor_rows import tensor_rows
+from qatviz.report.unrecorded import unrecorded_run
 from qatviz.telemetry.outcome import Outcome
 
 NAME = "conv2.weights"
@@ -74,7 +74,7 @@ def texts_of(context, staged, show):
             readout = tiles._tile(NAME)[0].readout
             found["tile"] = readout[("sqnr_db", "clipped").index(key)].replace(" clipped", "")
         model = context.model
-        report = shown_run({}, run.network, model.book, ACCURACY, model.history, model.snapshots, (), None)
+        report = unrecorded_run({}, run.network, model.book, ACCURACY, model.history, model.snapshots, (), None)
         row = next(row for row in tensor_rows(report) if row.tensor.name == NAME)
         found["report"] = next(column for column in REPORT_COLUMNS if column.key == key).text(row)
         outcome = Outcome(model.book)
@@ -107,7 +107,7 @@ def test_a_measure_has_the_same_label_everywhere(context):
     for key in set(MEASURES) & set(by_key):
         assert (by_key[key].title, by_key[key].help) == (MEASURES[key].label, MEASURES[key].help)
     titles = {plot.title for plot in PLOTS}
-    for kind in TENSOR_KINDS:
+    for kind in TENSOR_CHARTS:
         assert kind.measure.axis_title in titles
     for key in IN_NETWORK:
         bar = ColorBar(context.theme)

@@ -7,7 +7,7 @@ import random
 import pytest
 from report_cases import Page, recorded
 
-from qatviz.report import exports
+from qatviz.report import export_section, exports
 from qatviz.report.exports import find_exports
 from qatviz.report.page import page
 from qatviz.report.run_data import read_run
@@ -180,6 +180,17 @@ def test_exports_of_quantization_parameters_are_shown_by_tensor(directory):
         ["b", "float", "0", "–", "–"],
     ]
     assert found.tables["Exports"][1][5:] == ["–", "–", "–", "▲ below expectation"]
+
+
+def test_layers_and_tensors_beyond_the_limit_are_counted(directory, monkeypatch):
+    monkeypatch.setattr(export_section, "_MAX_ROWS", 2)
+    rows = [{"name": str(index), "layer": str(index)} for index in range(5)]
+    write(directory / "net.parity.json", {"about": {}, "tensors": rows, "layers": rows[:3]})
+    found = page_of(directory)
+    tensors = found.tables["Quantization parameters in the file compared with those of the run"]
+    layers = found.tables["File compared with simulator, by layer"]
+    assert [row[0] for row in tensors[1:]] == [row[0] for row in layers[1:]] == ["0", "1"]
+    assert "Not shown: 3 more tensors." in found.text and "Not shown: 1 more layer." in found.text
 
 
 def test_unknown_keys_of_a_proof_are_shown_unchanged(directory):

@@ -21,8 +21,8 @@ from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report import sections
 from qatviz.report.page import page
 from qatviz.report.run_data import read_run
-from qatviz.report.shown import shown_run
 from qatviz.report.tensor_rows import COLUMNS, tensor_rows
+from qatviz.report.unrecorded import unrecorded_run
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import STEPS as STEPS_TRACK
@@ -462,7 +462,7 @@ def test_the_report_of_an_unrecorded_run_is_made_from_memory(run, found):
     about = describe(staged, steps=STEPS)
     play(staged)
     news = staged.drain()
-    shown = shown_run(
+    shown = unrecorded_run(
         about,
         staged.network,
         staged.book,

@@ -1,4 +1,4 @@
-"""Data of a run that is not recorded, for its report, from the window's memory."""
+"""Report data of a run that is not recorded, collected from the window's memory."""
 
 from typing import Any, Dict, Optional, Sequence
 
@@ -15,7 +15,7 @@ from qatviz.telemetry.record.refill import STEPS
 _NOT_RECORDED = "This run is not recorded: the report is from memory, in which older steps are averaged."
 
 
-def shown_run(
+def unrecorded_run(
     about: Dict[str, Any],
     network: Network,
     book: SettingsBook,
@@ -25,7 +25,7 @@ def shown_run(
     log: Sequence[LoggedEvent],
     newest: Optional[StepRecord],
 ) -> RunData:
-    """Collect the data of a run from the window's model.
+    """Collect the data of a run that is not recorded from the window's model.
 
     Parameters
     ----------
