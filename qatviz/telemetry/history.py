@@ -11,7 +11,7 @@ of abandoned branches are stored, and returned again once the run is set to a st
 """
 
 import threading
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.snapshots import read_only
 from qatviz.telemetry.history_branches import BranchedTrack
 
-#: Buckets of the older part of a track. 8192 are four times what a wide screen shows; 332 series need 44 MB of them.
+#: Number of buckets of the older part of a track: four times what a wide screen shows. 332 series need 44 MB for them.
 DEFAULT_CAPACITY = 8192
 #: Smallest number of newest rows of a track that are stored individually.
 DEFAULT_RECENT = 1024
@@ -94,11 +94,6 @@ class History:
 
     def __contains__(self, name: str) -> bool:
         return name in self._columns
-
-    @property
-    def tracks(self) -> List[str]:
-        """Names of the tracks."""
-        return list(self._tracks)
 
     def names(self, track: str) -> Tuple[str, ...]:
         """Return the names of the series of ``track``, in the order of its values."""

@@ -14,10 +14,11 @@ MOST_PIECES = 1024
 
 
 class BranchedTrack:
-    """Rows of ``width`` series on all branches; earlier branches use at most as much memory as a full track.
+    """Rows of ``width`` series on all branches: a growing track for the current one, a *piece* for each earlier one.
 
-    If that is exceeded, the pieces with the shortest buckets are coarsened first, so that all have the same resolution;
-    if none can be coarsened, the branch that was abandoned first is dropped.
+    All pieces together use at most as much memory as a full track. If they exceed it, those with the shortest buckets
+    are coarsened first, so that all have the same resolution. If none can be coarsened, the branch that was abandoned
+    first is dropped; without abandoned branches, the first two pieces are joined.
 
     Parameters
     ----------
@@ -32,14 +33,15 @@ class BranchedTrack:
 
     def __init__(self, width: int, capacity: int, recent: int, branch: int):
         self._width, self._capacity, self._recent = width, capacity, recent
-        # Size of a full track: per series, four 4-byte numbers for each bucket and one for each row, and the steps.
+        # Size of a full track: for each series, four 4-byte numbers per bucket and one per row; and the steps and
+        # positions, of 8 bytes each.
         self._memory_limit = (16 * width + 24) * capacity + (4 * width + 16) * 2 * recent
         self._branch = branch
         self._head = Track(width, capacity, recent)
         self._pieces: Dict[int, Piece] = {}
         self._abandoned_at: Dict[int, int] = {}
         self._rewinds = 0
-        #: Parts of the pieces that led to the current branch, in order, and the last step of each.
+        #: Parts of the pieces that led to the current state, in order, and the last step of each.
         self._past: List[Table] = []
         self._past_ends: List[int] = []
         self._row_shape = (width,)
@@ -102,7 +104,7 @@ class BranchedTrack:
             self._abandoned_at.pop(branch, None)
         self._branch = path.pieces[-1][0]
         self._save_memory(known)
-        parts = [self._pieces[branch].part_before(limit) for branch, limit in known]
+        parts = [self._pieces[branch].part_up_to(limit) for branch, limit in known]
         self._past = [part for part in parts if part.end is not None]
         self._past_ends = [part.end for part in parts if part.end is not None]
 

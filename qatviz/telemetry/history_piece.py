@@ -55,18 +55,18 @@ class Piece:
         """Return a piece with a copy of a track's content."""
         return cls(_copy(track.table()), track.stride)
 
-    def part_before(self, limit: BranchPoint) -> Table:
-        """Return views of the rows before a state.
+    def part_up_to(self, limit: BranchPoint) -> Table:
+        """Return views of the rows up to the state ``limit``.
 
         A bucket that straddles the state is omitted, because its values cannot be separated.
         """
         table = self._table
-        n_buckets = _count_before(table.last, table.last_position, limit)
-        return table.part(n_buckets, _count_before(table.steps, table.positions, limit))
+        n_buckets = _count_up_to(table.last, table.last_position, limit)
+        return table.part(n_buckets, _count_up_to(table.steps, table.positions, limit))
 
     def joined(self, limit: BranchPoint, later: "Piece") -> "Piece":
-        """Return a piece of buckets with the rows before a state, followed by all of ``later``."""
-        tables = [_with_rows_folded(table, 1) for table in (self.part_before(limit), later._table)]
+        """Return a piece of buckets with the rows up to the state ``limit``, followed by all of ``later``."""
+        tables = [_with_rows_folded(table, 1) for table in (self.part_up_to(limit), later._table)]
         columns = [np.concatenate(arrays, axis=-1) for arrays in zip(*(table[:7] for table in tables))]
         return Piece(Table(*columns, *_none(tables[0])), max(self._stride, later._stride))
 
@@ -79,8 +79,8 @@ def _copy(table: Table) -> Table:
     return Table(*(array.copy() for array in table))
 
 
-def _count_before(steps: np.ndarray, positions: np.ndarray, limit: BranchPoint) -> int:
-    """Return the number of rows, given by their ascending steps and positions, that are not after a state."""
+def _count_up_to(steps: np.ndarray, positions: np.ndarray, limit: BranchPoint) -> int:
+    """Return the number of rows up to a state; the rows are given by their steps and positions, in ascending order."""
     begin, end = (int(np.searchsorted(steps, limit.step, side=side)) for side in ("left", "right"))
     if limit.position is None:
         return end
@@ -88,7 +88,7 @@ def _count_before(steps: np.ndarray, positions: np.ndarray, limit: BranchPoint) 
 
 
 def _with_rows_folded(table: Table, stride: int) -> Table:
-    """Return the same rows, with the single ones in buckets of ``stride``."""
+    """Return the same rows, with the single ones in further buckets of ``stride`` rows."""
     n = len(table.steps)
     if not n:
         return table

@@ -184,6 +184,7 @@ class Track:
             array[: self._n_rows] = array[n : n + self._n_rows]
 
     def _fold_into_buckets(self, steps: np.ndarray, positions: np.ndarray, rows: np.ndarray) -> None:
+        """Add rows to the buckets of their ordinals, which start at ``_n_folded``."""
         ids = np.arange(self._n_folded, self._n_folded + len(steps)) >> self._shift
         begins = np.concatenate([[0], np.flatnonzero(np.diff(ids)) + 1])
         ends = np.concatenate([begins[1:], [len(steps)]])
@@ -231,7 +232,7 @@ def summarize(rows: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> Tuple[n
     absent = np.isnan(rows)
     count = np.repeat((ends - begins).astype(np.int32)[:, np.newaxis], rows.shape[1], axis=1)
     present_rows = rows
-    # inf - inf makes the mean NaN, as it should be; minimum and maximum are infinite
+    # inf - inf makes the mean NaN, as it should be; minimum and maximum are infinite.
     with np.errstate(invalid="ignore", over="ignore"):
         if absent.any():
             count -= _reduce_groups(np.add, absent, begins, np.int32)
@@ -271,7 +272,7 @@ def _reduce_groups(reduce: np.ufunc, rows: np.ndarray, begins: np.ndarray, dtype
     n_groups = len(begins)
     size = len(rows) // n_groups
     if n_groups * size == len(rows) and (begins == size * np.arange(n_groups)).all():
-        # Groups of one size, which is the usual case: several times faster for short groups
+        # Groups of one size are the usual case; this is several times faster for short ones.
         return reduce.reduce(rows.reshape(n_groups, size, rows.shape[1]), axis=1, dtype=dtype)
     return reduce.reduceat(rows, begins, axis=0, dtype=dtype)
 

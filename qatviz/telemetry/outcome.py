@@ -1,4 +1,4 @@
-"""Result of a run, accumulated from its events and telemetry, live or from its record."""
+"""Outcome of a run so far, accumulated from its events and telemetry, live or from its record."""
 
 import math
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -14,14 +14,14 @@ from qatviz.telemetry.record.refill import recorded_metric
 from qatviz.telemetry.record.schema import reading
 
 #: Settings in the rows of :meth:`Outcome.tensors`.
-TENSOR_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
+_ROW_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
 #: Measures in the rows of :meth:`Outcome.tensors`: those of a snapshot except the ranges (they follow from the grid)
 #: and the flip rate (it depends on the interval between snapshots).
-TENSOR_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))
+_ROW_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))
+#: Measures that are whole numbers.
 _WHOLE = ("zero_point", "used_codes")
-#: Events that can change settings.
-_CHANGING = (events.CommandApplied, events.Restored)
-_BEGINNINGS = (events.Started, events.Restored)
+#: Events that can change settings, and those after which a run that has ended continues.
+_CHANGING, _BEGINNINGS = (events.CommandApplied, events.Restored), (events.Started, events.Restored)
 
 
 class Outcome:
@@ -39,7 +39,7 @@ class Outcome:
     book : SettingsBook
         Current settings.
     step, seconds, loss
-        Those of the newest training step; ``seconds`` is training time, ``loss`` is None before the first step.
+        Number, training time and loss of the newest training step; the loss is None before the first one.
     snapshot : Snapshot or None
     evaluations : list of dict
         All evaluations of the surviving timeline: ``step``, and the metric by the modes of :data:`qatviz.metric.MODES`.
@@ -143,12 +143,12 @@ class Outcome:
         for index, tensor in enumerate(self.book.plan.tensors):
             settings = self.book.of(tensor.name)
             row = {"name": tensor.name, "kind": tensor.kind, "enabled": settings.enabled}
-            row.update((name, getattr(settings, name)) for name in TENSOR_SETTINGS)
-            row.update((name, None) for name in TENSOR_MEASURES)
+            row.update((name, getattr(settings, name)) for name in _ROW_SETTINGS)
+            row.update((name, None) for name in _ROW_MEASURES)
             if self.snapshot is not None:
                 row.update(enabled=self.snapshot.enabled[index], num_bits=self.snapshot.num_bits[index])
                 column = self.snapshot.values[:, index]
-                row.update((name, _measure(name, column[SNAPSHOT_MEASURES.index(name)])) for name in TENSOR_MEASURES)
+                row.update((name, _measure(name, column[SNAPSHOT_MEASURES.index(name)])) for name in _ROW_MEASURES)
             rows.append(row)
         return rows
 
@@ -210,5 +210,6 @@ def scores_by_output(metric: Metric, outputs: Sequence[Sequence[float]]) -> Dict
 
 
 def _measure(name: str, number: float) -> Any:
+    """Return a measure in a JSON-able form: an int if it is a whole number, None if it is not finite."""
     value = finite(number)
     return int(value) if value is not None and name in _WHOLE else value

@@ -242,7 +242,7 @@ def test_tracks_have_independent_steps():
     assert len(history.series("loss").count) == 100
     assert history.series("accuracy").first_step.tolist() == [50, 100]
     assert history.series("accuracy").mean.tolist() == [0.5, 1.0]
-    assert history.tracks == ["steps", "evaluations"] and history.names("steps") == ("loss", "rate")
+    assert history.names("steps") == ("loss", "rate")
     assert "loss" in history and "nothing" not in history
     step, values = history.latest("steps")
     assert (step, values.tolist()) == (100, [100, 0])
