@@ -13,7 +13,7 @@ from PyQt5 import QtCore
 
 from qatviz.errors import explanation
 from qatviz.export.progress import Progress
-from qatviz.gui.model.exporting import Command
+from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
 from qatviz.session.prepared import Notice, Prepared
@@ -110,7 +110,7 @@ class AppLauncher(Launcher):
                 self._inspector = ModelInspector()
         return self._inspector.inspect(question)
 
-    def end_checks(self) -> None:
+    def cancel_checks(self) -> None:
         if self._inspector is not None:
             self._inspector.cancel()
 
@@ -164,7 +164,7 @@ class AppLauncher(Launcher):
 
         return tuple(FORMATS.values())
 
-    def export_command(self, request: ExportRequest) -> Command:
+    def export_command(self, request: ExportRequest) -> ExportCommand:
         from qatviz.session.checkpoints import keep_checkpoint
 
         assert request.checkpoint is not None, "the window has saved the present state"
@@ -178,7 +178,7 @@ class AppLauncher(Launcher):
             if value is not False:
                 arguments += [option] if value is True else [option, str(value)]
         environment = dict(dict.fromkeys(_ONE_THREAD, "1"), PYTHONPATH=python_path())
-        return Command(sys.executable, ["-m", "qatviz", *arguments], environment)
+        return ExportCommand(sys.executable, ["-m", "qatviz", *arguments], environment)
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple["SettingsBook", int]:
         from qatviz.session.checkpoints import settings_at
@@ -189,7 +189,7 @@ class AppLauncher(Launcher):
         """Wait until all background work has ended, at the end of the program."""
         self._newest += 1
         self.cancel_evaluation()
-        self.end_checks()
+        self.cancel_checks()
         while not self._pool.waitForDone(_SIGNALS_MS):
             pass
 

@@ -9,7 +9,7 @@ from window_stage import StagedLauncher
 from qatviz.errors import OptionChange, QatvizError, RecordError, Refusal, SettingChange
 from qatviz.export.formats import Format, Option
 from qatviz.gui.dialogs.export.dialog import ExportDialog
-from qatviz.gui.model.exporting import Command, Exporter
+from qatviz.gui.model.exporting import ExportCommand, Exporter
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
@@ -133,7 +133,7 @@ class ExportLauncher(StagedLauncher):
         self.wanted.append(wanted)
         if self.refusal:
             raise QatvizError(self.refusal)
-        return Command(sys.executable, ["-S", "-c", self.program], {"QATVIZ_TEST": "1"})
+        return ExportCommand(sys.executable, ["-S", "-c", self.program], {"QATVIZ_TEST": "1"})
 
     def checkpoints(self, directory):
         if "gone" in directory:

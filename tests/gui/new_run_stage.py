@@ -72,5 +72,5 @@ class StagedChecks(Launcher):
             raise found
         return found
 
-    def end_checks(self):
+    def cancel_checks(self):
         self.ended += 1

@@ -319,8 +319,6 @@ def test_another_run_starts_a_new_list(context, panel, staged):
     staged("mlp")
     context.model.process([events.Resumed(1)])
     assert lines(panel) == ["resumed"] and not panel.undo_action.isEnabled()
-    context.model.close_run()
-    assert lines(panel) == [] and "No run" in panel.empty.text()
 
 
 def test_the_list_can_be_saved(context, panel, staged):

@@ -246,9 +246,6 @@ def test_another_run_resets_the_panel(context, panel, staged, trained):
     shown.refresh()
     assert len(curve(shown.plots["loss"]).x) == 3 and not shown.effects.markers and shown.axis.follow
     assert list(values(shown.plots["sqnr"])) == [context.model.current]
-    context.model.close_run()
-    shown.refresh()
-    assert "No run" in shown.empty.text()
 
 
 def test_curves_of_a_rewound_run_end_there_and_continue(context, panel, trained):

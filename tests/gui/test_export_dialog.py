@@ -8,7 +8,7 @@ from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from staging import StagedRun
 
 from qatviz.gui.dialogs.export.tables import flat, shown
-from qatviz.gui.model.exporting import Ended
+from qatviz.gui.model.exporting import EndedExport
 from qatviz.number_format import share_text
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
@@ -65,7 +65,7 @@ def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, cont
     context.model.process(run.drain())
     assert dialog.form.state_box.itemText(0) == "Step 3: asked for"
     qtbot.emitted(dialog.form._worker.answered)
-    assert dialog.start.isEnabled() and dialog.form.wanted().checkpoint == "step-00000003"
+    assert dialog.start.isEnabled() and dialog.form.request.checkpoint == "step-00000003"
 
 
 def test_a_dialog_left_open_when_the_run_ends_exports_the_last_checkpoint(run, make, context, app, qtbot):
@@ -202,7 +202,7 @@ def test_the_present_state_is_saved_exported_and_its_proof_shown(run, make, adva
 
 
 def show_record(dialog, app, **changes):
-    dialog.result.show_ended(Ended(dialog.form.wanted(), dict(RECORD, **changes)))
+    dialog.result.show_ended(EndedExport(dialog.form.request, dict(RECORD, **changes)))
     dialog._show_page(dialog.result)
     app.processEvents()
     return dialog.result
@@ -295,7 +295,7 @@ def test_the_choice_of_the_format_is_remembered(run, make):
     dialog.form.examples.setValue(20)
     dialog.form.remember()
     again = make()
-    assert again.form.wanted().format == "narrow" and again.form.wanted().examples == 20
+    assert again.form.request.format == "narrow" and again.form.request.examples == 20
 
 
 def test_another_run_gets_its_own_path(run, make, context):
@@ -303,5 +303,5 @@ def test_another_run_gets_its_own_path(run, make, context):
     other = StagedRun("mlp")
     context.model.set_run(other, other.network, other.book, "mlp")
     dialog.open_for("/runs/other")
-    assert dialog.form.wanted().directory == "/runs/other"
+    assert dialog.form.request.directory == "/runs/other"
     assert dialog.form.path.path() == os.path.join("/runs/other", "exports", "mlp-wide.wide")

@@ -46,9 +46,9 @@ def test_permission_to_run_code_is_valid_for_one_export(run, make, context):
     options.widgets["run_code"].click()
     again = make()
     again.form.formats.choose("narrow")
-    assert again.form.wanted().options["run_code"] is False
+    assert again.form.request.options["run_code"] is False
     dialog.start.click()
-    assert dialog.exporter.wanted.options["run_code"] is True and dialog.form.wanted().options["run_code"] is False
+    assert dialog.exporter.request.options["run_code"] is True and dialog.form.request.options["run_code"] is False
 
 
 def test_reasons_are_text_not_markup(run, make):
@@ -177,7 +177,7 @@ def test_remedies_change_options(run, make, context, advance):
     assert not dialog.start.isEnabled()
     assert links(dialog)[:2] == ["input.activations.num_bits=4", "without the option tiny"]
     click(dialog, 1)
-    assert dialog.form.wanted().options["tiny"] is False and dialog.start.isEnabled()
+    assert dialog.form.request.options["tiny"] is False and dialog.start.isEnabled()
 
 
 def test_a_remedy_may_name_many_tensors(run, make, context, advance):

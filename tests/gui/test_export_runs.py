@@ -9,7 +9,7 @@ from PyQt5 import QtCore, QtTest
 from staging import StagedRun
 from window_stage import prepared_of
 
-from qatviz.gui.model.exporting import Command, Exporter
+from qatviz.gui.model.exporting import ExportCommand, Exporter
 from qatviz.gui.widgets.theme import DARK, Theme
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.protocol import commands as c
@@ -66,7 +66,7 @@ def test_the_export_starts_once_the_present_state_is_saved(exporter, context, sa
     context.model.process([second])
     assert exporter.launcher.wanted == [replace(NOW, checkpoint="step-00000005")]
     ended = qtbot.emitted(exporter.ended)[0]
-    assert ended.record == RECORD and ended.wanted.checkpoint == "step-00000005" and not exporter.is_busy
+    assert ended.record == RECORD and ended.request.checkpoint == "step-00000005" and not exporter.is_busy
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_failed_process_is_reported(exporter, program, message, details, qtbot
 
 
 def test_a_program_that_cannot_be_started_is_reported(exporter, qtbot):
-    exporter._command_of = lambda wanted: Command("/nowhere/python", [])
+    exporter._command_of = lambda wanted: ExportCommand("/nowhere/python", [])
     assert "could not be started" in run_export(qtbot, exporter).message
 
 

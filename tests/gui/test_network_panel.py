@@ -56,9 +56,6 @@ def test_without_a_run_a_text_is_shown(panel, context, staged):
     staged("lenet")
     shown.refresh()
     assert not shown.empty.isVisible() and shown.nodes
-    context.model.close_run()
-    shown.refresh()
-    assert shown.empty.isVisible() and not shown.nodes and not shown.view.scene().items()
 
 
 def test_every_operation_is_a_node_with_its_fused_layers_and_shape(panel, context, staged):

@@ -305,16 +305,13 @@ def test_an_ended_run_disables_training_settings_with_the_reason(panel, app):
     assert not panel.bar.isVisible() and panel.what_if_bar.isVisible()
 
 
-def test_the_panel_follows_another_run_and_a_closed_run(panel, context, staged, app):
+def test_the_panel_follows_another_run(panel, staged, app):
     staged("mlp")
     settle(panel, app)
     assert panel.sections[WEIGHTS].heading.detail == "dense1.weights" and panel.preset.text() == "tflite-int8"
-    context.model.close_run()
-    settle(panel, app)
-    assert panel.empty.isVisible()
 
 
-def test_text_typed_for_a_closed_run_does_not_reach_the_next(panel, staged, context, app):
+def test_text_typed_for_a_replaced_run_does_not_reach_the_next(panel, staged, context):
     box = control(panel, "num_bits").editor.box
     box.setFocus()
     box.selectAll()
@@ -322,13 +319,6 @@ def test_text_typed_for_a_closed_run_does_not_reach_the_next(panel, staged, cont
     mlp = staged("mlp")
     box.clearFocus()
     assert context.edits.pending == {} and mlp.sent == []
-    box.setFocus()
-    box.selectAll()
-    QtTest.QTest.keyClicks(box, "3")
-    context.model.close_run()
-    panel.freeze.edited.emit(True)
-    box.clearFocus()
-    assert context.edits.pending == {}
 
 
 def test_apply_commits_typed_text(panel, advance_run):

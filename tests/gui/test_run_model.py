@@ -200,12 +200,11 @@ def test_a_failure_is_kept_with_its_traceback(context, staged):
 
 
 def test_another_run_starts_afresh(context, staged):
+    assert context.model.tensors == () and context.model.state == ""
     staged("lenet", steps=9)
     staged("mlp", steps=1)
     assert context.model.last_step.step == 1 and len(context.model.snapshots) == 1
     assert {t.layer for t in context.model.tensors} >= {"dense1"}
-    context.model.close_run()
-    assert context.model.tensors == () and context.model.state == ""
 
 
 def test_a_rewind_discards_later_tensor_values(context, staged):

@@ -49,7 +49,7 @@ class StagedLauncher(Launcher):
     def settings_at(self, directory, checkpoint):
         raise QatvizError("no checkpoint here")
 
-    def end_checks(self):
+    def cancel_checks(self):
         pass
 
 

@@ -223,7 +223,7 @@ class Edits(QtCore.QObject):
             self._pending_book = kept = (book, wanted, book.change(assignments)[0])
         return kept[2]
 
-    # Inside
+    # Implementation
 
     @property
     def _is_live(self) -> bool:

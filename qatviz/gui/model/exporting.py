@@ -16,8 +16,8 @@ from qatviz.session.request import ExportRequest
 KILL_AFTER_MS, CLOSING_MS = 4000, 500
 
 
-class Command(NamedTuple):
-    """Program that writes an export and reports progress as :mod:`qatviz.cli.followed` describes.
+class ExportCommand(NamedTuple):
+    """Command line of a program that writes an export and reports progress as :mod:`qatviz.cli.followed` describes.
 
     ``environment`` has variables to add to those of this process.
     """
@@ -27,13 +27,13 @@ class Command(NamedTuple):
     environment: Optional[Dict[str, str]] = None
 
 
-class Ended(NamedTuple):
-    """Outcome of an export: the ``record`` of its proof, or an error ``message``; neither if cancelled.
+class EndedExport(NamedTuple):
+    """Outcome of an export: the ``record`` of its proof, or an error ``message``; neither if it was cancelled.
 
     ``details`` are the traceback or the output of an export that failed.
     """
 
-    wanted: ExportRequest
+    request: ExportRequest
     record: Optional[Dict[str, Any]] = None
     message: str = ""
     details: str = ""
@@ -46,21 +46,31 @@ class Exporter(QtCore.QObject):
     ----------
     model : RunModel
         To export the present state, its run saves a checkpoint first.
-    command_of : callable (ExportRequest) -> Command
-        Called with the name of a checkpoint filled in. Raises :class:`QatvizError`.
+    command_of : callable (ExportRequest) -> ExportCommand
+        Called with a request that names a checkpoint. Raises :class:`QatvizError`.
+
+    Attributes
+    ----------
+    request : ExportRequest or None
+        Request of the export in progress.
+    what, fraction
+        Its present activity, and the fraction done, 0 to 1.
     """
 
     #: Emitted with a description of the present work and the fraction done, 0 to 1.
     progressed = QtCore.pyqtSignal(str, float)
-    #: Emitted with an :class:`Ended`.
+    #: Emitted with an :class:`EndedExport`.
     ended = QtCore.pyqtSignal(object)
 
     def __init__(
-        self, model: RunModel, command_of: Callable[[ExportRequest], Command], parent: Optional[QtCore.QObject] = None
+        self,
+        model: RunModel,
+        command_of: Callable[[ExportRequest], ExportCommand],
+        parent: Optional[QtCore.QObject] = None,
     ):
         super().__init__(parent)
         self._model, self._command_of = model, command_of
-        self.wanted: Optional[ExportRequest] = None
+        self.request: Optional[ExportRequest] = None
         self.what, self.fraction = "", 0.0
         self._process: Optional[QtCore.QProcess] = None
         self._saving = ""  # id of the command that saves the checkpoint to export; empty if there is none
@@ -76,14 +86,14 @@ class Exporter(QtCore.QObject):
 
     @property
     def is_busy(self) -> bool:
-        return self.wanted is not None
+        return self.request is not None
 
-    def begin(self, wanted: ExportRequest) -> None:
+    def begin(self, request: ExportRequest) -> None:
         """Start an export; ``ended`` follows in any case. No other export may be running."""
-        self.wanted, self._cancelled = wanted, False
+        self.request, self._cancelled = request, False
         self._lines, self._errors, self._record, self._error = b"", b"", None, None
-        if wanted.checkpoint is not None:
-            self._start(wanted)
+        if request.checkpoint is not None:
+            self._start(request)
             return
         self._report("saving a checkpoint", 0.0)
         self._saved.clear()
@@ -117,12 +127,12 @@ class Exporter(QtCore.QObject):
             process.kill()
             process.waitForFinished(CLOSING_MS)
         self._kill_timer.stop()
-        self._process = self.wanted = None
+        self._process = self.request = None
 
     # The checkpoint of the present state
 
     def _on_event(self, event: events.Event) -> None:
-        if not self._saving or self.wanted is None:
+        if not self._saving or self.request is None:
             return
         if isinstance(event, events.CheckpointSaved):
             self._saved.add(event.name)  # saved in another thread, so it may precede the command's own event
@@ -130,18 +140,18 @@ class Exporter(QtCore.QObject):
             if isinstance(event, events.CommandRejected):
                 self._end(message=f"The checkpoint could not be saved: {event.message}")
                 return
-            self.wanted = replace(self.wanted, checkpoint=event.checkpoint)
-        elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_saved(self.wanted):
+            self.request = replace(self.request, checkpoint=event.checkpoint)
+        elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_saved(self.request):
             self._end(
                 message=f"The checkpoint could not be saved: {getattr(event, 'message', '') or 'the run has ended'}"
             )
             return
-        if self._is_saved(self.wanted):
+        if self._is_saved(self.request):
             self._saving = ""
-            self._start(self.wanted)
+            self._start(self.request)
 
-    def _is_saved(self, wanted: ExportRequest) -> bool:
-        return wanted.checkpoint in self._saved
+    def _is_saved(self, request: ExportRequest) -> bool:
+        return request.checkpoint in self._saved
 
     def _on_topic(self, topic: str) -> None:
         if topic == RUN and self._saving:
@@ -149,9 +159,9 @@ class Exporter(QtCore.QObject):
 
     # The process
 
-    def _start(self, wanted: ExportRequest) -> None:
+    def _start(self, request: ExportRequest) -> None:
         try:
-            command = self._command_of(wanted)
+            command = self._command_of(request)
         except QatvizError as error:
             self._end(message=str(error))
             return
@@ -220,12 +230,12 @@ class Exporter(QtCore.QObject):
             self._process.kill()
 
     def _end(self, **outcome: Any) -> None:
-        assert self.wanted is not None, "only a running export ends"
-        ended = Ended(self.wanted, **outcome)
+        assert self.request is not None, "only a running export ends"
+        ended = EndedExport(self.request, **outcome)
         self._kill_timer.stop()
         if self._process is not None:
             self._process.deleteLater()
-        self._process = self.wanted = None
+        self._process = self.request = None
         self._saving = ""
         self.ended.emit(ended)
 

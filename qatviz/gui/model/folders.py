@@ -1,4 +1,4 @@
-"""Folders in which dialogs start: for each kind of file the last one, by default that of the recorded runs."""
+"""Folders in which file dialogs start: for each kind of file, the one that was used last."""
 
 import os
 
@@ -7,16 +7,17 @@ from PyQt5 import QtCore
 from qatviz.errors import SettingError
 from qatviz.session.folders import runs_folder
 
-#: Keys of the folders: of new runs, saved pictures and tables, TensorBoard files, and data sets.
+#: Keys of the remembered folders: of new runs, saved pictures and tables, TensorBoard files, and data sets.
 RUNS, FIGURES, TENSORBOARD, DATA = "new_run/place", "figures/directory", "tensorboard/directory", "new_run/data_place"
-#: Key of the default folder of runs at the time when the user chose another one.
+#: Key of the default folder of runs in place of which the user chose another one.
 _INSTEAD_OF = "new_run/place_instead_of"
 
 
 def folder_of_runs(settings: QtCore.QSettings) -> str:
     """Return the folder in which the user last recorded a new run, else the default one.
 
-    A changed default (``QATVIZ_RUNS``) replaces a choice that was made before. Empty if there is no home directory.
+    A new default (``QATVIZ_RUNS``) takes precedence over an earlier choice. The result is empty if there is neither a
+    choice nor, without a home directory, a default.
     """
     try:
         default = runs_folder()

@@ -21,8 +21,8 @@ TOUCHED_S = 0.7
 LONGEST_REST_S = 1.5
 #: A tick draws a further panel only if all are expected to be drawn and painted within this time.
 TICK_BUDGET_S = 0.008
-#: Maximum ratio of counted time to processor time. Waiting for the interpreter lock explains a ratio of wall time up to
-#: this; in any time beyond it, other programs had the processor, and drawing took nothing from training.
+#: Maximum ratio of counted time to processor time. Wall time up to this ratio is explained by waiting for the
+#: interpreter lock; during the rest, other programs had the processor, and drawing took nothing from training.
 STRETCH = 1.5
 #: Weight of the newest drawing in the moving average of a panel's drawing time.
 _NEWEST = 0.3

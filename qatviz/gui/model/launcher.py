@@ -1,10 +1,10 @@
-"""Interface through which the window prepares, inspects, reports and exports runs without blocking."""
+"""Interface through which the window prepares, inspects, evaluates, reports and exports runs without blocking."""
 
 from typing import TYPE_CHECKING, Any, Sequence, Tuple
 
 from PyQt5 import QtCore
 
-from qatviz.gui.model.exporting import Command
+from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.run_model import RunModel
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.request import ExportRequest, RunRequest
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
 
 
 class Launcher(QtCore.QObject):
-    """Preparation, inspection and export of runs in the background.
+    """Preparation of and work on runs in the background.
 
     The application implements it, so that the window imports neither TensorFlow nor the modules that read files.
     """
@@ -64,8 +64,8 @@ class Launcher(QtCore.QObject):
         """Inspect a model; raise QatvizError if it can't be used. May be called on any thread."""
         raise NotImplementedError
 
-    def end_checks(self) -> None:
-        """Cancel the checks."""
+    def cancel_checks(self) -> None:
+        """Cancel the inspections of models and data in progress."""
         raise NotImplementedError
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
@@ -94,7 +94,7 @@ class Launcher(QtCore.QObject):
         """Return the formats for exports, as :class:`qatviz.export.formats.Format`."""
         raise NotImplementedError
 
-    def export_command(self, request: ExportRequest) -> Command:
+    def export_command(self, request: ExportRequest) -> ExportCommand:
         """Return the command that writes an export; raise QatvizError if it is impossible."""
         raise NotImplementedError
 

@@ -35,13 +35,13 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
     "values",
     "selection",
 )
-TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 
 #: Maximum number of snapshots kept for distributions over time. If there are more, every other one is dropped, except
 #: the first of each phase of the run (`phase`).
 SNAPSHOTS_KEPT = 240
 #: States in which a run accepts commands.
 ACTIVE_STATES = ("new", "building", "running", "paused")
+#: Reasons why controls are disabled: without a run, and by the state of a run that accepts no commands.
 _NO_RUN = "There is no run: start one with “New run…”, or open a recorded one."
 _ENDED = {
     "recorded": "This run is recorded and not in progress: “Resume this run” continues it, “Fork…” starts another.",
@@ -58,11 +58,16 @@ class RunModel(QtCore.QObject):
     Attributes
     ----------
     run : RunHandle or None
+    title : str
+        Network and data; empty without a run.
     network, plan, book
         Network, quantized tensors and settings in effect; None without a run.
     notes : tuple of str
         Notes on its data and model.
+    batches_per_epoch : float
+        0 if unknown.
     total_steps : int or None
+        None for no limit.
     optimizer : str
         Name of the run's optimizer; empty if unknown.
     history : History or None
@@ -81,7 +86,9 @@ class RunModel(QtCore.QObject):
     applied_at : dict of (str, str) to int
         Training step at which a setting (tensor or ``run``, name) last took effect.
     selected : tuple of str
-        Names of the selected tensors, in the order of the plan; ``current`` is the one in the Tensor panel.
+        Names of the selected tensors, in the order of the plan.
+    current : str
+        Name of the tensor in the Tensor panel; empty without a run.
     failure : events.Failed or None
     ended : bool
         Whether the run can no longer train: it has ended, or was opened from its record.
@@ -189,13 +196,11 @@ class RunModel(QtCore.QObject):
         """All events; a new list after a change of branch has abandoned or restored some."""
         return self._timeline.log
 
-    def close_run(self) -> None:
-        """Show no run."""
-        self._clear()
-        self.changed.emit(RUN)
-
     def select(self, names: Iterable[str], current: str = "") -> None:
-        """Select tensors; the Tensor panel shows ``current`` (default: the first newly selected one)."""
+        """Select tensors; the Tensor panel shows ``current``.
+
+        By default, that is the present one if it is still selected, else the first newly selected one.
+        """
         wanted = set(names)
         selected = tuple(t.name for t in self.tensors if t.name in wanted)
         if not current:
@@ -321,6 +326,7 @@ class RunModel(QtCore.QObject):
         return earlier[-1] if earlier else None
 
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
+        """Make a snapshot the newest, and keep it for distributions over time if it is due."""
         self.snapshot = snapshot
         kept = (self._timeline.place(snapshot.point), snapshot)
         if self._kept and self._kept[-1][0][:2] == kept[0][:2]:  # the run is paused and a setting has changed

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Optional
 
 from PyQt5 import QtWidgets
 
-from qatviz.gui.model.exporting import Ended, Exporter
+from qatviz.gui.model.exporting import EndedExport, Exporter
 from qatviz.gui.model.run_model import RUN
 from qatviz.gui.widgets.banner import BAD, GOOD
 from qatviz.gui.window.base import RunWindow
@@ -65,7 +65,7 @@ class Exports:
             self.status.setText(text)
         self.status.setVisible(True)
 
-    def _on_ended(self, ended: Ended) -> None:
+    def _on_ended(self, ended: EndedExport) -> None:
         assert self.status is not None, "it is made with the exporter"
         self.status.hide()
         is_dialog_visible = self.dialog is not None and self.dialog.isVisible()
@@ -75,5 +75,5 @@ class Exports:
             self._window.banner.show_message(f"The export failed: {ended.message}", BAD, ended.details)
             return
         faults = ended.record.get("faults")
-        text = f"Exported to {ended.wanted.out}{'; its results are not as expected' if faults else ''}"
+        text = f"Exported to {ended.request.out}{'; its results are not as expected' if faults else ''}"
         self._window.banner.show_message(text, BAD if faults else GOOD, "", "Show", self.open)

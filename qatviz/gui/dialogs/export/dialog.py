@@ -7,11 +7,12 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.dialogs.export.form import ExportForm
 from qatviz.gui.dialogs.export.result import ExportResult
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.exporting import Ended, Exporter
+from qatviz.gui.model.exporting import EndedExport, Exporter
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.widgets.labels import Label
 
 _SIZE = QtCore.QSize(1080, 640)  # wide enough for the table of layers
+#: Maximum of the progress bar.
 _PARTS = 1000
 
 
@@ -95,7 +96,7 @@ class ExportDialog(QtWidgets.QDialog):
         if not event.spontaneous():
             self._show_page(self.form)  # not the last result
 
-    # Inside
+    # Implementation
 
     def _show_page(self, page: QtWidgets.QWidget) -> None:
         self.pages.setCurrentWidget(page)
@@ -124,7 +125,7 @@ class ExportDialog(QtWidgets.QDialog):
             return
         self.form.remember()
         self.cancel.setEnabled(True)
-        self.exporter.begin(self.form.wanted())
+        self.exporter.begin(self.form.request)
         self.form.forget_consent()
         self._update_buttons()
 
@@ -132,7 +133,7 @@ class ExportDialog(QtWidgets.QDialog):
         self.what.setText(f"{what[:1].upper() + what[1:]}… {100 * fraction:.0f} %")
         self.bar.setValue(int(_PARTS * fraction))
 
-    def _on_ended(self, ended: Ended) -> None:
+    def _on_ended(self, ended: EndedExport) -> None:
         if ended.record is None and not ended.message:
             self._show_page(self.form)
             return

@@ -144,8 +144,9 @@ class ExportForm(QtWidgets.QWidget):
             return f"{self.formats.chosen().title} does not support these settings."
         return self.path.problem()
 
-    def wanted(self) -> ExportRequest:
-        """Return the request."""
+    @property
+    def request(self) -> ExportRequest:
+        """The fields' request."""
         chosen = self.formats.chosen()
         return ExportRequest(
             self._directory,
@@ -207,7 +208,7 @@ class ExportForm(QtWidgets.QWidget):
             self._options[self.formats.chosen().name].set_value(change.option, change.value)
             return
         book = self._model.book
-        if book is None:  # the run was closed in the meantime
+        if book is None:
             return
         pattern, _, name = change.path.rpartition(".")
         try:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.export.tables import RecordView
-from qatviz.gui.model.exporting import Ended
+from qatviz.gui.model.exporting import EndedExport
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import ACCURACY, METRICS
@@ -63,7 +63,7 @@ class ExportResult(QtWidgets.QWidget):
         buttons.addStretch(1)
         rows.addLayout(buttons)
 
-    def show_ended(self, ended: Ended) -> None:
+    def show_ended(self, ended: EndedExport) -> None:
         """Show a completed or failed export."""
         if ended.record is None:
             self._show_failure(ended)
@@ -71,7 +71,7 @@ class ExportResult(QtWidgets.QWidget):
             self._show_proof(ended.record)
         self._apply_theme()
 
-    def _show_failure(self, ended: Ended) -> None:
+    def _show_failure(self, ended: EndedExport) -> None:
         self._color = "bad"
         self.heading.setText("✕ Nothing was exported")
         self.location.setText(ended.message[:1].upper() + ended.message[1:])

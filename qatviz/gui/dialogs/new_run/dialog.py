@@ -264,7 +264,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _forget_model(self) -> None:
         self.model, self._model_problem = None, None
         if self._model_worker.is_busy:
-            self._launcher.end_checks()  # a model's own code may hang
+            self._launcher.cancel_checks()  # a model's own code may hang
         self._model_worker.forget()
         self._model_delay.stop()
 
@@ -336,7 +336,7 @@ class NewRunDialog(QtWidgets.QDialog):
         for worker, delay in ((self._data_worker, self._data_delay), (self._model_worker, self._model_delay)):
             worker.forget()
             delay.stop()
-        self._launcher.end_checks()
+        self._launcher.cancel_checks()
 
 
 class ConsentDialog(QtWidgets.QMessageBox):

@@ -139,7 +139,7 @@ class RunSettingsPanel(Panel):
     # User actions
 
     def _on_edited(self, name: str, value: Any) -> None:
-        if self.model.book is not None:  # an edit may end after the run was closed
+        if self.model.book is not None:
             self.edits.edit([RUN_PREFIX], name, value)
 
     def _send(self, command: Command) -> Optional[str]:
