@@ -22,7 +22,7 @@ from qatviz.training.inbox import Sent
 from qatviz.training.recovery import Recovery
 from qatviz.training.state_store import StateStore
 
-if TYPE_CHECKING:  # these import TensorFlow; the staged run of the tests has its own in their place
+if TYPE_CHECKING:  # they import TensorFlow; the staged run of the tests replaces them
     from qatviz.training.live_run import LiveRun
     from qatviz.training.measuring import Measuring
 
@@ -70,7 +70,7 @@ class CommandExecutor:
         self._scheduled = bisect_left(self._schedule_steps, live.step)
         #: Name of the saved state before the last change of settings; empty if the run was set to another state since.
         self._before_change = ""
-        self._is_snapshot_asked = False
+        self._is_snapshot_requested = False
 
     def due(self) -> List[Sent]:
         """Return the scheduled commands that have become due since the last call."""
@@ -84,8 +84,8 @@ class CommandExecutor:
     def execute(self, waiting: List[Sent]) -> None:
         """Execute commands in order.
 
-        Consecutive changes of settings take effect together. All commands that ask for a snapshot get the same one,
-        which follows the last command: thousands of them must not delay a stop.
+        Consecutive changes of settings take effect together. All commands that request a snapshot get the same one,
+        which is taken after the last command: thousands of them must not delay a stop.
         """
         if not waiting:
             return
@@ -110,13 +110,13 @@ class CommandExecutor:
             except QatvizError as error:
                 replies.append((sent, error))
         self._apply_settings(book, replies)
-        if self._is_snapshot_asked and not self._control.is_stopping:  # a run that stops takes one anyway
+        if self._is_snapshot_requested and not self._control.is_stopping:  # a run that stops takes one anyway
             self._measuring.take_snapshot()
-        self._is_snapshot_asked = False
+        self._is_snapshot_requested = False
 
     def set_to(self, state: RunState) -> None:
         """Set the run to another state, from which it continues on a new branch; the caller reports it."""
-        self._measuring.drop_evaluation()  # it is of the state that is abandoned
+        self._measuring.drop_evaluation()  # it evaluates the state that is abandoned
         self._before_change = ""
         self._recovery.propose(state)
         branch = self._live.set_to(state)
@@ -148,7 +148,7 @@ class CommandExecutor:
                 self._applied(sent, outcome, name if outcome else "")
 
     def _replace_book(self, book: SettingsBook, before: RunState) -> None:
-        """Apply ``book``, and make the resulting state the next recovery state; ``before`` is the current state."""
+        """Apply ``book``, and propose the resulting state for recovery; ``before`` is the state before it."""
         live = self._live
         ranges_changed = live.apply_settings(book)
         # A rewind after a bad step should not revert a change after which steps succeeded.
@@ -171,7 +171,7 @@ class CommandExecutor:
         self._applied(sent)
         if not self._control.is_paused or self._control.is_single_stepping:
             self._control.pause(PauseReason.REQUESTED)
-            self._is_snapshot_asked = True
+            self._is_snapshot_requested = True
 
     def _on_resume(self, sent: Sent) -> None:
         self._applied(sent)
@@ -190,7 +190,7 @@ class CommandExecutor:
 
     def _on_take_snapshot(self, sent: Sent) -> None:
         self._applied(sent)
-        self._is_snapshot_asked = True
+        self._is_snapshot_requested = True
 
     def _on_inspect_tensor(self, sent: Sent) -> None:
         self._measuring.inspect(cast(c.InspectTensor, sent.command).tensor)
@@ -274,9 +274,9 @@ class CommandExecutor:
         self._applied(sent, changes)
         self._live.emit(events.Restored(state.step, state.name, reason, left, changes))
         if self._control.is_paused:
-            self._is_snapshot_asked = True
+            self._is_snapshot_requested = True
 
 
 def _continues(command: c.Command) -> bool:
-    """Return whether a command is a further change of the same drag, see :class:`.commands.ChangeSettings`."""
+    """Return whether a command continues the drag of the one before, see :class:`.commands.ChangeSettings`."""
     return isinstance(command, c.ChangeSettings) and command.continues

@@ -98,7 +98,7 @@ class TrainingGraph:
             inter_op_parallelism_threads=placement.inter_op_threads,
             allow_soft_placement=True,
         )
-        # The graph rewriter delays the start and speeds up steps by nothing that can be measured.
+        # The graph rewriter delays the start, without a measurable effect on the speed of steps.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         if placement.target:
             config.operation_timeout_in_ms = int(CALL_TIMEOUT_S * 1000)
@@ -184,7 +184,7 @@ class TrainingGraph:
         self._load_held(self._session, held)
 
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
-        """Apply the settings of each group of the plan and of the run, as they are after ``step`` training steps."""
+        """Apply settings: those of each group of the plan, and of the run; ``step`` training steps are complete."""
         arrays = live_state.settings_arrays(self.layout, settings, run, step)
         arrays["hyper"] = np.array([getattr(run, name) for name in optimizers.HYPERPARAMETERS], np.float32)
         arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
@@ -290,6 +290,7 @@ class TrainingGraph:
         return ", ".join(kinds)
 
     def close(self) -> None:
+        """Release the session; the graph can no longer be used."""
         self._session.close()
 
     # Construction
@@ -305,19 +306,19 @@ class TrainingGraph:
             RunSettings(),
             {name: np.zeros(shape, np.float32) for name, shape in self.network.all_parameter_shapes().items()},
         )
-        run_settings = live_state.settings_arrays(
+        settings = live_state.settings_arrays(
             self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0
         )
-        run_settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)
-        run_settings["freeze_batch_norm"] = np.array(False)
+        settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)
+        settings["freeze_batch_norm"] = np.array(False)
         histograms = live_state.empty_histograms(self.layout)
         live = {
             name: StateVariable(name, value.dtype, value.shape)
-            for name, value in {**state, **run_settings, **histograms}.items()
+            for name, value in {**state, **settings, **histograms}.items()
         }
         self._live = live
         self._load_state = Loader(live, sorted(state))
-        self._load_settings = Loader(live, sorted(run_settings))
+        self._load_settings = Loader(live, sorted(settings))
         self._load_held = Loader(live, live_state.HELD)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
@@ -402,9 +403,9 @@ class TrainingGraph:
         self._load_codes = Loader(self._code_variables, self._code_variables)
 
     def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
-        """Return the session's callable ``name``, made when it is first used.
+        """Return the session's callable for ``fetches``, made at the first request for ``name``.
 
-        It is for operations on running histograms: most runs have none, and making a callable takes time, because
+        Used for operations on running histograms only: most runs have none, and making a callable takes time, because
         TensorFlow prepares the part of the graph that it runs.
         """
         if name not in self._callables:

@@ -43,7 +43,6 @@ NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
     "stopped",
     "failed",
 )
-ENDED = (FINISHED, STOPPED, FAILED)
 _STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Failed: FAILED}
 
 #: Runs that train.
@@ -59,7 +58,7 @@ class Run(RunHandle):
     record : RunRecord, optional
         Record on disk; closed when the run ends.
     recall : bool
-        If True, the history of a resumed run starts with the recorded one, which is read back during training.
+        If True, the history of a resumed run begins with its recorded part, which is read back during training.
     low_priority : bool
         If True, training threads have a lower priority than others, such as the window's (Linux).
 

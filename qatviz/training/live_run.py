@@ -31,7 +31,7 @@ CALIBRATION_BATCHES = 8
 
 
 class LiveRun:
-    """Live state of a run, which can be trained, copied and replaced.
+    """Live state of a run: it is trained step by step, copied, and replaced by another one.
 
     Parameters
     ----------
@@ -134,9 +134,10 @@ class LiveRun:
         self.emit(SettingsActivated(self.step, tuple(names)))
 
     def _adopt_ranges(self, old: Optional[SettingsBook]) -> bool:
-        """Capture or search the ranges, and count the histograms, that a change of settings requires.
+        """Capture or search the ranges, and fill the histograms, that a change of settings requires.
 
-        ``old`` is None at the start of a run. Returns whether ranges or histograms may have changed.
+        ``old`` are the settings before it, None at the start of a run. Returns whether ranges or histograms may have
+        changed.
         """
         have_changed = self._update_held_ranges(actions_on_change(self._layout, old, self.book))
         if not affects_histograms(self._layout, old, self.book):
@@ -159,7 +160,7 @@ class LiveRun:
             self._adopt_found_ranges(searched, self.graph.read_histograms())
 
     def _adopt_found_ranges(self, searched: np.ndarray, arrays: Dict[str, np.ndarray]) -> None:
-        """Find the ranges of these groups in the histograms of ``arrays``, and write them."""
+        """Find the ranges of the activation groups ``searched`` in the histograms of ``arrays``, and write them."""
         if searched.any():
             self.graph.write_ranges(ranges_found(self._layout, self.book, searched, arrays))
 
