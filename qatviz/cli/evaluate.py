@@ -9,11 +9,11 @@ from qatviz.cli.tables import output_table, score_cells, table
 from qatviz.export.progress import Progress
 from qatviz.memory import exit_on_native_shortage
 from qatviz.metric import MODE_NAMES, MODES
+from qatviz.presentation.event_texts import plain_change
 from qatviz.presets import PRESETS
 from qatviz.session.changes import parse_change
 from qatviz.session.evaluation import SettingsEvaluation, evaluate
 from qatviz.session.request import EvaluationRequest
-from qatviz.settings import setting_text
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 EXAMPLES = """\
@@ -65,8 +65,7 @@ def _text(result: SettingsEvaluation) -> str:
     lines = [title, table(["", *(MODE_NAMES[mode] for mode in MODES)], rows)]
     if result.outputs:
         lines += ["", f"{metric.title} by output", output_table(metric, result.outputs)]
-    changes = [f"{c.setting} {setting_text(c.old)} -> {setting_text(c.new)}" for c in result.changes]
-    return "\n".join([*lines, "", "changes: " + (", ".join(changes) or "none")])
+    return "\n".join([*lines, "", "changes: " + (", ".join(map(plain_change, result.changes)) or "none")])
 
 
 def add_commands(add: Callable[..., Any]) -> None:

@@ -14,7 +14,7 @@ from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import output_table, score_table, table, tensor_table, terminal_width
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text
-from qatviz.presentation.event_texts import reason_text, save_text
+from qatviz.presentation.event_texts import plain_change, reason_text, save_text
 from qatviz.protocol import events
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import setting_text
@@ -88,7 +88,7 @@ def _settings(outcome: Outcome) -> str:
 
 
 def _verdicts(reader: RecordReader, outcome: Outcome) -> str:
-    """Return the tensors with warnings or bad verdicts, each with the change that would help most by the histograms."""
+    """Return the tensors with warnings or bad verdicts, each with the change that is estimated to help most."""
     snapshot, book = outcome.snapshot, outcome.book
     if snapshot is None:
         return ""
@@ -116,10 +116,7 @@ def _events(reader: RecordReader) -> str:
 
 def _texts(event: events.Event) -> List[str]:
     """Return the texts of an event, one for each changed setting; evaluations and checkpoints have separate tables."""
-    texts = [
-        f"{change.setting} {setting_text(change.old)} -> {setting_text(change.new)}"
-        for change in getattr(event, "changes", ())
-    ]
+    texts = list(map(plain_change, getattr(event, "changes", ())))
     if isinstance(event, (events.CommandApplied, events.Evaluated, events.CheckpointSaved)):
         return texts
     details = reason_text(event)

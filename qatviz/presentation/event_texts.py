@@ -7,7 +7,7 @@ from qatviz.number_format import count
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor, UnknownCommand
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
-from qatviz.settings import value_text
+from qatviz.settings import setting_text, value_text
 
 #: Maximum number of changes, or tensors, named in one text.
 NAMED = 2
@@ -26,6 +26,11 @@ def sentence(event: events.Event, modes: Sequence[str] = ("float", "quantized"))
 def change_words(change: events.Change) -> str:
     """Return the text of a change: ``conv1.weights.num_bits 8 → 4``."""
     return f"{change.setting} {value_text(change.setting, change.old)} → {value_text(change.setting, change.new)}"
+
+
+def plain_change(change: events.Change) -> str:
+    """Return the text of a change for terminals, as ``--set`` writes values: ``conv1.weights.num_bits 8 -> 4``."""
+    return f"{change.setting} {setting_text(change.old)} -> {setting_text(change.new)}"
 
 
 def changes_words(changes: Sequence[events.Change]) -> str:

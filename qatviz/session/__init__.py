@@ -1,1 +1,1 @@
-"""Begin, resume, fork, open and export a run. No argparse, no Qt."""
+"""Begin, resume, fork, open, evaluate, report and export a run. No argparse, no Qt."""

@@ -62,7 +62,7 @@ def begin(
     ----------
     request : NewRunRequest
     shown : bool
-        True for a run shown in a window: its history is stored, and its threads have a lower priority.
+        True for a run shown in a window: its recorded history is read back, and its threads have a lower priority.
     notify : callable
         Called with each :class:`qatviz.session.prepared.Notice`.
     model : tf.keras.Model, optional
@@ -180,7 +180,9 @@ def absolute_source(source: str) -> str:
 def new_record(
     spec: RunSpec, directory: str, write_before: Optional[Callable[[Path], None]] = None, **about_run: Any
 ) -> RunRecord:
-    """Create the record of a new run; ``about_run`` is added to its description, ``write_before`` is `RunRecord`'s.
+    """Create the record of a new run.
+
+    ``about_run`` is added to its description; for ``write_before``, see :meth:`RunRecord.create`.
 
     Raises
     ------
@@ -216,7 +218,7 @@ class Model(NamedTuple):
 
 
 def zoo_model(name: str, dataset: Dataset) -> Model:
-    """Return a network of the zoo for a data set; `NetworkError` if unknown, or the examples are not supported."""
+    """Return a network of the zoo for a data set; `NetworkError` if it is unknown or does not support the examples."""
     return Model(zoo.build(name, dataset.input_shape, dataset.num_outputs))
 
 
@@ -260,7 +262,7 @@ def file_model(
 
 
 def object_model(model: Any, dataset: Dataset, from_scratch: bool = False) -> Model:
-    """Return a tf.keras model; call it in the thread and default graph in which the model was created."""
+    """Import a tf.keras model; call it in the thread and default graph in which the model was created."""
     return _as_model(in_known_shape(lambda shape: import_model(model, shape), dataset.input_shape)[0], from_scratch)
 
 
@@ -345,6 +347,7 @@ def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Data
 
 
 def _as_model(imported: ImportedModel, from_scratch: bool) -> Model:
+    """Return an imported model, with its own weights unless there are none or ``from_scratch``."""
     parameters = None if from_scratch or not imported.parameters else imported.parameters
     notes = list(imported.notes)
     if not imported.parameters and not from_scratch:

@@ -185,17 +185,16 @@ def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
         If there is no such checkpoint, or it can't be read.
     """
     reader = RunRecord.read(directory)
-    arrays, meta = reader.load_checkpoint(checkpoint)
     with reading(reader.path):
         plan = described_plan(reader.description)
-    state = RunState.from_checkpoint(checkpoint, arrays, meta, plan)
+    state = _load(reader, checkpoint, plan)
     return state.book, state.step
 
 
 def keep_checkpoint(directory: str, checkpoint: str) -> str:
-    """Return the name of a permanent checkpoint with the same content, so that an export can refer to it.
+    """Keep a checkpoint permanently, so that an export can refer to it, and return the name under which it is kept.
 
-    A run deletes the oldest automatic checkpoints, so these are copied.
+    A run deletes its oldest automatic checkpoints; such a checkpoint is copied.
 
     Raises
     ------

@@ -29,6 +29,8 @@ def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:
         If there is no run, its record is damaged, or there is no checkpoint to export.
     DataError
         If its data can't be read.
+    SettingError
+        If the number of examples is not allowed.
     """
     if request.examples is not None and request.examples < 1:
         raise SettingError.of_field("examples", f"is {request.examples}: expected a whole number of at least 1")

@@ -1,4 +1,4 @@
-"""Inspection of paths, and of the model and data of a new run, on worker threads."""
+"""Inspection of paths, and of the model and the data chosen for a new run; callable on any thread."""
 
 import contextlib
 import json
@@ -67,7 +67,7 @@ def inspect_data(question: DataQuestion) -> DataInfo:
 
 
 class ModelInspector:
-    """Inspects models, one at a time.
+    """Inspector of models, one at a time.
 
     Code that the user has allowed runs in a separate process; no other code is run.
     """
@@ -75,7 +75,7 @@ class ModelInspector:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: Optional[subprocess.Popen[bytes]] = None
-        self._cancellations = 0  # a question that is older than the last cancellation must not start a process
+        self._cancellations = 0  # a question from before the last cancellation must not start a process
 
     def inspect(self, question: ModelQuestion) -> ModelInfo:
         """Import the model; a newer question ends the process of an older one.

@@ -15,7 +15,7 @@ def prepare(request: RunRequest, shown: bool = False, notify: Notify = ignore) -
     ----------
     request : RunRequest
     shown : bool
-        True for a run shown in a window: its history is stored, and its threads have a lower priority.
+        True for a run shown in a window: its recorded history is read back, and its threads have a lower priority.
     notify : callable
         Called with each :class:`qatviz.session.prepared.Notice`.
 

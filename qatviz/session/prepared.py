@@ -29,11 +29,11 @@ Notify = Callable[[Notice], None]
 
 
 def ignore(notice: Notice) -> None:
-    """Drop a notice."""
+    """Drop a notice: the default of functions that give notices."""
 
 
 class Prepared(NamedTuple):
-    """Run to be trained, or recorded run to be shown.
+    """Run to be trained, or recorded run to be shown, with what a reader needs to show it.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Prepared(NamedTuple):
     directory : str
         Directory of its record; empty if it is not recorded.
     log, snapshots
-        Past events and snapshots.
+        Past events in order, and snapshots by branch and step.
     outcome : Outcome or None
         State so far.
     notices : tuple of Notice

@@ -8,10 +8,9 @@ from typing import Any, Deque, Optional, Tuple
 from qatviz.measures import MEASURES
 from qatviz.metric import MODES
 from qatviz.presentation.evaluation_time import NOTABLE, present_fraction, time_text
-from qatviz.presentation.event_texts import command_text, sentence
+from qatviz.presentation.event_texts import command_text, plain_change, sentence
 from qatviz.protocol import events
 from qatviz.safe_text import escaped
-from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome
 from qatviz.terminal import print_line, writing
 
@@ -200,7 +199,7 @@ def event_line(event: events.Event) -> Optional[str]:
 
 
 def _applied(event: events.CommandApplied) -> str:
-    """Return the text of changes in the words of the command line, unlike those of the window."""
+    """Return the text of applied changes as the command line words them."""
     if len(event.changes) > _CHANGES_PRINTED:
         return f"{command_text(event.command)} ({len(event.changes)} settings changed)"
-    return ", ".join(f"{c.setting} {setting_text(c.old)} -> {setting_text(c.new)}" for c in event.changes)
+    return ", ".join(map(plain_change, event.changes))

@@ -41,8 +41,6 @@ MODEL_ENDINGS = (".h5", ".hdf5", ".json", ".py", ".keras", ".pb")
 _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 _Check = Callable[[], Any]
-
-
 #: Allowed types of a value and their description, by the field's annotation; ``_checks`` checks all other types.
 _TYPES: Dict[Any, Tuple[Any, str]] = {
     str: ((str, os.PathLike), "text"),

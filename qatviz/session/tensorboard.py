@@ -29,9 +29,10 @@ def write_recorded(directory: str, out: Optional[str] = None) -> Any:
 
 
 def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
-    """Return a function that writes the current run in ``model`` on a separate thread, and returns a message.
+    """Return a function that writes the run in ``model`` to ``directory``, to be called on a separate thread.
 
-    ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the current thread; its data is copied at once.
+    The function returns a message for the user. ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the
+    current thread; its data is copied at once.
     """
     history, snapshots, log = model.history, list(model.snapshots), list(model.log)
 

@@ -18,7 +18,7 @@ READ_INTERVAL_S = 0.1
 
 
 class StopSignals:
-    """Context in which the first of the `stop_signals` sets ``received``; a second one ends the process at once.
+    """Context in which the first of the `stop_signals` sets ``received``, and a second one ends the process at once.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Watch:
 
     @contextlib.contextmanager
     def _terminal_may_end(self) -> Iterator[None]:
-        """Treat a write that fails because the terminal has ended like SIGHUP, which may arrive later."""
+        """Handle a write that fails because the terminal has ended like SIGHUP, which may arrive later."""
         try:
             yield
         except OutputError as error:
