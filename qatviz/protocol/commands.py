@@ -145,6 +145,7 @@ class UnknownCommand(Command):
 
 #: Commands that can be scheduled.
 SettingsCommand = Union[ChangeSettings, ApplyPreset]
+#: Classes of commands by the names that their JSON-able forms have.
 COMMAND_KINDS = {cls.__name__: cls for cls in Command.__subclasses__()}
 
 
@@ -196,6 +197,22 @@ class ScheduledCommand(NamedTuple):
 
 
 Schedule = Tuple[ScheduledCommand, ...]
+
+
+def schedule_rows(schedule: Schedule) -> List[List[Any]]:
+    """Return a JSON-able form of a schedule: one row per command, see :meth:`ScheduledCommand.to_row`."""
+    return [item.to_row() for item in schedule]
+
+
+def schedule_from(rows: Iterable[List[Any]]) -> Schedule:
+    """Return the schedule serialized by :func:`schedule_rows`.
+
+    Raises
+    ------
+    ValueError, TypeError, SettingError
+        If a row is invalid.
+    """
+    return tuple(ScheduledCommand.from_row(row) for row in rows)
 
 
 def with_ids(schedule: Iterable[Tuple[Any, ...]]) -> Schedule:

@@ -13,7 +13,7 @@ from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import ACCURACY, METRICS
 from qatviz.protocol import values
 from qatviz.protocol.branches import UNPLACED, BranchPoint
-from qatviz.protocol.commands import Command, Schedule, ScheduledCommand, command_from
+from qatviz.protocol.commands import Command, Schedule, command_from, schedule_from, schedule_rows
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveReason
 
 
@@ -90,13 +90,11 @@ def _outputs_from(rows: Any) -> Tuple[Tuple[float, ...], ...]:
 
 
 def _schedule_to(schedule: Optional[Schedule]) -> Optional[List[Any]]:
-    return None if schedule is None else [item.to_row() for item in schedule]
+    return None if schedule is None else schedule_rows(schedule)
 
 
 def _schedule_from(rows: Optional[List[Any]]) -> Optional[Schedule]:
-    if rows is None:
-        return None
-    return tuple(ScheduledCommand.from_row(row) for row in values.sequence(rows, "schedule"))
+    return None if rows is None else schedule_from(values.sequence(rows, "schedule"))
 
 
 @dataclass(frozen=True)
@@ -296,7 +294,9 @@ _CHECKS: Dict[Any, Callable[[Any, str], Any]] = {
     str: values.text,
     bool: values.boolean,
 }
+#: Events of which each run ends with one.
 ENDINGS = (Finished, Stopped, Failed)
+#: Classes of events by the names that their JSON-able forms have.
 EVENT_KINDS = {cls.__name__: cls for cls in Event.__subclasses__()}
 
 

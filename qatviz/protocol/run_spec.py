@@ -13,9 +13,9 @@ from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
-from qatviz.protocol.commands import Schedule, with_ids
+from qatviz.protocol.commands import Schedule, schedule_from, schedule_rows, with_ids
 from qatviz.protocol.run_state import Arrays, RunState
-from qatviz.protocol.schedule import changed, from_rows, to_rows
+from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import START_SETTINGS, StartSettings
 
@@ -48,8 +48,11 @@ class RunSpec:
         Argument of :func:`qatviz.data.load`, for resuming.
     book : SettingsBook
         Initial settings; contains the network's quantization plan.
-    batch_size, optimizer, seed
-        ``seed`` determines initial parameters, batches and dropout.
+    batch_size : int
+    optimizer : str
+        A name of :data:`qatviz.settings.OPTIMIZERS`.
+    seed : int
+        Determines initial parameters, batches and dropout.
     steps : int or None
         Total steps; None: no limit.
     schedule : tuple of ScheduledCommand
@@ -139,7 +142,7 @@ class RunSpec:
             "seed": self.seed,
             "steps": self.steps,
             "settings": self.book.to_dict(),
-            "schedule": to_rows(self.schedule),
+            "schedule": schedule_rows(self.schedule),
         }
         if self.keras is not None:
             description["keras"] = self.keras.to_dict()
@@ -157,9 +160,8 @@ class RunSpec:
         try:
             if dataset.fingerprint != description["data_fingerprint"]:
                 raise RecordError(
-                    f"{description['data']}: the data is not that of the run (fingerprint "
-                    f"{dataset.fingerprint} instead "
-                    f"of {description['data_fingerprint']})",
+                    f"{description['data']}: the data is not that of the run (fingerprint {dataset.fingerprint} "
+                    f"instead of {description['data_fingerprint']})",
                     "data",
                 )
             network = Network.from_dict(description["network"])
@@ -172,7 +174,7 @@ class RunSpec:
                 optimizer=description["optimizer"],
                 seed=description["seed"],
                 steps=description["steps"],
-                schedule=from_rows(description["schedule"]),
+                schedule=schedule_from(description["schedule"]),
                 keras=KerasOrigin.from_dict(description["keras"]) if "keras" in description else None,
             )
         except KeyError as error:
@@ -197,9 +199,8 @@ def _check_output(network: Network, dataset: Dataset) -> None:
         )
     if is_regression and isinstance(network.layer(network.output), Softmax):
         raise NetworkError(
-            f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and "
-            "1 and add up to 1; "
-            f"to predict the numbers of {dataset.name}, end the network without it"
+            f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and 1 and "
+            f"add up to 1; to predict the numbers of {dataset.name}, end the network without it"
         )
 
 
@@ -216,7 +217,7 @@ def _check_memory(network: Network, batch_size: int) -> None:
 
 
 def _task_hint(dataset: Dataset) -> str:
-    """Return the option that changes the task, if it was inferred."""
+    """Return a hint at the other task, in parentheses, if the task was inferred; else an empty text."""
     if not dataset.assumed.task:
         return ""
     other = CLASSIFICATION if dataset.task == REGRESSION else REGRESSION

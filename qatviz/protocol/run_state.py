@@ -28,7 +28,8 @@ class RunState:
     book : SettingsBook
         Settings in effect.
     arrays : dict of str to np.ndarray
-        Parameters, optimizer slots and ranges, as :meth:`qatviz.training.graph.TrainingGraph.read_state` returns them.
+        Parameters, optimizer slots, ranges, and running histograms in use, as
+        :meth:`qatviz.training.graph.TrainingGraph.read_state` returns them.
     name : str
         Name of the checkpoint.
     reason : SaveReason

@@ -4,9 +4,9 @@ The record's description contains the initial plan; later ones are recorded as e
 (:class:`qatviz.protocol.events.Planned`), so that an interrupted run resumes with the newest one.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from qatviz.protocol.commands import ApplyPreset, Command, Schedule, ScheduledCommand, SettingsCommand
+from qatviz.protocol.commands import ApplyPreset, Command, Schedule, ScheduledCommand, SettingsCommand, schedule_from
 from qatviz.protocol.events import Change, CommandApplied, Event, Planned
 from qatviz.protocol.settings_book import SettingsBook
 
@@ -23,16 +23,6 @@ def changed(book: SettingsBook, command: SettingsCommand) -> Tuple[SettingsBook,
     if isinstance(command, ApplyPreset):
         return book.with_preset(command.preset)
     return book.change(command.assignments)
-
-
-def to_rows(schedule: Schedule) -> List[List[Any]]:
-    """Return a JSON-able form: one row per command, see :meth:`ScheduledCommand.to_row`."""
-    return [item.to_row() for item in schedule]
-
-
-def from_rows(rows: Sequence[List[Any]]) -> Schedule:
-    """Return the schedule serialized by :func:`to_rows`; ValueError, TypeError or SettingError if it is invalid."""
-    return tuple(ScheduledCommand.from_row(row) for row in rows)
 
 
 def remaining_plan(
@@ -62,7 +52,7 @@ def remaining_plan(
     KeyError, TypeError, ValueError, SettingError
         If ``description`` contains no valid plan.
     """
-    plan, since = Plan(description["steps"], from_rows(description["schedule"])), 0
+    plan, since = Plan(description["steps"], schedule_from(description["schedule"])), 0
     for index, event in enumerate(log):
         if isinstance(event, Planned):
             if event.schedule is not None:

@@ -26,7 +26,8 @@ from qatviz.settings import (
     run_setting,
 )
 
-#: Quantizer settings that do not affect an evaluation, and paths of run settings that do; all others are the opposite.
+#: Names of the only quantizer settings that do not affect an evaluation of a given state; paths of the only settings of
+#: the run that do.
 _TRAINING_ONLY, _EVALUATED = ("ema_decay",), (RUN + ".freeze_ranges",)
 
 

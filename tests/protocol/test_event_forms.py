@@ -18,11 +18,12 @@ from qatviz.protocol.commands import (
     ScheduledCommand,
     UnknownCommand,
     command_from,
+    schedule_from,
+    schedule_rows,
     with_ids,
 )
 from qatviz.protocol.events import ENDINGS, EVENT_KINDS, Evaluated, Event, Failed, event_from
 from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
-from qatviz.protocol.schedule import from_rows, to_rows
 
 
 def through_json(value):
@@ -43,7 +44,7 @@ def test_reasons_round_trip_through_json(reason):
 
 @given(SCHEDULES)
 def test_schedules_round_trip_through_json(schedule):
-    assert from_rows(through_json(to_rows(schedule))) == schedule
+    assert schedule_from(through_json(schedule_rows(schedule))) == schedule
 
 
 @given(EVENTS)
@@ -103,7 +104,7 @@ def test_commands_keep_their_recorded_forms():
     assert change.to_dict() == {"kind": "ChangeSettings", "assignments": [["*.num_bits", 4], ["run.momentum", 0.5]]}
     assert ScheduledCommand(5, change, "a").to_row() == [5, [["*.num_bits", 4], ["run.momentum", 0.5]], "a"]
     assert ScheduledCommand(9, ApplyPreset("int4"), "b").to_row() == [9, "int4", "b"]
-    assert from_rows([[9, "int4"]]) == (ScheduledCommand(9, ApplyPreset("int4")),), "version 0.1 had no ids"
+    assert schedule_from([[9, "int4"]]) == (ScheduledCommand(9, ApplyPreset("int4")),), "version 0.1 had no ids"
 
 
 def test_with_ids_adds_unique_ids_and_keeps_existing_ones():

@@ -8,8 +8,8 @@ from small_runs import spec
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.protocol import events
-from qatviz.protocol.commands import ApplyPreset, ChangeSettings, with_ids
-from qatviz.protocol.schedule import Plan, changed, from_rows, to_rows
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, schedule_from, schedule_rows, with_ids
+from qatviz.protocol.schedule import Plan, changed
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -43,13 +43,13 @@ def plan(record):
 
 
 def test_a_schedule_round_trips_through_json():
-    assert from_rows(json.loads(json.dumps(to_rows(SCHEDULE)))) == SCHEDULE
+    assert schedule_from(json.loads(json.dumps(schedule_rows(SCHEDULE)))) == SCHEDULE
 
 
 @pytest.mark.parametrize("rows", [5, [[1]], [[1, 2, 3]], [[]], [[1, [["path"]]]], [[1, 5]]])
 def test_invalid_schedules_are_refused(rows):
     with pytest.raises((ValueError, TypeError, QatvizError)):
-        from_rows(rows)
+        schedule_from(rows)
 
 
 def test_a_preset_can_be_scheduled():

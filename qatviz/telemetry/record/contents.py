@@ -12,9 +12,9 @@ from qatviz.metric import MODES, check_task
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import values
+from qatviz.protocol.commands import schedule_from
 from qatviz.protocol.events import Evaluated, Event
 from qatviz.protocol.run_spec import described_plan
-from qatviz.protocol.schedule import from_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.scaling import check_scaling
@@ -120,7 +120,7 @@ def _forked_from(value: Any, what: str) -> None:
 
 
 def _schedule(value: Any, what: str) -> None:
-    from_rows(values.sequence(value, what))
+    schedule_from(values.sequence(value, what))
 
 
 def _total(value: Any, what: str) -> None:
