@@ -8,16 +8,16 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from qatviz.number_format import bytes_text
 
-#: The dynamic loader's words for a library that does not fit under a limit; a folder mounted with ``noexec`` causes the
-#: same words without a limit.
-_LOADERS_WORDS = "failed to map segment from shared object"
+#: Message of the dynamic loader for a library that does not fit under a limit; a folder mounted with ``noexec`` causes
+#: the same message without a limit.
+_LOADER_MESSAGE = "failed to map segment from shared object"
 #: C++ exceptions due to a lack of memory, by their mangled names, and their meaning.
 _NATIVE_SHORTAGES = {
     b"St9bad_alloc": "an allocation failed",
     b"St12system_error": "can't start new thread",
     b"N5Xbyak5ErrorE": "compiled code does not fit",
 }
-#: Address space (bytes) left under which a failed import is put down to its lack: a library needs a few MB.
+#: If less address space (bytes) is left, a failed import counts as a lack of memory: a library needs a few MB.
 _LEAST_ROOM = 32 * 2**20
 #: Address space (bytes) of NumPy's libraries, and of each thread that they start: one for each processor.
 _NUMPY_BYTES, _STACK_BYTES = 80 * 2**20, 8 * 2**20
@@ -46,7 +46,10 @@ def address_space_left() -> Optional[int]:
 
 
 def kernels_bytes(path: str, entry: str, default: int) -> int:
-    """Return an entry of one of Linux' files, which is in kB, in bytes; ``default`` if there is none."""
+    """Return the bytes of an ``entry`` in a file of Linux's ``/proc``, which has units of 1,024 bytes.
+
+    ``default`` is returned if there is no such file or entry.
+    """
     if os.path.exists(path):
         with open(path) as file:
             for line in file:
@@ -145,19 +148,24 @@ def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
 
 
 def _is_shortage(error: BaseException) -> bool:
-    # TensorFlow's is known by its name, since only training imports TensorFlow; Python has none of its own for threads.
-    is_tensorflows = type(error).__name__ == "ResourceExhaustedError"  # also of a full disk
-    is_tensorflows = is_tensorflows and os.strerror(errno.ENOSPC) not in str(error)
-    is_threads = isinstance(error, RuntimeError) and "start new thread" in str(error)
-    is_systems = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    """Return whether an error, apart from those that it was raised from, is due to a lack of memory."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):  # Python has no class for this error
+        return True
+    # By its name, since only training imports TensorFlow; it also reports a full disk.
+    if type(error).__name__ == "ResourceExhaustedError" and os.strerror(errno.ENOSPC) not in str(error):
+        return True
     left = address_space_left()
-    is_loaders = left is not None and _LOADERS_WORDS in str(error)
-    is_imports = left is not None and left < _LEAST_ROOM and isinstance(error, ImportError)
-    return isinstance(error, MemoryError) or is_tensorflows or is_threads or is_systems or is_loaders or is_imports
+    if left is None:
+        return False
+    return _LOADER_MESSAGE in str(error) or (left < _LEAST_ROOM and isinstance(error, ImportError))
 
 
 def _detail(error: BaseException) -> str:
     """Return the line of an error's message that gives the reason."""
     lines = str(getattr(error, "message", "") or error).strip().splitlines() or [""]
-    telling = [line for line in lines if _LOADERS_WORDS in line]  # TensorFlow and NumPy quote it in long explanations
-    return (telling or lines[-1:] if isinstance(error, ImportError) else telling or lines)[0].strip()
+    quoted = [line for line in lines if _LOADER_MESSAGE in line]  # TensorFlow and NumPy quote it in long explanations
+    if quoted:
+        return quoted[0].strip()
+    return lines[-1 if isinstance(error, ImportError) else 0].strip()

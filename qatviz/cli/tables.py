@@ -7,7 +7,7 @@ import sys
 import textwrap
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from qatviz.measures import MEASURES as CATALOGUE
+from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES, MODES, Metric
 
 #: Number of columns if the terminal's width is unknown.
@@ -16,8 +16,8 @@ DEFAULT_WIDTH = 80
 _LEAST_WRAPPED = 20
 #: Headers are broken into lines of this many characters.
 _HEAD_WIDTH = 7
-#: The measures of the table of tensors.
-MEASURES = (
+#: Measures in the columns of the table of tensors.
+COLUMNS = (
     "scale",
     "zero_point",
     "sqnr_db",
@@ -27,6 +27,7 @@ MEASURES = (
     "used_codes",
     "effective_bits",
 )
+#: Letters in the column "grid", by the setting that is on.
 _FLAGS = (("s", "symmetric"), ("n", "narrow_range"), ("c", "per_channel"), ("p", "power_of_two"))
 _LEGEND = (
     "w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power-of-two scale; scale and zero "
@@ -79,7 +80,7 @@ def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None)
     """Return the rows of :meth:`Outcome.tensors` as a table with its legend."""
     rows = [_tensor_row(tensor) for tensor in tensors]
     prose = terminal_width() if width is None else width
-    head = ("tensor", "", "bits", "grid", *map(_measure_head, MEASURES))
+    head = ("tensor", "", "bits", "grid", *map(_measure_head, COLUMNS))
     return table(head, rows, (0, 1, 3), width) + "\n" + textwrap.fill(_LEGEND, max(prose, _LEAST_WRAPPED))
 
 
@@ -114,7 +115,7 @@ def _head_lines(head: Sequence[str]) -> List[List[str]]:
 
 def _measure_head(key: str) -> str:
     """Return the header of a measure in narrow lines, in lower case but for abbreviations."""
-    header = CATALOGUE[key].short_header
+    header = MEASURES[key].short_header
     header = header if header[1].isupper() else header[0].lower() + header[1:]
     return "\n".join(textwrap.wrap(header.replace("/", "/ "), _HEAD_WIDTH, break_long_words=False))
 
@@ -122,9 +123,9 @@ def _measure_head(key: str) -> str:
 def _tensor_row(tensor: Dict[str, Any]) -> List[str]:
     layer, _, kind = tensor["name"].rpartition(".")
     if not tensor["enabled"]:
-        return [layer, kind[0], "float"] + [""] * (1 + len(MEASURES))
+        return [layer, kind[0], "float"] + [""] * (1 + len(COLUMNS))
     grid = "".join(letter for letter, name in _FLAGS if tensor[name])
-    texts = [CATALOGUE[key].plain(_value(tensor, key)) for key in MEASURES]
+    texts = [MEASURES[key].plain(_value(tensor, key)) for key in COLUMNS]
     return [layer, kind[0], str(tensor["num_bits"]), grid, *texts]
 
 

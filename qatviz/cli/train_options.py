@@ -140,8 +140,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         _add_setting(run, setting)
     output = parser.add_argument_group("record and output")
     output.add_argument("--out", metavar="DIR", help="record the run in this directory (default: it is not recorded)")
-    output.add_argument("--resume", metavar="DIR", help="resume the run in this directory")
-    output.add_argument("--fork", metavar="DIR[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
+    output.add_argument("--resume", metavar="RUN", help="resume the run in this directory")
+    output.add_argument("--fork", metavar="RUN[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
     output.add_argument(
         "--checkpoint", metavar="NAME", help="with --resume: checkpoint to continue from (default: the newest)"
     )
@@ -223,7 +223,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         other = "--fork" if options.fork else "--out"
         raise SettingError(f"--resume continues in the run's own directory: omit {other}")
     if options.checkpoint and not options.resume:
-        raise SettingError("--checkpoint requires --resume; for a fork, use --fork DIR@CHECKPOINT")
+        raise SettingError("--checkpoint requires --resume; for a fork, use --fork RUN@CHECKPOINT")
     shared: Dict[str, Any] = {
         "weights": parse_kind(options.weights, "weights"),
         "activations": parse_kind(options.activations, "activations"),

@@ -1,4 +1,4 @@
-"""``qatviz window``, ``open`` and ``screenshot``; Qt is imported when they are called."""
+"""``qatviz window``, ``open`` and ``screenshot``, and ``qatviz`` alone; Qt is imported when they are called."""
 
 import argparse
 import os
@@ -154,7 +154,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--out", default=DEFAULT_PICTURE, metavar="PNG", help="picture (default: %(default)s)")
     parser.add_argument("--size", default="1280x800", metavar="WxH", help="size of the window (default: %(default)s)")
     parser.add_argument("--theme", default="dark", choices=("dark", "light"), help="(default: %(default)s)")
-    parser.add_argument("--record", metavar="DIR", help="show this recorded run (default: train one)")
+    parser.add_argument("--record", metavar="RUN", help="show this recorded run (default: train one)")
     parser.add_argument("--show", action="append", metavar="PANEL", help="bring a panel to the front; may be repeated")
     new_run = parser.add_argument_group("new run, without --record")
     new_run.add_argument(

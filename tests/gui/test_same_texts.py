@@ -7,7 +7,7 @@ import pytest
 from layers_stage import with_measures
 
 from qatviz.analysis.effects import Effect
-from qatviz.cli.tables import MEASURES as IN_TERMINAL
+from qatviz.cli.tables import COLUMNS as IN_TERMINAL
 from qatviz.cli.tables import tensor_table
 from qatviz.gui.panels.evolution.kinds import KINDS as PLOTS
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
