@@ -80,7 +80,7 @@ class StepsField(QtWidgets.QWidget):
 
 
 class OutField(QtWidgets.QWidget):
-    """Field for the directory to record a run to, if any: by default a new one beside that of the last run."""
+    """Field for the directory to record a run to, if any: by default a new one in the folder of runs."""
 
     changed = QtCore.pyqtSignal()
 

@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.errors import OptionChange, QatvizError, Refusal, SettingChange
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.export.fields import NOW, ExportPathField, StateBox
-from qatviz.gui.dialogs.export.formats import FormatList, LimitsView, OptionsForm
+from qatviz.gui.dialogs.export.formats import READING, FormatList, LimitsView, OptionsForm
 from qatviz.gui.dialogs.fields import Field
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.exporting import can_save_checkpoint
@@ -139,7 +139,7 @@ class ExportForm(QtWidgets.QWidget):
             return self._record_problem or _NO_CHECKPOINT
         refusals = self._refusals(self.formats.chosen())
         if self._state_problem or refusals is None:
-            return self._state_problem or "Reading the settings of the checkpoint…"
+            return self._state_problem or READING
         if refusals:
             return f"{self.formats.chosen().title} does not support these settings."
         return self.path.problem()

@@ -1,4 +1,4 @@
-"""Widgets for export formats: the list, the chosen format's options, and why it does not support the settings."""
+"""Widgets for export formats: the list, the chosen format's options, and the reasons why it is not supported."""
 
 from html import escape
 from typing import Any, Dict, List, Optional, Sequence, Union
@@ -16,7 +16,8 @@ Change = Union[SettingChange, OptionChange]
 
 _WIDTH = 270
 _NOT_SUPPORTED = "✕ Not supported"
-_UNKNOWN = "Reading the checkpoint…"
+#: Text while the settings of the chosen checkpoint are not known yet.
+READING = "Reading the checkpoint…"
 
 
 class FormatList(QtWidgets.QListWidget):
@@ -69,7 +70,7 @@ class FormatList(QtWidgets.QListWidget):
         style_selection(self, self._theme)
         for row, known in enumerate(self.known):
             refusals = self._refusals.get(known.name)
-            mark = _UNKNOWN if refusals is None else _NOT_SUPPORTED if refusals else ""
+            mark = READING if refusals is None else _NOT_SUPPORTED if refusals else ""
             item = self.item(row)
             item.setText(f"{known.title}\n{mark}" if mark else known.title)
             item.setForeground(QtGui.QBrush(self._theme.color("muted" if refusals else "text")))
@@ -123,7 +124,7 @@ class LimitsView(QtWidgets.QWidget):
     def _repaint(self) -> None:
         refusals = self._refusals
         if refusals is None:
-            text, color = "Reading the settings of the checkpoint…", "muted"
+            text, color = READING, "muted"
         elif refusals:
             count = "1 reason" if len(refusals) == 1 else f"{len(refusals)} reasons"
             text, color = f"✕ {self._chosen.title} does not support these settings, for {count}:", "bad"

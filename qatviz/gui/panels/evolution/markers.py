@@ -31,6 +31,7 @@ _COLORS = (
     (events.CommandApplied, "accent"),
     (events.SettingsActivated, "good"),
 )
+#: Labels of settings that are switches: on, off.
 _SWITCHES = {
     "enabled": ("quantized", "float"),
     "symmetric": ("symmetric", "affine"),
@@ -39,6 +40,7 @@ _SWITCHES = {
     "power_of_two": ("2ⁿ scale", "any scale"),
     "freeze_ranges": ("frozen", "unfrozen"),
 }
+#: Labels of range methods.
 _RANGE_METHODS = {
     MIN_MAX: "min–max",
     PERCENTILE: "percentile",
@@ -48,6 +50,7 @@ _RANGE_METHODS = {
     EXTREMES: "extremes",
     FROZEN: "frozen",
 }
+#: Maximum number of settings, or of tensors, listed for one event.
 _MAX_LINES = 8
 
 
@@ -104,6 +107,7 @@ def _any(found: Iterable[events.Event], kind: type) -> bool:
 
 
 def _label_of(found: Sequence[events.Event]) -> str:
+    """Return the label of a marker: of its most important event, or the number of changes."""
     if _any(found, events.NonFinite):
         return "NaN"
     for event in found:
