@@ -22,7 +22,7 @@ ROWS = 96
 MIN_FRACTION, MAX_FRACTION = 1e-4, 0.3
 #: Number of colours, from 1; 0 is transparent.
 COLORS = 255
-_RANGE, _CURSOR = Stroke("window_edge"), Stroke("text", 2.0)
+_RANGE, _CURSOR = Stroke("range_edge"), Stroke("text", 2.0)
 
 
 def rebinned(histogram: TensorHistogram, edges: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ _CLIPPED, _ZERO = Fill("clipped", 0.92), Fill("flushed", 0.7)
 _BEYOND = Fill("clipped", 0.08)
 _LEVEL, _UNUSED, _BAND = Fill("in_range"), Fill("in_range", 0.6), Fill("in_range", 0.5)
 _OUTLINE, _OUTLINE_FILL = Stroke("in_range"), Fill("in_range", 0.18)
-_RANGE = Stroke("window_edge")
+_RANGE = Stroke("range_edge")
 _PENDING_RANGE, _PENDING_LEVEL = Stroke("ghost", 1.0, DASHED), Fill("ghost")
 
 #: Keys of :data:`LEGEND`.

@@ -29,7 +29,7 @@ class Palette(NamedTuple):
     clipped: str
     flushed: str  # rounded to zero
     ghost: str  # pending, not yet in effect
-    window_edge: str  # ends of the representable range
+    range_edge: str  # ends of the representable range
     good: str
     warning: str
     bad: str
@@ -51,7 +51,7 @@ DARK = Palette(
     clipped="#d55e00",
     flushed="#e69f00",
     ghost="#cc79a7",
-    window_edge="#f0e442",
+    range_edge="#f0e442",
     good="#2bb58a",
     warning="#e69f00",
     bad="#e8703a",
@@ -71,7 +71,7 @@ LIGHT = Palette(
     clipped="#a83c00",
     flushed="#bd8300",
     ghost="#a8447d",
-    window_edge="#7a6a00",
+    range_edge="#7a6a00",
     good="#007a5a",
     warning="#8a5f00",
     bad="#b84a00",

@@ -19,12 +19,12 @@ _HALF_CHANNEL, _FEW_CHANNELS = 0.36, 150
 _CODE_TICK_PX = 34.0
 #: Minimum height of clipped values as a fraction of the plot: few of them can cause most of the error.
 _MIN_CLIPPING = 0.02
-_CODES, _EDGE_CODES, _UNUSED = Fill("in_range"), Fill("window_edge"), Fill("line", 0.5)
+_CODES, _EDGE_CODES, _UNUSED = Fill("in_range"), Fill("range_edge"), Fill("line", 0.5)
 _ZERO = Stroke("muted", opacity=0.67)
 _ROUNDING, _CLIPPING = Fill("in_range", 0.75), Fill("clipped", 0.86)
-_IDEAL, _PENDING = Stroke("window_edge", 1.0, DOTTED), Stroke("ghost", 1.0, DASHED)
+_IDEAL, _PENDING = Stroke("range_edge", 1.0, DOTTED), Stroke("ghost", 1.0, DASHED)
 _PICKED = Fill("accent", 0.3)
-_INSIDE, _OUTSIDE, _RANGE = Fill("in_range"), Fill("clipped"), Stroke("window_edge")
+_INSIDE, _OUTSIDE, _RANGE = Fill("in_range"), Fill("clipped"), Stroke("range_edge")
 
 CODES_LEGEND = (
     legend_item(_CODES, "values of a code"),

@@ -131,7 +131,7 @@ def bars_in(plot, theme):
     )
     base = int(plot.area[3] * image.width() / plot.width())
     inked = np.zeros(image.width(), bool)
-    for name in ("in_range", "window_edge"):
+    for name in ("in_range", "range_edge"):
         color = theme.color(name)
         for row in range(base - 6, base):
             inked |= (abs(pixels[row, :, :3].astype(int) - [color.blue(), color.green(), color.red()]) < 24).all(axis=1)

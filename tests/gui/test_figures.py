@@ -28,7 +28,7 @@ from qatviz.presentation.scene import Fill, Stroke, estimated_metrics
 
 SIZE = QtCore.QSize(500, 300)
 RED, GREEN = "bad", "good"
-RANGE = Stroke("window_edge")
+RANGE = Stroke("range_edge")
 INK = {role: Theme(DARK).color(role).name() for role in (RED, GREEN)}
 
 

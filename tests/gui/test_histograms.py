@@ -123,9 +123,9 @@ def test_float_tensors_show_only_their_values(panel):
     assert content.badge == "a float" and content.readout == ()
     assert content.shown.representable is None and content.shown.levels is None
     assert color_count(made, "conv1.activations", "in_range") == 0
-    assert color_count(made, "conv1.activations", "window_edge") == 0
+    assert color_count(made, "conv1.activations", "range_edge") == 0
     assert color_count(made, "conv2.weights", "in_range") > 50
-    assert color_count(made, "conv2.weights", "window_edge") > 50
+    assert color_count(made, "conv2.weights", "range_edge") > 50
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_the_glossary_explains_colours_measures_and_settings(context, show):
     entries += [(term.label, term.help) for term in [*MEASURES.values(), *QUANTIZER_SETTINGS.values()]]
     assert all(f"{label}: {about}" in text for label, about in entries)
     html = dialog.browser.toHtml()
-    for name in ("float_values", "in_range", "clipped", "flushed", "window_edge", "ghost"):
+    for name in ("float_values", "in_range", "clipped", "flushed", "range_edge", "ghost"):
         assert getattr(context.theme.colors, name) in html, name
 
 

@@ -135,7 +135,7 @@ def test_channels_are_bars_from_minimum_to_maximum_in_their_ranges(context, stag
     np.testing.assert_allclose(low, histogram.channel_min, atol=1e-6)
     np.testing.assert_allclose(high, histogram.channel_max, atol=1e-6)
     np.testing.assert_allclose(panel.channels.ends[1], histogram.scale * 127, rtol=1e-5)
-    upper = shapes_drawn(panel.channels, Line, "window_edge")[1]
+    upper = shapes_drawn(panel.channels, Line, "range_edge")[1]
     np.testing.assert_allclose(values_on_y_axis(panel.channels, upper.y[::2]), histogram.scale * 127, atol=1e-6)
     assert hover(panel.channels, 2.1).startswith("channel 2: ")
 
@@ -278,7 +278,7 @@ def test_columns_and_labels_are_at_their_training_steps(context, past_panel):
     plot = past_panel.over_time
     assert steps_shown(past_panel) == [*range(3, 18, 2), 57]
     np.testing.assert_allclose(plot.edges, [2.5, 4, 6, 8, 10, 12, 14, 16, 37, 57.5])
-    upper = shapes_drawn(plot, Line, "window_edge")[1]
+    upper = shapes_drawn(plot, Line, "range_edge")[1]
     np.testing.assert_allclose(values_at(plot, upper.x[1:-1:2]), plot.edges[1:-1])
     texts = [shape for shape in plot.shapes(False) if isinstance(shape, Text) and shape.y > plot.area[3]]
     labels = [text for text in texts if text.text.isdigit()]

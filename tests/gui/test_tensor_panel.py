@@ -72,7 +72,7 @@ def test_every_tensor_of_a_large_network_can_be_shown(context, staged, make, tab
 def test_the_range_is_drawn_at_its_recorded_ends(context, staged, make):
     staged()
     panel = make()
-    (brackets,) = shapes_drawn(panel.overlay, Segments, "window_edge")
+    (brackets,) = shapes_drawn(panel.overlay, Segments, "range_edge")
     ends = [context.model.measure(NAME, name) for name in ("range_min", "range_max")]
     assert sorted(set(values_at(panel.overlay, brackets.x0))) == pytest.approx(ends)
     assert not shapes_drawn(panel.overlay, Segments, "ghost")
@@ -95,7 +95,7 @@ def test_a_float_tensor_has_neither_range_nor_levels(context, staged, make):
     staged(preset="float")
     panel = make()
     assert len(shapes_drawn(panel.overlay, Area, "float_values")) == 2
-    kinds = ((Segments, "window_edge"), (Rects, "in_range"), (Area, "in_range"))
+    kinds = ((Segments, "range_edge"), (Rects, "in_range"), (Area, "in_range"))
     assert not any(shapes_drawn(panel.overlay, *kind) for kind in kinds)
     assert "float" in panel.header.about.text()
 
@@ -177,7 +177,7 @@ def test_every_code_has_exactly_one_bar(context, staged, make, preset, bits, nar
     assert codes.tolist() == list(range(-(2 ** (bits - 1)) + narrow, 2 ** (bits - 1)))
     np.testing.assert_array_equal(counts, context.model.snapshot.histograms[NAME].code_counts[int(narrow) :])
     (inner,), (edges,), (unused,) = (
-        shapes_drawn(panel.codes, Rects, role) for role in ("in_range", "window_edge", "line")
+        shapes_drawn(panel.codes, Rects, role) for role in ("in_range", "range_edge", "line")
     )
     at = values_at(panel.codes, (edges.left + edges.right) / 2)
     np.testing.assert_allclose(at, np.array([codes[0], codes[-1]])[counts[[0, -1]] > 0], atol=1e-6)

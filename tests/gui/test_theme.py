@@ -45,7 +45,7 @@ def test_text_and_marks_have_sufficient_contrast(app, name):
     colors = Theme(name).colors
     for ground in (colors.window, colors.base, colors.raised):
         assert contrast(colors.text, ground) > 7 and contrast(colors.muted, ground) > 4.4, ground
-    for mark in ("in_range", "clipped", "flushed", "ghost", "window_edge", "good", "warning", "bad", "accent"):
+    for mark in ("in_range", "clipped", "flushed", "ghost", "range_edge", "good", "warning", "bad", "accent"):
         assert contrast(getattr(colors, mark), colors.base) > 3, mark
     assert contrast(colors.on_accent, colors.accent) > 4.4
 

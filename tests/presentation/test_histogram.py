@@ -147,7 +147,7 @@ def test_the_bar_of_an_outlier_level_is_cut_and_shows_its_count():
     assert [text.text for text in shapes if isinstance(text, Text) and text.role == "in_range"] == ["▲ 1000"]
     order = [getattr(shape, "fill", None) or shape.stroke for shape in shapes if not isinstance(shape, Text)]
     roles = [look.role for look in order if look is not None]
-    assert roles.index("in_range") > roles.index("window_edge"), "levels are not hidden behind the range"
+    assert roles.index("in_range") > roles.index("range_edge"), "levels are not hidden behind the range"
     assert (bars.right - bars.left).min() >= (AREA[2] - AREA[0]) / 20
 
 
@@ -178,9 +178,9 @@ def test_the_range_has_brackets_and_the_area_beyond_is_shaded():
     at = [AREA[0] + (end - view.low) * (AREA[2] - AREA[0]) / (view.high - view.low) for end in (low, high)]
     left, right = shapes_with_role(shapes, Rects, "clipped")
     assert (left.left[0], left.right[0], right.left[0], right.right[0]) == pytest.approx((AREA[0], *at, AREA[2]))
-    (brackets,) = shapes_with_role(shapes, Segments, "window_edge")
+    (brackets,) = shapes_with_role(shapes, Segments, "range_edge")
     np.testing.assert_allclose(brackets.x0, np.repeat(at, 2))
-    (arrows,) = shapes_with_role(content_of(found, view_of(found, low + width / 3, high)), Segments, "window_edge")
+    (arrows,) = shapes_with_role(content_of(found, view_of(found, low + width / 3, high)), Segments, "range_edge")
     assert len(arrows.x0) == 4 and arrows.x1[0] == AREA[0] + 5, "an arrow to the end that is out of sight"
 
 
