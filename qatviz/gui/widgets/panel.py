@@ -82,7 +82,7 @@ class Panel(QtWidgets.QWidget):
         raise NotImplementedError
 
     def apply_theme(self) -> None:
-        """Apply the colors of ``self.theme``; called at the start and when the theme changes."""
+        """Apply the colours of ``self.theme``; called at the start and when the theme changes."""
 
     def key_rows(self) -> List[Tuple[str, str]]:
         """Return what the panel's keys do, and the keys as the system writes them."""

@@ -31,14 +31,14 @@ def set_up_table(view: QtWidgets.QTableView) -> None:
 
 
 def style_table(view: QtWidgets.QTableView, theme: Theme) -> None:
-    """Apply the theme's colors and the font's row height."""
+    """Apply the theme's colours and the font's row height."""
     style_selection(view, theme)
     view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + _ROW_PADDING)
 
 
 def style_selection(view: QtWidgets.QAbstractItemView, theme: Theme) -> None:
-    """Paint the selection in a translucent accent color that leaves the color of the text."""
-    palette = view.palette()  # other roles stay inherited, or those of a figure that is saved in other colors
+    """Paint the selection in a translucent accent colour that leaves the colour of the text."""
+    palette = view.palette()  # other roles stay inherited, or those of a figure that is saved in other colours
     palette.setColor(QtGui.QPalette.Highlight, theme.color("accent", _SELECTED_ALPHA))
     palette.setColor(QtGui.QPalette.HighlightedText, theme.color("text"))
     view.setPalette(palette)
