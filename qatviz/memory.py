@@ -42,10 +42,10 @@ def address_space_limit() -> Optional[int]:
 def address_space_left() -> Optional[int]:
     """Return the number of bytes by which this process may grow; None if its address space has no limit."""
     limit = address_space_limit()
-    return None if limit is None else max(0, limit - kernels_bytes("/proc/self/status", "VmSize:", 0))
+    return None if limit is None else max(0, limit - proc_bytes("/proc/self/status", "VmSize:", 0))
 
 
-def kernels_bytes(path: str, entry: str, default: int) -> int:
+def proc_bytes(path: str, entry: str, default: int) -> int:
     """Return the bytes of an ``entry`` in a file of Linux's ``/proc``, which has units of 1,024 bytes.
 
     ``default`` is returned if there is no such file or entry.

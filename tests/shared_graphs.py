@@ -11,10 +11,10 @@ _MOST_KEPT = 16
 
 
 class GraphPool:
-    """Graphs that no run uses at present, by all that they are built from.
+    """Pool of the graphs that no run uses at present, by the arguments that they were built from.
 
-    The data is loaded again, and a run that begins sets all other state of its graph: it cannot tell a used graph from
-    a new one.
+    A graph that is taken gets its data again, and a run that begins sets all other state: it cannot tell a used graph
+    from a new one.
     """
 
     def __init__(self):

@@ -12,9 +12,9 @@ from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.refill import metric_in
 
 _LOSS, _SQNR = MEASURES["loss"], MEASURES["sqnr_db"]
-#: Training steps over which the values before and after are averaged.
-WINDOW_STEPS = 50
-#: Training steps right after a change that are left out: the run first has to adapt to the new grid.
+#: Number of training steps in each of the two spans, before and after a change, whose values are averaged.
+SPAN_STEPS = 50
+#: Number of training steps right after a change that are left out: the run first has to adapt to the new grid.
 TRANSIENT_STEPS = 10
 #: Means over fewer training steps are not compared.
 MIN_STEPS = 5
@@ -98,8 +98,8 @@ def effect(
     log : sequence of LoggedEvent
         Events of the run, for its evaluations.
     """
-    before = max(step - WINDOW_STEPS + 1, 1 if previous is None else previous + 1), step
-    after = step + TRANSIENT_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS
+    before = max(step - SPAN_STEPS + 1, 1 if previous is None else previous + 1), step
+    after = step + TRANSIENT_STEPS + 1, step + TRANSIENT_STEPS + SPAN_STEPS
     if following is not None:
         after = after[0], min(after[1], following)
     loss, steps = _compare(history, "loss", before, after)
@@ -168,7 +168,7 @@ def _score(log: Sequence[LoggedEvent], step: int, following: Optional[int]) -> O
 
 
 def _precedes(evaluation: Evaluated, step: int, events: Sequence[Event]) -> bool:
-    """Return whether an evaluation is of a state before the changes at a step, not of one after them at that step."""
+    """Return whether an evaluation measured a state before the changes at ``step``; at that step, the order counts."""
     if evaluation.step != step:
         return evaluation.step < step
     for event in events:

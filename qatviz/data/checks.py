@@ -13,7 +13,7 @@ from typing import IO, Any, Iterator, List, Optional, Tuple
 import numpy as np
 
 from qatviz.errors import DataError
-from qatviz.memory import address_space_left, kernels_bytes
+from qatviz.memory import address_space_left, proc_bytes
 
 # Larger data needs an input pipeline; and a header of a few bytes can declare any size.
 MAX_BYTES = 8 * 2**30
@@ -82,7 +82,7 @@ def memory_limit() -> int:
 def _available_bytes() -> int:
     """Return the bytes of memory that are available without swapping; `MAX_BYTES` if that is not known."""
     left = address_space_left()
-    return min(kernels_bytes("/proc/meminfo", "MemAvailable:", MAX_BYTES), MAX_BYTES if left is None else left)
+    return min(proc_bytes("/proc/meminfo", "MemAvailable:", MAX_BYTES), MAX_BYTES if left is None else left)
 
 
 def read_exactly(stream: IO[bytes], shape: Tuple[int, ...], dtype: np.dtype, path: str, what: str) -> np.ndarray:

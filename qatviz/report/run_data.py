@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS, Effect, effect, tensors_of
+from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS, Effect, effect, tensors_of
 from qatviz.errors import RecordError
 from qatviz.metric import MODES, Metric
 from qatviz.network.graph import Network
@@ -243,9 +243,9 @@ def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: in
     series = [f"{name}/{measure}" for measure in measures for name in tensors]
     history = History(
         {STEPS: ["loss", *series], EVALUATIONS: score_names(outcome.metric)},
-        recent=WINDOW_STEPS + TRANSIENT_STEPS,
+        recent=SPAN_STEPS + TRANSIENT_STEPS,
     )
-    found = reader.steps(step - WINDOW_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS)
+    found = reader.steps(step - SPAN_STEPS + 1, step + TRANSIENT_STEPS + SPAN_STEPS)
     columns = [names.index(name) for name in tensors]
     values = [found.values[:, STEP_MEASURES.index(measure)][:, columns] for measure in measures]
     history.extend(STEPS, found.steps, np.concatenate([found.loss[:, np.newaxis], *values], axis=1))

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, Sequence, Union
 
-from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS
+from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS
 from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.number_format import count, shape_text
@@ -114,7 +114,7 @@ def _changes(run: RunData) -> Content:
         "Change",
         Head(
             "Effect",
-            f"Means over up to {WINDOW_STEPS} steps before the change and up to {WINDOW_STEPS} steps after it, without "
+            f"Means over up to {SPAN_STEPS} steps before the change and up to {SPAN_STEPS} steps after it, without "
             f"the first {TRANSIENT_STEPS}; for evaluations, the last before and the first after",
         ),
     ]

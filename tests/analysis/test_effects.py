@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qatviz.analysis.effects import MIN_STEPS, TRANSIENT_STEPS, WINDOW_STEPS, effect, tensors_of
+from qatviz.analysis.effects import MIN_STEPS, SPAN_STEPS, TRANSIENT_STEPS, effect, tensors_of
 from qatviz.metric import MODES
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.events import Change, CommandApplied, Evaluated
@@ -48,9 +48,9 @@ def test_means_cover_the_steps_around_the_change_without_the_transient():
     loss = step_function(300, 100, 0.2, 0.3)
     loss[:50] = 9.0  # before the window
     loss[100 : 100 + TRANSIENT_STEPS] = 9.0
-    loss[100 + TRANSIENT_STEPS + WINDOW_STEPS :] = 9.0
+    loss[100 + TRANSIENT_STEPS + SPAN_STEPS :] = 9.0
     found = effect(history_of(loss), 100)
-    assert found.loss == pytest.approx((0.2, 0.3)) and found.steps == WINDOW_STEPS
+    assert found.loss == pytest.approx((0.2, 0.3)) and found.steps == SPAN_STEPS
 
 
 def test_steps_of_the_neighbouring_changes_are_not_counted():

@@ -1,4 +1,4 @@
-"""Runs of the command line within the test's process use equal graphs again, and compile C without optimization."""
+"""Runs of the command line within the test's process take their graphs from a pool, and compile C unoptimized."""
 
 import pytest
 from shared_graphs import closed_pool, shared_graphs  # noqa: F401

@@ -30,7 +30,7 @@ sys.exit(main(sys.argv[2:]))
 LIMITED_WHILE_TRAINING = """
 import resource, sys
 from qatviz.cli import main
-from qatviz.memory import kernels_bytes
+from qatviz.memory import proc_bytes
 from qatviz.training.graph import TrainingGraph
 
 step, calls = TrainingGraph.step, [0]
@@ -38,7 +38,7 @@ step, calls = TrainingGraph.step, [0]
 def limited(*arguments):
     calls[0] += 1
     if calls[0] == 30:
-        limit = kernels_bytes("/proc/self/status", "VmSize:", 0) + int(sys.argv[1])
+        limit = proc_bytes("/proc/self/status", "VmSize:", 0) + int(sys.argv[1])
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     return step(*arguments)
 

@@ -1,6 +1,6 @@
 """A process that runs command lines of qatviz one after the other.
 
-TensorFlow is imported once for all of them, and never by the tests themselves; equal runs use one graph. The process
+TensorFlow is imported once for all of them, and never by the tests themselves; equal runs share a graph. The process
 sets ``qatviz.__version__`` before it imports any other module of qatviz: exports contain the version, and the stored
 ones contain STORED_VERSION.
 """

@@ -1,4 +1,4 @@
-"""Tests of the window's form run offscreen, unless a Qt platform is set; runs use equal graphs again."""
+"""Tests of the window's form run offscreen, unless a Qt platform is set; runs take their graphs from a pool."""
 
 import os
 

@@ -1,6 +1,6 @@
 """Labels and tooltips that show text as it is.
 
-Qt takes text that looks like HTML for HTML, which may load files. Names, paths and messages come from files of others:
+Qt renders text that looks like HTML as HTML, which may load files. Names, paths and messages come from files of others:
 a label therefore shows plain text, or is a `RichLabel`, whose markup is the program's own, with what it quotes escaped.
 """
 
