@@ -5,7 +5,8 @@ The content of proofs is not trusted: values of unexpected types are omitted or 
 
 from typing import Any, Dict, List, Optional
 
-from qatviz.number_format import UNKNOWN, bytes_text, count, percent_text, share_text, si
+from qatviz.number_format import UNKNOWN, bytes_text, count, share_text, si
+from qatviz.presentation.proof_values import proof_number
 from qatviz.report.exports import FoundExport, is_count, is_number, numbers, rows, texts
 from qatviz.report.exports import table as named_rows
 from qatviz.report.markup import Content, Markup, element, join
@@ -16,8 +17,8 @@ from qatviz.report.tables import Cell, Head, Heads, Row, bullets, folded, table
 _MAX_ROWS = 1000
 #: Maximum length of a text from a proof.
 _MAX_TEXT = 500
-#: Keys of fractions, and of numbers that must not exceed their expected value.
-_FRACTIONS, _AT_MOST = ("identical", "top1", "close"), ("largest", "relative")
+#: Keys of numbers that must not exceed their expected value.
+_AT_MOST = ("largest", "relative")
 _NAMES = {
     "identical": "Identical codes",
     "largest": "Largest difference",
@@ -232,11 +233,9 @@ def _rest(number: int, thing: str) -> Optional[Markup]:
 
 def _number(key: str, value: Any) -> str:
     """Return a value from a proof in the format of its key; a dash for None."""
-    if not is_number(value):
-        return UNKNOWN if value is None else _text(value)
-    if key in _FRACTIONS:
-        return share_text(value) if 0 <= value <= 1 else percent_text(value)
-    return f"{value:,}" if isinstance(value, int) else si(value)
+    if is_number(value):
+        return proof_number(key, value)
+    return UNKNOWN if value is None else _text(value)
 
 
 def _text(value: Any) -> str:

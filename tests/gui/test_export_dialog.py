@@ -259,13 +259,14 @@ def test_a_proof_with_other_measures_is_shown(run, make, app):
     )
     assert not result.layers.isVisible() and not result.notes.isVisible()
     model = result.outputs.model()
-    assert [model.index(0, i).data() for i in range(4)] == ["float logits", "1.25e-05", "yes", "99.99 %"]
+    assert [model.index(0, i).data() for i in range(4)] == ["float logits", "1.25e-5", "yes", "99.99 %"]
     assert model.headerData(1, QtCore.Qt.Horizontal) == "Largest difference"
 
 
 def test_only_all_values_are_shown_as_100_percent():
     assert [share_text(x) for x in (1.0, 1, 0.999999, 0.5)] == ["100.00 %", "100.00 %", "99.99 %", "50.00 %"]
     assert shown("x", None) == "" and shown("count", 12345) == "12,345"
+    assert [shown(name, 0.99995) for name in ("close", "own.identical", "relative")] == ["99.99 %", "99.99 %", "1"]
     assert flat({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
 
 

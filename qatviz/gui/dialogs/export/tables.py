@@ -7,17 +7,18 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.tables import set_up_table, style_table
 from qatviz.gui.widgets.theme import Theme
-from qatviz.number_format import share_text
+from qatviz.presentation.proof_values import proof_number
 
 _LEFT, _RIGHT = (int(side | QtCore.Qt.AlignVCenter) for side in (QtCore.Qt.AlignLeft, QtCore.Qt.AlignRight))
 _SORT = QtCore.Qt.UserRole
 _PADDING = 8
-#: Names of fractions, which are shown in percent.
-_FRACTIONS = ("identical", "top1")
+#: Titles and tooltips of columns, by the path of their value in a row.
 _TITLES = {
     "identical": "Identical",
     "largest": "Largest difference",
     "top1": "Top-1",
+    "close": "Within the tolerance",
+    "relative": "Relative difference",
     "unexplained": "Unexplained",
     "own.identical": "Identical, same inputs",
     "own.largest": "Largest, same inputs",
@@ -26,8 +27,10 @@ _TITLES = {
 }
 _TIPS = {
     "identical": "Fraction of identical codes",
-    "largest": "Largest difference between two codes",
+    "largest": "Largest difference between a computed code (or value) and the expected one",
     "top1": "Fraction of examples with the same most probable class",
+    "close": "Fraction of values whose difference is within the tolerance",
+    "relative": "Largest difference, relative to the largest absolute value",
     "own.identical": "Fraction of identical codes if the operation is given identical inputs, which excludes "
     "differences of earlier layers",
     "own.largest": "Largest difference of codes if the operation is given identical inputs",
@@ -135,8 +138,4 @@ def shown(name: str, value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, (int, float)) and name.rpartition(".")[2] in _FRACTIONS:
-        return share_text(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return proof_number(name.rpartition(".")[2], value) if isinstance(value, (int, float)) else str(value)
