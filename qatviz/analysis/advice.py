@@ -12,6 +12,7 @@ from qatviz.analysis.pending import likely_values, partner_values, pending_grid,
 from qatviz.analysis.sampled_sqnr import Estimate, are_few, finds_range, held_out, is_known, result_of, sampled
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.ranges import Range
@@ -88,7 +89,7 @@ def candidates(tensor: QuantizedTensor, settings: QuantizerSettings) -> List[Tup
 def trials(
     members: Sequence[Member], settings: QuantizerSettings, kept: Range, is_estimate: bool, held: bool
 ) -> Iterator[Optional[Offer]]:
-    """Yield the best offer so far, None at first, before the first trial and after each; None between parts of one.
+    """Yield the best offer so far, before the first trial (then None) and after each; between parts of a trial, None.
 
     Parameters
     ----------
@@ -168,6 +169,14 @@ def estimated_trials(
     others = partner_values(snapshot, plan, tensor)
     members = [Member(tensor, known), *(Member(plan.tensor(other), values) for other, values in others.items())]
     return trials(members, settings, kept, is_estimate, held)
+
+
+def estimated_offer(snapshot: Snapshot, book: SettingsBook, name: str, settings: QuantizerSettings) -> Optional[Offer]:
+    """Return the best offer for a tensor of a snapshot, estimated from its histogram; None if nothing helps enough.
+
+    ``book`` has the present settings, ``settings`` those with which the tensor was measured.
+    """
+    return best_offer(estimated_trials(snapshot, book.plan, name, settings, book.run.freeze_ranges))
 
 
 def best_offer(found: Iterator[Optional[Offer]]) -> Optional[Offer]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any, Dict, List
 
-from qatviz.analysis.advice import best_offer, estimated_trials, with_offer
+from qatviz.analysis.advice import estimated_offer, with_offer
 from qatviz.analysis.causes import facts_of
 from qatviz.analysis.verdict import LEVEL_NAMES, WARNING, verdict
 from qatviz.cli.messages import OK, print_output
@@ -100,8 +100,7 @@ def _verdicts(reader: RecordReader, outcome: Outcome) -> str:
         measures = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, index].tolist()))
         judged = verdict(measures, tensor, settings, snapshot.enabled[index], facts=known)
         if judged.level >= WARNING:
-            held = book.run.freeze_ranges
-            offer = best_offer(estimated_trials(snapshot, book.plan, tensor.name, settings, held))
+            offer = estimated_offer(snapshot, book, tensor.name, settings)
             rows.append([tensor.name, LEVEL_NAMES[judged.level], with_offer(judged.text, offer)])
     return table(("tensor", "", "why"), rows, (0, 1, 2)) if rows else ""
 

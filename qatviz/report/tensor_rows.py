@@ -5,7 +5,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.advice import Offer, best_offer, estimated_trials, with_offer
+from qatviz.analysis.advice import Offer, estimated_offer, with_offer
 from qatviz.analysis.causes import Facts, facts_of
 from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, WARNING, Verdict, levels, verdict
 from qatviz.measures import MEASURES, size_bytes
@@ -101,8 +101,7 @@ def tensor_rows(run: RunData) -> List[TensorRow]:
         )
         offer = None
         if run.last is not None and judged.level >= WARNING:
-            held = run.book.run.freeze_ranges
-            offer = best_offer(estimated_trials(run.last, run.book.plan, tensor.name, measured[index], held))
+            offer = estimated_offer(run.last, run.book, tensor.name, measured[index])
         rows.append(
             TensorRow(
                 tensor,
