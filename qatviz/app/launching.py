@@ -193,7 +193,7 @@ class AppLauncher(Launcher):
         while not self._pool.waitForDone(_SIGNALS_MS):
             pass
 
-    # Internal methods
+    # Implementation
 
     def _start(
         self,

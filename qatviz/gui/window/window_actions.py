@@ -272,7 +272,7 @@ class WindowActions:
         )
         return answer == QtWidgets.QMessageBox.Close
 
-    # Inside
+    # Implementation
 
     def _send(self, command: c.Command) -> None:
         try:

@@ -140,7 +140,7 @@ class EventsPanel(Panel):
         self._show_empty_text()
         self._enable()
 
-    # Inside
+    # Implementation
 
     def _action(self, text: str, tip: str, handler: Callable[[], None]) -> QtWidgets.QAction:
         action = QtWidgets.QAction(text, self, toolTip=tip)

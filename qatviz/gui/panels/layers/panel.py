@@ -140,7 +140,7 @@ class LayersPanel(Panel):
         self._show_empty_text()
         self.summary.setText(self._summary_text())
 
-    # Inside
+    # Implementation
 
     def _begin(self) -> None:
         """Show the tensors of another run."""

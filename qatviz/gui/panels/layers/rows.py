@@ -182,7 +182,7 @@ class Rows:
         """Return the columns of ``rows`` as values, by the keys of settings and measures."""
         return {c.key: [self.value(row, c) for row in rows] for c in COLUMNS if c.key != "trend"}
 
-    # Inside
+    # Implementation
 
     def _forget(self) -> None:
         self._verdicts.clear()

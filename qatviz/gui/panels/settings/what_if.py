@@ -91,7 +91,7 @@ class WhatIfBar(QtWidgets.QWidget):
             palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))
             label.setPalette(palette)
 
-    # Inside
+    # Implementation
 
     def _note(self) -> str:
         what = _RECORDED if self._model.state == "recorded" else _ENDED

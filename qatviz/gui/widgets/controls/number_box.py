@@ -92,7 +92,7 @@ class NumberBox(Holdable, QtWidgets.QAbstractSpinBox):
     def minimumSizeHint(self) -> QtCore.QSize:
         return self._size(max(self._samples()[:2], key=self.fontMetrics().horizontalAdvance))
 
-    # Inside
+    # Implementation
 
     def _samples(self) -> Tuple[str, str, str]:
         setting = self._setting

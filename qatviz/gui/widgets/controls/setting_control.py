@@ -106,7 +106,7 @@ class SettingControl(QtWidgets.QWidget):
         if self.editor.isEnabled() and list(self._values) != [self.default]:
             self.edited.emit(self.default)
 
-    # Inside
+    # Implementation
 
     def _on_edited(self, value: Any) -> None:
         self._values = [value]  # until the owner updates the control
