@@ -102,8 +102,7 @@ def _applied(event: events.CommandApplied) -> str:
 
 
 def _paused(event: events.Paused) -> str:
-    texts = {PauseReason.SINGLE_STEPS: ": single step", PauseReason.BAD_STEP: ": non-finite values"}
-    return "paused" + texts.get(event.reason, "")
+    return "paused" if event.reason is PauseReason.REQUESTED else f"paused: {reason_text(event)}"
 
 
 def _saved(event: events.CheckpointSaved) -> str:
