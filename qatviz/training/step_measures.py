@@ -15,7 +15,7 @@ from qatviz.quant.measures import is_beyond, sqnr_db, standard_error
 from qatviz.settings import WEIGHTS
 
 #: Largest number of training steps that are decoded at a time, and of values in a work array, which fits in a cache.
-_STEPS_AT_ONCE, _VALUES_AT_ONCE = 32, 131072
+_STEPS_AT_ONCE, _VALUES_AT_ONCE = 32, 262144
 #: Power ratio e in dB.
 _DB = 10 / np.log(10)
 
@@ -212,10 +212,13 @@ def _means(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _
     # it makes a difference: clipping all values takes several times as long as everything else.
     steps = np.subtract(x, low)
     steps /= safe
-    is_outside = bool((steps.max(axis=2) >= last.min(axis=2) + half).any() or (steps.min(axis=2) < -half).any())
-    if is_outside:
-        np.copyto(steps, last, where=steps > last)
-        np.copyto(steps, np.float32(0), where=steps < 0)
+    is_outside = (steps.max(axis=2) >= last.min(axis=2) + half) | (steps.min(axis=2) < -half)
+    outside = np.nonzero(is_outside)  # the tensors and steps with values outside of the range: few, if any
+    if is_outside.any():
+        part = steps[outside]
+        np.copyto(part, last[outside], where=part > last[outside])
+        np.copyto(part, np.float32(0), where=part < 0)
+        steps[outside] = part
     steps += half
     # Not negative, so that cutting the fraction off is the floor, and faster.
     np.copyto(steps, steps.astype(np.int32), casting="same_kind")
@@ -231,14 +234,16 @@ def _means(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _
         relative = np.sqrt(mse) / safe[:, :, 0]
     errors = _standard_errors(x, error, signal, mse, sizes) if (number < sizes).any() else (zero, zero)
     clipped = mse_clipping = zero
-    if is_outside:
+    if is_outside.any():
         # The error of a value outside the range is its distance from the range; that of a rounded value is smaller.
-        beyond = is_beyond(error, scale)
-        clipped = _fractions(beyond)
-        rounding = np.where(beyond, np.float32(0), error)
-        mse_rounding = _mean_product(rounding, rounding)
-        error -= rounding
-        mse_clipping = _mean_product(error, error)
+        clipped, mse_clipping, mse_rounding = zero.copy(), zero.copy(), mse.copy()
+        part = error[outside][:, np.newaxis]
+        beyond = is_beyond(part, scale[outside][:, np.newaxis])
+        rounding = np.where(beyond, np.float32(0), part)
+        clipping = part - rounding
+        clipped[outside] = _fractions(beyond)[:, 0]
+        mse_rounding[outside] = _mean_product(rounding, rounding)[:, 0]
+        mse_clipping[outside] = _mean_product(clipping, clipping)[:, 0]
     return _Means(signal, mse, mse_clipping, mse_rounding, relative, clipped, flushed, *errors)
 
 
