@@ -53,7 +53,7 @@ def finds_range(tensor: QuantizedTensor, wanted: QuantizerSettings, now: Quantiz
 
 
 def sampled(values: np.ndarray, grid: AffineGrid) -> Estimate:
-    """Return the SQNR of the run on ``grid``, of which ``values``, float32, are a sample."""
+    """Return the SQNR on ``grid`` of the run's values, of which ``values``, float32, are a sample."""
     if not is_known(values):
         return _UNKNOWN
     return _estimate(_squares(values), [_squares(fake_quant(values, grid) - values)])
