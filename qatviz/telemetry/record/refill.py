@@ -52,14 +52,17 @@ def extend_steps(history: History, steps: np.ndarray, scalars: np.ndarray, value
 
 def append_new(history: History, track: str, step: int, values: np.ndarray, position: int = 0) -> None:
     """Append a row, unless it repeats the newest one: a paused run is measured again, perhaps with other settings."""
-    last, newest = history.last_step(track), history.latest(track)
-    if last is None or step > last or (step == last and (newest is None or _differ(newest[1], values))):
+    last = history.last_step(track)
+    if last is None or step > last or (step == last and _differs_from_newest(history, track, values)):
         history.append(track, step, values, position)
 
 
-def _differ(one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether measurements differ; NaN, such as the flip rate after a rewind, is no value to compare."""
-    other = np.asarray(other, np.float32)
+def _differs_from_newest(history: History, track: str, values: np.ndarray) -> bool:
+    """Return whether a row differs; NaN, such as the flip rate after a rewind, is no value to compare."""
+    newest = history.latest(track)
+    if newest is None:
+        return True
+    one, other = newest[1], np.asarray(values, np.float32)
     return bool(((one != other) & ~np.isnan(one) & ~np.isnan(other)).any())
 
 
