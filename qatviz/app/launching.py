@@ -16,6 +16,7 @@ from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
+from qatviz.option_names import option_name
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
 from qatviz.session.request import ExportRequest, OpenRequest, RunRequest
@@ -169,14 +170,11 @@ class AppLauncher(Launcher):
 
         assert request.checkpoint is not None, "the window has saved the present state"
         checkpoint = keep_checkpoint(request.directory, request.checkpoint)  # permanent, so that the export can read it
-        arguments = ["export", request.directory, "--format", request.format, "--out", request.out]
-        arguments += ["--checkpoint", checkpoint, "--progress"]
-        if request.examples is not None:
-            arguments += ["--verify", str(request.examples)]
-        for name, value in request.options.items():
-            option = "--" + name.replace("_", "-")
-            if value is not False:
-                arguments += [option] if value is True else [option, str(value)]
+        arguments = ["export", request.directory, "--progress"]
+        named = {"format": request.format, "out": request.out, "checkpoint": checkpoint, "examples": request.examples}
+        for name, value in {**named, **request.options}.items():
+            if value is not None and value is not False:
+                arguments += [option_name(name)] if value is True else [option_name(name), str(value)]
         environment = dict(dict.fromkeys(_ONE_THREAD, "1"), PYTHONPATH=python_path())
         return ExportCommand(sys.executable, ["-m", "qatviz", *arguments], environment)
 

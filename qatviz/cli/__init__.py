@@ -6,9 +6,10 @@ Only the training thread imports TensorFlow, so that all other commands respond 
 import sys
 from typing import List, Optional
 
-from qatviz.cli.messages import FAILED, USER_ERROR, option_name, print_problem
+from qatviz.cli.messages import FAILED, USER_ERROR, print_problem
 from qatviz.errors import OutputError, QatvizError
 from qatviz.memory import check_room_for_numpy, memory_shortage
+from qatviz.option_names import option_name
 from qatviz.terminal import open_closed_streams
 
 __all__ = ["main"]

@@ -9,9 +9,10 @@ from qatviz.cli.tables import output_table, score_cells, table
 from qatviz.export.progress import Progress
 from qatviz.memory import exit_on_native_shortage
 from qatviz.metric import MODE_NAMES, MODES
+from qatviz.option_names import option_name
 from qatviz.presentation.event_texts import plain_change
 from qatviz.presets import PRESETS
-from qatviz.session.changes import parse_change
+from qatviz.session.changes import CHANGES, parse_change
 from qatviz.session.evaluation import SettingsEvaluation, evaluate
 from qatviz.session.request import EvaluationRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
@@ -77,7 +78,11 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--checkpoint", metavar="NAME", help="state to evaluate (default: the newest)")
     parser.add_argument("--preset", metavar="NAME", help=f"settings of all quantizers: {', '.join(PRESETS)}")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE,...", help="change settings; may be repeated"
+        option_name(CHANGES),
+        action="append",
+        default=[],
+        metavar="PATH=VALUE,...",
+        help="change settings; may be repeated",
     )
     parser.add_argument(
         "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"

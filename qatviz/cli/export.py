@@ -10,6 +10,7 @@ from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_o
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
 from qatviz.memory import exit_on_native_shortage
+from qatviz.option_names import option_name
 from qatviz.session.export import export, source_of
 from qatviz.session.request import ExportRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
@@ -52,7 +53,7 @@ def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
     for name in given:
         if name not in own:
             raise SettingError(
-                f"--{name.replace('_', '-')}: is not an option of --format {form.name}; it applies to "
+                f"{option_name(name)}: is not an option of --format {form.name}; it applies to "
                 f"{', '.join(other.name for other in FORMATS.values() if name in {o.name for o in other.options})}"
             )
     return given
@@ -76,7 +77,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     )
     parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
     parser.add_argument(
-        "--verify",
+        option_name("examples"),
         type=int,
         metavar="N",
         help="held-out examples to run the file on (default: 1000, or fewer for a large network)",
@@ -89,7 +90,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--progress", action="store_true", help=argparse.SUPPRESS)
     for option in _all_options().values():
         where = ", ".join(form.name for form in FORMATS.values() if option.name in {o.name for o in form.options})
-        switch = "--" + option.name.replace("_", "-")
+        switch = option_name(option.name)
         text = f"{where}: {option.help[0].lower() + option.help[1:]}"
         if option.choices:
             parser.add_argument(switch, choices=option.choices, help=f"{text} (default: {option.default})")

@@ -35,11 +35,3 @@ def print_notice(notice: "Notice", quiet: bool = False) -> None:
     """Print a notice about a run that is being prepared; if ``quiet``, only a warning."""
     if notice.is_warning or not quiet:
         print_problem(notice.labelled)
-
-
-def option_name(field: str) -> str:
-    """Return the option that sets a field of a request."""
-    from qatviz.session.changes import CHANGES  # it imports NumPy
-
-    options = {CHANGES: "--set", "examples": "--verify"}  # those whose names differ
-    return options.get(field, "--" + field.replace("_", "-"))

@@ -5,15 +5,15 @@ import os
 import textwrap
 from typing import Any, Callable, Dict, Iterable, Union
 
-from qatviz.cli.messages import option_name
 from qatviz.data import NAMED_DATA
 from qatviz.errors import SettingError, did_you_mean
 from qatviz.metric import TASK_HELP, TASKS
 from qatviz.network.zoo import NETWORKS
+from qatviz.option_names import option_name
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.settings_book import parse_assignment
 from qatviz.scaling import SCALING_HELP, SCALINGS
-from qatviz.session.changes import parse_change
+from qatviz.session.changes import CHANGES, parse_change
 from qatviz.session.request import (
     DEFAULT_DATA,
     DEFAULT_NETWORK,
@@ -129,7 +129,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             "--" + kind, action="append", default=[], metavar="NAME=VALUE,...", help=f"settings of all {kind}"
         )
     quantization.add_argument(
-        "--set",
+        option_name(CHANGES),
         action="append",
         default=[],
         metavar="[STEP:]PATH=VALUE,...",

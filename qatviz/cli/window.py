@@ -7,10 +7,11 @@ import sys
 from dataclasses import replace
 from typing import Any, Callable, Tuple, Union
 
-from qatviz.cli.messages import FAILED, OK, option_name, print_message, print_output, print_problem
+from qatviz.cli.messages import FAILED, OK, print_message, print_output, print_problem
 from qatviz.errors import QatvizError, SettingError
 from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.memory import exit_on_native_shortage
+from qatviz.option_names import option_name
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import (
     DEFAULT_NETWORK,
