@@ -13,6 +13,8 @@ _STREAMS = {"stdout": "standard output", "stderr": "standard error"}
 _HIGHEST_STREAM = 2
 #: Number of SIGHUP, the end of the terminal; 0 on Windows, which does not have it.
 HANGUP: int = getattr(signal, "SIGHUP", 0)
+#: Seconds for which a program waits for the end of training before it says so.
+END_NOTICE_S = 3.0
 
 
 def print_line(text: str, stream: str) -> None:
@@ -25,6 +27,12 @@ def print_line(text: str, stream: str) -> None:
     """
     with writing(stream):
         print(escaped(text), file=getattr(sys, stream), flush=True)
+
+
+def print_end_notice() -> None:
+    """Print on standard error, if that can be written, what a program waits for at its end."""
+    with contextlib.suppress(OutputError):
+        print_line("qatviz: waiting for the end of training; Ctrl-C quits without saving its state", "stderr")
 
 
 @contextlib.contextmanager

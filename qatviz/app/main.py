@@ -19,7 +19,7 @@ from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.prepared import Prepared
 from qatviz.session.request import OpenRequest, RunRequest
-from qatviz.terminal import stop_signals
+from qatviz.terminal import END_NOTICE_S, print_end_notice, stop_signals
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 #: Seconds that a thread may keep the interpreter lock while another waits for it. Python's 5 ms cause noticeable lag:
@@ -104,12 +104,19 @@ class Application:
         """Wait for runs and background work, and delete the windows, as Qt requires before its own end."""
         for launcher in self.launchers:
             launcher.wait()
-        deadline = time.monotonic() + END_S
+        began = time.monotonic()
+        if not self._end_runs(began + END_NOTICE_S):
+            print_end_notice()
+            self._end_runs(began + END_S)
         for window in self._opened:
-            window.end_runs(max(0.0, deadline - time.monotonic()))
             window.deleteLater()
         self.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         self.app.processEvents()
+
+    def _end_runs(self, deadline: float) -> bool:
+        """Wait until all runs have ended, or the monotonic time ``deadline``; return whether they have."""
+        have_ended = [window.end_runs(max(0.0, deadline - time.monotonic())) for window in self._opened]
+        return all(have_ended)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         """Close all windows; only Ctrl-C leaves time to answer a question."""

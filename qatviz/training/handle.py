@@ -6,7 +6,9 @@ TensorFlow is imported by the training thread, so a handle can be created, and a
 import atexit
 import contextlib
 import os
+import signal
 import threading
+import time
 import traceback
 from dataclasses import replace
 from typing import Any, Callable, Iterable, List, Mapping, Optional, Set
@@ -25,6 +27,7 @@ from qatviz.telemetry.history_feed import Recall
 from qatviz.telemetry.record.refill import history_names
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.run_handle import RunHandle
+from qatviz.terminal import END_NOTICE_S, print_end_notice
 from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.step_measures import StepDecoder
 
@@ -233,12 +236,24 @@ class Run(RunHandle):
 
 @atexit.register
 def _end_all() -> None:
-    """End all runs before the interpreter does, so that each writes its last state."""
+    """End all runs before the interpreter does, so that each writes its last state; Ctrl-C ends the wait.
+
+    A training step, and TensorFlow, can take any time.
+    """
     alive = list(_ALIVE)
     for run in alive:
         run.request_stop()
-    for run in alive:
-        run._thread.join()
+    try:
+        deadline = time.monotonic() + END_NOTICE_S
+        for run in alive:
+            run._thread.join(max(0.0, deadline - time.monotonic()))
+        if any(run._thread.is_alive() for run in alive):
+            print_end_notice()
+        for run in alive:
+            run._thread.join()
+    except KeyboardInterrupt:
+        # TensorFlow may hinder the end of the interpreter, too: let a second Ctrl-C end the process.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _lower_priority() -> None:

@@ -211,7 +211,7 @@ end_runs = main_window.MainWindow.end_runs
 def waiting(window, timeout_s):
     if timeout_s:
         print("waiting", file=sys.stderr, flush=True)
-    end_runs(window, timeout_s)
+    return end_runs(window, timeout_s)
 
 main_window.MainWindow.end_runs = waiting
 sys.exit(main(sys.argv[1:]))
@@ -238,6 +238,7 @@ def test_a_second_ctrl_c_ends_the_wait_for_a_run_after_closing(tmp_path, monkeyp
     assert RunRecord.read(run).steps().steps.tolist() == list(range(1, steps + 1))
 
 
+WAITING = "qatviz: waiting for the end of training; Ctrl-C quits without saving its state\n"
 #: A script that ends while its run trains; what it registers first is called last.
 LEFT_ALONE = """
 import atexit, sys, time
@@ -257,4 +258,43 @@ sys.exit(5)
 def test_a_script_that_ends_while_a_run_trains_ends_the_run_first(step):
     process = start(step, program=["-c", LEFT_ALONE])
     out, err = communicate(process)
-    assert (process.returncode, out, err) == (5, "stopped\n", "")
+    assert (process.returncode, out) == (5, "stopped\n")
+    assert err in ("", WAITING)  # on a busy machine, it may take seconds
+
+
+#: A script that ends while its run is in a training step that TensorFlow never ends.
+HANGING = """
+import threading
+import tensorflow as tf
+from qatviz.session.prepare import prepare
+from qatviz.session.request import NewRunRequest
+from qatviz.training import handle
+from qatviz.training.graph import TrainingGraph
+
+handle.END_NOTICE_S = 0.0
+with tf.Graph().as_default():
+    empty = tf.queue.FIFOQueue(1, tf.int32).dequeue()
+    session = tf.compat.v1.Session()
+
+entered = threading.Event()
+
+def hang(*_):
+    entered.set()
+    session.run(empty)
+
+TrainingGraph.step = hang
+run = prepare(NewRunRequest(network="lenet", batch_size=8, steps=9)).run
+run.start()
+entered.wait()
+"""
+
+
+@posix
+@pytest.mark.slow
+def test_ctrl_c_ends_a_script_that_waits_for_a_step_without_an_end():
+    process = start(program=["-c", HANGING])
+    assert WAITING in iter(process.stderr.readline, "")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = communicate(process)
+    assert (process.returncode, out, err) == (0, "", "")

@@ -373,13 +373,14 @@ class MainWindow(RunWindow):
         self._asks = False
         self.close()
 
-    def end_runs(self, timeout_s: float) -> None:
-        """Stop the shown run, and wait until it and those shown before have ended and are written, or for a time."""
+    def end_runs(self, timeout_s: float) -> bool:
+        """Stop the shown run; wait until it and those shown before are ended and written, or return False in time."""
         runs = self._ending + ([self.model.run] if self.model.run is not None else [])
         deadline = time.monotonic() + timeout_s
         for run in runs:
             run.request_stop()
-            run.wait(max(0.0, deadline - time.monotonic()))
+        have_ended = [run.wait(max(0.0, deadline - time.monotonic())) for run in runs]
+        return all(have_ended)
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         if self._is_closed:  # Qt asks again when the program ends
