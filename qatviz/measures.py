@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
-from qatviz.number_format import UNKNOWN, bytes_text, estimate, percent_text, plain, si
+from qatviz.number_format import UNKNOWN, Quantity, byte_size, percentage, plain, si
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS, QuantizerSettings
 
 #: Direction in which a measure improves.
@@ -100,9 +100,9 @@ class Measure:
     help : str
         Explanation in one or two sentences.
     number : callable
-        Converts a finite value to its text without :attr:`unit`.
+        Converts a finite value to a :class:`Quantity`, without :attr:`unit`.
     unit : str
-        Unit after the number; empty for percentages and sizes, whose text from ``number`` includes it.
+        Unit of all values; empty for percentages and sizes, to which ``number`` gives a unit that cells include.
     short : str
         Short label, for narrow columns.
     better : int
@@ -119,7 +119,7 @@ class Measure:
     key: str
     label: str
     help: str
-    number: Callable[[float], str]
+    number: Callable[[float], Quantity]
     unit: str = ""
     short: str = ""
     better: int = NEITHER
@@ -175,19 +175,33 @@ class Measure:
             Standard error of an estimate: ``≈ 38.2 dB ± 0.3``. 0: the value is exact; None or NaN: the error is not
             known.
         """
-        text = self.cell(value, is_quantized, of)
+        return self.quantity(value, is_quantized, of, error).text
+
+    def quantity(
+        self,
+        value: Optional[float],
+        is_quantized: bool = True,
+        of: Optional[int] = None,
+        error: Optional[float] = 0.0,
+    ) -> Quantity:
+        """Return the parts of :meth:`text`; ``exact`` and a dash have no unit."""
+        found = self._cell(value, is_quantized, of)
         if not (self._is_number(value) and self.is_known(value, is_quantized)):
-            return text
-        text = f"{text} {self.unit}" if self.unit else text
-        return text if error == 0 else estimate(text, None if error is None else error * self.axis.factor)
+            return found
+        found = found._replace(unit=found.unit or self.unit)
+        return found if error == 0 else found.estimated(None if error is None else error * self.axis.factor)
 
     def cell(self, value: Optional[float], is_quantized: bool = True, of: Optional[int] = None) -> str:
         """Return :meth:`text` without the unit, for a column under :attr:`header`."""
+        return self._cell(value, is_quantized, of).text
+
+    def _cell(self, value: Optional[float], is_quantized: bool, of: Optional[int]) -> Quantity:
         if value is None or not self.is_known(value, is_quantized):
-            return UNKNOWN
+            return Quantity(UNKNOWN)
         if math.isinf(value):
-            return self.at_infinity
-        return self.number(value) if of is None else f"{self.number(value)}/{of:,}"
+            return Quantity(self.at_infinity)
+        found = self.number(value)
+        return found if of is None else found._replace(number=f"{found.number}/{of:,}")
 
     def is_known(self, value: Optional[float], is_quantized: bool = True) -> bool:
         """Return whether :meth:`cell` is the value's text, not a dash; parameters are those of :meth:`text`."""
@@ -237,18 +251,18 @@ class Measure:
         return value is not None and math.isfinite(value)
 
 
-def _decimals(digits: int) -> Callable[[float], str]:
+def _decimals(digits: int) -> Callable[[float], Quantity]:
     # Rounded before formatting, so that + 0.0 turns a negative zero into 0.
-    return lambda value: f"{round(value, digits) + 0.0:,.{digits}f}"
+    return lambda value: Quantity(f"{round(value, digits) + 0.0:,.{digits}f}")
 
 
-def _digits(digits: int) -> Callable[[float], str]:
-    return lambda value: si(value, digits)
+def _digits(digits: int) -> Callable[[float], Quantity]:
+    return lambda value: Quantity(si(value, digits))
 
 
-def _rate_text(value: float) -> str:
+def _rate(value: float) -> Quantity:
     """Return a learning rate in the form for input: ``0.001``, ``1e-5``."""
-    return RUN_SETTINGS["learning_rate"].text(float(f"{value:.4g}") + 0.0)
+    return Quantity(RUN_SETTINGS["learning_rate"].text(float(f"{value:.4g}") + 0.0))
 
 
 def size_bytes(num_values: int, settings: QuantizerSettings, is_quantized: bool) -> float:
@@ -292,7 +306,7 @@ _ALL = (
         "Clipped",
         "Fraction of the values beyond the representable range, which are moved to its nearer end. Those less than "
         "half a quantization step beyond it are not counted: that end is their nearest level, they are rounded to it.",
-        percent_text,
+        percentage,
         better=LOWER,
         axis=_FRACTION,
         # A range that follows a moving average or a percentile clips some tenths of a percent on purpose; one value in
@@ -304,7 +318,7 @@ _ALL = (
         "flushed",
         "Rounded to zero",
         "Fraction of the values that are not 0 but become 0: they are smaller than half a quantization step.",
-        percent_text,
+        percentage,
         better=LOWER,
         axis=_FRACTION,
         # At 8 bits, a few percent are usual; at one half, most of the tensor is lost.
@@ -337,7 +351,7 @@ _ALL = (
         "Flip rate",
         "Fraction of the integer codes that changed since the last snapshot; at few bits, many flips are weights that "
         "oscillate between two codes.",
-        percent_text,
+        percentage,
         better=LOWER,
         axis=_FRACTION,
         # Few bits and many flips are oscillation (Nagel et al., "Overcoming Oscillations in Quantization-Aware
@@ -416,7 +430,7 @@ _ALL = (
         "size",
         "Size",
         "Memory of the integer codes (for activations: of one example), without scales: number of values × bits / 8.",
-        bytes_text,
+        byte_size,
         better=LOWER,
         colors=ColorRange(64.0, 1e6, is_log=True, is_neutral=True),
         is_of_float=True,
@@ -425,7 +439,7 @@ _ALL = (
         "float_size",
         "Size in float32",
         "Memory of the values without quantization.",
-        bytes_text,
+        byte_size,
         better=LOWER,
         is_of_float=True,
     ),
@@ -443,7 +457,7 @@ _ALL = (
         "learning_rate",
         RUN_SETTINGS["learning_rate"].label,
         RUN_SETTINGS["learning_rate"].help,
-        _rate_text,
+        _rate,
         short="LR",
         axis=_LOG,
         is_of_float=True,

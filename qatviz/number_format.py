@@ -4,7 +4,7 @@ The formats of measures (digits, unit) are in :mod:`qatviz.measures`, those of s
 """
 
 import math
-from typing import Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 #: Text of an unknown number.
 UNKNOWN = "–"
@@ -12,6 +12,35 @@ UNKNOWN = "–"
 MOST_NAMES = 6
 #: Fractions smaller than this are shown as 0: they are rounding errors of sums of squares.
 _NEGLIGIBLE = 1e-9
+
+
+class Quantity(NamedTuple):
+    """Text of a number.
+
+    Attributes
+    ----------
+    number : str
+    unit : str
+        Empty without a unit.
+    before, after : str
+        Marks of an estimate: ``≈``, and its standard error in the same unit, ``± 0.3``; empty without them.
+    """
+
+    number: str
+    unit: str = ""
+    before: str = ""
+    after: str = ""
+
+    @property
+    def text(self) -> str:
+        """All parts: ``31.4 dB``, ``≈ 38.2 dB ± 0.3``."""
+        return " ".join(filter(None, (self.before, self.number, self.unit, self.after)))
+
+    def estimated(self, error: Optional[float]) -> "Quantity":
+        """Return the quantity as an estimate with its standard error in the same unit; without it if it is unknown."""
+        if error is None or not math.isfinite(error):
+            return self._replace(before="≈")
+        return self._replace(before="≈", after=f"± {si(error, 1 if error < 0.95 else 3)}")
 
 
 def plain(text: str) -> str:
@@ -45,13 +74,6 @@ def signed(value: float) -> str:
     return si(value).replace("-", "−", 1) if value < 0 else si(value)
 
 
-def estimate(text: str, error: Optional[float]) -> str:
-    """Return an estimate with its standard error in the same unit: ``≈ 38.2 dB ± 0.3``; without it if it is unknown."""
-    if error is None or not math.isfinite(error):
-        return f"≈ {text}"
-    return f"≈ {text} ± {si(error, 1 if error < 0.95 else 3)}"
-
-
 def count(number: int, one: str, many: str = "") -> str:
     """Return a number with its noun: ``1 tensor``, ``1,200 tensors``; ``many`` is an irregular plural."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -66,16 +88,21 @@ def sampled(text: str, sample: Optional[int]) -> str:
 
 
 def percent_text(fraction: Optional[float]) -> str:
+    """Return :func:`percentage` with its unit."""
+    return percentage(fraction).text
+
+
+def percentage(fraction: Optional[float]) -> Quantity:
     """Return a fraction as a percentage of three digits: ``0 %``, ``<0.01 %``, ``0.12 %``, ``1.23 %``, ``12.3 %``.
 
     Only 0 and rounding errors are ``0 %``.
     """
     if fraction is None or not math.isfinite(fraction):
-        return UNKNOWN
+        return Quantity(UNKNOWN)
     value = 100 * fraction
     if abs(fraction) < _NEGLIGIBLE:
-        return "0 %"
-    return "<0.01 %" if 0 < value < 0.01 else f"{value:.2f} %" if value < 9.995 else f"{value:.1f} %"
+        return Quantity("0", "%")
+    return Quantity("<0.01" if 0 < value < 0.01 else f"{value:.2f}" if value < 9.995 else f"{value:.1f}", "%")
 
 
 def share_text(fraction: Optional[float]) -> str:
@@ -86,15 +113,20 @@ def share_text(fraction: Optional[float]) -> str:
 
 
 def bytes_text(size: Optional[float]) -> str:
+    """Return :func:`byte_size` with its unit."""
+    return byte_size(size).text
+
+
+def byte_size(size: Optional[float]) -> Quantity:
     """Return a size in three digits, with units of thousands: ``400 B``, ``12.3 kB``, ``1.23 MB``."""
     if size is None or not math.isfinite(size):
-        return UNKNOWN
+        return Quantity(UNKNOWN)
     if size < 999.5:
-        return f"{size:.0f} B"
+        return Quantity(f"{size:.0f}", "B")
     for unit, factor in (("kB", 1e3), ("MB", 1e6)):
         if size < 999.5 * factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size / 1e9:.3g} GB" if size < 999.5e9 else f"{size / 1e9:,.0f} GB"
+            return Quantity(f"{size / factor:.3g}", unit)
+    return Quantity(f"{size / 1e9:.3g}" if size < 999.5e9 else f"{size / 1e9:,.0f}", "GB")
 
 
 def names_text(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 
 from qatviz.presentation.axes import Area, CountScale, bars, bottom_axis, left_axis, plot_area
-from qatviz.presentation.previews import DataInfo
+from qatviz.presentation.previews import DataInfo, target_text
 from qatviz.presentation.scene import Fill, Metrics, Shape, rects
 from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks
 
@@ -33,7 +33,7 @@ def group_ticks(info: DataInfo) -> List[Tick]:
     names = info.groups
     if info.is_regression:
         every = max(1, len(names) // _INTERVAL_TICKS)
-        return [(index - 0.5, names[index].split(" to ")[0]) for index in range(0, len(names), every)]
+        return [(index - 0.5, target_text(info.edges[index])) for index in range(0, len(names), every)]
     if len(names) <= _MAX_NAMES:
         cut = (name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…" for name in names)
         return [(float(index), name) for index, name in enumerate(cut)]

@@ -28,10 +28,10 @@ class LegendItem(NamedTuple):
 
 
 class Caption(NamedTuple):
-    """Title, details (run, step, settings) and legend of a figure; the legend may be empty."""
+    """Title, details (run, step, settings), which may be empty, and legend of a figure; the legend may be empty."""
 
     title: str
-    details: str = ""
+    details: Sequence[str] = ()
     legend: Sequence[LegendItem] = ()
 
 
@@ -78,10 +78,10 @@ def caption_strips(caption: Caption, width: float, fonts: Fonts) -> Strips:
     return Strips(round(top + _MARGIN / 2), round(bottom), [(0.0, 0.0, above)], below)
 
 
-def _lines(details: str, room: float, metrics: Metrics) -> List[str]:
-    """Return ``details`` in lines that are broken between its parts."""
+def _lines(details: Sequence[str], room: float, metrics: Metrics) -> List[str]:
+    """Return ``details`` in lines that are broken between them."""
     lines: List[str] = []
-    for part in filter(None, details.split(_SEPARATOR)):
+    for part in filter(None, details):
         joined = f"{lines[-1]}{_SEPARATOR}{part}" if lines else part
         if lines and metrics.width(joined) <= room:
             lines[-1] = joined

@@ -40,6 +40,8 @@ class DataInfo(NamedTuple):
         Class or target of each sample.
     groups : tuple of str
         Names of the classes, or intervals of the (first) target.
+    edges : tuple of float
+        Ends of these intervals; empty for classes.
     train_counts, test_counts : np.ndarray
         int64: number of examples in each group.
     notes : tuple of str
@@ -60,6 +62,7 @@ class DataInfo(NamedTuple):
     samples: np.ndarray
     captions: Tuple[str, ...]
     groups: Tuple[str, ...]
+    edges: Tuple[float, ...]
     train_counts: np.ndarray
     test_counts: np.ndarray
     notes: Tuple[str, ...] = ()
@@ -84,6 +87,11 @@ def example_text(shape: Sequence[int]) -> str:
     return shape_text(shape)
 
 
+def target_text(value: float) -> str:
+    """Return a target of a regression as text."""
+    return f"{value:.4g}"
+
+
 def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataInfo:
     """Return the preview of ``dataset``, which keeps only the samples of its arrays.
 
@@ -100,12 +108,13 @@ def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, n
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
     if task == REGRESSION:
         chosen = np.linspace(0, len(x) - 1, min(N_SAMPLES, len(x))).astype(np.int64)
-        captions = tuple(", ".join(f"{value:.4g}" for value in np.ravel(y[row])[:3]) for row in chosen)
-        groups, counts = _target_counts(y, dataset.y_test)
+        captions = tuple(", ".join(map(target_text, np.ravel(y[row])[:3])) for row in chosen)
+        edges, counts = _target_counts(y, dataset.y_test)
+        groups = tuple(f"{target_text(low)} to {target_text(high)}" for low, high in zip(edges[:-1], edges[1:]))
     else:
         chosen = of_every_class(y, N_SAMPLES)
         captions = tuple(dataset.class_names[label] for label in y[chosen])
-        groups = tuple(dataset.class_names)
+        edges, groups = (), tuple(dataset.class_names)
         counts = [np.bincount(labels, minlength=outputs).astype(np.int64) for labels in (y, dataset.y_test)]
     kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(x, chosen)
     return DataInfo(
@@ -120,6 +129,7 @@ def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, n
         samples,
         captions,
         groups,
+        edges,
         counts[0],
         counts[1],
         tuple(notes) + shown,
@@ -188,10 +198,9 @@ def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tupl
     return ROWS, np.floor(scaled + 0.5).astype(np.uint8), note
 
 
-def _target_counts(train: np.ndarray, test: np.ndarray) -> Tuple[Tuple[str, ...], List[np.ndarray]]:
-    """Return intervals of the first target, and the number of training and test examples in each."""
+def _target_counts(train: np.ndarray, test: np.ndarray) -> Tuple[Tuple[float, ...], List[np.ndarray]]:
+    """Return the ends of intervals of the first target, and the number of training and test examples in each."""
     firsts = [np.asarray(part, np.float64).reshape(len(part), -1)[:, 0] for part in (train, test)]
     low, high = min(part.min() for part in firsts), max(part.max() for part in firsts)
     edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
-    groups = tuple(f"{a:.4g} to {b:.4g}" for a, b in zip(edges[:-1], edges[1:]))
-    return groups, [np.histogram(part, edges)[0].astype(np.int64) for part in firsts]
+    return tuple(edges.tolist()), [np.histogram(part, edges)[0].astype(np.int64) for part in firsts]

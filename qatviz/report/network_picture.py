@@ -57,4 +57,4 @@ def _badge(row: TensorRow) -> Badge:
     prefix = row.tensor.kind[0] + (row.bits if row.is_active else "")
     text = row.measure_text("sqnr_db") if is_measured else "" if row.is_active else "float"
     role = value_role(MEASURES["sqnr_db"], row.measures["sqnr_db"] if is_measured else math.nan)
-    return Badge(prefix, text, role, title=f"{row.tensor.name}: {row.verdict.text}")
+    return Badge(prefix, text, text, role, title=f"{row.tensor.name}: {row.verdict.text}")

@@ -59,7 +59,7 @@ def _scores(run: RunData) -> Content:
     heads = [Head("After step", is_number=True)] + [
         Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES
     ]
-    name = metric.heading.partition(" (")[0]
+    name = metric.capitalized_title
     caption = f"{name} in float and quantized"
     caption += f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else ""
     scores = table(

@@ -202,7 +202,7 @@ def drag(app, window):
 
     def is_drawn(bits):
         content = tile.content
-        texts = (content.badge, "" if content.pending is None else content.pending.brief[2:])
+        texts = (content.badge.text, "" if content.pending is None else content.pending.brief[2:])
         return any(text.split(" ")[0] == f"w{bits}" for text in texts)
 
     QtTest.QTest.mousePress(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(slider.width() - 2, y))

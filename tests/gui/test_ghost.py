@@ -224,9 +224,9 @@ def test_the_sqnr_of_a_range_that_few_values_do_not_determine_is_an_estimate_wit
     in_the_run, promised = measure(everything, found).sqnr_db, measure(everything[:32], seen.grid).sqnr_db
     assert promised > in_the_run + 2
     assert seen.sqnr_db_error > 0 and abs(seen.measures.sqnr_db - in_the_run) < 2 * seen.sqnr_db_error
-    text = seen.text("sqnr_db", seen.measures.sqnr_db)
+    text = seen.quantity("sqnr_db", seen.measures.sqnr_db).text
     assert text.startswith(f"≈ {seen.measures.sqnr_db:.1f} dB ± ")
-    assert seen.text("size", seen.size) == f"{seen.size:.0f} B"
+    assert seen.quantity("size", seen.size).text == f"{seen.size:.0f} B"
 
 
 def test_the_sqnr_on_the_range_in_effect_is_that_of_the_values(context, held_run):

@@ -113,14 +113,14 @@ def test_narrow_two_bit_weights_show_three_levels_at_their_values(context, panel
     histogram = context.model.snapshot.histograms["conv1.weights"]
     assert len(levels) == 3  # tflite-int8 has narrow weights
     np.testing.assert_allclose(levels, np.array([-1, 0, 1]) * histogram.scale, rtol=1e-6)
-    assert tile_content(made, "conv1.weights").badge == "w2 sym narrow"
+    assert tile_content(made, "conv1.weights").badge.text == "w2 sym narrow"
     assert tile_content(made, "conv2.weights").shown.levels is None, "per channel there are no common levels"
 
 
 def test_float_tensors_show_only_their_values(panel):
     made, _ = panel(changes=[("conv1.activations.enabled", False)])
     content = tile_content(made, "conv1.activations")
-    assert content.badge == "a float" and content.readout == ()
+    assert content.badge.text == "a float" and content.readout == ()
     assert content.shown.representable is None and content.shown.levels is None
     assert color_count(made, "conv1.activations", "in_range") == 0
     assert color_count(made, "conv1.activations", "range_edge") == 0

@@ -14,7 +14,7 @@ from qatviz.gui.panels.histograms.panel import HistogramsPanel
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX
 from qatviz.gui.panels.layers.panel import LayersPanel
 from qatviz.gui.panels.network.measures import SHOWN as IN_NETWORK
-from qatviz.gui.panels.network.measures import badge_text, tooltip
+from qatviz.gui.panels.network.measures import badge_quantity, tooltip
 from qatviz.gui.panels.network.view import ColorBar
 from qatviz.gui.panels.tensor.panel import TensorPanel
 from qatviz.gui.panels.tensor.words import SHOWN as IN_HEADER
@@ -66,7 +66,7 @@ def texts_of(context, staged, show):
             panel.refresh()
             found["header"] = panel.header.cells[key].value.text()[len("<b>") : -len("</b>")].replace("&lt;", "<")
         if key in IN_NETWORK:
-            found["node"] = badge_text(context.model, tensor, key)
+            found["node"] = badge_quantity(context.model, tensor, key).text
             row = f"<td>{MEASURES[key].label}&nbsp;&nbsp;</td><td>{found['node']}</td>"
             assert row in tooltip(context.model, tensor)
         if key in ("sqnr_db", "clipped"):

@@ -19,7 +19,7 @@ from qatviz.presentation.scene import (
 
 FONTS = {SMALL: estimated_metrics(10.0, 6.0), TITLE: estimated_metrics(10.0, 7.0), LARGE: estimated_metrics(16.0, 10.0)}
 TEXT = NodeText("conv1", "Conv2D 3×3 + BatchNorm + ReLU of many words", "28×28×16 · 416 params")
-BADGES = [Badge("w", "14.4 dB", "diverging6"), Badge("a", "exact", "diverging24")]
+BADGES = [Badge("w", "14.4 dB", "14.4", "diverging6"), Badge("a", "exact", "exact", "diverging24")]
 
 
 def texts_of(shapes):
@@ -73,7 +73,7 @@ def test_selected_nodes_are_outlined():
 
 def test_badges_without_value_and_nodes_without_tensors_are_plain():
     size = node_size(FONTS[SMALL], True)
-    shapes = node_shapes(TEXT, [Badge("w", "float", "")], size, FONTS)
+    shapes = node_shapes(TEXT, [Badge("w", "float", "float", "")], size, FONTS)
     body, badge = (shape for shape in shapes if isinstance(shape, Rects))
     assert (badge.fill.role, texts_of(shapes)[-1].role, body.fill.role) == ("base", "text", "raised")
     low = node_size(FONTS[SMALL], False)

@@ -16,6 +16,7 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
+from qatviz.number_format import Quantity
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid
@@ -100,13 +101,13 @@ class Ghost:
             object.__setattr__(self, "_known", (found, error))
         return self.__dict__["_known"]
 
-    def text(self, key: str, value: float) -> str:
+    def quantity(self, key: str, value: float) -> Quantity:
         """Return the ``value`` of a measure with its unit, as an estimate if it is one: ``≈ 38.2 dB ± 0.3``."""
         error: Optional[float] = 0.0
         if self.approximate and key != "size":
             error = self.sqnr_db_error or None if key == "sqnr_db" else None
         codes = self.settings.num_codes if key == "used_codes" else None
-        return MEASURES[key].text(value, self.active, codes, error)
+        return MEASURES[key].quantity(value, self.active, codes, error)
 
     @property
     def size(self) -> float:

@@ -43,7 +43,8 @@ class Badge(NamedTuple):
     ----------
     prefix : str
         ``w`` for weights, ``a`` for activations.
-    text : str
+    text, brief : str
+        Value with its unit; text where there is less room.
     role : str
         Role of the background colour; empty without a value.
     selected, current : bool
@@ -53,6 +54,7 @@ class Badge(NamedTuple):
 
     prefix: str
     text: str
+    brief: str
     role: str
     selected: bool = False
     current: bool = False
@@ -133,7 +135,7 @@ def _badge(badge: Badge, box: Box, fonts: Fonts, is_detailed: bool) -> List[Shap
     if badge.selected:
         outline = Stroke("text", 2.6 if badge.current else 1.6)
     body = rects(left, top, right, bottom, Fill(badge.role or "base"), outline)
-    words = f"{badge.prefix} {badge.text if is_detailed else badge.text.split(' ')[0]}"
+    words = f"{badge.prefix} {badge.text if is_detailed else badge.brief}"
     baseline = (top + bottom - metrics.height) / 2 + metrics.ascent
     ink = ink_on(badge.role) if badge.role else "text"
     text = Text((left + right) / 2, baseline, metrics.elided(words, right - left), ink, MIDDLE, font)

@@ -160,7 +160,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         contents = [self._tiles[name].content for name in self.visible_names()]
         has_pending = any(content is not None and content.pending is not None for content in contents)
         shown = [entry for entry in LEGEND if entry.key != PENDING or has_pending]
-        return Caption("Histograms", "", [LegendItem(sample(entry.key), entry.label) for entry in shown])
+        return Caption("Histograms", (), [LegendItem(sample(entry.key), entry.label) for entry in shown])
 
     def table(self) -> Dict[str, Any]:
         """Return the numbers of the current tile, by column."""

@@ -14,7 +14,7 @@ from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas
 from qatviz.gui.panels.histograms.grid import arrange
 from qatviz.gui.panels.histograms.hint import FEW_BITS, LevelsHint
-from qatviz.gui.panels.histograms.tile import Pending, TileContent
+from qatviz.gui.panels.histograms.tile import Pending, TileBadge, TileContent
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.measures import MEASURES
@@ -256,10 +256,10 @@ class HistogramsPanel(Panel):
             return None
         badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
         if not ghost.active:
-            return Pending(PendingGrid(np.nan, np.nan, np.nan), "→ " + badge, "→ float")
-        error = ghost.text("sqnr_db", ghost.measures.sqnr_db)
+            return Pending(PendingGrid(np.nan, np.nan, np.nan), "→ " + badge.text, "→ float")
+        error = ghost.quantity("sqnr_db", ghost.measures.sqnr_db).text
         grid = PendingGrid(ghost.low, ghost.high, ghost.scale)
-        return Pending(grid, f"→ {badge} {error}", f"→ {badge.split(' ')[0]} {error}")
+        return Pending(grid, f"→ {badge.text} {error}", f"→ {badge.bits} {error}")
 
     # Axes
 
@@ -311,14 +311,14 @@ class HistogramsPanel(Panel):
         self.refresh()
 
 
-def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -> str:
+def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -> TileBadge:
     """Return a badge: ``w8 sym`` for symmetric 8-bit weights, ``a float`` for activations that are not quantized."""
     if not is_on:
-        return kind[0] + " float"
+        return TileBadge(kind[0] + " float")
     flags = (
         (settings.symmetric, "sym"),
         (settings.narrow_range, "narrow"),
         (settings.per_channel, "ch"),
         (settings.power_of_two, "2ⁿ"),
     )
-    return " ".join([kind[0] + str(num_bits)] + [text for is_set, text in flags if is_set])
+    return TileBadge(kind[0] + str(num_bits), tuple(text for is_set, text in flags if is_set))

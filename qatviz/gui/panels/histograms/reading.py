@@ -13,7 +13,7 @@ from qatviz.number_format import si
 def reading(content: TileContent, x: float) -> str:
     """Return the tooltip for the bin at ``x`` (on the tile's axis): its ends and its number of values."""
     shown = content.shown
-    lines = [f"{content.name}  ({content.badge})"]
+    lines = [f"{content.name}  ({content.badge.text})"]
     index = int(np.searchsorted(shown.edges, x, side="right")) - 1
     if 0 <= index < len(shown.counts):
         total = shown.counts.sum()
@@ -56,7 +56,7 @@ def _level(shown: Distribution, level: float) -> str:
 
 def sentence(content: TileContent) -> str:
     """Return a sentence that describes the tile."""
-    return ", ".join((content.name, content.badge, *content.readout))
+    return ", ".join((content.name, content.badge.text, *content.readout))
 
 
 def columns(content: TileContent) -> Dict[str, np.ndarray]:

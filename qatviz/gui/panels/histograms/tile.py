@@ -29,11 +29,23 @@ class Pending(NamedTuple):
     brief: str
 
 
+class TileBadge(NamedTuple):
+    """Badge of a tile: ``w8`` for 8-bit weights, and flags of their grid, such as ``sym``."""
+
+    bits: str
+    flags: Tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All of the badge."""
+        return " ".join((self.bits, *self.flags))
+
+
 class TileContent(NamedTuple):
     """Contents of a tile."""
 
     name: str
-    badge: str
+    badge: TileBadge
     readout: Tuple[str, ...]  # most important first; the last are omitted if there is no room
     shown: Distribution
     pending: Optional[Pending] = None
@@ -82,10 +94,8 @@ class TileScene:
     def _badge(self) -> str:
         """The badge, without its flags if the name needs their room."""
         badge = self._content.badge
-        is_long = self._small.width(badge) > self._width * _BADGE_PART
-        if self._content.shown.representable is not None and (is_long or self._is_compact):
-            return badge.split(" ")[0]
-        return badge
+        is_long = self._small.width(badge.text) > self._width * _BADGE_PART
+        return badge.bits if is_long or self._is_compact else badge.text
 
     def _badge_width(self) -> float:
         return self._small.width(self._badge) + 2 * _PADDING

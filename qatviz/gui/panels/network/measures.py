@@ -7,7 +7,7 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
-from qatviz.number_format import shape_text
+from qatviz.number_format import Quantity, shape_text
 
 #: Measures that can colour the nodes.
 SHOWN = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "flip_rate", "effective_bits", "num_bits", "size")
@@ -28,19 +28,19 @@ def value_of(model: RunModel, tensor: QuantizedTensor, key: str) -> float:
     return model.measure(tensor.name, key)
 
 
-def text_of(model: RunModel, tensor: QuantizedTensor, key: str) -> str:
-    """Return the present value with its unit."""
-    return MEASURES[key].text(value_of(model, tensor, key), model.is_active(tensor.name))
+def quantity_of(model: RunModel, tensor: QuantizedTensor, key: str) -> Quantity:
+    """Return number and unit of the present value."""
+    return MEASURES[key].quantity(value_of(model, tensor, key), model.is_active(tensor.name))
 
 
-def badge_text(model: RunModel, tensor: QuantizedTensor, key: str) -> str:
+def badge_quantity(model: RunModel, tensor: QuantizedTensor, key: str) -> Quantity:
     """Return the text in a node: ``float`` for a tensor that is not quantized, ``…`` before the first snapshot."""
     if math.isnan(value_of(model, tensor, key)):
         if not model.is_active(tensor.name):
-            return "float"
+            return Quantity("float")
         if model.snapshot is None:
-            return "…"
-    return text_of(model, tensor, key)
+            return Quantity("…")
+    return quantity_of(model, tensor, key)
 
 
 def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
@@ -53,7 +53,7 @@ def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
     else:
         how = "in float: quantization is off"
     rows = [("Shape", shape_text(tensor.shape)), ("Quantized", how)]
-    rows += [(MEASURES[key].label, text_of(model, tensor, key)) for key in _IN_TOOLTIP]
+    rows += [(MEASURES[key].label, quantity_of(model, tensor, key).text) for key in _IN_TOOLTIP]
     table = "".join("<tr><td>{}&nbsp;&nbsp;</td><td>{}</td></tr>".format(*row) for row in rows)
     return f"<b>{tensor.name}</b><table>{table}</table>"
 

@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.network.items import Edges, Node, network_painter
-from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_text, table_of, tooltip, value_of
+from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_quantity, table_of, tooltip, value_of
 from qatviz.gui.panels.network.view import ColorBar, NetworkView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
@@ -123,7 +123,7 @@ class NetworkPanel(Panel):
         """Return the title and the legend of a saved figure."""
         measure, width = MEASURES[self.measure_box.currentData()], 240.0
         bar = color_bar(measure, width, SAMPLE_HEIGHT, self.legend.metrics)
-        return Caption(f"Network, coloured by {measure.label}", "", [LegendItem(bar, "", width)])
+        return Caption(f"Network, coloured by {measure.label}", (), [LegendItem(bar, "", width)])
 
     # The graph
 
@@ -181,9 +181,11 @@ class NetworkPanel(Panel):
             self.view.scene().addItem(self.nodes[name])
 
     def _badge(self, tensor: QuantizedTensor, measure: Measure) -> Badge:
+        shown = badge_quantity(self.model, tensor, measure.key)
         return Badge(
             tensor.kind[0],
-            badge_text(self.model, tensor, measure.key),
+            shown.text,
+            shown.number,
             value_role(measure, value_of(self.model, tensor, measure.key)),
             tensor.name in self.model.selected,
             tensor.name == self.model.current,

@@ -56,7 +56,8 @@ class CodesPlot(TensorPlot):
                 if grid is None
                 else f"{view.num_bits} bits have {2**view.num_bits:,} codes, too many for a bar each (at most "
                 f"{MAX_BITS} bits are drawn).\n"
-                f"{view.measure('used_codes'):,.0f} of them are used; they carry {view.text('effective_bits')}."
+                f"{view.measure('used_codes'):,.0f} of them are used; they carry "
+                f"{view.quantity('effective_bits').text}."
             )
             return
         low, high = code_bounds(view.num_bits, grid.narrow_range)

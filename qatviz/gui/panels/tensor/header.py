@@ -15,7 +15,7 @@ from qatviz.gui.panels.tensor.words import (
     describe_now,
     describe_tensor,
     measured,
-    pending_texts,
+    measured_pending,
 )
 from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.labels import RichLabel
@@ -23,6 +23,7 @@ from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor
+from qatviz.number_format import Quantity
 
 #: Measures whose pending value is better or worse than the present one; the others depend on the scale or the bits.
 _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
@@ -119,16 +120,15 @@ class Header(QtWidgets.QWidget):
             self.about.setText(about)
             self.about.setToolTip(about)
         self._show_step(view)
-        texts = measured(view)
-        pending = {} if ghost is None else pending_texts(ghost)
+        present = measured(view)
+        pending = {} if ghost is None else measured_pending(ghost)
         for key in SHOWN:
-            text, value = texts[key]
-            ghost_text, ghost_value, error = pending.get(key, ("", np.nan, 0.0))
+            (now, value), (then, then_value, error) = present[key], pending.get(key, (None, np.nan, 0.0))
             better = None
-            is_compared = key in _COMPARED and ghost_text not in ("", text) and np.isfinite([value, ghost_value]).all()
-            if is_compared and abs(ghost_value - value) >= _SIGNIFICANT * error:
-                better = (ghost_value < value) == (MEASURES[key].better == LOWER)
-            self.cells[key].show_values(text, ghost_text, better)
+            is_compared = key in _COMPARED and then not in (None, now) and np.isfinite([value, then_value]).all()
+            if is_compared and abs(then_value - value) >= _SIGNIFICANT * error:
+                better = (then_value < value) == (MEASURES[key].better == LOWER)
+            self.cells[key].show_values(now, then, better)
 
     def _about(self, view: TensorView) -> str:
         """Return channel or tensor and settings, or the settings in effect and the pending ones."""
@@ -208,18 +208,19 @@ class _CellLabels(QtWidgets.QWidget):
         """Return the width that the measure's name needs."""
         return self._name.fontMetrics().horizontalAdvance(self.accessibleName()) + 2
 
-    def show_values(self, now: str, pending: str, better: Optional[bool]) -> None:
+    def show_values(self, now: Quantity, pending: Optional[Quantity], better: Optional[bool]) -> None:
         word = "" if better is None else "better" if better else "worse"
         color = getattr(self._theme.colors, "good" if better else "bad")
         # Before the label, whose end may be cut in a narrow cell.
         name = (f"<span style='color:{color}'><b>{word}</b></span> · " if word else "") + self._label
         if name != self._name.text():
             self._name.setText(name)
-        first, _, unit = now.partition(" ")
         # Two values side by side have their unit once.
-        text = f"<b>{escape(first if unit and unit in pending.split(' ') else now)}</b>"
-        if pending:
-            text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(pending)}</span>"
+        has_same_unit = pending is not None and pending.unit == now.unit
+        text, spoken = f"<b>{escape(now.number if has_same_unit else now.text)}</b>", now.text
+        if pending is not None:
+            text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(pending.text)}</span>"
+            spoken += f", pending {pending.text}"
         if text != self.value.text():
             self.value.setText(text)
-            self.setAccessibleDescription(f"{now}{', pending ' + pending if pending else ''} {word}".strip())
+            self.setAccessibleDescription(f"{spoken} {word}".strip())

@@ -19,7 +19,7 @@ from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.time import TimePlot
 from qatviz.gui.panels.tensor.verdict import VerdictLine
 from qatviz.gui.panels.tensor.view import TensorView, channel_view, view_of
-from qatviz.gui.panels.tensor.words import describe_now
+from qatviz.gui.panels.tensor.words import phrases_now
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.labels import Label
@@ -252,7 +252,7 @@ class TensorPanel(Panel):
         for plot in self._plots():
             of = view if isinstance(plot, (ChannelsPlot, TimePlot)) else shown
             plot.subject = of.tensor.name + (f", channel {of.channel.index}" if of.channel is not None else "")
-            plot.details = f"{self.model.title} · step {of.snapshot.step:,} · {describe_now(of)}"
+            plot.details = (self.model.title, f"step {of.snapshot.step:,}", *phrases_now(of))
 
     def _draw_error(self, view: TensorView) -> None:
         values = self.model.values.get(view.tensor.name)

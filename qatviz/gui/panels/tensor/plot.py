@@ -93,7 +93,8 @@ class TensorPlot(SceneWidget):
         self.figure_name, self.table, self._titles = name, table, titles
         self.setAccessibleName(accessible)
         self.is_log, self.summary = False, ""
-        self.subject = self.details = ""
+        self.subject = ""
+        self.details: Sequence[str] = ()
         self.x_range: Range = (0.0, 1.0)
         self.scale = CountScale(1.0)
         self._pressed: Optional[QtCore.QPoint] = None

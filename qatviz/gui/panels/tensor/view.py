@@ -11,6 +11,7 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
+from qatviz.number_format import Quantity
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, TensorValues
 from qatviz.quant.affine import AffineGrid
 from qatviz.settings import QuantizerSettings
@@ -82,10 +83,10 @@ class TensorView:
             return self.channel.measures[key]
         return float(self.snapshot.values[_ROW[key], self.index])
 
-    def text(self, key: str) -> str:
-        """Return a measure with its unit."""
+    def quantity(self, key: str) -> Quantity:
+        """Return number and unit of a measure."""
         codes = self.measured_with.num_codes if key == "used_codes" else None
-        return MEASURES[key].text(self.measure(key), self.is_active, codes)
+        return MEASURES[key].quantity(self.measure(key), self.is_active, codes)
 
 
 def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) -> Optional[TensorView]:

@@ -138,4 +138,4 @@ def caption_of(figure: QtWidgets.QWidget) -> Caption:
     context = context_of(figure)
     if found.details or context is None or not context.model.title:
         return found
-    return found._replace(details=f"{context.model.title} · step {context.model.step:,}")
+    return found._replace(details=(context.model.title, f"step {context.model.step:,}"))
