@@ -87,7 +87,7 @@ def _print_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
         if directory and watch.record_failed is None:
             kept = f"it is recorded: {resume} continues"
         elif directory:
-            kept = "not all of it was recorded"
+            kept = f"not all of it was recorded: {resume} continues from its newest checkpoint"
         print_problem(f"{watch.stopped_by}: stopped after step {outcome.step}; {kept}")
     return code
 

@@ -6,7 +6,7 @@ from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.number_format import count
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor, UnknownCommand
-from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
 from qatviz.settings import setting_text, value_text
 
 #: Maximum number of changes, or tensors, named in one text.
@@ -83,6 +83,11 @@ def non_finite_text(event: events.NonFinite) -> str:
     return "a weight, a slot of the optimizer or a range is not finite"
 
 
+def record_failure_text(event: events.RecordFailed) -> str:
+    """Return what a failure of the recording affects and what a user can do, in sentences."""
+    return _RECORD_FAILURES[event.part].format(event.message)
+
+
 def reason_text(event: events.Event) -> str:
     """Return the short reason of an event; empty if it has none."""
     if isinstance(event, events.NonFinite):
@@ -128,6 +133,18 @@ def _planned(event: events.Planned) -> str:
     return text + (f", with {count(len(event.schedule), 'change')} to come" if event.schedule else "")
 
 
+_RECORDING = {
+    RecordPart.RECORD: "recording stopped: ",
+    RecordPart.CHECKPOINT: "checkpoint failed: ",
+    RecordPart.TELEMETRY: "telemetry failed: ",
+}
+_RECORD_FAILURES = {
+    RecordPart.RECORD: "The run is no longer recorded: {}. Training is not affected; checkpoints and exports are still "
+    "written if possible. To record again, remove the cause, stop the run and resume it: it continues from its newest "
+    "checkpoint.",
+    RecordPart.CHECKPOINT: "A checkpoint failed: {}. Training continues; later checkpoints are saved if possible.",
+    RecordPart.TELEMETRY: "Some data are missing in curves, and perhaps in the record: {}. Training continues.",
+}
 _SENTENCES: Dict[Type[events.Event], Callable[[Any], str]] = {
     events.Started: lambda e: f"training started on {e.device} ({e.seconds:.1f} s to build)",
     events.CommandApplied: _applied,
@@ -139,7 +156,7 @@ _SENTENCES: Dict[Type[events.Event], Callable[[Any], str]] = {
     events.Restored: _restored,
     events.Planned: _planned,
     events.NonFinite: lambda e: f"{non_finite_text(e)}; rewound to step {e.restored_step:,}",
-    events.RecordFailed: lambda e: f"recording stopped: {e.message}",
+    events.RecordFailed: lambda e: _RECORDING[e.part] + e.message,
     events.Finished: lambda e: "finished: all steps are done",
     events.Stopped: lambda e: "stopped",
     events.Failed: lambda e: f"training failed: {e.message}",

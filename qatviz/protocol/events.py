@@ -14,7 +14,7 @@ from qatviz.metric import ACCURACY, METRICS
 from qatviz.protocol import values
 from qatviz.protocol.branches import UNPLACED, BranchPoint
 from qatviz.protocol.commands import Command, Schedule, command_from, schedule_from, schedule_rows
-from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveReason
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveReason
 
 
 @dataclass(frozen=True)
@@ -261,9 +261,10 @@ class NonFinite(Event):
 
 @dataclass(frozen=True)
 class RecordFailed(Event):
-    """Writing the record to disk failed; the run continues without it."""
+    """A part of the recording failed, for the reason in ``message``; the run continues."""
 
     message: str
+    part: RecordPart = field(metadata=_json_form(_value_of, RecordPart), default=RecordPart.RECORD)
 
     is_report: ClassVar[bool] = True
 

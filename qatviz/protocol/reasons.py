@@ -51,6 +51,14 @@ class SaveKind(Enum):
     OTHER = "other"
 
 
+class RecordPart(Enum):
+    """Part of the recording that failed."""
+
+    RECORD = "record"  #: nothing that follows is recorded
+    CHECKPOINT = "checkpoint"  #: one checkpoint was not written, or an old one not deleted
+    TELEMETRY = "telemetry"  #: data were lost before they reached the history or the record
+
+
 @dataclass(frozen=True)
 class SaveReason:
     """Reason for saving a state.

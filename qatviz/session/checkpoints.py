@@ -103,8 +103,10 @@ def recorded_state(
     return reader, replace(spec, start=state)
 
 
-def rewind_record(record: RunRecord, spec: RunSpec) -> Outcome:
+def rewind_record(record: RunRecord, spec: RunSpec, notify: Notify = ignore) -> Outcome:
     """Rewind a record to the start of ``spec``, record the plan from there, and return the run's state so far.
+
+    ``notify`` is called with a warning if the steps before the start are not all recorded.
 
     Raises
     ------
@@ -126,14 +128,15 @@ def rewind_record(record: RunRecord, spec: RunSpec) -> Outcome:
     # In one transaction: the record must never be rewound without the plan to repeat the changes.
     reports = [restored, events.Planned(step, spec.steps, spec.schedule)]
     record.append_rewind(step, branch, reports, position)
-    if not record.flush():
-        raise record.failure or RecordError(f"{record.path}: could not be written: the disk does not respond")
+    record.commit()
     outcome = Outcome(spec.book, spec.metric)
     outcome.update_from_record(record)
     outcome.step, outcome.seconds = step, start.seconds if start else 0.0
     newest = record.steps(step, step)
     if len(newest.steps):
         outcome.loss = float(newest.loss[-1])
+    elif step > record.description.get("forked_from", {"step": 0})["step"]:
+        notify(Notice(f"step {step} and steps before it are not in the record, which could not be written then", True))
     return outcome
 
 
@@ -142,7 +145,10 @@ def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Opt
     for info in infos:
         if info.error:
             notify(Notice(f"{info.error}; it is skipped", True))
+    newest_branch = reader.branches().newest
     for info in reversed(infos):
+        if info.branch > newest_branch:
+            notify(Notice(f"checkpoint {info.name}: saved after the record had failed; name it to use it", True))
         if info.error or not reader.is_surviving(info.point):
             continue
         try:

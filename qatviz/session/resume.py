@@ -40,7 +40,7 @@ def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore)
         record = RunRecord.open(os.path.expanduser(request.directory))
     try:
         spec = _continued_spec(record, request, notify)
-        outcome = rewind_record(record, spec)
+        outcome = rewind_record(record, spec, notify)
         log, snapshots = read_past(record, surviving_only=False) if shown else ((), ())
         return prepared_run(spec, record, outcome, shown, log, snapshots)
     except BaseException:

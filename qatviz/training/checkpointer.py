@@ -7,7 +7,7 @@ from typing import Callable, Deque, List, Optional
 from qatviz.errors import RecordError
 from qatviz.memory import memory_shortage
 from qatviz.protocol.events import CheckpointSaved, Event, RecordFailed
-from qatviz.protocol.reasons import SaveKind
+from qatviz.protocol.reasons import RecordPart, SaveKind
 from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record.run_record import RunRecord
@@ -120,14 +120,16 @@ class Checkpointer:
         self._make_durable()  # if it fails, the run reports that, and the checkpoint is needed even more
         try:
             record.save_checkpoint(state.name, state.arrays, state.meta())
+            self._announce(CheckpointSaved(state.step, state.name, state.reason), state)
             _prune(record, state.reason.kind)
         except RecordError as error:
-            self._announce(RecordFailed(state.step, str(error)), state)
+            self._fail(state, str(error))
         except Exception as error:  # else the thread would end, and later states would be lost in silence
             reason = memory_shortage(error) or str(error) or type(error).__name__
-            self._announce(RecordFailed(state.step, f"checkpoint {state.name} was not written: {reason}"), state)
-        else:
-            self._announce(CheckpointSaved(state.step, state.name, state.reason), state)
+            self._fail(state, f"checkpoint {state.name} was not written: {reason}")
+
+    def _fail(self, state: RunState, message: str) -> None:
+        self._announce(RecordFailed(state.step, message, RecordPart.CHECKPOINT), state)
 
 
 def _prune(record: RunRecord, kind: SaveKind) -> None:

@@ -5,11 +5,11 @@ Input arrives through the :class:`Inbox`, output leaves through the :class:`Coll
 
 import gc
 import time
-from typing import Callable, Optional, Tuple
+from typing import Callable, Optional, Set
 
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
-from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.collector import Collector, RawStep
@@ -66,7 +66,7 @@ class Trainer:
             collector.make_durable,
             lambda event, state: collector.put(cursor.place_at(event, state.point)),
         )
-        self._reported: Tuple[Optional[BaseException], Optional[BaseException]] = (None, None)
+        self._reported: Set[RecordPart] = set()
         try:
             self._live = LiveRun(self._graph, spec, cursor, collector.put)
             self._live.emit(events.Started(self._live.step, time.perf_counter() - started, self._graph.device))
@@ -208,8 +208,11 @@ class Trainer:
 
     def _report_failure(self) -> None:
         """Report a failure of the telemetry or of the record, once each."""
-        failures = self._collector.failure, None if self._record is None else self._record.failure
-        for failure, reported in zip(failures, self._reported):
-            if failure is not None and failure is not reported:
-                self._live.emit(events.RecordFailed(self._live.step, str(failure) or repr(failure)))
-        self._reported = failures
+        failures = {
+            RecordPart.TELEMETRY: self._collector.failure,
+            RecordPart.RECORD: None if self._record is None else self._record.failure,
+        }
+        for part, failure in failures.items():
+            if failure is not None and part not in self._reported:
+                self._reported.add(part)
+                self._live.emit(events.RecordFailed(self._live.step, str(failure) or repr(failure), part))

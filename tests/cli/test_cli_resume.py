@@ -201,6 +201,31 @@ def test_a_run_without_checkpoints_starts_again_with_its_changes(script):
     assert (outcome.step, outcome.changes, outcome.book) == (0, [], BOOK)
 
 
+def test_a_run_continues_from_a_checkpoint_that_was_saved_after_its_record_had_failed(script):
+    script.train(10)
+    first = script.save("auto-10")
+    assert script.record.flush()
+    script.record.append_event(events.Failed(10, object(), ""))  # can't be written
+    assert not script.record.flush()
+    script.train(5)
+    script.go_back(first)
+    script.train(20)
+    script.save("auto-30")
+    script.record.close()
+    reader = RunRecord.read(script.record.directory)
+    assert starting_point(reader, BOOK, None, script.notices.append)[0].name == "auto-10"
+    assert "auto-30: saved after the record had failed" in script.notices.pop().text
+    script.record = RunRecord.open(script.record.directory)
+    moment, _ = script.starting_point()
+    assert (moment.name, moment.step) == ("auto-30", 30) and script.notices == []
+    outcome = rewind_record(script.record, Spec(moment), script.notices.append)
+    assert outcome.step == 30 and script.record.last_step == 30
+    assert [notice.is_warning for notice in script.notices] == [True] and "step 30" in script.notices[0].text
+    script.train(1)
+    assert script.record.flush()
+    assert script.record.steps().steps.tolist() == [*range(1, 11), 31]
+
+
 ACTIONS = st.lists(
     st.one_of(
         st.tuples(st.just("train"), st.integers(1, 5)),

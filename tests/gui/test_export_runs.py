@@ -15,7 +15,7 @@ from qatviz.gui.window.main_window import MainWindow
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
-from qatviz.protocol.reasons import SaveKind, SaveReason
+from qatviz.protocol.reasons import RecordPart, SaveKind, SaveReason
 from qatviz.session.request import ExportRequest
 
 NOW = ExportRequest("/runs/a", "wide", "/runs/a/x.wide")
@@ -73,7 +73,7 @@ def test_the_export_starts_once_the_present_state_is_saved(exporter, context, sa
     "event, message",
     [
         (events.CommandRejected(3, "staged-1", SaveCheckpoint(), "the run has ended"), "the run has ended"),
-        (events.RecordFailed(3, "the disk is full"), "the disk is full"),
+        (events.RecordFailed(3, "the disk is full", RecordPart.CHECKPOINT), "the disk is full"),
         (events.Stopped(3), "the run has ended"),
     ],
 )
@@ -82,6 +82,13 @@ def test_a_failed_checkpoint_is_reported(exporter, context, event, message):
     exporter.begin(NOW)
     context.model.process([event])
     assert len(ended) == 1 and message in ended[0][0].message and not exporter.is_busy and not exporter.launcher.wanted
+
+
+@pytest.mark.parametrize("part", [RecordPart.RECORD, RecordPart.TELEMETRY])
+def test_an_export_waits_for_its_checkpoint_although_the_record_has_failed(exporter, context, part):
+    exporter.begin(NOW)
+    context.model.process([events.RecordFailed(3, "the disk is full", part)])
+    assert exporter.is_busy
 
 
 def test_opening_another_run_fails_a_waiting_export(exporter, context):

@@ -14,7 +14,7 @@ from qatviz.gui.window.status import time_left_text
 from qatviz.metric import MODES
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
-from qatviz.protocol.reasons import NonFiniteValue
+from qatviz.protocol.reasons import NonFiniteValue, RecordPart
 from qatviz.session.prepared import Notice
 from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
 
@@ -177,6 +177,22 @@ def test_a_non_finite_step_is_reported_with_advice(staged_window):
     run.put(events.NonFinite(3, NonFiniteValue.LOSS, 0))
     advance(0)
     assert "rewound to step 0" in window.banner.text.text() and window.banner.isVisible()
+
+
+def test_a_failure_of_the_record_says_what_is_lost_and_what_to_do(staged_window):
+    window, run, advance = staged_window
+
+    def shown_after(part):
+        run.put(events.RecordFailed(3, "/runs/a: disk full", part))
+        advance(0)
+        return window.banner.text.text()
+
+    checkpoint = shown_after(RecordPart.CHECKPOINT)
+    assert "/runs/a: disk full" in checkpoint and "Training continues" in checkpoint
+    record = shown_after(RecordPart.RECORD)
+    assert "no longer recorded: /runs/a: disk full" in record and "resume it" in record
+    assert shown_after(RecordPart.CHECKPOINT) == record  # the graver message stays
+    assert "curves" in shown_after(RecordPart.TELEMETRY)
 
 
 def test_a_finished_run_can_be_trained_longer(staged_window):

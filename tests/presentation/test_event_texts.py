@@ -8,7 +8,7 @@ from qatviz.presentation.event_texts import NAMED, activated_words, change_words
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledCommand
 from qatviz.protocol.events import Change
-from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
 
 NAMES = st.lists(st.sampled_from(["a", "b", "conv1", "logits"]).map("{}.weights".format), unique=True, min_size=1)
 
@@ -61,6 +61,9 @@ def test_tensors_that_are_not_named_are_counted(tensors):
             events.NonFinite(3, NonFiniteValue.LOSS, 2),
             "the loss of step 4 is not finite; rewound to step 2",
         ),
+        (events.RecordFailed(3, "disk full"), "recording stopped: disk full"),
+        (events.RecordFailed(3, "disk full", RecordPart.CHECKPOINT), "checkpoint failed: disk full"),
+        (events.RecordFailed(3, "broken", RecordPart.TELEMETRY), "telemetry failed: broken"),
         (events.Restored(5, "x", RestoreReason.CHECKPOINT, 9, ()), "rewound from step 9 to 5"),
         (events.Restored(9, "x", RestoreReason.REDO, 5, ()), "returned from step 5 to 9 (redo)"),
         (

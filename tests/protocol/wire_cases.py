@@ -6,7 +6,7 @@ from qatviz.metric import METRICS, MODES
 from qatviz.protocol import commands as c
 from qatviz.protocol import events as e
 from qatviz.protocol.branches import UNPLACED, BranchPoint
-from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
 
 TEXTS = st.text(max_size=8)
 STEPS = st.integers(0, 10**9)
@@ -46,7 +46,7 @@ KINDS = {
     e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),
     e.Planned: st.builds(e.Planned, STEPS, st.one_of(st.none(), STEPS), st.one_of(st.none(), SCHEDULES)),
     e.NonFinite: st.builds(e.NonFinite, STEPS, st.sampled_from(NonFiniteValue), STEPS),
-    e.RecordFailed: st.builds(e.RecordFailed, STEPS, TEXTS),
+    e.RecordFailed: st.builds(e.RecordFailed, STEPS, TEXTS, st.sampled_from(RecordPart)),
     e.Finished: st.builds(e.Finished, STEPS),
     e.Stopped: st.builds(e.Stopped, STEPS),
     e.Failed: st.builds(e.Failed, STEPS, TEXTS, TEXTS, st.booleans()),

@@ -16,45 +16,24 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.writer import _MAX_LOAD, RecordWriter
 
 
-class Failures(list):
-    """Collector of the calls of ``on_failure``, which a test can wait for."""
-
-    def __init__(self):
-        super().__init__()
-        self.arrived = threading.Event()
-
-    def __call__(self, error):
-        self.append(error)
-        self.arrived.set()
-
-
 @pytest.fixture
-def failures():
-    return Failures()
-
-
-@pytest.fixture
-def record(tmp_path, failures):
-    with RunRecord.create(tmp_path / "run", {"seed": 0}, failures) as record:
+def record(tmp_path):
+    with RunRecord.create(tmp_path / "run", {"seed": 0}) as record:
         record.append_step(step_record(1))
         assert record.flush()
         yield record
 
 
-def assert_failed(record, failures, reason):
-    """Check that one failure was reported with file and reason, and that appending is counted without blocking."""
-    wait_for(failures.arrived)
-    assert isinstance(record.failure, RecordError)
-    assert str(record.path) in str(record.failure) and reason in str(record.failure)
-    lost = record.lost
-    n = 6000  # more than the capacity of the queue
-    for step in range(10_000, 10_000 + n):
+def assert_failed(record, reason):
+    """Check that the failure contains file and reason, and that appending does not block."""
+    assert not record.flush(ENDLESS_S)
+    failure = record.failure
+    assert isinstance(failure, RecordError) and str(record.path) in str(failure) and reason in str(failure)
+    for step in range(10_000, 10_000 + 6000):  # more than the capacity of the queue
         record.append_step(_at(step))
     record.append_event(Failed(10_000, "", ""))
     record.append_snapshot(snapshot(10_000))
-    assert record.lost == lost + n + 2
-    assert not record.flush()
-    assert failures == [record.failure]
+    assert not record.flush(ENDLESS_S) and record.failure is failure
 
 
 def _at(step, sample=step_record(1)):
@@ -74,25 +53,70 @@ def limit_pages(monkeypatch, max_pages):
     monkeypatch.setattr(database, "connect", limited)
 
 
-def test_a_full_disk(tmp_path, failures, monkeypatch):
+def fail_as_full(directory, monkeypatch, act=lambda record: None):
+    """Fail a record of 100 steps on a full disk, call ``act`` with it, and close it."""
     with monkeypatch.context() as patch:
         limit_pages(patch, 24)
-        record = RunRecord.create(tmp_path, {"seed": 0}, failures)
-        for step in range(1, 101):
-            record.append_step(step_record(step))
-        assert record.flush()
-        for step in range(200, 300):
-            record.append_snapshot(snapshot(step, n_bins=256))
-        assert_failed(record, failures, "full")
-    assert_steps(record.steps(), range(1, 101))
-    assert record.retry() and record.failure is None
-    record.append_rewind(100)
-    record.append_step(step_record(101))
-    record.append_event(Finished(101))
-    assert record.flush()
-    record.close()
+        with RunRecord.create(directory, {"seed": 0}) as record:
+            for step in range(1, 101):
+                record.append_step(step_record(step))
+            assert record.flush()
+            for step in range(200, 300):
+                record.append_snapshot(snapshot(step, n_bins=256))
+            assert_failed(record, "full")
+            assert_steps(record.steps(), range(1, 101))
+            act(record)
+
+
+def test_what_was_committed_on_a_full_disk_is_readable_and_can_be_continued_once_there_is_room(tmp_path, monkeypatch):
+    fail_as_full(tmp_path, monkeypatch)
+    assert_steps(RunRecord.read(tmp_path).steps(), range(1, 101))
+    with RunRecord.open(tmp_path) as record:
+        record.append_step(step_record(101))
+        record.append_event(Finished(101))
+        assert record.flush() and record.failure is None
     assert_steps(RunRecord.read(tmp_path).steps(), range(1, 102))
     RunRecord.open(tmp_path).close()
+
+
+def test_branches_that_began_after_a_failure_are_restored_from_checkpoints(tmp_path, monkeypatch):
+    def rewind_twice(record):
+        assert record.append_rewind(40) == 1
+        record.save_checkpoint("one", {}, {"step": 60, "reason": "asked for"})
+        assert record.append_rewind(55) == 2
+        record.save_checkpoint("two", {}, {"step": 70, "reason": "asked for"})
+
+    fail_as_full(tmp_path, monkeypatch, rewind_twice)
+    reader = RunRecord.read(tmp_path)
+    points = {info.name: info.point for info in reader.list_checkpoints()}
+    assert not any(reader.is_surviving(point) for point in points.values())
+    with RunRecord.open(tmp_path) as record:
+        assert record.branch == 2 and record.last_step == 55
+        assert record.is_surviving(points["two"]) and not record.is_surviving(points["one"])
+        assert_steps(record.steps(), range(1, 41))
+        assert record.append_rewind(70, 2) == 3  # no number is given twice
+        record.append_step(step_record(71))
+        assert record.flush()
+        assert_steps(record.steps(), [*range(1, 41), 71])
+        record.append_rewind(30, 0)
+        assert record.flush() and not record.is_surviving(points["two"])
+    with RunRecord.open(tmp_path) as again:
+        assert again.branch == 4 and again.branches().newest == 4
+
+
+def test_checkpoints_of_another_history_add_no_branches(tmp_path, monkeypatch):
+    def rewind(record):
+        record.append_rewind(40)
+        record.save_checkpoint("lost", {}, {"step": 60, "reason": "asked for"})
+
+    fail_as_full(tmp_path, monkeypatch, rewind)
+    lost = tmp_path / "checkpoints" / "lost.npz"
+    lost.rename(tmp_path / "lost.npz")
+    with RunRecord.open(tmp_path) as record:
+        record.append_rewind(50)
+    (tmp_path / "lost.npz").rename(lost)
+    with RunRecord.open(tmp_path) as record:
+        assert record.branch == 1 and record.branches().parent_of(1).step == 50
 
 
 LIMITED_WRITER = """
@@ -110,7 +134,7 @@ for step in range(51, 1000):
     record.append_step(step_record(step))
     record.append_snapshot(snapshot(step, n_bins=256))
 assert not record.flush()
-assert record.lost and str(record.path) in str(record.failure), record.failure
+assert str(record.path) in str(record.failure), record.failure
 try:
     record.save_checkpoint("a", {"x": __import__("numpy").zeros(10 ** 6)}, {"step": 1, "reason": ""})
     raise SystemExit("a checkpoint was written over the limit")
@@ -118,10 +142,10 @@ except Exception as error:
     assert "a.npz" in str(error) and type(error).__name__ == "RecordError", repr(error)
 assert record.list_checkpoints() == []
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-assert record.retry(), record.failure
-record.append_step(step_record(1000))
 record.close()
-assert record.failure is None, record.failure
+with RunRecord.open(sys.argv[1]) as again:
+    again.append_step(step_record(1000))
+assert again.failure is None, again.failure
 """
 
 
@@ -136,42 +160,32 @@ def test_a_write_error_of_the_operating_system(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
-def test_a_vanished_directory(record, failures):
-    branch = record.append_rewind(0)
-    assert record.flush()
+def test_a_vanished_directory(record):
     shutil.rmtree(str(record.directory))
     record.append_event(Failed(1, "", ""))
-    assert_failed(record, failures, "No such file")
+    assert_failed(record, "No such file")
     with pytest.raises(RecordError, match="not found"):
         record.events()
     with pytest.raises(RecordError, match="no longer exists"):
         record.save_checkpoint("a", {}, {"step": 1, "reason": ""})
-    assert record.retry()
     assert record.description["seed"] == 0
-    record.append_rewind(1, branch)
-    record.append_step(step_record(2))
-    record.save_checkpoint("a", {}, {"step": 2, "reason": ""})
-    assert record.flush()
-    assert_steps(record.steps(), [2])
-    with pytest.raises(RecordError, match="is being written"):
-        RunRecord.open(record.directory)
+    record.close()
+    with RunRecord.create(record.directory, {"seed": 1}) as new:  # the name is free again
+        assert new.flush()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
-def test_a_record_replaced_by_another_run(record, failures, tmp_path):
+def test_a_record_replaced_by_another_run(record, tmp_path):
     record.directory.rename(tmp_path / "moved")
     with RunRecord.create(record.directory, {"seed": 1}):
         record.append_event(Failed(1, "", ""))
-        assert_failed(record, failures, "replaced")
-        assert not record.retry() and "is being written by process" in str(record.failure)
-    assert not record.retry() and "another run" in str(record.failure)
-    assert len(failures) == 1
+        assert_failed(record, "replaced")
     assert RunRecord.read(record.directory).description["seed"] == 1
     assert RunRecord.read(record.directory).events() == []
     assert_steps(RunRecord.read(tmp_path / "moved").steps(), [1])
 
 
-def test_a_directory_that_vanishes_during_a_commit(record, failures, monkeypatch):
+def test_a_directory_that_vanishes_during_a_commit(record, monkeypatch):
     identity = database._identity
     looks = []
 
@@ -181,41 +195,30 @@ def test_a_directory_that_vanishes_during_a_commit(record, failures, monkeypatch
 
     monkeypatch.setattr(database, "_identity", vanish_at_the_second_check)
     record.append_event(Failed(1, "", ""))
-    assert_failed(record, failures, "replaced")
+    assert_failed(record, "replaced")
     assert len(looks) == 2
 
 
-def test_a_failed_retry_has_its_reason(record, failures, monkeypatch):
+def test_an_input_output_error(record, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(database.os, "stat", fail)
     record.append_event(Failed(1, "", ""))
-    assert_failed(record, failures, "Input/output error")
-    assert not record.retry() and "Input/output error" in str(record.failure)
-    assert len(failures) == 1
+    assert_failed(record, "Input/output error")
     monkeypatch.undo()
-    assert record.retry() and record.retry()
-    record.append_rewind(1)
-    record.append_step(step_record(2))
-    assert record.flush()
-    assert_steps(record.steps(), [1, 2])
+    with pytest.raises(RecordError, match="is being written"):  # a failed record stays locked until it is closed
+        RunRecord.open(record.directory)
+    record.close()
+    with RunRecord.open(record.directory) as again:
+        again.append_step(step_record(2))
+        assert again.flush()
+        assert_steps(again.steps(), [1, 2])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
-def test_a_directory_that_cannot_be_created_again(record, failures):
-    shutil.rmtree(str(record.directory))
-    record.directory.write_text("in the way")
-    record.append_event(Failed(1, "", ""))
-    wait_for(failures.arrived)
-    assert not record.retry() and "File exists" in str(record.failure)
-    record.directory.unlink()
-    assert record.retry() and len(failures) == 1
-
-
-def test_an_event_that_is_not_json_fails_the_record_and_not_the_run(record, failures):
+def test_an_event_that_is_not_json_fails_the_record_and_not_the_run(record):
     record.append_event(Failed(1, object(), ""))
-    assert_failed(record, failures, "object has no JSON form")
+    assert_failed(record, "object has no JSON form")
 
 
 def test_a_damaged_file_fails_the_resumed_record(record):
@@ -260,7 +263,7 @@ def staged(monkeypatch):
 
 
 def test_a_slow_disk_delays_the_run_without_loss(staged, tmp_path):
-    writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
+    writer = RecordWriter(tmp_path / "run.sqlite")
     writer.put((0, 0), urgent=True)
     wait_for(staged.entered)
     n = 2 * _MAX_LOAD
@@ -280,11 +283,11 @@ def test_a_slow_disk_delays_the_run_without_loss(staged, tmp_path):
     staged.gate.set()
     join(producer)
     assert writer.flush(ENDLESS_S) and writer.close(ENDLESS_S)
-    assert [item for _, item in staged.written] == list(range(n)) and writer.lost == 0
+    assert [item for _, item in staged.written] == list(range(n))
 
 
-def test_a_failure_unblocks_a_waiting_run(staged, tmp_path, failures):
-    writer = RecordWriter(tmp_path / "run.sqlite", {}, [], failures)
+def test_a_failure_unblocks_a_waiting_run(staged, tmp_path):
+    writer = RecordWriter(tmp_path / "run.sqlite")
     writer.put((0, 0), urgent=True)
     wait_for(staged.entered)
     n = 2 * _MAX_LOAD
@@ -293,13 +296,12 @@ def test_a_failure_unblocks_a_waiting_run(staged, tmp_path, failures):
     staged.error = OSError(28, "No space left on device")
     staged.gate.set()
     join(producer)
-    wait_for(failures.arrived)
-    assert writer.lost == n and "No space left" in str(writer.failure) and failures == [writer.failure]
-    assert writer.close(ENDLESS_S)
+    assert "No space left" in str(writer.failure) and staged.written == []
+    assert not writer.flush(ENDLESS_S) and writer.close(ENDLESS_S)
 
 
 def test_closing_does_not_wait_for_a_disk_that_hangs(staged, tmp_path):
-    writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
+    writer = RecordWriter(tmp_path / "run.sqlite")
     writer.put((0, 0), urgent=True)
     wait_for(staged.entered)
     assert not writer.close(0.01)

@@ -39,12 +39,10 @@ def test_the_locking_process_is_named_and_its_death_releases_the_lock(tmp_path):
 
 def test_the_lock_is_held_until_released(tmp_path):
     lock = RunLock(tmp_path)
-    assert lock.is_held()
     with pytest.raises(RecordError, match=str(os.getpid())):
         RunLock(tmp_path)
     lock.release()
     lock.release()
-    assert not lock.is_held()
     RunLock(tmp_path).release()
 
 
@@ -52,9 +50,7 @@ def test_the_lock_is_held_until_released(tmp_path):
 def test_the_lock_is_lost_with_its_file(tmp_path):
     lock = RunLock(tmp_path)
     (tmp_path / LOCK_NAME).unlink()
-    assert not lock.is_held()
     RunLock(tmp_path).release()
-    assert not lock.is_held()
     lock.release()
 
 

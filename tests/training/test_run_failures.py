@@ -23,7 +23,7 @@ from qatviz.protocol.commands import (
     TakeSnapshot,
     Undo,
 )
-from qatviz.protocol.reasons import NonFiniteValue, PauseReason, SaveKind, SaveReason
+from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.telemetry.record.run_record import RunRecord
@@ -262,7 +262,7 @@ def test_a_run_outlives_the_loss_of_its_directory(tmp_path):
         driver.until_step(5)
         shutil.rmtree(str(tmp_path / "run"))
         failed = driver.until_event(events.RecordFailed)
-        assert str(tmp_path) in failed.message
+        assert str(tmp_path) in failed.message and failed.part in (RecordPart.RECORD, RecordPart.CHECKPOINT)
         step = driver.run.step
         driver.until_step(step + 50)
         driver.send(ChangeSettings((("*.weights.num_bits", 4),)))
@@ -270,7 +270,8 @@ def test_a_run_outlives_the_loss_of_its_directory(tmp_path):
         driver.until_step(driver.run.step + 5)
         assert driver.run.state == handle.RUNNING
     assert driver.run.state == handle.STOPPED
-    assert len(driver.events(events.RecordFailed)) < 10
+    failures = [event.part for event in driver.events(events.RecordFailed)]
+    assert failures.count(RecordPart.RECORD) == 1 and len(failures) < 10
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_run_continues(graphs, tmp_path):
@@ -319,7 +320,7 @@ def test_a_failed_checkpoint_is_reported_and_the_state_stays_in_memory(tmp_path)
     with Driver(run_spec, record, paused=True) as driver:
         shutil.rmtree(str(tmp_path / "run"))
         assert isinstance(driver.send(SaveCheckpoint("kept")), events.CommandApplied)
-        assert driver.until_event(events.RecordFailed)
+        driver.until(lambda item: getattr(item, "part", None) is RecordPart.CHECKPOINT)
         assert isinstance(driver.send(RestoreCheckpoint("kept")), events.CommandApplied)
 
 
@@ -339,7 +340,7 @@ def test_a_failure_in_telemetry_is_reported_once_and_the_run_continues(monkeypat
     monkeypatch.setattr(record, "append_step", broken)
     with Driver(run_spec, record) as driver:
         failed = driver.until_event(events.RecordFailed)
-        assert "does not fit" in failed.message
+        assert "does not fit" in failed.message and failed.part is RecordPart.TELEMETRY
         assert isinstance(driver.send(Pause()), events.CommandApplied)
         assert driver.run.state == handle.PAUSED
     assert len(driver.events(events.RecordFailed)) == 1

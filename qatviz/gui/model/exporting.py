@@ -10,6 +10,7 @@ from qatviz.errors import QatvizError
 from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, RunModel
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
+from qatviz.protocol.reasons import RecordPart
 from qatviz.session.request import ExportRequest
 
 #: Time (ms) after which a cancelled process is killed, and after which it is killed when the window closes.
@@ -141,7 +142,7 @@ class Exporter(QtCore.QObject):
                 self._end(message=f"The checkpoint could not be saved: {event.message}")
                 return
             self.request = replace(self.request, checkpoint=event.checkpoint)
-        elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_saved(self.request):
+        elif self._ends_waiting(event) and not self._is_saved(self.request):
             self._end(
                 message=f"The checkpoint could not be saved: {getattr(event, 'message', '') or 'the run has ended'}"
             )
@@ -149,6 +150,13 @@ class Exporter(QtCore.QObject):
         if self._is_saved(self.request):
             self._saving = ""
             self._start(self.request)
+
+    @staticmethod
+    def _ends_waiting(event: events.Event) -> bool:
+        """Return whether no checkpoint is to be expected; those are saved although the record itself has failed."""
+        if isinstance(event, events.RecordFailed):
+            return event.part is RecordPart.CHECKPOINT
+        return isinstance(event, events.ENDINGS)
 
     def _is_saved(self, request: ExportRequest) -> bool:
         return request.checkpoint in self._saved

@@ -32,10 +32,11 @@ from qatviz.gui.window.scope_field import ScopeField
 from qatviz.gui.window.status import StatusBar
 from qatviz.gui.window.toolbar import RunToolBar
 from qatviz.gui.window.window_actions import WindowActions
-from qatviz.presentation.event_texts import non_finite_text
+from qatviz.presentation.event_texts import non_finite_text, record_failure_text
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import Evaluate
+from qatviz.protocol.reasons import RecordPart
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.session.prepared import Prepared
@@ -87,6 +88,7 @@ class MainWindow(RunWindow):
         self._is_closed = False
         #: The state after the last change of settings, until a snapshot of it, or of a later one, is shown.
         self._unseen: Optional[BranchPoint] = None
+        self._has_record_failed = False
         self._asks = True  # whether closing asks for confirmation
         self.prepared: Optional[Prepared] = None
         #: Runs shown before that may not have ended yet.
@@ -231,7 +233,7 @@ class MainWindow(RunWindow):
         if topic in (RUN, SELECTION):
             self.frames.touch()
         if topic == RUN:
-            self._unseen = None
+            self._unseen, self._has_record_failed = None, False
         if topic == SNAPSHOT and self._unseen is not None and _shows(self.model.snapshot, self._unseen):
             self._unseen = None
             self._draw_soon()
@@ -308,7 +310,10 @@ class MainWindow(RunWindow):
                 BAD,
             )
         elif isinstance(event, events.RecordFailed):
-            self.banner.show_message(f"Training continues, but is no longer recorded: {event.message}", BAD)
+            # Where the record has failed, checkpoints fail, too, which is the lesser loss.
+            if not (self._has_record_failed and event.part is RecordPart.CHECKPOINT):
+                self.banner.show_message(record_failure_text(event), BAD)
+            self._has_record_failed |= event.part is RecordPart.RECORD
         elif isinstance(event, events.Finished):
             self.banner.show_message(
                 f"All {event.step:,} training steps are done.",

@@ -57,7 +57,8 @@ class CheckpointInfo(NamedTuple):
 
     ``created`` is Unix time in seconds, which increases in the order of saving; ``branch`` and ``position`` are the
     place of the state on the branches of the run. ``error`` is empty, or the reason why the file cannot be used;
-    ``step`` is -1 then.
+    ``step`` is -1 then. ``branches`` are parent and starting step of the run's branches from number 1, if the
+    checkpoint was saved after its record had failed; else empty.
     """
 
     name: str
@@ -68,6 +69,7 @@ class CheckpointInfo(NamedTuple):
     error: str = ""
     branch: int = 0
     position: Optional[int] = None
+    branches: Tuple[Tuple[int, int], ...] = ()
 
     @property
     def point(self) -> BranchPoint:
@@ -217,7 +219,16 @@ def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
         nbytes,
         branch=values.whole(meta.get("branch", 0), "branch"),
         position=values.optional_whole(meta.get("position"), "position"),
+        branches=tuple(
+            _branch(row, number)
+            for number, row in enumerate(values.sequence(meta.get("branches", []), "branches"), start=1)
+        ),
     )
+
+
+def _branch(row: Any, number: int) -> Tuple[int, int]:
+    parent, step = values.sequence(row, f"branch {number}")
+    return values.whole(parent, f"parent of branch {number}", 0, number - 1), values.step(step)
 
 
 @contextmanager

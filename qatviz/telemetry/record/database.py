@@ -16,7 +16,6 @@ from qatviz.telemetry.record.schema import (
     create_tables,
     insert,
     open_for_reading,
-    read_description,
     read_state,
     write_state,
 )
@@ -79,22 +78,16 @@ class RecordDatabase:
     ----------
     path : Path
         An existing database.
-    description : dict
-        Description of the run; the database of another run is refused.
-    branches : list of Branch
-        Branches of the run; those missing from the database, which may have been recreated, are added.
 
     Raises
     ------
     RecordError, OSError, sqlite3.Error
-        If the database is missing, damaged, another run's, or not writable. `write` raises the same.
+        If the database is missing, damaged, or not writable. `write` raises the same.
     """
 
-    def __init__(self, path: Path, description: Dict[str, Any], branches: List[Branch]):
+    def __init__(self, path: Path):
         self._path = path
         with open_for_reading(path) as connection:
-            if to_json(read_description(connection)) != to_json(description):
-                raise RecordError(f"{path}: now contains another run")
             self._state = read_state(connection)
             rows = list(connection.execute("SELECT id, branch, step FROM snapshots ORDER BY id"))
         self._snapshot_ids = {row[0] for row in rows}
@@ -111,8 +104,7 @@ class RecordDatabase:
             # A commit survives the end of the process at any time; a power failure leaves the file consistent, but may
             # take the commits since the last durable one.
             self._connection.execute("PRAGMA synchronous=NORMAL")
-            missing: List[Item] = [(branch.id, branch) for branch in branches if branch.id >= self._state.branches]
-            self.write(missing)
+            self.write([])  # fails at once where nothing can be written
         except BaseException:
             self._connection.close()
             raise

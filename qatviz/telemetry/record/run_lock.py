@@ -35,7 +35,7 @@ class RunLock:
     """
 
     def __init__(self, directory: Path):
-        path = self._path = directory / LOCK_NAME
+        path = directory / LOCK_NAME
         try:
             self._descriptor = os.open(str(path), _FLAGS, 0o644)
         except OSError as error:
@@ -54,15 +54,6 @@ class RunLock:
         except OSError as error:
             self.release()
             raise RecordError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-    def is_held(self) -> bool:
-        """Return whether the directory is still locked; False if the lock file was deleted or replaced."""
-        if self._descriptor < 0:
-            return False
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), os.stat(str(self._path)))
-        except FileNotFoundError:
-            return False
 
     def release(self) -> None:
         """Release the lock; does nothing if it is released already."""

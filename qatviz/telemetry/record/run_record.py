@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -22,8 +22,6 @@ from qatviz.telemetry.record.run_lock import RunLock
 from qatviz.telemetry.record.schema import DATABASE_NAME, open_for_reading, read_branches
 from qatviz.telemetry.record.writer import SNAPSHOT_WEIGHT, RecordWriter, record_error
 
-OnFailure = Callable[[RecordError], None]
-
 
 class RunRecord(RecordReader):
     """Record of a run that is being written, returned by `create` or `open`; readable like any `RecordReader`.
@@ -31,15 +29,14 @@ class RunRecord(RecordReader):
     Appending is cheap: a thread of the record writes. Steps are committed every 0.3 s, events at once; if the process
     is killed, at most the last second of telemetry is lost. Readers see committed items only: call `flush` first.
 
-    If writing fails (disk full, directory deleted), the run continues without a record: `failure` is the reason,
-    ``on_failure`` is called with it once, on the record's thread, and items appended later are counted in `lost`.
-    `retry` resumes writing. Checkpoints are separate files: `save_checkpoint` works independently, and raises if it
-    fails.
+    If writing fails (disk full, directory deleted), the run continues without a record: `failure` is the reason, and
+    items appended later are dropped. What was committed stays readable; to write again, close the record and `open` it.
+    Checkpoints are separate files: `save_checkpoint` works independently, and raises if it fails.
 
     Any thread may read; one thread at a time may append.
     """
 
-    def __init__(self, directory: Path, lock: RunLock, on_failure: Optional[OnFailure]):
+    def __init__(self, directory: Path, lock: RunLock):
         super().__init__(directory)
         self._lock = lock
         self._appending = threading.Lock()
@@ -52,17 +49,21 @@ class RunRecord(RecordReader):
         self._shape = state.shape
         self._last_step = state.last_step if state.blocks else None
         self._checkpoints.remove_unfinished()
-        self._writer = RecordWriter(self.path, self._description, self._branches, on_failure)
+        unrecorded = self._unrecorded_branches()
+        self._writer = RecordWriter(self.path)
         failure = self._writer.wait_opened()
         if failure is not None:
             raise failure
+        for parent, step in unrecorded:
+            self.append_rewind(step, parent)
+        if unrecorded:
+            self.commit()
 
     @classmethod
     def create(
         cls,
         directory: Union[str, Path],
         description: Dict[str, Any],
-        on_failure: Optional[OnFailure] = None,
         parameters: Optional[Dict[str, np.ndarray]] = None,
         write_before: Optional[Callable[[Path], None]] = None,
     ) -> "RunRecord":
@@ -94,10 +95,10 @@ class RunRecord(RecordReader):
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordError(f"{directory}: cannot be created: {error.strerror or error}") from error
-        return cls._locked(directory, on_failure, described, parameters, write_before)
+        return cls._locked(directory, described, parameters, write_before)
 
     @classmethod
-    def open(cls, directory: Union[str, Path], on_failure: Optional[OnFailure] = None) -> "RunRecord":
+    def open(cls, directory: Union[str, Path]) -> "RunRecord":
         """Open the record of an ended or interrupted run for further writing.
 
         Raises
@@ -107,7 +108,7 @@ class RunRecord(RecordReader):
         """
         directory = Path(directory).absolute()
         RecordReader(directory)  # validate first, so that no lock file is created in another directory
-        return cls._locked(directory, on_failure, None)
+        return cls._locked(directory, None)
 
     @staticmethod
     def read(directory: Union[str, Path]) -> RecordReader:
@@ -118,11 +119,6 @@ class RunRecord(RecordReader):
     def failure(self) -> Optional[RecordError]:
         """Error that ended writing; None while writing works."""
         return self._writer.failure
-
-    @property
-    def lost(self) -> int:
-        """Number of records and events that are not on disk because writing failed."""
-        return self._writer.lost
 
     @property
     def branch(self) -> int:
@@ -217,8 +213,12 @@ class RunRecord(RecordReader):
             return new.id
 
     def save_checkpoint(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
-        """Write a checkpoint on the calling thread (`CheckpointFiles.save`); adds ``branch`` to its metadata."""
-        return self._checkpoints.save(name, arrays, {"branch": self._branch, **meta})
+        """Write a checkpoint on the calling thread (`CheckpointFiles.save`); adds ``branch`` to its metadata.
+
+        After a failure of the record, it contains the branches, too, which would else be unknown to the next writer.
+        """
+        known = {} if self.failure is None else {"branches": [[b.parent, b.fork_step] for b in self._branches[1:]]}
+        return self._checkpoints.save(name, arrays, {"branch": self._branch, **known, **meta})
 
     def delete_checkpoint(self, name: str) -> None:
         """Delete a checkpoint; RecordError if that fails."""
@@ -231,30 +231,10 @@ class RunRecord(RecordReader):
         """
         return self._writer.flush(timeout_s, durable)
 
-    def retry(self) -> bool:
-        """Reopen the record after a failure, or recreate it if it was deleted.
-
-        Returns
-        -------
-        bool
-            True if writing has resumed; if not, `failure` is the reason. Lost items stay lost.
-        """
-        if self.failure is None:
-            return True
-        with self._appending:
-            try:
-                self.directory.mkdir(parents=True, exist_ok=True)
-                if not self._lock.is_held():
-                    self._lock.release()
-                    self._lock = RunLock(self.directory)
-                if not self.path.exists():
-                    create_database(self.path, self._description)
-                    self._known_log = None
-            except (RecordError, OSError, sqlite3.Error) as error:
-                self._writer.set_failure(record_error(self.path, error))
-                return False
-            self._writer.restart()
-            return self._writer.wait_opened() is None
+    def commit(self) -> None:
+        """Wait until all appended items are committed; RecordError if that fails, or takes more than 10 s."""
+        if not self.flush():
+            raise self.failure or RecordError(f"{self.path}: could not be written: the disk does not respond")
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Commit all pending items and release the lock; does nothing if closed already.
@@ -274,11 +254,20 @@ class RunRecord(RecordReader):
     def __exit__(self, *_: Any) -> None:
         self.close()
 
+    def _unrecorded_branches(self) -> Sequence[Tuple[int, int]]:
+        """Return parent and starting step of the branches that began after an earlier writer of the record had failed.
+
+        Checkpoints saved since then contain them. Once they are in the record, the run can continue on them, and their
+        numbers are not given to other branches.
+        """
+        own = tuple((branch.parent, branch.fork_step) for branch in self._branches[1:])
+        known = [info.branches for info in self._checkpoints.list() if info.branches[: len(own)] == own]
+        return max(known, key=len, default=own)[len(own) :]
+
     @classmethod
     def _locked(
         cls,
         directory: Path,
-        on_failure: Optional[OnFailure],
         new_description: Optional[Dict[str, Any]],
         parameters: Optional[Dict[str, np.ndarray]] = None,
         write_before: Optional[Callable[[Path], None]] = None,
@@ -297,7 +286,7 @@ class RunRecord(RecordReader):
                     create_database(path, new_description)
                 except (OSError, sqlite3.Error) as error:
                     raise record_error(path, error) from error
-            return cls(directory, lock, on_failure)
+            return cls(directory, lock)
         except BaseException:
             lock.release()
             raise

@@ -3,10 +3,10 @@
 import threading
 from collections import deque
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Deque, List, Optional, Tuple
 
 from qatviz.errors import RecordError
-from qatviz.telemetry.record.database import Branch, Item, RecordDatabase
+from qatviz.telemetry.record.database import Item, RecordDatabase
 
 #: Longest time between commits of step records, in seconds, which bounds the loss if the process is killed.
 COMMIT_INTERVAL_S = 0.3
@@ -22,32 +22,16 @@ class RecordWriter:
     """Writer that accepts items from any thread and commits all of them, unless it fails, on its own thread.
 
     If the disk is slower than the run, `put` blocks. After a failure nothing is written and `put` no longer blocks:
-    further items are counted as lost.
+    further items are dropped.
 
     Parameters
     ----------
     path : Path
         The database.
-    description : dict
-        Description of the run.
-    branches : list of Branch
-        All branches of the run; the caller must not add any while the database is being opened.
-    on_failure : callable, optional
-        Called once with the RecordError, on the writer's thread, when writing fails after the database was opened.
-        `wait_opened` returns the failure to open it.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        description: Dict[str, Any],
-        branches: List[Branch],
-        on_failure: Optional[Callable[[RecordError], None]],
-    ):
+    def __init__(self, path: Path):
         self._path = path
-        self._description = description
-        self._branches = branches
-        self._on_failure = on_failure
         self._changed = threading.Condition()
         self._waiting: Deque[Item] = deque()
         self._load = 0
@@ -57,22 +41,17 @@ class RecordWriter:
         self._n_put = 0
         self._n_written = 0
         self._n_durable = 0
-        self._lost = 0
         self._failure: Optional[RecordError] = None
         self._opened = False
-        self._thread = self._start()
+        # A daemon thread, so that a program can end without closing the record.
+        self._thread = threading.Thread(target=self._run, name="qatviz-record", daemon=True)
+        self._thread.start()
 
     @property
     def failure(self) -> Optional[RecordError]:
         """Error that ended writing; None while writing works."""
         with self._changed:
             return self._failure
-
-    @property
-    def lost(self) -> int:
-        """Number of items that were not written because of failures."""
-        with self._changed:
-            return self._lost
 
     def put(self, item: Item, weight: int = 1, urgent: bool = False) -> None:
         """Append an item; blocks while too many are pending. ``urgent``: commit at once, not with the next batch."""
@@ -83,7 +62,6 @@ class RecordWriter:
         with self._changed:
             self._changed.wait_for(lambda: self._load < _MAX_LOAD or self._failure is not None or self._closing)
             if self._failure is not None:
-                self._lost += len(items)
                 return
             if self._closing:
                 raise RecordError(f"{self._path}: the record is closed")
@@ -122,35 +100,15 @@ class RecordWriter:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def set_failure(self, failure: RecordError) -> None:
-        """Replace the failure of a failed writer by the reason why it cannot be restarted."""
-        with self._changed:
-            self._failure = failure
-
-    def restart(self) -> None:
-        """Restart the thread after a failure; call it only then."""
-        self._thread.join()
-        with self._changed:
-            self._failure = None
-            self._opened = False
-        self._thread = self._start()
-
     def wait_opened(self) -> Optional[RecordError]:
         """Wait until the database is open for writing; return the failure if it cannot be opened."""
         with self._changed:
             self._changed.wait_for(lambda: self._opened or self._failure is not None)
             return self._failure
 
-    def _start(self) -> threading.Thread:
-        # A daemon thread, so that a program can end without closing the record.
-        thread = threading.Thread(target=self._run, name="qatviz-record", daemon=True)
-        thread.start()
-        return thread
-
     def _run(self) -> None:
-        items: List[Item] = []
         try:
-            database = RecordDatabase(self._path, self._description, self._branches)
+            database = RecordDatabase(self._path)
             try:
                 with self._changed:
                     self._opened = True
@@ -164,14 +122,13 @@ class RecordWriter:
                         self._n_written += len(items)
                         if durable:
                             self._n_durable = self._n_written
-                        items = []
                         self._changed.notify_all()
             except BaseException:
                 database.close(settle=False)
                 raise
             database.close(settle=True)
         except Exception as error:  # any failure must be reported, and must not end the run
-            self._fail(error, len(items))
+            self._fail(record_error(self._path, error))
 
     def _next_batch(self) -> Tuple[List[Item], bool, bool]:
         """Wait for the next batch; return it, whether its commit must be durable, and whether it is the last one."""
@@ -185,19 +142,11 @@ class RecordWriter:
             self._changed.notify_all()
             return items, durable, self._closing
 
-    def _fail(self, error: Exception, n_unwritten: int) -> None:
-        failure = record_error(self._path, error)
+    def _fail(self, failure: RecordError) -> None:
         with self._changed:
             self._failure = failure
-            lost = n_unwritten + len(self._waiting)
-            self._lost += lost
-            self._n_written += lost
             self._waiting.clear()
-            self._load = 0
-            opened = self._opened
             self._changed.notify_all()
-        if opened and self._on_failure is not None:
-            self._on_failure(failure)
 
 
 def record_error(path: Path, error: Exception) -> RecordError:

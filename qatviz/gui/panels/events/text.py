@@ -3,7 +3,7 @@
 from typing import NamedTuple, Optional
 
 from qatviz.metric import METRICS, MODE_NAMES
-from qatviz.presentation.event_texts import NAMED, change_words, sentence
+from qatviz.presentation.event_texts import NAMED, change_words, record_failure_text, sentence
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
 
@@ -85,6 +85,8 @@ def details(event: events.Event) -> str:
         return "\n".join(event.tensors)
     if isinstance(event, events.Failed):
         return event.traceback
+    if isinstance(event, events.RecordFailed):
+        return record_failure_text(event)
     if isinstance(event, events.Evaluated):
         metric = METRICS[event.metric]
         lines = [f"{MODE_NAMES[mode]}: {metric.text(event.scores[mode], 2)}" for mode in _MODES if mode in event.scores]
