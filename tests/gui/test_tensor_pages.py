@@ -341,8 +341,17 @@ def test_a_drag_moves_the_cursor(past_panel):
     )
     plot.mouseMoveEvent(move)
     assert past_panel._cursor.step == steps_shown(past_panel)[4]
+    assert plot.cursor == 4 and not past_panel.is_due()  # all is drawn at once, as the user waits for it
     QtTest.QTest.mouseRelease(plot, QtCore.Qt.LeftButton, pos=point(plot, 11.0))
     assert "step 11" in plot.readout()
+
+
+def test_new_snapshots_redraw_nothing_that_shows_the_past(context, past_panel, monkeypatch):
+    QtTest.QTest.mouseClick(past_panel.over_time, QtCore.Qt.LeftButton, pos=point(past_panel.over_time, 7.0))
+    drawn = []
+    monkeypatch.setattr(past_panel.overlay, "draw", drawn.append)
+    advance_and_draw(context, past_panel.run, past_panel)
+    assert drawn == [] and past_panel.over_time.snapshots[-1] is context.model.snapshot
 
 
 def test_keys_move_the_cursor_and_return_to_the_present(past_panel):
@@ -356,7 +365,7 @@ def test_keys_move_the_cursor_and_return_to_the_present(past_panel):
         ("Left", steps[0]),
     ):
         QtTest.QTest.keyClick(plot, getattr(QtCore.Qt, "Key_" + name))
-        assert past_panel._cursor.step == expected
+        assert past_panel._cursor.step == expected and plot.cursor == steps.index(expected)
     for key in (QtCore.Qt.Key_End, QtCore.Qt.Key_Escape):
         QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Home)
         QtTest.QTest.keyClick(plot, key)

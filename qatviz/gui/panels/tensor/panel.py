@@ -28,6 +28,7 @@ from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import Snapshot, TensorValues
 from qatviz.quant.affine import AffineGrid
+from qatviz.settings import QuantizerSettings
 
 #: Interval (s) between requests for the values of a tensor, each of which costs a snapshot and a copy.
 REQUEST_INTERVAL_S = 2.0
@@ -204,7 +205,8 @@ class TensorPanel(Panel):
         self._request_values()
         values = self.model.values.get(view.tensor.name)
         of_channel = (self._channel, None if self._channel is None else values)
-        inputs = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors, *of_channel)
+        chosen = (self._cursor, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors, *of_channel)
+        inputs = (view.snapshot, *chosen)
         page_inputs = (*inputs, self.tab, values, self._can_request(), model.snapshot, len(model.snapshots))
         is_next_snapshot = "upper" in self._drawn and not _differ(self._drawn["upper"][1:], inputs[1:])
         if self._is_new("upper", *inputs):
@@ -382,10 +384,12 @@ class TensorPanel(Panel):
 def _differ(before: Tuple[Any, ...], now: Tuple[Any, ...]) -> bool:
     """Return whether inputs of a drawing differ.
 
-    Numbers are compared by value. Other inputs are never changed in place, so that their identity is sufficient.
+    Numbers and settings are compared by value. Other inputs are never changed in place, so that their identity is
+    sufficient.
     """
+    by_value = (int, QuantizerSettings)
     pairs = zip(before, now)
-    return len(before) != len(now) or any(a is not b and not (isinstance(a, int) and a == b) for a, b in pairs)
+    return len(before) != len(now) or any(a is not b and not (isinstance(a, by_value) and a == b) for a, b in pairs)
 
 
 class _Page(QtWidgets.QWidget):
