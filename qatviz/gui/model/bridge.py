@@ -40,9 +40,9 @@ class Bridge(QtCore.QObject):
         run = self._model.run
         if run is not None:
             self._model.process(run.drain())
-            if (run, run.state) != (self._run, self._state):
-                self._run, self._state = run, run.state
-                self._model.changed.emit(STATE)
+        if (run, self._model.state) != (self._run, self._state):
+            self._run, self._state = run, self._model.state
+            self._model.changed.emit(STATE)
         self._detect_interaction()
         self._frames.tick()
 

@@ -196,6 +196,11 @@ class RunModel(QtCore.QObject):
         """All events; a new list after a change of branch has abandoned or restored some."""
         return self._timeline.log
 
+    def close_run(self) -> None:
+        """Show no run."""
+        self._clear()
+        self.changed.emit(RUN)
+
     def select(self, names: Iterable[str], current: str = "") -> None:
         """Select tensors; the Tensor panel shows ``current``.
 

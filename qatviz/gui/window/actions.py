@@ -41,6 +41,7 @@ DECLARATIONS = {
         "Open run…", "Show a recorded run, which can then be resumed or forked.", ("Ctrl+O",), (), "Open"
     ),
     "open_data": Declaration("Open data set…", "Start a new run on your own data set."),
+    "close_run": Declaration("Close run", "Stop the run if it trains, and show none; its record stays.", ("Ctrl+W",)),
     "export": Declaration(
         "Export model…",
         "Write the network to a file for another runtime, with the proof that it computes the same. Training "
@@ -125,6 +126,7 @@ MENUS = {
         "open_run",
         OPEN_RECENT,
         "open_data",
+        "close_run",
         SEPARATOR,
         "export",
         "report",

@@ -63,6 +63,10 @@ class RunWindow(QtWidgets.QMainWindow):
         """Directory of the run's record; empty if there is no run, or it is not recorded."""
         return self.prepared.directory if self.prepared is not None else ""
 
+    def close_run(self) -> None:
+        """Show no run. The shown one is stopped; its record stays."""
+        raise NotImplementedError
+
     def show_failure(self, text: str, details: str = "") -> None:
         """Show the message of a failure; the window stays usable."""
         self.banner.show_message(text, BAD, details)

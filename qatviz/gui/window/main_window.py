@@ -111,11 +111,8 @@ class MainWindow(RunWindow):
 
     def show_prepared(self, prepared: Prepared) -> None:
         """Show a run, and start it if it is new. The previous run is stopped; its record stays."""
-        self.model.request_stop()
-        if self.model.run is not None:
-            self._ending = [run for run in (*self._ending, self.model.run) if not run.wait(0)]
+        self._leave_run()
         self.prepared = prepared
-        self.banner.dismiss()
         notices = sorted(prepared.notices, key=lambda notice: not notice.is_warning)
         self.model.set_run(
             prepared.run,
@@ -140,6 +137,19 @@ class MainWindow(RunWindow):
             self.banner.show_message(texts[0] + more, level, "\n\n".join(texts) if more else "")
         self._on_state()
         self._focus_tiles()
+
+    def close_run(self) -> None:
+        self._leave_run()
+        self.prepared = None
+        self.model.close_run()
+        self._focus_tiles()
+
+    def _leave_run(self) -> None:
+        """Stop the shown run, if there is one, and drop its messages."""
+        self.model.request_stop()
+        if self.model.run is not None:
+            self._ending = [run for run in (*self._ending, self.model.run) if not run.wait(0)]
+        self.banner.dismiss()
 
     # Parts
 
@@ -261,9 +271,8 @@ class MainWindow(RunWindow):
             named[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
         named["resume"].setEnabled(bool(self.directory) and not is_active)
         named["fork"].setEnabled(bool(self.directory))
-        named["report"].setEnabled(self.prepared is not None)
-        named["tensorboard"].setEnabled(self.prepared is not None)
-        named["export"].setEnabled(self.prepared is not None)
+        for name in ("close_run", "export", "report", "tensorboard"):
+            named[name].setEnabled(self.prepared is not None)
         paused = state == "paused"
         named["pause"].setText(a.menu_text("pause", "Continue" if paused else "Pause"))
         named["pause"].setIconText("Continue" if paused else "Pause")

@@ -101,7 +101,7 @@ class StatusBar(QtWidgets.QStatusBar):
         }
         said = time_text(waiting, interval) if waiting else ""
         note = f"{said[0].upper()}{said[1:]}: training waits for them." if said else ""
-        tips = {"speed": self._speed_tip(), "left": "\n".join(filter(None, [_LEFT_TIP, note]))}
+        tips = {"score": "", "speed": self._speed_tip(), "left": "\n".join(filter(None, [_LEFT_TIP, note]))}
         if model.evaluation is not None:
             texts["score"], tips["score"] = score_texts(model.evaluation)
             tips["score"] = "\n".join(filter(None, [tips["score"], note]))

@@ -80,6 +80,10 @@ class WindowActions:
         else:
             self.new_run(path)
 
+    def close_run(self) -> None:
+        if self._may_end("Close run"):
+            self._window.close_run()
+
     def export(self) -> None:
         self._exports.open()
 
@@ -259,20 +263,23 @@ class WindowActions:
 
     def may_close(self) -> bool:
         """Return whether the window can be closed; ask the user if an unrecorded run would be lost."""
-        window = self._window
-        run = window.model.run
-        if run is None or window.directory or run.state not in ("running", "paused") or not run.step:
-            return True
-        answer = QtWidgets.QMessageBox.question(
-            window,
-            "Close qatviz",
-            f"This run is not recorded: its {run.step:,} training steps will be lost. Close anyway?",
-            QtWidgets.QMessageBox.Close | QtWidgets.QMessageBox.Cancel,
-            QtWidgets.QMessageBox.Cancel,
-        )
-        return answer == QtWidgets.QMessageBox.Close
+        return bool(self._window.directory) or self._may_end("Close qatviz")
 
     # Implementation
+
+    def _may_end(self, title: str) -> bool:
+        """Return whether the run can be ended; ask the user if it trains."""
+        window = self._window
+        run = window.model.run
+        if run is None or run.state not in ("running", "paused") or not run.step:
+            return True
+        if window.directory:
+            text = f"Training will be stopped after step {run.step:,}; the run can be resumed. Close it?"
+        else:
+            text = f"This run is not recorded: its {run.step:,} training steps will be lost. Close anyway?"
+        buttons = QtWidgets.QMessageBox.Close | QtWidgets.QMessageBox.Cancel
+        answer = QtWidgets.QMessageBox.question(window, title, text, buttons, QtWidgets.QMessageBox.Cancel)
+        return answer == QtWidgets.QMessageBox.Close
 
     def _send(self, command: c.Command) -> None:
         try:
