@@ -13,19 +13,19 @@ import zipfile
 import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 
 import numpy as np
 
 from qatviz.atomic_files import atomic_file, remove_leftovers
 from qatviz.errors import QatvizError, RecordError
-from qatviz.memory import memory_shortage
 from qatviz.protocol import values
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.wire import to_json
 from qatviz.telemetry.record.legacy import save_reason_of
 from qatviz.telemetry.record.own_files import CHECKPOINTS
+from qatviz.telemetry.record.schema import reading
 
 SUFFIX = ".npz"
 _META = "__meta__"
@@ -231,18 +231,8 @@ def _branch(row: Any, number: int) -> Tuple[int, int]:
     return values.whole(parent, f"parent of branch {number}", 0, number - 1), values.step(step)
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except MemoryError as error:
-        raise RecordError(f"{path}: cannot be read: {memory_shortage(error)}") from error
-    except KeyError as error:
-        raise RecordError(f"{path}: damaged, or not a checkpoint: {error} is missing or unknown") from error
-    except _DAMAGE as error:
-        raise RecordError(f"{path}: damaged, or not a checkpoint: {error}") from error
+def _reading(path: Path) -> ContextManager[None]:
+    return reading(path, "a checkpoint", _DAMAGE)
 
 
 @contextmanager

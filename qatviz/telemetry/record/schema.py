@@ -136,8 +136,13 @@ def write_state(connection: sqlite3.Connection, state: State) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Convert every error of reading ``path`` to a RecordError that names the file."""
+def reading(
+    path: Path, what: str = "the record of a run", damage: Tuple[Type[Exception], ...] = _DAMAGE
+) -> Iterator[None]:
+    """Convert every error of reading ``path`` to a RecordError that names the file.
+
+    ``what`` is the expected content; ``damage`` are the exceptions that a damaged or malicious file can cause.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -147,9 +152,9 @@ def reading(path: Path) -> Iterator[None]:
     except MemoryError as error:
         raise RecordError(f"{path}: cannot be read: {memory_shortage(error)}") from error
     except KeyError as error:
-        raise RecordError(f"{path}: damaged, or not the record of a run: {error} is missing or unknown") from error
-    except _DAMAGE as error:
-        raise RecordError(f"{path}: damaged, or not the record of a run: {error}") from error
+        raise RecordError(f"{path}: damaged, or not {what}: {error} is missing or unknown") from error
+    except damage as error:
+        raise RecordError(f"{path}: damaged, or not {what}: {error}") from error
 
 
 @contextmanager
