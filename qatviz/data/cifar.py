@@ -3,7 +3,7 @@
 import gzip
 import os
 import tarfile
-from typing import IO, Any, Dict, Optional, Tuple
+from typing import IO, Any, Dict, Tuple
 
 import numpy as np
 
@@ -25,9 +25,7 @@ _IMAGE_SHAPE = (3, 32, 32)
 MAX_ARCHIVE_BYTES = 2**30
 
 
-def load_cifar10(
-    path: str, validation_fraction: float = 0.2, seed: int = 0, name: str = "cifar10", source: Optional[str] = None
-) -> Dataset:
+def load_cifar10(path: str, validation_fraction: float = 0.2, seed: int = 0) -> Dataset:
     """Load CIFAR-10 from its directory ``cifar-10-batches-py`` or its archive ``cifar-10-python.tar.gz``.
 
     The archive is not extracted, and no pickle is executed.
@@ -37,8 +35,6 @@ def load_cifar10(
     path : str
     validation_fraction, seed
         Not used, since CIFAR-10 has a test part; all loaders have these parameters.
-    name, source : str, optional
-        See `Dataset`; the default source is the path.
 
     Returns
     -------
@@ -55,7 +51,7 @@ def load_cifar10(
     if missing:
         raise DataError(f"{path}: {missing[0]} is missing; expected {', '.join(_TRAINING)} and {_TEST}")
     images, labels = [np.concatenate(parts) for parts in zip(*(batches[batch] for batch in _TRAINING))]
-    return from_arrays(name, source or path, (images, labels), batches[_TEST], CLASS_NAMES, validation_fraction, seed)
+    return from_arrays("cifar10", path, (images, labels), batches[_TEST], CLASS_NAMES, validation_fraction, seed)
 
 
 def is_cifar10(path: str) -> bool:

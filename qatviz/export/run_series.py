@@ -115,8 +115,6 @@ def in_memory_series(
     history: History,
     snapshots: Sequence[Snapshot],
     events: Sequence[Event],
-    max_points: int = MAX_POINTS,
-    max_snapshots: int = MAX_SNAPSHOTS,
 ) -> RunSeries:
     """Return the series of a run without a record, from its history and the snapshots in memory.
 
@@ -138,10 +136,10 @@ def in_memory_series(
     ending = "/" + STEP_MEASURES[0]
     tensors = tuple(series[: -len(ending)] for series in history.names(STEPS) if series.endswith(ending))
     columns = _consistent_columns(history)
-    chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), max_points)
+    chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), MAX_POINTS)
     values = np.stack([column.mean[chosen] for column in columns], axis=1)
     steps = columns[0].last_step[chosen]
-    kept = [snapshots[i] for i in _evenly(np.arange(len(snapshots)), max_snapshots)]
+    kept = [snapshots[i] for i in _evenly(np.arange(len(snapshots)), MAX_SNAPSHOTS)]
     clock = (
         np.array([0] + [s.step for s in snapshots if s.step > 0], np.int64),
         np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]),

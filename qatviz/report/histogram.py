@@ -71,17 +71,16 @@ def common_axis(first: Tuple[float, float], last: Tuple[float, float]) -> Option
     return (low, high) if high - low <= COMMON_UP_TO * narrow else None
 
 
-def histogram(
-    shown: Shown, title: str, axis: Optional[Tuple[float, float]] = None, size: Tuple[float, float] = SIZE
-) -> Markup:
+def histogram(shown: Shown, title: str, axis: Optional[Tuple[float, float]] = None) -> Markup:
     """Return the histogram's picture; ``axis`` is the shown range of values."""
     low, high = shown.extent if axis is None else axis
     room = _ROOM * (high - low)
     view = HistogramView(low - room, high + room, top_count(shown.distribution, False))
-    area = SIDE, TOP, size[0] - SIDE, size[1] - BOTTOM
+    width, height = SIZE
+    area = SIDE, TOP, width - SIDE, height - BOTTOM
     scene, metrics = HistogramScene(area, shown.distribution, view), FONTS[SMALL]
-    shapes = [*scene.axis(metrics, (0.0, size[0])), scene.content(metrics)]
-    return svg(Scene(*size, shapes, title, shown.words), "histogram")
+    shapes = [*scene.axis(metrics, (0.0, width)), scene.content(metrics)]
+    return svg(Scene(width, height, shapes, title, shown.words), "histogram")
 
 
 def legend() -> Markup:

@@ -68,12 +68,6 @@ class Channel:
         with self._arrived:
             return self._steps.dropped + self._snapshots.dropped
 
-    @property
-    def dropped_snapshots(self) -> int:
-        """Number of snapshots dropped so far."""
-        with self._arrived:
-            return self._snapshots.dropped
-
     def put(self, record: Any) -> None:
         """Add a step record; if the channel is full, drop the oldest one."""
         with self._arrived:

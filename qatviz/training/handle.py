@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 import traceback
-from dataclasses import replace
 from typing import Any, Callable, Iterable, List, Mapping, Optional, Set
 
 from qatviz.errors import RunStateError, explanation
@@ -105,11 +104,6 @@ class Run(RunHandle):
     def dropped(self) -> int:
         return self._channel.dropped
 
-    @property
-    def dropped_snapshots(self) -> int:
-        """Number of snapshots among :attr:`dropped`."""
-        return self._channel.dropped_snapshots
-
     def start(self) -> None:
         if self._state != NEW:
             raise RunStateError(f"the run is {self._state}: it can be started once")
@@ -130,16 +124,6 @@ class Run(RunHandle):
         """Block until :meth:`drain` would return something; return False if nothing came in time."""
         return self._channel.wait(timeout_s)
 
-    def pause(self) -> str:
-        return self.send(c.Pause())
-
-    def resume(self) -> str:
-        return self.send(c.Resume())
-
-    def single_step(self, count: int = 1) -> str:
-        """Run ``count`` training steps, then pause."""
-        return self.send(c.SingleStep(count))
-
     def request_stop(self) -> None:
         with contextlib.suppress(RunStateError):
             self.send(c.Stop())
@@ -150,13 +134,6 @@ class Run(RunHandle):
     def discard(self) -> None:
         if self.record is not None:
             self.record.close()
-
-    def fork(self, state: RunState, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
-        """Return a second run, not started, that continues from ``state`` with the batches that follow it.
-
-        ``changes`` replace fields of the spec; ``record`` is the record of the new run.
-        """
-        return Run(replace(self.spec, start=state, **changes), record)
 
     def _set_state(self, state: str, step: int) -> None:
         self._step = step

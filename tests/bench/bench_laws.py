@@ -13,7 +13,7 @@ from bench_accuracy import accuracy_of
 from live_graph import CONTRIB_PRESET, run_spec
 
 from qatviz.protocol import events
-from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.commands import InspectTensor, SingleStep
 from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.affine import choose_grid
 from qatviz.quant.measures import measure
@@ -77,7 +77,7 @@ def _trained_weights() -> Dict[str, np.ndarray]:
     """Return the weights of a lenet after short 8-bit training, by tensor."""
     run_ = Run(run_spec("lenet", steps=None))
     names = [t.name for t in run_.spec.plan.tensors if t.kind == "weights"]
-    run_.single_step(STEPS)
+    run_.send(SingleStep(STEPS))
     run_.start()
     while run_.state != "paused":
         run_.wait_for_news(0.1)

@@ -7,6 +7,7 @@ import numpy as np
 from live_graph import NETWORKS, run_spec
 
 from qatviz.protocol import events
+from qatviz.protocol.commands import Pause, SingleStep
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.training.handle import Run
 
@@ -34,7 +35,7 @@ def _telemetry(network_name: str) -> Dict:
     try:
         for run_ in runs:
             # Sent before the start: executed before the first step.
-            run_.pause()
+            run_.send(Pause())
             run_.start()
             _wait_until_paused(run_)
         for _ in range(2):  # the first steps are slow; the second round measures the number that fills a slice
@@ -61,7 +62,7 @@ def _telemetry(network_name: str) -> Dict:
 def _slice_seconds(run_: Run, steps: int) -> float:
     """Return the seconds that a paused run takes for ``steps`` steps."""
     begin = time.perf_counter()
-    run_.single_step(steps)
+    run_.send(SingleStep(steps))
     return _wait_until_paused(run_) - begin
 
 

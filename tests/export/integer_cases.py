@@ -4,6 +4,7 @@ import numpy as np
 from lowering_cases import random_parameters, settings_of
 
 from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, GlobalAveragePool
 from qatviz.network.plan import quantization_plan
@@ -11,6 +12,8 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.settings import RunSettings
 
+#: Examples at once: enough for BLAS, few enough for their columns to fit in memory.
+BATCH = 64
 #: Range of every group of activations; that of nonnegative tensors starts at 0.
 RANGE = (-2.5, 7.0)
 #: Rows and columns whose codes are averaged, and how often their scale is halved in the output (doubled, below 0): the
@@ -76,3 +79,16 @@ class MeansByPowers:
         up, down = 2 ** max(halvings, 0), 2 ** max(-halvings, 0)
         expected = (2 * up * (3 * sums + 1) + 3 * down * count) // (6 * down * count)
         self.expected = np.clip(expected, -128, 127)[:, None]
+
+
+def simulate_tensors(model, images, names=None):
+    """Return the int32 codes of the named tensors (default: all) for float32 ``images`` ``[n] + input shape``."""
+    codes = quantize_input(model, images)
+    wanted = [tensor.name for tensor in model.tensors] if names is None else [model.tensor(name).name for name in names]
+    parts = [run_codes(model, codes[start : start + BATCH], wanted) for start in range(0, max(len(codes), 1), BATCH)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+
+
+def simulate(model, images):
+    """Return the int32 codes of the output of an integer model for float32 ``images`` ``[n] + input shape``."""
+    return simulate_tensors(model, images, [model.output])[model.output]

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from integer_cases import book_of, network_of, state_of
+from integer_cases import book_of, network_of, simulate_tensors, state_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything
 
@@ -15,7 +15,7 @@ from qatviz.export.fake_quant.proof import codes_runtime, ignore_float_rounding
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.graphs.runtime import GraphRunner
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.simulator import quantize_input, run_codes, simulate_tensors
+from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits
 from qatviz.network.graph import NetworkBuilder

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import tflite
-from integer_cases import book_of, network_of, state_of
+from integer_cases import book_of, network_of, simulate, state_of
 from test_graph_lowering import GRAPH_SETTINGS, branches, images_for
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything, operations
@@ -17,7 +17,6 @@ from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime, ignore_float_rounding
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.simulator import simulate
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits
 from qatviz.export.tflite.litert import LitertMissing, find_litert

@@ -6,14 +6,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from integer_cases import book_of, network_of, state_of
+from integer_cases import book_of, network_of, simulate, state_of
 from test_graph_lowering import images_for
 from test_tflite_lowering import operations
 
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.simulator import quantize_input, simulate
+from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.proof.parity import compare_logits
 from qatviz.network.layers import (
     AveragePool,

@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-from integer_cases import book_of, model_of, network_of, state_of
+from integer_cases import book_of, model_of, network_of, simulate, simulate_tensors, state_of
 from test_lowering_float import all_layers_network
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.biases import fit_scales
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.simulator import dequantize, quantize_input, simulate, simulate_tensors
+from qatviz.export.integers.simulator import dequantize, quantize_input
 from qatviz.network.layers import (
     BatchNorm,
     Conv2D,

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from export_cases import NETWORK
 from file_damage import damaged_copies
-from integer_cases import model_of
+from integer_cases import model_of, simulate
 from test_npz_export import write
 from test_tflite_lowering import SETTINGS, everything, images_for
 
 from qatviz.errors import ExportError
-from qatviz.export.integers.simulator import simulate
 from qatviz.export.npz.format import description
 from qatviz.export.npz.reader import load_integer_model
 

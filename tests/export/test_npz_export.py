@@ -7,12 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 from export_cases import export_as
-from integer_cases import model_of, network_of
+from integer_cases import model_of, network_of, simulate_tensors
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
 
 from qatviz.errors import ExportError
-from qatviz.export.integers.simulator import simulate_tensors
 from qatviz.export.npz.format import arrays_of, description, to_files
 from qatviz.export.npz.reader import load_integer_model
 from qatviz.export.progress import Progress

@@ -5,12 +5,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of
+from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of, simulate
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything, images_for
 
 from qatviz.export.fake_quant.proof import ignore_float_rounding
-from qatviz.export.integers.simulator import quantize_input, run_codes, simulate
+from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
 from qatviz.export.proof.parity import compare_layers, compare_logits, run_logits

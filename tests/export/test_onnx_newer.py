@@ -6,12 +6,11 @@ Without a newer Python that has it (see :mod:`newer_onnxruntime`), these tests a
 import newer_onnxruntime
 import numpy as np
 import pytest
-from integer_cases import model_of
+from integer_cases import model_of, simulate_tensors
 from test_lowering_float import random_chain
 from test_onnx_lowering import FORMS, SETTINGS, WIDE
 from test_tflite_lowering import everything, images_for
 
-from qatviz.export.integers.simulator import simulate_tensors
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.proof.parity import codes_of
 

@@ -5,9 +5,9 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from exhaustive import EXHAUSTIVE
+from integer_cases import simulate
 from parity_cases import Trained, calibrated, digits
 
-from qatviz.export.integers.simulator import simulate
 from qatviz.protocol.settings_book import SettingsBook
 
 SETTINGS = {

@@ -3,20 +3,27 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from integer_cases import MEANS_BY_POWERS, MeansByPowers, book_of, model_of, network_of, state_of
+from integer_cases import (
+    BATCH,
+    MEANS_BY_POWERS,
+    MeansByPowers,
+    book_of,
+    model_of,
+    network_of,
+    simulate,
+    simulate_tensors,
+    state_of,
+)
 from lowering_cases import LoweredNetwork
 from test_lowering_float import all_layers_network, random_chain
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import (
-    BATCH,
     dequantize,
     quantize_input,
     run_codes,
     run_op,
-    simulate,
-    simulate_tensors,
 )
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (

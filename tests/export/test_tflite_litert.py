@@ -6,7 +6,7 @@ Without a Python that has it (see :mod:`qatviz.export.tflite.litert`), these tes
 import numpy as np
 import pytest
 from export_cases import INT8, NETWORK, STATE, noise
-from integer_cases import book_of, model_of, network_of
+from integer_cases import book_of, model_of, network_of, simulate_tensors
 from parity_cases import calibrated, digits
 from test_lowering_float import random_chain
 from test_parity import DEEP, DEEPEST
@@ -14,7 +14,7 @@ from test_parity import SETTINGS as ZOO_SETTINGS
 from test_tflite_lowering import SETTINGS, everything, images_for
 
 from qatviz.export.formats import TFLITE
-from qatviz.export.integers.simulator import quantize_input, simulate_tensors
+from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits, run_logits
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.litert import (

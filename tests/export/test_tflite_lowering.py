@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 import tflite
-from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of
+from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of, simulate_tensors
 from test_lowering_float import random_chain
 
-from qatviz.export.integers.simulator import run_codes, simulate_tensors
+from qatviz.export.integers.simulator import run_codes
 from qatviz.export.proof.parity import compare_layers
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner

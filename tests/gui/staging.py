@@ -100,15 +100,6 @@ class StagedRun(RunHandle):
         news, self._news = self._news, []
         return news
 
-    def pause(self):
-        return self.send(c.Pause())
-
-    def resume(self):
-        return self.send(c.Resume())
-
-    def single_step(self, count=1):
-        return self.send(c.SingleStep(count))
-
     def request_stop(self):
         if self.state not in ENDED:
             self.send(c.Stop())

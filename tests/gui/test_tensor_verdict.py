@@ -27,4 +27,4 @@ def test_nothing_is_offered_for_a_good_tensor(context, staged, make, qtbot):
     change(context, run, panel, per_channel=True, num_bits=8)
     advance_and_draw(context, run, panel)
     assert panel.verdict.text.text().startswith("Good")
-    assert not panel.verdict.button.isVisible() and not panel.verdict.is_computing
+    assert not panel.verdict.button.isVisible() and panel.verdict._trials is None

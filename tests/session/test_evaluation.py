@@ -16,7 +16,7 @@ from qatviz.export.progress import Cancelled, Progress
 from qatviz.metric import MODES
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, Evaluate, Stop
+from qatviz.protocol.commands import ChangeSettings, Evaluate, Pause, Stop
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook, training_only
 from qatviz.session.begin import new_record
@@ -55,7 +55,7 @@ def ended(tmp_path_factory):
     assert run.wait()
     # The same state in a live run, asked the same question.
     live = Run(replace(spec, start=run.final, steps=None))
-    live.pause()
+    live.send(Pause())
     live.send(ChangeSettings(tuple(pair for text in CHANGES for pair in parse_change(text).assignments)))
     live.send(Evaluate())
     live.start()

@@ -1,5 +1,6 @@
 """Ranges of activations found in running histograms: live, in checkpoints, and at no cost where none is used."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,7 @@ from qatviz.quant.histogram_ranges import histogram_of, range_in
 from qatviz.quant.live_state import HISTOGRAMS
 from qatviz.settings import HISTOGRAM_METHODS, KL, MSE, PERCENTILE
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.handle import Run
 from qatviz.training.live_run import CALIBRATION_BATCHES, LiveRun
 from qatviz.training.range_policy import SEARCH_INTERVAL
 
@@ -133,7 +135,7 @@ def test_a_fork_continues_the_histograms_of_its_checkpoint(graphs, tmp_path):
         stepper.step(END - 17)
         expected, state = losses(driver, 17), stepper.graph.read_state()
     assert set(HISTOGRAMS) <= set(arrays)
-    fork = Driver(driver.run.fork(moment, steps=END))
+    fork = Driver(Run(replace(driver.run.spec, start=moment, steps=END)))
     with fork:
         assert isinstance(fork.finish(), events.Finished)
         assert_same_arrays(graph_of(fork.run.spec, graphs).read_state(), state)

@@ -10,7 +10,7 @@ from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import AveragePool, Conv2D, Dense, Flatten, ReLU
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, TakeSnapshot
+from qatviz.protocol.commands import ChangeSettings, SingleStep, TakeSnapshot
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.quant import affine, measures, ranges
 from qatviz.settings import MIN_MAX, MSE, PERCENTILE, WEIGHTS
@@ -47,7 +47,7 @@ class Stepper:
     def step(self, count=1):
         """Take ``count`` steps; return the record of the last one."""
         since, first = len(self.driver.news), self.driver.run.step
-        self.driver.run.single_step(count)
+        self.driver.run.send(SingleStep(count))
         self.driver.until_event(events.Paused, since=since)
         return self.driver.until(lambda item: hasattr(item, "loss") and item.step == first + count, since)
 

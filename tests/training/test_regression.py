@@ -15,7 +15,7 @@ from qatviz.metric import MODES, RMSE
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU, Softmax
 from qatviz.protocol import events
-from qatviz.protocol.commands import Evaluate
+from qatviz.protocol.commands import Evaluate, SingleStep
 from qatviz.protocol.reasons import PauseReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.session.begin import Model, new_spec
@@ -93,7 +93,7 @@ def test_the_metric_is_the_rmse_in_all_four_evaluations(graphs, outputs):
     run_spec = spec(net(outputs), data, weights={"num_bits": 3}, activations={"num_bits": 4})
     graph = graph_of(run_spec, graphs)
     with Driver(run_spec, paused=True) as driver:
-        driver.run.single_step(20)
+        driver.run.send(SingleStep(20))
         driver.until(lambda item: isinstance(item, events.Paused) and item.reason is PauseReason.SINGLE_STEPS)
         result = evaluated(driver)
         assert result.metric == "rmse" and list(result.scores) == list(MODES) and result.num_examples == 300
@@ -219,7 +219,7 @@ def test_the_range_of_the_output_contains_the_largest_predictions(given, low, hi
     book, _ = run_spec.book.change([("*.enabled", False), ("out.activations.enabled", True)])
     with Driver(replace(run_spec, book=book), paused=True) as driver:
         since = len(driver.news)
-        driver.run.single_step(150)
+        driver.run.send(SingleStep(150))
         driver.until_event(events.Paused, since=since)
         scores = evaluated(driver).scores
         assert scores["float"] < 1e-4 and low < scores["quantized"] < high, scores

@@ -20,6 +20,7 @@ from qatviz.protocol.commands import (
     RestoreCheckpoint,
     Resume,
     SaveCheckpoint,
+    SingleStep,
     TakeSnapshot,
     Undo,
 )
@@ -79,7 +80,7 @@ def test_resumed_without_a_change_the_run_diverges_and_pauses_again(graphs):
 
 def test_settings_are_kept_after_a_step_that_is_not_finite(graphs):
     with Driver(spec(linear(), optimizer="sgd", preset="float"), paused=True) as driver:
-        driver.run.single_step(5)
+        driver.run.send(SingleStep(5))
         driver.until_event(events.Paused, since=len(driver.news))
         driver.until_step(5)
         driver.send(ChangeSettings((("run.learning_rate", 100.0),)))
@@ -180,7 +181,7 @@ def test_a_failure_ends_the_run_with_an_event_and_its_traceback(graphs, monkeypa
         assert "Traceback" in failed.traceback and "in step" in failed.traceback
         assert driver.run.state == handle.FAILED
         with pytest.raises(RunStateError):
-            driver.run.pause()
+            driver.run.send(Pause())
     assert [record_.step for record_ in driver.steps()] == list(range(1, 8))
     with RunRecord.open(tmp_path / "run") as again:  # it was closed: the lock is free
         assert again.events()[-1]["kind"] == "Failed" and again.events()[-1]["traceback"] == failed.traceback

@@ -18,6 +18,7 @@ from qatviz.protocol.commands import (
     RestoreCheckpoint,
     Resume,
     SaveCheckpoint,
+    SingleStep,
     TakeSnapshot,
     Undo,
 )
@@ -48,7 +49,7 @@ def recorded(tmp_path):
     run_spec = spec(steps=60, run={"snapshot_interval": 0.02})
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     with Driver(run_spec, record, paused=True) as driver:
-        driver.run.single_step(20)
+        driver.run.send(SingleStep(20))
         driver.until(lambda item: isinstance(item, events.Paused) and item.reason is PauseReason.SINGLE_STEPS)
         for command in (
             ChangeSettings((("*.weights.num_bits", 4),)),
@@ -59,7 +60,7 @@ def recorded(tmp_path):
         ):
             driver.send(command)
         since = len(driver.news)
-        driver.run.single_step(10)
+        driver.run.send(SingleStep(10))
         driver.until_event(events.Paused, since=since)
         driver.send(Undo())
         driver.send(Resume())
@@ -160,7 +161,7 @@ def test_a_redo_is_kept_in_the_record(tmp_path):
 
         def steps(count):
             since = len(driver.news)
-            driver.run.single_step(count)
+            driver.run.send(SingleStep(count))
             driver.until_event(events.Paused, since=since)
 
         steps(10)
@@ -196,7 +197,7 @@ def test_restoring_a_checkpoint_restores_the_curves_of_its_branch(tmp_path):
 
     def take_steps(driver, count):
         since = len(driver.news)
-        driver.run.single_step(count)
+        driver.run.send(SingleStep(count))
         driver.until_event(events.Paused, since=since)
 
     def evaluate(driver):

@@ -1,5 +1,7 @@
 """After undo, redo, restore or fork, a run equals an unchanged one bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_runs import convnet, dataset, mlp, spec
@@ -21,6 +23,7 @@ from qatviz.protocol.commands import (
 from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.handle import Run
 
 CHANGE_AT, UNDO_AT, END = 27, 45, 47
 
@@ -39,7 +42,7 @@ NETWORKS = {"mlp": mlp, "convnet": convnet}
 def paused_at(driver, step):
     """Advance a paused run to a step, and wait until it is paused there."""
     since = len(driver.news)
-    driver.run.single_step(step - driver.run.step)
+    driver.run.send(SingleStep(step - driver.run.step))
     event = driver.until_event(events.Paused, since=since)
     assert event.step == step
 
@@ -175,7 +178,7 @@ def test_a_fork_continues_like_its_source(never_changed, graphs, tmp_path):
         driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "fork-here")
         arrays, meta = record.load_checkpoint("fork-here")
         moment = RunState.from_checkpoint("fork-here", arrays, meta, driver.run.spec.plan)
-    fork = Driver(driver.run.fork(moment, steps=END))
+    fork = Driver(Run(replace(driver.run.spec, start=moment, steps=END)))
     assert fork.run.step == 20
     with fork:
         assert isinstance(fork.finish(), events.Finished)

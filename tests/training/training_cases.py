@@ -2,6 +2,7 @@
 
 from waiting import Patience
 
+from qatviz.protocol.commands import Pause
 from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Paused
 from qatviz.protocol.snapshots import StepRecord
 from qatviz.training.handle import Run
@@ -26,7 +27,7 @@ class Driver:
 
     def __enter__(self):
         if self._paused:
-            self.run.pause()
+            self.run.send(Pause())
         self.run.start()
         if self._paused:
             assert self.until_event(Paused).step == self.run.step

@@ -11,7 +11,7 @@ Each operation computes integers from integers, with one rounding, half up, of i
 Padding is the zero point. The result is clamped to the bounds of the grid and the activation.
 """
 
-from typing import Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Tuple
 
 import numpy as np
 
@@ -23,8 +23,6 @@ from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, ZeroPad
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
-#: Batch size: large enough for BLAS, small enough for the columns to fit in memory.
-BATCH = 64
 #: Bounds up to which sums of integers are exact in floating point, whatever the order, so that BLAS can compute them.
 _EXACT = ((2**24, np.float32), (2**53, np.float64))
 
@@ -39,21 +37,6 @@ def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
             f"{', '.join(map(str, tensor.shape))}]"
         )
     return quantize(images, tensor.grid)
-
-
-def simulate(model: IntegerModel, images: np.ndarray) -> np.ndarray:
-    """Return the int32 codes of the logits for float32 ``images`` ``[n] + input shape``."""
-    return simulate_tensors(model, images, [model.output])[model.output]
-
-
-def simulate_tensors(
-    model: IntegerModel, images: np.ndarray, names: Optional[Iterable[str]] = None
-) -> Dict[str, np.ndarray]:
-    """Return the int32 codes of the named tensors (default: all) for float32 ``images`` ``[n] + input shape``."""
-    codes = quantize_input(model, images)
-    wanted = [tensor.name for tensor in model.tensors] if names is None else [model.tensor(name).name for name in names]
-    parts = [run_codes(model, codes[start : start + BATCH], wanted) for start in range(0, max(len(codes), 1), BATCH)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
 
 def run_codes(model: IntegerModel, codes: np.ndarray, names: Iterable[str]) -> Dict[str, np.ndarray]:

@@ -69,7 +69,6 @@ class NewRunDialog(QtWidgets.QDialog):
         self._asks_consent = False  # whether to ask for consent at once: the model was chosen, not typed
         self._data_problem: Optional[QatvizError] = None
         self._model_problem: Optional[QatvizError] = None
-        self._model_question: Optional[ModelQuestion] = None
         self._data_worker = CheckWorker(launcher.check_data, self)
         self._model_worker = CheckWorker(launcher.check_model, self)
         self._data_delay = QtCore.QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)

@@ -64,11 +64,6 @@ class VerdictLine(QtWidgets.QWidget):
         layout.addWidget(self.button, 1, 1, QtCore.Qt.AlignLeft)
         layout.setColumnStretch(1, 1)
 
-    @property
-    def is_computing(self) -> bool:
-        """True while changes are being computed."""
-        return self._trials is not None
-
     def draw(self, view: TensorView) -> None:
         """Show the verdict on a tensor, and begin to compute what would help where something is wrong."""
         judged = self._judge(view)
