@@ -100,6 +100,17 @@ def test_without_a_run_there_is_nothing_to_close(open_window, answers):
     assert answers[0] == [] and window.isVisible()
 
 
+def test_an_open_export_dialog_says_that_there_is_no_run(open_window, answers, app):
+    window = open_window()
+    window.show_prepared(prepared_of(StagedRun("mlp")))
+    window.named["export"].trigger()
+    dialog = window.exports.dialog
+    assert dialog.isVisible() and dialog.start.isEnabled()
+    close_run(window)
+    app.processEvents()
+    assert dialog.isVisible() and not dialog.start.isEnabled() and "run" in dialog.problem.text()
+
+
 def test_a_closed_run_that_has_ended_is_released(open_window, answers, app):
     """Its history, snapshots and graph can take a GB."""
     window, run = open_window(), StagedRun("mlp")
