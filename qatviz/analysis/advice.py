@@ -10,6 +10,7 @@ import numpy as np
 
 from qatviz.analysis.pending import likely_values, partner_values, pending_grid, pending_measures, present_range
 from qatviz.analysis.sampled_sqnr import Estimate, are_few, finds_range, held_out, is_known, result_of, sampled
+from qatviz.analysis.verdict import UNDERFLOW
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.settings_book import SettingsBook
@@ -108,6 +109,8 @@ def trials(
     before = [found.sqnr_db for found in result_of(_sqnr_db(members, present, kept, held))]
     best: Optional[Offer] = None
     yield best
+    if np.abs(members[0].values).max(initial=0.0) < UNDERFLOW:
+        return  # the run can't measure its error
 
     def compared(setting: str, value: Any) -> Generator[None, None, Optional[Offer]]:
         wanted = replace(settings, **{setting: value})
@@ -120,7 +123,9 @@ def trials(
         harmless = all(new >= old - _ALLOWED_LOSS_DB for new, old in zip(others, before))
         after, is_guess = found[0].bound, is_estimate or is_found
         improved = after >= before[0] + (ESTIMATED_MARGIN_DB if is_guess else MARGIN_DB)
-        if not (harmless and improved and after > (best.after if best is not None else -np.inf)):
+        # Of nearly equal bit widths, the smallest is offered.
+        least = -np.inf if best is None else best.after + (MARGIN_DB if setting == "num_bits" else 0.0)
+        if not (harmless and improved and after > least):
             return None
         return Offer(setting, value, before[0], after, is_guess, are_few(tensor, members[0].values))
 

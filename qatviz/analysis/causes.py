@@ -10,8 +10,9 @@ from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.measures import MEASURES
-from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import percent_text, signed
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
 from qatviz.settings import (
     EXTREMES,
@@ -38,11 +39,12 @@ _RANGE_ROWS = [SNAPSHOT_MEASURES.index(name) for name in ("range_min", "range_ma
 
 
 class Motion(NamedTuple):
-    """The representable range in an earlier snapshot, and the number of training steps since."""
+    """The representable range in an earlier snapshot, the number of training steps since, and that of the run."""
 
     range_min: float
     range_max: float
     steps: int
+    done: int
 
 
 class Partner(NamedTuple):
@@ -57,12 +59,14 @@ class Partner(NamedTuple):
 class Facts:
     """Facts on the values of one tensor, from its snapshot.
 
-    ``partners`` are the other tensors of its group; ``motion`` is None if there is no earlier snapshot.
+    ``partners`` are the other tensors of its group; ``motion`` is None if there is no earlier snapshot; ``held`` is
+    True if all ranges of the run are frozen.
     """
 
     histogram: TensorHistogram
     partners: Tuple[Partner, ...] = ()
     motion: Optional[Motion] = None
+    held: bool = False
 
     @property
     def low(self) -> float:
@@ -98,26 +102,30 @@ class Facts:
         return max(self.low, float(edges[first])), min(self.high, float(edges[last + 1])), outside
 
 
-def facts_of(snapshot: Snapshot, plan: QuantizationPlan, earlier: Optional[Snapshot] = None) -> List[Optional[Facts]]:
-    """Return the facts on each tensor of the plan; None for one that the snapshot lacks."""
-    facts: List[Optional[Facts]] = [None] * len(plan.tensors)
-    for members in plan.groups:
+def facts_of(snapshot: Snapshot, book: SettingsBook, earlier: Optional[Snapshot] = None) -> List[Optional[Facts]]:
+    """Return the facts on each tensor of the plan; None for one that the snapshot lacks.
+
+    ``book`` are the settings at ``snapshot``; ``earlier`` is the snapshot before it.
+    """
+    facts: List[Optional[Facts]] = [None] * len(book.plan.tensors)
+    for members in book.plan.groups:
         for index in members:
-            facts[index] = _member_facts(snapshot, plan, index, members, earlier)
+            facts[index] = _member_facts(snapshot, book, index, members, earlier)
     return facts
 
 
 def tensor_facts(
-    snapshot: Snapshot, plan: QuantizationPlan, index: int, earlier: Optional[Snapshot] = None
+    snapshot: Snapshot, book: SettingsBook, index: int, earlier: Optional[Snapshot] = None
 ) -> Optional[Facts]:
-    """Return the facts on the tensor at ``index`` of the plan; None if the snapshot lacks it."""
-    members = next(members for members in plan.groups if index in members)
-    return _member_facts(snapshot, plan, index, members, earlier)
+    """Return the facts of :func:`facts_of` on the tensor at ``index`` of the plan."""
+    members = next(members for members in book.plan.groups if index in members)
+    return _member_facts(snapshot, book, index, members, earlier)
 
 
 def _member_facts(
-    snapshot: Snapshot, plan: QuantizationPlan, index: int, members: Sequence[int], earlier: Optional[Snapshot]
+    snapshot: Snapshot, book: SettingsBook, index: int, members: Sequence[int], earlier: Optional[Snapshot]
 ) -> Optional[Facts]:
+    plan = book.plan
     own = snapshot.histograms.get(plan.tensors[index].name)
     if own is None:
         return None
@@ -129,8 +137,8 @@ def _member_facts(
     motion = None
     if earlier is not None and earlier.step < snapshot.step and earlier.values.shape == snapshot.values.shape:
         range_min, range_max = earlier.values[_RANGE_ROWS, index].tolist()
-        motion = Motion(range_min, range_max, snapshot.step - earlier.step)
-    return Facts(own, tuple(partners), motion)
+        motion = Motion(range_min, range_max, snapshot.step - earlier.step, snapshot.step)
+    return Facts(own, tuple(partners), motion, book.run.freeze_ranges)
 
 
 def _between(low: float, high: float) -> str:
@@ -205,17 +213,17 @@ def _by_range(
     facts: Facts, measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings
 ) -> List[Cause]:
     """Return the cause that the range is wider than the present values; none for a range that follows them."""
-    is_held = tensor.kind != WEIGHTS or settings.range_method == FROZEN
-    if not is_held or settings.per_channel or facts.partners or settings.power_of_two:
+    is_frozen = facts.held or settings.range_method == FROZEN
+    if not (is_frozen or tensor.kind != WEIGHTS) or settings.per_channel or facts.partners or settings.power_of_two:
         return []
     reach = max(-facts.low, facts.high, 0.0)
     needed = 2 * reach if settings.symmetric else _extent(facts.low, facts.high)
     extent = measures["range_max"] - measures["range_min"]
     whose = {
-        FROZEN: "The frozen range",
         EXTREMES: "The range of the extremes so far",
         **dict.fromkeys(HISTOGRAM_METHODS, "The range found in the running histogram"),
     }.get(settings.range_method, "The moving average of the range")
+    whose = "The frozen range" if is_frozen else whose
     text = (
         f"{whose} reaches {_between(measures['range_min'], measures['range_max'])}, the present values only "
         f"{_between(facts.low, facts.high)}."
@@ -239,12 +247,34 @@ def _by_values(facts: Facts, measures: Mapping[str, float], settings: QuantizerS
         text = (
             f"All but {outside:,} of {facts.histogram.count if sample is None else sample:,} "
             f"{'measured' if sample is None else 'sampled'} values lie between {signed(first)} and "
-            f"{signed(last)}; the {'other stretches' if outside == 1 else 'others stretch'} the range "
-            f"{_between(low, high)}."
+            f"{signed(last)}; "
         )
         # Without the distance of the values from 0, which is the cause above.
-        causes.append(((high - low) / max(last - first, 1e-30), text))
-    return causes
+        stretched = high - low
+        if settings.per_channel:
+            # A channel's own outliers stretch its grid, not those of other channels.
+            stretched = float(np.median(facts.histogram.channel_max - facts.histogram.channel_min))
+            text += f"half of the channels span at least {signed(stretched)}."
+        else:
+            text += f"the {'other stretches' if outside == 1 else 'others stretch'} the range {_between(low, high)}."
+        causes.append((stretched / max(last - first, 1e-30), text))
+    return causes if settings.per_channel else causes + _by_gaps(facts, first, last)
+
+
+def _by_gaps(facts: Facts, first: float, last: float) -> List[Cause]:
+    """Return the cause that there are gaps between the values from ``first`` to ``last``, as between clusters."""
+    histogram = facts.histogram
+    counts = histogram.float_counts[(histogram.edges[1:] > first) & (histogram.edges[:-1] < last)]
+    used = int(np.count_nonzero(counts))
+    if used < 2:
+        return []
+    attainable = counts.size * (1 - math.exp(-counts.sum() / counts.size))
+    values = "value" if histogram.sample is None else "sampled value"
+    text = (
+        f"The values are spread unevenly: of {counts.size:,} equal intervals between {signed(first)} and "
+        f"{signed(last)}, {counts.size - used:,} contain no {values}."
+    )
+    return [(attainable / used, text)]
 
 
 def _by_channels(facts: Facts) -> List[Cause]:
@@ -274,27 +304,37 @@ def few_codes_expected(facts: Facts, used: float, settings: QuantizerSettings) -
     histogram = facts.histogram
     codes = f"{used:,.0f} of {settings.num_codes:,} codes"
     if histogram.distinct is not None and histogram.distinct < min(histogram.count, settings.num_codes):
+        if histogram.distinct == 1:
+            return f"All values are {signed(facts.low)}, which uses {codes}."
         return f"There are {histogram.distinct:,} distinct values, which use {codes}."
     zeros = f", {histogram.zeros:,} of them 0" if histogram.zeros else ""
+    if histogram.count == 1:
+        return f"A single value is measured, which uses {codes}."
     return f"{histogram.count:,} values are measured{zeros}; they use {codes}."
 
 
 def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
     """Return the cause of values outside the representable range as a sentence; empty if it is not known."""
     low, high = measures["range_min"], measures["range_max"]
+    is_whole = not (settings.per_channel and tensor.kind == WEIGHTS)
+    reach = (
+        f"The range reaches {_between(low, high)}, the values {_between(facts.low, facts.high)}." if is_whole else ""
+    )
+    if facts.held or settings.range_method == FROZEN:
+        return f"{reach} It is frozen." if reach else "All ranges are frozen."
     if settings.range_method == PERCENTILE:
-        return f"The percentile range leaves out {signed(100 - settings.percentile)} % of the values on purpose."
+        left_out = signed(100 - settings.percentile)
+        if tensor.kind == WEIGHTS or measures["clipped"] <= 2 * (1 - settings.percentile / 100):
+            return f"The percentile range leaves out {left_out} % of the values on purpose."
+        return f"{reach} It was found in earlier batches, of whose values it leaves out {left_out} %."
     if settings.range_method == MSE:
         return "The range of least squared error clips where that costs less than a larger quantization step."
     if settings.range_method == KL:
         return "The range of least KL divergence leaves out rare values on purpose, so that the others have more codes."
-    if settings.per_channel and tensor.kind == WEIGHTS:
+    if not is_whole:
         return ""
-    reach = f"The range reaches {_between(low, high)}, the values {_between(facts.low, facts.high)}."
-    if settings.range_method == FROZEN:
-        return f"{reach} It is frozen."
     if settings.range_method == MIN_MAX:
-        return f"{reach} It is held."
+        return reach
     if settings.range_method == EXTREMES:
         return f"{reach} It has the extremes of the training batches so far."
     return f"{reach} {_average(facts, measures, settings)}"
@@ -312,11 +352,15 @@ def _average(facts: Facts, measures: Mapping[str, float], settings: QuantizerSet
         if is_above
         else (facts.low, measures["range_min"], motion.range_min)
     )
-    expected = (extreme - before) * (1 - settings.ema_decay**motion.steps)
+    decay = settings.ema_decay
+    # The average is that of all batches so far, each weighted by its age: the first ones move it most.
+    old = _sum_of_powers(decay, motion.done - motion.steps) / max(_sum_of_powers(decay, motion.done), 1e-30)
+    expected = (extreme - before) * (1 - decay**motion.steps * old)
     moved = (now - before) / expected if expected else 0.0
+    has_passed = (extreme - now) * (now - before) < 0
     end = "upper" if is_above else "lower"
     past = f"{signed(before)} {motion.steps:,} steps ago, {signed(now)} now"
-    if moved >= _FOLLOWS:
+    if moved >= _FOLLOWS and not has_passed:
         return f"Its {end} end is a moving average that still follows them ({past})."
     if abs(moved) <= _STEADY:
         return (
@@ -324,6 +368,11 @@ def _average(facts: Facts, measures: Mapping[str, float], settings: QuantizerSet
             "which rarer values exceed."
         )
     return plain
+
+
+def _sum_of_powers(base: float, count: int) -> float:
+    """Return ``1 + base + … + base**(count - 1)``; 0 if there is no term."""
+    return float(count) if base == 1 else (1 - base**count) / (1 - base)
 
 
 def _extent(low: float, high: float) -> float:

@@ -27,7 +27,7 @@ _DOMINATES = 0.5
 #: Fraction of the squared error above which clipping is named although the error as a whole is acceptable.
 _MATTERS = 0.1
 #: Magnitude below which squares vanish in float32.
-_UNDERFLOW = 1e-18
+UNDERFLOW = 1e-18
 
 _ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 _THRESHOLDS = {
@@ -133,7 +133,7 @@ def verdict(
     if not np.isfinite(mse) or not np.isfinite(measures["scale"]):
         return Verdict(BAD, "Its values are not finite: training has diverged.")
     if mse == 0:
-        if facts is not None and 0 < max(-facts.low, facts.high) < _UNDERFLOW:
+        if facts is not None and 0 < max(-facts.low, facts.high) < UNDERFLOW:
             most = signed(max(-facts.low, facts.high))
             return Verdict(WARNING, f"Its values are too small to measure: none is larger than {most}.")
         if np.isnan(measures["sqnr_db"]):
@@ -226,7 +226,8 @@ def _size_of_error(measures: Mapping[str, float]) -> str:
 def _few_codes(
     measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings, facts: Optional[Facts]
 ) -> str:
+    verb = "is" if measures["used_codes"] == 1 else "are"
     return _joined(
-        f"Only {measures['used_codes']:,.0f} of {settings.num_codes:,} codes are used.",
+        f"Only {measures['used_codes']:,.0f} of {settings.num_codes:,} codes {verb} used.",
         *([] if facts is None else unused_codes(facts, measures, tensor, settings)),
     )

@@ -93,7 +93,7 @@ def _verdicts(reader: RecordReader, outcome: Outcome) -> str:
     if snapshot is None:
         return ""
     steps = [step for step in reader.snapshots() if step < snapshot.step]
-    facts = facts_of(snapshot, book.plan, reader.snapshot(steps[-1]) if steps else None)
+    facts = facts_of(snapshot, book, reader.snapshot(steps[-1]) if steps else None)
     rows = []
     for index, (tensor, known) in enumerate(zip(book.plan.tensors, facts)):
         settings = replace(book.of(tensor.name), num_bits=snapshot.num_bits[index])

@@ -87,7 +87,7 @@ def tensor_rows(run: RunData) -> List[TensorRow]:
     facts: List[Optional[Facts]] = [None] * len(tensors)
     if run.last is not None:
         values = run.last.values
-        facts = facts_of(run.last, run.book.plan, run.before_last)
+        facts = facts_of(run.last, run.book, run.before_last)
         measured = [replace(s, num_bits=bits) for s, bits in zip(settings, run.last.num_bits)]
     enabled = run.last.enabled if run.last is not None else (False,) * len(tensors)
     found = levels(values, tensors, measured, enabled, facts)

@@ -46,6 +46,18 @@ def test_more_bits_are_offered_only_for_large_errors_without_other_remedy():
     assert offer_of(spread, num_bits=3).setting != "num_bits"
 
 
+def test_no_more_bits_are_offered_than_bring_something():
+    """Where values are clipped, 16 bits bring hardly more than 6."""
+    values = np.random.RandomState(0).uniform(0, 1, [6000, 1])
+    found = offer_of(values, "activations", given=(0, 0.8), num_bits=2, held=True)
+    assert (found.setting, found.value) == ("num_bits", 6)
+
+
+def test_nothing_is_offered_for_values_whose_error_a_run_cannot_measure():
+    values = np.random.RandomState(0).uniform(0.02, 0.26, [64, 64])
+    assert offer_of(values, symmetric=True) is not None and offer_of(1e-30 * values, symmetric=True) is None
+
+
 def test_changes_that_harm_another_tensor_of_the_grid_are_not_offered():
     """Three levels suit values of -1, 0 and 1 exactly; a full range suits a uniform tensor of their group better."""
     uniform = np.random.RandomState(0).uniform(0, 1, [2000, 1])

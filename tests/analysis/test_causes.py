@@ -18,15 +18,25 @@ from qatviz.settings import quantizer_settings
 class Case:
     """A tensor with given values, and the verdict on it."""
 
-    def __init__(self, values, kind="weights", given=None, partners=(), motion=None, nonnegative=False, **settings):
+    def __init__(
+        self,
+        values,
+        kind="weights",
+        given=None,
+        partners=(),
+        motion=None,
+        nonnegative=False,
+        held=False,
+        **settings,
+    ):
         values = np.float32(values)
         self.values = values.reshape(-1, 1) if values.ndim == 1 else values
         self.settings = quantizer_settings(kind, **settings)
-        self.given, self.partners, self.motion = given, partners, motion
+        self.given, self.partners, self.motion, self.held = given, partners, motion, held
         self.grid = grid_of(self.values, self.settings, given)
         self.tensor = tensor_of(self.values, kind, nonnegative)
         self.measures = measures_of(self.values, self.grid)
-        facts = facts_of_values(self.values, self.grid, partners, motion)
+        facts = facts_of_values(self.values, self.grid, partners, motion, held)
         self.verdict = verdict(self.measures, self.tensor, self.settings, facts=facts)
         self.text = self.verdict.text
 
@@ -62,6 +72,58 @@ def test_the_small_branch_of_a_concat_shares_the_grid_of_the_wide_one():
     assert found.text.startswith("Only 5 of 256 codes are used. It shares its grid with big.activations")
 
 
+def test_clusters_of_values_leave_the_codes_between_them_unused():
+    clusters = random(1).uniform(0, 5, 32).repeat(64) + 1e-3 * random(2).standard_normal(2048)
+    found = Case(clusters, "activations", (0, 5))
+    assert found.text.startswith("Only ") and " equal intervals between " in found.text
+    assert "equal intervals" not in Case(random(1).uniform(0, 5, 2048), "activations", (0, 5)).text
+
+
+@pytest.mark.parametrize(
+    "before, done, word",
+    [
+        (2.6, 6, "moving average of the"),  # the mean of six batches moves on its own
+        (4.6, 2000, "moving average of the"),  # from beyond the values to below them
+        (2.0, 2000, "still follows them"),
+        (3.0, 2000, "steady"),
+    ],
+)
+def test_only_a_moving_average_that_has_moved_towards_the_values_follows_them(before, done, word):
+    values = random(0).uniform(0, 4, 2000)
+    found = Case(values, "activations", (0, 3.0), motion=Motion(0.0, before, 5, done), ema_decay=0.999)
+    assert found.text.startswith("Clipping dominates") and word in found.text
+
+
+def test_no_range_of_a_run_with_frozen_ranges_is_called_an_average():
+    values = random(0).uniform(0, 4, 2000)
+    found = Case(values, "activations", (0, 3.0), motion=Motion(0.0, 3.0, 500, 2000), held=True)
+    assert found.text.endswith("It is frozen.") and "average" not in found.text
+    assert "The frozen range reaches" in Case(values, "activations", (0, 30.0), held=True).text
+
+
+def test_outliers_of_other_channels_do_not_stretch_the_grid_of_a_channel():
+    values = 0.05 * random().standard_normal([5000, 64]) * np.where(np.arange(64) == 0, 30, 1)
+    assert "stretch" not in Case(values, num_bits=2, per_channel=True).text
+    values = 0.05 * random().standard_normal([5000, 64])
+    values[3] = 4.0
+    found = Case(values, num_bits=3, per_channel=True)
+    assert "half of the channels span at least 4" in found.text and "stretch" not in found.text
+
+
+def test_a_percentile_does_not_explain_that_many_values_are_clipped():
+    values = random(0).uniform(0, 4, 2000)
+    found = Case(values, "activations", (0, 3.0), range_method="percentile", percentile=99.9)
+    assert found.text.endswith("It was found in earlier batches, of whose values it leaves out 0.1 %.")
+    found = Case(values, "activations", (0, 3.999), range_method="percentile", percentile=99.9)
+    assert "earlier batches" not in found.text
+
+
+def test_one_value_and_one_code_are_singular():
+    assert "All values are 0.3, which uses 1 of 256 codes." in Case(np.full(50, 0.3), "activations", (0, 1)).text
+    found = Case(0.001 * random().uniform(0, 1, 50), "activations", (-30, 30))
+    assert found.text.startswith("Only 1 of 256 codes is used.")
+
+
 @pytest.mark.parametrize("count", [32, 64])
 def test_few_values_cannot_use_many_codes(count):
     values = random().standard_normal(count)
@@ -74,7 +136,7 @@ def test_few_values_cannot_use_many_codes(count):
 )
 def test_a_regression_output_beyond_averaged_extremes_is_clipped(before, word):
     values = random(16).uniform(-160, 160, 1500)
-    motion = None if before is None else Motion(*before, 200)
+    motion = None if before is None else Motion(*before, 200, 2000)
     found = Case(values, "activations", (-95, 95), motion=motion)
     assert found.text.startswith("Clipping dominates") and word in found.text
     assert found.verdict.level == BAD
@@ -163,7 +225,7 @@ def lies_between(case, outside, count, low, high, *ends):
     return (
         number(count) == case.values.size
         and within >= case.values.size - number(outside)
-        and matches_span(*ends, span(case))
+        and (not ends or (not case.settings.per_channel and matches_span(*ends, span(case))))
     )
 
 
@@ -187,20 +249,33 @@ def is_moving(case, which, before, steps, now):
     index = ["lower", "upper"].index(which)
     return (
         number(steps) == case.motion.steps
+        and not case.held
         and close(before, case.motion[index])
         and close(now, representable(case)[index])
-        and abs(span(case)[index] - case.motion[index]) > abs(span(case)[index] - representable(case)[index])
+        # It has moved towards the extreme, and has not reached it.
+        and (representable(case)[index] - case.motion[index]) * (span(case)[index] - representable(case)[index]) > 0
     )
 
 
 def is_steady(case, which, before, steps, now):
     index = ["lower", "upper"].index(which)
     gap = abs(span(case)[index] - representable(case)[index])
-    return close(before, case.motion[index]) and abs(number(before) - number(now)) < 0.2 * gap
+    return not case.held and close(before, case.motion[index]) and abs(number(before) - number(now)) < 0.2 * gap
+
+
+def has_gaps(case, intervals, low, high, empty):
+    """The intervals are bins, between edges of bins or the extremes; the first and last one may be cut off."""
+    inside = case.values[(case.values >= number(low) - 1e-9) & (case.values <= number(high) + 1e-9)]
+    counts = np.histogram(inside, np.linspace(number(low), number(high), int(number(intervals)) + 1))[0]
+    return (
+        not case.settings.per_channel
+        and np.count_nonzero(counts == 0) == pytest.approx(number(empty), abs=0.06 * number(intervals) + 1)
+        and number(empty) > 0.3 * number(intervals)
+    )
 
 
 CLAIMS = {
-    rf"Only {N} of {N} codes are used\.": lambda c, used, of: (
+    rf"Only {N} of {N} codes (?:is|are) used\.": lambda c, used, of: (
         number(used) == codes_in_use(c) and number(of) == c.settings.num_codes
     ),
     rf"It shares its grid with (\S+), whose values reach {SPAN}, its own {SPAN}\.": lambda c, name, *ends: (
@@ -216,11 +291,11 @@ CLAIMS = {
         c.settings.symmetric and matches_span(*ends, span(c)) and is_one_sided(*span(c))
     ),
     rf"The scale is rounded up to a power of two, to {N} times the one needed\.": is_rounded_up,
-    r"(?:The frozen range|The moving average of the range|The range of the extremes so far|"
-    r"The range found in the running histogram) reaches "
-    rf"{SPAN}, the present values only {SPAN}\.": (
-        lambda c, *ends: (
+    r"The (frozen range|moving average of the range|range of the extremes so far|range found in the running histogram) "
+    rf"reaches {SPAN}, the present values only {SPAN}\.": (
+        lambda c, whose, *ends: (
             c.given is not None
+            and (whose == "frozen range") == (c.held or c.settings.range_method == "frozen")
             and matches_span(*ends[:2], representable(c))
             and matches_span(*ends[2:], span(c))
             and np.ptp(representable(c)) > 1.4 * np.ptp([0, *span(c)])
@@ -233,6 +308,15 @@ CLAIMS = {
     ),
     rf"All but {N} of {N} measured values lie between {N} and {N}; the other(?:s stretch| stretches) the range "
     rf"{SPAN}\.": lies_between,
+    rf"All but {N} of {N} measured values lie between {N} and {N}; half of the channels span at least {N}\.": (
+        lambda c, outside, count, low, high, median: (
+            c.settings.per_channel
+            and lies_between(c, outside, count, low, high)
+            and np.mean(np.ptp(c.values, axis=0) >= number(median) / 1.006) >= 0.5
+            and number(median) > 1.4 * (number(high) - number(low))
+        )
+    ),
+    rf"The values are spread unevenly: of {N} equal intervals between {N} and {N}, {N} contain no value\.": has_gaps,
     rf"One grid serves all channels: channel (\d+) spans {N}, half of the channels at most {N}\.": (
         lambda c, index, widest, median: (
             not c.settings.per_channel
@@ -244,6 +328,12 @@ CLAIMS = {
     rf"There are {N} distinct values, which use {N} of {N} codes\.": lambda c, count, used, of: (
         number(count) == np.unique(c.values).size and number(used) == codes_in_use(c)
     ),
+    rf"All values are {N}, which uses 1 of {N} codes\.": lambda c, value, of: (
+        (c.values == c.values[0]).all() and close(value, c.values[0, 0]) and codes_in_use(c) == 1
+    ),
+    rf"A single value is measured, which uses 1 of {N} codes\.": lambda c, of: (
+        c.values.size == codes_in_use(c) == 1 and number(of) == c.settings.num_codes
+    ),
     rf"{N} values are measured; they use {N} of {N} codes\.": lambda c, count, used, of: (
         number(count) == c.values.size and number(used) == codes_in_use(c)
     ),
@@ -254,7 +344,12 @@ CLAIMS = {
         is_fraction(share, clipped(c)) and fraction_of_error_from_clipping(c) > 0.5
     ),
     rf"The percentile range leaves out {N} % of the values on purpose\.": lambda c, share: (
-        c.settings.range_method == "percentile" and close(share, 100 - c.settings.percentile)
+        c.settings.range_method == "percentile"
+        and close(share, 100 - c.settings.percentile)
+        and (c.tensor.kind == "weights" or clipped(c) <= 2 * number(share) / 100)
+    ),
+    rf"It was found in earlier batches, of whose values it leaves out {N} %\.": lambda c, share: (
+        c.settings.range_method == "percentile" and not c.held and clipped(c) > 2 * number(share) / 100
     ),
     r"The range of least squared error clips where that costs less than a larger quantization step\.": lambda c: (
         c.settings.range_method == "mse"
@@ -265,10 +360,14 @@ CLAIMS = {
     rf"The range reaches {SPAN}, the values {SPAN}\.": lambda c, *ends: (
         matches_span(*ends[:2], representable(c)) and matches_span(*ends[2:], span(c))
     ),
-    r"It is frozen\.": lambda c: c.settings.range_method == "frozen",
-    r"It has the extremes of the training batches so far\.": lambda c: c.settings.range_method == "extremes",
-    r"It is held\.": lambda c: c.settings.range_method == "min_max" and c.given is not None,
-    r"It is the moving average of the extremes of batches\.": lambda c: c.settings.range_method == "moving_average",
+    r"It is frozen\.": lambda c: c.held or c.settings.range_method == "frozen",
+    r"All ranges are frozen\.": lambda c: c.held and c.settings.per_channel,
+    r"It has the extremes of the training batches so far\.": lambda c: (
+        c.settings.range_method == "extremes" and not c.held
+    ),
+    r"It is the moving average of the extremes of batches\.": lambda c: (
+        c.settings.range_method == "moving_average" and not c.held
+    ),
     rf"Its (lower|upper) end is a moving average that still follows them \({N} {N} steps ago, {N} now\)\.": is_moving,
     rf"Its (lower|upper) end is a moving average that is steady \({N} {N} steps ago, {N} now\): it is the mean of the "
     r"extremes of batches, which rarer values exceed\.": is_steady,
@@ -367,11 +466,13 @@ def test_every_sentence_on_weights_is_true(seed, situation, shape, num_bits, set
     st.booleans(),
     st.sampled_from(["moving_average", "extremes", "percentile", "mse", "kl", "frozen"]),
     st.sampled_from([0.1, 0.6, 0.95, 1.0, 1.8, 5.0]),
-    st.sampled_from([None, 0.5, 0.9, 0.999, 1.0]),
+    st.sampled_from([None, 0.5, 0.9, 0.999, 1.0, 1.3]),
+    st.sampled_from([100, 105, 5000]),
     st.sampled_from([None, 1.0, 50.0]),
+    st.booleans(),
 )
 def test_every_sentence_on_activations_is_true(
-    seed, situation, count, num_bits, symmetric, method, width, earlier, partner
+    seed, situation, count, num_bits, symmetric, method, width, earlier, done, partner, held
 ):
     values = np.float32(SITUATIONS[situation](random(seed), count, 1))
     low, high = min(0, values.min()), max(0, values.max())
@@ -381,7 +482,7 @@ def test_every_sentence_on_activations_is_true(
     grid = grid_of(values, settings, given_range)
     motion = None
     if earlier is not None:
-        motion = Motion(float(grid.minimum[0]) * earlier, float(grid.maximum[0]) * earlier, 100)
+        motion = Motion(float(grid.minimum[0]) * earlier, float(grid.maximum[0]) * earlier, 100, done)
     verify_verdict(
         Case(
             values,
@@ -389,6 +490,7 @@ def test_every_sentence_on_activations_is_true(
             given_range,
             partners,
             motion,
+            held=held,
             num_bits=num_bits,
             symmetric=symmetric,
             range_method=method,

@@ -58,5 +58,5 @@ def histogram_of(values, grid, bins=128):
     )
 
 
-def facts_of_values(values, grid, partners=(), motion=None):
-    return Facts(histogram_of(values, grid), tuple(partners), motion)
+def facts_of_values(values, grid, partners=(), motion=None, held=False):
+    return Facts(histogram_of(values, grid), tuple(partners), motion, held)

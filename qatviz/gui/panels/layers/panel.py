@@ -170,8 +170,12 @@ class LayersPanel(Panel):
         is_back = snapshot is None or (self._snapshot is not None and snapshot.step < self._snapshot.step)
         self._snapshot = snapshot
         settings = [] if snapshot is None else [self.model.settings_at(snapshot, t.name) for t in self.model.tensors]
-        plan, earlier = self.model.plan, self.model.earlier_snapshot
-        facts = [] if snapshot is None or plan is None else facts_of(snapshot, plan, earlier)
+        earlier = self.model.earlier_snapshot
+        facts = (
+            []
+            if snapshot is None or self.model.book is None
+            else facts_of(snapshot, self.model.book_at(snapshot), earlier)
+        )
         self.source.rows.set_snapshot(snapshot, settings, facts)
         # Values change all the time: sorting would move rows away from the pointer.
         if not self.view.underMouse() and not self.view.is_editing():

@@ -109,9 +109,9 @@ class VerdictLine(QtWidgets.QWidget):
         self._clear()
 
     def _judge(self, view: TensorView) -> Verdict:
-        model, plan = self._model, self._model.plan
-        assert plan is not None, "a tensor is that of a plan"
-        facts = tensor_facts(view.snapshot, plan, view.index, model.earlier_snapshot if view.is_live else None)
+        model = self._model
+        earlier = model.earlier_snapshot if view.is_live else None
+        facts = tensor_facts(view.snapshot, model.book_at(view.snapshot), view.index, earlier)
         measures = dict(zip(SNAPSHOT_MEASURES, view.snapshot.values[:, view.index].tolist()))
         settings = model.settings_at(view.snapshot, view.tensor.name)
         return verdict(measures, view.tensor, settings, view.is_active, facts=facts)
