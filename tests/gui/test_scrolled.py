@@ -94,3 +94,31 @@ def test_content_with_room_fills_the_area_and_without_it_scrolls(app, show):
     place.resize(400, 300)
     app.processEvents()
     assert panel.size() == place.viewport().size()
+
+
+@pytest.mark.parametrize("name", ["new_run", "export", "shortcuts", "glossary"])
+def test_dialogs_with_large_text_fit_on_a_small_screen(staged_window, app, name):
+    """Their contents scroll; the buttons below them are always in view."""
+    window, _run, _advance = staged_window
+    window.theme.set_font_points(18)
+    window.named[name].trigger()
+    (dialog,) = [found for found in window.findChildren(QtWidgets.QDialog) if found.isVisible()]
+    room = QtWidgets.QApplication.primaryScreen().availableSize()
+    for _ in range(4):
+        app.processEvents()
+    least = dialog.minimumSizeHint()
+    assert least.width() <= room.width() and least.height() <= room.height()
+    dialog.resize(room.boundedTo(QtCore.QSize(900, 600)))
+    for _ in range(4):
+        app.processEvents()
+    for area in dialog.findChildren(Scrolled):
+        assert not area.isVisible() or list(hidden_parts(area.widget())) == []
+    buttons = [found for found in dialog.findChildren(QtWidgets.QPushButton) if found.isVisible()]
+    outer = [
+        button for button in buttons if not any(area.isAncestorOf(button) for area in dialog.findChildren(Scrolled))
+    ]
+    assert outer
+    for button in outer:
+        assert dialog.rect().contains(QtCore.QRect(button.mapTo(dialog, QtCore.QPoint()), button.size())), button.text()
+    dialog.close()
+    window.theme.set_font_points(0)

@@ -2,6 +2,14 @@
 
 from PyQt5 import QtCore, QtWidgets
 
+#: Largest part of the screen that the contents of a dialog need; the rest is for its buttons and its frame.
+_SCREEN_PART = 0.8
+
+
+def screen_room() -> QtCore.QSize:
+    """Return the largest minimum size of a dialog's contents, with which the dialog fits on the screen."""
+    return QtWidgets.QApplication.primaryScreen().availableSize() * _SCREEN_PART
+
 
 class Scrolled(QtWidgets.QScrollArea):
     """Scroll area that its content fills; it scrolls only where a part of the content would be cut.

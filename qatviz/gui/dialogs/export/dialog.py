@@ -10,6 +10,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.exporting import EndedExport, Exporter
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.scrolled import Scrolled, screen_room
 
 _SIZE = QtCore.QSize(1080, 640)  # wide enough for the table of layers
 #: Maximum of the progress bar.
@@ -40,8 +41,10 @@ class ExportDialog(QtWidgets.QDialog):
 
     def _setup_ui(self) -> None:
         self.pages = QtWidgets.QStackedWidget()
-        self.pages.addWidget(self.form)
-        self.pages.addWidget(self.result)
+        for page in (self.form, self.result):
+            area = Scrolled(page)
+            area.limit_minimum(screen_room())
+            self.pages.addWidget(area)
         self.what, self.problem = Label(), Label(wordWrap=True)
         self.bar = QtWidgets.QProgressBar(maximum=_PARTS)
         self.bar.setAccessibleName("Progress of the export")
@@ -99,12 +102,12 @@ class ExportDialog(QtWidgets.QDialog):
     # Implementation
 
     def _show_page(self, page: QtWidgets.QWidget) -> None:
-        self.pages.setCurrentWidget(page)
+        self.pages.setCurrentIndex((self.form, self.result).index(page))
         self._update_buttons()
 
     def _update_buttons(self) -> None:
         """Enable and show the buttons that apply; show the reason why the run can't be exported."""
-        is_busy, is_form = self.exporter.is_busy, self.pages.currentWidget() is self.form
+        is_busy, is_form = self.exporter.is_busy, self.pages.currentIndex() == 0
         problem = "" if is_busy or not is_form else self.form.problem()
         self.form.setEnabled(not is_busy)
         self.start.setVisible(is_form and not is_busy)

@@ -15,6 +15,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.new_run import field_of, problems_of
 from qatviz.gui.widgets.controls.column import Column
+from qatviz.gui.widgets.scrolled import Scrolled, screen_room
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.number_format import shape_text
@@ -98,12 +99,16 @@ class NewRunDialog(QtWidgets.QDialog):
         for part, share in enumerate((4, 3)):
             right.setStretchFactor(part, share)
         right.setSizes([400, 300])
-        both = QtWidgets.QHBoxLayout()
+        content = QtWidgets.QWidget()
+        both = QtWidgets.QHBoxLayout(content)
+        both.setContentsMargins(0, 0, 0, 0)
         both.setSpacing(16)
         both.addWidget(left, 2)
         both.addWidget(right, 3)
         rows = QtWidgets.QVBoxLayout(self)
-        rows.addLayout(both, 1)
+        area = Scrolled(content)
+        area.limit_minimum(screen_room())
+        rows.addWidget(area, 1)
         rows.addWidget(self.buttons)
         self.resize(1180, 740)
 
