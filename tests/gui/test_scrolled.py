@@ -67,6 +67,21 @@ def test_all_controls_of_all_panels_can_be_reached(staged_window, app, points, w
     window.theme.set_font_points(0)
 
 
+def test_in_the_smallest_window_the_buttons_below_the_settings_are_in_view(staged_window, app):
+    """The settings above them scroll alone."""
+    window, run, advance = staged_window
+    run.end(events.Finished(3))
+    advance(0)
+    window.edits.edit(["conv1.weights"], "num_bits", 3)
+    window.resize(900, 600)
+    settle(window, app)
+    place, panel = window.docks.docks["quantization"].widget(), window.panels["quantization"]
+    button = panel.what_if_bar.evaluate
+    at = button.mapTo(place.viewport(), QtCore.QPoint())
+    assert place.viewport().rect().contains(QtCore.QRect(at, button.size()))
+    assert not place.verticalScrollBar().isVisible() and panel.column.verticalScrollBar().isVisible()
+
+
 def test_content_with_room_fills_the_area_and_without_it_scrolls(app, show):
     panel = QtWidgets.QWidget()
     rows = QtWidgets.QVBoxLayout(panel)

@@ -84,7 +84,20 @@ class Scrolled(QtWidgets.QScrollArea):
 
     def _height_at(self, width: int) -> int:
         """Return the height that the content needs at a width, at which some of its lines may be wrapped."""
-        return max(self._content.minimumSizeHint().height(), self._content.layout().minimumHeightForWidth(width))
+        return max(self._content.minimumSizeHint().height(), _least_height(self._content.layout(), width))
 
     def _bar_px(self) -> int:
         return self.verticalScrollBar().sizeHint().width()
+
+
+def _least_height(layout: QtWidgets.QLayout, width: int) -> int:
+    """Return the height that a layout needs at a width.
+
+    Qt counts the preferred height of a widget whose lines are wrapped, instead of the least; a widget that fills the
+    layout alone is therefore asked itself.
+    """
+    inner = layout.itemAt(0).widget() if layout.count() == 1 else None
+    if inner is None or inner.layout() is None:
+        return layout.minimumHeightForWidth(width)
+    margins = layout.contentsMargins()
+    return _least_height(inner.layout(), width - margins.left() - margins.right()) + margins.top() + margins.bottom()
