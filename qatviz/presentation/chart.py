@@ -270,9 +270,9 @@ def y_ticks(y_range: Range, log: bool, height: float, metrics: Metrics) -> List[
 
 
 def x_ticks(x_range: Range, width: float, metrics: Metrics) -> List[Tick]:
-    """Return the ticks of the axis of steps or seconds, ``width`` pixels long."""
+    """Return the ticks of the axis of steps or seconds, ``width`` pixels long; none before the beginning of the run."""
     return fitting_ticks(
-        lambda at_most: linear_ticks(*x_range, at_most),
+        lambda at_most: [tick for tick in linear_ticks(*x_range, at_most) if tick[0] >= 0],
         int(width / _X_TICK_PX),
         width / (x_range[1] - x_range[0]),
         metrics.width,

@@ -24,6 +24,7 @@ def test_actions_on_a_run_are_disabled_without_a_run(window, app):
     for name in ("pause", "step", "stop", "evaluate", "checkpoint", "resume", "fork", "undo", "redo", "apply"):
         assert not window.named[name].isEnabled(), name
     assert window.named["new_run"].isEnabled() and "no run" in window.statusBar().state.text()
+    assert not any(field.text() for field in window.statusBar().fields.values()), "there is nothing to count"
 
 
 def test_title_and_status_show_the_run(staged_window, app):

@@ -196,6 +196,8 @@ def test_labels_stay_within_the_picture():
     below = x_labels(frame, 310.0, METRICS, "step")
     assert below[0].text == "step" and [text.text for text in below[1:]] == ["0", "2000", "4000"]
     assert all(text.x + METRICS.width(text.text) / 2 <= 310 for text in below[1:])
+    early = x_labels(frame._replace(x_range=(-2000.0, 3000.0)), 310.0, METRICS, "step")
+    assert [text.text for text in early] == ["step", "0", "2000"], "there are no steps before the first"
     assert label_room(y_ticks((0.0, 1.0), False, 100.0, METRICS), METRICS) > METRICS.width("0.25")
 
 

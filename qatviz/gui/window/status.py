@@ -94,7 +94,7 @@ class StatusBar(QtWidgets.QStatusBar):
         texts = {
             "loss": "" if model.last_step is None else f"loss {MEASURES['loss'].plain(model.last_step.loss)}",
             "score": "",
-            "step": f"step {model.step:,}" + (f" of {total:,}" if total else ""),
+            "step": "" if not state else f"step {model.step:,}" + (f" of {total:,}" if total else ""),
             "progress": f"{math.floor(100 * min(model.step / total, 1.0))} %" if total else "",
             "left": time_left_text((total - model.step) / speed / (1 - waiting)) if total and speed > 0 else "",
             "speed": "" if math.isnan(speed) else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s",
