@@ -403,7 +403,9 @@ def texts_of(path):
 STYLE = FigureStyle(
     LIGHT,
     lambda: Caption(
-        "conv1.weights: codes", "lenet · step 7", [legend_item(Fill("clipped"), "beyond"), legend_item(RANGE, "range")]
+        "conv1.weights: codes",
+        ("lenet", "step 7"),
+        [legend_item(Fill("clipped"), "beyond"), legend_item(RANGE, "range")],
     ),
 )
 
@@ -454,15 +456,14 @@ def test_the_dialog_saves_a_light_figure_with_a_title_by_default(framed, context
 def test_long_legends_wrap_and_long_titles_are_elided():
     metrics = estimated_metrics(10, 6)
     fonts = {"small": metrics, "title": metrics}
-    caption = Caption("t" * 99, "d" * 99, [legend_item(RANGE, f"entry {number}") for number in range(12)])
+    caption = Caption("t" * 99, ["d" * 99], [legend_item(RANGE, f"entry {number}") for number in range(12)])
     narrow, wide = caption_strips(caption, 300.0, fonts), caption_strips(caption, 3000.0, fonts)
     assert narrow.bottom > 2 * wide.bottom > 0 and narrow.top == wide.top
     title, details = narrow.above[0][2]
     assert title.text.endswith("…") and details.text.endswith("…")
-    wrapped = caption_strips(Caption("t", "lenet on digits · step 3 · 8 bits · symmetric"), 150.0, fonts).above[0][2][
-        1:
-    ]
-    assert [text.text for text in wrapped] == ["lenet on digits", "step 3 · 8 bits", "symmetric"]
+    parted = Caption("t", ("lenet · on digits", "step 3", "8 bits", "symmetric"))
+    wrapped = caption_strips(parted, 150.0, fonts).above[0][2][1:]
+    assert [text.text for text in wrapped] == ["lenet · on digits", "step 3 · 8 bits", "symmetric"]
     ends = [x + metrics.width(shapes[0].text) for x, _, shapes in narrow.below[1::2]]
     assert max(ends) <= 300 and len(ends) == 12
     assert caption_strips(Caption("t"), 300.0, fonts).bottom == 0
@@ -485,7 +486,8 @@ def test_each_figure_can_be_light_and_has_a_title_with_run_and_step(staged_windo
     for menu in menus:
         figure = menu._figure
         before, caption = picture(figure), caption_of(figure)
-        assert caption.title and (window.model.title in caption.details) and "step" in caption.details, figure
+        title, step, *_ = caption.details
+        assert caption.title and title == window.model.title and step.startswith("step "), figure
         light = picture(figure, None, 1.0, FigureStyle(LIGHT, lambda figure=figure: caption_of(figure)))
         assert brightness(light) > 170 and brightness(before) < 90, figure
         assert brightness(picture(figure)) < 90, figure
