@@ -10,6 +10,7 @@ from qt_use import pause
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX
 from qatviz.gui.panels.layers.panel import LayersPanel
 from qatviz.gui.widgets.theme import LIGHT
+from qatviz.network import Conv2D, NetworkBuilder
 
 
 @pytest.fixture
@@ -137,3 +138,47 @@ def test_a_sparkline_is_drawn_once_there_are_earlier_values(context, panel, stag
     points = np.array([(point.x(), point.y()) for point in polygon])
     assert len(points) == 11 and (np.diff(points[:, 0]) > 0).all()
     assert points.min() >= 0 and points[:, 0].max() <= 100 and points[:, 1].max() <= 20
+
+
+LONG = "stage_with_a_very_long_name_of_a_convolution"
+
+
+@pytest.mark.parametrize("width", [335, 700, 1500])
+def test_long_names_leave_room_for_the_measures(context, show, staged, width):
+    """A name is cut in its middle; the whole one is in the tooltip."""
+    builder = NetworkBuilder("deep", (8, 8, 1))
+    for number in range(3):
+        builder.add(Conv2D, f"{LONG}_{number}_with_its_activation", filters=4)
+    staged(builder.network())
+    panel = show(LayersPanel(context), width, 300)
+    panel.refresh()
+    view, frozen, name = panel.view, panel.view.frozen, INDEX["name"]
+    assert view.columnWidth(name) <= view.viewport().width() / 2
+    assert frozen.isVisible() and frozen.columnWidth(name) == view.columnWidth(name)
+    assert (
+        view.columnViewportPosition(INDEX["num_bits"]) + view.columnWidth(INDEX["num_bits"]) <= view.viewport().width()
+    )
+    index = panel.shown.index(panel.shown.row_of(f"{LONG}_1_with_its_activation.weights"), name)
+    assert f"{LONG}_1_with_its_activation.weights" in index.data(Qt.ToolTipRole)
+    whole = view.fontMetrics().horizontalAdvance(index.data())
+    assert (whole > view.columnWidth(name)) == (width < 1500)
+    panel.resize(1500, 300)
+    QtCore.QCoreApplication.processEvents()
+    assert view.columnWidth(name) > whole, "there is room for it"
+    view.setColumnWidth(name, 900)  # as the user does
+    panel.resize(width, 300)
+    QtCore.QCoreApplication.processEvents()
+    assert view.columnWidth(name) == 900
+
+
+def test_the_kind_of_a_tensor_with_a_long_name_is_drawn(context, show, staged):
+    """Weights and activations of a layer differ although their names are cut."""
+    builder = NetworkBuilder("deep", (8, 8, 1))
+    builder.add(Conv2D, LONG, filters=4)
+    staged(builder.network())
+    panel = show(LayersPanel(context), 400, 300)
+    panel.refresh()
+    view = panel.view.frozen
+    rows = [panel.shown.row_of(f"{LONG}.{kind}") for kind in ("weights", "activations")]
+    first, second = (view.grab(view.visualRect(panel.shown.index(row, INDEX["name"]))).toImage() for row in rows)
+    assert first != second

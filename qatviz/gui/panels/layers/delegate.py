@@ -87,14 +87,19 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
         return self._muted if cell.is_muted else self._text
 
     def _paint_name(self, painter: QtGui.QPainter, rect: QtCore.QRect, row: int, is_current: bool) -> None:
-        """Paint the layer's name, and in a muted colour the kind."""
+        """Paint the layer's name, with an ellipsis in its middle if it is too long, and in a muted colour the kind."""
         layer, dot, kind = self._rows.tensors[row].name.rpartition(".")
         if is_current:
             painter.setFont(self._bold)
         painter.setPen(self._text)
-        width = painter.fontMetrics().horizontalAdvance(layer)
+        metrics, rest = painter.fontMetrics(), dot + kind
+        width = metrics.horizontalAdvance(layer)
+        room = rect.width() - metrics.horizontalAdvance(rest)
+        if width > room:
+            layer = metrics.elidedText(layer, Qt.ElideMiddle, room)
+            width = metrics.horizontalAdvance(layer)
         painter.drawText(rect, Qt.AlignVCenter | Qt.AlignLeft, layer)
         painter.setPen(self._muted)
-        painter.drawText(rect.adjusted(width, 0, 0, 0), Qt.AlignVCenter | Qt.AlignLeft, dot + kind)
+        painter.drawText(rect.adjusted(width, 0, 0, 0), Qt.AlignVCenter | Qt.AlignLeft, rest)
         if is_current:
             painter.setFont(self.parent().font())

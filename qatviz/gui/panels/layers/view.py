@@ -23,6 +23,8 @@ _KEY = "layers/columns"
 _FIXED = ("verdict", "name")
 #: Padding of a cell and room for the sort arrow, px.
 _EXTRA_WIDTH = 16
+#: Largest part of the table that the names have, unless the user has chosen a width: the measures are beside them.
+_NAMES_PART = 0.5
 #: Largest width of a column that is restored, px.
 _WIDEST = 4000
 
@@ -54,6 +56,7 @@ class LayersView(Table):
         self.context, self._source, self._shown = context, source, shown
         self._widths: Dict[str, int] = {}
         self._drawn: Dict[int, Tuple[List[int], List[Cell]]] = {}
+        self._longest_name = 0  # width of the names' column at which none is cut
         self._arranging = True
         self.setModel(shown)
         self.delegate = LayersDelegate(source.rows, shown, sparklines, context.theme, self)
@@ -168,7 +171,7 @@ class LayersView(Table):
         self.frozen.viewport().update()
 
     def fit(self) -> None:
-        """Fit each column to its longest expected text, unless the user has chosen a width."""
+        """Fit each column to its longest expected text, unless the user has chosen a width; long names are cut."""
         self._arranging = True
         metrics, bold = QtGui.QFontMetrics(self.font()), QtGui.QFont(self.font())
         bold.setBold(True)
@@ -178,9 +181,16 @@ class LayersView(Table):
             texts = names if column.key == "name" and names else [column.sample]
             widths = [bold_metrics.horizontalAdvance(text) for text in texts]
             widths.append(metrics.horizontalAdvance(column.header))
-            self.setColumnWidth(index, self._widths.get(column.key, max(widths) + _EXTRA_WIDTH))
+            width = max(widths) + _EXTRA_WIDTH
+            if column.key == "name":
+                self._longest_name = width
+                width = self._name_width()
+            self.setColumnWidth(index, self._widths.get(column.key, width))
         self.frozen.fit()
         self._arranging = False
+
+    def _name_width(self) -> int:
+        return min(self._longest_name, int(_NAMES_PART * self.viewport().width()))
 
     def apply_theme(self) -> None:
         """Apply the theme's colours and font."""
@@ -289,6 +299,13 @@ class LayersView(Table):
                 QtWidgets.QApplication.sendEvent(editor, event)
         else:
             super().keyPressEvent(event)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if "name" not in self._widths:
+            self._arranging = True
+            self.setColumnWidth(INDEX["name"], self._name_width())
+            self._arranging = False
 
     def changeEvent(self, event: QtCore.QEvent) -> None:
         super().changeEvent(event)
