@@ -13,6 +13,7 @@ from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.number_format import count, shape_text
 from qatviz.protocol.commands import Schedule, schedule_from, schedule_rows, with_ids
 from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed
@@ -189,19 +190,42 @@ def described_plan(description: Dict[str, Any]) -> QuantizationPlan:
     return quantization_plan(Network.from_dict(description["network"]), description.get("task") == REGRESSION)
 
 
+def output_mismatch(network: Network, data: str, num_outputs: int, is_regression: bool) -> str:
+    """Return the reason why the output of ``network`` does not fit data, with the remedy; empty if it does.
+
+    Parameters
+    ----------
+    network : Network
+    data : str
+        Name of the data.
+    num_outputs : int
+        Number of its classes, or of the numbers to predict if ``is_regression``.
+    """
+    name, shape = network.output, network.shapes[network.output]
+    nouns = ("number to predict", "numbers to predict") if is_regression else ("class", "classes")
+    wanted = f"{data} has {count(num_outputs, *nouns)}"
+    if len(shape) != 1:
+        return (
+            f"layer {name!r} outputs {shape_text(shape)} for each example, but {wanted}: expected a single row of "
+            "numbers"
+        )
+    if network.num_outputs != num_outputs:
+        return (
+            f"layer {name!r} outputs {count(network.num_outputs, 'number')}, but {wanted}: choose other data, or "
+            f"a model with {count(num_outputs, 'output')}"
+        )
+    if is_regression and isinstance(network.layer(name), Softmax):
+        return (
+            f"layer {name!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; to predict the numbers "
+            f"of {data}, end the network without it"
+        )
+    return ""
+
+
 def _check_output(network: Network, dataset: Dataset) -> None:
-    is_regression, shape = dataset.task == REGRESSION, network.shapes[network.output]
-    if network.num_outputs != dataset.num_outputs or len(shape) != 1:
-        raise NetworkError(
-            f"network {network.name!r}: layer {network.output!r} has the output shape {shape}, but {dataset.name} "
-            f"has {dataset.num_outputs} {'numbers to predict' if is_regression else 'classes'}"
-            f"{_task_hint(dataset)}"
-        )
-    if is_regression and isinstance(network.layer(network.output), Softmax):
-        raise NetworkError(
-            f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and 1 and "
-            f"add up to 1; to predict the numbers of {dataset.name}, end the network without it"
-        )
+    mismatch = output_mismatch(network, dataset.name, dataset.num_outputs, dataset.task == REGRESSION)
+    if mismatch:
+        raise NetworkError(f"network {network.name!r}: {mismatch}{_task_hint(dataset)}")
 
 
 def _check_memory(network: Network, batch_size: int) -> None:
@@ -217,11 +241,11 @@ def _check_memory(network: Network, batch_size: int) -> None:
 
 
 def _task_hint(dataset: Dataset) -> str:
-    """Return a hint at the other task, in parentheses, if the task was inferred; else an empty text."""
+    """Return a hint at the other task, a sentence after the first one, if the task was inferred; else an empty text."""
     if not dataset.assumed.task:
         return ""
     other = CLASSIFICATION if dataset.task == REGRESSION else REGRESSION
-    return f" (inferred from the labels; set the task to {other} if they are something else)"
+    return f". The task {dataset.task} was inferred from the labels; set it to {other} if they are something else"
 
 
 def _check_parameters(network: Network, parameters: Arrays) -> None:

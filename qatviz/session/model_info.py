@@ -8,9 +8,8 @@ from qatviz.data.notes import BY_NETWORK
 from qatviz.errors import NetworkError
 from qatviz.network import zoo
 from qatviz.network.graph import Network
-from qatviz.network.layers import Softmax
-from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataInfo, example_text
+from qatviz.protocol.run_spec import output_mismatch
 
 #: Input shape and number of outputs assumed for a network of the zoo until the data is known.
 EXAMPLE_SHAPE, EXAMPLE_OUTPUTS = (28, 28, 1), 10
@@ -104,28 +103,11 @@ def fit_note(network: Network, data: DataInfo) -> str:
 def mismatch_reason(network: Network, data: DataInfo) -> str:
     """Return the reason why ``network`` can't be trained on ``data``, with remedies; empty if it can."""
     takes, shape = tuple(network.input_shape), tuple(data.input_shape)
-    output = network.shapes[network.output]
     if not same_examples(takes, shape):
         return (
             f"takes {example_text(takes)} per example, but {data.name} has {example_text(shape)}: choose data of that "
             "size, or a model for it"
         )
-    wanted = f"{data.outputs:,} {'numbers to predict' if data.is_regression else 'classes'}"
-    if len(output) != 1:
-        return (
-            f"layer {network.output!r} outputs {shape_text(output)} for each example, but {data.name} has {wanted}: "
-            "expected a single row of numbers"
-        )
     if is_regression_by_network(data.task, data.assumed, data.outputs, network.num_outputs):
-        return ""
-    if network.num_outputs != data.outputs:
-        return (
-            f"layer {network.output!r} outputs {network.num_outputs:,} numbers, but {data.name} has {wanted}: choose "
-            f"other data, or a model with {data.outputs:,} outputs"
-        )
-    if data.is_regression and isinstance(network.layer(network.output), Softmax):
-        return (
-            f"ends in a softmax (layer {network.output!r}), but {data.name} has numbers to predict: expected a model "
-            "that ends without one"
-        )
-    return ""
+        return output_mismatch(network, data.name, 1, is_regression=True)
+    return output_mismatch(network, data.name, data.outputs, data.is_regression)

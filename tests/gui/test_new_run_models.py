@@ -298,7 +298,7 @@ def test_mismatches_of_network_and_data_have_reasons():
     assert "3 numbers to predict" in mismatch_reason(LENET, info_of(classes=3, task="regression"))
     assert mismatch_reason(zoo.build("mlp", (5,), 2), info_of((5,), 2, task="regression")) == ""
     ends_in_softmax = Network("n", (5,), (Dense("d", "input", units=2), Softmax("p", "d")))
-    assert "softmax" in mismatch_reason(ends_in_softmax, info_of((5,), 2, task="regression"))
+    assert "is a Softmax" in mismatch_reason(ends_in_softmax, info_of((5,), 2, task="regression"))
     assert mismatch_reason(ends_in_softmax, info_of((5,), 2)) == ""
     picture = Network("n", (5, 5, 1), (Conv2D("c", "input", filters=2, kernel_size=3),))
     assert "a single row" in mismatch_reason(picture, info_of((5, 5, 1), 2))

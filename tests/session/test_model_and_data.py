@@ -133,13 +133,15 @@ def test_the_inferred_task_holds_for_files_resumed_runs_and_the_window(tmp_path)
 
 def test_an_undecidable_task_is_refused_with_the_name_of_the_option(tmp_path):
     _, (x, y) = whole_numbers(tmp_path)
-    with pytest.raises(NetworkError, match="inferred from the labels; set the task to regression"):
+    with pytest.raises(NetworkError, match="task classification was inferred from the labels; set it to regression"):
         qatviz.train(regressor(2), (x, y), steps=0)
-    with pytest.raises(NetworkError, match="has 2 classes .*set the task to regression"):
+    with pytest.raises(NetworkError, match="has 2 classes: .*set it to regression"):
         qatviz.train(regressor(1), (x, y > 40), steps=0)
-    with pytest.raises(NetworkError, match=r"1 numbers to predict .*set the task to classification"):
+    with pytest.raises(
+        NetworkError, match="outputs 2 numbers, but .* has 1 number to predict: .*set it to classification"
+    ):
         qatviz.train(regressor(2), (x, y + 0.5), steps=0)
-    with pytest.raises(NetworkError, match="has 9. classes$"):
+    with pytest.raises(NetworkError, match="has 9. classes: choose other data, or a model with 9. outputs$"):
         qatviz.train(regressor(), (x, y), steps=0, task="classification")
 
 
