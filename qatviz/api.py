@@ -133,13 +133,15 @@ class Trained:
         source = state_source(self._spec, self.final_state, examples)
         return format_named(format).export(source, path, options)
 
-    def evaluate(self, changes: Sequence[str] = (), preset: Optional[str] = None) -> SettingsEvaluation:
+    def evaluate(
+        self, changes: Sequence[str] = (), preset: Optional[str] = None, more_bits: bool = False
+    ) -> SettingsEvaluation:
         """Evaluate the final state under other settings, without training; see :func:`evaluate`."""
         evaluator = Evaluator(replace(self._spec, start=self.final_state))
         try:
-            return evaluate_changes(
-                evaluator, preset, tuple(map(parse_change, changes)), self.outcome.evaluations, _print_notice
-            )
+            recorded = self.outcome.evaluations
+            parsed = tuple(map(parse_change, changes))
+            return evaluate_changes(evaluator, preset, parsed, recorded, _print_notice, more_bits=more_bits)
         finally:
             evaluator.close()
 
@@ -150,6 +152,7 @@ def evaluate(
     preset: Optional[str] = None,
     checkpoint: Optional[str] = None,
     data: Optional[str] = None,
+    more_bits: bool = False,
 ) -> SettingsEvaluation:
     """Evaluate a recorded run under other settings, without training; the run and its record do not change.
 
@@ -164,11 +167,13 @@ def evaluate(
         Name of the checkpoint; by default the newest.
     data : str, optional
         Current name or path of the data; by default as recorded.
+    more_bits : bool
+        True to evaluate also with 16 bits in each tensor, and in those together that help most.
 
     Returns
     -------
     qatviz.session.evaluation.SettingsEvaluation
-        ``scores`` in four modes, ``changes``, ``step``, and ``recorded``: the run's own scores.
+        ``scores`` in four modes, ``changes``, ``step``, ``recorded``: the run's own scores, and ``more_bits``.
 
     Raises
     ------
@@ -176,7 +181,8 @@ def evaluate(
         If the record, the data or a change cannot be used.
     """
     keep_tensorflow_quiet()
-    request = EvaluationRequest(os.fspath(directory), checkpoint, preset, tuple(map(parse_change, changes)), data)
+    parsed = tuple(map(parse_change, changes))
+    request = EvaluationRequest(os.fspath(directory), checkpoint, preset, parsed, data, more_bits)
     return evaluate_recorded(request, _print_notice)
 
 

@@ -14,6 +14,7 @@ from qatviz.presentation.event_texts import plain_change
 from qatviz.presets import PRESETS
 from qatviz.session.changes import CHANGES, parse_change
 from qatviz.session.evaluation import SettingsEvaluation, evaluate
+from qatviz.session.more_bits import MORE_BITS, most_useful
 from qatviz.session.request import EvaluationRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
 
@@ -22,6 +23,7 @@ examples:
   qatviz evaluate runs/a --set '*.weights.num_bits=4'
   qatviz evaluate runs/a --preset int4 --set 'conv1.weights.num_bits=8'
   qatviz evaluate runs/a --checkpoint start-00000000
+  qatviz evaluate runs/a --more-bits
 
 The settings are those of the checkpoint, then the preset, then the changes in
 their order. The state adopts them as a run does between two training steps:
@@ -38,7 +40,12 @@ def evaluate_run(options: argparse.Namespace) -> int:
     keep_tensorflow_quiet()
     exit_on_native_shortage(FAILED)
     request = EvaluationRequest(
-        options.directory, options.checkpoint, options.preset, tuple(map(parse_change, options.set)), options.data
+        options.directory,
+        options.checkpoint,
+        options.preset,
+        tuple(map(parse_change, options.set)),
+        options.data,
+        options.more_bits,
     )
     result = evaluate(request, print_notice, Progress(_Activities().at))
     print_output(json.dumps(result.to_dict(), allow_nan=False) if options.json else _text(result))
@@ -66,7 +73,25 @@ def _text(result: SettingsEvaluation) -> str:
     lines = [title, table(["", *(MODE_NAMES[mode] for mode in MODES)], rows)]
     if result.outputs:
         lines += ["", f"{metric.title} by output", output_table(metric, result.outputs)]
+    if result.more_bits:
+        lines += ["", f"{metric.title}, quantized, with {MORE_BITS} bits in", _more_bits(result)]
     return "\n".join([*lines, "", "changes: " + (", ".join(map(plain_change, result.changes)) or "none")])
+
+
+def _more_bits(result: SettingsEvaluation) -> str:
+    """Return the results with more bits as a table, and the changes that help most."""
+    metric = result.metric
+    rows = [
+        [", ".join(row.tensors), metric.plain(row.alone), "" if row.together is None else metric.plain(row.together)]
+        for row in result.more_bits
+    ]
+    text = table(["tensor", "alone", "with those above"], rows)
+    before = result.scores["quantized"]
+    chosen = most_useful(result.more_bits, metric, before)
+    if not chosen:
+        return text
+    options = " ".join(f"--set {row.tensors[0]}.num_bits={MORE_BITS}" for row in chosen)
+    return f"{text}\n\n{options}: {metric.title} {metric.plain(before)} -> {metric.plain(chosen[-1].together)}"
 
 
 def add_commands(add: Callable[..., Any]) -> None:
@@ -86,5 +111,10 @@ def add_commands(add: Callable[..., Any]) -> None:
     )
     parser.add_argument(
         "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
+    )
+    parser.add_argument(
+        "--more-bits",
+        action="store_true",
+        help=f"also try {MORE_BITS} bits in each tensor, and in those together that help most",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")

@@ -16,6 +16,7 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook, training_only
 from qatviz.session.changes import CHANGES, TimedChange, check_change
 from qatviz.session.checkpoints import recorded_state
+from qatviz.session.more_bits import MoreBits, try_more_bits
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.request import EvaluationRequest, check_choice
 from qatviz.telemetry.outcome import finite_scores, read_outcome, scores_by_output
@@ -91,6 +92,8 @@ class SettingsEvaluation(NamedTuple):
         The newest evaluation of the run up to this state, and its ``step``; None without one.
     outputs : tuple of tuple of float
         Results by mode and output where a regression has several outputs.
+    more_bits : tuple of MoreBits
+        Results with 16 bits by tensor, the best first, if they were requested.
     """
 
     checkpoint: str
@@ -101,6 +104,7 @@ class SettingsEvaluation(NamedTuple):
     changes: Tuple[Change, ...]
     recorded: Optional[Dict[str, Any]] = None
     outputs: Tuple[Tuple[float, ...], ...] = ()
+    more_bits: Tuple[MoreBits, ...] = ()
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
@@ -113,6 +117,7 @@ class SettingsEvaluation(NamedTuple):
             **scores_by_output(self.metric, self.outputs),
             "num_examples": self.num_examples,
             "changes": [asdict(change) for change in self.changes],
+            **({"more_bits": [row.to_dict() for row in self.more_bits]} if self.more_bits else {}),
             "recorded": None
             if recorded is None
             else {"step": recorded["step"], self.metric.name: finite_scores(recorded)},
@@ -139,7 +144,9 @@ def evaluate(
     past = read_outcome(reader).evaluations if reader.is_surviving(state.point) else []
     past = [row for row in past if row["step"] <= state.step]
     try:
-        return evaluate_changes(evaluator, request.preset, request.changes, past[-1:], notify, progress)
+        return evaluate_changes(
+            evaluator, request.preset, request.changes, past[-1:], notify, progress, request.more_bits
+        )
     finally:
         evaluator.close()
 
@@ -151,6 +158,7 @@ def evaluate_changes(
     recorded: Sequence[Dict[str, Any]] = (),
     notify: Notify = ignore,
     progress: Optional[Progress] = None,
+    more_bits: bool = False,
 ) -> SettingsEvaluation:
     """Evaluate the settings of the evaluator's state after a preset and changes.
 
@@ -163,6 +171,8 @@ def evaluate_changes(
         Changes without steps.
     recorded : sequence of dict
         Recorded evaluations up to the state, the newest last; the result shows the newest beside its own.
+    more_bits : bool
+        True to evaluate also with 16 bits in each tensor.
 
     Raises
     ------
@@ -185,7 +195,9 @@ def evaluate_changes(
     delayed = [tensor.name for tensor in book.plan.tensors if book.of(tensor.name).is_delayed(state.step)]
     if delayed:
         notify(Notice(f"not quantized, as their delay ends after step {state.step}: {', '.join(delayed)}", True))
-    result = evaluator.evaluate(book, progress)
+    progress = progress or Progress()
+    result = evaluator.evaluate(book, progress.part(0.0, 0.1) if more_bits else progress)
+    rows = try_more_bits(evaluator.evaluate, book, result, progress.part(0.1, 1.0)) if more_bits else ()
     return SettingsEvaluation(
         state.name,
         result.step,
@@ -195,6 +207,7 @@ def evaluate_changes(
         differences,
         recorded[-1] if recorded else None,
         result.outputs,
+        rows,
     )
 
 

@@ -388,6 +388,8 @@ class EvaluationRequest:
         Changes of settings, without steps.
     data : str, optional
         Current path of the data; None: the recorded path.
+    more_bits : bool
+        True to evaluate also with 16 bits in each tensor.
     """
 
     directory: str
@@ -395,6 +397,7 @@ class EvaluationRequest:
     preset: Optional[str] = None
     changes: Tuple[TimedChange, ...] = ()
     data: Optional[str] = None
+    more_bits: bool = False
 
 
 def names_model(text: str) -> bool:

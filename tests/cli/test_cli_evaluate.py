@@ -51,3 +51,21 @@ def test_names_from_the_record_do_not_control_the_terminal(run, monkeypatch, cap
     monkeypatch.setattr("qatviz.cli.evaluate.evaluate", lambda *_: state)
     assert main(["evaluate", str(run)]) == 0
     assert "checkpoint a\\x1b[31mb" in capsys.readouterr().out
+
+
+def test_more_bits_are_tried_tensor_by_tensor(run):
+    answer = call("evaluate", run, "--set", "*.weights.num_bits=2", "--more-bits")
+    assert answer.code == 0, answer.err
+    lines = answer.out.split("accuracy, quantized, with 16 bits in\n")[1].splitlines()
+    assert lines[0].split() == ["tensor", "alone", "with", "those", "above"]
+    found = call("evaluate", run, "--set", "*.weights.num_bits=2", "--more-bits", "--json").json
+    shown = {line.split()[0]: line.split()[1] for line in lines[1 : 1 + len(found["more_bits"])]}
+    assert shown == {", ".join(row["tensors"]): f"{100 * row['alone']:.1f}" for row in found["more_bits"]}
+    together = [row["together"] for row in found["more_bits"] if row["together"] is not None]
+    suggested = [line for line in lines if line.startswith("--set ")]
+    options, _, result = suggested[0].partition(": ")
+    chosen = together[options.count("--set") - 1]
+    assert chosen >= (max(together) + found["accuracy"]["quantized"]) / 2 > found["accuracy"]["quantized"]
+    assert result == f"accuracy {100 * found['accuracy']['quantized']:.1f} % -> {100 * chosen:.1f} %"
+    again = call("evaluate", run, "--set", "*.weights.num_bits=2", *options.split(), "--json").json
+    assert again["accuracy"]["quantized"] == chosen
