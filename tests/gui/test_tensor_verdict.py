@@ -1,5 +1,6 @@
 """The verdict on the tensor page, and the change that it offers."""
 
+from PyQt5 import QtCore, QtWidgets
 from tensor_stage import NAME, advance_and_draw, change, clock, make  # noqa: F401
 
 
@@ -20,6 +21,25 @@ def test_an_offer_is_computed_applied_and_undone(context, staged, make, qtbot):
     context.edits.undo()
     advance_and_draw(context, run, panel)
     assert context.model.settings_of(NAME) == before
+
+
+def test_a_long_offer_does_not_widen_the_panel(context, staged, make):
+    staged()
+    panel = make()
+    before = panel.minimumSizeHint().width()
+    button = panel.verdict.button
+    text = "Range Least squared error (MSE): SQNR ≈ 8.2 dB → 10.8 dB or more"
+    button.setText(text)
+    button.show()
+    assert panel.minimumSizeHint().width() == before < button.sizeHint().width()
+    button.setFixedSize(button.sizeHint().width() // 2, button.sizeHint().height())
+    option = QtWidgets.QStyleOptionButton()
+    button.initStyleOption(option)
+    room = button.style().subElementRect(QtWidgets.QStyle.SE_PushButtonContents, option, button).width()
+    plain = QtWidgets.QPushButton(button.fontMetrics().elidedText(text, QtCore.Qt.ElideMiddle, room), button.parent())
+    plain.setFixedSize(button.size())
+    assert "…" in plain.text() and button.grab().toImage() == plain.grab().toImage()
+    assert button.text() == text
 
 
 def test_nothing_is_offered_for_a_good_tensor(context, staged, make, qtbot):

@@ -128,6 +128,28 @@ def test_text_of_twice_the_size_leaves_docks_apart_and_measures_whole(staged_win
     window.theme.set_font_points(0)
 
 
+def test_a_panel_that_needs_more_room_later_leaves_the_docks_in_the_window(staged_window, app):
+    """Its scroll area takes what the others do not need."""
+    window, _run, _advance = staged_window
+    window.resize(900, 600)
+    for _ in range(10):  # from the inner layouts to the docks
+        draw(window, app)
+    docks = [dock for dock in window.docks.docks.values() if window.docks._is_in_front(dock)]
+    before = [dock.geometry() for dock in docks]
+    button = window.panels["tensor"].verdict.button
+    for width, places in ((800, None), (0, before)):
+        button.setMinimumWidth(width)
+        for _ in range(10):
+            draw(window, app)
+        assert_apart(docks)
+        assert all(window.rect().contains(dock.geometry()) for dock in docks)
+        if places is None:
+            bar = window.docks.docks["tensor"].widget().horizontalScrollBar()
+            assert bar.isVisible() and bar.maximum() > 0
+        else:
+            assert [dock.geometry() for dock in docks] == places, "as before"
+
+
 @pytest.mark.parametrize(
     "needs, total, limit",
     [([300, 200, 500], 900, 400), ([300, 200, 500], 2000, 2000), ([300, 300], 400, 200), ([600, 600, 600], 900, 300)],

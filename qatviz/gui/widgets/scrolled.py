@@ -23,6 +23,9 @@ class Scrolled(QtWidgets.QScrollArea):
         Widget with a layout.
     """
 
+    #: Emitted when the content needs more or less room than before.
+    need_changed = QtCore.pyqtSignal()
+
     def __init__(self, content: QtWidgets.QWidget):
         super().__init__(frameShape=QtWidgets.QFrame.NoFrame)
         self._content, self._known = content, QtCore.QSize()
@@ -56,15 +59,16 @@ class Scrolled(QtWidgets.QScrollArea):
         # The content's requests end here, because the viewport has no layout.
         if event.type() == QtCore.QEvent.LayoutRequest:
             self._fit()
-            minimum = self.minimumSizeHint()
-            if minimum != self._known:
-                self._known = minimum
+            need = self.needed_size()
+            if need != self._known:
+                self._known = need
+                self.need_changed.emit()
                 self.updateGeometry()
         return super().event(event)
 
     def showEvent(self, event: QtCore.QEvent) -> None:
         super().showEvent(event)
-        self._known = self.minimumSizeHint()
+        self._known = self.needed_size()
         self.updateGeometry()  # hidden, it receives no requests
         self._fit()
 

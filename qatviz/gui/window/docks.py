@@ -69,6 +69,7 @@ class Docks(QtCore.QObject):
             dock.setObjectName("dock-" + panel.name)
             dock.setToolTip(panel.about)
             dock.setWidget(self._places[panel.name])
+            self._places[panel.name].need_changed.connect(self._on_need_changed)
             dock.toggleViewAction().setToolTip(panel.about)
             dock.visibilityChanged.connect(panel.mark_due)
             self.docks[panel.name] = dock
@@ -129,6 +130,10 @@ class Docks(QtCore.QObject):
         elif event.type() == QtCore.QEvent.MouseButtonRelease:  # on the window itself: a separator
             self._soon.start()
         return super().eventFilter(watched, event)
+
+    def _on_need_changed(self) -> None:
+        self._limit_minimums()  # before the docks are laid out
+        self._fit_soon.start()
 
     def _fit(self) -> None:
         self._limit_minimums()

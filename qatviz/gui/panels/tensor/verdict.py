@@ -22,6 +22,11 @@ _TRIAL_INTERVAL_MS = 15
 _OFFER_LASTS_S = 5.0
 #: Number of lines of the verdict.
 _LINES = 3
+#: Width of the button in characters at least; without room its text is cut.
+_OFFER_CHARACTERS = 12
+_ABOUT_OFFER = (
+    "Apply this change of settings. Its effect was computed on the tensor's values; Undo restores the settings."
+)
 
 
 class VerdictLine(QtWidgets.QWidget):
@@ -44,10 +49,8 @@ class VerdictLine(QtWidgets.QWidget):
         self.text.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self.text.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignTop)
         self.symbol.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignTop)
-        self.button = QtWidgets.QPushButton()
-        self.button.setToolTip(
-            "Apply this change of settings. Its effect was computed on the tensor's values; Undo restores the settings."
-        )
+        self.button = _OfferButton()
+        self.button.setToolTip(_ABOUT_OFFER)
         self.button.setAccessibleName("Proposed change")
         self.button.clicked.connect(self._apply)
         # The height stays the same, so that the plots below do not move.
@@ -132,6 +135,7 @@ class VerdictLine(QtWidgets.QWidget):
     def _show_offer(self) -> None:
         if self._offer is not None:
             self.button.setText(self._offer.text)
+            self.button.setToolTip(f"{self._offer.text}\n{_ABOUT_OFFER}")
         self.button.setVisible(self._offer is not None)
 
     def _clear(self) -> None:
@@ -145,3 +149,18 @@ class VerdictLine(QtWidgets.QWidget):
         assert offer is not None, "the button is shown with an offer"
         self._clear()
         self._edits.edit([name], offer.setting, offer.value)
+
+
+class _OfferButton(QtWidgets.QPushButton):
+    """Button whose text has an ellipsis in its middle where there is no room: an offer must not widen the panel."""
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        size = super().minimumSizeHint()
+        return size.boundedTo(QtCore.QSize(_OFFER_CHARACTERS * self.fontMetrics().averageCharWidth(), size.height()))
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        option = QtWidgets.QStyleOptionButton()
+        self.initStyleOption(option)
+        room = self.style().subElementRect(QtWidgets.QStyle.SE_PushButtonContents, option, self).width()
+        option.text = self.fontMetrics().elidedText(option.text, QtCore.Qt.ElideMiddle, room)
+        QtWidgets.QStylePainter(self).drawControl(QtWidgets.QStyle.CE_PushButton, option)
