@@ -270,12 +270,14 @@ def test_pending_settings_are_drawn_over_the_present_ones(context, staged, make)
     np.testing.assert_allclose(at, ghost.scale * np.arange(-3, 4), atol=1e-7)
     assert panel.overlay.x_range[0] <= ghost.low and ghost.high <= panel.overlay.x_range[1]
     assert f"{ghost.measures.sqnr_db:.1f} dB" in panel.header.cells["sqnr_db"].value.text()
+    assert f" dB → {ghost.measures.sqnr_db:.1f} dB. " in panel.header.cells["sqnr_db"].toolTip()
     assert (
         "→" in panel.header.cells["used_codes"].value.text() and "3\u00a0bits · symmetric" in panel.header.about.text()
     )
     context.edits.discard()
     draw(panel)
     assert not shapes_drawn(panel.overlay, Segments, "ghost") and "→" not in panel.header.cells["sqnr_db"].value.text()
+    assert "→" not in panel.header.cells["sqnr_db"].toolTip()
 
 
 def test_the_ghost_is_approximate_until_the_values_arrive(context, staged, make):

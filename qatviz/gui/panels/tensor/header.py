@@ -187,7 +187,8 @@ class _CellLabels(QtWidgets.QWidget):
 
     def __init__(self, measure: Measure, theme: Theme):
         super().__init__()
-        self.setToolTip(measure.help + _PENDING)
+        self._help = measure.help + _PENDING
+        self.setToolTip(self._help)
         self._theme = theme
         self._label = escape(measure.label)
         self._name, self.value = RichLabel(self._label), RichLabel("–")
@@ -224,3 +225,5 @@ class _CellLabels(QtWidgets.QWidget):
         if text != self.value.text():
             self.value.setText(text)
             self.setAccessibleDescription(f"{spoken} {word}".strip())
+            # The end of two values, such as the error of an estimate, may be cut in a narrow cell.
+            self.setToolTip(self._help if pending is None else f"{now.text} → {pending.text}. {self._help}")
