@@ -291,7 +291,10 @@ class RunModel(QtCore.QObject):
         if self.run is None:
             raise RunStateError("no run is open")
         self.sending.emit(command)
-        return self.run.send(command)
+        try:
+            return self.run.send(command)
+        except RunStateError as error:  # the run's own message names the command's class, for users of the API
+            raise RunStateError("the run has ended") from error
 
     def request_stop(self) -> None:
         """Stop the shown run, if there is one and it has not ended."""
