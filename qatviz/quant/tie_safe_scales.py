@@ -119,8 +119,9 @@ def _are_safe(
     For each tie, these are the largest accumulator below it and the next one.
     """
     multipliers = (input_scale * weight_scales.astype(np.float64) / output_scale)[:, np.newaxis]
-    # In the order of the kernels.
-    in_float32 = np.float32(input_scale) * (weight_scales / times).astype(np.float32) / np.float32(output_scale)
+    with np.errstate(over="ignore"):  # the scales of a diverged run; infinity is never safe
+        # In the order of the kernels.
+        in_float32 = np.float32(input_scale) * (weight_scales / times).astype(np.float32) / np.float32(output_scale)
     counts = np.broadcast_to(times, len(multipliers))[:, np.newaxis]
     safe = np.ones(len(multipliers), bool)
     # Most unsafe scales fail at large ties, so that the other ties need not be tested.

@@ -132,3 +132,11 @@ def test_equal_scales_are_searched_once(monkeypatch):
     assert tested[0] == len(given)
     alone = [tie_safe_scales(INPUT, given[i], OUTPUT, -128, 128) for i in range(3)]
     np.testing.assert_array_equal(repeated, np.tile(np.array(alone), 100))
+
+
+@pytest.mark.parametrize("weights", [[1e20, 3.1e38], [1.3e-45, 1e-38]])
+def test_scales_of_a_diverged_run_cause_no_warning(weights):
+    """Their product with the input's scale overflows float32."""
+    scales = np.float32(weights)
+    found = tie_safe_scales(np.float32(1e12), scales, np.float32(1e20), -128, 128)
+    assert found.shape == scales.shape and np.isfinite(found).all() and (found > 0).all()

@@ -132,5 +132,7 @@ class FrozenState:
 def range_of_zeros(where: str, step: Optional[int]) -> ExportError:
     """Return the refusal of a range from 0 to 0, such as "input: its range is 0 to 0", after ``step`` steps."""
     if step:
-        return refused(f"{where}, because all values so far were 0", Advice("after training on other values"))
+        smallest = f"{np.finfo(np.float32).tiny:.2g}"  # TensorFlow flushes smaller numbers to 0
+        why = f"because all values so far were 0, or so small that their scale is below {smallest}"
+        return refused(f"{where}, {why}", Advice("after training on other values"))
     return refused(f"{where}, so no values have been observed yet", _AFTER_FIRST_STEP)
