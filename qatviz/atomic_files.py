@@ -61,6 +61,18 @@ def write_file(path: AnyPath, content: bytes) -> None:
         file.write(content)
 
 
+def check_writable(path: AnyPath) -> None:
+    """Raise the OSError that writing a file would, before the work that leads to its content."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    temporary = _temporary_path(path, _NEW)
+    try:
+        open(str(temporary), "xb").close()
+    finally:
+        _remove(temporary)
+
+
 def write_files(contents: Mapping[Path, bytes]) -> None:
     """Write several files, replacing existing ones: all of them, or none.
 

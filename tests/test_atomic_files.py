@@ -15,6 +15,7 @@ from qatviz.atomic_files import (
     atomic_directory,
     atomic_file,
     atomic_path,
+    check_writable,
     remove_leftovers,
     sync_directory,
     write_file,
@@ -317,3 +318,14 @@ def test_no_other_module_replaces_files():
         if calls.search(path.read_text(encoding="utf-8"))
     }
     assert found == {"qatviz/atomic_files.py"}
+
+
+def test_a_place_is_checked_before_there_is_content(tmp_path):
+    (tmp_path / "old.txt").write_text("old")
+    for name in ("new.txt", "old.txt"):
+        check_writable(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.txt"] and (tmp_path / "old.txt").read_text() == "old"
+    with pytest.raises(IsADirectoryError):
+        check_writable(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        check_writable(tmp_path / "missing" / "new.txt")

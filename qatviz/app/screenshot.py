@@ -10,7 +10,7 @@ from PyQt5 import QtCore
 from qatviz.app.main import Application
 from qatviz.errors import QatvizError, SettingError
 from qatviz.gui.model.user_settings import UserSettings
-from qatviz.gui.widgets.figures.figure import save_png
+from qatviz.gui.widgets.figures.files import check_writable_figure, save_png
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.request import OpenRequest, RunRequest
 
@@ -42,8 +42,10 @@ def draw_screenshot(
     SettingError
         If there is no such panel.
     QatvizError
-        If the run can't be prepared or fails, or it does not reach the step within `TIMEOUT_S`.
+        If the run can't be prepared or fails, it does not reach the step within `TIMEOUT_S`, or the file can't be
+        written.
     """
+    check_writable_figure(path)  # not only after minutes of training
     with tempfile.TemporaryDirectory() as folder:
         # The user's own settings of the window are neither used nor changed.
         settings = UserSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)

@@ -135,6 +135,17 @@ def run(arguments, folder, **variables):
     return run_process([sys.executable, "-m", "qatviz", *arguments], cwd=str(folder), env=environ, text=True)
 
 
+@pytest.mark.parametrize(
+    "name, reason", [("missing/w.png", "No such file or directory"), ("", "Is a directory"), ("run.sqlite", "record")]
+)
+def test_a_screenshot_that_cannot_be_written_is_refused_before_the_run(tmp_path, name, reason):
+    (tmp_path / "run.sqlite").write_bytes(b"SQLite format 3\0")
+    options = ["--network", "mlp", "--steps", "1000000", "--out", str(tmp_path / name)]
+    done = run(["screenshot", *options], tmp_path)
+    assert done.returncode == 2 and reason in done.stderr and str(tmp_path / name) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_without_a_display_train_and_screenshot_work(tmp_path):
     # Like a user's call, but with fewer steps.

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.atomic_files import AnyPath, write_file
+from qatviz.atomic_files import AnyPath, check_writable, write_file
 from qatviz.errors import QatvizError
 from qatviz.gui.widgets.figures.colors import in_colors, theme_of
 from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
@@ -160,13 +160,25 @@ def write_whole(path: AnyPath, content: bytes) -> None:
     FigureError
         If it can't be written, or belongs to the record of a run; an existing file is unchanged.
     """
+    with _as_figure_errors(path):
+        write_file(path, content)
+
+
+def check_writable_figure(path: AnyPath) -> None:
+    """Raise the FigureError that :func:`write_whole` would, before the work that leads to the picture."""
+    with _as_figure_errors(path):
+        check_writable(path)
+
+
+@contextmanager
+def _as_figure_errors(path: AnyPath) -> Iterator[None]:
     from qatviz.telemetry.record.own_files import refusal_to_replace  # imported late, so that the window opens sooner
 
     refusal = refusal_to_replace(Path(path))
     if refusal is not None:
         raise FigureError(f"{path}: {refusal}")
     try:
-        write_file(path, content)
+        yield
     except OSError as error:
         raise FigureError(f"{path}: can't be written: {error.strerror or error}") from error
 
