@@ -19,6 +19,7 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized, fake_quantize
 from qatviz.quant.grid import ChannelGrid, Grid, GridSpec, channel_grid, choose_grid
+from qatviz.quant.int16_kernels import NARROW_BITS
 from qatviz.quant.live_state import HISTOGRAMS, Layout, layout
 from qatviz.quant.running_histogram import extended
 from qatviz.settings import WEIGHTS
@@ -41,6 +42,7 @@ class _GridsInUse(NamedTuple):
     # An item for each group, a scalar.
     half: List[tf.Tensor]  # int32: 2**(num_bits - 1)
     whole_scale: List[tf.Tensor]  # scale of the tensor as a whole; 0 if the quantizer is off
+    has_wide_activations: tf.Tensor  # bool scalar
 
 
 class LiveQuantizers:
@@ -148,6 +150,11 @@ class LiveQuantizers:
         grids = self._grids_in_use()
         return grids.scale[index], grids.zero_point[index], grids.half[self.positions.group_of[index]]
 
+    @property
+    def has_wide_activations(self) -> tf.Tensor:
+        """Whether the settings of any activations have more than 8 bits, a bool scalar."""
+        return self._grids_in_use().has_wide_activations
+
     def enabled(self, name: str) -> tf.Tensor:
         """Return whether a tensor's quantizer is on, a bool scalar."""
         return self._enabled[self.positions.group_of[self.plan.index(name)]]
@@ -235,11 +242,16 @@ class LiveQuantizers:
         scale.set_shape([len(owner)])
         enabled = tf.cast(self._all_enabled, tf.float32)
         half = tf.cast(self._state["spec"][GridSpec._fields.index("half")], tf.int32)
+        halves, whole_scales = (
+            tf.unstack(row, num=len(self.positions.leaders)) for row in (half, self.grid.scale * enabled)
+        )
         return _GridsInUse(
             tf.split(scale, sizes),
             tf.split(tf.cast(zero_point, tf.int32), sizes),
             tf.split(scale * tf.gather(enabled, owner), sizes),
-            *(tf.unstack(row, num=len(self.positions.leaders)) for row in (half, self.grid.scale * enabled)),
+            halves,
+            whole_scales,
+            tf.reduce_max(tf.gather(half, np.array(self.positions.activations))) > 2 ** (NARROW_BITS - 1),
         )
 
     def _enabled_in(self, modes: Optional[Modes]) -> tf.Tensor:

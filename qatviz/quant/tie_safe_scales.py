@@ -17,6 +17,8 @@ from typing import Union
 
 import numpy as np
 
+from qatviz.quant.int16_kernels import representable_scales
+
 #: Largest change of a scale, in ULPs: at most 3 parts in 100,000.
 MAX_ULPS = 256
 #: Changes to try, the smallest first.
@@ -34,7 +36,12 @@ _PARTS = 6
 
 
 def tie_safe_scales(
-    input_scale: float, weight_scales: np.ndarray, output_scale: float, output_zero_point: int, output_half: int
+    input_scale: float,
+    weight_scales: np.ndarray,
+    output_scale: float,
+    output_zero_point: int,
+    output_half: int,
+    wide: bool = False,
 ) -> np.ndarray:
     """Return ``weight_scales``, each replaced by the closest scale at which all accumulators are rounded alike.
 
@@ -50,6 +57,9 @@ def tie_safe_scales(
     output_zero_point : int
     output_half : int
         ``2**(num_bits - 1)`` of the output; for more than 8 bits, all scales are unchanged.
+    wide : bool
+        True if any activation of the network has more than 8 bits: all multipliers then are those of TFLite's int16
+        kernels (:func:`qatviz.quant.int16_kernels.representable_scales`).
 
     Returns
     -------
@@ -61,6 +71,8 @@ def tie_safe_scales(
     >>> tie_safe_scales(0.1, np.float32([0.003, 0.25]), 0.05, -128, 128)
     array([0.003, 0.25 ], dtype=float32)
     """
+    if wide:
+        return representable_scales(input_scale, weight_scales, output_scale)
     scales = np.asarray(weight_scales, np.float32)
     if not (0 < input_scale < np.inf and 0 < output_scale < np.inf and output_half <= LARGEST_HALF):
         return scales

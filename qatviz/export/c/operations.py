@@ -171,6 +171,11 @@ def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, ste
         f"static const qnn_storage {stem}_in_storage[{len(sources)}] = "
         f"{{{', '.join(storage(source.dtype) for source in sources)}}};"
     )
+    shift: Union[str, int] = _Q31 - int(requantization.right_shift[0])
+    struct, function = "sum", "qnn_add"
+    if op.rounds_terms:
+        struct, function, shift = "rounded_sum", "qnn_add_rounded", stem + "_shift"
+        arrays["shift"] = (_Q31 - requantization.right_shift).astype(np.int8)
     fields: List[Field] = [
         ("count", element_count(output.shape)),
         ("inputs", len(sources)),
@@ -178,11 +183,11 @@ def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, ste
         ("input_offset", stem + "_input_offset"),
         ("multiplier", stem + "_multiplier"),
         ("out_storage", storage(output.dtype)),
-        ("shift", _Q31 - int(requantization.right_shift[0])),
+        ("shift", shift),
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
     ]
-    return _source(output, [kinds], stem, arrays, "sum", fields, "qnn_add", many=True)
+    return _source(output, [kinds], stem, arrays, struct, fields, function, many=True)
 
 
 def _concat(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:

@@ -191,7 +191,7 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
         folded, weights = state.folded(unit), unit.name + ".weights"
         weight_grid = state.weight_grid(unit) if state.is_quantized(weights) else None
         bias = _on_grid(folded.bias, grids.plain_of_input(unit), grids.of_input(unit), weight_grid)
-        exact = _exact_products(grids.of_input(unit), weight_grid, grid, len(bias))
+        exact = _exact_products(grids.of_input(unit), weight_grid, grid, len(bias), state.has_wide_activations)
         return FakeQuantUnit(
             unit, FakeQuantWeights(folded.weights.astype(np.float32), weight_grid, bias), grid, exact=exact
         )
@@ -233,12 +233,18 @@ def _on_grid(
 
 
 def _exact_products(
-    source: Optional[AffineGrid], weights: Optional[AffineGrid], output: Optional[AffineGrid], channels: int
+    source: Optional[AffineGrid],
+    weights: Optional[AffineGrid],
+    output: Optional[AffineGrid],
+    channels: int,
+    wide: bool,
 ) -> Optional[ExactSums]:
-    """Return the constants of an operation with weights."""
+    """Return the constants of an operation with weights; ``wide``: as of a network with activations above 8 bits."""
     if source is None or weights is None or output is None or not output.scale > 0:
         return None
-    chosen = tie_safe_scales(source.scale, weights.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
+    chosen = tie_safe_scales(
+        source.scale, weights.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1), wide
+    )
     units, tie_safe_units = (
         np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
         for scales in (weights.scale, chosen)

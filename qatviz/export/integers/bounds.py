@@ -70,8 +70,17 @@ def accumulator_bound(
     if isinstance(layer, GlobalAveragePool):
         return MEAN_WEIGHT * element_count(sources[0].shape[:2]) * sources[0].reach + MEAN_BIAS
     if isinstance(layer, Add) and requantization is not None:
+        if rounds_terms(requantization, sources):
+            # Each term is rounded up by at most one.
+            terms = zip(sources, *(values.tolist() for values in requantization))
+            return sum((source.reach * m >> shift) + 1 for source, m, shift in terms)
         return sum(source.reach * int(m) for source, m in zip(sources, requantization.multiplier))
     return 0
+
+
+def rounds_terms(requantization: FixedPoint, sources: Sequence[IntegerTensor]) -> bool:
+    """Return whether multipliers of an Add are those of its terms and of their sum."""
+    return len(requantization.multiplier) == len(sources) + 1
 
 
 def requantization_multipliers(
@@ -79,7 +88,7 @@ def requantization_multipliers(
 ) -> np.ndarray:
     """Return the ratios of scales from accumulators to quantization steps of the output: float64 ``[n]``.
 
-    See :class:`qatviz.export.integers.model.IntegerOp`.
+    See :class:`qatviz.export.integers.model.IntegerOp`; for an Add, those of a sum that is rounded once.
     """
     if weights is not None:
         return sources[0].scale * weights.channel_scales.astype(np.float64) / output.scale

@@ -15,7 +15,9 @@ from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.affine import AffineGrid, choose_grid
+from qatviz.quant.int16_kernels import NARROW_BITS
 from qatviz.quant.ranges import min_max_range
+from qatviz.settings import WEIGHTS
 
 Arrays = Dict[str, np.ndarray]
 
@@ -57,6 +59,11 @@ class FrozenState:
         self._check_arrays()
         self._check_quantized(step)
         self._folded = {unit.name: self._fold(unit) for unit in self.plan.units if isinstance(unit.op, WEIGHTED)}
+
+    @property
+    def has_wide_activations(self) -> bool:
+        """True if the settings of any activations have more than 8 bits."""
+        return any(self.book.of(t.name).num_bits > NARROW_BITS for t in self.plan.tensors if t.kind != WEIGHTS)
 
     def activation_grid(self, tensor: str) -> AffineGrid:
         """Return the grid of an activations tensor, with scale 0 if it has only ever been 0."""

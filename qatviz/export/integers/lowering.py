@@ -2,7 +2,8 @@
 
 The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, present
 ranges, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties rounded up,
-tie-safe scales (:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`).
+tie-safe scales (:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`). With activations of more than
+8 bits, they are those of TFLite's int16 kernels (:mod:`qatviz.quant.int16_kernels`).
 """
 
 from dataclasses import replace
@@ -50,6 +51,8 @@ from qatviz.network.layers import (
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
+from qatviz.quant.int16_kernels import MULTIPLIER_BITS as WIDE_MULTIPLIER_BITS
+from qatviz.quant.int16_kernels import sum_constants
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
@@ -95,6 +98,7 @@ class _Lowering:
         self._notes: List[str] = []
         self._always_zero: Set[str] = set()
         self._sum_scales = tie_safe_sum_scales(state.plan, state.activation_grid)
+        self._wide = state.has_wide_activations
 
     def model(self, metadata: Dict[str, Any]) -> IntegerModel:
         softmax = None
@@ -153,7 +157,10 @@ class _Lowering:
             fixed = self._fixed_point(unit, multipliers, bound)
             return replace(plain, requantization=fixed, accumulator_bits=bits_of(bound))
         if isinstance(op, Add):
-            fixed = common_fixed_point(requantization_multipliers(op, None, sources, output))
+            if self._wide and len(sources) == 2:
+                fixed = FixedPoint(*map(_read_only, sum_constants([s.scale for s in sources], output.scale)))
+            else:
+                fixed = common_fixed_point(requantization_multipliers(op, None, sources, output))
             bound = accumulator_bound(op, None, fixed, sources)
             return replace(plain, requantization=fixed, accumulator_bits=bits_of(bound))
         return plain
@@ -185,7 +192,9 @@ class _Lowering:
         products = product_bounds(centred, len(folded.bias), source)
         scales = np.broadcast_to(grid.scale, folded.bias.shape)
         bias = bias_codes(unit.name, folded.bias, input_scale * scales, output, products, limit)
-        chosen = tie_safe_scales(source.scale, grid.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
+        chosen = tie_safe_scales(
+            source.scale, grid.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1), self._wide
+        )
         weights = IntegerWeights(
             unit.name + ".weights",
             _read_only(codes.astype(storage_dtype(grid.num_bits))),
@@ -206,7 +215,8 @@ class _Lowering:
                 f"{bits_of(LARGEST_ACCUMULATOR)}",
                 FEWER_BITS,
             )
-        fixed = fixed_point(real, multiplier_bits(bound))
+        bits = multiplier_bits(bound)
+        fixed = fixed_point(real, min(bits, WIDE_MULTIPLIER_BITS) if self._wide else bits)
         return FixedPoint(_read_only(fixed.multiplier), _read_only(fixed.right_shift))
 
 

@@ -149,7 +149,9 @@ class IntegerOp:
     requantization : FixedPoint or None
         Multipliers from the accumulator to quantization steps of the output: ``[out]`` with weights
         (``s_in * s_w / s_out``), ``[1]`` for a GlobalAveragePool (``s_in / (MEAN_WEIGHT * n * s_out)``), one for each
-        input of an Add (``s_i / s_out``, with a common shift: the sum is rounded, not its terms).
+        input of an Add (``s_i / s_out``, with a common shift: the sum is rounded, not its terms). If any activation of
+        the network has more than 8 bits, multipliers have 15 bits, and an Add of two tensors has three, of terms and
+        sum, each of which is rounded (:mod:`qatviz.quant.int16_kernels`).
     accumulator_bits : int
         Number of bits, with the sign, that the accumulator needs, whatever the input; 0 without one.
     """
@@ -178,6 +180,11 @@ class IntegerOp:
         """Return the pads of a convolution or pool."""
         assert self.pads is not None, f"{self.name} has no pads"
         return self.pads
+
+    @property
+    def rounds_terms(self) -> bool:
+        """True for an Add whose terms are rounded before their sum, which has a multiplier of its own."""
+        return self.requantization is not None and len(self.requantization.multiplier) > len(self.inputs) > 1
 
     @property
     def name(self) -> str:

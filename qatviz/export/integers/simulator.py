@@ -5,7 +5,8 @@ Each operation computes integers from integers, with one rounding, half up, of i
 - Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the requantization multiplier, plus
   the output's zero point;
 - GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, rounded half up, on the same grid;
-- Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once;
+- Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once; with three multipliers, terms and sum are rounded as by
+  TFLite's int16 kernel (:func:`qatviz.quant.int16_kernels.rounded_twice`);
 - all others copy codes.
 
 Padding is the zero point. The result is clamped to the bounds of the grid and the activation.
@@ -22,6 +23,7 @@ from qatviz.network.checks import Pair
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, ZeroPad
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
+from qatviz.quant.int16_kernels import rounded_twice
 
 #: Bounds up to which sums of integers are exact in floating point, whatever the order, so that BLAS can compute them.
 _EXACT = ((2**24, np.float32), (2**53, np.float64))
@@ -95,6 +97,12 @@ def _requantized(op: IntegerOp, sums: np.ndarray, output: IntegerTensor) -> np.n
 
 def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     multipliers, shifts = op.require_requantization()
+    if op.rounds_terms:
+        terms = sum(
+            rounded_twice(codes.astype(np.int64) - tensor.zero_point, multiplier, shift)
+            for (codes, tensor), multiplier, shift in zip(inputs, multipliers, shifts)
+        )
+        return rounded_twice(terms, multipliers[-1], shifts[-1]) + output.zero_point
     products = sum(
         (codes.astype(np.int64) - tensor.zero_point) * multiplier
         for (codes, tensor), multiplier in zip(inputs, multipliers)

@@ -6,14 +6,15 @@ import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.bounds import accumulator_bound, requantization_multipliers
-from qatviz.export.integers.fixed_point import PRODUCT_BITS
+from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integers.model import IntegerOp, IntegerTensor
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer
 from qatviz.network.layers import Add, GlobalAveragePool
+from qatviz.quant.int16_kernels import sum_constants
 
-#: Relative error of a multiplier, which has at least 18 bits; for an Add, relative to the largest.
-_MULTIPLIER_ERROR = 2.0**-17
+#: Relative error of a multiplier, which has at least 15 bits; for an Add, relative to the largest.
+_MULTIPLIER_ERROR = 2.0**-14.9
 #: Larger multipliers move every accumulator but 0 beyond 16 bits and need not be exact.
 _SATURATED = 2.0**16
 
@@ -52,6 +53,9 @@ def check_requantization(op: IntegerOp, sources: List[IntegerTensor], output: In
     where = f"{where}: {op.name}"
     multiplier, right_shift = op.requantization
     real = requantization_multipliers(op.layer, op.weights, sources, output)
+    if op.rounds_terms:
+        _check_rounded_sum(op.requantization, sources, output, where)
+        return
     for name, array, low, high in (
         ("multiplier", multiplier, 0, 2**31 - 1),
         ("right_shift", right_shift, 1, PRODUCT_BITS),
@@ -77,3 +81,11 @@ def check_requantization(op: IntegerOp, sources: List[IntegerTensor], output: In
             f"{where}.multiplier and {where}.right_shift are not the ratio of the scales: expected {real[0]:.6g}, "
             f"found {op.requantization.real[0]:.6g}"
         )
+
+
+def _check_rounded_sum(found: FixedPoint, sources: List[IntegerTensor], output: IntegerTensor, where: str) -> None:
+    """Check the multipliers of an Add that rounds its terms, which follow from the scales."""
+    expected = sum_constants([source.scale for source in sources], output.scale)
+    for name, array, values in zip(found._fields, found, expected):
+        if array.dtype != values.dtype or not np.array_equal(array, values):
+            raise ExportError(f"{where}.{name} is {array.tolist()}: expected {values.tolist()}, as the scales require")

@@ -5,11 +5,13 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 import numpy as np
 
+from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.progress import Progress
 from qatviz.network.layers import Add, AveragePool
 from qatviz.number_format import share_text
+from qatviz.quant.int16_kernels import Q31
 
 #: Function from codes of the input, ``[n] + shape``, to codes of tensors by name, with the logits among them.
 Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]
@@ -71,8 +73,7 @@ class LayerAgreement(NamedTuple):
         Agreement of this operation alone, given the codes that the file computed for its inputs.
     unexplained : int
         Number of codes of ``own`` whose difference is more than rounding: they are farther from the exact result than
-        half a quantization step, one unit of the accumulator and the error of the runtime's requantization multipliers
-        together.
+        half a quantization step and one unit of the accumulator together.
     """
 
     layer: str
@@ -135,13 +136,8 @@ def compare_layers(
     run: Runtime,
     images: np.ndarray,
     progress: Progress = Progress(),
-    multiplier_error: float = 0.0,
 ) -> List[LayerAgreement]:
-    """Compare every layer of ``run``, which computes all tensors of the model, with the simulator.
-
-    ``multiplier_error`` is the relative error of the runtime's requantization multipliers, if they have fewer bits than
-    the model's.
-    """
+    """Compare every layer of ``run``, which computes all tensors of the model, with the simulator."""
     whole, own = ({op.output: Tally() for op in model.ops} for _ in range(2))
     unexplained = {op.output: 0 for op in model.ops}
     for codes in _batches(quantize_input(model, images), progress, "comparing the layers"):
@@ -151,17 +147,15 @@ def compare_layers(
             whole[op.output].add(expected[op.output], found[op.output])
             alone = run_op(model, op, found)
             own[op.output].add(alone, found[op.output])
-            unexplained[op.output] += _unexplained(model, op, found, alone, multiplier_error)
+            unexplained[op.output] += _unexplained(model, op, found, alone)
     return [
         LayerAgreement(name, op.kind, whole[name].result(), own[name].result(), unexplained[name])
         for name, op in ((op.output, op) for op in model.ops)
     ]
 
 
-def _unexplained(
-    model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray, multiplier_error: float
-) -> int:
-    """Return the number of codes that differ by more than rounding and the error of the multipliers can cause."""
+def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray) -> int:
+    """Return the number of codes that differ by more than rounding can cause."""
     difference = np.abs(alone - found[op.output])
     if not difference.any():
         return 0
@@ -170,13 +164,22 @@ def _unexplained(
     if op.requantization is None:
         return int(np.count_nonzero(difference))
     # The same operation with finer quantization steps of its output.
-    bits = int(min(_FINER_BITS, op.requantization.right_shift.min() - 1))
-    finer = op.requantization._replace(right_shift=op.requantization.right_shift - bits)
+    bits, finer = _finer(op, op.requantization)
     zero = model.tensor(op.output).zero_point
     results = (run_op(model, replace(op, requantization=finer, clamp=_NO_CLAMP), found) - zero) / 2**bits
     tolerance = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.requantization.real), _MAX_TOLERANCE)
     off = np.abs(found[op.output] - np.clip(results + zero, *op.clamp))
-    return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + tolerance + multiplier_error * np.abs(results))))
+    return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + tolerance)))
+
+
+def _finer(op: IntegerOp, requantization: FixedPoint) -> Tuple[int, FixedPoint]:
+    """Return a number of bits, and multipliers to an output whose quantization steps are finer by as many."""
+    shift = requantization.right_shift
+    if not op.rounds_terms:
+        bits = int(min(_FINER_BITS, shift.min() - 1))
+        return bits, FixedPoint(requantization.multiplier, shift - bits)
+    bits = int(np.clip(shift[-1] - Q31, 0, _FINER_BITS))
+    return bits, FixedPoint(requantization.multiplier, np.append(shift[:-1], shift[-1] - bits))
 
 
 def _batches(codes: np.ndarray, progress: Progress, what: str) -> Iterator[np.ndarray]:

@@ -45,8 +45,6 @@ class Exported(NamedTuple):
     reached : Agreement
         Agreement that the runtime is known to reach in networks of a few layers.
     notes : tuple of str
-    multiplier_error : float
-        Relative error of the runtime's requantization multipliers, if they have fewer bits than the model's.
     """
 
     format: str
@@ -56,7 +54,6 @@ class Exported(NamedTuple):
     nbytes: int
     reached: Agreement
     notes: Tuple[str, ...] = ()
-    multiplier_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -238,7 +235,7 @@ def prove(
                 ("simulator to evaluation graph", (evaluated, simulated)),
             )
         },
-        tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0), exported.multiplier_error)),
+        tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0))),
         scores,
         {"file": exported.nbytes, "float32 parameters": _float_bytes(model)},
         exported.reached,

@@ -71,18 +71,14 @@ class _Files:
         self.logits = made() if options["softmax"] else self.shipped
         self.layers = made(outputs=[op.output for op in model.ops])
 
-    def exported(
-        self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement, multiplier_error: float = 0.0
-    ) -> Exported:
+    def exported(self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement) -> Exported:
         """Return the shipped file with the functions that run it, for the proof."""
         title = (
             f"TFLite {self.shipped.dtype.name}"
             f"{' and int4' if self.shipped.int4 else ''}"
             f"{', for kernels that round twice' if self.double_rounding else ''}"
         )
-        return Exported(
-            title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes, multiplier_error
-        )
+        return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes)
 
 
 def _vectors(files: _Files, golden: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -130,13 +126,11 @@ def _prove_in_litert(
     files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
 ) -> Union[ParityReport, UnrunReport]:
     """Return the proof of a file that only LiteRT can run."""
-    reached, error = litert_runtime.REACHED_INT4, 0.0
-    if not files.shipped.int4:
-        reached, error = litert_runtime.REACHED_INT16, litert_runtime.INT16_MULTIPLIER_ERROR
+    reached = litert_runtime.REACHED_INT4 if files.shipped.int4 else litert_runtime.REACHED_INT16
     try:
         litert = find_litert()
     except LitertMissing as missing:
-        exported = files.exported("", no_runtime, no_runtime, reached, error)
+        exported = files.exported("", no_runtime, no_runtime, reached)
         return prove_unrun(
             files.model,
             exported,
@@ -147,7 +141,7 @@ def _prove_in_litert(
             progress,
         )
     with LitertRunner(litert, files.logits) as logits, LitertRunner(litert, files.layers) as layers:
-        exported = files.exported(litert.name, logits.run, layers.run, reached, error)
+        exported = files.exported(litert.name, logits.run, layers.run, reached)
         return prove(files.model, exported, graph, *held_out, progress)
 
 

@@ -5,13 +5,15 @@ Where TFLite's own operation would compute other codes, it is replaced:
 - A mean is a depthwise convolution with constant weights and a bias that rounds ties up; AVERAGE_POOL_2D rounds ties
   away from 0. (It is used where SAME pads, because the number of elements then differs between pooling windows.)
 - A Dense with a scale for each channel is a 1×1 convolution between two reshapes: FULLY_CONNECTED of older runtimes
-  supports one scale only, and ignores the others without an error.
+  supports one scale only, and ignores the others without an error. So is any Dense with int16 activations, for which
+  LiteRT's FULLY_CONNECTED multiplies in double precision, unlike all its other operations and TFLite Micro.
 - Clamps (of an activation, of fewer than 8 bits, of a narrow range) are MAXIMUM and MINIMUM with a constant, unless
   they are the limits of the type: TensorFlow 1.15's int8 convolutions ignore fused activations without an error. A ReLU
   whose codes begin at its zero point, as they do on a grid of its own, needs none.
 
-With int16 activations, which only LiteRT supports, a mean on its input's grid is AVERAGE_POOL_2D nevertheless:
-multipliers have 16 bits there, and it needs none.
+With int16 activations, which only LiteRT supports, a mean on its input's grid is AVERAGE_POOL_2D nevertheless: it needs
+no multiplier. The multipliers of the other operations are the model's own, which have 15 bits as those of the kernels
+(:mod:`qatviz.quant.int16_kernels`).
 """
 
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -38,6 +40,7 @@ from qatviz.network.checks import Pair
 from qatviz.network.layers import POOLS, AveragePool, Concat, Conv2D, DepthwiseConv2D, ZeroPad
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
+from qatviz.quant.int16_kernels import representable_scales
 
 #: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); 1 with uint8.
 _VERSIONS: Dict[str, Dict[str, int]] = {
@@ -71,8 +74,8 @@ _VERSIONS: Dict[str, Dict[str, int]] = {
 }
 #: Versions of operations with INT4 weights and int8 activations.
 _INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
-#: Weights of a mean, and its bias, which rounds ties up: the largest multiples of the model's in int8.
-_MEAN_WEIGHT, _MEAN_BIAS = 127 // MEAN_WEIGHT * MEAN_WEIGHT, 127 // MEAN_WEIGHT * MEAN_BIAS
+#: Weights of a mean, and its bias, which rounds ties up, are multiples of the model's: the largest in int8.
+_LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
 #: Scale and zero point of TFLite's probabilities.
 _SOFTMAX_GRIDS = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
 _ENDS = ("lowest", "highest")
@@ -276,7 +279,7 @@ class _Lowering:
         )
 
     def _dense(self, op: IntegerOp) -> None:
-        if is_uniform(op.require_weights()):
+        if is_uniform(op.require_weights()) and self._dtype != np.int16:
             weights = self._weights(op, np.transpose, None)
             self._append_op(
                 op,
@@ -316,7 +319,8 @@ class _Lowering:
         non_negative = op.clamp[0] >= self._model.tensor(op.output).zero_point
         twice = self._double_rounding or (int4 and axis is not None and non_negative)
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
-        scale = stored.scale if twice else self._avoid_ties(op, stored.scale)
+        # int16 kernels round once, half up.
+        scale = stored.scale if twice or self._dtype == np.int16 else self._avoid_ties(op, stored.scale)
         grid = Quantization(scale, stored.zero_point, channel_axis or 0)
         name, codes = op.require_weights().name, arrange(stored.codes)
         if int4:
@@ -368,11 +372,15 @@ class _Lowering:
         channels = output.shape[-1]
         count = size[0] * size[1]
         zero = UINT8_OFFSET if self._dtype == np.uint8 else 0
-        codes = np.full((1, *size, channels), _MEAN_WEIGHT + zero, weights_type(self._dtype))
-        scale = np.full(1 if self._dtype == np.uint8 else channels, 1 / (_MEAN_WEIGHT * count), np.float32)
+        # With int16 activations, multipliers have 15 bits: those of the model, not their fractions.
+        times = 1 if self._dtype == np.int16 else _LARGEST_MULTIPLE
+        codes = np.full((1, *size, channels), times * MEAN_WEIGHT + zero, weights_type(self._dtype))
+        scale = np.full(1 if self._dtype == np.uint8 else channels, 1 / (times * MEAN_WEIGHT * count), np.float32)
+        if self._dtype == np.int16:
+            scale = representable_scales(source.scale, scale, output.scale)
         grid = Quantization(scale, np.full(scale.shape, zero, np.int64), 3 if len(scale) > 1 else 0)
         weights = self._file.add_constant(op.name + "/ones", codes, grid)
-        ties = np.full(channels, _MEAN_BIAS, bias_type(self._dtype))
+        ties = np.full(channels, times * MEAN_BIAS, bias_type(self._dtype))
         bias = self._bias(op.name + "/tie", ties, bias_scale(source, scale))
         self._append_op(
             op,

@@ -7,14 +7,19 @@ from tensorflow.python.ops.control_flow_ops import switch
 
 from qatviz.network.layers import GlobalAveragePool
 from qatviz.network.plan import Unit
-from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT
+from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT
 from qatviz.training.lowering.exact import (
+    codes_of,
+    exact_value,
+    int16_requantized,
+    int16_sum,
+    only_if,
     snap_to_exact_code,
     tie_safe_scales,
     tie_safe_sum_scale,
     whole_units,
 )
-from qatviz.training.lowering.layers import LayerLowering
+from qatviz.training.lowering.layers import LayerLowering, linear
 
 
 class EvaluationLowering(LayerLowering):
@@ -24,6 +29,13 @@ class EvaluationLowering(LayerLowering):
         super().__init__(*arguments)
         #: Tie-safe scales by tensor, which replace the scales in use in the requantization multipliers.
         self._tie_safe: Dict[str, tf.Tensor] = {}
+        #: Inputs of the unit that is lowered now.
+        self._inputs: List[tf.Tensor] = []
+        self._wide = self.quantizers.has_wide_activations
+
+    def unit(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        self._inputs = inputs
+        return super().unit(unit, inputs)
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
         bias = self.parameters.get(unit.name + ".bias")
@@ -38,7 +50,7 @@ class EvaluationLowering(LayerLowering):
         scale, weight_scales = self._scale(output), self._channel_scales(unit)
         _, zero_point, half = self.quantizers.code_parameters(output)
         input_scale = self._tie_safe.get(source, self._scale(source))
-        chosen = tie_safe_scales(input_scale, weight_scales, scale, zero_point[0], half)
+        chosen = tie_safe_scales(input_scale, weight_scales, scale, zero_point[0], half, self._wide)
         units = self._scale64(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
         factors = self._tie_safe_scale64(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._scale64(unit.output)
         # If all weights are zero, there is no such unit; every bias is a whole number of the fine one.
@@ -46,7 +58,25 @@ class EvaluationLowering(LayerLowering):
         units = tf.where(units > 0, units, fine * self._scale64(unit.output))
         factors = tf.where(factors > 0, factors, fine)
         known = tf.logical_and(tf.reduce_max(weight_scales) * self._scale(source) > 0, scale > 0)
-        return snap_to_exact_code(x, lambda sums: whole_units(sums, units) * factors, scale, known)
+        wide = tf.logical_and(known, self._wide)
+        x = snap_to_exact_code(x, lambda sums: whole_units(sums, units) * factors, scale, tf.not_equal(known, wide))
+        return exact_value(x, lambda: self._wide_products(unit, units, factors, wide), scale, wide)
+
+    def _wide_products(self, unit: Unit, units: tf.Tensor, factors: tf.Tensor, wide: tf.Tensor) -> tf.Tensor:
+        """Return the exact codes of sums of products and bias, float64, as TFLite's int16 kernels compute them."""
+        source = only_if(wide, self._inputs[0])
+        weights = only_if(wide, self.quantizers.quantized[unit.name + ".weights"].values)
+        channels = weights.shape[self.plan.tensor(unit.name + ".weights").channel_axis :]
+        scales = tf.reshape(self._channel_scales(unit), channels)
+        sums = linear(
+            unit.op, codes_of(source, self._scale(self.plan.grid_of(unit.inputs[0]))), codes_of(weights, scales)
+        )
+        bias = self._unit_bias(unit)
+        if bias is not None:
+            # Not on the grid, if there is none because all weights are zero.
+            codes = tf.cast(self._bias_codes(unit, bias), tf.float64)
+            sums += tf.where(self._bias_scale(unit) > 0, codes, whole_units(bias, units))
+        return int16_requantized(sums, factors)
 
     def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
         """Add a third of a unit of the accumulator, and snap to the exact code.
@@ -59,12 +89,15 @@ class EvaluationLowering(LayerLowering):
             return mean
         third, steps = self._scale64(unit.inputs[0]) / (MEAN_WEIGHT * count), self._scale64(unit.output)
         factor = self._tie_safe_scale64(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
-        return snap_to_exact_code(
-            mean,
-            lambda x: whole_units(x, third) * factor,
-            self._scale(unit.name + ".activations"),
-            tf.minimum(third, steps) > 0,
-        )
+        scale, known = self._scale(unit.name + ".activations"), tf.minimum(third, steps) > 0
+        wide = tf.logical_and(known, self._wide)
+        mean = snap_to_exact_code(mean, lambda x: whole_units(x, third) * factor, scale, tf.not_equal(known, wide))
+
+        def code() -> tf.Tensor:
+            codes = codes_of(only_if(wide, self._inputs[0]), self._scale(self.plan.grid_of(unit.inputs[0])))
+            return int16_requantized(MEAN_WEIGHT * tf.reduce_sum(codes, axis=[1, 2]) + MEAN_BIAS, factor)
+
+        return exact_value(mean, code, scale, wide)
 
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""
@@ -77,7 +110,21 @@ class EvaluationLowering(LayerLowering):
             parts = [switch(x, known)[1] for x in inputs]
             return sum(whole_units(x, own) * factor for x, own, factor in zip(parts, units, factors))
 
-        return snap_to_exact_code(total, position, self._scale(unit.name + ".activations"), known)
+        scale = self._scale(unit.name + ".activations")
+        # TFLite adds two tensors.
+        wide = tf.logical_and(known, self._wide) if len(inputs) == 2 else tf.constant(False)
+        total = snap_to_exact_code(total, position, scale, tf.not_equal(known, wide))
+        return (
+            exact_value(total, lambda: self._wide_sum(unit, inputs, wide), scale, wide) if len(inputs) == 2 else total
+        )
+
+    def _wide_sum(self, unit: Unit, inputs: List[tf.Tensor], wide: tf.Tensor) -> tf.Tensor:
+        """Return the exact codes of a sum of two tensors, int64, as TFLite's int16 kernel computes them."""
+        codes = [
+            codes_of(only_if(wide, x), self._scale(self.plan.grid_of(name))) for x, name in zip(inputs, unit.inputs)
+        ]
+        scales = [only_if(wide, self._tie_safe_scale64(name)) for name in (*unit.inputs, unit.output)]
+        return int16_sum(codes, scales[:-1], scales[-1])
 
     def _choose_sum_scale(self, unit: Unit) -> None:
         """Choose a tie-safe scale for the output of an Add, unless it shares the grid of other tensors."""
@@ -103,9 +150,20 @@ class EvaluationLowering(LayerLowering):
 
         It remains unchanged if input or weights are not quantized.
         """
-        scale = self._scale(self.plan.grid_of(unit.inputs[0])) * self._channel_scales(unit)
-        on_grid = tf.floor(tf.div_no_nan(bias, scale) + 0.5) * scale
-        return tf.where(scale > 0, on_grid, bias)
+        scale = self._bias_scale(unit)
+        return tf.where(scale > 0, self._bias_codes(unit, bias) * scale, bias)
+
+    def _bias_codes(self, unit: Unit, bias: tf.Tensor) -> tf.Tensor:
+        return tf.floor(tf.div_no_nan(bias, self._bias_scale(unit)) + 0.5)
+
+    def _bias_scale(self, unit: Unit) -> tf.Tensor:
+        return self._scale(self.plan.grid_of(unit.inputs[0])) * self._channel_scales(unit)
+
+    def _unit_bias(self, unit: Unit) -> Optional[tf.Tensor]:
+        """Return the bias of a unit before it is rounded, with its batch norm folded in."""
+        if unit.batch_norm is not None:
+            return self.batch_norms[unit.name].bias
+        return self.parameters.get(unit.name + ".bias")
 
     def _scale(self, tensor: str) -> tf.Tensor:
         """Return the scale in use of a tensor quantized as a whole, 0 if its quantizer is off."""

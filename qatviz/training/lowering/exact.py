@@ -5,7 +5,8 @@ one value in 100,000, but in a deep network each influences many others (measure
 % of the logits, by up to 15 codes). The exact accumulator can be recovered, because it is a whole number of units
 (input scale times weight scale). The exact result follows from it in double precision, and the float32 result is moved
 to the correct side of the tie. Accumulators of more than about 22 bits are too large for this, and may be off by one
-unit.
+unit. So if any activation has more than 8 bits, sums are computed from codes in float64, and multiplied as TFLite's
+int16 kernels do it (:mod:`qatviz.quant.int16_kernels`).
 
 The last digits of the requantization multiplier, from units to quantization steps of the output, are chosen so that
 float and fixed-point results agree: see :mod:`qatviz.quant.tie_safe_scales` and :mod:`qatviz.quant.tie_safe_sums`.
@@ -13,11 +14,13 @@ These run in Python, because each of their many trials would take many operation
 results, so that only the first batch of an evaluation takes time.
 """
 
-from typing import Callable
+from typing import Callable, Sequence
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
+from qatviz.quant import int16_kernels
 from qatviz.quant import tie_safe_scales as scales
 from qatviz.quant import tie_safe_sums as sums
 from qatviz.quant.exact_sums import SNAP_REACH
@@ -34,6 +37,7 @@ def tie_safe_scales(
     output_scale: tf.Tensor,
     output_zero_point: tf.Tensor,
     output_half: tf.Tensor,
+    wide: tf.Tensor,
 ) -> tf.Tensor:
     """Call :func:`qatviz.quant.tie_safe_scales.tie_safe_scales` in the graph.
 
@@ -41,7 +45,7 @@ def tie_safe_scales(
     """
     found = tf.py_func(
         scales.tie_safe_scales,
-        [input_scale, weight_scales, output_scale, output_zero_point, output_half],
+        [input_scale, weight_scales, output_scale, output_zero_point, output_half, wide],
         tf.float32,
         stateful=False,
     )
@@ -92,3 +96,74 @@ def snap_to_exact_code(
     result = merge([off, tf.raw_ops.ClipByValue(t=on, clip_value_min=value - reach, clip_value_max=value + reach)])[0]
     result.set_shape(x.shape)
     return result
+
+
+def exact_value(x: tf.Tensor, code: Callable[[], tf.Tensor], scale: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """Return the value of an exact code.
+
+    Parameters
+    ----------
+    x : tf.Tensor
+        float32, returned if there is no exact code.
+    code : callable
+        Returns the exact code, less the zero point; computed from tensors that :func:`only_if` passes on.
+    scale : tf.Tensor
+        float32 scalar.
+    known : tf.Tensor
+        bool scalar; if False, nothing is computed.
+    """
+    result = merge([switch(x, known)[0], tf.cast(code(), tf.float32) * only_if(known, scale)])[0]
+    result.set_shape(x.shape)
+    return result
+
+
+def only_if(condition: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Return ``x`` such that what depends on it is computed only if ``condition`` is true."""
+    return switch(x, condition)[1]
+
+
+def codes_of(x: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Return the whole multiples, float64, of ``scale`` (broadcast; 0 where it is 0) that ``x`` is closest to."""
+    return tf.cast(tf.floor(tf.div_no_nan(x, scale) + 0.5), tf.float64)
+
+
+def int16_requantized(sums: tf.Tensor, multipliers: tf.Tensor) -> tf.Tensor:
+    """Return whole ``sums`` times ``multipliers``, of 15 bits, rounded half up; all are float64.
+
+    Exact for sums of up to 38 bits; those of more are rounded correctly unless they are within 2**-22 of a tie.
+    """
+    return tf.floor(sums * round_multipliers(multipliers) + 0.5)
+
+
+def round_multipliers(real: tf.Tensor) -> tf.Tensor:
+    """Compute :func:`qatviz.quant.int16_kernels.round_multipliers` in the graph."""
+    tail = tf.constant(int16_kernels.TAIL_BITS, tf.int64)
+    half = tf.constant(1 << (int16_kernels.TAIL_BITS - 1), tf.int64)
+    kept = tf.bitwise.right_shift(tf.bitcast(real, tf.int64) + half, tail)
+    return tf.bitcast(tf.bitwise.left_shift(kept, tail), tf.float64)
+
+
+def int16_sum(terms: Sequence[tf.Tensor], input_scales: Sequence[tf.Tensor], output_scale: tf.Tensor) -> tf.Tensor:
+    """Return the code, int64, of a sum of codes (float64) as TFLite's int16 kernel computes it."""
+    constants = tf.py_func(
+        lambda *scales: np.stack(int16_kernels.sum_constants(scales[:-1], scales[-1])),
+        [*input_scales, output_scale],
+        tf.int64,
+        stateful=False,
+    )
+    constants.set_shape([2, len(terms) + 1])
+    multipliers, shifts = (tf.unstack(row, num=len(terms) + 1) for row in tf.unstack(constants, num=2))
+    parts = [_rounded_twice(tf.cast(term, tf.int64), *by) for term, *by in zip(terms, multipliers, shifts)]
+    return _rounded_twice(tf.add_n(parts), multipliers[-1], shifts[-1])
+
+
+def _rounded_twice(values: tf.Tensor, multiplier: tf.Tensor, right_shift: tf.Tensor) -> tf.Tensor:
+    """Compute :func:`qatviz.quant.int16_kernels.rounded_twice` in the graph."""
+    shift_left, shift_right = tf.bitwise.left_shift, tf.bitwise.right_shift
+    bits, one, zero = (tf.constant(value, tf.int64) for value in (int16_kernels.Q31, 1, 0))
+    left, right = tf.maximum(bits - right_shift, zero), tf.maximum(right_shift - bits, zero)
+    high = shift_right(shift_left(values, left) * multiplier + shift_left(one, bits - one), bits)
+    half = shift_right(shift_left(one, right), one)
+    # Halves below 0 are rounded down, if there are any.
+    down = tf.cast(high < zero, tf.int64) * tf.minimum(right, one)
+    return shift_right(high + half - down, right)

@@ -9,7 +9,7 @@ from typing import Callable, Dict, List, Optional, cast
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
-from qatviz.network.layer import element_count
+from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import AveragePool, Concat, Conv2D, DepthwiseConv2D, GlobalAveragePool, MaxPool, ZeroPad
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
@@ -194,3 +194,12 @@ def _activated(unit: Unit, x: tf.Tensor) -> tf.Tensor:
     if unit.activation is None:
         return x
     return {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](x)
+
+
+def linear(op: Layer, x: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Return the products of a layer with weights, in the type of ``x`` and ``weights``, without bias."""
+    if isinstance(op, Conv2D):
+        return tf.nn.conv2d(x, weights, strides=op.strides, padding=op.padding, dilations=op.dilation)
+    if isinstance(op, DepthwiseConv2D):
+        return tf.nn.depthwise_conv2d(x, weights, (1, *op.strides, 1), op.padding, rate=op.dilation)
+    return tf.matmul(x, weights)
