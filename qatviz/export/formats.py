@@ -156,8 +156,14 @@ TFLITE = Format(
         Option(
             "int4",
             "Weights of up to 4 bits as INT4",
-            "Weights of up to 4 bits are INT4 tensors, two codes per byte: half the size, but less exact, and only for "
-            "LiteRT, not for older runtimes",
+            "Weights of up to 4 bits of Dense layers and 1×1 convolutions are INT4 tensors, two codes per byte: half "
+            "the size; only for LiteRT, not for older runtimes",
+        ),
+        Option(
+            "int4_all",
+            "INT4 in all convolutions",
+            "With int4: weights of all other convolutions are INT4 tensors, too, although LiteRT's kernels for these "
+            "round twice, so that many codes differ",
         ),
         Option(
             "int16",

@@ -48,7 +48,8 @@ MORE_SETTINGS = {
     "a16": {"preset": "tflite-int8", "activations": {"num_bits": 16, "symmetric": True}},
 }
 #: Settings for which an option of a format is measured, if not for all.
-_ONLY = {"tflite-int4/litert": ("w4", "w2"), "tflite-int16/litert": ("a12", "a16")}
+_INT4, _INT16 = ("w4", "w2"), ("a12", "a16")
+_ONLY = {"tflite-int4/litert": _INT4, "tflite-int4-all/litert": _INT4, "tflite-int16/litert": _INT16}
 PARITY, MORE = "parity", "parity_more"
 EXPORT_SECONDS, IMPORT_SECONDS = "export_seconds/mobilenetv2/tflite", "import_seconds/resnet50"
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
-import numpy as np
-
 from qatviz.errors import ExportError
 from qatviz.export.formats import FORMATS
 from qatviz.export.integers.model import IntegerModel
@@ -85,6 +83,7 @@ def _tflite_model(model, options):
         int4=options["int4"],
         int16=options["int16"],
         double_rounding=options["double_rounding"],
+        int4_all=options["int4_all"],
     )
 
 
@@ -98,23 +97,15 @@ def _interpreter(source, model, options):
 
 @contextmanager
 def _litert(source, model, options):
-    from qatviz.export.tflite.litert import (
-        REACHED,
-        REACHED_INT4,
-        REACHED_INT16,
-        LitertMissing,
-        LitertRunner,
-        find_litert,
-    )
+    from qatviz.export.tflite.litert import LitertMissing, LitertRunner, find_litert, reached
 
     file = _tflite_model(model, options)
     try:
         litert = find_litert()
     except LitertMissing as missing:
         raise NotRun(str(missing)) from missing
-    reached = REACHED_INT4 if file.int4 else REACHED_INT16 if file.dtype == np.int16 else REACHED
     with LitertRunner(litert, file) as runner:
-        yield Loaded(litert.name, runner.run, reached, len(file.content))
+        yield Loaded(litert.name, runner.run, reached(file), len(file.content))
 
 
 def _onnx_model(model, options):
@@ -226,5 +217,6 @@ FORMS = {
 #: Forms with options of TFLite.
 MORE_FORMS = {
     "tflite-int4/litert": Form("tflite", {"int4": True}, _litert),
+    "tflite-int4-all/litert": Form("tflite", {"int4": True, "int4_all": True}, _litert),
     "tflite-int16/litert": Form("tflite", {"int16": True}, _litert),
 }

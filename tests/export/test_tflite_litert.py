@@ -34,9 +34,10 @@ from qatviz.protocol.settings_book import SettingsBook
 WIDE = {
     "int4": (*SETTINGS["int4"], "int4"),
     "int4 per tensor": ({"num_bits": 4, "symmetric": True}, {}, "int4"),
-    "int4 where they fit": ({"num_bits": 4}, {}, "int4"),
+    "int4 where they fit": ({"num_bits": 4}, {}, "int4_all"),
     "affine 3 bits": ({"num_bits": 3, "per_channel": True}, {}, "int4"),
     "ternary": (*SETTINGS["ternary"], "int4"),
+    "int4 that is rounded twice": (*SETTINGS["int4"], "int4_all"),
     "int16": (INT8, {"num_bits": 16, "symmetric": True}, "int16"),
     "int16 of 12 affine bits": ({"symmetric": True}, {"num_bits": 12}, "int16"),
     "int16 of 15 affine bits": ({"num_bits": 7, "per_channel": True}, {"num_bits": 15, "narrow_range": True}, "int16"),
@@ -56,7 +57,8 @@ def check_layers(litert, model, kernels, **options):
     with LitertRunner(litert, file, kernels) as runner:
         for layer in compare_layers(model, runner.run, images_for(model, 24)):
             assert layer.unexplained == 0 and layer.own.largest <= 1, layer
-            if kernels == XNNPACK and file.dtype == np.int16 and layer.kind != "AveragePool":
+            has_weights = file.int4 and not file.rounded_twice and model.op(layer.layer).weights is not None
+            if kernels == XNNPACK and layer.kind != "AveragePool" and (file.dtype == np.int16 or has_weights):
                 assert layer.own.identical == 1, layer
     return file
 
@@ -73,8 +75,9 @@ def test_every_operation_equals_the_simulator(setting, kernels, litert):
 @pytest.mark.parametrize("setting", sorted(WIDE))
 def test_operations_with_types_of_litert_only_equal_the_simulator(setting, kernels, litert):
     weights, activations, option = WIDE[setting]
-    file = check_layers(litert, model_of(everything(), weights, activations), kernels, **{option: True})
-    assert file.only_litert and file.int4 == (option == "int4")
+    options = {"int4": option != "int16", option: True}
+    file = check_layers(litert, model_of(everything(), weights, activations), kernels, **options)
+    assert file.only_litert and file.int4 == (option != "int16") and file.rounded_twice == (option == "int4_all")
 
 
 @pytest.mark.slow
@@ -96,6 +99,20 @@ def test_deep_networks_equal_the_evaluation_graph(name, setting, litert):
     model, images = case.model(book), digits(case.network.input_shape, 32)
     with LitertRunner(litert, tflite_model(model)) as runner:
         found = run_logits(model, runner.run, images)[1]
+    np.testing.assert_array_equal(found, codes_of(case.logits(book, images), model.logits))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["int4", "2-bit"])
+@pytest.mark.parametrize("name", SHALLOW + DEEP + DEEPEST)
+def test_with_int4_weights_networks_equal_the_evaluation_graph(name, setting, litert):
+    case = calibrated(name)
+    book = SettingsBook.from_preset(case.plan, **ZOO_SETTINGS[setting])
+    model, images = case.model(book), digits(case.network.input_shape, 32)
+    file = tflite_model(model, int4=True)
+    with LitertRunner(litert, file) as runner:
+        found = run_logits(model, runner.run, images)[1]
+    assert file.int4
     np.testing.assert_array_equal(found, codes_of(case.logits(book, images), model.logits))
 
 
@@ -228,7 +245,7 @@ def test_int4_convolutions_with_outputs_from_zero_round_few_ties_wrongly(seed, l
     )
     weights = {"num_bits": 4, "symmetric": True, "per_channel": True}
     model = model_of(net, weights, seed=seed)
-    file = tflite_model(model, outputs=[op.output for op in model.ops], int4=True)
+    file = tflite_model(model, outputs=[op.output for op in model.ops], int4=True, int4_all=True)
     with LitertRunner(litert, file) as runner:
         layers = compare_layers(model, runner.run, images_for(model, 64))
     shares = [1 - layer.own.identical for layer in layers if layer.kind in ("Conv2D", "DepthwiseConv2D")]

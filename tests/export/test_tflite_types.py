@@ -17,9 +17,13 @@ from qatviz.export.source import ExportSource
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite.file import packed_nibbles
 from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.storage import is_matrix_product
 from qatviz.network.layers import Dense
 
 INT4 = {"num_bits": 4, "symmetric": True, "per_channel": True}
+#: Operations of a Dense with int16 activations.
+PRODUCT = ["RESHAPE", "CONV_2D", "RESHAPE"]
+ALL_INT4 = {"int4": True, "int4_all": True}
 #: Settings of weights and activations that int16 supports.
 INT16 = [
     (INT8, {"num_bits": 16, "symmetric": True}),
@@ -76,7 +80,7 @@ def test_nibbles_are_packed_low_one_first(size):
 )
 def test_int4_weights_equal_the_models(weights, multiplied):
     model = model_of(everything(), weights)
-    file = tflite_model(model, multiply_codes=multiplied > 1, int4=True)
+    file = tflite_model(model, multiply_codes=multiplied > 1, **ALL_INT4)
     tensors, data = tensors_of(file.content)
     assert file.int4 and file.only_litert and file.dtype == np.int8
     for op in model.ops:
@@ -100,12 +104,13 @@ def test_int4_weights_equal_the_models(weights, multiplied):
 
 
 def test_operations_with_int4_have_the_version_that_introduced_it():
-    per_channel = versions_of(tflite_model(model_of(everything(), INT4), int4=True).content)
+    per_channel = versions_of(tflite_model(model_of(everything(), INT4), **ALL_INT4).content)
     model = model_of(everything(), {"num_bits": 4, "symmetric": True})
-    per_tensor = versions_of(tflite_model(model, int4=True).content)
+    per_tensor = versions_of(tflite_model(model, **ALL_INT4).content)
     # Means, whose weights are int8, are depthwise convolutions too.
     assert {("CONV_2D", 7), ("DEPTHWISE_CONV_2D", 7), ("DEPTHWISE_CONV_2D", 3)} <= per_channel & per_tensor
     assert ("CONV_2D", 3) not in per_channel | per_tensor and ("FULLY_CONNECTED", 10) in per_tensor
+    assert ("FULLY_CONNECTED", 12) in per_channel
 
 
 def test_four_bit_weights_that_need_a_zero_point_stay_int8_and_are_noted():
@@ -116,7 +121,7 @@ def test_four_bit_weights_that_need_a_zero_point_stay_int8_and_are_noted():
         hidden__weights=np.linspace(0.1, 1, 12).reshape(4, 3),
         logits__weights=np.linspace(-1, 0.9, 6).reshape(3, 2),
     )
-    file = tflite_model(model, int4=True)
+    file = tflite_model(model, **ALL_INT4)
     tensors, _ = tensors_of(file.content)
     assert tensors["hidden.weights"].Type() == tflite.TensorType.INT8
     assert tensors["logits.weights"].Type() == tflite.TensorType.INT4
@@ -124,10 +129,25 @@ def test_four_bit_weights_that_need_a_zero_point_stay_int8_and_are_noted():
     assert "hidden.weights.symmetric=on" in " ".join(file.notes)
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_only_operations_that_litert_rounds_once_have_int4_weights(per_channel):
+    model = model_of(everything(), {"num_bits": 4, "symmetric": True, "per_channel": per_channel})
+    file, every = tflite_model(model, int4=True), tflite_model(model, **ALL_INT4)
+    tensors, _ = tensors_of(file.content)
+    weighted = [op for op in model.ops if op.weights is not None]
+    found = {op.name for op in weighted if tensors[op.weights.name].Type() == tflite.TensorType.INT4}
+    assert found == {op.name for op in weighted if is_matrix_product(op) and op.weights.codes.shape[-2] % 2 == 0}
+    assert 0 < len(found) < len(weighted)
+    (kept,) = [note for note in file.notes if "kept as int8" in note]
+    assert "int4_all" in kept and next(op.name for op in weighted if op.name not in found) in kept
+    assert every.rounded_twice and not file.rounded_twice
+    assert "rounds results twice" in " ".join(every.notes) and "rounds results twice" not in " ".join(file.notes)
+
+
 def test_the_code_minus_eight_is_noted():
     model = model_of(everything(), INT4)
     lowest = {op.name for op in model.ops if op.weights is not None and op.weights.centred.min() == -8}
-    notes = [note for note in tflite_model(model, int4=True).notes if "has the code -8" in note]
+    notes = [note for note in tflite_model(model, **ALL_INT4).notes if "has the code -8" in note]
     assert len(notes) == len(lowest) > 0 and not [note for note in tflite_model(model).notes if "-8" in note]
 
 
@@ -180,7 +200,6 @@ def test_operations_with_int16_have_the_version_that_introduced_it():
     assert found == {
         ("CONV_2D", 4),
         ("DEPTHWISE_CONV_2D", 5),
-        ("FULLY_CONNECTED", 7),
         ("MAX_POOL_2D", 3),
         ("AVERAGE_POOL_2D", 3),
         ("ADD", 3),
@@ -196,10 +215,10 @@ def test_operations_with_int16_have_the_version_that_introduced_it():
 def test_clamps_are_written_only_where_int16_does_not_saturate():
     net = network_of((4,), (Dense, "logits", {"units": 2}))
     whole = model_of(net, {"symmetric": True}, {"num_bits": 16, "symmetric": True})
-    assert operations(tflite_model(whole, int16=True).content) == ["FULLY_CONNECTED"]
+    assert operations(tflite_model(whole, int16=True).content) == PRODUCT
     shifted = model_of(net, {"symmetric": True}, {"num_bits": 15})
     clamps = ["MAXIMUM", "MINIMUM"]
-    assert operations(tflite_model(shifted, int16=True).content) == [*clamps, "FULLY_CONNECTED", *clamps]
+    assert operations(tflite_model(shifted, int16=True).content) == [*clamps, *PRODUCT, *clamps]
 
 
 # Refusals

@@ -63,6 +63,7 @@ class _Files:
                 int4=options["int4"],
                 int16=options["int16"],
                 double_rounding=options["double_rounding"],
+                int4_all=options["int4_all"],
                 **changes,
             )
 
@@ -126,7 +127,7 @@ def _prove_in_litert(
     files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
 ) -> Union[ParityReport, UnrunReport]:
     """Return the proof of a file that only LiteRT can run."""
-    reached = litert_runtime.REACHED_INT4 if files.shipped.int4 else litert_runtime.REACHED_INT16
+    reached = litert_runtime.reached(files.shipped)
     try:
         litert = find_litert()
     except LitertMissing as missing:

@@ -25,9 +25,13 @@ from qatviz.export.tflite.written import TfliteModel
 VARIABLE = "QATVIZ_LITERT_PYTHON"
 #: Kernels: LiteRT's default, which is XNNPACK's where that has them; and its built-in ones.
 XNNPACK, BUILTIN = "AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-#: Agreement that they reach in networks of a few layers: with int8 alone, where XNNPACK rounds once; with INT4 weights,
-#: whose kernels round twice, the first time to coarse steps; with int16, whose integers are the model's.
-REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.995, 1, 1.0), Agreement(0.75, 2, 0.98), Agreement(0.999, 1, 1.0)
+#: Agreement that they reach in networks of a few layers: with int8, whose sums XNNPACK rounds once; with int16, whose
+#: integers are the model's; where LiteRT's own kernels of INT4 convolutions round twice, at first to coarse steps.
+REACHED, REACHED_INT16, REACHED_ROUNDED_TWICE = (
+    Agreement(0.995, 1, 1.0),
+    Agreement(0.999, 1, 1.0),
+    Agreement(0.75, 2, 0.98),
+)
 
 _CANDIDATES = (*(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
 _SEARCH_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
@@ -77,6 +81,13 @@ class Litert(NamedTuple):
     def name(self) -> str:
         """Display name."""
         return f"LiteRT {self.version}"
+
+
+def reached(file: TfliteModel) -> Agreement:
+    """Return the agreement that LiteRT reaches with a file of a network of a few layers."""
+    if file.rounded_twice:
+        return REACHED_ROUNDED_TWICE
+    return REACHED_INT16 if file.dtype == np.int16 else REACHED
 
 
 def find_litert() -> Litert:

@@ -11,6 +11,9 @@ Where TFLite's own operation would compute other codes, it is replaced:
   they are the limits of the type: TensorFlow 1.15's int8 convolutions ignore fused activations without an error. A ReLU
   whose codes begin at its zero point, as they do on a grid of its own, needs none.
 
+Dense layers and 1×1 convolutions with INT4 weights are FULLY_CONNECTED, which XNNPACK computes. LiteRT's own kernels of
+INT4 convolutions round twice.
+
 With int16 activations, which only LiteRT supports, a mean on its input's grid is AVERAGE_POOL_2D nevertheless: it needs
 no multiplier. The multipliers of the other operations are the model's own, which have 15 bits as those of the kernels
 (:mod:`qatviz.quant.int16_kernels`).
@@ -25,6 +28,7 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.file import Quantization, TfliteFile, convolution_options, pool_options
 from qatviz.export.tflite.storage import (
     UINT8_OFFSET,
+    Int4,
     bias_type,
     code_offset,
     int4_layers,
@@ -60,7 +64,6 @@ _VERSIONS: Dict[str, Dict[str, int]] = {
     "int16": {
         "CONV_2D": 4,
         "DEPTHWISE_CONV_2D": 5,
-        "FULLY_CONNECTED": 7,
         "MAX_POOL_2D": 3,
         "AVERAGE_POOL_2D": 3,
         "ADD": 3,
@@ -74,6 +77,8 @@ _VERSIONS: Dict[str, Dict[str, int]] = {
 }
 #: Versions of operations with INT4 weights and int8 activations.
 _INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
+#: Version of FULLY_CONNECTED with a scale for each channel.
+_PER_CHANNEL_VERSION = 12
 #: Weights of a mean, and its bias, which rounds ties up, are multiples of the model's: the largest in int8.
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
 #: Scale and zero point of TFLite's probabilities.
@@ -91,6 +96,7 @@ def tflite_model(
     int4: bool = False,
     int16: bool = False,
     double_rounding: bool = False,
+    int4_all: bool = False,
 ) -> TfliteModel:
     """Return the TFLite file of an integer model.
 
@@ -105,33 +111,43 @@ def tflite_model(
     outputs : sequence of str, optional
         Tensors that are the outputs instead, for inspection.
     int4 : bool
-        Weights of up to 4 bits are INT4 tensors.
+        Weights of up to 4 bits are INT4 tensors if LiteRT's kernel for the operation rounds once.
     int16 : bool
         Activations may have more than 8 bits; if some do, all are int16.
     double_rounding : bool
         Scales and biases are optimized for kernels that round twice (:mod:`qatviz.export.tflite.double_rounding`).
+    int4_all : bool
+        With ``int4``: all weights of up to 4 bits are INT4 tensors.
 
     Raises
     ------
     ExportError
         If TFLite can't hold the model.
     """
-    return _Lowering(model, multiply_codes, int4, int16, double_rounding).run(softmax, outputs)
+    return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all).run(softmax, outputs)
 
 
 class _Lowering:
     """Builder of a file; each ``_<kind>`` method lowers one kind of operation."""
 
-    def __init__(self, model: IntegerModel, multiply_codes: bool, int4: bool, int16: bool, double_rounding: bool):
+    def __init__(
+        self,
+        model: IntegerModel,
+        multiply_codes: bool,
+        int4: bool,
+        int16: bool,
+        double_rounding: bool,
+        int4_all: bool,
+    ):
         self._model, self._double_rounding = model, double_rounding
         self._dtype = storage_type(model, int16, int4, double_rounding)
-        self._int4 = int4_layers(model) if int4 else frozenset()
+        self._int4 = int4_layers(model, int4_all) if int4 else Int4()
         self._multiply = multiply_codes and self._dtype != np.int16
         facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
         self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}", *facts]))
         self._index: Dict[str, int] = {}
         self._half_ties_down: List[str] = []
-        self._notes = remarks(model, self._dtype, self._int4)
+        self._notes = remarks(model, self._dtype, self._int4.names)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
             self._notes.append(f"no activation has more than 8 bits: {self._dtype.name} as without the option int16")
@@ -154,7 +170,8 @@ class _Lowering:
                 "results below 0, LiteRT rounds every second tie down"
             )
         content = self._file.finish([first], last)
-        return TfliteModel(content, self._dtype, offsets, bool(self._int4), tuple(self._notes))
+        int4, twice = bool(self._int4.names), bool(self._int4.twice)
+        return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice)
 
     # Tensors
 
@@ -246,6 +263,9 @@ class _Lowering:
 
     def _conv2d(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, Conv2D)
+        if op.name in self._int4.once:
+            self._fully_connected(op, lambda codes: codes[0, 0].T, KeepNumDims=True)
+            return
         options = convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation)
         weights = self._weights(op, lambda codes: codes.transpose(3, 0, 1, 2), 0)
         self._append_op(
@@ -255,7 +275,7 @@ class _Lowering:
                 [self._index[op.inputs[0]], *weights],
                 index,
                 "Conv2DOptions",
-                op.name in self._int4,
+                op.name in self._int4.names,
                 **options,
             ),
         )
@@ -272,25 +292,15 @@ class _Lowering:
                 [self._index[op.inputs[0]], *weights],
                 index,
                 "DepthwiseConv2DOptions",
-                op.name in self._int4,
+                op.name in self._int4.names,
                 DepthMultiplier=multiplier,
                 **options,
             ),
         )
 
     def _dense(self, op: IntegerOp) -> None:
-        if is_uniform(op.require_weights()) and self._dtype != np.int16:
-            weights = self._weights(op, np.transpose, None)
-            self._append_op(
-                op,
-                lambda index: self._append(
-                    "FULLY_CONNECTED",
-                    [self._index[op.inputs[0]], *weights],
-                    index,
-                    "FullyConnectedOptions",
-                    op.name in self._int4,
-                ),
-            )
+        if op.name in self._int4.once or (is_uniform(op.require_weights()) and self._dtype != np.int16):
+            self._fully_connected(op, np.transpose)
             return
         source = self._model.tensor(op.inputs[0])
         image = self._reshaped(source, self._index[source.name], op.name + "/image", (1, 1, *source.shape))
@@ -302,22 +312,36 @@ class _Lowering:
                 [image, *weights],
                 index,
                 "Conv2DOptions",
-                op.name in self._int4,
+                op.name in self._int4.names,
                 **convolution_options((1, 1), "VALID", (1, 1)),
             ),
             shape=(1, 1, *self._model.tensor(op.output).shape),
         )
+
+    def _fully_connected(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], **fields: Any) -> None:
+        """Append a FULLY_CONNECTED; its INT4 weights have a scale for each channel if they differ."""
+        int4 = op.name in self._int4.names
+        per_channel = int4 and not is_uniform(op.require_weights())
+        weights = self._weights(op, arrange, 0 if per_channel else None)
+        name = "FULLY_CONNECTED"
+        version = (
+            _PER_CHANNEL_VERSION
+            if per_channel
+            else (_INT4_VERSIONS if int4 else _VERSIONS[self._dtype.name]).get(name, 1)
+        )
+        inputs, options = [self._index[op.inputs[0]], *weights], ("FullyConnectedOptions", fields)
+        self._append_op(op, lambda index: self._file.add_operation(name, version, inputs, [index], options))
 
     def _weights(
         self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: Optional[int]
     ) -> Tuple[int, int]:
         """Append weights, with axes as ``arrange`` orders them and channels on ``axis`` (None: one scale), and bias."""
         # Older runtimes ignore the scale of a convolution that has a single one.
-        channel_axis, int4 = None if self._dtype == np.uint8 else axis, op.name in self._int4
+        channel_axis, int4 = None if self._dtype == np.uint8 else axis, op.name in self._int4.names
         per_channel = channel_axis is not None
-        # LiteRT's convolutions with INT4 round twice, and results below 0 differently still.
+        # Results below 0 are rounded differently still.
         non_negative = op.clamp[0] >= self._model.tensor(op.output).zero_point
-        twice = self._double_rounding or (int4 and axis is not None and non_negative)
+        twice = self._double_rounding or (op.name in self._int4.twice and non_negative)
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
         # int16 kernels round once, half up.
         scale = stored.scale if twice or self._dtype == np.int16 else self._avoid_ties(op, stored.scale)

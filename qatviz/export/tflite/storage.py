@@ -4,13 +4,15 @@
 128 in uint8, and those minus their zero point in int16, which always fit with up to 15 bits.
 """
 
-from typing import FrozenSet, List
+from typing import FrozenSet, List, NamedTuple
 
 import numpy as np
 
 from qatviz.errors import Advice, ExportError, Refusal, SettingChange, change_text
 from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
 from qatviz.export.tflite import limits
+from qatviz.network.layers import Conv2D, Dense
+from qatviz.number_format import names_text
 
 #: Difference between the codes of a uint8 file and the model's.
 UINT8_OFFSET = 128
@@ -49,21 +51,58 @@ def storage_type(
     return dtype
 
 
-def int4_layers(model: IntegerModel) -> FrozenSet[str]:
-    """Return the names of the operations whose weights can be INT4 tensors."""
-    return frozenset(op.name for op in _int4_candidates(model) if fits(op.require_weights(), *INT4_RANGE))
+class Int4(NamedTuple):
+    """Operations whose weights are INT4 tensors; LiteRT's kernels round once for the first ones, else twice."""
+
+    once: FrozenSet[str] = frozenset()
+    twice: FrozenSet[str] = frozenset()
+
+    @property
+    def names(self) -> FrozenSet[str]:
+        return self.once | self.twice
 
 
-def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
-    """Return notes on weights of up to 4 bits that are not INT4 tensors, or on their absence; ``layers`` have INT4."""
+def int4_layers(model: IntegerModel, everything: bool = False) -> Int4:
+    """Return the names of the operations whose weights are to be INT4 tensors.
+
+    ``everything``: with those for which LiteRT's kernels round twice.
+    """
+    fitting = [op for op in _int4_candidates(model) if fits(op.require_weights(), *INT4_RANGE)]
+    once = frozenset(op.name for op in fitting if is_matrix_product(op) and _has_pairs(op))
+    return Int4(once, frozenset(op.name for op in fitting if everything) - once)
+
+
+def is_matrix_product(op: IntegerOp) -> bool:
+    """Return whether an operation multiplies each pixel by a matrix: a Dense, or a 1×1 convolution."""
+    if isinstance(op.layer, Conv2D):
+        return op.layer.kernel_size == op.layer.strides == (1, 1)
+    return isinstance(op.layer, Dense)
+
+
+def int4_remarks(model: IntegerModel, layers: Int4) -> List[str]:
+    """Return notes on INT4 tensors that are not exact in LiteRT, and on weights of up to 4 bits that are none."""
     candidates = _int4_candidates(model)
     if not candidates:
         return ["no weights have 4 bits or fewer: no tensor is INT4"]
-    return [
+    found = [
         f"{weights.name}: {weights.num_bits} bits with a zero point, which INT4 tensors don't have: kept as int8; "
         f"possible with {change_text(SettingChange(weights.name + '.symmetric', True))}"
-        for weights in (op.require_weights() for op in candidates if op.name not in layers)
+        for weights in (op.require_weights() for op in candidates)
+        if not fits(weights, *INT4_RANGE)
     ]
+    if layers.twice:
+        found.append(
+            f"{names_text(sorted(layers.twice))}: LiteRT has no kernel of XNNPACK for these INT4 weights, and its own "
+            "one rounds results twice: codes just below a tie become the next one. Neither scales nor biases can "
+            "prevent that, because accumulators are whole numbers"
+        )
+    kept = [op.name for op in candidates if op.name not in layers.names and fits(op.require_weights(), *INT4_RANGE)]
+    if kept:
+        found.append(
+            f"{names_text(kept)}: kept as int8, because LiteRT's INT4 kernels round twice but for a Dense or a 1×1 "
+            "convolution of an even number of inputs; the option int4_all makes them INT4"
+        )
+    return found
 
 
 def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozenset()) -> List[str]:
@@ -169,6 +208,11 @@ def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
             )
         ]
     return []
+
+
+def _has_pairs(op: IntegerOp) -> bool:
+    """Return whether the inputs are even in number, as XNNPACK requires."""
+    return bool(op.require_weights().codes.shape[-2] % 2 == 0)
 
 
 def _int4_candidates(model: IntegerModel) -> List[IntegerOp]:

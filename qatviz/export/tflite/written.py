@@ -18,6 +18,8 @@ class TfliteModel(NamedTuple):
         the output "softmax", the code of probability 0.
     int4 : bool
         True if it has weights of type INT4.
+    rounded_twice : bool
+        True if LiteRT's kernels round twice in an operation.
     notes : tuple of str
         Texts on differences from the model, and on behaviour that varies between runtimes.
     """
@@ -27,6 +29,7 @@ class TfliteModel(NamedTuple):
     offsets: Dict[str, int]
     int4: bool = False
     notes: Tuple[str, ...] = ()
+    rounded_twice: bool = False
 
     @property
     def only_litert(self) -> bool:
