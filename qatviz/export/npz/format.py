@@ -32,6 +32,13 @@ _ABOUT = (
     "codes less their zero points, adds its bias, takes that times multiplier / 2**right_shift, rounds once, half "
     "up, adds its output's zero point, and clamps. The arrays are in the .npz beside this file."
 )
+_ROUNDED_SUMS = (
+    " An addition with three multipliers sums round(code less zero point, first or second multiplier), then computes "
+    "round(sum, third multiplier), adds its output's zero point, and clamps. round(a, multiplier, right_shift) is, in "
+    "integers of 64 bits: if right_shift is below 31, a is multiplied by 2**(31 - right_shift) and right_shift is 31; "
+    "h = floor((a * multiplier + 2**30) / 2**31); s = right_shift - 31; if s is 0, the result is h; else it is "
+    "floor((h + 2**(s - 1)) / 2**s), with 1 less than h in place of h if h is below 0."
+)
 
 
 def to_files(model: IntegerModel) -> Tuple[bytes, bytes]:
@@ -70,7 +77,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
     """Return the description of a model, JSON-able."""
     return {
         "schema": SCHEMA,
-        "about": _ABOUT,
+        "about": _ABOUT + (_ROUNDED_SUMS if any(op.rounds_terms for op in model.ops) else ""),
         "name": model.name,
         "input": model.input,
         "output": model.output,
