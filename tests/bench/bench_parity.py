@@ -2,16 +2,17 @@
 
 - ``parity/NETWORK/SETTING/FORMAT/RUNTIME``: percentage of logit codes that equal the evaluation graph's, with the
   largest difference in codes and the fraction of equal top-1; the worse of held-out digits and as many random inputs.
-  There is no value if the format refuses the setting ("refused", with the reason) or the machine lacks the runtime
-  ("not_run"). "reaches" is true if the agreement is at least the one known for the runtime in networks of a few layers,
+  There is no value if the format refuses the setting ("refused", with the reason), the machine lacks the runtime
+  ("not_run"), or the runtime does not run the file ("failed"). "reaches" is true if the agreement is at least the one
+  known for the runtime in networks of a few layers,
   such as ``few_layers``: conv, max-pool, depthwise, avg-pool, strided conv, two dense. Each network is trained once and
   exported with all settings. ``parity/NETWORK/SETTING/simulator`` is the integer simulator.
 - ``parity_more/...``: the same for wider activations, for options of TFLite, and for MobileNetV2, imported from
   tf.keras, with random parameters and the ranges of digits.
 - ``export_seconds/mobilenetv2/tflite``, ``import_seconds/resnet50``: wall-clock time at 96×96 and 224×224.
 
-LiteRT and a current onnxruntime are those of the Pythons that QATVIZ_LITERT_PYTHON and QATVIZ_ONNXRUNTIME_PYTHON name,
-or of the first newer ones on PATH that have them. Progress is printed to standard error.
+LiteRT is that of the Python that QATVIZ_LITERT_PYTHON names, or of the first newer one on PATH that has it; the module
+newer_runtimes names the variables of the others. Progress is printed to standard error.
 """
 
 import sys
@@ -22,12 +23,18 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
-from parity_runtimes import EXAMPLES, FORMS, MORE_FORMS, NotRun, loaded
 
 from qatviz.errors import ExportError
 from qatviz.export.formats import FORMATS
 
-sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("export", "training")]
+sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("export", "training", "")]
+
+import newer_runtimes
+import parity_runtimes
+from parity_runtimes import EXAMPLES, NotRun, loaded
+
+FORMS = {**parity_runtimes.FORMS, **parity_runtimes.C_FORMS, **newer_runtimes.FORMS}
+MORE_FORMS = {**parity_runtimes.MORE_FORMS, **newer_runtimes.MORE_FORMS}
 
 #: Training steps; fewer for slow networks.
 STEPS = {"few_layers": 300, "mlp": 200, "lenet": 200, "dscnn": 200, "resnet8": 100, "mobilenet": 60}
@@ -49,7 +56,8 @@ MORE_SETTINGS = {
 }
 #: Settings for which an option of a format is measured, if not for all.
 _INT4, _INT16 = ("w4", "w2"), ("a12", "a16")
-_ONLY = {"tflite-int4/litert": _INT4, "tflite-int4-all/litert": _INT4, "tflite-int16/litert": _INT16}
+_OPTIONS = {"tflite-int4": _INT4, "tflite-int4-all": _INT4, "tflite-int16": _INT16}
+_ONLY = {form: settings for form in MORE_FORMS for name, settings in _OPTIONS.items() if form.startswith(name + "/")}
 PARITY, MORE = "parity", "parity_more"
 EXPORT_SECONDS, IMPORT_SECONDS = "export_seconds/mobilenetv2/tflite", "import_seconds/resnet50"
 
@@ -66,8 +74,6 @@ def _names() -> List[str]:
 
 
 NAMES = (*_names(), EXPORT_SECONDS, IMPORT_SECONDS)
-#: Batch size of the runtimes.
-_BATCH = 250
 #: Input shapes of the imported network: for its parity, and for the duration of its export.
 SMALL, LARGE = (32, 32, 3), (96, 96, 3)
 
@@ -89,7 +95,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
 def _in_words(figure: Dict) -> str:
     if "identical" in figure:
         return f"{figure['value']:.2f} %, at most {figure['largest']}, top-1 {100 * figure['top1']:.2f} %"
-    return f"{next((key for key in ('refused', 'not_run') if key in figure), figure['value'])}"
+    return f"{next((key for key in ('refused', 'not_run', 'failed') if key in figure), figure['value'])}"
 
 
 class Case(NamedTuple):
@@ -113,14 +119,15 @@ def _agreement(network_name: str, setting: str, form_name: str) -> Dict:
         with loaded(form, case.source, case.model) as file:
             for kind, codes in case.inputs.items():
                 codes, expected = codes[: form.examples], case.expected[kind][: form.examples]
-                logits = [
-                    file.run(codes[first : first + _BATCH])[case.model.output] for first in range(0, len(codes), _BATCH)
-                ]
+                batch = form.batch
+                logits = [file.run(codes[at : at + batch])[case.model.output] for at in range(0, len(codes), batch)]
                 found[kind] = compare_logits(expected, np.concatenate(logits))
     except ExportError as refused:
         return {"value": None, "refused": str(refused)}
     except NotRun as missing:
         return {"value": None, "not_run": str(missing)}
+    except AssertionError as failed:  # of a program in another Python
+        return {"value": None, "failed": str(failed)}
     least = Agreement(
         min(each.identical for each in found.values()),
         max(each.largest for each in found.values()),

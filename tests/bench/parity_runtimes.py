@@ -1,18 +1,27 @@
-"""Exported forms of a network and their runtimes, for the parity table.
+"""Exported forms of a network and their runtimes in this Python and its compilers, for the parity table.
 
 A form's name is ``FORMAT/RUNTIME``. A form runs the content of its export, from codes to codes.
 """
 
+import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
+import numpy as np
+
 from qatviz.errors import ExportError
+from qatviz.export.fake_quant import proof as fake_quant_proof
+from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.formats import FORMATS
+from qatviz.export.graphs import frozen, savedmodel
+from qatviz.export.graphs.export import EXACT, graph_about
+from qatviz.export.graphs.lowering import inference_graph
+from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
 from qatviz.export.integers.model import IntegerModel
-from qatviz.export.integers.simulator import dequantize, quantize_input, run_codes
-from qatviz.export.proof.parity import Agreement, Runtime, codes_of
+from qatviz.export.integers.simulator import quantize_input, run_codes
+from qatviz.export.proof.parity import Agreement, Runtime
 from qatviz.export.source import ExportSource
 
 #: Number of digits and of random inputs; fewer in TensorFlow 1.15's interpreter, which does some 150 million
@@ -42,12 +51,13 @@ class Loaded(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Form of an export: format (None for the simulator), its options, loader, number of examples."""
+    """Form of an export: format (None for the simulator), its options, loader, number of examples, batch size."""
 
     format: Any
     options: Dict[str, Any]
     load: Callable
     examples: int = EXAMPLES
+    batch: int = 250
 
 
 @contextmanager
@@ -74,7 +84,8 @@ def _simulator(source, model, options):
     yield Loaded("integer simulator", lambda codes: run_codes(model, codes, [model.output]), reached)
 
 
-def _tflite_model(model, options):
+def tflite_file(model, options):
+    """Return the TFLite file of a model."""
     from qatviz.export.tflite.lowering import tflite_model
 
     return tflite_model(
@@ -91,24 +102,34 @@ def _tflite_model(model, options):
 def _interpreter(source, model, options):
     from qatviz.export.tflite.runtime import RUNTIME, TfliteRunner, reached
 
-    file = _tflite_model(model, options)
+    file = tflite_file(model, options)
     yield Loaded(RUNTIME, TfliteRunner(file).run, reached(model), len(file.content))
 
 
-@contextmanager
-def _litert(source, model, options):
-    from qatviz.export.tflite.litert import LitertMissing, LitertRunner, find_litert, reached
+def litert_kernels(kernels=None):
+    """Return the loader of a file in LiteRT, with other kernels than by default if named."""
 
-    file = _tflite_model(model, options)
-    try:
-        litert = find_litert()
-    except LitertMissing as missing:
-        raise NotRun(str(missing)) from missing
-    with LitertRunner(litert, file) as runner:
-        yield Loaded(litert.name, runner.run, reached(file), len(file.content))
+    @contextmanager
+    def load(source, model, options):
+        from qatviz.export.tflite import litert
+        from qatviz.export.tflite.runtime import reached as reached_with_double_rounding
+
+        file = tflite_file(model, options)
+        try:
+            found = litert.find_litert()
+        except litert.LitertMissing as missing:
+            raise NotRun(str(missing)) from missing
+        reached = litert.reached(file)
+        if kernels == litert.BUILTIN and file.dtype != np.int16:
+            reached = reached_with_double_rounding(model)
+        with litert.LitertRunner(found, file, kernels or litert.XNNPACK) as runner:
+            yield Loaded(found.name, runner.run, reached, len(file.content))
+
+    return load
 
 
-def _onnx_model(model, options):
+def onnx_file(model, options):
+    """Return the ONNX file of a model."""
     from qatviz.export.onnx.lowering import onnx_model
 
     return onnx_model(model, **{name: options[name] for name in ("layout", "storage", "exact")})
@@ -118,42 +139,28 @@ def _onnx_model(model, options):
 def _onnxruntime(source, model, options):
     from qatviz.export.onnx.runtime import REACHED, OnnxRunner, runtime_name
 
-    file = _onnx_model(model, options)
+    file = onnx_file(model, options)
     yield Loaded(runtime_name(), OnnxRunner(model, file).run, REACHED, len(file.content))
 
 
-@contextmanager
-def _newer_onnxruntime(source, model, options):
-    import newer_onnxruntime
+def _c(command=None, flags=()):
+    """Return the loader of C, compiled by the machine's compiler, or by the one named, with more flags."""
 
-    from qatviz.export.onnx.runtime import REACHED
+    @contextmanager
+    def load(source, model, options):
+        from qatviz.export.c.lowering import c_model
+        from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
 
-    file, newer = _onnx_model(model, options), newer_onnxruntime.find()
-    if newer is None:
-        raise NotRun(newer_onnxruntime.MISSING)
-    with tempfile.TemporaryDirectory(prefix="qatviz-onnx-") as directory:
+        golden = quantize_input(model, source.held_out().images[:1])
+        written = c_model(model, golden, run_codes(model, golden, [model.output])[model.output], options["pack_int4"])
+        try:
+            compiler = find_compiler(dict(os.environ, CC=command) if command else None)
+        except NoCompiler as missing:
+            raise NotRun(str(missing)) from missing
+        with CRunner(written, compiler, flags=flags) as runner:
+            yield Loaded(compiler.version, runner.run, REACHED, written.constants)
 
-        def run(codes):
-            images = dequantize(model.tensor(model.input), codes)
-            ((logits,),) = newer_onnxruntime.run_files(newer, Path(directory), images, file)
-            return {model.output: codes_of(logits, model.logits)}
-
-        yield Loaded(f"onnxruntime {newer.version}", run, REACHED, len(file.content))
-
-
-@contextmanager
-def _c(source, model, options):
-    from qatviz.export.c.lowering import c_model
-    from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
-
-    golden = quantize_input(model, source.held_out().images[:1])
-    written = c_model(model, golden, run_codes(model, golden, [model.output])[model.output], options["pack_int4"])
-    try:
-        compiler = find_compiler()
-    except NoCompiler as missing:
-        raise NotRun(str(missing)) from missing
-    with CRunner(written, compiler) as runner:
-        yield Loaded(compiler.version, runner.run, REACHED, written.constants)
+    return load
 
 
 @contextmanager
@@ -171,52 +178,54 @@ def _npz(source, model, options):
     yield Loaded(RUNTIME, lambda codes: run_codes(found, codes, [found.output]), REACHED, len(arrays) + len(described))
 
 
-@contextmanager
-def _in_tensorflow(source, model, options, packing):
-    from qatviz.export.fake_quant.model import fake_quant_model
-    from qatviz.export.fake_quant.proof import REACHED, codes_runtime
-    from qatviz.export.graphs.export import EXACT, graph_about
-    from qatviz.export.graphs.lowering import inference_graph
-    from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
+def packed_graph(source, options, kind):
+    """Return a "savedmodel" or "frozen" graph, packed, and the agreement known for it in TensorFlow."""
+    packed, _ = _graph(source, options, kind)
+    return packed, fake_quant_proof.REACHED
 
-    parts = fake_quant_model(source.network, source.book, source.arrays, source.step, True, source.metadata)
+
+def _graph(source, options, kind):
     about = graph_about(source, options["form"])
+    parts = fake_quant_model(source.network, source.book, source.arrays, source.step, True, source.metadata)
     graph = inference_graph(parts, about, exact=options["form"] == EXACT)
-    packed = packing._packed(graph, about)
-    with GraphRunner(packed.definition, graph.tensors) as runner:
-        yield Loaded(RUNTIME, codes_runtime(model, runner.values, [model.output]), REACHED, packed.nbytes)
+    return {"savedmodel": savedmodel, "frozen": frozen}[kind]._packed(graph, about), graph
 
 
-def _frozen(source, model, options):
-    from qatviz.export.graphs import frozen
+def _in_tensorflow(kind):
+    @contextmanager
+    def load(source, model, options):
+        packed, graph = _graph(source, options, kind)
+        with GraphRunner(packed.definition, graph.tensors) as runner:
+            run = fake_quant_proof.codes_runtime(model, runner.values, [model.output])
+            yield Loaded(RUNTIME, run, fake_quant_proof.REACHED, packed.nbytes)
 
-    return _in_tensorflow(source, model, options, frozen)
-
-
-def _savedmodel(source, model, options):
-    from qatviz.export.graphs import savedmodel
-
-    return _in_tensorflow(source, model, options, savedmodel)
+    return load
 
 
 #: Forms of the table by name; the simulator is the reference.
 FORMS = {
     "simulator": Form(None, {}, _simulator),
     "npz/simulator": Form("npz", {}, _npz),
-    "c/compiled": Form("c", {}, _c),
+    "c/compiled": Form("c", {}, _c()),
     "tflite/interpreter": Form("tflite", {}, _interpreter, FEW_EXAMPLES),
     "tflite-double-rounding/interpreter": Form("tflite", {"double_rounding": True}, _interpreter, FEW_EXAMPLES),
-    "tflite/litert": Form("tflite", {}, _litert),
+    "tflite/litert": Form("tflite", {}, litert_kernels()),
     "onnx/onnxruntime": Form("onnx", {}, _onnxruntime),
-    "onnx/newer-onnxruntime": Form("onnx", {}, _newer_onnxruntime),
     "onnx-exact/onnxruntime": Form("onnx", {"exact": True}, _onnxruntime),
-    "savedmodel/tensorflow": Form("savedmodel", {}, _savedmodel),
-    "frozen/tensorflow": Form("frozen", {}, _frozen),
-    "frozen-exact/tensorflow": Form("frozen", {"form": "exact"}, _frozen),
+    "savedmodel/tensorflow": Form("savedmodel", {}, _in_tensorflow("savedmodel")),
+    "frozen/tensorflow": Form("frozen", {}, _in_tensorflow("frozen")),
+    "frozen-exact/tensorflow": Form("frozen", {"form": "exact"}, _in_tensorflow("frozen")),
+}
+#: C by other compilers and for other targets.
+C_FORMS = {
+    "c/gcc": Form("c", {}, _c("gcc")),
+    "c/clang": Form("c", {}, _c("clang")),
+    "c/gcc-m32": Form("c", {}, _c("gcc -m32")),
+    "c/sanitized": Form("c", {}, _c("gcc", ("-fsanitize=address,undefined", "-fno-sanitize-recover")), FEW_EXAMPLES),
 }
 #: Forms with options of TFLite.
 MORE_FORMS = {
-    "tflite-int4/litert": Form("tflite", {"int4": True}, _litert),
-    "tflite-int4-all/litert": Form("tflite", {"int4": True, "int4_all": True}, _litert),
-    "tflite-int16/litert": Form("tflite", {"int16": True}, _litert),
+    "tflite-int4/litert": Form("tflite", {"int4": True}, litert_kernels()),
+    "tflite-int4-all/litert": Form("tflite", {"int4": True, "int4_all": True}, litert_kernels()),
+    "tflite-int16/litert": Form("tflite", {"int16": True}, litert_kernels()),
 }

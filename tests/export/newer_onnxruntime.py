@@ -3,19 +3,13 @@
 It is that of the Python that QATVIZ_ONNXRUNTIME_PYTHON names, or of the first one on PATH that has it.
 """
 
-import os
-import shutil
-import subprocess
-from functools import lru_cache
-from typing import NamedTuple, Optional
-
+import newer_python
 import numpy as np
 
 VARIABLE = "QATVIZ_ONNXRUNTIME_PYTHON"
 MISSING = f"there is no newer Python with onnxruntime; {VARIABLE} can name one"
 #: Optimization level for each type of codes (see :class:`qatviz.export.onnx.runtime.OnnxRunner`).
 LEVELS = {"uint8": "ORT_ENABLE_ALL", "int8": "ORT_ENABLE_BASIC"}
-_VERSION = "import onnxruntime, sys; assert sys.version_info > (3, 8); print(onnxruntime.__version__)"
 #: Runs files on an array: the name of the array, then levels of optimization, one for each file.
 _PROGRAM = """
 import sys
@@ -30,22 +24,9 @@ for i, level in enumerate(sys.argv[2:]):
 """
 
 
-class Newer(NamedTuple):
-    """A Python with a current onnxruntime: path of the interpreter, version of the package."""
-
-    python: str
-    version: str
-
-
-@lru_cache(maxsize=None)
-def find() -> Optional[Newer]:
-    """Return the first one found; None if there is none."""
-    named = [os.environ.get(VARIABLE)] + [shutil.which(f"python3.{minor}") for minor in range(14, 8, -1)]
-    for path in filter(None, [*named, shutil.which("python3")]):
-        found = subprocess.run([path, "-c", _VERSION], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        if found.returncode == 0:
-            return Newer(path, found.stdout.strip())
-    return None
+def find():
+    """Return the first one found (:class:`newer_python.Newer`); None if there is none."""
+    return newer_python.find(VARIABLE, "onnxruntime")
 
 
 def run_files(newer, directory, images, *files):
@@ -59,9 +40,7 @@ def run_files(newer, directory, images, *files):
     for i, file in enumerate(files):
         (directory / f"{i}.onnx").write_bytes(file.content)
     levels = [LEVELS[file.storage.name] for file in files]
-    subprocess.run(
-        [newer.python, "-c", _PROGRAM, "images.npy", *levels], check=True, cwd=str(directory), stderr=subprocess.DEVNULL
-    )
+    newer_python.run(newer, _PROGRAM, directory, "images.npy", *levels)
     found = []
     for i in range(len(files)):
         with np.load(str(directory / f"{i}.npz")) as arrays:
