@@ -228,7 +228,14 @@ class _Lowering:
 
     def _globalaveragepool(self, part: FakeQuantUnit) -> None:
         axes = self._file.add_constant(part.unit.name + "/axes", np.array([1, 2], np.int32))
-        self._put(part, "MEAN", [*self._sources(part), axes], "ReducerOptions", KeepDims=False)
+        inputs, name = [*self._sources(part), axes], part.unit.output
+        if part.factor == 1:
+            self._put(part, "MEAN", inputs, "ReducerOptions", KeepDims=False)
+            return
+        mean = self._append(
+            "MEAN", inputs, name + "/mean", self._network.shapes[name], "ReducerOptions", KeepDims=False
+        )
+        self._put(part, "MUL", [mean, self._constant(name + "/factor", [part.factor])], "MulOptions")
 
     def _add(self, part: FakeQuantUnit) -> None:
         """Append an ADD, or a chain of them for more than two inputs."""

@@ -17,8 +17,9 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.quant.affine import AffineGrid, fake_quant, quantize, round_half_up
+from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
 from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT
+from qatviz.quant.int16_kernels import representable_scales, round_multipliers
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
@@ -80,6 +81,8 @@ class FakeQuantUnit:
         Grid of the output; None if it is in float, or on its input's grid already.
     tie : float
         Offset that is added to a mean so that ties round up; 0 if not needed.
+    factor : float
+        Factor of a mean, 1 unless its multiplier is one of TFLite's int16 kernels.
     limit : float or None
         Upper bound of a ReLU6 that is not fused: the value closest to 6 on its input's grid.
     exact : ExactSums or None
@@ -90,6 +93,7 @@ class FakeQuantUnit:
     weights: Optional[FakeQuantWeights] = None
     grid: Optional[AffineGrid] = None
     tie: float = 0.0
+    factor: float = 1.0
     limit: Optional[float] = None
     exact: Optional[ExactSums] = None
 
@@ -189,19 +193,23 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
     grid = grids.of(name) if name in state.plan and not isinstance(unit.op, Concat) else None
     if isinstance(unit.op, WEIGHTED):
         folded, weights = state.folded(unit), unit.name + ".weights"
-        weight_grid = state.weight_grid(unit) if state.is_quantized(weights) else None
-        bias = _on_grid(folded.bias, grids.plain_of_input(unit), grids.of_input(unit), weight_grid)
+        plain = state.weight_grid(unit) if state.is_quantized(weights) else None
+        values, weight_grid = folded.weights.astype(np.float32), plain
+        if state.has_wide_activations:
+            values, weight_grid = _with_representable_scales(values, plain, grids.of_input(unit), grid)
+        bias = _on_grid(folded.bias, grids.plain_of_input(unit), grids.of_input(unit), plain, weight_grid)
         exact = _exact_products(grids.of_input(unit), weight_grid, grid, len(bias), state.has_wide_activations)
-        return FakeQuantUnit(
-            unit, FakeQuantWeights(folded.weights.astype(np.float32), weight_grid, bias), grid, exact=exact
-        )
+        return FakeQuantUnit(unit, FakeQuantWeights(values, weight_grid, bias), grid, exact=exact)
     if isinstance(unit.op, AveragePool):
         return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit))
     if isinstance(unit.op, GlobalAveragePool):
         count = MEAN_WEIGHT * element_count(state.network.shapes[unit.inputs[0]][:2])
-        return FakeQuantUnit(
-            unit, grid=grid, tie=_tie(grids, unit), exact=_exact([grids.of_input(unit)], grid, 1 / count)
-        )
+        exact, factor = _exact([grids.of_input(unit)], grid, 1 / count), 1.0
+        if exact is not None and state.has_wide_activations:
+            multipliers = round_multipliers(exact.multipliers)
+            factor = float(multipliers[0] / exact.multipliers[0])
+            exact = exact._replace(multipliers=multipliers)
+        return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit), factor=factor, exact=exact)
     if isinstance(unit.op, Add):
         sources = [grids.of_input(unit, place) for place in range(len(unit.inputs))]
         return FakeQuantUnit(unit, grid=grid, exact=_exact(sources, grid))
@@ -215,17 +223,33 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
     return FakeQuantUnit(unit, grid=grid)
 
 
+def _with_representable_scales(
+    values: np.ndarray, weights: Optional[AffineGrid], source: Optional[AffineGrid], output: Optional[AffineGrid]
+) -> Tuple[np.ndarray, Optional[AffineGrid]]:
+    """Return the values of the codes of weights, and their grid, with the scales of TFLite's int16 kernels."""
+    if weights is None or source is None or output is None:
+        return values, weights
+    moved = replace(weights, scale=representable_scales(float(source.scale), weights.scale, float(output.scale)))
+    columns = values.reshape(-1, weights.scale.size if weights.scale.ndim else values.shape[-1])
+    return dequantize(quantize(columns, weights), moved).reshape(values.shape), moved
+
+
 def _on_grid(
-    bias: np.ndarray, plain: Optional[AffineGrid], source: Optional[AffineGrid], weights: Optional[AffineGrid]
+    bias: np.ndarray,
+    plain: Optional[AffineGrid],
+    source: Optional[AffineGrid],
+    plain_weights: Optional[AffineGrid],
+    weights: Optional[AffineGrid],
 ) -> np.ndarray:
     """Return ``bias`` rounded to multiples of ``scale_in * scale_weights``, float32; unchanged if either is in float.
 
-    The codes are chosen by the input scale of ``plain``; their values are multiples of that of ``source``.
+    The codes are chosen by the scales of ``plain`` and ``plain_weights``; their values are multiples of the others.
     """
-    if plain is None or source is None or weights is None:
+    if plain is None or source is None or plain_weights is None or weights is None:
         return bias.astype(np.float32)
     plain_scale, scale = (
-        np.broadcast_to(np.float32(grid.scale) * weights.scale, bias.shape) for grid in (plain, source)
+        np.broadcast_to(np.float32(grid.scale) * weight_grid.scale, bias.shape)
+        for grid, weight_grid in ((plain, plain_weights), (source, weights))
     )
     with np.errstate(over="ignore"):
         codes = round_half_up(bias / np.where(scale > 0, plain_scale, np.float32(1)))

@@ -160,7 +160,8 @@ class _Builder:
         return tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
 
     def _globalaveragepool(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
-        return tf.reduce_mean(inputs[0], axis=[1, 2])
+        mean = tf.reduce_mean(inputs[0], axis=[1, 2])
+        return mean if part.factor == 1 else tf.multiply(mean, np.float32(part.factor), name="factor")
 
     def _add(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.add(*inputs) if len(inputs) == 2 else tf.add_n(inputs)

@@ -259,6 +259,13 @@ class _Lowering:
         mean = self._file.add_step("GlobalAveragePool", op.inputs, op.name)
         mean = self._file.add_step("Flatten", [mean], op.name + ".flatten", axis=1)
         rows, columns, _ = self._model.tensor(op.inputs[0]).shape
+        if any(map(is_wide, self._model.tensors)):
+            # The multiplier is that of TFLite's int16 kernels.
+            ratio = self._model.tensor(op.inputs[0]).scale / self._model.tensor(op.output).scale
+            factor = op.require_requantization().real[0] * MEAN_WEIGHT * rows * columns / ratio
+            mean = self._file.add_step(
+                "Mul", [mean, self._number(op.name + ".factor", factor)], op.name + ".multiplied"
+            )
         self._finish_mean(op, mean, (rows, columns))
 
     def _averagepool(self, op: IntegerOp) -> None:
