@@ -68,6 +68,15 @@ static int64_t requantize(int64_t value, int32_t multiplier, int32_t shift)
     return floor_shift(value * multiplier + ((int64_t)1 << (right - 1)), right);
 }
 
+/* The same with a product that is rounded to a multiple of 2^shift first, half up, if shift is below 0; then to a whole
+ * number, half away from zero. */
+static int64_t rounded_twice(int64_t value, int32_t multiplier, int32_t shift)
+{
+    int64_t scaled = shift > 0 ? value * ((int64_t)1 << shift) : value;
+    int64_t high = floor_shift(scaled * multiplier + ((int64_t)1 << 30), 31);
+    return shift >= 0 ? high : floor_shift(high + ((int64_t)1 << (-shift - 1)) - (high < 0), -shift);
+}
+
 /* ---- Windows ---- */
 
 /* Position of a window, and its taps that are within the image: top <= ky < bottom, left <= kx < right. */
@@ -266,6 +275,20 @@ void qnn_add(const qnn_sum *op, const void *const *inputs, void *output)
         for (k = 0; k < op->inputs; k++)
             sum += (int64_t)(code_at(inputs[k], op->in_storage[k], i) + op->input_offset[k]) * op->multiplier[k];
         put_code(output, op->out_storage, i, requantize(sum, 1, op->shift) + op->output_offset,
+                 op->activation_min, op->activation_max);
+    }
+}
+
+void qnn_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output)
+{
+    int32_t i, k;
+    for (i = 0; i < op->count; i++) {
+        int64_t sum = 0;
+        for (k = 0; k < op->inputs; k++)
+            sum += rounded_twice(code_at(inputs[k], op->in_storage[k], i) + op->input_offset[k],
+                                 op->multiplier[k], op->shift[k]);
+        put_code(output, op->out_storage, i,
+                 rounded_twice(sum, op->multiplier[op->inputs], op->shift[op->inputs]) + op->output_offset,
                  op->activation_min, op->activation_max);
     }
 }

@@ -81,6 +81,21 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_sum;
 
+/* A sum whose terms are rounded, too, as by TFLite's int16 kernel:
+ * round(sum over i of round((input_i + input_offset[i]) * multiplier[i] * 2^(shift[i] - 31))
+ *       * multiplier[inputs] * 2^(shift[inputs] - 31)); see rounded_twice in qatviz_nn.c. */
+typedef struct {
+    int32_t count;                   /* codes of each input, and of the output */
+    int32_t inputs;
+    const qnn_storage *in_storage;   /* [inputs] */
+    const int32_t *input_offset;     /* [inputs] */
+    const int32_t *multiplier;       /* [inputs + 1] */
+    const int8_t *shift;             /* [inputs + 1] */
+    qnn_storage out_storage;
+    int32_t output_offset;
+    int32_t activation_min, activation_max;
+} qnn_rounded_sum;
+
 /* Inputs concatenated along an axis; all have the same storage. */
 typedef struct {
     int32_t outer;                   /* number of repetitions of one piece from each input */
@@ -110,6 +125,7 @@ void qnn_max_pool(const qnn_pool *op, const void *input, void *output);
 void qnn_average_pool(const qnn_pool *op, const void *input, void *output);
 void qnn_global_average(const qnn_mean *op, const void *input, void *output);
 void qnn_add(const qnn_sum *op, const void *const *inputs, void *output);
+void qnn_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 void qnn_concat(const qnn_join *op, const void *const *inputs, void *output);
 void qnn_pad(const qnn_border *op, const void *input, void *output);
 void qnn_clamp(const qnn_bounds *op, const void *input, void *output);
