@@ -11,7 +11,6 @@ from qatviz.export.tflite import litert
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
 import bench_parity
-import parity_runtimes
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def figures(monkeypatch):
 
 def test_the_table_has_every_network_setting_and_form_once():
     table = [name for name in bench_parity.NAMES if name.startswith("parity/")]
-    assert len(table) == len(set(table)) == 6 * 8 * len(parity_runtimes.FORMS)
+    assert len(table) == len(set(table)) == 6 * 8 * len(bench_parity.FORMS)
     assert {name.split("/")[3] for name in table} >= {"simulator", "tflite", "onnx", "c", "npz", "savedmodel", "frozen"}
     assert len(set(bench_parity.NAMES)) == len(bench_parity.NAMES)
 
