@@ -186,6 +186,13 @@ TFLITE = Format(
 )
 
 _SOFTMAX = Option("softmax", "Append softmax (output probabilities)", "The output is probabilities instead of logits")
+_LAYOUT = Option(
+    "layout",
+    "Image layout",
+    "Layout of the input images: channels last (nhwc), as in training, or channels first (nchw)",
+    onnx_limits.NHWC,
+    (onnx_limits.NHWC, onnx_limits.NCHW),
+)
 _FORM = Option(
     "form",
     "Form",
@@ -271,13 +278,7 @@ ONNX = Format(
     "onnx.export",
     (
         _SOFTMAX,
-        Option(
-            "layout",
-            "Image layout",
-            "Layout of the input images: channels last (nhwc), as in training, or channels first (nchw)",
-            onnx_limits.NHWC,
-            (onnx_limits.NHWC, onnx_limits.NCHW),
-        ),
+        _LAYOUT,
         Option(
             "storage",
             "Type of codes",
@@ -293,6 +294,17 @@ ONNX = Format(
         ),
     ),
     onnx_limits.onnx,
+)
+
+ONNX_FLOAT = Format(
+    "onnx-float",
+    "ONNX, float",
+    "The trained network in float with a Relu for each activation, for tools that quantize or convert it themselves "
+    "(AIMET, with the export to encodings; onnx2tf)",
+    ".onnx",
+    "onnx_float.export",
+    (_SOFTMAX, _LAYOUT),
+    onnx_limits.onnx_float,
 )
 
 NPZ = Format(
@@ -326,7 +338,8 @@ ENCODINGS = Format(
 )
 
 FORMATS: Dict[str, Format] = {
-    form.name: form for form in (TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, NPZ, ENCODINGS)
+    form.name: form
+    for form in (TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, ONNX_FLOAT, NPZ, ENCODINGS)
 }
 
 

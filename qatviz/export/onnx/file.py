@@ -3,6 +3,7 @@
 The package is an extra; it is imported when a file is built.
 """
 
+import json
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -89,6 +90,11 @@ class OnnxFile:
     def _value(self, port: Port) -> Any:
         element = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype))
         return self._onnx.helper.make_tensor_value_info(port.name, element, (BATCH_AXIS, *port.shape))
+
+
+def properties(about: Mapping[str, Any]) -> Dict[str, str]:
+    """Return JSON-able values as a file's metadata, with our prefix."""
+    return {"qatviz." + name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
 
 
 def onnx_package() -> Any:

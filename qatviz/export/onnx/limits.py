@@ -17,14 +17,18 @@ PACKAGES, INSTALL = ("onnx", "onnxruntime"), 'pip install "qatviz[onnx]"'
 
 def onnx(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
     """Return the limits of ONNX. The format holds up to 16 bits; packages that write and run a file may be missing."""
-    refusals = []
-    absent = [name for name in PACKAGES if find_spec(name) is None]
-    if absent:
-        are = "is" if len(absent) == 1 else "are"
-        refusals.append(needs_packages(" and ".join(absent), f"{are} not installed"))
+    refusals = onnx_float(network, book, step, options)
     if options.get("exact") and options.get("storage") != UINT8:
         refusals.append(exact_needs_uint8(options["storage"]))
     return refusals + left_in_float(book.plan, book, step)
+
+
+def onnx_float(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
+    """Return the limits of a float file: packages that write and run it may be missing."""
+    absent = [name for name in PACKAGES if find_spec(name) is None]
+    if not absent:
+        return []
+    return [needs_packages(" and ".join(absent), f"{'is' if len(absent) == 1 else 'are'} not installed")]
 
 
 def needs_packages(names: str, problem: str) -> Refusal:

@@ -20,7 +20,6 @@ Names of layers are names of nodes; names of the model's tensors are names of va
 which layers' names don't.
 """
 
-import json
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -29,8 +28,16 @@ from qatviz import __version__
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
-from qatviz.export.onnx.file import FLOAT, OnnxFile, Port
+from qatviz.export.onnx.file import FLOAT, OnnxFile, Port, properties
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
+from qatviz.export.onnx.layout import (
+    TO_CHANNELS_FIRST,
+    TO_CHANNELS_LAST,
+    channels_first,
+    concat_axis,
+    kernel_attributes,
+    padding_widths,
+)
 from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
 from qatviz.network.checks import Pair
@@ -44,7 +51,6 @@ IMAGES, SOFTMAX = "images", "softmax"
 #: Ties are broken if results are multiples of this fraction of a quantization step or of a larger one; with finer
 #: multipliers, at most one result of 2,048 is a tie.
 _FINEST = 2.0**-12
-_TO_CHANNELS_FIRST, _TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 class OnnxModel(NamedTuple):
@@ -122,14 +128,14 @@ class _Lowering:
         self._input(source)
         for op in self._model.ops:
             getattr(self, "_" + op.kind.lower())(op)
-        shape = _channels_first(source.shape) if self._layout == NCHW else source.shape
+        shape = channels_first(source.shape) if self._layout == NCHW else source.shape
         names = tuple(outputs or [self._model.output])
         if outputs is not None:
             tensors = [self._model.tensor(name) for name in outputs]
             ports = [
-                Port(tensor.name, np.float32, _channels_first(tensor.shape))
+                Port(tensor.name, np.float32, channels_first(tensor.shape))
                 if is_wide(tensor)
-                else Port(codes_name(tensor), self._storage.dtype, _channels_first(tensor.shape))
+                else Port(codes_name(tensor), self._storage.dtype, channels_first(tensor.shape))
                 for tensor in tensors
             ]
         else:
@@ -152,7 +158,7 @@ class _Lowering:
     def _input(self, tensor: IntegerTensor) -> None:
         value = IMAGES
         if len(tensor.shape) == 3 and self._layout == NHWC:
-            value = self._file.add_step("Transpose", [value], tensor.name + ".channels_first", perm=_TO_CHANNELS_FIRST)
+            value = self._file.add_step("Transpose", [value], tensor.name + ".channels_first", perm=TO_CHANNELS_FIRST)
         self._grids.put_half_up(tensor, value)
 
     def _put(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
@@ -195,7 +201,9 @@ class _Lowering:
 
     def _convolution(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any) -> None:
         assert isinstance(op.layer, CONVOLUTIONS)
-        attributes.update(_kernel_attributes(op, op.layer.kernel_size, op.layer.strides, op.layer.dilation))
+        attributes.update(
+            kernel_attributes(op.layer.kernel_size, op.layer.strides, op.require_pads(), op.layer.dilation)
+        )
         exact = self._exact_form(op)
         if exact is not None:
             exact.weighted(op, "ConvInteger", arrange, **attributes)
@@ -270,7 +278,7 @@ class _Lowering:
 
     def _averagepool(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, AveragePool)
-        attributes = _kernel_attributes(op, op.layer.pool_size, op.layer.strides)
+        attributes = kernel_attributes(op.layer.pool_size, op.layer.strides, op.require_pads())
         mean = self._file.add_step("AveragePool", op.inputs, op.name, count_include_pad=0, **attributes)
         self._finish_mean(op, mean, op.layer.pool_size)
 
@@ -283,7 +291,9 @@ class _Lowering:
 
     def _maxpool(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, MaxPool)
-        self._put(op, "MaxPool", op.inputs, **_kernel_attributes(op, op.layer.pool_size, op.layer.strides))
+        self._put(
+            op, "MaxPool", op.inputs, **kernel_attributes(op.layer.pool_size, op.layer.strides, op.require_pads())
+        )
 
     def _add(self, op: IntegerOp) -> None:
         exact = self._exact_form(op)
@@ -295,26 +305,24 @@ class _Lowering:
     def _concat(self, op: IntegerOp) -> None:
         rank = len(self._model.tensor(op.output).shape)
         assert isinstance(op.layer, Concat)
-        axis = op.layer.axis % rank + 1
-        self._put(op, "Concat", op.inputs, axis=_TO_CHANNELS_FIRST.index(axis) if rank == 3 else axis)
+        self._put(op, "Concat", op.inputs, axis=concat_axis(op.layer.axis, rank))
 
     def _zeropad(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, ZeroPad)
-        (top, bottom), (left, right) = op.layer.padding
-        widths = self._file.add_constant(op.name + ".widths", [0, 0, top, left, 0, 0, bottom, right], np.int64)
+        widths = self._file.add_constant(op.name + ".widths", padding_widths(op.layer.padding), np.int64)
         self._put(op, "Pad", [op.inputs[0], widths])
 
     def _reshape(self, op: IntegerOp) -> None:
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
         value = source.name
         if len(source.shape) == 3:
-            value = self._file.add_step("Transpose", [value], op.name + ".channels_last", perm=_TO_CHANNELS_LAST)
+            value = self._file.add_step("Transpose", [value], op.name + ".channels_last", perm=TO_CHANNELS_LAST)
             value = self._grids.pass_on(source, value, op.name + ".channels_last")
         shape = self._file.add_constant(op.name + ".shape", (-1, *output.shape), np.int64)
         value = self._file.add_step("Reshape", [value, shape], op.name)
         if len(output.shape) == 3:
             value = self._grids.pass_on(source, value, op.name + ".reshaped")
-            value = self._file.add_step("Transpose", [value], op.name + ".channels_first", perm=_TO_CHANNELS_FIRST)
+            value = self._file.add_step("Transpose", [value], op.name + ".channels_first", perm=TO_CHANNELS_FIRST)
         self._finish(op, value)
 
     _flatten = _reshape
@@ -352,18 +360,6 @@ def _may_tie(multipliers: np.ndarray) -> np.ndarray:
     return (multipliers % _FINEST == 0) & (multipliers % 1 != 0)
 
 
-def _channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:
-    """Return the shape inside of the file, without the batch axis."""
-    return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
-
-
-def _kernel_attributes(op: IntegerOp, size: Pair, strides: Pair, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:
-    (top, bottom), (left, right) = op.require_pads()
-    attributes = {"kernel_shape": list(size), "strides": list(strides), "pads": [top, left, bottom, right]}
-    # Pools have dilations too, which older runtimes refuse.
-    return attributes if dilation == (1, 1) else dict(attributes, dilations=list(dilation))
-
-
 def _about(model: IntegerModel) -> Dict[str, str]:
     """Return the metadata of a file: its source, and the settings of its codes."""
     grids = {
@@ -376,5 +372,4 @@ def _about(model: IntegerModel) -> Dict[str, str]:
             "per_channel": weights.per_channel,
             "symmetric": not np.any(weights.zero_point),
         }
-    about = dict(model.metadata, network=model.name, version=__version__, quantizers=grids)
-    return {"qatviz." + name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
+    return properties(dict(model.metadata, network=model.name, version=__version__, quantizers=grids))

@@ -8,6 +8,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize
 from qatviz.export.onnx.file import missing
+from qatviz.export.onnx.layout import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from qatviz.export.onnx.limits import INT8, NCHW
 from qatviz.export.onnx.lowering import OnnxModel
 from qatviz.export.proof.parity import Agreement, codes_of
@@ -18,8 +19,41 @@ REACHED = Agreement(0.995, 1, 1.0)
 _FATAL = 4
 
 
+class OnnxSession:
+    """Session of a file on one thread of the processor. One thread at a time.
+
+    Parameters
+    ----------
+    content : bytes
+    fuse : bool
+        True for all of onnxruntime's optimizations; False for those only that fuse no operations to integer ones.
+
+    Raises
+    ------
+    ExportError
+        If the package ``onnxruntime`` is missing, or refuses the file.
+    """
+
+    def __init__(self, content: bytes, fuse: bool = True):
+        onnxruntime = onnxruntime_package()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = _FATAL
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if fuse else levels.ORT_ENABLE_BASIC
+        self._session = _call(onnxruntime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, images: np.ndarray, layout: str) -> List[np.ndarray]:
+        """Return the outputs for float32 ``images``, ``[n] + shape`` in TensorFlow's order, in a file of a layout."""
+        if layout == NCHW and images.ndim == 4:
+            images = np.ascontiguousarray(images.transpose(TO_CHANNELS_FIRST))
+        found: List[np.ndarray] = _call(self._session.run, None, {self._input: images})
+        return [values.transpose(TO_CHANNELS_LAST) if values.ndim == 4 else values for values in found]
+
+
 class OnnxRunner:
-    """Runner of a file on one thread of the processor. One thread at a time.
+    """Runner of a file of codes. One thread at a time.
 
     A file of uint8 codes is run with all of onnxruntime's optimizations, that is, in integers. One of int8 codes is run
     without those that fuse its operations to integer ones, that is, in float: see `Storage`.
@@ -31,17 +65,8 @@ class OnnxRunner:
     """
 
     def __init__(self, model: IntegerModel, file: OnnxModel):
-        onnxruntime = onnxruntime_package()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = _FATAL
-        levels = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = (
-            levels.ORT_ENABLE_BASIC if file.storage.name == INT8 else levels.ORT_ENABLE_ALL
-        )
         self._model, self._file = model, file
-        self._session = _call(onnxruntime.InferenceSession, file.content, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._session = OnnxSession(file.content, fuse=file.storage.name != INT8)
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
@@ -49,13 +74,10 @@ class OnnxRunner:
 
     def run_images(self, images: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs for float32 images, ``[n] + shape`` in TensorFlow's order."""
-        if self._file.layout == NCHW and images.ndim == 4:
-            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        found = _call(self._session.run, None, {self._input: images})
+        found = self._session.run(images, self._file.layout)
         return {name: self._codes(name, values) for name, values in zip(self._file.outputs, found)}
 
     def _codes(self, name: str, values: np.ndarray) -> np.ndarray:
-        values = values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
         if values.dtype.kind == "f":
             return codes_of(values, self._model.tensor(name))
         return values.astype(np.int32) - self._file.storage.offset

@@ -1,0 +1,63 @@
+"""Export to ONNX in float."""
+
+from pathlib import Path
+from typing import Dict, Sequence
+
+import numpy as np
+
+from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.fake_quant.proof import Simulation, prove_simulation
+from qatviz.export.formats import Options, Written
+from qatviz.export.onnx.file import onnx_package
+from qatviz.export.onnx.runtime import OnnxSession, onnxruntime_package, runtime_name
+from qatviz.export.onnx_float.lowering import FloatFile, float_file
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.source import ExportSource
+
+_NOTE = (
+    "not quantized: tensors have the names of the export as AIMET encodings, which gives their scales and offsets; "
+    "batch norm is folded into weights and biases"
+)
+
+
+class FloatRunner:
+    """Runner of a float file in onnxruntime. One thread at a time.
+
+    Raises
+    ------
+    ExportError
+        If onnxruntime is missing or refuses the file.
+    """
+
+    def __init__(self, file: FloatFile):
+        self._file, self._session = file, OnnxSession(file.content)
+
+    def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
+        """Return the float32 values of the named outputs for float32 ``images`` ``[n] + input shape``."""
+        found = zip(self._file.outputs, self._session.run(images, self._file.layout))
+        return {name: values for name, values in found if name in names}
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write a state of a run as a float ONNX file, with its proof.
+
+    Safe on any thread; uses a session of its own. The proof compares logits, whatever the file's output is.
+
+    Raises
+    ------
+    ExportError
+        If an array or a package is missing, or a file can't be written; then none is.
+    Cancelled
+    """
+    progress.at("folding the parameters", 0.0)
+    for package in (onnx_package, onnxruntime_package):
+        package()
+    model = fake_quant_model(source.network, source.book, source.arrays, source.step, False, source.metadata)
+    progress.at("writing the operations", 0.05)
+    file = float_file(model, options["softmax"], options["layout"])
+    logits = FloatRunner(float_file(model, layout=options["layout"]) if options["softmax"] else file)
+    simulation = Simulation("ONNX float", runtime_name(), logits.values, len(file.content), (_NOTE,))
+    report = prove_simulation(model, simulation, source, False, progress.part(0.1, 0.98))
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, file.content, report), report)

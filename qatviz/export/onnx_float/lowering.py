@@ -1,0 +1,215 @@
+"""Lowering of a trained network to an ONNX file in float, without quantization.
+
+Values have the names that other exports use: "input", the layers' names for their outputs, and ``<layer>.weights`` and
+``<layer>.bias`` for parameters, in which batch norm is folded. Each layer is one node, each activation a Relu or a Clip
+of its own, so that tools that quantize the file find every tensor of the run. All other names contain a dot.
+
+Inside of the file, images are [N, channels, rows, columns]. Flatten and Reshape are computed in TensorFlow's order of
+elements, between two Transposes, so that the weights behind them are those of the run.
+"""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz import __version__
+from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
+from qatviz.export.integers.bounds import padding
+from qatviz.export.onnx.file import OnnxFile, Port, properties
+from qatviz.export.onnx.layout import (
+    TO_CHANNELS_FIRST,
+    TO_CHANNELS_LAST,
+    channels_first,
+    concat_axis,
+    kernel_attributes,
+    padding_widths,
+)
+from qatviz.export.onnx.limits import NCHW, NHWC
+from qatviz.network.checks import INPUT
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Softmax, ZeroPad
+
+#: Name of the output with probabilities, unless the network ends in a softmax layer, whose name it is then.
+PROBABILITIES = "softmax"
+#: Upper end of a ReLU6.
+_SIX = 6.0
+
+
+class FloatFile(NamedTuple):
+    """ONNX file with the network's names of its outputs, in order, and the layout of its input images."""
+
+    content: bytes
+    outputs: Tuple[str, ...]
+    layout: str
+
+
+def float_file(
+    model: FakeQuantModel, softmax: bool = False, layout: str = NHWC, outputs: Optional[Sequence[str]] = None
+) -> FloatFile:
+    """Return the ONNX file of a model in float.
+
+    Parameters
+    ----------
+    model : FakeQuantModel
+        Without quantization.
+    softmax : bool
+        Append a softmax: the output is probabilities instead of logits.
+    layout : str
+        "nhwc", or "nchw" for images with channels first.
+    outputs : sequence of str, optional
+        Layers that are the outputs instead, for inspection; images have channels first.
+
+    Raises
+    ------
+    ExportError
+        If the package ``onnx`` is missing.
+    """
+    return _Lowering(model, layout).run(softmax, outputs)
+
+
+class _Lowering:
+    """Builder of a file; each ``_<kind>`` method adds one kind of layer."""
+
+    def __init__(self, model: FakeQuantModel, layout: str):
+        self._model, self._network, self._layout = model, model.network, layout
+        about = dict(model.metadata, network=model.network.name, version=__version__)
+        self._file = OnnxFile(model.network.name, properties(about))
+        #: Names of values by layer; that of a layer which computes nothing is its input's.
+        self._names: Dict[str, str] = {}
+
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> FloatFile:
+        source = Port(INPUT, np.dtype(np.float32), self._network.input_shape)
+        self._names[INPUT] = INPUT
+        if len(source.shape) == 3:
+            if self._layout == NCHW:
+                source = source._replace(shape=channels_first(source.shape))
+            else:
+                self._names[INPUT] = self._file.add_step(
+                    "Transpose", [INPUT], INPUT + ".channels_first", perm=TO_CHANNELS_FIRST
+                )
+        for part in self._model.units:
+            getattr(self, "_" + part.unit.op.kind.lower())(part)
+        names = tuple(outputs or [self._network.output])
+        ports = [Port(self._names[name], np.dtype(np.float32), self._shape(name)) for name in names]
+        if softmax:
+            name = PROBABILITIES
+            if isinstance(self._network.layer(self._network.output), Softmax):
+                name = self._network.output
+            self._file.add_node("Softmax", [ports[0].name], name, name, axis=-1)
+            names, ports = (name,), [ports[0]._replace(name=name)]
+        return FloatFile(self._file.finish([source], ports), names, self._layout)
+
+    def _shape(self, name: str) -> Tuple[int, ...]:
+        return channels_first(tuple(self._network.shapes[name]))
+
+    def _sources(self, part: FakeQuantUnit) -> List[str]:
+        return [self._names[name] for name in part.unit.inputs]
+
+    def _put(self, part: FakeQuantUnit, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
+        """Append a layer as one node, and its activation as another."""
+        unit = part.unit
+        output = unit.output if unit.activation is None else unit.name
+        self._names[unit.output] = self._file.add_node(operator, inputs, output, unit.name, **attributes)
+        if unit.activation is not None:
+            self._activation(unit.activation.kind, output, unit.output)
+
+    def _activation(self, kind: str, value: str, name: str) -> None:
+        if kind == "ReLU":
+            self._names[name] = self._file.add_node("Relu", [value], name, name)
+            return
+        ends = [
+            self._file.add_constant(f"{name}.{end}", number, np.float32)
+            for end, number in (("least", 0), ("greatest", _SIX))
+        ]
+        self._names[name] = self._file.add_node("Clip", [value, *ends], name, name)
+
+    # Layers with weights
+
+    def _conv2d(self, part: FakeQuantUnit) -> None:
+        self._convolution(part, lambda weights: weights.transpose(3, 2, 0, 1))
+
+    def _depthwiseconv2d(self, part: FakeQuantUnit) -> None:
+        rows, columns, channels, _ = part.require_weights().values.shape
+        self._convolution(
+            part, lambda weights: weights.reshape(rows, columns, 1, -1).transpose(3, 2, 0, 1), group=channels
+        )
+
+    def _convolution(self, part: FakeQuantUnit, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any) -> None:
+        op = part.unit.op
+        assert isinstance(op, CONVOLUTIONS)
+        attributes.update(kernel_attributes(op.kernel_size, op.strides, self._pads(part), op.dilation))
+        self._put(part, "Conv", self._weighted(part, arrange), **attributes)
+
+    def _dense(self, part: FakeQuantUnit) -> None:
+        self._put(part, "Gemm", self._weighted(part, lambda weights: weights))
+
+    def _weighted(self, part: FakeQuantUnit, arrange: Callable[[np.ndarray], np.ndarray]) -> List[str]:
+        """Return the inputs of a node with weights, with axes as ``arrange`` orders them, and bias."""
+        weights, name = part.require_weights(), part.unit.name
+        return [
+            *self._sources(part),
+            self._file.add_constant(name + ".weights", arrange(weights.values), np.float32),
+            self._file.add_constant(name + ".bias", weights.bias, np.float32),
+        ]
+
+    # Layers without weights
+
+    def _relu(self, part: FakeQuantUnit) -> None:
+        self._activation(part.unit.op.kind, self._sources(part)[0], part.unit.output)
+
+    _relu6 = _relu
+
+    def _maxpool(self, part: FakeQuantUnit) -> None:
+        self._pool(part, "MaxPool")
+
+    def _averagepool(self, part: FakeQuantUnit) -> None:
+        self._pool(part, "AveragePool", count_include_pad=0)
+
+    def _pool(self, part: FakeQuantUnit, operator: str, **attributes: Any) -> None:
+        op = part.unit.op
+        assert isinstance(op, POOLS)
+        attributes.update(kernel_attributes(op.pool_size, op.strides, self._pads(part)))
+        self._put(part, operator, self._sources(part), **attributes)
+
+    def _globalaveragepool(self, part: FakeQuantUnit) -> None:
+        self._put(part, "ReduceMean", self._sources(part), axes=[2, 3], keepdims=0)
+
+    def _add(self, part: FakeQuantUnit) -> None:
+        self._put(part, "Add" if len(part.unit.inputs) == 2 else "Sum", self._sources(part))
+
+    def _concat(self, part: FakeQuantUnit) -> None:
+        op = part.unit.op
+        assert isinstance(op, Concat)
+        rank = len(self._network.shapes[part.unit.output])
+        self._put(part, "Concat", self._sources(part), axis=concat_axis(op.axis, rank))
+
+    def _zeropad(self, part: FakeQuantUnit) -> None:
+        op = part.unit.op
+        assert isinstance(op, ZeroPad)
+        widths = self._file.add_constant(part.unit.name + ".widths", padding_widths(op.padding), np.int64)
+        self._put(part, "Pad", [*self._sources(part), widths])
+
+    def _reshape(self, part: FakeQuantUnit) -> None:
+        unit, name = part.unit, part.unit.name
+        (value,), shape = self._sources(part), tuple(self._network.shapes[unit.output])
+        if len(self._network.shapes[unit.inputs[0]]) == 3:
+            value = self._file.add_step("Transpose", [value], name + ".channels_last", perm=TO_CHANNELS_LAST)
+        target = self._file.add_constant(name + ".shape", (-1, *shape), np.int64)
+        if len(shape) != 3:
+            self._put(part, "Reshape", [value, target])
+            return
+        value = self._file.add_step("Reshape", [value, target], name + ".reshaped")
+        self._put(part, "Transpose", [value], perm=TO_CHANNELS_FIRST)
+
+    _flatten = _reshape
+
+    def _dropout(self, part: FakeQuantUnit) -> None:
+        """Append nothing; a softmax may be appended to the output."""
+        self._names[part.unit.output] = self._sources(part)[0]
+
+    _softmax = _dropout
+
+    def _pads(self, part: FakeQuantUnit) -> Tuple[Tuple[int, int], Tuple[int, int]]:
+        shapes = self._network.shapes
+        pads = padding(part.unit.op, shapes[part.unit.inputs[0]], shapes[part.unit.output])
+        assert pads is not None, part.unit.name
+        return pads
