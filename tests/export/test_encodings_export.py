@@ -71,8 +71,7 @@ def test_version_1_0_0_follows_the_specification():
             "is_sym": False,
             "scale": [scale],
             "offset": [-64],
-        },
-        {"name": "conv", "dtype": "FLOAT", "bw": 32, "enc_type": "PER_TENSOR"},
+        }
     ]
     weights, bias = record["param_encodings"]
     assert weights == {
@@ -129,8 +128,7 @@ def test_version_0_6_1_follows_the_specification():
                 "offset": -64,
                 "scale": scale,
             }
-        ],
-        "conv": [{"bitwidth": 32, "dtype": "float"}],
+        ]
     }
     _first, second = record["param_encodings"]["conv.weights"]
     assert second == {
@@ -177,8 +175,21 @@ def test_float_tensors_and_all_zero_tensors_are_read_back(version):
     assert [tensor.name for tensor in tensors if tensor.grid is None] == ["hidden.weights", "hidden.bias", "logits"]
     assert found["relu"].scale == found["logits.weights"].scale == 0 and str(ALL_ZERO_SCALE) in content.decode()
     np.testing.assert_array_equal(quantize(np.float32([-3, 0, 9]), found["relu"]), found["relu"].zero_point)
-    for name in ("hidden.weights", "hidden.bias", "logits"):
-        assert name not in found if version == ONNX_LIKE else found[name] is None
+    assert not {"hidden.weights", "hidden.bias", "logits"} & set(found)
+
+
+@pytest.mark.parametrize(
+    "version, entry",
+    [
+        (LISTS, {"name": "conv", "dtype": "FLOAT", "bw": 32, "enc_type": "PER_TENSOR"}),
+        (DICTIONARIES, [{"bitwidth": 32, "dtype": "float"}]),
+    ],
+)
+def test_entries_of_float_tensors_in_older_files_are_read(version, entry):
+    record = json.loads(to_json(TENSORS, version).decode())
+    part = record["activation_encodings"]
+    part.update(conv=entry) if version == DICTIONARIES else part.append(entry)
+    assert read_json(json.dumps(record).encode(), "file")["conv"] is None
 
 
 def test_a_bias_beyond_32_bits_is_left_in_float():
@@ -269,6 +280,7 @@ def test_an_export_is_a_file_with_a_proof_of_its_grids(version, tmp_path, datase
         "net.encodings",
         "net.encodings.parity.json",
         "net.encodings.parity.txt",
+        "net_torch.encodings",
     ]
     report = written.report
     found = {tensor.name: tensor for tensor in report.tensors}

@@ -8,6 +8,7 @@ import numpy as np
 from qatviz.export.encodings.format import read_json, to_json
 from qatviz.export.encodings.report import EncodingsReport, TensorAgreement
 from qatviz.export.encodings.tensors import BIAS, WEIGHTS, EncodedTensor, bias_codes, encoded_tensors
+from qatviz.export.encodings.torch_format import SUFFIX, to_torch_json
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.formats import Options, Written
 from qatviz.export.progress import Progress
@@ -26,7 +27,9 @@ _BATCH = 16
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
     """Write the grids of a state of a run as encodings, with the proof that they equal those of the evaluation graph.
 
-    Tensors that are left in float are listed as such. Safe on any thread; uses a session of its own.
+    There are two files, as in AIMET's own exports: one by tensors of an ONNX graph, and one by modules for aimet-torch
+    (:mod:`qatviz.export.encodings.torch_format`). Neither lists tensors that are left in float. Safe on any thread;
+    uses a session of its own.
 
     Raises
     ------
@@ -63,7 +66,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         tuple(notes + _about(state, tensors, version)),
     )
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, content, report), report)
+    beside = {SUFFIX: to_torch_json(tensors, state.plan)}
+    return Written(write_export(path, content, report, beside), report)
 
 
 def _compare(
@@ -133,7 +137,10 @@ def _float_bytes(state: PartlyQuantizedState) -> int:
 def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], version: str) -> List[str]:
     notes = [
         "tensors have the names of the layers that produce them; weights and biases are <layer>.weights and "
-        "<layer>.bias, as in the ONNX export; channels are output channels"
+        "<layer>.bias, as in the exports to ONNX; channels are output channels. aimet-onnx loads the file into the "
+        "model of the export onnx-float: load_encodings_to_sim(sim, file, strict=False)",
+        f"aimet-torch loads *{SUFFIX} into a model whose modules have the names of the layers: "
+        "sim.load_encodings(file, partial=False)",
     ]
     if any(isinstance(layer, BatchNorm) for layer in state.network.layers):
         notes.append("weight grids are those of weights with batch norm folded in: fold it into your model first")

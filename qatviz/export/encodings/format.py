@@ -6,7 +6,7 @@ read version 1.0.0; 2.0.0 is in terms of ONNX' QuantizeLinear; 0.6.1, deprecated
 """
 
 import json
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -29,14 +29,13 @@ def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
     parameters = [tensor for tensor in tensors if tensor.kind != ACTIVATIONS]
     record: Dict[str, Any] = {"version": version}
     if version == ONNX_LIKE:
-        # Tensors that are not listed are in float.
-        record["encodings"] = [_onnx_like(tensor, tensor.grid) for tensor in tensors if tensor.grid is not None]
+        record["encodings"] = [_onnx_like(*part) for part in _quantized(tensors)]
     elif version == LISTS:
-        record["activation_encodings"] = [_listed(tensor) for tensor in activations]
-        record["param_encodings"] = [_listed(tensor) for tensor in parameters]
+        record["activation_encodings"] = [_listed(*part) for part in _quantized(activations)]
+        record["param_encodings"] = [_listed(*part) for part in _quantized(parameters)]
     else:
-        record["activation_encodings"] = {tensor.name: _by_channel(tensor) for tensor in activations}
-        record["param_encodings"] = {tensor.name: _by_channel(tensor) for tensor in parameters}
+        record["activation_encodings"] = _by_channel(activations)
+        record["param_encodings"] = _by_channel(parameters)
     if version != ONNX_LIKE:
         record["quantizer_args"] = _arguments(tensors, version)
         record["excluded_layers"] = []
@@ -45,7 +44,7 @@ def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
 
 
 def read_json(content: bytes, where: str) -> _Grids:
-    """Return the grids of a file by tensor, None for those in float, which version 2.0.0 does not list.
+    """Return the grids of a file by tensor; None for those in float, which only files of earlier versions list.
 
     Raises
     ------
@@ -72,17 +71,19 @@ def read_json(content: bytes, where: str) -> _Grids:
     return found
 
 
-def _listed(tensor: EncodedTensor) -> Dict[str, Any]:
-    grid = tensor.grid
-    if grid is None:
-        return {"name": tensor.name, "dtype": "FLOAT", "bw": FLOAT_BITS, "enc_type": "PER_TENSOR"}
+def _quantized(tensors: Sequence[EncodedTensor]) -> List[Tuple[EncodedTensor, AffineGrid]]:
+    """Return the tensors that a file lists; not those in float, because AIMET's loaders know no float of 32 bits."""
+    return [(tensor, tensor.grid) for tensor in tensors if tensor.grid is not None]
+
+
+def _listed(tensor: EncodedTensor, grid: AffineGrid) -> Dict[str, Any]:
     return {
         "name": tensor.name,
         "dtype": "INT",
         "bw": grid.num_bits,
         "enc_type": "PER_CHANNEL" if grid.scale.ndim else "PER_TENSOR",
         "is_sym": tensor.symmetric,
-        "scale": _scales(grid),
+        "scale": stored_scales(grid),
         "offset": _offsets(grid, code_bounds(grid.num_bits, False)[0]),
     }
 
@@ -100,7 +101,7 @@ def _read_listed(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
 
 def _onnx_like(tensor: EncodedTensor, grid: AffineGrid) -> Dict[str, Any]:
     half = 0 if tensor.symmetric else 2 ** (grid.num_bits - 1)
-    scales, zero_points = _scales(grid), [int(zero) + half for zero in grid.zero_point.reshape(-1)]
+    scales, zero_points = stored_scales(grid), [int(zero) + half for zero in grid.zero_point.reshape(-1)]
     record = {
         "name": tensor.name,
         "output_dtype": f"{'' if tensor.symmetric else 'u'}int{grid.num_bits}",
@@ -129,23 +130,23 @@ def _read_onnx_like(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
     return _grid(scales, [zero - half for zero in zeros], bits, False, per_channel, where)
 
 
-def _by_channel(tensor: EncodedTensor) -> List[Dict[str, Any]]:
-    grid = tensor.grid
-    if grid is None:
-        return [{"bitwidth": FLOAT_BITS, "dtype": "float"}]
-    low, high = grid.bounds
-    return [
-        {
-            "bitwidth": grid.num_bits,
-            "dtype": "int",
-            "is_symmetric": str(tensor.symmetric),
-            "min": scale * offset,
-            "max": scale * (offset + high - low),
-            "offset": offset,
-            "scale": scale,
-        }
-        for scale, offset in zip(_scales(grid), _offsets(grid, low))
-    ]
+def _by_channel(tensors: Sequence[EncodedTensor]) -> Dict[str, List[Dict[str, Any]]]:
+    found = {}
+    for tensor, grid in _quantized(tensors):
+        low, high = grid.bounds
+        found[tensor.name] = [
+            {
+                "bitwidth": grid.num_bits,
+                "dtype": "int",
+                "is_symmetric": str(tensor.symmetric),
+                "min": scale * offset,
+                "max": scale * (offset + high - low),
+                "offset": offset,
+                "scale": scale,
+            }
+            for scale, offset in zip(stored_scales(grid), _offsets(grid, low))
+        ]
+    return found
 
 
 def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
@@ -198,7 +199,7 @@ def _grid(
     return AffineGrid(scale, zero_point, bits, narrow)
 
 
-def _scales(grid: AffineGrid) -> List[float]:
+def stored_scales(grid: AffineGrid) -> List[float]:
     return [float(scale) if scale > 0 else ALL_ZERO_SCALE for scale in grid.scale.reshape(-1)]
 
 

@@ -1,0 +1,89 @@
+"""Writer of the file that aimet-torch loads: encodings by module instead of by tensor.
+
+``QuantizationSimModel.load_encodings`` of aimet-torch reads neither version of the other file, which is in terms of an
+ONNX graph: it expects the form of the second file that AIMET's own export writes, ``<name>_torch.encodings``. In it,
+activations belong to modules, which have the names of the layers here; weights are ``<module>.weight``. Its quantizers
+compute the scale in float32 as ``(max - min) / (2**bits - 1)``, whatever ``scale`` says.
+"""
+
+import json
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+
+from qatviz import __version__
+from qatviz.export.encodings.format import stored_scales
+from qatviz.export.encodings.limits import DICTIONARIES
+from qatviz.export.encodings.tensors import EncodedTensor
+from qatviz.network.checks import INPUT
+from qatviz.network.plan import QuantizationPlan
+from qatviz.quant.affine import code_bounds
+
+#: Suffix that replaces that of the other file, as in AIMET's own exports.
+SUFFIX = "_torch.encodings"
+#: Units in the last place by which the end of a range may be moved so that its scale is exact.
+_NUDGES = (0, 1, -1, 2, -2, 3, -3, 4, -4)
+
+
+def to_torch_json(tensors: Sequence[EncodedTensor], plan: QuantizationPlan) -> bytes:
+    """Return the content of a file, without tensors in float and those that copy the codes of others.
+
+    Biases are not in it: AIMET does not quantize them.
+    """
+    by_name = {tensor.name: tensor for tensor in tensors if tensor.grid is not None}
+    activations: Dict[str, Dict[str, Dict[str, Any]]] = {}
+    parameters: Dict[str, List[Dict[str, Any]]] = {}
+    for unit in plan.units:
+        if INPUT in by_name and INPUT in unit.inputs:
+            encoding = _encodings(by_name[INPUT])[0]
+            places = [str(place) for place, name in enumerate(unit.inputs) if name == INPUT]
+            activations.setdefault(unit.name, {})["input"] = dict.fromkeys(places, encoding)
+        weights = by_name.get(unit.name + ".weights")
+        if weights is not None:
+            entries = _encodings(weights)
+            channels = plan.tensor(unit.name + ".weights").num_channels
+            # Its quantizers of weights are per channel, in the standard configurations all of them.
+            parameters[unit.name + ".weight"] = entries if len(entries) == channels else entries * channels
+        if unit.name + ".activations" in plan and unit.output in by_name:
+            module = unit.name if unit.activation is None else unit.output
+            activations.setdefault(module, {})["output"] = {"0": _encodings(by_name[unit.output])[0]}
+    record = {
+        "version": DICTIONARIES,
+        "activation_encodings": activations,
+        "param_encodings": parameters,
+        "excluded_layers": [],
+        "producer": {"name": "qatviz", "version": __version__},
+    }
+    return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode("utf-8")
+
+
+def _encodings(tensor: EncodedTensor) -> List[Dict[str, Any]]:
+    """Return one encoding for each scale, of all codes: the range of those of a narrow one is not the scale's."""
+    assert tensor.grid is not None
+    bits = tensor.grid.num_bits
+    low, high = code_bounds(bits, False)
+    found = []
+    for scale, zero in zip(stored_scales(tensor.grid), tensor.grid.zero_point.reshape(-1)):
+        least, greatest = _ends(np.float32(scale), low - int(zero), high - low)
+        found.append(
+            {
+                "bitwidth": bits,
+                "dtype": "int",
+                "is_symmetric": str(tensor.symmetric),
+                "min": least,
+                "max": greatest,
+                "offset": low - int(zero),
+                "scale": scale,
+            }
+        )
+    return found
+
+
+def _ends(scale: np.float32, offset: int, steps: int) -> Tuple[float, float]:
+    """Return float32 ends of a range whose difference, divided by ``steps``, is ``scale`` or as close as can be."""
+    least, greatest = (np.float32(np.float64(scale) * code) for code in (offset, offset + steps))
+    if not greatest > 0:
+        return float(least), float(greatest)
+    candidates = [np.int32(greatest.view(np.int32) + nudge).view(np.float32) for nudge in _NUDGES]
+    best = min(candidates, key=lambda end: abs(np.float64((end - least) / np.float32(steps)) - scale))
+    return float(least), float(best)
