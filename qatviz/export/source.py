@@ -1,7 +1,7 @@
 """Input of an export: a state of a run, and held-out examples for the proof."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, Iterator, NamedTuple, Optional
 
 import numpy as np
 
@@ -17,11 +17,46 @@ from qatviz.protocol.settings_book import SettingsBook
 _MAX_EXAMPLES, _MIN_EXAMPLES, _MAX_MACS = 1000, 16, 10**9
 
 
+#: Number of multiplications that limits the examples on which the evaluation graph is scored: some 10 s of them.
+_MAX_SCORED_MACS = 3 * 10**10
+
+
+class WholePart:
+    """The held-out part of a data set, as fed to the network; of a large network's, as many examples as are affordable.
+
+    Attributes
+    ----------
+    count, held_out : int
+        Number of examples in the batches; of all there are.
+    labels : np.ndarray
+        Targets ``[count]`` or ``[count, outputs]``.
+    """
+
+    def __init__(self, dataset: Dataset, count: int):
+        self._dataset, self.held_out = dataset, len(dataset.x_test)
+        self.count = min(count, self.held_out)
+        self.labels = dataset.y_test[: self.count]
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Yield float32 examples ``[n] + input shape``, at most ``size`` at a time."""
+        for start in range(0, self.count, size):
+            yield scaled(self._dataset, slice(start, min(start + size, self.count)))
+
+
 class HeldOut(NamedTuple):
-    """Examples as fed to the network, float32 ``[n] + input shape``, and their targets ``[n]``."""
+    """Examples as fed to the network, float32 ``[n] + input shape``, their targets ``[n]``, and all that there are."""
 
     images: np.ndarray
     labels: np.ndarray
+    whole: Optional[WholePart] = None
+
+
+def scaled(dataset: Dataset, part: slice) -> np.ndarray:
+    """Return a part of the held-out examples as fed to the network, float32 ``[n] + input shape``."""
+    images = dataset.x_test[part].astype(np.float32)
+    if dataset.pixel_scale != 1.0:
+        images *= np.float32(dataset.pixel_scale)
+    return images
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +104,5 @@ class ExportSource:
     def held_out(self) -> HeldOut:
         """Return the examples to run the export on."""
         count = self.examples or min(_MAX_EXAMPLES, max(_MIN_EXAMPLES, _MAX_MACS // max(self.network.macs, 1)))
-        images = self.dataset.x_test[:count].astype(np.float32)
-        if self.dataset.pixel_scale != 1.0:
-            images *= np.float32(self.dataset.pixel_scale)
-        return HeldOut(images, self.dataset.y_test[:count])
+        whole = WholePart(self.dataset, max(count, _MAX_SCORED_MACS // max(self.network.macs, 1)))
+        return HeldOut(scaled(self.dataset, slice(count)), self.dataset.y_test[:count], whole)

@@ -191,7 +191,7 @@ def test_regression_outputs_have_no_classes(tmp_path):
     written = export(FROZEN, tmp_path / "net.pb", source_of(task="regression"), form="float")
     report = written.report
     assert report.outputs["file to float"].top1 is None and report.metric.name == "rmse"
-    assert report.to_record()["rmse"] == report.scores and "RMSE: float" in report.to_text()
+    assert report.to_record()["rmse"] == report.scores and "RMSE on all 40 held-out examples: float" in report.to_text()
     definition = tf.GraphDef()
     definition.ParseFromString(written.paths[0].read_bytes())
     assert "probabilities" not in {node.name for node in definition.node}

@@ -64,11 +64,13 @@ def test_the_proof_of_every_format_has_the_error_of_its_file(name, tmp_path):
     # Close to each other, and far from the rounding error alone.
     assert max(record["rmse"].values()) == pytest.approx(min(record["rmse"].values()), rel=0.05)
     assert min(record["rmse"].values()) > 0.5
-    assert "RMSE: " in written.report.to_text() and "ccuracy" not in written.report.to_text()
+    assert (
+        "RMSE on all 40 held-out examples: " in written.report.to_text() and "ccuracy" not in written.report.to_text()
+    )
 
 
 def test_the_error_is_computed_from_dequantized_outputs():
-    report, (_, targets), seen = proof(perfect)
+    report, (_, targets, _whole), seen = proof(perfect)
     expected = math.sqrt(np.mean((seen - targets) ** 2))
     assert report.scores["evaluation graph"] == pytest.approx(expected, rel=1e-5)
     assert report.scores["file"] == report.scores["simulator"] == pytest.approx(expected, rel=1e-2)
@@ -90,7 +92,7 @@ def test_the_error_of_a_file_that_was_not_run_is_omitted():
     report = proof(perfect, known=False)[0]
     record = report.to_record()
     assert set(record["rmse"]) == {"float", "evaluation graph", "simulator"} and report.as_expected
-    assert "top-1" not in report.to_text() and "RMSE: float" in report.to_text()
+    assert "top-1" not in report.to_text() and "RMSE on all 40 held-out examples: float" in report.to_text()
 
 
 def test_top_1_is_not_required_of_regression_outputs():

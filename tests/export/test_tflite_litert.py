@@ -3,6 +3,8 @@
 Without a Python that has it (see :mod:`qatviz.export.tflite.litert`), these tests are skipped.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from export_cases import INT8, NETWORK, STATE, noise
@@ -20,12 +22,15 @@ from qatviz.export.source import ExportSource
 from qatviz.export.tflite.litert import (
     BUILTIN,
     REACHED,
+    VARIABLE,
     XNNPACK,
     LitertMissing,
     LitertRunner,
     find_litert,
 )
 from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.vectors import FILE_INPUT, LITERT_OUTPUT
+from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU
 from qatviz.protocol.settings_book import SettingsBook
@@ -228,6 +233,40 @@ def test_a_file_can_be_run_in_both_runtimes(litert, tmp_path):
     assert all(found.identical >= 0.99 and found.largest <= 1 and found.top1 == 1 for found in added.values())
     assert {name: report.outputs[name] for name in alone.outputs} == alone.outputs
     assert litert.name in report.scores and litert.name in report.to_text()
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("weights", [INT8, {}, {"num_bits": 4, "symmetric": True}])
+def test_golden_outputs_for_litert_are_litert_s(weights, softmax, litert, tmp_path, monkeypatch):
+    """They are computed without it: the file's outputs in TensorFlow 1.15 are others."""
+    source = ExportSource(NETWORK, book_of(NETWORK, weights), STATE, noise())
+    monkeypatch.setenv(VARIABLE, "/nowhere/python")
+    written = TFLITE.export(source, tmp_path / "net.tflite", {"softmax": softmax})
+    golden = written.report.golden
+    name = "softmax" if softmax else "logits"
+    file = TfliteModel(written.paths[0].read_bytes(), golden[LITERT_OUTPUT].dtype, {"input": 0, name: 0})
+    with LitertRunner(litert, file) as runner:
+        found = runner.run(golden[FILE_INPUT].astype(np.int32))[name]
+    off = np.abs(found - golden[LITERT_OUTPUT])
+    # A softmax's kernel is off by a step itself.
+    assert off.max() <= int(softmax) and np.mean(off == 0) >= (0.9 if softmax else 1.0), off
+
+
+def test_layers_are_compared_in_litert_too(litert, tmp_path):
+    source = ExportSource(NETWORK, book_of(NETWORK, INT8), STATE, noise())
+    report = TFLITE.export(source, tmp_path / "net.tflite", {"litert": True}).report
+    assert list(report.more_layers) == [litert.name] and not report.faults and len(report.layers) == 4
+    for layer in report.more_layers[litert.name]:
+        assert layer.own.largest <= 1 and layer.unexplained == 0 and layer.own.identical >= 0.99, layer
+    text, record = report.to_text(), report.to_record()
+    assert f"{litert.name} to simulator for 15 held-out examples" in text
+    assert "file to simulator for 15 held-out examples" in text
+    assert [row["layer"] for row in record["more_layers"][litert.name]] == [row["layer"] for row in record["layers"]]
+    wrong = replace(report, more_layers={"a runtime": (report.layers[0]._replace(unexplained=3),)})
+    assert wrong.faults == [
+        f"a runtime, layer 'relu': alone, 3 of its codes differ by more than rounding explains, by up to "
+        f"{report.layers[0].own.largest}"
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))

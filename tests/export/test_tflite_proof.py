@@ -10,6 +10,7 @@ import pytest
 from export_cases import INT8, NETWORK, STATE, export_as
 from integer_cases import book_of, model_of, network_of
 
+import qatviz.export.source as source_module
 from qatviz.errors import ExportError
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
@@ -17,8 +18,10 @@ from qatviz.export.integers.simulator import run_codes, run_op
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import Agreement, compare_layers, compare_logits, run_logits, same_top1
 from qatviz.export.proof.report import Exported, prove
-from qatviz.export.proof.scores import scores_in_words
+from qatviz.export.proof.scores import WholeScores, scores_in_words
+from qatviz.export.source import ExportSource
 from qatviz.export.tflite.runtime import Interpreter, TfliteRunner
+from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
 from qatviz.network.layers import Dense
@@ -53,7 +56,13 @@ def test_percentages_have_enough_digits_for_the_bars():
     told = [share_text(share) for share in (0.0, 0.985, 0.995, 0.9997, 0.99999, 1 - 1e-12, 1.0)]
     assert told == ["0.00 %", "98.50 %", "99.50 %", "99.97 %", "99.99 %", "99.99 %", "100.00 %"]
     assert Agreement(0.995, 1, 0.999).in_words() == "99.50 % identical, 1 as the largest difference, 99.90 % top-1"
-    assert scores_in_words(ACCURACY, {"float": 0.99999, "file": 1.0}) == "accuracy: float 99.99 %, file 100.00 %"
+    scores = {"float": 0.99999, "file": 1.0}
+    in_words = "held-out examples: float 99.99 %, file 100.00 %"
+    assert scores_in_words(ACCURACY, scores, 1200) == f"accuracy on 1,200 {in_words}"
+    assert (
+        scores_in_words(ACCURACY, scores, 1200, WholeScores(5000, 5000, {})) == f"accuracy on 1,200 of 5,000 {in_words}"
+    )
+    assert scores_in_words(ACCURACY, scores, 1200, WholeScores(1200, 1200, {})) == f"accuracy on all 1,200 {in_words}"
 
 
 # The proof
@@ -177,11 +186,36 @@ def test_vectors_have_input_and_output_of_the_shipped_file(weights, dtype, optio
     written = export(tmp_path / "net.tflite", dataset, weights, **options)
     interpreter = Interpreter(written.paths[0].read_bytes())
     with np.load(str(tmp_path / "net.tflite.golden.npz"), allow_pickle=False) as golden:
-        assert golden["fed"].dtype == golden["put_out"].dtype == dtype
-        (found,) = interpreter.run(golden["fed"])
-        np.testing.assert_array_equal(found, golden["put_out"])
+        assert all(golden[name].dtype == dtype for name in (FILE_INPUT, LITERT_OUTPUT, DOUBLE_ROUNDING_OUTPUT))
+        (found,) = interpreter.run(golden[FILE_INPUT])
+        np.testing.assert_array_equal(found, golden[DOUBLE_ROUNDING_OUTPUT])
         if "softmax" in options:
             assert np.abs((found.astype(int) - np.iinfo(dtype).min).sum(axis=1) - 256).max() <= 2
+
+
+@pytest.mark.parametrize("examples, words", [(60, "all 60"), (20, "20 of 60")])
+def test_the_accuracy_of_the_evaluation_is_that_on_the_whole_held_out_part(examples, words, tmp_path, dataset, graph):
+    report = export(tmp_path / "net.tflite", dataset, examples=examples).report
+    images, labels = dataset.x_test.astype(np.float32) / np.float32(255), dataset.y_test
+    assert len(images) == 60
+    expected = {
+        "float": np.mean(graph.logits(images, quantized=False).argmax(axis=1) == labels),
+        "evaluation graph": np.mean(graph.logits(images).argmax(axis=1) == labels),
+    }
+    assert report.whole == (60, 60, pytest.approx(expected))
+    text = report.to_text()
+    assert f"accuracy on {words} held-out examples: float" in text
+    assert text.count("accuracy on all 60 held-out examples: float") == 1
+    assert report.to_record()["held_out"] == {"examples": 60, "of": 60, "accuracy": report.whole.scores}
+
+
+def test_a_large_network_is_scored_on_as_many_examples_as_are_affordable(dataset, monkeypatch):
+    monkeypatch.setattr(source_module, "_MAX_SCORED_MACS", 20 * NETWORK.macs)
+    held_out = ExportSource(NETWORK, book_of(NETWORK, INT8), STATE, dataset, examples=4).held_out()
+    assert len(held_out.images) == 4 and held_out.whole.count == 20 and held_out.whole.held_out == 60
+    parts = list(held_out.whole.batches(12))
+    assert [len(part) for part in parts] == [12, 8] and len(held_out.whole.labels) == 20
+    np.testing.assert_array_equal(np.concatenate(parts)[:4], held_out.images)
 
 
 def test_the_shipped_file_is_the_proven_one(tmp_path, dataset):

@@ -18,6 +18,7 @@ from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite.file import packed_nibbles
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.storage import is_matrix_product
+from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT
 from qatviz.network.layers import Dense
 
 INT4 = {"num_bits": 4, "symmetric": True, "per_channel": True}
@@ -330,14 +331,15 @@ def test_a_file_without_a_runtime_is_written_and_marked_as_not_run(weights, acti
     )
     text = (tmp_path / "net.tflite.parity.txt").read_text()
     assert "NOT RUN: there is no LiteRT: QATVIZ_LITERT_PYTHON is '/nowhere/python'" in text.splitlines()[0]
-    assert "file" not in text.split("accuracy: ")[1].splitlines()[0]
+    assert "file" not in text.split("accuracy on ")[1].splitlines()[0]
     record = json.loads((tmp_path / "net.tflite.parity.json").read_text())
     assert record["not_run"].startswith("there is no LiteRT") and record["layers"] == [] and record["faults"] == []
     assert list(record["outputs"]) == ["simulator to evaluation graph"] and "file" not in record["accuracy"]
     assert written.report.as_expected and not written.report.faults
     with np.load(str(tmp_path / "net.tflite.golden.npz")) as golden:
         assert "simulator_output" in golden and "file_output" not in golden
-        assert "fed" in golden and "put_out" not in golden
+        assert {FILE_INPUT, LITERT_OUTPUT} < set(golden)
+        assert (DOUBLE_ROUNDING_OUTPUT in golden) == (option == "int4")
 
 
 def test_a_missing_litert_is_noted_if_another_runtime_proves_the_file(no_litert, tmp_path):

@@ -77,7 +77,11 @@ def test_regression_outputs_have_an_error_and_no_top_1():
     assert report.scores["evaluation graph"] == pytest.approx(0.5) and report.scores["file"] == pytest.approx(0.45)
     assert report.to_record()["rmse"] == report.scores and report.as_expected
     text = report.to_text()
-    assert "RMSE: evaluation graph 0.5, file 0.45" in text and "top-1" not in text and "%  " not in text.splitlines()[2]
+    assert (
+        "RMSE on 2 held-out examples: evaluation graph 0.5, file 0.45" in text
+        and "top-1" not in text
+        and "%  " not in text.splitlines()[2]
+    )
 
 
 def test_golden_vectors_are_of_the_first_examples():

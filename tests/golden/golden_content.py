@@ -28,7 +28,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 
-COMPUTED_BY_RUNTIMES = ("file_output", "put_out", "expected_output")
+COMPUTED_BY_RUNTIMES = ("file_output", "litert_output", "double_rounding_output", "expected_output")
 #: Texts up to this size are stored, so that a difference can be shown by line.
 TEXT_BYTES = 16384
 #: Significant digits of numbers in TensorBoard's files.

@@ -14,7 +14,7 @@ from qatviz.export.formats import Options, Written
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph, Rounded
-from qatviz.export.proof.parity import LAYER_EXAMPLES, Tally
+from qatviz.export.proof.parity import Tally, inner_examples
 from qatviz.export.source import ExportSource
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layers import BatchNorm
@@ -44,8 +44,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     content = to_json(tensors, version)
     grids = read_json(content, str(path))
     progress.at("building the evaluation graph", 0.1)
-    images = source.held_out().images
-    images = images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
+    images = inner_examples(source.held_out().images)
     tallies = {tensor.name: Tally() for tensor in tensors}
     counts = dict.fromkeys(tallies, 0)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:

@@ -10,7 +10,7 @@ from qatviz.export.fake_quant.model import FakeQuantModel
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
-from qatviz.export.proof.graph import BATCH, EvaluationGraph
+from qatviz.export.proof.graph import BATCH, EvaluationGraph, whole_scores
 from qatviz.export.proof.parity import Agreement, LayerAgreement, Runtime, codes_of
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.values import Bar, ValueReport, value_report
@@ -81,11 +81,13 @@ def prove_simulation(
                 REACHED_WIDE if wide else REACHED,
                 simulation.notes,
             )
-            report = prove(integers, exported, graph, *held_out, progress=progress.part(0.1, 1.0))
+            report = prove(integers, exported, graph, *held_out, progress.part(0.1, 1.0))
             return replace(report, layers=ignore_float_rounding(integers, report.layers))
         progress.at("running the evaluation graph", 0.1)
         in_float = graph.logits(held_out.images, quantized=False)
         expected = graph.logits(held_out.images) if quantized else in_float
+        assert held_out.whole is not None
+        whole = whole_scores(graph, held_out.whole, quantized, progress=progress.part(0.2, 0.4))
     values = {"float": in_float, "evaluation graph": expected} if quantized else {"float": in_float}
     values["file"] = _in_batches(simulation.values, model.network.output, held_out.images, progress.part(0.4, 1.0))
     about = dict(source.metadata, format=simulation.format, runtime=simulation.runtime, network=model.network.name)
@@ -97,6 +99,7 @@ def prove_simulation(
         {"file": simulation.nbytes, "float32 parameters": model.float_bytes},
         PARTLY_BAR if quantized else FLOAT_BAR,
         simulation.notes + ((reason,) if reason else ()),
+        whole,
     )
 
 

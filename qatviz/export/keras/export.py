@@ -11,7 +11,7 @@ from qatviz.export.formats import Options, Written
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
-from qatviz.export.proof.graph import BATCH, EvaluationGraph
+from qatviz.export.proof.graph import BATCH, EvaluationGraph, whole_scores
 from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
 from qatviz.network.keras_export import keras_description
@@ -81,6 +81,8 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
     progress.at("running the evaluation graph", 0.5)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         expected = graph.logits(images, quantized=False)
+        assert held_out.whole is not None
+        whole = whole_scores(graph, held_out.whole, False, progress=progress.part(0.6, 1.0))
     if isinstance(source.network.layer(source.network.output), Softmax):
         expected = _softmax(expected)
     about = dict(
@@ -98,6 +100,7 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
         {"file": len(content), "float32 parameters": parameters},
         _BAR,
         tuple(notes),
+        whole,
     )
 
 

@@ -1,11 +1,16 @@
 """Evaluation graph of a state of a run, with which exports are compared."""
 
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.export.integers.frozen_state import Arrays
+from qatviz.export.integers.model import IntegerTensor
+from qatviz.export.progress import Progress
+from qatviz.export.proof.parity import codes_of
+from qatviz.export.proof.scores import WholeScores, score
+from qatviz.export.source import WholePart
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
@@ -15,6 +20,8 @@ from qatviz.training.lowering.forward_pass import lower
 
 #: Batch size of the evaluation.
 BATCH = 64
+#: Number of examples between two reports of progress.
+_SCORED = 8 * BATCH
 
 #: A tensor before and after its quantizer, float32.
 Rounded = Tuple[np.ndarray, np.ndarray]
@@ -85,3 +92,30 @@ class EvaluationGraph:
 
     def __exit__(self, *_: object) -> None:
         self._session.close()
+
+
+def whole_scores(
+    graph: EvaluationGraph,
+    whole: WholePart,
+    quantized: bool = True,
+    logits: Optional[IntegerTensor] = None,
+    progress: Progress = Progress(),
+) -> WholeScores:
+    """Return the scores in float and, if ``quantized``, of the evaluation on the held-out part.
+
+    The latter is the score of codes, among which there are ties, if ``logits`` has a grid for them.
+    """
+    found: Dict[str, List[np.ndarray]] = {"float": []}
+    if quantized:
+        found["evaluation graph"] = []
+    for place, images in enumerate(whole.batches(_SCORED)):
+        progress.at("scoring the held-out part", place * _SCORED / whole.count)
+        found["float"].append(graph.logits(images, quantized=False))
+        if not quantized:
+            continue
+        evaluated = graph.logits(images)
+        if logits is not None:
+            evaluated = (codes_of(evaluated, logits) - logits.zero_point) * np.float64(logits.scale)
+        found["evaluation graph"].append(evaluated)
+    scores = {name: score(np.concatenate(parts), whole.labels) for name, parts in found.items()}
+    return WholeScores(whole.count, whole.held_out, scores)

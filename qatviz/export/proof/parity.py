@@ -120,6 +120,11 @@ def codes_of(values: np.ndarray, tensor: IntegerTensor) -> np.ndarray:
     return np.floor(values.astype(np.float64) / tensor.scale + tensor.zero_point + 0.5).astype(np.int64)
 
 
+def inner_examples(images: np.ndarray) -> np.ndarray:
+    """Return the first quarter, on which inner layers are compared, because each is computed three times."""
+    return images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
+
+
 def run_logits(
     model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress()
 ) -> Tuple[np.ndarray, np.ndarray]:

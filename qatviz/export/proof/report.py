@@ -1,30 +1,33 @@
 """Report of a proof: what was compared, with which result, and golden vectors to check another runtime with."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.progress import Progress
-from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.graph import EvaluationGraph, whole_scores
 from qatviz.export.proof.parity import (
-    LAYER_EXAMPLES,
     Agreement,
     LayerAgreement,
     Runtime,
     codes_of,
     compare_layers,
     compare_logits,
+    inner_examples,
     run_logits,
 )
-from qatviz.export.proof.scores import metric_for, score, score_codes, scores_in_words
+from qatviz.export.proof.scores import WholeScores, metric_for, score, score_codes, scores_in_words
+from qatviz.export.source import WholePart
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
 
 #: Number of examples in the golden vectors.
 GOLDEN_EXAMPLES = 16
+#: Name of the reference in comparisons and scores.
+_EVALUATION = "evaluation graph"
 
 
 class Exported(NamedTuple):
@@ -70,6 +73,8 @@ class ParityReport:
         Codes of the network's output: "file to simulator", "file to evaluation graph", "simulator to evaluation graph".
     layers : tuple of LayerAgreement
         File to simulator.
+    more_layers : dict of str to tuple of LayerAgreement
+        The same for further runtimes of the file, by their names.
     scores : dict of str to float
         The metric on the same examples: "float", "evaluation graph", "simulator", "file".
     nbytes : dict of str to int
@@ -79,6 +84,8 @@ class ParityReport:
     notes : tuple of str
     golden : dict of str to np.ndarray
     metric : Metric
+    whole : WholeScores or None
+        The metric on the whole held-out part.
     """
 
     about: Dict[str, Any]
@@ -92,14 +99,17 @@ class ParityReport:
     notes: Tuple[str, ...] = ()
     golden: Dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     metric: Metric = ACCURACY
+    more_layers: Dict[str, Tuple[LayerAgreement, ...]] = field(default_factory=dict)
+    whole: Optional[WholeScores] = None
 
     @property
     def faults(self) -> List[str]:
         """Descriptions of operations with wrong results; empty for a correct file."""
         return [
-            f"layer {layer.layer!r}: alone, {layer.unexplained:,} of its codes differ by more than rounding "
+            f"{where}layer {layer.layer!r}: alone, {layer.unexplained:,} of its codes differ by more than rounding "
             f"explains, by up to {layer.own.largest}"
-            for layer in self.layers
+            for where, layers in (("", self.layers), *((f"{name}, ", more) for name, more in self.more_layers.items()))
+            for layer in layers
             if layer.unexplained
         ]
 
@@ -119,18 +129,11 @@ class ParityReport:
             "examples": self.examples,
             "layer_examples": self.layer_examples,
             "outputs": {name: found.to_record() for name, found in self.outputs.items()},
-            "layers": [
-                {
-                    "layer": layer.layer,
-                    "operation": layer.kind,
-                    "whole": _without_top1(layer.whole),
-                    "own": _without_top1(layer.own),
-                    "unexplained": layer.unexplained,
-                }
-                for layer in self.layers
-            ],
+            "layers": _layer_records(self.layers),
+            "more_layers": {name: _layer_records(layers) for name, layers in self.more_layers.items()},
             "metric": self.metric.name,
             self.metric.name: self.scores,
+            "held_out": None if self.whole is None else self.whole.to_record(self.metric),
             "bytes": self.nbytes,
             "notes": list(self.notes),
             "faults": self.faults,
@@ -150,26 +153,14 @@ class ParityReport:
             ],
         )
         lines += ["", f"codes of the {output} for {self.examples:,} held-out examples; largest difference in codes", ""]
-        lines += _table(
-            ("layer", "operation", "identical", "largest", "alone", "largest"),
-            [
-                (
-                    layer.layer,
-                    layer.kind,
-                    share_text(layer.whole.identical),
-                    str(layer.whole.largest),
-                    share_text(layer.own.identical),
-                    str(layer.own.largest),
-                )
-                for layer in self.layers
-            ],
-            left=2,
-        )
-        lines += [
-            "",
-            f"file to simulator for {self.layer_examples:,} examples; alone: each operation on the file's own inputs",
-            "",
-        ]
+        for runtime, layers in {"file": self.layers, **self.more_layers}.items():
+            lines += _table(_LAYER_HEAD, [_layer_row(layer) for layer in layers], left=2)
+            lines += [
+                "",
+                f"{runtime} to simulator for {self.layer_examples:,} held-out examples; alone: each operation on the "
+                "file's own inputs",
+                "",
+            ]
         lines.append(self.scores_in_words())
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
         lines += ["note: " + note for note in self.notes]
@@ -183,8 +174,11 @@ class ParityReport:
         return "\n".join(lines)
 
     def scores_in_words(self) -> str:
-        """Return a text such as ``accuracy: float 97.12 %, evaluation graph 97.02 %``."""
-        return scores_in_words(self.metric, self.scores)
+        """Return lines such as ``accuracy on 200 held-out examples: float 97.12 %, evaluation graph 97.02 %``."""
+        lines = [scores_in_words(self.metric, self.scores, self.examples, self.whole)]
+        if self.whole is not None and self.whole.examples > self.examples:
+            lines.append(self.whole.in_words(self.metric))
+        return "\n".join(lines)
 
 
 def prove(
@@ -193,6 +187,7 @@ def prove(
     graph: EvaluationGraph,
     images: np.ndarray,
     labels: np.ndarray,
+    whole: Optional[WholePart] = None,
     progress: Progress = Progress(),
 ) -> ParityReport:
     """Run a file on examples, and compare it with the simulator and the evaluation graph.
@@ -207,22 +202,25 @@ def prove(
     images, labels : np.ndarray
         Held-out examples, float32 ``[n] + input shape``, at least one, and their classes, int32 ``[n]``, or the numbers
         to predict, float32 ``[n, outputs]``.
+    whole : WholePart, optional
+        The whole held-out part, for the scores of the evaluation graph.
     progress : Progress
     """
     progress.at("running the evaluation graph", 0.0)
     in_float = graph.logits(images, quantized=False)
     evaluated = codes_of(graph.logits(images), model.logits)
-    simulated, found = run_logits(model, exported.run, images, progress.part(0.1, 0.5))
-    # A quarter of the examples, because each layer is computed three times.
-    inner = images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
+    metric = metric_for(labels)
+    scores = {"float": score(in_float, labels), _EVALUATION: score_codes(evaluated, model.logits, labels)}
+    on_whole: Optional[WholeScores] = None
+    if whole is not None and whole.count == len(images):
+        on_whole = WholeScores(whole.count, whole.held_out, dict(scores))
+    elif whole is not None:
+        on_whole = whole_scores(graph, whole, True, model.logits, progress.part(0.05, 0.2))
+    simulated, found = run_logits(model, exported.run, images, progress.part(0.2, 0.5))
+    inner = inner_examples(images)
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
-    metric, scores = metric_for(labels), {"float": score(in_float, labels)}
-    scores.update(
-        {
-            name: score_codes(codes, model.logits, labels)
-            for name, codes in (("evaluation graph", evaluated), ("simulator", simulated), ("file", found))
-        }
-    )
+    for name, codes in (("simulator", simulated), ("file", found)):
+        scores[name] = score_codes(codes, model.logits, labels)
     return ParityReport(
         about,
         len(images),
@@ -242,6 +240,7 @@ def prove(
         model.notes + exported.notes,
         _golden(model, images, labels, simulated, found),
         metric,
+        whole=on_whole,
     )
 
 
@@ -267,6 +266,28 @@ def _golden(
 def _float_bytes(model: IntegerModel) -> int:
     weighted = [op.weights for op in model.ops if op.weights is not None]
     return 4 * sum(int(weights.codes.size + weights.bias.size) for weights in weighted)
+
+
+_LAYER_HEAD = ("layer", "operation", "identical", "largest", "alone", "largest")
+
+
+def _layer_row(layer: LayerAgreement) -> Tuple[str, ...]:
+    own, whole = layer.own, layer.whole
+    cells = [(share_text(found.identical), str(found.largest)) for found in (whole, own)]
+    return (layer.layer, layer.kind, *cells[0], *cells[1])
+
+
+def _layer_records(layers: Sequence[LayerAgreement]) -> List[Dict[str, Any]]:
+    return [
+        {
+            "layer": layer.layer,
+            "operation": layer.kind,
+            "whole": _without_top1(layer.whole),
+            "own": _without_top1(layer.own),
+            "unexplained": layer.unexplained,
+        }
+        for layer in layers
+    ]
 
 
 def _without_top1(found: Agreement) -> Dict[str, Any]:

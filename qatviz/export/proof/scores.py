@@ -1,6 +1,6 @@
 """Metric of a run's task for outputs of files, simulator and graphs, in NumPy."""
 
-from typing import Mapping
+from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -26,10 +26,43 @@ def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray) ->
     return score((codes.astype(np.float64) - tensor.zero_point) * np.float64(tensor.scale), labels)
 
 
-def scores_in_words(metric: Metric, scores: Mapping[str, float]) -> str:
-    """Return a text such as ``accuracy: float 97.12 %, evaluation graph 97.02 %``; 100.00 % means all."""
-    return "{}: {}".format(
+class WholeScores(NamedTuple):
+    """Metric of the evaluation on the held-out part of the data.
+
+    Attributes
+    ----------
+    examples, held_out : int
+        Number of examples that were evaluated, the first ones; of all there are.
+    scores : dict of str to float
+        "float", "evaluation graph".
+    """
+
+    examples: int
+    held_out: int
+    scores: Dict[str, float]
+
+    def to_record(self, metric: Metric) -> Dict[str, Any]:
+        """Return the scores as a JSON-able dict."""
+        return {"examples": self.examples, "of": self.held_out, metric.name: self.scores}
+
+    def in_words(self, metric: Metric) -> str:
+        """Return a text such as ``accuracy on all 10,000 held-out examples: float 97.12 %, ...``."""
+        return scores_in_words(metric, self.scores, self.examples, self)
+
+
+def scores_in_words(
+    metric: Metric, scores: Mapping[str, float], examples: int, whole: Optional[WholeScores] = None
+) -> str:
+    """Return a text such as ``accuracy on 200 of 1,000 held-out examples: float 97.12 %, file 97.02 %``.
+
+    100.00 % means all. Without ``whole``, the number of all held-out examples is not known.
+    """
+    number = f"{examples:,}"
+    if whole is not None:
+        number = f"all {number}" if examples == whole.held_out else f"{number} of {whole.held_out:,}"
+    return "{} on {} held-out examples: {}".format(
         metric.title,
+        number,
         ", ".join(
             f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
             for name, value in scores.items()

@@ -1,7 +1,7 @@
 """Report of a proof whose file could not be run on the machine that wrote it."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from qatviz.export.integers.simulator import run_codes
 from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.report import Exported, ParityReport, prove
+from qatviz.export.source import WholePart
 
 #: The comparison that needs no runtime for the file.
 _KNOWN = "simulator to evaluation graph"
@@ -102,6 +103,7 @@ def prove_unrun(
     graph: EvaluationGraph,
     images: np.ndarray,
     labels: np.ndarray,
+    whole: Optional[WholePart] = None,
     progress: Progress = Progress(),
 ) -> UnrunReport:
     """Prove as :func:`qatviz.export.proof.report.prove` does, for a file that can't be run."""
@@ -110,4 +112,4 @@ def prove_unrun(
         return run_codes(model, codes, [op.output for op in model.ops])
 
     simulated = exported._replace(runtime="nothing", run=run, run_layers=run)
-    return UnrunReport(prove(model, simulated, graph, images, labels, progress), reason, advice)
+    return UnrunReport(prove(model, simulated, graph, images, labels, whole, progress), reason, advice)

@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.export.proof.parity import same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES
-from qatviz.export.proof.scores import metric_for, score, scores_in_words
+from qatviz.export.proof.scores import WholeScores, metric_for, score, scores_in_words
 from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
@@ -67,6 +67,8 @@ class ValueReport:
     bar : Bar
     notes : tuple of str
     golden : dict of str to np.ndarray
+    whole : WholeScores or None
+        The metric on the whole held-out part.
     """
 
     about: Dict[str, Any]
@@ -78,6 +80,7 @@ class ValueReport:
     bar: Bar
     notes: Tuple[str, ...] = ()
     golden: Dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    whole: Optional[WholeScores] = None
 
     @property
     def faults(self) -> List[str]:
@@ -104,6 +107,7 @@ class ValueReport:
             "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
             "metric": self.metric.name,
             self.metric.name: self.scores,
+            "held_out": None if self.whole is None else self.whole.to_record(self.metric),
             "bytes": self.nbytes,
             "notes": list(self.notes),
             "faults": self.faults,
@@ -133,7 +137,9 @@ class ValueReport:
             f"values whose relative difference is at most {self.bar.relative:g}",
             "",
         ]
-        lines.append(scores_in_words(self.metric, self.scores))
+        lines.append(scores_in_words(self.metric, self.scores, self.examples, self.whole))
+        if self.whole is not None and self.whole.examples > self.examples:
+            lines.append(self.whole.in_words(self.metric))
         lines.append(
             f"size: {self.nbytes['file']:,} bytes; its parameters in float: {self.nbytes['float32 parameters']:,} bytes"
         )
@@ -178,6 +184,7 @@ def value_report(
     nbytes: Dict[str, int],
     bar: Bar,
     notes: Tuple[str, ...] = (),
+    whole: Optional[WholeScores] = None,
 ) -> ValueReport:
     """Return the report on values that were computed.
 
@@ -189,8 +196,9 @@ def value_report(
         Outputs, ``[n, outputs]``, of the reference, the "file", and others whose score is to be reported.
     held_out : HeldOut
         Examples that the values were computed from.
+    whole : WholeScores, optional
     """
-    images, labels = held_out
+    images, labels = held_out.images, held_out.labels
     metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
     compared = {
         f"file to {reference}": compare_values(values[reference], values["file"], bar.relative, metric is ACCURACY)
@@ -211,6 +219,7 @@ def value_report(
             "expected_output": values[reference][first],
             "file_output": values["file"][first],
         },
+        whole,
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Mapping, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -12,16 +12,25 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import Agreement, Runtime, codes_of, compare_logits, run_logits
+from qatviz.export.proof.parity import (
+    Agreement,
+    Runtime,
+    codes_of,
+    compare_layers,
+    compare_logits,
+    inner_examples,
+    run_logits,
+)
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.scores import score_codes
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
-from qatviz.export.tflite.litert import LitertMissing, LitertRunner, find_litert
+from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.vectors import file_vectors
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
 
@@ -32,7 +41,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Safe on any thread; uses a session of its own. See :mod:`qatviz.export.proof.files` for the files, and
     :data:`qatviz.export.formats.TFLITE` for the options. The proof compares logits, whatever the file's output is. It
     runs in the interpreter of TensorFlow 1.15; in LiteRT if only that can run the file; in both with the option litert.
-    Its golden vectors include input and output of the shipped file in its own types: ``fed``, ``put_out``.
+    Its golden vectors include input and outputs of the shipped file in its own types
+    (:mod:`qatviz.export.tflite.vectors`).
 
     Raises
     ------
@@ -47,7 +57,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _prove(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
-    report = report.with_golden(_vectors(files, report.golden))
+    litert = _litert_found() if files.shipped.only_litert or options["litert"] else None
+    report = report.with_golden(file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, files.shipped.content, report), report)
 
@@ -56,21 +67,30 @@ class _Files:
     """The shipped file, and variants of it whose outputs are the logits and all tensors."""
 
     def __init__(self, model: IntegerModel, options: Options):
-        def made(**changes: Any) -> TfliteModel:
-            return tflite_model(
-                model,
-                multiply_codes=not options["plain_codes"],
-                int4=options["int4"],
-                int16=options["int16"],
-                double_rounding=options["double_rounding"],
-                int4_all=options["int4_all"],
-                **changes,
-            )
+        self.model, self.double_rounding, self._options = model, options["double_rounding"], options
+        self.shipped = self._made(softmax=options["softmax"])
+        self.logits = self._made() if options["softmax"] else self.shipped
+        self.layers = self._made(outputs=[op.output for op in model.ops])
 
-        self.model, self.double_rounding = model, options["double_rounding"]
-        self.shipped = made(softmax=options["softmax"])
-        self.logits = made() if options["softmax"] else self.shipped
-        self.layers = made(outputs=[op.output for op in model.ops])
+    def _made(self, **changes: Any) -> TfliteModel:
+        options = self._options
+        return tflite_model(
+            self.model,
+            multiply_codes=not options["plain_codes"],
+            int4=options["int4"],
+            int16=options["int16"],
+            double_rounding=options["double_rounding"],
+            int4_all=options["int4_all"],
+            **changes,
+        )
+
+    def in_eight_bits(self) -> Optional[TfliteModel]:
+        """Return a file of the same integers that TensorFlow 1.15's interpreter runs; None if there is none."""
+        if self.shipped.dtype == np.int16:
+            return None
+        if not self.shipped.int4:
+            return self.shipped
+        return self._made(softmax=self._options["softmax"], packed_int4=False)
 
     def exported(self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement) -> Exported:
         """Return the shipped file with the functions that run it, for the proof."""
@@ -82,20 +102,11 @@ class _Files:
         return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes)
 
 
-def _vectors(files: _Files, golden: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Return input and, if this machine can run the shipped file, output, in the file's types."""
-    shipped, codes = files.shipped, golden["input"].astype(np.int32)
-    vectors, (output,) = {"fed": shipped.to_file(codes)}, shipped.outputs
-    if "file_output" not in golden:
-        return vectors
-    if shipped is files.logits:
-        found = golden["file_output"].astype(np.int32)
-    elif shipped.only_litert:
-        with LitertRunner(find_litert(), shipped) as runner:
-            found = runner.run(codes)[output]
-    else:
-        found = TfliteRunner(shipped).run(codes)[output]
-    return dict(vectors, put_out=shipped.to_file(found, output))
+def _litert_found() -> Optional[Litert]:
+    try:
+        return find_litert()
+    except LitertMissing:
+        return None
 
 
 def _prove(
@@ -154,8 +165,9 @@ def _with_litert_results(
         litert = find_litert()
     except LitertMissing as missing:
         return replace(report, notes=(*report.notes, f"not run in LiteRT: {missing}"))
-    with LitertRunner(litert, files.logits) as runner:
-        simulated, found = run_logits(files.model, runner.run, held_out.images, progress)
+    with LitertRunner(litert, files.logits) as logits, LitertRunner(litert, files.layers) as layers:
+        simulated, found = run_logits(files.model, logits.run, held_out.images, progress.part(0.0, 0.6))
+        by_layer = compare_layers(files.model, layers.run, inner_examples(held_out.images), progress.part(0.6, 1.0))
     evaluated = codes_of(graph.logits(held_out.images), files.model.logits)
     classes = report.metric is ACCURACY
     outputs = {
@@ -165,5 +177,6 @@ def _with_litert_results(
     return replace(
         report,
         outputs={**report.outputs, **outputs},
+        more_layers={litert.name: tuple(by_layer)},
         scores={**report.scores, litert.name: score_codes(found, files.model.logits, held_out.labels)},
     )

@@ -97,6 +97,7 @@ def tflite_model(
     int16: bool = False,
     double_rounding: bool = False,
     int4_all: bool = False,
+    packed_int4: bool = True,
 ) -> TfliteModel:
     """Return the TFLite file of an integer model.
 
@@ -118,13 +119,20 @@ def tflite_model(
         Scales and biases are optimized for kernels that round twice (:mod:`qatviz.export.tflite.double_rounding`).
     int4_all : bool
         With ``int4``: all weights of up to 4 bits are INT4 tensors.
+    packed_int4 : bool
+        False to store the same codes of INT4 tensors as int8, for runtimes that don't support the type.
 
     Raises
     ------
     ExportError
         If TFLite can't hold the model.
     """
-    return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all).run(softmax, outputs)
+    return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all, packed_int4).run(softmax, outputs)
+
+
+def softmax_grid(dtype: np.dtype) -> Tuple[float, int]:
+    """Return scale and zero point of probabilities in a file of this type, as TFLite's kernels require them."""
+    return _SOFTMAX_GRIDS[np.dtype(dtype).name]
 
 
 class _Lowering:
@@ -138,8 +146,9 @@ class _Lowering:
         int16: bool,
         double_rounding: bool,
         int4_all: bool,
+        packed_int4: bool,
     ):
-        self._model, self._double_rounding = model, double_rounding
+        self._model, self._double_rounding, self._packed = model, double_rounding, packed_int4
         self._dtype = storage_type(model, int16, int4, double_rounding)
         self._int4 = int4_layers(model, int4_all) if int4 else Int4()
         self._multiply = multiply_codes and self._dtype != np.int16
@@ -162,7 +171,7 @@ class _Lowering:
         last = [self._index[tensor.name] for tensor in tensors]
         offsets = {tensor.name: code_offset(tensor, self._dtype) for tensor in [source, *tensors]}
         if softmax:
-            offsets = {source.name: offsets[source.name], "softmax": _SOFTMAX_GRIDS[self._dtype.name][1]}
+            offsets = {source.name: offsets[source.name], "softmax": softmax_grid(self._dtype)[1]}
             last = [self._softmax(last[0])]
         if self._half_ties_down:
             self._notes.append(
@@ -170,7 +179,7 @@ class _Lowering:
                 "results below 0, LiteRT rounds every second tie down"
             )
         content = self._file.finish([first], last)
-        int4, twice = bool(self._int4.names), bool(self._int4.twice)
+        int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
         return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice)
 
     # Tensors
@@ -198,7 +207,7 @@ class _Lowering:
         int4: bool = False,
         **fields: Any,
     ) -> None:
-        versions = _INT4_VERSIONS if int4 else _VERSIONS[self._dtype.name]
+        versions = _INT4_VERSIONS if int4 and self._packed else _VERSIONS[self._dtype.name]
         options = None if kind is None else (kind, fields)
         self._file.add_operation(name, versions.get(name, 1), inputs, [output], options)
 
@@ -327,7 +336,7 @@ class _Lowering:
         version = (
             _PER_CHANNEL_VERSION
             if per_channel
-            else (_INT4_VERSIONS if int4 else _VERSIONS[self._dtype.name]).get(name, 1)
+            else (_INT4_VERSIONS if int4 and self._packed else _VERSIONS[self._dtype.name]).get(name, 1)
         )
         inputs, options = [self._index[op.inputs[0]], *weights], ("FullyConnectedOptions", fields)
         self._append_op(op, lambda index: self._file.add_operation(name, version, inputs, [index], options))
@@ -347,7 +356,7 @@ class _Lowering:
         scale = stored.scale if twice or self._dtype == np.int16 else self._avoid_ties(op, stored.scale)
         grid = Quantization(scale, stored.zero_point, channel_axis or 0)
         name, codes = op.require_weights().name, arrange(stored.codes)
-        if int4:
+        if int4 and self._packed:
             weights = self._file.add_int4_constant(name, codes, grid)
         else:
             weights = self._file.add_constant(name, codes, grid)
@@ -485,7 +494,7 @@ class _Lowering:
 
     def _softmax(self, index: int) -> int:
         shape = self._model.logits.shape
-        scale, zero = _SOFTMAX_GRIDS[self._dtype.name]
+        scale, zero = softmax_grid(self._dtype)
         grid = Quantization(np.float32([scale]), np.int64([zero]))
         output = self._file.add_tensor("softmax", (1, *shape), self._dtype, grid)
         self._append("SOFTMAX", [index], output, "SoftmaxOptions", Beta=1.0)

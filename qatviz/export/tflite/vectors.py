@@ -1,0 +1,60 @@
+"""Golden vectors of a TFLite file: an input and the outputs of each kind of kernels, in the file's own types."""
+
+from typing import Any, Callable, Dict, Mapping, Optional
+
+import numpy as np
+
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.simulator import dequantize
+from qatviz.export.tflite.litert import Litert, LitertRunner
+from qatviz.export.tflite.lowering import softmax_grid
+from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.written import TfliteModel
+
+#: Names of the vectors: the input; outputs of kernels that round each result once, such as LiteRT's, and of those that
+#: round twice, such as TensorFlow 1.15's and by default TFLite Micro's and CMSIS-NN's.
+FILE_INPUT, LITERT_OUTPUT, DOUBLE_ROUNDING_OUTPUT = "file_input", "litert_output", "double_rounding_output"
+
+
+def file_vectors(
+    model: IntegerModel,
+    shipped: TfliteModel,
+    golden: Mapping[str, np.ndarray],
+    in_eight_bits: Callable[[], Optional[TfliteModel]],
+    litert: Optional[Litert],
+) -> Dict[str, np.ndarray]:
+    """Return the vectors for the codes "input" and "simulator_output" of ``golden``.
+
+    Without LiteRT, those of its outputs are computed from the simulator's logits, which have the same codes.
+
+    Parameters
+    ----------
+    in_eight_bits : callable
+        Function that returns a file of the same integers that TensorFlow 1.15's interpreter runs; None if there is
+        none, as with int16, whose kernels round once everywhere.
+    litert : Litert, optional
+        Runtime to run the file in.
+    """
+    codes, (output,) = golden["input"].astype(np.int32), shipped.outputs
+    vectors: Dict[str, Any] = {FILE_INPUT: shipped.to_file(codes)}
+    if litert is not None:
+        with LitertRunner(litert, shipped) as runner:
+            found = runner.run(codes)[output]
+    else:
+        found = golden["simulator_output"].astype(np.int32)
+        if output != model.output:
+            found = _softmax(model, shipped, found)
+    vectors[LITERT_OUTPUT] = shipped.to_file(found, output)
+    eight_bits = in_eight_bits()
+    if eight_bits is not None:
+        vectors[DOUBLE_ROUNDING_OUTPUT] = shipped.to_file(TfliteRunner(eight_bits).run(codes)[output], output)
+    return vectors
+
+
+def _softmax(model: IntegerModel, shipped: TfliteModel, logits: np.ndarray) -> np.ndarray:
+    """Return the codes of probabilities, counted from the code of 0, rounded from the exact softmax of the logits."""
+    values = dequantize(model.logits, logits).astype(np.float64)
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    scale, zero = softmax_grid(shipped.dtype)
+    codes = np.floor(powers / powers.sum(axis=-1, keepdims=True) / scale + 0.5)
+    return np.minimum(codes, np.iinfo(shipped.dtype).max - zero).astype(np.int32)
