@@ -58,6 +58,7 @@ setup(
     package_data={
         "qatviz.assets": ["*.npz", "*.md", "icons/*.svg"],
         "qatviz.export.c": ["runtime/*"],
+        "qatviz.export.guide": ["check/*"],
         "qatviz.report": ["*.css"],
     },
     install_requires=[

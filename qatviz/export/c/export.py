@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Union
 
-from qatviz.export.c.lowering import CModel, c_model
+from qatviz.export.c.lowering import USE, CModel, c_model
 from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
+from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import Runtime
+from qatviz.export.proof.parity import Agreement, Runtime
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, Exported, ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
@@ -49,7 +50,22 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _proof(model, written, graph, held_out, progress.part(0.2, 0.98))
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, written.files, report), report)
+    files = dict(written.files)
+    use = files.pop(USE).decode("ascii").splitlines()
+    image, logits = model.tensor(model.input), model.logits
+    expected = expected_codes("simulator_output", "the integers of the network, exactly", Agreement(1.0, 0), 2**62)
+    check = Check(
+        "c", "a C compiler (CC names it, or else cc)", "input", (expected,), values=(("dtype", logits.dtype.name),)
+    )
+    guide = Guide(
+        source,
+        "C99",
+        (codes_of_values(image.grid, image.dtype.name),),
+        (values_of_codes(logits.scale, logits.zero_point),),
+        tuple(use),
+        check,
+    )
+    return Written(write_export(path, files, report, guide=guide), report)
 
 
 def _source(model: IntegerModel, held_out: HeldOut, pack_int4: bool) -> CModel:

@@ -19,7 +19,9 @@ from qatviz.network.layer import element_count
 #: Sources that are the same for all models, except for the values of ``@names@`` in some of them.
 _TEMPLATES = Path(__file__).with_name("runtime")
 _VERBATIM = ("qatviz_nn.h", "qatviz_nn.c")
-_TEMPLATED = ("main.c", "Makefile", "README.txt")
+#: Template of the text on how to use the sources, which the export's README contains.
+USE = "README.txt"
+_TEMPLATED = ("main.c", "Makefile", USE)
 #: Bits of a softmax's multiplier; integer bits of the fixed-point exponents of kernels.
 _SOFTMAX_BITS, _SOFTMAX_INTEGER_BITS = 31, 5
 

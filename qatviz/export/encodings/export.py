@@ -11,6 +11,7 @@ from qatviz.export.encodings.tensors import BIAS, WEIGHTS, EncodedTensor, bias_c
 from qatviz.export.encodings.torch_format import SUFFIX, to_torch_json
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.formats import Options, Written
+from qatviz.export.guide.guide import Guide
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph, Rounded
@@ -66,7 +67,19 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     )
     progress.at("writing the files", 0.98)
     beside = {SUFFIX: to_torch_json(tensors, state.plan)}
-    return Written(write_export(path, content, report, beside), report)
+    guide = Guide(
+        source,
+        f"AIMET encodings {version}",
+        ("The model that the encodings belong to is fed these values.",),
+        (),
+        (
+            "aimet-onnx: export the run as onnx-float, too, and load both: `sim = "
+            f"QuantizationSimModel(onnx.load(model))`, `load_encodings_to_sim(sim, '{path.name}', strict=False)`.",
+            "aimet-torch: `sim.load_encodings(file, partial=False)` with the file "
+            f"`{path.stem}{SUFFIX}`; modules need the names of the layers, with batch norm folded.",
+        ),
+    )
+    return Written(write_export(path, content, report, beside, guide), report)
 
 
 def _compare(

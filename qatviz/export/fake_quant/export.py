@@ -7,8 +7,9 @@ import numpy as np
 
 from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
-from qatviz.export.fake_quant.proof import Simulation, prove_simulation
+from qatviz.export.fake_quant.proof import Simulation, prove_simulation, with_real_vectors
 from qatviz.export.formats import Options, Written
+from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
@@ -61,5 +62,15 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
     simulation = Simulation("TFLite float with FAKE_QUANT (a simulation)", RUNTIME, values, len(file.content), (_NOTE,))
     report = prove_simulation(model, simulation, source, True, progress.part(0.1, 0.98))
+    report = with_real_vectors(report, options["softmax"])
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, file.content, report), report)
+    shape = ["batch", *source.network.input_shape]
+    guide = Guide(
+        source,
+        "TensorFlow Lite, float with FAKE_QUANT",
+        (f"Tensor `input`: float32 {shape}.",),
+        (f"float32 {['batch', source.network.num_outputs]}: {'probabilities' if options['softmax'] else 'logits'}.",),
+        (),
+        real_check(report, "tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", options["softmax"]),
+    )
+    return Written(write_export(path, file.content, report, guide=guide), report)

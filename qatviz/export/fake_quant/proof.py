@@ -7,6 +7,7 @@ import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.fake_quant.model import FakeQuantModel
+from qatviz.export.guide.guide import real_vectors
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
@@ -101,6 +102,18 @@ def prove_simulation(
         simulation.notes + ((reason,) if reason else ()),
         whole,
     )
+
+
+def with_real_vectors(
+    report: Union[ParityReport, ValueReport], softmax: bool = False
+) -> Union[ParityReport, ValueReport]:
+    """Return a report with golden vectors of the file's own output, which is real numbers."""
+    if isinstance(report, ParityReport):
+        return report.with_golden(real_vectors(report.golden, False, softmax))
+    if not softmax:
+        return report
+    values = np.exp(report.golden["expected_output"])
+    return report.with_golden({"expected_output": values / values.sum(axis=-1, keepdims=True)})
 
 
 def ignore_float_rounding(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:

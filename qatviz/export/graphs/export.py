@@ -5,10 +5,11 @@ from typing import Any, Callable, Dict, NamedTuple, Union
 
 from qatviz import __version__
 from qatviz.export.fake_quant.model import fake_quant_model
-from qatviz.export.fake_quant.proof import Simulation, prove_simulation
+from qatviz.export.fake_quant.proof import Simulation, prove_simulation, with_real_vectors
 from qatviz.export.formats import Options, Written
 from qatviz.export.graphs.lowering import CLASS, INPUT, LOGITS, PROBABILITIES, InferenceGraph, inference_graph
 from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
+from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
@@ -80,8 +81,18 @@ def export_graph(
     with GraphRunner(packed.definition, graph.tensors) as runner:
         simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, _NOTES.get(form, ()))
         report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
+    report = with_real_vectors(report)
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, packed.content, report), report)
+    outputs = tuple(f"`{name}:0`: {what}." for name, what in about["outputs"].items())
+    guide = Guide(
+        source,
+        f"TensorFlow {title}, {form}",
+        (f"`{INPUT}:0`: float32 {['batch', *source.network.input_shape]}.",),
+        outputs,
+        (),
+        real_check(report, "tensorflow", "TensorFlow (1.15 or 2)"),
+    )
+    return Written(write_export(path, packed.content, report, guide=guide), report)
 
 
 def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:

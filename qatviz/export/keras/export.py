@@ -8,6 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.errors import OptionChange, refused
 from qatviz.export.formats import Options, Written
+from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
@@ -48,7 +49,15 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         )
     report = _proof(source, content, notes, progress.part(0.3, 0.98))
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, content, report), report)
+    guide = Guide(
+        source,
+        "Keras model, float",
+        (f"float32 {['batch', *source.network.input_shape]}.",),
+        ("The output of the Keras model.",),
+        (),
+        None if origin.has_code else real_check(report, "keras", "TensorFlow or Keras"),
+    )
+    return Written(write_export(path, content, report, guide=guide), report)
 
 
 def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[str]]:

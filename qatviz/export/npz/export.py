@@ -5,6 +5,7 @@ from pathlib import Path
 
 from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
+from qatviz.export.guide.guide import Guide, codes_of_values, values_of_codes
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes
@@ -58,7 +59,15 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *source.held_out(), progress.part(0.2, 0.98))
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, arrays, report, {SUFFIX: described}), report)
+    source_grid, logits = model.tensor(model.input).grid, model.logits
+    guide = Guide(
+        source,
+        "NumPy arrays and JSON",
+        (codes_of_values(source_grid, "integers"),),
+        (values_of_codes(logits.scale, logits.zero_point),),
+        (f"The description, *{SUFFIX}, says how each layer is computed; the golden vectors check a program for it.",),
+    )
+    return Written(write_export(path, arrays, report, {SUFFIX: described}, guide), report)
 
 
 def _read_back(arrays: bytes, described: bytes) -> IntegerModel:

@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import List
+from typing import List, Tuple
 
 import numpy as np
 
 from qatviz.export.fake_quant.proof import REACHED_WIDE, ignore_float_rounding
 from qatviz.export.formats import Options, Written
+from qatviz.export.guide.guide import Guide, real_check, real_vectors
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.onnx.file import onnx_package
-from qatviz.export.onnx.lowering import onnx_model
+from qatviz.export.onnx.layout import channels_first
+from qatviz.export.onnx.limits import INT8, NCHW
+from qatviz.export.onnx.lowering import IMAGES, onnx_model
 from qatviz.export.onnx.runtime import REACHED, OnnxRunner, onnxruntime_package, runtime_name, runtime_notes
 from qatviz.export.onnx.storage import BITS
 from qatviz.export.progress import Progress
@@ -62,8 +65,26 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
     # onnxruntime accumulates in float32 where it has no integer operation.
     report = replace(report, layers=ignore_float_rounding(model, report.layers))
+    report = report.with_golden(real_vectors(report.golden, file.layout == NCHW, options["softmax"]))
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, file.content, report), report)
+    level = "ORT_ENABLE_BASIC" if file.storage.name == INT8 else "ORT_ENABLE_ALL"
+    guide = Guide(
+        source,
+        title,
+        onnx_inputs(source, IMAGES, file.layout),
+        (f"`{file.outputs[0]}`: float32 {['N', *model.logits.shape]}.",),
+        (),
+        real_check(report, "onnx", "onnxruntime", options["softmax"], level=level),
+    )
+    return Written(write_export(path, file.content, report, guide=guide), report)
+
+
+def onnx_inputs(source: ExportSource, name: str, layout: str) -> Tuple[str, ...]:
+    """Return what the README says of the images."""
+    shape = source.network.input_shape
+    order = "channels first" if layout == NCHW else "channels last"
+    shape = channels_first(shape) if layout == NCHW else shape
+    return (f"`{name}`: float32 {['N', *shape]}{', ' + order if len(shape) == 3 else ''}.",)
 
 
 def _is_wide(model: IntegerModel) -> bool:

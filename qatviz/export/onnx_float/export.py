@@ -1,19 +1,25 @@
 """Export to ONNX in float."""
 
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Mapping, Sequence
 
 import numpy as np
 
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
+from qatviz.export.guide.guide import Guide, real_check
+from qatviz.export.onnx.export import onnx_inputs
 from qatviz.export.onnx.file import onnx_package
+from qatviz.export.onnx.layout import TO_CHANNELS_FIRST
+from qatviz.export.onnx.limits import NCHW
 from qatviz.export.onnx.runtime import OnnxSession, onnxruntime_package, runtime_name
 from qatviz.export.onnx_float.lowering import FloatFile, float_file
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
+from qatviz.export.proof.values import ValueReport
 from qatviz.export.source import ExportSource
+from qatviz.network.checks import INPUT
 
 _NOTE = (
     "not quantized: tensors have the names of the export as AIMET encodings, which gives their scales and offsets; "
@@ -59,5 +65,26 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     logits = FloatRunner(float_file(model, layout=options["layout"]) if options["softmax"] else file)
     simulation = Simulation("ONNX float", runtime_name(), logits.values, len(file.content), (_NOTE,))
     report = prove_simulation(model, simulation, source, False, progress.part(0.1, 0.98))
+    assert isinstance(report, ValueReport)
+    report = report.with_golden(_vectors(report.golden, options))
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, file.content, report), report)
+    guide = Guide(
+        source,
+        "ONNX, float",
+        onnx_inputs(source, INPUT, file.layout),
+        (f"`{file.outputs[0]}`: float32 {['N', *source.network.shapes[source.network.output]]}.",),
+        ("Tensors have the names of the export as AIMET encodings.",),
+        real_check(report, "onnx", "onnxruntime", level="ORT_ENABLE_ALL"),
+    )
+    return Written(write_export(path, file.content, report, guide=guide), report)
+
+
+def _vectors(golden: Mapping[str, np.ndarray], options: Options) -> Dict[str, np.ndarray]:
+    """Return golden vectors in the file's own layout and with its own output."""
+    images, expected = golden["images"], golden["expected_output"]
+    if options["layout"] == NCHW and images.ndim == 4:
+        images = np.ascontiguousarray(images.transpose(TO_CHANNELS_FIRST))
+    if options["softmax"]:
+        expected = np.exp(expected - expected.max(axis=-1, keepdims=True))
+        expected /= expected.sum(axis=-1, keepdims=True)
+    return {"file_input": images, "expected_output": expected}

@@ -4,12 +4,13 @@ import io
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 import numpy as np
 
 from qatviz.atomic_files import atomic_directory, write_files
 from qatviz.errors import ExportError
+from qatviz.export.guide.guide import Guide, guide_files
 from qatviz.telemetry.record.own_files import refusal_to_replace
 
 #: File that marks a directory as an earlier export: only such a directory is replaced.
@@ -17,7 +18,11 @@ _MARK = "parity.json"
 
 
 def write_export(
-    path: Union[str, Path], content: Union[bytes, Mapping[str, bytes]], report: Any, beside: Mapping[str, bytes] = {}
+    path: Union[str, Path],
+    content: Union[bytes, Mapping[str, bytes]],
+    report: Any,
+    beside: Mapping[str, bytes] = {},
+    guide: Optional[Guide] = None,
 ) -> List[Path]:
     """Write a file and, beside it, its proof: ``<name>.parity.json``, ``<name>.parity.txt`` and ``<name>.golden.npz``.
 
@@ -35,6 +40,8 @@ def write_export(
         With ``to_record()``, ``to_text()``, and ``golden``: arrays by name, which may be empty.
     beside : dict of str to bytes
         Further files of the export, by the suffix that replaces that of the file, such as ``.json``.
+    guide : Guide, optional
+        Content of ``README.md`` and ``check.py``, whose names begin as those of the proof.
 
     Returns
     -------
@@ -49,11 +56,17 @@ def write_export(
     path = Path(path).absolute()
     proof = _proof(report)
     if not isinstance(content, bytes):
+        if guide is not None:
+            proof.update(guide_files(guide, report, path.name, "", (*content, *proof)))
         _write_directory(path, {**content, **proof})
         return [path] + [path / name for name in (*content, *proof)]
     _check_no_directory(path)  # first, because "/" has no name to derive others from
     contents = {path.with_name(path.stem + suffix): part for suffix, part in beside.items()}
     contents.update((path.with_name(f"{path.name}.{name}"), part) for name, part in proof.items())
+    if guide is not None:
+        files = [path.name, *(other.name for other in contents)]
+        texts = guide_files(guide, report, path.name, path.name + ".", files)
+        contents.update((path.with_name(name), text) for name, text in texts.items())
     contents[path] = content
     for other in contents:
         _check_no_directory(other)

@@ -1,7 +1,7 @@
 """Report of a proof whose file could not be run on the machine that wrote it."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes
 from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import Agreement
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.source import WholePart
 
@@ -38,6 +39,27 @@ class UnrunReport:
     def golden(self) -> Dict[str, np.ndarray]:
         """Vectors to check a runtime with, without "file_output"."""
         return {name: values for name, values in self.report.golden.items() if name != "file_output"}
+
+    @property
+    def about(self) -> Dict[str, Any]:
+        return self.report.about
+
+    @property
+    def examples(self) -> int:
+        return self.report.examples
+
+    @property
+    def outputs(self) -> Dict[str, Agreement]:
+        """The comparison that needs no runtime."""
+        return {_KNOWN: self.report.outputs[_KNOWN]}
+
+    @property
+    def nbytes(self) -> Dict[str, int]:
+        return self.report.nbytes
+
+    @property
+    def notes(self) -> Tuple[str, ...]:
+        return self.report.notes
 
     def with_golden(self, more: Dict[str, np.ndarray]) -> "UnrunReport":
         """Return a report with further golden vectors."""

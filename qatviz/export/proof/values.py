@@ -1,6 +1,6 @@
 """Proof by values, for exports whose outputs are real numbers without integer codes to compare."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -98,6 +98,10 @@ class ValueReport:
             found.close >= self.bar.close and (found.top1 is None or found.top1 >= self.bar.top1)
             for found in self.outputs.values()
         )
+
+    def with_golden(self, more: Dict[str, np.ndarray]) -> "ValueReport":
+        """Return a report with further golden vectors, or others."""
+        return replace(self, golden={**self.golden, **more})
 
     def to_record(self) -> Dict[str, Any]:
         """Return the report as a JSON-able dict."""

@@ -7,6 +7,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from qatviz.export.formats import Options, Written
+from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
@@ -28,9 +29,9 @@ from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
 from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
-from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.lowering import softmax_grid, tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
-from qatviz.export.tflite.vectors import file_vectors
+from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT, file_vectors
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
 
@@ -60,7 +61,36 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     litert = _litert_found() if files.shipped.only_litert or options["litert"] else None
     report = report.with_golden(file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert))
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, files.shipped.content, report), report)
+    return Written(write_export(path, files.shipped.content, report, guide=_guide(source, files, report)), report)
+
+
+def _guide(source: ExportSource, files: "_Files", report: Union[ParityReport, UnrunReport]) -> Guide:
+    model, shipped = files.model, files.shipped
+    dtype, (output,) = shipped.dtype.name, shipped.outputs
+    image, logits = model.tensor(model.input), model.logits
+    if output == model.output:
+        outputs = values_of_codes(logits.scale, logits.zero_point + shipped.offsets[output])
+    else:
+        outputs = values_of_codes(*softmax_grid(shipped.dtype), "probability")
+    size = report.golden[LITERT_OUTPUT].size
+    once, largest = litert_runtime.reached(shipped), 0 if output == model.output else 1
+    once = once._replace(identical=once.identical - 0.2 * largest, largest=once.largest + largest)
+    expected = [expected_codes(LITERT_OUTPUT, "LiteRT and its XNNPACK kernels, which round once", once, size)]
+    if DOUBLE_ROUNDING_OUTPUT in report.golden:
+        twice = tflite_runtime.reached(model)
+        meaning = "kernels that round twice: TensorFlow 1.15, and by default TFLite Micro and CMSIS-NN"
+        expected.append(expected_codes(DOUBLE_ROUNDING_OUTPUT, meaning, twice, size))
+    return Guide(
+        source,
+        f"TensorFlow Lite, {dtype}",
+        (
+            f"Tensor `{model.input}`: {dtype} {['batch', *image.shape]}.",
+            codes_of_values(image.grid, dtype, shipped.offsets[model.input]),
+        ),
+        (f"Tensor `{output}`: {dtype} {['batch', *logits.shape]}.", outputs),
+        (),
+        Check("tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", FILE_INPUT, tuple(expected)),
+    )
 
 
 class _Files:

@@ -1,0 +1,1 @@
+"""README and check program beside every export: what goes in, what comes out, and how to test another runtime."""

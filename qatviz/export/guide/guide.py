@@ -1,0 +1,283 @@
+"""README and check program of an export, from what its format states and what its proof found."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz import __version__
+from qatviz.export.proof.parity import Agreement
+from qatviz.export.source import ExportSource
+from qatviz.metric import CLASSIFICATION
+from qatviz.number_format import bytes_text
+from qatviz.quant.affine import AffineGrid
+from qatviz.scaling import SCALINGS, UNSCALED
+
+README, CHECK = "README.md", "check.py"
+#: Golden vectors of an export that are not its file's alone; "{runtime}" is that of the proof.
+GOLDEN_KEYS = {
+    "images": "examples as fed to the network, float32, channels last",
+    "labels": "their classes, or the numbers to predict",
+    "input": "codes of the examples on the grid of the network's input, channels last",
+    "input_scale": "scale of these codes",
+    "input_zero_point": "zero point of these codes",
+    "simulator_output": "codes of the logits that follow from the integers of the network: what every runtime should "
+    "compute",
+    "logits_scale": "scale of the codes of the logits",
+    "logits_zero_point": "zero point of the codes of the logits",
+    "file_input": "input of the file, in its own type and layout",
+    "litert_output": "output of the file in LiteRT, in its own type; it rounds each result once",
+    "double_rounding_output": "output of the file where kernels round each result twice (TensorFlow 1.15; by default "
+    "TFLite Micro and CMSIS-NN), in its own type",
+    "output": "expected output of the file, in its own type",
+    "expected_output": "expected output: that of the evaluation graph",
+    "file_output": "what {runtime} computed, logits as codes if there are codes",
+}
+#: Unit of differences between probabilities.
+_PROBABILITY_STEP = 1 / 256
+_CHECKS = Path(__file__).resolve().parent / "check"
+
+
+class Expected(NamedTuple):
+    """Golden output that a runtime may reproduce.
+
+    Attributes
+    ----------
+    key, meaning : str
+        Name of the golden vector; what computes it.
+    identical, largest : float
+        Smallest fraction of equal values, and largest difference, in units of :attr:`Check.step`.
+    """
+
+    key: str
+    meaning: str
+    identical: float
+    largest: float
+
+
+class Check(NamedTuple):
+    """What ``check.py`` runs and compares.
+
+    Attributes
+    ----------
+    runner : str
+        Name of the template that runs the file.
+    runtime : str
+        Name of the package that it needs.
+    given : str
+        Golden vector of the input.
+    expected : tuple of Expected
+        One of them has to be reached.
+    step : float
+        Unit of differences: values that differ by at most half of it are equal.
+    values : dict of str to str
+        Further values of the template.
+    """
+
+    runner: str
+    runtime: str
+    given: str
+    expected: Tuple[Expected, ...]
+    step: float = 1.0
+    values: Tuple[Tuple[str, str], ...] = ()
+
+
+class Guide(NamedTuple):
+    """Statements of a format on one of its exports.
+
+    Attributes
+    ----------
+    source : ExportSource
+    title : str
+        Name of the format.
+    inputs, outputs : tuple of str
+        Paragraphs on the file's input and output.
+    use : tuple of str
+        Paragraphs on how to load and run it.
+    check : Check or None
+        None if there is no runtime that a program could use.
+    """
+
+    source: ExportSource
+    title: str
+    inputs: Tuple[str, ...]
+    outputs: Tuple[str, ...]
+    use: Tuple[str, ...] = ()
+    check: Optional[Check] = None
+
+
+def expected_codes(key: str, meaning: str, reached: Agreement, count: int) -> Expected:
+    """Return the expectation for ``count`` golden values where ``reached`` is known of many: two more may differ."""
+    return Expected(key, meaning, max(reached.identical - 2 / count, 0.0), float(reached.largest))
+
+
+def real_vectors(golden: Mapping[str, np.ndarray], channels_first: bool, softmax: bool) -> Dict[str, np.ndarray]:
+    """Return golden vectors of a file from float images to logits or probabilities, from those of codes."""
+    images = golden["images"]
+    if channels_first and images.ndim == 4:
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    steps = golden["simulator_output"].astype(np.float64) - golden["logits_zero_point"]
+    values = steps * np.float64(golden["logits_scale"])
+    if softmax:
+        values = np.exp(values - values.max(axis=-1, keepdims=True))
+        values /= values.sum(axis=-1, keepdims=True)
+    return {"file_input": images, "output": values.astype(np.float32)}
+
+
+def real_check(report: Any, runner: str, runtime: str, softmax: bool = False, **values: str) -> Check:
+    """Return the check of a file with real outputs: its golden vector is "output", or else "expected_output".
+
+    ``values`` are further values of the template.
+    """
+    golden, further = report.golden, tuple(values.items())
+    if "output" in golden:
+        scale, step = float(golden["logits_scale"]), float(golden["logits_scale"])
+        reached = report.reached
+        if softmax:
+            step = _PROBABILITY_STEP
+            # A different logit changes all probabilities of its example.
+            identical = 1 - golden["output"].shape[-1] * (1 - reached.identical)
+            reached = Agreement(identical, max(1, math.ceil(reached.largest * scale / step)))
+        key = expected_codes("output", "the integers of the network", reached, golden["output"].size)
+        return Check(runner, runtime, "file_input", (key,), step, further)
+    unit = max(float(np.abs(golden["expected_output"]).max()), np.finfo(np.float32).tiny)
+    step = 2 * report.bar.relative * unit
+    expected = Expected(
+        "expected_output", "the evaluation", report.bar.close - 2 / golden["expected_output"].size, 1 / step
+    )
+    given = "file_input" if "file_input" in golden else "images"
+    return Check(runner, runtime, given, (expected,), step, further)
+
+
+def fed_values(source: ExportSource) -> str:
+    """Return how an example of the data becomes the values that are fed to the network."""
+    dataset = source.dataset
+    scaling = SCALINGS[dataset.scaling]
+    if dataset.scaling == UNSCALED:
+        part = dataset.x_test[:64]
+        ends = f"{part.min():.4g} to {part.max():.4g}"
+        return (
+            f"value = x: numbers are fed as they are in the data ({ends} in its first {len(part)} held-out examples)."
+        )
+    return f"value = {scaling.formula} in float32, for pixels x from 0 to 255."
+
+
+def codes_of_values(grid: AffineGrid, dtype: Any, offset: int = 0) -> str:
+    """Return the formula of the codes of an input, which are stored with an offset: the definition, in float32."""
+    low, high = (bound + offset for bound in grid.bounds)
+    least, greatest, scale = (float(number) for number in (grid.minimum, grid.maximum, grid.scale))
+    return (
+        f"code = floor((min(max(value, {least!r}), {greatest!r}) - {least!r}) / {scale!r} + 0.5) + {low}, computed in "
+        f"float32, as {dtype}. Codes are from {low} to {high}; their scale is {scale!r}, their zero point "
+        f"{int(grid.zero_point) + offset}."
+    )
+
+
+def values_of_codes(scale: float, zero_point: int, what: str = "logit") -> str:
+    """Return the formula of real outputs for codes."""
+    return f"{what} = {float(scale)!r} * (code - ({zero_point}))."
+
+
+def class_lines(source: ExportSource) -> List[str]:
+    """Return the classes by index."""
+    dataset = source.dataset
+    if dataset.task != CLASSIFICATION:
+        return [f"{source.network.num_outputs} predicted numbers, in the order of the targets."]
+    return ["Classes, by index: " + ", ".join(f"{i} {name}" for i, name in enumerate(dataset.class_names)) + "."]
+
+
+def guide_files(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[str]) -> Dict[str, bytes]:
+    """Return README and check program, by their names.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file, or of the directory.
+    prefix : str
+        Beginning of the names of files of the proof: empty in a directory.
+    files : sequence of str
+        Names of the export's other files.
+    """
+    found = {prefix + README: _readme(guide, report, name, prefix, files)}
+    if guide.check is not None:
+        target = name if prefix else "."
+        found[prefix + CHECK] = _check(guide.check, name, target, prefix)
+    return {path: text.encode("utf-8") for path, text in found.items()}
+
+
+def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[str]) -> str:
+    source, about = guide.source, report.about
+    lines = [f"# {name}", ""]
+    lines += [f"{guide.title}: the network {source.network.name}, exported by qatviz {__version__}.", ""]
+    facts = [f"{key} {value}" for key, value in sorted(source.metadata.items()) if isinstance(value, (str, int))]
+    if facts:
+        lines += ["Source: " + ", ".join(facts) + ".", ""]
+    lines += ["## Input", "", *_paragraphs([fed_values(source), *guide.inputs])]
+    lines += ["## Output", "", *_paragraphs([*guide.outputs, *class_lines(source)])]
+    if guide.use:
+        lines += ["## Use", "", *_paragraphs(guide.use)]
+    lines += ["## Agreement", "", *_agreement(guide, report)]
+    if report.golden:
+        runtime = about.get("runtime", "the runtime of the proof")
+        lines += [f"## Golden vectors: {prefix}golden.npz", "", "| Key | Type and shape | Content |", "|---|---|---|"]
+        lines += [
+            f"| `{key}` | {array.dtype.name} {list(array.shape)} | {GOLDEN_KEYS[key].format(runtime=runtime)} |"
+            for key, array in report.golden.items()
+        ]
+        lines += [""]
+    if guide.check is not None:
+        lines += [f"`python {prefix}{CHECK}` runs them in {guide.check.runtime}; it needs NumPy and that only.", ""]
+    lines += ["## Sizes", ""]
+    lines += [f"- {what}: {bytes_text(count)} ({count:,} bytes)" for what, count in report.nbytes.items()]
+    lines += ["", "## Files", "", *[f"- `{file}`" for file in files], ""]
+    return "\n".join(lines)
+
+
+def _paragraphs(texts: Sequence[str]) -> List[str]:
+    return [line for text in texts for line in (text, "")]
+
+
+def _agreement(guide: Guide, report: Any) -> List[str]:
+    """Return what the proof found, and what is expected of runtimes."""
+    lines = []
+    for comparison, found in getattr(report, "outputs", {}).items():
+        words = found.in_words() if hasattr(found, "in_words") else f"differences up to {found.largest:.3g}"
+        lines.append(f"- {comparison}: {words}, on {report.examples:,} held-out examples")
+    for expected in guide.check.expected if guide.check is not None else ():
+        lines.append(
+            f"- expected for `{expected.key}` ({expected.meaning}): at least {100 * expected.identical:.4g} % of the "
+            f"values equal, differences of at most {expected.largest:.3g}"
+        )
+    return [*lines, *(f"- {note}" for note in report.notes), ""]
+
+
+def _check(check: Check, name: str, target: str, prefix: str) -> str:
+    golden = prefix + "golden.npz"
+    values = {
+        "file": name,
+        "runtime": check.runtime,
+        "name": prefix + CHECK,
+        "file_name": json.dumps(target),
+        "golden_name": json.dumps(golden),
+        "given": json.dumps(check.given),
+        "step": repr(float(check.step)),
+        "expected": "[\n" + "".join(f"    {_literal(expected)},\n" for expected in check.expected) + "]",
+        "runner": _template(check.runner),
+        **dict(check.values),
+    }
+    text = _template("main")
+    for _ in range(2):  # the runner has values of its own
+        text = re.sub(r"@(\w+)@", lambda match: str(values[match.group(1)]), text)
+    return text
+
+
+def _literal(expected: Expected) -> str:
+    words = (json.dumps(expected.key), json.dumps(expected.meaning))
+    return "({}, {}, {!r}, {!r})".format(*words, float(expected.identical), float(expected.largest))
+
+
+def _template(name: str) -> str:
+    return (_CHECKS / (name + ".txt")).read_text(encoding="ascii")

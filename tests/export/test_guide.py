@@ -1,0 +1,133 @@
+"""README and check program beside every export: the formulas in the text, and what the program accepts and refuses."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from export_cases import INT8, export_as
+
+from qatviz.data import from_arrays
+from qatviz.export.c.runner import NoCompiler, find_compiler
+from qatviz.export.formats import FORMATS
+from qatviz.export.guide.guide import GOLDEN_KEYS, codes_of_values
+from qatviz.quant.affine import choose_grid, quantize
+
+#: Options of formats whose file has another input or output.
+VARIANTS = [
+    *[(name, {}) for name in sorted(FORMATS)],
+    ("tflite", {"softmax": True}),
+    ("tflite-fakequant", {"softmax": True}),
+    ("onnx", {"softmax": True, "layout": "nchw"}),
+    ("onnx", {"storage": "int8"}),
+    ("onnx-float", {"softmax": True, "layout": "nchw"}),
+    ("frozen", {"form": "float"}),
+]
+
+
+def make(name, options, folder, dataset, **settings):
+    """Export, and return the result with its README and its program, which may not exist."""
+    if name.startswith("onnx"):
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    written = export_as(name, folder / ("net" + FORMATS[name].suffix), dataset, **settings, **options)
+    root = written.paths[0]
+    beside = [
+        root / part if root.is_dir() else root.with_name(f"{root.name}.{part}") for part in ("README.md", "check.py")
+    ]
+    return written, beside[0].read_text(encoding="utf-8"), beside[1]
+
+
+def run(program):
+    """Run a check program in this Python, which has every runtime that the proof used."""
+    return subprocess.run([sys.executable, "-W", "ignore", str(program)], capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, options", VARIANTS, ids=lambda value: str(value))
+def test_the_check_program_reproduces_the_golden_vectors_and_detects_others(name, options, tmp_path, dataset):
+    if name == "c":
+        try:
+            find_compiler()
+        except NoCompiler as missing:
+            pytest.skip(str(missing))
+    written, readme, program = make(name, options, tmp_path, dataset)
+    if name in ("npz", "encodings"):  # which no program runs
+        assert not program.exists() and program not in written.paths
+        return
+    assert program in written.paths and f"`python {program.name}`" in readme
+    done = run(program)
+    assert done.returncode == 0 and "as expected" in done.stdout, done.stdout + done.stderr
+    golden = next(path for path in written.paths if path.name.endswith("golden.npz"))
+    with np.load(str(golden)) as arrays:
+        vectors = {key: arrays[key] for key in arrays.files}
+    for key in ("litert_output", "double_rounding_output", "output", "expected_output", "simulator_output"):
+        if key in vectors:
+            vectors[key] = np.roll(vectors[key], 1, axis=0)
+    np.savez(str(golden), **vectors)
+    done = run(program)
+    assert done.returncode == 1 and "not reached" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name, options", VARIANTS, ids=lambda value: str(value))
+def test_the_readme_explains_every_golden_vector_and_file(name, options, tmp_path, dataset):
+    written, readme, _ = make(name, options, tmp_path, dataset, metadata={"step": 3}, examples=16)
+    for key, array in written.report.golden.items():
+        assert f"| `{key}` | {array.dtype.name} {list(array.shape)} | {GOLDEN_KEYS[key].split(' {')[0]}" in readme
+    assert "value = x / 255 in float32, for pixels x from 0 to 255." in readme and "step 3" in readme
+    assert "Classes, by index: 0 0, 1 1, 2 2, 3 3." in readme
+    assert "## Sizes" in readme and f"({written.report.nbytes['file']:,} bytes)" in readme
+    assert "{" not in readme and "@" not in readme
+    root = written.paths[0]
+    names = (
+        [path.relative_to(root).as_posix() for path in written.paths[1:]]
+        if root.is_dir()
+        else [path.name for path in written.paths]
+    )
+    for file in names:
+        if not file.endswith(("README.md", "check.py")):
+            assert f"- `{file}`" in readme, file
+
+
+@pytest.mark.parametrize("activations", [{}, {"num_bits": 16}, {"num_bits": 11, "symmetric": True}], ids=str)
+@pytest.mark.parametrize("name", ["tflite", "c", "npz"])
+def test_the_formula_of_the_readme_gives_the_golden_input(name, activations, tmp_path, dataset):
+    options = {"int16": True} if name == "tflite" and activations else {}
+    if options and not activations.get("symmetric"):
+        activations = dict(activations, symmetric=True)
+    written, readme, _ = make(name, options, tmp_path, dataset, weights=INT8, activations=activations, examples=16)
+    golden = written.report.golden
+    expected = golden["file_input" if name == "tflite" else "input"]
+    np.testing.assert_array_equal(evaluated(readme, golden["images"]), expected)
+    bias, zero = re.search(r"logit = (\S+) \* \(code - \((-?\d+)\)\)", readme).groups()
+    assert float(bias) == golden["logits_scale"] and int(zero) == golden["logits_zero_point"]
+
+
+def evaluated(text, values):
+    """Return the codes that the formula in a text gives, with all numbers in float32."""
+    pattern = r"code = floor\(\(min\(max\(value, (\S+)\), (\S+)\) - (\S+)\) / (\S+) \+ 0\.5\) \+ (-?\d+), computed"
+    low, high, least, scale, first = re.search(pattern, text).groups()
+    low, high, least, scale = (np.float32(number) for number in (low, high, least, scale))
+    steps = (np.minimum(np.maximum(values, low), high) - least) / scale + np.float32(0.5)
+    assert steps.dtype == np.float32
+    return np.floor(steps).astype(np.int64) + int(first)
+
+
+@pytest.mark.parametrize("bits, symmetric", [(8, False), (8, True), (4, False), (16, False), (16, True)])
+def test_the_formula_is_the_definition_for_any_value(bits, symmetric):
+    random = np.random.RandomState(bits)
+    grid = choose_grid(-1.3, 2.9, bits, symmetric)
+    # Ties and their neighbours are where formulas differ.
+    ties = (grid.scale * (np.arange(-400, 400) + 0.5)).astype(np.float32)
+    values = np.concatenate([random.uniform(-3, 4, 20000).astype(np.float32), ties, np.nextafter(ties, np.float32(9))])
+    text = codes_of_values(grid, "int8", 5)
+    np.testing.assert_array_equal(evaluated(text, values), quantize(values, grid).astype(np.int64) + 5)
+
+
+def test_numbers_that_are_not_pixels_are_fed_as_they_are(tmp_path):
+    random = np.random.RandomState(0)
+    images, labels = random.standard_normal((80, 8, 8, 1)).astype(np.float32), (np.arange(80) % 4).astype(np.int32)
+    data = from_arrays("noise", "a test", (images, labels), (images[:60], labels[:60]))
+    _, readme, _ = make("npz", {}, tmp_path, data, examples=16)
+    assert f"value = x: numbers are fed as they are in the data ({images[:60].min():.4g} to" in readme
