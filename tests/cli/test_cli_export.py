@@ -57,6 +57,8 @@ def test_a_run_is_exported_to_a_file_with_its_proof(run, tmp_path):
     assert answer.code == 0, answer.err
     assert sorted(os.listdir(str(tmp_path))) == [
         "net.tflite",
+        "net.tflite.README.md",
+        "net.tflite.check.py",
         "net.tflite.golden.npz",
         "net.tflite.parity.json",
         "net.tflite.parity.txt",

@@ -26,9 +26,10 @@ from qatviz.export.progress import Cancelled
 
 FILES = [
     "Makefile",
-    "README.txt",
+    "README.md",
     "chain.c",
     "chain.h",
+    "check.py",
     "golden.h",
     "golden.npz",
     "main.c",
@@ -61,7 +62,7 @@ def test_an_export_is_a_directory_whose_compiled_program_was_run(compiler, expor
     assert json.loads((path / "parity.json").read_text()) == report.to_record()
     assert (path / "parity.txt").read_text().rstrip() == report.to_text()
     assert "step: 3" in (path / "chain.h").read_text()
-    assert str(report.nbytes["file"]) + " bytes of constants" in (path / "README.txt").read_text()
+    assert str(report.nbytes["file"]) + " bytes of constants" in (path / "README.md").read_text()
 
 
 def test_per_channel_zero_points_and_packed_weights_are_exported(compiler, tmp_path, dataset):

@@ -278,6 +278,7 @@ def test_an_export_is_a_file_with_a_proof_of_its_grids(version, tmp_path, datase
     )
     assert sorted(os.listdir(str(tmp_path))) == [
         "net.encodings",
+        "net.encodings.README.md",
         "net.encodings.parity.json",
         "net.encodings.parity.txt",
         "net_torch.encodings",

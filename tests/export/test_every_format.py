@@ -61,8 +61,8 @@ def test_progress_is_reported_and_a_cancelled_export_writes_nothing(name, tmp_pa
 def test_a_failure_while_writing_keeps_existing_files(name, tmp_path, dataset, monkeypatch):
     export_as(name, tmp_path / "net", dataset)
     before = files_in(tmp_path)
-    assert len(before) == 4
-    for fails_at in range(4):
+    assert len(before) == 6
+    for fails_at in range(6):
         calls = []
 
         def failing(number):

@@ -20,6 +20,9 @@ from qatviz.export.source import ExportSource
 FORMATS = (FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT)
 
 
+GUIDE = ["net.pb.README.md", "net.pb.check.py"]
+
+
 def dataset(task="classification"):
     random = np.random.RandomState(0)
     images = random.randint(0, 256, (80, 8, 8, 1)).astype(np.uint8)
@@ -61,13 +64,27 @@ def exported(tmp_path_factory):
 
 def test_a_frozen_graph_is_one_file_next_to_its_proof(exported):
     paths = exported["frozen"].paths
-    assert [path.name for path in paths] == ["net.pb", "net.pb.parity.json", "net.pb.parity.txt", "net.pb.golden.npz"]
+    assert [path.name for path in paths] == [
+        "net.pb",
+        "net.pb.parity.json",
+        "net.pb.parity.txt",
+        "net.pb.golden.npz",
+        *GUIDE,
+    ]
     assert all(path.exists() for path in paths) and names(paths[0].parent) == sorted(path.name for path in paths)
 
 
 def test_a_saved_model_is_a_directory_with_its_proof(exported):
     root = exported["savedmodel"].paths[0]
-    assert names(root) == ["about.json", "golden.npz", "parity.json", "parity.txt", "saved_model.pb"]
+    assert names(root) == [
+        "README.md",
+        "about.json",
+        "check.py",
+        "golden.npz",
+        "parity.json",
+        "parity.txt",
+        "saved_model.pb",
+    ]
     about = json.loads((root / "about.json").read_text())
     assert about["input"]["shape"] == [None, 8, 8, 1] and "0 to 255" in about["input"]["values"]
     assert about["source"] == {"run": "r1", "step": 3} and about["form"] == "fake-quant"

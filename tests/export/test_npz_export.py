@@ -117,7 +117,14 @@ def test_an_export_is_both_files_and_the_proof_that_they_compute_the_same(tmp_pa
         metadata={"step": 3},
         progress=Progress(lambda what, share: told.append(share)),
     )
-    names = ["net.v1.json", "net.v1.npz", "net.v1.npz.golden.npz", "net.v1.npz.parity.json", "net.v1.npz.parity.txt"]
+    names = [
+        "net.v1.json",
+        "net.v1.npz",
+        "net.v1.npz.README.md",
+        "net.v1.npz.golden.npz",
+        "net.v1.npz.parity.json",
+        "net.v1.npz.parity.txt",
+    ]
     assert sorted(os.listdir(str(tmp_path))) == names
     assert written.paths[0].name == "net.v1.npz" and sorted(path.name for path in written.paths) == names
     assert told == sorted(told) and len(told) > 5

@@ -83,6 +83,8 @@ def test_an_export_is_proven_against_the_float_evaluation(layout, tmp_path, data
         "net.onnx.parity.json",
         "net.onnx.parity.txt",
         "net.onnx.golden.npz",
+        "net.onnx.README.md",
+        "net.onnx.check.py",
     ]
     report = written.report
     assert report.about["format"] == "ONNX float" and report.about["runtime"].startswith("onnxruntime 1.")

@@ -41,7 +41,14 @@ def outputs_of(path, images):
 )
 def test_an_export_is_a_file_with_proof_and_golden_vectors(weights, storage, tmp_path, dataset):
     written = export(tmp_path / "new" / "net.onnx", dataset, weights, metadata={"step": 3}, storage=storage)
-    assert names(tmp_path / "new") == ["net.onnx", "net.onnx.golden.npz", "net.onnx.parity.json", "net.onnx.parity.txt"]
+    assert names(tmp_path / "new") == [
+        "net.onnx",
+        "net.onnx.README.md",
+        "net.onnx.check.py",
+        "net.onnx.golden.npz",
+        "net.onnx.parity.json",
+        "net.onnx.parity.txt",
+    ]
     report = written.report
     assert json.loads((tmp_path / "new" / "net.onnx.parity.json").read_text()) == report.to_record()
     assert report.about["format"] == "ONNX " + storage and report.about["runtime"].startswith("onnxruntime 1.")

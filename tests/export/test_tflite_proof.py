@@ -155,6 +155,8 @@ def test_an_export_is_a_file_with_proof_and_golden_vectors(tmp_path, dataset):
     written = export(new / "net.v1.tflite", dataset, metadata={"step": 3})
     assert names(new) == [
         "net.v1.tflite",
+        "net.v1.tflite.README.md",
+        "net.v1.tflite.check.py",
         "net.v1.tflite.golden.npz",
         "net.v1.tflite.parity.json",
         "net.v1.tflite.parity.txt",
@@ -237,7 +239,7 @@ def test_the_file_outputs_probabilities_and_the_proof_compares_logits(tmp_path, 
 def test_an_export_replaces_an_earlier_one(tmp_path, dataset):
     export(tmp_path / "net.tflite", dataset)
     export(tmp_path / "net.tflite", dataset, {"num_bits": 4})
-    assert len(names(tmp_path)) == 4
+    assert len(names(tmp_path)) == 6
     written = export(tmp_path / "net.tflite", dataset)
     assert (tmp_path / "net.tflite.parity.txt").read_text().rstrip() == written.report.to_text()
 

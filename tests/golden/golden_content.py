@@ -12,7 +12,7 @@ Files are compared byte for byte, with these exceptions:
   and `TENSORBOARD_DIGITS` digits of the sums of the values are compared.
 - Outputs of a runtime in golden vectors (`COMPUTED_BY_RUNTIMES`): their last digits depend on runtime and processor.
   Types and shapes are compared.
-- Proofs: the text (.parity.txt) only has to exist; of the JSON (.parity.json) keys and types are compared. Both have
+- Proofs: the texts (.parity.txt, README.md, check.py) only have to exist; of the JSON (.parity.json) keys and types are compared. Both have
   results of runtimes. Where the runtime is missing, a proof has other keys and golden vectors lack its outputs; then
   neither is compared.
 """
@@ -40,7 +40,7 @@ Parts = Dict[str, str]
 def describe(path: Path) -> Dict[str, Any]:
     """Return size and SHA-256 of a file's comparable content, and of its parts."""
     content, name = path.read_bytes(), path.name
-    if name.endswith("parity.txt"):
+    if name.endswith(("parity.txt", "README.md", "check.py")):
         return {"kind": "prose"}
     if name.endswith("parity.json"):
         return {"kind": "proof", "schema": schema_of(json.loads(content.decode("utf-8")))}

@@ -87,6 +87,8 @@ def test_a_recorded_run_is_exported_by_a_click(directory, context, app, tmp_path
         assert ended.record is not None, ended
         assert sorted(os.listdir(str(tmp_path / "new"))) == [
             "net.tflite",
+            "net.tflite.README.md",
+            "net.tflite.check.py",
             "net.tflite.golden.npz",
             "net.tflite.parity.json",
             "net.tflite.parity.txt",
