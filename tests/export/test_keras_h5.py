@@ -104,10 +104,8 @@ def test_trained_weights_written_to_the_users_model_can_be_imported(mine, tmp_pa
     written = export(source_of(mine.network, mine.origin, state), tmp_path / "mine.h5")
     assert written.report.as_expected and not written.report.faults and not written.report.notes
     names = [path.name for path in written.paths]
-    assert names == ["mine.h5", "mine.h5.parity.json", "mine.h5.parity.txt", "mine.h5.golden.npz"] + [
-        "mine.h5.README.md",
-        "mine.h5.check.py",
-    ]
+    proof = ["parity.json", "parity.txt", "golden.npz", "README.md", "check.py"]
+    assert names == ["mine.h5", *(f"mine.h5.{part}" for part in proof)]
     found, config = arrays_in(tmp_path / "mine.h5", custom_objects={"relu6": tf.nn.relu6})
     assert config["config"] == json.loads(mine.origin.config)["config"]
     assert len(found) == len(mine.origin.arrays)

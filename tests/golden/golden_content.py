@@ -12,9 +12,9 @@ Files are compared byte for byte, with these exceptions:
   and `TENSORBOARD_DIGITS` digits of the sums of the values are compared.
 - Outputs of a runtime in golden vectors (`COMPUTED_BY_RUNTIMES`): their last digits depend on runtime and processor.
   Types and shapes are compared.
-- Proofs: the texts (.parity.txt, README.md, check.py) only have to exist; of the JSON (.parity.json) keys and types are compared. Both have
-  results of runtimes. Where the runtime is missing, a proof has other keys and golden vectors lack its outputs; then
-  neither is compared.
+- Proofs: the texts (.parity.txt, README.md, check.py) only have to exist; of the JSON (.parity.json) keys and types are
+  compared. They have results of runtimes. Where the runtime is missing, a proof has other keys and golden vectors lack
+  its outputs; then neither is compared.
 """
 
 import hashlib

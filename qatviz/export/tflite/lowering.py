@@ -272,7 +272,7 @@ class _Lowering:
 
     def _conv2d(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, Conv2D)
-        if op.name in self._int4.once:
+        if self._packed and op.name in self._int4.once:
             self._fully_connected(op, lambda codes: codes[0, 0].T, KeepNumDims=True)
             return
         options = convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation)
@@ -308,7 +308,9 @@ class _Lowering:
         )
 
     def _dense(self, op: IntegerOp) -> None:
-        if op.name in self._int4.once or (is_uniform(op.require_weights()) and self._dtype != np.int16):
+        if (self._packed and op.name in self._int4.once) or (
+            is_uniform(op.require_weights()) and self._dtype != np.int16
+        ):
             self._fully_connected(op, np.transpose)
             return
         source = self._model.tensor(op.inputs[0])
