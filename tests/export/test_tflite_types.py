@@ -7,16 +7,18 @@ import pytest
 import tflite
 from export_cases import INT8, NETWORK, STATE, noise
 from integer_cases import book_of, model_of, network_of
-from test_tflite_lowering import everything, operations
+from test_tflite_lowering import everything, images_for, operations
 
 from qatviz.errors import ExportError
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
+from qatviz.export.proof.parity import compare_layers
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite.file import packed_nibbles
 from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import is_matrix_product
 from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT
 from qatviz.network.layers import Dense
@@ -346,3 +348,19 @@ def test_a_missing_litert_is_noted_if_another_runtime_proves_the_file(no_litert,
     source = ExportSource(NETWORK, book_of(NETWORK, INT8), STATE, noise())
     report = TFLITE.export(source, tmp_path / "net.tflite", {"litert": True}).report
     assert "not run in LiteRT: there is no LiteRT" in report.notes[-1] and len(report.layers) == 4
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_codes_of_int4_tensors_can_be_stored_as_int8_for_older_runtimes(everywhere):
+    """Golden vectors of kernels that round twice are from such a file."""
+    model = model_of(everything(), INT4)
+    made = [
+        tflite_model(model, int4=True, int4_all=everywhere, packed_int4=packed, outputs=[op.output for op in model.ops])
+        for packed in (True, False)
+    ]
+    assert made[0].int4 and not made[1].int4 and not made[1].only_litert
+    kinds = [{name: tensor.Type() for name, tensor in tensors_of(file.content)[0].items()} for file in made]
+    int4 = [name for name, kind in kinds[0].items() if kind == tflite.TensorType.INT4]
+    assert len(int4) >= 2 and all(kinds[1][name] == tflite.TensorType.INT8 for name in int4)
+    for layer in compare_layers(model, TfliteRunner(made[1]).run, images_for(model)):
+        assert layer.unexplained == 0 and layer.own.largest <= 1 and layer.own.identical >= 0.75, layer
