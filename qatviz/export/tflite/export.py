@@ -29,8 +29,9 @@ from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
 from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
-from qatviz.export.tflite.lowering import softmax_grid, tflite_model
+from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.storage import softmax_grid
 from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT, file_vectors
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY

@@ -35,6 +35,7 @@ from qatviz.export.tflite.storage import (
     int4_remarks,
     is_uniform,
     remarks,
+    softmax_grid,
     storage_type,
     weights_type,
 )
@@ -81,8 +82,6 @@ _INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
 _PER_CHANNEL_VERSION = 12
 #: Weights of a mean, and its bias, which rounds ties up, are multiples of the model's: the largest in int8.
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
-#: Scale and zero point of TFLite's probabilities.
-_SOFTMAX_GRIDS = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
 _ENDS = ("lowest", "highest")
 
 Range = Tuple[int, int]
@@ -128,11 +127,6 @@ def tflite_model(
         If TFLite can't hold the model.
     """
     return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all, packed_int4).run(softmax, outputs)
-
-
-def softmax_grid(dtype: np.dtype) -> Tuple[float, int]:
-    """Return scale and zero point of probabilities in a file of this type, as TFLite's kernels require them."""
-    return _SOFTMAX_GRIDS[np.dtype(dtype).name]
 
 
 class _Lowering:

@@ -4,7 +4,7 @@
 128 in uint8, and those minus their zero point in int16, which always fit with up to 15 bits.
 """
 
-from typing import FrozenSet, List, NamedTuple
+from typing import FrozenSet, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from qatviz.export.tflite import limits
 from qatviz.network.layers import Conv2D, Dense
 from qatviz.number_format import names_text
 
+#: Scale and zero point of TFLite's probabilities.
+_SOFTMAX_GRIDS = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
 #: Difference between the codes of a uint8 file and the model's.
 UINT8_OFFSET = 128
 #: Bits of TFLite's accumulators; with int16 activations, their products with 16-bit multipliers must fit 64 bits.
@@ -217,3 +219,8 @@ def _has_pairs(op: IntegerOp) -> bool:
 
 def _int4_candidates(model: IntegerModel) -> List[IntegerOp]:
     return [op for op in model.ops if op.weights is not None and op.weights.num_bits <= limits.INT4_BITS]
+
+
+def softmax_grid(dtype: np.dtype) -> Tuple[float, int]:
+    """Return scale and zero point of probabilities in a file of this type, as TFLite's kernels require them."""
+    return _SOFTMAX_GRIDS[np.dtype(dtype).name]

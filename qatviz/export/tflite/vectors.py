@@ -7,8 +7,8 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize
 from qatviz.export.tflite.litert import Litert, LitertRunner
-from qatviz.export.tflite.lowering import softmax_grid
 from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.storage import softmax_grid
 from qatviz.export.tflite.written import TfliteModel
 
 #: Names of the vectors: the input; outputs of kernels that round each result once, such as LiteRT's, and of those that
