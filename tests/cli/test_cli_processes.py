@@ -264,13 +264,14 @@ def test_a_script_that_ends_while_a_run_trains_ends_the_run_first(step):
 
 #: A script that ends while its run is in a training step that TensorFlow never ends.
 HANGING = """
-import threading
+import signal, threading
 import tensorflow as tf
 from qatviz.session.prepare import prepare
 from qatviz.session.request import NewRunRequest
 from qatviz.training import handle
 from qatviz.training.graph import TrainingGraph
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's is ignored
 handle.END_NOTICE_S = 0.0
 with tf.Graph().as_default():
     empty = tf.queue.FIFOQueue(1, tf.int32).dequeue()
