@@ -1,12 +1,14 @@
-"""Constants for rounding float sums to the codes of the exact sums, common to evaluation and exports.
+"""Rounding of sums and means of codes, common to evaluation and exports.
 
 See :mod:`qatviz.training.lowering.exact`.
 """
 
-#: The mean of ``n`` codes is computed as ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: a third is added to
-#: the sum, so that ties round up. With an output scale of ``1/r`` of the input scale, ties are the sums
-#: ``(2j + 1) * n / (2r)``. For power-of-two scales these are multiples of 1/2, 1/4, 1/8, ..., never a third above an
-#: integer, so that no other sum becomes a tie. Adding 1/4 would not do: for ``n = 49`` and ``r = 2``, it would turn
+import numpy as np
+
+#: A GlobalAveragePool computes the mean of ``n`` codes as ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: a
+#: third is added to the sum, so that ties round up. With an output scale of ``1/r`` of the input scale, ties are the
+#: sums ``(2j + 1) * n / (2r)``. For power-of-two scales these are multiples of 1/2, 1/4, 1/8, ..., never a third above
+#: an integer, so that no other sum becomes a tie. Adding 1/4 would not do: for ``n = 49`` and ``r = 2``, it would turn
 #: integer sums into ties.
 MEAN_WEIGHT, MEAN_BIAS = 3, 1
 #: Largest distance of a snapped value from its code, in quantization steps: 0.001 less than that of a tie.
@@ -14,3 +16,23 @@ SNAP_REACH = 0.499
 #: Accumulator unit, in quantization steps of the output, for channels whose weights are all zero: fine enough to
 #: represent every bias as a whole number of units.
 FINE_UNIT = 2.0**-20
+#: Largest number of bits of a tensor whose codes integer runtimes store unchanged, in int8.
+STORED_BITS = 8
+
+
+def tie_center(zero_point: int, num_bits: int) -> int:
+    """Return the code from which an AveragePool rounds ties away: the one that TFLite stores as 0.
+
+    TFLite's AVERAGE_POOL_2D rounds ties of stored codes away from 0. It stores the codes of up to 8 bits unchanged, and
+    those of more bits minus their zero point.
+    """
+    return 0 if num_bits <= STORED_BITS else int(zero_point)
+
+
+def rounded_means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return ``sums / counts`` (integers), rounded with ties away from 0, int64: TFLite's AVERAGE_POOL_2D.
+
+    >>> rounded_means(np.array([-6, -2, 2, 6, 3]), np.array([4]))
+    array([-2, -1,  1,  2,  1])
+    """
+    return np.sign(sums) * ((2 * np.abs(sums) + counts) // (2 * counts))

@@ -54,6 +54,16 @@ def model_of(network, weights=None, activations=None, ranges=None, seed=0, step=
     return integer_model(network, book_of(network, weights, activations), arrays, step)
 
 
+def means_of_four(kind):
+    """Return codes with all sums of four, int32 ``[n, 2, 2, 1]``, and their means, int64 ``[n]``.
+
+    A GlobalAveragePool rounds ties up, an AveragePool away from 0.
+    """
+    sums = np.arange(-512, 509)
+    codes = np.stack([(sums + i) // 4 for i in range(4)], axis=1).reshape(-1, 2, 2, 1).astype(np.int32)
+    return codes, (sums + 2) // 4 if kind is GlobalAveragePool else np.sign(sums) * ((np.abs(sums) + 2) // 4)
+
+
 class MeansByPowers:
     """A GlobalAveragePool "means" between scales whose ratio is a power of two; logits come after it.
 

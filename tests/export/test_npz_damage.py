@@ -221,7 +221,7 @@ def test_invalid_arrays_are_refused(arrays, message, path):
         '{"schema": NaN}',
         "\ud800".encode("utf-16", "surrogatepass"),
         b"\xff\xfe",
-        '{"schema": "qatviz-integer-model/2", "tensors": [' + "{}," * 9 + "{}]}",
+        '{"schema": "qatviz-integer-model/3", "tensors": [' + "{}," * 9 + "{}]}",
     ],
 )
 def test_descriptions_with_other_content_are_refused(text, path):

@@ -137,27 +137,28 @@ UNIT = (-128.0, 127.0)
 
 
 @pytest.mark.parametrize(
-    "sums, means",
+    "codes, up, away",
     [
-        ((0, 0, 0, 2), 1),
-        ((0, 0, 0, 1), 0),
-        ((0, 0, 0, -2), 0),
-        ((0, 0, 0, -3), -1),
-        ((1, 1, 1, 3), 2),
-        ((127, 127, 127, 127), 127),
-        ((-128,) * 4, -128),
+        ((0, 0, 0, 2), 1, 1),
+        ((0, 0, 0, 1), 0, 0),
+        ((0, 0, 0, -2), 0, -1),
+        ((0, 0, 0, -3), -1, -1),
+        ((1, 1, 1, 3), 2, 2),
+        ((-1, -1, -1, -3), -1, -2),
+        ((127, 127, 127, 127), 127, 127),
+        ((-128,) * 4, -128, -128),
     ],
 )
-def test_means_round_ties_up(sums, means):
+def test_means_of_an_image_round_ties_up_and_those_of_windows_away_from_zero(codes, up, away):
     network = units((2, 2, 1), pool=(AveragePool, {}))
     model = model_of(network, ranges={"input.activations": UNIT})
-    images = np.float32(sums).reshape(1, 2, 2, 1)
-    assert simulate_tensors(model, images, ["pool"])["pool"].tolist() == [[[[means]]]]
+    images = np.float32(codes).reshape(1, 2, 2, 1)
+    assert simulate_tensors(model, images, ["pool"])["pool"].tolist() == [[[[away]]]]
     net = NetworkBuilder("whole", (2, 2, 1))
     net.add(GlobalAveragePool, "pool")
     net.add(Dense, "logits", units=2)
     model = model_of(net.network(), ranges={"input.activations": UNIT, "pool.activations": UNIT})
-    assert simulate_tensors(model, images, ["pool"])["pool"].tolist() == [[means]]
+    assert simulate_tensors(model, images, ["pool"])["pool"].tolist() == [[up]]
 
 
 def test_averages_exclude_padding():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 import tflite
-from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of, simulate_tensors
+from integer_cases import MEANS_BY_POWERS, MeansByPowers, means_of_four, model_of, network_of, simulate_tensors
 from test_lowering_float import random_chain
 
 from qatviz.export.integers.simulator import run_codes
@@ -134,18 +134,17 @@ UNIT = (-128.0, 127.0)
 
 @pytest.mark.parametrize("weights", [{"symmetric": True}, {}], ids=["int8", "uint8"])
 @pytest.mark.parametrize("kind", [AveragePool, GlobalAveragePool])
-def test_all_means_are_exact_and_ties_are_rounded_up(kind, weights):
+def test_all_means_are_exact(kind, weights):
     net = NetworkBuilder("means", (2, 2, 1))
     net.add(kind, "pool")
     net.add(Flatten, "flatten")
     net.add(Dense, "logits", units=2)
     ranges = {"input.activations": UNIT, "pool.activations": UNIT}
     model = model_of(net.network(), weights, ranges=ranges, logits__weights=[[0.1, 1.0]])
-    sums = np.arange(-512, 509)
-    codes = np.stack([(sums + i) // 4 for i in range(4)], axis=1).reshape(-1, 2, 2, 1).astype(np.int32)
+    codes, means = means_of_four(kind)
     runner = all_outputs(model)
     assert tflite_model(model).dtype == (np.int8 if weights else np.uint8)
-    np.testing.assert_array_equal(runner.run(codes)["pool"].reshape(-1), (sums + 2) // 4)
+    np.testing.assert_array_equal(runner.run(codes)["pool"].reshape(-1), means)
 
 
 @pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
@@ -154,19 +153,23 @@ def test_means_with_power_of_two_scale_ratios_are_exact(size, halvings):
     np.testing.assert_array_equal(all_outputs(case.model).run(case.codes)["means"], case.expected)
 
 
-def test_averages_with_padding_note_that_negative_ties_are_rounded_down():
-    model = model_of(
-        network_of(
-            (3, 3, 1),
-            (AveragePool, "pool", {"pool_size": 2, "strides": 1, "padding": "SAME"}),
-            (Flatten, "flatten", {}),
-            (Dense, "logits", {"units": 2}),
-        ),
-        {"symmetric": True},
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+def test_an_average_pool_is_one_operation_on_codes_that_tflite_rounds_away_from_zero(padding):
+    """Between two others that change the type of its codes where 0 is another code."""
+    network = network_of(
+        (3, 3, 1),
+        (AveragePool, "pool", {"pool_size": 2, "strides": 1, "padding": padding}),
+        (Flatten, "flatten", {}),
+        (Dense, "logits", {"units": 2}),
     )
-    file = tflite_model(model)
-    assert "AVERAGE_POOL_2D" in operations(file.content) and "'pool'" in " ".join(file.notes)
-    assert not tflite_model(model_of(everything(), *SETTINGS["uint8"])).notes
+    for weights, expected in (
+        ({"symmetric": True}, ["AVERAGE_POOL_2D"]),
+        ({}, ["QUANTIZE", "AVERAGE_POOL_2D", "QUANTIZE"]),
+    ):
+        file = tflite_model(model_of(network, weights))
+        assert operations(file.content)[: len(expected)] == expected and not file.notes and not file.only_litert
+    wide = tflite_model(model_of(network, {"symmetric": True}, {"num_bits": 12}), int16=True)
+    assert "AVERAGE_POOL_2D" in operations(wide.content) and "QUANTIZE" not in operations(wide.content)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,8 @@ def test_operations_have_the_version_that_introduced_their_type():
         model = tflite.Model.GetRootAsModel(file.content, 0)
         codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
         versions[file.dtype.name].update((code.BuiltinCode(), code.Version()) for code in codes)
+    # An average pool has int8 codes there, too.
+    assert versions["uint8"].pop(tflite.BuiltinOperator.AVERAGE_POOL_2D) == 2
     assert set(versions["uint8"].values()) == {1}
     expected = {
         "CONV_2D": 3,

@@ -96,10 +96,13 @@ class IntegerNetwork:
         return np.concatenate(inputs, unit.op.axis + 1 if unit.op.axis >= 0 else unit.op.axis)
 
     def _averagepool(self, unit, inputs):
-        windows, counted = _windows(inputs[0], unit.op, fill=0)
-        total, count = windows.sum(axis=(3, 4)), counted.sum(axis=(3, 4))
-        mean = (2 * total + count) // (2 * count)  # rounds ties up
+        """As in TFLite's ``reference_integer_ops::AveragePool``; codes above 8 bits are less their zero point."""
         grid = self.grids[self.plan.grid_of(unit.inputs[0])]
+        zero = int(grid.zero_point) if grid.num_bits <= 8 else 0
+        windows, counted = _windows(inputs[0] + zero, unit.op, fill=0)
+        # Padding is no code.
+        acc, count = (windows * counted).sum(axis=(3, 4)), counted.sum(axis=(3, 4))
+        mean = np.where(acc > 0, (acc + count // 2) // count, -((-acc + count // 2) // count)) - zero
         return np.clip(mean, grid.bounds[0] - int(grid.zero_point), grid.bounds[1] - int(grid.zero_point))
 
     def _globalaveragepool(self, unit, inputs):

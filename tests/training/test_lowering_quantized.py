@@ -139,20 +139,49 @@ def test_biases_stay_in_float_in_training_and_without_a_scale():
             )
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, (1, 3), (2, 5)])
-@pytest.mark.parametrize("padding", ["VALID", "SAME"])
-def test_average_pools_round_ties_and_only_ties_up(size, padding):
-    """All sums of a pooling window: means of an even number of codes may be ties, those of an odd number are not."""
+@pytest.mark.parametrize("bits, zero_point", [(8, 0), (8, -128), (8, 17), (4, -2), (12, 0), (12, -500)])
+@pytest.mark.parametrize(
+    "size, strides, padding",
+    [(2, 1, "VALID"), (2, 2, "SAME"), (3, 1, "SAME"), (4, 3, "SAME"), (1, 2, "VALID"), ((2, 5), 1, "SAME")],
+)
+def test_average_pools_round_ties_as_tflite_does(size, strides, padding, bits, zero_point):
+    """Means of an even number of codes may be ties, those of an odd number are not."""
     net = NetworkBuilder("pool", (10, 10, 8))
-    net.add(AveragePool, "pool", pool_size=size, strides=1, padding=padding)
+    net.add(AveragePool, "pool", pool_size=size, strides=strides, padding=padding)
     net.add(Flatten, "flatten")
     net.add(Dense, "logits", units=2)
-    codes = np.random.RandomState(0).randint(-3, 4, (4, 10, 10, 8))
+    half = 2 ** (bits - 1)
+    codes = np.random.RandomState(0).randint(-4, 4, (4, 10, 10, 8)) - (zero_point if bits <= 8 else 0)
+    codes = np.clip(codes, -half - zero_point, half - 1 - zero_point)
     for scale in (1.0, 0.1, 1e-3):
-        limits = {"input.activations": (-128 * scale, 127 * scale), "logits.activations": (-1.0, 1.0)}
-        both = Comparison(net.network(), {}, {}, images=(codes * scale).astype(np.float32), ranges=limits)
+        limits = {
+            "input.activations": ((-half - zero_point) * scale, (half - 1 - zero_point) * scale),
+            "logits.activations": (-1.0, 1.0),
+        }
+        images = (codes * scale).astype(np.float32)
+        both = Comparison(net.network(), {}, {"num_bits": bits}, images=images, ranges=limits)
+        assert int(both.integers.grids["input.activations"].zero_point) == zero_point
         np.testing.assert_array_equal(both.expected["input"], codes)
         np.testing.assert_array_equal(both.found("pool"), both.expected["pool"])
+        # Both signs occur, as seen from the code from which ties are rounded away.
+        assert np.ptp(np.sign(both.expected["pool"] + (zero_point if bits <= 8 else 0))) == 2
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+def test_large_averages_are_exact(padding):
+    """Of 1,089 codes, whose float32 sums are not: next to ties, on both sides of 0."""
+    net = NetworkBuilder("pool", (33, 33, 40))
+    net.add(AveragePool, "pool", pool_size=33, strides=11, padding=padding)
+    net.add(Flatten, "flatten")
+    net.add(Dense, "logits", units=2)
+    levels = np.random.RandomState(0).randint(-126, 126, (2, 1, 1, 40))
+    # 544 or 545 of the codes are larger by one.
+    places = np.random.RandomState(1).rand(2, 33 * 33, 40).argsort(axis=1).reshape(2, 33, 33, 40)
+    codes = levels + (places < 544 + (np.arange(40) % 2))
+    limits = {"input.activations": (-12.8, 12.7), "logits.activations": (-1.0, 1.0)}
+    both = Comparison(net.network(), {}, {}, images=(codes * 0.1).astype(np.float32), ranges=limits)
+    np.testing.assert_array_equal(both.expected["input"], codes)
+    np.testing.assert_array_equal(both.found("pool"), both.expected["pool"])
 
 
 def test_layers_without_a_quantizer_keep_the_grid_of_their_input():

@@ -140,7 +140,7 @@ def _pool(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
         ("in", _shape(sources[0].shape, sources[0])),
         ("out", _shape(output.shape, output)),
         *zip(names, (*layer.pool_size, *layer.strides, *_top_left(op))),
-        ("zero_point", output.zero_point),
+        ("tie_center", op.tie_center or 0),
         *_clamp(op.clamp),
     ]
     function = {"MaxPool": "qnn_max_pool", "AveragePool": "qnn_average_pool"}[op.kind]

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz import __version__
-from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
+from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit, TieBreaker
 from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
 from qatviz.network.checks import INPUT
@@ -110,21 +110,32 @@ class _Lowering:
         version: int = 1,
         **fields: Any,
     ) -> None:
-        """Append the operation of a unit, followed by those that round its ties up and its output to the grid."""
+        """Append the operation of a unit, followed by those that break its ties and round its output to the grid."""
         name = part.unit.output
         shape = self._network.shapes[name]
         rest = ["computed"] if part.tie or part.grid is not None else []
         index = self._append(operation, inputs, "/".join([name, *rest]), shape, kind, version, **fields)
-        if part.tie:
+        if part.tie is not None:
             rest = ["tie"] if part.grid is not None else []
-            index = self._append(
-                "ADD",
-                [index, self._constant(name + "/third", [part.tie])],
-                "/".join([name, *rest]),
-                shape,
-                "AddOptions",
-            )
+            offset = self._tie_offset(name, index, shape, part.tie)
+            index = self._append("ADD", [index, offset], "/".join([name, *rest]), shape, "AddOptions")
         self._index[name] = self._rounded(name, index, shape, part.grid)
+
+    def _tie_offset(self, name: str, mean: int, shape: Sequence[int], tie: TieBreaker) -> int:
+        """Return what is added to a mean: a constant, or a tensor with one of either sign."""
+        if tie.center is None:
+            return self._constant(name + "/third", [tie.offset])
+        index = mean
+        for operation, constant, value in (
+            ("SUB", "center", tie.center),
+            ("MUL", "slope", tie.slope),
+            ("MINIMUM", "third", tie.offset),
+            ("MAXIMUM", "minus_third", -tie.offset),
+        ):
+            options = "MaximumMinimumOptions" if operation in ("MINIMUM", "MAXIMUM") else operation.title() + "Options"
+            operands = [index, self._constant(f"{name}/{constant}", [value])]
+            index = self._append(operation, operands, f"{name}/to_{constant}", shape, options)
+        return index
 
     def _rounded(self, name: str, index: int, shape: Sequence[int], grid: Optional[AffineGrid]) -> int:
         if grid is None:

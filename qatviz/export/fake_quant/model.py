@@ -1,8 +1,8 @@
 """A trained network with its quantization as float arithmetic, from which graphs and simulating files are written.
 
 It describes the quantized evaluation graph (:mod:`qatviz.training.lowering`) without any framework: batch norm folded,
-biases on the grid of input scale times weight scale, pool ties rounded up, and after each operation the grid that
-its output is rounded to. Tensors that are left in float have no grid.
+biases on the grid of input scale times weight scale, ties of means moved to the side that they are rounded to, and
+after each operation the grid that its output is rounded to. Tensors that are left in float have no grid.
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, R
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
-from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT
+from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT, tie_center
 from qatviz.quant.int16_kernels import representable_scales, round_multipliers
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
@@ -40,6 +40,24 @@ class ExactSums(NamedTuple):
     units: np.ndarray
     multipliers: np.ndarray
     output_scale: np.float32
+
+
+class TieBreaker(NamedTuple):
+    """Offset of a mean that moves ties, which are half a quantization step from a code, to the correct side.
+
+    Attributes
+    ----------
+    offset : float
+        A third of the unit of the mean's accumulator, which is added: ties are rounded up.
+    center : float or None
+        For an AveragePool: ties are rounded away from this value, so that ``offset`` is subtracted from means below it.
+    slope : float
+        Factor of the distance from ``center`` that is at least ``offset`` at the closest tie.
+    """
+
+    offset: float
+    center: Optional[float] = None
+    slope: float = 0.0
 
 
 class FakeQuantWeights(NamedTuple):
@@ -79,8 +97,8 @@ class FakeQuantUnit:
     weights : FakeQuantWeights or None
     grid : AffineGrid or None
         Grid of the output; None if it is in float, or on its input's grid already.
-    tie : float
-        Offset that is added to a mean so that ties round up; 0 if not needed.
+    tie : TieBreaker or None
+        For a mean of codes.
     factor : float
         Factor of a mean, 1 unless its multiplier is one of TFLite's int16 kernels.
     limit : float or None
@@ -92,7 +110,7 @@ class FakeQuantUnit:
     unit: Unit
     weights: Optional[FakeQuantWeights] = None
     grid: Optional[AffineGrid] = None
-    tie: float = 0.0
+    tie: Optional[TieBreaker] = None
     factor: float = 1.0
     limit: Optional[float] = None
     exact: Optional[ExactSums] = None
@@ -294,11 +312,16 @@ def _exact(
     return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
 
 
-def _tie(grids: _Grids, unit: Unit) -> float:
-    """Return a third of the unit of a mean's accumulator, which makes ties round up."""
+def _tie(grids: _Grids, unit: Unit) -> Optional[TieBreaker]:
+    """Return the tie breaker of a mean; see :data:`qatviz.quant.exact_sums.MEAN_WEIGHT`."""
     source = grids.of_input(unit)
     if source is None:
-        return 0.0
-    shape = grids.state.network.shapes[unit.inputs[0]]
-    count = element_count(unit.op.pool_size if isinstance(unit.op, AveragePool) else shape[:2])
-    return float(np.float32(source.scale) / np.float32(MEAN_WEIGHT * count))
+        return None
+    pool_size = unit.op.pool_size if isinstance(unit.op, AveragePool) else None
+    count = element_count(pool_size or grids.state.network.shapes[unit.inputs[0]][:2])
+    offset = float(np.float32(source.scale) / np.float32(MEAN_WEIGHT * count))
+    if pool_size is None:
+        return TieBreaker(offset)
+    center = tie_center(source.zero_point, source.num_bits) - int(source.zero_point)
+    # The closest tie is half a quantization step from the center.
+    return TieBreaker(offset, center * float(source.scale), 4 / (MEAN_WEIGHT * count))

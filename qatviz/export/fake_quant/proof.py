@@ -9,13 +9,15 @@ from qatviz.errors import ExportError
 from qatviz.export.fake_quant.model import FakeQuantModel
 from qatviz.export.guide.guide import real_vectors
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.model import IntegerModel, IntegerOp
 from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import BATCH, EvaluationGraph, whole_scores
 from qatviz.export.proof.parity import Agreement, LayerAgreement, Runtime, codes_of
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
+from qatviz.network.layer import element_count
+from qatviz.network.layers import AveragePool
 from qatviz.quant.affine import dequantize
 
 #: Function from float32 examples and names of layers to the values of these layers, by name.
@@ -25,6 +27,8 @@ Values = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
 #: Sums in float32 are off by some 1e-7 of their terms; one that close to a tie may get the other code.
 REACHED, REACHED_WIDE = Agreement(0.995, 1, 0.999), Agreement(0.5, 3, 0.999)
 _MANTISSA_BITS = 24
+#: Number of codes of a sum times number of codes that each can be, up to which a float32 mean is rounded correctly.
+_LARGEST_MEAN = 2**16
 #: Bars for a network in float, and for one with some tensors in float and others rounded, a few of which differ.
 FLOAT_BAR, PARTLY_BAR = Bar(1e-5), Bar(1e-3, 0.98, 0.98)
 
@@ -119,13 +123,20 @@ def with_real_vectors(
 def ignore_float_rounding(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:
     """Return the agreement of layers without differences of one code due to float arithmetic.
 
-    Accumulators of more bits than float32's mantissa have larger errors than the one unit that is allowed otherwise.
+    Accumulators of more bits than float32's mantissa, and means of many elements, have larger errors than the one unit
+    that is allowed otherwise.
     """
-    long_sums = {op.output for op in model.ops if op.accumulator_bits > _MANTISSA_BITS}
+    long_sums = {op.output for op in model.ops if op.accumulator_bits > _MANTISSA_BITS or _is_large_mean(model, op)}
     return tuple(
         layer._replace(unexplained=0) if layer.layer in long_sums and layer.own.largest <= 1 else layer
         for layer in layers
     )
+
+
+def _is_large_mean(model: IntegerModel, op: IntegerOp) -> bool:
+    if not isinstance(op.layer, AveragePool):
+        return False
+    return element_count(op.layer.pool_size) << model.tensor(op.output).num_bits > _LARGEST_MEAN
 
 
 def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> Runtime:

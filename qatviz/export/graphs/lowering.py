@@ -19,7 +19,7 @@ from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, Conv2D, DepthwiseConv2D, MaxPool, ZeroPad
 from qatviz.quant.affine import AffineGrid
-from qatviz.quant.exact_sums import SNAP_REACH
+from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH, tie_center
 
 INPUT, LOGITS, PROBABILITIES, CLASS, ABOUT = "input", "logits", "probabilities", "class", "about"
 _SCOPE = "network"
@@ -92,8 +92,6 @@ class _Builder:
         unit = part.unit
         inputs = [self._outputs[name] for name in unit.inputs]
         result = getattr(self, "_" + unit.op.kind.lower())(part, inputs)
-        if part.tie:
-            result = tf.add(result, np.float32(part.tie), name="tie")
         if self._exact and part.exact is not None:
             with tf.name_scope("exact"):
                 # For an Add, each input is a whole number of units; for other operations, the result is.
@@ -157,11 +155,21 @@ class _Builder:
     def _averagepool(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op
         assert isinstance(op, AveragePool)
-        return tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
+        mean = tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
+        if part.tie is None or part.tie.center is None:
+            return mean
+        if self._exact and part.grid is not None and part.grid.scale > 0:
+            with tf.name_scope("exact"):
+                return _snap_to_exact_mean(mean, inputs[0], op, part.grid)
+        with tf.name_scope("tie"):
+            offset = tf.minimum((mean - np.float32(part.tie.center)) * np.float32(part.tie.slope), part.tie.offset)
+            return mean + tf.maximum(offset, -part.tie.offset)
 
     def _globalaveragepool(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         mean = tf.reduce_mean(inputs[0], axis=[1, 2])
-        return mean if part.factor == 1 else tf.multiply(mean, np.float32(part.factor), name="factor")
+        if part.factor != 1:
+            mean = tf.multiply(mean, np.float32(part.factor), name="factor")
+        return mean if part.tie is None else tf.add(mean, np.float32(part.tie.offset), name="tie")
 
     def _add(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.add(*inputs) if len(inputs) == 2 else tf.add_n(inputs)
@@ -212,8 +220,25 @@ def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[
         position = _exact_value(x, sums.units, sums.multipliers)
     else:
         position = tf.add_n([_exact_value(*part) for part in zip(parts, sums.units, sums.multipliers)])
-    value = tf.cast(tf.floor(position + 0.5), tf.float32) * sums.output_scale
-    reach = np.float32(SNAP_REACH) * sums.output_scale
+    return _snap(x, tf.floor(position + 0.5), sums.output_scale)
+
+
+def _snap_to_exact_mean(mean: tf.Tensor, x: tf.Tensor, op: AveragePool, grid: AffineGrid) -> tf.Tensor:
+    """Clamp an average pool's ``mean`` of ``x`` into the rounding interval of the exact code.
+
+    Like :class:`qatviz.training.lowering.evaluation.EvaluationLowering`, but with constant scales.
+    """
+    shift = np.float64(grid.zero_point - tie_center(grid.zero_point, grid.num_bits))
+    codes = _exact_value(x, np.float64(grid.scale), np.float64(1)) + shift
+    means = tf.nn.avg_pool2d(codes, op.pool_size, op.strides, op.padding)
+    third = 1 / (MEAN_WEIGHT * element_count(op.pool_size))
+    return _snap(mean, tf.sign(means) * tf.floor(tf.abs(means) + third + 0.5) - shift, np.float32(grid.scale))
+
+
+def _snap(x: tf.Tensor, code: tf.Tensor, scale: np.float32) -> tf.Tensor:
+    """Clamp ``x`` into the rounding interval of ``code`` (float64, relative to the zero point)."""
+    value = tf.cast(code, tf.float32) * scale
+    reach = np.float32(SNAP_REACH) * scale
     return tf.maximum(tf.minimum(x, value + reach), value - reach)
 
 

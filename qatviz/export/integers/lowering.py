@@ -1,9 +1,9 @@
 """Lowering of a state of a run to the integer model.
 
 The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, present
-ranges, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties rounded up,
-tie-safe scales (:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`). With activations of more than
-8 bits, they are those of TFLite's int16 kernels (:mod:`qatviz.quant.int16_kernels`).
+ranges, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, ties of pools rounded as
+TFLite does, tie-safe scales (:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`). With activations
+of more than 8 bits, they are those of TFLite's int16 kernels (:mod:`qatviz.quant.int16_kernels`).
 """
 
 from dataclasses import replace
@@ -42,6 +42,7 @@ from qatviz.export.integers.model import (
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import (
     Add,
+    AveragePool,
     Dropout,
     GlobalAveragePool,
     ReLU,
@@ -51,6 +52,7 @@ from qatviz.network.layers import (
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
+from qatviz.quant.exact_sums import tie_center
 from qatviz.quant.int16_kernels import MULTIPLIER_BITS as WIDE_MULTIPLIER_BITS
 from qatviz.quant.int16_kernels import sum_constants
 from qatviz.quant.tie_safe_scales import tie_safe_scales
@@ -151,6 +153,8 @@ class _Lowering:
         )
         if isinstance(op, WEIGHTED):
             return self._weighted(unit, sources[0], output, plain)
+        if isinstance(op, AveragePool):
+            return replace(plain, tie_center=tie_center(output.zero_point, output.num_bits))
         if isinstance(op, GlobalAveragePool):
             bound = accumulator_bound(op, None, None, sources)
             multipliers = requantization_multipliers(op, None, sources, output)

@@ -1,7 +1,7 @@
 """A trained, quantized network as integers, independent of any framework, from which exports are written.
 
 Real values are ``scale * (code - zero_point)``. A tensor has the name of the layer whose output it is. Each operation
-computes codes of its output from codes of its inputs in integers, with one rounding (half up) at the end;
+computes codes of its output from codes of its inputs in integers, with one rounding at the end;
 :mod:`qatviz.export.integers.simulator`, which runs a model in NumPy, defines how.
 """
 
@@ -154,6 +154,8 @@ class IntegerOp:
         sum, each of which is rounded (:mod:`qatviz.quant.int16_kernels`).
     accumulator_bits : int
         Number of bits, with the sign, that the accumulator needs, whatever the input; 0 without one.
+    tie_center : int or None
+        For an AveragePool, the code from which ties are rounded away (:func:`qatviz.quant.exact_sums.tie_center`).
     """
 
     layer: Layer
@@ -165,6 +167,7 @@ class IntegerOp:
     weights: Optional[IntegerWeights] = None
     requantization: Optional[FixedPoint] = None
     accumulator_bits: int = 0
+    tie_center: Optional[int] = None
 
     def require_weights(self) -> IntegerWeights:
         """Return the weights of an operation that has some."""
@@ -180,6 +183,11 @@ class IntegerOp:
         """Return the pads of a convolution or pool."""
         assert self.pads is not None, f"{self.name} has no pads"
         return self.pads
+
+    def require_tie_center(self) -> int:
+        """Return the center of the ties of an AveragePool."""
+        assert self.tie_center is not None, f"{self.name} has no ties"
+        return self.tie_center
 
     @property
     def rounds_terms(self) -> bool:

@@ -1,10 +1,12 @@
 """Simulator of the integer model in NumPy: the reference with which every runtime of an export is compared.
 
-Each operation computes integers from integers, with one rounding, half up, of its result:
+Each operation computes integers from integers, with one rounding of its result, half up except for an AveragePool:
 
 - Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the requantization multiplier, plus
   the output's zero point;
-- GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, rounded half up, on the same grid;
+- GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise;
+- AveragePool: the mean of the codes that are not padding, on the same grid; ties are rounded away from the code
+  ``tie_center``;
 - Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once; with three multipliers, terms and sum are rounded as by
   TFLite's int16 kernel (:func:`qatviz.quant.int16_kernels.rounded_twice`);
 - all others copy codes.
@@ -22,7 +24,7 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.checks import Pair
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, ZeroPad
 from qatviz.quant.affine import quantize
-from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT, rounded_means
 from qatviz.quant.int16_kernels import rounded_twice
 
 #: Bounds up to which sums of integers are exact in floating point, whatever the order, so that BLAS can compute them.
@@ -116,10 +118,10 @@ def _global_average_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) 
 
 
 def _average_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
-    centred = _centred(inputs)
-    counts = _pooled(op, _padded(op, np.ones((1, *centred.shape[1:]), np.int64), 0), output, np.add)
-    sums = _pooled(op, _padded(op, centred.astype(np.int64), 0), output, np.add)
-    return (2 * sums + counts) // (2 * counts) + output.zero_point
+    codes, center = inputs[0][0].astype(np.int64), op.require_tie_center()
+    counts = _pooled(op, _padded(op, np.ones((1, *codes.shape[1:]), np.int64), 0), output, np.add)
+    sums = _pooled(op, _padded(op, codes - center, 0), output, np.add)
+    return rounded_means(sums, counts) + center
 
 
 def _max_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:

@@ -24,13 +24,15 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 
 #: Version of the format; it changes whenever an older reader would misread a file.
-SCHEMA = "qatviz-integer-model/2"
+SCHEMA = "qatviz-integer-model/3"
+#: Version before, whose average pools have no `tie_center`: they round ties up.
+OLD_SCHEMA = "qatviz-integer-model/2"
 #: Entry that reveals damage; to change a description or an array on purpose, leave it out.
 CHECKSUM = "checksum"
 _ABOUT = (
     "A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of "
     "codes less their zero points, adds its bias, takes that times multiplier / 2**right_shift, rounds once, half "
-    "up, adds its output's zero point, and clamps. The arrays are in the .npz beside this file."
+    "up, adds its output's zero point, and clamps. An average pool rounds ties away from its tie_center. The arrays are in the .npz beside this file."
 )
 _ROUNDED_SUMS = (
     " An addition with three multipliers sums round(code less zero point, first or second multiplier), then computes "
@@ -126,6 +128,7 @@ def _operation(op: IntegerOp) -> Dict[str, Any]:
         "pads": None if op.pads is None else [list(side) for side in op.pads],
         "weights": None if weights is None else {"num_bits": weights.num_bits, "narrow_range": weights.narrow_range},
         "accumulator_bits": op.accumulator_bits,
+        "tie_center": op.tie_center,
     }
 
 

@@ -14,11 +14,11 @@ from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights, storage_dtype
 from qatviz.export.npz import fields
 from qatviz.export.npz.checks import check_grids, check_requantization
-from qatviz.export.npz.format import CHECKSUM, SCHEMA, checksum
+from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, SCHEMA, checksum
 from qatviz.network import checks
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import BatchNorm, Dropout, Softmax, layer_from_dict
+from qatviz.network.layers import AveragePool, BatchNorm, Dropout, Softmax, layer_from_dict
 from qatviz.quant.affine import MAX_BITS, MIN_BITS, code_bounds
 
 #: Largest size of a description (bytes); a network of hundreds of layers needs some hundred thousand.
@@ -64,8 +64,9 @@ class _Reader:
     def __init__(self, path: str, record: Dict[str, Any], where: str):
         self._path, self._record, self._where = path, record, where
         schema = fields.text(record, "schema", where)
-        if schema != SCHEMA:
+        if schema not in (SCHEMA, OLD_SCHEMA):
             raise fields.refused(schema, f"{where}: schema", repr(SCHEMA))
+        self._ties_up = schema == OLD_SCHEMA
 
     def model(self) -> IntegerModel:
         where, record = self._where, self._record
@@ -231,6 +232,7 @@ class _Reader:
             weights,
             requantization,
             fields.integer(entry, "accumulator_bits", where, 0, PRODUCT_BITS),
+            self._tie_center(layer, output, entry, where),
         )
         check_requantization(op, sources, output, self._path)
         bound = accumulator_bound(layer, weights, requantization, sources)
@@ -239,6 +241,17 @@ class _Reader:
                 op.accumulator_bits, where + ": accumulator_bits", "the value that follows from weights and inputs"
             )
         return op
+
+    def _tie_center(self, layer: Layer, output: IntegerTensor, entry: Dict[str, Any], where: str) -> Optional[int]:
+        low, high = output.bounds
+        if self._ties_up:
+            # Away from the smallest code is up.
+            return low if isinstance(layer, AveragePool) else None
+        if isinstance(layer, AveragePool):
+            return fields.integer(entry, "tie_center", where, low, high)
+        if fields.field(entry, "tie_center", where) is not None:
+            raise fields.refused(entry["tie_center"], where + ": tie_center", f"null: a {layer.kind} has none")
+        return None
 
     def _weights(
         self, layer: Layer, sources: List[IntegerTensor], entry: Any, where: str, arrays: Dict[str, np.ndarray]

@@ -79,6 +79,29 @@ class Grids:
         """Dequantize ``codes`` to the tensor's values."""
         self._file.add_node("DequantizeLinear", [codes, *self._grid(tensor)], tensor.name, tensor.name + ".dequantize")
 
+    def relative_codes(self, tensor: IntegerTensor, center: int, name: str) -> str:
+        """Return the codes of a tensor minus ``center`` in float; above 8 bits, ``center`` is the zero point."""
+        if is_wide(tensor):
+            steps = self._node("Div", [tensor.name, self._number(name + ".unit", tensor.scale)], name + ".steps")
+            return self._node("Round", [steps], name + ".whole_steps")
+        return self._node("DequantizeLinear", [codes_name(tensor), *self._whole(name, center)], name + ".relative")
+
+    def put_relative_codes(self, tensor: IntegerTensor, value: str, center: int) -> None:
+        """Round ``value``, in quantization steps from ``center`` and within the grid, to the tensor's values."""
+        if is_wide(tensor):
+            steps = self._node("Round", [value], tensor.name + ".rounded")
+            scale = self._number(tensor.name + ".scale", tensor.scale)
+            self._file.add_node("Mul", [steps, scale], tensor.name, tensor.name + ".on_grid")
+            return
+        grid = self._whole(tensor.name, center)
+        self.put_codes(
+            tensor, self._file.add_node("QuantizeLinear", [value, *grid], codes_name(tensor), tensor.name + ".quantize")
+        )
+
+    def _whole(self, name: str, center: int) -> List[str]:
+        """Return scale 1 and ``center`` as zero point."""
+        return [self._number(name + ".unit", 1.0), self._codes(name + ".center", center)]
+
     def zero_point(self, tensor: IntegerTensor) -> str:
         """Return the name of a tensor's zero point, as stored."""
         return self._codes(tensor.name + ".zero_point", tensor.zero_point)

@@ -9,9 +9,12 @@ for float's own rounding. Details:
 - QuantizeLinear saturates at the ends of its type, so a ReLU whose codes begin at the zero point needs no node. On
   another grid of 8 bits it is a Relu before QuantizeLinear, a ReLU6 is a Clip. Grids of fewer bits, or with a narrow
   range, are limited by a Clip of the codes after it, with which the operation remains an integer one ("QCDQ").
-- QuantizeLinear rounds ties to even, training rounds them up. A third of the accumulator's unit is added to means,
-  which often are ties; for power-of-two scales, a tie breaker is added (:func:`tie_breaker`). Images are first rounded
-  to their grid in float, with the formula of training: pixels in -1..1 on a grid of the same range are all ties.
+- QuantizeLinear rounds ties to even, training rounds them up. A third of the accumulator's unit is added to the means
+  of a GlobalAveragePool, which often are ties; for power-of-two scales, a tie breaker is added (:func:`tie_breaker`).
+  An AveragePool, whose output has its input's scale, averages whole codes (dequantized with scale 1 and the center of
+  its ties as zero point), whose float32 sums are exact; a factor just above 1 moves ties away from the center.
+- Images are first rounded to their grid in float, with the formula of training: pixels in -1..1 on a grid of the same
+  range are all ties.
 - In an exact file, accumulators are not in QDQ form: see :mod:`qatviz.export.onnx.exact`.
 - ONNX has codes of 16 bits only from operator set 21 on, and runtimes compute with them in float. Tensors of 9 to 16
   bits are rounded in float here too, with the formula of training.
@@ -40,7 +43,6 @@ from qatviz.export.onnx.layout import (
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
-from qatviz.network.checks import Pair
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, MaxPool, ZeroPad
 from qatviz.number_format import names_text
@@ -51,6 +53,9 @@ IMAGES, SOFTMAX = "images", "softmax"
 #: Ties are broken if results are multiples of this fraction of a quantization step or of a larger one; with finer
 #: multipliers, at most one result of 2,048 is a tie.
 _FINEST = 2.0**-12
+#: Factor of means of codes in an AveragePool: larger than the error of float32, and, for codes of 8 bits, smaller than
+#: the distance of other means from a tie, if there are no more than this number of elements.
+_AWAY_FROM_CENTER, _MOST_AVERAGED = 1 + 2.0**-21, 5000
 
 
 class OnnxModel(NamedTuple):
@@ -122,6 +127,7 @@ class _Lowering:
         self._grids = Grids(self._file, storage)
         self._exact = ExactOperations(model, self._file, storage, self._grids) if exact else None
         self._in_float: List[str] = []
+        self._large_averages: List[str] = []
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> OnnxModel:
         source = self._model.tensor(self._model.input)
@@ -152,6 +158,7 @@ class _Lowering:
         notes = (
             ("of 9 to 16 bits, and so rounded in float", wide),
             ("8-bit weights with a zero point for each channel, which onnxruntime computes in float", self._in_float),
+            (f"means of more than {_MOST_AVERAGED:,} elements, which float rounds otherwise", self._large_averages),
         )
         return tuple(f"{what}: {names_text(names)}" for what, names in notes if names)
 
@@ -274,18 +281,20 @@ class _Lowering:
             mean = self._file.add_step(
                 "Mul", [mean, self._number(op.name + ".factor", factor)], op.name + ".multiplied"
             )
-        self._finish_mean(op, mean, (rows, columns))
+        unit = self._model.tensor(op.inputs[0]).scale / (rows * columns)
+        self._finish(op, self._ties_up(op, mean, np.float32(unit * MEAN_BIAS / MEAN_WEIGHT)))
 
     def _averagepool(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, AveragePool)
+        if element_count(op.layer.pool_size) > _MOST_AVERAGED:
+            self._large_averages.append(op.name)
         attributes = kernel_attributes(op.layer.pool_size, op.layer.strides, op.require_pads())
-        mean = self._file.add_step("AveragePool", op.inputs, op.name, count_include_pad=0, **attributes)
-        self._finish_mean(op, mean, op.layer.pool_size)
-
-    def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
-        """Add a third of a unit, or less, to a mean of ``size`` values, or of fewer at padding, and round it."""
-        unit = self._model.tensor(op.inputs[0]).scale / element_count(size)
-        self._finish(op, self._ties_up(op, mean, np.float32(unit * MEAN_BIAS / MEAN_WEIGHT)))
+        center = op.require_tie_center()
+        codes = self._grids.relative_codes(self._model.tensor(op.inputs[0]), center, op.name)
+        mean = self._file.add_step("AveragePool", [codes], op.name, count_include_pad=0, **attributes)
+        factor = self._number(op.name + ".away", _AWAY_FROM_CENTER)
+        mean = self._file.add_step("Mul", [mean, factor], op.name + ".ties_away")
+        self._grids.put_relative_codes(self._model.tensor(op.output), mean, center)
 
     # Operations without weights
 

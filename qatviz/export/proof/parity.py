@@ -9,7 +9,7 @@ from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.progress import Progress
-from qatviz.network.layers import Add, AveragePool
+from qatviz.network.layers import Add
 from qatviz.number_format import share_text
 from qatviz.quant.int16_kernels import Q31
 
@@ -164,8 +164,6 @@ def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray
     difference = np.abs(alone - found[op.output])
     if not difference.any():
         return 0
-    if isinstance(op.layer, AveragePool):
-        return int(np.count_nonzero(difference > 1))  # a mean may be an exact tie
     if op.requantization is None:
         return int(np.count_nonzero(difference))
     # The same operation with finer quantization steps of its output.

@@ -28,6 +28,40 @@ _TYPES = {
     np.dtype(np.int64): tflite.TensorType.INT64,
     np.dtype(np.float32): tflite.TensorType.FLOAT32,
 }
+#: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); 1 with uint8.
+VERSIONS: Dict[str, Dict[str, int]] = {
+    "int8": {
+        "CONV_2D": 3,
+        "DEPTHWISE_CONV_2D": 3,
+        "FULLY_CONNECTED": 4,
+        "MAX_POOL_2D": 2,
+        "AVERAGE_POOL_2D": 2,
+        "ADD": 2,
+        "CONCATENATION": 2,
+        "PAD": 2,
+        "MINIMUM": 2,
+        "MAXIMUM": 2,
+        "SOFTMAX": 2,
+    },
+    "int16": {
+        "CONV_2D": 4,
+        "DEPTHWISE_CONV_2D": 5,
+        "MAX_POOL_2D": 3,
+        "AVERAGE_POOL_2D": 3,
+        "ADD": 3,
+        "CONCATENATION": 3,
+        "PAD": 3,
+        "MINIMUM": 4,
+        "MAXIMUM": 4,
+        "SOFTMAX": 3,
+        "QUANTIZE": 2,
+    },
+    "uint8": {},
+}
+#: Versions of operations with INT4 weights and int8 activations.
+INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
+#: Version of FULLY_CONNECTED with a scale for each channel.
+PER_CHANNEL_VERSION = 12
 
 
 #: Fields of a table with options.

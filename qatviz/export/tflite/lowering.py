@@ -2,8 +2,9 @@
 
 Where TFLite's own operation would compute other codes, it is replaced:
 
-- A mean is a depthwise convolution with constant weights and a bias that rounds ties up; AVERAGE_POOL_2D rounds ties
-  away from 0. (It is used where SAME pads, because the number of elements then differs between pooling windows.)
+- A GlobalAveragePool is a depthwise convolution with constant weights and a bias that rounds ties up, because MEAN
+  rounds otherwise in each runtime. An AveragePool is AVERAGE_POOL_2D, which rounds ties away from the code 0 (see
+  :func:`qatviz.quant.exact_sums.tie_center`). Where a file stores another code as 0, it is between two QUANTIZE.
 - A Dense with a scale for each channel is a 1×1 convolution between two reshapes: FULLY_CONNECTED of older runtimes
   supports one scale only, and ignores the others without an error. So is any Dense with int16 activations, for which
   LiteRT's FULLY_CONNECTED multiplies in double precision, unlike all its other operations and TFLite Micro.
@@ -14,9 +15,8 @@ Where TFLite's own operation would compute other codes, it is replaced:
 Dense layers and 1×1 convolutions with INT4 weights are FULLY_CONNECTED, which XNNPACK computes. LiteRT's own kernels of
 INT4 convolutions round twice.
 
-With int16 activations, which only LiteRT supports, a mean on its input's grid is AVERAGE_POOL_2D nevertheless: it needs
-no multiplier. The multipliers of the other operations are the model's own, which have 15 bits as those of the kernels
-(:mod:`qatviz.quant.int16_kernels`).
+With int16 activations, which only LiteRT supports, the multipliers of the operations are the model's own, which have 15
+bits as those of the kernels (:mod:`qatviz.quant.int16_kernels`).
 """
 
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -25,7 +25,15 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
-from qatviz.export.tflite.file import Quantization, TfliteFile, convolution_options, pool_options
+from qatviz.export.tflite.file import (
+    INT4_VERSIONS,
+    PER_CHANNEL_VERSION,
+    VERSIONS,
+    Quantization,
+    TfliteFile,
+    convolution_options,
+    pool_options,
+)
 from qatviz.export.tflite.storage import (
     UINT8_OFFSET,
     Int4,
@@ -41,47 +49,16 @@ from qatviz.export.tflite.storage import (
 )
 from qatviz.export.tflite.weights import bias_scale, stored_weights
 from qatviz.export.tflite.written import TfliteModel
-from qatviz.network.checks import Pair
+from qatviz.network.layer import element_count
 from qatviz.network.layers import POOLS, AveragePool, Concat, Conv2D, DepthwiseConv2D, ZeroPad
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import representable_scales
 
-#: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); 1 with uint8.
-_VERSIONS: Dict[str, Dict[str, int]] = {
-    "int8": {
-        "CONV_2D": 3,
-        "DEPTHWISE_CONV_2D": 3,
-        "FULLY_CONNECTED": 4,
-        "MAX_POOL_2D": 2,
-        "AVERAGE_POOL_2D": 2,
-        "ADD": 2,
-        "CONCATENATION": 2,
-        "PAD": 2,
-        "MINIMUM": 2,
-        "MAXIMUM": 2,
-        "SOFTMAX": 2,
-    },
-    "int16": {
-        "CONV_2D": 4,
-        "DEPTHWISE_CONV_2D": 5,
-        "MAX_POOL_2D": 3,
-        "AVERAGE_POOL_2D": 3,
-        "ADD": 3,
-        "CONCATENATION": 3,
-        "PAD": 3,
-        "MINIMUM": 4,
-        "MAXIMUM": 4,
-        "SOFTMAX": 3,
-    },
-    "uint8": {},
-}
-#: Versions of operations with INT4 weights and int8 activations.
-_INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
-#: Version of FULLY_CONNECTED with a scale for each channel.
-_PER_CHANNEL_VERSION = 12
 #: Weights of a mean, and its bias, which rounds ties up, are multiples of the model's: the largest in int8.
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
+#: Largest number of codes that TensorFlow 1.15's AVERAGE_POOL_2D can sum up: its accumulators have 16 bits.
+_MOST_AVERAGED = 256
 _ENDS = ("lowest", "highest")
 
 Range = Tuple[int, int]
@@ -150,6 +127,7 @@ class _Lowering:
         self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}", *facts]))
         self._index: Dict[str, int] = {}
         self._half_ties_down: List[str] = []
+        self._large_averages: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4.names)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
@@ -172,9 +150,15 @@ class _Lowering:
                 f"{names_text(self._half_ties_down)}: with requantization multipliers that are powers of two and "
                 "results below 0, LiteRT rounds every second tie down"
             )
+        if self._large_averages:
+            self._notes.append(
+                f"{names_text(self._large_averages)}: means of more than {_MOST_AVERAGED} elements, whose sums "
+                "overflow in TensorFlow 1.15's interpreter, but not in LiteRT"
+            )
         content = self._file.finish([first], last)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
-        return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice)
+        only_litert = bool(int4 or self._large_averages or self._dtype == np.int16)
+        return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice, only_litert)
 
     # Tensors
 
@@ -199,9 +183,11 @@ class _Lowering:
         output: int,
         kind: Optional[str] = None,
         int4: bool = False,
+        dtype: Optional[np.dtype] = None,
         **fields: Any,
     ) -> None:
-        versions = _INT4_VERSIONS if int4 and self._packed else _VERSIONS[self._dtype.name]
+        """Append an operation; ``dtype`` is the type of its codes, by default that of the file."""
+        versions = INT4_VERSIONS if int4 and self._packed else VERSIONS[(dtype or self._dtype).name]
         options = None if kind is None else (kind, fields)
         self._file.add_operation(name, versions.get(name, 1), inputs, [output], options)
 
@@ -330,9 +316,9 @@ class _Lowering:
         weights = self._weights(op, arrange, 0 if per_channel else None)
         name = "FULLY_CONNECTED"
         version = (
-            _PER_CHANNEL_VERSION
+            PER_CHANNEL_VERSION
             if per_channel
-            else (_INT4_VERSIONS if int4 and self._packed else _VERSIONS[self._dtype.name]).get(name, 1)
+            else (INT4_VERSIONS if int4 and self._packed else VERSIONS[self._dtype.name]).get(name, 1)
         )
         inputs, options = [self._index[op.inputs[0]], *weights], ("FullyConnectedOptions", fields)
         self._append_op(op, lambda index: self._file.add_operation(name, version, inputs, [index], options))
@@ -383,27 +369,12 @@ class _Lowering:
     # Means
 
     def _globalaveragepool(self, op: IntegerOp) -> None:
-        source = self._model.tensor(op.inputs[0])
-        rows, columns, *rest = source.shape
-        self._mean(op, (rows, columns), (1, 1), (1, 1, *rest))
-
-    def _averagepool(self, op: IntegerOp) -> None:
-        assert isinstance(op.layer, AveragePool)
-        if op.pads == ((0, 0), (0, 0)) and self._dtype != np.int16:
-            self._mean(op, op.layer.pool_size, op.layer.strides, None)
-            return
-        if self._dtype != np.uint8:
-            self._notes.append(f"layer {op.name!r}: TFLite's AVERAGE_POOL_2D rounds negative ties down, not up")
-        self._pool(op, "AVERAGE_POOL_2D")
-
-    def _mean(self, op: IntegerOp, size: Pair, strides: Pair, shape: Optional[Tuple[int, ...]]) -> None:
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
-        channels = output.shape[-1]
-        count = size[0] * size[1]
+        rows, columns, channels = source.shape
         zero = UINT8_OFFSET if self._dtype == np.uint8 else 0
         # With int16 activations, multipliers have 15 bits: those of the model, not their fractions.
-        times = 1 if self._dtype == np.int16 else _LARGEST_MULTIPLE
-        codes = np.full((1, *size, channels), times * MEAN_WEIGHT + zero, weights_type(self._dtype))
+        times, count = 1 if self._dtype == np.int16 else _LARGEST_MULTIPLE, rows * columns
+        codes = np.full((1, *source.shape), times * MEAN_WEIGHT + zero, weights_type(self._dtype))
         scale = np.full(1 if self._dtype == np.uint8 else channels, 1 / (times * MEAN_WEIGHT * count), np.float32)
         if self._dtype == np.int16:
             scale = representable_scales(source.scale, scale, output.scale)
@@ -419,32 +390,46 @@ class _Lowering:
                 index,
                 "DepthwiseConv2DOptions",
                 int4=False,
+                dtype=self._dtype,
                 DepthMultiplier=1,
-                **convolution_options(strides, "VALID", (1, 1)),
+                **convolution_options((1, 1), "VALID", (1, 1)),
             ),
-            shape,
+            (1, 1, *output.shape),
         )
 
     # Operations without weights
 
-    def _maxpool(self, op: IntegerOp) -> None:
-        self._pool(op, "MAX_POOL_2D")
+    def _averagepool(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, AveragePool)
+        source, output, name = self._model.tensor(op.inputs[0]), self._model.tensor(op.output), "AVERAGE_POOL_2D"
+        if element_count(tuple(map(min, op.layer.pool_size, source.shape[:2]))) > _MOST_AVERAGED:
+            self._large_averages.append(op.name)
+        center = op.require_tie_center()
+        if center + code_offset(source, self._dtype) == 0:
+            self._append_op(
+                op, lambda index: self._append_pool(op, name, self._index[source.name], index), result_range=op.clamp
+            )
+            return
+        # Codes of up to 8 bits, with the zero point that makes 0 the center of ties.
+        grid, dtype = Quantization(np.float32([source.scale]), np.int64([source.zero_point - center])), np.dtype("i1")
+        codes, means = (
+            self._file.add_tensor(op.name + part, (1, *tensor.shape), dtype, grid)
+            for part, tensor in (("/codes", source), ("/means", output))
+        )
+        self._append("QUANTIZE", [self._index[source.name]], codes, dtype=dtype)
+        self._append_pool(op, name, codes, means, dtype)
+        self._append_op(op, lambda index: self._append("QUANTIZE", [means], index), result_range=op.clamp)
 
-    def _pool(self, op: IntegerOp, name: str) -> None:
-        assert isinstance(op.layer, POOLS)
-        options = pool_options(op.layer)
+    def _maxpool(self, op: IntegerOp) -> None:
         self._append_op(
             op,
-            lambda index: self._append(
-                name,
-                [self._index[op.inputs[0]]],
-                index,
-                "Pool2DOptions",
-                int4=False,
-                **options,
-            ),
+            lambda index: self._append_pool(op, "MAX_POOL_2D", self._index[op.inputs[0]], index),
             result_range=op.clamp,
         )
+
+    def _append_pool(self, op: IntegerOp, name: str, index: int, result: int, dtype: Optional[np.dtype] = None) -> None:
+        assert isinstance(op.layer, POOLS)
+        self._append(name, [index], result, "Pool2DOptions", int4=False, dtype=dtype, **pool_options(op.layer))
 
     def _add(self, op: IntegerOp) -> None:
         self._append_op(

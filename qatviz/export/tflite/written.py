@@ -22,6 +22,8 @@ class TfliteModel(NamedTuple):
         True if LiteRT's kernels round twice in an operation.
     notes : tuple of str
         Texts on differences from the model, and on behaviour that varies between runtimes.
+    only_litert : bool
+        True if the interpreter of TensorFlow 1.15 does not support its types, or computes other codes.
     """
 
     content: bytes
@@ -30,11 +32,7 @@ class TfliteModel(NamedTuple):
     int4: bool = False
     notes: Tuple[str, ...] = ()
     rounded_twice: bool = False
-
-    @property
-    def only_litert(self) -> bool:
-        """True if it has types that the interpreter of TensorFlow 1.15 does not support."""
-        return self.int4 or self.dtype == np.int16
+    only_litert: bool = False
 
     @property
     def outputs(self) -> Tuple[str, ...]:

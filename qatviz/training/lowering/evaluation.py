@@ -1,13 +1,14 @@
 """Forward pass of the quantized network as exported: its codes equal those of integer arithmetic."""
 
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, cast
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import switch
 
-from qatviz.network.layers import GlobalAveragePool
+from qatviz.network.layer import element_count
+from qatviz.network.layers import AveragePool
 from qatviz.network.plan import Unit
-from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT
+from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, STORED_BITS
 from qatviz.training.lowering.exact import (
     codes_of,
     exact_value,
@@ -23,7 +24,7 @@ from qatviz.training.lowering.layers import LayerLowering, linear
 
 
 class EvaluationLowering(LayerLowering):
-    """Lowering of layers for evaluation: biases on the int32 grid, pool ties broken, results snapped to exact codes."""
+    """Lowering of layers for evaluation: biases on the int32 grid, results snapped to those of integer arithmetic."""
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -79,14 +80,12 @@ class EvaluationLowering(LayerLowering):
         return int16_requantized(sums, factors)
 
     def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
-        """Add a third of a unit of the accumulator, and snap to the exact code.
+        """Snap a mean to its exact code, after adding a third of a unit of the accumulator.
 
         A mean of integer codes is often a tie, which float arithmetic rounds arbitrarily and an integer kernel rounds
         up. Why a third: see :data:`qatviz.quant.exact_sums.MEAN_WEIGHT`.
         """
         mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (MEAN_WEIGHT * count)
-        if not isinstance(unit.op, GlobalAveragePool):
-            return mean
         third, steps = self._scale64(unit.inputs[0]) / (MEAN_WEIGHT * count), self._scale64(unit.output)
         factor = self._tie_safe_scale64(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
         scale, known = self._scale(unit.name + ".activations"), tf.minimum(third, steps) > 0
@@ -98,6 +97,25 @@ class EvaluationLowering(LayerLowering):
             return int16_requantized(MEAN_WEIGHT * tf.reduce_sum(codes, axis=[1, 2]) + MEAN_BIAS, factor)
 
         return exact_value(mean, code, scale, wide)
+
+    def _pooled(self, unit: Unit, x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+        """Snap means of pooling windows to their exact codes, like :func:`qatviz.quant.exact_sums.rounded_means`.
+
+        A third of a unit decides ties here, too. Windows at padding have fewer elements, and thus larger units.
+        """
+        op, grid = cast(AveragePool, unit.op), self.plan.grid_of(unit.output)
+        _, zero_point, half = self.quantizers.code_parameters(grid)
+        third = 1 / (MEAN_WEIGHT * element_count(op.pool_size))
+        known = self._scale(grid) > 0
+
+        def position(_: tf.Tensor) -> tf.Tensor:
+            # Codes relative to the center of ties are those relative to the zero point, up to a constant.
+            shift = tf.cast(tf.where(half > 2 ** (STORED_BITS - 1), 0 * zero_point[0], zero_point[0]), tf.float64)
+            codes = whole_units(switch(x, known)[1], self._scale64(unit.output)) + shift
+            means = tf.nn.avg_pool2d(codes, op.pool_size, op.strides, op.padding)
+            return tf.sign(means) * tf.floor(tf.abs(means) + third + 0.5) - shift
+
+        return snap_to_exact_code(mean, position, self._scale(grid), known)
 
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""

@@ -55,7 +55,7 @@ def lower(
         Arrays of :mod:`qatviz.quant.live_state`.
     training : bool
         If True, use batch statistics and dropout. Otherwise the result matches the exported network: biases on the
-        int32 grid, pool ties broken, codes equal to integer arithmetic (:mod:`qatviz.training.lowering.exact`).
+        int32 grid, codes equal to integer arithmetic (:mod:`qatviz.training.lowering.exact`).
     freeze_batch_norm : tf.Tensor, optional
         bool scalar, for training.
     dropout_seed : tf.Tensor, optional

@@ -69,6 +69,10 @@ class LayerLowering(ABC):
         """Return the mean of ``count`` values as input of its quantizer."""
 
     @abstractmethod
+    def _pooled(self, unit: Unit, x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+        """Return the ``mean`` of each pooling window of ``x`` as input of its quantizer."""
+
+    @abstractmethod
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         """Return the sum ``total`` of ``inputs`` as input of activation and quantizer."""
 
@@ -150,21 +154,16 @@ class LayerLowering(ABC):
 
     def _averagepool(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         op = cast(AveragePool, unit.op)
-        return self._average(
-            unit, tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding), element_count(op.pool_size)
-        )
+        mean = tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
+        # It has its input's grid, and cannot exceed its range.
+        quantizer = self.quantizers.quantizer(unit.name + ".activations", observe=False)
+        return quantizer(self._pooled(unit, inputs[0], mean))
 
     def _globalaveragepool(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         op = cast(GlobalAveragePool, unit.op)
         count = element_count(self.network.shapes[op.inputs[0]][:2])
-        return self._average(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count)
-
-    def _average(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
-        """Return the quantized ``mean`` of ``count`` values (for an average pool, of a full pooling window)."""
-        # An average pool has its input's grid, and cannot exceed its range.
-        observe = isinstance(unit.op, GlobalAveragePool)
-        quantizer = self.quantizers.quantizer(unit.name + ".activations", observe=observe)
-        return quantizer(self._mean(unit, mean, count))
+        quantizer = self.quantizers.quantizer(unit.name + ".activations")
+        return quantizer(self._mean(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count))
 
     def _add(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         total = tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)

@@ -33,6 +33,9 @@ class TrainingLowering(LayerLowering):
     def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
         return mean
 
+    def _pooled(self, unit: Unit, x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+        return mean
+
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         return total
 
