@@ -67,7 +67,7 @@ def test_damage_is_refused_or_has_no_effect(suffix, tmp_path):
             # Damage that is read is harmless: in white space or in the archive's dates.
             np.testing.assert_array_equal(simulate(found, images), expected)
             assert description(found) == description(model)
-    assert 0.8 * N_MUTATIONS < refused < N_MUTATIONS
+    assert 0.8 * N_MUTATIONS < refused <= N_MUTATIONS
 
 
 def test_changes_that_only_the_checksum_reveals_are_refused(path, tmp_path):

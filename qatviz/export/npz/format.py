@@ -1,7 +1,8 @@
 """File format of an integer model: arrays in a ``.npz``, and a description in a ``.json`` beside it.
 
-The description has layers in order with their attributes, grids of tensors, clamps, pads. The arrays of an operation
-``conv1`` are
+The description has layers in order with their attributes, grids of tensors, clamps, pads, and the rules that the
+operations are computed by: a program that follows it computes the same integers. The arrays of an operation ``conv1``
+are
 
 ========================  =====================================================================================
 ``conv1.weights``         codes, int8 or (above 8 bits) int16, in TensorFlow's order
@@ -10,8 +11,7 @@ The description has layers in order with their attributes, grids of tensors, cla
 ``conv1.multiplier``      int64 ``[n]``, and ``conv1.right_shift``, for ``multiplier * 2**-right_shift``
 ========================  =====================================================================================
 
-as far as the operation has them; see :class:`qatviz.export.integers.model.IntegerOp` for ``n`` and
-:mod:`qatviz.export.integers.simulator` for how each operation is computed.
+as far as the operation has them; see :class:`qatviz.export.integers.model.IntegerOp` for ``n``.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: Version of the format; it changes whenever an older reader would misread a file.
 SCHEMA = "qatviz-integer-model/3"
@@ -30,17 +31,63 @@ OLD_SCHEMA = "qatviz-integer-model/2"
 #: Entry that reveals damage; to change a description or an array on purpose, leave it out.
 CHECKSUM = "checksum"
 _ABOUT = (
-    "A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of "
-    "codes less their zero points, adds its bias, takes that times multiplier / 2**right_shift, rounds once, half "
-    "up, adds its output's zero point, and clamps. An average pool rounds ties away from its tie_center. The arrays are in the .npz beside this file."
+    "A quantized network in integers. The arrays are in the .npz beside this file; names of those of an operation "
+    "begin with the name of its layer. Operations are computed in order, by the entry of 'rules' that 'rule' names, "
+    "from codes of their inputs to codes of their output. The other entries explain the terms."
 )
-_ROUNDED_SUMS = (
-    " An addition with three multipliers sums round(code less zero point, first or second multiplier), then computes "
-    "round(sum, third multiplier), adds its output's zero point, and clamps. round(a, multiplier, right_shift) is, in "
-    "integers of 64 bits: if right_shift is below 31, a is multiplied by 2**(31 - right_shift) and right_shift is 31; "
-    "h = floor((a * multiplier + 2**30) / 2**31); s = right_shift - 31; if s is 0, the result is h; else it is "
-    "floor((h + 2**(s - 1)) / 2**s), with 1 less than h in place of h if h is below 0."
-)
+_REQUANTIZED = "requantize(accumulator, multiplier, right_shift) + zero_y"
+#: What all operations have in common, and what each kind computes: x are codes of the input, y those of the output.
+_GENERAL_RULES = {
+    "values": "A value is scale * (code - zero_point), with scale and zero_point of its tensor. Codes are signed. In "
+    "the rules, zero_x and zero_y are the zero points of an operation's input and output.",
+    "names": "output is the tensor with the logits. A softmax, if there is one, is that of their values and has no "
+    "codes. aliases are other names of tensors.",
+    "shapes": "Shapes are without the batch axis. Images are [rows, columns, channels]; the last axis is contiguous.",
+    "input": "Codes of real inputs, computed in float32: low = -2**(num_bits - 1), plus 1 if narrow_range; high = "
+    "2**(num_bits - 1) - 1; least = (low - zero_point) * scale; greatest = (high - zero_point) * scale; code = low + "
+    "floor((min(max(value, least), greatest) - least) / scale + 1/2).",
+    "clamp": "The result of every operation is clamped: y = min(max(result, clamp[0]), clamp[1]).",
+    "requantize": "requantize(a, multiplier, right_shift) = floor((a * multiplier + 2**(right_shift - 1)) / "
+    "2**right_shift), in integers of 64 bits: rounded once, half up.",
+    "windows": "Of convolutions and pools: row r of the output is computed from rows r * strides[0] - pads[0][0] + i * "
+    "dilation[0] of the input (dilation of pools: 1), i from 0 to size[0] - 1, where size is kernel_size or pool_size; "
+    "columns likewise from the second items. Positions outside of the input are left out. pads are [[above, below], "
+    "[left, right]].",
+    "weights": "Their zero point zero_w has one item per output channel, or is one for all. Biases are added to the "
+    "accumulator unchanged.",
+}
+#: Rule of an Add whose terms are rounded before they are summed.
+_SUM_OF_ROUNDED = "Add of rounded terms"
+_RULES = {
+    "Conv2D": "accumulator[o] = bias[o] + sum over i, j, c of (x[row i, column j, c] - zero_x) * "
+    f"(weights[i, j, c, o] - zero_w[o]); result[o] = {_REQUANTIZED} with the items o.",
+    "DepthwiseConv2D": "accumulator[o] = bias[o] + sum over i, j of (x[row i, column j, c] - zero_x) * "
+    "(weights[i, j, c, m] - zero_w[o]), with o = c * depth_multiplier + m; result[o] = "
+    f"{_REQUANTIZED} with the items o.",
+    "Dense": "accumulator[o] = bias[o] + sum over c of (x[c] - zero_x) * (weights[c, o] - zero_w[o]); result[o] = "
+    f"{_REQUANTIZED} with the items o.",
+    "Add": "accumulator = sum over the inputs k of (x_k - zero_x_k) * multiplier[k]; result = "
+    "requantize(accumulator, 1, right_shift[0]) + zero_y. All items of right_shift are equal.",
+    _SUM_OF_ROUNDED: "result = round(round(x_0 - zero_x_0, 0) "
+    "+ round(x_1 - zero_x_1, 1), 2) + zero_y. round(a, k) is, in integers of 64 bits, with m = multiplier[k], r = "
+    "right_shift[k]: if r < 31, a is multiplied by 2**(31 - r) first and r is 31; h = floor((a * m + 2**30) / 2**31); "
+    "s = r - 31; if s is 0, the result is h; else it is floor((h + 2**(s - 1)) / 2**s), with h - 1 in place of h if h "
+    "is below 0.",
+    "GlobalAveragePool": f"accumulator[c] = {MEAN_WEIGHT} * (sum over all rows and columns of (x[c] - zero_x)) + "
+    f"{MEAN_BIAS}; result[c] = {_REQUANTIZED} with the items 0. The multiplier includes the division by {MEAN_WEIGHT} "
+    f"times the number of rows and columns; the {MEAN_BIAS} rounds ties up.",
+    "AveragePool": "n = number of positions of the window inside of the input; s = sum over them of (x - tie_center); "
+    "result = sign(s) * floor((2 * |s| + n) / (2 * n)) + tie_center: the mean, rounded to the nearest code, ties away "
+    "from tie_center.",
+    "MaxPool": "result = largest x in the window.",
+    "Concat": "result = the inputs one after the other along axis, which counts without the batch; negative ones count "
+    "from the last.",
+    "Flatten": "result = x in the same order, in the shape of the output.",
+    "Reshape": "result = x in the same order, in the shape of the output.",
+    "ZeroPad": "result = x with rows and columns of zero_x around it: padding is [[above, below], [left, right]].",
+    "ReLU": "result = x; the clamp is the activation.",
+    "ReLU6": "result = x; the clamp is the activation.",
+}
 
 
 def to_files(model: IntegerModel) -> Tuple[bytes, bytes]:
@@ -79,7 +126,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
     """Return the description of a model, JSON-able."""
     return {
         "schema": SCHEMA,
-        "about": _ABOUT + (_ROUNDED_SUMS if any(op.rounds_terms for op in model.ops) else ""),
+        "about": _ABOUT,
         "name": model.name,
         "input": model.input,
         "output": model.output,
@@ -89,6 +136,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
         "metadata": model.metadata,
         "tensors": [_tensor(tensor) for tensor in model.tensors],
         "operations": [_operation(op) for op in model.ops],
+        "rules": dict(_GENERAL_RULES, **{kind: _RULES[kind] for kind in sorted(set(map(_rule, model.ops)))}),
         "arrays": {
             name: {"dtype": array.dtype.name, "shape": list(array.shape)} for name, array in arrays_of(model).items()
         },
@@ -117,6 +165,11 @@ def _tensor(tensor: IntegerTensor) -> Dict[str, Any]:
     }
 
 
+def _rule(op: IntegerOp) -> str:
+    """Return the name of the rule that an operation is computed by."""
+    return _SUM_OF_ROUNDED if op.rounds_terms else op.kind
+
+
 def _operation(op: IntegerOp) -> Dict[str, Any]:
     weights = op.weights
     return {
@@ -129,16 +182,17 @@ def _operation(op: IntegerOp) -> Dict[str, Any]:
         "weights": None if weights is None else {"num_bits": weights.num_bits, "narrow_range": weights.narrow_range},
         "accumulator_bits": op.accumulator_bits,
         "tie_center": op.tie_center,
+        "rule": _rule(op),
     }
 
 
 def _text(record: Dict[str, Any]) -> str:
-    """Return JSON with a line for each tensor, operation and array."""
+    """Return JSON with a line for each tensor, operation, rule and array."""
     entries = []
     for name, value in record.items():
         if name in ("tensors", "operations"):
             text = "[\n  {}\n ]".format(",\n  ".join(_line(entry) for entry in value))
-        elif name == "arrays":
+        elif name in ("arrays", "rules"):
             text = "{{\n  {}\n }}".format(",\n  ".join(f"{_line(key)}: {_line(entry)}" for key, entry in value.items()))
         else:
             text = _line(value)
