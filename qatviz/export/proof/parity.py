@@ -166,7 +166,8 @@ def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray
         return 0
     if op.requantization is None:
         return int(np.count_nonzero(difference))
-    # The same operation with finer quantization steps of its output.
+    # The same operation with finer quantization steps of its output. The unit of the accumulator that is allowed covers
+    # a kernel's first of two roundings, too: half of its unit is at most one of the accumulator.
     bits, finer = _finer(op, op.requantization)
     zero = model.tensor(op.output).zero_point
     results = (run_op(model, replace(op, requantization=finer, clamp=_NO_CLAMP), found) - zero) / 2**bits

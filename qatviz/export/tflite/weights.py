@@ -83,7 +83,13 @@ def stored_weights(
     bias, stored_scale = bias * times, (scale / times).astype(np.float32)[:count]
     if double_rounding:
         stored_scale, change = minimize_double_rounding_error(
-            op, model.tensor(op.inputs[0]), model.tensor(op.output), stored_scale, times[:count]
+            op,
+            model.tensor(op.inputs[0]),
+            model.tensor(op.output),
+            stored_scale,
+            times[:count],
+            # LiteRT rounds sums of INT4 codes to coarse steps first, so that no change leaves all other codes correct.
+            keep_correct=not int4,
         )
         bias += change
     offset = UINT8_OFFSET if dtype == np.uint8 else 0
