@@ -59,7 +59,7 @@ static const qnn_pool pool_op = {
     .stride_width = 1,
     .pad_top = 0,
     .pad_left = 0,
-    .zero_point = -64,
+    .tie_center = 0,
     .activation_min = -64,
     .activation_max = 63};
 

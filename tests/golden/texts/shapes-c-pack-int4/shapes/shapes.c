@@ -198,7 +198,7 @@ static const qnn_pool pool_op = {
     .stride_width = 2,
     .pad_top = 0,
     .pad_left = 0,
-    .zero_point = -13,
+    .tie_center = 0,
     .activation_min = -128,
     .activation_max = 127};
 

@@ -55,12 +55,6 @@ static int64_t floor_shift(int64_t value, int32_t bits)
     return value >= 0 ? value >> bits : ~(~value >> bits);
 }
 
-/* floor(value / divisor) for a divisor above 0. */
-static int64_t floor_divide(int64_t value, int64_t divisor)
-{
-    return value >= 0 ? value / divisor : -((divisor - 1 - value) / divisor);
-}
-
 /* round(value * multiplier * 2^(shift - 31)), half up. The export guarantees that the product fits 63 bits. */
 static int64_t requantize(int64_t value, int32_t multiplier, int32_t shift)
 {
@@ -220,9 +214,10 @@ static int64_t average(const qnn_pool *op, const void *input, const window *at, 
     for (ky = at->top; ky < at->bottom; ky++)
         for (kx = at->left; kx < at->right; kx++) {
             int32_t from = ((at->y + ky) * op->in.width + at->x + kx) * op->in.channels + channel;
-            sum += code_at(input, op->in.storage, from) - op->zero_point;
+            sum += code_at(input, op->in.storage, from) - op->tie_center;
         }
-    return floor_divide(2 * sum + count, 2 * (int64_t)count) + op->zero_point;
+    /* Division rounds towards 0. */
+    return (sum > 0 ? sum + count / 2 : sum - count / 2) / count + op->tie_center;
 }
 
 static void pool(const qnn_pool *op, const void *input, void *output, code_of *code)

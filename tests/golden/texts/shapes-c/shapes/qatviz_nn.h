@@ -1,8 +1,8 @@
 /* Integer neural networks: the reference runtime of models that qatviz exports as C.
  *
  * C99; integers only; no allocation, no state, no recursion. Written for readability and exactness: each result is
- * rounded once, half up. It can be replaced by optimized kernels such as CMSIS-NN's, whose names and conventions the
- * parameters follow.
+ * rounded once, half up (by an average pool: ties away from its tie_center). It can be replaced by optimized kernels
+ * such as CMSIS-NN's, whose names and conventions the parameters follow.
  *
  * A real value is scale * (code - zero_point). Images are [height][width][channels], the last axis fastest.
  */
@@ -48,13 +48,13 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_conv;
 
-/* A pool; padding is ignored. */
+/* A pool; padding is ignored. An average is rounded to the nearest code, ties away from tie_center. */
 typedef struct {
     qnn_shape in, out;
     int32_t pool_height, pool_width;
     int32_t stride_height, stride_width;
     int32_t pad_top, pad_left;
-    int32_t zero_point;              /* of input and output, which have the same grid */
+    int32_t tie_center;              /* 0, or the zero point with more than 8 bits; unused by a max pool */
     int32_t activation_min, activation_max;
 } qnn_pool;
 

@@ -208,7 +208,7 @@ static const qnn_pool pool_op = {
     .stride_width = 2,
     .pad_top = 0,
     .pad_left = 0,
-    .zero_point = 0,
+    .tie_center = 0,
     .activation_min = -2048,
     .activation_max = 2047};
 
