@@ -161,9 +161,9 @@ TFLITE = Format(
         ),
         Option(
             "int4_all",
-            "INT4 in all convolutions",
-            "With int4: weights of all other convolutions are INT4 tensors, too, although LiteRT's kernels for these "
-            "round twice, so that many codes differ",
+            "INT4 in all layers, for TFLite Micro, too",
+            "With int4: all weights of up to 4 bits are INT4 tensors, in operations that TFLite Micro has, too; "
+            "LiteRT's kernels for these round twice, so that many codes differ",
         ),
         Option(
             "int16",

@@ -208,6 +208,7 @@ FORMS = {
     "onnx/newer-onnxruntime-unoptimized": Form("onnx", {}, _onnx(_ORT, _NONE), EXAMPLES, EXAMPLES),
     "onnx-exact/newer-onnxruntime": Form("onnx", {"exact": True}, _onnx(_ORT, _ALL), EXAMPLES, EXAMPLES),
     "onnx/openvino": Form("onnx", {}, _onnx(_VINO, reached=_FLOAT), EXAMPLES, EXAMPLES),
+    "onnx-int8/openvino": Form("onnx", {"storage": "int8"}, _onnx(_VINO, reached=_FLOAT), EXAMPLES, EXAMPLES),
     "onnx/iree": Form("onnx", {}, _onnx(_IREE_CPU, reached=_FLOAT), _SLOW_EXAMPLES),
     "onnx/reference": Form("onnx", {}, _onnx(_ONNX), _SLOW_EXAMPLES),
     "savedmodel/tensorflow2": Form("savedmodel", {}, _tensorflow2("savedmodel"), EXAMPLES, EXAMPLES),
@@ -216,7 +217,7 @@ FORMS = {
 }
 #: Forms with options of TFLite.
 MORE_FORMS = {
-    "tflite-int4/tflite-micro": Form("tflite", {"int4": True}, *_MICRO_FORM),
+    "tflite-int4-all/tflite-micro": Form("tflite", {"int4": True, "int4_all": True}, *_MICRO_FORM),
     "tflite-int16/tflite-micro": Form("tflite", {"int16": True}, *_MICRO_FORM),
     "tflite-int16/litert-builtin": Form("tflite", {"int16": True}, litert_kernels(litert.BUILTIN)),
 }

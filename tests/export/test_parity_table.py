@@ -11,6 +11,7 @@ from qatviz.export.tflite import litert
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
 import bench_parity
+import parity_table
 
 
 @pytest.fixture
@@ -53,3 +54,28 @@ def test_cases_refused_or_not_run_have_a_reason_instead_of_a_value(figures, monk
     monkeypatch.setenv(litert.VARIABLE, "/nowhere/python")
     (not_run,) = figures("parity/mlp/w4/tflite/litert")
     assert not_run["value"] is None and "/nowhere/python" in not_run["not_run"]
+
+
+def test_the_readme_has_the_table_of_the_stored_figures():
+    text = parity_table.README.read_text(encoding="utf-8")
+    assert parity_table.with_table(text, parity_table.stored_figures()) == text
+    assert set(parity_table.stored_figures()) <= set(parity_table.selected(bench_parity.NAMES))
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["a16/tflite-int16/litert", "a16/c/compiled", "w4/tflite-int4/litert", "8-bit-per-channel/tflite/litert"],
+)
+def test_forms_that_are_exact_are_so_in_the_stored_figures(form):
+    stored = parity_table.stored_figures()
+    found = [figure for name, figure in stored.items() if name.endswith("/" + form)]
+    assert len(found) == len(parity_table.NETWORKS)
+    assert all(figure["identical"] >= 0.999 and figure["top1"] == 1 for figure in found)
+
+
+def test_a_row_is_the_worst_of_its_networks():
+    shown = {"identical": 1.0, "largest": 0, "top1": 1.0}
+    worse = {"identical": 0.99999, "largest": 3, "top1": 0.5}
+    names = [f"parity_more/{network}/a16/c/gcc" for network in parity_table.NETWORKS]
+    rows = parity_table.table({names[0]: shown, names[1]: worse}).splitlines()
+    assert rows[2:] == ["| 16-bit activations | `c` | gcc | 99.9 % | 3 | 50.0 % |"]

@@ -113,7 +113,8 @@ def test_operations_with_int4_have_the_version_that_introduced_it():
     # Means, whose weights are int8, are depthwise convolutions too.
     assert {("CONV_2D", 7), ("DEPTHWISE_CONV_2D", 7), ("DEPTHWISE_CONV_2D", 3)} <= per_channel & per_tensor
     assert ("CONV_2D", 3) not in per_channel | per_tensor and ("FULLY_CONNECTED", 10) in per_tensor
-    assert ("FULLY_CONNECTED", 12) in per_channel
+    once = versions_of(tflite_model(model_of(everything(), INT4), int4=True).content)
+    assert ("FULLY_CONNECTED", 12) in once and ("CONV_2D", 7) not in once
 
 
 def test_four_bit_weights_that_need_a_zero_point_stay_int8_and_are_noted():

@@ -67,10 +67,16 @@ class Int4(NamedTuple):
 def int4_layers(model: IntegerModel, everything: bool = False) -> Int4:
     """Return the names of the operations whose weights are to be INT4 tensors.
 
-    ``everything``: with those for which LiteRT's kernels round twice.
+    ``everything``: all, in operations that TFLite Micro has, too: it lacks FULLY_CONNECTED with scales per channel.
     """
     fitting = [op for op in _int4_candidates(model) if fits(op.require_weights(), *INT4_RANGE)]
-    once = frozenset(op.name for op in fitting if is_matrix_product(op) and _has_pairs(op))
+    once = frozenset(
+        op.name
+        for op in fitting
+        if is_matrix_product(op)
+        and _has_pairs(op)
+        and not (everything and (op.kind != "Dense" or not is_uniform(op.require_weights())))
+    )
     return Int4(once, frozenset(op.name for op in fitting if everything) - once)
 
 

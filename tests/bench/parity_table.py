@@ -1,0 +1,135 @@
+"""The README's table of agreement: ``parity_table.py [measure [TEXT]]``.
+
+Without an argument, it rewrites the table from the stored figures, ``parity_table.json``. With ``measure``, it first
+measures the figures (whose names contain TEXT) anew in the runtimes that the machine has (see newer_runtimes.py), and
+stores each; those of missing runtimes keep their stored values. A row is the worst of the networks in
+:data:`NETWORKS`.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+STORED, README = HERE / "parity_table.json", HERE.parents[1] / "README.md"
+#: The table stands between these lines of the README.
+BEGIN, END = "<!-- parity table: written by tests/bench/parity_table.py -->\n\n", "\n<!-- end of the parity table -->\n"
+NETWORKS = ("few_layers", "resnet8")
+#: Rows by setting: those of 8 bits, of 4-bit weights and of 16-bit activations; and the names of forms in words.
+SETTINGS = {
+    "8-bit-per-channel": "8 bits",
+    "w4": "4-bit weights",
+    "a16": "16-bit activations",
+}
+_FORMATS = {
+    "tflite": "`tflite`",
+    "tflite-double-rounding": "`tflite --double-rounding`",
+    "tflite-int4": "`tflite --int4`",
+    "tflite-int4-all": "`tflite --int4 --int4-all`",
+    "tflite-int16": "`tflite --int16`",
+    "onnx": "`onnx`",
+    "onnx-int8": "`onnx --storage int8`",
+    "onnx-exact": "`onnx --exact`",
+    "c": "`c`",
+    "npz": "`npz`",
+    "savedmodel": "`savedmodel`",
+    "frozen": "`frozen`",
+    "frozen-exact": "`frozen --form exact`",
+}
+_RUNTIMES = {
+    "interpreter": "TensorFlow 1.15's interpreter",
+    "litert": "LiteRT",
+    "litert-builtin": "LiteRT without XNNPACK",
+    "tflite-micro": "TFLite Micro",
+    "onnxruntime": "onnxruntime",
+    "newer-onnxruntime": "onnxruntime, current",
+    "newer-onnxruntime-unoptimized": "onnxruntime, current, unoptimized",
+    "openvino": "OpenVINO",
+    "iree": "IREE",
+    "reference": "onnx.reference, opset 21",
+    "compiled": "C compiler",
+    "gcc": "gcc",
+    "clang": "clang",
+    "gcc-m32": "gcc, 32 bits",
+    "sanitized": "gcc with sanitizers",
+    "simulator": "integer simulator",
+    "tensorflow": "TensorFlow 1.15",
+    "tensorflow2": "TensorFlow 2",
+}
+#: Keys of a stored figure.
+_KEPT = ("identical", "largest", "top1", "runtime", "examples")
+
+
+def selected(names):
+    """Return the names of figures in the table."""
+    found = []
+    for name in names:
+        kind, *parts = name.split("/", 3)
+        if kind.startswith("parity") and parts[0] in NETWORKS and parts[1] in SETTINGS and "/" in parts[2]:
+            form, is_8 = parts[2].split("/")[0], parts[1] == "8-bit-per-channel"
+            wanted = not form.startswith(("tflite-int4", "tflite-int16")) if is_8 else form.startswith("tflite-int4")
+            if parts[1] == "a16":
+                wanted = form in ("tflite-int16", "c", "onnx", "onnx-exact", "frozen", "frozen-exact")
+            found += [name] if wanted else []
+    return found
+
+
+def measure(text=""):
+    """Measure figures and store them."""
+    import bench_parity
+
+    names = [name for name in selected(bench_parity.NAMES) if text in name]
+    for figure in bench_parity.run(names):
+        found = stored_figures()
+        if "identical" in figure:
+            found[figure["name"]] = {key: figure[key] for key in _KEPT}
+        elif "not_run" not in figure:
+            found.pop(figure["name"], None)
+        lines = [f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found)]
+        STORED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def table(figures):
+    """Return the table in Markdown."""
+    rows = {}
+    for name, figure in figures.items():
+        _, _, setting, form = name.split("/", 3)
+        rows.setdefault((list(SETTINGS).index(setting), form), []).append(figure)
+    lines = [
+        "| Settings | Format | Runtime | Identical codes | Largest difference | Top-1 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (place, form), found in sorted(rows.items()):
+        form, runtime = form.split("/")
+        identical, top1 = (min(figure[key] for figure in found) for key in ("identical", "top1"))
+        largest = max(figure["largest"] for figure in found)
+        cells = (list(SETTINGS.values())[place], _FORMATS[form], _RUNTIMES[runtime], _share(identical), str(largest))
+        lines.append(f"| {' | '.join(cells)} | {_share(top1)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(value):
+    """Return a fraction in percent, rounded down, so that only what is always the same is 100 %."""
+    return "100 %" if value == 1 else f"{int(value * 1000) / 10:.1f} %"
+
+
+def stored_figures():
+    """Return the stored figures by name."""
+    return {} if not STORED.exists() else json.loads(STORED.read_text(encoding="utf-8"))
+
+
+def with_table(text, figures):
+    """Return the text of the README with the table of figures."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + table(figures) + END + rest.split(END)[1]
+
+
+def main(arguments):
+    if arguments and arguments[0] == "measure":
+        measure(*arguments[1:])
+    README.write_text(with_table(README.read_text(encoding="utf-8"), stored_figures()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+    main(sys.argv[1:])
