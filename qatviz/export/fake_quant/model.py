@@ -6,7 +6,7 @@ after each operation the grid that its output is rounded to. Tensors that are le
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -79,11 +79,21 @@ class FakeQuantWeights(NamedTuple):
 
     @property
     def rounded(self) -> np.ndarray:
-        """Values of the weights' codes, float32, in the layer's shape."""
+        """Values that the evaluation graph rounds the weights to, float32, in the layer's shape."""
+        return self._on_grid(fake_quant)
+
+    @property
+    def on_grid(self) -> np.ndarray:
+        """Values of the weights' codes, float32, in the layer's shape: far from ties, however a kernel divides.
+
+        TensorFlow 2 multiplies weights by the reciprocal of a channel's scale, which moves those next to a tie.
+        """
+        return self._on_grid(lambda values, grid: dequantize(quantize(values, grid), grid))
+
+    def _on_grid(self, rounding: Callable[[np.ndarray, AffineGrid], np.ndarray]) -> np.ndarray:
         if self.grid is None:
             return self.values
-        columns = self.values.reshape(-1, len(self.bias))
-        return fake_quant(columns, self.grid).reshape(self.values.shape)
+        return rounding(self.values.reshape(-1, len(self.bias)), self.grid).reshape(self.values.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
 """Lowering of a trained network to a TensorFlow inference graph of constants and common operations.
 
 The graph rounds by TensorFlow's own ``FakeQuantWithMinMaxVars`` and ``FakeQuantWithMinMaxVarsPerChannel`` with constant
-ranges, which converters and viewers know, instead of the operations that let settings change during training.
+ranges, which converters and viewers know, instead of the operations that let settings change during training. Weights
+are stored as the values of their codes, because TensorFlow 1 and 2 round those next to a tie differently.
 
 It has a placeholder ``input``, float32 ``[batch] + input shape``; the output ``logits`` and, for classes, the outputs
 ``probabilities`` and ``class``; and a string constant ``about`` with its description (JSON). Layers are in the scope
@@ -129,7 +130,8 @@ class _Builder:
     def _weights(self, part: FakeQuantUnit) -> tf.Tensor:
         """Return the rounded weights in the layer's shape; per-channel kernels require channels on the last axis."""
         with tf.name_scope("weights"):
-            values, grid, bias = part.require_weights()
+            weights = part.require_weights()
+            values, grid, bias = weights.on_grid, weights.grid, weights.bias
             shape = columns = values.shape
             if grid is not None and grid.scale.ndim and shape[-1] != len(bias):
                 columns = (*shape[:2], len(bias))
