@@ -6,7 +6,7 @@ descriptions it is plain data: no TensorFlow is needed.
 
 import json
 import re
-from typing import Any, Callable, Dict, FrozenSet, List, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, Set, Tuple
 
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
@@ -31,8 +31,7 @@ def keras_description(network: Network) -> KerasOrigin:
     """Return the description of the Keras model that is equivalent to a network, and its array for each parameter.
 
     Layers keep their names with two exceptions: names that begin with ``_``, which is not allowed for TensorFlow's
-    scopes, and names such as "a/b" if there is a layer "a", since the group of one would be in that of the other in
-    HDF5 files.
+    scopes, and names such as "a/b", which Keras 3 does not allow.
 
     Keras raises the epsilon of a BatchNorm on images to `qatviz.network.keras_import.config.MIN_FUSED_EPSILON` if it is
     smaller; the caller must subtract the difference from the variance.
@@ -74,8 +73,7 @@ def _names(network: Network) -> Dict[str, str]:
     """Return Keras' name of each layer; names that need no change are assigned first."""
     names: Dict[str, str] = {INPUT: INPUT}
     taken: Set[str] = {INPUT}
-    all_names = {layer.name for layer in network.layers}
-    valid = {name: _valid_name(name, all_names) for name in all_names}
+    valid = {layer.name: _valid_name(layer.name) for layer in network.layers}
     for layer in sorted(network.layers, key=lambda layer: valid[layer.name] != layer.name):
         wanted = name = valid[layer.name]
         count = 1
@@ -87,11 +85,9 @@ def _names(network: Network) -> Dict[str, str]:
     return names
 
 
-def _valid_name(name: str, others: Union[Set[str], FrozenSet[str]] = frozenset()) -> str:
-    """Return a valid name for Keras that does not begin with one of `others` and a "/"."""
-    parts = name.split("/")
-    if any("/".join(parts[:count]) in others for count in range(1, len(parts))):
-        name = name.replace("/", "_")
+def _valid_name(name: str) -> str:
+    """Return a valid name for Keras."""
+    name = name.replace("/", "_")
     return name if re.match("[A-Za-z]", name) else "layer" + name
 
 

@@ -1,5 +1,6 @@
 """Export to Keras: the trained float weights in the user's own model, as an ``.h5`` file."""
 
+import json
 from pathlib import Path
 from typing import List, Tuple
 
@@ -9,6 +10,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.errors import OptionChange, refused
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, real_check
+from qatviz.export.keras.keras_3 import obstacles
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
@@ -46,6 +48,12 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         notes.append(
             f"{initialized} weights of the Keras model have no effect on the network's output, and their values were "
             "not kept: they are initialized again"
+        )
+    missing = obstacles(json.loads(str(origin.config)))
+    if missing:
+        notes.append(
+            f"Keras 3 does not open the file: {'; '.join(missing)}. With the option rebuild, it opens a model of the "
+            "same layers"
         )
     report = _proof(source, content, notes, progress.part(0.3, 0.98))
     progress.at("writing the files", 0.98)

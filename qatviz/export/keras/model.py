@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from typing import Any, Dict, Iterator, Mapping, Tuple
 
 import h5py
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.errors import ExportError, OptionChange, refused
+from qatviz.export.keras.keras_3 import for_keras_3
 from qatviz.export.progress import Cancelled
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON
@@ -18,6 +20,8 @@ from qatviz.network.layers import BatchNorm
 
 #: Functions that descriptions name and Keras does not define.
 CUSTOM_OBJECTS = {"relu6": tf.nn.relu6}
+#: Attribute of a file that has the model's description.
+_DESCRIPTION = "model_config"
 #: Values that the import assigns to parameters that the Keras model does not have.
 _NEUTRAL = {"weights": 1.0, "gamma": 1.0, "beta": 0.0}
 
@@ -116,6 +120,7 @@ def _saved(model: Any) -> bytes:
     """Return the model as an HDF5 file, written in memory: HDF5 never ends after a write to a full disk."""
     with h5py.File("model.h5", "w", driver="core", backing_store=False) as file:
         model.save(file, include_optimizer=False, save_format="h5")
+        file.attrs[_DESCRIPTION] = json.dumps(for_keras_3(json.loads(file.attrs[_DESCRIPTION]))).encode("utf-8")
         file.flush()
         content: bytes = file.id.get_file_image()
         return content
