@@ -126,7 +126,13 @@ def test_agreement_below_the_runtimes_known_one_is_noted(found, as_expected, gra
 def test_the_report_names_its_comparisons(graph, dataset):
     report = proof_of(perfect, graph, dataset)
     record = json.loads(json.dumps(report.to_record(), allow_nan=False))
-    assert record["about"] == {"step": 7, "format": "a format", "runtime": "a runtime", "network": "chain"}
+    assert record["about"] == {
+        "step": 7,
+        "format": "a format",
+        "runtime": "a runtime",
+        "network": "chain",
+        "input": record["about"]["input"],
+    }
     assert (record["examples"], record["layer_examples"]) == (20, 5)
     assert record["bytes"] == {"file": 123, "float32 parameters": 4 * (9 * 8 + 8 + 8 * 4 + 4)}
     assert [layer["layer"] for layer in record["layers"]] == ["relu", "pool", "means", "logits"]

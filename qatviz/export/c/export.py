@@ -7,6 +7,7 @@ from qatviz.export.c.lowering import USE, CModel, c_model
 from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
+from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input, run_codes
@@ -45,7 +46,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
     held_out = source.held_out()
     progress.at("writing the source", 0.05)
-    written = _source(model, held_out, options["pack_int4"])
+    written = _source(model, held_out, options["pack_int4"], values_formula(source.dataset))
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _proof(model, written, graph, held_out, progress.part(0.2, 0.98))
@@ -68,10 +69,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     return Written(write_export(path, files, report, guide=guide), report)
 
 
-def _source(model: IntegerModel, held_out: HeldOut, pack_int4: bool) -> CModel:
+def _source(model: IntegerModel, held_out: HeldOut, pack_int4: bool, values: str) -> CModel:
     count = max(1, min(GOLDEN_EXAMPLES, _GOLDEN_CODES // element_count(model.tensor(model.input).shape)))
     codes = quantize_input(model, held_out.images[:count])
-    return c_model(model, codes, run_codes(model, codes, [model.output])[model.output], pack_int4)
+    return c_model(model, codes, run_codes(model, codes, [model.output])[model.output], pack_int4, values)
 
 
 def _proof(

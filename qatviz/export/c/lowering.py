@@ -13,6 +13,7 @@ from qatviz.export.c.arrays import C_TYPES, array
 from qatviz.export.c.names import comment, file_stem, string
 from qatviz.export.c.operations import describe
 from qatviz.export.c.steps import Plan, Step, plan
+from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.network.layer import element_count
 
@@ -58,7 +59,11 @@ class CModel(NamedTuple):
 
 
 def c_model(
-    model: IntegerModel, golden_input: np.ndarray, golden_output: np.ndarray, pack_int4: bool = False
+    model: IntegerModel,
+    golden_input: np.ndarray,
+    golden_output: np.ndarray,
+    pack_int4: bool = False,
+    input_values: str = "value: as fed to the network",
 ) -> CModel:
     """Return the source of a model.
 
@@ -69,6 +74,8 @@ def c_model(
         Codes of some inputs ``[n] + shape`` and of the expected outputs ``[n, classes]``, for the self test.
     pack_int4 : bool
         Store weights of up to 4 bits two per byte.
+    input_values : str
+        Text on the values of the input, for the README.
     """
     stem = file_stem(model.name)
     planned = plan(model, pack_int4)
@@ -82,6 +89,9 @@ def c_model(
         "arena": planned.arena,
         "input_type": C_TYPES[source.dtype.name],
         "output_type": C_TYPES[logits.dtype.name],
+        "input_codes": codes_formula(source),
+        "input_values": input_values,
+        "precision": PRECISION,
     }
     texts = {
         stem + ".h": _header(model, values),
@@ -116,6 +126,20 @@ extern "C" {
 #endif
 
 @constants@
+/* Returns the code of a value of the input: @input_codes@,
+ * @precision@. */
+static inline @input_type@ @prefix@_input_code(float value)
+{
+    /* Variables, because a compiler may give constants and intermediate results more digits. */
+    const float lowest = @lowest@, highest = @highest@, scale = @PREFIX@_INPUT_SCALE;
+    float steps = value > lowest ? value : lowest;
+    steps = steps < highest ? steps : highest;
+    steps = steps - lowest;
+    steps = steps / scale;
+    steps = steps + 0.5f;
+    return (@input_type@)((int32_t)steps + @PREFIX@_INPUT_MIN);
+}
+
 /* Computes the codes of an output, @PREFIX@_OUTPUT_SIZE of them, from those of an input, @PREFIX@_INPUT_SIZE of them;
  * the two must not overlap. One call at a time: all share one block of memory. */
 void @prefix@_run(const @input_type@ *input, @output_type@ *output);
@@ -147,10 +171,16 @@ def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
         if model.logits.num_bits <= 8:
             for name, value in softmax_constants(model.logits.scale)._asdict().items():
                 constants += f"#define {values['PREFIX']}_SOFTMAX_{name.upper()} {_literal(value)}\n"
+    grid = model.tensor(model.input).grid
     return _substituted(
         _HEADER,
         dict(
-            values, version=__version__, constants=constants, about="".join("\n * " + comment(line) for line in about)
+            values,
+            version=__version__,
+            constants=constants,
+            about="".join("\n * " + comment(line) for line in about),
+            lowest=_float(grid.minimum),
+            highest=_float(grid.maximum),
         ),
     )
 
@@ -263,7 +293,11 @@ def _float(value: float) -> str:
 
 
 def _literal(value: int) -> str:
-    return str(value) if value >= 0 else f"({value})"
+    return _parenthesized(str(value))
+
+
+def _parenthesized(number: str) -> str:
+    return f"({number})" if number.startswith("-") else number
 
 
 class SoftmaxConstants(NamedTuple):

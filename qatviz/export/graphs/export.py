@@ -10,6 +10,7 @@ from qatviz.export.formats import Options, Written
 from qatviz.export.graphs.lowering import CLASS, INPUT, LOGITS, PROBABILITIES, InferenceGraph, inference_graph
 from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
 from qatviz.export.guide.guide import Guide, real_check
+from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
@@ -97,10 +98,7 @@ def export_graph(
 
 def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     """Return the graph's description, JSON-able: its inputs, its outputs and its source."""
-    scale = source.dataset.pixel_scale
-    values = "examples as they are in the data"
-    if scale != 1.0:
-        values = f"pixels 0 to 255, multiplied by {float(scale)!r}: 0 to 1"
+    values = values_formula(source.dataset)
     shape = [None, *source.network.input_shape]
     outputs = {LOGITS: f"float32 [batch, {source.network.num_outputs}]"}
     if source.dataset.task == CLASSIFICATION:

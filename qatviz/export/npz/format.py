@@ -21,6 +21,7 @@ from typing import Any, Dict, Tuple
 
 import numpy as np
 
+from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -129,6 +130,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
         "about": _ABOUT,
         "name": model.name,
         "input": model.input,
+        "input_codes": f"{codes_formula(model.tensor(model.input))}, {PRECISION}",
         "output": model.output,
         "softmax": model.softmax,
         "aliases": dict(model.aliases),

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.progress import Progress
@@ -163,6 +164,7 @@ class ParityReport:
             ]
         lines.append(self.scores_in_words())
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
+        lines.append("input: {input}".format(**self.about))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
             bar = self.reached if self.metric is ACCURACY else self.reached._replace(top1=None)
@@ -218,7 +220,8 @@ def prove(
         on_whole = whole_scores(graph, whole, True, model.logits, progress.part(0.05, 0.2))
     simulated, found = run_logits(model, exported.run, images, progress.part(0.2, 0.5))
     inner = inner_examples(images)
-    about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
+    source = f"{codes_formula(model.tensor(model.input))}, {PRECISION}"
+    about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name, input=source)
     for name, codes in (("simulator", simulated), ("file", found)):
         scores[name] = score_codes(codes, model.logits, labels)
     return ParityReport(

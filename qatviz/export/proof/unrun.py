@@ -101,6 +101,7 @@ class UnrunReport:
             "",
             self._known.scores_in_words(),
             "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.report.nbytes.values()),
+            "input: {input}".format(**self.report.about),
         ]
         return "\n".join(lines + ["note: " + note for note in self.report.notes])
 
