@@ -157,7 +157,7 @@ TFLITE = Format(
             "int4",
             "Weights of up to 4 bits as INT4",
             "Weights of up to 4 bits of Dense layers and 1×1 convolutions are INT4 tensors, two codes per byte: half "
-            "the size; only for LiteRT, not for older runtimes",
+            "the size; only for LiteRT and TFLite Micro, not for older runtimes",
         ),
         Option(
             "int4_all",
@@ -168,7 +168,7 @@ TFLITE = Format(
         Option(
             "int16",
             "Activations of more than 8 bits as int16",
-            "Activations may have 9 to 16 bits, as int16; only for LiteRT, not for older runtimes",
+            "Activations may have 9 to 16 bits, as int16; only for LiteRT and TFLite Micro, not for older runtimes",
         ),
         Option(
             "double_rounding",
@@ -289,8 +289,9 @@ ONNX = Format(
         Option(
             "exact",
             "Exact codes in deep networks too",
-            "Integer operators compute accumulators, which are requantized in double precision: every code equals that "
-            "of the evaluation graph, but the file is slower, and compilers may not support its operators",
+            "Integer operators compute accumulators, which are requantized in double precision: up to 8 bits, every "
+            "code equals that of the evaluation graph, but the file is slower, and compilers may not support its "
+            "operators",
         ),
     ),
     onnx_limits.onnx,

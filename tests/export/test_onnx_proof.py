@@ -117,6 +117,23 @@ def test_an_exact_file_requires_uint8(tmp_path, dataset):
         onnx_model(integer_model(NETWORK, book_of(NETWORK, INT8), STATE), exact=True, storage="int8")
 
 
+@pytest.mark.parametrize(
+    "weights, activations, named",
+    [
+        (INT8, {"num_bits": 12}, "conv, means, logits"),
+        (dict(INT8, num_bits=9), {}, "conv, logits"),
+        ({"per_channel": True}, {}, "conv, logits"),
+    ],
+    ids=["wide activations", "wide weights", "zero points by channel"],
+)
+def test_a_file_that_computes_in_float_is_not_called_exact(weights, activations, named, tmp_path, dataset):
+    report = export(tmp_path / "net.onnx", dataset, weights, activations, exact=True).report
+    assert report.about["format"] == "ONNX uint8"
+    assert f"note: not exact, because they are computed in float: {named}" in report.to_text()
+    plain = export(tmp_path / "plain.onnx", dataset, weights, activations).report
+    assert "not exact" not in plain.to_text()
+
+
 def test_accumulators_beyond_32_bits_are_refused():
     net = network_of((300, 300, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 1}))
     model = model_of(

@@ -40,6 +40,12 @@ class ExactOperations:
             computed_in_float(self._model, op) or self._weights(op).channel_scales is not None
         )
 
+    def is_exact(self, op: IntegerOp) -> bool:
+        """Return whether every code of an operation is the simulator's, in this form or because it has no sums."""
+        if op.kind == "AveragePool":
+            return not is_wide(self._model.tensor(op.output))
+        return op.kind not in _KINDS or self.supports(op)
+
     def weighted(
         self, op: IntegerOp, operator: str, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any
     ) -> None:

@@ -50,7 +50,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     layers = OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **variant))
     held_out = source.held_out()
     notes = file.notes + tuple(runtime_notes(file) + _input_notes(model, layers, held_out.images[:BATCH]))
-    title = f"ONNX {file.storage.name}{', exact' if options['exact'] else ''}"
+    title = f"ONNX {file.storage.name}{', exact' if file.exact else ''}"
     exported = Exported(
         title,
         runtime_name(),

@@ -72,6 +72,8 @@ class OnnxModel(NamedTuple):
         has them, others are real values; images have channels first.
     notes : tuple of str
         Texts on behaviour that varies between runtimes.
+    exact : bool
+        True if every code is the simulator's, as the option demands: not if something is computed in float.
     """
 
     content: bytes
@@ -79,6 +81,7 @@ class OnnxModel(NamedTuple):
     layout: str
     outputs: Tuple[str, ...]
     notes: Tuple[str, ...]
+    exact: bool
 
 
 def onnx_model(
@@ -150,15 +153,19 @@ class _Lowering:
                 names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
             ports = [Port(names[0], np.float32, self._model.logits.shape)]
         content = self._file.finish([Port(IMAGES, np.float32, shape)], ports)
-        return OnnxModel(content, self._storage, self._layout, names, self._notes())
+        inexact = [op.name for op in self._model.ops if self._exact is not None and not self._exact.is_exact(op)]
+        notes = self._notes(inexact)
+        is_exact = self._exact is not None and not inexact and not self._large_averages
+        return OnnxModel(content, self._storage, self._layout, names, notes, is_exact)
 
-    def _notes(self) -> Tuple[str, ...]:
+    def _notes(self, inexact: List[str]) -> Tuple[str, ...]:
         wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor)]
         wide += [op.weights.name for op in self._model.ops if op.weights is not None and op.weights.num_bits > BITS]
         notes = (
             ("of 9 to 16 bits, and so rounded in float", wide),
             ("8-bit weights with a zero point for each channel, which onnxruntime computes in float", self._in_float),
             (f"means of more than {_MOST_AVERAGED:,} elements, which float rounds otherwise", self._large_averages),
+            ("not exact, because they are computed in float", inexact),
         )
         return tuple(f"{what}: {names_text(names)}" for what, names in notes if names)
 

@@ -4,7 +4,8 @@ The rules are applied twice: to facts from the settings, before anything is comp
 
 Kinds of files: int8, whose weights have a zero point of 0 and a scale for each output channel; uint8, the older form,
 whose weights have one scale and any zero point; int16, whose activations have a zero point of 0 and whose weights are
-int8's (LiteRT only). Weights of up to 4 bits can be INT4 tensors with int8 activations (LiteRT only).
+int8's. Weights of up to 4 bits can be INT4 tensors with int8 activations. LiteRT and TFLite Micro have kernels for
+int16 and INT4, TensorFlow 1.15 has none; TFLite Micro has none for uint8.
 """
 
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
@@ -131,7 +132,7 @@ def refusals(facts: Facts, int16: bool, int4: bool, double_rounding: bool) -> Li
             f"{activations.name}: {activations.num_bits} bits; TFLite's int8 holds up to {_INT8_BITS}",
             (
                 SettingChange(f"{activations.name}.num_bits", _INT8_BITS),
-                OptionChange("int16", True, "for LiteRT"),
+                OptionChange("int16", True, "for LiteRT and TFLite Micro"),
             ),
         )
         for activations in wide

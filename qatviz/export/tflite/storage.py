@@ -114,8 +114,8 @@ def int4_remarks(model: IntegerModel, layers: Int4) -> List[str]:
 
 
 def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozenset()) -> List[str]:
-    """Return notes on codes that some runtimes don't support; ``int4`` names the layers with INT4 weights."""
-    found = []
+    """Return notes on types and codes that some runtimes don't support; ``int4`` names the layers with INT4 weights."""
+    found = _runtimes(model, dtype, int4)
     for op in model.ops:
         if dtype == _UINT8 or op.weights is None:
             continue
@@ -126,6 +126,19 @@ def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozens
                 f"overflow on; {op.name}.weights.narrow_range=on avoids it"
             )
     return found
+
+
+def _runtimes(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str]) -> List[str]:
+    """Return notes on the runtimes that have kernels for the file's types; all have those for int8."""
+    if dtype == _UINT8:
+        weights = [op.weights for op in model.ops if op.weights is not None and not fits_int8(op.weights)]
+        remedies = " ".join(change_text(SettingChange(f"{one.name}.symmetric", True)) for one in weights)
+        return [
+            "uint8: runs in TensorFlow Lite and LiteRT, not in TFLite Micro, which has no uint8 kernels; int8 with "
+            f"{remedies}"
+        ]
+    types = [name for name, found in (("int16", dtype == _INT16), ("INT4", bool(int4))) if found]
+    return [f"{name}: runs in LiteRT and TFLite Micro, not in TensorFlow 1.15" for name in types]
 
 
 def code_offset(tensor: IntegerTensor, dtype: np.dtype) -> int:

@@ -1,0 +1,93 @@
+"""TFLite files in TFLite Micro: types that it has kernels for, and the notes of the proof on them.
+
+It is the one of the Python that QATVIZ_TFLITE_MICRO_PYTHON names, or of the first one on PATH that has the package
+tflite-micro; without it, the tests that run it are skipped.
+"""
+
+import newer_python
+import numpy as np
+import pytest
+from integer_cases import model_of, network_of
+from test_tflite_lowering import images_for
+
+from qatviz.export.integers.simulator import quantize_input, run_codes
+from qatviz.export.tflite.lowering import tflite_model
+from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPool, ReLU
+
+VARIABLE, PACKAGE = "QATVIZ_TFLITE_MICRO_PYTHON", "tflite_micro.python.tflite_micro.runtime"
+_PROGRAM = """
+import sys
+import numpy as np
+from tflite_micro.python.tflite_micro import runtime
+inputs, found = np.load("inputs.npy"), []
+interpreter = runtime.Interpreter.from_file("net.tflite", arena_size=10**6)
+for codes in inputs:
+    interpreter.set_input(codes[None], 0)
+    interpreter.invoke()
+    found.append(interpreter.get_output(0)[0].copy())
+np.save("found.npy", found)
+"""
+SYMMETRIC = {"symmetric": True, "narrow_range": True, "per_channel": True}
+#: Settings of weights and activations, options, type, note in the proof, smallest fraction of identical codes.
+TYPES = {
+    "int8": (SYMMETRIC, {}, {}, np.int8, None, 0.85),
+    "INT4": (dict(SYMMETRIC, num_bits=4), {}, {"int4": True}, np.int8, "INT4: runs in LiteRT and TFLite Micro", 0.7),
+    "int16": (
+        SYMMETRIC,
+        {"num_bits": 16, "symmetric": True},
+        {"int16": True},
+        np.int16,
+        "int16: runs in LiteRT and TFLite Micro",
+        0.6,
+    ),
+    "uint8": ({}, {}, {}, np.uint8, "uint8: runs in TensorFlow Lite and LiteRT, not in TFLite Micro", None),
+}
+
+
+@pytest.fixture(scope="session")
+def micro():
+    """Return the newer Python."""
+    found = newer_python.find(VARIABLE, PACKAGE)
+    return found or pytest.skip(f"there is no newer Python with tflite-micro; {VARIABLE} can name one")
+
+
+def written(name):
+    """Return the integer model and the file of a small network."""
+    weights, activations, options = TYPES[name][:3]
+    network = network_of(
+        (8, 8, 2),
+        (Conv2D, "conv", {"filters": 6}),
+        (ReLU, "relu", {}),
+        (DepthwiseConv2D, "depthwise", {"kernel_size": 3}),
+        (MaxPool, "pool", {}),
+        (Flatten, "flatten", {}),
+        (Dense, "logits", {"units": 5}),
+    )
+    model = model_of(network, weights, activations)
+    return model, tflite_model(model, **options)
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_notes_say_which_runtimes_have_kernels_for_the_types(name):
+    file, note = written(name)[1], TYPES[name][4]
+    assert file.dtype == TYPES[name][3] and file.int4 == (name == "INT4")
+    about = [text for text in file.notes if "TFLite Micro" in text]
+    assert len(about) == (note is not None) and all(text.startswith(note) for text in about)
+    if name == "uint8":
+        assert all(f"{layer}.weights.symmetric=on" in about[0] for layer in ("conv", "depthwise", "logits"))
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_tflite_micro_runs_all_types_but_uint8(name, micro, tmp_path):
+    (model, file), identical = written(name), TYPES[name][5]
+    codes = quantize_input(model, images_for(model, 40))
+    (tmp_path / "net.tflite").write_bytes(file.content)
+    np.save(str(tmp_path / "inputs.npy"), file.to_file(codes))
+    if identical is None:
+        with pytest.raises(AssertionError, match="TFLM failed to allocate tensors"):
+            newer_python.run(micro, _PROGRAM, tmp_path)
+        return
+    newer_python.run(micro, _PROGRAM, tmp_path)
+    found = file.from_file([np.load(str(tmp_path / "found.npy"))])["logits"]
+    expected = run_codes(model, codes, ["logits"])["logits"]
+    assert np.mean(found == expected) >= identical and np.abs(found - expected).max() <= 3
