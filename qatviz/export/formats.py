@@ -11,6 +11,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tu
 
 from qatviz.errors import ExportError
 from qatviz.export import limits
+from qatviz.export.c import limits as c_limits
 from qatviz.export.encodings import limits as encodings_limits
 from qatviz.export.limits import Limits
 from qatviz.export.onnx import limits as onnx_limits
@@ -234,8 +235,13 @@ C = Format(
             "Weights of up to 4 bits are stored two codes per byte: half the memory, but the runtime has to unpack "
             "them",
         ),
+        Option(
+            "softmax",
+            "Append softmax (output probabilities)",
+            "The output is probabilities, with a resolution of 1/256, instead of logits: LiteRT's softmax, in float32",
+        ),
     ),
-    limits.integer,
+    c_limits.c,
 )
 
 KERAS = Format(

@@ -395,4 +395,5 @@ def test_templates_are_package_data():
         "main.c",
         "qatviz_nn.c",
         "qatviz_nn.h",
+        "qatviz_softmax.h",
     ]

@@ -1,4 +1,4 @@
-"""Arrays of integers as C source."""
+"""Arrays of integers, and float32 numbers, as C source."""
 
 from typing import Dict, List
 
@@ -13,7 +13,14 @@ _WIDTH = 120
 PACKED_BITS = 4
 #: Names of the storage of codes in the runtime; types in C.
 INT4, INT8, INT16 = "QNN_INT4", "QNN_INT8", "QNN_INT16"
-C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t"}
+C_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "float32": "float",
+}
 
 
 def storage(dtype: np.dtype) -> str:
@@ -73,8 +80,20 @@ def weights_offset(weights: IntegerWeights) -> np.ndarray:
 def _numbers(values: np.ndarray) -> List[str]:
     if values.dtype == np.int64:
         return [f"{value}LL" for value in values.tolist()]
+    if values.dtype == np.float32:
+        return [float_literal(value) for value in values.tolist()]
     # C has no negative literals, and the absolute value of the smallest number would not fit its type.
     return ["-2147483647 - 1" if value == -(2**31) else str(value) for value in values.tolist()]
+
+
+def float_literal(value: float) -> str:
+    """Return the literal of a float32 number.
+
+    >>> float_literal(2.0), float_literal(0.1)
+    ('2.0f', '0.100000001f')
+    """
+    text = f"{np.float32(value):.9g}"
+    return text + ("f" if "." in text or "e" in text else ".0f")
 
 
 def _filled(numbers: List[str]) -> str:

@@ -1,8 +1,11 @@
 """Export to C."""
 
 from pathlib import Path
-from typing import Union
+from typing import Dict, Union
 
+import numpy as np
+
+from qatviz.errors import ExportError
 from qatviz.export.c.lowering import USE, CModel, c_model
 from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
@@ -11,6 +14,7 @@ from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input, run_codes
+from qatviz.export.integers.softmax import softmax_codes
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
@@ -46,33 +50,41 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
     held_out = source.held_out()
     progress.at("writing the source", 0.05)
-    written = _source(model, held_out, options["pack_int4"], values_formula(source.dataset))
+    written = _source(model, held_out, options, values_formula(source.dataset))
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _proof(model, written, graph, held_out, progress.part(0.2, 0.98))
+    if options["softmax"]:
+        logit_codes = report.golden["simulator_output"].astype(np.int32)
+        found = softmax_codes(logit_codes, model.logits.scale).astype(written.output.dtype)
+        report = report.with_golden({"put_out": found})
     progress.at("writing the files", 0.98)
     files = dict(written.files)
     use = files.pop(USE).decode("ascii").splitlines()
-    image, logits = model.tensor(model.input), model.logits
-    expected = expected_codes("simulator_output", "the integers of the network, exactly", Agreement(1.0, 0), 2**62)
+    image, output = model.tensor(model.input), written.output
+    key, what = ("put_out", "probability") if written.softmax else ("simulator_output", "logit")
+    expected = expected_codes(key, "the integers of the network, exactly", Agreement(1.0, 0), 2**62)
     check = Check(
-        "c", "a C compiler (CC names it, or else cc)", "input", (expected,), values=(("dtype", logits.dtype.name),)
+        "c", "a C compiler (CC names it, or else cc)", "input", (expected,), values=(("dtype", output.dtype.name),)
     )
     guide = Guide(
         source,
         "C99",
         (codes_of_values(image.grid, image.dtype.name),),
-        (values_of_codes(logits.scale, logits.zero_point),),
+        (values_of_codes(output.scale, output.zero_point, what),),
         tuple(use),
         check,
     )
     return Written(write_export(path, files, report, guide=guide), report)
 
 
-def _source(model: IntegerModel, held_out: HeldOut, pack_int4: bool, values: str) -> CModel:
+def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: str) -> CModel:
     count = max(1, min(GOLDEN_EXAMPLES, _GOLDEN_CODES // element_count(model.tensor(model.input).shape)))
     codes = quantize_input(model, held_out.images[:count])
-    return c_model(model, codes, run_codes(model, codes, [model.output])[model.output], pack_int4, values)
+    found = run_codes(model, codes, [model.output])[model.output]
+    if options["softmax"]:
+        found = softmax_codes(found, model.logits.scale)
+    return c_model(model, codes, found, options["pack_int4"], values, options["softmax"])
 
 
 def _proof(
@@ -89,11 +101,30 @@ def _proof(
 
     check()
     with CRunner(written, compiler, check=check) as runner, CRunner(written, compiler, True, check=check) as dumping:
-        exported = _exported(written, compiler.version, runner.run)._replace(run_layers=dumping.run)
+
+        def logits_below_softmax(codes: np.ndarray) -> Dict[str, np.ndarray]:
+            return _checked_logits(model, dumping.run(codes), runner.run(codes)[written.output.name])
+
+        run = logits_below_softmax if written.softmax else runner.run
+        exported = _exported(written, compiler.version, run)._replace(run_layers=dumping.run)
         return prove(model, exported, graph, *held_out, progress)
+
+
+def _checked_logits(model: IntegerModel, layers: Dict[str, np.ndarray], found: np.ndarray) -> Dict[str, np.ndarray]:
+    """Return the codes of all layers if those of the probabilities follow from the logits; raise otherwise."""
+    different = np.count_nonzero(found != softmax_codes(layers[model.output], model.logits.scale))
+    if different:
+        raise ExportError(
+            f"the compiled softmax differs from LiteRT's in {different:,} of {found.size:,} codes; expected equal "
+            "ones, from a compiler that follows IEEE 754"
+        )
+    return layers
 
 
 def _exported(written: CModel, runtime: str, run: Runtime) -> Exported:
     text = sum(map(len, written.files.values()))
     note = "its size is that of its constants; {:,} bytes of RAM are for the layers, and {:,} bytes of source are text"
-    return Exported("C", runtime, run, run, written.constants, REACHED, (note.format(written.arena, text),))
+    notes = [note.format(written.arena, text)]
+    if written.softmax:
+        notes.append("its output is probabilities: LiteRT's softmax (that of x86-64) of the logits compared here")
+    return Exported("C", runtime, run, run, written.constants, REACHED, tuple(notes))

@@ -9,17 +9,20 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import numpy as np
 
 from qatviz import __version__
-from qatviz.export.c.arrays import C_TYPES, array
+from qatviz.export.c.arrays import C_TYPES, array, float_literal
 from qatviz.export.c.names import comment, file_stem, string
 from qatviz.export.c.operations import describe
 from qatviz.export.c.steps import Plan, Step, plan
 from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
+from qatviz.export.integers.softmax import SCALE, ZERO_POINT
 from qatviz.network.layer import element_count
 
 #: Sources that are the same for all models, except for the values of ``@names@`` in some of them.
 _TEMPLATES = Path(__file__).with_name("runtime")
 _VERBATIM = ("qatviz_nn.h", "qatviz_nn.c")
+#: Source of the softmax, which computes in float, unlike all others.
+_SOFTMAX_HEADER = "qatviz_softmax.h"
 #: Template of the text on how to use the sources, which the export's README contains.
 USE = "README.txt"
 _TEMPLATED = ("main.c", "Makefile", USE)
@@ -36,21 +39,24 @@ class CModel(NamedTuple):
         Stem of the names of files and functions.
     files : dict of str to bytes
         Contents by file name.
-    source, logits : IntegerTensor
-        Input and output.
+    source, output : IntegerTensor
+        Input and output: the logits, or the probabilities.
     layers : tuple of IntegerTensor
         Outputs of a build that dumps the layers, in order.
     constants, arena : int
         Sizes of its arrays and of the memory for the layers (bytes).
+    softmax : bool
+        True if the output is probabilities.
     """
 
     stem: str
     files: Dict[str, bytes]
     source: IntegerTensor
-    logits: IntegerTensor
+    output: IntegerTensor
     layers: Tuple[IntegerTensor, ...]
     constants: int
     arena: int
+    softmax: bool
 
     @property
     def sources(self) -> List[str]:
@@ -64,6 +70,7 @@ def c_model(
     golden_output: np.ndarray,
     pack_int4: bool = False,
     input_values: str = "value: as fed to the network",
+    softmax: bool = False,
 ) -> CModel:
     """Return the source of a model.
 
@@ -76,10 +83,12 @@ def c_model(
         Store weights of up to 4 bits two per byte.
     input_values : str
         Text on the values of the input, for the README.
+    softmax : bool
+        Append a softmax, for logits of up to 8 bits: the output is probabilities.
     """
     stem = file_stem(model.name)
-    planned = plan(model, pack_int4)
-    source, logits = model.tensor(model.input), model.logits
+    planned = plan(model, pack_int4, softmax)
+    source, output = model.tensor(model.input), probabilities(model) if softmax else model.logits
     values = {
         "name": stem,
         "prefix": stem,
@@ -88,26 +97,28 @@ def c_model(
         "constants": planned.constants,
         "arena": planned.arena,
         "input_type": C_TYPES[source.dtype.name],
-        "output_type": C_TYPES[logits.dtype.name],
+        "output_type": C_TYPES[output.dtype.name],
+        "output_is": "Probabilities" if softmax else "Output",
         "input_codes": codes_formula(source),
         "input_values": input_values,
         "precision": PRECISION,
     }
     texts = {
-        stem + ".h": _header(model, values),
-        stem + ".c": _code(model, values, planned),
-        "golden.h": _golden(source, logits, golden_input, golden_output),
+        stem + ".h": _header(model, output, values),
+        stem + ".c": _code(model, values, planned, softmax),
+        "golden.h": _golden(source, output, golden_input, golden_output),
     }
-    texts.update((name, _template(name)) for name in _VERBATIM)
+    texts.update((name, _template(name)) for name in (*_VERBATIM, *([_SOFTMAX_HEADER] if softmax else [])))
     texts.update((name, _substituted(_template(name), values)) for name in _TEMPLATED)
     return CModel(
         stem,
         {name: text.encode("ascii") for name, text in texts.items()},
         source,
-        logits,
+        output,
         tuple(model.tensor(op.output) for op in model.ops),
         planned.constants,
         planned.arena,
+        softmax,
     )
 
 
@@ -152,17 +163,19 @@ void @prefix@_run(const @input_type@ *input, @output_type@ *output);
 """
 
 
-def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
+def _header(model: IntegerModel, output: IntegerTensor, values: Dict[str, Any]) -> str:
     about = [
         f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
         for key, value in sorted(model.metadata.items())
     ]
     about += list(model.notes)
     constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
-    constants += _grid(values["PREFIX"] + "_OUTPUT", model.logits)
+    constants += _grid(values["PREFIX"] + "_OUTPUT", output)
     constants += "\n/* Bytes of memory for the outputs of layers, a static array. */\n"
     constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
-    if model.softmax is not None:
+    if output is not model.logits:
+        constants += "\n/* The output is probabilities: LiteRT's softmax of the logits. */\n"
+    elif model.softmax is not None:
         constants += (
             f'\n/* The softmax "{comment(model.softmax)}" after the logits is not computed: it keeps their order. '
         )
@@ -179,8 +192,8 @@ def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
             version=__version__,
             constants=constants,
             about="".join("\n * " + comment(line) for line in about),
-            lowest=_float(grid.minimum),
-            highest=_float(grid.maximum),
+            lowest=float_literal(grid.minimum),
+            highest=float_literal(grid.maximum),
         ),
     )
 
@@ -188,7 +201,7 @@ def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
 def _grid(prefix: str, tensor: IntegerTensor) -> str:
     lines = [
         ("SIZE", str(element_count(tensor.shape)), f"[{']['.join(map(str, tensor.shape))}]"),
-        ("SCALE", _float(tensor.scale), "value = scale * (code - zero point)"),
+        ("SCALE", float_literal(tensor.scale), "value = scale * (code - zero point)"),
         ("ZERO_POINT", _literal(tensor.zero_point), ""),
         ("MIN", _literal(tensor.bounds[0]), f"{tensor.num_bits} bits"),
         ("MAX", _literal(tensor.bounds[1]), ""),
@@ -203,7 +216,7 @@ _TOP = """\
 /* {title}: layers, their integers, and the order in which they are computed. Written by qatviz. */
 #include "{name}.h"
 #include "qatviz_nn.h"
-
+{include}
 #ifdef QATVIZ_DUMP
 #define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)
 #else
@@ -222,8 +235,9 @@ _MANY = """\
 """
 
 
-def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan) -> str:
-    parts = [_TOP.format(**values)]
+def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan, softmax: bool) -> str:
+    include = f'#include "{_SOFTMAX_HEADER}"\n' if softmax else ""
+    parts = [_TOP.format(include=include, **values)]
     if planned.arena:
         parts.append(_ARENA.format(**values))
     for step in planned.steps:
@@ -240,7 +254,10 @@ def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan) -> str:
 
 def _about(model: IntegerModel, step: Step) -> str:
     if step.op is None:
-        return "/* ---- Codes of the input ---- */"
+        codes = (
+            "the probabilities" if step.source is not None and step.source.function == "qnn_softmax" else "the input"
+        )
+        return f"/* ---- Codes of {codes} ---- */"
     output = model.tensor(step.op.output)
     inputs = ", ".join(f"{'x'.join(map(str, model.tensor(name).shape))}" for name in step.op.inputs)
     return (
@@ -263,7 +280,7 @@ def _call(model: IntegerModel, step: Step) -> str:
     )
 
 
-def _golden(source: IntegerTensor, logits: IntegerTensor, golden_input: np.ndarray, golden_output: np.ndarray) -> str:
+def _golden(source: IntegerTensor, output: IntegerTensor, golden_input: np.ndarray, golden_output: np.ndarray) -> str:
     count = len(golden_input)
     return "\n".join(
         [
@@ -273,7 +290,7 @@ def _golden(source: IntegerTensor, logits: IntegerTensor, golden_input: np.ndarr
             f"#define GOLDEN_COUNT {count}",
             "",
             array("golden_input", golden_input.reshape(count, -1).astype(source.dtype)),
-            array("golden_output", golden_output.reshape(count, -1).astype(logits.dtype)),
+            array("golden_output", golden_output.reshape(count, -1).astype(output.dtype)),
             "",
         ]
     )
@@ -287,17 +304,17 @@ def _substituted(text: str, values: Dict[str, Any]) -> str:
     return re.sub(r"@(\w+)@", lambda match: str(values[match.group(1)]), text)
 
 
-def _float(value: float) -> str:
-    text = f"{value:.9g}"
-    return text + ("f" if "." in text or "e" in text else ".0f")
-
-
 def _literal(value: int) -> str:
     return _parenthesized(str(value))
 
 
 def _parenthesized(number: str) -> str:
     return f"({number})" if number.startswith("-") else number
+
+
+def probabilities(model: IntegerModel) -> IntegerTensor:
+    """Return the output of a softmax of the logits."""
+    return IntegerTensor("softmax", model.logits.shape, SCALE, ZERO_POINT, 8, False, "softmax")
 
 
 class SoftmaxConstants(NamedTuple):

@@ -6,7 +6,19 @@ from typing import Iterable, Set
 #: Number of significant characters of an identifier that C99 guarantees, minus the longest suffix.
 _LENGTH = 40
 #: Names of the other files of an export, and those that Windows reserves for devices.
-_TAKEN_FILES = {"main", "golden", "qatviz_nn", "makefile", "readme", "parity", "con", "prn", "aux", "nul"}
+_TAKEN_FILES = {
+    "main",
+    "golden",
+    "qatviz_nn",
+    "qatviz_softmax",
+    "makefile",
+    "readme",
+    "parity",
+    "con",
+    "prn",
+    "aux",
+    "nul",
+}
 
 
 def stem(name: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from qatviz.export.c.arrays import array, storage, stored_weights, weights_offset
 from qatviz.export.c.names import comment
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.integers.softmax import exponentials
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, ZeroPad
 
@@ -22,6 +23,7 @@ SUFFIXES = (
     "_in_storage",
     "_input_offset",
     "_piece",
+    "_exponentials",
 )
 _Q31 = 31
 #: Name of a field of a C struct, and its value.
@@ -73,6 +75,13 @@ def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
     """Return the source that clamps a tensor's codes."""
     fields: List[Field] = [("count", element_count(tensor.shape)), ("storage", storage(tensor.dtype)), *_clamp(clamp)]
     return _source(tensor, [], stem, {}, "bounds", fields, "qnn_clamp")
+
+
+def softmax(logits: IntegerTensor, stem: str) -> Source:
+    """Return the source that computes the codes of probabilities from those of logits."""
+    fields: List[Field] = [("count", element_count(logits.shape)), ("exponentials", stem + "_exponentials")]
+    arrays = {"exponentials": exponentials(logits.scale)}
+    return _source(logits, [], stem, arrays, "probabilities", fields, "qnn_softmax")
 
 
 def describe(op: IntegerOp) -> str:

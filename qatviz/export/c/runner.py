@@ -105,7 +105,7 @@ class CRunner:
         check: Callable[[], None] = lambda: None,
     ):
         self._source = model.source
-        self._outputs = model.layers if layers else (model.logits,)
+        self._outputs = model.layers if layers else (model.output,)
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
         self._directory = Path(self._temporary.name)
         self._program = str(self._directory / (model.stem + "_test"))

@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.export.c.arena import Buffer, plan_arena
 from qatviz.export.c.names import unique_stems
-from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation
+from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation, softmax
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layers import Flatten, Reshape
 
@@ -45,9 +45,18 @@ class Plan(NamedTuple):
     constants: int
 
 
-def plan(model: IntegerModel, pack: bool) -> Plan:
-    """Return the calls of a model; with ``pack``, weights of up to 4 bits are stored two per byte."""
-    steps, result = _unplaced_steps(model, pack)
+def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
+    """Return the calls of a model.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    pack : bool
+        Store weights of up to 4 bits two per byte.
+    probabilities : bool
+        End with a softmax of the logits.
+    """
+    steps, result = _unplaced_steps(model, pack, probabilities)
     buffers = []
     for index, step in enumerate(steps):
         if step.source is not None and step.output != result:
@@ -63,7 +72,7 @@ def plan(model: IntegerModel, pack: bool) -> Plan:
     return Plan(placed, arena.nbytes, sum(step.source.nbytes for step in steps if step.source is not None))
 
 
-def _unplaced_steps(model: IntegerModel, pack: bool) -> Tuple[List[Step], str]:
+def _unplaced_steps(model: IntegerModel, pack: bool, probabilities: bool) -> Tuple[List[Step], str]:
     """Return steps with names of tensors in place of pointers, and the name of the result."""
     stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ["output"], SUFFIXES))
     source: IntegerTensor = model.tensor(model.input)
@@ -79,6 +88,9 @@ def _unplaced_steps(model: IntegerModel, pack: bool) -> Tuple[List[Step], str]:
         slots[op.output] = inputs[0] if in_place else op.output
         steps.append(Step(None if in_place else operation(model, op, stem, pack), stem, inputs, slots[op.output], op))
     result = slots[model.output]
+    if probabilities:
+        steps.append(Step(softmax(model.logits, stems[-1]), stems[-1], (result,), OUTPUT, None))
+        result = OUTPUT
     if result == INPUT:
         steps.append(Step(bounds(stems[-1], model.logits, model.logits.bounds), stems[-1], (INPUT,), OUTPUT, None))
         result = OUTPUT

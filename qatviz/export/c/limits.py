@@ -1,0 +1,31 @@
+"""Reasons why C can't hold a network, found from its settings alone; see :mod:`qatviz.export.limits`."""
+
+# A separate module because the registry of formats must not load the export itself.
+
+from typing import Any, List, Mapping, Optional
+
+from qatviz.errors import OptionChange, Refusal, SettingChange
+from qatviz.export.limits import integer
+from qatviz.network.graph import Network
+from qatviz.network.layers import Softmax
+from qatviz.protocol.settings_book import SettingsBook
+
+#: Bits of the logits that the softmax holds.
+_BITS = 8
+
+
+def c(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
+    """Return the limits of C. Options: ``softmax`` requires logits of up to 8 bits."""
+    refusals = integer(network, book, step, options)
+    if options["softmax"]:
+        layer = network.layer(network.output)
+        logits = book.plan.grid_of(layer.inputs[0] if isinstance(layer, Softmax) else layer.name)
+        bits = book.of(logits).num_bits
+        if bits > _BITS:
+            refusals.append(
+                Refusal(
+                    f"{logits}: {bits} bits; the softmax takes logits of up to {_BITS}",
+                    (SettingChange(logits + ".num_bits", _BITS), OptionChange("softmax", False)),
+                )
+            )
+    return refusals
