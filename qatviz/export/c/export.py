@@ -11,7 +11,7 @@ from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
 from qatviz.export.integers.input_formula import values_formula
-from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.integers.softmax import softmax_codes
@@ -47,7 +47,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Cancelled
     """
     progress.at("computing the integer model", 0.0)
-    model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+    model = exported_model(source)
     held_out = source.held_out()
     progress.at("writing the source", 0.05)
     written = _source(model, held_out, options, values_formula(source.dataset))

@@ -11,9 +11,11 @@ import numpy as np
 from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit, TieBreaker
 from qatviz.export.fake_quant.ranges import kernel_range
+from qatviz.export.integers.model import logits_name
 from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
 from qatviz.network.checks import INPUT
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, ZeroPad
+from qatviz.network.graph import Network
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, Softmax, ZeroPad
 from qatviz.quant.affine import AffineGrid
 
 PROBABILITIES = "softmax"
@@ -55,6 +57,7 @@ class _Lowering:
             ", ".join([f"qatviz {__version__}: {model.network.name}, simulated in float with FAKE_QUANT", *facts])
         )
         self._index: Dict[str, int] = {}
+        self._names = _names(self._network)
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> FakeQuantFile:
         shape = self._network.input_shape
@@ -113,13 +116,14 @@ class _Lowering:
         """Append the operation of a unit, followed by those that break its ties and round its output to the grid."""
         name = part.unit.output
         shape = self._network.shapes[name]
+        shown = self._names.get(name, name)
         rest = ["computed"] if part.tie or part.grid is not None else []
-        index = self._append(operation, inputs, "/".join([name, *rest]), shape, kind, version, **fields)
+        index = self._append(operation, inputs, "/".join([shown, *rest]), shape, kind, version, **fields)
         if part.tie is not None:
             rest = ["tie"] if part.grid is not None else []
-            offset = self._tie_offset(name, index, shape, part.tie)
-            index = self._append("ADD", [index, offset], "/".join([name, *rest]), shape, "AddOptions")
-        self._index[name] = self._rounded(name, index, shape, part.grid)
+            offset = self._tie_offset(shown, index, shape, part.tie)
+            index = self._append("ADD", [index, offset], "/".join([shown, *rest]), shape, "AddOptions")
+        self._index[name] = self._rounded(shown, index, shape, part.grid)
 
     def _tie_offset(self, name: str, mean: int, shape: Sequence[int], tie: TieBreaker) -> int:
         """Return what is added to a mean: a constant, or a tensor with one of either sign."""
@@ -290,6 +294,15 @@ class _Lowering:
 
     def _sources(self, part: FakeQuantUnit) -> List[int]:
         return [self._index[name] for name in part.unit.inputs]
+
+
+def _names(network: Network) -> Dict[str, str]:
+    """Return the name of the tensor with the logits by its layer, if it is another name."""
+    last = network.layer(network.output)
+    if not isinstance(last, Softmax):
+        return {}
+    (output,) = last.inputs
+    return {output: logits_name(output, last.name, network.shapes)}
 
 
 def _fused(part: FakeQuantUnit) -> int:

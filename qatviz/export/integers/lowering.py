@@ -37,8 +37,10 @@ from qatviz.export.integers.model import (
     IntegerTensor,
     IntegerWeights,
     channel_shape,
+    name_logits,
     storage_dtype,
 )
+from qatviz.export.source import ExportSource
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import (
     Add,
@@ -87,6 +89,17 @@ def integer_model(
         finite, a bias or an accumulator does not fit.
     """
     return _Lowering(FrozenState(network, book, arrays, step)).model(dict(metadata or {}))
+
+
+def exported_model(source: ExportSource) -> IntegerModel:
+    """Return the integer model to export, whose output's name says that it holds logits.
+
+    Raises
+    ------
+    ExportError
+        See :func:`integer_model`.
+    """
+    return name_logits(integer_model(source.network, source.book, source.arrays, source.step, source.metadata))
 
 
 class _Lowering:

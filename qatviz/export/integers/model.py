@@ -5,8 +5,8 @@ computes codes of its output from codes of its inputs in integers, with one roun
 :mod:`qatviz.export.integers.simulator`, which runs a model in NumPy, defines how.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 import numpy as np
 
@@ -267,6 +267,31 @@ class IntegerModel:
             f"integer model {self.name!r}: there is no operation {name!r}; there are "
             f"{', '.join(op.name for op in self.ops)}"
         )
+
+
+def logits_name(output: str, softmax: Optional[str], taken: Iterable[str]) -> str:
+    """Return the name for an output with logits: that of its layer, or "logits" if that layer gives probabilities.
+
+    A Keras layer "probs" with the activation softmax is two layers here, "probs" and "probs/softmax".
+
+    >>> logits_name("probs", "probs/softmax", ["input", "probs"]), logits_name("scores", "probs", ["input", "scores"])
+    ('logits', 'scores')
+    """
+    if softmax is None or not softmax.startswith(output + "/"):
+        return output
+    return "logits" if "logits" not in taken else output + "/logits"
+
+
+def name_logits(model: IntegerModel) -> IntegerModel:
+    """Return the model with its output named by :func:`logits_name`."""
+    old = model.output
+    new = logits_name(old, model.softmax, [*(tensor.name for tensor in model.tensors), *model.aliases])
+    if new == old:
+        return model
+    tensors = tuple(replace(tensor, name=new) if tensor.name == old else tensor for tensor in model.tensors)
+    ops = tuple(replace(op, output=new) if op.output == old else op for op in model.ops)
+    aliases = {name: new if tensor == old else tensor for name, tensor in model.aliases.items()}
+    return replace(model, tensors=tensors, ops=ops, output=new, aliases=aliases)
 
 
 def storage_dtype(num_bits: int) -> np.dtype:

@@ -6,7 +6,7 @@ from pathlib import Path
 from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, codes_of_values, values_of_codes
-from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes
 from qatviz.export.npz.format import SCHEMA, to_files
@@ -41,7 +41,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
             "that ends in .npz"
         )
     progress.at("computing the integer model", 0.0)
-    model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+    model = exported_model(source)
     progress.at("writing the arrays", 0.05)
     arrays, described = to_files(model)
     found = _read_back(arrays, described)

@@ -9,7 +9,7 @@ import numpy as np
 from qatviz.export.fake_quant.proof import REACHED_WIDE, ignore_float_rounding
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, real_check, real_vectors
-from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.onnx.file import onnx_package
@@ -42,7 +42,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("computing the integer model", 0.0)
     for package in (onnx_package, onnxruntime_package):
         package()
-    model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+    model = exported_model(source)
     progress.at("writing the operations", 0.05)
     variant = {name: options[name] for name in ("layout", "storage", "exact")}
     file = onnx_model(model, options["softmax"], **variant)

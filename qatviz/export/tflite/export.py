@@ -8,7 +8,7 @@ import numpy as np
 
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
-from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
@@ -53,7 +53,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Cancelled
     """
     progress.at("computing the integer model", 0.0)
-    model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+    model = exported_model(source)
     progress.at("writing the operations", 0.05)
     files = _Files(model, options)
     progress.at("building the evaluation graph", 0.1)
