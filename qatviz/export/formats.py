@@ -158,7 +158,7 @@ TFLITE = Format(
             "int4",
             "Weights of up to 4 bits as INT4",
             "Weights of up to 4 bits of Dense layers and 1×1 convolutions are INT4 tensors, two codes per byte: half "
-            "the size; only for LiteRT and TFLite Micro, not for older runtimes",
+            "the size; only for LiteRT and partly TFLite Micro, not for older runtimes",
         ),
         Option(
             "int4_all",

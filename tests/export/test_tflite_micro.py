@@ -14,7 +14,7 @@ from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPool, ReLU
 
-VARIABLE, PACKAGE = "QATVIZ_TFLITE_MICRO_PYTHON", "tflite_micro.python.tflite_micro.runtime"
+VARIABLE, PACKAGE = "QATVIZ_TFLITE_MICRO_PYTHON", "tflite_micro"
 _PROGRAM = """
 import sys
 import numpy as np
@@ -28,10 +28,12 @@ for codes in inputs:
 np.save("found.npy", found)
 """
 SYMMETRIC = {"symmetric": True, "narrow_range": True, "per_channel": True}
+INT4 = dict(SYMMETRIC, num_bits=4, per_channel=False)
 #: Settings of weights and activations, options, type, note in the proof, smallest fraction of identical codes.
 TYPES = {
     "int8": (SYMMETRIC, {}, {}, np.int8, None, 0.85),
-    "INT4": (dict(SYMMETRIC, num_bits=4), {}, {"int4": True}, np.int8, "INT4: runs in LiteRT and TFLite Micro", 0.7),
+    "INT4": (INT4, {}, {"int4": True}, np.int8, "INT4: runs in LiteRT and TFLite Micro", 0.7),
+    "INT4 per channel": (dict(INT4, per_channel=True), {}, {"int4": True}, np.int8, "INT4: runs in LiteRT, not", None),
     "int16": (
         SYMMETRIC,
         {"num_bits": 16, "symmetric": True},
@@ -70,15 +72,17 @@ def written(name):
 @pytest.mark.parametrize("name", sorted(TYPES))
 def test_notes_say_which_runtimes_have_kernels_for_the_types(name):
     file, note = written(name)[1], TYPES[name][4]
-    assert file.dtype == TYPES[name][3] and file.int4 == (name == "INT4")
+    assert file.dtype == TYPES[name][3] and file.int4 == name.startswith("INT4")
     about = [text for text in file.notes if "TFLite Micro" in text]
     assert len(about) == (note is not None) and all(text.startswith(note) for text in about)
+    if name == "INT4 per channel":
+        assert "possible with logits.weights.per_channel=off" in about[0]
     if name == "uint8":
         assert all(f"{layer}.weights.symmetric=on" in about[0] for layer in ("conv", "depthwise", "logits"))
 
 
 @pytest.mark.parametrize("name", sorted(TYPES))
-def test_tflite_micro_runs_all_types_but_uint8(name, micro, tmp_path):
+def test_tflite_micro_runs_the_types_that_the_notes_name(name, micro, tmp_path):
     (model, file), identical = written(name), TYPES[name][5]
     codes = quantize_input(model, images_for(model, 40))
     (tmp_path / "net.tflite").write_bytes(file.content)

@@ -137,8 +137,19 @@ def _runtimes(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str]) -> Lis
             "uint8: runs in TensorFlow Lite and LiteRT, not in TFLite Micro, which has no uint8 kernels; int8 with "
             f"{remedies}"
         ]
-    types = [name for name, found in (("int16", dtype == _INT16), ("INT4", bool(int4))) if found]
-    return [f"{name}: runs in LiteRT and TFLite Micro, not in TensorFlow 1.15" for name in types]
+    if dtype == _INT16:
+        return ["int16: runs in LiteRT and TFLite Micro, not in TensorFlow 1.15"]
+    if not int4:
+        return []
+    dense = [op.require_weights() for op in model.ops if op.kind == "Dense" and op.name in int4]
+    split = [weights.name for weights in dense if not is_uniform(weights)]
+    if not split:
+        return ["INT4: runs in LiteRT and TFLite Micro, not in TensorFlow 1.15"]
+    remedies = " ".join(change_text(SettingChange(name + ".per_channel", False)) for name in split)
+    return [
+        "INT4: runs in LiteRT, not in TensorFlow 1.15, nor in TFLite Micro, whose FULLY_CONNECTED takes INT4 weights "
+        f"with one scale only: possible with {remedies}"
+    ]
 
 
 def code_offset(tensor: IntegerTensor, dtype: np.dtype) -> int:
