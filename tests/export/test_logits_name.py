@@ -68,6 +68,7 @@ def test_logits_keep_the_name_of_a_layer_that_computes_them(name, tmp_path):
         pytest.importorskip("onnxruntime")
     network = network_of((4, 4, 1), (Flatten, "flat", {}), (Dense, "scores", {"units": 3}))
     assert exported(name, source_of(network), tmp_path)[0] == ["scores"]
+    assert exported(name, source_named("hidden", "logits"), tmp_path)[0] == ["logits"]
 
 
 def test_c_names_the_logits_too(tmp_path):

@@ -277,7 +277,7 @@ def logits_name(output: str, softmax: Optional[str], taken: Iterable[str]) -> st
     >>> logits_name("probs", "probs/softmax", ["input", "probs"]), logits_name("scores", "probs", ["input", "scores"])
     ('logits', 'scores')
     """
-    if softmax is None or not softmax.startswith(output + "/"):
+    if softmax is None or not softmax.startswith(output + "/") or output == "logits":
         return output
     return "logits" if "logits" not in taken else output + "/logits"
 
