@@ -75,7 +75,10 @@ def test_the_readme_explains_every_golden_vector_and_file(name, options, tmp_pat
     written, readme, _ = make(name, options, tmp_path, dataset, metadata={"step": 3}, examples=16)
     for key, array in written.report.golden.items():
         assert f"| `{key}` | {array.dtype.name} {list(array.shape)} | {GOLDEN_KEYS[key].split(' {')[0]}" in readme
-    assert "value = x / 255 in float32, for pixels x from 0 to 255." in readme and "step 3" in readme
+    assert (
+        "value = x * 0.003921569 for pixels x from 0 to 255, each operation rounded to float32." in readme
+        and "step 3" in readme
+    )
     assert "Classes, by index: 0 0, 1 1, 2 2, 3 3." in readme
     assert "## Sizes" in readme and f"({written.report.nbytes['file']:,} bytes)" in readme
     assert "{" not in readme and "@" not in readme
@@ -106,8 +109,9 @@ def test_the_formula_of_the_readme_gives_the_golden_input(name, activations, tmp
 
 def evaluated(text, values):
     """Return the codes that the formula in a text gives, with all numbers in float32."""
-    pattern = r"code = floor\(\(min\(max\(value, (\S+)\), (\S+)\) - (\S+)\) / (\S+) \+ 0\.5\) \+ (-?\d+), computed"
+    pattern = r"code = floor\(\(min\(max\(value, (\S+)\), (\S+)\) - \(?(\S+?)\)?\) / (\S+) \+ 0\.5\) ([-+] \d+), each "
     low, high, least, scale, first = re.search(pattern, text).groups()
+    first = first.replace(" ", "")
     low, high, least, scale = (np.float32(number) for number in (low, high, least, scale))
     steps = (np.minimum(np.maximum(values, low), high) - least) / scale + np.float32(0.5)
     assert steps.dtype == np.float32

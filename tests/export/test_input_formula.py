@@ -12,7 +12,6 @@ from test_c_model import compiler  # noqa: F401  (a fixture)
 
 from qatviz.export.c.lowering import c_model
 from qatviz.export.integers.input_formula import PRECISION, codes_formula, values_formula
-from qatviz.export.integers.model import IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.network.layers import Dense
 from qatviz.quant.affine import choose_grid, quantize
@@ -42,12 +41,6 @@ def grid_of(low, high, bits, settings):
     return choose_grid(np.float32(low), np.float32(high), bits, **settings)
 
 
-def tensor_on(grid):
-    return IntegerTensor(
-        "input", (2,), float(grid.scale), int(grid.zero_point), grid.num_bits, grid.narrow_range, "input.activations"
-    )
-
-
 def values_around(grid, count=4000):
     """Return pixels, values next to ties, values beyond the range, and others."""
     random = np.random.RandomState(0)
@@ -65,7 +58,7 @@ def test_the_text_evaluated_in_float32_gives_the_codes_of_the_evaluation(name):
     grid = grid_of(*GRIDS[name])
     values = values_around(grid)
     expected = quantize(values, grid)
-    np.testing.assert_array_equal(evaluated(codes_formula(tensor_on(grid)), values), expected)
+    np.testing.assert_array_equal(evaluated(codes_formula(grid), values), expected)
     assert expected.min() == grid.bounds[0] and expected.max() == grid.bounds[1]
 
 
@@ -87,7 +80,7 @@ def wide(tmp_path_factory):
 
 
 def test_the_formula_of_each_text_gives_the_golden_input_at_16_bits(wide):
-    readme, header = (wide / "c" / "README.txt").read_text(), (wide / "c" / "chain.h").read_text()
+    readme, header = (wide / "c" / "README.md").read_text(), (wide / "c" / "chain.h").read_text()
     described = json.loads((wide / "net.json").read_text())
     texts = [readme, header, described["input_codes"]]
     for record in (wide / "c" / "parity.json", wide / "net.npz.parity.json"):
@@ -98,7 +91,7 @@ def test_the_formula_of_each_text_gives_the_golden_input_at_16_bits(wide):
     with np.load(str(wide / "net.npz.golden.npz")) as golden:
         found = evaluated(formulas[0], golden["images"])
         np.testing.assert_array_equal(found, golden["input"])
-    assert "value = x * 0.003921569 for pixels x, 0 to 255" in readme
+    assert "value = x * 0.003921569 for pixels x from 0 to 255" in readme
 
 
 _PROGRAM = """
@@ -148,8 +141,8 @@ def test_the_compiled_function_gives_the_codes_of_the_evaluation(name, flags, co
 
 def test_values_are_described_for_each_scaling():
     dataset = noise()
-    assert values_formula(dataset) == "value = x * 0.003921569 for pixels x, 0 to 255"
-    assert values_formula(dataset.with_scaling("signed")) == "value = x / 127.5 - 1 for pixels x, 0 to 255"
+    assert values_formula(dataset) == "value = x * 0.003921569 for pixels x from 0 to 255"
+    assert values_formula(dataset.with_scaling("signed")) == "value = x / 127.5 - 1 for pixels x from 0 to 255"
     assert values_formula(dataset.with_scaling("none")) == "value = x for examples x as they are in the data"
 
 

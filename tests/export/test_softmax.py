@@ -113,13 +113,13 @@ def test_an_export_with_a_softmax_is_proven_by_its_logits(compiler, tmp_path):
     assert not softmax.report.faults and "LiteRT's softmax" in softmax.report.to_text()
     golden = softmax.report.golden
     logits = golden["file_output"]
-    np.testing.assert_array_equal(golden["put_out"], softmax_codes(logits.astype(np.int32), golden["logits_scale"]))
-    header, readme = ((tmp_path / "softmax" / name).read_text() for name in ("chain.h", "README.txt"))
+    np.testing.assert_array_equal(golden["output"], softmax_codes(logits.astype(np.int32), golden["logits_scale"]))
+    header, readme = ((tmp_path / "softmax" / name).read_text() for name in ("chain.h", "README.md"))
     assert "#define CHAIN_OUTPUT_SCALE 0.00390625f" in header and "#define CHAIN_OUTPUT_ZERO_POINT (-128)" in header
     added = {path.name for path in softmax.paths} - {path.name for path in plain.paths}
     assert added == {"softmax", "qatviz_softmax.h"}
-    assert "Probabilities: CHAIN_OUTPUT_SIZE codes" in readme and "put_out" not in plain.report.golden
-    assert "Output: CHAIN_OUTPUT_SIZE codes" in (tmp_path / "a" / "README.txt").read_text()
+    assert "Probabilities: CHAIN_OUTPUT_SIZE codes" in readme and "output" not in plain.report.golden
+    assert "Output: CHAIN_OUTPUT_SIZE codes" in (tmp_path / "a" / "README.md").read_text()
 
 
 def test_a_softmax_that_the_compiler_changes_is_an_error(compiler, tmp_path, monkeypatch):

@@ -57,12 +57,12 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     if options["softmax"]:
         logit_codes = report.golden["simulator_output"].astype(np.int32)
         found = softmax_codes(logit_codes, model.logits.scale).astype(written.output.dtype)
-        report = report.with_golden({"put_out": found})
+        report = report.with_golden({"output": found})
     progress.at("writing the files", 0.98)
     files = dict(written.files)
     use = files.pop(USE).decode("ascii").splitlines()
     image, output = model.tensor(model.input), written.output
-    key, what = ("put_out", "probability") if written.softmax else ("simulator_output", "logit")
+    key, what = ("output", "probability") if written.softmax else ("simulator_output", "logit")
     expected = expected_codes(key, "the integers of the network, exactly", Agreement(1.0, 0), 2**62)
     check = Check(
         "c", "a C compiler (CC names it, or else cc)", "input", (expected,), values=(("dtype", output.dtype.name),)

@@ -99,7 +99,7 @@ def c_model(
         "input_type": C_TYPES[source.dtype.name],
         "output_type": C_TYPES[output.dtype.name],
         "output_is": "Probabilities" if softmax else "Output",
-        "input_codes": codes_formula(source),
+        "input_codes": codes_formula(source.grid),
         "input_values": input_values,
         "precision": PRECISION,
     }

@@ -9,12 +9,13 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from qatviz import __version__
+from qatviz.export.integers.input_formula import PRECISION, codes_formula, values_formula
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.source import ExportSource
 from qatviz.metric import CLASSIFICATION
 from qatviz.number_format import bytes_text
 from qatviz.quant.affine import AffineGrid
-from qatviz.scaling import SCALINGS, UNSCALED
+from qatviz.scaling import UNSCALED
 
 README, CHECK = "README.md", "check.py"
 #: Golden vectors of an export that are not its file's alone; "{runtime}" is that of the proof.
@@ -155,24 +156,21 @@ def real_check(report: Any, runner: str, runtime: str, softmax: bool = False, **
 def fed_values(source: ExportSource) -> str:
     """Return how an example of the data becomes the values that are fed to the network."""
     dataset = source.dataset
-    scaling = SCALINGS[dataset.scaling]
     if dataset.scaling == UNSCALED:
         part = dataset.x_test[:64]
         ends = f"{part.min():.4g} to {part.max():.4g}"
         return (
             f"value = x: numbers are fed as they are in the data ({ends} in its first {len(part)} held-out examples)."
         )
-    return f"value = {scaling.formula} in float32, for pixels x from 0 to 255."
+    return f"{values_formula(dataset)}, {PRECISION}."
 
 
 def codes_of_values(grid: AffineGrid, dtype: Any, offset: int = 0) -> str:
     """Return the formula of the codes of an input, which are stored with an offset: the definition, in float32."""
     low, high = (bound + offset for bound in grid.bounds)
-    least, greatest, scale = (float(number) for number in (grid.minimum, grid.maximum, grid.scale))
     return (
-        f"code = floor((min(max(value, {least!r}), {greatest!r}) - {least!r}) / {scale!r} + 0.5) + {low}, computed in "
-        f"float32, as {dtype}. Codes are from {low} to {high}; their scale is {scale!r}, their zero point "
-        f"{int(grid.zero_point) + offset}."
+        f"{codes_formula(grid, offset)}, {PRECISION}, as {dtype}. Codes are from {low} to {high}; their scale is "
+        f"{float(grid.scale)!r}, their zero point {int(grid.zero_point) + offset}."
     )
 
 

@@ -7,20 +7,20 @@ another function: at 16 bits it gives another code for some values next to a tie
 import numpy as np
 
 from qatviz.data import Dataset
-from qatviz.export.integers.model import IntegerTensor
+from qatviz.quant.affine import AffineGrid
 from qatviz.scaling import SCALINGS, UNSCALED
 
 #: The arithmetic of the formulas.
 PRECISION = "each operation rounded to float32"
 
 
-def codes_formula(tensor: IntegerTensor) -> str:
-    """Return the formula of :func:`qatviz.quant.affine.quantize` with a tensor's numbers.
+def codes_formula(grid: AffineGrid, offset: int = 0) -> str:
+    """Return the formula of :func:`qatviz.quant.affine.quantize` with a grid's numbers, for codes plus an offset.
 
-    >>> codes_formula(IntegerTensor("input", (2,), 0.5, -1, 8, True, "input.activations"))
+    >>> codes_formula(AffineGrid(np.float32(0.5), np.int32(-1), 8, True))
     'code = floor((min(max(value, -63.0), 64.0) - (-63.0)) / 0.5 + 0.5) - 127'
     """
-    grid, least = tensor.grid, tensor.bounds[0]
+    least = grid.bounds[0] + offset
     low, high = number_text(grid.minimum), number_text(grid.maximum)
     start = f"({low})" if low.startswith("-") else low
     shift = f"- {-least}" if least < 0 else f"+ {least}"
@@ -30,10 +30,10 @@ def codes_formula(tensor: IntegerTensor) -> str:
 def values_formula(dataset: Dataset) -> str:
     """Return how the values that are fed to a network come from the data."""
     if dataset.pixel_scale != 1.0:
-        return f"value = x * {number_text(np.float32(dataset.pixel_scale))} for pixels x, 0 to 255"
+        return f"value = x * {number_text(np.float32(dataset.pixel_scale))} for pixels x from 0 to 255"
     if dataset.scaling == UNSCALED:
         return "value = x for examples x as they are in the data"
-    return f"value = {SCALINGS[dataset.scaling].formula} for pixels x, 0 to 255"
+    return f"value = {SCALINGS[dataset.scaling].formula} for pixels x from 0 to 255"
 
 
 def number_text(value: np.ndarray) -> str:

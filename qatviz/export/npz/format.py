@@ -130,7 +130,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
         "about": _ABOUT,
         "name": model.name,
         "input": model.input,
-        "input_codes": f"{codes_formula(model.tensor(model.input))}, {PRECISION}",
+        "input_codes": f"{codes_formula(model.tensor(model.input).grid)}, {PRECISION}",
         "output": model.output,
         "softmax": model.softmax,
         "aliases": dict(model.aliases),

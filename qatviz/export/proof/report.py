@@ -220,7 +220,7 @@ def prove(
         on_whole = whole_scores(graph, whole, True, model.logits, progress.part(0.05, 0.2))
     simulated, found = run_logits(model, exported.run, images, progress.part(0.2, 0.5))
     inner = inner_examples(images)
-    source = f"{codes_formula(model.tensor(model.input))}, {PRECISION}"
+    source = f"{codes_formula(model.tensor(model.input).grid)}, {PRECISION}"
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name, input=source)
     for name, codes in (("simulator", simulated), ("file", found)):
         scores[name] = score_codes(codes, model.logits, labels)
