@@ -28,6 +28,20 @@ extern "C" {
 /* Bytes of memory for the outputs of layers, a static array. */
 #define PAIRS_ARENA_BYTES 52
 
+/* Returns the code of a value of the input: code = floor((min(max(value, -1.2453758), 2.774508) - (-1.2453758)) / 0.01576425 + 0.5) - 128,
+ * each operation rounded to float32. */
+static inline int8_t pairs_input_code(float value)
+{
+    /* Variables, because a compiler may give constants and intermediate results more digits. */
+    const float lowest = -1.24537575f, highest = 2.774508f, scale = PAIRS_INPUT_SCALE;
+    float steps = value > lowest ? value : lowest;
+    steps = steps < highest ? steps : highest;
+    steps = steps - lowest;
+    steps = steps / scale;
+    steps = steps + 0.5f;
+    return (int8_t)((int32_t)steps + PAIRS_INPUT_MIN);
+}
+
 /* Computes the codes of an output, PAIRS_OUTPUT_SIZE of them, from those of an input, PAIRS_INPUT_SIZE of them;
  * the two must not overlap. One call at a time: all share one block of memory. */
 void pairs_run(const int8_t *input, int8_t *output);

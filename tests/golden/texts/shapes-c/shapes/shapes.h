@@ -33,6 +33,20 @@ extern "C" {
 #define SHAPES_SOFTMAX_SHIFT 19
 #define SHAPES_SOFTMAX_DIFF_MIN (-3968)
 
+/* Returns the code of a value of the input: code = floor((min(max(value, 0.0), 0.97529423) - 0.0) / 0.0038246834 + 0.5) - 128,
+ * each operation rounded to float32. */
+static inline int8_t shapes_input_code(float value)
+{
+    /* Variables, because a compiler may give constants and intermediate results more digits. */
+    const float lowest = 0.0f, highest = 0.975294232f, scale = SHAPES_INPUT_SCALE;
+    float steps = value > lowest ? value : lowest;
+    steps = steps < highest ? steps : highest;
+    steps = steps - lowest;
+    steps = steps / scale;
+    steps = steps + 0.5f;
+    return (int8_t)((int32_t)steps + SHAPES_INPUT_MIN);
+}
+
 /* Computes the codes of an output, SHAPES_OUTPUT_SIZE of them, from those of an input, SHAPES_INPUT_SIZE of them;
  * the two must not overlap. One call at a time: all share one block of memory. */
 void shapes_run(const int8_t *input, int8_t *output);

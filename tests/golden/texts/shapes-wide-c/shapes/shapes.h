@@ -30,6 +30,20 @@ extern "C" {
 
 /* The softmax "logits/softmax" after the logits is not computed: it keeps their order. Apply it yourself if needed. */
 
+/* Returns the code of a value of the input: code = floor((min(max(value, -0.9758248), 0.9753483) - (-0.9758248)) / 0.00047647694 + 0.5) - 2048,
+ * each operation rounded to float32. */
+static inline int16_t shapes_input_code(float value)
+{
+    /* Variables, because a compiler may give constants and intermediate results more digits. */
+    const float lowest = -0.975824773f, highest = 0.975348294f, scale = SHAPES_INPUT_SCALE;
+    float steps = value > lowest ? value : lowest;
+    steps = steps < highest ? steps : highest;
+    steps = steps - lowest;
+    steps = steps / scale;
+    steps = steps + 0.5f;
+    return (int16_t)((int32_t)steps + SHAPES_INPUT_MIN);
+}
+
 /* Computes the codes of an output, SHAPES_OUTPUT_SIZE of them, from those of an input, SHAPES_INPUT_SIZE of them;
  * the two must not overlap. One call at a time: all share one block of memory. */
 void shapes_run(const int16_t *input, int16_t *output);
