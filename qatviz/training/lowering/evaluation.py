@@ -99,7 +99,7 @@ class EvaluationLowering(LayerLowering):
         return exact_value(mean, code, scale, wide)
 
     def _pooled(self, unit: Unit, x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-        """Snap means of pooling windows to their exact codes, like :func:`qatviz.quant.exact_sums.rounded_means`.
+        """Return means as values of their exact codes, like :func:`qatviz.quant.exact_sums.rounded_means`.
 
         A third of a unit decides ties here, too. Windows at padding have fewer elements, and thus larger units.
         """
@@ -108,14 +108,14 @@ class EvaluationLowering(LayerLowering):
         third = 1 / (MEAN_WEIGHT * element_count(op.pool_size))
         known = self._scale(grid) > 0
 
-        def position(_: tf.Tensor) -> tf.Tensor:
+        def code() -> tf.Tensor:
             # Codes relative to the center of ties are those relative to the zero point, up to a constant.
             shift = tf.cast(tf.where(half > 2 ** (STORED_BITS - 1), 0 * zero_point[0], zero_point[0]), tf.float64)
-            codes = whole_units(switch(x, known)[1], self._scale64(unit.output)) + shift
+            codes = whole_units(only_if(known, x), self._scale64(unit.output)) + shift
             means = tf.nn.avg_pool2d(codes, op.pool_size, op.strides, op.padding)
             return tf.sign(means) * tf.floor(tf.abs(means) + third + 0.5) - shift
 
-        return snap_to_exact_code(mean, position, self._scale(grid), known)
+        return exact_value(mean, code, self._scale(grid), known)
 
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""
