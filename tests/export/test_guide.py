@@ -1,5 +1,6 @@
 """README and check program beside every export: the formulas in the text, and what the program accepts and refuses."""
 
+import os
 import re
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def make(name, options, folder, dataset, **settings):
 
 def run(program):
     """Run a check program in this Python, which has every runtime that the proof used."""
-    return subprocess.run([sys.executable, "-W", "ignore", str(program)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-W", "ignore", str(program)], capture_output=True, encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -68,6 +69,19 @@ def test_the_check_program_reproduces_the_golden_vectors_and_detects_others(name
     np.savez(str(golden), **vectors)
     done = run(program)
     assert done.returncode == 1 and "not reached" in done.stdout, done.stdout + done.stderr
+
+
+#: Quotes that would end a literal, a template's and a format's fields, and characters that are not ASCII or not UTF-8.
+ODD = 'a\'"""b\\{0}@file@ü🙂\n\x1b[31m' + os.fsdecode(b"\xff") + ".tflite"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode elsewhere")
+def test_files_of_any_name_have_a_readme_and_a_check_program(tmp_path, dataset):
+    export_as("tflite", tmp_path / ODD, dataset, metadata={"data": "x\x1b\n"})
+    readme = (tmp_path / f"{ODD}.README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# a'") and "\x1b" not in readme and "data x\\x1b\\n" in readme
+    done = run(tmp_path / f"{ODD}.check.py")
+    assert done.returncode == 0 and "as expected" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name, options", VARIANTS, ids=lambda value: str(value))

@@ -1,6 +1,5 @@
 """README and check program of an export, from what its format states and what its proof found."""
 
-import json
 import math
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from qatviz.export.source import ExportSource
 from qatviz.metric import CLASSIFICATION
 from qatviz.number_format import bytes_text
 from qatviz.quant.affine import AffineGrid
+from qatviz.safe_text import escaped, one_line, shell_word
 from qatviz.scaling import UNSCALED
 
 README, CHECK = "README.md", "check.py"
@@ -184,7 +184,9 @@ def class_lines(source: ExportSource) -> List[str]:
     dataset = source.dataset
     if dataset.task != CLASSIFICATION:
         return [f"{source.network.num_outputs} predicted numbers, in the order of the targets."]
-    return ["Classes, by index: " + ", ".join(f"{i} {name}" for i, name in enumerate(dataset.class_names)) + "."]
+    return [
+        "Classes, by index: " + ", ".join(f"{i} {one_line(name)}" for i, name in enumerate(dataset.class_names)) + "."
+    ]
 
 
 def guide_files(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[str]) -> Dict[str, bytes]:
@@ -199,18 +201,23 @@ def guide_files(guide: Guide, report: Any, name: str, prefix: str, files: Sequen
     files : sequence of str
         Names of the export's other files.
     """
-    found = {prefix + README: _readme(guide, report, name, prefix, files)}
+    found = {prefix + README: _readme(guide, report, one_line(name), prefix, [one_line(file) for file in files])}
     if guide.check is not None:
         target = name if prefix else "."
         found[prefix + CHECK] = _check(guide.check, name, target, prefix)
-    return {path: text.encode("utf-8") for path, text in found.items()}
+    # Names of classes, and of the user's files, may have any characters.
+    return {path: escaped(text).encode("utf-8", "backslashreplace") for path, text in found.items()}
 
 
 def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[str]) -> str:
     source, about = guide.source, report.about
     lines = [f"# {name}", ""]
     lines += [f"{guide.title}: the network {source.network.name}, exported by qatviz {__version__}.", ""]
-    facts = [f"{key} {value}" for key, value in sorted(source.metadata.items()) if isinstance(value, (str, int))]
+    facts = [
+        f"{key} {one_line(str(value))}"
+        for key, value in sorted(source.metadata.items())
+        if isinstance(value, (str, int))
+    ]
     if facts:
         lines += ["Source: " + ", ".join(facts) + ".", ""]
     lines += ["## Input", "", *_paragraphs([fed_values(source), *guide.inputs])]
@@ -220,14 +227,22 @@ def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[s
     lines += ["## Agreement", "", *_agreement(guide, report)]
     if report.golden:
         runtime = about.get("runtime", "the runtime of the proof")
-        lines += [f"## Golden vectors: {prefix}golden.npz", "", "| Key | Type and shape | Content |", "|---|---|---|"]
+        lines += [
+            f"## Golden vectors: {one_line(prefix)}golden.npz",
+            "",
+            "| Key | Type and shape | Content |",
+            "|---|---|---|",
+        ]
         lines += [
             f"| `{key}` | {array.dtype.name} {list(array.shape)} | {GOLDEN_KEYS[key].format(runtime=runtime)} |"
             for key, array in report.golden.items()
         ]
         lines += [""]
     if guide.check is not None:
-        lines += [f"`python {prefix}{CHECK}` runs them in {guide.check.runtime}; it needs NumPy and that only.", ""]
+        lines += [
+            f"`python {shell_word(prefix + CHECK)}` runs them in {guide.check.runtime}; it needs NumPy and that only.",
+            "",
+        ]
     lines += ["## Sizes", ""]
     lines += [f"- {what}: {bytes_text(count)} ({count:,} bytes)" for what, count in report.nbytes.items()]
     lines += ["", "## Files", "", *[f"- `{file}`" for file in files], ""]
@@ -253,27 +268,26 @@ def _agreement(guide: Guide, report: Any) -> List[str]:
 
 
 def _check(check: Check, name: str, target: str, prefix: str) -> str:
-    golden = prefix + "golden.npz"
+    # Names as literals of ASCII: they may have any characters.
     values = {
-        "file": name,
         "runtime": check.runtime,
-        "name": prefix + CHECK,
-        "file_name": json.dumps(target),
-        "golden_name": json.dumps(golden),
-        "given": json.dumps(check.given),
+        "title": ascii(one_line(name)),
+        "file_name": ascii(target),
+        "golden_name": ascii(prefix + "golden.npz"),
+        "given": ascii(check.given),
         "step": repr(float(check.step)),
         "expected": "[\n" + "".join(f"    {_literal(expected)},\n" for expected in check.expected) + "]",
-        "runner": _template(check.runner),
-        **dict(check.values),
     }
-    text = _template("main")
-    for _ in range(2):  # the runner has values of its own
-        text = re.sub(r"@(\w+)@", lambda match: str(values[match.group(1)]), text)
-    return text
+    values["runner"] = _filled(check.runner, dict(check.values))
+    return _filled("main", values)
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"@(\w+)@", lambda match: values[match.group(1)], _template(template))
 
 
 def _literal(expected: Expected) -> str:
-    words = (json.dumps(expected.key), json.dumps(expected.meaning))
+    words = (ascii(expected.key), ascii(expected.meaning))
     return "({}, {}, {!r}, {!r})".format(*words, float(expected.identical), float(expected.largest))
 
 
