@@ -39,6 +39,8 @@ GOLDEN_KEYS = {
 }
 #: Unit of differences between probabilities.
 _PROBABILITY_STEP = 1 / 256
+#: Runtime of a program that evaluates the integers itself.
+NUMPY = "NumPy"
 _CHECKS = Path(__file__).resolve().parent / "check"
 
 
@@ -84,6 +86,11 @@ class Check(NamedTuple):
     expected: Tuple[Expected, ...]
     step: float = 1.0
     values: Tuple[Tuple[str, str], ...] = ()
+
+    @property
+    def needs(self) -> str:
+        """Packages that the program needs."""
+        return self.runtime if self.runtime == NUMPY else f"{NUMPY} and {self.runtime}"
 
 
 class Guide(NamedTuple):
@@ -239,10 +246,8 @@ def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[s
         ]
         lines += [""]
     if guide.check is not None:
-        lines += [
-            f"`python {shell_word(prefix + CHECK)}` runs them in {guide.check.runtime}; it needs NumPy and that only.",
-            "",
-        ]
+        program, runtime, needs = shell_word(prefix + CHECK), guide.check.runtime, guide.check.needs
+        lines += [f"`python {program}` runs them in {runtime}; it needs {needs} only.", ""]
     lines += ["## Sizes", ""]
     lines += [f"- {what}: {bytes_text(count)} ({count:,} bytes)" for what, count in report.nbytes.items()]
     lines += ["", "## Files", "", *[f"- `{file}`" for file in files], ""]
@@ -271,6 +276,7 @@ def _check(check: Check, name: str, target: str, prefix: str) -> str:
     # Names as literals of ASCII: they may have any characters.
     values = {
         "runtime": check.runtime,
+        "needs": check.needs,
         "title": ascii(one_line(name)),
         "file_name": ascii(target),
         "golden_name": ascii(prefix + "golden.npz"),

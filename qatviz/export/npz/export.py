@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Guide, codes_of_values, values_of_codes
+from qatviz.export.guide.guide import NUMPY, Check, Expected, Guide, codes_of_values, values_of_codes
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes
@@ -65,7 +65,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         "NumPy arrays and JSON",
         (codes_of_values(source_grid, "integers"),),
         (values_of_codes(logits.scale, logits.zero_point),),
-        (f"The description, *{SUFFIX}, says how each layer is computed; the golden vectors check a program for it.",),
+        (f"The description, *{SUFFIX}, says how each layer is computed; the check program is an evaluator of it.",),
+        Check("npz", NUMPY, "images", (Expected("simulator_output", "the integers of the network", 1.0, 0.0),)),
     )
     return Written(write_export(path, arrays, report, {SUFFIX: described}, guide), report)
 
