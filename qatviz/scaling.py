@@ -19,22 +19,38 @@ class Scaling(NamedTuple):
     found : str
         Description of scaled examples, for notes.
     help : str
+    mean, deviation : float
+        Numbers of the same formula as normalizations are stated: (x - mean) / deviation.
     """
 
     label: str
     formula: str
     found: str
     help: str
+    mean: float
+    deviation: float
 
 
 #: Scalings by name, as in requests and records.
 SCALINGS: Dict[str, Scaling] = {
     UNSCALED: Scaling(
-        "Not scaled", "x", "not scaled", "examples are fed as they are: features, or pixels for a network of 0 to 255"
+        "Not scaled",
+        "x",
+        "not scaled",
+        "examples are fed as they are: features, or pixels for a network of 0 to 255",
+        0.0,
+        1.0,
     ),
-    UNIT: Scaling("Pixels: x / 255", "x / 255", "scaled by 1/255", "pixels from 0 to 255 are fed as 0 to 1"),
+    UNIT: Scaling(
+        "Pixels: x / 255", "x / 255", "scaled by 1/255", "pixels from 0 to 255 are fed as 0 to 1", 0.0, 255.0
+    ),
     SIGNED: Scaling(
-        "Pixels: x / 127.5 - 1", "x / 127.5 - 1", "scaled to -1 to 1", "pixels from 0 to 255 are fed as -1 to 1"
+        "Pixels: x / 127.5 - 1",
+        "x / 127.5 - 1",
+        "scaled to -1 to 1",
+        "pixels from 0 to 255 are fed as -1 to 1",
+        127.5,
+        127.5,
     ),
 }
 #: Rule for examples without a stated scaling.

@@ -54,6 +54,7 @@ THIRD_PARTY = [
     ("qatviz.analysis", NUMERIC),
     ("qatviz.report", NUMERIC | {"markupsafe"}),
     ("qatviz.export.tflite.file", NUMERIC | {"flatbuffers", "tflite"}),
+    ("qatviz.export.tflite.metadata", NUMERIC | {"flatbuffers"}),
     ("qatviz.export.onnx.file", NUMERIC | {"onnx"}),
     ("qatviz.export.onnx.runtime", NUMERIC | {"onnxruntime"}),
     ("qatviz.gui", NUMERIC | WINDOW),

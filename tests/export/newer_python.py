@@ -20,7 +20,7 @@ def find(variable: str, package: str) -> Optional[Newer]:
 
     It is None if neither exists.
     """
-    version = f"import {package}, sys; assert sys.version_info > (3, 8); print({package}.__version__)"
+    version = f"import {package}, sys; assert sys.version_info > (3, 8); print(getattr({package}, '__version__', ''))"
     named = [os.environ.get(variable)] + [shutil.which(f"python3.{minor}") for minor in range(14, 8, -1)]
     for path in filter(None, [*named, shutil.which("python3")]):
         found = subprocess.run([path, "-c", version], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

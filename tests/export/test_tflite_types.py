@@ -16,8 +16,10 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.proof.parity import compare_layers
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite import litert as litert_runtime
+from qatviz.export.tflite.export import DESCRIPTION
 from qatviz.export.tflite.file import packed_nibbles
 from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.metadata import attachment
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import is_matrix_product
 from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT
@@ -328,10 +330,9 @@ def no_litert(monkeypatch):
 def test_a_file_without_a_runtime_is_written_and_marked_as_not_run(weights, activations, option, no_litert, tmp_path):
     source = ExportSource(NETWORK, book_of(NETWORK, weights, activations), STATE, noise())
     written = TFLITE.export(source, tmp_path / "net.tflite", {option: True})
-    assert (
-        written.paths[0].read_bytes()
-        == tflite_model(integer_model(NETWORK, source.book, STATE), **{option: True}).content
-    )
+    attached = attachment(source, "logits", DESCRIPTION)
+    model = integer_model(NETWORK, source.book, STATE)
+    assert written.paths[0].read_bytes() == tflite_model(model, **{option: True}, attached=attached).content
     text = (tmp_path / "net.tflite.parity.txt").read_text()
     assert "NOT RUN: there is no LiteRT: QATVIZ_LITERT_PYTHON is '/nowhere/python'" in text.splitlines()[0]
     assert "file" not in text.split("accuracy on ")[1].splitlines()[0]

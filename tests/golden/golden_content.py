@@ -144,6 +144,20 @@ def _tflite_parts(content: bytes) -> Iterator[Tuple[str, str]]:
     model = tflite.Model.GetRootAsModel(bytearray(content), 0)
     yield "description", (model.Description() or b"").decode("utf-8")
     graph = model.Subgraphs(0)
+    for index in range(model.SignatureDefsLength()):
+        signature = model.SignatureDefs(index)
+        ends = [
+            {end(i).Name().decode("utf-8"): end(i).TensorIndex() for i in range(count)}
+            for end, count in (
+                (signature.Inputs, signature.InputsLength()),
+                (signature.Outputs, signature.OutputsLength()),
+            )
+        ]
+        yield f"signature {signature.SignatureKey().decode('utf-8')}", f"from {ends[0]} to {ends[1]}"
+    for index in range(model.MetadataLength()):
+        entry = model.Metadata(index)
+        data = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+        yield f"entry {entry.Name().decode('utf-8')}", _digest(data) if len(data) > 16 else repr(data.rstrip(bytes(1)))
     for index in range(graph.TensorsLength()):
         tensor = graph.Tensors(index)
         told = [f"type {tensor.Type()}", str(np.asarray(tensor.ShapeAsNumpy()).tolist())]

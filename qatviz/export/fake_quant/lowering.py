@@ -13,6 +13,7 @@ from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit, TieBre
 from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.export.integers.model import logits_name
 from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
+from qatviz.export.tflite.metadata import Attachment
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, Softmax, ZeroPad
@@ -32,7 +33,10 @@ class FakeQuantFile(NamedTuple):
 
 
 def fake_quant_file(
-    model: FakeQuantModel, softmax: bool = False, outputs: Optional[Sequence[str]] = None
+    model: FakeQuantModel,
+    softmax: bool = False,
+    outputs: Optional[Sequence[str]] = None,
+    attached: Attachment = Attachment(),
 ) -> FakeQuantFile:
     """Return the TFLite file of a model.
 
@@ -43,8 +47,10 @@ def fake_quant_file(
         Append a softmax: the output is probabilities instead of logits.
     outputs : sequence of str, optional
         Layers that are the outputs instead, for inspection.
+    attached : Attachment
+        Metadata of the file.
     """
-    return _Lowering(model).run(softmax, outputs)
+    return _Lowering(model).run(softmax, outputs, attached)
 
 
 class _Lowering:
@@ -59,7 +65,7 @@ class _Lowering:
         self._index: Dict[str, int] = {}
         self._names = _names(self._network)
 
-    def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> FakeQuantFile:
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]], attached: Attachment) -> FakeQuantFile:
         shape = self._network.input_shape
         first = self._new(INPUT, shape)
         self._index[INPUT] = self._rounded(INPUT, first, shape, self._model.input_grid)
@@ -79,7 +85,7 @@ class _Lowering:
                     Beta=1.0,
                 )
             ]
-        return FakeQuantFile(self._file.finish([first], last), names)
+        return FakeQuantFile(self._file.finish([first], last, attached), names)
 
     # Tensors
 

@@ -6,6 +6,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
+from qatviz import __version__
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
 from qatviz.export.integers.lowering import exported_model
@@ -30,11 +31,15 @@ from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
 from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
 from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.metadata import attachment
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
 from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT, file_vectors
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
+
+#: Description of the model in a file's metadata.
+DESCRIPTION = f"a network in integers, written by qatviz {__version__}"
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -55,7 +60,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("computing the integer model", 0.0)
     model = exported_model(source)
     progress.at("writing the operations", 0.05)
-    files = _Files(model, options)
+    files = _Files(model, options, source)
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _prove(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
@@ -97,9 +102,11 @@ def _guide(source: ExportSource, files: "_Files", report: Union[ParityReport, Un
 class _Files:
     """The shipped file, and variants of it whose outputs are the logits and all tensors."""
 
-    def __init__(self, model: IntegerModel, options: Options):
+    def __init__(self, model: IntegerModel, options: Options, source: ExportSource):
         self.model, self.double_rounding, self._options = model, options["double_rounding"], options
-        self.shipped = self._made(softmax=options["softmax"])
+        output = "probabilities" if options["softmax"] else "logits"
+        attached = attachment(source, output, DESCRIPTION)
+        self.shipped = self._made(softmax=options["softmax"], attached=attached)
         self.logits = self._made() if options["softmax"] else self.shipped
         self.layers = self._made(outputs=[op.output for op in model.ops])
 

@@ -3,17 +3,20 @@
 The schema is TensorFlow's ``tensorflow/lite/schema/schema.fbs``; the package ``tflite`` has its field numbers.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import flatbuffers
 import numpy as np
 import tflite
 
+from qatviz.export.tflite.metadata import MIN_RUNTIME_VERSION, Attachment, min_runtime_version, with_files
 from qatviz.network.checks import Pair
 from qatviz.network.layers import AveragePool, MaxPool
 
 SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
+#: Key of the signature, whose inputs and outputs have the names of the tensors.
+SIGNATURE = "serving_default"
 #: Alignment of a buffer's data in the schema (bytes).
 _ALIGNMENT = 16
 #: Largest operator code of the one-byte field that old readers use; larger codes have this placeholder there.
@@ -162,9 +165,14 @@ class TfliteFile:
         """Append an operation, which is computed after those before it."""
         self._operations.append(Operation(name, version, tuple(inputs), tuple(outputs), options))
 
-    def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-        """Return the file with these tensors as its inputs and outputs."""
-        return _Writer().model(self._description, self._tensors, self._operations, self._buffers, inputs, outputs)
+    def finish(self, inputs: Sequence[int], outputs: Sequence[int], attached: Attachment = Attachment()) -> bytes:
+        """Return the file with these tensors as its inputs and outputs, and with what is ``attached``."""
+        operations = [(operation.name, operation.version) for operation in self._operations]
+        entries = {MIN_RUNTIME_VERSION: min_runtime_version(operations), **attached.entries}
+        content = _Writer().model(
+            self._description, self._tensors, self._operations, self._buffers, inputs, outputs, entries
+        )
+        return with_files(content, attached.files)
 
     def _append(self, *fields: Any) -> int:
         self._tensors.append(_Tensor(*fields))
@@ -198,13 +206,18 @@ class _Writer:
         buffers: Sequence[Optional[np.ndarray]],
         inputs: Sequence[int],
         outputs: Sequence[int],
+        entries: Mapping[str, bytes],
     ) -> bytes:
+        first = len(buffers)
+        buffers = [*buffers, *(np.frombuffer(entry, np.uint8) for entry in entries.values())]
         codes = sorted({(operation.name, operation.version) for operation in operations})
         fields = {
             "Buffers": self._vector([self._buffer(data) for data in buffers]),
             "Subgraphs": self._vector([self._subgraph(tensors, operations, codes, inputs, outputs)]),
             "OperatorCodes": self._vector([self._operator_code(*code) for code in codes]),
             "Description": self._builder.CreateString(description),
+            "Metadata": self._vector([self._entry(name, first + i) for i, name in enumerate(entries)]),
+            "SignatureDefs": self._vector([self._signature(tensors, inputs, outputs)]),
         }
         model = self._table("Model", Version=SCHEMA_VERSION, **fields)
         self._builder.Finish(model, IDENTIFIER)
@@ -233,6 +246,19 @@ class _Writer:
         self._builder.head -= len(content)
         self._builder.Bytes[self._builder.head : self._builder.head + len(content)] = content
         return self._table("Buffer", Data=self._builder.EndVector())
+
+    def _entry(self, name: str, buffer: int) -> int:
+        return self._table("Metadata", Name=self._builder.CreateString(name), Buffer=buffer)
+
+    def _signature(self, tensors: Sequence[_Tensor], inputs: Sequence[int], outputs: Sequence[int]) -> int:
+        fields = {
+            kind: self._vector([self._named(tensors[index].name, index) for index in indices])
+            for kind, indices in (("Inputs", inputs), ("Outputs", outputs))
+        }
+        return self._table("SignatureDef", SignatureKey=self._builder.CreateString(SIGNATURE), **fields)
+
+    def _named(self, name: str, index: int) -> int:
+        return self._table("TensorMap", Name=self._builder.CreateString(name), TensorIndex=index)
 
     def _operator_code(self, name: str, version: int) -> int:
         code = getattr(tflite.BuiltinOperator, name)

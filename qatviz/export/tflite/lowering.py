@@ -34,6 +34,7 @@ from qatviz.export.tflite.file import (
     convolution_options,
     pool_options,
 )
+from qatviz.export.tflite.metadata import Attachment
 from qatviz.export.tflite.storage import (
     UINT8_OFFSET,
     Int4,
@@ -74,6 +75,7 @@ def tflite_model(
     double_rounding: bool = False,
     int4_all: bool = False,
     packed_int4: bool = True,
+    attached: Attachment = Attachment(),
 ) -> TfliteModel:
     """Return the TFLite file of an integer model.
 
@@ -97,13 +99,17 @@ def tflite_model(
         With ``int4``: all weights of up to 4 bits are INT4 tensors.
     packed_int4 : bool
         False to store the same codes of INT4 tensors as int8, for runtimes that don't support the type.
+    attached : Attachment
+        Metadata of the file.
 
     Raises
     ------
     ExportError
         If TFLite can't hold the model.
     """
-    return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all, packed_int4).run(softmax, outputs)
+    return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all, packed_int4).run(
+        softmax, outputs, attached
+    )
 
 
 class _Lowering:
@@ -133,7 +139,7 @@ class _Lowering:
         if int16 and self._dtype != np.int16:
             self._notes.append(f"no activation has more than 8 bits: {self._dtype.name} as without the option int16")
 
-    def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> TfliteModel:
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]], attached: Attachment) -> TfliteModel:
         source = self._model.tensor(self._model.input)
         first = self._new(source, source.name)
         self._index[source.name] = self._clamped(source, first, source.bounds, self._limits(source))
@@ -155,7 +161,7 @@ class _Lowering:
                 f"{names_text(self._large_averages)}: means of more than {_MOST_AVERAGED} elements, whose sums "
                 "overflow in TensorFlow 1.15's interpreter, but not in LiteRT"
             )
-        content = self._file.finish([first], last)
+        content = self._file.finish([first], last, attached)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
         only_litert = bool(int4 or self._large_averages or self._dtype == np.int16)
         return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice, only_litert)
