@@ -293,6 +293,14 @@ ONNX = Format(
             (onnx_limits.UINT8, onnx_limits.INT8),
         ),
         Option(
+            "opset",
+            "Operator set",
+            "13 runs in all runtimes from 2021 on; 21, for those from 2024 on, has INT4 for weights of up to 4 bits "
+            "and INT16 for activations of more than 8 bits",
+            onnx_limits.OPSET_13,
+            onnx_limits.OPSETS,
+        ),
+        Option(
             "exact",
             "Exact codes in deep networks too",
             "Integer operators compute accumulators, which are requantized in double precision: up to 8 bits, every "

@@ -2,28 +2,41 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, Dict, List, Tuple, Union
 
 import numpy as np
 
+from qatviz import __version__
 from qatviz.export.fake_quant.proof import REACHED_WIDE, ignore_float_rounding
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Guide, real_check, real_vectors
+from qatviz.export.guide.guide import Guide, class_lines, fed_values, real_check, real_vectors
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
-from qatviz.export.onnx.file import onnx_package
+from qatviz.export.newer_python import NewerPython
+from qatviz.export.onnx.file import FileText, onnx_package, properties
 from qatviz.export.onnx.layout import channels_first
-from qatviz.export.onnx.limits import INT8, NCHW
-from qatviz.export.onnx.lowering import IMAGES, onnx_model
-from qatviz.export.onnx.runtime import REACHED, OnnxRunner, onnxruntime_package, runtime_name, runtime_notes
+from qatviz.export.onnx.limits import NCHW, OPSET_13
+from qatviz.export.onnx.lowering import IMAGES, OnnxModel, onnx_model
+from qatviz.export.onnx.runtime import (
+    REACHED,
+    OnnxRunner,
+    find_newer,
+    onnxruntime_package,
+    runtime_name,
+    runtime_notes,
+)
 from qatviz.export.onnx.storage import BITS
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import BATCH
-from qatviz.export.proof.report import Exported, prove
+from qatviz.export.proof.report import Exported, ParityReport, prove
+from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource
+from qatviz.metric import CLASSIFICATION
+
+_ADVICE = "To check the file itself, export again on a machine with a current onnxruntime under a newer Python."
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -44,39 +57,72 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         package()
     model = exported_model(source)
     progress.at("writing the operations", 0.05)
-    variant = {name: options[name] for name in ("layout", "storage", "exact")}
-    file = onnx_model(model, options["softmax"], **variant)
+    variant = {name: options[name] for name in ("layout", "storage", "exact", "opset")}
+    kind = f"ONNX {options['storage']}"
+    file = onnx_model(model, options["softmax"], text=onnx_text(source, kind, IMAGES, options["layout"]), **variant)
     logits = onnx_model(model, **variant) if options["softmax"] else file
-    layers = OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **variant))
-    held_out = source.held_out()
-    notes = file.notes + tuple(runtime_notes(file) + _input_notes(model, layers, held_out.images[:BATCH]))
-    title = f"ONNX {file.storage.name}{', exact' if file.exact else ''}"
-    exported = Exported(
-        title,
-        runtime_name(),
-        OnnxRunner(model, logits).run,
-        layers.run,
-        len(file.content),
-        REACHED_WIDE if _is_wide(model) else REACHED,
-        notes,
-    )
-    progress.at("building the evaluation graph", 0.1)
-    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
-        report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
-    # onnxruntime accumulates in float32 where it has no integer operation.
-    report = replace(report, layers=ignore_float_rounding(model, report.layers))
+    layers = onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **variant)
+    title = f"{kind}{', exact' if file.exact else ''}"
+    newer = None if options["opset"] == OPSET_13 else find_newer()
+    report = _prove(source, model, title, (file, logits, layers), newer, progress)
     report = report.with_golden(real_vectors(report.golden, file.layout == NCHW, options["softmax"]))
     progress.at("writing the files", 0.98)
-    level = "ORT_ENABLE_BASIC" if file.storage.name == INT8 else "ORT_ENABLE_ALL"
+    level = "ORT_ENABLE_ALL" if file.fuse else "ORT_ENABLE_BASIC"
     guide = Guide(
         source,
         title,
         onnx_inputs(source, IMAGES, file.layout),
         (f"`{file.outputs[0]}`: float32 {['N', *model.logits.shape]}.",),
         (),
-        real_check(report, "onnx", "onnxruntime", options["softmax"], level=level),
+        real_check(
+            report.report if isinstance(report, UnrunReport) else report,
+            "onnx",
+            "onnxruntime",
+            options["softmax"],
+            level=level,
+        ),
     )
     return Written(write_export(path, file.content, report, guide=guide), report)
+
+
+def _prove(
+    source: ExportSource,
+    model: IntegerModel,
+    title: str,
+    files: Tuple[OnnxModel, OnnxModel, OnnxModel],
+    newer: Union[NewerPython, str, None],
+    progress: Progress,
+) -> Union[ParityReport, UnrunReport]:
+    """Return the proof of a file, with its variants whose outputs are the logits and all tensors.
+
+    ``newer`` is the Python to run them in, None for this one, or the reason why there is none.
+    """
+    file, logits, layers = files
+    held_out, reached = source.held_out(), REACHED_WIDE if _is_wide(model) else REACHED
+    exported = Exported(title, "", no_runtime, no_runtime, len(file.content), reached, file.notes)
+    progress.at("building the evaluation graph", 0.1)
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
+        if isinstance(newer, str):
+            reason, rest = f"there is no onnxruntime for its operator set: {newer}", progress.part(0.2, 0.98)
+            return prove_unrun(model, exported, reason, _ADVICE, graph, *held_out, rest)
+        with OnnxRunner(model, logits, newer) as output, OnnxRunner(model, layers, newer) as inner:
+            notes = file.notes + tuple(runtime_notes(file) + _input_notes(model, inner, held_out.images[:BATCH]))
+            exported = exported._replace(runtime=runtime_name(newer), run=output.run, run_layers=inner.run, notes=notes)
+            report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
+    # onnxruntime accumulates in float32 where it has no integer operation.
+    return replace(report, layers=ignore_float_rounding(model, report.layers))
+
+
+def onnx_text(source: ExportSource, title: str, name: str, layout: str) -> FileText:
+    """Return the description of a file with the images ``name``, and the metadata on its data."""
+    dataset = source.dataset
+    facts = [fed_values(source), *onnx_inputs(source, name, layout), *class_lines(source)]
+    about: Dict[str, Any] = {"input": fed_values(source)}
+    if dataset.task == CLASSIFICATION:
+        about["classes"] = list(dataset.class_names)
+    return FileText(
+        f"{source.network.name}: {title}, exported by qatviz {__version__}. " + " ".join(facts), properties(about)
+    )
 
 
 def onnx_inputs(source: ExportSource, name: str, layout: str) -> Tuple[str, ...]:

@@ -10,13 +10,13 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.errors import ExportError
-from qatviz.export.onnx.limits import needs_packages
+from qatviz.export.integers.nibbles import packed_nibbles
+from qatviz.export.onnx.limits import OPSET_13, OPSET_19, OPSET_21, needs_packages
 
-#: Operator set, the first in which QuantizeLinear and DequantizeLinear support channels, and the version of the format
-#: that came soon after: runtimes support both from 2021 on.
-OPSET, IR_VERSION = 13, 8
+#: Version of the format for each operator set: the one that runtimes with the operator set support.
+_IR_VERSIONS = {OPSET_13: 8, OPSET_19: 9, OPSET_21: 10}
 #: Element types, as operators number them.
-FLOAT, UINT8, INT32, DOUBLE = 1, 2, 6, 11
+FLOAT, UINT8, INT32, DOUBLE, INT4 = 1, 2, 6, 11, 22
 #: Name of the batch axis.
 BATCH_AXIS = "N"
 
@@ -29,6 +29,13 @@ class Port(NamedTuple):
     shape: Tuple[int, ...]
 
 
+class FileText(NamedTuple):
+    """Description of a file (``doc_string``), and further ``metadata_props``."""
+
+    description: str = ""
+    properties: Mapping[str, str] = {}
+
+
 class OnnxFile:
     """Builder of a file with one graph.
 
@@ -38,6 +45,8 @@ class OnnxFile:
         Name of the graph.
     about : dict of str to str
         Stored in the file as its ``metadata_props``.
+    opset : str
+        Operator set, one of :data:`qatviz.export.onnx.limits.OPSETS`.
 
     Raises
     ------
@@ -45,9 +54,9 @@ class OnnxFile:
         If the package ``onnx`` is missing.
     """
 
-    def __init__(self, name: str, about: Mapping[str, str]):
+    def __init__(self, name: str, about: Mapping[str, str], opset: str = OPSET_13):
         self._onnx = onnx_package()
-        self._name, self._about = name, dict(about)
+        self._name, self._about, self._opset = name, dict(about), opset
         self._nodes: List[Any] = []
         self._constants: Dict[str, Any] = {}
 
@@ -66,8 +75,18 @@ class OnnxFile:
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
 
-    def finish(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> bytes:
-        """Return the file with these inputs and outputs, after ONNX's checker has verified it with shapes and types."""
+    def add_int4_constant(self, name: str, codes: np.ndarray) -> str:
+        """Append a tensor of type INT4 with these codes from -8 to 7, two per byte; return its name."""
+        array = self._onnx.TensorProto(name=name, data_type=INT4, dims=codes.shape)
+        array.raw_data = packed_nibbles(codes).tobytes()
+        self._constants[name] = array
+        return name
+
+    def finish(self, inputs: Sequence[Port], outputs: Sequence[Port], text: FileText = FileText()) -> bytes:
+        """Return the file with these inputs and outputs.
+
+        ONNX's checker has verified it with shapes and types, if this version of the package knows the operator set.
+        """
         helper = self._onnx.helper
         graph = helper.make_graph(
             self._nodes,
@@ -80,11 +99,13 @@ class OnnxFile:
             graph,
             producer_name="qatviz",
             producer_version=__version__,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", int(self._opset))],
+            ir_version=_IR_VERSIONS[self._opset],
+            doc_string=text.description,
         )
-        helper.set_model_props(model, self._about)
-        self._onnx.checker.check_model(model, full_check=True)
+        helper.set_model_props(model, {**self._about, **text.properties})
+        if int(self._opset) <= self._onnx.defs.onnx_opset_version():
+            self._onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())
 
     def _value(self, port: Port) -> Any:

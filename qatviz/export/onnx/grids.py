@@ -9,6 +9,8 @@ from qatviz.export.onnx.file import OnnxFile
 from qatviz.export.onnx.storage import BITS, LIMITS, Storage
 
 Clamp = Tuple[int, int]
+#: Type of codes of more than 8 bits where a file has them.
+_WIDE = np.dtype(np.int16)
 _ENDS = ("least", "greatest")
 
 
@@ -29,21 +31,29 @@ class Grids:
     ----------
     file : OnnxFile
     storage : Storage
+    int16 : bool
+        True if tensors of more than 8 bits have codes too, int16; else they are rounded in float.
     """
 
-    def __init__(self, file: OnnxFile, storage: Storage):
-        self._file, self._storage = file, storage
+    def __init__(self, file: OnnxFile, storage: Storage, int16: bool):
+        self._file, self._storage, self._int16 = file, storage, int16
+
+    def has_codes(self, tensor: IntegerTensor) -> bool:
+        """Return whether a tensor is stored as codes, and not rounded in float."""
+        return self._int16 or not is_wide(tensor)
 
     def put(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
         """Round ``value`` to the grid of a tensor, with codes in ``clamp``."""
-        if is_wide(tensor):
-            self._round(tensor, value, clamp, tensor.name)
-        else:
+        if not is_wide(tensor):
             self._quantize(tensor, value, clamp)
+        elif self._int16:
+            self._quantize_wide(tensor, value, clamp)
+        else:
+            self._round(tensor, value, clamp, tensor.name)
 
     def put_half_up(self, tensor: IntegerTensor, value: str) -> None:
         """Round ``value`` with ties as in training: the input of QuantizeLinear is on the grid already."""
-        if not is_wide(tensor):
+        if self.has_codes(tensor):
             value = self._round(tensor, value, tensor.bounds, tensor.name + ".on_grid")
         self.put(tensor, value, tensor.bounds)
 
@@ -69,7 +79,7 @@ class Grids:
 
         This way, operations that only move values have codes on both sides, too.
         """
-        if is_wide(tensor):
+        if not self.has_codes(tensor):
             return value
         grid = self._grid(tensor)
         codes = self._file.add_node("QuantizeLinear", [value, *grid], name + ".codes", name + ".quantize")
@@ -90,8 +100,11 @@ class Grids:
         """Round ``value``, in quantization steps from ``center`` and within the grid, to the tensor's values."""
         if is_wide(tensor):
             steps = self._node("Round", [value], tensor.name + ".rounded")
-            scale = self._number(tensor.name + ".scale", tensor.scale)
-            self._file.add_node("Mul", [steps, scale], tensor.name, tensor.name + ".on_grid")
+            scale, name = self._number(tensor.name + ".scale", tensor.scale), tensor.name + ".on_grid"
+            if self._int16:
+                self._quantize_wide(tensor, self._file.add_step("Mul", [steps, scale], name), tensor.bounds)
+            else:
+                self._file.add_node("Mul", [steps, scale], tensor.name, name)
             return
         grid = self._whole(tensor.name, center)
         self.put_codes(
@@ -104,6 +117,8 @@ class Grids:
 
     def zero_point(self, tensor: IntegerTensor) -> str:
         """Return the name of a tensor's zero point, as stored."""
+        if is_wide(tensor):
+            return self._file.add_constant(tensor.name + ".zero_point", tensor.zero_point, _WIDE)
         return self._codes(tensor.name + ".zero_point", tensor.zero_point)
 
     def _quantize(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
@@ -115,6 +130,16 @@ class Grids:
             ends = [self._codes(f"{name}.{end}_code", limit) for end, limit in zip(_ENDS, clamp)]
             codes = self._file.add_node("Clip", [codes, *ends], codes_name(tensor), name + ".limit")
         self.put_codes(tensor, codes)
+
+    def _quantize_wide(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
+        """Quantize to int16. Limits within the type are those of the value: runtimes have no Clip of int16."""
+        name, limits = tensor.name, np.iinfo(_WIDE)
+        if tuple(clamp) != (limits.min, limits.max):
+            value = self._node("Clip", [value, *self._ends(tensor, clamp, name + ".code")], name + ".limit")
+        grid = self._grid(tensor)
+        self.put_codes(
+            tensor, self._file.add_node("QuantizeLinear", [value, *grid], codes_name(tensor), name + ".quantize")
+        )
 
     def _round(self, tensor: IntegerTensor, value: str, clamp: Clamp, output: str) -> str:
         """Append ``floor((clip(x) - lowest) / scale + 1/2) * scale + lowest``, as in training."""

@@ -11,6 +11,9 @@ from qatviz.protocol.settings_book import SettingsBook
 #: Types of the codes in a file; layouts of its input images.
 UINT8, INT8 = "uint8", "int8"
 NHWC, NCHW = "nhwc", "nchw"
+#: Operator sets: the first in which QuantizeLinear and DequantizeLinear support channels; a later one of the same
+#: types; and the first in which they support INT4 and INT16.
+OPSET_13, OPSET_19, OPSET_21 = OPSETS = ("13", "19", "21")
 #: Packages that write and run a file, and the command that installs them.
 PACKAGES, INSTALL = ("onnx", "onnxruntime"), 'pip install "qatviz[onnx]"'
 

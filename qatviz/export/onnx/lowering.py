@@ -16,8 +16,9 @@ for float's own rounding. Details:
 - Images are first rounded to their grid in float, with the formula of training: pixels in -1..1 on a grid of the same
   range are all ties.
 - In an exact file, accumulators are not in QDQ form: see :mod:`qatviz.export.onnx.exact`.
-- ONNX has codes of 16 bits only from operator set 21 on, and runtimes compute with them in float. Tensors of 9 to 16
-  bits are rounded in float here too, with the formula of training.
+- ONNX has codes of 16 and of 4 bits only from operator set 21 on. There, tensors of 9 to 16 bits have codes of int16,
+  with which runtimes compute in float, and weights of up to 4 bits are INT4. Before, tensors of 9 to 16 bits are
+  rounded in float, with the formula of training.
 
 Names of layers are names of nodes; names of the model's tensors are names of values. All other names contain a dot,
 which layers' names don't.
@@ -31,7 +32,7 @@ from qatviz import __version__
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
-from qatviz.export.onnx.file import FLOAT, OnnxFile, Port, properties
+from qatviz.export.onnx.file import FLOAT, FileText, OnnxFile, Port, properties
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.layout import (
     TO_CHANNELS_FIRST,
@@ -41,8 +42,8 @@ from qatviz.export.onnx.layout import (
     kernel_attributes,
     padding_widths,
 )
-from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, exact_needs_uint8
-from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
+from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
+from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, check, computed_in_float
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, MaxPool, ZeroPad
 from qatviz.number_format import names_text
@@ -74,6 +75,9 @@ class OnnxModel(NamedTuple):
         Texts on behaviour that varies between runtimes.
     exact : bool
         True if every code is the simulator's, as the option demands: not if something is computed in float.
+    fuse : bool
+        True to run it with all of onnxruntime's optimizations, which then fuse operations to integer ones that compute
+        the same codes; False with int8 (see `Storage`), and with int16, which they compute with errors of many codes.
     """
 
     content: bytes
@@ -82,6 +86,7 @@ class OnnxModel(NamedTuple):
     outputs: Tuple[str, ...]
     notes: Tuple[str, ...]
     exact: bool
+    fuse: bool
 
 
 def onnx_model(
@@ -91,6 +96,8 @@ def onnx_model(
     storage: str = UINT8,
     exact: bool = False,
     outputs: Optional[Sequence[str]] = None,
+    opset: str = OPSET_13,
+    text: FileText = FileText(),
 ) -> OnnxModel:
     """Return the ONNX file of an integer model.
 
@@ -109,6 +116,10 @@ def onnx_model(
         Use integer operators and multipliers in double precision where QDQ form has float32; uint8 only.
     outputs : sequence of str, optional
         Tensors that are the outputs instead, as codes where there are codes, for inspection.
+    opset : str
+        Operator set: "13", "19" or "21".
+    text : FileText
+        Description of the file.
 
     Raises
     ------
@@ -118,21 +129,22 @@ def onnx_model(
     check(model)
     if exact and storage != UINT8:
         raise ExportError.refused(exact_needs_uint8(storage))
-    return _Lowering(model, layout, Storage(storage), exact).run(softmax, outputs)
+    return _Lowering(model, layout, Storage(storage), exact, opset).run(softmax, outputs, text)
 
 
 class _Lowering:
     """Builder of a file; each ``_<kind>`` method lowers one kind of operation."""
 
-    def __init__(self, model: IntegerModel, layout: str, storage: Storage, exact: bool):
+    def __init__(self, model: IntegerModel, layout: str, storage: Storage, exact: bool, opset: str):
         self._model, self._layout, self._storage = model, layout, storage
-        self._file = OnnxFile(model.name, _about(model))
-        self._grids = Grids(self._file, storage)
+        self._file = OnnxFile(model.name, _about(model), opset)
+        self._small_types = opset == OPSET_21
+        self._grids = Grids(self._file, storage, self._small_types)
         self._exact = ExactOperations(model, self._file, storage, self._grids) if exact else None
         self._in_float: List[str] = []
         self._large_averages: List[str] = []
 
-    def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> OnnxModel:
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]], text: FileText) -> OnnxModel:
         source = self._model.tensor(self._model.input)
         self._input(source)
         for op in self._model.ops:
@@ -152,17 +164,19 @@ class _Lowering:
                 name = self._model.softmax or SOFTMAX
                 names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
             ports = [Port(names[0], np.float32, self._model.logits.shape)]
-        content = self._file.finish([Port(IMAGES, np.float32, shape)], ports)
+        content = self._file.finish([Port(IMAGES, np.float32, shape)], ports, text)
         inexact = [op.name for op in self._model.ops if self._exact is not None and not self._exact.is_exact(op)]
         notes = self._notes(inexact)
         is_exact = self._exact is not None and not inexact and not self._large_averages
-        return OnnxModel(content, self._storage, self._layout, names, notes, is_exact)
+        int16 = self._small_types and any(map(is_wide, self._model.tensors))
+        fuse = self._storage.name == UINT8 and not int16
+        return OnnxModel(content, self._storage, self._layout, names, notes, is_exact, fuse)
 
     def _notes(self, inexact: List[str]) -> Tuple[str, ...]:
         wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor)]
         wide += [op.weights.name for op in self._model.ops if op.weights is not None and op.weights.num_bits > BITS]
         notes = (
-            ("of 9 to 16 bits, and so rounded in float", wide),
+            (f"of 9 to 16 bits, and so {'computed' if self._small_types else 'rounded'} in float", wide),
             ("8-bit weights with a zero point for each channel, which onnxruntime computes in float", self._in_float),
             (f"means of more than {_MOST_AVERAGED:,} elements, which float rounds otherwise", self._large_averages),
             ("not exact, because they are computed in float", inexact),
@@ -237,6 +251,8 @@ class _Lowering:
             return self._wide_weights(op, arrange, axis)
         stored, name, bias = self._storage.weights(self._model, op), op.require_weights().name, op.name + ".bias"
         codes = arrange(stored.codes)
+        if self._small_types and op.require_weights().num_bits <= INT4_BITS:
+            return [self._int4_weights(op, arrange, axis), self._constant(bias, stored.bias, stored.bias_scale, 0)]
         weights = self._constant(
             name,
             codes,
@@ -251,17 +267,34 @@ class _Lowering:
             weights = self._file.add_step("Mul", [weights, scales], name + ".scale_channels")
         return [weights, self._constant(bias, stored.bias, stored.bias_scale, 0)]
 
+    def _int4_weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> str:
+        """Append weights of type INT4: of up to 4 bits, as the model has them."""
+        weights = op.require_weights()
+        grid = [
+            self._file.add_int4_constant(weights.name + ".codes", arrange(weights.codes)),
+            self._number(weights.name + ".scale", weights.scale),
+            self._file.add_int4_constant(weights.name + ".zero_point", np.asarray(weights.zero_point)),
+        ]
+        axes = {"axis": axis} if np.ndim(weights.scale) else {}
+        return self._file.add_node("DequantizeLinear", grid, weights.name, weights.name + ".dequantize", **axes)
+
     def _wide_weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
         """Append weights that are computed in float, in codes of 8 or 16 bits; their bias may have more than 32."""
         weights = op.require_weights()
         name, codes = weights.name, arrange(weights.codes)
+        bias = weights.bias * np.float64(self._model.tensor(op.inputs[0]).scale) * weights.scale
+        if self._small_types:
+            if weights.num_bits <= INT4_BITS:
+                return [self._int4_weights(op, arrange, axis), self._number(op.name + ".bias", bias)]
+            zero = self._file.add_constant(name + ".zero_point", weights.zero_point, codes.dtype)
+            value = self._constant(name, codes, np.asarray(weights.scale), axis, zero)
+            return [value, self._number(op.name + ".bias", bias)]
         shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
-        scale, zero = (values.reshape(shape if values.ndim else ()) for values in (weights.scale, weights.zero_point))
+        scale, zeros = (values.reshape(shape if values.ndim else ()) for values in (weights.scale, weights.zero_point))
         value = self._file.add_constant(name + ".codes", codes, codes.dtype)
         value = self._file.add_step("Cast", [value], name + ".in_float", to=FLOAT)
-        value = self._file.add_step("Sub", [value, self._number(name + ".zero_point", zero)], name + ".centre")
+        value = self._file.add_step("Sub", [value, self._number(name + ".zero_point", zeros)], name + ".centre")
         value = self._file.add_node("Mul", [value, self._number(name + ".scale", scale)], name, name + ".dequantize")
-        bias = weights.bias * np.float64(self._model.tensor(op.inputs[0]).scale) * weights.scale
         return [value, self._number(op.name + ".bias", bias)]
 
     def _constant(self, name: str, codes: np.ndarray, scale: np.ndarray, axis: int, *zero: str) -> str:

@@ -1,12 +1,17 @@
-"""Runtime of ONNX files: onnxruntime, an extra, from integer codes to integer codes."""
+"""Runtime of ONNX files: onnxruntime, an extra, from integer codes to integer codes.
 
-from typing import Any, Dict, List
+The onnxruntime of this Python supports operator sets up to 15. Files of later ones run in a current one under a newer
+Python: see :mod:`qatviz.export.newer_python`.
+"""
+
+from typing import Any, Dict, List, Optional, Union
 
 import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize
+from qatviz.export.newer_python import NewerProcess, NewerPython, Package, find
 from qatviz.export.onnx.file import missing
 from qatviz.export.onnx.layout import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from qatviz.export.onnx.limits import INT8, NCHW
@@ -15,6 +20,29 @@ from qatviz.export.proof.parity import Agreement, codes_of
 
 #: Agreement that it reaches: it rounds each result once.
 REACHED = Agreement(0.995, 1, 1.0)
+_NEWER = Package("onnxruntime", "onnxruntime", "QATVIZ_ONNXRUNTIME_PYTHON")
+#: Program for :class:`qatviz.export.newer_python.NewerProcess`; its argument is the level of optimizations.
+_PROGRAM = """
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+try:
+    import numpy as np
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, sys.argv[2])
+    session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+    source = session.get_inputs()[0].name
+    for line in sys.stdin:
+        given, found = json.loads(line)
+        with np.load(given, allow_pickle=False) as arrays:
+            images = arrays["given"]
+        np.savez(found, *session.run(None, {source: images}))
+        print("null", file=answers, flush=True)
+except Exception as error:
+    print(json.dumps("{}: {}".format(type(error).__name__, error)), file=answers, flush=True)
+"""
 #: Lowest of onnxruntime's severities that is logged; errors are also raised as exceptions.
 _FATAL = 4
 
@@ -27,6 +55,8 @@ class OnnxSession:
     content : bytes
     fuse : bool
         True for all of onnxruntime's optimizations; False for those only that fuse no operations to integer ones.
+    newer : NewerPython, optional
+        Run the file in this Python's onnxruntime, in a process that ends with :meth:`close`.
 
     Raises
     ------
@@ -34,13 +64,17 @@ class OnnxSession:
         If the package ``onnxruntime`` is missing, or refuses the file.
     """
 
-    def __init__(self, content: bytes, fuse: bool = True):
+    def __init__(self, content: bytes, fuse: bool = True, newer: Optional[NewerPython] = None):
+        level = "ORT_ENABLE_ALL" if fuse else "ORT_ENABLE_BASIC"
+        self._process = None
+        if newer is not None:
+            self._process = NewerProcess(runtime_name(newer), newer.python, _PROGRAM, content, [level])
+            return
         onnxruntime = onnxruntime_package()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = _FATAL
-        levels = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_ALL if fuse else levels.ORT_ENABLE_BASIC
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
         self._session = _call(onnxruntime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
@@ -48,12 +82,21 @@ class OnnxSession:
         """Return the outputs for float32 ``images``, ``[n] + shape`` in TensorFlow's order, in a file of a layout."""
         if layout == NCHW and images.ndim == 4:
             images = np.ascontiguousarray(images.transpose(TO_CHANNELS_FIRST))
-        found: List[np.ndarray] = _call(self._session.run, None, {self._input: images})
+        found: List[np.ndarray]
+        if self._process is not None:
+            found = self._process.run(images)
+        else:
+            found = _call(self._session.run, None, {self._input: images})
         return [values.transpose(TO_CHANNELS_LAST) if values.ndim == 4 else values for values in found]
+
+    def close(self) -> None:
+        """End the process of a newer Python, if there is one."""
+        if self._process is not None:
+            self._process.__exit__()
 
 
 class OnnxRunner:
-    """Runner of a file of codes. One thread at a time.
+    """Runner of a file of codes. One thread at a time; use as a context manager.
 
     A file of uint8 codes is run with all of onnxruntime's optimizations, that is, in integers. One of int8 codes is run
     without those that fuse its operations to integer ones, that is, in float: see `Storage`.
@@ -64,9 +107,15 @@ class OnnxRunner:
         If the package ``onnxruntime`` is missing, or refuses the file.
     """
 
-    def __init__(self, model: IntegerModel, file: OnnxModel):
+    def __init__(self, model: IntegerModel, file: OnnxModel, newer: Optional[NewerPython] = None):
         self._model, self._file = model, file
-        self._session = OnnxSession(file.content, fuse=file.storage.name != INT8)
+        self._session = OnnxSession(file.content, file.fuse, newer)
+
+    def __enter__(self) -> "OnnxRunner":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._session.close()
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
@@ -92,15 +141,27 @@ def onnxruntime_package() -> Any:
     return onnxruntime
 
 
-def runtime_name() -> str:
+def find_newer() -> Union[NewerPython, str]:
+    """Return a newer Python with onnxruntime, or the reason why there is none."""
+    return find(_NEWER)
+
+
+def runtime_name(newer: Optional[NewerPython] = None) -> str:
     """Return the name of the runtime in the proof."""
+    if newer is not None:
+        return f"onnxruntime {newer.version}"
     return f"onnxruntime {onnxruntime_package().__version__}"
 
 
 def runtime_notes(file: OnnxModel) -> List[str]:
     """Return notes on how the proof was run."""
-    if file.storage.name != INT8:
+    if file.fuse:
         return []
+    if file.storage.name != INT8:
+        return [
+            "onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, it computes int16 codes "
+            "that differ by many"
+        ]
     return [
         "onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, newer ones add products "
         "of int8 in pairs, which saturate where an x86 processor has no VNNI instructions, unless the session's "

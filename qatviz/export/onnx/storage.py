@@ -11,6 +11,8 @@ from qatviz.export.onnx.limits import UINT8
 
 #: Bits of stored codes, and the range of the model's codes that they hold.
 BITS, LIMITS = 8, (-128, 127)
+#: Most bits of INT4 weights.
+INT4_BITS = 4
 #: Bits of the accumulators of runtimes.
 _ACCUMULATOR_BITS = 32
 

@@ -9,7 +9,7 @@ from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, real_check
-from qatviz.export.onnx.export import onnx_inputs
+from qatviz.export.onnx.export import onnx_inputs, onnx_text
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.layout import TO_CHANNELS_FIRST
 from qatviz.export.onnx.limits import NCHW
@@ -61,7 +61,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         package()
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, False, source.metadata)
     progress.at("writing the operations", 0.05)
-    file = float_file(model, options["softmax"], options["layout"])
+    text = onnx_text(source, "ONNX, float", INPUT, options["layout"])
+    file = float_file(model, options["softmax"], options["layout"], text=text)
     logits = FloatRunner(float_file(model, layout=options["layout"]) if options["softmax"] else file)
     simulation = Simulation("ONNX float", runtime_name(), logits.values, len(file.content), (_NOTE,))
     report = prove_simulation(model, simulation, source, False, progress.part(0.1, 0.98))

@@ -15,7 +15,7 @@ import numpy as np
 from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
 from qatviz.export.integers.bounds import padding
-from qatviz.export.onnx.file import OnnxFile, Port, properties
+from qatviz.export.onnx.file import FileText, OnnxFile, Port, properties
 from qatviz.export.onnx.layout import (
     TO_CHANNELS_FIRST,
     TO_CHANNELS_LAST,
@@ -43,7 +43,11 @@ class FloatFile(NamedTuple):
 
 
 def float_file(
-    model: FakeQuantModel, softmax: bool = False, layout: str = NHWC, outputs: Optional[Sequence[str]] = None
+    model: FakeQuantModel,
+    softmax: bool = False,
+    layout: str = NHWC,
+    outputs: Optional[Sequence[str]] = None,
+    text: FileText = FileText(),
 ) -> FloatFile:
     """Return the ONNX file of a model in float.
 
@@ -57,13 +61,15 @@ def float_file(
         "nhwc", or "nchw" for images with channels first.
     outputs : sequence of str, optional
         Layers that are the outputs instead, for inspection; images have channels first.
+    text : FileText
+        Description of the file.
 
     Raises
     ------
     ExportError
         If the package ``onnx`` is missing.
     """
-    return _Lowering(model, layout).run(softmax, outputs)
+    return _Lowering(model, layout).run(softmax, outputs, text)
 
 
 class _Lowering:
@@ -76,7 +82,7 @@ class _Lowering:
         #: Names of values by layer; that of a layer which computes nothing is its input's.
         self._names: Dict[str, str] = {}
 
-    def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> FloatFile:
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]], text: FileText) -> FloatFile:
         source = Port(INPUT, np.dtype(np.float32), self._network.input_shape)
         self._names[INPUT] = INPUT
         if len(source.shape) == 3:
@@ -96,7 +102,7 @@ class _Lowering:
                 name = self._network.output
             self._file.add_node("Softmax", [ports[0].name], name, name, axis=-1)
             names, ports = (name,), [ports[0]._replace(name=name)]
-        return FloatFile(self._file.finish([source], ports), names, self._layout)
+        return FloatFile(self._file.finish([source], ports, text), names, self._layout)
 
     def _shape(self, name: str) -> Tuple[int, ...]:
         return channels_first(tuple(self._network.shapes[name]))

@@ -9,6 +9,7 @@ import flatbuffers
 import numpy as np
 import tflite
 
+from qatviz.export.integers.nibbles import packed_nibbles
 from qatviz.export.tflite.metadata import MIN_RUNTIME_VERSION, Attachment, min_runtime_version, with_files
 from qatviz.network.checks import Pair
 from qatviz.network.layers import AveragePool, MaxPool
@@ -177,19 +178,6 @@ class TfliteFile:
     def _append(self, *fields: Any) -> int:
         self._tensors.append(_Tensor(*fields))
         return len(self._tensors) - 1
-
-
-def packed_nibbles(codes: np.ndarray) -> np.ndarray:
-    """Return the lower four bits of integers, two per byte: uint8 ``[(size + 1) // 2]``.
-
-    They are in the order of the axes, the first of two in the low nibble.
-
-    >>> packed_nibbles(np.array([1, -1, 7]))
-    array([241,   7], dtype=uint8)
-    """
-    nibbles = codes.reshape(-1).astype(np.uint8) & 15
-    pairs = np.append(nibbles, np.zeros(len(nibbles) % 2, np.uint8)).reshape(-1, 2)
-    return pairs[:, 0] | pairs[:, 1] << 4
 
 
 class _Writer:

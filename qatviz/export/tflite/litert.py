@@ -1,28 +1,19 @@
 """Runtime of TFLite files: LiteRT, TFLite's present runtime, whose XNNPACK kernels round once.
 
-It needs a newer Python than TensorFlow 1.15 does, so it runs in a process of its own: of the Python that
-QATVIZ_LITERT_PYTHON names, or of the first one on PATH that has ``ai_edge_litert`` installed. Arrays are passed as .npz
-files in a temporary directory.
+It needs a newer Python than TensorFlow 1.15 does: see :mod:`qatviz.export.newer_python`.
 """
 
-import contextlib
-import json
-import os
-import shutil
-import subprocess
-import tempfile
-import threading
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, Union
+from typing import Any, Dict, NamedTuple
 
 import numpy as np
 
 from qatviz.errors import ExportError
+from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, NewerPython, Package, find
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.tflite.written import TfliteModel
 
 VARIABLE = "QATVIZ_LITERT_PYTHON"
+_PACKAGE = Package("ai-edge-litert", "ai_edge_litert.interpreter", VARIABLE)
 #: Kernels: LiteRT's default, which is XNNPACK's where that has them; and its built-in ones.
 XNNPACK, BUILTIN = "AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 #: Agreement that they reach in networks of a few layers: with int8, whose sums XNNPACK rounds once; with int16, whose
@@ -32,12 +23,7 @@ REACHED, REACHED_INT16, REACHED_ROUNDED_TWICE = (
     Agreement(0.999, 1, 1.0),
     Agreement(0.75, 2, 0.98),
 )
-
-_CANDIDATES = (*(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
-_SEARCH_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
-_VERSION = "import ai_edge_litert.interpreter, importlib.metadata; print(importlib.metadata.version('ai-edge-litert'))"
-#: Program that answers each line of its input, a JSON list of the paths of input and output, with a line of JSON: null,
-#: or an error. Messages of libraries go to the standard error.
+#: Program for :class:`qatviz.export.newer_python.NewerProcess`. Messages of libraries go to the standard error.
 _PROGRAM = """
 import json, os, sys
 answers = os.fdopen(os.dup(1), "w")
@@ -53,7 +39,7 @@ try:
     for line in sys.stdin:
         given, found = json.loads(line)
         with np.load(given, allow_pickle=False) as arrays:
-            codes = arrays["codes"]
+            codes = arrays["given"]
         if codes.shape != shape:
             interpreter.resize_tensor_input(source, codes.shape)
             interpreter.allocate_tensors()
@@ -97,9 +83,9 @@ def find_litert() -> Litert:
     ------
     LitertMissing
     """
-    found = _search(os.environ.get(VARIABLE), os.environ.get("PATH"))
-    if isinstance(found, Litert):
-        return found
+    found = find(_PACKAGE)
+    if isinstance(found, NewerPython):
+        return Litert(*found)
     raise LitertMissing("there is no LiteRT: " + found)
 
 
@@ -116,29 +102,9 @@ class LitertRunner:
         Time limit for a batch (seconds).
     """
 
-    def __init__(self, litert: Litert, file: TfliteModel, kernels: str = XNNPACK, timeout_s: float = _RUN_TIMEOUT_S):
-        self._litert, self._file, self._timeout_s = litert, file, timeout_s
-        self._directory = tempfile.TemporaryDirectory(prefix="qatviz-litert-")
-        path = Path(self._directory.name)
-        self._given, self._found = str(path / "given.npz"), str(path / "found.npz")
-        try:
-            (path / "model.tflite").write_bytes(file.content)
-            # In an empty directory, so that nothing is imported from it.
-            self._process = subprocess.Popen(
-                [litert.python, "-c", _PROGRAM, str(path / "model.tflite"), kernels],
-                cwd=self._directory.name,
-                env=_environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                universal_newlines=True,
-            )
-        except OSError as error:
-            self._directory.cleanup()
-            raise ExportError(f"{litert.python}: can't be run: {error.strerror or error}") from error
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._answers = self._process.stdin, self._process.stdout
+    def __init__(self, litert: Litert, file: TfliteModel, kernels: str = XNNPACK, timeout_s: float = RUN_TIMEOUT_S):
+        self._file = file
+        self._process = NewerProcess(litert.name, litert.python, _PROGRAM, file.content, [kernels], timeout_s)
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
@@ -148,80 +114,10 @@ class LitertRunner:
         ExportError
             If LiteRT refuses the file, ends or does not answer in time.
         """
-        np.savez(self._given, codes=self._file.to_file(codes))
-        fault = self._answer(json.dumps([self._given, self._found]))
-        if fault is not None:
-            raise ExportError(f"{self._litert.name}: {fault}")
-        with np.load(self._found, allow_pickle=False) as arrays:
-            return self._file.from_file([arrays[f"arr_{i}"] for i in range(len(self._file.outputs))])
-
-    def _answer(self, request: str) -> Optional[str]:
-        """Return the error in the program's answer; None if there is none."""
-        late = threading.Event()
-
-        def kill_late() -> None:
-            late.set()
-            self._process.kill()
-
-        timer = threading.Timer(self._timeout_s, kill_late)
-        timer.start()
-        try:
-            with contextlib.suppress(OSError):  # it has ended, and its answer says why
-                self._requests.write(request + "\n")
-                self._requests.flush()
-            line = self._answers.readline()
-        finally:
-            timer.cancel()
-            timer.join()
-        if late.is_set():
-            return f"did not answer within {self._timeout_s:g} s"
-        if not line.endswith("\n"):
-            return f"ended without an answer, with exit code {self._process.wait()}"
-        fault = json.loads(line)
-        return None if fault is None else f"refuses the file: {' '.join(fault.split())}"
+        return self._file.from_file(self._process.run(self._file.to_file(codes)))
 
     def __enter__(self) -> "LitertRunner":
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._requests, self._answers):
-            with contextlib.suppress(OSError):  # unread input is lost
-                pipe.close()
-        self._directory.cleanup()
-
-
-def _environment() -> Dict[str, str]:
-    """Return the environment without the variables of this Python."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-
-
-@lru_cache(maxsize=8)
-def _search(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
-    """Return LiteRT, or the reason why there is none."""
-    for python in [named] if named else [str(found) for found in map(shutil.which, _CANDIDATES) if found]:
-        version = _version(python)
-        if version is not None:
-            return Litert(python, version)
-    if named:
-        return f"{VARIABLE} is {named!r}, which is not a Python with the package ai-edge-litert"
-    return f"no Python on PATH has the package ai-edge-litert, which needs Python 3.9 or newer; {VARIABLE} can name one"
-
-
-def _version(python: str) -> Optional[str]:
-    with tempfile.TemporaryDirectory(prefix="qatviz-litert-") as directory:
-        try:
-            found = subprocess.run(
-                [python, "-c", _VERSION],
-                cwd=directory,
-                env=_environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=_SEARCH_TIMEOUT_S,
-                check=False,
-                text=True,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-    return found.stdout.strip() if found.returncode == 0 and found.stdout.strip() else None
+        self._process.__exit__()
