@@ -82,7 +82,8 @@ def runner(tmp_path):
     yield make
     for runner in made:
         runner.__exit__()
-        assert runner._process.returncode is not None and not os.path.exists(runner._directory.name)
+        process = runner._process
+        assert process._process.returncode is not None and not os.path.exists(process._directory.name)
 
 
 def test_codes_are_passed_to_the_process_and_back(runner):
