@@ -20,7 +20,7 @@ TOUCHED_S = 0.7
 #: Maximum pause (s), so that one slow drawing does not freeze the window for seconds.
 LONGEST_REST_S = 1.5
 #: A tick draws a further panel only if all are expected to be drawn and painted within this time.
-TICK_BUDGET_S = 0.008
+TICK_BUDGET_S = 0.005
 #: Maximum ratio of counted time to processor time. Wall time up to this ratio is explained by waiting for the
 #: interpreter lock; during the rest, other programs had the processor, and drawing took nothing from training.
 STRETCH = 1.5

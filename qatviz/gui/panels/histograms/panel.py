@@ -25,7 +25,7 @@ from qatviz.protocol.snapshots import Snapshot, oldest_age_s
 from qatviz.settings import WEIGHTS, QuantizerSettings
 
 #: Maximum time (s) for painting tiles in one frame; the others are painted in the next frames.
-BUDGET_S = 0.006
+BUDGET_S = 0.003
 #: Interval (ms) at which the age of the tiles is checked, and the time (s) that painting may add to it.
 AGE_INTERVAL_MS, AGE_TOLERANCE_S = 500, 1.0
 #: Minimum height of the tiles below the hint, px, if not all tiles fit even without it. The hint is hidden if all fit
