@@ -121,6 +121,7 @@ def test_an_export_is_both_files_and_the_proof_that_they_compute_the_same(tmp_pa
         "net.v1.json",
         "net.v1.npz",
         "net.v1.npz.README.md",
+        "net.v1.npz.check.py",
         "net.v1.npz.golden.npz",
         "net.v1.npz.parity.json",
         "net.v1.npz.parity.txt",
