@@ -37,6 +37,7 @@ FILES = [
     "parity.txt",
     "qatviz_nn.c",
     "qatviz_nn.h",
+    "qatviz_nn_vectors.h",
 ]
 
 

@@ -3,6 +3,15 @@
 
 #include <string.h>
 
+#include "qatviz_nn_vectors.h"
+
+/* Size of the memory on the stack of a convolution: GROUP rows of weights and a window, each of TAPS int16. */
+#ifndef QATVIZ_NN_TAPS
+#define QATVIZ_NN_TAPS (VECTOR > 1 ? 2304 : 256)
+#endif
+#define TAPS ((QATVIZ_NN_TAPS + 15) / 16 * 16)
+/* Largest number of channels whose weights are on the stack at once. */
+#define CHANNELS 64
 /* Number of products of 8-bit codes, each at most 255 * 255, whose sum fits 32 bits. */
 #define SHORT_SUM 32768
 
@@ -52,7 +61,8 @@ static int32_t min_of(int32_t a, int32_t b)
 /* floor(value * 2^-bits): in C, shifts of negative numbers are implementation-defined. */
 static int64_t floor_shift(int64_t value, int32_t bits)
 {
-    return value >= 0 ? value >> bits : ~(~value >> bits);
+    int64_t sign = -(int64_t)(value < 0);
+    return ((value ^ sign) >> bits) ^ sign;
 }
 
 /* round(value * multiplier * 2^(shift - 31)), half up. The export guarantees that the product fits 63 bits. */
@@ -87,29 +97,77 @@ static void taps_inside(int32_t start, int32_t taps, int32_t dilation, int32_t e
 
 /* ---- Convolutions ---- */
 
+/* Codes with an offset as int16, which holds them: codes have 8 bits, offsets 9. */
+static void widen(const int8_t *restrict codes, int32_t count, int32_t offset, int16_t *restrict wide)
+{
+    int32_t i = 0, k;
+    for (; i + LANES <= count; i += LANES)
+        for (k = 0; k < LANES; k++)
+            wide[i + k] = (int16_t)(codes[i + k] + offset);
+    for (; i < count; i++)
+        wide[i] = (int16_t)(codes[i] + offset);
+}
+
+/* Codes from index `first` on, two per byte, as int8. */
+static void unpack(const uint8_t *restrict packed, int32_t first, int32_t count, int8_t *restrict codes)
+{
+    int32_t i = 0, k;
+    if (count > 0 && first % 2)
+        codes[i++] = (int8_t)code_at(packed, QNN_INT4, first);
+    packed += (first + i) / 2;
+    first = i;
+    for (; i + LANES <= count; i += LANES)
+        for (k = 0; k < LANES / 2; k++) {
+            uint8_t pair = packed[(i - first) / 2 + k];
+            codes[i + 2 * k] = (int8_t)(((pair & 15) ^ 8) - 8);
+            codes[i + 2 * k + 1] = (int8_t)(((pair >> 4) ^ 8) - 8);
+        }
+    for (; i < count; i++)
+        codes[i] = (int8_t)code_at(packed, QNN_INT4, i - first);
+}
+
+/* Weights of 8 or 4 bits from index w on, with their offset. */
+static void load_weights(const qnn_conv *op, int32_t w, int32_t count, int32_t offset, int16_t *wide)
+{
+    int8_t codes[8 * LANES];
+    int32_t i, part;
+    if (op->weights_storage == QNN_INT8) {
+        widen((const int8_t *)op->weights + w, count, offset, wide);
+        return;
+    }
+    i = count > 0 ? w % 2 : 0; /* the second code of a byte */
+    if (i)
+        wide[0] = (int16_t)(code_at(op->weights, QNN_INT4, w) + offset);
+    i += widen_packed((const uint8_t *)op->weights + (w + i) / 2, count - i, offset, wide + i);
+    for (; i < count; i += part) {
+        part = min_of(count - i, (int32_t)sizeof codes);
+        unpack(op->weights, w + i, part, codes);
+        widen(codes, part, offset, wide + i);
+    }
+}
+
 /* The sum of products of `count` input codes from x on and as many weights from w on. */
 static int64_t dot(const qnn_conv *op, const void *input, int32_t x, int32_t w, int32_t count, int32_t weights_offset)
 {
     int64_t sum = 0;
     int32_t i;
-    if (op->in.storage == QNN_INT8 && op->weights_storage == QNN_INT8) {
-        const int8_t *codes = (const int8_t *)input + x, *weights = (const int8_t *)op->weights + w;
+    if (op->in.storage == QNN_INT8 && op->weights_storage != QNN_INT16) {
+        int8_t unpacked[4 * LANES];
         while (count > 0) {
+            const int8_t *codes = (const int8_t *)input + x, *weights = (const int8_t *)op->weights + w;
             int32_t part = 0, length = min_of(count, SHORT_SUM);
+            if (op->weights_storage == QNN_INT4) {
+                length = min_of(count, (int32_t)sizeof unpacked);
+                unpack(op->weights, w, length, unpacked);
+                weights = unpacked;
+            }
             for (i = 0; i < length; i++)
                 part += (codes[i] + op->input_offset) * (weights[i] + weights_offset);
             sum += part;
-            codes += length;
-            weights += length;
+            x += length;
+            w += length;
             count -= length;
         }
-        return sum;
-    }
-    /* As below, but twice as fast, because the storage is known at compile time. */
-    if (op->in.storage == QNN_INT8 && op->weights_storage == QNN_INT4) {
-        for (i = 0; i < count; i++)
-            sum += (((const int8_t *)input)[x + i] + op->input_offset)
-                 * (code_at(op->weights, QNN_INT4, w + i) + weights_offset);
         return sum;
     }
     for (i = 0; i < count; i++)
@@ -159,34 +217,209 @@ static int64_t depthwise_products(const qnn_conv *op, const void *input, const w
     return sum;
 }
 
+/* Store the output codes of the sums of `count` channels from `channel` on; `place` is the index of the first. */
+static void put_sums(const qnn_conv *op, void *output, int32_t place, int32_t channel, int32_t count,
+                     const int64_t *sums)
+{
+    const int32_t *multiplier = op->multiplier + channel;
+    const int8_t *shift = op->shift + channel;
+    /* Copies: for all that a compiler knows, a stored code could change the originals. */
+    int32_t offset = op->output_offset, low = op->activation_min, high = op->activation_max, c = 0;
+    qnn_storage storage = op->out.storage;
+#ifdef QATVIZ_NN_AVX2
+    if (storage == QNN_INT8 && __builtin_cpu_supports("avx2"))
+        c = put_codes_avx2(sums, multiplier, shift, count, offset, low, high, (int8_t *)output + place);
+#endif
+    for (; c < count; c++)
+        put_code(output, storage, place + c, requantize(sums[c], multiplier[c], shift[c]) + offset, low, high);
+}
+
+static window window_at(const qnn_conv *op, int32_t row, int32_t column)
+{
+    window at;
+    at.y = row * op->stride_height - op->pad_top;
+    at.x = column * op->stride_width - op->pad_left;
+    taps_inside(at.y, op->kernel_height, op->dilation_height, op->in.height, &at.top, &at.bottom);
+    taps_inside(at.x, op->kernel_width, op->dilation_width, op->in.width, &at.left, &at.right);
+    return at;
+}
+
 static void convolve(const qnn_conv *op, const void *input, void *output, products_of *products)
 {
     int32_t row, column, channel, place = 0;
-    window at;
-    for (row = 0; row < op->out.height; row++) {
-        at.y = row * op->stride_height - op->pad_top;
-        taps_inside(at.y, op->kernel_height, op->dilation_height, op->in.height, &at.top, &at.bottom);
+    for (row = 0; row < op->out.height; row++)
         for (column = 0; column < op->out.width; column++) {
-            at.x = column * op->stride_width - op->pad_left;
-            taps_inside(at.x, op->kernel_width, op->dilation_width, op->in.width, &at.left, &at.right);
+            window at = window_at(op, row, column);
             for (channel = 0; channel < op->out.channels; channel++, place++) {
                 int64_t sum = bias_of(op, channel) + products(op, input, &at, channel);
-                put_code(output, op->out.storage, place,
-                         requantize(sum, op->multiplier[channel], op->shift[channel]) + op->output_offset,
-                         op->activation_min, op->activation_max);
+                put_sums(op, output, place, channel, 1, &sum);
             }
         }
+}
+
+/* ---- Convolutions of 8 bits ---- */
+
+/* The input codes of `count` taps of a window from `first` on, with their offset: 0 in the padding. */
+static void gather(const qnn_conv *op, const int8_t *input, int32_t top, int32_t left, int32_t first, int32_t count,
+                   int16_t *codes)
+{
+    /* Taps of a row of the kernel are contiguous in memory, unless dilated. */
+    int32_t run = op->dilation_width == 1 ? op->kernel_width : 1, pieces = op->kernel_width / run;
+    int32_t channels = op->in.channels, length = run * channels, skipped = first ? first % length : 0;
+    int32_t ky = first ? first / length / pieces : 0, kx = first ? first / length % pieces : 0;
+    while (count > 0) {
+        int32_t part = min_of(count, length - skipped), end = skipped + part;
+        int32_t y = top + ky * op->dilation_height, x = left + kx * op->dilation_width;
+        int32_t low = x < 0 ? min_of(-x * channels, end) : 0, high = min_of((op->in.width - x) * channels, end);
+        low = low > skipped ? low : skipped;
+        if (y < 0 || y >= op->in.height || high <= low) {
+            memset(codes, 0, (size_t)part * sizeof *codes);
+        } else {
+            if (low > skipped)
+                memset(codes, 0, (size_t)(low - skipped) * sizeof *codes);
+            widen(input + (y * op->in.width + x) * channels + low, high - low, op->input_offset, codes + low - skipped);
+            if (end > high)
+                memset(codes + high - skipped, 0, (size_t)(end - high) * sizeof *codes);
+        }
+        codes += part;
+        count -= part;
+        skipped = 0;
+        if (++kx == pieces) {
+            kx = 0;
+            ky++;
+        }
+    }
+}
+
+/* The weights of taps from `first` on of some channels, one row per channel; `length` numbers each, the last of them 0.
+ * Rows of 0 follow up to a multiple of GROUP. */
+static void load_rows(const qnn_conv *op, int32_t channel, int32_t channels, int32_t first, int32_t count,
+                      int32_t length, int16_t *rows)
+{
+    int32_t c, taps = op->kernel_height * op->kernel_width * op->in.channels;
+    for (c = 0; c < channels; c++, rows += length) {
+        int32_t offset = op->weights_offset ? op->weights_offset[channel + c] : 0;
+        load_weights(op, (channel + c) * taps + first, count, offset, rows);
+        memset(rows + count, 0, (size_t)(length - count) * sizeof *rows);
+    }
+    for (; c % GROUP; c++, rows += length)
+        memset(rows, 0, (size_t)length * sizeof *rows);
+}
+
+static void add_all(const int16_t *codes, const int16_t *rows, int32_t length, int32_t count, int64_t *sums)
+{
+#ifdef QATVIZ_NN_AVX2
+    if (__builtin_cpu_supports("avx2")) {
+        add_dots_avx2(codes, rows, length, count, sums);
+        return;
+    }
+#endif
+    add_dots(codes, rows, length, count, sums);
+}
+
+/* A convolution whose input has 8 bits: windows and weights are converted to rows of int16 on the stack, without
+ * padding and offsets, so that all that remains are sums of products. Rows of weights are kept for all windows, unless
+ * they are longer than TAPS. */
+static void convolve_rows(const qnn_conv *op, const int8_t *input, void *output)
+{
+    int16_t rows[GROUP * TAPS], codes[TAPS];
+    int64_t sums[CHANNELS];
+    int32_t taps = op->kernel_height * op->kernel_width * op->in.channels;
+    int32_t length = min_of((taps + LANES - 1) / LANES * LANES, TAPS);
+    int32_t most = min_of(GROUP * TAPS / length / GROUP * GROUP, CHANNELS), channel, row, column, first, c;
+    for (channel = 0; channel < op->out.channels; channel += most) {
+        int32_t channels = min_of(most, op->out.channels - channel), full = (channels + GROUP - 1) / GROUP * GROUP;
+        if (taps <= length)
+            load_rows(op, channel, channels, 0, taps, length, rows);
+        for (row = 0; row < op->out.height; row++)
+            for (column = 0; column < op->out.width; column++) {
+                int32_t top = row * op->stride_height - op->pad_top, left = column * op->stride_width - op->pad_left;
+                int32_t place = (row * op->out.width + column) * op->out.channels + channel;
+                for (c = 0; c < full; c++)
+                    sums[c] = c < channels ? bias_of(op, channel + c) : 0;
+                for (first = 0; first < taps; first += length) {
+                    int32_t count = min_of(length, taps - first);
+                    if (taps > length)
+                        load_rows(op, channel, channels, first, count, length, rows);
+                    gather(op, input, top, left, first, count, codes);
+                    memset(codes + count, 0, (size_t)(length - count) * sizeof *codes);
+                    add_all(codes, rows, length, full, sums);
+                }
+                put_sums(op, output, place, channel, channels, sums);
+            }
+    }
+}
+
+/* Add to LANES sums the products of the taps of a row of a window, `step` codes apart; `count` of them are stored. */
+static void add_taps(const int8_t *codes, int32_t count, int32_t step, int32_t taps, int32_t offset,
+                     const int16_t *weights, int32_t *sums)
+{
+    int32_t i;
+#ifdef QATVIZ_NN_AVX2
+    if (count == LANES && __builtin_cpu_supports("avx2")) {
+        add_taps_avx2(codes, step, taps, offset, weights, sums);
+        return;
+    }
+#endif
+    for (; taps > 0; taps--, codes += step, weights += LANES) {
+        if (count == LANES)
+            add_products(codes, offset, weights, sums);
+        else
+            for (i = 0; i < count; i++)
+                sums[i] += (codes[i] + offset) * weights[i];
+    }
+}
+
+/* A depthwise convolution of 8 bits with as many outputs as inputs: LANES channels at once. */
+static void convolve_lanes(const qnn_conv *op, const int8_t *input, void *output)
+{
+    int16_t rows[TAPS];
+    int64_t wide[LANES];
+    int32_t taps = op->kernel_height * op->kernel_width, channels = op->out.channels;
+    int32_t channel, row, column, tap, ky, i;
+    for (channel = 0; channel < channels; channel += LANES) {
+        int32_t count = min_of(LANES, channels - channel);
+        for (tap = 0; tap < taps; tap++) {
+            load_weights(op, tap * channels + channel, count, 0, rows + tap * LANES);
+            for (i = 0; i < count && op->weights_offset; i++)
+                rows[tap * LANES + i] = (int16_t)(rows[tap * LANES + i] + op->weights_offset[channel + i]);
+            memset(rows + tap * LANES + count, 0, (size_t)(LANES - count) * sizeof *rows);
+        }
+        for (row = 0; row < op->out.height; row++)
+            for (column = 0; column < op->out.width; column++) {
+                window at = window_at(op, row, column);
+                int32_t sums[LANES] = {0};
+                for (ky = at.top; ky < at.bottom && at.left < at.right; ky++) {
+                    int32_t x = at.x + at.left * op->dilation_width;
+                    int32_t from = ((at.y + ky * op->dilation_height) * op->in.width + x) * channels + channel;
+                    add_taps(input + from, count, op->dilation_width * channels, at.right - at.left, op->input_offset,
+                             rows + (ky * op->kernel_width + at.left) * LANES, sums);
+                }
+                for (i = 0; i < count; i++)
+                    wide[i] = bias_of(op, channel + i) + sums[i];
+                put_sums(op, output, (row * op->out.width + column) * channels + channel, channel, count, wide);
+            }
     }
 }
 
 void qnn_conv2d(const qnn_conv *op, const void *input, void *output)
 {
-    convolve(op, input, output, all_products);
+    int32_t taps = op->kernel_height * op->kernel_width * op->in.channels;
+    /* Rows pay if they are used more than once, or by vector instructions. */
+    int pays = VECTOR > 1 || (taps <= TAPS && op->out.height * op->out.width > 1);
+    if (pays && op->in.storage == QNN_INT8 && op->weights_storage != QNN_INT16)
+        convolve_rows(op, input, output);
+    else
+        convolve(op, input, output, all_products);
 }
 
 void qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output)
 {
-    convolve(op, input, output, depthwise_products);
+    if (op->in.storage == QNN_INT8 && op->weights_storage != QNN_INT16 && op->in.channels == op->out.channels
+        && op->kernel_height * op->kernel_width * LANES <= TAPS)
+        convolve_lanes(op, input, output);
+    else
+        convolve(op, input, output, depthwise_products);
 }
 
 /* ---- Pools ---- */
@@ -220,26 +453,60 @@ static int64_t average(const qnn_pool *op, const void *input, const window *at, 
     return (sum > 0 ? sum + count / 2 : sum - count / 2) / count + op->tie_center;
 }
 
+static window pool_window(const qnn_pool *op, int32_t row, int32_t column)
+{
+    window at;
+    at.y = row * op->stride_height - op->pad_top;
+    at.x = column * op->stride_width - op->pad_left;
+    taps_inside(at.y, op->pool_height, 1, op->in.height, &at.top, &at.bottom);
+    taps_inside(at.x, op->pool_width, 1, op->in.width, &at.left, &at.right);
+    return at;
+}
+
 static void pool(const qnn_pool *op, const void *input, void *output, code_of *code)
 {
     int32_t row, column, channel, place = 0;
-    window at;
-    for (row = 0; row < op->out.height; row++) {
-        at.y = row * op->stride_height - op->pad_top;
-        taps_inside(at.y, op->pool_height, 1, op->in.height, &at.top, &at.bottom);
+    for (row = 0; row < op->out.height; row++)
         for (column = 0; column < op->out.width; column++) {
-            at.x = column * op->stride_width - op->pad_left;
-            taps_inside(at.x, op->pool_width, 1, op->in.width, &at.left, &at.right);
+            window at = pool_window(op, row, column);
             for (channel = 0; channel < op->out.channels; channel++, place++)
                 put_code(output, op->out.storage, place, code(op, input, &at, channel),
                          op->activation_min, op->activation_max);
         }
-    }
+}
+
+/* A max pool of 8 bits: LANES channels at once. */
+static void largest_of_lanes(const qnn_pool *op, const int8_t *input, int8_t *output)
+{
+    int32_t channels = op->in.channels, row, column, channel, ky, kx, k;
+    for (row = 0; row < op->out.height; row++)
+        for (column = 0; column < op->out.width; column++, output += channels) {
+            window at = pool_window(op, row, column);
+            for (channel = 0; channel < channels; channel += LANES) {
+                int32_t count = min_of(LANES, channels - channel);
+                int8_t found[LANES];
+                memset(found, op->activation_min, sizeof found);
+                for (ky = at.top; ky < at.bottom; ky++)
+                    for (kx = at.left; kx < at.right; kx++) {
+                        const int8_t *from = input + ((at.y + ky) * op->in.width + at.x + kx) * channels + channel;
+                        if (count == LANES)
+                            keep_largest(from, found);
+                        else
+                            for (k = 0; k < count; k++)
+                                found[k] = from[k] > found[k] ? from[k] : found[k];
+                    }
+                for (k = 0; k < count; k++)
+                    output[channel + k] = (int8_t)min_of(found[k], op->activation_max);
+            }
+        }
 }
 
 void qnn_max_pool(const qnn_pool *op, const void *input, void *output)
 {
-    pool(op, input, output, largest);
+    if (op->in.storage == QNN_INT8 && op->out.storage == QNN_INT8)
+        largest_of_lanes(op, input, output);
+    else
+        pool(op, input, output, largest);
 }
 
 void qnn_average_pool(const qnn_pool *op, const void *input, void *output)
@@ -262,15 +529,30 @@ void qnn_global_average(const qnn_mean *op, const void *input, void *output)
 
 /* ---- Several inputs; copies ---- */
 
+/* Add to sums the codes of an input from `first` on, with an offset, times a multiplier. */
+static void add_scaled(const void *input, qnn_storage storage, int32_t first, int32_t count, int32_t offset,
+                       int64_t multiplier, int64_t *sums)
+{
+    int32_t i;
+    if (storage == QNN_INT8)
+        for (i = 0; i < count; i++)
+            sums[i] += (((const int8_t *)input)[first + i] + offset) * multiplier;
+    else
+        for (i = 0; i < count; i++)
+            sums[i] += (code_at(input, storage, first + i) + offset) * multiplier;
+}
+
 void qnn_add(const qnn_sum *op, const void *const *inputs, void *output)
 {
-    int32_t i, k;
-    for (i = 0; i < op->count; i++) {
-        int64_t sum = 0;
+    int32_t first, count, i, k;
+    for (first = 0; first < op->count; first += count) {
+        int64_t sums[CHANNELS] = {0};
+        count = min_of(CHANNELS, op->count - first);
         for (k = 0; k < op->inputs; k++)
-            sum += (int64_t)(code_at(inputs[k], op->in_storage[k], i) + op->input_offset[k]) * op->multiplier[k];
-        put_code(output, op->out_storage, i, requantize(sum, 1, op->shift) + op->output_offset,
-                 op->activation_min, op->activation_max);
+            add_scaled(inputs[k], op->in_storage[k], first, count, op->input_offset[k], op->multiplier[k], sums);
+        for (i = 0; i < count; i++)
+            put_code(output, op->out_storage, first + i, requantize(sums[i], 1, op->shift) + op->output_offset,
+                     op->activation_min, op->activation_max);
     }
 }
 
