@@ -1,8 +1,8 @@
 /* Integer neural networks: the reference runtime of models that qatviz exports as C.
  *
- * C99; integers only; no allocation, no state, no recursion. Written for readability and exactness: each result is
- * rounded once, half up (by an average pool: ties away from its tie_center). It can be replaced by optimized kernels
- * such as CMSIS-NN's, whose names and conventions the parameters follow.
+ * C99; integers only; no allocation, no state, no recursion. Each result is rounded once, half up (by an average pool:
+ * ties away from its tie_center). Vector instructions, used for 8 bits where there are some, compute the same integers.
+ * It can be replaced by other kernels such as CMSIS-NN's, whose names and conventions the parameters follow.
  *
  * A real value is scale * (code - zero_point). Images are [height][width][channels], the last axis fastest.
  */
