@@ -59,6 +59,7 @@ setup(
         "qatviz.assets": ["*.npz", "*.md", "icons/*.svg"],
         "qatviz.export.c": ["runtime/*"],
         "qatviz.export.guide": ["check/*"],
+        "qatviz.export.tflm": ["application/*"],
         "qatviz.report": ["*.css"],
     },
     install_requires=[

@@ -186,6 +186,30 @@ TFLITE = Format(
     tflite_limits.tflite,
 )
 
+_TFLITE_OPTIONS = {option.name: option for option in TFLITE.options}
+
+TFLM = Format(
+    "tflm",
+    "TensorFlow Lite Micro",
+    "The TFLite file for microcontrollers: a directory with the model as an array, its operators, the size of its "
+    "arena, golden vectors and a test application",
+    "",
+    "tflm.export",
+    (
+        _TFLITE_OPTIONS["softmax"],
+        _TFLITE_OPTIONS["plain_codes"],
+        Option(
+            "int4",
+            "Weights of up to 4 bits as INT4",
+            "Weights of up to 4 bits (in tflite, of Dense layers and 1×1 convolutions) are INT4 tensors, two codes per "
+            "byte: half the size, but TFLite Micro unpacks them in the arena",
+        ),
+        _TFLITE_OPTIONS["int16"],
+        _TFLITE_OPTIONS["double_rounding"],
+    ),
+    tflite_limits.tflm,
+)
+
 _SOFTMAX = Option("softmax", "Append softmax (output probabilities)", "The output is probabilities instead of logits")
 _LAYOUT = Option(
     "layout",
@@ -354,7 +378,7 @@ ENCODINGS = Format(
 
 FORMATS: Dict[str, Format] = {
     form.name: form
-    for form in (TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, ONNX_FLOAT, NPZ, ENCODINGS)
+    for form in (TFLITE, TFLM, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, ONNX_FLOAT, NPZ, ENCODINGS)
 }
 
 

@@ -178,15 +178,26 @@ def _search(package: Package, named: Optional[str], path: Optional[str]) -> Unio
 
 def _version(package: Package, python: str) -> Optional[str]:
     program = f"import {package.module}, importlib.metadata; print(importlib.metadata.version({package.name!r}))"
+    return output_of(python, program, timeout_s=_SEARCH_TIMEOUT_S)
+
+
+def output_of(
+    python: str, program: str, content: bytes = b"", arguments: Sequence[str] = (), timeout_s: float = RUN_TIMEOUT_S
+) -> Optional[str]:
+    """Return what a program writes to its standard output; None if it fails, writes nothing or is late.
+
+    Its working directory has the file ``model`` with this content, and nothing that could be imported.
+    """
     with tempfile.TemporaryDirectory(prefix="qatviz-runtime-") as directory:
         try:
+            (Path(directory) / "model").write_bytes(content)
             found = subprocess.run(
-                [python, "-c", program],
+                [python, "-c", program, *arguments],
                 cwd=directory,
                 env=_environment(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                timeout=_SEARCH_TIMEOUT_S,
+                timeout=timeout_s,
                 check=False,
                 text=True,
             )

@@ -1,7 +1,7 @@
 """Runtimes of exported files that need a newer Python than TensorFlow 1.15, for the parity table.
 
 Each is run by a program of its own, in the Python that a variable names, or in the first one on PATH that has the
-package: TFLite Micro (QATVIZ_TFLITE_MICRO_PYTHON), a current onnxruntime (QATVIZ_ONNXRUNTIME_PYTHON), OpenVINO
+package: TFLite Micro (QATVIZ_TFLM_PYTHON), a current onnxruntime (QATVIZ_ONNXRUNTIME_PYTHON), OpenVINO
 (QATVIZ_OPENVINO_PYTHON), IREE (QATVIZ_IREE_PYTHON), ONNX's reference evaluator (QATVIZ_ONNX_PYTHON), TensorFlow 2 with
 Keras 3 (QATVIZ_TENSORFLOW2_PYTHON).
 """
@@ -32,6 +32,7 @@ from qatviz.export.onnx.runtime import REACHED as ONNX_REACHED
 from qatviz.export.proof.parity import Agreement, codes_of
 from qatviz.export.tflite import litert
 from qatviz.export.tflite.runtime import reached as reached_with_double_rounding
+from qatviz.export.tflm import runtime as tflm
 
 #: Examples for evaluators that interpret each operation.
 _SLOW_EXAMPLES = 20
@@ -120,7 +121,7 @@ class _Program(NamedTuple):
         return newer
 
 
-_MICRO = _Program("TFLite Micro", _TFLITE_MICRO, "tflite_micro", "QATVIZ_TFLITE_MICRO_PYTHON")
+_MICRO = _Program("TFLite Micro", _TFLITE_MICRO, "tflite_micro", tflm.VARIABLE)
 _ORT = _Program("onnxruntime", _ONNXRUNTIME, "onnxruntime", "QATVIZ_ONNXRUNTIME_PYTHON")
 _VINO = _Program("OpenVINO", _OPENVINO, "openvino", "QATVIZ_OPENVINO_PYTHON")
 _IREE_CPU = _Program("IREE, imported by onnx", _IREE, "onnx", "QATVIZ_IREE_PYTHON", "iree.compiler")

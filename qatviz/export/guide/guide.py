@@ -288,8 +288,8 @@ def _check(check: Check, name: str, target: str, prefix: str) -> str:
     return _filled("main", values)
 
 
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    return re.sub(r"@(\w+)@", lambda match: values[match.group(1)], _template(template))
+def _filled(name: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"@(\w+)@", lambda match: values[match.group(1)], template(name))
 
 
 def _literal(expected: Expected) -> str:
@@ -297,5 +297,6 @@ def _literal(expected: Expected) -> str:
     return "({}, {}, {!r}, {!r})".format(*words, float(expected.identical), float(expected.largest))
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """Return a template of the check program."""
     return (_CHECKS / (name + ".txt")).read_text(encoding="ascii")

@@ -123,6 +123,10 @@ class ParityReport:
         """Return a report with further golden vectors."""
         return replace(self, golden={**self.golden, **more})
 
+    def with_notes(self, notes: Tuple[str, ...]) -> "ParityReport":
+        """Return a report with these notes instead."""
+        return replace(self, notes=notes)
+
     def to_record(self) -> Dict[str, Any]:
         """Return the report as a JSON-able dict."""
         return {

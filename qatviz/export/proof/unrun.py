@@ -65,6 +65,10 @@ class UnrunReport:
         """Return a report with further golden vectors."""
         return replace(self, report=self.report.with_golden(more))
 
+    def with_notes(self, notes: Tuple[str, ...]) -> "UnrunReport":
+        """Return a report with these notes instead."""
+        return replace(self, report=self.report.with_notes(notes))
+
     @property
     def faults(self) -> List[str]:
         """Empty: nothing was run."""

@@ -60,17 +60,18 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("computing the integer model", 0.0)
     model = exported_model(source)
     progress.at("writing the operations", 0.05)
-    files = _Files(model, options, source)
+    files = Files(model, options, source)
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
-        report = _prove(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
-    litert = _litert_found() if files.shipped.only_litert or options["litert"] else None
+        report = prove_files(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
+    litert = litert_found() if files.shipped.only_litert or options["litert"] else None
     report = report.with_golden(file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert))
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, files.shipped.content, report, guide=_guide(source, files, report)), report)
+    return Written(write_export(path, files.shipped.content, report, guide=file_guide(source, files, report)), report)
 
 
-def _guide(source: ExportSource, files: "_Files", report: Union[ParityReport, UnrunReport]) -> Guide:
+def file_guide(source: ExportSource, files: "Files", report: Union[ParityReport, UnrunReport]) -> Guide:
+    """Return what README and check program state on a file with the golden vectors of ``report``."""
     model, shipped = files.model, files.shipped
     dtype, (output,) = shipped.dtype.name, shipped.outputs
     image, logits = model.tensor(model.input), model.logits
@@ -99,8 +100,11 @@ def _guide(source: ExportSource, files: "_Files", report: Union[ParityReport, Un
     )
 
 
-class _Files:
-    """The shipped file, and variants of it whose outputs are the logits and all tensors."""
+class Files:
+    """The shipped file, and variants of it whose outputs are the logits and all tensors.
+
+    ``options`` are those of :data:`qatviz.export.formats.TFLITE`.
+    """
 
     def __init__(self, model: IntegerModel, options: Options, source: ExportSource):
         self.model, self.double_rounding, self._options = model, options["double_rounding"], options
@@ -140,16 +144,18 @@ class _Files:
         return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes)
 
 
-def _litert_found() -> Optional[Litert]:
+def litert_found() -> Optional[Litert]:
+    """Return LiteRT; None if this machine has none."""
     try:
         return find_litert()
     except LitertMissing:
         return None
 
 
-def _prove(
-    files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: bool, progress: Progress
+def prove_files(
+    files: Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: bool, progress: Progress
 ) -> Union[ParityReport, UnrunReport]:
+    """Return the proof in TensorFlow 1.15's interpreter, in LiteRT too if ``in_litert``, or in the one that runs it."""
     if files.shipped.only_litert:
         return _prove_in_litert(files, graph, held_out, progress)
     fraction = 0.7 if in_litert else 1.0
@@ -173,7 +179,7 @@ def _prove(
 
 
 def _prove_in_litert(
-    files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
+    files: Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
 ) -> Union[ParityReport, UnrunReport]:
     """Return the proof of a file that only LiteRT can run."""
     reached = litert_runtime.reached(files.shipped)
@@ -196,7 +202,7 @@ def _prove_in_litert(
 
 
 def _with_litert_results(
-    report: ParityReport, files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
+    report: ParityReport, files: Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
 ) -> ParityReport:
     """Return the report with LiteRT's results for the same file, or with a note that LiteRT is missing."""
     try:

@@ -79,6 +79,21 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
     )
 
 
+def tflm(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
+    """Return the limits of TFLite Micro: those of TFLite, and no uint8, for which it has no kernels."""
+    facts, found = facts_of_settings(book), tflite(network, book, step, options)
+    if storage_type(facts, options["int16"]) != "uint8":
+        return found
+    return found + [
+        Refusal(
+            f"{weights.name}: 8 bits with a zero point require a uint8 file, for which TFLite Micro has no kernels",
+            (SettingChange(f"{weights.name}.symmetric", True), SettingChange(f"{weights.name}.num_bits", 7)),
+        )
+        for weights in facts.weights
+        if weights.needs_zero_point
+    ]
+
+
 def facts_of_settings(book: SettingsBook) -> Facts:
     """Return the facts from the settings; codes that may need a zero point (the arrays decide) count as needing it."""
     weights, activations = [], []

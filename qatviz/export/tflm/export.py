@@ -1,0 +1,146 @@
+"""Export to a folder for TFLite Micro."""
+
+from pathlib import Path
+from typing import Dict, Optional, Union
+
+import numpy as np
+
+from qatviz.export.c.names import file_stem
+from qatviz.export.formats import TFLITE, Options, Written
+from qatviz.export.guide.guide import Check, Guide, template
+from qatviz.export.integers.lowering import exported_model
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.report import ParityReport, prove
+from qatviz.export.proof.unrun import UnrunReport
+from qatviz.export.source import ExportSource, HeldOut
+from qatviz.export.tflite import litert as litert_runtime
+from qatviz.export.tflite import runtime as tflite_runtime
+from qatviz.export.tflite.export import Files, file_guide, litert_found, prove_files
+from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT, file_vectors
+from qatviz.export.tflm.runtime import Micro, MicroMissing, MicroRunner, find_micro
+from qatviz.export.tflm.sources import Arena, GoldenCodes, application, arena_bound, operators
+
+#: Bytes that the proof's variants of the file may need for each of its own arena's: all their tensors are outputs.
+_ROOMY = 4
+#: Largest number of codes of the golden inputs in a source file, which has at least one input.
+_GOLDEN_CODES = 2**16
+
+_Report = Union[ParityReport, UnrunReport]
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write a state of a run as a folder for TFLite Micro, with its proof.
+
+    The model is that of the export to TFLite. The proof runs in tflite-micro if a newer Python has it, else as that of
+    TFLite. Safe on any thread; uses a session of its own.
+
+    Raises
+    ------
+    ExportError
+        If there is no integer model, if TFLite Micro can't hold it or refuses it, or if a file can't be written; then
+        none is.
+    Cancelled
+    """
+    progress.at("computing the integer model", 0.0)
+    model = exported_model(source)
+    progress.at("writing the operations", 0.05)
+    files = Files(model, TFLITE.with_defaults({**options, "int4_all": options["int4"]}), source)
+    progress.at("measuring the arena", 0.08)
+    micro = _micro_found()
+    arena = _arena(files, micro)
+    progress.at("building the evaluation graph", 0.1)
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
+        report = _prove(files, micro, graph, source.held_out(), progress.part(0.2, 0.98))
+    litert = litert_found() if files.shipped.only_litert else None
+    report = report.with_golden(file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert))
+    golden = _golden_codes(files, micro, report.golden)
+    notes = (
+        *report.notes,
+        f"the arena has {arena.nbytes:,} bytes, {arena.origin}",
+        f"golden outputs: {golden.origin}",
+    )
+    progress.at("writing the files", 0.98)
+    name = file_stem(source.network.name)
+    content = application(name, files.shipped, arena, golden)
+    guide = _guide(source, files, report, name, arena)
+    report = report.with_notes(notes)
+    return Written(write_export(path, content, report, guide=guide), report)
+
+
+def _micro_found() -> Optional[Micro]:
+    try:
+        return find_micro()
+    except MicroMissing:
+        return None
+
+
+def _arena(files: Files, micro: Optional[Micro]) -> Arena:
+    """Return the size of the shipped file's arena: measured if there is tflite-micro, else an upper bound."""
+    bound = arena_bound(files.shipped.content)
+    measured = None if micro is None else micro.smallest_arena(files.shipped, _ROOMY * bound)
+    if micro is None or measured is None:
+        return Arena(
+            bound,
+            "computed, not measured: an upper bound for TFLite Micro's reference kernels",
+        )
+    return Arena(
+        measured,
+        f"the smallest in which it runs in {micro.name}, with pointers of 64 bits; those of 32 bits need less, kernels "
+        "with buffers of their own, such as CMSIS-NN's, more",
+    )
+
+
+def _prove(
+    files: Files, micro: Optional[Micro], graph: EvaluationGraph, held_out: HeldOut, progress: Progress
+) -> _Report:
+    if micro is None:
+        return prove_files(files, graph, held_out, False, progress)
+    reached = tflite_runtime.reached(files.model)
+    if files.shipped.rounded_twice or files.shipped.dtype == np.int16:
+        reached = litert_runtime.reached(files.shipped)
+    enough = _ROOMY * arena_bound(files.layers.content)
+    with MicroRunner(micro, files.logits, enough) as logits, MicroRunner(micro, files.layers, enough) as layers:
+        exported = files.exported(micro.name, logits.run, layers.run, reached)
+        return prove(files.model, exported, graph, *held_out, progress)
+
+
+def _golden_codes(files: Files, micro: Optional[Micro], vectors: Dict[str, np.ndarray]) -> GoldenCodes:
+    """Return the vectors for the application, of which tflite-micro computes ``least_equal`` codes."""
+    count = max(1, min(len(vectors[FILE_INPUT]), _GOLDEN_CODES // vectors[FILE_INPUT][0].size))
+    given, once = vectors[FILE_INPUT][:count], vectors[LITERT_OUTPUT][:count]
+    twice = vectors[DOUBLE_ROUNDING_OUTPUT][:count] if DOUBLE_ROUNDING_OUTPUT in vectors else once
+    if micro is None:
+        return GoldenCodes(given, once, twice, twice.size, "all, as kernels are specified; not run in tflite-micro")
+    with MicroRunner(micro, files.shipped, _ROOMY * arena_bound(files.shipped.content)) as runner:
+        (output,) = files.shipped.outputs
+        found = files.shipped.to_file(runner.run(vectors["input"][:count].astype(np.int32))[output], output)
+    equal = int(np.count_nonzero(found == twice))
+    return GoldenCodes(given, once, twice, equal, f"{equal:,} of {twice.size:,} codes are those of {micro.name}")
+
+
+def _guide(source: ExportSource, files: Files, report: _Report, name: str, arena: Arena) -> Guide:
+    guide = file_guide(source, files, report)
+    assert guide.check is not None
+    check = Check(
+        "tflm",
+        "tflite-micro, LiteRT (ai-edge-litert), tflite_runtime or TensorFlow",
+        FILE_INPUT,
+        guide.check.expected,
+        values=(
+            ("tflite", template("tflite")),
+            ("model_name", f'"{name}.tflite"'),
+            ("arena", str(_ROOMY * arena_bound(files.shipped.content))),
+        ),
+    )
+    use = (
+        f"`{name}_model.h` and `{name}_model.cc` are what a firmware needs: the model, a MicroMutableOpResolver with "
+        f"its operators ({', '.join(operators(files.shipped.content))}) and the size of its arena: {arena.nbytes:,} "
+        f"bytes, {arena.origin}.",
+        f"`cmake -B build -DTFLM_DIR=/path/to/tflite-micro && cmake --build build && build/{name}_test` builds TFLite "
+        "Micro with its reference kernels, runs the golden inputs, and compares the outputs. With "
+        "`-DSINGLE_ROUNDING=ON` its kernels round each result once, as LiteRT's do: the codes are then those of the "
+        "evaluation. Define `TFLITE_SINGLE_ROUNDING=1` for all of a firmware to have the same there.",
+    )
+    return guide._replace(title=f"Folder for TFLite Micro, {files.shipped.dtype.name}", use=use, check=check)

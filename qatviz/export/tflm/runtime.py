@@ -1,0 +1,125 @@
+"""Runtime of files for TFLite Micro: its Python package tflite-micro, which has its reference kernels.
+
+It needs a newer Python than TensorFlow 1.15 does, which QATVIZ_TFLM_PYTHON can name
+(:mod:`qatviz.export.newer_python`).
+"""
+
+from typing import Any, Dict, NamedTuple, Optional
+
+import numpy as np
+
+from qatviz.errors import ExportError
+from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, NewerPython, Package, find, output_of
+from qatviz.export.tflite.written import TfliteModel
+
+VARIABLE = "QATVIZ_TFLM_PYTHON"
+#: Bytes that arenas are multiples of.
+ARENA_UNIT = 16
+_PACKAGE = Package("tflite-micro", "tflite_micro.python.tflite_micro.runtime", VARIABLE)
+#: Program of the process. Messages of libraries go to the standard error.
+_PROGRAM = """
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+try:
+    import numpy as np
+    from tflite_micro.python.tflite_micro import runtime
+    arena, outputs = map(int, sys.argv[2:])
+    interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size=arena)
+    for line in sys.stdin:
+        given, found = json.loads(line)
+        with np.load(given, allow_pickle=False) as arrays:
+            codes = arrays["given"]
+        results = [[] for _ in range(outputs)]
+        for example in codes:
+            interpreter.set_input(example[None], 0)
+            interpreter.invoke()
+            for index, values in enumerate(results):
+                values.append(np.array(interpreter.get_output(index))[0])
+        np.savez(found, *map(np.stack, results))
+        print("null", file=answers, flush=True)
+except Exception as error:
+    print(json.dumps("{}: {}".format(type(error).__name__, error)), file=answers, flush=True)
+"""
+#: Program that prints the smallest arena in which the file runs. Each try has a process: TFLite Micro crashes in some
+#: arenas that are too small. (There is no tflite-micro for systems without fork.)
+_MEASURE = """
+import os, sys
+from tflite_micro.python.tflite_micro import runtime
+unit, highest = map(int, sys.argv[1:])
+def runs(units):
+    child = os.fork()
+    if child == 0:
+        try:
+            runtime.Interpreter.from_file("model", arena_size=units * unit).invoke()
+        except RuntimeError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+fails, works = 0, highest // unit
+assert runs(works)
+while works - fails > 1:
+    middle = (fails + works) // 2
+    fails, works = (fails, middle) if runs(middle) else (middle, works)
+print(works * unit)
+"""
+
+
+class MicroMissing(ExportError):
+    """There is no tflite-micro on this machine; the message says how to provide it."""
+
+
+class Micro(NamedTuple):
+    """A Python with tflite-micro: path of the interpreter, and version of the package."""
+
+    python: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """Display name."""
+        return f"tflite-micro {self.version}"
+
+    def smallest_arena(self, file: TfliteModel, enough: int) -> Optional[int]:
+        """Return the smallest arena in which the file runs (bytes), or None if it does not in ``enough`` of them."""
+        limits = [str(number) for number in (ARENA_UNIT, enough)]
+        found = output_of(self.python, _MEASURE, file.content, limits)
+        return None if found is None else int(found)
+
+
+def find_micro() -> Micro:
+    """Return the tflite-micro to run files in.
+
+    Raises
+    ------
+    MicroMissing
+    """
+    found = find(_PACKAGE)
+    if isinstance(found, NewerPython):
+        return Micro(*found)
+    raise MicroMissing("there is no tflite-micro: " + found)
+
+
+class MicroRunner:
+    """Runner of a file in tflite-micro. One thread at a time; use as a context manager, which ends the process."""
+
+    def __init__(self, micro: Micro, file: TfliteModel, arena: int, timeout_s: float = RUN_TIMEOUT_S):
+        self._file = file
+        arguments = [str(arena), str(len(file.outputs))]
+        self._process = NewerProcess(micro.name, micro.python, _PROGRAM, file.content, arguments, timeout_s)
+
+    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
+        """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
+
+        Raises
+        ------
+        ExportError
+            If TFLite Micro refuses the file, ends or does not answer in time.
+        """
+        return self._file.from_file(self._process.run(self._file.to_file(codes)))
+
+    def __enter__(self) -> "MicroRunner":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._process.__exit__()

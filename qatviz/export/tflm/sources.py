@@ -1,0 +1,168 @@
+"""Sources of a folder for TFLite Micro: the model as an array, its operators, golden vectors and a test application."""
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple
+
+import numpy as np
+import tflite
+
+from qatviz.export.c.arrays import C_TYPES, array
+from qatviz.export.tflite.written import TfliteModel
+from qatviz.export.tflm.runtime import ARENA_UNIT
+
+#: Methods of MicroMutableOpResolver that register the operators.
+_METHODS = {
+    "ADD": "AddAdd",
+    "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "CONCATENATION": "AddConcatenation",
+    "CONV_2D": "AddConv2D",
+    "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
+    "FULLY_CONNECTED": "AddFullyConnected",
+    "MAXIMUM": "AddMaximum",
+    "MAX_POOL_2D": "AddMaxPool2D",
+    "MINIMUM": "AddMinimum",
+    "PAD": "AddPad",
+    "QUANTIZE": "AddQuantize",
+    "RESHAPE": "AddReshape",
+    "SOFTMAX": "AddSoftmax",
+}
+#: Bytes of TFLite Micro's own data in an arena, at most, for pointers of 64 bits: once, for an operation, for a tensor,
+#: for a channel with its own scale.
+_FIXED, _PER_OPERATION, _PER_TENSOR, _PER_CHANNEL = 4096, 512, 128, 8
+_ITEM_BYTES = {
+    tflite.TensorType.INT8: 1,
+    tflite.TensorType.INT16: 2,
+    tflite.TensorType.INT32: 4,
+    tflite.TensorType.INT64: 8,
+    tflite.TensorType.INT4: 1,  # unpacked
+}
+#: Length of a line of comment.
+_WIDTH = 110
+_ONCE = "Outputs of kernels, which round each result once."
+_TWICE = "Outputs of kernels that round each result twice, as by default; if TFLITE_SINGLE_ROUNDING is 1, once."
+_TEMPLATES = Path(__file__).resolve().parent / "application"
+
+
+class Arena(NamedTuple):
+    """Size of an arena (bytes), and where it is from, as a phrase."""
+
+    nbytes: int
+    origin: str
+
+
+class GoldenCodes(NamedTuple):
+    """Golden vectors of a file in its own types, and how many codes of the outputs TFLite Micro reproduces.
+
+    Attributes
+    ----------
+    given : np.ndarray
+        Inputs, ``[n] + shape``.
+    once, twice : np.ndarray
+        Outputs ``[n] + shape`` of kernels that round each result once (TFLITE_SINGLE_ROUNDING), and by default.
+    least_equal : int
+        Number of codes of ``twice`` that TFLite Micro computes.
+    origin : str
+        Where ``least_equal`` is from, as a phrase.
+    """
+
+    given: np.ndarray
+    once: np.ndarray
+    twice: np.ndarray
+    least_equal: int
+    origin: str
+
+
+def operators(content: bytes) -> List[str]:
+    """Return the names of the operators of a file, each once, sorted."""
+    model = tflite.Model.GetRootAsModel(content, 0)
+    codes = {_operator_code(model.OperatorCodes(index)) for index in range(model.OperatorCodesLength())}
+    names = {getattr(tflite.BuiltinOperator, name): name for name in _METHODS}
+    return sorted(names[code] for code in codes)
+
+
+def arena_bound(content: bytes) -> int:
+    """Return a size of the arena (bytes) that is enough for TFLite Micro's reference kernels.
+
+    It is an upper bound: all tensors of the file that are computed, although those that are not in use at the same time
+    share memory; INT4 weights, which are unpacked there; and TFLite Micro's own data.
+    """
+    model = tflite.Model.GetRootAsModel(content, 0)
+    graph = model.Subgraphs(0)
+    found = _FIXED + _PER_OPERATION * graph.OperatorsLength()
+    for index in range(graph.TensorsLength()):
+        tensor = graph.Tensors(index)
+        is_constant = model.Buffers(tensor.Buffer()).DataLength() > 0
+        quantization = tensor.Quantization()
+        found += _PER_TENSOR + _PER_CHANNEL * (quantization.ScaleLength() if quantization is not None else 0)
+        if not is_constant or tensor.Type() == tflite.TensorType.INT4:
+            nbytes = _ITEM_BYTES[tensor.Type()] * int(np.prod(tensor.ShapeAsNumpy(), dtype=np.int64))
+            found += _rounded_up(nbytes)
+    return _rounded_up(found)
+
+
+def application(name: str, file: TfliteModel, arena: Arena, golden: GoldenCodes) -> Dict[str, bytes]:
+    """Return the files of the folder by name; ``name`` begins theirs."""
+    added = [_METHODS[operator] for operator in operators(file.content)]
+    values = {
+        "name": name,
+        "space": name + "_tflm",  # never a keyword of C++
+        "PREFIX": name.upper(),
+        "code": C_TYPES[file.dtype.name],
+        "model_bytes": len(file.content),
+        "arena": arena.nbytes,
+        "arena_origin": "\n// ".join(textwrap.wrap(arena.origin, _WIDTH)),
+        "operator_count": len(added),
+        "registrations": "\n".join(f"  TF_LITE_ENSURE_STATUS(operators.{method}());" for method in added),
+        "count": len(golden.given),
+        "input_codes": golden.given[0].size,
+        "output_codes": golden.twice[0].size,
+        "golden_origin": _ONCE if golden.twice is golden.once else _TWICE,
+        "least": golden.least_equal,
+        "least_origin": golden.origin,
+    }
+    sources = {
+        "CMakeLists.txt": _filled("CMakeLists.txt", values),
+        "main.cc": _filled("main.cc", values),
+        f"{name}_model.h": _filled("model.h", values),
+        f"{name}_golden.h": _filled("golden.h", values),
+        f"{name}_model.cc": _unit(name, "model", _model_array(file.content)),
+        f"{name}_golden.cc": _unit(name, "golden", _golden_arrays(golden)),
+    }
+    found = {path: text.encode("ascii") for path, text in sources.items()}
+    return {f"{name}.tflite": file.content, **found}
+
+
+def _operator_code(code: Any) -> int:
+    return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
+
+
+def _rounded_up(nbytes: int) -> int:
+    return -(-nbytes // ARENA_UNIT) * ARENA_UNIT
+
+
+def _unit(name: str, header: str, text: str) -> str:
+    """Return a source file with the definitions of a header."""
+    return f'#include "{name}_{header}.h"\n\nnamespace {name}_tflm {{\n\n{text}\n\n}}  // namespace {name}_tflm\n'
+
+
+def _model_array(content: bytes) -> str:
+    # TFLite Micro reads tensors where they are, which are aligned in the file.
+    return array("kModel", np.frombuffer(content, np.uint8), "alignas(16) const ")
+
+
+def _golden_arrays(golden: GoldenCodes) -> str:
+    rows = [codes.reshape(len(codes), -1) for codes in (golden.given, golden.once, golden.twice)]
+    given, once, twice = (
+        array(name, codes, "const ").replace(C_TYPES[codes.dtype.name], "Code", 1)
+        for name, codes in zip(("kGoldenInput", "kGoldenOutput", "kGoldenOutput"), rows)
+    )
+    if golden.twice is golden.once:
+        return f"{given}\n\n{once}"
+    return f"{given}\n\n#if TFLITE_SINGLE_ROUNDING\n{once}\n#else\n{twice}\n#endif"
+
+
+def _filled(template: str, values: Dict[str, Any]) -> str:
+    text = (_TEMPLATES / template).read_text(encoding="ascii")
+    return re.sub(r"@(\w+)@", lambda match: str(values[match.group(1)]), text)
