@@ -55,6 +55,7 @@ THIRD_PARTY = [
     ("qatviz.report", NUMERIC | {"markupsafe"}),
     ("qatviz.export.tflite.file", NUMERIC | {"flatbuffers", "tflite"}),
     ("qatviz.export.tflite.metadata", NUMERIC | {"flatbuffers"}),
+    ("qatviz.export.tflm.sources", NUMERIC | {"tflite"}),
     ("qatviz.export.onnx.file", NUMERIC | {"onnx"}),
     ("qatviz.export.onnx.runtime", NUMERIC | {"onnxruntime"}),
     ("qatviz.gui", NUMERIC | WINDOW),
