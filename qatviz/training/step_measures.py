@@ -213,8 +213,8 @@ def _means(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _
     steps = np.subtract(x, low)
     steps /= safe
     is_outside = (steps.max(axis=2) >= last.min(axis=2) + half) | (steps.min(axis=2) < -half)
-    outside = np.nonzero(is_outside)  # the tensors and steps with values outside of the range: few, if any
-    if is_outside.any():
+    outside = np.nonzero(is_outside)  # the steps and tensors with values outside of the range: few, if any
+    if outside[0].size:
         part = steps[outside]
         np.copyto(part, last[outside], where=part > last[outside])
         np.copyto(part, np.float32(0), where=part < 0)
@@ -234,7 +234,7 @@ def _means(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _
         relative = np.sqrt(mse) / safe[:, :, 0]
     errors = _standard_errors(x, error, signal, mse, sizes) if (number < sizes).any() else (zero, zero)
     clipped = mse_clipping = zero
-    if is_outside.any():
+    if outside[0].size:
         # The error of a value outside the range is its distance from the range; that of a rounded value is smaller.
         clipped, mse_clipping, mse_rounding = zero.copy(), zero.copy(), mse.copy()
         part = error[outside][:, np.newaxis]

@@ -228,7 +228,7 @@ def lost_disk(d):
     yield lambda: window.model.step > 3
     shutil.rmtree(window.prepared.directory)
     window.named["checkpoint"].trigger()
-    # The checkpoint may fail first, but what its loss means for the run is said once the record has failed, too.
+    # The checkpoint may fail first, but the message explains the loss only once the record has failed, too.
     yield lambda: "no longer recorded" in window.banner.text.text()
     seen["disk"] = window.banner.text.text()
     step = window.model.step

@@ -8,7 +8,7 @@ int8's. Weights of up to 4 bits can be INT4 tensors with int8 activations. LiteR
 int16 and INT4, TensorFlow 1.15 has none; TFLite Micro has none for uint8.
 """
 
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
 from qatviz.export.limits import left_in_float
@@ -84,14 +84,8 @@ def tflm(network: Network, book: SettingsBook, step: Optional[int], options: Map
     facts, found = facts_of_settings(book), tflite(network, book, step, options)
     if storage_type(facts, options["int16"]) != "uint8":
         return found
-    return found + [
-        Refusal(
-            f"{weights.name}: 8 bits with a zero point require a uint8 file, for which TFLite Micro has no kernels",
-            (SettingChange(f"{weights.name}.symmetric", True), SettingChange(f"{weights.name}.num_bits", 7)),
-        )
-        for weights in facts.weights
-        if weights.needs_zero_point
-    ]
+    why = "8 bits with a zero point require a uint8 file, for which TFLite Micro has no kernels"
+    return found + _with_zero_points(facts.weights, why, 7)
 
 
 def facts_of_settings(book: SettingsBook) -> Facts:
@@ -205,21 +199,25 @@ def _uint8(facts: Facts, first: str) -> List[Refusal]:
 
 def _int16(facts: Facts) -> List[Refusal]:
     """Return what an int16 file can't hold."""
-    found = [
-        Refusal(
-            f"{weights.name}: 8 bits and a zero point; with int16 activations, weights have a zero point of 0",
-            (SettingChange(f"{weights.name}.symmetric", True), SettingChange(f"{weights.name}.num_bits", 7)),
-        )
-        for weights in facts.weights
-        if weights.needs_zero_point
+    return [
+        *_with_zero_points(
+            facts.weights, "8 bits and a zero point; with int16 activations, weights have a zero point of 0", 7
+        ),
+        *_with_zero_points(
+            facts.activations, f"{_INT16_BITS} bits and a zero point; TFLite's int16 has a zero point of 0", 15
+        ),
     ]
-    return found + [
+
+
+def _with_zero_points(tensors: Sequence[Union[Weights, Activations]], why: str, fewer_bits: int) -> List[Refusal]:
+    """Return a refusal of each tensor that needs a zero point; remedies: symmetric, or ``fewer_bits``."""
+    return [
         Refusal(
-            f"{activations.name}: {_INT16_BITS} bits and a zero point; TFLite's int16 has a zero point of 0",
-            (SettingChange(f"{activations.name}.symmetric", True), SettingChange(f"{activations.name}.num_bits", 15)),
+            f"{tensor.name}: {why}",
+            (SettingChange(f"{tensor.name}.symmetric", True), SettingChange(f"{tensor.name}.num_bits", fewer_bits)),
         )
-        for activations in facts.activations
-        if activations.needs_zero_point
+        for tensor in tensors
+        if tensor.needs_zero_point
     ]
 
 

@@ -53,7 +53,7 @@ class Arena(NamedTuple):
 
 
 class GoldenCodes(NamedTuple):
-    """Golden vectors of a file in its own types, and how many codes of the outputs TFLite Micro reproduces.
+    """Golden vectors of a file in its own types, and the number of codes that TFLite Micro reproduces.
 
     Attributes
     ----------
