@@ -4,11 +4,11 @@ The task of the run determines the metric. Every evaluation computes it in four 
 """
 
 import math
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from qatviz.errors import DataError
 from qatviz.measures import MeasureAxis
-from qatviz.number_format import UNKNOWN, plain
+from qatviz.number_format import UNKNOWN, plain, share_text
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 #: The four modes of evaluation, by the quantized tensors: none, weights only, activations only, all.
@@ -96,6 +96,14 @@ class Metric(NamedTuple):
             known = [f"{MODE_NAMES[mode]} {text}" for mode, text in zip(MODES, texts) if text]
             lines.append(f"{name}: {', '.join(known)}" if known else name)
         return lines
+
+    def listing(self, scores: Mapping[str, float]) -> str:
+        """Return scores by name, in more digits, to be compared: ``float 97.12 %, file 97.02 %``.
+
+        Only the accuracy of a network that is right in all examples is ``100.00 %``.
+        """
+        texts = (share_text(score) if self.is_fraction else self.text(score, 2) for score in scores.values())
+        return ", ".join(f"{name} {text}" for name, text in zip(scores, texts))
 
     def plain(self, value: Optional[float]) -> str:
         """Return :meth:`text` in ASCII, for terminals."""

@@ -149,11 +149,8 @@ def _load_as_inferred(
             if only_classes:
                 return file_format.load(path, validation_fraction, seed)
             raise DataError(_no_regression(path))
-    raise DataError(
-        "{}: unknown format; expected one of: {}".format(
-            path, "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)
-        )
-    )
+    known = "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)
+    raise DataError(f"{path}: unknown format; expected one of: {known}")
 
 
 def _no_regression(spec: str) -> str:

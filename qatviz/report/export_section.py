@@ -5,7 +5,8 @@ The content of proofs is not trusted: values of unexpected types are omitted or 
 
 from typing import Any, Dict, List, Optional
 
-from qatviz.number_format import UNKNOWN, bytes_text, count, share_text, si
+from qatviz.metric import ACCURACY, METRICS
+from qatviz.number_format import UNKNOWN, bytes_text, count
 from qatviz.presentation.proof_values import proof_number
 from qatviz.report.exports import FoundExport, is_count, is_number, numbers, rows, texts
 from qatviz.report.exports import table as named_rows
@@ -151,19 +152,12 @@ def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
 
 
 def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
-    metric = "rmse" if record.get("metric") == "rmse" else "accuracy"
-    found, sizes = numbers(record, metric), numbers(record, "bytes")
+    metric = METRICS.get(str(record.get("metric")), ACCURACY)
+    found, sizes = numbers(record, metric.name), numbers(record, "bytes")
     items: List[Content] = []
     if found:
-        items.append(
-            "{}: {}".format(
-                "Accuracy" if metric == "accuracy" else "RMSE",
-                ", ".join(
-                    f"{_text(name)} {share_text(value) if metric == 'accuracy' else si(value)}"
-                    for name, value in found.items()
-                ),
-            )
-        )
+        scores = metric.listing({_text(name): value for name, value in found.items()})
+        items.append(f"{metric.capitalized_title}: {scores}")
     if sizes:
         items.append("Size: " + ", ".join(f"{_text(name)} {bytes_text(value)}" for name, value in sizes.items()))
     bar = {**numbers(record, "reached"), **numbers(record, "bar")}

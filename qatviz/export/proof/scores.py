@@ -6,7 +6,6 @@ import numpy as np
 
 from qatviz.export.integers.model import IntegerTensor
 from qatviz.metric import ACCURACY, RMSE, Metric
-from qatviz.number_format import share_text
 
 
 def metric_for(labels: np.ndarray) -> Metric:
@@ -60,11 +59,4 @@ def scores_in_words(
     number = f"{examples:,}"
     if whole is not None:
         number = f"all {number}" if examples == whole.held_out else f"{number} of {whole.held_out:,}"
-    return "{} on {} held-out examples: {}".format(
-        metric.title,
-        number,
-        ", ".join(
-            f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
-            for name, value in scores.items()
-        ),
-    )
+    return f"{metric.title} on {number} held-out examples: {metric.listing(scores)}"

@@ -128,7 +128,7 @@ class Edits(QtCore.QObject):
         self._send_timer.stop()
         unsent = self.unsent
         if unsent and not self.are_previews:
-            paths = tuple(("{}.{}".format(*key), value) for key, value in unsent.items())
+            paths = tuple((".".join(key), value) for key, value in unsent.items())
             continues = set(unsent) <= self._gesture
             self._gesture = self._gesture if continues else set(unsent)
             command_id = self._send(ChangeSettings(paths, continues))
@@ -219,7 +219,7 @@ class Edits(QtCore.QObject):
         # Cached, because every plot needs it for every tensor.
         wanted, book, kept = dict(self.pending), self._model.book, self._pending_book
         if kept is None or kept[0] is not book or kept[1] != wanted:
-            assignments = [("{}.{}".format(*key), value) for key, value in wanted.items()]
+            assignments = [(".".join(key), value) for key, value in wanted.items()]
             self._pending_book = kept = (book, wanted, book.change(assignments)[0])
         return kept[2]
 
@@ -231,7 +231,7 @@ class Edits(QtCore.QObject):
 
     def _in_effect(self, key: Key) -> Any:
         assert self._model.book is not None, "only settings of a run are edited"
-        return self._model.book.value("{}.{}".format(*key))
+        return self._model.book.value(".".join(key))
 
     def _is_in_flight(self, key: Key) -> bool:
         return any(key in sent for sent in self._sent.values())

@@ -211,7 +211,8 @@ def tooltip(name: str, unavailable: str = "") -> str:
     """Return an action's tooltip; ``unavailable`` is the reason why it is disabled, if it is."""
     declared = DECLARATIONS[name]
     key = keys_text((declared.keys or declared.bare_keys)[:1])
-    head = "<b>{}</b>{}<br>{}".format(declared.text.rstrip("…"), f" ({key})" if key else "", declared.help)
+    name_and_key = f"<b>{declared.text.rstrip('…')}</b>" + (f" ({key})" if key else "")
+    head = f"{name_and_key}<br>{declared.help}"
     return f"{head}<br><i>{unavailable}</i>" if unavailable else head
 
 

@@ -51,7 +51,7 @@ def layer_text(layer: Layer) -> str:
     strides = getattr(layer, "strides", None)
     text = layer.kind
     if kernel:
-        text += " {}×{}".format(*kernel)
+        text += f" {kernel[0]}×{kernel[1]}"
     if kernel and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):
-        text += f" /{strides[0] if strides[0] == strides[1] else '{}×{}'.format(*strides)}"
+        text += f" /{strides[0]}" if strides[0] == strides[1] else f" /{strides[0]}×{strides[1]}"
     return text

@@ -150,25 +150,12 @@ def _facts(record: Dict[str, Any]) -> List[str]:
     """Return lines of text with format, scores and sizes."""
     about, facts = record.get("about") or {}, []
     if about.get("format"):
-        facts.append(
-            "{}{}, run in {} on {:,} held-out examples".format(
-                about["format"],
-                f" of step {about['step']:,}" if isinstance(about.get("step"), int) else "",
-                about.get("runtime", "?"),
-                record.get("examples") or 0,
-            )
-        )
+        step = f" of step {about['step']:,}" if isinstance(about.get("step"), int) else ""
+        examples = f"{record.get('examples') or 0:,} held-out examples"
+        facts.append(f"{about['format']}{step}, run in {about.get('runtime', '?')} on {examples}")
     metric = METRICS.get(str(record.get("metric")), ACCURACY)
     if record.get(metric.name):
-        facts.append(
-            "{}: {}".format(
-                metric.capitalized_title,
-                ", ".join(
-                    f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
-                    for name, value in record[metric.name].items()
-                ),
-            )
-        )
+        facts.append(f"{metric.capitalized_title}: {metric.listing(record[metric.name])}")
     if record.get("bytes"):
         sizes = [f"{name} {bytes_text(count)}" for name, count in record["bytes"].items()]
         facts.append("Size: " + ", ".join(sizes))
