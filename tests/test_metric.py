@@ -54,5 +54,6 @@ def test_only_accuracies_are_fractions_of_the_examples():
 
 
 def test_a_listing_says_100_only_if_all_examples_are_right():
-    assert ACCURACY.listing({"float": 0.9712, "file": 0.99996, "all": 1.0}) == "float 97.12 %, file 99.99 %, all 100.00 %"
+    scores = {"float": 0.9712, "file": 0.99996, "all": 1.0}
+    assert ACCURACY.listing(scores) == "float 97.12 %, file 99.99 %, all 100.00 %"
     assert RMSE.listing({"float": 0.0231412, "file": 48213.4}) == "float 0.023141, file 48,213"
