@@ -8,11 +8,12 @@ import json
 import re
 from typing import Any, Callable, Dict, List, Set, Tuple
 
-from qatviz.network.checks import INPUT
+from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import Path
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import Layer
+from qatviz.network.sequences import begins_sequence, sequence_layers
 
 #: Names of parameters in Keras by kind of layer, where they differ.
 _ARRAYS = {
@@ -22,6 +23,11 @@ _ARRAYS = {
 }
 #: Version of tf.keras in TensorFlow 1.15, which determines the form of the description.
 _VERSION = "2.2.4-tf"
+
+#: Layers that the Keras of TensorFlow 1.15 has on images only.
+_ONLY_2D = ("DepthwiseConv2D",)
+#: Layers whose output is no sequence, but whose input may be one.
+_FROM_SEQUENCES = ("Flatten", "GlobalAveragePooling2D", "Reshape")
 
 KerasClass = Tuple[str, Dict[str, Any]]
 """Class name and config of a Keras layer."""
@@ -36,32 +42,84 @@ def keras_description(network: Network) -> KerasOrigin:
     Keras raises the epsilon of a BatchNorm on images to `qatviz.network.keras_import.config.MIN_FUSED_EPSILON` if it is
     smaller; the caller must subtract the difference from the variance.
     """
-    names = _names(network)
-    layers = [
-        _record(
-            INPUT,
-            "InputLayer",
-            {"batch_input_shape": [None, *network.input_shape], "dtype": "float32", "sparse": False},
-            [],
-        )
-    ]
-    arrays: Dict[str, Tuple[Path, str]] = {}
-    for layer in network.layers:
+    return _Description(network).origin()
+
+
+class _Description:
+    """Description of a network under construction; sequences have Keras' two axes (:mod:`.sequences`)."""
+
+    def __init__(self, network: Network):
+        self._network, self._shapes = network, network.shapes
+        self._sequences = sequence_layers(network)
+        self._names = _names(network)
+        shape = {"batch_input_shape": [None, *network.input_shape], "dtype": "float32", "sparse": False}
+        self._records = [_record(INPUT, "InputLayer", shape, [])]
+        self._arrays: Dict[str, Tuple[Path, str]] = {}
+        #: Names of Keras layers with outputs in Keras' form, and of those that reshape a sequence to an image.
+        self._outputs: Dict[str, str] = {INPUT: INPUT}
+        self._images: Dict[str, str] = {}
+
+    def origin(self) -> KerasOrigin:
+        for layer in self._network.layers:
+            self._add(layer)
+            for parameter in self._network.parameter_shapes(layer.name):
+                array = _ARRAYS.get(layer.kind, {}).get(parameter, parameter)
+                self._arrays[f"{layer.name}.{parameter}"] = ((self._names[layer.name],), array)
+        config = {
+            "name": _valid_name(self._network.name),
+            "layers": self._records,
+            "input_layers": [[INPUT, 0, 0]],
+            "output_layers": [[self._in_shape(self._network.output), 0, 0]],
+        }
+        record = {"class_name": "Model", "config": config, "keras_version": _VERSION, "backend": "tensorflow"}
+        return KerasOrigin(json.dumps(record), self._arrays)
+
+    def _add(self, layer: Layer) -> None:
+        source, name = layer.inputs[0], self._names[layer.name]
+        is_sequence, of_sequence = layer.name in self._sequences, source in self._sequences
+        if is_sequence and begins_sequence(layer, self._shapes[source], self._shapes[layer.name]):
+            self._outputs[layer.name] = self._outputs[source]
+            return
         kind, settings = _KINDS[layer.kind](layer)
         if layer.kind == "Reshape":  # the resolved shape: Keras would keep a -1
-            settings = {"target_shape": list(network.shapes[layer.name])}
-        layers.append(_record(names[layer.name], kind, settings, [names[source] for source in layer.inputs]))
-        for parameter in network.parameter_shapes(layer.name):
-            array = _ARRAYS.get(layer.kind, {}).get(parameter, parameter)
-            arrays[f"{layer.name}.{parameter}"] = ((names[layer.name],), array)
-    config = {
-        "name": _valid_name(network.name),
-        "layers": layers,
-        "input_layers": [[INPUT, 0, 0]],
-        "output_layers": [[names[network.output], 0, 0]],
-    }
-    record = {"class_name": "Model", "config": config, "keras_version": _VERSION, "backend": "tensorflow"}
-    return KerasOrigin(json.dumps(record), arrays)
+            settings = {"target_shape": list(self._shapes[layer.name])}
+        if of_sequence and (is_sequence or kind in _FROM_SEQUENCES) and kind not in _ONLY_2D:
+            kind, settings = _in_one_axis(kind, settings)
+            sources = [self._outputs[one] for one in layer.inputs]
+        else:
+            sources = [self._in_shape(one) for one in layer.inputs]
+        self._records.append(_record(name, kind, settings, sources))
+        self._outputs[layer.name] = name
+        if is_sequence and kind in _ONLY_2D:
+            self._outputs[layer.name] = self._reshaped(name, name + "_shape", self._shapes[layer.name][1:])
+
+    def _in_shape(self, layer: str) -> str:
+        """Return the name of the Keras layer whose output has the network's shape."""
+        if layer not in self._sequences:
+            return self._outputs[layer]
+        if layer not in self._images:
+            name = self._names[layer] + "_image"
+            self._images[layer] = self._reshaped(self._outputs[layer], name, self._shapes[layer])
+        return self._images[layer]
+
+    def _reshaped(self, source: str, name: str, shape: Shape) -> str:
+        """Append a Reshape; return its name."""
+        taken = {record["name"] for record in self._records} | set(self._names.values())
+        while name in taken:
+            name += "_"
+        self._records.append(_record(name, "Reshape", {"target_shape": list(shape)}, [source]))
+        return name
+
+
+def _in_one_axis(kind: str, settings: Dict[str, Any]) -> KerasClass:
+    """Return the layer on sequences that is equivalent to a layer on images of height 1."""
+    found = {key: value for key, value in settings.items() if key != "data_format"}
+    for key in ("kernel_size", "strides", "dilation_rate", "pool_size", "padding"):
+        if isinstance(found.get(key), list):
+            found[key] = [found[key][1]] if key != "padding" else found[key][1]
+    if kind == "Concatenate" and found["axis"] > 0:
+        found["axis"] -= 1
+    return kind.replace("2D", "1D"), found
 
 
 def _record(name: str, kind: str, settings: Dict[str, Any], inputs: List[str]) -> Dict[str, Any]:

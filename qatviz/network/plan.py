@@ -29,6 +29,7 @@ from qatviz.network.layers import (
     Softmax,
     ZeroPad,
 )
+from qatviz.network.sequences import sequence_layers, shown_kind, shown_shape
 
 WEIGHTS = "weights"
 ACTIVATIONS = "activations"
@@ -103,6 +104,8 @@ class QuantizedTensor:
         Kind of the unit's `op`, such as "Conv2D"; "Input" for the network's input.
     parameters : int
         Number of trained parameters: the elements of weights; 0 for activations.
+    is_sequence : bool
+        True if it belongs to a layer on sequences, which is held as one on images of height 1.
     """
 
     name: str
@@ -115,6 +118,17 @@ class QuantizedTensor:
     nonnegative: bool
     op_kind: str
     parameters: int
+    is_sequence: bool = False
+
+    @property
+    def shown_kind(self) -> str:
+        """Kind of the unit's `op` for display: "Conv1D" on sequences."""
+        return shown_kind(self.op_kind, self.is_sequence)
+
+    @property
+    def shown_shape(self) -> Shape:
+        """Shape for display: without the height of a sequence's image."""
+        return shown_shape(self.shape, self.is_sequence)
 
 
 @dataclass(frozen=True)
@@ -201,16 +215,19 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
       rescales them), and so does GlobalAveragePool (exported as a depthwise convolution with constant weights).
     """
     units = _units(network)
-    nonnegative = _nonnegative(network)
+    nonnegative, sequences = _nonnegative(network), sequence_layers(network)
     tensors = [_activations(INPUT, "Input", network.input_shape, False)]
     grids = {INPUT: tensors[0].name}
     parents = {tensors[0].name: tensors[0].name}
     for unit in units:
         if isinstance(unit.op, WEIGHTED):
-            tensors.append(_weights(unit.op, network.parameter_shapes(unit.name)["weights"]))
+            shape = network.parameter_shapes(unit.name)["weights"]
+            tensors.append(replace(_weights(unit.op, shape), is_sequence=unit.name in sequences))
             parents[tensors[-1].name] = tensors[-1].name
         if isinstance(unit.op, _NEW_GRID):
-            tensors.append(_activations(unit.name, unit.op.kind, network.shapes[unit.output], nonnegative[unit.output]))
+            shape = network.shapes[unit.output]
+            found = _activations(unit.name, unit.op.kind, shape, nonnegative[unit.output])
+            tensors.append(replace(found, is_sequence=unit.output in sequences))
             grid = tensors[-1].name
             parents[grid] = grid
             if isinstance(unit.op, (AveragePool, Concat)):

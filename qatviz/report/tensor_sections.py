@@ -99,11 +99,11 @@ def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
 
 def _card(run: RunData, index: int, row: TensorRow) -> Markup:
     tensor = row.tensor
-    shape = shape_text(tensor.shape)
+    shape = shape_text(tensor.shown_shape)
     what = [
-        f"weights {shape} of {tensor.op_kind}, {count(tensor.parameters, 'parameter')}"
+        f"weights {shape} of {tensor.shown_kind}, {count(tensor.parameters, 'parameter')}"
         if tensor.parameters
-        else f"activations {shape} of {tensor.op_kind}"
+        else f"activations {shape} of {tensor.shown_kind}"
     ]
     if row.is_active:
         what.append(", ".join(row.settings.phrases(tensor.kind)))

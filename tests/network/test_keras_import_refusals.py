@@ -216,13 +216,13 @@ def test_a_layer_shared_between_models():
     refused(functional(in_two_models), "'tied'", "'one/tied'", "'other/tied'", "weights are shared")
 
 
-@pytest.mark.parametrize("layer", [lambda: layers.LSTM(3), lambda: layers.Conv1D(3, 2, activation="tanh")])
+@pytest.mark.parametrize("layer", [lambda: layers.LSTM(3), lambda: layers.LocallyConnected1D(3, 2, activation="tanh")])
 def test_an_unsupported_type_is_reported_before_its_activation(layer):
     def model():
         image = layers.Input((5, 4))
         return tf.keras.Model(image, layer()(image))
 
-    refused(model, r"^layer '\w+' \((LSTM|Conv1D)\): (?!its activation)", "Dense")
+    refused(model, r"^layer '\w+' \((LSTM|LocallyConnected1D)\): (?!its activation)", "Dense")
 
 
 def test_more_than_one_input_or_output():

@@ -17,6 +17,7 @@ from qatviz.network.keras_import.config import MIN_FUSED_EPSILON
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import BatchNorm
+from qatviz.network.sequences import sequence_layers
 
 #: Functions that descriptions name and Keras does not define.
 CUSTOM_OBJECTS = {"relu6": tf.nn.relu6}
@@ -35,6 +36,7 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
         If a parameter is missing, or if one without an array in the Keras model has been trained.
     """
     found = {}
+    sequences = sequence_layers(network)
     for layer in network.layers:
         for parameter in network.parameter_shapes(layer.name):
             name = f"{layer.name}.{parameter}"
@@ -47,7 +49,8 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
                     f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for it",
                     OptionChange("rebuild", True, "which builds a model of the same layers with such an array"),
                 )
-        if isinstance(layer, BatchNorm) and len(network.shapes[layer.name]) == 3 and layer.epsilon < MIN_FUSED_EPSILON:
+        on_images = len(network.shapes[layer.name]) == 3 and layer.name not in sequences
+        if isinstance(layer, BatchNorm) and on_images and layer.epsilon < MIN_FUSED_EPSILON:
             name = layer.name + ".moving_variance"
             found[name] = found[name] + np.float32(layer.epsilon - MIN_FUSED_EPSILON)
     return found

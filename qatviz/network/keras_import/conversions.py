@@ -21,10 +21,13 @@ from qatviz.network.layers import (
     Dense,
     DepthwiseConv2D,
     Flatten,
+    GlobalAveragePool,
     MaxPool,
     ReLU,
     ReLU6,
+    Reshape,
     Softmax,
+    ZeroPad,
 )
 
 Conversion = Callable[[Draft, KerasLayer, List[str]], str]
@@ -44,44 +47,29 @@ OPERATIONS: Dict[str, Optional[Type[Layer]]] = {
 
 
 def convert_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    window = _Window(draft, layer, inputs[0])
     draft.add(
         Conv2D,
         layer.name,
-        inputs,
+        window.source,
         filters=layer.setting("filters"),
-        kernel_size=layer.setting("kernel_size"),
+        kernel_size=window.kernel_size,
         use_bias=layer.flag("use_bias", True),
-        **_convolution_settings(layer),
+        strides=window.strides,
+        **window.rest,
     )
     draft.copy_parameter(layer.name, "weights", layer, "kernel")
     return _with_bias_and_activation(draft, layer)
 
 
 def convert_depthwise_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    draft.add(
-        DepthwiseConv2D,
-        layer.name,
-        inputs,
-        kernel_size=layer.setting("kernel_size"),
-        depth_multiplier=layer.setting("depth_multiplier", 1),
-        use_bias=layer.flag("use_bias", True),
-        **_convolution_settings(layer),
-    )
-    draft.copy_parameter(layer.name, "weights", layer, "depthwise_kernel")
+    _add_depthwise(draft, layer, inputs[0], layer.name, layer.flag("use_bias", True))
     return _with_bias_and_activation(draft, layer)
 
 
 def convert_separable_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    depthwise = draft.add(
-        DepthwiseConv2D,
-        draft.names.derive(layer.name, "depthwise"),
-        inputs,
-        use_bias=False,
-        kernel_size=layer.setting("kernel_size"),
-        depth_multiplier=layer.setting("depth_multiplier", 1),
-        **_convolution_settings(layer),
-    )
-    draft.copy_parameter(depthwise, "weights", layer, "depthwise_kernel")
+    depthwise = draft.names.derive(layer.name, "depthwise")
+    _add_depthwise(draft, layer, inputs[0], depthwise, False)
     draft.add(
         Conv2D,
         layer.name,
@@ -91,13 +79,31 @@ def convert_separable_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str])
         use_bias=layer.flag("use_bias", True),
     )
     draft.copy_parameter(layer.name, "weights", layer, "pointwise_kernel")
-    draft.add_note("SeparableConv2D is imported as two layers, the first of them named <name>/depthwise", layer.name)
+    draft.add_note(f"{layer.spec.kind} is imported as two layers, the first of them named <name>/depthwise", layer.name)
     return _with_bias_and_activation(draft, layer)
+
+
+def _add_depthwise(draft: Draft, layer: KerasLayer, source: str, name: str, use_bias: bool) -> None:
+    """Add a depthwise convolution of this name, with the depthwise kernel of a Keras layer."""
+    window = _Window(draft, layer, source)
+    strides = window.strides
+    draft.add(
+        DepthwiseConv2D,
+        name,
+        window.source,
+        use_bias=use_bias,
+        kernel_size=window.kernel_size,
+        depth_multiplier=layer.setting("depth_multiplier", 1),
+        # TensorFlow requires equal strides; that of the only row has no effect.
+        strides=strides[1] if window.is_sequence and isinstance(strides, tuple) else strides,
+        **window.rest,
+    )
+    draft.copy_parameter(name, "weights", layer, "depthwise_kernel")
 
 
 def convert_dense(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a Dense; on an input with several axes, it multiplies along the last and becomes a 1×1 convolution."""
-    source, shape = inputs[0], draft.shapes[inputs[0]]
+    source, shape = inputs[0], draft.keras_shape(inputs[0])
     use_bias = layer.flag("use_bias", True)
     if len(shape) == 1:
         draft.add(Dense, layer.name, inputs, units=layer.setting("units"), use_bias=use_bias)
@@ -114,7 +120,7 @@ def convert_dense(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 
 def convert_batch_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a batch norm; without a layer to fold it into, add a depthwise 1×1 convolution with weights of 1."""
-    source, shape = inputs[0], draft.shapes[inputs[0]]
+    source, shape = inputs[0], draft.keras_shape(inputs[0])
     axis = layer.setting("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     if axis not in (-1, len(shape)):
@@ -168,10 +174,10 @@ def convert_relu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 
 
 def convert_softmax(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    axis, last = layer.setting("axis", -1), len(draft.shapes[inputs[0]])
+    axis, last = layer.setting("axis", -1), len(draft.keras_shape(inputs[0]))
     if axis not in (-1, last):
         raise checks.invalid_value("setting axis", axis, f"-1 or {last} (the last axis)")
-    return draft.add(Softmax, layer.name, inputs)
+    return draft.add(Softmax, layer.name, draft.as_plain(inputs[0]))
 
 
 def convert_pooling(kind: Type[Layer]) -> Conversion:
@@ -182,19 +188,38 @@ def convert_pooling(kind: Type[Layer]) -> Conversion:
             kind,
             layer.name,
             inputs,
-            pool_size=layer.setting("pool_size"),
-            strides=layer.setting("strides", None),
+            pool_size=_in_two_axes(draft, layer, inputs[0], "pool_size"),
+            strides=_in_two_axes(draft, layer, inputs[0], "strides", None),
             padding=layer.setting("padding", "valid"),
         )
 
     return convert
 
 
+def convert_global_average_pooling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    draft.add(GlobalAveragePool, layer.name, inputs)
+    return _with_kept_axes(draft, layer, inputs[0])
+
+
 def convert_global_max_pooling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a global max-pooling to a MaxPool of the whole image and a Flatten."""
     size = draft.shapes[inputs[0]][:2]
     pool = draft.add(MaxPool, draft.names.derive(layer.name, "max"), inputs, pool_size=size)
-    return draft.add(Flatten, layer.name, pool)
+    draft.add(Flatten, layer.name, pool)
+    return _with_kept_axes(draft, layer, inputs[0])
+
+
+def _with_kept_axes(draft: Draft, layer: KerasLayer, source: str) -> str:
+    """Add a Reshape that keeps the pooled axes with length 1, if the layer does; return the name of the output."""
+    if not layer.flag("keepdims", False):
+        return layer.name
+    rank = len(draft.keras_shape(source))
+    target_shape = (*(1,) * (rank - 1), *draft.shapes[layer.name])
+    return draft.add(Reshape, draft.names.derive(layer.name, "keepdims"), layer.name, target_shape=target_shape)
+
+
+def convert_zero_padding_1d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    return draft.add(ZeroPad, layer.name, inputs, padding=((0, 0), layer.setting("padding")))
 
 
 def convert_concatenate(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
@@ -202,7 +227,9 @@ def convert_concatenate(draft: Draft, layer: KerasLayer, inputs: List[str]) -> s
     axis = checks.integer("setting axis", layer.setting("axis", -1))
     if axis == 0:
         raise checks.invalid_value("setting axis", axis, "any axis except the batch axis")
-    return draft.add(Concat, layer.name, inputs, axis=axis - 1 if axis > 0 else axis)
+    if axis > 0:
+        axis -= 0 if draft.is_sequence(inputs[0]) else 1  # an image has one axis more
+    return draft.add(Concat, layer.name, inputs, axis=axis)
 
 
 def convert_same(kind: Type[Layer], *settings: str) -> Conversion:
@@ -228,13 +255,41 @@ def convert_operation(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str
     return omit(draft, layer, inputs) if kind is None else draft.add(kind, layer.name, inputs)
 
 
-def _convolution_settings(layer: KerasLayer) -> Dict[str, Any]:
-    """Return the settings that all 2-D convolutions have in common."""
-    return {
-        "strides": layer.setting("strides", 1),
-        "padding": layer.setting("padding", "valid"),
-        "dilation": layer.setting("dilation_rate", 1),
-    }
+class _Window:
+    """Window of a Keras convolution as settings of a 2-D one, and its input with causal padding.
+
+    Attributes
+    ----------
+    source : str
+        Name of its input: a layer that pads, if the padding is causal.
+    is_sequence : bool
+        True for a convolution in 1-D.
+    kernel_size, strides
+        For rows and columns, or an integer for both.
+    rest : dict
+        Padding and dilation.
+    """
+
+    def __init__(self, draft: Draft, layer: KerasLayer, source: str):
+        self.is_sequence = draft.is_sequence(source)
+        self.kernel_size = _in_two_axes(draft, layer, source, "kernel_size")
+        self.strides = _in_two_axes(draft, layer, source, "strides", 1)
+        dilation = _in_two_axes(draft, layer, source, "dilation_rate", 1)
+        padding = layer.setting("padding", "valid")
+        if padding == "causal" and self.is_sequence:
+            before = (checks.pair("setting kernel_size", self.kernel_size)[1] - 1) * dilation[1]
+            name = draft.names.derive(layer.name, "causal")
+            source, padding = draft.add(ZeroPad, name, source, padding=((0, 0), (before, 0))), "valid"
+        self.source = source
+        self.rest: Dict[str, Any] = {"padding": padding, "dilation": dilation}
+
+
+def _in_two_axes(draft: Draft, layer: KerasLayer, source: str, key: str, *default: Any) -> Any:
+    """Return a setting of a layer for rows and columns; that of a layer on a sequence is for its only axis."""
+    value = layer.setting(key, *default)
+    if not draft.is_sequence(source) or value is None:
+        return value
+    return (1, value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value)
 
 
 def _with_bias_and_activation(draft: Draft, layer: KerasLayer) -> str:
@@ -255,4 +310,6 @@ def _with_activation(draft: Draft, layer: KerasLayer, source: str, name: Optiona
     kind = ACTIVATIONS[activation]
     if kind is None:
         return source
+    if kind is Softmax:  # the output, in Keras' shape
+        source = draft.as_plain(source)
     return draft.add(kind, name or draft.names.derive(layer.name, activation), source)

@@ -10,7 +10,7 @@ from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import INPUT_PATH, ModelSpec, Path, shared_weights
 from qatviz.network.keras_import.draft import Draft, KerasLayer, with_list
-from qatviz.network.keras_import.kinds import KINDS, check_settings
+from qatviz.network.keras_import.kinds import KINDS, check_settings, in_form
 from qatviz.network.keras_import.names import Names, valid_name
 from qatviz.network.keras_import.origin import KerasOrigin
 
@@ -102,15 +102,17 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     for layer in spec.layers:
         arrays = None if weights is None else weights.get(layer.layer, {})
         keras_layer = KerasLayer(layer, names.by_path[layer.path], arrays)
-        inputs = [outputs[path] for path in layer.inputs]
+        kind = KINDS[layer.kind]
         try:
-            output = KINDS[layer.kind].convert(draft, keras_layer, inputs)
+            inputs = in_form(kind.form, draft, keras_layer.name, [outputs[path] for path in layer.inputs])
+            output = kind.convert(draft, keras_layer, inputs)
         except NetworkError as error:
             raise NetworkError(f"Keras layer {layer.path[-1]!r} ({layer.kind}): {error}") from error
         outputs[layer.path] = output
         if output in inputs:  # an omitted layer: its consumers become consumers of its input
-            draft.consumer_counts[output] -= 1
+            draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) - 1
         draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + _count_consumers(spec, layer.path)
+    draft.as_plain(outputs[spec.output])
     network, parameters = draft.build(valid_name(spec.name))
     notes = draft.notes + _training_notes(spec)
     if repeated:

@@ -1,6 +1,6 @@
 """State of an import: the Keras layer to be converted, and the network of the layers added so far."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Type, Union
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from qatviz.network.keras_import.config import LayerSpec, Path
 from qatviz.network.keras_import.names import Names
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import Reshape
+from qatviz.network.sequences import image_of_sequence, keeps_sequence
 
 _MISSING = object()
 
@@ -65,6 +66,10 @@ class Draft:
         self.shapes: Dict[str, Shape] = {INPUT: tuple(input_shape)}
         self.consumer_counts: Dict[str, int] = {}
         self.origins: Dict[str, Tuple[Path, str]] = {}
+        #: Sequences that are held as images of height 1, and the image of each sequence that is held as such.
+        self._sequences: Set[str] = set()
+        self._images: Dict[str, str] = {}
+        self._plain: Dict[str, str] = {}
         self._notes: Dict[str, List[str]] = {}
         self._layers: Dict[str, Layer] = {}
         self._values: Dict[str, Optional[np.ndarray]] = {}
@@ -75,7 +80,44 @@ class Draft:
         layer = kind(name, names, **settings)
         self.shapes[name] = layer.output_shape([self.shapes[source] for source in layer.inputs])
         self._layers[name] = layer
+        if keeps_sequence(layer, [source in self._sequences for source in layer.inputs], self.shapes[name]):
+            self._sequences.add(name)
         return name
+
+    def keras_shape(self, name: str) -> Shape:
+        """Return the shape that Keras has for an output: a sequence is held as an image of height 1."""
+        return self.shapes[name][1:] if name in self._sequences else self.shapes[name]
+
+    def is_sequence(self, name: str) -> bool:
+        """Return whether an output is a sequence that is held as an image of height 1."""
+        return name in self._sequences
+
+    def as_plain(self, source: str) -> str:
+        """Return the name of an output in Keras' shape; a Reshape is added, once, if it is held as an image."""
+        if source not in self._sequences:
+            return source
+        if source not in self._plain:
+            name = self.names.derive(source, "shape")
+            self._plain[source] = self.add(Reshape, name, source, target_shape=self.keras_shape(source))
+        return self._plain[source]
+
+    def as_image(self, name: str, source: str) -> str:
+        """Return the name of an output in three axes; a Reshape for the layer `name` is added, once, for a sequence."""
+        shape = self.shapes[source]
+        if len(shape) != 2:
+            return source
+        if source not in self._images:
+            target = image_of_sequence(shape)
+            image = self.add(Reshape, self.names.derive(name, "image"), source, target_shape=target)
+            self._images[source], self._plain[image] = image, source
+            self._sequences.add(image)
+        return self._images[source]
+
+    def alike(self, name: str, sources: Sequence[str]) -> List[str]:
+        """Return the names of the inputs of the layer `name` with all sequences as images, if one of them is."""
+        if not any(map(self.is_sequence, sources)):
+            return list(sources)
+        return [self.as_image(name, source) for source in sources]
 
     def set_parameter(self, name: str, parameter: str, value: Optional[np.ndarray]) -> None:
         """Set a parameter of the layer `name`; axes of length 1 may be added or missing. None: value not known."""
@@ -100,10 +142,8 @@ class Draft:
         return isinstance(self._layers.get(name), WEIGHTED) and self.consumer_counts.get(name) == 1
 
     def reshape_to_image(self, name: str, source: str) -> str:
-        """Add a Reshape of the output of `source` to three axes with the same last axis, unless it has three.
-
-        Returns the name of the layer with three axes: `source`, or a name derived from `name`.
-        """
+        """Return the name of an output in three axes with the same last axis, for the layer `name`."""
+        source = self.as_image(name, source)
         shape = self.shapes[source]
         if len(shape) == 3:
             return source
@@ -111,8 +151,11 @@ class Draft:
         return self.add(Reshape, self.names.derive(name, "image"), source, target_shape=target_shape)
 
     def restore_shape(self, name: str, source: str, shape: Shape) -> str:
-        """Add a Reshape that reverts `reshape_to_image` of a tensor of `shape`; the last axis is that of `source`."""
-        if len(shape) == 3:
+        """Add a Reshape that reverts `reshape_to_image` of a tensor of `shape`; the last axis is that of `source`.
+
+        None is added after an image; a sequence remains one.
+        """
+        if len(shape) in (2, 3):
             return source
         target_shape = shape[:-1] + self.shapes[source][-1:]
         return self.add(Reshape, self.names.derive(name, "shape"), source, target_shape=target_shape)

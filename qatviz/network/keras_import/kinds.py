@@ -7,7 +7,8 @@ from qatviz.network import checks
 from qatviz.network.keras_import import conversions
 from qatviz.network.keras_import.config import LayerSpec, shortened
 from qatviz.network.keras_import.conversions import Conversion
-from qatviz.network.layers import Add, AveragePool, Dropout, Flatten, GlobalAveragePool, MaxPool, Reshape, ZeroPad
+from qatviz.network.keras_import.draft import Draft
+from qatviz.network.layers import Add, AveragePool, Dropout, Flatten, MaxPool, Reshape, ZeroPad
 
 ArrayNames = Callable[[Dict[str, Any]], Tuple[List[str], List[str]]]
 
@@ -23,11 +24,33 @@ class Kind(NamedTuple):
         Settings that `convert` uses. All others must have a value without effect.
     array_names : callable or None
         ``array_names(config)`` returns the names of the layer's trained arrays and of its other arrays.
+    form : str
+        Form in which the layer takes sequences: `PLAIN`, `ALIKE`, `ANY` or `IMAGE`.
     """
 
     convert: Conversion
     settings: Tuple[str, ...] = ()
     array_names: Optional[ArrayNames] = None
+    form: str = "plain"
+
+
+#: Forms in which a layer takes sequences (see :mod:`qatviz.network.sequences`): in Keras' two axes; all inputs in the
+#: same form; as they are; as images of height 1, which it requires.
+PLAIN, ALIKE, ANY, IMAGE = "plain", "alike", "any", "image"
+
+
+def in_form(form: str, draft: Draft, name: str, inputs: List[str]) -> List[str]:
+    """Return the names of the inputs of the layer `name` in a form, to which they are reshaped where necessary."""
+    if form == PLAIN:
+        return [draft.as_plain(source) for source in inputs]
+    if form == ALIKE:
+        return draft.alike(name, inputs)
+    if form == IMAGE:
+        inputs = [draft.as_image(name, source) for source in inputs]
+        for source in inputs:
+            if not draft.is_sequence(source):
+                raise checks.invalid_value("input shape", draft.shapes[source], "two axes (length, features)")
+    return inputs
 
 
 def check_settings(spec: LayerSpec) -> None:
@@ -56,18 +79,13 @@ def check_settings(spec: LayerSpec) -> None:
 
 #: Closest supported layer, by common types that are not supported.
 _NEAREST = {
-    "AveragePooling1D": "AveragePooling2D on an image of height 1",
-    "Conv1D": "Conv2D on an image of height 1",
     "ELU": "ReLU",
-    "GlobalAveragePooling1D": "GlobalAveragePooling2D on an image of height 1",
     "Lambda": "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
     "LayerNormalization": "BatchNormalization",
     "LeakyReLU": "ReLU",
-    "MaxPooling1D": "MaxPooling2D on an image of height 1",
     "Normalization": "data that is normalized before it is loaded",
     "PReLU": "ReLU",
     "Rescaling": "the scaling of the data, unit (x / 255) or signed (x / 127.5 - 1), and a model without this layer",
-    "SeparableConv1D": "SeparableConv2D on an image of height 1",
     "ThresholdedReLU": "ReLU",
     "TimeDistributed": "Dense, which is applied along the last axis",
 }
@@ -110,44 +128,61 @@ def _batch_norm_arrays(config: Dict[str, Any]) -> Tuple[List[str], List[str]]:
 
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias")
 _POOLING = ("pool_size", "strides", "padding")
+_GLOBAL_POOLING = ("keepdims",)
 _BATCH_NORMALIZATION = Kind(
     conversions.convert_batch_normalization,
     ("axis", "momentum", "epsilon", "center", "scale", "fused"),
     _batch_norm_arrays,
+    ANY,
 )
 
 KINDS: Dict[str, Kind] = {
-    "Activation": Kind(conversions.convert_activation, ("activation",)),
-    "ActivityRegularization": Kind(conversions.omit, ("l1", "l2")),
-    "Add": Kind(conversions.convert_same(Add)),
-    "AlphaDropout": Kind(conversions.omit, ("rate",)),
-    "AveragePooling2D": Kind(conversions.convert_pooling(AveragePool), _POOLING),
+    "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),
+    "ActivityRegularization": Kind(conversions.omit, ("l1", "l2"), form=ALIKE),
+    "Add": Kind(conversions.convert_same(Add), form=ALIKE),
+    "AlphaDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "BatchNormalization": _BATCH_NORMALIZATION,
     "BatchNormalizationV1": _BATCH_NORMALIZATION,
     "BatchNormalizationV2": _BATCH_NORMALIZATION,
-    "Concatenate": Kind(conversions.convert_concatenate, ("axis",)),
-    "Conv2D": Kind(conversions.convert_conv2d, ("filters", *_CONVOLUTION), _kernel_and_bias("kernel")),
-    "Dense": Kind(conversions.convert_dense, ("units", "activation", "use_bias"), _kernel_and_bias("kernel")),
-    "DepthwiseConv2D": Kind(
-        conversions.convert_depthwise_conv2d, ("depth_multiplier", *_CONVOLUTION), _kernel_and_bias("depthwise_kernel")
-    ),
-    "Dropout": Kind(conversions.convert_same(Dropout, "rate"), ("rate",)),
-    "Flatten": Kind(conversions.convert_same(Flatten)),
-    "GaussianDropout": Kind(conversions.omit, ("rate",)),
-    "GaussianNoise": Kind(conversions.omit, ("stddev",)),
-    "GlobalAveragePooling2D": Kind(conversions.convert_same(GlobalAveragePool)),
-    "GlobalMaxPooling2D": Kind(conversions.convert_global_max_pooling),
-    "MaxPooling2D": Kind(conversions.convert_pooling(MaxPool), _POOLING),
-    "ReLU": Kind(conversions.convert_relu, ("max_value",)),
-    "Reshape": Kind(conversions.convert_same(Reshape, "target_shape"), ("target_shape",)),
-    "SeparableConv2D": Kind(
-        conversions.convert_separable_conv2d,
-        ("filters", "depth_multiplier", *_CONVOLUTION),
-        _kernel_and_bias("depthwise_kernel", "pointwise_kernel"),
-    ),
-    "Softmax": Kind(conversions.convert_softmax, ("axis",)),
-    "SpatialDropout2D": Kind(conversions.omit, ("rate",)),
-    "TensorFlowOpLayer": Kind(conversions.convert_operation, ("node_def", "constants")),
+    "Concatenate": Kind(conversions.convert_concatenate, ("axis",), form=ALIKE),
+    "Dense": Kind(conversions.convert_dense, ("units", "activation", "use_bias"), _kernel_and_bias("kernel"), ANY),
+    "Dropout": Kind(conversions.convert_same(Dropout, "rate"), ("rate",), form=ALIKE),
+    "Flatten": Kind(conversions.convert_same(Flatten), form=ANY),
+    "GaussianDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
+    "GaussianNoise": Kind(conversions.omit, ("stddev",), form=ALIKE),
+    "ReLU": Kind(conversions.convert_relu, ("max_value",), form=ALIKE),
+    "Reshape": Kind(conversions.convert_same(Reshape, "target_shape"), ("target_shape",), form=ANY),
+    "Softmax": Kind(conversions.convert_softmax, ("axis",), form=ALIKE),
+    "TensorFlowOpLayer": Kind(conversions.convert_operation, ("node_def", "constants"), form=ALIKE),
+    "ZeroPadding1D": Kind(conversions.convert_zero_padding_1d, ("padding",), form=IMAGE),
     "ZeroPadding2D": Kind(conversions.convert_same(ZeroPad, "padding"), ("padding",)),
 }
 """Supported types of Keras layers by class name."""
+
+for _rank, _form in (("1D", IMAGE), ("2D", PLAIN)):
+    KINDS.update(
+        {
+            "AveragePooling" + _rank: Kind(conversions.convert_pooling(AveragePool), _POOLING, form=_form),
+            "Conv" + _rank: Kind(
+                conversions.convert_conv2d, ("filters", *_CONVOLUTION), _kernel_and_bias("kernel"), _form
+            ),
+            "DepthwiseConv" + _rank: Kind(
+                conversions.convert_depthwise_conv2d,
+                ("depth_multiplier", *_CONVOLUTION),
+                _kernel_and_bias("depthwise_kernel"),
+                _form,
+            ),
+            "GlobalAveragePooling" + _rank: Kind(
+                conversions.convert_global_average_pooling, _GLOBAL_POOLING, form=_form
+            ),
+            "GlobalMaxPooling" + _rank: Kind(conversions.convert_global_max_pooling, _GLOBAL_POOLING, form=_form),
+            "MaxPooling" + _rank: Kind(conversions.convert_pooling(MaxPool), _POOLING, form=_form),
+            "SeparableConv" + _rank: Kind(
+                conversions.convert_separable_conv2d,
+                ("filters", "depth_multiplier", *_CONVOLUTION),
+                _kernel_and_bias("depthwise_kernel", "pointwise_kernel"),
+                _form,
+            ),
+            "SpatialDropout" + _rank: Kind(conversions.omit, ("rate",), form=ALIKE),
+        }
+    )

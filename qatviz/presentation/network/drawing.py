@@ -6,6 +6,7 @@ from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.network.sequences import sequence_layers, shown_kind, shown_shape, shown_window
 from qatviz.number_format import shape_text, si
 
 
@@ -33,11 +34,14 @@ def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
     parameters = {row.name: row.parameters for row in network.summary()}
     texts = {INPUT: NodeText(INPUT, "the data", shape_text(network.input_shape))}
     unit_of = {INPUT: INPUT}
+    sequences, shapes = sequence_layers(network), network.shapes
     for unit in plan.units:
         unit_of.update((layer.name, unit.name) for layer in unit.layers)
         count = sum(parameters[layer.name] for layer in unit.layers)
-        output = shape_text(network.shapes[unit.output]) + (f" · {si(count)} params" if count else "")
-        texts[unit.name] = NodeText(unit.name, " + ".join(map(layer_text, unit.layers)), output)
+        shape = shown_shape(shapes[unit.output], unit.output in sequences)
+        output = shape_text(shape) + (f" · {si(count)} params" if count else "")
+        layers = " + ".join(layer_text(layer, layer.name in sequences) for layer in unit.layers)
+        texts[unit.name] = NodeText(unit.name, layers, output)
     tensors: Dict[str, List[QuantizedTensor]] = {name: [] for name in texts}
     for tensor in plan.tensors:
         tensors[tensor.layer].append(tensor)
@@ -45,13 +49,14 @@ def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
     return NetworkDrawing(texts, tensors, edges)
 
 
-def layer_text(layer: Layer) -> str:
-    """Return a short text of a layer: ``Conv2D 5×5``, ``MaxPool 2×2``."""
+def layer_text(layer: Layer, is_sequence: bool = False) -> str:
+    """Return a short text of a layer: ``Conv2D 5×5``, ``MaxPool 2×2``, ``Conv1D 5`` on sequences."""
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     strides = getattr(layer, "strides", None)
-    text = layer.kind
+    text = shown_kind(layer.kind, is_sequence)
     if kernel:
-        text += f" {kernel[0]}×{kernel[1]}"
+        text += " " + shape_text(shown_window(kernel, is_sequence))
     if kernel and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):
-        text += f" /{strides[0]}" if strides[0] == strides[1] else f" /{strides[0]}×{strides[1]}"
+        strides = shown_window(strides, is_sequence)
+        text += " /" + (str(strides[0]) if len(set(strides)) == 1 else shape_text(strides))
     return text

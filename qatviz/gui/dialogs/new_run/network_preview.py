@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.gui.widgets.labels import Label
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
+from qatviz.network.sequences import sequence_layers, shown_kind, shown_shape
 from qatviz.number_format import shape_text
 from qatviz.presentation.previews import example_text
 
@@ -84,9 +85,12 @@ class NetworkPreview(QtWidgets.QWidget):
 
     def _fill(self, network: Network) -> None:
         items = []
+        sequences = sequence_layers(network)
         for row in network.summary():
+            is_sequence = row.name in sequences
+            kind, shape = shown_kind(row.kind, is_sequence), shown_shape(row.output_shape, is_sequence)
             item = QtWidgets.QTreeWidgetItem(
-                [row.name, row.kind, shape_text(row.output_shape), _count(row.parameters), _count(row.macs)]
+                [row.name, kind, shape_text(shape), _count(row.parameters), _count(row.macs)]
             )
             for column in _NUMBERS:
                 item.setTextAlignment(column, _RIGHT)

@@ -141,7 +141,7 @@ class Rows:
         return {
             "name": tensor.name,
             "kind": tensor.kind,
-            "op": tensor.op_kind,
+            "op": tensor.shown_kind,
             "float_size": size_bytes(tensor.parameters, settings, False),
             "trend": self.measure(row, "sqnr_db"),
         }[key]
@@ -202,7 +202,7 @@ class Rows:
             now = _setting_text(tensor, self.settings[row], active, key)
             then = _setting_text(tensor, self.wanted[row], self.wanted_active[row], key)
             return Cell(now, then if then != now else "", is_muted=_is_off(self.settings[row], active, key))
-        return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "trend": ""}[key])
+        return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.shown_kind, "trend": ""}[key])
 
     def _as_measured(self, row: int) -> QuantizerSettings:
         """Return the settings with which the snapshot was taken: newer ones have no measures yet."""

@@ -52,7 +52,7 @@ def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
         how = f"in float until step {settings.quant_delay:,}"
     else:
         how = "in float: quantization is off"
-    rows = [("Shape", shape_text(tensor.shape)), ("Quantized", how)]
+    rows = [("Shape", shape_text(tensor.shown_shape)), ("Quantized", how)]
     rows += [(MEASURES[key].label, quantity_of(model, tensor, key).text) for key in _IN_TOOLTIP]
     table = "".join("<tr><td>{}&nbsp;&nbsp;</td><td>{}</td></tr>".format(*row) for row in rows)
     return f"<b>{tensor.name}</b><table>{table}</table>"

@@ -21,7 +21,7 @@ SHOWN = ("sqnr_db", "rmse_over_scale", "scale", "zero_point", "clipped", "flushe
 def describe_tensor(tensor: QuantizedTensor) -> str:
     """Return layer, shape and number of weights."""
     count = f" · {si(tensor.parameters)} weights" if tensor.parameters else ""
-    return f"{tensor.op_kind} · {shape_text(tensor.shape) or 'scalar'}{count}"
+    return f"{tensor.shown_kind} · {shape_text(tensor.shown_shape) or 'scalar'}{count}"
 
 
 def describe_channel(channel: OneChannel) -> str:

@@ -1,0 +1,66 @@
+"""Layers on sequences: how 1-D layers are held, and how they are shown.
+
+A 1-D layer such as Keras' Conv1D is held as the 2-D layer on an image of height 1, so that every lowering has it at
+once, in the form that TFLite gives it. A sequence (length, features) becomes such an image by a Reshape. The layers
+behind it that keep the height are shown, and written to Keras, as 1-D layers on sequences.
+"""
+
+from typing import FrozenSet, Sequence, Set, Tuple
+
+from qatviz.network.checks import Shape
+from qatviz.network.graph import Network
+from qatviz.network.layer import Layer
+from qatviz.network.layers import Reshape
+
+#: Kinds with another name in 1-D.
+_SHOWN_KINDS = {"Conv2D": "Conv1D", "DepthwiseConv2D": "DepthwiseConv1D"}
+
+
+def image_of_sequence(shape: Shape) -> Shape:
+    """Return the shape of the image that a sequence (length, features) is held as."""
+    return (1, *shape)
+
+
+def begins_sequence(layer: Layer, source: Shape, result: Shape) -> bool:
+    """Return whether a layer turns a sequence into an image of height 1."""
+    return isinstance(layer, Reshape) and len(source) == 2 and result == image_of_sequence(source)
+
+
+def keeps_sequence(layer: Layer, are_sequences: Sequence[bool], result: Shape) -> bool:
+    """Return whether the output of a layer is a sequence if its inputs are."""
+    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    return (
+        not isinstance(layer, Reshape)
+        and all(are_sequences)
+        and len(result) == 3
+        and result[0] == 1
+        and (window is None or window[0] == 1)
+    )
+
+
+def sequence_layers(network: Network) -> FrozenSet[str]:
+    """Return the names of the layers whose outputs are sequences, held as images of height 1."""
+    found: Set[str] = set()
+    shapes = network.shapes
+    for layer in network.layers:
+        inputs = [source in found for source in layer.inputs]
+        if begins_sequence(layer, shapes[layer.inputs[0]], shapes[layer.name]) or keeps_sequence(
+            layer, inputs, shapes[layer.name]
+        ):
+            found.add(layer.name)
+    return frozenset(found)
+
+
+def shown_kind(kind: str, is_sequence: bool) -> str:
+    """Return the kind of a layer for display."""
+    return _SHOWN_KINDS.get(kind, kind) if is_sequence else kind
+
+
+def shown_shape(shape: Shape, is_sequence: bool) -> Shape:
+    """Return a shape of activations or of a kernel for display: without the height of a sequence's image."""
+    return tuple(shape[1:]) if is_sequence and len(shape) > 2 else tuple(shape)
+
+
+def shown_window(window: Tuple[int, int], is_sequence: bool) -> Tuple[int, ...]:
+    """Return the size of a kernel or pooling window for display."""
+    return window[1:] if is_sequence else window
