@@ -14,19 +14,19 @@ MEAN_WEIGHT, MEAN_BIAS = 3, 1
 #: Largest distance of a snapped value from its code, in quantization steps: 0.001 less than that of a tie.
 SNAP_REACH = 0.499
 #: Accumulator unit, in quantization steps of the output, for channels whose weights are all zero: fine enough to
-#: represent every bias as a whole number of units.
-FINE_UNIT = 2.0**-20
-#: Largest number of bits of a tensor whose codes integer runtimes store unchanged, in int8.
-STORED_BITS = 8
+#: represent every bias as a whole number of units. In networks with activations of more than 8 bits, biases of 16-bit
+#: outputs fit int32, and a multiplier of 15 bits represents it.
+FINE_UNIT, WIDE_FINE_UNIT = 2.0**-20, 2.0**-14
 
 
-def tie_center(zero_point: int, num_bits: int) -> int:
+def tie_center(zero_point: int, wide: bool) -> int:
     """Return the code from which an AveragePool rounds ties away: the one that TFLite stores as 0.
 
-    TFLite's AVERAGE_POOL_2D rounds ties of stored codes away from 0. It stores the codes of up to 8 bits unchanged, and
-    those of more bits minus their zero point.
+    TFLite's AVERAGE_POOL_2D rounds ties of stored codes away from 0. A file stores codes unchanged in int8; if any
+    activation of the network has more than 8 bits (``wide``), it stores all activations minus their zero points in
+    int16.
     """
-    return 0 if num_bits <= STORED_BITS else int(zero_point)
+    return int(zero_point) if wide else 0
 
 
 def rounded_means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

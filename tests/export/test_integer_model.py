@@ -309,7 +309,7 @@ def test_a_bias_beyond_a_per_tensor_grid_is_clipped_if_harmless_or_refused():
 
 def test_scales_at_which_biases_fit_are_unchanged():
     grid = choose_grid(np.float32([-1, -2]), np.float32([1, 2]), symmetric=True)
-    fitted, notes = fit_scales(np.float32([1e3, -1e3]), grid, 0.01, 2**30)
+    fitted, _, notes = fit_scales(np.float32([1e3, -1e3]), grid, 0.01, 2**30)
     assert fitted.scale.tobytes() == grid.scale.tobytes() and notes == []
 
 

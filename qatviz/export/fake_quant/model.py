@@ -18,7 +18,7 @@ from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, R
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
-from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT, tie_center
+from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT, WIDE_FINE_UNIT, tie_center
 from qatviz.quant.int16_kernels import representable_scales, round_multipliers
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
@@ -51,12 +51,15 @@ class TieBreaker(NamedTuple):
         A third of the unit of the mean's accumulator, which is added: ties are rounded up.
     center : float or None
         For an AveragePool: ties are rounded away from this value, so that ``offset`` is subtracted from means below it.
+    steps : int
+        ``center`` in quantization steps.
     slope : float
         Factor of the distance from ``center`` that is at least ``offset`` at the closest tie.
     """
 
     offset: float
     center: Optional[float] = None
+    steps: int = 0
     slope: float = 0.0
 
 
@@ -292,7 +295,7 @@ def _exact_products(
     wide: bool,
 ) -> Optional[ExactSums]:
     """Return the constants of an operation with weights; ``wide``: as of a network with activations above 8 bits."""
-    if source is None or weights is None or output is None or not output.scale > 0:
+    if source is None or weights is None or output is None or not min(source.scale, output.scale) > 0:
         return None
     chosen = tie_safe_scales(
         source.scale, weights.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1), wide
@@ -301,12 +304,10 @@ def _exact_products(
         np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
         for scales in (weights.scale, chosen)
     )
-    if not units.max() > 0:
-        return None
-    scale = np.float64(output.scale)
+    scale, fine = np.float64(output.scale), WIDE_FINE_UNIT if wide else FINE_UNIT
     return ExactSums(
-        np.where(units > 0, units, FINE_UNIT * scale),
-        np.where(units > 0, tie_safe_units / scale, FINE_UNIT),
+        np.where(units > 0, units, fine * scale),
+        np.where(units > 0, tie_safe_units / scale, fine),
         np.float32(output.scale),
     )
 
@@ -332,6 +333,6 @@ def _tie(grids: _Grids, unit: Unit) -> Optional[TieBreaker]:
     offset = float(np.float32(source.scale) / np.float32(MEAN_WEIGHT * count))
     if pool_size is None:
         return TieBreaker(offset)
-    center = tie_center(source.zero_point, source.num_bits) - int(source.zero_point)
+    steps = tie_center(int(source.zero_point), grids.state.has_wide_activations) - int(source.zero_point)
     # The closest tie is half a quantization step from the center.
-    return TieBreaker(offset, center * float(source.scale), 4 / (MEAN_WEIGHT * count))
+    return TieBreaker(offset, steps * float(source.scale), steps, 4 / (MEAN_WEIGHT * count))

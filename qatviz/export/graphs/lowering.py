@@ -20,7 +20,7 @@ from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, Conv2D, DepthwiseConv2D, MaxPool, ZeroPad
 from qatviz.quant.affine import AffineGrid
-from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH, tie_center
+from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
 
 INPUT, LOGITS, PROBABILITIES, CLASS, ABOUT = "input", "logits", "probabilities", "class", "about"
 _SCOPE = "network"
@@ -162,7 +162,7 @@ class _Builder:
             return mean
         if self._exact and part.grid is not None and part.grid.scale > 0:
             with tf.name_scope("exact"):
-                return _snap_to_exact_mean(mean, inputs[0], op, part.grid)
+                return _snap_to_exact_mean(mean, inputs[0], op, part.grid, part.tie.steps)
         with tf.name_scope("tie"):
             offset = tf.minimum((mean - np.float32(part.tie.center)) * np.float32(part.tie.slope), part.tie.offset)
             return mean + tf.maximum(offset, -part.tie.offset)
@@ -225,12 +225,13 @@ def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[
     return _snap(x, tf.floor(position + 0.5), sums.output_scale)
 
 
-def _snap_to_exact_mean(mean: tf.Tensor, x: tf.Tensor, op: AveragePool, grid: AffineGrid) -> tf.Tensor:
+def _snap_to_exact_mean(mean: tf.Tensor, x: tf.Tensor, op: AveragePool, grid: AffineGrid, center: int) -> tf.Tensor:
     """Clamp an average pool's ``mean`` of ``x`` into the rounding interval of the exact code.
 
-    Like :class:`qatviz.training.lowering.evaluation.EvaluationLowering`, but with constant scales.
+    Like :class:`qatviz.training.lowering.evaluation.EvaluationLowering`, but with constant scales; ``center`` of ties
+    in quantization steps.
     """
-    shift = np.float64(grid.zero_point - tie_center(grid.zero_point, grid.num_bits))
+    shift = np.float64(-center)
     codes = _exact_value(x, np.float64(grid.scale), np.float64(1)) + shift
     means = tf.nn.avg_pool2d(codes, op.pool_size, op.strides, op.padding)
     third = 1 / (MEAN_WEIGHT * element_count(op.pool_size))

@@ -1,6 +1,6 @@
 """Biases as integers on the grid of input scale times weight scale, which may be too fine for them."""
 
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
@@ -10,16 +10,30 @@ from qatviz.quant.affine import AffineGrid, next_power_of_two, round_half_up
 
 
 class FittedGrid(NamedTuple):
-    """A grid of weights, with scales above 0, whose biases fit, and notes on what was changed."""
+    """A grid of weights at which biases fit.
+
+    Attributes
+    ----------
+    grid : AffineGrid
+        With scales above 0.
+    units : np.ndarray
+        float32 ``[out]``: units of the biases.
+    notes : list of str
+        Texts on what was changed.
+    """
 
     grid: AffineGrid
+    units: np.ndarray
     notes: List[str]
 
 
-def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: int) -> FittedGrid:
+def fit_scales(
+    bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: int, fine: Optional[float] = None
+) -> FittedGrid:
     """Return weight scales at which the biases have at most ``limit`` units.
 
-    - A scale of 0 (weights that are all 0) carries no information, so it is replaced by one at which the bias fits.
+    - A scale of 0 (weights that are all 0) carries no information, so it is replaced by one at which the bias fits, or
+      whose product with the input's scale is ``fine``.
     - A channel's scale that is too small is raised by a power of two. Its products are then at most
       ``2**-30 * inputs * bias``, and the coarser scale changes them by less than half that for each input. (Such
       channels come from batch norm whose input hardly varied.)
@@ -34,6 +48,8 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
     input_scale : float
     limit : int
         A power of two.
+    fine : float, optional
+        Unit of biases of channels without weights.
     """
     scale, notes = grid.scale.astype(np.float64), []
     largest = np.abs(bias).astype(np.float64)
@@ -52,8 +68,19 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
             f"{limit.bit_length() + 1} bits"
         )
     fitted = np.where(raised, np.ldexp(scale, np.where(raised, doublings, 0).astype(np.int32)), scale)
-    fitted = np.where(scale > 0, fitted, np.where(largest > 0, needed, 1.0)).astype(np.float32)
-    return FittedGrid(AffineGrid(fitted, grid.zero_point, grid.num_bits, grid.narrow_range), notes)
+    float32 = np.finfo(np.float32)
+    empty = (
+        np.where(largest > 0, needed, 1.0) if fine is None else np.clip(fine / input_scale, float32.tiny, float32.max)
+    )
+    fitted = np.where(scale > 0, fitted, empty).astype(np.float32)
+    units = np.float32(input_scale) * fitted
+    # As in the evaluation, to the last bit.
+    units = units if fine is None else np.where(scale > 0, units, np.float32(fine))
+    return FittedGrid(
+        AffineGrid(fitted, grid.zero_point, grid.num_bits, grid.narrow_range),
+        np.broadcast_to(units, bias.shape),
+        notes,
+    )
 
 
 def bias_codes(

@@ -57,6 +57,12 @@ def product_bounds(centred: np.ndarray, channels: int, source: IntegerTensor) ->
     return np.abs(centred.astype(np.int64)).sum(axis=axes).reshape(-1) * source.reach
 
 
+def channel_bounds(weights: IntegerWeights, source: IntegerTensor) -> np.ndarray:
+    """Return the largest accumulator of each output channel, whatever the input: int64 ``[channels]``."""
+    products = product_bounds(weights.centred, len(weights.bias), source)
+    return np.asarray(products + np.abs(weights.bias.astype(np.int64)))
+
+
 def accumulator_bound(
     layer: Layer,
     weights: Optional[IntegerWeights],
@@ -65,8 +71,7 @@ def accumulator_bound(
 ) -> int:
     """Return the largest accumulator of an operation, whatever the input; 0 for operations without one."""
     if weights is not None:
-        products = product_bounds(weights.centred, len(weights.bias), sources[0])
-        return int((products + np.abs(weights.bias)).max())
+        return int(channel_bounds(weights, sources[0]).max())
     if isinstance(layer, GlobalAveragePool):
         return MEAN_WEIGHT * element_count(sources[0].shape[:2]) * sources[0].reach + MEAN_BIAS
     if isinstance(layer, Add) and requantization is not None:

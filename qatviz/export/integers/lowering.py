@@ -54,7 +54,7 @@ from qatviz.network.layers import (
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
-from qatviz.quant.exact_sums import tie_center
+from qatviz.quant.exact_sums import WIDE_FINE_UNIT, tie_center
 from qatviz.quant.int16_kernels import MULTIPLIER_BITS as WIDE_MULTIPLIER_BITS
 from qatviz.quant.int16_kernels import sum_constants
 from qatviz.quant.tie_safe_scales import tie_safe_scales
@@ -167,7 +167,7 @@ class _Lowering:
         if isinstance(op, WEIGHTED):
             return self._weighted(unit, sources[0], output, plain)
         if isinstance(op, AveragePool):
-            return replace(plain, tie_center=tie_center(output.zero_point, output.num_bits))
+            return replace(plain, tie_center=tie_center(output.zero_point, self._wide))
         if isinstance(op, GlobalAveragePool):
             bound = accumulator_bound(op, None, None, sources)
             multipliers = requantization_multipliers(op, None, sources, output)
@@ -201,14 +201,14 @@ class _Lowering:
         limit = bias_limit(wide)
         # The run's own scale, not the tie-safe one.
         input_scale = self._state.activation_grid(source.quantizer).scale or np.float32(source.scale)
-        grid, notes = fit_scales(folded.bias, weight_grid, float(input_scale), limit)
+        fine = WIDE_FINE_UNIT * output.scale if self._wide else None
+        grid, units, notes = fit_scales(folded.bias, weight_grid, float(input_scale), limit, fine)
         self._notes += [f"{unit.name}.weights: {note}" for note in notes]
         channels = channel_shape(folded.weights.shape, len(folded.bias))
         codes = quantize(folded.weights, _shaped(grid, channels))
         centred = codes - _shaped(grid, channels).zero_point
         products = product_bounds(centred, len(folded.bias), source)
-        scales = np.broadcast_to(grid.scale, folded.bias.shape)
-        bias = bias_codes(unit.name, folded.bias, input_scale * scales, output, products, limit)
+        bias = bias_codes(unit.name, folded.bias, units, output, products, limit)
         chosen = tie_safe_scales(
             source.scale, grid.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1), self._wide
         )

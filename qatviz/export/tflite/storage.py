@@ -9,6 +9,7 @@ from typing import FrozenSet, List, NamedTuple, Tuple
 import numpy as np
 
 from qatviz.errors import Advice, ExportError, Refusal, SettingChange, change_text
+from qatviz.export.integers.bounds import channel_bounds
 from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
 from qatviz.export.tflite import limits
 from qatviz.network.layers import Conv2D, Dense
@@ -47,7 +48,7 @@ def storage_type(
     dtype = np.dtype(limits.storage_type(facts, int16))
     refusals = limits.refusals(facts, int16, int4, double_rounding)
     if not refusals:
-        refusals = [refusal for op in model.ops if op.weights is not None for refusal in _overflows(op, dtype)]
+        refusals = [refusal for op in model.ops if op.weights is not None for refusal in _overflows(model, op, dtype)]
     if refusals:
         raise ExportError.refused(*refusals)
     return dtype
@@ -210,7 +211,7 @@ def _fits_int16(tensor: IntegerTensor) -> bool:
     return bool(max(high, -1 - low) <= np.iinfo(_INT16).max)
 
 
-def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
+def _overflows(model: IntegerModel, op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
     """Return refusals for accumulators and multipliers that TFLite's kernels can't represent (the arrays decide)."""
     is_wide, where = dtype == _INT16, f"layer {op.name!r}: its accumulator"
     bits = WIDE_ACCUMULATOR_BITS if is_wide else ACCUMULATOR_BITS
@@ -222,7 +223,7 @@ def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
             )
         ]
     multipliers = op.require_requantization().real
-    results = 2.0 ** (op.accumulator_bits - 1) * multipliers
+    results = channel_bounds(op.require_weights(), model.tensor(op.inputs[0])) * multipliers
     if results.max() > _LARGEST_RESULT:
         return [
             Refusal(

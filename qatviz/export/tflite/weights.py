@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qatviz.export.integers.bounds import channel_bounds
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.double_rounding import minimize_double_rounding_error
 from qatviz.export.tflite.storage import (
@@ -110,8 +111,9 @@ def bias_scale(source: IntegerTensor, weight_scale: np.ndarray) -> np.ndarray:
 def _vanishing(model: IntegerModel, op: IntegerOp, per_channel: bool) -> np.ndarray:
     """Return a mask, bool ``[out]``, of channels that stay below half a quantization step for any input."""
     source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
-    real = source.scale * op.require_weights().channel_scales.astype(np.float64) / output.scale
-    found = real * 2.0 ** (op.accumulator_bits - 1) < 0.5
+    weights = op.require_weights()
+    real = source.scale * weights.channel_scales.astype(np.float64) / output.scale
+    found = real * channel_bounds(weights, source) < 0.5
     return found if per_channel else np.full(found.shape, found.all())
 
 

@@ -8,7 +8,7 @@ from tensorflow.python.ops.control_flow_ops import switch
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool
 from qatviz.network.plan import Unit
-from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, STORED_BITS
+from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, WIDE_FINE_UNIT
 from qatviz.training.lowering.exact import (
     codes_of,
     exact_value,
@@ -55,10 +55,13 @@ class EvaluationLowering(LayerLowering):
         units = self._scale64(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
         factors = self._tie_safe_scale64(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._scale64(unit.output)
         # If all weights are zero, there is no such unit; every bias is a whole number of the fine one.
-        fine = tf.fill(tf.shape(units), tf.constant(FINE_UNIT, tf.float64))
+        finest = [tf.constant(unit, tf.float64) for unit in (WIDE_FINE_UNIT, FINE_UNIT)]
+        fine = tf.fill(tf.shape(units), tf.where(self._wide, *finest))
         units = tf.where(units > 0, units, fine * self._scale64(unit.output))
         factors = tf.where(factors > 0, factors, fine)
-        known = tf.logical_and(tf.reduce_max(weight_scales) * self._scale(source) > 0, scale > 0)
+        known = tf.logical_and(
+            self.quantizers.enabled(unit.name + ".weights"), tf.minimum(self._scale(source), scale) > 0
+        )
         wide = tf.logical_and(known, self._wide)
         x = snap_to_exact_code(x, lambda sums: whole_units(sums, units) * factors, scale, tf.not_equal(known, wide))
         return exact_value(x, lambda: self._wide_products(unit, units, factors, wide), scale, wide)
@@ -76,7 +79,7 @@ class EvaluationLowering(LayerLowering):
         if bias is not None:
             # Not on the grid, if there is none because all weights are zero.
             codes = tf.cast(self._bias_codes(unit, bias), tf.float64)
-            sums += tf.where(self._bias_scale(unit) > 0, codes, whole_units(bias, units))
+            sums += tf.where(self._bias_scale(unit) > 0, codes, codes_of(bias, tf.cast(units, tf.float32)))
         return int16_requantized(sums, factors)
 
     def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
@@ -104,13 +107,13 @@ class EvaluationLowering(LayerLowering):
         A third of a unit decides ties here, too. Windows at padding have fewer elements, and thus larger units.
         """
         op, grid = cast(AveragePool, unit.op), self.plan.grid_of(unit.output)
-        _, zero_point, half = self.quantizers.code_parameters(grid)
+        _, zero_point, _ = self.quantizers.code_parameters(grid)
         third = 1 / (MEAN_WEIGHT * element_count(op.pool_size))
         known = self._scale(grid) > 0
 
         def code() -> tf.Tensor:
             # Codes relative to the center of ties are those relative to the zero point, up to a constant.
-            shift = tf.cast(tf.where(half > 2 ** (STORED_BITS - 1), 0 * zero_point[0], zero_point[0]), tf.float64)
+            shift = tf.cast(tf.where(self._wide, 0 * zero_point[0], zero_point[0]), tf.float64)
             codes = whole_units(only_if(known, x), self._scale64(unit.output)) + shift
             means = tf.nn.avg_pool2d(codes, op.pool_size, op.strides, op.padding)
             return tf.sign(means) * tf.floor(tf.abs(means) + third + 0.5) - shift
