@@ -1,7 +1,6 @@
 """README and check program of an export, from what its format states and what its proof found."""
 
 import math
-import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -11,6 +10,7 @@ from qatviz import __version__
 from qatviz.export.integers.input_formula import PRECISION, codes_formula, values_formula
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.source import ExportSource
+from qatviz.export.templates import filled
 from qatviz.metric import CLASSIFICATION
 from qatviz.number_format import bytes_text
 from qatviz.quant.affine import AffineGrid
@@ -289,7 +289,7 @@ def _check(check: Check, name: str, target: str, prefix: str) -> str:
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
-    return re.sub(r"@(\w+)@", lambda match: values[match.group(1)], template(name))
+    return filled(template(name), values)
 
 
 def _literal(expected: Expected) -> str:

@@ -1,6 +1,5 @@
 """Sources of a folder for TFLite Micro: the model as an array, its operators, golden vectors and a test application."""
 
-import re
 import textwrap
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 import tflite
 
 from qatviz.export.c.arrays import C_TYPES, array
+from qatviz.export.templates import filled
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.export.tflm.runtime import ARENA_UNIT
 
@@ -164,5 +164,4 @@ def _golden_arrays(golden: GoldenCodes) -> str:
 
 
 def _filled(template: str, values: Dict[str, Any]) -> str:
-    text = (_TEMPLATES / template).read_text(encoding="ascii")
-    return re.sub(r"@(\w+)@", lambda match: str(values[match.group(1)]), text)
+    return filled((_TEMPLATES / template).read_text(encoding="ascii"), values)
