@@ -57,7 +57,7 @@ setup(
     package_dir={"qatviz.assets": "assets"},
     package_data={
         "qatviz.assets": ["*.npz", "*.md", "icons/*.svg"],
-        "qatviz.export.c": ["runtime/*"],
+        "qatviz.export.c": ["runtime/*", "layout/*"],
         "qatviz.export.guide": ["check/*"],
         "qatviz.export.tflm": ["application/*"],
         "qatviz.report": ["*.css"],

@@ -264,6 +264,12 @@ C = Format(
             "Append softmax (output probabilities)",
             "The output is probabilities, with a resolution of 1/256, instead of logits: LiteRT's softmax, in float32",
         ),
+        Option(
+            "library",
+            "As a library (CMake, Arduino, Zephyr)",
+            "The folder is a library for CMake, the Arduino IDE and Zephyr, with a test and an example sketch; all its "
+            "functions begin with the network's name, so that a program can contain several",
+        ),
     ),
     c_limits.c,
 )

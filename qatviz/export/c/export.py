@@ -6,7 +6,7 @@ from typing import Dict, Union
 import numpy as np
 
 from qatviz.errors import ExportError
-from qatviz.export.c.lowering import USE, CModel, c_model
+from qatviz.export.c.lowering import CModel, c_model
 from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
@@ -59,8 +59,6 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         found = softmax_codes(logit_codes, model.logits.scale).astype(written.output.dtype)
         report = report.with_golden({"output": found})
     progress.at("writing the files", 0.98)
-    files = dict(written.files)
-    use = files.pop(USE).decode("ascii").splitlines()
     image, output = model.tensor(model.input), written.output
     key, what = ("output", "probability") if written.softmax else ("simulator_output", "logit")
     expected = expected_codes(key, "the integers of the network, exactly", Agreement(1.0, 0), 2**62)
@@ -72,10 +70,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         "C99",
         (codes_of_values(image.grid, image.dtype.name),),
         (values_of_codes(output.scale, output.zero_point, what),),
-        tuple(use),
+        written.use,
         check,
     )
-    return Written(write_export(path, files, report, guide=guide), report)
+    return Written(write_export(path, written.files, report, guide=guide), report)
 
 
 def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: str) -> CModel:
@@ -84,7 +82,7 @@ def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: st
     found = run_codes(model, codes, [model.output])[model.output]
     if options["softmax"]:
         found = softmax_codes(found, model.logits.scale)
-    return c_model(model, codes, found, options["pack_int4"], values, options["softmax"])
+    return c_model(model, codes, found, options["pack_int4"], values, options["softmax"], options["library"])
 
 
 def _proof(

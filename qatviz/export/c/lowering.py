@@ -2,7 +2,7 @@
 
 import json
 import math
-import re
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.export.c.arrays import C_TYPES, array, float_literal
+from qatviz.export.c.library import SOURCES, library_files, library_use
 from qatviz.export.c.names import comment, file_stem, string
 from qatviz.export.c.operations import describe
 from qatviz.export.c.steps import Plan, Step, plan
 from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.integers.softmax import SCALE, ZERO_POINT
+from qatviz.export.templates import filled
 from qatviz.network.layer import element_count
 
 #: Sources that are the same for all models, except for the values of ``@names@`` in some of them.
@@ -23,9 +25,11 @@ _TEMPLATES = Path(__file__).with_name("runtime")
 _VERBATIM = ("qatviz_nn.h", "qatviz_nn.c", "qatviz_nn_vectors.h")
 #: Source of the softmax, which computes in float, unlike all others.
 _SOFTMAX_HEADER = "qatviz_softmax.h"
-#: Template of the text on how to use the sources, which the export's README contains.
-USE = "README.txt"
-_TEMPLATED = ("main.c", "Makefile", USE)
+_TEMPLATED = ("main.c", "Makefile")
+#: Templates of the text on how to use the sources, for the export's README: for both layouts, and of one directory.
+_USE, _USE_OF_SOURCES = "README.txt", "sources.txt"
+#: Length of a line of names.
+_WIDTH = 110
 #: Bits of a softmax's multiplier; integer bits of the fixed-point exponents of kernels.
 _SOFTMAX_BITS, _SOFTMAX_INTEGER_BITS = 31, 5
 
@@ -38,7 +42,11 @@ class CModel(NamedTuple):
     stem : str
         Stem of the names of files and functions.
     files : dict of str to bytes
-        Contents by file name.
+        Contents by path, with ``/``.
+    sources, includes : tuple of str
+        Paths of the files to compile; folders of their headers.
+    use : tuple of str
+        Paragraphs on how to use them.
     source, output : IntegerTensor
         Input and output: the logits, or the probabilities.
     layers : tuple of IntegerTensor
@@ -51,17 +59,15 @@ class CModel(NamedTuple):
 
     stem: str
     files: Dict[str, bytes]
+    sources: Tuple[str, ...]
+    includes: Tuple[str, ...]
+    use: Tuple[str, ...]
     source: IntegerTensor
     output: IntegerTensor
     layers: Tuple[IntegerTensor, ...]
     constants: int
     arena: int
     softmax: bool
-
-    @property
-    def sources(self) -> List[str]:
-        """Files to compile."""
-        return ["main.c", self.stem + ".c", "qatviz_nn.c"]
 
 
 def c_model(
@@ -71,6 +77,7 @@ def c_model(
     pack_int4: bool = False,
     input_values: str = "value: as fed to the network",
     softmax: bool = False,
+    library: bool = False,
 ) -> CModel:
     """Return the source of a model.
 
@@ -85,6 +92,8 @@ def c_model(
         Text on the values of the input, for the README.
     softmax : bool
         Append a softmax, for logits of up to 8 bits: the output is probabilities.
+    library : bool
+        Arrange the files as a library instead of in one directory.
     """
     stem = file_stem(model.name)
     planned = plan(model, pack_int4, softmax)
@@ -94,6 +103,7 @@ def c_model(
         "prefix": stem,
         "PREFIX": stem.upper(),
         "title": comment(model.name),
+        "version": _version(model),
         "constants": planned.constants,
         "arena": planned.arena,
         "input_type": C_TYPES[source.dtype.name],
@@ -104,15 +114,22 @@ def c_model(
         "precision": PRECISION,
     }
     texts = {
-        stem + ".h": _header(model, output, values),
+        stem + ".h": _header(model, output, planned.names, values),
         stem + ".c": _code(model, values, planned, softmax),
         "golden.h": _golden(source, output, golden_input, golden_output),
     }
     texts.update((name, _template(name)) for name in (*_VERBATIM, *([_SOFTMAX_HEADER] if softmax else [])))
-    texts.update((name, _substituted(_template(name), values)) for name in _TEMPLATED)
+    texts.update((name, filled(_template(name), values)) for name in _TEMPLATED)
+    use = _template(_USE_OF_SOURCES)
+    if library:
+        texts = library_files(texts, _golden(source, output, golden_input[:1], golden_output[:1]), values)
+        use = library_use()
     return CModel(
         stem,
         {name: text.encode("ascii") for name, text in texts.items()},
+        tuple(path for path in texts if path.endswith(".c")),
+        (SOURCES,) if library else (),
+        tuple(filled(_template(_USE), {**values, "use": filled(use, values).rstrip()}).splitlines()),
         source,
         output,
         tuple(model.tensor(op.output) for op in model.ops),
@@ -125,7 +142,7 @@ def c_model(
 _HEADER = """\
 /* @title@: a quantized network.
  *
- * Written by qatviz @version@; do not edit.@about@
+ * Written by qatviz @qatviz@; do not edit.@about@
  */
 #ifndef @PREFIX@_H
 #define @PREFIX@_H
@@ -137,6 +154,13 @@ extern "C" {
 #endif
 
 @constants@
+/* Names of the layers, in the order in which they are computed. Before and after a layer, @name@.c invokes
+ * @PREFIX@_LAYER_BEGIN and @PREFIX@_LAYER_END with the index of its name. These macros are empty unless defined:
+ * by options of the compiler, or in a header that @PREFIX@_HOOKS names ("hooks.h"), which @name@.c then includes. */
+#define @PREFIX@_LAYERS @layers@
+#define @PREFIX@_LAYER_NAMES {@layer_names@ \\
+    }
+
 /* Returns the code of a value of the input: @input_codes@,
  * @precision@. */
 static inline @input_type@ @prefix@_input_code(float value)
@@ -155,6 +179,10 @@ static inline @input_type@ @prefix@_input_code(float value)
  * the two must not overlap. One call at a time: all share one block of memory. */
 void @prefix@_run(const @input_type@ *input, @output_type@ *output);
 
+/* The same in memory of the caller: @PREFIX@_ARENA_BYTES bytes, aligned for an int64_t. Calls with memory of their own
+ * may run at the same time. Compile @name@.c with @PREFIX@_NO_STATIC_ARENA to have this function only. */
+void @prefix@_run_in(void *memory, const @input_type@ *input, @output_type@ *output);
+
 #ifdef __cplusplus
 }
 #endif
@@ -163,7 +191,7 @@ void @prefix@_run(const @input_type@ *input, @output_type@ *output);
 """
 
 
-def _header(model: IntegerModel, output: IntegerTensor, values: Dict[str, Any]) -> str:
+def _header(model: IntegerModel, output: IntegerTensor, layers: List[str], values: Dict[str, Any]) -> str:
     about = [
         f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
         for key, value in sorted(model.metadata.items())
@@ -171,7 +199,7 @@ def _header(model: IntegerModel, output: IntegerTensor, values: Dict[str, Any]) 
     about += list(model.notes)
     constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
     constants += _grid(values["PREFIX"] + "_OUTPUT", output)
-    constants += "\n/* Bytes of memory for the outputs of layers, a static array. */\n"
+    constants += "\n/* Bytes of memory for the outputs of layers. */\n"
     constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
     if output is not model.logits:
         constants += "\n/* The output is probabilities: LiteRT's softmax of the logits. */\n"
@@ -185,17 +213,29 @@ def _header(model: IntegerModel, output: IntegerTensor, values: Dict[str, Any]) 
             for name, value in softmax_constants(model.logits.scale)._asdict().items():
                 constants += f"#define {values['PREFIX']}_SOFTMAX_{name.upper()} {_literal(value)}\n"
     grid = model.tensor(model.input).grid
-    return _substituted(
+    return filled(
         _HEADER,
         dict(
             values,
-            version=__version__,
+            layers=len(layers),
+            layer_names=_listed_names(layers),
+            qatviz=__version__,
             constants=constants,
             about="".join("\n * " + comment(line) for line in about),
             lowest=float_literal(grid.minimum),
             highest=float_literal(grid.maximum),
         ),
     )
+
+
+def _listed_names(names: List[str]) -> str:
+    """Return an initializer's strings, on lines that continue a macro."""
+    lines = [""]
+    for item in (string(name) + ", " for name in names):
+        if len(lines[-1]) + len(item) > _WIDTH:
+            lines.append("")
+        lines[-1] += item
+    return "".join(f" \\\n    {line.rstrip()}" for line in lines).rstrip(",")
 
 
 def _grid(prefix: str, tensor: IntegerTensor) -> str:
@@ -213,20 +253,45 @@ def _grid(prefix: str, tensor: IntegerTensor) -> str:
 
 
 _TOP = """\
-/* {title}: layers, their integers, and the order in which they are computed. Written by qatviz. */
-#include "{name}.h"
+/* @title@: layers, their integers, and the order in which they are computed. Written by qatviz. */
+#include "@name@.h"
 #include "qatviz_nn.h"
-{include}
+@include@
+#ifdef @PREFIX@_HOOKS
+#include @PREFIX@_HOOKS
+#endif
+#ifndef @PREFIX@_LAYER_BEGIN
+#define @PREFIX@_LAYER_BEGIN(index) ((void)0)
+#endif
+#ifndef @PREFIX@_LAYER_END
+#define @PREFIX@_LAYER_END(index) ((void)0)
+#endif
+
 #ifdef QATVIZ_DUMP
 #define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)
 #else
 #define DUMP(layer, codes, bytes) ((void)0)
 #endif"""
+_RUN = """\
+void @prefix@_run_in(void *memory, const @input_type@ *input, @output_type@ *output)
+{
+    @memory@
+@calls@
+}
+
+#ifndef @PREFIX@_NO_STATIC_ARENA
+@arena@void @prefix@_run(const @input_type@ *input, @output_type@ *output)
+{
+    @prefix@_run_in(@bytes@, input, output);
+}
+#endif"""
 _ARENA = """\
-static union {{
+static union {
     int64_t aligned;
-    int8_t bytes[{PREFIX}_ARENA_BYTES];
-}} arena;"""
+    int8_t bytes[@PREFIX@_ARENA_BYTES];
+} arena;
+
+"""
 _MANY = """\
     {{
         const void *const inputs[{}] = {{{}}};
@@ -237,19 +302,17 @@ _MANY = """\
 
 def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan, softmax: bool) -> str:
     include = f'#include "{_SOFTMAX_HEADER}"\n' if softmax else ""
-    parts = [_TOP.format(include=include, **values)]
-    if planned.arena:
-        parts.append(_ARENA.format(**values))
-    for step in planned.steps:
-        if step.source is not None:
-            parts.append(_about(model, step) + "\n" + step.source.definitions)
-    calls = "\n".join(_call(model, step) for step in planned.steps)
-    parts.append(
-        "void {prefix}_run(const {input_type} *input, {output_type} *output)\n{{\n{calls}\n}}".format(
-            calls=calls, **values
-        )
+    parts = [filled(_TOP, dict(values, include=include))]
+    parts += [f"{_about(model, step)}\n{step.source.definitions}" for step in planned.steps if step.source is not None]
+    ended = accumulate(int(step.source is not None) for step in planned.steps)
+    run = dict(
+        values,
+        calls="\n".join(_call(model, step, number - 1, values["PREFIX"]) for step, number in zip(planned.steps, ended)),
+        memory="int8_t *const arena = (int8_t *)memory;" if planned.arena else "(void)memory;",
+        arena=filled(_ARENA, values) if planned.arena else "",
+        bytes="arena.bytes" if planned.arena else "0",
     )
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, filled(_RUN, run)]) + "\n"
 
 
 def _about(model: IntegerModel, step: Step) -> str:
@@ -266,18 +329,20 @@ def _about(model: IntegerModel, step: Step) -> str:
     )
 
 
-def _call(model: IntegerModel, step: Step) -> str:
-    text = ""
-    if step.source is not None and step.source.many:
-        text = _MANY.format(len(step.inputs), ", ".join(step.inputs), step.source.function, step.stem, step.output)
-    elif step.source is not None:
-        text = f"    {step.source.function}(&{step.stem}_op, {step.inputs[0]}, {step.output});\n"
-    if step.op is None:
-        return text.rstrip("\n")
-    output = model.tensor(step.op.output)
-    return (
-        text + f"    DUMP({string(output.name)}, {step.output}, {element_count(output.shape) * output.dtype.itemsize});"
-    )
+def _call(model: IntegerModel, step: Step, index: int, prefix: str) -> str:
+    lines = []
+    if step.source is not None:
+        pointers = (step.stem, step.output)
+        if step.source.many:
+            call = _MANY.format(len(step.inputs), ", ".join(step.inputs), step.source.function, *pointers)
+        else:
+            call = f"    {step.source.function}(&{step.stem}_op, {step.inputs[0]}, {step.output});\n"
+        lines += [f"    {prefix}_LAYER_BEGIN({index});", call.rstrip("\n"), f"    {prefix}_LAYER_END({index});"]
+    if step.op is not None:
+        output = model.tensor(step.op.output)
+        nbytes = element_count(output.shape) * output.dtype.itemsize
+        lines.append(f"    DUMP({string(output.name)}, {step.output}, {nbytes});")
+    return "\n".join(lines)
 
 
 def _golden(source: IntegerTensor, output: IntegerTensor, golden_input: np.ndarray, golden_output: np.ndarray) -> str:
@@ -296,12 +361,14 @@ def _golden(source: IntegerTensor, output: IntegerTensor, golden_input: np.ndarr
     )
 
 
+def _version(model: IntegerModel) -> str:
+    """Return the version of a library: that of a later state of the same run is higher."""
+    step = model.metadata.get("step")
+    return f"1.0.{step if isinstance(step, int) else 0}"
+
+
 def _template(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="ascii")
-
-
-def _substituted(text: str, values: Dict[str, Any]) -> str:
-    return re.sub(r"@(\w+)@", lambda match: str(values[match.group(1)]), text)
 
 
 def _literal(value: int) -> str:

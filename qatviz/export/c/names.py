@@ -5,8 +5,12 @@ from typing import Iterable, Set
 
 #: Number of significant characters of an identifier that C99 guarantees, minus the longest suffix.
 _LENGTH = 40
+#: Names of the standard library's headers, and of Arduino's: a program's include path may have the network's.
+_HEADERS = """arduino assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
+stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype"""
 #: Names of the other files of an export, and those that Windows reserves for devices.
 _TAKEN_FILES = {
+    *_HEADERS.split(),
     "main",
     "golden",
     "qatviz_nn",

@@ -111,10 +111,11 @@ class CRunner:
         self._program = str(self._directory / (model.stem + "_test"))
         try:
             for name, content in model.files.items():
+                (self._directory / name).parent.mkdir(parents=True, exist_ok=True)
                 (self._directory / name).write_bytes(content)
-            definitions = ["-DQATVIZ_DUMP"] if layers else []
+            more = [*(["-DQATVIZ_DUMP"] if layers else []), *("-I" + folder for folder in model.includes)]
             _call(
-                [*compiler.command, *FLAGS, *flags, *definitions, "-o", self._program, *model.sources],
+                [*compiler.command, *FLAGS, *flags, *more, "-o", self._program, *model.sources],
                 self._directory,
                 timeout=_COMPILE_TIMEOUT,
                 check=check,

@@ -44,6 +44,11 @@ class Plan(NamedTuple):
     arena: int
     constants: int
 
+    @property
+    def names(self) -> List[str]:
+        """Names of the layers of the calls, in order."""
+        return [step.stem if step.op is None else step.op.name for step in self.steps if step.source is not None]
+
 
 def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
     """Return the calls of a model.
@@ -63,7 +68,7 @@ def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
             last = max([index] + [later for later, other in enumerate(steps) if step.output in other.inputs])
             buffers.append(Buffer(step.output, step.source.output_nbytes, index, last))
     arena = plan_arena(buffers)
-    pointers = {name: f"arena.bytes + {offset}" for name, offset in arena.offsets.items()}
+    pointers = {name: f"arena + {offset}" for name, offset in arena.offsets.items()}
     pointers.update({INPUT: "input", result: "output"})
     placed = [
         step._replace(inputs=tuple(pointers[slot] for slot in step.inputs), output=pointers[step.output])

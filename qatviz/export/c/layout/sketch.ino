@@ -1,0 +1,30 @@
+// Runs @name@ on an input whose output is known, over and over, and prints whether the output is the expected one and how
+// long it took.
+#include <@name@.h>
+
+#include "golden.h"
+
+static @output_type@ found[@PREFIX@_OUTPUT_SIZE];
+
+void setup() {
+  Serial.begin(115200);
+}
+
+void loop() {
+  const unsigned long start = micros();
+  @prefix@_run(golden_input[0], found);
+  const unsigned long duration = micros() - start;
+
+  int equal = 0;
+  for (int i = 0; i < @PREFIX@_OUTPUT_SIZE; i++) {
+    equal += found[i] == golden_output[0][i];
+  }
+  Serial.print(equal == @PREFIX@_OUTPUT_SIZE ? "as expected: " : "WRONG: ");
+  Serial.print(equal);
+  Serial.print(" of ");
+  Serial.print(@PREFIX@_OUTPUT_SIZE);
+  Serial.print(" codes equal, ");
+  Serial.print(duration);
+  Serial.println(" us");
+  delay(1000);
+}
