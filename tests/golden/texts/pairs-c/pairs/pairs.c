@@ -2,16 +2,21 @@
 #include "pairs.h"
 #include "qatviz_nn.h"
 
+#ifdef PAIRS_HOOKS
+#include PAIRS_HOOKS
+#endif
+#ifndef PAIRS_LAYER_BEGIN
+#define PAIRS_LAYER_BEGIN(index) ((void)0)
+#endif
+#ifndef PAIRS_LAYER_END
+#define PAIRS_LAYER_END(index) ((void)0)
+#endif
+
 #ifdef QATVIZ_DUMP
 #define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)
 #else
 #define DUMP(layer, codes, bytes) ((void)0)
 #endif
-
-static union {
-    int64_t aligned;
-    int8_t bytes[PAIRS_ARENA_BYTES];
-} arena;
 
 /* ---- "conv1", Conv2D, with "conv1/relu": 5x5x1 to 3x3x4; 7 bits, scale 0.0339255445, zero point -64 ---- */
 /* Weights: 8 bits, codes -127 to 127; scale 0.00742372079; zero point -7. */
@@ -137,15 +142,36 @@ static const qnn_conv numbers_op = {
     .activation_min = -128,
     .activation_max = 127};
 
-void pairs_run(const int8_t *input, int8_t *output)
+void pairs_run_in(void *memory, const int8_t *input, int8_t *output)
 {
-    qnn_conv2d(&conv1_op, input, arena.bytes + 0);
-    DUMP("conv1/relu", arena.bytes + 0, 36);
-    qnn_max_pool(&pool_op, arena.bytes + 0, arena.bytes + 36);
-    DUMP("pool", arena.bytes + 36, 16);
-    DUMP("flat", arena.bytes + 36, 16);
-    qnn_conv2d(&dense1_op, arena.bytes + 36, arena.bytes + 0);
-    DUMP("dense1/relu", arena.bytes + 0, 6);
-    qnn_conv2d(&numbers_op, arena.bytes + 0, output);
+    int8_t *const arena = (int8_t *)memory;
+    PAIRS_LAYER_BEGIN(0);
+    qnn_conv2d(&conv1_op, input, arena + 0);
+    PAIRS_LAYER_END(0);
+    DUMP("conv1/relu", arena + 0, 36);
+    PAIRS_LAYER_BEGIN(1);
+    qnn_max_pool(&pool_op, arena + 0, arena + 36);
+    PAIRS_LAYER_END(1);
+    DUMP("pool", arena + 36, 16);
+    DUMP("flat", arena + 36, 16);
+    PAIRS_LAYER_BEGIN(2);
+    qnn_conv2d(&dense1_op, arena + 36, arena + 0);
+    PAIRS_LAYER_END(2);
+    DUMP("dense1/relu", arena + 0, 6);
+    PAIRS_LAYER_BEGIN(3);
+    qnn_conv2d(&numbers_op, arena + 0, output);
+    PAIRS_LAYER_END(3);
     DUMP("numbers", output, 2);
 }
+
+#ifndef PAIRS_NO_STATIC_ARENA
+static union {
+    int64_t aligned;
+    int8_t bytes[PAIRS_ARENA_BYTES];
+} arena;
+
+void pairs_run(const int8_t *input, int8_t *output)
+{
+    pairs_run_in(arena.bytes, input, output);
+}
+#endif

@@ -2,16 +2,21 @@
 #include "shapes.h"
 #include "qatviz_nn.h"
 
+#ifdef SHAPES_HOOKS
+#include SHAPES_HOOKS
+#endif
+#ifndef SHAPES_LAYER_BEGIN
+#define SHAPES_LAYER_BEGIN(index) ((void)0)
+#endif
+#ifndef SHAPES_LAYER_END
+#define SHAPES_LAYER_END(index) ((void)0)
+#endif
+
 #ifdef QATVIZ_DUMP
 #define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)
 #else
 #define DUMP(layer, codes, bytes) ((void)0)
 #endif
-
-static union {
-    int64_t aligned;
-    int8_t bytes[SHAPES_ARENA_BYTES];
-} arena;
 
 /* ---- "conv1", Conv2D, with "conv1_bn", "conv1_relu": 8x8x2 to 4x4x6; 8 bits, scale 0.014303226, zero point -128 ---- */
 /* Weights: 4 bits, codes -7 to 7; scale 0.44078365, 0.298174381, 0.311522186, 0.571981013, 0.372112125, 0.507013917;
@@ -275,31 +280,62 @@ static const qnn_conv logits_op = {
     .activation_min = -128,
     .activation_max = 127};
 
-void shapes_run(const int8_t *input, int8_t *output)
+void shapes_run_in(void *memory, const int8_t *input, int8_t *output)
 {
-    qnn_conv2d(&conv1_op, input, arena.bytes + 0);
-    DUMP("conv1_relu", arena.bytes + 0, 96);
-    qnn_depthwise_conv2d(&depthwise_op, arena.bytes + 0, arena.bytes + 224);
-    DUMP("depthwise_relu", arena.bytes + 224, 96);
-    qnn_conv2d(&pointwise_op, arena.bytes + 224, arena.bytes + 128);
-    DUMP("pointwise", arena.bytes + 128, 96);
+    int8_t *const arena = (int8_t *)memory;
+    SHAPES_LAYER_BEGIN(0);
+    qnn_conv2d(&conv1_op, input, arena + 0);
+    SHAPES_LAYER_END(0);
+    DUMP("conv1_relu", arena + 0, 96);
+    SHAPES_LAYER_BEGIN(1);
+    qnn_depthwise_conv2d(&depthwise_op, arena + 0, arena + 224);
+    SHAPES_LAYER_END(1);
+    DUMP("depthwise_relu", arena + 224, 96);
+    SHAPES_LAYER_BEGIN(2);
+    qnn_conv2d(&pointwise_op, arena + 224, arena + 128);
+    SHAPES_LAYER_END(2);
+    DUMP("pointwise", arena + 128, 96);
+    SHAPES_LAYER_BEGIN(3);
     {
-        const void *const inputs[2] = {arena.bytes + 128, arena.bytes + 0};
-        qnn_add(&residual_op, inputs, arena.bytes + 224);
+        const void *const inputs[2] = {arena + 128, arena + 0};
+        qnn_add(&residual_op, inputs, arena + 224);
     }
-    DUMP("residual", arena.bytes + 224, 96);
-    qnn_conv2d(&side_op, arena.bytes + 0, arena.bytes + 160);
-    DUMP("side/relu", arena.bytes + 160, 64);
+    SHAPES_LAYER_END(3);
+    DUMP("residual", arena + 224, 96);
+    SHAPES_LAYER_BEGIN(4);
+    qnn_conv2d(&side_op, arena + 0, arena + 160);
+    SHAPES_LAYER_END(4);
+    DUMP("side/relu", arena + 160, 64);
+    SHAPES_LAYER_BEGIN(5);
     {
-        const void *const inputs[2] = {arena.bytes + 224, arena.bytes + 160};
-        qnn_concat(&together_op, inputs, arena.bytes + 0);
+        const void *const inputs[2] = {arena + 224, arena + 160};
+        qnn_concat(&together_op, inputs, arena + 0);
     }
-    DUMP("together", arena.bytes + 0, 160);
-    qnn_average_pool(&pool_op, arena.bytes + 0, arena.bytes + 280);
-    DUMP("pool", arena.bytes + 280, 40);
-    DUMP("flat", arena.bytes + 280, 40);
-    qnn_conv2d(&dense1_op, arena.bytes + 280, arena.bytes + 0);
-    DUMP("dense1/relu", arena.bytes + 0, 8);
-    qnn_conv2d(&logits_op, arena.bytes + 0, output);
+    SHAPES_LAYER_END(5);
+    DUMP("together", arena + 0, 160);
+    SHAPES_LAYER_BEGIN(6);
+    qnn_average_pool(&pool_op, arena + 0, arena + 280);
+    SHAPES_LAYER_END(6);
+    DUMP("pool", arena + 280, 40);
+    DUMP("flat", arena + 280, 40);
+    SHAPES_LAYER_BEGIN(7);
+    qnn_conv2d(&dense1_op, arena + 280, arena + 0);
+    SHAPES_LAYER_END(7);
+    DUMP("dense1/relu", arena + 0, 8);
+    SHAPES_LAYER_BEGIN(8);
+    qnn_conv2d(&logits_op, arena + 0, output);
+    SHAPES_LAYER_END(8);
     DUMP("logits", output, 3);
 }
+
+#ifndef SHAPES_NO_STATIC_ARENA
+static union {
+    int64_t aligned;
+    int8_t bytes[SHAPES_ARENA_BYTES];
+} arena;
+
+void shapes_run(const int8_t *input, int8_t *output)
+{
+    shapes_run_in(arena.bytes, input, output);
+}
+#endif

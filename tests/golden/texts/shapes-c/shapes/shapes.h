@@ -25,13 +25,21 @@ extern "C" {
 #define SHAPES_OUTPUT_MIN (-128)  /* 8 bits */
 #define SHAPES_OUTPUT_MAX 127
 
-/* Bytes of memory for the outputs of layers, a static array. */
+/* Bytes of memory for the outputs of layers. */
 #define SHAPES_ARENA_BYTES 320
 
 /* The softmax "logits/softmax" after the logits is not computed: it keeps their order. For an integer kernel: */
 #define SHAPES_SOFTMAX_MULTIPLIER 1194374784
 #define SHAPES_SOFTMAX_SHIFT 19
 #define SHAPES_SOFTMAX_DIFF_MIN (-3968)
+
+/* Names of the layers, in the order in which they are computed. Before and after a layer, shapes.c invokes
+ * SHAPES_LAYER_BEGIN and SHAPES_LAYER_END with the index of its name. These macros are empty unless defined:
+ * by options of the compiler, or in a header that SHAPES_HOOKS names ("hooks.h"), which shapes.c then includes. */
+#define SHAPES_LAYERS 9
+#define SHAPES_LAYER_NAMES { \
+    "conv1", "depthwise", "pointwise", "residual", "side", "together", "pool", "dense1", "logits" \
+    }
 
 /* Returns the code of a value of the input: code = floor((min(max(value, 0.0), 0.97529423) - 0.0) / 0.0038246834 + 0.5) - 128,
  * each operation rounded to float32. */
@@ -50,6 +58,10 @@ static inline int8_t shapes_input_code(float value)
 /* Computes the codes of an output, SHAPES_OUTPUT_SIZE of them, from those of an input, SHAPES_INPUT_SIZE of them;
  * the two must not overlap. One call at a time: all share one block of memory. */
 void shapes_run(const int8_t *input, int8_t *output);
+
+/* The same in memory of the caller: SHAPES_ARENA_BYTES bytes, aligned for an int64_t. Calls with memory of their own
+ * may run at the same time. Compile shapes.c with SHAPES_NO_STATIC_ARENA to have this function only. */
+void shapes_run_in(void *memory, const int8_t *input, int8_t *output);
 
 #ifdef __cplusplus
 }

@@ -2,16 +2,21 @@
 #include "shapes.h"
 #include "qatviz_nn.h"
 
+#ifdef SHAPES_HOOKS
+#include SHAPES_HOOKS
+#endif
+#ifndef SHAPES_LAYER_BEGIN
+#define SHAPES_LAYER_BEGIN(index) ((void)0)
+#endif
+#ifndef SHAPES_LAYER_END
+#define SHAPES_LAYER_END(index) ((void)0)
+#endif
+
 #ifdef QATVIZ_DUMP
 #define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)
 #else
 #define DUMP(layer, codes, bytes) ((void)0)
 #endif
-
-static union {
-    int64_t aligned;
-    int8_t bytes[SHAPES_ARENA_BYTES];
-} arena;
 
 /* ---- Codes of the input ---- */
 static const qnn_bounds input_op = {
@@ -295,32 +300,65 @@ static const qnn_conv logits_op = {
     .activation_min = -2048,
     .activation_max = 2047};
 
-void shapes_run(const int16_t *input, int16_t *output)
+void shapes_run_in(void *memory, const int16_t *input, int16_t *output)
 {
-    qnn_clamp(&input_op, input, arena.bytes + 0);
-    qnn_conv2d(&conv1_op, arena.bytes + 0, arena.bytes + 256);
-    DUMP("conv1_relu", arena.bytes + 256, 192);
-    qnn_depthwise_conv2d(&depthwise_op, arena.bytes + 256, arena.bytes + 0);
-    DUMP("depthwise_relu", arena.bytes + 0, 192);
-    qnn_conv2d(&pointwise_op, arena.bytes + 0, arena.bytes + 448);
-    DUMP("pointwise", arena.bytes + 448, 192);
+    int8_t *const arena = (int8_t *)memory;
+    SHAPES_LAYER_BEGIN(0);
+    qnn_clamp(&input_op, input, arena + 0);
+    SHAPES_LAYER_END(0);
+    SHAPES_LAYER_BEGIN(1);
+    qnn_conv2d(&conv1_op, arena + 0, arena + 256);
+    SHAPES_LAYER_END(1);
+    DUMP("conv1_relu", arena + 256, 192);
+    SHAPES_LAYER_BEGIN(2);
+    qnn_depthwise_conv2d(&depthwise_op, arena + 256, arena + 0);
+    SHAPES_LAYER_END(2);
+    DUMP("depthwise_relu", arena + 0, 192);
+    SHAPES_LAYER_BEGIN(3);
+    qnn_conv2d(&pointwise_op, arena + 0, arena + 448);
+    SHAPES_LAYER_END(3);
+    DUMP("pointwise", arena + 448, 192);
+    SHAPES_LAYER_BEGIN(4);
     {
-        const void *const inputs[2] = {arena.bytes + 448, arena.bytes + 256};
-        qnn_add_rounded(&residual_op, inputs, arena.bytes + 640);
+        const void *const inputs[2] = {arena + 448, arena + 256};
+        qnn_add_rounded(&residual_op, inputs, arena + 640);
     }
-    DUMP("residual", arena.bytes + 640, 192);
-    qnn_conv2d(&side_op, arena.bytes + 256, arena.bytes + 448);
-    DUMP("side/relu", arena.bytes + 448, 128);
+    SHAPES_LAYER_END(4);
+    DUMP("residual", arena + 640, 192);
+    SHAPES_LAYER_BEGIN(5);
+    qnn_conv2d(&side_op, arena + 256, arena + 448);
+    SHAPES_LAYER_END(5);
+    DUMP("side/relu", arena + 448, 128);
+    SHAPES_LAYER_BEGIN(6);
     {
-        const void *const inputs[2] = {arena.bytes + 640, arena.bytes + 448};
-        qnn_concat(&together_op, inputs, arena.bytes + 0);
+        const void *const inputs[2] = {arena + 640, arena + 448};
+        qnn_concat(&together_op, inputs, arena + 0);
     }
-    DUMP("together", arena.bytes + 0, 320);
-    qnn_average_pool(&pool_op, arena.bytes + 0, arena.bytes + 320);
-    DUMP("pool", arena.bytes + 320, 80);
-    DUMP("flat", arena.bytes + 320, 80);
-    qnn_conv2d(&dense1_op, arena.bytes + 320, arena.bytes + 0);
-    DUMP("dense1/relu", arena.bytes + 0, 16);
-    qnn_conv2d(&logits_op, arena.bytes + 0, output);
+    SHAPES_LAYER_END(6);
+    DUMP("together", arena + 0, 320);
+    SHAPES_LAYER_BEGIN(7);
+    qnn_average_pool(&pool_op, arena + 0, arena + 320);
+    SHAPES_LAYER_END(7);
+    DUMP("pool", arena + 320, 80);
+    DUMP("flat", arena + 320, 80);
+    SHAPES_LAYER_BEGIN(8);
+    qnn_conv2d(&dense1_op, arena + 320, arena + 0);
+    SHAPES_LAYER_END(8);
+    DUMP("dense1/relu", arena + 0, 16);
+    SHAPES_LAYER_BEGIN(9);
+    qnn_conv2d(&logits_op, arena + 0, output);
+    SHAPES_LAYER_END(9);
     DUMP("logits", output, 6);
 }
+
+#ifndef SHAPES_NO_STATIC_ARENA
+static union {
+    int64_t aligned;
+    int8_t bytes[SHAPES_ARENA_BYTES];
+} arena;
+
+void shapes_run(const int16_t *input, int16_t *output)
+{
+    shapes_run_in(arena.bytes, input, output);
+}
+#endif

@@ -25,10 +25,18 @@ extern "C" {
 #define SHAPES_OUTPUT_MIN (-2048)  /* 12 bits */
 #define SHAPES_OUTPUT_MAX 2047
 
-/* Bytes of memory for the outputs of layers, a static array. */
+/* Bytes of memory for the outputs of layers. */
 #define SHAPES_ARENA_BYTES 832
 
 /* The softmax "logits/softmax" after the logits is not computed: it keeps their order. Apply it yourself if needed. */
+
+/* Names of the layers, in the order in which they are computed. Before and after a layer, shapes.c invokes
+ * SHAPES_LAYER_BEGIN and SHAPES_LAYER_END with the index of its name. These macros are empty unless defined:
+ * by options of the compiler, or in a header that SHAPES_HOOKS names ("hooks.h"), which shapes.c then includes. */
+#define SHAPES_LAYERS 10
+#define SHAPES_LAYER_NAMES { \
+    "input", "conv1", "depthwise", "pointwise", "residual", "side", "together", "pool", "dense1", "logits" \
+    }
 
 /* Returns the code of a value of the input: code = floor((min(max(value, -0.9758248), 0.9753483) - (-0.9758248)) / 0.00047647694 + 0.5) - 2048,
  * each operation rounded to float32. */
@@ -47,6 +55,10 @@ static inline int16_t shapes_input_code(float value)
 /* Computes the codes of an output, SHAPES_OUTPUT_SIZE of them, from those of an input, SHAPES_INPUT_SIZE of them;
  * the two must not overlap. One call at a time: all share one block of memory. */
 void shapes_run(const int16_t *input, int16_t *output);
+
+/* The same in memory of the caller: SHAPES_ARENA_BYTES bytes, aligned for an int64_t. Calls with memory of their own
+ * may run at the same time. Compile shapes.c with SHAPES_NO_STATIC_ARENA to have this function only. */
+void shapes_run_in(void *memory, const int16_t *input, int16_t *output);
 
 #ifdef __cplusplus
 }

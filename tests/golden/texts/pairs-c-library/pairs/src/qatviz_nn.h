@@ -1,0 +1,142 @@
+/* Integer neural networks: the reference runtime of models that qatviz exports as C.
+ *
+ * C99; integers only; no allocation, no state, no recursion. Each result is rounded once, half up (by an average pool:
+ * ties away from its tie_center). Vector instructions, used for 8 bits where there are some, compute the same integers.
+ * It can be replaced by other kernels such as CMSIS-NN's, whose names and conventions the parameters follow.
+ *
+ * A real value is scale * (code - zero_point). Images are [height][width][channels], the last axis fastest.
+ */
+#ifndef QATVIZ_NN_H
+#define QATVIZ_NN_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Storage of codes. QNN_INT4, for weights only, has two per byte, the first in the low nibble. */
+typedef enum { QNN_INT4, QNN_INT8, QNN_INT16 } qnn_storage;
+
+/* Shape of an image of codes; a vector has height and width 1. */
+typedef struct {
+    int32_t height, width, channels;
+    qnn_storage storage;
+} qnn_shape;
+
+/* A convolution. A dense layer is a convolution with a 1x1 kernel on a 1x1 image.
+ *
+ * For output channel c, with sum = bias[c] + sum of (input + input_offset) * (weight + weights_offset[c]):
+ *
+ *     output = clamp(round(sum * multiplier[c] * 2^(shift[c] - 31)) + output_offset)
+ */
+typedef struct {
+    qnn_shape in, out;
+    int32_t kernel_height, kernel_width;
+    int32_t stride_height, stride_width;
+    int32_t dilation_height, dilation_width;
+    int32_t pad_top, pad_left;       /* rows above and columns left of the image, filled with the zero point */
+    const void *weights;             /* [out][height][width][in]; depthwise: [height][width][out] */
+    qnn_storage weights_storage;
+    const int32_t *weights_offset;   /* [out], minus the zero points; NULL where they are all 0 */
+    const int32_t *bias;             /* [out]; NULL if wide_bias is set */
+    const int64_t *wide_bias;        /* [out], for layers with more than 8 bits */
+    const int32_t *multiplier;       /* [out], 0 .. 2^31 - 1 */
+    const int8_t *shift;             /* [out], positive: to the left */
+    int32_t input_offset;            /* minus the input's zero point */
+    int32_t output_offset;           /* the output's zero point */
+    int32_t activation_min, activation_max;
+} qnn_conv;
+
+/* A pool; padding is ignored. An average is rounded to the nearest code, ties away from tie_center. */
+typedef struct {
+    qnn_shape in, out;
+    int32_t pool_height, pool_width;
+    int32_t stride_height, stride_width;
+    int32_t pad_top, pad_left;
+    int32_t tie_center;              /* 0, or the zero point with more than 8 bits; unused by a max pool */
+    int32_t activation_min, activation_max;
+} qnn_pool;
+
+/* The mean of each channel: round((3 * sum of (input + input_offset) + 1) * multiplier * 2^(shift - 31)). The 1 rounds
+ * ties of a mean up. */
+typedef struct {
+    qnn_shape in, out;
+    int32_t multiplier;
+    int8_t shift;
+    int32_t input_offset, output_offset;
+    int32_t activation_min, activation_max;
+} qnn_mean;
+
+/* A sum: round(sum over i of (input_i + input_offset[i]) * multiplier[i] * 2^(shift - 31)), rounded once. */
+typedef struct {
+    int32_t count;                   /* codes of each input, and of the output */
+    int32_t inputs;
+    const qnn_storage *in_storage;   /* [inputs] */
+    const int32_t *input_offset;     /* [inputs] */
+    const int32_t *multiplier;       /* [inputs] */
+    qnn_storage out_storage;
+    int8_t shift;
+    int32_t output_offset;
+    int32_t activation_min, activation_max;
+} qnn_sum;
+
+/* A sum whose terms are rounded, too, as by TFLite's int16 kernel:
+ * round(sum over i of round((input_i + input_offset[i]) * multiplier[i] * 2^(shift[i] - 31))
+ *       * multiplier[inputs] * 2^(shift[inputs] - 31)); see rounded_twice in qatviz_nn.c. */
+typedef struct {
+    int32_t count;                   /* codes of each input, and of the output */
+    int32_t inputs;
+    const qnn_storage *in_storage;   /* [inputs] */
+    const int32_t *input_offset;     /* [inputs] */
+    const int32_t *multiplier;       /* [inputs + 1] */
+    const int8_t *shift;             /* [inputs + 1] */
+    qnn_storage out_storage;
+    int32_t output_offset;
+    int32_t activation_min, activation_max;
+} qnn_rounded_sum;
+
+/* Inputs concatenated along an axis; all have the same storage. */
+typedef struct {
+    int32_t outer;                   /* number of repetitions of one piece from each input */
+    int32_t inputs;
+    const int32_t *piece;            /* [inputs], number of codes of a piece */
+    qnn_storage storage;
+    int32_t activation_min, activation_max;
+} qnn_join;
+
+/* An image padded with the zero point. */
+typedef struct {
+    qnn_shape in, out;
+    int32_t pad_top, pad_left;
+    int32_t zero_point;
+} qnn_border;
+
+/* Codes clamped to bounds. */
+typedef struct {
+    int32_t count;
+    qnn_storage storage;
+    int32_t activation_min, activation_max;
+} qnn_bounds;
+
+void pairs_qnn_conv2d(const qnn_conv *op, const void *input, void *output);
+void pairs_qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output);
+void pairs_qnn_max_pool(const qnn_pool *op, const void *input, void *output);
+void pairs_qnn_average_pool(const qnn_pool *op, const void *input, void *output);
+void pairs_qnn_global_average(const qnn_mean *op, const void *input, void *output);
+void pairs_qnn_add(const qnn_sum *op, const void *const *inputs, void *output);
+void pairs_qnn_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
+void pairs_qnn_concat(const qnn_join *op, const void *const *inputs, void *output);
+void pairs_qnn_pad(const qnn_border *op, const void *input, void *output);
+void pairs_qnn_clamp(const qnn_bounds *op, const void *input, void *output);
+
+#ifdef QATVIZ_DUMP
+/* To be defined by the caller for inspection: called with the output codes of each layer. */
+void qatviz_dump(const char *layer, const void *codes, uint32_t bytes);
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
