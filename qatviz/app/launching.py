@@ -6,7 +6,7 @@ Modules are imported on first use, so that the window opens early.
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 from weakref import WeakKeyDictionary
 
 from PyQt5 import QtCore
@@ -24,6 +24,7 @@ from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:
     from qatviz.export.formats import Format
+    from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
     from qatviz.protocol.settings_book import SettingsBook
     from qatviz.session.evaluation import Evaluator
@@ -182,6 +183,19 @@ class AppLauncher(Launcher):
         from qatviz.session.checkpoints import settings_at
 
         return settings_at(directory, checkpoint)
+
+    def export_size(
+        self,
+        directory: str,
+        checkpoint: str,
+        book: "SettingsBook",
+        step: Optional[int],
+        form: str,
+        options: Mapping[str, Any],
+    ) -> "ExportSize":
+        from qatviz.session.sizes import size_at
+
+        return size_at(directory, checkpoint, book, step, form, options)
 
     def wait(self) -> None:
         """Wait until all background work has ended, at the end of the program."""

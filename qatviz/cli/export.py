@@ -5,6 +5,7 @@ import contextlib
 import json
 from typing import Any, Callable, Dict
 
+from qatviz.cli.export_sizes import print_sizes
 from qatviz.cli.followed import Followed, followed
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
 from qatviz.errors import SettingError
@@ -23,6 +24,11 @@ def export_run(options: argparse.Namespace) -> int:
 
     Errors are those of :mod:`qatviz.session.export`.
     """
+    if options.dry_run:
+        return _print_sizes(options)
+    if options.out is None:
+        raise SettingError("--out is missing: expected the path of the export; --dry-run writes none")
+    options.format = options.format or DEFAULT_FORMAT
     with followed() if options.progress else contextlib.nullcontext(Followed()) as follower:
         given = _given(options, FORMATS[options.format])
         keep_tensorflow_quiet()
@@ -46,6 +52,18 @@ def export_run(options: argparse.Namespace) -> int:
     return FAILED if written.report.faults else OK
 
 
+def _print_sizes(options: argparse.Namespace) -> int:
+    """Print sizes in the given format, or in all formats with their default options."""
+    formats = list(FORMATS.values()) if options.format is None else [FORMATS[options.format]]
+    given = {} if options.format is None else _given(options, formats[0])
+    ignored = [] if options.format else [name for name in _all_options() if getattr(options, name) is not None]
+    if ignored:
+        raise SettingError(f"{option_name(ignored[0])}: is an option of a format: expected --format, too")
+    keep_tensorflow_quiet()
+    request = ExportRequest(options.directory, "", "", options.checkpoint, {}, None, options.data)
+    return print_sizes(source_of(request, print_notice), formats, given, options.json)
+
+
 def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
     """Return the options of a format that are on the command line; raise a `SettingError` for one of another format."""
     own = {option.name for option in form.options}
@@ -67,13 +85,14 @@ def add_commands(add: Callable[..., Any]) -> None:
     """Declare the command; ``add(name, function, help)`` makes a parser."""
     parser = add("export", export_run, "export a recorded run for another runtime, with a proof of its outputs")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
-    parser.add_argument("--format", default=DEFAULT_FORMAT, choices=tuple(FORMATS), help="(default: %(default)s)")
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS), help=f"(default: {DEFAULT_FORMAT}; with --dry-run, all formats)"
+    )
     parser.add_argument(
         "--out",
-        required=True,
         metavar="PATH",
-        help="the file; the proof is written to FILE.parity.txt, .parity.json and .golden.npz; "
-        "for a format of several files, the directory",
+        help="the file, required without --dry-run; the proof is written to FILE.parity.txt, .parity.json and "
+        ".golden.npz; for a format of several files, the directory",
     )
     parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
     parser.add_argument(
@@ -85,7 +104,12 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument(
         "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
     )
-    parser.add_argument("--json", action="store_true", help="print the proof as one line of JSON")
+    parser.add_argument(
+        option_name("dry_run"),
+        action="store_true",
+        help="write nothing; print the size that the export would have, with and without packing of 4-bit weights",
+    )
+    parser.add_argument("--json", action="store_true", help="print the proof, or the sizes, as one line of JSON")
     # For the window, which runs exports as separate processes: see qatviz.cli.followed.
     parser.add_argument("--progress", action="store_true", help=argparse.SUPPRESS)
     for option in _all_options().values():

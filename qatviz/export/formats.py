@@ -18,6 +18,7 @@ from qatviz.export.onnx import limits as onnx_limits
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite import limits as tflite_limits
+from qatviz.presentation.export_sizes import WeightStorage
 
 Options = Dict[str, Any]
 
@@ -63,6 +64,10 @@ class Format:
     limits : Limits
         Function that returns the reasons why the format can't hold a network with given settings, quickly and without
         TensorFlow. Reasons that depend on arrays (such as ranges that were never observed) are raised by the export.
+    weights : WeightStorage
+    packings : tuple of dict
+        Options with which weights of up to 4 bits are stored two per byte, the widely supported ones first; the last
+        option of each decides.
     """
 
     name: str
@@ -72,6 +77,8 @@ class Format:
     module: str
     options: Tuple[Option, ...] = ()
     limits: Limits = limits.none
+    weights: WeightStorage = WeightStorage.CODES
+    packings: Tuple[Mapping[str, Union[bool, str]], ...] = ()
 
     @property
     def consents(self) -> FrozenSet[str]:
@@ -184,6 +191,7 @@ TFLITE = Format(
         ),
     ),
     tflite_limits.tflite,
+    packings=({"int4": True}, {"int4": True, "int4_all": True}),
 )
 
 _TFLITE_OPTIONS = {option.name: option for option in TFLITE.options}
@@ -208,6 +216,7 @@ TFLM = Format(
         _TFLITE_OPTIONS["double_rounding"],
     ),
     tflite_limits.tflm,
+    packings=({"int4": True},),
 )
 
 _SOFTMAX = Option("softmax", "Append softmax (output probabilities)", "The output is probabilities instead of logits")
@@ -235,6 +244,7 @@ SAVEDMODEL = Format(
     "",
     "graphs.savedmodel",
     (_FORM,),
+    weights=WeightStorage.FLOAT32,
 )
 
 FROZEN = Format(
@@ -244,6 +254,7 @@ FROZEN = Format(
     ".pb",
     "graphs.frozen",
     (_FORM,),
+    weights=WeightStorage.FLOAT32,
 )
 
 C = Format(
@@ -272,6 +283,7 @@ C = Format(
         ),
     ),
     c_limits.c,
+    packings=({"pack_int4": True},),
 )
 
 KERAS = Format(
@@ -293,6 +305,7 @@ KERAS = Format(
             is_consent=True,
         ),
     ),
+    weights=WeightStorage.FLOAT32,
 )
 
 TFLITE_FAKE_QUANT = Format(
@@ -303,6 +316,7 @@ TFLITE_FAKE_QUANT = Format(
     ".tflite",
     "fake_quant.export",
     (_SOFTMAX,),
+    weights=WeightStorage.FLOAT32,
 )
 
 ONNX = Format(
@@ -339,6 +353,7 @@ ONNX = Format(
         ),
     ),
     onnx_limits.onnx,
+    packings=({"opset": onnx_limits.OPSET_21},),
 )
 
 ONNX_FLOAT = Format(
@@ -350,6 +365,7 @@ ONNX_FLOAT = Format(
     "onnx_float.export",
     (_SOFTMAX, _LAYOUT),
     onnx_limits.onnx_float,
+    weights=WeightStorage.FLOAT32,
 )
 
 NPZ = Format(
@@ -360,6 +376,7 @@ NPZ = Format(
     "npz.export",
     (),
     limits.integer,
+    WeightStorage.COMPRESSED,
 )
 
 ENCODINGS = Format(
@@ -380,6 +397,7 @@ ENCODINGS = Format(
         ),
     ),
     encodings_limits.encodings,
+    weights=WeightStorage.NONE,
 )
 
 FORMATS: Dict[str, Format] = {

@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 from cli_calls import ROOT, call, error_of, write_data
 from waiting import run_process
 
+from qatviz.export.formats import FORMATS
 from qatviz.session import checkpoints
 
 STEPS = 8
@@ -163,3 +164,38 @@ def test_an_export_as_savedmodel_prints_no_warning_of_tensorflow(run, tmp_path):
     command = [sys.executable, "-m", "qatviz", "export", run, "--format", "savedmodel", "--out", tmp_path / "saved"]
     ended = run_process([*map(str, command), "--verify", "4"], cwd=ROOT, universal_newlines=True, check=True)
     assert [line.split()[0] for line in ended.stderr.splitlines()] == ["exporting"]
+
+
+def test_a_dry_run_lists_the_sizes_of_all_formats_and_writes_nothing(run, tmp_path):
+    before = sorted(run.rglob("*"))
+    answer = call("export", run, "--dry-run")
+    assert answer.code == 0, answer.err
+    rows = {line.split()[0]: line for line in answer.out.splitlines() if line.split() and line.split()[0] in FORMATS}
+    assert list(rows) == list(FORMATS)
+    for name, switches in (("tflite", "--int4 --int4-all"), ("c", "--pack-int4"), ("onnx", "--opset 21")):
+        assert f"({switches})" in rows[name], "the weights have 4 bits"
+    assert "in 8-bit storage save nothing" in answer.out
+    assert sorted(run.rglob("*")) == before and os.listdir(str(tmp_path)) == []
+
+
+def test_a_dry_run_of_a_format_gives_the_size_that_the_export_has(run, tmp_path):
+    given = ("--format", "tflite", "--int4", "--softmax")
+    (found,) = call("export", run, "--dry-run", "--json", *given).json
+    assert call("export", run, *given, "--verify", 2, "--out", tmp_path / "net.tflite").code == 0
+    assert found["bytes"] == (tmp_path / "net.tflite").stat().st_size < found["without_packing"]
+    text = call("export", run, "--dry-run", *given).out
+    assert "(not packed)" in text and "note: " not in text
+    assert "note: Weights of up to 4 bits" in call("export", run, "--dry-run", "--format", "tflite").out
+
+
+def test_an_option_of_a_format_needs_the_format_in_a_dry_run(run):
+    assert "expected --format" in error_of("export", run, "--dry-run", "--int4")
+
+
+def test_a_format_that_refuses_the_settings_is_listed_with_the_reason(data, tmp_path):
+    wide = ("--weights", "num_bits=9", "--quiet", "--out", tmp_path / "run")
+    call("train", "--network", "mlp", "--data", data, "--steps", 1, "--batch-size", 8, *wide)
+    rows = {row["format"]: row for row in call("export", tmp_path / "run", "--dry-run", "--json").json}
+    assert rows["tflite"]["bytes"] is None and "possible with dense1.weights.num_bits=8" in rows["tflite"]["refused"]
+    assert rows["c"]["bytes"] > 0 and rows["c"]["refused"] is None
+    assert "possible with dense1.weights.num_bits=8" in call("export", tmp_path / "run", "--dry-run").out

@@ -16,8 +16,8 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.proof.parity import compare_layers
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite import litert as litert_runtime
-from qatviz.export.tflite.export import DESCRIPTION
 from qatviz.export.tflite.file import packed_nibbles
+from qatviz.export.tflite.files import DESCRIPTION
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.metadata import attachment
 from qatviz.export.tflite.runtime import TfliteRunner

@@ -10,8 +10,10 @@ from qatviz.errors import OptionChange, QatvizError, RecordError, Refusal, Setti
 from qatviz.export.formats import Format, Option
 from qatviz.gui.dialogs.export.dialog import ExportDialog
 from qatviz.gui.model.exporting import ExportCommand, Exporter
+from qatviz.presentation.export_sizes import ExportSize, Packing, WeightStorage
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.reasons import SaveKind, SaveReason
+from qatviz.settings import WEIGHTS
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 DIRECTORY = "/runs/digits"
@@ -125,6 +127,7 @@ class ExportLauncher(StagedLauncher):
             CheckpointInfo("step-00000003", 3, SaveReason(SaveKind.REQUESTED), 2.0, 10),
         ]
         self.books = {}
+        self.size_questions = []
 
     def export_formats(self):
         return FORMATS
@@ -139,6 +142,16 @@ class ExportLauncher(StagedLauncher):
         if "gone" in directory:
             raise RecordError(f"{directory}: is gone")
         return self.infos
+
+    def export_size(self, directory, checkpoint, book, step, form, options):
+        self.size_questions.append((checkpoint, form, options))
+        if form == "wide":
+            raise QatvizError("it has no size")
+        few = [t.layer for t in book.plan.tensors if t.kind == WEIGHTS and book.of(t.name).num_bits <= 4]
+        packings = (Packing("Tiny", {"tiny": True}, 30000),) if few else ()
+        chosen = "Tiny" if options["tiny"] and few else ""
+        nbytes = 30000 if chosen else 60000
+        return ExportSize(nbytes, WeightStorage.CODES, 60000, packings, chosen, tuple(few), elsewhere=("A", "B"))
 
     def settings_at(self, directory, checkpoint):
         if checkpoint not in self.books:

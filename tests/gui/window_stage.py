@@ -49,6 +49,9 @@ class StagedLauncher(Launcher):
     def settings_at(self, directory, checkpoint):
         raise QatvizError("no checkpoint here")
 
+    def export_size(self, *question):
+        raise QatvizError("no sizes here")
+
     def cancel_checks(self):
         pass
 

@@ -5,10 +5,10 @@ from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
-from qatviz.export.encodings.format import read_json, to_json
+from qatviz.export.encodings.format import read_json
 from qatviz.export.encodings.report import EncodingsReport, TensorAgreement
 from qatviz.export.encodings.tensors import BIAS, WEIGHTS, EncodedTensor, bias_codes, encoded_tensors
-from qatviz.export.encodings.torch_format import SUFFIX, to_torch_json
+from qatviz.export.encodings.torch_format import SUFFIX, files_of
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide
@@ -42,7 +42,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     state = PartlyQuantizedState(source.network, source.book, source.arrays, source.step)
     tensors, notes = encoded_tensors(state)
     version = options["encodings_version"]
-    content = to_json(tensors, version)
+    content, beside = files_of(tensors, state.plan, version)
     grids = read_json(content, str(path))
     progress.at("building the evaluation graph", 0.1)
     images = inner_examples(source.held_out().images)
@@ -62,11 +62,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         dict(source.metadata, **about),
         len(images),
         tuple(_agreement(tensor, grids.get(tensor.name), tallies, counts) for tensor in tensors),
-        {"file": len(content), "float32 parameters": _float_bytes(state)},
+        {"file": len(content) + sum(map(len, beside.values())), "float32 parameters": _float_bytes(state)},
         tuple(notes + _about(state, tensors, version)),
     )
     progress.at("writing the files", 0.98)
-    beside = {SUFFIX: to_torch_json(tensors, state.plan)}
     guide = Guide(
         source,
         f"AIMET encodings {version}",
@@ -153,6 +152,7 @@ def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], versio
         "model of the export onnx-float: load_encodings_to_sim(sim, file, strict=False)",
         f"aimet-torch loads *{SUFFIX} into a model whose modules have the names of the layers: "
         "sim.load_encodings(file, partial=False)",
+        "its size is that of both files",
     ]
     if any(isinstance(layer, BatchNorm) for layer in state.network.layers):
         notes.append("weight grids are those of weights with batch norm folded in: fold it into your model first")

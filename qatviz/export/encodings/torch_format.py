@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from qatviz import __version__
-from qatviz.export.encodings.format import stored_scales
+from qatviz.export.encodings.format import stored_scales, to_json
 from qatviz.export.encodings.limits import DICTIONARIES
 from qatviz.export.encodings.tensors import EncodedTensor
 from qatviz.network.checks import INPUT
@@ -23,6 +23,11 @@ from qatviz.quant.affine import code_bounds
 SUFFIX = "_torch.encodings"
 #: Units in the last place by which the end of a range may be moved so that its scale is exact.
 _NUDGES = (0, 1, -1, 2, -2, 3, -3, 4, -4)
+
+
+def files_of(tensors: Sequence[EncodedTensor], plan: QuantizationPlan, version: str) -> Tuple[bytes, Dict[str, bytes]]:
+    """Return the content of the file by tensors, and of the one beside it by its suffix."""
+    return to_json(tensors, version), {SUFFIX: to_torch_json(tensors, plan)}
 
 
 def to_torch_json(tensors: Sequence[EncodedTensor], plan: QuantizationPlan) -> bytes:

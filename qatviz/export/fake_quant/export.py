@@ -5,8 +5,7 @@ from typing import Dict, Sequence
 
 import numpy as np
 
-from qatviz import __version__
-from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file
+from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file, shipped_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation, with_real_vectors
 from qatviz.export.formats import Options, Written
@@ -14,7 +13,6 @@ from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite.metadata import attachment
 from qatviz.export.tflite.runtime import RUNTIME, Interpreter
 
 _NOTE = (
@@ -55,9 +53,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("folding the parameters", 0.0)
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, metadata=source.metadata)
     progress.at("writing the operations", 0.05)
-    output = "probabilities" if options["softmax"] else "logits"
-    attached = attachment(source, output, f"a network simulated in float, written by qatviz {__version__}")
-    file = fake_quant_file(model, options["softmax"], attached=attached)
+    file = shipped_file(model, source, options)
     logits, output = FloatRunner(fake_quant_file(model)), source.network.output
     layers = FloatRunner(fake_quant_file(model, outputs=list(dict.fromkeys(part.unit.output for part in model.units))))
 

@@ -11,9 +11,11 @@ import numpy as np
 from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit, TieBreaker
 from qatviz.export.fake_quant.ranges import kernel_range
+from qatviz.export.formats import Options
 from qatviz.export.integers.model import logits_name
+from qatviz.export.source import ExportSource
 from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
-from qatviz.export.tflite.metadata import Attachment
+from qatviz.export.tflite.metadata import Attachment, attachment
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, Softmax, ZeroPad
@@ -51,6 +53,13 @@ def fake_quant_file(
         Metadata of the file.
     """
     return _Lowering(model).run(softmax, outputs, attached)
+
+
+def shipped_file(model: FakeQuantModel, source: ExportSource, options: Options) -> FakeQuantFile:
+    """Return the file to ship, for the options of :data:`qatviz.export.formats.TFLITE_FAKE_QUANT`."""
+    output = "probabilities" if options["softmax"] else "logits"
+    attached = attachment(source, output, f"a network simulated in float, written by qatviz {__version__}")
+    return fake_quant_file(model, options["softmax"], attached=attached)
 
 
 class _Lowering:

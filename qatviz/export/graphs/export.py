@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple, Union
 
 from qatviz import __version__
-from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.fake_quant.model import FakeQuantModel, fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation, with_real_vectors
 from qatviz.export.formats import Options, Written
 from qatviz.export.graphs.lowering import CLASS, INPUT, LOGITS, PROBABILITIES, InferenceGraph, inference_graph
@@ -74,10 +74,10 @@ def export_graph(
     progress.at("folding the parameters", 0.0)
     form = options["form"]
     quantized = form != FLOAT
-    model = fake_quant_model(source.network, source.book, source.arrays, source.step, quantized, source.metadata)
+    model = _model(source, form)
     progress.at("writing the operations", 0.05)
     about = graph_about(source, form)
-    graph = inference_graph(model, about, source.dataset.task == CLASSIFICATION, form == EXACT)
+    graph = _graph(model, source, about)
     packed = pack(graph, about)
     with GraphRunner(packed.definition, graph.tensors) as runner:
         simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, _NOTES.get(form, ()))
@@ -94,6 +94,22 @@ def export_graph(
         real_check(report, "tensorflow", "TensorFlow (1.15 or 2)"),
     )
     return Written(write_export(path, packed.content, report, guide=guide), report)
+
+
+def graph_nbytes(
+    source: ExportSource, options: Options, pack: Callable[[InferenceGraph, Dict[str, Any]], Packed]
+) -> int:
+    """Return the size of an export (bytes); see :func:`export_graph`."""
+    about = graph_about(source, options["form"])
+    return pack(_graph(_model(source, options["form"]), source, about), about).nbytes
+
+
+def _model(source: ExportSource, form: str) -> FakeQuantModel:
+    return fake_quant_model(source.network, source.book, source.arrays, source.step, form != FLOAT, source.metadata)
+
+
+def _graph(model: FakeQuantModel, source: ExportSource, about: Dict[str, Any]) -> InferenceGraph:
+    return inference_graph(model, about, source.dataset.task == CLASSIFICATION, about["form"] == EXACT)
 
 
 def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:

@@ -14,9 +14,10 @@ from qatviz.export.source import ExportSource
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
     """Write a state of a run as a serialized GraphDef; see :func:`qatviz.export.graphs.export.export_graph`."""
-    return export_graph(source, path, options, progress, "Frozen graph", _packed)
+    return export_graph(source, path, options, progress, "Frozen graph", packed)
 
 
-def _packed(graph: InferenceGraph, about: Dict[str, Any]) -> Packed:
+def packed(graph: InferenceGraph, about: Dict[str, Any]) -> Packed:
+    """Return the serialized GraphDef."""
     content = graph.definition.SerializeToString()
     return Packed(content, content, len(content))

@@ -24,10 +24,11 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
     See :func:`qatviz.export.graphs.export.export_graph`.
     """
-    return export_graph(source, path, options, progress, "SavedModel", _packed)
+    return export_graph(source, path, options, progress, "SavedModel", packed)
 
 
-def _packed(graph: InferenceGraph, about: Dict[str, Any]) -> Packed:
+def packed(graph: InferenceGraph, about: Dict[str, Any]) -> Packed:
+    """Return the files of a SavedModel and of its description."""
     saved = _saved(graph)
     description = (json.dumps(about, indent=1) + "\n").encode("utf-8")
     return Packed(dict(saved, **{_ABOUT: description}), _graph_in(saved), sum(map(len, saved.values())))

@@ -7,7 +7,7 @@ from typing import List, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.errors import OptionChange, refused
+from qatviz.errors import ExportError, OptionChange, refused
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.keras.keras_3 import obstacles
@@ -66,6 +66,20 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         None if origin.has_code else real_check(report, "keras", "TensorFlow or Keras"),
     )
     return Written(write_export(path, content, report, guide=guide), report)
+
+
+def keras_nbytes(source: ExportSource, options: Options) -> int:
+    """Return the size of an export (bytes).
+
+    Raises
+    ------
+    ExportError
+        As :func:`export` does; also for a model that contains code, which only an export may run.
+    """
+    origin, _notes = _origin(source, {**options, "allow_code": True})
+    if origin.has_code:
+        raise ExportError("known after the export, which alone may run the Python code of the Keras model")
+    return len(keras_file(origin, arrays_for_keras(source.network, origin, source.arrays))[0])
 
 
 def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[str]]:

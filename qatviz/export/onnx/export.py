@@ -2,22 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import List, Tuple, Union
 
 import numpy as np
 
-from qatviz import __version__
 from qatviz.export.fake_quant.proof import REACHED_WIDE, ignore_float_rounding
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Guide, class_lines, fed_values, real_check, real_vectors
+from qatviz.export.guide.guide import Guide, real_check, real_vectors
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.newer_python import NewerPython
-from qatviz.export.onnx.file import FileText, onnx_package, properties
-from qatviz.export.onnx.layout import channels_first
+from qatviz.export.onnx.description import kind, onnx_file, onnx_inputs, variant
+from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.limits import NCHW, OPSET_13
-from qatviz.export.onnx.lowering import IMAGES, OnnxModel, onnx_model
+from qatviz.export.onnx.lowering import IMAGES, OnnxModel
 from qatviz.export.onnx.runtime import (
     REACHED,
     OnnxRunner,
@@ -34,7 +33,6 @@ from qatviz.export.proof.parity import BATCH
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource
-from qatviz.metric import CLASSIFICATION
 
 _ADVICE = "To check the file itself, export again on a machine with a current onnxruntime under a newer Python."
 
@@ -57,12 +55,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         package()
     model = exported_model(source)
     progress.at("writing the operations", 0.05)
-    variant = {name: options[name] for name in ("layout", "storage", "exact", "opset")}
-    kind = f"ONNX {options['storage']}"
-    file = onnx_model(model, options["softmax"], text=onnx_text(source, kind, IMAGES, options["layout"]), **variant)
-    logits = onnx_model(model, **variant) if options["softmax"] else file
-    layers = onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **variant)
-    title = f"{kind}{', exact' if file.exact else ''}"
+    file = onnx_file(model, source, options)
+    logits = variant(model, options) if options["softmax"] else file
+    layers = variant(model, options, outputs=[tensor.name for tensor in model.tensors])
+    title = f"{kind(options)}{', exact' if file.exact else ''}"
     newer = None if options["opset"] == OPSET_13 else find_newer()
     report = _prove(source, model, title, (file, logits, layers), newer, progress)
     report = report.with_golden(real_vectors(report.golden, file.layout == NCHW, options["softmax"]))
@@ -111,26 +107,6 @@ def _prove(
             report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
     # onnxruntime accumulates in float32 where it has no integer operation.
     return replace(report, layers=ignore_float_rounding(model, report.layers))
-
-
-def onnx_text(source: ExportSource, title: str, name: str, layout: str) -> FileText:
-    """Return the description of a file with the images ``name``, and the metadata on its data."""
-    dataset = source.dataset
-    facts = [fed_values(source), *onnx_inputs(source, name, layout), *class_lines(source)]
-    about: Dict[str, Any] = {"input": fed_values(source)}
-    if dataset.task == CLASSIFICATION:
-        about["classes"] = list(dataset.class_names)
-    return FileText(
-        f"{source.network.name}: {title}, exported by qatviz {__version__}. " + " ".join(facts), properties(about)
-    )
-
-
-def onnx_inputs(source: ExportSource, name: str, layout: str) -> Tuple[str, ...]:
-    """Return what the README says of the images."""
-    shape = source.network.input_shape
-    order = "channels first" if layout == NCHW else "channels last"
-    shape = channels_first(shape) if layout == NCHW else shape
-    return (f"`{name}`: float32 {['N', *shape]}{', ' + order if len(shape) == 3 else ''}.",)
 
 
 def _is_wide(model: IntegerModel) -> bool:

@@ -9,12 +9,12 @@ from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, real_check
-from qatviz.export.onnx.export import onnx_inputs, onnx_text
+from qatviz.export.onnx.description import onnx_inputs
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.layout import TO_CHANNELS_FIRST
 from qatviz.export.onnx.limits import NCHW
 from qatviz.export.onnx.runtime import OnnxSession, onnxruntime_package, runtime_name
-from qatviz.export.onnx_float.lowering import FloatFile, float_file
+from qatviz.export.onnx_float.lowering import TITLE, FloatFile, float_file, shipped_file
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.values import ValueReport
@@ -61,8 +61,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         package()
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, False, source.metadata)
     progress.at("writing the operations", 0.05)
-    text = onnx_text(source, "ONNX, float", INPUT, options["layout"])
-    file = float_file(model, options["softmax"], options["layout"], text=text)
+    file = shipped_file(model, source, options)
     logits = FloatRunner(float_file(model, layout=options["layout"]) if options["softmax"] else file)
     simulation = Simulation("ONNX float", runtime_name(), logits.values, len(file.content), (_NOTE,))
     report = prove_simulation(model, simulation, source, False, progress.part(0.1, 0.98))
@@ -71,7 +70,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("writing the files", 0.98)
     guide = Guide(
         source,
-        "ONNX, float",
+        TITLE,
         onnx_inputs(source, INPUT, file.layout),
         (f"`{file.outputs[0]}`: float32 {['N', *source.network.shapes[source.network.output]]}.",),
         ("Tensors have the names of the export as AIMET encodings.",),

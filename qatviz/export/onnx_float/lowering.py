@@ -14,7 +14,9 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
+from qatviz.export.formats import Options
 from qatviz.export.integers.bounds import padding
+from qatviz.export.onnx.description import onnx_text
 from qatviz.export.onnx.file import FileText, OnnxFile, Port, properties
 from qatviz.export.onnx.layout import (
     TO_CHANNELS_FIRST,
@@ -25,11 +27,14 @@ from qatviz.export.onnx.layout import (
     padding_widths,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC
+from qatviz.export.source import ExportSource
 from qatviz.network.checks import INPUT
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Softmax, ZeroPad
 
 #: Name of the output with probabilities, unless the network ends in a softmax layer, whose name it is then.
 PROBABILITIES = "softmax"
+#: Display name of the file's kind.
+TITLE = "ONNX, float"
 #: Upper end of a ReLU6.
 _SIX = 6.0
 
@@ -70,6 +75,12 @@ def float_file(
         If the package ``onnx`` is missing.
     """
     return _Lowering(model, layout).run(softmax, outputs, text)
+
+
+def shipped_file(model: FakeQuantModel, source: ExportSource, options: Options) -> FloatFile:
+    """Return the file to ship, for the options of :data:`qatviz.export.formats.ONNX_FLOAT`."""
+    text = onnx_text(source, TITLE, INPUT, options["layout"])
+    return float_file(model, options["softmax"], options["layout"], text=text)
 
 
 class _Lowering:

@@ -2,15 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
-import numpy as np
-
-from qatviz import __version__
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
 from qatviz.export.integers.lowering import exported_model
-from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
@@ -29,17 +25,12 @@ from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
+from qatviz.export.tflite.files import Files, file_attachment
 from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
-from qatviz.export.tflite.lowering import tflite_model
-from qatviz.export.tflite.metadata import attachment
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
 from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT, file_vectors
-from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
-
-#: Description of the model in a file's metadata.
-DESCRIPTION = f"a network in integers, written by qatviz {__version__}"
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -60,7 +51,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("computing the integer model", 0.0)
     model = exported_model(source)
     progress.at("writing the operations", 0.05)
-    files = Files(model, options, source)
+    files = Files(model, options, file_attachment(source, options))
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove_files(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
@@ -70,7 +61,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     return Written(write_export(path, files.shipped.content, report, guide=file_guide(source, files, report)), report)
 
 
-def file_guide(source: ExportSource, files: "Files", report: Union[ParityReport, UnrunReport]) -> Guide:
+def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, UnrunReport]) -> Guide:
     """Return what README and check program state on a file with the golden vectors of ``report``."""
     model, shipped = files.model, files.shipped
     dtype, (output,) = shipped.dtype.name, shipped.outputs
@@ -100,48 +91,10 @@ def file_guide(source: ExportSource, files: "Files", report: Union[ParityReport,
     )
 
 
-class Files:
-    """The shipped file, and variants of it whose outputs are the logits and all tensors.
-
-    ``options`` are those of :data:`qatviz.export.formats.TFLITE`.
-    """
-
-    def __init__(self, model: IntegerModel, options: Options, source: ExportSource):
-        self.model, self.double_rounding, self._options = model, options["double_rounding"], options
-        output = "probabilities" if options["softmax"] else "logits"
-        attached = attachment(source, output, DESCRIPTION)
-        self.shipped = self._made(softmax=options["softmax"], attached=attached)
-        self.logits = self._made() if options["softmax"] else self.shipped
-        self.layers = self._made(outputs=[op.output for op in model.ops])
-
-    def _made(self, **changes: Any) -> TfliteModel:
-        options = self._options
-        return tflite_model(
-            self.model,
-            multiply_codes=not options["plain_codes"],
-            int4=options["int4"],
-            int16=options["int16"],
-            double_rounding=options["double_rounding"],
-            int4_all=options["int4_all"],
-            **changes,
-        )
-
-    def in_eight_bits(self) -> Optional[TfliteModel]:
-        """Return a file of the same integers that TensorFlow 1.15's interpreter runs; None if there is none."""
-        if self.shipped.dtype == np.int16:
-            return None
-        if not self.shipped.int4:
-            return self.shipped
-        return self._made(softmax=self._options["softmax"], packed_int4=False)
-
-    def exported(self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement) -> Exported:
-        """Return the shipped file with the functions that run it, for the proof."""
-        title = (
-            f"TFLite {self.shipped.dtype.name}"
-            f"{' and int4' if self.shipped.int4 else ''}"
-            f"{', for kernels that round twice' if self.double_rounding else ''}"
-        )
-        return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes)
+def exported_file(files: Files, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement) -> Exported:
+    """Return the shipped file with the functions that run it, for the proof."""
+    shipped = files.shipped
+    return Exported(files.title, runtime, run, run_layers, len(shipped.content), reached, shipped.notes)
 
 
 def litert_found() -> Optional[Litert]:
@@ -159,7 +112,8 @@ def prove_files(
     if files.shipped.only_litert:
         return _prove_in_litert(files, graph, held_out, progress)
     fraction = 0.7 if in_litert else 1.0
-    exported = files.exported(
+    exported = exported_file(
+        files,
         tflite_runtime.RUNTIME,
         TfliteRunner(files.logits).run,
         TfliteRunner(files.layers).run,
@@ -186,7 +140,7 @@ def _prove_in_litert(
     try:
         litert = find_litert()
     except LitertMissing as missing:
-        exported = files.exported("", no_runtime, no_runtime, reached)
+        exported = exported_file(files, "", no_runtime, no_runtime, reached)
         return prove_unrun(
             files.model,
             exported,
@@ -197,7 +151,7 @@ def _prove_in_litert(
             progress,
         )
     with LitertRunner(litert, files.logits) as logits, LitertRunner(litert, files.layers) as layers:
-        exported = files.exported(litert.name, logits.run, layers.run, reached)
+        exported = exported_file(files, litert.name, logits.run, layers.run, reached)
         return prove(files.model, exported, graph, *held_out, progress)
 
 

@@ -166,14 +166,21 @@ class TfliteFile:
         """Append an operation, which is computed after those before it."""
         self._operations.append(Operation(name, version, tuple(inputs), tuple(outputs), options))
 
-    def finish(self, inputs: Sequence[int], outputs: Sequence[int], attached: Attachment = Attachment()) -> bytes:
-        """Return the file with these tensors as its inputs and outputs, and with what is ``attached``."""
-        operations = [(operation.name, operation.version) for operation in self._operations]
-        entries = {MIN_RUNTIME_VERSION: min_runtime_version(operations), **attached.entries}
+    def finish(
+        self, inputs: Sequence[int], outputs: Sequence[int], attached: Optional[Attachment] = Attachment()
+    ) -> bytes:
+        """Return the file with these tensors as its inputs and outputs, a signature, and what is ``attached``.
+
+        With None, it has neither signature nor metadata.
+        """
+        entries: Optional[Dict[str, bytes]] = None
+        if attached is not None:
+            operations = [(operation.name, operation.version) for operation in self._operations]
+            entries = {MIN_RUNTIME_VERSION: min_runtime_version(operations), **attached.entries}
         content = _Writer().model(
             self._description, self._tensors, self._operations, self._buffers, inputs, outputs, entries
         )
-        return with_files(content, attached.files)
+        return content if attached is None else with_files(content, attached.files)
 
     def _append(self, *fields: Any) -> int:
         self._tensors.append(_Tensor(*fields))
@@ -194,19 +201,20 @@ class _Writer:
         buffers: Sequence[Optional[np.ndarray]],
         inputs: Sequence[int],
         outputs: Sequence[int],
-        entries: Mapping[str, bytes],
+        entries: Optional[Mapping[str, bytes]],
     ) -> bytes:
-        first = len(buffers)
-        buffers = [*buffers, *(np.frombuffer(entry, np.uint8) for entry in entries.values())]
+        first, attached = len(buffers), entries or {}
+        buffers = [*buffers, *(np.frombuffer(entry, np.uint8) for entry in attached.values())]
         codes = sorted({(operation.name, operation.version) for operation in operations})
         fields = {
             "Buffers": self._vector([self._buffer(data) for data in buffers]),
             "Subgraphs": self._vector([self._subgraph(tensors, operations, codes, inputs, outputs)]),
             "OperatorCodes": self._vector([self._operator_code(*code) for code in codes]),
             "Description": self._builder.CreateString(description),
-            "Metadata": self._vector([self._entry(name, first + i) for i, name in enumerate(entries)]),
-            "SignatureDefs": self._vector([self._signature(tensors, inputs, outputs)]),
         }
+        if entries is not None:
+            fields["Metadata"] = self._vector([self._entry(name, first + i) for i, name in enumerate(entries)])
+            fields["SignatureDefs"] = self._vector([self._signature(tensors, inputs, outputs)])
         model = self._table("Model", Version=SCHEMA_VERSION, **fields)
         self._builder.Finish(model, IDENTIFIER)
         return bytes(self._builder.Output())

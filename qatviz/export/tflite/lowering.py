@@ -75,7 +75,7 @@ def tflite_model(
     double_rounding: bool = False,
     int4_all: bool = False,
     packed_int4: bool = True,
-    attached: Attachment = Attachment(),
+    attached: Optional[Attachment] = Attachment(),
 ) -> TfliteModel:
     """Return the TFLite file of an integer model.
 
@@ -99,8 +99,8 @@ def tflite_model(
         With ``int4``: all weights of up to 4 bits are INT4 tensors.
     packed_int4 : bool
         False to store the same codes of INT4 tensors as int8, for runtimes that don't support the type.
-    attached : Attachment
-        Metadata of the file.
+    attached : Attachment or None
+        Metadata of the file; None for a file without metadata and signature.
 
     Raises
     ------
@@ -139,7 +139,7 @@ class _Lowering:
         if int16 and self._dtype != np.int16:
             self._notes.append(f"no activation has more than 8 bits: {self._dtype.name} as without the option int16")
 
-    def run(self, softmax: bool, outputs: Optional[Sequence[str]], attached: Attachment) -> TfliteModel:
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]], attached: Optional[Attachment]) -> TfliteModel:
         source = self._model.tensor(self._model.input)
         first = self._new(source, source.name)
         self._index[source.name] = self._clamped(source, first, source.bounds, self._limits(source))

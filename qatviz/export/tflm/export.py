@@ -6,7 +6,7 @@ from typing import Dict, Optional, Union
 import numpy as np
 
 from qatviz.export.c.names import file_stem
-from qatviz.export.formats import TFLITE, Options, Written
+from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, template
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.progress import Progress
@@ -17,7 +17,8 @@ from qatviz.export.proof.unrun import UnrunReport
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
-from qatviz.export.tflite.export import Files, file_guide, litert_found, prove_files
+from qatviz.export.tflite.export import exported_file, file_guide, litert_found, prove_files
+from qatviz.export.tflite.files import Files, tflm_files
 from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT, file_vectors
 from qatviz.export.tflm.runtime import Micro, MicroMissing, MicroRunner, find_micro
 from qatviz.export.tflm.sources import Arena, GoldenCodes, application, arena_bound, operators
@@ -46,7 +47,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("computing the integer model", 0.0)
     model = exported_model(source)
     progress.at("writing the operations", 0.05)
-    files = Files(model, TFLITE.with_defaults({**options, "int4_all": options["int4"]}), source)
+    files = tflm_files(model, options)
     progress.at("measuring the arena", 0.08)
     micro = _micro_found()
     arena = _arena(files, micro)
@@ -100,9 +101,10 @@ def _prove(
     reached = tflite_runtime.reached(files.model)
     if files.shipped.rounded_twice or files.shipped.dtype == np.int16:
         reached = litert_runtime.reached(files.shipped)
-    enough = _ROOMY * arena_bound(files.layers.content)
-    with MicroRunner(micro, files.logits, enough) as logits, MicroRunner(micro, files.layers, enough) as layers:
-        exported = files.exported(micro.name, logits.run, layers.run, reached)
+    every = files.layers
+    enough = _ROOMY * arena_bound(every.content)
+    with MicroRunner(micro, files.logits, enough) as logits, MicroRunner(micro, every, enough) as layers:
+        exported = exported_file(files, micro.name, logits.run, layers.run, reached)
         return prove(files.model, exported, graph, *held_out, progress)
 
 

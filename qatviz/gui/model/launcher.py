@@ -1,6 +1,6 @@
 """Interface through which the window prepares, inspects, evaluates, reports and exports runs without blocking."""
 
-from typing import TYPE_CHECKING, Any, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
@@ -11,6 +11,7 @@ from qatviz.session.request import ExportRequest, RunRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:  # they import data and records, which would delay the window
+    from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
@@ -100,4 +101,20 @@ class Launcher(QtCore.QObject):
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
         """Return the settings and the step of a checkpoint; may raise QatvizError. May be called on any thread."""
+        raise NotImplementedError
+
+    def export_size(
+        self,
+        directory: str,
+        checkpoint: str,
+        book: SettingsBook,
+        step: Optional[int],
+        form: str,
+        options: Mapping[str, Any],
+    ) -> "ExportSize":
+        """Return the size of an export in the format ``form``, which is not written; may raise QatvizError.
+
+        The state is that of a checkpoint, or with an empty name the present one, whose settings are ``book``; ``step``
+        is None if no quantization is delayed. May be called on any thread.
+        """
         raise NotImplementedError

@@ -8,6 +8,7 @@ from qatviz.errors import OptionChange, QatvizError, Refusal, SettingChange
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.export.fields import NOW, ExportPathField, StateBox
 from qatviz.gui.dialogs.export.formats import READING, FormatList, LimitsView, OptionsForm
+from qatviz.gui.dialogs.export.size import SizeQuestion, SizeView
 from qatviz.gui.dialogs.fields import Field
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.exporting import can_save_checkpoint
@@ -74,6 +75,7 @@ class ExportForm(QtWidgets.QWidget):
             self.pages.addWidget(options)
         self.state_box, self.path = StateBox(), ExportPathField(self._settings)
         self.state_field, self.path_field = Field(self.state_box, theme), Field(self.path, theme)
+        self.size_view = SizeView(self._launcher, theme)
         self.examples = QtWidgets.QSpinBox(minimum=0, maximum=_MAX_EXAMPLES, specialValueText=_DEFAULT_EXAMPLES)
         self.examples.setGroupSeparatorShown(True)
         self.examples.setAccessibleName("Held-out examples")
@@ -87,6 +89,7 @@ class ExportForm(QtWidgets.QWidget):
             label = Label(text)
             label.setBuddy(field)
             form.addRow(label, field)
+        form.addRow(Label("Size"), self.size_view)
         self.title = Label()
         font = QtGui.QFont(self.title.font())
         font.setBold(True)
@@ -200,7 +203,16 @@ class ExportForm(QtWidgets.QWidget):
             policy = QtWidgets.QSizePolicy
             self.limits.setSizePolicy(policy.Preferred, policy.Expanding if refusals else policy.Maximum)
             self._right.setStretchFactor(self.limits, int(bool(refusals)))
+            self.size_view.ask(self._size_question(refusals))
             self.changed.emit()
+
+    def _size_question(self, refusals: Optional[List[Refusal]]) -> Optional[SizeQuestion]:
+        """Return the question for the size of the export; None if the format does not support the settings."""
+        name, book, step = self._state
+        if refusals or book is None or not self._directory or self._state_problem:
+            return None
+        chosen = self.formats.chosen().name
+        return SizeQuestion(self._directory, name, book, step, chosen, self._options[chosen].values())
 
     def _on_change_wanted(self, change: Union[SettingChange, OptionChange]) -> None:
         """Change an option of the chosen format, or a setting of the run as the Quantization panel does."""

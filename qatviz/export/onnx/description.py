@@ -1,0 +1,50 @@
+"""The ONNX file of an export as its options say, with its description of input, output and data."""
+
+from typing import Any, Dict, Tuple
+
+from qatviz import __version__
+from qatviz.export.formats import Options
+from qatviz.export.guide.guide import class_lines, fed_values
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.onnx.file import FileText, properties
+from qatviz.export.onnx.layout import channels_first
+from qatviz.export.onnx.limits import NCHW
+from qatviz.export.onnx.lowering import IMAGES, OnnxModel, onnx_model
+from qatviz.export.source import ExportSource
+from qatviz.metric import CLASSIFICATION
+
+
+def onnx_file(model: IntegerModel, source: ExportSource, options: Options) -> OnnxModel:
+    """Return the file to ship, for the options of :data:`qatviz.export.formats.ONNX`."""
+    text = onnx_text(source, kind(options), IMAGES, options["layout"])
+    return variant(model, options, softmax=options["softmax"], text=text)
+
+
+def variant(model: IntegerModel, options: Options, **changes: Any) -> OnnxModel:
+    """Return a file of the same operations, by default with logits as its output and without a description."""
+    return onnx_model(model, **{name: options[name] for name in ("layout", "storage", "exact", "opset")}, **changes)
+
+
+def kind(options: Options) -> str:
+    """Return the display name of the files that these options make."""
+    return f"ONNX {options['storage']}"
+
+
+def onnx_text(source: ExportSource, title: str, name: str, layout: str) -> FileText:
+    """Return the description of a file with the images ``name``, and the metadata on its data."""
+    dataset = source.dataset
+    facts = [fed_values(source), *onnx_inputs(source, name, layout), *class_lines(source)]
+    about: Dict[str, Any] = {"input": fed_values(source)}
+    if dataset.task == CLASSIFICATION:
+        about["classes"] = list(dataset.class_names)
+    return FileText(
+        f"{source.network.name}: {title}, exported by qatviz {__version__}. " + " ".join(facts), properties(about)
+    )
+
+
+def onnx_inputs(source: ExportSource, name: str, layout: str) -> Tuple[str, ...]:
+    """Return what the README says of the images."""
+    shape = source.network.input_shape
+    order = "channels first" if layout == NCHW else "channels last"
+    shape = channels_first(shape) if layout == NCHW else shape
+    return (f"`{name}`: float32 {['N', *shape]}{', ' + order if len(shape) == 3 else ''}.",)
