@@ -229,7 +229,7 @@ def test_other_files_are_refused(saved, tmp_path):
         (tmp_path / name).write_bytes(content)
         refused("cannot be read|expected: an object", tmp_path / name)
     (tmp_path / "new.keras").write_bytes(b"PK\x03\x04" + bytes(50))
-    refused("zip archive.*Keras 3.*model.save", tmp_path / "new.keras")
+    refused("damaged zip archive.*model.save", tmp_path / "new.keras")
     with h5py.File(str(tmp_path / "other.h5"), "w") as file:
         file["data"] = np.arange(3)
     refused("no architecture found.*model.save", tmp_path / "other.h5")
@@ -293,6 +293,16 @@ def test_invalid_graphs_and_settings_are_refused(saved, tmp_path):
         ("foreign", lambda graph: graph[2]["config"].__setitem__("unheard", 3), "'conv'.*unheard"),
         ("missing", lambda graph: graph[2]["config"].pop("filters"), "'conv'.*filters is missing"),
         ("code", lambda graph: graph[2]["config"].__setitem__("activation", "eval"), "'conv'.*'eval'"),
+        (
+            "own",
+            lambda graph: graph[2].update(module="my.layers"),
+            r"'conv' \(my.layers.Conv2D\): this type .* not supported",
+        ),
+        (
+            "registered",
+            lambda graph: graph[2].update(registered_name="Mine>Conv2D"),
+            r"'conv' \(Mine>Conv2D\): this type .* not supported",
+        ),
         ("called", lambda graph: graph[2]["inbound_nodes"][0][0][3].__setitem__("training", True), "training=True"),
         ("grouped", lambda graph: graph[2]["config"].__setitem__("groups", 2), "'conv'.*groups is 2"),
     ):

@@ -72,7 +72,7 @@ def functional(body):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_layers_of_other_types(make, kind):
-    refused(sequential(make), "'bad'", kind, "supported: .*Conv2D.*ZeroPadding2D")
+    refused(sequential(make), "'bad'", kind, "this type of layer is not supported; nearest: ")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_layers_of_other_types(make, kind):
 )
 def test_the_nearest_supported_type_is_named(make, nearest):
     reason = "this type of layer is not supported; nearest: "
-    refused(sequential(make), rf"^layer 'bad' \(\w+\): {reason}{nearest}.*; supported: Activation")
+    refused(sequential(make), rf"^layer 'bad' \(\w+\): {reason}{nearest}")
 
 
 @pytest.mark.parametrize("kind", ["Rescaling", "Normalization"])
@@ -118,7 +118,7 @@ def test_layers_that_scale_pixels_are_refused_with_the_scaling_of_the_data(kind,
             ["AveragePooling2D", "channels_first", "channels_last"],
         ),
         (lambda: layers.SeparableConv2D(2, 3, strides=(1, 2), name="bad"), ["SeparableConv2D", r"\(1, 2\)", "equal"]),
-        (lambda: Custom(2, 3, name="bad"), ["Custom", "code", "supported: .*Conv2D"]),
+        (lambda: Custom(2, 3, name="bad"), ["Custom", "code", "supported: Keras' own classes"]),
         (lambda: Conv2D(2, 3, name="bad"), ["refusals.Conv2D", "code"]),
         (lambda: layers.Lambda(lambda x: x * 2.0, name="bad"), ["Mul", "supported: .*Relu6"]),
         (lambda: layers.Lambda(lambda x: tf.nn.relu(x) + x, name="bad"), ["AddV2 of Relu", "supported: .*Relu6"]),
@@ -133,7 +133,7 @@ def test_settings_that_cannot_be_imported_exactly(make, said):
     "body, said",
     [
         (lambda x: layers.Add(name="bad")([x, layers.AveragePooling2D((9, 10))(x)]), ["Add", "same shape"]),
-        (lambda x: layers.Multiply(name="bad")([x, x]), ["Multiply", "supported: .*Add"]),
+        (lambda x: layers.Multiply(name="bad")([x, x]), ["Multiply", "not supported; nearest: "]),
         (lambda x: layers.Concatenate(axis=0, name="bad")([x, x]), ["Concatenate", "axis", "batch"]),
         (lambda x: layers.Conv2D(3, 1)(layers.Softmax(name="bad")(x)), ["Softmax", "only as the network's output"]),
         (lambda x: layers.BatchNormalization(name="bad")(x, training=True), ["BatchNormalization", "training=True"]),
@@ -222,7 +222,7 @@ def test_an_unsupported_type_is_reported_before_its_activation(layer):
         image = layers.Input((5, 4))
         return tf.keras.Model(image, layer()(image))
 
-    refused(model, r"^layer '\w+' \((LSTM|LocallyConnected1D)\): (?!its activation)", "Dense")
+    refused(model, r"^layer '\w+' \((LSTM|LocallyConnected1D)\): this type")
 
 
 def test_more_than_one_input_or_output():

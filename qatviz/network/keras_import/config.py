@@ -33,6 +33,9 @@ FUNCTIONAL = ("Model", "Functional")  # the second since TensorFlow 2.3
 SEQUENTIAL = ("Sequential",)
 NESTED = FUNCTIONAL + SEQUENTIAL
 
+#: Packages of Keras' own classes, in descriptions of TensorFlow 2.13 and later and of Keras 3.
+KERAS_MODULES = ("keras", "tf_keras", "tensorflow", "builtins")
+
 MAX_CALLS = 20_000
 """Maximum number of calls of layers in a model. If nested models call models twice, it doubles with each level, so that
 a small file could declare any number of calls."""
@@ -361,6 +364,16 @@ def _check_arguments(arguments: Any, where: str) -> None:
             )
 
 
+def layer_kind(record: Record) -> str:
+    """Return the class name of a layer; that of a user's class, which may be Keras' own, with its module or package."""
+    kind, module, registered = record["class_name"], record.get("module"), record.get("registered_name")
+    if isinstance(registered, str) and ">" in registered:
+        return registered
+    if isinstance(module, str) and module.split(".")[0] not in KERAS_MODULES:
+        return f"{module}.{kind}"
+    return str(kind)
+
+
 def _append_layer(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
     """Append a call of a layer, or of the layers of a nested model; return the paths of its outputs."""
     kind, config = record["class_name"], record["config"]
@@ -369,7 +382,7 @@ def _append_layer(record: Record, place: _Place, sources: Sequence[Path], layers
         return _append_model(record, place, sources, layers)
     if not isinstance(config, dict):
         raise NetworkError(f"layer {place.layer[-1]!r} ({kind}): config is {shortened(config)}; expected: an object")
-    layers.specs.append(LayerSpec(place.path, kind, config, tuple(sources), place.layer))
+    layers.specs.append(LayerSpec(place.path, layer_kind(record), config, tuple(sources), place.layer))
     return [place.path]
 
 

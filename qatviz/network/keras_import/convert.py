@@ -1,6 +1,6 @@
 """Conversion of a parsed Keras model to a network."""
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -8,9 +8,9 @@ from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
-from qatviz.network.keras_import.config import INPUT_PATH, ModelSpec, Path, shared_weights
+from qatviz.network.keras_import.config import INPUT_PATH, LayerSpec, ModelSpec, Path, shared_weights
 from qatviz.network.keras_import.draft import Draft, KerasLayer, with_list
-from qatviz.network.keras_import.kinds import KINDS, check_settings, in_form
+from qatviz.network.keras_import.kinds import KINDS, MIXED_DTYPES, dtype_name, in_form, unsupported_reasons
 from qatviz.network.keras_import.names import Names, valid_name
 from qatviz.network.keras_import.origin import KerasOrigin
 
@@ -90,28 +90,32 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     UnknownInputShape
         If the shape of the input has unknown axes.
     NetworkError
-        If a layer cannot be converted; the message names the layer, its type, the reason and what is supported.
+        If layers cannot be converted; the message names each layer, its type, reasons and the nearest supported way.
     """
-    for layer in spec.layers:
-        check_settings(layer)
+    refuse_unsupported(spec.layers)
     repeated = _repeated_layers(spec)
     names = Names(layer.path for layer in spec.layers)
     draft = Draft(_checked_input_shape(spec, input_shape), names)
+    refusals = _Refusals()
     outputs = {INPUT_PATH: INPUT}
     draft.consumer_counts[INPUT] = _count_consumers(spec, INPUT_PATH)
     for layer in spec.layers:
         arrays = None if weights is None else weights.get(layer.layer, {})
         keras_layer = KerasLayer(layer, names.by_path[layer.path], arrays)
         kind = KINDS[layer.kind]
+        if not all(path in outputs for path in layer.inputs):  # a layer before it is refused
+            continue
         try:
             inputs = in_form(kind.form, draft, keras_layer.name, [outputs[path] for path in layer.inputs])
             output = kind.convert(draft, keras_layer, inputs)
         except NetworkError as error:
-            raise NetworkError(f"Keras layer {layer.path[-1]!r} ({layer.kind}): {error}") from error
+            refusals.add(layer, [str(error)])
+            continue
         outputs[layer.path] = output
         if output in inputs:  # an omitted layer: its consumers become consumers of its input
             draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) - 1
         draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + _count_consumers(spec, layer.path)
+    refusals.check()
     draft.as_plain(outputs[spec.output])
     network, parameters = draft.build(valid_name(spec.name))
     notes = draft.notes + _training_notes(spec)
@@ -123,6 +127,36 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
         sentence = "renamed, since names must be unique and consist of letters, digits, '_', '-' and '/'"
         notes.insert(0, with_list(sentence, names.changes, len(names.changes)))
     return ImportedModel(network, parameters, tuple(notes), KerasOrigin(None, draft.origins))
+
+
+def refuse_unsupported(layers: Iterable[LayerSpec]) -> None:
+    """Raise a `NetworkError` about all layers whose type or settings would not be imported exactly, if any."""
+    refusals = _Refusals()
+    for layer in layers:
+        refusals.add(layer, unsupported_reasons(layer))
+    refusals.check()
+
+
+class _Refusals:
+    """Reasons why layers of a model cannot be imported, collected so that the user learns of all of them at once."""
+
+    def __init__(self) -> None:
+        self._layers: Dict[Tuple[str, str], List[str]] = {}
+
+    def add(self, layer: LayerSpec, reasons: Sequence[str]) -> None:
+        """Add a layer with its reasons, if there are any."""
+        if reasons:
+            self._layers.setdefault((layer.kind, "; ".join(reasons)), []).append(repr(layer.path[-1]))
+
+    def check(self) -> None:
+        """Raise a `NetworkError` about all layers added so far, if any; those with the same reason share it."""
+        found = [
+            f"{with_list('layers' if len(names) > 1 else 'layer', names, separator=' ')} ({kind}): {reason}"
+            for (kind, reason), names in self._layers.items()
+        ]
+        if found:
+            count = sum(map(len, self._layers.values()))
+            raise NetworkError(f"{count} layers cannot be imported: {'; '.join(found)}" if len(found) > 1 else found[0])
 
 
 def _repeated_layers(spec: ModelSpec) -> List[List[Path]]:
@@ -172,7 +206,9 @@ def _training_notes(spec: ModelSpec) -> List[str]:
             value is not None and key.endswith(("_regularizer", "_constraint")) for key, value in layer.config.items()
         )
     ]
+    mixed = [repr(layer.path[-1]) for layer in spec.layers if dtype_name(layer.config.get("dtype")) in MIXED_DTYPES]
     notes = (
+        ("of mixed precision in Keras, but computed in float32 here", mixed),
         ("not trainable in Keras, but trained here", frozen),
         ("regularizers and constraints are ignored", regularized),
     )

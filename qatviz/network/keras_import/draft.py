@@ -35,8 +35,9 @@ class KerasLayer:
         return value
 
     def flag(self, key: str, default: bool) -> bool:
-        """Return a boolean setting."""
-        return checks.boolean("setting " + key, self.setting(key, default))
+        """Return a boolean setting, which files of some versions have as 0 or 1."""
+        value = self.setting(key, default)
+        return checks.boolean("setting " + key, bool(value) if value in (0, 1) else value)
 
     def array(self, key: str) -> Optional[np.ndarray]:
         """Return an array; None if only the architecture is imported."""
@@ -189,7 +190,7 @@ def _checked(value: np.ndarray, layer: Layer, parameter: str, shape: Shape) -> n
     return np.array(value).reshape(shape)
 
 
-def with_list(sentence: str, items: Sequence[str], most: int = 5) -> str:
-    """Return a sentence followed by a list, which is cut off after `most` items."""
+def with_list(sentence: str, items: Sequence[str], most: int = 5, separator: str = ": ") -> str:
+    """Return a sentence followed by a list of items, which is cut off after `most` items."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
-    return f"{sentence}: {', '.join(items[:most])}{more}"
+    return f"{sentence}{separator}{', '.join(items[:most])}{more}"

@@ -4,21 +4,27 @@
 
 It runs in a separate process, since some damaged files crash the HDF5 library; it starts quickly because it imports no
 module of qatviz. It writes contents.json and arrays.bin to FOLDER. contents.json has "config" (the model's description
-as a string, or null) and "layers" (names, each with the names, dtypes and shapes of its weights, or null); arrays.bin
-has the values of all weights in that order. On failure, contents.json has only "error". Weights of more than MAX_BYTES
-in total are refused.
+as a string, or null), "layers" (names, each with the names, dtypes and shapes of its weights, or null) and "form" (of
+these names: "names" or "classes", see `reader_process.Form`); arrays.bin has the values of all weights in that order.
+On failure, contents.json has only "error". Weights of more than MAX_BYTES in total are refused.
 """
 
 import json
 import os
 import sys
-from typing import Any, BinaryIO, Dict, List, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
 
 import h5py
 import numpy as np
 
 # Maximum compression factor of deflate (zlib's documentation), the compression in common use with HDF5.
 MAX_COMPRESSION = 1032
+#: Names of the groups of a model's layers at the top of a file: of Keras 3, and of TensorFlow 2.12 to 2.15.
+TREES = ("layers", "_layer_checkpoint_dependencies")
+#: Name of the group with the variables of one object.
+VARIABLES = "vars"
+#: Maximum number of objects in a file; hard links may form far more paths than there are groups.
+MAX_OBJECTS = 100_000
 
 
 def main(path: str, folder: str, max_bytes: str) -> None:
@@ -29,7 +35,10 @@ def main(path: str, folder: str, max_bytes: str) -> None:
             config = file.attrs.get("model_config")
             contents["config"] = config.decode("utf-8") if isinstance(config, bytes) else config
             group = file.get("model_weights", file)
-            contents["layers"] = layers(group, arrays, int(max_bytes)) if "layer_names" in names_of(group) else None
+            has_names = "layer_names" in names_of(group)
+            writer = Writer(arrays, int(max_bytes), file.filename)
+            contents["form"] = "names" if has_names else "classes"
+            contents["layers"] = layers(group, writer) if has_names else tree(file, writer)
     # For a damaged file, the library raises almost any exception; its message is passed on.
     except Exception as error:
         contents = {"error": f"{type(error).__name__}: {error}"}
@@ -48,9 +57,27 @@ def names_of(node: Any) -> Dict[str, List[str]]:
     return {key: [text for _, texts in sorted(parts) for text in texts] for key, parts in attributes.items()}
 
 
-def layers(group: Any, arrays: BinaryIO, max_bytes: int) -> List[Any]:
-    """Write the values of all weights to `arrays`; return [layer, [[weight, dtype, shape], ...]] for each layer."""
-    found, left = [], max_bytes
+class Writer:
+    """Writer of the arrays in the file at `path`, which together have at most `max_bytes`."""
+
+    def __init__(self, arrays: BinaryIO, max_bytes: int, path: str):
+        self._arrays, self._max_bytes, self._left, self._path = arrays, max_bytes, max_bytes, path
+
+    def write(self, dataset: Any, layer: str) -> List[Any]:
+        """Write the values of a dataset and return its dtype and shape."""
+        self._left -= checked_bytes(dataset, layer, self._path)
+        if self._left < 0:
+            raise ValueError(
+                f"layer {layer!r}: with {dataset.name}, the weights exceed the {self._max_bytes} bytes of memory that "
+                "are available"
+            )
+        self._arrays.write(np.ascontiguousarray(dataset[()]).data)
+        return [dataset.dtype.str, list(dataset.shape)]
+
+
+def layers(group: Any, writer: Writer) -> List[Any]:
+    """Write the values of all weights; return [layer, [[weight, dtype, shape], ...]] for each layer."""
+    found = []
     for name in names_of(group)["layer_names"]:
         weights = []
         for weight in names_of(group[name]).get("weight_names", []):
@@ -58,16 +85,52 @@ def layers(group: Any, arrays: BinaryIO, max_bytes: int) -> List[Any]:
                 dataset = group[name][weight]
             except Exception as error:  # the library raises almost any exception
                 raise ValueError(f"layer {name!r}: {weight}: {type(error).__name__}: {error}") from error
-            left -= checked_bytes(dataset, name, group.file.filename)
-            if left < 0:
-                raise ValueError(
-                    f"layer {name!r}: with {dataset.name}, the weights exceed the {max_bytes} bytes of memory that are "
-                    "available"
-                )
-            arrays.write(np.ascontiguousarray(dataset[()]).data)
-            weights.append([weight, dataset.dtype.str, list(dataset.shape)])
+            weights.append([weight, *writer.write(dataset, name)])
         found.append([name, weights])
     return found
+
+
+def tree(file: Any, writer: Writer) -> Optional[List[Any]]:
+    """Write the variables of all objects; return [path, [[number, dtype, shape], ...]] for each, or None without any.
+
+    Paths are such as "layers/dense_1". Files from Windows have them as the name of one group, with backslashes.
+    """
+    found = []
+    seen: Set[Any] = set()
+    for name, group in hard_links(file, seen):
+        path = name.replace("\\", "/")
+        if path.split("/")[0] in TREES and isinstance(group, h5py.Group):
+            for own, variables in objects(path, group, seen):
+                numbers = sorted(variables, key=lambda key: (len(key), key))
+                found.append([own, [[key, *writer.write(variables[key], own)] for key in numbers]])
+    return found or None
+
+
+def objects(path: str, group: Any, seen: Set[Any]) -> Iterator[Tuple[str, Any]]:
+    """Yield the paths of all objects in a group, with the groups of their variables."""
+    waiting = [(path, group)]
+    while waiting:
+        own, node = waiting.pop()
+        for name, child in hard_links(node, seen):
+            if name == VARIABLES and isinstance(child, h5py.Group):
+                yield own, child
+            elif isinstance(child, h5py.Group):
+                waiting.append((f"{own}/{name}".replace("\\", "/"), child))
+
+
+def hard_links(group: Any, seen: Set[Any]) -> Iterator[Tuple[str, Any]]:
+    """Yield names and objects in a group that were not seen before; links to other files are refused."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{group.name}: {name} is a link; expected: only groups and arrays")
+        child = group[name]
+        key = h5py.h5o.get_info(child.id).addr
+        if key in seen:
+            raise ValueError(f"{group.name}: {name} is in the file twice")
+        seen.add(key)
+        if len(seen) > MAX_OBJECTS:
+            raise ValueError(f"the file has more than {MAX_OBJECTS} objects")
+        yield name, child
 
 
 def checked_bytes(dataset: Any, layer: str, path: str) -> int:

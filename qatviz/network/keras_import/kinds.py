@@ -2,7 +2,6 @@
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.keras_import import conversions
 from qatviz.network.keras_import.config import LayerSpec, shortened
@@ -53,28 +52,33 @@ def in_form(form: str, draft: Draft, name: str, inputs: List[str]) -> List[str]:
     return inputs
 
 
-def check_settings(spec: LayerSpec) -> None:
-    """Refuse a layer whose type or settings would not be imported exactly."""
-    where = f"layer {spec.path[-1]!r} ({spec.kind})"
+def unsupported_reasons(spec: LayerSpec) -> List[str]:
+    """Return the reasons why type or settings of a layer would not be imported exactly; empty if there are none.
+
+    Each reason is followed by the nearest supported way. A setting that is not known and None or False is neutral:
+    newer versions of Keras write the defaults of the settings that they have added.
+    """
     if spec.kind not in KINDS:
         if spec.kind == "Lambda":
             reason = "it consists of Python code, which cannot be converted"
         else:
             reason = "this type of layer is not supported"
-        nearest = f"nearest: {_NEAREST[spec.kind]}; " if spec.kind in _NEAREST else ""
-        raise NetworkError(f"{where}: {reason}; {nearest}supported: {', '.join(sorted(KINDS))}")
+        return [f"{reason}; nearest: {_NEAREST.get(spec.kind, _NEAREST_OF_OTHERS)}"]
     settings = KINDS[spec.kind].settings
+    reasons = []
     for key, value in spec.config.items():
         if key in settings or key in _WITHOUT_EFFECT or key.endswith(_OF_TRAINING):
             continue
         if key == "dtype":
-            if _dtype_name(value) not in (None, "float32"):
-                raise checks.invalid_value(where + ": dtype", _dtype_name(value), "'float32'")
-        elif key not in _NEUTRAL:
+            if dtype_name(value) not in (None, "float32", *MIXED_DTYPES):
+                reasons.append(str(checks.invalid_value("dtype", dtype_name(value), "'float32'")))
+        elif key in _NEUTRAL:
+            if value != _NEUTRAL[key] and value is not None:
+                reasons.append(str(checks.invalid_value(key, value, repr(_NEUTRAL[key]))))
+        elif value is not None and value is not False:
             known = ", ".join(settings) or "none"
-            raise NetworkError(f"{where}: setting {key} (= {shortened(value)}) is unknown; supported settings: {known}")
-        elif value != _NEUTRAL[key]:
-            raise checks.invalid_value(f"{where}: {key}", value, repr(_NEUTRAL[key]))
+            reasons.append(f"setting {key} (= {shortened(value)}) is unknown; supported settings: {known}")
+    return reasons
 
 
 #: Closest supported layer, by common types that are not supported.
@@ -89,25 +93,31 @@ _NEAREST = {
     "ThresholdedReLU": "ReLU",
     "TimeDistributed": "Dense, which is applied along the last axis",
 }
-_WITHOUT_EFFECT = ("name", "trainable", "batch_input_shape", "batch_shape", "seed", "autocast")
+_NEAREST_OF_OTHERS = "a model without it, of the layers that the README lists"
+#: Policies of mixed precision, whose weights are float32.
+MIXED_DTYPES = ("mixed_float16", "mixed_bfloat16")
+#: The settings of renorm have an effect only with renorm=True, which is refused.
+_WITHOUT_EFFECT = (
+    "name",
+    "trainable",
+    "batch_input_shape",
+    "batch_shape",
+    "seed",
+    "autocast",
+    "renorm_clipping",
+    "renorm_momentum",
+)
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
 _NEUTRAL = {
     "data_format": "channels_last",
     "groups": 1,
-    "keepdims": False,
     "renorm": False,
-    "virtual_batch_size": None,
-    "adjustment": None,
-    "noise_shape": None,
     "negative_slope": 0,
     "threshold": 0,
-    "synchronized": False,
-    "input_dtype": None,
-    "quantization_config": None,
 }
 
 
-def _dtype_name(value: Any) -> Any:
+def dtype_name(value: Any) -> Any:
     """Return the name of a dtype, which newer versions of Keras write as a policy."""
     if isinstance(value, dict) and isinstance(value.get("config"), dict):
         return value["config"].get("name")

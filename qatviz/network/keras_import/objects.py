@@ -131,8 +131,7 @@ def _check_class(layer: Any, path: Path) -> None:
             raise NetworkError(f"{where}: it is not a functional model; supported: {', '.join(NESTED)}")
     elif not is_keras_class:
         raise NetworkError(
-            f"{where}: its class is {_class_name(layer)}, whose code cannot be imported; supported: Keras' own "
-            f"{', '.join(sorted(KINDS))}"
+            f"{where}: its class is {_class_name(layer)}, whose code cannot be imported; supported: Keras' own classes"
         )
 
 

@@ -1,24 +1,32 @@
 """Assignment of stored arrays to the layers of a model."""
 
+import re
 from typing import Any, Dict, List, Tuple
+
+import numpy as np
 
 from qatviz.errors import NetworkError
 from qatviz.network.keras_import.config import NESTED, Path, layer_name, layer_records, shortened
 from qatviz.network.keras_import.convert import Weights
-from qatviz.network.keras_import.hdf5 import StoredLayers
 from qatviz.network.keras_import.kinds import KINDS
+from qatviz.network.keras_import.reader_process import Form, Stored, StoredLayers
 
 Slot = Tuple[Path, str]
 """Array of the model: path of its layer and Keras' name of the array."""
 
+Arrays = List[Tuple[str, np.ndarray]]
+"""Arrays with their names in the file."""
 
-def assign_weights(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
+#: Other names of arrays: the kernel of a DepthwiseConv2D is named so since Keras 3.
+_ALIASES = {"depthwise_kernel": "kernel"}
+
+
+def assign_weights(stored: Stored, record: Dict[str, Any]) -> Weights:
     """Return the stored arrays by the paths of the model's layers.
 
     Parameters
     ----------
-    stored : list
-        Layers with their arrays, in the order in which Keras saved them.
+    stored : Stored
     record : dict
         Description of the model, which determines the names and the order of the arrays.
 
@@ -27,6 +35,15 @@ def assign_weights(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
     NetworkError
         If the stored arrays are not those of this model.
     """
+    if stored.form is Form.CLASSES:
+        weights: Weights = {}
+        _assign_by_class(dict(stored.layers), "", record, (), weights)
+        return weights
+    return _assign_by_name(stored.layers, record)
+
+
+def _assign_by_name(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
+    """Return arrays that are stored by the names of layers."""
     stored = [(name, arrays) for name, arrays in stored if arrays]
     expected = [(name, slots) for name, slots in _expected(record) if slots]
     # Automatic names, which Keras numbers, differ between sessions. As in Keras' load_weights, the order is used then.
@@ -34,14 +51,12 @@ def assign_weights(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
         by_name = dict(stored)
         stored = [(name, by_name[name]) for name, _ in expected]
     if len(stored) != len(expected):
-        raise NetworkError(
-            f"weights of {len(stored)} layers are stored; expected: {len(expected)}, the model's layers with weights"
-        )
+        raise _other_count(f"weights of {len(stored)} layers", f"{len(expected)}, the model's layers with weights")
     weights: Weights = {}
     for (name, arrays), (own, slots) in zip(stored, expected):
         # The array "conv1/kernel:0" is the kernel of conv1.
         found, wanted = [text.split("/")[-1].split(":")[0] for text, _ in arrays], [key for _, key in slots]
-        if found != wanted:
+        if len(found) != len(wanted) or any(a not in (b, _ALIASES.get(b)) for a, b in zip(found, wanted)):
             raise NetworkError(
                 f"layer {own!r}: weights stored as {name!r} are {shortened(', '.join(found))}; expected: "
                 f"{shortened(', '.join(wanted))}"
@@ -49,6 +64,58 @@ def assign_weights(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
         for (path, key), (_, array) in zip(slots, arrays):
             weights.setdefault(path, {})[key] = array
     return weights
+
+
+def _assign_by_class(stored: Dict[str, Arrays], prefix: str, record: Dict[str, Any], path: Path, out: Weights) -> None:
+    """Assign arrays that are stored by the classes of layers, those of a model below `prefix`.
+
+    Keras numbers layers of the same class in the order of the model; some versions leave out numbers.
+    """
+    names = _names_below(stored, prefix)
+    by_class: Dict[str, List[Dict[str, Any]]] = {}
+    for layer in layer_records(record):
+        by_class.setdefault(_snake_case(layer["class_name"]), []).append(layer)
+    for kind, layers in by_class.items():
+        if not any(any(_slots(layer, ())) for layer in layers):
+            continue
+        found = sorted((number, name) for name, (own, number) in names.items() if own == kind)
+        if len(found) != len(layers):
+            raise _other_count(
+                f"weights of {len(found)} layers of the class {layers[0]['class_name']}",
+                f"{len(layers)}, as in the model",
+            )
+        for (_, name), layer in zip(found, layers):
+            own = (*path, layer_name(layer))
+            if layer["class_name"] in NESTED:
+                _assign_by_class(stored, name + "/", layer, own, out)
+                continue
+            trained, fixed = _slots(layer, own)
+            arrays, slots = stored[name], trained + fixed
+            if len(arrays) != len(slots):
+                raise _other_count(f"layer {own[-1]!r}: {len(arrays)} arrays", f"{len(slots)}")
+            out[own] = {key: array for (_, key), (_, array) in zip(slots, arrays)}
+
+
+def _names_below(stored: Dict[str, Arrays], prefix: str) -> Dict[str, Tuple[str, int]]:
+    """Return class and number by the name of each layer of the model below `prefix`."""
+    for tree in sorted({name.split("/")[0] for name in stored}):
+        start = f"{prefix}{tree}/"
+        own = [name for name in stored if name.startswith(start) and "/" not in name[len(start) :]]
+        if own:
+            matches = {name: re.fullmatch(r"(.+?)(?:_(\d+))?", name[len(start) :]) for name in own}
+            return {name: (match.group(1), int(match.group(2) or 0)) for name, match in matches.items() if match}
+    return {}
+
+
+def _snake_case(name: str) -> str:
+    """Return a class name in the form in which Keras stores it: "re_lu" for "ReLU"."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    name = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    return "functional" if name == "model" else name
+
+
+def _other_count(found: str, expected: str) -> NetworkError:
+    return NetworkError(f"{found} are stored; expected: {expected}")
 
 
 def _expected(record: Dict[str, Any]) -> List[Tuple[str, List[Slot]]]:

@@ -1,47 +1,69 @@
-"""Reader of Keras HDF5 files, which runs in a separate process (see `hdf5_reader.py`)."""
+"""Readers of files that may be damaged or malicious, which run in separate processes."""
 
+import enum
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from typing import Any, BinaryIO, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.data.checks import memory_limit
 from qatviz.errors import NetworkError
 
-_READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_reader.py")
+_HDF5_READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_reader.py")
 
-# A damaged file may keep the HDF5 library busy forever. A slow disk reads about 10 MB/s.
+# A damaged file may keep a library busy forever. A slow disk reads about 10 MB/s.
 _TIMEOUT_S = 60.0
 _MIN_BYTES_PER_S = 1e7
 
 StoredLayers = List[Tuple[str, List[Tuple[str, np.ndarray]]]]
-"""Layers and their arrays, both with Keras' names."""
+"""Layers, or objects in a layer, and their arrays, with the names of the file."""
 
 
-class KerasHdf5(NamedTuple):
+class Form(enum.Enum):
+    """Names of layers and arrays in a file with weights."""
+
+    #: Names of layers, in the order in which Keras saved them; the arrays of a nested model are those of one layer.
+    NAMES = "names"
+    #: Paths of classes, numbered, such as "layers/sequential/layers/conv2d_1"; numbered arrays.
+    CLASSES = "classes"
+
+
+class Stored(NamedTuple):
+    """Weights in a file."""
+
+    form: Form
+    layers: StoredLayers
+
+
+class KerasFile(NamedTuple):
     """Contents of a file: the model's description as JSON, and the weights; None if the file does not have them."""
 
     config: Optional[str]
-    layers: Optional[StoredLayers]
+    weights: Optional[Stored]
 
 
-def read_hdf5(path: str) -> KerasHdf5:
-    """Return the contents of the file at `path`.
+def read_hdf5(path: str) -> KerasFile:
+    """Return the contents of the HDF5 file at `path`.
 
     Raises
     ------
     NetworkError
         If the file cannot be read, or crashes the HDF5 library or keeps it busy for too long.
     """
+    return _read(_HDF5_READER, path, os.path.getsize(path), "HDF5 library")
+
+
+def _read(program: str, path: str, size: int, library: str) -> KerasFile:
+    """Run a reader and return what it writes."""
     with tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
-        timeout_s = _TIMEOUT_S + os.path.getsize(path) / _MIN_BYTES_PER_S
+        timeout_s = _TIMEOUT_S + size / _MIN_BYTES_PER_S
         try:
             done = subprocess.run(
-                [sys.executable, _READER, path, folder, str(memory_limit() // 2)],
+                [sys.executable, program, path, folder, str(memory_limit() // 2)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -54,24 +76,25 @@ def read_hdf5(path: str) -> KerasHdf5:
         if done.returncode or not os.path.exists(contents_path):
             lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise NetworkError(
-                f"the HDF5 library failed (exit code {done.returncode}{': ' + lines[-1] if lines else ''}); the file "
+                f"the {library} failed (exit code {done.returncode}{': ' + lines[-1] if lines else ''}); the file "
                 "may be damaged"
             )
         with open(contents_path, encoding="utf-8") as file:
-            contents = json.load(file)
+            contents: Dict[str, Any] = json.load(file)
         if "error" in contents:
             raise NetworkError(f"cannot be read ({contents['error']})")
         with open(os.path.join(folder, "arrays.bin"), "rb") as arrays:
-            return KerasHdf5(contents["config"], _stored_layers(contents["layers"], arrays))
+            return KerasFile(contents["config"], _stored(contents, arrays))
 
 
-def _stored_layers(layers: Any, arrays: BinaryIO) -> Optional[StoredLayers]:
-    if layers is None:
+def _stored(contents: Dict[str, Any], arrays: BinaryIO) -> Optional[Stored]:
+    if contents["layers"] is None:
         return None
-    return [
+    layers = [
         (name, [(weight, _array(arrays, np.dtype(type_name), shape)) for weight, type_name, shape in weights])
-        for name, weights in layers
+        for name, weights in contents["layers"]
     ]
+    return Stored(Form(contents["form"]), layers)
 
 
 def _array(arrays: BinaryIO, dtype: np.dtype, shape: List[int]) -> np.ndarray:

@@ -1,0 +1,55 @@
+"""Reader of ``.keras`` files: archives of the model's description (JSON) and its weights (HDF5), or such a folder."""
+
+import os
+import shutil
+import tempfile
+import zipfile
+from typing import IO
+
+from qatviz.data.checks import check_memory
+from qatviz.errors import NetworkError
+from qatviz.network.keras_import.formats import CONFIG_MEMBER, WEIGHTS_MEMBER
+from qatviz.network.keras_import.reader_process import KerasFile, read_hdf5
+
+#: Maximum size of a description in bytes; those of the largest models in tf.keras.applications have 1 MB.
+MAX_CONFIG_BYTES = 64_000_000
+#: Maximum ratio of the sizes of weights and archive. Keras does not compress; weights in use hardly compress.
+MAX_COMPRESSION = 100
+
+
+def read_archive(path: str) -> KerasFile:
+    """Return the contents of the archive at `path`, of which only two members are read, under names of our own.
+
+    Raises
+    ------
+    NetworkError
+        If a member is missing, damaged or larger than it is declared or than memory.
+    """
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
+        config = _config(archive.open(CONFIG_MEMBER), archive.getinfo(CONFIG_MEMBER).file_size)
+        if WEIGHTS_MEMBER not in archive.namelist():
+            return KerasFile(config, None)
+        info = archive.getinfo(WEIGHTS_MEMBER)
+        if info.file_size > MAX_COMPRESSION * os.path.getsize(path):
+            raise NetworkError(
+                f"{WEIGHTS_MEMBER} is declared with {info.file_size:,} bytes, more than weights compress to"
+            )
+        check_memory(path, info.file_size)
+        weights_path = os.path.join(folder, "weights.h5")
+        with archive.open(info) as member, open(weights_path, "wb") as file:
+            shutil.copyfileobj(member, file)  # at most file_size bytes, of which zipfile checks the sum
+        return KerasFile(config, read_hdf5(weights_path).weights)
+
+
+def read_folder(path: str) -> KerasFile:
+    """Return the contents of a folder with the members of an archive, which Keras writes with ``zipped=False``."""
+    config_path, weights_path = os.path.join(path, CONFIG_MEMBER), os.path.join(path, WEIGHTS_MEMBER)
+    with open(config_path, "rb") as file:
+        config = _config(file, os.path.getsize(config_path))
+    return KerasFile(config, read_hdf5(weights_path).weights if os.path.isfile(weights_path) else None)
+
+
+def _config(file: IO[bytes], size: int) -> str:
+    if size > MAX_CONFIG_BYTES:
+        raise NetworkError(f"{CONFIG_MEMBER} has {size:,} bytes; allowed: at most {MAX_CONFIG_BYTES:,}")
+    return file.read(size).decode("utf-8")

@@ -1,0 +1,104 @@
+"""Program that saves small models of random weights with the Keras it runs in, in all formats of that version.
+
+    python keras_file_program.py MODULE FOLDER
+
+MODULE is the module of Keras: "keras", "tf_keras" or "tensorflow.keras". Beside each model, NAME.npz has inputs "x" and
+the outputs "y" that this Keras predicts. The program runs in Python 3.7 and later, outside of the tests' environment.
+"""
+
+import importlib
+import os
+import sys
+
+import numpy as np
+
+SHAPE = (8, 9, 3)
+
+
+def sequence(keras):
+    """Return a Sequential of the common layers."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Conv2D(4, 3, padding="same", use_bias=False, input_shape=SHAPE, name="first"),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Dropout(0.25),
+            layers.DepthwiseConv2D(3, strides=2),
+            layers.BatchNormalization(scale=False),
+            layers.ReLU(6.0),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(5, activation="relu"),
+            layers.Dense(3, activation="softmax", name="last"),
+        ],
+        name="sequence",
+    )
+
+
+def graph(keras):
+    """Return a functional model with branches, a nested model, frozen layers, and a layer that is called twice."""
+    layers = keras.layers
+    image = layers.Input(SHAPE, name="image")
+    inner = keras.models.Sequential(
+        [
+            layers.Conv2D(4, 1, input_shape=(4, 5, 4)),
+            layers.BatchNormalization(),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+        ],
+        name="inner",
+    )
+    inner.layers[-2].trainable = False
+    relu = layers.ReLU(name="twice")
+    x = layers.SeparableConv2D(4, 3, padding="same", strides=2)(image)
+    y = layers.Conv2D(4, 3, strides=2, name="own/name" if keras.__name__ == "tensorflow.keras" else "own_name")(
+        layers.ZeroPadding2D(((0, 1), (1, 1)))(image)
+    )
+    x = layers.Add()([inner(relu(x)), relu(y)])
+    x = layers.Concatenate()([layers.MaxPooling2D()(x), layers.AveragePooling2D(2)(x)])
+    frozen = layers.Dense(4, trainable=False)
+    return keras.models.Model(image, layers.Dense(2)(frozen(layers.Flatten()(x))), name="graph")
+
+
+def randomized(model, seed=0):
+    """Set all weights to random values that keep the outputs of all layers of the order of 1; return the model."""
+    random = np.random.RandomState(seed)
+    values = []
+    for weight in model.weights:
+        name = (getattr(weight, "path", None) or weight.name).split("/")[-1].split(":")[0]
+        shape = tuple(int(axis) for axis in weight.shape)
+        if name in ("gamma", "moving_variance", "variance"):
+            values.append(random.uniform(0.5, 1.5, shape))
+        elif "kernel" in name:
+            fan_in = np.prod(shape[:2] if "depthwise" in name else shape[:-1])
+            values.append(random.standard_normal(shape) * np.sqrt(2.0 / fan_in))
+        else:
+            values.append(random.standard_normal(shape) * 0.3)
+    model.set_weights([value.astype(np.float32) for value in values])
+    return model
+
+
+def save(keras, model, folder, inputs):
+    """Save a model in all formats, and its outputs."""
+    base = os.path.join(folder, model.name)
+    newest = int(keras.__version__.split(".")[0]) >= 3
+    model.save(base + ".h5")
+    with open(base + ".json", "w") as file:
+        file.write(model.to_json())
+    model.save_weights(base + (".weights.h5" if newest else "-weights.h5"))
+    if newest:
+        model.save(base + ".keras")
+    np.savez(base + ".npz", x=inputs, y=model.predict(inputs))
+
+
+def main(module, folder):
+    """Save all models."""
+    keras = importlib.import_module(module)
+    random = np.random.RandomState(1)
+    os.makedirs(folder, exist_ok=True)
+    images = random.standard_normal((3, *SHAPE)).astype(np.float32)
+    for build in (sequence, graph):
+        save(keras, randomized(build(keras)), folder, images)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
