@@ -1,5 +1,7 @@
 """Reader of ``.keras`` files: archives of the model's description (JSON) and its weights (HDF5), or such a folder."""
 
+# Apart from `files`, as the bounds on what is read of an archive from others are in one place here.
+
 import os
 import shutil
 import tempfile
