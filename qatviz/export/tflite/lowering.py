@@ -19,18 +19,17 @@ With int16 activations, which only LiteRT supports, the multipliers of the opera
 bits as those of the kernels (:mod:`qatviz.quant.int16_kernels`).
 """
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz import __version__
-from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.integers.model import IntegerModel, IntegerOp
+from qatviz.export.tflite.building import OperationBuilder
 from qatviz.export.tflite.file import (
     INT4_VERSIONS,
     PER_CHANNEL_VERSION,
     VERSIONS,
     Quantization,
-    TfliteFile,
     convolution_options,
     pool_options,
 )
@@ -60,9 +59,6 @@ from qatviz.quant.int16_kernels import representable_scales
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
 #: Largest number of codes that TensorFlow 1.15's AVERAGE_POOL_2D can sum up: its accumulators have 16 bits.
 _MOST_AVERAGED = 256
-_ENDS = ("lowest", "highest")
-
-Range = Tuple[int, int]
 
 
 def tflite_model(
@@ -112,7 +108,7 @@ def tflite_model(
     )
 
 
-class _Lowering:
+class _Lowering(OperationBuilder):
     """Builder of a file; each ``_<kind>`` method lowers one kind of operation."""
 
     def __init__(
@@ -125,13 +121,10 @@ class _Lowering:
         int4_all: bool,
         packed_int4: bool,
     ):
-        self._model, self._double_rounding, self._packed = model, double_rounding, packed_int4
-        self._dtype = storage_type(model, int16, int4, double_rounding)
+        super().__init__(model, storage_type(model, int16, int4, double_rounding), packed_int4)
+        self._double_rounding = double_rounding
         self._int4 = int4_layers(model, int4_all) if int4 else Int4()
         self._multiply = multiply_codes and self._dtype != np.int16
-        facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
-        self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}", *facts]))
-        self._index: Dict[str, int] = {}
         self._half_ties_down: List[str] = []
         self._large_averages: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4.names)
@@ -165,94 +158,6 @@ class _Lowering:
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
         only_litert = bool(int4 or self._large_averages or self._dtype == np.int16)
         return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice, only_litert)
-
-    # Tensors
-
-    def _new(self, tensor: IntegerTensor, name: str, shape: Optional[Sequence[int]] = None) -> int:
-        """Append a tensor on the grid of ``tensor``; return its index. ``shape`` is without the batch axis."""
-        shape = tensor.shape if shape is None else tuple(shape)
-        return self._file.add_tensor(name, (1, *shape), self._dtype, self._grid(tensor))
-
-    def _grid(self, tensor: IntegerTensor) -> Quantization:
-        zero_point = tensor.zero_point + code_offset(tensor, self._dtype)
-        return Quantization(np.float32([tensor.scale]), np.int64([zero_point]))
-
-    def _limits(self, tensor: IntegerTensor) -> Range:
-        """Return the limits of the type, in codes of the model."""
-        limits, offset = np.iinfo(self._dtype), code_offset(tensor, self._dtype)
-        return limits.min - offset, limits.max - offset
-
-    def _append(
-        self,
-        name: str,
-        inputs: Sequence[int],
-        output: int,
-        kind: Optional[str] = None,
-        int4: bool = False,
-        dtype: Optional[np.dtype] = None,
-        **fields: Any,
-    ) -> None:
-        """Append an operation; ``dtype`` is the type of its codes, by default that of the file."""
-        versions = INT4_VERSIONS if int4 and self._packed else VERSIONS[(dtype or self._dtype).name]
-        options = None if kind is None else (kind, fields)
-        self._file.add_operation(name, versions.get(name, 1), inputs, [output], options)
-
-    def _append_op(
-        self,
-        op: IntegerOp,
-        write: Callable[[int], None],
-        shape: Optional[Tuple[int, ...]] = None,
-        result_range: Optional[Range] = None,
-    ) -> None:
-        """Append an operation, then those that reshape and clamp its result to the output of ``op``.
-
-        Parameters
-        ----------
-        write : callable
-            Appends the operation, given the index of its result.
-        shape : tuple of int, optional
-            Shape of its result; by default that of the output.
-        result_range : (int, int), optional
-            Range of its result, in codes of the model; by default that of the type.
-        """
-        output = self._model.tensor(op.output)
-        shape = output.shape if shape is None else shape
-        result_range = self._limits(output) if result_range is None else result_range
-        reshaped, clamped = shape != output.shape, result_range != op.clamp
-        index = self._new(output, output.name + ("/computed" if reshaped or clamped else ""), shape)
-        write(index)
-        if reshaped:
-            index = self._reshaped(output, index, output.name + ("/reshaped" if clamped else ""), output.shape)
-        self._index[output.name] = self._clamped(output, index, op.clamp, result_range)
-
-    def _reshaped(self, tensor: IntegerTensor, index: int, name: str, shape: Tuple[int, ...]) -> int:
-        """Append a reshape of ``tensor``, which is at ``index``; return the index of the result."""
-        result = self._new(tensor, name, shape)
-        self._append_reshape(index, result, name, shape)
-        return result
-
-    def _append_reshape(self, index: int, result: int, name: str, shape: Tuple[int, ...]) -> None:
-        target = (-1, *shape)
-        constant = self._file.add_constant(name + "/shape", np.array(target, np.int32))
-        self._append("RESHAPE", [index, constant], result, "ReshapeOptions", NewShape=target)
-
-    # Clamps
-
-    def _clamped(self, tensor: IntegerTensor, index: int, clamp: Range, result_range: Range) -> int:
-        """Clamp ``tensor``, which is at ``index``, to ``clamp``; return the index of the result.
-
-        Nothing is appended for a limit that its present range ``result_range`` has already.
-        """
-        sides = [side for side in (0, 1) if clamp[side] != result_range[side]]
-        for side in sides:
-            limit = np.array([clamp[side] + code_offset(tensor, self._dtype)], self._dtype)
-            constant = self._file.add_constant(f"{tensor.name}/{_ENDS[side]}", limit, self._grid(tensor))
-            # The network's input has its name already.
-            named = side == sides[-1] and tensor.name != self._model.input
-            result = self._new(tensor, tensor.name if named else f"{tensor.name}/from_{_ENDS[side]}")
-            self._append(("MAXIMUM", "MINIMUM")[side], [index, constant], result, "MaximumMinimumOptions")
-            index = result
-        return index
 
     # Operations with weights
 
