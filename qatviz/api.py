@@ -39,6 +39,7 @@ _SAME_NAMES = (
     "steps",
     "batch_size",
     "optimizer",
+    "loss",
     "seed",
     "preset",
     "weights",
@@ -202,7 +203,7 @@ def train(
         Directory to record the run to; by default it is not recorded.
     quiet : bool
         If True, only warnings are printed, neither progress nor notes.
-    steps, batch_size, optimizer, seed
+    steps, batch_size, optimizer, loss, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.

@@ -1,16 +1,15 @@
 """Metric of a run: one number for the quality of a network on held-out data, with its name, unit and number format.
 
-The task of the run determines the metric. Every evaluation computes it in four modes, see `MODES`.
+The task of the run (`qatviz.task`) determines the metric. Every evaluation computes it in four modes, see `MODES`.
 """
 
 import math
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from qatviz.errors import DataError
 from qatviz.measures import MeasureAxis
 from qatviz.number_format import UNKNOWN, plain, share_text
+from qatviz.task import CLASSIFICATION, REGRESSION, check_task
 
-CLASSIFICATION, REGRESSION = "classification", "regression"
 #: The four modes of evaluation, by the quantized tensors: none, weights only, activations only, all.
 MODES = ("float", "weights_only", "activations_only", "quantized")
 #: Names of the modes for display.
@@ -146,9 +145,6 @@ RMSE = Metric(
 )
 METRICS: Dict[str, Metric] = {metric.name: metric for metric in (ACCURACY, RMSE)}
 _OF_TASK = {CLASSIFICATION: ACCURACY, REGRESSION: RMSE}
-TASKS = tuple(_OF_TASK)
-#: Rule for labels without a stated task.
-TASK_HELP = "strings, whole numbers and one-hot rows are classes, other floating-point numbers are regression targets"
 
 
 def metric_of(task: str) -> Metric:
@@ -160,16 +156,3 @@ def metric_of(task: str) -> Metric:
         If there is no such task.
     """
     return _OF_TASK[check_task(task)]
-
-
-def check_task(task: Any) -> str:
-    """Return ``task``.
-
-    Raises
-    ------
-    DataError
-        If there is no such task.
-    """
-    if not isinstance(task, str) or task not in _OF_TASK:
-        raise DataError(f"the task is {task!r}: expected {' or '.join(TASKS)}")
-    return task

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from qatviz.errors import SettingError
+from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
 from qatviz.setting_declaration import Setting, declared, settings_of, switch_text
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
@@ -278,6 +279,14 @@ class StartSettings(_Settings):
         "Method that computes updates of the weights from gradients.",
         choices={"": OPTIMIZERS},
         labels={"adam": "Adam", "momentum": "Momentum", "sgd": "SGD"},
+    )
+    loss: str = declared(
+        AUTOMATIC,
+        "Loss",
+        "Number that training minimizes; by default, cross-entropy for classes, binary with a single output, and mean "
+        "squared error for regression.",
+        choices={"": LOSS_CHOICES},
+        labels={AUTOMATIC: "By the task", **{name: loss.title for name, loss in LOSSES.items()}},
     )
     seed: int = declared(
         0,

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from qatviz.errors import DataError
-from qatviz.metric import ACCURACY, METRICS, RMSE, TASKS, metric_of
+from qatviz.metric import ACCURACY, METRICS, RMSE, metric_of
+from qatviz.task import TASKS
 
 
 def test_every_task_has_a_metric():

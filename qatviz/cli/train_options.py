@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterable, Union
 
 from qatviz.data import NAMED_DATA
 from qatviz.errors import SettingError, did_you_mean
-from qatviz.metric import TASK_HELP, TASKS
+from qatviz.losses import AUTOMATIC, LOSS_CHOICES
 from qatviz.network.zoo import NETWORKS
 from qatviz.option_names import option_name
 from qatviz.presets import DEFAULT_PRESET, PRESETS
@@ -34,6 +34,7 @@ from qatviz.settings import (
     quantizer_setting,
     setting_text,
 )
+from qatviz.task import TASK_HELP, TASKS
 
 #: Options that can't change in a continued run, by the name of their field of a request.
 _FIXED = (
@@ -43,6 +44,7 @@ _FIXED = (
     "quant_delay",
     "batch_size",
     "optimizer",
+    "loss",
     "seed",
     "validation_fraction",
     "task",
@@ -73,8 +75,8 @@ resume and fork:
   A run with --out is recorded in that directory. --resume continues from its
   newest readable checkpoint and repeats the later changes of settings;
   --checkpoint selects another one. --fork starts a second run from a
-  checkpoint. Both keep network, data, batch size, optimizer and seed. Settings
-  given with them take effect at once; --steps and changes at later steps are
+  checkpoint. Both keep network, data, batch size, optimizer, loss and seed.
+  Settings given with them take effect at once; --steps and changes at later steps are
   recorded: another --resume follows them.
 
 presets:
@@ -114,6 +116,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--optimizer",
         metavar="NAME",
         help=f"{', '.join(OPTIMIZERS)} (default: {START_SETTINGS['optimizer'].default})",
+    )
+    inputs.add_argument(
+        "--loss",
+        metavar="NAME",
+        help=f"{', '.join(LOSS_CHOICES)} (default: {AUTOMATIC}: by the task)",
     )
     _add_setting(inputs, START_SETTINGS["seed"])
     quantization = parser.add_argument_group("quantization")

@@ -10,7 +10,7 @@ from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.split import random_split, stratified_split
 from qatviz.data.targets import convert_labels, convert_targets, has_strings, indices_of_names, infer_task
 from qatviz.errors import DataError
-from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
+from qatviz.task import CLASSIFICATION, REGRESSION, check_task
 
 Part = Tuple[Any, Any]
 """Examples and labels of the training or test part."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from qatviz.data.checks import check_memory
 from qatviz.errors import DataError
-from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 from qatviz.safe_text import one_line
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, check_scaling
+from qatviz.task import CLASSIFICATION, REGRESSION, check_task
 
 # Bytes of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2**20

@@ -8,8 +8,8 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.data.dataset import Dataset
-from qatviz.metric import REGRESSION
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED
+from qatviz.task import REGRESSION
 
 # Examples per class; with fewer, the labels may be regression targets.
 _FEW_EXAMPLES = 4

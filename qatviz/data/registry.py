@@ -13,7 +13,7 @@ from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
 from qatviz.data.npz import KEYS_HELP, is_npz, load_npz
 from qatviz.errors import DataError
-from qatviz.metric import CLASSIFICATION, check_task
+from qatviz.task import CLASSIFICATION, check_task
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 
 from qatviz.data.dataset import Dataset
 from qatviz.data.notes import data_notes
-from qatviz.metric import REGRESSION
 from qatviz.scaling import SCALINGS
+from qatviz.task import REGRESSION
 
 Rows = List[Dict[str, Any]]
 

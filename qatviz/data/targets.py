@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.data.checks import convert_to_float32
 from qatviz.errors import DataError
-from qatviz.metric import CLASSIFICATION, REGRESSION
+from qatviz.task import CLASSIFICATION, REGRESSION
 
 # The largest label determines the size of the last layer; 5,000,000 is a mistake (an identifier, a pixel).
 MAX_CLASSES = 10000

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from qatviz.errors import ExportError
+from qatviz.errors import ExportError, Refusal
 from qatviz.export import limits
 from qatviz.export.c import limits as c_limits
 from qatviz.export.encodings import limits as encodings_limits
@@ -18,7 +18,9 @@ from qatviz.export.onnx import limits as onnx_limits
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite import limits as tflite_limits
+from qatviz.network.graph import Network
 from qatviz.presentation.export_sizes import WeightStorage
+from qatviz.protocol.settings_book import SettingsBook
 
 Options = Dict[str, Any]
 
@@ -109,6 +111,12 @@ class Format:
             values[name] = value
         return values
 
+    def refusals(
+        self, network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]
+    ) -> List[Refusal]:
+        """Return the reasons why the format can't hold a network; see :data:`qatviz.export.limits.Limits`."""
+        return self.limits(network, book, step, options) + limits.softmax_of_one(network, options)
+
     def export(
         self,
         source: ExportSource,
@@ -125,7 +133,7 @@ class Format:
         Cancelled
         """
         values = self.with_defaults(options)
-        refusals = self.limits(source.network, source.book, source.step, values)
+        refusals = self.refusals(source.network, source.book, source.step, values)
         if refusals:
             raise ExportError.refused(*refusals)
         writer = importlib.import_module("qatviz.export." + self.module)

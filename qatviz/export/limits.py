@@ -6,7 +6,7 @@ is in its package.
 
 from typing import Any, Callable, List, Mapping, Optional
 
-from qatviz.errors import Advice, Refusal, SettingChange
+from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.settings_book import SettingsBook
@@ -15,6 +15,14 @@ from qatviz.settings import WEIGHTS
 #: Function of the network, its settings, the number of training steps done (None: all delays are over) and the format's
 #: options that returns the refusals; an empty list if the format can hold the network.
 Limits = Callable[[Network, SettingsBook, Optional[int], Mapping[str, Any]], List[Refusal]]
+
+
+def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal]:
+    """Return a refusal if probabilities are asked for, and the network has a single logit."""
+    if not options.get("softmax") or network.num_outputs > 1:
+        return []
+    reason = f"layer {network.output!r} has a single output, whose softmax is always 1"
+    return [Refusal(reason, (OptionChange("softmax", False),))]
 
 
 def none(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:

@@ -5,9 +5,9 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.dataset import Assumptions
-from qatviz.metric import REGRESSION
 from qatviz.number_format import count, shape_text
 from qatviz.scaling import SCALINGS, UNSCALED
+from qatviz.task import REGRESSION
 
 #: Maximum number of shown examples.
 N_SAMPLES = 32

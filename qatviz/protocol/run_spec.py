@@ -7,7 +7,8 @@ from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.checks import memory_limit
 from qatviz.errors import NetworkError, RecordError
-from qatviz.metric import CLASSIFICATION, REGRESSION, Metric, metric_of
+from qatviz.losses import AUTOMATIC, is_single_logit, loss_for
+from qatviz.metric import Metric, metric_of
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import element_count
@@ -19,6 +20,7 @@ from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import START_SETTINGS, StartSettings
+from qatviz.task import CLASSIFICATION, REGRESSION
 
 #: Number of copies of the parameters in memory during training: values, gradients, and the values that are evaluated.
 _COPIES = 3
@@ -52,6 +54,8 @@ class RunSpec:
     batch_size : int
     optimizer : str
         A name of :data:`qatviz.settings.OPTIMIZERS`.
+    loss : str
+        A name of :data:`qatviz.losses.LOSSES`; "auto" is replaced by that of task and network.
     seed : int
         Determines initial parameters, batches and dropout.
     steps : int or None
@@ -82,6 +86,7 @@ class RunSpec:
     book: SettingsBook
     batch_size: int = START_SETTINGS["batch_size"].default
     optimizer: str = START_SETTINGS["optimizer"].default
+    loss: str = START_SETTINGS["loss"].default
     seed: int = START_SETTINGS["seed"].default
     steps: Optional[int] = START_SETTINGS["steps"].default
     schedule: Schedule = ()
@@ -92,7 +97,7 @@ class RunSpec:
     keras: Optional[KerasOrigin] = None
 
     def __post_init__(self) -> None:
-        StartSettings(self.batch_size, self.optimizer, self.seed, self.steps)
+        StartSettings(self.batch_size, self.optimizer, self.loss, self.seed, self.steps)
         object.__setattr__(self, "dataset", self.dataset.with_input_shape(self.network.input_shape))
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError(
@@ -100,6 +105,7 @@ class RunSpec:
                 f"{self.dataset.name} has {tuple(self.dataset.input_shape)}"
             )
         _check_output(self.network, self.dataset)
+        object.__setattr__(self, "loss", loss_for(self.loss, self.dataset.task, self.network.num_outputs))
         _check_memory(self.network, min(self.batch_size, len(self.dataset.x_train)))
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
@@ -140,6 +146,7 @@ class RunSpec:
             "scaling": self.dataset.scaling,
             "batch_size": self.batch_size,
             "optimizer": self.optimizer,
+            "loss": self.loss,
             "seed": self.seed,
             "steps": self.steps,
             "settings": self.book.to_dict(),
@@ -173,6 +180,7 @@ class RunSpec:
                 book=SettingsBook.from_dict(described_plan(description), description["settings"]),
                 batch_size=description["batch_size"],
                 optimizer=description["optimizer"],
+                loss=description.get("loss", AUTOMATIC),  # records of version 0.2 and older have none
                 seed=description["seed"],
                 steps=description["steps"],
                 schedule=schedule_from(description["schedule"]),
@@ -203,13 +211,14 @@ def output_mismatch(network: Network, data: str, num_outputs: int, is_regression
     """
     name, shape = network.output, network.shapes[network.output]
     nouns = ("number to predict", "numbers to predict") if is_regression else ("class", "classes")
+    task = REGRESSION if is_regression else CLASSIFICATION
     wanted = f"{data} has {count(num_outputs, *nouns)}"
     if len(shape) != 1:
         return (
             f"layer {name!r} outputs {shape_text(shape)} for each example, but {wanted}: expected a single row of "
             "numbers"
         )
-    if network.num_outputs != num_outputs:
+    if network.num_outputs != num_outputs and not (num_outputs == 2 and is_single_logit(task, network.num_outputs)):
         return (
             f"layer {name!r} outputs {count(network.num_outputs, 'number')}, but {wanted}: choose other data, or "
             f"a model with {count(num_outputs, 'output')}"

@@ -18,7 +18,7 @@ from qatviz.report.tables import Cell, Head, Heads, Row, bullets, facts, folded,
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
 from qatviz.scaling import SCALINGS
-from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, value_text
+from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS, applicable, value_text
 
 #: Maximum number of rows of a table; in a longer one, the number of the rows that are not shown replaces the middle.
 MAX_ROWS = 1000
@@ -87,6 +87,7 @@ def facts_of(run: RunData) -> Markup:
         ("Data fingerprint", about.get("data_fingerprint", _UNKNOWN)),
         ("Batch size", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else _UNKNOWN),
         ("Optimizer", about.get("optimizer", _UNKNOWN)),
+        *([("Loss", START_SETTINGS["loss"].text(about["loss"]))] if "loss" in about else []),
         ("Seed", about.get("seed", _UNKNOWN)),
         ("Training", f"{count(run.outcome.step, 'step')} in {duration(run.outcome.seconds)}{loss}"),
         ("Started", date(about.get("created"))),

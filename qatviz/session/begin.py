@@ -12,7 +12,6 @@ from qatviz.atomic_files import atomic_file
 from qatviz.data import Dataset
 from qatviz.data.dataset import is_regression_by_network
 from qatviz.errors import DataError, NetworkError, RecordError, about
-from qatviz.metric import REGRESSION
 from qatviz.network import zoo
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
@@ -37,6 +36,7 @@ from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.settings import RunSettings
+from qatviz.task import REGRESSION
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
@@ -98,6 +98,7 @@ def begin(
             request.quant_delay,
             batch_size=request.batch_size,
             optimizer=request.optimizer,
+            loss=request.loss,
             seed=request.seed,
             steps=request.total_steps,
             placement=placement,

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, Tuple, Type
 
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
-from qatviz.metric import check_task
+from qatviz.losses import LOSS_CHOICES
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.scaling import check_scaling
@@ -29,6 +29,7 @@ from qatviz.settings import (
     RunSettings,
     quantizer_setting,
 )
+from qatviz.task import check_task
 
 DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
 #: Total steps of a run without a limit.
@@ -194,7 +195,7 @@ class NewRunRequest(TrainingRequest):
         Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; None: inferred from the data.
     validation_fraction : float
         Fraction of the examples that is held out if the data has no test part.
-    batch_size, optimizer, seed
+    batch_size, optimizer, loss, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`.
     quant_delay : int
         Training steps in float before quantization starts.
@@ -218,6 +219,7 @@ class NewRunRequest(TrainingRequest):
     validation_fraction: float = DEFAULT_VALIDATION_FRACTION
     batch_size: int = START_SETTINGS["batch_size"].default
     optimizer: str = START_SETTINGS["optimizer"].default
+    loss: str = START_SETTINGS["loss"].default
     seed: int = START_SETTINGS["seed"].default
     quant_delay: int = QUANTIZER_SETTINGS["quant_delay"].default
     run: RunSettings = RunSettings()
@@ -241,6 +243,7 @@ class NewRunRequest(TrainingRequest):
         for setting in (START_SETTINGS["batch_size"], START_SETTINGS["seed"], QUANTIZER_SETTINGS["quant_delay"]):
             yield setting.name, partial(_check_setting, setting, getattr(self, setting.name))
         yield "optimizer", lambda: check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        yield "loss", lambda: check_choice("loss", self.loss, LOSS_CHOICES)
         if self.out is not None:
             yield "out", lambda: _check_text("out", self.out, "a directory that is new or empty")
         yield from super()._checks()
@@ -270,7 +273,7 @@ class NewRunRequest(TrainingRequest):
 class ContinuationRequest(TrainingRequest):
     """Base class of the requests to continue from a checkpoint of a recorded run.
 
-    Network, data, batch size, optimizer and seed are those of the recorded run.
+    Network, data, batch size, optimizer, loss and seed are those of the recorded run.
 
     Attributes
     ----------

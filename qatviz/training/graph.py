@@ -17,6 +17,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
 from qatviz.errors import RecordError, SettingError
+from qatviz.losses import AUTOMATIC, loss_for
 from qatviz.memory import check_room_for_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
@@ -64,6 +65,8 @@ class TrainingGraph:
         If True, training steps return error measures.
     fixed : collection of str
         Parameters ``layer.parameter`` that are not trained.
+    loss : str
+        A name of :data:`qatviz.losses.LOSS_CHOICES`.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class TrainingGraph:
         placement: Placement = Placement(),
         telemetry: bool = True,
         fixed: Collection[str] = (),
+        loss: str = AUTOMATIC,
     ):
         check_room_for_tensorflow()
         if placement.target:
@@ -84,7 +88,7 @@ class TrainingGraph:
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
-        self._objective = OBJECTIVES[dataset.task]
+        self._objective = OBJECTIVES[loss_for(loss, dataset.task, network.num_outputs)]
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms = False
         self._num_held_out = len(dataset.x_test)
@@ -450,6 +454,7 @@ def graph_arguments(spec: RunSpec) -> Tuple[Any, ...]:
         spec.placement,
         spec.telemetry,
         spec.fixed,
+        spec.loss,
     )
 
 

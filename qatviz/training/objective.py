@@ -1,17 +1,20 @@
-"""Losses that training minimizes and scores that evaluations sum, by the task of the data."""
+"""Losses that training minimizes and scores that evaluations sum."""
 
 import math
-from typing import Callable, NamedTuple
+from typing import Callable, Dict, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from qatviz import losses
 from qatviz.data import Dataset
-from qatviz.metric import CLASSIFICATION, REGRESSION
+
+#: Error up to which the Huber loss is quadratic, as Keras' default.
+_HUBER_DELTA = 1.0
 
 
 class Objective(NamedTuple):
-    """Loss and score of a task: functions of outputs, float32 ``[batch, outputs]``, and labels.
+    """Loss and score: functions of outputs, float32 ``[batch, outputs]``, and labels.
 
     Attributes
     ----------
@@ -38,8 +41,18 @@ def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(logits=logits, labels=labels))
 
 
+def _binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the mean over batch and logits; a single logit is that of class 1."""
+    outputs = int(logits.shape[1])
+    answers = tf.cast(labels[:, tf.newaxis], tf.float32) if outputs == 1 else tf.one_hot(labels, outputs)
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(logits=logits, labels=answers))
+
+
 def _count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
+    if int(logits.shape[1]) == 1:
+        predicted = tf.cast(logits[:, 0] > 0.0, tf.int32)
+    else:
+        predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
     return tf.reshape(tf.count_nonzero(tf.equal(predicted, labels), dtype=tf.int32), [1])
 
 
@@ -48,17 +61,50 @@ def _squared_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(outputs - targets))
 
 
+def _absolute_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the mean over batch and outputs, like Keras' "mae"."""
+    return tf.reduce_mean(tf.abs(outputs - targets))
+
+
+def _huber(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the mean over batch and outputs, like Keras' "huber" (Huber 1964)."""
+    error = tf.abs(outputs - targets)
+    quadratic = tf.minimum(error, _HUBER_DELTA)
+    return tf.reduce_mean(0.5 * tf.square(quadratic) + _HUBER_DELTA * (error - quadratic))
+
+
 def _total_squared_errors(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     # float32 is not precise enough for the sum of squares of large numbers over all held-out examples.
     return tf.reduce_sum(tf.square(tf.cast(outputs - targets, tf.float64)), axis=0)
 
 
-def _variance(dataset: Dataset) -> float:
-    """Return the loss of predicting the mean of the targets for every example."""
-    return float(np.mean(np.var(dataset.y_train, axis=0, dtype=np.float64)))
+def _errors_of_mean(dataset: Dataset) -> np.ndarray:
+    """Return the errors, float64 ``[N, outputs]``, of predicting the mean of the targets for every example."""
+    targets = dataset.y_train.astype(np.float64)
+    return np.asarray(targets - targets.mean(axis=0))
 
 
-OBJECTIVES = {
-    CLASSIFICATION: Objective(_cross_entropy, _count_correct, lambda dataset: math.log(dataset.num_classes)),
-    REGRESSION: Objective(_squared_error, _total_squared_errors, _variance, observes_labels=True),
+def _huber_of_mean(dataset: Dataset) -> float:
+    error = np.abs(_errors_of_mean(dataset))
+    quadratic = np.minimum(error, _HUBER_DELTA)
+    return float(np.mean(0.5 * quadratic**2 + _HUBER_DELTA * (error - quadratic)))
+
+
+def _regression(
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], baseline_loss: Callable[[Dataset], float]
+) -> Objective:
+    return Objective(loss, _total_squared_errors, baseline_loss, observes_labels=True)
+
+
+#: By the names of :data:`qatviz.losses.LOSSES`.
+OBJECTIVES: Dict[str, Objective] = {
+    losses.CROSS_ENTROPY: Objective(_cross_entropy, _count_correct, lambda dataset: math.log(dataset.num_classes)),
+    losses.BINARY_CROSS_ENTROPY: Objective(_binary_cross_entropy, _count_correct, lambda _: math.log(2.0)),
+    losses.MEAN_SQUARED_ERROR: _regression(
+        _squared_error, lambda dataset: float(np.mean(np.square(_errors_of_mean(dataset))))
+    ),
+    losses.MEAN_ABSOLUTE_ERROR: _regression(
+        _absolute_error, lambda dataset: float(np.mean(np.abs(_errors_of_mean(dataset))))
+    ),
+    losses.HUBER: _regression(_huber, _huber_of_mean),
 }

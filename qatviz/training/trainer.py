@@ -75,7 +75,7 @@ class Trainer:
             now = time.perf_counter()
             self._checkpointer.restart_interval(now, self._live.book.run.checkpoint_interval)
             first = self._live.capture("start", SaveReason(SaveKind.START))
-            baseline_loss = OBJECTIVES[spec.dataset.task].baseline_loss(spec.dataset)
+            baseline_loss = OBJECTIVES[spec.loss].baseline_loss(spec.dataset)
             self._recovery = Recovery(first, baseline_loss, time.perf_counter() - now)
             self._executor = CommandExecutor(
                 self._live,

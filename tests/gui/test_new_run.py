@@ -16,13 +16,13 @@ from qatviz.errors import DataError, SettingError
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.gui.model.new_run import directory_problem, problems_of
-from qatviz.metric import TASKS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import PRESETS
 from qatviz.scaling import SCALINGS
 from qatviz.session.folders import RUNS_VARIABLE, runs_folder
 from qatviz.session.request import NO_LIMIT, NewRunRequest
 from qatviz.settings import OPTIMIZER_SETTINGS, OPTIMIZERS, START_SETTINGS, StartSettings
+from qatviz.task import TASKS
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ from qatviz import data as data_sets
 from qatviz.cli import main
 from qatviz.data import checks
 from qatviz.errors import NetworkError, RecordError
-from qatviz.metric import REGRESSION, RMSE
+from qatviz.metric import RMSE
 from qatviz.session.begin import begin
 from qatviz.session.inspection import inspect_data
 from qatviz.session.model_info import DataQuestion, fit_note, mismatch_reason
 from qatviz.session.prepare import prepare
 from qatviz.session.request import NewRunRequest, ResumeRequest
 from qatviz.settings import RunSettings
+from qatviz.task import REGRESSION
 
 layers = tf.keras.layers
 QUICK = RunSettings(evaluation_interval=0, snapshot_interval=3600.0)

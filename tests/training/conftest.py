@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from qatviz.losses import AUTOMATIC
 from qatviz.protocol.run_spec import Placement
 from qatviz.training import trainer
 from qatviz.training.graph import TrainingGraph
@@ -21,13 +22,23 @@ class SharedGraph(TrainingGraph):
 
 
 def shared_graph(
-    network, plan, dataset, batch_size, optimizer, seed=0, placement=Placement(), telemetry=True, fixed=frozenset()
+    network,
+    plan,
+    dataset,
+    batch_size,
+    optimizer,
+    seed=0,
+    placement=Placement(),
+    telemetry=True,
+    fixed=frozenset(),
+    loss=AUTOMATIC,
 ):
     """Return the graph for these arguments of :class:`TrainingGraph`, built at the first call."""
-    key = (repr(network.to_dict()), dataset.fingerprint, batch_size, optimizer, seed, placement, telemetry, fixed)
+    others = (batch_size, optimizer, seed, placement, telemetry, fixed, loss)
+    key = (repr(network.to_dict()), dataset.fingerprint, *others)
     with _BUILDING:  # a run and its test may call concurrently
         if key not in _GRAPHS:
-            _GRAPHS[key] = SharedGraph(network, plan, dataset, batch_size, optimizer, seed, placement, telemetry, fixed)
+            _GRAPHS[key] = SharedGraph(network, plan, dataset, *others)
         return _GRAPHS[key]
 
 

@@ -116,7 +116,7 @@ def test_a_quantized_network_learns_regression():
     with Driver(spec(net(units=32), data, steps=600, batch_size=32, run={"learning_rate": 0.01})) as driver:
         assert driver.finish() == events.Finished(600)
     result = driver.events(events.Evaluated)[-1]
-    spread = math.sqrt(OBJECTIVES["regression"].baseline_loss(data))
+    spread = math.sqrt(OBJECTIVES["mse"].baseline_loss(data))
     assert spread == pytest.approx(data.y_train.std(axis=0).mean(), rel=0.05)
     assert result.scores["quantized"] < 0.5 * spread and result.scores["float"] < 0.5 * spread
     history = driver.run.history
@@ -157,11 +157,11 @@ def test_large_targets_are_measured_in_their_own_unit():
     with Driver(spec(net(), data), paused=True) as driver:
         scores = evaluated(driver).scores
     assert scores["float"] == pytest.approx(1e7, rel=0.1)
-    assert OBJECTIVES["regression"].baseline_loss(data) == pytest.approx(np.var(data.y_train, axis=0).mean(), rel=1e-3)
+    assert OBJECTIVES["mse"].baseline_loss(data) == pytest.approx(np.var(data.y_train, axis=0).mean(), rel=1e-3)
 
 
 def test_the_loss_of_guessing_is_the_logarithm_of_the_number_of_classes():
-    assert OBJECTIVES["classification"].baseline_loss(dataset(classes=3)) == math.log(3)
+    assert OBJECTIVES["cross_entropy"].baseline_loss(dataset(classes=3)) == math.log(3)
 
 
 def test_networks_that_do_not_fit_regression_targets_are_refused():

@@ -5,6 +5,7 @@ from waiting import Patience
 from qatviz.protocol.commands import Pause
 from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Paused
 from qatviz.protocol.snapshots import StepRecord
+from qatviz.training.graph import graph_arguments
 from qatviz.training.handle import Run
 
 #: Number of steps after which waiting for a running run fails.
@@ -93,16 +94,7 @@ class Driver:
 
 def graph_of(run_spec, graphs):
     """Return the shared graph that a run of this spec uses."""
-    return graphs(
-        run_spec.network,
-        run_spec.plan,
-        run_spec.dataset,
-        run_spec.batch_size,
-        run_spec.optimizer,
-        run_spec.seed,
-        run_spec.placement,
-        run_spec.telemetry,
-    )
+    return graphs(*graph_arguments(run_spec))
 
 
 def assert_same_arrays(one, other):

@@ -14,7 +14,7 @@ from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
-from qatviz.metric import CLASSIFICATION
+from qatviz.task import CLASSIFICATION
 
 #: Forms of a graph: rounded as in training; the same with exact accumulators; not rounded.
 FAKE_QUANT, EXACT, FLOAT = "fake-quant", "exact", "float"
@@ -118,8 +118,9 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     shape = [None, *source.network.input_shape]
     outputs = {LOGITS: f"float32 [batch, {source.network.num_outputs}]"}
     if source.dataset.task == CLASSIFICATION:
-        outputs[PROBABILITIES] = "softmax of the logits"
-        outputs[CLASS] = "int64 [batch], index of the largest logit"
+        single = source.network.num_outputs == 1
+        outputs[PROBABILITIES] = "sigmoid of the logit: probability of class 1" if single else "softmax of the logits"
+        outputs[CLASS] = "int64 [batch], " + ("1 if the logit is positive" if single else "index of the largest logit")
     return {
         "made_by": f"qatviz {__version__}",
         "network": source.network.name,

@@ -54,7 +54,7 @@ def inference_graph(
     about : dict
         JSON-able: value of the constant ``about``.
     classes : bool
-        True if the outputs are logits of classes, False for regression.
+        True if the outputs are logits of classes, False for regression. A single logit is that of the second of two.
     exact : bool
         Add operations in double precision that snap results to the exact codes.
     """
@@ -73,8 +73,12 @@ def inference_graph(
         logits = tf.identity(outputs[network.output], LOGITS)
         names = [LOGITS]
         if classes:
-            tf.nn.softmax(logits, name=PROBABILITIES)
-            tf.argmax(logits, axis=-1, output_type=tf.int64, name=CLASS)
+            if network.num_outputs == 1:
+                tf.nn.sigmoid(logits, name=PROBABILITIES)
+                tf.cast(logits[:, 0] > 0.0, tf.int64, name=CLASS)
+            else:
+                tf.nn.softmax(logits, name=PROBABILITIES)
+                tf.argmax(logits, axis=-1, output_type=tf.int64, name=CLASS)
             names += [PROBABILITIES, CLASS]
         tensors = {name: tensor.name for name, tensor in outputs.items()}
         return InferenceGraph(graph.as_graph_def(), tuple(names), tensors)

@@ -11,11 +11,11 @@ from qatviz.export.integers.input_formula import PRECISION, codes_formula, value
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.source import ExportSource
 from qatviz.export.templates import filled
-from qatviz.metric import CLASSIFICATION
 from qatviz.number_format import bytes_text
 from qatviz.quant.affine import AffineGrid
 from qatviz.safe_text import escaped, one_line, shell_word
 from qatviz.scaling import UNSCALED
+from qatviz.task import CLASSIFICATION
 
 README, CHECK = "README.md", "check.py"
 #: Golden vectors of an export that are not its file's alone; "{runtime}" is that of the proof.
@@ -191,9 +191,9 @@ def class_lines(source: ExportSource) -> List[str]:
     dataset = source.dataset
     if dataset.task != CLASSIFICATION:
         return [f"{source.network.num_outputs} predicted numbers, in the order of the targets."]
-    return [
-        "Classes, by index: " + ", ".join(f"{i} {one_line(name)}" for i, name in enumerate(dataset.class_names)) + "."
-    ]
+    names = ", ".join(f"{i} {one_line(name)}" for i, name in enumerate(dataset.class_names))
+    single = " The class is 1 if the single logit is positive, else 0." if source.network.num_outputs == 1 else ""
+    return [f"Classes, by index: {names}.{single}"]
 
 
 def guide_files(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[str]) -> Dict[str, bytes]:

@@ -100,15 +100,22 @@ class Tally:
         return Agreement(self._identical / self._total, self._largest)
 
 
-def compare_logits(expected: np.ndarray, found: np.ndarray, classes: bool = True) -> Agreement:
+def compare_logits(expected: np.ndarray, found: np.ndarray, classes: bool = True, zero_point: int = 0) -> Agreement:
     """Compare codes of the network's output, ``[n, outputs]`` each; ``classes``: they are logits of classes."""
     tally = Tally()
     tally.add(expected, found)
-    return tally.result()._replace(top1=float(np.mean(same_top1(expected, found))) if classes else None)
+    top1 = float(np.mean(same_top1(expected, found, zero_point))) if classes else None
+    return tally.result()._replace(top1=top1)
 
 
-def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return a mask, bool ``[n]``, of examples for which both have the same largest value, ties counted as equal."""
+def same_top1(expected: np.ndarray, found: np.ndarray, zero: int = 0) -> np.ndarray:
+    """Return a mask, bool ``[n]``, of examples for which both decide for the same class, ties counted as equal.
+
+    The class is that of the largest value, or with a single logit, its side of ``zero``.
+    """
+    if expected.shape[1] == 1:
+        sides = np.sign(expected[:, 0].astype(np.float64) - zero) * np.sign(found[:, 0].astype(np.float64) - zero)
+        return np.asarray(sides >= 0)
     rows = np.arange(len(expected))
     return (expected[rows, found.argmax(axis=1)] == expected.max(axis=1)) | (
         found[rows, expected.argmax(axis=1)] == found.max(axis=1)

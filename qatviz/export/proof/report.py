@@ -233,7 +233,7 @@ def prove(
         len(images),
         len(inner),
         {
-            name: compare_logits(*codes, metric is ACCURACY)
+            name: compare_logits(*codes, metric is ACCURACY, model.logits.zero_point)
             for name, codes in (
                 ("file to evaluation graph", (evaluated, found)),
                 ("file to simulator", (simulated, found)),

@@ -16,7 +16,8 @@ def metric_for(labels: np.ndarray) -> Metric:
 def score(outputs: np.ndarray, labels: np.ndarray) -> float:
     """Return the metric of real outputs ``[n, outputs]``; among equal logits, the first counts."""
     if metric_for(labels) is ACCURACY:
-        return ACCURACY.of_mean(float(np.mean(outputs.argmax(axis=1) == labels)))
+        predicted = outputs[:, 0] > 0 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+        return ACCURACY.of_mean(float(np.mean(predicted == labels)))
     return RMSE.of_mean(float(np.mean(np.square(outputs.astype(np.float64) - labels))))
 
 

@@ -167,10 +167,10 @@ def _with_litert_results(
         simulated, found = run_logits(files.model, logits.run, held_out.images, progress.part(0.0, 0.6))
         by_layer = compare_layers(files.model, layers.run, inner_examples(held_out.images), progress.part(0.6, 1.0))
     evaluated = codes_of(graph.logits(held_out.images), files.model.logits)
-    classes = report.metric is ACCURACY
+    classes, zero_point = report.metric is ACCURACY, files.model.logits.zero_point
     outputs = {
-        litert.name + " to evaluation graph": compare_logits(evaluated, found, classes),
-        litert.name + " to simulator": compare_logits(simulated, found, classes),
+        litert.name + " to evaluation graph": compare_logits(evaluated, found, classes, zero_point),
+        litert.name + " to simulator": compare_logits(simulated, found, classes, zero_point),
     }
     return replace(
         report,

@@ -14,8 +14,8 @@ import numpy as np
 from qatviz import __version__
 from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.source import ExportSource
-from qatviz.metric import CLASSIFICATION
 from qatviz.scaling import SCALINGS, UNSCALED
+from qatviz.task import CLASSIFICATION
 
 #: Names of entries of a file, and of the file with the labels, one a line.
 METADATA, MIN_RUNTIME_VERSION, LABELS = "TFLITE_METADATA", "min_runtime_version", "labels.txt"
@@ -64,7 +64,9 @@ def attachment(source: ExportSource, output: str, description: str) -> Attachmen
     description : str
         Description of the model.
     """
-    names = source.dataset.class_names if source.dataset.task == CLASSIFICATION else ()
+    names = source.dataset.class_names
+    if source.dataset.task != CLASSIFICATION or source.network.num_outputs != len(names):
+        names = ()  # a label stands for an output, and a single logit decides between two classes
     labels = {LABELS: "".join(name + "\n" for name in names).encode("utf-8")} if names else {}
     model = {
         0: source.network.name,

@@ -28,6 +28,7 @@ LABELS = {
     "scaling": "Scaling",
     "preset": "Preset",
     "quant_delay": QUANT_DELAY.label,
+    "loss": START_SETTINGS["loss"].label,
     "optimizer": START_SETTINGS["optimizer"].label,
     "learning_rate": LEARNING_RATE.label,
     "batch_size": BATCH_SIZE.label,

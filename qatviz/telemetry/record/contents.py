@@ -8,7 +8,7 @@ import json
 from typing import Any, Callable, Dict, Optional
 
 from qatviz.errors import QatvizError, RecordError
-from qatviz.metric import MODES, check_task
+from qatviz.metric import MODES
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import values
@@ -19,6 +19,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.scaling import check_scaling
 from qatviz.settings import RUN, START_SETTINGS, quantizer_setting, run_setting
+from qatviz.task import check_task
 from qatviz.telemetry.record.schema import State
 
 
@@ -143,6 +144,7 @@ _ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
     "scaling": lambda value, _: check_scaling(value),
     "batch_size": _start_setting,
     "optimizer": _start_setting,
+    "loss": _start_setting,
     "seed": _start_setting,
     "steps": _total,
     "schedule": _schedule,

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 
 import numpy as np
 
-from qatviz.metric import ACCURACY, CLASSIFICATION, METRICS, MODES, Metric, metric_of
+from qatviz.metric import ACCURACY, METRICS, MODES, Metric, metric_of
 from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
+from qatviz.task import CLASSIFICATION
 from qatviz.telemetry.history import History
 
 if TYPE_CHECKING:  # it imports data and Keras, which names of series don't need

@@ -179,7 +179,7 @@ class ExportForm(QtWidgets.QWidget):
         if book is None or self._model.network is None:
             return None
         options = self._options[export_format.name].values()
-        return export_format.limits(self._model.network, book, step, options)
+        return export_format.refusals(self._model.network, book, step, options)
 
     def _update(self) -> None:
         """Update the marks and reasons of formats that don't support the settings of the chosen state."""

@@ -12,16 +12,17 @@ from qatviz.gui.model.new_run import BATCH_SIZE, LABELS, LEARNING_RATE, QUANT_DE
 from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
-from qatviz.metric import CLASSIFICATION, REGRESSION, TASK_HELP
+from qatviz.losses import AUTOMATIC, LOSSES
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
 from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
 from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings
+from qatviz.task import CLASSIFICATION, REGRESSION, TASK_HELP
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
-_OPTIMIZER = START_SETTINGS["optimizer"]
+_OPTIMIZER, _LOSS = START_SETTINGS["optimizer"], START_SETTINGS["loss"]
 #: Suffix of files without weights.
 _ARCHITECTURE = ".json"
 #: Value and text of the choice that infers a property from the data.
@@ -86,6 +87,11 @@ class NewRunForm(QtWidgets.QWidget):
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
         self.optimizer = _box(*(_Choice(name, _OPTIMIZER.text(name)) for name in OPTIMIZERS))
         self.optimizer.setToolTip(_OPTIMIZER.help)
+        self.loss = _box(
+            _Choice(AUTOMATIC, _LOSS.text(AUTOMATIC), ""),
+            *(_Choice(name, loss.title, loss.help) for name, loss in LOSSES.items()),
+        )
+        self.loss.setToolTip(_LOSS.help)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
         widgets = dict(self.numbers, **{name: getattr(self, name) for name in LABELS if name not in self.numbers})
@@ -93,7 +99,7 @@ class NewRunForm(QtWidgets.QWidget):
         for name, editor in self.numbers.items():
             editor.name_parts(LABELS[name], _NUMBERS[name].help)
             editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
-        for name in ("from_scratch", "task", "scaling", "preset", "optimizer"):
+        for name in ("from_scratch", "task", "scaling", "preset", "loss", "optimizer"):
             widgets[name].setAccessibleName(LABELS[name])
 
     def _layout(self) -> None:
@@ -115,7 +121,7 @@ class NewRunForm(QtWidgets.QWidget):
         fields = (self.network, self.weights, self.data)
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
-        for box in (self.from_scratch, self.task, self.scaling, self.preset, self.optimizer):
+        for box in (self.from_scratch, self.task, self.scaling, self.preset, self.loss, self.optimizer):
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
             editor.edited.connect(lambda _: self.changed.emit())
@@ -143,6 +149,7 @@ class NewRunForm(QtWidgets.QWidget):
             task=self.task.currentData() or None,
             scaling=self.scaling.currentData() or None,
             preset=self.preset.currentData(),
+            loss=self.loss.currentData(),
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
             run=RunSettings(learning_rate=learning_rate),
@@ -203,6 +210,7 @@ class NewRunForm(QtWidgets.QWidget):
             "network": wanted.network or wanted.model,
             "data": wanted.data,
             "preset": wanted.preset,
+            "loss": wanted.loss,
             "optimizer": wanted.optimizer,
             **{name: editor.box.value for name, editor in self.numbers.items()},
         }
@@ -230,7 +238,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.weights.set_text(self._settings.value("new_run/weights", ""))
         from_scratch = self._settings.value("new_run/from_scratch", "false") in (True, "true")
         _choose(self.from_scratch, from_scratch)
-        for name in ("preset", "optimizer", "task", "scaling"):
+        for name in ("preset", "loss", "optimizer", "task", "scaling"):
             for value in (getattr(first, name) or _INFERRED, self._settings.value("new_run/" + name, "")):
                 _choose(getattr(self, name), value)
         self.data.set_text(self._settings.value("new_run/data", first.data))
