@@ -54,8 +54,6 @@ class RunSpec:
     batch_size : int
     optimizer : str
         A name of :data:`qatviz.settings.OPTIMIZERS`.
-    loss : str
-        A name of :data:`qatviz.losses.LOSSES`; "auto" is replaced by that of task and network.
     seed : int
         Determines initial parameters, batches and dropout.
     steps : int or None
@@ -71,6 +69,8 @@ class RunSpec:
         Initial parameters: float32 arrays by ``layer.parameter``, such as a trained model's; by default random, seeded.
     keras : KerasOrigin, optional
         The Keras model that the network was imported from.
+    loss : str
+        A name of :data:`qatviz.losses.LOSSES`; "auto" is replaced by that of task and network.
 
     Raises
     ------
@@ -86,7 +86,6 @@ class RunSpec:
     book: SettingsBook
     batch_size: int = START_SETTINGS["batch_size"].default
     optimizer: str = START_SETTINGS["optimizer"].default
-    loss: str = START_SETTINGS["loss"].default
     seed: int = START_SETTINGS["seed"].default
     steps: Optional[int] = START_SETTINGS["steps"].default
     schedule: Schedule = ()
@@ -95,6 +94,7 @@ class RunSpec:
     start: Optional[RunState] = None
     parameters: Optional[Arrays] = None
     keras: Optional[KerasOrigin] = None
+    loss: str = START_SETTINGS["loss"].default
 
     def __post_init__(self) -> None:
         StartSettings(self.batch_size, self.optimizer, self.loss, self.seed, self.steps)

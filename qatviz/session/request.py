@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, Tuple, Type
 
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
-from qatviz.losses import LOSS_CHOICES
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.scaling import check_scaling
@@ -36,7 +35,7 @@ DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k"
 NO_LIMIT = math.inf
 #: TensorFlow's names of devices; TensorFlow itself refuses an invalid one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
-
+_OF_NEW_RUNS = (*(START_SETTINGS[name] for name in ("batch_size", "loss", "seed")), QUANTIZER_SETTINGS["quant_delay"])
 #: Suffixes of model files; ``.keras`` and ``.pb`` are refused with instructions for the user.
 MODEL_ENDINGS = (".h5", ".hdf5", ".json", ".py", ".keras", ".pb")
 _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
@@ -190,7 +189,7 @@ class NewRunRequest(TrainingRequest):
     data : str, optional
         None only for arrays passed to the API.
     task : str, optional
-        "classification" or "regression"; None: inferred from the data.
+        A name of :data:`qatviz.task.TASKS`; None: inferred from the data.
     scaling : str, optional
         Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; None: inferred from the data.
     validation_fraction : float
@@ -240,10 +239,9 @@ class NewRunRequest(TrainingRequest):
         if self.scaling is not None:
             yield "scaling", lambda: check_scaling(self.scaling)
         yield "validation_fraction", self._check_validation_fraction
-        for setting in (START_SETTINGS["batch_size"], START_SETTINGS["seed"], QUANTIZER_SETTINGS["quant_delay"]):
+        for setting in _OF_NEW_RUNS:
             yield setting.name, partial(_check_setting, setting, getattr(self, setting.name))
         yield "optimizer", lambda: check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        yield "loss", lambda: check_choice("loss", self.loss, LOSS_CHOICES)
         if self.out is not None:
             yield "out", lambda: _check_text("out", self.out, "a directory that is new or empty")
         yield from super()._checks()

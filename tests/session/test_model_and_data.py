@@ -137,7 +137,7 @@ def test_an_undecidable_task_is_refused_with_the_name_of_the_option(tmp_path):
     with pytest.raises(NetworkError, match="task classification was inferred from the labels; set it to regression"):
         qatviz.train(regressor(2), (x, y), steps=0)
     with pytest.raises(NetworkError, match="has 2 classes: .*set it to regression"):
-        qatviz.train(regressor(1), (x, y > 40), steps=0)
+        qatviz.train(regressor(3), (x, y > 40), steps=0)
     with pytest.raises(
         NetworkError, match="outputs 2 numbers, but .* has 1 number to predict: .*set it to classification"
     ):
