@@ -11,7 +11,6 @@ from qatviz.export.formats import FORMATS, Format, Options, format_named
 from qatviz.export.sizes import Sizer, sizer
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.limits import INT4_BITS
-from qatviz.metric import CLASSIFICATION, REGRESSION
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.presentation.export_sizes import ExportSize, Packing
@@ -20,6 +19,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.scaling import UNIT, UNSCALED
 from qatviz.settings import WEIGHTS
+from qatviz.task import CLASSIFICATION, REGRESSION
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading

@@ -11,7 +11,7 @@ from qatviz.export.onnx.layout import channels_first
 from qatviz.export.onnx.limits import NCHW
 from qatviz.export.onnx.lowering import IMAGES, OnnxModel, onnx_model
 from qatviz.export.source import ExportSource
-from qatviz.metric import CLASSIFICATION
+from qatviz.task import CLASSIFICATION
 
 
 def onnx_file(model: IntegerModel, source: ExportSource, options: Options) -> OnnxModel:
