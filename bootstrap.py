@@ -125,7 +125,9 @@ def test(arguments):
     whole = all(argument.startswith("-") for argument in arguments) and not SINGLE_PROCESS_OPTIONS & set(arguments)
     if whole and check():
         return 1
-    coverage = ["--cov=qatviz", "--cov-report=term"] if COVERAGE in arguments else []
+    # The path, not the name: tests also run copies of the package elsewhere, which are not to be counted.
+    package = os.path.join(ROOT, "qatviz")
+    coverage = [f"--cov={package}", "--cov-report=term"] if COVERAGE in arguments else []
     arguments = coverage + [argument for argument in arguments if argument != COVERAGE]
     if ON_LINUX:
         if not shutil.which("Xvfb"):

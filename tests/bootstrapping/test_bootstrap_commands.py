@@ -13,6 +13,7 @@ import bootstrap
 from qatviz.bootstrapping.common import packages_folder
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+COVERAGE = "--cov=" + os.path.join(ROOT, "qatviz")
 VERSIONS = [f"3.{minor}" for minor in range(6, 14)]
 WRITE_STAMP = "from qatviz.bootstrapping.environment import write_stamp; write_stamp(qt=['xcb', 'offscreen', ''])"
 PRINT_CALL = "import os, sys; print(os.getcwd(), sys.argv[1:])"
@@ -265,8 +266,8 @@ def test_the_reason_why_qt_does_not_start_is_printed_each_time(monkeypatch, caps
     [
         ([], [], True),
         (["--durations=5"], ["--durations=5"], True),
-        (["--coverage"], ["--cov=qatviz", "--cov-report=term"], True),
-        (["--coverage", "tests/quant"], ["--cov=qatviz", "--cov-report=term", "tests/quant"], False),
+        (["--coverage"], [COVERAGE, "--cov-report=term"], True),
+        (["--coverage", "tests/quant"], [COVERAGE, "--cov-report=term", "tests/quant"], False),
         (["tests/quant"], ["tests/quant"], False),
         (["-x"], ["-x"], False),
         (["-n", "3"], ["-n", "3"], False),
