@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from export_cases import INT8, NETWORK, STATE
-from integer_cases import book_of, state_of
+from integer_cases import book_of, network_of, state_of
 
 from qatviz.data import from_arrays
 from qatviz.errors import ExportError
@@ -16,6 +16,7 @@ from qatviz.export.formats import FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT
 from qatviz.export.graphs.runtime import GraphRunner
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
+from qatviz.network.layers import AveragePool, Dense, Flatten
 
 FORMATS = (FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT)
 
@@ -202,6 +203,14 @@ def test_the_exact_form_has_no_different_codes(tmp_path):
         and 'with the form "exact" they are identical'
         in export(FROZEN, tmp_path / "net.pb", source_of(examples=4)).report.to_text()
     )
+
+
+@pytest.mark.parametrize("form", ["fake-quant", "float"])
+def test_a_graph_that_toco_does_not_convert_says_so(form, tmp_path):
+    network = network_of((8, 8, 1), (AveragePool, "halved", {}), (Flatten, "flat", {}), (Dense, "logits", {"units": 4}))
+    source = ExportSource(network, book_of(network, INT8), state_of(network), dataset())
+    text = export(FROZEN, tmp_path / "net.pb", source, form=form).report.to_text()
+    assert ("halved: TensorFlow 1.15's converter, TOCO, makes no integer file" in text) == (form == "fake-quant")
 
 
 def test_regression_outputs_have_no_classes(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from integer_cases import book_of, network_of, simulate, state_of
+from tensorflow.lite.python.convert import ConverterError
 from test_graph_lowering import images_for
 from test_tflite_lowering import operations
 
@@ -16,10 +17,12 @@ from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.proof.parity import compare_logits
 from qatviz.network.layers import (
+    AveragePool,
     BatchNorm,
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Flatten,
     GlobalAveragePool,
     MaxPool,
     ReLU,
@@ -34,24 +37,32 @@ NETWORK = network_of(
     (DepthwiseConv2D, "depthwise", {}),
     (ReLU, "relu", {}),
     (MaxPool, "max", {}),
-    # No AveragePool: TOCO has no integer form of the operations that round its ties as TFLite does.
     (GlobalAveragePool, "means", {}),
     (Dense, "logits", {"units": 4}),
 )
 
 
-@pytest.mark.slow
-def test_toco_converts_the_graph_to_an_integer_file_with_the_same_grids(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)  # the directory of toco_from_protos
-    book, state = book_of(NETWORK), state_of(NETWORK)
-    model = integer_model(NETWORK, book, state)
-    graph = inference_graph(fake_quant_model(NETWORK, book, state), {"made_by": "a test"})
-    (tmp_path / "net.pb").write_bytes(graph.definition.SerializeToString())
-    converter = tf.lite.TFLiteConverter.from_frozen_graph(str(tmp_path / "net.pb"), ["input"], ["logits"])
+def integer_file(network, directory):
+    """Return TOCO's integer file of the frozen graph of a network."""
+    book, state = book_of(network), state_of(network)
+    source = integer_model(network, book, state).tensor("input")
+    graph = inference_graph(fake_quant_model(network, book, state), {"made_by": "a test"})
+    (directory / "net.pb").write_bytes(graph.definition.SerializeToString())
+    converter = tf.lite.TFLiteConverter.from_frozen_graph(str(directory / "net.pb"), ["input"], ["logits"])
     converter.inference_type = tf.lite.constants.QUANTIZED_UINT8
-    source = model.tensor("input")
     converter.quantized_input_stats = {"input": (source.zero_point + 128, 1 / source.scale)}
-    content = converter.convert()
+    return converter.convert()
+
+
+@pytest.fixture(autouse=True)
+def toco_on_the_path(monkeypatch):
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
+
+
+@pytest.mark.slow
+def test_toco_converts_the_graph_to_an_integer_file_with_the_same_grids(tmp_path):
+    model = integer_model(NETWORK, book_of(NETWORK), state_of(NETWORK))
+    content = integer_file(NETWORK, tmp_path)
     found = operations(content)
     assert "FAKE_QUANT" not in found and found.count("DEPTHWISE_CONV_2D") == 1 and found.count("CONV_2D") == 1
     interpreter = tf.lite.Interpreter(model_content=content)
@@ -66,3 +77,17 @@ def test_toco_converts_the_graph_to_an_integer_file_with_the_same_grids(tmp_path
         logits.append(interpreter.get_tensor(put_out["index"])[0].astype(np.int32) - 128)
     agreement = compare_logits(simulate(model, images), np.array(logits))
     assert agreement.largest <= 3 and agreement.top1 >= 0.9, agreement
+
+
+@pytest.mark.slow
+def test_toco_refuses_the_graph_of_an_average_pool(tmp_path):
+    """The export's note says so: between the operations that round its ties, there are no ranges."""
+    network = network_of(
+        (4, 4, 2),
+        (Conv2D, "conv", {"filters": 4}),
+        (AveragePool, "pool", {}),
+        (Flatten, "flat", {}),
+        (Dense, "logits", {"units": 4}),
+    )
+    with pytest.raises(ConverterError):
+        integer_file(network, tmp_path)

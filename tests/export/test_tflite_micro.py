@@ -1,7 +1,7 @@
 """TFLite files in TFLite Micro: types that it has kernels for, and the notes of the proof on them.
 
-It is the one of the Python that QATVIZ_TFLITE_MICRO_PYTHON names, or of the first one on PATH that has the package
-tflite-micro; without it, the tests that run it are skipped.
+It is the one of the Python that :data:`qatviz.export.tflm.runtime.VARIABLE` names, or of the first one on PATH that has
+the package tflite-micro; without it, the tests that run it are skipped.
 """
 
 import newer_python
@@ -12,9 +12,10 @@ from test_tflite_lowering import images_for
 
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflm.runtime import VARIABLE
 from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPool, ReLU
 
-VARIABLE, PACKAGE = "QATVIZ_TFLITE_MICRO_PYTHON", "tflite_micro"
+PACKAGE = "tflite_micro"
 _PROGRAM = """
 import sys
 import numpy as np

@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 import pytest
 from export_cases import INT8, NETWORK, STATE, export_as
-from integer_cases import book_of, model_of, network_of
+from integer_cases import book_of, model_of, network_of, state_of
 
 import qatviz.export.source as source_module
+from qatviz.data import from_arrays
 from qatviz.errors import ExportError
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
@@ -24,7 +25,7 @@ from qatviz.export.tflite.runtime import Interpreter, TfliteRunner
 from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
-from qatviz.network.layers import Dense
+from qatviz.network.layers import AveragePool, Dense, Flatten
 from qatviz.number_format import share_text
 
 
@@ -199,6 +200,25 @@ def test_vectors_have_input_and_output_of_the_shipped_file(weights, dtype, optio
         np.testing.assert_array_equal(found, golden[DOUBLE_ROUNDING_OUTPUT])
         if "softmax" in options:
             assert np.abs((found.astype(int) - np.iinfo(dtype).min).sum(axis=1) - 256).max() <= 2
+
+
+def test_no_vector_holds_sums_that_overflow_in_tensorflows_interpreter(tmp_path):
+    """Of more than 256 elements, its average pool adds up in 16 bits."""
+    network = network_of(
+        (17, 17, 1),
+        (AveragePool, "pool", {"pool_size": 17, "padding": "VALID"}),
+        (Flatten, "flat", {}),
+        (Dense, "logits", {"units": 4}),
+    )
+    book, state = book_of(network, INT8), state_of(network, {"input.activations": (0.0, 1.0)})
+    images = np.full((20, 17, 17, 1), 250, np.uint8)
+    data = from_arrays("bright", "a test", (images, np.arange(20) % 4), (images, np.arange(20) % 4))
+    written = TFLITE.export(ExportSource(network, book, state, data), tmp_path / "net.tflite")
+    golden, notes = written.report.golden, "\n".join(written.report.notes)
+    assert DOUBLE_ROUNDING_OUTPUT not in golden and f"golden vectors have no {DOUBLE_ROUNDING_OUTPUT}" in notes
+    (found,) = Interpreter(written.paths[0].read_bytes()).run(golden[FILE_INPUT])
+    assert np.abs(found.astype(int) - golden[LITERT_OUTPUT]).max() > 10, "the interpreter's sums don't overflow"
+    assert f"`{DOUBLE_ROUNDING_OUTPUT}`" not in (tmp_path / "net.tflite.README.md").read_text()
 
 
 @pytest.mark.parametrize("examples, words", [(60, "all 60"), (20, "20 of 60")])

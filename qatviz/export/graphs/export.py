@@ -1,7 +1,7 @@
 """Export of a TensorFlow graph, shared by SavedModel and frozen graph."""
 
 from pathlib import Path
-from typing import Any, Callable, Dict, NamedTuple, Union
+from typing import Any, Callable, Dict, NamedTuple, Tuple, Union
 
 from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, fake_quant_model
@@ -14,6 +14,7 @@ from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
+from qatviz.number_format import names_text
 from qatviz.task import CLASSIFICATION
 
 #: Forms of a graph: rounded as in training; the same with exact accumulators; not rounded.
@@ -80,7 +81,8 @@ def export_graph(
     graph = _graph(model, source, about)
     packed = pack(graph, about)
     with GraphRunner(packed.definition, graph.tensors) as runner:
-        simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, _NOTES.get(form, ()))
+        notes = (*_NOTES.get(form, ()), *(_converter_notes(model) if form == FAKE_QUANT else ()))
+        simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, notes)
         report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
     report = with_real_vectors(report)
     progress.at("writing the files", 0.98)
@@ -110,6 +112,17 @@ def _model(source: ExportSource, form: str) -> FakeQuantModel:
 
 def _graph(model: FakeQuantModel, source: ExportSource, about: Dict[str, Any]) -> InferenceGraph:
     return inference_graph(model, about, source.dataset.task == CLASSIFICATION, about["form"] == EXACT)
+
+
+def _converter_notes(model: FakeQuantModel) -> Tuple[str, ...]:
+    """Return a note on operations that a converter to integers does not know."""
+    pools = [part.unit.name for part in model.units if part.tie is not None and part.tie.center is not None]
+    if not pools:
+        return ()
+    return (
+        f"{names_text(pools)}: TensorFlow 1.15's converter, TOCO, makes no integer file of this graph, because it has no "
+        "integer form of the operations that round ties as TFLite does; the format tflite is one without a converter",
+    )
 
 
 def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:

@@ -29,7 +29,13 @@ from qatviz.export.tflite.files import Files, file_attachment
 from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
-from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LITERT_OUTPUT, file_vectors
+from qatviz.export.tflite.vectors import (
+    DOUBLE_ROUNDING_OUTPUT,
+    FILE_INPUT,
+    LITERT_OUTPUT,
+    absent_vectors,
+    file_vectors,
+)
 from qatviz.metric import ACCURACY
 
 
@@ -57,6 +63,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         report = prove_files(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
     litert = litert_found() if files.shipped.only_litert or options["litert"] else None
     report = report.with_golden(file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert))
+    report = report.with_notes((*report.notes, *absent_vectors(files.shipped, report.golden)))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, files.shipped.content, report, guide=file_guide(source, files, report)), report)
 

@@ -2,8 +2,6 @@
 
 from typing import Any, Optional
 
-import numpy as np
-
 from qatviz import __version__
 from qatviz.export.formats import TFLITE, Options
 from qatviz.export.integers.model import IntegerModel
@@ -69,12 +67,11 @@ class Files:
         )
 
     def in_eight_bits(self) -> Optional[TfliteModel]:
-        """Return a file of the same integers that TensorFlow 1.15's interpreter runs; None if there is none."""
-        if self.shipped.dtype == np.int16:
-            return None
-        if not self.shipped.int4:
-            return self.shipped
-        return self._made(softmax=self._options["softmax"], packed_int4=False)
+        """Return a file of the same integers that TensorFlow 1.15's interpreter computes; None if there is none."""
+        file = self.shipped
+        if file.int4:
+            file = self._made(softmax=self._options["softmax"], packed_int4=False)
+        return None if file.only_litert else file
 
 
 def file_attachment(source: ExportSource, options: Options) -> Attachment:

@@ -55,7 +55,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _prove(files, micro, graph, source.held_out(), progress.part(0.2, 0.98))
     litert = litert_found() if files.shipped.only_litert else None
-    report = report.with_golden(file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert))
+    vectors = file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert)
+    report = report.with_golden(vectors)
     golden = _golden_codes(files, micro, report.golden)
     notes = (
         *report.notes,
