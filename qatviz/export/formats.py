@@ -356,9 +356,9 @@ ONNX = Format(
         Option(
             "exact",
             "Exact codes in deep networks too",
-            "Integer operators compute accumulators, which are requantized in double precision: up to 8 bits, every "
-            "code equals that of the evaluation graph, but the file is slower, and compilers may not support its "
-            "operators",
+            "Integer operators compute accumulators, which are requantized in double precision: with weights of up to "
+            "8 bits, every code equals that of the evaluation graph, but the file is slower, and compilers may not "
+            "support its operators",
         ),
     ),
     onnx_limits.onnx,

@@ -116,7 +116,21 @@ def test_every_code_of_an_exact_file_equals_the_simulators(setting):
     assert (found["ConvInteger"], found["MatMulInteger"], found["Conv"], found["Gemm"]) == (6, 3, 0, 0)
 
 
-@pytest.mark.parametrize("setting, left", [("asymmetric per channel", (6, 3)), ("16-bit activations", (6, 3))])
+@pytest.mark.parametrize("setting", ["16-bit activations", "4-bit weights, 12-bit activations"])
+def test_codes_of_two_bytes_are_exact_too(setting):
+    """Each sum of products is one of the upper bytes and one of the lower bytes."""
+    model = model_of(everything(), *WIDE[setting])
+    for layer in compare_layers(model, all_outputs(model, exact=True).run, images_for(model)):
+        assert layer.whole.identical == layer.own.identical == 1, layer
+    file = onnx_model(model, exact=True)
+    found = OnnxRunner(model, file).run_images(images_for(model))["logits"]
+    np.testing.assert_array_equal(found, simulate(model, images_for(model)))
+    assert file.exact and not file.notes
+    count = operators(file.content)
+    assert (count["ConvInteger"], count["MatMulInteger"], count["Conv"], count["Gemm"]) == (12, 6, 0, 0)
+
+
+@pytest.mark.parametrize("setting, left", [("asymmetric per channel", (6, 3)), ("9 bits", (6, 3))])
 def test_operations_in_float_stay_in_float_in_an_exact_file(setting, left):
     model = model_of(everything(), *dict(SETTINGS, **WIDE)[setting])
     file = onnx_model(model, exact=True)

@@ -50,6 +50,18 @@ def test_every_operation_and_the_logits_equal_the_simulators(setting, form, outp
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("opset", ["13", "19", "21"])
+@pytest.mark.parametrize("setting", ["16-bit activations", "4-bit weights, 12-bit activations"])
+def test_logits_of_exact_files_with_codes_of_two_bytes_equal_the_simulators(setting, opset, outputs_of):
+    model = model_of(everything(), *WIDE[setting])
+    images = images_for(model, 24)
+    file = onnx_model(model, exact=True, opset=opset)
+    ((logits,),) = outputs_of(images, file)
+    np.testing.assert_array_equal(codes_of(logits, model.logits), simulate_tensors(model, images, ["logits"])["logits"])
+    assert file.exact
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["8 bits", "asymmetric, 7 bits", "powers of two"])
 def test_every_code_of_exact_files_equals_the_simulators(setting, outputs_of):
     model = model_of(everything(), *SETTINGS[setting])

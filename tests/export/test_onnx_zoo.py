@@ -60,6 +60,19 @@ def test_exact_files_equal_the_evaluation_graph(name, setting):
     np.testing.assert_array_equal(found, codes_of(case.logits(book, images), model.logits))
 
 
+@pytest.mark.parametrize("bits, symmetric", [(16, True), (12, False)])
+@pytest.mark.parametrize("name", ["lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in DEEP + DEEPEST])
+def test_exact_files_with_wide_activations_equal_the_evaluation_graph(name, bits, symmetric):
+    case = calibrated(name)
+    settings = {"num_bits": bits, "symmetric": symmetric}
+    book = SettingsBook.from_preset(case.plan, "tflite-int8", activations=settings)
+    model, images = case.model(book), digits(case.network.input_shape, DEEPEST_EXAMPLES)
+    file = onnx_model(model, exact=True)
+    found = run_logits(model, OnnxRunner(model, file).run, images)[1]
+    assert file.exact
+    np.testing.assert_array_equal(found, codes_of(case.logits(book, images), model.logits))
+
+
 @pytest.mark.parametrize("preset", ["tflite-int8", "uint8-affine"])
 def test_files_with_16_bit_activations_agree_with_the_evaluation_graph(preset):
     case = calibrated("lenet")

@@ -22,6 +22,11 @@ assert compiler and litert  # fixtures
 BITS = {"8 and 16": (8, 16), "4 to 16": (4, 16, 8, 12, 6, 9), "one of 9": (8, 8, 9)}
 
 
+def slow(*values):
+    """Return parameters of a slow test."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 class Case:
     """A state of a network, its integer model, and codes of its input, int32 ``[32, ...]``."""
 
@@ -91,7 +96,7 @@ def with_empty_channels(bits, per_channel, source_bits=None):
     return Case(network, book, state)
 
 
-@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("symmetric", [False, slow(True)])
 @pytest.mark.parametrize("bits", sorted(BITS))
 def test_the_evaluation_of_mixed_widths_computes_the_simulators_codes(bits, symmetric):
     mixed(bits, symmetric).check_evaluation()
@@ -104,22 +109,23 @@ def test_litert_computes_mixed_widths_alike(bits, kernels, litert):
         mixed(bits, symmetric).check_litert(litert, kernels)
 
 
-@pytest.mark.parametrize("bits", sorted(BITS))
+@pytest.mark.parametrize("bits", [name if name == "4 to 16" else slow(name) for name in sorted(BITS)])
 def test_c_computes_mixed_widths_alike(bits, compiler):
     case = mixed(bits)
     with compiled(source_of(case.model), compiler, layers=True) as runner:
         case.check(runner.run)
 
 
-EMPTY = [(16, True, None), (16, False, None), (16, True, 8), (9, True, None), (8, True, None)]
+#: Numbers of bits of activations, weights per channel, number of bits of the input if it has others.
+EMPTY = [(16, True, None), (16, True, 8), slow(16, False, None), slow(9, True, None)]
 
 
-@pytest.mark.parametrize("bits, per_channel, source_bits", EMPTY)
+@pytest.mark.parametrize("bits, per_channel, source_bits", [*EMPTY, slow(8, True, None)])
 def test_the_evaluation_of_empty_channels_computes_the_simulators_codes(bits, per_channel, source_bits):
     with_empty_channels(bits, per_channel, source_bits).check_evaluation()
 
 
 @pytest.mark.parametrize("kernels", [XNNPACK, BUILTIN])
-@pytest.mark.parametrize("bits, per_channel, source_bits", EMPTY[:4])
+@pytest.mark.parametrize("bits, per_channel, source_bits", EMPTY)
 def test_litert_computes_empty_channels_alike(bits, per_channel, source_bits, kernels, litert):
     with_empty_channels(bits, per_channel, source_bits).check_litert(litert, kernels)

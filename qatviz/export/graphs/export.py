@@ -120,8 +120,8 @@ def _converter_notes(model: FakeQuantModel) -> Tuple[str, ...]:
     if not pools:
         return ()
     return (
-        f"{names_text(pools)}: TensorFlow 1.15's converter, TOCO, makes no integer file of this graph, because it has no "
-        "integer form of the operations that round ties as TFLite does; the format tflite is one without a converter",
+        f"{names_text(pools)}: TensorFlow 1.15's converter, TOCO, makes no integer file of this graph, because it has "
+        "no integer form of the operations that round ties as TFLite does; the format tflite needs no converter",
     )
 
 

@@ -9,20 +9,32 @@ and requantization is written out::
 
 Casting to an unsigned type rounds down. A double holds the product with an error below 2**-44 quantization steps, so
 every code is that of the simulator.
+
+Codes of more than 8 bits are two bytes each here, because the operators have no wider inputs: the accumulator is 256
+times the sum of products of the upper bytes plus that of the lower ones. In such networks, an Add rounds its terms
+before their sum, in products of up to 62 bits, which are int64.
 """
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.export.integers.model import IntegerModel, IntegerOp
-from qatviz.export.onnx.file import DOUBLE, INT32, UINT8, OnnxFile
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.onnx.file import DOUBLE, FLOAT, INT32, INT64, UINT8, OnnxFile
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
-from qatviz.export.onnx.storage import Storage, StoredWeights, computed_in_float
+from qatviz.export.onnx.storage import BITS, Storage, StoredWeights
 from qatviz.network.layer import element_count
+from qatviz.network.layers import AveragePool
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
+from qatviz.quant.int16_kernels import Q31
 
 _KINDS = ("Conv2D", "DepthwiseConv2D", "Dense", "GlobalAveragePool", "Add")
+#: Number of values of a byte; added to codes, so that they are not negative.
+_BYTE, _HALF_RANGE = 256, 2**15
+#: Zero point of codes of more than 8 bits that are rounded, with which none is negative.
+_STORED_WIDE = 2.0**16
+#: Bounds of int32 sums, and of products of int64 with room for a half.
+_LARGEST_SUM, _LARGEST_PRODUCT = 2**31 - 1, 2**62
 
 
 class ExactOperations:
@@ -33,17 +45,23 @@ class ExactOperations:
 
     def supports(self, op: IntegerOp) -> bool:
         """Return whether an operation has this form and needs it: others are exact without it, or computed in float."""
-        tensors = [self._model.tensor(name) for name in (*op.inputs, op.output)]
-        if op.kind not in _KINDS or any(map(is_wide, tensors)):
+        if op.kind == "AveragePool":
+            return is_wide(self._model.tensor(op.output))
+        if op.kind not in _KINDS:
             return False
-        return op.weights is None or not (
-            computed_in_float(self._model, op) or self._weights(op).channel_scales is not None
+        if op.rounds_terms:
+            return self._largest_product(op) <= _LARGEST_PRODUCT
+        if op.weights is None:
+            return True
+        magnitudes = np.abs(op.weights.centred.astype(np.int64)).reshape(-1, len(op.weights.bias))
+        return bool(
+            op.weights.num_bits <= BITS
+            and self._weights(op).channel_scales is None
+            and magnitudes.sum(axis=0).max() * (_BYTE - 1) <= _LARGEST_SUM
         )
 
     def is_exact(self, op: IntegerOp) -> bool:
         """Return whether every code of an operation is the simulator's, in this form or because it has no sums."""
-        if op.kind == "AveragePool":
-            return not is_wide(self._model.tensor(op.output))
         return op.kind not in _KINDS or self.supports(op)
 
     def weighted(
@@ -52,35 +70,101 @@ class ExactOperations:
         """Append ConvInteger or MatMulInteger, with axes of the weights as ``arrange`` orders them."""
         source, stored = self._model.tensor(op.inputs[0]), self._weights(op)
         name, dtype = op.require_weights().name, self._storage.dtype
-        inputs = [
-            codes_name(source),
-            self._file.add_constant(name + ".codes", arrange(stored.codes), dtype),
-            self._grids.zero_point(source),
-            self._file.add_constant(name + ".zero_point", stored.zero_point.flat[0], dtype),
-        ]
-        sums = self._file.add_step(operator, inputs, op.name, **attributes)
+        codes = self._file.add_constant(name + ".codes", arrange(stored.codes), dtype)
+        zero = self._file.add_constant(name + ".zero_point", stored.zero_point.flat[0], dtype)
         shape = (-1,) + (1,) * (len(self._model.tensor(op.output).shape) - 1)
-        bias = self._file.add_constant(op.name + ".bias", stored.bias.reshape(shape), np.int32)
-        sums = self._file.add_step("Add", [sums, bias], op.name + ".add_bias")
-        self._finish(op, self._in_double(sums, op.name), op.require_requantization().real.reshape(shape))
+        if is_wide(source):
+            sums = self._sums_of_bytes(op, operator, [codes, zero], **attributes)
+            bias = self._number(op.name + ".bias", op.require_weights().bias.reshape(shape))
+            sums = self._file.add_step("Add", [sums, bias], op.name + ".add_bias")
+        else:
+            inputs = [codes_name(source), codes, self._grids.zero_point(source), zero]
+            sums = self._file.add_step(operator, inputs, op.name, **attributes)
+            bias = self._file.add_constant(op.name + ".bias", stored.bias.reshape(shape), np.int32)
+            sums = self._file.add_step("Add", [sums, bias], op.name + ".add_bias")
+            sums = self._in_double(sums, op.name)
+        self._finish(op, sums, op.require_requantization().real.reshape(shape))
+
+    def _sums_of_bytes(self, op: IntegerOp, operator: str, weights: Sequence[str], **attributes: Any) -> str:
+        """Return the sums of products, without bias, of an input of two bytes; ``weights`` are codes and zero point."""
+        source = self._model.tensor(op.inputs[0])
+        codes, zeros = self._bytes(source, op.name), divmod(source.zero_point + _HALF_RANGE, _BYTE)
+        parts = []
+        for place, (part, zero) in enumerate(zip(codes, zeros)):
+            # The operator itself has the layer's name.
+            name = op.name + ("" if place else ".upper")
+            zero_point = self._file.add_constant(name + ".zero_byte", zero, np.uint8)
+            in_bytes = self._file.add_step("Cast", [part], name + ".byte", to=UINT8)
+            sums = self._file.add_step(operator, [in_bytes, weights[0], zero_point, weights[1]], name, **attributes)
+            parts.append(self._in_double(sums, name))
+        return self._joined(parts, op.name)
+
+    def _bytes(self, source: IntegerTensor, name: str) -> List[str]:
+        """Return the upper and the lower bytes of codes of more than 8 bits, in float."""
+        value = self._grids.relative_codes(source, source.zero_point, name + ".source")
+        offset = self._file.add_constant(name + ".offset", source.zero_point + _HALF_RANGE, np.float32)
+        value = self._file.add_step("Add", [value, offset], name + ".not_negative")
+        byte = self._file.add_constant(name + ".byte", _BYTE, np.float32)
+        upper = self._file.add_step("Div", [value, byte], name + ".in_bytes")
+        upper = self._file.add_step("Floor", [upper], name + ".upper_byte")
+        whole = self._file.add_step("Mul", [upper, byte], name + ".without_lower_byte")
+        return [upper, self._file.add_step("Sub", [value, whole], name + ".lower_byte")]
+
+    def _joined(self, parts: Sequence[str], name: str) -> str:
+        """Return 256 times the first of two parts plus the second."""
+        upper = self._file.add_step("Mul", [parts[0], self._number(name + ".upper_unit", _BYTE)], name + ".upper_part")
+        return self._file.add_step("Add", [upper, parts[1]], name + ".joined")
 
     def global_average(self, op: IntegerOp) -> None:
         source = self._model.tensor(op.inputs[0])
         count = element_count(source.shape[:2])
-        value = self._file.add_step("Cast", [codes_name(source)], op.name + ".in_int32", to=INT32)
         axes = self._file.add_constant(op.name + ".axes", [2, 3], np.int64)
+        if is_wide(source):
+            value = self._in_double(self._grids.relative_codes(source, source.zero_point, op.name + ".source"), op.name)
+            sums = self._file.add_step("ReduceSum", [value, axes], op.name, keepdims=0)
+            sums = self._file.add_step(
+                "Mul", [sums, self._number(op.name + ".three", MEAN_WEIGHT)], op.name + ".tripled"
+            )
+            sums = self._file.add_step("Add", [sums, self._number(op.name + ".one", MEAN_BIAS)], op.name + ".ties_up")
+            self._finish(op, sums, op.require_requantization().real[0])
+            return
+        value = self._file.add_step("Cast", [codes_name(source)], op.name + ".in_int32", to=INT32)
         sums = self._in_double(self._file.add_step("ReduceSum", [value, axes], op.name, keepdims=0), op.name)
         less = MEAN_BIAS / MEAN_WEIGHT - count * float(self._storage.stored(source.zero_point))
         sums = self._file.add_step("Add", [sums, self._number(op.name + ".centre", less)], op.name + ".centred")
         self._finish(op, sums, MEAN_WEIGHT * op.require_requantization().real[0])
 
+    def average(self, op: IntegerOp, **attributes: Any) -> None:
+        """Append an AveragePool of more than 8 bits: float32 averages of bytes times their numbers are whole sums."""
+        source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
+        counts = _elements(op, source.shape, output.shape)
+        factor = self._file.add_constant(op.name + ".count", counts, np.float32)
+        parts = []
+        for place, part in enumerate(self._bytes(source, op.name)):
+            name = op.name + ("" if place else ".upper")
+            means = self._file.add_step("AveragePool", [part], name, count_include_pad=0, **attributes)
+            sums = self._file.add_step("Mul", [means, factor], name + ".sum")
+            parts.append(self._in_double(self._file.add_step("Round", [sums], name + ".whole_sum"), name))
+        offset = self._number(op.name + ".offsets", counts * float(op.require_tie_center() + _HALF_RANGE))
+        sums = self._file.add_step("Sub", [self._joined(parts, op.name), offset], op.name + ".from_center")
+        size = self._file.add_step("Abs", [sums], op.name + ".size")
+        size = self._file.add_step("Div", [size, self._number(op.name + ".counts", counts)], op.name + ".mean")
+        size = self._file.add_step("Add", [size, self._number(op.name + ".half", 0.5)], op.name + ".ties_away")
+        size = self._file.add_step("Cast", [size], op.name + ".whole_mean", to=INT64)
+        size = self._in_double(size, op.name + ".size")
+        sign = self._file.add_step("Sign", [sums], op.name + ".sign")
+        value = self._file.add_step("Mul", [size, sign], op.name + ".signed")
+        center = self._number(op.name + ".center", op.require_tie_center() - output.zero_point)
+        self._finish(op, self._file.add_step("Add", [value, center], op.name + ".from_zero"))
+
     def add(self, op: IntegerOp) -> None:
+        if op.rounds_terms:
+            self._add_rounded_terms(op)
+            return
         total = ""
         for place, (name, multiplier) in enumerate(zip(op.inputs, op.require_requantization().real)):
             source, part = self._model.tensor(name), f"{op.name}.term{place}"
-            value = self._in_double(codes_name(source), part)
-            zero = self._number(part + ".zero_point", self._storage.stored(source.zero_point))
-            value = self._file.add_step("Sub", [value, zero], part + ".centred")
+            value = self._centred(source, part)
             value = self._file.add_step("Mul", [value, self._number(part + ".factor", multiplier)], part)
             if not total:
                 total = value
@@ -89,16 +173,79 @@ class ExactOperations:
                 total = self._file.add_step("Add", [total, value], node)
         self._finish(op, total)
 
+    def _centred(self, source: IntegerTensor, name: str) -> str:
+        """Return the codes of a tensor minus its zero point, double."""
+        if is_wide(source):
+            return self._in_double(self._grids.relative_codes(source, source.zero_point, name), name)
+        value = self._in_double(codes_name(source), name)
+        zero = self._number(name + ".zero_point", self._storage.stored(source.zero_point))
+        return self._file.add_step("Sub", [value, zero], name + ".centred")
+
+    def _add_rounded_terms(self, op: IntegerOp) -> None:
+        """Append the sum of two tensors as TFLite's int16 kernels compute it."""
+        *terms, total = _factors(op)
+        rounded = []
+        for place, (name, (multiplier, shift)) in enumerate(zip(op.inputs, terms)):
+            part = f"{op.name}.term{place}"
+            value = self._file.add_step(
+                "Cast", [self._centred(self._model.tensor(name), part)], part + ".in_int64", to=INT64
+            )
+            rounded.append(self._rounded_twice(value, multiplier, shift, part))
+        value = self._file.add_step("Add", rounded, op.name)
+        multiplier, shift = total
+        value = self._rounded_twice(value, multiplier, shift, op.name + ".total")
+        self._finish(op, self._in_double(value, op.name))
+
+    def _rounded_twice(self, value: str, multiplier: int, right_shift: int, name: str) -> str:
+        """Append :func:`qatviz.quant.int16_kernels.rounded_twice`."""
+        left, right = max(Q31 - right_shift, 0), max(right_shift - Q31, 0)
+        value = self._file.add_step("Mul", [value, self._integer(name + ".factor", multiplier << left)], name)
+        value = self._file.add_step("Add", [value, self._integer(name + ".half", 2 ** (Q31 - 1))], name + ".add_half")
+        high = self._shifted(value, Q31, name + ".high")
+        if not right:
+            return high
+        negative = self._file.add_step("Less", [high, self._integer(name + ".zero", 0)], name + ".is_negative")
+        down = self._file.add_step("Cast", [negative], name + ".down", to=INT64)
+        value = self._file.add_step("Sub", [high, down], name + ".away_from_zero")
+        value = self._file.add_step("Add", [value, self._integer(name + ".tie", 2 ** (right - 1))], name + ".add_tie")
+        return self._shifted(value, right, name + ".low")
+
+    def _shifted(self, value: str, bits: int, name: str) -> str:
+        """Append ``value >> bits``; ONNX shifts unsigned integers only, and its division rounds towards 0."""
+        unit = self._integer(name + ".unit", 2**bits)
+        rest = self._file.add_step("Mod", [value, unit], name + ".rest")
+        whole = self._file.add_step("Sub", [value, rest], name + ".without_rest")
+        return self._file.add_step("Div", [whole, unit], name)
+
+    def _largest_product(self, op: IntegerOp) -> int:
+        """Return a bound on the products of a sum whose terms are rounded."""
+        *terms, (multiplier, total_shift) = _factors(op)
+        reaches = [self._model.tensor(name).reach for name in op.inputs]
+        products = [reach * (m << max(Q31 - shift, 0)) for reach, (m, shift) in zip(reaches, terms)]
+        most = sum((product >> max(Q31, shift)) + 1 for product, (_, shift) in zip(products, terms))
+        return max(*products, most * (multiplier << max(Q31 - total_shift, 0)))
+
     def _finish(self, op: IntegerOp, value: str, multiplier: Optional[np.ndarray] = None) -> None:
         output, name = self._model.tensor(op.output), op.output
         if multiplier is not None:
             value = self._file.add_step("Mul", [value, self._number(name + ".factor", multiplier)], name + ".in_steps")
-        half_up = self._number(name + ".half_up", float(self._storage.stored(output.zero_point)) + 0.5)
-        value = self._file.add_step("Add", [value, half_up], name + ".from_zero_point")
-        least, greatest = (float(self._storage.stored(code)) for code in op.clamp)
+        if is_wide(output):
+            zero, (least, greatest) = _STORED_WIDE, (code - output.zero_point + _STORED_WIDE for code in op.clamp)
+        else:
+            zero = float(self._storage.stored(output.zero_point))
+            least, greatest = (float(self._storage.stored(code)) for code in op.clamp)
+        value = self._file.add_step(
+            "Add", [value, self._number(name + ".half_up", zero + 0.5)], name + ".from_zero_point"
+        )
         # The half keeps the greatest value away from the next code, even if it is rounded itself.
         ends = [self._number(name + ".least", least), self._number(name + ".greatest", greatest + 0.5)]
-        value = self._file.add_step("Clip", [value, *ends], name + ".limit")
+        value = self._file.add_step("Clip", [value, *ends], name + (".clamp" if is_wide(output) else ".limit"))
+        if is_wide(output):
+            value = self._in_float(self._file.add_step("Cast", [value], name + ".round_down", to=INT32), name)
+            zero_point = self._file.add_constant(name + ".zero", zero, np.float32)
+            value = self._file.add_step("Sub", [value, zero_point], name + ".centred_codes")
+            self._grids.put_relative_codes(output, value, output.zero_point)
+            return
         codes = self._file.add_node("Cast", [value], codes_name(output), name + ".round_down", to=UINT8)
         self._grids.put_codes(output, codes)
 
@@ -108,5 +255,27 @@ class ExactOperations:
     def _in_double(self, value: str, name: str) -> str:
         return self._file.add_step("Cast", [value], name + ".in_double", to=DOUBLE)
 
+    def _in_float(self, value: str, name: str) -> str:
+        return self._file.add_step("Cast", [value], name + ".in_float", to=FLOAT)
+
     def _number(self, name: str, value: Any) -> str:
         return self._file.add_constant(name, value, np.float64)
+
+    def _integer(self, name: str, value: int) -> str:
+        return self._file.add_constant(name, value, np.int64)
+
+
+def _factors(op: IntegerOp) -> List[Tuple[int, int]]:
+    """Return multipliers and right shifts."""
+    multipliers, shifts = op.require_requantization()
+    return [(int(multiplier), int(shift)) for multiplier, shift in zip(multipliers, shifts)]
+
+
+def _elements(op: IntegerOp, image: Tuple[int, ...], result: Tuple[int, ...]) -> np.ndarray:
+    """Return the number of elements of each window of a pool without padding: float64 ``[1, 1, rows, columns]``."""
+    assert isinstance(op.layer, AveragePool)
+    counts = []
+    for axis in (0, 1):
+        first = np.arange(result[axis]) * op.layer.strides[axis] - op.require_pads()[axis][0]
+        counts.append(np.minimum(first + op.layer.pool_size[axis], image[axis]) - np.maximum(first, 0))
+    return np.float64(np.outer(*counts))[None, None]

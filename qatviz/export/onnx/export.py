@@ -94,7 +94,7 @@ def _prove(
     ``newer`` is the Python to run them in, None for this one, or the reason why there is none.
     """
     file, logits, layers = files
-    held_out, reached = source.held_out(), REACHED_WIDE if _is_wide(model) else REACHED
+    held_out, reached = source.held_out(), REACHED_WIDE if _is_wide(model) and not file.exact else REACHED
     exported = Exported(title, "", no_runtime, no_runtime, len(file.content), reached, file.notes)
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:

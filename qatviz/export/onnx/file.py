@@ -16,7 +16,7 @@ from qatviz.export.onnx.limits import OPSET_13, OPSET_19, OPSET_21, needs_packag
 #: Version of the format for each operator set: the one that runtimes with the operator set support.
 _IR_VERSIONS = {OPSET_13: 8, OPSET_19: 9, OPSET_21: 10}
 #: Element types, as operators number them.
-FLOAT, UINT8, INT32, DOUBLE, INT4 = 1, 2, 6, 11, 22
+FLOAT, UINT8, INT32, INT64, DOUBLE, INT4 = 1, 2, 6, 7, 11, 22
 #: Name of the batch axis.
 BATCH_AXIS = "N"
 

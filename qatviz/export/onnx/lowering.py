@@ -113,7 +113,8 @@ def onnx_model(
     storage : str
         Type of codes, "uint8" or "int8".
     exact : bool
-        Use integer operators and multipliers in double precision where QDQ form has float32; uint8 only.
+        Use integer operators and multipliers in double precision where QDQ form has float32; codes of up to 8 bits are
+        uint8 then.
     outputs : sequence of str, optional
         Tensors that are the outputs instead, as codes where there are codes, for inspection.
     opset : str
@@ -173,7 +174,7 @@ class _Lowering:
         return OnnxModel(content, self._storage, self._layout, names, notes, is_exact, fuse)
 
     def _notes(self, inexact: List[str]) -> Tuple[str, ...]:
-        wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor)]
+        wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor) and self._exact is None]
         wide += [op.weights.name for op in self._model.ops if op.weights is not None and op.weights.num_bits > BITS]
         notes = (
             (f"of 9 to 16 bits, and so {'computed' if self._small_types else 'rounded'} in float", wide),
@@ -329,6 +330,10 @@ class _Lowering:
         if element_count(op.layer.pool_size) > _MOST_AVERAGED:
             self._large_averages.append(op.name)
         attributes = kernel_attributes(op.layer.pool_size, op.layer.strides, op.require_pads())
+        exact = self._exact_form(op)
+        if exact is not None:
+            exact.average(op, **attributes)
+            return
         center = op.require_tie_center()
         codes = self._grids.relative_codes(self._model.tensor(op.inputs[0]), center, op.name)
         mean = self._file.add_step("AveragePool", [codes], op.name, count_include_pad=0, **attributes)

@@ -56,8 +56,8 @@ def absent_vectors(shipped: TfliteModel, golden: Mapping[str, np.ndarray]) -> Li
     if DOUBLE_ROUNDING_OUTPUT in golden or shipped.dtype == np.int16:
         return []
     return [
-        f"golden vectors have no {DOUBLE_ROUNDING_OUTPUT}: in TensorFlow 1.15's interpreter, which computes it, sums of "
-        "means overflow"
+        f"golden vectors have no {DOUBLE_ROUNDING_OUTPUT}: in TensorFlow 1.15's interpreter, which computes it, sums "
+        "of means overflow"
     ]
 
 
