@@ -6,8 +6,9 @@ from typing import Dict, Union
 import numpy as np
 
 from qatviz.errors import ExportError
+from qatviz.export.c.footprint import footprints
 from qatviz.export.c.lowering import CModel, c_model
-from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
+from qatviz.export.c.runner import REACHED, Compiler, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
 from qatviz.export.integers.input_formula import values_formula
@@ -24,6 +25,7 @@ from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.network.layer import element_count
 
+_Report = Union[ParityReport, UnrunReport]
 #: Largest number of codes of the golden inputs in a source file, which has at least one input.
 _GOLDEN_CODES = 2**16
 #: Advice in the proof if there is no compiler.
@@ -51,9 +53,17 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     held_out = source.held_out()
     progress.at("writing the source", 0.05)
     written = _source(model, held_out, options, values_formula(source.dataset))
+    compiler = _compiler()
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
-        report = _proof(model, written, graph, held_out, progress.part(0.2, 0.98))
+        report = _proof(model, written, compiler, graph, held_out, progress.part(0.2, 0.97))
+    progress.at("measuring the compiled code", 0.97)
+    sizes = footprints(
+        written,
+        None if isinstance(compiler, NoCompiler) else compiler,
+        lambda: progress.at("measuring the compiled code", 0.97),
+    )
+    report = report.with_footprints(sizes.found).with_notes((*report.notes, *sizes.notes))
     if options["softmax"]:
         logit_codes = report.golden["simulator_output"].astype(np.int32)
         found = softmax_codes(logit_codes, model.logits.scale).astype(written.output.dtype)
@@ -85,14 +95,25 @@ def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: st
     return c_model(model, codes, found, options["pack_int4"], values, options["softmax"], options["library"])
 
 
-def _proof(
-    model: IntegerModel, written: CModel, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
-) -> Union[ParityReport, UnrunReport]:
+def _compiler() -> Union[Compiler, NoCompiler]:
+    """Return the machine's compiler, or the reason why there is none."""
     try:
-        compiler = find_compiler()
-    except NoCompiler as error:
+        return find_compiler()
+    except NoCompiler as missing:
+        return missing
+
+
+def _proof(
+    model: IntegerModel,
+    written: CModel,
+    compiler: Union[Compiler, NoCompiler],
+    graph: EvaluationGraph,
+    held_out: HeldOut,
+    progress: Progress,
+) -> _Report:
+    if isinstance(compiler, NoCompiler):
         unrun = _exported(written, "nothing", no_runtime)
-        return prove_unrun(model, unrun, str(error), _ADVICE, graph, *held_out, progress)
+        return prove_unrun(model, unrun, str(compiler), _ADVICE, graph, *held_out, progress)
 
     def check() -> None:
         progress.at("compiling", 0.0)
@@ -106,6 +127,17 @@ def _proof(
         run = logits_below_softmax if written.softmax else runner.run
         exported = _exported(written, compiler.version, run)._replace(run_layers=dumping.run)
         return prove(model, exported, graph, *held_out, progress)
+
+
+def _measured(report: _Report, written: CModel, compiler: Union[Compiler, NoCompiler], progress: Progress) -> _Report:
+    """Return a report with sizes of the compiled code."""
+
+    def check() -> None:
+        progress.at("measuring the compiled code", 0.0)
+
+    check()
+    sizes = footprints(written, None if isinstance(compiler, NoCompiler) else compiler, check)
+    return report.with_footprints(sizes.found).with_notes((*report.notes, *sizes.notes))
 
 
 def _checked_logits(model: IntegerModel, layers: Dict[str, np.ndarray], found: np.ndarray) -> Dict[str, np.ndarray]:

@@ -68,9 +68,9 @@ def _verified_version(command: Sequence[str], environment: Mapping[str, str]) ->
     with tempfile.TemporaryDirectory(prefix="qatviz-cc-") as name:
         directory = Path(name)
         (directory / "empty.c").write_bytes(_EMPTY)
-        _call(list(command) + list(FLAGS) + ["-o", "empty", "empty.c"], directory, environment)
-        _call([str(directory / "empty")], directory, environment)
-        version = _call([*command, "--version"], directory, environment).decode("utf-8", "replace").splitlines()
+        call(list(command) + list(FLAGS) + ["-o", "empty", "empty.c"], directory, environment)
+        call([str(directory / "empty")], directory, environment)
+        version = call([*command, "--version"], directory, environment).decode("utf-8", "replace").splitlines()
     return version[0].strip() if version else command[0]
 
 
@@ -114,13 +114,13 @@ class CRunner:
                 (self._directory / name).parent.mkdir(parents=True, exist_ok=True)
                 (self._directory / name).write_bytes(content)
             more = [*(["-DQATVIZ_DUMP"] if layers else []), *("-I" + folder for folder in model.includes)]
-            _call(
+            call(
                 [*compiler.command, *FLAGS, *flags, *more, "-o", self._program, *model.sources],
                 self._directory,
                 timeout=_COMPILE_TIMEOUT,
                 check=check,
             )
-            _call([self._program], self._directory)
+            call([self._program], self._directory)
         except BaseException:
             self.close()
             raise
@@ -128,7 +128,7 @@ class CRunner:
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the output, or of all layers, by tensor, for codes of inputs ``[n] + shape``."""
         given = np.ascontiguousarray(codes.astype(self._source.dtype)).tobytes()
-        output = _call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
+        output = call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
         record = np.dtype(
             [(str(index), tensor.dtype, (element_count(tensor.shape),)) for index, tensor in enumerate(self._outputs)]
         )
@@ -152,7 +152,7 @@ class CRunner:
         self.close()
 
 
-def _call(
+def call(
     command: Sequence[str],
     directory: Path,
     environment: Optional[Mapping[str, str]] = None,

@@ -250,6 +250,7 @@ def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[s
         lines += [f"`python {program}` runs them in {runtime}; it needs {needs} only.", ""]
     lines += ["## Sizes", ""]
     lines += [f"- {what}: {bytes_text(count)} ({count:,} bytes)" for what, count in report.nbytes.items()]
+    lines += [f"- {each.in_words()}" for each in getattr(report, "footprints", ())]
     lines += ["", "## Files", "", *[f"- `{file}`" for file in files], ""]
     return "\n".join(lines)
 

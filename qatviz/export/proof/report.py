@@ -9,6 +9,7 @@ from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.progress import Progress
+from qatviz.export.proof.footprint import Footprint
 from qatviz.export.proof.graph import EvaluationGraph, whole_scores
 from qatviz.export.proof.parity import (
     Agreement,
@@ -87,6 +88,8 @@ class ParityReport:
     metric : Metric
     whole : WholeScores or None
         The metric on the whole held-out part.
+    footprints : tuple of Footprint
+        Sizes of the compiled file, for sources.
     """
 
     about: Dict[str, Any]
@@ -102,6 +105,7 @@ class ParityReport:
     metric: Metric = ACCURACY
     more_layers: Dict[str, Tuple[LayerAgreement, ...]] = field(default_factory=dict)
     whole: Optional[WholeScores] = None
+    footprints: Tuple[Footprint, ...] = ()
 
     @property
     def faults(self) -> List[str]:
@@ -127,8 +131,13 @@ class ParityReport:
         """Return a report with these notes instead."""
         return replace(self, notes=notes)
 
+    def with_footprints(self, footprints: Tuple[Footprint, ...]) -> "ParityReport":
+        """Return a report with sizes of the compiled file."""
+        return replace(self, footprints=footprints)
+
     def to_record(self) -> Dict[str, Any]:
         """Return the report as a JSON-able dict."""
+        compiled = {"footprints": [each.to_record() for each in self.footprints]} if self.footprints else {}
         return {
             "about": self.about,
             "examples": self.examples,
@@ -140,6 +149,7 @@ class ParityReport:
             self.metric.name: self.scores,
             "held_out": None if self.whole is None else self.whole.to_record(self.metric),
             "bytes": self.nbytes,
+            **compiled,
             "notes": list(self.notes),
             "faults": self.faults,
             "reached": self.reached.to_record(),
@@ -167,7 +177,7 @@ class ParityReport:
                 "",
             ]
         lines.append(self.scores_in_words())
-        lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
+        lines += self.sizes_in_words()
         lines.append("input: {input}".format(**self.about))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
@@ -178,6 +188,11 @@ class ParityReport:
             )
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
+
+    def sizes_in_words(self) -> List[str]:
+        """Return a line with the size of the file, and one for each compiler that compiled it."""
+        size = "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values())
+        return [size, *(f"size: {each.in_words()}" for each in self.footprints)]
 
     def scores_in_words(self) -> str:
         """Return lines such as ``accuracy on 200 held-out examples: float 97.12 %, evaluation graph 97.02 %``."""

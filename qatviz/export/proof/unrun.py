@@ -8,6 +8,7 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes
 from qatviz.export.progress import Progress
+from qatviz.export.proof.footprint import Footprint
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.proof.report import Exported, ParityReport, prove
@@ -58,6 +59,10 @@ class UnrunReport:
         return self.report.nbytes
 
     @property
+    def footprints(self) -> Tuple[Footprint, ...]:
+        return self.report.footprints
+
+    @property
     def notes(self) -> Tuple[str, ...]:
         return self.report.notes
 
@@ -68,6 +73,10 @@ class UnrunReport:
     def with_notes(self, notes: Tuple[str, ...]) -> "UnrunReport":
         """Return a report with these notes instead."""
         return replace(self, report=self.report.with_notes(notes))
+
+    def with_footprints(self, footprints: Tuple[Footprint, ...]) -> "UnrunReport":
+        """Return a report with sizes of the compiled file."""
+        return replace(self, report=self.report.with_footprints(footprints))
 
     @property
     def faults(self) -> List[str]:
@@ -104,7 +113,7 @@ class UnrunReport:
             self.advice,
             "",
             self._known.scores_in_words(),
-            "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.report.nbytes.values()),
+            *self.report.sizes_in_words(),
             "input: {input}".format(**self.report.about),
         ]
         return "\n".join(lines + ["note: " + note for note in self.report.notes])
