@@ -1,7 +1,7 @@
 """Registry of the formats that a run can be exported to: names, options, limits and the module that writes each.
 
-It imports no TensorFlow, so that formats can be listed and checked without it. A format's module is imported when it is
-written; it has ``export(source, path, options, progress) -> Written``.
+It imports no TensorFlow, so that formats can be listed and checked without it. The module of a format is imported when
+an export is written, by its function ``export(source, path, options, progress) -> Written``.
 """
 
 import importlib
@@ -64,8 +64,8 @@ class Format:
         Module in `qatviz.export` that writes the format.
     options : tuple of Option
     limits : Limits
-        Function that returns the reasons why the format can't hold a network with given settings, quickly and without
-        TensorFlow. Reasons that depend on arrays (such as ranges that were never observed) are raised by the export.
+        Function that returns the refusals of a network with its settings, quickly and without TensorFlow. Refusals that
+        depend on arrays (such as ranges that were never observed) are raised by the export.
     weights : WeightStorage
     packings : tuple of dict
         Options with which weights of up to 4 bits are stored two per byte, the widely supported ones first; the last
@@ -84,7 +84,7 @@ class Format:
 
     @property
     def consents(self) -> FrozenSet[str]:
-        """Names of the options that are a consent."""
+        """Names of the options with which the user consents to something."""
         return frozenset(option.name for option in self.options if option.is_consent)
 
     def with_defaults(self, given: Optional[Mapping[str, Any]] = None) -> Options:
@@ -129,7 +129,7 @@ class Format:
         Raises
         ------
         ExportError
-            If the format can't hold the network, or a file can't be written; then none is.
+            If the format does not support the network or its settings, or a file can't be written; then none is.
         Cancelled
         """
         values = self.with_defaults(options)
@@ -399,7 +399,7 @@ ENCODINGS = Format(
         Option(
             "encodings_version",
             "Version",
-            "Version of the file format: 1.0.0; 2.0.0, in terms of ONNX' QuantizeLinear; 0.6.1, deprecated, with the "
+            "Version of the file format: 1.0.0; 2.0.0, in terms of ONNX's QuantizeLinear; 0.6.1, deprecated, with the "
             "ends of ranges",
             encodings_limits.LISTS,
             encodings_limits.VERSIONS,

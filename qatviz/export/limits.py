@@ -1,19 +1,17 @@
-"""Reasons why a format can't hold a network, found from its settings alone: quickly and without TensorFlow.
+"""Limits of formats: what they do not support, found from the settings alone, quickly and without TensorFlow.
 
-A function of this kind is a :data:`Limits`. This module has the ones that formats share; what is special to a format
-is in its package.
+This module has the limits that formats share. Those of a single format are in its package.
 """
 
 from typing import Any, Callable, List, Mapping, Optional
 
 from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
 from qatviz.network.graph import Network
-from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
-#: Function of the network, its settings, the number of training steps done (None: all delays are over) and the format's
-#: options that returns the refusals; an empty list if the format can hold the network.
+#: Function that returns the refusals of a network; none if the format supports it. Its arguments are the network, its
+#: settings, the number of training steps done (None if all delays count as over), and the format's options.
 Limits = Callable[[Network, SettingsBook, Optional[int], Mapping[str, Any]], List[Refusal]]
 
 
@@ -26,19 +24,19 @@ def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal
 
 
 def none(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the limits of a format that can hold every network: none."""
+    """Return no refusals, for a format that supports every network."""
     return []
 
 
 def integer(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the limits of a format that holds integers of up to 16 bits."""
-    return left_in_float(book.plan, book, step)
+    """Return the refusals of a format of integers of up to 16 bits, which requires that all tensors are quantized."""
+    return left_in_float(book, step)
 
 
-def left_in_float(plan: QuantizationPlan, book: SettingsBook, step: Optional[int]) -> List[Refusal]:
+def left_in_float(book: SettingsBook, step: Optional[int]) -> List[Refusal]:
     """Return a refusal for each tensor that is not quantized."""
     refusals = []
-    for tensor in plan.tensors:
+    for tensor in book.plan.tensors:
         s = book.of(tensor.name)
         where, verb = f"layer {tensor.layer!r}: its {tensor.kind}", "are"
         if tensor.layer == "input":

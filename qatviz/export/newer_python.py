@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import textwrap
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,23 @@ from qatviz.errors import ExportError
 
 _CANDIDATES = (*(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
 _SEARCH_TIMEOUT_S, RUN_TIMEOUT_S = 60, 300
+_ANSWERING = """
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # messages of libraries go to the standard error
+try:
+    import numpy as np
+    path = sys.argv[1]
+@program@
+    for line in sys.stdin:
+        request, answer = json.loads(line)
+        with np.load(request, allow_pickle=False) as arrays:
+            given = arrays["given"]
+        np.savez(answer, *run(given))
+        print("null", file=answers, flush=True)
+except Exception as error:
+    print(json.dumps("{}: {}".format(type(error).__name__, error)), file=answers, flush=True)
+"""
 
 
 class Package(NamedTuple):
@@ -55,17 +73,17 @@ def find(package: Package) -> Union[NewerPython, str]:
 
 
 class NewerProcess:
-    """Process of a program that answers requests. One thread at a time; use as a context manager, which ends it.
-
-    The program gets the path of the file and the other arguments. It answers each line of its input, a JSON list of the
-    paths of input (an .npz with the array "given") and output (an .npz), with a line of JSON: null, or an error.
+    """Process of a runtime that runs a file. One thread at a time; use as a context manager, which ends it.
 
     Parameters
     ----------
     name : str
         Display name of the runtime, for errors.
     python : str
+        Path of the interpreter.
     program : str
+        Program text, which defines ``run(given)``: the output arrays of the file for an input array. ``path`` is the
+        path of the file, and ``sys.argv[2:]`` are the ``arguments``; ``np`` is NumPy. An exception is an error.
     content : bytes
         Content of the file.
     arguments : sequence of str
@@ -90,7 +108,7 @@ class NewerProcess:
             (path / "model").write_bytes(content)
             # In an empty directory, so that nothing is imported from it.
             self._process = subprocess.Popen(
-                [python, "-c", program, str(path / "model"), *arguments],
+                [python, "-c", _answering(program), str(path / "model"), *arguments],
                 cwd=self._directory.name,
                 env=_environment(),
                 stdin=subprocess.PIPE,
@@ -106,7 +124,7 @@ class NewerProcess:
         self._requests, self._answers = self._process.stdin, self._process.stdout
 
     def run(self, given: np.ndarray) -> List[np.ndarray]:
-        """Return the arrays of the program's output for an array.
+        """Return the output arrays of the file for an input array.
 
         Raises
         ------
@@ -121,7 +139,7 @@ class NewerProcess:
             return [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
     def _answer(self, request: str) -> Optional[str]:
-        """Return the error in the program's answer; None if there is none."""
+        """Send a request; return the error in the answer, None if there is none."""
         late = threading.Event()
 
         def kill_late() -> None:
@@ -155,6 +173,15 @@ class NewerProcess:
             with contextlib.suppress(OSError):  # unread input is lost
                 pipe.close()
         self._directory.cleanup()
+
+
+def _answering(program: str) -> str:
+    """Return the text of a program that answers requests for ``run(given)``, which ``program`` defines.
+
+    A request is a line of JSON on its standard input, a list of two paths: of an .npz with the array "given", and of
+    the .npz to write. The answer is a line of JSON on its standard output: null, or the text of an exception.
+    """
+    return _ANSWERING.replace("@program@", textwrap.indent(program, "    "))
 
 
 def _environment() -> Dict[str, str]:

@@ -12,22 +12,22 @@ from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.protocol.settings_book import SettingsBook
 
-#: Number of held-out examples that a file is run on by default, and the number of multiplications that limits it.
-#: (TFLite's interpreter does some 150 million a second.)
+#: Largest and smallest number of held-out examples that a file is run on by default, and the largest number of
+#: multiplications. (TFLite's interpreter does some 150 million a second.)
 _MAX_EXAMPLES, _MIN_EXAMPLES, _MAX_MACS = 1000, 16, 10**9
-
-
-#: Number of multiplications that limits the examples on which the evaluation graph is scored: some 10 s of them.
+#: Largest number of multiplications for the scores of the evaluation graph: some 10 s of them.
 _MAX_SCORED_MACS = 3 * 10**10
 
 
 class WholePart:
-    """The held-out part of a data set, as fed to the network; of a large network's, as many examples as are affordable.
+    """Held-out part of a data set, as fed to the network: its first ``count`` examples, which are all if affordable.
 
     Attributes
     ----------
-    count, held_out : int
-        Number of examples in the batches; of all there are.
+    count : int
+        Number of examples in the batches.
+    held_out : int
+        Number of examples in the whole held-out part.
     labels : np.ndarray
         Targets ``[count]`` or ``[count, outputs]``.
     """
@@ -44,7 +44,17 @@ class WholePart:
 
 
 class HeldOut(NamedTuple):
-    """Examples as fed to the network, float32 ``[n] + input shape``, their targets ``[n]``, and all that there are."""
+    """Held-out examples to run an export on.
+
+    Attributes
+    ----------
+    images : np.ndarray
+        float32 ``[n] + input shape``, as fed to the network.
+    labels : np.ndarray
+        Their targets ``[n]`` or ``[n, outputs]``.
+    whole : WholePart or None
+        Held-out part for the scores of the evaluation graph, of which they are the first.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -69,7 +79,7 @@ class ExportSource:
     book : SettingsBook
         The settings in that state.
     arrays : dict of str to np.ndarray
-        Parameters, statistics and ranges, as checkpoints hold them; never changed.
+        Parameters, statistics and ranges, as in a checkpoint; never changed.
     dataset : Dataset
         The proof uses its held-out part.
     step : int, optional
@@ -102,7 +112,7 @@ class ExportSource:
             raise ExportError(f"examples is {self.examples}: expected a whole number of at least 1")
 
     def held_out(self) -> HeldOut:
-        """Return the examples to run the export on."""
+        """Return the examples to run the export on, and the held-out part that they are from."""
         count = self.examples or min(_MAX_EXAMPLES, max(_MIN_EXAMPLES, _MAX_MACS // max(self.network.macs, 1)))
         whole = WholePart(self.dataset, max(count, _MAX_SCORED_MACS // max(self.network.macs, 1)))
         return HeldOut(scaled(self.dataset, slice(count)), self.dataset.y_test[:count], whole)

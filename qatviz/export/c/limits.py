@@ -1,4 +1,4 @@
-"""Reasons why C can't hold a network, found from its settings alone; see :mod:`qatviz.export.limits`."""
+"""Limits of the export to C; see :mod:`qatviz.export.limits`."""
 
 # A separate module because the registry of formats must not load the export itself.
 
@@ -10,12 +10,12 @@ from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax
 from qatviz.protocol.settings_book import SettingsBook
 
-#: Bits of the logits that the softmax holds.
+#: Largest number of bits of the logits of a softmax.
 _BITS = 8
 
 
 def c(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the limits of C. Options: ``softmax`` requires logits of up to 8 bits."""
+    """Return the refusals of C. With the option ``softmax``, logits have up to 8 bits."""
     refusals = integer(network, book, step, options)
     if options["softmax"]:
         layer = network.layer(network.output)

@@ -1,6 +1,6 @@
-"""Reasons why encodings in AIMET's form can't hold a network, found from its settings alone.
+"""Limits of the export to encodings in AIMET's form; see :mod:`qatviz.export.limits`.
 
-See AIMET's "Encoding Format Specification".
+They are those of AIMET's "Encoding Format Specification".
 """
 
 from typing import Any, List, Mapping, Optional
@@ -10,17 +10,18 @@ from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import MIN_MAX, WEIGHTS
 
+#: Versions of the format, which list encodings, list them in terms of ONNX's QuantizeLinear, or have them by name.
 LISTS, ONNX_LIKE, DICTIONARIES = "1.0.0", "2.0.0", "0.6.1"
 VERSIONS = (LISTS, ONNX_LIKE, DICTIONARIES)
 #: Bit widths that each version supports, among those that settings allow.
 BITS = {LISTS: tuple(range(2, 17)), ONNX_LIKE: (2, 4, 8, 16), DICTIONARIES: tuple(range(4, 17))}
-#: The version with minimum and maximum, which can therefore exclude the lowest code.
+#: Version with the ends of each range, in which a range can therefore exclude the lowest code.
 WITH_ENDS = DICTIONARIES
 _VERSION = "encodings_version"
 
 
 def encodings(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the limits of the version that the option encodings_version names; see :mod:`qatviz.export.limits`."""
+    """Return the refusals of the version that the option ``encodings_version`` names."""
     version = options[_VERSION]
     refusals = []
     for tensor in book.plan.tensors:

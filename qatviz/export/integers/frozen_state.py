@@ -129,7 +129,7 @@ class FrozenState:
                 )
 
     def _check_quantized(self, step: Optional[int]) -> None:
-        refusals = left_in_float(self.plan, self.book, step)
+        refusals = left_in_float(self.book, step)
         if refusals:
             raise ExportError.refused(*refusals)
         if not self.activation_grid("input.activations").scale > 0:

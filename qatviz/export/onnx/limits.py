@@ -1,4 +1,4 @@
-"""Reasons why ONNX can't hold a network, found from its settings alone; see :mod:`qatviz.export.limits`."""
+"""Limits of the exports to ONNX; see :mod:`qatviz.export.limits`."""
 
 from importlib.util import find_spec
 from typing import Any, List, Mapping, Optional
@@ -19,15 +19,15 @@ PACKAGES, INSTALL = ("onnx", "onnxruntime"), 'pip install "qatviz[onnx]"'
 
 
 def onnx(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the limits of ONNX. The format holds up to 16 bits; packages that write and run a file may be missing."""
+    """Return the refusals of a file of codes: as :func:`onnx_float`, and for tensors that are not quantized."""
     refusals = onnx_float(network, book, step, options)
     if options.get("exact") and options.get("storage") != UINT8:
         refusals.append(exact_needs_uint8(options["storage"]))
-    return refusals + left_in_float(book.plan, book, step)
+    return refusals + left_in_float(book, step)
 
 
 def onnx_float(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the limits of a float file: packages that write and run it may be missing."""
+    """Return the refusal of a float file if packages are missing that write and run it."""
     absent = [name for name in PACKAGES if find_spec(name) is None]
     if not absent:
         return []

@@ -23,25 +23,14 @@ REACHED = Agreement(0.995, 1, 1.0)
 _NEWER = Package("onnxruntime", "onnxruntime", "QATVIZ_ONNXRUNTIME_PYTHON")
 #: Program for :class:`qatviz.export.newer_python.NewerProcess`; its argument is the level of optimizations.
 _PROGRAM = """
-import json, os, sys
-answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-try:
-    import numpy as np
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, sys.argv[2])
-    session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-    source = session.get_inputs()[0].name
-    for line in sys.stdin:
-        given, found = json.loads(line)
-        with np.load(given, allow_pickle=False) as arrays:
-            images = arrays["given"]
-        np.savez(found, *session.run(None, {source: images}))
-        print("null", file=answers, flush=True)
-except Exception as error:
-    print(json.dumps("{}: {}".format(type(error).__name__, error)), file=answers, flush=True)
+import onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, sys.argv[2])
+session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+source = session.get_inputs()[0].name
+def run(given):
+    return session.run(None, {source: given})
 """
 #: Lowest of onnxruntime's severities that is logged; errors are also raised as exceptions.
 _FATAL = 4

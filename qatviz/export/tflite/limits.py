@@ -68,19 +68,19 @@ class Facts(NamedTuple):
 
 
 def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the limits of TFLite, as :mod:`qatviz.export.limits` describes.
+    """Return the refusals of TFLite; see :data:`qatviz.export.limits.Limits`.
 
     Options: ``int16`` allows activations of more than 8 bits; ``int4`` makes weights of up to 4 bits INT4 tensors;
     ``double_rounding`` makes a file for kernels that support neither.
     """
     facts = facts_of_settings(book)
-    return left_in_float(book.plan, book, step) + refusals(
+    return left_in_float(book, step) + refusals(
         facts, options["int16"], options["int4"], options["double_rounding"]
     )
 
 
 def tflm(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the limits of TFLite Micro: those of TFLite, and no uint8, for which it has no kernels."""
+    """Return the refusals of TFLite Micro: those of TFLite, and of uint8 files, for which it has no kernels."""
     facts, found = facts_of_settings(book), tflite(network, book, step, options)
     if storage_type(facts, options["int16"]) != "uint8":
         return found
@@ -110,7 +110,7 @@ def storage_type(facts: Facts, int16: bool) -> str:
 
 
 def refusals(facts: Facts, int16: bool, int4: bool, double_rounding: bool) -> List[Refusal]:
-    """Return the reasons why no file with these options can hold the network."""
+    """Return the refusals of a file with these options."""
     found = [
         Refusal(
             f"{weights.name}: {weights.num_bits} bits; TFLite's int8 holds up to {_INT8_BITS}",
@@ -156,7 +156,7 @@ def refusals(facts: Facts, int16: bool, int4: bool, double_rounding: bool) -> Li
 
 
 def _double_rounding(facts: Facts, wide: List[Activations], int4: bool) -> List[Refusal]:
-    """Return what kernels that round twice do not support."""
+    """Return the refusals of a file for kernels that round twice."""
     found = [
         Refusal(
             f"{activations.name}: {activations.num_bits} bits, as int16, which kernels that round twice don't support",
@@ -171,7 +171,7 @@ def _double_rounding(facts: Facts, wide: List[Activations], int4: bool) -> List[
 
 
 def _uint8(facts: Facts, first: str) -> List[Refusal]:
-    """Return what a uint8 file can't hold; the weights ``first`` require one."""
+    """Return the refusals of a uint8 file, which the weights ``first`` require."""
     found = []
     for weights in facts.weights:
         if weights.per_channel and weights.needs_zero_point:
@@ -198,7 +198,7 @@ def _uint8(facts: Facts, first: str) -> List[Refusal]:
 
 
 def _int16(facts: Facts) -> List[Refusal]:
-    """Return what an int16 file can't hold."""
+    """Return the refusals of an int16 file."""
     return [
         *_with_zero_points(
             facts.weights, "8 bits and a zero point; with int16 activations, weights have a zero point of 0", 7

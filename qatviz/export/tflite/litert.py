@@ -23,33 +23,22 @@ REACHED, REACHED_INT16, REACHED_ROUNDED_TWICE = (
     Agreement(0.999, 1, 1.0),
     Agreement(0.75, 2, 0.98),
 )
-#: Program for :class:`qatviz.export.newer_python.NewerProcess`. Messages of libraries go to the standard error.
+#: Program for :class:`qatviz.export.newer_python.NewerProcess`; its argument is the kind of kernels.
 _PROGRAM = """
-import json, os, sys
-answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-try:
-    import numpy as np
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    kernels = getattr(OpResolverType, sys.argv[2])
-    interpreter = Interpreter(model_path=sys.argv[1], experimental_op_resolver_type=kernels)
-    source = interpreter.get_input_details()[0]["index"]
-    outputs = [details["index"] for details in interpreter.get_output_details()]
-    shape = None
-    for line in sys.stdin:
-        given, found = json.loads(line)
-        with np.load(given, allow_pickle=False) as arrays:
-            codes = arrays["given"]
-        if codes.shape != shape:
-            interpreter.resize_tensor_input(source, codes.shape)
-            interpreter.allocate_tensors()
-            shape = codes.shape
-        interpreter.set_tensor(source, codes)
-        interpreter.invoke()
-        np.savez(found, *[interpreter.get_tensor(index) for index in outputs])
-        print("null", file=answers, flush=True)
-except Exception as error:
-    print(json.dumps("{}: {}".format(type(error).__name__, error)), file=answers, flush=True)
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+kernels = getattr(OpResolverType, sys.argv[2])
+interpreter = Interpreter(model_path=path, experimental_op_resolver_type=kernels)
+source = interpreter.get_input_details()[0]["index"]
+outputs = [details["index"] for details in interpreter.get_output_details()]
+shapes = [None]
+def run(given):
+    if given.shape != shapes[-1]:
+        interpreter.resize_tensor_input(source, given.shape)
+        interpreter.allocate_tensors()
+        shapes[-1] = given.shape
+    interpreter.set_tensor(source, given)
+    interpreter.invoke()
+    return [interpreter.get_tensor(index) for index in outputs]
 """
 
 

@@ -16,30 +16,20 @@ VARIABLE = "QATVIZ_TFLM_PYTHON"
 #: Bytes that arenas are multiples of.
 ARENA_UNIT = 16
 _PACKAGE = Package("tflite-micro", "tflite_micro.python.tflite_micro.runtime", VARIABLE)
-#: Program of the process. Messages of libraries go to the standard error.
+#: Program for :class:`qatviz.export.newer_python.NewerProcess`; its arguments are the size of the arena (bytes) and the
+#: number of outputs.
 _PROGRAM = """
-import json, os, sys
-answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-try:
-    import numpy as np
-    from tflite_micro.python.tflite_micro import runtime
-    arena, outputs = map(int, sys.argv[2:])
-    interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size=arena)
-    for line in sys.stdin:
-        given, found = json.loads(line)
-        with np.load(given, allow_pickle=False) as arrays:
-            codes = arrays["given"]
-        results = [[] for _ in range(outputs)]
-        for example in codes:
-            interpreter.set_input(example[None], 0)
-            interpreter.invoke()
-            for index, values in enumerate(results):
-                values.append(np.array(interpreter.get_output(index))[0])
-        np.savez(found, *map(np.stack, results))
-        print("null", file=answers, flush=True)
-except Exception as error:
-    print(json.dumps("{}: {}".format(type(error).__name__, error)), file=answers, flush=True)
+from tflite_micro.python.tflite_micro import runtime
+arena, outputs = map(int, sys.argv[2:])
+interpreter = runtime.Interpreter.from_file(path, arena_size=arena)
+def run(given):
+    results = [[] for _ in range(outputs)]
+    for example in given:
+        interpreter.set_input(example[None], 0)
+        interpreter.invoke()
+        for index, values in enumerate(results):
+            values.append(np.array(interpreter.get_output(index))[0])
+    return map(np.stack, results)
 """
 #: Program that prints the smallest arena in which the file runs. Each try has a process: TFLite Micro crashes in some
 #: arenas that are too small. (There is no tflite-micro for systems without fork.)
