@@ -13,9 +13,10 @@ from test_tflite_lowering import SETTINGS, everything, images_for
 
 import qatviz.export.c.lowering
 from qatviz.errors import ExportError
-from qatviz.export.c.arrays import packed, weight_order
+from qatviz.export.c.arrays import weight_order
 from qatviz.export.c.lowering import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
+from qatviz.export.integers.nibbles import packed_nibbles
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
@@ -205,7 +206,7 @@ def test_input_codes_outside_the_grid_are_clamped(settings, compiler, sanitizers
 @pytest.mark.parametrize("count", [1, 2, 7, 8])
 def test_packed_codes_can_be_unpacked(bits, count):
     codes = np.random.RandomState(count).randint(-(2 ** (bits - 1)), 2 ** (bits - 1), count).astype(np.int8)
-    stored = packed(codes)
+    stored = packed_nibbles(codes)
     assert stored.dtype == np.uint8 and len(stored) == (count + 1) // 2
     nibbles = np.stack([stored & 15, stored >> 4], axis=1).reshape(-1)[:count].astype(np.int8)
     np.testing.assert_array_equal(np.where(nibbles > 7, nibbles - 16, nibbles), codes)

@@ -5,12 +5,15 @@ from typing import Dict, List
 import numpy as np
 
 from qatviz.export.integers.model import IntegerOp, IntegerWeights
+from qatviz.export.integers.nibbles import packed_nibbles
 from qatviz.network.layers import DepthwiseConv2D
 
 #: Length of a line of source.
 _WIDTH = 120
 #: Largest number of bits of codes that are packed two per byte.
 PACKED_BITS = 4
+#: Largest number of codes of the golden inputs in a source file of more than one.
+_GOLDEN_CODES = 2**16
 #: Names of the storage of codes in the runtime; types in C.
 INT4, INT8, INT16 = "QNN_INT4", "QNN_INT8", "QNN_INT16"
 C_TYPES = {
@@ -56,19 +59,13 @@ def stored_weights(op: IntegerOp, pack: bool) -> Dict[str, np.ndarray]:
     """Return ``{storage: array}``: the codes as they are stored, two of up to 4 bits per byte if ``pack``."""
     codes = weight_order(op)
     if pack and op.require_weights().num_bits <= PACKED_BITS:
-        return {INT4: packed(codes)}
+        return {INT4: packed_nibbles(codes)}
     return {storage(codes.dtype): codes}
 
 
-def packed(codes: np.ndarray) -> np.ndarray:
-    """Return codes of up to 4 bits ``[n]``, two per byte with the first in the low nibble: uint8 ``[ceil(n / 2)]``.
-
-    >>> packed(np.int8([1, -1, 7])).tolist()
-    [241, 7]
-    """
-    nibbles = np.zeros(len(codes) + len(codes) % 2, np.uint8)
-    nibbles[: len(codes)] = codes.astype(np.uint8) & 15
-    return nibbles[::2] | nibbles[1::2] << 4
+def golden_count(available: int, size: int) -> int:
+    """Return the number of golden inputs of ``size`` codes for a source file: at least one, at most ``available``."""
+    return max(1, min(available, _GOLDEN_CODES // size))
 
 
 def weights_offset(weights: IntegerWeights) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Dict, Union
 import numpy as np
 
 from qatviz.errors import ExportError
+from qatviz.export.c.arrays import golden_count
 from qatviz.export.c.footprint import footprints
 from qatviz.export.c.lowering import CModel, c_model
 from qatviz.export.c.runner import REACHED, Compiler, CRunner, NoCompiler, find_compiler
@@ -26,8 +27,6 @@ from qatviz.export.source import ExportSource, HeldOut
 from qatviz.network.layer import element_count
 
 _Report = Union[ParityReport, UnrunReport]
-#: Largest number of codes of the golden inputs in a source file, which has at least one input.
-_GOLDEN_CODES = 2**16
 #: Advice in the proof if there is no compiler.
 _ADVICE = (
     "To check the compiled C, run `make test` on a machine with a C compiler, or export again there (CC can name\n"
@@ -87,7 +86,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 
 def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: str) -> CModel:
-    count = max(1, min(GOLDEN_EXAMPLES, _GOLDEN_CODES // element_count(model.tensor(model.input).shape)))
+    count = golden_count(GOLDEN_EXAMPLES, element_count(model.tensor(model.input).shape))
     codes = quantize_input(model, held_out.images[:count])
     found = run_codes(model, codes, [model.output])[model.output]
     if options["softmax"]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file, shipped_file
 from qatviz.export.fake_quant.model import fake_quant_model
-from qatviz.export.fake_quant.proof import Simulation, prove_simulation, with_real_vectors
+from qatviz.export.fake_quant.proof import Simulation, named_values, prove_simulation, with_real_vectors
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.progress import Progress
@@ -35,8 +35,7 @@ class FloatRunner:
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Return the float32 values of the named outputs for float32 ``images`` ``[n] + input shape``."""
-        found = zip(self._file.outputs, self._interpreter.run(images))
-        return {name: values for name, values in found if name in names}
+        return named_values(self._file.outputs, self._interpreter.run(images), names)
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:

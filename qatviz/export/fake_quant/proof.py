@@ -10,6 +10,7 @@ from qatviz.export.fake_quant.model import FakeQuantModel
 from qatviz.export.guide.guide import real_vectors
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel, IntegerOp
+from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import BATCH, EvaluationGraph, whole_scores
 from qatviz.export.proof.parity import Agreement, LayerAgreement, Runtime, codes_of
@@ -19,6 +20,7 @@ from qatviz.export.source import ExportSource
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool
 from qatviz.quant.affine import dequantize
+from qatviz.quant.int16_kernels import NARROW_BITS
 
 #: Function from float32 examples and names of layers to the values of these layers, by name.
 Values = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
@@ -27,7 +29,8 @@ Values = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
 #: Sums in float32 are off by some 1e-7 of their terms; one that close to a tie may get the other code.
 REACHED, REACHED_WIDE = Agreement(0.995, 1, 0.999), Agreement(0.5, 3, 0.999)
 _MANTISSA_BITS = 24
-#: Number of codes of a sum times number of codes that each can be, up to which a float32 mean is rounded correctly.
+#: Largest product of the number of averaged codes and the number of values that a code has, for which a float32 mean
+#: is rounded correctly.
 _LARGEST_MEAN = 2**16
 #: Bars for a network in float, and for one with some tensors in float and others rounded, a few of which differ.
 FLOAT_BAR, PARTLY_BAR = Bar(1e-5), Bar(1e-3, 0.98, 0.98)
@@ -74,7 +77,7 @@ def prove_simulation(
             except ExportError as error:
                 reason = f"compared by values, because there is no integer model: {error}"
         if integers is not None:
-            wide = max(tensor.num_bits for tensor in integers.tensors) > 8
+            wide = max(tensor.num_bits for tensor in integers.tensors) > NARROW_BITS
             run = codes_runtime(integers, simulation.values, [integers.output])
             run_layers = codes_runtime(integers, simulation.values, [op.output for op in integers.ops])
             exported = Exported(
@@ -108,6 +111,11 @@ def prove_simulation(
     )
 
 
+def named_values(outputs: Sequence[str], found: Sequence[np.ndarray], names: Sequence[str]) -> Dict[str, np.ndarray]:
+    """Return the values of those ``outputs`` of a file that are in ``names``, by name; ``found`` are those of all."""
+    return {name: values for name, values in zip(outputs, found) if name in names}
+
+
 def with_real_vectors(
     report: Union[ParityReport, ValueReport], softmax: bool = False
 ) -> Union[ParityReport, ValueReport]:
@@ -116,8 +124,7 @@ def with_real_vectors(
         return report.with_golden(real_vectors(report.golden, False, softmax))
     if not softmax:
         return report
-    values = np.exp(report.golden["expected_output"])
-    return report.with_golden({"expected_output": values / values.sum(axis=-1, keepdims=True)})
+    return report.with_golden({"expected_output": softmax_of(report.golden["expected_output"])})
 
 
 def ignore_float_rounding(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:

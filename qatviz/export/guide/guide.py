@@ -8,6 +8,7 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.export.integers.input_formula import PRECISION, codes_formula, values_formula
+from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.source import ExportSource
 from qatviz.export.templates import filled
@@ -18,7 +19,7 @@ from qatviz.scaling import UNSCALED
 from qatviz.task import CLASSIFICATION
 
 README, CHECK = "README.md", "check.py"
-#: Golden vectors of an export that are not its file's alone; "{runtime}" is that of the proof.
+#: Contents of golden vectors by their keys, for the README; "{runtime}" is replaced by the runtime of the proof.
 GOLDEN_KEYS = {
     "images": "examples as fed to the network, float32, channels last",
     "labels": "their classes, or the numbers to predict",
@@ -39,7 +40,7 @@ GOLDEN_KEYS = {
 }
 #: Unit of differences between probabilities.
 _PROBABILITY_STEP = 1 / 256
-#: Runtime of a program that evaluates the integers itself.
+#: Package that a check program needs which computes the integers itself.
 NUMPY = "NumPy"
 _CHECKS = Path(__file__).resolve().parent / "check"
 
@@ -49,8 +50,10 @@ class Expected(NamedTuple):
 
     Attributes
     ----------
-    key, meaning : str
-        Name of the golden vector; what computes it.
+    key : str
+        Name of the golden vector.
+    meaning : str
+        Phrase that names its origin, such as "the integers of the network".
     identical, largest : float
         Smallest fraction of equal values, and largest difference, in units of :attr:`Check.step`.
     """
@@ -62,22 +65,22 @@ class Expected(NamedTuple):
 
 
 class Check(NamedTuple):
-    """What ``check.py`` runs and compares.
+    """Content of ``check.py``: the program that runs the file, and the expected outputs.
 
     Attributes
     ----------
     runner : str
         Name of the template that runs the file.
     runtime : str
-        Name of the package that it needs.
+        Name of the package that runs the file; :data:`NUMPY` if the program itself does.
     given : str
-        Golden vector of the input.
+        Key of the golden vector of the input.
     expected : tuple of Expected
-        One of them has to be reached.
+        Alternatives: the program succeeds if the output agrees with one of them.
     step : float
         Unit of differences: values that differ by at most half of it are equal.
-    values : dict of str to str
-        Further values of the template.
+    values : tuple of (str, str)
+        Names and values of further fields of the template.
     """
 
     runner: str
@@ -118,27 +121,33 @@ class Guide(NamedTuple):
 
 
 def expected_codes(key: str, meaning: str, reached: Agreement, count: int) -> Expected:
-    """Return the expectation for ``count`` golden values where ``reached`` is known of many: two more may differ."""
+    """Return the expected agreement of ``count`` golden values: ``reached``, that of many values, less two values."""
     return Expected(key, meaning, max(reached.identical - 2 / count, 0.0), float(reached.largest))
 
 
 def real_vectors(golden: Mapping[str, np.ndarray], channels_first: bool, softmax: bool) -> Dict[str, np.ndarray]:
-    """Return golden vectors of a file from float images to logits or probabilities, from those of codes."""
-    images = golden["images"]
+    """Return golden vectors of a file with real inputs and outputs, computed from those of a proof by codes.
+
+    They are "file_input", the images, and "output", the logits or, with ``softmax``, probabilities; float32.
+    """
+    codes = golden["simulator_output"].astype(np.float64) - golden["logits_zero_point"]
+    values = codes * np.float64(golden["logits_scale"])
+    images = images_in_layout(golden["images"], channels_first)
+    return {"file_input": images, "output": (softmax_of(values) if softmax else values).astype(np.float32)}
+
+
+def images_in_layout(images: np.ndarray, channels_first: bool) -> np.ndarray:
+    """Return a batch of examples with the channels of images on the second axis if ``channels_first``."""
     if channels_first and images.ndim == 4:
-        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    steps = golden["simulator_output"].astype(np.float64) - golden["logits_zero_point"]
-    values = steps * np.float64(golden["logits_scale"])
-    if softmax:
-        values = np.exp(values - values.max(axis=-1, keepdims=True))
-        values /= values.sum(axis=-1, keepdims=True)
-    return {"file_input": images, "output": values.astype(np.float32)}
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return images
 
 
 def real_check(report: Any, runner: str, runtime: str, softmax: bool = False, **values: str) -> Check:
-    """Return the check of a file with real outputs: its golden vector is "output", or else "expected_output".
+    """Return the check of a file with real outputs.
 
-    ``values`` are further values of the template.
+    Its golden vector is "output", which the integers of the network give, or, if the proof is by values,
+    "expected_output". ``values`` are further fields of the template.
     """
     golden, further = report.golden, tuple(values.items())
     if "output" in golden:
@@ -161,7 +170,7 @@ def real_check(report: Any, runner: str, runtime: str, softmax: bool = False, **
 
 
 def fed_values(source: ExportSource) -> str:
-    """Return how an example of the data becomes the values that are fed to the network."""
+    """Return a sentence with the formula from an example of the data to the values that are fed to the network."""
     dataset = source.dataset
     if dataset.scaling == UNSCALED:
         part = dataset.x_test[:64]
@@ -173,7 +182,7 @@ def fed_values(source: ExportSource) -> str:
 
 
 def codes_of_values(grid: AffineGrid, dtype: Any, offset: int = 0) -> str:
-    """Return the formula of the codes of an input, which are stored with an offset: the definition, in float32."""
+    """Return the formula of the codes of the input, to which a file adds ``offset``, with their grid."""
     low, high = (bound + offset for bound in grid.bounds)
     return (
         f"{codes_formula(grid, offset)}, {PRECISION}, as {dtype}. Codes are from {low} to {high}; their scale is "
@@ -182,12 +191,12 @@ def codes_of_values(grid: AffineGrid, dtype: Any, offset: int = 0) -> str:
 
 
 def values_of_codes(scale: float, zero_point: int, what: str = "logit") -> str:
-    """Return the formula of real outputs for codes."""
+    """Return the formula of real outputs from codes."""
     return f"{what} = {float(scale)!r} * (code - ({zero_point}))."
 
 
 def class_lines(source: ExportSource) -> List[str]:
-    """Return the classes by index."""
+    """Return a paragraph on the outputs: the classes by index, or the numbers that are predicted."""
     dataset = source.dataset
     if dataset.task != CLASSIFICATION:
         return [f"{source.network.num_outputs} predicted numbers, in the order of the targets."]
@@ -197,14 +206,16 @@ def class_lines(source: ExportSource) -> List[str]:
 
 
 def guide_files(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[str]) -> Dict[str, bytes]:
-    """Return README and check program, by their names.
+    """Return the contents of README and check program by their file names.
 
     Parameters
     ----------
+    guide : Guide
+    report : ParityReport, or similar
     name : str
         Name of the file, or of the directory.
     prefix : str
-        Beginning of the names of files of the proof: empty in a directory.
+        Beginning of the names of the proof's files; empty in a directory.
     files : sequence of str
         Names of the export's other files.
     """
@@ -260,7 +271,7 @@ def _paragraphs(texts: Sequence[str]) -> List[str]:
 
 
 def _agreement(guide: Guide, report: Any) -> List[str]:
-    """Return what the proof found, and what is expected of runtimes."""
+    """Return a list of the results of the proof, the expected agreement of runtimes, and notes."""
     lines = []
     for comparison, found in getattr(report, "outputs", {}).items():
         words = found.in_words() if hasattr(found, "in_words") else f"differences up to {found.largest:.3g}"
@@ -285,12 +296,8 @@ def _check(check: Check, name: str, target: str, prefix: str) -> str:
         "step": repr(float(check.step)),
         "expected": "[\n" + "".join(f"    {_literal(expected)},\n" for expected in check.expected) + "]",
     }
-    values["runner"] = _filled(check.runner, dict(check.values))
-    return _filled("main", values)
-
-
-def _filled(name: str, values: Mapping[str, str]) -> str:
-    return filled(template(name), values)
+    values["runner"] = filled(template(check.runner), dict(check.values))
+    return filled(template("main"), values)
 
 
 def _literal(expected: Expected) -> str:
@@ -299,5 +306,5 @@ def _literal(expected: Expected) -> str:
 
 
 def template(name: str) -> str:
-    """Return a template of the check program."""
+    """Return the template of a check program, or of its part that runs the file."""
     return (_CHECKS / (name + ".txt")).read_text(encoding="ascii")

@@ -1,4 +1,4 @@
-"""Codes of four bits, two per byte, as TFLite's and ONNX's type INT4 has them."""
+"""Codes of up to four bits, two per byte: TFLite's and ONNX's type INT4, and packed weights in C."""
 
 import numpy as np
 

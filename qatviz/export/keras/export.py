@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.errors import ExportError, OptionChange, refused
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, real_check
+from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.keras.keras_3 import obstacles
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.export.progress import Progress
@@ -93,7 +94,8 @@ def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[s
         ]
     if imported.has_code and not options["allow_code"]:
         raise refused(
-            "the Keras model holds Python code (Lambda layers), which runs with your permissions when Keras builds it",
+            "the Keras model contains Python code (Lambda layers), which runs with your permissions when Keras builds "
+            "it",
             OptionChange("allow_code", True, "for a model that you trust"),
             OptionChange("rebuild", True, "which builds a model of the same layers without code"),
         )
@@ -115,7 +117,7 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
         assert held_out.whole is not None
         whole = whole_scores(graph, held_out.whole, False, progress=progress.part(0.6, 1.0))
     if isinstance(source.network.layer(source.network.output), Softmax):
-        expected = _softmax(expected)
+        expected = softmax_of(expected)
     about = dict(
         source.metadata,
         format="Keras model, float",
@@ -140,8 +142,3 @@ def _is_parameter(source: ExportSource, name: str) -> bool:
     return any(
         known.name == layer and parameter in source.network.parameter_shapes(layer) for known in source.network.layers
     )
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)

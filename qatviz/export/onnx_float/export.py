@@ -6,12 +6,12 @@ from typing import Dict, Mapping, Sequence
 import numpy as np
 
 from qatviz.export.fake_quant.model import fake_quant_model
-from qatviz.export.fake_quant.proof import Simulation, prove_simulation
+from qatviz.export.fake_quant.proof import Simulation, named_values, prove_simulation
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Guide, real_check
+from qatviz.export.guide.guide import Guide, images_in_layout, real_check
+from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.onnx.description import onnx_inputs
 from qatviz.export.onnx.file import onnx_package
-from qatviz.export.onnx.layout import TO_CHANNELS_FIRST
 from qatviz.export.onnx.limits import NCHW
 from qatviz.export.onnx.runtime import OnnxSession, onnxruntime_package, runtime_name
 from qatviz.export.onnx_float.lowering import TITLE, FloatFile, float_file, shipped_file
@@ -41,8 +41,7 @@ class FloatRunner:
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Return the float32 values of the named outputs for float32 ``images`` ``[n] + input shape``."""
-        found = zip(self._file.outputs, self._session.run(images, self._file.layout))
-        return {name: values for name, values in found if name in names}
+        return named_values(self._file.outputs, self._session.run(images, self._file.layout), names)
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -81,10 +80,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 def _vectors(golden: Mapping[str, np.ndarray], options: Options) -> Dict[str, np.ndarray]:
     """Return golden vectors in the file's own layout and with its own output."""
-    images, expected = golden["images"], golden["expected_output"]
-    if options["layout"] == NCHW and images.ndim == 4:
-        images = np.ascontiguousarray(images.transpose(TO_CHANNELS_FIRST))
-    if options["softmax"]:
-        expected = np.exp(expected - expected.max(axis=-1, keepdims=True))
-        expected /= expected.sum(axis=-1, keepdims=True)
-    return {"file_input": images, "expected_output": expected}
+    expected = softmax_of(golden["expected_output"]) if options["softmax"] else golden["expected_output"]
+    return {
+        "file_input": images_in_layout(golden["images"], options["layout"] == NCHW),
+        "expected_output": expected,
+    }

@@ -31,7 +31,7 @@ from qatviz.export.source import ExportSource
 from qatviz.network.checks import INPUT
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Softmax, ZeroPad
 
-#: Name of the output with probabilities, unless the network ends in a softmax layer, whose name it is then.
+#: Name of the output with probabilities, if the network has no softmax layer at its end to name it after.
 PROBABILITIES = "softmax"
 #: Display name of the file's kind.
 TITLE = "ONNX, float"
@@ -90,7 +90,7 @@ class _Lowering:
         self._model, self._network, self._layout = model, model.network, layout
         about = dict(model.metadata, network=model.network.name, version=__version__)
         self._file = OnnxFile(model.network.name, properties(about))
-        #: Names of values by layer; that of a layer which computes nothing is its input's.
+        #: Names of values by layer; a layer that computes nothing has the value of its input.
         self._names: Dict[str, str] = {}
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], text: FileText) -> FloatFile:

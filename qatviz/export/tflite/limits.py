@@ -74,9 +74,7 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
     ``double_rounding`` makes a file for kernels that support neither.
     """
     facts = facts_of_settings(book)
-    return left_in_float(book, step) + refusals(
-        facts, options["int16"], options["int4"], options["double_rounding"]
-    )
+    return left_in_float(book, step) + refusals(facts, options["int16"], options["int4"], options["double_rounding"])
 
 
 def tflm(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize
+from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.tflite.litert import Litert, LitertRunner
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
@@ -63,8 +64,6 @@ def absent_vectors(shipped: TfliteModel, golden: Mapping[str, np.ndarray]) -> Li
 
 def _softmax(model: IntegerModel, shipped: TfliteModel, logits: np.ndarray) -> np.ndarray:
     """Return the codes of probabilities, counted from the code of 0, rounded from the exact softmax of the logits."""
-    values = dequantize(model.logits, logits).astype(np.float64)
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
     scale, zero = softmax_grid(shipped.dtype)
-    codes = np.floor(powers / powers.sum(axis=-1, keepdims=True) / scale + 0.5)
+    codes = np.floor(softmax_of(dequantize(model.logits, logits).astype(np.float64)) / scale + 0.5)
     return np.minimum(codes, np.iinfo(shipped.dtype).max - zero).astype(np.int32)

@@ -5,6 +5,7 @@ from typing import Dict, Optional, Union
 
 import numpy as np
 
+from qatviz.export.c.arrays import golden_count
 from qatviz.export.c.names import file_stem
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, template
@@ -23,10 +24,8 @@ from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, LIT
 from qatviz.export.tflm.runtime import Micro, MicroMissing, MicroRunner, find_micro
 from qatviz.export.tflm.sources import Arena, GoldenCodes, application, arena_bound, operators
 
-#: Bytes that the proof's variants of the file may need for each of its own arena's: all their tensors are outputs.
-_ROOMY = 4
-#: Largest number of codes of the golden inputs in a source file, which has at least one input.
-_GOLDEN_CODES = 2**16
+#: Factor of the bound on an arena for the proof, whose variants of the file need more: all their tensors are outputs.
+_MARGIN = 4
 
 _Report = Union[ParityReport, UnrunReport]
 
@@ -40,8 +39,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Raises
     ------
     ExportError
-        If there is no integer model, if TFLite Micro can't hold it or refuses it, or if a file can't be written; then
-        none is.
+        If there is no integer model, if TFLite Micro does not support it or refuses the file, or if a file can't be
+        written; then none is.
     Cancelled
     """
     progress.at("computing the integer model", 0.0)
@@ -81,7 +80,7 @@ def _micro_found() -> Optional[Micro]:
 def _arena(files: Files, micro: Optional[Micro]) -> Arena:
     """Return the size of the shipped file's arena: measured if there is tflite-micro, else an upper bound."""
     bound = arena_bound(files.shipped.content)
-    measured = None if micro is None else micro.smallest_arena(files.shipped, _ROOMY * bound)
+    measured = None if micro is None else micro.smallest_arena(files.shipped, _MARGIN * bound)
     if micro is None or measured is None:
         return Arena(
             bound,
@@ -103,20 +102,20 @@ def _prove(
     if files.shipped.rounded_twice or files.shipped.dtype == np.int16:
         reached = litert_runtime.reached(files.shipped)
     every = files.layers
-    enough = _ROOMY * arena_bound(every.content)
+    enough = _MARGIN * arena_bound(every.content)
     with MicroRunner(micro, files.logits, enough) as logits, MicroRunner(micro, every, enough) as layers:
         exported = exported_file(files, micro.name, logits.run, layers.run, reached)
         return prove(files.model, exported, graph, *held_out, progress)
 
 
 def _golden_codes(files: Files, micro: Optional[Micro], vectors: Dict[str, np.ndarray]) -> GoldenCodes:
-    """Return the vectors for the application, of which tflite-micro computes ``least_equal`` codes."""
-    count = max(1, min(len(vectors[FILE_INPUT]), _GOLDEN_CODES // vectors[FILE_INPUT][0].size))
+    """Return the golden vectors of the application; tflite-micro, if there is one, counts its ``least_equal`` codes."""
+    count = golden_count(len(vectors[FILE_INPUT]), vectors[FILE_INPUT][0].size)
     given, once = vectors[FILE_INPUT][:count], vectors[LITERT_OUTPUT][:count]
     twice = vectors[DOUBLE_ROUNDING_OUTPUT][:count] if DOUBLE_ROUNDING_OUTPUT in vectors else once
     if micro is None:
         return GoldenCodes(given, once, twice, twice.size, "all, as kernels are specified; not run in tflite-micro")
-    with MicroRunner(micro, files.shipped, _ROOMY * arena_bound(files.shipped.content)) as runner:
+    with MicroRunner(micro, files.shipped, _MARGIN * arena_bound(files.shipped.content)) as runner:
         (output,) = files.shipped.outputs
         found = files.shipped.to_file(runner.run(vectors["input"][:count].astype(np.int32))[output], output)
     equal = int(np.count_nonzero(found == twice))
@@ -134,7 +133,7 @@ def _guide(source: ExportSource, files: Files, report: _Report, name: str, arena
         values=(
             ("tflite", template("tflite")),
             ("model_name", f'"{name}.tflite"'),
-            ("arena", str(_ROOMY * arena_bound(files.shipped.content))),
+            ("arena", str(_MARGIN * arena_bound(files.shipped.content))),
         ),
     )
     use = (

@@ -13,7 +13,7 @@ from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, NewerPython,
 from qatviz.export.tflite.written import TfliteModel
 
 VARIABLE = "QATVIZ_TFLM_PYTHON"
-#: Bytes that arenas are multiples of.
+#: Unit of the sizes of arenas (bytes).
 ARENA_UNIT = 16
 _PACKAGE = Package("tflite-micro", "tflite_micro.python.tflite_micro.runtime", VARIABLE)
 #: Program for :class:`qatviz.export.newer_python.NewerProcess`; its arguments are the size of the arena (bytes) and the
@@ -71,7 +71,7 @@ class Micro(NamedTuple):
         return f"tflite-micro {self.version}"
 
     def smallest_arena(self, file: TfliteModel, enough: int) -> Optional[int]:
-        """Return the smallest arena in which the file runs (bytes), or None if it does not in ``enough`` of them."""
+        """Return the smallest arena in which the file runs (bytes); None if it does not run in ``enough`` bytes."""
         limits = [str(number) for number in (ARENA_UNIT, enough)]
         found = output_of(self.python, _MEASURE, file.content, limits)
         return None if found is None else int(found)

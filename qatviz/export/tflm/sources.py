@@ -28,8 +28,8 @@ _METHODS = {
     "RESHAPE": "AddReshape",
     "SOFTMAX": "AddSoftmax",
 }
-#: Bytes of TFLite Micro's own data in an arena, at most, for pointers of 64 bits: once, for an operation, for a tensor,
-#: for a channel with its own scale.
+#: Upper bounds of TFLite Micro's own data in an arena (bytes, with pointers of 64 bits): in every arena, for each
+#: operation, for each tensor, for each channel with a scale of its own.
 _FIXED, _PER_OPERATION, _PER_TENSOR, _PER_CHANNEL = 4096, 512, 128, 8
 _ITEM_BYTES = {
     tflite.TensorType.INT8: 1,
@@ -46,7 +46,7 @@ _TEMPLATES = Path(__file__).resolve().parent / "application"
 
 
 class Arena(NamedTuple):
-    """Size of an arena (bytes), and where it is from, as a phrase."""
+    """Size of an arena (bytes), and its origin as a phrase."""
 
     nbytes: int
     origin: str
@@ -64,7 +64,7 @@ class GoldenCodes(NamedTuple):
     least_equal : int
         Number of codes of ``twice`` that TFLite Micro computes.
     origin : str
-        Where ``least_equal`` is from, as a phrase.
+        Origin of ``least_equal``, as a phrase.
     """
 
     given: np.ndarray
@@ -85,8 +85,8 @@ def operators(content: bytes) -> List[str]:
 def arena_bound(content: bytes) -> int:
     """Return a size of the arena (bytes) that is enough for TFLite Micro's reference kernels.
 
-    It is an upper bound: all tensors of the file that are computed, although those that are not in use at the same time
-    share memory; INT4 weights, which are unpacked there; and TFLite Micro's own data.
+    It is an upper bound: the sizes of all computed tensors, although those that are not in use at the same time share
+    memory, of the INT4 weights, which are unpacked in the arena, and of TFLite Micro's own data.
     """
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
@@ -103,7 +103,7 @@ def arena_bound(content: bytes) -> int:
 
 
 def application(name: str, file: TfliteModel, arena: Arena, golden: GoldenCodes) -> Dict[str, bytes]:
-    """Return the files of the folder by name; ``name`` begins theirs."""
+    """Return the files of the folder by name; ``name`` is the beginning of the names of model and golden vectors."""
     added = [_METHODS[operator] for operator in operators(file.content)]
     values = {
         "name": name,
@@ -123,10 +123,10 @@ def application(name: str, file: TfliteModel, arena: Arena, golden: GoldenCodes)
         "least_origin": golden.origin,
     }
     sources = {
-        "CMakeLists.txt": _filled("CMakeLists.txt", values),
-        "main.cc": _filled("main.cc", values),
-        f"{name}_model.h": _filled("model.h", values),
-        f"{name}_golden.h": _filled("golden.h", values),
+        "CMakeLists.txt": filled(_template("CMakeLists.txt"), values),
+        "main.cc": filled(_template("main.cc"), values),
+        f"{name}_model.h": filled(_template("model.h"), values),
+        f"{name}_golden.h": filled(_template("golden.h"), values),
         f"{name}_model.cc": _unit(name, "model", _model_array(file.content)),
         f"{name}_golden.cc": _unit(name, "golden", _golden_arrays(golden)),
     }
@@ -148,7 +148,7 @@ def _unit(name: str, header: str, text: str) -> str:
 
 
 def _model_array(content: bytes) -> str:
-    # TFLite Micro reads tensors where they are, which are aligned in the file.
+    # TFLite Micro reads tensors in place, where the file aligns them.
     return array("kModel", np.frombuffer(content, np.uint8), "alignas(16) const ")
 
 
@@ -163,5 +163,5 @@ def _golden_arrays(golden: GoldenCodes) -> str:
     return f"{given}\n\n#if TFLITE_SINGLE_ROUNDING\n{once}\n#else\n{twice}\n#endif"
 
 
-def _filled(template: str, values: Dict[str, Any]) -> str:
-    return filled((_TEMPLATES / template).read_text(encoding="ascii"), values)
+def _template(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="ascii")
