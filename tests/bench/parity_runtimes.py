@@ -165,8 +165,8 @@ def _c(command=None, flags=()):
 
 @contextmanager
 def _npz(source, model, options):
-    from qatviz.export.npz.export import REACHED, RUNTIME, SUFFIX
-    from qatviz.export.npz.format import to_files
+    from qatviz.export.npz.export import REACHED, RUNTIME
+    from qatviz.export.npz.format import SUFFIX, to_files
     from qatviz.export.npz.reader import load_integer_model
 
     arrays, described = to_files(model)

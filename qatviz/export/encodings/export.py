@@ -15,13 +15,13 @@ from qatviz.export.guide.guide import Guide
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph, Rounded
-from qatviz.export.proof.parity import Tally, inner_examples
+from qatviz.export.proof.parity import Tally, codes_of, inner_examples
 from qatviz.export.source import ExportSource
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layers import BatchNorm
 from qatviz.quant.affine import AffineGrid, quantize
 
-#: Batch size: all activations of a batch are in memory.
+#: Batch size, small because all activations of a batch are in memory.
 _BATCH = 16
 
 
@@ -94,14 +94,8 @@ def _compare(
     if tensor.grid is None or grid is None or name not in found:
         return
     before, after = (part.reshape(-1, max(tensor.grid.scale.size, 1)) for part in found[name])
-    tallies[tensor.name].add(_codes(after, tensor.grid), quantize(before, grid))
+    tallies[tensor.name].add(codes_of(after, tensor.grid), quantize(before, grid))
     counts[tensor.name] += before.size
-
-
-def _codes(values: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """Return the codes, int64, of values that are on a grid except for float32's own error."""
-    scale = np.where(grid.scale > 0, grid.scale, np.float32(1)).astype(np.float64)
-    return np.floor(values / scale + grid.zero_point + 0.5).astype(np.int64)
 
 
 def _compare_biases(

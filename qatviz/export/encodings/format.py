@@ -2,7 +2,7 @@
 
 AIMET counts codes from 0: ``value = scale * (q + offset)`` with ``q`` from 0 to ``2**bits - 1``, so that
 ``offset = qmin - zero_point`` for signed codes. See AIMET's "Encoding Format Specification": its tools and Qualcomm's
-read version 1.0.0; 2.0.0 is in terms of ONNX' QuantizeLinear; 0.6.1, deprecated, has both ends of each range.
+read version 1.0.0; 2.0.0 is in terms of ONNX's QuantizeLinear; 0.6.1, deprecated, has both ends of each range.
 """
 
 import json
@@ -24,7 +24,7 @@ _Grids = Dict[str, Optional[AffineGrid]]
 
 
 def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
-    """Return the content of a file."""
+    """Return the content of a file in this version of the format."""
     activations = [tensor for tensor in tensors if tensor.kind == ACTIVATIONS]
     parameters = [tensor for tensor in tensors if tensor.kind != ACTIVATIONS]
     record: Dict[str, Any] = {"version": version}
@@ -44,7 +44,7 @@ def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
 
 
 def read_json(content: bytes, where: str) -> _Grids:
-    """Return the grids of a file by tensor; None for those in float, which only files of earlier versions list.
+    """Return the grids of a file by tensor; None for tensors in float, which only files of earlier qatviz list.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def read_json(content: bytes, where: str) -> _Grids:
 
 
 def _quantized(tensors: Sequence[EncodedTensor]) -> List[Tuple[EncodedTensor, AffineGrid]]:
-    """Return the tensors that a file lists; not those in float, because AIMET's loaders know no float of 32 bits."""
+    """Return the tensors that a file lists, with grids: AIMET's loaders do not support tensors in 32-bit float."""
     return [(tensor, tensor.grid) for tensor in tensors if tensor.grid is not None]
 
 
@@ -200,6 +200,7 @@ def _grid(
 
 
 def stored_scales(grid: AffineGrid) -> List[float]:
+    """Return the scales of a grid, :data:`ALL_ZERO_SCALE` in place of 0, which AIMET does not allow."""
     return [float(scale) if scale > 0 else ALL_ZERO_SCALE for scale in grid.scale.reshape(-1)]
 
 

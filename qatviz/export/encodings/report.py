@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.export.proof.parity import Agreement
+from qatviz.export.proof.report import table_lines
 from qatviz.number_format import share_text
 
 #: Expected agreement for one tensor. Of millions of values, a few may lie too close to a tie for float32.
@@ -26,7 +27,7 @@ class TensorAgreement(NamedTuple):
     codes : int
         Number of values that were compared.
     found : Agreement or None
-        Agreement of the codes; None if none were compared: in float, or on the grid of the layer before.
+        Agreement of the codes; None if none were compared: the tensor is in float, or copies the codes of another.
     """
 
     name: str
@@ -112,15 +113,7 @@ class EncodingsReport:
                     *found,
                 )
             )
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["{format} of {network}, read back".format(**self.about), ""]
-        lines += [
-            "  ".join(
-                cell.rjust(width) if column else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths))
-            ).rstrip()
-            for row in rows
-        ]
+        lines = ["{format} of {network}, read back".format(**self.about), "", *table_lines(rows)]
         lines += [
             "",
             f"weights, biases, and the inputs of all quantizers of the evaluation graph for {self.examples:,} held-out "

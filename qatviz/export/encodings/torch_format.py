@@ -1,9 +1,9 @@
 """Writer of the file that aimet-torch loads: encodings by module instead of by tensor.
 
-``QuantizationSimModel.load_encodings`` of aimet-torch reads neither version of the other file, which is in terms of an
-ONNX graph: it expects the form of the second file that AIMET's own export writes, ``<name>_torch.encodings``. In it,
-activations belong to modules, which have the names of the layers here; weights are ``<module>.weight``. Its quantizers
-compute the scale in float32 as ``(max - min) / (2**bits - 1)``, whatever ``scale`` says.
+``QuantizationSimModel.load_encodings`` of aimet-torch reads no version of the other file, which is in terms of an ONNX
+graph. It expects the second file of AIMET's own export, ``<name>_torch.encodings``. In it, activations belong to
+modules, which have the names of the layers here; weights are ``<module>.weight``. Its quantizers ignore ``scale`` and
+compute it in float32 as ``(max - min) / (2**bits - 1)``.
 """
 
 import json
@@ -63,7 +63,10 @@ def to_torch_json(tensors: Sequence[EncodedTensor], plan: QuantizationPlan) -> b
 
 
 def _encodings(tensor: EncodedTensor) -> List[Dict[str, Any]]:
-    """Return one encoding for each scale, of all codes: the range of those of a narrow one is not the scale's."""
+    """Return one encoding for each scale, with the range of all codes, even if the grid excludes the lowest.
+
+    AIMET computes the scale from the range of all codes.
+    """
     assert tensor.grid is not None
     bits = tensor.grid.num_bits
     low, high = code_bounds(bits, False)
@@ -85,7 +88,7 @@ def _encodings(tensor: EncodedTensor) -> List[Dict[str, Any]]:
 
 
 def _ends(scale: np.float32, offset: int, steps: int) -> Tuple[float, float]:
-    """Return float32 ends of a range whose difference, divided by ``steps``, is ``scale`` or as close as can be."""
+    """Return float32 ends of a range whose difference, divided by ``steps``, is ``scale`` or as close as possible."""
     least, greatest = (np.float32(np.float64(scale) * code) for code in (offset, offset + steps))
     if not greatest > 0:
         return float(least), float(greatest)

@@ -34,9 +34,8 @@ def fit_scales(
 
     - A scale of 0 (weights that are all 0) carries no information, so it is replaced by one at which the bias fits, or
       whose product with the input's scale is ``fine``.
-    - A channel's scale that is too small is raised by a power of two. Its products are then at most
-      ``2**-30 * inputs * bias``, and the coarser scale changes them by less than half that for each input. (Such
-      channels come from batch norm whose input hardly varied.)
+    - A channel's scale that is too small is raised by a power of two. Rounding a weight to the coarser scale changes
+      the result by less than ``2**-21`` of the bias. (Such channels come from batch norm whose input hardly varied.)
     - The scale of a whole tensor is left as it is; see :func:`bias_codes`.
 
     Parameters
@@ -47,7 +46,7 @@ def fit_scales(
         Grid of the weights, ``[]`` or ``[out]``.
     input_scale : float
     limit : int
-        A power of two.
+        Largest bias in units of input scale times weight scale: a power of two.
     fine : float, optional
         Unit of biases of channels without weights.
     """

@@ -8,18 +8,19 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.export.integers.fixed_point import FixedPoint
-from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, channel_shape
+from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, channel_shape, rounds_terms
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Add, GlobalAveragePool
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
+from qatviz.quant.int16_kernels import NARROW_BITS
 
 #: Largest bias: half of int32's range is left to the products. With wide inputs or weights, biases have 64 bits.
 _BIAS_LIMIT, _WIDE_BIAS_LIMIT = 2**30, 2**42
 
 
 def is_wide(source: IntegerTensor, num_bits: int) -> bool:
-    """Return whether an input or weights of ``num_bits`` have more than 8 bits, so that biases have 64."""
-    return max(source.num_bits, num_bits) > 8
+    """Return whether the input or its weights of ``num_bits`` have more than 8 bits, so that biases have 64."""
+    return max(source.num_bits, num_bits) > NARROW_BITS
 
 
 def bias_limit(wide: bool) -> int:
@@ -28,7 +29,9 @@ def bias_limit(wide: bool) -> int:
 
 
 def padding(layer: Layer, image: Tuple[int, ...], result: Tuple[int, ...]) -> Optional[Pads]:
-    """Return the rows and columns that TensorFlow pads, the odd one below or to the right; None for layers that don't.
+    """Return the rows and columns of TensorFlow's padding, the odd one below or to the right.
+
+    None for layers that are neither convolutions nor pools.
 
     Parameters
     ----------
@@ -75,17 +78,12 @@ def accumulator_bound(
     if isinstance(layer, GlobalAveragePool):
         return MEAN_WEIGHT * element_count(sources[0].shape[:2]) * sources[0].reach + MEAN_BIAS
     if isinstance(layer, Add) and requantization is not None:
-        if rounds_terms(requantization, sources):
+        if rounds_terms(requantization, len(sources)):
             # Each term is rounded up by at most one.
             terms = zip(sources, *(values.tolist() for values in requantization))
             return sum((source.reach * m >> shift) + 1 for source, m, shift in terms)
         return sum(source.reach * int(m) for source, m in zip(sources, requantization.multiplier))
     return 0
-
-
-def rounds_terms(requantization: FixedPoint, sources: Sequence[IntegerTensor]) -> bool:
-    """Return whether multipliers of an Add are those of its terms and of their sum."""
-    return len(requantization.multiplier) == len(sources) + 1
 
 
 def requantization_multipliers(

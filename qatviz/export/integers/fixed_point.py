@@ -10,7 +10,7 @@ import numpy as np
 
 #: Bits of a multiplier if the accumulator has no more than 31: their product fits 62 bits and the sign.
 MULTIPLIER_BITS = 31
-#: Bits (without the sign) that the product of accumulator and multiplier may have.
+#: Largest number of bits (without the sign) of the product of accumulator and multiplier.
 PRODUCT_BITS = 62
 #: Largest accumulator: it leaves a multiplier 18 bits, whose error is at most a quarter of a quantization step of a
 #: 16-bit output.
@@ -45,8 +45,8 @@ def multiplier_bits(accumulator_bound: int) -> int:
 def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
     """Return positive multipliers ``real`` (float64 ``[n]``) in fixed point of ``bits`` bits, rounded to nearest.
 
-    Larger ones are clipped to ``2**(bits - 2)``, which moves every accumulator but 0 beyond 16 bits; ones so small that
-    every product is below 1/2 become 0.
+    Those above ``2**(bits - 2)`` are clipped to it, which still moves every accumulator but 0 beyond 16 bits. Those so
+    small that every product is below 1/2 become 0.
 
     >>> fixed_point(np.array([0.75]))
     FixedPoint(multiplier=array([1610612736]), right_shift=array([31]))

@@ -40,7 +40,7 @@ class FrozenState:
     book : SettingsBook
         The settings in that state.
     arrays : dict of str to np.ndarray
-        Parameters, statistics and ranges, as ``TrainingGraph.read_state`` returns them and checkpoints hold them.
+        Parameters, statistics and ranges, as ``TrainingGraph.read_state`` returns them and checkpoints contain them.
     step : int, optional
         Number of training steps done; without it, delays of quantization count as over.
 
@@ -66,7 +66,7 @@ class FrozenState:
         return any(self.book.of(t.name).num_bits > NARROW_BITS for t in self.plan.tensors if t.kind != WEIGHTS)
 
     def activation_grid(self, tensor: str) -> AffineGrid:
-        """Return the grid of an activations tensor, with scale 0 if it has only ever been 0."""
+        """Return the grid of an activations tensor, with scale 0 if all its values have been 0."""
         group = self._layout.group_of[self.plan.index(tensor)]
         row = self._layout.activations.index(group)
         return self._grid(tensor, self._arrays["range_min"][row], self._arrays["range_max"][row])

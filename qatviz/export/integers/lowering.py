@@ -76,7 +76,7 @@ def integer_model(
     book : SettingsBook
         The settings in that state; its plan is the network's.
     arrays : dict of str to np.ndarray
-        Parameters, moving statistics and ranges as a checkpoint holds them; others are ignored.
+        Parameters, moving statistics and ranges, as in a checkpoint; others are ignored.
     step : int, optional
         Number of training steps done; without it, delays of quantization count as over.
     metadata : dict, optional
@@ -92,7 +92,7 @@ def integer_model(
 
 
 def exported_model(source: ExportSource) -> IntegerModel:
-    """Return the integer model to export, whose output's name says that it holds logits.
+    """Return the integer model to export, with its output named by :func:`qatviz.export.integers.model.name_logits`.
 
     Raises
     ------

@@ -101,6 +101,7 @@ class IntegerWeights:
 
     @property
     def per_channel(self) -> bool:
+        """True if each output channel has a scale and a zero point."""
         return bool(self.scale.ndim > 0)
 
     @property
@@ -144,14 +145,18 @@ class IntegerOp:
     clamp : (int, int)
         Smallest and largest code of the output, within the bounds of grid and activation.
     pads : ((int, int), (int, int)) or None
-        Rows above and below, and columns left and right, that SAME pads for convolutions and pools.
+        Rows above and below, and columns left and right, of the padding of convolutions and pools.
     weights : IntegerWeights or None
     requantization : FixedPoint or None
-        Multipliers from the accumulator to quantization steps of the output: ``[out]`` with weights
-        (``s_in * s_w / s_out``), ``[1]`` for a GlobalAveragePool (``s_in / (MEAN_WEIGHT * n * s_out)``), one for each
-        input of an Add (``s_i / s_out``, with a common shift: the sum is rounded, not its terms). If any activation of
-        the network has more than 8 bits, multipliers have 15 bits, and an Add of two tensors has three, of terms and
-        sum, each of which is rounded (:mod:`qatviz.quant.int16_kernels`).
+        Multipliers from the accumulator to quantization steps of the output:
+
+        - with weights, ``[out]``: ``s_in * s_w / s_out``;
+        - for a GlobalAveragePool, ``[1]``: ``s_in / (MEAN_WEIGHT * n * s_out)``;
+        - for an Add, one for each input, ``s_i / s_out``, with a common shift: the sum is rounded, not its terms.
+
+        If any activation of the network has more than 8 bits, multipliers have 15 bits, and an Add of two tensors has
+        three multipliers, those of the terms and of the sum, all of which are rounded
+        (:mod:`qatviz.quant.int16_kernels`).
     accumulator_bits : int
         Number of bits, with the sign, that the accumulator needs, whatever the input; 0 without one.
     tie_center : int or None
@@ -191,11 +196,12 @@ class IntegerOp:
 
     @property
     def rounds_terms(self) -> bool:
-        """True for an Add whose terms are rounded before their sum, which has a multiplier of its own."""
-        return self.requantization is not None and len(self.requantization.multiplier) > len(self.inputs) > 1
+        """True for an Add whose terms are rounded before their sum; see :func:`rounds_terms`."""
+        return self.requantization is not None and rounds_terms(self.requantization, len(self.inputs))
 
     @property
     def name(self) -> str:
+        """Name of the layer."""
         return self.layer.name
 
     @property
@@ -269,8 +275,13 @@ class IntegerModel:
         )
 
 
+def rounds_terms(requantization: FixedPoint, inputs: int) -> bool:
+    """Return whether an operation is an Add with a multiplier of its sum behind those of its ``inputs`` terms."""
+    return len(requantization.multiplier) > inputs > 1
+
+
 def logits_name(output: str, softmax: Optional[str], taken: Iterable[str]) -> str:
-    """Return the name for an output with logits: that of its layer, or "logits" if that layer gives probabilities.
+    """Return the name of the tensor of logits: that of its layer, or "logits" if the name is that of probabilities.
 
     A Keras layer "probs" with the activation softmax is two layers here, "probs" and "probs/softmax".
 
@@ -300,5 +311,5 @@ def storage_dtype(num_bits: int) -> np.dtype:
 
 
 def channel_shape(shape: Tuple[int, ...], channels: int) -> Tuple[int, ...]:
-    """Return the shape in which ``channels`` values broadcast against weights of ``shape``: the last axis, or two."""
+    """Return the shape in which ``channels`` values broadcast against weights of ``shape``: its last axis, or two."""
     return (channels,) if shape[-1] == channels else tuple(shape[-2:])

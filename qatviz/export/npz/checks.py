@@ -13,14 +13,14 @@ from qatviz.network.layer import Layer
 from qatviz.network.layers import Add, GlobalAveragePool
 from qatviz.quant.int16_kernels import sum_constants
 
-#: Relative error of a multiplier, which has at least 15 bits; for an Add, relative to the largest.
+#: Largest relative error of a multiplier, which has at least 15 bits; for an Add, relative to its largest multiplier.
 _MULTIPLIER_ERROR = 2.0**-14.9
-#: Larger multipliers move every accumulator but 0 beyond 16 bits and need not be exact.
+#: Multipliers from this one on move every accumulator but 0 beyond 16 bits and need not be exact.
 _SATURATED = 2.0**16
 
 
 def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTensor, where: str) -> None:
-    """Check that an operation that only copies codes has the same grid for its inputs and its output.
+    """Check that inputs and output of an operation that only copies codes have the same grid.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
 
 
 def check_requantization(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, where: str) -> None:
-    """Check that multipliers are those of the scales, and small enough for 64-bit products.
+    """Check that multipliers follow from the scales, and are small enough for 64-bit products.
 
     Raises
     ------

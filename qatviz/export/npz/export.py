@@ -9,7 +9,7 @@ from qatviz.export.guide.guide import NUMPY, Check, Expected, Guide, codes_of_va
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes
-from qatviz.export.npz.format import SCHEMA, to_files
+from qatviz.export.npz.format import SCHEMA, SUFFIX, to_files
 from qatviz.export.npz.reader import load_integer_model
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
@@ -21,7 +21,6 @@ from qatviz.export.source import ExportSource
 #: Agreement of the integers themselves with the evaluation graph.
 REACHED = Agreement(0.995, 1, 1.0)
 RUNTIME = "the integer simulator, as read back from the files"
-SUFFIX = ".json"
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:

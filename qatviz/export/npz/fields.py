@@ -1,4 +1,7 @@
-"""Access to fields of a JSON description that may be damaged: returned with the expected type, or refused by name."""
+"""Access to fields of a JSON description that may be damaged.
+
+Each function returns a value of the expected type, or raises an :class:`ExportError` that names the field.
+"""
 
 import json
 from typing import Any, Dict, List, Optional, Tuple
@@ -82,6 +85,7 @@ def integers(record: Dict[str, Any], name: str, where: str, low: int, high: int)
 
 
 def whole(value: Any, where: str, low: int, high: int) -> int:
+    """Return a value that is a whole number from ``low`` to ``high``."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise refused(value, where, f"a whole number from {low} to {high}")
     return value

@@ -1,8 +1,8 @@
 """File format of an integer model: arrays in a ``.npz``, and a description in a ``.json`` beside it.
 
-The description has layers in order with their attributes, grids of tensors, clamps, pads, and the rules that the
-operations are computed by: a program that follows it computes the same integers. The arrays of an operation ``conv1``
-are
+The description has the layers in order with their attributes, the grids of tensors, clamps, pads, and the rules by
+which operations are computed: a program that follows it computes the same integers. The arrays of an operation
+``conv1`` are
 
 ========================  =====================================================================================
 ``conv1.weights``         codes, int8 or (above 8 bits) int16, in TensorFlow's order
@@ -11,7 +11,7 @@ are
 ``conv1.multiplier``      int64 ``[n]``, and ``conv1.right_shift``, for ``multiplier * 2**-right_shift``
 ========================  =====================================================================================
 
-as far as the operation has them; see :class:`qatviz.export.integers.model.IntegerOp` for ``n``.
+An operation without weights has no others than the last; see :class:`qatviz.export.integers.model.IntegerOp` for ``n``.
 """
 
 import hashlib
@@ -27,8 +27,10 @@ from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: Version of the format; it changes whenever an older reader would misread a file.
 SCHEMA = "qatviz-integer-model/3"
-#: Version before, whose average pools have no `tie_center`: they round ties up.
+#: Earlier version, whose average pools have no ``tie_center``: they round ties up.
 OLD_SCHEMA = "qatviz-integer-model/2"
+#: Suffix of the description, which replaces that of the arrays.
+SUFFIX = ".json"
 #: Entry that reveals damage; to change a description or an array on purpose, leave it out.
 CHECKSUM = "checksum"
 _ABOUT = (
@@ -37,7 +39,7 @@ _ABOUT = (
     "from codes of their inputs to codes of their output. The other entries explain the terms."
 )
 _REQUANTIZED = "requantize(accumulator, multiplier, right_shift) + zero_y"
-#: What all operations have in common, and what each kind computes: x are codes of the input, y those of the output.
+#: Definitions that the rules of all operations use. x are codes of the input, y those of the output.
 _GENERAL_RULES = {
     "values": "A value is scale * (code - zero_point), with scale and zero_point of its tensor. Codes are signed. In "
     "the rules, zero_x and zero_y are the zero points of an operation's input and output.",
@@ -168,7 +170,7 @@ def _tensor(tensor: IntegerTensor) -> Dict[str, Any]:
 
 
 def _rule(op: IntegerOp) -> str:
-    """Return the name of the rule that an operation is computed by."""
+    """Return the name of the rule by which an operation is computed."""
     return _SUM_OF_ROUNDED if op.rounds_terms else op.kind
 
 

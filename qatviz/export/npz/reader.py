@@ -14,7 +14,7 @@ from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights, storage_dtype
 from qatviz.export.npz import fields
 from qatviz.export.npz.checks import check_grids, check_requantization
-from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, SCHEMA, checksum
+from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, SCHEMA, SUFFIX, checksum
 from qatviz.network import checks
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer, element_count
@@ -27,14 +27,15 @@ _MAX_TEXT = 2**26
 _MAX_HEADER = 2**14
 _TYPES = ("int8", "int16", "int32", "int64", "float32")
 _WITHOUT_INTEGERS = (BatchNorm, Dropout, Softmax)
+#: Type and shape of each array, by its name.
 Shapes = Dict[str, Tuple[str, Tuple[int, ...]]]
 
 
 def load_integer_model(path: Union[str, Path]) -> IntegerModel:
     """Return the integer model of an ``.npz`` and the ``.json`` of the same name beside it.
 
-    All that the simulator relies on is checked: types, shapes, ranges, that layers, tensors and arrays fit each other,
-    and that multipliers are those of the scales. No code is run.
+    Everything on which the simulator relies is checked: types, shapes and ranges, that layers, tensors and arrays
+    belong together, and that multipliers follow from the scales. No code is run.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def load_integer_model(path: Union[str, Path]) -> IntegerModel:
         entry.
     """
     path = Path(path)
-    described = path.with_suffix(".json")
+    described = path.with_suffix(SUFFIX)
     try:
         with wrap_read_errors(str(described), "the description of an integer model"), open(
             str(described), "rb"

@@ -41,7 +41,7 @@ def write_export(
     beside : dict of str to bytes
         Further files of the export, by the suffix that replaces that of the file, such as ``.json``.
     guide : Guide, optional
-        Content of ``README.md`` and ``check.py``, whose names begin as those of the proof.
+        Content of ``README.md`` and ``check.py``, whose names have the same prefix as those of the proof.
 
     Returns
     -------

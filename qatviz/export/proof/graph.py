@@ -20,7 +20,7 @@ from qatviz.training.lowering.forward_pass import lower
 
 #: Batch size of the evaluation.
 BATCH = 64
-#: Number of examples between two reports of progress.
+#: Number of examples that are scored between two reports of progress.
 _SCORED = 8 * BATCH
 
 #: A tensor before and after its quantizer, float32.
@@ -103,7 +103,7 @@ def whole_scores(
 ) -> WholeScores:
     """Return the scores in float and, if ``quantized``, of the evaluation on the held-out part.
 
-    The latter is the score of codes, among which there are ties, if ``logits`` has a grid for them.
+    With ``logits``, the outputs of the evaluation are rounded to the codes of this tensor first, some of which tie.
     """
     found: Dict[str, List[np.ndarray]] = {"float": []}
     if quantized:

@@ -1,7 +1,7 @@
 """Comparison of the codes that a file computes with those of the evaluation, for the output and for each layer."""
 
 from dataclasses import replace
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.progress import Progress
 from qatviz.network.layers import Add
 from qatviz.number_format import share_text
+from qatviz.quant.affine import AffineGrid
 from qatviz.quant.int16_kernels import Q31
 
 #: Function from codes of the input, ``[n] + shape``, to codes of tensors by name, with the logits among them.
@@ -122,13 +123,20 @@ def same_top1(expected: np.ndarray, found: np.ndarray, zero: int = 0) -> np.ndar
     )
 
 
-def codes_of(values: np.ndarray, tensor: IntegerTensor) -> np.ndarray:
-    """Return the codes, int64, of float32 values that are on the tensor's grid except for float32's own error."""
-    return np.floor(values.astype(np.float64) / tensor.scale + tensor.zero_point + 0.5).astype(np.int64)
+def codes_of(values: np.ndarray, grid: Union[IntegerTensor, AffineGrid]) -> np.ndarray:
+    """Return the codes, int64, of float32 values that are on a grid except for float32's own error.
+
+    The grid has one scale, or one for each index of the last axis; where it is 0, so are the values.
+    """
+    scale = np.where(np.greater(grid.scale, 0), grid.scale, 1).astype(np.float64)
+    return np.floor(values.astype(np.float64) / scale + grid.zero_point + 0.5).astype(np.int64)
 
 
 def inner_examples(images: np.ndarray) -> np.ndarray:
-    """Return the first quarter, on which inner layers are compared, because each is computed three times."""
+    """Return the examples on which inner layers are compared: the first quarter, at most :data:`LAYER_EXAMPLES`.
+
+    They are fewer because each layer is computed three times.
+    """
     return images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
 
 

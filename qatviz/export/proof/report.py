@@ -1,7 +1,7 @@
 """Report of a proof: what was compared, with which result, and golden vectors to check another runtime with."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Exported(NamedTuple):
     run : callable
         Runs the file, from codes of the input to codes of its output.
     run_layers : callable
-        Runs the same operations and returns all tensors.
+        Runs the same operations and returns the codes of all tensors.
     nbytes : int
         Size of the file.
     reached : Agreement
@@ -85,6 +85,7 @@ class ParityReport:
         Agreement that is expected of "file to evaluation graph" (see :class:`Exported`).
     notes : tuple of str
     golden : dict of str to np.ndarray
+        Golden vectors, by the keys of :data:`qatviz.export.guide.guide.GOLDEN_KEYS`.
     metric : Metric
     whole : WholeScores or None
         The metric on the whole held-out part.
@@ -160,16 +161,18 @@ class ParityReport:
         """Return tables for a terminal, of at most 80 columns if names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
         output, top1 = ("logits", ("top-1",)) if self.metric is ACCURACY else ("outputs", ())
-        lines += _table(
-            (output, "identical", "largest", *top1),
+        lines += table_lines(
             [
-                (name, share_text(found.identical), str(found.largest)) + ((share_text(found.top1),) if top1 else ())
-                for name, found in self.outputs.items()
-            ],
+                (output, "identical", "largest", *top1),
+                *(
+                    (name, share_text(found.identical), str(found.largest), *([share_text(found.top1)] if top1 else ()))
+                    for name, found in self.outputs.items()
+                ),
+            ]
         )
         lines += ["", f"codes of the {output} for {self.examples:,} held-out examples; largest difference in codes", ""]
         for runtime, layers in {"file": self.layers, **self.more_layers}.items():
-            lines += _table(_LAYER_HEAD, [_layer_row(layer) for layer in layers], left=2)
+            lines += table_lines([_LAYER_HEAD, *map(_layer_row, layers)], left=2)
             lines += [
                 "",
                 f"{runtime} to simulator for {self.layer_examples:,} held-out examples; alone: each operation on the "
@@ -191,8 +194,7 @@ class ParityReport:
 
     def sizes_in_words(self) -> List[str]:
         """Return a line with the size of the file, and one for each compiler that compiled it."""
-        size = "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values())
-        return [size, *(f"size: {each.in_words()}" for each in self.footprints)]
+        return [size_in_words(self.nbytes), *(f"size: {each.in_words()}" for each in self.footprints)]
 
     def scores_in_words(self) -> str:
         """Return lines such as ``accuracy on 200 held-out examples: float 97.12 %, evaluation graph 97.02 %``."""
@@ -316,13 +318,18 @@ def _without_top1(found: Agreement) -> Dict[str, Any]:
     return {"identical": found.identical, "largest": found.largest}
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> List[str]:
-    """Return lines of columns that are as wide as their cells; the first ``left`` columns are flush left."""
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+def table_lines(rows: Sequence[Sequence[str]], left: int = 1) -> List[str]:
+    """Return the lines of a table, whose first row is the head; the first ``left`` columns are flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
     return [
         "  ".join(
             cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths))
         ).rstrip()
-        for row in [head, *rows]
+        for row in rows
     ]
+
+
+def size_in_words(nbytes: Mapping[str, int]) -> str:
+    """Return a line with the sizes of a file and of its parameters in float."""
+    return f"size: {nbytes['file']:,} bytes; its parameters in float: {nbytes['float32 parameters']:,} bytes"

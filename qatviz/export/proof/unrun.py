@@ -14,7 +14,7 @@ from qatviz.export.proof.parity import Agreement
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.source import WholePart
 
-#: The comparison that needs no runtime for the file.
+#: Name of the comparison that needs no runtime for the file.
 _KNOWN = "simulator to evaluation graph"
 
 
@@ -127,7 +127,7 @@ class UnrunReport:
 
 
 def no_runtime(codes: np.ndarray) -> Dict[str, np.ndarray]:
-    """Stand in for the runtime of a file that can't be run."""
+    """Raise an AssertionError: the runtime of a file that can't be run, which nothing calls."""
     raise AssertionError("there is no runtime for the file")
 
 

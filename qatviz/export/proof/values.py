@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.export.proof.parity import same_top1
-from qatviz.export.proof.report import GOLDEN_EXAMPLES
+from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
 from qatviz.export.proof.scores import WholeScores, metric_for, score, scores_in_words
 from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
@@ -144,9 +144,7 @@ class ValueReport:
         lines.append(scores_in_words(self.metric, self.scores, self.examples, self.whole))
         if self.whole is not None and self.whole.examples > self.examples:
             lines.append(self.whole.in_words(self.metric))
-        lines.append(
-            f"size: {self.nbytes['file']:,} bytes; its parameters in float: {self.nbytes['float32 parameters']:,} bytes"
-        )
+        lines.append(size_in_words(self.nbytes))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
             lines.append(
