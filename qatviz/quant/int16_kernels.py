@@ -15,14 +15,14 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
-#: Most bits of activations in networks that TFLite's int8 kernels compute.
+#: Largest number of bits of the activations of networks that TFLite's int8 kernels compute.
 NARROW_BITS = 8
-#: Bits of a multiplier, and those of a float64's mantissa behind them (which has 53 with the implicit one).
+#: Bits of a multiplier, and the other bits of the mantissa of a float64 (which has 53 with the implicit one).
 MULTIPLIER_BITS = 15
 TAIL_BITS = 53 - MULTIPLIER_BITS
 #: Bits of the multipliers of a sum.
 Q31 = 31
-#: Bits behind the point of its terms, in units of twice the larger scale.
+#: Fractional bits of the terms of a sum, which are multiples of twice the larger input scale.
 _SUM_BITS = 15
 
 
@@ -40,8 +40,9 @@ def round_multipliers(real: np.ndarray) -> np.ndarray:
 def representable_scales(input_scale: float, weight_scales: np.ndarray, output_scale: float) -> np.ndarray:
     """Return the closest weight scales whose requantization multipliers have 15 bits.
 
-    They are float32, so the multiplier is only close to 15 bits. Just below a power of two, a kernel would round it
-    down to a half of the precision, so it is at least that power.
+    As scales are float32, a multiplier is only close to one of 15 bits, to which the kernel rounds it. Just below a
+    power of two, the kernel saturates at the largest number of 15 bits below it, so the scale is raised until the
+    multiplier is at least that power.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def sum_constants(input_scales: Sequence[float], output_scale: float) -> Tuple[n
     Returns
     -------
     np.ndarray, np.ndarray
-        int64 ``[len(input_scales) + 1]``: from 2**30 to 2**31, and the shifts.
+        int64 ``[len(input_scales) + 1]``, the last for the sum: multipliers in ``[2**30, 2**31)``, and the shifts.
     """
     sources = np.float32(input_scales).astype(np.float64)
     unit = 2 * sources.max() / 2.0**_SUM_BITS

@@ -31,7 +31,7 @@ _INTEGER_ERROR = 2.0**-30
 _EXACT_INTEGERS = 2**24
 #: Half the number of codes of 8 bits. Runtimes that requantize in float32 have no outputs of more bits.
 LARGEST_HALF = 128
-#: Number of parts in which the ties of a channel are tested.
+#: Number of groups in which the ties of a channel are tested, until one fails.
 _PARTS = 6
 
 
@@ -91,10 +91,10 @@ def are_tie_safe(
     output_half: int,
     times: np.ndarray,
 ) -> np.ndarray:
-    """Return whether a float32 kernel with multiplied weight codes rounds like the integer kernel, bool ``[n]``.
+    """Return whether float32 kernels round multiplied weight codes as integer kernels round the codes, bool ``[n]``.
 
-    The float32 kernel uses weight codes multiplied by ``times`` (integers ``[n]``) and scales divided by it, the
-    integer kernel the original ones. The other parameters are those of :func:`tie_safe_scales`.
+    For the float32 kernel, codes are multiplied and scales divided by ``times`` (integers ``[n]``). The other
+    parameters are those of :func:`tie_safe_scales`.
     """
     scales = np.asarray(weight_scales, np.float32)
     if output_half > LARGEST_HALF:

@@ -7,7 +7,7 @@ from integer_cases import book_of, model_of, network_of, state_of
 from qatviz.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.tflite.storage import remarks, storage_type
-from qatviz.export.tflite.weights import stored_weights
+from qatviz.export.tflite.weights import bias_scale, stored_weights
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
 
@@ -57,7 +57,7 @@ def test_weights_and_biases_equal_the_models(settings, dtype, multiply):
             stored = stored_weights(model, op, dtype, per_channel, multiply)
             assert stored.codes.dtype == dtype and stored.bias.dtype == np.int32
             assert stored.codes.shape == op.weights.codes.shape
-            assert stored.scale.shape == stored.zero_point.shape == stored.bias_scale.shape
+            assert stored.scale.shape == stored.zero_point.shape
             assert stored.scale.shape == ((len(stored.bias),) if per_channel else (1,))
             if dtype == INT8:
                 assert not stored.zero_point.any()
@@ -67,11 +67,13 @@ def test_weights_and_biases_equal_the_models(settings, dtype, multiply):
             np.testing.assert_allclose(
                 (codes - stored.zero_point) * scale, op.weights.centred.reshape(-1, out) * seen, rtol=3e-7
             )
-            source = model.tensor(op.inputs[0]).scale
+            source = model.tensor(op.inputs[0])
+            unit = bias_scale(source, stored.scale)
+            assert unit.dtype == np.float32 and unit.shape == stored.scale.shape
             np.testing.assert_allclose(
-                stored.bias * stored.bias_scale.astype(np.float64), op.weights.bias * source * seen, rtol=5e-7
+                stored.bias * unit.astype(np.float64), op.weights.bias * source.scale * seen, rtol=5e-7
             )
-            np.testing.assert_allclose(stored.bias_scale, np.float64(source) * stored.scale, rtol=1e-6)
+            np.testing.assert_allclose(unit, np.float64(source.scale) * stored.scale, rtol=1e-6)
 
 
 @pytest.mark.parametrize("settings, dtype", WEIGHTS)
@@ -125,7 +127,7 @@ def test_channels_rounded_to_zero_are_zeros_with_a_usable_scale(per_channel):
     )
     stored = stored_weights(model, model.ops[0], INT8, per_channel, True)
     assert not stored.codes[:, 0].any() and stored.codes[:, 1].any() == per_channel
-    assert 1e-6 < stored.scale[0] < 1e6 and stored.bias_scale[0] > 1e-6
+    assert 1e-6 < stored.scale[0] < 1e6 and bias_scale(model.tensor("input"), stored.scale)[0] > 1e-6
 
 
 def test_only_the_code_minus_128_is_noted():

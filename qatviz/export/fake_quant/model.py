@@ -30,8 +30,8 @@ class ExactSums(NamedTuple):
     Attributes
     ----------
     units : np.ndarray
-        float64: the sum is a whole number of units, ``[out]`` for an operation with weights, ``[1]`` for a mean; for an
-        Add, each of its inputs is.
+        float64: units of which the result is a whole number, ``[out]`` for an operation with weights, ``[1]`` for a
+        mean; for an Add, units of each input, ``[inputs]``.
     multipliers : np.ndarray
         float64, the same shape: quantization steps of the output per unit.
     output_scale : np.float32
@@ -113,7 +113,7 @@ class FakeQuantUnit:
     tie : TieBreaker or None
         For a mean of codes.
     factor : float
-        Factor of a mean, 1 unless its multiplier is one of TFLite's int16 kernels.
+        Number by which a mean is multiplied: 1, unless its multiplier is one of TFLite's int16 kernels.
     limit : float or None
         Upper bound of a ReLU6 that is not fused: the value closest to 6 on its input's grid.
     exact : ExactSums or None
@@ -136,7 +136,7 @@ class FakeQuantUnit:
 
 @dataclass(frozen=True, eq=False)
 class FakeQuantModel:
-    """A network and the constants it computes with.
+    """A network and the constants of its float arithmetic.
 
     Attributes
     ----------
@@ -294,7 +294,7 @@ def _exact_products(
     channels: int,
     wide: bool,
 ) -> Optional[ExactSums]:
-    """Return the constants of an operation with weights; ``wide``: as of a network with activations above 8 bits."""
+    """Return the constants of an operation with weights, in a ``wide`` network if activations have more than 8 bits."""
     if source is None or weights is None or output is None or not min(source.scale, output.scale) > 0:
         return None
     chosen = tie_safe_scales(
@@ -315,7 +315,7 @@ def _exact_products(
 def _exact(
     sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid], fraction: float = 1.0
 ) -> Optional[ExactSums]:
-    """Return the constants of an operation whose inputs are whole numbers of ``fraction`` of their scales."""
+    """Return the constants of a mean or an Add, whose units are ``fraction`` times the scales of its inputs."""
     grids = [grid for grid in sources if grid is not None and grid.scale > 0]
     if len(grids) < len(sources) or output is None or not output.scale > 0:
         return None

@@ -1,9 +1,9 @@
 """Ranges that TensorFlow's fake-quant kernels nudge to a given grid.
 
-``FakeQuantWithMinMaxVars`` takes a range, not a scale: it computes ``scale = (max - min) / (qmax - qmin)`` in float32
-and the zero point from ``min / scale`` (``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does
-the same). From minimum and maximum of an affine grid it computes a scale that is one ULP off for one grid in seven;
-with one of them shifted by a few ULPs, it computes the scale itself.
+The inputs of ``FakeQuantWithMinMaxVars`` are the ends of a range, not a scale: it computes
+``scale = (max - min) / (qmax - qmin)`` in float32, and the zero point from ``min / scale``
+(``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does the same). With minimum and maximum of
+an affine grid, the scale is one ULP off for one grid in seven; with one of them shifted by a few ULPs, it is exact.
 """
 
 from typing import NamedTuple, Tuple
@@ -17,7 +17,7 @@ _MAX_ULPS = 8
 
 
 class Range(NamedTuple):
-    """Inputs of a kernel, float32 ``[]`` or ``[channels]``, both 0 where all values are 0, and its attributes."""
+    """Inputs of a kernel, float32 ``[]`` or ``[channels]``, which are 0 where all values are 0; and its attributes."""
 
     minimum: np.ndarray
     maximum: np.ndarray

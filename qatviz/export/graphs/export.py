@@ -64,7 +64,7 @@ def export_graph(
     title : str
         Name of the format in the proof.
     pack : callable
-        Function that serializes the graph with its description.
+        Function that serializes the graph; its second argument is the description of the graph.
 
     Raises
     ------

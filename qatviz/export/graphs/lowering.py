@@ -1,8 +1,9 @@
 """Lowering of a trained network to a TensorFlow inference graph of constants and common operations.
 
-The graph rounds by TensorFlow's own ``FakeQuantWithMinMaxVars`` and ``FakeQuantWithMinMaxVarsPerChannel`` with constant
-ranges, which converters and viewers know, instead of the operations that let settings change during training. Weights
-are stored as the values of their codes, because TensorFlow 1 and 2 round those next to a tie differently.
+The graph rounds with TensorFlow's own ``FakeQuantWithMinMaxVars`` and ``FakeQuantWithMinMaxVarsPerChannel`` at constant
+ranges, which converters and viewers support, instead of the operations of the training graph, whose settings can
+change. Weights are stored as the values of their codes, because TensorFlow 1 and 2 round weights next to a tie
+differently.
 
 It has a placeholder ``input``, float32 ``[batch] + input shape``; the output ``logits`` and, for classes, the outputs
 ``probabilities`` and ``class``; and a string constant ``about`` with its description (JSON). Layers are in the scope

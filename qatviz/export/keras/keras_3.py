@@ -3,7 +3,7 @@
 from typing import Any, Dict, Iterator, List, Tuple
 
 _MODELS = ("Model", "Functional", "Sequential")
-#: Entries of layers' configurations that these do not use, and that Keras 3 refuses.
+#: Entries of the configurations of layers that have no effect, and that Keras 3 refuses.
 _UNUSED = {
     "SeparableConv2D": ("kernel_initializer", "kernel_regularizer", "kernel_constraint"),
     "SpatialDropout2D": ("noise_shape", "trainable"),
@@ -16,10 +16,10 @@ _MISSING = {
 
 
 def for_keras_3(value: Any) -> Any:
-    """Return a description, or a part of it, in a form that Keras 3 builds, too; the model is the same.
+    """Return a description, or a part of it, in a form from which Keras 3 builds the same model.
 
-    Without the dtypes of initializers, which are float32, and entries that have no effect; with the input of a
-    Sequential as a layer instead of an entry of the first layer.
+    The dtypes of initializers, which are float32, and entries without effect are left out; the input of a Sequential is
+    a layer of its own instead of an entry of the first layer.
     """
     if isinstance(value, list):
         return [for_keras_3(item) for item in value]

@@ -116,6 +116,7 @@ class ExactOperations:
         return self._file.add_step("Add", [upper, parts[1]], name + ".joined")
 
     def global_average(self, op: IntegerOp) -> None:
+        """Append a GlobalAveragePool as a sum of codes and its requantization."""
         source = self._model.tensor(op.inputs[0])
         count = element_count(source.shape[:2])
         axes = self._file.add_constant(op.name + ".axes", [2, 3], np.int64)

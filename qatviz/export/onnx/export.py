@@ -46,8 +46,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Raises
     ------
     ExportError
-        If there is no integer model, if ONNX can't hold it, if a package is missing, or if a file can't be written;
-        then none is.
+        If there is no integer model, if ONNX does not support it, if a package is missing, or if a file can't be
+        written; then none is.
     Cancelled
     """
     progress.at("computing the integer model", 0.0)

@@ -15,7 +15,7 @@ _ENDS = ("least", "greatest")
 
 
 def is_wide(tensor: IntegerTensor) -> bool:
-    """Return whether a tensor has more than 8 bits, so that there are no codes of it in a file."""
+    """Return whether a tensor has more than 8 bits: it is stored as int16 codes, or rounded in float."""
     return tensor.num_bits > BITS
 
 
@@ -58,9 +58,11 @@ class Grids:
         self.put(tensor, value, tensor.bounds)
 
     def put_activated(self, tensor: IntegerTensor, value: str, clamp: Clamp, activated: bool) -> None:
-        """Round ``value`` with the ``clamp`` of an activation, which was computed already if ``activated``.
+        """Round ``value`` to the grid of a tensor, with codes in ``clamp``, the bounds of the grid and an activation.
 
-        Compilers fuse a Relu or a Clip before QuantizeLinear. It is redundant if the grid requires a Clip of codes.
+        On a grid of all 8-bit codes, the activation is a Relu or Clip of the value, which compilers fuse with
+        QuantizeLinear; it is not repeated if ``value`` is ``activated`` already. On other grids, a Clip of the codes
+        includes the activation.
         """
         if tensor.bounds == LIMITS != clamp and clamp[0] < clamp[1]:
             if not activated:
@@ -69,7 +71,7 @@ class Grids:
         self.put(tensor, value, clamp)
 
     def activation(self, tensor: IntegerTensor, value: str, clamp: Clamp, name: str) -> str:
-        """Clamp ``value`` to ``clamp``, a ReLU's or ReLU6's, before it is rounded; return the result."""
+        """Append the ReLU or ReLU6 with the bounds ``clamp``, before rounding; return the result."""
         if clamp[1] == tensor.bounds[1]:
             return self._node("Relu", [value], name)
         return self._node("Clip", [value, *self._ends(tensor, clamp, name)], name)
@@ -90,7 +92,7 @@ class Grids:
         self._file.add_node("DequantizeLinear", [codes, *self._grid(tensor)], tensor.name, tensor.name + ".dequantize")
 
     def relative_codes(self, tensor: IntegerTensor, center: int, name: str) -> str:
-        """Return the codes of a tensor minus ``center`` in float; above 8 bits, ``center`` is the zero point."""
+        """Return the codes of a tensor minus ``center``, in float; above 8 bits, ``center`` must be the zero point."""
         if is_wide(tensor):
             steps = self._node("Div", [tensor.name, self._number(name + ".unit", tensor.scale)], name + ".steps")
             return self._node("Round", [steps], name + ".whole_steps")

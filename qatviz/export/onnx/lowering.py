@@ -43,7 +43,7 @@ from qatviz.export.onnx.layout import (
     padding_widths,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
-from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, check, computed_in_float
+from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, check_accumulators, computed_in_float
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, MaxPool, ZeroPad
 from qatviz.number_format import names_text
@@ -54,8 +54,8 @@ IMAGES, SOFTMAX = "images", "softmax"
 #: Ties are broken if results are multiples of this fraction of a quantization step or of a larger one; with finer
 #: multipliers, at most one result of 2,048 is a tie.
 _FINEST = 2.0**-12
-#: Factor of means of codes in an AveragePool: larger than the error of float32, and, for codes of 8 bits, smaller than
-#: the distance of other means from a tie, if there are no more than this number of elements.
+#: Factor of the means of codes in an AveragePool, which moves ties away from the center; and the largest number of
+#: averaged codes of 8 bits for which it moves no other mean to a tie. It exceeds the relative error of float32.
 _AWAY_FROM_CENTER, _MOST_AVERAGED = 1 + 2.0**-21, 5000
 
 
@@ -74,10 +74,11 @@ class OnnxModel(NamedTuple):
     notes : tuple of str
         Texts on behaviour that varies between runtimes.
     exact : bool
-        True if every code is the simulator's, as the option demands: not if something is computed in float.
+        True if every code is the simulator's: with the option exact, unless something is computed in float.
     fuse : bool
-        True to run it with all of onnxruntime's optimizations, which then fuse operations to integer ones that compute
-        the same codes; False with int8 (see `Storage`), and with int16, which they compute with errors of many codes.
+        True if the file is to be run with all of onnxruntime's optimizations: they fuse operations to integer ones that
+        compute the same codes. False with int8 (see :class:`qatviz.export.onnx.storage.Storage`), and with int16, for
+        which the fused operations have errors of many codes.
     """
 
     content: bytes
@@ -125,9 +126,9 @@ def onnx_model(
     Raises
     ------
     ExportError
-        If ONNX can't hold the model, or if the package is missing.
+        If ONNX does not support the model, or if the package ``onnx`` is missing.
     """
-    check(model)
+    check_accumulators(model)
     if exact and storage != UINT8:
         raise ExportError.refused(exact_needs_uint8(storage))
     return _Lowering(model, layout, Storage(storage), exact, opset).run(softmax, outputs, text)
@@ -191,11 +192,11 @@ class _Lowering:
         self._grids.put_half_up(tensor, value)
 
     def _put(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
-        """Append an operation as one node, then the nodes that round its value to the output of ``op``."""
+        """Append ``op`` as one node, then the nodes that round its value to the grid of the output."""
         self._finish(op, self._file.add_step(operator, inputs, op.name, **attributes))
 
     def _put_rounded(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
-        """Append an operation whose values lie between those of the grid, so that ties have to be broken."""
+        """Append ``op``, as :meth:`_put`, if its values lie between those of the grid, so that ties must be broken."""
         value = self._file.add_step(operator, inputs, op.name, **attributes)
         output = self._model.tensor(op.output)
         offset = None if is_wide(output) else tie_breaker(self._model, op)

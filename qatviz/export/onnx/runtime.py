@@ -43,7 +43,7 @@ class OnnxSession:
     ----------
     content : bytes
     fuse : bool
-        True for all of onnxruntime's optimizations; False for those only that fuse no operations to integer ones.
+        True for all of onnxruntime's optimizations; False for those only that do not fuse operations to integer ones.
     newer : NewerPython, optional
         Run the file in this Python's onnxruntime, in a process that ends with :meth:`close`.
 
@@ -87,8 +87,8 @@ class OnnxSession:
 class OnnxRunner:
     """Runner of a file of codes. One thread at a time; use as a context manager.
 
-    A file of uint8 codes is run with all of onnxruntime's optimizations, that is, in integers. One of int8 codes is run
-    without those that fuse its operations to integer ones, that is, in float: see `Storage`.
+    A file of uint8 codes is run with all of onnxruntime's optimizations, that is, in integers. Others are run without
+    those that fuse operations to integer ones, that is, in float; see :class:`qatviz.export.onnx.lowering.OnnxModel`.
 
     Raises
     ------

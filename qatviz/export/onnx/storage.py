@@ -9,7 +9,7 @@ from qatviz.errors import refused
 from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp
 from qatviz.export.onnx.limits import UINT8
 
-#: Bits of stored codes, and the range of the model's codes that they hold.
+#: Number of bits of stored codes, and the range of the model's codes in them.
 BITS, LIMITS = 8, (-128, 127)
 #: Most bits of INT4 weights.
 INT4_BITS = 4
@@ -90,8 +90,8 @@ class Storage:
         return StoredWeights(codes, np.ones_like(scale), zero, scale, bias, bias_scale)
 
 
-def check(model: IntegerModel) -> None:
-    """Raise :class:`ExportError` if no file can hold the model."""
+def check_accumulators(model: IntegerModel) -> None:
+    """Raise :class:`ExportError` if an accumulator of an integer operation needs more bits than ONNX's have."""
     for op in model.ops:
         if op.weights is None or computed_in_float(model, op):
             continue

@@ -53,7 +53,7 @@ def minimize_double_rounding_error(
     times: np.ndarray,
     keep_correct: bool = True,
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Return scales and changes of biases for the weights of ``op``.
+    """Return the scales, and changes of biases, with which the fewest ties of ``op`` are rounded wrongly.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def minimize_double_rounding_error(
     times : np.ndarray
         int64, the same shape: factor of the stored codes and of the stored bias.
     keep_correct : bool
-        False for the fewest wrong ties even if others get wrong than without a change.
+        True if no accumulator may be rounded wrongly that is rounded correctly without a change.
 
     Returns
     -------

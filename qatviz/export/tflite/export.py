@@ -51,7 +51,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Raises
     ------
     ExportError
-        If there is no integer model, if TFLite can't hold it, or if a file can't be written; then none is.
+        If there is no integer model, if TFLite does not support it, or if a file can't be written; then none is.
     Cancelled
     """
     progress.at("computing the integer model", 0.0)
@@ -69,7 +69,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 
 def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, UnrunReport]) -> Guide:
-    """Return what README and check program state on a file with the golden vectors of ``report``."""
+    """Return the content of README and check program of a file with the golden vectors of ``report``."""
     model, shipped = files.model, files.shipped
     dtype, (output,) = shipped.dtype.name, shipped.outputs
     image, logits = model.tensor(model.input), model.logits
@@ -115,7 +115,10 @@ def litert_found() -> Optional[Litert]:
 def prove_files(
     files: Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: bool, progress: Progress
 ) -> Union[ParityReport, UnrunReport]:
-    """Return the proof in TensorFlow 1.15's interpreter, in LiteRT too if ``in_litert``, or in the one that runs it."""
+    """Return the proof in TensorFlow 1.15's interpreter, and in LiteRT if ``in_litert``; or in LiteRT alone.
+
+    LiteRT is the only runtime of a file that is ``only_litert``.
+    """
     if files.shipped.only_litert:
         return _prove_in_litert(files, graph, held_out, progress)
     fraction = 0.7 if in_litert else 1.0

@@ -15,8 +15,8 @@ Where TFLite's own operation would compute other codes, it is replaced:
 Dense layers and 1×1 convolutions with INT4 weights are FULLY_CONNECTED, which XNNPACK computes. LiteRT's own kernels of
 INT4 convolutions round twice.
 
-With int16 activations, which only LiteRT supports, the multipliers of the operations are the model's own, which have 15
-bits as those of the kernels (:mod:`qatviz.quant.int16_kernels`).
+With int16 activations, which LiteRT and TFLite Micro support, the multipliers of the operations are those of the model,
+which have 15 bits, as those of the kernels have (:mod:`qatviz.quant.int16_kernels`).
 """
 
 from typing import Any, Callable, List, Optional, Sequence, Tuple
@@ -55,7 +55,7 @@ from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import representable_scales
 
-#: Weights of a mean, and its bias, which rounds ties up, are multiples of the model's: the largest in int8.
+#: Largest number by which weights and bias of a mean (MEAN_WEIGHT and MEAN_BIAS in the model) are multiplied in int8.
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
 #: Largest number of codes that TensorFlow 1.15's AVERAGE_POOL_2D can sum up: its accumulators have 16 bits.
 _MOST_AVERAGED = 256
@@ -81,8 +81,8 @@ def tflite_model(
     softmax : bool
         Append a softmax: the output is probabilities (in steps of 1/256, or of 1/32768 with int16) instead of logits.
     multiply_codes : bool
-        See :func:`qatviz.export.tflite.weights.stored_weights`; not done with int16 activations, where it is no more
-        exact.
+        See :func:`qatviz.export.tflite.weights.stored_weights`; without effect with int16 activations, whose kernels
+        round once.
     outputs : sequence of str, optional
         Tensors that are the outputs instead, for inspection.
     int4 : bool
@@ -101,7 +101,7 @@ def tflite_model(
     Raises
     ------
     ExportError
-        If TFLite can't hold the model.
+        If TFLite does not support the model.
     """
     return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all, packed_int4).run(
         softmax, outputs, attached

@@ -42,7 +42,7 @@ def storage_type(
     Raises
     ------
     ExportError
-        If no TFLite file can hold the model.
+        If TFLite does not support the model.
     """
     facts = _facts(model)
     dtype = np.dtype(limits.storage_type(facts, int16))
@@ -55,20 +55,26 @@ def storage_type(
 
 
 class Int4(NamedTuple):
-    """Operations whose weights are INT4 tensors; LiteRT's kernels round once for the first ones, else twice."""
+    """Names of the operations with INT4 weights, by the number of roundings in LiteRT's kernels."""
 
     once: FrozenSet[str] = frozenset()
     twice: FrozenSet[str] = frozenset()
 
     @property
     def names(self) -> FrozenSet[str]:
+        """Names of all operations with INT4 weights."""
         return self.once | self.twice
 
 
 def int4_layers(model: IntegerModel, everything: bool = False) -> Int4:
-    """Return the names of the operations whose weights are to be INT4 tensors.
+    """Return the names of the operations whose weights become INT4 tensors.
 
-    ``everything``: all, in operations that TFLite Micro has, too: it lacks FULLY_CONNECTED with scales per channel.
+    Parameters
+    ----------
+    model : IntegerModel
+    everything : bool
+        False for those only that LiteRT's kernels round once. True for all weights that fit, as operations of TFLite
+        Micro: it has no FULLY_CONNECTED with a scale for each channel, so these become convolutions.
     """
     fitting = [op for op in _int4_candidates(model) if fits(op.require_weights(), *INT4_RANGE)]
     once = frozenset(
@@ -89,7 +95,7 @@ def is_matrix_product(op: IntegerOp) -> bool:
 
 
 def int4_remarks(model: IntegerModel, layers: Int4) -> List[str]:
-    """Return notes on INT4 tensors that are not exact in LiteRT, and on weights of up to 4 bits that are none."""
+    """Return notes on INT4 tensors that are not exact in LiteRT, and on weights of up to 4 bits stored as int8."""
     candidates = _int4_candidates(model)
     if not candidates:
         return ["no weights have 4 bits or fewer: no tensor is INT4"]

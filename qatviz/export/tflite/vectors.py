@@ -24,9 +24,9 @@ def file_vectors(
     in_eight_bits: Callable[[], Optional[TfliteModel]],
     litert: Optional[Litert],
 ) -> Dict[str, np.ndarray]:
-    """Return the vectors for the codes "input" and "simulator_output" of ``golden``.
+    """Return the golden vectors of the shipped file, for the codes "input" and "simulator_output" of ``golden``.
 
-    Without LiteRT, those of its outputs are computed from the simulator's logits, which have the same codes.
+    Without LiteRT, the vector of its outputs is that of the simulator, which computes the same codes of the logits.
 
     Parameters
     ----------

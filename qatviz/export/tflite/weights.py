@@ -29,16 +29,13 @@ class StoredWeights(NamedTuple):
     scale, zero_point : np.ndarray
         float32 and int64, ``[out]``, or ``[1]`` for all channels.
     bias : np.ndarray
-        int32 ``[out]``; int64 with int16 activations.
-    bias_scale : np.ndarray
-        float32, shape of ``scale``: input scale times weight scale.
+        int32 ``[out]``; int64 with int16 activations. Its scale is that of :func:`bias_scale`.
     """
 
     codes: np.ndarray
     scale: np.ndarray
     zero_point: np.ndarray
     bias: np.ndarray
-    bias_scale: np.ndarray
 
 
 def stored_weights(
@@ -99,12 +96,11 @@ def stored_weights(
         stored_scale,
         np.full(stored_scale.shape, zero + offset, np.int64),
         bias.astype(bias_type(dtype)),
-        bias_scale(model.tensor(op.inputs[0]), stored_scale),
     )
 
 
 def bias_scale(source: IntegerTensor, weight_scale: np.ndarray) -> np.ndarray:
-    """Return input scale times weight scale, float32, which TFLite checks to within 1e-6."""
+    """Return the scale of a bias, input scale times weight scale, float32, which TFLite checks to within 1e-6."""
     return (np.float64(source.scale) * weight_scale.astype(np.float64)).astype(np.float32)
 
 
@@ -122,8 +118,8 @@ def _largest_multiples(
 ) -> np.ndarray:
     """Return the largest numbers by which the codes of each channel can be multiplied: int64 ``[out]``.
 
-    The codes stay within ``limit``, accumulators fit, and float32 kernels still round as integers do; the last always
-    holds for powers of two, because dividing a scale by one is exact.
+    The codes stay within ``limit``, accumulators fit, and float32 kernels still round as integer kernels do. Powers of
+    two never change the rounding, because scales are divided by them without an error.
     """
     largest = np.maximum(np.abs(columns).max(axis=0), 1)
     most = np.minimum(np.maximum(limit // largest, 1), 2 ** (ACCUMULATOR_BITS - op.accumulator_bits)).astype(np.int64)

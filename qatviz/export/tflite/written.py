@@ -14,14 +14,14 @@ class TfliteModel(NamedTuple):
     dtype : np.dtype
         Type of its input and outputs: int8, uint8 or int16.
     offsets : dict of str to int
-        Differences between the file's codes and the integer model's, for the input, then for the outputs in order; for
-        the output "softmax", the code of probability 0.
+        Numbers that are added to the integer model's codes: of the input, then of the outputs in order. Codes of the
+        output "softmax" count from probability 0.
     int4 : bool
         True if it has weights of type INT4.
-    rounded_twice : bool
-        True if LiteRT's kernels round twice in an operation.
     notes : tuple of str
         Texts on differences from the model, and on behaviour that varies between runtimes.
+    rounded_twice : bool
+        True if LiteRT's kernels round twice in an operation.
     only_litert : bool
         True if the interpreter of TensorFlow 1.15 does not support its types, or computes other codes.
     """
