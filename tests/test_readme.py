@@ -1,9 +1,10 @@
-"""The README agrees with the program: commands, options, files, directory tree."""
+"""README and CONTRIBUTING agree with the program: commands, options, files, directory tree, variables."""
 
 import contextlib
 import io
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from qatviz.cli import main
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def readme():
-    """Return the README's text."""
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+def readme(name="README.md"):
+    """Return the text of the README, or of another document."""
+    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
         return file.read()
 
 
@@ -59,6 +60,21 @@ def test_every_linked_file_exists():
     links = re.findall(r"\]\(([^)#:]+)\)", readme())
     assert links
     assert [link for link in links if not os.path.exists(os.path.join(ROOT, link))] == []
+
+
+def test_contributing_names_the_variables_of_all_newer_pythons():
+    pattern = r"QATVIZ_[A-Z0-9_]+_PYTHON"
+    sources = [path for folder in ("qatviz", "tests") for path in Path(ROOT, folder).rglob("*.py")]
+    used = {name for path in sources for name in re.findall(pattern, path.read_text(encoding="utf-8"))}
+    assert len(used) > 5
+    assert set(re.findall(pattern, readme("CONTRIBUTING.md"))) == used
+
+
+def test_the_paths_in_contributing_exist():
+    named = re.findall(r"`(\w+/[\w/.]*)", readme("CONTRIBUTING.md"))
+    assert len(named) > 20
+    folders = [Path(ROOT), Path(ROOT, "qatviz")]
+    assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
 
 
 def test_the_data_of_the_example_has_the_arrays_used():
