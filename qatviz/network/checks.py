@@ -37,6 +37,7 @@ def invalid_value(where: str, value: Any, allowed: str) -> NetworkError:
 
 
 def layer_name(where: str, value: Any) -> str:
+    """Return a name of a layer: a letter or "_", then letters, digits, "_", "-", "/"; not "input"."""
     if isinstance(value, str) and len(value) > _LONGEST_NAME:
         raise invalid_value(where, value[:40] + "...", f"at most {_LONGEST_NAME} characters")
     if not isinstance(value, str) or not _NAME.fullmatch(value):
@@ -72,6 +73,7 @@ def _as_ints(value: Any, low: int, high: int = LARGEST_AXIS) -> Optional[Tuple[i
 
 
 def integer(where: str, value: Any) -> int:
+    """Return an integer that may be negative."""
     number = _as_int(value)
     if number is None or abs(number) > LARGEST_AXIS:
         raise invalid_value(where, value, f"an integer from {-LARGEST_AXIS} to {LARGEST_AXIS}")
@@ -79,6 +81,7 @@ def integer(where: str, value: Any) -> int:
 
 
 def positive_integer(where: str, value: Any) -> int:
+    """Return an integer from 1."""
     number = _as_int(value)
     if number is None or not 1 <= number <= LARGEST_AXIS:
         raise invalid_value(where, value, f"an integer from 1 to {LARGEST_AXIS}")
@@ -94,6 +97,7 @@ def pair(where: str, value: Any) -> Pair:
 
 
 def optional_pair(where: str, value: Any) -> Optional[Pair]:
+    """Return a pair as :func:`pair` does, or None."""
     return None if value is None else pair(where, value)
 
 
@@ -134,6 +138,7 @@ def padding(where: str, value: Any) -> str:
 
 
 def boolean(where: str, value: Any) -> bool:
+    """Return True or False; numbers are refused."""
     if not isinstance(value, bool):
         raise invalid_value(where, value, "True or False")
     return value

@@ -1,7 +1,7 @@
 """Export of a network as the description of a functional Keras model (`model.to_json()`).
 
-This is the inverse of :mod:`qatviz.network.keras_import`, for networks that were not imported from Keras. Like all
-descriptions it is plain data: no TensorFlow is needed.
+This is the inverse of :mod:`qatviz.network.keras_import`, for networks that were not imported from Keras, or of which a
+new model is to be built. Descriptions are plain data: no TensorFlow is needed.
 """
 
 import json

@@ -133,7 +133,7 @@ class QuantizedTensor:
 
 @dataclass(frozen=True)
 class QuantizationPlan:
-    """Compute units and quantized tensors of a network; `quantization_plan` derives it.
+    """Compute units and quantized tensors of a network, as `quantization_plan` derives them.
 
     Attributes
     ----------
