@@ -143,6 +143,7 @@ class CRunner:
         }
 
     def close(self) -> None:
+        """Remove the temporary directory."""
         self._temporary.cleanup()
 
     def __enter__(self) -> "CRunner":

@@ -75,6 +75,7 @@ class EncodingsReport:
 
     @property
     def as_expected(self) -> bool:
+        """True if all tensors agree with the evaluation graph's."""
         return not self.faults
 
     def to_record(self) -> Dict[str, Any]:

@@ -31,6 +31,12 @@ class Folded(NamedTuple):
     bias: np.ndarray
 
 
+def settings_state(layout: live_state.Layout, book: SettingsBook, step: Optional[int]) -> Arrays:
+    """Return the arrays of the settings after ``step`` training steps; None if all delays of quantization are over."""
+    steps_done = max(s.quant_delay for s in book.quantizers) if step is None else step
+    return live_state.settings_arrays(layout, book.quantizers, book.run, steps_done)
+
+
 class FrozenState:
     """State of a run that can be converted to integers.
 
@@ -54,8 +60,7 @@ class FrozenState:
     def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
         self.network, self.plan, self.book = network, book.plan, book
         self._arrays, self._layout = arrays, live_state.layout(book.plan)
-        steps_done = max(s.quant_delay for s in book.quantizers) if step is None else step
-        self._state = live_state.settings_arrays(self._layout, book.quantizers, book.run, steps_done)
+        self._state = settings_state(self._layout, book, step)
         self._check_arrays()
         self._check_quantized(step)
         self._folded = {unit.name: self._fold(unit) for unit in self.plan.units if isinstance(unit.op, WEIGHTED)}

@@ -61,6 +61,7 @@ class Storage:
 
     @property
     def dtype(self) -> np.dtype:
+        """Type of stored codes."""
         return np.dtype(self.name)
 
     @property

@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.integers.frozen_state import Arrays
+from qatviz.export.integers.frozen_state import Arrays, settings_state
 from qatviz.export.integers.model import IntegerTensor
 from qatviz.export.progress import Progress
 from qatviz.export.proof.parity import codes_of
@@ -45,9 +45,8 @@ class EvaluationGraph:
 
     def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
         layout = live_state.layout(book.plan)
-        steps_done = max(s.quant_delay for s in book.quantizers) if step is None else step
         state = {name: arrays[name] for name in live_state.initial_ranges(layout)}
-        state.update(live_state.settings_arrays(layout, book.quantizers, book.run, steps_done))
+        state.update(settings_state(layout, book, step))
         self._graph = tf.Graph()
         with self._graph.as_default(), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # TensorFlow warns of its own deprecations
@@ -103,7 +102,7 @@ def whole_scores(
 ) -> WholeScores:
     """Return the scores in float and, if ``quantized``, of the evaluation on the held-out part.
 
-    With ``logits``, the outputs of the evaluation are rounded to the codes of this tensor first, some of which tie.
+    With ``logits``, the outputs of the evaluation are rounded to the codes of this tensor first, so that some are ties.
     """
     found: Dict[str, List[np.ndarray]] = {"float": []}
     if quantized:

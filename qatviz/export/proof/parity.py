@@ -98,6 +98,7 @@ class Tally:
         self._largest = max(self._largest, int(difference.max()))
 
     def result(self) -> Agreement:
+        """Return the agreement of the arrays that were added, at least one pair."""
         return Agreement(self._identical / self._total, self._largest)
 
 

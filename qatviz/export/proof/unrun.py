@@ -20,7 +20,7 @@ _KNOWN = "simulator to evaluation graph"
 
 @dataclass(frozen=True)
 class UnrunReport:
-    """Result of a proof without the comparisons that need to run the file.
+    """Result of a proof without the comparisons that need to run the file; used like a :class:`ParityReport`.
 
     Attributes
     ----------
@@ -43,10 +43,12 @@ class UnrunReport:
 
     @property
     def about(self) -> Dict[str, Any]:
+        """Facts about the file and its network, JSON-able."""
         return self.report.about
 
     @property
     def examples(self) -> int:
+        """Number of held-out examples of the comparison."""
         return self.report.examples
 
     @property
@@ -56,6 +58,7 @@ class UnrunReport:
 
     @property
     def nbytes(self) -> Dict[str, int]:
+        """Sizes of the file and of the parameters in float."""
         return self.report.nbytes
 
     @property
@@ -64,6 +67,7 @@ class UnrunReport:
 
     @property
     def notes(self) -> Tuple[str, ...]:
+        """Notes on the file."""
         return self.report.notes
 
     def with_golden(self, more: Dict[str, np.ndarray]) -> "UnrunReport":

@@ -47,7 +47,7 @@ _USUAL = {1: "1.5.0", 2: "1.14.0", 3: "2.3.0"}
 
 
 class Attachment(NamedTuple):
-    """What is stored in a file beside the model: buffers by the names of their entries, and files by their names."""
+    """Metadata of a file: buffers by the names of their entries, and attached files by their names."""
 
     entries: Mapping[str, bytes] = {}
     files: Mapping[str, bytes] = {}
