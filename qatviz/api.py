@@ -195,8 +195,8 @@ def train(
     Parameters
     ----------
     model : tf.keras.Model, str or path
-        A model of the current thread and default graph; the name of a built-in network; or a file: ``.h5``, ``.json``,
-        ``path.py:function``.
+        A model of the current thread and default graph; the name of a built-in network; or a file: ``.keras``, ``.h5``,
+        the folder of a SavedModel, ``.json``, ``path.py:function``.
     data : (x, y), ((x, y), (x_test, y_test)), Dataset, str or path
         Arrays for :func:`qatviz.data.from_arrays`, or a name or path for :func:`qatviz.data.load`.
     out : str, optional

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterable, Union
 from qatviz.data import NAMED_DATA
 from qatviz.errors import SettingError, did_you_mean
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
+from qatviz.network.model_formats import MODEL_FORMATS, WEIGHTS_FORMATS
 from qatviz.network.zoo import NETWORKS
 from qatviz.option_names import option_name
 from qatviz.presets import DEFAULT_PRESET, PRESETS
@@ -92,10 +93,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     inputs.add_argument(
         "--model",
         metavar="PATH",
-        help="instead of a network: a Keras model, .h5, .json (an architecture), or script.py:function, which requires "
-        "--allow-code",
+        help=f"instead of a network: {MODEL_FORMATS}, which requires --allow-code",
     )
-    inputs.add_argument("--model-weights", metavar="PATH", help="weights for a .json model, .h5")
+    inputs.add_argument("--model-weights", metavar="PATH", help=f"weights for a .json model: {WEIGHTS_FORMATS}")
     inputs.add_argument(
         "--allow-code",
         action="store_true",

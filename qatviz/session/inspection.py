@@ -18,6 +18,7 @@ from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import ImportedModel, in_known_shape, load_model_file, parse_script_spec
 from qatviz.network.keras_import.files import WEIGHTS_FIELD
+from qatviz.network.model_formats import exists
 from qatviz.presentation.previews import DataInfo, data_info
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.processes import child_environment
@@ -100,9 +101,9 @@ class ModelInspector:
                 return ModelInfo(None, code=f"{name} is a Python program, which must run to build the model")
             return self._inspect_in_child(question, number)
         for path, field in ((question.path, "model"), (question.weights, WEIGHTS_FIELD)):
-            if path is not None and not os.path.exists(path):
+            if path is not None and not exists(path):
                 raise NetworkError(f"{path}: no such file", field)
-            if path is not None:
+            if path is not None and os.path.isfile(path):
                 check_memory(path, 2 * os.path.getsize(path))
         try:
             return read_model(lambda shape: load_model_file(question.path, question.weights, False, shape), question)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, Tuple, Type
 
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
+from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.scaling import check_scaling
@@ -36,8 +37,6 @@ NO_LIMIT = math.inf
 #: TensorFlow's names of devices; TensorFlow itself refuses an invalid one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 _OF_NEW_RUNS = (*(START_SETTINGS[name] for name in ("batch_size", "loss", "seed")), QUANTIZER_SETTINGS["quant_delay"])
-#: Suffixes of model files; ``.keras`` and ``.pb`` are refused with instructions for the user.
-MODEL_ENDINGS = (".h5", ".hdf5", ".json", ".py", ".keras", ".pb")
 _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 _Check = Callable[[], Any]
@@ -407,8 +406,8 @@ def names_model(text: str) -> bool:
 
 
 def is_model_path(path: str) -> bool:
-    """Return whether a path has the form of a model file or script."""
-    return path.lower().endswith(MODEL_ENDINGS) or _SCRIPT.fullmatch(path) is not None
+    """Return whether a path has the form of a model file or script, or is the folder of a model."""
+    return path.lower().endswith(MODEL_ENDINGS) or _SCRIPT.fullmatch(path) is not None or is_model_folder(path)
 
 
 def stem_of(network: str) -> str:

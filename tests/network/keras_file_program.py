@@ -1,6 +1,6 @@
 """Program that saves small models of random weights with the Keras it runs in, in all formats of that version.
 
-    python keras_file_program.py MODULE FOLDER
+    python keras_file_program.py MODULE FOLDER [v2]
 
 MODULE is the module of Keras: "keras", "tf_keras" or "tensorflow.keras". Beside each model, NAME.npz has inputs "x" and
 the outputs "y" that this Keras predicts. The program runs in Python 3.7 and later, outside of the tests' environment.
@@ -80,18 +80,36 @@ def randomized(model, seed=0):
 def save(keras, model, folder, inputs):
     """Save a model in all formats, and its outputs."""
     base = os.path.join(folder, model.name)
-    newest = int(keras.__version__.split(".")[0]) >= 3
+    newest = not hasattr(keras, "backend") or int(keras.__version__.split(".")[0]) >= 3
     model.save(base + ".h5")
     with open(base + ".json", "w") as file:
         file.write(model.to_json())
     model.save_weights(base + (".weights.h5" if newest else "-weights.h5"))
     if newest:
         model.save(base + ".keras")
+    if keras.__name__ != "keras":
+        save_with_tensorflow(keras, model, base)
     np.savez(base + ".npz", x=inputs, y=model.predict(inputs))
 
 
-def main(module, folder):
-    """Save all models."""
+def save_with_tensorflow(keras, model, base):
+    """Save a model in the formats of TensorFlow."""
+    import tensorflow as tf
+
+    model.save_weights(base + "-weights.ckpt", save_format="tf")
+    if tf.compat.v1.executing_eagerly():
+        model.save(base + "-saved", save_format="tf")
+    else:
+        keras.experimental.export_saved_model(model, base + "-exported")
+        tf.compat.v1.train.Saver().save(
+            keras.backend.get_session(), base + "-weights-saver.ckpt", write_meta_graph=False
+        )
+
+
+def main(module, folder, behavior=""):
+    """Save all models; with `behavior` "v2" as TensorFlow 2 does, which is possible in TensorFlow 1.15."""
+    if behavior == "v2":
+        importlib.import_module("tensorflow").compat.v1.enable_v2_behavior()
     keras = importlib.import_module(module)
     random = np.random.RandomState(1)
     os.makedirs(folder, exist_ok=True)

@@ -24,6 +24,7 @@ ENVIRONMENTS = {
     "keras-2.2.4": ("3.7", _TENSORFLOW_1, ["keras==2.2.4"], "keras"),
     "keras-2.3.1": ("3.7", _TENSORFLOW_1, ["keras==2.3.1"], "keras"),
     "tensorflow-1.15": ("3.7", _TENSORFLOW_1, [], "tensorflow.keras"),
+    "tensorflow-1.15-v2": ("3.7", _TENSORFLOW_1, [], "tensorflow.keras"),
     "tensorflow-2.12": (
         "3.11",
         ["tensorflow-cpu==2.12.1", "tensorflow-model-optimization==0.7.5"],
@@ -61,16 +62,17 @@ def make(label, work):
         variables = dict(
             os.environ, PYTHONPATH=path, CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="2", KERAS_BACKEND="tensorflow"
         )
-        subprocess.run([python, PROGRAM, module, folder], check=True, env=variables)
+        behavior = ["v2"] if label.endswith("-v2") else []
+        subprocess.run([python, PROGRAM, module, folder, *behavior], check=True, env=variables)
         pack(folder, os.path.join(FILES, label + ".zip"))
 
 
 def pack(folder, path):
-    """Write all files of a folder to an archive, without their times."""
+    """Write all files of a folder to an archive, without their times and without TensorFlow's list of checkpoints."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for parent, folders, names in os.walk(folder):
             folders.sort()
-            for name in sorted(names):
+            for name in sorted(set(names) - {"checkpoint"}):
                 with open(os.path.join(parent, name), "rb") as file:
                     member = zipfile.ZipInfo(os.path.relpath(os.path.join(parent, name), folder))
                     member.compress_type = zipfile.ZIP_DEFLATED

@@ -37,21 +37,6 @@ def stored_models():
     return found
 
 
-@pytest.fixture(scope="session")
-def unpacked(tmp_path_factory):
-    """Return a function that returns the folder with the files of a label."""
-    folders = {}
-
-    def folder_of(label):
-        if label not in folders:
-            folders[label] = tmp_path_factory.mktemp(label)
-            with zipfile.ZipFile(os.path.join(FILES, label + ".zip")) as archive:
-                archive.extractall(str(folders[label]))
-        return folders[label]
-
-    return folder_of
-
-
 @pytest.mark.parametrize("label, model, path, weights", stored_models())
 def test_a_file_computes_what_its_keras_predicts(unpacked, label, model, path, weights):
     folder = unpacked(label)

@@ -10,6 +10,7 @@ from qatviz.gui.model.folders import start_folder
 from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.model.user_settings import remembered_paths
 from qatviz.gui.widgets.labels import plain_tip
+from qatviz.network.model_formats import MODEL_FILES, MODEL_FORMATS, WEIGHTS_FILES, WEIGHTS_FORMATS
 
 _MAX_RECENT = 8
 
@@ -164,8 +165,8 @@ class ModelField(PathField):
                 ["The network that is trained. By name:"]
                 + ["{}: {}".format(*n) for n in names]
                 + [
-                    "or your own model: a tf.keras file (.h5, or .json with the architecture),",
-                    "or path.py:function, where the function returns the model. A file can also be dropped here",
+                    f"or {MODEL_FORMATS},",
+                    "where the function returns the model. Files and folders can be dropped here",
                 ]
             )
         )
@@ -174,10 +175,10 @@ class ModelField(PathField):
         self.allow.clicked.connect(self.code_asked)
         self.file = self.add_button(
             "File…",
-            "Your own model: a tf.keras file (.h5), an architecture (.json) or a Python script with a function that "
-            "returns the model",
+            "Your own model: a Keras file (.keras, .h5), an architecture (.json), saved_model.pb of a SavedModel, or a "
+            "Python script with a function that returns the model",
         )
-        self.file.clicked.connect(lambda: self.browse_file("Keras models (*.h5 *.hdf5 *.json *.py);;All files (*)"))
+        self.file.clicked.connect(lambda: self.browse_file(MODEL_FILES))
 
 
 class WeightsField(PathField):
@@ -186,10 +187,10 @@ class WeightsField(PathField):
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__("Weights", "weights", (), settings, parent)
         self.box.setToolTip(
-            "The file that model.save_weights wrote for this architecture (.h5). Empty: training begins with random "
-            "weights.\nA file can also be dropped here"
+            f"The file that model.save_weights wrote for this architecture: {WEIGHTS_FORMATS}.\nEmpty: training begins "
+            "with random weights. A file can also be dropped here"
         )
         self.box.lineEdit().setPlaceholderText("None: random weights")
         self.box.setCurrentIndex(-1)
-        self.file = self.add_button("File…", "A file of weights (.h5)")
-        self.file.clicked.connect(lambda: self.browse_file("Keras weights (*.h5 *.hdf5);;All files (*)"))
+        self.file = self.add_button("File…", f"A file of weights: {WEIGHTS_FORMATS}")
+        self.file.clicked.connect(lambda: self.browse_file(WEIGHTS_FILES))

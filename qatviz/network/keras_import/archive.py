@@ -10,8 +10,8 @@ from typing import IO
 
 from qatviz.data.checks import check_memory
 from qatviz.errors import NetworkError
-from qatviz.network.keras_import.formats import CONFIG_MEMBER, WEIGHTS_MEMBER
 from qatviz.network.keras_import.reader_process import KerasFile, read_hdf5
+from qatviz.network.model_formats import CONFIG_MEMBER, WEIGHTS_MEMBER
 
 #: Maximum size of a description in bytes; those of the largest models in tf.keras.applications have 1 MB.
 MAX_CONFIG_BYTES = 64_000_000

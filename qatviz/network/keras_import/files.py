@@ -11,10 +11,11 @@ from qatviz.network.checks import Shape
 from qatviz.network.keras_import.archive import read_archive, read_folder
 from qatviz.network.keras_import.config import parse_model
 from qatviz.network.keras_import.convert import ImportedModel, convert, refuse_unsupported
-from qatviz.network.keras_import.formats import Format, format_of
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.reader_process import KerasFile, Stored, read_hdf5
+from qatviz.network.keras_import.saved_model import read_checkpoint, read_saved_model
 from qatviz.network.keras_import.weights import assign_weights
+from qatviz.network.model_formats import Format, format_of, located
 
 #: Field of errors about the file that contains the weights of an architecture.
 WEIGHTS_FIELD = "model_weights"
@@ -22,6 +23,8 @@ _READERS: Dict[Format, Callable[[str], KerasFile]] = {
     Format.HDF5: read_hdf5,
     Format.ARCHIVE: read_archive,
     Format.FOLDER: read_folder,
+    Format.SAVED_MODEL: read_saved_model,
+    Format.CHECKPOINT: read_checkpoint,
 }
 _CODE_LAYERS = ("Lambda",)
 
@@ -34,10 +37,11 @@ def load_model_file(
     Parameters
     ----------
     path : str or path-like
-        Whole model (``.keras`` or ``.h5``, ``model.save``) or architecture (JSON, ``model.to_json()``).
+        Whole model (``.keras``, ``.h5`` or the folder of a SavedModel, all of which ``model.save`` writes) or
+        architecture (JSON, ``model.to_json()``).
     weights_path : str or path-like, optional
-        Weights for an architecture (``.weights.h5`` or ``.h5``, ``model.save_weights``, or a whole model). Without it,
-        the result of an architecture has no parameters.
+        Weights for an architecture (``.weights.h5``, ``.h5`` or a TensorFlow checkpoint, ``model.save_weights``, or a
+        whole model). Without it, the result of an architecture has no parameters.
     allow_code : bool
         True allows Python code in the file (Lambda layers) to be run, with all of the user's permissions.
     input_shape : tuple of int, optional
@@ -68,6 +72,7 @@ def load_model_file(
 
 
 def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape: Optional[Shape]) -> ImportedModel:
+    path = located(path)
     kind = format_of(path)
     if kind in _READERS:
         if weights_path is not None:
@@ -77,7 +82,7 @@ def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape:
             )
         whole = _READERS[kind](path)
         if whole.config is None or whole.weights is None:
-            raise NetworkError(_incomplete(whole))
+            raise NetworkError(_incomplete(whole, kind))
         return _convert(_Source(path, None, kind), whole.config, whole.weights, allow_code, input_shape)
     with open(path, encoding="utf-8") as text:
         config = text.read()
@@ -96,8 +101,13 @@ class _Source(NamedTuple):
     format: Format
 
 
-def _incomplete(contents: KerasFile) -> str:
+def _incomplete(contents: KerasFile, kind: Format) -> str:
     """Return the message about a file without architecture or weights."""
+    if kind is Format.SAVED_MODEL and contents.config is None:
+        return (
+            "it is a SavedModel without Keras' description of its layers, only for inference; supported: the Keras "
+            "model that it was exported from, saved by model.save"
+        )
     if contents.config is not None:
         return "no weights found; expected: a file that Keras' model.save wrote"
     if contents.weights is not None:
@@ -106,6 +116,7 @@ def _incomplete(contents: KerasFile) -> str:
 
 
 def _read_weights(path: str) -> Stored:
+    path = located(path)
     kind = format_of(path)
     if kind not in _READERS:
         raise NetworkError("it is not an HDF5 file; allowed: an .h5 file that model.save_weights or model.save wrote")
@@ -136,7 +147,7 @@ def _convert(
     if code:
         refuse_unsupported(layer for layer in spec.layers if layer.kind not in _CODE_LAYERS)
         found = f"layer {code[0].path[-1]!r} ({code[0].kind}): it contains Python code"
-        if source.format in (Format.ARCHIVE, Format.FOLDER):
+        if source.format not in (Format.HDF5, Format.TEXT):
             raise NetworkError(
                 f"{found}, which needs the version of Keras that wrote the file; nearest: Keras' own layers and "
                 "operations in its place"

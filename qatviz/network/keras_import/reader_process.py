@@ -1,4 +1,4 @@
-"""Readers of files that may be damaged or malicious, which run in separate processes."""
+"""Reader of Keras HDF5 files, which runs in a separate process (see `hdf5_reader.py`), and its result."""
 
 import enum
 import json
@@ -13,7 +13,7 @@ import numpy as np
 from qatviz.data.checks import memory_limit
 from qatviz.errors import NetworkError
 
-_HDF5_READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_reader.py")
+_READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_reader.py")
 
 # A damaged file may keep a library busy forever. A slow disk reads about 10 MB/s.
 _TIMEOUT_S = 60.0
@@ -30,6 +30,10 @@ class Form(enum.Enum):
     NAMES = "names"
     #: Paths of classes, numbered, such as "layers/sequential/layers/conv2d_1"; numbered arrays.
     CLASSES = "classes"
+    #: Paths of numbers, such as "layer_with_weights-0/layer_with_weights-2"; Keras' names of the arrays.
+    OBJECTS = "objects"
+    #: Names of TensorFlow's variables, such as "conv1/kernel", each with a single array.
+    VARIABLES = "variables"
 
 
 class Stored(NamedTuple):
@@ -54,16 +58,11 @@ def read_hdf5(path: str) -> KerasFile:
     NetworkError
         If the file cannot be read, or crashes the HDF5 library or keeps it busy for too long.
     """
-    return _read(_HDF5_READER, path, os.path.getsize(path), "HDF5 library")
-
-
-def _read(program: str, path: str, size: int, library: str) -> KerasFile:
-    """Run a reader and return what it writes."""
     with tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
-        timeout_s = _TIMEOUT_S + size / _MIN_BYTES_PER_S
+        timeout_s = _TIMEOUT_S + os.path.getsize(path) / _MIN_BYTES_PER_S
         try:
             done = subprocess.run(
-                [sys.executable, program, path, folder, str(memory_limit() // 2)],
+                [sys.executable, _READER, path, folder, str(memory_limit() // 2)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -76,7 +75,7 @@ def _read(program: str, path: str, size: int, library: str) -> KerasFile:
         if done.returncode or not os.path.exists(contents_path):
             lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise NetworkError(
-                f"the {library} failed (exit code {done.returncode}{': ' + lines[-1] if lines else ''}); the file "
+                f"the HDF5 library failed (exit code {done.returncode}{': ' + lines[-1] if lines else ''}); the file "
                 "may be damaged"
             )
         with open(contents_path, encoding="utf-8") as file:

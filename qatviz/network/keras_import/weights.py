@@ -39,6 +39,10 @@ def assign_weights(stored: Stored, record: Dict[str, Any]) -> Weights:
         weights: Weights = {}
         _assign_by_class(dict(stored.layers), "", record, (), weights)
         return weights
+    if stored.form is Form.OBJECTS:
+        return _assign_by_number(dict(stored.layers), record)
+    if stored.form is Form.VARIABLES:
+        return _assign_variables({name: array for name, ((_, array),) in stored.layers}, record)
     return _assign_by_name(stored.layers, record)
 
 
@@ -94,6 +98,53 @@ def _assign_by_class(stored: Dict[str, Arrays], prefix: str, record: Dict[str, A
             if len(arrays) != len(slots):
                 raise _other_count(f"layer {own[-1]!r}: {len(arrays)} arrays", f"{len(slots)}")
             out[own] = {key: array for (_, key), (_, array) in zip(slots, arrays)}
+
+
+def _assign_by_number(stored: Dict[str, Arrays], record: Dict[str, Any]) -> Weights:
+    """Return arrays that are stored by the numbers of the layers with weights in the model and in nested models."""
+    expected: Dict[str, Tuple[Path, List[Slot]]] = {}
+    waiting: List[Tuple[str, Dict[str, Any], Path]] = [("", record, ())]
+    while waiting:
+        prefix, model, path = waiting.pop()
+        with_weights = [layer for layer in layer_records(model) if any(_slots(layer, ()))]
+        for number, layer in enumerate(with_weights):
+            name, own = f"{prefix}layer_with_weights-{number}", (*path, layer_name(layer))
+            if layer["class_name"] in NESTED:
+                waiting.append((name + "/", layer, own))
+                continue
+            trained, fixed = _slots(layer, own)
+            expected[name] = own, trained + fixed
+    if not set(expected).issuperset(stored):
+        raise _other_count(f"weights of {len(stored)} layers", f"{len(expected)}, the model's layers with weights")
+    return {
+        own: {key: _array(dict(stored.get(name, ())), key, own) for _, key in slots}
+        for name, (own, slots) in expected.items()
+    }
+
+
+def _assign_variables(stored: Dict[str, np.ndarray], record: Dict[str, Any]) -> Weights:
+    """Return arrays that are stored by the names of TensorFlow's variables, which end with LAYER/ARRAY."""
+    weights: Weights = {}
+    for _, slots in _expected(record):
+        for path, key in slots:
+            ending = f"/{path[-1]}/{key}"
+            found = [name for name in stored if ("/" + name).endswith(ending)]
+            if len(found) != 1:
+                raise NetworkError(
+                    f"layer {path[-1]!r}: {len(found)} variables named {ending[1:]!r} are stored; expected: 1; "
+                    "nearest: a file that Keras' model.save_weights wrote"
+                )
+            weights.setdefault(path, {})[key] = stored[found[0]]
+    return weights
+
+
+def _array(arrays: Dict[str, np.ndarray], key: str, path: Path) -> np.ndarray:
+    name = next((name for name in (key, _ALIASES.get(key)) if name in arrays), None)
+    if name is None:
+        raise NetworkError(
+            f"layer {path[-1]!r}: no {key} is stored; found: {shortened(', '.join(sorted(arrays)) or 'no arrays')}"
+        )
+    return arrays[name]
 
 
 def _names_below(stored: Dict[str, Arrays], prefix: str) -> Dict[str, Tuple[str, int]]:

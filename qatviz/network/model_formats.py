@@ -1,7 +1,8 @@
-"""Recognition of the formats of model files by their contents; other formats are refused with the nearest way."""
+"""Formats of model files, which are recognized by their contents; other formats are refused with the nearest way."""
 
 import enum
 import os
+import re
 import stat
 import zipfile
 from typing import Optional
@@ -14,9 +15,19 @@ _TFLITE = b"TFL3"  # at byte 4, the identifier of flatbuffers
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 #: Members of an archive, or files in a folder, that `model.save("x.keras")` writes.
 CONFIG_MEMBER, WEIGHTS_MEMBER = "config.json", "model.weights.h5"
-_SAVED_MODEL = "saved_model.pb"
+#: Files in the folder of a SavedModel, at its top.
+SAVED_MODEL, METADATA = "saved_model.pb", "keras_metadata.pb"
+_CHECKPOINT = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")
+#: Suffixes of model files; those of other programs are refused with instructions for the user.
+MODEL_ENDINGS = (".h5", ".hdf5", ".json", ".py", ".keras", ".pb", ".tflite", ".onnx", ".pt", ".pth")
+#: All formats, for labels and help texts.
+MODEL_FORMATS = "a Keras model: .keras, .h5, the folder of a SavedModel, .json (an architecture), or script.py:function"
+WEIGHTS_FORMATS = ".weights.h5, .h5 or a TensorFlow checkpoint (its .index)"
+#: Filters of file dialogs.
+MODEL_FILES = "Keras models (*.keras *.h5 *.hdf5 *.json *.py saved_model.pb);;All files (*)"
+WEIGHTS_FILES = "Keras weights (*.h5 *.hdf5 *.index *.keras);;All files (*)"
 #: All formats, for messages.
-SUPPORTED = "a .keras, .h5 or .json file"
+SUPPORTED = "a .keras, .h5 or .json file, or the folder of a SavedModel"
 _WAY_BACK = f"supported: the Keras model that it was made from, as {SUPPORTED}"
 
 
@@ -26,11 +37,41 @@ class Format(enum.Enum):
     HDF5 = "HDF5"
     ARCHIVE = "archive"
     FOLDER = "folder"
+    SAVED_MODEL = "SavedModel"
+    CHECKPOINT = "checkpoint"
     TEXT = "text"
 
 
+def is_model_folder(path: str) -> bool:
+    """Return whether a path is the folder of a SavedModel, or of an archive's members."""
+    return any(os.path.isfile(os.path.join(path, name)) for name in (SAVED_MODEL, WEIGHTS_MEMBER))
+
+
+def located(path: str) -> str:
+    """Return the path of a model or its weights from the path of one of its files.
+
+    This is the folder of a SavedModel for a file in it, and the prefix of a checkpoint's files for one of them, or for
+    a folder with one checkpoint.
+    """
+    if os.path.basename(path) in (SAVED_MODEL, METADATA):
+        return os.path.dirname(path) or os.curdir
+    match = _CHECKPOINT.fullmatch(path)
+    if match:
+        return match.group(1)
+    if os.path.isdir(path) and not is_model_folder(path):
+        indices = sorted(name for name in os.listdir(path) if name.endswith(".index"))
+        if len(indices) == 1:
+            return os.path.join(path, indices[0][: -len(".index")])
+    return path
+
+
+def exists(path: str) -> bool:
+    """Return whether there is a file, folder or checkpoint at a path."""
+    return os.path.exists(path) or os.path.exists(path + ".index")
+
+
 def format_of(path: str) -> Format:
-    """Return the format of the file or folder at `path`; text if it is none of the others.
+    """Return the format of the file, folder or checkpoint at a `located` path; text if it is none of the others.
 
     Raises
     ------
@@ -39,6 +80,8 @@ def format_of(path: str) -> Format:
     """
     if os.path.isdir(path):
         return _format_of_folder(path)
+    if os.path.isfile(path + ".index"):
+        return Format.CHECKPOINT
     if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or device, from which reading may block forever
         raise NetworkError(f"it is not a regular file; supported: {SUPPORTED}")
     with open(path, "rb") as file:
@@ -54,10 +97,11 @@ def format_of(path: str) -> Format:
 
 
 def _format_of_folder(path: str) -> Format:
-    if os.path.exists(os.path.join(path, CONFIG_MEMBER)):
-        return Format.FOLDER
+    for member, kind in ((SAVED_MODEL, Format.SAVED_MODEL), (CONFIG_MEMBER, Format.FOLDER)):
+        if os.path.isfile(os.path.join(path, member)):
+            return kind
     raise NetworkError(
-        f"it is a folder without {CONFIG_MEMBER}, perhaps a SavedModel; supported: {SUPPORTED}; in Keras, "
+        f"it is a folder without {SAVED_MODEL} or {CONFIG_MEMBER}; supported: {SUPPORTED}; in Keras, "
         "model.save('model.h5') writes one"
     )
 
