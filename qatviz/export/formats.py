@@ -235,6 +235,14 @@ _LAYOUT = Option(
     onnx_limits.NHWC,
     (onnx_limits.NHWC, onnx_limits.NCHW),
 )
+_OPSET = Option(
+    "opset",
+    "Operator set",
+    "13 runs in all runtimes from 2021 on, 21 in those from 2024 on: there, codes are INT4 for weights of up to 4 bits "
+    "and INT16 for activations of more than 8 bits",
+    onnx_limits.OPSET_13,
+    onnx_limits.OPSETS,
+)
 _FORM = Option(
     "form",
     "Form",
@@ -345,14 +353,7 @@ ONNX = Format(
             onnx_limits.UINT8,
             (onnx_limits.UINT8, onnx_limits.INT8),
         ),
-        Option(
-            "opset",
-            "Operator set",
-            "13 runs in all runtimes from 2021 on; 21, for those from 2024 on, has INT4 for weights of up to 4 bits "
-            "and INT16 for activations of more than 8 bits",
-            onnx_limits.OPSET_13,
-            onnx_limits.OPSETS,
-        ),
+        _OPSET,
         Option(
             "exact",
             "Exact codes in deep networks too",
@@ -372,7 +373,7 @@ ONNX_FLOAT = Format(
     "(AIMET, with the export to encodings; onnx2tf)",
     ".onnx",
     "onnx_float.export",
-    (_SOFTMAX, _LAYOUT),
+    (_SOFTMAX, _LAYOUT, _OPSET),
     onnx_limits.onnx_float,
     weights=WeightStorage.FLOAT32,
 )

@@ -2,6 +2,7 @@
 
 import sys
 
+import newer_onnxruntime
 import numpy as np
 import pytest
 from export_cases import INT8, export_as
@@ -15,6 +16,7 @@ from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.graphs.runtime import GraphRunner
+from qatviz.export.newer_python import NewerPython
 from qatviz.export.onnx_float.export import FloatRunner
 from qatviz.export.onnx_float.lowering import float_file
 from qatviz.network.layers import Dropout, Softmax
@@ -107,6 +109,38 @@ def test_tensors_may_be_left_in_float_and_probabilities_appended(tmp_path, datas
     assert [port.name for port in session.get_outputs()] == ["softmax"]
     (found,) = session.run(None, {"input": dataset.x_test[:5] / np.float32(255)})
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("opset, ir", [("13", 8), ("19", 9), ("21", 10)])
+def test_a_file_without_a_runtime_says_what_was_run(opset, ir, tmp_path, dataset, monkeypatch):
+    monkeypatch.setenv("QATVIZ_ONNXRUNTIME_PYTHON", "/nowhere/python")
+    written = export_as("onnx-float", tmp_path / "net.onnx", dataset, examples=4, opset=opset)
+    file = onnx.ModelProto.FromString(written.paths[0].read_bytes())
+    assert (file.opset_import[0].version, file.ir_version) == (int(opset), ir)
+    unrun = [note for note in written.report.notes if "the file was not" in note]
+    assert bool(unrun) == (opset != "13") and written.report.as_expected
+
+
+@pytest.mark.parametrize("opset", ["19", "21"])
+def test_every_layer_of_a_later_operator_set_equals_that_of_13(opset):
+    newer = newer_onnxruntime.find() or pytest.skip(newer_onnxruntime.MISSING)
+    network = everything()
+    model, images, names = model_of(network), images_of(network), layers_of(network)
+    found = []
+    for one, python in (("13", None), (opset, NewerPython(*newer))):
+        with FloatRunner(float_file(model, outputs=names, opset=one), python) as runner:
+            found.append(runner.values(images, names))
+    for name in names:
+        largest = np.abs(found[0][name]).max()
+        np.testing.assert_allclose(found[1][name], found[0][name], rtol=0, atol=CLOSE * largest, err_msg=name)
+
+
+def test_an_export_of_a_later_operator_set_is_proven_in_a_current_runtime(tmp_path, dataset, monkeypatch):
+    newer = newer_onnxruntime.find() or pytest.skip(newer_onnxruntime.MISSING)
+    monkeypatch.setenv("QATVIZ_ONNXRUNTIME_PYTHON", newer.python)
+    written = export_as("onnx-float", tmp_path / "net.onnx", dataset, examples=16, opset="21")
+    assert written.report.as_expected and len(written.report.notes) == 1
+    assert written.report.about["runtime"] == f"onnxruntime {newer.version}"
 
 
 def test_a_wrong_file_is_a_fault(tmp_path, dataset, monkeypatch):

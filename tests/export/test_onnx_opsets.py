@@ -3,6 +3,7 @@
 import json
 
 import newer_onnxruntime
+import newer_python
 import numpy as np
 import pytest
 from export_cases import export_as, noise
@@ -25,6 +26,18 @@ SETTINGS = {
     "int16 weights": ({"num_bits": 16, "symmetric": True}, {"num_bits": 16, "symmetric": True}),
 }
 INT4, INT16 = 22, 5
+
+#: Runs a file with and without the session's option that removes pairs of QuantizeLinear and DequantizeLinear.
+_CLEANED_UP = """
+import numpy as np
+import onnxruntime
+for name, value in (("plain", "0"), ("cleaned", "1")):
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.enable_quant_qdq_cleanup", value)
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession("net.onnx", options, providers=["CPUExecutionProvider"])
+    np.save(name + ".npy", session.run(None, {session.get_inputs()[0].name: np.load("images.npy")})[0])
+"""
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +99,40 @@ def test_an_export_states_its_operator_set_and_what_it_is(opset, ir, tmp_path, m
     assert json.loads(about["qatviz.classes"]) == ["0", "1", "2", "3"] and about["qatviz.input"].startswith("value = x")
     text = (tmp_path / "net.onnx.parity.txt").read_text()
     assert ("NOT RUN: there is no onnxruntime for its operator set" in text) == (opset != "13")
+
+
+@pytest.mark.parametrize(
+    "options, traps",
+    [
+        ({}, {"OpenVINO"}),
+        ({"storage": "int8"}, {"OpenVINO", "session.enable_quant_qdq_cleanup", "session.x64quantprecision"}),
+        ({"opset": "21"}, {"OpenVINO", "int16 codes"}),
+    ],
+    ids=str,
+)
+def test_known_traps_of_runtimes_are_notes_of_the_file(options, traps, tmp_path, monkeypatch):
+    monkeypatch.setenv("QATVIZ_ONNXRUNTIME_PYTHON", "/nowhere/python")
+    wide = {"num_bits": 12} if options.get("opset") else None
+    written = export_as("onnx", tmp_path / "net.onnx", noise(), activations=wide, examples=16, **options)
+    file = onnx.ModelProto.FromString(written.paths[0].read_bytes())
+    notes = json.loads({entry.key: entry.value for entry in file.metadata_props}["qatviz.notes"])
+    everywhere = [file.doc_string, " ".join(notes), (tmp_path / "net.onnx.README.md").read_text(encoding="utf-8")]
+    known = {"OpenVINO", "session.enable_quant_qdq_cleanup", "session.x64quantprecision", "int16 codes"}
+    assert [{trap for trap in known if trap in text} for text in everywhere] == 3 * [traps]
+
+
+def test_the_clean_up_of_pairs_changes_codes_of_int8_files(newer, tmp_path):
+    """The trap that a file warns of; with a later onnxruntime in which it is none, the note can go."""
+    model = model_of(everything(), {"symmetric": True, "per_channel": True})
+    images = images_for(model, 64)
+    different = {}
+    for storage in ("uint8", "int8"):
+        (tmp_path / "net.onnx").write_bytes(onnx_model(model, storage=storage).content)
+        np.save(str(tmp_path / "images.npy"), images)
+        newer_python.run(newer, _CLEANED_UP, tmp_path)
+        plain, cleaned = (np.load(str(tmp_path / name)) for name in ("plain.npy", "cleaned.npy"))
+        different[storage] = np.count_nonzero(plain != cleaned)
+    assert different["uint8"] == 0 < different["int8"]
 
 
 def test_an_export_of_a_later_operator_set_is_proven_in_a_current_runtime(newer, tmp_path, monkeypatch):

@@ -1,14 +1,15 @@
 """The ONNX file of an export as its options say, with its description of input, output and data."""
 
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 from qatviz import __version__
 from qatviz.export.formats import Options
 from qatviz.export.guide.guide import class_lines, fed_values
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.onnx.file import FileText, properties
+from qatviz.export.onnx.grids import is_wide
 from qatviz.export.onnx.layout import channels_first
-from qatviz.export.onnx.limits import NCHW
+from qatviz.export.onnx.limits import INT8, NCHW, OPSET_21
 from qatviz.export.onnx.lowering import IMAGES, OnnxModel, onnx_model
 from qatviz.export.source import ExportSource
 from qatviz.task import CLASSIFICATION
@@ -16,7 +17,7 @@ from qatviz.task import CLASSIFICATION
 
 def onnx_file(model: IntegerModel, source: ExportSource, options: Options) -> OnnxModel:
     """Return the file to ship, for the options of :data:`qatviz.export.formats.ONNX`."""
-    text = onnx_text(source, kind(options), IMAGES, options["layout"])
+    text = onnx_text(source, kind(options), IMAGES, options["layout"], known_traps(model, options))
     return variant(model, options, softmax=options["softmax"], text=text)
 
 
@@ -30,13 +31,40 @@ def kind(options: Options) -> str:
     return f"ONNX {options['storage']}"
 
 
-def onnx_text(source: ExportSource, title: str, name: str, layout: str) -> FileText:
-    """Return the description of a file with the images ``name``, and the metadata on its data."""
+def known_traps(model: IntegerModel, options: Options) -> Tuple[str, ...]:
+    """Return notes on settings of runtimes with which a file does not compute its codes."""
+    found = []
+    if options["storage"] == INT8:
+        found.append(
+            "onnxruntime: with graph optimizations above ORT_ENABLE_BASIC, it adds products of int8 codes in pairs, "
+            "which saturate where an x86 processor has no VNNI instructions, unless the session's option "
+            "session.x64quantprecision is 1; files of uint8 codes never saturate"
+        )
+        found.append(
+            "onnxruntime: leave the session's option session.enable_quant_qdq_cleanup off, as it is by default; with "
+            "it, int8 codes differ"
+        )
+    if options["opset"] == OPSET_21 and any(map(is_wide, model.tensors)):
+        found.append(
+            "onnxruntime: with graph optimizations above ORT_ENABLE_BASIC, it computes int16 codes that differ by many"
+        )
+    found.append(
+        "OpenVINO rounds by rules of its own: codes differ by a few (measured: a third of those of uint8 files, half "
+        "of those of int8 files), and it refuses some files of int8 codes"
+    )
+    return tuple(found)
+
+
+def onnx_text(source: ExportSource, title: str, name: str, layout: str, notes: Sequence[str] = ()) -> FileText:
+    """Return the description of a file with the images ``name``, and the metadata on its data; both have ``notes``."""
     dataset = source.dataset
     facts = [fed_values(source), *onnx_inputs(source, name, layout), *class_lines(source)]
     about: Dict[str, Any] = {"input": fed_values(source)}
     if dataset.task == CLASSIFICATION:
         about["classes"] = list(dataset.class_names)
+    if notes:
+        about["notes"] = list(notes)
+        facts += [f"Note: {note}." for note in notes]
     return FileText(
         f"{source.network.name}: {title}, exported by qatviz {__version__}. " + " ".join(facts), properties(about)
     )

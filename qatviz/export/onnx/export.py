@@ -13,7 +13,7 @@ from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.newer_python import NewerPython
-from qatviz.export.onnx.description import kind, onnx_file, onnx_inputs, variant
+from qatviz.export.onnx.description import kind, known_traps, onnx_file, onnx_inputs, variant
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.limits import NCHW, OPSET_13
 from qatviz.export.onnx.lowering import IMAGES, OnnxModel
@@ -60,7 +60,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     layers = variant(model, options, outputs=[tensor.name for tensor in model.tensors])
     title = f"{kind(options)}{', exact' if file.exact else ''}"
     newer = None if options["opset"] == OPSET_13 else find_newer()
-    report = _prove(source, model, title, (file, logits, layers), newer, progress)
+    notes = file.notes + known_traps(model, options)
+    report = _prove(source, model, title, (file, logits, layers), notes, newer, progress)
     report = report.with_golden(real_vectors(report.golden, file.layout == NCHW, options["softmax"]))
     progress.at("writing the files", 0.98)
     level = "ORT_ENABLE_ALL" if file.fuse else "ORT_ENABLE_BASIC"
@@ -86,6 +87,7 @@ def _prove(
     model: IntegerModel,
     title: str,
     files: Tuple[OnnxModel, OnnxModel, OnnxModel],
+    notes: Tuple[str, ...],
     newer: Union[NewerPython, str, None],
     progress: Progress,
 ) -> Union[ParityReport, UnrunReport]:
@@ -95,14 +97,14 @@ def _prove(
     """
     file, logits, layers = files
     held_out, reached = source.held_out(), REACHED_WIDE if _is_wide(model) and not file.exact else REACHED
-    exported = Exported(title, "", no_runtime, no_runtime, len(file.content), reached, file.notes)
+    exported = Exported(title, "", no_runtime, no_runtime, len(file.content), reached, notes)
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         if isinstance(newer, str):
             reason, rest = f"there is no onnxruntime for its operator set: {newer}", progress.part(0.2, 0.98)
             return prove_unrun(model, exported, reason, _ADVICE, graph, *held_out, rest)
         with OnnxRunner(model, logits, newer) as output, OnnxRunner(model, layers, newer) as inner:
-            notes = file.notes + tuple(runtime_notes(file) + _input_notes(model, inner, held_out.images[:BATCH]))
+            notes += tuple(runtime_notes(file) + _input_notes(model, inner, held_out.images[:BATCH]))
             exported = exported._replace(runtime=runtime_name(newer), run=output.run, run_layers=inner.run, notes=notes)
             report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
     # onnxruntime accumulates in float32 where it has no integer operation.

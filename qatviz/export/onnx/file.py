@@ -17,6 +17,8 @@ from qatviz.export.onnx.limits import OPSET_13, OPSET_19, OPSET_21, needs_packag
 _IR_VERSIONS = {OPSET_13: 8, OPSET_19: 9, OPSET_21: 10}
 #: Element types, as operators number them.
 FLOAT, UINT8, INT32, INT64, DOUBLE, INT4 = 1, 2, 6, 7, 11, 22
+#: First operator set in which the axes of a ReduceMean are an input.
+_AXES_AS_INPUT = 18
 #: Name of the batch axis.
 BATCH_AXIS = "N"
 
@@ -68,6 +70,12 @@ class OnnxFile:
     def add_step(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """Append a node whose output, which is named after it, is used by the next node only."""
         return self.add_node(operator, inputs, name + ".value", name, **attributes)
+
+    def reduction_axes(self, name: str, axes: Sequence[int]) -> Tuple[List[str], Dict[str, Any]]:
+        """Return further inputs, whose names begin with ``name``, and attributes of a ReduceMean or ReduceMax."""
+        if int(self._opset) < _AXES_AS_INPUT:
+            return [], {"axes": list(axes)}
+        return [self.add_constant(name + ".axes", axes, np.int64)], {}
 
     def add_constant(self, name: str, data: Any, dtype: Any) -> str:
         """Append a tensor with this data; return its name."""

@@ -14,7 +14,7 @@ from qatviz.export.integers.simulator import dequantize
 from qatviz.export.newer_python import NewerProcess, NewerPython, Package, find
 from qatviz.export.onnx.file import missing
 from qatviz.export.onnx.layout import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
-from qatviz.export.onnx.limits import INT8, NCHW
+from qatviz.export.onnx.limits import NCHW
 from qatviz.export.onnx.lowering import OnnxModel
 from qatviz.export.proof.parity import Agreement, codes_of
 
@@ -144,18 +144,7 @@ def runtime_name(newer: Optional[NewerPython] = None) -> str:
 
 def runtime_notes(file: OnnxModel) -> List[str]:
     """Return notes on how the proof was run."""
-    if file.fuse:
-        return []
-    if file.storage.name != INT8:
-        return [
-            "onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, it computes int16 codes "
-            "that differ by many"
-        ]
-    return [
-        "onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, newer ones add products "
-        "of int8 in pairs, which saturate where an x86 processor has no VNNI instructions, unless the session's "
-        "option session.x64quantprecision is 1; files of uint8 never saturate"
-    ]
+    return [] if file.fuse else ["onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC"]
 
 
 def _call(call: Any, *arguments: Any, **named: Any) -> Any:

@@ -1,7 +1,7 @@
 """Export to ONNX in float."""
 
 from pathlib import Path
-from typing import Dict, Mapping, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,10 +10,11 @@ from qatviz.export.fake_quant.proof import Simulation, named_values, prove_simul
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, images_in_layout, real_check
 from qatviz.export.integers.softmax import softmax_of
+from qatviz.export.newer_python import NewerPython
 from qatviz.export.onnx.description import onnx_inputs
 from qatviz.export.onnx.file import onnx_package
-from qatviz.export.onnx.limits import NCHW
-from qatviz.export.onnx.runtime import OnnxSession, onnxruntime_package, runtime_name
+from qatviz.export.onnx.limits import NCHW, OPSET_13
+from qatviz.export.onnx.runtime import OnnxSession, find_newer, onnxruntime_package, runtime_name
 from qatviz.export.onnx_float.lowering import TITLE, FloatFile, float_file, shipped_file
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
@@ -28,7 +29,13 @@ _NOTE = (
 
 
 class FloatRunner:
-    """Runner of a float file in onnxruntime. One thread at a time.
+    """Runner of a float file in onnxruntime. One thread at a time; use as a context manager.
+
+    Parameters
+    ----------
+    file : FloatFile
+    newer : NewerPython, optional
+        Run it in this Python's onnxruntime.
 
     Raises
     ------
@@ -36,8 +43,14 @@ class FloatRunner:
         If onnxruntime is missing or refuses the file.
     """
 
-    def __init__(self, file: FloatFile):
-        self._file, self._session = file, OnnxSession(file.content)
+    def __init__(self, file: FloatFile, newer: Optional[NewerPython] = None):
+        self._file, self._session = file, OnnxSession(file.content, newer=newer)
+
+    def __enter__(self) -> "FloatRunner":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._session.close()
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Return the float32 values of the named outputs for float32 ``images`` ``[n] + input shape``."""
@@ -61,9 +74,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, False, source.metadata)
     progress.at("writing the operations", 0.05)
     file = shipped_file(model, source, options)
-    logits = FloatRunner(float_file(model, layout=options["layout"]) if options["softmax"] else file)
-    simulation = Simulation("ONNX float", runtime_name(), logits.values, len(file.content), (_NOTE,))
-    report = prove_simulation(model, simulation, source, False, progress.part(0.1, 0.98))
+    newer, opset, notes = _runtime(options["opset"])
+    with FloatRunner(float_file(model, layout=options["layout"], opset=opset), newer) as logits:
+        simulation = Simulation("ONNX float", runtime_name(newer), logits.values, len(file.content), notes)
+        report = prove_simulation(model, simulation, source, False, progress.part(0.1, 0.98))
     assert isinstance(report, ValueReport)
     report = report.with_golden(_vectors(report.golden, options))
     progress.at("writing the files", 0.98)
@@ -76,6 +90,20 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         real_check(report, "onnx", "onnxruntime", level="ORT_ENABLE_ALL"),
     )
     return Written(write_export(path, file.content, report, guide=guide), report)
+
+
+def _runtime(opset: str) -> Tuple[Optional[NewerPython], str, Tuple[str, ...]]:
+    """Return the newer Python to prove a file in (None for this one), the operator set that it runs, and notes."""
+    if opset == OPSET_13:
+        return None, opset, (_NOTE,)
+    newer = find_newer()
+    if isinstance(newer, NewerPython):
+        return newer, opset, (_NOTE,)
+    unrun = (
+        f"the same operations were run in operator set {OPSET_13}, and the file was not: there is no onnxruntime for "
+        f"operator set {opset}: {newer}"
+    )
+    return None, OPSET_13, (_NOTE, unrun)
 
 
 def _vectors(golden: Mapping[str, np.ndarray], options: Options) -> Dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ from qatviz.export.onnx.layout import (
     kernel_attributes,
     padding_widths,
 )
-from qatviz.export.onnx.limits import NCHW, NHWC
+from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13
 from qatviz.export.source import ExportSource
 from qatviz.network.checks import INPUT
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Softmax, ZeroPad
@@ -53,6 +53,7 @@ def float_file(
     layout: str = NHWC,
     outputs: Optional[Sequence[str]] = None,
     text: FileText = FileText(),
+    opset: str = OPSET_13,
 ) -> FloatFile:
     """Return the ONNX file of a model in float.
 
@@ -68,28 +69,30 @@ def float_file(
         Layers that are the outputs instead, for inspection; images have channels first.
     text : FileText
         Description of the file.
+    opset : str
+        Operator set: "13", "19" or "21".
 
     Raises
     ------
     ExportError
         If the package ``onnx`` is missing.
     """
-    return _Lowering(model, layout).run(softmax, outputs, text)
+    return _Lowering(model, layout, opset).run(softmax, outputs, text)
 
 
 def shipped_file(model: FakeQuantModel, source: ExportSource, options: Options) -> FloatFile:
     """Return the file to ship, for the options of :data:`qatviz.export.formats.ONNX_FLOAT`."""
     text = onnx_text(source, TITLE, INPUT, options["layout"])
-    return float_file(model, options["softmax"], options["layout"], text=text)
+    return float_file(model, options["softmax"], options["layout"], text=text, opset=options["opset"])
 
 
 class _Lowering:
     """Builder of a file; each ``_<kind>`` method adds one kind of layer."""
 
-    def __init__(self, model: FakeQuantModel, layout: str):
+    def __init__(self, model: FakeQuantModel, layout: str, opset: str):
         self._model, self._network, self._layout = model, model.network, layout
         about = dict(model.metadata, network=model.network.name, version=__version__)
-        self._file = OnnxFile(model.network.name, properties(about))
+        self._file = OnnxFile(model.network.name, properties(about), opset)
         #: Names of values by layer; a layer that computes nothing has the value of its input.
         self._names: Dict[str, str] = {}
 
@@ -188,7 +191,8 @@ class _Lowering:
         self._put(part, operator, self._sources(part), **attributes)
 
     def _globalaveragepool(self, part: FakeQuantUnit) -> None:
-        self._put(part, "ReduceMean", self._sources(part), axes=[2, 3], keepdims=0)
+        inputs, attributes = self._file.reduction_axes(part.unit.name, (2, 3))
+        self._put(part, "ReduceMean", [*self._sources(part), *inputs], keepdims=0, **attributes)
 
     def _add(self, part: FakeQuantUnit) -> None:
         self._put(part, "Add" if len(part.unit.inputs) == 2 else "Sum", self._sources(part))
