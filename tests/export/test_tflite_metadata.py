@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 
 import newer_python
@@ -70,6 +71,32 @@ def test_litert_finds_the_signature_and_runs_it(name, softmax, tmp_path):
     found = asked(_RUN, LITERT_VARIABLE, "ai_edge_litert.interpreter", path)
     ends = {"inputs": ["input"], "outputs": ["softmax" if softmax else "logits"]}
     assert found == {"signatures": {SIGNATURE: ends}, "equal": True}
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_readme_says_how_to_read_signature_and_labels(name, softmax, tmp_path):
+    path = tmp_path / "net.tflite"
+    export_as(name, path, noise(), examples=16, softmax=softmax)
+    readme = (tmp_path / "net.tflite.README.md").read_text(encoding="utf-8")
+    output = "softmax" if softmax else "logits"
+    assert f"Signature `{SIGNATURE}`: its input is `input`, its output `{output}`." in readme
+    (code,) = re.findall(r"`(zipfile\.ZipFile\(file\)[^`]+)`", readme)
+    assert eval(code, {"zipfile": zipfile, "file": str(path)}) == ["0", "1", "2", "3"]
+    (call,) = re.findall(r"`(Interpreter\(file\)[^`]+)`", readme)
+    program = f"""
+import json, sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+file = sys.argv[1]
+interpreter = Interpreter(file)
+(given,) = interpreter.get_input_details()
+codes = np.ones(given["shape"], given["dtype"])
+found = {call.replace("Interpreter(file)", "interpreter")}(input=codes)
+with open(sys.argv[2], "w") as answer:
+    json.dump(list(found), answer)
+"""
+    assert asked(program, LITERT_VARIABLE, "ai_edge_litert.interpreter", path) == [output]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -3,11 +3,13 @@
 The headers in tflm_stubs/ stand in for TFLite Micro's where sources are compiled.
 """
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +175,19 @@ def test_the_application_compiles_and_accepts_only_the_golden_outputs(kind, tmp_
         assert returned(program, folder, other) == 1
         assert returned(program, folder, outputs[:-1]) == 1
     assert returned(build(compiler, folder, golden, arena + 1), folder, twice) == 1
+
+
+def test_the_model_has_no_metadata_and_no_signature(tmp_path, dataset, without_micro):
+    """A board reads neither; the file for phones, of the same operations, has both."""
+    _, folder, _ = exported("int8", tmp_path, dataset)
+    phone = export_as("tflite", tmp_path / "phone.tflite", dataset, examples=4).paths[0].read_bytes()
+    board = (folder / f"{NAME}.tflite").read_bytes()
+    models = [tflite.Model.GetRootAsModel(content, 0) for content in (board, phone)]
+    assert [(model.MetadataLength(), model.SignatureDefsLength()) for model in models] == [(0, 0), (2, 1)]
+    assert [zipfile.is_zipfile(io.BytesIO(content)) for content in (board, phone)] == [False, True]
+    graphs = [model.Subgraphs(0) for model in models]
+    assert len({(graph.OperatorsLength(), graph.TensorsLength()) for graph in graphs}) == 1
+    assert len(phone) - len(board) > 500
 
 
 # tflite-micro

@@ -13,7 +13,10 @@ from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
+from qatviz.export.tflite.file import SIGNATURE
+from qatviz.export.tflite.metadata import reading_texts
 from qatviz.export.tflite.runtime import RUNTIME, Interpreter
+from qatviz.network.checks import INPUT
 
 _NOTE = (
     "a simulation: computed in float, with FAKE_QUANT operations that round to the values of the codes; as large "
@@ -69,7 +72,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         "TensorFlow Lite, float with FAKE_QUANT",
         (f"Tensor `input`: float32 {shape}.",),
         (f"float32 {['batch', source.network.num_outputs]}: {'probabilities' if options['softmax'] else 'logits'}.",),
-        (),
+        reading_texts(source, SIGNATURE, INPUT, file.tensors[0]),
         real_check(report, "tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", options["softmax"]),
     )
     return Written(write_export(path, file.content, report, guide=guide), report)

@@ -28,10 +28,11 @@ _FUSED = {"ReLU": 1, "ReLU6": 3}
 
 
 class FakeQuantFile(NamedTuple):
-    """TFLite file with the network's names of its outputs, in order."""
+    """TFLite file with the network's names of its outputs, in order, and with those of their tensors."""
 
     content: bytes
     outputs: Tuple[str, ...]
+    tensors: Tuple[str, ...] = ()
 
 
 def fake_quant_file(
@@ -94,7 +95,8 @@ class _Lowering:
                     Beta=1.0,
                 )
             ]
-        return FakeQuantFile(self._file.finish([first], last, attached), names)
+        content = self._file.finish([first], last, attached)
+        return FakeQuantFile(content, names, tuple(map(self._file.name_of, last)))
 
     # Tensors
 

@@ -25,8 +25,10 @@ from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite import runtime as tflite_runtime
+from qatviz.export.tflite.file import SIGNATURE
 from qatviz.export.tflite.files import Files, file_attachment
 from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
+from qatviz.export.tflite.metadata import reading_texts
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
 from qatviz.export.tflite.vectors import (
@@ -93,7 +95,7 @@ def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, U
             codes_of_values(image.grid, dtype, shipped.offsets[model.input]),
         ),
         (f"Tensor `{output}`: {dtype} {['batch', *logits.shape]}.", outputs),
-        (),
+        reading_texts(source, SIGNATURE, model.input, output),
         Check("tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", FILE_INPUT, tuple(expected)),
     )
 

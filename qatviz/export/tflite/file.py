@@ -155,6 +155,10 @@ class TfliteFile:
         self._buffers.append(packed_nibbles(codes))
         return self._append(name, codes.shape, tflite.TensorType.INT4, quantization, len(self._buffers) - 1)
 
+    def name_of(self, index: int) -> str:
+        """Return the name of a tensor."""
+        return self._tensors[index].name
+
     def add_operation(
         self,
         name: str,

@@ -64,10 +64,7 @@ def attachment(source: ExportSource, output: str, description: str) -> Attachmen
     description : str
         Description of the model.
     """
-    names = source.dataset.class_names
-    if source.dataset.task != CLASSIFICATION or source.network.num_outputs != len(names):
-        names = ()  # a label stands for an output, and a single logit decides between two classes
-    labels = {LABELS: "".join(name + "\n" for name in names).encode("utf-8")} if names else {}
+    labels = _labels(source)
     model = {
         0: source.network.name,
         1: description,
@@ -78,6 +75,35 @@ def attachment(source: ExportSource, output: str, description: str) -> Attachmen
     builder = flatbuffers.Builder(1024)
     builder.Finish(_written(builder, model), _IDENTIFIER)
     return Attachment({METADATA: bytes(builder.Output())}, labels)
+
+
+def reading_texts(source: ExportSource, signature: str, given: str, output: str) -> Tuple[str, ...]:
+    """Return what a README says on reading a file's signature, its labels and the other metadata.
+
+    Parameters
+    ----------
+    source : ExportSource
+    signature : str
+        Its key.
+    given, output : str
+        Names of the input and the output.
+    """
+    texts = [
+        f"Signature `{signature}`: its input is `{given}`, its output `{output}`. In LiteRT and TensorFlow 2, "
+        f'`Interpreter(file).get_signature_runner("{signature}")` returns a function of the input that returns the '
+        "output by its name."
+    ]
+    if _labels(source):
+        texts.append(
+            f"Labels: the file is a zip archive, too, with the names of the classes, one a line, in `{LABELS}`: "
+            f'`zipfile.ZipFile(file).read("{LABELS}").decode().splitlines()`.'
+        )
+    texts.append(
+        f"Metadata: the entry `{METADATA}` has description, normalization of the input and labels, which "
+        "`MetadataDisplayer.with_model_file(file).get_metadata_json()` of `tflite_support.metadata` returns; the entry "
+        f"`{MIN_RUNTIME_VERSION}` is the oldest TensorFlow Lite that has all operations."
+    )
+    return tuple(texts)
 
 
 def min_runtime_version(operations: Iterable[Tuple[str, int]]) -> bytes:
@@ -101,6 +127,14 @@ def with_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name), data)
     return archived.getvalue()
+
+
+def _labels(source: ExportSource) -> Dict[str, bytes]:
+    """Return the file with the names of the classes, by its name; empty without an output for each class."""
+    names = source.dataset.class_names
+    if source.dataset.task != CLASSIFICATION or source.network.num_outputs != len(names):
+        names = ()  # a label stands for an output, and a single logit decides between two classes
+    return {LABELS: "".join(name + "\n" for name in names).encode("utf-8")} if names else {}
 
 
 def _input(source: ExportSource) -> Dict[int, Any]:
