@@ -32,7 +32,8 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         `classes` (list of dict with `name` and the counts `train`, `test`; empty for regression), `targets` (list with
         a dict per regression target, with `train` and `test`: dict with `min`, `max`, `mean`, `std`; empty for
         classification), `train` and `test` (dict with `examples`, `min`, `max`, `mean`, of uint8 before they are
-        scaled, of float32 as they are fed), `notes` (list of str: texts of :func:`qatviz.data.notes.data_notes`).
+        scaled, of float32 as they are fed), `notes` (list of str: texts of :func:`qatviz.data.notes.data_notes`),
+        `mistakes` (list of str: those of them that are likely mistakes).
     """
     n_classes = dataset.num_classes
     is_regression = dataset.task == REGRESSION
@@ -65,7 +66,9 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         "test": _statistics(dataset.x_test),
     }
     values = summary["train"]
-    summary["notes"] = [note.text for note in data_notes(dataset, (values["min"], values["max"]))]
+    notes = data_notes(dataset, (values["min"], values["max"]))
+    summary["notes"] = [note.text for note in notes]
+    summary["mistakes"] = [note.text for note in notes if note.is_mistake]
     return summary
 
 
@@ -84,7 +87,7 @@ def format_description(summary: Dict[str, Any]) -> str:
             )
         )
     lines += _target_lines(summary["targets"]) if summary["targets"] else _class_lines(summary["classes"])
-    lines += ["note: " + note for note in summary["notes"]]
+    lines += [f"{'warning' if note in summary['mistakes'] else 'note'}: {note}" for note in summary["notes"]]
     return "\n".join(lines)
 
 

@@ -49,6 +49,8 @@ class DataInfo(NamedTuple):
     assumed : qatviz.data.dataset.Assumptions
     scaling : str
         Scaling of the examples, stated or inferred: a name of :data:`qatviz.scaling.SCALINGS`.
+    mistakes : tuple of str
+        Likely mistakes in the data set.
     """
 
     name: str
@@ -68,6 +70,7 @@ class DataInfo(NamedTuple):
     notes: Tuple[str, ...] = ()
     assumed: Assumptions = Assumptions()
     scaling: str = UNSCALED
+    mistakes: Tuple[str, ...] = ()
 
     @property
     def is_regression(self) -> bool:
@@ -92,7 +95,12 @@ def target_text(value: float) -> str:
     return f"{value:.4g}"
 
 
-def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataInfo:
+def data_info(
+    dataset: Any,
+    value_range: Optional[Tuple[float, float]] = None,
+    notes: Sequence[str] = (),
+    mistakes: Sequence[str] = (),
+) -> DataInfo:
     """Return the preview of ``dataset``, which keeps only the samples of its arrays.
 
     Parameters
@@ -102,6 +110,8 @@ def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, n
         Smallest and largest value of the training examples, if already known.
     notes : sequence of str
         First notes of the result.
+    mistakes : sequence of str
+        Likely mistakes in the data set.
     """
     x, y = dataset.x_train, dataset.y_train
     task, outputs = dataset.task, int(dataset.num_outputs)
@@ -135,6 +145,7 @@ def data_info(dataset: Any, value_range: Optional[Tuple[float, float]] = None, n
         tuple(notes) + shown,
         dataset.assumed,
         dataset.scaling,
+        tuple(mistakes),
     )
 
 

@@ -81,7 +81,7 @@ def begin(
     for note in chosen.notes:
         notify(Notice(note))
     for data_note in data.data_notes(loaded):
-        notify(Notice(data_note.text))
+        notify(Notice(data_note.text, data_note.is_mistake))
     data_spec = ARRAYS if request.data is None or dataset is not None else absolute_source(request.data)
     data_file = ""
     if dataset is not None and request.out is not None and _nbytes(loaded) <= DATA_FILE_BYTES:

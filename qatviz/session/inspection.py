@@ -64,7 +64,8 @@ def inspect_data(question: DataQuestion) -> DataInfo:
     """
     dataset = data.load(question.source, task=question.task, scaling=question.scaling)
     summary = data.describe(dataset)
-    return data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), summary["notes"])
+    inferred = [note for note in summary["notes"] if note not in summary["mistakes"]]
+    return data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), inferred, summary["mistakes"])
 
 
 class ModelInspector:

@@ -49,6 +49,11 @@ def test_likely_mistakes_are_noted(x, note):
     dataset = from_arrays("n", "s", (x, np.arange(20) % 2))
     mistakes = [found.text for found in data_notes(dataset) if found.is_mistake]
     assert (not mistakes) if note is None else mistakes[0].startswith(note)
+    summary = describe(dataset)
+    assert summary["mistakes"] == mistakes and set(mistakes) <= set(summary["notes"])
+    lines = format_description(summary).splitlines()
+    assert [line for line in lines if line.startswith("warning: ")] == ["warning: " + text for text in mistakes]
+    assert sum(line.startswith("note: ") for line in lines) == len(summary["notes"]) - len(mistakes)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +114,7 @@ def test_the_text_has_every_class_and_note(digits):
     assert lines[1] == "examples   6x5x1 uint8, fed to the network as x / 255"
     assert lines[-2].split() == ["four!", "10", "10"] and len({len(line) for line in lines[-6:-1]}) == 1
     noted = format_description(describe(from_arrays("n", "s", (np.ones((20, 2)), np.arange(20) % 2))))
-    assert "note: all training examples are identical" in noted.split("\n")
+    assert "warning: all training examples are identical" in noted.split("\n")
 
 
 def test_named_data_and_formats_are_listed_for_help_texts():

@@ -42,6 +42,7 @@ def info_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classifi
 
 
 DIGITS, PHOTOGRAPHS = info_of(), info_of((32, 32, 3), 10, 50000, 10000, notes=("dark",))
+MISTAKEN = info_of(notes=("dark",))._replace(mistakes=("all training examples are identical",))
 
 
 class StagedChecks(Launcher):
@@ -49,7 +50,10 @@ class StagedChecks(Launcher):
 
     def __init__(self, data=None, models=None):
         super().__init__()
-        self.data, self.models = data or {"mnist-5k": DIGITS, "cifar10": PHOTOGRAPHS}, models or {}
+        self.data, self.models = (
+            data or {"mnist-5k": DIGITS, "cifar10": PHOTOGRAPHS, "mistaken": MISTAKEN},
+            models or {},
+        )
         self.asked, self.ended, self.gate, self.begun = [], 0, None, threading.Event()
 
     def data_names(self):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from new_run_stage import PHOTOGRAPHS, StagedChecks, info_of
-from PyQt5 import QtCore, QtTest
+from new_run_stage import MISTAKEN, PHOTOGRAPHS, StagedChecks, info_of
+from PyQt5 import QtCore, QtGui, QtTest
 from qt_use import focus, press
 from waiting import wait_for
 
@@ -63,6 +63,21 @@ def test_the_data_is_described_and_the_network_shown_for_it(dialog, qtbot):
     qtbot.waitUntil(lambda: dialog.data is PHOTOGRAPHS)
     assert "note: dark" in dialog.form.fields["data"].note.text()
     assert "32×32×3" in dialog.network_preview.total.text()
+
+
+def test_likely_mistakes_in_the_data_are_warnings_in_another_colour(dialog, qtbot):
+    field = dialog.form.fields["data"]
+    assert not field.warning.isVisible()
+    retype(dialog, "mistaken")
+    qtbot.waitUntil(lambda: dialog.data is MISTAKEN)
+    assert field.warning.text() == "! warning: all training examples are identical" and field.warning.isVisible()
+    assert "identical" not in field.note.text() and "note: dark" in field.note.text()
+    colors = [label.palette().color(QtGui.QPalette.WindowText) for label in (field.warning, field.note)]
+    assert colors[0] == dialog.form.fields["data"]._theme.color("warning") != colors[1]
+    assert dialog.problems() == {} and dialog.start.isEnabled(), "a warning prevents nothing"
+    retype(dialog, "nowhere")
+    qtbot.waitUntil(lambda: "data" in dialog.problems())
+    assert not field.warning.isVisible()
 
 
 def type_into(dialog, box, text):

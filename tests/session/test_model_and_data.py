@@ -94,6 +94,21 @@ def test_every_door_gives_the_same_notes(tmp_path, capsys):
     assert [notice.text for notice in found] == notes and not any(notice.is_warning for notice in found)
 
 
+def test_likely_mistakes_are_warnings_at_every_door(tmp_path, capsys):
+    path = str(tmp_path / "same.npz")
+    np.savez(path, x_train=np.ones((40, 6)), y_train=np.arange(40) % 2, x_test=np.ones((9, 6)), y_test=np.arange(9) % 2)
+    mistake = "all training examples are identical"
+    assert main(["data", path]) == 0
+    assert f"\nwarning: {mistake}\n" in capsys.readouterr().out
+    assert main(["train", "--network", "mlp", "--data", path, "--steps", "1", "--quiet"]) == 0
+    assert f"qatviz: warning: {mistake}\n" == capsys.readouterr().err, "it is not a note, which --quiet omits"
+    assert inspect_data(DataQuestion(path)).mistakes == (mistake,)
+    assert mistake not in inspect_data(DataQuestion(path)).notes
+    found = []
+    prepare(NewRunRequest(network="mlp", data=path), notify=found.append).run.discard()
+    assert [notice.text for notice in found if notice.is_warning] == [mistake] and len(found) > 1
+
+
 def whole_numbers(tmp_path):
     x = np.random.RandomState(16).rand(400, 6)
     y = np.floor(64 * x[:, 0] + 32 * x[:, 1])

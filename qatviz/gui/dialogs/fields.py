@@ -22,29 +22,34 @@ class ComboBox(QtWidgets.QComboBox):
 
 
 class Field(QtWidgets.QWidget):
-    """Widget with a line for an error or a note below it."""
+    """Widget with lines for an error or a note below it, and for a warning."""
 
     def __init__(self, widget: QtWidgets.QWidget, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.widget, self._theme = widget, theme
-        self.note = Label(wordWrap=True)
-        self.note.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
+        self.warning, self.note = Label(wordWrap=True), Label(wordWrap=True)
         rows = QtWidgets.QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(2)
         rows.addWidget(widget)
-        rows.addWidget(self.note)
+        for label in (self.warning, self.note):
+            label.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
+            rows.addWidget(label)
         self.setFocusProxy(widget)
         self.show_note("")
 
-    def show_note(self, text: str, is_problem: bool = False) -> None:
-        """Show ``text`` as an error or a note; hide the line if it is empty."""
+    def show_note(self, text: str, is_problem: bool = False, warning: str = "") -> None:
+        """Show ``text`` as an error or a note, and a warning; hide the lines that are empty."""
         self.has_problem = is_problem
+        self._show(self.note, text, "bad" if is_problem else "muted")
+        self._show(self.warning, warning, "warning")
+
+    def _show(self, label: Label, text: str, color: str) -> None:
         palette = QtGui.QPalette(QtWidgets.QApplication.palette())
-        palette.setColor(QtGui.QPalette.WindowText, self._theme.color("bad" if is_problem else "muted"))
-        self.note.setPalette(palette)
-        self.note.setText(text)
-        self.note.setVisible(bool(text))
+        palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))
+        label.setPalette(palette)
+        label.setText(text)
+        label.setVisible(bool(text))
 
 
 class StepsField(QtWidgets.QWidget):

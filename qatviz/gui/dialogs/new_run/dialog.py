@@ -170,7 +170,9 @@ class NewRunDialog(QtWidgets.QDialog):
                 notes["network"] = fit_note(network, self.data)
         if self._data_problem is not None:
             problems.setdefault(field_of(self._data_problem.field, "data"), str(self._data_problem))
-        self.form.show_notes(problems, notes)
+        mistakes = self.data.mistakes if self.data is not None else ()
+        warnings = {"data": "\n".join(f"! warning: {mistake}" for mistake in mistakes)}
+        self.form.show_notes(problems, notes, warnings)
         self.form.network.allow.setVisible(
             wanted.model is not None and self.model is not None and self.model.network is None
         )

@@ -176,10 +176,11 @@ class NewRunForm(QtWidgets.QWidget):
 
     # Errors and notes
 
-    def show_notes(self, problems: Dict[str, str], notes: Dict[str, str]) -> None:
-        """Show the error, else the note, of each field below it."""
+    def show_notes(self, problems: Dict[str, str], notes: Dict[str, str], warnings: Dict[str, str]) -> None:
+        """Show the error, else warning and note, of each field below it."""
         for name, field in self.fields.items():
-            field.show_note(problems.get(name, "") or notes.get(name, ""), name in problems)
+            warning = "" if name in problems else warnings.get(name, "")
+            field.show_note(problems.get(name, "") or notes.get(name, ""), name in problems, warning)
 
     def problems(self) -> Dict[str, str]:
         """Return the errors that are shown, by field."""
