@@ -177,5 +177,5 @@ def _stand_in(network: Network, description: Mapping[str, Any]) -> Dataset:
         examples = examples.astype(np.float32)
     count = network.num_outputs
     targets = np.zeros((1, count), np.float32) if task == REGRESSION else np.zeros(1, np.int32)
-    names = () if task == REGRESSION else tuple(map(str, range(count)))
+    names = () if task == REGRESSION else tuple(map(str, range(max(count, 2))))  # a single logit is for two classes
     return Dataset("data", examples, targets, examples, targets, names, "the run's record", task, scaling=scaling)
