@@ -26,6 +26,7 @@ _SUFFIXES = {
     "encodings": ".encodings",
     "c": "",
     "savedmodel": "",
+    "tflm": "",
 }
 
 
@@ -82,6 +83,7 @@ CASES = {
             "shapes",
             "",
             tflite=["", "--softmax", "--plain-codes", "--int4", "--double-rounding"],
+            tflm=[""],
             tflite_fakequant=["", "--softmax"],
             onnx=["", "--softmax", "--layout nchw", "--storage int8", "--exact"],
             onnx_float=["", "--layout nchw"],

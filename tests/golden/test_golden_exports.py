@@ -13,6 +13,7 @@ def test_every_format_is_exported():
     assert formats == {
         "tflite",
         "tflite-fakequant",
+        "tflm",
         "onnx",
         "onnx-float",
         "c",

@@ -1,0 +1,52 @@
+// Test of shapes in TFLite Micro: runs the golden inputs, compares the outputs with the golden ones, and prints how much of
+// the arena is in use. The exit code is 0 if they agree. It needs neither files nor a heap, so that it runs on a board, too.
+
+#include <cstdint>
+#include <cstring>
+
+#include "shapes_golden.h"
+#include "shapes_model.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_log.h"
+#include "tensorflow/lite/micro/system_setup.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+
+namespace {
+
+alignas(16) uint8_t arena[shapes_tflm::kArenaBytes];
+
+int Fail(const char* what) {
+  MicroPrintf("shapes: %s", what);
+  return 1;
+}
+
+}  // namespace
+
+int main() {
+  using namespace shapes_tflm;
+  tflite::InitializeTarget();
+  const tflite::Model* model = tflite::GetModel(kModel);
+  if (model->version() != TFLITE_SCHEMA_VERSION) return Fail("this version of TFLite Micro reads another schema");
+  OpResolver operators;
+  if (RegisterOperators(operators) != kTfLiteOk) return Fail("an operator can't be registered");
+  tflite::MicroInterpreter interpreter(model, operators, arena, sizeof(arena));
+  if (interpreter.AllocateTensors() != kTfLiteOk) return Fail("the arena is too small; see kArenaBytes");
+  TfLiteTensor* input = interpreter.input(0);
+  TfLiteTensor* output = interpreter.output(0);
+  if (input->bytes != sizeof(kGoldenInput[0]) || output->bytes != sizeof(kGoldenOutput[0])) {
+    return Fail("the golden vectors are those of another model");
+  }
+  int equal = 0;
+  for (int i = 0; i < kGoldenCount; ++i) {
+    // Tensors share memory, so that Invoke() may overwrite the input.
+    std::memcpy(input->data.data, kGoldenInput[i], input->bytes);
+    if (interpreter.Invoke() != kTfLiteOk) return Fail("an operator failed");
+    const Code* found = static_cast<const Code*>(output->data.data);
+    for (int k = 0; k < kOutputCodes; ++k) equal += found[k] == kGoldenOutput[i][k];
+  }
+  MicroPrintf("shapes: %d of %d golden codes are equal; expected at least %d", equal, kGoldenCount * kOutputCodes,
+              kGoldenLeastEqual);
+  MicroPrintf("shapes: %d bytes of the arena of %d are in use", static_cast<int>(interpreter.arena_used_bytes()),
+              static_cast<int>(sizeof(arena)));
+  return equal >= kGoldenLeastEqual ? 0 : 1;
+}
