@@ -130,6 +130,19 @@ def shape_with_wildcard(where: str, value: Any) -> Shape:
     return axes
 
 
+def positions(where: str, value: Any) -> Tuple[int, ...]:
+    """Return one integer from 0 on for each axis, without the batch axis."""
+    numbers = _as_ints(value, 0)
+    if not numbers:
+        raise invalid_value(where, value, f"a tuple of integers from 0 to {LARGEST_AXIS}, one for each axis")
+    return numbers
+
+
+def optional_steps(where: str, value: Any) -> Optional[Tuple[int, ...]]:
+    """Return one integer from 1 on for each axis, without the batch axis, or None."""
+    return None if value is None else shape(where, value)
+
+
 def padding(where: str, value: Any) -> str:
     """Return a padding mode in upper case, as TensorFlow spells it; Keras spells it in lower case."""
     if not isinstance(value, str) or value.upper() not in PADDINGS:

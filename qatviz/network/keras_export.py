@@ -12,7 +12,8 @@ from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import Path
 from qatviz.network.keras_import.origin import KerasOrigin
-from qatviz.network.layer import Layer
+from qatviz.network.layer import Layer, element_count
+from qatviz.network.layers import Slice
 from qatviz.network.sequences import begins_sequence, sequence_layers
 
 #: Names of parameters in Keras by kind of layer, where they differ.
@@ -80,7 +81,12 @@ class _Description:
         if is_sequence and begins_sequence(layer, self._shapes[source], self._shapes[layer.name]):
             self._outputs[layer.name] = self._outputs[source]
             return
+        if isinstance(layer, Slice) and not _is_cropping(layer, self._shapes[source]):
+            self._add_slice(layer)
+            return
         kind, settings = _KINDS[layer.kind](layer)
+        if isinstance(layer, Slice):
+            settings = {"cropping": _cropping(layer, self._shapes[source]), "data_format": "channels_last"}
         if layer.kind == "Reshape":  # the resolved shape: Keras would keep a -1
             settings = {"target_shape": list(self._shapes[layer.name])}
         if of_sequence and (is_sequence or kind in _FROM_SEQUENCES) and kind not in _ONLY_2D:
@@ -93,6 +99,26 @@ class _Description:
         if is_sequence and kind in _ONLY_2D:
             self._outputs[layer.name] = self._reshaped(name, name + "_shape", self._shapes[layer.name][1:])
 
+    def _add_slice(self, layer: Slice) -> None:
+        """Append a slice, axis by axis: each is the second one of an image that is cropped and thinned out."""
+        name, shape = self._names[layer.name], list(self._shapes[layer.inputs[0]])
+        last, target = self._in_shape(layer.inputs[0]), list(self._shapes[layer.name])
+        for axis, part in enumerate(layer.slices):
+            if part == slice(0, shape[axis], 1):
+                continue
+            outer, inner = element_count(tuple(shape[:axis])), element_count(tuple(shape[axis + 1 :]))
+            last = self._reshaped(last, f"{name}_axis{axis}", (outer, shape[axis], inner))
+            sides = [[0, 0], [part.start, shape[axis] - part.stop]]
+            last = self._appended(last, f"{name}_crop{axis}", "Cropping2D", {"cropping": sides})
+            if part.step > 1:
+                every = {"pool_size": [1, 1], "strides": [1, part.step], "padding": "same"}
+                last = self._appended(last, f"{name}_every{axis}", "MaxPooling2D", every)
+            shape[axis] = target[axis]
+        self._records.append(_record(name, "Reshape", {"target_shape": target}, [last]))
+        self._outputs[layer.name] = name
+        if layer.name in self._sequences:
+            self._outputs[layer.name] = self._reshaped(name, name + "_shape", tuple(target[1:]))
+
     def _in_shape(self, layer: str) -> str:
         """Return the name of the Keras layer whose output has the network's shape."""
         if layer not in self._sequences:
@@ -104,19 +130,36 @@ class _Description:
 
     def _reshaped(self, source: str, name: str, shape: Shape) -> str:
         """Append a Reshape; return its name."""
+        return self._appended(source, name, "Reshape", {"target_shape": list(shape)})
+
+    def _appended(self, source: str, name: str, kind: str, settings: Dict[str, Any]) -> str:
+        """Append a layer that is none of the network's; return its name."""
         taken = {record["name"] for record in self._records} | set(self._names.values())
         while name in taken:
             name += "_"
-        self._records.append(_record(name, "Reshape", {"target_shape": list(shape)}, [source]))
+        self._records.append(_record(name, kind, settings, [source]))
         return name
+
+
+def _is_cropping(layer: Slice, shape: Shape) -> bool:
+    """Return whether a slice takes rows and columns away at the borders of an image, and nothing else."""
+    is_whole = len(shape) == 3 and (layer.start[2], layer.stop[2]) == (0, shape[2])
+    return is_whole and layer.strides == (1, 1, 1)
+
+
+def _cropping(layer: Slice, shape: Shape) -> List[List[int]]:
+    return [[start, size - stop] for start, stop, size in zip(layer.start[:2], layer.stop, shape)]
 
 
 def _in_one_axis(kind: str, settings: Dict[str, Any]) -> KerasClass:
     """Return the layer on sequences that is equivalent to a layer on images of height 1."""
     found = {key: value for key, value in settings.items() if key != "data_format"}
-    for key in ("kernel_size", "strides", "dilation_rate", "pool_size", "padding"):
+    for key in ("kernel_size", "strides", "dilation_rate", "pool_size"):
+        if key in found:
+            found[key] = [found[key][1]]
+    for key in ("padding", "cropping", "size"):  # the padding of a convolution is a word
         if isinstance(found.get(key), list):
-            found[key] = [found[key][1]] if key != "padding" else found[key][1]
+            found[key] = found[key][1]
     if kind == "Concatenate" and found["axis"] > 0:
         found["axis"] -= 1
     return kind.replace("2D", "1D"), found
@@ -215,10 +258,16 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Flatten": _constant("Flatten", data_format="channels_last"),
     "GlobalAveragePool": _constant("GlobalAveragePooling2D", data_format="channels_last"),
     "MaxPool": _pool("MaxPooling2D"),
+    "Permute": lambda layer: ("Permute", {"dims": [axis + 1 for axis in layer.axes]}),
     "ReLU": _constant("ReLU"),
     "ReLU6": _constant("ReLU", max_value=6.0),
     "Reshape": _constant("Reshape"),
+    "Slice": _constant("Cropping2D"),
     "Softmax": _constant("Softmax", axis=-1),
+    "UpsampleNearest": lambda layer: (
+        "UpSampling2D",
+        {"size": list(layer.size), "data_format": "channels_last"},
+    ),
     "ZeroPad": lambda layer: (
         "ZeroPadding2D",
         {"padding": [list(pair) for pair in layer.padding], "data_format": "channels_last"},

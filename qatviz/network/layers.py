@@ -253,6 +253,67 @@ class ZeroPad(Layer):
 
 
 @dataclass(frozen=True)
+class Slice(Layer):
+    """Part of a tensor: along each axis, every `strides`-th element from `start` on, before `stop`.
+
+    Each setting has one item for each axis, without the batch axis; `strides` defaults to 1 for all axes.
+    """
+
+    start: Tuple[int, ...] = setting(checks.positions)
+    stop: Tuple[int, ...] = setting(checks.positions)
+    strides: Optional[Tuple[int, ...]] = setting(checks.optional_steps, default=None)  # set by __post_init__
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.strides is None:
+            self._set("strides", (1,) * len(self.start))
+        for name in ("stop", "strides"):
+            if len(getattr(self, name)) != len(self.start):
+                allowed = f"as many items as start, {self.start!r}"
+                raise checks.invalid_value(self._where(name), getattr(self, name), allowed)
+
+    @property
+    def slices(self) -> Tuple[slice, ...]:
+        """One slice for each axis, without the batch axis."""
+        assert self.strides is not None
+        return tuple(map(slice, self.start, self.stop, self.strides))
+
+    def output_shape(self, input_shapes: Shapes) -> Shape:
+        shape = self._input_shape(input_shapes)
+        if len(shape) != len(self.start):
+            raise checks.invalid_value(self._where("start"), self.start, f"one position for each axis of {shape}")
+        for stop, start, size in zip(self.stop, self.start, shape):
+            if not start < stop <= size:
+                allowed = f"positions above start, {self.start!r}, and up to the input shape, {shape}"
+                raise checks.invalid_value(self._where("stop"), self.stop, allowed)
+        return tuple(len(range(size)[part]) for size, part in zip(shape, self.slices))
+
+
+@dataclass(frozen=True)
+class Permute(Layer):
+    """Exchange of axes: axis i of the output is axis `axes[i]` of the input; axes do not count the batch."""
+
+    axes: Tuple[int, ...] = setting(checks.positions)
+
+    def output_shape(self, input_shapes: Shapes) -> Shape:
+        shape = self._input_shape(input_shapes)
+        if sorted(self.axes) != list(range(len(shape))):
+            raise checks.invalid_value(self._where("axes"), self.axes, f"each axis of the input shape {shape} once")
+        return tuple(shape[axis] for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class UpsampleNearest(Layer):
+    """Repetition of each pixel in `size` = (rows, columns)."""
+
+    size: Pair = setting(checks.pair, default=(2, 2))
+
+    def output_shape(self, input_shapes: Shapes) -> Shape:
+        rows, columns, channels = self._image_shape(input_shapes)
+        return rows * self.size[0], columns * self.size[1], channels
+
+
+@dataclass(frozen=True)
 class Dropout(Layer):
     """Dropout: in training, set a fraction `rate` of the values to 0 and divide the others by 1 - rate."""
 
@@ -269,6 +330,9 @@ CONVOLUTIONS = (Conv2D, DepthwiseConv2D)
 
 POOLS = (MaxPool, AveragePool)
 """Layers with a pooling window."""
+
+MOVES = (Slice, Permute, UpsampleNearest)
+"""Layers that select, order or repeat elements of their input."""
 
 KINDS: Dict[str, Type[Layer]] = {
     kind.__name__: kind
@@ -287,6 +351,9 @@ KINDS: Dict[str, Type[Layer]] = {
         Flatten,
         Reshape,
         ZeroPad,
+        Slice,
+        Permute,
+        UpsampleNearest,
         Dropout,
         Softmax,
     )

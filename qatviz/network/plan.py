@@ -14,6 +14,7 @@ from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
+    MOVES,
     Add,
     AveragePool,
     BatchNorm,
@@ -39,7 +40,7 @@ _FUSING = (*WEIGHTED, Add)
 #: Layers that compute new values, so that their output has its own quantizer.
 _NEW_GRID = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat)
 #: Layers whose output is at least 0 if all inputs are.
-_SIGN_PRESERVING = (MaxPool, AveragePool, GlobalAveragePool, Add, Concat, Flatten, Reshape, ZeroPad, Dropout)
+_SIGN_PRESERVING = (MaxPool, AveragePool, GlobalAveragePool, Add, Concat, Flatten, Reshape, ZeroPad, Dropout, *MOVES)
 #: Layers whose output is at least 0 for any input.
 _NEVER_NEGATIVE = (ReLU, ReLU6, Softmax)
 
@@ -206,7 +207,8 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
       separate unit.
     - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Add, AveragePool,
       GlobalAveragePool and Concat. A tensor with several consumers has one quantizer.
-    - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, and of a ReLU or ReLU6 that is not
+    - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
+      of a ReLU or ReLU6 that is not
       fused: their values are already on the grid of their input (such a ReLU6 clips at the grid's value nearest to 6).
       The probabilities of a Softmax are not quantized either.
     - Groups: AveragePool is rounded on the grid of its input (TFLite's AVERAGE_POOL_2D has one scale). Inputs and

@@ -10,7 +10,7 @@ from typing import FrozenSet, Sequence, Set, Tuple
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
-from qatviz.network.layers import Reshape
+from qatviz.network.layers import Permute, Reshape
 
 #: Kinds with another name in 1-D.
 _SHOWN_KINDS = {"Conv2D": "Conv1D", "DepthwiseConv2D": "DepthwiseConv1D"}
@@ -28,9 +28,9 @@ def begins_sequence(layer: Layer, source: Shape, result: Shape) -> bool:
 
 def keeps_sequence(layer: Layer, are_sequences: Sequence[bool], result: Shape) -> bool:
     """Return whether the output of a layer is a sequence if its inputs are."""
-    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    window = next((getattr(layer, name) for name in ("kernel_size", "pool_size", "size") if hasattr(layer, name)), None)
     return (
-        not isinstance(layer, Reshape)
+        not isinstance(layer, (Permute, Reshape))
         and all(are_sequences)
         and len(result) == 3
         and result[0] == 1

@@ -14,6 +14,7 @@ from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
     KINDS,
+    MOVES,
     Add,
     AveragePool,
     BatchNorm,
@@ -25,10 +26,13 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Permute,
     ReLU,
     ReLU6,
     Reshape,
+    Slice,
     Softmax,
+    UpsampleNearest,
     ZeroPad,
 )
 
@@ -42,7 +46,7 @@ SETTINGS = {
     "ternary": ({"num_bits": 2, "symmetric": True, "narrow_range": True, "per_channel": True}, {"num_bits": 4}),
 }
 #: Operations that copy or select input codes.
-COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6")
+COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6", *(kind.__name__ for kind in MOVES))
 
 
 def everything():
@@ -66,13 +70,18 @@ def everything():
     joined = net.add(ReLU6, "join_relu6")
     net.add(GlobalAveragePool, "means")
     one = net.add(Dense, "one", units=5)
+    net.add(Slice, "slice", inputs=joined, start=(0, 1, 0), stop=(2, 3, 21))
+    net.add(UpsampleNearest, "larger", size=(2, 1))
+    net.add(Permute, "swapped", axes=(1, 2, 0))
+    pieces = net.add(Flatten, "moved")
     net.add(Reshape, "reshape", inputs=joined, target_shape=(-1, 2, 21))
     net.add(Conv2D, "pointwise", filters=2, kernel_size=1)
     net.add(Flatten, "flatten")
     net.add(Dropout, "dropout")
     net.add(Dense, "hidden", units=7)
     other = net.add(ReLU, "hidden_relu")
-    other = net.add(Concat, "pieces", inputs=(one, other))
+    net.add(Dense, "of_moved", inputs=pieces, units=3)
+    other = net.add(Concat, "pieces", inputs=(one, other, net.last))
     net.add(Dense, "logits", units=4)
     net.add(Softmax, "softmax")
     return net.network()

@@ -16,10 +16,13 @@ from qatviz.network import (
     GlobalAveragePool,
     MaxPool,
     Network,
+    Permute,
     ReLU,
     ReLU6,
     Reshape,
+    Slice,
     Softmax,
+    UpsampleNearest,
     ZeroPad,
 )
 
@@ -57,8 +60,12 @@ class _Draft:
 def _add_random_layer(draw, draft):
     source = draw(st.sampled_from(draft.open()))
     shape = draft.shapes[source]
-    kinds = [ReLU, ReLU6, Dropout, Flatten, Reshape, Concat, Add]
-    kinds += [Conv2D, DepthwiseConv2D, MaxPool, AveragePool, GlobalAveragePool, ZeroPad] if len(shape) == 3 else []
+    kinds = [ReLU, ReLU6, Dropout, Flatten, Reshape, Concat, Add, Permute]
+    kinds += (
+        [Conv2D, DepthwiseConv2D, MaxPool, AveragePool, GlobalAveragePool, ZeroPad, Slice, UpsampleNearest]
+        if len(shape) == 3
+        else []
+    )
     kinds += [Dense] if len(shape) == 1 else []
     kind = draw(st.sampled_from(kinds))
     if kind in (Add, Concat):
@@ -68,6 +75,13 @@ def _add_random_layer(draw, draft):
         return
     if kind is Reshape:
         draft.add(kind, [source], target_shape=draw(st.permutations(shape)))
+        return
+    if kind is Slice:  # those that Keras has layers for
+        start = (*(draw(st.integers(0, min(1, size - 1))) for size in shape[:2]), 0)
+        draft.add(kind, [source], start=start, stop=shape)
+        return
+    if kind is Permute:
+        draft.add(kind, [source], axes=tuple(draw(st.permutations(range(len(shape))))))
         return
     settings = {}
     if kind in (MaxPool, AveragePool):
@@ -86,6 +100,8 @@ def _add_random_layer(draw, draft):
             "use_bias": draw(st.booleans()),
         }
         settings["filters" if kind is Conv2D else "depth_multiplier"] = draw(st.integers(1, 2))
+    elif kind is UpsampleNearest:
+        settings = {"size": draw(st.sampled_from([(1, 2), (2, 1)]))}
     elif kind is Dense:
         settings = {"units": draw(st.integers(1, 4)), "use_bias": draw(st.booleans())}
     added = draft.add(kind, [source], **settings)

@@ -20,8 +20,11 @@ from qatviz.network import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Permute,
     Reshape,
+    Slice,
     Softmax,
+    UpsampleNearest,
     ZeroPad,
 )
 from qatviz.network.layers import layer_from_dict
@@ -45,6 +48,9 @@ EXAMPLES = [
     Softmax("m", "input"),
     KINDS["ReLU"]("n", "input"),
     KINDS["ReLU6"]("o", "input"),
+    Slice("p", "input", (0, 1, 0), (8, 6, 3), (2, 1, 1)),
+    Permute("q", "input", (2, 0, 1)),
+    UpsampleNearest("r", "input", (2, 3)),
 ]
 
 
@@ -107,6 +113,11 @@ def test_settings_are_normalized():
         (Reshape, {"target_shape": (-1, -1)}, "target_shape"),
         (Reshape, {"target_shape": (-2, 3)}, "target_shape"),
         (ZeroPad, {"padding": -1}, "padding"),
+        (Slice, {"start": (0, -1, 0), "stop": (2, 2, 2)}, "start"),
+        (Slice, {"start": (0, 0, 0), "stop": (2, 2)}, "stop"),
+        (Slice, {"start": (0,), "stop": (2,), "strides": (0,)}, "strides"),
+        (Permute, {"axes": (1, "a")}, "axes"),
+        (UpsampleNearest, {"size": 0}, "size"),
         (ZeroPad, {"padding": ((1, 1),)}, "padding"),
         (ZeroPad, {"padding": ((1, 1, 1), (1, 1))}, "padding"),
         (Concat, {"axis": 0.5, "inputs": ("a", "b")}, "axis"),
@@ -152,6 +163,11 @@ def test_common_keras_names_are_allowed(name):
         (MaxPool("culprit", "x", 7), [IMAGE], "(8, 6, 3)"),
         (GlobalAveragePool("culprit", "x"), [(4,)], "(4,)"),
         (ZeroPad("culprit", "x"), [(4,)], "(4,)"),
+        (UpsampleNearest("culprit", "x"), [(4,)], "(4,)"),
+        (Slice("culprit", "x", (0,), (5,)), [(4,)], "(5,)"),
+        (Slice("culprit", "x", (2, 0), (2, 1)), [(4, 4)], "(2, 1)"),
+        (Slice("culprit", "x", (0,), (1,)), [(4, 4)], "(0,)"),
+        (Permute("culprit", "x", (0, 0)), [(4, 4)], "(0, 0)"),
         (Dense("culprit", "x", 2), [IMAGE], "(8, 6, 3)"),
         (Reshape("culprit", "x", (5, 5)), [IMAGE], "(5, 5)"),
         (Reshape("culprit", "x", (-1, 5)), [IMAGE], "(-1, 5)"),

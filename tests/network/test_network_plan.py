@@ -21,17 +21,20 @@ from qatviz.network import (
     MaxPool,
     Network,
     NetworkBuilder,
+    Permute,
     ReLU,
     ReLU6,
     Reshape,
+    Slice,
     Softmax,
+    UpsampleNearest,
     ZeroPad,
     quantization_plan,
 )
 
 WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
 QUANTIZED = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat)
-PASSING = (MaxPool, Flatten, Reshape, ZeroPad, Dropout, ReLU, ReLU6)
+PASSING = (MaxPool, Flatten, Reshape, ZeroPad, Dropout, ReLU, ReLU6, Slice, Permute, UpsampleNearest)
 
 
 @RELAXED

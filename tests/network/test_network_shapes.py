@@ -16,7 +16,10 @@ from qatviz.network import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Permute,
     Reshape,
+    Slice,
+    UpsampleNearest,
     ZeroPad,
 )
 
@@ -161,3 +164,22 @@ def test_tensorflow_cannot_train_the_refused_strides_and_dilations():
         uneven = tf.nn.depthwise_conv2d(image, tf.zeros((3, 3, 2, 1)), (1, 2, 1, 1), "SAME")
         with pytest.raises(tf.errors.InvalidArgumentError, match="equal length strides"):
             session.run(uneven)
+
+
+@settings(max_examples=60, deadline=None)
+@given(image=IMAGES, data=st.data())
+def test_layers_that_move_elements(image, data):
+    axes = data.draw(st.permutations(range(3)))
+    assert our_shape(Permute("p", "input", axes), image) == tensorflow_shape(
+        lambda x: tf.transpose(x, (0, *(axis + 1 for axis in axes))), image
+    )
+    size = data.draw(PAIRS)
+    assert our_shape(UpsampleNearest("u", "input", size), image) == tensorflow_shape(
+        tf.keras.layers.UpSampling2D(size), image
+    )
+    start = tuple(data.draw(st.integers(0, axis - 1)) for axis in image)
+    stop = tuple(data.draw(st.integers(first + 1, axis)) for first, axis in zip(start, image))
+    strides = tuple(data.draw(st.integers(1, 3)) for _ in image)
+    assert our_shape(Slice("s", "input", start, stop, strides), image) == tensorflow_shape(
+        lambda x: tf.strided_slice(x, (0, *start), (1, *stop), (1, *strides)), image
+    )

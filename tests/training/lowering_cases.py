@@ -143,6 +143,9 @@ def keras_network(network, parameters, images):
                 "Concat": lambda: layers.Concatenate(layer.axis + 1 if layer.axis >= 0 else layer.axis),
                 "Reshape": lambda: layers.Reshape(layer.target_shape),
                 "ZeroPad": lambda: layers.ZeroPadding2D(layer.padding),
+                "Slice": lambda: layers.Lambda(lambda x, layer=layer: x[(slice(None), *layer.slices)]),
+                "Permute": lambda: layers.Permute([axis + 1 for axis in layer.axes]),
+                "UpsampleNearest": lambda: layers.UpSampling2D(layer.size),
                 "Dropout": lambda: layers.Dropout(layer.rate),
                 "Softmax": lambda: layers.Activation("linear"),
             }[layer.kind]()

@@ -19,10 +19,13 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Permute,
     ReLU,
     ReLU6,
     Reshape,
+    Slice,
     Softmax,
+    UpsampleNearest,
     ZeroPad,
 )
 
@@ -60,6 +63,9 @@ def all_layers_network():
     net.add(ReLU, "dense_relu")
     net.add(Reshape, "reshape", target_shape=(2, 3, 2))
     net.add(ReLU6, "reshaped_relu6")
+    net.add(Permute, "permute", axes=(1, 2, 0))
+    net.add(UpsampleNearest, "upsample", size=(1, 3))
+    net.add(Slice, "slice", start=(0, 1, 0), stop=(3, 6, 2), strides=(1, 2, 1))
     flat = net.add(Flatten, "flatten")
     net.add(Concat, "features", inputs=(flat, pooled))
     net.add(Dense, "logits", units=5)

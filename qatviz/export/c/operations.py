@@ -5,12 +5,22 @@ from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
+from qatviz.errors import ExportError
 from qatviz.export.c.arrays import array, storage, stored_weights, weights_offset
 from qatviz.export.c.names import comment
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.softmax import exponentials
-from qatviz.network.layer import element_count
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, ZeroPad
+from qatviz.network.layer import Layer, element_count
+from qatviz.network.layers import (
+    CONVOLUTIONS,
+    POOLS,
+    Concat,
+    DepthwiseConv2D,
+    Permute,
+    Slice,
+    UpsampleNearest,
+    ZeroPad,
+)
 
 #: Endings of an operation's identifiers.
 SUFFIXES = (
@@ -26,6 +36,8 @@ SUFFIXES = (
     "_exponentials",
 )
 _Q31 = 31
+#: Axes of the runtime's function that moves codes.
+_AXES = 6
 #: Name of a field of a C struct, and its value.
 Field = Tuple[str, Union[str, int]]
 #: Fields of a convolution's kernel, strides, dilation and padding.
@@ -226,6 +238,56 @@ def _zero_pad(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
     return _source(output, [], stem, {}, "border", fields, "qnn_pad")
 
 
+def _view(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    axes, first = viewed_axes(op.layer, sources[0].shape)
+    if len(axes) > _AXES:
+        raise ExportError(
+            f"layer {op.name!r}: moves codes along {len(axes)} axes; the C runtime has up to {_AXES} of them"
+        )
+    axes = [(1, 0)] * (_AXES - len(axes)) + axes
+    count, stride = (f"{{{', '.join(map(str, values))}}}" for values in zip(*axes))
+    fields: List[Field] = [
+        ("count", count),
+        ("stride", stride),
+        ("first", first),
+        ("storage", storage(output.dtype)),
+    ]
+    return _source(output, [], stem, {}, "view", fields, "qnn_gather")
+
+
+def viewed_axes(layer: Layer, shape: Tuple[int, ...]) -> Tuple[List[Tuple[int, int]], int]:
+    """Return the axes of a layer's output in codes of its input, and the index of the first code.
+
+    An axis is the number of its elements, and the distance between the codes of two neighbours: 0 for copies. Axes that
+    are one in memory are joined.
+
+    >>> viewed_axes(Permute("p", "input", axes=(1, 0)), (3, 4)), viewed_axes(UpsampleNearest("u", "input"), (2, 2, 5))
+    (([(4, 1), (3, 4)], 0), ([(2, 10), (2, 0), (2, 5), (2, 0), (5, 1)], 0))
+    """
+    strides = [element_count(shape[axis + 1 :]) for axis in range(len(shape))]
+    axes, first = list(zip(shape, strides)), 0
+    if isinstance(layer, Permute):
+        axes = [axes[axis] for axis in layer.axes]
+    elif isinstance(layer, UpsampleNearest):
+        rows, columns = layer.size
+        axes = [axes[0], (rows, 0), axes[1], (columns, 0), axes[2]]
+    else:
+        assert isinstance(layer, Slice)
+        axes = [
+            (len(range(size)[part]), stride * part.step) for size, stride, part in zip(shape, strides, layer.slices)
+        ]
+        first = sum(start * stride for start, stride in zip(layer.start, strides))
+    joined: List[Tuple[int, int]] = []
+    for count, stride in axes:
+        if count == 1:
+            continue
+        if joined and joined[-1][1] == count * stride:
+            joined[-1] = (joined[-1][0] * count, stride)
+        else:
+            joined.append((count, stride))
+    return joined or [(1, 1)], first
+
+
 def _clamp_only(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     return bounds(stem, output, op.clamp)
 
@@ -240,6 +302,9 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "Add": _add,
     "Concat": _concat,
     "ZeroPad": _zero_pad,
+    "Slice": _view,
+    "Permute": _view,
+    "UpsampleNearest": _view,
     "ReLU": _clamp_only,
     "ReLU6": _clamp_only,
     "Flatten": _clamp_only,

@@ -16,6 +16,7 @@ from qatviz.export.integers.model import logits_name
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
 from qatviz.export.tflite.metadata import Attachment, attachment
+from qatviz.export.tflite.moves import move
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, Softmax, ZeroPad
@@ -295,6 +296,13 @@ class _Lowering:
             [*self._sources(part), self._file.add_constant(part.unit.name + "/widths", widths)],
             "PadOptions",
         )
+
+    def _move(self, part: FakeQuantUnit) -> None:
+        found = move(part.unit.op, self._network.shapes[part.unit.output])
+        more = [self._file.add_constant(f"{part.unit.name}/{what}", x) for what, x in found.constants.items()]
+        self._put(part, found.name, [*self._sources(part), *more], found.options, **found.fields)
+
+    _slice = _permute = _upsamplenearest = _move
 
     def _reshape(self, part: FakeQuantUnit) -> None:
         shape = (-1, *self._network.shapes[part.unit.output])

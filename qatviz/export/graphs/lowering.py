@@ -22,6 +22,7 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, Conv2D, DepthwiseConv2D, MaxPool, ZeroPad
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
+from qatviz.training.lowering.layers import moved
 
 INPUT, LOGITS, PROBABILITIES, CLASS, ABOUT = "input", "logits", "probabilities", "class", "about"
 _SCOPE = "network"
@@ -196,6 +197,11 @@ class _Builder:
         op = part.unit.op
         assert isinstance(op, ZeroPad)
         return tf.pad(inputs[0], ((0, 0), *op.padding, (0, 0)))
+
+    def _moved(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        return moved(part.unit.op, inputs[0])
+
+    _slice = _permute = _upsamplenearest = _moved
 
     def _dropout(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.identity(inputs[0])

@@ -22,7 +22,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import requantize, round_shift
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.checks import Pair
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, ZeroPad
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Permute, Slice, UpsampleNearest, ZeroPad
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT, rounded_means
 from qatviz.quant.int16_kernels import rounded_twice
@@ -146,6 +146,22 @@ def _zero_pad(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarr
     return np.pad(codes, ((0, 0), *op.layer.padding, (0, 0)), "constant", constant_values=tensor.zero_point)
 
 
+def _slice(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    assert isinstance(op.layer, Slice)
+    return inputs[0][0][(slice(None), *op.layer.slices)]
+
+
+def _permute(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    assert isinstance(op.layer, Permute)
+    return inputs[0][0].transpose((0, *(axis + 1 for axis in op.layer.axes)))
+
+
+def _upsample_nearest(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    assert isinstance(op.layer, UpsampleNearest)
+    rows, columns = op.layer.size
+    return inputs[0][0].repeat(rows, axis=1).repeat(columns, axis=2)
+
+
 def _copy(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     return inputs[0][0]
 
@@ -162,6 +178,9 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "Flatten": _reshape,
     "Reshape": _reshape,
     "ZeroPad": _zero_pad,
+    "Slice": _slice,
+    "Permute": _permute,
+    "UpsampleNearest": _upsample_nearest,
     "ReLU": _copy,
     "ReLU6": _copy,
 }

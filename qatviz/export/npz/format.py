@@ -88,6 +88,10 @@ _RULES = {
     "Flatten": "result = x in the same order, in the shape of the output.",
     "Reshape": "result = x in the same order, in the shape of the output.",
     "ZeroPad": "result = x with rows and columns of zero_x around it: padding is [[above, below], [left, right]].",
+    "Slice": "result = x[start[0] : stop[0] : strides[0], start[1] : stop[1] : strides[1], ...], one item per axis: "
+    "every strides-th element from start on, before stop.",
+    "Permute": "result = x with axis axes[i] of x as axis i; axes count without the batch.",
+    "UpsampleNearest": "result[r, c] = x[floor(r / size[0]), floor(c / size[1])], for all rows r and columns c.",
     "ReLU": "result = x; the clamp is the activation.",
     "ReLU6": "result = x; the clamp is the activation.",
 }

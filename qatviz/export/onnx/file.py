@@ -11,6 +11,7 @@ import numpy as np
 from qatviz import __version__
 from qatviz.errors import ExportError
 from qatviz.export.integers.nibbles import packed_nibbles
+from qatviz.export.onnx.layout import Move
 from qatviz.export.onnx.limits import OPSET_13, OPSET_19, OPSET_21, needs_packages
 
 #: Version of the format for each operator set: the one that runtimes with the operator set support.
@@ -82,6 +83,13 @@ class OnnxFile:
         array = np.ascontiguousarray(data, dtype).reshape(np.shape(data))
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
+
+    def add_inputs(self, name: str, move: Move) -> List[str]:
+        """Append the constant inputs of a node of this name; return their names."""
+        return [
+            self.add_constant(f"{name}.{what}", array, array.dtype) if what else ""
+            for what, array in move.constants.items()
+        ]
 
     def add_int4_constant(self, name: str, codes: np.ndarray) -> str:
         """Append a tensor of type INT4 with these codes from -8 to 7, two per byte; return its name."""

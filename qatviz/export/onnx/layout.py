@@ -1,9 +1,13 @@
 """Axes of images and attributes of kernels in ONNX, which has channels first."""
 
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+import numpy as np
 
 from qatviz.export.integers.model import Pads
 from qatviz.network.checks import Pair
+from qatviz.network.layer import Layer
+from qatviz.network.layers import Permute, Slice, UpsampleNearest
 
 #: Permutations between TensorFlow's order of axes and that of ONNX, with the batch axis.
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -26,6 +30,41 @@ def padding_widths(padding: Pads) -> List[int]:
     """Return the input ``pads`` of a Pad for images."""
     (top, bottom), (left, right) = padding
     return [0, 0, top, left, 0, 0, bottom, right]
+
+
+class Move(NamedTuple):
+    """Node that selects, orders or repeats elements.
+
+    Attributes
+    ----------
+    operator : str
+    constants : dict of str to np.ndarray
+        Its inputs after the first, in order, by what they are; "" is left out.
+    attributes : dict
+    """
+
+    operator: str
+    constants: Dict[str, np.ndarray]
+    attributes: Dict[str, Any]
+
+
+def move(layer: Layer, rank: int) -> Move:
+    """Return the node of a layer whose input has ``rank`` axes, without the batch axis."""
+    order = tuple(place - 1 for place in TO_CHANNELS_FIRST[1:]) if rank == 3 else tuple(range(rank))
+    if isinstance(layer, Permute):
+        axes = [order.index(layer.axes[axis]) + 1 for axis in order]
+        return Move("Transpose", {}, {"perm": [0, *axes]})
+    if isinstance(layer, UpsampleNearest):
+        scales = {"": np.zeros(0), "scales": np.float32([1, 1, *layer.size])}
+        modes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return Move("Resize", scales, dict(modes, mode="nearest"))
+    assert isinstance(layer, Slice)
+    assert layer.strides is not None
+    names = {"starts": layer.start, "ends": layer.stop}
+    bounds = {name: np.int64([values[axis] for axis in order]) for name, values in names.items()}
+    bounds["axes"] = np.arange(1, rank + 1, dtype=np.int64)
+    bounds["steps"] = np.int64([layer.strides[axis] for axis in order])
+    return Move("Slice", bounds, {})
 
 
 def concat_axis(axis: int, rank: int) -> int:

@@ -40,6 +40,7 @@ from qatviz.export.onnx.layout import (
     channels_first,
     concat_axis,
     kernel_attributes,
+    move,
     padding_widths,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
@@ -366,6 +367,12 @@ class _Lowering:
         assert isinstance(op.layer, ZeroPad)
         widths = self._file.add_constant(op.name + ".widths", padding_widths(op.layer.padding), np.int64)
         self._put(op, "Pad", [op.inputs[0], widths])
+
+    def _move(self, op: IntegerOp) -> None:
+        found = move(op.layer, len(self._model.tensor(op.inputs[0]).shape))
+        self._put(op, found.operator, [op.inputs[0], *self._file.add_inputs(op.name, found)], **found.attributes)
+
+    _slice = _permute = _upsamplenearest = _move
 
     def _reshape(self, op: IntegerOp) -> None:
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)

@@ -24,6 +24,7 @@ from qatviz.export.onnx.layout import (
     channels_first,
     concat_axis,
     kernel_attributes,
+    move,
     padding_widths,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13
@@ -208,6 +209,14 @@ class _Lowering:
         assert isinstance(op, ZeroPad)
         widths = self._file.add_constant(part.unit.name + ".widths", padding_widths(op.padding), np.int64)
         self._put(part, "Pad", [*self._sources(part), widths])
+
+    def _move(self, part: FakeQuantUnit) -> None:
+        unit = part.unit
+        found = move(unit.op, len(self._network.shapes[unit.inputs[0]]))
+        inputs = [*self._sources(part), *self._file.add_inputs(unit.name, found)]
+        self._put(part, found.operator, inputs, **found.attributes)
+
+    _slice = _permute = _upsamplenearest = _move
 
     def _reshape(self, part: FakeQuantUnit) -> None:
         unit, name = part.unit, part.unit.name

@@ -34,6 +34,7 @@ from qatviz.export.tflite.file import (
     pool_options,
 )
 from qatviz.export.tflite.metadata import Attachment
+from qatviz.export.tflite.moves import MOST_OLD_AXES, move
 from qatviz.export.tflite.storage import (
     UINT8_OFFSET,
     Int4,
@@ -127,6 +128,7 @@ class _Lowering(OperationBuilder):
         self._multiply = multiply_codes and self._dtype != np.int16
         self._half_ties_down: List[str] = []
         self._large_averages: List[str] = []
+        self._many_axes: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4.names)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
@@ -154,9 +156,14 @@ class _Lowering(OperationBuilder):
                 f"{names_text(self._large_averages)}: means of more than {_MOST_AVERAGED} elements, whose sums "
                 "overflow in TensorFlow 1.15's interpreter, but not in LiteRT"
             )
+        if self._many_axes:
+            self._notes.append(
+                f"{names_text(self._many_axes)}: more than {MOST_OLD_AXES} axes with that of the batch, which LiteRT "
+                "has kernels for, but TensorFlow 1.15 has none"
+            )
         content = self._file.finish([first], last, attached)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
-        only_litert = bool(int4 or self._large_averages or self._dtype == np.int16)
+        only_litert = bool(int4 or self._large_averages or self._many_axes or self._dtype == np.int16)
         return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice, only_litert)
 
     # Operations with weights
@@ -366,6 +373,21 @@ class _Lowering(OperationBuilder):
             lambda index: self._append("PAD", [self._index[op.inputs[0]], widths], index, "PadOptions"),
             result_range=op.clamp,
         )
+
+    def _move(self, op: IntegerOp) -> None:
+        source, result = self._model.tensor(op.inputs[0]).shape, self._model.tensor(op.output).shape
+        found = move(op.layer, result)
+        if len(source) + 1 > MOST_OLD_AXES:
+            self._many_axes.append(op.name)
+        more = [self._file.add_constant(f"{op.name}/{what}", array) for what, array in found.constants.items()]
+        inputs = [self._index[op.inputs[0]], *more]
+        self._append_op(
+            op,
+            lambda index: self._append(found.name, inputs, index, found.options, **found.fields),
+            result_range=op.clamp,
+        )
+
+    _slice = _permute = _upsamplenearest = _move
 
     def _reshape(self, op: IntegerOp) -> None:
         shape = self._model.tensor(op.output).shape

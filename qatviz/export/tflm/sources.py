@@ -26,7 +26,10 @@ _METHODS = {
     "PAD": "AddPad",
     "QUANTIZE": "AddQuantize",
     "RESHAPE": "AddReshape",
+    "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor",
     "SOFTMAX": "AddSoftmax",
+    "STRIDED_SLICE": "AddStridedSlice",
+    "TRANSPOSE": "AddTranspose",
 }
 #: Upper bounds of TFLite Micro's own data in an arena (bytes, with pointers of 64 bits): in every arena, for each
 #: operation, for each tensor, for each channel with a scale of its own.

@@ -23,10 +23,13 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Permute,
     ReLU,
     ReLU6,
     Reshape,
+    Slice,
     Softmax,
+    UpsampleNearest,
     ZeroPad,
 )
 
@@ -220,6 +223,44 @@ def _with_kept_axes(draft: Draft, layer: KerasLayer, source: str) -> str:
 
 def convert_zero_padding_1d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     return draft.add(ZeroPad, layer.name, inputs, padding=((0, 0), layer.setting("padding")))
+
+
+def convert_cropping(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    shape = draft.shapes[inputs[0]]
+    if draft.is_sequence(inputs[0]):
+        sides = checks.border_widths("setting cropping", ((0, 0), layer.setting("cropping")))
+    else:
+        sides = checks.border_widths("setting cropping", layer.setting("cropping"))
+    return draft.add(
+        Slice,
+        layer.name,
+        inputs,
+        start=(*(before for before, _ in sides), 0),
+        stop=(*(max(size - after, 0) for (_, after), size in zip(sides, shape)), shape[2]),
+    )
+
+
+def convert_permute(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a Permute, whose axes count the batch."""
+    axes = checks.shape("setting dims", layer.setting("dims"))
+    return draft.add(Permute, layer.name, inputs, axes=tuple(axis - 1 for axis in axes))
+
+
+def convert_upsampling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    interpolation = layer.setting("interpolation", "nearest")
+    if interpolation != "nearest":
+        raise checks.invalid_value("setting interpolation", interpolation, "'nearest'")
+    return draft.add(UpsampleNearest, layer.name, inputs, size=_in_two_axes(draft, layer, inputs[0], "size"))
+
+
+def convert_repeat_vector(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert the repetition of a vector (features) to a sequence (n, features)."""
+    count, features = checks.positive_integer("setting n", layer.setting("n")), draft.shapes[inputs[0]][-1]
+    if len(draft.shapes[inputs[0]]) != 1:
+        raise checks.invalid_value("input shape", draft.shapes[inputs[0]], "one axis (features)")
+    pixel = draft.add(Reshape, draft.names.derive(layer.name, "image"), inputs, target_shape=(1, 1, features))
+    repeated = draft.add(UpsampleNearest, draft.names.derive(layer.name, "repeat"), pixel, size=(1, count))
+    return draft.add(Reshape, layer.name, repeated, target_shape=(count, features))
 
 
 def convert_concatenate(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:

@@ -52,6 +52,7 @@ def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
 def layer_text(layer: Layer, is_sequence: bool = False) -> str:
     """Return a short text of a layer: ``Conv2D 5×5``, ``MaxPool 2×2``, ``Conv1D 5`` on sequences."""
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    kernel = kernel or getattr(layer, "size", None)
     strides = getattr(layer, "strides", None)
     text = shown_kind(layer.kind, is_sequence)
     if kernel:

@@ -10,7 +10,18 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import AveragePool, Concat, Conv2D, DepthwiseConv2D, GlobalAveragePool, MaxPool, ZeroPad
+from qatviz.network.layers import (
+    AveragePool,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    GlobalAveragePool,
+    MaxPool,
+    Permute,
+    Slice,
+    UpsampleNearest,
+    ZeroPad,
+)
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.operations import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
@@ -183,6 +194,11 @@ class LayerLowering(ABC):
     def _zeropad(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return tf.pad(inputs[0], ((0, 0), *cast(ZeroPad, unit.op).padding, (0, 0)))
 
+    def _moved(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        return moved(unit.op, inputs[0])
+
+    _slice = _permute = _upsamplenearest = _moved
+
     def _softmax(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         # Loss and argmax are computed from the logits.
         return inputs[0]
@@ -193,6 +209,17 @@ def _activated(unit: Unit, x: tf.Tensor) -> tf.Tensor:
     if unit.activation is None:
         return x
     return {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](x)
+
+
+def moved(op: Layer, x: tf.Tensor) -> tf.Tensor:
+    """Return the output of a layer that selects, orders or repeats elements of ``x``."""
+    if isinstance(op, Slice):
+        return x[(slice(None), *op.slices)]
+    if isinstance(op, Permute):
+        return tf.transpose(x, (0, *(axis + 1 for axis in op.axes)))
+    assert isinstance(op, UpsampleNearest)
+    rows, columns = x.shape.as_list()[1:3]
+    return tf.image.resize_nearest_neighbor(x, (rows * op.size[0], columns * op.size[1]))
 
 
 def linear(op: Layer, x: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -592,6 +592,28 @@ void qnn_pad(const qnn_border *op, const void *input, void *output)
     }
 }
 
+void qnn_gather(const qnn_view *op, const void *input, void *output)
+{
+    int32_t at[QNN_AXES] = {0}, from = op->first, place = 0, axis = 0;
+    int32_t line = op->count[QNN_AXES - 1], step = op->stride[QNN_AXES - 1], size = bytes_of(op->storage, 1), i;
+    while (axis >= 0) {
+        if (step == 1)
+            memcpy((char *)output + place * size, (const char *)input + from * size, (size_t)(line * size));
+        else
+            for (i = 0; i < line; i++)
+                memcpy((char *)output + (place + i) * size, (const char *)input + (from + i * step) * size,
+                       (size_t)size);
+        place += line;
+        for (axis = QNN_AXES - 2; axis >= 0; axis--) {
+            from += op->stride[axis];
+            if (++at[axis] < op->count[axis])
+                break;
+            from -= op->count[axis] * op->stride[axis];
+            at[axis] = 0;
+        }
+    }
+}
+
 void qnn_clamp(const qnn_bounds *op, const void *input, void *output)
 {
     int32_t i;
