@@ -159,7 +159,7 @@ def test_grids_are_read_back_unchanged(setting, version):
         weights["num_bits"], activations["num_bits"] = 4, 16
     tensors, notes = tensors_of(everything(), weights, activations)
     found = read_json(to_json(tensors, version), "file")
-    assert set(found) == {tensor.name for tensor in tensors} and len(tensors) == 40 and not notes
+    assert set(found) == {tensor.name for tensor in tensors} and len(tensors) == 47 and not notes
     for tensor in tensors:
         assert same(found[tensor.name], tensor.grid) and tensor.grid is not None, tensor
 

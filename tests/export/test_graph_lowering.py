@@ -200,6 +200,9 @@ def test_the_graph_has_only_operations_that_converters_support():
         "ArgMax",
         "SpaceToBatchND",
         "BatchToSpaceND",
+        "ResizeNearestNeighbor",
+        "StridedSlice",
+        "Transpose",
         "FakeQuantWithMinMaxVars",
         "FakeQuantWithMinMaxVarsPerChannel",
     }

@@ -215,6 +215,9 @@ def test_operations_with_int16_have_the_version_that_introduced_it():
         ("MAXIMUM", 4),
         ("SOFTMAX", 3),
         ("RESHAPE", 1),
+        ("STRIDED_SLICE", 1),
+        ("TRANSPOSE", 5),
+        ("RESIZE_NEAREST_NEIGHBOR", 4),
     }
 
 

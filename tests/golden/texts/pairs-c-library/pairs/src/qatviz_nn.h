@@ -112,6 +112,15 @@ typedef struct {
     int32_t zero_point;
 } qnn_border;
 
+/* Codes selected, ordered or repeated: along axis k, the outputs are stride[k] inputs apart, the last axis fastest. */
+#define QNN_AXES 6
+typedef struct {
+    int32_t count[QNN_AXES];
+    int32_t stride[QNN_AXES];
+    int32_t first;                   /* index of the first output's code */
+    qnn_storage storage;
+} qnn_view;
+
 /* Codes clamped to bounds. */
 typedef struct {
     int32_t count;
@@ -128,6 +137,7 @@ void pairs_qnn_add(const qnn_sum *op, const void *const *inputs, void *output);
 void pairs_qnn_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 void pairs_qnn_concat(const qnn_join *op, const void *const *inputs, void *output);
 void pairs_qnn_pad(const qnn_border *op, const void *input, void *output);
+void pairs_qnn_gather(const qnn_view *op, const void *input, void *output);
 void pairs_qnn_clamp(const qnn_bounds *op, const void *input, void *output);
 
 #ifdef QATVIZ_DUMP
