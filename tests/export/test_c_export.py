@@ -37,6 +37,8 @@ FILES = [
     "parity.txt",
     "qatviz_nn.c",
     "qatviz_nn.h",
+    "qatviz_nn_cmsis.h",
+    "qatviz_nn_cortex_m.h",
     "qatviz_nn_vectors.h",
 ]
 

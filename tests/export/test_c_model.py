@@ -248,7 +248,7 @@ def test_reported_sizes_equal_those_of_the_compiled_sections(compiler, tmp_path)
 
 
 def test_the_runtime_uses_neither_allocation_nor_floating_point():
-    names = ("qatviz_nn.h", "qatviz_nn.c", "qatviz_nn_vectors.h")
+    names = ("qatviz_nn.h", "qatviz_nn.c", "qatviz_nn_vectors.h", "qatviz_nn_cortex_m.h", "qatviz_nn_cmsis.h")
     runtime = "".join(source_of(dense()).files[name].decode() for name in names)
     words = set(re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", runtime, flags=re.DOTALL)))
     assert not words & {"malloc", "calloc", "realloc", "alloca", "free", "float", "double", "goto"}
@@ -286,11 +286,11 @@ def test_a_layers_codes_are_kept_until_their_last_use(compiler, sanitizers):
 # Names
 
 
-@pytest.mark.parametrize("name", ["main", "int", "qatviz_nn", "_a/b-c", "x" * 200, "CON", "string"])
+@pytest.mark.parametrize("name", ["main", "int", "qatviz_nn", "qatviz_nn_cmsis", "_a/b-c", "x" * 200, "CON", "string"])
 def test_any_network_name_compiles(name, compiler, tmp_path):
     model = dense(name)
     source = source_of(model)
-    assert len({file.lower() for file in source.files}) == 8
+    assert len({file.lower() for file in source.files}) == 10
     assert all(re.fullmatch(r"[A-Za-z0-9_]{1,60}\.(c|h)|Makefile", file) for file in source.files)
     compiled(source, compiler).close()
 
@@ -402,6 +402,8 @@ def test_a_cplusplus_program_can_call_the_model(compiler, tmp_path):
                 "main.c",
                 "qatviz_nn.c",
                 "qatviz_nn.h",
+                "qatviz_nn_cmsis.h",
+                "qatviz_nn_cortex_m.h",
                 "qatviz_nn_vectors.h",
                 "qatviz_softmax.h",
                 "sources.txt",

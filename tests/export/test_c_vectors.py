@@ -57,8 +57,11 @@ def test_optimized_variants_compute_the_same(build, variant, setting, compiler):
     check_layers(model_of(build(), *MORE[setting]), compiler, flags, pack_int4=setting == "int4", optimized=True)
 
 
-def test_extreme_codes_and_weights_do_not_overflow(compiler, sanitizers):
-    """The largest products of 8 bits, with zero points at the ends, over more taps than a row has."""
+def extremes():
+    """Return a model with the largest products of 8 bits, its inputs, and the codes of its layers.
+
+    Zero points are at the ends; there are more taps than a row has.
+    """
     net = NetworkBuilder("extremes", (2, 2, 700))
     net.add(Conv2D, "conv", filters=5, kernel_size=2, padding="VALID", use_bias=False)
     net.add(Flatten, "flatten")
@@ -67,7 +70,11 @@ def test_extreme_codes_and_weights_do_not_overflow(compiler, sanitizers):
     ranges = {"input.activations": (0.0, 255.0), "conv.activations": (-800000.0, 800000.0)}
     model = model_of(net.network(), {"symmetric": True}, ranges=ranges, conv__weights=weights)
     codes = np.stack([np.full((2, 2, 700), code) for code in (-128, 0, 127)]).astype(np.int32)
-    expected = run_codes(model, codes, ["conv", "logits"])
+    return model, codes, run_codes(model, codes, ["conv", "logits"])
+
+
+def test_extreme_codes_and_weights_do_not_overflow(compiler, sanitizers):
+    model, codes, expected = extremes()
     for flags in VARIANTS.values():
         source = c_model(model, codes[:1], expected["logits"][:1])
         with CRunner(source, compiler, True, (*sanitizers, *flags)) as runner:

@@ -1,6 +1,6 @@
 """Arrays of integers, and float32 numbers, as C source."""
 
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -31,8 +31,8 @@ def storage(dtype: np.dtype) -> str:
     return {1: INT8, 2: INT16}[np.dtype(dtype).itemsize]
 
 
-def array(name: str, values: np.ndarray, qualifiers: str = "static const ") -> str:
-    """Return the definition of an array of one or two axes.
+def array(name: str, values: np.ndarray, qualifiers: str = "static const ", c_type: Optional[str] = None) -> str:
+    """Return the definition of an array of one or two axes, of the C type of its dtype unless ``c_type`` names one.
 
     >>> print(array("a", np.int8([1, -2])))
     static const int8_t a[2] = {
@@ -41,7 +41,7 @@ def array(name: str, values: np.ndarray, qualifiers: str = "static const ") -> s
     shape = "".join(f"[{extent}]" for extent in values.shape)
     parts = [_filled(_numbers(row)) for row in np.atleast_2d(values)]
     body = parts[0] if values.ndim == 1 else "    {" + "},\n    {".join(part.lstrip() for part in parts) + "}"
-    return f"{qualifiers}{C_TYPES[values.dtype.name]} {name}{shape} = {{\n{body}}};"
+    return f"{qualifiers}{c_type or C_TYPES[values.dtype.name]} {name}{shape} = {{\n{body}}};"
 
 
 def weight_order(op: IntegerOp) -> np.ndarray:

@@ -22,7 +22,7 @@ from qatviz.network.layer import element_count
 
 #: Sources that are the same for all models, except for the values of ``@names@`` in some of them.
 _TEMPLATES = Path(__file__).with_name("runtime")
-_VERBATIM = ("qatviz_nn.h", "qatviz_nn.c", "qatviz_nn_vectors.h")
+_VERBATIM = ("qatviz_nn.h", "qatviz_nn.c", "qatviz_nn_vectors.h", "qatviz_nn_cortex_m.h", "qatviz_nn_cmsis.h")
 #: Source of the softmax, which computes in float, unlike all others.
 _SOFTMAX_HEADER = "qatviz_softmax.h"
 _TEMPLATED = ("main.c", "Makefile")

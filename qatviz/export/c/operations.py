@@ -1,12 +1,13 @@
 """C source of each operation of an integer model: its constants, and the function that computes it."""
 
 import textwrap
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
+from types import MappingProxyType
+from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from qatviz.errors import ExportError
-from qatviz.export.c.arrays import array, storage, stored_weights, weights_offset
+from qatviz.export.c.arrays import INT8, array, storage, stored_weights, weights_offset
 from qatviz.export.c.names import comment
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.softmax import exponentials
@@ -34,7 +35,12 @@ SUFFIXES = (
     "_input_offset",
     "_piece",
     "_exponentials",
+    "_kernel_sum",
 )
+#: Types of the runtime's own, of arrays whose type depends on the kernels.
+_ARRAY_TYPES = {"shift": "qnn_shift"}
+#: Source that only programs with CMSIS-NN's kernels contain.
+_WITH_CMSIS_NN = "#ifdef QATVIZ_NN_USE_CMSIS_NN\n{}\n#endif"
 _Q31 = 31
 #: Axes of the runtime's function that moves codes.
 _AXES = 6
@@ -121,12 +127,16 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
             )
         )
     ]
+    for_cmsis_nn: Dict[str, np.ndarray] = {}
     in_shape, out_shape = sources[0].shape, output.shape
     if isinstance(layer, CONVOLUTIONS):
         window = (*layer.kernel_size, *layer.strides, *layer.dilation, *_top_left(op))
     else:  # a Dense is a convolution of one pixel
         in_shape, out_shape = (1, 1, *in_shape), (1, 1, *out_shape)
         window = (1, 1, 1, 1, 1, 1, 0, 0)
+        if kind == INT8 and not (wide or len(offset)):
+            sums = codes.reshape(len(weights.bias), -1).sum(axis=1, dtype=np.int32)
+            for_cmsis_nn["kernel_sum"] = weights.bias - np.int32(sources[0].zero_point) * sums
     fields: List[Field] = [
         ("in", _shape(in_shape, sources[0])),
         ("out", _shape(out_shape, output)),
@@ -150,6 +160,7 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         "conv",
         fields,
         "qnn_depthwise_conv2d" if isinstance(layer, DepthwiseConv2D) else "qnn_conv2d",
+        for_cmsis_nn=for_cmsis_nn,
     )
 
 
@@ -321,11 +332,16 @@ def _source(
     fields: Sequence[Field],
     function: str,
     many: bool = False,
+    for_cmsis_nn: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Source:
+    """Return the source of an operation with its arrays, and with fields of their own for those ``for_cmsis_nn``."""
     present = {name: values for name, values in arrays.items() if len(values)}
-    parts = list(notes) + [array(f"{stem}_{name}", values) for name, values in present.items()]
-    lines = ",\n".join("    .{} = {}".format(*field) for field in fields)
-    parts.append(f"static const qnn_{struct} {stem}_op = {{\n{lines}}};")
+    parts = list(notes)
+    parts += [array(f"{stem}_{name}", values, c_type=_ARRAY_TYPES.get(name)) for name, values in present.items()]
+    parts += [_WITH_CMSIS_NN.format(array(f"{stem}_{name}", values)) for name, values in for_cmsis_nn.items()]
+    lines = [_WITH_CMSIS_NN.format(f"    .{name} = {stem}_{name},") + "\n" for name in for_cmsis_nn]
+    lines.append(",\n".join("    .{} = {}".format(*field) for field in fields))
+    parts.append(f"static const qnn_{struct} {stem}_op = {{\n{''.join(lines)}}};")
     return Source(
         "\n".join(parts),
         function,

@@ -3,17 +3,30 @@
 
 #include <string.h>
 
+#ifdef QATVIZ_NN_USE_CMSIS_NN
+#include "qatviz_nn_cmsis.h"
+#define BY_CMSIS_NN(kind, op, input, output) cmsis_##kind(op, input, output)
+#else
+#define BY_CMSIS_NN(kind, op, input, output) 0
+#endif
 #include "qatviz_nn_vectors.h"
+#if VECTOR == 1
+#include "qatviz_nn_cortex_m.h"
+#endif
 
-/* Size of the memory on the stack of a convolution: GROUP rows of weights and a window, each of TAPS int16. */
+/* Size of the memory on the stack of a convolution: GROUP rows of weights and a window, each of TAPS int16; without
+ * vector instructions a window of WINDOW int8 and int16, and as many rows of TAPS int8. */
 #ifndef QATVIZ_NN_TAPS
 #define QATVIZ_NN_TAPS (VECTOR > 1 ? 2304 : 256)
 #endif
 #define TAPS ((QATVIZ_NN_TAPS + 15) / 16 * 16)
+#define WINDOW (3 * TAPS)
 /* Largest number of channels whose weights are on the stack at once. */
 #define CHANNELS 64
 /* Number of products of 8-bit codes, each at most 255 * 255, whose sum fits 32 bits. */
 #define SHORT_SUM 32768
+/* The same for sums with a bias, which is at most 2^30 for 8 bits. */
+#define SHORT_SUM_WITH_BIAS 16384
 
 /* ---- Codes ---- */
 
@@ -58,11 +71,16 @@ static int32_t min_of(int32_t a, int32_t b)
 
 /* ---- Rounding ---- */
 
-/* floor(value * 2^-bits): in C, shifts of negative numbers are implementation-defined. */
+/* floor(value * 2^-bits): in C, shifts of negative numbers are implementation-defined. GCC and clang document those that
+ * fill with the sign, one instruction. */
 static int64_t floor_shift(int64_t value, int32_t bits)
 {
+#ifdef __GNUC__
+    return value >> bits;
+#else
     int64_t sign = -(int64_t)(value < 0);
     return ((value ^ sign) >> bits) ^ sign;
+#endif
 }
 
 /* round(value * multiplier * 2^(shift - 31)), half up. The export guarantees that the product fits 63 bits. */
@@ -222,7 +240,7 @@ static void put_sums(const qnn_conv *op, void *output, int32_t place, int32_t ch
                      const int64_t *sums)
 {
     const int32_t *multiplier = op->multiplier + channel;
-    const int8_t *shift = op->shift + channel;
+    const qnn_shift *shift = op->shift + channel;
     /* Copies: for all that a compiler knows, a stored code could change the originals. */
     int32_t offset = op->output_offset, low = op->activation_min, high = op->activation_max, c = 0;
     qnn_storage storage = op->out.storage;
@@ -233,6 +251,39 @@ static void put_sums(const qnn_conv *op, void *output, int32_t place, int32_t ch
     for (; c < count; c++)
         put_code(output, storage, place + c, requantize(sums[c], multiplier[c], shift[c]) + offset, low, high);
 }
+
+#if VECTOR == 1
+
+/* As requantize, for sums of 32 bits; the result may exceed them only if the shift is above -2. */
+static int64_t requantize_short(int32_t sum, int32_t multiplier, int32_t shift)
+{
+    int32_t right = -1 - shift, high;
+    if (right < 1)
+        return requantize(sum, multiplier, shift);
+    /* The lower half of the product does not change the result. */
+    high = (int32_t)floor_shift((int64_t)sum * multiplier, 32);
+    high += (int32_t)1 << (right - 1);
+#ifdef __GNUC__
+    return high >> right; /* see floor_shift; one instruction for 32 bits */
+#else
+    return floor_shift(high, right);
+#endif
+}
+
+/* Store the output codes of the sums of `count` channels from `channel` on. */
+static void put_short_sums(const qnn_conv *op, int8_t *output, int32_t channel, int32_t count, const int32_t *sums)
+{
+    const int32_t *multiplier = op->multiplier + channel;
+    const qnn_shift *shift = op->shift + channel;
+    int32_t offset = op->output_offset, low = op->activation_min, high = op->activation_max, c = 0;
+#ifdef QATVIZ_NN_MVE
+    c = put_codes(sums, multiplier, shift, count, offset, low, high, output);
+#endif
+    for (; c < count; c++)
+        put_code(output, QNN_INT8, c, requantize_short(sums[c], multiplier[c], shift[c]) + offset, low, high);
+}
+
+#endif
 
 static window window_at(const qnn_conv *op, int32_t row, int32_t column)
 {
@@ -259,29 +310,57 @@ static void convolve(const qnn_conv *op, const void *input, void *output, produc
 
 /* ---- Convolutions of 8 bits ---- */
 
-/* The input codes of `count` taps of a window from `first` on, with their offset: 0 in the padding. */
+/* Taps of a window: as int16 with their offset, where vector instructions multiply these; else the codes. */
+#if VECTOR > 1
+typedef int16_t tap;
+#else
+typedef int8_t tap;
+#endif
+
+static void put_taps(const int8_t *codes, int32_t count, int32_t offset, tap *taps)
+{
+#if VECTOR > 1
+    widen(codes, count, offset, taps);
+#else
+    (void)offset;
+    memcpy(taps, codes, (size_t)count);
+#endif
+}
+
+static void pad_taps(int32_t count, int32_t offset, tap *taps)
+{
+#if VECTOR > 1
+    (void)offset;
+    memset(taps, 0, (size_t)count * sizeof *taps);
+#else
+    memset(taps, -offset, (size_t)count);
+#endif
+}
+
+/* `count` taps of a window from `first` on; those in the padding have the value 0. */
 static void gather(const qnn_conv *op, const int8_t *input, int32_t top, int32_t left, int32_t first, int32_t count,
-                   int16_t *codes)
+                   tap *taps)
 {
     /* Taps of a row of the kernel are contiguous in memory, unless dilated. */
     int32_t run = op->dilation_width == 1 ? op->kernel_width : 1, pieces = op->kernel_width / run;
     int32_t channels = op->in.channels, length = run * channels, skipped = first ? first % length : 0;
     int32_t ky = first ? first / length / pieces : 0, kx = first ? first / length % pieces : 0;
+    int32_t offset = op->input_offset;
     while (count > 0) {
         int32_t part = min_of(count, length - skipped), end = skipped + part;
         int32_t y = top + ky * op->dilation_height, x = left + kx * op->dilation_width;
         int32_t low = x < 0 ? min_of(-x * channels, end) : 0, high = min_of((op->in.width - x) * channels, end);
         low = low > skipped ? low : skipped;
         if (y < 0 || y >= op->in.height || high <= low) {
-            memset(codes, 0, (size_t)part * sizeof *codes);
+            pad_taps(part, offset, taps);
         } else {
             if (low > skipped)
-                memset(codes, 0, (size_t)(low - skipped) * sizeof *codes);
-            widen(input + (y * op->in.width + x) * channels + low, high - low, op->input_offset, codes + low - skipped);
+                pad_taps(low - skipped, offset, taps);
+            put_taps(input + (y * op->in.width + x) * channels + low, high - low, offset, taps + low - skipped);
             if (end > high)
-                memset(codes + high - skipped, 0, (size_t)(end - high) * sizeof *codes);
+                pad_taps(end - high, offset, taps + high - skipped);
         }
-        codes += part;
+        taps += part;
         count -= part;
         skipped = 0;
         if (++kx == pieces) {
@@ -290,6 +369,8 @@ static void gather(const qnn_conv *op, const int8_t *input, int32_t top, int32_t
         }
     }
 }
+
+#if VECTOR > 1
 
 /* The weights of taps from `first` on of some channels, one row per channel; `length` numbers each, the last of them 0.
  * Rows of 0 follow up to a multiple of GROUP. */
@@ -350,6 +431,90 @@ static void convolve_rows(const qnn_conv *op, const int8_t *input, void *output)
     }
 }
 
+#else
+
+/* Rows of int8 weights, `stride` apart. */
+typedef struct {
+    const int8_t *weights;
+    int32_t stride;
+} weight_rows;
+
+/* The weights of `count` taps from `first` on; those of 4 bits are unpacked to `memory`. */
+static weight_rows rows_of(const qnn_conv *op, int32_t channel, int32_t channels, int32_t first, int32_t count,
+                           int8_t *memory)
+{
+    int32_t c, taps = op->kernel_height * op->kernel_width * op->in.channels;
+    weight_rows rows = {memory, count};
+    if (op->weights_storage == QNN_INT8) {
+        rows.weights = (const int8_t *)op->weights + channel * taps + first;
+        rows.stride = taps;
+    } else {
+        for (c = 0; c < channels; c++)
+            unpack(op->weights, (channel + c) * taps + first, count, memory + c * count);
+    }
+    return rows;
+}
+
+/* Add to sums the products of `count` taps of a window from `first` on. */
+static void add_window(const qnn_conv *op, const int8_t *input, int32_t top, int32_t left, int32_t first, int32_t count,
+                       weight_rows rows, int32_t channel, int32_t channels, int32_t *sums)
+{
+    int8_t taps[WINDOW];
+    window_code memory[WINDOW];
+    const int8_t *codes = taps;
+    const window_code *window;
+    int32_t c, total;
+    if (op->kernel_height * op->kernel_width == 1)
+        codes = input + (top * op->in.width + left) * op->in.channels + first;
+    else
+        gather(op, input, top, left, first, count, taps);
+    window = window_codes(codes, count, op->input_offset, memory);
+    add_dots(window, rows.weights, rows.stride, count, channels, sums);
+    if (op->weights_offset) {
+        total = window_total(window, count, op->input_offset);
+        for (c = 0; c < channels; c++)
+            sums[c] += total * op->weights_offset[channel + c];
+    }
+}
+
+/* A convolution of 8 bits with sums of 32: each window is multiplied by the weights of all channels. */
+static void convolve_windows(const qnn_conv *op, const int8_t *input, int8_t *output)
+{
+    int8_t memory[ROWS * TAPS];
+    int32_t start[CHANNELS], sums[CHANNELS];
+    int packed = op->weights_storage == QNN_INT4;
+    int32_t taps = op->kernel_height * op->kernel_width * op->in.channels;
+    int32_t length = min_of(taps, packed ? TAPS : WINDOW);
+    int32_t most = packed ? min_of(ROWS * TAPS / length, CHANNELS) : CHANNELS, channel, row, column, first, c;
+    for (channel = 0; channel < op->out.channels; channel += most) {
+        int32_t channels = min_of(most, op->out.channels - channel);
+        weight_rows rows = rows_of(op, channel, channels, 0, length, memory);
+        for (c = 0; c < channels; c++)
+            start[c] = op->bias[channel + c];
+        for (first = 0; first < taps && OFFSET_APART; first += length) {
+            int32_t count = min_of(length, taps - first);
+            rows = rows_of(op, channel, channels, first, count, memory);
+            for (c = 0; c < channels; c++)
+                start[c] += offset_products(rows.weights + c * rows.stride, count, op->input_offset);
+        }
+        for (row = 0; row < op->out.height; row++)
+            for (column = 0; column < op->out.width; column++) {
+                int32_t top = row * op->stride_height - op->pad_top, left = column * op->stride_width - op->pad_left;
+                int32_t place = (row * op->out.width + column) * op->out.channels + channel;
+                memcpy(sums, start, sizeof sums);
+                for (first = 0; first < taps; first += length) {
+                    int32_t count = min_of(length, taps - first);
+                    if (taps > length)
+                        rows = rows_of(op, channel, channels, first, count, memory);
+                    add_window(op, input, top, left, first, count, rows, channel, channels, sums);
+                }
+                put_short_sums(op, output + place, channel, channels, sums);
+            }
+    }
+}
+
+#endif
+
 /* Add to LANES sums the products of the taps of a row of a window, `step` codes apart; `count` of them are stored. */
 static void add_taps(const int8_t *codes, int32_t count, int32_t step, int32_t taps, int32_t offset,
                      const int16_t *weights, int32_t *sums)
@@ -402,21 +567,80 @@ static void convolve_lanes(const qnn_conv *op, const int8_t *input, void *output
     }
 }
 
+#if VECTOR == 1 && QUICK_CHANNELS > 0
+
+/* The same with instructions for QUICK_CHANNELS channels at once; the last ones are computed twice if their number is
+ * no multiple of it. */
+static void convolve_channels(const qnn_conv *op, const int8_t *input, int8_t *output)
+{
+    int32_t channels = op->out.channels, row, column, channel;
+    inner_taps taps;
+    taps.input_row = op->dilation_height * op->in.width * channels;
+    taps.input_column = op->dilation_width * channels;
+    taps.weights_row = op->kernel_width * channels;
+    taps.weights_column = channels;
+    for (row = 0; row < op->out.height; row++)
+        for (column = 0; column < op->out.width; column++, output += channels) {
+            window at = window_at(op, row, column);
+            int32_t y = at.y + at.top * op->dilation_height, x = at.x + at.left * op->dilation_width, from = 0, by = 0;
+            taps.rows = at.bottom - at.top;
+            taps.columns = at.right - at.left;
+            if (taps.rows > 0 && taps.columns > 0) {
+                from = (y * op->in.width + x) * channels;
+                by = (at.top * op->kernel_width + at.left) * channels;
+            }
+            for (channel = 0; channel < channels; channel += QUICK_CHANNELS) {
+                int32_t sums[QUICK_CHANNELS], c = min_of(channel, channels - QUICK_CHANNELS);
+                memcpy(sums, op->bias + c, sizeof sums);
+                add_taps_of_channels(input + from + c, (const int8_t *)op->weights + by + c, &taps, op->input_offset,
+                                     sums);
+                put_short_sums(op, output + c, c, QUICK_CHANNELS, sums);
+            }
+        }
+}
+
+#endif
+
+#if VECTOR == 1
+
+/* Whether a convolution can be computed with sums of 32 bits, each of `taps` products. */
+static int has_short_sums(const qnn_conv *op, int32_t taps)
+{
+    return op->in.storage == QNN_INT8 && op->out.storage == QNN_INT8 && op->weights_storage != QNN_INT16 && op->bias
+        && taps <= SHORT_SUM_WITH_BIAS;
+}
+
+#endif
+
 void qnn_conv2d(const qnn_conv *op, const void *input, void *output)
 {
-    int32_t taps = op->kernel_height * op->kernel_width * op->in.channels;
-    /* Rows pay if they are used more than once, or by vector instructions. */
-    int pays = VECTOR > 1 || (taps <= TAPS && op->out.height * op->out.width > 1);
-    if (pays && op->in.storage == QNN_INT8 && op->weights_storage != QNN_INT16)
+    if (BY_CMSIS_NN(conv2d, op, input, output))
+        return;
+#if VECTOR > 1
+    if (op->in.storage == QNN_INT8 && op->weights_storage != QNN_INT16)
         convolve_rows(op, input, output);
+#else
+    if (has_short_sums(op, op->kernel_height * op->kernel_width * op->in.channels))
+        convolve_windows(op, input, output);
+#endif
     else
         convolve(op, input, output, all_products);
 }
 
 void qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output)
 {
+    int32_t taps = op->kernel_height * op->kernel_width;
+    if (BY_CMSIS_NN(depthwise_conv2d, op, input, output))
+        return;
+#if VECTOR == 1 && QUICK_CHANNELS > 0
+    if (has_short_sums(op, taps) && op->weights_storage == QNN_INT8 && !op->weights_offset
+        && op->in.channels == op->out.channels && op->out.channels >= QUICK_CHANNELS) {
+        convolve_channels(op, input, output);
+        return;
+    }
+#endif
     if (op->in.storage == QNN_INT8 && op->weights_storage != QNN_INT16 && op->in.channels == op->out.channels
-        && op->kernel_height * op->kernel_width * LANES <= TAPS)
+        && taps * LANES <= TAPS)
         convolve_lanes(op, input, output);
     else
         convolve(op, input, output, depthwise_products);
@@ -503,6 +727,8 @@ static void largest_of_lanes(const qnn_pool *op, const int8_t *input, int8_t *ou
 
 void qnn_max_pool(const qnn_pool *op, const void *input, void *output)
 {
+    if (BY_CMSIS_NN(max_pool, op, input, output))
+        return;
     if (op->in.storage == QNN_INT8 && op->out.storage == QNN_INT8)
         largest_of_lanes(op, input, output);
     else
@@ -511,6 +737,8 @@ void qnn_max_pool(const qnn_pool *op, const void *input, void *output)
 
 void qnn_average_pool(const qnn_pool *op, const void *input, void *output)
 {
+    if (BY_CMSIS_NN(average_pool, op, input, output))
+        return;
     pool(op, input, output, average);
 }
 
@@ -542,9 +770,27 @@ static void add_scaled(const void *input, qnn_storage storage, int32_t first, in
             sums[i] += (code_at(input, storage, first + i) + offset) * multiplier;
 }
 
+/* A sum of two inputs, all of 8 bits. */
+static void add_two(const qnn_sum *op, const int8_t *a, const int8_t *b, int8_t *output)
+{
+    /* Copies: for all that a compiler knows, a stored code could change the originals. */
+    int32_t a_offset = op->input_offset[0], b_offset = op->input_offset[1], i, count = op->count;
+    int32_t a_multiplier = op->multiplier[0], b_multiplier = op->multiplier[1], shift = op->shift;
+    int32_t offset = op->output_offset, low = op->activation_min, high = op->activation_max;
+    for (i = 0; i < count; i++) {
+        int64_t sum = (int64_t)(a[i] + a_offset) * a_multiplier + (int64_t)(b[i] + b_offset) * b_multiplier;
+        put_code(output, QNN_INT8, i, requantize(sum, 1, shift) + offset, low, high);
+    }
+}
+
 void qnn_add(const qnn_sum *op, const void *const *inputs, void *output)
 {
     int32_t first, count, i, k;
+    if (op->inputs == 2 && op->in_storage[0] == QNN_INT8 && op->in_storage[1] == QNN_INT8
+        && op->out_storage == QNN_INT8) {
+        add_two(op, inputs[0], inputs[1], output);
+        return;
+    }
     for (first = 0; first < op->count; first += count) {
         int64_t sums[CHANNELS] = {0};
         count = min_of(CHANNELS, op->count - first);
