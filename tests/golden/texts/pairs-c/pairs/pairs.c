@@ -29,7 +29,7 @@ static const int32_t conv1_bias[4] = {
     -1380, -1274, -421, -735};
 static const int32_t conv1_multiplier[4] = {
     1896434875, 1896434875, 1896434875, 1896434875};
-static const int8_t conv1_shift[4] = {
+static const qnn_shift conv1_shift[4] = {
     -8, -8, -8, -8};
 static const qnn_conv conv1_op = {
     .in = {5, 5, 1, QNN_INT8},
@@ -82,7 +82,7 @@ static const int32_t dense1_bias[6] = {
     -27, 35, 13, -1, -149, 61};
 static const int32_t dense1_multiplier[6] = {
     2114836783, 2114836783, 2114836783, 2114836783, 2114836783, 2114836783};
-static const int8_t dense1_shift[6] = {
+static const qnn_shift dense1_shift[6] = {
     -3, -3, -3, -3, -3, -3};
 static const qnn_conv dense1_op = {
     .in = {1, 1, 16, QNN_INT8},
@@ -117,7 +117,7 @@ static const int32_t numbers_bias[2] = {
     6630, 9178};
 static const int32_t numbers_multiplier[2] = {
     1306950251, 1306950251};
-static const int8_t numbers_shift[2] = {
+static const qnn_shift numbers_shift[2] = {
     -7, -7};
 static const qnn_conv numbers_op = {
     .in = {1, 1, 6, QNN_INT8},

@@ -1,5 +1,5 @@
-/* Inner loops of qatviz_nn.c with the vector instructions of the machine, where the compiler offers them; else in plain
- * C. Every variant computes the same integers: int32 sums of products of int16, which do not depend on their order.
+/* Inner loops of qatviz_nn.c with the vector instructions of the machine, where the compiler offers them; else those of
+ * qatviz_nn_cortex_m.h. Every variant computes the same integers: int32 sums of products of int16, which do not depend on their order.
  *
  * AVX2 is used if the processor has it, whatever the program is compiled for. To define QATVIZ_NN_NO_AVX2 excludes it,
  * QATVIZ_NN_PORTABLE all vector instructions.
@@ -15,8 +15,9 @@
 #elif defined(__SSE2__) || defined(_M_X64)
 #include <emmintrin.h>
 #define VECTOR 8
-/* GCC for Windows misaligns vectors of AVX on the stack. */
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(_WIN32) && !defined(QATVIZ_NN_NO_AVX2)
+/* GCC for Windows misaligns vectors of AVX on the stack; AVX2 reads shifts of 8 bits. */
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(_WIN32) && !defined(QATVIZ_NN_NO_AVX2) \
+    && !defined(QATVIZ_NN_USE_CMSIS_NN)
 #include <immintrin.h>
 #define QATVIZ_NN_AVX2 __attribute__((target("avx2")))
 #endif
@@ -33,18 +34,7 @@
 #define GROUP 4
 
 #if VECTOR == 1
-typedef int32_t qnn_vector;
-#define LOAD(from) (*(from))
-#define ZERO() 0
-#define ADD_PRODUCTS(sums, a, b) ((sums) + (a) * (b))
-
-static void put_totals(qnn_vector a, qnn_vector b, qnn_vector c, qnn_vector d, int32_t *totals)
-{
-    totals[0] = a;
-    totals[1] = b;
-    totals[2] = c;
-    totals[3] = d;
-}
+/* See qatviz_nn_cortex_m.h. */
 #elif defined(__ARM_NEON)
 typedef int32x4_t qnn_vector;
 #define LOAD(from) vld1q_s16(from)
@@ -77,6 +67,7 @@ static void put_totals(qnn_vector a, qnn_vector b, qnn_vector c, qnn_vector d, i
 }
 #endif
 
+#if VECTOR > 1
 /* Add to sums[c] the products of codes and of row c of weights; length is a multiple of LANES, rows one of GROUP. */
 static void add_dots(const int16_t *codes, const int16_t *weights, int32_t length, int32_t rows, int64_t *sums)
 {
@@ -95,6 +86,7 @@ static void add_dots(const int16_t *codes, const int16_t *weights, int32_t lengt
             sums[row + i] += totals[i];
     }
 }
+#endif
 
 /* Codes of 4 bits, two per byte, with an offset, as int16; return their number, a multiple of 32 up to `count`. */
 static int32_t widen_packed(const uint8_t *packed, int32_t count, int32_t offset, int16_t *wide)

@@ -30,7 +30,7 @@ static const int32_t conv1_bias[6] = {
     233, 950, 673, 343, 313, -687};
 static const int32_t conv1_multiplier[6] = {
     2024915083, 1369782664, 1431101115, 1313811187, 1709445110, 1164585084};
-static const int8_t conv1_shift[6] = {
+static const qnn_shift conv1_shift[6] = {
     -3, -3, -3, -2, -3, -2};
 static const qnn_conv conv1_op = {
     .in = {8, 8, 2, QNN_INT8},
@@ -66,7 +66,7 @@ static const int32_t depthwise_bias[6] = {
     2963, -1916, 1486, -12679, 1136, 5116};
 static const int32_t depthwise_multiplier[6] = {
     1619830119, 2045403394, 1122238910, 2094856071, 1725454240, 1449229536};
-static const int8_t depthwise_shift[6] = {
+static const qnn_shift depthwise_shift[6] = {
     -6, -6, -5, -8, -6, -6};
 static const qnn_conv depthwise_op = {
     .in = {4, 4, 6, QNN_INT8},
@@ -101,7 +101,7 @@ static const int32_t pointwise_bias[6] = {
     1306, 90, -373, -807, 962, 232};
 static const int32_t pointwise_multiplier[6] = {
     2071186636, 1634605416, 1903759687, 1513379647, 1338706011, 2089594415};
-static const int8_t pointwise_shift[6] = {
+static const qnn_shift pointwise_shift[6] = {
     -8, -7, -7, -8, -7, -8};
 static const qnn_conv pointwise_op = {
     .in = {4, 4, 6, QNN_INT8},
@@ -158,7 +158,7 @@ static const int32_t side_bias[4] = {
     -808, 1485, -2208, -2085};
 static const int32_t side_multiplier[4] = {
     1268321739, 1169095920, 1632856302, 1289908718};
-static const int8_t side_shift[4] = {
+static const qnn_shift side_shift[4] = {
     -8, -8, -9, -8};
 static const qnn_conv side_op = {
     .in = {4, 4, 6, QNN_INT8},
@@ -227,9 +227,16 @@ static const int32_t dense1_bias[8] = {
     11, -6, 3, 32, 31, -17, -24, 36};
 static const int32_t dense1_multiplier[8] = {
     1988558012, 1988558012, 1988558012, 1988558012, 1988558012, 1988558012, 1988558012, 1988558012};
-static const int8_t dense1_shift[8] = {
+static const qnn_shift dense1_shift[8] = {
     0, 0, 0, 0, 0, 0, 0, 0};
+#ifdef QATVIZ_NN_USE_CMSIS_NN
+static const int32_t dense1_kernel_sum[8] = {
+    154, -84, -36, 188, -151, 9, -154, -185};
+#endif
 static const qnn_conv dense1_op = {
+#ifdef QATVIZ_NN_USE_CMSIS_NN
+    .kernel_sum = dense1_kernel_sum,
+#endif
     .in = {1, 1, 40, QNN_INT8},
     .out = {1, 1, 8, QNN_INT8},
     .kernel_height = 1,
@@ -261,9 +268,16 @@ static const int32_t logits_bias[3] = {
     3234, -4057, -1016};
 static const int32_t logits_multiplier[3] = {
     1088832786, 1088832786, 1088832786};
-static const int8_t logits_shift[3] = {
+static const qnn_shift logits_shift[3] = {
     -6, -6, -6};
+#ifdef QATVIZ_NN_USE_CMSIS_NN
+static const int32_t logits_kernel_sum[3] = {
+    -24158, 22055, -14072};
+#endif
 static const qnn_conv logits_op = {
+#ifdef QATVIZ_NN_USE_CMSIS_NN
+    .kernel_sum = logits_kernel_sum,
+#endif
     .in = {1, 1, 8, QNN_INT8},
     .out = {1, 1, 3, QNN_INT8},
     .kernel_height = 1,

@@ -37,7 +37,7 @@ static const int64_t conv1_bias[6] = {
     2351LL, 9086LL, 5971LL, 2575LL, 3829LL, -4847LL};
 static const int32_t conv1_multiplier[6] = {
     32261, 19560, 21167, 20989, 26221, 32077};
-static const int8_t conv1_shift[6] = {
+static const qnn_shift conv1_shift[6] = {
     13, 13, 13, 14, 13, 13};
 static const qnn_conv conv1_op = {
     .in = {8, 8, 2, QNN_INT16},
@@ -73,7 +73,7 @@ static const int64_t depthwise_bias[6] = {
     31078LL, -6167LL, 18273LL, -83929LL, 18359LL, 45892LL};
 static const int32_t depthwise_multiplier[6] = {
     21445, 31567, 28872, 16937, 21649, 20676};
-static const int8_t depthwise_shift[6] = {
+static const qnn_shift depthwise_shift[6] = {
     10, 10, 10, 9, 10, 10};
 static const qnn_conv depthwise_op = {
     .in = {4, 4, 6, QNN_INT16},
@@ -108,7 +108,7 @@ static const int64_t pointwise_bias[6] = {
     11375LL, -231LL, -2909LL, -6069LL, 7046LL, -1455LL};
 static const int32_t pointwise_multiplier[6] = {
     26410, 20827, 24256, 19295, 17120, 26729};
-static const int8_t pointwise_shift[6] = {
+static const qnn_shift pointwise_shift[6] = {
     9, 10, 10, 9, 10, 9};
 static const qnn_conv pointwise_op = {
     .in = {4, 4, 6, QNN_INT16},
@@ -139,7 +139,7 @@ static const int32_t residual_input_offset[2] = {
     0, 0};
 static const int32_t residual_multiplier[3] = {
     1073741824, 1732451939, 1881781452};
-static const int8_t residual_shift[3] = {
+static const qnn_shift residual_shift[3] = {
     15, 14, -14};
 static const qnn_rounded_sum residual_op = {
     .count = 96,
@@ -167,7 +167,7 @@ static const int64_t side_bias[4] = {
     -4054LL, 11863LL, -19552LL, -14821LL};
 static const int32_t side_multiplier[4] = {
     16705, 29011, 21141, 17045};
-static const int8_t side_shift[4] = {
+static const qnn_shift side_shift[4] = {
     9, 8, 8, 9};
 static const qnn_conv side_op = {
     .in = {4, 4, 6, QNN_INT16},
@@ -241,7 +241,7 @@ static const int64_t dense1_bias[8] = {
     284LL, -604LL, 890LL, 4623LL, 9425LL, -6395LL, -5960LL, 8829LL};
 static const int32_t dense1_multiplier[8] = {
     31110, 31110, 31110, 31110, 31110, 31110, 31110, 31110};
-static const int8_t dense1_shift[8] = {
+static const qnn_shift dense1_shift[8] = {
     11, 11, 11, 11, 11, 11, 11, 11};
 static const qnn_conv dense1_op = {
     .in = {1, 1, 40, QNN_INT16},
@@ -275,7 +275,7 @@ static const int64_t logits_bias[3] = {
     32195LL, -35133LL, -12619LL};
 static const int32_t logits_multiplier[3] = {
     26787, 26787, 26787};
-static const int8_t logits_shift[3] = {
+static const qnn_shift logits_shift[3] = {
     10, 10, 10};
 static const qnn_conv logits_op = {
     .in = {1, 1, 8, QNN_INT16},

@@ -2,7 +2,7 @@
  *
  * C99; integers only; no allocation, no state, no recursion. Each result is rounded once, half up (by an average pool:
  * ties away from its tie_center). Vector instructions, used for 8 bits where there are some, compute the same integers.
- * It can be replaced by other kernels such as CMSIS-NN's, whose names and conventions the parameters follow.
+ * The parameters have CMSIS-NN's names and conventions, and its kernels can take part: see qatviz_nn_cmsis.h.
  *
  * A real value is scale * (code - zero_point). Images are [height][width][channels], the last axis fastest.
  */
@@ -17,6 +17,13 @@ extern "C" {
 
 /* Storage of codes. QNN_INT4, for weights only, has two per byte, the first in the low nibble. */
 typedef enum { QNN_INT4, QNN_INT8, QNN_INT16 } qnn_storage;
+
+/* Type of the shifts: CMSIS-NN's in a program with its kernels, see qatviz_nn_cmsis.h. */
+#ifdef QATVIZ_NN_USE_CMSIS_NN
+typedef int32_t qnn_shift;
+#else
+typedef int8_t qnn_shift;
+#endif
 
 /* Shape of an image of codes; a vector has height and width 1. */
 typedef struct {
@@ -42,7 +49,10 @@ typedef struct {
     const int32_t *bias;             /* [out]; NULL if wide_bias is set */
     const int64_t *wide_bias;        /* [out], for layers with more than 8 bits */
     const int32_t *multiplier;       /* [out], 0 .. 2^31 - 1 */
-    const int8_t *shift;             /* [out], positive: to the left */
+    const qnn_shift *shift;          /* [out], positive: to the left */
+#ifdef QATVIZ_NN_USE_CMSIS_NN
+    const int32_t *kernel_sum;       /* [out], of a dense layer: bias plus sum of input_offset * weight; or NULL */
+#endif
     int32_t input_offset;            /* minus the input's zero point */
     int32_t output_offset;           /* the output's zero point */
     int32_t activation_min, activation_max;
@@ -90,7 +100,7 @@ typedef struct {
     const qnn_storage *in_storage;   /* [inputs] */
     const int32_t *input_offset;     /* [inputs] */
     const int32_t *multiplier;       /* [inputs + 1] */
-    const int8_t *shift;             /* [inputs + 1] */
+    const qnn_shift *shift;          /* [inputs + 1] */
     qnn_storage out_storage;
     int32_t output_offset;
     int32_t activation_min, activation_max;
@@ -128,6 +138,15 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_bounds;
 
+#ifdef QATVIZ_NN_USE_CMSIS_NN
+/* Functions with shifts have names of their own, so that the linker refuses a program only parts of which define it. */
+#define pairs_qnn_conv2d pairs_qnn_cmsis_conv2d
+#define pairs_qnn_depthwise_conv2d pairs_qnn_cmsis_depthwise_conv2d
+#define pairs_qnn_add_rounded pairs_qnn_cmsis_add_rounded
+void pairs_qnn_cmsis_conv2d(const qnn_conv *op, const void *input, void *output);
+void pairs_qnn_cmsis_depthwise_conv2d(const qnn_conv *op, const void *input, void *output);
+void pairs_qnn_cmsis_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
+#endif
 void pairs_qnn_conv2d(const qnn_conv *op, const void *input, void *output);
 void pairs_qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output);
 void pairs_qnn_max_pool(const qnn_pool *op, const void *input, void *output);
