@@ -30,6 +30,10 @@ class Scaling(NamedTuple):
     mean: float
     deviation: float
 
+    def apply(self, stored: Any) -> Any:
+        """Return the array to which an array of stored values is scaled, of the same dtype."""
+        return (stored - self.mean) / self.deviation
+
 
 #: Scalings by name, as in requests and records.
 SCALINGS: Dict[str, Scaling] = {

@@ -8,8 +8,16 @@ import numpy as np
 from qatviz.data.checks import check_memory, convert_examples
 from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.split import random_split, stratified_split
-from qatviz.data.targets import convert_labels, convert_targets, has_strings, indices_of_names, infer_task
+from qatviz.data.targets import (
+    are_pixels,
+    convert_labels,
+    convert_targets,
+    has_strings,
+    indices_of_names,
+    infer_task,
+)
 from qatviz.errors import DataError
+from qatviz.scaling import SCALINGS, UNIT
 from qatviz.task import CLASSIFICATION, REGRESSION, check_task
 
 Part = Tuple[Any, Any]
@@ -96,6 +104,9 @@ def from_arrays(
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
     convert = _regression_targets if check_task(task) == REGRESSION else _class_labels
     converted, checked_names = convert(labels, class_names, source)
+    if task == REGRESSION and x_train.dtype == np.uint8 and all(are_pixels(part.array) for part in labels):
+        converted = [SCALINGS[UNIT].apply(targets) for targets in converted]
+        assumed = assumed._replace(target_pixels=True)
     y_train, y_test = converted[0], converted[-1]
     if test is None:
         x_train, y_train, x_test, y_test = _hold_out(
@@ -162,10 +173,9 @@ def _regression_targets(
             "different ones"
         )
     for others, part in zip(targets[1:], parts[1:]):
-        if others.shape[1] != first.shape[1]:
-            raise DataError(
-                f"{part.where}: found shape [N, {others.shape[1]}]; expected [N, {first.shape[1]}] as in {where}"
-            )
+        if others.shape[1:] != first.shape[1:]:
+            shapes = [", ".join(map(str, ("N", *targets.shape[1:]))) for targets in (others, first)]
+            raise DataError(f"{part.where}: found shape [{shapes[0]}]; expected [{shapes[1]}] as in {where}")
     return targets, ()
 
 

@@ -35,6 +35,8 @@ class Assumptions(NamedTuple):
         True if the scaling was inferred from type and shape of the examples.
     integers : str
         Name of the integer type of the given examples; empty if they have another type.
+    target_pixels : bool
+        True if the targets are uint8 images, whose pixels are scaled as the examples' are.
     """
 
     task: bool = False
@@ -44,6 +46,7 @@ class Assumptions(NamedTuple):
     strings: bool = False
     scaling: bool = False
     integers: str = ""
+    target_pixels: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +63,8 @@ class Dataset:
     x_train, x_test : ndarray of uint8 or float32, shape [N, height, width, channels], [N, rows, columns], [N, features]
         Read-only. uint8 are pixels 0-255, fed to the network as ``x / 255``; float32 is fed unchanged.
     y_train, y_test : ndarray, read-only
-        For classification int32 [N], class indices from 0 to ``num_classes - 1``; for regression float32 [N, outputs],
-        finite targets.
+        For classification int32 [N], class indices from 0 to ``num_classes - 1``; for regression float32 [N, outputs]
+        or [N] + shape of images, finite targets.
     class_names : tuple of str
         One name per class; empty for regression.
     source : str
@@ -99,8 +102,8 @@ class Dataset:
             )
         if self.y_train.shape[1:] != self.y_test.shape[1:]:
             raise DataError(
-                f"{self.source}: number of targets per example is {self.y_train.shape[1]} in y_train but "
-                f"{self.y_test.shape[1]} in y_test; expected the same number"
+                f"{self.source}: the targets of an example have the shape {self.y_train.shape[1:]} in y_train but "
+                f"{self.y_test.shape[1:]} in y_test; expected the same shape"
             )
         # Names of files and folders, which may be any bytes, or texts in a file: they are shown, printed and exported.
         object.__setattr__(self, "name", one_line(str(self.name)))
@@ -134,10 +137,15 @@ class Dataset:
             )
 
     def _check_targets(self, part: str, images: np.ndarray, targets: np.ndarray) -> None:
-        if targets.dtype != np.float32 or targets.ndim != 2 or len(targets) != len(images) or targets.size == 0:
+        if (
+            targets.dtype != np.float32
+            or targets.ndim not in (2, 3, 4)
+            or len(targets) != len(images)
+            or targets.size == 0
+        ):
             raise DataError(
                 f"{self.source}: y_{part} is {targets.dtype} of shape {targets.shape}; expected float32 of "
-                f"shape [{images.shape[0]}, outputs], not empty"
+                f"shape [{images.shape[0]}, outputs] or of images, not empty"
             )
         if not np.isfinite(targets).all():
             raise DataError(f"{self.source}: y_{part} has values that are not finite; expected none")
@@ -154,6 +162,20 @@ class Dataset:
             return self
         x_train, x_test = (x.reshape((len(x), *shape)) for x in (self.x_train, self.x_test))
         fitted = replace(self, x_train=x_train, x_test=x_test)
+        object.__setattr__(fitted, "_fingerprint", self.fingerprint)
+        return fitted
+
+    def with_target_shape(self, shape: Tuple[int, ...]) -> "Dataset":
+        """Return the same data with targets of this shape, if theirs differs in a last axis of length 1 only.
+
+        Otherwise, return the data set itself.
+        """
+        own = self.output_shape
+        is_image = self.task == REGRESSION and len(own) > 1
+        if not is_image or own == tuple(shape) or not same_examples(own, shape):
+            return self
+        y_train, y_test = (y.reshape((len(y), *shape)) for y in (self.y_train, self.y_test))
+        fitted = replace(self, y_train=y_train, y_test=y_test)
         object.__setattr__(fitted, "_fingerprint", self.fingerprint)
         return fitted
 
@@ -179,7 +201,11 @@ class Dataset:
                 "scaling",
             )
         x_train, x_test = _scaled((self.x_train, self.x_test), scaling, self.source)
-        return replace(self, x_train=x_train, x_test=x_test, assumed=stated, scaling=scaling)
+        fitted = replace(self, x_train=x_train, x_test=x_test, assumed=stated, scaling=scaling)
+        if not self.assumed.target_pixels:
+            return fitted
+        y_train, y_test = (SCALINGS[scaling].apply(255 * y) for y in (self.y_train, self.y_test))
+        return replace(fitted, y_train=y_train, y_test=y_test)
 
     def as_regression(self) -> "Dataset":
         """Return the same data with the numbers of the classes as regression targets."""
@@ -198,9 +224,14 @@ class Dataset:
         return len(self.class_names)
 
     @property
+    def output_shape(self) -> Tuple[int, ...]:
+        """Shape of the output that a network needs: a number per class, or the shape of an example's targets."""
+        return tuple(self.y_train.shape[1:]) if self.task == REGRESSION else (self.num_classes,)
+
+    @property
     def num_outputs(self) -> int:
-        """Number of outputs that a network needs: one per class, or one per regression target."""
-        return int(self.y_train.shape[1]) if self.task == REGRESSION else self.num_classes
+        """Length of the last axis of :attr:`output_shape`: the number of classes, of targets, or of channels."""
+        return self.output_shape[-1]
 
     @property
     def pixel_scale(self) -> float:

@@ -8,6 +8,7 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.data.dataset import Dataset
+from qatviz.data.targets import columns_of
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED
 from qatviz.task import REGRESSION
 
@@ -52,7 +53,7 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
     mistakes = _targets(dataset) if dataset.task == REGRESSION else _classes(dataset)
     mistakes += _examples(dataset, low, high)
-    inferred = _scaling(dataset, low, high) + _task(dataset) + _held_out(dataset)
+    inferred = _scaling(dataset, low, high) + _target_scaling(dataset) + _task(dataset) + _held_out(dataset)
     return tuple(Note(text, True) for text in mistakes) + tuple(Note(text, False) for text in inferred)
 
 
@@ -75,12 +76,20 @@ def _scaling(dataset: Dataset, low: float, high: float) -> List[str]:
     ]
 
 
+def _target_scaling(dataset: Dataset) -> List[str]:
+    if not dataset.assumed.target_pixels:
+        return []
+    return [f"targets are pixels, {SCALINGS[dataset.scaling].found} as the examples are (uint8 images)"]
+
+
 def _task(dataset: Dataset) -> List[str]:
     assumed, is_regression = dataset.assumed, dataset.task == REGRESSION
     if assumed.by_network:
         return [BY_NETWORK]
     if not assumed.task:
         return []
+    if is_regression and len(dataset.output_shape) > 1:
+        return ["the labels are images, so that they are regression targets"]
     if is_regression:
         return ["the labels are not whole numbers, so that they are regression targets"]
     if assumed.strings:
@@ -130,7 +139,8 @@ def _classes(dataset: Dataset) -> List[str]:
 
 def _targets(dataset: Dataset) -> List[str]:
     notes = []
-    lows, highs = (getattr(dataset.y_train, name)(axis=0).astype(np.float64).tolist() for name in ("min", "max"))
+    targets = columns_of(dataset.y_train)
+    lows, highs = (getattr(targets, name)(axis=0).astype(np.float64).tolist() for name in ("min", "max"))
     constant = [str(index) for index, (low, high) in enumerate(zip(lows, highs)) if low == high]
     if constant:
         notes.append(

@@ -6,6 +6,7 @@ import numpy as np
 
 from qatviz.data.dataset import Dataset
 from qatviz.data.notes import data_notes
+from qatviz.data.targets import columns_of
 from qatviz.scaling import SCALINGS
 from qatviz.task import REGRESSION
 
@@ -58,7 +59,7 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         ],
         "targets": [
             {"train": train, "test": test}
-            for train, test in zip(_target_statistics(dataset.y_train), _target_statistics(dataset.y_test))
+            for train, test in zip(*(_target_statistics(columns_of(y)) for y in (dataset.y_train, dataset.y_test)))
         ]
         if is_regression
         else [],

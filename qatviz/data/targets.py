@@ -8,6 +8,8 @@ from qatviz.data.checks import convert_to_float32
 from qatviz.errors import DataError
 from qatviz.task import CLASSIFICATION, REGRESSION
 
+#: Largest number of axes of one example's targets: those of an image.
+_MAX_AXES = 3
 # The largest label determines the size of the last layer; 5,000,000 is a mistake (an identifier, a pixel).
 MAX_CLASSES = 10000
 _REGRESSION_HINT = "; for regression targets, set the task to regression"
@@ -20,9 +22,9 @@ _SUM_TOLERANCE = 1e-3
 def infer_task(array: Any) -> str:
     """Infer the task from labels.
 
-    Floating-point labels of shape [N] or [N, outputs], not all of them whole numbers, are regression targets. All other
-    labels are classes: integers, whole numbers and one-hot rows, but also rows of probabilities that sum to 1 (soft
-    labels), which :func:`convert_labels` then refuses.
+    Floating-point labels of shape [N] or [N, outputs], not all of them whole numbers, are regression targets, and so
+    are labels of more axes, such as images. All other labels are classes: integers, whole numbers and one-hot rows, but
+    also rows of probabilities that sum to 1 (soft labels), which :func:`convert_labels` then refuses.
 
     Returns
     -------
@@ -30,6 +32,8 @@ def infer_task(array: Any) -> str:
         ``"regression"`` or ``"classification"``.
     """
     array = np.asarray(array)
+    if array.ndim > 2 and array.dtype.kind in "iufb":
+        return REGRESSION
     if array.dtype.kind != "f" or array.ndim not in (1, 2) or array.size == 0:
         return CLASSIFICATION
     finite = array[np.isfinite(array)]
@@ -93,7 +97,7 @@ def convert_targets(array: Any, n_examples: int, where: str) -> np.ndarray:
     Parameters
     ----------
     array : ndarray
-        Shape [N] or [N, outputs], any numeric type.
+        Shape [N], [N, outputs], or more axes for images; any numeric type.
     n_examples : int
         Expected length N.
     where : str
@@ -101,23 +105,35 @@ def convert_targets(array: Any, n_examples: int, where: str) -> np.ndarray:
 
     Returns
     -------
-    ndarray of float32, shape [N, outputs]
+    ndarray of float32, shape [N, outputs], or that of the images
 
     Raises
     ------
     DataError
         If shape, dtype or values are not allowed.
     """
-    array = _checked_array(
-        array,
-        n_examples,
-        where,
-        "row",
-        "numbers",
-        f"[N] or [N, outputs] with 1 to {MAX_CLASSES} regression targets",
-        MAX_CLASSES,
-    )
+    shape = f"[N] or [N, outputs] with 1 to {MAX_CLASSES} regression targets"
+    array = np.asarray(array)
+    if 2 < array.ndim <= 1 + _MAX_AXES and array.size:
+        _check_form(array, n_examples, where, "image", "numbers")
+        return convert_to_float32(array, where)
+    array = _checked_array(array, n_examples, where, "row", "numbers", shape, MAX_CLASSES)
     return convert_to_float32(array.reshape(n_examples, -1), where)
+
+
+def are_pixels(labels: Any) -> bool:
+    """Return whether labels are uint8 images: more than a mask of 0 and 1."""
+    array = np.asarray(labels)
+    return array.dtype == np.uint8 and array.ndim > 2 and array.size > 0 and int(array.max()) > 1
+
+
+def columns_of(targets: np.ndarray) -> np.ndarray:
+    """Return regression targets as columns, one for each output; those of images as a single one.
+
+    >>> columns_of(np.zeros((5, 2))).shape, columns_of(np.zeros((5, 4, 4, 1))).shape
+    ((5, 2), (80, 1))
+    """
+    return targets if targets.ndim == 2 else targets.reshape(-1, 1)
 
 
 def convert_labels(array: Any, n_examples: int, where: str) -> Tuple[np.ndarray, Optional[int]]:
@@ -189,12 +205,19 @@ def _checked_array(
     `item` (the label of an example), `values` (allowed dtypes) and `shape` (allowed shapes) describe it in messages.
     """
     array = np.asarray(array)
+    if array.dtype.kind in "iufb" and (
+        array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= (max_columns or array.shape[1]))
+    ):
+        raise DataError(f"{where}: found shape {list(array.shape)}; expected {shape}")
+    _check_form(array, n_examples, where, item, values)
+    return array
+
+
+def _check_form(array: np.ndarray, n_examples: int, where: str, item: str, values: str) -> None:
+    """Raise a `DataError` for a dtype that is not numeric, and another length."""
     if array.dtype.kind not in "iufb":
         raise DataError(f"{where}: found dtype {array.dtype}; expected {values}")
-    if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= (max_columns or array.shape[1])):
-        raise DataError(f"{where}: found shape {list(array.shape)}; expected {shape}")
     if len(array) != n_examples:
         raise DataError(
             f"{where}: found {len(array)} {item}s for {n_examples} examples; expected one {item} per example"
         )
-    return array

@@ -72,6 +72,11 @@ class Network:
         return next(layer.name for layer in self.layers if not self._consumers[layer.name])
 
     @property
+    def output_shape(self) -> Shape:
+        """Shape of the output for one example."""
+        return self._shapes[self.output]
+
+    @property
     def num_outputs(self) -> int:
         """Length of the output's last axis: the number of classes, or of the numbers that a regression predicts."""
         return self._shapes[self.output][-1]

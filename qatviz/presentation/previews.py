@@ -5,6 +5,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.dataset import Assumptions
+from qatviz.data.targets import columns_of
 from qatviz.number_format import count, shape_text
 from qatviz.scaling import SCALINGS, UNSCALED
 from qatviz.task import REGRESSION
@@ -56,7 +57,7 @@ class DataInfo(NamedTuple):
     name: str
     task: str
     input_shape: Tuple[int, ...]
-    outputs: int
+    output_shape: Tuple[int, ...]
     train_examples: int
     test_examples: int
     values: str
@@ -76,9 +77,16 @@ class DataInfo(NamedTuple):
     def is_regression(self) -> bool:
         return self.task == REGRESSION
 
+    @property
+    def outputs(self) -> int:
+        """Length of the last axis of the output: the number of classes or targets."""
+        return self.output_shape[-1]
+
     def describe(self) -> str:
         """Return a line such as ``28×28×1, 10 classes, 4,000 training + 1,000 test examples``."""
-        outputs = count(self.outputs, "target") if self.is_regression else count(self.outputs, "class", "classes")
+        outputs = (
+            target_shape_text(self.output_shape) if self.is_regression else count(self.outputs, "class", "classes")
+        )
         examples = f"{self.train_examples:,} training + {self.test_examples:,} test examples"
         return f"{example_text(self.input_shape)}, {outputs}, {examples}"
 
@@ -88,6 +96,11 @@ def example_text(shape: Sequence[int]) -> str:
     if len(shape) == 1:
         return count(shape[0], "feature")
     return shape_text(shape)
+
+
+def target_shape_text(shape: Sequence[int]) -> str:
+    """Return the shape of one example's targets as text: ``2 targets``, ``targets of 28×28×1``."""
+    return count(shape[0], "target") if len(shape) == 1 else f"targets of {shape_text(shape)}"
 
 
 def target_text(value: float) -> str:
@@ -114,24 +127,24 @@ def data_info(
         Likely mistakes in the data set.
     """
     x, y = dataset.x_train, dataset.y_train
-    task, outputs = dataset.task, int(dataset.num_outputs)
+    task = dataset.task
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
     if task == REGRESSION:
         chosen = np.linspace(0, len(x) - 1, min(N_SAMPLES, len(x))).astype(np.int64)
-        captions = tuple(", ".join(map(target_text, np.ravel(y[row])[:3])) for row in chosen)
-        edges, counts = _target_counts(y, dataset.y_test)
+        captions = tuple(_caption(y[row]) for row in chosen)
+        edges, counts = _target_counts(columns_of(y), columns_of(dataset.y_test))
         groups = tuple(f"{target_text(low)} to {target_text(high)}" for low, high in zip(edges[:-1], edges[1:]))
     else:
         chosen = of_every_class(y, N_SAMPLES)
         captions = tuple(dataset.class_names[label] for label in y[chosen])
         edges, groups = (), tuple(dataset.class_names)
-        counts = [np.bincount(labels, minlength=outputs).astype(np.int64) for labels in (y, dataset.y_test)]
+        counts = [np.bincount(labels, minlength=dataset.num_classes).astype(np.int64) for labels in (y, dataset.y_test)]
     kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(x, chosen)
     return DataInfo(
         dataset.name,
         task,
         tuple(map(int, x.shape[1:])),
-        outputs,
+        tuple(map(int, dataset.output_shape)),
         len(x),
         len(dataset.x_test),
         _values(dataset, low, high),
@@ -147,6 +160,11 @@ def data_info(
         dataset.scaling,
         tuple(mistakes),
     )
+
+
+def _caption(targets: np.ndarray) -> str:
+    """Return the first targets of one example, or the mean of an image."""
+    return ", ".join(map(target_text, targets[:3])) if targets.ndim == 1 else f"mean {target_text(targets.mean())}"
 
 
 def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Specification of a run: immutable, and JSON-able except for the data."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, FrozenSet, Optional
+from typing import Any, Dict, FrozenSet, Optional, Tuple
 
 from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.checks import memory_limit
+from qatviz.data.dataset import same_examples
 from qatviz.errors import NetworkError, RecordError
 from qatviz.losses import AUTOMATIC, is_single_logit, loss_for
 from qatviz.metric import Metric, metric_of
@@ -99,6 +100,8 @@ class RunSpec:
     def __post_init__(self) -> None:
         StartSettings(self.batch_size, self.optimizer, self.loss, self.seed, self.steps)
         object.__setattr__(self, "dataset", self.dataset.with_input_shape(self.network.input_shape))
+        output_shape = self.network.output_shape
+        object.__setattr__(self, "dataset", self.dataset.with_target_shape(output_shape))
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError(
                 f"network {self.network.name!r} expects examples of shape {tuple(self.network.input_shape)}, but "
@@ -198,7 +201,7 @@ def described_plan(description: Dict[str, Any]) -> QuantizationPlan:
     return quantization_plan(Network.from_dict(description["network"]), description.get("task") == REGRESSION)
 
 
-def output_mismatch(network: Network, data: str, num_outputs: int, is_regression: bool) -> str:
+def output_mismatch(network: Network, data: str, shape: Tuple[int, ...], is_regression: bool) -> str:
     """Return the reason why the output of ``network`` does not fit data, with the remedy; empty if it does.
 
     Parameters
@@ -206,23 +209,22 @@ def output_mismatch(network: Network, data: str, num_outputs: int, is_regression
     network : Network
     data : str
         Name of the data.
-    num_outputs : int
-        Number of its classes, or of the numbers to predict if ``is_regression``.
+    shape : tuple of int
+        Number of its classes, or shape of an example's targets if ``is_regression``.
     """
-    name, shape = network.output, network.shapes[network.output]
+    name, found = network.output, network.output_shape
     nouns = ("number to predict", "numbers to predict") if is_regression else ("class", "classes")
-    task = REGRESSION if is_regression else CLASSIFICATION
-    wanted = f"{data} has {count(num_outputs, *nouns)}"
-    if len(shape) != 1:
-        return (
-            f"layer {name!r} outputs {shape_text(shape)} for each example, but {wanted}: expected a single row of "
-            "numbers"
-        )
-    if network.num_outputs != num_outputs and not (num_outputs == 2 and is_single_logit(task, network.num_outputs)):
-        return (
-            f"layer {name!r} outputs {count(network.num_outputs, 'number')}, but {wanted}: choose other data, or "
-            f"a model with {count(num_outputs, 'output')}"
-        )
+    wanted = f"{data} has " + (count(shape[0], *nouns) if len(shape) == 1 else f"targets of {shape_text(shape)}")
+    if is_regression and len(shape) > 1 and same_examples(found, shape):
+        return ""
+    if len(found) != len(shape):
+        expected = "a single row of numbers" if len(shape) == 1 else shape_text(shape)
+        return f"layer {name!r} outputs {shape_text(found)} for each example, but {wanted}: expected {expected}"
+    is_binary = not is_regression and shape == (2,) and is_single_logit(CLASSIFICATION, network.num_outputs)
+    if found != shape and not is_binary:
+        outputs = count(found[0], "number") if len(found) == 1 else shape_text(found)
+        needed = count(shape[0], "output") if len(shape) == 1 else f"an output of {shape_text(shape)}"
+        return f"layer {name!r} outputs {outputs}, but {wanted}: choose other data, or a model with {needed}"
     if is_regression and isinstance(network.layer(name), Softmax):
         return (
             f"layer {name!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; to predict the numbers "
@@ -232,7 +234,7 @@ def output_mismatch(network: Network, data: str, num_outputs: int, is_regression
 
 
 def _check_output(network: Network, dataset: Dataset) -> None:
-    mismatch = output_mismatch(network, dataset.name, dataset.num_outputs, dataset.task == REGRESSION)
+    mismatch = output_mismatch(network, dataset.name, dataset.output_shape, dataset.task == REGRESSION)
     if mismatch:
         raise NetworkError(f"network {network.name!r}: {mismatch}{_task_hint(dataset)}")
 

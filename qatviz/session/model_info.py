@@ -109,5 +109,5 @@ def mismatch_reason(network: Network, data: DataInfo) -> str:
             "size, or a model for it"
         )
     if is_regression_by_network(data.task, data.assumed, data.outputs, network.num_outputs):
-        return output_mismatch(network, data.name, 1, is_regression=True)
-    return output_mismatch(network, data.name, data.outputs, data.is_regression)
+        return output_mismatch(network, data.name, (1,), is_regression=True)
+    return output_mismatch(network, data.name, data.output_shape, data.is_regression)

@@ -175,7 +175,6 @@ def _stand_in(network: Network, description: Mapping[str, Any]) -> Dataset:
     examples = np.zeros((1, *network.input_shape), np.float32 if scaling == UNSCALED else np.uint8)
     if scaling not in (UNIT, UNSCALED):
         examples = examples.astype(np.float32)
-    count = network.num_outputs
-    targets = np.zeros((1, count), np.float32) if task == REGRESSION else np.zeros(1, np.int32)
-    names = () if task == REGRESSION else tuple(map(str, range(max(count, 2))))  # a single logit is for two classes
+    targets = np.zeros((1, *network.output_shape), np.float32) if task == REGRESSION else np.zeros(1, np.int32)
+    names = () if task == REGRESSION else tuple(map(str, range(max(network.num_outputs, 2))))  # a single logit: two
     return Dataset("data", examples, targets, examples, targets, names, "the run's record", task, scaling=scaling)

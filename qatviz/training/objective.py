@@ -22,7 +22,8 @@ class Objective(NamedTuple):
         float32 scalar.
     total_scores : callable (outputs, labels) -> tf.Tensor
         Sums of scores over the examples: ``[1]``, the number of correct classes; or ``[outputs]``, the squared errors
-        of each output of a regression. The metric follows from their mean, see `qatviz.metric.Metric.of_mean`.
+        of each output of a regression, ``[1]`` for their mean over images. The metric follows from the scores' mean,
+        see `qatviz.metric.Metric.of_mean`.
     baseline_loss : callable (Dataset) -> float
         Loss on the training data without any knowledge of the input: of equal probabilities for all classes, or of the
         mean of the targets.
@@ -75,7 +76,10 @@ def _huber(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 def _total_squared_errors(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     # float32 is not precise enough for the sum of squares of large numbers over all held-out examples.
-    return tf.reduce_sum(tf.square(tf.cast(outputs - targets, tf.float64)), axis=0)
+    errors = tf.square(tf.cast(outputs - targets, tf.float64))
+    if outputs.shape.ndims > 2:
+        errors = tf.reduce_mean(tf.reshape(errors, [tf.shape(errors)[0], -1]), axis=1, keepdims=True)
+    return tf.reduce_sum(errors, axis=0)
 
 
 def _errors_of_mean(dataset: Dataset) -> np.ndarray:

@@ -25,7 +25,7 @@ def info_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classifi
         name,
         task,
         tuple(shape),
-        classes,
+        (classes,),
         train,
         test,
         "uint8 from 0 to 255, fed as x / 255",

@@ -91,7 +91,7 @@ class _Lowering:
                     "SOFTMAX",
                     last,
                     PROBABILITIES,
-                    self._network.shapes[self._network.output],
+                    self._network.output_shape,
                     "SoftmaxOptions",
                     Beta=1.0,
                 )

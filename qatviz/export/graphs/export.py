@@ -129,7 +129,7 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     """Return the graph's description, JSON-able: its inputs, its outputs and its source."""
     values = values_formula(source.dataset)
     shape = [None, *source.network.input_shape]
-    outputs = {LOGITS: f"float32 [batch, {source.network.num_outputs}]"}
+    outputs = {LOGITS: f"float32 [batch, {', '.join(map(str, source.network.output_shape))}]"}
     if source.dataset.task == CLASSIFICATION:
         single = source.network.num_outputs == 1
         outputs[PROBABILITIES] = "sigmoid of the logit: probability of class 1" if single else "softmax of the logits"

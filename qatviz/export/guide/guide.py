@@ -12,7 +12,7 @@ from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.source import ExportSource
 from qatviz.export.templates import filled
-from qatviz.number_format import bytes_text
+from qatviz.number_format import bytes_text, shape_text
 from qatviz.quant.affine import AffineGrid
 from qatviz.safe_text import escaped, one_line, shell_word
 from qatviz.scaling import UNSCALED
@@ -132,8 +132,9 @@ def real_vectors(golden: Mapping[str, np.ndarray], channels_first: bool, softmax
     """
     codes = golden["simulator_output"].astype(np.float64) - golden["logits_zero_point"]
     values = codes * np.float64(golden["logits_scale"])
-    images = images_in_layout(golden["images"], channels_first)
-    return {"file_input": images, "output": (softmax_of(values) if softmax else values).astype(np.float32)}
+    found = (softmax_of(values) if softmax else values).astype(np.float32)
+    images, found = (images_in_layout(array, channels_first) for array in (golden["images"], found))
+    return {"file_input": images, "output": found}
 
 
 def images_in_layout(images: np.ndarray, channels_first: bool) -> np.ndarray:
@@ -199,7 +200,10 @@ def class_lines(source: ExportSource) -> List[str]:
     """Return a paragraph on the outputs: the classes by index, or the numbers that are predicted."""
     dataset = source.dataset
     if dataset.task != CLASSIFICATION:
-        return [f"{source.network.num_outputs} predicted numbers, in the order of the targets."]
+        shape = source.network.output_shape
+        if len(shape) > 1:
+            return [f"Predicted numbers, {shape_text(shape)} as the targets."]
+        return [f"{shape[0]} predicted numbers, in the order of the targets."]
     names = ", ".join(f"{i} {one_line(name)}" for i, name in enumerate(dataset.class_names))
     single = " The class is 1 if the single logit is positive, else 0." if source.network.num_outputs == 1 else ""
     return [f"Classes, by index: {names}.{single}"]

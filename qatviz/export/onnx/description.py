@@ -58,7 +58,7 @@ def known_traps(model: IntegerModel, options: Options) -> Tuple[str, ...]:
 def onnx_text(source: ExportSource, title: str, name: str, layout: str, notes: Sequence[str] = ()) -> FileText:
     """Return the description of a file with the images ``name``, and the metadata on its data; both have ``notes``."""
     dataset = source.dataset
-    facts = [fed_values(source), *onnx_inputs(source, name, layout), *class_lines(source)]
+    facts = [fed_values(source), port_text(name, source.network.input_shape, layout), *class_lines(source)]
     about: Dict[str, Any] = {"input": fed_values(source)}
     if dataset.task == CLASSIFICATION:
         about["classes"] = list(dataset.class_names)
@@ -70,9 +70,8 @@ def onnx_text(source: ExportSource, title: str, name: str, layout: str, notes: S
     )
 
 
-def onnx_inputs(source: ExportSource, name: str, layout: str) -> Tuple[str, ...]:
-    """Return what the README says of the images."""
-    shape = source.network.input_shape
+def port_text(name: str, shape: Tuple[int, ...], layout: str) -> str:
+    """Return what the README says of an input or output: ``shape`` is in TensorFlow's order."""
     order = "channels first" if layout == NCHW else "channels last"
     shape = channels_first(shape) if layout == NCHW else shape
-    return (f"`{name}`: float32 {['N', *shape]}{', ' + order if len(shape) == 3 else ''}.",)
+    return f"`{name}`: float32 {['N', *shape]}{', ' + order if len(shape) == 3 else ''}."

@@ -13,7 +13,7 @@ from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.newer_python import NewerPython
-from qatviz.export.onnx.description import kind, known_traps, onnx_file, onnx_inputs, variant
+from qatviz.export.onnx.description import kind, known_traps, onnx_file, port_text, variant
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.limits import NCHW, OPSET_13
 from qatviz.export.onnx.lowering import IMAGES, OnnxModel
@@ -68,8 +68,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         title,
-        onnx_inputs(source, IMAGES, file.layout),
-        (f"`{file.outputs[0]}`: float32 {['N', *model.logits.shape]}.",),
+        (port_text(IMAGES, source.network.input_shape, file.layout),),
+        (port_text(file.port, model.logits.shape, file.layout),),
         (),
         real_check(
             report.report if isinstance(report, UnrunReport) else report,

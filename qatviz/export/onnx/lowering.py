@@ -71,7 +71,11 @@ class OnnxModel(NamedTuple):
         Layout of the input images: "nhwc" or "nchw".
     outputs : tuple of str
         The model's tensors that are its outputs, in order; "softmax" for probabilities. Integers are codes as `storage`
-        has them, others are real values; images have channels first.
+        has them, others are real values.
+    port : str
+        Name of the first output in the file.
+    channels_last : bool
+        True if outputs that are images have channels last; False with channels first.
     notes : tuple of str
         Texts on behaviour that varies between runtimes.
     exact : bool
@@ -86,6 +90,8 @@ class OnnxModel(NamedTuple):
     storage: Storage
     layout: str
     outputs: Tuple[str, ...]
+    port: str
+    channels_last: bool
     notes: Tuple[str, ...]
     exact: bool
     fuse: bool
@@ -166,14 +172,22 @@ class _Lowering:
             if softmax:
                 name = self._model.softmax or SOFTMAX
                 names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
-            ports = [Port(names[0], np.float32, self._model.logits.shape)]
+            ports = [self._shipped(names[0], self._model.logits.shape)]
         content = self._file.finish([Port(IMAGES, np.float32, shape)], ports, text)
         inexact = [op.name for op in self._model.ops if self._exact is not None and not self._exact.is_exact(op)]
         notes = self._notes(inexact)
         is_exact = self._exact is not None and not inexact and not self._large_averages
         int16 = self._small_types and any(map(is_wide, self._model.tensors))
         fuse = self._storage.name == UINT8 and not int16
-        return OnnxModel(content, self._storage, self._layout, names, notes, is_exact, fuse)
+        is_last = outputs is None and self._layout == NHWC
+        return OnnxModel(content, self._storage, self._layout, names, ports[0].name, is_last, notes, is_exact, fuse)
+
+    def _shipped(self, name: str, shape: Tuple[int, ...]) -> Port:
+        """Return the output for a user of the file: images have the layout of the input."""
+        if len(shape) == 3 and self._layout == NHWC:
+            name = self._file.add_step("Transpose", [name], name + ".channels_last", perm=TO_CHANNELS_LAST)
+            return Port(name, np.float32, shape)
+        return Port(name, np.float32, channels_first(shape))
 
     def _notes(self, inexact: List[str]) -> Tuple[str, ...]:
         wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor) and self._exact is None]

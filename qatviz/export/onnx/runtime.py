@@ -67,8 +67,11 @@ class OnnxSession:
         self._session = _call(onnxruntime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
-    def run(self, images: np.ndarray, layout: str) -> List[np.ndarray]:
-        """Return the outputs for float32 ``images``, ``[n] + shape`` in TensorFlow's order, in a file of a layout."""
+    def run(self, images: np.ndarray, layout: str, channels_last: bool) -> List[np.ndarray]:
+        """Return the outputs for float32 ``images``, both ``[n] + shape`` in TensorFlow's order.
+
+        ``layout`` is that of the file's input; ``channels_last`` states that of its outputs.
+        """
         if layout == NCHW and images.ndim == 4:
             images = np.ascontiguousarray(images.transpose(TO_CHANNELS_FIRST))
         found: List[np.ndarray]
@@ -76,7 +79,8 @@ class OnnxSession:
             found = self._process.run(images)
         else:
             found = _call(self._session.run, None, {self._input: images})
-        return [values.transpose(TO_CHANNELS_LAST) if values.ndim == 4 else values for values in found]
+        turned = not channels_last
+        return [values.transpose(TO_CHANNELS_LAST) if turned and values.ndim == 4 else values for values in found]
 
     def close(self) -> None:
         """End the process of a newer Python, if there is one."""
@@ -112,7 +116,7 @@ class OnnxRunner:
 
     def run_images(self, images: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs for float32 images, ``[n] + shape`` in TensorFlow's order."""
-        found = self._session.run(images, self._file.layout)
+        found = self._session.run(images, self._file.layout, self._file.channels_last)
         return {name: self._codes(name, values) for name, values in zip(self._file.outputs, found)}
 
     def _codes(self, name: str, values: np.ndarray) -> np.ndarray:

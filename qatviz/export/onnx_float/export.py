@@ -11,7 +11,7 @@ from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, images_in_layout, real_check
 from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.newer_python import NewerPython
-from qatviz.export.onnx.description import onnx_inputs
+from qatviz.export.onnx.description import port_text
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.limits import NCHW, OPSET_13
 from qatviz.export.onnx.runtime import OnnxSession, find_newer, onnxruntime_package, runtime_name
@@ -54,7 +54,9 @@ class FloatRunner:
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Return the float32 values of the named outputs for float32 ``images`` ``[n] + input shape``."""
-        return named_values(self._file.outputs, self._session.run(images, self._file.layout), names)
+        return named_values(
+            self._file.outputs, self._session.run(images, self._file.layout, self._file.channels_last), names
+        )
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -84,8 +86,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         TITLE,
-        onnx_inputs(source, INPUT, file.layout),
-        (f"`{file.outputs[0]}`: float32 {['N', *source.network.shapes[source.network.output]]}.",),
+        (port_text(INPUT, source.network.input_shape, file.layout),),
+        (port_text(file.port, source.network.output_shape, file.layout),),
         ("Tensors have the names of the export as AIMET encodings.",),
         real_check(report, "onnx", "onnxruntime", level="ORT_ENABLE_ALL"),
     )
@@ -109,7 +111,5 @@ def _runtime(opset: str) -> Tuple[Optional[NewerPython], str, Tuple[str, ...]]:
 def _vectors(golden: Mapping[str, np.ndarray], options: Options) -> Dict[str, np.ndarray]:
     """Return golden vectors in the file's own layout and with its own output."""
     expected = softmax_of(golden["expected_output"]) if options["softmax"] else golden["expected_output"]
-    return {
-        "file_input": images_in_layout(golden["images"], options["layout"] == NCHW),
-        "expected_output": expected,
-    }
+    arrays = {"file_input": golden["images"], "expected_output": expected}
+    return {name: images_in_layout(array, options["layout"] == NCHW) for name, array in arrays.items()}

@@ -41,11 +41,13 @@ _SIX = 6.0
 
 
 class FloatFile(NamedTuple):
-    """ONNX file with the network's names of its outputs, in order, and the layout of its input images."""
+    """ONNX file; see :class:`qatviz.export.onnx.lowering.OnnxModel` for the fields of the same names."""
 
     content: bytes
     outputs: Tuple[str, ...]
     layout: str
+    port: str
+    channels_last: bool
 
 
 def float_file(
@@ -117,7 +119,13 @@ class _Lowering:
                 name = self._network.output
             self._file.add_node("Softmax", [ports[0].name], name, name, axis=-1)
             names, ports = (name,), [ports[0]._replace(name=name)]
-        return FloatFile(self._file.finish([source], ports, text), names, self._layout)
+        is_last = outputs is None and self._layout == NHWC
+        if is_last and len(ports[0].shape) == 3:
+            last = self._file.add_step(
+                "Transpose", [ports[0].name], ports[0].name + ".channels_last", perm=TO_CHANNELS_LAST
+            )
+            ports = [Port(last, ports[0].dtype, tuple(self._network.output_shape))]
+        return FloatFile(self._file.finish([source], ports, text), names, self._layout, ports[0].name, is_last)
 
     def _shape(self, name: str) -> Tuple[int, ...]:
         return channels_first(tuple(self._network.shapes[name]))

@@ -9,8 +9,8 @@ from qatviz.metric import ACCURACY, RMSE, Metric
 
 
 def metric_for(labels: np.ndarray) -> Metric:
-    """Return the metric for labels: classes are int32 ``[n]``, numbers to predict float32 ``[n, outputs]``."""
-    return RMSE if labels.ndim == 2 else ACCURACY
+    """Return the metric for labels: classes are int32 ``[n]``, numbers to predict float32 ``[n, ...]``."""
+    return RMSE if labels.dtype.kind == "f" else ACCURACY
 
 
 def score(outputs: np.ndarray, labels: np.ndarray) -> float:
