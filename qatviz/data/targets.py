@@ -32,7 +32,7 @@ def infer_task(array: Any) -> str:
         ``"regression"`` or ``"classification"``.
     """
     array = np.asarray(array)
-    if array.ndim > 2 and array.dtype.kind in "iufb":
+    if array.ndim > 2 and array.dtype.kind in "iufb" and array.size > len(array):
         return REGRESSION
     if array.dtype.kind != "f" or array.ndim not in (1, 2) or array.size == 0:
         return CLASSIFICATION

@@ -96,7 +96,10 @@ def test_labels_for_neither_task_are_refused(y, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"y": np.zeros((20, 2, 2)), "task": "regression"}, r"y_train: found shape \[20, 2, 2\]; expected \[N\] or"),
+        (
+            {"y": np.zeros((20, 2, 2, 2, 1)), "task": "regression"},
+            r"y_train: found shape \[20, 2, 2, 2, 1\]; expected \[N",
+        ),
         ({"y": np.zeros((20, 0)), "task": "regression"}, r"y_train: found shape \[20, 0\]"),
         ({"y": np.array(["a"] * 20), "task": "regression"}, "y_train: found dtype <U1; expected numbers"),
         ({"y": np.full(20, 0.5)}, r"y_train: found the same targets in all examples \(\[0.5\]\)"),
@@ -168,7 +171,10 @@ def test_the_fingerprint_covers_all_targets(monkeypatch):
         ),
         ({"y_test": INDICES.astype(np.int32)}, "y_test is int32"),
         ({"y_test": np.full((20, 1), np.nan, np.float32)}, "y_test has values that are not finite"),
-        ({"y_test": np.zeros((20, 2), np.float32)}, "number of targets per example is 1 in y_train but 2 in y_test"),
+        (
+            {"y_test": np.zeros((20, 2), np.float32)},
+            "the targets of an example have the shape .1,. in y_train but .2,. in",
+        ),
         ({"class_names": ("a",)}, r"found class names \['a'\] for regression"),
         ({"task": "x"}, "the task is 'x'"),
     ],
