@@ -24,7 +24,7 @@ from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
 from qatviz.session.request import NO_LIMIT, EvaluationRequest, NewRunRequest, names_model
 from qatviz.session.watch import Watch
-from qatviz.settings import KINDS, RUN_SETTINGS, RunSettings
+from qatviz.settings import KINDS, RUN_SETTINGS, run_settings_for
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
@@ -312,7 +312,8 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     if fields.get("steps", 0) is None:
         fields["steps"] = NO_LIMIT
     with about("run"):
-        fields["run"] = RunSettings(**{name: options[name] for name in RUN_SETTINGS if name in options})
+        given = {name: options[name] for name in RUN_SETTINGS if name in options}
+        fields["run"] = run_settings_for(fields.get("optimizer"), given)
     name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else None
     is_file = name is not None and (names_model(name) or os.path.exists(name))
     return NewRunRequest(

@@ -8,7 +8,7 @@ these names, bounds, defaults and help texts, and all values are validated by
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
@@ -25,11 +25,16 @@ HISTOGRAM_METHODS = (PERCENTILE, MSE, KL)
 #: Run settings that each optimizer uses, besides the learning rate, by its name.
 OPTIMIZER_SETTINGS: Dict[str, Tuple[str, ...]] = {
     "adam": ("beta1", "beta2", "epsilon"),
+    "adamw": ("beta1", "beta2", "epsilon"),
     "momentum": ("momentum",),
+    "rmsprop": ("rho", "epsilon"),
     "sgd": (),
 }
 #: Names of the optimizers.
 OPTIMIZERS = tuple(OPTIMIZER_SETTINGS)
+#: Defaults of run settings of an optimizer that differ from the declared ones. Decay applies to every optimizer, so
+#: that AdamW is Adam with the decay that Keras' AdamW has by default.
+OPTIMIZER_DEFAULTS: Dict[str, Dict[str, Any]] = {"adamw": {"weight_decay": 0.004}}
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,9 @@ class RunSettings(_Settings):
         low=0.0,
         high=0.9999,
     )
+    rho: float = declared(
+        0.9, "Rho", "Decay of RMSprop's moving average of the squared gradients.", low=0.0, high=0.9999
+    )
     beta1: float = declared(0.9, "Beta 1", "Decay of Adam's moving average of the gradients.", low=0.0, high=0.9999)
     beta2: float = declared(
         0.999, "Beta 2", "Decay of Adam's moving average of the squared gradients.", low=0.0, high=0.999999
@@ -211,10 +219,26 @@ class RunSettings(_Settings):
     epsilon: float = declared(
         1e-8,
         "Epsilon",
-        "Term that prevents division by 0 in Adam; larger values damp the update of parameters with small gradients.",
+        "Term that prevents division by 0 in Adam and RMSprop; larger values damp the update of parameters with small "
+        "gradients.",
         low=1e-12,
         high=1.0,
         log=True,
+    )
+    weight_decay: float = declared(
+        0.0,
+        "Weight decay",
+        "Decoupled decay: each step subtracts this fraction of the weights, times the learning rate, from them. It "
+        "applies to the weights of layers, not to biases and batch norm; 0 is off.",
+        low=0.0,
+        high=10.0,
+    )
+    gradient_clip: float = declared(
+        0.0,
+        "Gradient clip",
+        "Largest norm of all gradients together: larger gradients are scaled down to it before the update; 0 is off.",
+        low=0.0,
+        high=1e6,
     )
     freeze_ranges: bool = declared(
         False, "Freeze ranges", "Keep the representable ranges of all weights and activations unchanged."
@@ -278,7 +302,7 @@ class StartSettings(_Settings):
         "Optimizer",
         "Method that computes updates of the weights from gradients.",
         choices={"": OPTIMIZERS},
-        labels={"adam": "Adam", "momentum": "Momentum", "sgd": "SGD"},
+        labels={"adam": "Adam", "adamw": "AdamW", "momentum": "Momentum", "rmsprop": "RMSprop", "sgd": "SGD"},
     )
     loss: str = declared(
         AUTOMATIC,
@@ -344,6 +368,17 @@ def run_setting(name: str) -> Setting:
     if name not in RUN_SETTINGS:
         raise SettingError(f"run.{name}: no such setting of the run; available: {', '.join(RUN_SETTINGS)}")
     return RUN_SETTINGS[name]
+
+
+def run_settings_for(optimizer: Optional[str], values: Mapping[str, Any]) -> RunSettings:
+    """Return the run settings ``values``, with the defaults of ``optimizer`` (None: the default one) for all others.
+
+    Raises
+    ------
+    SettingError
+        If a value is not allowed.
+    """
+    return RunSettings(**{**OPTIMIZER_DEFAULTS.get(optimizer or "", {}), **values})
 
 
 def quantizer_settings(kind: str, where: str = "", **values: Any) -> QuantizerSettings:

@@ -31,8 +31,8 @@ from qatviz.settings import (
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,
     START_SETTINGS,
-    RunSettings,
     quantizer_setting,
+    run_settings_for,
     setting_text,
 )
 from qatviz.task import TASK_HELP, TASKS
@@ -256,7 +256,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
             raise SettingError("--network and --model: expected one of them")
         shared["network"] = None
     return NewRunRequest(
-        run=RunSettings(**run),
+        run=run_settings_for(options.optimizer, run),
         allow_code=options.allow_code,
         from_scratch=options.from_scratch,
         out=options.out,

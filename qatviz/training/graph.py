@@ -10,6 +10,7 @@ can thus be spread over many training steps, yet apply to one state.
 """
 
 import contextlib
+import itertools
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -90,7 +91,7 @@ class TrainingGraph:
         self._seed, self._fixed = seed, frozenset(fixed)
         self._objective = OBJECTIVES[loss_for(loss, dataset.task, network.num_outputs)]
         self._callables: Dict[str, Callable[..., Any]] = {}
-        self._uses_histograms = False
+        self._uses_histograms = self._is_regularized = False
         self._num_held_out = len(dataset.x_test)
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
@@ -123,8 +124,9 @@ class TrainingGraph:
             If the loss is NaN or infinite; no variable was changed.
         """
         run = self._step
-        if self._settings_now["collect"].any():
-            run = self._prepared("step", self._collecting_fetches, self._step_feeds)
+        variant = (self._is_regularized, bool(self._settings_now["collect"].any()))
+        if any(variant):
+            run = self._prepared(f"step {variant}", self._step_fetches[variant], self._step_feeds)
         try:
             _, loss, *measures = run(indices, step)
         except tf.errors.InvalidArgumentError as error:
@@ -192,6 +194,7 @@ class TrainingGraph:
         arrays = live_state.settings_arrays(self.layout, settings, run, step)
         arrays["hyper"] = np.array([getattr(run, name) for name in optimizers.HYPERPARAMETERS], np.float32)
         arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
+        self._is_regularized = any(getattr(run, name) for name in optimizers.REGULARIZERS)
         self._settings_now = arrays
         self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
         self._load_settings(self._session, arrays)
@@ -360,15 +363,25 @@ class TrainingGraph:
         histograms = lowered.quantizers.histogram_updates(self._step_number)
         self._collect_op = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
-            operations = optimizers.apply(self._optimizer, live, gradients, hyper)
-            operations += [live[name].assign(value) for name, value in updates.items()]
-            collecting = [live[name].assign(value) for name, value in histograms.items()]
+            updating = {
+                False: optimizers.apply(self._optimizer, live, gradients, hyper),
+                True: optimizers.apply_regularized(self._optimizer, live, values, gradients, hyper),
+            }
+            operations = [live[name].assign(value) for name, value in updates.items()]
+            collecting = {False: [], True: [live[name].assign(value) for name, value in histograms.items()]}
         measures = []
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
             measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors)]
-        self._train_fetches = [tf.group(*operations), loss, *measures]
-        self._collecting_fetches = [tf.group(*operations, *collecting), loss, *measures]
+        #: By whether the update is regularized, and whether running histograms collect.
+        self._step_fetches = {
+            (is_regularized, collects): [
+                tf.group(*updating[is_regularized], *operations, *collecting[collects]),
+                loss,
+                *measures,
+            ]
+            for is_regularized, collects in itertools.product((False, True), repeat=2)
+        }
         low, high = lowered.quantizers.observed_ranges()
         self._calibrate_op = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
         self._weight_sources = lowered.quantizers.sources
@@ -429,7 +442,7 @@ class TrainingGraph:
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )
-        self._step = session.make_callable(self._train_fetches, self._step_feeds)
+        self._step = session.make_callable(self._step_fetches[False, False], self._step_feeds)
         self._calibrate = session.make_callable(self._calibrate_op, self._step_feeds)
         self._read_weights = session.make_callable(self._weight_sources)
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])

@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from qatviz.training.parameters import is_decayed
 from qatviz.training.variables import StateVariable
 
 Slots = Dict[str, StateVariable]
@@ -62,21 +63,35 @@ def _adam_advance(scalars: Tensors, hyper: Tensors) -> Tensors:
     return {name + "_power": scalars[name + "_power"] * hyper[name] for name in ("beta1", "beta2")}
 
 
+def _rmsprop(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
+    """Return the update without momentum, as tf.keras computes it.
+
+    ``ResourceApplyRMSProp`` adds epsilon within the square root, and needs another slot for a momentum of 0.
+    """
+    mean_square = slots["rms"].read() * hyper["rho"] + tf.square(gradient) * (1.0 - hyper["rho"])
+    step = gradient / (tf.sqrt(mean_square) + hyper["epsilon"])
+    return tf.group(
+        slots["rms"].assign(mean_square),
+        tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=hyper["learning_rate"], delta=step),
+    )
+
+
 def _no_scalars(scalars: Tensors, hyper: Tensors) -> Tensors:
     return {}
 
 
+_ADAM = Optimizer(("m", "v"), {"beta1_power": 0.9, "beta2_power": 0.999}, _adam, _adam_advance)
+#: By the names of :data:`qatviz.settings.OPTIMIZERS`. AdamW differs from Adam in the default of its weight decay only.
 OPTIMIZERS = {
-    "adam": Optimizer(
-        ("m", "v"),
-        {"beta1_power": 0.9, "beta2_power": 0.999},
-        _adam,
-        _adam_advance,
-    ),
+    "adam": _ADAM,
+    "adamw": _ADAM,
     "momentum": Optimizer(("momentum",), {}, _momentum, _no_scalars),
+    "rmsprop": Optimizer(("rms",), {}, _rmsprop, _no_scalars),
     "sgd": Optimizer((), {}, _sgd, _no_scalars),
 }
-HYPERPARAMETERS = ("learning_rate", "momentum", "beta1", "beta2", "epsilon")
+#: Run settings that are off at 0 and require :func:`apply_regularized`.
+REGULARIZERS = ("weight_decay", "gradient_clip")
+HYPERPARAMETERS = ("learning_rate", "momentum", "rho", "beta1", "beta2", "epsilon", *REGULARIZERS)
 
 
 def slot_arrays(
@@ -120,3 +135,27 @@ def apply(
         variables["optimizer|" + name].assign(value) for name, value in optimizer.advance(scalars, hyper).items()
     )
     return updates
+
+
+def apply_regularized(
+    optimizer: Optimizer, variables: Slots, values: Tensors, gradients: Tensors, hyper: Tensors
+) -> List[tf.Operation]:
+    """Return the operations of :func:`apply` with weight decay and clipped gradients, a second set of them.
+
+    They are separate so that a run without decay and clipping pays nothing for them. Gradients whose global norm
+    exceeds ``gradient_clip`` are scaled to it (Pascanu et al. 2013); ``weight_decay * learning_rate * w`` is subtracted
+    from weights before the update (Loshchilov and Hutter 2019), as in Keras. ``values`` are the trainable variables
+    before the step, by name.
+    """
+    limit = hyper["gradient_clip"]
+    norm = tf.global_norm(list(gradients.values()))
+    scale = tf.where_v2(limit > 0.0, limit / tf.maximum(norm, limit), 1.0)  # exactly 1 for smaller gradients
+    gradients = {name: gradient * scale for name, gradient in gradients.items()}
+    rate = hyper["learning_rate"] * hyper["weight_decay"]
+    decays = {
+        name: tf.raw_ops.ResourceApplyGradientDescent(var=variables[name].handle, alpha=rate, delta=values[name])
+        for name in gradients
+        if is_decayed(name)
+    }
+    with tf.control_dependencies([tf.group(*decays.values())]):
+        return apply(optimizer, variables, gradients, hyper)

@@ -37,6 +37,11 @@ def is_trainable(name: str) -> bool:
     return name.rsplit(".", 1)[1] not in STATISTICS
 
 
+def is_decayed(name: str) -> bool:
+    """Return whether weight decay applies to the trained parameter ``layer.parameter``: to weights of layers only."""
+    return name.rsplit(".", 1)[1] == "weights"
+
+
 def _truncated_normal(random: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndarray:
     """Return values of a normal distribution truncated at 2 and scaled to standard deviation 1."""
     values = random.standard_normal(shape)

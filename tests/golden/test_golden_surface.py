@@ -14,9 +14,12 @@ STORED = golden_cases.load(golden_surface.STORED)
 RUN_SETTINGS = {
     "learning_rate": 0.002,
     "momentum": 0.8,
+    "rho": 0.7,
     "beta1": 0.85,
     "beta2": 0.99,
     "epsilon": 1e-7,
+    "weight_decay": 0.01,
+    "gradient_clip": 5.0,
     "freeze_ranges": False,
     "freeze_batch_norm": True,
     "evaluation_interval": 2,

@@ -35,9 +35,9 @@ def deliver(panel, *news):
 def test_only_the_settings_of_the_optimizer_are_shown(begin, optimizer):
     panel = begin(optimizer)
     shown = {name for name, control in panel.controls.items() if control.isVisible()}
-    for name, names in OPTIMIZER_SETTINGS.items():
-        assert set(names) <= shown if name == optimizer else not set(names) & shown
-    assert {"learning_rate", "freeze_batch_norm", "evaluation_interval"} <= shown
+    of_any = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
+    assert of_any & shown == set(OPTIMIZER_SETTINGS[optimizer])
+    assert {"learning_rate", "weight_decay", "gradient_clip", "freeze_batch_norm", "evaluation_interval"} <= shown
 
 
 def test_without_a_run_a_text_is_shown(context, show):

@@ -43,7 +43,7 @@ SPECS = st.builds(
     SCHEDULES,
     st.one_of(st.none(), st.integers(0, 10**9)),
     st.integers(0, 2**32 - 1),
-    st.sampled_from(["adam", "momentum", "sgd"]),
+    st.sampled_from(["adam", "adamw", "momentum", "rmsprop", "sgd"]),
 )
 
 

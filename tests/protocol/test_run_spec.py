@@ -73,7 +73,7 @@ def test_a_damaged_description_is_refused(key, value):
         ("seed", 2**32, "0 to"),
         ("steps", -1, "0 to"),
         ("steps", "10", "'10'"),
-        ("optimizer", "Adam", "adam, momentum, sgd"),
+        ("optimizer", "Adam", "adam, adamw, momentum, rmsprop, sgd"),
         ("schedule", ((1, ChangeSettings((("nobody.num_bits", 1),))),), "nobody"),
     ],
 )

@@ -76,6 +76,15 @@ def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
     )
 
 
+def test_an_optimizer_has_defaults_of_its_own_for_settings_that_are_not_given(form):
+    form.optimizer.setCurrentText("AdamW")
+    expected = NewRunRequest(optimizer="adamw", run=RunSettings(weight_decay=0.004))
+    assert form.request == called(optimizer="adamw") == typed("--optimizer", "adamw") == expected
+    without = replace(expected, run=RunSettings())
+    assert called(optimizer="adamw", weight_decay=0.0) == without
+    assert typed("--optimizer", "adamw", "--weight-decay", 0) == without
+
+
 def test_requests_with_a_keras_model_are_equal(form):
     form.network.set_text("/m/layers.json")
     form.weights.set_text("/m/weights.h5")

@@ -241,7 +241,7 @@ def test_the_extremes_method_covers_all_batches_since_it_was_chosen(graphs):
         np.testing.assert_array_equal(ranges_now(), now)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "rmsprop"])
 def test_with_learning_rate_0_no_parameter_changes(graphs, optimizer):
     with Driver(spec(optimizer=optimizer), paused=True) as driver:
         stepper = Stepper(driver, graphs)
@@ -261,7 +261,11 @@ def test_with_learning_rate_0_no_parameter_changes(graphs, optimizer):
         ("adam", "beta1", 0.2),
         ("adam", "beta2", 0.2),
         ("adam", "epsilon", 0.5),
+        ("adam", "weight_decay", 0.5),
+        ("rmsprop", "rho", 0.2),
         ("sgd", "learning_rate", 0.5),
+        ("sgd", "weight_decay", 0.5),
+        ("sgd", "gradient_clip", 1e-3),
     ],
 )
 def test_optimizer_settings_take_effect_at_the_next_step(graphs, optimizer, name, value):

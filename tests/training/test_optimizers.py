@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from tensorflow.contrib.opt.python.training import weight_decay_optimizers
 
 from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS
 from qatviz.settings import OPTIMIZERS as OPTIMIZER_NAMES
@@ -10,11 +11,13 @@ from qatviz.training import optimizers
 from qatviz.training.variables import StateVariable
 
 STEPS = 20
-HYPER = {"learning_rate": 0.05, "momentum": 0.8, "beta1": 0.85, "beta2": 0.97, "epsilon": 1e-4}
+HYPER = {"learning_rate": 0.05, "momentum": 0.8, "beta1": 0.85, "beta2": 0.97, "epsilon": 1e-4, "rho": 0.8}
+HYPER.update(weight_decay=0.0, gradient_clip=0.0)
 REFERENCES = {
     "sgd": lambda h: tf.train.GradientDescentOptimizer(h["learning_rate"]),
     "momentum": lambda h: tf.train.MomentumOptimizer(h["learning_rate"], h["momentum"]),
     "adam": lambda h: tf.train.AdamOptimizer(h["learning_rate"], h["beta1"], h["beta2"], h["epsilon"]),
+    "adamw": lambda h: tf.train.AdamOptimizer(h["learning_rate"], h["beta1"], h["beta2"], h["epsilon"]),
 }
 START = {"a.weights": np.float32([[1.0, -2.0], [0.5, 3.0]]), "a.bias": np.float32([0.1, -0.2])}
 
@@ -27,13 +30,17 @@ def gradients(step):
 class Optimized:
     """Variables, slots and one update of an optimizer of qatviz."""
 
-    def __init__(self, name):
+    def __init__(self, name, is_regularized=False):
         self.optimizer = optimizers.OPTIMIZERS[name]
         self.arrays = dict(START, **optimizers.slot_arrays(self.optimizer, START, HYPER))
         self.variables = {key: StateVariable(key, value.dtype, value.shape) for key, value in self.arrays.items()}
         self.feeds = {key: tf.placeholder(tf.float32, value.shape) for key, value in START.items()}
         self.hyper = {key: tf.placeholder(tf.float32, []) for key in optimizers.HYPERPARAMETERS}
-        self.update = tf.group(*optimizers.apply(self.optimizer, self.variables, self.feeds, self.hyper))
+        given = (self.optimizer, self.variables, self.feeds, self.hyper)
+        if is_regularized:
+            values = {key: self.variables[key].read() for key in START}
+            given = (self.optimizer, self.variables, values, self.feeds, self.hyper)
+        self.update = tf.group(*(optimizers.apply_regularized if is_regularized else optimizers.apply)(*given))
         self.read = {key: variable.read() for key, variable in self.variables.items()}
 
     def start(self, session):
@@ -62,6 +69,72 @@ def test_updates_equal_those_of_tf_train(name):
             for key in START:
                 np.testing.assert_array_equal(ours[key], expected[key], f"{key} after {step + 1} steps")
     assert not np.allclose(ours["a.weights"], START["a.weights"])
+
+
+def test_rmsprop_equals_that_of_keras():
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = Optimized("rmsprop")
+        theirs = {key: tf.Variable(value, use_resource=True) for key, value in START.items()}
+        keras = tf.keras.optimizers.RMSprop(HYPER["learning_rate"], HYPER["rho"], epsilon=HYPER["epsilon"])
+        reference = keras.apply_gradients([(found.feeds[key], theirs[key]) for key in START])
+        session.run(tf.global_variables_initializer())
+        found.start(session)
+        for step in range(STEPS):
+            found.step(session, step, HYPER)
+            session.run(reference, {found.feeds[key]: value for key, value in gradients(step).items()})
+            ours, expected = session.run(found.read), session.run(theirs)
+            for key in START:
+                np.testing.assert_allclose(ours[key], expected[key], 1e-6, err_msg=f"{key} after {step + 1} steps")
+    assert not np.allclose(ours["a.weights"], START["a.weights"])
+
+
+def decayed_references(rate, decay):
+    """Return operations of TensorFlow's own decoupled optimizers on variables, and the variables, by optimizer."""
+    contrib = weight_decay_optimizers
+    return {
+        "sgd": contrib.extend_with_decoupled_weight_decay(tf.train.GradientDescentOptimizer)(decay, learning_rate=rate),
+        "momentum": contrib.MomentumWOptimizer(decay, rate, HYPER["momentum"]),
+        "adam": contrib.AdamWOptimizer(decay, rate, HYPER["beta1"], HYPER["beta2"], HYPER["epsilon"]),
+        "adamw": contrib.AdamWOptimizer(decay, rate, HYPER["beta1"], HYPER["beta2"], HYPER["epsilon"]),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCES))
+def test_decay_and_clipping_equal_those_of_tensorflow(name):
+    """Its decay is not scaled by the learning rate; its clipping is that of the norm of all gradients."""
+    hyper = dict(HYPER, weight_decay=0.3, gradient_clip=2.0)
+    norms = [np.sqrt(sum(np.square(g).sum() for g in gradients(step).values())) for step in range(STEPS)]
+    assert min(norms) < 2.0 < max(norms)
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = Optimized(name, is_regularized=True)
+        theirs = {key: tf.Variable(value, use_resource=True) for key, value in START.items()}
+        clipped, _ = tf.clip_by_global_norm([found.feeds[key] for key in START], hyper["gradient_clip"])
+        reference = decayed_references(hyper["learning_rate"], hyper["learning_rate"] * hyper["weight_decay"])[name]
+        pairs = zip(clipped, (theirs[key] for key in START))
+        update = reference.apply_gradients(list(pairs), decay_var_list=[theirs["a.weights"]])
+        session.run(tf.global_variables_initializer())
+        found.start(session)
+        for step in range(STEPS):
+            found.step(session, step, hyper)
+            session.run(update, {found.feeds[key]: value for key, value in gradients(step).items()})
+            ours, expected = session.run(found.read), session.run(theirs)
+            for key in START:
+                np.testing.assert_allclose(ours[key], expected[key], 2e-5, 1e-6, err_msg=f"{key} after {step + 1}")
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZER_NAMES))
+@pytest.mark.parametrize("limit", [0.0, 1e6])
+def test_without_decay_and_with_small_gradients_nothing_is_changed(name, limit):
+    """The update that can decay and clip then gives the same bits as the one that can not."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        both = [Optimized(name), Optimized(name, is_regularized=True)]
+        for found in both:
+            found.start(session)
+            for step in range(STEPS):
+                found.step(session, step, dict(HYPER, gradient_clip=limit))
+        first, second = (session.run(found.read) for found in both)
+    for key, value in first.items():
+        assert value.tobytes() == second[key].tobytes(), key
 
 
 def test_adam_corrects_its_bias_for_changing_betas():
@@ -95,7 +168,7 @@ class Recording(dict):
         return super().__getitem__(name)
 
 
-@pytest.mark.parametrize("name", sorted(REFERENCES))
+@pytest.mark.parametrize("name", sorted(OPTIMIZER_NAMES))
 def test_an_optimizer_reads_the_settings_listed_for_it(name):
     with tf.Graph().as_default():
         found = Optimized(name)
@@ -110,7 +183,9 @@ def test_an_optimizer_reads_the_settings_listed_for_it(name):
 def test_names_slots_and_settings_agree():
     assert set(optimizers.OPTIMIZERS) == set(OPTIMIZER_NAMES)
     assert set(optimizers.HYPERPARAMETERS) <= set(RUN_SETTINGS)
-    assert {"learning_rate"}.union(*OPTIMIZER_SETTINGS.values()) == set(optimizers.HYPERPARAMETERS)
+    of_all = {"learning_rate", *optimizers.REGULARIZERS}
+    assert of_all.union(*OPTIMIZER_SETTINGS.values()) == set(optimizers.HYPERPARAMETERS)
+    assert all(RUN_SETTINGS[name].default == 0 for name in optimizers.REGULARIZERS)
     for optimizer in optimizers.OPTIMIZERS.values():
         slots = optimizers.slot_arrays(optimizer, START, HYPER)
         assert len(slots) == len(optimizer.slots) * len(START) + len(optimizer.scalars)

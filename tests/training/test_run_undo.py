@@ -33,6 +33,7 @@ CHANGES = {
     "ranges": (("*.weights.range_method", "mse"), ("*.activations.ema_decay", 0.5), ("*.weights.per_channel", True)),
     "extremes": (("*.activations.range_method", "extremes"), ("*.weights.num_bits", 5)),
     "run": (("run.learning_rate", 0.3), ("run.momentum", 0.2), ("run.beta1", 0.5), ("run.freeze_batch_norm", True)),
+    "regularized": (("run.weight_decay", 0.5), ("run.gradient_clip", 0.05), ("*.activations.range_method", "mse")),
     "delay": (("*.quant_delay", 40),),
     "frozen": (("run.freeze_ranges", True), ("*.enabled", False)),
 }

@@ -18,7 +18,7 @@ from qatviz.presets import PRESETS
 from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
 from qatviz.setting_declaration import Setting
-from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings
+from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
 from qatviz.task import CLASSIFICATION, REGRESSION, TASK_HELP
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
@@ -152,7 +152,7 @@ class NewRunForm(QtWidgets.QWidget):
             loss=self.loss.currentData(),
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
-            run=RunSettings(learning_rate=learning_rate),
+            run=run_settings_for(self.optimizer.currentData(), {"learning_rate": learning_rate}),
             out=self.out.out(),
             **numbers,
         )

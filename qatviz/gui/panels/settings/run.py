@@ -25,7 +25,17 @@ from qatviz.settings import RUN as RUN_PREFIX
 #: Delay (ms) before an edited number of total steps is sent: each command is an event of the run.
 STEPS_DELAY_MS = 400
 _INTERVALS = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
-_TRAINING = ("learning_rate", "momentum", "beta1", "beta2", "epsilon", "freeze_batch_norm")
+_TRAINING = (
+    "learning_rate",
+    "momentum",
+    "rho",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "weight_decay",
+    "gradient_clip",
+    "freeze_batch_norm",
+)
 #: Total steps that the user has not changed; None is no limit.
 _UNCHANGED = object()
 
