@@ -76,10 +76,11 @@ def test_the_stack_is_the_one_that_a_thread_touches(measured, compiler, large, t
 def test_sizes_are_those_of_what_the_network_calls(measured, compiler, large):
     found, portable = measured[0], ("-DQATVIZ_NN_PORTABLE", "-DQATVIZ_NN_TAPS=256")
     small = footprint(source_of(dense()), compiler, portable)
-    assert found.static_memory == -(-large.arena // 8) * 8 and found.constants >= large.constants
+    assert 0 <= found.static_memory - large.arena < 8 and found.constants >= large.constants
     assert 0 < small.code < found.code and small.constants < found.constants
-    assert found.flags == "-Os" and small.flags == "-Os " + " ".join(portable)
-    assert 2000 < small.stack < 6000 < found.stack
+    words = [*compiler.command[1:], "-Os"]
+    assert found.flags == " ".join(words) and small.flags == " ".join([*words, *portable])
+    assert 2000 < small.stack < 6000 and small.stack <= found.stack
 
 
 def test_the_compiler_for_cortex_m_is_measured_too(measured, large):
@@ -87,7 +88,7 @@ def test_the_compiler_for_cortex_m_is_measured_too(measured, large):
         pytest.skip(f"{ARM} is not on the PATH")
     host, arm = measured
     assert "cortex-m4" in arm.flags and ARM in arm.compiler
-    assert arm.static_memory == host.static_memory and arm.stack < 6000
+    assert 0 <= arm.static_memory - large.arena < 8 and arm.stack < 6000
     # Pointers have half the size.
     assert large.constants < arm.constants < host.constants
     assert footprints(large, None).found == (arm,)
@@ -135,7 +136,7 @@ def test_the_proof_states_the_sizes_of_the_code(compiler, measured, tmp_path, da
     assert [each.to_record() for each in found] == record["footprints"] and found[0].compiler == compiler.version
     for text in ((tmp_path / "net" / name).read_text() for name in ("README.md", "parity.txt")):
         assert all(each.in_words() in text for each in found)
-        assert f"stack {found[0].stack:,} bytes, compiled by {compiler.version} with -Os" in text
+        assert f"stack {found[0].stack:,} bytes, compiled by {compiler.version} with {found[0].flags}" in text
     assert any(ARM in note for note in written.report.notes) == (shutil.which(ARM) is None)
 
 
@@ -145,7 +146,10 @@ def test_a_compiler_without_call_graphs_gives_sizes_only(compiler, measured, lar
     refusing.write_text(f'#!/bin/sh\ncase "$*" in *{_CALL_GRAPH}*) exit 1;; esac\nexec {command} "$@"\n')
     refusing.chmod(0o755)
     found = footprint(large, Compiler((str(refusing),), "none"))
-    assert found == measured[0]._replace(compiler="none", stack=None) and "stack of unknown depth" in found.in_words()
+    assert (
+        found == measured[0]._replace(compiler="none", flags="-Os", stack=None)
+        and "stack of unknown depth" in found.in_words()
+    )
 
 
 def test_a_compiler_that_fails_is_a_note(monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,10 +36,10 @@ SKETCH = '#include <string>\n#include "Arduino.h"\n#include "{0}"\nint main() {{
 
 @pytest.fixture(scope="module")
 def cxx():
-    """Command of a C++ compiler."""
-    for name in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
-        if shutil.which(name):
-            return name
+    """Command of a C++ compiler; CXX may contain flags, such as those of CC."""
+    for command in map(shlex.split, filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++"))):
+        if shutil.which(command[0]):
+            return command
     return pytest.skip("there is no C++ compiler")
 
 
@@ -94,7 +95,7 @@ class Written:
 
 def program(networks, body):
     """Return a C++ program that runs the golden inputs of networks; ``body`` is for each of them."""
-    lines = [f'#include "{network.name}.h"' for network in networks] + ["#include <cstring>"]
+    lines = [f'#include "{network.name}.h"' for network in networks] + ['#include "qatviz_nn.h"', "#include <cstring>"]
     lines += ['static_assert(sizeof(int8_t) == 1, "");', "int main()", "{", "    int wrong = 0;"]
     for network in networks:
         values = {"name": network.name, "PREFIX": network.name.upper()}
@@ -124,11 +125,11 @@ def test_a_cplusplus_program_runs_two_libraries(body, compiler, cxx, tmp_path):
     objects = first.compile(compiler) + second.compile(compiler, "-DQATVIZ_NN_TAPS=16")
     (tmp_path / "user.cpp").write_text(program([first, second], body))
     includes = [f"-I{each.code}" for each in (first, second)]
-    run(tmp_path, cxx, *WARNINGS, *includes, "-o", "user", "user.cpp", *objects)
+    run(tmp_path, *cxx, *WARNINGS, *includes, "-o", "user", "user.cpp", *objects)
     run(tmp_path, tmp_path / "user")
     first.expected[0, 0] ^= 1
     (tmp_path / "user.cpp").write_text(program([first, second], body))
-    run(tmp_path, cxx, *WARNINGS, *includes, "-o", "user", "user.cpp", *objects)
+    run(tmp_path, *cxx, *WARNINGS, *includes, "-o", "user", "user.cpp", *objects)
     run(tmp_path, tmp_path / "user", succeeds=False)
 
 
@@ -136,7 +137,7 @@ def test_networks_in_one_directory_share_the_kernels(compiler, cxx, tmp_path):
     networks = [Written(tmp_path, model_of(everything(), *MORE["int8"])), Written(tmp_path, dense("other"))]
     networks[0].compile(compiler)
     (tmp_path / "user.cpp").write_text(program(networks, RUN))
-    run(tmp_path, cxx, "-o", "user", "user.cpp", "everything.o", "other.o", "qatviz_nn.o")
+    run(tmp_path, *cxx, "-o", "user", "user.cpp", "everything.o", "other.o", "qatviz_nn.o")
     run(tmp_path, tmp_path / "user")
 
 
@@ -147,9 +148,9 @@ def test_all_names_of_a_library_begin_with_the_networks(softmax, compiler, tmp_p
     defined = {name for name, kind in found.items() if kind != "U"}
     assert {"everything_run", "everything_run_in", "everything_qnn_conv2d"} <= defined
     assert all(name.startswith("everything_") for name in defined)
-    # Everything else is the C library's and the compiler's.
-    allowed = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail", "__cpu_model"}
-    assert found.keys() - defined <= allowed
+    # Everything else is the C library's and the compiler's, whose names begin with "_".
+    others = found.keys() - defined
+    assert all(name.startswith("_") or name in ("memcpy", "memset", "memmove") for name in others)
     macros = set(re.findall(r"#define (\w+)", (written.code / "everything.h").read_text()))
     assert all(name.startswith("EVERYTHING_") for name in macros)
 
@@ -161,13 +162,13 @@ def test_constants_are_read_only_and_memory_is_the_arena_only(compiler, tmp_path
     if shutil.which("size") is None:
         pytest.skip("there is no size")
     written = Written(tmp_path, model_of(everything(), *MORE["int8"]))
-    for flags, bss in (((), -(-written.source.arena // 8) * 8), (("-DEVERYTHING_NO_STATIC_ARENA",), 0)):
+    for flags, arena in (((), written.source.arena), (("-DEVERYTHING_NO_STATIC_ARENA",), 0)):
         names = set(written.symbols(compiler, "-fno-pic", *flags))
         listed = run(tmp_path, "size", "-A", "everything.o", "qatviz_nn.o")
         sizes = {}
         for name, size in re.findall(r"^\.(\w+)\S*\s+(\d+)", listed, re.MULTILINE):
             sizes[name] = sizes.get(name, 0) + int(size)
-        assert (sizes.get("data", 0), sizes["bss"]) == (0, bss)
+        assert sizes.get("data", 0) == 0 and 0 <= sizes.get("bss", 0) - arena < 8
         assert sizes["rodata"] >= written.source.constants
         assert ("everything_run" in names) == (not flags) and "everything_run_in" in names
 
@@ -314,7 +315,7 @@ def test_the_example_sketch_runs_a_golden_input(bits, compiler, cxx, tmp_path):
     sketch = tmp_path / "examples" / "chain"
     (sketch / "Arduino.h").write_text(ARDUINO)
     (sketch / "main.cpp").write_text(SKETCH.format("chain.ino"))
-    command = [cxx, "-std=c++11", *WARNINGS, f"-I{written.code}", "-o", "sketch", "main.cpp", *objects]
+    command = [*cxx, "-std=c++11", *WARNINGS, f"-I{written.code}", "-o", "sketch", "main.cpp", *objects]
     run(sketch, *command)
     assert run(sketch, sketch / "sketch") == "as expected: 2 of 2 codes equal, 7 us\n"
     golden = (sketch / "golden.h").read_text()
@@ -385,4 +386,4 @@ def test_an_exported_library_is_proven_and_checks_itself(softmax, compiler, tmp_
     assert "add_subdirectory" in readme and "EXTRA_ZEPHYR_MODULES" in readme and "make test" not in readme
     for path in ("src/chain.h", "test/main.c", "examples/chain/chain.ino", "zephyr/module.yml"):
         assert f"- `{path}`" in readme and root / path in written.paths
-    assert "as expected" in run(root, sys.executable, "check.py", CC=" ".join(compiler.command))
+    assert "as expected" in run(root, sys.executable, "check.py", CC=" ".join([*compiler.command, "-O1"]))
