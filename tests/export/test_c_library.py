@@ -218,7 +218,7 @@ def test_the_names_of_layers_are_those_of_the_network(compiler, tmp_path):
     count, names = re.search(r"LAYERS (\d+)\n#define EVERYTHING_LAYER_NAMES {(.*?)}", text, re.DOTALL).groups()
     names = [name.strip(' "') for name in names.split(",")]
     calls = re.findall(r"^ +qnn_\w+\(&(\w+)_op", source.files["everything.c"].decode(), re.MULTILINE)
-    assert names == calls and len(names) == int(count) == 19
+    assert names == calls and len(names) == int(count) > 10
 
 
 # CMake
