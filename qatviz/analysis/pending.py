@@ -8,6 +8,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from qatviz.network.activations import fixed_range
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
@@ -42,9 +43,9 @@ def pending_grid(
 ) -> AffineGrid:
     """Return the grid that ``tensor`` would have under ``settings``.
 
-    A moving average and a frozen range keep the present range. Extremes so far are widened to those of ``values``.
-    Other methods find the range in ``values``, by channel if weights are quantized per channel. Without values, the
-    present range is kept.
+    A fixed range depends on the bits only. A moving average and a frozen range keep the present range. Extremes so far
+    are widened to those of ``values``. Other methods find the range in ``values``, by channel if weights are quantized
+    per channel. Without values, the present range is kept.
 
     Parameters
     ----------
@@ -64,7 +65,9 @@ def pending_grid(
     by_channel = settings.per_channel and tensor.kind == WEIGHTS
     method = settings.range_method
     follows = method != FROZEN if tensor.kind == WEIGHTS else method in HISTOGRAM_METHODS
-    if follows and values is not None and not held:
+    if tensor.fixed_range:
+        low, high = [np.float32([end]) for end in fixed_range(tensor.fixed_range, settings.num_bits)]
+    elif follows and values is not None and not held:
         low, high = find_range(values if by_channel else values.reshape(-1, 1), settings)
     else:
         low, high = [np.atleast_1d(np.asarray(end, np.float32)) for end in present_range]

@@ -333,6 +333,7 @@ TFLITE_FAKE_QUANT = Format(
     ".tflite",
     "fake_quant.export",
     (_SOFTMAX,),
+    limits.simulated,
     weights=WeightStorage.FLOAT32,
 )
 

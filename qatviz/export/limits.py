@@ -6,6 +6,7 @@ This module has the limits that formats share. Those of a single format are in i
 from typing import Any, Callable, List, Mapping, Optional
 
 from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
+from qatviz.network.activations import Activation
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
@@ -26,6 +27,18 @@ def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal
 def none(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
     """Return no refusals, for a format that supports every network."""
     return []
+
+
+def simulated(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
+    """Return the refusals of TFLite in float: operations that the interpreter of TensorFlow 1.15 does not have."""
+    return [
+        Refusal(
+            f"layer {layer.name!r}: a GELU, which TensorFlow 1.15's interpreter does not have",
+            (Advice("in the formats tflite and savedmodel"),),
+        )
+        for layer in network.layers
+        if isinstance(layer, Activation) and layer.function == "gelu"
+    ]
 
 
 def integer(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:

@@ -1,5 +1,6 @@
 """Description of networks, independent of any framework: layers, graph, quantization plan, built-in networks."""
 
+from qatviz.network.activations import Activation
 from qatviz.network.graph import Network, NetworkBuilder, SummaryRow
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
@@ -30,6 +31,7 @@ from qatviz.network.zoo import NETWORKS, NetworkEntry
 __all__ = [
     "KINDS",
     "NETWORKS",
+    "Activation",
     "Add",
     "AveragePool",
     "BatchNorm",

@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any, Callable, Dict, List, Set, Tuple
 
+from qatviz.errors import NetworkError
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import Path
@@ -241,12 +242,21 @@ def _concat(layer: Any) -> KerasClass:
     return "Concatenate", {"axis": layer.axis + 1 if layer.axis >= 0 else layer.axis}
 
 
+def _activation(layer: Any) -> KerasClass:
+    form = layer.definition.keras
+    if form is None:
+        raise NetworkError(f"layer {layer.name!r}: the Keras of TensorFlow 1.15 has no {layer.function}")
+    kind, settings = form(layer.parameters)
+    return kind, dict(settings)
+
+
 def _constant(kind: str, **settings: Any) -> Callable[[Layer], KerasClass]:
     """Return the conversion of a layer whose config does not depend on the layer."""
     return lambda layer: (kind, settings)
 
 
 _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
+    "Activation": _activation,
     "Add": _constant("Add"),
     "AveragePool": _pool("AveragePooling2D"),
     "BatchNorm": _batch_norm,

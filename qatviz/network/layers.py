@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Dict, Optional, Tuple, Type
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
+from qatviz.network.activations import Activation
 from qatviz.network.checks import Pair, Shape
 from qatviz.network.layer import Layer, Shapes, element_count, setting
 
@@ -343,6 +344,7 @@ KINDS: Dict[str, Type[Layer]] = {
         BatchNorm,
         ReLU,
         ReLU6,
+        Activation,
         MaxPool,
         AveragePool,
         GlobalAveragePool,

@@ -7,9 +7,10 @@ or move values, so that their output has the quantization grid (scale and zero p
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Set, Tuple, Type, TypeVar, Union
+from typing import Dict, List, Optional, Sequence, Set, Tuple, Type, TypeVar, Union
 
 from qatviz.network import checks
+from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import Layer, element_count
@@ -38,7 +39,9 @@ ACTIVATIONS = "activations"
 #: Layers into which an activation is fused.
 _FUSING = (*WEIGHTED, Add)
 #: Layers that compute new values, so that their output has its own quantizer.
-_NEW_GRID = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat)
+_NEW_GRID = (*WEIGHTED, Activation, Add, GlobalAveragePool, AveragePool, Concat)
+#: Layers whose output has the grid of their inputs, which they neither widen nor shift.
+_SAME_GRID = (AveragePool, Concat)
 #: Layers whose output is at least 0 if all inputs are.
 _SIGN_PRESERVING = (MaxPool, AveragePool, GlobalAveragePool, Add, Concat, Flatten, Reshape, ZeroPad, Dropout, *MOVES)
 #: Layers whose output is at least 0 for any input.
@@ -107,6 +110,9 @@ class QuantizedTensor:
         Number of trained parameters: the elements of weights; 0 for activations.
     is_sequence : bool
         True if it belongs to a layer on sequences, which is held as one on images of height 1.
+    fixed_range : str
+        Function, such as "sigmoid", whose output has the range :func:`qatviz.network.activations.fixed_range` whatever
+        the range method, because TFLite's kernels demand it; empty for all other tensors.
     """
 
     name: str
@@ -120,6 +126,7 @@ class QuantizedTensor:
     op_kind: str
     parameters: int
     is_sequence: bool = False
+    fixed_range: str = ""
 
     @property
     def shown_kind(self) -> str:
@@ -205,8 +212,8 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
     - Folding and fusion: a BatchNorm is folded into its input layer. A ReLU or ReLU6 is fused into its input layer if
       it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm) or Add. Every other layer is a
       separate unit.
-    - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Add, AveragePool,
-      GlobalAveragePool and Concat. A tensor with several consumers has one quantizer.
+    - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Activation, Add,
+      AveragePool, GlobalAveragePool and Concat. A tensor with several consumers has one quantizer.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
       of a ReLU or ReLU6 that is not
       fused: their values are already on the grid of their input (such a ReLU6 clips at the grid's value nearest to 6).
@@ -218,6 +225,7 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
     """
     units = _units(network)
     nonnegative, sequences = _nonnegative(network), sequence_layers(network)
+    functions: Dict[str, str] = {}
     tensors = [_activations(INPUT, "Input", network.input_shape, False)]
     grids = {INPUT: tensors[0].name}
     parents = {tensors[0].name: tensors[0].name}
@@ -232,7 +240,8 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
             tensors.append(replace(found, is_sequence=unit.output in sequences))
             grid = tensors[-1].name
             parents[grid] = grid
-            if isinstance(unit.op, (AveragePool, Concat)):
+            functions[grid] = _fixed_range(unit.op, [functions.get(grids[source], "") for source in unit.inputs])
+            if isinstance(unit.op, _SAME_GRID):
                 for source in unit.inputs:
                     _unite(parents, grids[source], grid)
         elif isinstance(unit.op, Softmax):
@@ -240,7 +249,8 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
         else:
             grid = grids[unit.inputs[0]]
         grids.update((layer.name, grid) for layer in unit.layers)
-    return _with_groups(units, tensors, parents, grids, grids.get(network.output, "") if is_regression else "")
+    plan = _with_groups(units, tensors, parents, grids, grids.get(network.output, "") if is_regression else "")
+    return _with_fixed_ranges(plan, functions)
 
 
 def _units(network: Network) -> Tuple[Unit, ...]:
@@ -278,8 +288,10 @@ def _nonnegative(network: Network) -> Dict[str, bool]:
     """Return for each layer, and for "input", whether its output is guaranteed to be at least 0."""
     known = {INPUT: False}
     for layer in network.layers:
-        known[layer.name] = isinstance(layer, _NEVER_NEGATIVE) or (
-            isinstance(layer, _SIGN_PRESERVING) and all(known[source] for source in layer.inputs)
+        known[layer.name] = (
+            isinstance(layer, _NEVER_NEGATIVE)
+            or (isinstance(layer, Activation) and layer.is_nonnegative)
+            or (isinstance(layer, _SIGN_PRESERVING) and all(known[source] for source in layer.inputs))
         )
     return known
 
@@ -324,3 +336,22 @@ def _with_groups(
     firsts = {root: tensors[indices[0]].name for root, indices in members.items()}
     grouped = tuple(replace(tensor, group=firsts[_root(parents, tensor.name)]) for tensor in tensors)
     return QuantizationPlan(units, grouped, tuple(map(tuple, members.values())), grids, regression_output)
+
+
+def _fixed_range(op: Layer, of_inputs: Sequence[str]) -> str:
+    """Return the function whose range the output of a layer has, "" for another range."""
+    if isinstance(op, Activation) and op.definition.fixed_range:
+        return op.function
+    # Means and copies of values in a range are in that range.
+    return of_inputs[0] if isinstance(op, _SAME_GRID) and len(set(of_inputs)) == 1 else ""
+
+
+def _with_fixed_ranges(plan: QuantizationPlan, functions: Dict[str, str]) -> QuantizationPlan:
+    """Return the plan with the fixed ranges of groups whose members all have the same one."""
+    tensors = list(plan.tensors)
+    for members in plan.groups:
+        found = {functions.get(tensors[index].name, "") for index in members}
+        if len(found) == 1:
+            for index in members:
+                tensors[index] = replace(tensors[index], fixed_range=next(iter(found)))
+    return replace(plan, tensors=tuple(tensors))

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
+from qatviz.network.activations import fixed_range
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized, fake_quantize
@@ -273,6 +274,7 @@ class LiveQuantizers:
         low = tf.gather(tf.concat([low, self._state["range_min"]], 0), order)
         high = tf.gather(tf.concat([high, self._state["range_max"]], 0), order)
         spec = GridSpec(*tf.unstack(self._state["spec"], num=len(GridSpec._fields)))
+        low, high = _with_fixed_ranges([tensor.fixed_range for tensor in self.positions.leaders], low, high, spec.half)
         return Grid(*map(tf.stop_gradient, choose_grid(low, high, spec)))
 
     def _unstacked(self, grid: Grid) -> List[Grid]:
@@ -333,6 +335,20 @@ def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor) -> Tupl
     """
     new = decay * count + (1.0 - decay)
     return count + (new - count) * track, track * (1.0 - decay) / new
+
+
+def _with_fixed_ranges(
+    functions: Sequence[str], low: tf.Tensor, high: tf.Tensor, half: tf.Tensor
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Replace ranges ``[G]`` by those of :func:`qatviz.network.activations.fixed_range` where there is a function."""
+    if not any(functions):
+        return low, high
+    is_fixed = np.array([bool(function) for function in functions])
+    least = np.float32([fixed_range(function, 2)[0] if function else 0 for function in functions])
+    # The largest code is one quantization step below 1.
+    steps = 2.0 * half
+    greatest = 1.0 - (1.0 - least) / steps
+    return tf.where(is_fixed, tf.constant(least), low), tf.where(is_fixed, greatest, high)
 
 
 def _by_channel(reduce: Callable[..., tf.Tensor], weights: tf.Tensor, tensor: QuantizedTensor) -> tf.Tensor:

@@ -129,6 +129,7 @@ _OPERATIONS = {
     "BatchNorm": _normalize,
     "ReLU": lambda layer, own, x: tf.nn.relu(x),
     "ReLU6": lambda layer, own, x: tf.nn.relu6(x),
+    "Activation": lambda layer, own, x: layer.definition.tensorflow(tf, layer.parameters, x),
     "MaxPool": lambda layer, own, x: tf.nn.max_pool2d(x, layer.pool_size, layer.strides, layer.padding),
     "AveragePool": lambda layer, own, x: tf.nn.avg_pool2d(x, layer.pool_size, layer.strides, layer.padding),
     "GlobalAveragePool": lambda layer, own, x: tf.reduce_mean(x, [1, 2]),

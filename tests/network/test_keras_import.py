@@ -102,12 +102,14 @@ def test_pools(kind, settings):
         (tensorflow.compat.v2.nn.softmax, "Softmax"),
         ("linear", None),
         (None, None),
+        *((name, "Activation") for name in ("sigmoid", "tanh", "elu", "selu", "softplus", "softsign")),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_activations_as_arguments_and_as_layers(activation, kind):
     imported = imported_exactly(chain(layers.Flatten, dense(activation=activation)))
-    assert kinds(imported)[2:] == ([("logits/" + kind.lower(), kind)] if kind else [])
+    name = activation if kind == "Activation" else (kind or "").lower()
+    assert kinds(imported)[2:] == ([("logits/" + name, kind)] if kind else [])
     if activation is not None:
         imported = imported_exactly(chain(layers.Flatten, dense(), lambda: layers.Activation(activation, name="own")))
         assert kinds(imported)[2:] == ([("own", kind)] if kind else [])
@@ -120,6 +122,12 @@ def test_activations_as_arguments_and_as_layers(activation, kind):
         (lambda: layers.ReLU(name="own"), "ReLU"),
         (lambda: layers.ReLU(6.0, name="own"), "ReLU6"),
         (lambda: layers.Softmax(name="own"), "Softmax"),
+        (lambda: layers.LeakyReLU(name="own"), "Activation"),
+        (lambda: layers.LeakyReLU(0.01, name="own"), "Activation"),
+        (lambda: layers.ELU(0.5, name="own"), "Activation"),
+        (lambda: layers.ReLU(3.0, name="own"), "Activation"),
+        (lambda: layers.ReLU(3.0, negative_slope=0.1, threshold=0.5, name="own"), "Activation"),
+        (lambda: layers.ThresholdedReLU(0.7, name="own"), "Activation"),
     ],
 )
 def test_layers_that_are_activations(make, kind):

@@ -61,7 +61,6 @@ def functional(body):
 @pytest.mark.parametrize(
     "make, kind",
     [
-        (lambda: layers.LeakyReLU(name="bad"), "LeakyReLU"),
         (lambda: layers.PReLU(name="bad"), "PReLU"),
         (lambda: layers.Conv2DTranspose(3, 2, name="bad"), "Conv2DTranspose"),
         (lambda: layers.UpSampling2D(name="bad"), "UpSampling2D"),
@@ -78,7 +77,7 @@ def test_layers_of_other_types(make, kind):
 @pytest.mark.parametrize(
     "make, nearest",
     [
-        (lambda: layers.LeakyReLU(name="bad"), "ReLU"),
+        (lambda: layers.PReLU(name="bad"), "LeakyReLU"),
         (lambda: layers.LayerNormalization(name="bad"), "BatchNormalization"),
         (lambda: layers.TimeDistributed(layers.Dense(2), name="bad"), "Dense"),
     ],
@@ -102,13 +101,10 @@ def test_layers_that_scale_pixels_are_refused_with_the_scaling_of_the_data(kind,
 @pytest.mark.parametrize(
     "make, said",
     [
-        (lambda: layers.Conv2D(4, 3, activation="sigmoid", name="bad"), ["Conv2D", "sigmoid", "relu6"]),
-        (lambda: layers.Activation("tanh", name="bad"), ["Activation", "tanh", "relu6"]),
+        (lambda: layers.Conv2D(4, 3, activation="exponential", name="bad"), ["Conv2D", "exponential", "relu6"]),
+        (lambda: layers.Activation("exponential", name="bad"), ["Activation", "exponential", "relu6"]),
         (lambda: layers.Activation(relu, name="bad"), ["Activation", "activation is relu"]),
         (lambda: layers.Activation(lambda x: x, name="bad"), ["Activation", "<lambda>"]),
-        (lambda: layers.ReLU(3.0, name="bad"), ["ReLU", "max_value", "3.0", "None or 6"]),
-        (lambda: layers.ReLU(negative_slope=0.1, name="bad"), ["ReLU", "negative_slope", "0.1"]),
-        (lambda: layers.ReLU(threshold=0.5, name="bad"), ["ReLU", "threshold", "0.5"]),
         (lambda: layers.Softmax(axis=1, name="bad"), ["Softmax", "axis", "last"]),
         (lambda: layers.BatchNormalization(axis=1, name="bad"), ["BatchNormalization", "axis", "last"]),
         (lambda: layers.BatchNormalization(renorm=True, name="bad"), ["BatchNormalization", "renorm"]),

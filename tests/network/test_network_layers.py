@@ -27,6 +27,7 @@ from qatviz.network import (
     UpsampleNearest,
     ZeroPad,
 )
+from qatviz.network.activations import Activation
 from qatviz.network.layers import layer_from_dict
 
 IMAGE = (8, 6, 3)
@@ -51,6 +52,7 @@ EXAMPLES = [
     Slice("p", "input", (0, 1, 0), (8, 6, 3), (2, 1, 1)),
     Permute("q", "input", (2, 0, 1)),
     UpsampleNearest("r", "input", (2, 3)),
+    Activation("s", "input", "leaky_relu", 0.2),
 ]
 
 
@@ -99,6 +101,10 @@ def test_settings_are_normalized():
         (DepthwiseConv2D, {"strides": 2, "dilation": 2}, "dilation"),
         (DepthwiseConv2D, {"depth_multiplier": -1}, "depth_multiplier"),
         (Dense, {"units": "10"}, "units"),
+        (Activation, {"function": "relu7"}, "function"),
+        (Activation, {"function": "elu", "slope": float("inf")}, "slope"),
+        (Activation, {"function": "sigmoid", "slope": 0.5}, "slope"),
+        (Activation, {"function": "linear", "maximum": 2.0}, "maximum"),
         (BatchNorm, {"momentum": 1.5}, "momentum"),
         (BatchNorm, {"momentum": float("nan")}, "momentum"),
         (BatchNorm, {"epsilon": 0}, "epsilon"),

@@ -84,6 +84,12 @@ class LoweredNetwork:
         return fed
 
 
+def _keras_function(layers, layer):
+    """Return Keras' own layer of an Activation."""
+    form = layer.definition.keras(layer.parameters)
+    return getattr(layers, form.kind)(**form.settings)
+
+
 def keras_network(network, parameters, images):
     """Return the network's output tensor, built of tf.keras layers; run their initializers first."""
     layers = tf.keras.layers
@@ -148,6 +154,7 @@ def keras_network(network, parameters, images):
                 "UpsampleNearest": lambda: layers.UpSampling2D(layer.size),
                 "Dropout": lambda: layers.Dropout(layer.rate),
                 "Softmax": lambda: layers.Activation("linear"),
+                "Activation": lambda: _keras_function(layers, layer),
             }[layer.kind]()
         outputs[layer.name] = make(inputs if len(inputs) > 1 else inputs[0])
     return outputs[network.output]

@@ -8,6 +8,7 @@ from lowering_cases import LoweredNetwork, keras_network, random_parameters, set
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
     KINDS,
+    Activation,
     Add,
     AveragePool,
     BatchNorm,
@@ -61,6 +62,8 @@ def all_layers_network():
     net.add(Dense, "dense", units=12, use_bias=False)
     net.add(BatchNorm, "dense_bn")
     net.add(ReLU, "dense_relu")
+    net.add(Activation, "sigmoid", function="sigmoid")
+    net.add(Activation, "leaky_relu", function="leaky_relu", slope=0.2)
     net.add(Reshape, "reshape", target_shape=(2, 3, 2))
     net.add(ReLU6, "reshaped_relu6")
     net.add(Permute, "permute", axes=(1, 2, 0))

@@ -36,6 +36,7 @@ SUFFIXES = (
     "_piece",
     "_exponentials",
     "_kernel_sum",
+    "_table",
 )
 #: Types of the runtime's own, of arrays whose type depends on the kernels.
 _ARRAY_TYPES = {"shift": "qnn_shift"}
@@ -299,6 +300,17 @@ def viewed_axes(layer: Layer, shape: Tuple[int, ...]) -> Tuple[List[Tuple[int, i
     return joined or [(1, 1)], first
 
 
+def _function(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    fields: List[Field] = [
+        ("count", element_count(output.shape)),
+        ("in_storage", storage(sources[0].dtype)),
+        ("out_storage", storage(output.dtype)),
+        ("lowest", sources[0].bounds[0] - sources[0].narrow_range),
+        ("table", stem + "_table"),
+    ]
+    return _source(output, [], stem, {"table": op.require_table()}, "function", fields, "qnn_lookup")
+
+
 def _clamp_only(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     return bounds(stem, output, op.clamp)
 
@@ -312,6 +324,7 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "GlobalAveragePool": _mean,
     "Add": _add,
     "Concat": _concat,
+    "Activation": _function,
     "ZeroPad": _zero_pad,
     "Slice": _view,
     "Permute": _view,

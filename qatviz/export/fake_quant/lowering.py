@@ -17,6 +17,7 @@ from qatviz.export.source import ExportSource
 from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
 from qatviz.export.tflite.metadata import Attachment, attachment
 from qatviz.export.tflite.moves import move
+from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, Softmax, ZeroPad
@@ -26,6 +27,17 @@ PROBABILITIES = "softmax"
 _FLOAT = np.dtype(np.float32)
 #: ``ActivationFunctionType`` of TFLite's schema, which is 0 for none.
 _FUSED = {"ReLU": 1, "ReLU6": 3}
+#: Tables with the options of the operations of activation functions; others have none.
+_OPTIONS = {
+    "ADD": "AddOptions",
+    "SUB": "SubOptions",
+    "MUL": "MulOptions",
+    "DIV": "DivOptions",
+    "MINIMUM": "MaximumMinimumOptions",
+    "MAXIMUM": "MaximumMinimumOptions",
+    "LEAKY_RELU": "LeakyReluOptions",
+    "GELU": "GeluOptions",
+}
 
 
 class FakeQuantFile(NamedTuple):
@@ -247,6 +259,28 @@ class _Lowering:
         name = part.unit.output
         positive = self._append("RELU", self._sources(part), name + "/from_zero", self._network.shapes[name])
         self._put(part, "MINIMUM", [positive, self._constant(name + "/limit", [part.limit])], "MaximumMinimumOptions")
+
+    def _activation(self, part: FakeQuantUnit) -> None:
+        op, name = part.unit.op, part.unit.output
+        assert isinstance(op, Activation)
+        results, steps = self._sources(part), op.definition.tflite(op.parameters)
+        for place, step in enumerate(steps):
+            inputs = [
+                results[0]
+                if given == "x"
+                else results[given + 1]
+                if isinstance(given, int)
+                else self._constant(f"{name}/step{place}/operand{position}", [given])
+                for position, given in enumerate(step.inputs)
+            ]
+            kind, fields = _OPTIONS.get(step.operator), dict(step.attributes)
+            if place == len(steps) - 1:
+                self._put(part, step.operator, inputs, kind, **fields)
+                return
+            dtype = np.dtype(bool) if step.operator == "GREATER_EQUAL" else _FLOAT
+            result = self._file.add_tensor(f"{name}/step{place}", (1, *self._network.shapes[name]), dtype)
+            self._file.add_operation(step.operator, 1, inputs, [result], None if kind is None else (kind, fields))
+            results.append(result)
 
     def _maxpool(self, part: FakeQuantUnit) -> None:
         self._pool(part, "MAX_POOL_2D")

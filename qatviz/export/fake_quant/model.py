@@ -12,6 +12,7 @@ import numpy as np
 
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.integers.frozen_state import Arrays
+from qatviz.network.activations import Activation
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
@@ -19,6 +20,7 @@ from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
 from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT, WIDE_FINE_UNIT, tie_center
+from qatviz.quant.function_tables import function_table
 from qatviz.quant.int16_kernels import representable_scales, round_multipliers
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
@@ -40,6 +42,14 @@ class ExactSums(NamedTuple):
     units: np.ndarray
     multipliers: np.ndarray
     output_scale: np.float32
+
+
+class ExactTable(NamedTuple):
+    """Table of a function (:mod:`qatviz.quant.function_tables`): ``codes`` int64 of the output, and both grids."""
+
+    codes: np.ndarray
+    source: AffineGrid
+    output: AffineGrid
 
 
 class TieBreaker(NamedTuple):
@@ -118,6 +128,8 @@ class FakeQuantUnit:
         Upper bound of a ReLU6 that is not fused: the value closest to 6 on its input's grid.
     exact : ExactSums or None
         None if any operand is in float.
+    table : ExactTable or None
+        For an Activation; None if its input or its output is in float.
     """
 
     unit: Unit
@@ -127,6 +139,7 @@ class FakeQuantUnit:
     factor: float = 1.0
     limit: Optional[float] = None
     exact: Optional[ExactSums] = None
+    table: Optional[ExactTable] = None
 
     def require_weights(self) -> FakeQuantWeights:
         """Return the weights of an operation that has some."""
@@ -231,6 +244,8 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
         bias = _on_grid(folded.bias, grids.plain_of_input(unit), grids.of_input(unit), plain, weight_grid)
         exact = _exact_products(grids.of_input(unit), weight_grid, grid, len(bias), state.has_wide_activations)
         return FakeQuantUnit(unit, FakeQuantWeights(values, weight_grid, bias), grid, exact=exact)
+    if isinstance(unit.op, Activation):
+        return FakeQuantUnit(unit, grid=grid, table=_exact_table(grids, unit, unit.op, grid))
     if isinstance(unit.op, AveragePool):
         return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit))
     if isinstance(unit.op, GlobalAveragePool):
@@ -321,6 +336,13 @@ def _exact(
         return None
     units = np.array([float(grid.scale) for grid in grids]) * fraction
     return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
+
+
+def _exact_table(grids: _Grids, unit: Unit, layer: Activation, output: Optional[AffineGrid]) -> Optional[ExactTable]:
+    source = grids.of_input(unit)
+    if source is None or output is None or not min(source.scale, output.scale) > 0:
+        return None
+    return ExactTable(function_table(layer, source, output, grids.state.has_wide_activations), source, output)
 
 
 def _tie(grids: _Grids, unit: Unit) -> Optional[TieBreaker]:

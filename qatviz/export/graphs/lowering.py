@@ -16,8 +16,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.fake_quant.model import ExactSums, FakeQuantModel, FakeQuantUnit
+from qatviz.export.fake_quant.model import ExactSums, ExactTable, FakeQuantModel, FakeQuantUnit
 from qatviz.export.fake_quant.ranges import kernel_range
+from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, Conv2D, DepthwiseConv2D, MaxPool, ZeroPad
 from qatviz.quant.affine import AffineGrid
@@ -155,6 +156,14 @@ class _Builder:
             return tf.nn.relu6(inputs[0])
         return tf.minimum(tf.nn.relu(inputs[0]), np.float32(part.limit))
 
+    def _activation(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        op = part.unit.op
+        assert isinstance(op, Activation)
+        if self._exact and part.table is not None:
+            with tf.name_scope("exact"):
+                return _looked_up(inputs[0], part.table)
+        return op.definition.tensorflow(tf, op.parameters, inputs[0])
+
     def _maxpool(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op
         assert isinstance(op, MaxPool)
@@ -234,6 +243,15 @@ def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[
     else:
         position = tf.add_n([_exact_value(*part) for part in zip(parts, sums.units, sums.multipliers)])
     return _snap(x, tf.floor(position + 0.5), sums.output_scale)
+
+
+def _looked_up(x: tf.Tensor, table: ExactTable) -> tf.Tensor:
+    """Return the values of a table's codes for the codes of ``x``."""
+    source, output = table.source, table.output
+    first = int(source.zero_point) + 2 ** (source.num_bits - 1)
+    position = tf.cast(tf.floor(x / np.float32(source.scale) + 0.5), tf.int32) + first
+    values = (table.codes - int(output.zero_point)).astype(np.float32) * np.float32(output.scale)
+    return tf.gather(tf.constant(values, name="table"), position)
 
 
 def _snap_to_exact_mean(mean: tf.Tensor, x: tf.Tensor, op: AveragePool, grid: AffineGrid, center: int) -> tf.Tensor:

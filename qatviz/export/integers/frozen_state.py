@@ -9,6 +9,7 @@ import numpy as np
 
 from qatviz.errors import Advice, ExportError, refused
 from qatviz.export.limits import left_in_float
+from qatviz.network.activations import fixed_range
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import DepthwiseConv2D
 from qatviz.network.plan import Unit
@@ -73,6 +74,9 @@ class FrozenState:
     def activation_grid(self, tensor: str) -> AffineGrid:
         """Return the grid of an activations tensor, with scale 0 if all its values have been 0."""
         group = self._layout.group_of[self.plan.index(tensor)]
+        function = self.plan.tensor(tensor).fixed_range
+        if function:
+            return self._grid(tensor, *np.float32(fixed_range(function, self.book.of(tensor).num_bits)))
         row = self._layout.activations.index(group)
         return self._grid(tensor, self._arrays["range_min"][row], self._arrays["range_max"][row])
 

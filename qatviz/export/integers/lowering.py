@@ -41,6 +41,7 @@ from qatviz.export.integers.model import (
     storage_dtype,
 )
 from qatviz.export.source import ExportSource
+from qatviz.network.activations import Activation
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import (
     Add,
@@ -55,6 +56,7 @@ from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
 from qatviz.quant.exact_sums import WIDE_FINE_UNIT, tie_center
+from qatviz.quant.function_tables import function_table
 from qatviz.quant.int16_kernels import MULTIPLIER_BITS as WIDE_MULTIPLIER_BITS
 from qatviz.quant.int16_kernels import sum_constants
 from qatviz.quant.tie_safe_scales import tie_safe_scales
@@ -166,6 +168,9 @@ class _Lowering:
         )
         if isinstance(op, WEIGHTED):
             return self._weighted(unit, sources[0], output, plain)
+        if isinstance(op, Activation):
+            table = function_table(op, sources[0].grid, output.grid, self._wide)
+            return replace(plain, table=_read_only(np.clip(table, *plain.clamp).astype(output.dtype)))
         if isinstance(op, AveragePool):
             return replace(plain, tie_center=tie_center(output.zero_point, self._wide))
         if isinstance(op, GlobalAveragePool):

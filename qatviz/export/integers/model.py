@@ -161,6 +161,9 @@ class IntegerOp:
         Number of bits, with the sign, that the accumulator needs, whatever the input; 0 without one.
     tie_center : int or None
         For an AveragePool, the code from which ties are rounded away (:func:`qatviz.quant.exact_sums.tie_center`).
+    table : np.ndarray or None
+        For an Activation, the code of its output for each code of its input, ``[2**num_bits]`` of the input, from the
+        lowest on (:mod:`qatviz.quant.function_tables`); int8, or int16 above 8 bits.
     """
 
     layer: Layer
@@ -173,6 +176,7 @@ class IntegerOp:
     requantization: Optional[FixedPoint] = None
     accumulator_bits: int = 0
     tie_center: Optional[int] = None
+    table: Optional[np.ndarray] = None
 
     def require_weights(self) -> IntegerWeights:
         """Return the weights of an operation that has some."""
@@ -193,6 +197,11 @@ class IntegerOp:
         """Return the center of the ties of an AveragePool."""
         assert self.tie_center is not None, f"{self.name} has no ties"
         return self.tie_center
+
+    def require_table(self) -> np.ndarray:
+        """Return the table of an Activation."""
+        assert self.table is not None, f"{self.name} has no table"
+        return self.table
 
     @property
     def rounds_terms(self) -> bool:

@@ -9,6 +9,7 @@ Each operation computes integers from integers, with one rounding of its result,
   ``tie_center``;
 - Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once; with three multipliers, terms and sum are rounded as by
   TFLite's int16 kernel (:func:`qatviz.quant.int16_kernels.rounded_twice`);
+- Activation: the code that its table has for the code of its input;
 - all others copy codes.
 
 Padding is the zero point. The result is clamped to the bounds of the grid and the activation.
@@ -124,6 +125,11 @@ def _average_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.n
     return rounded_means(sums, counts) + center
 
 
+def _activation(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    codes, tensor = inputs[0]
+    return op.require_table()[codes + 2 ** (tensor.num_bits - 1)]
+
+
 def _max_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     codes, tensor = inputs[0]
     # Padding is the smallest code, so that it has no effect on the maximum.
@@ -173,6 +179,7 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "Add": _add,
     "GlobalAveragePool": _global_average_pool,
     "AveragePool": _average_pool,
+    "Activation": _activation,
     "MaxPool": _max_pool,
     "Concat": _concat,
     "Flatten": _reshape,

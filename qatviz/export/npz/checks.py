@@ -8,6 +8,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.bounds import accumulator_bound, requantization_multipliers
 from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integers.model import IntegerOp, IntegerTensor
+from qatviz.network.activations import Activation
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer
 from qatviz.network.layers import Add, GlobalAveragePool
@@ -26,7 +27,7 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
     ------
     ExportError
     """
-    if isinstance(layer, (*WEIGHTED, Add, GlobalAveragePool)):
+    if isinstance(layer, (*WEIGHTED, Activation, Add, GlobalAveragePool)):
         return
     for source in sources:
         if (source.scale, source.zero_point, source.num_bits, source.narrow_range) != (

@@ -8,6 +8,7 @@ which operations are computed: a program that follows it computes the same integ
 ``conv1.weights``         codes, int8 or (above 8 bits) int16, in TensorFlow's order
 ``conv1.weights.scale``   float32 ``[]``, or ``[out]`` per channel; ``.zero_point``: int32, same shape
 ``conv1.bias``            int32 or int64 ``[out]``, in units of input scale times weight scale
+``act1.table``            int8 or int16 ``[2**num_bits]`` of its input: codes of an Activation's output
 ``conv1.multiplier``      int64 ``[n]``, and ``conv1.right_shift``, for ``multiplier * 2**-right_shift``
 ========================  =====================================================================================
 
@@ -82,6 +83,7 @@ _RULES = {
     "AveragePool": "n = number of positions of the window inside of the input; s = sum over them of (x - tie_center); "
     "result = sign(s) * floor((2 * |s| + n) / (2 * n)) + tie_center: the mean, rounded to the nearest code, ties away "
     "from tie_center.",
+    "Activation": "result = table[x + 2**(num_bits - 1)] with num_bits of its input; entries are in order of codes.",
     "MaxPool": "result = largest x in the window.",
     "Concat": "result = the inputs one after the other along axis, which counts without the batch; negative ones count "
     "from the last.",
@@ -119,6 +121,8 @@ def arrays_of(model: IntegerModel) -> Dict[str, np.ndarray]:
                     op.name + ".bias": op.weights.bias,
                 }
             )
+        if op.table is not None:
+            arrays[op.name + ".table"] = op.table
         if op.requantization is not None:
             arrays.update(
                 {

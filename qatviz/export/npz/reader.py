@@ -16,6 +16,7 @@ from qatviz.export.npz import fields
 from qatviz.export.npz.checks import check_grids, check_requantization
 from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, SCHEMA, SUFFIX, checksum
 from qatviz.network import checks
+from qatviz.network.activations import Activation
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import AveragePool, BatchNorm, Dropout, Softmax, layer_from_dict
@@ -154,6 +155,7 @@ class _Reader:
             weighted = isinstance(layer, WEIGHTED)
             parts = (".weights", ".weights.scale", ".weights.zero_point", ".bias") if weighted else ()
             parts += (".multiplier", ".right_shift") if weighted or layer.kind in ("GlobalAveragePool", "Add") else ()
+            parts += (".table",) if isinstance(layer, Activation) else ()
             names.update(layer.name + part for part in parts)
         if names != set(found):
             raise ExportError(
@@ -234,6 +236,7 @@ class _Reader:
             requantization,
             fields.integer(entry, "accumulator_bits", where, 0, PRODUCT_BITS),
             self._tie_center(layer, output, entry, where),
+            self._table(layer, sources[0], output, (clamp[0], clamp[1]), arrays),
         )
         check_requantization(op, sources, output, self._path)
         bound = accumulator_bound(layer, weights, requantization, sources)
@@ -253,6 +256,24 @@ class _Reader:
         if fields.field(entry, "tie_center", where) is not None:
             raise fields.refused(entry["tie_center"], where + ": tie_center", f"null: a {layer.kind} has none")
         return None
+
+    def _table(
+        self,
+        layer: Layer,
+        source: IntegerTensor,
+        output: IntegerTensor,
+        clamp: Tuple[int, int],
+        arrays: Dict[str, np.ndarray],
+    ) -> Optional[np.ndarray]:
+        if not isinstance(layer, Activation):
+            return None
+        table = arrays[layer.name + ".table"]
+        if table.dtype != output.dtype or table.shape != (2**source.num_bits,):
+            expected = f"{output.dtype} [{2**source.num_bits}], an entry for each code of its input"
+            raise ExportError(f"{self._path}: {layer.name}.table does not fit its operation: expected {expected}")
+        if table.min() < clamp[0] or table.max() > clamp[1]:
+            raise ExportError(f"{self._path}: {layer.name}.table has codes outside of its clamp, {list(clamp)}")
+        return table
 
     def _weights(
         self, layer: Layer, sources: List[IntegerTensor], entry: Any, where: str, arrays: Dict[str, np.ndarray]

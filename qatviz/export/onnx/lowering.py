@@ -15,6 +15,8 @@ for float's own rounding. Details:
   its ties as zero point), whose float32 sums are exact; a factor just above 1 moves ties away from the center.
 - Images are first rounded to their grid in float, with the formula of training: pixels in -1..1 on a grid of the same
   range are all ties.
+- An Activation is the function between DequantizeLinear and QuantizeLinear, unless an entry of its table is too close
+  to a tie or not the nearest code; then its codes are positions in the table.
 - In an exact file, accumulators are not in QDQ form: see :mod:`qatviz.export.onnx.exact`.
 - ONNX has codes of 16 and of 4 bits only from operator set 21 on. There, tensors of 9 to 16 bits have codes of int16,
   with which runtimes compute in float, and weights of up to 4 bits are INT4. Before, tensors of 9 to 16 bits are
@@ -32,7 +34,8 @@ from qatviz import __version__
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
-from qatviz.export.onnx.file import FLOAT, FileText, OnnxFile, Port, properties
+from qatviz.export.onnx.file import FLOAT, INT32, FileText, OnnxFile, Port, properties
+from qatviz.export.onnx.functions import append_form, is_nearest, look_up_in_float
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.layout import (
     TO_CHANNELS_FIRST,
@@ -45,6 +48,7 @@ from qatviz.export.onnx.layout import (
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, check_accumulators, computed_in_float
+from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, MaxPool, ZeroPad
 from qatviz.number_format import names_text
@@ -358,6 +362,29 @@ class _Lowering:
         self._grids.put_relative_codes(self._model.tensor(op.output), mean, center)
 
     # Operations without weights
+
+    def _activation(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, Activation)
+        source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
+        in_float, name, table = is_wide(source) or is_wide(output), op.name, op.require_table()
+        if self._exact is None and (in_float or is_nearest(self._model, op)):
+            self._finish(op, self._function(op))
+            return
+        if in_float:
+            look_up_in_float(self._file, self._grids, self._model, op)
+            return
+        position = self._file.add_step("Cast", [codes_name(source)], name + ".code", to=INT32)
+        first = int(self._storage.stored(-(2 ** (source.num_bits - 1))))
+        if first:
+            constant = self._file.add_constant(name + ".first", first, np.int32)
+            position = self._file.add_step("Sub", [position, constant], name + ".position")
+        values = self._file.add_constant(name + ".table", self._storage.stored(table), self._storage.dtype)
+        codes = self._file.add_node("Gather", [values, position], codes_name(output), name, axis=0)
+        self._grids.put_codes(output, codes)
+
+    def _function(self, op: IntegerOp) -> str:
+        assert isinstance(op.layer, Activation)
+        return append_form(self._file, op.layer, op.inputs[0], op.name)
 
     def _maxpool(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, MaxPool)

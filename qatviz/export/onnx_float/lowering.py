@@ -18,6 +18,7 @@ from qatviz.export.formats import Options
 from qatviz.export.integers.bounds import padding
 from qatviz.export.onnx.description import onnx_text
 from qatviz.export.onnx.file import FileText, OnnxFile, Port, properties
+from qatviz.export.onnx.functions import append_form
 from qatviz.export.onnx.layout import (
     TO_CHANNELS_FIRST,
     TO_CHANNELS_LAST,
@@ -29,6 +30,7 @@ from qatviz.export.onnx.layout import (
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13
 from qatviz.export.source import ExportSource
+from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Softmax, ZeroPad
 
@@ -139,9 +141,9 @@ class _Lowering:
         output = unit.output if unit.activation is None else unit.name
         self._names[unit.output] = self._file.add_node(operator, inputs, output, unit.name, **attributes)
         if unit.activation is not None:
-            self._activation(unit.activation.kind, output, unit.output)
+            self._rectifier(unit.activation.kind, output, unit.output)
 
-    def _activation(self, kind: str, value: str, name: str) -> None:
+    def _rectifier(self, kind: str, value: str, name: str) -> None:
         if kind == "ReLU":
             self._names[name] = self._file.add_node("Relu", [value], name, name)
             return
@@ -183,9 +185,14 @@ class _Lowering:
     # Layers without weights
 
     def _relu(self, part: FakeQuantUnit) -> None:
-        self._activation(part.unit.op.kind, self._sources(part)[0], part.unit.output)
+        self._rectifier(part.unit.op.kind, self._sources(part)[0], part.unit.output)
 
     _relu6 = _relu
+
+    def _activation(self, part: FakeQuantUnit) -> None:
+        op, name = part.unit.op, part.unit.output
+        assert isinstance(op, Activation)
+        self._names[name] = append_form(self._file, op, self._sources(part)[0], name, name)
 
     def _maxpool(self, part: FakeQuantUnit) -> None:
         self._pool(part, "MaxPool")

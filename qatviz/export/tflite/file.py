@@ -31,6 +31,7 @@ _TYPES = {
     np.dtype(np.int32): tflite.TensorType.INT32,
     np.dtype(np.int64): tflite.TensorType.INT64,
     np.dtype(np.float32): tflite.TensorType.FLOAT32,
+    np.dtype(bool): tflite.TensorType.BOOL,
 }
 #: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); 1 with uint8.
 VERSIONS: Dict[str, Dict[str, int]] = {
@@ -49,6 +50,11 @@ VERSIONS: Dict[str, Dict[str, int]] = {
         "MINIMUM": 2,
         "MAXIMUM": 2,
         "SOFTMAX": 2,
+        "LOGISTIC": 2,
+        "TANH": 2,
+        "LEAKY_RELU": 2,
+        "CAST": 2,
+        "GATHER": 2,
     },
     "int16": {
         "CONV_2D": 4,
@@ -64,6 +70,8 @@ VERSIONS: Dict[str, Dict[str, int]] = {
         "MAXIMUM": 4,
         "SOFTMAX": 3,
         "QUANTIZE": 2,
+        "CAST": 3,
+        "GATHER": 4,
     },
     "uint8": {},
 }
@@ -119,6 +127,11 @@ def pool_options(layer: Union[MaxPool, AveragePool]) -> Dict[str, int]:
         "FilterHeight": layer.pool_size[0],
         "FilterWidth": layer.pool_size[1],
     }
+
+
+def tensor_type(dtype: np.dtype) -> int:
+    """Return the schema's number of a type."""
+    return int(_TYPES[np.dtype(dtype)])
 
 
 class _Tensor(NamedTuple):

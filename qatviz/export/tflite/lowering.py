@@ -5,6 +5,8 @@ Where TFLite's own operation would compute other codes, it is replaced:
 - A GlobalAveragePool is a depthwise convolution with constant weights and a bias that rounds ties up, because MEAN
   rounds otherwise in each runtime. An AveragePool is AVERAGE_POOL_2D, which rounds ties away from the code 0 (see
   :func:`qatviz.quant.exact_sums.tie_center`). Where a file stores another code as 0, it is between two QUANTIZE.
+- An Activation is TFLite's kernel if that computes the same table, else a GATHER from the table
+  (:mod:`qatviz.export.tflite.functions`).
 - A Dense with a scale for each channel is a 1×1 convolution between two reshapes: FULLY_CONNECTED of older runtimes
   supports one scale only, and ignores the others without an error. So is any Dense with int16 activations, for which
   LiteRT's FULLY_CONNECTED multiplies in double precision, unlike all its other operations and TFLite Micro.
@@ -23,7 +25,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.export.integers.model import IntegerModel, IntegerOp
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.building import OperationBuilder
 from qatviz.export.tflite.file import (
     INT4_VERSIONS,
@@ -32,7 +34,9 @@ from qatviz.export.tflite.file import (
     Quantization,
     convolution_options,
     pool_options,
+    tensor_type,
 )
+from qatviz.export.tflite.functions import OLD_KERNELS, function_kernel
 from qatviz.export.tflite.metadata import Attachment
 from qatviz.export.tflite.moves import MOST_OLD_AXES, move
 from qatviz.export.tflite.storage import (
@@ -60,6 +64,8 @@ from qatviz.quant.int16_kernels import representable_scales
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
 #: Largest number of codes that TensorFlow 1.15's AVERAGE_POOL_2D can sum up: its accumulators have 16 bits.
 _MOST_AVERAGED = 256
+#: Tables with the options of an activation function's kernel; others have none.
+_FUNCTION_OPTIONS = {"LEAKY_RELU": "LeakyReluOptions"}
 
 
 def tflite_model(
@@ -129,6 +135,9 @@ class _Lowering(OperationBuilder):
         self._half_ties_down: List[str] = []
         self._large_averages: List[str] = []
         self._many_axes: List[str] = []
+        #: Activations that are a GATHER; whether TensorFlow 1.15 lacks a kernel of an Activation.
+        self._gathered: List[str] = []
+        self._new_kernels = False
         self._notes = remarks(model, self._dtype, self._int4.names)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
@@ -161,9 +170,15 @@ class _Lowering(OperationBuilder):
                 f"{names_text(self._many_axes)}: more than {MOST_OLD_AXES} axes with that of the batch, which LiteRT "
                 "has kernels for, but TensorFlow 1.15 has none"
             )
+        if self._gathered:
+            self._notes.append(
+                f"{names_text(self._gathered)}: a table and GATHER, because TFLite has no kernel that computes exactly "
+                "these codes"
+            )
         content = self._file.finish([first], last, attached)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
-        only_litert = bool(int4 or self._large_averages or self._many_axes or self._dtype == np.int16)
+        is_new = bool(self._large_averages or self._many_axes or self._new_kernels)
+        only_litert = int4 or is_new or self._dtype == np.int16
         return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice, only_litert)
 
     # Operations with weights
@@ -337,6 +352,38 @@ class _Lowering(OperationBuilder):
         self._append("QUANTIZE", [self._index[source.name]], codes, dtype=dtype)
         self._append_pool(op, name, codes, means, dtype)
         self._append_op(op, lambda index: self._append("QUANTIZE", [means], index), result_range=op.clamp)
+
+    def _activation(self, op: IntegerOp) -> None:
+        source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
+        kernel = function_kernel(self._model, op, self._dtype)
+        self._new_kernels |= kernel is None or kernel.operator not in OLD_KERNELS
+        if kernel is not None:
+            name, fields = kernel.operator, kernel.attributes
+            options = _FUNCTION_OPTIONS.get(name)
+            self._append_op(op, lambda index: self._append(name, [self._index[source.name]], index, options, **fields))
+            return
+        self._gathered.append(op.name)
+        table = op.require_table().astype(np.int64) + code_offset(output, self._dtype)
+        values = self._file.add_constant(op.name + "/table", table.astype(self._dtype), self._grid(output))
+        position = self._position_in_table(op, source)
+        self._append_op(
+            op,
+            lambda index: self._append("GATHER", [values, position], index, "GatherOptions", Axis=0),
+            result_range=op.clamp,
+        )
+
+    def _position_in_table(self, op: IntegerOp, source: IntegerTensor) -> int:
+        """Append the positions in a table, int32 from 0, of the codes of ``source``; return their index."""
+        position = self._file.add_tensor(op.name + "/code", (1, *source.shape), np.dtype(np.int32))
+        options: Any = {"InDataType": tensor_type(self._dtype), "OutDataType": tensor_type(np.dtype(np.int32))}
+        self._append("CAST", [self._index[source.name]], position, "CastOptions", **options)
+        first = code_offset(source, self._dtype) - 2 ** (source.num_bits - 1)
+        if first == 0:
+            return position
+        constant = self._file.add_constant(op.name + "/first", np.int32([-first]))
+        moved = self._file.add_tensor(op.name + "/position", (1, *source.shape), np.dtype(np.int32))
+        self._file.add_operation("ADD", 1, [position, constant], [moved], ("AddOptions", {}))
+        return moved
 
     def _maxpool(self, op: IntegerOp) -> None:
         self._append_op(

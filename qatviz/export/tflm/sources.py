@@ -16,10 +16,15 @@ from qatviz.export.tflm.runtime import ARENA_UNIT
 _METHODS = {
     "ADD": "AddAdd",
     "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "CAST": "AddCast",
     "CONCATENATION": "AddConcatenation",
     "CONV_2D": "AddConv2D",
     "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
+    "ELU": "AddElu",
     "FULLY_CONNECTED": "AddFullyConnected",
+    "GATHER": "AddGather",
+    "LEAKY_RELU": "AddLeakyRelu",
+    "LOGISTIC": "AddLogistic",
     "MAXIMUM": "AddMaximum",
     "MAX_POOL_2D": "AddMaxPool2D",
     "MINIMUM": "AddMinimum",
@@ -29,6 +34,7 @@ _METHODS = {
     "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor",
     "SOFTMAX": "AddSoftmax",
     "STRIDED_SLICE": "AddStridedSlice",
+    "TANH": "AddTanh",
     "TRANSPOSE": "AddTranspose",
 }
 #: Upper bounds of TFLite Micro's own data in an arena (bytes, with pointers of 64 bits): in every arena, for each

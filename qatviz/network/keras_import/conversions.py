@@ -4,12 +4,13 @@ Each function adds one or more layers to the draft and returns the name of the l
 output.
 """
 
-from typing import Any, Callable, Dict, List, Optional, Type
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Type
 
 import numpy as np
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
+from qatviz.network.activations import Activation
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON, shortened
 from qatviz.network.keras_import.draft import Draft, KerasLayer
 from qatviz.network.layer import Layer
@@ -36,15 +37,44 @@ from qatviz.network.layers import (
 Conversion = Callable[[Draft, KerasLayer, List[str]], str]
 """``conversion(draft, layer, inputs)`` returns the name of the layer that produces the output."""
 
-ACTIVATIONS: Dict[str, Optional[Type[Layer]]] = {"linear": None, "relu": ReLU, "relu6": ReLU6, "softmax": Softmax}
+
+class LayerForm(NamedTuple):
+    """Layer of the network, without its name and inputs."""
+
+    kind: Type[Layer]
+    settings: Mapping[str, Any] = {}
+
+
+def _function(name: str, **settings: Any) -> LayerForm:
+    return LayerForm(Activation, dict(settings, function=name))
+
+
+#: Layers by Keras' names of activations; None for none.
+ACTIVATIONS: Dict[str, Optional[LayerForm]] = {
+    "linear": None,
+    "relu": LayerForm(ReLU),
+    "relu6": LayerForm(ReLU6),
+    "softmax": LayerForm(Softmax),
+    **{name: _function(name) for name in ("sigmoid", "tanh", "elu", "selu", "softplus", "softsign")},
+    **{name: _function("hard_swish") for name in ("hard_swish", "hard_silu")},
+    **{name: _function("swish") for name in ("swish", "silu")},
+    "gelu": _function("gelu"),
+    "leaky_relu": _function("leaky_relu", slope=0.2),
+}
 #: TensorFlow functions between layers, such as ``x + y`` or ``tf.nn.relu(x)``, by the name of the operation.
-OPERATIONS: Dict[str, Optional[Type[Layer]]] = {
-    "Add": Add,
-    "AddV2": Add,
-    "AddN": Add,
-    "Relu": ReLU,
-    "Relu6": ReLU6,
-    "Softmax": Softmax,
+OPERATIONS: Dict[str, Optional[LayerForm]] = {
+    "Add": LayerForm(Add),
+    "AddV2": LayerForm(Add),
+    "AddN": LayerForm(Add),
+    "Relu": LayerForm(ReLU),
+    "Relu6": LayerForm(ReLU6),
+    "Softmax": LayerForm(Softmax),
+    "Sigmoid": _function("sigmoid"),
+    "Tanh": _function("tanh"),
+    "Elu": _function("elu"),
+    "Selu": _function("selu"),
+    "Softplus": _function("softplus"),
+    "Softsign": _function("softsign"),
     "Identity": None,
 }
 
@@ -170,10 +200,30 @@ def omit(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 
 
 def convert_relu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a ReLU; one with a slope, a threshold or another maximum than 6 becomes an Activation."""
     limit = layer.setting("max_value", None)
-    if limit not in (None, 6):
-        raise checks.invalid_value("setting max_value", limit, "None or 6")
-    return draft.add(ReLU if limit is None else ReLU6, layer.name, inputs)
+    slope, threshold = layer.setting("negative_slope", 0), layer.setting("threshold", 0)
+    if not slope and not threshold and limit in (None, 6):
+        return draft.add(ReLU if limit is None else ReLU6, layer.name, inputs)
+    settings = {"slope": slope or 0, "threshold": threshold or 0, "maximum": limit}
+    return draft.add(Activation, layer.name, inputs, function="relu", **settings)
+
+
+def convert_function(function: str, *slopes: str, **settings: Any) -> Conversion:
+    """Return the conversion to an Activation, whose slope has one of the names ``slopes`` in Keras."""
+
+    def convert(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+        found = [layer.setting(key) for key in slopes if layer.setting(key, None) is not None]
+        slope = {"slope": found[0]} if found else {}
+        return draft.add(Activation, layer.name, inputs, function=function, **{**settings, **slope})
+
+    return convert
+
+
+def convert_thresholded_relu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a ThresholdedReLU, whose threshold is itself mapped to 0: the next float32 above it is ours."""
+    theta = np.nextafter(np.float32(layer.setting("theta", 1.0)), np.float32(np.inf))
+    return draft.add(Activation, layer.name, inputs, function="relu", threshold=float(theta))
 
 
 def convert_softmax(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
@@ -292,8 +342,8 @@ def convert_operation(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str
             f"operation is {shortened(operation)}{' with a constant' if has_constants else ''}; supported: "
             f"{', '.join(OPERATIONS)} of layers' outputs"
         )
-    kind = OPERATIONS[operation]
-    return omit(draft, layer, inputs) if kind is None else draft.add(kind, layer.name, inputs)
+    form = OPERATIONS[operation]
+    return omit(draft, layer, inputs) if form is None else draft.add(form.kind, layer.name, inputs, **form.settings)
 
 
 class _Window:
@@ -348,9 +398,9 @@ def _with_activation(draft: Draft, layer: KerasLayer, source: str, name: Optiona
     activation = layer.setting("activation", "linear") or "linear"
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise NetworkError(f"activation is {shortened(activation)}; supported: {', '.join(ACTIVATIONS)}")
-    kind = ACTIVATIONS[activation]
-    if kind is None:
+    form = ACTIVATIONS[activation]
+    if form is None:
         return source
-    if kind is Softmax:  # the output, in Keras' shape
+    if form.kind is Softmax:  # the output, in Keras' shape
         source = draft.as_plain(source)
-    return draft.add(kind, name or draft.names.derive(layer.name, activation), source)
+    return draft.add(form.kind, name or draft.names.derive(layer.name, activation), source, **form.settings)

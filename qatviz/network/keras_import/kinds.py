@@ -83,14 +83,11 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
 
 #: Closest supported layer, by common types that are not supported.
 _NEAREST = {
-    "ELU": "ReLU",
     "Lambda": "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
     "LayerNormalization": "BatchNormalization",
-    "LeakyReLU": "ReLU",
     "Normalization": "data that is normalized before it is loaded",
-    "PReLU": "ReLU",
+    "PReLU": "LeakyReLU",
     "Rescaling": "the scaling of the data, unit (x / 255) or signed (x / 127.5 - 1), and a model without this layer",
-    "ThresholdedReLU": "ReLU",
     "TimeDistributed": "Dense, which is applied along the last axis",
 }
 _NEAREST_OF_OTHERS = "a model without it, of the layers that the README lists"
@@ -112,8 +109,6 @@ _NEUTRAL = {
     "data_format": "channels_last",
     "groups": 1,
     "renorm": False,
-    "negative_slope": 0,
-    "threshold": 0,
 }
 
 
@@ -159,15 +154,20 @@ KINDS: Dict[str, Kind] = {
     "Cropping2D": Kind(conversions.convert_cropping, ("cropping",)),
     "Dense": Kind(conversions.convert_dense, ("units", "activation", "use_bias"), _kernel_and_bias("kernel"), ANY),
     "Dropout": Kind(conversions.convert_same(Dropout, "rate"), ("rate",), form=ALIKE),
+    "ELU": Kind(conversions.convert_function("elu", "alpha"), ("alpha",), form=ALIKE),
     "Flatten": Kind(conversions.convert_same(Flatten), form=ANY),
     "GaussianDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "GaussianNoise": Kind(conversions.omit, ("stddev",), form=ALIKE),
+    "LeakyReLU": Kind(
+        conversions.convert_function("leaky_relu", "alpha", "negative_slope"), ("alpha", "negative_slope"), form=ALIKE
+    ),
     "Permute": Kind(conversions.convert_permute, ("dims",)),
-    "ReLU": Kind(conversions.convert_relu, ("max_value",), form=ALIKE),
+    "ReLU": Kind(conversions.convert_relu, ("max_value", "negative_slope", "threshold"), form=ALIKE),
     "RepeatVector": Kind(conversions.convert_repeat_vector, ("n",)),
     "Reshape": Kind(conversions.convert_same(Reshape, "target_shape"), ("target_shape",), form=ANY),
     "Softmax": Kind(conversions.convert_softmax, ("axis",), form=ALIKE),
     "TensorFlowOpLayer": Kind(conversions.convert_operation, ("node_def", "constants"), form=ALIKE),
+    "ThresholdedReLU": Kind(conversions.convert_thresholded_relu, ("theta",), form=ALIKE),
     "UpSampling1D": Kind(conversions.convert_upsampling, ("size",), form=IMAGE),
     "UpSampling2D": Kind(conversions.convert_upsampling, ("size", "interpolation")),
     "ZeroPadding1D": Kind(conversions.convert_zero_padding_1d, ("padding",), form=IMAGE),

@@ -161,12 +161,16 @@ def _known_activations() -> Tuple[Any, ...]:
     import tensorflow as tf
 
     keras = tf.keras.activations
+    names = ("sigmoid", "tanh", "elu", "selu", "softplus", "softsign")
     return (
         keras.linear,
         keras.relu,
         keras.softmax,
+        *(getattr(module, name) for name in names for module in (keras, tf.nn)),
+        tf.nn.leaky_relu,
         tf.nn.relu,
         tf.nn.relu6,
+        tf.nn.swish,
         tf.compat.v1.nn.softmax,
         tf.compat.v2.nn.softmax,
     )

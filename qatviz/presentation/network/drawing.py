@@ -2,6 +2,7 @@
 
 from typing import Dict, List, NamedTuple, Tuple
 
+from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
@@ -54,7 +55,7 @@ def layer_text(layer: Layer, is_sequence: bool = False) -> str:
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     kernel = kernel or getattr(layer, "size", None)
     strides = getattr(layer, "strides", None)
-    text = shown_kind(layer.kind, is_sequence)
+    text = layer.function if isinstance(layer, Activation) else shown_kind(layer.kind, is_sequence)
     if kernel:
         text += " " + shape_text(shown_window(kernel, is_sequence))
     if kernel and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, List, Optional, cast
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import switch
 
+from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool
 from qatviz.network.plan import Unit
@@ -12,6 +13,7 @@ from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, WIDE_FINE
 from qatviz.training.lowering.exact import (
     codes_of,
     exact_value,
+    function_table,
     int16_requantized,
     int16_sum,
     only_if,
@@ -50,8 +52,7 @@ class EvaluationLowering(LayerLowering):
         source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
         scale, weight_scales = self._scale(output), self._channel_scales(unit)
         _, zero_point, half = self.quantizers.code_parameters(output)
-        input_scale = self._tie_safe.get(source, self._scale(source))
-        chosen = tie_safe_scales(input_scale, weight_scales, scale, zero_point[0], half, self._wide)
+        chosen = tie_safe_scales(self._chosen_scale(source), weight_scales, scale, zero_point[0], half, self._wide)
         units = self._scale64(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
         factors = self._tie_safe_scale64(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._scale64(unit.output)
         # If all weights are zero, there is no such unit; every bias is a whole number of the fine one.
@@ -154,12 +155,33 @@ class EvaluationLowering(LayerLowering):
             return
         codes = [self.quantizers.code_parameters(name) for name in sources]
         self._tie_safe[output] = tie_safe_sum_scale(
-            tf.stack([self._tie_safe.get(name, self._scale(name)) for name in sources]),
+            tf.stack([self._chosen_scale(name) for name in sources]),
             tf.stack([zero_point[0] for _, zero_point, _ in codes]),
             tf.stack([half for _, _, half in codes]),
             self._scale(output),
             self.quantizers.code_parameters(output)[2],
         )
+
+    def _function(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Return the values of the codes in the function's table (:mod:`qatviz.quant.function_tables`)."""
+        source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
+        scale = self._scale(output)
+        known = tf.minimum(self._scale(source), scale) > 0
+
+        def code() -> tf.Tensor:
+            # Only if there are scales: the table is not defined for others.
+            _, zero_point, half = self.quantizers.code_parameters(source)
+            _, output_zero_point, output_half = self.quantizers.code_parameters(output)
+            table = function_table(
+                cast(Activation, unit.op),
+                (only_if(known, self._chosen_scale(source)), zero_point, half),
+                (only_if(known, self._chosen_scale(output)), output_zero_point, output_half),
+                self._wide,
+            )
+            steps = tf.cast(codes_of(only_if(known, x), self._scale(source)), tf.int32)
+            return tf.gather(table, steps + zero_point[0] + half) - output_zero_point[0]
+
+        return exact_value(values, code, scale, known)
 
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return inputs[0]
@@ -197,7 +219,10 @@ class EvaluationLowering(LayerLowering):
         """Return the scale of a layer's output as float64, 0 if its quantizer is off."""
         return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
 
+    def _chosen_scale(self, grid: str) -> tf.Tensor:
+        """Return the tie-safe scale of an activations tensor, or the scale in use if there is none."""
+        return self._tie_safe.get(grid, self._scale(grid))
+
     def _tie_safe_scale64(self, layer: str) -> tf.Tensor:
         """Return the tie-safe scale of a layer's output as float64, or the scale in use if there is none."""
-        grid = self.plan.grid_of(layer)
-        return tf.cast(self._tie_safe[grid], tf.float64) if grid in self._tie_safe else self._scale64(layer)
+        return tf.cast(self._chosen_scale(self.plan.grid_of(layer)), tf.float64)

@@ -14,15 +14,18 @@ These run in Python, because each of their many trials would take many operation
 results, so that only the first batch of an evaluation takes time.
 """
 
-from typing import Callable, Sequence
+from typing import Callable, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
+from qatviz.network.activations import Activation
+from qatviz.quant import function_tables as tables
 from qatviz.quant import int16_kernels
 from qatviz.quant import tie_safe_scales as scales
 from qatviz.quant import tie_safe_sums as sums
+from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import SNAP_REACH
 
 
@@ -71,6 +74,29 @@ def tie_safe_sum_scale(
         stateful=False,
     )
     found.set_shape([])
+    return found
+
+
+def function_table(
+    layer: Activation,
+    source: Tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    output: Tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    wide: tf.Tensor,
+) -> tf.Tensor:
+    """Call :func:`qatviz.quant.function_tables.function_table` in the graph; return int32 codes ``[2**bits]``.
+
+    The input and the output each have a scale, a zero point ``[1]`` and ``2**(num_bits - 1)``. ``wide`` is a scalar.
+    """
+
+    def table(*numbers: np.ndarray) -> np.ndarray:
+        given, result = (
+            AffineGrid(np.float32(scale), np.int32(zero_point[0]), int(half).bit_length(), False)
+            for scale, zero_point, half in (numbers[:3], numbers[3:6])
+        )
+        return tables.function_table(layer, given, result, bool(numbers[6])).astype(np.int32)
+
+    found = tf.py_func(table, [*source, *output, wide], tf.int32, stateful=False)
+    found.set_shape([None])
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Optional, cast
 
 import tensorflow.compat.v1 as tf
 
+from qatviz.network.activations import Activation
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
@@ -88,6 +89,10 @@ class LayerLowering(ABC):
         """Return the sum ``total`` of ``inputs`` as input of activation and quantizer."""
 
     @abstractmethod
+    def _function(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Return an activation function's ``values`` for ``x`` as input of their quantizer."""
+
+    @abstractmethod
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         """Lower a Dropout layer."""
 
@@ -158,6 +163,11 @@ class LayerLowering(ABC):
         # A ReLU6 that is not fused clips codes, at the value on its input's grid that is nearest to 6.
         limit = self.quantizers.round_to_grid(self.plan.grid_of(unit.inputs[0]), 6.0)
         return tf.minimum(tf.nn.relu(inputs[0]), limit)
+
+    def _activation(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        op = cast(Activation, unit.op)
+        values = op.definition.tensorflow(tf, op.parameters, inputs[0])
+        return self.quantizers.quantizer(unit.name + ".activations")(self._function(unit, inputs[0], values))
 
     def _maxpool(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         op = cast(MaxPool, unit.op)

@@ -826,6 +826,15 @@ void qnn_concat(const qnn_join *op, const void *const *inputs, void *output)
                          op->activation_min, op->activation_max);
 }
 
+void qnn_lookup(const qnn_function *op, const void *input, void *output)
+{
+    int32_t i;
+    for (i = 0; i < op->count; i++) {
+        int32_t code = code_at(op->table, op->out_storage, code_at(input, op->in_storage, i) - op->lowest);
+        put_code(output, op->out_storage, i, code, code, code);
+    }
+}
+
 void qnn_pad(const qnn_border *op, const void *input, void *output)
 {
     int32_t i, row, count = count_of(&op->out), line = op->in.width * op->in.channels;

@@ -115,6 +115,14 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_join;
 
+/* A function: each code of the input is a position in a table of codes of the output. */
+typedef struct {
+    int32_t count;
+    qnn_storage in_storage, out_storage;
+    int32_t lowest;                  /* code of the first entry */
+    const void *table;               /* of codes in out_storage */
+} qnn_function;
+
 /* An image padded with the zero point. */
 typedef struct {
     qnn_shape in, out;
@@ -155,6 +163,7 @@ void qnn_global_average(const qnn_mean *op, const void *input, void *output);
 void qnn_add(const qnn_sum *op, const void *const *inputs, void *output);
 void qnn_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 void qnn_concat(const qnn_join *op, const void *const *inputs, void *output);
+void qnn_lookup(const qnn_function *op, const void *input, void *output);
 void qnn_pad(const qnn_border *op, const void *input, void *output);
 void qnn_gather(const qnn_view *op, const void *input, void *output);
 void qnn_clamp(const qnn_bounds *op, const void *input, void *output);

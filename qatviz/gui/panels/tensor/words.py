@@ -19,9 +19,10 @@ SHOWN = ("sqnr_db", "rmse_over_scale", "scale", "zero_point", "clipped", "flushe
 
 
 def describe_tensor(tensor: QuantizedTensor) -> str:
-    """Return layer, shape and number of weights."""
+    """Return layer, shape, number of weights, and whether the range is fixed."""
     count = f" · {si(tensor.parameters)} weights" if tensor.parameters else ""
-    return f"{tensor.shown_kind} · {shape_text(tensor.shown_shape) or 'scalar'}{count}"
+    fixed = f" · range fixed by TFLite's {tensor.fixed_range}" if tensor.fixed_range else ""
+    return f"{tensor.shown_kind} · {shape_text(tensor.shown_shape) or 'scalar'}{count}{fixed}"
 
 
 def describe_channel(channel: OneChannel) -> str:

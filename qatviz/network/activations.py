@@ -1,0 +1,383 @@
+"""Activation functions of one variable: one entry for each, with its definition and its form in every framework.
+
+Quantized, a function is a table from the codes of its input to those of its output
+(:mod:`qatviz.quant.function_tables`). The forms here are those of float arithmetic; a form of a single operation is the
+operation that runtimes have for codes, too.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from qatviz.network import checks
+from qatviz.network.layer import Layer, setting
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+_INVERSE_SQRT_2, _SQRT_2_PI = math.sqrt(0.5), math.sqrt(2 / math.pi)
+_GELU_CUBIC = 0.044715
+#: Constants of SELU (Klambauer et al. 2017).
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+#: Largest absolute value of a parameter.
+_LARGEST = 1e6
+
+Parameters = Mapping[str, Any]
+Values = Callable[[Parameters, np.ndarray], np.ndarray]
+#: Takes the module ``tensorflow``, so that this one needs none.
+TensorFlowForm = Callable[[Any, Parameters, Any], Any]
+
+
+class Step(NamedTuple):
+    """One operation of a function's form in a file.
+
+    Attributes
+    ----------
+    operator : str
+        Name in the format.
+    inputs : tuple
+        "x" for the function's input, an int for the result of an earlier step, a float for a constant.
+    attributes : mapping
+        Fields of its options.
+    """
+
+    operator: str
+    inputs: Tuple[Union[str, int, float], ...] = ("x",)
+    attributes: Mapping[str, Any] = {}
+
+
+Form = Callable[[Parameters], Tuple[Step, ...]]
+
+
+class KerasForm(NamedTuple):
+    """Class name and settings of a Keras layer."""
+
+    kind: str
+    settings: Mapping[str, Any]
+
+
+class Function(NamedTuple):
+    """Activation function.
+
+    Attributes
+    ----------
+    values : callable
+        Its definition: float64 values for float64 inputs.
+    tensorflow, tflite, onnx : callable
+        Its forms.
+    keras : callable
+        Its layer in Keras; None if Keras of TensorFlow 1.15 has none.
+    parameters : dict of str to float or None
+        Names of its parameters, with defaults; one that has the default None can be left out.
+    fixed_range : bool
+        True if runtimes demand the range :func:`fixed_range` of its output.
+    is_nonnegative : bool
+        True if no value is below 0, whatever the parameters.
+    """
+
+    values: Values
+    tensorflow: TensorFlowForm
+    tflite: Form
+    onnx: Form
+    keras: Optional[Callable[[Parameters], KerasForm]]
+    parameters: Mapping[str, Optional[float]] = {}
+    fixed_range: bool = False
+    is_nonnegative: bool = False
+
+
+def _same(operator: str, **attributes: Any) -> Form:
+    """Return the form of a single operation without parameters."""
+    return lambda p: (Step(operator, ("x",), attributes),)
+
+
+def _named(name: str) -> Callable[[Parameters], KerasForm]:
+    return lambda p: KerasForm("Activation", {"activation": name})
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
+def _softplus(x: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0, x)
+
+
+def _elu(x: np.ndarray, alpha: float) -> np.ndarray:
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def _elu_steps(names: Tuple[str, ...], alpha: float, scale: float = 1.0) -> Tuple[Step, ...]:
+    """Return ``scale * (max(x, 0) + alpha * (exp(min(x, 0)) - 1))``."""
+    least, exponential, less, times, rectifier, plus = names
+    steps = (
+        Step(least, ("x", 0.0)),
+        Step(exponential, (0,)),
+        Step(less, (1, 1.0)),
+        Step(times, (2, alpha)),
+        Step(rectifier, ("x",)),
+        Step(plus, (4, 3)),
+    )
+    return steps if scale == 1 else (*steps, Step(times, (5, scale)))
+
+
+_TFLITE_ELU = ("MINIMUM", "EXP", "SUB", "MUL", "RELU", "ADD")
+_ONNX_ELU = ("Min", "Exp", "Sub", "Mul", "Relu", "Add")
+
+
+def _relu(p: Parameters, x: np.ndarray) -> np.ndarray:
+    """Return Keras' ReLU with a slope below its threshold, and a maximum."""
+    values = np.where(x >= p["threshold"], x, p["slope"] * (x - p["threshold"]))
+    return values if p["maximum"] is None else np.minimum(values, p["maximum"])
+
+
+def _relu_tensorflow(tf: Any, p: Parameters, x: Any) -> Any:
+    values = tf.where(x >= p["threshold"], x, p["slope"] * (x - p["threshold"]))
+    return values if p["maximum"] is None else tf.minimum(values, p["maximum"])
+
+
+def _relu_steps(names: Tuple[str, ...]) -> Form:
+    at_least, less, times, select, least = names
+
+    def steps(p: Parameters) -> Tuple[Step, ...]:
+        found = (
+            Step(at_least, ("x", p["threshold"])),
+            Step(less, ("x", p["threshold"])),
+            Step(times, (1, p["slope"])),
+            Step(select, (0, "x", 2)),
+        )
+        return found if p["maximum"] is None else (*found, Step(least, (3, p["maximum"])))
+
+    return steps
+
+
+def _hard_sigmoid(p: Parameters, x: np.ndarray) -> np.ndarray:
+    return np.clip(p["slope"] * x + 0.5, 0, 1)
+
+
+def _gelu_tanh(p: Parameters, x: np.ndarray) -> np.ndarray:
+    return 0.5 * x * (1 + np.tanh(_SQRT_2_PI * (x + _GELU_CUBIC * x**3)))
+
+
+def _gelu_tanh_steps(times: str, plus: str, tanh: str) -> Tuple[Step, ...]:
+    return (
+        Step(times, ("x", "x")),
+        Step(times, (0, "x")),
+        Step(times, (1, _GELU_CUBIC)),
+        Step(plus, ("x", 2)),
+        Step(times, (3, _SQRT_2_PI)),
+        Step(tanh, (4,)),
+        Step(plus, (5, 1.0)),
+        Step(times, ("x", 0.5)),
+        Step(times, (7, 6)),
+    )
+
+
+FUNCTIONS: Dict[str, Function] = {
+    "sigmoid": Function(
+        lambda p, x: _sigmoid(x),
+        lambda tf, p, x: tf.sigmoid(x),
+        _same("LOGISTIC"),
+        _same("Sigmoid"),
+        _named("sigmoid"),
+        fixed_range=True,
+        is_nonnegative=True,
+    ),
+    "tanh": Function(
+        lambda p, x: np.tanh(x),
+        lambda tf, p, x: tf.tanh(x),
+        _same("TANH"),
+        _same("Tanh"),
+        _named("tanh"),
+        fixed_range=True,
+    ),
+    "leaky_relu": Function(
+        lambda p, x: np.where(x >= 0, x, p["slope"] * x),
+        lambda tf, p, x: tf.nn.leaky_relu(x, p["slope"]),
+        lambda p: (Step("LEAKY_RELU", ("x",), {"Alpha": p["slope"]}),),
+        lambda p: (Step("LeakyRelu", ("x",), {"alpha": p["slope"]}),),
+        lambda p: KerasForm("LeakyReLU", {"alpha": p["slope"]}),
+        {"slope": 0.3},
+    ),
+    "relu": Function(
+        _relu,
+        _relu_tensorflow,
+        _relu_steps(("GREATER_EQUAL", "SUB", "MUL", "SELECT", "MINIMUM")),
+        _relu_steps(("GreaterOrEqual", "Sub", "Mul", "Where", "Min")),
+        lambda p: KerasForm(
+            "ReLU", {"max_value": p["maximum"], "negative_slope": p["slope"], "threshold": p["threshold"]}
+        ),
+        {"slope": 0.0, "threshold": 0.0, "maximum": None},
+    ),
+    "elu": Function(
+        lambda p, x: _elu(x, p["slope"]),
+        lambda tf, p, x: tf.nn.elu(x) if p["slope"] == 1 else tf.where(x > 0, x, p["slope"] * tf.nn.elu(x)),
+        lambda p: (Step("ELU"),) if p["slope"] == 1 else _elu_steps(_TFLITE_ELU, p["slope"]),
+        lambda p: (Step("Elu", ("x",), {"alpha": p["slope"]}),),
+        lambda p: KerasForm("ELU", {"alpha": p["slope"]}),
+        {"slope": 1.0},
+    ),
+    "selu": Function(
+        lambda p, x: _SELU_SCALE * _elu(x, _SELU_ALPHA),
+        lambda tf, p, x: tf.nn.selu(x),
+        lambda p: _elu_steps(_TFLITE_ELU, _SELU_ALPHA, _SELU_SCALE),
+        lambda p: _elu_steps(_ONNX_ELU, _SELU_ALPHA, _SELU_SCALE),
+        _named("selu"),
+    ),
+    "hard_sigmoid": Function(
+        _hard_sigmoid,
+        lambda tf, p, x: tf.clip_by_value(p["slope"] * x + 0.5, 0.0, 1.0),
+        lambda p: (
+            Step("MUL", ("x", p["slope"])),
+            Step("ADD", (0, 0.5)),
+            Step("MAXIMUM", (1, 0.0)),
+            Step("MINIMUM", (2, 1.0)),
+        ),
+        lambda p: (Step("HardSigmoid", ("x",), {"alpha": p["slope"], "beta": 0.5}),),
+        lambda p: KerasForm("Activation", {"activation": "hard_sigmoid"}),
+        {"slope": 0.2},
+        is_nonnegative=True,
+    ),
+    "hard_swish": Function(
+        lambda p, x: x * np.clip(x + 3, 0, 6) / 6,
+        lambda tf, p, x: x * tf.nn.relu6(x + 3.0) * np.float32(1 / 6),
+        _same("HARD_SWISH"),
+        lambda p: (Step("HardSigmoid", ("x",), {"alpha": 1 / 6, "beta": 0.5}), Step("Mul", ("x", 0))),
+        None,
+    ),
+    "swish": Function(
+        lambda p, x: x * _sigmoid(x),
+        lambda tf, p, x: x * tf.sigmoid(x),
+        lambda p: (Step("LOGISTIC"), Step("MUL", ("x", 0))),
+        lambda p: (Step("Sigmoid"), Step("Mul", ("x", 0))),
+        None,
+    ),
+    "gelu": Function(
+        lambda p, x: 0.5 * x * (1 + _erf(x * _INVERSE_SQRT_2)),
+        lambda tf, p, x: 0.5 * x * (1.0 + tf.math.erf(x * np.float32(_INVERSE_SQRT_2))),
+        _same("GELU", Approximate=False),
+        lambda p: (
+            Step("Mul", ("x", _INVERSE_SQRT_2)),
+            Step("Erf", (0,)),
+            Step("Add", (1, 1.0)),
+            Step("Mul", ("x", 0.5)),
+            Step("Mul", (3, 2)),
+        ),
+        None,
+    ),
+    "gelu_tanh": Function(
+        _gelu_tanh,
+        lambda tf, p, x: 0.5 * x * (1.0 + tf.tanh(np.float32(_SQRT_2_PI) * (x + np.float32(_GELU_CUBIC) * x * x * x))),
+        lambda p: _gelu_tanh_steps("MUL", "ADD", "TANH"),
+        lambda p: _gelu_tanh_steps("Mul", "Add", "Tanh"),
+        None,
+    ),
+    "softplus": Function(
+        lambda p, x: _softplus(x),
+        lambda tf, p, x: tf.nn.softplus(x),
+        lambda p: (
+            Step("ABS"),
+            Step("NEG", (0,)),
+            Step("EXP", (1,)),
+            Step("ADD", (2, 1.0)),
+            Step("LOG", (3,)),
+            Step("RELU"),
+            Step("ADD", (5, 4)),
+        ),
+        _same("Softplus"),
+        _named("softplus"),
+        is_nonnegative=True,
+    ),
+    "softsign": Function(
+        lambda p, x: x / (1 + np.abs(x)),
+        lambda tf, p, x: tf.nn.softsign(x),
+        lambda p: (Step("ABS"), Step("ADD", (0, 1.0)), Step("DIV", ("x", 1))),
+        _same("Softsign"),
+        _named("softsign"),
+    ),
+    "linear": Function(
+        lambda p, x: p["slope"] * x + p["offset"],
+        lambda tf, p, x: p["slope"] * x + p["offset"],
+        lambda p: (Step("MUL", ("x", p["slope"])), Step("ADD", (0, p["offset"]))),
+        lambda p: (Step("Mul", ("x", p["slope"])), Step("Add", (0, p["offset"]))),
+        None,
+        {"slope": 1.0, "offset": 0.0},
+    ),
+}
+"""Activation functions by name. A ReLU and a ReLU6 without parameters are layers of their own, which need no table."""
+
+
+def _function_name(where: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in FUNCTIONS:
+        raise checks.invalid_value(where, value, ", ".join(FUNCTIONS))
+    return value
+
+
+_number = checks.number_in(-_LARGEST, _LARGEST, "[]")
+
+
+def _optional_number(where: str, value: Any) -> Optional[float]:
+    return None if value is None else _number(where, value)
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """Function of each value: an entry of `FUNCTIONS`, by name, with its parameters.
+
+    ``slope`` is the factor of values below 0 (below ``threshold``; of the exponential of an ELU, of all values of a
+    hard sigmoid or a linear function), ``maximum`` the upper end of the output, ``offset`` what is added. A parameter
+    that the function does not have is None.
+    """
+
+    function: str = setting(_function_name)
+    slope: Optional[float] = setting(_optional_number, default=None)
+    threshold: Optional[float] = setting(_optional_number, default=None)
+    maximum: Optional[float] = setting(_optional_number, default=None)
+    offset: Optional[float] = setting(_optional_number, default=None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = self.definition.parameters
+        for name in _PARAMETERS:
+            if name not in known and getattr(self, name) is not None:
+                raise checks.invalid_value(self._where(name), getattr(self, name), f"None for {self.function}")
+            if getattr(self, name) is None:
+                self._set(name, known.get(name))
+
+    @property
+    def definition(self) -> Function:
+        """Entry of `FUNCTIONS`."""
+        return FUNCTIONS[self.function]
+
+    @property
+    def parameters(self) -> Dict[str, Optional[float]]:
+        """Values of the function's parameters by name."""
+        return {name: getattr(self, name) for name in self.definition.parameters}
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """True if no value of the output is below 0, whatever the input."""
+        if self.function == "relu":
+            return self.slope == 0 and (self.threshold or 0) >= 0 and (self.maximum is None or self.maximum >= 0)
+        return self.definition.is_nonnegative
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """Return the function of ``x``, float64."""
+        return self.definition.values(self.parameters, np.asarray(x, np.float64))
+
+
+_PARAMETERS = ("slope", "threshold", "maximum", "offset")
+
+
+def fixed_range(function: str, num_bits: int) -> Tuple[float, float]:
+    """Return the range of the output of a sigmoid, tanh or softmax on the grid that TFLite's kernels demand.
+
+    Its scale is a power of two: 1/256 with 8 bits for what is between 0 and 1, 1/128 for what is between -1 and 1. The
+    largest value, 1, is thus just beyond the range.
+
+    >>> fixed_range("sigmoid", 8), fixed_range("tanh", 8)
+    ((0.0, 0.99609375), (-1.0, 0.9921875))
+    """
+    if function == "tanh":
+        return -1.0, 1.0 - 2.0 ** (1 - num_bits)
+    return 0.0, 1.0 - 2.0**-num_bits
