@@ -20,6 +20,8 @@ TICK_PX = 40.0
 _OUTLIER_RATIO = 4.0
 #: Ratio of the top of the axis to the next largest count if the largest is cut off.
 _ABOVE_NEXT = 1.5
+#: Opacity of the plate under the count of a cut bar.
+_PLATE = 0.75
 #: Distances, px: labels from the lower and the left axis, labels from the edges of the picture, plot from the top.
 _LABEL_OFFSET, _LEFT_OFFSET, _EDGE, _ABOVE = 2.0, 5.0, 2.0, 4.0
 GRID, AXIS = Stroke("line", opacity=0.6), Stroke("line")
@@ -128,7 +130,10 @@ def cut_mark(
     if metrics is not None:
         text = f"▲ {si(count)}"
         at = x + 11 if x < (left + right) / 2 else x - 11 - metrics.width(text)
-        shapes.append(Text(at, top + 1 + metrics.ascent + line * metrics.height, text, role))
+        y = top + 1 + line * metrics.height
+        # On a plate, because the text may lie on the bar, whose color may be as light as the text's.
+        shapes.append(rects([at - 3], [y], [at + metrics.width(text) + 3], [y + metrics.height], Fill("base", _PLATE)))
+        shapes.append(Text(at, y + metrics.ascent, text, role))
     return shapes
 
 

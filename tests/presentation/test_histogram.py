@@ -203,6 +203,11 @@ def test_an_outlier_bin_is_cut_and_labelled():
     (count,) = (shape for shape in shapes if isinstance(shape, Text))
     zero = recorded.float_counts[found.zero_bin]
     assert count.text.startswith("▲ ") and top_count(found, False) < zero / 1.5 and top_count(found, True) >= zero
+    (plate,) = shapes_with_role(shapes, Rects, "base")  # the text may lie on a bar of any colour
+    order = [shape is plate or shape is count for shape in shapes]
+    assert shapes[order.index(True)] is plate
+    assert plate.left[0] < count.x and count.x + METRICS.width(count.text) < plate.right[0]
+    assert plate.top[0] < count.y < plate.bottom[0]
     (area,) = shapes_with_role(shapes, Area, "float_values")
     assert heights(area).max() == ROOM and AREA[1] <= cut.y0.min() < AREA[1] + 20
     assert not shapes_with_role(content_of(found, view_of(found, is_log=True)), Segments, "base")
