@@ -160,11 +160,14 @@ def _arrays(reader: RecordReader, checkpoint: str) -> Tuple[str, Arrays]:
 
 def _completed(network: Network, book: SettingsBook, arrays: Arrays) -> Arrays:
     """Return the arrays with initial values for those that are missing, and with a range where there is none yet."""
-    ranges = live_state.initial_ranges(live_state.layout(book.plan))
-    found: Arrays = {**initial_parameters(network, 0), **ranges, **arrays}
-    for low, high in (("range_min", "range_max"), ("held_min", "held_max"), ("held_channel_min", "held_channel_max")):
+    layout = live_state.layout(book.plan)
+    found: Arrays = {**initial_parameters(network, 0), **live_state.initial_ranges(layout), **arrays}
+    # A ReLU's range begins at 0; with another one, formats need an operation for its bound.
+    lowest = [0.0 if layout.leaders[group].nonnegative else -1.0 for group in layout.activations]
+    ends = [("range_min", "range_max", lowest), ("held_min", "held_max", -1.0)]
+    for low, high, least in [*ends, ("held_channel_min", "held_channel_max", -1.0)]:
         unknown = found[low] == found[high]
-        found[low] = np.where(unknown, np.float32(-1), found[low])
+        found[low] = np.where(unknown, np.float32(least), found[low])
         found[high] = np.where(unknown, np.float32(1), found[high])
     return found
 
