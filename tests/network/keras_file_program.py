@@ -7,6 +7,7 @@ the outputs "y" that this Keras predicts. The program runs in Python 3.7 and lat
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 
@@ -59,27 +60,101 @@ def graph(keras):
     return keras.models.Model(image, layers.Dense(2)(frozen(layers.Flatten()(x))), name="graph")
 
 
+def operators(keras):
+    """Return a functional model with operations between layers, scalings, and layers of augmentation."""
+    layers = keras.layers
+    if hasattr(keras, "ops"):
+        relu, relu6, concat, mean = keras.ops.relu, keras.ops.relu6, keras.ops.concatenate, keras.ops.mean
+    else:
+        import tensorflow as tf
+
+        relu, relu6, concat, mean = tf.nn.relu, tf.nn.relu6, tf.concat, tf.reduce_mean
+    image = layers.Input(SHAPE, name="image")
+    augment = keras.models.Sequential(
+        [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1), layers.RandomZoom(0.2)], name="augment"
+    )
+    x = layers.Rescaling(1 / 127.5, offset=-1)(augment(image))
+    adapted = layers.Normalization()
+    adapted.adapt(np.random.RandomState(2).standard_normal((50, *SHAPE)) * [1, 2, 3] + 1)
+    stated = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[0.5, 1.5, 2.5])
+    y = keras.applications.vgg16.preprocess_input(image)[:, 1:7, ..., 1:]
+    y = layers.Conv2D(4, 3, strides=2, padding="same")(keras.applications.mobilenet.preprocess_input(y))
+    x = layers.Conv2D(4, (3, 3), strides=2)(layers.ZeroPadding2D(((0, 0), (1, 1)))(stated(adapted(x))))
+    z = relu6(relu(x) + y)
+    z = concat([z, 1.0 - y / 2.0], axis=-1) * 0.5
+    z = layers.Flatten()(layers.GlobalAveragePooling2D(keepdims=True)(z)) + mean(z, [1, 2])
+    return keras.models.Model(image, layers.Dense(3)(z), name="operators")
+
+
+def plain(keras):
+    """Return a Sequential of layers that tfmot supports."""
+    layers = keras.layers
+    return keras.models.Sequential(
+        [
+            layers.Conv2D(4, 3, padding="same", use_bias=False, input_shape=SHAPE),
+            layers.BatchNormalization(),
+            layers.ReLU(6.0),
+            layers.DepthwiseConv2D(3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def wrapped_by_tfmot(keras):
+    """Return (name, model, its outputs) of models in the wrappers of TensorFlow's Model Optimization Toolkit.
+
+    The outputs of a quantized model are those without its quantization: of the wrapped layers.
+    """
+    import tensorflow_model_optimization as tfmot
+
+    own = randomized(plain(keras))
+    quantized = tfmot.quantization.keras.quantize_model(own)
+    pruned = tfmot.sparsity.keras.prune_low_magnitude(own)
+    random = np.random.RandomState(3)
+    for layer in pruned.layers:
+        for weight in layer.weights:
+            if "mask" in weight.name:
+                weight.assign((random.uniform(size=weight.shape) < 0.6).astype(np.float32))
+    return [("quantized", quantized, own.predict), ("pruned", pruned, pruned.predict)]
+
+
 def randomized(model, seed=0):
     """Set all weights to random values that keep the outputs of all layers of the order of 1; return the model."""
     random = np.random.RandomState(seed)
-    values = []
-    for weight in model.weights:
-        name = (getattr(weight, "path", None) or weight.name).split("/")[-1].split(":")[0]
-        shape = tuple(int(axis) for axis in weight.shape)
-        if name in ("gamma", "moving_variance", "variance"):
-            values.append(random.uniform(0.5, 1.5, shape))
-        elif "kernel" in name:
-            fan_in = np.prod(shape[:2] if "depthwise" in name else shape[:-1])
-            values.append(random.standard_normal(shape) * np.sqrt(2.0 / fan_in))
-        else:
-            values.append(random.standard_normal(shape) * 0.3)
-    model.set_weights([value.astype(np.float32) for value in values])
+    for layer in layers_of(model):
+        values = [random_values(weight, random) for weight in layer.weights]
+        layer.set_weights([np.asarray(value, np.float32) for value in values])
     return model
 
 
-def save(keras, model, folder, inputs):
+def layers_of(model):
+    """Yield the layers of a model and of the models in it."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from layers_of(layer)
+        else:
+            yield layer
+
+
+def random_values(weight, random):
+    """Return values for a weight; a Normalization keeps what it was adapted to."""
+    name = (getattr(weight, "path", None) or weight.name).split("/")[-1].split(":")[0]
+    shape = tuple(int(axis) for axis in weight.shape)
+    if name in ("mean", "variance", "count"):
+        return weight.numpy()
+    if name in ("gamma", "moving_variance"):
+        return random.uniform(0.5, 1.5, shape)
+    if "kernel" in name:
+        fan_in = np.prod(shape[:2] if "depthwise" in name else shape[:-1])
+        return random.standard_normal(shape) * np.sqrt(2.0 / fan_in)
+    return random.standard_normal(shape) * 0.3
+
+
+def save(keras, model, folder, inputs, name=None, predict=None):
     """Save a model in all formats, and its outputs."""
-    base = os.path.join(folder, model.name)
+    base = os.path.join(folder, name or model.name)
     newest = not hasattr(keras, "backend") or int(keras.__version__.split(".")[0]) >= 3
     model.save(base + ".h5")
     with open(base + ".json", "w") as file:
@@ -89,7 +164,7 @@ def save(keras, model, folder, inputs):
         model.save(base + ".keras")
     if keras.__name__ != "keras":
         save_with_tensorflow(keras, model, base)
-    np.savez(base + ".npz", x=inputs, y=model.predict(inputs))
+    np.savez(base + ".npz", x=inputs, y=(predict or model.predict)(inputs))
 
 
 def save_with_tensorflow(keras, model, base):
@@ -116,6 +191,11 @@ def main(module, folder, behavior=""):
     images = random.standard_normal((3, *SHAPE)).astype(np.float32)
     for build in (sequence, graph):
         save(keras, randomized(build(keras)), folder, images)
+    if hasattr(keras.layers, "Rescaling"):
+        save(keras, randomized(operators(keras)), folder, images * 50 + 100)
+    if importlib.util.find_spec("tensorflow_model_optimization"):
+        for name, model, predict in wrapped_by_tfmot(keras):
+            save(keras, model, folder, images, name, predict)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ that its modules import.
 import json
 from typing import Any, Dict, Iterator, Tuple
 
-from qatviz.network.keras_import.config import NESTED
-from qatviz.network.keras_import.conversions import OPERATIONS
+from qatviz.network.keras_import.config import KERAS3_OPERATION, NESTED, OPERATIONS, layer_kind
 from qatviz.network.keras_import.kinds import KINDS
+from qatviz.network.keras_import.operations import NODE_LAYER, is_known
 
 _LAYERS = set(KINDS) | set(NESTED) | {"InputLayer"}
-_OPERATION = "TensorFlowOpLayer"
 #: Keras' initializers, regularizers and constraints, and Keras 3's classes of data types and tensors.
 _DETAILS = {
     "Constant",
@@ -57,6 +56,11 @@ _DETAILS = {
     "Policy",
     "DTypePolicy",
     "__keras_tensor__",
+    "__ellipsis__",
+    "__numpy__",
+    "__slice__",
+    "__tensor__",
+    "__tuple__",
 }
 
 
@@ -67,8 +71,14 @@ def find_code(record: Any) -> Tuple[str, str]:
             continue
         kind, config = node["class_name"], node.get("config")
         name = node.get("name") or (config.get("name") if isinstance(config, dict) else None) or "unnamed"
-        is_known = isinstance(kind, str) and (kind in _LAYERS or kind in _DETAILS)
-        if not is_known or (kind == _OPERATION and _operation(config) not in OPERATIONS):
+        own = layer_kind(node) if isinstance(kind, str) else None
+        if own == KERAS3_OPERATION:
+            is_safe = is_known(own, {"function": kind})
+        elif own in (NODE_LAYER, *OPERATIONS):
+            is_safe = is_known(own, config)
+        else:
+            is_safe = isinstance(kind, str) and (kind in _LAYERS or kind in _DETAILS)
+        if not is_safe:
             return str(name), str(kind)
     return "", ""
 
@@ -91,15 +101,3 @@ def _dicts(record: Any) -> Iterator[Dict[str, Any]]:
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node
-
-
-def _operation(config: Any) -> Any:
-    """Return the TensorFlow operation of a TensorFlowOpLayer, whose node_def is an object or its JSON text."""
-    node = config.get("node_def") if isinstance(config, dict) else None
-    if isinstance(node, str):
-        try:
-            node = json.loads(node)
-        except ValueError:
-            return None
-    operation = node.get("op") if isinstance(node, dict) else None
-    return operation if isinstance(operation, str) else None

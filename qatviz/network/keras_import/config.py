@@ -4,9 +4,17 @@ Nested models are inlined, the inputs of all layers are resolved, and layers tha
 omitted. Descriptions are untrusted data: anything that does not have Keras' form is refused.
 """
 
+import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from qatviz.errors import NetworkError
+from qatviz.network.keras_import.call_arguments import (
+    NO_ARGUMENTS,
+    Arguments,
+    Tensor,
+    keras2_arguments,
+    keras3_arguments,
+)
 
 Path = Tuple[str, ...]
 Record = Dict[str, Any]
@@ -36,6 +44,10 @@ NESTED = FUNCTIONAL + SEQUENTIAL
 #: Packages of Keras' own classes, in descriptions of TensorFlow 2.13 and later and of Keras 3.
 KERAS_MODULES = ("keras", "tf_keras", "tensorflow", "builtins")
 
+#: Kinds of layers that stand for an operation between layers: of TensorFlow 2.4 to Keras 2.15, and of Keras 3.
+KERAS3_OPERATION = "Operation"
+OPERATIONS = ("TFOpLambda", "SlicingOpLambda", KERAS3_OPERATION)
+
 MAX_CALLS = 20_000
 """Maximum number of calls of layers in a model. If nested models call models twice, it doubles with each level, so that
 a small file could declare any number of calls."""
@@ -54,6 +66,8 @@ class LayerSpec(NamedTuple):
     inputs : tuple of Path
     layer : tuple of str
         Name of the layer, preceded by the names of the enclosing models.
+    arguments : Arguments
+        For an operation: its arguments, with the positions of the outputs of layers in `inputs`.
     """
 
     path: Path
@@ -61,6 +75,7 @@ class LayerSpec(NamedTuple):
     config: Dict[str, Any]
     inputs: Tuple[Path, ...]
     layer: Path
+    arguments: Arguments = NO_ARGUMENTS
 
 
 class _Layers:
@@ -210,7 +225,7 @@ def _append_functional(record: Record, place: _Place, sources: Sequence[Path], l
             if all(outputs.has(reference) for reference in call.references):
                 own_sources = [outputs.resolve(reference, call.name) for reference in call.references]
                 own = place.inside(call.unique_name, call.name)
-                outputs.add(call, _append_layer(call.record, own, own_sources, layers))
+                outputs.add(call, _append_layer(call.record, own, own_sources, layers, call.arguments))
             else:
                 still_waiting.append(call)
         if len(still_waiting) == len(waiting):
@@ -231,6 +246,7 @@ class _Call(NamedTuple):
     number: int
     unique_name: str
     references: List[Reference]
+    arguments: Arguments = NO_ARGUMENTS
 
 
 class CallNames:
@@ -313,13 +329,31 @@ def _calls(records: Sequence[Record], outputs: _Outputs) -> List[_Call]:
         if not isinstance(nodes, list) or not nodes:
             raise NetworkError(f"{where}: inbound_nodes is {shortened(nodes)}; expected: the layers it is connected to")
         for number, node in enumerate(nodes):
-            if isinstance(node, dict):  # Keras 3
+            arguments = NO_ARGUMENTS
+            if layer_kind(layer) in OPERATIONS:
+                references, arguments = _operation_call(node, where)
+            elif isinstance(node, dict):  # Keras 3
                 _check_arguments(node.get("kwargs"), where)
                 references = _keras3_references(node.get("args"))
             else:
                 references = _references(node, where)
-            calls.append(_Call(layer, name, number, names.next(name), references))
+            calls.append(_Call(layer, name, number, names.next(name), references, arguments))
     return calls
+
+
+def _operation_call(node: Any, where: str) -> Tuple[List[Reference], Arguments]:
+    """Return the references and the arguments of a call of an operation."""
+    references: List[Reference] = []
+
+    def add(value: Any) -> Tensor:
+        references.extend(_references([value], where))
+        return Tensor(len(references) - 1)
+
+    parse = keras3_arguments if isinstance(node, dict) else keras2_arguments
+    arguments = parse(node, add, where)
+    if not references:
+        raise NetworkError(f"{where}: inputs are {shortened(node)}; expected: at least one layer")
+    return references, arguments
 
 
 def _references(value: Any, where: str) -> List[Reference]:
@@ -371,10 +405,24 @@ def layer_kind(record: Record) -> str:
         return registered
     if isinstance(module, str) and module.split(".")[0] not in KERAS_MODULES:
         return f"{module}.{kind}"
-    return str(kind)
+    if isinstance(module, str) and re.match(r"keras\.(src\.)?(ops|operations)\.", module + "."):
+        return KERAS3_OPERATION
+    return KERAS3_OPERATION if module is None and _is_operation(record) else str(kind)
 
 
-def _append_layer(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
+def _is_operation(record: Record) -> bool:
+    """Return whether a description without a module, as in HDF5 files of Keras 3, is that of an operation.
+
+    Operations may have the names of layers, such as Add, but neither dtype nor the setting trainable.
+    """
+    config, nodes = record.get("config"), record.get("inbound_nodes")
+    is_keras3 = isinstance(nodes, list) and bool(nodes) and isinstance(nodes[0], dict)
+    return is_keras3 and isinstance(config, dict) and "dtype" not in config and "trainable" not in config
+
+
+def _append_layer(
+    record: Record, place: _Place, sources: Sequence[Path], layers: _Layers, arguments: Arguments = NO_ARGUMENTS
+) -> List[Path]:
     """Append a call of a layer, or of the layers of a nested model; return the paths of its outputs."""
     kind, config = record["class_name"], record["config"]
     layers.count_call()
@@ -382,7 +430,10 @@ def _append_layer(record: Record, place: _Place, sources: Sequence[Path], layers
         return _append_model(record, place, sources, layers)
     if not isinstance(config, dict):
         raise NetworkError(f"layer {place.layer[-1]!r} ({kind}): config is {shortened(config)}; expected: an object")
-    layers.specs.append(LayerSpec(place.path, layer_kind(record), config, tuple(sources), place.layer))
+    kind = layer_kind(record)
+    if kind == KERAS3_OPERATION:
+        config = dict(config, function=record["class_name"])
+    layers.specs.append(LayerSpec(place.path, kind, config, tuple(sources), place.layer, arguments))
     return [place.path]
 
 

@@ -15,7 +15,6 @@ from qatviz.network.keras_import.config import MIN_FUSED_EPSILON, shortened
 from qatviz.network.keras_import.draft import Draft, KerasLayer
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
-    Add,
     BatchNorm,
     Concat,
     Conv2D,
@@ -60,22 +59,6 @@ ACTIVATIONS: Dict[str, Optional[LayerForm]] = {
     **{name: _function("swish") for name in ("swish", "silu")},
     "gelu": _function("gelu"),
     "leaky_relu": _function("leaky_relu", slope=0.2),
-}
-#: TensorFlow functions between layers, such as ``x + y`` or ``tf.nn.relu(x)``, by the name of the operation.
-OPERATIONS: Dict[str, Optional[LayerForm]] = {
-    "Add": LayerForm(Add),
-    "AddV2": LayerForm(Add),
-    "AddN": LayerForm(Add),
-    "Relu": LayerForm(ReLU),
-    "Relu6": LayerForm(ReLU6),
-    "Softmax": LayerForm(Softmax),
-    "Sigmoid": _function("sigmoid"),
-    "Tanh": _function("tanh"),
-    "Elu": _function("elu"),
-    "Selu": _function("selu"),
-    "Softplus": _function("softplus"),
-    "Softsign": _function("softsign"),
-    "Identity": None,
 }
 
 
@@ -330,20 +313,6 @@ def convert_same(kind: Type[Layer], *settings: str) -> Conversion:
         return draft.add(kind, layer.name, inputs, **{key: layer.setting(key) for key in settings})
 
     return convert
-
-
-def convert_operation(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a TensorFlow function between layers, see `OPERATIONS`."""
-    node = layer.setting("node_def")
-    operation = node.get("op") if isinstance(node, dict) else node
-    has_constants = bool(layer.setting("constants", None))
-    if operation not in OPERATIONS or has_constants:
-        raise NetworkError(
-            f"operation is {shortened(operation)}{' with a constant' if has_constants else ''}; supported: "
-            f"{', '.join(OPERATIONS)} of layers' outputs"
-        )
-    form = OPERATIONS[operation]
-    return omit(draft, layer, inputs) if form is None else draft.add(form.kind, layer.name, inputs, **form.settings)
 
 
 class _Window:

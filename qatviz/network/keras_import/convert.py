@@ -12,6 +12,7 @@ from qatviz.network.keras_import.config import INPUT_PATH, LayerSpec, ModelSpec,
 from qatviz.network.keras_import.draft import Draft, KerasLayer, with_list
 from qatviz.network.keras_import.kinds import KINDS, MIXED_DTYPES, dtype_name, in_form, unsupported_reasons
 from qatviz.network.keras_import.names import Names, valid_name
+from qatviz.network.keras_import.operations import as_layer
 from qatviz.network.keras_import.origin import KerasOrigin
 
 Weights = Dict[Path, Dict[str, np.ndarray]]
@@ -92,7 +93,7 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     NetworkError
         If layers cannot be converted; the message names each layer, its type, reasons and the nearest supported way.
     """
-    refuse_unsupported(spec.layers)
+    spec = spec._replace(layers=supported_layers(spec.layers))
     repeated = _repeated_layers(spec)
     names = Names(layer.path for layer in spec.layers)
     draft = Draft(_checked_input_shape(spec, input_shape), names)
@@ -129,12 +130,23 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     return ImportedModel(network, parameters, tuple(notes), KerasOrigin(None, draft.origins))
 
 
-def refuse_unsupported(layers: Iterable[LayerSpec]) -> None:
-    """Raise a `NetworkError` about all layers whose type or settings would not be imported exactly, if any."""
-    refusals = _Refusals()
+def supported_layers(layers: Iterable[LayerSpec]) -> Tuple[LayerSpec, ...]:
+    """Return layers with those that compute the same in the place of operations.
+
+    Raises
+    ------
+    NetworkError
+        About all layers whose type or settings would not be imported exactly.
+    """
+    refusals, found = _Refusals(), []
     for layer in layers:
-        refusals.add(layer, unsupported_reasons(layer))
+        try:
+            found.append(as_layer(layer))
+            refusals.add(layer, unsupported_reasons(found[-1]))
+        except NetworkError as error:
+            refusals.add(layer, [str(error)])
     refusals.check()
+    return tuple(found)
 
 
 class _Refusals:

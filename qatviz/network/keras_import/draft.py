@@ -1,6 +1,6 @@
 """State of an import: the Keras layer to be converted, and the network of the layers added so far."""
 
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Type, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Type, Union
 
 import numpy as np
 
@@ -48,6 +48,13 @@ class KerasLayer:
         return self._arrays[key]
 
 
+class Scaling(NamedTuple):
+    """Constants of ``x * scale + offset``, one for each channel, in double precision."""
+
+    scale: np.ndarray
+    offset: np.ndarray
+
+
 class Draft:
     """Network under construction; names in arguments and results are names in the network.
 
@@ -60,6 +67,8 @@ class Draft:
         Number of Keras layers that have a layer's output as an input.
     origins : dict of str to tuple
         For each ``layer.parameter`` from Keras, the path of the Keras layer and Keras' name of the array.
+    scalings : dict of str to Scaling or None
+        Layers that scale their input by constants, which are None if only the architecture is imported.
     """
 
     def __init__(self, input_shape: Shape, names: Names):
@@ -71,6 +80,7 @@ class Draft:
         self._sequences: Set[str] = set()
         self._images: Dict[str, str] = {}
         self._plain: Dict[str, str] = {}
+        self.scalings: Dict[str, Optional[Scaling]] = {}
         self._notes: Dict[str, List[str]] = {}
         self._layers: Dict[str, Layer] = {}
         self._values: Dict[str, Optional[np.ndarray]] = {}
@@ -128,6 +138,12 @@ class Draft:
         """Set a parameter of the layer `name` to the array `key` of a Keras layer, and store this origin."""
         self.origins[f"{name}.{parameter}"] = layer.spec.layer, key
         self.set_parameter(name, parameter, layer.array(key))
+
+    def set_scaling(self, name: str, scaling: Optional[Scaling]) -> None:
+        """Set weights and bias of the depthwise 1×1 convolution `name`, which scales its input."""
+        self.scalings[name] = scaling
+        for parameter, values in zip(("weights", "bias"), scaling or (None, None)):
+            self.set_parameter(name, parameter, None if values is None else values.astype(np.float32))
 
     def add_note(self, sentence: str, layer: str) -> None:
         """Add a note for the user about a layer; the same sentence about several layers becomes one note."""

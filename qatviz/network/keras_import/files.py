@@ -10,7 +10,7 @@ from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.keras_import.archive import read_archive, read_folder
 from qatviz.network.keras_import.config import parse_model
-from qatviz.network.keras_import.convert import ImportedModel, convert, refuse_unsupported
+from qatviz.network.keras_import.convert import ImportedModel, convert, supported_layers
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.reader_process import KerasFile, Stored, read_hdf5
 from qatviz.network.keras_import.saved_model import read_checkpoint, read_saved_model
@@ -145,7 +145,7 @@ def _convert(
     spec = parse_model(record)
     code = [layer for layer in spec.layers if layer.kind in _CODE_LAYERS]
     if code:
-        refuse_unsupported(layer for layer in spec.layers if layer.kind not in _CODE_LAYERS)
+        supported_layers(layer for layer in spec.layers if layer.kind not in _CODE_LAYERS)
         found = f"layer {code[0].path[-1]!r} ({code[0].kind}): it contains Python code"
         if source.format not in (Format.HDF5, Format.TEXT):
             raise NetworkError(

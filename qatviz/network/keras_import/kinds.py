@@ -3,10 +3,11 @@
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from qatviz.network import checks
-from qatviz.network.keras_import import conversions
+from qatviz.network.keras_import import conversions, scalings
 from qatviz.network.keras_import.config import LayerSpec, shortened
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
+from qatviz.network.keras_import.operations import SLICING, STACK
 from qatviz.network.layers import Add, AveragePool, Dropout, Flatten, MaxPool, Reshape, ZeroPad
 
 ArrayNames = Callable[[Dict[str, Any]], Tuple[List[str], List[str]]]
@@ -31,6 +32,7 @@ class Kind(NamedTuple):
     settings: Tuple[str, ...] = ()
     array_names: Optional[ArrayNames] = None
     form: str = "plain"
+    any_settings: bool = False
 
 
 #: Forms in which a layer takes sequences (see :mod:`qatviz.network.sequences`): in Keras' two axes; all inputs in the
@@ -64,6 +66,8 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
         else:
             reason = "this type of layer is not supported"
         return [f"{reason}; nearest: {_NEAREST.get(spec.kind, _NEAREST_OF_OTHERS)}"]
+    if KINDS[spec.kind].any_settings:
+        return []
     settings = KINDS[spec.kind].settings
     reasons = []
     for key, value in spec.config.items():
@@ -85,9 +89,7 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
 _NEAREST = {
     "Lambda": "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
     "LayerNormalization": "BatchNormalization",
-    "Normalization": "data that is normalized before it is loaded",
     "PReLU": "LeakyReLU",
-    "Rescaling": "the scaling of the data, unit (x / 255) or signed (x / 127.5 - 1), and a model without this layer",
     "TimeDistributed": "Dense, which is applied along the last axis",
 }
 _NEAREST_OF_OTHERS = "a model without it, of the layers that the README lists"
@@ -126,6 +128,10 @@ def _kernel_and_bias(*kernels: str) -> ArrayNames:
     return array_names
 
 
+def _normalization_arrays(config: Dict[str, Any]) -> Tuple[List[str], List[str]]:
+    return [], [] if config.get("mean") is not None else ["mean", "variance", "count"]
+
+
 def _batch_norm_arrays(config: Dict[str, Any]) -> Tuple[List[str], List[str]]:
     trained = ["gamma"] * bool(config.get("scale", True)) + ["beta"] * bool(config.get("center", True))
     return trained, ["moving_mean", "moving_variance"]
@@ -141,7 +147,37 @@ _BATCH_NORMALIZATION = Kind(
     ANY,
 )
 
+_RANDOM = Kind(conversions.omit, form=ALIKE, any_settings=True)
+#: Layers that change only what the model is trained on, not its size.
+_AUGMENTATIONS = (
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
+)
+
 KINDS: Dict[str, Kind] = {
+    **dict.fromkeys(_AUGMENTATIONS, _RANDOM),
+    "Normalization": Kind(
+        scalings.convert_normalization, ("axis", "mean", "variance", "invert"), _normalization_arrays, ANY
+    ),
+    "Rescaling": Kind(scalings.convert_rescaling, ("scale", "offset"), form=ANY),
+    SLICING: Kind(scalings.convert_slicing, ("key",)),
+    STACK: Kind(scalings.convert_stack, ("axis",)),
     "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),
     "ActivityRegularization": Kind(conversions.omit, ("l1", "l2"), form=ALIKE),
     "Add": Kind(conversions.convert_same(Add), form=ALIKE),
@@ -166,7 +202,6 @@ KINDS: Dict[str, Kind] = {
     "RepeatVector": Kind(conversions.convert_repeat_vector, ("n",)),
     "Reshape": Kind(conversions.convert_same(Reshape, "target_shape"), ("target_shape",), form=ANY),
     "Softmax": Kind(conversions.convert_softmax, ("axis",), form=ALIKE),
-    "TensorFlowOpLayer": Kind(conversions.convert_operation, ("node_def", "constants"), form=ALIKE),
     "ThresholdedReLU": Kind(conversions.convert_thresholded_relu, ("theta",), form=ALIKE),
     "UpSampling1D": Kind(conversions.convert_upsampling, ("size",), form=IMAGE),
     "UpSampling2D": Kind(conversions.convert_upsampling, ("size", "interpolation")),

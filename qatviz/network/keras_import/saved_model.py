@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from qatviz.data.checks import check_memory
 from qatviz.network.keras_import.reader_process import Form, KerasFile, Stored
@@ -42,7 +42,7 @@ def _description(path: str) -> Optional[str]:
             with open(own, "rb") as file:
                 found = metadata(file.read())
             if found:
-                record = json.loads(found)
+                record = json.loads(found, object_hook=_plain)
                 record = record.get("model_config") or record
                 return json.dumps({key: record[key] for key in ("class_name", "config") if key in record})
     own = os.path.join(path, "assets", "saved_model.json")  # of export_saved_model of TensorFlow 1
@@ -50,6 +50,11 @@ def _description(path: str) -> Optional[str]:
         with open(own, encoding="utf-8") as file:
             return file.read()
     return None
+
+
+def _plain(value: Dict[str, Any]) -> Any:
+    """Return a list in the place of the description of a tuple or shape."""
+    return value["items"] if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value else value
 
 
 def _metadata(content: bytes) -> str:

@@ -1,0 +1,309 @@
+"""Operations between layers (``x + y``, ``tf.nn.relu(x)``, ``keras.ops``), as the Keras layers that compute the same.
+
+``x * 2.0`` is a Rescaling, ``x + y`` an Add, ``tf.nn.relu(x)`` an Activation. What becomes of these layers, and whether
+they are supported, is thus decided in one place, for operations and layers alike.
+"""
+
+import json
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import numpy as np
+
+from qatviz.errors import NetworkError
+from qatviz.network.keras_import.call_arguments import NO_ARGUMENTS, Arguments, Tensor
+from qatviz.network.keras_import.config import KERAS3_OPERATION, LayerSpec, shortened
+
+#: Kind of the layers that TensorFlow 1.13 to 2.3 adds for operations.
+NODE_LAYER = "TensorFlowOpLayer"
+#: Kind of a layer that takes a part of a tensor; Keras has no layer for it.
+SLICING = "SlicingOpLambda"
+#: Kind of the layer that joins tensors along a new axis; Keras has no layer for it.
+STACK = "Stack"
+#: Modules of TensorFlow whose functions have the meaning of their name; tf.sparse.add, for one, is another operation.
+_MODULES = ("", "math", "nn", "__operators__")
+#: Operations of TensorFlow's graphs, of the layers NODE_LAYER; no others are known, since some are code.
+_NODE_OPERATIONS = {
+    "Add": "add",
+    "AddV2": "add",
+    "AddN": "add",
+    "Sub": "subtract",
+    "Mul": "multiply",
+    "RealDiv": "divide",
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Softmax": "softmax",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Elu": "elu",
+    "Selu": "selu",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Identity": "identity",
+}
+_OPERANDS = ("x", "y", "x1", "x2", "value", "bias")
+#: Arguments without effect on the result.
+_IGNORED = (*_OPERANDS, "name", "features", "logits", "values", "input", "data_format", "inputs", "xs", "tensor")
+KerasLayerOf = Callable[[LayerSpec], Tuple[str, Dict[str, Any]]]
+"""``layer_of(spec)`` returns kind and config of the layer that computes the same as an operation."""
+
+
+def as_layer(spec: LayerSpec) -> LayerSpec:
+    """Return the layer that computes the same as an operation; other layers as they are.
+
+    Raises
+    ------
+    NetworkError
+        If no layer does; the message does not name the operation's layer.
+    """
+    name = _name(spec)
+    if name is None:
+        return spec
+    if spec.kind == NODE_LAYER:
+        spec = spec._replace(arguments=_node_arguments(spec))
+    layer_of = _LAYERS.get(name)
+    if layer_of is None:
+        raise NetworkError(f"the operation {name} is not supported; nearest: the layers that the README lists")
+    kind, config = layer_of(spec)
+    kept = {key: spec.config[key] for key in ("name", "dtype", "trainable") if key in spec.config}
+    return spec._replace(kind=kind, config={**kept, **config}, arguments=NO_ARGUMENTS)
+
+
+def is_known(class_name: str, config: Any) -> bool:
+    """Return whether the description of an operation is one that `as_layer` knows, and so not code."""
+    if not isinstance(config, dict):
+        return False
+    spec = LayerSpec((), class_name, config, (), ())
+    return _name(spec) in _LAYERS
+
+
+def _name(spec: LayerSpec) -> Optional[str]:
+    """Return the name of the operation in `_LAYERS`, or one that is not in it; None for a layer."""
+    if spec.kind == SLICING:
+        return "getitem"
+    if spec.kind == NODE_LAYER:
+        operation = _node_operation(spec.config)
+        return _NODE_OPERATIONS.get(operation, shortened(operation)) if isinstance(operation, str) else "None"
+    if spec.kind not in ("TFOpLambda", KERAS3_OPERATION):
+        return None
+    full = str(spec.config.get("function"))
+    module, _, own = full.rpartition(".")
+    if spec.kind == "TFOpLambda" and module not in _MODULES:
+        return shortened(full)
+    plain = own.lower().replace("_", "")
+    name = _ALIASES.get(plain, plain)
+    return name if name in _LAYERS else shortened(full)
+
+
+def _node_operation(config: Dict[str, Any]) -> Any:
+    """Return the operation of a TensorFlowOpLayer, whose node_def is an object or its JSON text."""
+    node = config.get("node_def")
+    if isinstance(node, str) and node.startswith("{"):
+        try:
+            node = json.loads(node)
+        except ValueError:
+            return None
+    return node.get("op") if isinstance(node, dict) else node
+
+
+def _node_arguments(spec: LayerSpec) -> Arguments:
+    """Return the arguments of a TensorFlowOpLayer, whose constants have their positions among the inputs."""
+    constants = spec.config.get("constants") or {}
+    if not isinstance(constants, dict):
+        raise NetworkError(f"constants are {shortened(constants)}; expected: an object")
+    tensors = iter(range(len(spec.inputs)))
+    count = len(spec.inputs) + len(constants)
+    args = [constants[str(place)] if str(place) in constants else Tensor(next(tensors, 0)) for place in range(count)]
+    return Arguments(args, {})
+
+
+def _activation(name: str) -> KerasLayerOf:
+    def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+        _only_tensors(spec)
+        _refuse_others(spec)
+        return "Activation", {"activation": name}
+
+    return layer_of
+
+
+def _leaky_relu(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    slope = _option(spec, "negative_slope", _option(spec, "alpha", 0.2))
+    _only_tensors(spec)
+    _refuse_others(spec, "alpha", "negative_slope")
+    return "LeakyReLU", {"negative_slope": slope}
+
+
+def _gelu(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    _only_tensors(spec)
+    _refuse_others(spec, "approximate")
+    if _option(spec, "approximate", spec.kind == KERAS3_OPERATION):
+        raise NetworkError("it approximates GELU; supported: approximate=False")
+    return "Activation", {"activation": "gelu"}
+
+
+def _softmax(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    axis = _option(spec, "axis", -1)
+    _refuse_others(spec, "axis")
+    return "Softmax", {"axis": -1 if axis is None else axis}
+
+
+def _merge(kind: str) -> KerasLayerOf:
+    """Return the layer of an operation on two or more outputs of layers."""
+
+    def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+        _only_tensors(spec)
+        _refuse_others(spec)
+        return kind, {}
+
+    return layer_of
+
+
+def _concatenate(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    tensors = [value for value in spec.arguments.operands("values", "xs") if isinstance(value, Tensor)]
+    axis = _option(spec, "axis", -1)
+    _refuse_others(spec, "axis")
+    if len(tensors) != len(spec.inputs):
+        raise NetworkError("it concatenates constants; supported: outputs of layers")
+    return "Concatenate", {"axis": axis}
+
+
+def _arithmetic(kind: str, with_constant: Callable[[Any, bool], Tuple[Any, Any]]) -> KerasLayerOf:
+    """Return the layer of an operation on two outputs, `kind`, or on an output and a constant, a Rescaling.
+
+    ``with_constant(constant, is_first)`` returns scale and offset.
+    """
+
+    def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+        operands = spec.arguments.operands(*_OPERANDS)
+        _refuse_others(spec)
+        constants = [value for value in operands if not isinstance(value, Tensor)]
+        if not constants:
+            return kind, {}
+        if len(constants) > 1 or len(operands) != 2:
+            raise NetworkError(
+                f"it has the operands {shortened(operands)}; supported: outputs of layers, or one and a constant"
+            )
+        scale, offset = with_constant(_number(constants[0]), operands[0] is constants[0])
+        return "Rescaling", {"scale": np.asarray(scale).tolist(), "offset": np.asarray(offset).tolist()}
+
+    return layer_of
+
+
+def _divided(constant: Any, is_first: bool) -> Tuple[Any, Any]:
+    if is_first or not np.all(constant):
+        raise NetworkError("it divides a constant, or by 0; supported: x / constant")
+    return 1 / constant, 0.0
+
+
+def _stack(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    axis = _option(spec, "axis", 0)
+    _only_tensors(spec)
+    _refuse_others(spec, "axis")
+    return STACK, {"axis": axis}
+
+
+def _mean(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    axes, keepdims = _option(spec, "axis", None), _option(spec, "keepdims", False)
+    _refuse_others(spec, "axis", "keepdims")
+    pools = {(1, 2): "GlobalAveragePooling2D", (1,): "GlobalAveragePooling1D"}
+    key = tuple(sorted(axes)) if isinstance(axes, list) else (axes,)
+    if key not in pools:
+        raise NetworkError(f"it is a mean over the axes {shortened(axes)}; supported: (1, 2) of images")
+    return pools[key], {"keepdims": keepdims}
+
+
+def _reshape(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    shape = _option(spec, "newshape", None) or _option(spec, "shape", None)
+    _refuse_others(spec, "shape", "newshape")
+    if (
+        not isinstance(shape, list)
+        or shape[:1] not in ([-1], [None])
+        or not all(type(axis) is int for axis in shape[1:])
+    ):
+        raise NetworkError(f"it reshapes to {shortened(shape)}; supported: (-1, ...), which keeps the batch")
+    return "Reshape", {"target_shape": shape[1:]}
+
+
+def _cast(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    wanted = _option(spec, "dtype", "float32")
+    if wanted != "float32":
+        raise NetworkError(f"it converts to {shortened(wanted)}; supported: float32")
+    return "Activation", {"activation": "linear"}
+
+
+def _getitem(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    """Return the layer of ``x[key]``: an item of the key is a slice, as an object, a position, or an ellipsis."""
+    key = _option(spec, "slice_spec", None)
+    if key is None:
+        operands = [value for value in spec.arguments.args if not isinstance(value, Tensor)]
+        key = operands[0] if len(operands) == 1 else None
+    return SLICING, {"key": key if isinstance(key, list) else [key]}
+
+
+def _option(spec: LayerSpec, key: str, default: Any) -> Any:
+    """Return an argument by keyword, which Keras 3 has in the config."""
+    return spec.arguments.kwargs.get(key, spec.config.get(key, default))
+
+
+def _number(value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value, float)
+    except (TypeError, ValueError):
+        array = np.array(np.nan)
+    if not np.isfinite(array).all():
+        raise NetworkError(f"it has the constant {shortened(value)}; supported: numbers")
+    return array
+
+
+def _only_tensors(spec: LayerSpec) -> None:
+    constants = [value for value in spec.arguments.operands(*_OPERANDS) if not isinstance(value, Tensor)]
+    if constants:
+        raise NetworkError(f"it has the constant {shortened(constants[0])}; supported: outputs of layers")
+
+
+def _refuse_others(spec: LayerSpec, *names: str) -> None:
+    """Refuse arguments by keyword that are not read."""
+    for key, value in spec.arguments.others(*_IGNORED, *names).items():
+        if value is not False:
+            raise NetworkError(f"it is called with {key}={shortened(value)}; supported: its operands")
+
+
+_LAYERS: Dict[str, KerasLayerOf] = {
+    "add": _arithmetic("Add", lambda constant, _: (1.0, constant)),
+    "subtract": _arithmetic("Subtract", lambda constant, first: (-1.0, constant) if first else (1.0, -constant)),
+    "multiply": _arithmetic("Multiply", lambda constant, _: (constant, 0.0)),
+    "divide": _arithmetic("Divide", _divided),
+    "maximum": _merge("Maximum"),
+    "minimum": _merge("Minimum"),
+    "concatenate": _concatenate,
+    "softmax": _softmax,
+    "mean": _mean,
+    "reshape": _reshape,
+    "cast": _cast,
+    "getitem": _getitem,
+    "stack": _stack,
+    "identity": _activation("linear"),
+    **{
+        name: _activation(name)
+        for name in ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "softplus", "exponential")
+    },
+    "swish": _activation("swish"),
+    "softsign": _activation("softsign"),
+    "leakyrelu": _leaky_relu,
+    "gelu": _gelu,
+    "hardsigmoid": _activation("hard_sigmoid"),
+    "hardswish": _activation("hard_swish"),
+}
+_ALIASES = {
+    "addv2": "add",
+    "addn": "add",
+    "biasadd": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "truedivide": "divide",
+    "div": "divide",
+    "concat": "concatenate",
+    "reducemean": "mean",
+    "silu": "swish",
+    "hardsilu": "hardswish",
+}

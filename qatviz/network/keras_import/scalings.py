@@ -1,0 +1,140 @@
+"""Conversion of layers that scale a tensor, or take a part of it.
+
+A scaling ``x * a + b`` with constants a and b, for the whole tensor or for each channel, is a depthwise 1×1 convolution
+with the weights a and the bias b, which computes the same. Several in sequence become one.
+"""
+
+from typing import Any, List, Optional
+
+import numpy as np
+
+from qatviz.errors import NetworkError
+from qatviz.network import checks
+from qatviz.network.keras_import.config import shortened
+from qatviz.network.keras_import.draft import Draft, KerasLayer, Scaling
+from qatviz.network.layers import Concat, Conv2D, DepthwiseConv2D, Reshape, Slice
+
+_EPSILON = 1e-7
+"""Keras' backend.epsilon(), the minimum standard deviation of a Normalization."""
+
+
+def convert_rescaling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    scale, offset = (np.asarray(layer.setting(key, default), float) for key, default in (("scale", 1), ("offset", 0)))
+    return _scaled(draft, layer, inputs[0], scale, offset)
+
+
+def convert_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a Normalization, whose mean and variance are settings or, after `adapt`, arrays."""
+    shape = draft.keras_shape(inputs[0])
+    axis = layer.setting("axis", -1)
+    axes = [axis] if isinstance(axis, int) else axis
+    if axes not in (None, [], [-1], [len(shape)]):
+        raise checks.invalid_value("setting axis", axis, f"-1, {len(shape)} (the last axis) or None")
+    statistics = [layer.setting(key, None) for key in ("mean", "variance")]
+    if None in statistics:
+        statistics = [layer.array(key) for key in ("mean", "variance")]
+        if statistics[0] is None or statistics[1] is None:
+            return _scaled(draft, layer, inputs[0], None, None)
+    mean, variance = (np.asarray(values, float).reshape(-1) for values in statistics)
+    deviation = np.maximum(np.sqrt(variance), _EPSILON)
+    if layer.flag("invert", False):
+        return _scaled(draft, layer, inputs[0], deviation, mean)
+    return _scaled(draft, layer, inputs[0], 1 / deviation, -mean / deviation)
+
+
+def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert ``x[key]``; a key that reverses the channels is a 1×1 convolution with weights of 0 and 1."""
+    shape = draft.shapes[inputs[0]]
+    key = _full_key(layer.setting("key"), len(shape) + 1)
+    if key[0] not in (slice(None), slice(0, None, None)):
+        raise NetworkError("it takes a part of the batch; supported: parts of the other axes")
+    own = key[1:]
+    if own[-1] == slice(None, None, -1) and all(item == slice(None) for item in own[:-1]):
+        return _reversed_channels(draft, layer, inputs[0])
+    ranges = []
+    for item, size in zip(own, shape):
+        start, stop, step = (
+            (item % size if -size <= item < size else size, None, 1) if isinstance(item, int) else item.indices(size)
+        )
+        ranges.append((start, start + 1 if stop is None else stop, step))
+        if step < 1:
+            raise NetworkError(f"it takes elements with the step {step}; supported: at least 1")
+    settings = dict(zip(("start", "stop", "strides"), (tuple(values) for values in zip(*ranges))))
+    kept = [size for item, size in zip(own, shape) if not isinstance(item, int)]
+    if len(kept) == len(shape):
+        return draft.add(Slice, layer.name, inputs, **settings)
+    part = draft.add(Slice, draft.names.derive(layer.name, "part"), inputs, **settings)
+    target = [size for item, size in zip(own, draft.shapes[part]) if not isinstance(item, int)]
+    return draft.add(Reshape, layer.name, part, target_shape=tuple(target) or (1,))
+
+
+def convert_stack(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert ``stack``, whose axis counts the batch, to a Concat of the inputs with one more axis."""
+    shape = draft.shapes[inputs[0]]
+    axis = checks.integer("setting axis", layer.setting("axis"))
+    place = axis - 1 if axis > 0 else axis + len(shape) + 1
+    if axis == 0 or not 0 <= place <= len(shape):
+        raise checks.invalid_value("setting axis", axis, f"1 to {len(shape) + 1}, or below 0")
+    target = (*shape[:place], 1, *shape[place:])
+    parts = [
+        draft.add(Reshape, draft.names.derive(layer.name, "part"), source, target_shape=target) for source in inputs
+    ]
+    return draft.add(Concat, layer.name, parts, axis=place)
+
+
+def _full_key(key: Any, rank: int) -> List[Any]:
+    """Return a slice or a position for each axis."""
+    found: List[Any] = []
+    for item in key:
+        if item in (Ellipsis, "..."):
+            found += [slice(None)] * (rank - len(key) + 1)
+        elif isinstance(item, dict) and all(type(value) is int or value is None for value in item.values()):
+            found.append(slice(*(item.get(name) for name in ("start", "stop", "step"))))
+        elif type(item) is int:
+            found.append(item)
+        else:
+            raise NetworkError(f"it takes the part {shortened(item)}; supported: slices and positions")
+    return [
+        slice(item.start, item.stop, None if item.step == 1 else item.step) if isinstance(item, slice) else item
+        for item in found + [slice(None)] * (rank - len(found))
+    ]
+
+
+def _reversed_channels(draft: Draft, layer: KerasLayer, source: str) -> str:
+    shape = draft.keras_shape(source)
+    image = draft.reshape_to_image(layer.name, source)
+    draft.add(Conv2D, layer.name, image, filters=shape[-1], kernel_size=1, use_bias=False)
+    draft.set_parameter(layer.name, "weights", np.eye(shape[-1], dtype=np.float32)[:, ::-1])
+    draft.add_note("reversed channels are imported as a 1×1 convolution with weights of 0 and 1", layer.name)
+    return draft.restore_shape(layer.name, layer.name, shape)
+
+
+def _scaled(
+    draft: Draft, layer: KerasLayer, source: str, scale: Optional[np.ndarray], offset: Optional[np.ndarray]
+) -> str:
+    """Add a scaling of the output of `source`, or change the one that `source` is; None: not known."""
+    shape = draft.keras_shape(source)
+    scaling = None
+    if scale is not None and offset is not None:
+        scaling = Scaling(_per_channel(scale, shape[-1]), _per_channel(offset, shape[-1]))
+    before = draft.scalings.get(source)
+    if source in draft.scalings and draft.consumer_counts.get(source) == 1:
+        if before is not None and scaling is not None:
+            scaling = Scaling(before.scale * scaling.scale, before.offset * scaling.scale + scaling.offset)
+        draft.set_scaling(source, scaling)
+        draft.add_note("merged with the scaling before it", layer.name)
+        return source
+    image = draft.reshape_to_image(layer.name, source)
+    draft.add(DepthwiseConv2D, layer.name, image, kernel_size=1, use_bias=True)
+    draft.set_scaling(layer.name, scaling)
+    draft.add_note("scaling is imported as a depthwise 1×1 convolution", layer.name)
+    return draft.restore_shape(layer.name, layer.name, shape)
+
+
+def _per_channel(value: np.ndarray, channels: int) -> np.ndarray:
+    """Return a constant for each channel."""
+    if value.size not in (1, channels) or value.shape[-1:] not in ((), (value.size,)):
+        raise NetworkError(
+            f"it has constants of shape {value.shape}; supported: a number, or one for each of {channels} channels"
+        )
+    return np.broadcast_to(value.reshape(-1), (channels,))

@@ -1,0 +1,186 @@
+"""Import of operations between layers, and refusals of several layers at once."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from keras_import_cases import functional, imported_exactly
+
+from qatviz.errors import CodeRefused, NetworkError
+from qatviz.network.keras_import import load_model_file
+from qatviz.network.keras_import.code import find_code
+
+layers = tf.keras.layers
+
+
+def test_arithmetic_with_constants_is_one_depthwise_convolution():
+    def body(x):
+        return layers.Conv2D(2, 3)(2.0 - (x * np.float32([1, 2, 3]) / 4.0 + 1.0))
+
+    imported = imported_exactly(functional(body))
+    assert [layer.kind for layer in imported.network.layers] == ["DepthwiseConv2D", "Conv2D"]
+
+
+def test_a_scaling_that_others_use_too_is_not_merged():
+    def body(x):
+        y = x * 3.0
+        return layers.Concatenate()([y, y - 1.0])
+
+    assert [layer.kind for layer in imported_exactly(functional(body)).network.layers].count("DepthwiseConv2D") == 2
+
+
+@pytest.mark.parametrize("shape", [(7,), (6, 5), (3, 4, 5, 2)])
+def test_scalings_of_other_shapes(shape):
+    imported_exactly(functional(lambda x: layers.Dense(2)(layers.Flatten()(x / 3.0 + 0.5)), shape))
+
+
+def description(*middle, output):
+    """Return a functional model in the form of TensorFlow 2.4 with an input x of shape (6, 5, 4)."""
+    first = {
+        "class_name": "InputLayer",
+        "name": "x",
+        "inbound_nodes": [],
+        "config": {"name": "x", "batch_input_shape": [None, 6, 5, 4], "dtype": "float32"},
+    }
+    config = {"name": "m", "layers": [first, *middle], "input_layers": [["x", 0, 0]], "output_layers": [[output, 0, 0]]}
+    return {"class_name": "Functional", "config": config}
+
+
+def operation(name, function, node):
+    kind = "SlicingOpLambda" if "getitem" in function else "TFOpLambda"
+    return {
+        "class_name": kind,
+        "name": name,
+        "inbound_nodes": [node],
+        "config": {"name": name, "trainable": True, "dtype": "float32", "function": function},
+    }
+
+
+def layer(kind, name, source, **config):
+    return {
+        "class_name": kind,
+        "name": name,
+        "inbound_nodes": [[[source, 0, 0, {}]]],
+        "config": dict(config, name=name),
+    }
+
+
+def loaded(tmp_path, record):
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(record))
+    return load_model_file(path)
+
+
+def part(start=None, stop=None, step=None):
+    return {"start": start, "stop": stop, "step": step}
+
+
+@pytest.mark.parametrize(
+    "key, shape",
+    [
+        ([part(), part(1, 5, 2)], (2, 5, 4)),
+        ([{"class_name": "__ellipsis__"}, part(-2)], (6, 5, 2)),
+        ([part(), 0], (5, 4)),
+        ([part(), part(), -1, part(1)], (6, 3)),
+        ([part(), 2, 3, 1], (1,)),
+    ],
+)
+def test_parts_of_tensors_have_the_shapes_of_numpy(tmp_path, key, shape):
+    record = description(operation("p", "__operators__.getitem", ["x", 0, 0, {"slice_spec": key}]), output="p")
+    network = loaded(tmp_path, record).network
+    assert network.shapes[network.output] == shape
+
+
+@pytest.mark.parametrize(
+    "function, node, said",
+    [
+        ("io.write_file", ["x", 0, 0, {"contents": "y"}], "the operation 'io.write_file' is not supported; nearest: "),
+        ("sparse.add", ["x", 0, 0, {"y": ["x", 0, 0]}], "'sparse.add' is not supported"),
+        ("math.erf", ["x", 0, 0, {"name": None}], "'math.erf' is not supported"),
+        ("math.add", ["x", 0, 0, {"y": "text"}], "constant 'text'; supported: numbers"),
+        ("math.add", ["x", 0, 0, {"y": 1e999}], "constant inf; supported: numbers"),
+        ("math.divide", ["x", 0, 0, {"y": 0.0}], "by 0"),
+        ("math.add", ["x", 0, 0, {"y": 1.0, "odd": 2}], "called with odd=2"),
+        ("concat", [["x", 0, 0, {"axis": 0}], ["x", 0, 0, {"axis": 0}]], "axis"),
+        ("cast", ["x", 0, 0, {"dtype": "int32"}], "converts to 'int32'; supported: float32"),
+        ("reshape", ["x", 0, 0, {"shape": [5, -1]}], "keeps the batch"),
+        ("math.reduce_mean", ["x", 0, 0, {"axis": [0]}], "supported: .1, 2. of images"),
+        ("nn.relu", ["_CONSTANT_VALUE", -1, 1.0, {}], "at least one layer"),
+        ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [0]}], "part of the batch"),
+        ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [part(), part(None, None, -1)]}], "with the step -1"),
+        ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [part("a")]}], "it takes the part"),
+        (7, ["x", 0, 0, {}], "'7' is not supported"),
+    ],
+)
+def test_operations_that_are_refused(tmp_path, function, node, said):
+    own = operation("bad", "", node)
+    own["config"]["function"] = function
+    if function == "__operators__.getitem":
+        own["class_name"] = "SlicingOpLambda"
+    with pytest.raises(NetworkError, match="'bad'") as caught:
+        loaded(tmp_path, description(own, output="bad"))
+    assert caught.match(said)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"class_name": "Lambda", "module": "keras.src.ops.numpy", "config": {"name": "x", "function": "add"}},
+        {"class_name": "Lambda", "config": {"name": "x"}, "inbound_nodes": [{"args": []}]},
+        {"class_name": "TFOpLambda", "config": {"name": "x", "function": "io.write_file"}},
+        {"class_name": "TFOpLambda", "config": "add"},
+        {"class_name": "eval", "module": "keras.ops", "config": {}},
+    ],
+)
+def test_code_is_not_hidden_by_the_form_of_an_operation(node):
+    assert find_code(description(node, output="x")) != ("", "")
+
+
+def test_operations_are_not_code():
+    node = {"class_name": "Add", "module": "keras.src.ops.numpy", "config": {"name": "x"}}
+    record = description(node, operation("y", "nn.relu", ["x", 0, 0, {}]), output="y")
+    assert find_code(record) == ("", "")
+
+
+def test_all_refusals_are_listed_at_once(tmp_path):
+    record = description(
+        layer("LSTM", "a", "x"),
+        layer("LSTM", "b", "a"),
+        layer("Flatten", "c", "b", data_format="channels_first"),
+        layer("Softmax", "d", "c", odd=3, also={"a": 1}),
+        operation("e", "math.erf", ["d", 0, 0, {}]),
+        output="e",
+    )
+    with pytest.raises(NetworkError) as caught:
+        loaded(tmp_path, record)
+    text = str(caught.value)
+    assert "5 layers cannot be imported: layers 'a', 'b' (LSTM): this type of layer is not supported; nearest: " in text
+    assert "layer 'c' (Flatten): data_format is 'channels_first'; allowed: 'channels_last'" in text
+    assert "layer 'd' (Softmax): setting odd (= 3) is unknown" in text and "setting also (= {'a': 1})" in text
+    assert "layer 'e' (TFOpLambda): the operation 'math.erf'" in text
+
+
+def test_refusals_come_before_the_question_about_code(tmp_path):
+    code = layer("Lambda", "code", "x", function=["x", None, None])
+    with pytest.raises(CodeRefused):
+        loaded(tmp_path, description(code, output="code"))
+    with pytest.raises(NetworkError, match="'a' .LSTM.: this type") as caught:
+        loaded(tmp_path, description(code, layer("LSTM", "a", "code"), output="a"))
+    assert not isinstance(caught.value, CodeRefused)
+
+
+def test_unknown_settings_without_a_value_are_neutral(tmp_path):
+    record = description(
+        layer("Conv2D", "c", "x", filters=3, kernel_size=[1, 1], use_bias=1, brand_new=None, newer=False), output="c"
+    )
+    assert loaded(tmp_path, record).network.layer("c").use_bias is True
+
+
+def test_mixed_precision_is_noted(tmp_path):
+    policy = {"class_name": "Policy", "config": {"name": "mixed_float16"}}
+    record = description(layer("Flatten", "flat", "x", dtype=policy), output="flat")
+    assert "of mixed precision in Keras, but computed in float32 here: 'flat'" in loaded(tmp_path, record).notes
+    record = description(layer("Flatten", "flat", "x", dtype="float64"), output="flat")
+    with pytest.raises(NetworkError, match="dtype is 'float64'; allowed: 'float32'"):
+        loaded(tmp_path, record)
