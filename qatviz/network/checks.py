@@ -101,6 +101,16 @@ def optional_pair(where: str, value: Any) -> Optional[Pair]:
     return None if value is None else pair(where, value)
 
 
+def optional_widths(where: str, value: Any) -> Optional[Pair]:
+    """Return a pair of integers from 0 on, or None; a single integer stands for both."""
+    if value is None:
+        return None
+    numbers = _as_ints(value if isinstance(value, (tuple, list)) else (value, value), 0, LARGEST_EXTENT)
+    if numbers is None or len(numbers) != 2:
+        raise invalid_value(where, value, f"an integer from 0 to {LARGEST_EXTENT}, or a pair of them (rows, columns)")
+    return numbers[0], numbers[1]
+
+
 def border_widths(where: str, value: Any) -> Tuple[Pair, Pair]:
     """Return ((top, bottom), (left, right)); an int stands for all four, a pair of ints for (rows, columns)."""
     rows_columns = value if isinstance(value, (tuple, list)) else (value, value)

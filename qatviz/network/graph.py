@@ -8,9 +8,18 @@ from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import KINDS, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Softmax, layer_from_dict
+from qatviz.network.layers import (
+    KINDS,
+    BatchNorm,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Softmax,
+    layer_from_dict,
+)
 
-WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
+WEIGHTED = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Dense)
 """Layers that multiply by weights."""
 
 

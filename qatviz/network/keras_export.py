@@ -20,6 +20,7 @@ from qatviz.network.sequences import begins_sequence, sequence_layers
 #: Names of parameters in Keras by kind of layer, where they differ.
 _ARRAYS = {
     "Conv2D": {"weights": "kernel"},
+    "Conv2DTranspose": {"weights": "kernel"},
     "DepthwiseConv2D": {"weights": "depthwise_kernel"},
     "Dense": {"weights": "kernel"},
 }
@@ -27,7 +28,7 @@ _ARRAYS = {
 _VERSION = "2.2.4-tf"
 
 #: Layers that the Keras of TensorFlow 1.15 has on images only.
-_ONLY_2D = ("DepthwiseConv2D",)
+_ONLY_2D = ("Conv2DTranspose", "DepthwiseConv2D")
 #: Layers whose output is no sequence, but whose input may be one.
 _FROM_SEQUENCES = ("Flatten", "GlobalAveragePooling2D", "Reshape")
 
@@ -208,6 +209,18 @@ def _conv2d(layer: Any) -> KerasClass:
     return "Conv2D", dict(_convolution(layer), filters=layer.filters)
 
 
+def _conv2d_transpose(layer: Any) -> KerasClass:
+    return "Conv2DTranspose", {
+        "filters": layer.filters,
+        "kernel_size": list(layer.kernel_size),
+        "strides": list(layer.strides),
+        "padding": layer.padding.lower(),
+        "output_padding": None if layer.output_padding is None else list(layer.output_padding),
+        "use_bias": layer.use_bias,
+        "data_format": "channels_last",
+    }
+
+
 def _depthwise_conv2d(layer: Any) -> KerasClass:
     return "DepthwiseConv2D", dict(_convolution(layer), depth_multiplier=layer.depth_multiplier)
 
@@ -262,6 +275,7 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "BatchNorm": _batch_norm,
     "Concat": _concat,
     "Conv2D": _conv2d,
+    "Conv2DTranspose": _conv2d_transpose,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise_conv2d,
     "Dropout": lambda layer: ("Dropout", {"rate": layer.rate}),

@@ -82,6 +82,51 @@ class DepthwiseConv2D(_Convolution):
 
 
 @dataclass(frozen=True)
+class Conv2DTranspose(_Convolution):
+    """Transposed 2-D convolution: each pixel of the input, times the kernel, is added to the output.
+
+    Parameters "weights" [rows, columns, in, filters] and, with `use_bias`, "bias" [filters]. The output is `strides`
+    times as large as the input; with VALID padding and a larger kernel, by the difference more. `output_padding` sets
+    its size as Keras does: (size - 1)·stride + kernel + output_padding, less 2·(kernel // 2) with SAME padding.
+    """
+
+    filters: int = setting(checks.positive_integer)
+    kernel_size: Pair = setting(checks.pair, default=(3, 3))
+    strides: Pair = setting(checks.pair, default=(1, 1))
+    padding: str = setting(checks.padding, default="SAME")
+    output_padding: Optional[Pair] = setting(checks.optional_widths, default=None)
+    use_bias: bool = setting(checks.boolean, default=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output_padding is not None and not all(map(int.__lt__, self.output_padding, self.strides)):
+            allowed = f"less than the strides {self.strides!r}"
+            raise checks.invalid_value(self._where("output_padding"), self.output_padding, allowed)
+
+    def output_shape(self, input_shapes: Shapes) -> Shape:
+        image = self._image_shape(input_shapes)
+        sizes = []
+        for axis, (size, kernel, stride) in enumerate(zip(image, self.kernel_size, self.strides)):
+            if self.output_padding is None:
+                rest = max(kernel - stride, 0) if self.padding == "VALID" else 0
+                sizes.append(size * stride + rest)
+            else:
+                cut = 2 * (kernel // 2) if self.padding == "SAME" else 0
+                sizes.append((size - 1) * stride + kernel - cut + self.output_padding[axis])
+        if min(sizes) < 1:
+            raise checks.invalid_value(self._where("input shape"), image, "an image whose output has a pixel")
+        return (sizes[0], sizes[1], self.filters)
+
+    def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
+        weights = (*self.kernel_size, self._image_shape(input_shapes)[2], self.filters)
+        return _with_bias(weights, self.filters if self.use_bias else None)
+
+    def macs(self, input_shapes: Shapes) -> int:
+        rows, columns, _ = self._image_shape(input_shapes)
+        return rows * columns * element_count(self.parameter_shapes(input_shapes)["weights"])
+
+
+@dataclass(frozen=True)
 class Dense(Layer):
     """Fully connected layer; parameters "weights" [in, units] and, with `use_bias`, "bias" [units]."""
 
@@ -340,6 +385,7 @@ KINDS: Dict[str, Type[Layer]] = {
     for kind in (
         Conv2D,
         DepthwiseConv2D,
+        Conv2DTranspose,
         Dense,
         BatchNorm,
         ReLU,

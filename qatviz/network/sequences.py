@@ -13,7 +13,7 @@ from qatviz.network.layer import Layer
 from qatviz.network.layers import Permute, Reshape
 
 #: Kinds with another name in 1-D.
-_SHOWN_KINDS = {"Conv2D": "Conv1D", "DepthwiseConv2D": "DepthwiseConv1D"}
+_SHOWN_KINDS = {"Conv2D": "Conv1D", "DepthwiseConv2D": "DepthwiseConv1D", "Conv2DTranspose": "Conv1DTranspose"}
 
 
 def image_of_sequence(shape: Shape) -> Shape:

@@ -7,6 +7,7 @@ from typing import Dict, Tuple
 import numpy as np
 
 from qatviz.network.graph import Network
+from qatviz.network.layers import Conv2DTranspose
 
 #: Parameters that the optimizer does not train.
 STATISTICS = ("moving_mean", "moving_variance")
@@ -25,6 +26,8 @@ def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
                 random = np.random.RandomState([seed % 2**32, index])
                 gain = 1.0 if layer.name == network.output else 2.0
                 fan_in = np.prod(shape[:2] if layer.kind == "DepthwiseConv2D" else shape[:-1])
+                if isinstance(layer, Conv2DTranspose):  # an output has the products of some of the kernel's pixels
+                    fan_in = max(fan_in / np.prod(layer.strides), 1)
                 value = _truncated_normal(random, shape) * np.sqrt(gain / fan_in)
             else:
                 value = np.full(shape, 1.0 if name in ("gamma", "moving_variance") else 0.0)

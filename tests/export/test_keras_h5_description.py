@@ -34,7 +34,8 @@ def described(network):
 
 
 def test_every_kind_of_layer_is_read_back():
-    assert {layer.kind for layer in everything().layers} == set(KINDS)
+    # TensorFlow 1.15's interpreter has no integer kernel for transposed convolutions, which have tests of their own.
+    assert {layer.kind for layer in everything().layers} == set(KINDS) - {"Conv2DTranspose"}
     assert records_of(described(everything())) == records_of(everything())
 
 

@@ -125,6 +125,13 @@ _OPERATIONS = {
     "DepthwiseConv2D": lambda layer, own, x: tf.nn.depthwise_conv2d(
         x, own["weights"], (1, *layer.strides, 1), layer.padding, layer.dilation
     ),
+    "Conv2DTranspose": lambda layer, own, x: tf.nn.conv2d_transpose(
+        x,
+        tf.transpose(own["weights"], (0, 1, 3, 2)),
+        (tf.shape(x)[0], *layer.output_shape([tuple(x.shape.as_list()[1:])])),
+        layer.strides,
+        layer.padding,
+    ),
     "Dense": lambda layer, own, x: tf.matmul(x, own["weights"]),
     "BatchNorm": _normalize,
     "ReLU": lambda layer, own, x: tf.nn.relu(x),

@@ -9,6 +9,7 @@ from qatviz.network import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -100,12 +101,14 @@ def _add_random_layer(draw, draft):
             "use_bias": draw(st.booleans()),
         }
         settings["filters" if kind is Conv2D else "depth_multiplier"] = draw(st.integers(1, 2))
+    elif kind is Conv2DTranspose:
+        settings = {"filters": 2, "kernel_size": draw(st.integers(1, 3)), "strides": draw(st.integers(1, 2))}
     elif kind is UpsampleNearest:
         settings = {"size": draw(st.sampled_from([(1, 2), (2, 1)]))}
     elif kind is Dense:
         settings = {"units": draw(st.integers(1, 4)), "use_bias": draw(st.booleans())}
     added = draft.add(kind, [source], **settings)
-    if kind in (Conv2D, DepthwiseConv2D, Dense) and draw(st.booleans()):
+    if kind in (Conv2D, Conv2DTranspose, DepthwiseConv2D, Dense) and draw(st.booleans()):
         draft.closed.add(added)
         draft.add(BatchNorm, [added], momentum=draw(st.sampled_from([0.9, 0.99])))
 

@@ -14,6 +14,7 @@ from qatviz.network import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -53,6 +54,7 @@ EXAMPLES = [
     Permute("q", "input", (2, 0, 1)),
     UpsampleNearest("r", "input", (2, 3)),
     Activation("s", "input", "leaky_relu", 0.2),
+    Conv2DTranspose("t", "input", 4, (3, 2), 2, "VALID", (0, 1), False),
 ]
 
 
@@ -124,6 +126,7 @@ def test_settings_are_normalized():
         (Slice, {"start": (0,), "stop": (2,), "strides": (0,)}, "strides"),
         (Permute, {"axes": (1, "a")}, "axes"),
         (UpsampleNearest, {"size": 0}, "size"),
+        (Conv2DTranspose, {"filters": 1, "strides": 2, "output_padding": 2}, "output_padding"),
         (ZeroPad, {"padding": ((1, 1),)}, "padding"),
         (ZeroPad, {"padding": ((1, 1, 1), (1, 1))}, "padding"),
         (Concat, {"axis": 0.5, "inputs": ("a", "b")}, "axis"),

@@ -13,6 +13,7 @@ from qatviz.network import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -32,7 +33,7 @@ from qatviz.network import (
     quantization_plan,
 )
 
-WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
+WEIGHTED = (Conv2D, Conv2DTranspose, DepthwiseConv2D, Dense)
 QUANTIZED = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat)
 PASSING = (MaxPool, Flatten, Reshape, ZeroPad, Dropout, ReLU, ReLU6, Slice, Permute, UpsampleNearest)
 

@@ -11,6 +11,7 @@ from qatviz.network import (
     AveragePool,
     Concat,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Flatten,
@@ -183,3 +184,16 @@ def test_layers_that_move_elements(image, data):
     assert our_shape(Slice("s", "input", start, stop, strides), image) == tensorflow_shape(
         lambda x: tf.strided_slice(x, (0, *start), (1, *stop), (1, *strides)), image
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(image=IMAGES, kernel=PAIRS, stride=PAIRS, padding=PADDINGS, data=st.data())
+def test_transposed_convolutions(image, kernel, stride, padding, data):
+    extra = data.draw(st.one_of(st.none(), st.tuples(*(st.integers(0, step - 1) for step in stride))))
+    layer = Conv2DTranspose("c", "input", 5, kernel, stride, padding, extra)
+    same = tf.keras.layers.Conv2DTranspose(5, kernel, stride, padding.lower(), output_padding=extra)
+    ours = our_shape(layer, image)
+    if ours is not None:
+        assert ours == tuple(same.compute_output_shape((None, *image)).as_list()[1:])
+        assert layer.parameter_shapes([image]) == {"weights": (*kernel, image[2], 5), "bias": (5,)}
+        assert layer.macs([image]) == image[0] * image[1] * kernel[0] * kernel[1] * image[2] * 5

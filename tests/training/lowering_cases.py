@@ -114,6 +114,15 @@ def keras_network(network, parameters, images):
                 bias_initializer=fixed.get("bias"),
                 **same,
             )
+        elif layer.kind == "Conv2DTranspose":
+            kernel = parameters[layer.name + ".weights"].swapaxes(2, 3)
+            make = layers.Conv2DTranspose(
+                layer.filters,
+                layer.kernel_size,
+                kernel_initializer=tf.constant_initializer(kernel),
+                bias_initializer=fixed.get("bias"),
+                **same,
+            )
         elif layer.kind == "DepthwiseConv2D":
             make = layers.DepthwiseConv2D(
                 layer.kernel_size,

@@ -14,6 +14,7 @@ from qatviz.network.layers import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -69,6 +70,7 @@ def all_layers_network():
     net.add(Permute, "permute", axes=(1, 2, 0))
     net.add(UpsampleNearest, "upsample", size=(1, 3))
     net.add(Slice, "slice", start=(0, 1, 0), stop=(3, 6, 2), strides=(1, 2, 1))
+    net.add(Conv2DTranspose, "transposed", filters=3, kernel_size=3, strides=2)
     flat = net.add(Flatten, "flatten")
     net.add(Concat, "features", inputs=(flat, pooled))
     net.add(Dense, "logits", units=5)

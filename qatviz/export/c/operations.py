@@ -16,7 +16,7 @@ from qatviz.network.layers import (
     CONVOLUTIONS,
     POOLS,
     Concat,
-    DepthwiseConv2D,
+    Conv2DTranspose,
     Permute,
     Slice,
     UpsampleNearest,
@@ -45,6 +45,7 @@ _WITH_CMSIS_NN = "#ifdef QATVIZ_NN_USE_CMSIS_NN\n{}\n#endif"
 _Q31 = 31
 #: Axes of the runtime's function that moves codes.
 _AXES = 6
+_WEIGHTED_FUNCTIONS = {"DepthwiseConv2D": "qnn_depthwise_conv2d", "Conv2DTranspose": "qnn_transposed_conv2d"}
 #: Name of a field of a C struct, and its value.
 Field = Tuple[str, Union[str, int]]
 #: Fields of a convolution's kernel, strides, dilation and padding.
@@ -130,7 +131,9 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
     ]
     for_cmsis_nn: Dict[str, np.ndarray] = {}
     in_shape, out_shape = sources[0].shape, output.shape
-    if isinstance(layer, CONVOLUTIONS):
+    if isinstance(layer, Conv2DTranspose):
+        window = (*layer.kernel_size, *layer.strides, 1, 1, *_top_left(op))
+    elif isinstance(layer, CONVOLUTIONS):
         window = (*layer.kernel_size, *layer.strides, *layer.dilation, *_top_left(op))
     else:  # a Dense is a convolution of one pixel
         in_shape, out_shape = (1, 1, *in_shape), (1, 1, *out_shape)
@@ -160,7 +163,7 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         arrays,
         "conv",
         fields,
-        "qnn_depthwise_conv2d" if isinstance(layer, DepthwiseConv2D) else "qnn_conv2d",
+        _WEIGHTED_FUNCTIONS.get(op.kind, "qnn_conv2d"),
         for_cmsis_nn=for_cmsis_nn,
     )
 
@@ -318,6 +321,7 @@ def _clamp_only(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTens
 _KINDS: Dict[str, Callable[..., Source]] = {
     "Conv2D": _weighted,
     "DepthwiseConv2D": _weighted,
+    "Conv2DTranspose": _weighted,
     "Dense": _weighted,
     "MaxPool": _pool,
     "AveragePool": _pool,

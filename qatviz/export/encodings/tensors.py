@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.network.graph import WEIGHTED
-from qatviz.network.layers import Dense, Dropout, Softmax
+from qatviz.network.layers import Conv2DTranspose, Dense, Dropout, Softmax
 from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, round_half_up
 
@@ -93,7 +93,7 @@ def _source(state: PartlyQuantizedState, unit: Unit) -> Optional[AffineGrid]:
 
 
 def _axis(unit: Unit, grid: Optional[AffineGrid]) -> Optional[int]:
-    """Return the axis of channels: convolutions are [out, in, rows, columns], a Gemm's second input [in, out]."""
+    """Return the axis of channels: [out, in, rows, columns]; [in, out, ...] if transposed, and of a Gemm's input."""
     if grid is None or grid.scale.ndim == 0:
         return None
-    return 1 if isinstance(unit.op, Dense) else 0
+    return 1 if isinstance(unit.op, (Conv2DTranspose, Dense)) else 0

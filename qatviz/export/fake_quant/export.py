@@ -34,7 +34,7 @@ class FloatRunner:
     """
 
     def __init__(self, file: FakeQuantFile):
-        self._file, self._interpreter = file, Interpreter(file.content)
+        self._file, self._interpreter = file, Interpreter(file.content, file.single)
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Return the float32 values of the named outputs for float32 ``images`` ``[n] + input shape``."""

@@ -14,13 +14,13 @@ from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.export.formats import Options
 from qatviz.export.integers.model import logits_name
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
+from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options, transposed_options
 from qatviz.export.tflite.metadata import Attachment, attachment
 from qatviz.export.tflite.moves import move
 from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, DepthwiseConv2D, Softmax, ZeroPad
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Conv2DTranspose, DepthwiseConv2D, Softmax, ZeroPad
 from qatviz.quant.affine import AffineGrid
 
 PROBABILITIES = "softmax"
@@ -41,11 +41,15 @@ _OPTIONS = {
 
 
 class FakeQuantFile(NamedTuple):
-    """TFLite file with the network's names of its outputs, in order, and with those of their tensors."""
+    """TFLite file with the network's names of its outputs, in order, and with those of their tensors.
+
+    If it is ``single``, it takes one example at a time.
+    """
 
     content: bytes
     outputs: Tuple[str, ...]
-    tensors: Tuple[str, ...] = ()
+    tensors: Tuple[str, ...]
+    single: bool
 
 
 def fake_quant_file(
@@ -109,7 +113,8 @@ class _Lowering:
                 )
             ]
         content = self._file.finish([first], last, attached)
-        return FakeQuantFile(content, names, tuple(map(self._file.name_of, last)))
+        single = any(isinstance(part.unit.op, Conv2DTranspose) for part in self._model.units)
+        return FakeQuantFile(content, names, tuple(map(self._file.name_of, last)), single)
 
     # Tensors
 
@@ -229,6 +234,18 @@ class _Lowering:
             FusedActivationFunction=_fused(part),
             **fields,
         )
+
+    def _conv2dtranspose(self, part: FakeQuantUnit) -> None:
+        """Append a TRANSPOSE_CONV, whose first version has no bias, and an ADD."""
+        op, name, shape = part.unit.op, part.unit.output, self._network.shapes[part.unit.output]
+        assert isinstance(op, Conv2DTranspose)
+        source, weights, bias = self._inputs(part, part.require_weights().rounded.transpose(3, 0, 1, 2))
+        size = self._file.add_constant(part.unit.name + "/shape", np.array((1, *shape), np.int32))
+        fields = transposed_options(op.strides, op.padding)
+        products = self._append(
+            "TRANSPOSE_CONV", [size, weights, source], name + "/products", shape, "TransposeConvOptions", **fields
+        )
+        self._put(part, "ADD", [products, bias], "AddOptions", FusedActivationFunction=_fused(part))
 
     def _dense(self, part: FakeQuantUnit) -> None:
         self._put(

@@ -20,10 +20,10 @@ from qatviz.export.fake_quant.model import ExactSums, ExactTable, FakeQuantModel
 from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
-from qatviz.network.layers import Add, AveragePool, Concat, Conv2D, DepthwiseConv2D, MaxPool, ZeroPad
+from qatviz.network.layers import Add, AveragePool, Concat, Conv2D, Conv2DTranspose, DepthwiseConv2D, MaxPool, ZeroPad
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
-from qatviz.training.lowering.layers import moved
+from qatviz.training.lowering.layers import moved, transposed
 
 INPUT, LOGITS, PROBABILITIES, CLASS, ABOUT = "input", "logits", "probabilities", "class", "about"
 _SCOPE = "network"
@@ -130,6 +130,12 @@ class _Builder:
                 rate=op.dilation,
             ),
         )
+
+    def _conv2dtranspose(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        op = part.unit.op
+        assert isinstance(op, Conv2DTranspose)
+        shape = self._network.shapes[part.unit.name]
+        return self._biased(part, transposed(op, inputs[0], self._weights(part), shape))
 
     def _dense(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return self._biased(part, tf.matmul(inputs[0], self._weights(part)))

@@ -10,7 +10,7 @@ import numpy as np
 from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, channel_shape, rounds_terms
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Add, GlobalAveragePool
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Add, Conv2DTranspose, GlobalAveragePool
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import NARROW_BITS
 
@@ -31,13 +31,20 @@ def bias_limit(wide: bool) -> int:
 def padding(layer: Layer, image: Tuple[int, ...], result: Tuple[int, ...]) -> Optional[Pads]:
     """Return the rows and columns of TensorFlow's padding, the odd one below or to the right.
 
-    None for layers that are neither convolutions nor pools.
+    None for layers that are neither convolutions nor pools. For a transposed convolution, they are those that it leaves
+    out at the borders of the sum; below 0 for rows and columns without products, which it adds.
 
     Parameters
     ----------
     image, result : tuple of int
         Shapes of input and output, without the batch axis.
     """
+    if isinstance(layer, Conv2DTranspose):
+        left_out = [
+            (image[axis] - 1) * layer.strides[axis] + layer.kernel_size[axis] - result[axis] for axis in range(2)
+        ]
+        before = [max(rows, 0) // 2 for rows in left_out]
+        return (before[0], left_out[0] - before[0]), (before[1], left_out[1] - before[1])
     if isinstance(layer, POOLS):
         size, strides, dilation = layer.pool_size, layer.strides, (1, 1)
     elif isinstance(layer, CONVOLUTIONS):

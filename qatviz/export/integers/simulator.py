@@ -2,8 +2,8 @@
 
 Each operation computes integers from integers, with one rounding of its result, half up except for an AveragePool:
 
-- Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the requantization multiplier, plus
-  the output's zero point;
+- Conv2D, DepthwiseConv2D, Conv2DTranspose, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the requantization
+  multiplier, plus the output's zero point;
 - GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise;
 - AveragePool: the mean of the codes that are not padding, on the same grid; ties are rounded away from the code
   ``tie_center``;
@@ -23,7 +23,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import requantize, round_shift
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.checks import Pair
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Permute, Slice, UpsampleNearest, ZeroPad
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Conv2DTranspose, Permute, Slice, UpsampleNearest, ZeroPad
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT, rounded_means
 from qatviz.quant.int16_kernels import rounded_twice
@@ -75,6 +75,24 @@ def _conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     weights = op.require_weights().centred
     columns = _kernel_windows(op, inputs, output)
     matrix = weights.reshape(-1, weights.shape[-1]).astype(columns.dtype)
+    return _requantized(op, columns.reshape((*columns.shape[:3], len(matrix))) @ matrix, output)
+
+
+def _conv_transpose(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    """Return the convolution of the input, with zeros between its pixels, by the kernel turned by 180 degrees."""
+    layer = op.layer
+    assert isinstance(layer, Conv2DTranspose)
+    x = _centred(inputs)
+    size = [(count - 1) * stride + 1 for count, stride in zip(x.shape[1:], layer.strides)]
+    spread = np.zeros((len(x), *size, x.shape[3]), _exact_dtype(op))
+    spread[:, :: layer.strides[0], :: layer.strides[1]] = x
+    around = [
+        (kernel - 1 - before, kernel - 1 - after)
+        for kernel, (before, after) in zip(layer.kernel_size, op.require_pads())
+    ]
+    spread = np.pad(spread, ((0, 0), *around, (0, 0)), "constant")
+    columns = _windows(spread, layer.kernel_size, (1, 1), (1, 1), output.shape)
+    matrix = op.require_weights().centred[::-1, ::-1].reshape(-1, output.shape[2]).astype(columns.dtype)
     return _requantized(op, columns.reshape((*columns.shape[:3], len(matrix))) @ matrix, output)
 
 
@@ -175,6 +193,7 @@ def _copy(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
 _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] = {
     "Conv2D": _conv,
     "DepthwiseConv2D": _depthwise,
+    "Conv2DTranspose": _conv_transpose,
     "Dense": _dense,
     "Add": _add,
     "GlobalAveragePool": _global_average_pool,

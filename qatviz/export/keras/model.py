@@ -16,7 +16,7 @@ from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.origin import KerasOrigin
-from qatviz.network.layers import BatchNorm
+from qatviz.network.layers import BatchNorm, Conv2DTranspose
 from qatviz.network.sequences import sequence_layers
 
 #: Functions that descriptions name and Keras does not define.
@@ -44,6 +44,8 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
                 raise ExportError(f"layer {layer.name!r}: the state has no values for {name}")
             if name in origin.arrays:
                 found[name] = arrays[name]
+                if isinstance(layer, Conv2DTranspose) and parameter == "weights":
+                    found[name] = arrays[name].swapaxes(-1, -2)  # Keras has [..., filters, in]
             elif not (arrays[name] == _NEUTRAL.get(parameter)).all():
                 raise refused(
                     f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for it",

@@ -68,6 +68,9 @@ _RULES = {
     "DepthwiseConv2D": "accumulator[o] = bias[o] + sum over i, j of (x[row i, column j, c] - zero_x) * "
     "(weights[i, j, c, m] - zero_w[o]), with o = c * depth_multiplier + m; result[o] = "
     f"{_REQUANTIZED} with the items o.",
+    "Conv2DTranspose": "accumulator[o] of row r and column s = bias[o] + sum over i, j, k, l, c of (x[i, j, c] - "
+    "zero_x) * (weights[k, l, c, o] - zero_w[o]), where i * strides[0] + k - pads[0][0] = r and j * strides[1] + l - "
+    f"pads[1][0] = s: pads are rows and columns that are left out; result[o] = {_REQUANTIZED} with the items o.",
     "Dense": "accumulator[o] = bias[o] + sum over c of (x[c] - zero_x) * (weights[c, o] - zero_w[o]); result[o] = "
     f"{_REQUANTIZED} with the items o.",
     "Add": "accumulator = sum over the inputs k of (x_k - zero_x_k) * multiplier[k]; result = "

@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.export.integers.model import Pads
 from qatviz.network.checks import Pair
 from qatviz.network.layer import Layer
-from qatviz.network.layers import Permute, Slice, UpsampleNearest
+from qatviz.network.layers import Conv2DTranspose, Permute, Slice, UpsampleNearest
 
 #: Permutations between TensorFlow's order of axes and that of ONNX, with the batch axis.
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -24,6 +24,18 @@ def kernel_attributes(size: Pair, strides: Pair, pads: Pads, dilation: Pair = (1
     attributes = {"kernel_shape": list(size), "strides": list(strides), "pads": [top, left, bottom, right]}
     # Pools have dilations too, which older runtimes refuse.
     return attributes if dilation == (1, 1) else dict(attributes, dilations=list(dilation))
+
+
+def transposed_attributes(layer: Conv2DTranspose, left_out: Pads) -> Dict[str, List[int]]:
+    """Return the attributes of a transposed convolution, which leaves out ``left_out`` rows and columns.
+
+    Those that it adds instead are its output padding.
+    """
+    (top, bottom), (left, right) = left_out
+    added = [max(-bottom, 0), max(-right, 0)]
+    pads = [top, left, max(bottom, 0), max(right, 0)]
+    attributes = {"kernel_shape": list(layer.kernel_size), "strides": list(layer.strides), "pads": pads}
+    return dict(attributes, output_padding=added) if any(added) else attributes
 
 
 def padding_widths(padding: Pads) -> List[int]:

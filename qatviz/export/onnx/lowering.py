@@ -45,12 +45,13 @@ from qatviz.export.onnx.layout import (
     kernel_attributes,
     move,
     padding_widths,
+    transposed_attributes,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, check_accumulators, computed_in_float
 from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
-from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, MaxPool, ZeroPad
+from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, Conv2DTranspose, MaxPool, ZeroPad
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -258,6 +259,12 @@ class _Lowering:
             exact.weighted(op, "ConvInteger", arrange, **attributes)
         else:
             self._put_rounded(op, "Conv", [op.inputs[0], *self._weights(op, arrange, 0)], **attributes)
+
+    def _conv2dtranspose(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, Conv2DTranspose)
+        weights = self._weights(op, lambda codes: codes.transpose(2, 3, 0, 1), 1)
+        attributes = transposed_attributes(op.layer, op.require_pads())
+        self._put_rounded(op, "ConvTranspose", [op.inputs[0], *weights], **attributes)
 
     def _dense(self, op: IntegerOp) -> None:
         exact = self._exact_form(op)

@@ -27,12 +27,13 @@ from qatviz.export.onnx.layout import (
     kernel_attributes,
     move,
     padding_widths,
+    transposed_attributes,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13
 from qatviz.export.source import ExportSource
 from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Softmax, ZeroPad
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Conv2DTranspose, Softmax, ZeroPad
 
 #: Name of the output with probabilities, if the network has no softmax layer at its end to name it after.
 PROBABILITIES = "softmax"
@@ -169,6 +170,12 @@ class _Lowering:
         assert isinstance(op, CONVOLUTIONS)
         attributes.update(kernel_attributes(op.kernel_size, op.strides, self._pads(part), op.dilation))
         self._put(part, "Conv", self._weighted(part, arrange), **attributes)
+
+    def _conv2dtranspose(self, part: FakeQuantUnit) -> None:
+        op = part.unit.op
+        assert isinstance(op, Conv2DTranspose)
+        weighted = self._weighted(part, lambda weights: weights.transpose(2, 3, 0, 1))
+        self._put(part, "ConvTranspose", weighted, **transposed_attributes(op, self._pads(part)))
 
     def _dense(self, part: FakeQuantUnit) -> None:
         self._put(part, "Gemm", self._weighted(part, lambda weights: weights))

@@ -38,6 +38,7 @@ VERSIONS: Dict[str, Dict[str, int]] = {
     "int8": {
         "CONV_2D": 3,
         "DEPTHWISE_CONV_2D": 3,
+        "TRANSPOSE_CONV": 3,
         "FULLY_CONNECTED": 4,
         "MAX_POOL_2D": 2,
         "AVERAGE_POOL_2D": 2,
@@ -59,6 +60,7 @@ VERSIONS: Dict[str, Dict[str, int]] = {
     "int16": {
         "CONV_2D": 4,
         "DEPTHWISE_CONV_2D": 5,
+        "TRANSPOSE_CONV": 3,
         "MAX_POOL_2D": 3,
         "AVERAGE_POOL_2D": 3,
         "ADD": 3,
@@ -73,7 +75,7 @@ VERSIONS: Dict[str, Dict[str, int]] = {
         "CAST": 3,
         "GATHER": 4,
     },
-    "uint8": {},
+    "uint8": {"TRANSPOSE_CONV": 3},
 }
 #: Versions of operations with INT4 weights and int8 activations.
 INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
@@ -109,13 +111,13 @@ class Operation(NamedTuple):
 
 def convolution_options(strides: Pair, padding: str, dilation: Pair) -> Dict[str, int]:
     """Return padding, strides and dilation as fields of a convolution's options."""
-    return {
-        "Padding": PADDING[padding],
-        "StrideH": strides[0],
-        "StrideW": strides[1],
-        "DilationHFactor": dilation[0],
-        "DilationWFactor": dilation[1],
-    }
+    dilations = {"DilationHFactor": dilation[0], "DilationWFactor": dilation[1]}
+    return dict(transposed_options(strides, padding), **dilations)
+
+
+def transposed_options(strides: Pair, padding: str) -> Dict[str, int]:
+    """Return padding and strides as fields of a transposed convolution's options."""
+    return {"Padding": PADDING[padding], "StrideH": strides[0], "StrideW": strides[1]}
 
 
 def pool_options(layer: Union[MaxPool, AveragePool]) -> Dict[str, int]:

@@ -32,6 +32,8 @@ source = interpreter.get_input_details()[0]["index"]
 outputs = [details["index"] for details in interpreter.get_output_details()]
 shapes = [None]
 def run(given):
+    if sys.argv[3] == "single" and len(given) > 1:
+        return [np.concatenate(parts) for parts in zip(*[run(given[i : i + 1]) for i in range(len(given))])]
     if given.shape != shapes[-1]:
         interpreter.resize_tensor_input(source, given.shape)
         interpreter.allocate_tensors()
@@ -93,7 +95,8 @@ class LitertRunner:
 
     def __init__(self, litert: Litert, file: TfliteModel, kernels: str = XNNPACK, timeout_s: float = RUN_TIMEOUT_S):
         self._file = file
-        self._process = NewerProcess(litert.name, litert.python, _PROGRAM, file.content, [kernels], timeout_s)
+        options = [kernels, "single" if file.single else "batch"]
+        self._process = NewerProcess(litert.name, litert.python, _PROGRAM, file.content, options, timeout_s)
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.

@@ -21,7 +21,7 @@ With int16 activations, which LiteRT and TFLite Micro support, the multipliers o
 which have 15 bits, as those of the kernels have (:mod:`qatviz.quant.int16_kernels`).
 """
 
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from qatviz.export.tflite.file import (
     convolution_options,
     pool_options,
     tensor_type,
+    transposed_options,
 )
 from qatviz.export.tflite.functions import OLD_KERNELS, function_kernel
 from qatviz.export.tflite.metadata import Attachment
@@ -55,7 +56,7 @@ from qatviz.export.tflite.storage import (
 from qatviz.export.tflite.weights import bias_scale, stored_weights
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layer import element_count
-from qatviz.network.layers import POOLS, AveragePool, Concat, Conv2D, DepthwiseConv2D, ZeroPad
+from qatviz.network.layers import POOLS, AveragePool, Concat, Conv2D, Conv2DTranspose, DepthwiseConv2D, ZeroPad
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import representable_scales
@@ -138,6 +139,7 @@ class _Lowering(OperationBuilder):
         #: Activations that are a GATHER; whether TensorFlow 1.15 lacks a kernel of an Activation.
         self._gathered: List[str] = []
         self._new_kernels = False
+        self._single: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4.names)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
@@ -175,11 +177,16 @@ class _Lowering(OperationBuilder):
                 f"{names_text(self._gathered)}: a table and GATHER, because TFLite has no kernel that computes exactly "
                 "these codes"
             )
+        if self._single:
+            self._notes.append(
+                f"{names_text(self._single)}: TRANSPOSE_CONV, for which LiteRT and TFLite Micro have integer kernels, "
+                "but TensorFlow 1.15 has none; the file takes one example at a time"
+            )
         content = self._file.finish([first], last, attached)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
-        is_new = bool(self._large_averages or self._many_axes or self._new_kernels)
-        only_litert = int4 or is_new or self._dtype == np.int16
-        return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice, only_litert)
+        is_new = bool(self._large_averages or self._many_axes or self._new_kernels or self._single)
+        only_litert, single = int4 or is_new or self._dtype == np.int16, bool(self._single)
+        return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice, only_litert, single)
 
     # Operations with weights
 
@@ -218,6 +225,19 @@ class _Lowering(OperationBuilder):
                 DepthMultiplier=multiplier,
                 **options,
             ),
+        )
+
+    def _conv2dtranspose(self, op: IntegerOp) -> None:
+        """Append a TRANSPOSE_CONV, which LiteRT and TFLite Micro have for these types, for one example at a time."""
+        layer = op.layer
+        assert isinstance(layer, Conv2DTranspose)
+        self._single.append(op.name)
+        shape = np.array((1, *self._model.tensor(op.output).shape), np.int32)
+        weights, bias = self._weights(op, lambda codes: codes.transpose(3, 0, 1, 2), 0)
+        inputs = [self._file.add_constant(op.name + "/shape", shape), weights, self._index[op.inputs[0]], bias]
+        fields: Dict[str, Any] = dict(transposed_options(layer.strides, layer.padding))
+        self._append_op(
+            op, lambda index: self._append("TRANSPOSE_CONV", inputs, index, "TransposeConvOptions", **fields)
         )
 
     def _dense(self, op: IntegerOp) -> None:

@@ -43,6 +43,7 @@ _RELEASES: Dict[str, Dict[int, str]] = {
     "QUANTIZE": {1: "1.14.0", 2: "1.15.0"},
     "FAKE_QUANT": {2: "1.10.0"},
     "STRIDED_SLICE": {1: "1.6.0"},
+    "TRANSPOSE_CONV": {1: "1.9.0", 3: "2.3.0"},
     "TRANSPOSE": {1: "1.6.0", 5: "2.4.0"},
     "RESIZE_NEAREST_NEIGHBOR": {1: "1.13.1", 4: "2.4.0"},
     "LOGISTIC": {1: "1.14.0"},

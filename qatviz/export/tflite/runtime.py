@@ -25,7 +25,7 @@ def reached(model: IntegerModel) -> Agreement:
 
 
 class Interpreter:
-    """Interpreter of a file. One thread at a time.
+    """Interpreter of a file, which takes one example at a time if it is ``single``. One thread at a time.
 
     Raises
     ------
@@ -33,8 +33,8 @@ class Interpreter:
         If the interpreter refuses the file.
     """
 
-    def __init__(self, content: bytes):
-        self._examples = 0
+    def __init__(self, content: bytes, single: bool = False):
+        self._examples, self._single = 0, single
         with _refusals():
             self._interpreter = tf.lite.Interpreter(model_content=content)
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -42,6 +42,8 @@ class Interpreter:
 
     def run(self, examples: np.ndarray) -> List[np.ndarray]:
         """Return the outputs, in the file's order and types, for the input ``[n] + shape`` in the file's type."""
+        if self._single and len(examples) > 1:
+            return [np.concatenate(parts) for parts in zip(*(self.run(example[None]) for example in examples))]
         interpreter = self._interpreter
         with _refusals():
             if self._examples != len(examples):
@@ -57,7 +59,7 @@ class TfliteRunner:
     """Runner of a file of codes in the :class:`Interpreter`."""
 
     def __init__(self, file: TfliteModel):
-        self._file, self._interpreter = file, Interpreter(file.content)
+        self._file, self._interpreter = file, Interpreter(file.content, file.single)
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""

@@ -12,7 +12,7 @@ from qatviz.errors import Advice, ExportError, Refusal, SettingChange, change_te
 from qatviz.export.integers.bounds import channel_bounds
 from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
 from qatviz.export.tflite import limits
-from qatviz.network.layers import Conv2D, Dense
+from qatviz.network.layers import Conv2D, Conv2DTranspose, Dense
 from qatviz.number_format import names_text
 
 #: Scale and zero point of TFLite's probabilities.
@@ -76,7 +76,11 @@ def int4_layers(model: IntegerModel, everything: bool = False) -> Int4:
         False for those only that LiteRT's kernels round once. True for all weights that fit, as operations of TFLite
         Micro: it has no FULLY_CONNECTED with a scale for each channel, so these become convolutions.
     """
-    fitting = [op for op in _int4_candidates(model) if fits(op.require_weights(), *INT4_RANGE)]
+    fitting = [
+        op
+        for op in _int4_candidates(model)
+        if fits(op.require_weights(), *INT4_RANGE) and not isinstance(op.layer, Conv2DTranspose)
+    ]
     once = frozenset(
         op.name
         for op in fitting

@@ -24,6 +24,8 @@ class TfliteModel(NamedTuple):
         True if LiteRT's kernels round twice in an operation.
     only_litert : bool
         True if the interpreter of TensorFlow 1.15 does not support its types, or computes other codes.
+    single : bool
+        True if it takes one example at a time.
     """
 
     content: bytes
@@ -33,6 +35,7 @@ class TfliteModel(NamedTuple):
     notes: Tuple[str, ...] = ()
     rounded_twice: bool = False
     only_litert: bool = False
+    single: bool = False
 
     @property
     def outputs(self) -> Tuple[str, ...]:

@@ -36,6 +36,7 @@ _METHODS = {
     "STRIDED_SLICE": "AddStridedSlice",
     "TANH": "AddTanh",
     "TRANSPOSE": "AddTranspose",
+    "TRANSPOSE_CONV": "AddTransposeConv",
 }
 #: Upper bounds of TFLite Micro's own data in an arena (bytes, with pointers of 64 bits): in every arena, for each
 #: operation, for each tensor, for each channel with a scale of its own.

@@ -18,6 +18,7 @@ from qatviz.network.layers import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Flatten,
@@ -75,6 +76,31 @@ def convert_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
         **window.rest,
     )
     draft.copy_parameter(layer.name, "weights", layer, "kernel")
+    return _with_bias_and_activation(draft, layer)
+
+
+def convert_conv2d_transpose(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    window = _Window(draft, layer, inputs[0])
+    if checks.pair("setting dilation_rate", window.rest["dilation"]) != (1, 1):
+        raise checks.invalid_value("setting dilation_rate", layer.setting("dilation_rate"), "1")
+    extra = layer.setting("output_padding", None)
+    if window.is_sequence and extra is not None:
+        extra = (0, extra[0] if isinstance(extra, (list, tuple)) and len(extra) == 1 else extra)
+    draft.add(
+        Conv2DTranspose,
+        layer.name,
+        window.source,
+        filters=layer.setting("filters"),
+        kernel_size=window.kernel_size,
+        strides=window.strides,
+        padding=window.rest["padding"],
+        output_padding=extra,
+        use_bias=layer.flag("use_bias", True),
+    )
+    draft.copy_parameter(layer.name, "weights", layer, "kernel")
+    kernel = layer.array("kernel")
+    if kernel is not None and kernel.ndim > 1:  # Keras has [..., filters, in]
+        draft.set_parameter(layer.name, "weights", kernel.swapaxes(-1, -2))
     return _with_bias_and_activation(draft, layer)
 
 

@@ -217,6 +217,12 @@ for _rank, _form in (("1D", IMAGE), ("2D", PLAIN)):
             "Conv" + _rank: Kind(
                 conversions.convert_conv2d, ("filters", *_CONVOLUTION), _kernel_and_bias("kernel"), _form
             ),
+            f"Conv{_rank}Transpose": Kind(
+                conversions.convert_conv2d_transpose,
+                ("filters", "output_padding", *_CONVOLUTION),
+                _kernel_and_bias("kernel"),
+                _form,
+            ),
             "DepthwiseConv" + _rank: Kind(
                 conversions.convert_depthwise_conv2d,
                 ("depth_multiplier", *_CONVOLUTION),

@@ -9,12 +9,14 @@ from typing import Callable, Dict, List, Optional, cast
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.activations import Activation
+from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
     AveragePool,
     Concat,
     Conv2D,
+    Conv2DTranspose,
     DepthwiseConv2D,
     GlobalAveragePool,
     MaxPool,
@@ -113,6 +115,14 @@ class LayerLowering(ABC):
             return quantize_depthwise_conv2d(
                 x, weights, op.strides, op.padding, dilations=op.dilation, quantizer=quantizer
             )
+
+        return self._weighted(unit, inputs[0], convolve)
+
+    def _conv2dtranspose(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        op, shape = cast(Conv2DTranspose, unit.op), self.network.shapes[unit.name]
+
+        def convolve(x: tf.Tensor, weights: tf.Tensor, quantizer: Quantizer) -> tf.Tensor:
+            return transposed(op, x, quantizer(weights), shape)
 
         return self._weighted(unit, inputs[0], convolve)
 
@@ -221,6 +231,14 @@ def _activated(unit: Unit, x: tf.Tensor) -> tf.Tensor:
     return {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](x)
 
 
+def transposed(op: Conv2DTranspose, x: tf.Tensor, weights: tf.Tensor, shape: Shape) -> tf.Tensor:
+    """Return a transposed convolution, without bias, whose output has this shape, without the batch axis."""
+    size = tf.stack([tf.shape(x)[0], *shape])
+    result = tf.nn.conv2d_transpose(x, tf.transpose(weights, (0, 1, 3, 2)), size, op.strides, op.padding)
+    result.set_shape((x.shape[0], *shape))
+    return result
+
+
 def moved(op: Layer, x: tf.Tensor) -> tf.Tensor:
     """Return the output of a layer that selects, orders or repeats elements of ``x``."""
     if isinstance(op, Slice):
@@ -234,6 +252,8 @@ def moved(op: Layer, x: tf.Tensor) -> tf.Tensor:
 
 def linear(op: Layer, x: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Return the products of a layer with weights, in the type of ``x`` and ``weights``, without bias."""
+    if isinstance(op, Conv2DTranspose):
+        return transposed(op, x, weights, op.output_shape([tuple(x.shape.as_list()[1:])]))
     if isinstance(op, Conv2D):
         return tf.nn.conv2d(x, weights, strides=op.strides, padding=op.padding, dilations=op.dilation)
     if isinstance(op, DepthwiseConv2D):

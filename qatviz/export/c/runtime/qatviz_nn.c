@@ -646,6 +646,40 @@ void qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output)
         convolve(op, input, output, depthwise_products);
 }
 
+/* The input pixel of a tap of a transposed convolution, if there is one; else -1. */
+static int32_t source_of(int32_t place, int32_t tap, int32_t stride, int32_t extent)
+{
+    int32_t at = place - tap;
+    return at >= 0 && at % stride == 0 && at / stride < extent ? at / stride : -1;
+}
+
+void qnn_transposed_conv2d(const qnn_conv *op, const void *input, void *output)
+{
+    int32_t row, column, channel, ky, kx, i, place = 0, channels = op->in.channels;
+    for (row = op->pad_top; row < op->out.height + op->pad_top; row++)
+        for (column = op->pad_left; column < op->out.width + op->pad_left; column++)
+            for (channel = 0; channel < op->out.channels; channel++, place++) {
+                int64_t sum = bias_of(op, channel);
+                int32_t offset = op->weights_offset ? op->weights_offset[channel] : 0;
+                for (ky = 0; ky < op->kernel_height; ky++) {
+                    int32_t y = source_of(row, ky, op->stride_height, op->in.height);
+                    for (kx = 0; kx < op->kernel_width && y >= 0; kx++) {
+                        int32_t x = source_of(column, kx, op->stride_width, op->in.width);
+                        int32_t w = ((channel * op->kernel_height + ky) * op->kernel_width + kx) * channels;
+                        int32_t from = (y * op->in.width + x) * channels;
+                        if (x < 0)
+                            continue;
+                        for (i = 0; i < channels; i++)
+                            sum += (int64_t)(code_at(input, op->in.storage, from + i) + op->input_offset)
+                                   * (code_at(op->weights, op->weights_storage, w + i) + offset);
+                    }
+                }
+                put_code(output, op->out.storage, place,
+                         requantize(sum, op->multiplier[channel], op->shift[channel]) + op->output_offset,
+                         op->activation_min, op->activation_max);
+            }
+}
+
 /* ---- Pools ---- */
 
 /* The output code of a window, for one channel. */
