@@ -42,7 +42,8 @@ typedef struct {
     int32_t kernel_height, kernel_width;
     int32_t stride_height, stride_width;
     int32_t dilation_height, dilation_width;
-    int32_t pad_top, pad_left;       /* rows above and columns left of the image, filled with the zero point */
+    int32_t pad_top, pad_left;       /* rows above and columns left of the image, filled with the zero point;
+                                        transposed: rows above and columns left that the output leaves out */
     const void *weights;             /* [out][height][width][in]; depthwise: [height][width][out] */
     qnn_storage weights_storage;
     const int32_t *weights_offset;   /* [out], minus the zero points; NULL where they are all 0 */
@@ -157,6 +158,7 @@ void pairs_qnn_cmsis_add_rounded(const qnn_rounded_sum *op, const void *const *i
 #endif
 void pairs_qnn_conv2d(const qnn_conv *op, const void *input, void *output);
 void pairs_qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output);
+void pairs_qnn_transposed_conv2d(const qnn_conv *op, const void *input, void *output);
 void pairs_qnn_max_pool(const qnn_pool *op, const void *input, void *output);
 void pairs_qnn_average_pool(const qnn_pool *op, const void *input, void *output);
 void pairs_qnn_global_average(const qnn_mean *op, const void *input, void *output);
