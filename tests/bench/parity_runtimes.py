@@ -188,7 +188,7 @@ def _graph(source, options, kind):
     about = graph_about(source, options["form"])
     parts = fake_quant_model(source.network, source.book, source.arrays, source.step, True, source.metadata)
     graph = inference_graph(parts, about, exact=options["form"] == EXACT)
-    return {"savedmodel": savedmodel, "frozen": frozen}[kind]._packed(graph, about), graph
+    return {"savedmodel": savedmodel, "frozen": frozen}[kind].packed(graph, about), graph
 
 
 def _in_tensorflow(kind):
