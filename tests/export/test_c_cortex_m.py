@@ -21,6 +21,11 @@ STUBS = Path(__file__).resolve().parent / "cmsis_nn_stubs"
 WITH_STUBS = (*DEFINITIONS, "-isystem", str(STUBS))
 #: Numbers of the functions in the stand-in.
 FUNCTIONS = {"convolve": 1, "depthwise": 2, "fully_connected": 3, "max_pool": 4, "average_pool": 5}
+#: Settings of weights and activations; weights of 4 bits are packed.
+SETTINGS = {
+    **{name: MORE[name] for name in ("int8", "int4", "affine_by_channel")},
+    "affine_int4": ({"num_bits": 4, "per_channel": True}, {}),
+}
 #: Flags of the variants of the loops for boards. Most windows are longer than 48 codes, and are summed in parts.
 VARIANTS = {"best": (), "short windows": ("-DQATVIZ_NN_TAPS=16",), "portable": ("-DQATVIZ_NN_PORTABLE",)}
 
@@ -51,20 +56,21 @@ def each_kernel():
 # Boards
 
 
+@pytest.mark.parametrize("setting", ["int8", "int4"])
 @pytest.mark.parametrize("cpu", ["cortex-m4", "cortex-m55"])
-def test_instructions_of_boards_compute_the_integers_of_the_simulator(cpu, boards):
-    found = check_layers(model_of(many_channels(), *MORE["int8"]), boards[cpu], count=6, optimized=True)
+def test_instructions_of_boards_compute_the_integers_of_the_simulator(cpu, setting, boards):
+    """Weights of 4 bits are packed; those of rows of an odd number are unpacked."""
+    model = model_of(many_channels(), *MORE[setting])
+    found = check_layers(model, boards[cpu], count=6, pack_int4=setting == "int4", optimized=True)
     assert all(len(np.unique(codes)) > 1 for codes in found.values())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["int8", "int4", "affine_by_channel"])
+@pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("cpu", BOARDS)
 def test_every_variant_computes_the_same_on_boards(cpu, variant, setting, boards):
-    check_layers(
-        model_of(many_channels(), *MORE[setting]), boards[cpu], VARIANTS[variant], 6, setting == "int4", optimized=True
-    )
+    check_layers(model_of(many_channels(), *SETTINGS[setting]), boards[cpu], VARIANTS[variant], 6, True, optimized=True)
 
 
 @pytest.mark.slow

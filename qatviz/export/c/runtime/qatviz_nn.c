@@ -21,6 +21,8 @@
 #endif
 #define TAPS ((QATVIZ_NN_TAPS + 15) / 16 * 16)
 #define WINDOW (3 * TAPS)
+/* Largest number of weights of 4 bits of a depthwise convolution that are on the stack at once. */
+#define UNPACKED (8 * TAPS)
 /* Largest number of channels whose weights are on the stack at once. */
 #define CHANNELS 64
 /* Number of products of 8-bit codes, each at most 255 * 255, whose sum fits 32 bits. */
@@ -433,26 +435,50 @@ static void convolve_rows(const qnn_conv *op, const int8_t *input, void *output)
 
 #else
 
-/* Rows of int8 weights, `stride` apart. */
+/* Rows of weights, `stride` bytes apart: int8, or two of 4 bits per byte. */
 typedef struct {
     const int8_t *weights;
     int32_t stride;
+    int packed;
 } weight_rows;
 
-/* The weights of `count` taps from `first` on; those of 4 bits are unpacked to `memory`. */
+/* Whether rows of weights of 4 bits are multiplied as they are stored; else they are unpacked. */
+static int keeps_packed(const qnn_conv *op, int32_t taps)
+{
+    return PACKED_ROWS && op->weights_storage == QNN_INT4 && taps % 2 == 0;
+}
+
+/* The weights of `count` taps from `first` on, unpacked to `memory` where necessary. */
 static weight_rows rows_of(const qnn_conv *op, int32_t channel, int32_t channels, int32_t first, int32_t count,
                            int8_t *memory)
 {
     int32_t c, taps = op->kernel_height * op->kernel_width * op->in.channels;
-    weight_rows rows = {memory, count};
+    weight_rows rows = {memory, count, 0};
     if (op->weights_storage == QNN_INT8) {
         rows.weights = (const int8_t *)op->weights + channel * taps + first;
         rows.stride = taps;
+    } else if (keeps_packed(op, taps)) {
+        rows.weights = (const int8_t *)op->weights + (channel * taps + first) / 2;
+        rows.stride = taps / 2;
+        rows.packed = 1;
     } else {
         for (c = 0; c < channels; c++)
             unpack(op->weights, (channel + c) * taps + first, count, memory + c * count);
     }
     return rows;
+}
+
+/* Add what is the same for all windows to the sums that they start with. */
+static void add_offset_products(weight_rows rows, int32_t count, int32_t channels, int32_t offset, int32_t *start)
+{
+    int32_t c;
+    for (c = 0; c < channels; c++, rows.weights += rows.stride)
+#if PACKED_ROWS
+        if (rows.packed)
+            start[c] += packed_offset_products((const uint8_t *)rows.weights, count, offset);
+        else
+#endif
+            start[c] += offset_products(rows.weights, count, offset);
 }
 
 /* Add to sums the products of `count` taps of a window from `first` on. */
@@ -468,8 +494,16 @@ static void add_window(const qnn_conv *op, const int8_t *input, int32_t top, int
         codes = input + (top * op->in.width + left) * op->in.channels + first;
     else
         gather(op, input, top, left, first, count, taps);
-    window = window_codes(codes, count, op->input_offset, memory);
-    add_dots(window, rows.weights, rows.stride, count, channels, sums);
+#if PACKED_ROWS
+    if (rows.packed) {
+        window = packed_window(codes, count, op->input_offset, memory);
+        add_packed_dots(window, (const uint8_t *)rows.weights, rows.stride, count, channels, sums);
+    } else
+#endif
+    {
+        window = window_codes(codes, count, op->input_offset, memory);
+        add_dots(window, rows.weights, rows.stride, count, channels, sums);
+    }
     if (op->weights_offset) {
         total = window_total(window, count, op->input_offset);
         for (c = 0; c < channels; c++)
@@ -482,10 +516,10 @@ static void convolve_windows(const qnn_conv *op, const int8_t *input, int8_t *ou
 {
     int8_t memory[ROWS * TAPS];
     int32_t start[CHANNELS], sums[CHANNELS];
-    int packed = op->weights_storage == QNN_INT4;
     int32_t taps = op->kernel_height * op->kernel_width * op->in.channels;
-    int32_t length = min_of(taps, packed ? TAPS : WINDOW);
-    int32_t most = packed ? min_of(ROWS * TAPS / length, CHANNELS) : CHANNELS, channel, row, column, first, c;
+    int unpacks = op->weights_storage == QNN_INT4 && !keeps_packed(op, taps);
+    int32_t length = min_of(taps, unpacks ? TAPS : WINDOW);
+    int32_t most = unpacks ? min_of(ROWS * TAPS / length, CHANNELS) : CHANNELS, channel, row, column, first, c;
     for (channel = 0; channel < op->out.channels; channel += most) {
         int32_t channels = min_of(most, op->out.channels - channel);
         weight_rows rows = rows_of(op, channel, channels, 0, length, memory);
@@ -494,8 +528,7 @@ static void convolve_windows(const qnn_conv *op, const int8_t *input, int8_t *ou
         for (first = 0; first < taps && OFFSET_APART; first += length) {
             int32_t count = min_of(length, taps - first);
             rows = rows_of(op, channel, channels, first, count, memory);
-            for (c = 0; c < channels; c++)
-                start[c] += offset_products(rows.weights + c * rows.stride, count, op->input_offset);
+            add_offset_products(rows, count, channels, op->input_offset, start);
         }
         for (row = 0; row < op->out.height; row++)
             for (column = 0; column < op->out.width; column++) {
@@ -571,7 +604,7 @@ static void convolve_lanes(const qnn_conv *op, const int8_t *input, void *output
 
 /* The same with instructions for QUICK_CHANNELS channels at once; the last ones are computed twice if their number is
  * no multiple of it. */
-static void convolve_channels(const qnn_conv *op, const int8_t *input, int8_t *output)
+static void convolve_channels(const qnn_conv *op, const int8_t *input, const int8_t *weights, int8_t *output)
 {
     int32_t channels = op->out.channels, row, column, channel;
     inner_taps taps;
@@ -592,11 +625,17 @@ static void convolve_channels(const qnn_conv *op, const int8_t *input, int8_t *o
             for (channel = 0; channel < channels; channel += QUICK_CHANNELS) {
                 int32_t sums[QUICK_CHANNELS], c = min_of(channel, channels - QUICK_CHANNELS);
                 memcpy(sums, op->bias + c, sizeof sums);
-                add_taps_of_channels(input + from + c, (const int8_t *)op->weights + by + c, &taps, op->input_offset,
-                                     sums);
+                add_taps_of_channels(input + from + c, weights + by + c, &taps, op->input_offset, sums);
                 put_short_sums(op, output + c, c, QUICK_CHANNELS, sums);
             }
         }
+}
+
+static void convolve_unpacked_channels(const qnn_conv *op, const int8_t *input, int32_t count, int8_t *output)
+{
+    int8_t weights[UNPACKED];
+    unpack(op->weights, 0, count, weights);
+    convolve_channels(op, input, weights, output);
 }
 
 #endif
@@ -633,10 +672,16 @@ void qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output)
     if (BY_CMSIS_NN(depthwise_conv2d, op, input, output))
         return;
 #if VECTOR == 1 && QUICK_CHANNELS > 0
-    if (has_short_sums(op, taps) && op->weights_storage == QNN_INT8 && !op->weights_offset
-        && op->in.channels == op->out.channels && op->out.channels >= QUICK_CHANNELS) {
-        convolve_channels(op, input, output);
-        return;
+    if (has_short_sums(op, taps) && !op->weights_offset && op->in.channels == op->out.channels
+        && op->out.channels >= QUICK_CHANNELS) {
+        if (op->weights_storage == QNN_INT8) {
+            convolve_channels(op, input, op->weights, output);
+            return;
+        }
+        if (taps * op->out.channels <= UNPACKED) {
+            convolve_unpacked_channels(op, input, taps * op->out.channels, output);
+            return;
+        }
     }
 #endif
     if (op->in.storage == QNN_INT8 && op->weights_storage != QNN_INT16 && op->in.channels == op->out.channels

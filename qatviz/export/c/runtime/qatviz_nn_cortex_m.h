@@ -203,6 +203,163 @@ static void add_dots(const window_code *codes, const int8_t *weights, int32_t st
         *sums = add_dot(codes, weights, count, *sums);
 }
 
+#if defined(QATVIZ_NN_MVE) || defined(QATVIZ_NN_DSP)
+/* Rows of an even number of weights of 4 bits, two per byte, are multiplied as they are: a byte shifted to the left by
+ * four, and its upper four bits, are 16 times its two weights. */
+#define PACKED_ROWS 1
+#define UPPER_BITS 0xf0f0f0f0u
+
+/* As window_codes, for add_packed_dots: `count`, which is even, codes in `memory`. */
+static const window_code *packed_window(const int8_t *codes, int32_t count, int32_t offset, window_code *memory)
+{
+    int32_t i = 0;
+#ifdef QATVIZ_NN_MVE
+    /* Those of the lower four bits, then those of the upper ones. */
+    for (; i + 32 <= count; i += 32) {
+        int8x16x2_t pairs = vld2q_s8(codes + i);
+        vstrbq_s8(memory + i / 2, pairs.val[0]);
+        vstrbq_s8(memory + (count + i) / 2, pairs.val[1]);
+    }
+    for (; i < count; i += 2) {
+        memory[i / 2] = codes[i];
+        memory[(count + i) / 2] = codes[i + 1];
+    }
+    (void)offset;
+#else
+    /* Of eight codes the pairs (0, 4), (2, 6), (1, 5), (3, 7). */
+    for (; i + 8 <= count; i += 8) {
+        uint32_t left = four_codes(codes + i), right = four_codes(codes + i + 4), pairs[4];
+        uint32_t even = (uint32_t)__sxtab16(twice(offset), (int8x4_t)left), odd = (uint32_t)odd_codes(left, twice(offset));
+        uint32_t next = (uint32_t)__sxtab16(twice(offset), (int8x4_t)right);
+        pairs[0] = (even & 0xffff) | next << 16;
+        pairs[1] = even >> 16 | (next & 0xffff0000u);
+        next = (uint32_t)odd_codes(right, twice(offset));
+        pairs[2] = (odd & 0xffff) | next << 16;
+        pairs[3] = odd >> 16 | (next & 0xffff0000u);
+        memcpy(memory + i, pairs, sizeof pairs);
+    }
+    for (; i < count; i++)
+        memory[i] = (int16_t)(codes[i] + offset);
+#endif
+    return memory;
+}
+
+/* As offset_products, for a row of packed weights. */
+static int32_t packed_offset_products(const uint8_t *weights, int32_t count, int32_t offset)
+{
+#ifdef QATVIZ_NN_MVE
+    int32_t sum = 0;
+    for (count /= 2; count > 0; count -= 16, weights += 16) {
+        int8x16_t pairs = vreinterpretq_s8_u8(vldrbq_z_u8(weights, vctp8q((uint32_t)count)));
+        sum = vaddvaq_s8(vaddvaq_s8(sum, vshlq_n_s8(pairs, 4)), vandq_s8(pairs, vdupq_n_s8(-16)));
+    }
+    return sum / 16 * offset;
+#else
+    (void)weights, (void)count, (void)offset;
+    return 0;
+#endif
+}
+
+#ifdef QATVIZ_NN_DSP
+/* Add the products of pairs of codes and the upper four bits of four bytes. */
+static int32_t add_upper(uint32_t bytes, const int16x2_t *pairs, int32_t sum)
+{
+    bytes &= UPPER_BITS;
+    return __smlad(odd_weights(bytes), pairs[1], __smlad(__sxtb16((int8x4_t)bytes), pairs[0], sum));
+}
+
+static int32_t packed_products(uint8_t pair, const window_code *codes)
+{
+    return codes[0] * (int8_t)(pair << 4) + codes[1] * (int8_t)(pair & 0xf0);
+}
+#endif
+
+/* As add_four_dots, for packed weights, whose `stride` is in bytes; `count` is even. */
+static void add_four_packed_dots(const window_code *codes, const uint8_t *weights, int32_t stride, int32_t count,
+                                 int32_t *sums)
+{
+    const uint8_t *second = weights + stride, *third = second + stride, *fourth = third + stride;
+    int32_t a = 0, b = 0, c = 0, d = 0;
+#ifdef QATVIZ_NN_MVE
+    const window_code *upper = codes + count / 2;
+    __asm__ volatile("wlstp.8 lr, %[count], 2f\n"
+                     "1:\n"
+                     "vldrb.8 q0, [%[lower]], #16\n"
+                     "vldrb.8 q1, [%[upper]], #16\n"
+                     "vldrb.8 q2, [%[first]], #16\n"
+                     "vshl.i8 q3, q2, #4\n"
+                     "vmladava.s8 %[a], q0, q3\n"
+                     "vand q2, q2, %q[mask]\n"
+                     "vmladava.s8 %[a], q1, q2\n"
+                     "vldrb.8 q2, [%[second]], #16\n"
+                     "vshl.i8 q3, q2, #4\n"
+                     "vmladava.s8 %[b], q0, q3\n"
+                     "vand q2, q2, %q[mask]\n"
+                     "vmladava.s8 %[b], q1, q2\n"
+                     "vldrb.8 q2, [%[third]], #16\n"
+                     "vshl.i8 q3, q2, #4\n"
+                     "vmladava.s8 %[c], q0, q3\n"
+                     "vand q2, q2, %q[mask]\n"
+                     "vmladava.s8 %[c], q1, q2\n"
+                     "vldrb.8 q2, [%[fourth]], #16\n"
+                     "vshl.i8 q3, q2, #4\n"
+                     "vmladava.s8 %[d], q0, q3\n"
+                     "vand q2, q2, %q[mask]\n"
+                     "vmladava.s8 %[d], q1, q2\n"
+                     "letp lr, 1b\n"
+                     "2:\n"
+                     : [lower] "+r"(codes), [upper] "+r"(upper), [first] "+r"(weights), [second] "+r"(second),
+                       [third] "+r"(third), [fourth] "+r"(fourth), [a] "+Te"(a), [b] "+Te"(b), [c] "+Te"(c),
+                       [d] "+Te"(d)
+                     : [count] "r"(count / 2), [mask] "w"(vdupq_n_u32(UPPER_BITS))
+                     : "q0", "q1", "q2", "q3", "lr", "memory");
+#else
+    const window_code *end = codes + count / 8 * 8;
+    for (; codes < end; codes += 8, weights += 4, third += 4) {
+        int16x2_t lower[2], upper[2];
+        uint32_t bytes = four_codes((const int8_t *)weights);
+        memcpy(lower, codes, sizeof lower);
+        memcpy(upper, codes + 4, sizeof upper);
+        a = add_upper(bytes, upper, add_upper(bytes << 4, lower, a));
+        bytes = four_codes((const int8_t *)weights + stride);
+        b = add_upper(bytes, upper, add_upper(bytes << 4, lower, b));
+        bytes = four_codes((const int8_t *)third);
+        c = add_upper(bytes, upper, add_upper(bytes << 4, lower, c));
+        bytes = four_codes((const int8_t *)third + stride);
+        d = add_upper(bytes, upper, add_upper(bytes << 4, lower, d));
+    }
+    second = weights + stride;
+    fourth = third + stride;
+    for (count %= 8; count > 0; count -= 2, codes += 2) {
+        a += packed_products(*weights++, codes);
+        b += packed_products(*second++, codes);
+        c += packed_products(*third++, codes);
+        d += packed_products(*fourth++, codes);
+    }
+#endif
+    sums[0] += a / 16;
+    sums[1] += b / 16;
+    sums[2] += c / 16;
+    sums[3] += d / 16;
+}
+
+/* As add_dots, for packed weights. */
+static void add_packed_dots(const window_code *codes, const uint8_t *weights, int32_t stride, int32_t count,
+                            int32_t rows, int32_t *sums)
+{
+    for (; rows >= ROWS; rows -= ROWS, weights += ROWS * stride, sums += ROWS)
+        add_four_packed_dots(codes, weights, stride, count, sums);
+    for (; rows > 0; rows--, weights += stride, sums++) {
+        /* Few rows are left: the same one four times. */
+        int32_t same[ROWS] = {0};
+        add_four_packed_dots(codes, weights, 0, count, same);
+        *sums += same[0];
+    }
+}
+#else
+#define PACKED_ROWS 0
+#endif
+
 /* Taps of a window that are within the image, of a depthwise convolution: distances in codes. */
 typedef struct {
     int32_t rows, columns, input_row, input_column, weights_row, weights_column;
