@@ -128,14 +128,15 @@ class RunSpec:
 
     @property
     def fixed(self) -> FrozenSet[str]:
-        """Parameters that are not trained because the imported Keras model has no arrays for them.
+        """Parameters that are not trained.
 
-        An example is the gamma of a batch norm with ``scale=False``: its trained values could not be exported to the
-        model.
+        They are those of layers that are not trainable in the imported Keras model, and those that it has no arrays
+        for. An example is the gamma of a batch norm with ``scale=False``: its trained values could not be exported to
+        the model.
         """
         if self.keras is None:
             return frozenset()
-        return frozenset(set(self.network.all_parameter_shapes()) - set(self.keras.arrays))
+        return self.keras.frozen | (set(self.network.all_parameter_shapes()) - set(self.keras.arrays))
 
     def description(self) -> Dict[str, Any]:
         """Return a JSON-able form for the record of the run; ``parameters`` are stored separately."""

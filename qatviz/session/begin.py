@@ -350,6 +350,8 @@ def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Data
 def _as_model(imported: ImportedModel, from_scratch: bool) -> Model:
     """Return an imported model, with its own weights unless there are none or ``from_scratch``."""
     parameters = None if from_scratch or not imported.parameters else imported.parameters
+    if parameters is None:  # random weights are trained
+        imported = imported._replace(origin=replace(imported.origin, frozen=frozenset()))
     notes = list(imported.notes)
     if not imported.parameters and not from_scratch:
         notes.append("the model has no weights: training starts with random ones")

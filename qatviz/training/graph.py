@@ -350,6 +350,7 @@ class TrainingGraph:
             values,
             training=True,
             freeze_batch_norm=values["freeze_batch_norm"],
+            fixed=self._fixed,
             dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]),
         )
         if self._objective.observes_labels:

@@ -45,6 +45,8 @@ SETTINGS = {
     "affine 7 bits": ({"num_bits": 7, "per_channel": True}, {"narrow_range": True}),
     "ternary": ({"num_bits": 2, "symmetric": True, "narrow_range": True, "per_channel": True}, {"num_bits": 4}),
 }
+#: Kinds with tests of their own: TensorFlow 1.15's interpreter lacks kernels of integers for some or all of them.
+TESTED_ALONE = {"Activation", "Conv2DTranspose"}
 #: Operations that copy or select input codes.
 COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6", *(kind.__name__ for kind in MOVES))
 
@@ -265,7 +267,7 @@ def test_a_tensor_that_is_always_zero_stays_zero():
 def test_the_tested_network_has_every_kind_of_operation():
     """All kinds of layers that a network may have, except those that are folded."""
     kinds = {op.kind for op in model_of(everything()).ops}
-    assert kinds == set(KINDS) - {"BatchNorm", "Dropout", "Softmax", "ReLU"}
+    assert kinds == set(KINDS) - {"BatchNorm", "Dropout", "Softmax", "ReLU"} - TESTED_ALONE
     assert "ReLU" in {layer.kind for layer in everything().layers}
 
 

@@ -1,6 +1,6 @@
 """Conversion of a parsed Keras model to a network."""
 
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -127,7 +127,9 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     if names.changes:
         sentence = "renamed, since names must be unique and consist of letters, digits, '_', '-' and '/'"
         notes.insert(0, with_list(sentence, names.changes, len(names.changes)))
-    return ImportedModel(network, parameters, tuple(notes), KerasOrigin(None, draft.origins))
+    return ImportedModel(
+        network, parameters, tuple(notes), KerasOrigin(None, draft.origins, frozen=_frozen_parameters(spec, draft))
+    )
 
 
 def supported_layers(layers: Iterable[LayerSpec]) -> Tuple[LayerSpec, ...]:
@@ -204,6 +206,12 @@ def _checked_input_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
     return shape
 
 
+def _frozen_parameters(spec: ModelSpec, draft: Draft) -> FrozenSet[str]:
+    """Return the parameters of the layers that are not trainable in Keras."""
+    frozen = {layer.layer for layer in spec.layers if layer.config.get("trainable") is False}
+    return frozenset(name for name, (path, _) in draft.origins.items() if path in frozen)
+
+
 def _training_notes(spec: ModelSpec) -> List[str]:
     """Return notes on settings of the training that a network does not have."""
     frozen = [
@@ -221,7 +229,7 @@ def _training_notes(spec: ModelSpec) -> List[str]:
     mixed = [repr(layer.path[-1]) for layer in spec.layers if dtype_name(layer.config.get("dtype")) in MIXED_DTYPES]
     notes = (
         ("of mixed precision in Keras, but computed in float32 here", mixed),
-        ("not trainable in Keras, but trained here", frozen),
+        ("not trainable in Keras, and not trained here either", frozen),
         ("regularizers and constraints are ignored", regularized),
     )
     return [with_list(sentence, layers) for sentence, layers in notes if layers]

@@ -1,7 +1,7 @@
 """Origin of an imported network, with which trained weights can be exported to the Keras model."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Optional, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network.keras_import.code import contains_code
@@ -22,22 +22,26 @@ class KerasOrigin:
     has_code : bool
         True if ``config`` contains or may contain Python code (Lambda layers), which Keras runs when it builds the
         model. Always derived from ``config`` as well, since a stored record cannot be trusted.
+    frozen : frozenset of str
+        Parameters ``layer.parameter`` of layers that are not trainable in Keras.
     """
 
     config: Optional[str]
     arrays: Dict[str, Tuple[Path, str]]
     has_code: bool = False
+    frozen: FrozenSet[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_code", self.config is not None and (self.has_code or contains_code(self.config)))
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the origin as JSON-serializable data; `from_dict` is the inverse."""
-        return {
+        record: Dict[str, Any] = {
             "config": self.config,
             "has_code": self.has_code,
             "arrays": {name: [list(path), array] for name, (path, array) in self.arrays.items()},
         }
+        return dict(record, frozen=sorted(self.frozen)) if self.frozen else record
 
     @classmethod
     def from_dict(cls, record: Dict[str, Any]) -> "KerasOrigin":
@@ -47,7 +51,8 @@ class KerasOrigin:
                 str(name): (tuple(map(str, path)), str(array)) for name, (path, array) in record["arrays"].items()
             }
             config = record["config"]
-            return cls(None if config is None else str(config), arrays, bool(record["has_code"]))
+            frozen = frozenset(map(str, record.get("frozen", ())))
+            return cls(None if config is None else str(config), arrays, bool(record["has_code"]), frozen)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NetworkError(
                 f"record of the Keras model: {error!r}; expected: config, arrays and has_code as to_dict returns them"

@@ -1,11 +1,12 @@
 """Forward pass of a network, quantized according to its plan."""
 
-from typing import Dict, NamedTuple, Optional
+from typing import Collection, Dict, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.errors import NetworkError
 from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.layers import BatchNorm
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.training.lowering.batch_norm import FoldedBatchNorm
@@ -42,6 +43,7 @@ def lower(
     freeze_batch_norm: Optional[tf.Tensor] = None,
     dropout_seed: Optional[tf.Tensor] = None,
     modes: Optional[Modes] = None,
+    fixed: Collection[str] = (),
 ) -> Lowered:
     """Build the forward pass.
 
@@ -62,6 +64,9 @@ def lower(
         int32 ``[2]``, for training: equal seeds drop equal units.
     modes : Modes, optional
         Switches for quantization, for evaluation.
+    fixed : collection of str
+        Parameters ``layer.parameter`` that are not trained. A batch norm whose statistics are among them uses these in
+        training, too.
 
     Raises
     ------
@@ -69,7 +74,9 @@ def lower(
         If no layer has weights.
     """
     batch_norms = {
-        unit.name: FoldedBatchNorm(unit, parameters, freeze_batch_norm if training else None)
+        unit.name: FoldedBatchNorm(
+            unit, parameters, _frozen(unit.batch_norm, freeze_batch_norm if training else None, fixed)
+        )
         for unit in plan.units
         if unit.batch_norm is not None
     }
@@ -94,3 +101,8 @@ def lower(
     for folded in batch_norms.values():
         updates.update(folded.updates)
     return Lowered(outputs[network.output], quantizers, updates)
+
+
+def _frozen(batch_norm: BatchNorm, freeze_all: Optional[tf.Tensor], fixed: Collection[str]) -> Optional[tf.Tensor]:
+    """Return whether a batch norm uses its moving statistics in training, bool scalar; None in evaluation."""
+    return tf.constant(True) if freeze_all is not None and batch_norm.name + ".moving_mean" in fixed else freeze_all
