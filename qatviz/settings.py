@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from qatviz.errors import SettingError
+from qatviz.learning_rate import CONSTANT, SCHEDULES, rate_factor
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
 from qatviz.setting_declaration import Setting, declared, settings_of, switch_text
 
@@ -202,6 +203,38 @@ class RunSettings(_Settings):
         high=100.0,
         log=True,
     )
+    lr_schedule: str = declared(
+        CONSTANT,
+        "Schedule",
+        "How the learning rate changes with the training step: not at all, by a factor after each period, along "
+        "half a cosine to its last value, exponentially, or in one cycle, up from 1/25 and down again.",
+        choices={"": tuple(SCHEDULES)},
+        labels=SCHEDULES,
+    )
+    lr_period: int = declared(
+        2000,
+        "Schedule period",
+        "Training steps after the warm-up until the learning rate is multiplied by the schedule factor.",
+        low=1,
+        high=10**9,
+        unit="steps",
+    )
+    lr_factor: float = declared(
+        0.1,
+        "Schedule factor",
+        "Learning rate at the end of the period, relative to the one that is set. Step and exponential schedules "
+        "multiply by it again in each further period; with the others, it stays.",
+        low=0.0,
+        high=1.0,
+    )
+    warmup_steps: int = declared(
+        0,
+        "Warm-up",
+        "First training steps of the run, in which the learning rate rises linearly, before its schedule starts.",
+        low=0,
+        high=10**9,
+        unit="steps",
+    )
     momentum: float = declared(
         0.9,
         "Momentum",
@@ -280,6 +313,22 @@ class RunSettings(_Settings):
     def __post_init__(self) -> None:
         for name, setting in RUN_SETTINGS.items():
             object.__setattr__(self, name, setting.check(getattr(self, name), f"{RUN}.{name}"))
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of the training step after ``step`` steps, by schedule and warm-up."""
+        return self.learning_rate * rate_factor(
+            self.lr_schedule, step, self.warmup_steps, self.lr_period, self.lr_factor
+        )
+
+    @property
+    def is_rate_constant(self) -> bool:
+        """Whether all training steps have the same learning rate."""
+        return self.lr_schedule == CONSTANT and not self.warmup_steps
+
+    @property
+    def unused_schedule_settings(self) -> Tuple[str, ...]:
+        """Names of the settings without effect under the present schedule."""
+        return ("lr_period", "lr_factor") if self.lr_schedule == CONSTANT else ()
 
 
 @dataclass(frozen=True)

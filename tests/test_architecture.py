@@ -32,6 +32,7 @@ THIRD_PARTY = [
     ("qatviz.asset_files", STANDARD_LIBRARY_ONLY),
     ("qatviz.atomic_files", STANDARD_LIBRARY_ONLY),
     ("qatviz.errors", STANDARD_LIBRARY_ONLY),
+    ("qatviz.learning_rate", STANDARD_LIBRARY_ONLY),
     ("qatviz.losses", STANDARD_LIBRARY_ONLY),
     ("qatviz.metric", STANDARD_LIBRARY_ONLY),
     ("qatviz.scaling", STANDARD_LIBRARY_ONLY),

@@ -42,6 +42,8 @@ Variables = Dict[str, StateVariable]
 SNAPSHOT_EXAMPLES = 32
 #: Name of the operation that fails if the loss of a training step is not finite.
 _FINITE = "loss_is_finite"
+#: Hyperparameters of the optimizer in a variable; the learning rate, which may change at each step, is fed.
+_HYPER = tuple(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate")
 
 
 class NonFiniteLoss(Exception):
@@ -126,9 +128,9 @@ class TrainingGraph:
         run = self._step
         variant = (self._is_regularized, bool(self._settings_now["collect"].any()))
         if any(variant):
-            run = self._prepared(f"step {variant}", self._step_fetches[variant], self._step_feeds)
+            run = self._prepared(f"step {variant}", self._step_fetches[variant], self._training_feeds)
         try:
-            _, loss, *measures = run(indices, step)
+            _, loss, *measures = run(indices, step, self._run_now.learning_rate_at(step))
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and _FINITE in error.op.name:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
@@ -192,10 +194,10 @@ class TrainingGraph:
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
         """Apply settings: those of each group of the plan, and of the run; ``step`` training steps are complete."""
         arrays = live_state.settings_arrays(self.layout, settings, run, step)
-        arrays["hyper"] = np.array([getattr(run, name) for name in optimizers.HYPERPARAMETERS], np.float32)
+        arrays["hyper"] = np.array([getattr(run, name) for name in _HYPER], np.float32)
         arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
         self._is_regularized = any(getattr(run, name) for name in optimizers.REGULARIZERS)
-        self._settings_now = arrays
+        self._settings_now, self._run_now = arrays, run
         self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
         self._load_settings(self._session, arrays)
 
@@ -316,7 +318,7 @@ class TrainingGraph:
         settings = live_state.settings_arrays(
             self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0
         )
-        settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)
+        settings["hyper"] = np.zeros(len(_HYPER), np.float32)
         settings["freeze_batch_norm"] = np.array(False)
         histograms = live_state.empty_histograms(self.layout)
         live = {
@@ -338,7 +340,9 @@ class TrainingGraph:
     def _build_training(self, live: Variables, batch_size: int, telemetry: bool) -> None:
         self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
         self._step_number = tf.placeholder(tf.int32, [], "step")
+        rate = tf.placeholder(tf.float32, [], "learning_rate")
         self._step_feeds = [self._indices, self._step_number]
+        self._training_feeds = [*self._step_feeds, rate]
         images = self._images("x_train", self._indices)
         labels = self._data["y_train"].gather(self._indices)
         values = self._values
@@ -359,7 +363,7 @@ class TrainingGraph:
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
-        hyper = dict(zip(optimizers.HYPERPARAMETERS, tf.unstack(values["hyper"], num=len(optimizers.HYPERPARAMETERS))))
+        hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
         updates = dict(lowered.updates, **lowered.quantizers.range_updates())
         histograms = lowered.quantizers.histogram_updates(self._step_number)
         self._collect_op = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
@@ -443,7 +447,7 @@ class TrainingGraph:
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )
-        self._step = session.make_callable(self._step_fetches[False, False], self._step_feeds)
+        self._step = session.make_callable(self._step_fetches[False, False], self._training_feeds)
         self._calibrate = session.make_callable(self._calibrate_op, self._step_feeds)
         self._read_weights = session.make_callable(self._weight_sources)
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])

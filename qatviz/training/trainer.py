@@ -161,7 +161,7 @@ class Trainer:
             self._recover(NonFiniteValue.LOSS)
             return
         self._recovery.accept(loss)
-        self._collector.put(RawStep(live.step, live.seconds, loss, live.book.run.learning_rate, raw))
+        self._collector.put(RawStep(live.step, live.seconds, loss, live.book.run.learning_rate_at(live.step - 1), raw))
         self._control.count_step()
 
     def _recover(self, what: NonFiniteValue) -> None:

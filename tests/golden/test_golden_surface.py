@@ -13,6 +13,10 @@ from qatviz.errors import QatvizError
 STORED = golden_cases.load(golden_surface.STORED)
 RUN_SETTINGS = {
     "learning_rate": 0.002,
+    "lr_schedule": "cosine",
+    "lr_period": 3,
+    "lr_factor": 0.5,
+    "warmup_steps": 1,
     "momentum": 0.8,
     "rho": 0.7,
     "beta1": 0.85,

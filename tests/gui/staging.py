@@ -319,6 +319,6 @@ class StagedRun(RunHandle):
             columns.append([row[name] for name in STEP_MEASURES])
         values = np.array(columns, np.float32).T.copy()
         loss = 2.3 * np.exp(-self.step / 200) + 0.05 * self._random.rand()
-        rate = self.book.run.learning_rate
+        rate = self.book.run.learning_rate_at(self.step - 1)
         self._feed.add_steps(np.array([self.step]), np.array([[loss, rate]]), values[np.newaxis])
         self.put(StepRecord(self.step, self.seconds, float(loss), rate, read_only(values)))

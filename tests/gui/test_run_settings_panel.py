@@ -1,9 +1,11 @@
 """The panel that changes the run."""
 
+import numpy as np
 import pytest
 from PyQt5 import QtCore, QtTest
 
 from qatviz.gui.panels.settings.run import RunSettingsPanel
+from qatviz.presentation.scene import Group
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, SaveCheckpoint, SetSteps
 from qatviz.settings import OPTIMIZER_SETTINGS
@@ -38,6 +40,29 @@ def test_only_the_settings_of_the_optimizer_are_shown(begin, optimizer):
     of_any = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
     assert of_any & shown == set(OPTIMIZER_SETTINGS[optimizer])
     assert {"learning_rate", "weight_decay", "gradient_clip", "freeze_batch_norm", "evaluation_interval"} <= shown
+
+
+def test_the_planned_learning_rate_is_shown_with_a_schedule(begin):
+    panel = begin()
+    shown = lambda: {name for name in ("lr_period", "lr_factor") if panel.controls[name].isVisible()}  # noqa: E731
+    assert not shown() and not panel.rates.isVisible()
+    panel.edits.edit(["run"], "lr_schedule", "cosine")
+    panel.refresh()  # while the change is pending
+    assert shown() == {"lr_period", "lr_factor"} and panel.rates.isVisible()
+    run, steps, step = panel.rates._plan
+    assert (run.lr_schedule, steps, step) == ("cosine", 2000, panel.run.step)
+    (curve,) = [shape for shape in panel.rates.shapes(False) if isinstance(shape, Group)]
+    (line,) = curve.shapes
+    assert (np.diff(line.y) >= 0).all() and line.y[-1] > line.y[0]  # downwards
+    panel.edits.apply()
+    deliver(panel)
+    assert panel.run.sent == [ChangeSettings((("run.lr_schedule", "cosine"),))]
+    panel.edits.edit(["run"], "lr_schedule", "constant")
+    panel.refresh()
+    assert not panel.rates.isVisible()
+    panel.edits.edit(["run"], "warmup_steps", 100)
+    panel.refresh()
+    assert panel.rates.isVisible() and not shown()
 
 
 def test_without_a_run_a_text_is_shown(context, show):

@@ -34,6 +34,7 @@ CHANGES = {
     "extremes": (("*.activations.range_method", "extremes"), ("*.weights.num_bits", 5)),
     "run": (("run.learning_rate", 0.3), ("run.momentum", 0.2), ("run.beta1", 0.5), ("run.freeze_batch_norm", True)),
     "regularized": (("run.weight_decay", 0.5), ("run.gradient_clip", 0.05), ("*.activations.range_method", "mse")),
+    "schedule": (("run.lr_schedule", "cosine"), ("run.lr_period", 40), ("run.warmup_steps", 35)),
     "delay": (("*.quant_delay", 40),),
     "frozen": (("run.freeze_ranges", True), ("*.enabled", False)),
 }
