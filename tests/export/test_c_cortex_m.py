@@ -1,5 +1,6 @@
 """C on Cortex-M3, M4 (DSP extension) and M55 (Helium) in QEMU, and with CMSIS-NN's kernels: the simulator's codes."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,16 @@ def test_a_program_only_parts_of_which_use_cmsis_nn_does_not_link(compiler):
     text = b"#define QATVIZ_NN_USE_CMSIS_NN\n" + source.files["kernels.c"]
     with pytest.raises(ExportError, match="qnn_cmsis_conv2d"):
         CRunner(source._replace(files={**source.files, "kernels.c": text}), compiler)
+
+
+def test_each_function_with_shifts_has_a_name_of_its_own_with_cmsis_nn():
+    header = source_of(model_of(each_kernel(), *MORE["int8"])).files["qatviz_nn.h"].decode()
+    structs = re.findall(r"typedef struct \{([^}]*)\} (\w+);", header)
+    shifted = "|".join(name for fields, name in structs if "qnn_shift *" in fields)
+    functions = set(re.findall(rf"^void (qnn_\w+)\(const (?:{shifted}) \*", header, re.MULTILINE))
+    plain = {name for name in functions if not name.startswith("qnn_cmsis_")}
+    assert len(plain) >= 3 and functions - plain == {name.replace("qnn_", "qnn_cmsis_") for name in plain}
+    assert set(re.findall(r"#define (qnn_\w+) qnn_cmsis_", header)) == plain
 
 
 @pytest.mark.parametrize("processor", ["host", "cortex-m4", "cortex-m55"])

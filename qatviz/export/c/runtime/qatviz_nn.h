@@ -151,9 +151,11 @@ typedef struct {
 /* Functions with shifts have names of their own, so that the linker refuses a program only parts of which define it. */
 #define qnn_conv2d qnn_cmsis_conv2d
 #define qnn_depthwise_conv2d qnn_cmsis_depthwise_conv2d
+#define qnn_transposed_conv2d qnn_cmsis_transposed_conv2d
 #define qnn_add_rounded qnn_cmsis_add_rounded
 void qnn_cmsis_conv2d(const qnn_conv *op, const void *input, void *output);
 void qnn_cmsis_depthwise_conv2d(const qnn_conv *op, const void *input, void *output);
+void qnn_cmsis_transposed_conv2d(const qnn_conv *op, const void *input, void *output);
 void qnn_cmsis_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 #endif
 void qnn_conv2d(const qnn_conv *op, const void *input, void *output);

@@ -151,9 +151,11 @@ typedef struct {
 /* Functions with shifts have names of their own, so that the linker refuses a program only parts of which define it. */
 #define pairs_qnn_conv2d pairs_qnn_cmsis_conv2d
 #define pairs_qnn_depthwise_conv2d pairs_qnn_cmsis_depthwise_conv2d
+#define pairs_qnn_transposed_conv2d pairs_qnn_cmsis_transposed_conv2d
 #define pairs_qnn_add_rounded pairs_qnn_cmsis_add_rounded
 void pairs_qnn_cmsis_conv2d(const qnn_conv *op, const void *input, void *output);
 void pairs_qnn_cmsis_depthwise_conv2d(const qnn_conv *op, const void *input, void *output);
+void pairs_qnn_cmsis_transposed_conv2d(const qnn_conv *op, const void *input, void *output);
 void pairs_qnn_cmsis_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 #endif
 void pairs_qnn_conv2d(const qnn_conv *op, const void *input, void *output);
