@@ -235,21 +235,24 @@ def test_a_file_can_be_run_in_both_runtimes(litert, tmp_path):
     assert litert.name in report.scores and litert.name in report.to_text()
 
 
+@pytest.mark.parametrize("double_rounding", [False, True])
 @pytest.mark.parametrize("softmax", [False, True])
 @pytest.mark.parametrize("weights", [INT8, {}, {"num_bits": 4, "symmetric": True}])
-def test_golden_outputs_for_litert_are_litert_s(weights, softmax, litert, tmp_path, monkeypatch):
+def test_golden_outputs_for_litert_are_litert_s(weights, softmax, double_rounding, litert, tmp_path, monkeypatch):
     """They are computed without it: the file's outputs in TensorFlow 1.15 are others."""
     source = ExportSource(NETWORK, book_of(NETWORK, weights), STATE, noise())
     monkeypatch.setenv(VARIABLE, "/nowhere/python")
-    written = TFLITE.export(source, tmp_path / "net.tflite", {"softmax": softmax})
+    options = {"softmax": softmax, "double_rounding": double_rounding}
+    written = TFLITE.export(source, tmp_path / "net.tflite", options)
     golden = written.report.golden
     name = "softmax" if softmax else "logits"
     file = TfliteModel(written.paths[0].read_bytes(), golden[LITERT_OUTPUT].dtype, {"input": 0, name: 0})
     with LitertRunner(litert, file) as runner:
         found = runner.run(golden[FILE_INPUT].astype(np.int32))[name]
     off = np.abs(found - golden[LITERT_OUTPUT])
-    # A softmax's kernel is off by a step itself.
-    assert off.max() <= int(softmax) and np.mean(off == 0) >= (0.9 if softmax else 1.0), off
+    # A softmax's kernel is off by a step itself; scales for double rounding are not tie-safe.
+    least = 0.9 if softmax else 0.97 if double_rounding else 1.0
+    assert off.max() <= int(softmax or double_rounding) and np.mean(off == 0) >= least, off
 
 
 def test_layers_are_compared_in_litert_too(litert, tmp_path):

@@ -53,7 +53,7 @@ from qatviz.export.tflite.storage import (
     storage_type,
     weights_type,
 )
-from qatviz.export.tflite.weights import bias_scale, stored_weights
+from qatviz.export.tflite.weights import StoredWeights, bias_scale, stored_weights, with_stored_weights
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layer import element_count
 from qatviz.network.layers import POOLS, AveragePool, Concat, Conv2D, Conv2DTranspose, DepthwiseConv2D, ZeroPad
@@ -133,6 +133,7 @@ class _Lowering(OperationBuilder):
         self._double_rounding = double_rounding
         self._int4 = int4_layers(model, int4_all) if int4 else Int4()
         self._multiply = multiply_codes and self._dtype != np.int16
+        self._stored: Dict[str, StoredWeights] = {}
         self._half_ties_down: List[str] = []
         self._large_averages: List[str] = []
         self._many_axes: List[str] = []
@@ -186,7 +187,9 @@ class _Lowering(OperationBuilder):
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
         is_new = bool(self._large_averages or self._many_axes or self._new_kernels or self._single)
         only_litert, single = int4 or is_new or self._dtype == np.int16, bool(self._single)
-        return TfliteModel(content, self._dtype, offsets, int4, tuple(self._notes), twice, only_litert, single)
+        integers = with_stored_weights(self._model, self._stored) if self._stored else None
+        notes = tuple(self._notes)
+        return TfliteModel(content, self._dtype, offsets, int4, notes, twice, only_litert, single, integers)
 
     # Operations with weights
 
@@ -287,6 +290,8 @@ class _Lowering(OperationBuilder):
         non_negative = op.clamp[0] >= self._model.tensor(op.output).zero_point
         twice = self._double_rounding or (op.name in self._int4.twice and non_negative)
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
+        if twice:
+            self._stored[op.name] = stored
         # int16 kernels round once, half up.
         scale = stored.scale if twice or self._dtype == np.int16 else self._avoid_ties(op, stored.scale)
         grid = Quantization(scale, stored.zero_point, channel_axis or 0)

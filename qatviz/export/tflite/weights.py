@@ -1,10 +1,12 @@
 """Weights and biases of the integer model in the types of a TFLite file."""
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Mapping, NamedTuple
 
 import numpy as np
 
-from qatviz.export.integers.bounds import channel_bounds
+from qatviz.export.integers.bounds import accumulator_bound, bits_of, channel_bounds, requantization_multipliers
+from qatviz.export.integers.fixed_point import fixed_point, multiplier_bits
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.double_rounding import minimize_double_rounding_error
 from qatviz.export.tflite.storage import (
@@ -97,6 +99,30 @@ def stored_weights(
         np.full(stored_scale.shape, zero + offset, np.int64),
         bias.astype(bias_type(dtype)),
     )
+
+
+def with_stored_weights(model: IntegerModel, stored: Mapping[str, StoredWeights]) -> IntegerModel:
+    """Return the model with weights, biases and multipliers as stored for its operations, which round once."""
+    ops = []
+    for op in model.ops:
+        if op.name not in stored:
+            ops.append(op)
+            continue
+        found, plain = stored[op.name], op.require_weights()
+        weights = replace(
+            plain,
+            codes=found.codes,
+            scale=np.broadcast_to(found.scale, plain.bias.shape),
+            zero_point=np.broadcast_to(found.zero_point.astype(np.int32), plain.bias.shape),
+            num_bits=8,
+            bias=found.bias,
+        )
+        source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
+        bound = accumulator_bound(op.layer, weights, None, [source])
+        multipliers = requantization_multipliers(op.layer, weights, [source], output)
+        fixed = fixed_point(multipliers, multiplier_bits(bound))
+        ops.append(replace(op, weights=weights, requantization=fixed, accumulator_bits=bits_of(bound)))
+    return replace(model, ops=tuple(ops))
 
 
 def bias_scale(source: IntegerTensor, weight_scale: np.ndarray) -> np.ndarray:

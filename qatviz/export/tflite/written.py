@@ -4,6 +4,8 @@ from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.export.integers.model import IntegerModel
+
 
 class TfliteModel(NamedTuple):
     """TFLite file with the offsets of its codes.
@@ -26,6 +28,8 @@ class TfliteModel(NamedTuple):
         True if the interpreter of TensorFlow 1.15 does not support its types, or computes other codes.
     single : bool
         True if it takes one example at a time.
+    integers : IntegerModel or None
+        The integers of the file itself if they are not the model's, but chosen for kernels that round twice.
     """
 
     content: bytes
@@ -36,6 +40,7 @@ class TfliteModel(NamedTuple):
     rounded_twice: bool = False
     only_litert: bool = False
     single: bool = False
+    integers: Optional[IntegerModel] = None
 
     @property
     def outputs(self) -> Tuple[str, ...]:

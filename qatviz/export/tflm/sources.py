@@ -2,7 +2,7 @@
 
 import textwrap
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 import tflite
@@ -50,8 +50,6 @@ _ITEM_BYTES = {
 }
 #: Length of a line of comment.
 _WIDTH = 110
-_ONCE = "Outputs of kernels, which round each result once."
-_TWICE = "Outputs of kernels that round each result twice, as by default; if TFLITE_SINGLE_ROUNDING is 1, once."
 _TEMPLATES = Path(__file__).resolve().parent / "application"
 
 
@@ -63,25 +61,27 @@ class Arena(NamedTuple):
 
 
 class GoldenCodes(NamedTuple):
-    """Golden vectors of a file in its own types, and the number of codes that TFLite Micro reproduces.
+    """Golden vectors of a file in its own types.
 
     Attributes
     ----------
     given : np.ndarray
         Inputs, ``[n] + shape``.
-    once, twice : np.ndarray
-        Outputs ``[n] + shape`` of kernels that round each result once (TFLITE_SINGLE_ROUNDING), and by default.
-    least_equal : int
-        Number of codes of ``twice`` that TFLite Micro computes.
+    once : np.ndarray
+        Outputs ``[n] + shape`` of kernels that round each result once (TFLITE_SINGLE_ROUNDING).
+    default : np.ndarray or None
+        Outputs of TFLite Micro's kernels as they are built by default; None if they are not known.
     origin : str
-        Origin of ``least_equal``, as a phrase.
+        Where ``default`` is from, or why it is not known, as a phrase.
+    tolerance : int
+        Largest difference of ``once`` from kernels.
     """
 
     given: np.ndarray
     once: np.ndarray
-    twice: np.ndarray
-    least_equal: int
+    default: Optional[np.ndarray]
     origin: str
+    tolerance: int = 0
 
 
 def operators(content: bytes) -> List[str]:
@@ -127,10 +127,11 @@ def application(name: str, file: TfliteModel, arena: Arena, golden: GoldenCodes)
         "registrations": "\n".join(f"  TF_LITE_ENSURE_STATUS(operators.{method}());" for method in added),
         "count": len(golden.given),
         "input_codes": golden.given[0].size,
-        "output_codes": golden.twice[0].size,
-        "golden_origin": _ONCE if golden.twice is golden.once else _TWICE,
-        "least": golden.least_equal,
-        "least_origin": golden.origin,
+        "output_codes": golden.once[0].size,
+        "default_origin": "\n// ".join(textwrap.wrap(f"Otherwise, {golden.origin}.", _WIDTH)),
+        "least": 0 if golden.default is None else golden.default.size,
+        "least_once": golden.once.size,
+        "tolerance": golden.tolerance,
     }
     sources = {
         "CMakeLists.txt": filled(_template("CMakeLists.txt"), values),
@@ -163,14 +164,15 @@ def _model_array(content: bytes) -> str:
 
 
 def _golden_arrays(golden: GoldenCodes) -> str:
-    rows = [codes.reshape(len(codes), -1) for codes in (golden.given, golden.once, golden.twice)]
-    given, once, twice = (
+    default = golden.once if golden.default is None else golden.default
+    rows = [codes.reshape(len(codes), -1) for codes in (golden.given, golden.once, default)]
+    given, once, other = (
         array(name, codes, "const ").replace(C_TYPES[codes.dtype.name], "Code", 1)
         for name, codes in zip(("kGoldenInput", "kGoldenOutput", "kGoldenOutput"), rows)
     )
-    if golden.twice is golden.once:
+    if np.array_equal(default, golden.once):
         return f"{given}\n\n{once}"
-    return f"{given}\n\n#if TFLITE_SINGLE_ROUNDING\n{once}\n#else\n{twice}\n#endif"
+    return f"{given}\n\n#if TFLITE_SINGLE_ROUNDING\n{once}\n#else\n{other}\n#endif"
 
 
 def _template(name: str) -> str:

@@ -12,11 +12,18 @@ constexpr int kOutputCodes = @output_codes@;
 
 extern const Code kGoldenInput[kGoldenCount][kInputCodes];
 
-// @golden_origin@
+// If TFLITE_SINGLE_ROUNDING is 1, outputs of kernels that round each result once.
+// @default_origin@
 extern const Code kGoldenOutput[kGoldenCount][kOutputCodes];
 
-// Number of codes that are equal at least: @least_origin@.
+// Number of outputs that agree at least, and the largest difference of those that do.
+#if TFLITE_SINGLE_ROUNDING
+constexpr int kGoldenLeastEqual = @least_once@;
+constexpr int kGoldenTolerance = @tolerance@;
+#else
 constexpr int kGoldenLeastEqual = @least@;
+constexpr int kGoldenTolerance = 0;
+#endif
 
 }  // namespace @space@
 
