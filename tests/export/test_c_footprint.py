@@ -129,8 +129,9 @@ def test_the_deepest_chain_of_calls(source, target, depth):
 # The proof
 
 
-def test_the_proof_states_the_sizes_of_the_code(compiler, measured, tmp_path, dataset):
+def test_the_proof_of_a_library_states_the_sizes_of_its_code(compiler, measured, tmp_path, dataset):
     written = export_as("c", tmp_path / "net", dataset, library=True)
+    assert written.report.outputs["file to simulator"] == (1.0, 0, 1.0)
     found = written.report.footprints
     record = json.loads((tmp_path / "net" / "parity.json").read_text())
     assert [each.to_record() for each in found] == record["footprints"] and found[0].compiler == compiler.version

@@ -141,7 +141,7 @@ def test_networks_in_one_directory_share_the_kernels(compiler, cxx, tmp_path):
     run(tmp_path, tmp_path / "user")
 
 
-@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("softmax", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_all_names_of_a_library_begin_with_the_networks(softmax, compiler, tmp_path):
     written = Written(tmp_path, model_of(everything(), *MORE["int8"]), softmax=softmax, library=True)
     found = written.symbols(compiler)
@@ -196,7 +196,7 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("library", [False, True])
+@pytest.mark.parametrize("library", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_hooks_are_invoked_around_each_layer(library, compiler, tmp_path):
     """Codes of 4 bits are clamped first, which is a step of its own."""
     written = Written(tmp_path, dense("chain", num_bits=4), library=library)
@@ -308,7 +308,7 @@ def test_the_library_follows_the_rules_of_arduino(name, tmp_path):
     assert re.fullmatch(r"[a-zA-Z0-9_][a-zA-Z0-9_.\-]*", sketch.stem)
 
 
-@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("bits", [pytest.param(8, marks=pytest.mark.slow), 12])
 def test_the_example_sketch_runs_a_golden_input(bits, compiler, cxx, tmp_path):
     written = Written(tmp_path, dense(num_bits=bits), library=True)
     objects = written.compile(compiler)
@@ -376,7 +376,8 @@ def test_the_module_of_zephyr_names_its_files_and_settings(tmp_path):
 # The export
 
 
-@pytest.mark.parametrize("softmax", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("softmax", [False, True])
 def test_an_exported_library_is_proven_and_checks_itself(softmax, compiler, tmp_path, dataset):
     written = export_as("c", tmp_path / "net", dataset, library=True, softmax=softmax, metadata={"step": 7})
     root = written.paths[0]
