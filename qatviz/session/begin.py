@@ -32,6 +32,7 @@ from qatviz.protocol.run_state import Arrays
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
+from qatviz.scaling import UNIT, UNSCALED
 from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
@@ -210,12 +211,15 @@ class Model(NamedTuple):
         The model that it was imported from.
     notes : tuple of str
         Differences from the imported model, one sentence each.
+    scales_input : bool
+        True if the model scales its input itself.
     """
 
     network: Network
     parameters: Optional[Arrays] = None
     keras: Optional[KerasOrigin] = None
     notes: Sequence[str] = ()
+    scales_input: bool = False
 
 
 def zoo_model(name: str, dataset: Dataset) -> Model:
@@ -313,6 +317,10 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
             loaded = replace(loaded, assumed=loaded.assumed._replace(by_network=True))
         else:
             loaded = loaded.as_regression()
+    if chosen.scales_input and loaded.assumed.scaling and loaded.scaling == UNIT:
+        loaded = loaded.with_scaling(UNSCALED)
+        note = f"scales its input itself, so pixels are fed as they are; {UNIT!r} as the scaling decides otherwise"
+        chosen = chosen._replace(notes=(*chosen.notes, note))
     return chosen, loaded
 
 
@@ -355,7 +363,7 @@ def _as_model(imported: ImportedModel, from_scratch: bool) -> Model:
     notes = list(imported.notes)
     if not imported.parameters and not from_scratch:
         notes.append("the model has no weights: training starts with random ones")
-    return Model(imported.network, parameters, imported.origin, tuple(notes))
+    return Model(imported.network, parameters, imported.origin, tuple(notes), imported.scales_input)
 
 
 def _nbytes(dataset: Dataset) -> int:

@@ -152,16 +152,28 @@ def random_values(weight, random):
     return random.standard_normal(shape) * 0.3
 
 
+def write(save, path):
+    """Write a file, unless this version of Keras fails to: 3.0 with a SeparableConv2D, tf_keras with ``x[..., 1:]``."""
+    try:
+        save(path)
+    except (TypeError, ValueError) as error:
+        print(f"{path}: {error}")
+        if os.path.exists(path):
+            os.remove(path)
+
+
 def save(keras, model, folder, inputs, name=None, predict=None):
     """Save a model in all formats, and its outputs."""
     base = os.path.join(folder, name or model.name)
-    newest = not hasattr(keras, "backend") or int(keras.__version__.split(".")[0]) >= 3
-    model.save(base + ".h5")
+    newest = int(keras.__version__.split(".")[0]) >= 3
+    write(model.save, base + ".h5")
     with open(base + ".json", "w") as file:
         file.write(model.to_json())
     model.save_weights(base + (".weights.h5" if newest else "-weights.h5"))
-    if newest:
-        model.save(base + ".keras")
+    if newest or keras.__name__ == "tf_keras":
+        write(model.save, base + ".keras")
+    if keras.__name__ == "tf_keras":
+        model.save_weights(base + ".weights.h5")
     if keras.__name__ != "keras":
         save_with_tensorflow(keras, model, base)
     np.savez(base + ".npz", x=inputs, y=(predict or model.predict)(inputs))

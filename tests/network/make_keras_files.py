@@ -18,11 +18,12 @@ PROGRAM = os.path.join(HERE, "keras_file_program.py")
 FILES = os.path.join(HERE, "keras_files")
 
 _TENSORFLOW_1 = ["tensorflow==1.15.5", "numpy==1.18.5", "protobuf<3.21", "h5py<3"]
+_OLD_KERAS = ["keras_applications==1.0.8", "keras_preprocessing==1.1.2", "scipy==1.5.4", "pyyaml==6.0.1"]
 _TENSORFLOW_216 = ["tensorflow-cpu==2.16.2", "tf_keras==2.16.0", "setuptools<80"]
 #: Python, packages, packages that replace others without their requirements, and Keras' module, by label.
 ENVIRONMENTS = {
-    "keras-2.2.4": ("3.7", _TENSORFLOW_1, ["keras==2.2.4"], "keras"),
-    "keras-2.3.1": ("3.7", _TENSORFLOW_1, ["keras==2.3.1"], "keras"),
+    "keras-2.2.4": ("3.7", _TENSORFLOW_1, ["keras==2.2.4", *_OLD_KERAS], "keras"),
+    "keras-2.3.1": ("3.7", _TENSORFLOW_1, ["keras==2.3.1", *_OLD_KERAS], "keras"),
     "tensorflow-1.15": ("3.7", _TENSORFLOW_1, [], "tensorflow.keras"),
     "tensorflow-1.15-v2": ("3.7", _TENSORFLOW_1, [], "tensorflow.keras"),
     "tensorflow-2.12": (
@@ -32,7 +33,7 @@ ENVIRONMENTS = {
         "tensorflow.keras",
     ),
     "tf_keras-2.16": ("3.11", _TENSORFLOW_216, [], "tf_keras"),
-    "keras-3.0": ("3.11", _TENSORFLOW_216, ["keras==3.0.5"], "keras"),
+    "keras-3.0": ("3.11", _TENSORFLOW_216, ["keras==3.0.5", "dm-tree==0.1.8"], "keras"),
     "keras-3.8": ("3.11", _TENSORFLOW_216, ["keras==3.8.0"], "keras"),
     "keras-3.15": ("3.11", ["tensorflow-cpu==2.21.0", "keras==3.15.1"], [], "keras"),
 }

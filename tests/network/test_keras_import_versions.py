@@ -37,7 +37,15 @@ def stored_models():
     return found
 
 
-@pytest.mark.parametrize("label, model, path, weights", stored_models())
+def some_slow(models):
+    """Return all files as parameters; those but the first of each version are slow, together."""
+    seen = set()
+    for values in models:
+        yield pytest.param(*values, marks=[pytest.mark.slow] * (values[0] in seen))
+        seen.add(values[0])
+
+
+@pytest.mark.parametrize("label, model, path, weights", some_slow(stored_models()))
 def test_a_file_computes_what_its_keras_predicts(unpacked, label, model, path, weights):
     folder = unpacked(label)
     imported = load_model_file(folder / path, weights and folder / weights)

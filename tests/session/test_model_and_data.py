@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,3 +178,24 @@ def test_records_of_runs_that_took_all_integers_for_pixels_are_resumed(tmp_path,
     with pytest.raises(RecordError, match="the data is not that of the run"):
         prepare(ResumeRequest(directory=out))
     assert json.loads(json.dumps(data_sets.describe(prepared.run.spec.dataset)))["pixel_scale"] == 1 / 255
+
+
+def test_pixels_are_not_scaled_twice_for_a_model_that_scales_its_input(tmp_path):
+    """`x / 127.5 - 1` in the model: the oracle is what Keras computes of the same bytes."""
+    pixels = np.random.RandomState(0).randint(0, 256, (60, 4, 4, 3)).astype(np.uint8)
+    np.savez(str(tmp_path / "images.npz"), x=pixels, y=np.arange(60) % 3)
+    image = layers.Input((4, 4, 3))
+    model = tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(image / 127.5 - 1.0)))
+    found = []
+    request = NewRunRequest(network=None, data=str(tmp_path / "images.npz"), out=str(tmp_path / "run"), run=QUICK)
+    prepared = begin(request, notify=found.append, model=model)
+    spec = prepared.run.spec
+    prepared.run.discard()
+    assert spec.dataset.scaling == "none" and spec.dataset.x_train.max() == pixels.max()
+    assert any("scales its input itself" in notice.text for notice in found)
+    resumed = prepare(ResumeRequest(directory=str(tmp_path / "run"))).run
+    assert resumed.spec.dataset.scaling == "none"
+    resumed.discard()
+    stated = begin(replace(request, scaling="unit", out=None), model=model).run
+    assert stated.spec.dataset.scaling == "unit"
+    stated.discard()

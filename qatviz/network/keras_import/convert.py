@@ -14,6 +14,7 @@ from qatviz.network.keras_import.kinds import KINDS, MIXED_DTYPES, dtype_name, i
 from qatviz.network.keras_import.names import Names, valid_name
 from qatviz.network.keras_import.operations import as_layer
 from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.layers import Concat, Permute, Reshape, Slice
 
 Weights = Dict[Path, Dict[str, np.ndarray]]
 """Arrays of each layer by Keras' names for them, such as "kernel"."""
@@ -37,12 +38,16 @@ class ImportedModel(NamedTuple):
         the training (regularizers, frozen layers).
     origin : KerasOrigin
         Description of the Keras model and the array of each parameter in it, for an export to Keras.
+    scales_input : bool
+        True if the model scales its input itself (Rescaling, Normalization, preprocess_input): pixels must not be
+        scaled before it.
     """
 
     network: Network
     parameters: Dict[str, np.ndarray]
     notes: Tuple[str, ...]
     origin: KerasOrigin
+    scales_input: bool = False
 
 
 def in_known_shape(
@@ -127,9 +132,20 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     if names.changes:
         sentence = "renamed, since names must be unique and consist of letters, digits, '_', '-' and '/'"
         notes.insert(0, with_list(sentence, names.changes, len(names.changes)))
-    return ImportedModel(
-        network, parameters, tuple(notes), KerasOrigin(None, draft.origins, frozen=_frozen_parameters(spec, draft))
-    )
+    origin = KerasOrigin(None, draft.origins, frozen=_frozen_parameters(spec, draft))
+    return ImportedModel(network, parameters, tuple(notes), origin, _scales_input(draft))
+
+
+def _scales_input(draft: Draft) -> bool:
+    """Return whether a layer scales the input itself, or a part or a rearrangement of it."""
+    unscaled = {INPUT}
+    for layer in draft.layers:
+        if unscaled.intersection(layer.inputs):
+            if layer.name in draft.scalings:
+                return True
+            if layer.name in draft.rearranged or isinstance(layer, (Reshape, Slice, Concat, Permute)):
+                unscaled.add(layer.name)
+    return False
 
 
 def supported_layers(layers: Iterable[LayerSpec]) -> Tuple[LayerSpec, ...]:

@@ -69,6 +69,8 @@ class Draft:
         For each ``layer.parameter`` from Keras, the path of the Keras layer and Keras' name of the array.
     scalings : dict of str to Scaling or None
         Layers that scale their input by constants, which are None if only the architecture is imported.
+    rearranged : set of str
+        Convolutions that only rearrange the channels of their input.
     """
 
     def __init__(self, input_shape: Shape, names: Names):
@@ -80,6 +82,7 @@ class Draft:
         self._sequences: Set[str] = set()
         self._images: Dict[str, str] = {}
         self._plain: Dict[str, str] = {}
+        self.rearranged: Set[str] = set()
         self.scalings: Dict[str, Optional[Scaling]] = {}
         self._notes: Dict[str, List[str]] = {}
         self._layers: Dict[str, Layer] = {}
@@ -148,6 +151,11 @@ class Draft:
     def add_note(self, sentence: str, layer: str) -> None:
         """Add a note for the user about a layer; the same sentence about several layers becomes one note."""
         self._notes.setdefault(sentence, []).append(repr(layer))
+
+    @property
+    def layers(self) -> Tuple[Layer, ...]:
+        """Layers added so far, each after its inputs."""
+        return tuple(self._layers.values())
 
     @property
     def notes(self) -> List[str]:

@@ -105,6 +105,7 @@ def _reversed_channels(draft: Draft, layer: KerasLayer, source: str) -> str:
     image = draft.reshape_to_image(layer.name, source)
     draft.add(Conv2D, layer.name, image, filters=shape[-1], kernel_size=1, use_bias=False)
     draft.set_parameter(layer.name, "weights", np.eye(shape[-1], dtype=np.float32)[:, ::-1])
+    draft.rearranged.add(layer.name)
     draft.add_note("reversed channels are imported as a 1×1 convolution with weights of 0 and 1", layer.name)
     return draft.restore_shape(layer.name, layer.name, shape)
 
