@@ -96,6 +96,24 @@ def test_frozen_layers_and_nested_models_keep_their_arrays(unpacked):
     assert len(values) == len(set(values))
 
 
+@pytest.mark.parametrize("path", ["pruned.h5", "quantized.h5"])
+def test_wrappers_of_tfmot_are_removed(unpacked, path):
+    """Layers keep the names that they have in the wrappers; the description that an export uses has none, either."""
+    imported = load_model_file(unpacked("tensorflow-2.12") / path)
+    assert [layer.kind for layer in imported.network.layers][:3] == ["Conv2D", "BatchNorm", "ReLU6"]
+    assert imported.network.layers[0].name.startswith("conv2d") and "tfmot" in imported.notes[0]
+    assert not any(word in imported.origin.config for word in ("Wrapper", "Prune", "prune_", "quant_", "Quantize"))
+    assert not imported.origin.has_code
+    zeros = np.mean(imported.parameters[imported.network.layers[0].name + ".weights"] == 0)
+    assert (0.2 < zeros < 0.6) == (path == "pruned.h5")
+
+
+def test_wrappers_with_weights_by_class_are_refused(unpacked):
+    folder = unpacked("tensorflow-2.12")
+    with pytest.raises(NetworkError, match="tfmot's wrappers; nearest: the same model saved as .h5"):
+        load_model_file(folder / "pruned.json", unpacked("keras-3.15") / "sequence.weights.h5")
+
+
 def rewritten(path, target, change):
     """Copy an archive with changed members: `change` returns the content for name and content, or None to drop it."""
     with zipfile.ZipFile(str(path)) as source, zipfile.ZipFile(str(target), "w") as copy:

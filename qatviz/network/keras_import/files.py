@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from dataclasses import replace
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
@@ -15,6 +15,7 @@ from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.reader_process import KerasFile, Stored, read_hdf5
 from qatviz.network.keras_import.saved_model import read_checkpoint, read_saved_model
 from qatviz.network.keras_import.weights import assign_weights
+from qatviz.network.keras_import.wrappers import is_wrapped, unwrapped, unwrapped_weights
 from qatviz.network.model_formats import Format, format_of, located
 
 #: Field of errors about the file that contains the weights of an architecture.
@@ -143,6 +144,13 @@ def _convert(
 ) -> ImportedModel:
     record = json.loads(config)
     spec = parse_model(record)
+    notes: Tuple[str, ...] = ()
+    if is_wrapped(record):
+        with _naming_weights_file(source.weights_path):
+            stored = None if stored is None else unwrapped_weights(stored, record)
+        record = unwrapped(record)
+        spec, config = parse_model(record), json.dumps(record)
+        notes = ("tfmot's wrappers are removed; pruned weights are 0, and qatviz quantizes in place of tfmot",)
     code = [layer for layer in spec.layers if layer.kind in _CODE_LAYERS]
     if code:
         supported_layers(layer for layer in spec.layers if layer.kind not in _CODE_LAYERS)
@@ -160,7 +168,7 @@ def _convert(
     if stored is not None:
         with _naming_weights_file(source.weights_path):
             imported = convert(spec, assign_weights(stored, record), input_shape)
-    return imported._replace(origin=replace(imported.origin, config=config))
+    return imported._replace(notes=notes + imported.notes, origin=replace(imported.origin, config=config))
 
 
 def _load_with_keras(path: str, weights_path: Optional[str], input_shape: Optional[Shape]) -> ImportedModel:
