@@ -1,5 +1,6 @@
 """Waits bounded by progress: they outlast work of any length, and fail without progress."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -68,6 +69,21 @@ def test_a_process_that_hangs_is_killed_and_its_output_reported():
     with pytest.raises(Stalled, match="so far"):
         communicate(process, stall_s=1.0)
     assert process.returncode is not None
+
+
+@linux
+def test_a_process_that_hangs_prints_where_it_is():
+    program = "import time\ndef hang():\n    time.sleep(600)\nhang()"
+    with pytest.raises(Stalled, match="in hang"):
+        environ = dict(os.environ, PYTHONFAULTHANDLER="1")
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ,
+            text=True,
+        )
+        communicate(process, stall_s=1.0)
 
 
 def test_a_process_that_ends_gives_the_result_of_subprocess():

@@ -6,6 +6,7 @@ once far more was done than can be needed. pytest.ini's time-out per test is onl
 """
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -16,6 +17,8 @@ STALL_S, STALL_LOOKS = 60.0, 300
 MOST_WORK_S = 600.0
 #: Seconds to give to what takes a time-out and must not run into it: longer than a test may take.
 ENDLESS_S = 3600.0
+#: Seconds in which an aborted process may print where it was.
+ABORT_S = 2.0
 #: Processor time that counts as progress, in seconds and as a fraction of the time that has passed: an idle run or
 #: window wakes up now and then, and uses less.
 _LEAST_WORK_S, _LEAST_SHARE = 0.05, 0.01
@@ -122,7 +125,7 @@ def join(*threads):
 
 
 def communicate(process, given=None, **options):
-    """As :meth:`subprocess.Popen.communicate`, but a process that has hung is killed, and an error.
+    """As :meth:`subprocess.Popen.communicate`, but a process that has hung is aborted, and an error.
 
     The options are those of :class:`Patience`.
     """
@@ -135,6 +138,9 @@ def communicate(process, given=None, **options):
                 given = None
                 patience.look()
     except BaseException as error:
+        if isinstance(error, Stalled):
+            process.send_signal(signal.SIGABRT)  # with PYTHONFAULTHANDLER=1, it prints where each thread is
+            time.sleep(ABORT_S)
         process.kill()
         out, err = process.communicate()
         if isinstance(error, Stalled):

@@ -309,6 +309,7 @@ def monkey(d):
         """Return whether training continues; pauses and single steps may still be waiting in the queue."""
         if window.model.state == "paused":
             window.named["pause"].trigger()
+            return False
         return window.model.step > step + 2 or window.model.ended
 
     yield has_continued

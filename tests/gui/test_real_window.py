@@ -22,9 +22,8 @@ MONKEY_MINUTES = os.environ.get("QATVIZ_MONKEY_MINUTES", "0")
 
 def drive(scenario, folder, **variables):
     """Run a scenario and return its observations; fail on errors, leftover threads or training after closing."""
-    environ = dict(
-        os.environ, PYTHONPATH=ROOT, XDG_CONFIG_HOME=str(folder), QATVIZ_RUNS=str(folder / "runs"), **variables
-    )
+    own = {"PYTHONPATH": ROOT, "XDG_CONFIG_HOME": str(folder), "QATVIZ_RUNS": str(folder / "runs")}
+    environ = dict(os.environ, PYTHONFAULTHANDLER="1", **own, **variables)
     # On the X server where there is one, as for a user.
     environ["QT_QPA_PLATFORM"] = "xcb" if environ.get("DISPLAY") else "offscreen"
     done = run_process(
