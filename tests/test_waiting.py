@@ -74,15 +74,9 @@ def test_a_process_that_hangs_is_killed_and_its_output_reported():
 @linux
 def test_a_process_that_hangs_prints_where_it_is():
     program = "import time\ndef hang():\n    time.sleep(600)\nhang()"
+    environ = dict(os.environ, PYTHONFAULTHANDLER="1")
+    process = subprocess.Popen([sys.executable, "-S", "-c", program], stderr=subprocess.PIPE, env=environ, text=True)
     with pytest.raises(Stalled, match="in hang"):
-        environ = dict(os.environ, PYTHONFAULTHANDLER="1")
-        process = subprocess.Popen(
-            [sys.executable, "-S", "-c", program],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environ,
-            text=True,
-        )
         communicate(process, stall_s=1.0)
 
 
