@@ -14,6 +14,7 @@ from qatviz.export.integers.lowering import integer_model
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.proof.parity import Agreement, codes_of, compare_logits
 from qatviz.export.tflite.litert import LitertMissing, find_litert
+from qatviz.metric import ACCURACY
 
 #: Agreement that is required of current runtimes with the evaluation graph.
 REQUIRED = Agreement(0.999, 1, 1.0)
@@ -45,7 +46,9 @@ def agreements(result, folder):
     report = result.export(folder / "net.tflite", "tflite", litert=litert).report
     assert not report.faults, report.to_text()
     for name, agreement in report.outputs.items():
-        if name.endswith(" to evaluation graph") and name != "file to evaluation graph":
+        # The file's own runtime is TensorFlow 1.15's interpreter, which rounds twice, unless it lacks a kernel.
+        is_old = name == "file to evaluation graph" and report.about["runtime"].startswith("TensorFlow")
+        if name.endswith(" to evaluation graph") and not is_old:
             yield name, agreement
     for name in ("onnx", "c") if has_compiler() else ("onnx",):
         report = result.export(folder / name / "net.onnx" if name == "onnx" else folder / name, name).report
@@ -58,10 +61,8 @@ def agreements(result, folder):
         data = result._spec.dataset
         images = data.x_test.astype(np.float32) * np.float32(data.pixel_scale)
         ((logits,),) = newer_onnxruntime.run_files(newer, folder, images, onnx_model(model))
-        yield (
-            "current onnxruntime",
-            compare_logits(expected_codes(result, model, images), codes_of(logits, model.logits)),
-        )
+        expected, found = expected_codes(result, model, images), codes_of(logits, model.logits)
+        yield "current onnxruntime", compare_logits(expected, found, result.outcome.metric is ACCURACY)
 
 
 def expected_codes(result, model, images):
