@@ -273,6 +273,14 @@ class RunSettings(_Settings):
         low=0.0,
         high=1e6,
     )
+    label_smoothing: float = declared(
+        0.0,
+        "Label smoothing",
+        "For cross-entropies: part of the answer that is spread evenly over all classes, as in Keras. The loss "
+        "contains it, the accuracy does not.",
+        low=0.0,
+        high=1.0,
+    )
     freeze_ranges: bool = declared(
         False, "Freeze ranges", "Keep the representable ranges of all weights and activations unchanged."
     )

@@ -42,8 +42,8 @@ Variables = Dict[str, StateVariable]
 SNAPSHOT_EXAMPLES = 32
 #: Name of the operation that fails if the loss of a training step is not finite.
 _FINITE = "loss_is_finite"
-#: Hyperparameters of the optimizer in a variable; the learning rate, which may change at each step, is fed.
-_HYPER = tuple(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate")
+#: Run settings in a variable; the learning rate, which may change at each step, is fed.
+_HYPER = (*(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate"), "label_smoothing")
 
 
 class NonFiniteLoss(Exception):
@@ -359,11 +359,13 @@ class TrainingGraph:
         )
         if self._objective.observes_labels:
             lowered.quantizers.observe(self.plan.grid_of(self.network.output), labels)
+        hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
         loss = self._objective.loss(lowered.logits, labels)
+        if self._objective.smoothing is not None:
+            loss += hyper["label_smoothing"] * self._objective.smoothing(lowered.logits, labels)
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
-        hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
         updates = dict(lowered.updates, **lowered.quantizers.range_updates())
         histograms = lowered.quantizers.histogram_updates(self._step_number)
         self._collect_op = tf.group(*[live[name].assign(value) for name, value in histograms.items()])

@@ -1,7 +1,7 @@
 """Losses that training minimizes and scores that evaluations sum."""
 
 import math
-from typing import Callable, Dict, NamedTuple
+from typing import Callable, Dict, NamedTuple, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -27,6 +27,9 @@ class Objective(NamedTuple):
     baseline_loss : callable (Dataset) -> float
         Loss on the training data without any knowledge of the input: of equal probabilities for all classes, or of the
         mean of the targets.
+    smoothing : callable (outputs, labels) -> tf.Tensor, optional
+        float32 scalar: difference that a label smoothing of 1 makes to the loss, which is linear in it. None for
+        losses without classes.
     observes_labels : bool
         If True, the output's quantizer observes the labels, too, so that its range covers them. Values outside of a
         range have no gradient: within a range of their own, outputs, which are small at first, would hardly grow.
@@ -36,6 +39,7 @@ class Objective(NamedTuple):
     total_scores: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     baseline_loss: Callable[[Dataset], float]
     observes_labels: bool = False
+    smoothing: Optional[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = None
 
 
 def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -43,10 +47,28 @@ def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def _binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the mean over batch and logits; a single logit is that of class 1."""
+    """Return the mean over batch and logits."""
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(logits=logits, labels=_answers(logits, labels)))
+
+
+def _answers(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the right answer of each logit, 0 or 1; a single logit is that of class 1."""
     outputs = int(logits.shape[1])
-    answers = tf.cast(labels[:, tf.newaxis], tf.float32) if outputs == 1 else tf.one_hot(labels, outputs)
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(logits=logits, labels=answers))
+    return tf.cast(labels[:, tf.newaxis], tf.float32) if outputs == 1 else tf.one_hot(labels, outputs)
+
+
+def _cross_entropy_smoothing(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the loss of equal probabilities as the answer, less that of the labels.
+
+    The logarithm of the sum of exponentials is in both, so that only the logits remain.
+    """
+    classes = int(logits.shape[1])
+    return tf.reduce_mean(logits * tf.one_hot(labels, classes, float(classes - 1), -1.0))
+
+
+def _binary_cross_entropy_smoothing(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the loss of one half as every answer, less that of the labels."""
+    return tf.reduce_mean(logits * (_answers(logits, labels) - 0.5))
 
 
 def _count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -102,8 +124,18 @@ def _regression(
 
 #: By the names of :data:`qatviz.losses.LOSSES`.
 OBJECTIVES: Dict[str, Objective] = {
-    losses.CROSS_ENTROPY: Objective(_cross_entropy, _count_correct, lambda dataset: math.log(dataset.num_classes)),
-    losses.BINARY_CROSS_ENTROPY: Objective(_binary_cross_entropy, _count_correct, lambda _: math.log(2.0)),
+    losses.CROSS_ENTROPY: Objective(
+        _cross_entropy,
+        _count_correct,
+        lambda dataset: math.log(dataset.num_classes),
+        smoothing=_cross_entropy_smoothing,
+    ),
+    losses.BINARY_CROSS_ENTROPY: Objective(
+        _binary_cross_entropy,
+        _count_correct,
+        lambda _: math.log(2.0),
+        smoothing=_binary_cross_entropy_smoothing,
+    ),
     losses.MEAN_SQUARED_ERROR: _regression(
         _squared_error, lambda dataset: float(np.mean(np.square(_errors_of_mean(dataset))))
     ),

@@ -24,6 +24,7 @@ RUN_SETTINGS = {
     "epsilon": 1e-7,
     "weight_decay": 0.01,
     "gradient_clip": 5.0,
+    "label_smoothing": 0.1,
     "freeze_ranges": False,
     "freeze_batch_norm": True,
     "evaluation_interval": 2,

@@ -65,6 +65,14 @@ def test_the_planned_learning_rate_is_shown_with_a_schedule(begin):
     assert panel.rates.isVisible() and not shown()
 
 
+def test_label_smoothing_is_shown_for_classes_only(begin):
+    panel = begin()
+    assert panel.controls["label_smoothing"].isVisible()
+    panel.run.description["task"] = "regression"
+    panel.refresh()
+    assert not panel.controls["label_smoothing"].isVisible()
+
+
 def test_without_a_run_a_text_is_shown(context, show):
     panel = show(RunSettingsPanel(context), 330, 600)
     panel.refresh()

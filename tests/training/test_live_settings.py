@@ -264,6 +264,7 @@ def test_with_learning_rate_0_no_parameter_changes(graphs, optimizer):
         ("adam", "weight_decay", 0.5),
         ("rmsprop", "rho", 0.2),
         ("sgd", "learning_rate", 0.5),
+        ("sgd", "label_smoothing", 0.2),
         ("sgd", "warmup_steps", 10),
         ("sgd", "weight_decay", 0.5),
         ("sgd", "gradient_clip", 1e-3),

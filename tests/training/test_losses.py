@@ -43,39 +43,43 @@ def net(outputs):
     return builder.network()
 
 
-def keras_loss(name, outputs):
+def keras_loss(name, smoothing):
     if name == "cross_entropy":
-        return tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     if name == "binary_cross_entropy":
-        return tf.keras.losses.BinaryCrossentropy(from_logits=True)
+        return tf.keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
     return tf.keras.losses.Huber() if name == "huber" else name
 
 
 @pytest.mark.parametrize(
-    "name, outputs",
+    "name, outputs, smoothing",
     [
-        ("cross_entropy", 3),
-        ("binary_cross_entropy", 1),
-        ("binary_cross_entropy", 3),
-        ("mse", 2),
-        ("mae", 2),
-        ("huber", 2),
+        ("cross_entropy", 3, 0.0),
+        ("cross_entropy", 3, 0.2),
+        ("binary_cross_entropy", 1, 0.0),
+        ("binary_cross_entropy", 1, 0.3),
+        ("binary_cross_entropy", 3, 0.0),
+        ("binary_cross_entropy", 3, 0.3),
+        ("mse", 2, 0.0),
+        ("mae", 2, 0.0),
+        ("huber", 2, 0.5),
     ],
 )
-def test_losses_and_updates_equal_those_of_keras(name, outputs):
+def test_losses_and_updates_equal_those_of_keras(name, outputs, smoothing):
     """In float, with plain gradient descent on the same batches."""
     data, steps, rate = data_for(LOSSES[name].task, outputs), 30, 0.05
-    run_spec = spec(net(outputs), data, "float", steps, {"learning_rate": rate}, optimizer="sgd", seed=3, loss=name)
+    run = {"learning_rate": rate, "label_smoothing": smoothing}
+    run_spec = spec(net(outputs), data, "float", steps, run, optimizer="sgd", seed=3, loss=name)
     with Driver(run_spec) as driver:
         assert driver.finish() == events.Finished(steps)
     found, last = [record.loss for record in driver.steps()], driver.run.final.arrays
-    targets = np.eye(3)[data.y_train] if (name, outputs) == ("binary_cross_entropy", 3) else data.y_train
+    targets = np.eye(3)[data.y_train] if LOSSES[name].task == CLASSIFICATION and outputs == 3 else data.y_train
     with tf.Graph().as_default(), tf.Session():
         parameters = initial_parameters(run_spec.network, run_spec.seed)
         layers = [tf.keras.layers.Dense(16, "relu", input_shape=(6,)), tf.keras.layers.Dense(outputs)]
         model = tf.keras.Sequential(layers)
         model.set_weights([parameters[weights] for weights in WEIGHTS])
-        model.compile(tf.keras.optimizers.SGD(rate), keras_loss(name, outputs))
+        model.compile(tf.keras.optimizers.SGD(rate), keras_loss(name, smoothing))
         batches = BatchSchedule(len(data.x_train), run_spec.batch_size, run_spec.seed)
         expected = [model.train_on_batch(data.x_train[i], targets[i]) for i in map(batches.indices, range(steps))]
         weights = model.get_weights()

@@ -24,6 +24,7 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
 from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS, RunSettings
 from qatviz.settings import RUN as RUN_PREFIX
+from qatviz.task import REGRESSION
 
 #: Delay (ms) before an edited number of total steps is sent: each command is an event of the run.
 STEPS_DELAY_MS = 400
@@ -41,6 +42,7 @@ _TRAINING = (
     "epsilon",
     "weight_decay",
     "gradient_clip",
+    "label_smoothing",
     "freeze_batch_norm",
 )
 #: Total steps that the user has not changed; None is no limit.
@@ -138,6 +140,8 @@ class RunSettingsPanel(Panel):
         others -= set(OPTIMIZER_SETTINGS.get(self.model.optimizer, others))
         wanted = self.edits.pending_book() or book
         others.update(wanted.run.unused_schedule_settings)
+        if self.model.run is not None and self.model.run.description.get("task") == REGRESSION:
+            others.add("label_smoothing")
         self.rates.show_plan(wanted.run, self.model.total_steps, self.model.step)
         self.headings["Training"].set_detail(START_SETTINGS["optimizer"].text(self.model.optimizer))
         for name, control in self.controls.items():
