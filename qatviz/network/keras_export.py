@@ -282,6 +282,7 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Flatten": _constant("Flatten", data_format="channels_last"),
     "GlobalAveragePool": _constant("GlobalAveragePooling2D", data_format="channels_last"),
     "MaxPool": _pool("MaxPooling2D"),
+    "Multiply": _constant("Multiply"),
     "Permute": lambda layer: ("Permute", {"dims": [axis + 1 for axis in layer.axes]}),
     "ReLU": _constant("ReLU"),
     "ReLU6": _constant("ReLU", max_value=6.0),

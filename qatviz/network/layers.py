@@ -237,6 +237,23 @@ class Add(Layer):
 
 
 @dataclass(frozen=True)
+class Multiply(Layer):
+    """Product of two inputs with the same number of axes; one of length 1 is repeated along those of the other."""
+
+    min_inputs: ClassVar[int] = 2
+    max_inputs: ClassVar[Optional[int]] = 2
+
+    def output_shape(self, input_shapes: Shapes) -> Shape:
+        self._check_input_count("input_shapes", input_shapes)
+        first, second = (tuple(shape) for shape in input_shapes)
+        fit = all(one == other or 1 in (one, other) for one, other in zip(first, second))
+        if len(first) != len(second) or not fit:
+            allowed = "equal numbers of axes, each of the same length or of length 1, for Multiply"
+            raise checks.invalid_value(self._where("input shapes"), (first, second), allowed)
+        return tuple(map(max, first, second))
+
+
+@dataclass(frozen=True)
 class Concat(Layer):
     """Concatenation of two or more inputs along `axis`.
 
@@ -395,6 +412,7 @@ KINDS: Dict[str, Type[Layer]] = {
         AveragePool,
         GlobalAveragePool,
         Add,
+        Multiply,
         Concat,
         Flatten,
         Reshape,

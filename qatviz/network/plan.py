@@ -25,6 +25,7 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Multiply,
     ReLU,
     ReLU6,
     Reshape,
@@ -37,13 +38,25 @@ WEIGHTS = "weights"
 ACTIVATIONS = "activations"
 
 #: Layers into which an activation is fused.
-_FUSING = (*WEIGHTED, Add)
+_FUSING = (*WEIGHTED, Add, Multiply)
 #: Layers that compute new values, so that their output has its own quantizer.
-_NEW_GRID = (*WEIGHTED, Activation, Add, GlobalAveragePool, AveragePool, Concat)
+_NEW_GRID = (*WEIGHTED, Activation, Add, Multiply, GlobalAveragePool, AveragePool, Concat)
 #: Layers whose output has the grid of their inputs, which they neither widen nor shift.
 _SAME_GRID = (AveragePool, Concat)
 #: Layers whose output is at least 0 if all inputs are.
-_SIGN_PRESERVING = (MaxPool, AveragePool, GlobalAveragePool, Add, Concat, Flatten, Reshape, ZeroPad, Dropout, *MOVES)
+_SIGN_PRESERVING = (
+    MaxPool,
+    AveragePool,
+    GlobalAveragePool,
+    Add,
+    Multiply,
+    Concat,
+    Flatten,
+    Reshape,
+    ZeroPad,
+    Dropout,
+    *MOVES,
+)
 #: Layers whose output is at least 0 for any input.
 _NEVER_NEGATIVE = (ReLU, ReLU6, Softmax)
 
@@ -210,10 +223,10 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
     """Derive the compute units and quantized tensors of a network.
 
     - Folding and fusion: a BatchNorm is folded into its input layer. A ReLU or ReLU6 is fused into its input layer if
-      it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm) or Add. Every other layer is a
-      separate unit.
+      it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm), Add or Multiply. Every other
+      layer is a separate unit.
     - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Activation, Add,
-      AveragePool, GlobalAveragePool and Concat. A tensor with several consumers has one quantizer.
+      Multiply, AveragePool, GlobalAveragePool and Concat. A tensor with several consumers has one quantizer.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
       of a ReLU or ReLU6 that is not
       fused: their values are already on the grid of their input (such a ReLU6 clips at the grid's value nearest to 6).

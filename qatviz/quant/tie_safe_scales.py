@@ -83,6 +83,31 @@ def tie_safe_scales(
     return np.frombuffer(found, np.float32)[places].reshape(scales.shape)
 
 
+def tie_safe_product_scale(
+    first: float, second: float, output_scale: float, output_zero_point: int, output_half: int
+) -> np.float32:
+    """Return the scale closest to ``output_scale`` at which all runtimes round products of two tensors alike.
+
+    The accumulators are products of codes, whose unit is the product of the scales ``first`` and ``second``. The scale
+    is unchanged where :func:`tie_safe_scales` changes none.
+    """
+    scale = np.float32(output_scale)
+    usable = min(first, second, output_scale) > 0 and max(first, second, output_scale) < np.inf
+    if not usable or output_half > LARGEST_HALF or np.frexp(scale)[0] == 0.5:
+        return scale
+    return _product_scale(float(first), float(second), scale, _reach(output_zero_point, output_half))
+
+
+@lru_cache(maxsize=256)
+def _product_scale(first: float, second: float, scale: np.float32, reach: int) -> np.float32:
+    weights = np.float32([second])
+    for distance in ULPS:
+        candidate = (scale.view(np.int32) + distance).view(np.float32)
+        if _are_safe(first, weights, float(candidate), reach)[0]:
+            return candidate
+    return scale
+
+
 def are_tie_safe(
     input_scale: float,
     weight_scales: np.ndarray,

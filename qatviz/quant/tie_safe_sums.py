@@ -12,10 +12,10 @@ from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.network.layers import Add
+from qatviz.network.layers import Add, Multiply
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.affine import AffineGrid
-from qatviz.quant.tie_safe_scales import LARGEST_HALF, ULPS
+from qatviz.quant.tie_safe_scales import LARGEST_HALF, ULPS, tie_safe_product_scale
 
 #: Widths in bits of the multipliers of XNNPACK and onnxruntime.
 _BITS = (21, 22)
@@ -28,12 +28,23 @@ _PARTS = 8
 def tie_safe_sum_scales(
     plan: QuantizationPlan, grid_in_use: Callable[[str], Optional[AffineGrid]]
 ) -> Dict[str, np.float32]:
-    """Return the tie-safe scale of each Add whose inputs and output are quantized, by its quantizer.
+    """Return the tie-safe scale of each Add and Multiply whose inputs and output are quantized, by its quantizer.
 
     ``grid_in_use`` returns the grid of an activations tensor, None if it is not quantized.
     """
     nudged: Dict[str, np.float32] = {}
     for unit in plan.units:
+        if isinstance(unit.op, Multiply) and not plan.shares_grid(plan.grid_of(unit.output)):
+            names, output = [plan.grid_of(name) for name in unit.inputs], grid_in_use(plan.grid_of(unit.output))
+            factors = [nudged.get(name, grid.scale) for name, grid in zip(names, map(grid_in_use, names)) if grid]
+            if output is not None and len(factors) == len(names):
+                nudged[plan.grid_of(unit.output)] = tie_safe_product_scale(
+                    float(factors[0]),
+                    float(factors[1]),
+                    float(output.scale),
+                    int(output.zero_point),
+                    2 ** (output.num_bits - 1),
+                )
         if isinstance(unit.op, Add) and not plan.shares_grid(plan.grid_of(unit.output)):
             names, output = [plan.grid_of(name) for name in unit.inputs], grid_in_use(plan.grid_of(unit.output))
             grids = [grid for grid in map(grid_in_use, names) if grid is not None]

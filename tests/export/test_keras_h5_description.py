@@ -14,10 +14,12 @@ from test_tflite_lowering import TESTED_ALONE, everything
 
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.network import zoo
+from qatviz.network.activations import Activation
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.keras_export import keras_description
 from qatviz.network.keras_import.config import parse_model
 from qatviz.network.keras_import.convert import convert
-from qatviz.network.layers import KINDS, Concat, Conv2D, Dense, Flatten, ReLU
+from qatviz.network.layers import KINDS, Concat, Conv2D, Dense, Flatten, Multiply, ReLU
 
 
 def records_of(network):
@@ -33,9 +35,25 @@ def described(network):
     return convert(parse_model(json.loads(keras_description(network).config)), None).network
 
 
+def gated():
+    """Return a network of the kinds that `everything` lacks."""
+    net = NetworkBuilder("gated", (4, 3, 2))
+    trunk = net.add(Activation, "leaky", function="leaky_relu", slope=0.2)
+    net.add(Conv2D, "conv", filters=2, kernel_size=1)
+    gate = net.add(Activation, "gate", function="sigmoid")
+    net.add(Multiply, "gated", inputs=(trunk, gate))
+    for name in ("tanh", "elu", "selu", "softplus", "softsign"):
+        net.add(Activation, name, function=name)
+    net.add(Activation, "bounded", function="relu", slope=0.1, threshold=0.25, maximum=2.0)
+    net.add(Flatten, "flatten")
+    net.add(Dense, "logits", units=3)
+    return net.network()
+
+
 def test_every_kind_of_layer_is_read_back():
     assert {layer.kind for layer in everything().layers} == set(KINDS) - TESTED_ALONE
-    assert records_of(described(everything())) == records_of(everything())
+    for network in (everything(), gated()):
+        assert records_of(described(network)) == records_of(network)
 
 
 @pytest.mark.parametrize("name", sorted(zoo.NETWORKS))
@@ -72,7 +90,7 @@ def test_names_that_keras_does_not_allow_are_replaced():
     assert origin.arrays["_hidden.weights"] == (("layer_hidden_2",), "kernel") and not origin.has_code
 
 
-@pytest.mark.parametrize("network", [everything(), random_chain(0), random_chain(5)], ids=lambda net: net.name)
+@pytest.mark.parametrize("network", [everything(), gated(), random_chain(0)], ids=lambda net: net.name)
 def test_the_keras_model_computes_the_same_outputs(network):
     """Compared with plain TensorFlow operations, without the lowering for training."""
     state, origin = state_of(network), keras_description(network)
@@ -106,8 +124,6 @@ def test_no_layer_name_is_a_path():
 
 
 def test_concat_axes_follow_keras():
-    from qatviz.network.graph import NetworkBuilder
-
     net = NetworkBuilder("axes", (4, 4, 2))
     stem = net.add(Conv2D, "stem", filters=2)
     for name, axis in (("rows", 0), ("columns", 1), ("channels", -1)):

@@ -45,8 +45,9 @@ SETTINGS = {
     "affine 7 bits": ({"num_bits": 7, "per_channel": True}, {"narrow_range": True}),
     "ternary": ({"num_bits": 2, "symmetric": True, "narrow_range": True, "per_channel": True}, {"num_bits": 4}),
 }
-#: Kinds with tests of their own: TensorFlow 1.15's interpreter lacks kernels of integers for some or all of them.
-TESTED_ALONE = {"Activation", "Conv2DTranspose"}
+#: Kinds with tests of their own: TensorFlow 1.15's interpreter, or TFLite with int16, lacks integer kernels for some or
+#: all of them.
+TESTED_ALONE = {"Activation", "Conv2DTranspose", "Multiply"}
 #: Operations that copy or select input codes.
 COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6", *(kind.__name__ for kind in MOVES))
 

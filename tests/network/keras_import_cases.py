@@ -141,6 +141,7 @@ _OPERATIONS = {
     "AveragePool": lambda layer, own, x: tf.nn.avg_pool2d(x, layer.pool_size, layer.strides, layer.padding),
     "GlobalAveragePool": lambda layer, own, x: tf.reduce_mean(x, [1, 2]),
     "Add": lambda layer, own, *xs: tf.add_n(xs),
+    "Multiply": lambda layer, own, *xs: tf.multiply(*xs),
     "Concat": lambda layer, own, *xs: tf.concat(xs, layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "Flatten": _reshape,
     "Reshape": _reshape,

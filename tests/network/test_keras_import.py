@@ -327,6 +327,20 @@ def test_layers_without_effect_in_inference_are_omitted():
     assert len(imported.notes) == 5
 
 
+def test_a_squeeze_and_excite_block():
+    def build():
+        image = layers.Input((6, 5, 3))
+        trunk = layers.Conv2D(8, 3, activation="relu")(image)
+        gates = layers.GlobalAveragePooling2D()(trunk)
+        gates = layers.Dense(8, activation="sigmoid")(layers.Dense(4, activation="relu")(gates))
+        excited = layers.Multiply()([trunk, layers.Reshape((1, 1, 8))(gates)])
+        product = layers.Multiply(name="three")([excited, trunk, excited * trunk])
+        return tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(product)))
+
+    imported = imported_exactly(build)
+    assert [kind for _, kind in kinds(imported)].count("Multiply") == 4
+
+
 def test_operations_among_layers():
     def body(image):
         y = layers.Conv2D(3, 3, padding="same")(image)

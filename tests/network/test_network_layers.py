@@ -21,6 +21,7 @@ from qatviz.network import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Multiply,
     Permute,
     Reshape,
     Slice,
@@ -55,6 +56,7 @@ EXAMPLES = [
     UpsampleNearest("r", "input", (2, 3)),
     Activation("s", "input", "leaky_relu", 0.2),
     Conv2DTranspose("t", "input", 4, (3, 2), 2, "VALID", (0, 1), False),
+    Multiply("u", ("input", "a")),
 ]
 
 

@@ -151,6 +151,7 @@ def keras_network(network, parameters, images):
                 "ReLU": lambda: layers.ReLU(),
                 "ReLU6": lambda: layers.ReLU(6.0),
                 "Add": lambda: layers.Add(),
+                "Multiply": lambda: layers.Multiply(),
                 "MaxPool": lambda: layers.MaxPooling2D(**same),
                 "AveragePool": lambda: layers.AveragePooling2D(**same),
                 "GlobalAveragePool": lambda: layers.GlobalAveragePooling2D(),

@@ -21,6 +21,7 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Multiply,
     Permute,
     ReLU,
     ReLU6,
@@ -63,7 +64,8 @@ def all_layers_network():
     net.add(Dense, "dense", units=12, use_bias=False)
     net.add(BatchNorm, "dense_bn")
     net.add(ReLU, "dense_relu")
-    net.add(Activation, "sigmoid", function="sigmoid")
+    gate = net.add(Activation, "sigmoid", function="sigmoid")
+    net.add(Multiply, "gated", inputs=(gate, gate))
     net.add(Activation, "leaky_relu", function="leaky_relu", slope=0.2)
     net.add(Reshape, "reshape", target_shape=(2, 3, 2))
     net.add(ReLU6, "reshaped_relu6")

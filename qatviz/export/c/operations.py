@@ -43,8 +43,8 @@ _ARRAY_TYPES = {"shift": "qnn_shift"}
 #: Source that only programs with CMSIS-NN's kernels contain.
 _WITH_CMSIS_NN = "#ifdef QATVIZ_NN_USE_CMSIS_NN\n{}\n#endif"
 _Q31 = 31
-#: Axes of the runtime's function that moves codes.
-_AXES = 6
+#: Axes of the runtime's function that moves codes, and of the one that multiplies.
+_AXES, _FACTOR_AXES = 6, 4
 _WEIGHTED_FUNCTIONS = {"DepthwiseConv2D": "qnn_depthwise_conv2d", "Conv2DTranspose": "qnn_transposed_conv2d"}
 #: Name of a field of a C struct, and its value.
 Field = Tuple[str, Union[str, int]]
@@ -226,6 +226,31 @@ def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, ste
     return _source(output, [kinds], stem, arrays, struct, fields, function, many=True)
 
 
+def _multiply(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    requantization = op.require_requantization()
+    strides = [_broadcast_strides(source.shape, output.shape) for source in sources]
+    fields: List[Field] = [
+        ("count", f"{{{', '.join(map(str, (1,) * (_FACTOR_AXES - len(output.shape)) + output.shape))}}}"),
+        ("stride", f"{{{', '.join('{' + ', '.join(map(str, row)) + '}' for row in strides)}}}"),
+        ("in_storage", f"{{{', '.join(storage(source.dtype) for source in sources)}}}"),
+        ("input_offset", f"{{{', '.join(str(-source.zero_point) for source in sources)}}}"),
+        ("multiplier", int(requantization.multiplier[0])),
+        ("shift", _Q31 - int(requantization.right_shift[0])),
+        ("out_storage", storage(output.dtype)),
+        ("output_offset", output.zero_point),
+        *_clamp(op.clamp),
+    ]
+    return _source(output, [], stem, {}, "product", fields, "qnn_multiply", many=True)
+
+
+def _broadcast_strides(shape: Tuple[int, ...], result: Tuple[int, ...]) -> List[int]:
+    """Return the distances between neighbours along the axes of the result; 0 where an input is repeated."""
+    if len(shape) > _FACTOR_AXES:
+        raise ExportError(f"a product of {len(shape)} axes; the C runtime has up to {_FACTOR_AXES} of them")
+    strides = [element_count(shape[axis + 1 :]) * (shape[axis] > 1) for axis in range(len(shape))]
+    return [0] * (_FACTOR_AXES - len(shape)) + strides
+
+
 def _concat(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     assert isinstance(op.layer, Concat)
     axis = op.layer.axis % len(output.shape)
@@ -327,6 +352,7 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "AveragePool": _pool,
     "GlobalAveragePool": _mean,
     "Add": _add,
+    "Multiply": _multiply,
     "Concat": _concat,
     "Activation": _function,
     "ZeroPad": _zero_pad,

@@ -331,6 +331,9 @@ class _Lowering:
             )
         self._put(part, "ADD", [total, sources[-1]], "AddOptions", FusedActivationFunction=_fused(part))
 
+    def _multiply(self, part: FakeQuantUnit) -> None:
+        self._put(part, "MUL", self._sources(part), "MulOptions", FusedActivationFunction=_fused(part))
+
     def _concat(self, part: FakeQuantUnit) -> None:
         op = part.unit.op
         assert isinstance(op, Concat)

@@ -15,7 +15,7 @@ from qatviz.export.integers.frozen_state import Arrays
 from qatviz.network.activations import Activation
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
-from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
+from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, Multiply, ReLU6
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
@@ -256,6 +256,9 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
             factor = float(multipliers[0] / exact.multipliers[0])
             exact = exact._replace(multipliers=multipliers)
         return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit), factor=factor, exact=exact)
+    if isinstance(unit.op, Multiply):
+        factors = [grids.of_input(unit, place) for place in range(2)]
+        return FakeQuantUnit(unit, grid=grid, exact=_exact_product(factors, grid))
     if isinstance(unit.op, Add):
         sources = [grids.of_input(unit, place) for place in range(len(unit.inputs))]
         return FakeQuantUnit(unit, grid=grid, exact=_exact(sources, grid))
@@ -336,6 +339,14 @@ def _exact(
         return None
     units = np.array([float(grid.scale) for grid in grids]) * fraction
     return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
+
+
+def _exact_product(factors: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid]) -> Optional[ExactSums]:
+    """Return the constants of a Multiply, whose result in steps is the product of those of its inputs."""
+    found = _exact(factors, output)
+    if found is None:
+        return None
+    return found._replace(multipliers=np.array([found.multipliers[0], found.units[1]]))
 
 
 def _exact_table(grids: _Grids, unit: Unit, layer: Activation, output: Optional[AffineGrid]) -> Optional[ExactTable]:

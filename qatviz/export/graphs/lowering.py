@@ -20,7 +20,17 @@ from qatviz.export.fake_quant.model import ExactSums, ExactTable, FakeQuantModel
 from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
-from qatviz.network.layers import Add, AveragePool, Concat, Conv2D, Conv2DTranspose, DepthwiseConv2D, MaxPool, ZeroPad
+from qatviz.network.layers import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv2D,
+    Conv2DTranspose,
+    DepthwiseConv2D,
+    MaxPool,
+    Multiply,
+    ZeroPad,
+)
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
 from qatviz.training.lowering.layers import moved, transposed
@@ -103,8 +113,11 @@ class _Builder:
         if self._exact and part.exact is not None:
             with tf.name_scope("exact"):
                 # For an Add, each input is a whole number of units; for other operations, the result is.
-                parts = inputs if isinstance(unit.op, Add) else None
-                result = _snap_to_exact_code(result, part.exact, parts)
+                if isinstance(unit.op, Multiply):
+                    result = _snap_to_exact_product(result, part.exact, inputs)
+                else:
+                    parts = inputs if isinstance(unit.op, Add) else None
+                    result = _snap_to_exact_code(result, part.exact, parts)
         if unit.activation is not None:
             result = {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](result)
         return _rounded(result, part.grid)
@@ -197,6 +210,9 @@ class _Builder:
     def _add(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return tf.add(*inputs) if len(inputs) == 2 else tf.add_n(inputs)
 
+    def _multiply(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        return tf.multiply(*inputs)
+
     def _concat(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op
         assert isinstance(op, Concat)
@@ -249,6 +265,12 @@ def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[
     else:
         position = tf.add_n([_exact_value(*part) for part in zip(parts, sums.units, sums.multipliers)])
     return _snap(x, tf.floor(position + 0.5), sums.output_scale)
+
+
+def _snap_to_exact_product(x: tf.Tensor, products: ExactSums, factors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Clamp ``x``, the product of two ``factors``, into the rounding interval of the exact result."""
+    parts = [_exact_value(*part) for part in zip(factors, products.units, products.multipliers)]
+    return _snap(x, tf.floor(tf.multiply(*parts) + 0.5), products.output_scale)
 
 
 def _looked_up(x: tf.Tensor, table: ExactTable) -> tf.Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, channel_shape, rounds_terms
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Add, Conv2DTranspose, GlobalAveragePool
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Add, Conv2DTranspose, GlobalAveragePool, Multiply
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import NARROW_BITS
 
@@ -84,6 +84,8 @@ def accumulator_bound(
         return int(channel_bounds(weights, sources[0]).max())
     if isinstance(layer, GlobalAveragePool):
         return MEAN_WEIGHT * element_count(sources[0].shape[:2]) * sources[0].reach + MEAN_BIAS
+    if isinstance(layer, Multiply):
+        return sources[0].reach * sources[1].reach
     if isinstance(layer, Add) and requantization is not None:
         if rounds_terms(requantization, len(sources)):
             # Each term is rounded up by at most one.
@@ -102,6 +104,8 @@ def requantization_multipliers(
     """
     if weights is not None:
         return sources[0].scale * weights.channel_scales.astype(np.float64) / output.scale
+    if isinstance(layer, Multiply):
+        return np.array([sources[0].scale * sources[1].scale / output.scale])
     if isinstance(layer, Add):
         return np.array([source.scale / output.scale for source in sources])
     return np.array([sources[0].scale / (MEAN_WEIGHT * element_count(sources[0].shape[:2]) * output.scale)])

@@ -48,6 +48,7 @@ from qatviz.network.layers import (
     AveragePool,
     Dropout,
     GlobalAveragePool,
+    Multiply,
     ReLU,
     ReLU6,
     Softmax,
@@ -173,6 +174,10 @@ class _Lowering:
             return replace(plain, table=_read_only(np.clip(table, *plain.clamp).astype(output.dtype)))
         if isinstance(op, AveragePool):
             return replace(plain, tie_center=tie_center(output.zero_point, self._wide))
+        if isinstance(op, Multiply):
+            bound = accumulator_bound(op, None, None, sources)
+            fixed = fixed_point(requantization_multipliers(op, None, sources, output), multiplier_bits(bound))
+            return replace(plain, requantization=FixedPoint(*map(_read_only, fixed)), accumulator_bits=bits_of(bound))
         if isinstance(op, GlobalAveragePool):
             bound = accumulator_bound(op, None, None, sources)
             multipliers = requantization_multipliers(op, None, sources, output)

@@ -152,6 +152,7 @@ class IntegerOp:
 
         - with weights, ``[out]``: ``s_in * s_w / s_out``;
         - for a GlobalAveragePool, ``[1]``: ``s_in / (MEAN_WEIGHT * n * s_out)``;
+        - for a Multiply, ``[1]``: ``s_0 * s_1 / s_out``;
         - for an Add, one for each input, ``s_i / s_out``, with a common shift: the sum is rounded, not its terms.
 
         If any activation of the network has more than 8 bits, multipliers have 15 bits, and an Add of two tensors has

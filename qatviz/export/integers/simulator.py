@@ -9,6 +9,7 @@ Each operation computes integers from integers, with one rounding of its result,
   ``tie_center``;
 - Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once; with three multipliers, terms and sum are rounded as by
   TFLite's int16 kernel (:func:`qatviz.quant.int16_kernels.rounded_twice`);
+- Multiply: ``(x_0 - zero_0)(x_1 - zero_1)``, likewise;
 - Activation: the code that its table has for the code of its input;
 - all others copy codes.
 
@@ -131,6 +132,12 @@ def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     return round_shift(products, shifts[0]) + output.zero_point
 
 
+def _multiply(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    (first, one), (second, other) = inputs
+    products = (first.astype(np.int64) - one.zero_point) * (second.astype(np.int64) - other.zero_point)
+    return requantize(products, op.require_requantization()) + output.zero_point
+
+
 def _global_average_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     sums = _centred(inputs).sum(axis=(1, 2), dtype=np.int64)
     return requantize(MEAN_WEIGHT * sums + MEAN_BIAS, op.require_requantization()) + output.zero_point
@@ -196,6 +203,7 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "Conv2DTranspose": _conv_transpose,
     "Dense": _dense,
     "Add": _add,
+    "Multiply": _multiply,
     "GlobalAveragePool": _global_average_pool,
     "AveragePool": _average_pool,
     "Activation": _activation,

@@ -11,7 +11,7 @@ from qatviz.export.integers.model import IntegerOp, IntegerTensor
 from qatviz.network.activations import Activation
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer
-from qatviz.network.layers import Add, GlobalAveragePool
+from qatviz.network.layers import Add, GlobalAveragePool, Multiply
 from qatviz.quant.int16_kernels import sum_constants
 
 #: Largest relative error of a multiplier, which has at least 15 bits; for an Add, relative to its largest multiplier.
@@ -27,7 +27,7 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
     ------
     ExportError
     """
-    if isinstance(layer, (*WEIGHTED, Activation, Add, GlobalAveragePool)):
+    if isinstance(layer, (*WEIGHTED, Activation, Add, GlobalAveragePool, Multiply)):
         return
     for source in sources:
         if (source.scale, source.zero_point, source.num_bits, source.narrow_range) != (

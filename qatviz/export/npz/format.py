@@ -80,6 +80,8 @@ _RULES = {
     "right_shift[k]: if r < 31, a is multiplied by 2**(31 - r) first and r is 31; h = floor((a * m + 2**30) / 2**31); "
     "s = r - 31; if s is 0, the result is h; else it is floor((h + 2**(s - 1)) / 2**s), with h - 1 in place of h if h "
     "is below 0.",
+    "Multiply": "accumulator = (x_0 - zero_x_0) * (x_1 - zero_x_1), where an input that has length 1 along an axis is "
+    f"repeated along it; result = {_REQUANTIZED} with the items 0.",
     "GlobalAveragePool": f"accumulator[c] = {MEAN_WEIGHT} * (sum over all rows and columns of (x[c] - zero_x)) + "
     f"{MEAN_BIAS}; result[c] = {_REQUANTIZED} with the items 0. The multiplier includes the division by {MEAN_WEIGHT} "
     f"times the number of rows and columns; the {MEAN_BIAS} rounds ties up.",

@@ -154,7 +154,11 @@ class _Reader:
         for layer in layers:
             weighted = isinstance(layer, WEIGHTED)
             parts = (".weights", ".weights.scale", ".weights.zero_point", ".bias") if weighted else ()
-            parts += (".multiplier", ".right_shift") if weighted or layer.kind in ("GlobalAveragePool", "Add") else ()
+            parts += (
+                (".multiplier", ".right_shift")
+                if weighted or layer.kind in ("GlobalAveragePool", "Add", "Multiply")
+                else ()
+            )
             parts += (".table",) if isinstance(layer, Activation) else ()
             names.update(layer.name + part for part in parts)
         if names != set(found):

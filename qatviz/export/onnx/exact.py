@@ -28,7 +28,7 @@ from qatviz.network.layers import AveragePool
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import Q31
 
-_KINDS = ("Conv2D", "DepthwiseConv2D", "Dense", "GlobalAveragePool", "Add")
+_KINDS = ("Conv2D", "DepthwiseConv2D", "Dense", "GlobalAveragePool", "Add", "Multiply")
 #: Number of values of a byte; added to codes, so that they are not negative.
 _BYTE, _HALF_RANGE = 256, 2**15
 #: Zero point of codes of more than 8 bits that are rounded, with which none is negative.
@@ -173,6 +173,10 @@ class ExactOperations:
                 node = op.name if place == len(op.inputs) - 1 else part + ".sum"
                 total = self._file.add_step("Add", [total, value], node)
         self._finish(op, total)
+
+    def multiply(self, op: IntegerOp) -> None:
+        factors = [self._centred(self._model.tensor(name), f"{op.name}.factor{i}") for i, name in enumerate(op.inputs)]
+        self._finish(op, self._file.add_step("Mul", factors, op.name), op.require_requantization().real[0])
 
     def _centred(self, source: IntegerTensor, name: str) -> str:
         """Return the codes of a tensor minus its zero point, double."""

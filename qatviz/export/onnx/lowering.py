@@ -406,6 +406,13 @@ class _Lowering:
             return
         self._put_rounded(op, "Add" if len(op.inputs) == 2 else "Sum", op.inputs)
 
+    def _multiply(self, op: IntegerOp) -> None:
+        exact = self._exact_form(op)
+        if exact is not None:
+            exact.multiply(op)
+            return
+        self._put_rounded(op, "Mul", op.inputs)
+
     def _concat(self, op: IntegerOp) -> None:
         rank = len(self._model.tensor(op.output).shape)
         assert isinstance(op.layer, Concat)
@@ -457,6 +464,8 @@ def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
     if op.weights is not None:
         multipliers = sources[0] * op.weights.channel_scales.astype(np.float64) / scale
         tied = _may_tie(multipliers)
+    elif op.kind == "Multiply":
+        tied = _may_tie(sources.prod() / scale)
     else:
         multipliers = sources / scale
         tied = _may_tie(multipliers).any() & (multipliers % _FINEST == 0).all()

@@ -220,6 +220,9 @@ class _Lowering:
     def _add(self, part: FakeQuantUnit) -> None:
         self._put(part, "Add" if len(part.unit.inputs) == 2 else "Sum", self._sources(part))
 
+    def _multiply(self, part: FakeQuantUnit) -> None:
+        self._put(part, "Mul", self._sources(part))
+
     def _concat(self, part: FakeQuantUnit) -> None:
         op = part.unit.op
         assert isinstance(op, Concat)

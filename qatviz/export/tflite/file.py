@@ -43,6 +43,7 @@ VERSIONS: Dict[str, Dict[str, int]] = {
         "MAX_POOL_2D": 2,
         "AVERAGE_POOL_2D": 2,
         "ADD": 2,
+        "MUL": 2,
         "CONCATENATION": 2,
         "PAD": 2,
         "STRIDED_SLICE": 2,

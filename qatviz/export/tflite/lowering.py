@@ -132,7 +132,7 @@ class _Lowering(OperationBuilder):
         super().__init__(model, storage_type(model, int16, int4, double_rounding), packed_int4)
         self._double_rounding = double_rounding
         self._int4 = int4_layers(model, int4_all) if int4 else Int4()
-        self._multiply = multiply_codes and self._dtype != np.int16
+        self._multiplies_codes = multiply_codes and self._dtype != np.int16
         self._stored: Dict[str, StoredWeights] = {}
         self._half_ties_down: List[str] = []
         self._large_averages: List[str] = []
@@ -289,7 +289,7 @@ class _Lowering(OperationBuilder):
         # Results below 0 are rounded differently still.
         non_negative = op.clamp[0] >= self._model.tensor(op.output).zero_point
         twice = self._double_rounding or (op.name in self._int4.twice and non_negative)
-        stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
+        stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiplies_codes, int4, twice)
         if twice:
             self._stored[op.name] = stored
         # int16 kernels round once, half up.
@@ -424,6 +424,11 @@ class _Lowering(OperationBuilder):
     def _add(self, op: IntegerOp) -> None:
         self._append_op(
             op, lambda index: self._append("ADD", [self._index[name] for name in op.inputs], index, "AddOptions")
+        )
+
+    def _multiply(self, op: IntegerOp) -> None:
+        self._append_op(
+            op, lambda index: self._append("MUL", [self._index[name] for name in op.inputs], index, "MulOptions")
         )
 
     def _concat(self, op: IntegerOp) -> None:

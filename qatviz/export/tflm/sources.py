@@ -28,6 +28,7 @@ _METHODS = {
     "MAXIMUM": "AddMaximum",
     "MAX_POOL_2D": "AddMaxPool2D",
     "MINIMUM": "AddMinimum",
+    "MUL": "AddMul",
     "PAD": "AddPad",
     "QUANTIZE": "AddQuantize",
     "RESHAPE": "AddReshape",

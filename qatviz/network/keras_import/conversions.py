@@ -24,6 +24,7 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
+    Multiply,
     Permute,
     ReLU,
     ReLU6,
@@ -320,6 +321,17 @@ def convert_repeat_vector(draft: Draft, layer: KerasLayer, inputs: List[str]) ->
     pixel = draft.add(Reshape, draft.names.derive(layer.name, "image"), inputs, target_shape=(1, 1, features))
     repeated = draft.add(UpsampleNearest, draft.names.derive(layer.name, "repeat"), pixel, size=(1, count))
     return draft.add(Reshape, layer.name, repeated, target_shape=(count, features))
+
+
+def convert_multiply(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a Multiply; the product of more than two inputs is a chain of layers."""
+    product = inputs[0]
+    for place, factor in enumerate(inputs[1:]):
+        last = place == len(inputs) - 2
+        product = draft.add(
+            Multiply, layer.name if last else draft.names.derive(layer.name, f"first{place + 2}"), (product, factor)
+        )
+    return product
 
 
 def convert_concatenate(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:

@@ -198,6 +198,7 @@ KINDS: Dict[str, Kind] = {
         conversions.convert_function("leaky_relu", "alpha", "negative_slope"), ("alpha", "negative_slope"), form=ALIKE
     ),
     "Permute": Kind(conversions.convert_permute, ("dims",)),
+    "Multiply": Kind(conversions.convert_multiply, form=ALIKE),
     "ReLU": Kind(conversions.convert_relu, ("max_value", "negative_slope", "threshold"), form=ALIKE),
     "RepeatVector": Kind(conversions.convert_repeat_vector, ("n",)),
     "Reshape": Kind(conversions.convert_same(Reshape, "target_shape"), ("target_shape",), form=ANY),

@@ -18,6 +18,7 @@ from qatviz.training.lowering.exact import (
     int16_sum,
     only_if,
     snap_to_exact_code,
+    tie_safe_product_scale,
     tie_safe_scales,
     tie_safe_sum_scale,
     whole_units,
@@ -161,6 +162,28 @@ class EvaluationLowering(LayerLowering):
             self._scale(output),
             self.quantizers.code_parameters(output)[2],
         )
+
+    def _product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:
+        """Snap a product of two tensors to its exact code; it is a whole number of the product of their scales."""
+        units = [self._scale64(name) for name in unit.inputs]
+        self._choose_product_scale(unit)
+        known = tf.reduce_min(tf.stack([*units, self._scale64(unit.output)])) > 0
+        factor = tf.multiply(*(self._tie_safe_scale64(name) for name in unit.inputs))
+        factor /= self._tie_safe_scale64(unit.output)
+
+        def position(_: tf.Tensor) -> tf.Tensor:
+            parts = [whole_units(switch(x, known)[1], own) for x, own in zip(inputs, units)]
+            return tf.multiply(*parts) * factor
+
+        return snap_to_exact_code(product, position, self._scale(unit.name + ".activations"), known)
+
+    def _choose_product_scale(self, unit: Unit) -> None:
+        """Choose a tie-safe scale for the output of a Multiply, unless it shares the grid of other tensors."""
+        output = self.plan.grid_of(unit.output)
+        if not self.plan.shares_grid(output):
+            first, second = (self._chosen_scale(self.plan.grid_of(name)) for name in unit.inputs)
+            _, zero_point, half = self.quantizers.code_parameters(output)
+            self._tie_safe[output] = tie_safe_product_scale(first, second, self._scale(output), zero_point[0], half)
 
     def _function(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """Return the values of the codes in the function's table (:mod:`qatviz.quant.function_tables`)."""

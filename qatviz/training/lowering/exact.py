@@ -77,6 +77,20 @@ def tie_safe_sum_scale(
     return found
 
 
+def tie_safe_product_scale(
+    first: tf.Tensor, second: tf.Tensor, output_scale: tf.Tensor, output_zero_point: tf.Tensor, output_half: tf.Tensor
+) -> tf.Tensor:
+    """Call :func:`qatviz.quant.tie_safe_scales.tie_safe_product_scale` in the graph; all arguments are scalars."""
+    found = tf.py_func(
+        scales.tie_safe_product_scale,
+        [first, second, output_scale, output_zero_point, output_half],
+        tf.float32,
+        stateful=False,
+    )
+    found.set_shape([])
+    return found
+
+
 def function_table(
     layer: Activation,
     source: Tuple[tf.Tensor, tf.Tensor, tf.Tensor],

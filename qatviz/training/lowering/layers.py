@@ -91,6 +91,10 @@ class LayerLowering(ABC):
         """Return the sum ``total`` of ``inputs`` as input of activation and quantizer."""
 
     @abstractmethod
+    def _product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:
+        """Return the ``product`` of two inputs as input of activation and quantizer."""
+
+    @abstractmethod
     def _function(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """Return an activation function's ``values`` for ``x`` as input of their quantizer."""
 
@@ -199,6 +203,9 @@ class LayerLowering(ABC):
     def _add(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         total = tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)
         return self._finish(unit, self._sum(unit, inputs, total))
+
+    def _multiply(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        return self._finish(unit, self._product(unit, inputs, tf.multiply(*inputs)))
 
     def _concat(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         op = cast(Concat, unit.op)

@@ -905,6 +905,26 @@ void qnn_concat(const qnn_join *op, const void *const *inputs, void *output)
                          op->activation_min, op->activation_max);
 }
 
+void qnn_multiply(const qnn_product *op, const void *const *inputs, void *output)
+{
+    int32_t at[4], place = 0, axis, k;
+    for (at[0] = 0; at[0] < op->count[0]; at[0]++)
+        for (at[1] = 0; at[1] < op->count[1]; at[1]++)
+            for (at[2] = 0; at[2] < op->count[2]; at[2]++)
+                for (at[3] = 0; at[3] < op->count[3]; at[3]++) {
+                    int64_t product = 1;
+                    for (k = 0; k < 2; k++) {
+                        int32_t from = 0;
+                        for (axis = 0; axis < 4; axis++)
+                            from += at[axis] * op->stride[k][axis];
+                        product *= code_at(inputs[k], op->in_storage[k], from) + op->input_offset[k];
+                    }
+                    put_code(output, op->out_storage, place++,
+                             requantize(product, op->multiplier, op->shift) + op->output_offset,
+                             op->activation_min, op->activation_max);
+                }
+}
+
 void qnn_lookup(const qnn_function *op, const void *input, void *output)
 {
     int32_t i;

@@ -116,6 +116,19 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_join;
 
+/* A product: round((input_0 + input_offset[0]) * (input_1 + input_offset[1]) * multiplier * 2^(shift - 31)). */
+typedef struct {
+    int32_t count[4];                /* axes of the output */
+    int32_t stride[2][4];            /* distances between neighbours in each input; 0 along an axis that is repeated */
+    qnn_storage in_storage[2];
+    int32_t input_offset[2];
+    int32_t multiplier;
+    int8_t shift;
+    qnn_storage out_storage;
+    int32_t output_offset;
+    int32_t activation_min, activation_max;
+} qnn_product;
+
 /* A function: each code of the input is a position in a table of codes of the output. */
 typedef struct {
     int32_t count;
@@ -167,6 +180,7 @@ void pairs_qnn_global_average(const qnn_mean *op, const void *input, void *outpu
 void pairs_qnn_add(const qnn_sum *op, const void *const *inputs, void *output);
 void pairs_qnn_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 void pairs_qnn_concat(const qnn_join *op, const void *const *inputs, void *output);
+void pairs_qnn_multiply(const qnn_product *op, const void *const *inputs, void *output);
 void pairs_qnn_lookup(const qnn_function *op, const void *input, void *output);
 void pairs_qnn_pad(const qnn_border *op, const void *input, void *output);
 void pairs_qnn_gather(const qnn_view *op, const void *input, void *output);
