@@ -1,6 +1,8 @@
 """Export of trained weights to Keras: to the user's own model, or to a new one of the same layers."""
 
 import json
+import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -27,6 +29,8 @@ NETWORK = network_of(
     (own.GlobalAveragePool, "means", {}),
     (own.Dense, "logits", {"units": 3}),
 )
+
+KERAS_3_FILES = os.path.join(os.path.dirname(__file__), "..", "network", "keras_files", "keras-3.15.zip")
 
 
 def source_of(network, keras=None, state=None, examples=20):
@@ -223,6 +227,20 @@ def test_a_network_without_a_keras_origin_becomes_a_keras_model(tmp_path):
 def test_a_model_without_a_description_is_rebuilt_and_that_is_noted(tmp_path):
     report = export(source_of(NETWORK, KerasOrigin(None, {})), tmp_path / "net.h5").report
     assert "has no description" in report.notes[0]
+
+
+def test_a_model_of_a_later_keras_is_rebuilt_and_that_is_noted(tmp_path):
+    """The file of Keras 3.15 is that of the tests of the import; TensorFlow 1.15 can't build its description."""
+    with zipfile.ZipFile(KERAS_3_FILES) as archive:
+        archive.extract("sequence.keras", str(tmp_path))
+    imported = load_model_file(tmp_path / "sequence.keras")
+    state = state_of(imported.network)
+    state.update(imported.parameters)
+    written = export(source_of(imported.network, imported.origin, state), tmp_path / "new.h5")
+    assert written.report.as_expected and "later version of Keras" in written.report.notes[0]
+    again = load_model_file(tmp_path / "new.h5")
+    for name, value in imported.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name], value)
 
 
 def test_probabilities_are_compared_with_the_softmax_of_the_logits(tmp_path):

@@ -7,18 +7,21 @@ from typing import List, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.errors import ExportError, OptionChange, refused
+from qatviz.errors import ExportError, NetworkError, OptionChange, refused
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.keras.keras_3 import obstacles
-from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
+from qatviz.export.keras.model import UnknownDescription, arrays_for_keras, keras_file, loaded
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import BATCH, EvaluationGraph, whole_scores
 from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
+from qatviz.network.graph import Network
 from qatviz.network.keras_export import keras_description
+from qatviz.network.keras_import.config import parse_model
+from qatviz.network.keras_import.convert import convert
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import Softmax
 
@@ -42,9 +45,18 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     """
     progress.at("describing the model", 0.0)
     origin, notes = _origin(source, options)
-    values = arrays_for_keras(source.network, origin, source.arrays)
     progress.at("building the Keras model", 0.05)
-    content, initialized = keras_file(origin, values)
+    try:
+        content, initialized = keras_file(origin, arrays_for_keras(source.network, origin, source.arrays))
+    except UnknownDescription:
+        if not _describes(origin, source.network):
+            raise
+        origin = keras_description(source.network)
+        notes.append(
+            "the imported model is of a later version of Keras than that of TensorFlow 1.15, so a new one is built of "
+            "the same layers"
+        )
+        content, initialized = keras_file(origin, arrays_for_keras(source.network, origin, source.arrays))
     if initialized:
         notes.append(
             f"{initialized} weights of the Keras model have no effect on the network's output, and their values were "
@@ -81,6 +93,16 @@ def keras_nbytes(source: ExportSource, options: Options) -> int:
     if origin.has_code:
         raise ExportError("known after the export, which alone may run the Python code of the Keras model")
     return len(keras_file(origin, arrays_for_keras(source.network, origin, source.arrays))[0])
+
+
+def _describes(origin: KerasOrigin, network: Network) -> bool:
+    """Return whether a description without code is that of a network, though TensorFlow 1.15 can't build it."""
+    if origin.has_code or origin.config is None:
+        return False
+    try:
+        return convert(parse_model(json.loads(origin.config)), None, network.input_shape).network == network
+    except (NetworkError, ValueError):
+        return False
 
 
 def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[str]]:

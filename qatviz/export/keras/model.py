@@ -27,6 +27,10 @@ _DESCRIPTION = "model_config"
 _NEUTRAL = {"weights": 1.0, "gamma": 1.0, "beta": 0.0}
 
 
+class UnknownDescription(ExportError):
+    """TensorFlow 1.15 can't build a model from its description."""
+
+
 def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Return the parameters of a network that its Keras model has, by the network's names.
 
@@ -72,12 +76,20 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
 
     Raises
     ------
+    UnknownDescription
+        If TensorFlow 1.15 can't build the model.
     ExportError
-        If Keras can't build the model, or an array does not fit.
+        If an array does not fit.
     """
     with isolated_keras() as session, _refusals("can't build the model from its description"):
         tf.set_random_seed(0)
-        model = tf.keras.models.model_from_json(origin.config, custom_objects=CUSTOM_OBJECTS)
+        try:
+            model = tf.keras.models.model_from_json(origin.config, custom_objects=CUSTOM_OBJECTS)
+        except Exception as error:  # descriptions are untrusted, and layers may raise anything
+            reason = " ".join(str(error).split())
+            raise UnknownDescription(
+                f"Keras can't build the model from its description: {type(error).__name__}: {reason}"
+            ) from error
         fed = {}
         for name, (path, array) in origin.arrays.items():
             variable = _variable(model, path, array)
