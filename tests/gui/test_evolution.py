@@ -203,6 +203,14 @@ def test_smoothing_draws_an_average_over_faint_steps(context, panel, trained):
     assert (smoothed.low <= raw.y).all() and (raw.y <= smoothed.high).all()
 
 
+def test_a_single_step_is_drawn_with_smoothing(panel, staged):
+    staged(steps=1)
+    shown = panel("loss")
+    shown.plots["loss"].smoothing.slider.setValue(4)
+    drawn = curve(shown.plots["loss"])
+    assert len(drawn.x) == len(drawn.y) == 1 and all(part is None or len(part) == 1 for part in (drawn.low, drawn.high))
+
+
 def test_nonfinite_and_nonpositive_values_can_be_drawn(context, panel, trained):
     run = trained(5)
     rows = np.zeros((6, len(run.history.names(STEPS))), np.float32)

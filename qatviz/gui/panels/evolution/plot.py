@@ -303,7 +303,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         if drawn.values is points.mean:
             return curve
         low, high = curve.low, curve.high
-        if low is not None and high is not None and (points.count <= 1).all():
+        if low is not None and high is not None and len(low) > 1 and (points.count <= 1).all():
             # No steps were folded: the band behind the average spans the values of the steps.
             low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
