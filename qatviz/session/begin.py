@@ -12,7 +12,9 @@ from qatviz.atomic_files import atomic_file
 from qatviz.data import Dataset
 from qatviz.data.dataset import is_regression_by_network
 from qatviz.errors import DataError, NetworkError, RecordError, about
+from qatviz.losses import AUTOMATIC, BINARY_CROSS_ENTROPY
 from qatviz.network import zoo
+from qatviz.network.activations import Activation
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import (
@@ -37,7 +39,7 @@ from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.settings import RunSettings
-from qatviz.task import REGRESSION
+from qatviz.task import CLASSIFICATION, REGRESSION
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
@@ -99,7 +101,7 @@ def begin(
             request.quant_delay,
             batch_size=request.batch_size,
             optimizer=request.optimizer,
-            loss=request.loss,
+            loss=BINARY_CROSS_ENTROPY if chosen.ends_in_sigmoid and request.loss == AUTOMATIC else request.loss,
             seed=request.seed,
             steps=request.total_steps,
             placement=placement,
@@ -213,6 +215,8 @@ class Model(NamedTuple):
         Differences from the imported model, one sentence each.
     scales_input : bool
         True if the model scales its input itself.
+    ends_in_sigmoid : bool
+        True if a sigmoid at the end was left to the loss, which is binary cross-entropy then, if none is stated.
     """
 
     network: Network
@@ -220,6 +224,7 @@ class Model(NamedTuple):
     keras: Optional[KerasOrigin] = None
     notes: Sequence[str] = ()
     scales_input: bool = False
+    ends_in_sigmoid: bool = False
 
 
 def zoo_model(name: str, dataset: Dataset) -> Model:
@@ -317,11 +322,24 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
             loaded = replace(loaded, assumed=loaded.assumed._replace(by_network=True))
         else:
             loaded = loaded.as_regression()
+    if loaded.task == CLASSIFICATION:
+        chosen = _without_sigmoid(chosen)
     if chosen.scales_input and loaded.assumed.scaling and loaded.scaling == UNIT:
         loaded = loaded.with_scaling(UNSCALED)
         note = f"scales its input itself, so pixels are fed as they are; {UNIT!r} as the scaling decides otherwise"
         chosen = chosen._replace(notes=(*chosen.notes, note))
     return chosen, loaded
+
+
+def _without_sigmoid(model: Model) -> Model:
+    """Return a classifier without a sigmoid at its end: the loss takes logits, whose signs are the decisions."""
+    network = model.network
+    last = network.layer(network.output)
+    if not (isinstance(last, Activation) and last.function == "sigmoid" and len(network.layers) > 1):
+        return model
+    layers = tuple(layer for layer in network.layers if layer is not last)
+    note = f"the sigmoid {last.name!r} at the end is left to the loss: outputs are logits"
+    return model._replace(network=replace(network, layers=layers), notes=(*model.notes, note), ends_in_sigmoid=True)
 
 
 def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:

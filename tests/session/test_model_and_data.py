@@ -199,3 +199,29 @@ def test_pixels_are_not_scaled_twice_for_a_model_that_scales_its_input(tmp_path)
     stated = begin(replace(request, scaling="unit", out=None), model=model).run
     assert stated.spec.dataset.scaling == "unit"
     stated.discard()
+
+
+def test_the_sigmoid_of_a_binary_classifier_is_left_to_the_loss(tmp_path):
+    random = np.random.RandomState(0)
+    x = random.standard_normal((400, 6)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] > 0.4).astype(int)
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
+        [layers.Dense(8, activation="relu", input_shape=(6,)), layers.Dense(1, activation="sigmoid", name="out")]
+    )
+    predicted = tf.keras.backend.get_session().run(model.output, {model.input: x})[:, 0]
+    out = str(tmp_path / "run")
+    trained = qatviz.train(model, ((x, y), (x, y)), out=out, steps=0, quiet=True)
+    assert trained.outcome.evaluations[-1]["float"] == pytest.approx(np.mean((predicted > 0.5) == y))
+    prepared = prepare(ResumeRequest(directory=out))
+    spec = prepared.run.spec
+    prepared.run.discard()
+    assert spec.loss == "binary_cross_entropy" and spec.network.output == "out" and spec.network.output_shape == (1,)
+    assert any("left to the loss: outputs are logits" in notice.text for notice in trained.notices)
+    model.save(str(tmp_path / "model.h5"))
+    exported = tmp_path / "exported.h5"
+    trained.export(str(exported), "keras")
+    with tf.Graph().as_default(), tf.Session():
+        again = tf.keras.models.load_model(str(exported))
+        found = tf.keras.backend.get_session().run(again.output, {again.input: x})[:, 0]
+    np.testing.assert_allclose(found, predicted, rtol=0.2, atol=0.05)  # of quantized weights
