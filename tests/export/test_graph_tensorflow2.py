@@ -78,7 +78,7 @@ def test_weights_are_stored_as_the_values_of_their_codes(setting):
             codes = quantize(weights.values.reshape(found.shape), weights.grid)
             np.testing.assert_array_equal(found, dequantize(codes, weights.grid))
             checked += 1
-    assert checked == 9
+    assert checked == 10
 
 
 def test_weights_in_float_are_stored_as_they_are():

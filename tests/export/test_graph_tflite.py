@@ -154,7 +154,7 @@ def test_probabilities_are_the_softmax_of_the_logits():
 
 def test_errors_of_the_interpreter_are_export_errors():
     with pytest.raises(ExportError, match="refuses the file"):
-        FloatRunner(FakeQuantFile(b"nonsense", ("logits",)))
+        FloatRunner(FakeQuantFile(b"nonsense", ("logits",), ("logits",), False))
 
 
 # LiteRT
