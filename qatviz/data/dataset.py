@@ -160,10 +160,7 @@ class Dataset:
         """
         if self.input_shape == tuple(shape) or not same_examples(self.input_shape, shape):
             return self
-        x_train, x_test = (x.reshape((len(x), *shape)) for x in (self.x_train, self.x_test))
-        fitted = replace(self, x_train=x_train, x_test=x_test)
-        object.__setattr__(fitted, "_fingerprint", self.fingerprint)
-        return fitted
+        return self._reshaped(("x_train", "x_test"), shape)
 
     def with_target_shape(self, shape: Tuple[int, ...]) -> "Dataset":
         """Return the same data with targets of this shape, if theirs differs in a last axis of length 1 only.
@@ -174,8 +171,13 @@ class Dataset:
         is_image = self.task == REGRESSION and len(own) > 1
         if not is_image or own == tuple(shape) or not same_examples(own, shape):
             return self
-        y_train, y_test = (y.reshape((len(y), *shape)) for y in (self.y_train, self.y_test))
-        fitted = replace(self, y_train=y_train, y_test=y_test)
+        return self._reshaped(("y_train", "y_test"), shape)
+
+    def _reshaped(self, names: Tuple[str, str], shape: Tuple[int, ...]) -> "Dataset":
+        """Return the same data with the named arrays of this shape for each example, and with its fingerprint."""
+        arrays = {name: getattr(self, name) for name in names}
+        changed = {name: array.reshape((len(array), *shape)) for name, array in arrays.items()}
+        fitted = replace(self, **changed)
         object.__setattr__(fitted, "_fingerprint", self.fingerprint)
         return fitted
 

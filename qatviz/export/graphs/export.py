@@ -14,6 +14,7 @@ from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
+from qatviz.losses import is_single_logit
 from qatviz.number_format import names_text
 from qatviz.task import CLASSIFICATION
 
@@ -131,7 +132,7 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     shape = [None, *source.network.input_shape]
     outputs = {LOGITS: f"float32 [batch, {', '.join(map(str, source.network.output_shape))}]"}
     if source.dataset.task == CLASSIFICATION:
-        single = source.network.num_outputs == 1
+        single = is_single_logit(source.dataset.task, source.network.num_outputs)
         outputs[PROBABILITIES] = "sigmoid of the logit: probability of class 1" if single else "softmax of the logits"
         outputs[CLASS] = "int64 [batch], " + ("1 if the logit is positive" if single else "index of the largest logit")
     return {

@@ -12,6 +12,7 @@ from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.source import ExportSource
 from qatviz.export.templates import filled
+from qatviz.losses import is_single_logit
 from qatviz.number_format import bytes_text, shape_text
 from qatviz.quant.affine import AffineGrid
 from qatviz.safe_text import escaped, one_line, shell_word
@@ -205,7 +206,9 @@ def class_lines(source: ExportSource) -> List[str]:
             return [f"Predicted numbers, {shape_text(shape)} as the targets."]
         return [f"{shape[0]} predicted numbers, in the order of the targets."]
     names = ", ".join(f"{i} {one_line(name)}" for i, name in enumerate(dataset.class_names))
-    single = " The class is 1 if the single logit is positive, else 0." if source.network.num_outputs == 1 else ""
+    single = ""
+    if is_single_logit(dataset.task, source.network.num_outputs):
+        single = " The class is 1 if the single logit is positive, else 0."
     return [f"Classes, by index: {names}.{single}"]
 
 

@@ -51,7 +51,7 @@ class Move(NamedTuple):
     ----------
     operator : str
     constants : dict of str to np.ndarray
-        Its inputs after the first, in order, by what they are; "" is left out.
+        Its inputs after the first, in order, by kind; "" is left out.
     attributes : dict
     """
 

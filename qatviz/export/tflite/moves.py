@@ -20,7 +20,7 @@ class Move(NamedTuple):
     name : str
         That of ``BuiltinOperator``.
     constants : dict of str to np.ndarray
-        Its inputs after the first, in order, by what they are.
+        Its inputs after the first, in order, by kind.
     options : str
         Name of the table with its options.
     fields : dict
