@@ -22,7 +22,8 @@ from qatviz.session.evaluation import evaluate as evaluate_recorded
 from qatviz.session.folders import new_run_directory
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
-from qatviz.session.request import NO_LIMIT, EvaluationRequest, NewRunRequest, names_model
+from qatviz.session.record_requests import EvaluationRequest
+from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
 from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, run_settings_for
 from qatviz.telemetry.outcome import Outcome
@@ -40,6 +41,7 @@ _SAME_NAMES = (
     "batch_size",
     "optimizer",
     "loss",
+    "metric",
     "seed",
     "preset",
     "weights",
@@ -93,7 +95,7 @@ class Trained:
     def scores(self) -> Dict[str, float]:
         """Results of the last evaluation: "float", "weights_only", "activations_only", "quantized"; empty without one.
 
-        ``outcome.metric`` is their metric: accuracy, or the root-mean-square error of a regression.
+        ``outcome.metric`` is their metric, by default the accuracy, or the root-mean-square error of a regression.
         """
         evaluations = self.outcome.evaluations
         return {name: value for name, value in evaluations[-1].items() if name != "step"} if evaluations else {}
@@ -203,7 +205,7 @@ def train(
         Directory to record the run to; by default it is not recorded.
     quiet : bool
         If True, only warnings are printed, neither progress nor notes.
-    steps, batch_size, optimizer, loss, seed
+    steps, batch_size, optimizer, loss, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.

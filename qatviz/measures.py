@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
+from qatviz.measure_axis import MeasureAxis
 from qatviz.number_format import UNKNOWN, Quantity, byte_size, percentage, plain, si
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS, QuantizerSettings
 
@@ -22,36 +23,6 @@ IDEAL_RMSE_OVER_SCALE = 12.0**-0.5
 FLOAT_BITS = 32
 #: Fractions are plotted in percent.
 _PERCENT, _PERCENT_LIMITS = 100.0, (-1.0, 101.0)
-
-
-@dataclass(frozen=True)
-class MeasureAxis:
-    """Axis of a plot of a measure.
-
-    Attributes
-    ----------
-    factor : float
-        Conversion factor from the stored to the plotted unit.
-    unit : str
-        Plotted unit.
-    can_log, is_log : bool
-        True if a logarithmic axis is possible; if it is the default.
-    limits : (float, float)
-        Outermost ends of the axis, in the plotted unit.
-    least_span : float
-        Smallest extent of the axis, in the plotted unit, so that noise does not fill it.
-    settles : bool
-        True if the axis is scaled to the later values, so that small differences between them are visible; early values
-        far from them can be outside.
-    """
-
-    factor: float = 1.0
-    unit: str = ""
-    can_log: bool = False
-    is_log: bool = False
-    limits: Tuple[float, float] = (-math.inf, math.inf)
-    least_span: float = 0.0
-    settles: bool = False
 
 
 @dataclass(frozen=True)

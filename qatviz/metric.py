@@ -1,12 +1,15 @@
 """Metric of a run: one number for the quality of a network on held-out data, with its name, unit and number format.
 
-The task of the run (`qatviz.task`) determines the metric. Every evaluation computes it in four modes, see `MODES`.
+The task of the run (`qatviz.task`) determines the metrics that are possible, and the one by default. Every evaluation
+computes it in four modes, see `MODES`; `qatviz.training.scoring` has the computations.
 """
 
 import math
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from qatviz.measures import MeasureAxis
+from qatviz.errors import SettingError
+from qatviz.losses import AUTOMATIC
+from qatviz.measure_axis import MeasureAxis
 from qatviz.number_format import UNKNOWN, plain, share_text
 from qatviz.task import CLASSIFICATION, REGRESSION, check_task
 
@@ -15,12 +18,15 @@ MODES = ("float", "weights_only", "activations_only", "quantized")
 #: Names of the modes for display.
 MODE_NAMES = dict(zip(MODES, ("float", "weights only", "activations only", "quantized")))
 
+#: Number of outputs among which the class must be for the top-5 accuracy.
+TOP = 5
+
 #: Largest number of outputs whose metric is listed.
 _MOST_OUTPUTS = 32
 
 
 class Metric(NamedTuple):
-    """One number for all held-out examples, computed from a mean over them.
+    """One number for all held-out examples.
 
     Attributes
     ----------
@@ -32,8 +38,10 @@ class Metric(NamedTuple):
         Title of a plot, with the unit.
     about : str
         One sentence that explains it.
+    task : str
+        Task of the data that it fits.
     unit : str
-        Text after a number; empty for the unit of the data.
+        Text after a number; empty for the unit of the data and for numbers without a unit.
     factor : float
         Factor from the stored number to the displayed one.
     higher_is_better : bool
@@ -47,6 +55,7 @@ class Metric(NamedTuple):
     title: str
     heading: str
     about: str
+    task: str
     unit: str
     factor: float
     higher_is_better: bool
@@ -56,7 +65,12 @@ class Metric(NamedTuple):
     @property
     def is_fraction(self) -> bool:
         """True for a fraction of the examples, whose differences are percentage points."""
-        return self.highest == 1.0
+        return bool(self.unit)
+
+    @property
+    def lead(self) -> str:
+        """Name for display before a number, with a space; empty for the accuracy: ``97.1 %`` needs no name."""
+        return "" if self.name == "accuracy" else self.title + " "
 
     @property
     def capitalized_title(self) -> str:
@@ -65,16 +79,18 @@ class Metric(NamedTuple):
 
     @property
     def axis(self) -> MeasureAxis:
-        """Axis of a plot; for a percentage, scaled to the later values, within limits slightly beyond possible ones."""
-        if not self.unit:
+        """Axis of a plot; of a limited metric, scaled to the later values, within limits just beyond possible ones."""
+        highest = self.factor * self.highest
+        if not math.isfinite(highest):
             return MeasureAxis(self.factor, can_log=True)
-        limits = (-1.0, self.factor * self.highest + 1.0)
-        return MeasureAxis(self.factor, self.unit.strip(), limits=limits, least_span=2.0, settles=True)
+        limits = (-highest / 100, highest + highest / 100)
+        return MeasureAxis(self.factor, self.unit.strip(), limits=limits, least_span=highest / 50, settles=True)
 
     def of_mean(self, mean: float) -> float:
         """Return the metric from the mean score of the examples.
 
-        The score of an example is 1 or 0 for a correct or wrong class, or the squared error of a regression.
+        The score of an example is 1 or 0 for a correct or wrong class, or the squared error of a regression. A metric
+        that is not computed from scores of single examples is its own mean.
         """
         return math.sqrt(mean) if self.is_root else mean
 
@@ -127,8 +143,32 @@ ACCURACY = Metric(
     "accuracy",
     "Accuracy (%)",
     "Fraction of held-out examples that are classified correctly",
+    CLASSIFICATION,
     " %",
     100.0,
+    True,
+    1.0,
+)
+TOP_5 = Metric(
+    "top5",
+    "top-5 accuracy",
+    "Top-5 accuracy (%)",
+    "Fraction of held-out examples whose class is among the five with the largest outputs; of equals, the first count",
+    CLASSIFICATION,
+    " %",
+    100.0,
+    True,
+    1.0,
+)
+AUC = Metric(
+    "auc",
+    "AUC",
+    "AUC",
+    "Area under the ROC curve: fraction of pairs of held-out examples, one of each class, that the output orders "
+    "correctly; equal outputs count half",
+    CLASSIFICATION,
+    "",
+    1.0,
     True,
     1.0,
 )
@@ -137,18 +177,21 @@ RMSE = Metric(
     "RMSE",
     "RMSE",
     "Root of the mean squared error on held-out examples, in the unit of the targets",
+    REGRESSION,
     "",
     1.0,
     False,
     math.inf,
     is_root=True,
 )
-METRICS: Dict[str, Metric] = {metric.name: metric for metric in (ACCURACY, RMSE)}
+METRICS: Dict[str, Metric] = {metric.name: metric for metric in (ACCURACY, TOP_5, AUC, RMSE)}
+#: Values of the setting ``metric``.
+METRIC_CHOICES: Tuple[str, ...] = (AUTOMATIC, *METRICS)
 _OF_TASK = {CLASSIFICATION: ACCURACY, REGRESSION: RMSE}
 
 
 def metric_of(task: str) -> Metric:
-    """Return the metric of a task.
+    """Return the metric of a task by default.
 
     Raises
     ------
@@ -156,3 +199,38 @@ def metric_of(task: str) -> Metric:
         If there is no such task.
     """
     return _OF_TASK[check_task(task)]
+
+
+def metric_for(choice: str, task: str, classes: int) -> Metric:
+    """Return the metric for a task and a number of classes.
+
+    Parameters
+    ----------
+    choice : str
+        One of `METRIC_CHOICES`; "auto" is the accuracy for classes, and RMSE for regression.
+    task : str
+        A name of :data:`qatviz.task.TASKS`.
+    classes : int
+        Number of classes; 0 for regression.
+
+    Raises
+    ------
+    SettingError
+        If the metric does not fit the task, or the number of classes.
+    """
+    if choice == AUTOMATIC:
+        return metric_of(task)
+    metric = METRICS[choice]
+    if metric.task != task:
+        allowed = [name for name, known in METRICS.items() if known.task == task]
+        raise SettingError.of_field("metric", f"is {choice!r}, but the task is {task}: expected {' or '.join(allowed)}")
+    if metric is TOP_5 and classes <= TOP:
+        raise SettingError.of_field(
+            "metric", f"is {choice!r}, but there are only {classes} classes: expected {ACCURACY.name}"
+        )
+    if metric is AUC and classes != 2:
+        raise SettingError.of_field(
+            "metric",
+            f"is {choice!r}, defined for 2 classes, but there are {classes}: expected {ACCURACY.name}",
+        )
+    return metric

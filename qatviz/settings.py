@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from qatviz.errors import SettingError
 from qatviz.learning_rate import CONSTANT, SCHEDULES, rate_factor
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
+from qatviz.metric import METRIC_CHOICES, METRICS
 from qatviz.setting_declaration import Setting, declared, settings_of, switch_text
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
@@ -368,6 +369,14 @@ class StartSettings(_Settings):
         "squared error for regression.",
         choices={"": LOSS_CHOICES},
         labels={AUTOMATIC: "By the task", **{name: loss.title for name, loss in LOSSES.items()}},
+    )
+    metric: str = declared(
+        AUTOMATIC,
+        "Metric",
+        "Number that evaluations on held-out data compute; by default, the accuracy for classes and the RMSE for "
+        "regression. Top-5 accuracy needs more than 5 classes, AUC needs 2.",
+        choices={"": METRIC_CHOICES},
+        labels={AUTOMATIC: "By the task", **{name: metric.capitalized_title for name, metric in METRICS.items()}},
     )
     seed: int = declared(
         0,

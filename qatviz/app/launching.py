@@ -19,7 +19,8 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.option_names import option_name
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
-from qatviz.session.request import ExportRequest, OpenRequest, RunRequest
+from qatviz.session.record_requests import ExportRequest
+from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:

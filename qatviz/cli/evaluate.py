@@ -15,7 +15,7 @@ from qatviz.presets import PRESETS
 from qatviz.session.changes import CHANGES, parse_change
 from qatviz.session.evaluation import SettingsEvaluation, evaluate
 from qatviz.session.more_bits import MORE_BITS, most_useful
-from qatviz.session.request import EvaluationRequest
+from qatviz.session.record_requests import EvaluationRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 EXAMPLES = """\

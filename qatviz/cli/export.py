@@ -13,7 +13,7 @@ from qatviz.export.formats import FORMATS, Format
 from qatviz.memory import exit_on_native_shortage
 from qatviz.option_names import option_name
 from qatviz.session.export import export, source_of
-from qatviz.session.request import ExportRequest
+from qatviz.session.record_requests import ExportRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 DEFAULT_FORMAT = "tflite"

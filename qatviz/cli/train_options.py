@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterable, Union
 from qatviz.data import NAMED_DATA
 from qatviz.errors import SettingError, did_you_mean
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
+from qatviz.metric import METRIC_CHOICES
 from qatviz.network.model_formats import MODEL_FORMATS, WEIGHTS_FORMATS
 from qatviz.network.zoo import NETWORKS
 from qatviz.option_names import option_name
@@ -46,6 +47,7 @@ _FIXED = (
     "batch_size",
     "optimizer",
     "loss",
+    "metric",
     "seed",
     "validation_fraction",
     "task",
@@ -121,6 +123,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--loss",
         metavar="NAME",
         help=f"{', '.join(LOSS_CHOICES)} (default: {AUTOMATIC}: by the task)",
+    )
+    inputs.add_argument(
+        "--metric",
+        metavar="NAME",
+        help=f"metric on held-out data: {', '.join(METRIC_CHOICES)} (default: {AUTOMATIC}: by the task)",
     )
     _add_setting(inputs, START_SETTINGS["seed"])
     quantization = parser.add_argument_group("quantization")

@@ -4,7 +4,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.measures import MeasureAxis
+from qatviz.measure_axis import MeasureAxis
 from qatviz.presentation.axis_range import Range, steady_range
 from qatviz.presentation.scene import (
     DASHED,

@@ -119,7 +119,7 @@ def _saved(event: events.CheckpointSaved) -> str:
 def _evaluated(event: events.Evaluated, modes: Sequence[str]) -> str:
     metric = METRICS[event.metric]
     found = [f"{metric.text(event.scores[mode])} {MODE_NAMES[mode]}" for mode in modes if mode in event.scores]
-    return f"evaluated: {'' if metric.unit else metric.title + ' '}{', '.join(found)}"
+    return f"evaluated: {metric.lead}{', '.join(found)}"
 
 
 def _restored(event: events.Restored) -> str:

@@ -7,9 +7,9 @@ from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.checks import memory_limit
 from qatviz.data.dataset import same_examples
-from qatviz.errors import NetworkError, RecordError
+from qatviz.errors import NetworkError, RecordError, SettingError
 from qatviz.losses import AUTOMATIC, is_single_logit, loss_for
-from qatviz.metric import Metric, metric_of
+from qatviz.metric import AUC, METRICS, Metric, metric_for
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import element_count
@@ -72,6 +72,8 @@ class RunSpec:
         The Keras model that the network was imported from.
     loss : str
         A name of :data:`qatviz.losses.LOSSES`; "auto" is replaced by that of task and network.
+    metric_name : str
+        A name of :data:`qatviz.metric.METRICS`; "auto" is replaced by that of the task.
 
     Raises
     ------
@@ -96,9 +98,10 @@ class RunSpec:
     parameters: Optional[Arrays] = None
     keras: Optional[KerasOrigin] = None
     loss: str = START_SETTINGS["loss"].default
+    metric_name: str = START_SETTINGS["metric"].default
 
     def __post_init__(self) -> None:
-        StartSettings(self.batch_size, self.optimizer, self.loss, self.seed, self.steps)
+        StartSettings(self.batch_size, self.optimizer, self.loss, self.metric_name, self.seed, self.steps)
         object.__setattr__(self, "dataset", self.dataset.with_input_shape(self.network.input_shape))
         output_shape = self.network.output_shape
         object.__setattr__(self, "dataset", self.dataset.with_target_shape(output_shape))
@@ -109,6 +112,9 @@ class RunSpec:
             )
         _check_output(self.network, self.dataset)
         object.__setattr__(self, "loss", loss_for(self.loss, self.dataset.task, self.network.num_outputs))
+        metric = metric_for(self.metric_name, self.dataset.task, self.dataset.num_classes)
+        _check_metric(metric, self.dataset)
+        object.__setattr__(self, "metric_name", metric.name)
         _check_memory(self.network, min(self.batch_size, len(self.dataset.x_train)))
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
@@ -124,7 +130,7 @@ class RunSpec:
     @property
     def metric(self) -> Metric:
         """Metric of evaluations."""
-        return metric_of(self.dataset.task)
+        return METRICS[self.metric_name]
 
     @property
     def fixed(self) -> FrozenSet[str]:
@@ -151,6 +157,7 @@ class RunSpec:
             "batch_size": self.batch_size,
             "optimizer": self.optimizer,
             "loss": self.loss,
+            "metric": self.metric_name,
             "seed": self.seed,
             "steps": self.steps,
             "settings": self.book.to_dict(),
@@ -185,6 +192,7 @@ class RunSpec:
                 batch_size=description["batch_size"],
                 optimizer=description["optimizer"],
                 loss=description.get("loss", AUTOMATIC),  # records of version 0.2 and older have none
+                metric_name=description.get("metric", AUTOMATIC),
                 seed=description["seed"],
                 steps=description["steps"],
                 schedule=schedule_from(description["schedule"]),
@@ -238,6 +246,15 @@ def _check_output(network: Network, dataset: Dataset) -> None:
     mismatch = output_mismatch(network, dataset.name, dataset.output_shape, dataset.task == REGRESSION)
     if mismatch:
         raise NetworkError(f"network {network.name!r}: {mismatch}{_task_hint(dataset)}")
+
+
+def _check_metric(metric: Metric, dataset: Dataset) -> None:
+    """Refuse the AUC of held-out examples of one class, which have no pairs to order."""
+    if metric is AUC and (dataset.y_test == dataset.y_test[0]).all():
+        raise SettingError.of_field(
+            "metric",
+            f"is {metric.name!r}, but all held-out examples of {dataset.name} have the same class: expected both",
+        )
 
 
 def _check_memory(network: Network, batch_size: int) -> None:

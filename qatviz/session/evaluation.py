@@ -18,7 +18,8 @@ from qatviz.session.changes import CHANGES, TimedChange, check_change
 from qatviz.session.checkpoints import recorded_state
 from qatviz.session.more_bits import MoreBits, try_more_bits
 from qatviz.session.prepared import Notice, Notify, ignore
-from qatviz.session.request import EvaluationRequest, check_choice
+from qatviz.session.record_requests import EvaluationRequest
+from qatviz.session.request import check_choice
 from qatviz.telemetry.outcome import finite_scores, read_outcome, scores_by_output
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.training.handle import Run

@@ -14,7 +14,7 @@ from qatviz.protocol.run_state import RunState
 from qatviz.report.exports import PROOF
 from qatviz.session.checkpoints import recorded_state
 from qatviz.session.prepared import Notice, Notify, ignore
-from qatviz.session.request import ExportRequest
+from qatviz.session.record_requests import ExportRequest
 
 #: Subdirectory of a run for the proofs of exports written elsewhere.
 KEPT_PROOFS = "exports-elsewhere"

@@ -36,7 +36,10 @@ DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k"
 NO_LIMIT = math.inf
 #: TensorFlow's names of devices; TensorFlow itself refuses an invalid one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
-_OF_NEW_RUNS = (*(START_SETTINGS[name] for name in ("batch_size", "loss", "seed")), QUANTIZER_SETTINGS["quant_delay"])
+_OF_NEW_RUNS = (
+    *(START_SETTINGS[name] for name in ("batch_size", "loss", "metric", "seed")),
+    QUANTIZER_SETTINGS["quant_delay"],
+)
 _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 _Check = Callable[[], Any]
@@ -193,7 +196,7 @@ class NewRunRequest(TrainingRequest):
         Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; None: inferred from the data.
     validation_fraction : float
         Fraction of the examples that is held out if the data has no test part.
-    batch_size, optimizer, loss, seed
+    batch_size, optimizer, loss, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`.
     quant_delay : int
         Training steps in float before quantization starts.
@@ -218,6 +221,7 @@ class NewRunRequest(TrainingRequest):
     batch_size: int = START_SETTINGS["batch_size"].default
     optimizer: str = START_SETTINGS["optimizer"].default
     loss: str = START_SETTINGS["loss"].default
+    metric: str = START_SETTINGS["metric"].default
     seed: int = START_SETTINGS["seed"].default
     quant_delay: int = QUANTIZER_SETTINGS["quant_delay"].default
     run: RunSettings = RunSettings()
@@ -339,65 +343,6 @@ class OpenRequest(RunRequest):
 _KINDS: Tuple[Type[RunRequest], ...] = (NewRunRequest, ResumeRequest, ForkRequest, OpenRequest)
 #: Request classes by kind.
 REQUESTS: Dict[str, Type[RunRequest]] = {request.kind: request for request in _KINDS}
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """Request to export a recorded run.
-
-    Attributes
-    ----------
-    directory : str
-        Directory of the recorded run.
-    format : str
-        A name of :data:`qatviz.export.formats.FORMATS`.
-    out : str
-        Path of the file; for a format of several files, of the directory.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one. (The window saves the present state first.)
-    options : mapping of str to object
-        Options of the format.
-    examples : int, optional
-        Number of held-out examples to run the file on; None: 1000, or fewer for a large network.
-    data : str, optional
-        Current path of the data; None: the recorded path.
-    """
-
-    directory: str
-    format: str
-    out: str
-    checkpoint: Optional[str] = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    examples: Optional[int] = None
-    data: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class EvaluationRequest:
-    """Request to evaluate a recorded run under other settings, without training.
-
-    Attributes
-    ----------
-    directory : str
-        Directory of the recorded run.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one.
-    preset : str, optional
-        Settings of all quantizers.
-    changes : tuple of TimedChange
-        Changes of settings, without steps.
-    data : str, optional
-        Current path of the data; None: the recorded path.
-    more_bits : bool
-        True to evaluate also with 16 bits in each tensor.
-    """
-
-    directory: str
-    checkpoint: Optional[str] = None
-    preset: Optional[str] = None
-    changes: Tuple[TimedChange, ...] = ()
-    data: Optional[str] = None
-    more_bits: bool = False
 
 
 def names_model(text: str) -> bool:

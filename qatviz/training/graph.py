@@ -17,9 +17,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
-from qatviz.errors import RecordError, SettingError
+from qatviz.errors import RecordError
 from qatviz.losses import AUTOMATIC, loss_for
 from qatviz.memory import check_room_for_tensorflow
+from qatviz.metric import metric_for
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.run_spec import Placement, RunSpec
@@ -31,7 +32,8 @@ from qatviz.training.building import quick_building
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.objective import OBJECTIVES
 from qatviz.training.parameters import initial_parameters, is_trainable
-from qatviz.training.server import CALL_TIMEOUT_S, SESSION_TIMEOUT_S, check_reachable
+from qatviz.training.scoring import SCORINGS
+from qatviz.training.session import check_server, open_session
 from qatviz.training.step_measures import RawMeasures
 from qatviz.training.variables import Loader, StateVariable
 
@@ -70,6 +72,8 @@ class TrainingGraph:
         Parameters ``layer.parameter`` that are not trained.
     loss : str
         A name of :data:`qatviz.losses.LOSS_CHOICES`.
+    metric : str
+        A name of :data:`qatviz.metric.METRIC_CHOICES`.
     """
 
     def __init__(
@@ -84,14 +88,16 @@ class TrainingGraph:
         telemetry: bool = True,
         fixed: Collection[str] = (),
         loss: str = AUTOMATIC,
+        metric: str = AUTOMATIC,
     ):
         check_room_for_tensorflow()
         if placement.target:
-            _check_server(placement.target)  # before the graph is built, which takes longer
+            check_server(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
         self._objective = OBJECTIVES[loss_for(loss, dataset.task, network.num_outputs)]
+        self._scoring = SCORINGS[metric_for(metric, dataset.task, dataset.num_classes).name]
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms = self._is_regularized = False
         self._num_held_out = len(dataset.x_test)
@@ -100,16 +106,7 @@ class TrainingGraph:
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
             self._build(dataset, batch_size, telemetry)
         self._graph.finalize()
-        config = tf.ConfigProto(
-            intra_op_parallelism_threads=placement.intra_op_threads,
-            inter_op_parallelism_threads=placement.inter_op_threads,
-            allow_soft_placement=True,
-        )
-        # The graph rewriter delays the start, without a measurable effect on the speed of steps.
-        config.graph_options.rewrite_options.disable_meta_optimizer = True
-        if placement.target:
-            config.operation_timeout_in_ms = int(CALL_TIMEOUT_S * 1000)
-        self._session = tf.Session(placement.target, graph=self._graph, config=config)
+        self._session = open_session(self._graph, placement)
         self._prepare(dataset)
 
     # Methods for the trainer
@@ -254,11 +251,11 @@ class TrainingGraph:
             if restore_previous:
                 self._republish(*before)
 
-    def total_scores(self, indices: np.ndarray, weights: bool, activations: bool) -> np.ndarray:
-        """Return sums of scores over the held-out examples ``indices`` (int32) in the published state.
+    def score_part(self, indices: np.ndarray, weights: bool, activations: bool) -> np.ndarray:
+        """Return the result of the metric's :attr:`.Scoring.part` for held-out examples in the published state.
 
-        ``weights`` and ``activations`` are True if they are to be quantized. The result is float64 ``[n]``, as of
-        :attr:`.objective.Objective.total_scores`.
+        ``indices`` are int32; ``weights`` and ``activations`` are True if they are to be quantized; the result is
+        float64. :func:`.scoring.scores_of` computes the metric from the results for all examples.
         """
         return np.array(self._evaluate(indices, weights, activations), np.float64)
 
@@ -406,7 +403,7 @@ class TrainingGraph:
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
         self._eval_logits = lowered.logits
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
-        self._eval_fetch = self._objective.total_scores(lowered.logits, self._data["y_test"].gather(indices))
+        self._eval_fetch = self._scoring.part(lowered.logits, self._data["y_test"].gather(indices))
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
@@ -475,21 +472,5 @@ def graph_arguments(spec: RunSpec) -> Tuple[Any, ...]:
         spec.telemetry,
         spec.fixed,
         spec.loss,
+        spec.metric_name,
     )
-
-
-def _check_server(target: str) -> None:
-    """Raise SettingError unless a TensorFlow server at ``target`` creates a session within the time limit."""
-    check_reachable(target)
-    graph = tf.Graph()
-    with graph.as_default():
-        anything = tf.constant(0)
-    config = tf.ConfigProto(operation_timeout_in_ms=int(SESSION_TIMEOUT_S * 1000))
-    try:
-        with tf.Session(target, graph=graph, config=config) as session:
-            session.run(anything)
-    except tf.errors.OpError as error:
-        raise SettingError(
-            f"session target {target}: no TensorFlow server answers there, or not all of its workers are up: "
-            f"{error.message}"
-        ) from error

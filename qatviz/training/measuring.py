@@ -14,6 +14,7 @@ from qatviz.settings import RUN_SETTINGS
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
+from qatviz.training.scoring import scores_of
 from qatviz.training.snapshot import make_snapshot
 
 #: Snapshots use at most this fraction of wall time, except right after a change, and where the newest one would become
@@ -184,14 +185,14 @@ class Evaluation:
     def _run(self) -> Iterator[bool]:
         last = list(EVALUATIONS)[-1]
         for name, (weights, activations) in EVALUATIONS.items():
-            total = np.zeros(1)
+            parts = []
             for start in range(0, self._num_examples, self._piece):
                 end = min(start + self._piece, self._num_examples)
-                total = total + self._graph.total_scores(np.arange(start, end, dtype=np.int32), weights, activations)
+                parts.append(self._graph.score_part(np.arange(start, end, dtype=np.int32), weights, activations))
                 if end < self._num_examples:
                     yield False
-            self._scores[name] = self._metric.of_mean(float(total.mean()) / self._num_examples)
-            self._outputs += (tuple(self._metric.of_mean(float(part) / self._num_examples) for part in total),)
+            self._scores[name], outputs = scores_of(self._metric, parts, self._num_examples)
+            self._outputs += (outputs,)
             yield name == last
 
 

@@ -1,4 +1,4 @@
-"""Losses that training minimizes and scores that evaluations sum."""
+"""Losses that training minimizes."""
 
 import math
 from typing import Callable, Dict, NamedTuple, Optional
@@ -14,16 +14,12 @@ _HUBER_DELTA = 1.0
 
 
 class Objective(NamedTuple):
-    """Loss and score: functions of outputs, float32 ``[batch, outputs]``, and labels.
+    """Loss: functions of outputs, float32 ``[batch, outputs]``, and labels.
 
     Attributes
     ----------
     loss : callable (outputs, labels) -> tf.Tensor
         float32 scalar.
-    total_scores : callable (outputs, labels) -> tf.Tensor
-        Sums of scores over the examples: ``[1]``, the number of correct classes; or ``[outputs]``, the squared errors
-        of each output of a regression, ``[1]`` for their mean over images. The metric follows from the scores' mean,
-        see `qatviz.metric.Metric.of_mean`.
     baseline_loss : callable (Dataset) -> float
         Loss on the training data without any knowledge of the input: of equal probabilities for all classes, or of the
         mean of the targets.
@@ -36,7 +32,6 @@ class Objective(NamedTuple):
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    total_scores: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     baseline_loss: Callable[[Dataset], float]
     observes_labels: bool = False
     smoothing: Optional[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = None
@@ -71,14 +66,6 @@ def _binary_cross_entropy_smoothing(logits: tf.Tensor, labels: tf.Tensor) -> tf.
     return tf.reduce_mean(logits * (_answers(logits, labels) - 0.5))
 
 
-def _count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    if int(logits.shape[1]) == 1:
-        predicted = tf.cast(logits[:, 0] > 0.0, tf.int32)
-    else:
-        predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
-    return tf.reshape(tf.count_nonzero(tf.equal(predicted, labels), dtype=tf.int32), [1])
-
-
 def _squared_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     """Return the mean over batch and outputs, like Keras' "mse"."""
     return tf.reduce_mean(tf.square(outputs - targets))
@@ -96,14 +83,6 @@ def _huber(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(0.5 * tf.square(quadratic) + _HUBER_DELTA * (error - quadratic))
 
 
-def _total_squared_errors(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    # float32 is not precise enough for the sum of squares of large numbers over all held-out examples.
-    errors = tf.square(tf.cast(outputs - targets, tf.float64))
-    if outputs.shape.ndims > 2:
-        errors = tf.reduce_mean(tf.reshape(errors, [tf.shape(errors)[0], -1]), axis=1, keepdims=True)
-    return tf.reduce_sum(errors, axis=0)
-
-
 def _errors_of_mean(dataset: Dataset) -> np.ndarray:
     """Return the errors, float64 ``[N, outputs]``, of predicting the mean of the targets for every example."""
     targets = dataset.y_train.astype(np.float64)
@@ -119,20 +98,18 @@ def _huber_of_mean(dataset: Dataset) -> float:
 def _regression(
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], baseline_loss: Callable[[Dataset], float]
 ) -> Objective:
-    return Objective(loss, _total_squared_errors, baseline_loss, observes_labels=True)
+    return Objective(loss, baseline_loss, observes_labels=True)
 
 
 #: By the names of :data:`qatviz.losses.LOSSES`.
 OBJECTIVES: Dict[str, Objective] = {
     losses.CROSS_ENTROPY: Objective(
         _cross_entropy,
-        _count_correct,
         lambda dataset: math.log(dataset.num_classes),
         smoothing=_cross_entropy_smoothing,
     ),
     losses.BINARY_CROSS_ENTROPY: Objective(
         _binary_cross_entropy,
-        _count_correct,
         lambda _: math.log(2.0),
         smoothing=_binary_cross_entropy_smoothing,
     ),

@@ -12,7 +12,7 @@ from qatviz.gui.model.exporting import EndedExport
 from qatviz.number_format import share_text
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
-from qatviz.session.request import ExportRequest
+from qatviz.session.record_requests import ExportRequest
 
 # What can be exported
 

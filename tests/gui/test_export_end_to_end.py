@@ -18,8 +18,8 @@ from qatviz.gui.dialogs.export.dialog import ExportDialog
 from qatviz.gui.model.exporting import Exporter
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.session.checkpoints import keep_checkpoint
+from qatviz.session.record_requests import ExportRequest
 from qatviz.session.recorded import open_recorded
-from qatviz.session.request import ExportRequest
 from qatviz.telemetry.record.own_files import CHECKPOINTS
 from qatviz.telemetry.record.run_record import RunRecord
 

@@ -16,7 +16,7 @@ from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
 from qatviz.protocol.reasons import RecordPart, SaveKind, SaveReason
-from qatviz.session.request import ExportRequest
+from qatviz.session.record_requests import ExportRequest
 
 NOW = ExportRequest("/runs/a", "wide", "/runs/a/x.wide")
 THEN = replace(NOW, checkpoint="step-00000003")

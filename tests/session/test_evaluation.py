@@ -22,8 +22,8 @@ from qatviz.protocol.settings_book import SettingsBook, training_only
 from qatviz.session.begin import new_record
 from qatviz.session.changes import parse_change
 from qatviz.session.evaluation import evaluate, evaluator_of
+from qatviz.session.record_requests import EvaluationRequest
 from qatviz.session.recorded import open_recorded
-from qatviz.session.request import EvaluationRequest
 from qatviz.settings import RunSettings
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run

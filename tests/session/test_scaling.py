@@ -12,7 +12,8 @@ from qatviz.errors import DataError, SettingError
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.session.evaluation import evaluate
 from qatviz.session.prepare import prepare
-from qatviz.session.request import EvaluationRequest, ForkRequest, NewRunRequest, ResumeRequest
+from qatviz.session.record_requests import EvaluationRequest
+from qatviz.session.request import ForkRequest, NewRunRequest, ResumeRequest
 from qatviz.telemetry.record.run_record import RunRecord
 
 N = 60

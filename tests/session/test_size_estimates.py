@@ -7,7 +7,7 @@ import pytest
 import qatviz
 from qatviz.export.formats import FORMATS
 from qatviz.session.export import export, source_of
-from qatviz.session.request import ExportRequest
+from qatviz.session.record_requests import ExportRequest
 from qatviz.session.sizes import size_at
 
 #: Allowed differences: a fraction of the size, or a number of bytes if that is larger.

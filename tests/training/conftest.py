@@ -5,8 +5,6 @@ import threading
 
 import pytest
 
-from qatviz.losses import AUTOMATIC
-from qatviz.protocol.run_spec import Placement
 from qatviz.training import trainer
 from qatviz.training.graph import TrainingGraph
 
@@ -21,24 +19,14 @@ class SharedGraph(TrainingGraph):
         """Stay open."""
 
 
-def shared_graph(
-    network,
-    plan,
-    dataset,
-    batch_size,
-    optimizer,
-    seed=0,
-    placement=Placement(),
-    telemetry=True,
-    fixed=frozenset(),
-    loss=AUTOMATIC,
-):
+def shared_graph(network, plan, dataset, *others, **named):
     """Return the graph for these arguments of :class:`TrainingGraph`, built at the first call."""
-    others = (batch_size, optimizer, seed, placement, telemetry, fixed, loss)
-    key = (repr(network.to_dict()), dataset.fingerprint, *others)
+    bound = inspect.signature(TrainingGraph).bind(network, plan, dataset, *others, **named)
+    bound.apply_defaults()
+    key = (repr(network.to_dict()), dataset.fingerprint, *bound.args[3:])
     with _BUILDING:  # a run and its test may call concurrently
         if key not in _GRAPHS:
-            _GRAPHS[key] = SharedGraph(network, plan, dataset, *others)
+            _GRAPHS[key] = SharedGraph(*bound.args)
         return _GRAPHS[key]
 
 

@@ -33,7 +33,7 @@ class Counted:
     def publish(self):
         pass
 
-    def total_scores(self, indices, weights, activations):
+    def score_part(self, indices, weights, activations):
         self.asked.append(len(indices))
         return np.array([np.sum(indices % 2 == 0)], np.float64)
 

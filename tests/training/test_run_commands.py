@@ -264,13 +264,13 @@ def test_evaluations_commands_and_snapshots_do_not_block_each_other(graphs, monk
         pieces.append(indices)
         first.set()
         wait_for(change_sent)
-        return TrainingGraph.total_scores(self, indices, weights, activations)
+        return TrainingGraph.score_part(self, indices, weights, activations)
 
     run_spec = spec(data=dataset(test=700))
     with Driver(run_spec, paused=True) as driver:
         driver.send(Evaluate())
         undisturbed = driver.until_event(events.Evaluated)
-    monkeypatch.setattr(type(graph_of(run_spec, graphs)), "total_scores", slow)
+    monkeypatch.setattr(type(graph_of(run_spec, graphs)), "score_part", slow)
     with Driver(run_spec, paused=True) as driver:
         assert driver.send(Evaluate()).step == 0
         wait_for(first)
@@ -318,13 +318,13 @@ def test_evaluations_of_many_held_out_examples_are_not_dropped(graphs, monkeypat
 
     def count(self, indices, weights, activations):
         pieces.append(len(steps))
-        return TrainingGraph.total_scores(self, indices, weights, activations)
+        return TrainingGraph.score_part(self, indices, weights, activations)
 
     def step(self, *arguments):
         steps.append(self)
         return TrainingGraph.step(self, *arguments)
 
-    monkeypatch.setattr(type(graph), "total_scores", count)
+    monkeypatch.setattr(type(graph), "score_part", count)
     monkeypatch.setattr(type(graph), "step", step)
     with Driver(run_spec) as driver:
         assert driver.finish() == events.Finished(25)
@@ -345,9 +345,9 @@ def test_a_requested_evaluation_waits_for_the_one_in_progress(graphs, monkeypatc
         if not sent:
             commands = ChangeSettings((("*.weights.num_bits", 2),)), Evaluate(), Evaluate()
             sent.extend(driver.run.send(command) for command in commands)
-        return TrainingGraph.total_scores(self, indices, weights, activations)
+        return TrainingGraph.score_part(self, indices, weights, activations)
 
-    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "total_scores", count)
+    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "score_part", count)
     with driver:
         driver.send(Evaluate())
         changed = driver.until(lambda item: getattr(item, "id", 0) in sent)
@@ -367,9 +367,9 @@ def test_commands_during_the_last_evaluation_are_executed(graphs, monkeypatch):
     def count(self, indices, weights, activations):
         if not sent:
             sent.append(driver.run.send(SetSteps(9)))
-        return TrainingGraph.total_scores(self, indices, weights, activations)
+        return TrainingGraph.score_part(self, indices, weights, activations)
 
-    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "total_scores", count)
+    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "score_part", count)
     with driver:
         assert driver.finish() == events.Finished(9)
     assert [record.step for record in driver.steps()] == list(range(1, 10))

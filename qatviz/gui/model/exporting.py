@@ -11,7 +11,7 @@ from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, RunModel
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
 from qatviz.protocol.reasons import RecordPart
-from qatviz.session.request import ExportRequest
+from qatviz.session.record_requests import ExportRequest
 
 #: Time (ms) after which a cancelled process is killed, and after which it is killed when the window closes.
 KILL_AFTER_MS, CLOSING_MS = 4000, 500

@@ -7,7 +7,8 @@ from PyQt5 import QtCore
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.run_model import RunModel
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.request import ExportRequest, RunRequest
+from qatviz.session.record_requests import ExportRequest
+from qatviz.session.request import RunRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:  # they import data and records, which would delay the window

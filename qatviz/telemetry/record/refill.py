@@ -41,8 +41,9 @@ def metric_in(history: History) -> Metric:
 
 
 def recorded_metric(description: Dict[str, Any]) -> Metric:
-    """Return the metric of a recorded run, from its description; old descriptions are of classifications."""
-    return metric_of(description.get("task", CLASSIFICATION))
+    """Return the metric of a recorded run, from its description; old ones have none, or are of classifications."""
+    name = description.get("metric")
+    return metric_of(description.get("task", CLASSIFICATION)) if name is None else METRICS[name]
 
 
 def extend_steps(history: History, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import SETTINGS, STATE
 from qatviz.gui.widgets.labels import Label
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.request import ExportRequest
+from qatviz.session.record_requests import ExportRequest
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 #: Interval of updates with the present state while the form is visible (ms).

@@ -13,6 +13,7 @@ from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
 from qatviz.losses import AUTOMATIC, LOSSES
+from qatviz.metric import METRICS
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
 from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS
@@ -22,7 +23,7 @@ from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
 from qatviz.task import CLASSIFICATION, REGRESSION, TASK_HELP
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
-_OPTIMIZER, _LOSS = START_SETTINGS["optimizer"], START_SETTINGS["loss"]
+_OPTIMIZER, _LOSS, _METRIC = (START_SETTINGS[name] for name in ("optimizer", "loss", "metric"))
 #: Suffix of files without weights.
 _ARCHITECTURE = ".json"
 #: Value and text of the choice that infers a property from the data.
@@ -92,6 +93,11 @@ class NewRunForm(QtWidgets.QWidget):
             *(_Choice(name, loss.title, loss.help) for name, loss in LOSSES.items()),
         )
         self.loss.setToolTip(_LOSS.help)
+        self.metric = _box(
+            _Choice(AUTOMATIC, _METRIC.text(AUTOMATIC), ""),
+            *(_Choice(name, _METRIC.text(name), metric.about) for name, metric in METRICS.items()),
+        )
+        self.metric.setToolTip(_METRIC.help)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
         widgets = dict(self.numbers, **{name: getattr(self, name) for name in LABELS if name not in self.numbers})
@@ -99,7 +105,7 @@ class NewRunForm(QtWidgets.QWidget):
         for name, editor in self.numbers.items():
             editor.name_parts(LABELS[name], _NUMBERS[name].help)
             editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
-        for name in ("from_scratch", "task", "scaling", "preset", "loss", "optimizer"):
+        for name in ("from_scratch", "task", "scaling", "preset", "loss", "metric", "optimizer"):
             widgets[name].setAccessibleName(LABELS[name])
 
     def _layout(self) -> None:
@@ -121,7 +127,7 @@ class NewRunForm(QtWidgets.QWidget):
         fields = (self.network, self.weights, self.data)
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
-        for box in (self.from_scratch, self.task, self.scaling, self.preset, self.loss, self.optimizer):
+        for box in (self.from_scratch, self.task, self.scaling, self.preset, self.loss, self.metric, self.optimizer):
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
             editor.edited.connect(lambda _: self.changed.emit())
@@ -150,6 +156,7 @@ class NewRunForm(QtWidgets.QWidget):
             scaling=self.scaling.currentData() or None,
             preset=self.preset.currentData(),
             loss=self.loss.currentData(),
+            metric=self.metric.currentData(),
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
             run=run_settings_for(self.optimizer.currentData(), {"learning_rate": learning_rate}),
@@ -212,6 +219,7 @@ class NewRunForm(QtWidgets.QWidget):
             "data": wanted.data,
             "preset": wanted.preset,
             "loss": wanted.loss,
+            "metric": wanted.metric,
             "optimizer": wanted.optimizer,
             **{name: editor.box.value for name, editor in self.numbers.items()},
         }
@@ -239,7 +247,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.weights.set_text(self._settings.value("new_run/weights", ""))
         from_scratch = self._settings.value("new_run/from_scratch", "false") in (True, "true")
         _choose(self.from_scratch, from_scratch)
-        for name in ("preset", "loss", "optimizer", "task", "scaling"):
+        for name in ("preset", "loss", "metric", "optimizer", "task", "scaling"):
             for value in (getattr(first, name) or _INFERRED, self._settings.value("new_run/" + name, "")):
                 _choose(getattr(self, name), value)
         self.data.set_text(self._settings.value("new_run/data", first.data))

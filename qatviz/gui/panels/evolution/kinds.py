@@ -4,7 +4,8 @@ from typing import Callable, List, NamedTuple, Sequence
 
 from PyQt5 import QtCore
 
-from qatviz.measures import MEASURES, MeasureAxis
+from qatviz.measure_axis import MeasureAxis
+from qatviz.measures import MEASURES
 from qatviz.metric import ACCURACY, MODE_NAMES, MODES, Metric
 from qatviz.protocol.snapshots import STEP_SAMPLE
 

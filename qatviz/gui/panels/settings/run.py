@@ -212,7 +212,7 @@ class RunSettingsPanel(Panel):
             self.result.setText(
                 "Step {:,}: {}{} quantized, {} float".format(
                     event.step,
-                    "" if metric.unit else metric.title + " ",
+                    metric.lead,
                     *(metric.text(event.scores[mode]) for mode in ("quantized", "float")),
                 )
             )

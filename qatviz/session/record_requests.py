@@ -1,0 +1,65 @@
+"""Requests on a recorded run: to export it, and to evaluate it under other settings."""
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Tuple
+
+from qatviz.session.changes import TimedChange
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """Request to export a recorded run.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    format : str
+        A name of :data:`qatviz.export.formats.FORMATS`.
+    out : str
+        Path of the file; for a format of several files, of the directory.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one. (The window saves the present state first.)
+    options : mapping of str to object
+        Options of the format.
+    examples : int, optional
+        Number of held-out examples to run the file on; None: 1000, or fewer for a large network.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    """
+
+    directory: str
+    format: str
+    out: str
+    checkpoint: Optional[str] = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    examples: Optional[int] = None
+    data: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """Request to evaluate a recorded run under other settings, without training.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one.
+    preset : str, optional
+        Settings of all quantizers.
+    changes : tuple of TimedChange
+        Changes of settings, without steps.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    more_bits : bool
+        True to evaluate also with 16 bits in each tensor.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None
+    preset: Optional[str] = None
+    changes: Tuple[TimedChange, ...] = ()
+    data: Optional[str] = None
+    more_bits: bool = False

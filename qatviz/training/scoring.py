@@ -1,0 +1,137 @@
+"""Metrics of held-out examples: in the graph for some of them, in NumPy for all."""
+
+from typing import Callable, Dict, List, NamedTuple, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.metric import ACCURACY, AUC, RMSE, TOP, TOP_5, Metric
+
+#: Unit of differences of logits, relative to the largest logit: above the rounding of float32, and below the step of 16
+#: bits.
+_ROUNDING = 2.0**-20
+#: Metric of all examples, and of each output of a regression.
+Scores = Tuple[float, Tuple[float, ...]]
+
+
+class Scoring(NamedTuple):
+    """Computation of a metric from the parts of the held-out data.
+
+    Attributes
+    ----------
+    part : callable (outputs, labels) -> tf.Tensor
+        Result for some examples. The outputs are float32 ``[batch, outputs]``.
+    whole : callable (Metric, parts, number of examples) -> Scores
+        Metric from the results for all parts, as NumPy arrays.
+    """
+
+    part: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    whole: Callable[[Metric, List[np.ndarray], int], Scores]
+
+
+def scores_of(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
+    """Return a metric from the results for all parts of the held-out data, in their order."""
+    return SCORINGS[metric.name].whole(metric, parts, num_examples)
+
+
+def area_under_curve(scores: np.ndarray, is_positive: np.ndarray) -> float:
+    """Return the area under the ROC curve.
+
+    It is the Mann-Whitney statistic: the fraction of pairs of a positive and a negative example in which the positive
+    one has the higher score; equal scores count half. Trapezoids below the curve with all thresholds, as of Keras'
+    ``AUC``, have this area.
+
+    Parameters
+    ----------
+    scores : np.ndarray
+        float ``[n]``.
+    is_positive : np.ndarray
+        bool ``[n]``.
+
+    Returns
+    -------
+    float
+        NaN if a class is missing, or a score is NaN.
+
+    Examples
+    --------
+    >>> area_under_curve(np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, True, False, True]))
+    0.875
+    """
+    positives = int(np.count_nonzero(is_positive))
+    pairs = positives * (len(scores) - positives)
+    if not pairs or np.isnan(scores).any():
+        return float("nan")
+    _, which, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2  # mean rank of equal scores, counted from 1
+    return float((ranks[which[is_positive]].sum() - positives * (positives + 1) / 2) / pairs)
+
+
+def _count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the number of correct classes, int32 ``[1]``."""
+    if int(logits.shape[1]) == 1:
+        predicted = tf.cast(logits[:, 0] > 0.0, tf.int32)
+    else:
+        predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
+    return tf.reshape(tf.count_nonzero(tf.equal(predicted, labels), dtype=tf.int32), [1])
+
+
+def _count_among_top(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the number of examples whose class is among the five first, int32 ``[1]``.
+
+    Of equal logits, which few bits make frequent, the first ones count, as for the accuracy. ``tf.nn.in_top_k`` counts
+    all of them: a network whose logits are all equal would always be right.
+    """
+    _, classes = tf.math.top_k(logits, TOP)
+    is_found = tf.reduce_any(tf.equal(classes, labels[:, tf.newaxis]), axis=1)
+    return tf.reshape(tf.count_nonzero(is_found, dtype=tf.int32), [1])
+
+
+def _logits_and_labels(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the logits and the class of each example, float32 ``[batch, outputs + 1]``."""
+    return tf.concat([logits, tf.cast(labels[:, tf.newaxis], tf.float32)], axis=1)
+
+
+def _total_squared_errors(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the squared errors of each output, float64 ``[outputs]``; of images, their mean, ``[1]``."""
+    # float32 is not precise enough for the sum of squares of large numbers over all held-out examples.
+    errors = tf.square(tf.cast(outputs - targets, tf.float64))
+    if outputs.shape.ndims > 2:
+        errors = tf.reduce_mean(tf.reshape(errors, [tf.shape(errors)[0], -1]), axis=1, keepdims=True)
+    return tf.reduce_sum(errors, axis=0)
+
+
+def _mean(metric: Metric, totals: List[np.ndarray], num_examples: int) -> Scores:
+    """Return the metric of the mean over the examples, from sums over parts of them."""
+    total = np.zeros(1)
+    for each in totals:
+        total = total + np.asarray(each, np.float64)
+    outputs = tuple(metric.of_mean(float(part) / num_examples) for part in total)
+    return metric.of_mean(float(total.mean()) / num_examples), outputs
+
+
+def _auc(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
+    rows = np.concatenate(parts).astype(np.float64)
+    logits, labels = rows[:, :-1], rows[:, -1]
+    area = area_under_curve(_score_of_class_1(logits), labels > 0.5)
+    return area, (area,)
+
+
+def _score_of_class_1(logits: np.ndarray) -> np.ndarray:
+    """Return the single logit, or the difference of two.
+
+    Equal differences of quantized logits differ by the rounding of float32, which is removed: they are equal scores.
+    """
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    unit = np.abs(logits).max() * _ROUNDING or 1.0
+    return np.round((logits[:, 1] - logits[:, 0]) / unit)
+
+
+#: By the names of :data:`qatviz.metric.METRICS`.
+SCORINGS: Dict[str, Scoring] = {
+    ACCURACY.name: Scoring(_count_correct, _mean),
+    TOP_5.name: Scoring(_count_among_top, _mean),
+    AUC.name: Scoring(_logits_and_labels, _auc),
+    RMSE.name: Scoring(_total_squared_errors, _mean),
+}
