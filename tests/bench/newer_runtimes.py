@@ -28,8 +28,7 @@ from parity_runtimes import (
 )
 
 from qatviz.export.integers.simulator import dequantize
-from qatviz.export.onnx.runtime import REACHED as ONNX_REACHED
-from qatviz.export.proof.parity import Agreement, codes_of
+from qatviz.export.proof.parity import ROUNDED_ONCE, Agreement, codes_of
 from qatviz.export.tflite import litert
 from qatviz.export.tflite.runtime import reached as reached_with_double_rounding
 from qatviz.export.tflm import runtime as tflm
@@ -150,7 +149,7 @@ def _micro(source, model, options):
     yield Loaded(f"{_MICRO.name} {newer.version}", run, reached_with_double_rounding(model), len(file.content))
 
 
-def _onnx(program: _Program, *arguments: str, reached: Agreement = ONNX_REACHED) -> Callable:
+def _onnx(program: _Program, *arguments: str, reached: Agreement = ROUNDED_ONCE) -> Callable:
     @contextmanager
     def load(source, model, options) -> Iterator[Loaded]:
         file, newer = onnx_file(model, options), program.found()

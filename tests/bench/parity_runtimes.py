@@ -21,7 +21,7 @@ from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input, run_codes
-from qatviz.export.proof.parity import Agreement, Runtime
+from qatviz.export.proof.parity import ROUNDED_ONCE, Agreement, Runtime
 from qatviz.export.source import ExportSource
 
 #: Number of digits and of random inputs; fewer in TensorFlow 1.15's interpreter, which does some 150 million
@@ -137,10 +137,10 @@ def onnx_file(model, options):
 
 @contextmanager
 def _onnxruntime(source, model, options):
-    from qatviz.export.onnx.runtime import REACHED, OnnxRunner, runtime_name
+    from qatviz.export.onnx.runtime import OnnxRunner, runtime_name
 
     file = onnx_file(model, options)
-    yield Loaded(runtime_name(), OnnxRunner(model, file).run, REACHED, len(file.content))
+    yield Loaded(runtime_name(), OnnxRunner(model, file).run, ROUNDED_ONCE, len(file.content))
 
 
 def _c(command=None, flags=()):
@@ -149,7 +149,7 @@ def _c(command=None, flags=()):
     @contextmanager
     def load(source, model, options):
         from qatviz.export.c.lowering import c_model
-        from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
+        from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 
         golden = quantize_input(model, source.held_out().images[:1])
         written = c_model(model, golden, run_codes(model, golden, [model.output])[model.output], options["pack_int4"])
@@ -158,14 +158,14 @@ def _c(command=None, flags=()):
         except NoCompiler as missing:
             raise NotRun(str(missing)) from missing
         with CRunner(written, compiler, flags=flags) as runner:
-            yield Loaded(compiler.version, runner.run, REACHED, written.constants)
+            yield Loaded(compiler.version, runner.run, ROUNDED_ONCE, written.constants)
 
     return load
 
 
 @contextmanager
 def _npz(source, model, options):
-    from qatviz.export.npz.export import REACHED, RUNTIME
+    from qatviz.export.npz.export import RUNTIME
     from qatviz.export.npz.format import SUFFIX, to_files
     from qatviz.export.npz.reader import load_integer_model
 
@@ -175,7 +175,9 @@ def _npz(source, model, options):
         path.write_bytes(arrays)
         path.with_suffix(SUFFIX).write_bytes(described)
         found = load_integer_model(path)
-    yield Loaded(RUNTIME, lambda codes: run_codes(found, codes, [found.output]), REACHED, len(arrays) + len(described))
+    yield Loaded(
+        RUNTIME, lambda codes: run_codes(found, codes, [found.output]), ROUNDED_ONCE, len(arrays) + len(described)
+    )
 
 
 def packed_graph(source, options, kind):

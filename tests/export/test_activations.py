@@ -8,7 +8,7 @@ from npz_evaluator import evaluate
 from test_c_model import compiled, compiler, source_of
 from test_tflite_litert import litert
 
-from qatviz.export.fake_quant.export import FloatRunner
+from qatviz.export.fake_quant.export import FakeQuantRunner
 from qatviz.export.fake_quant.lowering import fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime
@@ -230,4 +230,4 @@ def check_float(case, run):
 def test_simulating_tflite_files_compute_the_same():
     case = Functions("int8", {name: settings for name, settings in CASES.items() if name != "gelu"})
     file = fake_quant_file(fake_quant_model(case.network, case.book, case.state), outputs=case.outputs)
-    check_float(case, codes_runtime(case.model, FloatRunner(file).values, case.outputs))
+    check_float(case, codes_runtime(case.model, FakeQuantRunner(file).values, case.outputs))

@@ -7,7 +7,7 @@ from integer_cases import book_of, network_of, state_of
 from test_c_model import compiled, compiler, source_of
 from test_tflite_litert import litert
 
-from qatviz.export.fake_quant.export import FloatRunner
+from qatviz.export.fake_quant.export import FakeQuantRunner
 from qatviz.export.fake_quant.lowering import fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime
@@ -227,7 +227,7 @@ def test_tensorflow_graphs_compute_the_same(pool, setting, exact):
 def test_simulating_tflite_files_compute_the_same(pool, setting):
     case = Pooled(pool, setting)
     file = fake_quant_file(fake_quant_model(case.network, case.book, case.state), outputs=case.outputs)
-    case.check_pools(codes_runtime(case.model, FloatRunner(file).values, case.outputs))
+    case.check_pools(codes_runtime(case.model, FakeQuantRunner(file).values, case.outputs))
 
 
 def test_means_of_codes_below_zero_are_rounded_away_from_it():

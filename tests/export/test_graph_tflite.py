@@ -12,7 +12,7 @@ from test_lowering_float import random_chain
 from test_tflite_lowering import everything, operations
 
 from qatviz.errors import ExportError
-from qatviz.export.fake_quant.export import FloatRunner
+from qatviz.export.fake_quant.export import FakeQuantRunner
 from qatviz.export.fake_quant.lowering import FakeQuantFile, fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime, ignore_float_rounding
@@ -32,7 +32,7 @@ def check_layers(network, setting, count=24):
     book, state = book_of(network, *GRAPH_SETTINGS[setting]), state_of(network)
     model = integer_model(network, book, state)
     names = [op.output for op in model.ops]
-    run = codes_runtime(model, FloatRunner(file_of(network, book, state, outputs=names)).values, names)
+    run = codes_runtime(model, FakeQuantRunner(file_of(network, book, state, outputs=names)).values, names)
     wide = max(tensor.num_bits for tensor in model.tensors) > 8
     for layer in ignore_float_rounding(model, compare_layers(model, run, images_for(network, count))):
         assert layer.unexplained == 0 and layer.own.largest <= 1, layer
@@ -57,7 +57,7 @@ def test_networks_with_float_tensors_equal_the_evaluation_graph():
         [("stem.weights.enabled", False), ("left.activations.enabled", False)]
     )
     state, images = state_of(network), images_for(network, 32)
-    found = FloatRunner(file_of(network, book, state)).values(images, ["logits"])["logits"]
+    found = FakeQuantRunner(file_of(network, book, state)).values(images, ["logits"])["logits"]
     with EvaluationGraph(network, book, state) as graph:
         expected = graph.logits(images)
     assert np.mean(np.abs(found - expected) > 1e-4 * np.abs(expected).max()) < 0.02
@@ -116,7 +116,7 @@ def test_a_narrow_range_excludes_the_lowest_code():
     book, state = book_of(network, {}, {"num_bits": 3, "narrow_range": True}), state_of(network)
     model = integer_model(network, book, state)
     images = images_for(network, 500) * 10
-    found = FloatRunner(file_of(network, book, state)).values(images, ["logits"])["logits"]
+    found = FakeQuantRunner(file_of(network, book, state)).values(images, ["logits"])["logits"]
     codes = codes_of(found, model.logits)
     assert (codes.min(), codes.max()) == (-3, 3)
     np.testing.assert_array_equal(codes, simulate(model, images))
@@ -125,7 +125,7 @@ def test_a_narrow_range_excludes_the_lowest_code():
 def test_a_tensor_that_is_always_zero_stays_zero():
     network = dense()
     state = state_of(network, {"hidden.activations": (0.0, 0.0)})
-    found = FloatRunner(file_of(network, book_of(network), state, outputs=["act", "logits"])).values(
+    found = FakeQuantRunner(file_of(network, book_of(network), state, outputs=["act", "logits"])).values(
         images_for(network, 9), ["act", "logits"]
     )
     assert (found["act"] == 0).all() and np.isfinite(found["logits"]).all()
@@ -145,16 +145,16 @@ def test_more_than_two_tensors_are_added_in_a_chain():
 def test_probabilities_are_the_softmax_of_the_logits():
     network = dense()
     book, state, images = book_of(network), state_of(network), images_for(network, 9)
-    logits = FloatRunner(file_of(network, book, state)).values(images, ["logits"])["logits"]
+    logits = FakeQuantRunner(file_of(network, book, state)).values(images, ["logits"])["logits"]
     file = file_of(network, book, state, softmax=True)
-    found = FloatRunner(file).values(images, file.outputs)["softmax"]
+    found = FakeQuantRunner(file).values(images, file.outputs)["softmax"]
     powers = np.exp(logits)
     np.testing.assert_allclose(found, powers / powers.sum(axis=1, keepdims=True), rtol=1e-5)
 
 
 def test_errors_of_the_interpreter_are_export_errors():
     with pytest.raises(ExportError, match="refuses the file"):
-        FloatRunner(FakeQuantFile(b"nonsense", ("logits",), ("logits",), False))
+        FakeQuantRunner(FakeQuantFile(b"nonsense", ("logits",), ("logits",), False))
 
 
 # LiteRT

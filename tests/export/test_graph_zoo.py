@@ -5,7 +5,7 @@ import pytest
 from exhaustive import tries
 from parity_cases import calibrated, digits
 
-from qatviz.export.fake_quant.export import FloatRunner
+from qatviz.export.fake_quant.export import FakeQuantRunner
 from qatviz.export.fake_quant.lowering import fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.graphs.lowering import inference_graph
@@ -66,7 +66,7 @@ def test_graphs_and_files_equal_the_evaluation_graph(name, setting):
     found = {
         "exact": graph_values(model, images, exact=True),
         "fake-quant": graph_values(model, images),
-        "tflite": FloatRunner(fake_quant_file(model)).values(images, [network.output])[network.output],
+        "tflite": FakeQuantRunner(fake_quant_file(model)).values(images, [network.output])[network.output],
     }
     for form, values in found.items():
         agreement = compare_logits(seen, codes_of(values, logits))

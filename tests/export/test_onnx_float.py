@@ -17,7 +17,7 @@ from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.graphs.runtime import GraphRunner
 from qatviz.export.newer_python import NewerPython
-from qatviz.export.onnx_float.export import FloatRunner
+from qatviz.export.onnx_float.export import OnnxFloatRunner
 from qatviz.export.onnx_float.lowering import float_file
 from qatviz.network.layers import Dropout, Softmax
 
@@ -50,7 +50,7 @@ def test_every_layer_equals_tensorflows(make, layout):
     graph = inference_graph(model, {})
     with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
         expected = runner.values(images, names)
-    found = FloatRunner(float_file(model, layout=layout, outputs=names)).values(images, names)
+    found = OnnxFloatRunner(float_file(model, layout=layout, outputs=names)).values(images, names)
     assert len(names) >= 6 and sorted(found) == sorted(names)
     for name in names:
         np.testing.assert_allclose(
@@ -128,7 +128,7 @@ def test_every_layer_of_a_later_operator_set_equals_that_of_13(opset):
     model, images, names = model_of(network), images_of(network), layers_of(network)
     found = []
     for one, python in (("13", None), (opset, NewerPython(*newer))):
-        with FloatRunner(float_file(model, outputs=names, opset=one), python) as runner:
+        with OnnxFloatRunner(float_file(model, outputs=names, opset=one), python) as runner:
             found.append(runner.values(images, names))
     for name in names:
         largest = np.abs(found[0][name]).max()
@@ -144,8 +144,10 @@ def test_an_export_of_a_later_operator_set_is_proven_in_a_current_runtime(tmp_pa
 
 
 def test_a_wrong_file_is_a_fault(tmp_path, dataset, monkeypatch):
-    values = FloatRunner.values
-    monkeypatch.setattr(FloatRunner, "values", lambda *given: {name: -found for name, found in values(*given).items()})
+    values = OnnxFloatRunner.values
+    monkeypatch.setattr(
+        OnnxFloatRunner, "values", lambda *given: {name: -found for name, found in values(*given).items()}
+    )
     report = export_as("onnx-float", tmp_path / "net.onnx", dataset).report
     assert report.faults and not report.as_expected and "WRONG" in report.to_text()
 

@@ -24,7 +24,7 @@ _NOTE = (
 )
 
 
-class FloatRunner:
+class FakeQuantRunner:
     """Runner of a float TFLite file in TensorFlow 1.15's own interpreter. One thread at a time.
 
     Raises
@@ -56,8 +56,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, metadata=source.metadata)
     progress.at("writing the operations", 0.05)
     file = shipped_file(model, source, options)
-    logits, output = FloatRunner(fake_quant_file(model)), source.network.output
-    layers = FloatRunner(fake_quant_file(model, outputs=list(dict.fromkeys(part.unit.output for part in model.units))))
+    logits, output = FakeQuantRunner(fake_quant_file(model)), source.network.output
+    layers = FakeQuantRunner(
+        fake_quant_file(model, outputs=list(dict.fromkeys(part.unit.output for part in model.units)))
+    )
 
     def values(images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         return (logits if list(names) == [output] else layers).values(images, names)

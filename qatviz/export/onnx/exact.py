@@ -159,6 +159,7 @@ class ExactOperations:
         self._finish(op, self._file.add_step("Add", [value, center], op.name + ".from_zero"))
 
     def add(self, op: IntegerOp) -> None:
+        """Append an Add: the sum of the centred codes times their multipliers, or of terms rounded as TFLite does."""
         if op.rounds_terms:
             self._add_rounded_terms(op)
             return
@@ -175,6 +176,7 @@ class ExactOperations:
         self._finish(op, total)
 
     def multiply(self, op: IntegerOp) -> None:
+        """Append a Multiply: the product of the centred codes and its requantization."""
         factors = [self._centred(self._model.tensor(name), f"{op.name}.factor{i}") for i, name in enumerate(op.inputs)]
         self._finish(op, self._file.add_step("Mul", factors, op.name), op.require_requantization().real[0])
 

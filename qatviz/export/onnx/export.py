@@ -17,19 +17,12 @@ from qatviz.export.onnx.description import kind, known_traps, onnx_file, port_te
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.limits import NCHW, OPSET_13
 from qatviz.export.onnx.lowering import IMAGES, OnnxModel
-from qatviz.export.onnx.runtime import (
-    REACHED,
-    OnnxRunner,
-    find_newer,
-    onnxruntime_package,
-    runtime_name,
-    runtime_notes,
-)
+from qatviz.export.onnx.runtime import OnnxRunner, find_newer, onnxruntime_package, runtime_name, runtime_notes
 from qatviz.export.onnx.storage import BITS
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import BATCH
+from qatviz.export.proof.parity import BATCH, ROUNDED_ONCE
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource
@@ -96,7 +89,7 @@ def _prove(
     ``newer`` is the Python to run them in, None for this one, or the reason why there is none.
     """
     file, logits, layers = files
-    held_out, reached = source.held_out(), REACHED_WIDE if _is_wide(model) and not file.exact else REACHED
+    held_out, reached = source.held_out(), REACHED_WIDE if _is_wide(model) and not file.exact else ROUNDED_ONCE
     exported = Exported(title, "", no_runtime, no_runtime, len(file.content), reached, notes)
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:

@@ -16,10 +16,8 @@ from qatviz.export.onnx.file import missing
 from qatviz.export.onnx.layout import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from qatviz.export.onnx.limits import NCHW
 from qatviz.export.onnx.lowering import OnnxModel
-from qatviz.export.proof.parity import Agreement, codes_of
+from qatviz.export.proof.parity import codes_of
 
-#: Agreement that it reaches: it rounds each result once.
-REACHED = Agreement(0.995, 1, 1.0)
 _NEWER = Package("onnxruntime", "onnxruntime", "QATVIZ_ONNXRUNTIME_PYTHON")
 #: Program for :class:`qatviz.export.newer_python.NewerProcess`; its argument is the level of optimizations.
 _PROGRAM = """

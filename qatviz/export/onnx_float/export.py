@@ -28,7 +28,7 @@ _NOTE = (
 )
 
 
-class FloatRunner:
+class OnnxFloatRunner:
     """Runner of a float file in onnxruntime. One thread at a time; use as a context manager.
 
     Parameters
@@ -46,7 +46,7 @@ class FloatRunner:
     def __init__(self, file: FloatFile, newer: Optional[NewerPython] = None):
         self._file, self._session = file, OnnxSession(file.content, newer=newer)
 
-    def __enter__(self) -> "FloatRunner":
+    def __enter__(self) -> "OnnxFloatRunner":
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -77,7 +77,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("writing the operations", 0.05)
     file = shipped_file(model, source, options)
     newer, opset, notes = _runtime(options["opset"])
-    with FloatRunner(float_file(model, layout=options["layout"], opset=opset), newer) as logits:
+    with OnnxFloatRunner(float_file(model, layout=options["layout"], opset=opset), newer) as logits:
         simulation = Simulation("ONNX float", runtime_name(newer), logits.values, len(file.content), notes)
         report = prove_simulation(model, simulation, source, False, progress.part(0.1, 0.98))
     assert isinstance(report, ValueReport)

@@ -9,20 +9,16 @@ import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, NewerPython, Package, find
-from qatviz.export.proof.parity import Agreement
+from qatviz.export.proof.parity import ROUNDED_ONCE, Agreement
 from qatviz.export.tflite.written import TfliteModel
 
 VARIABLE = "QATVIZ_LITERT_PYTHON"
 _PACKAGE = Package("ai-edge-litert", "ai_edge_litert.interpreter", VARIABLE)
 #: Kernels: LiteRT's default, which is XNNPACK's where that has them; and its built-in ones.
 XNNPACK, BUILTIN = "AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-#: Agreement that they reach in networks of a few layers: with int8, whose sums XNNPACK rounds once; with int16, whose
+#: Agreement that they reach in networks of a few layers, if not :data:`ROUNDED_ONCE` as XNNPACK's: with int16, whose
 #: integers are the model's; where LiteRT's own kernels of INT4 convolutions round twice, at first to coarse steps.
-REACHED, REACHED_INT16, REACHED_ROUNDED_TWICE = (
-    Agreement(0.995, 1, 1.0),
-    Agreement(0.999, 1, 1.0),
-    Agreement(0.75, 2, 0.98),
-)
+REACHED_INT16, REACHED_ROUNDED_TWICE = Agreement(0.999, 1, 1.0), Agreement(0.75, 2, 0.98)
 #: Program for :class:`qatviz.export.newer_python.NewerProcess`; its argument is the kind of kernels.
 _PROGRAM = """
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -61,10 +57,10 @@ class Litert(NamedTuple):
 
 
 def reached(file: TfliteModel) -> Agreement:
-    """Return the agreement that LiteRT reaches with a file of a network of a few layers."""
+    """Return the agreement with the evaluation graph that LiteRT reaches in networks of a few layers."""
     if file.rounded_twice:
         return REACHED_ROUNDED_TWICE
-    return REACHED_INT16 if file.dtype == np.int16 else REACHED
+    return REACHED_INT16 if file.dtype == np.int16 else ROUNDED_ONCE
 
 
 def find_litert() -> Litert:
