@@ -1,6 +1,6 @@
-"""``qatviz export --dry-run``: sizes of exports that are not written."""
+"""``qatviz export --dry-run``: sizes of exports, without writing them."""
 
-# A separate module, because the command that writes exports needs none of it.
+# A separate module, because the command that writes exports does not use it.
 
 import json
 from typing import Any, Dict, List, Mapping, Sequence

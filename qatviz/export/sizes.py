@@ -1,13 +1,13 @@
-"""Sizes of exports, found without writing or running them.
+"""Sizes of exports, computed without writing or running them.
 
-The writer of a format makes its file in memory, from a state of the run: a size includes weights, biases, scales, names
-and all else, and is the one that the export's proof would state. What the file is proven with, and the README, are not
-included. Only the formats that TensorFlow itself writes need it; it is imported when their sizes are asked for.
+A format's own code makes its file in memory, from a state of the run. A size is thus that of weights, biases, scales,
+names and everything else in the file, and the one that the export's proof would state; proof and README are not
+included. TensorFlow is imported only for the formats that it writes itself, once their sizes are computed.
 """
 
 from typing import Callable, Dict
 
-from qatviz.export.c.steps import plan
+from qatviz.export.c.calls import plan
 from qatviz.export.encodings.tensors import encoded_tensors
 from qatviz.export.encodings.torch_format import files_of
 from qatviz.export.fake_quant import lowering as fake_quant
@@ -26,14 +26,14 @@ Sizer = Callable[[Options], int]
 
 
 def sizer(form: Format, source: ExportSource) -> Sizer:
-    """Return the function from options to the size of the export of a state (bytes).
+    """Return the function from options to the size of a state's export (bytes).
 
-    That of C is the size of its constants; a format of two files has the size of both. Any thread may call it.
+    The size of C is that of its constants; of a format with two files, it is that of both. Any thread may call it.
 
     Raises
     ------
     ExportError
-        If the format can't hold the network in this state; the returned function raises it, too.
+        If the format doesn't support the network in this state; the returned function raises it, too.
     """
     return _SIZERS[form.name](source)
 

@@ -7,26 +7,26 @@ from qatviz.number_format import bytes_text, names_text
 
 
 class WeightStorage(Enum):
-    """How a format stores weights."""
+    """Form in which a format stores weights."""
 
     #: Codes in 8 or 16 bits each, unless an option packs those of up to 4 bits.
     CODES = "codes"
     #: Codes in a compressed archive.
     COMPRESSED = "compressed"
     FLOAT32 = "float32"
-    #: It has none.
+    #: The format has no weights.
     NONE = "none"
 
 
 class Packing(NamedTuple):
-    """Way to store weights of up to 4 bits in half a byte.
+    """Options with which a format stores weights of up to 4 bits in half a byte.
 
     Attributes
     ----------
     label : str
-        Label of the option that decides.
+        Label of the option that packs the weights.
     options : dict
-        All options that it needs.
+        This option, and those that it requires.
     nbytes : int
         Size of the export with them (bytes).
     """
@@ -45,14 +45,13 @@ class ExportSize(NamedTuple):
         Size with the given options (bytes).
     storage : WeightStorage
     plain : int
-        Size without packing.
+        Size without packing (bytes).
     packings : tuple of Packing
-        Options that pack weights, as far as the format can hold the network with them; empty if no weights have up to 4
-        bits.
+        Options that pack weights and that the format supports for the network; empty if no weights have up to 4 bits.
     chosen : str
-        Label of the one that the given options have; empty if they have none.
+        Label of the packing in the given options; empty without one.
     few, odd : tuple of str
-        Layers with weights of up to 4 bits, and of 5 to 7.
+        Layers with weights of up to 4 bits, and of 5 to 7 bits.
     below_four : bool
         True if some weights have 2 or 3 bits.
     elsewhere : tuple of str
@@ -71,7 +70,7 @@ class ExportSize(NamedTuple):
 
     @property
     def lines(self) -> List[str]:
-        """The size, then those without packing or with others: ``About 47 kB``, ``33 kB with “Pack 4-bit weights”``."""
+        """Lines with the size, and those without packing and with others: ``About 47 kB``, ``33 kB with “Pack …”``."""
         found = [f"About {bytes_text(self.nbytes)}"]
         found += [f"{bytes_text(self.plain)} without packing"] if self.few and self.chosen else []
         return found + [f"{bytes_text(packing.nbytes)} with “{packing.label}”" for packing in self.unchosen]
@@ -83,7 +82,7 @@ class ExportSize(NamedTuple):
 
     @property
     def notes(self) -> List[str]:
-        """Sentences on what weights of few bits save."""
+        """Sentences on the bytes that weights of few bits save."""
         if self.storage is WeightStorage.CODES:
             return self._few_notes() + self._odd_notes()
         layers = (*self.few, *self.odd)

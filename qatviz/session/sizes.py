@@ -25,7 +25,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
 from qatviz.training.parameters import initial_parameters
 
-#: Bits of a byte, the least that unpacked codes take.
+#: Bits of a byte, in which codes of fewer bits are stored unless they are packed.
 _BYTE = 8
 
 
@@ -43,7 +43,7 @@ def export_size(form: Format, source: ExportSource, options: Mapping[str, Any]) 
     Raises
     ------
     ExportError
-        If the format can't hold the network in this state.
+        If the format doesn't support the network in this state.
     """
     values = form.with_defaults(options)
     bits = _bits(source.book)
@@ -72,7 +72,7 @@ def _bits(book: SettingsBook) -> Dict[str, int]:
 
 
 def _packings(form: Format, source: ExportSource, plain: Options, size: Sizer) -> Tuple[Packing, ...]:
-    """Return the ways to pack weights with which the format can hold the network; ``plain`` are options without."""
+    """Return the ways to pack weights that the format supports for the network; ``plain`` are options without any."""
     found = []
     for packing in form.packings:
         options = {**plain, **packing}
@@ -97,17 +97,23 @@ def size_at(
 
     Parameters
     ----------
+    directory : str
+        The run's record.
     checkpoint : str
         Name of a checkpoint; empty for the present state.
     book : SettingsBook
         The settings in that state.
     step : int, optional
         See :class:`qatviz.export.source.ExportSource`.
+    form : str
+        Name of the format.
+    options : dict
+        Options of the format; the others have their defaults.
 
     Raises
     ------
     ExportError
-        If the format can't hold the network in this state.
+        If the format doesn't support the network in this state.
     RecordError
         If the record can't be read.
     """
@@ -159,7 +165,7 @@ def _arrays(reader: RecordReader, checkpoint: str) -> Tuple[str, Arrays]:
 
 
 def _completed(network: Network, book: SettingsBook, arrays: Arrays) -> Arrays:
-    """Return the arrays with initial values for those that are missing, and with a range where there is none yet."""
+    """Return the arrays, with initial values for missing ones, and with a range for tensors without one."""
     layout = live_state.layout(book.plan)
     found: Arrays = {**initial_parameters(network, 0), **live_state.initial_ranges(layout), **arrays}
     # A ReLU's range begins at 0; with another one, formats need an operation for its bound.
