@@ -18,6 +18,7 @@ from qatviz.export.c.lowering import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 from qatviz.export.integers.nibbles import packed_nibbles
 from qatviz.export.integers.simulator import quantize_input, run_codes
+from qatviz.export.integers.softmax import softmax_codes
 from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
@@ -185,6 +186,20 @@ def test_accumulators_of_more_than_32_bits_are_exact(compiler, sanitizers):
     expected = run_codes(model, codes, ["logits"])["logits"]
     with compiled(c_model(model, codes[:1], expected[:1]), compiler, flags=sanitizers) as runner:
         np.testing.assert_array_equal(runner.run(codes)["logits"], expected)
+
+
+def test_a_layer_named_output_is_not_computed_in_the_memory_of_the_output(compiler, sanitizers):
+    net = network_of((4,), (Dense, "output", {"units": 300}), (Dense, "logits", {"units": 3}))
+    model = model_of(net)
+    codes = quantize_input(model, images_for(model, 5))
+    expected = run_codes(model, codes, ["output", "logits"])
+    probabilities = softmax_codes(expected["logits"], model.logits.scale)
+    source = c_model(model, codes, probabilities, softmax=True)
+    assert source.arena >= 300
+    with compiled(source, compiler, flags=sanitizers) as runner:
+        np.testing.assert_array_equal(runner.run(codes)["softmax"], probabilities)
+    with compiled(source, compiler, True, sanitizers) as runner:
+        np.testing.assert_array_equal(runner.run(codes)["output"], expected["output"])
 
 
 @pytest.mark.parametrize("settings", [{"num_bits": 4}, {"narrow_range": True}, {"num_bits": 11}])

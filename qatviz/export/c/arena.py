@@ -1,4 +1,4 @@
-"""Memory plan of a C model: one block for the codes of all layers, whose space is reused after their last use."""
+"""Memory plan of a C model: offsets of all codes in one block, in which codes replace others after their last use."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -7,7 +7,7 @@ ALIGNMENT = 4
 
 
 class Buffer(NamedTuple):
-    """Codes of a tensor, with the first and the last call that needs them."""
+    """Codes of a tensor: size (bytes), and indices of the first and the last call that needs them."""
 
     name: str
     nbytes: int
@@ -23,7 +23,7 @@ class Arena(NamedTuple):
 
 
 def plan_arena(buffers: Sequence[Buffer]) -> Arena:
-    """Return an offset for each buffer, by the better of two heuristics.
+    """Return an offset for each buffer, a multiple of :data:`ALIGNMENT`, by the better of two heuristics.
 
     >>> plan_arena([Buffer("a", 8, 0, 1), Buffer("b", 4, 1, 2), Buffer("c", 8, 2, 3)])
     Arena(nbytes=12, offsets={'a': 0, 'b': 8, 'c': 0})
@@ -46,13 +46,13 @@ def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
 
 
 def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
-    """Place buffers in order of computation within the smallest possible size; return None if that fails.
+    """Place buffers in order of computation within the sum of those in use at once; return None if that fails.
 
-    Each is placed at the end of the block that is farther from the largest buffer in use at the same time. This is
-    optimal for a chain of layers.
+    No plan is smaller than that sum. Each buffer is placed at the end of the block that is farther from the largest
+    buffer in use at the same time, which is optimal for a chain of layers.
     """
-    steps = {buffer.first for buffer in buffers}
-    most = max((sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
+    calls = {buffer.first for buffer in buffers}
+    most = max((sum(b.nbytes for b in buffers if b.first <= call <= b.last) for call in calls), default=0)
     offsets: Dict[str, int] = {}
     for buffer in sorted(buffers, key=lambda buffer: (buffer.first, -buffer.nbytes)):
         taken = _taken(buffer, buffers, offsets)
@@ -81,4 +81,5 @@ def _taken(buffer: Buffer, buffers: Sequence[Buffer], offsets: Dict[str, int]) -
 
 
 def _extent(buffers: Sequence[Buffer], offsets: Dict[str, int]) -> int:
+    """Return the size of the block (bytes)."""
     return max((offsets[buffer.name] + buffer.nbytes for buffer in buffers), default=0)

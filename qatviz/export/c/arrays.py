@@ -1,4 +1,4 @@
-"""Arrays of integers, and float32 numbers, as C source."""
+"""Arrays of integers and of float32 numbers as C source, and the order in which weights are stored."""
 
 from typing import Dict, List, Optional
 
@@ -8,14 +8,15 @@ from qatviz.export.integers.model import IntegerOp, IntegerWeights
 from qatviz.export.integers.nibbles import packed_nibbles
 from qatviz.network.layers import DepthwiseConv2D
 
-#: Length of a line of source.
+#: Length of a line of source (characters).
 _WIDTH = 120
 #: Largest number of bits of codes that are packed two per byte.
 PACKED_BITS = 4
-#: Largest number of codes of the golden inputs in a source file of more than one.
+#: Limit on the codes of all golden inputs in a source file, which a single input may exceed.
 _GOLDEN_CODES = 2**16
-#: Names of the storage of codes in the runtime; types in C.
+#: The runtime's names of storages of codes.
 INT4, INT8, INT16 = "QNN_INT4", "QNN_INT8", "QNN_INT16"
+#: Types in C by the names of dtypes.
 C_TYPES = {
     "int8": "int8_t",
     "uint8": "uint8_t",
@@ -27,12 +28,12 @@ C_TYPES = {
 
 
 def storage(dtype: np.dtype) -> str:
-    """Return the runtime's name of int8 or int16."""
+    """Return the runtime's name of the storage of codes with dtype int8 or int16."""
     return {1: INT8, 2: INT16}[np.dtype(dtype).itemsize]
 
 
 def array(name: str, values: np.ndarray, qualifiers: str = "static const ", c_type: Optional[str] = None) -> str:
-    """Return the definition of an array of one or two axes, of the C type of its dtype unless ``c_type`` names one.
+    """Return the definition of an array of one or two axes; its type is that of its dtype unless ``c_type`` names one.
 
     >>> print(array("a", np.int8([1, -2])))
     static const int8_t a[2] = {
@@ -45,7 +46,7 @@ def array(name: str, values: np.ndarray, qualifiers: str = "static const ", c_ty
 
 
 def weight_order(op: IntegerOp) -> np.ndarray:
-    """Return the codes of an operation's weights ``[n]`` in the runtime's order.
+    """Return the codes of an operation's weights, int8 or int16 ``[n]``, in the runtime's order.
 
     The order is [out][height][width][in], [out][in] for a Dense, [height][width][out] for a depthwise convolution.
     """
@@ -56,7 +57,7 @@ def weight_order(op: IntegerOp) -> np.ndarray:
 
 
 def stored_weights(op: IntegerOp, pack: bool) -> Dict[str, np.ndarray]:
-    """Return ``{storage: array}``: the codes as they are stored, two of up to 4 bits per byte if ``pack``."""
+    """Return ``{storage: array}``, a single item: the codes as stored, with ``pack`` two of up to 4 bits per byte."""
     codes = weight_order(op)
     if pack and op.require_weights().num_bits <= PACKED_BITS:
         return {INT4: packed_nibbles(codes)}

@@ -1,4 +1,4 @@
-"""Calls of a C model in order, with the memory of their inputs and outputs."""
+"""Calls of the runtime's functions in a C model, in order, with the memory of their inputs and outputs."""
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -10,18 +10,18 @@ from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation, soft
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layers import Flatten, Reshape
 
-#: Names of the memory that the caller passes; no layer has these names.
-INPUT, OUTPUT = "input", "output"
-_CLAMPED = "input, clamped"
+#: Names of the memory that the caller passes, and of the input's codes within their grid. No layer has these names:
+#: layers' names have no commas.
+_INPUT, _OUTPUT, _CLAMPED = "input, given", "output, returned", "input, clamped"
 
 
-class Step(NamedTuple):
-    """Call of a runtime function.
+class Call(NamedTuple):
+    """Call of a function of the runtime.
 
     Attributes
     ----------
     source : Source or None
-        None if the codes are in place already, as for a Reshape.
+        Constants and function; None for a layer that only renames codes, such as a Reshape, and calls nothing.
     stem : str
         Beginning of its identifiers.
     inputs, output : tuple of str, str
@@ -40,14 +40,14 @@ class Step(NamedTuple):
 class Plan(NamedTuple):
     """All calls, and the sizes of their arena and of their constant arrays (bytes)."""
 
-    steps: List[Step]
+    calls: List[Call]
     arena: int
     constants: int
 
     @property
     def names(self) -> List[str]:
         """Names of the layers of the calls, in order."""
-        return [step.stem if step.op is None else step.op.name for step in self.steps if step.source is not None]
+        return [call.stem if call.op is None else call.op.name for call in self.calls if call.source is not None]
 
 
 def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
@@ -61,42 +61,42 @@ def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
     probabilities : bool
         End with a softmax of the logits.
     """
-    steps, result = _unplaced_steps(model, pack, probabilities)
+    calls, result = _unplaced_calls(model, pack, probabilities)
     buffers = []
-    for index, step in enumerate(steps):
-        if step.source is not None and step.output != result:
-            last = max([index] + [later for later, other in enumerate(steps) if step.output in other.inputs])
-            buffers.append(Buffer(step.output, step.source.output_nbytes, index, last))
+    for index, call in enumerate(calls):
+        if call.source is not None and call.output != result:
+            last = max([index] + [later for later, other in enumerate(calls) if call.output in other.inputs])
+            buffers.append(Buffer(call.output, call.source.output_nbytes, index, last))
     arena = plan_arena(buffers)
     pointers = {name: f"arena + {offset}" for name, offset in arena.offsets.items()}
-    pointers.update({INPUT: "input", result: "output"})
+    pointers.update({_INPUT: "input", result: "output"})
     placed = [
-        step._replace(inputs=tuple(pointers[slot] for slot in step.inputs), output=pointers[step.output])
-        for step in steps
+        call._replace(inputs=tuple(pointers[slot] for slot in call.inputs), output=pointers[call.output])
+        for call in calls
     ]
-    return Plan(placed, arena.nbytes, sum(step.source.nbytes for step in steps if step.source is not None))
+    return Plan(placed, arena.nbytes, sum(call.source.nbytes for call in calls if call.source is not None))
 
 
-def _unplaced_steps(model: IntegerModel, pack: bool, probabilities: bool) -> Tuple[List[Step], str]:
-    """Return steps with names of tensors in place of pointers, and the name of the result."""
+def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tuple[List[Call], str]:
+    """Return calls with names of tensors in place of pointers, and the name of the result."""
     stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ["output"], SUFFIXES))
     source: IntegerTensor = model.tensor(model.input)
-    steps: List[Step] = []
-    slots: Dict[str, str] = {model.input: INPUT}
+    calls: List[Call] = []
+    slots: Dict[str, str] = {model.input: _INPUT}
     if source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
         # Codes outside the grid could overflow the accumulators.
-        steps.append(Step(bounds(stems[0], source, source.bounds), stems[0], (INPUT,), _CLAMPED, None))
+        calls.append(Call(bounds(stems[0], source, source.bounds), stems[0], (_INPUT,), _CLAMPED, None))
         slots[model.input] = _CLAMPED
     for op, stem in zip(model.ops, stems[1:]):
         inputs = tuple(slots[name] for name in op.inputs)
         in_place = isinstance(op.layer, (Flatten, Reshape))
         slots[op.output] = inputs[0] if in_place else op.output
-        steps.append(Step(None if in_place else operation(model, op, stem, pack), stem, inputs, slots[op.output], op))
+        calls.append(Call(None if in_place else operation(model, op, stem, pack), stem, inputs, slots[op.output], op))
     result = slots[model.output]
     if probabilities:
-        steps.append(Step(softmax(model.logits, stems[-1]), stems[-1], (result,), OUTPUT, None))
-        result = OUTPUT
-    if result == INPUT:
-        steps.append(Step(bounds(stems[-1], model.logits, model.logits.bounds), stems[-1], (INPUT,), OUTPUT, None))
-        result = OUTPUT
-    return steps, result
+        calls.append(Call(softmax(model.logits, stems[-1]), stems[-1], (result,), _OUTPUT, None))
+        result = _OUTPUT
+    if result == _INPUT:
+        calls.append(Call(bounds(stems[-1], model.logits, model.logits.bounds), stems[-1], (_INPUT,), _OUTPUT, None))
+        result = _OUTPUT
+    return calls, result

@@ -1,4 +1,4 @@
-"""Export to C."""
+"""Export to C: sources with golden vectors, proven by the machine's compiler and measured in it."""
 
 from pathlib import Path
 from typing import Dict, Union
@@ -9,9 +9,9 @@ from qatviz.errors import ExportError
 from qatviz.export.c.arrays import golden_count
 from qatviz.export.c.footprint import footprints
 from qatviz.export.c.lowering import CModel, c_model
-from qatviz.export.c.runner import REACHED, Compiler, CRunner, NoCompiler, find_compiler
+from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
+from qatviz.export.guide.guide import Check, Expected, Guide, codes_of_values, values_of_codes
 from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
@@ -20,7 +20,7 @@ from qatviz.export.integers.softmax import softmax_codes
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import Agreement, Runtime
+from qatviz.export.proof.parity import ROUNDED_ONCE, Runtime
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, Exported, ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
@@ -56,25 +56,25 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _proof(model, written, compiler, graph, held_out, progress.part(0.2, 0.97))
-    progress.at("measuring the compiled code", 0.97)
-    sizes = footprints(
-        written,
-        None if isinstance(compiler, NoCompiler) else compiler,
-        lambda: progress.at("measuring the compiled code", 0.97),
-    )
-    report = report.with_footprints(sizes.found).with_notes((*report.notes, *sizes.notes))
+    report = _measured(report, written, compiler, progress.part(0.97, 0.98))
     if options["softmax"]:
         logit_codes = report.golden["simulator_output"].astype(np.int32)
         found = softmax_codes(logit_codes, model.logits.scale).astype(written.output.dtype)
         report = report.with_golden({"output": found})
     progress.at("writing the files", 0.98)
+    guide = _guide(source, model, written)
+    return Written(write_export(path, written.files, report, guide=guide), report)
+
+
+def _guide(source: ExportSource, model: IntegerModel, written: CModel) -> Guide:
+    """Return the statements on the sources for the README, and the check that runs the golden vectors in them."""
     image, output = model.tensor(model.input), written.output
     key, what = ("output", "probability") if written.softmax else ("simulator_output", "logit")
-    expected = expected_codes(key, "the integers of the network, exactly", Agreement(1.0, 0), 2**62)
+    exact = Expected(key, "the integers of the network, exactly", 1.0, 0.0)
     check = Check(
-        "c", "a C compiler (CC names it, or else cc)", "input", (expected,), values=(("dtype", output.dtype.name),)
+        "c", "a C compiler (CC names it, or else cc)", "input", (exact,), values=(("dtype", output.dtype.name),)
     )
-    guide = Guide(
+    return Guide(
         source,
         "C99",
         (codes_of_values(image.grid, image.dtype.name),),
@@ -82,10 +82,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         written.use,
         check,
     )
-    return Written(write_export(path, written.files, report, guide=guide), report)
 
 
 def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: str) -> CModel:
+    """Return the sources with golden vectors of the first held-out examples; ``values`` is that of :func:`c_model`."""
     count = golden_count(GOLDEN_EXAMPLES, element_count(model.tensor(model.input).shape))
     codes = quantize_input(model, held_out.images[:count])
     found = run_codes(model, codes, [model.output])[model.output]
@@ -110,6 +110,7 @@ def _proof(
     held_out: HeldOut,
     progress: Progress,
 ) -> _Report:
+    """Return the proof, of the compiled sources if there is a compiler."""
     if isinstance(compiler, NoCompiler):
         unrun = _exported(written, "nothing", no_runtime)
         return prove_unrun(model, unrun, str(compiler), _ADVICE, graph, *held_out, progress)
@@ -156,4 +157,4 @@ def _exported(written: CModel, runtime: str, run: Runtime) -> Exported:
     notes = [note.format(written.arena, text)]
     if written.softmax:
         notes.append("its output is probabilities: LiteRT's softmax (that of x86-64) of the logits compared here")
-    return Exported("C", runtime, run, run, written.constants, REACHED, tuple(notes))
+    return Exported("C", runtime, run, run, written.constants, ROUNDED_ONCE, tuple(notes))

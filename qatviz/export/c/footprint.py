@@ -14,9 +14,9 @@ from qatviz.export.proof.footprint import Footprint
 
 #: Options that sizes are measured with: those of firmware.
 _FLAGS = ("-std=c99", "-Os")
-#: Functions that the program does not call are dropped, as in firmware.
+#: Options that let the linker drop functions that the program does not call, as in firmware.
 _SECTIONS = ("-ffunction-sections", "-fdata-sections")
-#: Writes the calls of each function with the size of its frame; only GCC from version 10 on has it.
+#: Option that writes the calls of each function with the size of its frame; GCC has it from version 10 on.
 _CALL_GRAPH = "-fcallgraph-info=su"
 #: Compiler for Arm's microcontrollers, and its options.
 ARM, _ARM_FLAGS = "arm-none-eabi-gcc", ("-mcpu=cortex-m4", "-mthumb")
@@ -24,6 +24,7 @@ ARM, _ARM_FLAGS = "arm-none-eabi-gcc", ("-mcpu=cortex-m4", "-mthumb")
 _CODE, _CONSTANTS, _MEMORY = (".text",), (".rodata", ".srodata", ".data.rel.ro"), (".data", ".sdata", ".bss", ".sbss")
 #: Name that stands for every function that is called by its address.
 _INDIRECT = "__indirect_call"
+#: Time limit of a call of the compiler (seconds).
 _TIMEOUT = 600
 
 
@@ -35,7 +36,7 @@ class Footprints(NamedTuple):
 
 
 def footprints(model: CModel, host: Optional[Compiler], check: Callable[[], None] = lambda: None) -> Footprints:
-    """Measure a model in the machine's compiler, if there is one, and in the one for Arm's microcontrollers.
+    """Measure a model in the ``host``'s compiler, if there is one, and in the one for Arm's microcontrollers.
 
     ``check`` is called repeatedly while a compiler runs; if it raises, the compiler is stopped.
     """
@@ -69,7 +70,7 @@ def _add(
 def footprint(
     model: CModel, compiler: Compiler, flags: Sequence[str] = (), check: Callable[[], None] = lambda: None
 ) -> Footprint:
-    """Measure a model, without its test, in one compiler with further ``flags``.
+    """Measure a model, without its test, in one compiler with further ``flags``; ``check`` as in :func:`footprints`.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def _sections(listing: str) -> List[Tuple[str, int]]:
 
 
 def deepest_stack(graphs: Iterable[str], function: str) -> Optional[int]:
-    """Return the stack (bytes) of a function and of the deepest chain of its calls, from call graphs of GCC.
+    """Return the depth of the stack (bytes) in the deepest chain of calls from a function, from call graphs of GCC.
 
     A static function that no other calls by its name is called by its address. Functions without a frame in the graphs,
     those of the C library, count as 0. None if there is no graph of the function, or if it is recursive.

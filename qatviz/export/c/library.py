@@ -1,4 +1,4 @@
-"""A C model as a library: one folder for CMake, the Arduino IDE and Zephyr."""
+"""A C model as a library: one folder for CMake, ESP-IDF, the Arduino IDE and Zephyr."""
 
 import re
 from pathlib import Path
@@ -18,9 +18,9 @@ _LAYOUT = {
     "examples/{name}/{name}.ino": "sketch.ino",
 }
 _TEMPLATES = Path(__file__).with_name("layout")
-#: Files of a directory without layout that a library has no use for.
-_REPLACED = ("Makefile",)
-_TESTED = ("main.c", "golden.h")
+#: Files of a model in one directory that a library does not have, and those of its test.
+_OMITTED, _TEST_FILES = ("Makefile",), ("main.c", "golden.h")
+#: Declaration of a function that is not static, in a header of the kernels.
 _PROTOTYPE = re.compile(r"^(?!static |typedef )\w[\w *]*?\b(qnn_\w+)\(", re.MULTILINE)
 
 
@@ -36,15 +36,15 @@ def library_files(texts: Dict[str, str], example: str, values: Dict[str, Any]) -
     example : str
         Golden vectors of the example, a header.
     values : dict
-        Values of the templates, with "name" and "prefix".
+        Values of the templates by name; "name" is that of the network, "prefix" begins its identifiers.
     """
     name = values["name"]
-    sources = {file: text for file, text in texts.items() if file not in (*_REPLACED, *_TESTED)}
+    sources = {file: text for file, text in texts.items() if file not in (*_OMITTED, *_TEST_FILES)}
     kernels = {
         function for file, text in sources.items() if file.endswith(".h") for function in _PROTOTYPE.findall(text)
     }
     found = {f"{SOURCES}/{file}": _renamed(text, kernels, values["prefix"]) for file, text in sources.items()}
-    found.update((f"{TEST}/{file}", texts[file]) for file in _TESTED)
+    found.update((f"{TEST}/{file}", texts[file]) for file in _TEST_FILES)
     compiled = [path for path in found if path.startswith(SOURCES) and path.endswith(".c")]
     values = {
         **values,

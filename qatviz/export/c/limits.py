@@ -10,7 +10,7 @@ from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax
 from qatviz.protocol.settings_book import SettingsBook
 
-#: Largest number of bits of the logits of a softmax.
+#: Largest number of bits of the logits of a softmax, whose exponentials are in a table.
 _BITS = 8
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.export.c.arrays import C_TYPES, array, float_literal
+from qatviz.export.c.calls import Call, Plan, plan
 from qatviz.export.c.library import SOURCES, library_files, library_use
 from qatviz.export.c.names import comment, file_stem, string
 from qatviz.export.c.operations import describe
-from qatviz.export.c.steps import Plan, Step, plan
 from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.integers.softmax import SCALE, ZERO_POINT
@@ -47,8 +47,8 @@ class CModel(NamedTuple):
         Paths of the files to compile; folders of their headers.
     use : tuple of str
         Paragraphs on how to use them.
-    source, output : IntegerTensor
-        Input and output: the logits, or the probabilities.
+    input, output : IntegerTensor
+        Its input; the logits, or the probabilities.
     layers : tuple of IntegerTensor
         Outputs of a build that dumps the layers, in order.
     constants, arena : int
@@ -62,7 +62,7 @@ class CModel(NamedTuple):
     sources: Tuple[str, ...]
     includes: Tuple[str, ...]
     use: Tuple[str, ...]
-    source: IntegerTensor
+    input: IntegerTensor
     output: IntegerTensor
     layers: Tuple[IntegerTensor, ...]
     constants: int
@@ -85,11 +85,13 @@ def c_model(
     ----------
     model : IntegerModel
     golden_input, golden_output : np.ndarray
-        Codes of some inputs ``[n] + shape`` and of the expected outputs ``[n, classes]``, for the self test.
+        Codes of some inputs ``[n] + shape`` and of the expected outputs ``[n] + shape``, for the self test; of any
+        integer type.
     pack_int4 : bool
         Store weights of up to 4 bits two per byte.
     input_values : str
-        Text on the values of the input, for the README.
+        Text on the values of the input, for the README, as of
+        :func:`qatviz.export.integers.input_formula.values_formula`.
     softmax : bool
         Append a softmax, for logits of up to 8 bits: the output is probabilities.
     library : bool
@@ -303,11 +305,13 @@ _MANY = """\
 def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan, softmax: bool) -> str:
     include = f'#include "{_SOFTMAX_HEADER}"\n' if softmax else ""
     parts = [filled(_TOP, dict(values, include=include))]
-    parts += [f"{_about(model, step)}\n{step.source.definitions}" for step in planned.steps if step.source is not None]
-    ended = accumulate(int(step.source is not None) for step in planned.steps)
+    parts += [f"{_about(model, call)}\n{call.source.definitions}" for call in planned.calls if call.source is not None]
+    ended = accumulate(int(call.source is not None) for call in planned.calls)
     run = dict(
         values,
-        calls="\n".join(_call(model, step, number - 1, values["PREFIX"]) for step, number in zip(planned.steps, ended)),
+        calls="\n".join(
+            _statements(model, call, number - 1, values["PREFIX"]) for call, number in zip(planned.calls, ended)
+        ),
         memory="int8_t *const arena = (int8_t *)memory;" if planned.arena else "(void)memory;",
         arena=filled(_ARENA, values) if planned.arena else "",
         bytes="arena.bytes" if planned.arena else "0",
@@ -315,33 +319,34 @@ def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan, softmax: b
     return "\n\n".join([*parts, filled(_RUN, run)]) + "\n"
 
 
-def _about(model: IntegerModel, step: Step) -> str:
-    if step.op is None:
+def _about(model: IntegerModel, call: Call) -> str:
+    if call.op is None:
         codes = (
-            "the probabilities" if step.source is not None and step.source.function == "qnn_softmax" else "the input"
+            "the probabilities" if call.source is not None and call.source.function == "qnn_softmax" else "the input"
         )
         return f"/* ---- Codes of {codes} ---- */"
-    output = model.tensor(step.op.output)
-    inputs = ", ".join(f"{'x'.join(map(str, model.tensor(name).shape))}" for name in step.op.inputs)
+    output = model.tensor(call.op.output)
+    inputs = ", ".join(f"{'x'.join(map(str, model.tensor(name).shape))}" for name in call.op.inputs)
     return (
-        f"/* ---- {describe(step.op)}: {inputs} to {'x'.join(map(str, output.shape))}; {output.num_bits} bits, "
+        f"/* ---- {describe(call.op)}: {inputs} to {'x'.join(map(str, output.shape))}; {output.num_bits} bits, "
         f"scale {output.scale:.9g}, zero point {output.zero_point} ---- */"
     )
 
 
-def _call(model: IntegerModel, step: Step, index: int, prefix: str) -> str:
+def _statements(model: IntegerModel, call: Call, index: int, prefix: str) -> str:
+    """Return a call between the hooks of the layer with this ``index``, and the dump of its codes."""
     lines = []
-    if step.source is not None:
-        pointers = (step.stem, step.output)
-        if step.source.many:
-            call = _MANY.format(len(step.inputs), ", ".join(step.inputs), step.source.function, *pointers)
+    if call.source is not None:
+        pointers = (call.stem, call.output)
+        if call.source.many:
+            text = _MANY.format(len(call.inputs), ", ".join(call.inputs), call.source.function, *pointers)
         else:
-            call = f"    {step.source.function}(&{step.stem}_op, {step.inputs[0]}, {step.output});\n"
-        lines += [f"    {prefix}_LAYER_BEGIN({index});", call.rstrip("\n"), f"    {prefix}_LAYER_END({index});"]
-    if step.op is not None:
-        output = model.tensor(step.op.output)
+            text = f"    {call.source.function}(&{call.stem}_op, {call.inputs[0]}, {call.output});\n"
+        lines += [f"    {prefix}_LAYER_BEGIN({index});", text.rstrip("\n"), f"    {prefix}_LAYER_END({index});"]
+    if call.op is not None:
+        output = model.tensor(call.op.output)
         nbytes = element_count(output.shape) * output.dtype.itemsize
-        lines.append(f"    DUMP({string(output.name)}, {step.output}, {nbytes});")
+        lines.append(f"    DUMP({string(output.name)}, {call.output}, {nbytes});")
     return "\n".join(lines)
 
 

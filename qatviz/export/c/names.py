@@ -3,9 +3,9 @@
 import re
 from typing import Iterable, Set
 
-#: Number of significant characters of an identifier that C99 guarantees, minus the longest suffix.
+#: Largest length of a stem: with a number and a suffix, it is within the 63 significant characters that C99 guarantees.
 _LENGTH = 40
-#: Names of the standard library's headers, and of Arduino's: a program's include path may have the network's.
+#: Names of headers of the standard library and of Arduino, which one of the network would hide on an include path.
 _HEADERS = """arduino assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
 stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype"""
 #: Names of the other files of an export, and those that Windows reserves for devices.

@@ -1,4 +1,4 @@
-"""C source of each operation of an integer model: its constants, and the function that computes it."""
+"""C source of each kind of operation: its constants, and the function of the runtime that computes it."""
 
 import textwrap
 from types import MappingProxyType
@@ -38,12 +38,12 @@ SUFFIXES = (
     "_kernel_sum",
     "_table",
 )
-#: Types of the runtime's own, of arrays whose type depends on the kernels.
+#: Types of arrays that differ from those of their dtypes: the runtime's own, which depend on its kernels.
 _ARRAY_TYPES = {"shift": "qnn_shift"}
 #: Source that only programs with CMSIS-NN's kernels contain.
 _WITH_CMSIS_NN = "#ifdef QATVIZ_NN_USE_CMSIS_NN\n{}\n#endif"
 _Q31 = 31
-#: Axes of the runtime's function that moves codes, and of the one that multiplies.
+#: Number of axes of the runtime's function that moves codes, and of the one that multiplies.
 _AXES, _FACTOR_AXES = 6, 4
 _WEIGHTED_FUNCTIONS = {"DepthwiseConv2D": "qnn_depthwise_conv2d", "Conv2DTranspose": "qnn_transposed_conv2d"}
 #: Name of a field of a C struct, and its value.
@@ -71,9 +71,9 @@ class Source(NamedTuple):
     function : str
         Name of the runtime's function.
     nbytes : int
-        Size of the arrays among the constants.
+        Size of the arrays among the constants (bytes).
     output_nbytes : int
-        Size of its output's codes.
+        Size of its output's codes (bytes).
     many : bool
         True if the function has a list of inputs.
     """
@@ -86,7 +86,18 @@ class Source(NamedTuple):
 
 
 def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool) -> Source:
-    """Return the source of an operation, whose identifiers begin with ``stem``."""
+    """Return the source of an operation, whose identifiers begin with ``stem``.
+
+    Parameters
+    ----------
+    pack : bool
+        Store weights of up to 4 bits two per byte.
+
+    Raises
+    ------
+    ExportError
+        If the operation has more axes than the runtime's function.
+    """
     sources = [model.tensor(name) for name in op.inputs]
     return _KINDS[op.kind](op, sources, model.tensor(op.output), stem, pack)
 
@@ -361,9 +372,8 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "UpsampleNearest": _view,
     "ReLU": _clamp_only,
     "ReLU6": _clamp_only,
-    "Flatten": _clamp_only,
-    "Reshape": _clamp_only,
 }
+"""Functions that return the source of an operation, by its kind; Flatten and Reshape compute nothing."""
 
 
 def _source(
@@ -414,5 +424,6 @@ def _wrapped(text: str) -> str:
 
 def _listed(values: np.ndarray, form: str) -> str:
     """Return a list of the values, or a single value if they are equal."""
-    values = np.unique(values) if len(np.unique(values)) == 1 else values
+    different = np.unique(values)
+    values = different if len(different) == 1 else values
     return ", ".join(form.format(value) for value in values.reshape(-1).tolist())

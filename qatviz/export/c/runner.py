@@ -15,14 +15,12 @@ import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.c.lowering import CModel
-from qatviz.export.proof.parity import Agreement
 from qatviz.network.layer import element_count
 
-#: Agreement that the proof expects: the runtime rounds as the simulator does.
-REACHED = Agreement(0.995, 1, 1.0)
+#: Options of every build.
 FLAGS = ("-std=c99", "-O2")
 _NAMES = ("cc", "gcc", "clang")
-#: Time limits (seconds): compiling tens of megabytes is slow, and so is running a batch of a large network.
+#: Time limits (seconds), for tens of megabytes of source, and for a batch of a large network.
 _COMPILE_TIMEOUT, _RUN_TIMEOUT = 600, 600
 #: Interval of checks for cancellation (seconds).
 _CHECK_INTERVAL = 0.1
@@ -104,7 +102,7 @@ class CRunner:
         flags: Sequence[str] = (),
         check: Callable[[], None] = lambda: None,
     ):
-        self._source = model.source
+        self._input = model.input
         self._outputs = model.layers if layers else (model.output,)
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
         self._directory = Path(self._temporary.name)
@@ -127,7 +125,7 @@ class CRunner:
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the output, or of all layers, by tensor, for codes of inputs ``[n] + shape``."""
-        given = np.ascontiguousarray(codes.astype(self._source.dtype)).tobytes()
+        given = np.ascontiguousarray(codes.astype(self._input.dtype)).tobytes()
         output = call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
         record = np.dtype(
             [(str(index), tensor.dtype, (element_count(tensor.shape),)) for index, tensor in enumerate(self._outputs)]
@@ -161,7 +159,27 @@ def call(
     timeout: int = 60,
     check: Callable[[], None] = lambda: None,
 ) -> bytes:
-    """Return the standard output of a program; raise :class:`ExportError` with its messages if it fails."""
+    """Return the standard output of a program.
+
+    Parameters
+    ----------
+    command : sequence of str
+    directory : Path
+        Its working directory.
+    environment : dict of str to str, optional
+        Its environment variables; by default those of this process.
+    given : bytes
+        Its standard input.
+    timeout : int
+        Seconds after which it is killed.
+    check : callable
+        Called repeatedly while it runs; if it raises, the program is killed.
+
+    Raises
+    ------
+    ExportError
+        If it fails, with its messages, or takes too long.
+    """
     name, deadline = os.path.basename(command[0]), time.monotonic() + timeout
     # From a file: Python 3.7's communicate() loses input when it is called again after a timeout.
     with tempfile.TemporaryFile() as source:

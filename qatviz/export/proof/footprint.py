@@ -4,16 +4,16 @@ from typing import Any, Dict, NamedTuple, Optional
 
 
 class Footprint(NamedTuple):
-    """What the code of a network takes in one compiler (bytes), without the C library.
+    """Sizes of a network's code in one compiler (bytes), without the C library.
 
     Attributes
     ----------
     compiler, flags : str
         Name with version; options.
     code, constants, static_memory : int
-        Machine code; read-only data; variables with a fixed place.
+        Machine code; read-only data; variables of static storage.
     stack : int or None
-        Depth of the deepest call; None if the compiler does not tell.
+        Depth of the deepest call; None if the compiler does not report it.
     """
 
     compiler: str
