@@ -12,7 +12,7 @@ from keras_import_cases import fresh_keras
 
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.network.keras_import import KerasOrigin, load_model_file
-from qatviz.network.keras_import.code import contains_code, find_code
+from qatviz.network.keras_import.code import contains_code, describes_code
 
 layers = tf.keras.layers
 KERNEL = "model_weights/dense/dense/kernel:0"
@@ -111,7 +111,7 @@ HOSTILE = [
 @pytest.mark.parametrize("layer", HOSTILE, ids=lambda layer: str(layer["class_name"]))
 def test_code_is_detected_in_all_parts_of_a_description(saved, tmp_path, layer):
     record = with_dead(model_record(saved), layer)
-    assert find_code(record) != ("", "") and contains_code(json.dumps(record))
+    assert describes_code(record) and contains_code(json.dumps(record))
     nested = with_dead(record, dict(record, name="inner", config=dict(record["config"], name="inner")))
     assert contains_code(json.dumps(nested))
     # The claim of a run's record is not trusted.

@@ -1,7 +1,8 @@
 """Import of Sequential and functional tf.keras models, from objects and from files.
 
-`config.py` parses Keras' description of the architecture, which is data. `objects.py`, or `hdf5.py` and `weights.py`
-for files, provide the weights by layer. `convert.py` and `kinds.py` convert both to a
+`config.py` parses Keras' description of the architecture, which is data. `objects.py` provides the weights of a model
+in memory by layer, `files.py` those of a file: `archive.py`, `saved_model.py` and `reader_process.py` read them, and
+`weights.py` assigns them to layers. `convert.py` and `kinds.py` convert both to a
 :class:`~qatviz.network.graph.Network`. TensorFlow is needed only for objects, for scripts (`scripts.py`) and for files
 whose code the user allows to run.
 """

@@ -1,6 +1,6 @@
 """Reader of ``.keras`` files: archives of the model's description (JSON) and its weights (HDF5), or such a folder."""
 
-# Apart from `files`, as the bounds on what is read of an archive from others are in one place here.
+# A separate module, so that the limits on what is read from others' archives are in one place.
 
 import os
 import shutil
@@ -20,12 +20,13 @@ MAX_COMPRESSION = 100
 
 
 def read_archive(path: str) -> KerasFile:
-    """Return the contents of the archive at `path`, of which only two members are read, under names of our own.
+    """Return the contents of the archive at `path`; only two of its members are read, and unpacked under fixed names.
 
     Raises
     ------
     NetworkError
-        If a member is missing, damaged or larger than it is declared or than memory.
+        If a member is larger than the limits or the memory that is available. For a missing or damaged one, the
+        libraries that read it raise errors of their own.
     """
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
         config = _config(archive.open(CONFIG_MEMBER), archive.getinfo(CONFIG_MEMBER).file_size)

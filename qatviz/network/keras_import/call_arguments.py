@@ -14,13 +14,13 @@ class Tensor(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """Arguments of a call: data, with a `Tensor` in the place of each output of a layer."""
+    """Arguments of a call: values, and a `Tensor` for each output of a layer."""
 
     args: List[Any]
     kwargs: Dict[str, Any]
 
     def operands(self, *names: str) -> List[Any]:
-        """Return the positional arguments, those in lists too, and then the keyword arguments with these names."""
+        """Return the positional arguments, those in lists of tensors one by one, then the named keyword arguments."""
         found: List[Any] = []
         for value in self.args:
             found += value if _is_list_of_tensors(value) else [value]
@@ -32,7 +32,7 @@ class Arguments(NamedTuple):
 
 
 AddReference = Callable[[Any], Tensor]
-"""``add(reference)`` appends [name, node, output] to the inputs of a call and returns its position there."""
+"""``add(reference)`` appends the output [name, node, output] to the inputs of a call and returns its position."""
 
 
 def keras2_arguments(node: Any, add: AddReference, where: str) -> Arguments:
@@ -60,7 +60,7 @@ def keras3_arguments(node: Any, add: AddReference, where: str) -> Arguments:
     args, kwargs = node.get("args"), node.get("kwargs") or {}
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise NetworkError(f"{where}: it is called without arguments")
-    return Arguments(_with_tensors(args, add, _keras3_reference), _with_tensors(kwargs, add, _keras3_reference))
+    return Arguments(_with_tensors(args, add, keras3_reference), _with_tensors(kwargs, add, keras3_reference))
 
 
 def _keras2_reference(value: Any) -> Optional[List[Any]]:
@@ -68,7 +68,8 @@ def _keras2_reference(value: Any) -> Optional[List[Any]]:
     return value if is_reference else None
 
 
-def _keras3_reference(value: Any) -> Optional[List[Any]]:
+def keras3_reference(value: Any) -> Optional[List[Any]]:
+    """Return [name, node, output] of a description of an output of a layer in Keras 3; None for any other value."""
     if not isinstance(value, dict) or value.get("class_name") != "__keras_tensor__":
         return None
     config = value.get("config")

@@ -1,19 +1,20 @@
 """Detection of code in a model's description, which Keras would run when it builds the model.
 
-All parts of a description are checked, even those that the output does not depend on, since Keras builds all of them.
-The check is an allow-list, because a list of dangerous names could not be complete: Keras accepts the name of anything
-that its modules import.
+The import itself runs code only for layers of the kind `LAMBDA` that the output depends on. An export to Keras gives
+the whole description to Keras, which builds even what the output does not depend on: all parts are checked here. The
+check is an allow-list, because a list of dangerous names could not be complete: Keras accepts the name of anything that
+its modules import.
 """
 
 import json
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator
 
 from qatviz.network.keras_import.config import KERAS3_OPERATION, NESTED, OPERATIONS, layer_kind
 from qatviz.network.keras_import.kinds import KINDS
 from qatviz.network.keras_import.operations import NODE_LAYER, is_known
 
 _LAYERS = set(KINDS) | set(NESTED) | {"InputLayer"}
-#: Keras' initializers, regularizers and constraints, and Keras 3's classes of data types and tensors.
+#: Objects that are not layers: initializers, regularizers and constraints, and Keras 3's data types and tensors.
 _DETAILS = {
     "Constant",
     "GlorotNormal",
@@ -64,29 +65,28 @@ _DETAILS = {
 }
 
 
-def find_code(record: Any) -> Tuple[str, str]:
-    """Return name and class of the first object in a model's description that is or may be code; ("", "") if none."""
-    for node in _dicts(record):
-        if "class_name" not in node:
-            continue
-        kind, config = node["class_name"], node.get("config")
-        name = node.get("name") or (config.get("name") if isinstance(config, dict) else None) or "unnamed"
-        own = layer_kind(node) if isinstance(kind, str) else None
-        if own == KERAS3_OPERATION:
-            is_safe = is_known(own, {"function": kind})
-        elif own in (NODE_LAYER, *OPERATIONS):
-            is_safe = is_known(own, config)
-        else:
-            is_safe = isinstance(kind, str) and (kind in _LAYERS or kind in _DETAILS)
-        if not is_safe:
-            return str(name), str(kind)
-    return "", ""
+def describes_code(record: Any) -> bool:
+    """Return whether an object in a model's description is or may be code."""
+    return any("class_name" in node and not _is_safe(node) for node in _dicts(record))
+
+
+def _is_safe(node: Dict[str, Any]) -> bool:
+    """Return whether an object with a class name is one of Keras' own that runs no code of the description."""
+    kind = node["class_name"]
+    if not isinstance(kind, str):
+        return False
+    own = layer_kind(node)
+    if own == KERAS3_OPERATION:
+        return is_known(own, {"function": kind})
+    if own in (NODE_LAYER, *OPERATIONS):
+        return is_known(own, node.get("config"))
+    return kind in _LAYERS or kind in _DETAILS
 
 
 def contains_code(config: str) -> bool:
     """Return whether a description (JSON) contains or may contain code; True for invalid JSON."""
     try:
-        return find_code(json.loads(config)) != ("", "")
+        return describes_code(json.loads(config))
     except (ValueError, RecursionError):
         return True
 

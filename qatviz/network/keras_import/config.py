@@ -14,19 +14,12 @@ from qatviz.network.keras_import.call_arguments import (
     Tensor,
     keras2_arguments,
     keras3_arguments,
+    keras3_reference,
 )
 
 Path = Tuple[str, ...]
 Record = Dict[str, Any]
 """Description of a layer or model: an object with class_name and config."""
-
-
-class Reference(NamedTuple):
-    """Reference to an output of a call of a layer: the layer's name, number of the call, index of the output."""
-
-    name: str
-    call: int
-    output: int
 
 
 #: Largest number of characters of a value in a message.
@@ -44,13 +37,24 @@ NESTED = FUNCTIONAL + SEQUENTIAL
 #: Packages of Keras' own classes, in descriptions of TensorFlow 2.13 and later and of Keras 3.
 KERAS_MODULES = ("keras", "tf_keras", "tensorflow", "builtins")
 
-#: Kinds of layers that stand for an operation between layers: of TensorFlow 2.4 to Keras 2.15, and of Keras 3.
+#: Kind of the layers that consist of Python code of the model's author.
+LAMBDA = "Lambda"
+#: Kind of the layers that stand for an operation between layers in Keras 3; its name is the setting "function".
 KERAS3_OPERATION = "Operation"
+#: Kinds of the layers that stand for operations since TensorFlow 2.4, the first two up to Keras 2.15.
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda", KERAS3_OPERATION)
 
 MAX_CALLS = 20_000
 """Maximum number of calls of layers in a model. If nested models call models twice, it doubles with each level, so that
 a small file could declare any number of calls."""
+
+
+class Reference(NamedTuple):
+    """Reference to an output of a call of a layer: the layer's name, number of the call, index of the output."""
+
+    name: str
+    call: int
+    output: int
 
 
 class LayerSpec(NamedTuple):
@@ -79,7 +83,7 @@ class LayerSpec(NamedTuple):
 
 
 class _Layers:
-    """Calls of layers appended so far; calls of nested models are counted too."""
+    """Calls of layers appended so far, and the number of all calls, including those of nested models."""
 
     def __init__(self) -> None:
         self.specs: List[LayerSpec] = []
@@ -98,11 +102,21 @@ class _Place(NamedTuple):
     layer: Path = ()
 
     def inside(self, call: str, layer: str) -> "_Place":
+        """Return the position of a call in the model that is called here."""
         return _Place((*self.path, call), (*self.layer, layer))
 
 
 class ModelSpec(NamedTuple):
-    """Layers of a model in topological order; `input_shape` has no batch axis and is None if it is not known."""
+    """Layers of a model in topological order, without those that its output does not depend on.
+
+    Attributes
+    ----------
+    name : str
+    input_shape : tuple of int or None, optional
+        Shape without the batch axis, None for unknown axes; None if the description does not have it.
+    layers : tuple of LayerSpec
+    output : Path
+    """
 
     name: str
     input_shape: Optional[Tuple[Optional[int], ...]]
@@ -295,6 +309,7 @@ class _Outputs:
         return self._key(reference) in self._paths
 
     def add(self, call: _Call, paths: List[Path]) -> None:
+        """Add the outputs of a call."""
         self._paths[call.name, call.number] = paths
 
     def resolve(self, reference: Reference, where: str) -> Path:
@@ -333,7 +348,7 @@ def _calls(records: Sequence[Record], outputs: _Outputs) -> List[_Call]:
             if layer_kind(layer) in OPERATIONS:
                 references, arguments = _operation_call(node, where)
             elif isinstance(node, dict):  # Keras 3
-                _check_arguments(node.get("kwargs"), where)
+                check_arguments(node.get("kwargs"), where)
                 references = _keras3_references(node.get("args"))
             else:
                 references = _references(node, where)
@@ -371,7 +386,7 @@ def _references(value: Any, where: str) -> List[Reference]:
         ):
             raise NetworkError(f"{where}: reference to a layer is {shortened(item)}; expected: [name, node, output]")
         if len(item) == 4:
-            _check_arguments(item[3], where)
+            check_arguments(item[3], where)
         references.append(Reference(item[0], item[1], item[2]))
     if not references:
         raise NetworkError(f"{where}: inputs are {shortened(value)}; expected: at least one layer")
@@ -380,16 +395,15 @@ def _references(value: Any, where: str) -> List[Reference]:
 
 def _keras3_references(value: Any) -> List[Reference]:
     """Return the references in the arguments of a call, in the form of Keras 3."""
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        config = value.get("config")
-        history = config.get("keras_history") if isinstance(config, dict) else None
-        return _references([history], f"the tensor {shortened(value)}")
+    reference = keras3_reference(value)
+    if reference is not None:
+        return _references([reference], f"the tensor {shortened(value)}")
     if isinstance(value, dict):
         value = list(value.values())
     return [reference for item in value for reference in _keras3_references(item)] if isinstance(value, list) else []
 
 
-def _check_arguments(arguments: Any, where: str) -> None:
+def check_arguments(arguments: Any, where: str) -> None:
     """Refuse arguments of a call, except those without effect, such as training=False."""
     for name, value in (arguments or {}).items() if isinstance(arguments or {}, dict) else [("arguments", arguments)]:
         if value is not None and value is not False:

@@ -50,7 +50,7 @@ def _function(name: str, **settings: Any) -> LayerForm:
     return LayerForm(Activation, dict(settings, function=name))
 
 
-#: Layers by Keras' names of activations; None for none.
+#: Layers by Keras' names of activations; None for the identity.
 ACTIVATIONS: Dict[str, Optional[LayerForm]] = {
     "linear": None,
     "relu": LayerForm(ReLU),
@@ -65,6 +65,7 @@ ACTIVATIONS: Dict[str, Optional[LayerForm]] = {
 
 
 def convert_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a convolution in 1-D or 2-D."""
     window = _Window(draft, layer, inputs[0])
     draft.add(
         Conv2D,
@@ -81,6 +82,7 @@ def convert_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 
 
 def convert_conv2d_transpose(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a transposed convolution in 1-D or 2-D, without dilation."""
     window = _Window(draft, layer, inputs[0])
     if checks.pair("setting dilation_rate", window.rest["dilation"]) != (1, 1):
         raise checks.invalid_value("setting dilation_rate", layer.setting("dilation_rate"), "1")
@@ -106,11 +108,13 @@ def convert_conv2d_transpose(draft: Draft, layer: KerasLayer, inputs: List[str])
 
 
 def convert_depthwise_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a depthwise convolution in 1-D or 2-D."""
     _add_depthwise(draft, layer, inputs[0], layer.name, layer.flag("use_bias", True))
     return _with_bias_and_activation(draft, layer)
 
 
 def convert_separable_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a separable convolution to a depthwise and a 1×1 convolution."""
     depthwise = draft.names.derive(layer.name, "depthwise")
     _add_depthwise(draft, layer, inputs[0], depthwise, False)
     draft.add(
@@ -199,6 +203,7 @@ def convert_batch_normalization(draft: Draft, layer: KerasLayer, inputs: List[st
 
 
 def convert_activation(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert an Activation; a linear one is omitted."""
     output = _with_activation(draft, layer, inputs[0], layer.name)
     return output if output == layer.name else omit(draft, layer, inputs)
 
@@ -231,12 +236,13 @@ def convert_function(function: str, *slopes: str, **settings: Any) -> Conversion
 
 
 def convert_thresholded_relu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a ThresholdedReLU, whose threshold is itself mapped to 0: the next float32 above it is ours."""
+    """Convert a ThresholdedReLU, which maps its threshold to 0; that of an Activation is the next float32 above it."""
     theta = np.nextafter(np.float32(layer.setting("theta", 1.0)), np.float32(np.inf))
     return draft.add(Activation, layer.name, inputs, function="relu", threshold=float(theta))
 
 
 def convert_softmax(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a Softmax along the last axis."""
     axis, last = layer.setting("axis", -1), len(draft.keras_shape(inputs[0]))
     if axis not in (-1, last):
         raise checks.invalid_value("setting axis", axis, f"-1 or {last} (the last axis)")
@@ -260,6 +266,7 @@ def convert_pooling(kind: Type[Layer]) -> Conversion:
 
 
 def convert_global_average_pooling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a global average pooling in 1-D or 2-D."""
     draft.add(GlobalAveragePool, layer.name, inputs)
     return _with_kept_axes(draft, layer, inputs[0])
 
@@ -282,10 +289,12 @@ def _with_kept_axes(draft: Draft, layer: KerasLayer, source: str) -> str:
 
 
 def convert_zero_padding_1d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a ZeroPadding1D."""
     return draft.add(ZeroPad, layer.name, inputs, padding=((0, 0), layer.setting("padding")))
 
 
 def convert_cropping(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a cropping in 1-D or 2-D to a Slice."""
     shape = draft.shapes[inputs[0]]
     if draft.is_sequence(inputs[0]):
         sides = checks.border_widths("setting cropping", ((0, 0), layer.setting("cropping")))
@@ -301,12 +310,13 @@ def convert_cropping(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 
 
 def convert_permute(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a Permute, whose axes count the batch."""
+    """Convert a Permute; Keras counts axes from 1, as the batch is axis 0."""
     axes = checks.shape("setting dims", layer.setting("dims"))
     return draft.add(Permute, layer.name, inputs, axes=tuple(axis - 1 for axis in axes))
 
 
 def convert_upsampling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert an UpSampling in 1-D or 2-D to the nearest value."""
     interpolation = layer.setting("interpolation", "nearest")
     if interpolation != "nearest":
         raise checks.invalid_value("setting interpolation", interpolation, "'nearest'")
@@ -335,7 +345,7 @@ def convert_multiply(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 
 
 def convert_concatenate(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a Concatenate, whose axis counts the batch."""
+    """Convert a Concatenate; in Keras, the batch is axis 0."""
     axis = checks.integer("setting axis", layer.setting("axis", -1))
     if axis == 0:
         raise checks.invalid_value("setting axis", axis, "any axis except the batch axis")
@@ -354,7 +364,7 @@ def convert_same(kind: Type[Layer], *settings: str) -> Conversion:
 
 
 class _Window:
-    """Window of a Keras convolution as settings of a 2-D one, and its input with causal padding.
+    """Settings of a Keras convolution's window as those of a 2-D one, and its input, padded if the padding is causal.
 
     Attributes
     ----------

@@ -34,8 +34,8 @@ class ImportedModel(NamedTuple):
         float32 arrays by ``layer.parameter``, the names of `qatviz.training.parameters.initial_parameters`; empty if
         only the architecture was imported.
     notes : tuple of str
-        Differences from the Keras model, one sentence each: renamed, added and omitted layers, and ignored settings of
-        the training (regularizers, frozen layers).
+        Differences from the Keras model, one sentence each: layers that are renamed, added, omitted, called repeatedly
+        or not trained, and settings of the training that are ignored.
     origin : KerasOrigin
         Description of the Keras model and the array of each parameter in it, for an export to Keras.
     scales_input : bool
@@ -96,7 +96,7 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     UnknownInputShape
         If the shape of the input has unknown axes.
     NetworkError
-        If layers cannot be converted; the message names each layer, its type, reasons and the nearest supported way.
+        If layers cannot be converted; the message names each layer, its type, the reasons and the nearest alternative.
     """
     spec = spec._replace(layers=supported_layers(spec.layers))
     repeated = _repeated_layers(spec)
@@ -149,7 +149,7 @@ def _scales_input(draft: Draft) -> bool:
 
 
 def supported_layers(layers: Iterable[LayerSpec]) -> Tuple[LayerSpec, ...]:
-    """Return layers with those that compute the same in the place of operations.
+    """Return layers, with operations replaced by the layers that compute the same.
 
     Raises
     ------

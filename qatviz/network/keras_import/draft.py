@@ -78,7 +78,7 @@ class Draft:
         self.shapes: Dict[str, Shape] = {INPUT: tuple(input_shape)}
         self.consumer_counts: Dict[str, int] = {}
         self.origins: Dict[str, Tuple[Path, str]] = {}
-        #: Sequences that are held as images of height 1, and the image of each sequence that is held as such.
+        #: Outputs that are sequences held as images of height 1; by output, the same in three axes and in Keras' two.
         self._sequences: Set[str] = set()
         self._images: Dict[str, str] = {}
         self._plain: Dict[str, str] = {}
@@ -99,7 +99,7 @@ class Draft:
         return name
 
     def keras_shape(self, name: str) -> Shape:
-        """Return the shape that Keras has for an output: a sequence is held as an image of height 1."""
+        """Return the shape of an output in Keras, in which a sequence has no height."""
         return self.shapes[name][1:] if name in self._sequences else self.shapes[name]
 
     def is_sequence(self, name: str) -> bool:
@@ -134,11 +134,11 @@ class Draft:
         return [self.as_image(name, source) for source in sources]
 
     def set_parameter(self, name: str, parameter: str, value: Optional[np.ndarray]) -> None:
-        """Set a parameter of the layer `name`; axes of length 1 may be added or missing. None: value not known."""
+        """Set a parameter of the layer `name`; axes of length 1 may be added or missing. None: an unknown value."""
         self._values[f"{name}.{parameter}"] = value
 
     def copy_parameter(self, name: str, parameter: str, layer: KerasLayer, key: str) -> None:
-        """Set a parameter of the layer `name` to the array `key` of a Keras layer, and store this origin."""
+        """Set a parameter of the layer `name` to the array `key` of a Keras layer, and record its origin."""
         self.origins[f"{name}.{parameter}"] = layer.spec.layer, key
         self.set_parameter(name, parameter, layer.array(key))
 
@@ -167,7 +167,7 @@ class Draft:
         return isinstance(self._layers.get(name), WEIGHTED) and self.consumer_counts.get(name) == 1
 
     def reshape_to_image(self, name: str, source: str) -> str:
-        """Return the name of an output in three axes with the same last axis, for the layer `name`."""
+        """Return the name of an output in three axes, the last of which it keeps, for the layer `name`."""
         source = self.as_image(name, source)
         shape = self.shapes[source]
         if len(shape) == 3:
@@ -178,7 +178,7 @@ class Draft:
     def restore_shape(self, name: str, source: str, shape: Shape) -> str:
         """Add a Reshape that reverts `reshape_to_image` of a tensor of `shape`; the last axis is that of `source`.
 
-        None is added after an image; a sequence remains one.
+        Outputs of two or three axes need none.
         """
         if len(shape) in (2, 3):
             return source

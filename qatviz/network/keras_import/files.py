@@ -9,16 +9,16 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.keras_import.archive import read_archive, read_folder
-from qatviz.network.keras_import.config import parse_model
+from qatviz.network.keras_import.config import LAMBDA, parse_model
 from qatviz.network.keras_import.convert import ImportedModel, convert, supported_layers
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.reader_process import KerasFile, Stored, read_hdf5
 from qatviz.network.keras_import.saved_model import read_checkpoint, read_saved_model
 from qatviz.network.keras_import.weights import assign_weights
 from qatviz.network.keras_import.wrappers import is_wrapped, unwrapped, unwrapped_weights
-from qatviz.network.model_formats import Format, format_of, located
+from qatviz.network.model_formats import WEIGHTS_FORMATS, Format, format_of, located
 
-#: Field of errors about the file that contains the weights of an architecture.
+#: Field of errors about the file with the weights of an architecture.
 WEIGHTS_FIELD = "model_weights"
 _READERS: Dict[Format, Callable[[str], KerasFile]] = {
     Format.HDF5: read_hdf5,
@@ -27,7 +27,6 @@ _READERS: Dict[Format, Callable[[str], KerasFile]] = {
     Format.SAVED_MODEL: read_saved_model,
     Format.CHECKPOINT: read_checkpoint,
 }
-_CODE_LAYERS = ("Lambda",)
 
 
 def load_model_file(
@@ -95,7 +94,7 @@ def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape:
 
 
 class _Source(NamedTuple):
-    """Files of a model."""
+    """Files of a model; no file of weights for a whole model, or for an architecture alone."""
 
     path: str
     weights_path: Optional[str]
@@ -117,10 +116,11 @@ def _incomplete(contents: KerasFile, kind: Format) -> str:
 
 
 def _read_weights(path: str) -> Stored:
+    """Return the weights in a file, archive, folder or checkpoint."""
     path = located(path)
     kind = format_of(path)
     if kind not in _READERS:
-        raise NetworkError("it is not an HDF5 file; allowed: an .h5 file that model.save_weights or model.save wrote")
+        raise NetworkError(f"it has no weights; supported: {WEIGHTS_FORMATS}, which model.save_weights writes")
     stored = _READERS[kind](path).weights
     if stored is None:
         raise NetworkError("no weights found; expected: a file that Keras' model.save_weights wrote")
@@ -142,6 +142,10 @@ def _naming_weights_file(path: Optional[str]) -> Iterator[None]:
 def _convert(
     source: _Source, config: str, stored: Optional[Stored], allow_code: bool, input_shape: Optional[Shape]
 ) -> ImportedModel:
+    """Convert a description (JSON) with its weights, or the architecture alone without any.
+
+    The architecture is converted once without weights, so that errors about it come first.
+    """
     record = json.loads(config)
     spec = parse_model(record)
     notes: Tuple[str, ...] = ()
@@ -151,9 +155,9 @@ def _convert(
         record = unwrapped(record)
         spec, config = parse_model(record), json.dumps(record)
         notes = ("tfmot's wrappers are removed; pruned weights are 0, and qatviz quantizes in place of tfmot",)
-    code = [layer for layer in spec.layers if layer.kind in _CODE_LAYERS]
+    code = [layer for layer in spec.layers if layer.kind == LAMBDA]
     if code:
-        supported_layers(layer for layer in spec.layers if layer.kind not in _CODE_LAYERS)
+        supported_layers(layer for layer in spec.layers if layer.kind != LAMBDA)
         found = f"layer {code[0].path[-1]!r} ({code[0].kind}): it contains Python code"
         if source.format not in (Format.HDF5, Format.TEXT):
             raise NetworkError(
@@ -164,7 +168,7 @@ def _convert(
         if not allow_code:
             raise CodeRefused(f"{found}; allowed: files that you trust, with allow_code", code=found)
         return _load_with_keras(source.path, source.weights_path, input_shape)
-    imported = convert(spec, None, input_shape)  # errors of the architecture are reported before errors of the weights
+    imported = convert(spec, None, input_shape)
     if stored is not None:
         with _naming_weights_file(source.weights_path):
             imported = convert(spec, assign_weights(stored, record), input_shape)

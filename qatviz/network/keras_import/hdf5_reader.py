@@ -1,4 +1,4 @@
-"""Program that reads a Keras HDF5 file and writes its contents as JSON and raw arrays.
+"""Program that reads an HDF5 file of Keras and writes its contents as JSON and raw arrays.
 
     python hdf5_reader.py FILE FOLDER MAX_BYTES
 
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
 import h5py
 import numpy as np
 
-# Maximum compression factor of deflate (zlib's documentation), the compression in common use with HDF5.
+#: Maximum compression factor of deflate (zlib's documentation), the compression in common use with HDF5.
 MAX_COMPRESSION = 1032
 #: Names of the groups of a model's layers at the top of a file: of Keras 3, and of TensorFlow 2.12 to 2.15.
 TREES = ("layers", "_layer_checkpoint_dependencies")
@@ -47,7 +47,10 @@ def main(path: str, folder: str, max_bytes: str) -> None:
 
 
 def names_of(node: Any) -> Dict[str, List[str]]:
-    """Return "layer_names" and "weight_names" of a file or group; Keras splits long lists as name0, name1, ...."""
+    """Return the lists "layer_names" and "weight_names" of a file or group.
+
+    Keras splits a long list into several: "layer_names0", "layer_names1" and so on.
+    """
     attributes: Dict[str, List[Tuple[int, List[str]]]] = {}
     for key, value in node.attrs.items():
         if key.rstrip("0123456789") in ("layer_names", "weight_names"):
@@ -58,7 +61,7 @@ def names_of(node: Any) -> Dict[str, List[str]]:
 
 
 class Writer:
-    """Writer of the arrays in the file at `path`, which together have at most `max_bytes`."""
+    """Writer of arrays to a file, `arrays`; those of the HDF5 file at `path`, of at most `max_bytes` in total."""
 
     def __init__(self, arrays: BinaryIO, max_bytes: int, path: str):
         self._arrays, self._max_bytes, self._left, self._path = arrays, max_bytes, max_bytes, path
@@ -91,7 +94,7 @@ def layers(group: Any, writer: Writer) -> List[Any]:
 
 
 def tree(file: Any, writer: Writer) -> Optional[List[Any]]:
-    """Write the variables of all objects; return [path, [[number, dtype, shape], ...]] for each, or None without any.
+    """Write the variables of all objects; return [path, [[number, dtype, shape], ...]] for each; None for none.
 
     Paths are such as "layers/dense_1". Files from Windows have them as the name of one group, with backslashes.
     """
@@ -107,7 +110,7 @@ def tree(file: Any, writer: Writer) -> Optional[List[Any]]:
 
 
 def objects(path: str, group: Any, seen: Set[Any]) -> Iterator[Tuple[str, Any]]:
-    """Yield the paths of all objects in a group, with the groups of their variables."""
+    """Yield the path of each object with variables in a group, and the group of its variables."""
     waiting = [(path, group)]
     while waiting:
         own, node = waiting.pop()
@@ -119,7 +122,13 @@ def objects(path: str, group: Any, seen: Set[Any]) -> Iterator[Tuple[str, Any]]:
 
 
 def hard_links(group: Any, seen: Set[Any]) -> Iterator[Tuple[str, Any]]:
-    """Yield names and objects in a group that were not seen before; links to other files are refused."""
+    """Yield the names and members of a group, and add their addresses to `seen`.
+
+    Raises
+    ------
+    ValueError
+        For a link that may lead out of the file, for a member that was seen before, and beyond `MAX_OBJECTS`.
+    """
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise ValueError(f"{group.name}: {name} is a link; expected: only groups and arrays")

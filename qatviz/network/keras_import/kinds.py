@@ -4,13 +4,16 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from qatviz.network import checks
 from qatviz.network.keras_import import conversions, scalings
-from qatviz.network.keras_import.config import LayerSpec, shortened
+from qatviz.network.keras_import.config import LAMBDA, LayerSpec, shortened
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
 from qatviz.network.keras_import.operations import SLICING, STACK
 from qatviz.network.layers import Add, AveragePool, Dropout, Flatten, MaxPool, Reshape, ZeroPad
 
 ArrayNames = Callable[[Dict[str, Any]], Tuple[List[str], List[str]]]
+#: Forms of inputs that are sequences (see :mod:`qatviz.network.sequences`): in Keras' two axes; all inputs in the same
+#: form; in any form; as images of height 1, which the layer requires.
+PLAIN, ALIKE, ANY, IMAGE = "plain", "alike", "any", "image"
 
 
 class Kind(NamedTuple):
@@ -25,23 +28,26 @@ class Kind(NamedTuple):
     array_names : callable or None
         ``array_names(config)`` returns the names of the layer's trained arrays and of its other arrays.
     form : str
-        Form in which the layer takes sequences: `PLAIN`, `ALIKE`, `ANY` or `IMAGE`.
+        Form of inputs that are sequences: `PLAIN`, `ALIKE`, `ANY` or `IMAGE`.
+    any_settings : bool
+        True if no setting has an effect on inference.
     """
 
     convert: Conversion
     settings: Tuple[str, ...] = ()
     array_names: Optional[ArrayNames] = None
-    form: str = "plain"
+    form: str = PLAIN
     any_settings: bool = False
 
 
-#: Forms in which a layer takes sequences (see :mod:`qatviz.network.sequences`): in Keras' two axes; all inputs in the
-#: same form; as they are; as images of height 1, which it requires.
-PLAIN, ALIKE, ANY, IMAGE = "plain", "alike", "any", "image"
-
-
 def in_form(form: str, draft: Draft, name: str, inputs: List[str]) -> List[str]:
-    """Return the names of the inputs of the layer `name` in a form, to which they are reshaped where necessary."""
+    """Return the names of the inputs of the layer `name` in a form; where necessary, a Reshape is added.
+
+    Raises
+    ------
+    NetworkError
+        If an input is no sequence, for the form `IMAGE`.
+    """
     if form == PLAIN:
         return [draft.as_plain(source) for source in inputs]
     if form == ALIKE:
@@ -57,11 +63,11 @@ def in_form(form: str, draft: Draft, name: str, inputs: List[str]) -> List[str]:
 def unsupported_reasons(spec: LayerSpec) -> List[str]:
     """Return the reasons why type or settings of a layer would not be imported exactly; empty if there are none.
 
-    Each reason is followed by the nearest supported way. A setting that is not known and None or False is neutral:
-    newer versions of Keras write the defaults of the settings that they have added.
+    Each reason is followed by the nearest supported alternative. An unknown setting with the value None or False has no
+    effect: newer versions of Keras write the defaults of settings that they have added.
     """
     if spec.kind not in KINDS:
-        if spec.kind == "Lambda":
+        if spec.kind == LAMBDA:
             reason = "it consists of Python code, which cannot be converted"
         else:
             reason = "this type of layer is not supported"
@@ -85,9 +91,9 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
     return reasons
 
 
-#: Closest supported layer, by common types that are not supported.
+#: Nearest supported layer, by common types that are not supported.
 _NEAREST = {
-    "Lambda": "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
+    LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
     "LayerNormalization": "BatchNormalization",
     "PReLU": "LeakyReLU",
     "TimeDistributed": "Dense, which is applied along the last axis",
@@ -95,7 +101,7 @@ _NEAREST = {
 _NEAREST_OF_OTHERS = "a model without it, of the layers that the README lists"
 #: Policies of mixed precision, whose weights are float32.
 MIXED_DTYPES = ("mixed_float16", "mixed_bfloat16")
-#: The settings of renorm have an effect only with renorm=True, which is refused.
+#: Settings without effect on inference; those of renorm have one with renorm=True only, which is refused.
 _WITHOUT_EFFECT = (
     "name",
     "trainable",
@@ -106,7 +112,9 @@ _WITHOUT_EFFECT = (
     "renorm_clipping",
     "renorm_momentum",
 )
+#: Endings of settings of the training.
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
+#: Settings of which only one value is supported.
 _NEUTRAL = {
     "data_format": "channels_last",
     "groups": 1,

@@ -1,6 +1,6 @@
-"""Import of tf.keras models from objects.
+"""Import of tf.keras models in memory.
 
-TensorFlow is imported inside functions, since the import from files does not need it.
+TensorFlow is imported inside functions, because the import from files does not need it.
 """
 
 import json
@@ -10,10 +10,12 @@ from typing import Any, Dict, Iterator, Optional, Set, Tuple
 from qatviz.errors import NetworkError
 from qatviz.network.checks import Shape
 from qatviz.network.keras_import.config import (
+    LAMBDA,
     NESTED,
     SEQUENTIAL,
     CallNames,
     Path,
+    check_arguments,
     layer_name,
     layer_records,
     parse_model,
@@ -70,12 +72,14 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
             _check_activation(layer, path, known_activations)
     _check_shared(model)
     for path, node in _calls(model, ()):
-        _check_arguments(node, path)
-        if type(node.outbound_layer).__name__ == "Lambda":
+        kind = type(node.outbound_layer).__name__
+        # Arguments that are not data are missing from the description.
+        check_arguments(node.arguments, f"layer {path[-1]!r} ({kind})")
+        if kind == LAMBDA:
             operation = operations.setdefault(path, _operation(node))
             if operation != _operation(node):
                 raise NetworkError(
-                    f"layer {path[-1]!r} (Lambda): its calls are different operations, {operation} and "
+                    f"layer {path[-1]!r} ({LAMBDA}): its calls are different operations, {operation} and "
                     f"{_operation(node)}; allowed: the same in every call"
                 )
     not_fused = {path for path, layer in _layers(model, ()) if getattr(layer, "fused", None) is False}
@@ -176,18 +180,11 @@ def _known_activations() -> Tuple[Any, ...]:
     )
 
 
-def _check_arguments(node: Any, path: Path) -> None:
-    """Refuse arguments of a call; those that are not data are missing from the description."""
-    for name, value in (node.arguments or {}).items():
-        if value is not None and value is not False:
-            raise NetworkError(
-                f"layer {path[-1]!r} ({type(node.outbound_layer).__name__}): it is called with "
-                f"{name}={value!r}; allowed: calls without arguments"
-            )
-
-
 def _operation(node: Any) -> str:
-    """Return the type of the TensorFlow operation in a Lambda layer; for several operations, the outermost ones."""
+    """Return the type of the TensorFlow operation in a call of a Lambda layer, such as "Relu".
+
+    For several operations, it is no type but a text for messages with the last two.
+    """
     import tensorflow.compat.v1 as tf
 
     inputs = [_origin(tensor) for tensor in tf.nest.flatten(node.input_tensors)]
@@ -270,7 +267,7 @@ def _renamed(record: Dict[str, Any], name: str) -> Dict[str, Any]:
 
 
 def _arrays(model: Any) -> Weights:
-    """Return all arrays of the model, fetched in a single run."""
+    """Return all arrays of the model by layer and Keras' name, fetched in a single run of the session."""
     import tensorflow.compat.v1 as tf
 
     variables = [

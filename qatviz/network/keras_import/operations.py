@@ -1,7 +1,7 @@
 """Operations between layers (``x + y``, ``tf.nn.relu(x)``, ``keras.ops``), as the Keras layers that compute the same.
 
-``x * 2.0`` is a Rescaling, ``x + y`` an Add, ``tf.nn.relu(x)`` an Activation. What becomes of these layers, and whether
-they are supported, is thus decided in one place, for operations and layers alike.
+``x * 2.0`` is a Rescaling, ``x + y`` an Add, ``tf.nn.relu(x)`` an Activation. Thus one place decides whether and how
+they are imported, for operations and layers alike.
 """
 
 import json
@@ -15,13 +15,13 @@ from qatviz.network.keras_import.config import KERAS3_OPERATION, LayerSpec, shor
 
 #: Kind of the layers that TensorFlow 1.13 to 2.3 adds for operations.
 NODE_LAYER = "TensorFlowOpLayer"
-#: Kind of a layer that takes a part of a tensor; Keras has no layer for it.
+#: Kind of the layer that returns a part of a tensor; Keras has no layer for it.
 SLICING = "SlicingOpLambda"
 #: Kind of the layer that joins tensors along a new axis; Keras has no layer for it.
 STACK = "Stack"
-#: Modules of TensorFlow whose functions have the meaning of their name; tf.sparse.add, for one, is another operation.
+#: Modules of TensorFlow whose functions have the meaning of their names; tf.sparse.add, for example, is not an Add.
 _MODULES = ("", "math", "nn", "__operators__")
-#: Operations of TensorFlow's graphs, of the layers NODE_LAYER; no others are known, since some are code.
+#: Names in `_LAYERS` by operations of TensorFlow's graphs, for `NODE_LAYER`; some of the other operations are code.
 _NODE_OPERATIONS = {
     "Add": "add",
     "AddV2": "add",
@@ -40,8 +40,9 @@ _NODE_OPERATIONS = {
     "Softsign": "softsign",
     "Identity": "identity",
 }
+#: Keyword arguments that are operands.
 _OPERANDS = ("x", "y", "x1", "x2", "value", "bias")
-#: Arguments without effect on the result.
+#: Operands, and arguments without effect on the result.
 _IGNORED = (*_OPERANDS, "name", "features", "logits", "values", "input", "data_format", "inputs", "xs", "tensor")
 KerasLayerOf = Callable[[LayerSpec], Tuple[str, Dict[str, Any]]]
 """``layer_of(spec)`` returns kind and config of the layer that computes the same as an operation."""
@@ -53,7 +54,7 @@ def as_layer(spec: LayerSpec) -> LayerSpec:
     Raises
     ------
     NetworkError
-        If no layer does; the message does not name the operation's layer.
+        If there is no such layer. The message does not name the call, which the caller adds.
     """
     name = _name(spec)
     if name is None:
@@ -69,7 +70,7 @@ def as_layer(spec: LayerSpec) -> LayerSpec:
 
 
 def is_known(class_name: str, config: Any) -> bool:
-    """Return whether the description of an operation is one that `as_layer` knows, and so not code."""
+    """Return whether `as_layer` knows the operation that a description names; if so, it is not code."""
     if not isinstance(config, dict):
         return False
     spec = LayerSpec((), class_name, config, (), ())
@@ -77,7 +78,7 @@ def is_known(class_name: str, config: Any) -> bool:
 
 
 def _name(spec: LayerSpec) -> Optional[str]:
-    """Return the name of the operation in `_LAYERS`, or one that is not in it; None for a layer."""
+    """Return the name of the operation in `_LAYERS`, or for messages if it is not one of them; None for a layer."""
     if spec.kind == SLICING:
         return "getitem"
     if spec.kind == NODE_LAYER:
@@ -207,7 +208,7 @@ def _mean(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     pools = {(1, 2): "GlobalAveragePooling2D", (1,): "GlobalAveragePooling1D"}
     key = tuple(sorted(axes)) if isinstance(axes, list) else (axes,)
     if key not in pools:
-        raise NetworkError(f"it is a mean over the axes {shortened(axes)}; supported: (1, 2) of images")
+        raise NetworkError(f"it is a mean over the axes {shortened(axes)}; supported: (1, 2) of images, 1 of sequences")
     return pools[key], {"keepdims": keepdims}
 
 
@@ -240,7 +241,7 @@ def _getitem(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
 
 
 def _option(spec: LayerSpec, key: str, default: Any) -> Any:
-    """Return an argument by keyword, which Keras 3 has in the config."""
+    """Return an argument by keyword, of the call or, in Keras 3, of the config."""
     return spec.arguments.kwargs.get(key, spec.config.get(key, default))
 
 
@@ -267,6 +268,7 @@ def _refuse_others(spec: LayerSpec, *names: str) -> None:
             raise NetworkError(f"it is called with {key}={shortened(value)}; supported: its operands")
 
 
+#: By names in lower case without underscores.
 _LAYERS: Dict[str, KerasLayerOf] = {
     "add": _arithmetic("Add", lambda constant, _: (1.0, constant)),
     "subtract": _arithmetic("Subtract", lambda constant, first: (-1.0, constant) if first else (1.0, -constant)),
@@ -284,15 +286,14 @@ _LAYERS: Dict[str, KerasLayerOf] = {
     "identity": _activation("linear"),
     **{
         name: _activation(name)
-        for name in ("relu", "relu6", "sigmoid", "tanh", "elu", "selu", "softplus", "exponential")
+        for name in ["relu", "relu6", "sigmoid", "tanh", "elu", "selu", "softplus", "softsign", "swish", "exponential"]
     },
-    "swish": _activation("swish"),
-    "softsign": _activation("softsign"),
     "leakyrelu": _leaky_relu,
     "gelu": _gelu,
     "hardsigmoid": _activation("hard_sigmoid"),
     "hardswish": _activation("hard_swish"),
 }
+#: Names in `_LAYERS` by other names of the same operations.
 _ALIASES = {
     "addv2": "add",
     "addn": "add",

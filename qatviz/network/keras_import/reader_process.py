@@ -15,16 +15,16 @@ from qatviz.errors import NetworkError
 
 _READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_reader.py")
 
-# A damaged file may keep a library busy forever. A slow disk reads about 10 MB/s.
+#: Time limit of a read (seconds), as a damaged file may keep a library busy forever; and the speed of a slow disk.
 _TIMEOUT_S = 60.0
 _MIN_BYTES_PER_S = 1e7
 
 StoredLayers = List[Tuple[str, List[Tuple[str, np.ndarray]]]]
-"""Layers, or objects in a layer, and their arrays, with the names of the file."""
+"""Layers, or parts of them, with their arrays, under the names in the file."""
 
 
 class Form(enum.Enum):
-    """Names of layers and arrays in a file with weights."""
+    """Names under which a file has layers and arrays."""
 
     #: Names of layers, in the order in which Keras saved them; the arrays of a nested model are those of one layer.
     NAMES = "names"
@@ -44,7 +44,7 @@ class Stored(NamedTuple):
 
 
 class KerasFile(NamedTuple):
-    """Contents of a file: the model's description as JSON, and the weights; None if the file does not have them."""
+    """Contents of a file: the model's description as JSON, and the weights; None for what the file does not have."""
 
     config: Optional[str]
     weights: Optional[Stored]
@@ -56,7 +56,7 @@ def read_hdf5(path: str) -> KerasFile:
     Raises
     ------
     NetworkError
-        If the file cannot be read, or crashes the HDF5 library or keeps it busy for too long.
+        If the file cannot be read, crashes the HDF5 library, keeps it busy for too long, or needs too much memory.
     """
     with tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
         timeout_s = _TIMEOUT_S + os.path.getsize(path) / _MIN_BYTES_PER_S

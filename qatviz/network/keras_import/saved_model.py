@@ -1,4 +1,8 @@
-"""Reader of SavedModels and TensorFlow checkpoints. No graph or function of the model is loaded."""
+"""Reader of Keras' descriptions and weights in SavedModels and TensorFlow checkpoints.
+
+Graphs and functions of the model are not loaded. Damaged files raise the errors of
+:mod:`qatviz.network.keras_import.tensor_bundle`.
+"""
 
 import json
 import os
@@ -12,8 +16,9 @@ from qatviz.network.model_formats import METADATA, SAVED_MODEL
 
 #: Key of the description of a checkpoint's objects, a TrackableObjectGraph.
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-#: Names under which objects of a model have layers with weights: in a model, and in a wrapper of tfmot.
+#: Names of objects that are layers with weights: those of a model, and that of the layer in a wrapper of tfmot.
 _CHILD = re.compile(r"layer_with_weights-\d+|layer")
+#: Largest number of layers, and of models within models.
 _MAX_OBJECTS, _MAX_DEPTH = 100_000, 50
 #: Variables of optimizers in the checkpoints of tf.train.Saver.
 _OPTIMIZER = re.compile(

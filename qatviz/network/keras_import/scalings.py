@@ -1,4 +1,4 @@
-"""Conversion of layers that scale a tensor, or take a part of it.
+"""Conversion of layers that scale a tensor, or return a part of it.
 
 A scaling ``x * a + b`` with constants a and b, for the whole tensor or for each channel, is a depthwise 1×1 convolution
 with the weights a and the bias b, which computes the same. Several in sequence become one.
@@ -19,6 +19,7 @@ _EPSILON = 1e-7
 
 
 def convert_rescaling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a Rescaling, whose scale and offset are numbers or one for each channel."""
     scale, offset = (np.asarray(layer.setting(key, default), float) for key, default in (("scale", 1), ("offset", 0)))
     return _scaled(draft, layer, inputs[0], scale, offset)
 
@@ -43,7 +44,7 @@ def convert_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) ->
 
 
 def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert ``x[key]``; a key that reverses the channels is a 1×1 convolution with weights of 0 and 1."""
+    """Convert ``x[key]``; a key that reverses the channels becomes a 1×1 convolution with weights of 0 and 1."""
     shape = draft.shapes[inputs[0]]
     key = _full_key(layer.setting("key"), len(shape) + 1)
     if key[0] not in (slice(None), slice(0, None, None)):
@@ -113,7 +114,10 @@ def _reversed_channels(draft: Draft, layer: KerasLayer, source: str) -> str:
 def _scaled(
     draft: Draft, layer: KerasLayer, source: str, scale: Optional[np.ndarray], offset: Optional[np.ndarray]
 ) -> str:
-    """Add a scaling of the output of `source`, or change the one that `source` is; None: not known."""
+    """Add a scaling of the output of `source`, or merge it into `source` if that is a scaling used only here.
+
+    Scale and offset are None if only the architecture is imported.
+    """
     shape = draft.keras_shape(source)
     scaling = None
     if scale is not None and offset is not None:

@@ -15,6 +15,7 @@ from qatviz.data.checks import check_memory
 
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 _FOOTER_BYTES, _MAX_VARINT_BYTES = 48, 10
+#: TensorFlow's number of the type of strings.
 _STRING = 7
 #: NumPy's dtypes by TensorFlow's number (tensorflow/core/framework/types.proto).
 _DTYPES = {
@@ -82,8 +83,8 @@ def _varint(message: bytes, position: int) -> Tuple[int, int]:
     raise ValueError("an integer has more than 10 bytes")
 
 
-class Tensor(NamedTuple):
-    """Entry of the index: type, shape and place of a tensor's values."""
+class Entry(NamedTuple):
+    """Entry of the index: TensorFlow's number of the type, shape; data file, offset and size (bytes) of the values."""
 
     dtype: int
     shape: Tuple[int, ...]
@@ -97,7 +98,8 @@ class TensorBundle:
 
     Attributes
     ----------
-    tensors : dict of str to Tensor
+    tensors : dict of str to Entry
+        Entries of the index by key.
     """
 
     def __init__(self, prefix: str):
@@ -107,7 +109,7 @@ class TensorBundle:
         with open(index_path, "rb") as file:
             entries = dict(_table(file.read()))
         self._shards = integer(entries[b""], 1)
-        self.tensors = {key.decode("utf-8"): _tensor(value) for key, value in entries.items() if key}
+        self.tensors = {key.decode("utf-8"): _entry(value) for key, value in entries.items() if key}
 
     def is_numeric(self, key: str) -> bool:
         """Return whether a tensor consists of numbers."""
@@ -136,7 +138,7 @@ class TensorBundle:
             raise ValueError(f"{key} has {len(content)} bytes; expected: {start + length}")
         return content[start:]
 
-    def _bytes(self, tensor: Tensor) -> bytes:
+    def _bytes(self, tensor: Entry) -> bytes:
         path = f"{self._prefix}.data-{tensor.shard:05d}-of-{self._shards:05d}"
         if tensor.offset + tensor.size > os.path.getsize(path):
             raise ValueError(f"{os.path.basename(path)} has {os.path.getsize(path)} bytes, fewer than the index says")
@@ -145,12 +147,12 @@ class TensorBundle:
             return file.read(tensor.size)
 
 
-def _tensor(entry: bytes) -> Tensor:
-    """Return an entry of the index, a BundleEntryProto."""
-    if next(parts(entry, 7), None) is not None:
+def _entry(content: bytes) -> Entry:
+    """Return the entry in a BundleEntryProto."""
+    if next(parts(content, 7), None) is not None:
         raise ValueError("a tensor is stored in slices; expected: whole tensors")
-    sizes = tuple(integer(axis, 1) for axis in parts(next(parts(entry, 2), b""), 2))
-    return Tensor(integer(entry, 1), sizes, integer(entry, 3), integer(entry, 4), integer(entry, 5))
+    sizes = tuple(integer(axis, 1) for axis in parts(next(parts(content, 2), b""), 2))
+    return Entry(integer(content, 1), sizes, integer(content, 3), integer(content, 4), integer(content, 5))
 
 
 def _table(content: bytes) -> Iterator[Tuple[bytes, bytes]]:
@@ -193,6 +195,3 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, byte
         key = key[:shared] + block[position : position + own]
         yield key, block[position + own : position + own + length]
         position += own + length
-
-
-__all__ = ["Tensor", "TensorBundle", "fields", "integer", "parts", "text"]

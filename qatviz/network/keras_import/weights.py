@@ -15,9 +15,9 @@ Slot = Tuple[Path, str]
 """Array of the model: path of its layer and Keras' name of the array."""
 
 Arrays = List[Tuple[str, np.ndarray]]
-"""Arrays with their names in the file."""
+"""Arrays with their names in the file, in its order."""
 
-#: Other names of arrays: the kernel of a DepthwiseConv2D is named so since Keras 3.
+#: Names of arrays since Keras 3, by those before.
 _ALIASES = {"depthwise_kernel": "kernel"}
 
 
@@ -33,7 +33,7 @@ def assign_weights(stored: Stored, record: Dict[str, Any]) -> Weights:
     Raises
     ------
     NetworkError
-        If the stored arrays are not those of this model.
+        If the numbers of layers and arrays, or their names, are not those of this model.
     """
     if stored.form is Form.CLASSES:
         weights: Weights = {}

@@ -1,7 +1,7 @@
 """Removal of the wrappers of TensorFlow's Model Optimization Toolkit (tfmot): quantization-aware training, pruning.
 
-The layers in the wrappers are imported under their own names, with the weights that pruning keeps. Only the layers of
-the model itself are wrapped, not those of nested models: tfmot does not support these.
+The layers in the wrappers are imported under their own names, with 0 for the weights that are pruned. Layers of nested
+models are never wrapped, because tfmot does not support nested models.
 """
 
 from typing import Any, Dict, List, Tuple
@@ -43,7 +43,7 @@ def unwrapped_weights(stored: Stored, record: Record) -> Stored:
     Raises
     ------
     NetworkError
-        For weights that are stored by the classes of layers.
+        For weights that are stored by the classes of layers, whose numbers count the wrappers.
     """
     if stored.form is Form.NAMES:
         by_name = dict(stored.layers)
