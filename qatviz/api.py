@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
 import numpy as np
 
 from qatviz import data as data_sets
+from qatviz.class_weights import class_weights_text
 from qatviz.data import Dataset
 from qatviz.errors import DataError, OutputError, RunStateError, SettingError, about, did_you_mean
 from qatviz.metric import ACCURACY
@@ -41,6 +42,7 @@ _SAME_NAMES = (
     "batch_size",
     "optimizer",
     "loss",
+    "class_weights",
     "metric",
     "seed",
     "preset",
@@ -207,6 +209,8 @@ def train(
         If True, only warnings are printed, neither progress nor notes.
     steps, batch_size, optimizer, loss, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
+    class_weights : dict of str or int to float, or "balanced"
+        Factors of the losses of a class' examples, by name or number of the class.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.
     weights, activations : dict of str to object
@@ -310,6 +314,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     for kind in KINDS:
         fields[kind] = dict(fields.get(kind) or {})
     fields.update((field, options[name]) for name, field in _OTHER_NAMES.items() if name in options)
+    fields["class_weights"] = class_weights_text(fields.get("class_weights"))
     fields["changes"] = tuple(map(parse_change, fields.get("changes", ())))
     if fields.get("steps", 0) is None:
         fields["steps"] = NO_LIMIT

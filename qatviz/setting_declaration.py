@@ -45,6 +45,8 @@ class Setting:
         Kinds of tensors to which it applies; empty for settings of the run.
     choices : dict of str to tuple of str
         Allowed words for each kind of tensor (for a setting of the run: for ``""``).
+    form : str
+        Phrase for the allowed texts of a setting of type str without ``choices``.
     labels : dict of str to str
         Labels of the allowed words in the window; a word without one is its own label.
     """
@@ -61,6 +63,7 @@ class Setting:
     kinds: Tuple[str, ...] = ()
     choices: Optional[Mapping[str, Tuple[str, ...]]] = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    form: str = ""
 
     def allowed(self, kind: str = "") -> str:
         """Return a phrase that lists the allowed values, in the form for input."""
@@ -68,6 +71,8 @@ class Setting:
             return "one of " + ", ".join(self._words(kind))
         if self.type is bool:
             return "on or off"
+        if self.type is str:
+            return self.form
         noun = "a whole number" if self.type is int else "a number"
         return f"{noun} from {_bound(self.low)} to {_bound(self.high)}{' ' + self.unit if self.unit else ''}"
 
@@ -135,6 +140,8 @@ class Setting:
         """Return ``value`` in the setting's type; None if it is not allowed."""
         if self.choices is not None:
             return value if isinstance(value, str) and value in self._words(kind) else None
+        if self.type is str:
+            return value if isinstance(value, str) else None
         if self.type is bool:
             return bool(value) if isinstance(value, bool) or type(value).__name__ == "bool_" else None
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not abs(value) < math.inf:

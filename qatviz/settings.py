@@ -10,6 +10,8 @@ these names, bounds, defaults and help texts, and all values are validated by
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from qatviz.class_weights import ALLOWED as CLASS_WEIGHTS_FORM
+from qatviz.class_weights import parse_class_weights
 from qatviz.errors import SettingError
 from qatviz.learning_rate import CONSTANT, SCHEDULES, rate_factor
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
@@ -370,6 +372,13 @@ class StartSettings(_Settings):
         choices={"": LOSS_CHOICES},
         labels={AUTOMATIC: "By the task", **{name: loss.title for name, loss in LOSSES.items()}},
     )
+    class_weights: str = declared(
+        "",
+        "Class weights",
+        "Factors of the losses of a class' examples: balanced gives all classes the same weight in sum, whatever their "
+        "number of examples; empty: 1.",
+        form=CLASS_WEIGHTS_FORM,
+    )
     metric: str = declared(
         AUTOMATIC,
         "Metric",
@@ -401,6 +410,7 @@ class StartSettings(_Settings):
             # Other types are refused: these values are recorded unchanged.
             if type(setting.check(value, name)) is not type(value):
                 raise setting.refusal(value, name)
+        parse_class_weights(self.class_weights)
 
 
 QUANTIZER_SETTINGS = settings_of(QuantizerSettings)

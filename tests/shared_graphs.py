@@ -22,8 +22,8 @@ class GraphPool:
 
     def take(self, network, plan, dataset, batch_size, optimizer, *others, **named):
         """Return a free graph for these arguments of `TrainingGraph`, or a new one; closing it frees it."""
-        data = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
-        form = dataset.task, dataset.pixel_scale, [(array.dtype, array.shape) for array in data.values()]
+        data = [getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")]
+        form = dataset.task, dataset.pixel_scale, [(array.dtype, array.shape) for array in data]
         key = repr((network.to_dict(), plan, form, batch_size, optimizer, others, sorted(named.items())))
         with self._lock:
             graphs = self._free.get(key)
@@ -35,7 +35,7 @@ class GraphPool:
 
             graph = TrainingGraph(network, plan, dataset, batch_size, optimizer, *others, **named)
         else:
-            graph._load_data(graph._session, data)
+            graph.load_data(dataset)
         graph.close = lambda: self._put_back(key, graph)
         return graph
 

@@ -31,6 +31,7 @@ TERMINAL = {"tqdm"}
 THIRD_PARTY = [
     ("qatviz.asset_files", STANDARD_LIBRARY_ONLY),
     ("qatviz.atomic_files", STANDARD_LIBRARY_ONLY),
+    ("qatviz.class_weights", STANDARD_LIBRARY_ONLY),
     ("qatviz.errors", STANDARD_LIBRARY_ONLY),
     ("qatviz.learning_rate", STANDARD_LIBRARY_ONLY),
     ("qatviz.losses", STANDARD_LIBRARY_ONLY),
@@ -87,6 +88,7 @@ KNOWN_TO_GUI = (
     "qatviz.setting_declaration",
     "qatviz.presets",
     "qatviz.errors",
+    "qatviz.class_weights",
     "qatviz.losses",
     "qatviz.metric",
     "qatviz.scaling",

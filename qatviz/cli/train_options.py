@@ -47,6 +47,7 @@ _FIXED = (
     "batch_size",
     "optimizer",
     "loss",
+    "class_weights",
     "metric",
     "seed",
     "validation_fraction",
@@ -54,6 +55,7 @@ _FIXED = (
     "scaling",
 )
 _NO_LIMIT = "inf"
+_METAVARS = {bool: "on|off", int: "N", float: "X", str: "TEXT"}
 
 EXAMPLES = """\
 examples:
@@ -124,6 +126,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"{', '.join(LOSS_CHOICES)} (default: {AUTOMATIC}: by the task)",
     )
+    _add_setting(inputs, START_SETTINGS["class_weights"])
     inputs.add_argument(
         "--metric",
         metavar="NAME",
@@ -299,10 +302,11 @@ def _given(options: argparse.Namespace, names: Iterable[str]) -> Dict[str, Any]:
 
 def _add_setting(group: Any, setting: Setting, parse: Any = None, more: str = "") -> None:
     """Add the option of a declared setting, whose errors name the option."""
-    text = f"{setting.help.rstrip('.')}; {setting.allowed()}{more} (default: {setting_text(setting.default)})"
+    default = setting_text(setting.default) or "none"
+    text = f"{setting.help.rstrip('.')}; {setting.allowed()}{more} (default: {default})"
     group.add_argument(
         option_name(setting.name),
-        metavar="on|off" if setting.type is bool else "N" if setting.type is int else "X",
+        metavar=_METAVARS[setting.type],
         help=text.replace("%", "%%"),
         type=parse or _typed(setting),
     )

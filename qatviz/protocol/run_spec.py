@@ -7,6 +7,7 @@ from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.checks import memory_limit
 from qatviz.data.dataset import same_examples
+from qatviz.data.example_weights import example_weights
 from qatviz.errors import NetworkError, RecordError, SettingError
 from qatviz.losses import AUTOMATIC, is_single_logit, loss_for
 from qatviz.metric import AUC, METRICS, Metric, metric_for
@@ -72,6 +73,8 @@ class RunSpec:
         The Keras model that the network was imported from.
     loss : str
         A name of :data:`qatviz.losses.LOSSES`; "auto" is replaced by that of task and network.
+    class_weights : str
+        Weights of the classes in the loss, in the form of :func:`qatviz.class_weights.parse_class_weights`.
     metric_name : str
         A name of :data:`qatviz.metric.METRICS`; "auto" is replaced by that of the task.
 
@@ -98,10 +101,13 @@ class RunSpec:
     parameters: Optional[Arrays] = None
     keras: Optional[KerasOrigin] = None
     loss: str = START_SETTINGS["loss"].default
+    class_weights: str = START_SETTINGS["class_weights"].default
     metric_name: str = START_SETTINGS["metric"].default
 
     def __post_init__(self) -> None:
-        StartSettings(self.batch_size, self.optimizer, self.loss, self.metric_name, self.seed, self.steps)
+        StartSettings(
+            self.batch_size, self.optimizer, self.loss, self.class_weights, self.metric_name, self.seed, self.steps
+        )
         object.__setattr__(self, "dataset", self.dataset.with_input_shape(self.network.input_shape))
         output_shape = self.network.output_shape
         object.__setattr__(self, "dataset", self.dataset.with_target_shape(output_shape))
@@ -115,6 +121,7 @@ class RunSpec:
         metric = metric_for(self.metric_name, self.dataset.task, self.dataset.num_classes)
         _check_metric(metric, self.dataset)
         object.__setattr__(self, "metric_name", metric.name)
+        example_weights(self.dataset, self.class_weights)  # raises an error if they don't fit the data
         _check_memory(self.network, min(self.batch_size, len(self.dataset.x_train)))
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
@@ -163,6 +170,8 @@ class RunSpec:
             "settings": self.book.to_dict(),
             "schedule": schedule_rows(self.schedule),
         }
+        if self.class_weights:
+            description["class_weights"] = self.class_weights
         if self.keras is not None:
             description["keras"] = self.keras.to_dict()
         return description
@@ -192,6 +201,7 @@ class RunSpec:
                 batch_size=description["batch_size"],
                 optimizer=description["optimizer"],
                 loss=description.get("loss", AUTOMATIC),  # records of version 0.2 and older have none
+                class_weights=description.get("class_weights", ""),
                 metric_name=description.get("metric", AUTOMATIC),
                 seed=description["seed"],
                 steps=description["steps"],

@@ -88,6 +88,7 @@ def facts_of(run: RunData) -> Markup:
         ("Batch size", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else _UNKNOWN),
         ("Optimizer", about.get("optimizer", _UNKNOWN)),
         *([("Loss", START_SETTINGS["loss"].text(about["loss"]))] if "loss" in about else []),
+        *([("Class weights", about["class_weights"])] if about.get("class_weights") else []),
         ("Seed", about.get("seed", _UNKNOWN)),
         ("Training", f"{count(run.outcome.step, 'step')} in {duration(run.outcome.seconds)}{loss}"),
         ("Started", date(about.get("created"))),

@@ -102,6 +102,7 @@ def begin(
             batch_size=request.batch_size,
             optimizer=request.optimizer,
             loss=BINARY_CROSS_ENTROPY if chosen.ends_in_sigmoid and request.loss == AUTOMATIC else request.loss,
+            class_weights=request.class_weights,
             metric_name=request.metric,
             seed=request.seed,
             steps=request.total_steps,

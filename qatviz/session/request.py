@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, Tuple, Type
 
+from qatviz.class_weights import parse_class_weights
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
 from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder
 from qatviz.network.zoo import NETWORKS
@@ -37,7 +38,7 @@ NO_LIMIT = math.inf
 #: TensorFlow's names of devices; TensorFlow itself refuses an invalid one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 _OF_NEW_RUNS = (
-    *(START_SETTINGS[name] for name in ("batch_size", "loss", "metric", "seed")),
+    *(START_SETTINGS[name] for name in ("batch_size", "loss", "class_weights", "metric", "seed")),
     QUANTIZER_SETTINGS["quant_delay"],
 )
 _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
@@ -196,7 +197,7 @@ class NewRunRequest(TrainingRequest):
         Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; None: inferred from the data.
     validation_fraction : float
         Fraction of the examples that is held out if the data has no test part.
-    batch_size, optimizer, loss, metric, seed
+    batch_size, optimizer, loss, class_weights, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`.
     quant_delay : int
         Training steps in float before quantization starts.
@@ -221,6 +222,7 @@ class NewRunRequest(TrainingRequest):
     batch_size: int = START_SETTINGS["batch_size"].default
     optimizer: str = START_SETTINGS["optimizer"].default
     loss: str = START_SETTINGS["loss"].default
+    class_weights: str = START_SETTINGS["class_weights"].default
     metric: str = START_SETTINGS["metric"].default
     seed: int = START_SETTINGS["seed"].default
     quant_delay: int = QUANTIZER_SETTINGS["quant_delay"].default
@@ -244,6 +246,7 @@ class NewRunRequest(TrainingRequest):
         yield "validation_fraction", self._check_validation_fraction
         for setting in _OF_NEW_RUNS:
             yield setting.name, partial(_check_setting, setting, getattr(self, setting.name))
+        yield "class_weights", lambda: parse_class_weights(self.class_weights)
         yield "optimizer", lambda: check_choice("optimizer", self.optimizer, OPTIMIZERS)
         if self.out is not None:
             yield "out", lambda: _check_text("out", self.out, "a directory that is new or empty")

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
+from qatviz.data.example_weights import example_weights
 from qatviz.errors import RecordError
 from qatviz.losses import AUTOMATIC, loss_for
 from qatviz.memory import check_room_for_tensorflow
@@ -42,6 +43,8 @@ Variables = Dict[str, StateVariable]
 
 #: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
+#: Name of the variable with the weights of the training examples, which exists if there are any.
+_WEIGHTS = "weights"
 #: Name of the operation that fails if the loss of a training step is not finite.
 _FINITE = "loss_is_finite"
 #: Run settings in a variable; the learning rate, which may change at each step, is fed.
@@ -74,6 +77,8 @@ class TrainingGraph:
         A name of :data:`qatviz.losses.LOSS_CHOICES`.
     metric : str
         A name of :data:`qatviz.metric.METRIC_CHOICES`.
+    class_weights : str
+        In the form of :func:`qatviz.class_weights.parse_class_weights`.
     """
 
     def __init__(
@@ -89,13 +94,14 @@ class TrainingGraph:
         fixed: Collection[str] = (),
         loss: str = AUTOMATIC,
         metric: str = AUTOMATIC,
+        class_weights: str = "",
     ):
         check_room_for_tensorflow()
         if placement.target:
             check_server(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
-        self._seed, self._fixed = seed, frozenset(fixed)
+        self._seed, self._fixed, self._class_weights = seed, frozenset(fixed), class_weights
         self._objective = OBJECTIVES[loss_for(loss, dataset.task, network.num_outputs)]
         self._scoring = SCORINGS[metric_for(metric, dataset.task, dataset.num_classes).name]
         self._callables: Dict[str, Callable[..., Any]] = {}
@@ -299,14 +305,23 @@ class TrainingGraph:
         """Release the session; the graph can no longer be used."""
         self._session.close()
 
+    def load_data(self, dataset: Dataset) -> None:
+        """Set the data to that of another data set with arrays of the same types and shapes."""
+        self._data_loader(self._session, self._data_arrays(dataset))
+
     # Construction
+
+    def _data_arrays(self, dataset: Dataset) -> Arrays:
+        arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+        weights = example_weights(dataset, self._class_weights)
+        return arrays if weights is None else {**arrays, _WEIGHTS: weights}
 
     def _build(self, dataset: Dataset, batch_size: int, telemetry: bool) -> None:
         self._data = {
-            name: StateVariable("data_" + name, getattr(dataset, name).dtype, getattr(dataset, name).shape)
-            for name in ("x_train", "y_train", "x_test", "y_test")
+            name: StateVariable("data_" + name, array.dtype, array.shape)
+            for name, array in self._data_arrays(dataset).items()
         }
-        self._load_data = Loader(self._data, self._data)
+        self._data_loader = Loader(self._data, self._data)
         self._pixel_scale = dataset.pixel_scale
         state = self.initial_state(
             RunSettings(),
@@ -357,9 +372,8 @@ class TrainingGraph:
         if self._objective.observes_labels:
             lowered.quantizers.observe(self.plan.grid_of(self.network.output), labels)
         hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
-        loss = self._objective.loss(lowered.logits, labels)
-        if self._objective.smoothing is not None:
-            loss += hyper["label_smoothing"] * self._objective.smoothing(lowered.logits, labels)
+        weights = self._data[_WEIGHTS].gather(self._indices) if _WEIGHTS in self._data else None
+        loss = self._objective.mean_loss(lowered.logits, labels, hyper["label_smoothing"], weights)
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
@@ -442,7 +456,7 @@ class TrainingGraph:
 
     def _prepare(self, dataset: Dataset) -> None:
         session = self._session
-        self._load_data(session, {name: getattr(dataset, name) for name in self._data})
+        self.load_data(dataset)
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )
@@ -473,4 +487,5 @@ def graph_arguments(spec: RunSpec) -> Tuple[Any, ...]:
         spec.fixed,
         spec.loss,
         spec.metric_name,
+        spec.class_weights,
     )

@@ -19,13 +19,13 @@ class Objective(NamedTuple):
     Attributes
     ----------
     loss : callable (outputs, labels) -> tf.Tensor
-        float32 scalar.
+        float32 ``[batch]``, ``[batch, outputs]`` or of an image's shape: terms whose mean is the loss.
     baseline_loss : callable (Dataset) -> float
         Loss on the training data without any knowledge of the input: of equal probabilities for all classes, or of the
         mean of the targets.
     smoothing : callable (outputs, labels) -> tf.Tensor, optional
-        float32 scalar: difference that a label smoothing of 1 makes to the loss, which is linear in it. None for
-        losses without classes.
+        float32 ``[batch, outputs]``: terms whose mean is the difference that a label smoothing of 1 makes to the loss,
+        which is linear in it. None for losses without classes.
     observes_labels : bool
         If True, the output's quantizer observes the labels, too, so that its range covers them. Values outside of a
         range have no gradient: within a range of their own, outputs, which are small at first, would hardly grow.
@@ -36,14 +36,32 @@ class Objective(NamedTuple):
     observes_labels: bool = False
     smoothing: Optional[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = None
 
+    def mean_loss(
+        self, outputs: tf.Tensor, labels: tf.Tensor, label_smoothing: tf.Tensor, weights: Optional[tf.Tensor] = None
+    ) -> tf.Tensor:
+        """Return the loss of a batch, float32 scalar.
+
+        ``label_smoothing`` is a scalar from 0 to 1; ``weights`` are factors of the examples' losses, float32
+        ``[batch]``, by which the mean is not divided, as in Keras.
+        """
+        loss = _weighted_mean(self.loss(outputs, labels), weights)
+        if self.smoothing is None:
+            return loss
+        return loss + label_smoothing * _weighted_mean(self.smoothing(outputs, labels), weights)
+
+
+def _weighted_mean(terms: tf.Tensor, weights: Optional[tf.Tensor]) -> tf.Tensor:
+    if weights is not None:
+        terms *= tf.reshape(weights, [-1] + [1] * (terms.shape.ndims - 1))
+    return tf.reduce_mean(terms)
+
 
 def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(logits=logits, labels=labels))
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(logits=logits, labels=labels)
 
 
 def _binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the mean over batch and logits."""
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(logits=logits, labels=_answers(logits, labels)))
+    return tf.nn.sigmoid_cross_entropy_with_logits(logits=logits, labels=_answers(logits, labels))
 
 
 def _answers(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -58,29 +76,29 @@ def _cross_entropy_smoothing(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     The logarithm of the sum of exponentials is in both, so that only the logits remain.
     """
     classes = int(logits.shape[1])
-    return tf.reduce_mean(logits * tf.one_hot(labels, classes, float(classes - 1), -1.0))
+    return logits * tf.one_hot(labels, classes, float(classes - 1), -1.0)
 
 
 def _binary_cross_entropy_smoothing(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return the loss of one half as every answer, less that of the labels."""
-    return tf.reduce_mean(logits * (_answers(logits, labels) - 0.5))
+    return logits * (_answers(logits, labels) - 0.5)
 
 
 def _squared_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Return the mean over batch and outputs, like Keras' "mse"."""
-    return tf.reduce_mean(tf.square(outputs - targets))
+    """Return the squared errors, whose mean over batch and outputs is Keras' "mse"."""
+    return tf.square(outputs - targets)
 
 
 def _absolute_error(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Return the mean over batch and outputs, like Keras' "mae"."""
-    return tf.reduce_mean(tf.abs(outputs - targets))
+    """Return the absolute errors, whose mean over batch and outputs is Keras' "mae"."""
+    return tf.abs(outputs - targets)
 
 
 def _huber(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Return the mean over batch and outputs, like Keras' "huber" (Huber 1964)."""
+    """Return terms whose mean over batch and outputs is Keras' "huber" (Huber 1964)."""
     error = tf.abs(outputs - targets)
     quadratic = tf.minimum(error, _HUBER_DELTA)
-    return tf.reduce_mean(0.5 * tf.square(quadratic) + _HUBER_DELTA * (error - quadratic))
+    return 0.5 * tf.square(quadratic) + _HUBER_DELTA * (error - quadratic)
 
 
 def _errors_of_mean(dataset: Dataset) -> np.ndarray:

@@ -7,6 +7,7 @@ import gc
 import time
 from typing import Callable, Optional, Set
 
+from qatviz.data.example_weights import example_weights
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
@@ -76,6 +77,9 @@ class Trainer:
             self._checkpointer.restart_interval(now, self._live.book.run.checkpoint_interval)
             first = self._live.capture("start", SaveReason(SaveKind.START))
             baseline_loss = OBJECTIVES[spec.loss].baseline_loss(spec.dataset)
+            weights = example_weights(spec.dataset, spec.class_weights)
+            if weights is not None:
+                baseline_loss *= float(weights.mean())
             self._recovery = Recovery(first, baseline_loss, time.perf_counter() - now)
             self._executor = CommandExecutor(
                 self._live,

@@ -51,13 +51,14 @@ def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
     form.preset.setCurrentText("int4")
     form.optimizer.setCurrentText("Momentum")
     form.metric.setCurrentText("Top-5 accuracy")
+    form.class_weights.setText("balanced")
     for name, value in (("learning_rate", 0.02), ("batch_size", 32), ("seed", 7), ("quant_delay", 300)):
         form.numbers[name].box.set_value(value)
     form.steps.set_steps(500, False)
     form.out.record.setChecked(True)
     form.out.path.setText(out)
     given = {"preset": "int4", "optimizer": "momentum", "metric": "top5", "batch_size": 32, "seed": 7}
-    given.update(quant_delay=300, steps=500)
+    given.update(quant_delay=300, steps=500, class_weights="balanced")
     expected = NewRunRequest(
         network="dscnn",
         data="cifar10",

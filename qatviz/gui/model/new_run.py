@@ -29,6 +29,7 @@ LABELS = {
     "preset": "Preset",
     "quant_delay": QUANT_DELAY.label,
     "loss": START_SETTINGS["loss"].label,
+    "class_weights": START_SETTINGS["class_weights"].label,
     "metric": START_SETTINGS["metric"].label,
     "optimizer": START_SETTINGS["optimizer"].label,
     "learning_rate": LEARNING_RATE.label,

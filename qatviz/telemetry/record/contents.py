@@ -145,6 +145,7 @@ _ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
     "batch_size": _start_setting,
     "optimizer": _start_setting,
     "loss": _start_setting,
+    "class_weights": _start_setting,
     "metric": _start_setting,
     "seed": _start_setting,
     "steps": _total,

@@ -4,6 +4,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.class_weights import BALANCED
 from qatviz.errors import SettingError
 from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
@@ -23,7 +24,9 @@ from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
 from qatviz.task import CLASSIFICATION, REGRESSION, TASK_HELP
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
-_OPTIMIZER, _LOSS, _METRIC = (START_SETTINGS[name] for name in ("optimizer", "loss", "metric"))
+_OPTIMIZER, _LOSS, _METRIC, _WEIGHTS = (
+    START_SETTINGS[name] for name in ("optimizer", "loss", "metric", "class_weights")
+)
 #: Suffix of files without weights.
 _ARCHITECTURE = ".json"
 #: Value and text of the choice that infers a property from the data.
@@ -93,6 +96,9 @@ class NewRunForm(QtWidgets.QWidget):
             *(_Choice(name, loss.title, loss.help) for name, loss in LOSSES.items()),
         )
         self.loss.setToolTip(_LOSS.help)
+        self.class_weights = QtWidgets.QLineEdit()
+        self.class_weights.setPlaceholderText(f"None; {BALANCED}; or CLASS=WEIGHT, …")
+        self.class_weights.setToolTip(f"{_WEIGHTS.help}\nAllowed: {_WEIGHTS.allowed()}")
         self.metric = _box(
             _Choice(AUTOMATIC, _METRIC.text(AUTOMATIC), ""),
             *(_Choice(name, _METRIC.text(name), metric.about) for name, metric in METRICS.items()),
@@ -105,7 +111,7 @@ class NewRunForm(QtWidgets.QWidget):
         for name, editor in self.numbers.items():
             editor.name_parts(LABELS[name], _NUMBERS[name].help)
             editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
-        for name in ("from_scratch", "task", "scaling", "preset", "loss", "metric", "optimizer"):
+        for name in ("from_scratch", "task", "scaling", "preset", "loss", "class_weights", "metric", "optimizer"):
             widgets[name].setAccessibleName(LABELS[name])
 
     def _layout(self) -> None:
@@ -129,6 +135,7 @@ class NewRunForm(QtWidgets.QWidget):
             changed.connect(self.changed)
         for box in (self.from_scratch, self.task, self.scaling, self.preset, self.loss, self.metric, self.optimizer):
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.class_weights.textChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
             editor.edited.connect(lambda _: self.changed.emit())
         for name, box in self.boxes().items():
@@ -156,6 +163,7 @@ class NewRunForm(QtWidgets.QWidget):
             scaling=self.scaling.currentData() or None,
             preset=self.preset.currentData(),
             loss=self.loss.currentData(),
+            class_weights=self.class_weights.text().strip(),
             metric=self.metric.currentData(),
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
