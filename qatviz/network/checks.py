@@ -148,6 +148,14 @@ def positions(where: str, value: Any) -> Tuple[int, ...]:
     return numbers
 
 
+def distinct_axes(where: str, value: Any) -> Tuple[int, ...]:
+    """Return different axes from 0 on, in ascending order; there may be none."""
+    axes = _as_ints(value, 0)
+    if axes is None or len(set(axes)) < len(axes):
+        raise invalid_value(where, value, "a tuple of different integers from 0 on")
+    return tuple(sorted(axes))
+
+
 def optional_steps(where: str, value: Any) -> Optional[Tuple[int, ...]]:
     """Return one integer from 1 on for each axis, without the batch axis, or None."""
     return None if value is None else shape(where, value)

@@ -14,7 +14,7 @@ from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import Path
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import Slice
+from qatviz.network.layers import Dropout, Slice
 from qatviz.network.sequences import begins_sequence, sequence_layers
 
 #: Names of parameters in Keras by kind of layer, where they differ.
@@ -91,6 +91,9 @@ class _Description:
             settings = {"cropping": _cropping(layer, self._shapes[source]), "data_format": "channels_last"}
         if layer.kind == "Reshape":  # the resolved shape: Keras would keep a -1
             settings = {"target_shape": list(self._shapes[layer.name])}
+        if isinstance(layer, Dropout) and layer.shared_axes:
+            axes = range(len(self._shapes[layer.name]))
+            settings["noise_shape"] = [None, *(1 if axis in layer.shared_axes else None for axis in axes)]
         if of_sequence and (is_sequence or kind in _FROM_SEQUENCES) and kind not in _ONLY_2D:
             kind, settings = _in_one_axis(kind, settings)
             sources = [self._outputs[one] for one in layer.inputs]
@@ -162,6 +165,8 @@ def _in_one_axis(kind: str, settings: Dict[str, Any]) -> KerasClass:
     for key in ("padding", "cropping", "size"):  # the padding of a convolution is a word
         if isinstance(found.get(key), list):
             found[key] = found[key][1]
+    if "noise_shape" in found:
+        found["noise_shape"] = found["noise_shape"][:1] + found["noise_shape"][2:]
     if kind == "Concatenate" and found["axis"] > 0:
         found["axis"] -= 1
     return kind.replace("2D", "1D"), found

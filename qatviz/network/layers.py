@@ -378,9 +378,21 @@ class UpsampleNearest(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Dropout: in training, set a fraction `rate` of the values to 0 and divide the others by 1 - rate."""
+    """Dropout: in training, set a fraction `rate` of the values to 0 and divide the others by 1 - rate.
+
+    Values along the axes `shared_axes`, which do not count the batch, are dropped together: (0, 1) drops whole channels
+    of an image, (0, 1, 2) whole examples, as in a residual branch with stochastic depth.
+    """
 
     rate: float = setting(checks.number_in(0, 1, "[)"), default=0.5)
+    shared_axes: Tuple[int, ...] = setting(checks.distinct_axes, default=())
+
+    def output_shape(self, input_shapes: Shapes) -> Shape:
+        shape = self._input_shape(input_shapes)
+        if self.shared_axes and max(self.shared_axes) >= len(shape):
+            allowed = f"axes of the input shape {shape}"
+            raise checks.invalid_value(self._where("shared_axes"), self.shared_axes, allowed)
+        return shape
 
 
 @dataclass(frozen=True)

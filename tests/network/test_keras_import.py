@@ -313,7 +313,6 @@ def test_layers_without_effect_in_inference_are_omitted():
         chain(
             lambda: layers.GaussianNoise(0.5),
             conv(),
-            lambda: layers.SpatialDropout2D(0.5),
             layers.Flatten,
             lambda: layers.GaussianDropout(0.5),
             lambda: layers.AlphaDropout(0.5),
@@ -324,7 +323,7 @@ def test_layers_without_effect_in_inference_are_omitted():
     )
     assert [kind for _, kind in kinds(imported)] == ["Conv2D", "Flatten", "Dropout", "Dense"]
     assert imported.network.layer("kept").rate == 0.4
-    assert len(imported.notes) == 5
+    assert len(imported.notes) == 4
 
 
 def test_a_squeeze_and_excite_block():

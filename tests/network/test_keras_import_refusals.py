@@ -93,7 +93,7 @@ def test_the_nearest_supported_type_is_named(make, nearest):
         (lambda: layers.Softmax(axis=1, name="bad"), ["Softmax", "axis", "last"]),
         (lambda: layers.BatchNormalization(axis=1, name="bad"), ["BatchNormalization", "axis", "last"]),
         (lambda: layers.BatchNormalization(renorm=True, name="bad"), ["BatchNormalization", "renorm"]),
-        (lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 3), name="bad"), ["Dropout", "noise_shape"]),
+        (lambda: layers.Dropout(0.5, noise_shape=(1, 1, 1, 3), name="bad"), ["Dropout", "noise_shape", "batch"]),
         (
             lambda: layers.AveragePooling2D(data_format="channels_first", name="bad"),
             ["AveragePooling2D", "channels_first", "channels_last"],

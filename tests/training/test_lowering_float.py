@@ -181,3 +181,22 @@ def test_dropout_depends_on_seed_and_step_only_and_keeps_the_mean():
     for part in (first, second):
         assert set(np.unique(part)) == {np.float32(0), np.float32(1) / np.float32(0.75)}
         assert abs(np.mean(part == 0) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / part.size)
+
+
+def test_a_dropout_drops_values_along_shared_axes_together():
+    net = NetworkBuilder("dropouts", (6, 5, 40))
+    net.add(Dropout, "channels", rate=0.25, shared_axes=(0, 1))
+    net.add(Dropout, "examples", rate=0.5, shared_axes=(0, 1, 2))
+    net.add(Flatten, "flat")
+    net.add(Dense, "logits", units=1200)
+    with tf.Graph().as_default(), tf.Session() as session:
+        case = LoweredNetwork(net.network(), training=True)
+        state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
+        identity = {"logits.weights": np.eye(1200, dtype=np.float32), "logits.bias": np.zeros(1200, np.float32)}
+        feeds = case.feeds(np.ones((60, 6, 5, 40), np.float32), state, identity)
+        found = session.run(case.lowered.logits, feeds).reshape((60, 6, 5, 40))
+    np.testing.assert_array_equal(found, np.broadcast_to(found[:, :1, :1], found.shape))
+    kept = found[:, 0, 0].any(axis=1)
+    assert 15 < kept.sum() < 45
+    assert abs(np.mean(found[kept] == 0) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / (40 * kept.sum()))
+    np.testing.assert_allclose(np.unique(found), [0, 1 / 0.75 / 0.5], rtol=1e-6)

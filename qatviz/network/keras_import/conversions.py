@@ -4,7 +4,7 @@ Each function adds one or more layers to the draft and returns the name of the l
 output.
 """
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Type
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Type
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from qatviz.network.layers import (
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
+    Dropout,
     Flatten,
     GlobalAveragePool,
     MaxPool,
@@ -212,6 +213,30 @@ def omit(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Omit a layer that has no effect in inference: its output is its input."""
     draft.add_note(f"{layer.spec.kind} is omitted, since it has no effect in inference", layer.name)
     return inputs[0]
+
+
+def convert_dropout(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a Dropout; the axes of length 1 in its noise_shape, which counts the batch, are those that it shares."""
+    shape, noise = draft.keras_shape(inputs[0]), layer.setting("noise_shape", None)
+    if noise is None:
+        return _add_dropout(draft, layer, inputs, ())
+    sizes = list(noise[1:]) if isinstance(noise, (list, tuple)) and noise[:1] in ([None], (None,)) else []
+    if len(sizes) != len(shape) or any(found not in (None, 1, size) for found, size in zip(sizes, shape)):
+        allowed = f"None for the batch, then 1 or None for each axis of {shape}"
+        raise checks.invalid_value("setting noise_shape", noise, allowed)
+    return _add_dropout(draft, layer, inputs, [axis for axis, size in enumerate(sizes) if size == 1])
+
+
+def convert_spatial_dropout(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a spatial dropout, which drops whole channels, to a Dropout that shares all other axes."""
+    return _add_dropout(draft, layer, inputs, range(len(draft.keras_shape(inputs[0])) - 1))
+
+
+def _add_dropout(draft: Draft, layer: KerasLayer, inputs: List[str], axes: Sequence[int]) -> str:
+    """Add a Dropout that shares axes of Keras' shape."""
+    first = int(draft.is_sequence(inputs[0]))  # an image has one axis more
+    shared = tuple(axis + first for axis in axes)
+    return draft.add(Dropout, layer.name, inputs, rate=layer.setting("rate"), shared_axes=shared)
 
 
 def convert_relu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:

@@ -8,7 +8,7 @@ from qatviz.network.keras_import.config import LAMBDA, LayerSpec, shortened
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
 from qatviz.network.keras_import.operations import SLICING, STACK
-from qatviz.network.layers import Add, AveragePool, Dropout, Flatten, MaxPool, Reshape, ZeroPad
+from qatviz.network.layers import Add, AveragePool, Flatten, MaxPool, Reshape, ZeroPad
 
 ArrayNames = Callable[[Dict[str, Any]], Tuple[List[str], List[str]]]
 #: Forms of inputs that are sequences (see :mod:`qatviz.network.sequences`): in Keras' two axes; all inputs in the same
@@ -197,7 +197,7 @@ KINDS: Dict[str, Kind] = {
     "Cropping1D": Kind(conversions.convert_cropping, ("cropping",), form=IMAGE),
     "Cropping2D": Kind(conversions.convert_cropping, ("cropping",)),
     "Dense": Kind(conversions.convert_dense, ("units", "activation", "use_bias"), _kernel_and_bias("kernel"), ANY),
-    "Dropout": Kind(conversions.convert_same(Dropout, "rate"), ("rate",), form=ALIKE),
+    "Dropout": Kind(conversions.convert_dropout, ("rate", "noise_shape"), form=ALIKE),
     "ELU": Kind(conversions.convert_function("elu", "alpha"), ("alpha",), form=ALIKE),
     "Flatten": Kind(conversions.convert_same(Flatten), form=ANY),
     "GaussianDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
@@ -249,6 +249,6 @@ for _rank, _form in (("1D", IMAGE), ("2D", PLAIN)):
                 _kernel_and_bias("depthwise_kernel", "pointwise_kernel"),
                 _form,
             ),
-            "SpatialDropout" + _rank: Kind(conversions.omit, ("rate",), form=ALIKE),
+            "SpatialDropout" + _rank: Kind(conversions.convert_spatial_dropout, ("rate", "noise_shape"), form=ALIKE),
         }
     )

@@ -46,10 +46,14 @@ class TrainingLowering(LayerLowering):
         return values
 
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
-        rate = cast(Dropout, unit.op).rate
+        op = cast(Dropout, unit.op)
+        rate = op.rate
         if rate == 0:
             return inputs[0]
         position = [u.name for u in self.plan.units].index(unit.name)
-        noise = tf.random.stateless_uniform(tf.shape(inputs[0]), tf.add(self._dropout_seed, [position, 0]))
+        shape = tf.shape(inputs[0])
+        if op.shared_axes:
+            shape = tf.stack([1 if axis - 1 in op.shared_axes else shape[axis] for axis in range(inputs[0].shape.rank)])
+        noise = tf.random.stateless_uniform(shape, tf.add(self._dropout_seed, [position, 0]))
         keep = tf.cast(noise >= rate, tf.float32) / (1.0 - rate)
         return inputs[0] * keep
