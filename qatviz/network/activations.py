@@ -155,6 +155,11 @@ def _hard_sigmoid(p: Parameters, x: np.ndarray) -> np.ndarray:
     return np.clip(p["slope"] * x + 0.5, 0, 1)
 
 
+def _clip_steps(*names: str) -> Form:
+    greatest, least = names
+    return lambda p: (Step(greatest, ("x", p["threshold"])), Step(least, (0, p["maximum"])))
+
+
 def _gelu_tanh(p: Parameters, x: np.ndarray) -> np.ndarray:
     return 0.5 * x * (1 + np.tanh(_SQRT_2_PI * (x + _GELU_CUBIC * x**3)))
 
@@ -295,6 +300,14 @@ FUNCTIONS: Dict[str, Function] = {
         _same("Softsign"),
         _named("softsign"),
     ),
+    "clip": Function(
+        lambda p, x: np.clip(x, p["threshold"], p["maximum"]),
+        lambda tf, p, x: tf.clip_by_value(x, p["threshold"], p["maximum"]),
+        _clip_steps("MAXIMUM", "MINIMUM"),
+        _clip_steps("Max", "Min"),
+        None,
+        {"threshold": -1.0, "maximum": 1.0},
+    ),
     "linear": Function(
         lambda p, x: p["slope"] * x + p["offset"],
         lambda tf, p, x: p["slope"] * x + p["offset"],
@@ -325,8 +338,8 @@ class Activation(Layer):
     """Function of each value: an entry of `FUNCTIONS`, by name, with its parameters.
 
     ``slope`` is the factor of values below 0 (below ``threshold``; of the exponential of an ELU, of all values of a
-    hard sigmoid or a linear function), ``maximum`` the upper end of the output, ``offset`` what is added. A parameter
-    that the function does not have is None.
+    hard sigmoid or a linear function), ``maximum`` the upper end of the output, ``threshold`` of a clip its lower end,
+    ``offset`` what is added. A parameter that the function does not have is None.
     """
 
     function: str = setting(_function_name)
@@ -338,7 +351,7 @@ class Activation(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         known = self.definition.parameters
-        for name in _PARAMETERS:
+        for name in FUNCTION_PARAMETERS:
             if name not in known and getattr(self, name) is not None:
                 raise checks.invalid_value(self._where(name), getattr(self, name), f"None for {self.function}")
             if getattr(self, name) is None:
@@ -366,7 +379,8 @@ class Activation(Layer):
         return self.definition.values(self.parameters, np.asarray(x, np.float64))
 
 
-_PARAMETERS = ("slope", "threshold", "maximum", "offset")
+FUNCTION_PARAMETERS = ("slope", "threshold", "maximum", "offset")
+"""Names of the parameters that a function can have."""
 
 
 def fixed_range(function: str, num_bits: int) -> Tuple[float, float]:

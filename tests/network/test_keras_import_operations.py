@@ -103,6 +103,8 @@ def test_parts_of_tensors_have_the_shapes_of_numpy(tmp_path, key, shape):
         ("math.divide", ["x", 0, 0, {"y": 0.0}], "by 0"),
         ("math.add", ["x", 0, 0, {"y": 1.0, "odd": 2}], "called with odd=2"),
         ("concat", [["x", 0, 0, {"axis": 0}], ["x", 0, 0, {"axis": 0}]], "axis"),
+        ("clip_by_value", ["x", 0, 0, {"clip_value_min": 1.0}], "clips to .1.0.; supported: two numbers"),
+        ("clip_by_value", ["x", 0, 0, {"clip_value_min": 2, "clip_value_max": 1}], "the lower one first"),
         ("cast", ["x", 0, 0, {"dtype": "int32"}], "converts to 'int32'; supported: float32"),
         ("reshape", ["x", 0, 0, {"shape": [5, -1]}], "keeps the batch"),
         ("math.reduce_mean", ["x", 0, 0, {"axis": [0]}], "supported: .1, 2. of images"),
@@ -184,3 +186,63 @@ def test_mixed_precision_is_noted(tmp_path):
     record = description(layer("Flatten", "flat", "x", dtype="float64"), output="flat")
     with pytest.raises(NetworkError, match="dtype is 'float64'; allowed: 'float32'"):
         loaded(tmp_path, record)
+
+
+@pytest.mark.parametrize(
+    "function, body",
+    [
+        ("hard_sigmoid", lambda x: tf.nn.relu6(x + 3.0) / 6.0),
+        ("hard_sigmoid", lambda x: layers.ReLU(6.0)(x + 3.0) * (1 / 6)),
+        ("hard_swish", lambda x: x * (tf.nn.relu6(x + 3.0) / 6.0)),
+        ("hard_swish", lambda x: layers.Multiply()([layers.ReLU(6.0)(x + 3.0) * (1 / 6), x])),
+        ("hard_swish", lambda x: tf.nn.relu6(x + 3.0) * x / 6.0),
+        ("swish", lambda x: layers.Multiply()([layers.Activation("sigmoid")(x), x])),
+        ("swish", lambda x: x * tf.nn.sigmoid(x)),
+    ],
+)
+def test_functions_that_a_model_spells_are_one_layer(function, body):
+    imported = imported_exactly(functional(lambda x: layers.Conv2D(3, 3)(body(layers.Conv2D(4, 3)(x)))))
+    assert [layer.kind for layer in imported.network.layers] == ["Conv2D", "Activation", "Conv2D"]
+    layer = imported.network.layers[1]
+    assert layer.function == function
+    assert layer.slope == (pytest.approx(1 / 6) if function == "hard_sigmoid" else None)
+    note = f"the layers of a {function} are imported as one, with the name of the last: {layer.name!r}"
+    assert note in imported.notes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda x: tf.nn.relu6(x + 2.0) / 6.0,
+        lambda x: tf.nn.relu6(x + 3.0) / 5.0,
+        lambda x: tf.nn.relu(x + 3.0) / 6.0,
+        lambda x: tf.nn.sigmoid(x) * tf.nn.relu(x),
+    ],
+)
+def test_other_functions_remain_as_they_are(body):
+    imported = imported_exactly(functional(lambda x: layers.Conv2D(3, 3)(body(layers.Conv2D(4, 3)(x)))))
+    assert not any("imported as one," in note for note in imported.notes)
+
+
+def test_parts_of_functions_that_are_used_elsewhere_remain():
+    def body(x):
+        shifted, gate = layers.Conv2D(4, 3)(x) + 3.0, layers.Conv2D(4, 3, activation="sigmoid")(x)
+        six = tf.nn.relu6(shifted)
+        return layers.Concatenate()([six / 6.0, six, shifted, gate * layers.Activation("sigmoid")(gate), six * shifted])
+
+    found = [layer.function for layer in imported_exactly(functional(body)).network.layers if layer.kind == "Activation"]
+    assert found == ["sigmoid", "swish"]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ["x", 0, 0, {"clip_value_min": -4.0, "clip_value_max": 5}],
+        ["x", 0, 0, {"clip_value_max": 5, "clip_value_min": -4.0, "name": None}],
+    ],
+)
+def test_a_clip_is_a_function(tmp_path, node):
+    imported = loaded(tmp_path, description(operation("c", "clip_by_value", node), output="c"))
+    layer = imported.network.layer("c")
+    assert (layer.kind, layer.function, layer.threshold, layer.maximum) == ("Activation", "clip", -4, 5)
+    assert layer.values([-9, -4, 0.5, 5, 6]).tolist() == [-4, -4, 0.5, 5, 5]

@@ -10,7 +10,7 @@ import numpy as np
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
-from qatviz.network.activations import Activation
+from qatviz.network.activations import FUNCTION_PARAMETERS, Activation
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON, shortened
 from qatviz.network.keras_import.draft import Draft, KerasLayer
 from qatviz.network.layer import Layer
@@ -258,6 +258,15 @@ def convert_function(function: str, *slopes: str, **settings: Any) -> Conversion
         return draft.add(Activation, layer.name, inputs, function=function, **{**settings, **slope})
 
     return convert
+
+
+def convert_named_function(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a function that is no layer in Keras: its settings are those of an Activation."""
+    function = layer.setting("function")
+    settings = {key: layer.setting(key, None) for key in FUNCTION_PARAMETERS}
+    if layer.flag("merged", False):
+        draft.add_note(f"the layers of a {function} are imported as one, with the name of the last", layer.name)
+    return draft.add(Activation, layer.name, inputs, function=function, **settings)
 
 
 def convert_thresholded_relu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:

@@ -14,6 +14,7 @@ from qatviz.network.keras_import.kinds import KINDS, MIXED_DTYPES, dtype_name, i
 from qatviz.network.keras_import.names import Names, valid_name
 from qatviz.network.keras_import.operations import as_layer
 from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.keras_import.spelled_functions import with_functions
 from qatviz.network.layers import Concat, Permute, Reshape, Slice
 
 Weights = Dict[Path, Dict[str, np.ndarray]]
@@ -98,7 +99,7 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     NetworkError
         If layers cannot be converted; the message names each layer, its type, the reasons and the nearest alternative.
     """
-    spec = spec._replace(layers=supported_layers(spec.layers))
+    spec = with_functions(spec._replace(layers=supported_layers(spec.layers)))
     repeated = _repeated_layers(spec)
     names = Names(layer.path for layer in spec.layers)
     draft = Draft(_checked_input_shape(spec, input_shape), names)

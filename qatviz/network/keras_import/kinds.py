@@ -3,11 +3,13 @@
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from qatviz.network import checks
+from qatviz.network.activations import FUNCTION_PARAMETERS
 from qatviz.network.keras_import import conversions, scalings
 from qatviz.network.keras_import.config import LAMBDA, LayerSpec, shortened
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
 from qatviz.network.keras_import.operations import SLICING, STACK
+from qatviz.network.keras_import.spelled_functions import FUNCTION
 from qatviz.network.layers import Add, AveragePool, Flatten, MaxPool, Reshape, ZeroPad
 
 ArrayNames = Callable[[Dict[str, Any]], Tuple[List[str], List[str]]]
@@ -186,6 +188,7 @@ KINDS: Dict[str, Kind] = {
     "Rescaling": Kind(scalings.convert_rescaling, ("scale", "offset"), form=ANY),
     SLICING: Kind(scalings.convert_slicing, ("key",)),
     STACK: Kind(scalings.convert_stack, ("axis",)),
+    FUNCTION: Kind(conversions.convert_named_function, ("function", *FUNCTION_PARAMETERS, "merged"), form=ALIKE),
     "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),
     "ActivityRegularization": Kind(conversions.omit, ("l1", "l2"), form=ALIKE),
     "Add": Kind(conversions.convert_same(Add), form=ALIKE),

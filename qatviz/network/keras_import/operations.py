@@ -12,6 +12,7 @@ import numpy as np
 from qatviz.errors import NetworkError
 from qatviz.network.keras_import.call_arguments import NO_ARGUMENTS, Arguments, Tensor
 from qatviz.network.keras_import.config import KERAS3_OPERATION, LayerSpec, shortened
+from qatviz.network.keras_import.spelled_functions import FUNCTION
 
 #: Kind of the layers that TensorFlow 1.13 to 2.3 adds for operations.
 NODE_LAYER = "TensorFlowOpLayer"
@@ -145,6 +146,18 @@ def _softmax(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     axis = _option(spec, "axis", -1)
     _refuse_others(spec, "axis")
     return "Softmax", {"axis": -1 if axis is None else axis}
+
+
+def _clip(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    """Return the layer of ``clip(x, lowest, highest)``."""
+    names = ("clip_value_min", "x_min", "clip_value_max", "x_max")
+    bounds = [value for value in spec.arguments.args if not isinstance(value, Tensor)]
+    bounds += [value for value in (_option(spec, name, None) for name in names) if value is not None]
+    _refuse_others(spec, "t", *names)
+    if len(bounds) != 2 or any(_number(bound).ndim for bound in bounds) or bounds[0] > bounds[1]:
+        raise NetworkError(f"it clips to {shortened(bounds)}; supported: two numbers, the lower one first")
+    low, high = bounds
+    return FUNCTION, {"function": "clip", "threshold": float(low), "maximum": float(high)}
 
 
 def _merge(kind: str) -> KerasLayerOf:
@@ -290,6 +303,7 @@ _LAYERS: Dict[str, KerasLayerOf] = {
     },
     "leakyrelu": _leaky_relu,
     "gelu": _gelu,
+    "clip": _clip,
     "hardsigmoid": _activation("hard_sigmoid"),
     "hardswish": _activation("hard_swish"),
 }
@@ -303,6 +317,7 @@ _ALIASES = {
     "truediv": "divide",
     "truedivide": "divide",
     "div": "divide",
+    "clipbyvalue": "clip",
     "concat": "concatenate",
     "reducemean": "mean",
     "silu": "swish",
