@@ -326,10 +326,11 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
             loaded = loaded.as_regression()
     if loaded.task == CLASSIFICATION:
         chosen = _without_sigmoid(chosen)
-    if chosen.scales_input and loaded.assumed.scaling and loaded.scaling == UNIT:
+    if chosen.scales_input and loaded.assumed.scaling:
+        if loaded.scaling == UNIT:
+            note = f"scales its input itself, so pixels are fed as they are; {UNIT!r} as the scaling decides otherwise"
+            chosen = chosen._replace(notes=(*chosen.notes, note))
         loaded = loaded.with_scaling(UNSCALED)
-        note = f"scales its input itself, so pixels are fed as they are; {UNIT!r} as the scaling decides otherwise"
-        chosen = chosen._replace(notes=(*chosen.notes, note))
     return chosen, loaded
 
 

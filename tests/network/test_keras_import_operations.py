@@ -230,7 +230,9 @@ def test_parts_of_functions_that_are_used_elsewhere_remain():
         six = tf.nn.relu6(shifted)
         return layers.Concatenate()([six / 6.0, six, shifted, gate * layers.Activation("sigmoid")(gate), six * shifted])
 
-    found = [layer.function for layer in imported_exactly(functional(body)).network.layers if layer.kind == "Activation"]
+    found = [
+        layer.function for layer in imported_exactly(functional(body)).network.layers if layer.kind == "Activation"
+    ]
     assert found == ["sigmoid", "swish"]
 
 

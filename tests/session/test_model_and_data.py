@@ -201,6 +201,23 @@ def test_pixels_are_not_scaled_twice_for_a_model_that_scales_its_input(tmp_path)
     stated.discard()
 
 
+@pytest.mark.parametrize(
+    "make_x", [lambda random: random.rand(40, 8, 8, 3) * 250, lambda random: random.randint(0, 250, (40, 192))]
+)
+def test_no_scaling_is_advised_for_a_model_that_scales_its_input(make_x):
+    x = make_x(np.random.RandomState(0))
+    image = layers.Input(x.shape[1:])
+    model = tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(image / 255.0)))
+    found = []
+    request = NewRunRequest(steps=1, run=QUICK)
+    data = data_sets.from_arrays("arrays", "a test", (x, np.arange(40) % 3), validation_fraction=0.3)
+    assert any("set the scaling" in note.text for note in data_sets.data_notes(data))
+    prepared = begin(request, False, found.append, model, data)
+    prepared.run.discard()
+    assert prepared.run.spec.dataset.scaling == "none"
+    assert not any("set the scaling" in notice.text for notice in found)
+
+
 def test_the_sigmoid_of_a_binary_classifier_is_left_to_the_loss(tmp_path):
     random = np.random.RandomState(0)
     x = random.standard_normal((400, 6)).astype(np.float32)
