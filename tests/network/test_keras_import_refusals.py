@@ -96,7 +96,7 @@ def test_the_nearest_supported_type_is_named(make, nearest):
         (lambda: layers.Dropout(0.5, noise_shape=(1, 1, 1, 3), name="bad"), ["Dropout", "noise_shape", "batch"]),
         (
             lambda: layers.AveragePooling2D(data_format="channels_first", name="bad"),
-            ["AveragePooling2D", "channels_first", "channels_last"],
+            ["AveragePooling2D", "channels first.*channels last only; nearest: .*data_format='channels_last'"],
         ),
         (lambda: layers.SeparableConv2D(2, 3, strides=(1, 2), name="bad"), ["SeparableConv2D", r"\(1, 2\)", "equal"]),
         (lambda: Custom(2, 3, name="bad"), ["Custom", "code", "supported: Keras' own classes"]),
@@ -199,13 +199,23 @@ def test_a_layer_shared_between_models():
     refused(functional(in_two_models), "'tied'", "'one/tied'", "'other/tied'", "weights are shared")
 
 
-@pytest.mark.parametrize("layer", [lambda: layers.LSTM(3), lambda: layers.LocallyConnected1D(3, 2, activation="tanh")])
-def test_an_unsupported_type_is_reported_before_its_activation(layer):
+@pytest.mark.parametrize(
+    "layer, said",
+    [
+        (lambda: layers.LSTM(3), "LSTM.: it is recurrent: .*; nearest: Conv1D with padding='causal'"),
+        (lambda: layers.GRU(3), "GRU.: it is recurrent: .*; nearest: Conv1D with padding='causal'"),
+        (lambda: layers.SimpleRNN(3), "SimpleRNN.: it is recurrent: .*; nearest: Conv1D"),
+        (lambda: layers.Bidirectional(layers.LSTM(3)), "Bidirectional.: it runs .*; nearest: Conv1D .*'same'"),
+        (lambda: layers.LocallyConnected1D(3, 2, activation="tanh"), "LocallyConnected1D.: this type .*; nearest: "),
+    ],
+)
+@pytest.mark.parametrize("length", [5, None])
+def test_an_unsupported_type_is_reported_before_its_activation(layer, said, length):
     def model():
-        image = layers.Input((5, 4))
+        image = layers.Input((5 if "LocallyConnected" in said else length, 4))
         return tf.keras.Model(image, layer()(image))
 
-    refused(model, r"^layer '\w+' \((LSTM|LocallyConnected1D)\): this type")
+    refused(model, rf"^layer '\w+' \({said}")
 
 
 def test_more_than_one_input_or_output():
@@ -228,7 +238,9 @@ def test_models_that_are_code_or_not_built():
         model(tf.ones((1, 4)))
         return model
 
-    refused(coded, "'coded'", "Subclassed", "supported: .*Sequential")
+    refused(coded, "'coded'", "Subclassed, whose code connects its layers", "nearest: .* functional model")
+    with pytest.raises(NetworkError, match="the model: its class is 'Mine', whose code connects its layers"):
+        parse_model({"class_name": "Mine", "config": {"name": "coded"}})
     refused(lambda: tf.keras.Sequential([layers.Dense(3)], name="loose"), "'loose'", "not built", "input_shape")
     refused(lambda: "a path", "builtins.str", "tf.keras.Model")
     refused(lambda: layers.Dense(3), "Dense", "tf.keras.Model")

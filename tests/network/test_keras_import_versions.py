@@ -138,7 +138,7 @@ def rewritten(path, target, change):
         ),
         (
             lambda name, content: content.replace(b'"class_name": "Dropout"', b'"class_name": "LSTM"'),
-            "'dropout' .LSTM.: this type",
+            "'dropout' .LSTM.: it is recurrent",
         ),
         (
             lambda name, content: content.replace(b'"filters": 4', b'"filters": 5'),

@@ -140,7 +140,7 @@ def parse_model(record: Any) -> ModelSpec:
     """
     kind, _ = class_and_config(record, "the model")
     if kind not in NESTED:
-        raise NetworkError(f"the model's class is {kind!r}; allowed: {', '.join(NESTED)}")
+        raise subclassed("the model", repr(kind))
     name = model_name(record)
     layers = _Layers()
     outputs = _append_model(record, _Place(), [INPUT_PATH], layers)
@@ -163,6 +163,14 @@ def model_name(record: Record) -> str:
     config = record["config"]
     name = config.get("name") if isinstance(config, dict) else None
     return name if isinstance(name, str) and name else str(record["class_name"]).lower()
+
+
+def subclassed(where: str, kind: str) -> NetworkError:
+    """Return the error for a model whose class, `kind`, is not Keras' own; the caller raises it."""
+    return NetworkError(
+        f"{where}: its class is {kind}, whose code connects its layers, which no description contains; nearest: the "
+        "same layers in a functional model, tf.keras.Model(inputs, model.call(inputs))"
+    )
 
 
 def shared_weights(layer: Path, kind: str, count: int) -> NetworkError:

@@ -69,10 +69,7 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
     effect: newer versions of Keras write the defaults of settings that they have added.
     """
     if spec.kind not in KINDS:
-        if spec.kind == LAMBDA:
-            reason = "it consists of Python code, which cannot be converted"
-        else:
-            reason = "this type of layer is not supported"
+        reason = _REASONS.get(spec.kind, "this type of layer is not supported")
         return [f"{reason}; nearest: {_NEAREST.get(spec.kind, _NEAREST_OF_OTHERS)}"]
     if KINDS[spec.kind].any_settings:
         return []
@@ -83,7 +80,15 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
             continue
         if key == "dtype":
             if dtype_name(value) not in (None, "float32", *MIXED_DTYPES):
-                reasons.append(str(checks.invalid_value("dtype", dtype_name(value), "'float32'")))
+                reasons.append(
+                    f"its dtype is {dtype_name(value)!r}, while networks are trained and exported in float32; nearest: "
+                    "the same model of float32 layers, with its weights converted"
+                )
+        elif key == "data_format" and value == "channels_first":
+            reasons.append(
+                "its images have channels first, while TFLite has kernels for channels last only; nearest: the same "
+                "model with data_format='channels_last', whose kernels are the same"
+            )
         elif key in _NEUTRAL:
             if value != _NEUTRAL[key] and value is not None:
                 reasons.append(str(checks.invalid_value(key, value, repr(_NEUTRAL[key]))))
@@ -93,8 +98,20 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
     return reasons
 
 
-#: Nearest supported layer, by common types that are not supported.
+_RECURRENT = ("ConvLSTM2D", "CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")
+#: Reasons why common types are not supported, and the nearest supported layer.
+_REASONS = {
+    LAMBDA: "it consists of Python code, which cannot be converted",
+    "Bidirectional": "it runs a recurrent layer from both ends of the sequence, and those are not supported",
+    **dict.fromkeys(
+        _RECURRENT,
+        "it is recurrent: the state that it feeds back would be rounded once for each element of the sequence, and the "
+        "errors would add up; supported are layers whose output is rounded once",
+    ),
+}
 _NEAREST = {
+    "Bidirectional": "Conv1D with padding='same', which covers both sides of each element",
+    **dict.fromkeys(_RECURRENT, "Conv1D with padding='causal' and dilation_rate, which covers the same past"),
     LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
     "LayerNormalization": "BatchNormalization",
     "PReLU": "LeakyReLU",

@@ -20,6 +20,7 @@ from qatviz.network.keras_import.config import (
     layer_records,
     parse_model,
     shared_weights,
+    subclassed,
 )
 from qatviz.network.keras_import.conversions import ACTIVATIONS
 from qatviz.network.keras_import.convert import ImportedModel, Weights, convert
@@ -127,10 +128,7 @@ def _check_class(layer: Any, path: Path) -> None:
     is_keras_class = type(layer).__module__.split(".")[0] in ("tensorflow", "tensorflow_core")
     if _is_model(layer):
         if not is_keras_class or type(layer).__name__ not in NESTED:
-            raise NetworkError(
-                f"{where}: the model's class is {_class_name(layer)}, whose code cannot be imported; supported: "
-                f"{', '.join(NESTED)}"
-            )
+            raise subclassed(where, _class_name(layer))
         if not layer._is_graph_network and type(layer).__name__ == "Model":
             raise NetworkError(f"{where}: it is not a functional model; supported: {', '.join(NESTED)}")
     elif not is_keras_class:
