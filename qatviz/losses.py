@@ -3,7 +3,7 @@
 from typing import Dict, NamedTuple, Tuple
 
 from qatviz.errors import SettingError
-from qatviz.task import CLASSIFICATION, REGRESSION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
 AUTOMATIC = "auto"
 CROSS_ENTROPY, BINARY_CROSS_ENTROPY = "cross_entropy", "binary_cross_entropy"
@@ -19,13 +19,13 @@ class Loss(NamedTuple):
         Name for display.
     help : str
         One sentence that defines it.
-    task : str
-        Task of the data that it fits.
+    tasks : tuple of str
+        Tasks of the data that it fits.
     """
 
     title: str
     help: str
-    task: str
+    tasks: Tuple[str, ...]
 
 
 #: Losses by their names in options and records. Those of Keras with the same names compute the same.
@@ -33,22 +33,24 @@ LOSSES: Dict[str, Loss] = {
     CROSS_ENTROPY: Loss(
         "Cross-entropy",
         "Negative logarithm of the softmax probability of the right class.",
-        CLASSIFICATION,
+        (CLASSIFICATION,),
     ),
     BINARY_CROSS_ENTROPY: Loss(
         "Binary cross-entropy",
         "Negative logarithm of the sigmoid probability of the right answer: of one logit for two classes, else the "
-        "mean over a logit for each class.",
-        CLASSIFICATION,
+        "mean over a logit for each class or label.",
+        (CLASSIFICATION, MULTILABEL),
     ),
-    MEAN_SQUARED_ERROR: Loss("Mean squared error", "Mean of the squared errors.", REGRESSION),
+    MEAN_SQUARED_ERROR: Loss("Mean squared error", "Mean of the squared errors.", (REGRESSION,)),
     MEAN_ABSOLUTE_ERROR: Loss(
-        "Mean absolute error", "Mean of the errors' absolute values; outliers have less weight than in MSE.", REGRESSION
+        "Mean absolute error",
+        "Mean of the errors' absolute values; outliers have less weight than in MSE.",
+        (REGRESSION,),
     ),
     HUBER: Loss(
         "Huber loss",
         "Mean of half the squared error up to an error of 1, and of the absolute error less 0.5 beyond.",
-        REGRESSION,
+        (REGRESSION,),
     ),
 }
 #: Values of the setting ``loss``.
@@ -66,9 +68,10 @@ def loss_for(loss: str, task: str, outputs: int) -> str:
     Parameters
     ----------
     loss : str
-        One of `LOSS_CHOICES`; "auto" is cross-entropy for classes, binary with a single logit, and MSE for regression.
+        One of `LOSS_CHOICES`; "auto" is cross-entropy for classes, binary with a single logit or several labels, and
+        MSE for regression.
     task : str
-        "classification" or "regression".
+        One of :data:`qatviz.task.TASKS`.
     outputs : int
 
     Raises
@@ -79,9 +82,10 @@ def loss_for(loss: str, task: str, outputs: int) -> str:
     if loss == AUTOMATIC:
         if task == REGRESSION:
             return MEAN_SQUARED_ERROR
-        return BINARY_CROSS_ENTROPY if is_single_logit(task, outputs) else CROSS_ENTROPY
-    if loss in LOSSES and LOSSES[loss].task != task:
-        allowed = [name for name, declared in LOSSES.items() if declared.task == task]
+        is_binary = task == MULTILABEL or is_single_logit(task, outputs)
+        return BINARY_CROSS_ENTROPY if is_binary else CROSS_ENTROPY
+    if loss in LOSSES and task not in LOSSES[loss].tasks:
+        allowed = [name for name, declared in LOSSES.items() if task in declared.tasks]
         raise SettingError.of_field("loss", f"is {loss!r}, but the task is {task}: expected {' or '.join(allowed)}")
     if loss == CROSS_ENTROPY and is_single_logit(task, outputs):
         raise SettingError.of_field(

@@ -11,7 +11,7 @@ from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC
 from qatviz.measure_axis import MeasureAxis
 from qatviz.number_format import UNKNOWN, plain, share_text
-from qatviz.task import CLASSIFICATION, REGRESSION, check_task
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
 
 #: The four modes of evaluation, by the quantized tensors: none, weights only, activations only, all.
 MODES = ("float", "weights_only", "activations_only", "quantized")
@@ -89,8 +89,8 @@ class Metric(NamedTuple):
     def of_mean(self, mean: float) -> float:
         """Return the metric from the mean score of the examples.
 
-        The score of an example is 1 or 0 for a correct or wrong class, or the squared error of a regression. A metric
-        that is not computed from scores of single examples is its own mean.
+        The score of an example is 1 or 0 for a correct or wrong class, the fraction of its labels that are correct, or
+        the squared error of a regression. A metric that is not computed from scores of single examples is its own mean.
         """
         return math.sqrt(mean) if self.is_root else mean
 
@@ -172,6 +172,28 @@ AUC = Metric(
     True,
     1.0,
 )
+LABEL_ACCURACY = Metric(
+    "label_accuracy",
+    "label accuracy",
+    "Label accuracy (%)",
+    "Fraction of the labels of held-out examples that are decided correctly, each by the sign of its logit",
+    MULTILABEL,
+    " %",
+    100.0,
+    True,
+    1.0,
+)
+EXACT_MATCH = Metric(
+    "exact_match",
+    "exact match",
+    "Exact match (%)",
+    "Fraction of held-out examples whose labels are all decided correctly",
+    MULTILABEL,
+    " %",
+    100.0,
+    True,
+    1.0,
+)
 RMSE = Metric(
     "rmse",
     "RMSE",
@@ -184,10 +206,14 @@ RMSE = Metric(
     math.inf,
     is_root=True,
 )
-METRICS: Dict[str, Metric] = {metric.name: metric for metric in (ACCURACY, TOP_5, AUC, RMSE)}
+METRICS: Dict[str, Metric] = {
+    metric.name: metric for metric in (ACCURACY, TOP_5, AUC, LABEL_ACCURACY, EXACT_MATCH, RMSE)
+}
 #: Values of the setting ``metric``.
 METRIC_CHOICES: Tuple[str, ...] = (AUTOMATIC, *METRICS)
-_OF_TASK = {CLASSIFICATION: ACCURACY, REGRESSION: RMSE}
+_OF_TASK = {CLASSIFICATION: ACCURACY, MULTILABEL: LABEL_ACCURACY, REGRESSION: RMSE}
+#: Metrics of a task that are always evaluated.
+_ALWAYS = {MULTILABEL: (LABEL_ACCURACY, EXACT_MATCH)}
 
 
 def metric_of(task: str) -> Metric:
@@ -207,7 +233,8 @@ def metric_for(choice: str, task: str, classes: int) -> Metric:
     Parameters
     ----------
     choice : str
-        One of `METRIC_CHOICES`; "auto" is the accuracy for classes, and RMSE for regression.
+        One of `METRIC_CHOICES`; "auto" is the accuracy for classes and labels, and RMSE for
+        regression.
     task : str
         A name of :data:`qatviz.task.TASKS`.
     classes : int
@@ -234,3 +261,9 @@ def metric_for(choice: str, task: str, classes: int) -> Metric:
             f"is {choice!r}, defined for 2 classes, but there are {classes}: expected {ACCURACY.name}",
         )
     return metric
+
+
+def evaluated_metrics(choice: str, task: str, classes: int) -> Tuple[Metric, ...]:
+    """Return the metrics that an evaluation computes: that of :func:`metric_for`, then the task's further ones."""
+    chosen = metric_for(choice, task, classes)
+    return (chosen, *(metric for metric in _ALWAYS.get(task, ()) if metric is not chosen))

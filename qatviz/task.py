@@ -4,10 +4,23 @@ from typing import Any
 
 from qatviz.errors import DataError
 
-CLASSIFICATION, REGRESSION = "classification", "regression"
-TASKS = (CLASSIFICATION, REGRESSION)
+CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
+#: Title and explanation of each task, for display.
+TASK_TEXTS = {
+    CLASSIFICATION: ("Classification", "Predict the class of an example; evaluated by accuracy"),
+    MULTILABEL: (
+        "Multi-label classification",
+        "Decide for each of several labels whether an example has it; evaluated by the accuracy per label and the "
+        "fraction of exact matches",
+    ),
+    REGRESSION: ("Regression", "Predict numbers for an example; evaluated by root-mean-square error"),
+}
 #: Rule for labels without a stated task.
-TASK_HELP = "strings, whole numbers and one-hot rows are classes, other floating-point numbers are regression targets"
+TASK_HELP = (
+    "strings, whole numbers and one-hot rows are classes, rows of 0 and 1 with several ones are labels, other "
+    "floating-point numbers are regression targets"
+)
 
 
 def check_task(task: Any) -> str:
@@ -19,5 +32,5 @@ def check_task(task: Any) -> str:
         If there is no such task.
     """
     if not isinstance(task, str) or task not in TASKS:
-        raise DataError(f"the task is {task!r}: expected {' or '.join(TASKS)}")
+        raise DataError(f"the task is {task!r}: expected {', '.join(TASKS[:-1])} or {TASKS[-1]}")
     return task

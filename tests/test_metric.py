@@ -5,15 +5,24 @@ import math
 import pytest
 
 from qatviz.errors import DataError
-from qatviz.metric import ACCURACY, METRICS, RMSE, metric_of
+from qatviz.metric import ACCURACY, METRICS, RMSE, evaluated_metrics, metric_of
 from qatviz.task import TASKS
 
 
 def test_every_task_has_a_metric():
-    assert {task: metric_of(task).name for task in TASKS} == {"classification": "accuracy", "regression": "rmse"}
-    assert {metric_of(task) for task in TASKS} == set(METRICS.values())
+    assert {task: [metric.name for metric in evaluated_metrics("auto", task, 3)] for task in TASKS} == {
+        "classification": ["accuracy"],
+        "multilabel": ["label_accuracy", "exact_match"],
+        "regression": ["rmse"],
+    }
+    assert all(evaluated_metrics("auto", task, 3)[0] is metric_of(task) for task in TASKS)
+    assert [metric.name for metric in evaluated_metrics("exact_match", "multilabel", 3)] == [
+        "exact_match",
+        "label_accuracy",
+    ]
+    assert {metric.task for metric in METRICS.values()} == set(TASKS)
     for task in ("x", "", None, 1, ["regression"]):  # a record can claim anything
-        with pytest.raises(DataError, match="the task is .*: expected classification or regression"):
+        with pytest.raises(DataError, match="the task is .*: expected classification, multilabel or regression"):
             metric_of(task)
 
 

@@ -5,7 +5,7 @@ import json
 from typing import Any, Callable
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output
-from qatviz.cli.tables import output_table, score_cells, table
+from qatviz.cli.tables import further_table, output_table, score_cells, table
 from qatviz.export.progress import Progress
 from qatviz.memory import exit_on_native_shortage
 from qatviz.metric import MODE_NAMES, MODES
@@ -73,6 +73,8 @@ def _text(result: SettingsEvaluation) -> str:
     lines = [title, table(["", *(MODE_NAMES[mode] for mode in MODES)], rows)]
     if result.outputs:
         lines += ["", f"{metric.title} by output", output_table(metric, result.outputs)]
+    if result.further:
+        lines += ["", "further metrics", further_table(result.further)]
     if result.more_bits:
         lines += ["", f"{metric.title}, quantized, with {MORE_BITS} bits in", _more_bits(result)]
     return "\n".join([*lines, "", "changes: " + (", ".join(map(plain_change, result.changes)) or "none")])

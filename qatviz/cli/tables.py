@@ -8,7 +8,9 @@ import textwrap
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from qatviz.measures import MEASURES
-from qatviz.metric import MODE_NAMES, MODES, Metric
+from qatviz.metric import METRICS, MODE_NAMES, MODES, Metric
+from qatviz.presentation.score_texts import title_of
+from qatviz.protocol.events import FurtherScores
 
 #: Number of columns if the terminal's width is unknown.
 DEFAULT_WIDTH = 80
@@ -92,8 +94,14 @@ def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Op
 
 
 def output_table(metric: Metric, outputs: Sequence[Sequence[float]]) -> str:
-    """Return a table of the four results by output of a regression."""
+    """Return a table of the four results by number to predict, or label."""
     return table(["output", *(MODE_NAMES[mode] for mode in MODES)], metric.output_rows(outputs), (0,))
+
+
+def further_table(further: Sequence[FurtherScores]) -> str:
+    """Return a table of the four results by further metrics."""
+    rows = [[title_of(item), *score_cells(METRICS[item.metric], item.scores)] for item in further]
+    return table(["", *(MODE_NAMES[mode] for mode in MODES)], rows, (0,))
 
 
 def score_cells(metric: Metric, scores: Mapping[str, Any]) -> List[str]:

@@ -1,7 +1,7 @@
 """Conversion of raw arrays to a `Dataset`, with a random split if there is no test part."""
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.split import random_split, stratified_split
 from qatviz.data.targets import (
     are_pixels,
+    convert_label_rows,
     convert_labels,
     convert_targets,
     has_strings,
@@ -18,7 +19,7 @@ from qatviz.data.targets import (
 )
 from qatviz.errors import DataError
 from qatviz.scaling import SCALINGS, UNIT
-from qatviz.task import CLASSIFICATION, REGRESSION, check_task
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
 
 Part = Tuple[Any, Any]
 """Examples and labels of the training or test part."""
@@ -51,11 +52,12 @@ def from_arrays(
         See `Dataset`.
     train, test : (ndarray, ndarray)
         Examples in a form that :func:`qatviz.data.checks.convert_examples` accepts, and labels in a form that
-        :func:`~qatviz.data.targets.convert_labels` (class indices or one-hot rows) or
+        :func:`~qatviz.data.targets.convert_labels` (class indices or one-hot rows),
+        :func:`~qatviz.data.targets.convert_label_rows` (several labels for each example) or
         :func:`~qatviz.data.targets.convert_targets` (regression targets) accepts. Without `test`, a part of `train`
-        becomes the test part: stratified by class, or at random for regression.
+        becomes the test part: stratified by class, or at random for another task.
     class_names : sequence of str, optional
-        Names in the order of the class indices; by default the numbers 0, 1, ....
+        Names in the order of the class indices, or of the labels; by default the numbers 0, 1, ....
     validation_fraction : float
         Fraction that is held out if `test` is None, above 0 and below 1.
     seed : int
@@ -63,8 +65,8 @@ def from_arrays(
     where : dict of str, optional
         Names for "x_train", "y_train", "x_test" and "y_test" in messages; by default ``"<source>: <key>"``.
     task : str, optional
-        ``"classification"`` or ``"regression"``. By default it is classification if there are `class_names`, and
-        otherwise inferred from the training labels, see :func:`qatviz.data.targets.infer_task`.
+        One of :data:`qatviz.task.TASKS`; by default inferred from the training labels, see
+        :func:`qatviz.data.targets.infer_task`. With `class_names`, it is no regression.
 
     Returns
     -------
@@ -96,14 +98,14 @@ def from_arrays(
         integers=given.dtype.name if given.dtype.kind in "iu" else "",
     )
     if task is None:
-        task = CLASSIFICATION if class_names is not None else infer_task(train[1])
+        task = infer_task(train[1])
+        task = CLASSIFICATION if task == REGRESSION and class_names is not None else task
     x_train = convert_examples(train[0], names["x_train"])
     labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
         x_test = convert_examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
-    convert = _regression_targets if check_task(task) == REGRESSION else _class_labels
-    converted, checked_names = convert(labels, class_names, source)
+    converted, checked_names = _CONVERSIONS[check_task(task)](labels, class_names, source)
     if task == REGRESSION and x_train.dtype == np.uint8 and all(are_pixels(part.array) for part in labels):
         converted = [SCALINGS[UNIT].apply(targets) for targets in converted]
         assumed = assumed._replace(target_pixels=True)
@@ -179,15 +181,37 @@ def _regression_targets(
     return targets, ()
 
 
+def _label_rows(
+    parts: Sequence[_Labels], class_names: Optional[Sequence[str]], source: str
+) -> Tuple[List[np.ndarray], Tuple[str, ...]]:
+    """Return the labels of each part, a row for each example, and the names of the labels."""
+    rows = [convert_label_rows(*part) for part in parts]
+    count = rows[0].shape[1]
+    for others, part in zip(rows[1:], parts[1:]):
+        if others.shape[1] != count:
+            raise DataError(
+                f"{part.where}: found {others.shape[1]} labels for each example; expected {count} as in "
+                f"{parts[0].where}"
+            )
+    names = None if class_names is None else _checked_names(class_names, count, source)
+    return rows, names or tuple(map(str, range(count)))
+
+
+#: Conversions of the labels of each part by task; they also return the names of classes or labels.
+_CONVERSIONS: Dict[
+    str, Callable[[Sequence[_Labels], Optional[Sequence[str]], str], Tuple[List[np.ndarray], Tuple[str, ...]]]
+] = {CLASSIFICATION: _class_labels, MULTILABEL: _label_rows, REGRESSION: _regression_targets}
+
+
 def _hold_out(
     examples: np.ndarray, labels: np.ndarray, task: str, fraction: float, seed: int, where: str
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Split examples and labels; return x_train, y_train, x_test, y_test."""
     try:
-        if task == REGRESSION:
-            train, test = random_split(len(labels), fraction, seed)
-        else:
+        if task == CLASSIFICATION:
             train, test = stratified_split(labels, fraction, seed)
+        else:
+            train, test = random_split(len(labels), fraction, seed)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
     # Both parts are copies, made while the original still exists.
@@ -199,8 +223,8 @@ def _checked_names(class_names: Sequence[str], num_classes: Optional[int], sourc
     names = tuple(str(name) for name in class_names)
     if num_classes is not None and len(names) != num_classes:
         raise DataError(
-            f"{source}: found {len(names)} class names for one-hot labels of {num_classes} classes; expected one name "
-            "per class"
+            f"{source}: found {len(names)} class names for rows of {num_classes} classes or labels; expected one name "
+            "for each"
         )
     if len(set(names)) != len(names):
         raise DataError(f"{source}: found class names {list(names)} with a duplicate; expected unique names")

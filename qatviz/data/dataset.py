@@ -1,4 +1,4 @@
-"""Data set in memory: training and test part, read-only, for classification or regression."""
+"""Data set in memory: training and test part, read-only, for one of the tasks of `qatviz.task`."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from qatviz.data.checks import check_memory
 from qatviz.errors import DataError
 from qatviz.safe_text import one_line
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, check_scaling
-from qatviz.task import CLASSIFICATION, REGRESSION, check_task
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
 
 # Bytes of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2**20
@@ -51,7 +51,7 @@ class Assumptions(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Data set in memory, for classification or regression.
+    """Data set in memory.
 
     Use :func:`qatviz.data.from_arrays` to build one from arrays of other types and shapes, which it converts. This
     class requires arrays in their final form, and does not copy them.
@@ -63,14 +63,15 @@ class Dataset:
     x_train, x_test : ndarray of uint8 or float32, shape [N, height, width, channels], [N, rows, columns], [N, features]
         Read-only. uint8 are pixels 0-255, fed to the network as ``x / 255``; float32 is fed unchanged.
     y_train, y_test : ndarray, read-only
-        For classification int32 [N], class indices from 0 to ``num_classes - 1``; for regression float32 [N, outputs]
-        or [N] + shape of images, finite targets.
+        For classification int32 [N], class indices from 0 to ``num_classes - 1``; for multi-label classification int32
+        [N, num_classes], 1 where an example has the label, else 0; for regression float32 [N, outputs] or [N] + shape
+        of images, finite targets.
     class_names : tuple of str
-        One name per class; empty for regression.
+        One name per class or label; empty for regression.
     source : str
         Origin, for the user: a path or a description.
     task : str
-        ``"classification"`` or ``"regression"``.
+        One of :data:`qatviz.task.TASKS`.
     assumed : Assumptions
     scaling : str
         Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; by default that of the dtype. float32
@@ -121,6 +122,8 @@ class Dataset:
             )
         if self.task == REGRESSION:
             self._check_targets(part, images, labels)
+        elif self.task == MULTILABEL:
+            self._check_label_rows(part, images, labels)
         else:
             self._check_labels(part, images, labels)
 
@@ -134,6 +137,18 @@ class Dataset:
             raise DataError(
                 f"{self.source}: y_{part} has labels from {labels.min()} to {labels.max()}; expected 0 to "
                 f"{len(self.class_names) - 1}, as there are {len(self.class_names)} class names"
+            )
+
+    def _check_label_rows(self, part: str, images: np.ndarray, labels: np.ndarray) -> None:
+        shape = (len(images), len(self.class_names))
+        if labels.dtype != np.int32 or labels.shape != shape or labels.size == 0:
+            raise DataError(
+                f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}; expected int32 of shape "
+                f"{list(shape)}, not empty"
+            )
+        if labels.min() < 0 or labels.max() > 1:
+            raise DataError(
+                f"{self.source}: y_{part} has values from {labels.min()} to {labels.max()}; expected 0 and 1"
             )
 
     def _check_targets(self, part: str, images: np.ndarray, targets: np.ndarray) -> None:
@@ -222,17 +237,17 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes; 0 for regression."""
+        """Number of classes or labels; 0 for regression."""
         return len(self.class_names)
 
     @property
     def output_shape(self) -> Tuple[int, ...]:
-        """Shape of the output that a network needs: a number per class, or the shape of an example's targets."""
+        """Shape of the output that a network needs: a number per class or label, or an example's targets' shape."""
         return tuple(self.y_train.shape[1:]) if self.task == REGRESSION else (self.num_classes,)
 
     @property
     def num_outputs(self) -> int:
-        """Length of the last axis of :attr:`output_shape`: the number of classes, of targets, or of channels."""
+        """Length of the last axis of :attr:`output_shape`: the number of classes, labels, targets or channels."""
         return self.output_shape[-1]
 
     @property

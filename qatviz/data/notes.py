@@ -3,14 +3,14 @@
 The command line, the window and the API show these notes, and none of their own.
 """
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.data.dataset import Dataset
-from qatviz.data.targets import columns_of
+from qatviz.data.targets import class_counts, columns_of
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED
-from qatviz.task import REGRESSION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
 # Examples per class; with fewer, the labels may be regression targets.
 _FEW_EXAMPLES = 4
@@ -51,7 +51,7 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
     """
     x = dataset.x_train
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
-    mistakes = _targets(dataset) if dataset.task == REGRESSION else _classes(dataset)
+    mistakes = _MISTAKES[dataset.task](dataset)
     mistakes += _examples(dataset, low, high)
     inferred = _scaling(dataset, low, high) + _target_scaling(dataset) + _task(dataset) + _held_out(dataset)
     return tuple(Note(text, True) for text in mistakes) + tuple(Note(text, False) for text in inferred)
@@ -92,6 +92,11 @@ def _task(dataset: Dataset) -> List[str]:
         return ["the labels are images, so that they are regression targets"]
     if is_regression:
         return ["the labels are not whole numbers, so that they are regression targets"]
+    if dataset.task == MULTILABEL:
+        return [
+            f"the labels are rows of 0 and 1 with several ones, so that an example has any of {dataset.num_classes:,} "
+            "labels"
+        ]
     if assumed.strings:
         return [f"the labels are strings, so that they are {dataset.num_classes:,} classes, in alphabetical order"]
     found = "whole numbers" if assumed.is_index else "one-hot rows"
@@ -122,8 +127,7 @@ def _could_be_pixels(low: float, high: float) -> bool:
 def _classes(dataset: Dataset) -> List[str]:
     notes, names = [], dataset.class_names
     for part, labels in (("train", dataset.y_train), ("test", dataset.y_test)):
-        counts = np.bincount(labels, minlength=len(names))
-        absent = [name for name, count in zip(names, counts) if count == 0]
+        absent = [name for name, count in zip(names, class_counts(labels, len(names))) if count == 0]
         if absent:
             notes.append(
                 f"no {part} examples for {len(absent)} of {len(names)} classes: "
@@ -134,6 +138,19 @@ def _classes(dataset: Dataset) -> List[str]:
             f"{len(names):,} classes for {len(dataset.y_train):,} examples: if the labels are regression targets, set "
             "the task to regression"
         )
+    return notes
+
+
+def _labels(dataset: Dataset) -> List[str]:
+    notes, names = [], dataset.class_names
+    for part, labels in (("train", dataset.y_train), ("test", dataset.y_test)):
+        counts = class_counts(labels, len(names))
+        constant = [name for name, count in zip(names, counts) if count in (0, len(labels))]
+        if constant:
+            notes.append(
+                f"{len(constant)} of {len(names)} labels are the same in all {part} examples: "
+                f"{', '.join(constant[:5]) + (' ...' if constant[5:] else '')}"
+            )
     return notes
 
 
@@ -183,3 +200,11 @@ def _examples(dataset: Dataset, low: float, high: float) -> List[str]:
     if len(shape) == 3 and shape[0] in (1, 3) and shape[2] > 4:
         notes.append(f"images are {shape[0]} pixels high with {shape[2]} channels: expected channels last, not first")
     return notes
+
+
+#: Likely mistakes in the labels, by task.
+_MISTAKES: Dict[str, Callable[[Dataset], List[str]]] = {
+    CLASSIFICATION: _classes,
+    MULTILABEL: _labels,
+    REGRESSION: _targets,
+}

@@ -102,7 +102,7 @@ def load(
     seed : int
         Seed of that split, at least 0.
     task : str, optional
-        ``"classification"`` or ``"regression"``; by default, the task in the data, else the inferred one, see
+        One of :data:`qatviz.task.TASKS`; by default, the task in the data, else the inferred one, see
         :func:`qatviz.data.build.from_arrays`.
     scaling : str, optional
         Scaling of the examples, one of :data:`qatviz.scaling.SCALINGS`: "none", "unit" (x / 255) or "signed"
@@ -136,7 +136,7 @@ def _load_as_inferred(
             if only_classes:
                 # Nothing is inferred: these data sets are known.
                 return replace(named.load(validation_fraction, seed), assumed=Assumptions())
-            raise DataError(_no_regression(spec))
+            raise DataError(_only_classes(spec, str(task)))
     path = os.path.expanduser(spec)
     if not os.path.exists(path):
         raise DataError(_not_found(spec))
@@ -148,15 +148,15 @@ def _load_as_inferred(
                 return file_format.load(path, validation_fraction, seed, task=task)
             if only_classes:
                 return file_format.load(path, validation_fraction, seed)
-            raise DataError(_no_regression(path))
+            raise DataError(_only_classes(path, str(task)))
     known = "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)
     raise DataError(f"{path}: unknown format; expected one of: {known}")
 
 
-def _no_regression(spec: str) -> str:
+def _only_classes(spec: str, task: str) -> str:
     formats = ", ".join(kind.name for kind in FILE_FORMATS if kind.has_any_arrays)
     return (
-        f"{spec}: the task is 'regression', but the data has classes; expected the task {CLASSIFICATION!r}, or data in "
+        f"{spec}: the task is {task!r}, but the data has classes; expected the task {CLASSIFICATION!r}, or data in "
         f"one of the formats {formats}"
     )
 

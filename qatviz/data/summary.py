@@ -6,9 +6,9 @@ import numpy as np
 
 from qatviz.data.dataset import Dataset
 from qatviz.data.notes import data_notes
-from qatviz.data.targets import columns_of
+from qatviz.data.targets import class_counts, columns_of
 from qatviz.scaling import SCALINGS
-from qatviz.task import REGRESSION
+from qatviz.task import MULTILABEL, REGRESSION
 
 Rows = List[Dict[str, Any]]
 
@@ -30,7 +30,8 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
     dict
         JSON-serializable. Keys: `name`, `source`, `fingerprint`, `task` (str), `input_shape` (list of int), `dtype`
         (str), `pixel_scale` (float), `scaling` (str, see :data:`qatviz.scaling.SCALINGS`), `num_classes` (int),
-        `classes` (list of dict with `name` and the counts `train`, `test`; empty for regression), `targets` (list with
+        `classes` (list of dict with the `name` of a class or label and the counts of its examples `train`, `test`;
+        empty for regression), `targets` (list with
         a dict per regression target, with `train` and `test`: dict with `min`, `max`, `mean`, `std`; empty for
         classification), `train` and `test` (dict with `examples`, `min`, `max`, `mean`, of uint8 before they are
         scaled, of float32 as they are fed), `notes` (list of str: texts of :func:`qatviz.data.notes.data_notes`),
@@ -39,9 +40,7 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
     n_classes = dataset.num_classes
     is_regression = dataset.task == REGRESSION
     counts: List[np.ndarray] = (
-        []
-        if is_regression
-        else [np.bincount(labels, minlength=n_classes) for labels in (dataset.y_train, dataset.y_test)]
+        [] if is_regression else [class_counts(labels, n_classes) for labels in (dataset.y_train, dataset.y_test)]
     )
     summary: Dict[str, Any] = {
         "name": dataset.name,
@@ -87,14 +86,15 @@ def format_description(summary: Dict[str, Any]) -> str:
                 part, **summary[part]
             )
         )
-    lines += _target_lines(summary["targets"]) if summary["targets"] else _class_lines(summary["classes"])
+    name = "label" if summary["task"] == MULTILABEL else "class"
+    lines += _target_lines(summary["targets"]) if summary["targets"] else _class_lines(summary["classes"], name)
     lines += [f"{'warning' if note in summary['mistakes'] else 'note'}: {note}" for note in summary["notes"]]
     return "\n".join(lines)
 
 
-def _class_lines(classes: Rows) -> List[str]:
-    width = max([len("class")] + [len(entry["name"]) for entry in classes])
-    lines = [f"{'class':<{width}} {'train':>9} {'test':>9}"]
+def _class_lines(classes: Rows, head: str) -> List[str]:
+    width = max([len(head)] + [len(entry["name"]) for entry in classes])
+    lines = [f"{head:<{width}} {'train':>9} {'test':>9}"]
     return lines + ["{name:<{width}} {train:>9,} {test:>9,}".format(width=width, **entry) for entry in classes]
 
 

@@ -1,4 +1,4 @@
-"""Labels: class indices or regression targets, and their conversion to the form that `Dataset` requires."""
+"""Labels: class indices, rows of labels or regression targets, converted to the form that `Dataset` requires."""
 
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -6,13 +6,14 @@ import numpy as np
 
 from qatviz.data.checks import convert_to_float32
 from qatviz.errors import DataError
-from qatviz.task import CLASSIFICATION, REGRESSION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
 #: Largest number of axes of one example's targets: those of an image.
 _MAX_AXES = 3
 # The largest label determines the size of the last layer; 5,000,000 is a mistake (an identifier, a pixel).
 MAX_CLASSES = 10000
 _REGRESSION_HINT = "; for regression targets, set the task to regression"
+_LABELS_HINT = f"; for several labels of an example, set the task to {MULTILABEL}"
 #: Longer decimal numbers are names, such as identifiers; no class index has as many digits.
 _MAX_DIGITS = 9
 #: Tolerance for sums of probabilities in float32 or printed with few decimals.
@@ -23,15 +24,18 @@ def infer_task(array: Any) -> str:
     """Infer the task from labels.
 
     Floating-point labels of shape [N] or [N, outputs], not all of them whole numbers, are regression targets, and so
-    are labels of more axes, such as images. All other labels are classes: integers, whole numbers and one-hot rows, but
-    also rows of probabilities that sum to 1 (soft labels), which :func:`convert_labels` then refuses.
+    are labels of more axes, such as images. Rows of 0 and 1 that are not one-hot, some of which have several ones, are
+    several labels for each example. All other labels are classes: integers, whole numbers and one-hot rows, but also
+    rows of probabilities that sum to 1 (soft labels), which :func:`convert_labels` then refuses.
 
     Returns
     -------
     str
-        ``"regression"`` or ``"classification"``.
+        One of :data:`qatviz.task.TASKS`.
     """
     array = np.asarray(array)
+    if array.ndim == 2 and array.dtype.kind in "iufb" and array.size and _are_answers(array):
+        return MULTILABEL if (np.count_nonzero(array, axis=1) > 1).any() else CLASSIFICATION
     if array.ndim > 2 and array.dtype.kind in "iufb" and array.size > len(array):
         return REGRESSION
     if array.dtype.kind != "f" or array.ndim not in (1, 2) or array.size == 0:
@@ -136,6 +140,49 @@ def columns_of(targets: np.ndarray) -> np.ndarray:
     return targets if targets.ndim == 2 else targets.reshape(-1, 1)
 
 
+def _are_answers(array: np.ndarray) -> bool:
+    """Return whether all values are 0 or 1."""
+    return bool(((array == 0) | (array == 1)).all())
+
+
+def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the number of examples of each class, or with each label, int64 ``[classes]``."""
+    counts = np.bincount(labels, minlength=classes) if labels.ndim == 1 else labels.sum(axis=0)
+    return np.asarray(counts, np.int64)
+
+
+def convert_label_rows(array: Any, n_examples: int, where: str) -> np.ndarray:
+    """Convert several labels for each example to the form that `Dataset` requires.
+
+    Parameters
+    ----------
+    array : ndarray
+        Shape [N, labels] (or [N] for a single label) of a numeric type: 1 where an example has the label, otherwise 0.
+    n_examples, where
+        See `convert_targets`.
+
+    Returns
+    -------
+    ndarray of int32, shape [N, labels]
+
+    Raises
+    ------
+    DataError
+        If shape, dtype or values are not allowed.
+    """
+    shape = f"[N, labels] rows of 0 and 1, with at most {MAX_CLASSES} labels"
+    array = _checked_array(array, n_examples, where, "row", "0 and 1 of a numeric type", shape, MAX_CLASSES)
+    array = array.reshape(n_examples, -1)
+    wrong = ~((array == 0) | (array == 1)).all(axis=1)
+    if wrong.any():
+        index = int(np.flatnonzero(wrong)[0])
+        raise DataError(
+            f"{where}: found row {np.array2string(array[index], threshold=8)} in example {index}; expected rows of 0 "
+            f"and 1, one for each label{_REGRESSION_HINT}"
+        )
+    return np.ascontiguousarray(array, np.int32)
+
+
 def convert_labels(array: Any, n_examples: int, where: str) -> Tuple[np.ndarray, Optional[int]]:
     """Convert labels to class indices.
 
@@ -193,7 +240,8 @@ def _check_one_hot(array: np.ndarray, where: str) -> None:
         index = int(np.flatnonzero(~right)[0])
         raise DataError(
             f"{where}: found row {np.array2string(array[index], threshold=8)} in example {index}; expected one-hot "
-            f"rows (a single 1, else 0), or class indices of shape [N]{_REGRESSION_HINT}"
+            f"rows (a single 1, else 0), or class indices of shape [N]"
+            f"{_LABELS_HINT if _are_answers(array) else _REGRESSION_HINT}"
         )
 
 

@@ -134,6 +134,7 @@ class Format:
         """
         values = self.with_defaults(options)
         refusals = self.refusals(source.network, source.book, source.step, values)
+        refusals += limits.softmax_of_labels(source.dataset.task, values)
         if refusals:
             raise ExportError.refused(*refusals)
         writer = importlib.import_module("qatviz.export." + self.module)

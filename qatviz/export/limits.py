@@ -10,6 +10,7 @@ from qatviz.network.activations import Activation
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
+from qatviz.task import MULTILABEL
 
 #: Function that returns the refusals of a network; none if the format supports it. Its arguments are the network, its
 #: settings, the number of training steps done (None if all delays count as over), and the format's options.
@@ -21,6 +22,14 @@ def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal
     if not options.get("softmax") or network.num_outputs > 1:
         return []
     reason = f"layer {network.output!r} has a single output, whose softmax is always 1"
+    return [Refusal(reason, (OptionChange("softmax", False),))]
+
+
+def softmax_of_labels(task: str, options: Mapping[str, Any]) -> List[Refusal]:
+    """Return a refusal if probabilities are asked for by a softmax, and the outputs are of several labels."""
+    if not options.get("softmax") or task != MULTILABEL:
+        return []
+    reason = "a softmax gives probabilities of classes, but each output is the logit of one of several labels"
     return [Refusal(reason, (OptionChange("softmax", False),))]
 
 

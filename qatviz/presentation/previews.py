@@ -5,10 +5,10 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.dataset import Assumptions
-from qatviz.data.targets import columns_of
+from qatviz.data.targets import class_counts, columns_of
 from qatviz.number_format import count, shape_text
 from qatviz.scaling import SCALINGS, UNSCALED
-from qatviz.task import REGRESSION
+from qatviz.task import MULTILABEL, REGRESSION
 
 #: Maximum number of shown examples.
 N_SAMPLES = 32
@@ -28,7 +28,7 @@ class DataInfo(NamedTuple):
     input_shape : tuple of int
         Shape of one example.
     outputs : int
-        Number of classes, or of regression targets.
+        Number of classes, labels or regression targets.
     train_examples, test_examples : int
     values : str
         Text on the stored values and their scaling.
@@ -38,11 +38,11 @@ class DataInfo(NamedTuple):
         uint8: pictures ``[n, height, width]`` or ``[n, height, width, 3]``; rows ``[n, columns]``, where 0 is the
         smallest and 255 the largest value of that feature.
     captions : tuple of str
-        Class or target of each sample.
+        Class, labels or target of each sample.
     groups : tuple of str
-        Names of the classes, or intervals of the (first) target.
+        Names of the classes or labels, or intervals of the (first) target.
     edges : tuple of float
-        Ends of these intervals; empty for classes.
+        Ends of these intervals; empty for classes and labels.
     train_counts, test_counts : np.ndarray
         int64: number of examples in each group.
     notes : tuple of str
@@ -79,14 +79,13 @@ class DataInfo(NamedTuple):
 
     @property
     def outputs(self) -> int:
-        """Length of the last axis of the output: the number of classes or targets."""
+        """Length of the last axis of the output: the number of classes, labels or targets."""
         return self.output_shape[-1]
 
     def describe(self) -> str:
         """Return a line such as ``28×28×1, 10 classes, 4,000 training + 1,000 test examples``."""
-        outputs = (
-            target_shape_text(self.output_shape) if self.is_regression else count(self.outputs, "class", "classes")
-        )
+        nouns = ("label",) if self.task == MULTILABEL else ("class", "classes")
+        outputs = target_shape_text(self.output_shape) if self.is_regression else count(self.outputs, *nouns)
         examples = f"{self.train_examples:,} training + {self.test_examples:,} test examples"
         return f"{example_text(self.input_shape)}, {outputs}, {examples}"
 
@@ -135,10 +134,14 @@ def data_info(
         edges, counts = _target_counts(columns_of(y), columns_of(dataset.y_test))
         groups = tuple(f"{target_text(low)} to {target_text(high)}" for low, high in zip(edges[:-1], edges[1:]))
     else:
-        chosen = of_every_class(y, N_SAMPLES)
-        captions = tuple(dataset.class_names[label] for label in y[chosen])
+        if task == MULTILABEL:
+            chosen = np.arange(min(N_SAMPLES, len(x)))
+            captions = tuple(_label_names(row, dataset.class_names) for row in y[chosen])
+        else:
+            chosen = of_every_class(y, N_SAMPLES)
+            captions = tuple(dataset.class_names[label] for label in y[chosen])
         edges, groups = (), tuple(dataset.class_names)
-        counts = [np.bincount(labels, minlength=dataset.num_classes).astype(np.int64) for labels in (y, dataset.y_test)]
+        counts = [class_counts(labels, dataset.num_classes) for labels in (y, dataset.y_test)]
     kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(x, chosen)
     return DataInfo(
         dataset.name,
@@ -165,6 +168,12 @@ def data_info(
 def _caption(targets: np.ndarray) -> str:
     """Return the first targets of one example, or the mean of an image."""
     return ", ".join(map(target_text, targets[:3])) if targets.ndim == 1 else f"mean {target_text(targets.mean())}"
+
+
+def _label_names(row: np.ndarray, names: Sequence[str]) -> str:
+    """Return the names of the first labels of one example."""
+    present = [names[index] for index in np.flatnonzero(row)]
+    return ", ".join(present[:3]) + (", …" if present[3:] else "") or "none"
 
 
 def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:

@@ -89,6 +89,23 @@ def _outputs_from(rows: Any) -> Tuple[Tuple[float, ...], ...]:
     )
 
 
+def _further_to(further: Iterable["FurtherScores"]) -> List[Dict[str, Any]]:
+    return [item.to_dict() for item in further]
+
+
+def _further_from(rows: Any) -> Tuple["FurtherScores", ...]:
+    return tuple(_further_row_from(values.mapping(row, "further scores")) for row in values.sequence(rows, "further"))
+
+
+def _further_row_from(row: Dict[str, Any]) -> "FurtherScores":
+    return FurtherScores(
+        values.text(row.get("output", ""), "output"),
+        METRICS[str(row["metric"])].name,
+        _scores_from(row["scores"]),
+        _outputs_from(row.get("outputs", [])),
+    )
+
+
 def _schedule_to(schedule: Optional[Schedule]) -> Optional[List[Any]]:
     return None if schedule is None else schedule_rows(schedule)
 
@@ -196,12 +213,40 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True)
+class FurtherScores:
+    """A further metric of an evaluation, in each of the four quantization modes.
+
+    Attributes
+    ----------
+    output : str
+        Name of the network's output that it is of; empty if the network has only one.
+    metric : str
+        A key of `qatviz.metric.METRICS`.
+    scores : dict of str to float
+        By the modes of `qatviz.metric.MODES`.
+    outputs : tuple of tuple of float
+        As in :class:`Evaluated`.
+    """
+
+    output: str
+    metric: str
+    scores: Dict[str, float]
+    outputs: Tuple[Tuple[float, ...], ...] = ()
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the JSON-able form."""
+        row: Dict[str, Any] = {"output": self.output, "metric": self.metric, "scores": self.scores}
+        return {**row, "outputs": _outputs_to(self.outputs)} if self.outputs else row
+
+
+@dataclass(frozen=True)
 class Evaluated(Event):
     """Metric on held-out data after ``step`` training steps, evaluated in each of the four quantization modes.
 
     ``metric`` is a key of `qatviz.metric.METRICS`, and the key of ``scores`` in the JSON-able form. If a regression has
-    several outputs, ``outputs`` has a row for each mode, in the order of `qatviz.metric.MODES`, with the metric of each
-    output; otherwise it is empty. ``seconds`` is the time that the evaluation took.
+    several numbers to predict, or an example several labels, ``outputs`` has a row for each mode, in the order of
+    `qatviz.metric.MODES`, with the metric of each of them; otherwise it is empty. ``further`` are the task's other
+    metrics. ``seconds`` is the time that the evaluation took.
     """
 
     scores: Dict[str, float] = field(metadata=_json_form(_same, _scores_from))  # keys: qatviz.metric.MODES
@@ -209,14 +254,16 @@ class Evaluated(Event):
     seconds: float
     metric: str = ACCURACY.name
     outputs: Tuple[Tuple[float, ...], ...] = field(default=(), metadata=_json_form(_outputs_to, _outputs_from))
+    further: Tuple[FurtherScores, ...] = field(default=(), metadata=_json_form(_further_to, _further_from))
 
     is_report: ClassVar[bool] = True
 
     def to_dict(self) -> Dict[str, Any]:
         row = super().to_dict()
         row[self.metric] = row.pop("scores")
-        if not self.outputs:
-            del row["outputs"]
+        for name in ("outputs", "further"):
+            if not row[name]:
+                del row[name]
         return row
 
 

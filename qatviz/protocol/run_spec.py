@@ -10,7 +10,7 @@ from qatviz.data.dataset import same_examples
 from qatviz.data.example_weights import example_weights
 from qatviz.errors import NetworkError, RecordError, SettingError
 from qatviz.losses import AUTOMATIC, is_single_logit, loss_for
-from qatviz.metric import AUC, METRICS, Metric, metric_for
+from qatviz.metric import AUC, METRICS, Metric, evaluated_metrics, metric_for
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import element_count
@@ -22,7 +22,7 @@ from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import START_SETTINGS, StartSettings
-from qatviz.task import CLASSIFICATION, REGRESSION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
 #: Number of copies of the parameters in memory during training: values, gradients, and the values that are evaluated.
 _COPIES = 3
@@ -136,8 +136,13 @@ class RunSpec:
 
     @property
     def metric(self) -> Metric:
-        """Metric of evaluations."""
+        """First metric of evaluations."""
         return METRICS[self.metric_name]
+
+    @property
+    def metrics(self) -> Tuple[Metric, ...]:
+        """All metrics of evaluations, the first one first."""
+        return evaluated_metrics(self.metric_name, self.dataset.task, self.dataset.num_classes)
 
     @property
     def fixed(self) -> FrozenSet[str]:
@@ -220,7 +225,15 @@ def described_plan(description: Dict[str, Any]) -> QuantizationPlan:
     return quantization_plan(Network.from_dict(description["network"]), description.get("task") == REGRESSION)
 
 
-def output_mismatch(network: Network, data: str, shape: Tuple[int, ...], is_regression: bool) -> str:
+#: Singular and plural of what an output stands for, by task.
+_NOUNS = {
+    CLASSIFICATION: ("class", "classes"),
+    MULTILABEL: ("label", "labels"),
+    REGRESSION: ("number to predict", "numbers to predict"),
+}
+
+
+def output_mismatch(network: Network, data: str, shape: Tuple[int, ...], task: str) -> str:
     """Return the reason why the output of ``network`` does not fit data, with the remedy; empty if it does.
 
     Parameters
@@ -229,31 +242,33 @@ def output_mismatch(network: Network, data: str, shape: Tuple[int, ...], is_regr
     data : str
         Name of the data.
     shape : tuple of int
-        Number of its classes, or shape of an example's targets if ``is_regression``.
+        Number of its classes or labels, or shape of an example's targets.
+    task : str
     """
     name, found = network.output, network.output_shape
-    nouns = ("number to predict", "numbers to predict") if is_regression else ("class", "classes")
-    wanted = f"{data} has " + (count(shape[0], *nouns) if len(shape) == 1 else f"targets of {shape_text(shape)}")
-    if is_regression and len(shape) > 1 and same_examples(found, shape):
+    noun = count(shape[0], *_NOUNS[task])
+    wanted = f"{data} has " + (noun if len(shape) == 1 else f"targets of {shape_text(shape)}")
+    if task == REGRESSION and len(shape) > 1 and same_examples(found, shape):
         return ""
     if len(found) != len(shape):
         expected = "a single row of numbers" if len(shape) == 1 else shape_text(shape)
         return f"layer {name!r} outputs {shape_text(found)} for each example, but {wanted}: expected {expected}"
-    is_binary = not is_regression and shape == (2,) and is_single_logit(CLASSIFICATION, network.num_outputs)
+    is_binary = shape == (2,) and is_single_logit(task, network.num_outputs)
     if found != shape and not is_binary:
         outputs = count(found[0], "number") if len(found) == 1 else shape_text(found)
         needed = count(shape[0], "output") if len(shape) == 1 else f"an output of {shape_text(shape)}"
         return f"layer {name!r} outputs {outputs}, but {wanted}: choose other data, or a model with {needed}"
-    if is_regression and isinstance(network.layer(name), Softmax):
+    if task != CLASSIFICATION and isinstance(network.layer(name), Softmax):
+        aim = "predict the numbers" if task == REGRESSION else "decide on each of the labels"
         return (
-            f"layer {name!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; to predict the numbers "
-            f"of {data}, end the network without it"
+            f"layer {name!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; to {aim} of {data}, end "
+            "the network without it"
         )
     return ""
 
 
 def _check_output(network: Network, dataset: Dataset) -> None:
-    mismatch = output_mismatch(network, dataset.name, dataset.output_shape, dataset.task == REGRESSION)
+    mismatch = output_mismatch(network, dataset.name, dataset.output_shape, dataset.task)
     if mismatch:
         raise NetworkError(f"network {network.name!r}: {mismatch}{_task_hint(dataset)}")
 
@@ -280,10 +295,10 @@ def _check_memory(network: Network, batch_size: int) -> None:
 
 
 def _task_hint(dataset: Dataset) -> str:
-    """Return a hint at the other task, a sentence after the first one, if the task was inferred; else an empty text."""
+    """Return a hint at another task, a sentence after the first one, if the task was inferred; else an empty text."""
     if not dataset.assumed.task:
         return ""
-    other = CLASSIFICATION if dataset.task == REGRESSION else REGRESSION
+    other = REGRESSION if dataset.task == CLASSIFICATION else CLASSIFICATION
     return f". The task {dataset.task} was inferred from the labels; set it to {other} if they are something else"
 
 

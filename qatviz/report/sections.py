@@ -4,9 +4,10 @@ from typing import Any, Dict, List, Sequence, Union
 
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS
 from qatviz.measures import MEASURES
-from qatviz.metric import MODE_NAMES, MODES
+from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import DELAY_ENDED, change_words, sentence
+from qatviz.presentation.score_texts import title_of
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.timeline import LoggedEvent
@@ -65,10 +66,18 @@ def _scores(run: RunData) -> Content:
     scores = table(
         caption, heads, [[f"{row['step']:,}"] + [metric.text(row[mode]) for mode in MODES] for row in chosen], "scores"
     )
-    if not run.outcome.outputs:
-        return scores
-    caption = f"{name} by output after step {found[-1]['step']:,}"
-    return join(scores, table(caption, ["Output", *heads[1:]], metric.output_rows(run.outcome.outputs), "scores"))
+    after = f"after step {found[-1]['step']:,}"
+    more = []
+    if run.outcome.outputs:
+        rows = metric.output_rows(run.outcome.outputs)
+        more.append(table(f"{name} by output {after}", ["Output", *heads[1:]], rows, "scores"))
+    if run.outcome.further:
+        rows = [
+            [title_of(item), *(METRICS[item.metric].text(item.scores[mode]) for mode in MODES)]
+            for item in run.outcome.further
+        ]
+        more.append(table(f"Further metrics {after}", ["Metric", *heads[1:]], rows, "scores"))
+    return join(scores, *more)
 
 
 def facts_of(run: RunData) -> Markup:

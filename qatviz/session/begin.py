@@ -39,7 +39,7 @@ from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.settings import RunSettings
-from qatviz.task import CLASSIFICATION, REGRESSION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
@@ -324,7 +324,7 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
             loaded = replace(loaded, assumed=loaded.assumed._replace(by_network=True))
         else:
             loaded = loaded.as_regression()
-    if loaded.task == CLASSIFICATION:
+    if loaded.task in (CLASSIFICATION, MULTILABEL):
         chosen = _without_sigmoid(chosen)
     if chosen.scales_input and loaded.assumed.scaling:
         if loaded.scaling == UNIT:

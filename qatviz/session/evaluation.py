@@ -11,7 +11,7 @@ from qatviz.errors import RunStateError, SettingError
 from qatviz.export.progress import Progress
 from qatviz.metric import METRICS, Metric
 from qatviz.presets import PRESETS
-from qatviz.protocol.events import Change, Evaluated
+from qatviz.protocol.events import Change, Evaluated, FurtherScores
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook, training_only
 from qatviz.session.changes import CHANGES, TimedChange, check_change
@@ -20,7 +20,7 @@ from qatviz.session.more_bits import MoreBits, try_more_bits
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.record_requests import EvaluationRequest
 from qatviz.session.request import check_choice
-from qatviz.telemetry.outcome import finite_scores, read_outcome, scores_by_output
+from qatviz.telemetry.outcome import finite_scores, further_scores, read_outcome, scores_by_output
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.training.handle import Run
 
@@ -92,9 +92,11 @@ class SettingsEvaluation(NamedTuple):
     recorded : dict or None
         The newest evaluation of the run up to this state, and its ``step``; None without one.
     outputs : tuple of tuple of float
-        Results by mode and output where a regression has several outputs.
+        Results by mode and output where there are several numbers to predict, or labels.
     more_bits : tuple of MoreBits
         Results with 16 bits by tensor, the best first, if they were requested.
+    further : tuple of FurtherScores
+        Results by the task's other metrics.
     """
 
     checkpoint: str
@@ -106,6 +108,7 @@ class SettingsEvaluation(NamedTuple):
     recorded: Optional[Dict[str, Any]] = None
     outputs: Tuple[Tuple[float, ...], ...] = ()
     more_bits: Tuple[MoreBits, ...] = ()
+    further: Tuple[FurtherScores, ...] = ()
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
@@ -116,6 +119,7 @@ class SettingsEvaluation(NamedTuple):
             "metric": self.metric.name,
             self.metric.name: finite_scores(self.scores),
             **scores_by_output(self.metric, self.outputs),
+            **further_scores(self.further),
             "num_examples": self.num_examples,
             "changes": [asdict(change) for change in self.changes],
             **({"more_bits": [row.to_dict() for row in self.more_bits]} if self.more_bits else {}),
@@ -209,6 +213,7 @@ def evaluate_changes(
         recorded[-1] if recorded else None,
         result.outputs,
         rows,
+        result.further,
     )
 
 

@@ -10,6 +10,7 @@ from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.presentation.previews import DataInfo, example_text
 from qatviz.protocol.run_spec import output_mismatch
+from qatviz.task import REGRESSION
 
 #: Input shape and number of outputs assumed for a network of the zoo until the data is known.
 EXAMPLE_SHAPE, EXAMPLE_OUTPUTS = (28, 28, 1), 10
@@ -109,5 +110,5 @@ def mismatch_reason(network: Network, data: DataInfo) -> str:
             "size, or a model for it"
         )
     if is_regression_by_network(data.task, data.assumed, data.outputs, network.num_outputs):
-        return output_mismatch(network, data.name, (1,), is_regression=True)
-    return output_mismatch(network, data.name, data.output_shape, data.is_regression)
+        return output_mismatch(network, data.name, (1,), REGRESSION)
+    return output_mismatch(network, data.name, data.output_shape, data.task)

@@ -184,6 +184,11 @@ def _stand_in(network: Network, description: Mapping[str, Any]) -> Dataset:
     examples = np.zeros((1, *network.input_shape), np.float32 if scaling == UNSCALED else np.uint8)
     if scaling not in (UNIT, UNSCALED):
         examples = examples.astype(np.float32)
-    targets = np.zeros((1, *network.output_shape), np.float32) if task == REGRESSION else np.zeros(1, np.int32)
-    names = () if task == REGRESSION else tuple(map(str, range(max(network.num_outputs, 2))))  # a single logit: two
+    if task == CLASSIFICATION:
+        targets = np.zeros(1, np.int32)
+    else:
+        targets = np.zeros((1, *network.output_shape), np.float32 if task == REGRESSION else np.int32)
+    # A single logit is that of two classes.
+    count = max(network.num_outputs, 2) if task == CLASSIFICATION else network.num_outputs
+    names = () if task == REGRESSION else tuple(map(str, range(count)))
     return Dataset("data", examples, targets, examples, targets, names, "the run's record", task, scaling=scaling)

@@ -3,7 +3,7 @@
 import math
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from qatviz.metric import ACCURACY, MODES, Metric
+from qatviz.metric import ACCURACY, METRICS, MODES, Metric
 from qatviz.protocol import events
 from qatviz.protocol.run_spec import described_plan
 from qatviz.protocol.settings_book import SettingsBook
@@ -46,7 +46,9 @@ class Outcome:
     evaluation_seconds : list of float
         Duration of each evaluation.
     outputs : tuple of tuple of float
-        Metric of the newest evaluation by mode and output, if a regression has several outputs; otherwise empty.
+        Metric of the newest evaluation by mode and output, if there are several numbers or labels; otherwise empty.
+    further : tuple of FurtherScores
+        Further metrics of the newest evaluation.
     timeline : list of (int, SettingsBook)
         Each step at which settings changed, with the settings from then on; steps ascend.
     ending : str
@@ -62,6 +64,7 @@ class Outcome:
         self.evaluations: List[Dict[str, Any]] = []
         self.evaluation_seconds: List[float] = []
         self.outputs: Tuple[Tuple[float, ...], ...] = ()
+        self.further: Tuple[events.FurtherScores, ...] = ()
         self.timeline: List[Tuple[int, SettingsBook]] = []
         self.ending = ""
         self._log = Timeline()
@@ -94,7 +97,8 @@ class Outcome:
         elif isinstance(event, _BEGINNINGS):
             self.ending = ""
         if moved:  # the set of surviving events has changed
-            self.evaluations, self.evaluation_seconds, self.timeline, self.outputs = [], [], [], ()
+            self.evaluations, self.evaluation_seconds, self.timeline = [], [], []
+            self.outputs, self.further = (), ()
             for logged, book in zip(self._log.log, self._books):
                 if logged.survives:
                     self._note(logged.event, book)
@@ -106,7 +110,7 @@ class Outcome:
         if isinstance(event, events.Evaluated):
             self.evaluations.append({"step": event.step, **event.scores})
             self.evaluation_seconds.append(event.seconds)
-            self.outputs = event.outputs
+            self.outputs, self.further = event.outputs, event.further
         elif isinstance(event, _CHANGING):
             self.timeline = [known for known in self.timeline if known[0] < event.step] + [(event.step, book)]
 
@@ -164,6 +168,7 @@ class Outcome:
             self.metric.name: finite_scores(evaluation),
             self.metric.name + "_step": evaluation.get("step"),
             **scores_by_output(self.metric, self.outputs),
+            **further_scores(self.further),
             "ending": self.ending,
             "events": self.changes,
             "tensors": self.tensors(),
@@ -207,6 +212,18 @@ def scores_by_output(metric: Metric, outputs: Sequence[Sequence[float]]) -> Dict
     """Return the JSON-able entry for the metric by mode and output; no entry if there are no such results."""
     by_mode = {mode: [finite(score) for score in row] for mode, row in zip(MODES, outputs)}
     return {metric.name + "_by_output": by_mode} if by_mode else {}
+
+
+def further_scores(further: Sequence[events.FurtherScores]) -> Dict[str, Any]:
+    """Return the JSON-able entry for further metrics; no entry if there are none."""
+    rows = [
+        dict(
+            {"output": item.output, "metric": item.metric, item.metric: finite_scores(item.scores)},
+            **scores_by_output(METRICS[item.metric], item.outputs),
+        )
+        for item in further
+    ]
+    return {"further": rows} if rows else {}
 
 
 def _measure(name: str, number: float) -> Any:

@@ -21,7 +21,7 @@ from qatviz.data.example_weights import example_weights
 from qatviz.errors import RecordError
 from qatviz.losses import AUTOMATIC, loss_for
 from qatviz.memory import check_room_for_tensorflow
-from qatviz.metric import metric_for
+from qatviz.metric import evaluated_metrics
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.run_spec import Placement, RunSpec
@@ -103,7 +103,8 @@ class TrainingGraph:
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed, self._class_weights = seed, frozenset(fixed), class_weights
         self._objective = OBJECTIVES[loss_for(loss, dataset.task, network.num_outputs)]
-        self._scoring = SCORINGS[metric_for(metric, dataset.task, dataset.num_classes).name]
+        metrics = evaluated_metrics(metric, dataset.task, dataset.num_classes)
+        self._scorings = [SCORINGS[each.name] for each in metrics]
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms = self._is_regularized = False
         self._num_held_out = len(dataset.x_test)
@@ -257,13 +258,13 @@ class TrainingGraph:
             if restore_previous:
                 self._republish(*before)
 
-    def score_part(self, indices: np.ndarray, weights: bool, activations: bool) -> np.ndarray:
-        """Return the result of the metric's :attr:`.Scoring.part` for held-out examples in the published state.
+    def score_part(self, indices: np.ndarray, weights: bool, activations: bool) -> List[np.ndarray]:
+        """Return the result of each metric's :attr:`.Scoring.part` for held-out examples in the published state.
 
-        ``indices`` are int32; ``weights`` and ``activations`` are True if they are to be quantized; the result is
+        ``indices`` are int32; ``weights`` and ``activations`` are True if they are to be quantized; the results are
         float64. :func:`.scoring.scores_of` computes the metric from the results for all examples.
         """
-        return np.array(self._evaluate(indices, weights, activations), np.float64)
+        return [np.array(part, np.float64) for part in self._evaluate(indices, weights, activations)]
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
@@ -417,7 +418,8 @@ class TrainingGraph:
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
         self._eval_logits = lowered.logits
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
-        self._eval_fetch = self._scoring.part(lowered.logits, self._data["y_test"].gather(indices))
+        labels = self._data["y_test"].gather(indices)
+        self._eval_fetch = [scoring.part(lowered.logits, labels) for scoring in self._scorings]
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:

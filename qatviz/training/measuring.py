@@ -1,20 +1,20 @@
 """Measurement of the current state: snapshots with histograms, and evaluations on held-out data."""
 
 import time
-from typing import Any, Callable, Dict, Iterator, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from qatviz.metric import MODES, Metric
 from qatviz.network.graph import Network
-from qatviz.protocol.events import Evaluated
+from qatviz.protocol.events import Evaluated, FurtherScores
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.snapshots import OLDEST_S, TensorValues, oldest_age_s, phase, read_only
 from qatviz.settings import RUN_SETTINGS
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
-from qatviz.training.scoring import scores_of
+from qatviz.training.scoring import Scores, scores_of
 from qatviz.training.snapshot import make_snapshot
 
 #: Snapshots use at most this fraction of wall time, except right after a change, and where the newest one would become
@@ -109,7 +109,7 @@ class Measuring:
         """Begin an evaluation of the current state; if one of another state is in progress, after that."""
         if self._evaluation is None:
             live, spec = self._live, self._spec
-            self._evaluation = Evaluation(live.graph, spec.metric, len(spec.dataset.x_test), live.step)
+            self._evaluation = Evaluation(live.graph, spec.metrics, len(spec.dataset.x_test), live.step)
             self._evaluated = live.point, live.book
         elif (self._evaluated[0].branch, self._evaluated[0].step, self._evaluated[1]) != (
             self._live.point.branch,
@@ -152,7 +152,7 @@ class Measuring:
 
 
 class Evaluation:
-    """Evaluation of the metric on held-out data in all four modes, in small pieces between training steps.
+    """Evaluation of the task's metrics on held-out data in all four modes, in small pieces between training steps.
 
     It applies to the state at its construction, which it publishes. Each :meth:`advance` runs one piece of
     :func:`piece_size` examples.
@@ -162,11 +162,10 @@ class Evaluation:
     num_pieces, pieces_done : int
     """
 
-    def __init__(self, graph: TrainingGraph, metric: Metric, num_examples: int, step: int):
-        self._graph, self._metric, self._num_examples, self._step = graph, metric, num_examples, step
+    def __init__(self, graph: TrainingGraph, metrics: Sequence[Metric], num_examples: int, step: int):
+        self._graph, self._metrics, self._num_examples, self._step = graph, metrics, num_examples, step
         self._piece, self._seconds = piece_size(graph.network), 0.0
-        self._scores: Dict[str, float] = {}
-        self._outputs: Tuple[Tuple[float, ...], ...] = ()
+        self._found: Dict[str, List[Scores]] = {}
         self.num_pieces, self.pieces_done = len(EVALUATIONS) * -(-num_examples // self._piece), 0
         graph.publish()
         self._pieces = self._run()
@@ -179,8 +178,15 @@ class Evaluation:
         self._seconds += time.perf_counter() - started
         if not done:
             return None
-        outputs = self._outputs if len(self._outputs[0]) > 1 else ()
-        return Evaluated(self._step, dict(self._scores), self._num_examples, self._seconds, self._metric.name, outputs)
+        (scores, outputs), *others = map(self._result, range(len(self._metrics)))
+        further = tuple(FurtherScores("", metric.name, *each) for metric, each in zip(self._metrics[1:], others))
+        return Evaluated(self._step, scores, self._num_examples, self._seconds, self._metrics[0].name, outputs, further)
+
+    def _result(self, index: int) -> Tuple[Dict[str, float], Tuple[Tuple[float, ...], ...]]:
+        """Return the scores of a metric by mode, and by mode and output if it has several."""
+        scores = {mode: found[index][0] for mode, found in self._found.items()}
+        outputs = tuple(found[index][1] for found in self._found.values())
+        return scores, outputs if len(outputs[0]) > 1 else ()
 
     def _run(self) -> Iterator[bool]:
         last = list(EVALUATIONS)[-1]
@@ -191,8 +197,9 @@ class Evaluation:
                 parts.append(self._graph.score_part(np.arange(start, end, dtype=np.int32), weights, activations))
                 if end < self._num_examples:
                     yield False
-            self._scores[name], outputs = scores_of(self._metric, parts, self._num_examples)
-            self._outputs += (outputs,)
+            self._found[name] = [
+                scores_of(metric, list(own), self._num_examples) for metric, own in zip(self._metrics, zip(*parts))
+            ]
             yield name == last
 
 

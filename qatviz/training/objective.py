@@ -65,8 +65,13 @@ def _binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def _answers(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the right answer of each logit, 0 or 1; a single logit is that of class 1."""
+    """Return the right answer of each logit, 0 or 1; a single logit is that of class 1.
+
+    ``labels`` are classes ``[batch]``, or already one answer for each of several labels, ``[batch, outputs]``.
+    """
     outputs = int(logits.shape[1])
+    if labels.shape.ndims == 2:
+        return tf.cast(labels, tf.float32)
     return tf.cast(labels[:, tf.newaxis], tf.float32) if outputs == 1 else tf.one_hot(labels, outputs)
 
 

@@ -5,12 +5,12 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.metric import ACCURACY, AUC, RMSE, TOP, TOP_5, Metric
+from qatviz.metric import ACCURACY, AUC, EXACT_MATCH, LABEL_ACCURACY, RMSE, TOP, TOP_5, Metric
 
 #: Unit of differences of logits, relative to the largest logit: above the rounding of float32, and below the step of 16
 #: bits.
 _ROUNDING = 2.0**-20
-#: Metric of all examples, and of each output of a regression.
+#: Metric of all examples, and of each label, or output of a regression.
 Scores = Tuple[float, Tuple[float, ...]]
 
 
@@ -87,6 +87,21 @@ def _count_among_top(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.count_nonzero(is_found, dtype=tf.int32), [1])
 
 
+def _count_correct_labels(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the number of correct decisions on each label, int32 ``[labels]``."""
+    return tf.count_nonzero(_are_correct(logits, labels), axis=0, dtype=tf.int32)
+
+
+def _count_exact_matches(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the number of examples without a wrong decision on a label, int32 ``[1]``."""
+    exact = tf.reduce_all(_are_correct(logits, labels), axis=1, keepdims=True)
+    return tf.count_nonzero(exact, axis=0, dtype=tf.int32)
+
+
+def _are_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.equal(tf.cast(logits > 0.0, labels.dtype), labels)
+
+
 def _logits_and_labels(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return the logits and the class of each example, float32 ``[batch, outputs + 1]``."""
     return tf.concat([logits, tf.cast(labels[:, tf.newaxis], tf.float32)], axis=1)
@@ -133,5 +148,7 @@ SCORINGS: Dict[str, Scoring] = {
     ACCURACY.name: Scoring(_count_correct, _mean),
     TOP_5.name: Scoring(_count_among_top, _mean),
     AUC.name: Scoring(_logits_and_labels, _auc),
+    LABEL_ACCURACY.name: Scoring(_count_correct_labels, _mean),
+    EXACT_MATCH.name: Scoring(_count_exact_matches, _mean),
     RMSE.name: Scoring(_total_squared_errors, _mean),
 }

@@ -29,7 +29,7 @@ class StateEvaluator:
         live = LiveRun(self._graph, self._spec, BranchCursor(), _ignore)
         if book != live.book:
             live.apply_settings(book)
-        return Evaluation(self._graph, self._spec.metric, len(self._spec.dataset.x_test), live.step)
+        return Evaluation(self._graph, self._spec.metrics, len(self._spec.dataset.x_test), live.step)
 
     def close(self) -> None:
         self._graph.close()

@@ -181,7 +181,7 @@ def test_examples_that_do_not_fit_are_refused(x, message):
         (np.array([0, 1, 0, 10000]), "found label 10000 in example 3"),
         (np.array([0, 1, np.nan, 1]), "found label nan in example 2"),
         (np.array([np.inf, 1, 0, 1]), "found label inf in example 0"),
-        (np.array([[1, 0], [1, 1], [0, 1], [0, 1]]), r"found row \[1 1\] in example 1; expected one-hot"),
+        (np.array([[1, 0], [0.5, 0.5], [0, 1], [0, 1]]), r"found row \[0.5 0.5\] in example 1; expected one-hot"),
         (np.array([[1, 0], [0, 0], [0, 1], [0, 1]]), r"found row \[0 0\] in example 1"),
         (np.array([[1, 0], [0.3, 0.7], [0, 1], [0, 1]]), r"found row \[0.3 0.7\] in example 1"),
         (np.array([[1, 0], [np.nan, 1], [0, 1], [0, 1]]), r"found row \[nan  ?1.\] in example 1"),
@@ -203,7 +203,7 @@ def test_labels_that_do_not_fit_are_refused(y, message):
         ({"y": np.full(4, 3)}, "y_train: found the single class 3"),
         ({"class_names": ["a"]}, "y_train: found label 1 in example 1; expected 0 to 0"),
         ({"class_names": ["a", "a"]}, "found class names .* with a duplicate"),
-        ({"class_names": ["a", "b", "c"], "y": np.eye(2)[Y]}, "found 3 class names for one-hot labels of 2 classes"),
+        ({"class_names": ["a", "b", "c"], "y": np.eye(2)[Y]}, "found 3 class names for rows of 2 classes or labels"),
         ({"test": (X, [0, 1, 2, 1])}, "y_test: found label 2 in example 2; expected 0 to 1"),
         (
             {"test": (X, np.eye(3)[Y])},

@@ -22,7 +22,7 @@ from qatviz.protocol.commands import (
     schedule_rows,
     with_ids,
 )
-from qatviz.protocol.events import ENDINGS, EVENT_KINDS, Evaluated, Event, Failed, event_from
+from qatviz.protocol.events import ENDINGS, EVENT_KINDS, Evaluated, Event, Failed, FurtherScores, event_from
 from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
 
 
@@ -61,7 +61,7 @@ def test_the_json_form_of_an_event_has_all_its_fields(event):
     assert row.pop("kind") == type(event).__name__ == event.kind
     if isinstance(event, Evaluated):
         row["scores"] = row.pop(event.metric)
-        row.setdefault("outputs", [])  # left out where there is one
+        row = {"outputs": [], "further": [], **row}  # left out where there is one
     assert set(row) == {field.name for field in dataclasses.fields(event)}
 
 
@@ -164,6 +164,16 @@ def test_the_outputs_of_an_evaluation_are_read_back_and_left_out_where_there_is_
     for odd in (3, [3], [["x"]], [[10**400]], {"a": 1}):
         with pytest.raises(RecordError, match="output"):
             event_from(dict(event.to_dict(), outputs=odd))
+
+
+def test_further_scores_of_an_evaluation_are_read_back_and_checked():
+    scores = {"float": 0.9}
+    event = Evaluated(5, scores, 10, 0.1, "accuracy", (), (FurtherScores("", "exact_match", {"float": 0.5}),))
+    assert event.to_dict()["further"] == [{"output": "", "metric": "exact_match", "scores": {"float": 0.5}}]
+    assert event_from(event.to_dict()) == event and "further" not in Evaluated(5, scores, 10, 0.1).to_dict()
+    for odd in (3, [3], [{}], [{"metric": "taste", "scores": scores}], [{"metric": "rmse", "scores": {"float": "x"}}]):
+        with pytest.raises(RecordError):
+            event_from(dict(event.to_dict(), further=odd))
 
 
 @pytest.mark.parametrize("metric", ["", "step", "seconds", "rmse", None, ["accuracy"], {"accuracy": 1}])

@@ -34,6 +34,9 @@ OUTPUTS = st.integers(0, 3).flatmap(
     lambda count: st.just(()) if count < 2 else st.tuples(*[st.tuples(*[NUMBERS] * count)] * len(MODES))
 )
 
+FURTHER = st.lists(
+    st.builds(e.FurtherScores, TEXTS, st.sampled_from(sorted(METRICS)), SCORES, OUTPUTS), max_size=2
+).map(tuple)
 KINDS = {
     e.Started: st.builds(e.Started, STEPS, DURATIONS, TEXTS),
     e.CommandApplied: st.builds(e.CommandApplied, STEPS, TEXTS, COMMANDS, CHANGES, TEXTS),
@@ -41,7 +44,9 @@ KINDS = {
     e.SettingsActivated: st.builds(e.SettingsActivated, STEPS, st.lists(TEXTS, max_size=3).map(tuple)),
     e.Paused: st.builds(e.Paused, STEPS, st.sampled_from(PauseReason)),
     e.Resumed: st.builds(e.Resumed, STEPS),
-    e.Evaluated: st.builds(e.Evaluated, STEPS, SCORES, STEPS, DURATIONS, st.sampled_from(sorted(METRICS)), OUTPUTS),
+    e.Evaluated: st.builds(
+        e.Evaluated, STEPS, SCORES, STEPS, DURATIONS, st.sampled_from(sorted(METRICS)), OUTPUTS, FURTHER
+    ),
     e.CheckpointSaved: st.builds(e.CheckpointSaved, STEPS, TEXTS, SAVE_REASONS),
     e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),
     e.Planned: st.builds(e.Planned, STEPS, st.one_of(st.none(), STEPS), st.one_of(st.none(), SCHEDULES)),

@@ -67,13 +67,13 @@ def keras_loss(name, smoothing):
 )
 def test_losses_and_updates_equal_those_of_keras(name, outputs, smoothing):
     """In float, with plain gradient descent on the same batches."""
-    data, steps, rate = data_for(LOSSES[name].task, outputs), 30, 0.05
+    data, steps, rate = data_for(LOSSES[name].tasks[0], outputs), 30, 0.05
     run = {"learning_rate": rate, "label_smoothing": smoothing}
     run_spec = spec(net(outputs), data, "float", steps, run, optimizer="sgd", seed=3, loss=name)
     with Driver(run_spec) as driver:
         assert driver.finish() == events.Finished(steps)
     found, last = [record.loss for record in driver.steps()], driver.run.final.arrays
-    targets = np.eye(3)[data.y_train] if LOSSES[name].task == CLASSIFICATION and outputs == 3 else data.y_train
+    targets = np.eye(3)[data.y_train] if CLASSIFICATION in LOSSES[name].tasks and outputs == 3 else data.y_train
     with tf.Graph().as_default(), tf.Session():
         parameters = initial_parameters(run_spec.network, run_spec.seed)
         layers = [tf.keras.layers.Dense(16, "relu", input_shape=(6,)), tf.keras.layers.Dense(outputs)]

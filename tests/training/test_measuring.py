@@ -35,7 +35,7 @@ class Counted:
 
     def score_part(self, indices, weights, activations):
         self.asked.append(len(indices))
-        return np.array([np.sum(indices % 2 == 0)], np.float64)
+        return [np.array([np.sum(indices % 2 == 0)], np.float64)]
 
 
 @pytest.mark.parametrize("name", sorted(zoo.NETWORKS))
@@ -53,7 +53,7 @@ def test_the_result_does_not_depend_on_the_batch_size(monkeypatch):
     for size in (7, 100, 128):
         monkeypatch.setattr(measuring, "LARGEST_PIECE", size)
         graph = Counted(zoo.build("mlp", (28, 28, 1), 10))
-        run, result = Evaluation(graph, ACCURACY, 100, 3), None
+        run, result = Evaluation(graph, [ACCURACY], 100, 3), None
         while result is None:
             result = run.advance()
         assert max(graph.asked) == min(size, 100) and sum(graph.asked) == 400

@@ -125,7 +125,14 @@ def test_metrics_that_do_not_fit_are_refused_with_those_that_do():
 
 
 def test_texts_name_a_metric_that_is_not_the_accuracy():
-    assert [METRICS[name].lead for name in METRICS] == ["", "top-5 accuracy ", "AUC ", "RMSE "]
+    assert [METRICS[name].lead for name in METRICS] == [
+        "",
+        "top-5 accuracy ",
+        "AUC ",
+        "label accuracy ",
+        "exact match ",
+        "RMSE ",
+    ]
     assert AUC.text(0.97123) == "0.9712" and TOP_5.text(0.97123) == "97.1 %"
     assert AUC.listing({"float": 0.5}) == "float 0.5" and not AUC.is_fraction and TOP_5.is_fraction
     assert AUC.axis.limits == (-0.01, 1.01) and METRICS["accuracy"].axis.limits == (-1.0, 101.0)

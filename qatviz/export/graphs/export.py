@@ -7,7 +7,7 @@ from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation, with_real_vectors
 from qatviz.export.formats import Options, Written
-from qatviz.export.graphs.lowering import CLASS, INPUT, LOGITS, PROBABILITIES, InferenceGraph, inference_graph
+from qatviz.export.graphs.lowering import CLASS, INPUT, LABELS, LOGITS, PROBABILITIES, InferenceGraph, inference_graph
 from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
 from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.integers.input_formula import values_formula
@@ -16,7 +16,7 @@ from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
 from qatviz.losses import is_single_logit
 from qatviz.number_format import names_text
-from qatviz.task import CLASSIFICATION
+from qatviz.task import CLASSIFICATION, MULTILABEL
 
 #: Forms of a graph: rounded as in training; the same with exact accumulators; not rounded.
 FAKE_QUANT, EXACT, FLOAT = "fake-quant", "exact", "float"
@@ -112,7 +112,7 @@ def _model(source: ExportSource, form: str) -> FakeQuantModel:
 
 
 def _graph(model: FakeQuantModel, source: ExportSource, about: Dict[str, Any]) -> InferenceGraph:
-    return inference_graph(model, about, source.dataset.task == CLASSIFICATION, about["form"] == EXACT)
+    return inference_graph(model, about, source.dataset.task, about["form"] == EXACT)
 
 
 def _converter_notes(model: FakeQuantModel) -> Tuple[str, ...]:
@@ -135,6 +135,9 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
         single = is_single_logit(source.dataset.task, source.network.num_outputs)
         outputs[PROBABILITIES] = "sigmoid of the logit: probability of class 1" if single else "softmax of the logits"
         outputs[CLASS] = "int64 [batch], " + ("1 if the logit is positive" if single else "index of the largest logit")
+    elif source.dataset.task == MULTILABEL:
+        outputs[PROBABILITIES] = "sigmoids of the logits: probability of each label"
+        outputs[LABELS] = f"int64 [batch, {source.network.num_outputs}], 1 where the logit is positive"
     return {
         "made_by": f"qatviz {__version__}",
         "network": source.network.name,

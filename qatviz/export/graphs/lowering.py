@@ -6,8 +6,8 @@ change. Weights are stored as the values of their codes, because TensorFlow 1 an
 differently.
 
 It has a placeholder ``input``, float32 ``[batch] + input shape``; the output ``logits`` and, for classes, the outputs
-``probabilities`` and ``class``; and a string constant ``about`` with its description (JSON). Layers are in the scope
-``network``, under their names.
+``probabilities`` and ``class``, for several labels ``probabilities`` and ``labels``; and a string constant ``about``
+with its description (JSON). Layers are in the scope ``network``, under their names.
 """
 
 import json
@@ -18,6 +18,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.export.fake_quant.model import ExactSums, ExactTable, FakeQuantModel, FakeQuantUnit
 from qatviz.export.fake_quant.ranges import kernel_range
+from qatviz.losses import is_single_logit
 from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
 from qatviz.network.layers import (
@@ -33,9 +34,10 @@ from qatviz.network.layers import (
 )
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
+from qatviz.task import CLASSIFICATION, MULTILABEL
 from qatviz.training.lowering.layers import moved, transposed
 
-INPUT, LOGITS, PROBABILITIES, CLASS, ABOUT = "input", "logits", "probabilities", "class", "about"
+INPUT, LOGITS, PROBABILITIES, CLASS, LABELS, ABOUT = "input", "logits", "probabilities", "class", "labels", "about"
 _SCOPE = "network"
 
 
@@ -57,7 +59,7 @@ class InferenceGraph(NamedTuple):
 
 
 def inference_graph(
-    model: FakeQuantModel, about: Dict[str, Any], classes: bool = True, exact: bool = False
+    model: FakeQuantModel, about: Dict[str, Any], task: str = CLASSIFICATION, exact: bool = False
 ) -> InferenceGraph:
     """Return the graph of a model.
 
@@ -66,8 +68,8 @@ def inference_graph(
     model : FakeQuantModel
     about : dict
         JSON-able: value of the constant ``about``.
-    classes : bool
-        True if the outputs are logits of classes, False for regression. A single logit is that of the second of two.
+    task : str
+        Task of the outputs. A single logit of a classification is that of the second of two classes.
     exact : bool
         Add operations in double precision that snap results to the exact codes.
     """
@@ -85,8 +87,12 @@ def inference_graph(
                     outputs[part.unit.output] = builder.unit(part)
         logits = tf.identity(outputs[network.output], LOGITS)
         names = [LOGITS]
-        if classes:
-            if network.num_outputs == 1:
+        if task == MULTILABEL:
+            tf.nn.sigmoid(logits, name=PROBABILITIES)
+            tf.cast(logits > 0.0, tf.int64, name=LABELS)
+            names += [PROBABILITIES, LABELS]
+        elif task == CLASSIFICATION:
+            if is_single_logit(task, network.num_outputs):
                 tf.nn.sigmoid(logits, name=PROBABILITIES)
                 tf.cast(logits[:, 0] > 0.0, tf.int64, name=CLASS)
             else:

@@ -17,7 +17,7 @@ from qatviz.number_format import bytes_text, shape_text
 from qatviz.quant.affine import AffineGrid
 from qatviz.safe_text import escaped, one_line, shell_word
 from qatviz.scaling import UNSCALED
-from qatviz.task import CLASSIFICATION
+from qatviz.task import MULTILABEL, REGRESSION
 
 README, CHECK = "README.md", "check.py"
 #: Contents of golden vectors by their keys, for the README; "{runtime}" is replaced by the runtime of the proof.
@@ -198,14 +198,16 @@ def values_of_codes(scale: float, zero_point: int, what: str = "logit") -> str:
 
 
 def class_lines(source: ExportSource) -> List[str]:
-    """Return a paragraph on the outputs: the classes by index, or the numbers that are predicted."""
+    """Return a paragraph on the outputs: the classes or labels by index, or the numbers that are predicted."""
     dataset = source.dataset
-    if dataset.task != CLASSIFICATION:
+    if dataset.task == REGRESSION:
         shape = source.network.output_shape
         if len(shape) > 1:
             return [f"Predicted numbers, {shape_text(shape)} as the targets."]
         return [f"{shape[0]} predicted numbers, in the order of the targets."]
     names = ", ".join(f"{i} {one_line(name)}" for i, name in enumerate(dataset.class_names))
+    if dataset.task == MULTILABEL:
+        return [f"Labels, by index: {names}. An example has those whose logits are positive."]
     single = ""
     if is_single_logit(dataset.task, source.network.num_outputs):
         single = " The class is 1 if the single logit is positive, else 0."

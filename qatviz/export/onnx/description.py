@@ -12,7 +12,7 @@ from qatviz.export.onnx.layout import channels_first
 from qatviz.export.onnx.limits import INT8, NCHW, OPSET_21
 from qatviz.export.onnx.lowering import IMAGES, OnnxModel, onnx_model
 from qatviz.export.source import ExportSource
-from qatviz.task import CLASSIFICATION
+from qatviz.task import MULTILABEL
 
 
 def onnx_file(model: IntegerModel, source: ExportSource, options: Options) -> OnnxModel:
@@ -60,8 +60,8 @@ def onnx_text(source: ExportSource, title: str, name: str, layout: str, notes: S
     dataset = source.dataset
     facts = [fed_values(source), port_text(name, source.network.input_shape, layout), *class_lines(source)]
     about: Dict[str, Any] = {"input": fed_values(source)}
-    if dataset.task == CLASSIFICATION:
-        about["classes"] = list(dataset.class_names)
+    if dataset.class_names:
+        about["labels" if dataset.task == MULTILABEL else "classes"] = list(dataset.class_names)
     if notes:
         about["notes"] = list(notes)
         facts += [f"Note: {note}." for note in notes]

@@ -23,7 +23,7 @@ from qatviz.export.proof.parity import (
 )
 from qatviz.export.proof.scores import WholeScores, metric_for, score, score_codes, scores_in_words
 from qatviz.export.source import WholePart
-from qatviz.metric import ACCURACY, Metric
+from qatviz.metric import ACCURACY, RMSE, Metric
 from qatviz.number_format import share_text
 
 #: Number of examples in the golden vectors.
@@ -160,7 +160,7 @@ class ParityReport:
     def to_text(self) -> str:
         """Return tables for a terminal, of at most 80 columns if names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
-        output, top1 = ("logits", ("top-1",)) if self.metric is ACCURACY else ("outputs", ())
+        output, top1 = "outputs" if self.metric is RMSE else "logits", ("top-1",) if self.metric is ACCURACY else ()
         lines += table_lines(
             [
                 (output, "identical", "largest", *top1),
@@ -223,8 +223,8 @@ def prove(
     graph : EvaluationGraph
         Graph of the same state.
     images, labels : np.ndarray
-        Held-out examples, float32 ``[n] + input shape``, at least one, and their classes, int32 ``[n]``, or the numbers
-        to predict, float32 ``[n, outputs]``.
+        Held-out examples, float32 ``[n] + input shape``, at least one, and their targets, see
+        :func:`qatviz.export.proof.scores.metric_for`.
     whole : WholePart, optional
         The whole held-out part, for the scores of the evaluation graph.
     progress : Progress

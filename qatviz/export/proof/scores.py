@@ -5,17 +5,25 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional
 import numpy as np
 
 from qatviz.export.integers.model import IntegerTensor
-from qatviz.metric import ACCURACY, RMSE, Metric
+from qatviz.metric import ACCURACY, LABEL_ACCURACY, RMSE, Metric
 
 
 def metric_for(labels: np.ndarray) -> Metric:
-    """Return the metric for labels: classes are int32 ``[n]``, numbers to predict float32 ``[n, ...]``."""
-    return RMSE if labels.dtype.kind == "f" else ACCURACY
+    """Return the metric for labels.
+
+    Classes are int32 ``[n]``, several labels int32 ``[n, labels]``, numbers to predict float32 ``[n, ...]``.
+    """
+    if labels.dtype.kind == "f":
+        return RMSE
+    return ACCURACY if labels.ndim == 1 else LABEL_ACCURACY
 
 
 def score(outputs: np.ndarray, labels: np.ndarray) -> float:
     """Return the metric of real outputs ``[n, outputs]``; among equal logits, the first counts."""
-    if metric_for(labels) is ACCURACY:
+    metric = metric_for(labels)
+    if metric is LABEL_ACCURACY:
+        return metric.of_mean(float(np.mean((outputs > 0) == labels)))
+    if metric is ACCURACY:
         predicted = outputs[:, 0] > 0 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
         return ACCURACY.of_mean(float(np.mean(predicted == labels)))
     return RMSE.of_mean(float(np.mean(np.square(outputs.astype(np.float64) - labels))))

@@ -15,7 +15,6 @@ from qatviz import __version__
 from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.source import ExportSource
 from qatviz.scaling import SCALINGS, UNSCALED
-from qatviz.task import CLASSIFICATION
 
 #: Names of entries of a file, and of the file with the labels, one a line.
 METADATA, MIN_RUNTIME_VERSION, LABELS = "TFLITE_METADATA", "min_runtime_version", "labels.txt"
@@ -140,9 +139,9 @@ def with_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
 
 
 def _labels(source: ExportSource) -> Dict[str, bytes]:
-    """Return the file with the names of the classes, by its name; empty without an output for each class."""
+    """Return the file with the names of the classes or labels, by its name; empty without an output for each."""
     names = source.dataset.class_names
-    if source.dataset.task != CLASSIFICATION or source.network.num_outputs != len(names):
+    if source.network.num_outputs != len(names):
         names = ()  # a label stands for an output, and a single logit decides between two classes
     return {LABELS: "".join(name + "\n" for name in names).encode("utf-8")} if names else {}
 

@@ -14,6 +14,7 @@ from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count
 from qatviz.presentation.evaluation_time import present_fraction, time_text
+from qatviz.presentation.score_texts import evaluation_lines
 from qatviz.protocol import events
 
 REFRESH_MS = 250
@@ -173,4 +174,4 @@ def score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
         f"{metric.capitalized_title} on {evaluation.num_examples:,} held-out examples at step {evaluation.step:,}: "
         f"{every}."
     )
-    return brief, "\n".join([whole, *metric.output_lines(evaluation.outputs)])
+    return brief, "\n".join([whole, *evaluation_lines(evaluation)])

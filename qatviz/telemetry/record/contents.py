@@ -5,7 +5,7 @@ KeyError, TypeError or QatvizError, which :func:`qatviz.telemetry.record.schema.
 """
 
 import json
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Union
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import MODES
@@ -13,7 +13,7 @@ from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import values
 from qatviz.protocol.commands import schedule_from
-from qatviz.protocol.events import Evaluated, Event
+from qatviz.protocol.events import Evaluated, Event, FurtherScores
 from qatviz.protocol.run_spec import described_plan
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
@@ -56,12 +56,10 @@ def _plan_of(description: Dict[str, Any]) -> Optional[QuantizationPlan]:
 
 def checked_event(event: Event, plan: Optional[QuantizationPlan]) -> Event:
     """Return an event whose changes are of settings of the network, and whose scores are complete."""
-    if isinstance(event, Evaluated) and set(event.scores) != set(MODES):
-        raise values.refusal("scores", ", ".join(sorted(event.scores)), f"those of {', '.join(MODES)}")
-    if isinstance(event, Evaluated) and event.outputs:
-        sizes = [len(row) for row in event.outputs]
-        if len(sizes) != len(MODES) or len(set(sizes)) != 1:
-            raise values.refusal("outputs", sizes, f"as many in each of {len(MODES)} modes")
+    if isinstance(event, Evaluated):
+        _check_scores(event)
+        for further in event.further:
+            _check_scores(further)
     if plan is not None:
         for change in getattr(event, "changes", ()):
             owner, _, name = change.setting.rpartition(".")
@@ -70,6 +68,14 @@ def checked_event(event: Event, plan: Optional[QuantizationPlan]) -> Event:
             for value in (change.old, change.new):
                 setting.check(value, change.setting, kind)
     return event
+
+
+def _check_scores(scored: Union[Evaluated, FurtherScores]) -> None:
+    if set(scored.scores) != set(MODES):
+        raise values.refusal("scores", ", ".join(sorted(scored.scores)), f"those of {', '.join(MODES)}")
+    sizes = [len(row) for row in scored.outputs]
+    if scored.outputs and (len(sizes) != len(MODES) or len(set(sizes)) != 1):
+        raise values.refusal("outputs", sizes, f"as many in each of {len(MODES)} modes")
 
 
 def check_shape(state: State, plan: Optional[QuantizationPlan]) -> None:

@@ -13,10 +13,13 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.class_counts import TEST, TRAIN, class_count_shapes
 from qatviz.presentation.previews import GREY, ROWS, DataInfo
 from qatviz.presentation.scene import Shape
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
 #: Maximum number of pictures in a row, and number of characters of a caption below a picture.
 _COLUMNS, _CAPTION_LENGTH = 8, 5
 _GAP = 6
+#: Name of the groups whose examples are counted, by task.
+_GROUPS = {CLASSIFICATION: "class", MULTILABEL: "label", REGRESSION: "target"}
 
 
 class SampleGrid(QtWidgets.QWidget):
@@ -173,7 +176,7 @@ class DataPreview(QtWidgets.QWidget):
 
     def _show_counts(self, info: DataInfo) -> None:
         colors = [self._theme.color(fill.role).name() for fill in (TRAIN, TEST)]
-        what = "examples by target" if info.is_regression else "examples by class"
+        what = f"examples by {_GROUPS[info.task]}"
         self.key.setText(
             '{}: <span style="color:{}">■</span> training, <span style="color:{}">■</span> test'.format(what, *colors)
         )

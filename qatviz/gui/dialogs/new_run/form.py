@@ -21,7 +21,7 @@ from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
 from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
-from qatviz.task import CLASSIFICATION, REGRESSION, TASK_HELP
+from qatviz.task import TASK_HELP, TASK_TEXTS
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
 _OPTIMIZER, _LOSS, _METRIC, _WEIGHTS = (
@@ -72,14 +72,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.data = DataField(data_names, self._settings)
         self.task = _box(
             _Choice(_INFERRED, _FROM_DATA, f"{_capitalized(TASK_HELP)}; an archive may name its task"),
-            _Choice(
-                CLASSIFICATION, CLASSIFICATION.capitalize(), "Predict the class of an example; evaluated by accuracy"
-            ),
-            _Choice(
-                REGRESSION,
-                REGRESSION.capitalize(),
-                "Predict numbers for an example; evaluated by root-mean-square error",
-            ),
+            *(_Choice(name, *texts) for name, texts in TASK_TEXTS.items()),
         )
         self.task.setToolTip("The task that the network learns")
         self.scaling = _box(

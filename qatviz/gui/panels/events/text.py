@@ -4,6 +4,7 @@ from typing import NamedTuple, Optional
 
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import NAMED, change_words, record_failure_text, sentence
+from qatviz.presentation.score_texts import evaluation_lines
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
 
@@ -90,7 +91,7 @@ def details(event: events.Event) -> str:
     if isinstance(event, events.Evaluated):
         metric = METRICS[event.metric]
         lines = [f"{MODE_NAMES[mode]}: {metric.text(event.scores[mode], 2)}" for mode in _MODES if mode in event.scores]
-        lines += metric.output_lines(event.outputs)
+        lines += evaluation_lines(event)
         return "\n".join([*lines, f"on {event.num_examples:,} examples, in {event.seconds:.1f} s"])
     return ""
 
