@@ -5,6 +5,7 @@ from typing import Dict, NamedTuple, Tuple
 from qatviz.errors import SettingError
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
+#: Value of the setting ``loss`` with which the task decides.
 AUTOMATIC = "auto"
 CROSS_ENTROPY, BINARY_CROSS_ENTROPY = "cross_entropy", "binary_cross_entropy"
 MEAN_SQUARED_ERROR, MEAN_ABSOLUTE_ERROR, HUBER = "mse", "mae", "huber"
@@ -20,7 +21,7 @@ class Loss(NamedTuple):
     help : str
         One sentence that defines it.
     tasks : tuple of str
-        Tasks of the data that it fits.
+        Tasks of `qatviz.task` that it is for.
     """
 
     title: str
@@ -63,7 +64,7 @@ def is_single_logit(task: str, outputs: int) -> bool:
 
 
 def loss_for(loss: str, task: str, outputs: int) -> str:
-    """Return the name of the loss in `LOSSES` for a task and a network's number of outputs.
+    """Return the name in `LOSSES` of the loss that the setting stands for, with a task and a network.
 
     Parameters
     ----------
@@ -73,6 +74,7 @@ def loss_for(loss: str, task: str, outputs: int) -> str:
     task : str
         One of :data:`qatviz.task.TASKS`.
     outputs : int
+        Number of the network's outputs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tasks: what a network learns from data, which determines its losses and its metric."""
+"""Tasks of a network, which determine its losses and its metric: classification and regression."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ TASK_TEXTS = {
     ),
     REGRESSION: ("Regression", "Predict numbers for an example; evaluated by root-mean-square error"),
 }
-#: Rule for labels without a stated task.
+#: Rule by which labels determine the task if none is given.
 TASK_HELP = (
     "strings, whole numbers and one-hot rows are classes, rows of 0 and 1 with several ones are labels, other "
     "floating-point numbers are regression targets"

@@ -22,23 +22,25 @@ _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 #: Largest absolute value of a parameter.
 _LARGEST = 1e6
 
+#: Values of a function's parameters by name.
 Parameters = Mapping[str, Any]
+#: ``values(parameters, x)``: float64 values for float64 inputs.
 Values = Callable[[Parameters, np.ndarray], np.ndarray]
-#: Takes the module ``tensorflow``, so that this one needs none.
+#: ``form(tensorflow, parameters, x)``, with the module as an argument, so that this module does not import it.
 TensorFlowForm = Callable[[Any, Parameters, Any], Any]
 
 
 class Step(NamedTuple):
-    """One operation of a function's form in a file.
+    """Operation of a function's form in a file.
 
     Attributes
     ----------
     operator : str
         Name in the format.
     inputs : tuple
-        "x" for the function's input, an int for the result of an earlier step, a float for a constant.
+        "x" for the function's input, an int for the result of the step with this index, a float for a constant.
     attributes : mapping
-        Fields of its options.
+        Its options in the format, by name.
     """
 
     operator: str
@@ -62,15 +64,15 @@ class Function(NamedTuple):
     Attributes
     ----------
     values : callable
-        Its definition: float64 values for float64 inputs.
+        Its definition, in double precision.
     tensorflow, tflite, onnx : callable
-        Its forms.
+        Its forms in float32: operations in a graph, and steps in a file.
     keras : callable
         Its layer in Keras; None if Keras of TensorFlow 1.15 has none.
     parameters : dict of str to float or None
-        Names of its parameters, with defaults; one that has the default None can be left out.
+        Defaults of its parameters by name; the default None stands for no limit.
     fixed_range : bool
-        True if runtimes demand the range :func:`fixed_range` of its output.
+        True if runtimes require the range :func:`fixed_range` of its output.
     is_nonnegative : bool
         True if no value is below 0, whatever the parameters.
     """
@@ -335,11 +337,23 @@ def _optional_number(where: str, value: Any) -> Optional[float]:
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """Function of each value: an entry of `FUNCTIONS`, by name, with its parameters.
+    """Activation function, applied to each value.
 
-    ``slope`` is the factor of values below 0 (below ``threshold``; of the exponential of an ELU, of all values of a
-    hard sigmoid or a linear function), ``maximum`` the upper end of the output, ``threshold`` of a clip its lower end,
-    ``offset`` what is added. A parameter that the function does not have is None.
+    A parameter that the function does not have is None.
+
+    Attributes
+    ----------
+    function : str
+        A name of `FUNCTIONS`.
+    slope : float or None
+        Factor of values below 0, or below the threshold; of the exponential of an ELU; of all values in a hard sigmoid
+        and a linear function.
+    threshold : float or None
+        Smallest value that a "relu" returns unchanged; of a "clip", its lower end.
+    maximum : float or None
+        Largest value of the output; None: no limit.
+    offset : float or None
+        Constant that a linear function adds.
     """
 
     function: str = setting(_function_name)
@@ -384,10 +398,10 @@ FUNCTION_PARAMETERS = ("slope", "threshold", "maximum", "offset")
 
 
 def fixed_range(function: str, num_bits: int) -> Tuple[float, float]:
-    """Return the range of the output of a sigmoid, tanh or softmax on the grid that TFLite's kernels demand.
+    """Return the range of the output of a sigmoid, tanh or softmax on the grid that TFLite's kernels require.
 
-    Its scale is a power of two: 1/256 with 8 bits for what is between 0 and 1, 1/128 for what is between -1 and 1. The
-    largest value, 1, is thus just beyond the range.
+    Its scale is a power of two: with 8 bits, 1/256 for values between 0 and 1, 1/128 for values between -1 and 1. The
+    upper limit of the function, 1, is one quantization step above the range.
 
     >>> fixed_range("sigmoid", 8), fixed_range("tanh", 8)
     ((0.0, 0.99609375), (-1.0, 0.9921875))

@@ -1,8 +1,8 @@
-"""Layers on sequences: how 1-D layers are held, and how they are shown.
+"""Layers on sequences: their representation as 2-D layers, and their display as 1-D layers.
 
-A 1-D layer such as Keras' Conv1D is held as the 2-D layer on an image of height 1, so that every lowering has it at
-once, in the form that TFLite gives it. A sequence (length, features) becomes such an image by a Reshape. The layers
-behind it that keep the height are shown, and written to Keras, as 1-D layers on sequences.
+A 1-D layer such as Keras' Conv1D is represented by the 2-D layer on an image of height 1, as in TFLite, so that no
+lowering has 1-D layers. A Reshape turns a sequence (length, features) into such an image. The layers after it that keep
+the height are displayed, and exported to Keras, as 1-D layers on sequences.
 """
 
 from typing import FrozenSet, Sequence, Set, Tuple
@@ -12,12 +12,12 @@ from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
 from qatviz.network.layers import Permute, Reshape
 
-#: Kinds with another name in 1-D.
+#: Names of kinds for display in 1-D, where they differ.
 _SHOWN_KINDS = {"Conv2D": "Conv1D", "DepthwiseConv2D": "DepthwiseConv1D", "Conv2DTranspose": "Conv1DTranspose"}
 
 
 def image_of_sequence(shape: Shape) -> Shape:
-    """Return the shape of the image that a sequence (length, features) is held as."""
+    """Return the shape of the image (1, length, features) that represents a sequence (length, features)."""
     return (1, *shape)
 
 
@@ -27,7 +27,7 @@ def begins_sequence(layer: Layer, source: Shape, result: Shape) -> bool:
 
 
 def keeps_sequence(layer: Layer, are_sequences: Sequence[bool], result: Shape) -> bool:
-    """Return whether the output of a layer is a sequence if its inputs are."""
+    """Return whether the output of a layer is a sequence: all inputs are, and it keeps the image's height of 1."""
     window = next((getattr(layer, name) for name in ("kernel_size", "pool_size", "size") if hasattr(layer, name)), None)
     return (
         not isinstance(layer, (Permute, Reshape))
@@ -39,7 +39,7 @@ def keeps_sequence(layer: Layer, are_sequences: Sequence[bool], result: Shape) -
 
 
 def sequence_layers(network: Network) -> FrozenSet[str]:
-    """Return the names of the layers whose outputs are sequences, held as images of height 1."""
+    """Return the names of the layers whose outputs are sequences, represented by images of height 1."""
     found: Set[str] = set()
     shapes = network.shapes
     for layer in network.layers:

@@ -1,10 +1,8 @@
 """Tables of activation functions from codes to codes: the definition of a quantized function, in NumPy.
 
-An entry is the code that is nearest to the function of an input's value, ties upwards. Where LiteRT has a kernel for
-8-bit codes that computes other integers, they are its integers:
-
-- LEAKY_RELU of XNNPACK multiplies codes by two numbers of 8 fractional bits
-  (``xnn_init_qs8_lrelu_scalar_params`` and ``xnn_qs8_vlrelu_ukernel__scalar_select_u1``).
+An entry is the code that is nearest to the function of an input's value, ties upwards. The only exception is LEAKY_RELU
+on codes of up to 8 bits, whose entries are the integers of XNNPACK's kernel in LiteRT: it multiplies codes by numbers of
+8 fractional bits (``xnn_init_qs8_lrelu_scalar_params`` and ``xnn_qs8_vlrelu_ukernel__scalar_select_u1``).
 
 Evaluation, simulator and exports use the same tables.
 """
@@ -18,14 +16,14 @@ from qatviz.quant.affine import AffineGrid
 
 #: Bits of codes for which LiteRT's int8 kernels are followed.
 _INT8_BITS = 8
-#: Fractional bits of XNNPACK's multipliers of a LEAKY_RELU, and the ratios of scales that they hold.
+#: Fractional bits of XNNPACK's multipliers of a LEAKY_RELU, and bounds on their absolute values.
 _LEAKY_BITS, _LEAKY_LEAST, _LEAKY_MOST = 8, 2.0**-8, 2.0**7
 
 
 def function_table(layer: Activation, source: AffineGrid, output: AffineGrid, wide: bool) -> np.ndarray:
-    """Return the code of the output for each code of the input, from the lowest of its bits: int64 ``[2**bits]``.
+    """Return the code of the output for each code of the input from ``-2**(bits - 1)`` on: int64 ``[2**bits]``.
 
-    Codes are not limited to the bounds of the output's grid.
+    Codes may lie beyond the bounds of the output's grid; the caller clips them.
 
     Parameters
     ----------
@@ -35,47 +33,51 @@ def function_table(layer: Activation, source: AffineGrid, output: AffineGrid, wi
     wide : bool
         True if any activation of the network has more than 8 bits: LiteRT's int8 kernels are not used then.
     """
-    steps = _input_steps(source)
-    if not wide:
-        followed = _leaky_relu(layer, steps, source, output) if layer.function == "leaky_relu" else None
-        if followed is not None:
-            return followed + int(output.zero_point)
-    return np.floor(_exact(layer, steps, source, output) + 0.5).astype(np.int64) + int(output.zero_point)
+    found = _of_kernel(layer, source, output, wide)
+    if found is None:
+        found = np.floor(_exact(layer, source, output) + 0.5).astype(np.int64)
+    return found + int(output.zero_point)
 
 
 def follows_kernel(layer: Activation, source: AffineGrid, output: AffineGrid, wide: bool) -> bool:
-    """Return whether the table has the integers of a kernel of LiteRT that are not the nearest codes."""
-    return (
-        not wide
-        and layer.function == "leaky_relu"
-        and _leaky_relu(layer, _input_steps(source), source, output) is not None
-    )
+    """Return whether the table has the integers of a kernel of LiteRT instead of the nearest codes.
+
+    Parameters as in :func:`function_table`.
+    """
+    return _of_kernel(layer, source, output, wide) is not None
 
 
 def distance_from_tie(layer: Activation, source: AffineGrid, output: AffineGrid) -> float:
-    """Return the smallest distance of an entry from a tie before it is rounded, in quantization steps.
+    """Return the smallest distance of the function's values from a tie, in quantization steps of the output, up to 0.5.
 
-    Entries beyond the output's grid, which are clipped, do not count.
+    Values beyond the output's grid, which are clipped, do not count.
     """
     low, high = output.bounds
-    steps = _exact(layer, _input_steps(source), source, output)
+    steps = _exact(layer, source, output)
     within = steps[(steps > low - int(output.zero_point) - 1) & (steps < high - int(output.zero_point) + 1)]
     return float(np.abs(within - np.floor(within) - 0.5).min(initial=0.5))
 
 
 def _input_steps(source: AffineGrid) -> np.ndarray:
+    """Return all codes of a grid's bits minus the zero point, int64 ``[2**bits]``."""
     half = 2 ** (source.num_bits - 1)
     return np.arange(-half, half, dtype=np.int64) - int(source.zero_point)
 
 
-def _exact(layer: Activation, steps: np.ndarray, source: AffineGrid, output: AffineGrid) -> np.ndarray:
-    """Return the function in quantization steps of the output, float64."""
+def _exact(layer: Activation, source: AffineGrid, output: AffineGrid) -> np.ndarray:
+    """Return the function in quantization steps of the output, float64 ``[2**bits]``, clipped far beyond its grid."""
     limit = 2.0 ** (2 * output.num_bits)
-    return np.clip(layer.values(steps * np.float64(source.scale)) / np.float64(output.scale), -limit, limit)
+    inputs = _input_steps(source) * np.float64(source.scale)
+    return np.clip(layer.values(inputs) / np.float64(output.scale), -limit, limit)
 
 
-def _leaky_relu(layer: Activation, steps: np.ndarray, source: AffineGrid, output: AffineGrid) -> Optional[np.ndarray]:
-    """Return what XNNPACK computes; None if it does not support the scales or the slope."""
+def _of_kernel(layer: Activation, source: AffineGrid, output: AffineGrid, wide: bool) -> Optional[np.ndarray]:
+    """Return the codes of a kernel of LiteRT minus the zero point; None if the nearest codes are defined instead."""
+    return _leaky_relu(layer, source, output) if layer.function == "leaky_relu" and not wide else None
+
+
+def _leaky_relu(layer: Activation, source: AffineGrid, output: AffineGrid) -> Optional[np.ndarray]:
+    """Return the codes of XNNPACK's kernel minus the zero point; None if it does not support the grids or the slope."""
     assert layer.slope is not None
     ratio = np.float32(source.scale) / np.float32(output.scale)
     sloped = np.float32(layer.slope) * ratio
@@ -83,5 +85,6 @@ def _leaky_relu(layer: Activation, steps: np.ndarray, source: AffineGrid, output
         return None
     if not (_LEAKY_LEAST <= ratio <= _LEAKY_MOST and _LEAKY_LEAST <= abs(sloped) < _LEAKY_MOST):
         return None
+    steps = _input_steps(source)
     above, below = (int(np.rint(2**_LEAKY_BITS * factor)) for factor in (ratio, sloped))
     return (steps * np.where(steps >= 0, above, below) + 2 ** (_LEAKY_BITS - 1)) >> _LEAKY_BITS

@@ -14,7 +14,10 @@ _HUBER_DELTA = 1.0
 
 
 class Objective(NamedTuple):
-    """Loss: functions of outputs, float32 ``[batch, outputs]``, and labels.
+    """Loss as a function of a batch's outputs and labels.
+
+    Outputs are float32 ``[batch, outputs]``, for regression also images ``[batch, rows, columns, channels]``; labels
+    are classes, int32 ``[batch]``, or targets, float32 in the shape of the outputs.
 
     Attributes
     ----------
@@ -23,12 +26,12 @@ class Objective(NamedTuple):
     baseline_loss : callable (Dataset) -> float
         Loss on the training data without any knowledge of the input: of equal probabilities for all classes, or of the
         mean of the targets.
-    smoothing : callable (outputs, labels) -> tf.Tensor, optional
-        float32 ``[batch, outputs]``: terms whose mean is the difference that a label smoothing of 1 makes to the loss,
-        which is linear in it. None for losses without classes.
     observes_labels : bool
         If True, the output's quantizer observes the labels, too, so that its range covers them. Values outside of a
         range have no gradient: within a range of their own, outputs, which are small at first, would hardly grow.
+    smoothing : callable (outputs, labels) -> tf.Tensor, optional
+        float32 ``[batch, outputs]``: terms whose mean is the difference that a label smoothing of 1 makes to the loss,
+        which is linear in it. None for losses without classes.
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -76,16 +79,16 @@ def _answers(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def _cross_entropy_smoothing(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the loss of equal probabilities as the answer, less that of the labels.
+    """Return terms of the loss for equal probabilities as the right answer minus that for the labels.
 
-    The logarithm of the sum of exponentials is in both, so that only the logits remain.
+    Both contain the logarithm of the sum of exponentials, so that only terms of the logits remain.
     """
     classes = int(logits.shape[1])
     return logits * tf.one_hot(labels, classes, float(classes - 1), -1.0)
 
 
 def _binary_cross_entropy_smoothing(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the loss of one half as every answer, less that of the labels."""
+    """Return terms of the loss for 1/2 as the right answer of each logit minus that for the labels."""
     return logits * (_answers(logits, labels) - 0.5)
 
 
@@ -107,7 +110,7 @@ def _huber(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 
 def _errors_of_mean(dataset: Dataset) -> np.ndarray:
-    """Return the errors, float64 ``[N, outputs]``, of predicting the mean of the targets for every example."""
+    """Return the errors of predicting the mean of the targets for every example: float64 in the targets' shape."""
     targets = dataset.y_train.astype(np.float64)
     return np.asarray(targets - targets.mean(axis=0))
 

@@ -12,29 +12,38 @@ import tensorflow.compat.v1 as tf
 from qatviz.training.parameters import is_decayed
 from qatviz.training.variables import StateVariable
 
-Slots = Dict[str, StateVariable]
+Variables = Dict[str, StateVariable]
 Tensors = Dict[str, tf.Tensor]
-Update = Callable[[StateVariable, tf.Tensor, Slots, Tensors], tf.Operation]
+Update = Callable[[StateVariable, tf.Tensor, Variables, Tensors], tf.Operation]
 
 
 class Optimizer(NamedTuple):
-    """Optimizer: names of its slots, names and initial values of its scalar state, and its update.
+    """Optimizer.
 
-    ``update(variable, gradient, slots, hyper)`` returns the operation; ``hyper`` contains the run settings and the
-    scalars by name. ``advance(scalars, hyper)`` returns the next values of the scalars.
+    Attributes
+    ----------
+    slots : tuple of str
+        Names of its arrays for each trainable variable, of the variable's shape, initially 0.
+    scalars : dict of str to str
+        Names of its scalar state, with the run settings of their initial values.
+    update : callable
+        ``update(variable, gradient, slots, hyper)`` returns the operation that updates one variable. ``slots`` are the
+        variable's own; ``hyper`` are the run settings and the scalars by name, all float32 scalars.
+    advance : callable
+        ``advance(scalars, hyper)`` returns the next values of the scalars.
     """
 
     slots: Tuple[str, ...]
-    scalars: Dict[str, float]
+    scalars: Dict[str, str]
     update: Update
     advance: Callable[[Tensors, Tensors], Tensors]
 
 
-def _sgd(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
+def _sgd(variable: StateVariable, gradient: tf.Tensor, slots: Variables, hyper: Tensors) -> tf.Operation:
     return tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=hyper["learning_rate"], delta=gradient)
 
 
-def _momentum(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
+def _momentum(variable: StateVariable, gradient: tf.Tensor, slots: Variables, hyper: Tensors) -> tf.Operation:
     return tf.raw_ops.ResourceApplyMomentum(
         var=variable.handle,
         accum=slots["momentum"].handle,
@@ -44,7 +53,7 @@ def _momentum(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper:
     )
 
 
-def _adam(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
+def _adam(variable: StateVariable, gradient: tf.Tensor, slots: Variables, hyper: Tensors) -> tf.Operation:
     return tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=slots["m"].handle,
@@ -60,10 +69,10 @@ def _adam(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Ten
 
 
 def _adam_advance(scalars: Tensors, hyper: Tensors) -> Tensors:
-    return {name + "_power": scalars[name + "_power"] * hyper[name] for name in ("beta1", "beta2")}
+    return {power: scalars[power] * hyper[beta] for power, beta in _ADAM_POWERS.items()}
 
 
-def _rmsprop(variable: StateVariable, gradient: tf.Tensor, slots: Slots, hyper: Tensors) -> tf.Operation:
+def _rmsprop(variable: StateVariable, gradient: tf.Tensor, slots: Variables, hyper: Tensors) -> tf.Operation:
     """Return the update without momentum, as tf.keras computes it.
 
     ``ResourceApplyRMSProp`` adds epsilon within the square root, and needs another slot for a momentum of 0.
@@ -80,7 +89,9 @@ def _no_scalars(scalars: Tensors, hyper: Tensors) -> Tensors:
     return {}
 
 
-_ADAM = Optimizer(("m", "v"), {"beta1_power": 0.9, "beta2_power": 0.999}, _adam, _adam_advance)
+#: Adam's scalars, the betas to the power of the step, and the betas.
+_ADAM_POWERS = {"beta1_power": "beta1", "beta2_power": "beta2"}
+_ADAM = Optimizer(("m", "v"), _ADAM_POWERS, _adam, _adam_advance)
 #: By the names of :data:`qatviz.settings.OPTIMIZERS`. AdamW differs from Adam in the default of its weight decay only.
 OPTIMIZERS = {
     "adam": _ADAM,
@@ -91,6 +102,7 @@ OPTIMIZERS = {
 }
 #: Run settings that are off at 0 and require :func:`apply_regularized`.
 REGULARIZERS = ("weight_decay", "gradient_clip")
+#: Run settings of all optimizers.
 HYPERPARAMETERS = ("learning_rate", "momentum", "rho", "beta1", "beta2", "epsilon", *REGULARIZERS)
 
 
@@ -99,17 +111,23 @@ def slot_arrays(
 ) -> Dict[str, np.ndarray]:
     """Return the initial optimizer state: slots ``parameter|slot`` and scalars ``optimizer|name``, float32 arrays.
 
-    Adam's powers start at its betas, which ``hyper`` contains with the other run settings.
+    Parameters
+    ----------
+    optimizer : Optimizer
+    trainable : dict of str to np.ndarray
+        Trainable parameters by name.
+    hyper : dict of str to float
+        Run settings by name.
     """
     arrays = {f"{name}|{slot}": np.zeros_like(value) for name, value in trainable.items() for slot in optimizer.slots}
-    for scalar in optimizer.scalars:
-        arrays["optimizer|" + scalar] = np.array(hyper[scalar.split("_")[0]], np.float32)
+    for scalar, setting in optimizer.scalars.items():
+        arrays["optimizer|" + scalar] = np.array(hyper[setting], np.float32)
     return arrays
 
 
 def apply(
     optimizer: Optimizer,
-    variables: Slots,
+    variables: Variables,
     gradients: Tensors,
     hyper: Tensors,
 ) -> List[tf.Operation]:
@@ -138,14 +156,18 @@ def apply(
 
 
 def apply_regularized(
-    optimizer: Optimizer, variables: Slots, values: Tensors, gradients: Tensors, hyper: Tensors
+    optimizer: Optimizer, variables: Variables, values: Tensors, gradients: Tensors, hyper: Tensors
 ) -> List[tf.Operation]:
-    """Return the operations of :func:`apply` with weight decay and clipped gradients, a second set of them.
+    """Return update operations as :func:`apply` does, preceded by weight decay and with clipped gradients.
 
-    They are separate so that a run without decay and clipping pays nothing for them. Gradients whose global norm
-    exceeds ``gradient_clip`` are scaled to it (Pascanu et al. 2013); ``weight_decay * learning_rate * w`` is subtracted
-    from weights before the update (Loshchilov and Hutter 2019), as in Keras. ``values`` are the trainable variables
-    before the step, by name.
+    They are separate operations, so that a run without decay and clipping does not compute them. Gradients whose global
+    norm exceeds ``gradient_clip`` are scaled to it (Pascanu et al. 2013); ``weight_decay * learning_rate * w`` is
+    subtracted from weights before the update (Loshchilov and Hutter 2019), as in Keras.
+
+    Parameters
+    ----------
+    values : dict of str to tf.Tensor
+        Trainable variables before the training step, by name.
     """
     limit = hyper["gradient_clip"]
     norm = tf.global_norm(list(gradients.values()))
