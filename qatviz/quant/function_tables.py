@@ -1,7 +1,7 @@
 """Tables of activation functions from codes to codes: the definition of a quantized function, in NumPy.
 
 An entry is the code that is nearest to the function of an input's value, ties upwards. The only exception is LEAKY_RELU
-on codes of up to 8 bits, whose entries are the integers of XNNPACK's kernel in LiteRT: it multiplies codes by numbers of
+on codes of up to 8 bits, whose entries are integers of XNNPACK's kernel in LiteRT: it multiplies codes by numbers of
 8 fractional bits (``xnn_init_qs8_lrelu_scalar_params`` and ``xnn_qs8_vlrelu_ukernel__scalar_select_u1``).
 
 Evaluation, simulator and exports use the same tables.
