@@ -1,4 +1,4 @@
-"""Tasks of a network, which determine its losses and its metric: classification and regression."""
+"""Tasks of a network, which determine its losses and its metric."""
 
 from typing import Any
 

@@ -11,6 +11,7 @@ from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES, Metric
 from qatviz.presentation.score_texts import title_of
 from qatviz.protocol.events import FurtherScores
+from qatviz.text_columns import aligned
 
 #: Number of columns if the terminal's width is unknown.
 DEFAULT_WIDTH = 80
@@ -67,15 +68,15 @@ def table(
         sizes[last] = max(sizes[last] - too_much, min(sizes[last], _LEAST_WRAPPED))
     else:
         sizes[0] = max(sizes[0] - too_much, *(len(line[0]) for line in heads))
-    lines = [_line(line, sizes, left, gap) for line in heads]
+    lines = list(heads)
     for row in rows:
         cells = [_cut(row[0], sizes[0]), *row[1:]] if last else list(row)
         wrapped = [cells[last]]
         if last in left and cells[last]:
             wrapped = textwrap.wrap(cells[last], sizes[last], break_on_hyphens=False)
-        lines.append(_line(cells[:last] + wrapped[:1], sizes, left, gap))
-        lines += [_line([""] * last + [part], sizes, left, gap) for part in wrapped[1:]]
-    return "\n".join(lines)
+        lines.append(cells[:last] + wrapped[:1])
+        lines += [[""] * last + [part] for part in wrapped[1:]]
+    return "\n".join(aligned(lines, left, sizes, gap))
 
 
 def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
@@ -143,13 +144,6 @@ def _value(tensor: Dict[str, Any], key: str) -> Optional[float]:
         return math.inf
     value: Optional[float] = tensor[key]
     return value
-
-
-def _line(cells: Sequence[str], sizes: Sequence[int], left: Sequence[int], gap: str) -> str:
-    return gap.join(
-        cell.ljust(size) if column in left else cell.rjust(size)
-        for column, (cell, size) in enumerate(zip(cells, sizes))
-    ).rstrip()
 
 
 def _cut(text: str, size: int) -> str:

@@ -6,8 +6,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.export.proof.parity import Agreement
-from qatviz.export.proof.report import table_lines
 from qatviz.number_format import share_text
+from qatviz.text_columns import aligned
 
 #: Expected agreement for one tensor. Of millions of values, a few may lie too close to a tie for float32.
 _REACHED = Agreement(0.9999, 1)
@@ -114,7 +114,7 @@ class EncodingsReport:
                     *found,
                 )
             )
-        lines = ["{format} of {network}, read back".format(**self.about), "", *table_lines(rows)]
+        lines = ["{format} of {network}, read back".format(**self.about), "", *aligned(rows, left=(0,))]
         lines += [
             "",
             f"weights, biases, and the inputs of all quantizers of the evaluation graph for {self.examples:,} held-out "

@@ -25,6 +25,7 @@ from qatviz.export.proof.scores import WholeScores, metric_for, score, score_cod
 from qatviz.export.source import WholePart
 from qatviz.metric import ACCURACY, RMSE, Metric
 from qatviz.number_format import share_text
+from qatviz.text_columns import aligned
 
 #: Number of examples in the golden vectors.
 GOLDEN_EXAMPLES = 16
@@ -161,18 +162,19 @@ class ParityReport:
         """Return tables for a terminal, of at most 80 columns if names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
         output, top1 = "outputs" if self.metric is RMSE else "logits", ("top-1",) if self.metric is ACCURACY else ()
-        lines += table_lines(
+        lines += aligned(
             [
                 (output, "identical", "largest", *top1),
                 *(
                     (name, share_text(found.identical), str(found.largest), *([share_text(found.top1)] if top1 else ()))
                     for name, found in self.outputs.items()
                 ),
-            ]
+            ],
+            left=(0,),
         )
         lines += ["", f"codes of the {output} for {self.examples:,} held-out examples; largest difference in codes", ""]
         for runtime, layers in {"file": self.layers, **self.more_layers}.items():
-            lines += table_lines([_LAYER_HEAD, *map(_layer_row, layers)], left=2)
+            lines += aligned([_LAYER_HEAD, *map(_layer_row, layers)], left=(0, 1))
             lines += [
                 "",
                 f"{runtime} to simulator for {self.layer_examples:,} held-out examples; alone: each operation on the "
@@ -316,18 +318,6 @@ def _layer_records(layers: Sequence[LayerAgreement]) -> List[Dict[str, Any]]:
 
 def _without_top1(found: Agreement) -> Dict[str, Any]:
     return {"identical": found.identical, "largest": found.largest}
-
-
-def table_lines(rows: Sequence[Sequence[str]], left: int = 1) -> List[str]:
-    """Return the lines of a table, whose first row is the head; the first ``left`` columns are flush left."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def size_in_words(nbytes: Mapping[str, int]) -> str:

@@ -11,7 +11,10 @@ from qatviz.export.proof.scores import WholeScores, metric_for, score, scores_in
 from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
+from qatviz.text_columns import aligned
 
+#: Widths of the columns of numbers in the table (characters).
+_WIDTHS = (10, 10, 14, 8)
 #: Smallest difference, relative to the largest value, that can't be due to rounding; see `ValueReport.faults`.
 _FAULT = 0.25
 
@@ -122,19 +125,13 @@ class ValueReport:
     def to_text(self) -> str:
         """Return a table for a terminal."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
-        width = max(map(len, self.outputs))
-        row = "{:<" + str(width) + "}  {:>10}  {:>10}  {:>14}" + ("  {:>8}" if self._has_classes else "")
-        lines.append(row.format("values", "largest", "relative", f"within {self.bar.relative:g}", "top-1"))
-        for name, found in self.outputs.items():
-            lines.append(
-                row.format(
-                    name,
-                    f"{found.largest:.3g}",
-                    f"{found.relative:.3g}",
-                    share_text(found.close),
-                    "" if found.top1 is None else share_text(found.top1),
-                )
-            )
+        rows = [
+            (name, f"{found.largest:.3g}", f"{found.relative:.3g}", share_text(found.close), share_text(found.top1))
+            for name, found in self.outputs.items()
+        ]
+        rows.insert(0, ("values", "largest", "relative", f"within {self.bar.relative:g}", "top-1"))
+        widths = (max(map(len, self.outputs)), *_WIDTHS)
+        lines += aligned(rows, (0,), widths if self._has_classes else widths[:-1])
         lines += [
             "",
             f"{self.examples:,} held-out examples; largest difference, also relative to the largest value; fraction of "
