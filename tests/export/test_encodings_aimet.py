@@ -29,10 +29,16 @@ SETTINGS = {
     "asymmetric 4 and 16 bits": ({"num_bits": 4}, {"num_bits": 16}),
     "symmetric activations": ({"symmetric": True}, {"num_bits": 8, "symmetric": True}),
 }
-#: Smallest fraction of equal logit codes: AIMET rounds ties to even, leaves biases in float and sums in another order.
-IDENTICAL = 0.85
+#: Smallest fraction of codes that AIMET's simulation and its definition of rounding have in common, and their largest
+#: difference; sums in float may be in another order.
+BY_DEFINITION = (0.99, 1)
+#: Smallest fraction of logit codes that the evaluation graph and AIMET have in common, and their largest difference, by
+#: the bits of activations. AIMET leaves biases and average pools in float, and aimet-torch rounds ties to even. Above 8
+#: bits, multipliers of the evaluation graph have 15 bits, as those of TFLite's int16 kernels: codes of up to 65,535 are
+#: moved by up to a quantization step in each layer.
+IDENTICAL = {8: (0.85, 1), 16: (0.6, 3)}
 #: What AIMET's graph adds no quantizer to, or delegates to the layer before; their values are on that layer's grid.
-COPIES = ("pad", "max_pool", "widen", "reshape", "flatten")
+COPIES = ("pad", "max_pool", "widen", "slice", "swapped", "moved", "reshape", "flatten")
 
 
 class Case:
@@ -51,11 +57,14 @@ class Case:
     def in_float(self):
         return fake_quant_model(self.network, self.book, self.arrays, quantized=False)
 
-    def check_outputs(self, found):
-        """Compare outputs in quantization steps of the logits."""
+    def check_outputs(self, found, defined):
+        """Compare outputs, in quantization steps of the logits, with AIMET's definition and with our evaluation."""
         grid = next(tensor.grid for tensor in self.tensors if tensor.name == "logits")
-        steps = np.abs(found - self.expected) / grid.scale
-        assert np.mean(steps < 0.25) >= IDENTICAL and steps.max() < 1.25, (np.mean(steps < 0.25), steps.max())
+        bars = (defined, BY_DEFINITION), (self.expected, IDENTICAL[grid.num_bits])
+        for expected, (identical, largest) in bars:
+            steps = np.abs(found - expected) / grid.scale
+            assert np.mean(steps < 0.25) >= identical, np.mean(steps < 0.25)
+            assert steps.max() < largest + 0.25, steps.max()
 
 
 def is_same(tensor, found, narrow=False):
@@ -89,6 +98,7 @@ def test_aimet_onnx_loads_every_version_into_the_float_file(setting, aimet_onnx,
     case = Case(everything(), weights, activations, changes)
     model, files = float_file(case.in_float()).content, [to_json(case.tensors, version) for version in VERSIONS]
     results = newer_aimet.load_onnx(aimet_onnx, tmp_path, model, case.images, files)
+    defined = newer_aimet.onnx_arithmetic(aimet_onnx, tmp_path)
     for version, (grids, outputs) in zip(VERSIONS, results):
         for tensor in case.tensors:
             # Biases of 32 bits are left in float.
@@ -100,7 +110,7 @@ def test_aimet_onnx_loads_every_version_into_the_float_file(setting, aimet_onnx,
                     tensor,
                     grids[tensor.name],
                 )
-        case.check_outputs(outputs)
+        case.check_outputs(outputs, defined)
 
 
 #: A chain of layers, and the same as layers of torch; batch norm is folded.
@@ -152,7 +162,7 @@ def test_aimet_torch_loads_the_file_by_modules(setting, aimet_torch, tmp_path):
     if setting == "partly in float":
         changes = [("conv.weights.enabled", False), ("linear.activations.enabled", False)]
     case = Case(CHAIN, weights, activations, changes)
-    grids, outputs = newer_aimet.load_torch(
+    grids, outputs, defined = newer_aimet.load_torch(
         aimet_torch,
         tmp_path,
         IN_TORCH,
@@ -168,14 +178,14 @@ def test_aimet_torch_loads_the_file_by_modules(setting, aimet_torch, tmp_path):
     assert sorted(grids) == sorted(expected)
     for name, tensor in expected.items():
         assert is_same(tensor, grids[name]), (tensor, grids[name])
-    case.check_outputs(outputs)
+    case.check_outputs(outputs, defined)
 
 
 @pytest.mark.slow
 def test_the_first_module_may_only_move_values(aimet_torch, tmp_path):
     network = network_of((4, 3, 1), (Flatten, "flat", {}), (Dense, "logits", {"units": 4}))
     case = Case(network, INT8, {})
-    grids, outputs = newer_aimet.load_torch(
+    grids, outputs, defined = newer_aimet.load_torch(
         aimet_torch,
         tmp_path,
         [("flat", "Flatten", ()), ("logits", "Linear", (12, 4))],
@@ -184,7 +194,7 @@ def test_the_first_module_may_only_move_values(aimet_torch, tmp_path):
         to_torch_json(case.tensors, case.state.plan),
     )
     assert is_same(case.tensors[0], grids["flat.input"])
-    case.check_outputs(outputs)
+    case.check_outputs(outputs, defined)
 
 
 def test_the_file_by_modules_has_one_encoding_for_each_channel():

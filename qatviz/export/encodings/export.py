@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.export.encodings.format import read_json
 from qatviz.export.encodings.report import EncodingsReport, TensorAgreement
-from qatviz.export.encodings.tensors import BIAS, WEIGHTS, EncodedTensor, bias_codes, encoded_tensors
+from qatviz.export.encodings.tensors import ACTIVATIONS, BIAS, WEIGHTS, EncodedTensor, bias_codes, encoded_tensors
 from qatviz.export.encodings.torch_format import SUFFIX, files_of
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.formats import Options, Written
@@ -20,6 +20,7 @@ from qatviz.export.source import ExportSource
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layers import BatchNorm
 from qatviz.quant.affine import AffineGrid, quantize
+from qatviz.quant.int16_kernels import NARROW_BITS
 
 #: Batch size, small because all activations of a batch are in memory.
 _BATCH = 16
@@ -150,6 +151,12 @@ def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], versio
     ]
     if any(isinstance(layer, BatchNorm) for layer in state.network.layers):
         notes.append("weight grids are those of weights with batch norm folded in: fold it into your model first")
+    activations = [tensor.grid for tensor in tensors if tensor.kind == ACTIVATIONS and tensor.grid is not None]
+    if any(grid.num_bits > NARROW_BITS for grid in activations):
+        notes.append(
+            f"activations have more than {NARROW_BITS} bits: evaluation here computes TFLite's int16 kernels, whose "
+            "multipliers have 15 bits; AIMET simulates in float; codes can differ by about one of 65,536 per layer"
+        )
     narrow = [tensor.name for tensor in tensors if tensor.grid is not None and tensor.grid.narrow_range]
     if narrow and version != "0.6.1":
         notes.append(
