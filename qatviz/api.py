@@ -11,6 +11,7 @@ import numpy as np
 from qatviz import data as data_sets
 from qatviz.class_weights import class_weights_text
 from qatviz.data import Dataset
+from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import DataError, OutputError, RunStateError, SettingError, about, did_you_mean
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
@@ -231,6 +232,8 @@ def train(
     scaling : str
         Scaling of the examples: "none", "unit" (x / 255) or "signed" (x / 127.5 - 1); by default, uint8 images are
         pixels, fed as x / 255, and all other examples are fed as they are.
+    image_size, fit, background, unusable, held_out
+        How files of images are read; see :class:`qatviz.data_options.DataOptions`.
     **run_settings
         Settings of the run, such as ``learning_rate`` (``qatviz settings`` describes all).
 
@@ -304,7 +307,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     SettingError
         If there is no such option, or a value is not allowed.
     """
-    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *RUN_SETTINGS})
+    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *DATA_OPTIONS, *RUN_SETTINGS})
     unknown = sorted(set(options) - set(known))
     if unknown:
         hint = did_you_mean(unknown[0], known)
@@ -315,6 +318,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
         fields[kind] = dict(fields.get(kind) or {})
     fields.update((field, options[name]) for name, field in _OTHER_NAMES.items() if name in options)
     fields["class_weights"] = class_weights_text(fields.get("class_weights"))
+    fields["data_options"] = DataOptions(**{name: options[name] for name in DATA_OPTIONS if name in options})
     fields["changes"] = tuple(map(parse_change, fields.get("changes", ())))
     if fields.get("steps", 0) is None:
         fields["steps"] = NO_LIMIT

@@ -7,6 +7,7 @@ A setting is a field of a dataclass whose metadata is its declaration; those of 
 import contextlib
 import math
 import numbers
+import re
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -45,10 +46,11 @@ class Setting:
         Kinds of tensors to which it applies; empty for settings of the run.
     choices : dict of str to tuple of str
         Allowed words for each kind of tensor (for a setting of the run: for ``""``).
-    form : str
-        Phrase for the allowed texts of a setting of type str without ``choices``.
     labels : dict of str to str
         Labels of the allowed words in the window; a word without one is its own label.
+    pattern, form : str
+        For a setting of type str without ``choices``: regular expression for the whole text, and phrase for the allowed
+        texts: "HEIGHTxWIDTH, such as 64x64".
     """
 
     name: str
@@ -63,6 +65,7 @@ class Setting:
     kinds: Tuple[str, ...] = ()
     choices: Optional[Mapping[str, Tuple[str, ...]]] = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    pattern: str = "(?s).*"
     form: str = ""
 
     def allowed(self, kind: str = "") -> str:
@@ -140,10 +143,10 @@ class Setting:
         """Return ``value`` in the setting's type; None if it is not allowed."""
         if self.choices is not None:
             return value if isinstance(value, str) and value in self._words(kind) else None
-        if self.type is str:
-            return value if isinstance(value, str) else None
         if self.type is bool:
             return bool(value) if isinstance(value, bool) or type(value).__name__ == "bool_" else None
+        if self.type is str:
+            return value if isinstance(value, str) and re.fullmatch(self.pattern, value) else None
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not abs(value) < math.inf:
             return None
         if self.type is int and value != int(value):

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Tuple
 from qatviz import data as datasets
 from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import shape, table, terminal_width
+from qatviz.cli.train_options import data_options_of
 from qatviz.errors import NetworkError, did_you_mean
 from qatviz.network import zoo
 from qatviz.network.graph import Network
@@ -76,7 +77,10 @@ def data(options: argparse.Namespace) -> int:
                 table(("name", "description"), rows, (0, 1)) + "\n\n" + table(("file", "description"), formats, (0, 1))
             )
         return OK
-    summary = datasets.describe(datasets.load(options.source, task=options.task, scaling=options.scaling))
+    dataset = datasets.load(
+        options.source, task=options.task, scaling=options.scaling, options=data_options_of(options)
+    )
+    summary = datasets.describe(dataset)
     print_output(json.dumps(summary) if options.json else datasets.format_description(summary))
     return OK
 

@@ -6,6 +6,7 @@ import textwrap
 from typing import Any, Callable, Dict, Iterable, Union
 
 from qatviz.data import NAMED_DATA
+from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import SettingError, did_you_mean
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
 from qatviz.metric import METRIC_CHOICES
@@ -206,8 +207,20 @@ def add_data(group: Any) -> None:
         metavar="NAME_OR_PATH",
         help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or folder (default: {DEFAULT_DATA})",
     )
+    add_reading(group)
+
+
+def add_reading(group: Any) -> None:
+    """Declare the options that state what data is and how it is read."""
     add_task(group)
     add_scaling(group)
+    for setting in DATA_OPTIONS.values():
+        _add_setting(group, setting)
+
+
+def data_options_of(options: argparse.Namespace) -> DataOptions:
+    """Return the options that decide how data is read."""
+    return DataOptions(**_given(options, DATA_OPTIONS))
 
 
 def add_preset(group: Any) -> None:
@@ -252,7 +265,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
     }
     run = _given(options, RUN_SETTINGS)
     if options.resume or options.fork:
-        for name in _given(options, _FIXED):
+        for name in _given(options, (*_FIXED, *DATA_OPTIONS)):
             raise SettingError(f"{option_name(name)}: can't change in a continued run: omit it, or start a new run")
     if options.resume:
         return ResumeRequest(directory=options.resume, checkpoint=options.checkpoint, run=run, **shared)
@@ -267,6 +280,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         shared["network"] = None
     return NewRunRequest(
         run=run_settings_for(options.optimizer, run),
+        data_options=data_options_of(options),
         allow_code=options.allow_code,
         from_scratch=options.from_scratch,
         out=options.out,

@@ -100,13 +100,18 @@ def screenshot_request(options: argparse.Namespace) -> Union[NewRunRequest, Open
     SettingError
         If options for a new run are given with ``--record``.
     """
+    from qatviz.cli.train_options import data_options_of
+
     given = {name: getattr(options, name) for name in _NEW_RUN_OPTIONS if getattr(options, name) is not None}
+    data_options = data_options_of(options)
     if options.record is not None:
-        for name in (*given, *(() if options.steps is None else ("steps",))):
+        for name in (*given, *data_options.given(), *(() if options.steps is None else ("steps",))):
             raise SettingError(f"{option_name(name)} is of a new run, but --record shows a recorded one: omit either")
         return OpenRequest(os.path.abspath(options.record))
     # A new run would end at its default number of steps, before more of them are drawn.
-    return NewRunRequest(**given, steps=max(START_SETTINGS["steps"].default, options.steps or 0))
+    return NewRunRequest(
+        **given, data_options=data_options, steps=max(START_SETTINGS["steps"].default, options.steps or 0)
+    )
 
 
 def run_without_display() -> int:

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz.data.checks import check_memory, convert_examples
-from qatviz.data.dataset import Assumptions, Dataset
+from qatviz.data.dataset import Assumptions, Dataset, Note
 from qatviz.data.split import random_split, stratified_split
 from qatviz.data.targets import (
     are_pixels,
@@ -43,6 +43,7 @@ def from_arrays(
     seed: int = 0,
     where: Optional[Dict[str, str]] = None,
     task: Optional[str] = None,
+    notes: Sequence[Note] = (),
 ) -> Dataset:
     """Check and convert raw arrays, and hold out a part of them if no test part is given.
 
@@ -67,6 +68,8 @@ def from_arrays(
     task : str, optional
         One of :data:`qatviz.task.TASKS`; by default inferred from the training labels, see
         :func:`qatviz.data.targets.infer_task`. With `class_names`, it is no regression.
+    notes : sequence of Note
+        Notes of the reader.
 
     Returns
     -------
@@ -129,13 +132,14 @@ def from_arrays(
         class_names=checked_names,
         task=task,
         assumed=assumed,
+        notes=tuple(notes),
     )
 
 
 def name_from_path(path: str) -> str:
     """Return the name of a data set in a file or directory: the last part of the path without its extension."""
     last = os.path.basename(os.path.abspath(path))
-    for extension in (".npz", ".tar.gz", ".gz"):
+    for extension in (".npz", ".tar.gz", ".gz", ".zip"):
         if last.endswith(extension) and last != extension:
             return last[: -len(extension)]
     return last

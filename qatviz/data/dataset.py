@@ -16,6 +16,13 @@ from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
 _FINGERPRINT_BYTES = 64 * 2**20
 
 
+class Note(NamedTuple):
+    """Note on a data set: a likely mistake, or an inferred property."""
+
+    text: str
+    is_mistake: bool = False
+
+
 class Assumptions(NamedTuple):
     """Properties of a data set that were inferred from the arrays, because nothing states them.
 
@@ -37,6 +44,8 @@ class Assumptions(NamedTuple):
         Name of the integer type of the given examples; empty if they have another type.
     target_pixels : bool
         True if the targets are uint8 images, whose pixels are scaled as the examples' are.
+    float_pixels : bool
+        True if the examples are pixels from 0 to 255 of type float32.
     """
 
     task: bool = False
@@ -47,6 +56,7 @@ class Assumptions(NamedTuple):
     scaling: bool = False
     integers: str = ""
     target_pixels: bool = False
+    float_pixels: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +86,8 @@ class Dataset:
     scaling : str
         Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; by default that of the dtype. float32
         examples of "unit" and "signed" are scaled already.
+    notes : tuple of Note
+        Notes of the reader, such as on files that were skipped or converted.
     """
 
     name: str
@@ -88,6 +100,7 @@ class Dataset:
     task: str = CLASSIFICATION
     assumed: Assumptions = Assumptions()
     scaling: str = ""
+    notes: Tuple[Note, ...] = ()
     _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -3,11 +3,11 @@
 The command line, the window and the API show these notes, and none of their own.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from qatviz.data.dataset import Dataset
+from qatviz.data.dataset import Dataset, Note
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
@@ -33,13 +33,6 @@ BY_NETWORK = (
 _SET_SCALING = f"set the scaling to {UNIT} ({SCALINGS[UNIT].formula}) or {SIGNED} ({SCALINGS[SIGNED].formula})"
 
 
-class Note(NamedTuple):
-    """Note on a data set; a likely mistake, or an inferred property."""
-
-    text: str
-    is_mistake: bool
-
-
 def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = None) -> Tuple[Note, ...]:
     """Return the notes on a data set, likely mistakes first.
 
@@ -54,7 +47,8 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
     mistakes = _MISTAKES[dataset.task](dataset)
     mistakes += _examples(dataset, low, high)
     inferred = _scaling(dataset, low, high) + _target_scaling(dataset) + _task(dataset) + _held_out(dataset)
-    return tuple(Note(text, True) for text in mistakes) + tuple(Note(text, False) for text in inferred)
+    found = [Note(text, True) for text in mistakes] + [Note(text) for text in inferred]
+    return tuple(sorted((*dataset.notes, *found), key=lambda note: not note.is_mistake))
 
 
 # Inferred properties

@@ -104,11 +104,19 @@ def _string(array: np.ndarray, where: str) -> str:
 
 
 def is_npz(path: str) -> bool:
-    """Return whether a path is a file with the extension .npz or the magic number of zip archives."""
+    """Return whether a path is a file with the extension .npz, or a zip archive with arrays."""
     if not os.path.isfile(path):
         return False
+    if path.lower().endswith(".npz"):
+        return True
     with wrap_read_errors(path, "a file"), open(path, "rb") as stream:
-        return path.lower().endswith(".npz") or stream.read(4) == b"PK\x03\x04"
+        if stream.read(4) != b"PK\x03\x04":
+            return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") and "/" not in name for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def read_npz(path: str, keys: Sequence[str]) -> Dict[str, np.ndarray]:

@@ -3,16 +3,19 @@
 import difflib
 import os
 from dataclasses import dataclass, replace
-from typing import Callable, Optional, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from qatviz.asset_files import asset_path
 from qatviz.data.cifar import is_cifar10, load_cifar10
 from qatviz.data.dataset import Assumptions, Dataset
-from qatviz.data.folder import EXTENSIONS, is_folder, load_folder
+from qatviz.data.folder import is_folder, is_zipped_folder, load_folder, load_zipped_folder
 from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
+from qatviz.data.images import EXTENSIONS, IMAGE_OPTIONS
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
 from qatviz.data.npz import KEYS_HELP, is_npz, load_npz
-from qatviz.errors import DataError
+from qatviz.data_options import DataOptions
+from qatviz.errors import DataError, SettingError
+from qatviz.scaling import UNIT
 from qatviz.task import CLASSIFICATION, check_task
 
 
@@ -49,6 +52,9 @@ class FileFormat:
     load : callable (path, validation_fraction, seed) -> Dataset
     has_any_arrays : bool
         True if it stores examples and labels of any kind, so that `load` has the parameter `task`.
+    options : tuple of str
+        Names of the options in :class:`qatviz.data_options.DataOptions` that apply to it. If there are any, `load` has
+        the parameter `options`.
     """
 
     name: str
@@ -56,6 +62,7 @@ class FileFormat:
     matches: Callable[[str], bool]
     load: Callable[..., Dataset]
     has_any_arrays: bool = False
+    options: Tuple[str, ...] = ()
 
 
 def _load_mnist_5k(validation_fraction: float, seed: int) -> Dataset:
@@ -69,16 +76,22 @@ NAMED_DATA = (
     NamedData("cifar10", "60,000 photographs, 32x32 RGB, from the cache of tf.keras", load_cifar10_cache),
 )
 
+_FOLDER_OPTIONS = (*IMAGE_OPTIONS, "held_out")
+
 FILE_FORMATS = (
     FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True),
     FileFormat("cifar10", "the directory cifar-10-batches-py or its .tar.gz archive", is_cifar10, load_cifar10),
     FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx, True),
     FileFormat(
         "folder",
-        f"a directory with one subfolder of images ({' '.join(EXTENSIONS)}) per class, or with train and test folders "
-        "of this form",
+        f"a directory with one subfolder of images ({' '.join(EXTENSIONS)}) per class, or with such folders in parts "
+        "for training, validation and test (train, valid, test and other usual names)",
         is_folder,
         load_folder,
+        options=_FOLDER_OPTIONS,
+    ),
+    FileFormat(
+        "zip", "a zip archive of such a directory", is_zipped_folder, load_zipped_folder, False, _FOLDER_OPTIONS
     ),
 )
 
@@ -89,6 +102,7 @@ def load(
     seed: int = 0,
     task: Optional[str] = None,
     scaling: Optional[str] = None,
+    options: DataOptions = DataOptions(),
 ) -> Dataset:
     """Load a data set by name or by path.
 
@@ -108,6 +122,8 @@ def load(
         Scaling of the examples, one of :data:`qatviz.scaling.SCALINGS`: "none", "unit" (x / 255) or "signed"
         (x / 127.5 - 1). By default, uint8 images are pixels, fed as x / 255, and all other examples are fed as they
         are.
+    options : DataOptions
+        Options of the data's format.
 
     Returns
     -------
@@ -119,24 +135,62 @@ def load(
         If there is no such data set, or it cannot be used; the message names the file, what was found and what is
         expected. Damaged files raise no other exception.
     SettingError
-        If `validation_fraction`, `seed` or `scaling` is not allowed.
+        If `validation_fraction`, `seed`, `scaling` or an option is not allowed, or an option does not apply to the
+        data; its field is the name of the option.
     """
-    dataset = _load_as_inferred(spec, validation_fraction, seed, task)
-    return dataset if scaling is None else dataset.with_scaling(scaling)
+    options.check()
+    dataset = _load_as_inferred(spec, validation_fraction, seed, task, options)
+    if scaling is not None:
+        return dataset.with_scaling(scaling)
+    if dataset.assumed.float_pixels:
+        return replace(dataset.with_scaling(UNIT), assumed=dataset.assumed)
+    return dataset
+
+
+def applicable_options(spec: Union[str, "os.PathLike[str]"]) -> Tuple[str, ...]:
+    """Return the names of the data options that apply to a data set.
+
+    Raises
+    ------
+    DataError
+        If there is no such data set.
+    """
+    found = _found(os.fspath(spec))
+    return found.options if isinstance(found, FileFormat) else ()
 
 
 def _load_as_inferred(
-    spec: Union[str, "os.PathLike[str]"], validation_fraction: float, seed: int, task: Optional[str]
+    spec: Union[str, "os.PathLike[str]"],
+    validation_fraction: float,
+    seed: int,
+    task: Optional[str],
+    options: DataOptions,
 ) -> Dataset:
     """Return the data set with the inferred scaling."""
     spec = os.fspath(spec)
+    found = _found(spec)
     only_classes = task is None or check_task(task) == CLASSIFICATION
+    if isinstance(found, NamedData):
+        if not only_classes:
+            raise DataError(_only_classes(spec, str(task)))
+        _check_applicable(options, (), f"the data set {found.name}")
+        # Nothing is inferred: these data sets are known.
+        return replace(found.load(validation_fraction, seed), assumed=Assumptions())
+    path = os.path.expanduser(spec)
+    _check_applicable(options, found.options, f"{found.name} data")
+    more: Dict[str, Any] = {"options": options} if found.options else {}
+    if found.has_any_arrays:
+        more["task"] = task
+    elif not only_classes:
+        raise DataError(_only_classes(path, str(task)))
+    return found.load(path, validation_fraction, seed, **more)
+
+
+def _found(spec: str) -> Union[NamedData, FileFormat]:
+    """Return the named data set, or the format of the path."""
     for named in NAMED_DATA:
         if spec.replace("_", "-") == named.name.replace("_", "-"):
-            if only_classes:
-                # Nothing is inferred: these data sets are known.
-                return replace(named.load(validation_fraction, seed), assumed=Assumptions())
-            raise DataError(_only_classes(spec, str(task)))
+            return named
     path = os.path.expanduser(spec)
     if not os.path.exists(path):
         raise DataError(_not_found(spec))
@@ -144,13 +198,16 @@ def _load_as_inferred(
         raise DataError(f"{path}: found a pipe or device; expected a file or directory")
     for file_format in FILE_FORMATS:
         if file_format.matches(path):
-            if file_format.has_any_arrays:
-                return file_format.load(path, validation_fraction, seed, task=task)
-            if only_classes:
-                return file_format.load(path, validation_fraction, seed)
-            raise DataError(_only_classes(path, str(task)))
+            return file_format
     known = "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)
     raise DataError(f"{path}: unknown format; expected one of: {known}")
+
+
+def _check_applicable(options: DataOptions, names: Tuple[str, ...], what: str) -> None:
+    for name in options.given():
+        if name not in names:
+            formats = ", ".join(kind.name for kind in FILE_FORMATS if name in kind.options)
+            raise SettingError.of_field(name, f"applies to data of the formats {formats}, not to {what}: omit it")
 
 
 def _only_classes(spec: str, task: str) -> str:

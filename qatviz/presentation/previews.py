@@ -52,6 +52,8 @@ class DataInfo(NamedTuple):
         Scaling of the examples, stated or inferred: a name of :data:`qatviz.scaling.SCALINGS`.
     mistakes : tuple of str
         Likely mistakes in the data set.
+    options : tuple of str
+        Names of the options in :class:`qatviz.data_options.DataOptions` that apply to the data.
     """
 
     name: str
@@ -72,6 +74,7 @@ class DataInfo(NamedTuple):
     assumed: Assumptions = Assumptions()
     scaling: str = UNSCALED
     mistakes: Tuple[str, ...] = ()
+    options: Tuple[str, ...] = ()
 
     @property
     def is_regression(self) -> bool:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from qatviz import data
 from qatviz.atomic_files import atomic_file
 from qatviz.data import Dataset
 from qatviz.data.dataset import is_regression_by_network
-from qatviz.errors import DataError, NetworkError, RecordError, about
+from qatviz.data_options import DataOptions
+from qatviz.errors import DataError, NetworkError, RecordError, SettingError, about
 from qatviz.losses import AUTOMATIC, BINARY_CROSS_ENTROPY
 from qatviz.network import zoo
 from qatviz.network.activations import Activation
@@ -121,6 +122,7 @@ def begin(
                 request.out,
                 write_before=lambda _: _write_data(loaded, data_file) if data_file else None,
                 validation_fraction=request.validation_fraction,
+                **({} if dataset is not None else _recorded_options(request.data_options)),
             )
     return prepared_run(spec, record, Outcome(spec.book, spec.metric), shown)
 
@@ -198,6 +200,11 @@ def new_record(
     description = dict(spec.description(), **about_run)
     path = os.path.expanduser(directory)
     return RunRecord.create(path, description, parameters=spec.parameters, write_before=write_before)
+
+
+def _recorded_options(options: DataOptions) -> Dict[str, Any]:
+    """Return the entry of a run's description for the options with which its data was read; none for defaults."""
+    return {"data_options": options.given()} if options.given() else {}
 
 
 # Models
@@ -320,7 +327,7 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
     outputs = chosen.network.num_outputs
     if is_regression_by_network(loaded.task, loaded.assumed, loaded.num_classes, outputs):
         if dataset is None and request.data is not None:  # split as when the run is resumed, whose task is known
-            loaded = data.load(request.data, request.validation_fraction, 0, REGRESSION, request.scaling)
+            loaded = _read(request, task=REGRESSION)
             loaded = replace(loaded, assumed=loaded.assumed._replace(by_network=True))
         else:
             loaded = loaded.as_regression()
@@ -330,8 +337,20 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
         if loaded.scaling == UNIT:
             note = f"scales its input itself, so pixels are fed as they are; {UNIT!r} as the scaling decides otherwise"
             chosen = chosen._replace(notes=(*chosen.notes, note))
+        if loaded.assumed.float_pixels and dataset is None:  # scaled when it was read
+            loaded = replace(_read(request, task=loaded.task, scaling=UNSCALED), assumed=loaded.assumed)
         loaded = loaded.with_scaling(UNSCALED)
     return chosen, loaded
+
+
+def _read(request: NewRunRequest, **changes: Any) -> Dataset:
+    """Return the data of a request, with changed fields, read from its source."""
+    wanted = replace(request, **changes)
+    if wanted.data is None:
+        raise DataError("data is missing: expected a name, a path or arrays")
+    return data.load(
+        wanted.data, wanted.validation_fraction, 0, wanted.task, wanted.scaling, options=wanted.data_options
+    )
 
 
 def _without_sigmoid(model: Model) -> Model:
@@ -348,9 +367,7 @@ def _without_sigmoid(model: Model) -> Model:
 def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:
     if dataset is None:
         with about("data"):
-            if request.data is None:
-                raise DataError("data is missing: expected a name, a path or arrays")
-            dataset = data.load(request.data, request.validation_fraction, 0, request.task, request.scaling)
+            dataset = _read(request)
     else:
         if request.task not in (None, dataset.task):
             raise DataError(
@@ -358,6 +375,8 @@ def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Data
                 "expected the same",
                 "task",
             )
+        for name in request.data_options.given():
+            raise SettingError.of_field(name, "applies to data that is read from files, not to arrays: omit it")
         if request.scaling is not None:
             with about("scaling"):
                 dataset = dataset.with_scaling(request.scaling)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Optional
 
 from qatviz import data
 from qatviz.data.checks import check_memory
-from qatviz.data.registry import FILE_FORMATS
+from qatviz.data.registry import FILE_FORMATS, applicable_options
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
@@ -62,10 +62,11 @@ def inspect_data(question: DataQuestion) -> DataInfo:
     QatvizError
         If it can't be used; data larger than memory is refused before it is loaded.
     """
-    dataset = data.load(question.source, task=question.task, scaling=question.scaling)
+    dataset = data.load(question.source, task=question.task, scaling=question.scaling, options=question.options)
     summary = data.describe(dataset)
     inferred = [note for note in summary["notes"] if note not in summary["mistakes"]]
-    return data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), inferred, summary["mistakes"])
+    info = data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), inferred, summary["mistakes"])
+    return info._replace(options=applicable_options(question.source))
 
 
 class ModelInspector:

@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from qatviz.data.dataset import is_regression_by_network, same_examples
 from qatviz.data.notes import BY_NETWORK
+from qatviz.data_options import DataOptions
 from qatviz.errors import NetworkError
 from qatviz.network import zoo
 from qatviz.network.graph import Network
@@ -17,11 +18,12 @@ EXAMPLE_SHAPE, EXAMPLE_OUTPUTS = (28, 28, 1), 10
 
 
 class DataQuestion(NamedTuple):
-    """Data to inspect, its task and its scaling; None: inferred from the data."""
+    """Data to inspect, its task and its scaling (None: inferred from the data), and how it is read."""
 
     source: str
     task: Optional[str] = None
     scaling: Optional[str] = None
+    options: DataOptions = DataOptions()
 
 
 class ModelQuestion(NamedTuple):

@@ -4,6 +4,7 @@ from typing import Any, Mapping, Optional
 
 from qatviz import data
 from qatviz.data import Dataset
+from qatviz.data_options import DataOptions
 from qatviz.scaling import UNIT
 from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
 
@@ -22,7 +23,8 @@ def recorded_data(description: Mapping[str, Any], source: Optional[str] = None) 
     fraction = description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION)
     task, fingerprint = description.get("task"), description.get("data_fingerprint")
     scaling = description.get("scaling")
-    dataset = data.load(source, fraction, task=task, scaling=scaling)
+    options = DataOptions.of(description.get("data_options", {}))
+    dataset = data.load(source, fraction, task=task, scaling=scaling, options=options)
     is_other = scaling is None and dataset.fingerprint != fingerprint
     if is_other and dataset.assumed.integers and _could_be_pixels(dataset):
         # Until version 0.2, all integers were treated as pixels, and the scaling was not recorded.

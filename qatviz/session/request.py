@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, Tuple, Type
 
 from qatviz.class_weights import parse_class_weights
+from qatviz.data_options import DATA_OPTIONS, DataOptions, check_data_option
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
 from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder
 from qatviz.network.zoo import NETWORKS
@@ -50,6 +51,7 @@ _TYPES: Dict[Any, Tuple[Any, str]] = {
     Optional[str]: ((str, os.PathLike, type(None)), "text"),
     bool: (bool, "True or False"),
     RunSettings: (RunSettings, "RunSettings"),
+    DataOptions: (DataOptions, "DataOptions"),
     Mapping[str, Any]: (Mapping, "values by name"),
     Tuple[TimedChange, ...]: (tuple, "a tuple of changes"),
 }
@@ -195,6 +197,8 @@ class NewRunRequest(TrainingRequest):
         A name of :data:`qatviz.task.TASKS`; None: inferred from the data.
     scaling : str, optional
         Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; None: inferred from the data.
+    data_options : DataOptions
+        How the data is read.
     validation_fraction : float
         Fraction of the examples that is held out if the data has no test part.
     batch_size, optimizer, loss, class_weights, metric, seed
@@ -218,6 +222,7 @@ class NewRunRequest(TrainingRequest):
     from_scratch: bool = False
     task: Optional[str] = None
     scaling: Optional[str] = None
+    data_options: DataOptions = DataOptions()
     validation_fraction: float = DEFAULT_VALIDATION_FRACTION
     batch_size: int = START_SETTINGS["batch_size"].default
     optimizer: str = START_SETTINGS["optimizer"].default
@@ -243,6 +248,8 @@ class NewRunRequest(TrainingRequest):
             yield "task", lambda: check_task(self.task)
         if self.scaling is not None:
             yield "scaling", lambda: check_scaling(self.scaling)
+        for name in DATA_OPTIONS:
+            yield name, partial(check_data_option, name, getattr(self.data_options, name))
         yield "validation_fraction", self._check_validation_fraction
         for setting in _OF_NEW_RUNS:
             yield setting.name, partial(_check_setting, setting, getattr(self, setting.name))
@@ -417,6 +424,8 @@ def _check_run_setting(name: str, value: Any) -> None:
 def _to_json(value: Any) -> Any:
     if isinstance(value, RunSettings):
         return value.to_dict()
+    if isinstance(value, DataOptions):
+        return value.given()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple):
@@ -431,6 +440,8 @@ def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
         if name == "run" and request is NewRunRequest:
             with about(name):
                 return RunSettings(**value)
+        if name == "data_options":
+            return DataOptions(**value)
         if name in (WEIGHTS, ACTIVATIONS, "run"):
             return dict(value)
     except (TypeError, KeyError, ValueError, OverflowError) as error:

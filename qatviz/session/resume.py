@@ -29,6 +29,9 @@ from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
 
+#: Entries of a run's description that say how its data was read, which a fork shares.
+_KEPT = ("validation_fraction", "data_options")
+
 
 def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore) -> Prepared:
     """Prepare a recorded run to continue in its own directory; its record is open for writing and rewound.
@@ -64,7 +67,7 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
     spec = replace(spec, start=start, book=start.book, schedule=schedule)
     record = None
     if request.out is not None:
-        kept = {key: reader.description[key] for key in ("validation_fraction",) if key in reader.description}
+        kept = {key: reader.description[key] for key in _KEPT if key in reader.description}
         origin = {
             "run_id": reader.description["run_id"],
             "directory": str(reader.directory),

@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from typing import Dict
 
+from qatviz.data_options import DATA_OPTIONS
 from qatviz.gui.model.path_check import path_problem
 from qatviz.session.request import NewRunRequest
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
@@ -16,7 +17,7 @@ QUANT_DELAY = replace(
 )
 LEARNING_RATE = RUN_SETTINGS["learning_rate"]
 #: Filter of the file dialogs for data.
-DATA_FILES = "Data sets (*.npz *ubyte *ubyte.gz *.tar.gz);;All files (*)"
+DATA_FILES = "Data sets (*.npz *ubyte *ubyte.gz *.tar.gz *.zip);;All files (*)"
 
 #: Labels of the dialog's fields, from top to bottom.
 LABELS = {
@@ -26,6 +27,7 @@ LABELS = {
     "data": "Data",
     "task": "Task",
     "scaling": "Scaling",
+    **{name: option.label for name, option in DATA_OPTIONS.items()},
     "preset": "Preset",
     "quant_delay": QUANT_DELAY.label,
     "loss": START_SETTINGS["loss"].label,

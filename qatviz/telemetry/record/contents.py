@@ -7,6 +7,7 @@ KeyError, TypeError or QatvizError, which :func:`qatviz.telemetry.record.schema.
 import json
 from typing import Any, Callable, Dict, Optional, Union
 
+from qatviz.data_options import DataOptions
 from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import MODES
 from qatviz.network.keras_import.origin import KerasOrigin
@@ -148,6 +149,7 @@ _ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
     "validation_fraction": _fraction,
     "task": lambda value, _: check_task(value),
     "scaling": lambda value, _: check_scaling(value),
+    "data_options": lambda value, what: DataOptions.of(values.mapping(value, what)),
     "batch_size": _start_setting,
     "optimizer": _start_setting,
     "loss": _start_setting,

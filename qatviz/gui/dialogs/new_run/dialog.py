@@ -5,6 +5,7 @@ from typing import Dict, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.data_options import DATA_OPTIONS
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.new_run.data_preview import DataPreview
@@ -117,6 +118,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.form.data.changed.connect(self._on_data_changed)
         for box in (self.form.task, self.form.scaling):
             box.currentIndexChanged.connect(lambda _: self._on_data_changed())
+        self.form.data_options.changed.connect(self._on_data_changed)
         self.form.network.changed.connect(self._on_model_changed)
         self.form.weights.changed.connect(self._on_model_changed)
         self.form.network.chosen.connect(self._on_model_chosen)
@@ -170,6 +172,10 @@ class NewRunDialog(QtWidgets.QDialog):
                 notes["network"] = fit_note(network, self.data)
         if self._data_problem is not None:
             problems.setdefault(field_of(self._data_problem.field, "data"), str(self._data_problem))
+        wrong = [name for name in problems if name in DATA_OPTIONS]
+        self.form.show_data_options(wrong)
+        if wrong:
+            notes["data"] = ""
         mistakes = self.data.mistakes if self.data is not None else ()
         warnings = {"data": "\n".join(f"! warning: {mistake}" for mistake in mistakes)}
         self.form.show_notes(problems, notes, warnings)
@@ -233,12 +239,13 @@ class NewRunDialog(QtWidgets.QDialog):
     def _ask_data(self) -> None:
         self._data_delay.stop()
         wanted = self.form.request
-        if wanted.data:
+        if wanted.data and not any(name in DATA_OPTIONS for name in problems_of(wanted)):
             self.data_preview.show_info(None, _READING_DATA)
-            self._data_worker.ask(DataQuestion(wanted.data, wanted.task, wanted.scaling))
+            self._data_worker.ask(DataQuestion(wanted.data, wanted.task, wanted.scaling, wanted.data_options))
 
     def _on_data(self, question: DataQuestion, data: DataInfo) -> None:
         self.data = data
+        self.form.show_data_options(data.options)
         self.data_preview.show_info(data, "")
         # A model without an input shape gets that of the data.
         if self._model_problem is not None or (

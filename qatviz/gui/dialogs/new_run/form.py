@@ -1,12 +1,14 @@
 """Form of the New run dialog, whose values are remembered."""
 
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Sequence, Set, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.class_weights import BALANCED
+from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import SettingError
 from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField
+from qatviz.gui.dialogs.new_run.data_options import DataOptionEditors
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.new_run import BATCH_SIZE, LABELS, LEARNING_RATE, QUANT_DELAY, SEED, STEPS
@@ -54,11 +56,13 @@ class NewRunForm(QtWidgets.QWidget):
         self._theme, self._settings = context.theme, context.settings
         self._has_weights = True  # whether the shown model has weights of its own
         self._data_names = [name for name, _ in data_names]
+        self._applicable: Set[str] = set()  # names of the data options that apply to the data
         self.refused: Dict[str, str] = {}
         self._setup_ui(data_names)
         self._layout()
         self._restore()
         self._on_network()
+        self.show_data_options(())
         self._connect()
 
     def _setup_ui(self, data_names: Sequence[Tuple[str, str]]) -> None:
@@ -80,6 +84,7 @@ class NewRunForm(QtWidgets.QWidget):
             *(_Choice(name, scaling.label, _capitalized(scaling.help)) for name, scaling in SCALINGS.items()),
         )
         self.scaling.setToolTip(SCALING_PURPOSE)
+        self.data_options = DataOptionEditors(self)
         self.preset = _box(*(_Choice(name, name, preset.description) for name, preset in PRESETS.items()))
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
         self.optimizer = _box(*(_Choice(name, _OPTIMIZER.text(name)) for name in OPTIMIZERS))
@@ -99,7 +104,8 @@ class NewRunForm(QtWidgets.QWidget):
         self.metric.setToolTip(_METRIC.help)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
-        widgets = dict(self.numbers, **{name: getattr(self, name) for name in LABELS if name not in self.numbers})
+        widgets: Dict[str, QtWidgets.QWidget] = {**self.numbers, **self.data_options.widgets}
+        widgets.update({name: getattr(self, name) for name in LABELS if name not in widgets})
         self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in LABELS}
         for name, editor in self.numbers.items():
             editor.name_parts(LABELS[name], _NUMBERS[name].help)
@@ -123,6 +129,8 @@ class NewRunForm(QtWidgets.QWidget):
 
     def _connect(self) -> None:
         self.network.changed.connect(self._on_network)
+        self.data.changed.connect(self._on_data)
+        self.data_options.changed.connect(self.changed)
         fields = (self.network, self.weights, self.data)
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
@@ -154,6 +162,7 @@ class NewRunForm(QtWidgets.QWidget):
             data=self.data.text(),
             task=self.task.currentData() or None,
             scaling=self.scaling.currentData() or None,
+            data_options=self.data_options.options,
             preset=self.preset.currentData(),
             loss=self.loss.currentData(),
             class_weights=self.class_weights.text().strip(),
@@ -181,6 +190,19 @@ class NewRunForm(QtWidgets.QWidget):
         """Show or hide the choice between the model's own weights and random ones."""
         self._has_weights = has_weights
         self._show("from_scratch", has_weights)
+
+    def show_data_options(self, names: Iterable[str]) -> None:
+        """Show these data options, those shown before for the same data, and those that are not defaults."""
+        self._applicable.update(names)
+        given = self.data_options.options.given()
+        for name in DATA_OPTIONS:
+            self._show(name, name in self._applicable or name in given)
+
+    def _on_data(self) -> None:
+        """Reset the data options: they are of the data that was chosen before."""
+        self._applicable.clear()
+        self.data_options.set_options(DataOptions())
+        self.show_data_options(())
 
     # Errors and notes
 
@@ -229,6 +251,7 @@ class NewRunForm(QtWidgets.QWidget):
         self._settings.setValue("new_run/weights", wanted.model_weights or "")
         self._settings.setValue("new_run/task", wanted.task or _INFERRED)
         self._settings.setValue("new_run/scaling", wanted.scaling or _INFERRED)
+        self._settings.setValue("new_run/data_options", self.data_options.text())
         self._settings.setValue("new_run/steps", self.steps.box.value)
         self._settings.setValue("new_run/until_stopped", self.steps.endless.isChecked())
         if wanted.model is not None:
@@ -252,6 +275,7 @@ class NewRunForm(QtWidgets.QWidget):
             for value in (getattr(first, name) or _INFERRED, self._settings.value("new_run/" + name, "")):
                 _choose(getattr(self, name), value)
         self.data.set_text(self._settings.value("new_run/data", first.data))
+        self.data_options.set_text(str(self._settings.value("new_run/data_options", "{}")))
         for name, editor in self.numbers.items():
             editor.set_values([self._remembered(name, _NUMBERS[name])])
         endless = self._settings.value("new_run/until_stopped", "false") in (True, "true")

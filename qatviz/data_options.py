@@ -1,0 +1,115 @@
+"""Declarations of the options that decide how data is read, which each format uses as far as they apply to it.
+
+The command line, the window, the API and the record use these names, allowed values, defaults and help texts.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from qatviz.errors import SettingError, did_you_mean
+from qatviz.setting_declaration import declared, settings_of
+
+AUTO = "auto"
+RESIZE, CROP, PAD = "resize", "crop", "pad"
+REFUSE, SKIP = "refuse", "skip"
+TEST, VALIDATION = "test", "validation"
+
+_SIZE = r"([1-9]\d{0,4})x([1-9]\d{0,4})"
+_NAMED_COLORS = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Options that decide how data is read; :meth:`check` checks their values."""
+
+    image_size: str = declared(
+        AUTO,
+        "Image size",
+        "Height and width to which images of other sizes are converted; by default, all images must have one size.",
+        pattern=f"{AUTO}|{_SIZE}",
+        form=f"HEIGHTxWIDTH in pixels, such as 64x64, or {AUTO}",
+    )
+    fit: str = declared(
+        RESIZE,
+        "Fit",
+        "How an image is converted to the image size: stretched to it; scaled until it covers it, and the excess at "
+        "both ends cut off; or scaled until it fits into it, and the rest filled with the background. Pixels are "
+        "interpolated bilinearly, and averaged where images become smaller.",
+        choices={"": (RESIZE, CROP, PAD)},
+        labels={RESIZE: "Resize (stretch)", CROP: "Crop to the size", PAD: "Pad to the size"},
+    )
+    background: str = declared(
+        "white",
+        "Background",
+        "Colour behind transparent pixels, and around padded images.",
+        pattern="|".join((*_NAMED_COLORS, "#[0-9A-Fa-f]{6}")),
+        form=f"{', '.join(_NAMED_COLORS)} or #RRGGBB",
+    )
+    unusable: str = declared(
+        REFUSE,
+        "Unusable parts",
+        "Whether data is refused if a part of it can't be used, or the part is skipped and counted: damaged files, "
+        "classes without images, and classes without training examples.",
+        choices={"": (REFUSE, SKIP)},
+        labels={REFUSE: "Refuse the data", SKIP: "Skip and count them"},
+    )
+    held_out: str = declared(
+        AUTO,
+        "Held-out part",
+        "Part on which the network is evaluated if the data has a test and a validation part; by default the test "
+        "part.",
+        choices={"": (AUTO, TEST, VALIDATION)},
+        labels={AUTO: "Test, else validation", TEST: "Test", VALIDATION: "Validation"},
+    )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "DataOptions":
+        """Return the checked options with these values by name, and the defaults for all others.
+
+        Raises
+        ------
+        SettingError
+            If there is no such option, or a value is not allowed.
+        """
+        for name in values:
+            if name not in DATA_OPTIONS:
+                raise SettingError.of_field(name, f"is not an option of data.{did_you_mean(name, DATA_OPTIONS)}")
+        options = cls(**values)
+        options.check()
+        return options
+
+    def check(self) -> None:
+        """Raise a `SettingError` about the first option whose value is not allowed."""
+        for name in DATA_OPTIONS:
+            check_data_option(name, getattr(self, name))
+
+    def given(self) -> Dict[str, str]:
+        """Return the values that are not defaults, by name; JSON-able."""
+        return {name: value for name, value in asdict(self).items() if value != DATA_OPTIONS[name].default}
+
+    @property
+    def size(self) -> Optional[Tuple[int, int]]:
+        """Height and width of `image_size`; None for "auto"."""
+        match = re.fullmatch(_SIZE, self.image_size)
+        return None if match is None else (int(match.group(1)), int(match.group(2)))
+
+    @property
+    def background_color(self) -> Tuple[int, int, int]:
+        """Red, green and blue of `background`, from 0 to 255."""
+        if self.background in _NAMED_COLORS:
+            return _NAMED_COLORS[self.background]
+        red, green, blue = bytes.fromhex(self.background[1:])
+        return red, green, blue
+
+
+DATA_OPTIONS = settings_of(DataOptions)
+
+
+def check_data_option(name: str, value: Any) -> None:
+    """Raise a `SettingError` with the field ``name`` if the value of a data option is not allowed."""
+    setting = DATA_OPTIONS[name]
+    try:
+        setting.check(value)
+    except SettingError as error:
+        raise SettingError.of_field(name, f"is {value!r}: expected {setting.allowed()}") from error

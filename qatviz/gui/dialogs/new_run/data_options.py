@@ -1,0 +1,82 @@
+"""Editors of the options that decide how data is read."""
+
+import json
+from typing import Dict
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.data_options import DATA_OPTIONS, DataOptions
+from qatviz.errors import SettingError
+from qatviz.gui.dialogs.fields import ComboBox
+from qatviz.setting_declaration import Setting
+
+
+class DataOptionEditors(QtCore.QObject):
+    """Editors of the options: a drop-down list for words, a text that can also be typed for all others.
+
+    Attributes
+    ----------
+    widgets : dict of str to ComboBox
+        Editors by the name of the option.
+    """
+
+    #: Emitted when an option has another value.
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, parent: QtWidgets.QWidget):
+        super().__init__(parent)
+        self.widgets: Dict[str, ComboBox] = {name: _editor(setting) for name, setting in DATA_OPTIONS.items()}
+        for box in self.widgets.values():
+            (box.editTextChanged if box.isEditable() else box.currentTextChanged).connect(lambda _: self.changed.emit())
+
+    @property
+    def options(self) -> DataOptions:
+        """The options; texts may not be allowed."""
+        return DataOptions(**{name: _value(box, DATA_OPTIONS[name]) for name, box in self.widgets.items()})
+
+    def set_options(self, options: DataOptions) -> None:
+        """Set all options, and emit :attr:`changed` once if they differ."""
+        if options == self.options:
+            return
+        self.blockSignals(True)
+        for name, box in self.widgets.items():
+            value = getattr(options, name)
+            row = box.findData(value)
+            if row >= 0:
+                box.setCurrentIndex(row)
+            else:
+                box.setEditText(value)
+        self.blockSignals(False)
+        self.changed.emit()
+
+    def text(self) -> str:
+        """Return the options that are not defaults as a text to remember."""
+        return json.dumps(self.options.given())
+
+    def set_text(self, text: str) -> None:
+        """Set the options of a remembered text; the defaults if it is of another version or was edited."""
+        try:
+            self.set_options(DataOptions.of(dict(json.loads(text))))
+        except (ValueError, TypeError, SettingError):
+            self.set_options(DataOptions())
+
+
+def _editor(setting: Setting) -> ComboBox:
+    box = ComboBox(editable=setting.choices is None)
+    if setting.choices is not None:
+        for word in setting.choices[""]:
+            box.addItem(setting.text(word), word)
+    else:
+        box.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
+        box.addItem(setting.text(setting.default), setting.default)
+        box.lineEdit().setPlaceholderText(setting.form)
+    box.setToolTip(f"{setting.help}\nAllowed: {setting.allowed_labels()}")
+    box.setAccessibleName(setting.label)
+    return box
+
+
+def _value(box: ComboBox, setting: Setting) -> str:
+    if setting.choices is not None:
+        return str(box.currentData())
+    typed = str(box.currentText().strip())
+    return str(setting.default) if typed == setting.text(setting.default) else typed
