@@ -29,6 +29,11 @@ class IntegerNetwork:
         for tensor in plan.tensors:
             if tensor.kind != "weights":
                 self.grids[tensor.name] = self._choose(tensor.name, *ranges[tensor.group])
+        for unit in plan.units:
+            if getattr(unit.op, "function", None) == "sigmoid":
+                # TFLite's grid of a LOGISTIC: with 8 bits, scale 1/256 from 0 on.
+                name = unit.name + ".activations"
+                self.grids[name] = self._choose(name, 0.0, 1 - 2.0 ** -self.settings[name].num_bits)
         self.bias_codes = {}
 
     def codes(self, images):
@@ -79,7 +84,10 @@ class IntegerNetwork:
         product_scale = np.float32(self.scale(unit.inputs[0])) * grid.scale
         bias_codes = np.floor(bias / product_scale + np.float32(0.5)).astype(np.int64)
         self.bias_codes[unit.name] = bias_codes
-        total = _multiplied(unit.op, inputs[0], integers) + bias_codes
+        if unit.op.kind == "Conv2DTranspose":
+            total = _spread(unit.op, inputs[0], integers, self.network.shapes[unit.op.name]) + bias_codes
+        else:
+            total = _multiplied(unit.op, inputs[0], integers) + bias_codes
         return self._finished(unit, total * product_scale.astype(np.float64))
 
     def _finished(self, unit, values):
@@ -91,6 +99,31 @@ class IntegerNetwork:
 
     def _add(self, unit, inputs):
         return self._finished(unit, sum(x * self.scale(name) for x, name in zip(inputs, unit.inputs)))
+
+    def _multiply(self, unit, inputs):
+        first, second = (self.scale(name) for name in unit.inputs)
+        return self._finished(unit, inputs[0] * inputs[1] * (first * second))
+
+    def _activation(self, unit, inputs):
+        scale, op = self.scale(unit.inputs[0]), unit.op
+        if op.function == "sigmoid":
+            return self._finished(unit, 1 / (1 + np.exp(-inputs[0] * scale)))
+        assert op.function == "leaky_relu"
+        output = self.grids[unit.name + ".activations"]
+        # XNNPACK's qs8-vlrelu: products with multipliers of 8 fractional bits, rounded half up.
+        factors = [round(256 * factor * scale / float(output.scale)) for factor in (1, op.slope)]
+        codes = (inputs[0] * np.where(inputs[0] >= 0, *factors) + 128) >> 8
+        return np.clip(codes, *(bound - int(output.zero_point) for bound in output.bounds))
+
+    def _permute(self, unit, inputs):
+        return inputs[0].transpose(0, *(axis + 1 for axis in unit.op.axes))
+
+    def _upsamplenearest(self, unit, inputs):
+        return inputs[0].repeat(unit.op.size[0], axis=1).repeat(unit.op.size[1], axis=2)
+
+    def _slice(self, unit, inputs):
+        ranges = zip(unit.op.start, unit.op.stop, unit.op.strides)
+        return inputs[0][(slice(None), *(slice(*numbers) for numbers in ranges))]
 
     def _concat(self, unit, inputs):
         return np.concatenate(inputs, unit.op.axis + 1 if unit.op.axis >= 0 else unit.op.axis)
@@ -172,3 +205,17 @@ def _multiplied(op, x, weights):
         return np.einsum("nyxhwc,hwcf->nyxf", windows, weights)
     repeated = np.repeat(windows, op.depth_multiplier, axis=-1)
     return np.einsum("nyxhwc,hwc->nyxc", repeated, weights)
+
+
+def _spread(op, x, weights, shape):
+    """Return the sums of a transposed convolution: each pixel times the kernel, added where the kernel is placed."""
+    (rows, columns), (height, width) = op.strides, op.kernel_size
+    count, (in_rows, in_columns) = len(x), x.shape[1:3]
+    whole = ((in_rows - 1) * rows + height, (in_columns - 1) * columns + width)
+    total = np.zeros((count, *(max(*sizes) for sizes in zip(whole, shape)), op.filters), np.int64)
+    for row, column in np.ndindex(in_rows, in_columns):
+        place = np.s_[:, row * rows : row * rows + height, column * columns : column * columns + width]
+        total[place] += np.einsum("nc,hwcf->nhwf", x[:, row, column], weights)
+    # With SAME padding, TensorFlow leaves out half of what exceeds the output at the beginning, rounded down.
+    top, left = (max(size - wanted, 0) // 2 for size, wanted in zip(whole, shape))
+    return total[:, top : top + shape[0], left : left + shape[1]]

@@ -35,11 +35,8 @@ from qatviz.network.layers import (
 ACTIVATIONS = (None, ReLU, ReLU6)
 
 
-def all_layers_network(sums_only=False):
-    """Return a network of every kind of layer, with the settings that have separate code paths.
-
-    ``sums_only`` leaves out functions, products, moved values and transposed convolutions.
-    """
+def all_layers_network():
+    """Return a network of every kind of layer, with the settings that have separate code paths."""
     net = NetworkBuilder("sink", (11, 9, 3))
     net.add(ZeroPad, "pad", padding=((0, 1), (2, 0)))
     net.add(Conv2D, "conv", filters=6, kernel_size=(3, 5), strides=(2, 1), padding="VALID")
@@ -67,17 +64,16 @@ def all_layers_network(sums_only=False):
     net.add(Dense, "dense", units=12, use_bias=False)
     net.add(BatchNorm, "dense_bn")
     net.add(ReLU, "dense_relu")
-    if not sums_only:
-        gate = net.add(Activation, "sigmoid", function="sigmoid")
-        net.add(Multiply, "gated", inputs=(gate, gate))
-        net.add(Activation, "leaky_relu", function="leaky_relu", slope=0.2)
+    net.add(Dense, "signed", units=12)
+    signed = net.add(Activation, "leaky_relu", function="leaky_relu", slope=0.2)
+    gate = net.add(Activation, "sigmoid", function="sigmoid")
+    net.add(Multiply, "gated", inputs=(gate, signed))
     net.add(Reshape, "reshape", target_shape=(2, 3, 2))
     net.add(ReLU6, "reshaped_relu6")
-    if not sums_only:
-        net.add(Permute, "permute", axes=(1, 2, 0))
-        net.add(UpsampleNearest, "upsample", size=(1, 3))
-        net.add(Slice, "slice", start=(0, 1, 0), stop=(3, 6, 2), strides=(1, 2, 1))
-        net.add(Conv2DTranspose, "transposed", filters=3, kernel_size=3, strides=2)
+    net.add(Permute, "permute", axes=(1, 2, 0))
+    net.add(UpsampleNearest, "upsample", size=(1, 3))
+    net.add(Slice, "slice", start=(0, 1, 0), stop=(3, 6, 2), strides=(1, 2, 1))
+    net.add(Conv2DTranspose, "transposed", filters=3, kernel_size=3, strides=2)
     flat = net.add(Flatten, "flatten")
     net.add(Concat, "features", inputs=(flat, pooled))
     net.add(Dense, "logits", units=5)

@@ -71,7 +71,7 @@ class Comparison:
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
 @pytest.mark.parametrize(
-    "network", [all_layers_network(sums_only=True), random_chain(0), random_chain(4)], ids=lambda network: network.name
+    "network", [all_layers_network(), random_chain(0), random_chain(4)], ids=lambda network: network.name
 )
 def test_every_code_equals_that_of_integer_arithmetic(network, setting):
     weights, activations = SETTINGS[setting]
@@ -234,6 +234,6 @@ def test_inputs_of_a_concat_share_one_grid_with_their_common_range():
 
 
 def test_the_oracle_itself_covers_every_unit():
-    network = all_layers_network(sums_only=True)
+    network = all_layers_network()
     both = Comparison(network, dict(SETTINGS["int8"][0], **EXACT), EXACT)
     assert set(both.integers.bias_codes) == {unit.name for unit in both.plan.units if is_weighted(unit)}
