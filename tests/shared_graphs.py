@@ -23,7 +23,7 @@ class GraphPool:
     def take(self, network, plan, dataset, batch_size, optimizer, *others, **named):
         """Return a free graph for these arguments of `TrainingGraph`, or a new one; closing it frees it."""
         data = [getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")]
-        form = dataset.task, dataset.pixel_scale, [(array.dtype, array.shape) for array in data]
+        form = dataset.task, dataset.pixel_scale, dataset.streamed, [(array.dtype, array.shape) for array in data]
         key = repr((network.to_dict(), plan, form, batch_size, optimizer, others, sorted(named.items())))
         with self._lock:
             graphs = self._free.get(key)
@@ -44,6 +44,7 @@ class GraphPool:
         for name in [name for name in vars(graph) if inspect.isfunction(getattr(type(graph), name, None))]:
             delattr(graph, name)
         graph.close = lambda: None  # a second call changes nothing
+        graph._data.close()
         with self._lock:
             self._free.setdefault(key, []).append(graph)
             self._free.move_to_end(key)

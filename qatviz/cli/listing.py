@@ -1,7 +1,8 @@
-"""``qatviz networks``, ``data``, ``settings`` and ``presets``: lists and descriptions."""
+"""``qatviz networks``, ``data``, ``settings`` and ``presets``: lists and descriptions; ``qatviz store``."""
 
 import argparse
 import json
+import os
 import textwrap
 from typing import Any, Dict, List, Tuple
 
@@ -14,6 +15,7 @@ from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
+from qatviz.session.progress import shown_fraction
 from qatviz.setting_declaration import Setting
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, setting_text
 
@@ -82,6 +84,21 @@ def data(options: argparse.Namespace) -> int:
     )
     summary = datasets.describe(dataset)
     print_output(json.dumps(summary) if options.json else datasets.format_description(summary))
+    return OK
+
+
+def store(options: argparse.Namespace) -> int:
+    """Store a data set in files.
+
+    Raises
+    ------
+    QatvizError
+        If the data can't be used, or the directory exists or can't be written.
+    """
+    dataset = datasets.load(options.source, task=options.task, scaling=options.scaling)
+    with shown_fraction("storing") as show:
+        datasets.write_store(dataset, os.path.expanduser(options.out), show)
+    print_output(f"{options.out}: {len(dataset.x_train):,} examples for training, {len(dataset.x_test):,} held out")
     return OK
 
 

@@ -151,6 +151,13 @@ def _add_listings(commands: Any) -> None:
     parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="(default: list named data sets and formats)")
     train_options.add_reading(parser)
     _json(parser)
+    parser = _command(
+        commands, "store", listing.store, "store a data set in files from which training reads only the batches in use"
+    )
+    parser.add_argument("source", metavar="NAME_OR_PATH", help="data set, as for train --data")
+    parser.add_argument("out", metavar="DIRECTORY", help="new directory, for train --data DIRECTORY")
+    train_options.add_task(parser)
+    train_options.add_scaling(parser)
     parser = _command(commands, "settings", listing.settings, "describe all settings of quantizers and of runs")
     _json(parser)
     parser = _command(commands, "presets", listing.presets, "list the presets and their settings")

@@ -1,4 +1,4 @@
-"""Data set in memory: training and test part, read-only, for one of the tasks of `qatviz.task`."""
+"""Data set: training and test part, read-only, in memory or in files, for one of the tasks of `qatviz.task`."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.checks import check_memory
+from qatviz.data.streamed import Array, StreamedArray, is_streamed
 from qatviz.errors import DataError
 from qatviz.safe_text import one_line
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, check_scaling
@@ -61,7 +62,7 @@ class Assumptions(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Data set in memory.
+    """Data set in memory or in files.
 
     Use :func:`qatviz.data.from_arrays` to build one from arrays of other types and shapes, which it converts. This
     class requires arrays in their final form, and does not copy them.
@@ -71,7 +72,8 @@ class Dataset:
     name : str
         Short name for titles, such as ``"mnist-5k"``.
     x_train, x_test : ndarray of uint8 or float32, shape [N, height, width, channels], [N, rows, columns], [N, features]
-        Read-only. uint8 are pixels 0-255, fed to the network as ``x / 255``; float32 is fed unchanged.
+        Read-only. uint8 are pixels 0-255, fed to the network as ``x / 255``; float32 is fed unchanged. Data that may be
+        larger than memory has :class:`qatviz.data.streamed.StreamedArray` here, of the same dtypes and shapes.
     y_train, y_test : ndarray, read-only
         For classification int32 [N], class indices from 0 to ``num_classes - 1``; for multi-label classification int32
         [N, num_classes], 1 where an example has the label, else 0; for regression float32 [N, outputs] or [N] + shape
@@ -91,9 +93,9 @@ class Dataset:
     """
 
     name: str
-    x_train: np.ndarray
+    x_train: Array
     y_train: np.ndarray
-    x_test: np.ndarray
+    x_test: Array
     y_test: np.ndarray
     class_names: Tuple[str, ...]
     source: str
@@ -123,11 +125,13 @@ class Dataset:
         object.__setattr__(self, "name", one_line(str(self.name)))
         object.__setattr__(self, "class_names", tuple(one_line(str(name)) for name in self.class_names))
         for name in ("x_train", "y_train", "x_test", "y_test"):
-            view = getattr(self, name).view()
-            view.setflags(write=False)
-            object.__setattr__(self, name, view)
+            array = getattr(self, name)
+            if not is_streamed(array):
+                view = array.view()
+                view.setflags(write=False)
+                object.__setattr__(self, name, view)
 
-    def _check_part(self, part: str, images: np.ndarray, labels: np.ndarray) -> None:
+    def _check_part(self, part: str, images: Array, labels: np.ndarray) -> None:
         if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 3, 4):
             raise DataError(
                 f"{self.source}: x_{part} is {images.dtype} of shape {images.shape}; expected uint8 or float32 of "
@@ -140,7 +144,7 @@ class Dataset:
         else:
             self._check_labels(part, images, labels)
 
-    def _check_labels(self, part: str, images: np.ndarray, labels: np.ndarray) -> None:
+    def _check_labels(self, part: str, images: Array, labels: np.ndarray) -> None:
         if labels.dtype != np.int32 or labels.shape != images.shape[:1] or labels.size == 0:
             raise DataError(
                 f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}; expected int32 of shape "
@@ -152,7 +156,7 @@ class Dataset:
                 f"{len(self.class_names) - 1}, as there are {len(self.class_names)} class names"
             )
 
-    def _check_label_rows(self, part: str, images: np.ndarray, labels: np.ndarray) -> None:
+    def _check_label_rows(self, part: str, images: Array, labels: np.ndarray) -> None:
         shape = (len(images), len(self.class_names))
         if labels.dtype != np.int32 or labels.shape != shape or labels.size == 0:
             raise DataError(
@@ -164,7 +168,7 @@ class Dataset:
                 f"{self.source}: y_{part} has values from {labels.min()} to {labels.max()}; expected 0 and 1"
             )
 
-    def _check_targets(self, part: str, images: np.ndarray, targets: np.ndarray) -> None:
+    def _check_targets(self, part: str, images: Array, targets: np.ndarray) -> None:
         if (
             targets.dtype != np.float32
             or targets.ndim not in (2, 3, 4)
@@ -230,7 +234,14 @@ class Dataset:
                 f"{SCALINGS[self.scaling].found}: expected {self.scaling!r}",
                 "scaling",
             )
-        x_train, x_test = _scaled((self.x_train, self.x_test), scaling, self.source)
+        x_train, x_test = self.x_train, self.x_test
+        if isinstance(x_train, StreamedArray) or isinstance(x_test, StreamedArray):
+            raise DataError(
+                f"{self.source}: the scaling is {scaling!r}, but the examples are stored for {self.scaling!r} and read "
+                f"during the run: expected {self.scaling!r}, or a store that is made with the scaling {scaling!r}",
+                "scaling",
+            )
+        x_train, x_test = _scaled((x_train, x_test), scaling, self.source)
         fitted = replace(self, x_train=x_train, x_test=x_test, assumed=stated, scaling=scaling)
         if not self.assumed.target_pixels:
             return fitted
@@ -267,6 +278,11 @@ class Dataset:
     def pixel_scale(self) -> float:
         """Factor by which the graph multiplies examples after the cast to float: 1/255 for uint8, else 1."""
         return 1.0 / 255.0 if self.x_train.dtype == np.uint8 else 1.0
+
+    @property
+    def streamed(self) -> Tuple[str, ...]:
+        """Names of the arrays that are read from files during a run, such as ``"x_train"``; none for data in memory."""
+        return tuple(name for name in ("x_train", "x_test") if is_streamed(getattr(self, name)))
 
     @property
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
 from qatviz.data.images import EXTENSIONS, IMAGE_OPTIONS
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
 from qatviz.data.npz import KEYS_HELP, is_npz, load_npz
+from qatviz.data.store import is_store, load_store
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
 from qatviz.scaling import UNIT
@@ -82,6 +83,7 @@ FILE_FORMATS = (
     FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True),
     FileFormat("cifar10", "the directory cifar-10-batches-py or its .tar.gz archive", is_cifar10, load_cifar10),
     FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx, True),
+    FileFormat("store", "a directory written by qatviz store, for data larger than memory", is_store, load_store, True),
     FileFormat(
         "folder",
         f"a directory with one subfolder of images ({' '.join(EXTENSIONS)}) per class, or with such folders in parts "

@@ -6,14 +6,13 @@ import numpy as np
 
 from qatviz.data.dataset import Dataset
 from qatviz.data.notes import data_notes
+from qatviz.data.streamed import Array, statistics_of
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.scaling import SCALINGS
 from qatviz.task import MULTILABEL, REGRESSION
 
 Rows = List[Dict[str, Any]]
 
-# Rows per chunk of the mean, which limits the memory for the conversion to float64.
-_ROWS = 1024
 # Maximum number of outputs that are listed.
 _OUTPUTS_SHOWN = 20
 
@@ -114,16 +113,9 @@ def _target_lines(targets: Rows) -> List[str]:
     return lines
 
 
-def _statistics(examples: np.ndarray) -> Dict[str, Any]:
-    total = sum(
-        float(examples[start : start + _ROWS].sum(dtype=np.float64)) for start in range(0, len(examples), _ROWS)
-    )
-    return {
-        "examples": len(examples),
-        "min": float(examples.min()),
-        "max": float(examples.max()),
-        "mean": total / examples.size,
-    }
+def _statistics(examples: Array) -> Dict[str, Any]:
+    low, high, mean = statistics_of(examples)
+    return {"examples": len(examples), "min": low, "max": high, "mean": mean}
 
 
 def _target_statistics(targets: np.ndarray) -> Rows:

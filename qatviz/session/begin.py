@@ -88,7 +88,8 @@ def begin(
         notify(Notice(data_note.text, data_note.is_mistake))
     data_spec = ARRAYS if request.data is None or dataset is not None else absolute_source(request.data)
     data_file = ""
-    if dataset is not None and request.out is not None and _nbytes(loaded) <= DATA_FILE_BYTES:
+    is_copied = not loaded.streamed and _nbytes(loaded) <= DATA_FILE_BYTES
+    if dataset is not None and request.out is not None and is_copied:
         data_spec = data_file = os.path.join(os.path.abspath(os.path.expanduser(request.out)), DATA_FILE)
     with about("network" if request.network is not None else "model"):
         spec = new_spec(

@@ -1,9 +1,10 @@
-"""Progress of a run on standard error: a bar on a terminal, lines elsewhere, or nothing."""
+"""Progress of a run or other work on standard error: a bar on a terminal, lines elsewhere, or nothing."""
 
+import contextlib
 import sys
 import time
 from collections import deque
-from typing import Any, Deque, Optional, Tuple
+from typing import Any, Callable, Deque, Iterator, Optional, Tuple
 
 from qatviz.measures import MEASURES
 from qatviz.metric import MODES
@@ -203,3 +204,26 @@ def _applied(event: events.CommandApplied) -> str:
     if len(event.changes) > _CHANGES_PRINTED:
         return f"{command_text(event.command)} ({len(event.changes)} settings changed)"
     return ", ".join(map(plain_change, event.changes))
+
+
+@contextlib.contextmanager
+def shown_fraction(what: str) -> Iterator[Callable[[float], None]]:
+    """Yield a function that shows the fraction of some work that is done, 0..1, if standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda fraction: None
+        return
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread of tqdm: `show` refreshes the bar
+    bar = tqdm(file=sys.stderr, desc=what, total=1.0, bar_format="{desc} {percentage:3.0f} %|{bar}| {remaining} left")
+
+    def show(fraction: float) -> None:
+        bar.n = fraction
+        with writing("stderr"):
+            bar.refresh()
+
+    try:
+        yield show
+    finally:
+        with writing("stderr"):
+            bar.close()

@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
-from qatviz.data.example_weights import example_weights
 from qatviz.errors import RecordError
 from qatviz.losses import AUTOMATIC, loss_for
 from qatviz.memory import check_room_for_tensorflow
@@ -30,6 +29,7 @@ from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
 from qatviz.training.building import quick_building
+from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.objective import OBJECTIVES
 from qatviz.training.parameters import initial_parameters, is_trainable
@@ -43,8 +43,6 @@ Variables = Dict[str, StateVariable]
 
 #: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
-#: Name of the variable with the weights of the training examples, which exists if there are any.
-_WEIGHTS = "weights"
 #: Name of the operation that fails if the loss of a training step is not finite.
 _FINITE = "loss_is_finite"
 #: Run settings in a variable; the learning rate, which may change at each step, is fed.
@@ -101,17 +99,17 @@ class TrainingGraph:
             check_server(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
-        self._seed, self._fixed, self._class_weights = seed, frozenset(fixed), class_weights
+        self._seed, self._fixed = seed, frozenset(fixed)
         self._objective = OBJECTIVES[loss_for(loss, dataset.task, network.num_outputs)]
         metrics = evaluated_metrics(metric, dataset.task, dataset.num_classes)
         self._scorings = [SCORINGS[each.name] for each in metrics]
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms = self._is_regularized = False
-        self._num_held_out = len(dataset.x_test)
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
-            self._build(dataset, batch_size, telemetry)
+            self._data = GraphData(dataset, batch_size, class_weights)
+            self._build(batch_size, telemetry)
         self._graph.finalize()
         self._session = open_session(self._graph, placement)
         self._prepare(dataset)
@@ -134,7 +132,8 @@ class TrainingGraph:
         if any(variant):
             run = self._prepared(f"step {variant}", self._step_fetches[variant], self._training_feeds)
         try:
-            _, loss, *measures = run(indices, step, self._run_now.learning_rate_at(step))
+            rate = self._run_now.learning_rate_at(step)
+            _, loss, *measures = run(indices, step, rate, *self._data.values(TRAIN, indices))
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and _FINITE in error.op.name:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
@@ -145,11 +144,19 @@ class TrainingGraph:
         grid, channel_grid, samples = measures
         return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"])
 
+    def expect(self, indices_at: Callable[[int], np.ndarray], step: int) -> None:
+        """Begin to read the examples of training step ``step`` and of the next ones, unless all data is in memory.
+
+        ``indices_at`` returns the indices (int32 ``[batch]``) of a step.
+        """
+        if self._data.batches_ahead:
+            self._data.expect([indices_at(step + ahead) for ahead in range(self._data.batches_ahead)])
+
     def calibrate(self, indices: np.ndarray) -> None:
         """Initialize the ranges of all activations from one batch, computed in float."""
         in_float = dict(self._settings_now, enabled=np.zeros(len(self.layout.leaders), bool))
         self._load_settings(self._session, in_float)
-        self._calibrate(indices, 0)
+        self._calibrate(indices, 0, *self._data.values(TRAIN, indices))
         self._load_settings(self._session, self._settings_now)
 
     def collect(self, batches: Sequence[Tuple[int, np.ndarray]], which: np.ndarray) -> None:
@@ -165,7 +172,7 @@ class TrainingGraph:
         collect = self._prepared("collect", self._collect_op, self._step_feeds)
         self._load_settings(self._session, dict(self._settings_now, collect=which))
         for step, indices in batches:
-            collect(indices, step)
+            collect(indices, step, *self._data.values(TRAIN, indices))
         self._load_settings(self._session, self._settings_now)
 
     def read_histograms(self) -> Arrays:
@@ -264,11 +271,12 @@ class TrainingGraph:
         ``indices`` are int32; ``weights`` and ``activations`` are True if they are to be quantized; the results are
         float64. :func:`.scoring.scores_of` computes the metric from the results for all examples.
         """
-        return [np.array(part, np.float64) for part in self._evaluate(indices, weights, activations)]
+        held_out = self._data.values(TEST, indices)
+        return [np.array(part, np.float64) for part in self._evaluate(indices, weights, activations, *held_out)]
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
-        flat = self._snapshot(self._snapshot_examples(), True, True)
+        flat = self._snapshot(*self._snapshot_inputs())
         size = len(probes.SnapshotTensors._fields)
         return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self.plan.tensors))]
 
@@ -280,12 +288,13 @@ class TrainingGraph:
         if name not in self._inspect:
             self._inspect[name] = self._session.make_callable(self._snapshot_sources[name], self._eval_feeds)
         tensor = self.plan.tensor(name)
-        values = self._inspect[name](self._snapshot_examples(), True, True)[: probes.snapshot_items(tensor)]
+        values = self._inspect[name](*self._snapshot_inputs())[: probes.snapshot_items(tensor)]
         # Copied for the same reason as in read_state.
         return np.array(values).reshape(-1, tensor.num_channels)
 
-    def _snapshot_examples(self) -> np.ndarray:
-        return np.arange(min(SNAPSHOT_EXAMPLES, self._num_held_out), dtype=np.int32)
+    def _snapshot_inputs(self) -> Tuple[Any, ...]:
+        indices = np.arange(min(SNAPSHOT_EXAMPLES, self._data.num_held_out), dtype=np.int32)
+        return (indices, True, True, *self._data.values(TEST, indices))
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
         """Return the logits of the published state, float32 ``[batch, outputs]``, for scaled float32 ``images``."""
@@ -305,25 +314,15 @@ class TrainingGraph:
     def close(self) -> None:
         """Release the session; the graph can no longer be used."""
         self._session.close()
+        self._data.close()
 
     def load_data(self, dataset: Dataset) -> None:
         """Set the data to that of another data set with arrays of the same types and shapes."""
-        self._data_loader(self._session, self._data_arrays(dataset))
+        self._data.load(self._session, dataset)
 
     # Construction
 
-    def _data_arrays(self, dataset: Dataset) -> Arrays:
-        arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
-        weights = example_weights(dataset, self._class_weights)
-        return arrays if weights is None else {**arrays, _WEIGHTS: weights}
-
-    def _build(self, dataset: Dataset, batch_size: int, telemetry: bool) -> None:
-        self._data = {
-            name: StateVariable("data_" + name, array.dtype, array.shape)
-            for name, array in self._data_arrays(dataset).items()
-        }
-        self._data_loader = Loader(self._data, self._data)
-        self._pixel_scale = dataset.pixel_scale
+    def _build(self, batch_size: int, telemetry: bool) -> None:
         state = self.initial_state(
             RunSettings(),
             {name: np.zeros(shape, np.float32) for name, shape in self.network.all_parameter_shapes().items()},
@@ -354,10 +353,9 @@ class TrainingGraph:
         self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
         self._step_number = tf.placeholder(tf.int32, [], "step")
         rate = tf.placeholder(tf.float32, [], "learning_rate")
-        self._step_feeds = [self._indices, self._step_number]
-        self._training_feeds = [*self._step_feeds, rate]
-        images = self._images("x_train", self._indices)
-        labels = self._data["y_train"].gather(self._indices)
+        images, labels = (of(TRAIN, self._indices) for of in (self._data.examples, self._data.labels))
+        self._step_feeds = [self._indices, self._step_number, *self._data.feeds(TRAIN)]
+        self._training_feeds = [self._indices, self._step_number, rate, *self._data.feeds(TRAIN)]
         values = self._values
         lowered = lower(
             self.network,
@@ -373,7 +371,7 @@ class TrainingGraph:
         if self._objective.observes_labels:
             lowered.quantizers.observe(self.plan.grid_of(self.network.output), labels)
         hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
-        weights = self._data[_WEIGHTS].gather(self._indices) if _WEIGHTS in self._data else None
+        weights = self._data.weights(self._indices)
         loss = self._objective.mean_loss(lowered.logits, labels, hyper["label_smoothing"], weights)
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
@@ -412,13 +410,13 @@ class TrainingGraph:
         self._republish_feeds = [variable.feed for variable in live.values()]
         indices = tf.placeholder(tf.int32, [None], "indices")
         self._modes = Modes(tf.placeholder(tf.bool, [], "weights"), tf.placeholder(tf.bool, [], "activations"))
-        self._eval_images = self._images("x_test", indices)
+        self._eval_images = self._data.examples(TEST, indices)
         values = {name: variable.read() for name, variable in copies.items()}
         self._published = list(values.values())
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
         self._eval_logits = lowered.logits
-        self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
-        labels = self._data["y_test"].gather(indices)
+        self._eval_feeds = [indices, self._modes.weights, self._modes.activations, *self._data.feeds(TEST)]
+        labels = self._data.labels(TEST, indices)
         self._eval_fetch = [scoring.part(lowered.logits, labels) for scoring in self._scorings]
         self._build_snapshot(lowered.quantizers)
 
@@ -451,10 +449,6 @@ class TrainingGraph:
 
     def _is_trained(self, name: str) -> bool:
         return is_trainable(name) and name not in self._fixed
-
-    def _images(self, name: str, indices: tf.Tensor) -> tf.Tensor:
-        images = tf.cast(self._data[name].gather(indices), tf.float32)
-        return images * self._pixel_scale if self._pixel_scale != 1.0 else images
 
     def _prepare(self, dataset: Dataset) -> None:
         session = self._session

@@ -83,6 +83,7 @@ class LiveRun:
         if self.step:
             self._update_held_ranges(actions_at_step(self._layout, self.book, self.step))
             self._update_found_ranges(searched_at_step(self._layout, self.book, self.step))
+        self.graph.expect(self._batches.indices, self.step)
         result = self.graph.step(self._batches.indices(self.step), self.step)
         self.step += 1
         self.seconds += time.perf_counter() - started

@@ -26,7 +26,7 @@ def test_the_summary_agrees_with_numpy_and_is_json(digits, dtype):
 
 
 def test_the_mean_of_many_rows(monkeypatch):
-    monkeypatch.setattr("qatviz.data.summary._ROWS", 7)
+    monkeypatch.setattr("qatviz.data.streamed._PIECE_BYTES", 84)  # 7 rows
     x = np.random.RandomState(0).rand(100, 3).astype(np.float32)
     summary = describe(from_arrays("n", "s", (x, np.arange(100) % 2), (x, np.arange(100) % 2)))
     assert summary["train"]["mean"] == pytest.approx(x.mean(), rel=1e-6)
@@ -119,7 +119,7 @@ def test_the_text_has_every_class_and_note(digits):
 
 def test_named_data_and_formats_are_listed_for_help_texts():
     assert [named.name for named in NAMED_DATA] == ["mnist-5k", "mnist", "fashion_mnist", "cifar10"]
-    assert [kind.name for kind in FILE_FORMATS] == ["npz", "cifar10", "idx", "folder", "zip"]
+    assert [kind.name for kind in FILE_FORMATS] == ["npz", "cifar10", "idx", "store", "folder", "zip"]
     assert all(entry.help for entry in NAMED_DATA + FILE_FORMATS)
 
 

@@ -16,14 +16,15 @@ class SharedGraph(TrainingGraph):
     """A graph that outlives its run; the next run with it starts by setting all of its state."""
 
     def close(self):
-        """Stay open."""
+        """Stay open, but without threads that read data ahead."""
+        self._data.close()
 
 
 def shared_graph(network, plan, dataset, *others, **named):
     """Return the graph for these arguments of :class:`TrainingGraph`, built at the first call."""
     bound = inspect.signature(TrainingGraph).bind(network, plan, dataset, *others, **named)
     bound.apply_defaults()
-    key = (repr(network.to_dict()), dataset.fingerprint, *bound.args[3:])
+    key = (repr(network.to_dict()), dataset.fingerprint, dataset.streamed, *bound.args[3:])
     with _BUILDING:  # a run and its test may call concurrently
         if key not in _GRAPHS:
             _GRAPHS[key] = SharedGraph(*bound.args)

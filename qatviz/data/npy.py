@@ -1,0 +1,45 @@
+"""NumPy .npy arrays in files and archives, read without `np.load`: no pickles, and headers are checked."""
+
+import ast
+import struct
+from typing import IO, Tuple
+
+import numpy as np
+
+from qatviz.errors import DataError
+
+_MAGIC = b"\x93NUMPY"
+# NumPy writes about 100 bytes. A much longer header can exhaust the parser.
+_MAX_HEADER_BYTES = 10000
+
+
+def read_header(stream: IO[bytes], where: str) -> Tuple[Tuple[int, ...], bool, np.dtype]:
+    """Return (shape, fortran_order, dtype) from the header of an .npy stream (NEP 1, versions 1 to 3).
+
+    The stream is then at the first byte of the array. `where` names it in messages.
+
+    Raises
+    ------
+    DataError
+        If it is not the header of numbers or strings.
+    """
+    magic = stream.read(8)
+    if magic[:6] != _MAGIC or magic[6:7] not in (b"\x01", b"\x02", b"\x03"):
+        raise DataError(f"{where}: found {magic!r} at its start; expected an .npy array of version 1 to 3")
+    length_format = "<H" if magic[6] == 1 else "<I"
+    (length,) = struct.unpack(length_format, stream.read(struct.calcsize(length_format)))
+    if length > _MAX_HEADER_BYTES:
+        raise DataError(f"{where}: found a header of {length} bytes; expected at most {_MAX_HEADER_BYTES}")
+    header = ast.literal_eval(stream.read(length).decode("utf-8" if magic[6] == 3 else "latin1").strip())
+    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
+        raise DataError(f"{where}: found the header {header!r}; expected descr, fortran_order and shape")
+    shape, descr = header["shape"], header["descr"]
+    if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 2**40 for size in shape):
+        raise DataError(f"{where}: found shape {shape!r}; expected sizes of at least 0")
+    dtype = np.dtype(descr) if isinstance(descr, str) else None
+    if dtype is None or dtype.kind not in "biufU" or dtype.itemsize == 0:
+        raise DataError(
+            f"{where}: found dtype {descr!r}; expected numbers, or strings for class_names; pickled objects are not "
+            "supported"
+        )
+    return shape, bool(header["fortran_order"]), dtype

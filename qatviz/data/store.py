@@ -1,0 +1,150 @@
+"""Stores: directories with the arrays of a data set as .npy files, from which training reads while it runs.
+
+A store holds data that is larger than memory: only the batches in use are read. It consists of ``store.json`` and the
+arrays ``x_train.npy``, ``y_train.npy``, ``x_test.npy`` and ``y_test.npy``, in the form that `Dataset` requires.
+"""
+
+import json
+import math
+import os
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional, Tuple
+
+import numpy as np
+
+from qatviz.atomic_files import AnyPath, atomic_directory
+from qatviz.data.build import name_from_path
+from qatviz.data.checks import check_memory, wrap_read_errors
+from qatviz.data.dataset import Dataset
+from qatviz.data.streamed import Array, Statistics, StoredArray, pieces, statistics_of_pieces
+from qatviz.errors import DataError
+from qatviz.scaling import SCALINGS
+from qatviz.task import TASKS
+
+#: Called with the fraction that is done, 0..1. An exception that it raises cancels the work.
+Progress = Callable[[float], None]
+
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_DESCRIPTION = "store.json"
+_FORMAT, _VERSION = "qatviz-data", 1
+#: Largest description, which has the names of all classes.
+_MAX_DESCRIPTION_BYTES = 16 * 2**20
+
+
+def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fraction: None) -> None:
+    """Write a data set as a store, a new directory; if the work is interrupted, there is none.
+
+    The examples are read and written in pieces, so that those of `dataset` may be streamed.
+
+    Raises
+    ------
+    DataError
+        If ``path`` exists, or can't be written, or the examples can't be read.
+    """
+    if os.path.lexists(path):
+        raise DataError(f"{os.fspath(path)}: exists already; expected a new directory for the store")
+    total = sum(getattr(dataset, name).nbytes for name in _ARRAYS)
+    done = 0
+    statistics: Dict[str, Statistics] = {}
+
+    def written(array: Array, file: BinaryIO) -> Iterator[np.ndarray]:
+        """Write the pieces of an array, and yield them."""
+        nonlocal done
+        for piece in pieces(array):
+            file.write(memoryview(np.ascontiguousarray(piece).reshape(-1)).cast("B"))
+            yield piece
+            done += piece.nbytes
+            progress(done / total)
+
+    try:
+        with atomic_directory(path) as directory:
+            for name in _ARRAYS:
+                array = getattr(dataset, name)
+                with open(str(directory / (name + ".npy")), "xb") as file:
+                    header = {"descr": array.dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    statistics[name] = statistics_of_pieces(written(array, file))
+            description = {
+                "format": _FORMAT,
+                "version": _VERSION,
+                "name": dataset.name,
+                "task": dataset.task,
+                "class_names": list(dataset.class_names),
+                "scaling": dataset.scaling,
+                "statistics": {name: list(found) for name, found in statistics.items() if name.startswith("x")},
+            }
+            (directory / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{os.fspath(path)}: the store cannot be written: {error.strerror or error}") from error
+
+
+def is_store(path: str) -> bool:
+    """Return whether a path is a directory with the description of a store."""
+    return os.path.isfile(os.path.join(path, _DESCRIPTION))
+
+
+def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task: Optional[str] = None) -> Dataset:
+    """Load a store; its examples are read when they are needed, its labels now.
+
+    The held-out part is that of the store, whatever ``validation_fraction`` and ``seed`` are.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged, the arrays are not those of a data set, or ``task`` is not its task.
+    """
+    description = _description(os.path.join(path, _DESCRIPTION))
+    if task not in (None, description["task"]):
+        raise DataError(f"{path}: the task is {task!r}, but that of the store is {description['task']!r}", "task")
+    arrays = {name: StoredArray(os.path.join(path, name + ".npy")) for name in _ARRAYS}
+    for name, values in description["statistics"].items():
+        arrays[name].state(Statistics(*values))
+    check_memory(path, arrays["y_train"].nbytes + arrays["y_test"].nbytes, "loading its labels")
+    return Dataset(
+        name=description["name"] or name_from_path(path),
+        x_train=arrays["x_train"],
+        y_train=arrays["y_train"][:],
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"][:],
+        class_names=tuple(description["class_names"]),
+        source=path,
+        task=description["task"],
+        scaling=description["scaling"],
+    )
+
+
+def _description(path: str) -> Dict[str, Any]:
+    """Return the checked content of the description of a store."""
+    with wrap_read_errors(path, "the description of a store"), open(path, "rb") as file:
+        content = file.read(_MAX_DESCRIPTION_BYTES + 1)
+        if len(content) > _MAX_DESCRIPTION_BYTES:
+            raise DataError(f"{path}: has more than {_MAX_DESCRIPTION_BYTES:,} bytes; expected fewer in a store")
+        found = json.loads(content.decode("utf-8"))
+    if not isinstance(found, dict) or found.get("format") != _FORMAT or found.get("version") != _VERSION:
+        raise DataError(f"{path}: expected a store of data in version {_VERSION} of its format")
+    checks: Dict[str, Tuple[Callable[[Any], bool], str]] = {
+        "name": (_is_text, "a string"),
+        "task": (lambda value: value in TASKS, f"one of {', '.join(TASKS)}"),
+        "class_names": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of strings"),
+        "scaling": (lambda value: value in tuple(SCALINGS), f"one of {', '.join(SCALINGS)}"),
+        "statistics": (_are_statistics, "smallest value, largest value and mean of x_train and of x_test"),
+    }
+    for key, (is_allowed, what) in checks.items():
+        if not is_allowed(found.get(key)):
+            raise DataError(f"{path}: {key} is {repr(found.get(key))[:100]}; expected {what}")
+    return found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_statistics(value: Any) -> bool:
+    """Return whether a value is a dict of the statistics of examples, each finite and in order."""
+    return isinstance(value, dict) and all(
+        name in ("x_train", "x_test")
+        and isinstance(found, list)
+        and len(found) == len(Statistics._fields)
+        and all(type(number) in (int, float) and math.isfinite(number) for number in found)
+        and found[0] <= found[1]
+        for name, found in value.items()
+    )

@@ -1,0 +1,99 @@
+"""Data set in the graph of a run: arrays in memory are variables, those that are read from files are fed."""
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.data import Dataset
+from qatviz.data.example_weights import example_weights
+from qatviz.data.read_ahead import ReadAhead
+from qatviz.training.variables import Loader, StateVariable
+
+TRAIN, TEST = "train", "test"
+#: Name of the variable with the weights of the training examples, which exists if there are any.
+_WEIGHTS = "weights"
+
+
+class GraphData:
+    """Data set in a graph.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    batch_size : int
+        Number of examples of a training step.
+    class_weights : str
+        In the form of :func:`qatviz.class_weights.parse_class_weights`.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, class_weights: str = ""):
+        self.num_held_out = len(dataset.x_test)
+        self._dataset, self._batch_size, self._class_weights = dataset, batch_size, class_weights
+        self._variables = {
+            name: StateVariable("data_" + name, array.dtype, array.shape)
+            for name, array in self._arrays_in_memory(dataset).items()
+        }
+        self._loader = Loader(self._variables, self._variables)
+        self._feeds: Dict[str, tf.Tensor] = {}
+        self._readers: Dict[str, ReadAhead] = {}
+
+    def examples(self, part: str, indices: tf.Tensor) -> tf.Tensor:
+        """Return examples as fed to the network, float32 ``[n] + input shape``; ``indices`` is int32 ``[n]``."""
+        stored = tf.cast(self._stored("x_" + part, indices), tf.float32)
+        scale = self._dataset.pixel_scale
+        return stored * scale if scale != 1.0 else stored
+
+    def labels(self, part: str, indices: tf.Tensor) -> tf.Tensor:
+        """Return the labels or targets of examples."""
+        return self._stored("y_" + part, indices)
+
+    def weights(self, indices: tf.Tensor) -> Optional[tf.Tensor]:
+        """Return the weights of training examples in the loss, float32 ``[n]``; None if all are 1."""
+        return self._stored(_WEIGHTS, indices) if _WEIGHTS in self._variables else None
+
+    def feeds(self, part: str) -> List[tf.Tensor]:
+        """Return the placeholders of the values that :meth:`values` returns."""
+        return [feed for name, feed in self._feeds.items() if name.endswith(part)]
+
+    def values(self, part: str, indices: np.ndarray) -> Tuple[np.ndarray, ...]:
+        """Return the rows (int32 ``[n]``) of the arrays of a part that are fed; `DataError` if they can't be read."""
+        return tuple(self._readers[name].read(indices) for name in self._feeds if name.endswith(part))
+
+    @property
+    def batches_ahead(self) -> int:
+        """Number of training batches to be expected; 0 if all data is in memory."""
+        return max([reader.batches for name, reader in self._readers.items() if name.endswith(TRAIN)], default=0)
+
+    def expect(self, batches: Sequence[np.ndarray]) -> None:
+        """State the indices (int32 ``[batch]``) of the next training steps, whose examples are read ahead."""
+        for name, reader in self._readers.items():
+            if name.endswith(TRAIN):
+                reader.expect(batches)
+
+    def load(self, session: tf.Session, dataset: Dataset) -> None:
+        """Copy the arrays in memory into the session's variables, and prepare to read the others.
+
+        ``dataset`` is that of the graph, or has arrays of the same shapes and dtypes.
+        """
+        self._loader(session, self._arrays_in_memory(dataset))
+        self._readers = {name: ReadAhead(getattr(dataset, name), self._batch_size) for name in dataset.streamed}
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        for reader in self._readers.values():
+            reader.close()
+
+    def _arrays_in_memory(self, dataset: Dataset) -> Dict[str, np.ndarray]:
+        names = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in dataset.streamed]
+        arrays = {name: getattr(dataset, name) for name in names}
+        weights = example_weights(dataset, self._class_weights)
+        return arrays if weights is None else {**arrays, _WEIGHTS: weights}
+
+    def _stored(self, name: str, indices: tf.Tensor) -> tf.Tensor:
+        if name in self._variables:
+            return self._variables[name].gather(indices)
+        array = getattr(self._dataset, name)
+        number = self._batch_size if name.endswith(TRAIN) else None
+        self._feeds[name] = tf.placeholder(array.dtype, [number, *array.shape[1:]], "data_" + name)
+        return self._feeds[name]
