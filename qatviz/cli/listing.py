@@ -79,10 +79,7 @@ def data(options: argparse.Namespace) -> int:
                 table(("name", "description"), rows, (0, 1)) + "\n\n" + table(("file", "description"), formats, (0, 1))
             )
         return OK
-    dataset = datasets.load(
-        options.source, task=options.task, scaling=options.scaling, options=data_options_of(options)
-    )
-    summary = datasets.describe(dataset)
+    summary = datasets.describe(_loaded(options))
     print_output(json.dumps(summary) if options.json else datasets.format_description(summary))
     return OK
 
@@ -95,11 +92,15 @@ def store(options: argparse.Namespace) -> int:
     QatvizError
         If the data can't be used, or the directory exists or can't be written.
     """
-    dataset = datasets.load(options.source, task=options.task, scaling=options.scaling)
+    dataset = _loaded(options)
     with shown_fraction("storing") as show:
         datasets.write_store(dataset, os.path.expanduser(options.out), show)
     print_output(f"{options.out}: {len(dataset.x_train):,} examples for training, {len(dataset.x_test):,} held out")
     return OK
+
+
+def _loaded(options: argparse.Namespace) -> datasets.Dataset:
+    return datasets.load(options.source, task=options.task, scaling=options.scaling, options=data_options_of(options))
 
 
 def settings(options: argparse.Namespace) -> int:
