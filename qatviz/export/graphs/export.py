@@ -1,7 +1,7 @@
 """Export of a TensorFlow graph, shared by SavedModel and frozen graph."""
 
 from pathlib import Path
-from typing import Any, Callable, Dict, NamedTuple, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Union
 
 from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, fake_quant_model
@@ -18,15 +18,17 @@ from qatviz.losses import is_single_logit
 from qatviz.number_format import names_text
 from qatviz.task import CLASSIFICATION, MULTILABEL
 
-#: Forms of a graph: rounded as in training; the same with exact accumulators; not rounded.
-FAKE_QUANT, EXACT, FLOAT = "fake-quant", "exact", "float"
+#: Forms of a graph: rounded as in training; the same with exact accumulators; what TensorFlow 1.15's converter, TOCO,
+#: knows in integers; not rounded.
+FAKE_QUANT, EXACT, TOCO, FLOAT = "fake-quant", "exact", "toco", "float"
 #: Notes in the proof of a form.
-_NOTES = {
-    FAKE_QUANT: (
+_NOTES = dict.fromkeys(
+    (FAKE_QUANT, TOCO),
+    (
         "accumulators in float32 have relative errors of about 1e-7, which changes the code of values that close to a "
         'tie: in deep networks a few percent of the logits differ; with the form "exact" they are identical',
-    )
-}
+    ),
+)
 
 
 class Packed(NamedTuple):
@@ -58,7 +60,7 @@ def export_graph(
     """Write a state of a run as a graph of :mod:`qatviz.export.graphs.lowering`, with its proof.
 
     Safe on any thread; uses graphs and sessions of its own. With the option ``form``, the graph rounds ("fake-quant"),
-    rounds exact accumulators ("exact"), or does not round ("float").
+    rounds exact accumulators ("exact"), rounds by operations that TOCO converts ("toco"), or does not ("float").
 
     Parameters
     ----------
@@ -82,8 +84,9 @@ def export_graph(
     graph = _graph(model, source, about)
     packed = pack(graph, about)
     with GraphRunner(packed.definition, graph.tensors) as runner:
-        notes = (*_NOTES.get(form, ()), *(_converter_notes(model) if form == FAKE_QUANT else ()))
-        simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, notes)
+        notes = (*_NOTES.get(form, ()), *_converter_notes(model, form))
+        ties_up = form == TOCO and bool(_average_pools(model))
+        simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, notes, ties_up)
         report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
     report = with_real_vectors(report)
     progress.at("writing the files", 0.98)
@@ -112,18 +115,30 @@ def _model(source: ExportSource, form: str) -> FakeQuantModel:
 
 
 def _graph(model: FakeQuantModel, source: ExportSource, about: Dict[str, Any]) -> InferenceGraph:
-    return inference_graph(model, about, source.dataset.task, about["form"] == EXACT)
+    form = about["form"]
+    return inference_graph(model, about, source.dataset.task, form == EXACT, form != TOCO)
 
 
-def _converter_notes(model: FakeQuantModel) -> Tuple[str, ...]:
-    """Return a note on operations that a converter to integers does not know."""
-    pools = [part.unit.name for part in model.units if part.tie is not None and part.tie.center is not None]
-    if not pools:
+def _converter_notes(model: FakeQuantModel, form: str) -> Tuple[str, ...]:
+    """Return a note on average pools, whose ties a converter to integers can't round as TFLite does."""
+    pools = _average_pools(model)
+    if not pools or form not in (FAKE_QUANT, TOCO):
         return ()
+    if form == TOCO:
+        return (
+            f"{names_text(pools)}: ties of means are rounded up, as by the uint8 kernel of TOCO's file; evaluation and "
+            "the format tflite round them away from zero, as LiteRT does",
+        )
     return (
         f"{names_text(pools)}: TensorFlow 1.15's converter, TOCO, makes no integer file of this graph, because it has "
-        "no integer form of the operations that round ties as TFLite does; the format tflite needs no converter",
+        'no integer form of the operations that round ties as TFLite does; it converts the form "toco"; the format '
+        "tflite needs no converter",
     )
+
+
+def _average_pools(model: FakeQuantModel) -> List[str]:
+    """Return the names of the layers whose ties are rounded away from a center."""
+    return [part.unit.name for part in model.units if part.tie is not None and part.tie.center is not None]
 
 
 def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:

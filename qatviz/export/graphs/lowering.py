@@ -59,7 +59,11 @@ class InferenceGraph(NamedTuple):
 
 
 def inference_graph(
-    model: FakeQuantModel, about: Dict[str, Any], task: str = CLASSIFICATION, exact: bool = False
+    model: FakeQuantModel,
+    about: Dict[str, Any],
+    task: str = CLASSIFICATION,
+    exact: bool = False,
+    pool_ties: bool = True,
 ) -> InferenceGraph:
     """Return the graph of a model.
 
@@ -72,6 +76,9 @@ def inference_graph(
         Task of the outputs. A single logit of a classification is that of the second of two classes.
     exact : bool
         Add operations in double precision that snap results to the exact codes.
+    pool_ties : bool
+        Add operations that round ties of an AveragePool as TFLite's int8 kernel does. Without them, they are rounded
+        up, as by its uint8 kernel.
     """
     network = model.network
     graph = tf.Graph()
@@ -81,7 +88,7 @@ def inference_graph(
         with tf.name_scope(_SCOPE + "/"):
             with tf.name_scope("input"):
                 outputs = {"input": _rounded(images, model.input_grid)}
-            builder = _Builder(model, outputs, exact)
+            builder = _Builder(model, outputs, exact, pool_ties)
             for part in model.units:
                 with tf.name_scope(part.unit.name):
                     outputs[part.unit.output] = builder.unit(part)
@@ -109,8 +116,8 @@ _Inputs = List[tf.Tensor]
 class _Builder:
     """Builder of a graph; each ``_<kind>`` method adds one kind of layer."""
 
-    def __init__(self, model: FakeQuantModel, outputs: Dict[str, tf.Tensor], exact: bool):
-        self._network, self._outputs, self._exact = model.network, outputs, exact
+    def __init__(self, model: FakeQuantModel, outputs: Dict[str, tf.Tensor], exact: bool, pool_ties: bool):
+        self._network, self._outputs, self._exact, self._pool_ties = model.network, outputs, exact, pool_ties
 
     def unit(self, part: FakeQuantUnit) -> tf.Tensor:
         unit = part.unit
@@ -198,7 +205,7 @@ class _Builder:
         op = part.unit.op
         assert isinstance(op, AveragePool)
         mean = tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
-        if part.tie is None or part.tie.center is None:
+        if part.tie is None or part.tie.center is None or not self._pool_ties:
             return mean
         if self._exact and part.grid is not None and part.grid.scale > 0:
             with tf.name_scope("exact"):
