@@ -24,6 +24,7 @@ from qatviz.network.layers import (
     Reshape,
     Slice,
     Softmax,
+    UpsampleBilinear,
     UpsampleNearest,
     ZeroPad,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Softmax",
     "SummaryRow",
     "Unit",
+    "UpsampleBilinear",
     "UpsampleNearest",
     "ZeroPad",
     "quantization_plan",

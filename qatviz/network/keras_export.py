@@ -28,7 +28,7 @@ _ARRAYS = {
 _VERSION = "2.2.4-tf"
 
 #: Layers that the Keras of TensorFlow 1.15 has on images only.
-_ONLY_2D = ("Conv2DTranspose", "DepthwiseConv2D")
+_ONLY_2D = ("Conv2DTranspose", "DepthwiseConv2D", "UpsampleBilinear")
 #: Layers whose output is no sequence, but whose input may be one.
 _FROM_SEQUENCES = ("Flatten", "GlobalAveragePooling2D", "Reshape")
 
@@ -94,14 +94,14 @@ class _Description:
         if isinstance(layer, Dropout) and layer.shared_axes:
             axes = range(len(self._shapes[layer.name]))
             settings["noise_shape"] = [None, *(1 if axis in layer.shared_axes else None for axis in axes)]
-        if of_sequence and (is_sequence or kind in _FROM_SEQUENCES) and kind not in _ONLY_2D:
+        if of_sequence and (is_sequence or kind in _FROM_SEQUENCES) and layer.kind not in _ONLY_2D:
             kind, settings = _in_one_axis(kind, settings)
             sources = [self._outputs[one] for one in layer.inputs]
         else:
             sources = [self._in_shape(one) for one in layer.inputs]
         self._records.append(_record(name, kind, settings, sources))
         self._outputs[layer.name] = name
-        if is_sequence and kind in _ONLY_2D:
+        if is_sequence and layer.kind in _ONLY_2D:
             self._outputs[layer.name] = self._reshaped(name, name + "_shape", self._shapes[layer.name][1:])
 
     def _add_slice(self, layer: Slice) -> None:
@@ -158,7 +158,7 @@ def _cropping(layer: Slice, shape: Shape) -> List[List[int]]:
 
 def _in_one_axis(kind: str, settings: Dict[str, Any]) -> KerasClass:
     """Return the layer on sequences that is equivalent to a layer on images of height 1."""
-    found = {key: value for key, value in settings.items() if key != "data_format"}
+    found = {key: value for key, value in settings.items() if key not in ("data_format", "interpolation")}
     for key in ("kernel_size", "strides", "dilation_rate", "pool_size"):
         if key in found:
             found[key] = [found[key][1]]
@@ -256,6 +256,14 @@ def _pool(kind: str) -> Callable[[Any], KerasClass]:
     return record
 
 
+def _upsampling(interpolation: str) -> Callable[[Any], KerasClass]:
+    def record(layer: Any) -> KerasClass:
+        settings = {"size": list(layer.size), "data_format": "channels_last"}
+        return "UpSampling2D", dict(settings, interpolation=interpolation)
+
+    return record
+
+
 def _concat(layer: Any) -> KerasClass:
     return "Concatenate", {"axis": layer.axis + 1 if layer.axis >= 0 else layer.axis}
 
@@ -294,10 +302,8 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Reshape": _constant("Reshape"),
     "Slice": _constant("Cropping2D"),
     "Softmax": _constant("Softmax", axis=-1),
-    "UpsampleNearest": lambda layer: (
-        "UpSampling2D",
-        {"size": list(layer.size), "data_format": "channels_last"},
-    ),
+    "UpsampleBilinear": _upsampling("bilinear"),
+    "UpsampleNearest": _upsampling("nearest"),
     "ZeroPad": lambda layer: (
         "ZeroPadding2D",
         {"padding": [list(pair) for pair in layer.padding], "data_format": "channels_last"},

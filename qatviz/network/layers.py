@@ -366,14 +366,27 @@ class Permute(Layer):
 
 
 @dataclass(frozen=True)
-class UpsampleNearest(Layer):
-    """Repetition of each pixel in `size` = (rows, columns)."""
+class _Upsampling(Layer):
+    """Base class of the layers that enlarge an image."""
 
     size: Pair = setting(checks.pair, default=(2, 2))
 
     def output_shape(self, input_shapes: Shapes) -> Shape:
         rows, columns, channels = self._image_shape(input_shapes)
         return rows * self.size[0], columns * self.size[1], channels
+
+
+@dataclass(frozen=True)
+class UpsampleNearest(_Upsampling):
+    """Repetition of each pixel in `size` = (rows, columns)."""
+
+
+@dataclass(frozen=True)
+class UpsampleBilinear(_Upsampling):
+    """Enlargement `size` = (rows, columns) times, with linear interpolation between the centers of pixels.
+
+    As `tf.image.resize` of TensorFlow 2 does it: beyond the outer centers, pixels of the border are repeated.
+    """
 
 
 @dataclass(frozen=True)
@@ -432,6 +445,7 @@ KINDS: Dict[str, Type[Layer]] = {
         Slice,
         Permute,
         UpsampleNearest,
+        UpsampleBilinear,
         Dropout,
         Softmax,
     )

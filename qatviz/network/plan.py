@@ -30,6 +30,7 @@ from qatviz.network.layers import (
     ReLU6,
     Reshape,
     Softmax,
+    UpsampleBilinear,
     ZeroPad,
 )
 from qatviz.network.sequences import sequence_layers, shown_kind, shown_shape
@@ -40,9 +41,9 @@ ACTIVATIONS = "activations"
 #: Layers into which an activation is fused.
 _FUSING = (*WEIGHTED, Add, Multiply)
 #: Layers that compute new values, so that their output has its own quantizer.
-_NEW_GRID = (*WEIGHTED, Activation, Add, Multiply, GlobalAveragePool, AveragePool, Concat)
+_NEW_GRID = (*WEIGHTED, Activation, Add, Multiply, GlobalAveragePool, AveragePool, UpsampleBilinear, Concat)
 #: Layers whose output has the grid of their inputs, which they neither widen nor shift.
-_SAME_GRID = (AveragePool, Concat)
+_SAME_GRID = (AveragePool, UpsampleBilinear, Concat)
 #: Layers whose output is at least 0 if all inputs are.
 _SIGN_PRESERVING = (
     MaxPool,
@@ -55,6 +56,7 @@ _SIGN_PRESERVING = (
     Reshape,
     ZeroPad,
     Dropout,
+    UpsampleBilinear,
     *MOVES,
 )
 #: Layers whose output is at least 0 for any input.
@@ -226,15 +228,16 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
       it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm), Add or Multiply. Every other
       layer is a separate unit.
     - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Activation, Add,
-      Multiply, AveragePool, GlobalAveragePool and Concat. A tensor with several consumers has one quantizer.
+      Multiply, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A tensor with several consumers has one
+      quantizer.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
-      of a ReLU or ReLU6 that is not
-      fused: their values are already on the grid of their input (such a ReLU6 clips at the grid's value nearest to 6).
-      The probabilities of a Softmax are not quantized either.
-    - Groups: AveragePool is rounded on the grid of its input (TFLite's AVERAGE_POOL_2D has one scale). Inputs and
-      output of a Concat share one grid (CONCATENATION copies codes); this includes inputs behind layers without a
-      quantizer, and all Concats that have an input in common. The inputs of Add keep their own grids (TFLite's ADD
-      rescales them), and so does GlobalAveragePool (exported as a depthwise convolution with constant weights).
+      of a ReLU or ReLU6 that is not fused: their values are already on the grid of their input (such a ReLU6 clips at
+      the grid's value nearest to 6). The probabilities of a Softmax are not quantized either.
+    - Groups: AveragePool and UpsampleBilinear are rounded on the grid of their input (TFLite's AVERAGE_POOL_2D and
+      RESIZE_BILINEAR have one scale). Inputs and output of a Concat share one grid (CONCATENATION copies codes); this
+      includes inputs behind layers without a quantizer, and all Concats that have an input in common. The inputs of
+      Add keep their own grids (TFLite's ADD rescales them), and so does GlobalAveragePool (exported as a depthwise
+      convolution with constant weights).
     """
     units = _units(network)
     nonnegative, sequences = _nonnegative(network), sequence_layers(network)

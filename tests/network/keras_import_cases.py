@@ -148,6 +148,9 @@ _OPERATIONS = {
     "ZeroPad": lambda layer, own, x: tf.pad(x, ((0, 0), *layer.padding, (0, 0))),
     "Slice": lambda layer, own, x: x[(slice(None), *layer.slices)],
     "Permute": lambda layer, own, x: tf.transpose(x, (0, *(axis + 1 for axis in layer.axes))),
+    "UpsampleBilinear": lambda layer, own, x: tf.keras.backend.resize_images(
+        x, *layer.size, "channels_last", "bilinear"
+    ),
     "UpsampleNearest": lambda layer, own, x: tf.keras.backend.resize_images(x, *layer.size, "channels_last"),
     "Dropout": lambda layer, own, x: x,
     "Softmax": lambda layer, own, x: tf.nn.softmax(x),

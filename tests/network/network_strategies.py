@@ -23,6 +23,7 @@ from qatviz.network import (
     Reshape,
     Slice,
     Softmax,
+    UpsampleBilinear,
     UpsampleNearest,
     ZeroPad,
 )
@@ -30,6 +31,7 @@ from qatviz.network import (
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Settings for tests that draw networks: a slow machine is not a failure."""
 
+_UPSAMPLINGS = (UpsampleNearest, UpsampleBilinear)
 _PADDINGS = st.sampled_from(["SAME", "VALID"])
 
 
@@ -63,7 +65,7 @@ def _add_random_layer(draw, draft):
     shape = draft.shapes[source]
     kinds = [ReLU, ReLU6, Dropout, Flatten, Reshape, Concat, Add, Permute]
     kinds += (
-        [Conv2D, DepthwiseConv2D, MaxPool, AveragePool, GlobalAveragePool, ZeroPad, Slice, UpsampleNearest]
+        [Conv2D, DepthwiseConv2D, MaxPool, AveragePool, GlobalAveragePool, ZeroPad, Slice, *_UPSAMPLINGS]
         if len(shape) == 3
         else []
     )
@@ -103,7 +105,7 @@ def _add_random_layer(draw, draft):
         settings["filters" if kind is Conv2D else "depth_multiplier"] = draw(st.integers(1, 2))
     elif kind is Conv2DTranspose:
         settings = {"filters": 2, "kernel_size": draw(st.integers(1, 3)), "strides": draw(st.integers(1, 2))}
-    elif kind is UpsampleNearest:
+    elif kind in _UPSAMPLINGS:
         settings = {"size": draw(st.sampled_from([(1, 2), (2, 1)]))}
     elif kind is Dense:
         settings = {"units": draw(st.integers(1, 4)), "use_bias": draw(st.booleans())}

@@ -26,6 +26,7 @@ from qatviz.network import (
     Reshape,
     Slice,
     Softmax,
+    UpsampleBilinear,
     UpsampleNearest,
     ZeroPad,
 )
@@ -57,6 +58,7 @@ EXAMPLES = [
     Activation("s", "input", "leaky_relu", 0.2),
     Conv2DTranspose("t", "input", 4, (3, 2), 2, "VALID", (0, 1), False),
     Multiply("u", ("input", "a")),
+    UpsampleBilinear("v", "input", (2, 3)),
 ]
 
 
@@ -130,6 +132,7 @@ def test_settings_are_normalized():
         (Slice, {"start": (0,), "stop": (2,), "strides": (0,)}, "strides"),
         (Permute, {"axes": (1, "a")}, "axes"),
         (UpsampleNearest, {"size": 0}, "size"),
+        (UpsampleBilinear, {"size": (2, 0)}, "size"),
         (Conv2DTranspose, {"filters": 1, "strides": 2, "output_padding": 2}, "output_padding"),
         (ZeroPad, {"padding": ((1, 1),)}, "padding"),
         (ZeroPad, {"padding": ((1, 1, 1), (1, 1))}, "padding"),
@@ -177,6 +180,7 @@ def test_common_keras_names_are_allowed(name):
         (GlobalAveragePool("culprit", "x"), [(4,)], "(4,)"),
         (ZeroPad("culprit", "x"), [(4,)], "(4,)"),
         (UpsampleNearest("culprit", "x"), [(4,)], "(4,)"),
+        (UpsampleBilinear("culprit", "x"), [(4,)], "(4,)"),
         (Slice("culprit", "x", (0,), (5,)), [(4,)], "(5,)"),
         (Slice("culprit", "x", (2, 0), (2, 1)), [(4, 4)], "(2, 1)"),
         (Slice("culprit", "x", (0,), (1,)), [(4, 4)], "(0,)"),

@@ -28,13 +28,14 @@ from qatviz.network import (
     Reshape,
     Slice,
     Softmax,
+    UpsampleBilinear,
     UpsampleNearest,
     ZeroPad,
     quantization_plan,
 )
 
 WEIGHTED = (Conv2D, Conv2DTranspose, DepthwiseConv2D, Dense)
-QUANTIZED = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat)
+QUANTIZED = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat, UpsampleBilinear)
 PASSING = (MaxPool, Flatten, Reshape, ZeroPad, Dropout, ReLU, ReLU6, Slice, Permute, UpsampleNearest)
 
 
@@ -135,11 +136,11 @@ def test_groups_partition_the_tensors(network):
 
 @RELAXED
 @given(networks())
-def test_groups_are_formed_by_pools_and_concats_only(network):
+def test_groups_are_formed_by_pools_interpolation_and_concats_only(network):
     plan = quantization_plan(network)
     ties = {tensor.name: set() for tensor in plan.tensors}
     for unit in plan.units:
-        if isinstance(unit.op, (AveragePool, Concat)):
+        if isinstance(unit.op, (AveragePool, UpsampleBilinear, Concat)):
             for source in unit.inputs:
                 ties[plan.grid_of(source)].add(unit.name + ".activations")
                 ties[unit.name + ".activations"].add(plan.grid_of(source))

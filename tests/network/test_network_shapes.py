@@ -20,6 +20,7 @@ from qatviz.network import (
     Permute,
     Reshape,
     Slice,
+    UpsampleBilinear,
     UpsampleNearest,
     ZeroPad,
 )
@@ -175,9 +176,10 @@ def test_layers_that_move_elements(image, data):
         lambda x: tf.transpose(x, (0, *(axis + 1 for axis in axes))), image
     )
     size = data.draw(PAIRS)
-    assert our_shape(UpsampleNearest("u", "input", size), image) == tensorflow_shape(
-        tf.keras.layers.UpSampling2D(size), image
-    )
+    for kind, interpolation in ((UpsampleNearest, "nearest"), (UpsampleBilinear, "bilinear")):
+        assert our_shape(kind("u", "input", size), image) == tensorflow_shape(
+            tf.keras.layers.UpSampling2D(size, interpolation=interpolation), image
+        )
     start = tuple(data.draw(st.integers(0, axis - 1)) for axis in image)
     stop = tuple(data.draw(st.integers(first + 1, axis)) for first, axis in zip(start, image))
     strides = tuple(data.draw(st.integers(1, 3)) for _ in image)

@@ -121,6 +121,28 @@ class IntegerNetwork:
     def _upsamplenearest(self, unit, inputs):
         return inputs[0].repeat(unit.op.size[0], axis=1).repeat(unit.op.size[1], axis=2)
 
+    def _upsamplebilinear(self, unit, inputs):
+        """As XNNPACK's qs8-ibilinear; above 8 bits, as TFLite's ``reference_ops::ResizeBilinearInteger``."""
+        wide, x = self.grids[self.plan.grid_of(unit.inputs[0])].num_bits > 8, inputs[0]
+        for axis, times in ((1, unit.op.size[0]), (2, unit.op.size[1])):
+            size, out = x.shape[axis], x.shape[axis] * times
+            if wide:
+                distance = (1024 * size + out // 2) // out
+                places = np.arange(out) * distance + distance // 2 - 512
+                first = np.maximum(np.trunc(places / 1024), 0).astype(int)
+                second, part = np.minimum(np.trunc((places + 1023) / 1024).astype(int), size - 1), places - 1024 * first
+            else:
+                distance = np.float32(size) / np.float32(out)
+                places = np.arange(out).astype(np.float32) * distance + (np.float32(0.5) * distance - np.float32(0.5))
+                places = np.clip(places, np.float32(0), np.float32(size - 1))
+                first = places.astype(int)
+                second, part = np.minimum(first + 1, size - 1), np.rint((places - first) * np.float32(2048)).astype(int)
+            part, one = part.reshape((-1,) + (1,) * (3 - axis)), 1024 if wide else 2048
+            x = x.take(first, axis) * (one - part) + x.take(second, axis) * part
+        if not wide:
+            return (x + (1 << 21)) >> 22
+        return np.where(x > 0, (x + (1 << 19)) // (1 << 20), -((-x + (1 << 19)) // (1 << 20)))
+
     def _slice(self, unit, inputs):
         ranges = zip(unit.op.start, unit.op.stop, unit.op.strides)
         return inputs[0][(slice(None), *(slice(*numbers) for numbers in ranges))]

@@ -161,6 +161,7 @@ def keras_network(network, parameters, images):
                 "ZeroPad": lambda: layers.ZeroPadding2D(layer.padding),
                 "Slice": lambda: layers.Lambda(lambda x, layer=layer: x[(slice(None), *layer.slices)]),
                 "Permute": lambda: layers.Permute([axis + 1 for axis in layer.axes]),
+                "UpsampleBilinear": lambda: layers.UpSampling2D(layer.size, interpolation="bilinear"),
                 "UpsampleNearest": lambda: layers.UpSampling2D(layer.size),
                 "Dropout": lambda: layers.Dropout(layer.rate),
                 "Softmax": lambda: layers.Activation("linear"),

@@ -28,6 +28,7 @@ from qatviz.network.layers import (
     Reshape,
     Slice,
     Softmax,
+    UpsampleBilinear,
     UpsampleNearest,
     ZeroPad,
 )
@@ -72,6 +73,7 @@ def all_layers_network():
     net.add(ReLU6, "reshaped_relu6")
     net.add(Permute, "permute", axes=(1, 2, 0))
     net.add(UpsampleNearest, "upsample", size=(1, 3))
+    net.add(UpsampleBilinear, "interpolate", size=(1, 2))
     net.add(Slice, "slice", start=(0, 1, 0), stop=(3, 6, 2), strides=(1, 2, 1))
     net.add(Conv2DTranspose, "transposed", filters=3, kernel_size=3, strides=2)
     flat = net.add(Flatten, "flatten")

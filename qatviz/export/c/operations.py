@@ -37,6 +37,8 @@ SUFFIXES = (
     "_exponentials",
     "_kernel_sum",
     "_table",
+    "_row_position",
+    "_column_position",
 )
 #: Types of arrays that differ from those of their dtypes: the runtime's own, which depend on its kernels.
 _ARRAY_TYPES = {"shift": "qnn_shift"}
@@ -339,6 +341,20 @@ def viewed_axes(layer: Layer, shape: Tuple[int, ...]) -> Tuple[List[Tuple[int, i
     return joined or [(1, 1)], first
 
 
+def _interpolation(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    rows, columns, unit = op.require_positions()
+    fields: List[Field] = [
+        ("in", _shape(sources[0].shape, sources[0])),
+        ("out", _shape(output.shape, output)),
+        ("row_position", stem + "_row_position"),
+        ("column_position", stem + "_column_position"),
+        ("unit", unit),
+        ("tie_center", op.require_tie_center()),
+    ]
+    arrays = {"row_position": rows, "column_position": columns}
+    return _source(output, [], stem, arrays, "interpolation", fields, "qnn_interpolate")
+
+
 def _function(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     fields: List[Field] = [
         ("count", element_count(output.shape)),
@@ -370,6 +386,7 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "Slice": _view,
     "Permute": _view,
     "UpsampleNearest": _view,
+    "UpsampleBilinear": _interpolation,
     "ReLU": _clamp_only,
     "ReLU6": _clamp_only,
 }

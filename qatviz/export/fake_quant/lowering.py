@@ -20,10 +20,23 @@ from qatviz.export.tflite.moves import move
 from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Conv2DTranspose, DepthwiseConv2D, Softmax, ZeroPad
+from qatviz.network.layer import Layer
+from qatviz.network.layers import (
+    CONVOLUTIONS,
+    POOLS,
+    Concat,
+    Conv2DTranspose,
+    DepthwiseConv2D,
+    Slice,
+    Softmax,
+    UpsampleBilinear,
+    ZeroPad,
+)
 from qatviz.quant.affine import AffineGrid
 
 PROBABILITIES = "softmax"
+#: ``MirrorPadMode`` of TFLite's schema that repeats the pixels at the border.
+_SYMMETRIC = 1
 _FLOAT = np.dtype(np.float32)
 #: ``ActivationFunctionType`` of TFLite's schema, which is 0 for none.
 _FUSED = {"ReLU": 1, "ReLU6": 3}
@@ -352,11 +365,36 @@ class _Lowering:
         )
 
     def _move(self, part: FakeQuantUnit) -> None:
-        found = move(part.unit.op, self._network.shapes[part.unit.output])
+        self._put_move(part, part.unit.op, self._sources(part)[0])
+
+    def _put_move(self, part: FakeQuantUnit, layer: Layer, source: int) -> None:
+        found = move(layer, self._network.shapes[part.unit.output])
         more = [self._file.add_constant(f"{part.unit.name}/{what}", x) for what, x in found.constants.items()]
-        self._put(part, found.name, [*self._sources(part), *more], found.options, **found.fields)
+        self._put(part, found.name, [source, *more], found.options, **found.fields)
 
     _slice = _permute = _upsamplenearest = _move
+
+    def _upsamplebilinear(self, part: FakeQuantUnit) -> None:
+        """Append a RESIZE_BILINEAR that all runtimes have: from the first pixel's center, in steps of half a pixel.
+
+        Its input has one more pixel at each border, and every second one of its output is left out.
+        """
+        op, name = part.unit.op, part.unit.output
+        assert isinstance(op, UpsampleBilinear)
+        rows, columns, channels = self._network.shapes[part.unit.inputs[0]]
+        padded = (rows + 2, columns + 2, channels)
+        fine = (2 * op.size[0] * padded[0], 2 * op.size[1] * padded[1], channels)
+        widths = self._file.add_constant(name + "/widths", np.array([(0, 0), (1, 1), (1, 1), (0, 0)], np.int32))
+        index = self._append(
+            "MIRROR_PAD", [*self._sources(part), widths], name + "/padded", padded, "MirrorPadOptions", Mode=_SYMMETRIC
+        )
+        size = self._file.add_constant(name + "/size", np.array(fine[:2], np.int32))
+        fields = {"AlignCorners": False, "HalfPixelCenters": False}
+        index = self._append("RESIZE_BILINEAR", [index, size], name + "/fine", fine, "ResizeBilinearOptions", **fields)
+        # From the center of the output's first pixel to behind that of its last.
+        start = (op.size[0] + 1, op.size[1] + 1, 0)
+        stop = (fine[0] - 3 * op.size[0], fine[1] - 3 * op.size[1], channels)
+        self._put_move(part, Slice("centers", (INPUT,), start, stop, (2, 2, 1)), index)
 
     def _reshape(self, part: FakeQuantUnit) -> None:
         shape = (-1, *self._network.shapes[part.unit.output])

@@ -11,17 +11,20 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.export.fake_quant.state import PartlyQuantizedState
+from qatviz.export.integers.bounds import positions
 from qatviz.export.integers.frozen_state import Arrays
+from qatviz.export.integers.model import Positions
 from qatviz.network.activations import Activation
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
-from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, Multiply, ReLU6
+from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, Multiply, ReLU6, UpsampleBilinear
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
 from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT, WIDE_FINE_UNIT, tie_center
 from qatviz.quant.function_tables import function_table
 from qatviz.quant.int16_kernels import representable_scales, round_multipliers
+from qatviz.quant.interpolation import finest_parts, interpolation_center
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
@@ -60,7 +63,8 @@ class TieBreaker(NamedTuple):
     offset : float
         A third of the unit of the mean's accumulator, which is added: ties are rounded up.
     center : float or None
-        For an AveragePool: ties are rounded away from this value, so that ``offset`` is subtracted from means below it.
+        For an AveragePool or UpsampleBilinear: ties are rounded away from this value, so that ``offset`` is subtracted
+        from means below it.
     steps : int
         ``center`` in quantization steps.
     slope : float
@@ -130,6 +134,8 @@ class FakeQuantUnit:
         None if any operand is in float.
     table : ExactTable or None
         For an Activation; None if its input or its output is in float.
+    positions : Positions or None
+        For an UpsampleBilinear, those of the exact codes.
     """
 
     unit: Unit
@@ -140,6 +146,7 @@ class FakeQuantUnit:
     limit: Optional[float] = None
     exact: Optional[ExactSums] = None
     table: Optional[ExactTable] = None
+    positions: Optional[Positions] = None
 
     def require_weights(self) -> FakeQuantWeights:
         """Return the weights of an operation that has some."""
@@ -248,6 +255,9 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
         return FakeQuantUnit(unit, grid=grid, table=_exact_table(grids, unit, unit.op, grid))
     if isinstance(unit.op, AveragePool):
         return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit))
+    if isinstance(unit.op, UpsampleBilinear):
+        places = positions(unit.op, state.network.shapes[unit.inputs[0]], state.has_wide_activations)
+        return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit), positions=places)
     if isinstance(unit.op, GlobalAveragePool):
         count = MEAN_WEIGHT * element_count(state.network.shapes[unit.inputs[0]][:2])
         exact, factor = _exact([grids.of_input(unit)], grid, 1 / count), 1.0
@@ -361,11 +371,14 @@ def _tie(grids: _Grids, unit: Unit) -> Optional[TieBreaker]:
     source = grids.of_input(unit)
     if source is None:
         return None
-    pool_size = unit.op.pool_size if isinstance(unit.op, AveragePool) else None
-    count = element_count(pool_size or grids.state.network.shapes[unit.inputs[0]][:2])
-    offset = float(np.float32(source.scale) / np.float32(MEAN_WEIGHT * count))
-    if pool_size is None:
-        return TieBreaker(offset)
-    steps = tie_center(int(source.zero_point), grids.state.has_wide_activations) - int(source.zero_point)
+    op, wide, zero_point = unit.op, grids.state.has_wide_activations, int(source.zero_point)
+    if isinstance(op, UpsampleBilinear):
+        count, center = finest_parts(op.size), interpolation_center(zero_point, source.bounds[0], wide)
+    elif isinstance(op, AveragePool):
+        count, center = element_count(op.pool_size), tie_center(zero_point, wide)
+    else:
+        count = element_count(grids.state.network.shapes[unit.inputs[0]][:2])
+        return TieBreaker(float(np.float32(source.scale) / np.float32(MEAN_WEIGHT * count)))
+    offset, steps = float(np.float32(source.scale) / np.float32(MEAN_WEIGHT * count)), center - zero_point
     # The closest tie is half a quantization step from the center.
     return TieBreaker(offset, steps * float(source.scale), steps, 4 / (MEAN_WEIGHT * count))

@@ -16,8 +16,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.fake_quant.model import ExactSums, ExactTable, FakeQuantModel, FakeQuantUnit
+from qatviz.export.fake_quant.model import ExactSums, ExactTable, FakeQuantModel, FakeQuantUnit, TieBreaker
 from qatviz.export.fake_quant.ranges import kernel_range
+from qatviz.export.integers.model import Positions
 from qatviz.losses import is_single_logit
 from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
@@ -30,12 +31,14 @@ from qatviz.network.layers import (
     DepthwiseConv2D,
     MaxPool,
     Multiply,
+    UpsampleBilinear,
     ZeroPad,
 )
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
+from qatviz.quant.interpolation import interpolation_weights
 from qatviz.task import CLASSIFICATION, MULTILABEL
-from qatviz.training.lowering.layers import moved, transposed
+from qatviz.training.lowering.layers import interpolated, moved, transposed
 
 INPUT, LOGITS, PROBABILITIES, CLASS, LABELS, ABOUT = "input", "logits", "probabilities", "class", "labels", "about"
 _SCOPE = "network"
@@ -210,9 +213,18 @@ class _Builder:
         if self._exact and part.grid is not None and part.grid.scale > 0:
             with tf.name_scope("exact"):
                 return _snap_to_exact_mean(mean, inputs[0], op, part.grid, part.tie.steps)
-        with tf.name_scope("tie"):
-            offset = tf.minimum((mean - np.float32(part.tie.center)) * np.float32(part.tie.slope), part.tie.offset)
-            return mean + tf.maximum(offset, -part.tie.offset)
+        return _with_ties_away(mean, part.tie)
+
+    def _upsamplebilinear(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        op = part.unit.op
+        assert isinstance(op, UpsampleBilinear)
+        values = interpolated(op, inputs[0])
+        if part.tie is None or part.grid is None or not part.grid.scale > 0:
+            return values
+        if not self._exact or part.positions is None:
+            return _with_ties_away(values, part.tie)
+        with tf.name_scope("exact"):
+            return _snap_to_exact_pixels(values, inputs[0], part.positions, part.grid, part.tie.steps)
 
     def _globalaveragepool(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         mean = tf.reduce_mean(inputs[0], axis=[1, 2])
@@ -306,6 +318,25 @@ def _snap_to_exact_mean(mean: tf.Tensor, x: tf.Tensor, op: AveragePool, grid: Af
     means = tf.nn.avg_pool2d(codes, op.pool_size, op.strides, op.padding)
     third = 1 / (MEAN_WEIGHT * element_count(op.pool_size))
     return _snap(mean, tf.sign(means) * tf.floor(tf.abs(means) + third + 0.5) - shift, np.float32(grid.scale))
+
+
+def _snap_to_exact_pixels(
+    values: tf.Tensor, x: tf.Tensor, positions: Positions, grid: AffineGrid, center: int
+) -> tf.Tensor:
+    """Clamp ``values`` between the pixels of ``x`` into the rounding interval of the exact codes; as for a mean."""
+    codes = _exact_value(x, np.float64(grid.scale), np.float64(1)) - np.float64(center)
+    for axis, places in enumerate(positions[:2]):
+        weights = interpolation_weights(places, x.shape.as_list()[1 + axis], positions.unit) / positions.unit
+        codes = tf.einsum(("oi,nijc->nojc", "oj,nijc->nioc")[axis], tf.constant(weights), codes)
+    return _snap(values, tf.sign(codes) * tf.floor(tf.abs(codes) + 0.5) + center, np.float32(grid.scale))
+
+
+def _with_ties_away(values: tf.Tensor, tie: TieBreaker) -> tf.Tensor:
+    """Return values moved away from the center of ties, by so little that only ties are rounded otherwise."""
+    assert tie.center is not None
+    with tf.name_scope("tie"):
+        offset = tf.minimum((values - np.float32(tie.center)) * np.float32(tie.slope), tie.offset)
+        return values + tf.maximum(offset, -tie.offset)
 
 
 def _snap(x: tf.Tensor, code: tf.Tensor, scale: np.float32) -> tf.Tensor:

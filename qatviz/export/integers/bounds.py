@@ -8,11 +8,20 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.export.integers.fixed_point import FixedPoint
-from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, channel_shape, rounds_terms
+from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, Positions, channel_shape, rounds_terms
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Add, Conv2DTranspose, GlobalAveragePool, Multiply
+from qatviz.network.layers import (
+    CONVOLUTIONS,
+    POOLS,
+    Add,
+    Conv2DTranspose,
+    GlobalAveragePool,
+    Multiply,
+    UpsampleBilinear,
+)
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import NARROW_BITS
+from qatviz.quant.interpolation import pixel_positions, position_unit
 
 #: Largest bias: half of int32's range is left to the products. With wide inputs or weights, biases have 64 bits.
 _BIAS_LIMIT, _WIDE_BIAS_LIMIT = 2**30, 2**42
@@ -56,6 +65,12 @@ def padding(layer: Layer, image: Tuple[int, ...], result: Tuple[int, ...]) -> Op
         for axis in range(2)
     ]
     return (missing[0] // 2, missing[0] - missing[0] // 2), (missing[1] // 2, missing[1] - missing[1] // 2)
+
+
+def positions(layer: UpsampleBilinear, image: Tuple[int, ...], wide: bool) -> Positions:
+    """Return the positions of an UpsampleBilinear, whose input has this shape, in a network of ``wide`` activations."""
+    rows, columns = (pixel_positions(size, times, wide) for size, times in zip(image, layer.size))
+    return Positions(rows, columns, position_unit(wide))
 
 
 def product_bounds(centred: np.ndarray, channels: int, source: IntegerTensor) -> np.ndarray:

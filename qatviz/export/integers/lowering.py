@@ -19,6 +19,7 @@ from qatviz.export.integers.bounds import (
     bits_of,
     is_wide,
     padding,
+    positions,
     product_bounds,
     requantization_multipliers,
 )
@@ -52,6 +53,7 @@ from qatviz.network.layers import (
     ReLU,
     ReLU6,
     Softmax,
+    UpsampleBilinear,
 )
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
@@ -60,6 +62,7 @@ from qatviz.quant.exact_sums import WIDE_FINE_UNIT, tie_center
 from qatviz.quant.function_tables import function_table
 from qatviz.quant.int16_kernels import MULTIPLIER_BITS as WIDE_MULTIPLIER_BITS
 from qatviz.quant.int16_kernels import sum_constants
+from qatviz.quant.interpolation import interpolation_center
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
@@ -174,6 +177,9 @@ class _Lowering:
             return replace(plain, table=_read_only(np.clip(table, *plain.clamp).astype(output.dtype)))
         if isinstance(op, AveragePool):
             return replace(plain, tie_center=tie_center(output.zero_point, self._wide))
+        if isinstance(op, UpsampleBilinear):
+            center = interpolation_center(output.zero_point, output.bounds[0], self._wide)
+            return replace(plain, tie_center=center, positions=positions(op, sources[0].shape, self._wide))
         if isinstance(op, Multiply):
             bound = accumulator_bound(op, None, None, sources)
             fixed = fixed_point(requantization_multipliers(op, None, sources, output), multiplier_bits(bound))

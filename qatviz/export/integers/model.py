@@ -6,7 +6,7 @@ computes codes of its output from codes of its inputs in integers, with one roun
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -128,6 +128,17 @@ class IntegerWeights:
         return self.codes.astype(np.int32) - zero
 
 
+class Positions(NamedTuple):
+    """Positions of rows and columns of an enlarged image between those of the given one: int32, and their unit.
+
+    See :func:`qatviz.quant.interpolation.pixel_positions`.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    unit: int
+
+
 @dataclass(frozen=True, eq=False)
 class IntegerOp:
     """One operation.
@@ -161,7 +172,10 @@ class IntegerOp:
     accumulator_bits : int
         Number of bits, with the sign, that the accumulator needs, whatever the input; 0 without one.
     tie_center : int or None
-        For an AveragePool, the code from which ties are rounded away (:func:`qatviz.quant.exact_sums.tie_center`).
+        For an AveragePool or UpsampleBilinear, the code from which ties are rounded away
+        (:func:`qatviz.quant.exact_sums.tie_center`, :func:`qatviz.quant.interpolation.interpolation_center`).
+    positions : Positions or None
+        For an UpsampleBilinear, the positions of its output's pixels between those of its input.
     table : np.ndarray or None
         For an Activation, the code of its output for each code of its input, ``[2**num_bits]`` of the input, from the
         lowest on (:mod:`qatviz.quant.function_tables`); int8, or int16 above 8 bits.
@@ -178,6 +192,7 @@ class IntegerOp:
     accumulator_bits: int = 0
     tie_center: Optional[int] = None
     table: Optional[np.ndarray] = None
+    positions: Optional[Positions] = None
 
     def require_weights(self) -> IntegerWeights:
         """Return the weights of an operation that has some."""
@@ -195,9 +210,14 @@ class IntegerOp:
         return self.pads
 
     def require_tie_center(self) -> int:
-        """Return the center of the ties of an AveragePool."""
+        """Return the center of the ties of an AveragePool or UpsampleBilinear."""
         assert self.tie_center is not None, f"{self.name} has no ties"
         return self.tie_center
+
+    def require_positions(self) -> Positions:
+        """Return the positions of an UpsampleBilinear."""
+        assert self.positions is not None, f"{self.name} has no positions"
+        return self.positions
 
     def require_table(self) -> np.ndarray:
         """Return the table of an Activation."""

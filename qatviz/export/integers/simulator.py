@@ -1,12 +1,14 @@
 """Simulator of the integer model in NumPy: the reference with which every runtime of an export is compared.
 
-Each operation computes integers from integers, with one rounding of its result, half up except for an AveragePool:
+Each operation computes integers from integers, with one rounding of its result, half up except where ``tie_center`` is
+given:
 
 - Conv2D, DepthwiseConv2D, Conv2DTranspose, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the requantization
   multiplier, plus the output's zero point;
 - GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise;
 - AveragePool: the mean of the codes that are not padding, on the same grid; ties are rounded away from the code
   ``tie_center``;
+- UpsampleBilinear: the mean of neighbouring codes, weighted by their distances from ``positions``, rounded likewise;
 - Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once; with three multipliers, terms and sum are rounded as by
   TFLite's int16 kernel (:func:`qatviz.quant.int16_kernels.rounded_twice`);
 - Multiply: ``(x_0 - zero_0)(x_1 - zero_1)``, likewise;
@@ -150,6 +152,17 @@ def _average_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.n
     return rounded_means(sums, counts) + center
 
 
+def _upsample_bilinear(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    center, (rows, columns, unit) = op.require_tie_center(), op.require_positions()
+    sums = inputs[0][0].astype(np.int64) - center
+    for axis, positions in ((1, rows), (2, columns)):
+        first, last = positions // unit, sums.shape[axis] - 1
+        fraction = (positions % unit).reshape((-1,) + (1,) * (3 - axis))
+        second = np.take(sums, np.minimum(first + 1, last), axis)
+        sums = np.take(sums, first, axis) * (unit - fraction) + second * fraction
+    return rounded_means(sums, np.int64(unit * unit)) + center
+
+
 def _activation(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     codes, tensor = inputs[0]
     return op.require_table()[codes + 2 ** (tensor.num_bits - 1)]
@@ -215,6 +228,7 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "Slice": _slice,
     "Permute": _permute,
     "UpsampleNearest": _upsample_nearest,
+    "UpsampleBilinear": _upsample_bilinear,
     "ReLU": _copy,
     "ReLU6": _copy,
 }

@@ -9,6 +9,7 @@ which operations are computed: a program that follows it computes the same integ
 ``conv1.weights.scale``   float32 ``[]``, or ``[out]`` per channel; ``.zero_point``: int32, same shape
 ``conv1.bias``            int32 or int64 ``[out]``, in units of input scale times weight scale
 ``act1.table``            int8 or int16 ``[2**num_bits]`` of its input: codes of an Activation's output
+``up1.row_position``      int32 ``[rows]``, and ``up1.column_position``: of the pixels of an UpsampleBilinear
 ``conv1.multiplier``      int64 ``[n]``, and ``conv1.right_shift``, for ``multiplier * 2**-right_shift``
 ========================  =====================================================================================
 
@@ -99,6 +100,10 @@ _RULES = {
     "every strides-th element from start on, before stop.",
     "Permute": "result = x with axis axes[i] of x as axis i; axes count without the batch.",
     "UpsampleNearest": "result[r, c] = x[floor(r / size[0]), floor(c / size[1])], for all rows r and columns c.",
+    "UpsampleBilinear": "of row r and column s: u = position_unit; i = floor(row_position[r] / u), a = row_position[r] "
+    "mod u, k = min(i + 1, last row); j = floor(column_position[s] / u), b = column_position[s] mod u, l = min(j + 1, "
+    "last column); t = (u - a) * ((u - b) * x[i, j] + b * x[i, l]) + a * ((u - b) * x[k, j] + b * x[k, l]) - u * u * "
+    "tie_center; result[r, s] = sign(t) * floor((2 * |t| + u * u) / (2 * u * u)) + tie_center.",
     "ReLU": "result = x; the clamp is the activation.",
     "ReLU6": "result = x; the clamp is the activation.",
 }
@@ -128,6 +133,9 @@ def arrays_of(model: IntegerModel) -> Dict[str, np.ndarray]:
             )
         if op.table is not None:
             arrays[op.name + ".table"] = op.table
+        if op.positions is not None:
+            rows, columns, _ = op.positions
+            arrays.update({op.name + ".row_position": rows, op.name + ".column_position": columns})
         if op.requantization is not None:
             arrays.update(
                 {
@@ -189,7 +197,7 @@ def _rule(op: IntegerOp) -> str:
 
 def _operation(op: IntegerOp) -> Dict[str, Any]:
     weights = op.weights
-    return {
+    record = {
         "layer": op.layer.to_dict(),
         "layers": list(op.layers),
         "inputs": list(op.inputs),
@@ -201,6 +209,7 @@ def _operation(op: IntegerOp) -> Dict[str, Any]:
         "tie_center": op.tie_center,
         "rule": _rule(op),
     }
+    return record if op.positions is None else dict(record, position_unit=op.positions.unit)
 
 
 def _text(record: Dict[str, Any]) -> str:

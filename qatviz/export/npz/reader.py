@@ -9,9 +9,16 @@ import numpy as np
 from qatviz.data.checks import wrap_read_errors
 from qatviz.data.npz import read_npz
 from qatviz.errors import DataError, ExportError, NetworkError
-from qatviz.export.integers.bounds import accumulator_bound, bias_limit, bits_of, is_wide, padding
+from qatviz.export.integers.bounds import accumulator_bound, bias_limit, bits_of, is_wide, padding, positions
 from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
-from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights, storage_dtype
+from qatviz.export.integers.model import (
+    IntegerModel,
+    IntegerOp,
+    IntegerTensor,
+    IntegerWeights,
+    Positions,
+    storage_dtype,
+)
 from qatviz.export.npz import fields
 from qatviz.export.npz.checks import check_grids, check_requantization
 from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, SCHEMA, SUFFIX, checksum
@@ -19,7 +26,7 @@ from qatviz.network import checks
 from qatviz.network.activations import Activation
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import AveragePool, BatchNorm, Dropout, Softmax, layer_from_dict
+from qatviz.network.layers import AveragePool, BatchNorm, Dropout, Softmax, UpsampleBilinear, layer_from_dict
 from qatviz.quant.affine import MAX_BITS, MIN_BITS, code_bounds
 
 #: Largest size of a description (bytes); a network of hundreds of layers needs some hundred thousand.
@@ -160,6 +167,7 @@ class _Reader:
                 else ()
             )
             parts += (".table",) if isinstance(layer, Activation) else ()
+            parts += (".row_position", ".column_position") if isinstance(layer, UpsampleBilinear) else ()
             names.update(layer.name + part for part in parts)
         if names != set(found):
             raise ExportError(
@@ -241,6 +249,7 @@ class _Reader:
             fields.integer(entry, "accumulator_bits", where, 0, PRODUCT_BITS),
             self._tie_center(layer, output, entry, where),
             self._table(layer, sources[0], output, (clamp[0], clamp[1]), arrays),
+            self._positions(layer, sources[0], entry, where, arrays),
         )
         check_requantization(op, sources, output, self._path)
         bound = accumulator_bound(layer, weights, requantization, sources)
@@ -255,11 +264,27 @@ class _Reader:
         if self._ties_up:
             # Away from the smallest code is up.
             return low if isinstance(layer, AveragePool) else None
-        if isinstance(layer, AveragePool):
+        if isinstance(layer, (AveragePool, UpsampleBilinear)):
             return fields.integer(entry, "tie_center", where, low, high)
         if fields.field(entry, "tie_center", where) is not None:
             raise fields.refused(entry["tie_center"], where + ": tie_center", f"null: a {layer.kind} has none")
         return None
+
+    def _positions(
+        self, layer: Layer, source: IntegerTensor, entry: Dict[str, Any], where: str, arrays: Dict[str, np.ndarray]
+    ) -> Optional[Positions]:
+        if not isinstance(layer, UpsampleBilinear):
+            return None
+        unit = fields.field(entry, "position_unit", where)
+        for expected in (positions(layer, source.shape, wide) for wide in (False, True)):
+            if expected.unit == unit:
+                found = [arrays[f"{layer.name}.{axis}_position"] for axis in ("row", "column")]
+                if all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(found, expected)):
+                    return Positions(found[0], found[1], expected.unit)
+        raise ExportError(
+            f"{self._path}: {layer.name}.row_position, {layer.name}.column_position or the position_unit of its "
+            "operation are not those of its size"
+        )
 
     def _table(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.export.integers.model import Pads
 from qatviz.network.checks import Pair
 from qatviz.network.layer import Layer
-from qatviz.network.layers import Conv2DTranspose, Permute, Slice, UpsampleNearest
+from qatviz.network.layers import Conv2DTranspose, Permute, Slice, UpsampleBilinear, UpsampleNearest
 
 #: Permutations between TensorFlow's order of axes and that of ONNX, with the batch axis.
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -45,7 +45,7 @@ def padding_widths(padding: Pads) -> List[int]:
 
 
 class Move(NamedTuple):
-    """Node that selects, orders or repeats elements.
+    """Node that selects, orders, repeats or interpolates elements.
 
     Attributes
     ----------
@@ -70,6 +70,9 @@ def move(layer: Layer, rank: int) -> Move:
         scales = {"": np.zeros(0), "scales": np.float32([1, 1, *layer.size])}
         modes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         return Move("Resize", scales, dict(modes, mode="nearest"))
+    if isinstance(layer, UpsampleBilinear):
+        scales = {"": np.zeros(0), "scales": np.float32([1, 1, *layer.size])}
+        return Move("Resize", scales, {"coordinate_transformation_mode": "half_pixel", "mode": "linear"})
     assert isinstance(layer, Slice)
     assert layer.strides is not None
     names = {"starts": layer.start, "ends": layer.stop}

@@ -37,6 +37,7 @@ from qatviz.export.onnx.exact import ExactOperations
 from qatviz.export.onnx.file import FLOAT, INT32, FileText, OnnxFile, Port, properties
 from qatviz.export.onnx.functions import append_form, is_nearest, look_up_in_float
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
+from qatviz.export.onnx.interpolation import put_interpolated
 from qatviz.export.onnx.layout import (
     TO_CHANNELS_FIRST,
     TO_CHANNELS_LAST,
@@ -367,6 +368,9 @@ class _Lowering:
         factor = self._number(op.name + ".away", _AWAY_FROM_CENTER)
         mean = self._file.add_step("Mul", [mean, factor], op.name + ".ties_away")
         self._grids.put_relative_codes(self._model.tensor(op.output), mean, center)
+
+    def _upsamplebilinear(self, op: IntegerOp) -> None:
+        put_interpolated(self._file, self._grids, self._model, op, _AWAY_FROM_CENTER)
 
     # Operations without weights
 

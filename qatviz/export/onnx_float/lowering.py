@@ -241,7 +241,7 @@ class _Lowering:
         inputs = [*self._sources(part), *self._file.add_inputs(unit.name, found)]
         self._put(part, found.operator, inputs, **found.attributes)
 
-    _slice = _permute = _upsamplenearest = _move
+    _slice = _permute = _upsamplenearest = _upsamplebilinear = _move
 
     def _reshape(self, part: FakeQuantUnit) -> None:
         unit, name = part.unit, part.unit.name

@@ -49,6 +49,7 @@ VERSIONS: Dict[str, Dict[str, int]] = {
         "STRIDED_SLICE": 2,
         "TRANSPOSE": 2,
         "RESIZE_NEAREST_NEIGHBOR": 2,
+        "RESIZE_BILINEAR": 3,
         "MINIMUM": 2,
         "MAXIMUM": 2,
         "SOFTMAX": 2,
@@ -69,6 +70,7 @@ VERSIONS: Dict[str, Dict[str, int]] = {
         "PAD": 3,
         "TRANSPOSE": 5,
         "RESIZE_NEAREST_NEIGHBOR": 4,
+        "RESIZE_BILINEAR": 4,
         "MINIMUM": 4,
         "MAXIMUM": 4,
         "SOFTMAX": 3,
@@ -76,7 +78,7 @@ VERSIONS: Dict[str, Dict[str, int]] = {
         "CAST": 3,
         "GATHER": 4,
     },
-    "uint8": {"TRANSPOSE_CONV": 3},
+    "uint8": {"TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3},
 }
 #: Versions of operations with INT4 weights and int8 activations.
 INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}

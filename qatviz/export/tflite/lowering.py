@@ -21,12 +21,13 @@ With int16 activations, which LiteRT and TFLite Micro support, the multipliers o
 which have 15 bits, as those of the kernels have (:mod:`qatviz.quant.int16_kernels`).
 """
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.building import OperationBuilder
+from qatviz.export.tflite.differences import MOST_AVERAGED, Differences
 from qatviz.export.tflite.file import (
     INT4_VERSIONS,
     PER_CHANNEL_VERSION,
@@ -56,15 +57,21 @@ from qatviz.export.tflite.storage import (
 from qatviz.export.tflite.weights import StoredWeights, bias_scale, stored_weights, with_stored_weights
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layer import element_count
-from qatviz.network.layers import POOLS, AveragePool, Concat, Conv2D, Conv2DTranspose, DepthwiseConv2D, ZeroPad
-from qatviz.number_format import names_text
+from qatviz.network.layers import (
+    POOLS,
+    AveragePool,
+    Concat,
+    Conv2D,
+    Conv2DTranspose,
+    DepthwiseConv2D,
+    UpsampleBilinear,
+    ZeroPad,
+)
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import representable_scales
 
 #: Largest number by which weights and bias of a mean (MEAN_WEIGHT and MEAN_BIAS in the model) are multiplied in int8.
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
-#: Largest number of codes that TensorFlow 1.15's AVERAGE_POOL_2D can sum up: its accumulators have 16 bits.
-_MOST_AVERAGED = 256
 #: Tables with the options of an activation function's kernel; others have none.
 _FUNCTION_OPTIONS = {"LEAKY_RELU": "LeakyReluOptions"}
 
@@ -134,13 +141,9 @@ class _Lowering(OperationBuilder):
         self._int4 = int4_layers(model, int4_all) if int4 else Int4()
         self._multiplies_codes = multiply_codes and self._dtype != np.int16
         self._stored: Dict[str, StoredWeights] = {}
-        self._half_ties_down: List[str] = []
-        self._large_averages: List[str] = []
-        self._many_axes: List[str] = []
-        #: Activations that are a GATHER; whether TensorFlow 1.15 lacks a kernel of an Activation.
-        self._gathered: List[str] = []
+        self._differences = Differences()
+        #: Whether TensorFlow 1.15 lacks a kernel of an Activation.
         self._new_kernels = False
-        self._single: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4.names)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
@@ -158,35 +161,11 @@ class _Lowering(OperationBuilder):
         if softmax:
             offsets = {source.name: offsets[source.name], "softmax": softmax_grid(self._dtype)[1]}
             last = [self._softmax(last[0])]
-        if self._half_ties_down:
-            self._notes.append(
-                f"{names_text(self._half_ties_down)}: with requantization multipliers that are powers of two and "
-                "results below 0, LiteRT rounds every second tie down"
-            )
-        if self._large_averages:
-            self._notes.append(
-                f"{names_text(self._large_averages)}: means of more than {_MOST_AVERAGED} elements, whose sums "
-                "overflow in TensorFlow 1.15's interpreter, but not in LiteRT"
-            )
-        if self._many_axes:
-            self._notes.append(
-                f"{names_text(self._many_axes)}: more than {MOST_OLD_AXES} axes with that of the batch, which LiteRT "
-                "has kernels for, but TensorFlow 1.15 has none"
-            )
-        if self._gathered:
-            self._notes.append(
-                f"{names_text(self._gathered)}: a table and GATHER, because TFLite has no kernel that computes exactly "
-                "these codes"
-            )
-        if self._single:
-            self._notes.append(
-                f"{names_text(self._single)}: TRANSPOSE_CONV, for which LiteRT and TFLite Micro have integer kernels, "
-                "but TensorFlow 1.15 has none; the file takes one example at a time"
-            )
+        self._notes += self._differences.notes
         content = self._file.finish([first], last, attached)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
-        is_new = bool(self._large_averages or self._many_axes or self._new_kernels or self._single)
-        only_litert, single = int4 or is_new or self._dtype == np.int16, bool(self._single)
+        only_litert = int4 or self._new_kernels or self._differences.only_litert or self._dtype == np.int16
+        single = bool(self._differences.single)
         integers = with_stored_weights(self._model, self._stored) if self._stored else None
         notes = tuple(self._notes)
         return TfliteModel(content, self._dtype, offsets, int4, notes, twice, only_litert, single, integers)
@@ -234,7 +213,7 @@ class _Lowering(OperationBuilder):
         """Append a TRANSPOSE_CONV, which LiteRT and TFLite Micro have for these types, for one example at a time."""
         layer = op.layer
         assert isinstance(layer, Conv2DTranspose)
-        self._single.append(op.name)
+        self._differences.single.append(op.name)
         shape = np.array((1, *self._model.tensor(op.output).shape), np.int32)
         weights, bias = self._weights(op, lambda codes: codes.transpose(3, 0, 1, 2), 0)
         inputs = [self._file.add_constant(op.name + "/shape", shape), weights, self._index[op.inputs[0]], bias]
@@ -316,7 +295,7 @@ class _Lowering(OperationBuilder):
         tied = (multipliers < 1) & (np.frexp(multipliers)[0] == 0.5)
         if op.clamp[0] < output.zero_point:
             if tied.any():
-                self._half_ties_down.append(op.name)
+                self._differences.half_ties_down.append(op.name)
             return scale
         raised = np.nextafter(np.nextafter(scale, np.float32(np.inf)), np.float32(np.inf))
         return np.where(tied, raised, scale)
@@ -360,8 +339,8 @@ class _Lowering(OperationBuilder):
     def _averagepool(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, AveragePool)
         source, output, name = self._model.tensor(op.inputs[0]), self._model.tensor(op.output), "AVERAGE_POOL_2D"
-        if element_count(tuple(map(min, op.layer.pool_size, source.shape[:2]))) > _MOST_AVERAGED:
-            self._large_averages.append(op.name)
+        if element_count(tuple(map(min, op.layer.pool_size, source.shape[:2]))) > MOST_AVERAGED:
+            self._differences.large_averages.append(op.name)
         center = op.require_tie_center()
         if center + code_offset(source, self._dtype) == 0:
             self._append_op(
@@ -387,7 +366,7 @@ class _Lowering(OperationBuilder):
             options = _FUNCTION_OPTIONS.get(name)
             self._append_op(op, lambda index: self._append(name, [self._index[source.name]], index, options, **fields))
             return
-        self._gathered.append(op.name)
+        self._differences.gathered.append(op.name)
         table = op.require_table().astype(np.int64) + code_offset(output, self._dtype)
         values = self._file.add_constant(op.name + "/table", table.astype(self._dtype), self._grid(output))
         position = self._position_in_table(op, source)
@@ -455,7 +434,9 @@ class _Lowering(OperationBuilder):
         source, result = self._model.tensor(op.inputs[0]).shape, self._model.tensor(op.output).shape
         found = move(op.layer, result)
         if len(source) + 1 > MOST_OLD_AXES:
-            self._many_axes.append(op.name)
+            self._differences.many_axes.append(op.name)
+        if isinstance(op.layer, UpsampleBilinear):
+            self._differences.interpolated.append(op.name)
         more = [self._file.add_constant(f"{op.name}/{what}", array) for what, array in found.constants.items()]
         inputs = [self._index[op.inputs[0]], *more]
         self._append_op(
@@ -464,7 +445,7 @@ class _Lowering(OperationBuilder):
             result_range=op.clamp,
         )
 
-    _slice = _permute = _upsamplenearest = _move
+    _slice = _permute = _upsamplenearest = _upsamplebilinear = _move
 
     def _reshape(self, op: IntegerOp) -> None:
         shape = self._model.tensor(op.output).shape

@@ -45,6 +45,7 @@ _RELEASES: Dict[str, Dict[int, str]] = {
     "TRANSPOSE_CONV": {1: "1.9.0", 3: "2.3.0"},
     "TRANSPOSE": {1: "1.6.0", 5: "2.4.0"},
     "RESIZE_NEAREST_NEIGHBOR": {1: "1.13.1", 4: "2.4.0"},
+    "RESIZE_BILINEAR": {1: "1.7.0", 3: "2.2.0", 4: "2.5.0"},
     "LOGISTIC": {1: "1.14.0"},
     "TANH": {1: "1.14.0"},
     "LEAKY_RELU": {1: "1.13.1", 2: "2.3.0"},

@@ -1,4 +1,4 @@
-"""Operations of TFLite that select, order or repeat elements: as data, for files of integers and of floats."""
+"""Operations of TFLite that select, order, repeat or interpolate elements: as data, for integers and floats."""
 
 from typing import Any, Dict, NamedTuple, Tuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.network.checks import Shape
 from qatviz.network.layer import Layer
-from qatviz.network.layers import Permute, Slice, UpsampleNearest
+from qatviz.network.layers import Permute, Slice, UpsampleBilinear, UpsampleNearest
 
 #: Most axes, with that of the batch, for which TensorFlow 1.15 has kernels of these operations.
 MOST_OLD_AXES = 4
@@ -38,6 +38,9 @@ def move(layer: Layer, result: Shape) -> Move:
     if isinstance(layer, UpsampleNearest):
         fields = {"AlignCorners": False, "HalfPixelCenters": False}
         return Move("RESIZE_NEAREST_NEIGHBOR", {"size": _int32(result[:2])}, "ResizeNearestNeighborOptions", fields)
+    if isinstance(layer, UpsampleBilinear):
+        fields = {"AlignCorners": False, "HalfPixelCenters": True}
+        return Move("RESIZE_BILINEAR", {"size": _int32(result[:2])}, "ResizeBilinearOptions", fields)
     if isinstance(layer, Permute):
         axes = {"axes": _int32((0, *(axis + 1 for axis in layer.axes)))}
         return Move("TRANSPOSE", axes, "TransposeOptions", {})

@@ -32,6 +32,7 @@ from qatviz.network.layers import (
     Reshape,
     Slice,
     Softmax,
+    UpsampleBilinear,
     UpsampleNearest,
     ZeroPad,
 )
@@ -63,6 +64,9 @@ ACTIVATIONS: Dict[str, Optional[LayerForm]] = {
     "gelu": _function("gelu"),
     "leaky_relu": _function("leaky_relu", slope=0.2),
 }
+
+#: Layers by Keras' names of interpolations.
+_UPSAMPLINGS: Dict[str, Type[Layer]] = {"nearest": UpsampleNearest, "bilinear": UpsampleBilinear}
 
 
 def convert_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
@@ -352,9 +356,11 @@ def convert_permute(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 def convert_upsampling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert an UpSampling in 1-D or 2-D to the nearest value."""
     interpolation = layer.setting("interpolation", "nearest")
-    if interpolation != "nearest":
-        raise checks.invalid_value("setting interpolation", interpolation, "'nearest'")
-    return draft.add(UpsampleNearest, layer.name, inputs, size=_in_two_axes(draft, layer, inputs[0], "size"))
+    if interpolation not in _UPSAMPLINGS:
+        allowed = " or ".join(map(repr, _UPSAMPLINGS))
+        raise checks.invalid_value("setting interpolation", interpolation, allowed)
+    size = _in_two_axes(draft, layer, inputs[0], "size")
+    return draft.add(_UPSAMPLINGS[interpolation], layer.name, inputs, size=size)
 
 
 def convert_repeat_vector(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:

@@ -7,9 +7,10 @@ from tensorflow.python.ops.control_flow_ops import switch
 
 from qatviz.network.activations import Activation
 from qatviz.network.layer import element_count
-from qatviz.network.layers import AveragePool
+from qatviz.network.layers import AveragePool, UpsampleBilinear
 from qatviz.network.plan import Unit
 from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, WIDE_FINE_UNIT
+from qatviz.quant.interpolation import interpolation_weights, pixel_positions, position_unit
 from qatviz.training.lowering.exact import (
     codes_of,
     exact_value,
@@ -121,6 +122,27 @@ class EvaluationLowering(LayerLowering):
             return tf.sign(means) * tf.floor(tf.abs(means) + third + 0.5) - shift
 
         return exact_value(mean, code, self._scale(grid), known)
+
+    def _interpolated(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Snap values between pixels to their exact codes (:mod:`qatviz.quant.interpolation`)."""
+        op, grid = cast(UpsampleBilinear, unit.op), self.plan.grid_of(unit.output)
+        _, zero_point, half = self.quantizers.code_parameters(grid)
+        known = self._scale(grid) > 0
+
+        def code() -> tf.Tensor:
+            # Codes relative to the center of ties.
+            shift = tf.cast(tf.where(self._wide, 0 * zero_point[0], zero_point[0] + half), tf.float64)
+            codes = whole_units(only_if(known, x), self._scale64(unit.output)) + shift
+            for axis, (size, times) in enumerate(zip(x.shape.as_list()[1:3], op.size)):
+                wide, narrow = (
+                    interpolation_weights(pixel_positions(size, times, is_wide), size, unit) / unit
+                    for is_wide, unit in ((True, position_unit(True)), (False, position_unit(False)))
+                )
+                weights = tf.where(self._wide, tf.constant(wide), tf.constant(narrow))
+                codes = tf.einsum(("oi,nijc->nojc", "oj,nijc->nioc")[axis], weights, codes)
+            return tf.sign(codes) * tf.floor(tf.abs(codes) + 0.5) - shift
+
+        return exact_value(values, code, self._scale(grid), known)
 
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""

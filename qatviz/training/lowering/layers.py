@@ -6,6 +6,7 @@ Layers with weights go through the public functions of :mod:`qatviz.quant`.
 from abc import ABC, abstractmethod
 from typing import Callable, Dict, List, Optional, cast
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.activations import Activation
@@ -22,6 +23,7 @@ from qatviz.network.layers import (
     MaxPool,
     Permute,
     Slice,
+    UpsampleBilinear,
     UpsampleNearest,
     ZeroPad,
 )
@@ -85,6 +87,10 @@ class LayerLowering(ABC):
     @abstractmethod
     def _pooled(self, unit: Unit, x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
         """Return the ``mean`` of each pooling window of ``x`` as input of its quantizer."""
+
+    @abstractmethod
+    def _interpolated(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Return the ``values`` interpolated between pixels of ``x`` as input of their quantizer."""
 
     @abstractmethod
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
@@ -194,6 +200,12 @@ class LayerLowering(ABC):
         quantizer = self.quantizers.quantizer(unit.name + ".activations", observe=False)
         return quantizer(self._pooled(unit, inputs[0], mean))
 
+    def _upsamplebilinear(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        values = interpolated(cast(UpsampleBilinear, unit.op), inputs[0])
+        # On its input's grid, like an AveragePool.
+        quantizer = self.quantizers.quantizer(unit.name + ".activations", observe=False)
+        return quantizer(self._interpolated(unit, inputs[0], values))
+
     def _globalaveragepool(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         op = cast(GlobalAveragePool, unit.op)
         count = element_count(self.network.shapes[op.inputs[0]][:2])
@@ -255,6 +267,13 @@ def moved(op: Layer, x: tf.Tensor) -> tf.Tensor:
     assert isinstance(op, UpsampleNearest)
     rows, columns = x.shape.as_list()[1:3]
     return tf.image.resize_nearest_neighbor(x, (rows * op.size[0], columns * op.size[1]))
+
+
+def interpolated(op: UpsampleBilinear, x: tf.Tensor) -> tf.Tensor:
+    """Return an image enlarged with linear interpolation between the centers of pixels."""
+    rows, columns = x.shape.as_list()[1:3]
+    size = np.int32((rows * op.size[0], columns * op.size[1]))
+    return tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=False, half_pixel_centers=True)
 
 
 def linear(op: Layer, x: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

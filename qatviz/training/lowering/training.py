@@ -36,6 +36,9 @@ class TrainingLowering(LayerLowering):
     def _pooled(self, unit: Unit, x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
         return mean
 
+    def _interpolated(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        return values
+
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         return total
 

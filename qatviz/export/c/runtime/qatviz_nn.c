@@ -968,6 +968,29 @@ void qnn_gather(const qnn_view *op, const void *input, void *output)
     }
 }
 
+void qnn_interpolate(const qnn_interpolation *op, const void *input, void *output)
+{
+    int32_t row, column, channel, channels = op->in.channels, place = 0;
+    int64_t count = (int64_t)op->unit * op->unit;
+    for (row = 0; row < op->out.height; row++)
+        for (column = 0; column < op->out.width; column++) {
+            int32_t y = op->row_position[row] / op->unit, x = op->column_position[column] / op->unit;
+            int64_t down = op->row_position[row] % op->unit, right = op->column_position[column] % op->unit;
+            int32_t above = y * op->in.width, below = min_of(y + 1, op->in.height - 1) * op->in.width;
+            int32_t next = min_of(x + 1, op->in.width - 1);
+            for (channel = 0; channel < channels; channel++, place++) {
+                int64_t top = (op->unit - right) * code_at(input, op->in.storage, (above + x) * channels + channel)
+                            + right * code_at(input, op->in.storage, (above + next) * channels + channel);
+                int64_t bottom = (op->unit - right) * code_at(input, op->in.storage, (below + x) * channels + channel)
+                               + right * code_at(input, op->in.storage, (below + next) * channels + channel);
+                int64_t sum = (op->unit - down) * top + down * bottom - op->tie_center * count;
+                int64_t size = (2 * (sum < 0 ? -sum : sum) + count) / (2 * count);
+                int32_t code = op->tie_center + (int32_t)(sum < 0 ? -size : size);
+                put_code(output, op->out.storage, place, code, code, code);
+            }
+        }
+}
+
 void qnn_clamp(const qnn_bounds *op, const void *input, void *output)
 {
     int32_t i;

@@ -153,6 +153,15 @@ typedef struct {
     qnn_storage storage;
 } qnn_view;
 
+/* An enlarged image: codes between those of the input, weighted by distance; ties are rounded away from tie_center. */
+typedef struct {
+    qnn_shape in, out;
+    const int32_t *row_position;     /* [out.height], between rows of the input, in parts of unit; likewise columns */
+    const int32_t *column_position;  /* [out.width] */
+    int32_t unit;
+    int32_t tie_center;
+} qnn_interpolation;
+
 /* Codes clamped to bounds. */
 typedef struct {
     int32_t count;
@@ -184,6 +193,7 @@ void qnn_multiply(const qnn_product *op, const void *const *inputs, void *output
 void qnn_lookup(const qnn_function *op, const void *input, void *output);
 void qnn_pad(const qnn_border *op, const void *input, void *output);
 void qnn_gather(const qnn_view *op, const void *input, void *output);
+void qnn_interpolate(const qnn_interpolation *op, const void *input, void *output);
 void qnn_clamp(const qnn_bounds *op, const void *input, void *output);
 
 #ifdef QATVIZ_DUMP
