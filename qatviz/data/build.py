@@ -8,6 +8,7 @@ import numpy as np
 from qatviz.data.checks import check_memory, convert_examples
 from qatviz.data.dataset import Assumptions, Dataset, Note
 from qatviz.data.split import random_split, stratified_split
+from qatviz.data.streamed import Array, StreamedArray, is_streamed
 from qatviz.data.targets import (
     are_pixels,
     convert_label_rows,
@@ -91,7 +92,8 @@ def from_arrays(
         class_names, numbers = indices_of_names(parts, class_names)
         train, test = (train[0], numbers[0]), None if test is None else (test[0], numbers[1])
         are_names = class_names is not None
-    given, labels_given = np.asarray(train[0]), np.asarray(train[1])
+    given = train[0] if is_streamed(train[0]) else np.asarray(train[0])
+    labels_given = np.asarray(train[1])
     assumed = Assumptions(
         task=inferred_task,
         is_index=not are_names and (labels_given.ndim == 1 or labels_given.shape[1:] == (1,)),
@@ -103,10 +105,10 @@ def from_arrays(
     if task is None:
         task = infer_task(train[1])
         task = CLASSIFICATION if task == REGRESSION and class_names is not None else task
-    x_train = convert_examples(train[0], names["x_train"])
+    x_train = _examples(train[0], names["x_train"])
     labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
-        x_test = convert_examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
+        x_test = _examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
     converted, checked_names = _CONVERSIONS[check_task(task)](labels, class_names, source)
     if task == REGRESSION and x_train.dtype == np.uint8 and all(are_pixels(part.array) for part in labels):
@@ -207,9 +209,14 @@ _CONVERSIONS: Dict[
 ] = {CLASSIFICATION: _class_labels, MULTILABEL: _label_rows, REGRESSION: _regression_targets}
 
 
+def _examples(array: Any, where: str, pixels: Optional[bool] = None) -> Array:
+    """Return examples in the form of a data set; those that are read from files have it already."""
+    return array if isinstance(array, StreamedArray) else convert_examples(array, where, pixels)
+
+
 def _hold_out(
-    examples: np.ndarray, labels: np.ndarray, task: str, fraction: float, seed: int, where: str
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    examples: Array, labels: np.ndarray, task: str, fraction: float, seed: int, where: str
+) -> Tuple[Array, np.ndarray, Array, np.ndarray]:
     """Split examples and labels; return x_train, y_train, x_test, y_test."""
     try:
         if task == CLASSIFICATION:
@@ -218,6 +225,8 @@ def _hold_out(
             train, test = random_split(len(labels), fraction, seed)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
+    if isinstance(examples, StreamedArray):
+        return examples.rows(train), labels[train], examples.rows(test), labels[test]
     # Both parts are copies, made while the original still exists.
     check_memory(where, examples.nbytes, "holding out a part of the examples")
     return examples[train], labels[train], examples[test], labels[test]

@@ -30,7 +30,11 @@ class FileTree:
         Path of the directory or the archive.
     skipped_links : int
         Number of links to folders that were not followed so far.
+    is_lasting : bool
+        True if files can be opened at any later time.
     """
+
+    is_lasting = False
 
     def __init__(self, root: str):
         self.root = root
@@ -74,6 +78,8 @@ class DirectoryTree(FileTree):
     Links to files are followed, and so are links to folders that are listed by :meth:`folders`. Below a folder, links
     to folders are not followed: they may lead back into it, or out of the data.
     """
+
+    is_lasting = True
 
     def folders(self, folder: str) -> List[str]:
         return sorted(name for name, is_folder, _ in self._entries(folder) if is_folder)

@@ -4,14 +4,15 @@ import os
 import warnings
 from collections import Counter
 from contextlib import contextmanager
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from typing import Counter as CounterType
 
 import numpy as np
 
-from qatviz.data.checks import check_memory, wrap_read_errors
+from qatviz.data.checks import check_memory, memory_limit, wrap_read_errors
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import FileTree
+from qatviz.data.streamed import Array, StreamedArray, statistics_of_pieces
 from qatviz.data_options import CROP, PAD, RESIZE, SKIP, DataOptions
 from qatviz.errors import DataError
 from qatviz.number_format import names_text
@@ -33,6 +34,8 @@ _CONVERTED = {"CMYK", "YCbCr", "HSV"}
 _DEEP_FACTOR = 257
 #: Bytes of one decoded pixel at most; an image is decoded as a whole.
 _DECODED_BYTES = 4
+#: Number of images whose values stand for those of all, if they are read when they are used.
+_SAMPLE = 256
 _FITTED = {RESIZE: "stretched to it", CROP: "scaled and cropped to it", PAD: "scaled and padded to it"}
 
 
@@ -58,12 +61,13 @@ class ImageReader:
         self._skips = options.unusable == SKIP
         self._damaged: List[str] = []
         self._counts: CounterType[str] = Counter()
+        self._streamed: List[Note] = []
 
-    def read(self, parts: Sequence[Sequence[str]]) -> List[Tuple[np.ndarray, np.ndarray]]:
+    def read(self, parts: Sequence[Sequence[str]]) -> List[Tuple[Array, np.ndarray]]:
         """Read the images of each part of a data set, which are converted to one shape and dtype.
 
         If an image is in colour, all become RGB; otherwise they are grey. uint8, or float32 pixels from 0 to 255 if an
-        image has 16 bits.
+        image has 16 bits. Images of 8 bits in a directory that do not fit in memory are read when they are used.
 
         Parameters
         ----------
@@ -72,7 +76,7 @@ class ImageReader:
 
         Returns
         -------
-        list of (ndarray, ndarray)
+        list of (ndarray or StreamedArray, ndarray)
             For each part, images of shape [N, height, width, 1 or 3], and the indices of their paths in it: all of
             them, unless damaged files are skipped.
 
@@ -87,10 +91,19 @@ class ImageReader:
             warnings.simplefilter("ignore")
             headers = [[self._header(path) for path in part] for part in parts]
             shape, dtype = self._form(parts, headers)
+            readable = sum(header is not None for found in headers for header in found)
+            n_bytes = readable * int(np.prod(shape)) * dtype.itemsize
+            if n_bytes > memory_limit() and self._tree.is_lasting and dtype == np.uint8:
+                return [self._streamed_part(part, found, shape, dtype) for part, found in zip(parts, headers)]
+            what = f"loading {readable} images of {shape[0]}x{shape[1]} pixels"
+            check_memory(self._tree.root, n_bytes, what)
             return [self._read_part(part, found, shape, dtype) for part, found in zip(parts, headers)]
 
     def notes(self) -> List[Note]:
         """Return notes on what was skipped and converted."""
+        return [*self._skipped_and_converted(), *self._streamed]
+
+    def _skipped_and_converted(self) -> List[Note]:
         found = self._counts
         texts = {
             "fitted": (f"of other sizes than {self._options.image_size}", _FITTED[self._options.fit]),
@@ -142,8 +155,6 @@ class ImageReader:
         is_grey = modes <= _GREY and not (uses_background and len(set(self._options.background_color)) > 1)
         shape = (*size, 1 if is_grey else 3)
         dtype = np.dtype(np.float32 if modes & _DEEP else np.uint8)
-        n_bytes = len(readable) * int(np.prod(shape)) * dtype.itemsize
-        check_memory(self._tree.root, n_bytes, f"loading {len(readable)} images of {size[0]}x{size[1]} pixels")
         return shape, dtype
 
     def _common_size(self, readable: Sequence[Tuple[str, _Header]]) -> Tuple[int, int]:
@@ -180,8 +191,7 @@ class ImageReader:
             if header is None:
                 continue
             try:
-                with self._open(path) as image:
-                    images[len(kept)] = self._pixels(image, shape, dtype, self._tree.where(path))
+                images[len(kept)] = self.pixels_of(path, shape, dtype)
             except DataError:
                 if not self._skips:
                     raise
@@ -192,6 +202,33 @@ class ImageReader:
             raise self._no_image()
         self._counts["images"] += len(kept)
         return images[: len(kept)], np.array(kept, np.int64)
+
+    def _streamed_part(
+        self,
+        paths: Sequence[str],
+        headers: Sequence[Optional[_Header]],
+        shape: Tuple[int, int, int],
+        dtype: np.dtype,
+    ) -> Tuple[Array, np.ndarray]:
+        """Return the images of a part as an array that reads them when they are used."""
+        kept = [index for index, header in enumerate(headers) if header is not None]
+        images = _ImageFiles([paths[index] for index in kept], shape, dtype, self.pixels_of)
+        # A pass over all images would take minutes.
+        sample = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(np.int64))
+        images.state(statistics_of_pieces(images[rows] for rows in np.array_split(sample, _SAMPLE // 8) if rows.size))
+        self._counts.clear()  # they are those of the sample
+        self._streamed = [
+            Note(
+                "images are read when they are used, as together they are larger than memory; their range and mean are "
+                f"those of {_SAMPLE:,} of them"
+            )
+        ]
+        return images, np.array(kept, np.int64)
+
+    def pixels_of(self, path: str, shape: Tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
+        """Return the pixels of the image at a path in the tree; `DataError` if it can't be read."""
+        with self._open(path) as image:
+            return self._pixels(image, shape, dtype, self._tree.where(path))
 
     def _no_image(self) -> DataError:
         return DataError(f"{self._tree.root}: found no image that can be read")
@@ -253,6 +290,27 @@ class ImageReader:
                     yield image
             except image_module.DecompressionBombError as error:
                 raise DataError(f"{where}: {error}") from error
+
+
+class _ImageFiles(StreamedArray):
+    """Images of files, decoded when they are used, ``[N, height, width, channels]``."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        shape: Tuple[int, int, int],
+        dtype: np.dtype,
+        pixels_of: Callable[[str, Tuple[int, int, int], np.dtype], np.ndarray],
+    ):
+        super().__init__((len(paths), *shape), dtype)
+        self._paths, self._pixels_of = paths, pixels_of
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        shape = self.shape[1], self.shape[2], self.shape[3]
+        result = np.empty((len(rows), *shape), self.dtype)
+        for index, row in enumerate(rows):
+            result[index] = self._pixels_of(self._paths[row], shape, self.dtype)
+        return result
 
 
 def is_image_name(name: str) -> bool:

@@ -56,6 +56,10 @@ class StreamedArray:
         """Return an array of the same values with rows of another shape; ``shape`` has the same number of rows."""
         return _Reshaped(self, shape)
 
+    def rows(self, rows: np.ndarray) -> "StreamedArray":
+        """Return an array of some of the rows (int ``[n]``); it has the statistics of this one, if they are known."""
+        return _Rows(self, rows)
+
     @property
     def ndim(self) -> int:
         return len(self.shape)
@@ -200,21 +204,16 @@ class _Reshaped(StreamedArray):
         return self._array.statistics()
 
 
-class Rows(StreamedArray):
-    """Some rows of another array.
-
-    Parameters
-    ----------
-    array : StreamedArray
-    rows : ndarray of int, shape [n]
-    """
+class _Rows(StreamedArray):
+    """Some rows of another array."""
 
     def __init__(self, array: StreamedArray, rows: np.ndarray):
         super().__init__((len(rows), *array.shape[1:]), array.dtype)
-        self._array, self._rows = array, rows
+        self._array, self._numbers = array, rows
+        self._statistics = array._statistics
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        return self._array.read(self._rows[rows])
+        return self._array.read(self._numbers[rows])
 
 
 def is_streamed(array: Any) -> bool:

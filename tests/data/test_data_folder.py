@@ -1,5 +1,6 @@
 """Folders of images against Pillow, and errors that name the file."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -125,8 +126,10 @@ def test_an_image_that_claims_to_be_huge_is_refused(files, monkeypatch):
         load(path)
     monkeypatch.undo()
     monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 7000)
+    assert load(path).streamed == ("x_train", "x_test")
+    archive = shutil.make_archive(path, "zip", path)
     with pytest.raises(DataError, match="8 images of 40x40 pixels needs 12,800 bytes of memory; available: 7,000"):
-        load(path)
+        load(archive)
     monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 6000)
     with pytest.raises(DataError, match="0000.png: decoding 40x40 pixels needs 6,400 bytes of memory"):
         load(path)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz.data.read_ahead import ReadAhead
-from qatviz.data.streamed import Rows, StoredArray, StreamedArray, pieces, statistics_of
+from qatviz.data.streamed import StoredArray, StreamedArray, pieces, statistics_of
 from qatviz.errors import DataError
 
 N = 50
@@ -49,7 +49,7 @@ def test_indexing_is_that_of_numpy(key, values, path):
 
 @given(key=KEYS, rows=st.lists(st.integers(0, N - 1), min_size=N, max_size=N))
 def test_rows_of_an_array_and_other_shapes_of_rows_are_those_of_numpy(key, rows, values, path):
-    some = Rows(StoredArray(path), np.array(rows)).reshape((N, 24))
+    some = StoredArray(path).rows(np.array(rows)).reshape((N, 24))
     np.testing.assert_array_equal(some[key], values[rows].reshape(N, 24)[key])
 
 
