@@ -32,6 +32,7 @@ from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.terminal import print_line
+from qatviz.training.checkpointer import BEST, FINAL
 from qatviz.training.handle import FAILED, Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
@@ -72,6 +73,8 @@ class Trained:
         Directory of its record; None if it was not recorded.
     final_state : RunState
         ``arrays`` by name, ``book`` (settings).
+    best_state : RunState or None
+        State of the best evaluation, of a run with ``keep_best``.
     notices : tuple of Notice
         Notes on data and model, and warnings, each with its ``text``: those that are printed without ``quiet``.
     """
@@ -83,11 +86,12 @@ class Trained:
         final_state: RunState,
         directory: Optional[str],
         notices: Tuple[Notice, ...] = (),
+        best_state: Optional[RunState] = None,
     ):
         self._spec = spec
         self.network: Network = spec.network
         self.outcome, self.final_state, self.directory = outcome, final_state, directory
-        self.notices = notices
+        self.notices, self.best_state = notices, best_state
 
     @property
     def moment(self) -> RunState:
@@ -109,9 +113,14 @@ class Trained:
         return self.scores if self.outcome.metric is ACCURACY else {}
 
     def export(
-        self, path: Union[str, Path], format: str = "tflite", examples: Optional[int] = None, **options: Any
+        self,
+        path: Union[str, Path],
+        format: str = "tflite",
+        examples: Optional[int] = None,
+        state: str = FINAL,
+        **options: Any,
     ) -> Any:
-        """Export the final state for another runtime, with a proof that the file computes the same outputs.
+        """Export a state for another runtime, with a proof that the file computes the same outputs.
 
         Parameters
         ----------
@@ -120,6 +129,8 @@ class Trained:
             A name of :data:`qatviz.export.formats.FORMATS`.
         examples : int, optional
             Number of held-out examples to run the file on.
+        state : str
+            "final", or "best": the state of the best evaluation, of a run with ``keep_best``.
         **options
             Options of the format.
 
@@ -136,7 +147,12 @@ class Trained:
         from qatviz.export.formats import format_named  # not needed for training
         from qatviz.session.export import state_source
 
-        source = state_source(self._spec, self.final_state, examples)
+        if state not in (FINAL, BEST):
+            raise SettingError.of_field("state", f"is {state!r}: expected {FINAL!r} or {BEST!r}")
+        if state == BEST and self.best_state is None:
+            raise RunStateError("the run has no best state: train with keep_best=True, and evaluate")
+        chosen = self.final_state if state == FINAL or self.best_state is None else self.best_state
+        source = state_source(self._spec, chosen, examples)
         return format_named(format).export(source, path, options)
 
     def evaluate(
@@ -261,7 +277,7 @@ def train(
             f"{watch.failed.message}\n{'' if watch.failed.explained else watch.failed.traceback}"
         )
     assert run.final is not None, "a run that has not failed has a final state"
-    return Trained(run.spec, outcome, run.final, out, prepared.notices)
+    return Trained(run.spec, outcome, run.final, out, prepared.notices, run.best)
 
 
 def launch(
@@ -296,7 +312,7 @@ def launch(
     outcome = Outcome(run.spec.book, run.spec.metric)
     outcome.update_from_record(RunRecord.read(out))
     outcome.step, outcome.seconds = run.final.step, run.final.seconds
-    return Trained(run.spec, outcome, run.final, out, prepared.notices)
+    return Trained(run.spec, outcome, run.final, out, prepared.notices, run.best)
 
 
 def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -> NewRunRequest:

@@ -8,7 +8,7 @@ import contextlib
 import math
 import numbers
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from qatviz.errors import SettingError
@@ -171,3 +171,12 @@ def declared(default: Any, label: str, help: str, **rest: Any) -> Any:
 def settings_of(record: Any) -> Dict[str, Setting]:
     """Return the declarations of a dataclass' fields, by name."""
     return {f.name: replace(f.metadata[_METADATA], name=f.name) for f in fields(record)}
+
+
+@dataclass(frozen=True)
+class SettingsRecord:
+    """Base class of records of settings, whose fields are :func:`declared`."""
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the values by name, JSON-able."""
+        return dict(asdict(self))

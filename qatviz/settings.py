@@ -7,16 +7,16 @@ these names, bounds, defaults and help texts, and all values are validated by
 :meth:`qatviz.setting_declaration.Setting.check`.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from qatviz.class_weights import ALLOWED as CLASS_WEIGHTS_FORM
 from qatviz.class_weights import parse_class_weights
 from qatviz.errors import SettingError
-from qatviz.learning_rate import CONSTANT, SCHEDULES, rate_factor
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
 from qatviz.metric import METRIC_CHOICES, METRICS
-from qatviz.setting_declaration import Setting, declared, settings_of, switch_text
+from qatviz.optimization_settings import OptimizationSettings
+from qatviz.setting_declaration import Setting, SettingsRecord, declared, settings_of, switch_text
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
 KINDS = (WEIGHTS, ACTIVATIONS)
@@ -26,6 +26,8 @@ MIN_MAX, PERCENTILE, MSE, FROZEN = "min_max", "percentile", "mse", "frozen"
 MOVING_AVERAGE, EXTREMES, KL = "moving_average", "extremes", "kl"
 #: Range methods that find the range of activations in a running histogram.
 HISTOGRAM_METHODS = (PERCENTILE, MSE, KL)
+#: Results by which evaluations are compared.
+METRIC, LOSS = "metric", "loss"
 #: Run settings that each optimizer uses, besides the learning rate, by its name.
 OPTIMIZER_SETTINGS: Dict[str, Tuple[str, ...]] = {
     "adam": ("beta1", "beta2", "epsilon"),
@@ -41,15 +43,6 @@ OPTIMIZERS = tuple(OPTIMIZER_SETTINGS)
 OPTIMIZER_DEFAULTS: Dict[str, Dict[str, Any]] = {"adamw": {"weight_decay": 0.004}}
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """Base class of the records of settings."""
-
-    def to_dict(self) -> Dict[str, Any]:
-        """Return the values by name, JSON-able."""
-        return dict(asdict(self))
-
-
 #: Short phrases for the range methods; ``{}`` is the percentile.
 _RANGE_PHRASES = {
     MIN_MAX: "min–max range",
@@ -63,7 +56,7 @@ _RANGE_PHRASES = {
 
 
 @dataclass(frozen=True)
-class QuantizerSettings(_Settings):
+class QuantizerSettings(SettingsRecord):
     """Settings of one quantizer; fields that do not apply to its kind of tensor keep their defaults.
 
     Make one with :func:`quantizer_settings`, which fills in the defaults of the kind and checks values.
@@ -195,95 +188,9 @@ class QuantizerSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class RunSettings(_Settings):
+class RunSettings(OptimizationSettings):
     """Settings of the whole run that can change while it trains; values are checked."""
 
-    learning_rate: float = declared(
-        1e-3,
-        "Learning rate",
-        "Factor by which the optimizer scales the update of the weights in each training step.",
-        low=0.0,
-        high=100.0,
-        log=True,
-    )
-    lr_schedule: str = declared(
-        CONSTANT,
-        "Schedule",
-        "How the learning rate changes with the training step: not at all, by a factor after each period, along "
-        "half a cosine to its last value, exponentially, or in one cycle, up from 1/25 and down again.",
-        choices={"": tuple(SCHEDULES)},
-        labels=SCHEDULES,
-    )
-    lr_period: int = declared(
-        2000,
-        "Schedule period",
-        "Training steps after the warm-up until the learning rate is multiplied by the schedule factor.",
-        low=1,
-        high=10**9,
-        unit="steps",
-    )
-    lr_factor: float = declared(
-        0.1,
-        "Schedule factor",
-        "Learning rate at the end of the period, relative to the one that is set. Step and exponential schedules "
-        "multiply by it again in each further period; with the others, it stays.",
-        low=0.0,
-        high=1.0,
-    )
-    warmup_steps: int = declared(
-        0,
-        "Warm-up",
-        "First training steps of the run, in which the learning rate rises linearly, before its schedule starts.",
-        low=0,
-        high=10**9,
-        unit="steps",
-    )
-    momentum: float = declared(
-        0.9,
-        "Momentum",
-        "Fraction of the previous update that the momentum optimizer adds to the next one.",
-        low=0.0,
-        high=0.9999,
-    )
-    rho: float = declared(
-        0.9, "Rho", "Decay of RMSprop's moving average of the squared gradients.", low=0.0, high=0.9999
-    )
-    beta1: float = declared(0.9, "Beta 1", "Decay of Adam's moving average of the gradients.", low=0.0, high=0.9999)
-    beta2: float = declared(
-        0.999, "Beta 2", "Decay of Adam's moving average of the squared gradients.", low=0.0, high=0.999999
-    )
-    epsilon: float = declared(
-        1e-8,
-        "Epsilon",
-        "Term that prevents division by 0 in Adam and RMSprop; larger values damp the update of parameters with small "
-        "gradients.",
-        low=1e-12,
-        high=1.0,
-        log=True,
-    )
-    weight_decay: float = declared(
-        0.0,
-        "Weight decay",
-        "Decoupled decay: each step subtracts this fraction of the weights, times the learning rate, from them. It "
-        "applies to the weights of layers, not to biases and batch norm; 0 is off.",
-        low=0.0,
-        high=10.0,
-    )
-    gradient_clip: float = declared(
-        0.0,
-        "Gradient clip",
-        "Largest norm of all gradients together: larger gradients are scaled down to it before the update; 0 is off.",
-        low=0.0,
-        high=1e6,
-    )
-    label_smoothing: float = declared(
-        0.0,
-        "Label smoothing",
-        "For cross-entropies: part of the answer that is spread evenly over all classes, as in Keras. The loss "
-        "contains it, the accuracy does not.",
-        low=0.0,
-        high=1.0,
-    )
     freeze_ranges: bool = declared(
         False, "Freeze ranges", "Keep the representable ranges of all weights and activations unchanged."
     )
@@ -320,30 +227,37 @@ class RunSettings(_Settings):
         unit="s",
         log=True,
     )
+    keep_best: bool = declared(
+        False,
+        "Keep the best",
+        "Save a checkpoint of each state whose evaluation is better than all before it with the same quantization. The "
+        "last one is the checkpoint best.",
+    )
+    patience: int = declared(
+        0,
+        "Patience",
+        "Number of evaluations in a row without a better one with the same quantization after which the run ends; 0 is "
+        "off.",
+        low=0,
+        high=10**6,
+        unit="evaluations",
+    )
+    monitor: str = declared(
+        METRIC,
+        "Compared by",
+        "Result by which evaluations are better, quantized: the metric, or the loss on held-out data without smoothing "
+        "and weights, which is computed if it is chosen.",
+        choices={"": (METRIC, LOSS)},
+        labels={METRIC: "Metric", LOSS: "Loss"},
+    )
 
     def __post_init__(self) -> None:
         for name, setting in RUN_SETTINGS.items():
             object.__setattr__(self, name, setting.check(getattr(self, name), f"{RUN}.{name}"))
 
-    def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of the training step after ``step`` steps, by schedule and warm-up."""
-        return self.learning_rate * rate_factor(
-            self.lr_schedule, step, self.warmup_steps, self.lr_period, self.lr_factor
-        )
-
-    @property
-    def is_rate_constant(self) -> bool:
-        """Whether all training steps have the same learning rate."""
-        return self.lr_schedule == CONSTANT and not self.warmup_steps
-
-    @property
-    def unused_schedule_settings(self) -> Tuple[str, ...]:
-        """Names of the settings without effect under the present schedule."""
-        return ("lr_period", "lr_factor") if self.lr_schedule == CONSTANT else ()
-
 
 @dataclass(frozen=True)
-class StartSettings(_Settings):
+class StartSettings(SettingsRecord):
     """Settings of the whole run that are fixed at its start, except the number of steps; values are checked.
 
     ``steps`` may be None: no limit.

@@ -102,7 +102,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         "evaluate", evaluate_run, "evaluate a recorded run under other settings, without training", epilog=EXAMPLES
     )
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
-    parser.add_argument("--checkpoint", metavar="NAME", help="state to evaluate (default: the newest)")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="NAME",
+        help="state to evaluate; best: that of the best evaluation (default: the newest)",
+    )
     parser.add_argument("--preset", metavar="NAME", help=f"settings of all quantizers: {', '.join(PRESETS)}")
     parser.add_argument(
         option_name(CHANGES),

@@ -94,7 +94,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="the file, required without --dry-run; the proof is written to FILE.parity.txt, .parity.json and "
         ".golden.npz; for a format of several files, the directory",
     )
-    parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="NAME",
+        help="export this checkpoint; best: that of the best evaluation (default: the newest)",
+    )
     parser.add_argument(
         option_name("examples"),
         type=int,

@@ -161,7 +161,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--resume", metavar="RUN", help="resume the run in this directory")
     output.add_argument("--fork", metavar="RUN[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
     output.add_argument(
-        "--checkpoint", metavar="NAME", help="with --resume: checkpoint to continue from (default: the newest)"
+        "--checkpoint",
+        metavar="NAME",
+        help="with --resume: checkpoint to continue from; best: that of the best evaluation (default: the newest)",
     )
     output.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
     output.add_argument(

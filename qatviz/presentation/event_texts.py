@@ -2,6 +2,7 @@
 
 from typing import Any, Callable, Dict, Sequence, Type
 
+from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.number_format import count
 from qatviz.protocol import events
@@ -119,7 +120,8 @@ def _saved(event: events.CheckpointSaved) -> str:
 def _evaluated(event: events.Evaluated, modes: Sequence[str]) -> str:
     metric = METRICS[event.metric]
     found = [f"{metric.text(event.scores[mode])} {MODE_NAMES[mode]}" for mode in modes if mode in event.scores]
-    return f"evaluated: {metric.lead}{', '.join(found)}"
+    loss = "" if event.held_out_loss is None else f", loss {MEASURES['loss'].text(event.held_out_loss)}"
+    return f"evaluated: {metric.lead}{', '.join(found)}{loss}"
 
 
 def _restored(event: events.Restored) -> str:
@@ -131,6 +133,11 @@ def _restored(event: events.Restored) -> str:
 def _planned(event: events.Planned) -> str:
     text = "total steps: no limit" if event.steps is None else f"total steps: {event.steps:,}"
     return text + (f", with {count(len(event.schedule), 'change')} to come" if event.schedule else "")
+
+
+def _stopped_early(event: events.StoppedEarly) -> str:
+    waited = count(event.waited, "evaluation")
+    return f"training ends early: {waited} without a better result than that of step {event.best_step:,}"
 
 
 _RECORDING = {
@@ -155,6 +162,7 @@ _SENTENCES: Dict[Type[events.Event], Callable[[Any], str]] = {
     events.CheckpointSaved: _saved,
     events.Restored: _restored,
     events.Planned: _planned,
+    events.StoppedEarly: _stopped_early,
     events.NonFinite: lambda e: f"{non_finite_text(e)}; rewound to step {e.restored_step:,}",
     events.RecordFailed: lambda e: _RECORDING[e.part] + e.message,
     events.Finished: lambda e: "finished: all steps are done",

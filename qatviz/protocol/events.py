@@ -78,6 +78,10 @@ def _score_from(score: Any, what: str) -> float:
     return values.number(score, what)
 
 
+def _loss_from(loss: Any) -> Optional[float]:
+    return None if loss is None else _score_from(loss, "loss")
+
+
 def _outputs_to(outputs: Iterable[Iterable[float]]) -> List[List[float]]:
     return [list(row) for row in outputs]
 
@@ -246,7 +250,8 @@ class Evaluated(Event):
     ``metric`` is a key of `qatviz.metric.METRICS`, and the key of ``scores`` in the JSON-able form. If a regression has
     several numbers to predict, or an example several labels, ``outputs`` has a row for each mode, in the order of
     `qatviz.metric.MODES`, with the metric of each of them; otherwise it is empty. ``further`` are the task's other
-    metrics. ``seconds`` is the time that the evaluation took.
+    metrics. ``held_out_loss`` is that of the quantized network, None if it was not computed. ``seconds`` is the time
+    that the evaluation took.
     """
 
     scores: Dict[str, float] = field(metadata=_json_form(_same, _scores_from))  # keys: qatviz.metric.MODES
@@ -255,6 +260,7 @@ class Evaluated(Event):
     metric: str = ACCURACY.name
     outputs: Tuple[Tuple[float, ...], ...] = field(default=(), metadata=_json_form(_outputs_to, _outputs_from))
     further: Tuple[FurtherScores, ...] = field(default=(), metadata=_json_form(_further_to, _further_from))
+    held_out_loss: Optional[float] = field(default=None, metadata=_json_form(_same, _loss_from))
 
     is_report: ClassVar[bool] = True
 
@@ -264,6 +270,8 @@ class Evaluated(Event):
         for name in ("outputs", "further"):
             if not row[name]:
                 del row[name]
+        if self.held_out_loss is None:
+            del row["held_out_loss"]
         return row
 
 
@@ -296,6 +304,16 @@ class Planned(Event):
 
     steps: Optional[int] = field(metadata=_json_form(_same, _total_from))
     schedule: Optional[Schedule] = field(metadata=_json_form(_schedule_to, _schedule_from), default=None)
+
+
+@dataclass(frozen=True)
+class StoppedEarly(Event):
+    """The run ends before its last step: the last ``waited`` evaluations were not better than that of ``best_step``."""
+
+    best_step: int
+    waited: int
+
+    is_report: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class SaveKind(Enum):
     START = "start of the run"
     LAST_GOOD = "kept in case a step goes wrong"
     END = "end of the run"
+    BEST = "best so far"
     FORK = "fork"
     OTHER = "other"
 

@@ -1,7 +1,7 @@
 """Complete state of a run between two training steps, as saved in and restored from checkpoints."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 
@@ -12,6 +12,27 @@ from qatviz.protocol.reasons import SaveReason
 from qatviz.protocol.settings_book import SettingsBook
 
 Arrays = Dict[str, np.ndarray]
+
+
+class BestEvaluation(NamedTuple):
+    """The best evaluation so far with the same quantization.
+
+    Attributes
+    ----------
+    step : int
+        Number of training steps complete at its state.
+    score : float
+        Metric or loss, quantized.
+    waited : int
+        Number of later evaluations, none of which was better.
+    quantization : str
+        Hash of the settings of all quantizers; evaluations are compared if it is equal.
+    """
+
+    step: int
+    score: float
+    waited: int
+    quantization: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +59,8 @@ class RunState:
         Branch of the run to which it belongs.
     position : int or None
         Number of earlier events on that branch; see :class:`qatviz.protocol.branches.BranchPoint`.
+    best : BestEvaluation or None
+        None before the first evaluation, and while no setting requires it.
     """
 
     step: int
@@ -48,6 +71,7 @@ class RunState:
     reason: SaveReason
     branch: int = 0
     position: Optional[int] = None
+    best: Optional[BestEvaluation] = None
 
     @property
     def point(self) -> BranchPoint:
@@ -73,6 +97,7 @@ class RunState:
             "settings": self.book.to_dict(),
             "branch": self.branch,
             "position": self.position,
+            **({} if self.best is None else {"best": list(self.best)}),
         }
 
     @classmethod
@@ -94,6 +119,14 @@ class RunState:
                 SaveReason.from_wire(meta["reason"]),
                 int(meta.get("branch", 0)),
                 None if meta.get("position") is None else int(meta["position"]),
+                _best_from(meta.get("best")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"checkpoint {name}: its metadata is incomplete: {error!r}") from error
+
+
+def _best_from(row: Any) -> Optional[BestEvaluation]:
+    if row is None:
+        return None
+    step, score, waited, quantization = row
+    return BestEvaluation(int(step), float(score), int(waited), str(quantization))

@@ -14,7 +14,7 @@ from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings, Schedule, ScheduledCommand
-from qatviz.protocol.reasons import RestoreReason
+from qatviz.protocol.reasons import RestoreReason, SaveKind
 from qatviz.protocol.run_spec import RunSpec, described_plan
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
@@ -26,7 +26,7 @@ from qatviz.telemetry.record.own_files import CHECKPOINTS
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
-from qatviz.training.checkpointer import is_temporary
+from qatviz.training.checkpointer import BEST, is_temporary
 
 #: Prefix of the names of copies for exports.
 KEPT = "kept-"
@@ -165,8 +165,18 @@ def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Opt
 
 
 def _load(reader: RecordReader, name: str, plan: QuantizationPlan) -> RunState:
+    name = _best(reader) if name == BEST else name
     arrays, meta = reader.load_checkpoint(name)
     return RunState.from_checkpoint(name, arrays, meta, plan)
+
+
+def _best(reader: RecordReader) -> str:
+    """Return the name of the checkpoint of the best evaluation, if possible on the surviving timeline."""
+    infos = [info for info in reader.list_checkpoints() if not info.error and info.reason.kind is SaveKind.BEST]
+    surviving = [info for info in infos if reader.is_surviving(info.point)]
+    if not infos:
+        raise RecordError(f"{reader.directory}: has no best checkpoint; a run saves one if keep_best is on")
+    return max(surviving or infos, key=lambda info: info.step).name
 
 
 def readable_checkpoints(directory: str) -> List[CheckpointInfo]:

@@ -62,7 +62,7 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
     spec = _continued_spec(reader, request, notify)
     if spec.start is None:
         raise RecordError(f"{request.directory}: has no checkpoint to fork from yet", "directory")
-    start = replace(spec.start, branch=0, position=0)
+    start = replace(spec.start, branch=0, position=0, best=None)  # the best state is the other run's
     schedule = tuple(item for item in spec.schedule if item.step >= start.step)
     spec = replace(spec, start=start, book=start.book, schedule=schedule)
     record = None

@@ -13,10 +13,16 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record.run_record import RunRecord
 
 #: Prefixes of the names of checkpoints that are saved without a command, by their occasion.
-AUTOMATIC, BEFORE_CHANGE, FINAL = "auto", "before", "final"
-PREFIXES = {SaveKind.AUTOMATIC: AUTOMATIC, SaveKind.BEFORE_CHANGE: BEFORE_CHANGE, SaveKind.END: FINAL}
+AUTOMATIC, BEFORE_CHANGE, FINAL, BEST = "auto", "before", "final", "best"
+PREFIXES = {
+    SaveKind.AUTOMATIC: AUTOMATIC,
+    SaveKind.BEFORE_CHANGE: BEFORE_CHANGE,
+    SaveKind.END: FINAL,
+    SaveKind.BEST: BEST,
+}
 #: Number of automatic checkpoints of each kind that stay on disk.
-KEPT_ON_DISK = {SaveKind.AUTOMATIC: 3, SaveKind.BEFORE_CHANGE: 10, SaveKind.END: 1}
+#: Of the best ones, more than the newest: a rewind can make an older one the best again.
+KEPT_ON_DISK = {SaveKind.AUTOMATIC: 3, SaveKind.BEFORE_CHANGE: 10, SaveKind.END: 1, SaveKind.BEST: 3}
 #: Largest number of pending checkpoints of one kind. Of automatic ones, the oldest are dropped (their states are still
 #: in memory); the run waits until there is room for a requested one.
 _WAITING = 2

@@ -114,6 +114,15 @@ class CommandExecutor:
             self._measuring.take_snapshot()
         self._is_snapshot_requested = False
 
+    def keep(self, state: RunState, replaced: Optional[RunState] = None) -> None:
+        """Save a state as a checkpoint by its name, in memory and on disk; in memory, in place of another one."""
+        if replaced is not None:
+            self._states.drop(replaced.name)
+        self._states.keep(state)
+        self._checkpointer.save(state)
+        if self._record is None:
+            self._live.report(events.CheckpointSaved(state.step, state.name, state.reason), state.point)
+
     def set_to(self, state: RunState) -> None:
         """Set the run to another state, from which it continues on a new branch; the caller reports it."""
         self._measuring.drop_evaluation()  # it evaluates the state that is abandoned
@@ -200,11 +209,8 @@ class CommandExecutor:
         live = self._live
         name = cast(c.SaveCheckpoint, sent.command).name or checkpoint_name("step", live.step)
         state = live.capture(name, SaveReason(SaveKind.REQUESTED))
-        self._states.keep(state)
-        self._checkpointer.save(state)
         self._applied(sent, checkpoint=state.name)
-        if self._record is None:
-            live.emit(events.CheckpointSaved(live.step, state.name, state.reason))
+        self.keep(state)
 
     def _on_restore_checkpoint(self, sent: Sent) -> None:
         state = self._find(cast(c.RestoreCheckpoint, sent.command).name)

@@ -23,7 +23,7 @@ from qatviz.memory import check_room_for_tensorflow
 from qatviz.metric import evaluated_metrics
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
-from qatviz.protocol.run_spec import Placement, RunSpec
+from qatviz.protocol.run_spec import Placement
 from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
@@ -274,6 +274,13 @@ class TrainingGraph:
         held_out = self._data.values(TEST, indices)
         return [np.array(part, np.float64) for part in self._evaluate(indices, weights, activations, *held_out)]
 
+    def held_out_loss(self, indices: np.ndarray) -> float:
+        """Return the mean loss of held-out examples in the published state, quantized, without smoothing and weights.
+
+        ``indices`` are int32.
+        """
+        return float(self._prepared("loss", self._eval_loss, self._eval_feeds)(indices, True, True))
+
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
         flat = self._snapshot(*self._snapshot_inputs())
@@ -418,6 +425,7 @@ class TrainingGraph:
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations, *self._data.feeds(TEST)]
         labels = self._data.labels(TEST, indices)
         self._eval_fetch = [scoring.part(lowered.logits, labels) for scoring in self._scorings]
+        self._eval_loss = tf.reduce_mean(self._objective.loss(lowered.logits, labels))
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
@@ -440,7 +448,7 @@ class TrainingGraph:
     def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
         """Return the session's callable for ``fetches``, made at the first request for ``name``.
 
-        Used for operations on running histograms only: most runs have none, and making a callable takes time, because
+        Used for what most runs do not need, such as running histograms: making a callable takes time, because
         TensorFlow prepares the part of the graph that it runs.
         """
         if name not in self._callables:
@@ -467,21 +475,3 @@ class TrainingGraph:
         self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
         self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
         self._forget_codes = session.make_callable(self._forget_op)
-
-
-def graph_arguments(spec: RunSpec) -> Tuple[Any, ...]:
-    """Return the arguments of the :class:`TrainingGraph` of a run."""
-    return (
-        spec.network,
-        spec.plan,
-        spec.dataset,
-        spec.batch_size,
-        spec.optimizer,
-        spec.seed,
-        spec.placement,
-        spec.telemetry,
-        spec.fixed,
-        spec.loss,
-        spec.metric_name,
-        spec.class_weights,
-    )

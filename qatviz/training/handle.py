@@ -68,6 +68,8 @@ class Run(RunHandle):
     ----------
     final : RunState or None
         Final state of a run that finished or was stopped.
+    best : RunState or None
+        State of its best evaluation, if the run kept it (``keep_best``).
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Run(RunHandle):
         self._inbox = Inbox()
         self._state, self._step = NEW, spec.start.step if spec.start else 0
         self.final: Optional[RunState] = None
+        self.best: Optional[RunState] = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._body, name="qatviz-training", daemon=True)
 
@@ -190,7 +193,7 @@ class Run(RunHandle):
                 cursor = self.record.cursor()
             trainer = Trainer(self.spec, self._inbox, collector, self.record, cursor, self._set_state)
             ending = trainer.run()
-            self.final = trainer.final
+            self.final, self.best = trainer.final, trainer.best
         except BaseException as error:  # every error must be reported to the user
             ending = _failure(self._step, error)
         finally:  # from now on, commands are refused when they are sent

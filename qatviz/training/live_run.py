@@ -51,6 +51,8 @@ class LiveRun:
         Training time so far.
     book : SettingsBook
         Settings in effect.
+    best : BestEvaluation or None
+        See :class:`qatviz.protocol.run_state.RunState`.
     """
 
     def __init__(self, graph: TrainingGraph, spec: RunSpec, cursor: BranchCursor, put: Callable[[Event], None]):
@@ -63,6 +65,7 @@ class LiveRun:
             graph.check_state(start.name, start.arrays)
         self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)
         self.book = start.book if start else spec.book
+        self.best = start.best if start else None
         self._write_settings()
         graph.write_state(start.arrays if start else graph.initial_state(self.book.run, spec.parameters))
         if start is None:
@@ -98,11 +101,13 @@ class LiveRun:
     def capture(self, name: str, reason: SaveReason) -> RunState:
         """Return a copy of the current state."""
         branch, step, position = self.point
-        return RunState(step, self.seconds, self.book, self.graph.read_state(), name, reason, branch, position)
+        return RunState(
+            step, self.seconds, self.book, self.graph.read_state(), name, reason, branch, position, self.best
+        )
 
     def set_to(self, state: RunState) -> int:
         """Replace the current state; return the number of the new branch on which the run continues."""
-        self.step, self.seconds, self.book = state.step, state.seconds, state.book
+        self.step, self.seconds, self.book, self.best = state.step, state.seconds, state.book, state.best
         self.graph.write_state(state.arrays)
         self._write_settings()
         return self._cursor.fork(state.point)

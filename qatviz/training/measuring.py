@@ -8,9 +8,13 @@ import numpy as np
 from qatviz.metric import MODES, Metric
 from qatviz.network.graph import Network
 from qatviz.protocol.events import Evaluated, FurtherScores
+from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.run_state import RunState
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import OLDEST_S, TensorValues, oldest_age_s, phase, read_only
-from qatviz.settings import RUN_SETTINGS
+from qatviz.settings import LOSS, RUN_SETTINGS
+from qatviz.training.checkpointer import BEST, checkpoint_name
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
@@ -44,15 +48,19 @@ class Measuring:
     ----------
     is_snapshot_wanted : bool
         True if settings have changed since the last snapshot: another one should not wait for the next training step.
+    on_result : callable (Evaluated, SettingsBook, RunState or None)
+        Called with each result, the settings of the evaluated state and, with ``keep_best``, that state.
     """
 
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
         self._live, self._spec, self._put = live, spec, put
         self._evaluation: Optional[Evaluation] = None
+        self._candidate: Optional[RunState] = None
         self._evaluated = live.point, live.book
         self._is_evaluation_queued = False
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
+        self.on_result: Callable[[Evaluated, SettingsBook, Optional[RunState]], None] = lambda *_: None
         # The largest age takes precedence over SNAPSHOT_SHARE: if a snapshot takes 0.07 s (0.17 s with many tensors),
         # they use 1/20 of wall time.
         longest_rest = LONGEST_REST * oldest_age_s(len(spec.plan.tensors))
@@ -109,8 +117,13 @@ class Measuring:
         """Begin an evaluation of the current state; if one of another state is in progress, after that."""
         if self._evaluation is None:
             live, spec = self._live, self._spec
-            self._evaluation = Evaluation(live.graph, spec.metrics, len(spec.dataset.x_test), live.step)
+            run = live.book.run
+            with_loss = run.monitor == LOSS and (run.keep_best or run.patience > 0)
+            self._evaluation = Evaluation(live.graph, spec.metrics, len(spec.dataset.x_test), live.step, with_loss)
             self._evaluated = live.point, live.book
+            self._candidate = None
+            if run.keep_best:
+                self._candidate = live.capture(checkpoint_name(BEST, live.step), SaveReason(SaveKind.BEST))
         elif (self._evaluated[0].branch, self._evaluated[0].step, self._evaluated[1]) != (
             self._live.point.branch,
             self._live.step,
@@ -142,13 +155,15 @@ class Measuring:
         if result is not None:
             self._evaluation = None
             self._live.report(result, self._evaluated[0])
+            self.on_result(result, self._evaluated[1], self._candidate)
+            self._candidate = None
             if self._is_evaluation_queued:
                 self._is_evaluation_queued = False
                 self.begin_evaluation()
 
     def drop_evaluation(self) -> None:
         """Drop the evaluation in progress, if any."""
-        self._evaluation, self._is_evaluation_queued = None, False
+        self._evaluation, self._is_evaluation_queued, self._candidate = None, False, None
 
 
 class Evaluation:
@@ -162,25 +177,35 @@ class Evaluation:
     num_pieces, pieces_done : int
     """
 
-    def __init__(self, graph: TrainingGraph, metrics: Sequence[Metric], num_examples: int, step: int):
+    def __init__(
+        self,
+        graph: TrainingGraph,
+        metrics: Sequence[Metric],
+        num_examples: int,
+        step: int,
+        with_loss: bool = False,
+    ):
         self._graph, self._metrics, self._num_examples, self._step = graph, metrics, num_examples, step
+        self._with_loss = with_loss
+        self._loss: Optional[float] = None
         self._piece, self._seconds = piece_size(graph.network), 0.0
         self._found: Dict[str, List[Scores]] = {}
-        self.num_pieces, self.pieces_done = len(EVALUATIONS) * -(-num_examples // self._piece), 0
+        self.num_pieces, self.pieces_done = (len(EVALUATIONS) + with_loss) * -(-num_examples // self._piece), 0
         graph.publish()
         self._pieces = self._run()
 
     def advance(self) -> Optional[Evaluated]:
         """Run a piece; return the result after the last one, otherwise None."""
         started = time.perf_counter()
-        done = next(self._pieces)
+        next(self._pieces)
         self.pieces_done += 1
         self._seconds += time.perf_counter() - started
-        if not done:
+        if self.pieces_done < self.num_pieces:
             return None
         (scores, outputs), *others = map(self._result, range(len(self._metrics)))
         further = tuple(FurtherScores("", metric.name, *each) for metric, each in zip(self._metrics[1:], others))
-        return Evaluated(self._step, scores, self._num_examples, self._seconds, self._metrics[0].name, outputs, further)
+        name = self._metrics[0].name
+        return Evaluated(self._step, scores, self._num_examples, self._seconds, name, outputs, further, self._loss)
 
     def _result(self, index: int) -> Tuple[Dict[str, float], Tuple[Tuple[float, ...], ...]]:
         """Return the scores of a metric by mode, and by mode and output if it has several."""
@@ -188,19 +213,28 @@ class Evaluation:
         outputs = tuple(found[index][1] for found in self._found.values())
         return scores, outputs if len(outputs[0]) > 1 else ()
 
-    def _run(self) -> Iterator[bool]:
-        last = list(EVALUATIONS)[-1]
+    def _run(self) -> Iterator[None]:
         for name, (weights, activations) in EVALUATIONS.items():
-            parts = []
-            for start in range(0, self._num_examples, self._piece):
-                end = min(start + self._piece, self._num_examples)
-                parts.append(self._graph.score_part(np.arange(start, end, dtype=np.int32), weights, activations))
-                if end < self._num_examples:
-                    yield False
+            parts: List[List[np.ndarray]] = []
+            for indices in self._indices():
+                if parts:
+                    yield
+                parts.append(self._graph.score_part(indices, weights, activations))
             self._found[name] = [
                 scores_of(metric, list(own), self._num_examples) for metric, own in zip(self._metrics, zip(*parts))
             ]
-            yield name == last
+            yield
+        if self._with_loss:
+            total = 0.0
+            for indices in self._indices():
+                total += len(indices) * self._graph.held_out_loss(indices)
+                self._loss = total / self._num_examples
+                yield
+
+    def _indices(self) -> Iterator[np.ndarray]:
+        """Yield the indices of the examples of each piece, int32."""
+        for start in range(0, self._num_examples, self._piece):
+            yield np.arange(start, min(start + self._piece, self._num_examples), dtype=np.int32)
 
 
 def piece_size(network: Network) -> int:

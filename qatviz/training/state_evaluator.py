@@ -7,7 +7,8 @@ from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.events import Event
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.training.graph import TrainingGraph, graph_arguments
+from qatviz.training.building import graph_arguments
+from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Evaluation
 

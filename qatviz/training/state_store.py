@@ -51,6 +51,11 @@ class StateStore:
         self._named[state.name] = state
         self._trim()
 
+    def drop(self, name: str) -> None:
+        """Forget the checkpoint with this name, if it is in memory."""
+        dropped = self._named.pop(name, None)
+        self._nbytes -= dropped.nbytes if dropped else 0
+
     def named(self, name: str) -> Optional[RunState]:
         """Return the state with this name, also one for undo or redo; None if it is not in memory."""
         if name in self._named:

@@ -15,10 +15,12 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.collector import Collector, RawStep
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.best import BestKeeper
+from qatviz.training.building import graph_arguments
 from qatviz.training.checkpointer import AUTOMATIC, FINAL, Checkpointer, checkpoint_name
 from qatviz.training.control import Control
 from qatviz.training.executor import CommandExecutor
-from qatviz.training.graph import NonFiniteLoss, TrainingGraph, graph_arguments
+from qatviz.training.graph import NonFiniteLoss, TrainingGraph
 from qatviz.training.inbox import Inbox
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Measuring
@@ -47,6 +49,8 @@ class Trainer:
     ----------
     final : RunState or None
         Final state of a run that has finished or was stopped.
+    best : RunState or None
+        State of the best evaluation, of a run with ``keep_best``.
     """
 
     def __init__(
@@ -91,6 +95,8 @@ class Trainer:
                 record,
                 spec.schedule,
             )
+            self._best = BestKeeper(self._live, self._control, spec.metric, self._executor.keep)
+            self._measuring.on_result = self._best.compare
             self._control.report_state()
         except BaseException:
             self.close()
@@ -98,6 +104,10 @@ class Trainer:
         # The several hundred thousand objects of the graph exist as long as the run. Each garbage collection would
         # traverse them, which blocks all threads, including the window's, for a tenth of a second.
         gc.freeze()
+
+    @property
+    def best(self) -> Optional[RunState]:
+        return self._best.state
 
     def run(self) -> events.Event:
         """Train until the end; return the last event."""

@@ -30,6 +30,9 @@ RUN_SETTINGS = {
     "evaluation_interval": 2,
     "snapshot_interval": 3600.0,
     "checkpoint_interval": 600.0,
+    "keep_best": True,
+    "patience": 100,
+    "monitor": "loss",
 }
 # Keywords of `qatviz.train` that its signature does not name.
 KEYWORDS = {

@@ -115,6 +115,8 @@ def test_every_kind_of_event_has_its_own_mark_and_text(kind, context):
         "step": 3,
         "changes": (Change("conv1.weights.num_bits", 8, 4),),
         "checkpoint": "before-1",
+        "best_step": 2,
+        "waited": 4,
     }
     reasons = {
         "Paused": PauseReason.REQUESTED,

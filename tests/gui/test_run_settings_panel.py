@@ -167,3 +167,11 @@ def test_an_immediate_refusal_is_reported(begin):
     panel.run.end(events.Stopped(panel.run.step))
     panel.evaluate.click()
     assert "has ended" in panel.refusal.text()
+
+
+def test_the_compared_result_is_shown_where_evaluations_are_compared(begin):
+    panel = begin()
+    assert panel.controls["keep_best"].isVisible() and not panel.controls["monitor"].isVisible()
+    panel.edits.edit(["run"], "patience", 3)
+    panel.refresh()
+    assert panel.controls["monitor"].isVisible()

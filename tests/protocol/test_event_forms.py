@@ -61,7 +61,7 @@ def test_the_json_form_of_an_event_has_all_its_fields(event):
     assert row.pop("kind") == type(event).__name__ == event.kind
     if isinstance(event, Evaluated):
         row["scores"] = row.pop(event.metric)
-        row = {"outputs": [], "further": [], **row}  # left out where there is one
+        row = {"outputs": [], "further": [], "held_out_loss": None, **row}  # left out where there is one
     assert set(row) == {field.name for field in dataclasses.fields(event)}
 
 
@@ -91,6 +91,7 @@ def test_reasons_keep_their_recorded_values():
                 "start of the run",
                 "kept in case a step goes wrong",
                 "end of the run",
+                "best so far",
                 "fork",
                 "other",
             ]

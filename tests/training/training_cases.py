@@ -5,7 +5,7 @@ from waiting import Patience
 from qatviz.protocol.commands import Pause
 from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Paused
 from qatviz.protocol.snapshots import StepRecord
-from qatviz.training.graph import graph_arguments
+from qatviz.training.building import graph_arguments
 from qatviz.training.handle import Run
 
 #: Number of steps after which waiting for a running run fails.

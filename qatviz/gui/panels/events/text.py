@@ -37,6 +37,7 @@ _MARKS = {
     events.CheckpointSaved: Mark("▪", "muted"),
     events.Restored: Mark("↩", "warning"),
     events.Planned: Mark("▸", "muted"),
+    events.StoppedEarly: Mark("▸", "good"),
     events.NonFinite: Mark("▲", "bad"),
     events.RecordFailed: Mark("▲", "bad"),
     events.Finished: Mark("■", "good"),

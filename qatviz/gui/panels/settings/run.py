@@ -31,6 +31,7 @@ STEPS_DELAY_MS = 400
 #: Height of the curve of the planned learning rate, px.
 _CURVE_HEIGHT = 96
 _INTERVALS = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
+_BEST = ("keep_best", "patience", "monitor")
 _SCHEDULE = ("lr_schedule", "lr_period", "lr_factor", "warmup_steps")
 _TRAINING = (
     "learning_rate",
@@ -71,7 +72,9 @@ class RunSettingsPanel(Panel):
 
     def _setup_ui(self) -> None:
         self.empty = EmptyText(self)
-        self.controls = {name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _INTERVALS}
+        self.controls = {
+            name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _INTERVALS + _BEST
+        }
         self.headings = {title: Heading(title, self.theme) for title in ("Training", "Intervals", "Length", "Actions")}
         self.rates = RateCurve(self.theme)
         self.steps = StepsControl(self.theme)
@@ -101,6 +104,7 @@ class RunSettingsPanel(Panel):
                 *(self.controls[name] for name in _INTERVALS),
                 self.headings["Length"],
                 self.steps,
+                *(self.controls[name] for name in _BEST),
                 self.headings["Actions"],
                 now,
                 self.result,
@@ -140,6 +144,8 @@ class RunSettingsPanel(Panel):
         others -= set(OPTIMIZER_SETTINGS.get(self.model.optimizer, others))
         wanted = self.edits.pending_book() or book
         others.update(wanted.run.unused_schedule_settings)
+        if not wanted.run.keep_best and not wanted.run.patience:
+            others.add("monitor")
         if self.model.run is not None and self.model.run.description.get("task") == REGRESSION:
             others.add("label_smoothing")
         self.rates.show_plan(wanted.run, self.model.total_steps, self.model.step)
