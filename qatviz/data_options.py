@@ -13,9 +13,10 @@ from qatviz.setting_declaration import declared, settings_of
 AUTO = "auto"
 RESIZE, CROP, PAD = "resize", "crop", "pad"
 REFUSE, SKIP = "refuse", "skip"
-TEST, VALIDATION = "test", "validation"
+TEST, VALIDATION, SPLIT = "test", "validation", "split"
 
 _SIZE = r"([1-9]\d{0,4})x([1-9]\d{0,4})"
+_NAME = r"[^\x00-\x1f]*"
 _NAMED_COLORS = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
 
 
@@ -57,10 +58,25 @@ class DataOptions:
     held_out: str = declared(
         AUTO,
         "Held-out part",
-        "Part on which the network is evaluated if the data has a test and a validation part; by default the test "
-        "part.",
-        choices={"": (AUTO, TEST, VALIDATION)},
-        labels={AUTO: "Test, else validation", TEST: "Test", VALIDATION: "Validation"},
+        "Part on which the network is evaluated: by default the test part of the data, else its validation part, else "
+        "some of the training examples, chosen at random (split).",
+        choices={"": (AUTO, TEST, VALIDATION, SPLIT)},
+        labels={AUTO: "Test, else validation", TEST: "Test", VALIDATION: "Validation", SPLIT: "Split at random"},
+    )
+
+    features: str = declared(
+        "",
+        "Features",
+        "Name of the array with the examples, for arrays whose names do not tell.",
+        pattern=_NAME,
+        form="the name of an array",
+    )
+    targets: str = declared(
+        "",
+        "Targets",
+        "Name of the array with the labels or targets, for arrays whose names do not tell.",
+        pattern=_NAME,
+        form="the name of an array",
     )
 
     @classmethod

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import difflib
 from dataclasses import dataclass
-from typing import Iterable, Iterator, NamedTuple, Optional, Tuple, Type, TypeVar, Union
+from typing import Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from qatviz.memory import memory_shortage
 
@@ -73,6 +73,17 @@ class CodeRefused(NetworkError):
 
 class DataError(QatvizError):
     """A data set cannot be used; the message names the file."""
+
+
+class ChoiceNeeded(DataError):
+    """Data that can only be used if options are chosen.
+
+    ``choices`` has the possible values of each of these options, by its name.
+    """
+
+    def __init__(self, message: str = "", field: str = "", choices: Optional[Mapping[str, Tuple[str, ...]]] = None):
+        super().__init__(message, field)
+        self.choices = dict(choices or {})
 
 
 class RecordError(QatvizError):

@@ -1,32 +1,92 @@
-"""CIFAR-10 in its authors' version for Python: https://www.cs.toronto.edu/~kriz/cifar.html."""
+"""CIFAR-10 and CIFAR-100 in their author's versions, for Python and binary: https://www.cs.toronto.edu/~kriz/cifar.html."""
 
 import gzip
 import os
 import tarfile
-from typing import IO, Any, Dict, Tuple
+from dataclasses import replace
+from typing import IO, Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
 from qatviz.data.build import from_arrays
-from qatviz.data.checks import wrap_read_errors
+from qatviz.data.checks import read_exactly, wrap_read_errors
 from qatviz.data.dataset import Dataset
 from qatviz.data.pickles import read_pickled_arrays
+from qatviz.data_options import DataOptions
 from qatviz.errors import DataError
-
-Batch = Tuple[np.ndarray, np.ndarray]
-"""Images and labels."""
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-_TRAINING = tuple(f"data_batch_{index}" for index in range(1, 6))
-_TEST = "test_batch"
+_FINE, _COARSE = "fine_labels", "coarse_labels"
 _IMAGE_SHAPE = (3, 32, 32)
+_N_VALUES = 3 * 32 * 32
 # Maximum unpacked size; that of CIFAR-10 is a fifth of it.
 MAX_ARCHIVE_BYTES = 2**30
+_MAX_NAMES_BYTES = 2**16
 
 
-def load_cifar10(path: str, validation_fraction: float = 0.2, seed: int = 0) -> Dataset:
-    """Load CIFAR-10 from its directory ``cifar-10-batches-py`` or its archive ``cifar-10-python.tar.gz``.
+class _Version(NamedTuple):
+    """Files of a version of the data.
+
+    Attributes
+    ----------
+    name : str
+    training : tuple of str
+    test : str
+    labels : tuple of str
+        Names of the labels: keys of the pickles, or one byte each before the pixels.
+    is_binary : bool
+    names : dict of str to str
+        File with the names of the classes, by labels; a pickle, or lines of text.
+    """
+
+    name: str
+    training: Tuple[str, ...]
+    test: str
+    labels: Tuple[str, ...]
+    is_binary: bool
+    names: Dict[str, str]
+
+    @property
+    def batches(self) -> Tuple[str, ...]:
+        return (*self.training, self.test)
+
+
+_NUMBERED = tuple(f"data_batch_{index}" for index in range(1, 6))
+_BINARY = tuple(name + ".bin" for name in _NUMBERED)
+_VERSIONS = (
+    _Version("cifar10", _NUMBERED, "test_batch", ("labels",), False, {}),
+    _Version("cifar10", _BINARY, "test_batch.bin", ("labels",), True, {}),
+    _Version("cifar100", ("train",), "test", (_FINE, _COARSE), False, {_FINE: "meta", _COARSE: "meta"}),
+    _Version(
+        "cifar100",
+        ("train.bin",),
+        "test.bin",
+        (_COARSE, _FINE),
+        True,
+        {_FINE: "fine_label_names.txt", _COARSE: "coarse_label_names.txt"},
+    ),
+)
+
+
+class _Batch(NamedTuple):
+    """Images [N, 32, 32, 3], and labels [N] by name."""
+
+    images: np.ndarray
+    labels: Dict[str, np.ndarray]
+
+
+class _Content(NamedTuple):
+    """Batches by the name of their file, and names of classes by the name of their file and of the labels."""
+
+    batches: Dict[str, _Batch]
+    names: Dict[Tuple[str, str], List[str]]
+
+
+def load_cifar10(
+    path: str, validation_fraction: float = 0.2, seed: int = 0, options: DataOptions = DataOptions()
+) -> Dataset:
+    """Load CIFAR-10 or CIFAR-100 from its directory or its .tar.gz archive.
 
     The archive is not extracted, and no pickle is executed.
 
@@ -34,7 +94,9 @@ def load_cifar10(path: str, validation_fraction: float = 0.2, seed: int = 0) -> 
     ----------
     path : str
     validation_fraction, seed
-        Not used, since CIFAR-10 has a test part; all loaders have these parameters.
+        Not used, since there is a test part; all loaders have these parameters.
+    options : DataOptions
+        For CIFAR-100, `targets` is "fine_labels" (default: 100 classes) or "coarse_labels" (20 classes).
 
     Returns
     -------
@@ -46,45 +108,86 @@ def load_cifar10(path: str, validation_fraction: float = 0.2, seed: int = 0) -> 
     DataError
         If a batch is missing or damaged.
     """
-    batches = _from_directory(path) if os.path.isdir(path) else _from_archive(path)
-    missing = [batch for batch in (*_TRAINING, _TEST) if batch not in batches]
+    content = _from_directory(path) if os.path.isdir(path) else _from_archive(path)
+    version = max(_VERSIONS, key=lambda version: sum(batch in content.batches for batch in version.batches))
+    missing = [batch for batch in version.batches if batch not in content.batches]
     if missing:
-        raise DataError(f"{path}: {missing[0]} is missing; expected {', '.join(_TRAINING)} and {_TEST}")
-    images, labels = [np.concatenate(parts) for parts in zip(*(batches[batch] for batch in _TRAINING))]
-    return from_arrays("cifar10", path, (images, labels), batches[_TEST], CLASS_NAMES, validation_fraction, seed)
+        raise DataError(f"{path}: {missing[0]} is missing; expected {', '.join(version.training)} and {version.test}")
+    labels = options.targets or (_FINE if _FINE in version.labels else version.labels[0])
+    if labels not in version.labels:
+        raise DataError(f"{path}: found no {labels!r}; expected one of {', '.join(version.labels)}", "targets")
+    training = [content.batches[batch] for batch in version.training]
+    test = content.batches[version.test]
+    names = CLASS_NAMES if version.name == "cifar10" else content.names.get((version.names[labels], labels))
+    dataset = from_arrays(
+        version.name,
+        path,
+        (
+            np.concatenate([batch.images for batch in training]),
+            np.concatenate([batch.labels[labels] for batch in training]),
+        ),
+        (test.images, test.labels[labels]),
+        names,
+        validation_fraction,
+        seed,
+    )
+    return replace(dataset, choices={"targets": tuple(sorted(version.labels, reverse=True))})
 
 
 def is_cifar10(path: str) -> bool:
-    """Return whether a path is a directory of CIFAR-10 batches, or a .tar.gz file."""
+    """Return whether a path is a directory of batches, or a .tar.gz file."""
     if os.path.isdir(path):
-        return os.path.isfile(os.path.join(path, _TRAINING[0]))
+        return any(
+            all(os.path.isfile(os.path.join(path, batch)) for batch in (version.training[0], *version.names.values()))
+            for version in _VERSIONS
+        )
     return path.lower().endswith((".tar.gz", ".tgz"))
 
 
-def _from_directory(directory: str) -> Dict[str, Batch]:
-    batches: Dict[str, Batch] = {}
-    for batch in (*_TRAINING, _TEST):
-        path = os.path.join(directory, batch)
-        if os.path.isfile(path):
-            with wrap_read_errors(path, "a CIFAR-10 batch"), open(path, "rb") as stream:
-                batches[batch] = _read_batch(path, stream, os.path.getsize(path))
-    return batches
+def _from_directory(directory: str) -> _Content:
+    content = _Content({}, {})
+    for version in _VERSIONS:
+        for name in dict.fromkeys((*version.batches, *version.names.values())):
+            path = os.path.join(directory, name)
+            if os.path.isfile(path):
+                with wrap_read_errors(path, f"a file of {version.name}"), open(path, "rb") as stream:
+                    _read(version, name, path, stream, os.path.getsize(path), content)
+    return content
 
 
-def _from_archive(path: str) -> Dict[str, Batch]:
-    batches: Dict[str, Batch] = {}
+def _from_archive(path: str) -> _Content:
+    content = _Content({}, {})
+    known = {name: version for version in _VERSIONS for name in (*version.batches, *version.names.values())}
     with wrap_read_errors(path, "a .tar.gz archive"), gzip.open(path, "rb") as unpacked:
         stream: Any = _LimitedStream(unpacked, path)
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
-                batch = os.path.basename(member.name)
-                content = archive.extractfile(member) if member.isfile() and batch in (*_TRAINING, _TEST) else None
-                if content is not None:
-                    batches[batch] = _read_batch(f"{path}: {member.name}", content, member.size)
+                name = os.path.basename(member.name)
+                file = archive.extractfile(member) if member.isfile() and name in known else None
+                if file is not None:
+                    _read(known[name], name, f"{path}: {member.name}", file, member.size, content)
         # Read to the end of the gzip stream, which continues after the tar archive, to verify the checksum.
         while stream.read(2**20):
             pass
-    return batches
+    return content
+
+
+def _read(version: _Version, name: str, where: str, stream: IO[bytes], n_bytes: int, content: _Content) -> None:
+    """Read a batch or the names of classes from a file into ``content``."""
+    if name in version.batches:
+        read = _read_binary if version.is_binary else _read_pickled
+        content.batches[name] = read(version, where, stream, n_bytes)
+        return
+    if n_bytes > _MAX_NAMES_BYTES:
+        raise DataError(f"{where}: found {n_bytes:,} bytes; expected at most {_MAX_NAMES_BYTES:,} for names of classes")
+    found: Dict[Any, Any] = {} if version.is_binary else read_pickled_arrays(where, stream, n_bytes)
+    for labels in (labels for labels, file in version.names.items() if file == name):
+        if version.is_binary:
+            found[labels] = stream.read(n_bytes).decode("utf-8").split()
+        names = found.get(labels if version.is_binary else labels[: -len("s")] + "_names")
+        if not isinstance(names, list) or not all(isinstance(text, (str, bytes)) for text in names):
+            raise DataError(f"{where}: found no names of {labels}; expected a list of strings")
+        content.names[name, labels] = [text.decode("latin1") if isinstance(text, bytes) else text for text in names]
 
 
 class _LimitedStream:
@@ -110,15 +213,32 @@ class _LimitedStream:
             )
 
 
-def _read_batch(where: str, stream: IO[bytes], n_bytes: int) -> Batch:
-    """Return images [N, 32, 32, 3] and labels [N] of a batch, whose rows have 1024 values each of red, green, blue."""
+def _read_pickled(version: _Version, where: str, stream: IO[bytes], n_bytes: int) -> _Batch:
+    """Return a pickled batch, whose rows have 1024 values each of red, green, blue."""
     content = read_pickled_arrays(where, stream, n_bytes)
-    data, labels = content.get("data"), content.get("labels")
-    n_values = int(np.prod(_IMAGE_SHAPE))
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != n_values:
+    data = content.get("data")
+    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != _N_VALUES:
         found = f"shape {list(data.shape)}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise DataError(f"{where}: data: found {found}; expected uint8 of shape [N, {n_values}]")
-    if not isinstance(labels, list) or len(labels) != len(data) or not all(type(label) is int for label in labels):
+        raise DataError(f"{where}: data: found {found}; expected uint8 of shape [N, {_N_VALUES}]")
+    return _Batch(_images(data), {name: _labels(content.get(name), name, len(data), where) for name in version.labels})
+
+
+def _labels(labels: Any, name: str, n_images: int, where: str) -> np.ndarray:
+    if not isinstance(labels, list) or len(labels) != n_images or not all(type(label) is int for label in labels):
         found = f"a list of {len(labels)} values" if isinstance(labels, list) else type(labels).__name__
-        raise DataError(f"{where}: labels: found {found}; expected a list of {len(data)} integers")
-    return data.reshape((-1, *_IMAGE_SHAPE)).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64)
+        raise DataError(f"{where}: {name}: found {found}; expected a list of {n_images} integers")
+    return np.array(labels, dtype=np.int64)
+
+
+def _read_binary(version: _Version, where: str, stream: IO[bytes], n_bytes: int) -> _Batch:
+    """Return a batch of rows with a byte for each of the labels, and 1024 bytes each of red, green, blue."""
+    row = len(version.labels) + _N_VALUES
+    if n_bytes == 0 or n_bytes % row:
+        raise DataError(f"{where}: found {n_bytes:,} bytes; expected a multiple of {row:,}")
+    rows = read_exactly(stream, (n_bytes // row, row), np.dtype(np.uint8), where, "the batch")
+    labels = {name: rows[:, index].astype(np.int64) for index, name in enumerate(version.labels)}
+    return _Batch(_images(rows[:, len(labels) :]), labels)
+
+
+def _images(rows: np.ndarray) -> np.ndarray:
+    return rows.reshape((-1, *_IMAGE_SHAPE)).transpose(0, 2, 3, 1)

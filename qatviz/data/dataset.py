@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -90,6 +90,8 @@ class Dataset:
         examples of "unit" and "signed" are scaled already.
     notes : tuple of Note
         Notes of the reader, such as on files that were skipped or converted.
+    choices : mapping of str to tuple of str
+        Possible values of options that name parts of the data, by the option's name: arrays, columns.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Dataset:
     assumed: Assumptions = Assumptions()
     scaling: str = ""
     notes: Tuple[Note, ...] = ()
+    choices: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from qatviz.data.dataset import Dataset, Note
 from qatviz.data.file_tree import MAX_DEPTH, DirectoryTree, FileTree, join, zip_tree
 from qatviz.data.images import EXTENSIONS, ImageReader, is_image_name, other_files_notes, skipped_notes
 from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
-from qatviz.data_options import AUTO, SKIP, DataOptions
+from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
 from qatviz.errors import DataError
 from qatviz.number_format import count
 
@@ -155,6 +155,8 @@ class _FolderReader:
     def _held_out(self, top: str, found: Dict[str, Optional[str]]) -> Optional[str]:
         """Return the name of the folder of the held-out part; None if there is none."""
         wanted = self._options.held_out
+        if wanted == SPLIT:
+            return None
         if wanted != AUTO:
             if found[wanted] is None:
                 raise DataError(f"{self._tree.where(top)}: found no {wanted} part to hold out", "held_out")

@@ -2,10 +2,10 @@
 
 import os
 
+from qatviz.data.arrays import load_npz
 from qatviz.data.cifar import load_cifar10
 from qatviz.data.dataset import Dataset
 from qatviz.data.idx import load_idx
-from qatviz.data.npz import load_npz
 from qatviz.errors import DataError
 
 _FASHION_FILES = (

@@ -6,6 +6,7 @@ from typing import IO, Tuple
 
 import numpy as np
 
+from qatviz.data.checks import read_exactly, to_native_byte_order
 from qatviz.errors import DataError
 
 _MAGIC = b"\x93NUMPY"
@@ -43,3 +44,18 @@ def read_header(stream: IO[bytes], where: str) -> Tuple[Tuple[int, ...], bool, n
             "supported"
         )
     return shape, bool(header["fortran_order"]), dtype
+
+
+def read_array(stream: IO[bytes], where: str) -> np.ndarray:
+    """Return the array of an .npy stream, in native byte order, without allocating more than the stream delivers.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, too large, or has other types than numbers and strings.
+    """
+    shape, fortran_order, dtype = read_header(stream, where)
+    array = read_exactly(stream, shape[::-1] if fortran_order else shape, dtype, where, "the array")
+    if stream.read(1):
+        raise DataError(f"{where}: found more bytes than its header declares; expected {dtype} of shape {list(shape)}")
+    return to_native_byte_order(array.T if fortran_order else array)

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from qatviz.asset_files import asset_path
+from qatviz.data.arrays import ARRAY_OPTIONS, KEYS_HELP, is_npy, load_npy, load_npz
 from qatviz.data.cifar import is_cifar10, load_cifar10
 from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.folder import is_folder, is_zipped_folder, load_folder, load_zipped_folder
 from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
 from qatviz.data.images import EXTENSIONS, IMAGE_OPTIONS
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
-from qatviz.data.npz import KEYS_HELP, is_npz, load_npz
+from qatviz.data.npz import is_npz
 from qatviz.data.store import is_store, load_store
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
@@ -80,10 +81,19 @@ NAMED_DATA = (
 _FOLDER_OPTIONS = (*IMAGE_OPTIONS, "held_out")
 
 FILE_FORMATS = (
-    FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True),
-    FileFormat("cifar10", "the directory cifar-10-batches-py or its .tar.gz archive", is_cifar10, load_cifar10),
+    FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True, ARRAY_OPTIONS),
+    FileFormat(
+        "cifar10",
+        "the directory of CIFAR-10 or CIFAR-100, in the versions for Python or binary, or its .tar.gz archive",
+        is_cifar10,
+        load_cifar10,
+        options=("targets",),
+    ),
     FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx, True),
     FileFormat("store", "a directory written by qatviz store, for data larger than memory", is_store, load_store, True),
+    FileFormat(
+        "npy", "a directory of .npy files with such names, or one of them", is_npy, load_npy, True, ARRAY_OPTIONS
+    ),
     FileFormat(
         "folder",
         f"a directory with one subfolder of images ({' '.join(EXTENSIONS)}) per class, or with such folders in parts "

@@ -1,6 +1,6 @@
 """Previews of data sets: some examples as pictures, and the number of examples of each class."""
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class DataInfo(NamedTuple):
         Likely mistakes in the data set.
     options : tuple of str
         Names of the options in :class:`qatviz.data_options.DataOptions` that apply to the data.
+    choices : mapping of str to tuple of str
+        Possible values of options that name parts of the data, by the option's name.
     """
 
     name: str
@@ -75,6 +77,7 @@ class DataInfo(NamedTuple):
     scaling: str = UNSCALED
     mistakes: Tuple[str, ...] = ()
     options: Tuple[str, ...] = ()
+    choices: Mapping[str, Tuple[str, ...]] = {}
 
     @property
     def is_regression(self) -> bool:

@@ -66,7 +66,7 @@ def inspect_data(question: DataQuestion) -> DataInfo:
     summary = data.describe(dataset)
     inferred = [note for note in summary["notes"] if note not in summary["mistakes"]]
     info = data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), inferred, summary["mistakes"])
-    return info._replace(options=applicable_options(question.source))
+    return info._replace(options=applicable_options(question.source), choices=dataset.choices)
 
 
 class ModelInspector:

@@ -4,7 +4,8 @@ from typing import Any, Mapping, Optional
 
 from qatviz import data
 from qatviz.data import Dataset
-from qatviz.data_options import DataOptions
+from qatviz.data.registry import applicable_options
+from qatviz.data_options import SPLIT, DataOptions
 from qatviz.scaling import UNIT
 from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
 
@@ -31,6 +32,10 @@ def recorded_data(description: Mapping[str, Any], source: Optional[str] = None) 
         before = dataset.with_scaling(UNIT)
         if before.fingerprint == fingerprint:
             return before
+    if dataset.fingerprint != fingerprint and "held_out" in applicable_options(source) and not options.given():
+        # Until version 0.2, validation parts were not used.
+        before = data.load(source, fraction, task=task, scaling=scaling, options=DataOptions(held_out=SPLIT))
+        return before if before.fingerprint == fingerprint else dataset
     return dataset
 
 

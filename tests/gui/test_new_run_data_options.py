@@ -5,7 +5,7 @@ from new_run_stage import DIGITS, StagedChecks
 from PyQt5 import QtCore
 
 from qatviz.data_options import DATA_OPTIONS, DataOptions
-from qatviz.errors import DataError
+from qatviz.errors import ChoiceNeeded, DataError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.session.model_info import DataQuestion
 
@@ -98,3 +98,20 @@ def test_options_are_remembered_with_their_data(dialog, context, checks, show, q
     context.settings.setValue("new_run/data_options", '{"image_size": 5}')
     third = show(NewRunDialog(context, checks), 1100, 700)
     assert third.request.data_options == DataOptions()
+
+
+def test_the_window_asks_which_arrays_to_use_and_offers_their_names(dialog, checks, qtbot):
+    choices = {"features": ("a", "b"), "targets": ("a", "b")}
+    checks.data["any.npz"] = ChoiceNeeded("any.npz: no data set: the file has 'a', 'b'", "features", choices)
+    dialog.form.data.set_text("any.npz")
+    dialog._data_delay.timeout.emit()
+    qtbot.waitUntil(lambda: "features" in dialog.problems())
+    assert shown(dialog) == ["features", "targets"] and not dialog.start.isEnabled()
+    boxes = dialog.form.data_options.widgets
+    assert [boxes["targets"].itemText(row) for row in range(boxes["targets"].count())] == ["", "a", "b"]
+    checks.data["any.npz"] = PICTURES._replace(options=("features", "targets"), choices=choices)
+    boxes["features"].setCurrentText("a")
+    boxes["targets"].setCurrentText("b")
+    ask(dialog, qtbot)
+    assert checks.asked[-1].options == DataOptions(features="a", targets="b")
+    assert boxes["targets"].currentText() == "b" and dialog.start.isEnabled()

@@ -9,6 +9,7 @@ from PIL import Image
 
 import qatviz
 from qatviz.cli import main
+from qatviz.data import load
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import RecordError, SettingError
 from qatviz.session.begin import begin
@@ -55,6 +56,20 @@ def test_recorded_options_are_those_of_all_that_uses_the_run(pictures, tmp_path,
     with_other_size = ["train", "--resume", out, "--image-size", "8x8"]
     assert main(with_other_size) == 2
     assert "--image-size: can't change in a continued run" in capsys.readouterr().err
+
+
+def test_a_run_recorded_before_validation_parts_were_used_finds_its_data(tmp_path, monkeypatch):
+    random = np.random.RandomState(0)
+    x, y = random.rand(40, 5), np.arange(40) % 2
+    source, out = str(tmp_path / "parts.npz"), str(tmp_path / "run")
+    np.savez(source, x_train=x, y_train=y, x_val=x[:9], y_val=y[:9])
+    before = load(source, options=DataOptions(held_out="split"))
+    with monkeypatch.context() as earlier:
+        earlier.setattr("qatviz.data.load", lambda *arguments, **options: before)
+        qatviz.train("mlp", source, out=out, steps=1, quiet=True, batch_size=4)
+    assert len(load(source).x_test) == 9
+    resumed = data_of(ResumeRequest(directory=out))
+    assert resumed.fingerprint == before.fingerprint and len(resumed.x_test) == 8
 
 
 def test_defaults_are_not_recorded(tmp_path):

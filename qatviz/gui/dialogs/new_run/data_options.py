@@ -1,7 +1,7 @@
 """Editors of the options that decide how data is read."""
 
 import json
-from typing import Dict
+from typing import Dict, Mapping, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -41,13 +41,23 @@ class DataOptionEditors(QtCore.QObject):
         self.blockSignals(True)
         for name, box in self.widgets.items():
             value = getattr(options, name)
-            row = box.findData(value)
-            if row >= 0:
-                box.setCurrentIndex(row)
-            else:
+            if box.isEditable():
                 box.setEditText(value)
+            else:
+                box.setCurrentIndex(box.findData(value))
         self.blockSignals(False)
         self.changed.emit()
+
+    def set_choices(self, choices: Mapping[str, Sequence[str]]) -> None:
+        """Offer these values of the options that name parts of the data; nothing is changed."""
+        for name, box in self.widgets.items():
+            if name in choices and box.isEditable():
+                typed = box.currentText()
+                box.blockSignals(True)
+                box.clear()
+                box.addItems([DATA_OPTIONS[name].default, *choices[name]])
+                box.setEditText(typed)
+                box.blockSignals(False)
 
     def text(self) -> str:
         """Return the options that are not defaults as a text to remember."""
@@ -68,7 +78,7 @@ def _editor(setting: Setting) -> ComboBox:
             box.addItem(setting.text(word), word)
     else:
         box.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
-        box.addItem(setting.text(setting.default), setting.default)
+        box.addItem(setting.default)
         box.lineEdit().setPlaceholderText(setting.form)
     box.setToolTip(f"{setting.help}\nAllowed: {setting.allowed_labels()}")
     box.setAccessibleName(setting.label)
@@ -78,5 +88,4 @@ def _editor(setting: Setting) -> ComboBox:
 def _value(box: ComboBox, setting: Setting) -> str:
     if setting.choices is not None:
         return str(box.currentData())
-    typed = str(box.currentText().strip())
-    return str(setting.default) if typed == setting.text(setting.default) else typed
+    return str(box.currentText().strip())

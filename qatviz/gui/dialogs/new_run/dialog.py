@@ -6,7 +6,7 @@ from typing import Dict, Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.data_options import DATA_OPTIONS
-from qatviz.errors import QatvizError
+from qatviz.errors import ChoiceNeeded, QatvizError
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.new_run.data_preview import DataPreview
 from qatviz.gui.dialogs.new_run.form import NewRunForm
@@ -246,6 +246,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _on_data(self, question: DataQuestion, data: DataInfo) -> None:
         self.data = data
         self.form.show_data_options(data.options)
+        self.form.data_options.set_choices(data.choices)
         self.data_preview.show_info(data, "")
         # A model without an input shape gets that of the data.
         if self._model_problem is not None or (
@@ -256,6 +257,9 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _on_data_failed(self, question: DataQuestion, problem: QatvizError) -> None:
         self._data_problem = problem
+        if isinstance(problem, ChoiceNeeded):
+            self.form.show_data_options(problem.choices)
+            self.form.data_options.set_choices(problem.choices)
         self.data_preview.show_info(None, "No preview: the data can't be used.")
         self._update()
 
