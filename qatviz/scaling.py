@@ -1,10 +1,24 @@
-"""Scalings: the conversions of stored examples to the values that are fed to a network."""
+"""Scalings: the conversions of stored examples to the values that are fed to a network.
 
-from typing import Any, Dict, NamedTuple
+A scaling is named, or written with its numbers: ``MEAN/DEVIATION``, or with one number for each channel (the last axis
+of the examples), ``MEAN,MEAN,MEAN/DEVIATION,DEVIATION,DEVIATION``.
+"""
+
+import math
+import re
+from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 from qatviz.errors import SettingError
 
 UNSCALED, UNIT, SIGNED = "none", "unit", "signed"
+#: Wanted scaling by the mean and the standard deviation of the training examples; data has it with its numbers.
+STANDARD = "standard"
+#: Largest number of channels in a formula; with more, it has no numbers.
+_MOST_IN_FORMULA = 4
+#: Largest number of channels of a scaling.
+_MOST_CHANNELS = 65536
+_NUMBERS = re.compile(r"[-+0-9.eE,]+/[-+0-9.eE,]+")
+_FORM = "MEAN/DEVIATION with numbers, or one of each for every channel, such as 125,123,114/63,62,67"
 
 
 class Scaling(NamedTuple):
@@ -19,20 +33,27 @@ class Scaling(NamedTuple):
     found : str
         Description of scaled examples, for notes.
     help : str
-    mean, deviation : float
-        Numbers of the same formula as normalizations are stated: (x - mean) / deviation.
+    means, deviations : tuple of float
+        Numbers of the same formula as normalizations are stated, (x - mean) / deviation: one for all channels, or one
+        for each.
     """
 
     label: str
     formula: str
     found: str
     help: str
-    mean: float
-    deviation: float
+    means: Tuple[float, ...]
+    deviations: Tuple[float, ...]
 
     def apply(self, stored: Any) -> Any:
-        """Return the array to which an array of stored values is scaled, of the same dtype."""
-        return (stored - self.mean) / self.deviation
+        """Return the array to which an array of stored values, whose last axis are the channels, is scaled.
+
+        It has the same dtype.
+        """
+        if len(self.means) == 1:
+            return (stored - self.means[0]) / self.deviations[0]
+        means, deviations = ([stored.dtype.type(number) for number in part] for part in (self.means, self.deviations))
+        return (stored - means) / deviations
 
 
 #: Scalings by name, as in requests and records.
@@ -42,28 +63,82 @@ SCALINGS: Dict[str, Scaling] = {
         "x",
         "not scaled",
         "examples are fed as they are: features, or pixels for a network of 0 to 255",
-        0.0,
-        1.0,
+        (0.0,),
+        (1.0,),
     ),
     UNIT: Scaling(
-        "Pixels: x / 255", "x / 255", "scaled by 1/255", "pixels from 0 to 255 are fed as 0 to 1", 0.0, 255.0
+        "Pixels: x / 255", "x / 255", "scaled by 1/255", "pixels from 0 to 255 are fed as 0 to 1", (0.0,), (255.0,)
     ),
     SIGNED: Scaling(
         "Pixels: x / 127.5 - 1",
         "x / 127.5 - 1",
         "scaled to -1 to 1",
         "pixels from 0 to 255 are fed as -1 to 1",
-        127.5,
-        127.5,
+        (127.5,),
+        (127.5,),
     ),
 }
+STANDARD_LABEL = "Mean 0, deviation 1"
+STANDARD_HELP = (
+    "the mean of the training examples is subtracted, and the rest divided by their standard deviation, in each channel"
+)
 #: Rule for examples without a stated scaling.
 SCALING_HELP = "uint8 images are pixels, fed as x / 255; all other examples are fed as they are"
 SCALING_PURPOSE = "Scaling of the examples before they are fed to the network"
 
 
 def check_scaling(scaling: Any) -> str:
-    """Return ``scaling``; raise a `SettingError` if it is not one of `SCALINGS`."""
-    if not isinstance(scaling, str) or scaling not in SCALINGS:
-        raise SettingError.of_field("scaling", f"is {scaling!r}: expected one of {', '.join(SCALINGS)}")
-    return scaling
+    """Return ``scaling``; raise a `SettingError` if it is neither one of `SCALINGS` nor written with its numbers."""
+    scaling_of(scaling)
+    return str(scaling)
+
+
+def check_wanted_scaling(scaling: Any) -> str:
+    """Return ``scaling``; raise a `SettingError` if it is neither `STANDARD` nor a scaling of `check_scaling`."""
+    return STANDARD if scaling == STANDARD else check_scaling(scaling)
+
+
+def scaling_of(scaling: Any) -> Scaling:
+    """Return the scaling of this name, or with these numbers; raise a `SettingError` if there is none."""
+    if isinstance(scaling, str):
+        if scaling in SCALINGS:
+            return SCALINGS[scaling]
+        if _NUMBERS.fullmatch(scaling):
+            return _with_numbers(scaling)
+    allowed = f"{', '.join(SCALINGS)}, {STANDARD} or {_FORM}"
+    raise SettingError.of_field("scaling", f"is {scaling!r}: expected one of {allowed}")
+
+
+def text_of(means: Sequence[float], deviations: Sequence[float]) -> str:
+    """Return the scaling with these numbers, one for all channels or one for each.
+
+    >>> text_of([127.5], [63.75])
+    '127.5/63.75'
+    """
+    return "/".join(",".join(f"{number:.9g}" for number in numbers) for numbers in (means, deviations))
+
+
+def _with_numbers(scaling: str) -> Scaling:
+    try:
+        means, deviations = (tuple(map(float, part.split(","))) for part in scaling.split("/"))
+    except ValueError:
+        raise SettingError.of_field("scaling", f"is {scaling!r}: expected {_FORM}") from None
+    if len(means) != len(deviations) or len(means) > _MOST_CHANNELS:
+        raise SettingError.of_field(
+            "scaling",
+            f"has {len(means):,} means and {len(deviations):,} deviations: expected as many of both, up to "
+            f"{_MOST_CHANNELS:,}",
+        )
+    for number, least in [(mean, -math.inf) for mean in means] + [(deviation, 0.0) for deviation in deviations]:
+        if not (math.isfinite(number) and number > least and abs(number) < 1e30):
+            raise SettingError.of_field(
+                "scaling", f"has the number {number:g}: expected finite means, deviations above 0"
+            )
+    if len(means) == 1:
+        formula = f"(x - {means[0]:g}) / {deviations[0]:g}"
+    elif len(means) <= _MOST_IN_FORMULA:
+        listed = [f"({', '.join(f'{number:g}' for number in numbers)})" for numbers in (means, deviations)]
+        formula = f"(x - {listed[0]}) / {listed[1]}"
+    else:
+        formula = f"(x - mean) / deviation, with numbers for each of {len(means):,} channels"
+    return Scaling("", formula, f"scaled as {formula}", "", means, deviations)

@@ -15,7 +15,7 @@ from qatviz.network.zoo import NETWORKS
 from qatviz.option_names import option_name
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.settings_book import parse_assignment
-from qatviz.scaling import SCALING_HELP, SCALINGS
+from qatviz.scaling import SCALING_HELP, SCALINGS, STANDARD, STANDARD_HELP, check_wanted_scaling
 from qatviz.session.changes import CHANGES, parse_change
 from qatviz.session.request import (
     DEFAULT_DATA,
@@ -239,8 +239,19 @@ def add_scaling(group: Any) -> None:
     """Declare ``--scaling``."""
     meanings = "; ".join(f"{name}: {scaling.help}" for name, scaling in SCALINGS.items())
     group.add_argument(
-        "--scaling", choices=tuple(SCALINGS), help=f"scaling of the examples. {meanings} (default: {SCALING_HELP})"
+        "--scaling",
+        type=_scaling,
+        metavar=f"{{{','.join((*SCALINGS, STANDARD))},MEAN/DEVIATION}}",
+        help=f"scaling of the examples. {meanings}; {STANDARD}: {STANDARD_HELP}; or these numbers, one or several "
+        f"separated by commas (default: {SCALING_HELP})",
     )
+
+
+def _scaling(text: str) -> str:
+    try:
+        return check_wanted_scaling(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeRequest, ForkRequest]:

@@ -16,7 +16,7 @@ from qatviz.data.npz import names_in_npz, read_npz
 from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
 from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
 from qatviz.errors import ChoiceNeeded, DataError
-from qatviz.scaling import SCALINGS
+from qatviz.scaling import check_scaling
 
 KEYS_HELP = "x, y or x_train, y_train, and optionally x_test, y_test, class_names, task"
 #: Names of the data options that apply to arrays.
@@ -176,8 +176,10 @@ def _dataset(
     if "scaling" not in arrays:
         return dataset
     scaling = _string(arrays["scaling"], f"{source}: scaling")
-    if scaling not in SCALINGS:
-        raise DataError(f"{source}: scaling: found {scaling!r}; expected one of {', '.join(SCALINGS)}")
+    try:
+        check_scaling(scaling)
+    except SettingError as error:
+        raise DataError(f"{source}: {error}") from error
     if dataset.assumed.integers:
         return dataset.with_scaling(scaling)
     return replace(dataset, scaling=scaling, assumed=dataset.assumed._replace(scaling=False))

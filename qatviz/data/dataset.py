@@ -7,10 +7,10 @@ from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.checks import check_memory
-from qatviz.data.streamed import Array, StreamedArray, is_streamed
+from qatviz.data.streamed import Array, StreamedArray, is_streamed, pieces
 from qatviz.errors import DataError
 from qatviz.safe_text import one_line
-from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, check_scaling
+from qatviz.scaling import SCALINGS, SIGNED, STANDARD, UNIT, UNSCALED, check_scaling, scaling_of, text_of
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
 
 # Bytes of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
@@ -86,8 +86,8 @@ class Dataset:
         One of :data:`qatviz.task.TASKS`.
     assumed : Assumptions
     scaling : str
-        Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; by default that of the dtype. float32
-        examples of "unit" and "signed" are scaled already.
+        Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`, or numbers; by default that of the dtype.
+        float32 examples of any scaling but "none" are scaled already.
     notes : tuple of Note
         Notes of the reader, such as on files that were skipped or converted.
     choices : mapping of str to tuple of str
@@ -217,7 +217,7 @@ class Dataset:
         return fitted
 
     def with_scaling(self, scaling: str) -> "Dataset":
-        """Return the same data with a stated scaling, a name of :data:`qatviz.scaling.SCALINGS`.
+        """Return the same data with a stated scaling, in a form of :mod:`qatviz.scaling`, or "standard".
 
         uint8 examples are stored values. float32 ones are, too, if they are not scaled.
 
@@ -229,12 +229,23 @@ class Dataset:
             If the examples are scaled otherwise, or are not pixels.
         """
         stated = self.assumed._replace(scaling=False)
+        if scaling == STANDARD and self.scaling not in SCALINGS:
+            return replace(self, assumed=stated)  # it has been scaled by numbers
+        if scaling == STANDARD:
+            scaling = self._standard_scaling()
         if check_scaling(scaling) == self.scaling:
             return replace(self, assumed=stated)
+        channels = len(scaling_of(scaling).means)
+        if channels not in (1, self.input_shape[-1]):
+            raise DataError(
+                f"{self.source}: the scaling has numbers for {channels:,} channels, but examples have "
+                f"{self.input_shape[-1]:,}: expected as many, or one number for all",
+                "scaling",
+            )
         if self.scaling != UNSCALED and self.x_train.dtype != np.uint8:
             raise DataError(
                 f"{self.source}: the scaling is {scaling!r}, but the examples are already "
-                f"{SCALINGS[self.scaling].found}: expected {self.scaling!r}",
+                f"{scaling_of(self.scaling).found}: expected {self.scaling!r}",
                 "scaling",
             )
         x_train, x_test = self.x_train, self.x_test
@@ -248,8 +259,29 @@ class Dataset:
         fitted = replace(self, x_train=x_train, x_test=x_test, assumed=stated, scaling=scaling)
         if not self.assumed.target_pixels:
             return fitted
-        y_train, y_test = (SCALINGS[scaling].apply(255 * y) for y in (self.y_train, self.y_test))
+        if channels not in (1, self.y_train.shape[-1]):
+            return fitted  # the targets have other channels, which stay scaled by 1/255
+        y_train, y_test = (scaling_of(scaling).apply(255 * y) for y in (self.y_train, self.y_test))
         return replace(fitted, y_train=y_train, y_test=y_test)
+
+    def _standard_scaling(self) -> str:
+        """Return the scaling by the mean and standard deviation of each channel of the training examples.
+
+        A channel of equal values has the deviation 1.
+        """
+        channels = self.input_shape[-1]
+        total, squares, number = np.zeros(channels), np.zeros(channels), 0
+        low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
+        for part in pieces(self.x_train):
+            values = part.astype(np.float64).reshape(-1, channels)
+            total += values.sum(axis=0)
+            squares += np.square(values).sum(axis=0)
+            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+            number += len(values)
+        means = total / number
+        deviations = np.sqrt(np.maximum(squares / number - np.square(means), 0))
+        usable = (low < high) & (deviations > 0)
+        return text_of(means.tolist(), np.where(usable, deviations, 1.0).tolist())
 
     def as_regression(self) -> "Dataset":
         """Return the same data with the numbers of the classes as regression targets."""
@@ -332,7 +364,7 @@ def _scaled(parts: Sequence[np.ndarray], scaling: str, source: str) -> Tuple[np.
     parts : sequence of ndarray
         Stored values, uint8 or float32.
     scaling : str
-        A name of `SCALINGS`. "unit" gives uint8 if all values are whole numbers; the graph scales them.
+        A name of `SCALINGS`, or numbers. "unit" gives uint8 if all values are whole numbers; the graph scales them.
     source : str
         Origin of the data, for messages.
 
@@ -341,7 +373,7 @@ def _scaled(parts: Sequence[np.ndarray], scaling: str, source: str) -> Tuple[np.
     DataError
         If pixels are not between 0 and 255.
     """
-    if scaling != UNSCALED:
+    if scaling in SCALINGS and scaling != UNSCALED:
         low, high = min(float(x.min()) for x in parts), max(float(x.max()) for x in parts)
         if low < 0 or high > 255:
             raise DataError(
@@ -356,4 +388,6 @@ def _scaled(parts: Sequence[np.ndarray], scaling: str, source: str) -> Tuple[np.
     converted = tuple(x.astype(dtype, copy=False) for x in parts)
     if scaling == SIGNED:
         return tuple(x / np.float32(127.5) - np.float32(1) for x in converted)
+    if scaling not in SCALINGS:
+        return tuple(scaling_of(scaling).apply(x) for x in converted)
     return converted if scaling == UNSCALED or as_uint8 else tuple(x / np.float32(255) for x in converted)

@@ -9,7 +9,7 @@ import numpy as np
 
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.targets import class_counts, columns_of
-from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED
+from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, scaling_of
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
 # Examples per class; with fewer, the labels may be regression targets.
@@ -73,7 +73,7 @@ def _scaling(dataset: Dataset, low: float, high: float) -> List[str]:
 def _target_scaling(dataset: Dataset) -> List[str]:
     if not dataset.assumed.target_pixels:
         return []
-    return [f"targets are pixels, {SCALINGS[dataset.scaling].found} as the examples are (uint8 images)"]
+    return [f"targets are pixels, {scaling_of(dataset.scaling).found} as the examples are (uint8 images)"]
 
 
 def _task(dataset: Dataset) -> List[str]:

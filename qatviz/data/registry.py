@@ -186,8 +186,8 @@ def _load_as_inferred(
         if not only_classes:
             raise DataError(_only_classes(spec, str(task)))
         _check_applicable(options, (), f"the data set {found.name}")
-        # Nothing is inferred: these data sets are known.
-        return replace(found.load(validation_fraction, seed), assumed=Assumptions())
+        # Nothing is inferred, as these data sets are known; but a model may decide how pixels are fed.
+        return replace(found.load(validation_fraction, seed), assumed=Assumptions(scaling=True))
     path = os.path.expanduser(spec)
     _check_applicable(options, found.options, f"{found.name} data")
     more: Dict[str, Any] = {"options": options} if found.options else {}

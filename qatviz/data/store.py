@@ -16,8 +16,8 @@ from qatviz.data.build import name_from_path
 from qatviz.data.checks import check_memory, wrap_read_errors
 from qatviz.data.dataset import Dataset
 from qatviz.data.streamed import Array, Statistics, StoredArray, pieces, statistics_of_pieces
-from qatviz.errors import DataError
-from qatviz.scaling import SCALINGS
+from qatviz.errors import DataError, SettingError
+from qatviz.scaling import SCALINGS, check_scaling
 from qatviz.task import TASKS
 
 #: Called with the fraction that is done, 0..1. An exception that it raises cancels the work.
@@ -125,13 +125,21 @@ def _description(path: str) -> Dict[str, Any]:
         "name": (_is_text, "a string"),
         "task": (lambda value: value in TASKS, f"one of {', '.join(TASKS)}"),
         "class_names": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of strings"),
-        "scaling": (lambda value: value in tuple(SCALINGS), f"one of {', '.join(SCALINGS)}"),
+        "scaling": (_is_scaling, f"one of {', '.join(SCALINGS)}, or numbers"),
         "statistics": (_are_statistics, "smallest value, largest value and mean of x_train and of x_test"),
     }
     for key, (is_allowed, what) in checks.items():
         if not is_allowed(found.get(key)):
             raise DataError(f"{path}: {key} is {repr(found.get(key))[:100]}; expected {what}")
     return found
+
+
+def _is_scaling(value: Any) -> bool:
+    try:
+        check_scaling(value)
+    except SettingError:
+        return False
+    return True
 
 
 def _is_text(value: Any) -> bool:

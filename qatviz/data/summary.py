@@ -8,7 +8,7 @@ from qatviz.data.dataset import Dataset
 from qatviz.data.notes import data_notes
 from qatviz.data.streamed import Array, statistics_of
 from qatviz.data.targets import class_counts, columns_of
-from qatviz.scaling import SCALINGS
+from qatviz.scaling import scaling_of
 from qatviz.task import MULTILABEL, REGRESSION
 
 Rows = List[Dict[str, Any]]
@@ -74,7 +74,7 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
 def format_description(summary: Dict[str, Any]) -> str:
     """Return the result of :func:`describe` as text for a terminal."""
     shape = "x".join(str(size) for size in summary["input_shape"])
-    fed_as = SCALINGS[summary["scaling"]].formula
+    fed_as = scaling_of(summary["scaling"]).formula
     lines = [
         f"{summary['name']} from {summary['source']}",
         f"examples   {shape} {summary['dtype']}, fed to the network as {fed_as}",

@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.data.dataset import Assumptions
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.number_format import count, shape_text
-from qatviz.scaling import SCALINGS, UNSCALED
+from qatviz.scaling import UNSCALED, scaling_of
 from qatviz.task import MULTILABEL, REGRESSION
 
 #: Maximum number of shown examples.
@@ -195,7 +195,7 @@ def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
 
 def _values(dataset: Any, low: float, high: float) -> str:
     """Return a text on the stored values and their scaling."""
-    formula = SCALINGS[dataset.scaling].formula
+    formula = scaling_of(dataset.scaling).formula
     if dataset.x_train.dtype == np.uint8:
         return f"uint8 from {low:.0f} to {high:.0f}, fed as {formula}"
     if dataset.scaling == UNSCALED:

@@ -18,7 +18,7 @@ from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.report.tables import Cell, Head, Heads, Row, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
-from qatviz.scaling import SCALINGS
+from qatviz.scaling import scaling_of
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS, applicable, value_text
 
 #: Maximum number of rows of a table; in a longer one, the number of the rows that are not shown replaces the middle.
@@ -92,7 +92,7 @@ def facts_of(run: RunData) -> Markup:
             f"{shape_text(network.input_shape)}",
         ),
         ("Data", about.get("data_name", _UNKNOWN)),
-        *([("Scaling", SCALINGS[about["scaling"]].formula)] if "scaling" in about else []),
+        *([("Scaling", scaling_of(about["scaling"]).formula)] if "scaling" in about else []),
         ("Data fingerprint", about.get("data_fingerprint", _UNKNOWN)),
         ("Batch size", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else _UNKNOWN),
         ("Optimizer", about.get("optimizer", _UNKNOWN)),

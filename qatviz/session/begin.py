@@ -28,6 +28,7 @@ from qatviz.network.keras_import import (
     parse_script_spec,
 )
 from qatviz.network.plan import quantization_plan
+from qatviz.number_format import percent_text
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.commands import Schedule, ScheduledCommand
 from qatviz.protocol.run_spec import Placement, RunSpec
@@ -35,7 +36,7 @@ from qatviz.protocol.run_state import Arrays
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.scaling import UNIT, UNSCALED
+from qatviz.scaling import SCALINGS, UNIT, UNSCALED
 from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
@@ -341,7 +342,32 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
         if loaded.assumed.float_pixels and dataset is None:  # scaled when it was read
             loaded = replace(_read(request, task=loaded.task, scaling=UNSCALED), assumed=loaded.assumed)
         loaded = loaded.with_scaling(UNSCALED)
+    elif chosen.parameters is not None and loaded.assumed.scaling and loaded.x_train.dtype == np.uint8:
+        chosen, loaded = _in_best_scaling(chosen, loaded)
     return chosen, loaded
+
+
+def _in_best_scaling(model: Model, dataset: Dataset) -> Tuple[Model, Dataset]:
+    """Return a trained classifier, and images of bytes in the scaling for which it is most accurate."""
+    network = model.network
+    fitted = dataset.with_input_shape(network.input_shape)
+    is_classifier = dataset.task == CLASSIFICATION and len(network.output_shape) == 1
+    classes = (dataset.num_classes, 1) if dataset.num_classes == 2 else (dataset.num_classes,)
+    is_fitting = fitted.input_shape == tuple(network.input_shape) and network.num_outputs in classes
+    if not (is_classifier and is_fitting and model.parameters is not None) or dataset.streamed:
+        return model, dataset
+    from qatviz.session.scaling_choice import best_scaling  # it imports TensorFlow
+
+    choice = best_scaling(network, model.parameters, fitted)
+    if choice is None or choice.scaling == UNIT:
+        return model, dataset
+    best, usual = (percent_text(choice.accuracies[name]) for name in (choice.scaling, UNIT))
+    note = (
+        f"is most accurate with pixels as {SCALINGS[choice.scaling].formula}, so they are fed like that: {best} of "
+        f"{choice.examples} held-out examples are right, {usual} with {SCALINGS[UNIT].formula}; the scaling {UNIT!r} "
+        "decides otherwise"
+    )
+    return model._replace(notes=(*model.notes, note)), dataset.with_scaling(choice.scaling)
 
 
 def _read(request: NewRunRequest, **changes: Any) -> Dataset:

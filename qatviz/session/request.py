@@ -17,7 +17,7 @@ from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_yo
 from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
-from qatviz.scaling import check_scaling
+from qatviz.scaling import check_wanted_scaling
 from qatviz.session.changes import TimedChange
 from qatviz.setting_declaration import Setting
 from qatviz.settings import (
@@ -196,7 +196,7 @@ class NewRunRequest(TrainingRequest):
     task : str, optional
         A name of :data:`qatviz.task.TASKS`; None: inferred from the data.
     scaling : str, optional
-        Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`; None: inferred from the data.
+        Scaling of the examples, in a form of :mod:`qatviz.scaling`, or "standard"; None: inferred from the data.
     data_options : DataOptions
         How the data is read.
     validation_fraction : float
@@ -247,7 +247,7 @@ class NewRunRequest(TrainingRequest):
         if self.task is not None:
             yield "task", lambda: check_task(self.task)
         if self.scaling is not None:
-            yield "scaling", lambda: check_scaling(self.scaling)
+            yield "scaling", lambda: check_wanted_scaling(self.scaling)
         for name in DATA_OPTIONS:
             yield name, partial(check_data_option, name, getattr(self.data_options, name))
         yield "validation_fraction", self._check_validation_fraction

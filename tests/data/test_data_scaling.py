@@ -1,12 +1,14 @@
 """Scaling of examples: what is inferred, what can be stated, and labels given as strings."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from qatviz.cli import main
 from qatviz.data import Dataset, data_notes, describe, from_arrays, load
-from qatviz.errors import DataError, SettingError
+from qatviz.errors import DataError, QatvizError, SettingError
 from qatviz.presentation.previews import data_info
 from qatviz.scaling import SCALINGS
 
@@ -141,7 +143,7 @@ def test_an_archive_may_state_its_scaling(tmp_path):
         assert load(path, scaling="unit").x_train.tobytes() == dataset.x_train.tobytes()
     for wrong in (np.array("half"), np.array([1, 2])):
         np.savez(path, x=SHADES, y=Y, scaling=wrong)
-        with pytest.raises(DataError, match="a.npz: scaling: found"):
+        with pytest.raises(DataError, match="a.npz: scaling"):
             load(path)
 
 
@@ -179,3 +181,64 @@ def test_strings_must_be_known_and_classes():
 def test_labels_of_another_type_are_refused_with_all_allowed_ones():
     with pytest.raises(DataError, match=r"found dtype .S1; expected class indices or one-hot rows.*, or strings"):
         build(y=np.array([b"a", b"b", b"c"])[Y])
+
+
+COLORS = np.random.RandomState(1).randint(0, 200, (N, 4, 4, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_standard_scaling_is_that_of_the_training_examples(dtype):
+    x = COLORS.astype(dtype)
+    x[..., 1] = 7
+    dataset = build(x).with_scaling("standard")
+    stored = build(x).x_train.astype(np.float64)
+    deviations = stored.std(axis=(0, 1, 2))
+    expected = (stored - stored.mean(axis=(0, 1, 2))) / np.where(deviations, deviations, 1)
+    np.testing.assert_allclose(dataset.x_train, expected, atol=2e-5)
+    assert dataset.x_train.dtype == np.float32
+    again = build(x).with_scaling(dataset.scaling)
+    assert again.fingerprint == dataset.fingerprint, "the numbers are the recorded scaling"
+    assert dataset.with_scaling("standard").scaling == dataset.scaling
+
+
+def test_scaling_with_numbers_follows_torchs_formula():
+    """torchvision's transforms.Normalize: (x - mean[c]) / std[c], each operation in float32."""
+    mean, std = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+    dataset = build(COLORS).with_scaling("123.675,116.28,103.53/58.395,57.12,57.375")
+    np.testing.assert_array_equal(dataset.x_train, (build(COLORS).x_train.astype(np.float32) - mean) / std)
+    assert describe(dataset)["scaling"] == "123.675,116.28,103.53/58.395,57.12,57.375"
+    one = build(COLORS).with_scaling("127.5/127.5")
+    np.testing.assert_allclose(one.x_train, build(COLORS).with_scaling("signed").x_train, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "scaling, said",
+    [
+        ("1/0", "has the number 0"),
+        ("1/-2", "has the number -2"),
+        ("1,2/3", "2 means and 1 deviations"),
+        ("1e40/1", "has the number 1e\\+40"),
+        ("1,,2/1,1,1", "MEAN/DEVIATION"),
+        ("nan/1", "expected one of none, unit, signed, standard or MEAN/DEVIATION"),
+        ("1,2/1,2", "numbers for 2 channels, but examples have 3"),
+    ],
+)
+def test_other_numbers_are_refused_with_what_is_allowed(scaling, said):
+    with pytest.raises(QatvizError, match=said) as error:
+        build(COLORS).with_scaling(scaling)
+    assert error.value.field == "scaling"
+
+
+def test_a_run_records_the_numbers_and_is_resumed_and_exported_with_them(tmp_path, capsys):
+    np.savez(str(tmp_path / "d.npz"), x=COLORS, y=Y)
+    run, out = str(tmp_path / "run"), str(tmp_path / "a.tflite")
+    command = ["train", "--network", "mlp", "--data", str(tmp_path / "d.npz"), "--out", run, "--scaling", "standard"]
+    assert main([*command, "--steps", "3", "--batch-size", "8", "--quiet"]) == 0
+    assert main(["train", "--resume", run, "--steps", "5", "--quiet"]) == 0
+    assert main(["export", run, "--format", "tflite", "--out", out]) == 0
+    means, deviations = load(str(tmp_path / "d.npz"), scaling="standard").scaling.split("/")
+    text = Path(out + ".README.md").read_text(encoding="utf-8")
+    for number in f"{means},{deviations}".split(","):
+        assert str(np.float32(number)) in text
+    with np.load(out + ".golden.npz") as golden:
+        assert golden["images"].min() < -1

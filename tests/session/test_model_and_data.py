@@ -14,6 +14,7 @@ from qatviz.cli import main
 from qatviz.data import checks
 from qatviz.errors import NetworkError, RecordError
 from qatviz.metric import RMSE
+from qatviz.scaling import scaling_of
 from qatviz.session.begin import begin
 from qatviz.session.inspection import inspect_data
 from qatviz.session.model_info import DataQuestion, fit_note, mismatch_reason
@@ -242,3 +243,35 @@ def test_the_sigmoid_of_a_binary_classifier_is_left_to_the_loss(tmp_path):
         again = tf.keras.models.load_model(str(exported))
         found = tf.keras.backend.get_session().run(again.output, {again.input: x})[:, 0]
     np.testing.assert_allclose(found, predicted, rtol=0.2, atol=0.05)  # of quantized weights
+
+
+@pytest.mark.parametrize("source", ["named", "arrays"])
+@pytest.mark.parametrize("scaling", ["unit", "signed", "none"])
+def test_pixels_are_fed_as_a_trained_model_is_most_accurate(scaling, source):
+    """Case r3b: a model trained on x / 127.5 - 1, or on 0 to 255, given images of bytes."""
+    data = data_sets.load("mnist-5k")
+    model = tf.keras.Sequential(
+        [
+            layers.Flatten(input_shape=(28, 28, 1)),
+            layers.Dense(16, use_bias=False),
+            layers.BatchNormalization(momentum=0.8),
+            layers.ReLU(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = data.x_train[:1500].astype(np.float32), data.y_train[:1500]
+    model.fit(scaling_of(scaling).apply(x), y, epochs=3, batch_size=32, verbose=0, shuffle=False)
+    found = []
+    given = None
+    if source == "arrays":
+        given = data_sets.from_arrays("images", "arrays", (data.x_train, data.y_train), (data.x_test, data.y_test))
+    request = NewRunRequest(network=None, data=None if given else "mnist-5k")
+    prepared = begin(request, notify=found.append, model=model, dataset=given)
+    prepared.run.discard()
+    assert prepared.run.spec.dataset.scaling == scaling
+    said = [notice.text for notice in found if "is most accurate with pixels" in notice.text]
+    assert len(said) == (scaling != "unit"), found
+    stated = begin(replace(request, scaling="signed"), model=model, dataset=given).run
+    assert stated.spec.dataset.scaling == "signed"
+    stated.discard()

@@ -8,7 +8,7 @@ import numpy as np
 
 from qatviz.data import Dataset
 from qatviz.quant.affine import AffineGrid
-from qatviz.scaling import SCALINGS, UNSCALED
+from qatviz.scaling import SCALINGS, UNSCALED, scaling_of
 
 #: The arithmetic of the formulas.
 PRECISION = "each operation rounded to float32"
@@ -33,7 +33,18 @@ def values_formula(dataset: Dataset) -> str:
         return f"value = x * {number_text(np.float32(dataset.pixel_scale))} for pixels x from 0 to 255"
     if dataset.scaling == UNSCALED:
         return "value = x for examples x as they are in the data"
-    return f"value = {SCALINGS[dataset.scaling].formula} for pixels x from 0 to 255"
+    scaling = scaling_of(dataset.scaling)
+    if dataset.scaling in SCALINGS:
+        return f"value = {scaling.formula} for pixels x from 0 to 255"
+    means, deviations = (
+        [number_text(np.float32(number)) for number in numbers] for numbers in (scaling.means, scaling.deviations)
+    )
+    if len(means) == 1:
+        return f"value = (x - ({means[0]})) / {deviations[0]} for examples x as they are in the data"
+    return (
+        f"value = (x - mean) / deviation for examples x as they are in the data, with the means {', '.join(means)} and "
+        f"the deviations {', '.join(deviations)} of the channels"
+    )
 
 
 def number_text(value: np.ndarray) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from qatviz import __version__
 from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.source import ExportSource
-from qatviz.scaling import SCALINGS, UNSCALED
+from qatviz.scaling import UNSCALED, scaling_of
 
 #: Names of entries of a file, and of the file with the labels, one a line.
 METADATA, MIN_RUNTIME_VERSION, LABELS = "TFLITE_METADATA", "min_runtime_version", "labels.txt"
@@ -155,8 +155,8 @@ def _input(source: ExportSource) -> Dict[int, Any]:
         content = {0: _IMAGE, 1: {0: _COLORS[shape[2]], 1: size}}
     tensor: Dict[int, Any] = {0: "input", 1: values_formula(dataset), 3: content}
     if dataset.scaling != UNSCALED:
-        scaling = SCALINGS[dataset.scaling]
-        normalization = {0: np.float32([scaling.mean]), 1: np.float32([scaling.deviation])}
+        scaling = scaling_of(dataset.scaling)
+        normalization = {0: np.float32(scaling.means), 1: np.float32(scaling.deviations)}
         tensor[4] = [{0: _NORMALIZATION, 1: normalization}]
     return tensor
 

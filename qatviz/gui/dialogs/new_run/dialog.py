@@ -22,7 +22,7 @@ from qatviz.network.graph import Network
 from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataInfo
 from qatviz.presets import PRESETS
-from qatviz.scaling import SCALINGS
+from qatviz.scaling import scaling_of
 from qatviz.session.model_info import (
     DataQuestion,
     ModelInfo,
@@ -160,7 +160,7 @@ class NewRunDialog(QtWidgets.QDialog):
         problems = dict(problems_of(wanted), **self.form.refused)
         notes = {"preset": PRESETS[self.form.preset.currentData()].description, "data": self._data_note()}
         if self.data is not None and wanted.scaling is None:
-            notes["scaling"] = f"Examples are {SCALINGS[self.data.scaling].found}"
+            notes["scaling"] = f"Examples are {scaling_of(self.data.scaling).found}"
         network = (
             self._show_model(wanted, problems, notes) if wanted.model is not None else self._show_zoo(wanted, problems)
         )

@@ -19,7 +19,7 @@ from qatviz.losses import AUTOMATIC, LOSSES
 from qatviz.metric import METRICS
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
-from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS
+from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS, STANDARD, STANDARD_HELP, STANDARD_LABEL
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
 from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
@@ -82,6 +82,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.scaling = _box(
             _Choice(_INFERRED, _FROM_DATA, _capitalized(SCALING_HELP)),
             *(_Choice(name, scaling.label, _capitalized(scaling.help)) for name, scaling in SCALINGS.items()),
+            _Choice(STANDARD, STANDARD_LABEL, _capitalized(STANDARD_HELP)),
         )
         self.scaling.setToolTip(SCALING_PURPOSE)
         self.data_options = DataOptionEditors(self)

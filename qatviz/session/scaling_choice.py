@@ -1,0 +1,77 @@
+"""Choice of the scaling of pixels for a trained model, by its accuracy on held-out examples."""
+# Apart from the beginning of runs, as it imports TensorFlow.
+
+from typing import Dict, NamedTuple, Optional
+
+import numpy as np
+
+from qatviz.data import Dataset
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.network.graph import Network
+from qatviz.network.plan import quantization_plan
+from qatviz.presets import DEFAULT_PRESET
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.quant import live_state
+from qatviz.scaling import SIGNED, UNIT, UNSCALED, scaling_of
+
+#: Number of held-out examples, and the largest number of multiply-accumulates of all of them (some seconds).
+_EXAMPLES, _MACS = 256, 2 * 10**10
+#: Scalings that are compared; the first is kept unless another one is clearly better.
+_SCALINGS = UNIT, SIGNED, UNSCALED
+#: Standard errors by which another scaling must be better.
+_CLEARLY = 3.0
+
+Arrays = Dict[str, np.ndarray]
+
+
+class Choice(NamedTuple):
+    """Scaling of pixels for which a trained model is most accurate.
+
+    Attributes
+    ----------
+    scaling : str
+    accuracies : dict of str to float
+        Fraction of right classes in float by scaling, 0..1.
+    examples : int
+        Number of held-out examples.
+    """
+
+    scaling: str
+    accuracies: Dict[str, float]
+    examples: int
+
+
+def best_scaling(network: Network, parameters: Arrays, dataset: Dataset) -> Optional[Choice]:
+    """Return the scaling for which a classifier with these parameters is most accurate in float.
+
+    Another one than x / 255 is chosen only if it has more right classes by three standard errors of the difference, or
+    not fewer and a smaller cross-entropy by as much. (A network without biases is as accurate for pixels of 0 to 255,
+    only less certain.) None if the examples are too few or the network is too large.
+    """
+    number = min(_EXAMPLES, len(dataset.x_test), _MACS // max(network.macs, 1))
+    if number < 16:
+        return None
+    rows = np.unique(np.linspace(0, len(dataset.x_test) - 1, number).astype(np.int64))
+    stored, labels = dataset.x_test[rows].astype(np.float32), dataset.y_test[rows]
+    plan = quantization_plan(network)
+    arrays = {**parameters, **live_state.initial_ranges(live_state.layout(plan))}
+    right: Dict[str, np.ndarray] = {}
+    likelihood: Dict[str, np.ndarray] = {}
+    with EvaluationGraph(network, SettingsBook.from_preset(plan, DEFAULT_PRESET), arrays) as graph:
+        for name in _SCALINGS:
+            logits = graph.logits(scaling_of(name).apply(stored), quantized=False).astype(np.float64)
+            if logits.shape[1] == 1:  # the logit of class 1 of two
+                logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+            right[name] = (logits.argmax(axis=1) == labels).astype(np.float64)
+            largest = logits.max(axis=1)
+            total = largest + np.log(np.exp(logits - largest[:, np.newaxis]).sum(axis=1))
+            likelihood[name] = logits[np.arange(len(labels)), labels] - total
+    best = max(_SCALINGS, key=lambda name: (right[name].sum(), likelihood[name].sum()))
+    if not (_is_clear(right[best] - right[UNIT]) or _is_clear(likelihood[best] - likelihood[UNIT])):
+        best = UNIT
+    return Choice(best, {name: float(each.mean()) for name, each in right.items()}, len(rows))
+
+
+def _is_clear(differences: np.ndarray) -> bool:
+    """Return whether the mean of differences, one for each example, is above 0 by `_CLEARLY` standard errors."""
+    return bool(differences.mean() > _CLEARLY * differences.std() / np.sqrt(len(differences)))
