@@ -18,7 +18,7 @@ from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.gui.model.new_run import directory_problem, problems_of
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import PRESETS
-from qatviz.scaling import SCALINGS
+from qatviz.scaling import SCALINGS, STANDARD
 from qatviz.session.folders import RUNS_VARIABLE, runs_folder
 from qatviz.session.request import NO_LIMIT, NewRunRequest
 from qatviz.settings import OPTIMIZER_SETTINGS, OPTIMIZERS, START_SETTINGS, StartSettings
@@ -163,7 +163,7 @@ def test_choices_have_values_apart_from_their_texts(dialog):
     assert values == {
         "from_scratch": [False, True],
         "task": ["", *TASKS],
-        "scaling": ["", *SCALINGS],
+        "scaling": ["", *SCALINGS, STANDARD],
         "preset": list(PRESETS),
         "optimizer": list(OPTIMIZERS),
     }
