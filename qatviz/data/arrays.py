@@ -15,7 +15,7 @@ from qatviz.data.npy import read_array
 from qatviz.data.npz import names_in_npz, read_npz
 from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
 from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
-from qatviz.errors import ChoiceNeeded, DataError
+from qatviz.errors import ChoiceNeeded, DataError, SettingError
 from qatviz.scaling import check_scaling
 
 KEYS_HELP = "x, y or x_train, y_train, and optionally x_test, y_test, class_names, task"
