@@ -40,6 +40,7 @@ from qatviz.scaling import SCALINGS, UNIT, UNSCALED
 from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
+from qatviz.session.scaling_choice import best_scaling
 from qatviz.settings import RunSettings
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 from qatviz.telemetry.outcome import Outcome
@@ -356,8 +357,6 @@ def _in_best_scaling(model: Model, dataset: Dataset) -> Tuple[Model, Dataset]:
     is_fitting = fitted.input_shape == tuple(network.input_shape) and network.num_outputs in classes
     if not (is_classifier and is_fitting and model.parameters is not None) or dataset.streamed:
         return model, dataset
-    from qatviz.session.scaling_choice import best_scaling  # it imports TensorFlow
-
     choice = best_scaling(network, model.parameters, fitted)
     if choice is None or choice.scaling == UNIT:
         return model, dataset

@@ -1,12 +1,10 @@
 """Choice of the scaling of pixels for a trained model, by its accuracy on held-out examples."""
-# Apart from the beginning of runs, as it imports TensorFlow.
 
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 
 from qatviz.data import Dataset
-from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
@@ -48,6 +46,8 @@ def best_scaling(network: Network, parameters: Arrays, dataset: Dataset) -> Opti
     not fewer and a smaller cross-entropy by as much. (A network without biases is as accurate for pixels of 0 to 255,
     only less certain.) None if the examples are too few or the network is too large.
     """
+    from qatviz.export.proof.graph import EvaluationGraph  # it imports TensorFlow
+
     number = min(_EXAMPLES, len(dataset.x_test), _MACS // max(network.macs, 1))
     if number < 16:
         return None
