@@ -9,8 +9,8 @@ import numpy as np
 
 from qatviz.data.build import from_arrays, name_from_path
 from qatviz.data.checks import check_memory, list_directory, wrap_read_errors
+from qatviz.data.class_folders import skipped_notes
 from qatviz.data.dataset import Dataset
-from qatviz.data.images import skipped_notes
 from qatviz.data.npy import read_array
 from qatviz.data.npz import names_in_npz, read_npz
 from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name

@@ -1,6 +1,5 @@
 """Images of files as one array: their modes, sizes and transparency are converted. Pillow is imported on first use."""
 
-import os
 import warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -10,14 +9,19 @@ from typing import Counter as CounterType
 import numpy as np
 
 from qatviz.data.checks import check_memory, memory_limit, wrap_read_errors
+from qatviz.data.class_folders import FileKind, skipped_notes
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import FileTree
 from qatviz.data.streamed import Array, StreamedArray, statistics_of_pieces
 from qatviz.data_options import CROP, PAD, RESIZE, SKIP, DataOptions
 from qatviz.errors import DataError
-from qatviz.number_format import names_text
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".gif")
+#: Files of images.
+IMAGES = FileKind(
+    "image",
+    "images",
+    (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".gif"),
+)
 #: Names of the data options that apply to images.
 IMAGE_OPTIONS = ("image_size", "fit", "background", "unusable")
 
@@ -311,25 +315,6 @@ class _ImageFiles(StreamedArray):
         for index, row in enumerate(rows):
             result[index] = self._pixels_of(self._paths[row], shape, self.dtype)
         return result
-
-
-def is_image_name(name: str) -> bool:
-    """Return whether a file has the extension of an image."""
-    return name.lower().endswith(EXTENSIONS)
-
-
-def skipped_notes(what: str, names: Sequence[str], is_mistake: bool = False, more: str = "") -> List[Note]:
-    """Return the note on skipped items of a kind, a plural noun, with some of their names; no note without items."""
-    return [Note(f"skipped {what}: {len(names):,} ({names_text(names)}){more}", is_mistake)] if names else []
-
-
-def other_files_notes(names: Sequence[str]) -> List[Note]:
-    """Return the note on files that were skipped because they are not images; none if there are no such files."""
-    if not names:
-        return []
-    endings = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in names).most_common()
-    listed = names_text([f"{number:,} {ending}" for ending, number in endings])
-    return [Note(f"skipped files that are not images: {len(names):,} ({listed})")]
 
 
 def _from_deep(image: Any, where: str) -> Any:

@@ -11,7 +11,7 @@ from qatviz.data.cifar import is_cifar10, load_cifar10
 from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.folder import is_folder, is_zipped_folder, load_folder, load_zipped_folder
 from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
-from qatviz.data.images import EXTENSIONS, IMAGE_OPTIONS
+from qatviz.data.images import IMAGE_OPTIONS, IMAGES
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
 from qatviz.data.npz import is_npz
 from qatviz.data.store import is_store, load_store
@@ -96,8 +96,8 @@ FILE_FORMATS = (
     ),
     FileFormat(
         "folder",
-        f"a directory with one subfolder of images ({' '.join(EXTENSIONS)}) per class, or with such folders in parts "
-        "for training, validation and test (train, valid, test and other usual names)",
+        f"a directory with one subfolder of images ({' '.join(IMAGES.extensions)}) per class, or with such folders in "
+        "parts for training, validation and test (train, valid, test and other usual names)",
         is_folder,
         load_folder,
         options=_FOLDER_OPTIONS,
