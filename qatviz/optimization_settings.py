@@ -99,6 +99,11 @@ class OptimizationSettings(SettingsRecord):
         low=0.0,
         high=1.0,
     )
+    keep_zeros: bool = declared(
+        False,
+        "Keep zeros",
+        "Weights of layers that are exactly 0 stay 0, as those of a pruned model; every grid represents 0 exactly.",
+    )
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of the training step after ``step`` steps, by schedule and warm-up."""

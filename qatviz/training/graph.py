@@ -43,6 +43,8 @@ Variables = Dict[str, StateVariable]
 
 #: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
+#: Kinds of updates of a training step; each costs only what it does.
+_PLAIN, _REGULARIZED, _KEEPING_ZEROS = "plain", "regularized", "keeping zeros"
 #: Name of the operation that fails if the loss of a training step is not finite.
 _FINITE = "loss_is_finite"
 #: Run settings in a variable; the learning rate, which may change at each step, is fed.
@@ -104,7 +106,7 @@ class TrainingGraph:
         metrics = evaluated_metrics(metric, dataset.task, dataset.num_classes)
         self._scorings = [SCORINGS[each.name] for each in metrics]
         self._callables: Dict[str, Callable[..., Any]] = {}
-        self._uses_histograms = self._is_regularized = False
+        self._uses_histograms, self._updating = False, _PLAIN
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
@@ -128,8 +130,8 @@ class TrainingGraph:
             If the loss is NaN or infinite; no variable was changed.
         """
         run = self._step
-        variant = (self._is_regularized, bool(self._settings_now["collect"].any()))
-        if any(variant):
+        variant = (self._updating, bool(self._settings_now["collect"].any()))
+        if variant != (_PLAIN, False):
             run = self._prepared(f"step {variant}", self._step_fetches[variant], self._training_feeds)
         try:
             rate = self._run_now.learning_rate_at(step)
@@ -207,7 +209,8 @@ class TrainingGraph:
         arrays = live_state.settings_arrays(self.layout, settings, run, step)
         arrays["hyper"] = np.array([getattr(run, name) for name in _HYPER], np.float32)
         arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
-        self._is_regularized = any(getattr(run, name) for name in optimizers.REGULARIZERS)
+        is_regularized = any(getattr(run, name) for name in optimizers.REGULARIZERS)
+        self._updating = _KEEPING_ZEROS if run.keep_zeros else _REGULARIZED if is_regularized else _PLAIN
         self._settings_now, self._run_now = arrays, run
         self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
         self._load_settings(self._session, arrays)
@@ -388,23 +391,21 @@ class TrainingGraph:
         self._collect_op = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
             updating = {
-                False: optimizers.apply(self._optimizer, live, gradients, hyper),
-                True: optimizers.apply_regularized(self._optimizer, live, values, gradients, hyper),
+                _PLAIN: optimizers.apply(self._optimizer, live, gradients, hyper),
+                _REGULARIZED: optimizers.apply_regularized(self._optimizer, live, values, gradients, hyper),
             }
+            with tf.control_dependencies([tf.group(*updating[_REGULARIZED])]):
+                updating[_KEEPING_ZEROS] = optimizers.keep_zeros(live, values, gradients)
             operations = [live[name].assign(value) for name, value in updates.items()]
             collecting = {False: [], True: [live[name].assign(value) for name, value in histograms.items()]}
         measures = []
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
             measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors)]
-        #: By whether the update is regularized, and whether running histograms collect.
+        #: By the kind of update, and whether running histograms collect.
         self._step_fetches = {
-            (is_regularized, collects): [
-                tf.group(*updating[is_regularized], *operations, *collecting[collects]),
-                loss,
-                *measures,
-            ]
-            for is_regularized, collects in itertools.product((False, True), repeat=2)
+            (kind, collects): [tf.group(*updates, *operations, *collecting[collects]), loss, *measures]
+            for (kind, updates), collects in itertools.product(updating.items(), (False, True))
         }
         low, high = lowered.quantizers.observed_ranges()
         self._calibrate_op = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
@@ -464,7 +465,7 @@ class TrainingGraph:
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )
-        self._step = session.make_callable(self._step_fetches[False, False], self._training_feeds)
+        self._step = session.make_callable(self._step_fetches[_PLAIN, False], self._training_feeds)
         self._calibrate = session.make_callable(self._calibrate_op, self._step_feeds)
         self._read_weights = session.make_callable(self._weight_sources)
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])

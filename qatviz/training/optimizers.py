@@ -4,7 +4,7 @@ The classes of ``tf.train`` support a live learning rate, but use Adam's betas a
 and do not name their slots. Here every hyperparameter is a tensor and every slot a named array of the checkpoint.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -181,3 +181,16 @@ def apply_regularized(
     }
     with tf.control_dependencies([tf.group(*decays.values())]):
         return apply(optimizer, variables, gradients, hyper)
+
+
+def keep_zeros(variables: Variables, values: Tensors, names: Iterable[str]) -> List[tf.Operation]:
+    """Return operations that set weights of layers which are 0 in ``values`` to 0 again, to be run after an update.
+
+    ``names`` are the trained variables; the masks of their weights need no state, because a weight that is kept at 0 is
+    0 before the next step, too.
+    """
+    return [
+        variables[name].assign(tf.where_v2(tf.equal(values[name], 0.0), 0.0, variables[name].read()))
+        for name in names
+        if is_decayed(name)
+    ]

@@ -41,7 +41,7 @@ def is_trainable(name: str) -> bool:
 
 
 def is_decayed(name: str) -> bool:
-    """Return whether weight decay applies to the trained parameter ``layer.parameter``: to weights of layers only."""
+    """Return whether weight decay and pruning apply to the trained parameter ``layer.parameter``: weights of layers."""
     return name.rsplit(".", 1)[1] == "weights"
 
 

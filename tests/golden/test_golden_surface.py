@@ -25,6 +25,7 @@ RUN_SETTINGS = {
     "weight_decay": 0.01,
     "gradient_clip": 5.0,
     "label_smoothing": 0.1,
+    "keep_zeros": True,
     "freeze_ranges": False,
     "freeze_batch_norm": True,
     "evaluation_interval": 2,

@@ -44,6 +44,7 @@ _TRAINING = (
     "weight_decay",
     "gradient_clip",
     "label_smoothing",
+    "keep_zeros",
     "freeze_batch_norm",
 )
 #: Total steps that the user has not changed; None is no limit.
