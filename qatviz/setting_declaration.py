@@ -129,6 +129,11 @@ class Setting:
         return f"{text} {self.shown_unit}" if has_unit else text
 
     @property
+    def words(self) -> Tuple[str, ...]:
+        """Allowed words of a setting of the run; empty for numbers and texts."""
+        return () if self.choices is None else self._words("")
+
+    @property
     def shown_unit(self) -> str:
         """Unit to show with a number; empty if it is the label (``Bits``)."""
         return "" if self.unit == self.label.lower() else self.unit

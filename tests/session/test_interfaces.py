@@ -52,6 +52,9 @@ def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
     form.optimizer.setCurrentText("Momentum")
     form.metric.setCurrentText("Top-5 accuracy")
     form.class_weights.setText("balanced")
+    form.lr_schedule.setCurrentText("Cosine")
+    for name, value in (("lr_period", 400), ("lr_factor", 0.01), ("warmup_steps", 50)):
+        form.numbers[name].box.set_value(value)
     for name, value in (("learning_rate", 0.02), ("batch_size", 32), ("seed", 7), ("quant_delay", 300)):
         form.numbers[name].box.set_value(value)
     form.steps.set_steps(500, False)
@@ -59,17 +62,19 @@ def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
     form.out.path.setText(out)
     given = {"preset": "int4", "optimizer": "momentum", "metric": "top5", "batch_size": 32, "seed": 7}
     given.update(quant_delay=300, steps=500, class_weights="balanced")
+    schedule = {"lr_schedule": "cosine", "lr_period": 400, "lr_factor": 0.01, "warmup_steps": 50}
     expected = NewRunRequest(
         network="dscnn",
         data="cifar10",
         task="classification",
         scaling="signed",
-        run=RunSettings(learning_rate=0.02),
+        run=RunSettings(learning_rate=0.02, **schedule),
         out=out,
         **given,
     )
     assert form.request == expected
     words = {"task": "classification", "scaling": "signed", "learning_rate": 0.02}
+    given.update(schedule)
     assert called("dscnn", "cifar10", out, **words, **given) == expected
     options = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), value)]
     assert expected == typed(
@@ -77,6 +82,25 @@ def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
         *("--learning-rate", 0.02, "--out", out),
         *options,
     )
+
+
+def test_the_form_shows_the_schedule_that_is_chosen(form):
+    numbers = {"lr_period", "lr_factor", "warmup_steps"}
+
+    def shown():
+        return {name for name in numbers if not form.fields[name].isHidden()}
+
+    assert shown() == {"warmup_steps"} and form.rates.isHidden()
+    form.lr_schedule.setCurrentText("Step")
+    assert shown() == numbers and not form.rates.isHidden()
+    form.lr_schedule.setCurrentText("Constant")
+    form.numbers["warmup_steps"].box.set_value(100)
+    form.numbers["warmup_steps"].edited.emit(100)
+    assert shown() == {"warmup_steps"} and not form.rates.isHidden()
+    form.numbers["learning_rate"].box.set_value(0.5)
+    form.numbers["learning_rate"].edited.emit(0.5)
+    run, steps, _ = form.rates._plan
+    assert (run.learning_rate, run.warmup_steps, steps) == (0.5, 100, 2000)
 
 
 def test_an_optimizer_has_defaults_of_its_own_for_settings_that_are_not_given(form):

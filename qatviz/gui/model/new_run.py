@@ -16,6 +16,9 @@ QUANT_DELAY = replace(
     help="Training step at which quantization begins; before it, all tensors are in float. 0: from the start.",
 )
 LEARNING_RATE = RUN_SETTINGS["learning_rate"]
+#: Settings of the schedule of the learning rate: its kind, and its numbers.
+SCHEDULE = RUN_SETTINGS["lr_schedule"]
+SCHEDULE_NUMBERS = {name: RUN_SETTINGS[name] for name in ("lr_period", "lr_factor", "warmup_steps")}
 #: Filter of the file dialogs for data.
 DATA_FILES = "Data sets (*.npz *ubyte *ubyte.gz *.tar.gz *.zip);;All files (*)"
 
@@ -35,6 +38,8 @@ LABELS = {
     "metric": START_SETTINGS["metric"].label,
     "optimizer": START_SETTINGS["optimizer"].label,
     "learning_rate": LEARNING_RATE.label,
+    "lr_schedule": SCHEDULE.label,
+    **{name: setting.label for name, setting in SCHEDULE_NUMBERS.items()},
     "batch_size": BATCH_SIZE.label,
     "seed": SEED.label,
     "steps": STEPS.label,

@@ -11,10 +11,20 @@ from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField
 from qatviz.gui.dialogs.new_run.data_options import DataOptionEditors
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.new_run import BATCH_SIZE, LABELS, LEARNING_RATE, QUANT_DELAY, SEED, STEPS
+from qatviz.gui.model.new_run import (
+    BATCH_SIZE,
+    LABELS,
+    LEARNING_RATE,
+    QUANT_DELAY,
+    SCHEDULE,
+    SCHEDULE_NUMBERS,
+    SEED,
+    STEPS,
+)
 from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.losses import AUTOMATIC, LOSSES
 from qatviz.metric import METRICS
 from qatviz.network import zoo
@@ -25,7 +35,8 @@ from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
 from qatviz.task import TASK_HELP, TASK_TEXTS
 
-_NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
+_RUN_NUMBERS = {"learning_rate": LEARNING_RATE, **SCHEDULE_NUMBERS}
+_NUMBERS = {**_RUN_NUMBERS, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
 _OPTIMIZER, _LOSS, _METRIC, _WEIGHTS = (
     START_SETTINGS[name] for name in ("optimizer", "loss", "metric", "class_weights")
 )
@@ -64,6 +75,7 @@ class NewRunForm(QtWidgets.QWidget):
         self._on_network()
         self.show_data_options(())
         self._connect()
+        self._show_schedule()
 
     def _setup_ui(self, data_names: Sequence[Tuple[str, str]]) -> None:
         self.network = ModelField([(entry.name, entry.description) for entry in zoo.NETWORKS.values()], self._settings)
@@ -103,6 +115,9 @@ class NewRunForm(QtWidgets.QWidget):
             *(_Choice(name, _METRIC.text(name), metric.about) for name, metric in METRICS.items()),
         )
         self.metric.setToolTip(_METRIC.help)
+        self.lr_schedule = _box(*(_Choice(name, SCHEDULE.text(name)) for name in SCHEDULE.words))
+        self.lr_schedule.setToolTip(SCHEDULE.help)
+        self.rates = RateCurve(self._theme)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
         widgets: Dict[str, QtWidgets.QWidget] = {**self.numbers, **self.data_options.widgets}
@@ -111,7 +126,17 @@ class NewRunForm(QtWidgets.QWidget):
         for name, editor in self.numbers.items():
             editor.name_parts(LABELS[name], _NUMBERS[name].help)
             editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
-        for name in ("from_scratch", "task", "scaling", "preset", "loss", "class_weights", "metric", "optimizer"):
+        for name in (
+            "from_scratch",
+            "task",
+            "scaling",
+            "preset",
+            "loss",
+            "class_weights",
+            "metric",
+            "optimizer",
+            "lr_schedule",
+        ):
             widgets[name].setAccessibleName(LABELS[name])
 
     def _layout(self) -> None:
@@ -121,6 +146,8 @@ class NewRunForm(QtWidgets.QWidget):
         line = self.preset.sizeHint().height()
         self._labels = {}
         for row, (name, field) in enumerate(self.fields.items()):
+            if name == list(SCHEDULE_NUMBERS)[-1]:
+                field.layout().addWidget(self.rates)
             label = Label(LABELS[name])
             label.setBuddy(field)
             label.setMinimumHeight(line)
@@ -135,8 +162,9 @@ class NewRunForm(QtWidgets.QWidget):
         fields = (self.network, self.weights, self.data)
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
-        for box in (self.from_scratch, self.task, self.scaling, self.preset, self.loss, self.metric, self.optimizer):
-            box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        for name in ("from_scratch", "task", "scaling", "preset", "loss", "metric", "optimizer", "lr_schedule"):
+            getattr(self, name).currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.changed.connect(self._show_schedule)
         self.class_weights.textChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
             editor.edited.connect(lambda _: self.changed.emit())
@@ -153,7 +181,7 @@ class NewRunForm(QtWidgets.QWidget):
         network = self.network.text()
         is_model = names_model(network)
         numbers = {name: editor.box.value for name, editor in self.numbers.items()}
-        learning_rate = numbers.pop("learning_rate")
+        run = {name: numbers.pop(name) for name in _RUN_NUMBERS}
         steps = self.steps.steps()
         return NewRunRequest(
             network=None if is_model else network,
@@ -170,7 +198,7 @@ class NewRunForm(QtWidgets.QWidget):
             metric=self.metric.currentData(),
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
-            run=run_settings_for(self.optimizer.currentData(), {"learning_rate": learning_rate}),
+            run=run_settings_for(self.optimizer.currentData(), {"lr_schedule": self.lr_schedule.currentData(), **run}),
             out=self.out.out(),
             **numbers,
         )
@@ -229,6 +257,13 @@ class NewRunForm(QtWidgets.QWidget):
         self._show("weights", _is_architecture(network))
         self._show("from_scratch", names_model(network))
 
+    def _show_schedule(self) -> None:
+        """Show the numbers that the schedule uses, and its curve."""
+        wanted = self.request
+        for name in SCHEDULE_NUMBERS:
+            self._show(name, name not in wanted.run.unused_schedule_settings)
+        self.rates.show_plan(wanted.run, wanted.total_steps, 0)
+
     def _show(self, name: str, is_shown: bool) -> None:
         self.fields[name].setVisible(is_shown)
         self._labels[name].setVisible(is_shown)
@@ -245,6 +280,7 @@ class NewRunForm(QtWidgets.QWidget):
             "loss": wanted.loss,
             "metric": wanted.metric,
             "optimizer": wanted.optimizer,
+            "lr_schedule": wanted.run.lr_schedule,
             **{name: editor.box.value for name, editor in self.numbers.items()},
         }
         for name, value in values.items():
@@ -272,6 +308,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.weights.set_text(self._settings.value("new_run/weights", ""))
         from_scratch = self._settings.value("new_run/from_scratch", "false") in (True, "true")
         _choose(self.from_scratch, from_scratch)
+        _choose(self.lr_schedule, self._settings.value("new_run/lr_schedule", first.run.lr_schedule))
         for name in ("preset", "loss", "metric", "optimizer", "task", "scaling"):
             for value in (getattr(first, name) or _INFERRED, self._settings.value("new_run/" + name, "")):
                 _choose(getattr(self, name), value)

@@ -1,6 +1,6 @@
 """Panel that changes the run: optimizer settings, intervals, total steps, evaluation and checkpoints on request."""
 
-from typing import Any, Optional, Sequence, Set, Tuple
+from typing import Any, Optional, Set, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -15,21 +15,17 @@ from qatviz.gui.widgets.controls.setting_control import SettingControl, align
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.scene_widget import SceneWidget
+from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import METRICS
-from qatviz.presentation.rate_curve import rate_shapes
-from qatviz.presentation.scene import Shape
 from qatviz.protocol import events
 from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
-from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS, RunSettings
+from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
 from qatviz.task import REGRESSION
 
 #: Delay (ms) before an edited number of total steps is sent: each command is an event of the run.
 STEPS_DELAY_MS = 400
-#: Height of the curve of the planned learning rate, px.
-_CURVE_HEIGHT = 96
 _INTERVALS = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
 _BEST = ("keep_best", "patience", "monitor")
 _SCHEDULE = ("lr_schedule", "lr_period", "lr_factor", "warmup_steps")
@@ -241,31 +237,6 @@ class RunSettingsPanel(Panel):
     def _on_soon(self) -> None:
         if self.is_due():
             self.refresh()
-
-
-class RateCurve(SceneWidget):
-    """Planned learning rate over the steps of the run; hidden while it is constant.
-
-    Changes that are not in effect yet are shown, as if they had been so since the first step.
-    """
-
-    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
-        super().__init__(theme, parent)
-        self._plan: Tuple[RunSettings, int, int] = (RunSettings(), 0, 0)
-        self.setFixedHeight(_CURVE_HEIGHT)
-        self.setAccessibleName("Planned learning rate")
-        self.setToolTip("Learning rate of each training step by schedule and warm-up; the line is the present step")
-
-    def show_plan(self, run: RunSettings, total_steps: Optional[int], step: int) -> None:
-        """Show the learning rates of ``run`` until its last step, or, without a limit, well beyond one period."""
-        steps = max(step, 2 * (run.warmup_steps + run.lr_period) if total_steps is None else total_steps)
-        self.setVisible(not run.is_rate_constant)
-        if (run, steps, step) != self._plan:
-            self._plan = (run, steps, step)
-            self.changed()
-
-    def shapes(self, is_figure: bool) -> Sequence[Shape]:
-        return rate_shapes(*self._plan, self.width(), self.height(), self.metrics)
 
 
 class StepsControl(QtWidgets.QWidget):
