@@ -283,6 +283,27 @@ def test_larger_text_does_not_garble_the_status_bar(staged_window, app, scale, w
     window.theme.set_font_points(0)
 
 
+def test_the_step_of_the_tensor_panel_is_never_cut(staged_window, app):
+    window, _, _ = staged_window
+    header = window.panels["tensor"].header
+    points = window.font().pointSize()
+    for scale, width in ((1.0, 1280), (1.5, 1280), (2.0, 900), (2.0, 1920), (1.0, 1920)):
+        window.theme.set_font_points(int(points * scale))
+        window.resize(width, 800)
+        for _ in range(4):
+            draw(window, app)
+            app.processEvents()
+        for button in ((), (header.back,), (header.all_channels,)):
+            for other in (header.back, header.all_channels):
+                other.setVisible(other in button)
+            app.processEvents()
+            needed = header.step.fontMetrics().horizontalAdvance("step 100,000")
+            assert header.step.isVisible() and header.step.width() >= needed, (scale, width, button)
+            assert header.step.height() >= header.step.fontMetrics().height()
+    assert header.step.mapTo(header, QtCore.QPoint()).y() < header.chooser.geometry().bottom(), "one row has room"
+    window.theme.set_font_points(0)
+
+
 def test_larger_text_is_larger_everywhere(staged_window, app):
     window, _, _ = staged_window
     for name in window.docks.docks:

@@ -38,6 +38,8 @@ _LONGEST_ABOUT = (
     "DepthwiseConv2D · 3×3×512×1 · 4.61k weights · 8 bits · symmetric · narrow range · per channel · 99.9 % range"
 )
 _MAX_LINES = 2
+#: Longest expected texts of the step: of the newest snapshot, and of an earlier one, beside the button to return.
+_LONGEST_NEWEST, _LONGEST_PAST = "step 100,000 applied ≈", "step 100,000 · past"
 #: Minimum width of the list of tensors, px.
 _MIN_CHOOSER = 90
 
@@ -53,6 +55,7 @@ class Header(QtWidgets.QWidget):
         self._theme = theme
         self._names: Tuple[str, ...] = ()
         self._columns = 0
+        self._step_row = -1
         self.chooser = QtWidgets.QComboBox()
         self.chooser.setToolTip("The shown tensor.")
         self.chooser.setAccessibleName("Tensor")
@@ -74,10 +77,11 @@ class Header(QtWidgets.QWidget):
         self.log.setToolTip("Logarithmic counts: rare values become visible beside frequent ones.")
         self.log.setAccessibleName("Logarithmic counts")
         self.cells = {key: _CellLabels(MEASURES[key], theme) for key in SHOWN}
-        top = QtWidgets.QHBoxLayout()
-        top.addWidget(self.chooser)
-        for widget, stretch in ((Isolated(self.step), 1), (self.all_channels, 0), (self.back, 0), (self.log, 0)):
-            top.addWidget(widget, stretch)
+        self._step_place = Isolated(self.step)
+        #: The list and the buttons, with the step in their row, or in a row of its own where the panel is narrow.
+        self._top = QtWidgets.QGridLayout()
+        for column, widget in ((0, self.chooser), (2, self.all_channels), (3, self.back), (4, self.log)):
+            self._top.addWidget(widget, 0, column)
         self._places = [Isolated(self.cells[key]) for key in SHOWN]
         self._grid = QtWidgets.QGridLayout()
         self._grid.setHorizontalSpacing(10)
@@ -85,7 +89,7 @@ class Header(QtWidgets.QWidget):
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 4)
         layout.setSpacing(3)
-        layout.addLayout(top)
+        layout.addLayout(self._top)
         layout.addWidget(self.about)
         layout.addLayout(self._grid)
         self.chooser.activated[str].connect(self.tensor_chosen)
@@ -161,6 +165,7 @@ class Header(QtWidgets.QWidget):
         self._arrange()
 
     def _arrange(self) -> None:
+        self._place_step()
         unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
         columns = next((count for count in (8, 4, 3) if self.width() >= count * unit), 2)
         margins, spacing = self.layout().contentsMargins(), self._grid.horizontalSpacing()
@@ -180,6 +185,23 @@ class Header(QtWidgets.QWidget):
                 self._grid.addWidget(cell, place // columns, place % columns)
             for column in range(8):
                 self._grid.setColumnStretch(column, 1 if column < columns else 0)
+
+    def _place_step(self) -> None:
+        """Place the step beside the list of tensors, or below it if its number could be cut there.
+
+        Like the height of the description, its row does not depend on the text, but on the width and the font.
+        """
+        metrics, margins, gap = self.step.fontMetrics(), self.layout().contentsMargins(), self._top.horizontalSpacing()
+        past = metrics.horizontalAdvance(_LONGEST_PAST) + gap + self.back.sizeHint().width()
+        widths = [widget.sizeHint().width() for widget in (self.chooser, self.all_channels, self.log)]
+        widths += [max(metrics.horizontalAdvance(_LONGEST_NEWEST), past), margins.left(), margins.right(), 3 * gap]
+        row = 0 if sum(widths) <= self.width() else 1
+        if row != self._step_row:
+            self._step_row = row
+            self._top.addWidget(self._step_place, row, 1 if row == 0 else 0, 1, 1 if row == 0 else 5)
+            # In a row of its own, the list is as wide as both.
+            for column, stretch in ((0, row), (1, 1 - row)):
+                self._top.setColumnStretch(column, stretch)
 
 
 class _CellLabels(QtWidgets.QWidget):
