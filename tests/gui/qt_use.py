@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from PyQt5 import QtCore, QtTest, QtWidgets
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from pytestqt.qtbot import QtBot
 from pytestqt.wait_signal import MultiSignalBlocker, SignalBlocker
 from waiting import Patience, Stalled, wait_until
@@ -107,3 +107,21 @@ def draw(panel):
     panel.refresh()
     while panel.is_due():
         panel.refresh()
+
+
+def listed_keys(dialog):
+    """Return the rows that the list of keys shows on each group's page: what is done, and the keys."""
+    found = {}
+    for page in range(1, dialog.pages.count()):
+        dialog.pages.setCurrentRow(page)
+        (columns,) = dialog.browser.document().rootFrame().childFrames()
+        (table,) = columns.childFrames()
+        rows = [[_cell_text(table.cellAt(row, column)) for column in range(2)] for row in range(table.rows())]
+        found[dialog.pages.currentItem().text()] = [tuple(row) for row in rows]
+    return found
+
+
+def _cell_text(cell):
+    cursor = cell.firstCursorPosition()
+    cursor.setPosition(cell.lastCursorPosition().position(), QtGui.QTextCursor.KeepAnchor)
+    return cursor.selectedText()

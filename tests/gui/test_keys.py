@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
-from qt_use import activate, focus, press
+from qt_use import activate, focus, listed_keys, press
 from window_stage import draw
 
 from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
@@ -232,11 +232,6 @@ def test_the_table_has_a_context_menu_on_all_its_columns(staged_window, table, a
     menu.close()
 
 
-def listed_keys(dialog):
-    tops = [dialog.tree.topLevelItem(i) for i in range(dialog.tree.topLevelItemCount())]
-    return {top.text(0): [top.child(i).text(1) for i in range(top.childCount())] for top in tops}
-
-
 @pytest.fixture
 def key_list(staged_window, app):
     """The keys that F1 lists, by group."""
@@ -244,7 +239,7 @@ def key_list(staged_window, app):
     press(window, Qt.Key_F1)
     app.processEvents()
     dialog = window.findChild(ShortcutsDialog)
-    found = listed_keys(dialog)
+    found = {title: [keys for _, keys in rows] for title, rows in listed_keys(dialog).items()}
     dialog.close()
     return found
 

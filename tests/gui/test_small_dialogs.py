@@ -1,11 +1,11 @@
 """Details of a failure, and the list of shortcuts."""
 
 import pytest
-from PyQt5 import QtWidgets
+from qt_use import listed_keys
 
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.dialogs.glossary import GlossaryDialog
-from qatviz.gui.dialogs.shortcuts import EVERYWHERE, ShortcutsDialog
+from qatviz.gui.dialogs.shortcuts import ALL, EVERYWHERE, ShortcutsDialog
 from qatviz.measures import MEASURES
 from qatviz.presentation.histogram import LEGEND
 from qatviz.settings import QUANTIZER_SETTINGS
@@ -46,16 +46,9 @@ def test_a_failure_without_details_cannot_be_expanded(context, app):
     app.processEvents()
 
 
-def texts(dialog):
-    tops = [dialog.tree.topLevelItem(i) for i in range(dialog.tree.topLevelItemCount())]
-    return {
-        top.text(0): [(top.child(i).text(0), top.child(i).text(1)) for i in range(top.childCount())] for top in tops
-    }
-
-
 def test_the_list_of_keys_has_nonempty_groups_and_common_keys(context, show):
     dialog = show(ShortcutsDialog([("Run", [("Pause", "Space")]), ("Help", []), ("View", [("Fit & follow", "F")])]))
-    assert texts(dialog) == {
+    assert listed_keys(dialog) == {
         "Run": [("Pause", "Space")],
         "View": [("Fit & follow", "F")],
         "Everywhere": list(EVERYWHERE),
@@ -73,13 +66,27 @@ def test_the_glossary_explains_colours_measures_and_settings(context, show):
         assert getattr(context.theme.colors, name) in html, name
 
 
-def test_no_action_or_key_in_the_list_of_shortcuts_is_cut(window, app):
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("size", [(900, 600), (1280, 800), (1920, 1080)])
+def test_no_key_needs_scrolling_in_the_list_of_shortcuts(window, app, size, scale):
+    """All of them at once, in columns, where there is room, else those of a group."""
+    window.theme.set_font_points(int(window.font().pointSize() * scale))
     window.named["shortcuts"].trigger()
     (dialog,) = [found for found in window.findChildren(ShortcutsDialog) if found.isVisible()]
+    dialog.hide()
+    dialog.resize(*size)
+    dialog.pages.setCurrentRow(0)
+    dialog.show()
     app.processEvents()
-    tree = dialog.tree
-    for column in range(2):
-        assert tree.columnWidth(column) >= tree.sizeHintForColumn(column)
-    room = QtWidgets.QApplication.primaryScreen().availableSize().width()
-    assert not tree.horizontalScrollBar().isVisible() or dialog.width() == room, "else it scrolls"
+    assert scale == 2.0 or size == (900, 600) or dialog.pages.currentItem().text() == ALL
+    first = dialog.pages.currentRow()
+    assert first <= 1
+    for page in [first, *range(1, dialog.pages.count())]:
+        dialog.pages.setCurrentRow(page)
+        app.processEvents()
+        across, down = dialog.browser.horizontalScrollBar(), dialog.browser.verticalScrollBar()
+        assert across.maximum() == 0, dialog.pages.currentItem().text()
+        # On the smallest window, twice as large text of the two longest groups is higher than the screen.
+        assert down.maximum() == 0 or (size, scale) == ((900, 600), 2.0), dialog.pages.currentItem().text()
     dialog.close()
+    window.theme.set_font_points(0)

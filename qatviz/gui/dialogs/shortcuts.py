@@ -2,7 +2,8 @@
 
 # A module of its own, because it is imported when it is first opened, so that the window opens sooner.
 
-from typing import Iterable, Optional, Sequence, Tuple
+from html import escape
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -16,46 +17,101 @@ EVERYWHERE = (
     ("scroll what does not fit into its panel", "Page Up, Page Down"),
     ("in a table: go to another row or column", "↑, ↓, ←, →, Page Up, Page Down, Home, End"),
 )
+#: Title of the page with all groups.
+ALL = "All keys"
+#: Initial size: average characters and lines.
+_WIDTH, _HEIGHT = 182, 48
+#: Widths of the texts in a column of groups: what is done, and the keys (average characters).
+_ACTION_WIDTH, _KEYS_WIDTH = 25, 19
+#: Lines of a group's title with the gap above it.
+_TITLE_LINES = 2
+
+Group = Tuple[str, Sequence[Tuple[str, str]]]
 
 
 class ShortcutsDialog(QtWidgets.QDialog):
-    """Dialog that lists ``groups``: titles, each with what is done and the keys that do it."""
+    """Dialog that lists ``groups``: titles, each with what is done and the keys that do it.
 
-    def __init__(
-        self, groups: Iterable[Tuple[str, Sequence[Tuple[str, str]]]], parent: Optional[QtWidgets.QWidget] = None
-    ):
+    Texts are wrapped, so that no key is beyond the window's edge. All groups are shown in as many columns as fit; where
+    they would have to be scrolled, as with large text on a small screen, the first group is shown, and the list beside
+    it opens the others.
+    """
+
+    def __init__(self, groups: Iterable[Group], parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setWindowTitle("Keyboard shortcuts")
-        self.tree = QtWidgets.QTreeWidget(rootIsDecorated=False)
-        self.tree.setHeaderLabels(("Action", "Keys"))
-        self.tree.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
-        self.tree.setFocusPolicy(QtCore.Qt.StrongFocus)
-        self.tree.setAccessibleName("Keyboard shortcuts")
-        for title, rows in [*groups, ("Everywhere", EVERYWHERE)]:
-            if rows:
-                self._add(title, rows)
-        self.tree.expandAll()
-        header = self.tree.header()
-        header.setStretchLastSection(False)
-        for column in range(2):
-            header.setSectionResizeMode(column, QtWidgets.QHeaderView.ResizeToContents)
+        self._groups: List[Group] = [group for group in [*groups, ("Everywhere", EVERYWHERE)] if group[1]]
+        self._columns = 0
+        self.pages = QtWidgets.QListWidget()
+        self.pages.setAccessibleName("Groups of keys")
+        self.pages.addItems([ALL, *(title for title, _ in self._groups)])
+        self.pages.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.pages.setFixedWidth(self.pages.sizeHintForColumn(0) + 2 * self.fontMetrics().height())
+        self.browser = QtWidgets.QTextBrowser()
+        self.browser.setAccessibleName("Keyboard shortcuts")
         buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Close)
         buttons.rejected.connect(self.reject)
+        row = QtWidgets.QHBoxLayout()
+        row.addWidget(self.pages)
+        row.addWidget(self.browser, 1)
         layout = QtWidgets.QVBoxLayout(self)
-        layout.addWidget(self.tree)
+        layout.addLayout(row)
         layout.addWidget(buttons)
-        # As wide as the longest action and keys, as far as the screen allows.
-        width = sum(self.tree.sizeHintForColumn(index) for index in range(2)) + 4 * self.fontMetrics().height()
-        room = QtWidgets.QApplication.primaryScreen().availableSize()
-        self.resize(min(max(560, width), room.width()), min(620, room.height()))
+        metrics, room = self.fontMetrics(), QtWidgets.QApplication.primaryScreen().availableSize()
+        self.resize(QtCore.QSize(_WIDTH * metrics.averageCharWidth(), _HEIGHT * metrics.height()).boundedTo(room))
+        self.pages.setCurrentRow(0)
+        self.pages.currentRowChanged.connect(self._draw)
 
-    def _add(self, title: str, rows: Sequence[Tuple[str, str]]) -> None:
-        head = QtWidgets.QTreeWidgetItem([title])
-        font = QtGui.QFont(self.tree.font())
-        font.setBold(True)
-        head.setFont(0, font)
-        self.tree.addTopLevelItem(head)
-        for row in rows:
-            head.addChild(QtWidgets.QTreeWidgetItem(list(row)))
-        for item in [head] + [head.child(index) for index in range(head.childCount())]:
-            item.setFlags(QtCore.Qt.ItemIsEnabled)  # not selectable
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        super().showEvent(event)
+        self._draw()
+        if self.browser.document().size().height() > self.browser.viewport().height():
+            self.pages.setCurrentRow(1)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._columns and self._fitting_columns() != self._columns:
+            self._draw()
+
+    def _fitting_columns(self) -> int:
+        """Return the number of columns of groups for the present width."""
+        room = self.width() - self.pages.width()
+        return max(room // ((_ACTION_WIDTH + _KEYS_WIDTH) * self.fontMetrics().averageCharWidth()), 1)
+
+    def _draw(self, _: int = 0) -> None:
+        """Show the chosen group, or all of them."""
+        self._columns = self._fitting_columns()
+        chosen = self.pages.currentRow()
+        shown = self._groups if chosen == 0 else [self._groups[chosen - 1]]
+        columns = _in_columns(shown, min(self._columns, len(shown)))
+        cells = "".join(f"<td width='{100 // len(columns)}%'>{''.join(map(_html, column))}</td>" for column in columns)
+        self.browser.setHtml(f"<table width='100%' cellspacing='8'><tr>{cells}</tr></table>")
+
+
+def _in_columns(groups: Sequence[Group], count: int) -> List[List[Group]]:
+    """Return the groups, in order, in up to ``count`` columns of about the same number of lines."""
+    heights = [_TITLE_LINES + sum(map(_line_count, rows)) for _, rows in groups]
+    columns: List[List[Group]] = [[]]
+    most, filled = sum(heights) / count, 0.0
+    for group, height in zip(groups, heights):
+        if filled + height / 2 > most and len(columns) < count:
+            columns.append([])
+            filled = 0.0
+        columns[-1].append(group)
+        filled += height
+    return columns
+
+
+def _line_count(row: Tuple[str, str]) -> int:
+    """Return the approximate number of lines of a row in the narrowest column."""
+    return max(-(-len(text) // width) for text, width in zip(row, (_ACTION_WIDTH, _KEYS_WIDTH)))
+
+
+def _html(group: Group) -> str:
+    title, rows = group
+    share = 100 * _ACTION_WIDTH // (_ACTION_WIDTH + _KEYS_WIDTH)
+    cells = "".join(
+        f"<tr><td width='{share}%'>{escape(action)}</td><td width='{100 - share}%'>{escape(keys)}</td></tr>"
+        for action, keys in rows
+    )
+    return f"<p><b>{escape(title)}</b></p><table width='100%' cellspacing='0' cellpadding='1'>{cells}</table>"
