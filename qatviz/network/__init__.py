@@ -1,11 +1,11 @@
 """Description of networks, independent of any framework: layers, graph, quantization plan, built-in networks."""
 
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
 from qatviz.network.graph import Network, NetworkBuilder, SummaryRow
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
     KINDS,
-    Add,
     AveragePool,
     BatchNorm,
     Concat,
@@ -17,7 +17,6 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
-    Multiply,
     Permute,
     ReLU,
     ReLU6,
@@ -36,6 +35,7 @@ __all__ = [
     "NETWORKS",
     "Activation",
     "Add",
+    "Average",
     "AveragePool",
     "BatchNorm",
     "Concat",
@@ -48,6 +48,8 @@ __all__ = [
     "GlobalAveragePool",
     "Layer",
     "MaxPool",
+    "Maximum",
+    "Minimum",
     "Multiply",
     "Network",
     "NetworkBuilder",
@@ -60,6 +62,7 @@ __all__ = [
     "Reshape",
     "Slice",
     "Softmax",
+    "Subtract",
     "SummaryRow",
     "Unit",
     "UpsampleBilinear",

@@ -284,6 +284,7 @@ def _constant(kind: str, **settings: Any) -> Callable[[Layer], KerasClass]:
 _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Activation": _activation,
     "Add": _constant("Add"),
+    "Average": _constant("Average"),
     "AveragePool": _pool("AveragePooling2D"),
     "BatchNorm": _batch_norm,
     "Concat": _concat,
@@ -295,6 +296,8 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Flatten": _constant("Flatten", data_format="channels_last"),
     "GlobalAveragePool": _constant("GlobalAveragePooling2D", data_format="channels_last"),
     "MaxPool": _pool("MaxPooling2D"),
+    "Maximum": _constant("Maximum"),
+    "Minimum": _constant("Minimum"),
     "Multiply": _constant("Multiply"),
     "Permute": lambda layer: ("Permute", {"dims": [axis + 1 for axis in layer.axes]}),
     "ReLU": _constant("ReLU"),
@@ -304,6 +307,7 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Softmax": _constant("Softmax", axis=-1),
     "UpsampleBilinear": _upsampling("bilinear"),
     "UpsampleNearest": _upsampling("nearest"),
+    "Subtract": _constant("Subtract"),
     "ZeroPad": lambda layer: (
         "ZeroPadding2D",
         {"padding": [list(pair) for pair in layer.padding], "data_format": "channels_last"},

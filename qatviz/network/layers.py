@@ -12,6 +12,7 @@ from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.activations import Activation
 from qatviz.network.checks import Pair, Shape
+from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
 from qatviz.network.layer import Layer, Shapes, element_count, setting
 
 
@@ -221,39 +222,6 @@ class GlobalAveragePool(Layer):
 
 
 @dataclass(frozen=True)
-class Add(Layer):
-    """Sum of two or more inputs of the same shape, without broadcasting."""
-
-    min_inputs: ClassVar[int] = 2
-    max_inputs: ClassVar[Optional[int]] = None
-
-    def output_shape(self, input_shapes: Shapes) -> Shape:
-        self._check_input_count("input_shapes", input_shapes)
-        shapes = [tuple(shape) for shape in input_shapes]
-        if len(set(shapes)) > 1:
-            where, allowed = self._where("input shapes"), "the same shape for every input of Add"
-            raise checks.invalid_value(where, tuple(shapes), allowed)
-        return shapes[0]
-
-
-@dataclass(frozen=True)
-class Multiply(Layer):
-    """Product of two inputs with the same number of axes; one of length 1 is repeated along those of the other."""
-
-    min_inputs: ClassVar[int] = 2
-    max_inputs: ClassVar[Optional[int]] = 2
-
-    def output_shape(self, input_shapes: Shapes) -> Shape:
-        self._check_input_count("input_shapes", input_shapes)
-        first, second = (tuple(shape) for shape in input_shapes)
-        fit = all(one == other or 1 in (one, other) for one, other in zip(first, second))
-        if len(first) != len(second) or not fit:
-            allowed = "equal numbers of axes, each of the same length or of length 1, for Multiply"
-            raise checks.invalid_value(self._where("input shapes"), (first, second), allowed)
-        return tuple(map(max, first, second))
-
-
-@dataclass(frozen=True)
 class Concat(Layer):
     """Concatenation of two or more inputs along `axis`.
 
@@ -437,7 +405,11 @@ KINDS: Dict[str, Type[Layer]] = {
         AveragePool,
         GlobalAveragePool,
         Add,
+        Subtract,
+        Average,
         Multiply,
+        Maximum,
+        Minimum,
         Concat,
         Flatten,
         Reshape,

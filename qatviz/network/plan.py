@@ -12,11 +12,11 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple, Type, TypeVar, Un
 from qatviz.network import checks
 from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT, Shape
+from qatviz.network.elementwise import EXTREMES, Add, Average, Elementwise, Maximum, Minimum, Multiply, Sum
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
     MOVES,
-    Add,
     AveragePool,
     BatchNorm,
     Concat,
@@ -25,7 +25,6 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
-    Multiply,
     ReLU,
     ReLU6,
     Reshape,
@@ -39,18 +38,20 @@ WEIGHTS = "weights"
 ACTIVATIONS = "activations"
 
 #: Layers into which an activation is fused.
-_FUSING = (*WEIGHTED, Add, Multiply)
+_FUSING = (*WEIGHTED, Sum, Multiply)
 #: Layers that compute new values, so that their output has its own quantizer.
-_NEW_GRID = (*WEIGHTED, Activation, Add, Multiply, GlobalAveragePool, AveragePool, UpsampleBilinear, Concat)
+_NEW_GRID = (*WEIGHTED, Activation, Elementwise, GlobalAveragePool, AveragePool, UpsampleBilinear, Concat)
 #: Layers whose output has the grid of their inputs, which they neither widen nor shift.
-_SAME_GRID = (AveragePool, UpsampleBilinear, Concat)
+_SAME_GRID = (AveragePool, UpsampleBilinear, Concat, *EXTREMES)
 #: Layers whose output is at least 0 if all inputs are.
 _SIGN_PRESERVING = (
     MaxPool,
     AveragePool,
     GlobalAveragePool,
     Add,
+    Average,
     Multiply,
+    Minimum,
     Concat,
     Flatten,
     Reshape,
@@ -225,19 +226,19 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
     """Derive the compute units and quantized tensors of a network.
 
     - Folding and fusion: a BatchNorm is folded into its input layer. A ReLU or ReLU6 is fused into its input layer if
-      it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm), Add or Multiply. Every other
-      layer is a separate unit.
+      it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm), Add, Subtract, Average or
+      Multiply. Every other layer is a separate unit.
     - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Activation, Add,
-      Multiply, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A tensor with several consumers has one
-      quantizer.
+      Subtract, Average, Multiply, Maximum, Minimum, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A
+      tensor with several consumers has one quantizer.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
       of a ReLU or ReLU6 that is not fused: their values are already on the grid of their input (such a ReLU6 clips at
       the grid's value nearest to 6). The probabilities of a Softmax are not quantized either.
     - Groups: AveragePool and UpsampleBilinear are rounded on the grid of their input (TFLite's AVERAGE_POOL_2D and
-      RESIZE_BILINEAR have one scale). Inputs and output of a Concat share one grid (CONCATENATION copies codes); this
-      includes inputs behind layers without a quantizer, and all Concats that have an input in common. The inputs of
-      Add keep their own grids (TFLite's ADD rescales them), and so does GlobalAveragePool (exported as a depthwise
-      convolution with constant weights).
+      RESIZE_BILINEAR have one scale). Inputs and output of a Concat, a Maximum or a Minimum share one grid
+      (CONCATENATION, MAXIMUM and MINIMUM copy codes); this includes inputs behind layers without a quantizer, and all
+      such layers that have an input in common. The inputs of Add keep their own grids (TFLite's ADD rescales them), and
+      so does GlobalAveragePool (exported as a depthwise convolution with constant weights).
     """
     units = _units(network)
     nonnegative, sequences = _nonnegative(network), sequence_layers(network)
@@ -308,6 +309,7 @@ def _nonnegative(network: Network) -> Dict[str, bool]:
             isinstance(layer, _NEVER_NEGATIVE)
             or (isinstance(layer, Activation) and layer.is_nonnegative)
             or (isinstance(layer, _SIGN_PRESERVING) and all(known[source] for source in layer.inputs))
+            or (isinstance(layer, Maximum) and any(known[source] for source in layer.inputs))
         )
     return known
 
@@ -358,7 +360,7 @@ def _fixed_range(op: Layer, of_inputs: Sequence[str]) -> str:
     """Return the function whose range the output of a layer has, "" for another range."""
     if isinstance(op, Activation) and op.definition.fixed_range:
         return op.function
-    # Means and copies of values in a range are in that range.
+    # Means, extremes and copies of values in a range are in that range.
     return of_inputs[0] if isinstance(op, _SAME_GRID) and len(set(of_inputs)) == 1 else ""
 
 

@@ -8,10 +8,10 @@ from typing import Any, Callable, Dict, NamedTuple, Type
 
 from qatviz.network import checks
 from qatviz.network.checks import Shape
+from qatviz.network.elementwise import Add
 from qatviz.network.graph import Network, NetworkBuilder
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
-    Add,
     BatchNorm,
     Conv2D,
     Dense,

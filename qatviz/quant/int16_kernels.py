@@ -8,7 +8,8 @@ LiteRT then compute the same integers.
 
 ADD rounds both terms to 2**-15 of the larger scale, then their sum, each with a multiplier of 31 bits. That is the
 definition of such a sum, too, as LiteRT's kernel for vectors of 16 codes computes it (``AddElementwiseInt16``). The
-reference kernel, of TFLite Micro, rounds the term of the smaller scale twice; one of 100,000 sums differs.
+reference kernel, of TFLite Micro and of sums that repeat a tensor along axes, rounds the term of the smaller scale
+twice; one of 10,000 to 100,000 sums differs. SUB rounds as ADD does.
 """
 
 from typing import Sequence, Tuple

@@ -1,6 +1,6 @@
 """Nudge the scales of sums of two tensors by a few ULPs so that all runtimes round the sums alike.
 
-An Add computes ``a * scale_a / scale + b * scale_b / scale``, rounded, from the codes of two tensors. XNNPACK (LiteRT)
+A sum is ``a * scale_a / scale + b * scale_b / scale``, rounded, of the codes of two tensors. XNNPACK (LiteRT)
 represents these multipliers in 21 bits, onnxruntime in 22 bits or in float32, integer kernels in 31 bits. A few of the
 65,536 pairs of codes lie so close to a tie that the result depends on this precision. Which pairs do so depends on the
 last digits of a scale, as with weights (:mod:`qatviz.quant.tie_safe_scales`): the output's scale is nudged to the
@@ -12,7 +12,7 @@ from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.network.layers import Add, Multiply
+from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.tie_safe_scales import LARGEST_HALF, ULPS, tie_safe_product_scale
@@ -28,7 +28,7 @@ _PARTS = 8
 def tie_safe_sum_scales(
     plan: QuantizationPlan, grid_in_use: Callable[[str], Optional[AffineGrid]]
 ) -> Dict[str, np.float32]:
-    """Return the tie-safe scale of each Add and Multiply whose inputs and output are quantized, by its quantizer.
+    """Return the tie-safe scale of each sum and product whose inputs and output are quantized, by its quantizer.
 
     ``grid_in_use`` returns the grid of an activations tensor, None if it is not quantized.
     """
@@ -45,7 +45,7 @@ def tie_safe_sum_scales(
                     int(output.zero_point),
                     2 ** (output.num_bits - 1),
                 )
-        if isinstance(unit.op, Add) and not plan.shares_grid(plan.grid_of(unit.output)):
+        if isinstance(unit.op, Sum) and not plan.shares_grid(plan.grid_of(unit.output)):
             names, output = [plan.grid_of(name) for name in unit.inputs], grid_in_use(plan.grid_of(unit.output))
             grids = [grid for grid in map(grid_in_use, names) if grid is not None]
             if output is not None and len(grids) == len(names):
@@ -55,6 +55,8 @@ def tie_safe_sum_scales(
                     [2 ** (grid.num_bits - 1) for grid in grids],
                     output.scale,
                     2 ** (output.num_bits - 1),
+                    unit.op.signs,
+                    unit.op.divisor,
                 )
     return nudged
 
@@ -65,6 +67,8 @@ def tie_safe_sum_scale(
     input_halves: Sequence[int],
     output_scale: float,
     output_half: int,
+    signs: Sequence[int] = (1, 1),
+    divisor: int = 1,
 ) -> np.float32:
     """Return the scale closest to ``output_scale`` at which all runtimes round the sums alike.
 
@@ -78,6 +82,10 @@ def tie_safe_sum_scale(
     input_zero_points : int
     input_halves, output_half : int
         ``2**(num_bits - 1)``.
+    signs : int
+        1 for tensors that are added, -1 for one that is subtracted.
+    divisor : int
+        Number by which the sum is divided; 1 or 2 for two tensors.
 
     Examples
     --------
@@ -92,8 +100,14 @@ def tie_safe_sum_scale(
         or np.frexp(scale)[0] == 0.5
     ):
         return scale
-    ranges = tuple((int(-half - zero), int(half - zero)) for half, zero in zip(input_halves, input_zero_points))
-    return _nudged(tuple(map(float, sources)), ranges, scale, int(output_half))
+    ranges = tuple(
+        (int(-half - zero), int(half - zero)) if sign > 0 else (int(zero - half + 1), int(zero + half + 1))
+        for half, zero, sign in zip(input_halves, input_zero_points, signs)
+    )
+    # Dividing a sum by two is the same as doubling the output's scale, which is exact.
+    return np.float32(
+        _nudged(tuple(map(float, sources)), ranges, np.float32(divisor * scale), int(output_half)) / np.float32(divisor)
+    )
 
 
 @lru_cache(maxsize=256)

@@ -15,6 +15,7 @@ from test_tflite_lowering import TESTED_ALONE, everything
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.network import zoo
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Average, Maximum, Minimum, Subtract
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.keras_export import keras_description
 from qatviz.network.keras_import.config import parse_model
@@ -41,7 +42,9 @@ def gated():
     trunk = net.add(Activation, "leaky", function="leaky_relu", slope=0.2)
     net.add(Conv2D, "conv", filters=2, kernel_size=1)
     gate = net.add(Activation, "gate", function="sigmoid")
-    net.add(Multiply, "gated", inputs=(trunk, gate))
+    gated = net.add(Multiply, "gated", inputs=(trunk, gate))
+    for kind in (Subtract, Average, Maximum, Minimum):
+        gated = net.add(kind, kind.__name__.lower(), inputs=(gated, trunk))
     for name in ("tanh", "elu", "selu", "softplus", "softsign"):
         net.add(Activation, name, function=name)
     net.add(Activation, "bounded", function="relu", slope=0.1, threshold=0.25, maximum=2.0)

@@ -47,7 +47,16 @@ SETTINGS = {
 }
 #: Kinds with tests of their own: TensorFlow 1.15's interpreter, or TFLite with int16, lacks integer kernels for some or
 #: all of them.
-TESTED_ALONE = {"Activation", "Conv2DTranspose", "Multiply", "UpsampleBilinear"}
+TESTED_ALONE = {
+    "Activation",
+    "Average",
+    "Conv2DTranspose",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Subtract",
+    "UpsampleBilinear",
+}
 #: Operations that copy or select input codes.
 COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6", *(kind.__name__ for kind in MOVES))
 

@@ -31,6 +31,7 @@ from qatviz.network import (
     ZeroPad,
 )
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Average, Maximum, Minimum, Subtract
 from qatviz.network.layers import layer_from_dict
 
 IMAGE = (8, 6, 3)
@@ -59,6 +60,10 @@ EXAMPLES = [
     Conv2DTranspose("t", "input", 4, (3, 2), 2, "VALID", (0, 1), False),
     Multiply("u", ("input", "a")),
     UpsampleBilinear("v", "input", (2, 3)),
+    Subtract("z", ("input", "a")),
+    Average("w", ("input", "a", "b")),
+    Maximum("x", ("input", "a")),
+    Minimum("y", ("input", "a")),
 ]
 
 
@@ -189,7 +194,9 @@ def test_common_keras_names_are_allowed(name):
         (Reshape("culprit", "x", (5, 5)), [IMAGE], "(5, 5)"),
         (Reshape("culprit", "x", (-1, 5)), [IMAGE], "(-1, 5)"),
         (Reshape("culprit", "x", (-1, 1000)), [IMAGE], "(-1, 1000)"),
-        (Add("culprit", ("x", "y")), [IMAGE, (8, 6, 1)], "((8, 6, 3), (8, 6, 1))"),
+        (Add("culprit", ("x", "y")), [IMAGE, (8, 6, 2)], "((8, 6, 3), (8, 6, 2))"),
+        (Add("culprit", ("x", "y", "z")), [IMAGE, IMAGE, (1, 1, 3)], "((8, 6, 3), (8, 6, 3), (1, 1, 3))"),
+        (Subtract("culprit", ("x", "y")), [IMAGE, (3,)], "((8, 6, 3), (3,))"),
         (Concat("culprit", ("x", "y")), [IMAGE, (8, 5, 3)], "((8, 6, 3), (8, 5, 3))"),
         (Concat("culprit", ("x", "y"), axis=0), [(2, 3), (2, 3, 1)], "((2, 3), (2, 3, 1))"),
         (Concat("culprit", ("x", "y"), axis=3), [IMAGE, IMAGE], "3"),

@@ -100,6 +100,18 @@ class IntegerNetwork:
     def _add(self, unit, inputs):
         return self._finished(unit, sum(x * self.scale(name) for x, name in zip(inputs, unit.inputs)))
 
+    def _subtract(self, unit, inputs):
+        return self._finished(unit, inputs[0] - inputs[1])
+
+    def _average(self, unit, inputs):
+        return self._finished(unit, sum(inputs) / len(inputs))
+
+    def _maximum(self, unit, inputs):
+        return np.maximum(*inputs)
+
+    def _minimum(self, unit, inputs):
+        return np.minimum(*inputs)
+
     def _multiply(self, unit, inputs):
         first, second = (self.scale(name) for name in unit.inputs)
         return self._finished(unit, inputs[0] * inputs[1] * (first * second))

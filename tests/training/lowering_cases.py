@@ -150,8 +150,10 @@ def keras_network(network, parameters, images):
             make = {
                 "ReLU": lambda: layers.ReLU(),
                 "ReLU6": lambda: layers.ReLU(6.0),
-                "Add": lambda: layers.Add(),
-                "Multiply": lambda: layers.Multiply(),
+                **dict.fromkeys(
+                    ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum"),
+                    lambda kind=layer.kind: getattr(layers, kind)(),
+                ),
                 "MaxPool": lambda: layers.MaxPooling2D(**same),
                 "AveragePool": lambda: layers.AveragePooling2D(**same),
                 "GlobalAveragePool": lambda: layers.GlobalAveragePooling2D(),

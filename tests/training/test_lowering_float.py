@@ -5,6 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from lowering_cases import LoweredNetwork, keras_network, random_parameters, settings_of, state_arrays
 
+from qatviz.network.elementwise import Average, Maximum, Minimum, Subtract
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
     KINDS,
@@ -68,7 +69,11 @@ def all_layers_network():
     net.add(Dense, "signed", units=12)
     signed = net.add(Activation, "leaky_relu", function="leaky_relu", slope=0.2)
     gate = net.add(Activation, "sigmoid", function="sigmoid")
-    net.add(Multiply, "gated", inputs=(gate, signed))
+    gated = net.add(Multiply, "gated", inputs=(gate, signed))
+    net.add(Average, "average", inputs=(gated, signed, gate))
+    net.add(Minimum, "smaller", inputs=(net.last, gate))
+    net.add(Maximum, "larger", inputs=(net.last, signed))
+    net.add(Subtract, "difference", inputs=(net.last, gated))
     net.add(Reshape, "reshape", target_shape=(2, 3, 2))
     net.add(ReLU6, "reshaped_relu6")
     net.add(Permute, "permute", axes=(1, 2, 0))

@@ -2,7 +2,7 @@
 
 import textwrap
 from types import MappingProxyType
-from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from qatviz.export.c.arrays import INT8, array, storage, stored_weights, weights
 from qatviz.export.c.names import comment
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.softmax import exponentials
+from qatviz.network.elementwise import Sum
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
     CONVOLUTIONS,
@@ -45,7 +46,7 @@ _ARRAY_TYPES = {"shift": "qnn_shift"}
 #: Source that only programs with CMSIS-NN's kernels contain.
 _WITH_CMSIS_NN = "#ifdef QATVIZ_NN_USE_CMSIS_NN\n{}\n#endif"
 _Q31 = 31
-#: Number of axes of the runtime's function that moves codes, and of the one that multiplies.
+#: Number of axes of the runtime's function that moves codes, and of those that combine two inputs.
 _AXES, _FACTOR_AXES = 6, 4
 _WEIGHTED_FUNCTIONS = {"DepthwiseConv2D": "qnn_depthwise_conv2d", "Conv2DTranspose": "qnn_transposed_conv2d"}
 #: Name of a field of a C struct, and its value.
@@ -211,10 +212,14 @@ def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
 
 
 def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    assert isinstance(op.layer, Sum)
+    if any(source.shape != output.shape for source in sources) or (op.rounds_terms and -1 in op.layer.signs):
+        return _pair(op, sources, output, stem, pack)
     requantization = op.require_requantization()
+    multipliers = requantization.multiplier.astype(np.int32)
     arrays = {
         "input_offset": np.int32([-source.zero_point for source in sources]),
-        "multiplier": requantization.multiplier.astype(np.int32),
+        "multiplier": multipliers if op.rounds_terms else multipliers * np.int32(op.layer.signs),
     }
     kinds = (
         f"static const qnn_storage {stem}_in_storage[{len(sources)}] = "
@@ -239,27 +244,33 @@ def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, ste
     return _source(output, [kinds], stem, arrays, struct, fields, function, many=True)
 
 
-def _multiply(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
-    requantization = op.require_requantization()
+def _pair(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    """Return the source of an operation on two inputs, one of which may be repeated along axes."""
+    function = "qnn_add_pair" + "_rounded" * op.rounds_terms if isinstance(op.layer, Sum) else f"qnn_{op.kind.lower()}"
+    factors: List[Field] = []
+    if op.requantization is not None:
+        factors.append(("multiplier", _braced(op.requantization.multiplier.tolist())))
+        factors.append(("shift", _braced((_Q31 - op.requantization.right_shift).tolist())))
+    if isinstance(op.layer, Sum):
+        factors.append(("sign", op.layer.signs[1]))
     strides = [_broadcast_strides(source.shape, output.shape) for source in sources]
     fields: List[Field] = [
-        ("count", f"{{{', '.join(map(str, (1,) * (_FACTOR_AXES - len(output.shape)) + output.shape))}}}"),
-        ("stride", f"{{{', '.join('{' + ', '.join(map(str, row)) + '}' for row in strides)}}}"),
-        ("in_storage", f"{{{', '.join(storage(source.dtype) for source in sources)}}}"),
-        ("input_offset", f"{{{', '.join(str(-source.zero_point) for source in sources)}}}"),
-        ("multiplier", int(requantization.multiplier[0])),
-        ("shift", _Q31 - int(requantization.right_shift[0])),
+        ("count", _braced((1,) * (_FACTOR_AXES - len(output.shape)) + output.shape)),
+        ("stride", _braced(map(_braced, strides))),
+        ("in_storage", _braced(storage(source.dtype) for source in sources)),
+        ("input_offset", _braced(-source.zero_point for source in sources)),
+        *factors,
         ("out_storage", storage(output.dtype)),
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
     ]
-    return _source(output, [], stem, {}, "product", fields, "qnn_multiply", many=True)
+    return _source(output, [], stem, {}, "pair", fields, function, many=True)
 
 
 def _broadcast_strides(shape: Tuple[int, ...], result: Tuple[int, ...]) -> List[int]:
     """Return the distances between neighbours along the axes of the result; 0 where an input is repeated."""
     if len(shape) > _FACTOR_AXES:
-        raise ExportError(f"a product of {len(shape)} axes; the C runtime has up to {_FACTOR_AXES} of them")
+        raise ExportError(f"tensors of {len(shape)} axes are combined; the C runtime has up to {_FACTOR_AXES} of them")
     strides = [element_count(shape[axis + 1 :]) * (shape[axis] > 1) for axis in range(len(shape))]
     return [0] * (_FACTOR_AXES - len(shape)) + strides
 
@@ -298,7 +309,7 @@ def _view(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
             f"layer {op.name!r}: moves codes along {len(axes)} axes; the C runtime has up to {_AXES} of them"
         )
     axes = [(1, 0)] * (_AXES - len(axes)) + axes
-    count, stride = (f"{{{', '.join(map(str, values))}}}" for values in zip(*axes))
+    count, stride = map(_braced, zip(*axes))
     fields: List[Field] = [
         ("count", count),
         ("stride", stride),
@@ -379,7 +390,11 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "AveragePool": _pool,
     "GlobalAveragePool": _mean,
     "Add": _add,
-    "Multiply": _multiply,
+    "Subtract": _add,
+    "Average": _add,
+    "Multiply": _pair,
+    "Maximum": _pair,
+    "Minimum": _pair,
     "Concat": _concat,
     "Activation": _function,
     "ZeroPad": _zero_pad,
@@ -423,6 +438,11 @@ def _source(
 
 def _shape(shape: Tuple[int, ...], tensor: IntegerTensor) -> str:
     return "{{{}, {}, {}, {}}}".format(*shape, storage(tensor.dtype))
+
+
+def _braced(values: Iterable[Union[str, int]]) -> str:
+    """Return the initializer of an array."""
+    return f"{{{', '.join(map(str, values))}}}"
 
 
 def _top_left(op: IntegerOp) -> Tuple[int, int]:

@@ -344,6 +344,24 @@ class _Lowering:
             )
         self._put(part, "ADD", [total, sources[-1]], "AddOptions", FusedActivationFunction=_fused(part))
 
+    def _subtract(self, part: FakeQuantUnit) -> None:
+        self._put(part, "SUB", self._sources(part), "SubOptions", FusedActivationFunction=_fused(part))
+
+    def _average(self, part: FakeQuantUnit) -> None:
+        """Append ADDs and a MUL by the fraction."""
+        name, (total, *sources), fused = part.unit.output, self._sources(part), _fused(part)
+        for position, source in enumerate(sources):
+            total = self._append(
+                "ADD", [total, source], f"{name}/sum{position + 1}", self._network.shapes[name], "AddOptions"
+            )
+        fraction = self._constant(name + "/fraction", [1 / (len(sources) + 1)])
+        self._put(part, "MUL", [total, fraction], "MulOptions", FusedActivationFunction=fused)
+
+    def _maximum(self, part: FakeQuantUnit) -> None:
+        self._put(part, part.unit.op.kind.upper(), self._sources(part), "MaximumMinimumOptions")
+
+    _minimum = _maximum
+
     def _multiply(self, part: FakeQuantUnit) -> None:
         self._put(part, "MUL", self._sources(part), "MulOptions", FusedActivationFunction=_fused(part))
 

@@ -15,9 +15,10 @@ from qatviz.export.integers.bounds import positions
 from qatviz.export.integers.frozen_state import Arrays
 from qatviz.export.integers.model import Positions
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import EXTREMES, Multiply, Sum
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
-from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, Multiply, ReLU6, UpsampleBilinear
+from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool, ReLU6, UpsampleBilinear
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
@@ -36,7 +37,7 @@ class ExactSums(NamedTuple):
     ----------
     units : np.ndarray
         float64: units of which the result is a whole number, ``[out]`` for an operation with weights, ``[1]`` for a
-        mean; for an Add, units of each input, ``[inputs]``.
+        mean; for a sum or a product, units of each input, ``[inputs]``.
     multipliers : np.ndarray
         float64, the same shape: quantization steps of the output per unit.
     output_scale : np.float32
@@ -240,8 +241,8 @@ class _Grids:
 
 def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
     name, state = unit.name + ".activations", grids.state
-    # A Concat's output is on the grid that its inputs have.
-    grid = grids.of(name) if name in state.plan and not isinstance(unit.op, Concat) else None
+    # The output of a layer that copies values is on the grid that its inputs have.
+    grid = grids.of(name) if name in state.plan and not isinstance(unit.op, (Concat, *EXTREMES)) else None
     if isinstance(unit.op, WEIGHTED):
         folded, weights = state.folded(unit), unit.name + ".weights"
         plain = state.weight_grid(unit) if state.is_quantized(weights) else None
@@ -269,9 +270,9 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
     if isinstance(unit.op, Multiply):
         factors = [grids.of_input(unit, place) for place in range(2)]
         return FakeQuantUnit(unit, grid=grid, exact=_exact_product(factors, grid))
-    if isinstance(unit.op, Add):
+    if isinstance(unit.op, Sum):
         sources = [grids.of_input(unit, place) for place in range(len(unit.inputs))]
-        return FakeQuantUnit(unit, grid=grid, exact=_exact(sources, grid))
+        return FakeQuantUnit(unit, grid=grid, exact=_exact_sum(unit.op, sources, grid))
     if isinstance(unit.op, ReLU6):
         plain, moved = grids.plain_of_input(unit), grids.of_input(unit)
         if plain is None or moved is None:
@@ -343,12 +344,18 @@ def _exact_products(
 def _exact(
     sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid], fraction: float = 1.0
 ) -> Optional[ExactSums]:
-    """Return the constants of a mean or an Add, whose units are ``fraction`` times the scales of its inputs."""
+    """Return the constants of a mean or a sum, whose units are ``fraction`` times the scales of its inputs."""
     grids = [grid for grid in sources if grid is not None and grid.scale > 0]
     if len(grids) < len(sources) or output is None or not output.scale > 0:
         return None
     units = np.array([float(grid.scale) for grid in grids]) * fraction
     return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
+
+
+def _exact_sum(op: Sum, sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid]) -> Optional[ExactSums]:
+    """Return the constants of a sum, with the signs of its terms."""
+    found = _exact(sources, output)
+    return None if found is None else found._replace(multipliers=found.multipliers * op.signs / op.divisor)
 
 
 def _exact_product(factors: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid]) -> Optional[ExactSums]:

@@ -21,16 +21,15 @@ from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.export.integers.model import Positions
 from qatviz.losses import is_single_logit
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import (
-    Add,
     AveragePool,
     Concat,
     Conv2D,
     Conv2DTranspose,
     DepthwiseConv2D,
     MaxPool,
-    Multiply,
     UpsampleBilinear,
     ZeroPad,
 )
@@ -38,7 +37,7 @@ from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
 from qatviz.quant.interpolation import interpolation_weights
 from qatviz.task import CLASSIFICATION, MULTILABEL
-from qatviz.training.lowering.layers import interpolated, moved, transposed
+from qatviz.training.lowering.layers import combined, interpolated, moved, transposed
 
 INPUT, LOGITS, PROBABILITIES, CLASS, LABELS, ABOUT = "input", "logits", "probabilities", "class", "labels", "about"
 _SCOPE = "network"
@@ -128,11 +127,11 @@ class _Builder:
         result = getattr(self, "_" + unit.op.kind.lower())(part, inputs)
         if self._exact and part.exact is not None:
             with tf.name_scope("exact"):
-                # For an Add, each input is a whole number of units; for other operations, the result is.
+                # For a sum, each input is a whole number of units; for other operations, the result is.
                 if isinstance(unit.op, Multiply):
                     result = _snap_to_exact_product(result, part.exact, inputs)
                 else:
-                    parts = inputs if isinstance(unit.op, Add) else None
+                    parts = inputs if isinstance(unit.op, Sum) else None
                     result = _snap_to_exact_code(result, part.exact, parts)
         if unit.activation is not None:
             result = {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](result)
@@ -232,11 +231,10 @@ class _Builder:
             mean = tf.multiply(mean, np.float32(part.factor), name="factor")
         return mean if part.tie is None else tf.add(mean, np.float32(part.tie.offset), name="tie")
 
-    def _add(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
-        return tf.add(*inputs) if len(inputs) == 2 else tf.add_n(inputs)
+    def _combined(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        return combined(part.unit.op, inputs)
 
-    def _multiply(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
-        return tf.multiply(*inputs)
+    _add = _subtract = _average = _multiply = _maximum = _minimum = _combined
 
     def _concat(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op
@@ -288,7 +286,8 @@ def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[
     if parts is None:
         position = _exact_value(x, sums.units, sums.multipliers)
     else:
-        position = tf.add_n([_exact_value(*part) for part in zip(parts, sums.units, sums.multipliers)])
+        terms = [_exact_value(*part) for part in zip(parts, sums.units, sums.multipliers)]
+        position = tf.add_n(terms) if len({tuple(term.shape.as_list()[1:]) for term in terms}) == 1 else tf.add(*terms)
     return _snap(x, tf.floor(position + 0.5), sums.output_scale)
 
 

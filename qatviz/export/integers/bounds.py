@@ -9,16 +9,9 @@ import numpy as np
 
 from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, Positions, channel_shape, rounds_terms
+from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import (
-    CONVOLUTIONS,
-    POOLS,
-    Add,
-    Conv2DTranspose,
-    GlobalAveragePool,
-    Multiply,
-    UpsampleBilinear,
-)
+from qatviz.network.layers import CONVOLUTIONS, POOLS, Conv2DTranspose, GlobalAveragePool, UpsampleBilinear
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import NARROW_BITS
 from qatviz.quant.interpolation import pixel_positions, position_unit
@@ -101,7 +94,7 @@ def accumulator_bound(
         return MEAN_WEIGHT * element_count(sources[0].shape[:2]) * sources[0].reach + MEAN_BIAS
     if isinstance(layer, Multiply):
         return sources[0].reach * sources[1].reach
-    if isinstance(layer, Add) and requantization is not None:
+    if isinstance(layer, Sum) and requantization is not None:
         if rounds_terms(requantization, len(sources)):
             # Each term is rounded up by at most one.
             terms = zip(sources, *(values.tolist() for values in requantization))
@@ -115,14 +108,14 @@ def requantization_multipliers(
 ) -> np.ndarray:
     """Return the ratios of scales from accumulators to quantization steps of the output: float64 ``[n]``.
 
-    See :class:`qatviz.export.integers.model.IntegerOp`; for an Add, those of a sum that is rounded once.
+    See :class:`qatviz.export.integers.model.IntegerOp`; for a sum, those of one that is rounded once.
     """
     if weights is not None:
         return sources[0].scale * weights.channel_scales.astype(np.float64) / output.scale
     if isinstance(layer, Multiply):
         return np.array([sources[0].scale * sources[1].scale / output.scale])
-    if isinstance(layer, Add):
-        return np.array([source.scale / output.scale for source in sources])
+    if isinstance(layer, Sum):
+        return np.array([source.scale / (layer.divisor * output.scale) for source in sources])
     return np.array([sources[0].scale / (MEAN_WEIGHT * element_count(sources[0].shape[:2]) * output.scale)])
 
 

@@ -43,13 +43,12 @@ from qatviz.export.integers.model import (
 )
 from qatviz.export.source import ExportSource
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import (
-    Add,
     AveragePool,
     Dropout,
     GlobalAveragePool,
-    Multiply,
     ReLU,
     ReLU6,
     Softmax,
@@ -189,9 +188,10 @@ class _Lowering:
             multipliers = requantization_multipliers(op, None, sources, output)
             fixed = self._fixed_point(unit, multipliers, bound)
             return replace(plain, requantization=fixed, accumulator_bits=bits_of(bound))
-        if isinstance(op, Add):
+        if isinstance(op, Sum):
             if self._wide and len(sources) == 2:
-                fixed = FixedPoint(*map(_read_only, sum_constants([s.scale for s in sources], output.scale)))
+                scales = [source.scale for source in sources]
+                fixed = FixedPoint(*map(_read_only, sum_constants(scales, op.divisor * output.scale)))
             else:
                 fixed = common_fixed_point(requantization_multipliers(op, None, sources, output))
             bound = accumulator_bound(op, None, fixed, sources)

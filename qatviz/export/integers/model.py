@@ -164,9 +164,10 @@ class IntegerOp:
         - with weights, ``[out]``: ``s_in * s_w / s_out``;
         - for a GlobalAveragePool, ``[1]``: ``s_in / (MEAN_WEIGHT * n * s_out)``;
         - for a Multiply, ``[1]``: ``s_0 * s_1 / s_out``;
-        - for an Add, one for each input, ``s_i / s_out``, with a common shift: the sum is rounded, not its terms.
+        - for an Add, Subtract or Average, one for each input, ``s_i / s_out`` (of an Average, divided by the number of
+          inputs), with a common shift: the sum is rounded, not its terms.
 
-        If any activation of the network has more than 8 bits, multipliers have 15 bits, and an Add of two tensors has
+        If any activation of the network has more than 8 bits, multipliers have 15 bits, and a sum of two tensors has
         three multipliers, those of the terms and of the sum, all of which are rounded
         (:mod:`qatviz.quant.int16_kernels`).
     accumulator_bits : int
@@ -226,7 +227,7 @@ class IntegerOp:
 
     @property
     def rounds_terms(self) -> bool:
-        """True for an Add whose terms are rounded before their sum; see :func:`rounds_terms`."""
+        """True for a sum whose terms are rounded before their sum; see :func:`rounds_terms`."""
         return self.requantization is not None and rounds_terms(self.requantization, len(self.inputs))
 
     @property
@@ -306,7 +307,7 @@ class IntegerModel:
 
 
 def rounds_terms(requantization: FixedPoint, inputs: int) -> bool:
-    """Return whether an operation is an Add with a multiplier of its sum behind those of its ``inputs`` terms."""
+    """Return whether an operation is a sum with a multiplier of its sum behind those of its ``inputs`` terms."""
     return len(requantization.multiplier) > inputs > 1
 
 

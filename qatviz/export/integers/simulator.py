@@ -9,10 +9,12 @@ given:
 - AveragePool: the mean of the codes that are not padding, on the same grid; ties are rounded away from the code
   ``tie_center``;
 - UpsampleBilinear: the mean of neighbouring codes, weighted by their distances from ``positions``, rounded likewise;
-- Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once; with three multipliers, terms and sum are rounded as by
-  TFLite's int16 kernel (:func:`qatviz.quant.int16_kernels.rounded_twice`);
+- Add, Subtract, Average: ``sum (x_i - zero_i) * multiplier_i``, where the second term of a Subtract is subtracted,
+  shifted once; with three multipliers, terms and sum are rounded as by TFLite's int16 kernels
+  (:func:`qatviz.quant.int16_kernels.rounded_twice`);
 - Multiply: ``(x_0 - zero_0)(x_1 - zero_1)``, likewise;
 - Activation: the code that its table has for the code of its input;
+- Maximum, Minimum: the larger, the smaller code;
 - all others copy codes.
 
 Padding is the zero point. The result is clamped to the bounds of the grid and the activation.
@@ -26,6 +28,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import requantize, round_shift
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.checks import Pair
+from qatviz.network.elementwise import Sum
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Conv2DTranspose, Permute, Slice, UpsampleNearest, ZeroPad
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT, rounded_means
@@ -120,16 +123,17 @@ def _requantized(op: IntegerOp, sums: np.ndarray, output: IntegerTensor) -> np.n
 
 
 def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    assert isinstance(op.layer, Sum)
     multipliers, shifts = op.require_requantization()
     if op.rounds_terms:
         terms = sum(
-            rounded_twice(codes.astype(np.int64) - tensor.zero_point, multiplier, shift)
-            for (codes, tensor), multiplier, shift in zip(inputs, multipliers, shifts)
+            sign * rounded_twice(codes.astype(np.int64) - tensor.zero_point, multiplier, shift)
+            for (codes, tensor), multiplier, shift, sign in zip(inputs, multipliers, shifts, op.layer.signs)
         )
         return rounded_twice(terms, multipliers[-1], shifts[-1]) + output.zero_point
     products = sum(
-        (codes.astype(np.int64) - tensor.zero_point) * multiplier
-        for (codes, tensor), multiplier in zip(inputs, multipliers)
+        (codes.astype(np.int64) - tensor.zero_point) * (sign * multiplier)
+        for (codes, tensor), multiplier, sign in zip(inputs, multipliers, op.layer.signs)
     )
     return round_shift(products, shifts[0]) + output.zero_point
 
@@ -138,6 +142,14 @@ def _multiply(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarr
     (first, one), (second, other) = inputs
     products = (first.astype(np.int64) - one.zero_point) * (second.astype(np.int64) - other.zero_point)
     return requantize(products, op.require_requantization()) + output.zero_point
+
+
+def _maximum(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    return np.maximum(*(codes for codes, _ in inputs))
+
+
+def _minimum(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    return np.minimum(*(codes for codes, _ in inputs))
 
 
 def _global_average_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -216,7 +228,11 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "Conv2DTranspose": _conv_transpose,
     "Dense": _dense,
     "Add": _add,
+    "Subtract": _add,
+    "Average": _add,
     "Multiply": _multiply,
+    "Maximum": _maximum,
+    "Minimum": _minimum,
     "GlobalAveragePool": _global_average_pool,
     "AveragePool": _average_pool,
     "Activation": _activation,

@@ -9,12 +9,13 @@ from qatviz.export.integers.bounds import accumulator_bound, requantization_mult
 from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integers.model import IntegerOp, IntegerTensor
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer
-from qatviz.network.layers import Add, GlobalAveragePool, Multiply
+from qatviz.network.layers import GlobalAveragePool
 from qatviz.quant.int16_kernels import sum_constants
 
-#: Largest relative error of a multiplier, which has at least 15 bits; for an Add, relative to its largest multiplier.
+#: Largest relative error of a multiplier, which has at least 15 bits; for a sum, relative to its largest multiplier.
 _MULTIPLIER_ERROR = 2.0**-14.9
 #: Multipliers from this one on move every accumulator but 0 beyond 16 bits and need not be exact.
 _SATURATED = 2.0**16
@@ -27,7 +28,7 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
     ------
     ExportError
     """
-    if isinstance(layer, (*WEIGHTED, Activation, Add, GlobalAveragePool, Multiply)):
+    if isinstance(layer, (*WEIGHTED, Activation, Sum, Multiply, GlobalAveragePool)):
         return
     for source in sources:
         if (source.scale, source.zero_point, source.num_bits, source.narrow_range) != (
@@ -55,7 +56,8 @@ def check_requantization(op: IntegerOp, sources: List[IntegerTensor], output: In
     multiplier, right_shift = op.requantization
     real = requantization_multipliers(op.layer, op.weights, sources, output)
     if op.rounds_terms:
-        _check_rounded_sum(op.requantization, sources, output, where)
+        assert isinstance(op.layer, Sum)
+        _check_rounded_sum(op.requantization, sources, op.layer.divisor * output.scale, where)
         return
     for name, array, low, high in (
         ("multiplier", multiplier, 0, 2**31 - 1),
@@ -67,13 +69,13 @@ def check_requantization(op: IntegerOp, sources: List[IntegerTensor], output: In
                 f"{low} to {high}"
             )
     bound = accumulator_bound(op.layer, op.weights, op.requantization, sources)
-    largest = bound if isinstance(op.layer, Add) else bound * int(multiplier.max())
-    if largest.bit_length() > PRODUCT_BITS or (isinstance(op.layer, Add) and len(set(right_shift.tolist())) > 1):
+    largest = bound if isinstance(op.layer, Sum) else bound * int(multiplier.max())
+    if largest.bit_length() > PRODUCT_BITS or (isinstance(op.layer, Sum) and len(set(right_shift.tolist())) > 1):
         raise ExportError(
             f"{where}.multiplier: its products need {largest.bit_length()} bits, or its shifts differ: expected at "
             f"most {PRODUCT_BITS} bits and one shift"
         )
-    allowed = _MULTIPLIER_ERROR * (real.max() if isinstance(op.layer, Add) else real)
+    allowed = _MULTIPLIER_ERROR * (real.max() if isinstance(op.layer, Sum) else real)
     is_close = np.abs(op.requantization.real - real) <= allowed
     vanishes = (multiplier == 0) & (real * bound < 1)
     saturates = np.minimum(op.requantization.real, real) >= _SATURATED
@@ -84,9 +86,9 @@ def check_requantization(op: IntegerOp, sources: List[IntegerTensor], output: In
         )
 
 
-def _check_rounded_sum(found: FixedPoint, sources: List[IntegerTensor], output: IntegerTensor, where: str) -> None:
-    """Check the multipliers of an Add that rounds its terms, which follow from the scales."""
-    expected = sum_constants([source.scale for source in sources], output.scale)
+def _check_rounded_sum(found: FixedPoint, sources: List[IntegerTensor], output_scale: float, where: str) -> None:
+    """Check the multipliers of a sum that rounds its terms, which follow from the scales."""
+    expected = sum_constants([source.scale for source in sources], output_scale)
     for name, array, values in zip(found._fields, found, expected):
         if array.dtype != values.dtype or not np.array_equal(array, values):
             raise ExportError(f"{where}.{name} is {array.tolist()}: expected {values.tolist()}, as the scales require")

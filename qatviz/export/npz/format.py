@@ -61,8 +61,20 @@ _GENERAL_RULES = {
     "weights": "Their zero point zero_w has one item per output channel, or is one for all. Biases are added to the "
     "accumulator unchanged.",
 }
-#: Rule of an Add whose terms are rounded before they are summed.
-_SUM_OF_ROUNDED = "Add of rounded terms"
+#: What a rule adds to the kind of a sum whose terms are rounded before they are summed.
+_OF_ROUNDED = " of rounded terms"
+_REPEATED = "An input that has length 1 along an axis is repeated along it."
+_ROUND = (
+    "round(a, k) is, in integers of 64 bits, with m = multiplier[k], r = "
+    "right_shift[k]: if r < 31, a is multiplied by 2**(31 - r) first and r is 31; h = floor((a * m + 2**30) / 2**31); "
+    "s = r - 31; if s is 0, the result is h; else it is floor((h + 2**(s - 1)) / 2**s), with h - 1 in place of h if h "
+    "is below 0."
+)
+_SUM_OF_ROUNDED = "result = round(round(x_0 - zero_x_0, 0) + round(x_1 - zero_x_1, 1), 2) + zero_y. " + _ROUND
+_SUM = (
+    "accumulator = sum over the inputs k of (x_k - zero_x_k) * multiplier[k]; result = "
+    "requantize(accumulator, 1, right_shift[0]) + zero_y. All items of right_shift are equal."
+)
 _RULES = {
     "Conv2D": "accumulator[o] = bias[o] + sum over i, j, c of (x[row i, column j, c] - zero_x) * "
     f"(weights[i, j, c, o] - zero_w[o]); result[o] = {_REQUANTIZED} with the items o.",
@@ -74,15 +86,17 @@ _RULES = {
     f"pads[1][0] = s: pads are rows and columns that are left out; result[o] = {_REQUANTIZED} with the items o.",
     "Dense": "accumulator[o] = bias[o] + sum over c of (x[c] - zero_x) * (weights[c, o] - zero_w[o]); result[o] = "
     f"{_REQUANTIZED} with the items o.",
-    "Add": "accumulator = sum over the inputs k of (x_k - zero_x_k) * multiplier[k]; result = "
-    "requantize(accumulator, 1, right_shift[0]) + zero_y. All items of right_shift are equal.",
-    _SUM_OF_ROUNDED: "result = round(round(x_0 - zero_x_0, 0) "
-    "+ round(x_1 - zero_x_1, 1), 2) + zero_y. round(a, k) is, in integers of 64 bits, with m = multiplier[k], r = "
-    "right_shift[k]: if r < 31, a is multiplied by 2**(31 - r) first and r is 31; h = floor((a * m + 2**30) / 2**31); "
-    "s = r - 31; if s is 0, the result is h; else it is floor((h + 2**(s - 1)) / 2**s), with h - 1 in place of h if h "
-    "is below 0.",
+    "Add": f"{_SUM} {_REPEATED}",
+    "Add" + _OF_ROUNDED: f"{_SUM_OF_ROUNDED} {_REPEATED}",
+    "Subtract": "accumulator = (x_0 - zero_x_0) * multiplier[0] - (x_1 - zero_x_1) * multiplier[1]; result = "
+    f"requantize(accumulator, 1, right_shift[0]) + zero_y. Both items of right_shift are equal. {_REPEATED}",
+    "Subtract" + _OF_ROUNDED: f"{_SUM_OF_ROUNDED} {_REPEATED}".replace(" + round(x_1", " - round(x_1"),
+    "Average": f"{_SUM} The multipliers include the division by the number of inputs. {_REPEATED}",
+    "Average" + _OF_ROUNDED: f"{_SUM_OF_ROUNDED} The last multiplier includes the division by 2. {_REPEATED}",
     "Multiply": "accumulator = (x_0 - zero_x_0) * (x_1 - zero_x_1), where an input that has length 1 along an axis is "
     f"repeated along it; result = {_REQUANTIZED} with the items 0.",
+    "Maximum": f"result = the larger of the two inputs' codes. {_REPEATED}",
+    "Minimum": f"result = the smaller of the two inputs' codes. {_REPEATED}",
     "GlobalAveragePool": f"accumulator[c] = {MEAN_WEIGHT} * (sum over all rows and columns of (x[c] - zero_x)) + "
     f"{MEAN_BIAS}; result[c] = {_REQUANTIZED} with the items 0. The multiplier includes the division by {MEAN_WEIGHT} "
     f"times the number of rows and columns; the {MEAN_BIAS} rounds ties up.",
@@ -192,7 +206,7 @@ def _tensor(tensor: IntegerTensor) -> Dict[str, Any]:
 
 def _rule(op: IntegerOp) -> str:
     """Return the name of the rule by which an operation is computed."""
-    return _SUM_OF_ROUNDED if op.rounds_terms else op.kind
+    return op.kind + _OF_ROUNDED if op.rounds_terms else op.kind
 
 
 def _operation(op: IntegerOp) -> Dict[str, Any]:

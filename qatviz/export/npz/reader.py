@@ -24,9 +24,18 @@ from qatviz.export.npz.checks import check_grids, check_requantization
 from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, SCHEMA, SUFFIX, checksum
 from qatviz.network import checks
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import AveragePool, BatchNorm, Dropout, Softmax, UpsampleBilinear, layer_from_dict
+from qatviz.network.layers import (
+    AveragePool,
+    BatchNorm,
+    Dropout,
+    GlobalAveragePool,
+    Softmax,
+    UpsampleBilinear,
+    layer_from_dict,
+)
 from qatviz.quant.affine import MAX_BITS, MIN_BITS, code_bounds
 
 #: Largest size of a description (bytes); a network of hundreds of layers needs some hundred thousand.
@@ -163,7 +172,7 @@ class _Reader:
             parts = (".weights", ".weights.scale", ".weights.zero_point", ".bias") if weighted else ()
             parts += (
                 (".multiplier", ".right_shift")
-                if weighted or layer.kind in ("GlobalAveragePool", "Add", "Multiply")
+                if weighted or isinstance(layer, (GlobalAveragePool, Sum, Multiply))
                 else ()
             )
             parts += (".table",) if isinstance(layer, Activation) else ()

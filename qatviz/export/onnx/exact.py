@@ -23,12 +23,13 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.file import DOUBLE, FLOAT, INT32, INT64, UINT8, OnnxFile
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.storage import BITS, Storage, StoredWeights
+from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import Q31
 
-_KINDS = ("Conv2D", "DepthwiseConv2D", "Dense", "GlobalAveragePool", "Add", "Multiply")
+_KINDS = ("Conv2D", "DepthwiseConv2D", "Dense", "GlobalAveragePool", "Add", "Subtract", "Average", "Multiply")
 #: Number of values of a byte; added to codes, so that they are not negative.
 _BYTE, _HALF_RANGE = 256, 2**15
 #: Zero point of codes of more than 8 bits that are rounded, with which none is negative.
@@ -158,13 +159,20 @@ class ExactOperations:
         center = self._number(op.name + ".center", op.require_tie_center() - output.zero_point)
         self._finish(op, self._file.add_step("Add", [value, center], op.name + ".from_zero"))
 
-    def add(self, op: IntegerOp) -> None:
-        """Append an Add: the sum of the centred codes times their multipliers, or of terms rounded as TFLite does."""
-        if op.rounds_terms:
+    def combine(self, op: IntegerOp) -> None:
+        """Append a sum or a product of tensors."""
+        if op.kind == "Multiply":
+            self._multiply(op)
+        elif op.rounds_terms:
             self._add_rounded_terms(op)
-            return
+        else:
+            self._add(op)
+
+    def _add(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, Sum)
         total = ""
-        for place, (name, multiplier) in enumerate(zip(op.inputs, op.require_requantization().real)):
+        factors = op.require_requantization().real * op.layer.signs
+        for place, (name, multiplier) in enumerate(zip(op.inputs, factors)):
             source, part = self._model.tensor(name), f"{op.name}.term{place}"
             value = self._centred(source, part)
             value = self._file.add_step("Mul", [value, self._number(part + ".factor", multiplier)], part)
@@ -175,8 +183,7 @@ class ExactOperations:
                 total = self._file.add_step("Add", [total, value], node)
         self._finish(op, total)
 
-    def multiply(self, op: IntegerOp) -> None:
-        """Append a Multiply: the product of the centred codes and its requantization."""
+    def _multiply(self, op: IntegerOp) -> None:
         factors = [self._centred(self._model.tensor(name), f"{op.name}.factor{i}") for i, name in enumerate(op.inputs)]
         self._finish(op, self._file.add_step("Mul", factors, op.name), op.require_requantization().real[0])
 
@@ -198,7 +205,8 @@ class ExactOperations:
                 "Cast", [self._centred(self._model.tensor(name), part)], part + ".in_int64", to=INT64
             )
             rounded.append(self._rounded_twice(value, multiplier, shift, part))
-        value = self._file.add_step("Add", rounded, op.name)
+        operator = "Sub" if op.kind == "Subtract" else "Add"
+        value = self._file.add_step(operator, rounded, op.name)
         multiplier, shift = total
         value = self._rounded_twice(value, multiplier, shift, op.name + ".total")
         self._finish(op, self._in_double(value, op.name))

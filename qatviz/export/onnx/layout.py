@@ -12,10 +12,26 @@ from qatviz.network.layers import Conv2DTranspose, Permute, Slice, UpsampleBilin
 #: Permutations between TensorFlow's order of axes and that of ONNX, with the batch axis.
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
+_COMBINING = {
+    "Add": "Add",
+    "Subtract": "Sub",
+    "Average": "Mean",
+    "Multiply": "Mul",
+    "Maximum": "Max",
+    "Minimum": "Min",
+}
+
 
 def channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:
     """Return the shape inside of a file, without the batch axis."""
     return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
+
+
+def combining_operator(layer: Layer) -> str:
+    """Return the operator of a layer that combines inputs position by position."""
+    if layer.kind == "Add" and len(layer.inputs) > 2:
+        return "Sum"
+    return _COMBINING[layer.kind]
 
 
 def kernel_attributes(size: Pair, strides: Pair, pads: Pads, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:

@@ -42,6 +42,7 @@ from qatviz.export.onnx.layout import (
     TO_CHANNELS_FIRST,
     TO_CHANNELS_LAST,
     channels_first,
+    combining_operator,
     concat_axis,
     kernel_attributes,
     move,
@@ -51,6 +52,7 @@ from qatviz.export.onnx.layout import (
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, check_accumulators, computed_in_float
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, Conv2DTranspose, MaxPool, ZeroPad
 from qatviz.number_format import names_text
@@ -406,16 +408,16 @@ class _Lowering:
     def _add(self, op: IntegerOp) -> None:
         exact = self._exact_form(op)
         if exact is not None:
-            exact.add(op)
+            exact.combine(op)
             return
-        self._put_rounded(op, "Add" if len(op.inputs) == 2 else "Sum", op.inputs)
+        self._put_rounded(op, combining_operator(op.layer), op.inputs)
 
-    def _multiply(self, op: IntegerOp) -> None:
-        exact = self._exact_form(op)
-        if exact is not None:
-            exact.multiply(op)
-            return
-        self._put_rounded(op, "Mul", op.inputs)
+    _subtract = _average = _multiply = _add
+
+    def _maximum(self, op: IntegerOp) -> None:
+        self._put(op, combining_operator(op.layer), op.inputs)
+
+    _minimum = _maximum
 
     def _concat(self, op: IntegerOp) -> None:
         rank = len(self._model.tensor(op.output).shape)
@@ -456,7 +458,7 @@ class _Lowering:
 
 
 def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
-    """Return the offset that makes ties round up, for the result of an operation with weights or of an Add.
+    """Return the offset that makes ties round up, for an operation with weights, a sum or a product.
 
     It is float32, ``[out]`` or ``[]``; None if no ties have to be broken.
 
@@ -471,7 +473,7 @@ def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
     elif op.kind == "Multiply":
         tied = _may_tie(sources.prod() / scale)
     else:
-        multipliers = sources / scale
+        multipliers = sources / (scale * (op.layer.divisor if isinstance(op.layer, Sum) else 1))
         tied = _may_tie(multipliers).any() & (multipliers % _FINEST == 0).all()
     if not np.any(tied):
         return None

@@ -23,6 +23,7 @@ from qatviz.export.onnx.layout import (
     TO_CHANNELS_FIRST,
     TO_CHANNELS_LAST,
     channels_first,
+    combining_operator,
     concat_axis,
     kernel_attributes,
     move,
@@ -217,11 +218,10 @@ class _Lowering:
         inputs, attributes = self._file.reduction_axes(part.unit.name, (2, 3))
         self._put(part, "ReduceMean", [*self._sources(part), *inputs], keepdims=0, **attributes)
 
-    def _add(self, part: FakeQuantUnit) -> None:
-        self._put(part, "Add" if len(part.unit.inputs) == 2 else "Sum", self._sources(part))
+    def _combine(self, part: FakeQuantUnit) -> None:
+        self._put(part, combining_operator(part.unit.op), self._sources(part))
 
-    def _multiply(self, part: FakeQuantUnit) -> None:
-        self._put(part, "Mul", self._sources(part))
+    _add = _subtract = _average = _multiply = _maximum = _minimum = _combine
 
     def _concat(self, part: FakeQuantUnit) -> None:
         op = part.unit.op

@@ -9,7 +9,7 @@ from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.progress import Progress
-from qatviz.network.layers import Add
+from qatviz.network.elementwise import Sum
 from qatviz.number_format import share_text
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.int16_kernels import Q31
@@ -191,7 +191,7 @@ def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray
     bits, finer = _finer(op, op.requantization)
     zero = model.tensor(op.output).zero_point
     results = (run_op(model, replace(op, requantization=finer, clamp=_NO_CLAMP), found) - zero) / 2**bits
-    tolerance = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.requantization.real), _MAX_TOLERANCE)
+    tolerance = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Sum) else op.requantization.real), _MAX_TOLERANCE)
     off = np.abs(found[op.output] - np.clip(results + zero, *op.clamp))
     return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + tolerance)))
 

@@ -12,8 +12,8 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Un
 
 from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
 from qatviz.export.limits import left_in_float
+from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.graph import Network
-from qatviz.network.layers import Add, Multiply
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
@@ -62,7 +62,7 @@ class Activations(NamedTuple):
 class Facts(NamedTuple):
     """Facts about a network.
 
-    ``additions`` are the names of its Add layers with their numbers of inputs, ``products`` the names of its Multiply
+    ``additions`` are the names of its sums with their numbers of inputs, ``products`` the names of its Multiply
     layers.
     """
 
@@ -101,7 +101,7 @@ def facts_of_settings(book: SettingsBook) -> Facts:
         else:
             fills = s.enabled and s.num_bits == _INT8_BITS and not s.symmetric
             weights.append(Weights(tensor.name, s.num_bits, s.per_channel, fills))
-    additions = [(unit.name, len(unit.inputs)) for unit in book.plan.units if isinstance(unit.op, Add)]
+    additions = [(unit.name, len(unit.inputs)) for unit in book.plan.units if isinstance(unit.op, Sum)]
     products = tuple(unit.name for unit in book.plan.units if isinstance(unit.op, Multiply))
     return Facts(tuple(weights), tuple(activations), tuple(additions), products)
 

@@ -26,8 +26,8 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
-from qatviz.export.tflite.building import OperationBuilder
 from qatviz.export.tflite.differences import MOST_AVERAGED, Differences
+from qatviz.export.tflite.elementwise import ElementwiseBuilder
 from qatviz.export.tflite.file import (
     INT4_VERSIONS,
     PER_CHANNEL_VERSION,
@@ -123,7 +123,7 @@ def tflite_model(
     )
 
 
-class _Lowering(OperationBuilder):
+class _Lowering(ElementwiseBuilder):
     """Builder of a file; each ``_<kind>`` method lowers one kind of operation."""
 
     def __init__(
@@ -399,16 +399,6 @@ class _Lowering(OperationBuilder):
     def _append_pool(self, op: IntegerOp, name: str, index: int, result: int, dtype: Optional[np.dtype] = None) -> None:
         assert isinstance(op.layer, POOLS)
         self._append(name, [index], result, "Pool2DOptions", int4=False, dtype=dtype, **pool_options(op.layer))
-
-    def _add(self, op: IntegerOp) -> None:
-        self._append_op(
-            op, lambda index: self._append("ADD", [self._index[name] for name in op.inputs], index, "AddOptions")
-        )
-
-    def _multiply(self, op: IntegerOp) -> None:
-        self._append_op(
-            op, lambda index: self._append("MUL", [self._index[name] for name in op.inputs], index, "MulOptions")
-        )
 
     def _concat(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, Concat)

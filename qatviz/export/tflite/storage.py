@@ -12,6 +12,7 @@ from qatviz.errors import Advice, ExportError, Refusal, SettingChange, change_te
 from qatviz.export.integers.bounds import channel_bounds
 from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
 from qatviz.export.tflite import limits
+from qatviz.network.elementwise import Sum
 from qatviz.network.layers import Conv2D, Conv2DTranspose, Dense
 from qatviz.number_format import names_text
 
@@ -212,7 +213,7 @@ def _facts(model: IntegerModel) -> limits.Facts:
         tensor.quantizer: limits.Activations(tensor.quantizer, tensor.num_bits, not _fits_int16(tensor))
         for tensor in model.tensors
     }
-    additions = tuple((op.name, len(op.inputs)) for op in model.ops if op.kind == "Add")
+    additions = tuple((op.name, len(op.inputs)) for op in model.ops if isinstance(op.layer, Sum))
     products = tuple(op.name for op in model.ops if op.kind == "Multiply")
     return limits.Facts(weights, tuple(activations.values()), additions, products)
 

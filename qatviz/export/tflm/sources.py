@@ -36,6 +36,7 @@ _METHODS = {
     "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor",
     "SOFTMAX": "AddSoftmax",
     "STRIDED_SLICE": "AddStridedSlice",
+    "SUB": "AddSub",
     "TANH": "AddTanh",
     "TRANSPOSE": "AddTranspose",
     "TRANSPOSE_CONV": "AddTransposeConv",

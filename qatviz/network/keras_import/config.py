@@ -16,6 +16,7 @@ from qatviz.network.keras_import.call_arguments import (
     keras3_arguments,
     keras3_reference,
 )
+from qatviz.network.keras_import.versions import is_keras3, with_keras3_names
 
 Path = Tuple[str, ...]
 Record = Dict[str, Any]
@@ -146,7 +147,10 @@ def parse_model(record: Any) -> ModelSpec:
     outputs = _append_model(record, _Place(), [INPUT_PATH], layers)
     if len(outputs) != 1:
         raise NetworkError(f"model {name!r}: found {len(outputs)} outputs; allowed: exactly one")
-    return ModelSpec(name, _declared_input_shape(record), _required_layers(layers.specs, outputs[0]), outputs[0])
+    specs = _required_layers(layers.specs, outputs[0])
+    if is_keras3(record):
+        specs = tuple(spec._replace(config=with_keras3_names(spec.config)) for spec in specs)
+    return ModelSpec(name, _declared_input_shape(record), specs, outputs[0])
 
 
 def class_and_config(record: Any, where: str) -> Tuple[str, Any]:

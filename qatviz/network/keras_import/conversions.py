@@ -11,8 +11,10 @@ import numpy as np
 from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS, Activation
+from qatviz.network.elementwise import Average, Elementwise
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON, shortened
 from qatviz.network.keras_import.draft import Draft, KerasLayer
+from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
     BatchNorm,
@@ -25,7 +27,6 @@ from qatviz.network.layers import (
     Flatten,
     GlobalAveragePool,
     MaxPool,
-    Multiply,
     Permute,
     ReLU,
     ReLU6,
@@ -62,8 +63,10 @@ ACTIVATIONS: Dict[str, Optional[LayerForm]] = {
     **{name: _function("hard_swish") for name in ("hard_swish", "hard_silu")},
     **{name: _function("swish") for name in ("swish", "silu")},
     "gelu": _function("gelu"),
+    "hard_sigmoid": _function("hard_sigmoid"),
     "leaky_relu": _function("leaky_relu", slope=0.2),
 }
+_FORMS = {**ACTIVATIONS, KERAS3_ACTIVATIONS["hard_sigmoid"]: _function("hard_sigmoid", slope=1 / 6)}
 
 #: Layers by Keras' names of interpolations.
 _UPSAMPLINGS: Dict[str, Type[Layer]] = {"nearest": UpsampleNearest, "bilinear": UpsampleBilinear}
@@ -373,15 +376,32 @@ def convert_repeat_vector(draft: Draft, layer: KerasLayer, inputs: List[str]) ->
     return draft.add(Reshape, layer.name, repeated, target_shape=(count, features))
 
 
-def convert_multiply(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a Multiply; the product of more than two inputs is a chain of layers."""
-    product = inputs[0]
-    for place, factor in enumerate(inputs[1:]):
-        last = place == len(inputs) - 2
-        product = draft.add(
-            Multiply, layer.name if last else draft.names.derive(layer.name, f"first{place + 2}"), (product, factor)
-        )
-    return product
+def convert_merge(kind: Type[Elementwise]) -> Conversion:
+    """Return the conversion of a layer that combines its inputs position by position to `kind`.
+
+    Inputs with fewer axes get axes of length 1 before their own, as in Keras. More inputs than `kind` takes, and sums
+    of more than two inputs of different shapes, are combined by a chain of layers.
+    """
+
+    def convert(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+        rank = max(len(draft.keras_shape(source)) for source in inputs)
+        sources = draft.alike(layer.name, [_with_axes(draft, layer, source, rank) for source in inputs])
+        most = kind.max_inputs or (len(sources) if len({draft.shapes[source] for source in sources}) == 1 else 2)
+        while kind is not Average and len(sources) > most:
+            first = draft.names.derive(layer.name, f"first{len(inputs) - len(sources) + 2}")
+            sources = [draft.add(kind, first, sources[:2]), *sources[2:]]
+        return draft.add(kind, layer.name, sources)
+
+    return convert
+
+
+def _with_axes(draft: Draft, layer: KerasLayer, source: str, rank: int) -> str:
+    """Return the name of an output with `rank` axes, the first of which are added with length 1 if they are missing."""
+    shape = draft.keras_shape(source)
+    if len(shape) == rank:
+        return source
+    name = draft.names.derive(layer.name, "axes")
+    return draft.add(Reshape, name, draft.as_plain(source), target_shape=(1,) * (rank - len(shape)) + shape)
 
 
 def convert_concatenate(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
@@ -453,9 +473,9 @@ def _with_activation(draft: Draft, layer: KerasLayer, source: str, name: Optiona
     A linear activation adds no layer.
     """
     activation = layer.setting("activation", "linear") or "linear"
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _FORMS:
         raise NetworkError(f"activation is {shortened(activation)}; supported: {', '.join(ACTIVATIONS)}")
-    form = ACTIVATIONS[activation]
+    form = _FORMS[activation]
     if form is None:
         return source
     if form.kind is Softmax:  # the output, in Keras' shape

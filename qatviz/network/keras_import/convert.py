@@ -224,9 +224,10 @@ def _checked_input_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
 
 
 def _frozen_parameters(spec: ModelSpec, draft: Draft) -> FrozenSet[str]:
-    """Return the parameters of the layers that are not trainable in Keras."""
+    """Return the parameters that are not trainable in Keras: of layers, and the constants that scale an input."""
     frozen = {layer.layer for layer in spec.layers if layer.config.get("trainable") is False}
-    return frozenset(name for name, (path, _) in draft.origins.items() if path in frozen)
+    constants = [f"{name}.{parameter}" for name in draft.scalings for parameter in ("weights", "bias")]
+    return frozenset([name for name, (path, _) in draft.origins.items() if path in frozen] + constants)
 
 
 def _training_notes(spec: ModelSpec) -> List[str]:

@@ -4,13 +4,14 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS
+from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
 from qatviz.network.keras_import import conversions, scalings
 from qatviz.network.keras_import.config import LAMBDA, LayerSpec, shortened
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
 from qatviz.network.keras_import.operations import SLICING, STACK
 from qatviz.network.keras_import.spelled_functions import FUNCTION
-from qatviz.network.layers import Add, AveragePool, Flatten, MaxPool, Reshape, ZeroPad
+from qatviz.network.layers import AveragePool, Flatten, MaxPool, Reshape, ZeroPad
 
 ArrayNames = Callable[[Dict[str, Any]], Tuple[List[str], List[str]]]
 #: Forms of inputs that are sequences (see :mod:`qatviz.network.sequences`): in Keras' two axes; all inputs in the same
@@ -197,6 +198,9 @@ _AUGMENTATIONS = (
     "RandomZoom",
 )
 
+#: Layers that combine inputs position by position.
+_MERGES = (Add, Subtract, Average, Multiply, Maximum, Minimum)
+
 KINDS: Dict[str, Kind] = {
     **dict.fromkeys(_AUGMENTATIONS, _RANDOM),
     "Normalization": Kind(
@@ -208,7 +212,7 @@ KINDS: Dict[str, Kind] = {
     FUNCTION: Kind(conversions.convert_named_function, ("function", *FUNCTION_PARAMETERS, "merged"), form=ALIKE),
     "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),
     "ActivityRegularization": Kind(conversions.omit, ("l1", "l2"), form=ALIKE),
-    "Add": Kind(conversions.convert_same(Add), form=ALIKE),
+    **{kind.__name__: Kind(conversions.convert_merge(kind), form=ANY) for kind in _MERGES},
     "AlphaDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "BatchNormalization": _BATCH_NORMALIZATION,
     "BatchNormalizationV1": _BATCH_NORMALIZATION,
@@ -226,7 +230,6 @@ KINDS: Dict[str, Kind] = {
         conversions.convert_function("leaky_relu", "alpha", "negative_slope"), ("alpha", "negative_slope"), form=ALIKE
     ),
     "Permute": Kind(conversions.convert_permute, ("dims",)),
-    "Multiply": Kind(conversions.convert_multiply, form=ALIKE),
     "ReLU": Kind(conversions.convert_relu, ("max_value", "negative_slope", "threshold"), form=ALIKE),
     "RepeatVector": Kind(conversions.convert_repeat_vector, ("n",)),
     "Reshape": Kind(conversions.convert_same(Reshape, "target_shape"), ("target_shape",), form=ANY),

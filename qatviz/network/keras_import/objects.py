@@ -166,6 +166,7 @@ def _known_activations() -> Tuple[Any, ...]:
     names = ("sigmoid", "tanh", "elu", "selu", "softplus", "softsign")
     return (
         keras.linear,
+        keras.hard_sigmoid,
         keras.relu,
         keras.softmax,
         *(getattr(module, name) for name in names for module in (keras, tf.nn)),

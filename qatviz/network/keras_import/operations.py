@@ -13,6 +13,7 @@ from qatviz.errors import NetworkError
 from qatviz.network.keras_import.call_arguments import NO_ARGUMENTS, Arguments, Tensor
 from qatviz.network.keras_import.config import KERAS3_OPERATION, LayerSpec, shortened
 from qatviz.network.keras_import.spelled_functions import FUNCTION
+from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
 
 #: Kind of the layers that TensorFlow 1.13 to 2.3 adds for operations.
 NODE_LAYER = "TensorFlowOpLayer"
@@ -29,6 +30,8 @@ _NODE_OPERATIONS = {
     "AddN": "add",
     "Sub": "subtract",
     "Mul": "multiply",
+    "Maximum": "maximum",
+    "Minimum": "minimum",
     "RealDiv": "divide",
     "Relu": "relu",
     "Relu6": "relu6",
@@ -304,7 +307,7 @@ _LAYERS: Dict[str, KerasLayerOf] = {
     "leakyrelu": _leaky_relu,
     "gelu": _gelu,
     "clip": _clip,
-    "hardsigmoid": _activation("hard_sigmoid"),
+    "hardsigmoid": _activation(KERAS3_ACTIVATIONS["hard_sigmoid"]),
     "hardswish": _activation("hard_swish"),
 }
 #: Names in `_LAYERS` by other names of the same operations.

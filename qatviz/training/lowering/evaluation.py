@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import switch
 
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool, UpsampleBilinear
 from qatviz.network.plan import Unit
@@ -24,7 +25,7 @@ from qatviz.training.lowering.exact import (
     tie_safe_sum_scale,
     whole_units,
 )
-from qatviz.training.lowering.layers import LayerLowering, linear
+from qatviz.training.lowering.layers import LayerLowering, linear, summed
 
 
 class EvaluationLowering(LayerLowering):
@@ -146,14 +147,15 @@ class EvaluationLowering(LayerLowering):
 
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
         """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""
-        units = [self._scale64(name) for name in unit.inputs]
+        op, units = cast(Sum, unit.op), [self._scale64(name) for name in unit.inputs]
         self._choose_sum_scale(unit)
         known = tf.reduce_min(tf.stack([*units, self._scale64(unit.output)])) > 0
-        factors = [self._tie_safe_scale64(name) / self._tie_safe_scale64(unit.output) for name in unit.inputs]
+        steps = op.divisor * self._tie_safe_scale64(unit.output)
+        factors = [self._tie_safe_scale64(name) / steps for name in unit.inputs]
 
         def position(_: tf.Tensor) -> tf.Tensor:
             parts = [switch(x, known)[1] for x in inputs]
-            return sum(whole_units(x, own) * factor for x, own, factor in zip(parts, units, factors))
+            return summed(op, [whole_units(x, own) * factor for x, own, factor in zip(parts, units, factors)])
 
         scale = self._scale(unit.name + ".activations")
         # TFLite adds two tensors.
@@ -169,10 +171,10 @@ class EvaluationLowering(LayerLowering):
             codes_of(only_if(wide, x), self._scale(self.plan.grid_of(name))) for x, name in zip(inputs, unit.inputs)
         ]
         scales = [only_if(wide, self._tie_safe_scale64(name)) for name in (*unit.inputs, unit.output)]
-        return int16_sum(codes, scales[:-1], scales[-1])
+        return int16_sum(codes, scales[:-1], scales[-1], cast(Sum, unit.op))
 
     def _choose_sum_scale(self, unit: Unit) -> None:
-        """Choose a tie-safe scale for the output of an Add, unless it shares the grid of other tensors."""
+        """Choose a tie-safe scale for the output of a sum, unless it shares the grid of other tensors."""
         output, sources = self.plan.grid_of(unit.output), [self.plan.grid_of(name) for name in unit.inputs]
         if self.plan.shares_grid(output):
             return
@@ -183,6 +185,7 @@ class EvaluationLowering(LayerLowering):
             tf.stack([half for _, _, half in codes]),
             self._scale(output),
             self.quantizers.code_parameters(output)[2],
+            cast(Sum, unit.op),
         )
 
     def _product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:

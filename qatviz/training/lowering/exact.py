@@ -14,19 +14,21 @@ These run in Python, because each of their many trials would take many operation
 results, so that only the first batch of an evaluation takes time.
 """
 
-from typing import Callable, Sequence, Tuple
+from typing import Any, Callable, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Sum
 from qatviz.quant import function_tables as tables
 from qatviz.quant import int16_kernels
 from qatviz.quant import tie_safe_scales as scales
 from qatviz.quant import tie_safe_sums as sums
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import SNAP_REACH
+from qatviz.training.lowering.layers import summed
 
 
 def whole_units(x: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
@@ -62,13 +64,18 @@ def tie_safe_sum_scale(
     input_halves: tf.Tensor,
     output_scale: tf.Tensor,
     output_half: tf.Tensor,
+    op: Sum,
 ) -> tf.Tensor:
     """Call :func:`qatviz.quant.tie_safe_sums.tie_safe_sum_scale` in the graph.
 
     The arguments of the inputs are vectors, those of the output are scalars.
     """
+
+    def chosen(scales: Any, zero_points: Any, halves: Any, scale: Any, half: Any) -> np.float32:
+        return sums.tie_safe_sum_scale(scales, zero_points, halves, scale, half, op.signs, op.divisor)
+
     found = tf.py_func(
-        sums.tie_safe_sum_scale,
+        chosen,
         [input_scales, input_zero_points, input_halves, output_scale, output_half],
         tf.float32,
         stateful=False,
@@ -183,18 +190,20 @@ def round_multipliers(real: tf.Tensor) -> tf.Tensor:
     return tf.bitcast(tf.bitwise.left_shift(kept, tail), tf.float64)
 
 
-def int16_sum(terms: Sequence[tf.Tensor], input_scales: Sequence[tf.Tensor], output_scale: tf.Tensor) -> tf.Tensor:
-    """Return the code, int64, of a sum of codes (float64) as TFLite's int16 kernel computes it."""
+def int16_sum(
+    terms: Sequence[tf.Tensor], input_scales: Sequence[tf.Tensor], output_scale: tf.Tensor, op: Sum
+) -> tf.Tensor:
+    """Return the code, int64, of a sum of codes (float64) as TFLite's int16 kernels compute it."""
     constants = tf.py_func(
         lambda *scales: np.stack(int16_kernels.sum_constants(scales[:-1], scales[-1])),
-        [*input_scales, output_scale],
+        [*input_scales, op.divisor * output_scale],
         tf.int64,
         stateful=False,
     )
     constants.set_shape([2, len(terms) + 1])
     multipliers, shifts = (tf.unstack(row, num=len(terms) + 1) for row in tf.unstack(constants, num=2))
     parts = [_rounded_twice(tf.cast(term, tf.int64), *by) for term, *by in zip(terms, multipliers, shifts)]
-    return _rounded_twice(tf.add_n(parts), multipliers[-1], shifts[-1])
+    return _rounded_twice(summed(op, parts), multipliers[-1], shifts[-1])
 
 
 def _rounded_twice(values: tf.Tensor, multiplier: tf.Tensor, right_shift: tf.Tensor) -> tf.Tensor:

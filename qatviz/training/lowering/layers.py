@@ -4,13 +4,14 @@ Layers with weights go through the public functions of :mod:`qatviz.quant`.
 """
 
 from abc import ABC, abstractmethod
-from typing import Callable, Dict, List, Optional, cast
+from typing import Callable, Dict, List, Optional, Sequence, cast
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.activations import Activation
 from qatviz.network.checks import Shape
+from qatviz.network.elementwise import Elementwise, Maximum, Multiply, Sum
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
@@ -94,7 +95,7 @@ class LayerLowering(ABC):
 
     @abstractmethod
     def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
-        """Return the sum ``total`` of ``inputs`` as input of activation and quantizer."""
+        """Return the result ``total`` of a :class:`Sum` of ``inputs`` as input of activation and quantizer."""
 
     @abstractmethod
     def _product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:
@@ -213,11 +214,17 @@ class LayerLowering(ABC):
         return quantizer(self._mean(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count))
 
     def _add(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
-        total = tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)
-        return self._finish(unit, self._sum(unit, inputs, total))
+        return self._finish(unit, self._sum(unit, inputs, combined(unit.op, inputs)))
+
+    _subtract = _average = _add
 
     def _multiply(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
-        return self._finish(unit, self._product(unit, inputs, tf.multiply(*inputs)))
+        return self._finish(unit, self._product(unit, inputs, combined(unit.op, inputs)))
+
+    def _maximum(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        return self.quantizers.register(unit.name + ".activations", combined(unit.op, inputs))
+
+    _minimum = _maximum
 
     def _concat(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         op = cast(Concat, unit.op)
@@ -256,6 +263,24 @@ def transposed(op: Conv2DTranspose, x: tf.Tensor, weights: tf.Tensor, shape: Sha
     result = tf.nn.conv2d_transpose(x, tf.transpose(weights, (0, 1, 3, 2)), size, op.strides, op.padding)
     result.set_shape((x.shape[0], *shape))
     return result
+
+
+def combined(op: Layer, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the output of a layer that combines inputs position by position."""
+    assert isinstance(op, Elementwise)
+    if isinstance(op, Sum):
+        total = summed(op, inputs)
+        return total if op.divisor == 1 else total * np.float32(1 / op.divisor)
+    if isinstance(op, Multiply):
+        return tf.multiply(*inputs)
+    return tf.maximum(*inputs) if isinstance(op, Maximum) else tf.minimum(*inputs)
+
+
+def summed(op: Sum, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the sum of ``inputs`` of any type with the signs of a layer, not divided."""
+    if -1 in op.signs:
+        return tf.subtract(*inputs)
+    return tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)
 
 
 def moved(op: Layer, x: tf.Tensor) -> tf.Tensor:

@@ -905,24 +905,80 @@ void qnn_concat(const qnn_join *op, const void *const *inputs, void *output)
                          op->activation_min, op->activation_max);
 }
 
-void qnn_multiply(const qnn_product *op, const void *const *inputs, void *output)
+/* Result of two codes with their offsets, before the output's. */
+typedef int64_t pair_of(const qnn_pair *op, int64_t a, int64_t b);
+
+static void pairs(const qnn_pair *op, const void *const *inputs, void *output, pair_of *result)
 {
     int32_t at[4], place = 0, axis, k;
     for (at[0] = 0; at[0] < op->count[0]; at[0]++)
         for (at[1] = 0; at[1] < op->count[1]; at[1]++)
             for (at[2] = 0; at[2] < op->count[2]; at[2]++)
                 for (at[3] = 0; at[3] < op->count[3]; at[3]++) {
-                    int64_t product = 1;
+                    int64_t codes[2];
                     for (k = 0; k < 2; k++) {
                         int32_t from = 0;
                         for (axis = 0; axis < 4; axis++)
                             from += at[axis] * op->stride[k][axis];
-                        product *= code_at(inputs[k], op->in_storage[k], from) + op->input_offset[k];
+                        codes[k] = code_at(inputs[k], op->in_storage[k], from) + op->input_offset[k];
                     }
-                    put_code(output, op->out_storage, place++,
-                             requantize(product, op->multiplier, op->shift) + op->output_offset,
+                    put_code(output, op->out_storage, place++, result(op, codes[0], codes[1]) + op->output_offset,
                              op->activation_min, op->activation_max);
                 }
+}
+
+static int64_t product_of_pair(const qnn_pair *op, int64_t a, int64_t b)
+{
+    return requantize(a * b, op->multiplier[0], op->shift[0]);
+}
+
+static int64_t sum_of_pair(const qnn_pair *op, int64_t a, int64_t b)
+{
+    return requantize(a * op->multiplier[0] + op->sign * b * op->multiplier[1], 1, op->shift[0]);
+}
+
+static int64_t rounded_sum_of_pair(const qnn_pair *op, int64_t a, int64_t b)
+{
+    int64_t first = rounded_twice(a, op->multiplier[0], op->shift[0]);
+    int64_t second = rounded_twice(b, op->multiplier[1], op->shift[1]);
+    return rounded_twice(first + op->sign * second, op->multiplier[2], op->shift[2]);
+}
+
+static int64_t larger_of_pair(const qnn_pair *op, int64_t a, int64_t b)
+{
+    (void)op;
+    return a > b ? a : b;
+}
+
+static int64_t smaller_of_pair(const qnn_pair *op, int64_t a, int64_t b)
+{
+    (void)op;
+    return a < b ? a : b;
+}
+
+void qnn_multiply(const qnn_pair *op, const void *const *inputs, void *output)
+{
+    pairs(op, inputs, output, product_of_pair);
+}
+
+void qnn_add_pair(const qnn_pair *op, const void *const *inputs, void *output)
+{
+    pairs(op, inputs, output, sum_of_pair);
+}
+
+void qnn_add_pair_rounded(const qnn_pair *op, const void *const *inputs, void *output)
+{
+    pairs(op, inputs, output, rounded_sum_of_pair);
+}
+
+void qnn_maximum(const qnn_pair *op, const void *const *inputs, void *output)
+{
+    pairs(op, inputs, output, larger_of_pair);
+}
+
+void qnn_minimum(const qnn_pair *op, const void *const *inputs, void *output)
+{
+    pairs(op, inputs, output, smaller_of_pair);
 }
 
 void qnn_lookup(const qnn_function *op, const void *input, void *output)

@@ -116,18 +116,21 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_join;
 
-/* A product: round((input_0 + input_offset[0]) * (input_1 + input_offset[1]) * multiplier * 2^(shift - 31)). */
+/* Two inputs, a = input_0 + input_offset[0] and b = input_1 + input_offset[1], combined position by position:
+ * a product, round(a * b * multiplier[0] * 2^(shift[0] - 31)); a sum, round((a * multiplier[0] + sign * b *
+ * multiplier[1]) * 2^(shift[0] - 31)), or with rounded terms as in qnn_rounded_sum; the larger or smaller code. */
 typedef struct {
     int32_t count[4];                /* axes of the output */
     int32_t stride[2][4];            /* distances between neighbours in each input; 0 along an axis that is repeated */
     qnn_storage in_storage[2];
     int32_t input_offset[2];
-    int32_t multiplier;
-    int8_t shift;
+    int32_t multiplier[3];
+    int8_t shift[3];
+    int8_t sign;                     /* 1 or -1 */
     qnn_storage out_storage;
     int32_t output_offset;
     int32_t activation_min, activation_max;
-} qnn_product;
+} qnn_pair;
 
 /* A function: each code of the input is a position in a table of codes of the output. */
 typedef struct {
@@ -189,7 +192,11 @@ void qnn_global_average(const qnn_mean *op, const void *input, void *output);
 void qnn_add(const qnn_sum *op, const void *const *inputs, void *output);
 void qnn_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 void qnn_concat(const qnn_join *op, const void *const *inputs, void *output);
-void qnn_multiply(const qnn_product *op, const void *const *inputs, void *output);
+void qnn_multiply(const qnn_pair *op, const void *const *inputs, void *output);
+void qnn_add_pair(const qnn_pair *op, const void *const *inputs, void *output);
+void qnn_add_pair_rounded(const qnn_pair *op, const void *const *inputs, void *output);
+void qnn_maximum(const qnn_pair *op, const void *const *inputs, void *output);
+void qnn_minimum(const qnn_pair *op, const void *const *inputs, void *output);
 void qnn_lookup(const qnn_function *op, const void *input, void *output);
 void qnn_pad(const qnn_border *op, const void *input, void *output);
 void qnn_gather(const qnn_view *op, const void *input, void *output);

@@ -1,0 +1,52 @@
+"""Operations of a TFLite file that combine tensors position by position; TFLite repeats axes of length 1."""
+
+# A separate module, because the lowering would be too long with it.
+
+import numpy as np
+
+from qatviz.export.integers.model import IntegerOp
+from qatviz.export.tflite.building import OperationBuilder
+from qatviz.export.tflite.file import Quantization
+from qatviz.network.elementwise import Average
+
+
+class ElementwiseBuilder(OperationBuilder):
+    """Builder of these operations; each ``_<kind>`` method lowers one kind."""
+
+    def _add(self, op: IntegerOp) -> None:
+        self._append_op(
+            op, lambda index: self._append("ADD", [self._index[name] for name in op.inputs], index, "AddOptions")
+        )
+
+    def _subtract(self, op: IntegerOp) -> None:
+        # TFLite has another kernel for int16 scales that are powers of two, unless told otherwise.
+        self._append_op(
+            op,
+            lambda index: self._append(
+                "SUB", [self._index[name] for name in op.inputs], index, "SubOptions", PotScaleInt16=False
+            ),
+        )
+
+    def _average(self, op: IntegerOp) -> None:
+        """Append an ADD with as many times the output's scale as there are inputs, and a MUL that leaves its codes."""
+        assert isinstance(op.layer, Average)
+        output, divisor = self._model.tensor(op.output), op.layer.divisor
+        grid = self._grid(output)
+        total = self._file.add_tensor(
+            output.name + "/sum", (1, *output.shape), self._dtype, grid._replace(scale=divisor * grid.scale)
+        )
+        self._append("ADD", [self._index[name] for name in op.inputs], total, "AddOptions")
+        unit = Quantization(np.float32([1 / divisor]), np.int64([0]))
+        fraction = self._file.add_constant(op.name + "/fraction", np.array([1], self._dtype), unit)
+        self._append_op(op, lambda index: self._append("MUL", [total, fraction], index, "MulOptions"))
+
+    def _maximum(self, op: IntegerOp) -> None:
+        inputs, options = [self._index[name] for name in op.inputs], "MaximumMinimumOptions"
+        self._append_op(op, lambda index: self._append(op.kind.upper(), inputs, index, options), result_range=op.clamp)
+
+    _minimum = _maximum
+
+    def _multiply(self, op: IntegerOp) -> None:
+        self._append_op(
+            op, lambda index: self._append("MUL", [self._index[name] for name in op.inputs], index, "MulOptions")
+        )

@@ -1,0 +1,27 @@
+"""Settings whose meaning depends on the version of Keras that wrote a description."""
+
+# A separate module, because config.py would be too long with it.
+
+from typing import Any, Dict
+
+#: Activations that Keras 3 defines otherwise than Keras 2, with the names that they have here.
+KERAS3_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras3"}
+
+
+def is_keras3(record: Any) -> bool:
+    """Return whether the description of a model or layer is Keras 3's, which names the shape of an InputLayer anew."""
+    config = record.get("config") if isinstance(record, dict) else None
+    if not isinstance(config, (dict, list)):
+        return False
+    if isinstance(config, dict) and record.get("class_name") == "InputLayer":
+        return "batch_shape" in config
+    layers = config.get("layers") if isinstance(config, dict) else config
+    return isinstance(layers, list) and any(map(is_keras3, layers))
+
+
+def with_keras3_names(config: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the config of a layer of Keras 3 with the names that its activations have here."""
+    activation = config.get("activation")
+    if not isinstance(activation, str) or activation not in KERAS3_ACTIVATIONS:
+        return config
+    return dict(config, activation=KERAS3_ACTIVATIONS[activation])
