@@ -101,10 +101,11 @@ class IntegerNetwork:
         return self._finished(unit, sum(x * self.scale(name) for x, name in zip(inputs, unit.inputs)))
 
     def _subtract(self, unit, inputs):
-        return self._finished(unit, inputs[0] - inputs[1])
+        first, second = (x * self.scale(name) for x, name in zip(inputs, unit.inputs))
+        return self._finished(unit, first - second)
 
     def _average(self, unit, inputs):
-        return self._finished(unit, sum(inputs) / len(inputs))
+        return self._finished(unit, sum(x * self.scale(name) for x, name in zip(inputs, unit.inputs)) / len(inputs))
 
     def _maximum(self, unit, inputs):
         return np.maximum(*inputs)
