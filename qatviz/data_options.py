@@ -14,6 +14,7 @@ AUTO = "auto"
 RESIZE, CROP, PAD = "resize", "crop", "pad"
 REFUSE, SKIP = "refuse", "skip"
 TEST, VALIDATION, SPLIT = "test", "validation", "split"
+MICRO, MFCC, WAVEFORM = "micro", "mfcc", "waveform"
 
 _SIZE = r"([1-9]\d{0,4})x([1-9]\d{0,4})"
 _NAME = r"[^\x00-\x1f]*"
@@ -64,6 +65,21 @@ class DataOptions:
         labels={AUTO: "Test, else validation", TEST: "Test", VALIDATION: "Validation", SPLIT: "Split at random"},
     )
 
+    sound_features: str = declared(
+        MICRO,
+        "Sound features",
+        "What is computed of sounds: TensorFlow Lite Micro's front end of micro_speech in integers, mel-frequency "
+        "cepstral coefficients, or nothing: the samples themselves.",
+        choices={"": (MICRO, MFCC, WAVEFORM)},
+        labels={MICRO: "micro_speech", MFCC: "MFCC", WAVEFORM: "Waveform"},
+    )
+    sound_seconds: str = declared(
+        AUTO,
+        "Sound length",
+        "Seconds to which sounds are cut or extended by silence; by default, the length that most of them have.",
+        pattern=rf"{AUTO}|\d{{1,3}}(\.\d{{1,4}})?",
+        form=f"seconds, such as 1 or 0.75, or {AUTO}",
+    )
     features: str = declared(
         "",
         "Features",

@@ -21,11 +21,14 @@ class FileKind(NamedTuple):
         Names in messages.
     extensions : tuple of str
         Extensions in lower case, with dots.
+    no_classes : tuple of str
+        Names of folders that are no classes.
     """
 
     noun: str
     plural: str
     extensions: Tuple[str, ...]
+    no_classes: Tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:
         """Return whether a file has the extension of this kind."""
@@ -129,7 +132,10 @@ class FolderReader:
         return exact[0] if exact else None
 
     def _classes_of(self, folder: str) -> List[str]:
-        names = self._tree.folders(folder)
+        names = [name for name in self._tree.folders(folder) if name not in self._kind.no_classes]
+        others = [name for name in self._tree.folders(folder) if name in self._kind.no_classes]
+        if others:
+            self._skip_folders("folders", folder, others)
         empty = [name for name in names if not self._files_in(join(folder, name))]
         if empty and self._skips:
             self._notes += skipped_notes(f"classes without {self._kind.plural}", empty, is_mistake=True)
@@ -144,7 +150,8 @@ class FolderReader:
 
     def _part(self, folder: str, is_train: bool) -> Part:
         """Return the files in the class folders of a part."""
-        where, names = self._tree.where(folder), self._tree.folders(folder)
+        where = self._tree.where(folder)
+        names = [name for name in self._tree.folders(folder) if name not in self._kind.no_classes]
         unknown = [name for name in names if name not in self.class_names]
         if unknown and not self._skips:
             raise DataError(

@@ -115,7 +115,7 @@ class DirectoryTree(FileTree):
     def open(self, path: str) -> IO[bytes]:
         where = self.where(path)
         if not os.path.isfile(where):  # opening a pipe would block forever
-            raise DataError(f"{where}: not a regular file; expected an image")
+            raise DataError(f"{where}: not a regular file; expected one")
         with wrap_read_errors(where, "a file"):
             return open(where, "rb")
 

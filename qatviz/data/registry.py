@@ -14,6 +14,7 @@ from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
 from qatviz.data.images import IMAGE_OPTIONS, IMAGES
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
 from qatviz.data.npz import is_npz
+from qatviz.data.sound_folder import SOUND_OPTIONS, is_sound_folder, load_sound_folder
 from qatviz.data.store import is_store, load_store
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
@@ -93,6 +94,13 @@ FILE_FORMATS = (
     FileFormat("store", "a directory written by qatviz store, for data larger than memory", is_store, load_store, True),
     FileFormat(
         "npy", "a directory of .npy files with such names, or one of them", is_npy, load_npy, True, ARRAY_OPTIONS
+    ),
+    FileFormat(
+        "sounds",
+        "a directory with one subfolder of WAV files per class, or a zip archive of it",
+        is_sound_folder,
+        load_sound_folder,
+        options=SOUND_OPTIONS,
     ),
     FileFormat(
         "folder",
