@@ -10,6 +10,7 @@ import sys
 import pytest
 from export_cases import export_as
 from integer_cases import model_of
+from test_c_cortex_m import FUNCTIONS, STUBS
 from test_c_model import MORE, WARNINGS, compiler, dense  # noqa: F401  (one is a fixture)
 from test_tflite_lowering import everything, images_for
 
@@ -262,6 +263,33 @@ def test_a_cmake_project_uses_libraries_from_folders_and_installed(cmake, cxx, t
         shutil.rmtree(str(build))
 
 
+#: Stands in for CMSIS-NN's build; its functions are in the header.
+CMSIS_NN = "#ifndef CMSIS_NN_USE_SINGLE_ROUNDING\n#error it would round twice\n#endif\nint cmsis_nn;\n"
+CMSIS_NN_PROJECT = """\
+cmake_minimum_required(VERSION 3.14)
+project(user C)
+enable_testing()
+add_library(cmsis-nn STATIC cmsis_nn.c)
+target_include_directories(cmsis-nn SYSTEM PUBLIC {stubs})
+set(CHAIN_CMSIS_NN {switch})
+set(CHAIN_TEST ON)
+set(CHAIN_INSTALL ON)
+add_subdirectory(chain)
+"""
+
+
+@pytest.mark.parametrize("switch", ["ON", pytest.param("OFF", marks=pytest.mark.slow)])
+def test_a_cmake_project_switches_cmsis_nn_on(switch, cmake, tmp_path):
+    """A stand-in that computes dense layers wrongly fails the test of the library, if it is in use."""
+    (tmp_path / "chain").mkdir()
+    Written(tmp_path / "chain", dense(), library=True)
+    (tmp_path / "cmsis_nn.c").write_text(CMSIS_NN if switch == "ON" else "int cmsis_nn;\n")
+    (tmp_path / "CMakeLists.txt").write_text(CMSIS_NN_PROJECT.format(stubs=STUBS, switch=switch))
+    assert "100% tests passed" in run(built(cmake, tmp_path), "ctest")
+    wrong = built(cmake, tmp_path, f"-DCMAKE_C_FLAGS=-DSTUB_WRONG={FUNCTIONS['fully_connected']}")
+    assert ("FAILED" in run(wrong, "ctest", succeeds=switch == "OFF")) == (switch == "ON")
+
+
 def test_esp_idf_gets_the_sources_of_a_component(cmake, tmp_path):
     written = Written(tmp_path, dense(), library=True)
     (tmp_path / "idf.cmake").write_text(
@@ -327,10 +355,11 @@ def test_the_example_sketch_runs_a_golden_input(bits, compiler, cxx, tmp_path):
 
 # Zephyr
 
+ZEPHYR_DEFINITIONS = ("library_compile_definitions", "compile_definitions")
 #: Stands in for Zephyr's build system: prints the calls of its functions.
 ZEPHYR = "".join(
     f'function(zephyr_{name})\n  message(STATUS "{name} ${{ARGV}}")\nendfunction()\n'
-    for name in ("library_named", "library_sources", "include_directories", "library_compile_definitions")
+    for name in ("library_named", "library_sources", "include_directories", *ZEPHYR_DEFINITIONS)
 )
 
 
@@ -342,6 +371,10 @@ ZEPHYR = "".join(
         (
             {"CONFIG_QATVIZ_CHAIN": "y", "CONFIG_QATVIZ_CHAIN_HOOKS": "hooks.h", "CONFIG_X86": "y"},
             ["QATVIZ_NN_PORTABLE", 'CHAIN_HOOKS="hooks.h"'],
+        ),
+        (
+            {"CONFIG_QATVIZ_CHAIN": "y", "CONFIG_QATVIZ_CHAIN_CMSIS_NN": "y", "CONFIG_QATVIZ_CHAIN_CMSIS_NN_BYTES": 99},
+            ["QATVIZ_NN_USE_CMSIS_NN;QATVIZ_NN_CMSIS_BYTES=99"],
         ),
     ],
 )
@@ -358,6 +391,8 @@ def test_zephyr_compiles_the_sources_if_configured(settings, definitions, cmake,
         return
     assert ["library_named", "qatviz_chain"] in calls
     assert [value for name, value in calls if name == "library_compile_definitions"] == definitions
+    in_all = [value for name, value in calls if name == "compile_definitions"]
+    assert in_all == ["CMSIS_NN_USE_SINGLE_ROUNDING"] * ("CONFIG_QATVIZ_CHAIN_CMSIS_NN" in settings)
     paths = [value.split(";") for name, value in calls if name in ("library_sources", "include_directories")]
     found = [os.path.relpath(path, str(tmp_path.resolve())) for part in paths for path in part]
     assert found == [path for path in written.source.sources if path.startswith("src/")] + ["src"]
@@ -370,7 +405,7 @@ def test_the_module_of_zephyr_names_its_files_and_settings(tmp_path):
     kconfig = (tmp_path / "zephyr" / "Kconfig").read_text()
     declared = re.findall(r"^config (\w+)$", kconfig, re.MULTILINE)
     used = re.findall(r"CONFIG_(QATVIZ_\w+)", (tmp_path / "zephyr" / "CMakeLists.txt").read_text())
-    assert set(used) == set(declared) and len(declared) == 2
+    assert set(used) == set(declared) and len(declared) == 4
 
 
 # The export
