@@ -1,7 +1,7 @@
 """Size of an export before it is written, and what weights of few bits save in it, for window and terminal."""
 
 from enum import Enum
-from typing import Any, List, Mapping, NamedTuple, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from qatviz.number_format import bytes_text, names_text
 
@@ -117,3 +117,11 @@ class ExportSize(NamedTuple):
     def _elsewhere(self) -> str:
         *others, last = self.elsewhere
         return f"{', '.join(others)} and {last} can store two weights of up to 4 bits per byte."
+
+
+class FormatSize(NamedTuple):
+    """Display name of a format, and the size of an export, or the reason why the format doesn't support the state."""
+
+    title: str
+    size: Optional[ExportSize]
+    refused: str = ""

@@ -32,7 +32,32 @@ _MAIN = "file to evaluation graph"
 
 
 def exports(run: RunData) -> Markup:
-    """Return the section: all exports that were found, or how to create one."""
+    """Return the section: sizes before exporting, and all exports that were found, or how to create one."""
+    return join(_sizes(run), _proofs(run))
+
+
+def _sizes(run: RunData) -> Optional[Markup]:
+    """Return the table of the sizes that exports would have."""
+    if not run.sizes:
+        return None
+    heads: Heads = [
+        "Format",
+        Head("Size", "Of the files without proof and README; for C, of the constants", True),
+        "Packed",
+    ]
+    shown: List[Row] = []
+    notes: List[Content] = []
+    for form in run.sizes:
+        if form.size is None:
+            shown.append([form.title, UNKNOWN, f"not supported: {form.refused}"])
+            continue
+        size, *others = form.size.lines
+        shown.append([form.title, size, ", ".join(others)])
+        notes += [f"{form.title}: {note}" for note in form.size.notes]
+    return join(table("Sizes of exports of the newest checkpoint", heads, shown), bullets(notes))
+
+
+def _proofs(run: RunData) -> Markup:
     if not run.exports:
         return element(
             "p",

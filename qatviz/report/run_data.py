@@ -10,6 +10,7 @@ from qatviz.errors import RecordError
 from qatviz.metric import MODES, Metric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
+from qatviz.presentation.export_sizes import FormatSize
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
@@ -73,6 +74,8 @@ class RunData:
     exports : tuple of FoundExport
     missing : tuple of str
         Sentences on data that could not be read.
+    sizes : tuple of FormatSize
+        Sizes of exports of the newest checkpoint; empty if unknown.
     """
 
     about: Dict[str, Any]
@@ -90,6 +93,7 @@ class RunData:
     change_points: Tuple[ChangePoint, ...] = field(repr=False)
     exports: Tuple[FoundExport, ...] = field(repr=False)
     missing: Tuple[str, ...] = ()
+    sizes: Tuple[FormatSize, ...] = ()
 
     @property
     def metric(self) -> Metric:

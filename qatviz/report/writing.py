@@ -1,10 +1,12 @@
 """Writing of reports, atomically."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 from qatviz.atomic_files import write_file
 from qatviz.errors import ExportError
+from qatviz.presentation.export_sizes import FormatSize
 from qatviz.report.page import GENERATOR, page
 from qatviz.report.run_data import RunData, read_run
 from qatviz.telemetry.record.reader import RecordReader
@@ -23,7 +25,11 @@ class WrittenReport(NamedTuple):
     step: int
 
 
-def write_report(reader: RecordReader, path: Optional[Union[str, Path]] = None) -> WrittenReport:
+def write_report(
+    reader: RecordReader,
+    path: Optional[Union[str, Path]] = None,
+    sizes: Optional[Callable[[RunData], Tuple[FormatSize, ...]]] = None,
+) -> WrittenReport:
     """Write the report of a recorded run, which may still be running.
 
     Parameters
@@ -31,6 +37,8 @@ def write_report(reader: RecordReader, path: Optional[Union[str, Path]] = None) 
     reader : RecordReader
     path : str or Path, optional
         Path of the report; by default, `FILE_NAME` in the run's directory. Only a report is replaced.
+    sizes : callable, optional
+        Function that returns the sizes of the run's exports.
 
     Raises
     ------
@@ -41,7 +49,8 @@ def write_report(reader: RecordReader, path: Optional[Union[str, Path]] = None) 
     """
     path = Path(reader.directory / FILE_NAME if path is None else path).absolute()
     check_free(path)
-    return save(read_run(reader), path)
+    run = read_run(reader)
+    return save(run if sizes is None else replace(run, sizes=sizes(run)), path)
 
 
 def save(run: RunData, path: Path) -> WrittenReport:

@@ -1,16 +1,28 @@
 """Report of a run as one HTML file: from its record, or from the data in a window's memory."""
 
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
+from qatviz.errors import ExportError, RecordError
+from qatviz.export.formats import FORMATS
+from qatviz.presentation.export_sizes import FormatSize, WeightStorage
+from qatviz.report.run_data import RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
+from qatviz.session.checkpoints import readable_checkpoints, settings_at
+from qatviz.session.sizes import size_at
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
 
+#: Formats whose sizes are shown: those that store codes. The others store four bytes for each parameter.
+_SIZED = [form for form in FORMATS.values() if form.weights in (WeightStorage.CODES, WeightStorage.COMPRESSED)]
+
 
 def write_recorded(directory: str, out: Optional[str] = None) -> WrittenReport:
-    """Write the report of a recorded run to ``out``, by default to a file in the run's directory.
+    """Write the report of a recorded run to ``out``.
+
+    By default, it is written to a file in the run's directory. It has the sizes of exports of the newest checkpoint, as
+    ``qatviz export --dry-run`` prints them.
 
     Raises
     ------
@@ -19,7 +31,26 @@ def write_recorded(directory: str, out: Optional[str] = None) -> WrittenReport:
     ExportError
         If the report can't be written.
     """
-    return write_report(RunRecord.read(directory), out)
+    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run))
+
+
+def _sizes(directory: str, run: RunData) -> Tuple[FormatSize, ...]:
+    """Return the sizes of exports of the newest checkpoint, or of the present state if there is none."""
+    checkpoint, book, step = "", run.book, run.outcome.step
+    found: List[FormatSize] = []
+    try:
+        for info in readable_checkpoints(directory):
+            checkpoint = info.name
+        if checkpoint:
+            book, step = settings_at(directory, checkpoint)
+        for form in _SIZED:
+            try:
+                found.append(FormatSize(form.title, size_at(directory, checkpoint, book, step, form.name, {})))
+            except ExportError as error:
+                found.append(FormatSize(form.title, None, str(error)))
+    except RecordError:  # the report says what can't be read
+        return ()
+    return tuple(found)
 
 
 def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenReport]:

@@ -10,6 +10,9 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import ROOT, call, error_of, write_data
 
+from qatviz.export.formats import FORMATS
+from qatviz.number_format import bytes_text
+
 STEPS = 24
 
 
@@ -72,6 +75,19 @@ def test_the_page_agrees_with_show(run, page):
         assert f"{tensor['used_codes']:,}/" in row[7] and row[11] == f"{tensor['zero_point']:,}"
     assert any("conv1.weights.num_bits 8 → 4" in cell for row in found for cell in row)
     assert ["12", "num_bits 8 → 4 of 4 tensors"] in [[row[0], row[-1]] for row in found if row]
+
+
+def test_the_sizes_of_exports_are_those_of_a_dry_run(run, page):
+    sizes = {row["format"]: row for row in call("export", run, "--dry-run", "--json").json}
+    found = {row[0]: row[1:] for row in rows(page[page.index("Sizes of exports of the newest checkpoint") :])}
+    for name in ("tflite", "tflm", "c", "npz"):
+        assert found[FORMATS[name].title][0] == f"About {bytes_text(sizes[name]['bytes'])}"
+    # The description of the data in an ONNX file is not in the record.
+    about, value, unit = found[FORMATS["onnx"].title][0].split()
+    assert (about, unit) == ("About", "kB") and float(value) == pytest.approx(sizes["onnx"]["bytes"] / 1000, rel=0.01)
+    packed = [f"{bytes_text(each['bytes'])} with" for each in sizes["tflite"]["packed"]]
+    assert len(packed) == 2 and all(text in found[FORMATS["tflite"].title][1] for text in packed)
+    assert FORMATS["keras"].title not in found and "stored in 8 bits here, which saves nothing" in page
 
 
 def test_exports_are_listed(run):
