@@ -80,6 +80,14 @@ class DataOptions:
         pattern=rf"{AUTO}|\d{{1,3}}(\.\d{{1,4}})?",
         form=f"seconds, such as 1 or 0.75, or {AUTO}",
     )
+    schema: str = declared(
+        "",
+        "Schema",
+        "JSON file that says which features of TFRecord files are examples and targets, and how they are stored; by "
+        "default schema.json beside them.",
+        pattern=_NAME,
+        form="the path of a file",
+    )
     features: str = declared(
         "",
         "Features",

@@ -55,6 +55,7 @@ THIRD_PARTY = [
     ("qatviz.network.keras_import", NUMERIC | TENSORFLOW | {"h5py"}),
     ("qatviz.network", NUMERIC),
     ("qatviz.data.sound_features", NUMERIC | TENSORFLOW),
+    ("qatviz.data.tfrecord", NUMERIC | TENSORFLOW),
     ("qatviz.data", NUMERIC | {"PIL"}),
     ("qatviz.telemetry", NUMERIC),
     ("qatviz.protocol", NUMERIC),

@@ -1,5 +1,6 @@
 """Images of files as one array: their modes, sizes and transparency are converted. Pillow is imported on first use."""
 
+import io
 import warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -315,6 +316,22 @@ class _ImageFiles(StreamedArray):
         for index, row in enumerate(rows):
             result[index] = self._pixels_of(self._paths[row], shape, self.dtype)
         return result
+
+
+def decoded(content: bytes, shape: Sequence[int], where: str) -> np.ndarray:
+    """Return the pixels of an image file in memory, uint8 of ``shape`` (height, width, 1 or 3).
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or has another size.
+    """
+    image_module = _pillow()
+    with wrap_read_errors(where, "an image"), image_module.open(io.BytesIO(content), formats=_FORMATS) as image:
+        if image.size != (shape[1], shape[0]):
+            raise DataError(f"{where}: found {image.size[1]}x{image.size[0]} pixels; expected {shape[0]}x{shape[1]}")
+        pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"), np.uint8)
+    return pixels.reshape(tuple(shape))
 
 
 def _from_deep(image: Any, where: str) -> Any:

@@ -16,6 +16,7 @@ from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load
 from qatviz.data.npz import is_npz
 from qatviz.data.sound_folder import SOUND_OPTIONS, is_sound_folder, load_sound_folder
 from qatviz.data.store import is_store, load_store
+from qatviz.data.tfrecord import TFRECORD_OPTIONS, is_tfrecord, load_tfrecord
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
 from qatviz.scaling import UNIT
@@ -94,6 +95,14 @@ FILE_FORMATS = (
     FileFormat("store", "a directory written by qatviz store, for data larger than memory", is_store, load_store, True),
     FileFormat(
         "npy", "a directory of .npy files with such names, or one of them", is_npy, load_npy, True, ARRAY_OPTIONS
+    ),
+    FileFormat(
+        "tfrecord",
+        "a .tfrecord file or a directory of them, with a schema.json that describes the features",
+        is_tfrecord,
+        load_tfrecord,
+        True,
+        TFRECORD_OPTIONS,
     ),
     FileFormat(
         "sounds",

@@ -119,7 +119,17 @@ def test_the_text_has_every_class_and_note(digits):
 
 def test_named_data_and_formats_are_listed_for_help_texts():
     assert [named.name for named in NAMED_DATA] == ["mnist-5k", "mnist", "fashion_mnist", "cifar10"]
-    assert [kind.name for kind in FILE_FORMATS] == ["npz", "cifar10", "idx", "store", "npy", "sounds", "folder", "zip"]
+    assert [kind.name for kind in FILE_FORMATS] == [
+        "npz",
+        "cifar10",
+        "idx",
+        "store",
+        "npy",
+        "tfrecord",
+        "sounds",
+        "folder",
+        "zip",
+    ]
     assert all(entry.help for entry in NAMED_DATA + FILE_FORMATS)
 
 

@@ -1,0 +1,320 @@
+"""TFRecord files with a described schema. TensorFlow, which checks their checksums, is imported on first use.
+
+The schema is a JSON file: which feature of an example is the input of the network, which its label or targets, and how
+they are stored::
+
+    {"examples": {"feature": "image", "encoding": "raw", "dtype": "uint8", "shape": [28, 28, 1]},
+     "targets": {"feature": "label"},
+     "class_names": ["cat", "dog"]}
+
+The encoding is "raw" (the bytes of an array of this dtype, little endian, in C order), "image" (a PNG, JPEG or other
+image file, of this shape) or "list" (numbers of a feature, the default).
+"""
+
+import json
+import os
+import struct
+from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.data.build import from_arrays, name_from_path
+from qatviz.data.checks import check_memory, list_directory, memory_limit, wrap_read_errors
+from qatviz.data.dataset import Dataset
+from qatviz.data.images import decoded
+from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
+from qatviz.data.streamed import Array, StreamedArray, statistics_of_pieces
+from qatviz.data_options import AUTO, SPLIT, DataOptions
+from qatviz.errors import DataError
+from qatviz.task import TASKS
+
+#: Names of the data options that apply.
+TFRECORD_OPTIONS = ("schema", "held_out")
+#: Name of the schema beside the files.
+SCHEMA = "schema.json"
+_ENDINGS = (".tfrecord", ".tfrecords")
+_RAW, _IMAGE, _LIST = "raw", "image", "list"
+_ENCODINGS = (_RAW, _IMAGE, _LIST)
+_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64")
+_MAX_SCHEMA_BYTES = 2**22
+#: Number of examples whose values stand for those of all, if they are read when they are used.
+_SAMPLE = 256
+#: Bytes before and after the content of a record: its length and two checksums.
+_BEFORE, _AFTER = 12, 4
+_GZIP = b"\x1f\x8b"
+
+
+class Feature(NamedTuple):
+    """A feature of an example, and how its values are stored."""
+
+    name: str
+    encoding: str
+    dtype: np.dtype
+    shape: Tuple[int, ...]
+
+
+class Schema(NamedTuple):
+    """Content of a schema file."""
+
+    examples: Feature
+    targets: Feature
+    class_names: Optional[List[str]]
+    task: Optional[str]
+
+
+def is_tfrecord(path: str) -> bool:
+    """Return whether a path is a TFRecord file, by its name, or a directory of such files."""
+    if os.path.isdir(path):
+        return any(map(_has_ending, list_directory(path)))
+    return _has_ending(os.path.basename(path))
+
+
+def load_tfrecord(
+    path: str,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    task: Optional[str] = None,
+    options: DataOptions = DataOptions(),
+) -> Dataset:
+    """Load a data set from a TFRecord file, or from the files in a directory, whose names tell their parts.
+
+    Examples that do not fit in memory are read when they are used.
+
+    Raises
+    ------
+    DataError
+        If there is no schema, a file is damaged, or an example lacks a feature or has another number of values; the
+        message names the file and the number of the record.
+    """
+    schema = read_schema(_schema_path(path, options))
+    parts = _parts(path, options)
+    records = {part: [_Records(file) for file in files] for part, files in parts.items()}
+    arrays = [_read(files, schema, path) for files in records.values()]
+    where = {
+        f"{key}_{part}": f"{path}: {feature.name}"
+        for part in ("train", "test")
+        for key, feature in (("x", schema.examples), ("y", schema.targets))
+    }
+    return from_arrays(
+        name_from_path(path),
+        path,
+        arrays[0],
+        arrays[1] if len(arrays) > 1 else None,
+        schema.class_names,
+        validation_fraction,
+        seed,
+        where,
+        task or schema.task,
+    )
+
+
+def read_schema(path: str) -> Schema:
+    """Return the checked content of a schema file; raise a `DataError` that names what is wrong."""
+    with wrap_read_errors(path, "the schema of TFRecord files"), open(path, "rb") as file:
+        content = file.read(_MAX_SCHEMA_BYTES + 1)
+        found = json.loads(content.decode("utf-8"))
+    if not isinstance(found, dict) or set(found) - {"examples", "targets", "class_names", "task"}:
+        raise DataError(f"{path}: expected examples, targets, and optionally class_names and task")
+    names = found.get("class_names")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise DataError(f"{path}: class_names: expected a list of strings")
+    task = found.get("task")
+    if task is not None and task not in TASKS:
+        raise DataError(f"{path}: task is {task!r}; expected one of {', '.join(TASKS)}")
+    examples, targets = (_feature(found.get(key), f"{path}: {key}") for key in ("examples", "targets"))
+    return Schema(examples, targets, names, task)
+
+
+def _feature(found: Any, where: str) -> Feature:
+    if not isinstance(found, dict) or set(found) - {"feature", "encoding", "dtype", "shape"}:
+        raise DataError(f"{where}: expected feature, and optionally encoding, dtype and shape")
+    name, encoding, dtype = found.get("feature"), found.get("encoding", _LIST), found.get("dtype")
+    shape = found.get("shape", [])
+    if not isinstance(name, str) or not name:
+        raise DataError(f"{where}: feature is {name!r}; expected the name of a feature")
+    if encoding not in _ENCODINGS:
+        raise DataError(f"{where}: encoding is {encoding!r}; expected one of {', '.join(_ENCODINGS)}")
+    if dtype is None:
+        dtype = {_RAW: "uint8", _IMAGE: "uint8"}.get(encoding, "float32")
+    if dtype not in _DTYPES:
+        raise DataError(f"{where}: dtype is {dtype!r}; expected one of {', '.join(_DTYPES)}")
+    if not isinstance(shape, list) or not all(type(size) is int and 0 < size < 2**31 for size in shape):
+        raise DataError(f"{where}: shape is {shape!r}; expected a list of sizes")
+    if encoding == _IMAGE and (len(shape) != 3 or shape[2] not in (1, 3)):
+        raise DataError(f"{where}: shape is {shape!r}; expected [height, width, 1 or 3] for images")
+    return Feature(name, encoding, np.dtype(dtype), tuple(shape))
+
+
+def _has_ending(name: str) -> bool:
+    # Also the files of a set, such as train.tfrecord-00000-of-00010.
+    return any(name.lower().endswith(ending) or f"{ending}-" in name.lower() for ending in _ENDINGS)
+
+
+def _schema_path(path: str, options: DataOptions) -> str:
+    if options.schema:
+        return os.path.expanduser(options.schema)
+    beside = os.path.join(path if os.path.isdir(path) else os.path.dirname(path), SCHEMA)
+    if not os.path.exists(beside):
+        raise DataError(
+            f"{path}: found no {SCHEMA} beside the records, which says what their features are; expected it there, or "
+            "its path as the schema",
+            "schema",
+        )
+    return beside
+
+
+def _parts(path: str, options: DataOptions) -> Dict[str, List[str]]:
+    """Return the files of the training part and, if there is one, of the held-out part."""
+    if not os.path.isdir(path):
+        return {TRAIN: [path]}
+    named: Dict[str, List[str]] = {TRAIN: [], VALIDATION: [], TEST: []}
+    names = [name for name in list_directory(path) if _has_ending(name)]
+    for name in names:
+        stem = name.lower().split(".tfrecord")[0]
+        named[part_of_name(stem) or TRAIN].append(os.path.join(path, name))
+    if not named[TRAIN]:
+        raise DataError(
+            f"{path}: found {', '.join(names)}, but none for training; expected a file such as train.tfrecord"
+        )
+    wanted = {AUTO: (TEST, VALIDATION), SPLIT: ()}.get(options.held_out, (options.held_out,))
+    held_out = [part for part in wanted if named[part]]
+    if options.held_out not in (AUTO, SPLIT) and not held_out:
+        raise DataError(f"{path}: found no {options.held_out} part to hold out", "held_out")
+    return {part: named[part] for part in (TRAIN, *held_out[:1])}
+
+
+class _Records:
+    """Records of a file, whose checksums are verified in the first pass.
+
+    Attributes
+    ----------
+    path : str
+    offsets : list of int
+        Position of the content of each record in the file, after `contents`.
+    is_compressed : bool
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        self.offsets: List[Tuple[int, int]] = []
+        with wrap_read_errors(path, "a TFRecord file"), open(path, "rb") as file:
+            self.is_compressed = file.read(2) == _GZIP
+
+    def contents(self) -> Iterator[bytes]:
+        """Yield the content of each record."""
+        import tensorflow.compat.v1 as tf
+
+        compression = tf.python_io.TFRecordCompressionType
+        options = tf.python_io.TFRecordOptions(compression.GZIP if self.is_compressed else compression.NONE)
+        position, self.offsets = 0, []
+        try:
+            for content in tf.python_io.tf_record_iterator(self.path, options):
+                self.offsets.append((position + _BEFORE, len(content)))
+                position += _BEFORE + len(content) + _AFTER
+                yield content
+        except tf.errors.OpError as error:
+            raise DataError(
+                f"{self.path}: record {len(self.offsets)}: {error.message}; expected a TFRecord file"
+            ) from error
+
+    def content(self, file: BinaryIO, number: int) -> bytes:
+        """Return the content of a record; ``file`` is the open file."""
+        position, length = self.offsets[number]
+        file.seek(position - _BEFORE)
+        (found,) = struct.unpack("<Q", file.read(8))
+        if found != length:
+            raise DataError(
+                f"{self.path}: record {number} has {found:,} bytes, {length:,} before: the file was changed"
+            )
+        file.seek(position)
+        return file.read(length)
+
+
+def _read(files: Sequence[_Records], schema: Schema, source: str) -> Tuple[Array, np.ndarray]:
+    """Return the examples and targets of a part."""
+    targets: List[np.ndarray] = []
+    examples: List[np.ndarray] = []
+    n_bytes, can_stream = 0, not any(file.is_compressed for file in files)
+    limit = memory_limit() // 2  # the arrays are joined in the end
+    for file in files:
+        for number, content in enumerate(file.contents()):
+            where = f"{file.path}: record {number}"
+            found = _parsed(content, where)
+            targets.append(_value(found, schema.targets, where))
+            if n_bytes <= limit or not can_stream:
+                example = _value(found, schema.examples, where)
+                n_bytes += example.nbytes
+                examples.append(example)
+                if not can_stream:
+                    check_memory(source, 2 * n_bytes, "loading its examples")
+            if n_bytes > limit:
+                examples = examples[:_SAMPLE]
+    if not targets:
+        raise DataError(f"{source}: found no records; expected examples")
+    if n_bytes <= limit:
+        return np.array(examples), np.array(targets)
+    streamed = _RecordArray(files, schema.examples, examples[0])
+    streamed.state(statistics_of_pieces(examples))
+    return streamed, np.array(targets)
+
+
+def _parsed(content: bytes, where: str) -> Any:
+    from tensorflow.core.example import example_pb2
+
+    with wrap_read_errors(where, "a tf.train.Example"):
+        return example_pb2.Example.FromString(content).features.feature
+
+
+def _value(found: Any, feature: Feature, where: str) -> np.ndarray:
+    """Return the values of a feature of an example."""
+    if feature.name not in found:
+        names = ", ".join(sorted(found)[:8]) or "no features"
+        raise DataError(f"{where}: found {names}; expected the feature {feature.name!r}")
+    stored = found[feature.name]
+    kind = stored.WhichOneof("kind")
+    if feature.encoding == _LIST:
+        if kind not in ("float_list", "int64_list"):
+            raise DataError(
+                f"{where}: {feature.name} has bytes; expected numbers, or the encoding {_RAW!r} or {_IMAGE!r}"
+            )
+        values = np.array(getattr(stored, kind).value)
+    else:
+        if kind != "bytes_list" or len(stored.bytes_list.value) != 1:
+            raise DataError(f"{where}: {feature.name}: expected the bytes of one array or image")
+        content = stored.bytes_list.value[0]
+        if feature.encoding == _IMAGE:
+            return decoded(content, feature.shape, f"{where}: {feature.name}")
+        values = np.frombuffer(
+            content[: len(content) // feature.dtype.itemsize * feature.dtype.itemsize], feature.dtype.newbyteorder("<")
+        )
+    wanted = int(np.prod(feature.shape))
+    if values.size != wanted:
+        raise DataError(
+            f"{where}: {feature.name} has {values.size:,} values; expected {wanted:,} for the shape "
+            f"{list(feature.shape)}"
+        )
+    if feature.encoding == _LIST and kind == "int64_list" and feature.dtype == np.float32 and not feature.shape:
+        return values.reshape(())  # a label stays a whole number
+    return values.astype(feature.dtype.newbyteorder("=")).reshape(feature.shape)
+
+
+class _RecordArray(StreamedArray):
+    """Examples in the records of files, read when they are used."""
+
+    def __init__(self, files: Sequence[_Records], feature: Feature, first: np.ndarray):
+        counts = [len(file.offsets) for file in files]
+        super().__init__((sum(counts), *first.shape), first.dtype)
+        self._files, self._feature = files, feature
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        result = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        owners = np.searchsorted(self._starts, rows, side="right") - 1
+        for owner in np.unique(owners):
+            records = self._files[owner]
+            with wrap_read_errors(records.path, "a TFRecord file"), open(records.path, "rb") as file:
+                for place in np.flatnonzero(owners == owner):
+                    number = int(rows[place] - self._starts[owner])
+                    where = f"{records.path}: record {number}"
+                    result[place] = _value(_parsed(records.content(file, number), where), self._feature, where)
+        return result
