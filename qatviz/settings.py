@@ -10,6 +10,7 @@ these names, bounds, defaults and help texts, and all values are validated by
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from qatviz.augmentation_settings import AugmentationSettings
 from qatviz.class_weights import ALLOWED as CLASS_WEIGHTS_FORM
 from qatviz.class_weights import parse_class_weights
 from qatviz.errors import SettingError
@@ -188,7 +189,7 @@ class QuantizerSettings(SettingsRecord):
 
 
 @dataclass(frozen=True)
-class RunSettings(OptimizationSettings):
+class RunSettings(AugmentationSettings, OptimizationSettings):
     """Settings of the whole run that can change while it trains; values are checked."""
 
     freeze_ranges: bool = declared(

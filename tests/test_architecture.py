@@ -31,6 +31,7 @@ TERMINAL = {"tqdm"}
 THIRD_PARTY = [
     ("qatviz.asset_files", STANDARD_LIBRARY_ONLY),
     ("qatviz.atomic_files", STANDARD_LIBRARY_ONLY),
+    ("qatviz.augmentation_settings", STANDARD_LIBRARY_ONLY),
     ("qatviz.class_weights", STANDARD_LIBRARY_ONLY),
     ("qatviz.errors", STANDARD_LIBRARY_ONLY),
     ("qatviz.learning_rate", STANDARD_LIBRARY_ONLY),

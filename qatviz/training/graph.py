@@ -35,6 +35,7 @@ from qatviz.training.objective import OBJECTIVES
 from qatviz.training.parameters import initial_parameters, is_trainable
 from qatviz.training.scoring import SCORINGS
 from qatviz.training.session import check_server, open_session
+from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import RawMeasures
 from qatviz.training.variables import Loader, StateVariable
 
@@ -129,13 +130,17 @@ class TrainingGraph:
         NonFiniteLoss
             If the loss is NaN or infinite; no variable was changed.
         """
-        run = self._step
+        run, settings = self._step, self._run_now
         variant = (self._updating, bool(self._settings_now["collect"].any()))
-        if variant != (_PLAIN, False):
-            run = self._prepared(f"step {variant}", self._step_fetches[variant], self._training_feeds)
+        if settings.augments:
+            run = self._prepared(f"{variant} augmented", self._step_fetches[variant], self._augmented_feeds)
+            fed = self._inputs.augmented(indices, step, settings, self._seed)
+        else:
+            if variant != (_PLAIN, False):
+                run = self._prepared(f"step {variant}", self._step_fetches[variant], self._training_feeds)
+            fed = self._data.values(TRAIN, indices)
         try:
-            rate = self._run_now.learning_rate_at(step)
-            _, loss, *measures = run(indices, step, rate, *self._data.values(TRAIN, indices))
+            _, loss, *measures = run(indices, step, settings.learning_rate_at(step), *fed)
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and _FINITE in error.op.name:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
@@ -363,14 +368,15 @@ class TrainingGraph:
         self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
         self._step_number = tf.placeholder(tf.int32, [], "step")
         rate = tf.placeholder(tf.float32, [], "learning_rate")
-        images, labels = (of(TRAIN, self._indices) for of in (self._data.examples, self._data.labels))
+        self._inputs = StepInputs(self._data, self._indices)
         self._step_feeds = [self._indices, self._step_number, *self._data.feeds(TRAIN)]
         self._training_feeds = [self._indices, self._step_number, rate, *self._data.feeds(TRAIN)]
+        self._augmented_feeds = [self._indices, self._step_number, rate, *self._inputs.feeds]
         values = self._values
         lowered = lower(
             self.network,
             self.plan,
-            images,
+            self._inputs.examples,
             values,
             values,
             training=True,
@@ -379,10 +385,9 @@ class TrainingGraph:
             dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]),
         )
         if self._objective.observes_labels:
-            lowered.quantizers.observe(self.plan.grid_of(self.network.output), labels)
+            lowered.quantizers.observe(self.plan.grid_of(self.network.output), self._inputs.labels)
         hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
-        weights = self._data.weights(self._indices)
-        loss = self._objective.mean_loss(lowered.logits, labels, hyper["label_smoothing"], weights)
+        loss = self._inputs.loss(self._objective, lowered.logits, hyper["label_smoothing"])
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))

@@ -30,6 +30,7 @@ class GraphData:
     def __init__(self, dataset: Dataset, batch_size: int, class_weights: str = ""):
         self.num_held_out = len(dataset.x_test)
         self._dataset, self._batch_size, self._class_weights = dataset, batch_size, class_weights
+        self._loaded = dataset
         self._variables = {
             name: StateVariable("data_" + name, array.dtype, array.shape)
             for name, array in self._arrays_in_memory(dataset).items()
@@ -60,6 +61,19 @@ class GraphData:
         """Return the rows (int32 ``[n]``) of the arrays of a part that are fed; `DataError` if they can't be read."""
         return tuple(self._readers[name].read(indices) for name in self._feeds if name.endswith(part))
 
+    def batch(self, indices: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Return training examples as fed to the network, float32, and their labels; `DataError` as of :meth:`values`.
+
+        They are those of the data set that :meth:`load` got, for int32 ``indices`` ``[n]``.
+        """
+        stored, labels = (
+            self._readers[name].read(indices) if name in self._readers else getattr(self._loaded, name)[indices]
+            for name in ("x_" + TRAIN, "y_" + TRAIN)
+        )
+        scale = self._dataset.pixel_scale
+        examples = stored.astype(np.float32)
+        return examples * np.float32(scale) if scale != 1.0 else examples, labels
+
     @property
     def batches_ahead(self) -> int:
         """Number of training batches to be expected; 0 if all data is in memory."""
@@ -76,6 +90,7 @@ class GraphData:
 
         ``dataset`` is that of the graph, or has arrays of the same shapes and dtypes.
         """
+        self._loaded = dataset
         self._loader(session, self._arrays_in_memory(dataset))
         self._readers = {name: ReadAhead(getattr(dataset, name), self._batch_size) for name in dataset.streamed}
 

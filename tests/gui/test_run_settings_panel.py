@@ -1,5 +1,7 @@
 """The panel that changes the run."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtTest
@@ -175,3 +177,11 @@ def test_the_compared_result_is_shown_where_evaluations_are_compared(begin):
     panel.edits.edit(["run"], "patience", 3)
     panel.refresh()
     assert panel.controls["monitor"].isVisible()
+
+
+def test_augmentation_is_shown_as_far_as_it_applies_to_the_examples(begin):
+    panel = begin()
+    assert panel.controls["augment_rotation"].isVisible() and panel.controls["augment_mixup"].isVisible()
+    panel.model.network = SimpleNamespace(input_shape=(13,))
+    panel.refresh()
+    assert not panel.controls["augment_rotation"].isVisible() and panel.controls["augment_mixup"].isVisible()

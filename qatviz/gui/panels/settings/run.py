@@ -43,6 +43,7 @@ _TRAINING = (
     "keep_zeros",
     "freeze_batch_norm",
 )
+_AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
 #: Total steps that the user has not changed; None is no limit.
 _UNCHANGED = object()
 
@@ -70,9 +71,11 @@ class RunSettingsPanel(Panel):
     def _setup_ui(self) -> None:
         self.empty = EmptyText(self)
         self.controls = {
-            name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _INTERVALS + _BEST
+            name: SettingControl(RUN_SETTINGS[name], self.theme)
+            for name in (*_TRAINING, *_AUGMENTATION, *_INTERVALS, *_BEST)
         }
-        self.headings = {title: Heading(title, self.theme) for title in ("Training", "Intervals", "Length", "Actions")}
+        titles = ("Training", "Augmentation", "Intervals", "Length", "Actions")
+        self.headings = {title: Heading(title, self.theme) for title in titles}
         self.rates = RateCurve(self.theme)
         self.steps = StepsControl(self.theme)
         self.evaluate = QtWidgets.QPushButton("Evaluate")
@@ -97,6 +100,8 @@ class RunSettingsPanel(Panel):
                 *(self.controls[name] for name in _TRAINING[: _TRAINING.index(_SCHEDULE[-1]) + 1]),
                 self.rates,
                 *(self.controls[name] for name in _TRAINING[_TRAINING.index(_SCHEDULE[-1]) + 1 :]),
+                self.headings["Augmentation"],
+                *(self.controls[name] for name in _AUGMENTATION),
                 self.headings["Intervals"],
                 *(self.controls[name] for name in _INTERVALS),
                 self.headings["Length"],
@@ -141,6 +146,8 @@ class RunSettingsPanel(Panel):
         others -= set(OPTIMIZER_SETTINGS.get(self.model.optimizer, others))
         wanted = self.edits.pending_book() or book
         others.update(wanted.run.unused_schedule_settings)
+        if self.model.network is not None:
+            others.update(wanted.run.unused_augmentation(self.model.network.input_shape))
         if not wanted.run.keep_best and not wanted.run.patience:
             others.add("monitor")
         if self.model.run is not None and self.model.run.description.get("task") == REGRESSION:

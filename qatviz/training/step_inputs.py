@@ -1,0 +1,72 @@
+"""Inputs of a training step: examples and labels from the graph's data, or in their place an augmented batch."""
+
+from typing import Any, List, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.data.augmentation import augment
+from qatviz.settings import RunSettings
+from qatviz.training.graph_data import TRAIN, GraphData
+from qatviz.training.objective import Objective
+
+
+class StepInputs:
+    """Examples, labels and weights of a training step.
+
+    Augmented batches, computed in NumPy, are fed in place of what the graph would gather. Without augmentation nothing
+    is fed, and the graph computes what it would without this class.
+
+    Parameters
+    ----------
+    data : GraphData
+    indices : tf.Tensor
+        int32 ``[batch]``.
+
+    Attributes
+    ----------
+    examples, labels : tf.Tensor
+    feeds : list of tf.Tensor
+        Placeholders of the values that :meth:`augmented` returns.
+    """
+
+    def __init__(self, data: GraphData, indices: tf.Tensor):
+        self._data = data
+        self.examples = _replaceable(data.examples(TRAIN, indices), "examples")
+        self.labels = _replaceable(data.labels(TRAIN, indices), "labels")
+        self._weights = data.weights(indices)
+        # With mixup: the examples with which those of the batch are mixed.
+        self._second_labels = _replaceable(self.labels, "second_labels")
+        self._second_indices = _replaceable(indices, "second_indices")
+        self._second_weights = data.weights(self._second_indices)
+        self._share = tf.placeholder_with_default(1.0, [], "share")
+        self.feeds: List[tf.Tensor] = [
+            self.examples,
+            self.labels,
+            self._second_labels,
+            self._second_indices,
+            self._share,
+        ]
+
+    def augmented(self, indices: np.ndarray, step: int, run: RunSettings, seed: int) -> Tuple[Any, ...]:
+        """Return the values of :attr:`feeds` for a training step; `DataError` if the examples can't be read."""
+        examples, labels = self._data.batch(indices)
+        batch = augment(examples, labels, run, seed, step)
+        return batch.examples, batch.targets, batch.targets[batch.order], indices[batch.order], batch.share
+
+    def loss(self, objective: Objective, outputs: tf.Tensor, label_smoothing: tf.Tensor) -> tf.Tensor:
+        """Return the loss of the batch, float32 scalar; of a mixed one, the mixture of the losses of both labels."""
+
+        def plain() -> tf.Tensor:
+            return objective.mean_loss(outputs, self.labels, label_smoothing, self._weights)
+
+        def mixed() -> tf.Tensor:
+            second = objective.mean_loss(outputs, self._second_labels, label_smoothing, self._second_weights)
+            return self._share * plain() + (1.0 - self._share) * second
+
+        return tf.cond(self._share < 1.0, mixed, plain)
+
+
+def _replaceable(value: tf.Tensor, name: str) -> tf.Tensor:
+    """Return a tensor with this value unless another one is fed."""
+    return tf.placeholder_with_default(value, value.shape, name)
