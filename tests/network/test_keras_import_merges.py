@@ -45,6 +45,18 @@ def test_sums_of_sequences_and_vectors():
     imported_exactly(build)
 
 
+def test_a_softmax_before_layers_that_reshape_is_the_output():
+    def build():
+        image = layers.Input((6, 5, 3))
+        pixel = layers.Reshape((1, 1, 4))(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)))
+        scores = layers.Activation("softmax", name="probabilities")(layers.Conv2D(7, 1)(layers.Dropout(0.1)(pixel)))
+        return tf.keras.Model(image, layers.Dropout(0.5)(layers.Reshape((7,))(scores)))
+
+    imported = imported_exactly(build)
+    assert [kind for _, kind in kinds(imported)][-4:] == ["Conv2D", "Reshape", "Dropout", "Softmax"]
+    assert imported.network.output == "probabilities" and imported.network.output_shape == (7,)
+
+
 def test_a_hard_sigmoid_as_a_setting():
     imported = imported_exactly(
         chain(conv(activation="hard_sigmoid"), lambda: layers.Activation("hard_sigmoid"), layers.Flatten, dense())

@@ -123,7 +123,7 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
             draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) - 1
         draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + _count_consumers(spec, layer.path)
     refusals.check()
-    draft.as_plain(outputs[spec.output])
+    draft.move_softmax_last(draft.as_plain(outputs[spec.output]))
     network, parameters = draft.build(valid_name(spec.name))
     notes = draft.notes + _training_notes(spec)
     if repeated:

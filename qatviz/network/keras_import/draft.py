@@ -1,5 +1,6 @@
 """State of an import: the Keras layer to be converted, and the network of the layers added so far."""
 
+from dataclasses import replace
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Type, Union
 
 import numpy as np
@@ -11,7 +12,7 @@ from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.keras_import.config import LayerSpec, Path
 from qatviz.network.keras_import.names import Names
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import Reshape
+from qatviz.network.layers import Dropout, Flatten, Reshape, Softmax
 from qatviz.network.sequences import image_of_sequence, keeps_sequence
 
 _MISSING = object()
@@ -184,6 +185,28 @@ class Draft:
             return source
         target_shape = shape[:-1] + self.shapes[source][-1:]
         return self.add(Reshape, self.names.derive(name, "shape"), source, target_shape=target_shape)
+
+    def move_softmax_last(self, output: str) -> None:
+        """Move a Softmax behind the layers up to `output` that reshape probabilities and keep the last axis.
+
+        The Softmax of a network is its output, because training and exports use the logits.
+        """
+        following: List[Layer] = []
+        layer = self._layers.get(output)
+        while isinstance(layer, (Reshape, Flatten, Dropout)):
+            source = layer.inputs[0]
+            if self.shapes[layer.name][-1] != self.shapes[source][-1]:
+                return
+            following.append(layer)
+            layer = self._layers.get(source)
+        consumers = [other for other in self._layers.values() if layer is not None and layer.name in other.inputs]
+        if not isinstance(layer, Softmax) or len(consumers) != 1:
+            return
+        first = following[-1]
+        self._layers[first.name] = replace(first, inputs=layer.inputs)
+        self._layers[layer.name] = replace(layer, inputs=(output,))
+        self.shapes[layer.name] = self.shapes[output]
+        self.add_note("computed behind the layers that reshape its output", layer.name)
 
     def build(self, name: str) -> Tuple[Network, Dict[str, np.ndarray]]:
         """Return the network and all of its parameters as float32; no parameters if some are not known."""
