@@ -83,6 +83,8 @@ def candidates(tensor: QuantizedTensor, settings: QuantizerSettings) -> List[Tup
     ]
     if tensor.kind == WEIGHTS and not settings.per_channel and tensor.num_channels > 1:
         found.append(("per_channel", True))
+    if tensor.fixed_range:
+        return found
     methods = (MIN_MAX, MSE) if tensor.kind == WEIGHTS else (EXTREMES, *HISTOGRAM_METHODS)
     return found + [("range_method", method) for method in methods if settings.range_method != method]
 

@@ -214,6 +214,8 @@ def _by_range(
 ) -> List[Cause]:
     """Return the cause that the range is wider than the present values; none for a range that follows them."""
     is_frozen = facts.held or settings.range_method == FROZEN
+    if tensor.fixed_range:
+        return []
     if not (is_frozen or tensor.kind != WEIGHTS) or settings.per_channel or facts.partners or settings.power_of_two:
         return []
     reach = max(-facts.low, facts.high, 0.0)
@@ -320,6 +322,8 @@ def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTenso
     reach = (
         f"The range reaches {_between(low, high)}, the values {_between(facts.low, facts.high)}." if is_whole else ""
     )
+    if tensor.fixed_range:
+        return f"{reach} It is fixed by TFLite's {tensor.fixed_range}."
     if facts.held or settings.range_method == FROZEN:
         return f"{reach} It is frozen." if reach else "All ranges are frozen."
     if settings.range_method == PERCENTILE:

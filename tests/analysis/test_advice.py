@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_causes import SITUATIONS
 from value_facts import grid_of, histogram_of, tensor_of
 
-from qatviz.analysis.advice import MARGIN_DB, Member, best_offer, estimated_trials, trials
+from qatviz.analysis.advice import MARGIN_DB, Member, best_offer, candidates, estimated_trials, trials
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.quant.measures import measure
@@ -30,6 +30,14 @@ def test_symmetric_off_for_values_on_one_side_of_0():
     values = np.append(np.random.RandomState(0).uniform(0.02, 0.26, 64 * 64 - 1), -6e-6)
     found = offer_of(values, symmetric=True)
     assert found.text == "Symmetric off: SQNR 48.3 dB → 54.5 dB"
+
+
+def test_no_range_is_offered_for_an_output_whose_range_is_fixed():
+    values = np.append(np.random.RandomState(0).uniform(0, 0.02, 4000), 0.9)
+    tensor = tensor_of(values, "activations")
+    settings = quantizer_settings("activations", symmetric=True)
+    assert "range_method" in [name for name, _ in candidates(tensor, settings)]
+    assert candidates(replace(tensor, fixed_range="sigmoid"), settings) == [("symmetric", False)]
 
 
 def test_changes_without_improvement_are_not_offered():

@@ -134,3 +134,7 @@ def test_settings_without_effect_have_a_reason():
         assert no_effect_reason("ema_decay", [counted], run) == ""
         assert bool(no_effect_reason("percentile", [counted], run)) == (method != PERCENTILE)
     assert no_effect_reason("num_bits", [plain], RunSettings(freeze_ranges=True)) == ""
+    for name in ("range_method", "percentile", "ema_decay"):
+        fixed = no_effect_reason(name, [percentile, plain], RunSettings(freeze_ranges=True), ["tanh", "sigmoid"])
+        assert fixed == "The range is fixed by TFLite's sigmoid and tanh."
+    assert no_effect_reason("num_bits", [plain], run, ["sigmoid"]) == ""

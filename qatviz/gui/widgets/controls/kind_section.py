@@ -26,6 +26,8 @@ from qatviz.settings import (
 NAMED = 20
 #: Range methods of activations that average over batches.
 _AVERAGING = (MOVING_AVERAGE, *HISTOGRAM_METHODS)
+#: Settings that choose the range.
+_OF_RANGES = ("range_method", "percentile", "ema_decay")
 _RANGES_FROZEN = "All ranges are frozen (Freeze ranges is on)."
 
 
@@ -64,6 +66,8 @@ class KindSection(QtWidgets.QWidget):
         method, plan = self.controls["range_method"], self._model.plan
         predicts_numbers = plan is not None and all(plan.predicts_numbers(name) for name in tensors)
         method.default = EXTREMES if predicts_numbers else default_of(method.setting, self.kind)
+        fixed = [] if plan is None else [plan.tensor(name).fixed_range for name in tensors]
+        fixed = fixed if all(fixed) else []
         pending, applied_at = self._edits.pending, self._model.applied_at
         wanted: List[QuantizerSettings] = []
         for tensor in tensors:
@@ -78,7 +82,7 @@ class KindSection(QtWidgets.QWidget):
                 max(steps, default=None),
             )
             ended = self._model.unavailable_text() if self._edits.are_previews and training_only([name]) else ""
-            control.set_disabled_reason(ended or no_effect_reason(name, wanted, run))
+            control.set_disabled_reason(ended or no_effect_reason(name, wanted, run, fixed))
 
     def _on_edited(self, name: str, value: Any) -> None:
         # An edit may end after another run was opened.
@@ -149,9 +153,16 @@ def _count_text(tensors: Sequence[str]) -> str:
     return f"{len(tensors)} tensors" if tensors else "none selected"
 
 
-def no_effect_reason(name: str, wanted: Sequence[QuantizerSettings], run: RunSettings) -> str:
-    """Return the reason why the setting ``name`` has no effect in any of ``wanted``; empty if it has one."""
-    if name in ("range_method", "percentile", "ema_decay") and run.freeze_ranges:
+def no_effect_reason(
+    name: str, wanted: Sequence[QuantizerSettings], run: RunSettings, fixed_ranges: Sequence[str] = ()
+) -> str:
+    """Return the reason why the setting ``name`` has no effect in any of ``wanted``; empty if it has one.
+
+    ``fixed_ranges`` has the functions whose ranges the tensors have, if all of them have a fixed one.
+    """
+    if name in _OF_RANGES and fixed_ranges:
+        return f"The range is fixed by TFLite's {' and '.join(sorted(set(fixed_ranges)))}."
+    if name in _OF_RANGES and run.freeze_ranges:
         return _RANGES_FROZEN
     if name == "percentile" and not any(s.range_method == PERCENTILE for s in wanted):
         return f"Used only with the range method {_labels(PERCENTILE)}."
