@@ -10,6 +10,8 @@ ADD rounds both terms to 2**-15 of the larger scale, then their sum, each with a
 definition of such a sum, too, as LiteRT's kernel for vectors of 16 codes computes it (``AddElementwiseInt16``). The
 reference kernel, of TFLite Micro and of sums that repeat a tensor along axes, rounds the term of the smaller scale
 twice; one of 10,000 to 100,000 sums differs. SUB rounds as ADD does.
+
+MUL multiplies the product of two codes by a multiplier of 31 bits and rounds it twice, as each of these.
 """
 
 from typing import Sequence, Tuple
@@ -21,6 +23,8 @@ NARROW_BITS = 8
 #: Bits of a multiplier, and the other bits of the mantissa of a float64 (which has 53 with the implicit one).
 MULTIPLIER_BITS = 15
 TAIL_BITS = 53 - MULTIPLIER_BITS
+#: Products of codes that are at least this large don't fit TFLite's accumulators, of int32.
+LARGEST_PRODUCT = 2.0**31
 #: Bits of the multipliers of a sum.
 Q31 = 31
 #: Fractional bits of the terms of a sum, which are multiples of twice the larger input scale.
@@ -89,7 +93,21 @@ def sum_constants(input_scales: Sequence[float], output_scale: float) -> Tuple[n
     """
     sources = np.float32(input_scales).astype(np.float64)
     unit = 2 * sources.max() / 2.0**_SUM_BITS
-    fraction, exponent = np.frexp(np.append(sources, unit) / np.append([unit] * len(sources), np.float32(output_scale)))
+    return _in_q31(np.append(sources, unit) / np.append([unit] * len(sources), np.float32(output_scale)))
+
+
+def product_constants(first_scale: float, second_scale: float, output_scale: float) -> Tuple[np.ndarray, np.ndarray]:
+    """Return multiplier and right shift of a product, int64 ``[1]``, as LiteRT's MUL computes them: from float32.
+
+    ``output = rounded_twice(code * code, multiplier, right_shift)``; the scales are values of float32, above 0.
+    """
+    product = np.float32(first_scale) * np.float32(second_scale)
+    return _in_q31(np.float64([product / np.float32(output_scale)]))
+
+
+def _in_q31(real: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Return positive multipliers as whole numbers in ``[2**30, 2**31)`` and right shifts, int64."""
+    fraction, exponent = np.frexp(real)
     multiplier = np.floor(np.ldexp(fraction, Q31) + 0.5).astype(np.int64)
     carried = multiplier == 2**Q31  # a fraction just below 1
     return np.where(carried, 2 ** (Q31 - 1), multiplier), Q31 - exponent.astype(np.int64) - carried

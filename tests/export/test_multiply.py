@@ -4,12 +4,12 @@ import newer_onnxruntime
 import numpy as np
 import pytest
 from integer_cases import book_of, state_of
+from layer_cases import LayerCase
 from npz_evaluator import evaluate
 from test_activations import most_slow
 from test_c_model import compiled, compiler, source_of
 from test_tflite_litert import litert
 
-from qatviz.errors import ExportError
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime
 from qatviz.export.graphs.lowering import inference_graph
@@ -164,8 +164,15 @@ def test_tensorflow_graphs_compute_the_same(exact):
     assert (found["excited"] == case.expected["excited"]).mean() > 0.999
 
 
-def test_products_of_wide_codes_are_refused_by_tflite():
-    network = squeeze_and_excite()
-    book = book_of(network, {"symmetric": True}, {"num_bits": 12})
-    with pytest.raises(ExportError, match="'excited': multiplies int16 tensors.*possible with"):
-        tflite_model(integer_model(network, book, state_of(network)), int16=True)
+@pytest.mark.parametrize("weights, bits", [("int8", 12), ("int8", 15)])
+def test_products_of_wide_codes_are_rounded_as_by_tflites_kernel(weights, bits, litert, compiler):
+    case = LayerCase(squeeze_and_excite(), SETTINGS[weights][0], {"num_bits": bits})
+    assert case.model.op("excited").rounds_twice
+    case.check_litert(litert, int16=True)
+    case.check_c(compiler)
+    case.check_npz()
+    case.check_evaluation()
+
+
+def test_products_of_wide_codes_in_exact_onnx():
+    LayerCase(squeeze_and_excite(), {"symmetric": True}, {"num_bits": 12}).check_onnx(exact=True)

@@ -246,7 +246,8 @@ def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, ste
 
 def _pair(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     """Return the source of an operation on two inputs, one of which may be repeated along axes."""
-    function = "qnn_add_pair" + "_rounded" * op.rounds_terms if isinstance(op.layer, Sum) else f"qnn_{op.kind.lower()}"
+    function = "qnn_add_pair" if isinstance(op.layer, Sum) else f"qnn_{op.kind.lower()}"
+    function += "_rounded" * (op.rounds_terms or op.rounds_twice)
     factors: List[Field] = []
     if op.requantization is not None:
         factors.append(("multiplier", _braced(op.requantization.multiplier.tolist())))

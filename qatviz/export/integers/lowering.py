@@ -59,8 +59,8 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
 from qatviz.quant.exact_sums import WIDE_FINE_UNIT, tie_center
 from qatviz.quant.function_tables import function_table
+from qatviz.quant.int16_kernels import LARGEST_PRODUCT, product_constants, sum_constants
 from qatviz.quant.int16_kernels import MULTIPLIER_BITS as WIDE_MULTIPLIER_BITS
-from qatviz.quant.int16_kernels import sum_constants
 from qatviz.quant.interpolation import interpolation_center
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
@@ -181,8 +181,13 @@ class _Lowering:
             return replace(plain, tie_center=center, positions=positions(op, sources[0].shape, self._wide))
         if isinstance(op, Multiply):
             bound = accumulator_bound(op, None, None, sources)
-            fixed = fixed_point(requantization_multipliers(op, None, sources, output), multiplier_bits(bound))
-            return replace(plain, requantization=FixedPoint(*map(_read_only, fixed)), accumulator_bits=bits_of(bound))
+            twice = self._wide and bound < LARGEST_PRODUCT
+            if twice:
+                fixed = FixedPoint(*product_constants(sources[0].scale, sources[1].scale, output.scale))
+            else:
+                fixed = fixed_point(requantization_multipliers(op, None, sources, output), multiplier_bits(bound))
+            fixed = FixedPoint(*map(_read_only, fixed))
+            return replace(plain, requantization=fixed, accumulator_bits=bits_of(bound), rounds_twice=twice)
         if isinstance(op, GlobalAveragePool):
             bound = accumulator_bound(op, None, None, sources)
             multipliers = requantization_multipliers(op, None, sources, output)

@@ -12,7 +12,7 @@ given:
 - Add, Subtract, Average: ``sum (x_i - zero_i) * multiplier_i``, where the second term of a Subtract is subtracted,
   shifted once; with three multipliers, terms and sum are rounded as by TFLite's int16 kernels
   (:func:`qatviz.quant.int16_kernels.rounded_twice`);
-- Multiply: ``(x_0 - zero_0)(x_1 - zero_1)``, likewise;
+- Multiply: ``(x_0 - zero_0)(x_1 - zero_1)``, likewise, or rounded as by TFLite's int16 kernel;
 - Activation: the code that its table has for the code of its input;
 - Maximum, Minimum: the larger, the smaller code;
 - all others copy codes.
@@ -141,7 +141,8 @@ def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
 def _multiply(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     (first, one), (second, other) = inputs
     products = (first.astype(np.int64) - one.zero_point) * (second.astype(np.int64) - other.zero_point)
-    return requantize(products, op.require_requantization()) + output.zero_point
+    by = op.require_requantization()
+    return (rounded_twice(products, *by) if op.rounds_twice else requantize(products, by)) + output.zero_point
 
 
 def _maximum(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:

@@ -63,6 +63,8 @@ _GENERAL_RULES = {
 }
 #: What a rule adds to the kind of a sum whose terms are rounded before they are summed.
 _OF_ROUNDED = " of rounded terms"
+#: Rule of a Multiply that is rounded twice.
+ROUNDED_TWICE = "Multiply rounded twice"
 _REPEATED = "An input that has length 1 along an axis is repeated along it."
 _ROUND = (
     "round(a, k) is, in integers of 64 bits, with m = multiplier[k], r = "
@@ -95,6 +97,7 @@ _RULES = {
     "Average" + _OF_ROUNDED: f"{_SUM_OF_ROUNDED} The last multiplier includes the division by 2. {_REPEATED}",
     "Multiply": "accumulator = (x_0 - zero_x_0) * (x_1 - zero_x_1), where an input that has length 1 along an axis is "
     f"repeated along it; result = {_REQUANTIZED} with the items 0.",
+    ROUNDED_TWICE: "result = round((x_0 - zero_x_0) * (x_1 - zero_x_1), 0) + zero_y. " + _ROUND,
     "Maximum": f"result = the larger of the two inputs' codes. {_REPEATED}",
     "Minimum": f"result = the smaller of the two inputs' codes. {_REPEATED}",
     "GlobalAveragePool": f"accumulator[c] = {MEAN_WEIGHT} * (sum over all rows and columns of (x[c] - zero_x)) + "
@@ -206,6 +209,8 @@ def _tensor(tensor: IntegerTensor) -> Dict[str, Any]:
 
 def _rule(op: IntegerOp) -> str:
     """Return the name of the rule by which an operation is computed."""
+    if op.rounds_twice:
+        return ROUNDED_TWICE
     return op.kind + _OF_ROUNDED if op.rounds_terms else op.kind
 
 

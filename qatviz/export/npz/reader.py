@@ -21,7 +21,7 @@ from qatviz.export.integers.model import (
 )
 from qatviz.export.npz import fields
 from qatviz.export.npz.checks import check_grids, check_requantization
-from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, SCHEMA, SUFFIX, checksum
+from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, ROUNDED_TWICE, SCHEMA, SUFFIX, checksum
 from qatviz.network import checks
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Multiply, Sum
@@ -259,6 +259,7 @@ class _Reader:
             self._tie_center(layer, output, entry, where),
             self._table(layer, sources[0], output, (clamp[0], clamp[1]), arrays),
             self._positions(layer, sources[0], entry, where, arrays),
+            isinstance(layer, Multiply) and entry.get("rule") == ROUNDED_TWICE,
         )
         check_requantization(op, sources, output, self._path)
         bound = accumulator_bound(layer, weights, requantization, sources)

@@ -52,6 +52,10 @@ class ExactOperations:
             return False
         if op.rounds_terms:
             return self._largest_product(op) <= _LARGEST_PRODUCT
+        if op.rounds_twice:
+            ((multiplier, shift),) = _factors(op)
+            largest = int(multiplier) << (op.accumulator_bits - 1 + max(Q31 - shift, 0))
+            return largest <= _LARGEST_PRODUCT
         if op.weights is None:
             return True
         magnitudes = np.abs(op.weights.centred.astype(np.int64)).reshape(-1, len(op.weights.bias))
@@ -185,6 +189,13 @@ class ExactOperations:
 
     def _multiply(self, op: IntegerOp) -> None:
         factors = [self._centred(self._model.tensor(name), f"{op.name}.factor{i}") for i, name in enumerate(op.inputs)]
+        if op.rounds_twice:
+            ((multiplier, shift),) = _factors(op)
+            product = self._file.add_step("Mul", factors, op.name)
+            product = self._file.add_step("Cast", [product], op.name + ".in_int64", to=INT64)
+            product = self._rounded_twice(product, multiplier, shift, op.name + ".total")
+            self._finish(op, self._in_double(product, op.name + ".product"))
+            return
         self._finish(op, self._file.add_step("Mul", factors, op.name), op.require_requantization().real[0])
 
     def _centred(self, source: IntegerTensor, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Un
 
 from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
 from qatviz.export.limits import left_in_float
-from qatviz.network.elementwise import Multiply, Sum
+from qatviz.network.elementwise import Sum
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
@@ -62,14 +62,12 @@ class Activations(NamedTuple):
 class Facts(NamedTuple):
     """Facts about a network.
 
-    ``additions`` are the names of its sums with their numbers of inputs, ``products`` the names of its Multiply
-    layers.
+    ``additions`` are the names of its sums with their numbers of inputs.
     """
 
     weights: Tuple[Weights, ...]
     activations: Tuple[Activations, ...]
     additions: Tuple[Tuple[str, int], ...] = ()
-    products: Tuple[str, ...] = ()
 
 
 def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
@@ -102,8 +100,7 @@ def facts_of_settings(book: SettingsBook) -> Facts:
             fills = s.enabled and s.num_bits == _INT8_BITS and not s.symmetric
             weights.append(Weights(tensor.name, s.num_bits, s.per_channel, fills))
     additions = [(unit.name, len(unit.inputs)) for unit in book.plan.units if isinstance(unit.op, Sum)]
-    products = tuple(unit.name for unit in book.plan.units if isinstance(unit.op, Multiply))
-    return Facts(tuple(weights), tuple(activations), tuple(additions), products)
+    return Facts(tuple(weights), tuple(activations), tuple(additions))
 
 
 def storage_type(facts: Facts, int16: bool) -> str:
@@ -204,13 +201,6 @@ def _uint8(facts: Facts, first: str) -> List[Refusal]:
 def _int16(facts: Facts) -> List[Refusal]:
     """Return the refusals of an int16 file."""
     return [
-        *(
-            Refusal(
-                f"layer {name!r}: multiplies int16 tensors, whose products TFLite's MUL rounds twice",
-                (SettingChange("*.activations.num_bits", _INT8_BITS),),
-            )
-            for name in facts.products
-        ),
         *_with_zero_points(
             facts.weights, "8 bits and a zero point; with int16 activations, weights have a zero point of 0", 7
         ),

@@ -214,8 +214,7 @@ def _facts(model: IntegerModel) -> limits.Facts:
         for tensor in model.tensors
     }
     additions = tuple((op.name, len(op.inputs)) for op in model.ops if isinstance(op.layer, Sum))
-    products = tuple(op.name for op in model.ops if op.kind == "Multiply")
-    return limits.Facts(weights, tuple(activations.values()), additions, products)
+    return limits.Facts(weights, tuple(activations.values()), additions)
 
 
 def _fits_int16(tensor: IntegerTensor) -> bool:

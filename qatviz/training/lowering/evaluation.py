@@ -11,11 +11,13 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool, UpsampleBilinear
 from qatviz.network.plan import Unit
 from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, WIDE_FINE_UNIT
+from qatviz.quant.int16_kernels import LARGEST_PRODUCT
 from qatviz.quant.interpolation import interpolation_weights, pixel_positions, position_unit
 from qatviz.training.lowering.exact import (
     codes_of,
     exact_value,
     function_table,
+    int16_product,
     int16_requantized,
     int16_sum,
     only_if,
@@ -200,7 +202,26 @@ class EvaluationLowering(LayerLowering):
             parts = [whole_units(switch(x, known)[1], own) for x, own in zip(inputs, units)]
             return tf.multiply(*parts) * factor
 
-        return snap_to_exact_code(product, position, self._scale(unit.name + ".activations"), known)
+        scale = self._scale(unit.name + ".activations")
+        # With products of more than 31 bits, which TFLite doesn't have, results are rounded once.
+        halves = [self._reach(self.plan.grid_of(name)) for name in unit.inputs]
+        wide = tf.logical_and(known, tf.logical_and(self._wide, tf.multiply(*halves) < LARGEST_PRODUCT))
+        product = snap_to_exact_code(product, position, scale, tf.not_equal(known, wide))
+        return exact_value(product, lambda: self._wide_product(unit, inputs, wide), scale, wide)
+
+    def _wide_product(self, unit: Unit, inputs: List[tf.Tensor], wide: tf.Tensor) -> tf.Tensor:
+        """Return the exact codes of a product of two tensors, int64, as TFLite's int16 kernel computes them."""
+        codes = [
+            codes_of(only_if(wide, x), self._scale(self.plan.grid_of(name))) for x, name in zip(inputs, unit.inputs)
+        ]
+        scales = [only_if(wide, self._chosen_scale(self.plan.grid_of(name))) for name in (*unit.inputs, unit.output)]
+        return int16_product(tf.multiply(*codes), *scales)
+
+    def _reach(self, tensor: str) -> tf.Tensor:
+        """Return the largest distance of a code of an activations tensor from its zero point, float64 scalar."""
+        _, zero_point, half = self.quantizers.code_parameters(tensor)
+        zero, half = tf.cast(zero_point[0], tf.float64), tf.cast(half, tf.float64)
+        return tf.maximum(half - 1 - zero, zero + half)
 
     def _choose_product_scale(self, unit: Unit) -> None:
         """Choose a tie-safe scale for the output of a Multiply, unless it shares the grid of other tensors."""

@@ -206,6 +206,20 @@ def int16_sum(
     return _rounded_twice(summed(op, parts), multipliers[-1], shifts[-1])
 
 
+def int16_product(
+    product: tf.Tensor, first_scale: tf.Tensor, second_scale: tf.Tensor, output_scale: tf.Tensor
+) -> tf.Tensor:
+    """Return the code, int64, of a ``product`` of two codes (float64) as TFLite's int16 kernel computes it."""
+    constants = tf.py_func(
+        lambda *scales: np.stack(int16_kernels.product_constants(*scales)),
+        [first_scale, second_scale, output_scale],
+        tf.int64,
+        stateful=False,
+    )
+    constants.set_shape([2, 1])
+    return _rounded_twice(tf.cast(product, tf.int64), constants[0, 0], constants[1, 0])
+
+
 def _rounded_twice(values: tf.Tensor, multiplier: tf.Tensor, right_shift: tf.Tensor) -> tf.Tensor:
     """Compute :func:`qatviz.quant.int16_kernels.rounded_twice` in the graph."""
     shift_left, shift_right = tf.bitwise.left_shift, tf.bitwise.right_shift

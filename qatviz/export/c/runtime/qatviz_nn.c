@@ -932,6 +932,11 @@ static int64_t product_of_pair(const qnn_pair *op, int64_t a, int64_t b)
     return requantize(a * b, op->multiplier[0], op->shift[0]);
 }
 
+static int64_t rounded_product_of_pair(const qnn_pair *op, int64_t a, int64_t b)
+{
+    return rounded_twice(a * b, op->multiplier[0], op->shift[0]);
+}
+
 static int64_t sum_of_pair(const qnn_pair *op, int64_t a, int64_t b)
 {
     return requantize(a * op->multiplier[0] + op->sign * b * op->multiplier[1], 1, op->shift[0]);
@@ -959,6 +964,11 @@ static int64_t smaller_of_pair(const qnn_pair *op, int64_t a, int64_t b)
 void qnn_multiply(const qnn_pair *op, const void *const *inputs, void *output)
 {
     pairs(op, inputs, output, product_of_pair);
+}
+
+void qnn_multiply_rounded(const qnn_pair *op, const void *const *inputs, void *output)
+{
+    pairs(op, inputs, output, rounded_product_of_pair);
 }
 
 void qnn_add_pair(const qnn_pair *op, const void *const *inputs, void *output)
