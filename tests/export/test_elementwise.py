@@ -11,7 +11,7 @@ from qatviz.errors import ExportError
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Subtract
 from qatviz.network.graph import NetworkBuilder
-from qatviz.network.layers import Conv2D, Dense, GlobalAveragePool, ReLU, Reshape
+from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, ReLU, Reshape
 
 assert compiler and litert  # fixtures
 
@@ -108,6 +108,24 @@ def test_the_description_of_an_npz_says_how_they_are_computed(setting):
 
 def test_tensorflow_graphs_compute_the_same():
     case_of("int8").check_graphs()
+
+
+def test_the_parts_of_a_prelu_compute_the_same_in_every_runtime(litert, compiler):
+    net = NetworkBuilder("prelu", (5, 4, 3))
+    conv = net.add(Conv2D, "conv", filters=6, kernel_size=3)
+    positive = net.add(ReLU, "positive")
+    net.add(Subtract, "negative", inputs=(conv, positive))
+    slope = net.add(DepthwiseConv2D, "slope", kernel_size=1, use_bias=False)
+    net.add(Add, "prelu", inputs=(positive, slope))
+    net.add(GlobalAveragePool, "pool")
+    net.add(Dense, "logits", units=5)
+    case = LayerCase(net.network(), *SETTINGS["int8"])
+    (x,), _ = case.real("positive")
+    assert (x < 0).any() and (case.real("negative")[0][0] - case.real("negative")[0][1] <= 0).all()
+    case.check_litert(litert)
+    case.check_c(compiler)
+    case.check_onnx()
+    case.check_evaluation()
 
 
 def test_an_average_of_three_is_exact_but_in_tflite(compiler):

@@ -57,6 +57,19 @@ def test_a_softmax_before_layers_that_reshape_is_the_output():
     assert imported.network.output == "probabilities" and imported.network.output_shape == (7,)
 
 
+def test_slopes_of_a_prelu_are_trained_for_each_channel():
+    def build():
+        image = layers.Input((6, 5, 3))
+        first = layers.PReLU(shared_axes=[1, 2], name="first")(layers.Conv2D(4, 3)(image))
+        sequence = layers.Reshape((12, 4))(first)
+        second = layers.PReLU(shared_axes=[1])(layers.Conv1D(5, 3)(sequence))
+        return tf.keras.Model(image, layers.PReLU()(layers.Dense(6)(layers.GlobalAveragePooling1D()(second))))
+
+    imported = imported_exactly(build)
+    assert imported.origin.arrays["first/slope.weights"] == (("first",), "alpha")
+    assert imported.network.parameter_shapes("first/slope")["weights"] == (1, 1, 4, 1)
+
+
 def test_a_hard_sigmoid_as_a_setting():
     imported = imported_exactly(
         chain(conv(activation="hard_sigmoid"), lambda: layers.Activation("hard_sigmoid"), layers.Flatten, dense())

@@ -50,7 +50,7 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
                 found[name] = arrays[name]
                 if isinstance(layer, Conv2DTranspose) and parameter == "weights":
                     found[name] = arrays[name].swapaxes(-1, -2)  # Keras has [..., filters, in]
-            elif not (arrays[name] == _NEUTRAL.get(parameter)).all():
+            elif name not in origin.frozen and not (arrays[name] == _NEUTRAL.get(parameter)).all():
                 raise refused(
                     f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for it",
                     OptionChange("rebuild", True, "which builds a model of the same layers with such an array"),

@@ -11,7 +11,7 @@ import numpy as np
 from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS, Activation
-from qatviz.network.elementwise import Average, Elementwise
+from qatviz.network.elementwise import Add, Average, Elementwise, Subtract
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON, shortened
 from qatviz.network.keras_import.draft import Draft, KerasLayer
 from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
@@ -280,6 +280,30 @@ def convert_thresholded_relu(draft: Draft, layer: KerasLayer, inputs: List[str])
     """Convert a ThresholdedReLU, which maps its threshold to 0; that of an Activation is the next float32 above it."""
     theta = np.nextafter(np.float32(layer.setting("theta", 1.0)), np.float32(np.inf))
     return draft.add(Activation, layer.name, inputs, function="relu", threshold=float(theta))
+
+
+def convert_prelu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a PReLU to max(x, 0) plus x - max(x, 0) times a trained slope of each channel.
+
+    Its parts are operations that every format has and computes exactly; values below 0 have a grid of their own.
+    """
+    shape = draft.keras_shape(inputs[0])
+    shared = checks.distinct_axes("setting shared_axes", layer.setting("shared_axes", None) or ())
+    if any(size > 1 and axis not in shared for axis, size in enumerate(shape[:-1], 1)) or len(shape) in shared:
+        allowed = f"{list(range(1, len(shape)))}: one slope for each channel"
+        raise checks.invalid_value("setting shared_axes", list(shared), allowed)
+    source = draft.reshape_to_image(layer.name, inputs[0])
+    positive = draft.add(ReLU, draft.names.derive(layer.name, "positive"), source)
+    negative = draft.add(Subtract, draft.names.derive(layer.name, "negative"), (source, positive))
+    slope = draft.names.derive(layer.name, "slope")
+    draft.add(DepthwiseConv2D, slope, negative, kernel_size=1, use_bias=False)
+    draft.copy_parameter(slope, "weights", layer, "alpha")
+    draft.add(Add, layer.name, (positive, slope))
+    draft.add_note(
+        "PReLU is imported as max(x, 0) plus the values below 0 times <name>/slope, a depthwise 1×1 convolution",
+        layer.name,
+    )
+    return draft.restore_shape(layer.name, layer.name, shape)
 
 
 def convert_softmax(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:

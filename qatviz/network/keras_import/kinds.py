@@ -115,7 +115,6 @@ _NEAREST = {
     **dict.fromkeys(_RECURRENT, "Conv1D with padding='causal' and dilation_rate, which covers the same past"),
     LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
     "LayerNormalization": "BatchNormalization",
-    "PReLU": "LeakyReLU",
     "TimeDistributed": "Dense, which is applied along the last axis",
 }
 _NEAREST_OF_OTHERS = "a model without it, of the layers that the README lists"
@@ -229,6 +228,7 @@ KINDS: Dict[str, Kind] = {
     "LeakyReLU": Kind(
         conversions.convert_function("leaky_relu", "alpha", "negative_slope"), ("alpha", "negative_slope"), form=ALIKE
     ),
+    "PReLU": Kind(conversions.convert_prelu, ("shared_axes",), lambda config: (["alpha"], []), ANY),
     "Permute": Kind(conversions.convert_permute, ("dims",)),
     "ReLU": Kind(conversions.convert_relu, ("max_value", "negative_slope", "threshold"), form=ALIKE),
     "RepeatVector": Kind(conversions.convert_repeat_vector, ("n",)),

@@ -26,7 +26,17 @@ from qatviz.network.keras_import.conversions import ACTIVATIONS
 from qatviz.network.keras_import.convert import ImportedModel, Weights, convert
 from qatviz.network.keras_import.kinds import KINDS
 
-_ARRAYS = ("kernel", "bias", "depthwise_kernel", "pointwise_kernel", "gamma", "beta", "moving_mean", "moving_variance")
+_ARRAYS = (
+    "kernel",
+    "bias",
+    "depthwise_kernel",
+    "pointwise_kernel",
+    "gamma",
+    "beta",
+    "moving_mean",
+    "moving_variance",
+    "alpha",
+)
 
 
 def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedModel:
@@ -273,7 +283,7 @@ def _arrays(model: Any) -> Weights:
         (path, key, getattr(layer, key))
         for path, layer in _layers(model, ())
         for key in _ARRAYS
-        if getattr(layer, key, None) is not None
+        if hasattr(getattr(layer, key, None), "initializer")  # the alpha of a LeakyReLU is no variable
     ]
     try:
         values = tf.keras.backend.batch_get_value([variable for _, _, variable in variables])
