@@ -15,7 +15,6 @@ from qatviz.network.layers import (
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
-    Softmax,
     layer_from_dict,
 )
 
@@ -51,7 +50,7 @@ class Network:
     ------
     NetworkError
         For duplicate names, unknown inputs, cycles, shapes that do not fit, more than one output, a BatchNorm that is
-        not the only consumer of a convolution or Dense, or a Softmax that is not the output.
+        not the only consumer of a convolution or Dense.
     """
 
     name: str
@@ -176,12 +175,6 @@ class Network:
                 f"network {self.name!r}: layers {_quoted(outputs)} have no consumers; allowed: exactly one such layer, "
                 "the output"
             )
-        for layer in self.layers:
-            if isinstance(layer, Softmax) and layer.name != outputs[0]:
-                raise NetworkError(
-                    f"layer {layer.name!r}: this Softmax is the input of {_quoted(self._consumers[layer.name])}; "
-                    "allowed: only as the network's output"
-                )
 
     def _check_batch_norms(self) -> None:
         for layer in self.layers:

@@ -215,7 +215,7 @@ class QuantizationPlan:
         Raises
         ------
         NetworkError
-            If there is no such layer, or it is a Softmax, whose probabilities are not quantized.
+            If there is no such layer, or it is a Softmax at the output, whose probabilities are not quantized.
         """
         if layer_name not in self._grids:
             raise checks.invalid_value("layer with a quantized output", layer_name, ", ".join(self._grids))
@@ -233,7 +233,8 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
       tensor with several consumers has one quantizer.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
       of a ReLU or ReLU6 that is not fused: their values are already on the grid of their input (such a ReLU6 clips at
-      the grid's value nearest to 6). The probabilities of a Softmax are not quantized either.
+      the grid's value nearest to 6). The probabilities of a Softmax are quantized
+      unless it is the output.
     - Groups: AveragePool and UpsampleBilinear are rounded on the grid of their input (TFLite's AVERAGE_POOL_2D and
       RESIZE_BILINEAR have one scale). Inputs and output of a Concat, a Maximum or a Minimum share one grid
       (CONCATENATION, MAXIMUM and MINIMUM copy codes); this includes inputs behind layers without a quantizer, and all
@@ -251,7 +252,7 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
             shape = network.parameter_shapes(unit.name)["weights"]
             tensors.append(replace(_weights(unit.op, shape), is_sequence=unit.name in sequences))
             parents[tensors[-1].name] = tensors[-1].name
-        if isinstance(unit.op, _NEW_GRID):
+        if isinstance(unit.op, _NEW_GRID) or (isinstance(unit.op, Softmax) and unit.output != network.output):
             shape = network.shapes[unit.output]
             found = _activations(unit.name, unit.op.kind, shape, nonnegative[unit.output])
             tensors.append(replace(found, is_sequence=unit.output in sequences))
@@ -360,6 +361,8 @@ def _fixed_range(op: Layer, of_inputs: Sequence[str]) -> str:
     """Return the function whose range the output of a layer has, "" for another range."""
     if isinstance(op, Activation) and op.definition.fixed_range:
         return op.function
+    if isinstance(op, Softmax):
+        return "softmax"
     # Means, extremes and copies of values in a range are in that range.
     return of_inputs[0] if isinstance(op, _SAME_GRID) and len(set(of_inputs)) == 1 else ""
 

@@ -104,14 +104,14 @@ class LayerCase:
     def check_npz(self):
         self.check(evaluate(description(self.model), arrays_of(self.model), self.images))
 
-    def check_graphs(self):
-        """Check TensorFlow's graphs: all codes of an exact one, nearly all of one in float."""
+    def check_graphs(self, least=1.0, most=0):
+        """Check TensorFlow's graphs: the codes of an exact one, nearly all of one in float."""
         for exact in (True, False):
             graph = inference_graph(fake_quant_model(self.network, self.book, self.state), {}, exact=exact)
             with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
                 found = codes_runtime(self.model, runner.values, self.outputs)(self.codes)
             if exact:
-                self.check(found)
+                self.check(found, least, most)
             else:
                 output = self.model.output
                 assert np.abs(found[output] - self.expected[output]).max() <= 2

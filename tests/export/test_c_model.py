@@ -18,7 +18,6 @@ from qatviz.export.c.lowering import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 from qatviz.export.integers.nibbles import packed_nibbles
 from qatviz.export.integers.simulator import quantize_input, run_codes
-from qatviz.export.integers.softmax import softmax_codes
 from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
@@ -35,6 +34,7 @@ from qatviz.network.layers import (
     Reshape,
     Softmax,
 )
+from qatviz.quant.softmax_codes import softmax_codes
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")

@@ -9,10 +9,10 @@ from qatviz.errors import ExportError
 from qatviz.export.c.lowering import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 from qatviz.export.integers.simulator import run_codes
-from qatviz.export.integers.softmax import exponentials, softmax_codes
 from qatviz.export.tflite.litert import BUILTIN, XNNPACK, LitertMissing, LitertRunner, find_litert
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.layers import Dense, Softmax
+from qatviz.quant.softmax_codes import exponentials, softmax_codes
 
 CLASSES = 10
 #: Scales of logits, from all probabilities nearly equal to one of them nearly 1.

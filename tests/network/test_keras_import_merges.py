@@ -57,6 +57,17 @@ def test_a_softmax_before_layers_that_reshape_is_the_output():
     assert imported.network.output == "probabilities" and imported.network.output_shape == (7,)
 
 
+def test_a_softmax_within_the_model():
+    def build():
+        image = layers.Input((6, 5, 3))
+        trunk = layers.Conv2D(4, 3)(image)
+        weights = layers.Softmax()(layers.Conv2D(4, 1)(trunk))
+        return tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Multiply()([trunk, weights]))))
+
+    imported = imported_exactly(build)
+    assert imported.network.output_shape == (3,) and "Softmax" in [kind for _, kind in kinds(imported)]
+
+
 def test_slopes_of_a_prelu_are_trained_for_each_channel():
     def build():
         image = layers.Input((6, 5, 3))

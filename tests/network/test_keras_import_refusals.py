@@ -114,7 +114,6 @@ def test_settings_that_cannot_be_imported_exactly(make, said):
     [
         (lambda x: layers.LocallyConnected2D(3, 3, name="bad")(x), ["LocallyConnected2D", "not supported; nearest: "]),
         (lambda x: layers.Concatenate(axis=0, name="bad")([x, x]), ["Concatenate", "axis", "batch"]),
-        (lambda x: layers.Conv2D(3, 1)(layers.Softmax(name="bad")(x)), ["Softmax", "only as the network's output"]),
         (lambda x: layers.BatchNormalization(name="bad")(x, training=True), ["BatchNormalization", "training=True"]),
         (
             lambda x: layers.Dropout(0.5, name="bad")(x, training=tf.keras.backend.learning_phase()),

@@ -23,7 +23,6 @@ from qatviz.network import (
     Network,
     NetworkBuilder,
     ReLU,
-    Softmax,
 )
 
 IMAGE = (8, 8, 2)
@@ -166,10 +165,6 @@ BAD_NETWORKS = {
     "BatchNorm on a shared layer": (
         [CONV, BatchNorm("bn", "conv"), Add("add", ("conv", "bn"))],
         "layer 'bn': the input of this BatchNorm, 'conv', is also the input of 'add'",
-    ),
-    "Softmax inside": (
-        [Softmax("soft", "input"), Flatten("flat", "soft")],
-        "layer 'soft': this Softmax is the input of 'flat'; allowed: only as the network's output",
     ),
 }
 

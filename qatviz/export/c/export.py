@@ -16,7 +16,6 @@ from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input, run_codes
-from qatviz.export.integers.softmax import softmax_codes
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
@@ -25,6 +24,7 @@ from qatviz.export.proof.report import GOLDEN_EXAMPLES, Exported, ParityReport, 
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.network.layer import element_count
+from qatviz.quant.softmax_codes import softmax_codes
 
 _Report = Union[ParityReport, UnrunReport]
 #: Advice in the proof if there is no compiler.

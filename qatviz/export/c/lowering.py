@@ -16,9 +16,9 @@ from qatviz.export.c.names import comment, file_stem, string
 from qatviz.export.c.operations import describe
 from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
-from qatviz.export.integers.softmax import SCALE, ZERO_POINT
 from qatviz.export.templates import filled
 from qatviz.network.layer import element_count
+from qatviz.quant.softmax_codes import SCALE, ZERO_POINT
 
 #: Sources that are the same for all models, except for the values of ``@names@`` in some of them.
 _TEMPLATES = Path(__file__).with_name("runtime")
@@ -120,7 +120,8 @@ def c_model(
         stem + ".c": _code(model, values, planned, softmax),
         "golden.h": _golden(source, output, golden_input, golden_output),
     }
-    texts.update((name, _template(name)) for name in (*_VERBATIM, *([_SOFTMAX_HEADER] if softmax else [])))
+    headers = [_SOFTMAX_HEADER] if _has_softmax(model, softmax) else []
+    texts.update((name, _template(name)) for name in (*_VERBATIM, *headers))
     texts.update((name, filled(_template(name), values)) for name in _TEMPLATED)
     use = _template(_USE_OF_SOURCES)
     if library:
@@ -303,7 +304,7 @@ _MANY = """\
 
 
 def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan, softmax: bool) -> str:
-    include = f'#include "{_SOFTMAX_HEADER}"\n' if softmax else ""
+    include = f'#include "{_SOFTMAX_HEADER}"\n' if _has_softmax(model, softmax) else ""
     parts = [filled(_TOP, dict(values, include=include))]
     parts += [f"{_about(model, call)}\n{call.source.definitions}" for call in planned.calls if call.source is not None]
     ended = accumulate(int(call.source is not None) for call in planned.calls)
@@ -317,6 +318,11 @@ def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan, softmax: b
         bytes="arena.bytes" if planned.arena else "0",
     )
     return "\n\n".join([*parts, filled(_RUN, run)]) + "\n"
+
+
+def _has_softmax(model: IntegerModel, appended: bool) -> bool:
+    """Return whether there is a softmax, in the network or ``appended`` to it."""
+    return appended or any(op.kind == "Softmax" for op in model.ops)
 
 
 def _about(model: IntegerModel, call: Call) -> str:

@@ -6,11 +6,10 @@ from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from qatviz.errors import ExportError
+from qatviz.errors import ExportError, Refusal, SettingChange
 from qatviz.export.c.arrays import INT8, array, storage, stored_weights, weights_offset
 from qatviz.export.c.names import comment
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
-from qatviz.export.integers.softmax import exponentials
 from qatviz.network.elementwise import Sum
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
@@ -23,6 +22,7 @@ from qatviz.network.layers import (
     UpsampleNearest,
     ZeroPad,
 )
+from qatviz.quant.softmax_codes import exponentials, follows_kernel
 
 #: Endings of an operation's identifiers.
 SUFFIXES = (
@@ -113,7 +113,11 @@ def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
 
 def softmax(logits: IntegerTensor, stem: str) -> Source:
     """Return the source that computes the codes of probabilities from those of logits."""
-    fields: List[Field] = [("count", element_count(logits.shape)), ("exponentials", stem + "_exponentials")]
+    fields: List[Field] = [
+        ("rows", element_count(logits.shape[:-1])),
+        ("count", logits.shape[-1]),
+        ("exponentials", stem + "_exponentials"),
+    ]
     arrays = {"exponentials": exponentials(logits.scale)}
     return _source(logits, [], stem, arrays, "probabilities", fields, "qnn_softmax")
 
@@ -290,6 +294,21 @@ def _concat(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, 
     return _source(output, [], stem, {"piece": pieces}, "join", fields, "qnn_concat", many=True)
 
 
+def _softmax(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    if not follows_kernel(sources[0].grid, output.grid):
+        raise ExportError.refused(
+            Refusal(
+                f"{output.quantizer}: the C runtime's softmax takes and returns codes of up to 8 bits, with scale "
+                "1/256 and zero point -128",
+                (
+                    SettingChange(output.quantizer + ".num_bits", 8),
+                    SettingChange(output.quantizer + ".symmetric", False),
+                ),
+            )
+        )
+    return softmax(sources[0], stem)
+
+
 def _zero_pad(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     assert isinstance(op.layer, ZeroPad)
     (top, _), (left, _) = op.layer.padding
@@ -396,6 +415,7 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "Multiply": _pair,
     "Maximum": _pair,
     "Minimum": _pair,
+    "Softmax": _softmax,
     "Concat": _concat,
     "Activation": _function,
     "ZeroPad": _zero_pad,

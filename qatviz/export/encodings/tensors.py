@@ -44,7 +44,9 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
     tensors: List[EncodedTensor] = [_activations(state, "input")]
     notes: List[str] = []
     for unit in state.plan.units:
-        if isinstance(unit.op, (Dropout, Softmax)):
+        if isinstance(unit.op, Dropout) or (
+            unit.name + ".activations" not in state.plan and isinstance(unit.op, Softmax)
+        ):
             continue
         if isinstance(unit.op, WEIGHTED):
             tensors.append(_weights(state, unit))

@@ -425,7 +425,11 @@ class _Lowering:
         """Append nothing; a softmax may be appended to the output."""
         self._index[part.unit.output] = self._index[part.unit.inputs[0]]
 
-    _softmax = _dropout
+    def _softmax(self, part: FakeQuantUnit) -> None:
+        if part.unit.output == self._network.output:
+            self._dropout(part)
+            return
+        self._put(part, "SOFTMAX", self._sources(part), "SoftmaxOptions", Beta=1.0)
 
     def _sources(self, part: FakeQuantUnit) -> List[int]:
         return [self._index[name] for name in part.unit.inputs]

@@ -261,8 +261,8 @@ class _Builder:
         return tf.identity(inputs[0])
 
     def _softmax(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
-        """Return the logits; the graph's output ``probabilities`` is their softmax."""
-        return tf.identity(inputs[0])
+        """Return the logits at the output, whose softmax is the graph's output ``probabilities``."""
+        return tf.identity(inputs[0]) if part.unit.output == self._network.output else tf.nn.softmax(inputs[0])
 
 
 def _rounded(x: tf.Tensor, grid: Optional[AffineGrid]) -> tf.Tensor:

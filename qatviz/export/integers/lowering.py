@@ -125,7 +125,7 @@ class _Lowering:
         self._add_tensor("input", self._network.input_shape)
         for unit in self._state.plan.units:
             inputs = tuple(self._aliases.get(name, name) for name in unit.inputs)
-            if isinstance(unit.op, (Dropout, Softmax)):
+            if isinstance(unit.op, Dropout) or (unit.output == self._network.output and isinstance(unit.op, Softmax)):
                 self._aliases[unit.output] = inputs[0]
                 softmax = unit.name if isinstance(unit.op, Softmax) else softmax
             else:

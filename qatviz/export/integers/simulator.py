@@ -13,6 +13,7 @@ given:
   shifted once; with three multipliers, terms and sum are rounded as by TFLite's int16 kernels
   (:func:`qatviz.quant.int16_kernels.rounded_twice`);
 - Multiply: ``(x_0 - zero_0)(x_1 - zero_1)``, likewise, or rounded as by TFLite's int16 kernel;
+- Softmax: the codes of :func:`qatviz.quant.softmax_codes.probability_codes`;
 - Activation: the code that its table has for the code of its input;
 - Maximum, Minimum: the larger, the smaller code;
 - all others copy codes.
@@ -33,6 +34,7 @@ from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Conv2DTranspose, 
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT, rounded_means
 from qatviz.quant.int16_kernels import rounded_twice
+from qatviz.quant.softmax_codes import probability_codes
 
 #: Bounds up to which sums of integers are exact in floating point, whatever the order, so that BLAS can compute them.
 _EXACT = ((2**24, np.float32), (2**53, np.float64))
@@ -181,6 +183,11 @@ def _activation(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.nda
     return op.require_table()[codes + 2 ** (tensor.num_bits - 1)]
 
 
+def _softmax(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    codes, tensor = inputs[0]
+    return probability_codes(codes, tensor.grid, output.grid)
+
+
 def _max_pool(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     codes, tensor = inputs[0]
     # Padding is the smallest code, so that it has no effect on the maximum.
@@ -237,6 +244,7 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "GlobalAveragePool": _global_average_pool,
     "AveragePool": _average_pool,
     "Activation": _activation,
+    "Softmax": _softmax,
     "MaxPool": _max_pool,
     "Concat": _concat,
     "Flatten": _reshape,

@@ -107,6 +107,11 @@ _RULES = {
     "result = sign(s) * floor((2 * |s| + n) / (2 * n)) + tie_center: the mean, rounded to the nearest code, ties away "
     "from tie_center.",
     "Activation": "result = table[x + 2**(num_bits - 1)] with num_bits of its input; entries are in order of codes.",
+    "Softmax": "along the last axis, with d = (largest x) - x. If x has up to 8 bits and y has 8 bits, scale 1/256 and "
+    "zero point -128, in float32: e[d] = exp(-scale_x * d), where the product is rounded to float32 and then the "
+    "exponential; s = the sum of all e[d], added one after the other; result = min(floor(e[d] * (1 / (s * (1/256))) + "
+    "1/2), 255) + zero_y. Otherwise in float64: result = floor(exp(-scale_x * d) / (sum of all exp(-scale_x * d)) / "
+    "scale_y + 1/2) + zero_y.",
     "MaxPool": "result = largest x in the window.",
     "Concat": "result = the inputs one after the other along axis, which counts without the batch; negative ones count "
     "from the last.",

@@ -32,7 +32,6 @@ from qatviz.network.layers import (
     BatchNorm,
     Dropout,
     GlobalAveragePool,
-    Softmax,
     UpsampleBilinear,
     layer_from_dict,
 )
@@ -43,7 +42,7 @@ _MAX_TEXT = 2**26
 #: Largest size of an array's header in the archive (bytes).
 _MAX_HEADER = 2**14
 _TYPES = ("int8", "int16", "int32", "int64", "float32")
-_WITHOUT_INTEGERS = (BatchNorm, Dropout, Softmax)
+_WITHOUT_INTEGERS = (BatchNorm, Dropout)
 #: Type and shape of each array, by its name.
 Shapes = Dict[str, Tuple[str, Tuple[int, ...]]]
 

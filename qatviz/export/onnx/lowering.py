@@ -381,7 +381,7 @@ class _Lowering:
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
         in_float, name, table = is_wide(source) or is_wide(output), op.name, op.require_table()
         if self._exact is None and (in_float or is_nearest(self._model, op)):
-            self._finish(op, self._function(op))
+            self._finish(op, append_form(self._file, op.layer, op.inputs[0], op.name))
             return
         if in_float:
             look_up_in_float(self._file, self._grids, self._model, op)
@@ -395,9 +395,8 @@ class _Lowering:
         codes = self._file.add_node("Gather", [values, position], codes_name(output), name, axis=0)
         self._grids.put_codes(output, codes)
 
-    def _function(self, op: IntegerOp) -> str:
-        assert isinstance(op.layer, Activation)
-        return append_form(self._file, op.layer, op.inputs[0], op.name)
+    def _softmax(self, op: IntegerOp) -> None:
+        self._put(op, "Softmax", op.inputs, axis=1 if len(self._model.tensor(op.output).shape) == 3 else -1)
 
     def _maxpool(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, MaxPool)

@@ -261,7 +261,12 @@ class _Lowering:
         """Append nothing; a softmax may be appended to the output."""
         self._names[part.unit.output] = self._sources(part)[0]
 
-    _softmax = _dropout
+    def _softmax(self, part: FakeQuantUnit) -> None:
+        if part.unit.output == self._network.output:
+            self._dropout(part)
+            return
+        is_image = len(self._network.shapes[part.unit.output]) == 3
+        self._put(part, "Softmax", self._sources(part), axis=1 if is_image else -1)
 
     def _pads(self, part: FakeQuantUnit) -> Tuple[Tuple[int, int], Tuple[int, int]]:
         shapes = self._network.shapes

@@ -14,6 +14,7 @@ from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
 from qatviz.export.limits import left_in_float
 from qatviz.network.elementwise import Sum
 from qatviz.network.graph import Network
+from qatviz.network.layers import Softmax
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
@@ -62,12 +63,14 @@ class Activations(NamedTuple):
 class Facts(NamedTuple):
     """Facts about a network.
 
-    ``additions`` are the names of its sums with their numbers of inputs.
+    ``additions`` are the names of its sums with their numbers of inputs, ``softmaxes`` the quantizers of the
+    probabilities in it, each with True if they have the grid of TFLite's kernel.
     """
 
     weights: Tuple[Weights, ...]
     activations: Tuple[Activations, ...]
     additions: Tuple[Tuple[str, int], ...] = ()
+    softmaxes: Tuple[Tuple[str, bool], ...] = ()
 
 
 def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
@@ -100,7 +103,15 @@ def facts_of_settings(book: SettingsBook) -> Facts:
             fills = s.enabled and s.num_bits == _INT8_BITS and not s.symmetric
             weights.append(Weights(tensor.name, s.num_bits, s.per_channel, fills))
     additions = [(unit.name, len(unit.inputs)) for unit in book.plan.units if isinstance(unit.op, Sum)]
-    return Facts(tuple(weights), tuple(activations), tuple(additions))
+    softmaxes = [unit.name + ".activations" for unit in book.plan.units if isinstance(unit.op, Softmax)]
+    probabilities = tuple((name, _has_kernel_grid(book, name)) for name in softmaxes if name in book.plan)
+    return Facts(tuple(weights), tuple(activations), tuple(additions), probabilities)
+
+
+def _has_kernel_grid(book: SettingsBook, name: str) -> bool:
+    """Return whether probabilities have scale 1/256 and zero point -128."""
+    s, is_fixed = book.of(name), bool(book.plan.tensor(name).fixed_range)
+    return is_fixed and s.num_bits == _INT8_BITS and not (s.symmetric or s.narrow_range)
 
 
 def storage_type(facts: Facts, int16: bool) -> str:
@@ -127,6 +138,17 @@ def refusals(facts: Facts, int16: bool, int4: bool, double_rounding: bool) -> Li
         )
         for name, count in facts.additions
         if count > 2
+    ]
+    found += [
+        Refusal(
+            f"{name}: TFLite's SOFTMAX has {_INT8_BITS}-bit probabilities with scale 1/256 and zero point -128",
+            tuple(
+                SettingChange(f"{name}.{key}", value)
+                for key, value in (("num_bits", _INT8_BITS), ("symmetric", False), ("narrow_range", False))
+            ),
+        )
+        for name, fits in facts.softmaxes
+        if not fits
     ]
     wide = _wide(facts)
     if double_rounding:
@@ -201,6 +223,13 @@ def _uint8(facts: Facts, first: str) -> List[Refusal]:
 def _int16(facts: Facts) -> List[Refusal]:
     """Return the refusals of an int16 file."""
     return [
+        *(
+            Refusal(
+                f"{name}: probabilities within the network have 8 bits, but the file's activations are int16",
+                (SettingChange("*.activations.num_bits", _INT8_BITS),),
+            )
+            for name, _ in facts.softmaxes
+        ),
         *_with_zero_points(
             facts.weights, "8 bits and a zero point; with int16 activations, weights have a zero point of 0", 7
         ),

@@ -160,7 +160,7 @@ class _Lowering(ElementwiseBuilder):
         offsets = {tensor.name: code_offset(tensor, self._dtype) for tensor in [source, *tensors]}
         if softmax:
             offsets = {source.name: offsets[source.name], "softmax": softmax_grid(self._dtype)[1]}
-            last = [self._softmax(last[0])]
+            last = [self._probabilities(last[0])]
         self._notes += self._differences.notes
         content = self._file.finish([first], last, attached)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
@@ -389,6 +389,10 @@ class _Lowering(ElementwiseBuilder):
         self._file.add_operation("ADD", 1, [position, constant], [moved], ("AddOptions", {}))
         return moved
 
+    def _softmax(self, op: IntegerOp) -> None:
+        inputs = [self._index[op.inputs[0]]]
+        self._append_op(op, lambda index: self._append("SOFTMAX", inputs, index, "SoftmaxOptions", Beta=1.0))
+
     def _maxpool(self, op: IntegerOp) -> None:
         self._append_op(
             op,
@@ -454,7 +458,7 @@ class _Lowering(ElementwiseBuilder):
 
     _relu6 = _relu
 
-    def _softmax(self, index: int) -> int:
+    def _probabilities(self, index: int) -> int:
         shape = self._model.logits.shape
         scale, zero = softmax_grid(self._dtype)
         grid = Quantization(np.float32([scale]), np.int64([zero]))

@@ -15,6 +15,7 @@ from qatviz.export.tflite import limits
 from qatviz.network.elementwise import Sum
 from qatviz.network.layers import Conv2D, Conv2DTranspose, Dense
 from qatviz.number_format import names_text
+from qatviz.quant.softmax_codes import follows_kernel
 
 #: Scale and zero point of TFLite's probabilities.
 _SOFTMAX_GRIDS = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
@@ -214,7 +215,15 @@ def _facts(model: IntegerModel) -> limits.Facts:
         for tensor in model.tensors
     }
     additions = tuple((op.name, len(op.inputs)) for op in model.ops if isinstance(op.layer, Sum))
-    return limits.Facts(weights, tuple(activations.values()), additions)
+    softmaxes = tuple(
+        (
+            model.tensor(op.output).quantizer,
+            follows_kernel(model.tensor(op.inputs[0]).grid, model.tensor(op.output).grid),
+        )
+        for op in model.ops
+        if op.kind == "Softmax"
+    )
+    return limits.Facts(weights, tuple(activations.values()), additions, softmaxes)
 
 
 def _fits_int16(tensor: IntegerTensor) -> bool:

@@ -21,6 +21,7 @@ from qatviz.training.lowering.exact import (
     int16_requantized,
     int16_sum,
     only_if,
+    probability_steps,
     snap_to_exact_code,
     tie_safe_product_scale,
     tie_safe_scales,
@@ -249,6 +250,22 @@ class EvaluationLowering(LayerLowering):
             )
             steps = tf.cast(codes_of(only_if(known, x), self._scale(source)), tf.int32)
             return tf.gather(table, steps + zero_point[0] + half) - output_zero_point[0]
+
+        return exact_value(values, code, scale, known)
+
+    def _probabilities(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Return the values of the codes of a softmax (:mod:`qatviz.quant.softmax_codes`)."""
+        source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
+        scale = self._scale(output)
+        known = tf.minimum(self._scale(source), scale) > 0
+
+        def code() -> tf.Tensor:
+            grids = []
+            for name in (source, output):
+                _, zero_point, half = self.quantizers.code_parameters(name)
+                grids += [self._chosen_scale(name), zero_point, half]
+            steps = tf.cast(codes_of(only_if(known, x), self._scale(source)), tf.int32)
+            return probability_steps(steps, grids[:3], grids[3:])
 
         return exact_value(values, code, scale, known)
 

@@ -28,6 +28,7 @@ from qatviz.quant import tie_safe_scales as scales
 from qatviz.quant import tie_safe_sums as sums
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import SNAP_REACH
+from qatviz.quant.softmax_codes import probability_codes
 from qatviz.training.lowering.layers import summed
 
 
@@ -118,6 +119,25 @@ def function_table(
 
     found = tf.py_func(table, [*source, *output, wide], tf.int32, stateful=False)
     found.set_shape([None])
+    return found
+
+
+def probability_steps(steps: tf.Tensor, source: Sequence[tf.Tensor], output: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Call :func:`qatviz.quant.softmax_codes.probability_codes` in the graph, for codes minus zero points, int32.
+
+    The input and the output each have a scale, a zero point ``[1]`` and ``2**(num_bits - 1)``.
+    """
+
+    def probabilities(given: np.ndarray, *numbers: np.ndarray) -> np.ndarray:
+        grids = [
+            AffineGrid(np.float32(scale), np.int32(zero_point[0]), int(half).bit_length(), False)
+            for scale, zero_point, half in (numbers[:3], numbers[3:])
+        ]
+        found = probability_codes(given + grids[0].zero_point, *grids) - grids[1].zero_point
+        return found.astype(np.int32)
+
+    found = tf.py_func(probabilities, [steps, *source, *output], tf.int32, stateful=False)
+    found.set_shape(steps.shape)
     return found
 
 

@@ -106,6 +106,10 @@ class LayerLowering(ABC):
         """Return an activation function's ``values`` for ``x`` as input of their quantizer."""
 
     @abstractmethod
+    def _probabilities(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Return the softmax ``values`` of ``x`` as input of their quantizer."""
+
+    @abstractmethod
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         """Lower a Dropout layer."""
 
@@ -246,8 +250,11 @@ class LayerLowering(ABC):
     _slice = _permute = _upsamplenearest = _moved
 
     def _softmax(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
-        # Loss and argmax are computed from the logits.
-        return inputs[0]
+        name = unit.name + ".activations"
+        if name not in self.plan:
+            # At the output; loss and argmax are computed from the logits.
+            return inputs[0]
+        return self.quantizers.quantizer(name)(self._probabilities(unit, inputs[0], tf.nn.softmax(inputs[0])))
 
 
 def _activated(unit: Unit, x: tf.Tensor) -> tf.Tensor:

@@ -48,6 +48,9 @@ class TrainingLowering(LayerLowering):
     def _function(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         return values
 
+    def _probabilities(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        return values
+
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         op = cast(Dropout, unit.op)
         rate = op.rate

@@ -10,14 +10,12 @@
 
 /* Probabilities, with scale 1/256 and zero point -128, from 8-bit codes of logits. */
 typedef struct {
-    int32_t count;
+    int32_t rows, count;             /* of codes along the last axis */
     const float *exponentials;       /* [256], exp(-scale * d) for the difference d of two codes */
 } qnn_probabilities;
 
-static void qnn_softmax(const qnn_probabilities *op, const void *input, void *output)
+static void softmax_of_row(const qnn_probabilities *op, const int8_t *logits, int8_t *probabilities)
 {
-    const int8_t *logits = (const int8_t *)input;
-    int8_t *probabilities = (int8_t *)output;
     int32_t i, largest = logits[0];
     float sum = 0.0f, inverse;
 
@@ -34,6 +32,13 @@ static void qnn_softmax(const qnn_probabilities *op, const void *input, void *ou
         whole += steps >= (float)whole + 0.5f;
         probabilities[i] = (int8_t)((whole < 255 ? whole : 255) - 128);
     }
+}
+
+static void qnn_softmax(const qnn_probabilities *op, const void *input, void *output)
+{
+    int32_t row;
+    for (row = 0; row < op->rows; row++)
+        softmax_of_row(op, (const int8_t *)input + row * op->count, (int8_t *)output + row * op->count);
 }
 
 #endif
