@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_causes import SITUATIONS
-from value_facts import grid_of, histogram_of, tensor_of
+from test_causes import SITUATIONS, Case
+from value_facts import facts_of_values, grid_of, histogram_of, tensor_of
 
 from qatviz.analysis.advice import MARGIN_DB, Member, best_offer, candidates, estimated_trials, trials
+from qatviz.analysis.causes import clipping
+from qatviz.analysis.verdict import verdict
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.quant.measures import measure
@@ -38,6 +40,16 @@ def test_no_range_is_offered_for_an_output_whose_range_is_fixed():
     settings = quantizer_settings("activations", symmetric=True)
     assert "range_method" in [name for name, _ in candidates(tensor, settings)]
     assert candidates(replace(tensor, fixed_range="sigmoid"), settings) == [("symmetric", False)]
+
+
+def test_a_fixed_range_is_not_called_an_average():
+    values = np.random.RandomState(0).uniform(0, 0.1, 2000)
+    case = Case(values, "activations", (0, 1.0))
+    tensor, facts = replace(case.tensor, fixed_range="sigmoid"), facts_of_values(case.values, case.grid)
+    assert "moving average" in clipping(facts, case.measures, case.tensor, case.settings)
+    assert clipping(facts, case.measures, tensor, case.settings).endswith("It is fixed by TFLite's sigmoid.")
+    assert "average" in case.text
+    assert "average" not in verdict(case.measures, tensor, case.settings, facts=facts).text
 
 
 def test_changes_without_improvement_are_not_offered():

@@ -1,7 +1,6 @@
 """Verdicts are true of the values: every sentence is recognized and recomputed."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from value_facts import facts_of_values, grid_of, measures_of, tensor_of
 
-from qatviz.analysis.causes import Motion, Partner, clipping
+from qatviz.analysis.causes import Motion, Partner
 from qatviz.analysis.verdict import BAD, GOOD, WARNING, verdict
 from qatviz.quant.affine import fake_quant, quantize
 from qatviz.settings import quantizer_settings
@@ -100,16 +99,6 @@ def test_no_range_of_a_run_with_frozen_ranges_is_called_an_average():
     found = Case(values, "activations", (0, 3.0), motion=Motion(0.0, 3.0, 500, 2000), held=True)
     assert found.text.endswith("It is frozen.") and "average" not in found.text
     assert "The frozen range reaches" in Case(values, "activations", (0, 30.0), held=True).text
-
-
-def test_a_fixed_range_is_not_called_an_average():
-    values = random(0).uniform(0, 0.1, 2000)
-    case = Case(values, "activations", (0, 1.0))
-    tensor, facts = replace(case.tensor, fixed_range="sigmoid"), facts_of_values(case.values, case.grid)
-    assert "moving average" in clipping(facts, case.measures, case.tensor, case.settings)
-    assert clipping(facts, case.measures, tensor, case.settings).endswith("It is fixed by TFLite's sigmoid.")
-    assert "average" in case.text
-    assert "average" not in verdict(case.measures, tensor, case.settings, facts=facts).text
 
 
 def test_outliers_of_other_channels_do_not_stretch_the_grid_of_a_channel():

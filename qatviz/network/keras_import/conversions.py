@@ -11,7 +11,6 @@ import numpy as np
 from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS, Activation
-from qatviz.network.elementwise import Add, Average, Elementwise, Subtract
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON, shortened
 from qatviz.network.keras_import.draft import Draft, KerasLayer
 from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
@@ -282,30 +281,6 @@ def convert_thresholded_relu(draft: Draft, layer: KerasLayer, inputs: List[str])
     return draft.add(Activation, layer.name, inputs, function="relu", threshold=float(theta))
 
 
-def convert_prelu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a PReLU to max(x, 0) plus x - max(x, 0) times a trained slope of each channel.
-
-    Its parts are operations that every format has and computes exactly; values below 0 have a grid of their own.
-    """
-    shape = draft.keras_shape(inputs[0])
-    shared = checks.distinct_axes("setting shared_axes", layer.setting("shared_axes", None) or ())
-    if any(size > 1 and axis not in shared for axis, size in enumerate(shape[:-1], 1)) or len(shape) in shared:
-        allowed = f"{list(range(1, len(shape)))}: one slope for each channel"
-        raise checks.invalid_value("setting shared_axes", list(shared), allowed)
-    source = draft.reshape_to_image(layer.name, inputs[0])
-    positive = draft.add(ReLU, draft.names.derive(layer.name, "positive"), source)
-    negative = draft.add(Subtract, draft.names.derive(layer.name, "negative"), (source, positive))
-    slope = draft.names.derive(layer.name, "slope")
-    draft.add(DepthwiseConv2D, slope, negative, kernel_size=1, use_bias=False)
-    draft.copy_parameter(slope, "weights", layer, "alpha")
-    draft.add(Add, layer.name, (positive, slope))
-    draft.add_note(
-        "PReLU is imported as max(x, 0) plus the values below 0 times <name>/slope, a depthwise 1×1 convolution",
-        layer.name,
-    )
-    return draft.restore_shape(layer.name, layer.name, shape)
-
-
 def convert_softmax(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a Softmax along the last axis."""
     axis, last = layer.setting("axis", -1), len(draft.keras_shape(inputs[0]))
@@ -398,34 +373,6 @@ def convert_repeat_vector(draft: Draft, layer: KerasLayer, inputs: List[str]) ->
     pixel = draft.add(Reshape, draft.names.derive(layer.name, "image"), inputs, target_shape=(1, 1, features))
     repeated = draft.add(UpsampleNearest, draft.names.derive(layer.name, "repeat"), pixel, size=(1, count))
     return draft.add(Reshape, layer.name, repeated, target_shape=(count, features))
-
-
-def convert_merge(kind: Type[Elementwise]) -> Conversion:
-    """Return the conversion of a layer that combines its inputs position by position to `kind`.
-
-    Inputs with fewer axes get axes of length 1 before their own, as in Keras. More inputs than `kind` takes, and sums
-    of more than two inputs of different shapes, are combined by a chain of layers.
-    """
-
-    def convert(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-        rank = max(len(draft.keras_shape(source)) for source in inputs)
-        sources = draft.alike(layer.name, [_with_axes(draft, layer, source, rank) for source in inputs])
-        most = kind.max_inputs or (len(sources) if len({draft.shapes[source] for source in sources}) == 1 else 2)
-        while kind is not Average and len(sources) > most:
-            first = draft.names.derive(layer.name, f"first{len(inputs) - len(sources) + 2}")
-            sources = [draft.add(kind, first, sources[:2]), *sources[2:]]
-        return draft.add(kind, layer.name, sources)
-
-    return convert
-
-
-def _with_axes(draft: Draft, layer: KerasLayer, source: str, rank: int) -> str:
-    """Return the name of an output with `rank` axes, the first of which are added with length 1 if they are missing."""
-    shape = draft.keras_shape(source)
-    if len(shape) == rank:
-        return source
-    name = draft.names.derive(layer.name, "axes")
-    return draft.add(Reshape, name, draft.as_plain(source), target_shape=(1,) * (rank - len(shape)) + shape)
 
 
 def convert_concatenate(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:

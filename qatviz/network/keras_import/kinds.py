@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
-from qatviz.network.keras_import import conversions, scalings
+from qatviz.network.keras_import import conversions, merges, scalings
 from qatviz.network.keras_import.config import LAMBDA, LayerSpec, shortened
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
@@ -211,7 +211,7 @@ KINDS: Dict[str, Kind] = {
     FUNCTION: Kind(conversions.convert_named_function, ("function", *FUNCTION_PARAMETERS, "merged"), form=ALIKE),
     "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),
     "ActivityRegularization": Kind(conversions.omit, ("l1", "l2"), form=ALIKE),
-    **{kind.__name__: Kind(conversions.convert_merge(kind), form=ANY) for kind in _MERGES},
+    **{kind.__name__: Kind(merges.convert_merge(kind), form=ANY) for kind in _MERGES},
     "AlphaDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "BatchNormalization": _BATCH_NORMALIZATION,
     "BatchNormalizationV1": _BATCH_NORMALIZATION,
@@ -228,7 +228,7 @@ KINDS: Dict[str, Kind] = {
     "LeakyReLU": Kind(
         conversions.convert_function("leaky_relu", "alpha", "negative_slope"), ("alpha", "negative_slope"), form=ALIKE
     ),
-    "PReLU": Kind(conversions.convert_prelu, ("shared_axes",), lambda config: (["alpha"], []), ANY),
+    "PReLU": Kind(merges.convert_prelu, ("shared_axes",), lambda config: (["alpha"], []), ANY),
     "Permute": Kind(conversions.convert_permute, ("dims",)),
     "ReLU": Kind(conversions.convert_relu, ("max_value", "negative_slope", "threshold"), form=ALIKE),
     "RepeatVector": Kind(conversions.convert_repeat_vector, ("n",)),

@@ -117,7 +117,7 @@ typedef struct {
 } qnn_join;
 
 /* Two inputs, a = input_0 + input_offset[0] and b = input_1 + input_offset[1], combined position by position:
- * a product, round(a * b * multiplier[0] * 2^(shift[0] - 31)); a sum, round((a * multiplier[0] + sign * b *
+ * a product, round(a * b * multiplier[0] * 2^(shift[0] - 31)), or rounded twice; a sum, round((a * multiplier[0] + sign * b *
  * multiplier[1]) * 2^(shift[0] - 31)), or with rounded terms as in qnn_rounded_sum; the larger or smaller code. */
 typedef struct {
     int32_t count[4];                /* axes of the output */
@@ -193,6 +193,7 @@ void pairs_qnn_add(const qnn_sum *op, const void *const *inputs, void *output);
 void pairs_qnn_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 void pairs_qnn_concat(const qnn_join *op, const void *const *inputs, void *output);
 void pairs_qnn_multiply(const qnn_pair *op, const void *const *inputs, void *output);
+void pairs_qnn_multiply_rounded(const qnn_pair *op, const void *const *inputs, void *output);
 void pairs_qnn_add_pair(const qnn_pair *op, const void *const *inputs, void *output);
 void pairs_qnn_add_pair_rounded(const qnn_pair *op, const void *const *inputs, void *output);
 void pairs_qnn_maximum(const qnn_pair *op, const void *const *inputs, void *output);
