@@ -248,7 +248,7 @@ def train(
     scaling : str
         Scaling of the examples: "none", "unit" (x / 255) or "signed" (x / 127.5 - 1); by default, uint8 images are
         pixels, fed as x / 255, and all other examples are fed as they are.
-    image_size, fit, background, unusable, held_out, features, targets
+    image_size, fit, background, unusable, held_out, features, targets, header
         How files are read; see :class:`qatviz.data_options.DataOptions`.
     **run_settings
         Settings of the run, such as ``learning_rate`` (``qatviz settings`` describes all).

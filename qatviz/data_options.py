@@ -13,6 +13,8 @@ from qatviz.setting_declaration import declared, settings_of
 AUTO = "auto"
 RESIZE, CROP, PAD = "resize", "crop", "pad"
 REFUSE, SKIP = "refuse", "skip"
+YES, NO = "yes", "no"
+ROWS = "rows"
 TEST, VALIDATION, SPLIT = "test", "validation", "split"
 MICRO, MFCC, WAVEFORM = "micro", "mfcc", "waveform"
 
@@ -28,9 +30,10 @@ class DataOptions:
     image_size: str = declared(
         AUTO,
         "Image size",
-        "Height and width to which images of other sizes are converted; by default, all images must have one size.",
-        pattern=f"{AUTO}|{_SIZE}",
-        form=f"HEIGHTxWIDTH in pixels, such as 64x64, or {AUTO}",
+        "Height and width to which images of other sizes are converted; by default, all images must have one size. For "
+        "tables: size of the images whose pixels are in the columns, by default recognized as MNIST's are; or rows.",
+        pattern=f"{AUTO}|{ROWS}|{_SIZE}",
+        form=f"HEIGHTxWIDTH in pixels, such as 64x64, {AUTO} or {ROWS}",
     )
     fit: str = declared(
         RESIZE,
@@ -52,7 +55,7 @@ class DataOptions:
         REFUSE,
         "Unusable parts",
         "Whether data is refused if a part of it can't be used, or the part is skipped and counted: damaged files, "
-        "classes without images, and classes without training examples.",
+        "classes without images, classes without training examples, rows with missing values.",
         choices={"": (REFUSE, SKIP)},
         labels={REFUSE: "Refuse the data", SKIP: "Skip and count them"},
     )
@@ -91,16 +94,25 @@ class DataOptions:
     features: str = declared(
         "",
         "Features",
-        "Name of the array with the examples, for arrays whose names do not tell.",
+        "Array with the examples, where the names of arrays do not tell; or columns of a table with the features, by "
+        "default all but the targets.",
         pattern=_NAME,
-        form="the name of an array",
+        form="the name of an array, or names or numbers of columns, separated by commas",
     )
     targets: str = declared(
         "",
         "Targets",
-        "Name of the array with the labels or targets, for arrays whose names do not tell.",
+        "Array with the labels or targets, where the names of arrays do not tell; or column of a table with them, or "
+        "several columns.",
         pattern=_NAME,
-        form="the name of an array",
+        form="the name of an array, or names or numbers of columns, separated by commas",
+    )
+    header: str = declared(
+        AUTO,
+        "Header",
+        "Whether the first row of a table has the names of its columns; by default as its texts suggest.",
+        choices={"": (AUTO, YES, NO)},
+        labels={AUTO: "Auto-detect", YES: "First row has names", NO: "No header"},
     )
 
     @classmethod
@@ -144,6 +156,8 @@ class DataOptions:
 
 
 DATA_OPTIONS = settings_of(DataOptions)
+#: Options that name parts of the data: arrays or columns.
+OF_PARTS = ("features", "targets")
 
 
 def check_data_option(name: str, value: Any) -> None:

@@ -141,7 +141,7 @@ def from_arrays(
 def name_from_path(path: str) -> str:
     """Return the name of a data set in a file or directory: the last part of the path without its extension."""
     last = os.path.basename(os.path.abspath(path))
-    for extension in (".npz", ".tar.gz", ".gz", ".zip"):
+    for extension in (".npz", ".tar.gz", ".gz", ".zip", ".csv", ".tsv"):
         if last.endswith(extension) and last != extension:
             return last[: -len(extension)]
     return last

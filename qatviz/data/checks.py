@@ -14,6 +14,7 @@ import numpy as np
 
 from qatviz.errors import DataError
 from qatviz.memory import address_space_left, proc_bytes
+from qatviz.task import CLASSIFICATION
 
 # Larger data needs an input pipeline; and a header of a few bytes can declare any size.
 MAX_BYTES = 8 * 2**30
@@ -192,3 +193,11 @@ def convert_to_float32(array: np.ndarray, where: str) -> np.ndarray:
                 "float32"
             )
     return converted
+
+
+def classes_only_reason(source: str, task: str) -> str:
+    """Return the reason why data with classes can't be used for another task."""
+    return (
+        f"{source}: the task is {task!r}, but the data has classes; expected the task {CLASSIFICATION!r}, or data with "
+        "labels of any kind, such as arrays or tables"
+    )

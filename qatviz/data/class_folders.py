@@ -79,8 +79,11 @@ class FolderReader:
         not_followed = [Note(f"not followed: {count(links, 'link')}")] if links else []
         return [*self._notes, *self._other_files_notes(), *not_followed]
 
-    def _entered(self, folder: str) -> str:
+    def innermost(self) -> str:
         """Return the innermost folder that is reached through folders that contain only one another."""
+        return self._entered("")
+
+    def _entered(self, folder: str) -> str:
         for _ in range(MAX_DEPTH):
             names = self._tree.folders(folder)
             inner = join(folder, names[0]) if len(names) == 1 else ""

@@ -7,7 +7,9 @@ from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from qatviz.asset_files import asset_path
 from qatviz.data.arrays import ARRAY_OPTIONS, KEYS_HELP, is_npy, load_npy, load_npz
+from qatviz.data.checks import classes_only_reason
 from qatviz.data.cifar import is_cifar10, load_cifar10
+from qatviz.data.csv_data import CSV_OPTIONS, is_csv_data, load_csv
 from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.folder import is_folder, is_zipped_folder, load_folder, load_zipped_folder
 from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
@@ -80,7 +82,7 @@ NAMED_DATA = (
     NamedData("cifar10", "60,000 photographs, 32x32 RGB, from the cache of tf.keras", load_cifar10_cache),
 )
 
-_FOLDER_OPTIONS = (*IMAGE_OPTIONS, "held_out")
+_FOLDER_OPTIONS = (*IMAGE_OPTIONS, "held_out", "targets")
 
 FILE_FORMATS = (
     FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True, ARRAY_OPTIONS),
@@ -105,6 +107,14 @@ FILE_FORMATS = (
         TFRECORD_OPTIONS,
     ),
     FileFormat(
+        "csv",
+        "a text file of rows (.csv, .tsv) with columns of features and of targets; a second one is the test part",
+        is_csv_data,
+        load_csv,
+        True,
+        CSV_OPTIONS,
+    ),
+    FileFormat(
         "sounds",
         "a directory with one subfolder of WAV files per class, or a zip archive of it",
         is_sound_folder,
@@ -114,14 +124,14 @@ FILE_FORMATS = (
     FileFormat(
         "folder",
         f"a directory with one subfolder of images ({' '.join(IMAGES.extensions)}) per class, or with such folders in "
-        "parts for training, validation and test (train, valid, test and other usual names)",
+        "parts for training, validation and test (train, valid, test and other usual names), or with images and a "
+        "table of their labels (labels.csv)",
         is_folder,
         load_folder,
+        has_any_arrays=True,
         options=_FOLDER_OPTIONS,
     ),
-    FileFormat(
-        "zip", "a zip archive of such a directory", is_zipped_folder, load_zipped_folder, False, _FOLDER_OPTIONS
-    ),
+    FileFormat("zip", "a zip archive of such a directory", is_zipped_folder, load_zipped_folder, True, _FOLDER_OPTIONS),
 )
 
 
@@ -201,7 +211,7 @@ def _load_as_inferred(
     only_classes = task is None or check_task(task) == CLASSIFICATION
     if isinstance(found, NamedData):
         if not only_classes:
-            raise DataError(_only_classes(spec, str(task)))
+            raise DataError(classes_only_reason(spec, str(task)))
         _check_applicable(options, (), f"the data set {found.name}")
         # Nothing is inferred, as these data sets are known; but a model may decide how pixels are fed.
         return replace(found.load(validation_fraction, seed), assumed=Assumptions(scaling=True))
@@ -211,7 +221,7 @@ def _load_as_inferred(
     if found.has_any_arrays:
         more["task"] = task
     elif not only_classes:
-        raise DataError(_only_classes(path, str(task)))
+        raise DataError(classes_only_reason(path, str(task)))
     return found.load(path, validation_fraction, seed, **more)
 
 
@@ -237,14 +247,6 @@ def _check_applicable(options: DataOptions, names: Tuple[str, ...], what: str) -
         if name not in names:
             formats = ", ".join(kind.name for kind in FILE_FORMATS if name in kind.options)
             raise SettingError.of_field(name, f"applies to data of the formats {formats}, not to {what}: omit it")
-
-
-def _only_classes(spec: str, task: str) -> str:
-    formats = ", ".join(kind.name for kind in FILE_FORMATS if kind.has_any_arrays)
-    return (
-        f"{spec}: the task is {task!r}, but the data has classes; expected the task {CLASSIFICATION!r}, or data in "
-        f"one of the formats {formats}"
-    )
 
 
 def _not_found(spec: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Optional
 from qatviz import data
 from qatviz.data.checks import check_memory
 from qatviz.data.registry import FILE_FORMATS, applicable_options
+from qatviz.data_options import OF_PARTS
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
@@ -66,7 +67,9 @@ def inspect_data(question: DataQuestion) -> DataInfo:
     summary = data.describe(dataset)
     inferred = [note for note in summary["notes"] if note not in summary["mistakes"]]
     info = data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), inferred, summary["mistakes"])
-    return info._replace(options=applicable_options(question.source), choices=dataset.choices)
+    # Options that name parts of the data apply where there are parts to choose from.
+    options = [name for name in applicable_options(question.source) if name not in OF_PARTS or name in dataset.choices]
+    return info._replace(options=tuple(options), choices=dataset.choices)
 
 
 class ModelInspector:

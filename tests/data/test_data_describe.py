@@ -126,6 +126,7 @@ def test_named_data_and_formats_are_listed_for_help_texts():
         "store",
         "npy",
         "tfrecord",
+        "csv",
         "sounds",
         "folder",
         "zip",
@@ -143,9 +144,9 @@ def test_a_name_that_does_not_exist_lists_those_that_do():
 
 
 def test_a_path_of_no_known_kind_lists_the_kinds(files, tmp_path):
-    files.path("table.csv").write_text("1,2,3")
+    files.path("table.txt").write_text("1,2,3")
     files.path("empty/x").write_text("")
-    for path in ("table.csv", "empty"):
+    for path in ("table.txt", "empty"):
         with pytest.raises(DataError, match=path + ": unknown format; expected one of: npz .*cifar10 .*idx .*folder"):
             load(str(tmp_path / path))
 

@@ -136,3 +136,13 @@ def test_a_model_that_scales_its_input_gets_16_bit_pixels_as_they_are(tmp_path):
     dataset = prepared.run.spec.dataset
     assert dataset.scaling == "none" and 200 < dataset.x_train.max() <= 255
     assert data_of(ResumeRequest(directory=out)).fingerprint == dataset.fingerprint
+
+
+def test_columns_of_a_table_are_recorded(tmp_path):
+    rows = "\n".join(f"{index},{index % 5},{index / 3},{'ab'[index % 2]}" for index in range(40))
+    (tmp_path / "table.csv").write_text("a,b,c,d\n" + rows)
+    source, out = str(tmp_path / "table.csv"), str(tmp_path / "run")
+    qatviz.train("mlp", source, out=out, steps=1, quiet=True, batch_size=4, targets="c", features="a,d")
+    assert RunRecord.read(out).description["data_options"] == {"targets": "c", "features": "a,d"}
+    resumed = data_of(ResumeRequest(directory=out))
+    assert resumed.task == "regression" and resumed.input_shape == (3,)

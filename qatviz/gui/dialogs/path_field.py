@@ -142,9 +142,12 @@ class DataField(PathField):
                 + ["or the path of a file or folder, which can also be dropped here"]
             )
         )
-        self.file = self.add_button("File…", "A NumPy archive (.npz), an IDX file or CIFAR-10's archive")
+        self.file = self.add_button(
+            "File…", "NumPy arrays (.npz, .npy), a CSV file, an IDX file, a zip archive of images, or CIFAR's archive"
+        )
         self.folder = self.add_button(
-            "Folder…", "A folder of images with a sub-folder for each class, of IDX files, or CIFAR-10's"
+            "Folder…",
+            "A folder of images with a sub-folder for each class or a table, of .npy or IDX files, or CIFAR's",
         )
         self.file.clicked.connect(lambda: self.browse_file(DATA_FILES))
         self.folder.clicked.connect(self.browse_folder)

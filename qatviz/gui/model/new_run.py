@@ -20,7 +20,7 @@ LEARNING_RATE = RUN_SETTINGS["learning_rate"]
 SCHEDULE = RUN_SETTINGS["lr_schedule"]
 SCHEDULE_NUMBERS = {name: RUN_SETTINGS[name] for name in ("lr_period", "lr_factor", "warmup_steps")}
 #: Filter of the file dialogs for data.
-DATA_FILES = "Data sets (*.npz *ubyte *ubyte.gz *.tar.gz *.zip);;All files (*)"
+DATA_FILES = "Data sets (*.npz *.npy *.csv *.tsv *ubyte *ubyte.gz *.tar.gz *.zip);;All files (*)"
 
 #: Labels of the dialog's fields, from top to bottom.
 LABELS = {
