@@ -6,18 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
 
-import numpy as np
-
-from qatviz import data as data_sets
 from qatviz.class_weights import class_weights_text
-from qatviz.data import Dataset
 from qatviz.data_options import DATA_OPTIONS, DataOptions
-from qatviz.errors import DataError, OutputError, RunStateError, SettingError, about, did_you_mean
+from qatviz.errors import OutputError, RunStateError, SettingError, about, did_you_mean
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
-from qatviz.session.begin import ARRAYS, begin
+from qatviz.session.begin import begin
 from qatviz.session.changes import parse_change
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
 from qatviz.session.evaluation import evaluate as evaluate_recorded
@@ -26,6 +22,7 @@ from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
 from qatviz.session.record_requests import EvaluationRequest
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
+from qatviz.session.script_data import dataset_of, uses_options
 from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, run_settings_for
 from qatviz.telemetry.outcome import Outcome
@@ -218,8 +215,10 @@ def train(
     model : tf.keras.Model, str or path
         A model of the current thread and default graph; the name of a built-in network; or a file: ``.keras``, ``.h5``,
         the folder of a SavedModel, ``.json``, ``path.py:function``.
-    data : (x, y), ((x, y), (x_test, y_test)), Dataset, str or path
-        Arrays for :func:`qatviz.data.from_arrays`, or a name or path for :func:`qatviz.data.load`.
+    data : (x, y), ((x, y), (x_test, y_test)), data frame, iterable, Dataset, str or path
+        Arrays for :func:`qatviz.data.from_arrays`, or a name or path for :func:`qatviz.data.load`. A pandas data frame
+        has features and targets in its columns (``targets="label"``); x may be one, too. Generators, Keras' sequences
+        and tf.data data sets of (x, y), alone or in a pair for training and testing, are read into memory.
     out : str, optional
         Directory to record the run to; by default it is not recorded.
     quiet : bool
@@ -249,7 +248,10 @@ def train(
         Scaling of the examples: "none", "unit" (x / 255) or "signed" (x / 127.5 - 1); by default, uint8 images are
         pixels, fed as x / 255, and all other examples are fed as they are.
     image_size, fit, background, unusable, held_out, features, targets, header
-        How files are read; see :class:`qatviz.data_options.DataOptions`.
+        How files and data frames are read; see :class:`qatviz.data_options.DataOptions`.
+    max_examples : int
+        Number of examples that are read from a generator or data set at most; by default, 1 GiB of one without a
+        length, and all of any other.
     **run_settings
         Settings of the run, such as ``learning_rate`` (``qatviz settings`` describes all).
 
@@ -323,7 +325,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     SettingError
         If there is no such option, or a value is not allowed.
     """
-    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *DATA_OPTIONS, *RUN_SETTINGS})
+    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *DATA_OPTIONS, *RUN_SETTINGS, "max_examples"})
     unknown = sorted(set(options) - set(known))
     if unknown:
         hint = did_you_mean(unknown[0], known)
@@ -361,7 +363,9 @@ def _prepare(
     given_data = None
     if request.data is None:
         with about("data"):
-            given_data = _dataset(data, request.validation_fraction, request.task)
+            given_data = dataset_of(data, request, options.get("max_examples"), quiet)
+            if uses_options(data):  # they are applied
+                request = replace(request, data_options=DataOptions())
     notices: List[Notice] = []
 
     def notify(notice: Notice) -> None:
@@ -375,23 +379,3 @@ def _prepare(
 def _print_notice(notice: Notice) -> None:
     with contextlib.suppress(OutputError):  # as on the command line, only results must be written
         print_line(notice.labelled, "stderr")
-
-
-def _dataset(data: Any, fraction: float, task: Optional[str]) -> Dataset:
-    if isinstance(data, Dataset):
-        return data
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise DataError(
-            f"data is of the type {type(data).__name__}; expected (x, y), ((x, y), (x_test, y_test)), a Dataset, a "
-            "name or a path"
-        )
-    train, test = data if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 else (data, None)
-    held_out = None if test is None else _arrays(test)
-    return data_sets.from_arrays("arrays", ARRAYS, _arrays(train), held_out, validation_fraction=fraction, task=task)
-
-
-def _arrays(part: Any) -> Tuple[Any, Any]:
-    if not isinstance(part, (tuple, list)) or len(part) != 2:
-        raise DataError(f"data has a part of the type {type(part).__name__}; expected two arrays: examples and targets")
-    x, y = part
-    return np.asarray(x), np.asarray(y)

@@ -119,7 +119,7 @@ def dataset_of_tables(
     """
     first = tables[0]
     roles, notes = _roles(first, options)
-    features, category_notes = _features(tables, roles.features)
+    features, category_notes = features_of(tables, roles.features)
     shape, image_notes = _image_shape(first, roles.features, features[0], options)
     features = [part.reshape((len(part), *shape)) for part in features]
     targets = [_targets(table, roles.targets) for table in tables]
@@ -216,7 +216,7 @@ def _numbers_rows(table: Table, index: int) -> bool:
 # Values
 
 
-def _features(tables: Sequence[Table], columns: Sequence[int]) -> Tuple[List[np.ndarray], List[Note]]:
+def features_of(tables: Sequence[Table], columns: Sequence[int]) -> Tuple[List[np.ndarray], List[Note]]:
     """Return the features of each table, shape [N, features]: numbers, and 0 or 1 for each category of a text."""
     first, notes = tables[0], []
     categories = {index: _categories(first, index) for index in columns if index in first.texts}

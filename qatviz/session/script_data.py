@@ -1,0 +1,134 @@
+"""Data that a script passes as objects: arrays, data frames, generators and tf.data data sets."""
+
+import time
+from typing import Any, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.data import Dataset, from_arrays
+from qatviz.data.dataset import Note
+from qatviz.data.frames import is_frame, table_of_frame
+from qatviz.data.iterables import Collected, Progress, collect, is_iterable_of_examples
+from qatviz.data.table import dataset_of_tables, features_of
+from qatviz.data_options import DataOptions
+from qatviz.errors import DataError, SettingError
+from qatviz.session.begin import ARRAYS
+from qatviz.session.progress import LINE_INTERVAL_S
+from qatviz.session.request import NewRunRequest
+from qatviz.terminal import print_line
+
+_NAME = "arrays"
+_EXPECTED = (
+    "(x, y), ((x, y), (x_test, y_test)), a data frame, a generator or a tf.data data set of (x, y), a pair of them for "
+    "training and testing, a Dataset, a name or a path"
+)
+
+
+def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = None, quiet: bool = False) -> Dataset:
+    """Return the data set of objects that a script passes.
+
+    Parameters
+    ----------
+    data : object
+        Arrays, data frames, iterables of examples, or a pair of them for training and testing; see
+        :func:`qatviz.train`.
+    request : NewRunRequest
+        Its task, validation fraction and data options are used.
+    max_examples : int, optional
+        Number of examples that are read from each iterable at most.
+    quiet : bool
+        If True, no progress is printed.
+
+    Raises
+    ------
+    DataError
+        If it is no data set.
+    SettingError
+        If `max_examples` is not allowed.
+    """
+    if isinstance(data, Dataset):
+        return data
+    is_count = isinstance(max_examples, int) and not isinstance(max_examples, bool) and max_examples > 0
+    if max_examples is not None and not is_count:
+        raise SettingError.of_field("max_examples", f"is {max_examples!r}: expected a whole number of at least 1")
+    fraction, task = request.validation_fraction, request.task
+    parts = _parts(data)
+    if uses_options(data):
+        tables = [table_of_frame(frame, f"frame {index}", request.data_options) for index, frame in enumerate(parts)]
+        return dataset_of_tables(_NAME, ARRAYS, tables, request.data_options, fraction, 0, task)
+    notes: List[Note] = []
+    arrays: List[Tuple[Any, Any]] = []
+    if all(map(_is_stream, parts)):
+        for number, part in enumerate(parts):
+            found = _collected(part, "data" if len(parts) == 1 else f"data[{number}]", max_examples, quiet)
+            arrays.append((found.examples, found.labels))
+            notes += found.notes
+    elif len(parts) == 2:
+        arrays, notes = _arrays(parts if all(map(_is_pair, parts)) else [data])
+    else:
+        raise DataError(f"data is of the type {type(data).__name__}; expected {_EXPECTED}")
+    test = arrays[1] if len(arrays) > 1 else None
+    return from_arrays(_NAME, ARRAYS, arrays[0], test, validation_fraction=fraction, task=task, notes=notes)
+
+
+def uses_options(data: Any) -> bool:
+    """Return whether the options that decide how data is read apply to it: to a frame, or two with the same columns."""
+    parts = _parts(data)
+    return all(map(is_frame, parts)) and len({tuple(map(str, part.columns)) for part in parts}) == 1
+
+
+def _parts(data: Any) -> List[Any]:
+    return list(data) if _is_pair(data) else [data]
+
+
+def _is_stream(data: Any) -> bool:
+    return _is_tf_data(data) or is_iterable_of_examples(data)
+
+
+def _is_tf_data(data: Any) -> bool:
+    return type(data).__module__.startswith("tensorflow") and hasattr(data, "_variant_tensor")
+
+
+def _collected(data: Any, name: str, max_examples: Optional[int], quiet: bool) -> Collected:
+    progress = _lines(quiet)
+    if not _is_tf_data(data):
+        return collect(data, name, max_examples, progress)
+    from qatviz.training.tf_data import TensorFlowItems  # TensorFlow is loaded already: the data is one of its objects
+
+    with TensorFlowItems(data) as items:
+        return collect(items, name, max_examples, progress)
+
+
+def _lines(quiet: bool) -> Progress:
+    """Return a function that prints the progress every few seconds."""
+    shown = time.monotonic()
+
+    def show(count: int, total: Optional[int]) -> None:
+        nonlocal shown
+        if not quiet and time.monotonic() - shown >= LINE_INTERVAL_S:
+            shown = time.monotonic()
+            print_line(
+                f"reading the data: {count:,}{'' if total is None else f' of about {total:,}'} examples", "stderr"
+            )
+
+    return show
+
+
+def _is_pair(part: Any) -> bool:
+    return isinstance(part, (tuple, list)) and len(part) == 2
+
+
+def _arrays(pairs: Sequence[Any]) -> Tuple[List[Tuple[Any, Any]], List[Note]]:
+    """Return the arrays of pairs of examples and targets, and notes on the conversion of frames."""
+    for pair in pairs:
+        if not _is_pair(pair):
+            raise DataError(
+                f"data has a part of the type {type(pair).__name__}; expected two arrays: examples and targets"
+            )
+    labels = [np.asarray(y) for _, y in pairs]
+    if not all(is_frame(x) for x, _ in pairs):
+        return [(np.asarray(x), y) for (x, _), y in zip(pairs, labels)], []
+    # No row is skipped: the labels would no longer be those of the rows.
+    tables = [table_of_frame(x, f"frame {index}", DataOptions()) for index, (x, _) in enumerate(pairs)]
+    features, notes = features_of(tables, range(len(tables[0].names)))
+    return list(zip(features, labels)), notes
