@@ -75,6 +75,27 @@ def originals(tmp_path_factory):
             path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(KeyError, ValueError):  # a format that Pillow can't write here
                 Image.fromarray(images[index]).save(str(path))
+    with zipfile.ZipFile(str(folder / "pictures.zip"), "w") as archive:
+        for path in sorted((folder / "png").rglob("*.png")):
+            archive.write(str(path), str(path.relative_to(folder)))
+    (folder / "table").mkdir()
+    for index in range(8):
+        Image.fromarray(images[index]).save(str(folder / "table" / f"{index}.png"))
+    rows = [f"{index}.png,{'ab'[index % 2]}" for index in range(8)]
+    (folder / "table" / "labels.csv").write_text("\n".join(["image,label", *rows, ""]))
+    cells = [f"{index / 7},{'rb'[index % 2]},{index % 3}" for index in range(40)]
+    (folder / "rows.csv").write_text("\n".join(["size,colour,label", *cells, ""]))
+    rows = [f"{index % 3},{index},{index * 5}" for index in range(40)]
+    (folder / "numbers.csv").write_text("\n".join(["label,a,b", *rows, ""]))
+    (folder / "arrays").mkdir()
+    np.save(str(folder / "arrays" / "x.npy"), images)
+    np.save(str(folder / "arrays" / "y.npy"), labels)
+    binary = folder / "cifar-100-binary"
+    binary.mkdir()
+    for name in ("train.bin", "test.bin"):
+        (binary / name).write_bytes(b"".join(bytes([index % 2, index % 4]) + bytes(3072) for index in range(8)))
+    for name in ("fine_label_names.txt", "coarse_label_names.txt"):
+        (binary / name).write_text("a\nb\nc\nd\n" if "fine" in name else "x\ny\n")
     (folder / "set").mkdir()
     (folder / "zipped").mkdir()
     for name, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels.astype(np.uint8))):
@@ -139,8 +160,15 @@ KINDS = {
     "npz of objects": (read_data, "objects.npz", "objects.npz", 20),
     **{
         ending: (read_data, ending, f"{ending}/b/1.{ending}", 12)
-        for ending in ("png", "jpg", "bmp", "webp", "tif", "pgm")
+        for ending in ("png", "jpg", "bmp", "gif", "webp", "tif", "pgm")
     },
+    "zip": (read_data, "pictures.zip", "pictures.zip", 30),
+    "labels table": (read_data, "table", "table/labels.csv", 30),
+    "table": (read_data, "rows.csv", "rows.csv", 30),
+    "table of numbers": (read_data, "numbers.csv", "numbers.csv", 30),
+    "npy": (read_data, "arrays", "arrays/x.npy", 30),
+    "binary batch": (read_data, "cifar-100-binary", "cifar-100-binary/train.bin", 20),
+    "names of classes": (read_data, "cifar-100-binary", "cifar-100-binary/fine_label_names.txt", 20),
     "images": (read_data, "set", "set/train-images-idx3-ubyte", 30),
     "labels": (read_data, "set", "set/train-labels-idx1-ubyte", 30),
     "zipped images": (read_data, "zipped", "zipped/train-images-idx3-ubyte.gz", 30),
