@@ -68,7 +68,7 @@ def test_a_value_that_is_not_allowed_is_explained_and_not_asked(dialog, checks, 
     dialog.form.data_options.widgets["image_size"].setEditText("64x")
     dialog._data_delay.timeout.emit()
     assert dialog.problems() == {
-        "image_size": "Image size is '64x': expected HEIGHTxWIDTH in pixels, such as 64x64, or auto"
+        "image_size": "Image size is '64x': expected HEIGHTxWIDTH in pixels, such as 64x64, auto or rows"
     }
     assert not dialog.start.isEnabled() and len(checks.asked) == number
     dialog.form.data_options.widgets["image_size"].setEditText("")
