@@ -92,6 +92,7 @@ def test_train_takes_all_keywords_and_returns_the_trained_run(program, tmp_path)
     found = program.train(exported, model="mlp", data=data, out=out, **KEYWORDS)
     members = [
         "accuracy",
+        "best_state",
         "directory",
         "evaluate",
         "export",
