@@ -111,7 +111,7 @@ def test_parts_of_tensors_have_the_shapes_of_numpy(tmp_path, key, shape):
         ("nn.relu", ["_CONSTANT_VALUE", -1, 1.0, {}], "at least one layer"),
         ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [0]}], "part of the batch"),
         ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [part(), part(None, None, -1)]}], "with the step -1"),
-        ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [part("a")]}], "it takes the part"),
+        ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [part("a")]}], "it selects the part"),
         (7, ["x", 0, 0, {}], "'7' is not supported"),
     ],
 )

@@ -24,7 +24,7 @@ def c(network: Network, book: SettingsBook, step: Optional[int], options: Mappin
         if bits > _BITS:
             refusals.append(
                 Refusal(
-                    f"{logits}: {bits} bits; the softmax takes logits of up to {_BITS}",
+                    f"{logits}: {bits} bits; the softmax supports logits of up to {_BITS}",
                     (SettingChange(logits + ".num_bits", _BITS), OptionChange("softmax", False)),
                 )
             )

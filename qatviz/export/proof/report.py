@@ -21,7 +21,7 @@ from qatviz.export.proof.parity import (
     inner_examples,
     run_logits,
 )
-from qatviz.export.proof.scores import WholeScores, metric_for, score, score_codes, scores_in_words
+from qatviz.export.proof.scores import WholeScores, metric_for, score, score_codes, score_lines
 from qatviz.export.source import WholePart
 from qatviz.metric import ACCURACY, RMSE, Metric
 from qatviz.number_format import share_text
@@ -181,7 +181,7 @@ class ParityReport:
                 "file's own inputs",
                 "",
             ]
-        lines.append(self.scores_in_words())
+        lines += self.score_lines()
         lines += self.sizes_in_words()
         lines.append("input: {input}".format(**self.about))
         lines += ["note: " + note for note in self.notes]
@@ -198,12 +198,9 @@ class ParityReport:
         """Return a line with the size of the file, and one for each compiler that compiled it."""
         return [size_in_words(self.nbytes), *(f"size: {each.in_words()}" for each in self.footprints)]
 
-    def scores_in_words(self) -> str:
+    def score_lines(self) -> List[str]:
         """Return lines such as ``accuracy on 200 held-out examples: float 97.12 %, evaluation graph 97.02 %``."""
-        lines = [scores_in_words(self.metric, self.scores, self.examples, self.whole)]
-        if self.whole is not None and self.whole.examples > self.examples:
-            lines.append(self.whole.in_words(self.metric))
-        return "\n".join(lines)
+        return score_lines(self.metric, self.scores, self.examples, self.whole)
 
 
 def prove(

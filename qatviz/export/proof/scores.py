@@ -1,6 +1,6 @@
 """Metric of a run's task for outputs of files, simulator and graphs, in NumPy."""
 
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -56,6 +56,14 @@ class WholeScores(NamedTuple):
     def in_words(self, metric: Metric) -> str:
         """Return a text such as ``accuracy on all 10,000 held-out examples: float 97.12 %, ...``."""
         return scores_in_words(metric, self.scores, self.examples, self)
+
+
+def score_lines(
+    metric: Metric, scores: Mapping[str, float], examples: int, whole: Optional[WholeScores] = None
+) -> List[str]:
+    """Return :func:`scores_in_words`, followed by those of the whole held-out part if it has more examples."""
+    lines = [scores_in_words(metric, scores, examples, whole)]
+    return lines + ([whole.in_words(metric)] if whole is not None and whole.examples > examples else [])
 
 
 def scores_in_words(

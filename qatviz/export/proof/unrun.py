@@ -63,6 +63,7 @@ class UnrunReport:
 
     @property
     def footprints(self) -> Tuple[Footprint, ...]:
+        """Sizes of the compiled file, for sources."""
         return self.report.footprints
 
     @property
@@ -116,7 +117,7 @@ class UnrunReport:
             f"codes of its output: {found.in_words()}.",
             self.advice,
             "",
-            self._known.scores_in_words(),
+            *self._known.score_lines(),
             *self.report.sizes_in_words(),
             "input: {input}".format(**self.report.about),
         ]

@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.export.proof.parity import same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
-from qatviz.export.proof.scores import WholeScores, metric_for, score, scores_in_words
+from qatviz.export.proof.scores import WholeScores, metric_for, score, score_lines
 from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
@@ -138,9 +138,7 @@ class ValueReport:
             f"values whose relative difference is at most {self.bar.relative:g}",
             "",
         ]
-        lines.append(scores_in_words(self.metric, self.scores, self.examples, self.whole))
-        if self.whole is not None and self.whole.examples > self.examples:
-            lines.append(self.whole.in_words(self.metric))
+        lines += score_lines(self.metric, self.scores, self.examples, self.whole)
         lines.append(size_in_words(self.nbytes))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:

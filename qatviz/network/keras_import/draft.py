@@ -79,7 +79,7 @@ class Draft:
         self.shapes: Dict[str, Shape] = {INPUT: tuple(input_shape)}
         self.consumer_counts: Dict[str, int] = {}
         self.origins: Dict[str, Tuple[Path, str]] = {}
-        #: Outputs that are sequences held as images of height 1; by output, the same in three axes and in Keras' two.
+        #: Outputs that are sequences, represented by images; by output, the same as an image and in the axes of Keras.
         self._sequences: Set[str] = set()
         self._images: Dict[str, str] = {}
         self._plain: Dict[str, str] = {}
@@ -104,11 +104,11 @@ class Draft:
         return self.shapes[name][1:] if name in self._sequences else self.shapes[name]
 
     def is_sequence(self, name: str) -> bool:
-        """Return whether an output is a sequence that is held as an image of height 1."""
+        """Return whether an output is a sequence, represented by an image of height 1."""
         return name in self._sequences
 
     def as_plain(self, source: str) -> str:
-        """Return the name of an output in Keras' shape; a Reshape is added, once, if it is held as an image."""
+        """Return the name of an output in Keras' shape; a Reshape is added, once, if it is a sequence."""
         if source not in self._sequences:
             return source
         if source not in self._plain:

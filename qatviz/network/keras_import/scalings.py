@@ -48,7 +48,7 @@ def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     shape = draft.shapes[inputs[0]]
     key = _full_key(layer.setting("key"), len(shape) + 1)
     if key[0] not in (slice(None), slice(0, None, None)):
-        raise NetworkError("it takes a part of the batch; supported: parts of the other axes")
+        raise NetworkError("it selects a part of the batch; supported: parts of the other axes")
     own = key[1:]
     if own[-1] == slice(None, None, -1) and all(item == slice(None) for item in own[:-1]):
         return _reversed_channels(draft, layer, inputs[0])
@@ -59,7 +59,7 @@ def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
         )
         ranges.append((start, start + 1 if stop is None else stop, step))
         if step < 1:
-            raise NetworkError(f"it takes elements with the step {step}; supported: at least 1")
+            raise NetworkError(f"it selects elements with the step {step}; supported: at least 1")
     settings = dict(zip(("start", "stop", "strides"), (tuple(values) for values in zip(*ranges))))
     kept = [size for item, size in zip(own, shape) if not isinstance(item, int)]
     if len(kept) == len(shape):
@@ -94,7 +94,7 @@ def _full_key(key: Any, rank: int) -> List[Any]:
         elif type(item) is int:
             found.append(item)
         else:
-            raise NetworkError(f"it takes the part {shortened(item)}; supported: slices and positions")
+            raise NetworkError(f"it selects the part {shortened(item)}; supported: slices and positions")
     return [
         slice(item.start, item.stop, None if item.step == 1 else item.step) if isinstance(item, slice) else item
         for item in found + [slice(None)] * (rank - len(found))
