@@ -240,7 +240,7 @@ class RunSettings(AugmentationSettings, OptimizationSettings):
         "Number of evaluations in a row without a better one with the same quantization after which the run ends; 0 is "
         "off.",
         low=0,
-        high=10**6,
+        high=500,
         unit="evaluations",
     )
     monitor: str = declared(
