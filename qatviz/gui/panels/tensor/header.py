@@ -80,15 +80,16 @@ class Header(QtWidgets.QWidget):
         self._step_place = Isolated(self.step)
         #: The list and the buttons, with the step in their row, or in a row of its own where the panel is narrow.
         self._top = QtWidgets.QGridLayout()
+        self._top.setVerticalSpacing(0)
         for column, widget in ((0, self.chooser), (2, self.all_channels), (3, self.back), (4, self.log)):
             self._top.addWidget(widget, 0, column)
         self._places = [Isolated(self.cells[key]) for key in SHOWN]
         self._grid = QtWidgets.QGridLayout()
         self._grid.setHorizontalSpacing(10)
-        self._grid.setVerticalSpacing(2)
+        self._grid.setVerticalSpacing(1)
         layout = QtWidgets.QVBoxLayout(self)
-        layout.setContentsMargins(8, 6, 8, 4)
-        layout.setSpacing(3)
+        layout.setContentsMargins(8, 4, 8, 3)
+        layout.setSpacing(2)
         layout.addLayout(self._top)
         layout.addWidget(self.about)
         layout.addLayout(self._grid)
