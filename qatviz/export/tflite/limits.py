@@ -12,6 +12,7 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Un
 
 from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
 from qatviz.export.limits import left_in_float
+from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Sum
 from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax
@@ -84,9 +85,19 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
 
 
 def tflm(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
-    """Return the refusals of TFLite Micro: those of TFLite, and of uint8 files, for which it has no kernels."""
+    """Return the refusals of TFLite Micro: those of TFLite, and of what it has no kernels for."""
     facts, found = facts_of_settings(book), tflite(network, book, step, options)
-    if storage_type(facts, options["int16"]) != "uint8":
+    kind = storage_type(facts, options["int16"])
+    if kind == "int16":
+        return found + [
+            Refusal(
+                f"layer {unit.name!r}: a table of int16 codes, for which TFLite Micro's GATHER has no kernel",
+                (SettingChange("*.activations.num_bits", _INT8_BITS),),
+            )
+            for unit in book.plan.units
+            if isinstance(unit.op, Activation)
+        ]
+    if kind != "uint8":
         return found
     why = "8 bits with a zero point require a uint8 file, for which TFLite Micro has no kernels"
     return found + _with_zero_points(facts.weights, why, 7)
