@@ -18,7 +18,7 @@ class Preset(NamedTuple):
     per_channel_kinds: Tuple[str, ...] = ()
 
 
-_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose")
+_CONVOLUTIONS = ("Conv2D", "GroupedConv2D", "DepthwiseConv2D", "Conv2DTranspose")
 _ALL = (*_CONVOLUTIONS, "Dense")
 _SYMMETRIC = {"symmetric": True, "narrow_range": True}
 

@@ -15,10 +15,11 @@ from qatviz.network.layers import (
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
+    GroupedConv2D,
     layer_from_dict,
 )
 
-WEIGHTED = (Conv2D, DepthwiseConv2D, Conv2DTranspose, Dense)
+WEIGHTED = (Conv2D, GroupedConv2D, DepthwiseConv2D, Conv2DTranspose, Dense)
 """Layers that multiply by weights."""
 
 

@@ -20,6 +20,7 @@ from qatviz.network.sequences import begins_sequence, sequence_layers
 #: Names of parameters in Keras by kind of layer, where they differ.
 _ARRAYS = {
     "Conv2D": {"weights": "kernel"},
+    "GroupedConv2D": {"weights": "kernel"},
     "Conv2DTranspose": {"weights": "kernel"},
     "DepthwiseConv2D": {"weights": "depthwise_kernel"},
     "Dense": {"weights": "kernel"},
@@ -214,6 +215,10 @@ def _conv2d(layer: Any) -> KerasClass:
     return "Conv2D", dict(_convolution(layer), filters=layer.filters)
 
 
+def _grouped_conv2d(layer: Any) -> KerasClass:
+    raise NetworkError(f"layer {layer.name!r}: the Keras of TensorFlow 1.15 has no groups in convolutions")
+
+
 def _conv2d_transpose(layer: Any) -> KerasClass:
     return "Conv2DTranspose", {
         "filters": layer.filters,
@@ -292,6 +297,7 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Conv2DTranspose": _conv2d_transpose,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise_conv2d,
+    "GroupedConv2D": _grouped_conv2d,
     "Dropout": lambda layer: ("Dropout", {"rate": layer.rate}),
     "Flatten": _constant("Flatten", data_format="channels_last"),
     "GlobalAveragePool": _constant("GlobalAveragePooling2D", data_format="channels_last"),

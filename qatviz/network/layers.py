@@ -50,6 +50,28 @@ class Conv2D(_Convolution):
 
 
 @dataclass(frozen=True)
+class GroupedConv2D(Conv2D):
+    """2-D convolutions of `groups` equal parts of the channels, whose outputs are joined.
+
+    Parameters "weights" [rows, columns, in / groups, filters] and, with `use_bias`, "bias" [filters].
+    """
+
+    groups: int = setting(checks.positive_integer, default=2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.filters % self.groups:
+            raise checks.invalid_value(self._where("groups"), self.groups, f"a divisor of {self.filters} filters")
+
+    def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
+        channels = self._image_shape(input_shapes)[2]
+        if channels % self.groups:
+            raise checks.invalid_value(self._where("groups"), self.groups, f"a divisor of {channels} channels")
+        weights = (*self.kernel_size, channels // self.groups, self.filters)
+        return dict(super().parameter_shapes(input_shapes), weights=weights)
+
+
+@dataclass(frozen=True)
 class DepthwiseConv2D(_Convolution):
     """2-D convolution of each channel separately.
 
@@ -381,7 +403,7 @@ class Softmax(Layer):
     """Softmax over the last axis: exp(x) / sum(exp(x))."""
 
 
-CONVOLUTIONS = (Conv2D, DepthwiseConv2D)
+CONVOLUTIONS = (Conv2D, GroupedConv2D, DepthwiseConv2D)
 """Layers whose kernel moves over an image."""
 
 POOLS = (MaxPool, AveragePool)
@@ -394,6 +416,7 @@ KINDS: Dict[str, Type[Layer]] = {
     kind.__name__: kind
     for kind in (
         Conv2D,
+        GroupedConv2D,
         DepthwiseConv2D,
         Conv2DTranspose,
         Dense,

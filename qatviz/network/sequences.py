@@ -13,7 +13,12 @@ from qatviz.network.layer import Layer
 from qatviz.network.layers import Permute, Reshape
 
 #: Names of kinds for display in 1-D, where they differ.
-_SHOWN_KINDS = {"Conv2D": "Conv1D", "DepthwiseConv2D": "DepthwiseConv1D", "Conv2DTranspose": "Conv1DTranspose"}
+_SHOWN_KINDS = {
+    "Conv2D": "Conv1D",
+    "GroupedConv2D": "GroupedConv1D",
+    "DepthwiseConv2D": "DepthwiseConv1D",
+    "Conv2DTranspose": "Conv1DTranspose",
+}
 
 
 def image_of_sequence(shape: Shape) -> Shape:

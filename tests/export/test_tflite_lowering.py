@@ -51,6 +51,7 @@ TESTED_ALONE = {
     "Activation",
     "Average",
     "Conv2DTranspose",
+    "GroupedConv2D",
     "Maximum",
     "Minimum",
     "Multiply",

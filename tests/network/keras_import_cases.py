@@ -122,6 +122,13 @@ def _reshape(layer, own, x):
 
 _OPERATIONS = {
     "Conv2D": lambda layer, own, x: tf.nn.convolution(x, own["weights"], layer.padding, layer.strides, layer.dilation),
+    "GroupedConv2D": lambda layer, own, x: tf.concat(
+        [
+            tf.nn.convolution(part, kernel, layer.padding, layer.strides, layer.dilation)
+            for part, kernel in zip(tf.split(x, layer.groups, -1), tf.split(own["weights"], layer.groups, -1))
+        ],
+        -1,
+    ),
     "DepthwiseConv2D": lambda layer, own, x: tf.nn.depthwise_conv2d(
         x, own["weights"], (1, *layer.strides, 1), layer.padding, layer.dilation
     ),

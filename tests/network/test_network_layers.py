@@ -20,6 +20,7 @@ from qatviz.network import (
     Dropout,
     Flatten,
     GlobalAveragePool,
+    GroupedConv2D,
     MaxPool,
     Multiply,
     Permute,
@@ -64,6 +65,7 @@ EXAMPLES = [
     Average("w", ("input", "a", "b")),
     Maximum("x", ("input", "a")),
     Minimum("y", ("input", "a")),
+    GroupedConv2D("A", "input", 6, (3, 5), (2, 1), "VALID", (1, 1), False, 3),
 ]
 
 
@@ -138,6 +140,7 @@ def test_settings_are_normalized():
         (Permute, {"axes": (1, "a")}, "axes"),
         (UpsampleNearest, {"size": 0}, "size"),
         (UpsampleBilinear, {"size": (2, 0)}, "size"),
+        (GroupedConv2D, {"filters": 4, "groups": 3}, "groups"),
         (Conv2DTranspose, {"filters": 1, "strides": 2, "output_padding": 2}, "output_padding"),
         (ZeroPad, {"padding": ((1, 1),)}, "padding"),
         (ZeroPad, {"padding": ((1, 1, 1), (1, 1))}, "padding"),

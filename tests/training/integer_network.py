@@ -236,6 +236,11 @@ def _multiplied(op, x, weights):
     if op.kind == "Dense":
         return x @ weights
     windows, _ = _windows(x, op, 0, op.kernel_size, op.dilation)
+    if op.kind == "GroupedConv2D":
+        taken, made = weights.shape[2], weights.shape[3] // op.groups
+        every = [(slice(g * taken, (g + 1) * taken), slice(g * made, (g + 1) * made)) for g in range(op.groups)]
+        sums = [np.einsum("nyxhwc,hwcf->nyxf", windows[..., own], weights[..., out]) for own, out in every]
+        return np.concatenate(sums, axis=-1)
     if op.kind == "Conv2D":
         return np.einsum("nyxhwc,hwcf->nyxf", windows, weights)
     repeated = np.repeat(windows, op.depth_multiplier, axis=-1)

@@ -90,6 +90,29 @@ def _keras_function(layers, layer):
     return getattr(layers, form.kind)(**form.settings)
 
 
+def _grouped(layers, layer, settings, weights, bias=None):
+    """Return a function that computes each group in a Conv2D of its own."""
+    fixed = tf.constant_initializer
+
+    def make(x):
+        parts = []
+        for group in range(layer.groups):
+            own = slice(group * layer.filters // layer.groups, (group + 1) * layer.filters // layer.groups)
+            conv = layers.Conv2D(
+                layer.filters // layer.groups,
+                layer.kernel_size,
+                dilation_rate=layer.dilation,
+                kernel_initializer=fixed(weights[..., own]),
+                bias_initializer=None if bias is None else fixed(bias[own]),
+                **settings,
+            )
+            taken = weights.shape[2]
+            parts.append(conv(x[..., group * taken : (group + 1) * taken]))
+        return layers.Concatenate()(parts)
+
+    return make
+
+
 def keras_network(network, parameters, images):
     """Return the network's output tensor, built of tf.keras layers; run their initializers first."""
     layers = tf.keras.layers
@@ -114,6 +137,8 @@ def keras_network(network, parameters, images):
                 bias_initializer=fixed.get("bias"),
                 **same,
             )
+        elif layer.kind == "GroupedConv2D":
+            make = _grouped(layers, layer, same, *(parameters[f"{layer.name}.{name}"] for name in fixed))
         elif layer.kind == "Conv2DTranspose":
             kernel = parameters[layer.name + ".weights"].swapaxes(2, 3)
             make = layers.Conv2DTranspose(

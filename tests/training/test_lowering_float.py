@@ -21,6 +21,7 @@ from qatviz.network.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool,
+    GroupedConv2D,
     MaxPool,
     Multiply,
     Permute,
@@ -80,6 +81,7 @@ def all_layers_network():
     net.add(UpsampleNearest, "upsample", size=(1, 3))
     net.add(UpsampleBilinear, "interpolate", size=(1, 2))
     net.add(Slice, "slice", start=(0, 1, 0), stop=(3, 6, 2), strides=(1, 2, 1))
+    net.add(GroupedConv2D, "grouped", filters=4, groups=2, strides=(1, 2))
     net.add(Conv2DTranspose, "transposed", filters=3, kernel_size=3, strides=2)
     flat = net.add(Flatten, "flatten")
     net.add(Concat, "features", inputs=(flat, pooled, difference))

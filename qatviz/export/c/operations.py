@@ -17,6 +17,7 @@ from qatviz.network.layers import (
     POOLS,
     Concat,
     Conv2DTranspose,
+    GroupedConv2D,
     Permute,
     Slice,
     UpsampleNearest,
@@ -48,7 +49,11 @@ _WITH_CMSIS_NN = "#ifdef QATVIZ_NN_USE_CMSIS_NN\n{}\n#endif"
 _Q31 = 31
 #: Number of axes of the runtime's function that moves codes, and of those that combine two inputs.
 _AXES, _FACTOR_AXES = 6, 4
-_WEIGHTED_FUNCTIONS = {"DepthwiseConv2D": "qnn_depthwise_conv2d", "Conv2DTranspose": "qnn_transposed_conv2d"}
+_WEIGHTED_FUNCTIONS = {
+    "GroupedConv2D": "qnn_grouped_conv2d",
+    "DepthwiseConv2D": "qnn_depthwise_conv2d",
+    "Conv2DTranspose": "qnn_transposed_conv2d",
+}
 #: Name of a field of a C struct, and its value.
 Field = Tuple[str, Union[str, int]]
 #: Fields of a convolution's kernel, strides, dilation and padding.
@@ -174,12 +179,16 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
     ]
+    struct = "conv"
+    if isinstance(layer, GroupedConv2D):
+        struct = "grouped_conv"
+        fields = [*((f"conv.{name}", value) for name, value in fields), ("groups", layer.groups)]
     return _source(
         output,
         notes,
         stem,
         arrays,
-        "conv",
+        struct,
         fields,
         _WEIGHTED_FUNCTIONS.get(op.kind, "qnn_conv2d"),
         for_cmsis_nn=for_cmsis_nn,
@@ -403,6 +412,7 @@ def _clamp_only(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTens
 
 _KINDS: Dict[str, Callable[..., Source]] = {
     "Conv2D": _weighted,
+    "GroupedConv2D": _weighted,
     "DepthwiseConv2D": _weighted,
     "Conv2DTranspose": _weighted,
     "Dense": _weighted,

@@ -27,6 +27,7 @@ from qatviz.network.layers import (
     Concat,
     Conv2DTranspose,
     DepthwiseConv2D,
+    GroupedConv2D,
     Slice,
     Softmax,
     UpsampleBilinear,
@@ -248,6 +249,32 @@ class _Lowering:
             **fields,
         )
 
+    def _groupedconv2d(self, part: FakeQuantUnit) -> None:
+        """Append a CONV_2D for each group, between parts of the channels: not all runtimes have groups."""
+        op, name = part.unit.op, part.unit.output
+        assert isinstance(op, GroupedConv2D)
+        image, result = self._network.shapes[part.unit.inputs[0]], self._network.shapes[name]
+        weights, kernels = part.require_weights(), part.require_weights().rounded.transpose(3, 0, 1, 2)
+        taken, made = image[2] // op.groups, result[2] // op.groups
+        fields = convolution_options(op.strides, op.padding, op.dilation)
+        pieces = []
+        for group in range(op.groups):
+            own, outputs = f"{name}/group{group}", slice(group * made, (group + 1) * made)
+            piece = Slice("piece", (INPUT,), (0, 0, group * taken), (*image[:2], (group + 1) * taken))
+            index = self._append_move(piece, self._sources(part)[0], own + "/input", (*image[:2], taken))
+            inputs = [
+                index,
+                self._constant(own + ".weights", kernels[outputs]),
+                self._constant(own + ".bias", weights.bias[outputs]),
+            ]
+            shape = (*result[:2], made)
+            pieces.append(
+                self._append(
+                    "CONV_2D", inputs, own, shape, "Conv2DOptions", FusedActivationFunction=_fused(part), **fields
+                )
+            )
+        self._put(part, "CONCATENATION", pieces, "ConcatenationOptions", Axis=3)
+
     def _conv2dtranspose(self, part: FakeQuantUnit) -> None:
         """Append a TRANSPOSE_CONV, whose first version has no bias, and an ADD."""
         op, name, shape = part.unit.op, part.unit.output, self._network.shapes[part.unit.output]
@@ -384,6 +411,11 @@ class _Lowering:
 
     def _move(self, part: FakeQuantUnit) -> None:
         self._put_move(part, part.unit.op, self._sources(part)[0])
+
+    def _append_move(self, layer: Layer, source: int, name: str, shape: Tuple[int, ...]) -> int:
+        found = move(layer, shape)
+        more = [self._file.add_constant(f"{name}/{what}", x) for what, x in found.constants.items()]
+        return self._append(found.name, [source, *more], name, shape, found.options, **found.fields)
 
     def _put_move(self, part: FakeQuantUnit, layer: Layer, source: int) -> None:
         found = move(layer, self._network.shapes[part.unit.output])

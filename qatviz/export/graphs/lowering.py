@@ -37,7 +37,7 @@ from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
 from qatviz.quant.interpolation import interpolation_weights
 from qatviz.task import CLASSIFICATION, MULTILABEL
-from qatviz.training.lowering.layers import combined, interpolated, moved, transposed
+from qatviz.training.lowering.layers import combined, interpolated, linear, moved, transposed
 
 INPUT, LOGITS, PROBABILITIES, CLASS, LABELS, ABOUT = "input", "logits", "probabilities", "class", "labels", "about"
 _SCOPE = "network"
@@ -144,6 +144,9 @@ class _Builder:
             part,
             tf.nn.conv2d(inputs[0], self._weights(part), strides=op.strides, padding=op.padding, dilations=op.dilation),
         )
+
+    def _groupedconv2d(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        return self._biased(part, linear(part.unit.op, inputs[0], self._weights(part)))
 
     def _depthwiseconv2d(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         op = part.unit.op

@@ -3,8 +3,8 @@
 Each operation computes integers from integers, with one rounding of its result, half up except where ``tie_center`` is
 given:
 
-- Conv2D, DepthwiseConv2D, Conv2DTranspose, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the requantization
-  multiplier, plus the output's zero point;
+- Conv2D, GroupedConv2D, DepthwiseConv2D, Conv2DTranspose, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the
+  requantization multiplier, plus the output's zero point;
 - GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise;
 - AveragePool: the mean of the codes that are not padding, on the same grid; ties are rounded away from the code
   ``tie_center``;
@@ -30,7 +30,17 @@ from qatviz.export.integers.fixed_point import requantize, round_shift
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.checks import Pair
 from qatviz.network.elementwise import Sum
-from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Conv2DTranspose, Permute, Slice, UpsampleNearest, ZeroPad
+from qatviz.network.layers import (
+    CONVOLUTIONS,
+    POOLS,
+    Concat,
+    Conv2DTranspose,
+    GroupedConv2D,
+    Permute,
+    Slice,
+    UpsampleNearest,
+    ZeroPad,
+)
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT, rounded_means
 from qatviz.quant.int16_kernels import rounded_twice
@@ -84,6 +94,14 @@ def _conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     columns = _kernel_windows(op, inputs, output)
     matrix = weights.reshape(-1, weights.shape[-1]).astype(columns.dtype)
     return _requantized(op, columns.reshape((*columns.shape[:3], len(matrix))) @ matrix, output)
+
+
+def _grouped_conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    assert isinstance(op.layer, GroupedConv2D)
+    weights, columns = op.require_weights().centred, _kernel_windows(op, inputs, output)
+    parts = zip(np.split(columns, op.layer.groups, -1), np.split(weights, op.layer.groups, -1))
+    sums = [np.tensordot(window, own.astype(columns.dtype), 3) for window, own in parts]
+    return _requantized(op, np.concatenate(sums, -1), output)
 
 
 def _conv_transpose(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -232,6 +250,7 @@ def _copy(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
 
 _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] = {
     "Conv2D": _conv,
+    "GroupedConv2D": _grouped_conv,
     "DepthwiseConv2D": _depthwise,
     "Conv2DTranspose": _conv_transpose,
     "Dense": _dense,

@@ -80,6 +80,9 @@ _SUM = (
 _RULES = {
     "Conv2D": "accumulator[o] = bias[o] + sum over i, j, c of (x[row i, column j, c] - zero_x) * "
     f"(weights[i, j, c, o] - zero_w[o]); result[o] = {_REQUANTIZED} with the items o.",
+    "GroupedConv2D": "accumulator[o] = bias[o] + sum over i, j, c of (x[row i, column j, g * in + c] - zero_x) * "
+    "(weights[i, j, c, o] - zero_w[o]), where c counts the in channels of a group; g = floor(o / (filters / groups)); "
+    f"result[o] = {_REQUANTIZED} with the items o.",
     "DepthwiseConv2D": "accumulator[o] = bias[o] + sum over i, j of (x[row i, column j, c] - zero_x) * "
     "(weights[i, j, c, m] - zero_w[o]), with o = c * depth_multiplier + m; result[o] = "
     f"{_REQUANTIZED} with the items o.",

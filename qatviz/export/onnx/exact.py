@@ -29,7 +29,17 @@ from qatviz.network.layers import AveragePool
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import Q31
 
-_KINDS = ("Conv2D", "DepthwiseConv2D", "Dense", "GlobalAveragePool", "Add", "Subtract", "Average", "Multiply")
+_KINDS = (
+    "Conv2D",
+    "GroupedConv2D",
+    "DepthwiseConv2D",
+    "Dense",
+    "GlobalAveragePool",
+    "Add",
+    "Subtract",
+    "Average",
+    "Multiply",
+)
 #: Number of values of a byte; added to codes, so that they are not negative.
 _BYTE, _HALF_RANGE = 256, 2**15
 #: Zero point of codes of more than 8 bits that are rounded, with which none is negative.

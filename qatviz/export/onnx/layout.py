@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.export.integers.model import Pads
 from qatviz.network.checks import Pair
 from qatviz.network.layer import Layer
-from qatviz.network.layers import Conv2DTranspose, Permute, Slice, UpsampleBilinear, UpsampleNearest
+from qatviz.network.layers import Conv2DTranspose, GroupedConv2D, Permute, Slice, UpsampleBilinear, UpsampleNearest
 
 #: Permutations between TensorFlow's order of axes and that of ONNX, with the batch axis.
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -40,6 +40,11 @@ def kernel_attributes(size: Pair, strides: Pair, pads: Pads, dilation: Pair = (1
     attributes = {"kernel_shape": list(size), "strides": list(strides), "pads": [top, left, bottom, right]}
     # Pools have dilations too, which older runtimes refuse.
     return attributes if dilation == (1, 1) else dict(attributes, dilations=list(dilation))
+
+
+def group_attributes(layer: Layer) -> Dict[str, int]:
+    """Return the attributes of the groups of a convolution, if it has some."""
+    return {"group": layer.groups} if isinstance(layer, GroupedConv2D) else {}
 
 
 def transposed_attributes(layer: Conv2DTranspose, left_out: Pads) -> Dict[str, List[int]]:

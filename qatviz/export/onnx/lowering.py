@@ -26,15 +26,14 @@ Names of layers are names of nodes; names of the model's tensors are names of va
 which layers' names don't.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz import __version__
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
-from qatviz.export.onnx.file import FLOAT, INT32, FileText, OnnxFile, Port, properties
+from qatviz.export.onnx.file import FLOAT, INT32, FileText, OnnxFile, Port
 from qatviz.export.onnx.functions import append_form, is_nearest, look_up_in_float
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.interpolation import put_interpolated
@@ -44,13 +43,14 @@ from qatviz.export.onnx.layout import (
     channels_first,
     combining_operator,
     concat_axis,
+    group_attributes,
     kernel_attributes,
     move,
     padding_widths,
     transposed_attributes,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
-from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, check_accumulators, computed_in_float
+from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, about, check_accumulators, computed_in_float
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
@@ -154,7 +154,7 @@ class _Lowering:
 
     def __init__(self, model: IntegerModel, layout: str, storage: Storage, exact: bool, opset: str):
         self._model, self._layout, self._storage = model, layout, storage
-        self._file = OnnxFile(model.name, _about(model), opset)
+        self._file = OnnxFile(model.name, about(model), opset)
         self._small_types = opset == OPSET_21
         self._grids = Grids(self._file, storage, self._small_types)
         self._exact = ExactOperations(model, self._file, storage, self._grids) if exact else None
@@ -246,7 +246,9 @@ class _Lowering:
     # Operations with weights
 
     def _conv2d(self, op: IntegerOp) -> None:
-        self._convolution(op, lambda codes: codes.transpose(3, 2, 0, 1))
+        self._convolution(op, lambda codes: codes.transpose(3, 2, 0, 1), **group_attributes(op.layer))
+
+    _groupedconv2d = _conv2d
 
     def _depthwiseconv2d(self, op: IntegerOp) -> None:
         rows, columns, channels, _ = op.require_weights().codes.shape
@@ -482,18 +484,3 @@ def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
 def _may_tie(multipliers: np.ndarray) -> np.ndarray:
     """Return a mask of multipliers whose multiples are often ties, that is, halfway between two integers."""
     return (multipliers % _FINEST == 0) & (multipliers % 1 != 0)
-
-
-def _about(model: IntegerModel) -> Dict[str, str]:
-    """Return the metadata of a file: its source, and the settings of its codes."""
-    grids = {
-        tensor.quantizer: {"num_bits": tensor.num_bits, "narrow_range": tensor.narrow_range} for tensor in model.tensors
-    }
-    for weights in (op.weights for op in model.ops if op.weights is not None):
-        grids[weights.name] = {
-            "num_bits": weights.num_bits,
-            "narrow_range": weights.narrow_range,
-            "per_channel": weights.per_channel,
-            "symmetric": not np.any(weights.zero_point),
-        }
-    return properties(dict(model.metadata, network=model.name, version=__version__, quantizers=grids))

@@ -1,12 +1,14 @@
 """Storage of the codes of an integer model in ONNX's 8-bit types."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 
+from qatviz import __version__
 from qatviz.errors import refused
 from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp
+from qatviz.export.onnx.file import properties
 from qatviz.export.onnx.limits import UINT8
 
 #: Number of bits of stored codes, and the range of the model's codes in them.
@@ -107,3 +109,18 @@ def check_accumulators(model: IntegerModel) -> None:
 def computed_in_float(model: IntegerModel, op: IntegerOp) -> bool:
     """Return whether an operation with weights is computed in float, because weights or input have more than 8 bits."""
     return max(op.require_weights().num_bits, model.tensor(op.inputs[0]).num_bits) > BITS
+
+
+def about(model: IntegerModel) -> Dict[str, str]:
+    """Return the metadata of a file: its source, and the settings of its codes."""
+    grids = {
+        tensor.quantizer: {"num_bits": tensor.num_bits, "narrow_range": tensor.narrow_range} for tensor in model.tensors
+    }
+    for weights in (op.weights for op in model.ops if op.weights is not None):
+        grids[weights.name] = {
+            "num_bits": weights.num_bits,
+            "narrow_range": weights.narrow_range,
+            "per_channel": weights.per_channel,
+            "symmetric": not np.any(weights.zero_point),
+        }
+    return properties(dict(model.metadata, network=model.name, version=__version__, quantizers=grids))

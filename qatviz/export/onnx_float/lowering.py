@@ -25,6 +25,7 @@ from qatviz.export.onnx.layout import (
     channels_first,
     combining_operator,
     concat_axis,
+    group_attributes,
     kernel_attributes,
     move,
     padding_widths,
@@ -158,7 +159,9 @@ class _Lowering:
     # Layers with weights
 
     def _conv2d(self, part: FakeQuantUnit) -> None:
-        self._convolution(part, lambda weights: weights.transpose(3, 2, 0, 1))
+        self._convolution(part, lambda weights: weights.transpose(3, 2, 0, 1), **group_attributes(part.unit.op))
+
+    _groupedconv2d = _conv2d
 
     def _depthwiseconv2d(self, part: FakeQuantUnit) -> None:
         rows, columns, channels, _ = part.require_weights().values.shape

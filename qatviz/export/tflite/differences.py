@@ -37,6 +37,10 @@ class Differences:
     gathered: List[str] = _layers(
         "a table and GATHER, because TFLite has no kernel that computes exactly these codes", only_litert=False
     )
+    grouped: List[str] = _layers(
+        "convolutions of groups of channels, which LiteRT and TFLite Micro have kernels for, but TensorFlow 1.15 has "
+        "none"
+    )
     interpolated: List[str] = _layers(
         "RESIZE_BILINEAR between the centers of pixels, which TensorFlow 1.15 does not have; kernels of 8 bits other "
         "than XNNPACK's round some codes otherwise"

@@ -191,6 +191,11 @@ class _Lowering(ElementwiseBuilder):
             ),
         )
 
+    def _groupedconv2d(self, op: IntegerOp) -> None:
+        """Append a CONV_2D, whose kernels infer the groups from the shape of the weights."""
+        self._differences.grouped.append(op.name)
+        self._conv2d(op)
+
     def _depthwiseconv2d(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, DepthwiseConv2D)
         options = convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation)

@@ -13,7 +13,7 @@ from qatviz.export.integers.bounds import channel_bounds
 from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
 from qatviz.export.tflite import limits
 from qatviz.network.elementwise import Sum
-from qatviz.network.layers import Conv2D, Conv2DTranspose, Dense
+from qatviz.network.layers import Conv2D, Conv2DTranspose, Dense, GroupedConv2D
 from qatviz.number_format import names_text
 from qatviz.quant.softmax_codes import follows_kernel
 
@@ -95,6 +95,8 @@ def int4_layers(model: IntegerModel, everything: bool = False) -> Int4:
 
 def is_matrix_product(op: IntegerOp) -> bool:
     """Return whether an operation multiplies each pixel by a matrix: a Dense, or a 1×1 convolution."""
+    if isinstance(op.layer, GroupedConv2D):
+        return False
     if isinstance(op.layer, Conv2D):
         return op.layer.kernel_size == op.layer.strides == (1, 1)
     return isinstance(op.layer, Dense)

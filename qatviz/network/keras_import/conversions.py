@@ -25,6 +25,7 @@ from qatviz.network.layers import (
     Dropout,
     Flatten,
     GlobalAveragePool,
+    GroupedConv2D,
     MaxPool,
     Permute,
     ReLU,
@@ -74,8 +75,10 @@ _UPSAMPLINGS: Dict[str, Type[Layer]] = {"nearest": UpsampleNearest, "bilinear": 
 def convert_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a convolution in 1-D or 2-D."""
     window = _Window(draft, layer, inputs[0])
+    groups = checks.positive_integer("setting groups", layer.setting("groups", None) or 1)
+    form = LayerForm(GroupedConv2D, {"groups": groups}) if groups > 1 else LayerForm(Conv2D)
     draft.add(
-        Conv2D,
+        form.kind,
         layer.name,
         window.source,
         filters=layer.setting("filters"),
@@ -83,6 +86,7 @@ def convert_conv2d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
         use_bias=layer.flag("use_bias", True),
         strides=window.strides,
         **window.rest,
+        **form.settings,
     )
     draft.copy_parameter(layer.name, "weights", layer, "kernel")
     return _with_bias_and_activation(draft, layer)

@@ -247,7 +247,7 @@ for _rank, _form in (("1D", IMAGE), ("2D", PLAIN)):
         {
             "AveragePooling" + _rank: Kind(conversions.convert_pooling(AveragePool), _POOLING, form=_form),
             "Conv" + _rank: Kind(
-                conversions.convert_conv2d, ("filters", *_CONVOLUTION), _kernel_and_bias("kernel"), _form
+                conversions.convert_conv2d, ("filters", "groups", *_CONVOLUTION), _kernel_and_bias("kernel"), _form
             ),
             f"Conv{_rank}Transpose": Kind(
                 conversions.convert_conv2d_transpose,

@@ -21,6 +21,7 @@ from qatviz.network.layers import (
     Conv2DTranspose,
     DepthwiseConv2D,
     GlobalAveragePool,
+    GroupedConv2D,
     MaxPool,
     Permute,
     Slice,
@@ -130,6 +131,12 @@ class LayerLowering(ABC):
             return quantize_depthwise_conv2d(
                 x, weights, op.strides, op.padding, dilations=op.dilation, quantizer=quantizer
             )
+
+        return self._weighted(unit, inputs[0], convolve)
+
+    def _groupedconv2d(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        def convolve(x: tf.Tensor, weights: tf.Tensor, quantizer: Quantizer) -> tf.Tensor:
+            return linear(unit.op, x, quantizer(weights))
 
         return self._weighted(unit, inputs[0], convolve)
 
@@ -308,12 +315,20 @@ def interpolated(op: UpsampleBilinear, x: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=False, half_pixel_centers=True)
 
 
+def _convolved(op: Conv2D, x: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    return tf.nn.conv2d(x, weights, strides=op.strides, padding=op.padding, dilations=op.dilation)
+
+
 def linear(op: Layer, x: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Return the products of a layer with weights, in the type of ``x`` and ``weights``, without bias."""
     if isinstance(op, Conv2DTranspose):
         return transposed(op, x, weights, op.output_shape([tuple(x.shape.as_list()[1:])]))
+    if isinstance(op, GroupedConv2D):
+        # TensorFlow's processors compute one group only.
+        parts = zip(tf.split(x, op.groups, -1), tf.split(weights, op.groups, -1))
+        return tf.concat([_convolved(op, *part) for part in parts], -1)
     if isinstance(op, Conv2D):
-        return tf.nn.conv2d(x, weights, strides=op.strides, padding=op.padding, dilations=op.dilation)
+        return _convolved(op, x, weights)
     if isinstance(op, DepthwiseConv2D):
         return tf.nn.depthwise_conv2d(x, weights, (1, *op.strides, 1), op.padding, rate=op.dilation)
     return tf.matmul(x, weights)

@@ -666,6 +666,38 @@ void qnn_conv2d(const qnn_conv *op, const void *input, void *output)
         convolve(op, input, output, all_products);
 }
 
+/* The products of all taps of a window with the weights of one channel, which read a part of the input's channels. */
+static int64_t group_products(const qnn_grouped_conv *grouped, const void *input, const window *at, int32_t channel)
+{
+    const qnn_conv *op = &grouped->conv;
+    int32_t channels = op->in.channels / grouped->groups, ky, kx;
+    int32_t first = channel / (op->out.channels / grouped->groups) * channels;
+    int32_t offset = op->weights_offset ? op->weights_offset[channel] : 0;
+    int64_t sum = 0;
+    for (ky = at->top; ky < at->bottom; ky++) {
+        int32_t line = (at->y + ky * op->dilation_height) * op->in.width + at->x;
+        int32_t tap = (channel * op->kernel_height + ky) * op->kernel_width;
+        for (kx = at->left; kx < at->right; kx++)
+            sum += dot(op, input, (line + kx * op->dilation_width) * op->in.channels + first, (tap + kx) * channels,
+                       channels, offset);
+    }
+    return sum;
+}
+
+void qnn_grouped_conv2d(const qnn_grouped_conv *grouped, const void *input, void *output)
+{
+    const qnn_conv *op = &grouped->conv;
+    int32_t row, column, channel, place = 0;
+    for (row = 0; row < op->out.height; row++)
+        for (column = 0; column < op->out.width; column++) {
+            window at = window_at(op, row, column);
+            for (channel = 0; channel < op->out.channels; channel++, place++) {
+                int64_t sum = bias_of(op, channel) + group_products(grouped, input, &at, channel);
+                put_sums(op, output, place, channel, 1, &sum);
+            }
+        }
+}
+
 void qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output)
 {
     int32_t taps = op->kernel_height * op->kernel_width;

@@ -59,6 +59,12 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_conv;
 
+/* Convolutions of equal parts of the channels; weights of each output channel: [height][width][in / groups]. */
+typedef struct {
+    qnn_conv conv;
+    int32_t groups;
+} qnn_grouped_conv;
+
 /* A pool; padding is ignored. An average is rounded to the nearest code, ties away from tie_center. */
 typedef struct {
     qnn_shape in, out;
@@ -175,15 +181,18 @@ typedef struct {
 #ifdef QATVIZ_NN_USE_CMSIS_NN
 /* Functions with shifts have names of their own, so that the linker refuses a program only parts of which define it. */
 #define qnn_conv2d qnn_cmsis_conv2d
+#define qnn_grouped_conv2d qnn_cmsis_grouped_conv2d
 #define qnn_depthwise_conv2d qnn_cmsis_depthwise_conv2d
 #define qnn_transposed_conv2d qnn_cmsis_transposed_conv2d
 #define qnn_add_rounded qnn_cmsis_add_rounded
 void qnn_cmsis_conv2d(const qnn_conv *op, const void *input, void *output);
+void qnn_cmsis_grouped_conv2d(const qnn_grouped_conv *op, const void *input, void *output);
 void qnn_cmsis_depthwise_conv2d(const qnn_conv *op, const void *input, void *output);
 void qnn_cmsis_transposed_conv2d(const qnn_conv *op, const void *input, void *output);
 void qnn_cmsis_add_rounded(const qnn_rounded_sum *op, const void *const *inputs, void *output);
 #endif
 void qnn_conv2d(const qnn_conv *op, const void *input, void *output);
+void qnn_grouped_conv2d(const qnn_grouped_conv *op, const void *input, void *output);
 void qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output);
 void qnn_transposed_conv2d(const qnn_conv *op, const void *input, void *output);
 void qnn_max_pool(const qnn_pool *op, const void *input, void *output);
