@@ -2,6 +2,7 @@
 
 import json
 
+import newer_onnxruntime
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -20,6 +21,7 @@ from qatviz.export.c.lowering import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
+from qatviz.export.newer_python import NewerPython
 from qatviz.export.npz.format import arrays_of, description
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
@@ -164,6 +166,32 @@ def test_onnx(setting, images):
     for name in names:
         different = np.abs(found[name] - expected[name])
         assert different.max() <= 1 and np.mean(different == 0) >= 0.999, name
+
+
+@pytest.mark.parametrize("setting", [*sorted(SETTINGS), "12 bits"])
+def test_onnx_with_integers(setting, images):
+    """With the option exact, each code is the simulator's."""
+    pytest.importorskip("onnxruntime")
+    model = model_of(decoder(), *dict(SETTINGS, **{"12 bits": (INT8, {"num_bits": 12})})[setting])
+    names, expected = [op.output for op in model.ops], simulate_tensors(model, images)
+    file = onnx_model(model, outputs=names, exact=True)
+    assert file.exact and not any("not exact" in note for note in file.notes)
+    with OnnxRunner(model, file) as runner:
+        found = runner.run_images(images)
+    for name in names:
+        np.testing.assert_array_equal(found[name], expected[name], name)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_current_onnxruntime(exact, images):
+    newer = newer_onnxruntime.find() or pytest.skip(newer_onnxruntime.MISSING)
+    model = model_of(decoder(), INT8)
+    names, expected = [op.output for op in model.ops], simulate_tensors(model, images)
+    with OnnxRunner(model, onnx_model(model, outputs=names, exact=exact), NewerPython(*newer)) as runner:
+        found = runner.run_images(images)
+    for name in names:
+        different = np.abs(found[name] - expected[name])
+        assert different.max() <= (not exact) and np.mean(different == 0) >= 0.999, name
 
 
 @pytest.mark.parametrize(

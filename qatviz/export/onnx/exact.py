@@ -25,7 +25,7 @@ from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.storage import BITS, Storage, StoredWeights
 from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
-from qatviz.network.layers import AveragePool
+from qatviz.network.layers import AveragePool, Conv2DTranspose
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import Q31
 
@@ -33,6 +33,7 @@ _KINDS = (
     "Conv2D",
     "GroupedConv2D",
     "DepthwiseConv2D",
+    "Conv2DTranspose",
     "Dense",
     "GlobalAveragePool",
     "Add",
@@ -40,6 +41,8 @@ _KINDS = (
     "Average",
     "Multiply",
 )
+#: Function of a value, of the constant with its zero point and of a name.
+Preparation = Callable[[str, str, str], str]
 #: Number of values of a byte; added to codes, so that they are not negative.
 _BYTE, _HALF_RANGE = 256, 2**15
 #: Zero point of codes of more than 8 bits that are rounded, with which none is negative.
@@ -80,27 +83,65 @@ class ExactOperations:
         return op.kind != "Softmax" and (op.kind not in _KINDS or self.supports(op))
 
     def weighted(
-        self, op: IntegerOp, operator: str, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any
+        self,
+        op: IntegerOp,
+        operator: str,
+        arrange: Callable[[np.ndarray], np.ndarray],
+        prepare: Preparation = lambda value, zero_point, name: value,
+        **attributes: Any,
     ) -> None:
-        """Append ConvInteger or MatMulInteger, with axes of the weights as ``arrange`` orders them."""
+        """Append ConvInteger or MatMulInteger, with axes of the weights as ``arrange`` orders them.
+
+        ``prepare`` arranges the codes of the input.
+        """
         source, stored = self._model.tensor(op.inputs[0]), self._weights(op)
         name, dtype = op.require_weights().name, self._storage.dtype
         codes = self._file.add_constant(name + ".codes", arrange(stored.codes), dtype)
         zero = self._file.add_constant(name + ".zero_point", stored.zero_point.flat[0], dtype)
         shape = (-1,) + (1,) * (len(self._model.tensor(op.output).shape) - 1)
         if is_wide(source):
-            sums = self._sums_of_bytes(op, operator, [codes, zero], **attributes)
+            sums = self._sums_of_bytes(op, operator, [codes, zero], prepare, **attributes)
             bias = self._number(op.name + ".bias", op.require_weights().bias.reshape(shape))
             sums = self._file.add_step("Add", [sums, bias], op.name + ".add_bias")
         else:
-            inputs = [codes_name(source), codes, self._grids.zero_point(source), zero]
+            zero_point = self._grids.zero_point(source)
+            inputs = [prepare(codes_name(source), zero_point, op.name), codes, zero_point, zero]
             sums = self._file.add_step(operator, inputs, op.name, **attributes)
             bias = self._file.add_constant(op.name + ".bias", stored.bias.reshape(shape), np.int32)
             sums = self._file.add_step("Add", [sums, bias], op.name + ".add_bias")
             sums = self._in_double(sums, op.name)
         self._finish(op, sums, op.require_requantization().real.reshape(shape))
 
-    def _sums_of_bytes(self, op: IntegerOp, operator: str, weights: Sequence[str], **attributes: Any) -> str:
+    def transposed(self, op: IntegerOp) -> None:
+        """Append a Conv2DTranspose as a ConvInteger, with the kernel turned by 180 degrees: ONNX has no other one."""
+        self.weighted(
+            op,
+            "ConvInteger",
+            lambda codes: codes[::-1, ::-1].transpose(3, 2, 0, 1),
+            lambda value, zero_point, name: self._spread(op, value, zero_point, name),
+        )
+
+    def _spread(self, op: IntegerOp, value: str, zero_point: str, name: str) -> str:
+        """Return the codes of the input of a Conv2DTranspose with zero points between its pixels and around them."""
+        layer, (rows, columns, channels) = op.layer, self._model.tensor(op.inputs[0]).shape
+        assert isinstance(layer, Conv2DTranspose)
+        apart = self._integers(name + ".pixels", (-1, channels, rows, 1, columns, 1))
+        value = self._file.add_step("Reshape", [value, apart], name + ".apart")
+        gaps = self._integers(name + ".gaps", (0,) * 9 + (layer.strides[0] - 1, 0, layer.strides[1] - 1))
+        value = self._file.add_step("Pad", [value, gaps, zero_point], name + ".with_gaps")
+        whole = self._integers(name + ".size", (-1, channels, rows * layer.strides[0], columns * layer.strides[1]))
+        value = self._file.add_step("Reshape", [value, whole], name + ".spread")
+        # The last gap is left out where the border is narrower.
+        (top, bottom), (left, right) = (
+            (kernel - 1 - before, kernel - stride - after)
+            for kernel, stride, (before, after) in zip(layer.kernel_size, layer.strides, op.require_pads())
+        )
+        border = self._integers(name + ".border", (0, 0, top, left, 0, 0, bottom, right))
+        return self._file.add_step("Pad", [value, border, zero_point], name + ".with_border")
+
+    def _sums_of_bytes(
+        self, op: IntegerOp, operator: str, weights: Sequence[str], prepare: Preparation, **attributes: Any
+    ) -> str:
         """Return the sums of products, without bias, of an input of two bytes; ``weights`` are codes and zero point."""
         source = self._model.tensor(op.inputs[0])
         codes, zeros = self._bytes(source, op.name), divmod(source.zero_point + _HALF_RANGE, _BYTE)
@@ -109,7 +150,7 @@ class ExactOperations:
             # The operator itself has the layer's name.
             name = op.name + ("" if place else ".upper")
             zero_point = self._file.add_constant(name + ".zero_byte", zero, np.uint8)
-            in_bytes = self._file.add_step("Cast", [part], name + ".byte", to=UINT8)
+            in_bytes = prepare(self._file.add_step("Cast", [part], name + ".byte", to=UINT8), zero_point, name)
             sums = self._file.add_step(operator, [in_bytes, weights[0], zero_point, weights[1]], name, **attributes)
             parts.append(self._in_double(sums, name))
         return self._joined(parts, op.name)
@@ -299,6 +340,9 @@ class ExactOperations:
 
     def _integer(self, name: str, value: int) -> str:
         return self._file.add_constant(name, value, np.int64)
+
+    def _integers(self, name: str, values: Sequence[int]) -> str:
+        return self._file.add_constant(name, values, np.int64)
 
 
 def _factors(op: IntegerOp) -> List[Tuple[int, int]]:

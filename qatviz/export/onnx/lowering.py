@@ -267,6 +267,10 @@ class _Lowering:
 
     def _conv2dtranspose(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, Conv2DTranspose)
+        exact = self._exact_form(op)
+        if exact is not None:
+            exact.transposed(op)
+            return
         weights = self._weights(op, lambda codes: codes.transpose(2, 3, 0, 1), 1)
         attributes = transposed_attributes(op.layer, op.require_pads())
         self._put_rounded(op, "ConvTranspose", [op.inputs[0], *weights], **attributes)
