@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from keras_import_cases import functional, imported_exactly
+from keras_import_cases import functional, images_for, imported_exactly, plain_output
 
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.network.keras_import import load_model_file
@@ -248,3 +248,52 @@ def test_a_clip_is_a_function(tmp_path, node):
     layer = imported.network.layer("c")
     assert (layer.kind, layer.function, layer.threshold, layer.maximum) == ("Activation", "clip", -4, 5)
     assert layer.values([-9, -4, 0.5, 5, 6]).tolist() == [-4, -4, 0.5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    "function, settings, outputs",
+    [
+        ("split", {"num_or_size_splits": 2, "axis": -1}, 2),
+        ("split", {"num_or_size_splits": [1, -1, 2], "axis": 1}, 3),
+        ("unstack", {"axis": 2}, 5),
+        ("unstack", {"axis": -1}, 4),
+    ],
+)
+def test_each_output_of_a_split_is_a_layer(tmp_path, function, settings, outputs):
+    parts = [layer("Flatten", f"flat{k}", "s") for k in range(outputs)]
+    for k, record in enumerate(parts):
+        record["inbound_nodes"][0][0][2] = k
+    joined = layer("Concatenate", "joined", "flat0", axis=-1)
+    joined["inbound_nodes"] = [[[f"flat{k}", 0, 0, {}] for k in reversed(range(outputs))]]
+    record = description(operation("s", function, ["x", 0, 0, settings]), *parts, joined, output="joined")
+    imported = loaded(tmp_path, record)
+    shown = images_for(imported.network)
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = getattr(tf, function)(tf.constant(shown), **settings)
+        expected = session.run(tf.concat([tf.reshape(one, (len(shown), -1)) for one in reversed(found)], -1))
+    np.testing.assert_array_equal(plain_output(imported, shown), expected)
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"num_or_size_splits": 3, "axis": -1}, "it splits 4 elements into 3"),
+        ({"num_or_size_splits": [1, 1], "axis": 3}, "it splits 4 elements into"),
+        ({"num_or_size_splits": 2, "axis": 0}, "axis"),
+        ({"num_or_size_splits": 2, "axis": 4}, "axis"),
+        ({"num_or_size_splits": "a", "axis": 1}, "it splits 6 elements"),
+    ],
+)
+def test_splits_that_are_refused(tmp_path, settings, said):
+    record = description(operation("bad", "split", ["x", 0, 0, settings]), output="bad")
+    with pytest.raises(NetworkError, match="'bad'.*" + said):
+        loaded(tmp_path, record)
+
+
+def test_an_output_that_an_operation_does_not_have_is_refused(tmp_path):
+    for function, settings, number in (("split", {"num_or_size_splits": 2, "axis": -1}, 2), ("nn.relu", {}, 1)):
+        flat = layer("Flatten", "flat", "bad")
+        flat["inbound_nodes"][0][0][2] = number
+        record = description(operation("bad", function, ["x", 0, 0, settings]), flat, output="flat")
+        with pytest.raises(NetworkError, match="bad"):
+            loaded(tmp_path, record)

@@ -69,6 +69,14 @@ def test_layers_of_other_types(make, kind):
     refused(sequential(make), "'bad'", kind, "this type of layer is not supported; nearest: ")
 
 
+def test_layers_on_volumes_are_refused_with_those_on_images():
+    def build():
+        volume = tf.keras.Input((4, 4, 4, 2))
+        return tf.keras.Model(volume, layers.Flatten()(layers.Cropping3D(1, name="bad")(volume)))
+
+    refused(build, "'bad'", "Cropping3D", "three dimensions", "nearest: Cropping2D")
+
+
 @pytest.mark.parametrize(
     "make, nearest",
     [

@@ -16,6 +16,7 @@ from qatviz.network.keras_import.call_arguments import (
     keras3_arguments,
     keras3_reference,
 )
+from qatviz.network.keras_import.call_names import CallNames
 from qatviz.network.keras_import.versions import is_keras3, with_keras3_names
 
 Path = Tuple[str, ...]
@@ -73,6 +74,8 @@ class LayerSpec(NamedTuple):
         Name of the layer, preceded by the names of the enclosing models.
     arguments : Arguments
         For an operation: its arguments, with the positions of the outputs of layers in `inputs`.
+    output : int
+        For an operation: the number of its output that it stands for.
     """
 
     path: Path
@@ -81,6 +84,7 @@ class LayerSpec(NamedTuple):
     inputs: Tuple[Path, ...]
     layer: Path
     arguments: Arguments = NO_ARGUMENTS
+    output: int = 0
 
 
 class _Layers:
@@ -94,6 +98,15 @@ class _Layers:
         self._calls += 1
         if self._calls > MAX_CALLS:
             raise NetworkError(f"the model's layers are called more than {MAX_CALLS:,} times; allowed: at most that")
+
+    def add_outputs(self, first: Path, last: int) -> List[Path]:
+        """Append the outputs of the operation added last, up to number `last`; return the paths of all of them."""
+        spec, paths = self.specs[-1], [first]
+        for output in range(1, last + 1):
+            self.count_call()
+            paths.append((*first[:-1], f"{first[-1]}/output{output}"))
+            self.specs.append(spec._replace(path=paths[-1], layer=paths[-1], output=output))
+        return paths
 
 
 class _Place(NamedTuple):
@@ -222,7 +235,7 @@ def _append_model(record: Record, place: _Place, sources: Sequence[Path], layers
 def _append_sequential(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
     """Append the layers of a Sequential, each of which has the previous one as its input."""
     records = layer_records(record)
-    calls = CallNames(records)
+    calls = CallNames(map(layer_name, records))
     for layer in records:
         name = layer_name(layer)
         own = place.inside(calls.next(name), name)
@@ -251,7 +264,10 @@ def _append_functional(record: Record, place: _Place, sources: Sequence[Path], l
             if all(outputs.has(reference) for reference in call.references):
                 own_sources = [outputs.resolve(reference, call.name) for reference in call.references]
                 own = place.inside(call.unique_name, call.name)
-                outputs.add(call, _append_layer(call.record, own, own_sources, layers, call.arguments))
+                paths = _append_layer(call.record, own, own_sources, layers, call.arguments)
+                if layer_kind(call.record) in OPERATIONS:
+                    paths = layers.add_outputs(paths[0], outputs.last.get(call.name, 0))
+                outputs.add(call, paths)
             else:
                 still_waiting.append(call)
         if len(still_waiting) == len(waiting):
@@ -275,30 +291,11 @@ class _Call(NamedTuple):
     arguments: Arguments = NO_ARGUMENTS
 
 
-class CallNames:
-    """Unique names of the calls of the layers of a model."""
-
-    def __init__(self, records: Sequence[Record]):
-        self._taken = {layer_name(record) for record in records}
-        self._counts: Dict[str, int] = {}
-
-    def next(self, name: str) -> str:
-        """Return the name of the next call of a layer: the layer's own name for the first."""
-        self._counts[name] = count = self._counts.get(name, 0) + 1
-        if count == 1:
-            return name
-        unique = f"{name}_{count}"
-        while unique in self._taken:
-            unique += "_"
-        self._taken.add(unique)
-        return unique
-
-
 class _Outputs:
     """Outputs of the calls of a functional model's layers.
 
     Keras numbers the calls of a layer from 0, and those of a nested model from 1, as its own definition counts as one.
-    If there is a single call, its number is ignored.
+    If there is a single call, its number is ignored. `last` is the largest number of an output that is referenced.
     """
 
     def __init__(self, inputs: Dict[str, Path]):
@@ -306,6 +303,7 @@ class _Outputs:
         self._paths: Dict[Tuple[str, int], List[Path]] = {(name, 0): [path] for name, path in inputs.items()}
         self._counts: Dict[str, int] = dict.fromkeys(inputs, 1)
         self._first: Dict[str, int] = {}
+        self.last: Dict[str, int] = {}
 
     def number_calls(self, calls: Sequence[_Call], output_layers: Sequence[Reference]) -> None:
         """Set the number of calls of each layer, and the number that Keras gives to the first of them."""
@@ -313,6 +311,7 @@ class _Outputs:
             self._counts[call.name] = self._counts.get(call.name, 0) + 1
         nested = {call.name for call in calls if call.record["class_name"] in NESTED}
         for reference in [reference for call in calls for reference in call.references] + list(output_layers):
+            self.last[reference.name] = max(self.last.get(reference.name, 0), reference.output)
             if reference.name in nested and reference.call == self._counts[reference.name]:
                 self._first[reference.name] = 1
 
@@ -342,7 +341,7 @@ class _Outputs:
 def _calls(records: Sequence[Record], outputs: _Outputs) -> List[_Call]:
     """Return the calls of every layer but the inputs."""
     calls: List[_Call] = []
-    names = CallNames(records)
+    names = CallNames(map(layer_name, records))
     seen = set()
     for layer in records:
         name, kind = layer_name(layer), layer["class_name"]

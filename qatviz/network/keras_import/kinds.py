@@ -9,7 +9,7 @@ from qatviz.network.keras_import import conversions, merges, scalings
 from qatviz.network.keras_import.config import LAMBDA, LayerSpec, shortened
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
-from qatviz.network.keras_import.operations import SLICING, STACK
+from qatviz.network.keras_import.operations import SLICING, SPLIT, STACK
 from qatviz.network.keras_import.spelled_functions import FUNCTION
 from qatviz.network.layers import AveragePool, Flatten, MaxPool, Reshape, ZeroPad
 
@@ -100,8 +100,21 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
 
 
 _RECURRENT = ("ConvLSTM2D", "CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")
+#: Layers on volumes; the last two characters of their names are their number of dimensions.
+_VOLUMES = (
+    "AveragePooling3D",
+    "Conv3D",
+    "Cropping3D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling3D",
+    "MaxPooling3D",
+    "SpatialDropout3D",
+    "UpSampling3D",
+    "ZeroPadding3D",
+)
 #: Reasons why common types are not supported, and the nearest supported layer.
 _REASONS = {
+    **dict.fromkeys(_VOLUMES, "it has images of three dimensions, for which TFLite has no kernels of integers"),
     LAMBDA: "it consists of Python code, which cannot be converted",
     "Bidirectional": "it runs a recurrent layer from both ends of the sequence, and those are not supported",
     **dict.fromkeys(
@@ -111,6 +124,7 @@ _REASONS = {
     ),
 }
 _NEAREST = {
+    **{kind: f"{kind[:-2]}2D, with the third dimension as channels" for kind in _VOLUMES},
     "Bidirectional": "Conv1D with padding='same', which covers both sides of each element",
     **dict.fromkeys(_RECURRENT, "Conv1D with padding='causal' and dilation_rate, which covers the same past"),
     LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
@@ -207,6 +221,7 @@ KINDS: Dict[str, Kind] = {
     ),
     "Rescaling": Kind(scalings.convert_rescaling, ("scale", "offset"), form=ANY),
     SLICING: Kind(scalings.convert_slicing, ("key",)),
+    SPLIT: Kind(scalings.convert_split, ("axis", "sections", "by_positions", "part")),
     STACK: Kind(scalings.convert_stack, ("axis",)),
     FUNCTION: Kind(conversions.convert_named_function, ("function", *FUNCTION_PARAMETERS, "merged"), form=ALIKE),
     "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),

@@ -9,11 +9,11 @@ from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network.checks import Shape
+from qatviz.network.keras_import.call_names import CallNames
 from qatviz.network.keras_import.config import (
     LAMBDA,
     NESTED,
     SEQUENTIAL,
-    CallNames,
     Path,
     check_arguments,
     layer_name,
@@ -266,7 +266,7 @@ def _add_repeated(record: Dict[str, Any], model: Any, path: Path) -> None:
     if max(counts.values(), default=1) > 1:
         layers = layer_records(record)
         records = {layer_name(layer): layer for layer in layers}
-        names = CallNames(layers)
+        names = CallNames(records)
         inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
         layers[:] = inputs + [_renamed(records[layer.name], names.next(layer.name)) for layer in called]
 

@@ -21,6 +21,8 @@ NODE_LAYER = "TensorFlowOpLayer"
 SLICING = "SlicingOpLambda"
 #: Kind of the layer that joins tensors along a new axis; Keras has no layer for it.
 STACK = "Stack"
+#: Kind of the layers for the parts of a split tensor; Keras has no layer for it.
+SPLIT = "Split"
 #: Modules of TensorFlow whose functions have the meaning of their names; tf.sparse.add, for example, is not an Add.
 _MODULES = ("", "math", "nn", "__operators__")
 #: Names in `_LAYERS` by operations of TensorFlow's graphs, for `NODE_LAYER`; some of the other operations are code.
@@ -69,6 +71,8 @@ def as_layer(spec: LayerSpec) -> LayerSpec:
     if layer_of is None:
         raise NetworkError(f"the operation {name} is not supported; nearest: the layers that the README lists")
     kind, config = layer_of(spec)
+    if spec.output and name not in _OF_SEVERAL_OUTPUTS:
+        raise NetworkError(f"reference to output {spec.output} of the operation {name}, which has one output")
     kept = {key: spec.config[key] for key in ("name", "dtype", "trainable") if key in spec.config}
     return spec._replace(kind=kind, config={**kept, **config}, arguments=NO_ARGUMENTS)
 
@@ -218,6 +222,23 @@ def _stack(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     return STACK, {"axis": axis}
 
 
+def _split(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    """Return a part of ``split``: its sections are a number, or sizes in TensorFlow, positions in Keras 3."""
+    by_positions = spec.kind == KERAS3_OPERATION
+    sections = _option(spec, "indices_or_sections" if by_positions else "num_or_size_splits", None)
+    _refuse_others(spec, "axis", "num_or_size_splits", "indices_or_sections")
+    axis = _option(spec, "axis", 0)
+    return SPLIT, {"axis": axis, "sections": sections, "by_positions": by_positions, "part": spec.output}
+
+
+def _unstack(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    axis = _option(spec, "axis", 0)
+    _refuse_others(spec, "axis", "num")
+    if axis != -1 and (type(axis) is not int or axis < 1):
+        raise NetworkError(f"it takes the axis {shortened(axis)} apart; supported: 1 and above, or -1")
+    return SLICING, {"key": [*([{}] * axis if axis > 0 else ["..."]), spec.output]}
+
+
 def _mean(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     axes, keepdims = _option(spec, "axis", None), _option(spec, "keepdims", False)
     _refuse_others(spec, "axis", "keepdims")
@@ -299,6 +320,8 @@ _LAYERS: Dict[str, KerasLayerOf] = {
     "cast": _cast,
     "getitem": _getitem,
     "stack": _stack,
+    "split": _split,
+    "unstack": _unstack,
     "identity": _activation("linear"),
     **{
         name: _activation(name)
@@ -311,6 +334,7 @@ _LAYERS: Dict[str, KerasLayerOf] = {
     "hardswish": _activation("hard_swish"),
 }
 #: Names in `_LAYERS` by other names of the same operations.
+_OF_SEVERAL_OUTPUTS = ("split", "unstack")
 _ALIASES = {
     "addv2": "add",
     "addn": "add",

@@ -69,6 +69,36 @@ def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     return draft.add(Reshape, layer.name, part, target_shape=tuple(target) or (1,))
 
 
+def convert_split(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a part of ``split``, whose axis counts the batch, to a Slice."""
+    shape = draft.shapes[inputs[0]]
+    axis, part = checks.integer("setting axis", layer.setting("axis")), layer.setting("part")
+    place = axis - 1 if axis > 0 else axis + len(shape)
+    if axis == 0 or not 0 <= place < len(shape):
+        raise checks.invalid_value("setting axis", axis, f"1 to {len(shape)}, or below 0")
+    ends = _ends_of_parts(layer.setting("sections"), shape[place], bool(layer.setting("by_positions")))
+    if ends is None or part >= len(ends):
+        raise NetworkError(f"it splits {shape[place]} elements into {shortened(layer.setting('sections'))}")
+    start, stop = [0] * len(shape), list(shape)
+    start[place], stop[place] = ends[part - 1] if part else 0, ends[part]
+    return draft.add(Slice, layer.name, inputs, start=tuple(start), stop=tuple(stop))
+
+
+def _ends_of_parts(sections: Any, size: int, by_positions: bool) -> Optional[List[int]]:
+    """Return the ends of the parts into which an axis is split; None if there is no such split."""
+    if type(sections) is int:
+        sizes = [size // sections] * sections if 0 < sections <= size and size % sections == 0 else []
+    elif not isinstance(sections, list) or not all(type(value) is int for value in sections):
+        return None
+    elif by_positions:
+        sizes = [stop - start for start, stop in zip([0, *sections], [*sections, size])]
+    else:
+        rest = size - sum(value for value in sections if value != -1)
+        sizes = [rest if value == -1 else value for value in sections]
+    ends = [int(end) for end in np.cumsum(sizes)]
+    return ends if ends and min(sizes) > 0 and ends[-1] == size else None
+
+
 def convert_stack(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert ``stack``, whose axis counts the batch, to a Concat of the inputs with one more axis."""
     shape = draft.shapes[inputs[0]]
