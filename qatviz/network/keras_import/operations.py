@@ -5,7 +5,7 @@ they are imported, for operations and layers alike.
 """
 
 import json
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -236,7 +236,8 @@ def _unstack(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     _refuse_others(spec, "axis", "num")
     if axis != -1 and (type(axis) is not int or axis < 1):
         raise NetworkError(f"it takes the axis {shortened(axis)} apart; supported: 1 and above, or -1")
-    return SLICING, {"key": [*([{}] * axis if axis > 0 else ["..."]), spec.output]}
+    whole: List[Any] = [{}] * axis if axis > 0 else [...]
+    return SLICING, {"key": [*whole, spec.output]}
 
 
 def _mean(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
