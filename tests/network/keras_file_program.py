@@ -163,12 +163,17 @@ def write(save, path):
 
 
 def save(keras, model, folder, inputs, name=None, predict=None):
-    """Save a model in all formats, and its outputs."""
+    """Save a model in all formats, and its outputs; nothing if this version of Keras cannot describe it."""
     base = os.path.join(folder, name or model.name)
     newest = int(keras.__version__.split(".")[0]) >= 3
+    try:
+        description = model.to_json()
+    except TypeError as error:  # 3.0 with ``x[..., 1:]``
+        print(f"{base}: {error}")
+        return
     write(model.save, base + ".h5")
     with open(base + ".json", "w") as file:
-        file.write(model.to_json())
+        file.write(description)
     model.save_weights(base + (".weights.h5" if newest else "-weights.h5"))
     if newest or keras.__name__ == "tf_keras":
         write(model.save, base + ".keras")

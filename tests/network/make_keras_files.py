@@ -57,6 +57,7 @@ def environment(label, work):
 
 def make(label, work):
     """Make keras_files/LABEL.zip."""
+    os.makedirs(FILES, exist_ok=True)
     python, path = environment(label, work)
     module = ENVIRONMENTS[label][3]
     with tempfile.TemporaryDirectory() as folder:
