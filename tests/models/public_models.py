@@ -1,0 +1,200 @@
+"""Models that people train, rebuilt from their public definitions in tf.keras, some on smaller images.
+
+The weights are random. Models that only newer versions of Keras have are in `keras_3_models.py`.
+"""
+
+from typing import Callable, NamedTuple, Tuple
+
+import tensorflow.compat.v1 as tf
+
+layers = tf.keras.layers
+
+
+class Model(NamedTuple):
+    """A model, and the data that it is trained on.
+
+    `high` is the upper end of its inputs, which begin at 0. `targets` is a number of classes, or the shape of targets
+    for a regression. `head` scales the last kernel: with random weights, activations can grow from layer to layer.
+    """
+
+    build: Callable[[], tf.keras.Model]
+    targets: object
+    high: float = 1.0
+    head: float = 1.0
+
+
+def _sequential(input_shape: Tuple[int, ...], *parts):
+    return tf.keras.Sequential([layers.InputLayer(input_shape), *parts])
+
+
+def quickstart():
+    """TensorFlow's quickstart for beginners; its tutorial on Fashion MNIST is the same without dropout."""
+    return _sequential(
+        (28, 28), layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dropout(0.2), layers.Dense(10)
+    )
+
+
+def fashion():
+    return _sequential((28, 28), layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dense(10))
+
+
+def tfmot_example():
+    """The example of quantization-aware training in TensorFlow's Model Optimization Toolkit."""
+    return _sequential(
+        (28, 28),
+        layers.Reshape((28, 28, 1)),
+        layers.Conv2D(12, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(10),
+    )
+
+
+def mlperf_fc4():
+    """MLPerf Tiny's fully connected network for keywords."""
+    hidden = []
+    for _ in range(3):
+        hidden += [layers.Dense(256, activation="relu"), layers.Dropout(0.2), layers.BatchNormalization()]
+    return _sequential((49, 10), layers.Flatten(), *hidden, layers.Dense(12, activation="softmax"))
+
+
+def mlperf_streaming_wakeword():
+    """MLPerf Tiny's temporal network, whose configuration has 1 where Keras has True."""
+    net = image = layers.Input((30, 1, 40))
+    for filters, size in ((128, 3), (64, 5), (64, 10), (32, 15)):
+        net = layers.DepthwiseConv2D((size, 1), use_bias=False)(net)
+        net = layers.BatchNormalization(scale=1)(layers.Conv2D(filters, 1, use_bias=0)(net))
+        net = layers.Dropout(0.2)(layers.Activation("relu")(net))
+    return tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(net)))
+
+
+def ds_cnn_with_gates():
+    """MLPerf Tiny's DS-CNN for keywords, with a squeeze-and-excite gate after each of its blocks."""
+    net = image = layers.Input((49, 10, 1))
+    net = layers.Conv2D(64, (10, 4), strides=2, padding="same")(net)
+    net = layers.Dropout(0.2)(layers.Activation("relu")(layers.BatchNormalization()(net)))
+    for _ in range(4):
+        net = layers.Activation("relu")(layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(net)))
+        net = layers.Activation("relu")(layers.BatchNormalization()(layers.Conv2D(64, 1, padding="same")(net)))
+        gates = layers.Dense(16, activation="relu")(layers.GlobalAveragePooling2D()(net))
+        gates = layers.Reshape((1, 1, 64))(layers.Dense(64, activation="sigmoid")(gates))
+        net = layers.Multiply()([net, gates])
+    net = layers.GlobalAveragePooling2D()(layers.Dropout(0.4)(net))
+    return tf.keras.Model(image, layers.Dense(12, activation="softmax")(net))
+
+
+def cats_and_dogs():
+    """Keras' example of image classification from scratch: a small Xception with one logit for two classes."""
+    image = layers.Input((64, 64, 3))
+    net = layers.Conv2D(128, 3, strides=2, padding="same")(image * (1 / 255))
+    before = net = layers.Activation("relu")(layers.BatchNormalization()(net))
+    for filters in (256, 512, 728):
+        for _ in range(2):
+            net = layers.SeparableConv2D(filters, 3, padding="same")(layers.Activation("relu")(net))
+            net = layers.BatchNormalization()(net)
+        net = layers.MaxPooling2D(3, strides=2, padding="same")(net)
+        before = net = layers.add([net, layers.Conv2D(filters, 1, strides=2, padding="same")(before)])
+    net = layers.BatchNormalization()(layers.SeparableConv2D(1024, 3, padding="same")(net))
+    net = layers.GlobalAveragePooling2D()(layers.Activation("relu")(net))
+    return tf.keras.Model(image, layers.Dense(1)(layers.Dropout(0.25)(net)))
+
+
+def imdb_dense():
+    """The classifier of film reviews in Deep Learning with Python: a sigmoid at the end."""
+    return _sequential(
+        (10_000,),
+        layers.Dense(16, activation="relu"),
+        layers.Dense(16, activation="relu"),
+        layers.Dense(1, activation="sigmoid"),
+    )
+
+
+def imdb_cnn():
+    """Keras' example imdb_cnn, after its embedding."""
+    return _sequential(
+        (400, 50),
+        layers.Dropout(0.2),
+        layers.Conv1D(250, 3, activation="relu"),
+        layers.GlobalMaxPooling1D(),
+        layers.Dense(250),
+        layers.Dropout(0.2),
+        layers.Activation("relu"),
+        layers.Dense(1),
+        layers.Activation("sigmoid"),
+    )
+
+
+def edge_impulse_1d():
+    """Edge Impulse's blocks of 1-D convolutions, on 50 frames of 13 cepstral coefficients in a row."""
+    blocks = []
+    for filters in (8, 16):
+        blocks.append(layers.Conv1D(filters, 3, padding="same", activation="relu"))
+        blocks += [layers.MaxPooling1D(2, 2, padding="same"), layers.Dropout(0.25)]
+    return _sequential(
+        (650,), layers.Reshape((50, 13)), *blocks, layers.Flatten(), layers.Dense(4, activation="softmax")
+    )
+
+
+def denoising_autoencoder():
+    """Keras' example mnist_denoising_autoencoder."""
+    same = {"padding": "same"}
+    net = image = layers.Input((28, 28, 1))
+    for filters in (32, 64):
+        net = layers.Conv2D(filters, 3, strides=2, activation="relu", **same)(net)
+    latent = layers.Dense(16, name="latent_vector")(layers.Flatten()(net))
+    net = layers.Reshape((7, 7, 64))(layers.Dense(7 * 7 * 64)(latent))
+    for filters in (64, 32):
+        net = layers.Conv2DTranspose(filters, 3, strides=2, activation="relu", **same)(net)
+    net = layers.Conv2DTranspose(1, 3, **same)(net)
+    return tf.keras.Model(image, layers.Activation("sigmoid")(net))
+
+
+def unet():
+    """The U-Net for 128×128 pixels that is upsampled to the nearest pixel, of an eighth of the filters."""
+    same = {"padding": "same", "activation": "relu"}
+
+    def twice(filters, x):
+        return layers.Conv2D(filters, 3, **same)(layers.Conv2D(filters, 3, **same)(x))
+
+    image = layers.Input((128, 128, 1))
+    levels, net = [], image
+    for filters in (8, 16, 32, 64):
+        levels.append(twice(filters, net))
+        net = layers.MaxPooling2D(2)(levels[-1])
+    net = layers.Dropout(0.5)(twice(128, net))
+    for level, filters in zip(levels[::-1], (64, 32, 16, 8)):
+        up = layers.Conv2D(filters, 2, **same)(layers.UpSampling2D(2)(net))
+        net = twice(filters, layers.concatenate([level, up], axis=3))
+    net = layers.Conv2D(2, 3, **same)(net)
+    return tf.keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid")(net))
+
+
+def tiny_yolo():
+    """Tiny YOLO (version 2) on 96×96 pixels, of a quarter of the filters: its head has boxes for each cell."""
+    net = image = layers.Input((96, 96, 3))
+    for filters in (4, 8, 16, 32, 64, 128, 256, 256):
+        net = layers.Conv2D(filters, 3, padding="same", use_bias=False)(net)
+        net = layers.LeakyReLU(0.1)(layers.BatchNormalization()(net))
+        if filters < 128:
+            net = layers.MaxPooling2D(2)(net)
+        elif filters == 128:
+            net = layers.MaxPooling2D(2, strides=1, padding="same")(net)
+    return tf.keras.Model(image, layers.Conv2D(5 * (5 + 20), 1)(net))
+
+
+MODELS = {
+    "quickstart": Model(quickstart, 10),
+    "fashion": Model(fashion, 10),
+    "tfmot_example": Model(tfmot_example, 10),
+    "mlperf_fc4": Model(mlperf_fc4, 12),
+    "mlperf_streaming_wakeword": Model(mlperf_streaming_wakeword, 3),
+    "ds_cnn_with_gates": Model(ds_cnn_with_gates, 12),
+    "cats_and_dogs": Model(cats_and_dogs, 2, high=255.0),
+    "imdb_dense": Model(imdb_dense, 2),
+    "imdb_cnn": Model(imdb_cnn, 2),
+    "edge_impulse_1d": Model(edge_impulse_1d, 4),
+    "denoising_autoencoder": Model(denoising_autoencoder, (28, 28, 1)),
+    "unet": Model(unet, (128, 128, 1)),
+    "tiny_yolo": Model(tiny_yolo, (3, 3, 125)),
+}
+"""Models by name."""

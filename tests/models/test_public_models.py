@@ -1,0 +1,88 @@
+"""Models that people train: imported exactly, trained, exported, and run by each runtime with the same codes.
+
+An electrocardiogram's network of 1-D layers and an autoencoder with transposed convolutions are tested by
+tests/export/test_sequence_networks.py and test_autoencoder_networks.py, with data that they learn.
+"""
+
+import os
+import subprocess
+
+import newer_tensorflow
+import numpy as np
+import pytest
+from keras_import_cases import fresh_keras, plain_output, predicted, randomize
+from public_models import MODELS
+from trained_networks import REQUIRED, agreements, trained
+
+from qatviz.network.keras_import import import_model, load_model_file
+
+pytestmark = pytest.mark.slow
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+#: Largest error of an imported model, relative to the largest output of Keras.
+FLOAT_ERROR = 1e-5
+EXAMPLES, BATCH, STEPS = 48, 8, 2
+
+
+def data_for(input_shape, targets, high, seed=0):
+    """Return random examples and targets: classes for a number, values from 0 to 1 for a shape."""
+    random = np.random.RandomState(seed)
+    x = random.uniform(0, high, (EXAMPLES, *input_shape)).astype(np.float32)
+    if isinstance(targets, int):
+        return x, np.arange(EXAMPLES) % targets
+    return x, random.uniform(0, 1, (EXAMPLES, *targets)).astype(np.float32)
+
+
+def assert_exact(imported, inputs, expected):
+    assert np.ptp(expected) > 1e-3, "the expected outputs are constant"
+    found = plain_output(imported, inputs)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= FLOAT_ERROR * np.abs(expected).max()
+
+
+def assert_trains_and_exports(model, data, folder, imported):
+    """Train a model for two steps, evaluate it, export it, and compare the codes of each runtime."""
+    result = trained(model, data, steps=STEPS, batch_size=BATCH)
+    assert np.isfinite(result.outcome.loss) and all(np.isfinite(score) for score in result.scores.values())
+    state = result.final_state.arrays
+    unchanged = [name for name in imported.origin.arrays if np.array_equal(state[name], imported.parameters[name])]
+    # A batch norm subtracts the bias of the layer before it again: its gradient is 0.
+    assert all(name.endswith(".bias") for name in unchanged)
+    found = dict(agreements(result, folder))
+    assert {"simulator to evaluation graph", "onnx"} <= set(found)
+    for name, agreement in found.items():
+        assert agreement.reaches(REQUIRED), (name, agreement)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_model_of_tf_keras(name, tmp_path):
+    case = MODELS[name]
+    with fresh_keras():
+        model = case.build()
+        randomize(model, head=case.head)
+        data = data_for(model.input_shape[1:], case.targets, case.high)
+        imported = import_model(model)
+        assert_exact(imported, data[0][:3], predicted(model, data[0][:3]))
+        assert_trains_and_exports(model, data, tmp_path, imported)
+
+
+@pytest.fixture(scope="module")
+def saved_by_keras_3(tmp_path_factory):
+    """Return the folder of the models that a newer Keras saved."""
+    newer = newer_tensorflow.find() or pytest.skip(newer_tensorflow.MISSING)
+    folder = tmp_path_factory.mktemp("keras_3")
+    environment = dict(os.environ, PYTHONPATH=os.path.join(os.path.dirname(HERE), "network"))
+    program = os.path.join(HERE, "keras_3_models.py")
+    subprocess.run([newer.python, program, str(folder)], check=True, env=environment)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_lc", "mobilenet_v3_minimalistic"])
+def test_a_model_of_keras_3(name, saved_by_keras_3, tmp_path):
+    path = saved_by_keras_3 / (name + ".keras")
+    imported = load_model_file(path)
+    with np.load(str(saved_by_keras_3 / (name + ".npz"))) as arrays:
+        inputs, expected = arrays["x"], arrays["y"]
+    assert_exact(imported, inputs, expected)
+    data = data_for(inputs.shape[1:], expected.shape[1], high=255.0)
+    assert_trains_and_exports(str(path), data, tmp_path, imported)
