@@ -140,6 +140,11 @@ class DataOptions:
         """Return the values that are not defaults, by name; JSON-able."""
         return {name: value for name, value in asdict(self).items() if value != DATA_OPTIONS[name].default}
 
+    def text(self) -> str:
+        """Return the values that are not defaults, as in the window: ``Image size: 64x64; Fit: Crop to the size``."""
+        settings = {name: DATA_OPTIONS[name] for name in self.given()}
+        return "; ".join(f"{setting.label}: {setting.text(getattr(self, name))}" for name, setting in settings.items())
+
     @property
     def size(self) -> Optional[Tuple[int, int]]:
         """Height and width of `image_size`; None for "auto"."""

@@ -10,10 +10,12 @@ from qatviz import data as datasets
 from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import shape, table, terminal_width
 from qatviz.cli.train_options import data_options_of
+from qatviz.data.registry import options_for
 from qatviz.errors import NetworkError, did_you_mean
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
+from qatviz.option_names import option_name
 from qatviz.presets import PRESETS
 from qatviz.session.progress import shown_fraction
 from qatviz.setting_declaration import Setting
@@ -79,8 +81,18 @@ def data(options: argparse.Namespace) -> int:
                 table(("name", "description"), rows, (0, 1)) + "\n\n" + table(("file", "description"), formats, (0, 1))
             )
         return OK
-    summary = datasets.describe(_loaded(options))
-    print_output(json.dumps(summary) if options.json else datasets.format_description(summary))
+    dataset = _loaded(options)
+    values = data_options_of(options)
+    used = {name: getattr(values, name) for name in options_for(dataset, options.source)}
+    summary = dict(datasets.describe(dataset), options=used)
+    if options.json:
+        print_output(json.dumps(summary))
+        return OK
+    print_output(datasets.format_description(summary))
+    if used:
+        print_output(
+            "options    " + ", ".join(f"{option_name(name)} {value or '(none)'}" for name, value in used.items())
+        )
     return OK
 
 

@@ -19,7 +19,7 @@ from qatviz.data.npz import is_npz
 from qatviz.data.sound_folder import SOUND_OPTIONS, is_sound_folder, load_sound_folder
 from qatviz.data.store import is_store, load_store
 from qatviz.data.tfrecord import TFRECORD_OPTIONS, is_tfrecord, load_tfrecord
-from qatviz.data_options import DataOptions
+from qatviz.data_options import OF_PARTS, DataOptions
 from qatviz.errors import DataError, SettingError
 from qatviz.scaling import UNIT
 from qatviz.task import CLASSIFICATION, check_task
@@ -196,6 +196,14 @@ def applicable_options(spec: Union[str, "os.PathLike[str]"]) -> Tuple[str, ...]:
     """
     found = _found(os.fspath(spec))
     return found.options if isinstance(found, FileFormat) else ()
+
+
+def options_for(dataset: Dataset, spec: Union[str, "os.PathLike[str]"]) -> Tuple[str, ...]:
+    """Return the names of the data options that apply to a data set that was loaded from `spec`.
+
+    Options that name parts of the data apply where there are parts to choose from.
+    """
+    return tuple(name for name in applicable_options(spec) if name not in OF_PARTS or name in dataset.choices)
 
 
 def _load_as_inferred(

@@ -3,6 +3,7 @@
 from typing import Any, Dict, List, Sequence, Union
 
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS
+from qatviz.data_options import DataOptions
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count, shape_text
@@ -93,6 +94,7 @@ def facts_of(run: RunData) -> Markup:
         ),
         ("Data", about.get("data_name", _UNKNOWN)),
         *([("Scaling", scaling_of(about["scaling"]).formula)] if "scaling" in about else []),
+        *([("Data read with", DataOptions.of(about["data_options"]).text())] if about.get("data_options") else []),
         ("Data fingerprint", about.get("data_fingerprint", _UNKNOWN)),
         ("Batch size", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else _UNKNOWN),
         ("Optimizer", about.get("optimizer", _UNKNOWN)),

@@ -12,8 +12,7 @@ from typing import Any, Callable, Dict, Optional
 
 from qatviz import data
 from qatviz.data.checks import check_memory
-from qatviz.data.registry import FILE_FORMATS, applicable_options
-from qatviz.data_options import OF_PARTS
+from qatviz.data.registry import FILE_FORMATS, options_for
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
@@ -67,9 +66,8 @@ def inspect_data(question: DataQuestion) -> DataInfo:
     summary = data.describe(dataset)
     inferred = [note for note in summary["notes"] if note not in summary["mistakes"]]
     info = data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), inferred, summary["mistakes"])
-    # Options that name parts of the data apply where there are parts to choose from.
-    options = [name for name in applicable_options(question.source) if name not in OF_PARTS or name in dataset.choices]
-    return info._replace(options=tuple(options), choices=dataset.choices)
+    options = options_for(dataset, question.source)
+    return info._replace(options=options, choices=dataset.choices)
 
 
 class ModelInspector:

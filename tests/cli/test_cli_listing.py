@@ -37,8 +37,11 @@ def test_a_network_is_described_layer_by_layer(name):
 
 def test_data_is_described(tmp_path):
     path = write_data(tmp_path / "small.npz")
-    assert json.loads(call("data", path, "--json").out) == describe(load(str(path)))
-    text = call("data", path).out
+    options = {"features": "", "targets": "", "held_out": "test", "unusable": "refuse"}
+    found = json.loads(call("data", path, "--json", "--held-out", "test").out)
+    assert found == dict(describe(load(str(path))), options=options)
+    text = call("data", path, "--held-out", "test").out
+    assert "options    --features (none), --targets (none), --held-out test, --unusable refuse" in text.splitlines()
     assert str(path) in text and "6x6x1" in text and "200" in text
 
 

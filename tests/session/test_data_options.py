@@ -53,6 +53,9 @@ def test_recorded_options_are_those_of_all_that_uses_the_run(pictures, tmp_path,
     assert first.input_shape == (6, 5, 1)
     assert first.fingerprint == data_of(ResumeRequest(directory=fork)).fingerprint
     assert evaluate(EvaluationRequest(out)).scores
+    assert main(["report", out, "--out", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Image size: 6x5; Fit: Pad to the size; Background: black" in page
     with_other_size = ["train", "--resume", out, "--image-size", "8x8"]
     assert main(with_other_size) == 2
     assert "--image-size: can't change in a continued run" in capsys.readouterr().err
@@ -88,6 +91,9 @@ def test_a_damaged_record_of_options_is_refused(pictures, tmp_path):
 def test_command_line_api_and_window_describe_the_same_data(pictures, capsys):
     assert main(["data", pictures, "--json", *WORDS]) == 0
     summary = json.loads(capsys.readouterr().out)
+    assert {name: summary["options"][name] for name in GIVEN} == GIVEN and summary["options"]["held_out"] == "auto"
+    assert main(["data", pictures, *WORDS]) == 0
+    assert "options    --image-size 6x5, --fit pad, --background black, --unusable refuse" in capsys.readouterr().out
     trained = qatviz.train("mlp", pictures, steps=1, quiet=True, batch_size=4, **GIVEN)
     info = inspect_data(DataQuestion(pictures, options=DataOptions(**GIVEN)))
     assert summary["input_shape"] == list(info.input_shape) == [6, 5, 1]
