@@ -4,11 +4,12 @@ import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
 from qatviz.class_weights import class_weights_text
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import OutputError, RunStateError, SettingError, about, did_you_mean
+from qatviz.heads import LOSS, LOSS_WEIGHT, METRIC, TASK, by_output
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.protocol.run_spec import RunSpec
@@ -56,6 +57,10 @@ _SAME_NAMES = (
 )
 #: Other keywords, and the fields that they set.
 _OTHER_NAMES = {"weights_path": "model_weights", "changes": "changes"}
+
+
+#: Keywords that state what each output learns, by name or index, and what they state; single values are for one output.
+_BY_OUTPUT = {"loss": LOSS, "metric": METRIC, "task": TASK, "loss_weights": LOSS_WEIGHT}
 
 
 class Trained:
@@ -218,13 +223,17 @@ def train(
     data : (x, y), ((x, y), (x_test, y_test)), data frame, iterable, Dataset, str or path
         Arrays for :func:`qatviz.data.from_arrays`, or a name or path for :func:`qatviz.data.load`. A pandas data frame
         has features and targets in its columns (``targets="label"``); x may be one, too. Generators, Keras' sequences
-        and tf.data data sets of (x, y), alone or in a pair for training and testing, are read into memory.
+        and tf.data data sets of (x, y), alone or in a pair for training and testing, are read into memory. For a model
+        with several outputs, y is a dict of arrays by name of the output, or a tuple or list in their order.
     out : str, optional
         Directory to record the run to; by default it is not recorded.
     quiet : bool
         If True, only warnings are printed, neither progress nor notes.
     steps, batch_size, optimizer, loss, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
+    loss_weights : dict or list of float
+        Factors of the outputs' losses, by name or index, or in their order. For several outputs, ``loss``, ``metric``
+        and ``task`` have these forms, too.
     class_weights : dict of str or int to float, or "balanced"
         Factors of the losses of a class' examples, by name or number of the class.
     preset : str
@@ -325,13 +334,16 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     SettingError
         If there is no such option, or a value is not allowed.
     """
-    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *DATA_OPTIONS, *RUN_SETTINGS, "max_examples"})
+    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *_BY_OUTPUT, *DATA_OPTIONS, *RUN_SETTINGS, "max_examples"})
     unknown = sorted(set(options) - set(known))
     if unknown:
         hint = did_you_mean(unknown[0], known)
         names = ", ".join(map(repr, unknown))
         raise SettingError(f"there is no option {names}; there are {', '.join(known)}{'.' + hint if hint else ''}")
+    options, heads = _split_heads(options)
     fields = {name: options[name] for name in _SAME_NAMES if name in options}
+    if heads:
+        fields["heads"] = heads
     for kind in KINDS:
         fields[kind] = dict(fields.get(kind) or {})
     fields.update((field, options[name]) for name, field in _OTHER_NAMES.items() if name in options)
@@ -352,6 +364,20 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
         out=None if out is None else os.fspath(out),
         **fields,
     )
+
+
+def _split_heads(options: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, Dict[str, Any]]]:
+    """Return the options with one value, and what is stated by output: dicts by name or index, lists in order."""
+    rest: Dict[str, Any] = dict(options)
+    heads: Dict[str, Dict[str, Any]] = {}
+    for name, choice in _BY_OUTPUT.items():
+        given = rest.get(name)
+        if isinstance(given, (Mapping, list, tuple)):
+            for output, value in by_output(rest.pop(name)).items():
+                heads.setdefault(output, {})[choice] = value
+        elif name == "loss_weights" and name in rest:
+            raise SettingError.of_field(name, f"is {given!r}: expected a number for each output, in a list or by name")
+    return rest, heads
 
 
 def _prepare(

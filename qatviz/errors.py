@@ -198,6 +198,17 @@ def about(field: str) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def prefixed(where: str) -> Iterator[None]:
+    """Raise a QatvizError of this context as "WHERE: MESSAGE"; unchanged if ``where`` is empty."""
+    try:
+        yield
+    except QatvizError as error:
+        if not where:
+            raise
+        raise error.of_file(where) from error
+
+
 def explanation(error: BaseException) -> Optional[str]:
     """Return the message for the user: of a QatvizError, or for a lack of memory; None for an error in the program."""
     return str(error) if isinstance(error, QatvizError) else memory_shortage(error)

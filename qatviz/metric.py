@@ -138,6 +138,13 @@ class Metric(NamedTuple):
         return f"{shown:,.0f}" if 9999.5 <= abs(shown) < 1e9 else f"{shown:.{digits + 3}g}"
 
 
+class OutputMetric(NamedTuple):
+    """A metric of one output of a network, whose name is empty if there is only one."""
+
+    output: str
+    metric: Metric
+
+
 ACCURACY = Metric(
     "accuracy",
     "accuracy",

@@ -54,5 +54,13 @@ def spec(
     network = network or mlp()
     data = data or dataset(network.input_shape)
     run = dict({"evaluation_interval": 0, "snapshot_interval": 3600.0, "learning_rate": 1e-2}, **(run or {}))
-    book = SettingsBook.from_preset(quantization_plan(network), preset, weights, activations, RunSettings(**run))
+    book = SettingsBook.from_preset(
+        quantization_plan(network, [head.task == "regression" for head in data.heads])
+        if len(network.outputs) > 1
+        else quantization_plan(network),
+        preset,
+        weights,
+        activations,
+        RunSettings(**run),
+    )
     return RunSpec(network, data, "tiny", book, batch_size=settings.pop("batch_size", 8), steps=steps, **settings)

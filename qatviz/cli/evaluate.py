@@ -11,6 +11,7 @@ from qatviz.memory import exit_on_native_shortage
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.option_names import option_name
 from qatviz.presentation.event_texts import plain_change
+from qatviz.presentation.score_texts import metric_title
 from qatviz.presets import PRESETS
 from qatviz.session.changes import CHANGES, parse_change
 from qatviz.session.evaluation import SettingsEvaluation, evaluate
@@ -69,7 +70,8 @@ def _text(result: SettingsEvaluation) -> str:
     if result.recorded is not None:
         rows.append([f"recorded at step {result.recorded['step']:,}", *score_cells(metric, result.recorded)])
     rows.append([f"these settings at step {result.step:,}", *score_cells(metric, result.scores)])
-    title = f"{metric.title} on {result.num_examples:,} held-out examples, checkpoint {result.checkpoint}"
+    name = metric_title(metric.name, result.output)
+    title = f"{name} on {result.num_examples:,} held-out examples, checkpoint {result.checkpoint}"
     lines = [title, table(["", *(MODE_NAMES[mode] for mode in MODES)], rows)]
     if result.outputs:
         lines += ["", f"{metric.title} by output", output_table(metric, result.outputs)]

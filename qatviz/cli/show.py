@@ -15,6 +15,7 @@ from qatviz.cli.tables import further_table, output_table, score_table, table, t
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text
 from qatviz.presentation.event_texts import plain_change, reason_text, save_text
+from qatviz.presentation.score_texts import metric_title
 from qatviz.protocol import events
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import setting_text
@@ -55,10 +56,11 @@ def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) ->
     if found:
         sections.append("tensors with warnings\n" + found)
     if outcome.evaluations:
-        title = f"{outcome.metric.title} on held-out data\n"
+        title = f"{metric_title(outcome.metric.name, outcome.output)} on held-out data\n"
         sections.append(title + score_table(outcome.metric, outcome.evaluations))
     if outcome.outputs:
-        title = f"{outcome.metric.title} by output, after step {outcome.evaluations[-1]['step']:,}\n"
+        name = metric_title(outcome.metric.name, outcome.output)
+        title = f"{name} by output, after step {outcome.evaluations[-1]['step']:,}\n"
         sections.append(title + output_table(outcome.metric, outcome.outputs))
     if outcome.further:
         sections.append("further metrics\n" + further_table(outcome.further))

@@ -6,12 +6,13 @@ from functools import partial
 from typing import Optional, Union, cast
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
-from qatviz.cli.tables import score_table, tensor_table
+from qatviz.cli.tables import further_table, score_table, tensor_table
 from qatviz.cli.train_options import request_of
 from qatviz.memory import exit_on_native_shortage
 from qatviz.number_format import count, percent_text
 from qatviz.presentation.evaluation_time import NOTABLE, fraction_of_time
 from qatviz.presentation.event_texts import non_finite_text
+from qatviz.presentation.score_texts import metric_title
 from qatviz.safe_text import shell_word
 from qatviz.session.prepare import prepare
 from qatviz.session.progress import progress_for
@@ -96,7 +97,9 @@ def _print_result(outcome: Outcome) -> None:
     print_output(tensor_table(outcome.tensors()))
     if outcome.evaluations:
         print_output(
-            f"\n{outcome.metric.title} on held-out data\n{score_table(outcome.metric, outcome.evaluations[-1:])}"
+            f"\n{metric_title(outcome.metric.name, outcome.output)} on held-out data\n"
+            f"{score_table(outcome.metric, outcome.evaluations[-1:])}"
+            + (f"\n\nfurther metrics\n{further_table(outcome.further)}" if outcome.further else "")
         )
     rate, evaluation_s = outcome.steps_per_second, sum(outcome.evaluation_seconds)
     text = f"{count(outcome.step, 'step')} in {outcome.seconds:.1f} s of training"

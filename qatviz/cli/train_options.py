@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterable, Union
 from qatviz.data import NAMED_DATA
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import SettingError, did_you_mean
+from qatviz.heads import LOSS, LOSS_WEIGHT, METRIC
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
 from qatviz.metric import METRIC_CHOICES
 from qatviz.network.model_formats import MODEL_FORMATS, WEIGHTS_FORMATS
@@ -48,6 +49,7 @@ _FIXED = (
     "batch_size",
     "optimizer",
     "loss",
+    "loss_weight",
     "class_weights",
     "metric",
     "seed",
@@ -124,13 +126,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     inputs.add_argument(
         "--loss",
-        metavar="NAME",
-        help=f"{', '.join(LOSS_CHOICES)} (default: {AUTOMATIC}: by the task)",
+        action="append",
+        metavar="[OUTPUT=]NAME",
+        help=f"{', '.join(LOSS_CHOICES)} (default: {AUTOMATIC}: by the task); with OUTPUT, the name or index of one "
+        "of several outputs; may be repeated",
+    )
+    inputs.add_argument(
+        "--loss-weight",
+        action="append",
+        metavar="OUTPUT=X",
+        help="factor of an output's loss in the sum of all; may be repeated (default: 1)",
     )
     _add_setting(inputs, START_SETTINGS["class_weights"])
     inputs.add_argument(
         "--metric",
-        metavar="NAME",
+        action="append",
+        metavar="[OUTPUT=]NAME",
         help=f"metric on held-out data: {', '.join(METRIC_CHOICES)} (default: {AUTOMATIC}: by the task)",
     )
     _add_setting(inputs, START_SETTINGS["seed"])
@@ -298,8 +309,31 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         from_scratch=options.from_scratch,
         out=options.out,
         **shared,
-        **_given(options, _FIXED),
+        **_by_output(_given(options, _FIXED)),
     )
+
+
+def _by_output(given: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the fields of a request for options, of which some may be stated by output: ``--loss box=mse``."""
+    fields = {name: value for name, value in given.items() if name not in (LOSS, LOSS_WEIGHT, METRIC)}
+    heads: Dict[str, Dict[str, Any]] = {}
+    for name in (LOSS, LOSS_WEIGHT, METRIC):
+        for text in given.get(name, ()):
+            output, equals, value = text.rpartition("=")
+            if equals and output:
+                heads.setdefault(output, {})[name] = _number(text, value) if name == LOSS_WEIGHT else value
+            elif name == LOSS_WEIGHT or equals:
+                raise SettingError(f"{option_name(name)} {text!r}: expected OUTPUT=VALUE")
+            else:
+                fields[name] = text
+    return {**fields, "heads": heads} if heads else fields
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise SettingError(f"{option_name(LOSS_WEIGHT)} {text!r}: expected a number") from error
 
 
 def parse_kind(texts: Iterable[str], kind: str) -> Dict[str, Any]:

@@ -3,7 +3,7 @@
 import os
 import re
 from dataclasses import replace
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,14 +11,18 @@ from qatviz.data.build import from_arrays, name_from_path
 from qatviz.data.checks import check_memory, list_directory, wrap_read_errors
 from qatviz.data.class_folders import skipped_notes
 from qatviz.data.dataset import Dataset
+from qatviz.data.head_arrays import load_heads
 from qatviz.data.npy import read_array
 from qatviz.data.npz import names_in_npz, read_npz
 from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
+from qatviz.data.stated import check_names, in_stated_scaling, string_in
 from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
-from qatviz.errors import ChoiceNeeded, DataError, SettingError
-from qatviz.scaling import check_scaling
+from qatviz.errors import ChoiceNeeded, DataError
 
-KEYS_HELP = "x, y or x_train, y_train, and optionally x_test, y_test, class_names, task"
+KEYS_HELP = (
+    "x, y or x_train, y_train, and optionally x_test, y_test, class_names, task; for several outputs y_NAME or "
+    "y_train_NAME and y_test_NAME"
+)
 #: Names of the data options that apply to arrays.
 ARRAY_OPTIONS = ("features", "targets", "held_out", "unusable")
 
@@ -53,6 +57,7 @@ def load_npz(
     source: Optional[str] = None,
     task: Optional[str] = None,
     options: DataOptions = DataOptions(),
+    tasks: Optional[Mapping[str, str]] = None,
 ) -> Dataset:
     """Load a data set from an .npz archive.
 
@@ -61,6 +66,7 @@ def load_npz(
     held out. Otherwise, the options name the two arrays. Further arrays are `class_names`, an array of strings, and
     `task`, a name of :data:`qatviz.task.TASKS`. Files that qatviz writes also have `scaling`, a name of
     :data:`qatviz.scaling.SCALINGS`, which floating-point examples have already. Arrays that are not used are noted.
+    Archives with targets of several outputs are those of :mod:`qatviz.data.head_arrays`.
 
     Parameters
     ----------
@@ -73,6 +79,8 @@ def load_npz(
         Task; default: the task in the archive; without that, see :func:`qatviz.data.build.from_arrays`.
     options : DataOptions
         `ARRAY_OPTIONS` of them are used.
+    tasks : mapping of str to str, optional
+        Tasks by name of the output, if there are targets of several; for others, `task`.
 
     Returns
     -------
@@ -86,6 +94,10 @@ def load_npz(
         If the file is damaged, or the arrays are not a data set.
     """
     names = names_in_npz(path)
+    if not (options.features or options.targets):
+        several = load_heads(path, names, validation_fraction, seed, task, tasks)
+        if several is not None:
+            return several
     chosen = _chosen(names, options, path)
     arrays = read_npz(path, (*chosen.train, *(chosen.held_out or ()), *_ABOUT))
     return _dataset(
@@ -152,13 +164,10 @@ def _dataset(
 ) -> Dataset:
     """Return the data set of the chosen arrays, and of those that say more about it."""
     class_names = arrays.get("class_names")
-    if class_names is not None and (class_names.dtype.kind != "U" or class_names.ndim != 1):
-        raise DataError(
-            f"{source}: class_names: found {class_names.dtype} of shape {list(class_names.shape)}; expected a list of "
-            "strings"
-        )
+    if class_names is not None:
+        check_names(class_names, f"{source}: class_names")
     if task is None and "task" in arrays:
-        task = _string(arrays["task"], f"{source}: task")
+        task = string_in(arrays["task"], f"{source}: task")
     where = dict(zip(("x_train", "y_train", "x_test", "y_test"), (*chosen.train, *(chosen.held_out or ()))))
     dataset = from_arrays(
         name,
@@ -173,23 +182,7 @@ def _dataset(
         skipped_notes("arrays", chosen.unused),
     )
     dataset = replace(dataset, choices={role: tuple(names) for role in (_EXAMPLES, _LABELS)})
-    if "scaling" not in arrays:
-        return dataset
-    scaling = _string(arrays["scaling"], f"{source}: scaling")
-    try:
-        check_scaling(scaling)
-    except SettingError as error:
-        raise DataError(f"{source}: {error}") from error
-    if dataset.assumed.integers:
-        return dataset.with_scaling(scaling)
-    return replace(dataset, scaling=scaling, assumed=dataset.assumed._replace(scaling=False))
-
-
-def _string(array: np.ndarray, where: str) -> str:
-    """Return the string in an array of one element."""
-    if array.dtype.kind != "U" or array.size != 1:
-        raise DataError(f"{where}: found {array.dtype} of shape {list(array.shape)}; expected a string")
-    return str(array.reshape(-1)[0])
+    return in_stated_scaling(dataset, arrays, source)
 
 
 # The choice of arrays

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -92,6 +92,10 @@ class Dataset:
         Notes of the reader, such as on files that were skipped or converted.
     choices : mapping of str to tuple of str
         Possible values of options that name parts of the data, by the option's name: arrays, columns.
+    output : str
+        Name of the network's output that the targets are of; empty if there are only these.
+    further : tuple of Dataset
+        Targets of further outputs: data sets with the same examples. See :attr:`heads`.
     """
 
     name: str
@@ -106,6 +110,8 @@ class Dataset:
     scaling: str = ""
     notes: Tuple[Note, ...] = ()
     choices: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    output: str = ""
+    further: Tuple["Dataset", ...] = ()
     _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -133,6 +139,18 @@ class Dataset:
                 view = array.view()
                 view.setflags(write=False)
                 object.__setattr__(self, name, view)
+        object.__setattr__(self, "further", tuple(map(self._with_own_examples, self.further)))
+
+    def _with_own_examples(self, further: "Dataset") -> "Dataset":
+        """Return the targets of a further output as those of this data set's examples."""
+        about = self.name, self.source, self.scaling
+        examples = {"x_train": self.x_train, "x_test": self.x_test}
+        return replace(further, **examples, **dict(zip(("name", "source", "scaling"), about)))
+
+    @property
+    def heads(self) -> Tuple["Dataset", ...]:
+        """The data set of each output, with the same examples; that of the first is the whole."""
+        return (self, *self.further)
 
     def _check_part(self, part: str, images: Array, labels: np.ndarray) -> None:
         if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 3, 4):
@@ -256,13 +274,19 @@ class Dataset:
                 "scaling",
             )
         x_train, x_test = _scaled((x_train, x_test), scaling, self.source)
-        fitted = replace(self, x_train=x_train, x_test=x_test, assumed=stated, scaling=scaling)
+        further = tuple(head._with_target_scaling(scaling) for head in self.further)
+        fitted = self._with_target_scaling(scaling)
+        return replace(fitted, x_train=x_train, x_test=x_test, assumed=stated, scaling=scaling, further=further)
+
+    def _with_target_scaling(self, scaling: str) -> "Dataset":
+        """Return the same data with its targets in another scaling, if they are pixels in the scaling "unit"."""
         if not self.assumed.target_pixels:
-            return fitted
-        if channels not in (1, self.y_train.shape[-1]):
-            return fitted  # the targets have other channels, which stay scaled by 1/255
-        y_train, y_test = (scaling_of(scaling).apply(255 * y) for y in (self.y_train, self.y_test))
-        return replace(fitted, y_train=y_train, y_test=y_test)
+            return self
+        numbers = scaling_of(scaling)
+        if len(numbers.means) not in (1, self.y_train.shape[-1]):
+            return self  # the targets have other channels, which stay scaled by 1/255
+        y_train, y_test = (numbers.apply(255 * y) for y in (self.y_train, self.y_test))
+        return replace(self, y_train=y_train, y_test=y_test)
 
     def _standard_scaling(self) -> str:
         """Return the scaling by the mean and standard deviation of each channel of the training examples.
@@ -330,15 +354,30 @@ class Dataset:
         fingerprint = self._fingerprint
         if fingerprint is None:
             digest = hashlib.blake2b(digest_size=16)
-            for name in ("x_train", "y_train", "x_test", "y_test"):
-                array = getattr(self, name)
-                stride = -(-array.nbytes // _FINGERPRINT_BYTES) if name[0] == "x" else 1
-                digest.update(f"{array.dtype.name}{array.shape}{self.num_classes}".encode("ascii"))
-                little_endian = array.dtype.newbyteorder("<")
-                digest.update(np.ascontiguousarray(array[:: max(stride, 1)], dtype=little_endian).data.cast("B"))
+            own = ("x_train", "y_train", "x_test", "y_test") if not self.further else ("x_train", "x_test")
+            for name in own:
+                self._add_to_digest(digest, name)
+            # Of several outputs in any order: networks may have them in another one.
+            for part in sorted(head._target_digest() for head in self.heads if self.further):
+                digest.update(part)
             fingerprint = digest.hexdigest()
             object.__setattr__(self, "_fingerprint", fingerprint)
         return fingerprint
+
+    def _add_to_digest(self, digest: Any, name: str) -> None:
+        array = getattr(self, name)
+        stride = -(-array.nbytes // _FINGERPRINT_BYTES) if name[0] == "x" else 1
+        # Which output is the first depends on the order.
+        classes = 0 if name[0] == "x" and self.further else self.num_classes
+        digest.update(f"{array.dtype.name}{array.shape}{classes}".encode("ascii"))
+        little_endian = array.dtype.newbyteorder("<")
+        digest.update(np.ascontiguousarray(array[:: max(stride, 1)], dtype=little_endian).data.cast("B"))
+
+    def _target_digest(self) -> bytes:
+        digest = hashlib.blake2b(digest_size=16)
+        for name in ("y_train", "y_test"):
+            self._add_to_digest(digest, name)
+        return digest.digest()
 
 
 def same_examples(shape: Tuple[int, ...], other: Tuple[int, ...]) -> bool:

@@ -44,11 +44,20 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
     """
     x = dataset.x_train
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
-    mistakes = _MISTAKES[dataset.task](dataset)
+    heads = dataset.heads
+    mistakes = [text for head in heads for text in _of_head(head, dataset, _MISTAKES[head.task](head))]
     mistakes += _examples(dataset, low, high)
-    inferred = _scaling(dataset, low, high) + _target_scaling(dataset) + _task(dataset) + _held_out(dataset)
+    inferred = _scaling(dataset, low, high)
+    for head in heads:
+        inferred += _of_head(head, dataset, _target_scaling(head) + _task(head))
+    inferred += _held_out(dataset)
     found = [Note(text, True) for text in mistakes] + [Note(text) for text in inferred]
     return tuple(sorted((*dataset.notes, *found), key=lambda note: not note.is_mistake))
+
+
+def _of_head(head: Dataset, dataset: Dataset, texts: List[str]) -> List[str]:
+    """Return texts on the targets of an output, with its name if there are several."""
+    return [f"output {head.output!r}: {text}" for text in texts] if dataset.further else texts
 
 
 # Inferred properties

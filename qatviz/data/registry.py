@@ -3,7 +3,7 @@
 import difflib
 import os
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 
 from qatviz.asset_files import asset_path
 from qatviz.data.arrays import ARRAY_OPTIONS, KEYS_HELP, is_npy, load_npy, load_npz
@@ -61,6 +61,8 @@ class FileFormat:
     options : tuple of str
         Names of the options in :class:`qatviz.data_options.DataOptions` that apply to it. If there are any, `load` has
         the parameter `options`.
+    has_heads : bool
+        True if it stores targets of several outputs, so that `load` has the parameter `tasks`.
     """
 
     name: str
@@ -69,6 +71,7 @@ class FileFormat:
     load: Callable[..., Dataset]
     has_any_arrays: bool = False
     options: Tuple[str, ...] = ()
+    has_heads: bool = False
 
 
 def _load_mnist_5k(validation_fraction: float, seed: int) -> Dataset:
@@ -85,7 +88,7 @@ NAMED_DATA = (
 _FOLDER_OPTIONS = (*IMAGE_OPTIONS, "held_out", "targets")
 
 FILE_FORMATS = (
-    FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True, ARRAY_OPTIONS),
+    FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True, ARRAY_OPTIONS, True),
     FileFormat(
         "cifar10",
         "the directory of CIFAR-10 or CIFAR-100, in the versions for Python or binary, or its .tar.gz archive",
@@ -142,6 +145,7 @@ def load(
     task: Optional[str] = None,
     scaling: Optional[str] = None,
     options: DataOptions = DataOptions(),
+    tasks: Optional[Mapping[str, str]] = None,
 ) -> Dataset:
     """Load a data set by name or by path.
 
@@ -163,6 +167,8 @@ def load(
         are.
     options : DataOptions
         Options of the data's format.
+    tasks : mapping of str to str, optional
+        Tasks by name of the output, for data with targets of several; for others, `task`.
 
     Returns
     -------
@@ -178,7 +184,7 @@ def load(
         data; its field is the name of the option.
     """
     options.check()
-    dataset = _load_as_inferred(spec, validation_fraction, seed, task, options)
+    dataset = _load_as_inferred(spec, validation_fraction, seed, task, options, tasks)
     if scaling is not None:
         return dataset.with_scaling(scaling)
     if dataset.assumed.float_pixels:
@@ -212,6 +218,7 @@ def _load_as_inferred(
     seed: int,
     task: Optional[str],
     options: DataOptions,
+    tasks: Optional[Mapping[str, str]],
 ) -> Dataset:
     """Return the data set with the inferred scaling."""
     spec = os.fspath(spec)
@@ -226,6 +233,8 @@ def _load_as_inferred(
     path = os.path.expanduser(spec)
     _check_applicable(options, found.options, f"{found.name} data")
     more: Dict[str, Any] = {"options": options} if found.options else {}
+    if found.has_heads and tasks:
+        more["tasks"] = tasks
     if found.has_any_arrays:
         more["task"] = task
     elif not only_classes:

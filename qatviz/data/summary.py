@@ -34,41 +34,45 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         a dict per regression target, with `train` and `test`: dict with `min`, `max`, `mean`, `std`; empty for
         classification), `train` and `test` (dict with `examples`, `min`, `max`, `mean`, of uint8 before they are
         scaled, of float32 as they are fed), `notes` (list of str: texts of :func:`qatviz.data.notes.data_notes`),
-        `mistakes` (list of str: those of them that are likely mistakes).
+        `mistakes` (list of str: those of them that are likely mistakes). With targets of several outputs, `outputs`
+        (list of dict with `output`, `task`, `num_classes`, `classes` and `targets`); those without a list are of the
+        first one.
     """
-    n_classes = dataset.num_classes
-    is_regression = dataset.task == REGRESSION
-    counts: List[np.ndarray] = (
-        [] if is_regression else [class_counts(labels, n_classes) for labels in (dataset.y_train, dataset.y_test)]
-    )
     summary: Dict[str, Any] = {
         "name": dataset.name,
         "source": dataset.source,
         "fingerprint": dataset.fingerprint,
-        "task": dataset.task,
         "input_shape": [int(size) for size in dataset.input_shape],
         "dtype": dataset.x_train.dtype.name,
         "pixel_scale": dataset.pixel_scale,
         "scaling": dataset.scaling,
-        "num_classes": n_classes,
-        "classes": [
-            {"name": name, "train": int(n_train), "test": int(n_test)}
-            for name, n_train, n_test in zip(dataset.class_names, *counts)
-        ],
-        "targets": [
-            {"train": train, "test": test}
-            for train, test in zip(*(_target_statistics(columns_of(y)) for y in (dataset.y_train, dataset.y_test)))
-        ]
-        if is_regression
-        else [],
+        **_targets_summary(dataset),
         "train": _statistics(dataset.x_train),
         "test": _statistics(dataset.x_test),
     }
+    if dataset.further:
+        summary["outputs"] = [dict(output=head.output, **_targets_summary(head)) for head in dataset.heads]
     values = summary["train"]
     notes = data_notes(dataset, (values["min"], values["max"]))
     summary["notes"] = [note.text for note in notes]
     summary["mistakes"] = [note.text for note in notes if note.is_mistake]
     return summary
+
+
+def _targets_summary(dataset: Dataset) -> Dict[str, Any]:
+    """Return the entries of :func:`describe` on the targets of one output."""
+    n_classes, parts = dataset.num_classes, (dataset.y_train, dataset.y_test)
+    counts = [class_counts(labels, n_classes) for labels in parts if dataset.task != REGRESSION]
+    statistics = [_target_statistics(columns_of(y)) for y in parts if dataset.task == REGRESSION]
+    return {
+        "task": dataset.task,
+        "num_classes": n_classes,
+        "classes": [
+            {"name": name, "train": int(n_train), "test": int(n_test)}
+            for name, n_train, n_test in zip(dataset.class_names, *counts)
+        ],
+        "targets": [{"train": train, "test": test} for train, test in zip(*statistics)],
+    }
 
 
 def format_description(summary: Dict[str, Any]) -> str:
@@ -85,8 +89,10 @@ def format_description(summary: Dict[str, Any]) -> str:
                 part, **summary[part]
             )
         )
-    name = "label" if summary["task"] == MULTILABEL else "class"
-    lines += _target_lines(summary["targets"]) if summary["targets"] else _class_lines(summary["classes"], name)
+    for row in summary.get("outputs", [summary]):
+        lines += [f"output {row['output']}"] if "output" in row else []
+        name = "label" if row["task"] == MULTILABEL else "class"
+        lines += _target_lines(row["targets"]) if row["targets"] else _class_lines(row["classes"], name)
     lines += [f"{'warning' if note in summary['mistakes'] else 'note'}: {note}" for note in summary["notes"]]
     return "\n".join(lines)
 

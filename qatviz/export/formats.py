@@ -70,6 +70,8 @@ class Format:
     packings : tuple of dict
         Options with which weights of up to 4 bits are stored two per byte, the widely supported ones first; the last
         option of each decides.
+    holds_several : bool
+        True if it holds networks with several outputs.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Format:
     limits: Limits = limits.none
     weights: WeightStorage = WeightStorage.CODES
     packings: Tuple[Mapping[str, Union[bool, str]], ...] = ()
+    holds_several: bool = False
 
     @property
     def consents(self) -> FrozenSet[str]:
@@ -115,7 +118,11 @@ class Format:
         self, network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]
     ) -> List[Refusal]:
         """Return the reasons why the format can't hold a network; see :data:`qatviz.export.limits.Limits`."""
-        return self.limits(network, book, step, options) + limits.softmax_of_one(network, options)
+        refusals = self.limits(network, book, step, options) + limits.softmax_of_one(network, options)
+        if len(network.outputs) > 1 and not self.holds_several:
+            others = [form.name for form in FORMATS.values() if form.holds_several]
+            refusals.append(limits.several_outputs(network, self.name, others))
+        return refusals
 
     def export(
         self,
@@ -410,6 +417,7 @@ ENCODINGS = Format(
     ),
     encodings_limits.encodings,
     weights=WeightStorage.NONE,
+    holds_several=True,
 )
 
 FORMATS: Dict[str, Format] = {

@@ -3,7 +3,7 @@
 This module has the limits that formats share. Those of a single format are in its package.
 """
 
-from typing import Any, Callable, List, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional, Sequence
 
 from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
 from qatviz.network.activations import Activation
@@ -23,6 +23,15 @@ def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal
         return []
     reason = f"layer {network.output!r} has a single output, whose softmax is always 1"
     return [Refusal(reason, (OptionChange("softmax", False),))]
+
+
+def several_outputs(network: Network, name: str, others: Sequence[str]) -> Refusal:
+    """Return the refusal of a network with several outputs by the format ``name``; ``others`` hold it."""
+    listed = ", ".join(map(repr, network.output_names))
+    return Refusal(
+        f"network {network.name!r} has the outputs {listed}, and the export to {name} has a single one",
+        (Advice(f"in the formats {', '.join(others)}"),),
+    )
 
 
 def softmax_of_labels(task: str, options: Mapping[str, Any]) -> List[Refusal]:

@@ -1,4 +1,4 @@
-"""Network: a validated, directed acyclic graph of layers with one input and one output."""
+"""Network: a validated, directed acyclic graph of layers with one input and one or more outputs."""
 
 import heapq
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from qatviz.network.layers import (
     Dense,
     DepthwiseConv2D,
     GroupedConv2D,
+    Softmax,
     layer_from_dict,
 )
 
@@ -46,17 +47,21 @@ class Network:
         Shape of one example, such as (28, 28, 1).
     layers : sequence of Layer
         In any order. They are sorted topologically; the given order decides wherever there is a choice.
+    outputs : sequence of str
+        Names of the layers that are outputs, in order; by default the one layer without consumers. An output may have
+        consumers.
 
     Raises
     ------
     NetworkError
-        For duplicate names, unknown inputs, cycles, shapes that do not fit, more than one output, a BatchNorm that is
-        not the only consumer of a convolution or Dense.
+        For duplicate names, unknown inputs, cycles, shapes that do not fit, layers without consumers that are no
+        outputs, or a BatchNorm that is not the only consumer of a convolution or Dense.
     """
 
     name: str
     input_shape: Shape
     layers: Tuple[Layer, ...]
+    outputs: Tuple[str, ...] = ()
     _by_name: Dict[str, Layer] = field(init=False, repr=False, compare=False)
     _consumers: Dict[str, Tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _shapes: Dict[str, Shape] = field(init=False, repr=False, compare=False)
@@ -71,24 +76,36 @@ class Network:
         self._set("_by_name", _by_name(layers))
         self._set("layers", _topological(layers, _consumers(layers)))
         self._set("_consumers", _consumers(self.layers))
-        self._check_output()
+        self._set("outputs", self._checked_outputs())
+        self._check_softmaxes()
         self._check_batch_norms()
         self._set("_shapes", self._infer_shapes())
 
     @property
     def output(self) -> str:
-        """Name of the one layer without consumers."""
-        return next(layer.name for layer in self.layers if not self._consumers[layer.name])
+        """Name of the first output, which is the only one of most networks."""
+        return self.outputs[0]
 
     @property
     def output_shape(self) -> Shape:
-        """Shape of the output for one example."""
+        """Shape of the first output for one example."""
         return self._shapes[self.output]
 
     @property
     def num_outputs(self) -> int:
-        """Length of the output's last axis: the number of classes, or of the numbers that a regression predicts."""
+        """Length of the first output's last axis: the number of classes, labels, or numbers to predict."""
         return self._shapes[self.output][-1]
+
+    @property
+    def output_names(self) -> Tuple[str, ...]:
+        """Names of the outputs for users: that of a layer without its activation, ``digit`` of ``digit/softmax``."""
+        names = [name.rpartition("/")[0] if name.rpartition("/")[0] in self._by_name else name for name in self.outputs]
+        return tuple(names) if len(set(names)) == len(names) else self.outputs
+
+    @property
+    def output_shapes(self) -> Tuple[Shape, ...]:
+        """Shapes of the outputs for one example."""
+        return tuple(self._shapes[name] for name in self.outputs)
 
     @property
     def shapes(self) -> Dict[str, Shape]:
@@ -149,33 +166,59 @@ class Network:
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the network as JSON-serializable data; `from_dict` is the inverse."""
-        return {
+        record: Dict[str, Any] = {
             "name": self.name,
             "input_shape": list(self.input_shape),
             "layers": [layer.to_dict() for layer in self.layers],
         }
+        is_only_end = len(self.outputs) == 1 and self.outputs == self._ends()
+        return record if is_only_end else {**record, "outputs": list(self.outputs)}
 
     @classmethod
     def from_dict(cls, record: Dict[str, Any]) -> "Network":
         """Return the network of a record that `to_dict` returned; raise a `NetworkError` if the record is invalid."""
         keys = ("name", "input_shape", "layers")
-        if not isinstance(record, dict) or set(record) != set(keys):
+        if not isinstance(record, dict) or set(record) - {"outputs"} != set(keys):
             found = sorted(record, key=str) if isinstance(record, dict) else record
             raise checks.invalid_value("network: record", found, "a dict with exactly the keys " + ", ".join(keys))
         if not isinstance(record["layers"], (list, tuple)):
             raise checks.invalid_value(f"network {record['name']!r}: layers", record["layers"], "a list of dicts")
-        return cls(record["name"], record["input_shape"], tuple(map(layer_from_dict, record["layers"])))
+        layers = tuple(map(layer_from_dict, record["layers"]))
+        return cls(record["name"], record["input_shape"], layers, record.get("outputs", ()))
 
     def _set(self, attribute: str, value: Any) -> None:
         object.__setattr__(self, attribute, value)  # a frozen dataclass has no other way to set a field
 
-    def _check_output(self) -> None:
-        outputs = [layer.name for layer in self.layers if not self._consumers[layer.name]]
-        if len(outputs) > 1:
+    def _ends(self) -> Tuple[str, ...]:
+        """Return the names of the layers without consumers."""
+        return tuple(layer.name for layer in self.layers if not self._consumers[layer.name])
+
+    def _checked_outputs(self) -> Tuple[str, ...]:
+        """Return the names of the outputs; those that are given must exist and include all ends."""
+        ends, where = self._ends(), f"network {self.name!r}: "
+        given = self.outputs
+        if not isinstance(given, (tuple, list)) or not all(isinstance(name, str) for name in given):
+            raise checks.invalid_value(where + "outputs", given, "names of layers")
+        if not given and len(ends) > 1:
             raise NetworkError(
-                f"network {self.name!r}: layers {_quoted(outputs)} have no consumers; allowed: exactly one such layer, "
-                "the output"
+                f"{where}layers {_quoted(ends)} have no consumers; allowed: exactly one such layer, the output, or "
+                "stated outputs"
             )
+        for name in given:
+            self.layer(name)
+        unused = [name for name in ends if given and name not in given]
+        if unused or len(set(given)) < len(given):
+            allowed = f"each layer once, and all without consumers: {_quoted(ends)}"
+            raise checks.invalid_value(where + "outputs", tuple(given), allowed)
+        return tuple(given) or ends
+
+    def _check_softmaxes(self) -> None:
+        for name in self.outputs:
+            if isinstance(self.layer(name), Softmax) and self._consumers[name]:
+                raise NetworkError(
+                    f"layer {name!r}: this Softmax is an output and the input of {_quoted(self._consumers[name])}; "
+                    "allowed: only one of both, because outputs are trained as logits"
+                )
 
     def _check_batch_norms(self) -> None:
         for layer in self.layers:
@@ -189,6 +232,11 @@ class Network:
                     f"{', '.join(kind.__name__ for kind in WEIGHTED)}, into which it is folded"
                 )
             others = [name for name in self._consumers[source.name] if name != layer.name]
+            if source.name in self.outputs:
+                raise NetworkError(
+                    f"layer {layer.name!r}: the input of this BatchNorm, {source.name!r}, is an output of the network; "
+                    "allowed: a layer without other consumers, into which it is folded"
+                )
             if others:
                 raise NetworkError(
                     f"layer {layer.name!r}: the input of this BatchNorm, {source.name!r}, is also the input of "
@@ -238,9 +286,9 @@ class NetworkBuilder:
         self.last = layer.name
         return layer.name
 
-    def network(self) -> Network:
-        """Return the validated network of the layers added so far."""
-        return Network(self._name, self._input_shape, tuple(self._layers))
+    def network(self, outputs: Sequence[str] = ()) -> Network:
+        """Return the validated network of the layers added so far, with these outputs, by default the last layer."""
+        return Network(self._name, self._input_shape, tuple(self._layers), tuple(outputs))
 
 
 def _quoted(names: Sequence[str]) -> str:

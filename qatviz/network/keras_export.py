@@ -73,7 +73,7 @@ class _Description:
             "name": _valid_name(self._network.name),
             "layers": self._records,
             "input_layers": [[INPUT, 0, 0]],
-            "output_layers": [[self._in_shape(self._network.output), 0, 0]],
+            "output_layers": [[self._in_shape(name), 0, 0] for name in self._network.outputs],
         }
         record = {"class_name": "Model", "config": config, "keras_version": _VERSION, "backend": "tensorflow"}
         return KerasOrigin(json.dumps(record), self._arrays)

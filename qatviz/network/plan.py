@@ -167,15 +167,15 @@ class QuantizationPlan:
         "input.activations", then the weights and activations of each unit in order.
     groups : tuple of tuple of int
         Indices in `tensors` of the members of each group, ascending; groups in the order of their first members.
-    regression_output : str
-        Name of the activations tensor of the numbers that a regression predicts; empty for another task.
+    regression_outputs : tuple of str
+        Names of the activations tensors of the outputs that are numbers to predict.
     """
 
     units: Tuple[Unit, ...]
     tensors: Tuple[QuantizedTensor, ...]
     groups: Tuple[Tuple[int, ...], ...]
     _grids: Dict[str, str] = field(repr=False, compare=False)
-    regression_output: str = ""
+    regression_outputs: Tuple[str, ...] = ()
     _indices: Dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -201,11 +201,9 @@ class QuantizationPlan:
         return any(index in members and len(members) > 1 for members in self.groups)
 
     def predicts_numbers(self, name: str) -> bool:
-        """Return whether the tensor of this name has the grid of a regression's output."""
-        if not self.regression_output:
-            return False
-        index, output = self.index(name), self.index(self.regression_output)
-        return any(index in members and output in members for members in self.groups)
+        """Return whether the tensor of this name has the grid of an output that predicts numbers."""
+        index, outputs = self.index(name), set(map(self.index, self.regression_outputs))
+        return any(index in members and outputs.intersection(members) for members in self.groups)
 
     def grid_of(self, layer_name: str) -> str:
         """Return the name of the activations tensor that defines the grid of a layer's (or "input"'s) output.
@@ -215,15 +213,17 @@ class QuantizationPlan:
         Raises
         ------
         NetworkError
-            If there is no such layer, or it is a Softmax at the output, whose probabilities are not quantized.
+            If there is no such layer, or it is a Softmax at an output, whose probabilities are not quantized.
         """
         if layer_name not in self._grids:
             raise checks.invalid_value("layer with a quantized output", layer_name, ", ".join(self._grids))
         return self._grids[layer_name]
 
 
-def quantization_plan(network: Network, is_regression: bool = False) -> QuantizationPlan:
+def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool]] = False) -> QuantizationPlan:
     """Derive the compute units and quantized tensors of a network.
+
+    ``is_regression`` is True for numbers to predict; for several outputs, one for each, or one for all.
 
     - Folding and fusion: a BatchNorm is folded into its input layer. A ReLU or ReLU6 is fused into its input layer if
       it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm), Add, Subtract, Average or
@@ -234,7 +234,7 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
       of a ReLU or ReLU6 that is not fused: their values are already on the grid of their input (such a ReLU6 clips at
       the grid's value nearest to 6). The probabilities of a Softmax are quantized
-      unless it is the output.
+      unless it is an output.
     - Groups: AveragePool and UpsampleBilinear are rounded on the grid of their input (TFLite's AVERAGE_POOL_2D and
       RESIZE_BILINEAR have one scale). Inputs and output of a Concat, a Maximum or a Minimum share one grid
       (CONCATENATION, MAXIMUM and MINIMUM copy codes); this includes inputs behind layers without a quantizer, and all
@@ -252,7 +252,7 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
             shape = network.parameter_shapes(unit.name)["weights"]
             tensors.append(replace(_weights(unit.op, shape), is_sequence=unit.name in sequences))
             parents[tensors[-1].name] = tensors[-1].name
-        if isinstance(unit.op, _NEW_GRID) or (isinstance(unit.op, Softmax) and unit.output != network.output):
+        if isinstance(unit.op, _NEW_GRID) or (isinstance(unit.op, Softmax) and unit.output not in network.outputs):
             shape = network.shapes[unit.output]
             found = _activations(unit.name, unit.op.kind, shape, nonnegative[unit.output])
             tensors.append(replace(found, is_sequence=unit.output in sequences))
@@ -267,7 +267,9 @@ def quantization_plan(network: Network, is_regression: bool = False) -> Quantiza
         else:
             grid = grids[unit.inputs[0]]
         grids.update((layer.name, grid) for layer in unit.layers)
-    plan = _with_groups(units, tensors, parents, grids, grids.get(network.output, "") if is_regression else "")
+    regressions = [is_regression] * len(network.outputs) if isinstance(is_regression, bool) else is_regression
+    predicted = [grids[name] for name, is_one in zip(network.outputs, regressions) if is_one and name in grids]
+    plan = _with_groups(units, tensors, parents, grids, tuple(dict.fromkeys(predicted)))
     return _with_fixed_ranges(plan, functions)
 
 
@@ -296,8 +298,8 @@ _Kind = TypeVar("_Kind", bound=Layer)
 
 
 def _sole_consumer(network: Network, layer: Layer, kind: Type[_Kind]) -> Optional[_Kind]:
-    """Return the only consumer of `layer` if it is of this kind, else None."""
-    consumers = network.consumers(layer.name)
+    """Return the only consumer of `layer` if it is of this kind, else None; an output is needed by itself."""
+    consumers = () if layer.name in network.outputs else network.consumers(layer.name)
     consumer = network.layer(consumers[0]) if len(consumers) == 1 else None
     return consumer if isinstance(consumer, kind) else None
 
@@ -346,7 +348,7 @@ def _with_groups(
     tensors: List[QuantizedTensor],
     parents: Dict[str, str],
     grids: Dict[str, str],
-    regression_output: str,
+    regression_outputs: Tuple[str, ...],
 ) -> QuantizationPlan:
     """Return the plan with the groups of a union-find structure."""
     members: Dict[str, List[int]] = {}
@@ -354,7 +356,7 @@ def _with_groups(
         members.setdefault(_root(parents, tensor.name), []).append(index)
     firsts = {root: tensors[indices[0]].name for root, indices in members.items()}
     grouped = tuple(replace(tensor, group=firsts[_root(parents, tensor.name)]) for tensor in tensors)
-    return QuantizationPlan(units, grouped, tuple(map(tuple, members.values())), grids, regression_output)
+    return QuantizationPlan(units, grouped, tuple(map(tuple, members.values())), grids, regression_outputs)
 
 
 def _fixed_range(op: Layer, of_inputs: Sequence[str]) -> str:

@@ -6,10 +6,20 @@ from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.protocol.events import Evaluated, FurtherScores
 
 
+def metric_title(metric: str, output: str, is_beginning: bool = False) -> str:
+    """Return the name of a metric, with the output that it is of if there are several: ``box: RMSE``.
+
+    ``is_beginning``: at the beginning of a sentence.
+    """
+    found = METRICS[metric]
+    if output:
+        return f"{output}: {found.title}"
+    return found.capitalized_title if is_beginning else found.title
+
+
 def title_of(scored: FurtherScores) -> str:
     """Return the name of a further metric, with the output that it is of if there are several."""
-    title = METRICS[scored.metric].title
-    return f"{scored.output}: {title}" if scored.output else title
+    return metric_title(scored.metric, scored.output)
 
 
 def mode_texts(metric: str, scores: Mapping[str, float], digits: int = 1) -> List[str]:

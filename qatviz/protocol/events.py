@@ -250,7 +250,8 @@ class Evaluated(Event):
     ``metric`` is a key of `qatviz.metric.METRICS`, and the key of ``scores`` in the JSON-able form. If a regression has
     several numbers to predict, or an example several labels, ``outputs`` has a row for each mode, in the order of
     `qatviz.metric.MODES`, with the metric of each of them; otherwise it is empty. ``further`` are the task's other
-    metrics. ``held_out_loss`` is that of the quantized network, None if it was not computed. ``seconds`` is the time
+    metrics, and those of further outputs of the network; ``output`` is the name of the first output if there are
+    several. ``held_out_loss`` is that of the quantized network, None if it was not computed. ``seconds`` is the time
     that the evaluation took.
     """
 
@@ -261,13 +262,14 @@ class Evaluated(Event):
     outputs: Tuple[Tuple[float, ...], ...] = field(default=(), metadata=_json_form(_outputs_to, _outputs_from))
     further: Tuple[FurtherScores, ...] = field(default=(), metadata=_json_form(_further_to, _further_from))
     held_out_loss: Optional[float] = field(default=None, metadata=_json_form(_same, _loss_from))
+    output: str = ""
 
     is_report: ClassVar[bool] = True
 
     def to_dict(self) -> Dict[str, Any]:
         row = super().to_dict()
         row[self.metric] = row.pop("scores")
-        for name in ("outputs", "further"):
+        for name in ("outputs", "further", "output"):
             if not row[name]:
                 del row[name]
         if self.held_out_loss is None:

@@ -1,16 +1,18 @@
 """Specification of a run: immutable, and JSON-able except for the data."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, FrozenSet, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Optional, Sequence, Tuple
 
 from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.checks import memory_limit
 from qatviz.data.dataset import same_examples
 from qatviz.data.example_weights import example_weights
-from qatviz.errors import NetworkError, RecordError, SettingError
+from qatviz.data.heads import for_outputs
+from qatviz.errors import DataError, NetworkError, RecordError, SettingError, prefixed
+from qatviz.heads import LOSS_WEIGHT, Head, heads_from
 from qatviz.losses import AUTOMATIC, is_single_logit, loss_for
-from qatviz.metric import AUC, METRICS, Metric, evaluated_metrics, metric_for
+from qatviz.metric import AUC, METRICS, Metric, OutputMetric, evaluated_metrics, metric_for
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import element_count
@@ -77,6 +79,10 @@ class RunSpec:
         Weights of the classes in the loss, in the form of :func:`qatviz.class_weights.parse_class_weights`.
     metric_name : str
         A name of :data:`qatviz.metric.METRICS`; "auto" is replaced by that of the task.
+    heads : tuple of Head
+        What each output learns, if the network has several: with the names that replace "auto", in the order of the
+        outputs. By default, losses and metrics are those of the tasks. ``loss`` and ``metric_name`` are those of the
+        first one then. Empty for a single output.
 
     Raises
     ------
@@ -103,24 +109,27 @@ class RunSpec:
     loss: str = START_SETTINGS["loss"].default
     class_weights: str = START_SETTINGS["class_weights"].default
     metric_name: str = START_SETTINGS["metric"].default
+    heads: Tuple[Head, ...] = ()
 
     def __post_init__(self) -> None:
         StartSettings(
             self.batch_size, self.optimizer, self.loss, self.class_weights, self.metric_name, self.seed, self.steps
         )
         object.__setattr__(self, "dataset", self.dataset.with_input_shape(self.network.input_shape))
-        output_shape = self.network.output_shape
-        object.__setattr__(self, "dataset", self.dataset.with_target_shape(output_shape))
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError(
                 f"network {self.network.name!r} expects examples of shape {tuple(self.network.input_shape)}, but "
                 f"{self.dataset.name} has {tuple(self.dataset.input_shape)}"
             )
-        _check_output(self.network, self.dataset)
-        object.__setattr__(self, "loss", loss_for(self.loss, self.dataset.task, self.network.num_outputs))
-        metric = metric_for(self.metric_name, self.dataset.task, self.dataset.num_classes)
-        _check_metric(metric, self.dataset)
-        object.__setattr__(self, "metric_name", metric.name)
+        try:
+            fitted = for_outputs(self.dataset, self.network.output_names, self.network.output_shapes)
+        except DataError as error:
+            raise NetworkError(f"network {self.network.name!r}: {error}") from error
+        object.__setattr__(self, "dataset", fitted)
+        heads = self._resolved_heads()
+        object.__setattr__(self, "loss", heads[0].loss)
+        object.__setattr__(self, "metric_name", heads[0].metric)
+        object.__setattr__(self, "heads", heads if len(heads) > 1 else ())
         example_weights(self.dataset, self.class_weights)  # raises an error if they don't fit the data
         _check_memory(self.network, min(self.batch_size, len(self.dataset.x_train)))
         if self.parameters is not None:
@@ -129,6 +138,31 @@ class RunSpec:
         object.__setattr__(self, "schedule", with_ids(self.schedule))
         for item in self.schedule:  # report invalid changes now, not at their steps
             book, _ = changed(book, item.command)
+
+    def _resolved_heads(self) -> Tuple[Head, ...]:
+        """Return the head of each output, whose loss and metric are those of its task if none is chosen."""
+        names, datasets = self.network.output_names, self.dataset.heads
+        chosen = self.heads or tuple(Head(name) for name in names)
+        if len(names) == 1:
+            chosen = (Head(names[0], self.loss, 1.0, self.metric_name),)
+        elif {self.loss, self.metric_name} - {AUTOMATIC, chosen[0].loss, chosen[0].metric}:
+            raise SettingError(f"network {self.network.name!r} has {len(names)} outputs: state loss and metric of each")
+        elif self.class_weights:
+            raise SettingError.of_field("class_weights", "applies to networks with one output: expected none")
+        if tuple(head.output for head in chosen) != names:
+            raise SettingError(f"heads of {[head.output for head in chosen]}: expected those of {list(names)}")
+        found = []
+        for head, dataset, output, shape in zip(chosen, datasets, self.network.outputs, self.network.output_shapes):
+            where = f"output {head.output!r}" if len(names) > 1 else ""
+            _check_output(self.network, dataset, output, where)
+            with prefixed(where):
+                loss = loss_for(head.loss, dataset.task, shape[-1])
+                metric = metric_for(head.metric, dataset.task, dataset.num_classes)
+                _check_metric(metric, dataset)
+            found.append(head._replace(loss=loss, metric=metric.name))
+        if not any(head.weight for head in found):
+            raise SettingError.of_field(LOSS_WEIGHT, "is 0 for all outputs: expected one above 0")
+        return tuple(found)
 
     @property
     def plan(self) -> QuantizationPlan:
@@ -140,9 +174,14 @@ class RunSpec:
         return METRICS[self.metric_name]
 
     @property
-    def metrics(self) -> Tuple[Metric, ...]:
-        """All metrics of evaluations, the first one first."""
-        return evaluated_metrics(self.metric_name, self.dataset.task, self.dataset.num_classes)
+    def metrics(self) -> Tuple[OutputMetric, ...]:
+        """All metrics of evaluations, the first one first; with the output that each is of if there are several."""
+        return metrics_of(self.all_heads, self.dataset)
+
+    @property
+    def all_heads(self) -> Tuple[Head, ...]:
+        """The head of each output; that of a single one has no name."""
+        return self.heads or (Head("", self.loss, 1.0, self.metric_name),)
 
     @property
     def fixed(self) -> FrozenSet[str]:
@@ -175,6 +214,9 @@ class RunSpec:
             "settings": self.book.to_dict(),
             "schedule": schedule_rows(self.schedule),
         }
+        if self.heads:
+            tasks = [head.task for head in self.dataset.heads]
+            description["heads"] = [dict(head.to_dict(), task=task) for head, task in zip(self.heads, tasks)]
         if self.class_weights:
             description["class_weights"] = self.class_weights
         if self.keras is not None:
@@ -208,6 +250,7 @@ class RunSpec:
                 loss=description.get("loss", AUTOMATIC),  # records of version 0.2 and older have none
                 class_weights=description.get("class_weights", ""),
                 metric_name=description.get("metric", AUTOMATIC),
+                heads=heads_from(description.get("heads", ())),
                 seed=description["seed"],
                 steps=description["steps"],
                 schedule=schedule_from(description["schedule"]),
@@ -220,9 +263,20 @@ class RunSpec:
         return replace(spec, **changes)
 
 
+def metrics_of(heads: Sequence[Head], dataset: Dataset) -> Tuple[OutputMetric, ...]:
+    """Return the metrics that evaluations compute for heads and their data, in order."""
+    return tuple(
+        OutputMetric(head.output, metric)
+        for head, own in zip(heads, dataset.heads)
+        for metric in evaluated_metrics(head.metric, own.task, own.num_classes)
+    )
+
+
 def described_plan(description: Dict[str, Any]) -> QuantizationPlan:
     """Return the quantization plan of a run from its description."""
-    return quantization_plan(Network.from_dict(description["network"]), description.get("task") == REGRESSION)
+    network, rows = Network.from_dict(description["network"]), description.get("heads")
+    tasks = [description.get("task")] if rows is None else [row.get("task") for row in rows]
+    return quantization_plan(network, [task == REGRESSION for task in tasks])
 
 
 #: Singular and plural of what an output stands for, by task.
@@ -233,7 +287,9 @@ _NOUNS = {
 }
 
 
-def output_mismatch(network: Network, data: str, shape: Tuple[int, ...], task: str) -> str:
+def output_mismatch(
+    network: Network, data: str, shape: Tuple[int, ...], task: str, output: Optional[str] = None
+) -> str:
     """Return the reason why the output of ``network`` does not fit data, with the remedy; empty if it does.
 
     Parameters
@@ -244,8 +300,11 @@ def output_mismatch(network: Network, data: str, shape: Tuple[int, ...], task: s
     shape : tuple of int
         Number of its classes or labels, or shape of an example's targets.
     task : str
+    output : str, optional
+        Name of the output's layer; by default the first.
     """
-    name, found = network.output, network.output_shape
+    name = network.output if output is None else output
+    found = network.shapes[name]
     noun = count(shape[0], *_NOUNS[task])
     wanted = f"{data} has " + (noun if len(shape) == 1 else f"targets of {shape_text(shape)}")
     if task == REGRESSION and len(shape) > 1 and same_examples(found, shape):
@@ -253,7 +312,7 @@ def output_mismatch(network: Network, data: str, shape: Tuple[int, ...], task: s
     if len(found) != len(shape):
         expected = "a single row of numbers" if len(shape) == 1 else shape_text(shape)
         return f"layer {name!r} outputs {shape_text(found)} for each example, but {wanted}: expected {expected}"
-    is_binary = shape == (2,) and is_single_logit(task, network.num_outputs)
+    is_binary = shape == (2,) and is_single_logit(task, found[-1])
     if found != shape and not is_binary:
         outputs = count(found[0], "number") if len(found) == 1 else shape_text(found)
         needed = count(shape[0], "output") if len(shape) == 1 else f"an output of {shape_text(shape)}"
@@ -267,10 +326,11 @@ def output_mismatch(network: Network, data: str, shape: Tuple[int, ...], task: s
     return ""
 
 
-def _check_output(network: Network, dataset: Dataset) -> None:
-    mismatch = output_mismatch(network, dataset.name, dataset.output_shape, dataset.task)
+def _check_output(network: Network, dataset: Dataset, output: str, where: str) -> None:
+    mismatch = output_mismatch(network, dataset.name, dataset.output_shape, dataset.task, output)
     if mismatch:
-        raise NetworkError(f"network {network.name!r}: {mismatch}{_task_hint(dataset)}")
+        begin = f"network {network.name!r}: " + (f"{where}: " if where else "")
+        raise NetworkError(f"{begin}{mismatch}{_task_hint(dataset)}")
 
 
 def _check_metric(metric: Metric, dataset: Dataset) -> None:

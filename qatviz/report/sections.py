@@ -1,6 +1,6 @@
 """Sections of a report on the run as a whole: summary, curves, settings and events."""
 
-from typing import Any, Dict, List, Sequence, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS
 from qatviz.data_options import DataOptions
@@ -8,7 +8,7 @@ from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import DELAY_ENDED, change_words, sentence
-from qatviz.presentation.score_texts import title_of
+from qatviz.presentation.score_texts import metric_title, title_of
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.timeline import LoggedEvent
@@ -61,7 +61,7 @@ def _scores(run: RunData) -> Content:
     heads = [Head("After step", is_number=True)] + [
         Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES
     ]
-    name = metric.capitalized_title
+    name = metric_title(metric.name, run.outcome.output, True)
     caption = f"{name} in float and quantized"
     caption += f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else ""
     scores = table(
@@ -98,7 +98,7 @@ def facts_of(run: RunData) -> Markup:
         ("Data fingerprint", about.get("data_fingerprint", _UNKNOWN)),
         ("Batch size", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else _UNKNOWN),
         ("Optimizer", about.get("optimizer", _UNKNOWN)),
-        *([("Loss", START_SETTINGS["loss"].text(about["loss"]))] if "loss" in about else []),
+        *_losses(about),
         *([("Class weights", about["class_weights"])] if about.get("class_weights") else []),
         ("Seed", about.get("seed", _UNKNOWN)),
         ("Training", f"{count(run.outcome.step, 'step')} in {duration(run.outcome.seconds)}{loss}"),
@@ -110,6 +110,15 @@ def facts_of(run: RunData) -> Markup:
     if isinstance(forked, dict):
         pairs.append(("Forked from", f"checkpoint {forked.get('checkpoint', _UNKNOWN)}"))
     return facts([(term, str(value)) for term, value in pairs])
+
+
+def _losses(about: Mapping[str, Any]) -> List[Tuple[str, str]]:
+    """Return the loss of the run, or of each output with its weight."""
+    text = START_SETTINGS["loss"].text
+    if "heads" in about:
+        rows = [f"{row['output']}: {text(row['loss'])} × {row['weight']:g}" for row in about["heads"]]
+        return [("Losses", "; ".join(rows))]
+    return [("Loss", text(about["loss"]))] if "loss" in about else []
 
 
 def course(run: RunData) -> Markup:
@@ -197,7 +206,8 @@ def timeline(run: RunData) -> Markup:
     if found:
         heads = [heads[0]] + [Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES]
         rows = [[f"{row['step']:,}"] + [run.metric.text(row[mode], 2) for mode in MODES] for row in found]
-        shown = table(f"Evaluations on held-out data: {run.metric.title}", heads, _limited(rows))
+        name = metric_title(run.metric.name, run.outcome.output)
+        shown = table(f"Evaluations on held-out data: {name}", heads, _limited(rows))
         parts.append(_maybe_folded(shown, count(len(rows), "evaluation"), len(rows)))
     return join(parts)
 

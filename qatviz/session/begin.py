@@ -11,12 +11,13 @@ from qatviz import data
 from qatviz.atomic_files import atomic_file
 from qatviz.data import Dataset
 from qatviz.data.dataset import is_regression_by_network
+from qatviz.data.heads import for_outputs, with_heads
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, NetworkError, RecordError, SettingError, about
-from qatviz.losses import AUTOMATIC, BINARY_CROSS_ENTROPY
+from qatviz.heads import stated_tasks
 from qatviz.network import zoo
 from qatviz.network.activations import Activation
-from qatviz.network.checks import Shape
+from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import (
     ImportedModel,
@@ -38,6 +39,7 @@ from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.scaling import SCALINGS, UNIT, UNSCALED
 from qatviz.session.changes import TimedChange, check_change
+from qatviz.session.learned import learned
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.session.scaling_choice import best_scaling
@@ -105,9 +107,8 @@ def begin(
             request.quant_delay,
             batch_size=request.batch_size,
             optimizer=request.optimizer,
-            loss=BINARY_CROSS_ENTROPY if chosen.ends_in_sigmoid and request.loss == AUTOMATIC else request.loss,
             class_weights=request.class_weights,
-            metric_name=request.metric,
+            **learned(request, chosen.network.output_names, chosen.is_logit),
             seed=request.seed,
             steps=request.total_steps,
             placement=placement,
@@ -227,8 +228,8 @@ class Model(NamedTuple):
         Differences from the imported model, one sentence each.
     scales_input : bool
         True if the model scales its input itself.
-    ends_in_sigmoid : bool
-        True if a sigmoid at the end was left to the loss, which is binary cross-entropy then, if none is stated.
+    logit_outputs : tuple of str
+        Outputs at whose end a sigmoid was left to the loss, which is binary cross-entropy then, if none is stated.
     """
 
     network: Network
@@ -236,7 +237,12 @@ class Model(NamedTuple):
     keras: Optional[KerasOrigin] = None
     notes: Sequence[str] = ()
     scales_input: bool = False
-    ends_in_sigmoid: bool = False
+    logit_outputs: Tuple[str, ...] = ()
+
+    @property
+    def is_logit(self) -> Tuple[bool, ...]:
+        """Whether each output is among the :attr:`logit_outputs`."""
+        return tuple(name in self.logit_outputs for name in self.network.outputs)
 
 
 def zoo_model(name: str, dataset: Dataset) -> Model:
@@ -319,7 +325,7 @@ def new_spec(
     if quant_delay:
         for given in (weight_settings, activation_settings):
             given.setdefault("quant_delay", quant_delay)
-    plan = quantization_plan(model.network, dataset.task == REGRESSION)
+    plan = quantization_plan(model.network, [head.task == REGRESSION for head in dataset.heads])
     book = SettingsBook.from_preset(plan, preset, weight_settings, activation_settings, run)
     return RunSpec(model.network, dataset, data_spec, book, parameters=model.parameters, keras=model.keras, **fields)
 
@@ -327,15 +333,27 @@ def new_spec(
 def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:
     """Return model and data; the model decides on the task if it contradicts the inferred one."""
     chosen, loaded = _load_as_inferred(request, model, dataset)
-    outputs = chosen.network.num_outputs
-    if is_regression_by_network(loaded.task, loaded.assumed, loaded.num_classes, outputs):
+    outputs, shapes = chosen.network.num_outputs, chosen.network.output_shapes
+    if loaded.further:
+        with about("data"):
+            loaded = for_outputs(loaded, chosen.network.output_names, shapes)
+        loaded = with_heads(
+            [
+                head.as_regression()
+                if is_regression_by_network(head.task, head.assumed, head.num_classes, shape[-1])
+                else head
+                for head, shape in zip(loaded.heads, shapes)
+            ]
+        )
+    elif is_regression_by_network(loaded.task, loaded.assumed, loaded.num_classes, outputs):
         if dataset is None and request.data is not None:  # split as when the run is resumed, whose task is known
             loaded = _read(request, task=REGRESSION)
             loaded = replace(loaded, assumed=loaded.assumed._replace(by_network=True))
         else:
             loaded = loaded.as_regression()
-    if loaded.task in (CLASSIFICATION, MULTILABEL):
-        chosen = _without_sigmoid(chosen)
+    for output, head in zip(chosen.network.outputs, loaded.heads):
+        if head.task in (CLASSIFICATION, MULTILABEL):
+            chosen = _without_sigmoid(chosen, output)
     if chosen.scales_input and loaded.assumed.scaling:
         if loaded.scaling == UNIT:
             note = f"scales its input itself, so pixels are fed as they are; {UNIT!r} as the scaling decides otherwise"
@@ -375,19 +393,33 @@ def _read(request: NewRunRequest, **changes: Any) -> Dataset:
     if wanted.data is None:
         raise DataError("data is missing: expected a name, a path or arrays")
     return data.load(
-        wanted.data, wanted.validation_fraction, 0, wanted.task, wanted.scaling, options=wanted.data_options
+        wanted.data,
+        wanted.validation_fraction,
+        0,
+        wanted.task,
+        wanted.scaling,
+        options=wanted.data_options,
+        tasks=stated_tasks(wanted.heads),
     )
 
 
-def _without_sigmoid(model: Model) -> Model:
-    """Return a classifier without a sigmoid at its end: the loss takes logits, whose signs are the decisions."""
+def _without_sigmoid(model: Model, output: str) -> Model:
+    """Return a classifier without a sigmoid at the end: the loss takes logits, whose signs are the decisions."""
     network = model.network
-    last = network.layer(network.output)
-    if not (isinstance(last, Activation) and last.function == "sigmoid" and len(network.layers) > 1):
+    last = network.layer(output)
+    if not (isinstance(last, Activation) and last.function == "sigmoid" and not network.consumers(output)):
+        return model
+    source = last.inputs[0]
+    if source == INPUT or source in network.outputs:
         return model
     layers = tuple(layer for layer in network.layers if layer is not last)
+    outputs = tuple(source if name == output else name for name in network.outputs)
     note = f"the sigmoid {last.name!r} at the end is left to the loss: outputs are logits"
-    return model._replace(network=replace(network, layers=layers), notes=(*model.notes, note), ends_in_sigmoid=True)
+    return model._replace(
+        network=replace(network, layers=layers, outputs=outputs),
+        notes=(*model.notes, note),
+        logit_outputs=(*model.logit_outputs, source),
+    )
 
 
 def _load_as_inferred(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:
@@ -437,10 +469,13 @@ def _nbytes(dataset: Dataset) -> int:
 
 
 def _write_data(dataset: Dataset, path: str) -> None:
-    arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
-    stated = {name: np.array(getattr(dataset, name)) for name in ("task", "scaling")}
+    arrays: Dict[str, Any] = {"x_train": dataset.x_train, "x_test": dataset.x_test}
+    for head in dataset.heads:
+        end = f"_{head.output}" if dataset.further else ""
+        arrays.update({"y_train" + end: head.y_train, "y_test" + end: head.y_test})
+        arrays.update({"class_names" + end: np.array(head.class_names, str), "task" + end: np.array(head.task)})
     try:
         with atomic_file(path) as file:
-            np.savez(file, class_names=np.array(dataset.class_names, str), **stated, **arrays)
+            np.savez(file, scaling=np.array(dataset.scaling), **arrays)
     except OSError as error:
         raise RecordError(f"{path}: the data of the run cannot be written: {error.strerror or error}") from error

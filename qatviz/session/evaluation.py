@@ -96,7 +96,9 @@ class SettingsEvaluation(NamedTuple):
     more_bits : tuple of MoreBits
         Results with 16 bits by tensor, the best first, if they were requested.
     further : tuple of FurtherScores
-        Results by the task's other metrics.
+        Results by the task's other metrics, and those of further outputs.
+    output : str
+        Output that the metric is of, if the network has several.
     """
 
     checkpoint: str
@@ -109,6 +111,7 @@ class SettingsEvaluation(NamedTuple):
     outputs: Tuple[Tuple[float, ...], ...] = ()
     more_bits: Tuple[MoreBits, ...] = ()
     further: Tuple[FurtherScores, ...] = ()
+    output: str = ""
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
@@ -119,6 +122,7 @@ class SettingsEvaluation(NamedTuple):
             "metric": self.metric.name,
             self.metric.name: finite_scores(self.scores),
             **scores_by_output(self.metric, self.outputs),
+            **({"output": self.output} if self.output else {}),
             **further_scores(self.further),
             "num_examples": self.num_examples,
             "changes": [asdict(change) for change in self.changes],
@@ -214,6 +218,7 @@ def evaluate_changes(
         result.outputs,
         rows,
         result.further,
+        result.output,
     )
 
 

@@ -174,7 +174,7 @@ def summary(outcome: Outcome, rate: Optional[float]) -> str:
         newest = outcome.evaluations[-1]
         metric = outcome.metric
         scores = [f"{mode} {metric.plain(newest[mode])}" for mode in ("float", "quantized")]
-        parts.append(metric.lead + ", ".join(scores))
+        parts.append((f"{outcome.output} " if outcome.output else "") + metric.lead + ", ".join(scores))
     if rate is not None:
         parts.append(f"{rate:.3g}/s" if rate < 1000 else f"{rate:.0f}/s")
         fraction = _evaluation_fraction(outcome, rate)

@@ -24,8 +24,9 @@ def recorded_data(description: Mapping[str, Any], source: Optional[str] = None) 
     fraction = description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION)
     task, fingerprint = description.get("task"), description.get("data_fingerprint")
     scaling = description.get("scaling")
+    tasks = {row["output"]: row["task"] for row in description.get("heads", ())}
     options = DataOptions.of(description.get("data_options", {}))
-    dataset = data.load(source, fraction, task=task, scaling=scaling, options=options)
+    dataset = data.load(source, fraction, task=task, scaling=scaling, options=options, tasks=tasks)
     is_other = scaling is None and dataset.fingerprint != fingerprint
     if is_other and dataset.assumed.integers and _could_be_pixels(dataset):
         # Until version 0.2, all integers were treated as pixels, and the scaling was not recorded.

@@ -14,6 +14,7 @@ from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, T
 from qatviz.class_weights import parse_class_weights
 from qatviz.data_options import DATA_OPTIONS, DataOptions, check_data_option
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
+from qatviz.heads import check_choices
 from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
@@ -203,6 +204,8 @@ class NewRunRequest(TrainingRequest):
         Fraction of the examples that is held out if the data has no test part.
     batch_size, optimizer, loss, class_weights, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`.
+    heads : mapping of str to mapping
+        Choices of :mod:`qatviz.heads` by name or index of an output, for networks with several.
     quant_delay : int
         Training steps in float before quantization starts.
     run : RunSettings
@@ -230,6 +233,7 @@ class NewRunRequest(TrainingRequest):
     class_weights: str = START_SETTINGS["class_weights"].default
     metric: str = START_SETTINGS["metric"].default
     seed: int = START_SETTINGS["seed"].default
+    heads: Mapping[str, Any] = field(default_factory=dict)
     quant_delay: int = QUANTIZER_SETTINGS["quant_delay"].default
     run: RunSettings = RunSettings()
     out: Optional[str] = None
@@ -251,6 +255,7 @@ class NewRunRequest(TrainingRequest):
         for name in DATA_OPTIONS:
             yield name, partial(check_data_option, name, getattr(self.data_options, name))
         yield "validation_fraction", self._check_validation_fraction
+        yield "heads", lambda: check_choices(self.heads)
         for setting in _OF_NEW_RUNS:
             yield setting.name, partial(_check_setting, setting, getattr(self, setting.name))
         yield "class_weights", lambda: parse_class_weights(self.class_weights)
@@ -442,7 +447,7 @@ def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
                 return RunSettings(**value)
         if name == "data_options":
             return DataOptions(**value)
-        if name in (WEIGHTS, ACTIVATIONS, "run"):
+        if name in (WEIGHTS, ACTIVATIONS, "run", "heads"):
             return dict(value)
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise SettingError.of_field(name, f"is {value!r}: expected the form that to_dict returns") from error

@@ -8,10 +8,12 @@ import numpy as np
 from qatviz.data import Dataset, from_arrays
 from qatviz.data.dataset import Note
 from qatviz.data.frames import is_frame, table_of_frame
+from qatviz.data.heads import are_of_several_outputs, from_heads
 from qatviz.data.iterables import Collected, Progress, collect, is_iterable_of_examples
 from qatviz.data.table import dataset_of_tables, features_of
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
+from qatviz.heads import by_output, stated_tasks
 from qatviz.session.begin import ARRAYS
 from qatviz.session.progress import LINE_INTERVAL_S
 from qatviz.session.request import NewRunRequest
@@ -64,7 +66,10 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
             arrays.append((found.examples, found.labels))
             notes += found.notes
     elif len(parts) == 2:
-        arrays, notes = _arrays(parts if all(map(_is_pair, parts)) else [data])
+        pairs = parts if all(map(_is_pair, parts)) else [data]
+        if any(map(_has_several_outputs, pairs)):
+            return _of_several_outputs(pairs, request)
+        arrays, notes = _arrays(pairs)
     else:
         raise DataError(f"data is of the type {type(data).__name__}; expected {_EXPECTED}")
     test = arrays[1] if len(arrays) > 1 else None
@@ -116,6 +121,19 @@ def _lines(quiet: bool) -> Progress:
 
 def _is_pair(part: Any) -> bool:
     return isinstance(part, (tuple, list)) and len(part) == 2
+
+
+def _has_several_outputs(pair: Any) -> bool:
+    return _is_pair(pair) and np.ndim(pair[0]) > 0 and are_of_several_outputs(pair[1], len(pair[0]))
+
+
+def _of_several_outputs(pairs: Sequence[Any], request: NewRunRequest) -> Dataset:
+    """Return the data set of pairs of examples and targets of several outputs."""
+    parts = [(np.asarray(x), y) for x, y in pairs]
+    tasks = dict.fromkeys(by_output(parts[0][1]), request.task) if request.task is not None else {}
+    tasks.update(stated_tasks(request.heads))
+    test = parts[1] if len(parts) > 1 else None
+    return from_heads(_NAME, ARRAYS, parts[0], test, request.validation_fraction, tasks=tasks)
 
 
 def _arrays(pairs: Sequence[Any]) -> Tuple[List[Tuple[Any, Any]], List[Note]]:

@@ -47,6 +47,8 @@ class Outcome:
         Duration of each evaluation.
     outputs : tuple of tuple of float
         Metric of the newest evaluation by mode and output, if there are several numbers or labels; otherwise empty.
+    output : str
+        Output that the metric is of, if the network has several.
     further : tuple of FurtherScores
         Further metrics of the newest evaluation.
     timeline : list of (int, SettingsBook)
@@ -64,6 +66,7 @@ class Outcome:
         self.evaluations: List[Dict[str, Any]] = []
         self.evaluation_seconds: List[float] = []
         self.outputs: Tuple[Tuple[float, ...], ...] = ()
+        self.output = ""
         self.further: Tuple[events.FurtherScores, ...] = ()
         self.timeline: List[Tuple[int, SettingsBook]] = []
         self.ending = ""
@@ -110,7 +113,7 @@ class Outcome:
         if isinstance(event, events.Evaluated):
             self.evaluations.append({"step": event.step, **event.scores})
             self.evaluation_seconds.append(event.seconds)
-            self.outputs, self.further = event.outputs, event.further
+            self.outputs, self.output, self.further = event.outputs, event.output, event.further
         elif isinstance(event, _CHANGING):
             self.timeline = [known for known in self.timeline if known[0] < event.step] + [(event.step, book)]
 
@@ -168,6 +171,7 @@ class Outcome:
             self.metric.name: finite_scores(evaluation),
             self.metric.name + "_step": evaluation.get("step"),
             **scores_by_output(self.metric, self.outputs),
+            **({"output": self.output} if self.output else {}),
             **further_scores(self.further),
             "ending": self.ending,
             "events": self.changes,

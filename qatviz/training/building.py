@@ -35,4 +35,5 @@ def graph_arguments(spec: RunSpec) -> Tuple[Any, ...]:
         spec.loss,
         spec.metric_name,
         spec.class_weights,
+        spec.heads,
     )

@@ -18,9 +18,9 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
 from qatviz.errors import RecordError
-from qatviz.losses import AUTOMATIC, loss_for
+from qatviz.heads import Head
+from qatviz.losses import AUTOMATIC
 from qatviz.memory import check_room_for_tensorflow
-from qatviz.metric import evaluated_metrics
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.run_spec import Placement
@@ -30,10 +30,9 @@ from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
 from qatviz.training.building import quick_building
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
+from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
-from qatviz.training.objective import OBJECTIVES
 from qatviz.training.parameters import initial_parameters, is_trainable
-from qatviz.training.scoring import SCORINGS
 from qatviz.training.session import check_server, open_session
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import RawMeasures
@@ -80,6 +79,8 @@ class TrainingGraph:
         A name of :data:`qatviz.metric.METRIC_CHOICES`.
     class_weights : str
         In the form of :func:`qatviz.class_weights.parse_class_weights`.
+    heads : sequence of Head
+        What each output learns, if the network has several; ``loss`` and ``metric`` are not used then.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class TrainingGraph:
         loss: str = AUTOMATIC,
         metric: str = AUTOMATIC,
         class_weights: str = "",
+        heads: Sequence[Head] = (),
     ):
         check_room_for_tensorflow()
         if placement.target:
@@ -103,9 +105,7 @@ class TrainingGraph:
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
-        self._objective = OBJECTIVES[loss_for(loss, dataset.task, network.num_outputs)]
-        metrics = evaluated_metrics(metric, dataset.task, dataset.num_classes)
-        self._scorings = [SCORINGS[each.name] for each in metrics]
+        self._heads = GraphHeads(network, dataset, tuple(heads) or (Head("", loss, 1.0, metric),))
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms, self._updating = False, _PLAIN
         self._graph = tf.Graph()
@@ -312,11 +312,14 @@ class TrainingGraph:
         return (indices, True, True, *self._data.values(TEST, indices))
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
-        """Return the logits of the published state, float32 ``[batch, outputs]``, for scaled float32 ``images``."""
-        return self._session.run(
-            self._eval_logits,
-            {self._eval_images: images, self._modes.weights: weights, self._modes.activations: activations},
-        )
+        """Return the first output of the published state, float32 ``[batch, ...]``, for scaled float32 ``images``."""
+        return self.outputs(images, weights, activations)[0]
+
+    def outputs(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> List[np.ndarray]:
+        """Return the outputs of the published state, float32 ``[batch, ...]``, for scaled float32 ``images``."""
+        feeds = {self._eval_images: images, self._modes.weights: weights, self._modes.activations: activations}
+        outputs: List[np.ndarray] = self._session.run(list(self._eval_outputs), feeds)
+        return outputs
 
     @property
     def device(self) -> str:
@@ -384,10 +387,9 @@ class TrainingGraph:
             fixed=self._fixed,
             dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]),
         )
-        if self._objective.observes_labels:
-            lowered.quantizers.observe(self.plan.grid_of(self.network.output), self._inputs.labels)
+        self._heads.observe(lowered.quantizers, self.plan, self._inputs.labels)
         hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
-        loss = self._inputs.loss(self._objective, lowered.logits, hyper["label_smoothing"])
+        loss = self._inputs.loss(self._heads, lowered.outputs, hyper["label_smoothing"])
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
@@ -427,11 +429,11 @@ class TrainingGraph:
         values = {name: variable.read() for name, variable in copies.items()}
         self._published = list(values.values())
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
-        self._eval_logits = lowered.logits
+        self._eval_outputs = lowered.outputs
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations, *self._data.feeds(TEST)]
         labels = self._data.labels(TEST, indices)
-        self._eval_fetch = [scoring.part(lowered.logits, labels) for scoring in self._scorings]
-        self._eval_loss = tf.reduce_mean(self._objective.loss(lowered.logits, labels))
+        self._eval_fetch = self._heads.scores(lowered.outputs, labels)
+        self._eval_loss = self._heads.loss(lowered.outputs, labels)
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:

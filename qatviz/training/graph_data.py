@@ -45,9 +45,9 @@ class GraphData:
         scale = self._dataset.pixel_scale
         return stored * scale if scale != 1.0 else stored
 
-    def labels(self, part: str, indices: tf.Tensor) -> tf.Tensor:
-        """Return the labels or targets of examples."""
-        return self._stored("y_" + part, indices)
+    def labels(self, part: str, indices: tf.Tensor) -> List[tf.Tensor]:
+        """Return the labels or targets of examples for each output."""
+        return [self._stored(_targets(part, index), indices) for index in range(len(self._dataset.heads))]
 
     def weights(self, indices: tf.Tensor) -> Optional[tf.Tensor]:
         """Return the weights of training examples in the loss, float32 ``[n]``; None if all are 1."""
@@ -61,10 +61,11 @@ class GraphData:
         """Return the rows (int32 ``[n]``) of the arrays of a part that are fed; `DataError` if they can't be read."""
         return tuple(self._readers[name].read(indices) for name in self._feeds if name.endswith(part))
 
-    def batch(self, indices: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Return training examples as fed to the network, float32, and their labels; `DataError` as of :meth:`values`.
+    def batch(self, indices: np.ndarray) -> Tuple[np.ndarray, List[np.ndarray]]:
+        """Return training examples as fed to the network, float32, and their labels for each output.
 
-        They are those of the data set that :meth:`load` got, for int32 ``indices`` ``[n]``.
+        They are those of the data set that :meth:`load` got, for int32 ``indices`` ``[n]``. `DataError` as of
+        :meth:`values`.
         """
         stored, labels = (
             self._readers[name].read(indices) if name in self._readers else getattr(self._loaded, name)[indices]
@@ -72,7 +73,8 @@ class GraphData:
         )
         scale = self._dataset.pixel_scale
         examples = stored.astype(np.float32)
-        return examples * np.float32(scale) if scale != 1.0 else examples, labels
+        further = [head.y_train[indices] for head in self._loaded.further]
+        return examples * np.float32(scale) if scale != 1.0 else examples, [labels, *further]
 
     @property
     def batches_ahead(self) -> int:
@@ -102,6 +104,8 @@ class GraphData:
     def _arrays_in_memory(self, dataset: Dataset) -> Dict[str, np.ndarray]:
         names = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in dataset.streamed]
         arrays = {name: getattr(dataset, name) for name in names}
+        for index, head in enumerate(dataset.further, 1):
+            arrays.update({_targets(TRAIN, index): head.y_train, _targets(TEST, index): head.y_test})
         weights = example_weights(dataset, self._class_weights)
         return arrays if weights is None else {**arrays, _WEIGHTS: weights}
 
@@ -112,3 +116,8 @@ class GraphData:
         number = self._batch_size if name.endswith(TRAIN) else None
         self._feeds[name] = tf.placeholder(array.dtype, [number, *array.shape[1:]], "data_" + name)
         return self._feeds[name]
+
+
+def _targets(part: str, index: int) -> str:
+    """Return the name of the targets of an output in the part "train" or "test": ``y_train``, ``y_train_1``, ..."""
+    return f"y_{part}_{index}" if index else f"y_{part}"

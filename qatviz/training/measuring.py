@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set,
 
 import numpy as np
 
-from qatviz.metric import MODES, Metric
+from qatviz.metric import MODES, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.protocol.events import Evaluated, FurtherScores
 from qatviz.protocol.reasons import SaveKind, SaveReason
@@ -180,7 +180,7 @@ class Evaluation:
     def __init__(
         self,
         graph: TrainingGraph,
-        metrics: Sequence[Metric],
+        metrics: Sequence[OutputMetric],
         num_examples: int,
         step: int,
         with_loss: bool = False,
@@ -203,9 +203,19 @@ class Evaluation:
         if self.pieces_done < self.num_pieces:
             return None
         (scores, outputs), *others = map(self._result, range(len(self._metrics)))
-        further = tuple(FurtherScores("", metric.name, *each) for metric, each in zip(self._metrics[1:], others))
-        name = self._metrics[0].name
-        return Evaluated(self._step, scores, self._num_examples, self._seconds, name, outputs, further, self._loss)
+        first, *rest = self._metrics
+        further = tuple(FurtherScores(each.output, each.metric.name, *found) for each, found in zip(rest, others))
+        return Evaluated(
+            self._step,
+            scores,
+            self._num_examples,
+            self._seconds,
+            first.metric.name,
+            outputs,
+            further,
+            self._loss,
+            first.output,
+        )
 
     def _result(self, index: int) -> Tuple[Dict[str, float], Tuple[Tuple[float, ...], ...]]:
         """Return the scores of a metric by mode, and by mode and output if it has several."""
@@ -221,7 +231,7 @@ class Evaluation:
                     yield
                 parts.append(self._graph.score_part(indices, weights, activations))
             self._found[name] = [
-                scores_of(metric, list(own), self._num_examples) for metric, own in zip(self._metrics, zip(*parts))
+                scores_of(each.metric, list(own), self._num_examples) for each, own in zip(self._metrics, zip(*parts))
             ]
             yield
         if self._with_loss:

@@ -1,6 +1,6 @@
 """Inputs of a training step: examples and labels from the graph's data, or in their place an augmented batch."""
 
-from typing import Any, List, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.data.augmentation import augment
 from qatviz.settings import RunSettings
 from qatviz.training.graph_data import TRAIN, GraphData
-from qatviz.training.objective import Objective
+from qatviz.training.heads import GraphHeads
 
 
 class StepInputs:
@@ -25,7 +25,9 @@ class StepInputs:
 
     Attributes
     ----------
-    examples, labels : tf.Tensor
+    examples : tf.Tensor
+    labels : list of tf.Tensor
+        Labels or targets for each output.
     feeds : list of tf.Tensor
         Placeholders of the values that :meth:`augmented` returns.
     """
@@ -33,17 +35,17 @@ class StepInputs:
     def __init__(self, data: GraphData, indices: tf.Tensor):
         self._data = data
         self.examples = _replaceable(data.examples(TRAIN, indices), "examples")
-        self.labels = _replaceable(data.labels(TRAIN, indices), "labels")
+        self.labels = [_replaceable(labels, "labels") for labels in data.labels(TRAIN, indices)]
         self._weights = data.weights(indices)
         # With mixup: the examples with which those of the batch are mixed.
-        self._second_labels = _replaceable(self.labels, "second_labels")
+        self._second_labels = [_replaceable(labels, "second_labels") for labels in self.labels]
         self._second_indices = _replaceable(indices, "second_indices")
         self._second_weights = data.weights(self._second_indices)
         self._share = tf.placeholder_with_default(1.0, [], "share")
         self.feeds: List[tf.Tensor] = [
             self.examples,
-            self.labels,
-            self._second_labels,
+            *self.labels,
+            *self._second_labels,
             self._second_indices,
             self._share,
         ]
@@ -51,17 +53,21 @@ class StepInputs:
     def augmented(self, indices: np.ndarray, step: int, run: RunSettings, seed: int) -> Tuple[Any, ...]:
         """Return the values of :attr:`feeds` for a training step; `DataError` if the examples can't be read."""
         examples, labels = self._data.batch(indices)
-        batch = augment(examples, labels, run, seed, step)
-        return batch.examples, batch.targets, batch.targets[batch.order], indices[batch.order], batch.share
+        batch = augment(examples, labels[0], run, seed, step)
+        targets = [batch.targets]
+        for own in labels[1:]:  # only images are changed, as those of the first output are
+            targets.append(augment(examples, own, run, seed, step).targets if own.ndim == 4 else own)
+        second = [own[batch.order] for own in targets]
+        return (batch.examples, *targets, *second, indices[batch.order], batch.share)
 
-    def loss(self, objective: Objective, outputs: tf.Tensor, label_smoothing: tf.Tensor) -> tf.Tensor:
+    def loss(self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor) -> tf.Tensor:
         """Return the loss of the batch, float32 scalar; of a mixed one, the mixture of the losses of both labels."""
 
         def plain() -> tf.Tensor:
-            return objective.mean_loss(outputs, self.labels, label_smoothing, self._weights)
+            return heads.loss(outputs, self.labels, label_smoothing, self._weights)
 
         def mixed() -> tf.Tensor:
-            second = objective.mean_loss(outputs, self._second_labels, label_smoothing, self._second_weights)
+            second = heads.loss(outputs, self._second_labels, label_smoothing, self._second_weights)
             return self._share * plain() + (1.0 - self._share) * second
 
         return tf.cond(self._share < 1.0, mixed, plain)

@@ -21,10 +21,10 @@ from qatviz.training.checkpointer import AUTOMATIC, FINAL, Checkpointer, checkpo
 from qatviz.training.control import Control
 from qatviz.training.executor import CommandExecutor
 from qatviz.training.graph import NonFiniteLoss, TrainingGraph
+from qatviz.training.heads import baseline_loss
 from qatviz.training.inbox import Inbox
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Measuring
-from qatviz.training.objective import OBJECTIVES
 from qatviz.training.recovery import Recovery
 
 #: Longest sleep of a paused run between housekeeping, in seconds.
@@ -80,11 +80,11 @@ class Trainer:
             now = time.perf_counter()
             self._checkpointer.restart_interval(now, self._live.book.run.checkpoint_interval)
             first = self._live.capture("start", SaveReason(SaveKind.START))
-            baseline_loss = OBJECTIVES[spec.loss].baseline_loss(spec.dataset)
+            baseline = baseline_loss(spec.all_heads, spec.dataset)
             weights = example_weights(spec.dataset, spec.class_weights)
             if weights is not None:
-                baseline_loss *= float(weights.mean())
-            self._recovery = Recovery(first, baseline_loss, time.perf_counter() - now)
+                baseline *= float(weights.mean())
+            self._recovery = Recovery(first, baseline, time.perf_counter() - now)
             self._executor = CommandExecutor(
                 self._live,
                 self._measuring,

@@ -254,7 +254,7 @@ def test_the_default_range_of_a_regression_output_has_all_extremes(panel, app):
     method, plan = control(panel, "range_method", ACTIVATIONS), panel.model.book.plan
     panel.model.book = replace(panel.model.book, plan=quantization_plan(panel.run.network, is_regression=True))
     panel.model.plan = panel.model.book.plan
-    output = panel.model.book.plan.regression_output
+    output = panel.model.book.plan.regression_outputs[0]
     section = panel.sections[ACTIVATIONS]
     for names, default in (([output], "extremes"), ([plan.tensors[0].name], "moving_average")):
         section.show_tensors(names, panel.model.book.run)

@@ -61,7 +61,8 @@ def test_the_json_form_of_an_event_has_all_its_fields(event):
     assert row.pop("kind") == type(event).__name__ == event.kind
     if isinstance(event, Evaluated):
         row["scores"] = row.pop(event.metric)
-        row = {"outputs": [], "further": [], "held_out_loss": None, **row}  # left out where there is one
+        left_out = {"outputs": [], "further": [], "held_out_loss": None, "output": ""}  # where there is nothing
+        row = {**left_out, **row}
     assert set(row) == {field.name for field in dataclasses.fields(event)}
 
 

@@ -54,6 +54,7 @@ KINDS = {
         OUTPUTS,
         FURTHER,
         st.one_of(st.none(), NUMBERS),
+        TEXTS,
     ),
     e.CheckpointSaved: st.builds(e.CheckpointSaved, STEPS, TEXTS, SAVE_REASONS),
     e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qatviz.metric import ACCURACY
+from qatviz.metric import ACCURACY, OutputMetric
 from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Conv2D, Dense, Flatten
@@ -53,7 +53,7 @@ def test_the_result_does_not_depend_on_the_batch_size(monkeypatch):
     for size in (7, 100, 128):
         monkeypatch.setattr(measuring, "LARGEST_PIECE", size)
         graph = Counted(zoo.build("mlp", (28, 28, 1), 10))
-        run, result = Evaluation(graph, [ACCURACY], 100, 3), None
+        run, result = Evaluation(graph, [OutputMetric("", ACCURACY)], 100, 3), None
         while result is None:
             result = run.advance()
         assert max(graph.asked) == min(size, 100) and sum(graph.asked) == 400

@@ -14,7 +14,7 @@ from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count
 from qatviz.presentation.evaluation_time import present_fraction, time_text
-from qatviz.presentation.score_texts import evaluation_lines
+from qatviz.presentation.score_texts import evaluation_lines, metric_title
 from qatviz.protocol import events
 
 REFRESH_MS = 250
@@ -170,8 +170,7 @@ def score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
     shown = {mode: metric.text(evaluation.scores.get(mode)) for mode in MODES}
     brief = " · ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in ("quantized", "float"))
     every = ", ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in MODES)
-    whole = (
-        f"{metric.capitalized_title} on {evaluation.num_examples:,} held-out examples at step {evaluation.step:,}: "
-        f"{every}."
-    )
+    name = metric_title(metric.name, evaluation.output, True)
+    examples = f"{evaluation.num_examples:,} held-out examples at step {evaluation.step:,}"
+    whole = f"{name} on {examples}: {every}."
     return brief, "\n".join([whole, *evaluation_lines(evaluation)])

@@ -1,6 +1,6 @@
 """Parser of Keras' description of a model's architecture (`model.to_json()`): a flat list of layers.
 
-Nested models are inlined, the inputs of all layers are resolved, and layers that the output does not depend on are
+Nested models are inlined, the inputs of all layers are resolved, and layers that no output depends on are
 omitted. Descriptions are untrusted data: anything that does not have Keras' form is refused.
 """
 
@@ -121,7 +121,7 @@ class _Place(NamedTuple):
 
 
 class ModelSpec(NamedTuple):
-    """Layers of a model in topological order, without those that its output does not depend on.
+    """Layers of a model in topological order, without those that its outputs do not depend on.
 
     Attributes
     ----------
@@ -129,13 +129,13 @@ class ModelSpec(NamedTuple):
     input_shape : tuple of int or None, optional
         Shape without the batch axis, None for unknown axes; None if the description does not have it.
     layers : tuple of LayerSpec
-    output : Path
+    outputs : tuple of Path
     """
 
     name: str
     input_shape: Optional[Tuple[Optional[int], ...]]
     layers: Tuple[LayerSpec, ...]
-    output: Path
+    outputs: Tuple[Path, ...]
 
 
 def parse_model(record: Any) -> ModelSpec:
@@ -149,7 +149,7 @@ def parse_model(record: Any) -> ModelSpec:
     Raises
     ------
     NetworkError
-        For more than one input or output, for calls with arguments that change the result, and for anything that does
+        For more than one input, for calls with arguments that change the result, and for anything that does
         not have Keras' form.
     """
     kind, _ = class_and_config(record, "the model")
@@ -158,12 +158,10 @@ def parse_model(record: Any) -> ModelSpec:
     name = model_name(record)
     layers = _Layers()
     outputs = _append_model(record, _Place(), [INPUT_PATH], layers)
-    if len(outputs) != 1:
-        raise NetworkError(f"model {name!r}: found {len(outputs)} outputs; allowed: exactly one")
-    specs = _required_layers(layers.specs, outputs[0])
+    specs = _required_layers(layers.specs, outputs)
     if is_keras3(record):
         specs = tuple(spec._replace(config=with_keras3_names(spec.config)) for spec in specs)
-    return ModelSpec(name, _declared_input_shape(record), specs, outputs[0])
+    return ModelSpec(name, _declared_input_shape(record), specs, tuple(outputs))
 
 
 def class_and_config(record: Any, where: str) -> Tuple[str, Any]:
@@ -462,9 +460,9 @@ def _append_layer(
     return [place.path]
 
 
-def _required_layers(layers: Sequence[LayerSpec], output: Path) -> Tuple[LayerSpec, ...]:
-    """Return the layers that the output depends on; nested models may have unused outputs."""
-    required = {output}
+def _required_layers(layers: Sequence[LayerSpec], outputs: Sequence[Path]) -> Tuple[LayerSpec, ...]:
+    """Return the layers that the outputs depend on; nested models may have unused outputs."""
+    required = set(outputs)
     for layer in reversed(layers):
         if layer.path in required:
             required.update(layer.inputs)

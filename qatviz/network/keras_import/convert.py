@@ -121,10 +121,11 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
         outputs[layer.path] = output
         if output in inputs:  # an omitted layer: its consumers become consumers of its input
             draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) - 1
-        draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + _count_consumers(spec, layer.path)
+        uses = _count_consumers(spec, layer.path) + spec.outputs.count(layer.path)
+        draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + uses
     refusals.check()
-    draft.move_softmax_last(draft.as_plain(outputs[spec.output]))
-    network, parameters = draft.build(valid_name(spec.name))
+    ends = draft.move_softmaxes_last([draft.as_plain(outputs[path]) for path in spec.outputs])
+    network, parameters = draft.build(valid_name(spec.name), ends)
     notes = draft.notes + _training_notes(spec)
     if repeated:
         sentence = "called more than once; each call is a layer of its own"

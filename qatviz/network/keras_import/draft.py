@@ -186,31 +186,37 @@ class Draft:
         target_shape = shape[:-1] + self.shapes[source][-1:]
         return self.add(Reshape, self.names.derive(name, "shape"), source, target_shape=target_shape)
 
-    def move_softmax_last(self, output: str) -> None:
-        """Move a Softmax behind the layers up to `output` that reshape probabilities and keep the last axis.
+    def move_softmaxes_last(self, outputs: Sequence[str]) -> List[str]:
+        """Move each Softmax behind the layers up to an output that reshape probabilities and keep the last axis.
 
-        The Softmax of a network is its output, because training and exports use the logits.
+        The Softmax is an output then, because training and exports use the logits. Return the outputs with it.
         """
+        return [self._with_softmax_last(output, outputs) for output in outputs]
+
+    def _with_softmax_last(self, output: str, outputs: Sequence[str]) -> str:
         following: List[Layer] = []
         layer = self._layers.get(output)
         while isinstance(layer, (Reshape, Flatten, Dropout)):
             source = layer.inputs[0]
-            if self.shapes[layer.name][-1] != self.shapes[source][-1]:
-                return
+            if self.shapes[layer.name][-1] != self.shapes[source][-1] or source in outputs:
+                return output
             following.append(layer)
             layer = self._layers.get(source)
         consumers = [other for other in self._layers.values() if layer is not None and layer.name in other.inputs]
-        if not isinstance(layer, Softmax) or len(consumers) != 1:
-            return
+        if not isinstance(layer, Softmax) or not following or len(consumers) != 1:
+            return output
+        if any(output in other.inputs for other in self._layers.values()):
+            return output
         first = following[-1]
         self._layers[first.name] = replace(first, inputs=layer.inputs)
         self._layers[layer.name] = replace(layer, inputs=(output,))
         self.shapes[layer.name] = self.shapes[output]
         self.add_note("computed behind the layers that reshape its output", layer.name)
+        return layer.name
 
-    def build(self, name: str) -> Tuple[Network, Dict[str, np.ndarray]]:
+    def build(self, name: str, outputs: Sequence[str]) -> Tuple[Network, Dict[str, np.ndarray]]:
         """Return the network and all of its parameters as float32; no parameters if some are not known."""
-        network = Network(name, self.shapes[INPUT], tuple(self._layers.values()))
+        network = Network(name, self.shapes[INPUT], tuple(self._layers.values()), tuple(outputs))
         values = {name: value for name, value in self._values.items() if value is not None}
         if len(values) < len(self._values):
             return network, {}

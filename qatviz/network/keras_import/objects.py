@@ -45,7 +45,7 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     Parameters
     ----------
     model : tf.keras.Model
-        Sequential or functional model with one input and one output; may contain nested models.
+        Sequential or functional model with one input; may contain nested models.
     input_shape : tuple of int, optional
         Shape of one example, required if the model does not fix it.
 

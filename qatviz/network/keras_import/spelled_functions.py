@@ -31,7 +31,7 @@ class _Graph:
     def __init__(self, spec: ModelSpec):
         self.layers: Dict[Path, LayerSpec] = {layer.path: layer for layer in spec.layers}
         self._uses = Counter(path for layer in spec.layers for path in layer.inputs)
-        self._uses[spec.output] += 1
+        self._uses.update(spec.outputs)
 
     def replace(self, path: Path) -> None:
         """Replace a layer and those before it, if they spell a function."""

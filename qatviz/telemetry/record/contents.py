@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Optional, Union
 
 from qatviz.data_options import DataOptions
 from qatviz.errors import QatvizError, RecordError
+from qatviz.heads import heads_from
 from qatviz.metric import MODES
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.plan import QuantizationPlan
@@ -127,6 +128,12 @@ def _forked_from(value: Any, what: str) -> None:
     values.step(origin["step"], f"{what}: step")
 
 
+def _heads(value: Any, what: str) -> None:
+    heads_from(value)
+    for row in value:
+        check_task(row["task"])
+
+
 def _schedule(value: Any, what: str) -> None:
     schedule_from(values.sequence(value, what))
 
@@ -155,6 +162,7 @@ _ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
     "loss": _start_setting,
     "class_weights": _start_setting,
     "metric": _start_setting,
+    "heads": _heads,
     "seed": _start_setting,
     "steps": _total,
     "schedule": _schedule,

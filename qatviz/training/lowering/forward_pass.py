@@ -1,6 +1,6 @@
 """Forward pass of a network, quantized according to its plan."""
 
-from typing import Collection, Dict, NamedTuple, Optional
+from typing import Collection, Dict, NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -21,16 +21,21 @@ class Lowered(NamedTuple):
 
     Attributes
     ----------
-    logits : tf.Tensor
-        float32 ``[batch, outputs]``.
+    outputs : tuple of tf.Tensor
+        The network's outputs, float32 ``[batch] + output shape``; those of a Softmax as logits.
     quantizers : LiveQuantizers
     updates : dict of str to tf.Tensor
         New values of parameters updated by the forward pass (moving statistics).
     """
 
-    logits: tf.Tensor
+    outputs: Tuple[tf.Tensor, ...]
     quantizers: LiveQuantizers
     updates: Parameters
+
+    @property
+    def logits(self) -> tf.Tensor:
+        """The first output."""
+        return self.outputs[0]
 
 
 def lower(
@@ -100,7 +105,7 @@ def lower(
     updates = {}
     for folded in batch_norms.values():
         updates.update(folded.updates)
-    return Lowered(outputs[network.output], quantizers, updates)
+    return Lowered(tuple(outputs[name] for name in network.outputs), quantizers, updates)
 
 
 def _frozen(batch_norm: BatchNorm, freeze_all: Optional[tf.Tensor], fixed: Collection[str]) -> Optional[tf.Tensor]:

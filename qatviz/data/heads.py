@@ -1,0 +1,170 @@
+"""Data sets with targets of several outputs of a network."""
+
+import re
+from dataclasses import replace
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from qatviz.data.build import from_arrays
+from qatviz.data.dataset import Dataset
+from qatviz.data.split import random_split
+from qatviz.errors import DataError
+
+#: Targets by name of the output, or in the order of the outputs.
+Targets = Union[Mapping[str, Any], Sequence[Any]]
+#: Keys of arrays in an archive: those of targets of one output, and what they begin with.
+_OF_OUTPUT = {
+    "x": re.compile(r"y_(?!(?:train|test|val|valid|validation)(?:_|$))(.+)"),
+    "x_train": re.compile(r"y_train_(.+)"),
+}
+
+
+def are_of_several_outputs(targets: Any, num_examples: int) -> bool:
+    """Return whether targets are of several outputs: arrays by name, or a sequence of arrays with a row per example.
+
+    A sequence of ``num_examples`` arrays of that length could be one array; it is treated as one.
+    """
+    if isinstance(targets, Mapping):
+        return True
+    return (
+        isinstance(targets, (tuple, list))
+        and len(targets) > 1
+        and len(targets) != num_examples
+        and all(np.ndim(each) > 0 and len(each) == num_examples for each in targets)
+    )
+
+
+def from_heads(
+    name: str,
+    source: str,
+    train: Tuple[Any, Targets],
+    test: Optional[Tuple[Any, Targets]] = None,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    where: Optional[Mapping[str, str]] = None,
+    tasks: Mapping[str, str] = {},
+    class_names: Mapping[str, Sequence[str]] = {},
+) -> Dataset:
+    """Check and convert raw arrays with targets of several outputs.
+
+    Parameters
+    ----------
+    name, source, validation_fraction, seed
+        As of :func:`qatviz.data.build.from_arrays`. Without ``test``, a part of the examples is held out at random.
+    train, test : (ndarray, targets)
+        Examples, and arrays by name of the output, or in the order of the outputs, which get their numbers as names.
+    where : mapping of str to str, optional
+        Names in messages for "x_train", "x_test", and for "y_train" and "y_test" with a slot for the output:
+        ``"<file>: y_train_{}"``.
+    tasks, class_names : mapping of str
+        Task, and names of classes or labels, by name of the output; by default inferred. Tasks also by its index.
+
+    Raises
+    ------
+    DataError
+        If the arrays do not fit.
+    """
+    names = {**{key: f"{source}: {key}" for key in ("x_train", "x_test")}, **(where or {})}
+    slots = {key: names.get(key, f"{source}: {key} of output {{!r}}") for key in ("y_train", "y_test")}
+    targets = _by_output(train[1])
+    held_out = None if test is None else _by_output(test[1])
+    if not targets:
+        raise DataError(f"{source}: found no targets; expected an array for each output")
+    if held_out is not None and set(held_out) != set(targets):
+        raise DataError(
+            f"{source}: found test targets of {_listed(list(held_out))}; expected {_listed(list(targets))} as for "
+            "training"
+        )
+    everything = slice(None)
+    parts: Tuple[Any, Any] = (everything, everything)
+    if test is None:
+        parts = random_split(len(np.asarray(train[0])), validation_fraction, seed)
+    examples = (train[0], train[0] if test is None else test[0])
+    x_train, x_test = (np.asarray(x)[part] for x, part in zip(examples, parts))
+    heads: List[Dataset] = []
+    for output, array in targets.items():
+        labels = (array, array if held_out is None else held_out[output])
+        own = {key: slot.format(output) for key, slot in slots.items()}
+        y_train, y_test = (
+            _checked_rows(y, x, where)[part] for y, x, where, part in zip(labels, examples, own.values(), parts)
+        )
+        found = from_arrays(
+            name,
+            source,
+            (x_train, y_train),
+            (x_test, y_test),
+            class_names.get(output),
+            where={**names, **own},
+            task=tasks.get(output, tasks.get(str(len(heads)))),
+        )
+        x_train, x_test = found.x_train, found.x_test  # converted once
+        heads.append(replace(found, output=output))
+    if test is None:
+        heads[0] = replace(heads[0], assumed=heads[0].assumed._replace(held_out=validation_fraction))
+    return with_heads(heads)
+
+
+def with_heads(heads: Sequence[Dataset]) -> Dataset:
+    """Return the data set with these heads, which have the same examples."""
+    first, *further = (replace(head, further=()) for head in heads)
+    return replace(first, further=tuple(further))
+
+
+def for_outputs(dataset: Dataset, names: Sequence[str], shapes: Sequence[Tuple[int, ...]]) -> Dataset:
+    """Return the same data for the outputs of a network, in their order and with their names.
+
+    Targets are those of the outputs of their names, or if they have numbers for names, in their order. They get the
+    shape of their output if theirs differs in a last axis of length 1 only.
+
+    Raises
+    ------
+    DataError
+        If the targets are not those of the outputs.
+    """
+    if not dataset.further and len(names) == 1:
+        return dataset.with_target_shape(shapes[0])
+    own = [head.output for head in dataset.heads]
+    if len(names) != len(own):
+        found = f"targets of the outputs {_listed(own)}" if dataset.further else "targets of one output"
+        raise DataError(
+            f"{dataset.name} has {found}, but the network has the output{'s' * (len(names) > 1)} {_listed(names)}: "
+            "expected targets of each"
+        )
+    numbers = [str(index) for index in range(len(names))]
+    known = dict(zip(numbers, names)) if set(own) == set(numbers) else dict(zip(names, names))
+    if set(own) != set(known):
+        raise DataError(
+            f"{dataset.name} has targets of {_listed(own)}, but the network has the outputs {_listed(names)}: expected "
+            "the same names"
+        )
+    by_name = {known[head.output]: head for head in dataset.heads}
+    heads = [
+        replace(by_name[name], output=name, further=()).with_target_shape(shape) for name, shape in zip(names, shapes)
+    ]
+    fitted = with_heads(heads)
+    object.__setattr__(fitted, "_fingerprint", dataset.fingerprint)
+    return fitted
+
+
+def targets_in(keys: Sequence[str], examples: str) -> Dict[str, str]:
+    """Return the keys of targets in an archive by name of the output, for the key of the examples, x or x_train."""
+    found = ((pattern.fullmatch(key), key) for key in keys for pattern in [_OF_OUTPUT[examples]])
+    return {match.group(1): key for match, key in found if match}
+
+
+def _by_output(targets: Targets) -> Dict[str, Any]:
+    pairs = targets.items() if isinstance(targets, Mapping) else enumerate(targets)
+    return {str(output): array for output, array in pairs}
+
+
+def _checked_rows(targets: Any, examples: Any, where: str) -> np.ndarray:
+    array, count = np.asarray(targets), len(np.asarray(examples))
+    if array.ndim == 0 or len(array) != count:
+        found = len(array) if array.ndim else "no"
+        raise DataError(f"{where}: found {found} rows for {count} examples; expected one row per example")
+    return array
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,134 @@
+"""Heads: what each of several outputs of a network learns, with its loss, the weight of that loss, and its metric."""
+
+import math
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+from qatviz.errors import SettingError
+from qatviz.losses import AUTOMATIC, LOSS_CHOICES
+from qatviz.metric import METRIC_CHOICES
+from qatviz.task import check_task
+
+#: Names of what can be chosen for an output, as options and keywords have them.
+LOSS, LOSS_WEIGHT, METRIC, TASK = "loss", "loss_weight", "metric", "task"
+CHOICES = (LOSS, LOSS_WEIGHT, METRIC, TASK)
+#: Choices by name or index of an output, then by the names above.
+Choices = Mapping[str, Mapping[str, Any]]
+
+
+class Head(NamedTuple):
+    """What one output of a network learns.
+
+    Attributes
+    ----------
+    output : str
+        Name of the output, see :attr:`qatviz.network.graph.Network.output_names`.
+    loss : str
+        A name of :data:`qatviz.losses.LOSS_CHOICES`.
+    weight : float
+        Factor of its loss in the loss of the run, at least 0.
+    metric : str
+        A name of :data:`qatviz.metric.METRIC_CHOICES`.
+    """
+
+    output: str
+    loss: str = AUTOMATIC
+    weight: float = 1.0
+    metric: str = AUTOMATIC
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the JSON-able form, which is the keyword arguments of a head."""
+        return dict(self._asdict())
+
+
+def heads_from(rows: Any) -> Tuple[Head, ...]:
+    """Return the heads that :meth:`Head.to_dict` serialized; further entries of a row are ignored.
+
+    Raises
+    ------
+    SettingError
+        If a value is not allowed.
+    """
+    if not isinstance(rows, (list, tuple)) or not all(isinstance(row, Mapping) for row in rows):
+        raise SettingError(f"heads are {rows!r}: expected a list with an object for each output")
+    heads = []
+    for row in rows:
+        if not isinstance(row.get("output"), str):
+            raise SettingError(f"the output of a head is {row.get('output')!r}: expected a name")
+        head = Head(**{name: row[name] for name in Head._fields if name in row})
+        for name, value in ((LOSS, head.loss), (LOSS_WEIGHT, head.weight), (METRIC, head.metric)):
+            check_choice(name, value)
+        heads.append(head)
+    return tuple(heads)
+
+
+def check_choice(name: str, value: Any) -> None:
+    """Raise an error with the field ``name`` unless ``value`` can be chosen for an output."""
+    if name == TASK:
+        check_task(value)
+    elif name == LOSS_WEIGHT:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not 0 <= value < math.inf:
+            raise SettingError.of_field(name, f"is {value!r}: expected a number of at least 0")
+    else:
+        known = {LOSS: LOSS_CHOICES, METRIC: METRIC_CHOICES}[name]
+        if not isinstance(value, str) or value not in known:
+            raise SettingError.of_field(name, f"is {value!r}: expected one of {', '.join(known)}")
+
+
+def check_choices(choices: Any) -> None:
+    """Raise an error unless these are :data:`Choices`."""
+    for output, chosen in choices.items():
+        if not isinstance(output, str) or not isinstance(chosen, Mapping) or set(chosen) - set(CHOICES):
+            raise SettingError(f"heads are {choices!r}: expected {', '.join(CHOICES)} by name or index of an output")
+        for name, value in chosen.items():
+            check_choice(name, value)
+
+
+def by_output(values: Union[Mapping[Any, Any], Sequence[Any]]) -> Dict[str, Any]:
+    """Return values by name or index of an output; those of a sequence are in the order of the outputs.
+
+    >>> by_output({"digit": 0.5}), by_output(["mse", None])
+    ({'digit': 0.5}, {'0': 'mse'})
+    """
+    pairs = values.items() if isinstance(values, Mapping) else enumerate(values)
+    return {str(name): value for name, value in pairs if value is not None}
+
+
+def chosen_heads(choices: Choices, outputs: Sequence[str]) -> Tuple[Head, ...]:
+    """Return the heads of a network's outputs, with what was chosen for some of them.
+
+    Parameters
+    ----------
+    choices : Choices
+    outputs : sequence of str
+        Names of the outputs.
+
+    Raises
+    ------
+    SettingError
+        If there is no such output; its field is the first choice for it.
+    """
+    found: Dict[str, Dict[str, Any]] = {name: {} for name in outputs}
+    for key, chosen in choices.items():
+        for name, value in chosen.items():
+            output = output_named(key, outputs)
+            if output is None:
+                known = ", ".join(map(repr, outputs))
+                raise SettingError.of_field(name, f"is stated for the output {key!r}: expected one of {known}")
+            found[output][name] = value
+    return tuple(
+        Head(name, chosen.get(LOSS, AUTOMATIC), float(chosen.get(LOSS_WEIGHT, 1.0)), chosen.get(METRIC, AUTOMATIC))
+        for name, chosen in found.items()
+    )
+
+
+def stated_tasks(choices: Choices) -> Dict[str, str]:
+    """Return the tasks that are chosen, by name or index of an output."""
+    return {key: chosen[TASK] for key, chosen in choices.items() if TASK in chosen}
+
+
+def output_named(key: str, outputs: Sequence[str]) -> Optional[str]:
+    """Return the output of this name or, if there is none, with this index; None without either."""
+    if key in outputs:
+        return key
+    return outputs[int(key)] if key.isascii() and key.isdecimal() and int(key) < len(outputs) else None
