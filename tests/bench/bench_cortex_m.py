@@ -4,7 +4,9 @@
   and -Os, and the bytes of code that each adds to a program, without constants.
 - ``cortex_m/PROCESSOR/NETWORK/cmsis-nn``: the same of a program that defines QATVIZ_NN_USE_CMSIS_NN. Layers that
   CMSIS-NN does not compute to the same codes (sums, global averages) are the export's own here, too.
-- ``cortex_m/PROCESSOR/NETWORK/ratio``: the first over the second.
+- ``cortex_m/PROCESSOR/NETWORK/ratio``: the first over the second; details: those with -O2 and -Os over the second.
+- ``cortex_m/PROCESSOR/NETWORK/packed-ratio``: instructions with weights of 4 bits, two per byte, over those of the same
+  weights in a byte each; details: the same with -O2 and -Os.
 
 Every program computes the expected codes, or the benchmark fails. QEMU executes an instruction in 1 ns (-icount
 shift=0), and SysTick counts with 25 or 32 MHz: numbers are exact to 40 instructions. They are no cycles: QEMU knows
@@ -25,11 +27,11 @@ sys.path += [str(HERE.parent / name) for name in ("export", "training", "")]
 
 PROCESSORS = ("cortex-m4", "cortex-m55")
 NETWORKS = ("lenet", "dscnn", "resnet8")
-KINDS = ("c", "cmsis-nn", "ratio")
+KINDS = ("c", "cmsis-nn", "ratio", "packed-ratio")
 NAMES = tuple(f"cortex_m/{cpu}/{network}/{kind}" for cpu in PROCESSORS for network in NETWORKS for kind in KINDS)
 #: Optimizations of the programs; the first is that of the figures.
 _LEVELS = ("-O3", "-O2", "-Os")
-_EIGHT_BITS = {"symmetric": True, "per_channel": True}
+_BY_CHANNEL = {"symmetric": True, "per_channel": True}
 _EXAMPLES = 3
 
 
@@ -59,26 +61,35 @@ def run(names: Sequence[str]) -> Iterator[Dict[str, Any]]:
             if not wanted:
                 continue
             flags, absent = cmsis_nn_flags(cpu)
-            absent = missing or absent
-            ours = {} if missing else _measured(cpu, network, [])
-            theirs = {} if absent else _measured(cpu, network, list(flags))
+            found, kinds = {}, {name.split("/")[-1] for name in wanted}
+            if not missing and kinds - {"packed-ratio"}:
+                found["c"] = _measured(cpu, network, [])
+            if not missing and not absent and kinds - {"c", "packed-ratio"}:
+                found["cmsis-nn"] = _measured(cpu, network, list(flags))
+            if not missing and "packed-ratio" in kinds:
+                for packed in (True, False):
+                    found["packed" if packed else "bytes"] = _measured(cpu, network, [], 4, packed)
             for name in wanted:
-                yield {"name": name, **_figure(name.split("/")[-1], ours, theirs, missing, absent)}
+                yield {"name": name, **_figure(name.split("/")[-1], found, missing or absent)}
 
 
-def _figure(kind: str, ours: Dict[str, Measured], theirs: Dict[str, Measured], *missing: Any) -> Dict[str, Any]:
-    unit = "ratio" if kind == "ratio" else "instructions"
-    found = ours if kind == "c" else theirs
-    if not found:
-        return {"value": None, "unit": unit, "not_run": missing[0] if kind == "c" else missing[1]}
-    level = _LEVELS[0]
-    if kind == "ratio":
-        return {"value": round(ours[level].instructions / theirs[level].instructions, 3), "unit": unit}
-    return {"value": found[level].instructions, "unit": unit, **Measured.by_level(found)}
+def _figure(kind: str, found: Dict[str, Dict[str, Measured]], missing: Any) -> Dict[str, Any]:
+    first = _LEVELS[0]
+    if kind in ("c", "cmsis-nn"):
+        if kind not in found:
+            return {"value": None, "unit": "instructions", "not_run": missing}
+        return {"value": found[kind][first].instructions, "unit": "instructions", **Measured.by_level(found[kind])}
+    above, below = ("c", "cmsis-nn") if kind == "ratio" else ("packed", "bytes")
+    if below not in found:
+        return {"value": None, "unit": "ratio", "not_run": missing}
+    # CMSIS-NN's library is that of its user's build, whatever the program's optimization.
+    other = {level: found[below][first if kind == "ratio" else level] for level in _LEVELS}
+    ratios = {level: round(found[above][level].instructions / other[level].instructions, 3) for level in _LEVELS}
+    return {"value": ratios[first], "unit": "ratio", **{f"ratio {level}": ratio for level, ratio in ratios.items()}}
 
 
-def _measured(cpu: str, network: str, flags: List[str]) -> Dict[str, Measured]:
-    """Return what programs of each optimization need."""
+def _measured(cpu: str, network: str, flags: List[str], bits: int = 8, packed: bool = False) -> Dict[str, Measured]:
+    """Return what programs of each optimization need, with weights of a number of bits."""
     from cortex_m import BOARDS, board_compiler, code_bytes
     from integer_cases import model_of
 
@@ -86,9 +97,9 @@ def _measured(cpu: str, network: str, flags: List[str]) -> Dict[str, Measured]:
     from qatviz.export.integers.simulator import run_codes
     from qatviz.network import zoo
 
-    model = model_of(zoo.build(network, (28, 28, 1), 10), _EIGHT_BITS, {})
+    model = model_of(zoo.build(network, (28, 28, 1), 10), {**_BY_CHANNEL, "num_bits": bits}, {})
     codes = np.random.RandomState(0).randint(-128, 128, (_EXAMPLES, 28, 28, 1)).astype(np.int32)
-    written = c_model(model, codes, run_codes(model, codes, [model.output])[model.output])
+    written = c_model(model, codes, run_codes(model, codes, [model.output])[model.output], packed)
     sources = [source for source in written.sources if source != "main.c"]
     run_model = [f'-DMODEL_HEADER="{written.stem}.h"', f"-DMODEL_RUN={written.stem}_run", *flags, *sources]
     run_nothing = ["-DMODEL_HEADER=<stdint.h>", "-DMODEL_RUN(input,output)=((void)(output))"]

@@ -28,7 +28,13 @@ SETTINGS = {
     "affine_int4": ({"num_bits": 4, "per_channel": True}, {}),
 }
 #: Flags of the variants of the loops for boards. Most windows are longer than 48 codes, and are summed in parts.
-VARIANTS = {"best": (), "short windows": ("-DQATVIZ_NN_TAPS=16",), "portable": ("-DQATVIZ_NN_PORTABLE",)}
+VARIANTS = {
+    "best": (),
+    "short windows": ("-DQATVIZ_NN_TAPS=16",),
+    "portable": ("-DQATVIZ_NN_PORTABLE",),
+    "small": ("-Os",),
+    "smallest": ("-Os", "-DQATVIZ_NN_SMALL"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,13 @@
 #else
 #define BY_CMSIS_NN(kind, op, input, output) 0
 #endif
+/* Functions whose loops take most of the time, those of convolutions of 8 bits, are optimized for speed even if GCC
+ * optimizes a program for size (-Os), unless QATVIZ_NN_SMALL is defined. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE_SIZE__) && !defined(QATVIZ_NN_SMALL)
+#define FAST __attribute__((optimize("O2")))
+#else
+#define FAST
+#endif
 #include "qatviz_nn_vectors.h"
 #if VECTOR == 1
 #include "qatviz_nn_cortex_m.h"
@@ -109,6 +116,7 @@ typedef struct {
 } window;
 
 /* The taps along one axis that are within the image: *first <= tap < *last. */
+FAST
 static void taps_inside(int32_t start, int32_t taps, int32_t dilation, int32_t extent, int32_t *first, int32_t *last)
 {
     *first = start < 0 ? (-start + dilation - 1) / dilation : 0;
@@ -118,6 +126,7 @@ static void taps_inside(int32_t start, int32_t taps, int32_t dilation, int32_t e
 /* ---- Convolutions ---- */
 
 /* Codes with an offset as int16, which holds them: codes have 8 bits, offsets 9. */
+FAST
 static void widen(const int8_t *restrict codes, int32_t count, int32_t offset, int16_t *restrict wide)
 {
     int32_t i = 0, k;
@@ -129,6 +138,7 @@ static void widen(const int8_t *restrict codes, int32_t count, int32_t offset, i
 }
 
 /* Codes from index `first` on, two per byte, as int8. */
+FAST
 static void unpack(const uint8_t *restrict packed, int32_t first, int32_t count, int8_t *restrict codes)
 {
     int32_t i = 0, k;
@@ -257,6 +267,7 @@ static void put_sums(const qnn_conv *op, void *output, int32_t place, int32_t ch
 #if VECTOR == 1
 
 /* As requantize, for sums of 32 bits; the result may exceed them only if the shift is above -2. */
+FAST
 static int64_t requantize_short(int32_t sum, int32_t multiplier, int32_t shift)
 {
     int32_t right = -1 - shift, high;
@@ -273,6 +284,7 @@ static int64_t requantize_short(int32_t sum, int32_t multiplier, int32_t shift)
 }
 
 /* Store the output codes of the sums of `count` channels from `channel` on. */
+FAST
 static void put_short_sums(const qnn_conv *op, int8_t *output, int32_t channel, int32_t count, const int32_t *sums)
 {
     const int32_t *multiplier = op->multiplier + channel;
@@ -287,6 +299,7 @@ static void put_short_sums(const qnn_conv *op, int8_t *output, int32_t channel, 
 
 #endif
 
+FAST
 static window window_at(const qnn_conv *op, int32_t row, int32_t column)
 {
     window at;
@@ -319,6 +332,7 @@ typedef int16_t tap;
 typedef int8_t tap;
 #endif
 
+FAST
 static void put_taps(const int8_t *codes, int32_t count, int32_t offset, tap *taps)
 {
 #if VECTOR > 1
@@ -329,6 +343,7 @@ static void put_taps(const int8_t *codes, int32_t count, int32_t offset, tap *ta
 #endif
 }
 
+FAST
 static void pad_taps(int32_t count, int32_t offset, tap *taps)
 {
 #if VECTOR > 1
@@ -340,6 +355,7 @@ static void pad_taps(int32_t count, int32_t offset, tap *taps)
 }
 
 /* `count` taps of a window from `first` on; those in the padding have the value 0. */
+FAST
 static void gather(const qnn_conv *op, const int8_t *input, int32_t top, int32_t left, int32_t first, int32_t count,
                    tap *taps)
 {
@@ -482,11 +498,12 @@ static void add_offset_products(weight_rows rows, int32_t count, int32_t channel
 }
 
 /* Add to sums the products of `count` taps of a window from `first` on. */
+FAST
 static void add_window(const qnn_conv *op, const int8_t *input, int32_t top, int32_t left, int32_t first, int32_t count,
                        weight_rows rows, int32_t channel, int32_t channels, int32_t *sums)
 {
     int8_t taps[WINDOW];
-    window_code memory[WINDOW];
+    WINDOW_ALIGNED window_code memory[WINDOW];
     const int8_t *codes = taps;
     const window_code *window;
     int32_t c, total;
@@ -496,8 +513,9 @@ static void add_window(const qnn_conv *op, const int8_t *input, int32_t top, int
         gather(op, input, top, left, first, count, taps);
 #if PACKED_ROWS
     if (rows.packed) {
-        window = packed_window(codes, count, op->input_offset, memory);
-        add_packed_dots(window, (const uint8_t *)rows.weights, rows.stride, count, channels, sums);
+        int32_t excess;
+        window = packed_window(codes, count, op->input_offset, memory, &excess);
+        add_packed_dots(window, (const uint8_t *)rows.weights, rows.stride, count, channels, excess, sums);
     } else
 #endif
     {
@@ -505,13 +523,14 @@ static void add_window(const qnn_conv *op, const int8_t *input, int32_t top, int
         add_dots(window, rows.weights, rows.stride, count, channels, sums);
     }
     if (op->weights_offset) {
-        total = window_total(window, count, op->input_offset);
+        total = window_total(codes, count, op->input_offset);
         for (c = 0; c < channels; c++)
             sums[c] += total * op->weights_offset[channel + c];
     }
 }
 
 /* A convolution of 8 bits with sums of 32: each window is multiplied by the weights of all channels. */
+FAST
 static void convolve_windows(const qnn_conv *op, const int8_t *input, int8_t *output)
 {
     int8_t memory[ROWS * TAPS];
@@ -549,6 +568,7 @@ static void convolve_windows(const qnn_conv *op, const int8_t *input, int8_t *ou
 #endif
 
 /* Add to LANES sums the products of the taps of a row of a window, `step` codes apart; `count` of them are stored. */
+FAST
 static void add_taps(const int8_t *codes, int32_t count, int32_t step, int32_t taps, int32_t offset,
                      const int16_t *weights, int32_t *sums)
 {
@@ -569,6 +589,7 @@ static void add_taps(const int8_t *codes, int32_t count, int32_t step, int32_t t
 }
 
 /* A depthwise convolution of 8 bits with as many outputs as inputs: LANES channels at once. */
+FAST
 static void convolve_lanes(const qnn_conv *op, const int8_t *input, void *output)
 {
     int16_t rows[TAPS];
@@ -604,6 +625,7 @@ static void convolve_lanes(const qnn_conv *op, const int8_t *input, void *output
 
 /* The same with instructions for QUICK_CHANNELS channels at once; the last ones are computed twice if their number is
  * no multiple of it. */
+FAST
 static void convolve_channels(const qnn_conv *op, const int8_t *input, const int8_t *weights, int8_t *output)
 {
     int32_t channels = op->out.channels, row, column, channel;
@@ -811,6 +833,7 @@ static void pool(const qnn_pool *op, const void *input, void *output, code_of *c
 }
 
 /* A max pool of 8 bits: LANES channels at once. */
+FAST
 static void largest_of_lanes(const qnn_pool *op, const int8_t *input, int8_t *output)
 {
     int32_t channels = op->in.channels, row, column, channel, ky, kx, k;
@@ -869,6 +892,7 @@ void qnn_global_average(const qnn_mean *op, const void *input, void *output)
 /* ---- Several inputs; copies ---- */
 
 /* Add to sums the codes of an input from `first` on, with an offset, times a multiplier. */
+FAST
 static void add_scaled(const void *input, qnn_storage storage, int32_t first, int32_t count, int32_t offset,
                        int64_t multiplier, int64_t *sums)
 {
@@ -882,6 +906,7 @@ static void add_scaled(const void *input, qnn_storage storage, int32_t first, in
 }
 
 /* A sum of two inputs, all of 8 bits. */
+FAST
 static void add_two(const qnn_sum *op, const int8_t *a, const int8_t *b, int8_t *output)
 {
     /* Copies: for all that a compiler knows, a stored code could change the originals. */

@@ -39,6 +39,13 @@ typedef int16_t window_code;
 #endif
 
 #ifdef QATVIZ_NN_DSP
+#define WINDOW_ALIGNED __attribute__((aligned(8)))
+#else
+#define WINDOW_ALIGNED
+#endif
+
+#ifdef QATVIZ_NN_DSP
+FAST
 static uint32_t four_codes(const int8_t *from)
 {
     uint32_t codes;
@@ -46,13 +53,18 @@ static uint32_t four_codes(const int8_t *from)
     return codes;
 }
 
+/* Windows are aligned, so that several pairs are loaded at once. */
+#define ALIGNED(codes) __builtin_assume_aligned(codes, 8)
+
 /* The second and the fourth of four codes as int16, plus a pair of offsets; GCC makes two instructions of it. */
+FAST
 static int16x2_t odd_codes(uint32_t codes, int16x2_t offsets)
 {
     __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(codes) : "r"(offsets), "r"(codes));
     return (int16x2_t)codes;
 }
 
+FAST
 static int16x2_t odd_weights(uint32_t codes)
 {
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(codes) : "r"(codes));
@@ -63,9 +75,16 @@ static int16x2_t twice(int32_t offset)
 {
     return (int16x2_t)((uint32_t)offset << 16 | ((uint32_t)offset & 0xffff));
 }
+
+/* Both numbers of a pair, of up to 12 bits. */
+static int16x2_t times_16(uint32_t pair)
+{
+    return (int16x2_t)((pair << 4) & 0xfff0ffffu);
+}
 #endif
 
 /* Prepare codes of a window for add_dots; return where they are: here, or in `memory`. */
+FAST
 static const window_code *window_codes(const int8_t *codes, int32_t count, int32_t offset, window_code *memory)
 {
 #ifdef QATVIZ_NN_MVE
@@ -90,15 +109,16 @@ static const window_code *window_codes(const int8_t *codes, int32_t count, int32
 }
 
 /* The sum of `count` input codes with their offset. */
-static int32_t window_total(const window_code *codes, int32_t count, int32_t offset)
+static int32_t window_total(const int8_t *codes, int32_t count, int32_t offset)
 {
-    int32_t i, total = OFFSET_APART ? count * offset : 0;
+    int32_t i, total = count * offset;
     for (i = 0; i < count; i++)
         total += codes[i];
     return total;
 }
 
 /* What add_dots lacks of a sum, which is the same for all windows. */
+FAST
 static int32_t offset_products(const int8_t *weights, int32_t count, int32_t offset)
 {
 #ifdef QATVIZ_NN_MVE
@@ -113,6 +133,7 @@ static int32_t offset_products(const int8_t *weights, int32_t count, int32_t off
 }
 
 /* Add to sums[0 .. ROWS - 1] the products of `count` codes of a window and of rows of weights, `stride` apart. */
+FAST
 static void add_four_dots(const window_code *codes, const int8_t *weights, int32_t stride, int32_t count, int32_t *sums)
 {
     const int8_t *second = weights + stride, *third = second + stride, *fourth = third + stride;
@@ -171,6 +192,7 @@ static void add_four_dots(const window_code *codes, const int8_t *weights, int32
 }
 
 /* The same for one row. */
+FAST
 static int32_t add_dot(const window_code *codes, const int8_t *weights, int32_t count, int32_t sum)
 {
 #ifdef QATVIZ_NN_MVE
@@ -194,6 +216,7 @@ static int32_t add_dot(const window_code *codes, const int8_t *weights, int32_t 
 }
 
 /* Add to sums[i] the products of `count` codes of a window and of row i of weights, `stride` apart. */
+FAST
 static void add_dots(const window_code *codes, const int8_t *weights, int32_t stride, int32_t count, int32_t rows,
                      int32_t *sums)
 {
@@ -204,15 +227,24 @@ static void add_dots(const window_code *codes, const int8_t *weights, int32_t st
 }
 
 #if defined(QATVIZ_NN_MVE) || defined(QATVIZ_NN_DSP)
-/* Rows of an even number of weights of 4 bits, two per byte, are multiplied as they are: a byte shifted to the left by
- * four, and its upper four bits, are 16 times its two weights. */
+/* Rows of an even number of weights of 4 bits, two per byte, are multiplied as they are. With Helium, a byte shifted to
+ * the left by four, and its upper four bits, are 16 times its two weights.
+ *
+ * With the DSP extension, a byte whose lower weight is stored with 8 more is 16 * upper + lower + 8, which is multiplied
+ * by the upper weight's code; for the rest, lower + 8 is multiplied by 16 times its own code minus that code. What is too
+ * much is 128 times the sum of the lower weights' codes, for all rows alike. */
 #define PACKED_ROWS 1
+#ifdef QATVIZ_NN_MVE
 #define UPPER_BITS 0xf0f0f0f0u
+#endif
 
-/* As window_codes, for add_packed_dots: `count`, which is even, codes in `memory`. */
-static const window_code *packed_window(const int8_t *codes, int32_t count, int32_t offset, window_code *memory)
+/* As window_codes, for add_packed_dots: `count`, which is even, codes in `memory`. Returns in *excess what the sums
+ * of 16 times the products will have too much. */
+FAST
+static const window_code *packed_window(const int8_t *codes, int32_t count, int32_t offset, window_code *memory,
+                                        int32_t *excess)
 {
-    int32_t i = 0;
+    int32_t i = 0, lower = 0;
 #ifdef QATVIZ_NN_MVE
     /* Those of the lower four bits, then those of the upper ones. */
     for (; i + 32 <= count; i += 32) {
@@ -226,7 +258,7 @@ static const window_code *packed_window(const int8_t *codes, int32_t count, int3
     }
     (void)offset;
 #else
-    /* Of eight codes the pairs (0, 4), (2, 6), (1, 5), (3, 7). */
+    /* Of eight codes the pairs (0, 4), (2, 6), 16 times and less (1, 5), (3, 7); then these. */
     for (; i + 8 <= count; i += 8) {
         uint32_t left = four_codes(codes + i), right = four_codes(codes + i + 4), pairs[4];
         uint32_t even = (uint32_t)__sxtab16(twice(offset), (int8x4_t)left), odd = (uint32_t)odd_codes(left, twice(offset));
@@ -236,15 +268,20 @@ static const window_code *packed_window(const int8_t *codes, int32_t count, int3
         next = (uint32_t)odd_codes(right, twice(offset));
         pairs[2] = (odd & 0xffff) | next << 16;
         pairs[3] = odd >> 16 | (next & 0xffff0000u);
+        lower = __smlad((int16x2_t)pairs[0], twice(1), __smlad((int16x2_t)pairs[1], twice(1), lower));
+        pairs[0] = (uint32_t)__ssub16(times_16(pairs[0]), (int16x2_t)pairs[2]);
+        pairs[1] = (uint32_t)__ssub16(times_16(pairs[1]), (int16x2_t)pairs[3]);
         memcpy(memory + i, pairs, sizeof pairs);
     }
     for (; i < count; i++)
         memory[i] = (int16_t)(codes[i] + offset);
 #endif
+    *excess = 128 * lower;
     return memory;
 }
 
 /* As offset_products, for a row of packed weights. */
+FAST
 static int32_t packed_offset_products(const uint8_t *weights, int32_t count, int32_t offset)
 {
 #ifdef QATVIZ_NN_MVE
@@ -261,25 +298,31 @@ static int32_t packed_offset_products(const uint8_t *weights, int32_t count, int
 }
 
 #ifdef QATVIZ_NN_DSP
-/* Add the products of pairs of codes and the upper four bits of four bytes. */
-static int32_t add_upper(uint32_t bytes, const int16x2_t *pairs, int32_t sum)
+/* Add the products of pairs of codes, those of lower weights first, and four bytes. */
+FAST
+static int32_t add_packed(uint32_t bytes, const int16x2_t *pairs, int32_t sum)
 {
-    bytes &= UPPER_BITS;
-    return __smlad(odd_weights(bytes), pairs[1], __smlad(__sxtb16((int8x4_t)bytes), pairs[0], sum));
+    uint32_t lower;
+    bytes ^= 0x08080808u;
+    lower = bytes & 0x0f0f0f0fu;
+    sum = __smlad(odd_weights(lower), pairs[1], __smlad(__sxtb16((int8x4_t)lower), pairs[0], sum));
+    return __smlad(odd_weights(bytes), pairs[3], __smlad(__sxtb16((int8x4_t)bytes), pairs[2], sum));
 }
 
+FAST
 static int32_t packed_products(uint8_t pair, const window_code *codes)
 {
     return codes[0] * (int8_t)(pair << 4) + codes[1] * (int8_t)(pair & 0xf0);
 }
 #endif
 
-/* As add_four_dots, for packed weights, whose `stride` is in bytes; `count` is even. */
+/* As add_four_dots, for packed weights, whose `stride` is in bytes; `count` is even, `excess` that of packed_window. */
+FAST
 static void add_four_packed_dots(const window_code *codes, const uint8_t *weights, int32_t stride, int32_t count,
-                                 int32_t *sums)
+                                 int32_t excess, int32_t *sums)
 {
     const uint8_t *second = weights + stride, *third = second + stride, *fourth = third + stride;
-    int32_t a = 0, b = 0, c = 0, d = 0;
+    int32_t a = -excess, b = a, c = a, d = a;
 #ifdef QATVIZ_NN_MVE
     const window_code *upper = codes + count / 2;
     __asm__ volatile("wlstp.8 lr, %[count], 2f\n"
@@ -316,17 +359,12 @@ static void add_four_packed_dots(const window_code *codes, const uint8_t *weight
 #else
     const window_code *end = codes + count / 8 * 8;
     for (; codes < end; codes += 8, weights += 4, third += 4) {
-        int16x2_t lower[2], upper[2];
-        uint32_t bytes = four_codes((const int8_t *)weights);
-        memcpy(lower, codes, sizeof lower);
-        memcpy(upper, codes + 4, sizeof upper);
-        a = add_upper(bytes, upper, add_upper(bytes << 4, lower, a));
-        bytes = four_codes((const int8_t *)weights + stride);
-        b = add_upper(bytes, upper, add_upper(bytes << 4, lower, b));
-        bytes = four_codes((const int8_t *)third);
-        c = add_upper(bytes, upper, add_upper(bytes << 4, lower, c));
-        bytes = four_codes((const int8_t *)third + stride);
-        d = add_upper(bytes, upper, add_upper(bytes << 4, lower, d));
+        int16x2_t pairs[4];
+        memcpy(pairs, ALIGNED(codes), sizeof pairs);
+        a = add_packed(four_codes((const int8_t *)weights), pairs, a);
+        b = add_packed(four_codes((const int8_t *)weights + stride), pairs, b);
+        c = add_packed(four_codes((const int8_t *)third), pairs, c);
+        d = add_packed(four_codes((const int8_t *)third + stride), pairs, d);
     }
     second = weights + stride;
     fourth = third + stride;
@@ -344,15 +382,16 @@ static void add_four_packed_dots(const window_code *codes, const uint8_t *weight
 }
 
 /* As add_dots, for packed weights. */
+FAST
 static void add_packed_dots(const window_code *codes, const uint8_t *weights, int32_t stride, int32_t count,
-                            int32_t rows, int32_t *sums)
+                            int32_t rows, int32_t excess, int32_t *sums)
 {
     for (; rows >= ROWS; rows -= ROWS, weights += ROWS * stride, sums += ROWS)
-        add_four_packed_dots(codes, weights, stride, count, sums);
+        add_four_packed_dots(codes, weights, stride, count, excess, sums);
     for (; rows > 0; rows--, weights += stride, sums++) {
         /* Few rows are left: the same one four times. */
         int32_t same[ROWS] = {0};
-        add_four_packed_dots(codes, weights, 0, count, same);
+        add_four_packed_dots(codes, weights, 0, count, excess, same);
         *sums += same[0];
     }
 }
@@ -370,6 +409,7 @@ typedef struct {
 #define QUICK_CHANNELS 8
 
 /* Add to sums[0 .. QUICK_CHANNELS - 1] the products of each channel's taps. */
+FAST
 static void add_taps_of_channels(const int8_t *codes, const int8_t *weights, const inner_taps *taps, int32_t offset,
                                  int32_t *sums)
 {
@@ -390,6 +430,7 @@ static void add_taps_of_channels(const int8_t *codes, const int8_t *weights, con
 #elif defined(QATVIZ_NN_DSP)
 #define QUICK_CHANNELS 4
 
+FAST
 static void add_taps_of_channels(const int8_t *codes, const int8_t *weights, const inner_taps *taps, int32_t offset,
                                  int32_t *sums)
 {
@@ -419,6 +460,7 @@ static void add_taps_of_channels(const int8_t *codes, const int8_t *weights, con
 
 #ifdef QATVIZ_NN_MVE
 /* Codes of sums: clamp(round(sum * multiplier * 2^(shift - 31)) + offset); return their number, a multiple of four. */
+FAST
 static int32_t put_codes(const int32_t *sums, const int32_t *multiplier, const qnn_shift *shift, int32_t count,
                          int32_t offset, int32_t low, int32_t high, int8_t *codes)
 {

@@ -116,6 +116,7 @@ static int32_t widen_packed(const uint8_t *packed, int32_t count, int32_t offset
 }
 
 /* Add to LANES sums the products of codes, with an offset, and weights. */
+FAST
 static void add_products(const int8_t *restrict codes, int32_t offset, const int16_t *restrict weights,
                          int32_t *restrict sums)
 {
@@ -128,6 +129,7 @@ static void add_products(const int8_t *restrict codes, int32_t offset, const int
 }
 
 /* Replace LANES codes by larger ones. */
+FAST
 static void keep_largest(const int8_t *restrict codes, int8_t *restrict found)
 {
     int32_t i;
