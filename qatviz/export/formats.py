@@ -119,6 +119,7 @@ class Format:
     ) -> List[Refusal]:
         """Return the reasons why the format can't hold a network; see :data:`qatviz.export.limits.Limits`."""
         refusals = self.limits(network, book, step, options) + limits.softmax_of_one(network, options)
+        refusals += limits.softmax_of_several(network, options)
         if len(network.outputs) > 1 and not self.holds_several:
             others = [form.name for form in FORMATS.values() if form.holds_several]
             refusals.append(limits.several_outputs(network, self.name, others))
@@ -208,6 +209,7 @@ TFLITE = Format(
     ),
     tflite_limits.tflite,
     packings=({"int4": True}, {"int4": True, "int4_all": True}),
+    holds_several=True,
 )
 
 _TFLITE_OPTIONS = {option.name: option for option in TFLITE.options}
@@ -270,6 +272,7 @@ SAVEDMODEL = Format(
     "graphs.savedmodel",
     (_FORM,),
     weights=WeightStorage.FLOAT32,
+    holds_several=True,
 )
 
 FROZEN = Format(
@@ -280,6 +283,7 @@ FROZEN = Format(
     "graphs.frozen",
     (_FORM,),
     weights=WeightStorage.FLOAT32,
+    holds_several=True,
 )
 
 C = Format(
@@ -309,6 +313,7 @@ C = Format(
     ),
     c_limits.c,
     packings=({"pack_int4": True},),
+    holds_several=True,
 )
 
 KERAS = Format(
@@ -373,6 +378,7 @@ ONNX = Format(
     ),
     onnx_limits.onnx,
     packings=({"opset": onnx_limits.OPSET_21},),
+    holds_several=True,
 )
 
 ONNX_FLOAT = Format(
@@ -396,6 +402,7 @@ NPZ = Format(
     (),
     limits.integer,
     WeightStorage.COMPRESSED,
+    holds_several=True,
 )
 
 ENCODINGS = Format(

@@ -19,7 +19,7 @@ Limits = Callable[[Network, SettingsBook, Optional[int], Mapping[str, Any]], Lis
 
 def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal]:
     """Return a refusal if probabilities are asked for, and the network has a single logit."""
-    if not options.get("softmax") or network.num_outputs > 1:
+    if not options.get("softmax") or network.num_outputs > 1 or len(network.outputs) > 1:
         return []
     reason = f"layer {network.output!r} has a single output, whose softmax is always 1"
     return [Refusal(reason, (OptionChange("softmax", False),))]
@@ -32,6 +32,14 @@ def several_outputs(network: Network, name: str, others: Sequence[str]) -> Refus
         f"network {network.name!r} has the outputs {listed}, and the export to {name} has a single one",
         (Advice(f"in the formats {', '.join(others)}"),),
     )
+
+
+def softmax_of_several(network: Network, options: Mapping[str, Any]) -> List[Refusal]:
+    """Return a refusal if probabilities are asked for, and the network has several outputs."""
+    if not options.get("softmax") or len(network.outputs) == 1:
+        return []
+    reason = f"the network has {len(network.outputs)} outputs, which are not all logits of classes"
+    return [Refusal(reason, (OptionChange("softmax", False),))]
 
 
 def softmax_of_labels(task: str, options: Mapping[str, Any]) -> List[Refusal]:

@@ -1,7 +1,7 @@
 """Input of an export: a state of a run, and held-out examples for the proof."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, NamedTuple, Optional
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -54,11 +54,14 @@ class HeldOut(NamedTuple):
         Their targets ``[n]`` or ``[n, outputs]``.
     whole : WholePart or None
         Held-out part for the scores of the evaluation graph, of which they are the first.
+    further : tuple of np.ndarray
+        Targets of further outputs of the network.
     """
 
     images: np.ndarray
     labels: np.ndarray
     whole: Optional[WholePart] = None
+    further: Tuple[np.ndarray, ...] = ()
 
 
 def scaled(dataset: Dataset, part: slice) -> np.ndarray:
@@ -115,4 +118,5 @@ class ExportSource:
         """Return the examples to run the export on, and the held-out part that they are from."""
         count = self.examples or min(_MAX_EXAMPLES, max(_MIN_EXAMPLES, _MAX_MACS // max(self.network.macs, 1)))
         whole = WholePart(self.dataset, max(count, _MAX_SCORED_MACS // max(self.network.macs, 1)))
-        return HeldOut(scaled(self.dataset, slice(count)), self.dataset.y_test[:count], whole)
+        targets, *further = (head.y_test[:count] for head in self.dataset.heads)
+        return HeldOut(scaled(self.dataset, slice(count)), targets, whole, tuple(further))

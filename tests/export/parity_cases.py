@@ -12,6 +12,7 @@ from stored_states import stored_ranges
 
 from qatviz.data import load
 from qatviz.export.integers.lowering import integer_model
+from qatviz.export.proof.parity import run_outputs
 from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
@@ -209,3 +210,8 @@ class Trained:
 
     def __exit__(self, *_):
         self._graph.close()
+
+
+def run_logits(model, run, images):
+    """Return the codes of the first output that the simulator and ``run`` compute from float32 images."""
+    return run_outputs(model, run, images)[0]

@@ -239,7 +239,7 @@ def test_the_class_is_the_largest_logit_and_probabilities_sum_to_one():
 def test_regression_graphs_have_no_probabilities():
     network = dense()
     model = fake_quant_model(network, book_of(network), state_of(network))
-    graph = inference_graph(model, {}, "regression")
+    graph = inference_graph(model, {}, ["regression"])
     assert graph.outputs == ("logits",) and "Softmax" not in operations(graph)
 
 

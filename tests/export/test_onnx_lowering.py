@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from integer_cases import MEANS_BY_POWERS, MeansByPowers, means_of_four, model_of, network_of, simulate
+from parity_cases import run_logits
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything, images_for
 
@@ -13,7 +14,7 @@ from qatviz.export.fake_quant.proof import ignore_float_rounding
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
-from qatviz.export.proof.parity import compare_layers, compare_logits, run_logits
+from qatviz.export.proof.parity import compare_layers, compare_logits
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, AveragePool, Conv2D, Dense, Flatten, GlobalAveragePool, ReLU, ReLU6
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from exhaustive import EXHAUSTIVE
-from parity_cases import calibrated, digits
+from parity_cases import calibrated, digits, run_logits
 from test_onnx_lowering import all_outputs
 from test_parity import ALL_EXAMPLES, DEEP, DEEPEST, SETTINGS, SHALLOW
 
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
-from qatviz.export.proof.parity import ROUNDED_ONCE, Agreement, codes_of, compare_layers, compare_logits, run_logits
+from qatviz.export.proof.parity import ROUNDED_ONCE, Agreement, codes_of, compare_layers, compare_logits
 from qatviz.protocol.settings_book import SettingsBook
 
 pytest.importorskip("onnx")

@@ -70,7 +70,7 @@ def test_the_proof_of_every_format_has_the_error_of_its_file(name, tmp_path):
 
 
 def test_the_error_is_computed_from_dequantized_outputs():
-    report, (_, targets, _whole), seen = proof(perfect)
+    report, (_, targets, *_), seen = proof(perfect)
     expected = math.sqrt(np.mean((seen - targets) ** 2))
     assert report.scores["evaluation graph"] == pytest.approx(expected, rel=1e-5)
     assert report.scores["file"] == report.scores["simulator"] == pytest.approx(expected, rel=1e-2)

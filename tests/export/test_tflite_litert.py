@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from export_cases import INT8, NETWORK, STATE, noise
 from integer_cases import book_of, model_of, network_of, simulate_tensors
-from parity_cases import calibrated, digits
+from parity_cases import calibrated, digits, run_logits
 from test_lowering_float import random_chain
 from test_parity import DEEP, DEEPEST, SHALLOW, WIDE_SETTINGS
 from test_parity import SETTINGS as ZOO_SETTINGS
@@ -17,7 +17,7 @@ from test_tflite_lowering import SETTINGS, everything, images_for
 
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.simulator import quantize_input, run_codes
-from qatviz.export.proof.parity import ROUNDED_ONCE, codes_of, compare_layers, compare_logits, run_logits
+from qatviz.export.proof.parity import ROUNDED_ONCE, codes_of, compare_layers, compare_logits
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.litert import BUILTIN, VARIABLE, XNNPACK, LitertMissing, LitertRunner, find_litert
 from qatviz.export.tflite.lowering import tflite_model

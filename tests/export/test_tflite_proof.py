@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from export_cases import INT8, NETWORK, STATE, export_as
 from integer_cases import book_of, model_of, network_of, state_of
+from parity_cases import run_logits
 
 import qatviz.export.source as source_module
 from qatviz.data import from_arrays
@@ -17,7 +18,7 @@ from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import run_codes, run_op
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import Agreement, compare_layers, compare_logits, run_logits, same_top1
+from qatviz.export.proof.parity import Agreement, compare_layers, compare_logits, same_top1
 from qatviz.export.proof.report import Exported, prove
 from qatviz.export.proof.scores import WholeScores, scores_in_words
 from qatviz.export.source import ExportSource

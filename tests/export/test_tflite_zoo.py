@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from parity_cases import Trained, calibrated, digits
+from parity_cases import Trained, calibrated, digits, run_logits
 
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits, run_logits
+from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.protocol.settings_book import SettingsBook

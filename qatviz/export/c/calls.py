@@ -8,6 +8,7 @@ from qatviz.export.c.arena import Buffer, plan_arena
 from qatviz.export.c.names import unique_stems
 from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation, softmax
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.network.layer import element_count
 from qatviz.network.layers import Flatten, Reshape
 
 #: Names of the memory that the caller passes, and of the input's codes within their grid. No layer has these names:
@@ -61,15 +62,17 @@ def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
     probabilities : bool
         End with a softmax of the logits.
     """
-    calls, result = _unplaced_calls(model, pack, probabilities)
+    calls, results = _unplaced_calls(model, pack, probabilities)
     buffers = []
     for index, call in enumerate(calls):
-        if call.source is not None and call.output != result:
+        if call.source is not None and call.output not in results:
             last = max([index] + [later for later, other in enumerate(calls) if call.output in other.inputs])
             buffers.append(Buffer(call.output, call.source.output_nbytes, index, last))
     arena = plan_arena(buffers)
     pointers = {name: f"arena + {offset}" for name, offset in arena.offsets.items()}
-    pointers.update({_INPUT: "input", result: "output"})
+    pointers[_INPUT] = "input"
+    offsets = output_offsets(model)
+    pointers.update((slot, f"output + {at}" if at else "output") for slot, at in zip(results, offsets))
     placed = [
         call._replace(inputs=tuple(pointers[slot] for slot in call.inputs), output=pointers[call.output])
         for call in calls
@@ -77,9 +80,16 @@ def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
     return Plan(placed, arena.nbytes, sum(call.source.nbytes for call in calls if call.source is not None))
 
 
-def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tuple[List[Call], str]:
-    """Return calls with names of tensors in place of pointers, and the name of the result."""
-    stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ["output"], SUFFIXES))
+def output_offsets(model: IntegerModel) -> List[int]:
+    """Return the index of the first code of each output: they are one after the other."""
+    sizes = [element_count(head.logits.shape) for head in model.heads]
+    return [sum(sizes[:index]) for index in range(len(sizes))]
+
+
+def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tuple[List[Call], List[str]]:
+    """Return calls with names of tensors in place of pointers, and the names of the results."""
+    ends = ["output", *(f"output_{index}" for index in range(1, len(model.heads)))]
+    stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ends, SUFFIXES))
     source: IntegerTensor = model.tensor(model.input)
     calls: List[Call] = []
     slots: Dict[str, str] = {model.input: _INPUT}
@@ -87,16 +97,20 @@ def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tup
         # Codes outside the grid could overflow the accumulators.
         calls.append(Call(bounds(stems[0], source, source.bounds), stems[0], (_INPUT,), _CLAMPED, None))
         slots[model.input] = _CLAMPED
+    last_stems = stems[1 + len(model.ops) :]
     for op, stem in zip(model.ops, stems[1:]):
         inputs = tuple(slots[name] for name in op.inputs)
         in_place = isinstance(op.layer, (Flatten, Reshape))
         slots[op.output] = inputs[0] if in_place else op.output
         calls.append(Call(None if in_place else operation(model, op, stem, pack), stem, inputs, slots[op.output], op))
-    result = slots[model.output]
-    if probabilities:
-        calls.append(Call(softmax(model.logits, stems[-1]), stems[-1], (result,), _OUTPUT, None))
-        result = _OUTPUT
-    if result == _INPUT:
-        calls.append(Call(bounds(stems[-1], model.logits, model.logits.bounds), stems[-1], (_INPUT,), _OUTPUT, None))
-        result = _OUTPUT
-    return calls, result
+    results: List[str] = []
+    for index, (head, stem) in enumerate(zip(model.heads, last_stems)):
+        result, own = slots[head.output], f"{_OUTPUT}, {index}"
+        if probabilities:
+            calls.append(Call(softmax(head.logits, stem), stem, (result,), own, None))
+        elif result == _INPUT or result in results:  # codes that are elsewhere, too, are copied
+            calls.append(Call(bounds(stem, head.logits, head.logits.bounds), stem, (result,), own, None))
+        else:
+            own = result
+        results.append(own)
+    return calls, results

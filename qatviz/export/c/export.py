@@ -7,14 +7,15 @@ import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.c.arrays import golden_count
+from qatviz.export.c.calls import output_offsets
 from qatviz.export.c.footprint import footprints
 from qatviz.export.c.lowering import CModel, c_model
 from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Check, Expected, Guide, codes_of_values, values_of_codes
+from qatviz.export.guide.guide import Check, Expected, Guide, codes_of_values, output_texts, values_of_codes
 from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.integers.lowering import exported_model
-from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
@@ -68,27 +69,36 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 def _guide(source: ExportSource, model: IntegerModel, written: CModel) -> Guide:
     """Return the statements on the sources for the README, and the check that runs the golden vectors in them."""
-    image, output = model.tensor(model.input), written.output
+    image = model.tensor(model.input)
     key, what = ("output", "probability") if written.softmax else ("simulator_output", "logit")
     exact = Expected(key, "the integers of the network, exactly", 1.0, 0.0)
-    check = Check(
-        "c", "a C compiler (CC names it, or else cc)", "input", (exact,), values=(("dtype", output.dtype.name),)
-    )
+    ends = [offset + element_count(tensor.shape) for offset, tensor in zip(output_offsets(model), written.outputs)]
+    slices = ", ".join(f"slice({offset}, {end})" for offset, end in zip(output_offsets(model), ends))
+    part = f"[:, [{slices}][output]]" if model.further else ""
+    values = (("dtype", written.output.dtype.name), ("part", part))
+    check = Check("c", "a C compiler (CC names it, or else cc)", "input", (exact,), values=values)
     return Guide(
         source,
         "C99",
         (codes_of_values(image.grid, image.dtype.name),),
-        (values_of_codes(output.scale, output.zero_point, what),),
+        output_texts(source, model, lambda head: _values(written.output if written.softmax else head.logits, what)),
         written.use,
         check,
     )
+
+
+def _values(output: IntegerTensor, what: str) -> str:
+    return values_of_codes(output.scale, output.zero_point, what)
 
 
 def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: str) -> CModel:
     """Return the sources with golden vectors of the first held-out examples; ``values`` is that of :func:`c_model`."""
     count = golden_count(GOLDEN_EXAMPLES, element_count(model.tensor(model.input).shape))
     codes = quantize_input(model, held_out.images[:count])
-    found = run_codes(model, codes, [model.output])[model.output]
+    computed = run_codes(model, codes, model.outputs)
+    found = computed[model.output]
+    if model.further:
+        found = np.concatenate([computed[name].reshape(count, -1) for name in model.outputs], axis=1)
     if options["softmax"]:
         found = softmax_codes(found, model.logits.scale)
     return c_model(model, codes, found, options["pack_int4"], values, options["softmax"], options["library"])

@@ -4,13 +4,14 @@ import json
 import math
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from qatviz import __version__
+from qatviz.errors import SettingChange, refused
 from qatviz.export.c.arrays import C_TYPES, array, float_literal
-from qatviz.export.c.calls import Call, Plan, plan
+from qatviz.export.c.calls import Call, Plan, output_offsets, plan
 from qatviz.export.c.library import SOURCES, library_files, library_use
 from qatviz.export.c.names import comment, file_stem, string
 from qatviz.export.c.operations import describe
@@ -47,8 +48,9 @@ class CModel(NamedTuple):
         Paths of the files to compile; folders of their headers.
     use : tuple of str
         Paragraphs on how to use them.
-    input, output : IntegerTensor
-        Its input; the logits, or the probabilities.
+    input : IntegerTensor
+    outputs : tuple of IntegerTensor
+        The logits, or the probabilities, of each output; their codes are one after the other.
     layers : tuple of IntegerTensor
         Outputs of a build that dumps the layers, in order.
     constants, arena : int
@@ -63,11 +65,16 @@ class CModel(NamedTuple):
     includes: Tuple[str, ...]
     use: Tuple[str, ...]
     input: IntegerTensor
-    output: IntegerTensor
+    outputs: Tuple[IntegerTensor, ...]
     layers: Tuple[IntegerTensor, ...]
     constants: int
     arena: int
     softmax: bool
+
+    @property
+    def output(self) -> IntegerTensor:
+        """The first output."""
+        return self.outputs[0]
 
 
 def c_model(
@@ -85,8 +92,8 @@ def c_model(
     ----------
     model : IntegerModel
     golden_input, golden_output : np.ndarray
-        Codes of some inputs ``[n] + shape`` and of the expected outputs ``[n] + shape``, for the self test; of any
-        integer type.
+        Codes of some inputs ``[n] + shape`` and of the expected output ``[n] + shape``, for the self test; of any
+        integer type. Those of several outputs are one after the other, ``[n, codes]``.
     pack_int4 : bool
         Store weights of up to 4 bits two per byte.
     input_values : str
@@ -100,6 +107,8 @@ def c_model(
     stem = file_stem(model.name)
     planned = plan(model, pack_int4, softmax)
     source, output = model.tensor(model.input), probabilities(model) if softmax else model.logits
+    outputs = (output, *(head.logits for head in model.heads[1:]))
+    _check_types(outputs)
     values = {
         "name": stem,
         "prefix": stem,
@@ -111,12 +120,13 @@ def c_model(
         "input_type": C_TYPES[source.dtype.name],
         "output_type": C_TYPES[output.dtype.name],
         "output_is": "Probabilities" if softmax else "Output",
+        "output_values": _output_values(stem.upper(), model),
         "input_codes": codes_formula(source.grid),
         "input_values": input_values,
         "precision": PRECISION,
     }
     texts = {
-        stem + ".h": _header(model, output, planned.names, values),
+        stem + ".h": _header(model, outputs, planned.names, values),
         stem + ".c": _code(model, values, planned, softmax),
         "golden.h": _golden(source, output, golden_input, golden_output),
     }
@@ -134,7 +144,7 @@ def c_model(
         (SOURCES,) if library else (),
         tuple(filled(_template(_USE), {**values, "use": filled(use, values).rstrip()}).splitlines()),
         source,
-        output,
+        outputs,
         tuple(model.tensor(op.output) for op in model.ops),
         planned.constants,
         planned.arena,
@@ -194,19 +204,51 @@ void @prefix@_run_in(void *memory, const @input_type@ *input, @output_type@ *out
 """
 
 
-def _header(model: IntegerModel, output: IntegerTensor, layers: List[str], values: Dict[str, Any]) -> str:
+def _check_types(outputs: Sequence[IntegerTensor]) -> None:
+    """Refuse outputs whose codes have different types: they are in one array."""
+    wide = [tensor for tensor in outputs if tensor.dtype != outputs[0].dtype]
+    if wide:
+        raise refused(
+            f"the outputs {outputs[0].name!r} and {wide[0].name!r} have {outputs[0].num_bits} and {wide[0].num_bits} "
+            "bits, whose codes have different types",
+            SettingChange(wide[0].quantizer + ".num_bits", outputs[0].num_bits),
+        )
+
+
+def _output_values(prefix: str, model: IntegerModel) -> str:
+    """Return the text on the values of the output's codes for the README."""
+    if not model.further:
+        return f"value = {prefix}_OUTPUT_SCALE * (code - {prefix}_OUTPUT_ZERO_POINT)"
+    rows = [f"`{head.output}` from {prefix}_OUTPUT_{index}_OFFSET on" for index, head in enumerate(model.heads)]
+    scale = f"{prefix}_OUTPUT_0_SCALE * (code - {prefix}_OUTPUT_0_ZERO_POINT)"
+    return f"one output after the other: {', '.join(rows)}; of the first, value = {scale}, of the others likewise"
+
+
+def _output_grids(prefix: str, model: IntegerModel, outputs: Sequence[IntegerTensor]) -> str:
+    """Return the constants of the output, or of all outputs, which are one after the other."""
+    if len(outputs) == 1:
+        return _grid(prefix + "_OUTPUT", outputs[0])
+    total = sum(element_count(tensor.shape) for tensor in outputs)
+    text = f"/* Outputs, one after the other. */\n#define {prefix}_OUTPUT_SIZE {total}\n"
+    for index, (tensor, offset) in enumerate(zip(outputs, output_offsets(model))):
+        name = f"{prefix}_OUTPUT_{index}"
+        text += f"#define {name}_OFFSET {offset}  /* {comment(tensor.name)} */\n" + _grid(name, tensor)
+    return text
+
+
+def _header(model: IntegerModel, outputs: Sequence[IntegerTensor], layers: List[str], values: Dict[str, Any]) -> str:
     about = [
         f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
         for key, value in sorted(model.metadata.items())
     ]
     about += list(model.notes)
     constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
-    constants += _grid(values["PREFIX"] + "_OUTPUT", output)
+    constants += _output_grids(values["PREFIX"], model, outputs)
     constants += "\n/* Bytes of memory for the outputs of layers. */\n"
     constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
-    if output is not model.logits:
+    if outputs[0] is not model.logits:
         constants += "\n/* The output is probabilities: LiteRT's softmax of the logits. */\n"
-    elif model.softmax is not None:
+    elif model.softmax is not None and not model.further:
         constants += (
             f'\n/* The softmax "{comment(model.softmax)}" after the logits is not computed: it keeps their order. '
         )

@@ -103,7 +103,7 @@ class CRunner:
         check: Callable[[], None] = lambda: None,
     ):
         self._input = model.input
-        self._outputs = model.layers if layers else (model.output,)
+        self._outputs = model.layers if layers else model.outputs
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
         self._directory = Path(self._temporary.name)
         self._program = str(self._directory / (model.stem + "_test"))

@@ -74,7 +74,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         "TensorFlow Lite, float with FAKE_QUANT",
         (f"Tensor `input`: float32 {shape}.",),
         (f"float32 {['batch', *source.network.output_shape]}: {'probabilities' if options['softmax'] else 'logits'}.",),
-        reading_texts(source, SIGNATURE, INPUT, file.tensors[0]),
+        reading_texts(source, SIGNATURE, INPUT, file.tensors[:1]),
         real_check(report, "tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", options["softmax"]),
     )
     return Written(write_export(path, file.content, report, guide=guide), report)

@@ -1,7 +1,7 @@
 """Proof of exports that compute in float: code by code if everything is quantized, else value by value."""
 
 from dataclasses import replace
-from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def prove_simulation(
                 reason = f"compared by values, because there is no integer model: {error}"
         if integers is not None:
             wide = max(tensor.num_bits for tensor in integers.tensors) > NARROW_BITS
-            run = codes_runtime(integers, simulation.values, [integers.output])
+            run = codes_runtime(integers, simulation.values, integers.outputs)
             run_layers = codes_runtime(integers, simulation.values, [op.output for op in integers.ops])
             exported = Exported(
                 simulation.format,
@@ -98,12 +98,15 @@ def prove_simulation(
             layers = ignore_float_rounding(integers, report.layers, simulation.pool_ties_up)
             return replace(report, layers=layers)
         progress.at("running the evaluation graph", 0.1)
-        in_float = graph.logits(held_out.images, quantized=False)
-        expected = graph.logits(held_out.images) if quantized else in_float
+        in_float = graph.outputs(held_out.images, quantized=False)
+        expected = graph.outputs(held_out.images) if quantized else in_float
         assert held_out.whole is not None
         whole = whole_scores(graph, held_out.whole, quantized, progress=progress.part(0.2, 0.4))
-    values = {"float": in_float, "evaluation graph": expected} if quantized else {"float": in_float}
-    values["file"] = _in_batches(simulation.values, model.network.output, held_out.images, progress.part(0.4, 1.0))
+    found = _in_batches(simulation.values, model.network.outputs, held_out.images, progress.part(0.4, 1.0))
+    values, *further = [
+        {"float": plain, **({"evaluation graph": rounded} if quantized else {}), "file": own}
+        for plain, rounded, own in zip(in_float, expected, found)
+    ]
     about = dict(source.metadata, format=simulation.format, runtime=simulation.runtime, network=model.network.name)
     return value_report(
         about,
@@ -114,6 +117,7 @@ def prove_simulation(
         PARTLY_BAR if quantized else FLOAT_BAR,
         simulation.notes + ((reason,) if reason else ()),
         whole,
+        dict(zip(model.network.output_names, [values, *further])) if further else None,
     )
 
 
@@ -168,9 +172,10 @@ def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> 
     return run
 
 
-def _in_batches(values: Values, name: str, images: np.ndarray, progress: Progress) -> np.ndarray:
+def _in_batches(values: Values, names: Sequence[str], images: np.ndarray, progress: Progress) -> List[np.ndarray]:
+    """Return the values of the named layers for all images."""
     found = []
     for start in range(0, len(images), BATCH):
         progress.at("running the file", start / len(images))
-        found.append(values(images[start : start + BATCH], [name])[name])
-    return np.concatenate(found)
+        found.append(values(images[start : start + BATCH], names))
+    return [np.concatenate([each[name] for each in found]) for name in names]

@@ -7,7 +7,16 @@ from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation, with_real_vectors
 from qatviz.export.formats import Options, Written
-from qatviz.export.graphs.lowering import CLASS, INPUT, LABELS, LOGITS, PROBABILITIES, InferenceGraph, inference_graph
+from qatviz.export.graphs.lowering import (
+    CLASS,
+    INPUT,
+    LABELS,
+    LOGITS,
+    PROBABILITIES,
+    InferenceGraph,
+    inference_graph,
+    output_prefixes,
+)
 from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
 from qatviz.export.guide.guide import Guide, real_check
 from qatviz.export.integers.input_formula import values_formula
@@ -115,8 +124,8 @@ def _model(source: ExportSource, form: str) -> FakeQuantModel:
 
 
 def _graph(model: FakeQuantModel, source: ExportSource, about: Dict[str, Any]) -> InferenceGraph:
-    form = about["form"]
-    return inference_graph(model, about, source.dataset.task, form == EXACT, form != TOCO)
+    form, tasks = about["form"], [head.task for head in source.dataset.heads]
+    return inference_graph(model, about, tasks, form == EXACT, form != TOCO)
 
 
 def _converter_notes(model: FakeQuantModel, form: str) -> Tuple[str, ...]:
@@ -145,14 +154,11 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     """Return the graph's description, JSON-able: its inputs, its outputs and its source."""
     values = values_formula(source.dataset)
     shape = [None, *source.network.input_shape]
-    outputs = {LOGITS: f"float32 [batch, {', '.join(map(str, source.network.output_shape))}]"}
-    if source.dataset.task == CLASSIFICATION:
-        single = is_single_logit(source.dataset.task, source.network.num_outputs)
-        outputs[PROBABILITIES] = "sigmoid of the logit: probability of class 1" if single else "softmax of the logits"
-        outputs[CLASS] = "int64 [batch], " + ("1 if the logit is positive" if single else "index of the largest logit")
-    elif source.dataset.task == MULTILABEL:
-        outputs[PROBABILITIES] = "sigmoids of the logits: probability of each label"
-        outputs[LABELS] = f"int64 [batch, {source.network.num_outputs}], 1 where the logit is positive"
+    outputs: Dict[str, str] = {}
+    heads, prefixes = source.dataset.heads, output_prefixes(source.network)
+    for prefix, head, output in zip(prefixes, heads, source.network.output_shapes):
+        outputs.update((prefix + part, text) for part, text in _part_texts(head.task, output).items())
+    further = {"heads": [{"task": head.task, "classes": list(head.class_names)} for head in heads]}
     return {
         "made_by": f"qatviz {__version__}",
         "network": source.network.name,
@@ -162,4 +168,18 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
         "outputs": outputs,
         "classes": list(source.dataset.class_names),
         "source": dict(source.metadata),
+        **(further if len(heads) > 1 else {}),
     }
+
+
+def _part_texts(task: str, shape: Tuple[int, ...]) -> Dict[str, str]:
+    """Return texts on an output's nodes by their names."""
+    texts = {LOGITS: f"float32 [batch, {', '.join(map(str, shape))}]"}
+    if task == CLASSIFICATION:
+        single = is_single_logit(task, shape[-1])
+        texts[PROBABILITIES] = "sigmoid of the logit: probability of class 1" if single else "softmax of the logits"
+        texts[CLASS] = "int64 [batch], " + ("1 if the logit is positive" if single else "index of the largest logit")
+    elif task == MULTILABEL:
+        texts[PROBABILITIES] = "sigmoids of the logits: probability of each label"
+        texts[LABELS] = f"int64 [batch, {shape[-1]}], 1 where the logit is positive"
+    return texts

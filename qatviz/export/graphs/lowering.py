@@ -6,7 +6,8 @@ change. Weights are stored as the values of their codes, because TensorFlow 1 an
 differently.
 
 It has a placeholder ``input``, float32 ``[batch] + input shape``; the output ``logits`` and, for classes, the outputs
-``probabilities`` and ``class``, for several labels ``probabilities`` and ``labels``; and a string constant ``about``
+``probabilities`` and ``class``, for several labels ``probabilities`` and ``labels``; if it has several outputs, with
+their names before these: ``box/logits``; and a string constant ``about``
 with its description (JSON). Layers are in the scope ``network``, under their names.
 """
 
@@ -22,6 +23,7 @@ from qatviz.export.integers.model import Positions
 from qatviz.losses import is_single_logit
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Multiply, Sum
+from qatviz.network.graph import Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import (
     AveragePool,
@@ -63,7 +65,7 @@ class InferenceGraph(NamedTuple):
 def inference_graph(
     model: FakeQuantModel,
     about: Dict[str, Any],
-    task: str = CLASSIFICATION,
+    tasks: Sequence[str] = (CLASSIFICATION,),
     exact: bool = False,
     pool_ties: bool = True,
 ) -> InferenceGraph:
@@ -74,8 +76,8 @@ def inference_graph(
     model : FakeQuantModel
     about : dict
         JSON-able: value of the constant ``about``.
-    task : str
-        Task of the outputs. A single logit of a classification is that of the second of two classes.
+    tasks : sequence of str
+        Task of each output. A single logit of a classification is that of the second of two classes.
     exact : bool
         Add operations in double precision that snap results to the exact codes.
     pool_ties : bool
@@ -94,22 +96,39 @@ def inference_graph(
             for part in model.units:
                 with tf.name_scope(part.unit.name):
                     outputs[part.unit.output] = builder.unit(part)
-        logits = tf.identity(outputs[network.output], LOGITS)
-        names = [LOGITS]
-        if task == MULTILABEL:
-            tf.nn.sigmoid(logits, name=PROBABILITIES)
-            tf.cast(logits > 0.0, tf.int64, name=LABELS)
-            names += [PROBABILITIES, LABELS]
-        elif task == CLASSIFICATION:
-            if is_single_logit(task, network.num_outputs):
-                tf.nn.sigmoid(logits, name=PROBABILITIES)
-                tf.cast(logits[:, 0] > 0.0, tf.int64, name=CLASS)
-            else:
-                tf.nn.softmax(logits, name=PROBABILITIES)
-                tf.argmax(logits, axis=-1, output_type=tf.int64, name=CLASS)
-            names += [PROBABILITIES, CLASS]
+        names = []
+        for layer, prefix, task in zip(network.outputs, output_prefixes(network), tasks):
+            names += _add_output(outputs[layer], prefix, task)
         tensors = {name: tensor.name for name, tensor in outputs.items()}
         return InferenceGraph(graph.as_graph_def(), tuple(names), tensors)
+
+
+def output_prefixes(network: Network) -> Tuple[str, ...]:
+    """Return what the names of each output's nodes begin with: nothing, or if there are several, its name and /."""
+    return ("",) if len(network.outputs) == 1 else tuple(name + "/" for name in network.output_names)
+
+
+def output_parts(task: str) -> Tuple[str, ...]:
+    """Return the names of an output's nodes, without their prefix."""
+    return {CLASSIFICATION: (LOGITS, PROBABILITIES, CLASS), MULTILABEL: (LOGITS, PROBABILITIES, LABELS)}.get(
+        task, (LOGITS,)
+    )
+
+
+def _add_output(tensor: tf.Tensor, prefix: str, task: str) -> List[str]:
+    """Add the nodes of an output; return their names."""
+    logits = tf.identity(tensor, prefix + LOGITS)
+    if task == MULTILABEL:
+        tf.nn.sigmoid(logits, name=prefix + PROBABILITIES)
+        tf.cast(logits > 0.0, tf.int64, name=prefix + LABELS)
+    elif task == CLASSIFICATION:
+        if is_single_logit(task, int(logits.shape[-1])):
+            tf.nn.sigmoid(logits, name=prefix + PROBABILITIES)
+            tf.cast(logits[:, 0] > 0.0, tf.int64, name=prefix + CLASS)
+        else:
+            tf.nn.softmax(logits, name=prefix + PROBABILITIES)
+            tf.argmax(logits, axis=-1, output_type=tf.int64, name=prefix + CLASS)
+    return [prefix + part for part in output_parts(task)]
 
 
 _Inputs = List[tf.Tensor]
@@ -265,7 +284,7 @@ class _Builder:
 
     def _softmax(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         """Return the logits at the output, whose softmax is the graph's output ``probabilities``."""
-        return tf.identity(inputs[0]) if part.unit.output == self._network.output else tf.nn.softmax(inputs[0])
+        return tf.identity(inputs[0]) if part.unit.output in self._network.outputs else tf.nn.softmax(inputs[0])
 
 
 def _rounded(x: tf.Tensor, grid: Optional[AffineGrid]) -> tf.Tensor:

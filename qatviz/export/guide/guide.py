@@ -2,14 +2,16 @@
 
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz import __version__
+from qatviz.data import Dataset
 from qatviz.export.integers.input_formula import PRECISION, codes_formula, values_formula
+from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.softmax import softmax_of
-from qatviz.export.proof.parity import Agreement
+from qatviz.export.proof.parity import Agreement, of_output
 from qatviz.export.source import ExportSource
 from qatviz.export.templates import filled
 from qatviz.losses import is_single_logit
@@ -43,6 +45,13 @@ GOLDEN_KEYS = {
 _PROBABILITY_STEP = 1 / 256
 #: Package that a check program needs which computes the integers itself.
 NUMPY = "NumPy"
+#: Expression for the output in the templates that run files, by template: of a single output, and of one of several.
+_CHOSEN = {
+    "onnx": ("None", "[session.get_outputs()[output].name]"),
+    "tflite": ("0", "output"),
+    "tensorflow": ('"logits:0"', '"{}/logits:0".format(OUTPUTS[output][0])'),
+    "npz": ('record["output"]', 'record["outputs"][output]["output"]'),
+}
 _CHECKS = Path(__file__).resolve().parent / "check"
 
 
@@ -129,13 +138,18 @@ def expected_codes(key: str, meaning: str, reached: Agreement, count: int) -> Ex
 def real_vectors(golden: Mapping[str, np.ndarray], channels_first: bool, softmax: bool) -> Dict[str, np.ndarray]:
     """Return golden vectors of a file with real inputs and outputs, computed from those of a proof by codes.
 
-    They are "file_input", the images, and "output", the logits or, with ``softmax``, probabilities; float32.
+    They are "file_input", the images, and "output", the logits or, with ``softmax``, probabilities; float32. Those of
+    further outputs are named by :func:`of_output`.
     """
-    codes = golden["simulator_output"].astype(np.float64) - golden["logits_zero_point"]
-    values = codes * np.float64(golden["logits_scale"])
-    found = (softmax_of(values) if softmax else values).astype(np.float32)
-    images, found = (images_in_layout(array, channels_first) for array in (golden["images"], found))
-    return {"file_input": images, "output": found}
+    found = {"file_input": images_in_layout(golden["images"], channels_first)}
+    for index in range(sum(key.startswith("simulator_output") for key in golden)):
+        output, scale, zero = (
+            of_output(key, index) for key in ("simulator_output", "logits_scale", "logits_zero_point")
+        )
+        values = (golden[output].astype(np.float64) - golden[zero]) * np.float64(golden[scale])
+        real = (softmax_of(values) if softmax else values).astype(np.float32)
+        found[of_output("output", index)] = images_in_layout(real, channels_first)
+    return found
 
 
 def images_in_layout(images: np.ndarray, channels_first: bool) -> np.ndarray:
@@ -197,11 +211,25 @@ def values_of_codes(scale: float, zero_point: int, what: str = "logit") -> str:
     return f"{what} = {float(scale)!r} * (code - ({zero_point}))."
 
 
+def output_texts(source: ExportSource, model: IntegerModel, text: Callable[[IntegerModel], str]) -> Tuple[str, ...]:
+    """Return a paragraph on each output, with its name and tensor if there are several."""
+    if not model.further:
+        return (text(model),)
+    names = zip(source.network.output_names, model.heads)
+    return tuple(f"{name}, tensor `{head.output}`: {text(head)}" for name, head in names)
+
+
 def class_lines(source: ExportSource) -> List[str]:
-    """Return a paragraph on the outputs: the classes or labels by index, or the numbers that are predicted."""
-    dataset = source.dataset
+    """Return paragraphs on the outputs: the classes or labels by index, or the numbers that are predicted."""
+    network, heads = source.network, source.dataset.heads
+    lines = [line for head, shape in zip(heads, network.output_shapes) for line in _class_lines(head, shape)]
+    if len(heads) == 1:
+        return lines
+    return [f"{name}: {line[0].lower()}{line[1:]}" for name, line in zip(network.output_names, lines)]
+
+
+def _class_lines(dataset: Dataset, shape: Tuple[int, ...]) -> List[str]:
     if dataset.task == REGRESSION:
-        shape = source.network.output_shape
         if len(shape) > 1:
             return [f"Predicted numbers, {shape_text(shape)} as the targets."]
         return [f"{shape[0]} predicted numbers, in the order of the targets."]
@@ -209,7 +237,7 @@ def class_lines(source: ExportSource) -> List[str]:
     if dataset.task == MULTILABEL:
         return [f"Labels, by index: {names}. An example has those whose logits are positive."]
     single = ""
-    if is_single_logit(dataset.task, source.network.num_outputs):
+    if is_single_logit(dataset.task, shape[-1]):
         single = " The class is 1 if the single logit is positive, else 0."
     return [f"Classes, by index: {names}.{single}"]
 
@@ -231,7 +259,7 @@ def guide_files(guide: Guide, report: Any, name: str, prefix: str, files: Sequen
     found = {prefix + README: _readme(guide, report, one_line(name), prefix, [one_line(file) for file in files])}
     if guide.check is not None:
         target = name if prefix else "."
-        found[prefix + CHECK] = _check(guide.check, name, target, prefix)
+        found[prefix + CHECK] = _check(guide, report, name, target, prefix)
     # Names of classes, and of the user's files, may have any characters.
     return {path: escaped(text).encode("utf-8", "backslashreplace") for path, text in found.items()}
 
@@ -261,7 +289,7 @@ def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[s
             "|---|---|---|",
         ]
         lines += [
-            f"| `{key}` | {array.dtype.name} {list(array.shape)} | {GOLDEN_KEYS[key].format(runtime=runtime)} |"
+            f"| `{key}` | {array.dtype.name} {list(array.shape)} | {_content(key, source).format(runtime=runtime)} |"
             for key, array in report.golden.items()
         ]
         lines += [""]
@@ -275,6 +303,14 @@ def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[s
     return "\n".join(lines)
 
 
+def _content(key: str, source: ExportSource) -> str:
+    """Return the content of a golden vector, with the name of the output where it is of a further one."""
+    if key in GOLDEN_KEYS:
+        return GOLDEN_KEYS[key]
+    base, _, index = key.rpartition("_")
+    return f"{GOLDEN_KEYS[base]}, of the output {one_line(source.network.output_names[int(index)])}"
+
+
 def _paragraphs(texts: Sequence[str]) -> List[str]:
     return [line for text in texts for line in (text, "")]
 
@@ -282,7 +318,12 @@ def _paragraphs(texts: Sequence[str]) -> List[str]:
 def _agreement(guide: Guide, report: Any) -> List[str]:
     """Return a list of the results of the proof, the expected agreement of runtimes, and notes."""
     lines = []
-    for comparison, found in getattr(report, "outputs", {}).items():
+    compared = dict(getattr(report, "outputs", {}))
+    for each in getattr(getattr(report, "report", report), "further", ()):
+        own = getattr(each, "outputs", {})
+        shown = {name: own[name] for name in compared if name in own}
+        compared.update({f"{each.output}, {name}": found for name, found in shown.items()})
+    for comparison, found in compared.items():
         words = found.in_words() if hasattr(found, "in_words") else f"differences up to {found.largest:.3g}"
         lines.append(f"- {comparison}: {words}, on {report.examples:,} held-out examples")
     for expected in guide.check.expected if guide.check is not None else ():
@@ -293,7 +334,9 @@ def _agreement(guide: Guide, report: Any) -> List[str]:
     return [*lines, *(f"- {note}" for note in report.notes), ""]
 
 
-def _check(check: Check, name: str, target: str, prefix: str) -> str:
+def _check(guide: Guide, report: Any, name: str, target: str, prefix: str) -> str:
+    check, names = guide.check, guide.source.network.output_names
+    assert check is not None
     # Names as literals of ASCII: they may have any characters.
     values = {
         "runtime": check.runtime,
@@ -305,8 +348,30 @@ def _check(check: Check, name: str, target: str, prefix: str) -> str:
         "step": repr(float(check.step)),
         "expected": "[\n" + "".join(f"    {_literal(expected)},\n" for expected in check.expected) + "]",
     }
-    values["runner"] = filled(template(check.runner), dict(check.values))
-    return filled(template("main"), values)
+    is_single = len(names) == 1
+    chosen = {} if check.runner not in _CHOSEN else {"chosen": _CHOSEN[check.runner][0 if is_single else 1]}
+    own = {"parameter": "" if is_single else ", output", **chosen, **dict(check.values)}
+    values["runner"] = filled(template(check.runner), own)
+    if is_single:
+        return filled(template("main"), values)
+    # Codes differ by 1, real values by the scale of their output.
+    steps = [_step(check, report.golden, index) for index in range(len(names))]
+    rows = [
+        f"    ({one_line(output)!a}, {of_output('', index)!a}, {step!r}),\n"
+        for index, (output, step) in enumerate(zip(names, steps))
+    ]
+    values["outputs"] = "[\n" + "".join(rows) + "]"
+    return filled(template("main_several"), values)
+
+
+def _step(check: Check, golden: Mapping[str, np.ndarray], index: int) -> float:
+    """Return the unit of differences of an output: 1 for codes, their scale for values of codes, else by the values."""
+    if check.step == 1.0:
+        return 1.0
+    if "logits_scale" in golden:
+        return float(golden[of_output("logits_scale", index)])
+    first, own = (np.abs(golden[of_output("expected_output", place)]).max() for place in (0, index))
+    return check.step * float(own / max(first, np.finfo(np.float32).tiny))
 
 
 def _literal(expected: Expected) -> str:

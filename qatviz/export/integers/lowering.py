@@ -37,6 +37,7 @@ from qatviz.export.integers.model import (
     IntegerOp,
     IntegerTensor,
     IntegerWeights,
+    OutputTensor,
     channel_shape,
     name_logits,
     storage_dtype,
@@ -121,27 +122,32 @@ class _Lowering:
         self._wide = state.has_wide_activations
 
     def model(self, metadata: Dict[str, Any]) -> IntegerModel:
-        softmax = None
         self._add_tensor("input", self._network.input_shape)
         for unit in self._state.plan.units:
             inputs = tuple(self._aliases.get(name, name) for name in unit.inputs)
-            if isinstance(unit.op, Dropout) or (unit.output == self._network.output and isinstance(unit.op, Softmax)):
+            if isinstance(unit.op, Dropout) or (unit.output in self._network.outputs and isinstance(unit.op, Softmax)):
                 self._aliases[unit.output] = inputs[0]
-                softmax = unit.name if isinstance(unit.op, Softmax) else softmax
             else:
                 self._ops.append(self._op(unit, inputs))
-        output = self._aliases.get(self._network.output, self._network.output)
-        if softmax is not None:
-            del self._aliases[softmax]
+        first, *further = [
+            OutputTensor(
+                self._aliases.get(name, name), name if isinstance(self._network.layer(name), Softmax) else None
+            )
+            for name in self._network.outputs
+        ]
+        for each in (first, *further):
+            if each.softmax is not None:
+                del self._aliases[each.softmax]
         return IntegerModel(
             self._network.name,
             tuple(self._tensors.values()),
             tuple(self._ops),
-            output,
-            softmax,
+            first.output,
+            first.softmax,
             self._aliases,
             tuple(self._notes),
             metadata,
+            tuple(further),
         )
 
     def _add_tensor(self, name: str, shape: Tuple[int, ...]) -> IntegerTensor:

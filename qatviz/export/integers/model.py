@@ -245,6 +245,21 @@ class IntegerOp:
         return self.layer.kind
 
 
+class OutputTensor(NamedTuple):
+    """An output of a network.
+
+    Attributes
+    ----------
+    output : str
+        Name of the tensor with its logits, or numbers.
+    softmax : str or None
+        Name of the Softmax after it, which has no integers.
+    """
+
+    output: str
+    softmax: Optional[str] = None
+
+
 @dataclass(frozen=True, eq=False)
 class IntegerModel:
     """A network in integers.
@@ -258,7 +273,7 @@ class IntegerModel:
     ops : tuple of IntegerOp
         In order of computation.
     output : str
-        Name of the tensor with the logits.
+        Name of the tensor with the logits; of the first output if there are several.
     softmax : str or None
         Name of the Softmax after the logits, which has no integers.
     aliases : dict of str to str
@@ -267,6 +282,8 @@ class IntegerModel:
         Unavoidable small differences between the integers and the trained state, one text each.
     metadata : dict
         JSON-able; stored with the model.
+    further : tuple of OutputTensor
+        Outputs after the first.
     """
 
     name: str
@@ -277,6 +294,17 @@ class IntegerModel:
     aliases: Dict[str, str] = field(default_factory=dict)
     notes: Tuple[str, ...] = ()
     metadata: Dict[str, Any] = field(default_factory=dict)
+    further: Tuple[OutputTensor, ...] = ()
+
+    @property
+    def outputs(self) -> Tuple[str, ...]:
+        """Names of the tensors of all outputs."""
+        return tuple(head.output for head in self.heads)
+
+    @property
+    def heads(self) -> Tuple["IntegerModel", ...]:
+        """The model with each of its outputs as the first one, in order."""
+        return (self, *(replace(self, output=each.output, softmax=each.softmax, further=()) for each in self.further))
 
     @property
     def input(self) -> str:
@@ -285,7 +313,7 @@ class IntegerModel:
 
     @property
     def logits(self) -> IntegerTensor:
-        """The output tensor."""
+        """The tensor of the first output."""
         return self.tensor(self.output)
 
     def tensor(self, name: str) -> IntegerTensor:
@@ -329,15 +357,29 @@ def logits_name(output: str, softmax: Optional[str], taken: Iterable[str]) -> st
 
 
 def name_logits(model: IntegerModel) -> IntegerModel:
-    """Return the model with its output named by :func:`logits_name`."""
-    old = model.output
-    new = logits_name(old, model.softmax, [*(tensor.name for tensor in model.tensors), *model.aliases])
+    """Return the model with its output named by :func:`logits_name`; of several outputs, ``NAME/logits``."""
+    if model.further:
+        for head in model.heads:
+            if head.softmax is not None and head.softmax.startswith(head.output + "/"):
+                model = _renamed(model, head.output, head.output + "/logits")
+        return model
+    taken = [*(tensor.name for tensor in model.tensors), *model.aliases]
+    return _renamed(model, model.output, logits_name(model.output, model.softmax, taken))
+
+
+def _renamed(model: IntegerModel, old: str, new: str) -> IntegerModel:
+    """Return the model with another name for the tensor of an output."""
     if new == old:
         return model
+    if any(old in op.inputs for op in model.ops):
+        ops = tuple(replace(op, inputs=tuple(new if name == old else name for name in op.inputs)) for op in model.ops)
+        model = replace(model, ops=ops)
+    further = tuple(each._replace(output=new) if each.output == old else each for each in model.further)
+    output = new if model.output == old else model.output
     tensors = tuple(replace(tensor, name=new) if tensor.name == old else tensor for tensor in model.tensors)
     ops = tuple(replace(op, output=new) if op.output == old else op for op in model.ops)
     aliases = {name: new if tensor == old else tensor for name, tensor in model.aliases.items()}
-    return replace(model, tensors=tensors, ops=ops, output=new, aliases=aliases)
+    return replace(model, tensors=tensors, ops=ops, output=output, aliases=aliases, further=further)
 
 
 def storage_dtype(num_bits: int) -> np.dtype:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import NUMPY, Check, Expected, Guide, codes_of_values, values_of_codes
+from qatviz.export.guide.guide import NUMPY, Check, Expected, Guide, codes_of_values, output_texts, values_of_codes
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes
@@ -47,7 +47,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     exported = Exported(
         f"NumPy arrays ({SCHEMA})",
         RUNTIME,
-        lambda codes: run_codes(found, codes, [found.output]),
+        lambda codes: run_codes(found, codes, found.outputs),
         lambda codes: run_codes(found, codes, tensors),
         len(arrays) + len(described),
         ROUNDED_ONCE,
@@ -57,12 +57,12 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *source.held_out(), progress.part(0.2, 0.98))
     progress.at("writing the files", 0.98)
-    source_grid, logits = model.tensor(model.input).grid, model.logits
+    source_grid = model.tensor(model.input).grid
     guide = Guide(
         source,
         "NumPy arrays and JSON",
         (codes_of_values(source_grid, "integers"),),
-        (values_of_codes(logits.scale, logits.zero_point),),
+        output_texts(source, model, lambda head: values_of_codes(head.logits.scale, head.logits.zero_point)),
         (f"The description, *{SUFFIX}, says how each layer is computed; the check program is an evaluator of it.",),
         Check("npz", NUMPY, "images", (Expected("simulator_output", "the integers of the network", 1.0, 0.0),)),
     )

@@ -24,7 +24,7 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from qatviz.export.integers.input_formula import PRECISION, codes_formula
-from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, OutputTensor
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: Version of the format; it changes whenever an older reader would misread a file.
@@ -181,6 +181,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
         "input_codes": f"{codes_formula(model.tensor(model.input).grid)}, {PRECISION}",
         "output": model.output,
         "softmax": model.softmax,
+        **({"outputs": [head._asdict() for head in _outputs(model)]} if model.further else {}),
         "aliases": dict(model.aliases),
         "notes": list(model.notes),
         "metadata": model.metadata,
@@ -191,6 +192,10 @@ def description(model: IntegerModel) -> Dict[str, Any]:
             name: {"dtype": array.dtype.name, "shape": list(array.shape)} for name, array in arrays_of(model).items()
         },
     }
+
+
+def _outputs(model: IntegerModel) -> Tuple[OutputTensor, ...]:
+    return (OutputTensor(model.output, model.softmax), *model.further)
 
 
 def checksum(record: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> str:

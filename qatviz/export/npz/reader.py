@@ -16,6 +16,7 @@ from qatviz.export.integers.model import (
     IntegerOp,
     IntegerTensor,
     IntegerWeights,
+    OutputTensor,
     Positions,
     storage_dtype,
 )
@@ -120,7 +121,19 @@ class _Reader:
             aliases,
             fields.texts(record, "notes", where),
             metadata,
+            self._further(by_name),
         )
+
+    def _further(self, by_name: Dict[str, IntegerTensor]) -> Tuple[OutputTensor, ...]:
+        """Return the outputs after the first, which a network with one output does not list."""
+        where = self._where + ": outputs"
+        found = []
+        for entry in self._record.get("outputs", ()):
+            row = fields.mapping(entry, where)
+            if fields.text(row, "output", where) not in by_name:
+                raise fields.refused(row["output"], where, "the name of a tensor")
+            found.append(OutputTensor(row["output"], fields.optional_text(row, "softmax", where)))
+        return tuple(found[1:])
 
     def _tensor(self, entry: Any) -> IntegerTensor:
         name = fields.text(fields.mapping(entry, self._where + ": tensor"), "name", self._where + ": tensor")

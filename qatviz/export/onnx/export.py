@@ -62,7 +62,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         source,
         title,
         (port_text(IMAGES, source.network.input_shape, file.layout),),
-        (port_text(file.port, model.logits.shape, file.layout),),
+        tuple(port_text(port, head.logits.shape, file.layout) for port, head in zip(file.ports, model.heads)),
         (),
         real_check(
             report.report if isinstance(report, UnrunReport) else report,

@@ -80,8 +80,8 @@ class OnnxModel(NamedTuple):
     outputs : tuple of str
         The model's tensors that are its outputs, in order; "softmax" for probabilities. Integers are codes as `storage`
         has them, others are real values.
-    port : str
-        Name of the first output in the file.
+    ports : tuple of str
+        Names of the outputs in the file.
     channels_last : bool
         True if outputs that are images have channels last; False with channels first.
     notes : tuple of str
@@ -98,7 +98,7 @@ class OnnxModel(NamedTuple):
     storage: Storage
     layout: str
     outputs: Tuple[str, ...]
-    port: str
+    ports: Tuple[str, ...]
     channels_last: bool
     notes: Tuple[str, ...]
     exact: bool
@@ -167,7 +167,7 @@ class _Lowering:
         for op in self._model.ops:
             getattr(self, "_" + op.kind.lower())(op)
         shape = channels_first(source.shape) if self._layout == NCHW else source.shape
-        names = tuple(outputs or [self._model.output])
+        names = tuple(outputs or self._model.outputs)
         if outputs is not None:
             tensors = [self._model.tensor(name) for name in outputs]
             ports = [
@@ -180,7 +180,7 @@ class _Lowering:
             if softmax:
                 name = self._model.softmax or SOFTMAX
                 names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
-            ports = [self._shipped(names[0], self._model.logits.shape)]
+            ports = [self._shipped(name, head.logits.shape) for name, head in zip(names, self._model.heads)]
         content = self._file.finish([Port(IMAGES, np.float32, shape)], ports, text)
         inexact = [op.name for op in self._model.ops if self._exact is not None and not self._exact.is_exact(op)]
         notes = self._notes(inexact)
@@ -188,7 +188,8 @@ class _Lowering:
         int16 = self._small_types and any(map(is_wide, self._model.tensors))
         fuse = self._storage.name == UINT8 and not int16
         is_last = outputs is None and self._layout == NHWC
-        return OnnxModel(content, self._storage, self._layout, names, ports[0].name, is_last, notes, is_exact, fuse)
+        in_file = tuple(port.name for port in ports)
+        return OnnxModel(content, self._storage, self._layout, names, in_file, is_last, notes, is_exact, fuse)
 
     def _shipped(self, name: str, shape: Tuple[int, ...]) -> Port:
         """Return the output for a user of the file: images have the layout of the input."""

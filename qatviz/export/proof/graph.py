@@ -44,6 +44,7 @@ class EvaluationGraph:
     """
 
     def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
+        self.output_names = network.output_names
         layout = live_state.layout(book.plan)
         state = {name: arrays[name] for name in live_state.initial_ranges(layout)}
         state.update(settings_state(layout, book, step))
@@ -68,17 +69,18 @@ class EvaluationGraph:
         self._session = tf.Session(graph=self._graph, config=config)
 
     def logits(self, images: np.ndarray, quantized: bool = True) -> np.ndarray:
-        """Return logits, float32 ``[n, classes]``, of float32 ``images`` ``[n] + input shape``.
+        """Return the first of :meth:`outputs`."""
+        return self.outputs(images, quantized)[0]
+
+    def outputs(self, images: np.ndarray, quantized: bool = True) -> List[np.ndarray]:
+        """Return the network's outputs, float32 ``[n, ...]``, for float32 ``images`` ``[n] + input shape``.
 
         If not ``quantized``, they are computed in float.
         """
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        return np.concatenate(
-            [
-                self._session.run(self._lowered.logits, {self._images: batch, self._quantized: quantized})
-                for batch in batches
-            ]
-        )
+        fetches = list(self._lowered.outputs)
+        parts = [self._session.run(fetches, {self._images: batch, self._quantized: quantized}) for batch in batches]
+        return [np.concatenate(part) for part in zip(*parts)]
 
     def rounded(self, images: np.ndarray) -> Dict[str, Rounded]:
         """Return all quantized tensors by name (``conv1.weights``, ``conv1.activations``) for one batch of examples."""

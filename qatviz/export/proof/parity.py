@@ -137,6 +137,11 @@ def codes_of(values: np.ndarray, grid: Union[IntegerTensor, AffineGrid]) -> np.n
     return np.floor(values.astype(np.float64) / scale + grid.zero_point + 0.5).astype(np.int64)
 
 
+def of_output(key: str, index: int) -> str:
+    """Return the key of a golden vector of the output with this index: ``labels``, ``labels_1``, ..."""
+    return f"{key}_{index}" if index else key
+
+
 def inner_examples(images: np.ndarray) -> np.ndarray:
     """Return the examples on which inner layers are compared: the first quarter, at most :data:`LAYER_EXAMPLES`.
 
@@ -145,15 +150,19 @@ def inner_examples(images: np.ndarray) -> np.ndarray:
     return images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
 
 
-def run_logits(
+def run_outputs(
     model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress()
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the codes of the logits ``[n, classes]`` that the simulator and ``run`` compute from float32 images."""
-    expected, found = [], []
+) -> List[Tuple[np.ndarray, np.ndarray]]:
+    """Return the codes of each output, ``[n, ...]``, that the simulator and ``run`` compute from float32 images."""
+    expected: List[Dict[str, np.ndarray]] = []
+    found: List[Dict[str, np.ndarray]] = []
     for codes in _batches(quantize_input(model, images), progress, "comparing the outputs"):
-        expected.append(run_codes(model, codes, [model.output])[model.output])
-        found.append(run(codes)[model.output])
-    return np.concatenate(expected), np.concatenate(found)
+        expected.append(run_codes(model, codes, model.outputs))
+        found.append(run(codes))
+    return [
+        (np.concatenate([each[name] for each in expected]), np.concatenate([each[name] for each in found]))
+        for name in model.outputs
+    ]
 
 
 def compare_layers(

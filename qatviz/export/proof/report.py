@@ -19,7 +19,8 @@ from qatviz.export.proof.parity import (
     compare_layers,
     compare_logits,
     inner_examples,
-    run_logits,
+    of_output,
+    run_outputs,
 )
 from qatviz.export.proof.scores import WholeScores, metric_for, score, score_codes, score_lines
 from qatviz.export.source import WholePart
@@ -62,6 +63,32 @@ class Exported(NamedTuple):
     notes: Tuple[str, ...] = ()
 
 
+class OutputProof(NamedTuple):
+    """Result of a proof for one of several outputs.
+
+    Attributes
+    ----------
+    output : str
+        Name of the output.
+    outputs, metric, scores
+        As in :class:`ParityReport`.
+    """
+
+    output: str
+    outputs: Dict[str, Agreement]
+    metric: Metric
+    scores: Dict[str, float]
+
+    def to_record(self) -> Dict[str, Any]:
+        """Return the result as a JSON-able dict."""
+        return {
+            "output": self.output,
+            "outputs": {name: found.to_record() for name, found in self.outputs.items()},
+            "metric": self.metric.name,
+            self.metric.name: self.scores,
+        }
+
+
 @dataclass(frozen=True)
 class ParityReport:
     """Result of a proof.
@@ -92,6 +119,10 @@ class ParityReport:
         The metric on the whole held-out part.
     footprints : tuple of Footprint
         Sizes of the compiled file, for sources.
+    output : str
+        Name of the output that was compared, if the network has several.
+    further : tuple of OutputProof
+        Results for the further outputs.
     """
 
     about: Dict[str, Any]
@@ -108,6 +139,8 @@ class ParityReport:
     more_layers: Dict[str, Tuple[LayerAgreement, ...]] = field(default_factory=dict)
     whole: Optional[WholeScores] = None
     footprints: Tuple[Footprint, ...] = ()
+    output: str = ""
+    further: Tuple[OutputProof, ...] = ()
 
     @property
     def faults(self) -> List[str]:
@@ -122,8 +155,9 @@ class ParityReport:
 
     @property
     def as_expected(self) -> bool:
-        """True if the output agrees with the evaluation graph's as closely as the runtime is known to."""
-        return self.outputs["file to evaluation graph"].reaches(self.reached)
+        """True if the outputs agree with the evaluation graph's as closely as the runtime is known to."""
+        proofs = (self.outputs, *(each.outputs for each in self.further))
+        return all(found["file to evaluation graph"].reaches(self.reached) for found in proofs)
 
     def with_golden(self, more: Dict[str, np.ndarray]) -> "ParityReport":
         """Return a report with further golden vectors."""
@@ -156,23 +190,17 @@ class ParityReport:
             "faults": self.faults,
             "reached": self.reached.to_record(),
             "as_expected": self.as_expected,
+            **({"output": self.output, "further": [each.to_record() for each in self.further]} if self.further else {}),
         }
 
     def to_text(self) -> str:
         """Return tables for a terminal, of at most 80 columns if names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
-        output, top1 = "outputs" if self.metric is RMSE else "logits", ("top-1",) if self.metric is ACCURACY else ()
-        lines += aligned(
-            [
-                (output, "identical", "largest", *top1),
-                *(
-                    (name, share_text(found.identical), str(found.largest), *([share_text(found.top1)] if top1 else ()))
-                    for name, found in self.outputs.items()
-                ),
-            ],
-            left=(0,),
-        )
-        lines += ["", f"codes of the {output} for {self.examples:,} held-out examples; largest difference in codes", ""]
+        for name, metric, outputs in (
+            (self.output, self.metric, self.outputs),
+            *((each.output, each.metric, each.outputs) for each in self.further),
+        ):
+            lines += _output_lines(name, metric, outputs, self.examples)
         for runtime, layers in {"file": self.layers, **self.more_layers}.items():
             lines += aligned([_LAYER_HEAD, *map(_layer_row, layers)], left=(0, 1))
             lines += [
@@ -200,7 +228,7 @@ class ParityReport:
 
     def score_lines(self) -> List[str]:
         """Return lines such as ``accuracy on 200 held-out examples: float 97.12 %, evaluation graph 97.02 %``."""
-        return score_lines(self.metric, self.scores, self.examples, self.whole)
+        return score_lines(self.metric, self.scores, self.examples, self.whole, self.output, self.further)
 
 
 def prove(
@@ -210,6 +238,7 @@ def prove(
     images: np.ndarray,
     labels: np.ndarray,
     whole: Optional[WholePart] = None,
+    further: Sequence[np.ndarray] = (),
     progress: Progress = Progress(),
 ) -> ParityReport:
     """Run a file on examples, and compare it with the simulator and the evaluation graph.
@@ -226,56 +255,87 @@ def prove(
         :func:`qatviz.export.proof.scores.metric_for`.
     whole : WholePart, optional
         The whole held-out part, for the scores of the evaluation graph.
+    further : sequence of np.ndarray
+        Targets of further outputs.
     progress : Progress
     """
     progress.at("running the evaluation graph", 0.0)
-    in_float = graph.logits(images, quantized=False)
-    evaluated = codes_of(graph.logits(images), model.logits)
-    metric = metric_for(labels)
-    scores = {"float": score(in_float, labels), _EVALUATION: score_codes(evaluated, model.logits, labels)}
+    heads = model.heads
+    in_float = graph.outputs(images, quantized=False)
+    evaluated = [codes_of(values, head.logits) for values, head in zip(graph.outputs(images), heads)]
+    first, *others = [
+        {"float": score(values, targets), _EVALUATION: score_codes(codes, head.logits, targets)}
+        for values, codes, head, targets in zip(in_float, evaluated, heads, (labels, *further))
+    ]
     on_whole: Optional[WholeScores] = None
     if whole is not None and whole.count == len(images):
-        on_whole = WholeScores(whole.count, whole.held_out, dict(scores))
+        on_whole = WholeScores(whole.count, whole.held_out, dict(first))
     elif whole is not None:
         on_whole = whole_scores(graph, whole, True, model.logits, progress.part(0.05, 0.2))
-    simulated, found = run_logits(model, exported.run, images, progress.part(0.2, 0.5))
+    ran = run_outputs(model, exported.run, images, progress.part(0.2, 0.5))
     inner = inner_examples(images)
     source = f"{codes_formula(model.tensor(model.input).grid)}, {PRECISION}"
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name, input=source)
-    for name, codes in (("simulator", simulated), ("file", found)):
-        scores[name] = score_codes(codes, model.logits, labels)
+    names = graph.output_names if further else ("",)
+    proofs = [
+        _output_proof(name, head, targets, scores, codes, *pair)
+        for name, head, targets, scores, codes, pair in zip(
+            names, heads, (labels, *further), (first, *others), evaluated, ran
+        )
+    ]
     return ParityReport(
         about,
         len(images),
         len(inner),
-        {
-            name: compare_logits(*codes, metric is ACCURACY, model.logits.zero_point)
-            for name, codes in (
-                ("file to evaluation graph", (evaluated, found)),
-                ("file to simulator", (simulated, found)),
-                ("simulator to evaluation graph", (evaluated, simulated)),
-            )
-        },
+        proofs[0].outputs,
         tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0))),
-        scores,
+        proofs[0].scores,
         {"file": exported.nbytes, "float32 parameters": _float_bytes(model)},
         exported.reached,
         model.notes + exported.notes,
-        _golden(model, images, labels, simulated, found),
-        metric,
+        _golden(model, images, (labels, *further), ran),
+        proofs[0].metric,
         whole=on_whole,
+        output=proofs[0].output,
+        further=tuple(proofs[1:]),
     )
 
 
+def _output_proof(
+    name: str,
+    model: IntegerModel,
+    labels: np.ndarray,
+    scores: Dict[str, float],
+    evaluated: np.ndarray,
+    simulated: np.ndarray,
+    found: np.ndarray,
+) -> OutputProof:
+    """Return the result for one output, from the codes of the evaluation, the simulator and the file."""
+    metric = metric_for(labels)
+    for who, codes in (("simulator", simulated), ("file", found)):
+        scores[who] = score_codes(codes, model.logits, labels)
+    pairs = {
+        "file to evaluation graph": (evaluated, found),
+        "file to simulator": (simulated, found),
+        "simulator to evaluation graph": (evaluated, simulated),
+    }
+    zero = model.logits.zero_point
+    compared = {what: compare_logits(*codes, metric is ACCURACY, zero) for what, codes in pairs.items()}
+    return OutputProof(name, compared, metric, scores)
+
+
 def _golden(
-    model: IntegerModel, images: np.ndarray, labels: np.ndarray, simulated: np.ndarray, found: np.ndarray
+    model: IntegerModel,
+    images: np.ndarray,
+    labels: Sequence[np.ndarray],
+    ran: Sequence[Tuple[np.ndarray, np.ndarray]],
 ) -> Dict[str, np.ndarray]:
     """Return golden vectors of the first examples, in codes of the integer model."""
     first = slice(GOLDEN_EXAMPLES)
-    source, logits = model.tensor(model.input), model.logits
-    return {
+    source, logits, (simulated, found) = model.tensor(model.input), model.logits, ran[0]
+    vectors = {
         "images": images[first],
-        "labels": labels[first],
+        "labels": labels[0][first],
         "input": quantize_input(model, images[first]).astype(source.dtype),
         "simulator_output": simulated[first].astype(logits.dtype),
         "file_output": found[first].astype(logits.dtype),
@@ -284,11 +344,33 @@ def _golden(
         "logits_scale": np.float32(logits.scale),
         "logits_zero_point": np.int32(logits.zero_point),
     }
+    for index, head in enumerate(model.heads[1:], 1):
+        own = {
+            "labels": labels[index][first],
+            "simulator_output": ran[index][0][first].astype(head.logits.dtype),
+            "file_output": ran[index][1][first].astype(head.logits.dtype),
+            "logits_scale": np.float32(head.logits.scale),
+            "logits_zero_point": np.int32(head.logits.zero_point),
+        }
+        vectors.update({of_output(key, index): value for key, value in own.items()})
+    return vectors
 
 
 def _float_bytes(model: IntegerModel) -> int:
     weighted = [op.weights for op in model.ops if op.weights is not None]
     return 4 * sum(int(weights.codes.size + weights.bias.size) for weights in weighted)
+
+
+def _output_lines(name: str, metric: Metric, outputs: Mapping[str, Agreement], examples: int) -> List[str]:
+    """Return the table of the comparisons of an output, whose name is empty if there is only one."""
+    kind, top1 = "outputs" if metric is RMSE else "logits", ("top-1",) if metric is ACCURACY else ()
+    rows = [
+        (what, share_text(found.identical), str(found.largest), *([share_text(found.top1 or 0.0)] if top1 else ()))
+        for what, found in outputs.items()
+    ]
+    of = f" of {name}" if name else ""
+    note = f"codes of the {kind}{of} for {examples:,} held-out examples; largest difference in codes"
+    return [*aligned([(kind + of, "identical", "largest", *top1), *rows], left=(0,)), "", note, ""]
 
 
 _LAYER_HEAD = ("layer", "operation", "identical", "largest", "alone", "largest")

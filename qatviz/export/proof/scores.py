@@ -1,6 +1,6 @@
 """Metric of a run's task for outputs of files, simulator and graphs, in NumPy."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -59,10 +59,20 @@ class WholeScores(NamedTuple):
 
 
 def score_lines(
-    metric: Metric, scores: Mapping[str, float], examples: int, whole: Optional[WholeScores] = None
+    metric: Metric,
+    scores: Mapping[str, float],
+    examples: int,
+    whole: Optional[WholeScores] = None,
+    output: str = "",
+    further: Sequence[Any] = (),
 ) -> List[str]:
-    """Return :func:`scores_in_words`, followed by those of the whole held-out part if it has more examples."""
-    lines = [scores_in_words(metric, scores, examples, whole)]
+    """Return :func:`scores_in_words`, followed by those of the whole held-out part if it has more examples.
+
+    With several outputs, these are of the one named ``output``; the others in ``further`` have the attributes
+    ``output``, ``metric`` and ``scores``.
+    """
+    lines = [(f"{output}: " if output else "") + scores_in_words(metric, scores, examples, whole)]
+    lines += [f"{each.output}: {scores_in_words(each.metric, each.scores, examples, whole)}" for each in further]
     return lines + ([whole.in_words(metric)] if whole is not None and whole.examples > examples else [])
 
 

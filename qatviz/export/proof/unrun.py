@@ -1,7 +1,7 @@
 """Report of a proof whose file could not be run on the machine that wrote it."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class UnrunReport:
     @property
     def golden(self) -> Dict[str, np.ndarray]:
         """Vectors to check a runtime with, without "file_output"."""
-        return {name: values for name, values in self.report.golden.items() if name != "file_output"}
+        return {name: values for name, values in self.report.golden.items() if not name.startswith("file_output")}
 
     @property
     def about(self) -> Dict[str, Any]:
@@ -91,13 +91,15 @@ class UnrunReport:
     @property
     def as_expected(self) -> bool:
         """True if the integers in the file agree with the evaluation graph as closely as expected."""
-        return self.report.outputs[_KNOWN].reaches(self.report.reached)
+        proofs = (self.report.outputs, *(each.outputs for each in self.report.further))
+        return all(found[_KNOWN].reaches(self.report.reached) for found in proofs)
 
     def to_record(self) -> Dict[str, Any]:
         """Return the report as a JSON-able dict, without what is unknown, and with the reason as "not_run"."""
         record = self._known.to_record()
         record.update(
             outputs={_KNOWN: record["outputs"][_KNOWN]},
+            **_known_further(record),
             layers=[],
             layer_examples=0,
             faults=[],
@@ -115,6 +117,7 @@ class UnrunReport:
             f"It was written from integers that agree with the evaluation graph on {self.report.examples:,} "
             "held-out examples:",
             f"codes of its output: {found.in_words()}.",
+            *(f"codes of {each.output}: {each.outputs[_KNOWN].in_words()}." for each in self.report.further),
             self.advice,
             "",
             *self._known.score_lines(),
@@ -126,9 +129,20 @@ class UnrunReport:
     @property
     def _known(self) -> ParityReport:
         """Report without the score of the file."""
-        return replace(
-            self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"}
-        )
+
+        def known(scores: Dict[str, float]) -> Dict[str, float]:
+            return {name: value for name, value in scores.items() if name != "file"}
+
+        further = tuple(each._replace(scores=known(each.scores)) for each in self.report.further)
+        return replace(self.report, scores=known(self.report.scores), further=further)
+
+
+def _known_further(record: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the entry of further outputs with the comparison that needs no runtime, if there are any."""
+    rows = [dict(row, outputs={_KNOWN: row["outputs"][_KNOWN]}) for row in record.get("further", ())]
+    for row in rows:
+        row[row["metric"]] = {name: value for name, value in row[row["metric"]].items() if name != "file"}
+    return {"further": rows} if rows else {}
 
 
 def no_runtime(codes: np.ndarray) -> Dict[str, np.ndarray]:
@@ -145,6 +159,7 @@ def prove_unrun(
     images: np.ndarray,
     labels: np.ndarray,
     whole: Optional[WholePart] = None,
+    further: Sequence[np.ndarray] = (),
     progress: Progress = Progress(),
 ) -> UnrunReport:
     """Prove as :func:`qatviz.export.proof.report.prove` does, for a file that can't be run."""
@@ -153,4 +168,4 @@ def prove_unrun(
         return run_codes(model, codes, [op.output for op in model.ops])
 
     simulated = exported._replace(runtime="nothing", run=run, run_layers=run)
-    return UnrunReport(prove(model, simulated, graph, images, labels, whole, progress), reason, advice)
+    return UnrunReport(prove(model, simulated, graph, images, labels, whole, further, progress), reason, advice)

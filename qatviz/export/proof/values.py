@@ -1,11 +1,11 @@
 """Proof by values, for exports whose outputs are real numbers without integer codes to compare."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.proof.parity import same_top1
+from qatviz.export.proof.parity import of_output, same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
 from qatviz.export.proof.scores import WholeScores, metric_for, score, score_lines
 from qatviz.export.source import HeldOut
@@ -49,6 +49,18 @@ class Bar(NamedTuple):
     top1: float = 1.0
 
 
+class OutputScores(NamedTuple):
+    """Metric of one of several outputs, of the file and of its references."""
+
+    output: str
+    metric: Metric
+    scores: Dict[str, float]
+
+    def to_record(self) -> Dict[str, Any]:
+        """Return the scores as a JSON-able dict."""
+        return {"output": self.output, "metric": self.metric.name, self.metric.name: self.scores}
+
+
 @dataclass(frozen=True)
 class ValueReport:
     """Result of a proof by values; used like :class:`qatviz.export.proof.report.ParityReport`.
@@ -72,6 +84,10 @@ class ValueReport:
     golden : dict of str to np.ndarray
     whole : WholeScores or None
         The metric on the whole held-out part.
+    output : str
+        Name of the output that the metric is of, if the network has several.
+    further : tuple of OutputScores
+        Metrics of the further outputs.
     """
 
     about: Dict[str, Any]
@@ -84,6 +100,8 @@ class ValueReport:
     notes: Tuple[str, ...] = ()
     golden: Dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     whole: Optional[WholeScores] = None
+    output: str = ""
+    further: Tuple[OutputScores, ...] = ()
 
     @property
     def faults(self) -> List[str]:
@@ -120,6 +138,7 @@ class ValueReport:
             "faults": self.faults,
             "bar": self.bar._asdict(),
             "as_expected": self.as_expected,
+            **({"output": self.output, "further": [each.to_record() for each in self.further]} if self.further else {}),
         }
 
     def to_text(self) -> str:
@@ -138,7 +157,7 @@ class ValueReport:
             f"values whose relative difference is at most {self.bar.relative:g}",
             "",
         ]
-        lines += score_lines(self.metric, self.scores, self.examples, self.whole)
+        lines += score_lines(self.metric, self.scores, self.examples, self.whole, self.output, self.further)
         lines.append(size_in_words(self.nbytes))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
@@ -155,7 +174,7 @@ class ValueReport:
 
     @property
     def _has_classes(self) -> bool:
-        return all(found.top1 is not None for found in self.outputs.values())
+        return any(found.top1 is not None for found in self.outputs.values())
 
 
 def compare_values(expected: np.ndarray, found: np.ndarray, relative: float, classes: bool = True) -> ValueAgreement:
@@ -182,6 +201,7 @@ def value_report(
     bar: Bar,
     notes: Tuple[str, ...] = (),
     whole: Optional[WholeScores] = None,
+    by_output: Optional[Mapping[str, Dict[str, np.ndarray]]] = None,
 ) -> ValueReport:
     """Return the report on values that were computed.
 
@@ -194,6 +214,8 @@ def value_report(
     held_out : HeldOut
         Examples that the values were computed from.
     whole : WholeScores, optional
+    by_output : mapping of str to dict, optional
+        Values as in `values` of each output, by its name, if there are several.
     """
     images, labels = held_out.images, held_out.labels
     metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
@@ -201,6 +223,26 @@ def value_report(
         f"file to {reference}": compare_values(values[reference], values["file"], bar.relative, metric is ACCURACY)
     }
     scores = {name: score(found, labels) for name, found in values.items()}
+    golden = {
+        "images": images[first],
+        "labels": labels[first],
+        "expected_output": values[reference][first],
+        "file_output": values["file"][first],
+    }
+    further: List[OutputScores] = []
+    outputs = dict(by_output or {})
+    name = next(iter(outputs), "")
+    compared = {f"{name}, {what}" if name else what: found for what, found in compared.items()}
+    for index, (output, own) in enumerate(list(outputs.items())[1:], 1):
+        targets = held_out.further[index - 1]
+        metric_of_it = metric_for(targets)
+        compared[f"{output}, file to {reference}"] = compare_values(
+            own[reference], own["file"], bar.relative, metric_of_it is ACCURACY
+        )
+        scored = {who: score(found, targets) for who, found in own.items()}
+        further.append(OutputScores(output, metric_of_it, scored))
+        vectors = {"labels": targets, "expected_output": own[reference], "file_output": own["file"]}
+        golden.update((of_output(key, index), array[first]) for key, array in vectors.items())
     return ValueReport(
         about,
         len(images),
@@ -210,13 +252,10 @@ def value_report(
         nbytes,
         bar,
         notes,
-        {
-            "images": images[first],
-            "labels": labels[first],
-            "expected_output": values[reference][first],
-            "file_output": values["file"][first],
-        },
+        golden,
         whole,
+        name,
+        tuple(further),
     )
 
 

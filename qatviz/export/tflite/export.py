@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional, Tuple, Union
 
 from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
 from qatviz.export.integers.lowering import exported_model
+from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
@@ -17,9 +18,9 @@ from qatviz.export.proof.parity import (
     compare_layers,
     compare_logits,
     inner_examples,
-    run_logits,
+    run_outputs,
 )
-from qatviz.export.proof.report import Exported, ParityReport, prove
+from qatviz.export.proof.report import Exported, OutputProof, ParityReport, prove
 from qatviz.export.proof.scores import score_codes
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
@@ -38,6 +39,7 @@ from qatviz.export.tflite.vectors import (
     absent_vectors,
     file_vectors,
 )
+from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
 
 
@@ -73,12 +75,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, UnrunReport]) -> Guide:
     """Return the content of README and check program of a file with the golden vectors of ``report``."""
     model, shipped = files.model, files.shipped
-    dtype, (output,) = shipped.dtype.name, shipped.outputs
-    image, logits = model.tensor(model.input), model.logits
-    if output == model.output:
-        outputs = values_of_codes(logits.scale, logits.zero_point + shipped.offsets[output])
-    else:
-        outputs = values_of_codes(*softmax_grid(shipped.dtype), "probability")
+    dtype, output = shipped.dtype.name, shipped.outputs[0]
+    image = model.tensor(model.input)
     size = report.golden[LITERT_OUTPUT].size
     once, largest = litert_runtime.reached(shipped), 0 if output == model.output else 1
     once = once._replace(identical=once.identical - 0.2 * largest, largest=once.largest + largest)
@@ -94,10 +92,20 @@ def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, U
             f"Tensor `{model.input}`: {dtype} {['batch', *image.shape]}.",
             codes_of_values(image.grid, dtype, shipped.offsets[model.input]),
         ),
-        (f"Tensor `{output}`: {dtype} {['batch', *logits.shape]}.", outputs),
-        reading_texts(source, SIGNATURE, model.input, output),
+        tuple(text for head, name in zip(model.heads, shipped.outputs) for text in _output_texts(shipped, head, name)),
+        reading_texts(source, SIGNATURE, model.input, shipped.outputs),
         Check("tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", FILE_INPUT, tuple(expected)),
     )
+
+
+def _output_texts(shipped: TfliteModel, model: IntegerModel, output: str) -> Tuple[str, str]:
+    """Return the paragraphs on one output of the shipped file."""
+    logits = model.logits
+    if output == model.output:
+        values = values_of_codes(logits.scale, logits.zero_point + shipped.offsets[output])
+    else:
+        values = values_of_codes(*softmax_grid(shipped.dtype), "probability")
+    return f"Tensor `{output}`: {shipped.dtype.name} {['batch', *logits.shape]}.", values
 
 
 def exported_file(files: Files, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement) -> Exported:
@@ -176,17 +184,26 @@ def _with_litert_results(
     except LitertMissing as missing:
         return replace(report, notes=(*report.notes, f"not run in LiteRT: {missing}"))
     with LitertRunner(litert, files.logits) as logits, LitertRunner(litert, files.layers) as layers:
-        simulated, found = run_logits(files.model, logits.run, held_out.images, progress.part(0.0, 0.6))
+        ran = run_outputs(files.model, logits.run, held_out.images, progress.part(0.0, 0.6))
         by_layer = compare_layers(files.model, layers.run, inner_examples(held_out.images), progress.part(0.6, 1.0))
-    evaluated = codes_of(graph.logits(held_out.images), files.model.logits)
-    classes, zero_point = report.metric is ACCURACY, files.model.logits.zero_point
-    outputs = {
-        litert.name + " to evaluation graph": compare_logits(evaluated, found, classes, zero_point),
-        litert.name + " to simulator": compare_logits(simulated, found, classes, zero_point),
-    }
+    first, *further = (OutputProof(report.output, report.outputs, report.metric, report.scores), *report.further)
+    targets = (held_out.labels, *held_out.further)
+    proofs = []
+    for proof, values, head, (simulated, found), labels in zip(
+        (first, *further), graph.outputs(held_out.images), files.model.heads, ran, targets
+    ):
+        classes, zero_point = proof.metric is ACCURACY, head.logits.zero_point
+        evaluated = codes_of(values, head.logits)
+        outputs = {
+            litert.name + " to evaluation graph": compare_logits(evaluated, found, classes, zero_point),
+            litert.name + " to simulator": compare_logits(simulated, found, classes, zero_point),
+        }
+        scores = {**proof.scores, litert.name: score_codes(found, head.logits, labels)}
+        proofs.append(proof._replace(outputs={**proof.outputs, **outputs}, scores=scores))
     return replace(
         report,
-        outputs={**report.outputs, **outputs},
+        outputs=proofs[0].outputs,
         more_layers={litert.name: tuple(by_layer)},
-        scores={**report.scores, litert.name: score_codes(found, files.model.logits, held_out.labels)},
+        scores=proofs[0].scores,
+        further=tuple(proofs[1:]),
     )

@@ -155,7 +155,7 @@ class _Lowering(ElementwiseBuilder):
         self._index[source.name] = self._clamped(source, first, source.bounds, self._limits(source))
         for op in self._model.ops:
             getattr(self, "_" + op.kind.lower())(op)
-        tensors = [self._model.tensor(name) for name in outputs or [self._model.output]]
+        tensors = [self._model.tensor(name) for name in outputs or self._model.outputs]
         last = [self._index[tensor.name] for tensor in tensors]
         offsets = {tensor.name: code_offset(tensor, self._dtype) for tensor in [source, *tensors]}
         if softmax:

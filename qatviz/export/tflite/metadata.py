@@ -6,14 +6,16 @@ Files that the metadata names, such as the labels, are a zip archive behind the 
 
 import io
 import zipfile
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import flatbuffers
 import numpy as np
 
 from qatviz import __version__
+from qatviz.data import Dataset
 from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.source import ExportSource
+from qatviz.safe_text import one_line
 from qatviz.scaling import UNSCALED, scaling_of
 
 #: Names of entries of a file, and of the file with the labels, one a line.
@@ -65,30 +67,34 @@ class Attachment(NamedTuple):
 
 
 def attachment(source: ExportSource, output: str, description: str) -> Attachment:
-    """Return the metadata of a file of one input and one output.
+    """Return the metadata of a file of one input.
 
     Parameters
     ----------
     source : ExportSource
     output : str
-        Display name of the output: logits or probabilities.
+        Display name of the outputs: logits or probabilities.
     description : str
         Description of the model.
     """
-    labels = _labels(source)
+    heads = source.dataset.heads
+    labels = [_labels(head, shape[-1], index) for index, (head, shape) in enumerate(zip(heads, _shapes(source)))]
+    names = [output] if len(labels) == 1 else [f"{output} of {name}" for name in source.network.output_names]
+    outputs = [_output(name, own) for name, own in zip(names, labels)]
     model = {
         0: source.network.name,
         1: description,
         2: __version__,
-        3: [{0: source.network.name, 2: [_input(source)], 3: [_output(output, labels)]}],
+        3: [{0: source.network.name, 2: [_input(source)], 3: outputs}],
         7: _PARSER,
     }
     builder = flatbuffers.Builder(1024)
     builder.Finish(_written(builder, model), _IDENTIFIER)
-    return Attachment({METADATA: bytes(builder.Output())}, labels)
+    files = {name: content for own in labels for name, content in own.items()}
+    return Attachment({METADATA: bytes(builder.Output())}, files)
 
 
-def reading_texts(source: ExportSource, signature: str, given: str, output: str) -> Tuple[str, ...]:
+def reading_texts(source: ExportSource, signature: str, given: str, outputs: Sequence[str]) -> Tuple[str, ...]:
     """Return what a README says on reading a file's signature, its labels and the other metadata.
 
     Parameters
@@ -96,19 +102,26 @@ def reading_texts(source: ExportSource, signature: str, given: str, output: str)
     source : ExportSource
     signature : str
         Its key.
-    given, output : str
-        Names of the input and the output.
+    given : str
+        Name of the input.
+    outputs : sequence of str
+        Names of the outputs.
     """
+    listed = (
+        f"its output `{outputs[0]}`" if len(outputs) == 1 else f"its outputs {', '.join(f'`{x}`' for x in outputs)}"
+    )
     texts = [
-        f"Signature `{signature}`: its input is `{given}`, its output `{output}`. In LiteRT and TensorFlow 2, "
+        f"Signature `{signature}`: its input is `{given}`, {listed}. In LiteRT and TensorFlow 2, "
         f'`Interpreter(file).get_signature_runner("{signature}")` returns a function of the input that returns the '
-        "output by its name."
+        f"{'output by its name' if len(outputs) == 1 else 'outputs by their names'}."
     ]
-    if _labels(source):
-        texts.append(
-            f"Labels: the file is a zip archive, too, with the names of the classes, one a line, in `{LABELS}`: "
-            f'`zipfile.ZipFile(file).read("{LABELS}").decode().splitlines()`.'
-        )
+    for index, (head, shape) in enumerate(zip(source.dataset.heads, _shapes(source))):
+        for file in _labels(head, shape[-1], index):
+            of = f" of {one_line(source.network.output_names[index])}" if len(outputs) > 1 else ""
+            texts.append(
+                f"Labels: the file is a zip archive, too, with the names of the classes{of}, one a line, in `{file}`: "
+                f'`zipfile.ZipFile(file).read("{file}").decode().splitlines()`.'
+            )
     texts.append(
         f"Metadata: the entry `{METADATA}` has description, normalization of the input and labels, which "
         "`MetadataDisplayer.with_model_file(file).get_metadata_json()` of `tflite_support.metadata` returns; the entry "
@@ -140,12 +153,18 @@ def with_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
     return archived.getvalue()
 
 
-def _labels(source: ExportSource) -> Dict[str, bytes]:
-    """Return the file with the names of the classes or labels, by its name; empty without an output for each."""
-    names = source.dataset.class_names
-    if source.network.num_outputs != len(names):
-        names = ()  # a label stands for an output, and a single logit decides between two classes
-    return {LABELS: "".join(name + "\n" for name in names).encode("utf-8")} if names else {}
+def _shapes(source: ExportSource) -> Tuple[Tuple[int, ...], ...]:
+    return source.network.output_shapes
+
+
+def _labels(dataset: Dataset, outputs: int, index: int) -> Dict[str, bytes]:
+    """Return the file with the names of the classes or labels of an output, by its name.
+
+    Empty without an output for each: a label stands for one, and a single logit decides between two classes.
+    """
+    names = dataset.class_names if outputs == len(dataset.class_names) else ()
+    file = LABELS if not index else f"labels_{index}.txt"
+    return {file: "".join(name + "\n" for name in names).encode("utf-8")} if names else {}
 
 
 def _input(source: ExportSource) -> Dict[int, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize, run_codes
 from qatviz.export.integers.softmax import softmax_of
+from qatviz.export.proof.parity import of_output
 from qatviz.export.tflite.litert import Litert, LitertRunner
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
@@ -36,29 +37,35 @@ def file_vectors(
     litert : Litert, optional
         Runtime to run the file in.
     """
-    codes, (output,) = golden["input"].astype(np.int32), shipped.outputs
+    codes = golden["input"].astype(np.int32)
     vectors: Dict[str, Any] = {FILE_INPUT: shipped.to_file(codes)}
     if litert is not None:
         with LitertRunner(litert, shipped) as runner:
-            found = runner.run(codes)[output]
-        vectors[LITERT_OUTPUT] = shipped.to_file(found, output)
+            found = runner.run(codes)
+        for index, output in enumerate(shipped.outputs):
+            vectors[of_output(LITERT_OUTPUT, index)] = shipped.to_file(found[output], output)
     else:
-        vectors[LITERT_OUTPUT] = rounded_once(model, shipped, golden)
+        for index in range(len(shipped.outputs)):
+            vectors[of_output(LITERT_OUTPUT, index)] = rounded_once(model, shipped, golden, index)
     eight_bits = in_eight_bits()
     if eight_bits is not None:
-        vectors[DOUBLE_ROUNDING_OUTPUT] = shipped.to_file(TfliteRunner(eight_bits).run(codes)[output], output)
+        twice = TfliteRunner(eight_bits).run(codes)
+        for index, output in enumerate(shipped.outputs):
+            vectors[of_output(DOUBLE_ROUNDING_OUTPUT, index)] = shipped.to_file(twice[output], output)
     return vectors
 
 
-def rounded_once(model: IntegerModel, shipped: TfliteModel, golden: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the outputs of exact kernels that round each result once, in the file's type.
+def rounded_once(
+    model: IntegerModel, shipped: TfliteModel, golden: Mapping[str, np.ndarray], index: int = 0
+) -> np.ndarray:
+    """Return an output of exact kernels that round each result once, in the file's type.
 
     Probabilities are rounded from the exact softmax; kernels are off by a step.
     """
-    found = golden["simulator_output"].astype(np.int32)
+    found, output = golden[of_output("simulator_output", index)].astype(np.int32), shipped.outputs[index]
+    model = model.heads[index]
     if shipped.integers is not None:
         found = run_codes(shipped.integers, golden["input"].astype(np.int32), [model.output])[model.output]
-    (output,) = shipped.outputs
     if output != model.output:
         found = _softmax(model, shipped, found)
     return shipped.to_file(found, output)
