@@ -221,10 +221,11 @@ def train(
         A model of the current thread and default graph; the name of a built-in network; or a file: ``.keras``, ``.h5``,
         the folder of a SavedModel, ``.json``, ``path.py:function``.
     data : (x, y), ((x, y), (x_test, y_test)), data frame, iterable, Dataset, str or path
-        Arrays for :func:`qatviz.data.from_arrays`, or a name or path for :func:`qatviz.data.load`. A pandas data frame
-        has features and targets in its columns (``targets="label"``); x may be one, too. Generators, Keras' sequences
-        and tf.data data sets of (x, y), alone or in a pair for training and testing, are read into memory. For a model
-        with several outputs, y is a dict of arrays by name of the output, or a tuple or list in their order.
+        Arrays for :func:`qatviz.data.from_arrays`, the training part also with weights of its examples in the loss,
+        ``(x, y, w)``; or a name or path for :func:`qatviz.data.load`. A pandas data frame has features and targets in
+        its columns (``targets="label"``); x may be one, too. Generators, Keras' sequences and tf.data data sets of
+        (x, y), alone or in a pair for training and testing, are read into memory. For a model with several outputs, y
+        is a dict of arrays by name of the output, or a tuple or list in their order.
     out : str, optional
         Directory to record the run to; by default it is not recorded.
     quiet : bool

@@ -20,15 +20,15 @@ from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
 from qatviz.errors import ChoiceNeeded, DataError
 
 KEYS_HELP = (
-    "x, y or x_train, y_train, and optionally x_test, y_test, class_names, task; for several outputs y_NAME or "
-    "y_train_NAME and y_test_NAME"
+    "x, y or x_train, y_train, and optionally x_test, y_test, w_train, class_names, task; for several outputs y_NAME, "
+    "or y_train_NAME and y_test_NAME"
 )
 #: Names of the data options that apply to arrays.
 ARRAY_OPTIONS = ("features", "targets", "held_out", "unusable")
 
 _NPY = ".npy"
 #: Names of arrays that say more about the data.
-_ABOUT = ("class_names", "task", "scaling")
+_ABOUT = ("class_names", "task", "scaling", "w_train")
 _EXAMPLES, _LABELS = "features", "targets"
 _ROLES = {
     **dict.fromkeys(("x", "features", "images", "inputs", "data", "samples", "examples"), _EXAMPLES),
@@ -63,8 +63,9 @@ def load_npz(
 
     The arrays with examples and labels are `x` and `y`, or have another usual name (`images`, `labels`, ...), alone or
     with that of a part: `x_train`, `test_labels`, `valX`. Without a test or validation part, a part of the examples is
-    held out. Otherwise, the options name the two arrays. Further arrays are `class_names`, an array of strings, and
-    `task`, a name of :data:`qatviz.task.TASKS`. Files that qatviz writes also have `scaling`, a name of
+    held out. Otherwise, the options name the two arrays. Further arrays are `w_train`, a weight of each example for
+    training in the loss, `class_names`, an array of strings, and `task`, a name of :data:`qatviz.task.TASKS`. Files
+    that qatviz writes also have `scaling`, a name of
     :data:`qatviz.scaling.SCALINGS`, which floating-point examples have already. Arrays that are not used are noted.
     Archives with targets of several outputs are those of :mod:`qatviz.data.head_arrays`.
 
@@ -180,6 +181,7 @@ def _dataset(
         {key: f"{source}: {array}" for key, array in where.items()},
         task,
         skipped_notes("arrays", chosen.unused),
+        arrays.get("w_train"),
     )
     dataset = replace(dataset, choices={role: tuple(names) for role in (_EXAMPLES, _LABELS)})
     return in_stated_scaling(dataset, arrays, source)

@@ -7,6 +7,7 @@ import numpy as np
 
 from qatviz.data.checks import check_memory, convert_examples
 from qatviz.data.dataset import Assumptions, Dataset, Note
+from qatviz.data.example_weights import convert_weights
 from qatviz.data.split import random_split, stratified_split
 from qatviz.data.streamed import Array, StreamedArray, is_streamed
 from qatviz.data.targets import (
@@ -45,6 +46,7 @@ def from_arrays(
     where: Optional[Dict[str, str]] = None,
     task: Optional[str] = None,
     notes: Sequence[Note] = (),
+    weights: Any = None,
 ) -> Dataset:
     """Check and convert raw arrays, and hold out a part of them if no test part is given.
 
@@ -71,6 +73,8 @@ def from_arrays(
         :func:`qatviz.data.targets.infer_task`. With `class_names`, it is no regression.
     notes : sequence of Note
         Notes of the reader.
+    weights : ndarray, optional
+        Weight of each example of `train` in the loss, at least 0.
 
     Returns
     -------
@@ -115,10 +119,12 @@ def from_arrays(
         converted = [SCALINGS[UNIT].apply(targets) for targets in converted]
         assumed = assumed._replace(target_pixels=True)
     y_train, y_test = converted[0], converted[-1]
+    w_train = None if weights is None else convert_weights(weights, len(x_train), f"{source}: w_train")
     if test is None:
-        x_train, y_train, x_test, y_test = _hold_out(
+        x_train, y_train, x_test, y_test, rows = _hold_out(
             x_train, y_train, task, validation_fraction, seed, names["y_train"]
         )
+        w_train = None if w_train is None else w_train[rows]
     elif x_test.shape[1:] != x_train.shape[1:] or x_test.dtype != x_train.dtype:
         raise DataError(
             f"{names['x_test']}: found {x_test.dtype} examples of shape {list(x_test.shape[1:])}; expected "
@@ -135,6 +141,7 @@ def from_arrays(
         task=task,
         assumed=assumed,
         notes=tuple(notes),
+        w_train=w_train,
     )
 
 
@@ -216,8 +223,8 @@ def _examples(array: Any, where: str, pixels: Optional[bool] = None) -> Array:
 
 def _hold_out(
     examples: Array, labels: np.ndarray, task: str, fraction: float, seed: int, where: str
-) -> Tuple[Array, np.ndarray, Array, np.ndarray]:
-    """Split examples and labels; return x_train, y_train, x_test, y_test."""
+) -> Tuple[Array, np.ndarray, Array, np.ndarray, np.ndarray]:
+    """Split examples and labels; return x_train, y_train, x_test, y_test, and the indices of the training part."""
     try:
         if task == CLASSIFICATION:
             train, test = stratified_split(labels, fraction, seed)
@@ -226,10 +233,10 @@ def _hold_out(
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
     if isinstance(examples, StreamedArray):
-        return examples.rows(train), labels[train], examples.rows(test), labels[test]
+        return examples.rows(train), labels[train], examples.rows(test), labels[test], train
     # Both parts are copies, made while the original still exists.
     check_memory(where, examples.nbytes, "holding out a part of the examples")
-    return examples[train], labels[train], examples[test], labels[test]
+    return examples[train], labels[train], examples[test], labels[test], train
 
 
 def _checked_names(class_names: Sequence[str], num_classes: Optional[int], source: str) -> Tuple[str, ...]:

@@ -96,6 +96,9 @@ class Dataset:
         Name of the network's output that the targets are of; empty if there are only these.
     further : tuple of Dataset
         Targets of further outputs: data sets with the same examples. See :attr:`heads`.
+    w_train : ndarray of float32, shape [N], optional
+        Weights of the training examples in the loss, at least 0, read-only; None: all are 1. The metric on held-out
+        data has no weights.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Dataset:
     choices: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     output: str = ""
     further: Tuple["Dataset", ...] = ()
+    w_train: Optional[np.ndarray] = None
     _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -133,7 +137,11 @@ class Dataset:
         # Names of files and folders, which may be any bytes, or texts in a file: they are shown, printed and exported.
         object.__setattr__(self, "name", one_line(str(self.name)))
         object.__setattr__(self, "class_names", tuple(one_line(str(name)) for name in self.class_names))
-        for name in ("x_train", "y_train", "x_test", "y_test"):
+        if self.w_train is not None and self.w_train.shape != (len(self.x_train),):
+            raise DataError(
+                f"{self.source}: w_train has the shape {list(self.w_train.shape)}; expected [{len(self.x_train)}]"
+            )
+        for name in self._arrays:
             array = getattr(self, name)
             if not is_streamed(array):
                 view = array.view()
@@ -314,6 +322,11 @@ class Dataset:
         return replace(self, y_train=y_train, y_test=y_test, class_names=(), task=REGRESSION, assumed=assumed)
 
     @property
+    def _arrays(self) -> Tuple[str, ...]:
+        """Names of the arrays."""
+        return ("x_train", "y_train", "x_test", "y_test", *(() if self.w_train is None else ("w_train",)))
+
+    @property
     def input_shape(self) -> Tuple[int, ...]:
         """Shape of one example: ``(height, width, channels)`` or ``(features,)``."""
         return tuple(self.x_train.shape[1:])
@@ -348,7 +361,8 @@ class Dataset:
         """Hash of the contents, 32 hexadecimal digits, the same in every process and on every platform.
 
         Resuming a run compares it to verify that the data is the same. It covers shapes, dtypes, the number of classes,
-        all labels or targets, and the examples; if a part exceeds 64 MiB, evenly spaced examples of that total size.
+        all labels or targets and weights, and the examples; if a part exceeds 64 MiB, evenly spaced examples of that
+        total size.
         Names and the source are not covered: a data set may be moved.
         """
         fingerprint = self._fingerprint
@@ -360,6 +374,8 @@ class Dataset:
             # Of several outputs in any order: networks may have them in another one.
             for part in sorted(head._target_digest() for head in self.heads if self.further):
                 digest.update(part)
+            if self.w_train is not None:
+                self._add_to_digest(digest, "w_train")
             fingerprint = digest.hexdigest()
             object.__setattr__(self, "_fingerprint", fingerprint)
         return fingerprint

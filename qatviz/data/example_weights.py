@@ -2,16 +2,39 @@
 
 # Apart from the data set, which does not depend on a run's settings.
 
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from qatviz.class_weights import weights_of_classes
 from qatviz.data.dataset import Dataset
+from qatviz.errors import DataError
+
+
+def convert_weights(array: Any, n_examples: int, where: str) -> np.ndarray:
+    """Return weights of examples, float32 ``[n_examples]``.
+
+    Raises
+    ------
+    DataError
+        If they are not numbers of at least 0, one for each example, with one above 0.
+    """
+    weights = np.asarray(array)
+    if weights.dtype.kind not in "iufb" or weights.shape not in ((n_examples,), (n_examples, 1)):
+        raise DataError(
+            f"{where}: found {weights.dtype} of shape {list(weights.shape)}; expected a number for each of "
+            f"{n_examples:,} examples"
+        )
+    weights = weights.reshape(-1).astype(np.float32)
+    if not np.isfinite(weights).all() or weights.min() < 0 or weights.max() == 0:
+        raise DataError(f"{where}: expected finite weights of at least 0, and one above 0")
+    return weights
 
 
 def example_weights(dataset: Dataset, class_weights: str = "") -> Optional[np.ndarray]:
-    """Return the weight of each training example, float32 ``[N]``; None if all are 1 because none is set.
+    """Return the weight of each training example, float32 ``[N]``: that of the data times that of its class.
+
+    None if neither is set, so that all are 1.
 
     Parameters
     ----------
@@ -28,4 +51,7 @@ def example_weights(dataset: Dataset, class_weights: str = "") -> Optional[np.nd
     names = dataset.class_names if labels.ndim == 1 else ()
     counts = np.bincount(labels, minlength=len(names)).tolist() if names else []
     weights = weights_of_classes(class_weights, names, counts)
-    return None if weights is None else np.array(weights, np.float32)[labels]
+    if weights is None:
+        return dataset.w_train
+    by_class = np.array(weights, np.float32)[labels]
+    return by_class if dataset.w_train is None else by_class * dataset.w_train

@@ -50,7 +50,7 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
     inferred = _scaling(dataset, low, high)
     for head in heads:
         inferred += _of_head(head, dataset, _target_scaling(head) + _task(head))
-    inferred += _held_out(dataset)
+    inferred += _held_out(dataset) + _weights(dataset)
     found = [Note(text, True) for text in mistakes] + [Note(text) for text in inferred]
     return tuple(sorted((*dataset.notes, *found), key=lambda note: not note.is_mistake))
 
@@ -77,6 +77,13 @@ def _scaling(dataset: Dataset, low: float, high: float) -> List[str]:
         f"examples are features, {SCALINGS[UNSCALED].found} ({what})"
         + (f"; if they are pixels, {_SET_SCALING}" if _could_be_pixels(low, high) else "")
     ]
+
+
+def _weights(dataset: Dataset) -> List[str]:
+    if dataset.w_train is None:
+        return []
+    low, high = dataset.w_train.min(), dataset.w_train.max()
+    return [f"training examples have weights from {low:g} to {high:g} in the loss; the metric has none"]
 
 
 def _target_scaling(dataset: Dataset) -> List[str]:

@@ -1,7 +1,8 @@
 """Stores: directories with the arrays of a data set as .npy files, from which training reads while it runs.
 
 A store holds data that is larger than memory: only the batches in use are read. It consists of ``store.json`` and the
-arrays ``x_train.npy``, ``y_train.npy``, ``x_test.npy`` and ``y_test.npy``, in the form that `Dataset` requires.
+arrays ``x_train.npy``, ``y_train.npy``, ``x_test.npy`` and ``y_test.npy``, and ``w_train.npy`` if there are weights, in
+the form that `Dataset` requires.
 """
 
 import json
@@ -24,6 +25,8 @@ from qatviz.task import TASKS
 Progress = Callable[[float], None]
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+#: Array that a store has if the training examples have weights.
+_WEIGHTS = "w_train"
 _DESCRIPTION = "store.json"
 _FORMAT, _VERSION = "qatviz-data", 1
 #: Largest description, which has the names of all classes.
@@ -57,7 +60,7 @@ def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fra
 
     try:
         with atomic_directory(path) as directory:
-            for name in _ARRAYS:
+            for name in (*_ARRAYS, *(() if dataset.w_train is None else (_WEIGHTS,))):
                 array = getattr(dataset, name)
                 with open(str(directory / (name + ".npy")), "xb") as file:
                     header = {"descr": array.dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
@@ -99,6 +102,7 @@ def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task:
     for name, values in description["statistics"].items():
         arrays[name].state(Statistics(*values))
     check_memory(path, arrays["y_train"].nbytes + arrays["y_test"].nbytes, "loading its labels")
+    weights = os.path.join(path, _WEIGHTS + ".npy")
     return Dataset(
         name=description["name"] or name_from_path(path),
         x_train=arrays["x_train"],
@@ -109,6 +113,7 @@ def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task:
         source=path,
         task=description["task"],
         scaling=description["scaling"],
+        w_train=StoredArray(weights)[:] if os.path.isfile(weights) else None,
     )
 
 

@@ -474,6 +474,8 @@ def _write_data(dataset: Dataset, path: str) -> None:
         end = f"_{head.output}" if dataset.further else ""
         arrays.update({"y_train" + end: head.y_train, "y_test" + end: head.y_test})
         arrays.update({"class_names" + end: np.array(head.class_names, str), "task" + end: np.array(head.task)})
+    if dataset.w_train is not None:
+        arrays["w_train"] = dataset.w_train
     try:
         with atomic_file(path) as file:
             np.savez(file, scaling=np.array(dataset.scaling), **arrays)

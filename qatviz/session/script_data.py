@@ -21,8 +21,8 @@ from qatviz.terminal import print_line
 
 _NAME = "arrays"
 _EXPECTED = (
-    "(x, y), ((x, y), (x_test, y_test)), a data frame, a generator or a tf.data data set of (x, y), a pair of them for "
-    "training and testing, a Dataset, a name or a path"
+    "(x, y), (x, y, weights), ((x, y), (x_test, y_test)), a data frame, a generator or a tf.data data set of (x, y), a "
+    "pair of them for training and testing, a Dataset, a name or a path"
 )
 
 
@@ -54,6 +54,7 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
     if max_examples is not None and not is_count:
         raise SettingError.of_field("max_examples", f"is {max_examples!r}: expected a whole number of at least 1")
     fraction, task = request.validation_fraction, request.task
+    data, weights = _without_weights(data)
     parts = _parts(data)
     if uses_options(data):
         tables = [table_of_frame(frame, f"frame {index}", request.data_options) for index, frame in enumerate(parts)]
@@ -73,7 +74,9 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
     else:
         raise DataError(f"data is of the type {type(data).__name__}; expected {_EXPECTED}")
     test = arrays[1] if len(arrays) > 1 else None
-    return from_arrays(_NAME, ARRAYS, arrays[0], test, validation_fraction=fraction, task=task, notes=notes)
+    return from_arrays(
+        _NAME, ARRAYS, arrays[0], test, validation_fraction=fraction, task=task, notes=notes, weights=weights
+    )
 
 
 def uses_options(data: Any) -> bool:
@@ -84,6 +87,15 @@ def uses_options(data: Any) -> bool:
 
 def _parts(data: Any) -> List[Any]:
     return list(data) if _is_pair(data) else [data]
+
+
+def _without_weights(data: Any) -> Tuple[Any, Any]:
+    """Return the data without the weights of training examples in ``(x, y, w)`` or ``((x, y, w), test)``, and these."""
+    if isinstance(data, tuple) and len(data) == 3:
+        return data[:2], data[2]
+    if _is_pair(data) and isinstance(data[0], tuple) and len(data[0]) == 3:
+        return (data[0][:2], data[1]), data[0][2]
+    return data, None
 
 
 def _is_stream(data: Any) -> bool:

@@ -99,7 +99,7 @@ def test_the_number_of_examples_is_checked(value):
     assert caught.value.field == "max_examples"
 
 
-@pytest.mark.parametrize("data", [5, {"x": X}, (X, Y, X), [X]])
+@pytest.mark.parametrize("data", [5, {"x": X}, (X, Y, X, Y), [X]])
 def test_objects_of_other_types_are_refused(data):
     with pytest.raises(DataError, match="data is of the type .*; expected .*a data frame, a generator"):
         train(data)

@@ -1,4 +1,4 @@
-"""Weights of classes: losses and updates equal those of Keras with them; without them, nothing changes."""
+"""Weights of classes and examples: losses and updates equal those of Keras with them; without them, nothing changes."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,13 @@ from qatviz import api
 from qatviz.class_weights import class_weights_text, parse_class_weights, weights_of_classes
 from qatviz.cli.parser import parse
 from qatviz.cli.train_options import request_of
-from qatviz.data import BatchSchedule, from_arrays
+from qatviz.data import BatchSchedule, data_notes, from_arrays, load
 from qatviz.data.example_weights import example_weights
-from qatviz.errors import SettingError
+from qatviz.data.store import write_store
+from qatviz.errors import DataError, SettingError
 from qatviz.protocol import events
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.session.checkpoints import recorded_state
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.parameters import initial_parameters
 
@@ -131,3 +133,88 @@ def test_command_line_and_api_make_equal_requests():
     assert api.request_of("lenet", "mnist-5k", None, {"class_weights": {3: 2.0, 7: 0.5}}) == expected
     wrong = api.request_of("lenet", "mnist-5k", None, {"class_weights": "3:2"})
     assert list(wrong.problems()) == ["class_weights"]
+
+
+# Weights of examples
+
+
+def weighted(weights=None):
+    data = uneven()
+    given = np.linspace(0, 2, 160) if weights is None else weights
+    train, test = (data.x_train, data.y_train), (data.x_test, data.y_test)
+    return from_arrays("weighted", "made for the test", train, test, weights=given)
+
+
+def test_losses_with_weights_of_examples_and_classes_equal_those_of_keras():
+    data, steps, rate = weighted(), 20, 0.05
+    run_spec = spec(mlp(), data, "float", steps, {"learning_rate": rate}, optimizer="sgd", class_weights="2=4")
+    with Driver(run_spec) as driver:
+        assert driver.finish() == events.Finished(steps)
+    with tf.Graph().as_default(), tf.Session():
+        layers = [tf.keras.layers.Dense(8, "relu", input_shape=(6,)), tf.keras.layers.Dense(3)]
+        model = tf.keras.Sequential(layers)
+        parameters = initial_parameters(run_spec.network, run_spec.seed)
+        model.set_weights([parameters[name] for name in WEIGHTS])
+        loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(tf.keras.optimizers.SGD(rate), loss)
+        batches = BatchSchedule(160, run_spec.batch_size, run_spec.seed)
+        weights = np.linspace(0, 2, 160) * np.array([1, 1, 4])[data.y_train]
+        expected = [
+            model.train_on_batch(data.x_train[i], data.y_train[i], sample_weight=weights[i])
+            for i in map(batches.indices, range(steps))
+        ]
+        trained = model.get_weights()
+    np.testing.assert_allclose([record.loss for record in driver.steps()], expected, rtol=1e-4)
+    for parameter, array in zip(WEIGHTS, trained):
+        np.testing.assert_allclose(driver.run.final.arrays[parameter], array, rtol=1e-3, atol=1e-5)
+
+
+def test_an_archive_has_weights_that_are_split_with_the_examples(tmp_path):
+    x = np.random.RandomState(0).rand(50, 4).astype(np.float32)
+    y, w = np.arange(50) % 2, np.arange(50) / 50
+    np.savez(str(tmp_path / "some.npz"), x=x, y=y, w_train=w)
+    data = load(str(tmp_path / "some.npz"))
+    assert data.w_train.dtype == np.float32 and not data.w_train.flags.writeable and len(data.w_train) == 40
+    for row, weight in zip(data.x_train, data.w_train):
+        assert weight == np.float32(w[np.flatnonzero((x == row).all(axis=1))[0]])
+    assert any("weights from 0" in note.text for note in data_notes(data))
+    np.savez(str(tmp_path / "none.npz"), x=x, y=y)
+    without = load(str(tmp_path / "none.npz"))
+    assert without.w_train is None and without.fingerprint != data.fingerprint
+    assert data.with_scaling("signed").w_train is not None
+
+
+def test_a_script_passes_weights_which_a_resumed_run_has_again(tmp_path):
+    data = uneven()
+    w = np.linspace(0, 2, 160)
+    given = ((data.x_train, data.y_train, w), (data.x_test, data.y_test))
+    out = str(tmp_path / "run")
+    trained = api.train("mlp", given, out, quiet=True, steps=5, batch_size=8)
+    spec_again = recorded_state(out)[1]
+    np.testing.assert_array_equal(spec_again.dataset.w_train, w.astype(np.float32))
+    plain = api.train("mlp", (given[0][:2], given[1]), quiet=True, steps=5, batch_size=8)
+    name = "dense1.weights" if "dense1.weights" in plain.final_state.arrays else sorted(plain.final_state.arrays)[0]
+    assert (trained.final_state.arrays[name] != plain.final_state.arrays[name]).any()
+
+
+def test_a_store_keeps_the_weights(tmp_path):
+    data = weighted()
+    write_store(data, str(tmp_path / "store"))
+    found = load(str(tmp_path / "store"))
+    np.testing.assert_array_equal(found.w_train, data.w_train)
+    assert found.fingerprint == data.fingerprint and example_weights(found).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        (np.ones(3), "expected a number for each of 160 examples"),
+        (np.full(160, -1.0), "expected finite weights of at least 0"),
+        (np.zeros(160), "and one above 0"),
+        (np.full(160, np.nan), "expected finite weights"),
+        (np.array(["a"] * 160), "expected a number for each"),
+    ],
+)
+def test_unusable_weights_are_refused(weights, message):
+    with pytest.raises(DataError, match=f"w_train: .*{message}"):
+        weighted(weights)
