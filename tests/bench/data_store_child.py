@@ -22,7 +22,8 @@ def main(kind: str, path: str) -> None:
     from qatviz.protocol.branches import BranchCursor
     from qatviz.protocol.run_spec import RunSpec
     from qatviz.protocol.settings_book import SettingsBook
-    from qatviz.training.graph import TrainingGraph, graph_arguments
+    from qatviz.training.building import graph_arguments
+    from qatviz.training.graph import TrainingGraph
     from qatviz.training.live_run import LiveRun
 
     data = load(path)

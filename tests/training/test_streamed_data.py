@@ -12,7 +12,8 @@ from qatviz.data import load, write_store
 from qatviz.errors import DataError
 from qatviz.protocol.branches import BranchCursor
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.graph import TrainingGraph, graph_arguments
+from qatviz.training.building import graph_arguments
+from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 
 
