@@ -68,11 +68,13 @@ class Subtract(Sum):
 
 @dataclass(frozen=True)
 class Average(Sum):
-    """Mean of two or more inputs."""
+    """Mean of two inputs: those of more would have ties that each runtime rounds in its own way."""
+
+    max_inputs: ClassVar[Optional[int]] = 2
 
     @property
     def divisor(self) -> int:
-        return len(self.inputs)
+        return 2
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from test_activations import most_slow
 from test_c_model import compiler
 from test_tflite_litert import litert
 
-from qatviz.errors import ExportError
-from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Subtract
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, ReLU, Reshape
@@ -126,19 +124,3 @@ def test_the_parts_of_a_prelu_compute_the_same_in_every_runtime(litert, compiler
     case.check_c(compiler)
     case.check_onnx()
     case.check_evaluation()
-
-
-def test_an_average_of_three_is_exact_but_in_tflite(compiler):
-    net = NetworkBuilder("three", (4, 4, 3))
-    parts = [net.add(Conv2D, f"conv{i}", inputs="input", filters=4, kernel_size=1) for i in range(3)]
-    net.add(Average, "average", inputs=parts)
-    net.add(GlobalAveragePool, "pool")
-    net.add(Dense, "logits", units=5)
-    case = LayerCase(net.network(), {"symmetric": True})
-    case.check_rounded("average", sum(case.real("average")[0]) / 3)
-    case.check_evaluation()
-    case.check_c(compiler)
-    case.check_npz()
-    case.check_onnx(exact=True)
-    with pytest.raises(ExportError, match="'average': adds 3 tensors"):
-        tflite_model(case.model)

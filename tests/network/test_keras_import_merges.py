@@ -45,6 +45,18 @@ def test_sums_of_sequences_and_vectors():
     imported_exactly(build)
 
 
+def test_an_average_of_three_is_their_scaled_sum():
+    def build():
+        image = layers.Input((6, 5, 3))
+        parts = [layers.Conv2D(4, 3, padding="same")(image), layers.Conv2D(4, 1)(image)]
+        parts.append(layers.GlobalAveragePooling2D()(parts[0]))
+        return tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Average(name="mean")(parts))))
+
+    imported = imported_exactly(build)
+    assert [kind for _, kind in kinds(imported)].count("Add") == 2
+    assert {"mean.weights", "mean.bias"} <= imported.origin.frozen
+
+
 def test_a_softmax_before_layers_that_reshape_is_the_output():
     def build():
         image = layers.Input((6, 5, 3))

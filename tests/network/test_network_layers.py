@@ -62,7 +62,7 @@ EXAMPLES = [
     Multiply("u", ("input", "a")),
     UpsampleBilinear("v", "input", (2, 3)),
     Subtract("z", ("input", "a")),
-    Average("w", ("input", "a", "b")),
+    Average("w", ("input", "a")),
     Maximum("x", ("input", "a")),
     Minimum("y", ("input", "a")),
     GroupedConv2D("A", "input", 6, (3, 5), (2, 1), "VALID", (1, 1), False, 3),

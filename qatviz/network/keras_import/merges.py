@@ -2,10 +2,13 @@
 
 from typing import List, Type
 
+import numpy as np
+
 from qatviz.network import checks
 from qatviz.network.elementwise import Add, Average, Elementwise, Subtract
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft, KerasLayer
+from qatviz.network.keras_import.scalings import scaled
 from qatviz.network.layers import DepthwiseConv2D, ReLU, Reshape
 
 
@@ -13,19 +16,30 @@ def convert_merge(kind: Type[Elementwise]) -> Conversion:
     """Return the conversion of a layer that combines its inputs position by position to `kind`.
 
     Inputs with fewer axes get axes of length 1 before their own, as in Keras. More inputs than `kind` takes, and sums
-    of more than two inputs of different shapes, are combined by a chain of layers.
+    of more than two inputs of different shapes, are combined by a chain of layers; the average of more than two is
+    their sum, scaled.
     """
 
     def convert(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
         rank = max(len(draft.keras_shape(source)) for source in inputs)
         sources = draft.alike(layer.name, [_with_axes(draft, layer, source, rank) for source in inputs])
+        if kind is Average and len(sources) > 2:
+            total = _chain(draft, Add, layer, sources, draft.names.derive(layer.name, "sum"))
+            return scaled(draft, layer, total, np.float64(1 / len(sources)), np.float64(0))
         most = kind.max_inputs or (len(sources) if len({draft.shapes[source] for source in sources}) == 1 else 2)
-        while kind is not Average and len(sources) > most:
-            first = draft.names.derive(layer.name, f"first{len(inputs) - len(sources) + 2}")
-            sources = [draft.add(kind, first, sources[:2]), *sources[2:]]
+        if len(sources) > most:
+            return _chain(draft, kind, layer, sources, layer.name)
         return draft.add(kind, layer.name, sources)
 
     return convert
+
+
+def _chain(draft: Draft, kind: Type[Elementwise], layer: KerasLayer, sources: List[str], name: str) -> str:
+    """Combine inputs two by two; return the name of the last layer, `name`."""
+    for place, source in enumerate(sources[1:-1], 2):
+        first = draft.names.derive(layer.name, f"first{place}")
+        sources = [draft.add(kind, first, (sources[0], source)), *sources[1:]]
+    return draft.add(kind, name, (sources[0], sources[-1]))
 
 
 def _with_axes(draft: Draft, layer: KerasLayer, source: str, rank: int) -> str:

@@ -21,7 +21,7 @@ _EPSILON = 1e-7
 def convert_rescaling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a Rescaling, whose scale and offset are numbers or one for each channel."""
     scale, offset = (np.asarray(layer.setting(key, default), float) for key, default in (("scale", 1), ("offset", 0)))
-    return _scaled(draft, layer, inputs[0], scale, offset)
+    return scaled(draft, layer, inputs[0], scale, offset)
 
 
 def convert_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
@@ -35,12 +35,12 @@ def convert_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) ->
     if None in statistics:
         statistics = [layer.array(key) for key in ("mean", "variance")]
         if statistics[0] is None or statistics[1] is None:
-            return _scaled(draft, layer, inputs[0], None, None)
+            return scaled(draft, layer, inputs[0], None, None)
     mean, variance = (np.asarray(values, float).reshape(-1) for values in statistics)
     deviation = np.maximum(np.sqrt(variance), _EPSILON)
     if layer.flag("invert", False):
-        return _scaled(draft, layer, inputs[0], deviation, mean)
-    return _scaled(draft, layer, inputs[0], 1 / deviation, -mean / deviation)
+        return scaled(draft, layer, inputs[0], deviation, mean)
+    return scaled(draft, layer, inputs[0], 1 / deviation, -mean / deviation)
 
 
 def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
@@ -141,7 +141,7 @@ def _reversed_channels(draft: Draft, layer: KerasLayer, source: str) -> str:
     return draft.restore_shape(layer.name, layer.name, shape)
 
 
-def _scaled(
+def scaled(
     draft: Draft, layer: KerasLayer, source: str, scale: Optional[np.ndarray], offset: Optional[np.ndarray]
 ) -> str:
     """Add a scaling of the output of `source`, or merge it into `source` if that is a scaling used only here.
