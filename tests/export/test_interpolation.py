@@ -15,6 +15,7 @@ from qatviz.export.c.lowering import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 from qatviz.export.fake_quant.lowering import fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.formats import FORMATS
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.integers.simulator import dequantize, quantize_input, run_codes, run_op
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
@@ -26,6 +27,7 @@ from qatviz.export.onnx.runtime import OnnxRunner
 from qatviz.export.onnx_float.lowering import float_file
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import codes_of
+from qatviz.export.tflite import limits
 from qatviz.export.tflite.litert import XNNPACK, LitertMissing, LitertRunner, find_litert
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.graph import Network
@@ -247,6 +249,14 @@ def test_litert(setting, option, images):
         different = np.abs(run_op(model, op, found) - found[op.output])
         assert different.max() <= (op.kind in ("Conv2D", "Dense")), op.name
         assert np.mean(different == 0) >= 0.999, op.name
+
+
+def test_tflite_micro_has_no_kernel_for_int16():
+    network = enlarged()
+    options = FORMATS["tflm"].with_defaults({"int16": True})
+    found = limits.tflm(network, book_of(network, INT8, WIDE), None, options)
+    assert sorted(str(refusal).partition(";")[0].split("'")[1] for refusal in found) == ["mixed", "thrice", "twice"]
+    assert "RESIZE_BILINEAR" in str(found[0]) and not limits.tflm(network, book_of(network, INT8), None, options)
 
 
 def test_values_are_those_of_tensorflow(images):

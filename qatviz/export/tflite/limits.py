@@ -15,10 +15,12 @@ from qatviz.export.limits import left_in_float
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Sum
 from qatviz.network.graph import Network
-from qatviz.network.layers import Softmax
+from qatviz.network.layers import Softmax, UpsampleBilinear
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
+#: Layers for whose operators TFLite Micro has no kernels of int16.
+_NOT_INT16_IN_MICRO = ((Activation, "a table", "GATHER"), (UpsampleBilinear, "interpolation", "RESIZE_BILINEAR"))
 INT4_BITS = 4
 _INT8_BITS, _INT16_BITS = 8, 16
 _WITHOUT_INT4, _WITHOUT_DOUBLE_ROUNDING = OptionChange("int4", False), OptionChange("double_rounding", False)
@@ -91,11 +93,12 @@ def tflm(network: Network, book: SettingsBook, step: Optional[int], options: Map
     if kind == "int16":
         return found + [
             Refusal(
-                f"layer {unit.name!r}: a table of int16 codes, for which TFLite Micro's GATHER has no kernel",
+                f"layer {unit.name!r}: {what} of int16 codes, for which TFLite Micro's {operator} has no kernel",
                 (SettingChange("*.activations.num_bits", _INT8_BITS),),
             )
             for unit in book.plan.units
-            if isinstance(unit.op, Activation)
+            for layer, what, operator in _NOT_INT16_IN_MICRO
+            if isinstance(unit.op, layer)
         ]
     if kind != "uint8":
         return found
