@@ -73,6 +73,7 @@ def application(name, **settings):
 MODELS = {
     "efficientnet_b0": application("EfficientNetB0"),
     "efficientnet_lc": efficientnet_lc,
+    "mobilenet_v3_small": application("MobileNetV3Small"),
     "mobilenet_v3_minimalistic": application("MobileNetV3Small", minimalistic=True),
 }
 

@@ -83,6 +83,14 @@ def ds_cnn_with_gates():
     return tf.keras.Model(image, layers.Dense(12, activation="softmax")(net))
 
 
+def transfer_tutorial():
+    """TensorFlow's tutorial on transfer learning: MobileNetV2 with its input's scaling, and a single logit."""
+    image = layers.Input((96, 96, 3))
+    base = tf.keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, include_top=False, weights=None)
+    net = layers.GlobalAveragePooling2D()(base(image / 127.5 - 1.0, training=False))
+    return tf.keras.Model(image, layers.Dense(1)(layers.Dropout(0.2)(net)))
+
+
 def cats_and_dogs():
     """Keras' example of image classification from scratch: a small Xception with one logit for two classes."""
     image = layers.Input((64, 64, 3))
@@ -189,6 +197,7 @@ MODELS = {
     "mlperf_fc4": Model(mlperf_fc4, 12),
     "mlperf_streaming_wakeword": Model(mlperf_streaming_wakeword, 3),
     "ds_cnn_with_gates": Model(ds_cnn_with_gates, 12),
+    "transfer_tutorial": Model(transfer_tutorial, 2, high=255.0),
     "cats_and_dogs": Model(cats_and_dogs, 2, high=255.0),
     "imdb_dense": Model(imdb_dense, 2),
     "imdb_cnn": Model(imdb_cnn, 2),

@@ -77,7 +77,9 @@ def saved_by_keras_3(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_lc", "mobilenet_v3_minimalistic"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_b0", "efficientnet_lc", "mobilenet_v3_minimalistic", "mobilenet_v3_small"]
+)
 def test_a_model_of_keras_3(name, saved_by_keras_3, tmp_path):
     path = saved_by_keras_3 / (name + ".keras")
     imported = load_model_file(path)
