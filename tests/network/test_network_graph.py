@@ -155,8 +155,8 @@ BAD_NETWORKS = {
     "BatchNorm on the input": ([BatchNorm("bn", "input")], "layer 'bn': the input of this BatchNorm is 'input' (the n"),
     "BatchNorm on a ReLU": (
         [CONV, ReLU("relu", "conv"), BatchNorm("bn", "relu")],
-        "layer 'bn': the input of this BatchNorm is 'relu' (ReLU); allowed: Conv2D, DepthwiseConv2D, Conv2DTranspose, "
-        "Dense",
+        "layer 'bn': the input of this BatchNorm is 'relu' (ReLU); allowed: Conv2D, GroupedConv2D, DepthwiseConv2D, "
+        "Conv2DTranspose, Dense",
     ),
     "BatchNorm on a BatchNorm": (
         [CONV, BatchNorm("bn", "conv"), BatchNorm("bn2", "bn")],

@@ -76,7 +76,7 @@ def test_a_port_with_a_server_is_accepted():
 
 @pytest.mark.parametrize("is_mute", [False, True])
 def test_a_run_on_a_silent_server_ends_with_a_clear_error(monkeypatch, is_mute):
-    monkeypatch.setattr("qatviz.training.graph.SESSION_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("qatviz.training.session.SESSION_TIMEOUT_S", 0.5)
     with contextlib.ExitStack() as stack:
         target = stack.enter_context(mute_server()) if is_mute else closed_port()
         with Driver(spec(placement=Placement(target=target))) as driver:

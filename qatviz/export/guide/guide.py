@@ -349,9 +349,7 @@ def _check(guide: Guide, report: Any, name: str, target: str, prefix: str) -> st
         "expected": "[\n" + "".join(f"    {_literal(expected)},\n" for expected in check.expected) + "]",
     }
     is_single = len(names) == 1
-    chosen = {} if check.runner not in _CHOSEN else {"chosen": _CHOSEN[check.runner][0 if is_single else 1]}
-    own = {"parameter": "" if is_single else ", output", **chosen, **dict(check.values)}
-    values["runner"] = filled(template(check.runner), own)
+    values["runner"] = runner_text(check.runner, is_single, dict(check.values))
     if is_single:
         return filled(template("main"), values)
     # Codes differ by 1, real values by the scale of their output.
@@ -377,6 +375,12 @@ def _step(check: Check, golden: Mapping[str, np.ndarray], index: int) -> float:
 def _literal(expected: Expected) -> str:
     words = (ascii(expected.key), ascii(expected.meaning))
     return "({}, {}, {!r}, {!r})".format(*words, float(expected.identical), float(expected.largest))
+
+
+def runner_text(name: str, is_single: bool, values: Mapping[str, str]) -> str:
+    """Return the part of a check program that runs a file with one output, or with several."""
+    chosen = {} if name not in _CHOSEN else {"chosen": _CHOSEN[name][0 if is_single else 1]}
+    return filled(template(name), {"parameter": "" if is_single else ", output", **chosen, **values})
 
 
 def template(name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from qatviz.export.c.arrays import golden_count
 from qatviz.export.c.names import file_stem
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Check, Guide, template
+from qatviz.export.guide.guide import Check, Guide, runner_text
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
@@ -141,7 +141,7 @@ def _guide(source: ExportSource, files: Files, report: _Report, name: str, arena
         FILE_INPUT,
         guide.check.expected,
         values=(
-            ("tflite", template("tflite")),
+            ("tflite", runner_text("tflite", True, {})),
             ("model_name", f'"{name}.tflite"'),
             ("arena", str(_MARGIN * arena_bound(files.shipped.content))),
         ),

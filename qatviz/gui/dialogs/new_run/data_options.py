@@ -67,7 +67,7 @@ class DataOptionEditors(QtCore.QObject):
         """Set the options of a remembered text; the defaults if it is of another version or was edited."""
         try:
             self.set_options(DataOptions.of(dict(json.loads(text))))
-        except (ValueError, TypeError, SettingError):
+        except (ValueError, TypeError, RecursionError, SettingError):
             self.set_options(DataOptions())
 
 
