@@ -35,10 +35,10 @@ class AugmentationSettings(SettingsRecord):
     augment_rotation: float = declared(
         0.0,
         "Rotation",
-        "Largest rotation of a training image to either side, with linear interpolation.",
+        "Largest rotation of a training image to either side in degrees, with linear interpolation.",
         low=0.0,
         high=180.0,
-        unit="degrees",
+        unit="°",
     )
     augment_time_shift: float = declared(
         0.0,
