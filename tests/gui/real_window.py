@@ -207,10 +207,11 @@ def keys(d):
 
 
 def divergence(d):
-    """Set a learning rate that diverges: the run reports it, pauses, and continues at a lower rate."""
+    """Start at a learning rate that diverges: the run reports it, pauses, and continues at a lower rate.
+
+    A rate that is raised later may leave a network without any gradient, whose loss stays finite.
+    """
     window, seen = d.window, d.seen
-    yield lambda: window.model.step > 3
-    window.edits.edit(["run"], "learning_rate", 100.0)
     yield lambda: window.banner.isVisible() and window.model.state == "paused"
     seen["message"] = window.banner.text.text()
     window.edits.edit(["run"], "learning_rate", 1e-4)
@@ -381,8 +382,9 @@ def act(d, random, names):
         window.edits.set_mode(["live", "hold"][random.randint(2)])
 
 
-#: Options of the runs; plain gradient descent diverges at once where Adam's steps stay bounded.
+#: Options and run settings of the runs; plain gradient descent diverges at once where Adam's steps stay bounded.
 OPTIONS = {"divergence": {"optimizer": "sgd"}}
+RUN_SETTINGS = {"divergence": {"learning_rate": 100.0}}
 SCENARIOS = {f.__name__: f for f in (bits_and_undo, divergence, files, monkey)}
 
 
@@ -391,6 +393,7 @@ def main(scenario, folder):
     from qatviz.app import main as application
     from qatviz.gui.window import main_window
     from qatviz.session.request import NO_LIMIT, NewRunRequest
+    from qatviz.settings import RunSettings
 
     seen, drivers = {}, []
     made = application.Application.open_window
@@ -436,7 +439,8 @@ def main(scenario, folder):
     main_window.CLOSING_S = ENDLESS_S  # a machine under load need not end the run in time
     os._exit = leave
     out = os.path.join(folder, "run")
-    application.open_window(NewRunRequest(steps=NO_LIMIT, out=out, **OPTIONS.get(scenario, {})))
+    run = RunSettings(**RUN_SETTINGS.get(scenario, {}))
+    application.open_window(NewRunRequest(steps=NO_LIMIT, out=out, run=run, **OPTIONS.get(scenario, {})))
 
 
 if __name__ == "__main__":
