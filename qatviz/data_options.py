@@ -152,6 +152,11 @@ class DataOptions:
         return None if match is None else (int(match.group(1)), int(match.group(2)))
 
     @property
+    def held_out_parts(self) -> Tuple[str, ...]:
+        """Parts of the data to hold out the first one of that exists; none if training examples are split."""
+        return {AUTO: (TEST, VALIDATION), SPLIT: ()}.get(self.held_out, (self.held_out,))
+
+    @property
     def background_color(self) -> Tuple[int, int, int]:
         """Red, green and blue of `background`, from 0 to 255."""
         if self.background in _NAMED_COLORS:

@@ -14,7 +14,7 @@ from qatviz.data.dataset import Dataset
 from qatviz.data.head_arrays import load_heads
 from qatviz.data.npy import read_array
 from qatviz.data.npz import names_in_npz, read_npz
-from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
+from qatviz.data.split_names import TEST, TRAIN, part_of_name
 from qatviz.data.stated import check_names, in_stated_scaling, string_in
 from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
 from qatviz.errors import ChoiceNeeded, DataError
@@ -229,7 +229,7 @@ def _parts(names: Sequence[str]) -> Dict[str, Dict[str, str]]:
 
 
 def _held_out(complete: Dict[str, Dict[str, str]], options: DataOptions, path: str) -> Optional[Pair]:
-    wanted = {AUTO: (TEST, VALIDATION), SPLIT: ()}.get(options.held_out, (options.held_out,))
+    wanted = options.held_out_parts
     for part in wanted:
         if part in complete:
             return _pair(complete[part])

@@ -23,7 +23,7 @@ from qatviz.data.sound_features import (
     feature_shape,
 )
 from qatviz.data.wav import Sound, read_wav
-from qatviz.data_options import AUTO, SKIP, SPLIT, TEST, VALIDATION, WAVEFORM, DataOptions
+from qatviz.data_options import AUTO, SKIP, TEST, VALIDATION, WAVEFORM, DataOptions
 from qatviz.errors import DataError
 
 #: Names of the data options that apply.
@@ -33,8 +33,8 @@ SOUNDS = FileKind("sound", "sounds", (".wav",), ("_background_noise_",))
 #: Lists of the files of a part, as Speech Commands has them.
 _LISTS = {TEST: "testing_list.txt", VALIDATION: "validation_list.txt"}
 _MAX_LIST_BYTES = 64 * 2**20
-#: Number of files that are looked at to tell a folder of sounds from others.
-_LOOKED_AT = 200
+#: Number of files that are examined to tell a folder of sounds from others.
+_MOST_EXAMINED = 200
 
 
 def load_sound_folder(
@@ -80,26 +80,26 @@ def load_sound_folder(
 def is_sound_folder(path: str) -> bool:
     """Return whether a path is a directory or a zip archive with WAV files in folders."""
     if os.path.isdir(path):
-        looked_at = 0
+        examined = 0
         for folder, _, names in os.walk(path):
             if folder != path and any(map(SOUNDS.has, names)):
                 return True
-            looked_at += len(names)
-            if looked_at > _LOOKED_AT:
+            examined += len(names)
+            if examined > _MOST_EXAMINED:
                 break
         return False
     if not os.path.isfile(path) or not zipfile.is_zipfile(path):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
-            return any("/" in name and SOUNDS.has(name) for name in archive.namelist()[:_LOOKED_AT])
+            return any("/" in name and SOUNDS.has(name) for name in archive.namelist()[:_MOST_EXAMINED])
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return False
 
 
 def _listed_parts(tree: FileTree, part: Part, options: DataOptions) -> List[Part]:
     """Return the training part, and the held-out part if a list names its files."""
-    wanted = {AUTO: (TEST, VALIDATION), SPLIT: ()}.get(options.held_out, (options.held_out,))
+    wanted = options.held_out_parts
     lists = [_LISTS[name] for name in wanted if _LISTS[name] in tree.files("")]
     if not lists:
         return [part]

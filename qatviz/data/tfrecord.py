@@ -176,7 +176,7 @@ def _parts(path: str, options: DataOptions) -> Dict[str, List[str]]:
         raise DataError(
             f"{path}: found {', '.join(names)}, but none for training; expected a file such as train.tfrecord"
         )
-    wanted = {AUTO: (TEST, VALIDATION), SPLIT: ()}.get(options.held_out, (options.held_out,))
+    wanted = options.held_out_parts
     held_out = [part for part in wanted if named[part]]
     if options.held_out not in (AUTO, SPLIT) and not held_out:
         raise DataError(f"{path}: found no {options.held_out} part to hold out", "held_out")

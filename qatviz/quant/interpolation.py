@@ -55,6 +55,6 @@ def interpolation_center(zero_point: int, lowest: int, wide: bool) -> int:
 def finest_parts(size: Tuple[int, int]) -> int:
     """Return the number of parts of a quantization step of which all exactly interpolated codes are multiples.
 
-    ``size`` is how many times as large the output is.
+    ``size`` is the height and width of the output, relative to the input's.
     """
     return 4 * size[0] * size[1]
