@@ -16,15 +16,16 @@ STATISTICS = ("moving_mean", "moving_variance")
 def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
     """Return random initial parameters: float32 arrays by ``layer.parameter``.
 
-    Weights: He et al. 2015, a normal distribution truncated at two standard deviations with variance ``2 / fan_in``;
-    the output layer, which no ReLU follows, with ``1 / fan_in``. Biases, beta, mean 0; gamma, variance 1.
+    Weights have a normal distribution truncated at two standard deviations, with variance ``2 / fan_in`` (He et al.
+    2015), and ``1 / fan_in`` in layers that are outputs, which no ReLU follows. Biases, beta and moving means are 0,
+    gamma and moving variances 1.
     """
     parameters = {}
     for index, layer in enumerate(network.layers):
         for name, shape in network.parameter_shapes(layer.name).items():
             if name == "weights":
                 random = np.random.RandomState([seed % 2**32, index])
-                gain = 1.0 if layer.name == network.output else 2.0
+                gain = 1.0 if layer.name in network.outputs else 2.0
                 fan_in = np.prod(shape[:2] if layer.kind == "DepthwiseConv2D" else shape[:-1])
                 if isinstance(layer, Conv2DTranspose):  # an output has the products of some of the kernel's pixels
                     fan_in = max(fan_in / np.prod(layer.strides), 1)

@@ -39,6 +39,16 @@ def test_weights_have_the_variance_of_he_initialization(name, variance):
     assert 0.95 * limit < np.abs(values).max() <= 1.0001 * limit
 
 
+def test_weights_of_every_output_have_the_variance_without_a_relu():
+    net = NetworkBuilder("two", (100,))
+    stem = net.add(Dense, "stem", units=200)
+    outputs = [net.add(Dense, name, stem, units=300) for name in ("first", "second")]
+    parameters = initial_parameters(net.network(outputs), 0)
+    for name, variance in (("stem", 2 / 100), ("first", 1 / 200), ("second", 1 / 200)):
+        values = parameters[name + ".weights"]
+        assert values.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / values.size))
+
+
 def test_all_other_parameters_start_at_0_or_1():
     parameters = initial_parameters(wide(), 0)
     for name, value in parameters.items():
