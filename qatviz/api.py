@@ -29,9 +29,10 @@ from qatviz.settings import KINDS, RUN_SETTINGS, run_settings_for
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.run_handle import FAILED
 from qatviz.terminal import print_line
 from qatviz.training.checkpointer import BEST, FINAL
-from qatviz.training.handle import FAILED, Run
+from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 __all__ = ["DATA_FILE", "Trained", "evaluate", "launch", "request_of", "train"]

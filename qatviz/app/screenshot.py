@@ -13,6 +13,7 @@ from qatviz.gui.model.user_settings import UserSettings
 from qatviz.gui.widgets.figures.files import check_writable_figure, save_png
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.request import OpenRequest, RunRequest
+from qatviz.telemetry.run_handle import RECORDED
 
 #: Time limit in seconds for the training steps before the window is drawn.
 TIMEOUT_S = 600.0
@@ -97,7 +98,7 @@ def _wait(application: Application, window: MainWindow, steps: int, failures: Se
         if model.failure is not None:
             raise QatvizError(f"the run could not be drawn: {model.failure.message}\n{model.failure.traceback}")
         ready = (
-            model.run is not None and model.step >= steps and (model.snapshot is not None or model.state == "recorded")
+            model.run is not None and model.step >= steps and (model.snapshot is not None or model.state == RECORDED)
         )
         if ready or (model.ended and model.snapshot is not None):
             return

@@ -15,7 +15,7 @@ from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import history_names, recorded_metric, refill
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
-from qatviz.telemetry.run_handle import RunHandle
+from qatviz.telemetry.run_handle import RECORDED, RunHandle
 
 #: Number of snapshots read for distributions over time.
 SNAPSHOTS_READ = 60
@@ -24,7 +24,7 @@ SNAPSHOTS_READ = 60
 class RecordedRun(RunHandle):
     """Handle of a recorded run that is shown, but neither trained nor changed."""
 
-    state, step, dropped = "recorded", 0, 0
+    state, step, dropped = RECORDED, 0, 0
     description: Mapping[str, Any] = {}
 
     def __init__(self, description: Mapping[str, Any], step: int, history: History, news: List[Any]):

@@ -6,6 +6,12 @@ from typing import Any, List, Mapping, Optional
 from qatviz.protocol.commands import Command
 from qatviz.telemetry.history import History
 
+#: States of a run that is trained, in order; the last three are ends.
+NEW, BUILDING, RUNNING, PAUSED = "new", "building", "running", "paused"
+FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+#: State of a run that is shown from its record.
+RECORDED = "recorded"
+
 
 class RunHandle(ABC):
     """Handle of a run. Its methods may be called from any thread, and none but :meth:`wait` blocks.
@@ -26,7 +32,7 @@ class RunHandle(ABC):
     @property
     @abstractmethod
     def state(self) -> str:
-        """State: new, building, running, paused, finished, stopped or failed; ``recorded`` if its record is shown."""
+        """State: one of :data:`NEW` to :data:`FAILED`, or :data:`RECORDED`."""
 
     @property
     @abstractmethod

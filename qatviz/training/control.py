@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from qatviz.protocol.events import Paused, Resumed
 from qatviz.protocol.reasons import PauseReason
+from qatviz.telemetry.run_handle import PAUSED, RUNNING
 
 if TYPE_CHECKING:  # these import TensorFlow; the staged run of the tests has its own in their place
     from qatviz.training.live_run import LiveRun
@@ -18,12 +19,13 @@ class Control:
     total : int or None
         Total steps; None: no limit.
     on_state : callable (str, int)
-        Called with the state (``running``, ``paused``) and the step whenever they change.
+        Called with the state, :data:`RUNNING` or :data:`PAUSED`, and the step whenever they change.
 
     Attributes
     ----------
     is_paused, is_stopping : bool
     total : int or None
+        Total steps.
     """
 
     def __init__(
@@ -46,11 +48,11 @@ class Control:
 
     def report_state(self) -> None:
         """Report the current state and step to ``on_state``."""
-        self._on_state("paused" if self.is_paused else "running", self._live.step)
+        self._on_state(PAUSED if self.is_paused else RUNNING, self._live.step)
 
     def count_step(self) -> None:
         """Report a completed training step, and pause after the last single step."""
-        self._on_state("running", self._live.step)
+        self._on_state(RUNNING, self._live.step)
         if self._single_steps:
             self._single_steps -= 1
             if not self._single_steps:
@@ -58,7 +60,7 @@ class Control:
                 self._measuring.take_snapshot()
 
     def pause(self, reason: PauseReason) -> None:
-        """Pause the run; the caller takes a snapshot, so that the display shows the exact state."""
+        """Pause the run; the caller must take a snapshot, so that the display shows the exact state."""
         self.is_paused, self._single_steps = True, 0
         self._live.emit(Paused(self._live.step, reason))
         self.report_state()

@@ -25,7 +25,7 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import Recall
 from qatviz.telemetry.record.refill import history_names
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.telemetry.run_handle import RunHandle
+from qatviz.telemetry.run_handle import BUILDING, FAILED, FINISHED, NEW, STOPPED, RunHandle
 from qatviz.terminal import END_NOTICE_S, print_end_notice
 from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.step_measures import StepDecoder
@@ -36,15 +36,6 @@ CHANNEL_CAPACITY = 2000
 #: Nice value of training threads with low priority: under full load, the window's get twice the processor time.
 NICENESS = 3
 
-NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
-    "new",
-    "building",
-    "running",
-    "paused",
-    "finished",
-    "stopped",
-    "failed",
-)
 _STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Failed: FAILED}
 
 #: Runs that train.
@@ -159,7 +150,7 @@ class Run(RunHandle):
         put: Callable[[events.Event], None],
         flush: Callable[[], None] = lambda: None,
     ) -> None:
-        """Reject the commands that came too late, report the end, close the record and let those who wait go on."""
+        """Reject the commands that came too late, report the end, close the record, and end all waiting."""
         for sent in late:
             put(events.CommandRejected(self._step, sent.id, sent.command, "the run has ended"))
         put(ending)
@@ -218,7 +209,7 @@ class Run(RunHandle):
 def _end_all() -> None:
     """End all runs before the interpreter does, so that each writes its last state; Ctrl-C ends the wait.
 
-    A training step, and TensorFlow, can take any time.
+    There is no time limit, because a training step, or the construction of a graph, can take any time.
     """
     alive = list(_ALIVE)
     for run in alive:
@@ -247,6 +238,7 @@ def _lower_priority() -> None:
 
 
 def _failure(step: int, error: BaseException) -> events.Failed:
+    """Return the event for an error that ended a run after ``step`` steps."""
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     explained = explanation(error)
     if explained is not None:

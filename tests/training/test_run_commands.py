@@ -29,6 +29,7 @@ from qatviz.protocol.commands import (
 from qatviz.protocol.reasons import PauseReason
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.settings import QUANTIZER_SETTINGS
+from qatviz.telemetry import run_handle
 from qatviz.training import handle, measuring
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.measuring import EVALUATIONS
@@ -225,28 +226,28 @@ def test_a_thousand_random_commands_leave_a_healthy_run():
         driver.until_step(driver.run.step + 5)
         assert np.isfinite([record.loss for record in driver.steps()]).all()
         steps_follow(driver.news)
-        assert driver.run.state in (handle.RUNNING, handle.PAUSED)
+        assert driver.run.state in (run_handle.RUNNING, run_handle.PAUSED)
     assert isinstance(driver.events()[-1], events.Stopped)
-    assert driver.run.state == handle.STOPPED
+    assert driver.run.state == run_handle.STOPPED
 
 
 def test_pause_resume_and_single_steps():
     with Driver(spec()) as driver:
         assert driver.send(Pause()).step == driver.until_event(events.Paused).step
         paused_at = driver.run.step
-        assert driver.run.state == handle.PAUSED
+        assert driver.run.state == run_handle.PAUSED
         snapshot = driver.until(lambda item: isinstance(item, Snapshot))
         assert snapshot.step == paused_at
         since = len(driver.news)
         driver.run.send(SingleStep(3))
         paused = driver.until_event(events.Paused, since=since)
         assert (paused.step, paused.reason) == (paused_at + 3, PauseReason.SINGLE_STEPS)
-        assert driver.run.step == paused_at + 3 and driver.run.state == handle.PAUSED
+        assert driver.run.step == paused_at + 3 and driver.run.state == run_handle.PAUSED
         since = len(driver.news)
         driver.run.send(Resume())
         assert driver.until_event(events.Resumed, since=since).step == paused_at + 3
         driver.until_step(paused_at + 10)
-        assert driver.run.state == handle.RUNNING
+        assert driver.run.state == run_handle.RUNNING
         driver.run.send(Pause())
         driver.run.send(Pause())
         answers = [driver.send(command) for command in (Pause(), Resume(), Resume())]
@@ -380,7 +381,7 @@ def test_unread_telemetry_is_dropped_and_counted_but_events_are_kept():
     with Driver(spec(steps=handle.CHANNEL_CAPACITY + 300)) as driver:
         ids = [driver.run.send(ChangeSettings((("*.weights.num_bits", 4 + index % 2),))) for index in range(20)]
         wait_for(driver.run)
-        assert driver.run.state == handle.FINISHED
+        assert driver.run.state == run_handle.FINISHED
         driver.news.extend(driver.run.drain())
     snapshots = [item for item in driver.news if isinstance(item, Snapshot)]
     assert len(driver.steps()) == handle.CHANNEL_CAPACITY
@@ -395,7 +396,7 @@ def test_a_run_starts_once_and_refuses_commands_after_its_end():
         with pytest.raises(RunStateError, match="once"):
             driver.run.start()
         assert isinstance(driver.finish(), events.Finished)
-        assert driver.run.state == handle.FINISHED
+        assert driver.run.state == run_handle.FINISHED
         with pytest.raises(RunStateError, match="Undo: the run has ended"):
             driver.run.send(Undo())
         driver.run.request_stop()
@@ -436,11 +437,11 @@ def test_a_run_stopped_while_its_graph_is_built_ends_immediately(graphs, monkeyp
     monkeypatch.setattr("qatviz.training.trainer.TrainingGraph", built)
     with Driver(spec()) as driver:
         wait_for(building)
-        assert driver.run.state == handle.BUILDING
+        assert driver.run.state == run_handle.BUILDING
         driver.run.request_stop()
         go_on.set()
         assert driver.finish() == events.Stopped(0)
-    assert driver.steps() == [] and driver.run.state == handle.STOPPED
+    assert driver.steps() == [] and driver.run.state == run_handle.STOPPED
 
 
 def test_a_paused_run_can_be_stopped_and_saves_its_state():

@@ -27,8 +27,9 @@ from qatviz.protocol.commands import (
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, SaveKind, SaveReason
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import Snapshot
+from qatviz.telemetry import run_handle
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training import handle, live_run, measuring, recovery, trainer
+from qatviz.training import live_run, measuring, recovery, trainer
 from qatviz.training.graph import NonFiniteLoss
 
 
@@ -60,12 +61,12 @@ def test_a_nonfinite_loss_pauses_until_the_learning_rate_is_lowered(graphs, monk
         assert bad.step > 0 and bad.what is NonFiniteValue.LOSS
         assert (paused.step, paused.reason) == (bad.restored_step, PauseReason.BAD_STEP)
         driver.until(lambda item: isinstance(item, Snapshot) and item.step == paused.step)
-        assert driver.run.state == handle.PAUSED and driver.run.step == bad.restored_step
+        assert driver.run.state == run_handle.PAUSED and driver.run.step == bad.restored_step
         assert is_finite(graph_of(run_spec, graphs).read_state())
         assert isinstance(driver.send(ChangeSettings((("run.learning_rate", 0.01),))), events.CommandApplied)
         assert isinstance(driver.send(Resume()), events.CommandApplied)
         driver.until_step(bad.restored_step + 100)
-        assert driver.run.state == handle.RUNNING
+        assert driver.run.state == run_handle.RUNNING
         assert [record.loss for record in driver.steps()][-1] < 1.0
 
 
@@ -179,7 +180,7 @@ def test_a_failure_ends_the_run_with_an_event_and_its_traceback(graphs, monkeypa
         assert failed.step == 7 and failed.message == "there is not enough memory: no room for step 8"
         assert failed.explained
         assert "Traceback" in failed.traceback and "in step" in failed.traceback
-        assert driver.run.state == handle.FAILED
+        assert driver.run.state == run_handle.FAILED
         with pytest.raises(RunStateError):
             driver.run.send(Pause())
     assert [record_.step for record_ in driver.steps()] == list(range(1, 8))
@@ -232,7 +233,7 @@ def test_a_checkpoint_of_another_run_is_refused_as_start(graphs, tmp_path, damag
         assert (failed.step, failed.explained) == (7, True)
         assert failed.message.startswith("checkpoint foreign: " + found)
         assert "check_state" in failed.traceback and "tensorflow" not in failed.traceback
-    assert driver.run.state == handle.FAILED
+    assert driver.run.state == run_handle.FAILED
 
 
 def test_pending_commands_are_answered_when_a_run_fails(graphs, monkeypatch):
@@ -269,8 +270,8 @@ def test_a_run_outlives_the_loss_of_its_directory(tmp_path):
         driver.send(ChangeSettings((("*.weights.num_bits", 4),)))
         assert isinstance(driver.send(Undo()), events.CommandApplied)
         driver.until_step(driver.run.step + 5)
-        assert driver.run.state == handle.RUNNING
-    assert driver.run.state == handle.STOPPED
+        assert driver.run.state == run_handle.RUNNING
+    assert driver.run.state == run_handle.STOPPED
     failures = [event.part for event in driver.events(events.RecordFailed)]
     assert failures.count(RecordPart.RECORD) == 1 and len(failures) < 10
 
@@ -343,7 +344,7 @@ def test_a_failure_in_telemetry_is_reported_once_and_the_run_continues(monkeypat
         failed = driver.until_event(events.RecordFailed)
         assert "does not fit" in failed.message and failed.part is RecordPart.TELEMETRY
         assert isinstance(driver.send(Pause()), events.CommandApplied)
-        assert driver.run.state == handle.PAUSED
+        assert driver.run.state == run_handle.PAUSED
     assert len(driver.events(events.RecordFailed)) == 1
 
 
@@ -359,7 +360,7 @@ def test_a_record_that_cannot_be_closed_is_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(record, "close", stuck)
     with Driver(run_spec, record) as driver:
         assert isinstance(driver.finish(), events.RecordFailed)
-        assert driver.run.state == handle.FINISHED
+        assert driver.run.state == run_handle.FINISHED
         assert len(driver.events(events.Finished)) == 1
 
 
@@ -382,7 +383,7 @@ def test_a_run_whose_threads_cannot_start_has_failed_with_an_event(monkeypatch, 
             driver.run.start()
             failed = driver.finish()
         assert failed.message == "there is not enough memory: can't start new thread" and failed.explained
-        assert "run has ended" in driver.answer(sequence).message and driver.run.state == handle.FAILED
+        assert "run has ended" in driver.answer(sequence).message and driver.run.state == run_handle.FAILED
         with RunRecord.open(tmp_path / str(index)) as again:
             assert again.events()[-1]["kind"] == "Failed"
 

@@ -21,7 +21,17 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, T
 from qatviz.protocol.timeline import LoggedEvent, Timeline
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
-from qatviz.telemetry.run_handle import RunHandle
+from qatviz.telemetry.run_handle import (
+    BUILDING,
+    FAILED,
+    FINISHED,
+    NEW,
+    PAUSED,
+    RECORDED,
+    RUNNING,
+    STOPPED,
+    RunHandle,
+)
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor;
 #: and the user's selection.
@@ -40,14 +50,14 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
 #: the first of each phase of the run (`phase`).
 SNAPSHOTS_KEPT = 240
 #: States in which a run accepts commands.
-ACTIVE_STATES = ("new", "building", "running", "paused")
+ACTIVE_STATES = (NEW, BUILDING, RUNNING, PAUSED)
 #: Reasons why controls are disabled: without a run, and by the state of a run that accepts no commands.
 _NO_RUN = "There is no run: start one with “New run…”, or open a recorded one."
 _ENDED = {
-    "recorded": "This run is recorded and not in progress: “Resume this run” continues it, “Fork…” starts another.",
-    "stopped": "The run has been stopped: “Resume this run” continues a recorded run.",
-    "finished": "The run has done all its steps: “Train longer” or “Resume this run” continues a recorded run.",
-    "failed": "The run has failed: “Resume this run” continues a recorded run from its last checkpoint.",
+    RECORDED: "This run is recorded and not in progress: “Resume this run” continues it, “Fork…” starts another.",
+    STOPPED: "The run has been stopped: “Resume this run” continues a recorded run.",
+    FINISHED: "The run has done all its steps: “Train longer” or “Resume this run” continues a recorded run.",
+    FAILED: "The run has failed: “Resume this run” continues a recorded run from its last checkpoint.",
 }
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
@@ -173,7 +183,7 @@ class RunModel(QtCore.QObject):
             return _NO_RUN
         if not self.ended and self.state in ACTIVE_STATES:
             return ""
-        return _ENDED.get(self.state, _ENDED["stopped"])
+        return _ENDED.get(self.state, _ENDED[STOPPED])
 
     def no_run_text(self, text: str) -> str:
         """Return the text of a panel without a run: that of :meth:`await_run`, else ``text``."""

@@ -40,7 +40,7 @@ from qatviz.protocol.reasons import RecordPart
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.session.prepared import Prepared
-from qatviz.telemetry.run_handle import RunHandle
+from qatviz.telemetry.run_handle import NEW, PAUSED, RunHandle
 
 PANELS: Tuple[Type[Panel], ...] = (
     QuantizationPanel,
@@ -124,7 +124,7 @@ class MainWindow(RunWindow):
             prepared.snapshots,
             [notice.labelled for notice in notices],
         )
-        if prepared.run.state == "new":
+        if prepared.run.state == NEW:
             prepared.run.start()
             if prepared.book.run.evaluation_interval:  # the effect of quantization before any training
                 prepared.run.send(Evaluate())
@@ -273,7 +273,7 @@ class MainWindow(RunWindow):
         named["fork"].setEnabled(bool(self.directory))
         for name in ("close_run", "export", "report", "tensorboard"):
             named[name].setEnabled(self.prepared is not None)
-        paused = state == "paused"
+        paused = state == PAUSED
         named["pause"].setText(a.menu_text("pause", "Continue" if paused else "Pause"))
         named["pause"].setIconText("Continue" if paused else "Pause")
         named["pause"].setIcon(self._icon("play" if paused else "pause"))

@@ -16,6 +16,7 @@ from qatviz.number_format import count
 from qatviz.presentation.evaluation_time import present_fraction, time_text
 from qatviz.presentation.score_texts import evaluation_lines, metric_title
 from qatviz.protocol import events
+from qatviz.telemetry.run_handle import BUILDING, FAILED, FINISHED, NEW, PAUSED, RECORDED, RUNNING, STOPPED
 
 REFRESH_MS = 250
 _LEFT_TIP = "Time until the last training step at the present speed, with evaluations."
@@ -31,17 +32,17 @@ _FIELDS = (
 #: Text whose width the state and the run's title have at least; space between fields, px.
 _STATE_ROOM, _GAP = "● training  network on data", 8
 _DROPPED = "step records and histograms"
-_STATE_COLORS = {"running": "good", "paused": "warning", "failed": "bad", "building": "accent"}
+_STATE_COLORS = {RUNNING: "good", PAUSED: "warning", FAILED: "bad", BUILDING: "accent"}
 STATE_TEXTS = {
     "": "no run",
-    "new": "about to start",
-    "building": "building the graph",
-    "running": "training",
-    "paused": "paused",
-    "finished": "finished",
-    "stopped": "stopped",
-    "failed": "failed",
-    "recorded": "recorded",
+    NEW: "about to start",
+    BUILDING: "building the graph",
+    RUNNING: "training",
+    PAUSED: "paused",
+    FINISHED: "finished",
+    STOPPED: "stopped",
+    FAILED: "failed",
+    RECORDED: "recorded",
 }
 
 
@@ -86,7 +87,7 @@ class StatusBar(QtWidgets.QStatusBar):
         color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
         self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {escape(model.title)}")
         self.state.setToolTip(plain_tip("\n\n".join(["State of the run.", *model.notes])))
-        running = state == "running"
+        running = state == RUNNING
         speed = model.steps_per_second() if running else math.nan
         interval = model.book.run.evaluation_interval if model.book is not None else 0
         evaluation_s = model.evaluation.seconds if model.evaluation is not None else 0.0

@@ -20,6 +20,7 @@ from qatviz.gui.window.exports import Exports
 from qatviz.protocol import commands as c
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
+from qatviz.telemetry.run_handle import PAUSED, RUNNING
 
 #: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
@@ -154,7 +155,7 @@ class WindowActions:
     # The run
 
     def pause(self) -> None:
-        self._send(c.Resume() if self._window.model.state == "paused" else c.Pause())
+        self._send(c.Resume() if self._window.model.state == PAUSED else c.Pause())
 
     def step(self) -> None:
         self._send(c.SingleStep())
@@ -271,7 +272,7 @@ class WindowActions:
         """Return whether the run can be ended; ask the user if it trains."""
         window = self._window
         run = window.model.run
-        if run is None or run.state not in ("running", "paused") or not run.step:
+        if run is None or run.state not in (RUNNING, PAUSED) or not run.step:
             return True
         if window.directory:
             text = f"Training will be stopped after step {run.step:,}; the run can be resumed. Close it?"

@@ -11,6 +11,7 @@ from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label, RichLabel
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import change_words
+from qatviz.telemetry.run_handle import RECORDED
 
 #: Number of changes that the result's tooltip lists; more are counted.
 LISTED = 20
@@ -94,7 +95,7 @@ class WhatIfBar(QtWidgets.QWidget):
     # Implementation
 
     def _note(self) -> str:
-        what = _RECORDED if self._model.state == "recorded" else _ENDED
+        what = _RECORDED if self._model.state == RECORDED else _ENDED
         snapshot = self._model.snapshot
         on = f" on its histograms of step {snapshot.step:,}" if snapshot is not None else ""
         return f"{what}: changes are previewed{on}, not applied. To train with them, resume or fork it."
