@@ -78,7 +78,7 @@ class TrainingGraph:
     metric : str
         A name of :data:`qatviz.metric.METRIC_CHOICES`.
     class_weights : str
-        In the form of :func:`qatviz.class_weights.parse_class_weights`.
+        Text in the form of :func:`qatviz.class_weights.parse_class_weights`.
     heads : sequence of Head
         What each output learns, if the network has several; ``loss`` and ``metric`` are not used then.
     """
@@ -285,9 +285,10 @@ class TrainingGraph:
     def held_out_loss(self, indices: np.ndarray) -> float:
         """Return the mean loss of held-out examples in the published state, quantized, without smoothing and weights.
 
-        ``indices`` are int32.
+        ``indices`` are int32 ``[n]``.
         """
-        return float(self._prepared("loss", self._eval_loss, self._eval_feeds)(indices, True, True))
+        held_out = self._data.values(TEST, indices)
+        return float(self._prepared("loss", self._eval_loss, self._eval_feeds)(indices, True, True, *held_out))
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
@@ -409,7 +410,7 @@ class TrainingGraph:
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
             measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors)]
-        #: By the kind of update, and whether running histograms collect.
+        #: Fetches of a training step by the kind of its update, and whether running histograms collect.
         self._step_fetches = {
             (kind, collects): [tf.group(*updates, *operations, *collecting[collects]), loss, *measures]
             for (kind, updates), collects in itertools.product(updating.items(), (False, True))

@@ -32,7 +32,8 @@ def _trained(network, data, steps):
         live = LiveRun(graph, spec(network, data, activations={"range_method": "percentile"}), BranchCursor(), print)
         losses = [live.train_step()[0] for _ in range(steps)]
         graph.publish()
-        scores = graph.score_part(np.arange(len(data.x_test), dtype=np.int32), True, True)
+        held_out = np.arange(len(data.x_test), dtype=np.int32)
+        scores = graph.score_part(held_out, True, True), graph.held_out_loss(held_out)
         return losses, live.capture("end", None).arrays, scores, graph.snapshot()
     finally:
         graph.close()
@@ -45,7 +46,8 @@ def test_losses_states_scores_and_snapshots_are_the_same(pair):
     assert sorted(found[1]) == sorted(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[1][name], array, err_msg=name)
-    np.testing.assert_array_equal(found[2], scores)
+    np.testing.assert_array_equal(found[2][0], scores[0])
+    assert found[2][1] == scores[1]
     for one, other in zip(found[3], snapshot):
         for name, array in one._asdict().items():
             np.testing.assert_array_equal(array, getattr(other, name), err_msg=name)
