@@ -1,4 +1,4 @@
-"""Best evaluation of a run: its state is kept, and the run ends after evaluations that are not better."""
+"""Best evaluation of a run: its state is kept, and the run ends after a number of evaluations that are not better."""
 
 import hashlib
 import json
@@ -18,8 +18,9 @@ if TYPE_CHECKING:  # it imports TensorFlow
 class BestKeeper:
     """Comparison of each evaluation of a run with the best one so far.
 
-    Evaluations are compared with those under the same settings of all quantizers, delays that end included: the best
-    float state is not the best quantized one.
+    An evaluation is compared only with those under the same settings of all quantizers; the first after a change of
+    settings, or after the end of a quantization delay, is the best so far. Otherwise, a state before quantization began
+    would remain the best.
 
     Parameters
     ----------
@@ -27,8 +28,9 @@ class BestKeeper:
         Its ``best`` is updated; it is a part of the run's state, so that undo and resume restore it.
     control : Control
     metric : Metric
+        Metric of the run, whose value in the mode "quantized" is compared unless the loss is.
     keep : callable (RunState, RunState or None)
-        Saves a state in place of the one that was the best before it.
+        Saves the first state; the second is the one that was the best before, to be replaced.
 
     Attributes
     ----------
@@ -68,7 +70,7 @@ class BestKeeper:
             return
         is_loss = run.monitor == LOSS
         score = result.held_out_loss if is_loss else result.scores["quantized"]
-        if score is None:  # the loss is monitored since this evaluation began
+        if score is None:  # the loss has been monitored only since this evaluation began
             return
         quantization, best = _quantization(book, result.step, run.monitor), live.best
         higher_is_better = not is_loss and self._metric.higher_is_better
@@ -98,6 +100,6 @@ def _is_better(score: float, best: float, higher_is_better: bool) -> bool:
 
 
 def _quantization(book: SettingsBook, step: int, monitor: str) -> str:
-    """Return a hash of what must be equal for evaluations to be compared."""
+    """Return a hash of what must be equal for evaluations to be compared: the result and the quantizers' settings."""
     rows = [{**settings.to_dict(), "quant_delay": settings.is_active(step)} for settings in book.quantizers]
     return hashlib.blake2b(json.dumps([monitor, rows]).encode(), digest_size=8).hexdigest()

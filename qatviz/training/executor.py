@@ -115,7 +115,7 @@ class CommandExecutor:
         self._is_snapshot_requested = False
 
     def keep(self, state: RunState, replaced: Optional[RunState] = None) -> None:
-        """Save a state as a checkpoint by its name, in memory and on disk; in memory, in place of another one."""
+        """Save a state as a checkpoint by its name, in memory and on disk; ``replaced`` is dropped from memory."""
         if replaced is not None:
             self._states.drop(replaced.name)
         self._states.keep(state)
@@ -136,14 +136,14 @@ class CommandExecutor:
         self._measuring.schedule_soon()
 
     def _apply_settings(self, book: SettingsBook, replies: List[Reply]) -> None:
-        """Apply ``book`` before the next training step, save the state it replaces, then reply in order.
+        """Save the current state, apply ``book`` to the next training step, then send ``replies`` in order.
 
         Changes that continue a drag do not save another state: undo rewinds to the one before the drag.
         """
         live, name = self._live, ""
         if book != live.book:
             made = [sent for sent, outcome in replies if isinstance(outcome, tuple) and outcome]
-            before = self._capture_before(BEFORE_CHANGE, SaveKind.BEFORE_CHANGE, made[-1])
+            before = self._capture_left(made[-1], BEFORE_CHANGE, SaveKind.BEFORE_CHANGE)
             if not (self._before_change and all(_continues(sent.command) for sent in made)):
                 self._states.push_undo(before)
                 self._checkpointer.save(before)
@@ -214,19 +214,15 @@ class CommandExecutor:
 
     def _on_restore_checkpoint(self, sent: Sent) -> None:
         state = self._find(cast(c.RestoreCheckpoint, sent.command).name)
-        self._states.push_undo(self._capture_before(BEFORE_CHANGE, SaveKind.BEFORE_RESTORING, sent))
+        self._states.push_undo(self._capture_left(sent, BEFORE_CHANGE, SaveKind.BEFORE_RESTORING))
         self._restore(sent, state, RestoreReason.CHECKPOINT)
 
     def _on_undo(self, sent: Sent) -> None:
-        left = self._live.capture(
-            checkpoint_name("undone", self._live.step, sent.number), SaveReason(SaveKind.UNDONE, sent.command)
-        )
+        left = self._capture_left(sent, "undone", SaveKind.UNDONE)
         self._restore(sent, self._states.undo(left), RestoreReason.UNDO)
 
     def _on_redo(self, sent: Sent) -> None:
-        left = self._live.capture(
-            checkpoint_name("redone", self._live.step, sent.number), SaveReason(SaveKind.REDONE, sent.command)
-        )
+        left = self._capture_left(sent, "redone", SaveKind.REDONE)
         self._restore(sent, self._states.redo(left), RestoreReason.REDO)
 
     def _on_set_steps(self, sent: Sent) -> None:
@@ -256,8 +252,8 @@ class CommandExecutor:
         c.Stop: _on_stop,
     }
 
-    def _capture_before(self, prefix: str, kind: SaveKind, sent: Sent) -> RunState:
-        """Return a copy of the current state, to be saved before ``sent`` replaces it."""
+    def _capture_left(self, sent: Sent, prefix: str, kind: SaveKind) -> RunState:
+        """Return a copy of the current state, which ``sent`` replaces; ``prefix`` is that of its name."""
         return self._live.capture(checkpoint_name(prefix, self._live.step, sent.number), SaveReason(kind, sent.command))
 
     def _find(self, name: str) -> RunState:
@@ -284,5 +280,5 @@ class CommandExecutor:
 
 
 def _continues(command: c.Command) -> bool:
-    """Return whether a command continues the drag of the one before, see :class:`.commands.ChangeSettings`."""
+    """Return whether a command continues the drag of the previous one, see :class:`.commands.ChangeSettings`."""
     return isinstance(command, c.ChangeSettings) and command.continues

@@ -24,7 +24,7 @@ class GraphData:
     batch_size : int
         Number of examples of a training step.
     class_weights : str
-        In the form of :func:`qatviz.class_weights.parse_class_weights`.
+        Text in the form of :func:`qatviz.class_weights.parse_class_weights`.
     """
 
     def __init__(self, dataset: Dataset, batch_size: int, class_weights: str = ""):
@@ -46,7 +46,7 @@ class GraphData:
         return stored * scale if scale != 1.0 else stored
 
     def labels(self, part: str, indices: tf.Tensor) -> List[tf.Tensor]:
-        """Return the labels or targets of examples for each output."""
+        """Return the labels or targets of examples for each output, ``[n, ...]`` in the dtypes of the data set."""
         return [self._stored(_targets(part, index), indices) for index in range(len(self._dataset.heads))]
 
     def weights(self, indices: tf.Tensor) -> Optional[tf.Tensor]:
@@ -58,14 +58,34 @@ class GraphData:
         return [feed for name, feed in self._feeds.items() if name.endswith(part)]
 
     def values(self, part: str, indices: np.ndarray) -> Tuple[np.ndarray, ...]:
-        """Return the rows (int32 ``[n]``) of the arrays of a part that are fed; `DataError` if they can't be read."""
+        """Return the rows ``indices`` (int32 ``[n]``) of the arrays of a part that are fed, in order of :meth:`feeds`.
+
+        Raises
+        ------
+        DataError
+            If they can't be read.
+        """
         return tuple(self._readers[name].read(indices) for name in self._feeds if name.endswith(part))
 
     def batch(self, indices: np.ndarray) -> Tuple[np.ndarray, List[np.ndarray]]:
-        """Return training examples as fed to the network, float32, and their labels for each output.
+        """Return training examples as fed to the network, and their labels or targets for each output.
 
-        They are those of the data set that :meth:`load` got, for int32 ``indices`` ``[n]``. `DataError` as of
-        :meth:`values`.
+        They are rows of the data set that was loaded last.
+
+        Parameters
+        ----------
+        indices : np.ndarray
+            int32 ``[n]``.
+
+        Returns
+        -------
+        tuple of np.ndarray and of list of np.ndarray
+            float32 ``[n] + input shape``; ``[n, ...]`` in the dtypes of the data set.
+
+        Raises
+        ------
+        DataError
+            If they can't be read.
         """
         stored, labels = (
             self._readers[name].read(indices) if name in self._readers else getattr(self._loaded, name)[indices]
@@ -78,7 +98,7 @@ class GraphData:
 
     @property
     def batches_ahead(self) -> int:
-        """Number of training batches to be expected; 0 if all data is in memory."""
+        """Number of training batches that are read ahead, see :meth:`expect`; 0 if all data is in memory."""
         return max([reader.batches for name, reader in self._readers.items() if name.endswith(TRAIN)], default=0)
 
     def expect(self, batches: Sequence[np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""Losses and scores of a network's outputs: the weighted sum that training minimizes, and the parts of metrics."""
+"""Loss of all outputs of a network, which training minimizes, and the parts of their metrics."""
 
 from typing import List, Optional, Sequence
 
@@ -16,23 +16,27 @@ from qatviz.training.scoring import SCORINGS
 
 
 class GraphHeads:
-    """What the outputs of a network learn, in the order of the outputs.
+    """Losses and metrics of a network's outputs in the graph.
+
+    Arguments and results that are sequences of tensors have one for each output, in order.
 
     Parameters
     ----------
     network : Network
     dataset : Dataset
-        Data for the outputs, see :func:`qatviz.data.heads.for_outputs`.
+        Data with targets for each output, see :func:`qatviz.data.heads.for_outputs`.
     heads : sequence of Head
-        Of each output.
+        One for each output.
     """
 
     def __init__(self, network: Network, dataset: Dataset, heads: Sequence[Head]):
         self._outputs, self._heads = network.outputs, tuple(heads)
-        choices = zip(heads, dataset.heads, network.output_shapes)
-        self._objectives = [OBJECTIVES[loss_for(head.loss, own.task, shape[-1])] for head, own, shape in choices]
+        self._objectives = [
+            OBJECTIVES[loss_for(head.loss, data.task, shape[-1])]
+            for head, data, shape in zip(heads, dataset.heads, network.output_shapes)
+        ]
         place = {head.output: index for index, head in enumerate(heads)}
-        #: Computation of each metric of evaluations, with the index of its output.
+        #: Index of the output and computation of each metric of evaluations.
         self._scorings = [(place[each.output], SCORINGS[each.metric.name]) for each in metrics_of(heads, dataset)]
 
     def loss(
@@ -44,13 +48,10 @@ class GraphHeads:
     ) -> tf.Tensor:
         """Return the loss of a batch, float32 scalar: the weighted sum over the outputs.
 
-        ``label_smoothing`` and ``weights`` are those of :meth:`qatviz.training.objective.Objective.mean_loss`; without
-        them, the loss is that of the labels as they are.
+        ``label_smoothing`` and ``weights`` are those of :meth:`qatviz.training.objective.Objective.mean_loss`.
         """
         losses = [
-            tf.reduce_mean(objective.loss(output, own))
-            if label_smoothing is None
-            else objective.mean_loss(output, own, label_smoothing, weights)
+            objective.mean_loss(output, own, label_smoothing, weights)
             for objective, output, own in zip(self._objectives, outputs, labels)
         ]
         if len(losses) == 1:
@@ -58,16 +59,19 @@ class GraphHeads:
         return tf.add_n([head.weight * loss for head, loss in zip(self._heads, losses)])
 
     def observe(self, quantizers: LiveQuantizers, plan: QuantizationPlan, labels: Sequence[tf.Tensor]) -> None:
-        """Let the quantizers of outputs observe the targets, too, where their losses require it."""
+        """Make the quantizers of outputs observe the targets, too, where :attr:`.Objective.observes_labels` is True."""
         for output, objective, own in zip(self._outputs, self._objectives, labels):
             if objective.observes_labels:
                 quantizers.observe(plan.grid_of(output), own)
 
     def scores(self, outputs: Sequence[tf.Tensor], labels: Sequence[tf.Tensor]) -> List[tf.Tensor]:
-        """Return the parts of the metrics, see :attr:`qatviz.training.scoring.Scoring.part`."""
+        """Return the part of each metric, see :attr:`qatviz.training.scoring.Scoring.part`."""
         return [scoring.part(outputs[index], labels[index]) for index, scoring in self._scorings]
 
 
 def baseline_loss(heads: Sequence[Head], dataset: Dataset) -> float:
-    """Return the loss on the training data without any knowledge of the input; the heads' losses are resolved."""
-    return sum(head.weight * OBJECTIVES[head.loss].baseline_loss(own) for head, own in zip(heads, dataset.heads))
+    """Return the weighted sum of :attr:`.Objective.baseline_loss` over the outputs.
+
+    The losses of ``heads`` are names of :data:`qatviz.losses.LOSSES`, not "auto".
+    """
+    return sum(head.weight * OBJECTIVES[head.loss].baseline_loss(data) for head, data in zip(heads, dataset.heads))

@@ -21,11 +21,11 @@ from qatviz.training.pace import SnapshotPace
 from qatviz.training.scoring import Scores, scores_of
 from qatviz.training.snapshot import make_snapshot
 
-#: Snapshots use at most this fraction of wall time, except right after a change, and where the newest one would become
-#: too old; proportionally more if the snapshot interval is below its default.
+#: Snapshots use at most this fraction of wall time, except right after a change, and if the newest one would become too
+#: old (LONGEST_REST); proportionally more if the snapshot interval is below its default.
 SNAPSHOT_SHARE = 1 / 75
-#: Longest time between two snapshots, relative to the largest age that tiles may have: they also age while the next
-#: snapshot waits for the end of a training step, is taken, and is drawn.
+#: Longest time between two snapshots, relative to the largest age of what is displayed (`oldest_age_s`): that ages
+#: further while the next snapshot waits for the end of a training step, is taken, and is drawn.
 LONGEST_REST = 2 / 3
 #: Whether weights and whether activations are quantized, by mode of evaluation.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
@@ -56,7 +56,8 @@ class Measuring:
         self._live, self._spec, self._put = live, spec, put
         self._evaluation: Optional[Evaluation] = None
         self._candidate: Optional[RunState] = None
-        self._evaluated = live.point, live.book
+        #: Place and settings of the state that is evaluated.
+        self._evaluated_point, self._evaluated_book = live.point, live.book
         self._is_evaluation_queued = False
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
@@ -120,15 +121,11 @@ class Measuring:
             run = live.book.run
             with_loss = run.monitor == LOSS and (run.keep_best or run.patience > 0)
             self._evaluation = Evaluation(live.graph, spec.metrics, len(spec.dataset.x_test), live.step, with_loss)
-            self._evaluated = live.point, live.book
+            self._evaluated_point, self._evaluated_book = live.point, live.book
             self._candidate = None
             if run.keep_best:
                 self._candidate = live.capture(checkpoint_name(BEST, live.step), SaveReason(SaveKind.BEST))
-        elif (self._evaluated[0].branch, self._evaluated[0].step, self._evaluated[1]) != (
-            self._live.point.branch,
-            self._live.step,
-            self._live.book,
-        ):
+        elif self._evaluated_point[:2] != self._live.point[:2] or self._evaluated_book != self._live.book:
             self._is_evaluation_queued = True
 
     def is_evaluation_behind(self) -> bool:
@@ -144,7 +141,7 @@ class Measuring:
             return True
         if not interval:
             return False
-        first = self._evaluated[0].step
+        first = self._evaluated_point.step
         next_due = (step // interval + 1) * interval
         return self._evaluation.pieces_done * (next_due - first) < self._evaluation.num_pieces * (step + 1 - first)
 
@@ -154,8 +151,8 @@ class Measuring:
         result = self._evaluation.advance()
         if result is not None:
             self._evaluation = None
-            self._live.report(result, self._evaluated[0])
-            self.on_result(result, self._evaluated[1], self._candidate)
+            self._live.report(result, self._evaluated_point)
+            self.on_result(result, self._evaluated_book, self._candidate)
             self._candidate = None
             if self._is_evaluation_queued:
                 self._is_evaluation_queued = False
@@ -167,10 +164,22 @@ class Measuring:
 
 
 class Evaluation:
-    """Evaluation of the task's metrics on held-out data in all four modes, in small pieces between training steps.
+    """Evaluation of metrics on held-out data in all four modes, in small pieces between training steps.
 
     It applies to the state at its construction, which it publishes. Each :meth:`advance` runs one piece of
-    :func:`piece_size` examples.
+    :func:`piece_size` examples in one mode.
+
+    Parameters
+    ----------
+    graph : TrainingGraph
+    metrics : sequence of OutputMetric
+        The first is that of the run.
+    num_examples : int
+        Number of held-out examples.
+    step : int
+        Number of training steps complete.
+    with_loss : bool
+        If True, the loss of the quantized network is computed, too.
 
     Attributes
     ----------
@@ -218,7 +227,7 @@ class Evaluation:
         )
 
     def _result(self, index: int) -> Tuple[Dict[str, float], Tuple[Tuple[float, ...], ...]]:
-        """Return the scores of a metric by mode, and by mode and output if it has several."""
+        """Return the scores of a metric by mode, and by mode and label or number to predict if there are several."""
         scores = {mode: found[index][0] for mode, found in self._found.items()}
         outputs = tuple(found[index][1] for found in self._found.values())
         return scores, outputs if len(outputs[0]) > 1 else ()

@@ -16,22 +16,23 @@ _HUBER_DELTA = 1.0
 class Objective(NamedTuple):
     """Loss as a function of a batch's outputs and labels.
 
-    Outputs are float32 ``[batch, outputs]``, for regression also images ``[batch, rows, columns, channels]``; labels
-    are classes, int32 ``[batch]``, or targets, float32 in the shape of the outputs.
+    Outputs are float32 ``[batch, outputs]``, for regression also images ``[batch, rows, columns, channels]``. Labels
+    are classes, int32 ``[batch]``; several labels, int32 ``[batch, outputs]`` of 0 and 1; or targets, float32 in the
+    shape of the outputs.
 
     Attributes
     ----------
     loss : callable (outputs, labels) -> tf.Tensor
-        float32 ``[batch]``, ``[batch, outputs]`` or of an image's shape: terms whose mean is the loss.
+        float32 ``[batch]``, or in the shape of the outputs: terms whose mean is the loss.
     baseline_loss : callable (Dataset) -> float
-        Loss on the training data without any knowledge of the input: of equal probabilities for all classes, or of the
-        mean of the targets.
+        Loss on the training data if the input is ignored: that of equal probabilities for all classes, or of
+        predicting the mean of the targets.
     observes_labels : bool
-        If True, the output's quantizer observes the labels, too, so that its range covers them. Values outside of a
-        range have no gradient: within a range of their own, outputs, which are small at first, would hardly grow.
+        If True, the output's quantizer observes the labels, too, so that its range covers them. Outputs are small at
+        first, and would hardly grow within a range of their own, because values beyond a range have no gradient.
     smoothing : callable (outputs, labels) -> tf.Tensor, optional
-        float32 ``[batch, outputs]``: terms whose mean is the difference that a label smoothing of 1 makes to the loss,
-        which is linear in it. None for losses without classes.
+        float32 ``[batch, outputs]``: terms whose mean a label smoothing of 1 adds to the loss, which is linear in the
+        smoothing. None for losses without classes.
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -40,15 +41,24 @@ class Objective(NamedTuple):
     smoothing: Optional[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = None
 
     def mean_loss(
-        self, outputs: tf.Tensor, labels: tf.Tensor, label_smoothing: tf.Tensor, weights: Optional[tf.Tensor] = None
+        self,
+        outputs: tf.Tensor,
+        labels: tf.Tensor,
+        label_smoothing: Optional[tf.Tensor] = None,
+        weights: Optional[tf.Tensor] = None,
     ) -> tf.Tensor:
         """Return the loss of a batch, float32 scalar.
 
-        ``label_smoothing`` is a scalar from 0 to 1; ``weights`` are factors of the examples' losses, float32
-        ``[batch]``, by which the mean is not divided, as in Keras.
+        Parameters
+        ----------
+        outputs, labels : tf.Tensor
+        label_smoothing : tf.Tensor, optional
+            float32 scalar from 0 to 1; None: no smoothing.
+        weights : tf.Tensor, optional
+            float32 ``[batch]``: factors of the examples' losses, by whose sum the mean is not divided, as in Keras.
         """
         loss = _weighted_mean(self.loss(outputs, labels), weights)
-        if self.smoothing is None:
+        if self.smoothing is None or label_smoothing is None:
             return loss
         return loss + label_smoothing * _weighted_mean(self.smoothing(outputs, labels), weights)
 
@@ -68,9 +78,9 @@ def _binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def _answers(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the right answer of each logit, 0 or 1; a single logit is that of class 1.
+    """Return the right answer of each logit, 0 or 1: float32 ``[batch, outputs]``; a single logit is that of class 1.
 
-    ``labels`` are classes ``[batch]``, or already one answer for each of several labels, ``[batch, outputs]``.
+    ``labels`` are classes ``[batch]``, or already the answers to several labels, ``[batch, outputs]``.
     """
     outputs = int(logits.shape[1])
     if labels.shape.ndims == 2:
@@ -127,7 +137,7 @@ def _regression(
     return Objective(loss, baseline_loss, observes_labels=True)
 
 
-#: By the names of :data:`qatviz.losses.LOSSES`.
+#: Objectives by the names of :data:`qatviz.losses.LOSSES`.
 OBJECTIVES: Dict[str, Objective] = {
     losses.CROSS_ENTROPY: Objective(
         _cross_entropy,

@@ -103,7 +103,7 @@ class SnapshotProbe:
     Attributes
     ----------
     fetches : list of SnapshotTensors
-        In the order of the plan.
+        One for each tensor, in the order of the plan.
     remember : list of tf.Operation
         Store the codes of the weights for the next snapshot's flip rate; run with the fetches.
     sources : dict of str to tf.Tensor
@@ -134,7 +134,7 @@ class SnapshotProbe:
             variable = self._previous[tensor.name]
             previous = variable.read()
             flip_rate = _flip_rate(previous, codes, self._known)
-            with tf.control_dependencies([previous]):  # or the codes would be compared with themselves, by chance
+            with tf.control_dependencies([previous]):  # otherwise, the codes may be compared with themselves
                 self.remember.append(variable.assign(codes))
         return SnapshotTensors(measures, flip_rate, *fields, scale, zero_point)  # type: ignore[call-arg]  # fields: the rest
 

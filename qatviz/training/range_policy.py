@@ -67,7 +67,6 @@ def held_ranges(
         if action == KEEP:
             continue
         settings, channels = book.quantizers[group], layout.channels[index]
-
         find: Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]] = min_max_range
         if action == SEARCH:
             find = partial(find_range, settings=settings)

@@ -7,22 +7,22 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.metric import ACCURACY, AUC, EXACT_MATCH, LABEL_ACCURACY, RMSE, TOP, TOP_5, Metric
 
-#: Unit of differences of logits, relative to the largest logit: above the rounding of float32, and below the step of 16
-#: bits.
+#: Unit to which differences of logits are rounded, relative to the largest logit: more than float32's own error, and
+#: less than the quantization step of 16 bits.
 _ROUNDING = 2.0**-20
-#: Metric of all examples, and of each label, or output of a regression.
+#: Metric over all examples; the same for each label, or each output of a regression, else once more.
 Scores = Tuple[float, Tuple[float, ...]]
 
 
 class Scoring(NamedTuple):
-    """Computation of a metric from the parts of the held-out data.
+    """Computation of a metric in two stages: in the graph for some examples, then in NumPy for all.
 
     Attributes
     ----------
     part : callable (outputs, labels) -> tf.Tensor
-        Result for some examples. The outputs are float32 ``[batch, outputs]``.
+        Result for some examples. Outputs and labels are those of :class:`qatviz.training.objective.Objective`.
     whole : callable (Metric, parts, number of examples) -> Scores
-        Metric from the results for all parts, as NumPy arrays.
+        Metric of all examples from the results for their parts, NumPy arrays.
     """
 
     part: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -30,7 +30,7 @@ class Scoring(NamedTuple):
 
 
 def scores_of(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
-    """Return a metric from the results for all parts of the held-out data, in their order."""
+    """Return a metric from the results of :attr:`Scoring.part` for all parts of the held-out data, in their order."""
     return SCORINGS[metric.name].whole(metric, parts, num_examples)
 
 
@@ -77,7 +77,7 @@ def _count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def _count_among_top(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the number of examples whose class is among the five first, int32 ``[1]``.
+    """Return the number of examples whose class has one of the five largest logits, int32 ``[1]``.
 
     Of equal logits, which few bits make frequent, the first ones count, as for the accuracy. ``tf.nn.in_top_k`` counts
     all of them: a network whose logits are all equal would always be right.
@@ -117,7 +117,7 @@ def _total_squared_errors(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 
 def _mean(metric: Metric, totals: List[np.ndarray], num_examples: int) -> Scores:
-    """Return the metric of the mean over the examples, from sums over parts of them."""
+    """Return a metric that is computed from a mean over the examples; ``totals`` are sums over parts of them."""
     total = np.zeros(1)
     for each in totals:
         total = total + np.asarray(each, np.float64)
@@ -133,9 +133,9 @@ def _auc(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
 
 
 def _score_of_class_1(logits: np.ndarray) -> np.ndarray:
-    """Return the single logit, or the difference of two.
+    """Return the single logit, or the difference of two, float64 ``[n]``.
 
-    Equal differences of quantized logits differ by the rounding of float32, which is removed: they are equal scores.
+    Differences of quantized logits that are equal but for float32's own error become equal scores.
     """
     if logits.shape[1] == 1:
         return logits[:, 0]
@@ -143,7 +143,7 @@ def _score_of_class_1(logits: np.ndarray) -> np.ndarray:
     return np.round((logits[:, 1] - logits[:, 0]) / unit)
 
 
-#: By the names of :data:`qatviz.metric.METRICS`.
+#: Computations by the names of :data:`qatviz.metric.METRICS`.
 SCORINGS: Dict[str, Scoring] = {
     ACCURACY.name: Scoring(_count_correct, _mean),
     TOP_5.name: Scoring(_count_among_top, _mean),

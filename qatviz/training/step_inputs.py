@@ -1,4 +1,4 @@
-"""Inputs of a training step: examples and labels from the graph's data, or in their place an augmented batch."""
+"""Inputs of a training step: examples and labels from the graph's data, or an augmented batch in their place."""
 
 from typing import Any, List, Sequence, Tuple
 
@@ -14,20 +14,21 @@ from qatviz.training.heads import GraphHeads
 class StepInputs:
     """Examples, labels and weights of a training step.
 
-    Augmented batches, computed in NumPy, are fed in place of what the graph would gather. Without augmentation nothing
-    is fed, and the graph computes what it would without this class.
+    Augmented batches, computed in NumPy, are fed in place of what the graph would gather. Without augmentation, nothing
+    is fed, and the graph gathers the examples ``indices`` itself.
 
     Parameters
     ----------
     data : GraphData
     indices : tf.Tensor
-        int32 ``[batch]``.
+        int32 ``[batch]``: training examples of the step.
 
     Attributes
     ----------
     examples : tf.Tensor
+        float32 ``[batch] + input shape``.
     labels : list of tf.Tensor
-        Labels or targets for each output.
+        Labels or targets for each output, see :meth:`qatviz.training.graph_data.GraphData.labels`.
     feeds : list of tf.Tensor
         Placeholders of the values that :meth:`augmented` returns.
     """

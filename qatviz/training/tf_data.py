@@ -1,6 +1,6 @@
 """Items of tf.data data sets as NumPy arrays."""
 
-# Apart from the code that uses it, which does not import TensorFlow.
+# A separate module, because the code that uses it does not import TensorFlow.
 
 from contextlib import ExitStack
 from typing import Any, Iterator
@@ -9,9 +9,10 @@ import tensorflow as tf
 
 
 class TensorFlowItems:
-    """Items of a tf.data data set, with NumPy arrays in place of tensors; its length if that is known.
+    """Iterable over the items of a tf.data data set, with NumPy arrays in place of tensors; use as a context manager.
 
-    Without eager execution, it is read in a session of its own, in the graph in which it was made.
+    ``len`` returns the number of items, and raises `TypeError` if it is not known. Without eager execution, items are
+    read in a session of their own, in the graph in which the data set was made.
     """
 
     def __init__(self, dataset: Any):

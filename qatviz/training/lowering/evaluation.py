@@ -139,8 +139,8 @@ class EvaluationLowering(LayerLowering):
             codes = whole_units(only_if(known, x), self._scale64(unit.output)) + shift
             for axis, (size, times) in enumerate(zip(x.shape.as_list()[1:3], op.size)):
                 wide, narrow = (
-                    interpolation_weights(pixel_positions(size, times, is_wide), size, unit) / unit
-                    for is_wide, unit in ((True, position_unit(True)), (False, position_unit(False)))
+                    interpolation_weights(pixel_positions(size, times, is_wide), size, parts) / parts
+                    for is_wide, parts in ((True, position_unit(True)), (False, position_unit(False)))
                 )
                 weights = tf.where(self._wide, tf.constant(wide), tf.constant(narrow))
                 codes = tf.einsum(("oi,nijc->nojc", "oj,nijc->nioc")[axis], weights, codes)

@@ -49,14 +49,8 @@ def tie_safe_scales(
 
     ``weight_scales`` is a vector, the other arguments are scalars.
     """
-    found = tf.py_func(
-        scales.tie_safe_scales,
-        [input_scale, weight_scales, output_scale, output_zero_point, output_half, wide],
-        tf.float32,
-        stateful=False,
-    )
-    found.set_shape(weight_scales.shape)
-    return found
+    given = [input_scale, weight_scales, output_scale, output_zero_point, output_half, wide]
+    return _in_python(scales.tie_safe_scales, given, tf.float32, weight_scales.shape)
 
 
 def tie_safe_sum_scale(
@@ -75,28 +69,16 @@ def tie_safe_sum_scale(
     def chosen(scales: Any, zero_points: Any, halves: Any, scale: Any, half: Any) -> np.float32:
         return sums.tie_safe_sum_scale(scales, zero_points, halves, scale, half, op.signs, op.divisor)
 
-    found = tf.py_func(
-        chosen,
-        [input_scales, input_zero_points, input_halves, output_scale, output_half],
-        tf.float32,
-        stateful=False,
-    )
-    found.set_shape([])
-    return found
+    given = [input_scales, input_zero_points, input_halves, output_scale, output_half]
+    return _in_python(chosen, given, tf.float32, [])
 
 
 def tie_safe_product_scale(
     first: tf.Tensor, second: tf.Tensor, output_scale: tf.Tensor, output_zero_point: tf.Tensor, output_half: tf.Tensor
 ) -> tf.Tensor:
     """Call :func:`qatviz.quant.tie_safe_scales.tie_safe_product_scale` in the graph; all arguments are scalars."""
-    found = tf.py_func(
-        scales.tie_safe_product_scale,
-        [first, second, output_scale, output_zero_point, output_half],
-        tf.float32,
-        stateful=False,
-    )
-    found.set_shape([])
-    return found
+    given = [first, second, output_scale, output_zero_point, output_half]
+    return _in_python(scales.tie_safe_product_scale, given, tf.float32, [])
 
 
 def function_table(
@@ -111,15 +93,10 @@ def function_table(
     """
 
     def table(*numbers: np.ndarray) -> np.ndarray:
-        given, result = (
-            AffineGrid(np.float32(scale), np.int32(zero_point[0]), int(half).bit_length(), False)
-            for scale, zero_point, half in (numbers[:3], numbers[3:6])
-        )
-        return tables.function_table(layer, given, result, bool(numbers[6])).astype(np.int32)
+        grids = _grid(*numbers[:3]), _grid(*numbers[3:6])
+        return tables.function_table(layer, *grids, bool(numbers[6])).astype(np.int32)
 
-    found = tf.py_func(table, [*source, *output, wide], tf.int32, stateful=False)
-    found.set_shape([None])
-    return found
+    return _in_python(table, [*source, *output, wide], tf.int32, [None])
 
 
 def probability_steps(steps: tf.Tensor, source: Sequence[tf.Tensor], output: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -129,16 +106,23 @@ def probability_steps(steps: tf.Tensor, source: Sequence[tf.Tensor], output: Seq
     """
 
     def probabilities(given: np.ndarray, *numbers: np.ndarray) -> np.ndarray:
-        grids = [
-            AffineGrid(np.float32(scale), np.int32(zero_point[0]), int(half).bit_length(), False)
-            for scale, zero_point, half in (numbers[:3], numbers[3:])
-        ]
+        grids = _grid(*numbers[:3]), _grid(*numbers[3:])
         found = probability_codes(given + grids[0].zero_point, *grids) - grids[1].zero_point
         return found.astype(np.int32)
 
-    found = tf.py_func(probabilities, [steps, *source, *output], tf.int32, stateful=False)
-    found.set_shape(steps.shape)
+    return _in_python(probabilities, [steps, *source, *output], tf.int32, steps.shape)
+
+
+def _in_python(function: Callable[..., np.ndarray], given: Sequence[tf.Tensor], dtype: tf.DType, shape: Any) -> Any:
+    """Return the tensor of this type and shape that a Python function, without side effects, returns."""
+    found = tf.py_func(function, given, dtype, stateful=False)
+    found.set_shape(shape)
     return found
+
+
+def _grid(scale: np.ndarray, zero_point: np.ndarray, half: np.ndarray) -> AffineGrid:
+    """Return the grid with this scale, zero point ``[1]`` and ``2**(num_bits - 1)``."""
+    return AffineGrid(np.float32(scale), np.int32(zero_point[0]), int(half).bit_length(), False)
 
 
 def snap_to_exact_code(
@@ -214,13 +198,12 @@ def int16_sum(
     terms: Sequence[tf.Tensor], input_scales: Sequence[tf.Tensor], output_scale: tf.Tensor, op: Sum
 ) -> tf.Tensor:
     """Return the code, int64, of a sum of codes (float64) as TFLite's int16 kernels compute it."""
-    constants = tf.py_func(
+    constants = _in_python(
         lambda *scales: np.stack(int16_kernels.sum_constants(scales[:-1], scales[-1])),
         [*input_scales, op.divisor * output_scale],
         tf.int64,
-        stateful=False,
+        [2, len(terms) + 1],
     )
-    constants.set_shape([2, len(terms) + 1])
     multipliers, shifts = (tf.unstack(row, num=len(terms) + 1) for row in tf.unstack(constants, num=2))
     parts = [_rounded_twice(tf.cast(term, tf.int64), *by) for term, *by in zip(terms, multipliers, shifts)]
     return _rounded_twice(summed(op, parts), multipliers[-1], shifts[-1])
@@ -230,13 +213,12 @@ def int16_product(
     product: tf.Tensor, first_scale: tf.Tensor, second_scale: tf.Tensor, output_scale: tf.Tensor
 ) -> tf.Tensor:
     """Return the code, int64, of a ``product`` of two codes (float64) as TFLite's int16 kernel computes it."""
-    constants = tf.py_func(
+    constants = _in_python(
         lambda *scales: np.stack(int16_kernels.product_constants(*scales)),
         [first_scale, second_scale, output_scale],
         tf.int64,
-        stateful=False,
+        [2, 1],
     )
-    constants.set_shape([2, 1])
     return _rounded_twice(tf.cast(product, tf.int64), constants[0, 0], constants[1, 0])
 
 
