@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import zipfile
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from qatviz.errors import NetworkError
 
@@ -18,6 +18,7 @@ CONFIG_MEMBER, WEIGHTS_MEMBER = "config.json", "model.weights.h5"
 #: Files in the folder of a SavedModel, at its top.
 SAVED_MODEL, METADATA = "saved_model.pb", "keras_metadata.pb"
 _CHECKPOINT = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")
+_SCRIPT = re.compile(r"(?P<path>.*\.py)(:(?P<name>[A-Za-z_]\w*))?")
 #: Suffixes of model files; those of other programs are refused with instructions for the user.
 MODEL_ENDINGS = (".h5", ".hdf5", ".json", ".py", ".keras", ".pb", ".tflite", ".onnx", ".pt", ".pth")
 #: All formats, for labels and help texts.
@@ -29,6 +30,19 @@ WEIGHTS_FILES = "Keras weights (*.h5 *.hdf5 *.index *.keras);;All files (*)"
 #: All formats, for messages.
 SUPPORTED = "a .keras, .h5 or .json file, or the folder of a SavedModel"
 _WAY_BACK = f"supported: the Keras model that it was made from, as {SUPPORTED}"
+
+
+class Script(NamedTuple):
+    """Python file and the name of a function or model in it; "" if none was given."""
+
+    path: str
+    name: str
+
+
+def parse_script_spec(spec: str) -> Optional[Script]:
+    """Parse ``path.py:function``; return None for any other form."""
+    match = _SCRIPT.fullmatch(spec)
+    return None if match is None else Script(match.group("path"), match.group("name") or "")
 
 
 class Format(enum.Enum):

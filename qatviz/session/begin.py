@@ -17,16 +17,14 @@ from qatviz.errors import DataError, NetworkError, RecordError, SettingError, ab
 from qatviz.heads import stated_tasks
 from qatviz.network import zoo
 from qatviz.network.activations import Activation
-from qatviz.network.checks import INPUT, Shape
+from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import (
     ImportedModel,
     KerasOrigin,
     import_model,
     in_known_shape,
-    load_model_file,
-    load_model_script,
-    parse_script_spec,
+    load_model,
 )
 from qatviz.network.plan import quantization_plan
 from qatviz.number_format import percent_text
@@ -64,24 +62,14 @@ def begin(
     model: Any = None,
     dataset: Optional[Dataset] = None,
 ) -> Prepared:
-    """Prepare a new run.
+    """Prepare a new run; other parameters and errors are those of :func:`qatviz.session.prepare.prepare`.
 
     Parameters
     ----------
-    request : NewRunRequest
-    shown : bool
-        True for a run shown in a window: its recorded history is read back, and its threads have a lower priority.
-    notify : callable
-        Called with each :class:`qatviz.session.prepared.Notice`.
     model : tf.keras.Model, optional
         Model of the current thread and default graph, which replaces that of the request.
     dataset : Dataset, optional
         Data set that replaces that of the request.
-
-    Raises
-    ------
-    QatvizError
-        Error with the name of the request's field to which it applies.
     """
     request.check()
     placement = placement_of(request)
@@ -264,7 +252,7 @@ def file_model(
     dataset : Dataset
         Its examples determine the input shape if the model has unknown axes.
     weights_path, allow_code
-        As in :func:`qatviz.network.keras_import.load_model_file`.
+        As in :func:`qatviz.network.keras_import.load_model`.
     from_scratch : bool
         If True, training starts with seeded weights instead of the model's.
 
@@ -274,19 +262,8 @@ def file_model(
         If it contains code, or is code, and ``allow_code`` is False.
     NetworkError
     """
-    script = parse_script_spec(os.fspath(path))
-
-    def load(shape: Optional[Shape]) -> ImportedModel:
-        if script is not None:
-            return load_model_script(script, allow_code, shape)
-        return load_model_file(path, weights_path, allow_code, shape)
-
-    if script is not None and weights_path is not None:
-        raise NetworkError(
-            f"model weights {weights_path!r}: a script's model includes its weights; allowed: weights for a JSON file",
-            "model_weights",
-        )
-    return _as_model(in_known_shape(load, dataset.input_shape)[0], from_scratch)
+    imported, _ = in_known_shape(lambda shape: load_model(path, weights_path, allow_code, shape), dataset.input_shape)
+    return _as_model(imported, from_scratch)
 
 
 def object_model(model: Any, dataset: Dataset, from_scratch: bool = False) -> Model:

@@ -16,9 +16,9 @@ from qatviz.data.registry import FILE_FORMATS, options_for
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
-from qatviz.network.keras_import import ImportedModel, in_known_shape, load_model_file, parse_script_spec
+from qatviz.network.keras_import import ImportedModel, in_known_shape, load_model_file
 from qatviz.network.keras_import.files import WEIGHTS_FIELD
-from qatviz.network.model_formats import exists
+from qatviz.network.model_formats import exists, parse_script_spec
 from qatviz.presentation.previews import DataInfo, data_info
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.processes import child_environment
@@ -155,7 +155,10 @@ class ModelInspector:
 
 
 def read_model(load: Callable[[Optional[Shape]], ImportedModel], question: ModelQuestion) -> ModelInfo:
-    """Return the properties of a model; if its input shape has unknown axes, with the shape of the data."""
+    """Return the properties of the model that ``load`` imports.
+
+    ``load`` takes the input shape: None for the model's own or, if that has unknown axes, the shape of the data.
+    """
     imported, used_shape = in_known_shape(load, question.data_shape)
     return ModelInfo(imported.network, bool(imported.parameters), tuple(imported.notes), "", used_shape)
 

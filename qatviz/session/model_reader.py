@@ -8,12 +8,10 @@ this process, so that it can't end the user's window and training.
 
 import json
 import sys
-from typing import Optional
 
 from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError
-from qatviz.network.checks import Shape
-from qatviz.network.keras_import import ImportedModel, load_model_file, load_model_script, parse_script_spec
+from qatviz.network.keras_import import load_model
 from qatviz.session.inspection import read_model, to_record
 from qatviz.session.model_info import ModelQuestion
 from qatviz.training.quiet import keep_tensorflow_quiet
@@ -23,15 +21,8 @@ def main(answer_path: str) -> None:
     """Answer the question on standard input."""
     keep_tensorflow_quiet()
     question = ModelQuestion(**json.load(sys.stdin))
-    script = parse_script_spec(question.path)
-
-    def load(shape: Optional[Shape]) -> ImportedModel:
-        if script is not None:
-            return load_model_script(script, True, shape)
-        return load_model_file(question.path, question.weights, True, shape)
-
     try:
-        answer = to_record(read_model(load, question))
+        answer = to_record(read_model(lambda shape: load_model(question.path, question.weights, True, shape), question))
     except QatvizError as error:
         answer = {"error": str(error), "field": error.field}
     write_file(answer_path, json.dumps(answer).encode("utf-8"))

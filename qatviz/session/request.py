@@ -15,7 +15,7 @@ from qatviz.class_weights import parse_class_weights
 from qatviz.data_options import DATA_OPTIONS, DataOptions, check_data_option
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
 from qatviz.heads import check_choices
-from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder
+from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder, parse_script_spec
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.scaling import check_wanted_scaling
@@ -43,7 +43,6 @@ _OF_NEW_RUNS = (
     *(START_SETTINGS[name] for name in ("batch_size", "loss", "class_weights", "metric", "seed")),
     QUANTIZER_SETTINGS["quant_delay"],
 )
-_SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 _Check = Callable[[], Any]
 #: Allowed types of a value and their description, by the field's annotation; ``_checks`` checks all other types.
@@ -367,12 +366,13 @@ def names_model(text: str) -> bool:
 
 def is_model_path(path: str) -> bool:
     """Return whether a path has the form of a model file or script, or is the folder of a model."""
-    return path.lower().endswith(MODEL_ENDINGS) or _SCRIPT.fullmatch(path) is not None or is_model_folder(path)
+    return path.lower().endswith(MODEL_ENDINGS) or parse_script_spec(path) is not None or is_model_folder(path)
 
 
 def stem_of(network: str) -> str:
     """Return a run's name from its network, model file (without suffix) or script's function, safe as a file name."""
-    path = _SCRIPT.sub(r"\2", network) if _SCRIPT.fullmatch(network) else os.path.basename(network)
+    script = parse_script_spec(network)
+    path = script.name if script is not None and script.name else os.path.basename(network)
     stem = os.path.splitext(path)[0] if names_model(network) else path
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model"
 

@@ -11,7 +11,7 @@ from qatviz.network.keras_import.convert import ImportedModel, UnknownInputShape
 from qatviz.network.keras_import.files import load_model_file
 from qatviz.network.keras_import.objects import import_model
 from qatviz.network.keras_import.origin import KerasOrigin
-from qatviz.network.keras_import.scripts import load_model_script, parse_script_spec
+from qatviz.network.keras_import.scripts import load_model, load_model_script
 
 __all__ = [
     "ImportedModel",
@@ -19,7 +19,7 @@ __all__ = [
     "UnknownInputShape",
     "import_model",
     "in_known_shape",
+    "load_model",
     "load_model_file",
     "load_model_script",
-    "parse_script_spec",
 ]

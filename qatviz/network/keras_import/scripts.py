@@ -1,31 +1,36 @@
 """Import of Keras models from Python files: ``path.py:function``. The file runs with all of the user's permissions."""
 
 import os
-import re
 import runpy
 import sys
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.network.checks import Shape
 from qatviz.network.keras_import.convert import ImportedModel
+from qatviz.network.keras_import.files import WEIGHTS_FIELD, load_model_file
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.objects import import_model
-
-_SPEC = re.compile(r"(?P<path>.*\.py)(:(?P<name>[A-Za-z_]\w*))?")
-
-
-class Script(NamedTuple):
-    """Python file and the name of a function or model in it; "" if none was given."""
-
-    path: str
-    name: str
+from qatviz.network.model_formats import Script, parse_script_spec
 
 
-def parse_script_spec(spec: str) -> Optional[Script]:
-    """Parse ``path.py:function``; return None for any other form."""
-    match = _SPEC.fullmatch(spec)
-    return None if match is None else Script(match.group("path"), match.group("name") or "")
+def load_model(
+    path: str, weights_path: Optional[str] = None, allow_code: bool = False, input_shape: Optional[Shape] = None
+) -> ImportedModel:
+    """Import the Keras model of a file, or of ``path.py:function``.
+
+    Parameters and errors are those of :func:`load_model_file` and :func:`load_model_script`; a script has no file of
+    weights.
+    """
+    script = parse_script_spec(os.fspath(path))
+    if script is None:
+        return load_model_file(path, weights_path, allow_code, input_shape)
+    if weights_path is not None:
+        raise NetworkError(
+            f"model weights {weights_path!r}: a script's model includes its weights; allowed: weights for a JSON file",
+            WEIGHTS_FIELD,
+        )
+    return load_model_script(script, allow_code, input_shape)
 
 
 def load_model_script(script: Script, allow_code: bool = False, input_shape: Optional[Shape] = None) -> ImportedModel:
