@@ -48,6 +48,7 @@ class Step(NamedTuple):
     attributes: Mapping[str, Any] = {}
 
 
+#: ``form(parameters)``: steps in a file, the last of which computes the function.
 Form = Callable[[Parameters], Tuple[Step, ...]]
 
 
@@ -64,15 +65,17 @@ class Function(NamedTuple):
     Attributes
     ----------
     values : callable
-        Its definition, in double precision.
-    tensorflow, tflite, onnx : callable
-        Its forms in float32: operations in a graph, and steps in a file.
-    keras : callable
-        Its layer in Keras; None if Keras of TensorFlow 1.15 has none.
+        Its definition, in double precision; see :data:`Values`.
+    tensorflow : callable
+        Its operations in a graph, in float32; see :data:`TensorFlowForm`.
+    tflite, onnx : callable
+        Its steps in a file, in float32; see :data:`Form`.
+    keras : callable or None
+        Its layer in Keras; None if the Keras of TensorFlow 1.15 has none.
     parameters : dict of str to float or None
         Defaults of its parameters by name; the default None stands for no limit.
     fixed_range : bool
-        True if runtimes require the range :func:`fixed_range` of its output.
+        True if runtimes require that its output has the range that :func:`fixed_range` returns.
     is_nonnegative : bool
         True if no value is below 0, whatever the parameters.
     """
@@ -93,16 +96,13 @@ def _same(operator: str, **attributes: Any) -> Form:
 
 
 def _named(name: str) -> Callable[[Parameters], KerasForm]:
+    """Return the form of a function that Keras knows by this name."""
     return lambda p: KerasForm("Activation", {"activation": name})
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-x))
-
-
-def _softplus(x: np.ndarray) -> np.ndarray:
-    return np.logaddexp(0, x)
 
 
 def _elu(x: np.ndarray, alpha: float) -> np.ndarray:
@@ -241,7 +241,7 @@ FUNCTIONS: Dict[str, Function] = {
             Step("MINIMUM", (2, 1.0)),
         ),
         lambda p: (Step("HardSigmoid", ("x",), {"alpha": p["slope"], "beta": 0.5}),),
-        lambda p: KerasForm("Activation", {"activation": "hard_sigmoid"}),
+        _named("hard_sigmoid"),
         {"slope": 0.2},
         is_nonnegative=True,
     ),
@@ -280,7 +280,7 @@ FUNCTIONS: Dict[str, Function] = {
         None,
     ),
     "softplus": Function(
-        lambda p, x: _softplus(x),
+        lambda p, x: np.logaddexp(0, x),
         lambda tf, p, x: tf.nn.softplus(x),
         lambda p: (
             Step("ABS"),

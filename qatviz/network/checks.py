@@ -88,11 +88,12 @@ def positive_integer(where: str, value: Any) -> int:
     return number
 
 
-def pair(where: str, value: Any) -> Pair:
-    """Return a pair of positive integers; a single integer stands for both."""
-    numbers = _as_ints(value if isinstance(value, (tuple, list)) else (value, value), 1, LARGEST_EXTENT)
+def pair(where: str, value: Any, low: int = 1) -> Pair:
+    """Return a pair (rows, columns) of integers from ``low`` on; a single integer stands for both."""
+    numbers = _as_ints(value if isinstance(value, (tuple, list)) else (value, value), low, LARGEST_EXTENT)
     if numbers is None or len(numbers) != 2:
-        raise invalid_value(where, value, f"an integer from 1 to {LARGEST_EXTENT}, or a pair of them (rows, columns)")
+        allowed = f"an integer from {low} to {LARGEST_EXTENT}, or a pair of them (rows, columns)"
+        raise invalid_value(where, value, allowed)
     return numbers[0], numbers[1]
 
 
@@ -102,13 +103,8 @@ def optional_pair(where: str, value: Any) -> Optional[Pair]:
 
 
 def optional_widths(where: str, value: Any) -> Optional[Pair]:
-    """Return a pair of integers from 0 on, or None; a single integer stands for both."""
-    if value is None:
-        return None
-    numbers = _as_ints(value if isinstance(value, (tuple, list)) else (value, value), 0, LARGEST_EXTENT)
-    if numbers is None or len(numbers) != 2:
-        raise invalid_value(where, value, f"an integer from 0 to {LARGEST_EXTENT}, or a pair of them (rows, columns)")
-    return numbers[0], numbers[1]
+    """Return a pair of integers from 0 on as :func:`pair` does, or None."""
+    return None if value is None else pair(where, value, 0)
 
 
 def border_widths(where: str, value: Any) -> Tuple[Pair, Pair]:
@@ -156,7 +152,7 @@ def distinct_axes(where: str, value: Any) -> Tuple[int, ...]:
     return tuple(sorted(axes))
 
 
-def optional_steps(where: str, value: Any) -> Optional[Tuple[int, ...]]:
+def optional_strides(where: str, value: Any) -> Optional[Tuple[int, ...]]:
     """Return one integer from 1 on for each axis, without the batch axis, or None."""
     return None if value is None else shape(where, value)
 

@@ -68,7 +68,7 @@ class Subtract(Sum):
 
 @dataclass(frozen=True)
 class Average(Sum):
-    """Mean of two inputs: those of more would have ties that each runtime rounds in its own way."""
+    """Mean of two inputs; a mean of more would have ties that each runtime rounds in its own way."""
 
     max_inputs: ClassVar[Optional[int]] = 2
 
@@ -99,4 +99,4 @@ class Minimum(Elementwise):
 
 
 EXTREMES = (Maximum, Minimum)
-"""Layers whose output has values of their inputs, all on one grid."""
+"""Layers whose output values are values of their inputs, so that inputs and output share one grid."""

@@ -45,6 +45,11 @@ def keras_description(network: Network) -> KerasOrigin:
 
     Keras raises the epsilon of a BatchNorm on images to `qatviz.network.keras_import.config.MIN_FUSED_EPSILON` if it is
     smaller; the caller must subtract the difference from the variance.
+
+    Raises
+    ------
+    NetworkError
+        If the Keras of TensorFlow 1.15 does not have a layer.
     """
     return _Description(network).origin()
 
@@ -59,11 +64,13 @@ class _Description:
         shape = {"batch_input_shape": [None, *network.input_shape], "dtype": "float32", "sparse": False}
         self._records = [_record(INPUT, "InputLayer", shape, [])]
         self._arrays: Dict[str, Tuple[Path, str]] = {}
-        #: Names of Keras layers with outputs in Keras' form, and of those that reshape a sequence to an image.
+        #: By layer of the network, the name of the Keras layer with its output in Keras' axes.
         self._outputs: Dict[str, str] = {INPUT: INPUT}
+        #: By layer whose output is a sequence, the name of the Keras layer that reshapes it to an image.
         self._images: Dict[str, str] = {}
 
     def origin(self) -> KerasOrigin:
+        """Describe all layers; return the description and the array of each parameter."""
         for layer in self._network.layers:
             self._add(layer)
             for parameter in self._network.parameter_shapes(layer.name):
@@ -148,12 +155,13 @@ class _Description:
 
 
 def _is_cropping(layer: Slice, shape: Shape) -> bool:
-    """Return whether a slice takes rows and columns away at the borders of an image, and nothing else."""
+    """Return whether a slice only removes rows and columns at the borders of an image."""
     is_whole = len(shape) == 3 and (layer.start[2], layer.stop[2]) == (0, shape[2])
     return is_whole and layer.strides == (1, 1, 1)
 
 
 def _cropping(layer: Slice, shape: Shape) -> List[List[int]]:
+    """Return the numbers of rows above and below, and of columns left and right, that a slice of an image removes."""
     return [[start, size - stop] for start, stop, size in zip(layer.start[:2], layer.stop, shape)]
 
 
@@ -297,10 +305,10 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Conv2DTranspose": _conv2d_transpose,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise_conv2d,
-    "GroupedConv2D": _grouped_conv2d,
     "Dropout": lambda layer: ("Dropout", {"rate": layer.rate}),
     "Flatten": _constant("Flatten", data_format="channels_last"),
     "GlobalAveragePool": _constant("GlobalAveragePooling2D", data_format="channels_last"),
+    "GroupedConv2D": _grouped_conv2d,
     "MaxPool": _pool("MaxPooling2D"),
     "Maximum": _constant("Maximum"),
     "Minimum": _constant("Minimum"),
@@ -311,9 +319,9 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Reshape": _constant("Reshape"),
     "Slice": _constant("Cropping2D"),
     "Softmax": _constant("Softmax", axis=-1),
+    "Subtract": _constant("Subtract"),
     "UpsampleBilinear": _upsampling("bilinear"),
     "UpsampleNearest": _upsampling("nearest"),
-    "Subtract": _constant("Subtract"),
     "ZeroPad": lambda layer: (
         "ZeroPadding2D",
         {"padding": [list(pair) for pair in layer.padding], "data_format": "channels_last"},

@@ -51,7 +51,7 @@ class Conv2D(_Convolution):
 
 @dataclass(frozen=True)
 class GroupedConv2D(Conv2D):
-    """2-D convolutions of `groups` equal parts of the channels, whose outputs are joined.
+    """2-D convolutions, one for each of `groups` equal parts of the channels, whose outputs are joined.
 
     Parameters "weights" [rows, columns, in / groups, filters] and, with `use_bias`, "bias" [filters].
     """
@@ -314,7 +314,7 @@ class Slice(Layer):
 
     start: Tuple[int, ...] = setting(checks.positions)
     stop: Tuple[int, ...] = setting(checks.positions)
-    strides: Optional[Tuple[int, ...]] = setting(checks.optional_steps, default=None)  # set by __post_init__
+    strides: Optional[Tuple[int, ...]] = setting(checks.optional_strides, default=None)  # set by __post_init__
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -373,9 +373,9 @@ class UpsampleNearest(_Upsampling):
 
 @dataclass(frozen=True)
 class UpsampleBilinear(_Upsampling):
-    """Enlargement `size` = (rows, columns) times, with linear interpolation between the centers of pixels.
+    """Enlargement of an image `size` = (rows, columns) times, with linear interpolation between the centers of pixels.
 
-    As `tf.image.resize` of TensorFlow 2 does it: beyond the outer centers, pixels of the border are repeated.
+    Beyond the outer centers, pixels of the border are repeated, as by `tf.image.resize` of TensorFlow 2.
     """
 
 
@@ -404,7 +404,7 @@ class Softmax(Layer):
 
 
 CONVOLUTIONS = (Conv2D, GroupedConv2D, DepthwiseConv2D)
-"""Layers whose kernel moves over an image."""
+"""Layers whose kernel moves over their input; that of a Conv2DTranspose is added to the output."""
 
 POOLS = (MaxPool, AveragePool)
 """Layers with a pooling window."""

@@ -39,7 +39,7 @@ ACTIVATIONS = "activations"
 
 #: Layers into which an activation is fused.
 _FUSING = (*WEIGHTED, Sum, Multiply)
-#: Layers that compute new values, so that their output has its own quantizer.
+#: Layers that compute new values, so that their output has a quantizer.
 _NEW_GRID = (*WEIGHTED, Activation, Elementwise, GlobalAveragePool, AveragePool, UpsampleBilinear, Concat)
 #: Layers whose output has the grid of their inputs, which they neither widen nor shift.
 _SAME_GRID = (AveragePool, UpsampleBilinear, Concat, *EXTREMES)
@@ -223,23 +223,27 @@ class QuantizationPlan:
 def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool]] = False) -> QuantizationPlan:
     """Derive the compute units and quantized tensors of a network.
 
-    ``is_regression`` is True for numbers to predict; for several outputs, one for each, or one for all.
-
     - Folding and fusion: a BatchNorm is folded into its input layer. A ReLU or ReLU6 is fused into its input layer if
-      it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm), Add, Subtract, Average or
-      Multiply. Every other layer is a separate unit.
-    - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Activation, Add,
-      Subtract, Average, Multiply, Maximum, Minimum, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A
-      tensor with several consumers has one quantizer.
+      it is the only consumer of a layer with weights (with its BatchNorm), Add, Subtract, Average or Multiply. Every
+      other layer is a separate unit.
+    - Weights of all layers are quantized.
+    - Activations are quantized at the input and at the outputs of layers with weights, Activation, Add, Subtract,
+      Average, Multiply, Maximum, Minimum, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A tensor with
+      several consumers has one quantizer. The probabilities of a Softmax are quantized unless it is an output.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
       of a ReLU or ReLU6 that is not fused: their values are already on the grid of their input (such a ReLU6 clips at
-      the grid's value nearest to 6). The probabilities of a Softmax are quantized
-      unless it is an output.
+      the grid's value nearest to 6).
     - Groups: AveragePool and UpsampleBilinear are rounded on the grid of their input (TFLite's AVERAGE_POOL_2D and
       RESIZE_BILINEAR have one scale). Inputs and output of a Concat, a Maximum or a Minimum share one grid
       (CONCATENATION, MAXIMUM and MINIMUM copy codes); this includes inputs behind layers without a quantizer, and all
-      such layers that have an input in common. The inputs of Add keep their own grids (TFLite's ADD rescales them), and
-      so does GlobalAveragePool (exported as a depthwise convolution with constant weights).
+      such layers that have an input in common. Inputs of all other layers keep their own grids, such as those of Add
+      (TFLite's ADD rescales them) and GlobalAveragePool (exported as a depthwise convolution with constant weights).
+
+    Parameters
+    ----------
+    network : Network
+    is_regression : bool or sequence of bool
+        True for outputs that are numbers to predict; one for all outputs, or one for each.
     """
     units = _units(network)
     nonnegative, sequences = _nonnegative(network), sequence_layers(network)
@@ -360,7 +364,7 @@ def _with_groups(
 
 
 def _fixed_range(op: Layer, of_inputs: Sequence[str]) -> str:
-    """Return the function whose range the output of a layer has, "" for another range."""
+    """Return the :attr:`QuantizedTensor.fixed_range` of a layer's output; ``of_inputs`` are those of its inputs."""
     if isinstance(op, Activation) and op.definition.fixed_range:
         return op.function
     if isinstance(op, Softmax):
@@ -370,7 +374,7 @@ def _fixed_range(op: Layer, of_inputs: Sequence[str]) -> str:
 
 
 def _with_fixed_ranges(plan: QuantizationPlan, functions: Dict[str, str]) -> QuantizationPlan:
-    """Return the plan with the fixed ranges of groups whose members all have the same one."""
+    """Return the plan with fixed ranges by tensor, ``functions``, in groups whose members all have the same one."""
     tensors = list(plan.tensors)
     for members in plan.groups:
         found = {functions.get(tensors[index].name, "") for index in members}

@@ -32,7 +32,10 @@ def begins_sequence(layer: Layer, source: Shape, result: Shape) -> bool:
 
 
 def keeps_sequence(layer: Layer, are_sequences: Sequence[bool], result: Shape) -> bool:
-    """Return whether the output of a layer is a sequence: all inputs are, and it keeps the image's height of 1."""
+    """Return whether the output of a layer is a sequence: all inputs are, and it keeps the image's height of 1.
+
+    ``are_sequences`` has a value for each input; ``result`` is the shape of the output.
+    """
     window = next((getattr(layer, name) for name in ("kernel_size", "pool_size", "size") if hasattr(layer, name)), None)
     return (
         not isinstance(layer, (Permute, Reshape))

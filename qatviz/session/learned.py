@@ -1,6 +1,6 @@
-"""What the outputs of a new run learn, from what is asked for."""
+"""Loss and metric of each output of a new run, from those of its request."""
 
-# A separate module, because begin.py has no lines left for it.
+# A separate module, because begin.py would be too long with it.
 
 from typing import Any, Dict, Sequence
 
@@ -11,13 +11,13 @@ from qatviz.session.request import NewRunRequest
 
 
 def learned(request: NewRunRequest, names: Sequence[str], is_logit: Sequence[bool]) -> Dict[str, Any]:
-    """Return the fields of a run's spec on what its outputs learn.
+    """Return the fields of a run's spec for the losses and metrics of its outputs.
 
     Parameters
     ----------
     request : NewRunRequest
     names : sequence of str
-        Of the outputs.
+        Names of the outputs.
     is_logit : sequence of bool
         True for each output whose loss is binary cross-entropy if none is stated.
 

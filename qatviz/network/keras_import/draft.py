@@ -79,8 +79,9 @@ class Draft:
         self.shapes: Dict[str, Shape] = {INPUT: tuple(input_shape)}
         self.consumer_counts: Dict[str, int] = {}
         self.origins: Dict[str, Tuple[Path, str]] = {}
-        #: Outputs that are sequences, represented by images; by output, the same as an image and in the axes of Keras.
+        #: Outputs that are sequences, represented by images of height 1.
         self._sequences: Set[str] = set()
+        #: Layers that reshape an output of two axes to an image, and a sequence to Keras' axes, by that output.
         self._images: Dict[str, str] = {}
         self._plain: Dict[str, str] = {}
         self.rearranged: Set[str] = set()

@@ -1,4 +1,4 @@
-"""Conversion of layers that scale a tensor, or return a part of it.
+"""Conversion of layers that scale, slice, split or stack tensors.
 
 A scaling ``x * a + b`` with constants a and b, for the whole tensor or for each channel, is a depthwise 1×1 convolution
 with the weights a and the bias b, which computes the same. Several in sequence become one.
@@ -72,10 +72,7 @@ def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 def convert_split(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a part of ``split``, whose axis counts the batch, to a Slice."""
     shape = draft.shapes[inputs[0]]
-    axis, part = checks.integer("setting axis", layer.setting("axis")), layer.setting("part")
-    place = axis - 1 if axis > 0 else axis + len(shape)
-    if axis == 0 or not 0 <= place < len(shape):
-        raise checks.invalid_value("setting axis", axis, f"1 to {len(shape)}, or below 0")
+    place, part = _axis_behind_batch(layer, len(shape)), layer.setting("part")
     ends = _ends_of_parts(layer.setting("sections"), shape[place], bool(layer.setting("by_positions")))
     if ends is None or part >= len(ends):
         raise NetworkError(f"it splits {shape[place]} elements into {shortened(layer.setting('sections'))}")
@@ -102,10 +99,7 @@ def _ends_of_parts(sections: Any, size: int, by_positions: bool) -> Optional[Lis
 def convert_stack(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert ``stack``, whose axis counts the batch, to a Concat of the inputs with one more axis."""
     shape = draft.shapes[inputs[0]]
-    axis = checks.integer("setting axis", layer.setting("axis"))
-    place = axis - 1 if axis > 0 else axis + len(shape) + 1
-    if axis == 0 or not 0 <= place <= len(shape):
-        raise checks.invalid_value("setting axis", axis, f"1 to {len(shape) + 1}, or below 0")
+    place = _axis_behind_batch(layer, len(shape) + 1)
     target = (*shape[:place], 1, *shape[place:])
     parts = [
         draft.add(Reshape, draft.names.derive(layer.name, "part"), source, target_shape=target) for source in inputs
@@ -113,8 +107,17 @@ def convert_stack(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     return draft.add(Concat, layer.name, parts, axis=place)
 
 
+def _axis_behind_batch(layer: KerasLayer, rank: int) -> int:
+    """Return the setting axis, which counts the batch, as one of the ``rank`` other axes, from 0 on."""
+    axis = checks.integer("setting axis", layer.setting("axis"))
+    place = axis - 1 if axis > 0 else axis + rank
+    if axis == 0 or not 0 <= place < rank:
+        raise checks.invalid_value("setting axis", axis, f"1 to {rank}, or below 0")
+    return place
+
+
 def _full_key(key: Any, rank: int) -> List[Any]:
-    """Return a slice or a position for each axis."""
+    """Return a slice or a position for each of ``rank`` axes from a key, which may have an ellipsis or be shorter."""
     found: List[Any] = []
     for item in key:
         if item in (Ellipsis, "..."):
@@ -132,6 +135,7 @@ def _full_key(key: Any, rank: int) -> List[Any]:
 
 
 def _reversed_channels(draft: Draft, layer: KerasLayer, source: str) -> str:
+    """Add a 1×1 convolution that reverses the channels; return the name of the output."""
     shape = draft.keras_shape(source)
     image = draft.reshape_to_image(layer.name, source)
     draft.add(Conv2D, layer.name, image, filters=shape[-1], kernel_size=1, use_bias=False)
