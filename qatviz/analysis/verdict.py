@@ -115,7 +115,7 @@ def verdict(
     Parameters
     ----------
     measures : mapping
-        By the names of SNAPSHOT_MEASURES; NaN where there is no value.
+        Values by the names of SNAPSHOT_MEASURES; NaN where there is none.
     active : bool
         True if it is quantized now.
     level : mapping, optional

@@ -14,7 +14,7 @@ import textwrap
 import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Type, Union
 
 import numpy as np
 
@@ -70,6 +70,20 @@ def find(package: Package) -> Union[NewerPython, str]:
     The search is repeated only if PATH or the variable change.
     """
     return _search(package, os.environ.get(package.variable), os.environ.get("PATH"))
+
+
+def required(package: Package, what: str, missing: Type[ExportError]) -> NewerPython:
+    """Return the interpreter with the package of a runtime, whose display name is ``what``.
+
+    Raises
+    ------
+    missing
+        If there is none.
+    """
+    found = find(package)
+    if isinstance(found, str):
+        raise missing(f"there is no {what}: {found}")
+    return found
 
 
 class NewerProcess:

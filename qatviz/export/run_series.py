@@ -49,9 +49,8 @@ class RunSeries(NamedTuple):
         Series such as ``loss``, ``scale/conv1.weights``, ``accuracy/quantized`` (for regression ``rmse/quantized``):
         the measure, then its subject.
     snapshots : iterable of Snapshot
-        By step.
     events : sequence of Event
-        By step.
+        Both sorted by step.
     """
 
     name: str

@@ -64,9 +64,9 @@ class _Description:
         shape = {"batch_input_shape": [None, *network.input_shape], "dtype": "float32", "sparse": False}
         self._records = [_record(INPUT, "InputLayer", shape, [])]
         self._arrays: Dict[str, Tuple[Path, str]] = {}
-        #: By layer of the network, the name of the Keras layer with its output in Keras' axes.
+        #: Names of the Keras layers with the outputs of layers in Keras' axes, by layer of the network.
         self._outputs: Dict[str, str] = {INPUT: INPUT}
-        #: By layer whose output is a sequence, the name of the Keras layer that reshapes it to an image.
+        #: Names of the Keras layers that reshape outputs that are sequences to images, by layer of the network.
         self._images: Dict[str, str] = {}
 
     def origin(self) -> KerasOrigin:

@@ -72,11 +72,11 @@ class Axis(NamedTuple):
     ----------
     title : str
     factor : float
-        From the history's unit to the shown one.
+        Factor from the history's unit to the shown one.
     unit : str
-        Follows a value.
+        Text that follows a value.
     log : bool
-        Logarithmic: values are exponents of ten.
+        Whether the axis is logarithmic: values are exponents of ten.
     limits : (float, float)
         Bounds of the axis in the shown unit (exponents if logarithmic).
     least : float
@@ -143,7 +143,7 @@ class Marker(NamedTuple):
     Attributes
     ----------
     x : float
-        In units of the x axis.
+        Position in the unit of the x axis.
     role : str
         Role of the colour.
     emphasis : str

@@ -27,8 +27,8 @@ class DataInfo(NamedTuple):
     name, task : str
     input_shape : tuple of int
         Shape of one example.
-    outputs : int
-        Number of classes, labels or regression targets.
+    output_shape : tuple of int
+        Shape of the network's output: ``(n,)`` for n classes or labels, that of an example's targets for a regression.
     train_examples, test_examples : int
     values : str
         Text on the stored values and their scaling.

@@ -227,7 +227,7 @@ class FurtherScores:
     metric : str
         A key of `qatviz.metric.METRICS`.
     scores : dict of str to float
-        By the modes of `qatviz.metric.MODES`.
+        Values of the metric by the modes of `qatviz.metric.MODES`.
     outputs : tuple of tuple of float
         As in :class:`Evaluated`.
     """

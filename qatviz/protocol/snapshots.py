@@ -176,7 +176,7 @@ class Snapshot:
     values : np.ndarray
         float32 ``[len(SNAPSHOT_MEASURES), num_tensors]``, columns in the order of the quantization plan.
     histograms : dict of str to TensorHistogram
-        By the name of the tensor.
+        Histograms by tensor.
     num_bits, enabled : tuple
         Settings in effect, in the order of the plan.
     branch, position

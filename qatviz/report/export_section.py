@@ -8,8 +8,7 @@ from typing import Any, Dict, List, Optional
 from qatviz.metric import ACCURACY, METRICS
 from qatviz.number_format import UNKNOWN, bytes_text, count
 from qatviz.presentation.proof_values import proof_number
-from qatviz.report.exports import FoundExport, is_count, is_number, numbers, rows, texts
-from qatviz.report.exports import table as named_rows
+from qatviz.report.exports import FoundExport, is_count, is_number, named_rows, numbers, rows, texts
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData
 from qatviz.report.tables import Cell, Head, Heads, Row, bullets, folded, table

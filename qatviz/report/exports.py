@@ -89,7 +89,7 @@ def _read(path: Path, directory: Path, run_id: Optional[str]) -> FoundExport:
     return FoundExport(name, record, "", run_id is not None and record["about"].get("run") == run_id)
 
 
-def table(record: Dict[str, Any], key: str) -> List[Tuple[str, Dict[str, Any]]]:
+def named_rows(record: Dict[str, Any], key: str) -> List[Tuple[str, Dict[str, Any]]]:
     """Return the (name, fields) pairs of the dict under ``key``; omit anything that does not have this form."""
     part = record.get(key)
     return [(name, row) for name, row in part.items() if isinstance(row, dict)] if isinstance(part, dict) else []

@@ -70,7 +70,7 @@ class RunData:
         The first, the last but one and the newest snapshot; None where there is none.
     log : tuple of LoggedEvent
     change_points : tuple of ChangePoint
-        By step.
+        Changes of settings, sorted by step.
     exports : tuple of FoundExport
     missing : tuple of str
         Sentences on data that could not be read.

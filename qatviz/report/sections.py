@@ -30,6 +30,7 @@ _MAX_UNFOLDED_ROWS = 25
 _MAX_UNFOLDED_CHANGES = 12
 
 _UNKNOWN = "unknown"
+_MODE_HEADS = [Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES]
 
 
 def summary(run: RunData, rows: Sequence[TensorRow]) -> Markup:
@@ -58,9 +59,7 @@ def _scores(run: RunData) -> Content:
     if not found:
         return None
     chosen = [found[0], found[-1]] if len(found) > 1 else [found[0]]
-    heads = [Head("After step", is_number=True)] + [
-        Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES
-    ]
+    heads = [Head("After step", is_number=True), *_MODE_HEADS]
     name = metric_title(metric.name, run.outcome.output, True)
     caption = f"{name} in float and quantized"
     caption += f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else ""
@@ -204,7 +203,7 @@ def timeline(run: RunData) -> Markup:
     parts = [_maybe_folded(shown, count(len(rows), "event"), len(rows))]
     found = run.outcome.evaluations
     if found:
-        heads = [heads[0]] + [Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES]
+        heads = [heads[0], *_MODE_HEADS]
         rows = [[f"{row['step']:,}"] + [run.metric.text(row[mode], 2) for mode in MODES] for row in found]
         name = metric_title(run.metric.name, run.outcome.output)
         shown = table(f"Evaluations on held-out data: {name}", heads, _limited(rows))

@@ -39,9 +39,9 @@ def _sizes(directory: str, run: RunData) -> Tuple[FormatSize, ...]:
     checkpoint, book, step = "", run.book, run.outcome.step
     found: List[FormatSize] = []
     try:
-        for info in readable_checkpoints(directory):
-            checkpoint = info.name
-        if checkpoint:
+        checkpoints = readable_checkpoints(directory)
+        if checkpoints:
+            checkpoint = checkpoints[-1].name
             book, step = settings_at(directory, checkpoint)
         for form in _SIZED:
             try:

@@ -107,7 +107,7 @@ def _is_tf_data(data: Any) -> bool:
 
 
 def _collected(data: Any, name: str, max_examples: Optional[int], quiet: bool) -> Collected:
-    progress = _lines(quiet)
+    progress = _printed_progress(quiet)
     if not _is_tf_data(data):
         return collect(data, name, max_examples, progress)
     from qatviz.training.tf_data import TensorFlowItems  # TensorFlow is loaded already: the data is one of its objects
@@ -116,8 +116,8 @@ def _collected(data: Any, name: str, max_examples: Optional[int], quiet: bool) -
         return collect(items, name, max_examples, progress)
 
 
-def _lines(quiet: bool) -> Progress:
-    """Return a function that prints the progress every few seconds."""
+def _printed_progress(quiet: bool) -> Progress:
+    """Return a function that prints the progress every few seconds, or nothing if ``quiet``."""
     shown = time.monotonic()
 
     def show(count: int, total: Optional[int]) -> None:

@@ -113,7 +113,7 @@ def size_at(
     Raises
     ------
     ExportError
-        If the format doesn't support the network in this state.
+        As :func:`export_size`.
     RecordError
         If the record can't be read.
     """

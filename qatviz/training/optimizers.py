@@ -92,7 +92,7 @@ def _no_scalars(scalars: Tensors, hyper: Tensors) -> Tensors:
 #: Adam's scalars, the betas to the power of the step, and the betas.
 _ADAM_POWERS = {"beta1_power": "beta1", "beta2_power": "beta2"}
 _ADAM = Optimizer(("m", "v"), _ADAM_POWERS, _adam, _adam_advance)
-#: By the names of :data:`qatviz.settings.OPTIMIZERS`. AdamW differs from Adam in the default of its weight decay only.
+#: Optimizers by the names of :data:`qatviz.settings.OPTIMIZERS`. AdamW only has another default of its weight decay.
 OPTIMIZERS = {
     "adam": _ADAM,
     "adamw": _ADAM,

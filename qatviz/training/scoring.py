@@ -10,7 +10,7 @@ from qatviz.metric import ACCURACY, AUC, EXACT_MATCH, LABEL_ACCURACY, RMSE, TOP,
 #: Unit to which differences of logits are rounded, relative to the largest logit: more than float32's own error, and
 #: less than the quantization step of 16 bits.
 _ROUNDING = 2.0**-20
-#: Metric over all examples; the same for each label, or each output of a regression, else once more.
+#: Metric over all examples; and for each label or number to predict, or once more for classes.
 Scores = Tuple[float, Tuple[float, ...]]
 
 

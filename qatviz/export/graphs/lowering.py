@@ -6,9 +6,9 @@ change. Weights are stored as the values of their codes, because TensorFlow 1 an
 differently.
 
 It has a placeholder ``input``, float32 ``[batch] + input shape``; the output ``logits`` and, for classes, the outputs
-``probabilities`` and ``class``, for several labels ``probabilities`` and ``labels``; if it has several outputs, with
-their names before these: ``box/logits``; and a string constant ``about``
-with its description (JSON). Layers are in the scope ``network``, under their names.
+``probabilities`` and ``class``, for several labels ``probabilities`` and ``labels``; and a string constant ``about``
+with its description (JSON). If the network has several outputs, their names precede these: ``box/logits``. Layers are
+in the scope ``network``, under their names.
 """
 
 import json

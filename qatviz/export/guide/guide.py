@@ -87,8 +87,8 @@ class Check(NamedTuple):
         Key of the golden vector of the input.
     expected : tuple of Expected
         Alternatives: the program succeeds if the output agrees with one of them.
-    step : float
-        Unit of differences: values that differ by at most half of it are equal.
+    step : float, optional
+        Unit of differences: values that differ by at most half of it are equal. None for codes, where it is 1.
     values : tuple of (str, str)
         Names and values of further fields of the template.
     """
@@ -97,7 +97,7 @@ class Check(NamedTuple):
     runtime: str
     given: str
     expected: Tuple[Expected, ...]
-    step: float = 1.0
+    step: Optional[float] = None
     values: Tuple[Tuple[str, str], ...] = ()
 
     @property
@@ -345,7 +345,7 @@ def _check(guide: Guide, report: Any, name: str, target: str, prefix: str) -> st
         "file_name": ascii(target),
         "golden_name": ascii(prefix + "golden.npz"),
         "given": ascii(check.given),
-        "step": repr(float(check.step)),
+        "step": repr(1.0 if check.step is None else float(check.step)),
         "expected": "[\n" + "".join(f"    {_literal(expected)},\n" for expected in check.expected) + "]",
     }
     is_single = len(names) == 1
@@ -364,7 +364,7 @@ def _check(guide: Guide, report: Any, name: str, target: str, prefix: str) -> st
 
 def _step(check: Check, golden: Mapping[str, np.ndarray], index: int) -> float:
     """Return the unit of differences of an output: 1 for codes, their scale for values of codes, else by the values."""
-    if check.step == 1.0:
+    if check.step is None:
         return 1.0
     if "logits_scale" in golden:
         return float(golden[of_output("logits_scale", index)])

@@ -61,7 +61,7 @@ _GENERAL_RULES = {
     "weights": "Their zero point zero_w has one item per output channel, or is one for all. Biases are added to the "
     "accumulator unchanged.",
 }
-#: What a rule adds to the kind of a sum whose terms are rounded before they are summed.
+#: Suffix in the rule of a sum whose terms are rounded before they are summed.
 _OF_ROUNDED = " of rounded terms"
 #: Rule of a Multiply that is rounded twice.
 ROUNDED_TWICE = "Multiply rounded twice"

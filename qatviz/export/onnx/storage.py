@@ -25,11 +25,11 @@ class StoredWeights(NamedTuple):
     Attributes
     ----------
     codes : np.ndarray
-        In the file's type and the model's shape.
+        Codes in the file's type and the model's shape.
     scale : np.ndarray
         float32 ``[]`` or ``[out]``.
     zero_point : np.ndarray
-        In the file's type, shape of ``scale``.
+        Zero points in the file's type and the shape of ``scale``.
     channel_scales : np.ndarray or None
         float32 ``[out]``, if the scales are not in ``scale``, which then is 1; None if they are.
     bias : np.ndarray

@@ -8,7 +8,7 @@ from typing import Any, Dict, NamedTuple
 import numpy as np
 
 from qatviz.errors import ExportError
-from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, NewerPython, Package, find
+from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, Package, required
 from qatviz.export.proof.parity import ROUNDED_ONCE, Agreement
 from qatviz.export.tflite.written import TfliteModel
 
@@ -70,10 +70,7 @@ def find_litert() -> Litert:
     ------
     LitertMissing
     """
-    found = find(_PACKAGE)
-    if isinstance(found, NewerPython):
-        return Litert(*found)
-    raise LitertMissing("there is no LiteRT: " + found)
+    return Litert(*required(_PACKAGE, "LiteRT", LitertMissing))
 
 
 class LitertRunner:

@@ -9,7 +9,7 @@ from typing import Any, Dict, NamedTuple, Optional
 import numpy as np
 
 from qatviz.errors import ExportError
-from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, NewerPython, Package, find, output_of
+from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, Package, output_of, required
 from qatviz.export.tflite.written import TfliteModel
 
 VARIABLE = "QATVIZ_TFLM_PYTHON"
@@ -84,10 +84,7 @@ def find_micro() -> Micro:
     ------
     MicroMissing
     """
-    found = find(_PACKAGE)
-    if isinstance(found, NewerPython):
-        return Micro(*found)
-    raise MicroMissing("there is no tflite-micro: " + found)
+    return Micro(*required(_PACKAGE, "tflite-micro", MicroMissing))
 
 
 class MicroRunner:

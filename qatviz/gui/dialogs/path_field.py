@@ -115,6 +115,10 @@ class PathField(QtWidgets.QWidget):
     def browse_folder(self) -> None:
         self.choose(QtWidgets.QFileDialog.getExistingDirectory(self, self._title, self.place()))
 
+    def _set_tip(self, first: str, names: Sequence[Tuple[str, str]], last: str) -> None:
+        """Set the tooltip: names with their descriptions, between two texts."""
+        self.box.setToolTip("\n".join([first, *(f"{name}: {about}" for name, about in names), last]))
+
     def _on_text(self, text: str) -> None:
         self.box.lineEdit().setToolTip(plain_tip(text) if os.sep in text else "")
         self.changed.emit()
@@ -135,12 +139,10 @@ class DataField(PathField):
         self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None
     ):
         super().__init__("Data", "data", names, settings, parent)
-        self.box.setToolTip(
-            "\n".join(
-                ["The data that the network is trained on. By name:"]
-                + ["{}: {}".format(*n) for n in names]
-                + ["or the path of a file or folder, which can also be dropped here"]
-            )
+        self._set_tip(
+            "The data that the network is trained on. By name:",
+            names,
+            "or the path of a file or folder, which can also be dropped here",
         )
         self.file = self.add_button(
             "File…", "NumPy arrays (.npz, .npy), a CSV file, an IDX file, a zip archive of images, or CIFAR's archive"
@@ -163,15 +165,10 @@ class ModelField(PathField):
         self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None
     ):
         super().__init__("Network", "model", names, settings, parent)
-        self.box.setToolTip(
-            "\n".join(
-                ["The network that is trained. By name:"]
-                + ["{}: {}".format(*n) for n in names]
-                + [
-                    f"or {MODEL_FORMATS},",
-                    "where the function returns the model. Files and folders can be dropped here",
-                ]
-            )
+        self._set_tip(
+            "The network that is trained. By name:",
+            names,
+            f"or {MODEL_FORMATS},\nwhere the function returns the model. Files and folders can be dropped here",
         )
         self.allow = self.add_button("Allow code…", "The file contains Python code: decide whether it may be run")
         self.allow.hide()

@@ -7,7 +7,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-#: What all controls of a kind do with a key while they have the focus.
+#: Effects of keys on the control that has the focus, and the keys.
 EVERYWHERE = (
     ("next, previous control", "Tab, Shift+Tab"),
     ("press the focused button", "Space"),

@@ -77,7 +77,7 @@ class ScenePainter:
     ----------
     palette : Palette
     fonts : dict of str to QFont
-        By their roles.
+        Fonts by their roles.
     ground : str
         Role of the background colour. Translucent lines and bands are painted in the opaque blend with it, which is
         several times faster.

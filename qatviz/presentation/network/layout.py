@@ -63,7 +63,7 @@ def layered_layout(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str = DO
     Parameters
     ----------
     sizes : dict of str to (width, height)
-        Of every node.
+        Sizes of all nodes, by name.
     edges : sequence of (str, str)
         From, to; each once.
     flow : str

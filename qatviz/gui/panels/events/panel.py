@@ -15,6 +15,7 @@ from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.gui.widgets.tables import Table, set_up_table, style_table
+from qatviz.gui.widgets.toggles import toggles
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Command, RestoreCheckpoint
@@ -53,13 +54,8 @@ class EventsPanel(Panel):
         self.source = EventsModel(self.theme, self)
         self.view = _EventsView(self.source)
         self.empty = EmptyText(self.view.viewport())
-        self.filters: Dict[str, QtWidgets.QToolButton] = {}
         self._filter_group = QtWidgets.QButtonGroup(self)
-        for what, text, tip in _FILTERS:
-            button = QtWidgets.QToolButton(text=text, toolTip=tip, checkable=True, autoRaise=True)
-            button.setFocusPolicy(Qt.TabFocus)
-            self._filter_group.addButton(button)
-            self.filters[what] = button
+        self.filters = toggles(self._filter_group, _FILTERS)
         self.undo_action = self._action(
             "Undo",
             "Undo this change: restore the previous settings; training continues from its present state",

@@ -74,7 +74,7 @@ class _Drawing(NamedTuple):
     inputs : tuple
         Everything that it depends on, except the points.
     ends : list of (int, int) or None
-        Of each curve, the number of points and the first step of the last one; None without points.
+        Number of points of each curve and first step of its last point; None without points.
     points : list of Points
     time : float
         When it was drawn, monotonic time, s.

@@ -16,6 +16,7 @@ from qatviz.gui.panels.layers.view import LayersView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import RichLabel
 from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.toggles import toggles
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan
 from qatviz.number_format import bytes_text, percent_text
@@ -56,13 +57,8 @@ class LayersPanel(Panel):
         self.filter = QtWidgets.QLineEdit(placeholderText="Filter by name", clearButtonEnabled=True)
         self.filter.setToolTip("Show tensors with these words in their name; * and ? are wildcards (Ctrl+F, Esc)")
         self.filter.setAccessibleName("Filter tensors by name")
-        self.kinds: Dict[str, QtWidgets.QToolButton] = {}
         self._kind_group = QtWidgets.QButtonGroup(self)
-        for kind, text, tip in _KINDS:
-            button = QtWidgets.QToolButton(text=text, toolTip=tip, checkable=True, autoRaise=True)
-            button.setFocusPolicy(Qt.TabFocus)
-            self._kind_group.addButton(button)
-            self.kinds[kind] = button
+        self.kinds = toggles(self._kind_group, _KINDS)
         self.view = LayersView(self.context, self.source, self.shown, self.sparklines)
         self.columns = QtWidgets.QToolButton(text="☰", toolTip="Choose which columns are shown", autoRaise=True)
         self.columns.setAccessibleName("Columns")
